@@ -1,0 +1,41 @@
+# Two commands for a newcomer: `make race` and `make test`. Both set up .venv first, once.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: race test lint format types unit examples bench clean
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $(STAMP)
+
+race: $(STAMP)
+	$(BIN)/thalweg race digits
+
+test: lint types unit examples
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/pytest
+
+examples: $(STAMP)
+	$(BIN)/python examples/run_all.py
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/fit.py
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

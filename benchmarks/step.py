@@ -1,0 +1,228 @@
+"""Time `optimizer.step()` of thalweg and of torch.optim side by side.
+
+    python benchmarks/step.py                                   all sets and optimizers, about 6
+    minutes python benchmarks/step.py --sets mlp,small --optimizers Adam --seconds 20 python
+    benchmarks/step.py --json results.json
+
+A step is the user's whole call, with hooks, param groups and step counts. All contestants of a set
+share the parameters and their gradients and have states of their own; they run interleaved. GB/s
+counts what a step must read and write at the least: each parameter read and written, each gradient
+read, each state tensor read and written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from _contest import Contestant, contest, print_table
+from _sets import SETS, parameters_with_gradients
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Adam": ("Adam", {}),
+    "SGD momentum": ("SGD", {"momentum": 0.9}),
+    "Adagrad": ("Adagrad", {}),
+    "RMSprop momentum": ("RMSprop", {"momentum": 0.9}),
+    "NAdam": ("NAdam", {}),
+    "Adadelta": ("Adadelta", {}),
+    "Adamax": ("Adamax", {}),
+    "RAdam": ("RAdam", {}),
+    "AdamW amsgrad": ("AdamW", {"amsgrad": True}),
+}
+OWN_RULE = "own rule"
+HAS_FUSED = {"Adam", "AdamW", "SGD", "Adagrad"}
+TORCH = ("loop", "foreach", "fused")
+CONTESTANTS = (*TORCH, "thalweg")
+# Large sets get the larger part of the time: one step of a loop takes a second or two there.
+WEIGHTS = {"mlp": 1, "small": 2, "resnet50": 4, "gpt2": 9}
+
+Record = dict[str, Any]
+Build = Callable[[list[Parameter]], Optimizer]
+
+
+def own_rule(parameters: list[Parameter]) -> Optimizer:
+    """Build what a user writes: Lion (Chen et al. 2023) as a rule of three lines."""
+    import thalweg
+
+    @thalweg.rule
+    def lion(g, m, *, beta1=0.9, beta2=0.99):  # type: ignore[no-untyped-def]
+        direction = torch.sign(beta1 * m + (1 - beta1) * g)
+        m = beta2 * m + (1 - beta2) * g
+        return direction, m
+
+    return thalweg.Optimizer(parameters, lion(), lr=1e-4)
+
+
+def builders(optimizer: str, wanted: Sequence[str]) -> dict[str, Build]:
+    """Return how to build each contestant of an optimizer."""
+    if optimizer == OWN_RULE:
+        return {**builders("Adam", ["thalweg"]), OWN_RULE: own_rule}
+    name, options = OPTIMIZERS[optimizer]
+    theirs = getattr(torch.optim, name)
+    found: dict[str, Build] = {
+        "loop": lambda params: theirs(params, foreach=False, **options),
+        "foreach": lambda params: theirs(params, foreach=True, **options),
+    }
+    if name in HAS_FUSED:
+        found["fused"] = lambda params: theirs(params, fused=True, **options)
+    if "thalweg" in wanted:
+        from thalweg import optim
+
+        found["thalweg"] = lambda params: getattr(optim, name)(params, **options)
+    return {name: build for name, build in found.items() if name in wanted}
+
+
+def traffic(optimizer: Optimizer) -> int:
+    """Return the bytes that a step must read and write."""
+    total = 0
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            states = [s for s in optimizer.state[p].values() if isinstance(s, torch.Tensor)]
+            tensors = 1 + sum(s.shape == p.shape and s.dim() > 0 for s in states)
+            total += (2 * tensors + 1) * p.nbytes
+    return total
+
+
+def measure(
+    set_name: str,
+    optimizer: str,
+    parameters: list[Parameter],
+    wanted: Sequence[str],
+    seconds: float,
+    repeats: int,
+) -> list[Record]:
+    """Time all contestants of one optimizer on one set."""
+    built = {name: build(parameters) for name, build in builders(optimizer, wanted).items()}
+    contestants = [Contestant(name, one.step) for name, one in built.items()]
+    contest(contestants, seconds, most=repeats)
+    return [
+        {
+            "set": set_name,
+            "optimizer": optimizer,
+            "contestant": c.name,
+            "median_ms": 1e3 * c.median,
+            "fastest_ms": 1e3 * min(c.samples),
+            "samples": len(c.samples),
+            "steps": len(c.samples) * c.repeats,
+            "GB/s": traffic(built[c.name]) / c.median / 1e9,
+        }
+        for c in contestants
+    ]
+
+
+def row(records: Sequence[Record]) -> list[str]:
+    """Return one line of the table of torch against thalweg."""
+    by_name = {record["contestant"]: record for record in records}
+
+    def cell(name: str) -> str:
+        return f"{by_name[name]['median_ms']:.4g}" if name in by_name else "–"
+
+    cells = [records[0]["optimizer"], *map(cell, CONTESTANTS)]
+    peers = [record["median_ms"] for name, record in by_name.items() if name in TORCH]
+    ours = by_name.get("thalweg")
+    ratio = f"{min(peers) / ours['median_ms']:.2f} ×" if peers and ours else "–"
+    return [*cells, ratio, f"{ours['GB/s']:.1f}" if ours else "–"]
+
+
+def print_own_rule(records: Sequence[Record]) -> None:
+    rows = []
+    for set_name in dict.fromkeys(record["set"] for record in records):
+        adam, own = (r["GB/s"] for r in records if r["set"] == set_name)
+        rows.append([set_name, f"{adam:.1f}", f"{own:.1f}", f"{own / adam:.2f}"])
+    columns = ["set", "Adam GB/s", "own rule GB/s", "own rule : Adam"]
+    print_table(
+        "A rule of three lines of the user's own, next to Adam, both by thalweg", columns, rows
+    )
+
+
+def choice(known: Sequence[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        by_key = {name.lower(): name for name in known}
+        names = [name.strip() for name in text.split(",")]
+        if unknown := [name for name in names if name.lower() not in by_key]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of: {', '.join(known)}")
+        return [by_key[name.lower()] for name in names]
+
+    return parse
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    everything = [*OPTIMIZERS, OWN_RULE]
+    parser.add_argument(
+        "--sets", type=choice([*SETS]), default=[*SETS], help=f"of {', '.join(SETS)}"
+    )
+    parser.add_argument(
+        "--optimizers",
+        type=choice(everything),
+        default=everything,
+        help=f"of {', '.join(everything)}",
+    )
+    parser.add_argument("--contestants", type=choice(CONTESTANTS), default=[*CONTESTANTS])
+    parser.add_argument(
+        "--repeats", type=int, default=200, help="samples of each contestant at most"
+    )
+    parser.add_argument("--seconds", type=float, default=240.0, help="time for all measurements")
+    parser.add_argument(
+        "--json", type=Path, help="also write the records to this file ('-': only print them)"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = arguments()
+    quiet = options.json is not None and str(options.json) == "-"
+    unit = options.seconds / (len(options.optimizers) * sum(WEIGHTS[name] for name in options.sets))
+    records: list[Record] = []
+    for set_name in options.sets:
+        parameters = parameters_with_gradients(set_name)
+        lines = []
+        for optimizer in options.optimizers:
+            seconds = unit * WEIGHTS[set_name]
+            found = measure(
+                set_name, optimizer, parameters, options.contestants, seconds, options.repeats
+            )
+            gc.collect()
+            records += found
+            if optimizer != OWN_RULE:
+                lines.append(row(found))
+        count = sum(p.numel() for p in parameters)
+        title = f"{set_name}: {len(parameters)} tensors, {count:,} parameters; median ms a step"
+        columns = [
+            "optimizer",
+            *(f"torch {name}" for name in TORCH),
+            "thalweg",
+            "best torch : thalweg",
+            "GB/s",
+        ]
+        if lines and not quiet:
+            print_table(title, columns, lines)
+    own = [record for record in records if record["optimizer"] == OWN_RULE]
+    if own and not quiet:
+        print_own_rule(own)
+    document = {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": platform.processor() or platform.machine(),
+        "records": records,
+    }
+    if quiet:
+        json.dump(document, sys.stdout, indent=1)
+    elif options.json:
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

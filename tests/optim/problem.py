@@ -1,0 +1,163 @@
+"""Problems with a fixed seed, trajectories on them, and the comparison of two trajectories."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+# Sizes that are no multiple of a vector register, one element, none, and 0, 1, 2 and 4 dimensions.
+SHAPES: tuple[tuple[int, ...], ...] = (
+    (),
+    (1,),
+    (7,),
+    (5, 3),
+    (4, 3, 3, 3),
+    (1037,),
+    (0,),
+    (43, 17),
+)
+STEPS = 50
+
+Point = list[Tensor]
+Gradient = Callable[[int, Sequence[Tensor]], list[Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A starting point and a gradient for every step, both of float64."""
+
+    name: str
+    starts: tuple[Tensor, ...]
+    gradient: Gradient
+
+    def parameters(self, dtype: torch.dtype = torch.float64) -> list[Parameter]:
+        return [Parameter(start.to(dtype, copy=True)) for start in self.starts]
+
+
+def recorded(
+    shapes: Sequence[tuple[int, ...]] = SHAPES, steps: int = STEPS, seed: int = 0
+) -> Problem:
+    """Gradients drawn beforehand, from 1e-4 to 1e2 by tensor, by step and by element."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    starts = tuple(normal(shape) for shape in shapes)
+    scales = torch.logspace(-2.0, 1.0, len(shapes), dtype=torch.float64)
+    gradients = [
+        [
+            scale * torch.exp(normal(shape)) * normal(shape)
+            for scale, shape in zip(scales, shapes, strict=True)
+        ]
+        for _ in range(steps)
+    ]
+    return Problem("recorded", starts, lambda step, _: gradients[step])
+
+
+def quadratic(shapes: Sequence[tuple[int, ...]] = SHAPES, seed: int = 1) -> Problem:
+    """The separable quadratic ½ Σ h (w − c)² with curvatures h from 0.1 to 1.
+
+    Every element starts at least ½ away from its minimum: where all gradients of an element are
+    tiny, g/√v would magnify the roundings of g beyond any useful tolerance.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        curvature = 0.1 + 0.9 * torch.rand(shape, generator=generator, dtype=torch.float64)
+        start, offset = torch.randn((2, *shape), generator=generator, dtype=torch.float64)
+        return curvature, start, start + offset + 0.5 * offset.sign()
+
+    curvatures, starts, minima = zip(*map(draw, shapes), strict=True)
+
+    def gradient(_: int, point: Sequence[Tensor]) -> list[Tensor]:
+        with torch.no_grad():
+            return [
+                h * (w - c).to(torch.float64)
+                for h, w, c in zip(curvatures, point, minima, strict=True)
+            ]
+
+    return Problem("quadratic", tuple(starts), gradient)
+
+
+@contextlib.contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Set torch's default dtype, in which NAdam and ASGD keep their scalar states."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype if dtype in (torch.float32, torch.float64) else before)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def snapshot(parameters: Sequence[Tensor]) -> Point:
+    return [p.detach().to(torch.float64, copy=True) for p in parameters]
+
+
+def give_gradients(problem: Problem, step: int, parameters: Sequence[Tensor]) -> None:
+    for p, g in zip(parameters, problem.gradient(step, parameters), strict=True):
+        p.grad = g.to(p.dtype, copy=True)
+
+
+def follow(
+    problem: Problem,
+    parameters: Sequence[Tensor],
+    optimizer: torch.optim.Optimizer,
+    *,
+    steps: int = STEPS,
+    start: int = 0,
+    before_step: Callable[[int], object] = lambda step: None,
+) -> list[Point]:
+    """Take the steps `start` … `start + steps − 1` and return the point after each."""
+    path = []
+    for step in range(start, start + steps):
+        before_step(step)
+        give_gradients(problem, step, parameters)
+        optimizer.step()
+        path.append(snapshot(parameters))
+    return path
+
+
+def assert_same_path(
+    actual: Sequence[Point], expected: Sequence[Point], starts: Sequence[Tensor], tolerance: float
+) -> None:
+    """Compare at every step, and refuse a path that goes nowhere.
+
+    The tolerance is relative to the largest magnitude that the tensor has had so far: one element
+    that passes through zero has no relative precision of its own.
+    """
+    assert len(actual) == len(expected)
+    scales = [start.abs().amax() if start.numel() else torch.tensor(0.0) for start in starts]
+    for step, (ours, theirs) in enumerate(zip(actual, expected, strict=True), start=1):
+        for index, (a, e) in enumerate(zip(ours, theirs, strict=True)):
+            if not e.numel():
+                continue
+            scales[index] = torch.maximum(scales[index], e.abs().amax())
+            error = ((a - e).abs().amax() / scales[index]).item()
+            assert error <= tolerance, f"step {step}, tensor {index}: {error:.2e} > {tolerance:.0e}"
+    assert_moved(actual[-1], starts)
+
+
+def assert_moved(point: Sequence[Tensor], starts: Sequence[Tensor]) -> None:
+    for index, (now, start) in enumerate(zip(point, starts, strict=True)):
+        if start.numel():
+            change = (now - start).abs().amax() / start.abs().amax()
+            assert change > 1e-6, f"tensor {index} has not moved"
+
+
+def outcome(make: Callable[[], object]) -> tuple[type[BaseException], str] | None:
+    """Return the type and text of what is raised, a warning included, or None."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            make()
+        except Exception as error:
+            return type(error), str(error)
+    return None

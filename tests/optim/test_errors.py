@@ -1,0 +1,119 @@
+"""Mistakes get the exceptions of torch.optim, of the same type and in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import Parameter
+
+from .cases import OPTIMIZERS, Case, each_engine
+from .problem import outcome
+
+
+def parameter() -> Parameter:
+    return Parameter(torch.ones(2))
+
+
+def shared() -> list[dict[str, Any]]:
+    p = parameter()
+    return [{"params": [p]}, {"params": [p]}]
+
+
+def twice() -> list[Parameter]:
+    p = parameter()
+    return [p, p]
+
+
+BAD_PARAMETERS: dict[str, Callable[[], Any]] = {
+    "an empty list": list,
+    "a tensor": lambda: torch.ones(2),
+    "a number": lambda: [1.0],
+    "a dict": lambda: {"weight": parameter()},
+    "a non-leaf": lambda: [2.0 * parameter()],
+    "a set": lambda: [{"params": {parameter()}}],
+    "one parameter in two groups": shared,
+    "one parameter twice": twice,
+    "some without names": lambda: [("a", parameter()), parameter()],
+    "groups with and without names": lambda: [
+        {"params": [("a", parameter())]},
+        {"params": [parameter()]},
+    ],
+    "a group without parameters": lambda: [{"lr": 0.1}],
+    "nothing": lambda: None,
+}
+BAD_OPTIONS: list[dict[str, Any]] = [
+    {"lr": -0.1},
+    {"lr": torch.tensor([0.1, 0.2])},
+    {"weight_decay": -0.1},
+    {"momentum": -0.1},
+    {"eps": -1e-8},
+    {"alpha": -0.1},
+    {"rho": 1.5},
+    {"rho": -0.1},
+    {"betas": (1.0, 0.9)},
+    {"betas": (0.9, 1.0)},
+    {"betas": (-0.1, 0.9)},
+    {"lr_decay": -0.1},
+    {"initial_accumulator_value": -0.1},
+    {"momentum_decay": -0.1},
+    {"etas": (1.5, 1.2)},
+    {"etas": (0.5, 0.9)},
+    {"nesterov": True},
+    {"nesterov": True, "momentum": 0.9, "dampening": 0.1},
+]
+
+
+@pytest.mark.parametrize("mistake", BAD_PARAMETERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_wrong_parameters(name: str, mistake: str) -> None:
+    case = Case(name)
+    expected = outcome(lambda: case.theirs(BAD_PARAMETERS[mistake]()))
+    assert expected is not None
+    assert outcome(lambda: case.ours(BAD_PARAMETERS[mistake]())) == expected
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_wrong_options(name: str) -> None:
+    case = Case(name)
+    refused = 0
+    for options in BAD_OPTIONS:
+        expected = outcome(lambda: case.theirs([parameter()], **options))  # noqa: B023
+        if expected is None or expected[0] is TypeError:  # torch has no such argument or check
+            continue
+        refused += 1
+        actual = outcome(lambda: case.ours([parameter()], **options))  # noqa: B023
+        assert actual == expected, options
+    assert refused >= 2
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_unknown_argument(name: str) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'learning_rate'"):
+        Case(name).ours([parameter()], learning_rate=0.1)
+
+
+@each_engine
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_wrong_state_dicts(name: str, engine: str) -> None:
+    case = Case(name)
+    other = case.theirs([parameter(), parameter()]).state_dict()
+    grouped = case.theirs([{"params": [parameter()]}, {"params": [parameter()]}]).state_dict()
+    for wrong in (other, grouped):
+        expected = outcome(lambda: case.theirs([parameter()]).load_state_dict(wrong))  # noqa: B023
+        assert expected is not None
+        ours = case.ours([parameter()], engine=engine)
+        assert outcome(lambda: ours.load_state_dict(wrong)) == expected  # noqa: B023
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_parameter_added_twice(name: str) -> None:
+    results = []
+    for make in (Case(name).theirs, Case(name).ours):
+        p = parameter()
+        optimizer = make([p])
+        results.append(outcome(lambda: optimizer.add_param_group({"params": [p]})))  # noqa: B023
+    assert results[0] is not None
+    assert results[0] == results[1]

@@ -1,0 +1,202 @@
+"""What a step reads: gradients of any layout, absent, sparse, accumulated; none is changed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from .cases import Case, each, each_case, each_engine, each_torch_case
+from .oracle import RECORDED, TOLERANCE
+from .problem import (
+    assert_same_path,
+    follow,
+    give_gradients,
+    outcome,
+    recorded,
+    snapshot,
+)
+
+EXACT = TOLERANCE[torch.float64]
+
+
+@each_engine
+@each_case
+def test_gradients_are_left_alone(case: Case, engine: str) -> None:
+    parameters = RECORDED.parameters()
+    optimizer = case.ours(parameters, engine=engine)
+    for step in range(3):
+        give_gradients(RECORDED, step, parameters)
+        given = [p.grad for p in parameters]
+        copies = [g.clone() for g in given if g is not None]
+        optimizer.step()
+        for p, g, copy in zip(parameters, given, copies, strict=True):
+            assert p.grad is g
+            assert torch.equal(copy, p.grad)
+            assert p.grad._version == g._version
+
+
+@each_engine
+@each_case
+def test_none_is_no_gradient(case: Case, engine: str) -> None:
+    """Without a gradient there is no decay, no momentum and no step; zero would be a gradient."""
+    problem = recorded([(5,), (3, 4), (6,)])
+    parameters = problem.parameters()
+    optimizer = case.ours(parameters, engine=engine)
+    give_gradients(problem, 0, parameters)
+    parameters[2].grad = None
+    optimizer.step()
+    first = snapshot(parameters)
+    assert torch.equal(first[2], problem.starts[2])
+    assert not optimizer.state.get(parameters[2])
+    state = {k: v.clone() for k, v in optimizer.state[parameters[1]].items()}
+    assert state
+    for step in (1, 2):
+        give_gradients(problem, step, parameters)
+        parameters[1].grad = None
+        optimizer.step()
+    now = snapshot(parameters)
+    assert torch.equal(now[1], first[1])
+    assert not torch.equal(now[0], first[0])
+    for key, value in optimizer.state[parameters[1]].items():
+        assert torch.equal(value, state[key]), key
+    assert optimizer.state[parameters[0]]["step"] == 3
+    assert optimizer.state[parameters[1]]["step"] == 1
+    assert optimizer.state[parameters[2]]["step"] == 2
+
+
+@each_engine
+@each_case
+def test_a_step_without_any_gradient_does_nothing(case: Case, engine: str) -> None:
+    parameters = RECORDED.parameters()
+    case.ours(parameters, engine=engine).step()
+    assert all(map(torch.equal, snapshot(parameters), RECORDED.starts))
+
+
+@each_engine
+@each_torch_case
+def test_parameters_join_and_pause(case: Case, engine: str) -> None:
+    """One joins at step 4, one pauses from 3 to 7: their step counts differ."""
+    problem = recorded([(5,), (3, 4), (9,)])
+    paths = []
+    for make in (case.theirs, lambda params: case.ours(params, engine=engine)):
+        parameters = problem.parameters()
+        optimizer = make(parameters)
+        path = []
+        for step in range(12):
+            give_gradients(problem, step, parameters)
+            if step < 4:
+                parameters[0].grad = None
+            if 3 <= step < 7:
+                parameters[1].grad = None
+            optimizer.step()
+            path.append(snapshot(parameters))
+        paths.append(path)
+    theirs, ours = paths
+    assert_same_path(ours, theirs, problem.starts, 1e-6 if keeps_float32(case) else EXACT)
+
+
+def keeps_float32(case: Case) -> bool:
+    """Whether torch keeps a scalar of this optimizer in its default dtype, float32 here."""
+    return case.optimizer in ("NAdam", "ASGD")
+
+
+@each_engine
+@each_torch_case
+def test_strided_and_expanded_gradients(case: Case, engine: str) -> None:
+    problem = recorded([(5, 4), (6, 3)])
+    paths = []
+    for layout in (False, True):
+        parameters = problem.parameters()
+        optimizer = case.ours(parameters, engine=engine)
+        path = []
+        for step in range(5):
+            give_gradients(problem, step, parameters)
+            dense, wide = (p.grad for p in parameters)
+            row = wide[:1].expand(6, 3)
+            parameters[0].grad = dense.t().contiguous().t() if layout else dense
+            parameters[1].grad = row if layout else row.contiguous()
+            assert parameters[1].grad.is_contiguous() != layout
+            optimizer.step()
+            path.append(snapshot(parameters))
+        paths.append(path)
+    assert_same_path(paths[1], paths[0], problem.starts, EXACT)
+
+
+def sparse(dense: Tensor) -> Tensor:
+    """Return the rows 1 and 3 of a matrix as a sparse gradient, row 3 in two parts."""
+    rows = torch.tensor([[3, 1, 3]])
+    values = torch.stack([0.25 * dense[3], dense[1], 0.75 * dense[3]])
+    return torch.sparse_coo_tensor(rows, values, dense.shape, check_invariants=True)
+
+
+@each_engine
+@each_torch_case
+def test_sparse_gradients(case: Case, engine: str) -> None:
+    """SGD and Adagrad take them and give the dense numbers; the others refuse, in torch's words."""
+    problem = recorded([(5, 4)])
+
+    def run(make: object, is_sparse: bool) -> list[list[Tensor]]:
+        parameters = problem.parameters()
+        optimizer = make(parameters)
+        path = []
+        for step in range(5):
+            g = sparse(problem.gradient(step, parameters)[0])
+            parameters[0].grad = g if is_sparse else g.to_dense()
+            optimizer.step()
+            path.append(snapshot(parameters))
+        return path
+
+    def ours(params: list[Parameter]) -> torch.optim.Optimizer:
+        return case.ours(params, engine=engine)
+
+    refusal = outcome(lambda: run(case.theirs, True))
+    if refusal is not None and "sparse gradients" in refusal[1]:
+        assert outcome(lambda: run(ours, True)) == refusal
+        return
+    assert case.optimizer in ("SGD", "Adagrad")
+    assert_same_path_of_rows(run(ours, True), run(case.theirs, False))
+
+
+def assert_same_path_of_rows(actual: list[list[Tensor]], expected: list[list[Tensor]]) -> None:
+    for a, e in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a[0], e[0], rtol=EXACT, atol=EXACT)
+    assert not torch.equal(actual[0][0], actual[-1][0])
+
+
+@each_engine
+@each_case
+def test_accumulated_gradients_equal_the_large_batch(case: Case, engine: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(12, 3, generator=generator, dtype=torch.float64)
+    y = torch.randn(12, 2, generator=generator, dtype=torch.float64)
+    start = torch.randn(3, 2, generator=generator, dtype=torch.float64)
+
+    def run(parts: int) -> tuple[list[list[Tensor]], Tensor]:
+        w = Parameter(start.clone())
+        optimizer = case.ours([w], engine=engine)
+        path = []
+        for _ in range(6):
+            optimizer.zero_grad()
+            for inputs, targets in zip(x.chunk(parts), y.chunk(parts), strict=True):
+                (torch.nn.functional.mse_loss(inputs @ w, targets) / parts).backward()
+            optimizer.step()
+            path.append(snapshot([w]))
+        return path, optimizer.state[w]["step"]
+
+    whole, steps = run(1)
+    parts, steps_of_parts = run(4)
+    assert steps == steps_of_parts == 6
+    assert_same_path(parts, whole, [start], 1e-10)  # the sums over the batch round differently
+
+
+@each_engine
+@each([Case("Adam"), Case("SGD", {"momentum": 0.9})])
+def test_zero_grad(case: Case, engine: str) -> None:
+    parameters = RECORDED.parameters()
+    optimizer = case.ours(parameters, engine=engine)
+    follow(RECORDED, parameters, optimizer, steps=1)
+    optimizer.zero_grad(set_to_none=False)
+    assert all(p.grad is not None and not p.grad.any() for p in parameters)
+    optimizer.zero_grad()
+    assert all(p.grad is None for p in parameters)

@@ -1,0 +1,47 @@
+"""The command `thalweg` and its verbs, one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from thalweg.cli import listing, race, train
+from thalweg.cli.exits import Verbs
+from thalweg.version import __version__
+
+
+def _examples(lines: Sequence[str]) -> str:
+    return "\n".join(["[bold]Examples[/bold]", *(f"  {line}" for line in lines)])
+
+
+app = typer.Typer(
+    name="thalweg",
+    cls=Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog=_examples([race.EXAMPLES[0], train.EXAMPLES[0], listing.EXAMPLES[0]]),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("race", epilog=_examples(race.EXAMPLES))(race.race)
+app.command("train", epilog=_examples(train.EXAMPLES))(train.train)
+app.command("list", epilog=_examples(listing.EXAMPLES))(listing.list_everything)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"thalweg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def thalweg(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Optimization for deep learning: race optimizers, train with one, see what there is."""

@@ -1,0 +1,32 @@
+"""The two streams: results go to the standard output, progress and messages to the standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def out() -> Console:
+    """Return the console of the standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    """Return the console of the standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(document: Mapping[str, Any] | list[Any]) -> None:
+    """Print one JSON document on the standard output, and nothing else."""
+    json.dump(document, sys.stdout, allow_nan=False)
+    sys.stdout.write("\n")
+    sys.stdout.flush()

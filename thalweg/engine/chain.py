@@ -1,0 +1,275 @@
+"""Chains: rules composed from update to update, with a functional face."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from thalweg.engine.lower import Lowering, must_be_scalar
+from thalweg.engine.program import Builder, Program, Value
+from thalweg.engine.rule import GIVEN, Link, Rule, check_value, is_switch
+from thalweg.engine.trace import ContractError, RuleTracer, refuse
+from thalweg.errors import RuleError, suggest
+
+Switches = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one rule stands in a chain, and the chain's names for what the rule calls its own."""
+
+    rule: Rule
+    names: Mapping[str, str]
+
+
+class Chain:
+    """Rules in order: each takes the update that the one before returned. Made by `chain`.
+
+    Attributes: `links`; `hyperparameters`, the values by name; `states` and `scalar_states`, the names of
+    what is kept for each parameter. A name that two rules use is written `rule.name`.
+    """
+
+    def __init__(self, links: tuple[Link, ...]) -> None:
+        self.links = links
+        for link in links[:-1]:
+            if link.rule.lr_inside:
+                raise RuleError(
+                    f"{link!r} multiplies its update by the learning rate itself (lr_inside=True), so it must "
+                    "be the last link of the chain. Put the links after it before it, or use a rule that "
+                    "leaves the learning rate to the engine"
+                )
+        self.places = _name_all(links)
+        self.hyperparameters: dict[str, Any] = {
+            place.names[name]: value
+            for link, place in zip(links, self.places, strict=True)
+            for name, value in link.values.items()
+        }
+        self.states = tuple(p.names[s] for p in self.places for s in p.rule.signature.states)
+        self.scalar_states: dict[str, float] = {
+            p.names[s]: first
+            for p in self.places
+            for s, first in p.rule.signature.scalar_states.items()
+        }
+
+    @cached_property
+    def scalars(self) -> tuple[str, ...]:
+        """The scalar inputs of the program: lr, t, the numeric hyperparameters, the scalar states."""
+        numeric = (n for n, v in self.hyperparameters.items() if not is_switch(v))
+        return (*GIVEN, *numeric, *self.scalar_states)
+
+    @cached_property
+    def switches(self) -> tuple[str, ...]:
+        """The hyperparameters on which a rule may branch."""
+        return tuple(n for n, v in self.hyperparameters.items() if is_switch(v))
+
+    def program(self, values: Mapping[str, Any]) -> Program:
+        """Return the program of the chain for the switches in `values`."""
+        switches = tuple((name, values[name]) for name in self.switches)
+        key = (tuple(place.rule for place in self.places), switches)
+        if key not in _programs:
+            _programs[key] = _trace(self, dict(switches))
+        return _programs[key]
+
+    def init(self, p: Any) -> dict[str, Any]:
+        """Return the state of a parameter before its first step: {"t": 0, …}.
+
+        `p` is a tensor, or a dict of tensors (then each state is such a dict).
+        """
+        state: dict[str, Any] = {"t": 0}
+        state |= {name: _map(torch.zeros_like, p) for name in self.states}
+        return state | self.scalar_states
+
+    def step(
+        self, p: Any, g: Any, state: Mapping[str, Any], *, lr: Any, **hyperparameters: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the new parameter and state, p ← p − lr·update; nothing given is changed.
+
+        `p` and `g` are tensors, or dicts of tensors with the same keys. Pure, differentiable, and usable
+        under `torch.func`; `lr` and the hyperparameters may be 0-d tensors.
+
+        >>> import torch
+        >>> from thalweg.rules import momentum
+        >>> w = torch.tensor([1.0])
+        >>> heavy = chain(momentum(0.5))
+        >>> state = heavy.init(w)
+        >>> for _ in range(2):
+        ...     w, state = heavy.step(w, 2 * w, state, lr=0.1)
+        >>> w
+        tensor([0.5400])
+        """
+        from thalweg.engine.eager import functional_step  # the eager engine runs programs of chains
+
+        values = self.with_values(hyperparameters)
+        return functional_step(self, values, p, g, state, lr)
+
+    def with_values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all hyperparameters, some replaced; an unknown name is an error."""
+        for name, value in given.items():
+            if name not in self.hyperparameters:
+                raise RuleError(
+                    f"{self!r} has no hyperparameter {name!r}.{suggest(name, self.hyperparameters)} "
+                    f"It has: {', '.join(self.hyperparameters) or 'none'}"
+                )
+            check_value(repr(self), name, self.hyperparameters[name], value)
+        return {**self.hyperparameters, **given}
+
+    def __repr__(self) -> str:
+        return f"chain({', '.join(map(repr, self.links))})"
+
+
+def chain(*links: Link | Rule | Chain) -> Chain:
+    """Compose rules: the update that one returns is the next one's first argument.
+
+    The update enters as the gradient; after the last link the parameter moves, p ← p − lr·update. A rule is
+    given with its hyperparameters, `adam(beta2=0.95)`, or bare, with its defaults.
+
+    >>> from thalweg.rules import adam, clip_by_norm, decay
+    >>> chain(clip_by_norm(1.0), adam(beta2=0.95), decay(0.1)).states
+    ('m', 'v')
+    """
+    if not links:
+        raise RuleError("chain() needs at least one rule: chain(adam(beta2=0.95))")
+    flat: list[Link] = []
+    for k, link in enumerate(links):
+        if isinstance(link, Chain):
+            flat.extend(link.links)
+        elif isinstance(link, Link):
+            flat.append(link)
+        elif isinstance(link, Rule):
+            flat.append(link())
+        else:
+            hint = " Decorate it with @rule first." if callable(link) else ""
+            raise RuleError(f"link {k + 1} of the chain is {link!r}, not a rule.{hint}")
+    return Chain(tuple(flat))
+
+
+def check_rule(made: Rule) -> None:
+    """Trace a rule once, with its default switches, so that a broken contract shows at its definition."""
+    empty = inspect.Parameter.empty
+    values = {n: 0.0 if v is empty else v for n, v in made.signature.hyperparameters.items()}
+    _trace(Chain((Link(made, values),)), {n: v for n, v in values.items() if is_switch(v)})
+
+
+_programs: dict[tuple[tuple[Rule, ...], Switches], Program] = {}
+
+
+def _name_all(links: Iterable[Link]) -> tuple[Place, ...]:
+    """Give every state and hyperparameter of the chain a name of its own."""
+    links = tuple(links)
+    count: dict[str, int] = {}
+    for link in links:
+        for name in _own(link.rule):
+            count[name] = count.get(name, 0) + 1
+    seen: dict[str, int] = {}
+    places = []
+    for link in links:
+        seen[link.rule.name] = seen.get(link.rule.name, 0) + 1
+        turn = seen[link.rule.name]
+        owner = link.rule.name if turn == 1 else f"{link.rule.name}{turn}"
+        places.append(
+            Place(link.rule, {n: n if count[n] == 1 else f"{owner}.{n}" for n in _own(link.rule)})
+        )
+    return tuple(places)
+
+
+def _own(made: Rule) -> tuple[str, ...]:
+    s = made.signature
+    return (*s.states, *s.scalar_states, *s.hyperparameters)
+
+
+def _trace(whole: Chain, switches: Mapping[str, Any]) -> Program:
+    """Trace the composed function and lower it."""
+    tracer = RuleTracer(fx.Graph())
+    builder = Builder()
+    inputs: dict[fx.Node, Value] = {}
+
+    def symbol(name: str, value: Value) -> Any:
+        made = tracer.symbol(name.replace(".", "_"))
+        inputs[made.node] = value
+        return made
+
+    tensors = {n: symbol(n, builder.tensor(n)) for n in ("g", "p", *(f"state {s}" for s in whole.states))}
+    scalars = {n: symbol(n, builder.scalar(n)) for n in whole.scalars}
+    new: dict[str, Any] = {}
+    update: Any = tensors["g"]
+    for place in whole.places:
+        update = _call(place, update, tensors, scalars, switches, new)
+    lowering = Lowering(builder, inputs)
+    last = whole.places[-1].rule
+    try:
+        step = lowering.value(update)
+        if not last.lr_inside:
+            step = builder.apply("mul", lowering.value(scalars["lr"]), step)
+        moved = builder.apply("sub", lowering.value(tensors["p"]), step)
+        states = tuple(lowering.value(new[s]) for s in whole.states)
+        scalar_outputs = {s: lowering.value(new[s]) for s in whole.scalar_states}
+        for name, value in scalar_outputs.items():
+            must_be_scalar(value, name)
+    except ContractError as error:
+        refuse(last.where if len(whole.places) == 1 else repr(whole), str(error))
+    return Program(
+        tuple(tensors),
+        whole.scalars,
+        (moved, *states),
+        scalar_outputs,
+        tuple(builder.values),
+    )
+
+
+def _call(
+    place: Place,
+    update: Any,
+    tensors: Mapping[str, Any],
+    scalars: Mapping[str, Any],
+    switches: Mapping[str, Any],
+    new: dict[str, Any],
+) -> Any:
+    """Call one rule on symbols; keep its new states in `new` and return its update."""
+    made, names = place.rule, place.names
+    signature = made.signature
+    kept = {s: tensors[f"state {names[s]}"] for s in signature.states}
+    kept |= {s: scalars[names[s]] for s in signature.scalar_states}
+    arguments = [update, *(tensors["p"] if a == "p" else kept[a] for a in signature.arguments[1:])]
+    keywords = {}
+    for name in signature.scalars:
+        full = name if name in GIVEN else names[name]
+        keywords[name] = switches[full] if full in switches else scalars[full]
+    returned = _run(made, arguments, keywords)
+    if len(returned) != 1 + len(signature.returned):
+        expected = ", ".join(("update", *signature.returned))
+        refuse(
+            made.where,
+            f"it returns {len(returned)} value{'s' if len(returned) != 1 else ''}, expected "
+            f"{1 + len(signature.returned)}: the outgoing update, then the new value of each state, in the "
+            f"order of the signature: return {expected}",
+        )
+    new |= {names[s]: value for s, value in zip(signature.returned, returned[1:], strict=True)}
+    return returned[0]
+
+
+def _run(made: Rule, arguments: list[Any], keywords: Mapping[str, Any]) -> tuple[Any, ...]:
+    try:
+        returned = made.function(*arguments, **keywords)
+    except ContractError as error:
+        refuse(made.where, str(error))
+    except RuleError:
+        raise
+    except Exception as error:
+        raise RuleError(
+            f"{made.where}: it failed while it was traced: {type(error).__name__}: {error}. A rule is run "
+            "once on symbols; it may use arithmetic, comparisons, torch's elementwise functions and the "
+            "reductions norm, mean, total, largest."
+        ) from error
+    return returned if isinstance(returned, tuple) else (returned,)
+
+
+def _map(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {name: function(leaf) for name, leaf in tree.items()}
+    return function(tree)

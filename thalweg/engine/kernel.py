@@ -1,0 +1,329 @@
+"""Print one pass of a program as an LLVM kernel over a chunk table.
+
+    void kernel(i64 *pointers, i64 *chunks, double *rows, double *reduced, double *partials,
+                i64 *counter, i64 n)
+
+A chunk is (tensor, offset, length, row). The kernel takes the next chunk from the shared counter until none
+is left, so any number of threads may run it at once. For its chunk it reads the addresses of the
+tensor's slots (gradient, parameter, states), the step's scalars from the row and the tensor's reductions,
+then runs the program element by element: the last pass writes the new parameter and states, an earlier one
+writes its partial reductions. No fast-math: results do not depend on the position in a chunk, and NaN and
+infinity keep their meaning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llvmlite import ir
+
+from thalweg.engine.program import Level, Program, Value
+
+I1, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
+F32, F64, POINTER = ir.FloatType(), ir.DoubleType(), ir.PointerType()
+CHUNK_FIELDS = 4
+REDUCTION_START = {"sum": 0.0, "max": -math.inf}
+
+Emit = Callable[..., ir.Value]
+
+COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+INTRINSICS = {
+    "sqrt": "llvm.sqrt",
+    "abs": "llvm.fabs",
+    "exp": "llvm.exp",
+    "log": "llvm.log",
+    "sin": "llvm.sin",
+    "cos": "llvm.cos",
+    "floor": "llvm.floor",
+    "ceil": "llvm.ceil",
+    "trunc": "llvm.trunc",
+    "pow": "llvm.pow",
+    "maximum": "llvm.maximum",
+    "minimum": "llvm.minimum",
+}
+LIBRARY = ("expm1", "log1p", "tanh")
+"""Functions of the C library, which LLVM has no intrinsic for."""
+LOWERED = ("exp", "log", "sin", "cos", "pow")
+"""Intrinsics that become calls of the C library."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a pass reads and in which columns it finds it."""
+
+    dtypes: tuple[str, ...]
+    """The dtype of each slot: "float32", "float64" or "bfloat16"."""
+    rows: tuple[Value, ...]
+    reduced: tuple[Value, ...]
+
+
+def unsupported(program: Program) -> tuple[str, ...]:
+    """Return the operations of a program that no kernel can run."""
+    known = {*COMPARISONS, *ARITHMETIC, *INTRINSICS, *LIBRARY, *_SPECIAL}
+    leaves = {"constant", "scalar", "tensor", "count", "sum", "max", "foreign"}
+    wide = (v.op for v in program.values if v.level == Level.TENSOR)
+    return (*program.foreign, *(op for op in wide if op not in known and op not in leaves))
+
+
+def library_symbols(program: Program, double: bool) -> list[str]:
+    """Return the C functions that the kernels of a program call."""
+    used = {v.op for v in program.values if v.level == Level.TENSOR}
+    return [op if double else f"{op}f" for op in (*LIBRARY, *LOWERED) if op in used]
+
+
+def print_kernel(program: Program, stage: int, layout: Layout, name: str) -> str:
+    """Return the LLVM text of the pass of a stage."""
+    return str(_Printer(program, stage, layout, name).module)
+
+
+@dataclass
+class _Printer:
+    program: Program
+    stage: int
+    layout: Layout
+    name: str
+    module: ir.Module = field(default_factory=lambda: ir.Module("thalweg"))
+
+    def __post_init__(self) -> None:
+        self.real = F64 if "float64" in self.layout.dtypes else F32
+        self.last = self.stage == self.program.stages
+        self.roots = self.program.outputs_of(self.stage)
+        signature = ir.FunctionType(ir.VoidType(), [POINTER] * 6 + [I64])
+        self.function = ir.Function(self.module, signature, self.name)
+        names = ("pointers", "chunks", "rows", "reduced", "partials", "counter", "n")
+        for argument, title in zip(self.function.args, names, strict=True):
+            argument.name = title
+        self.scopes = self._alias_scopes()
+        self._emit_chunks()
+
+    # -- memory ---------------------------------------------------------------------------------------
+
+    def _alias_scopes(self) -> list[tuple[Any, Any]]:
+        """Tell LLVM that the slots of a tensor do not overlap, or it gives up vectorising five of them."""
+        domain = self.module.add_metadata(["slots"])
+        scopes = [
+            self.module.add_metadata([f"slot {k}", domain]) for k in range(len(self.layout.dtypes))
+        ]
+        return [
+            (
+                self.module.add_metadata([scope]),
+                self.module.add_metadata([other for other in scopes if other is not scope]),
+            )
+            for scope in scopes
+        ]
+
+    def _tag(self, instruction: Any, slot: int) -> None:
+        scope, others = self.scopes[slot]
+        instruction.set_metadata("alias.scope", scope)
+        instruction.set_metadata("noalias", others)
+
+    def _at(self, base: Any, index: Any, element: ir.Type) -> Any:
+        return self.b.gep(base, [index], source_etype=element)
+
+    def _read(self, base: Any, index: Any, element: ir.Type) -> Any:
+        return self.b.load(self._at(base, index, element), typ=element)
+
+    def _load_slot(self, slot: int, index: Any) -> ir.Value:
+        dtype = self.layout.dtypes[slot]
+        element = {"float32": F32, "float64": F64, "bfloat16": I16}[dtype]
+        loaded = self.b.load(self._at(self.slots[slot], index, element), typ=element)
+        self._tag(loaded, slot)
+        if dtype == "bfloat16":  # the upper half of a float32
+            loaded = self.b.bitcast(self.b.shl(self.b.zext(loaded, I32), I32(16)), F32)
+        return loaded if loaded.type == self.real else self.b.fpext(loaded, self.real)
+
+    def _store_slot(self, value: ir.Value, slot: int, index: Any) -> None:
+        b, dtype = self.b, self.layout.dtypes[slot]
+        if dtype != "float64" and self.real == F64:
+            value = b.fptrunc(value, F32)
+        element: ir.Type = F64 if dtype == "float64" else F32
+        if dtype == "bfloat16":
+            value, element = self._round_to_bfloat16(value), I16
+        self._tag(b.store(value, self._at(self.slots[slot], index, element)), slot)
+
+    def _round_to_bfloat16(self, value: ir.Value) -> ir.Value:
+        """Round to nearest, ties to even; a NaN stays one."""
+        b = self.b
+        bits = b.bitcast(value, I32)
+        odd = b.and_(b.lshr(bits, I32(16)), I32(1))
+        rounded = b.lshr(b.add(bits, b.add(odd, I32(0x7FFF))), I32(16))
+        nan = b.fcmp_unordered("uno", value, value)
+        return b.trunc(b.select(nan, I32(0x7FC0), rounded), I16)
+
+    # -- loops ----------------------------------------------------------------------------------------
+
+    def _emit_chunks(self) -> None:
+        function = self.function
+        pointers, chunks, rows, reduced, partials, counter, n = function.args
+        entry, take, chunk, loop, after, done = (
+            function.append_basic_block(label)
+            for label in ("entry", "take", "chunk", "loop", "after", "done")
+        )
+        ir.IRBuilder(entry).branch(take)
+        b = self.b = ir.IRBuilder(take)
+        turn = b.atomic_rmw("add", counter, I64(1), "monotonic")
+        b.cbranch(b.icmp_signed("<", turn, n), chunk, done)
+
+        b.position_at_end(chunk)
+        at = b.mul(turn, I64(CHUNK_FIELDS))
+        tensor, offset, length, row = (
+            self._read(chunks, b.add(at, I64(k)), I64) for k in range(CHUNK_FIELDS)
+        )
+        self._open_slots(pointers, tensor, offset)
+        self.known: dict[Value, ir.Value] = {}
+        self._read_scalars(self.layout.rows, rows, row)
+        self._read_scalars(self.layout.reduced, reduced, tensor)
+        b.cbranch(b.icmp_signed(">", length, I64(0)), loop, after)
+
+        b.position_at_end(loop)
+        index = b.phi(I64)
+        index.add_incoming(I64(0), chunk)
+        starts, ends = self._emit_body(index, chunk)
+        following = b.add(index, I64(1))
+        index.add_incoming(following, loop)
+        for start, end in zip(starts, ends, strict=True):
+            start.add_incoming(end, loop)
+        b.cbranch(b.icmp_signed("<", following, length), loop, after)
+
+        b.position_at_end(after)
+        self._emit_partials(partials, turn, ends, chunk, loop)
+        b.branch(take)
+        ir.IRBuilder(done).ret_void()
+
+    def _open_slots(self, pointers: Any, tensor: Any, offset: Any) -> None:
+        """Read the address of every slot and move it to the start of the chunk."""
+        b, width = self.b, len(self.layout.dtypes)
+        base = b.mul(tensor, I64(width))
+        elements = {"float32": F32, "float64": F64, "bfloat16": I16}
+        self.slots = []
+        for slot, dtype in enumerate(self.layout.dtypes):
+            address = self._read(pointers, b.add(base, I64(slot)), I64)
+            self.slots.append(self._at(b.inttoptr(address, POINTER), offset, elements[dtype]))
+
+    def _read_scalars(self, values: Sequence[Value], table: Any, line: Any) -> None:
+        b = self.b
+        for column, value in enumerate(values):
+            at = b.add(b.mul(line, I64(len(values))), I64(column))
+            number = self._read(table, at, F64)
+            if value.boolean:
+                self.known[value] = b.fcmp_unordered("!=", number, F64(0.0))
+            else:
+                self.known[value] = number if self.real == F64 else b.fptrunc(number, F32)
+
+    def _emit_body(self, index: Any, before: Any) -> tuple[list[Any], list[ir.Value]]:
+        """Compute one element; store it, or add it to the reductions. Return their loop variables."""
+        part = self.program.part(self.roots, Level.TENSOR)
+        reductions = () if self.last else self.program.reductions(self.stage)
+        starts = []
+        for reduction in reductions:
+            start = self.b.phi(F64)
+            start.add_incoming(F64(REDUCTION_START[reduction.op]), before)
+            starts.append(start)
+        slot_of = {name: slot for slot, name in enumerate(self.program.tensors)}
+        for value in part.computes:
+            if value.op == "tensor":
+                self.known[value] = self._load_slot(slot_of[value.data], index)
+        for value in part.computes:
+            if value.op != "tensor":
+                self.known[value] = self._emit(value)
+        if self.last:
+            for slot, root in enumerate(self.roots, start=1):
+                self._store_slot(self._as_real(self._value(root)), slot, index)
+        ends = [
+            self._accumulate(reduction.op, start, self._as_real(self._value(root)))
+            for reduction, start, root in zip(reductions, starts, self.roots, strict=False)
+        ]
+        return starts, ends
+
+    def _accumulate(self, op: str, start: ir.Value, x: ir.Value) -> ir.Value:
+        x = x if x.type == F64 else self.b.fpext(x, F64)
+        if op == "sum":
+            # the order of a sum is free, or it could not be vectorised; it is the same on every run
+            return self.b.fadd(start, x, flags=("reassoc",))
+        return self.b.call(self.module.declare_intrinsic("llvm.maximum", [F64]), [start, x])
+
+    def _emit_partials(
+        self, partials: Any, turn: Any, ends: Sequence[ir.Value], chunk: Any, loop: Any
+    ) -> None:
+        b = self.b
+        reductions = self.program.reductions(self.stage) if ends else ()
+        results = []
+        for reduction, end in zip(reductions, ends, strict=True):
+            result = b.phi(F64)
+            result.add_incoming(F64(REDUCTION_START[reduction.op]), chunk)
+            result.add_incoming(end, loop)
+            results.append(result)
+        for column, result in enumerate(results):
+            at = b.add(b.mul(turn, I64(len(results))), I64(column))
+            b.store(result, self._at(partials, at, F64))
+
+    # -- operations -----------------------------------------------------------------------------------
+
+    def _value(self, value: Value) -> ir.Value:
+        if value.op == "constant":
+            return I1(int(value.data)) if value.boolean else self.real(value.data)
+        return self.known[value]
+
+    def _as_real(self, x: ir.Value) -> ir.Value:
+        return self.b.uitofp(x, self.real) if x.type == I1 else x
+
+    def _emit(self, value: Value) -> ir.Value:
+        operands = [self._value(v) for v in value.operands]
+        op = value.op
+        if op in _SPECIAL:
+            return _SPECIAL[op](self, *operands)
+        operands = [self._as_real(x) for x in operands]
+        if op in ARITHMETIC:
+            return getattr(self.b, ARITHMETIC[op])(*operands)
+        if op in COMPARISONS:
+            ordered = self.b.fcmp_unordered if op == "ne" else self.b.fcmp_ordered
+            return ordered(COMPARISONS[op], *operands)
+        if op in INTRINSICS:
+            return self.b.call(self.module.declare_intrinsic(INTRINSICS[op], [self.real]), operands)
+        return self.b.call(self._library(op), operands)
+
+    def _library(self, op: str) -> ir.Function:
+        name = op if self.real == F64 else f"{op}f"
+        known = self.module.globals.get(name)
+        return known or ir.Function(self.module, ir.FunctionType(self.real, [self.real]), name)
+
+    def where(self, condition: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
+        if condition.type != I1:
+            condition = self.b.fcmp_unordered("!=", condition, self.real(0.0))
+        if a.type != b.type:
+            a, b = self._as_real(a), self._as_real(b)
+        return self.b.select(condition, a, b)
+
+    def sign(self, x: ir.Value) -> ir.Value:
+        zero, one = self.real(0.0), self.real(1.0)
+        positive = self.b.select(self.b.fcmp_ordered(">", x, zero), one, zero)
+        return self.b.select(self.b.fcmp_ordered("<", x, zero), self.real(-1.0), positive)
+
+    def is_infinite(self, x: ir.Value) -> ir.Value:
+        fabs = self.module.declare_intrinsic("llvm.fabs", [self.real])
+        return self.b.fcmp_ordered("==", self.b.call(fabs, [x]), self.real(math.inf))
+
+    def is_finite(self, x: ir.Value) -> ir.Value:
+        fabs = self.module.declare_intrinsic("llvm.fabs", [self.real])
+        return self.b.fcmp_ordered("<", self.b.call(fabs, [x]), self.real(math.inf))
+
+    def truth(self, x: ir.Value) -> ir.Value:
+        return x if x.type == I1 else self.b.fcmp_unordered("!=", x, self.real(0.0))
+
+
+_SPECIAL: Mapping[str, Emit] = {
+    "neg": lambda k, x: k.b.fneg(x),
+    "real": lambda k, x: k._as_real(x),
+    "where": _Printer.where,
+    "sign": lambda k, x: k.sign(k._as_real(x)),
+    "isnan": lambda k, x: k.b.fcmp_unordered("uno", x, x),
+    "isinf": _Printer.is_infinite,
+    "isfinite": _Printer.is_finite,
+    "logical_not": lambda k, x: k.b.not_(k.truth(x)),
+    "logical_and": lambda k, x, y: k.b.and_(k.truth(x), k.truth(y)),
+    "logical_or": lambda k, x, y: k.b.or_(k.truth(x), k.truth(y)),
+}

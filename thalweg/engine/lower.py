@@ -1,0 +1,271 @@
+"""Lower a traced graph to a program: the many spellings of PyTorch to the few operations of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from thalweg.engine import reductions
+from thalweg.engine.ops import OPS
+from thalweg.engine.program import Builder, Level, Value
+from thalweg.engine.trace import ContractError
+
+Spelling = Callable[..., Value]
+
+ALIASES: Mapping[str, str] = {
+    "truediv": "div",
+    "divide": "div",
+    "true_divide": "div",
+    "multiply": "mul",
+    "subtract": "sub",
+    "negative": "neg",
+    "absolute": "abs",
+    "fix": "trunc",
+    "sgn": "sign",
+    "floor_divide": "floordiv",
+    "remainder": "mod",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "not_equal": "ne",
+    "bitwise_and": "logical_and",
+    "and_": "logical_and",
+    "bitwise_or": "logical_or",
+    "or_": "logical_or",
+    "bitwise_not": "logical_not",
+    "invert": "logical_not",
+}
+
+
+def _add(b: Builder, x: Value, y: Value, alpha: Value | None = None) -> Value:
+    return b.apply("add", x, y if alpha is None else b.apply("mul", alpha, y))
+
+
+def _sub(b: Builder, x: Value, y: Value, alpha: Value | None = None) -> Value:
+    return b.apply("sub", x, y if alpha is None else b.apply("mul", alpha, y))
+
+
+def _clamp(b: Builder, x: Value, min: Value | None = None, max: Value | None = None) -> Value:
+    if min is not None:
+        x = b.apply("maximum", x, min)
+    return x if max is None else b.apply("minimum", x, max)
+
+
+def _lerp(b: Builder, start: Value, end: Value, weight: Value) -> Value:
+    return _add(b, start, b.apply("mul", weight, b.apply("sub", end, start)))
+
+
+def _addcmul(b: Builder, x: Value, y: Value, z: Value, value: Value | None = None) -> Value:
+    return _add(b, x, b.apply("mul", y, z), value)
+
+
+def _addcdiv(b: Builder, x: Value, y: Value, z: Value, value: Value | None = None) -> Value:
+    return _add(b, x, b.apply("div", y, z), value)
+
+
+def _square(b: Builder, x: Value) -> Value:
+    return b.apply("mul", x, x)
+
+
+def _reciprocal(b: Builder, x: Value) -> Value:
+    return b.apply("div", b.constant(1.0), x)
+
+
+def _rsqrt(b: Builder, x: Value) -> Value:
+    return _reciprocal(b, b.apply("sqrt", x))
+
+
+def _sigmoid(b: Builder, x: Value) -> Value:
+    return _reciprocal(b, b.apply("add", b.constant(1.0), b.apply("exp", b.apply("neg", x))))
+
+
+def _relu(b: Builder, x: Value) -> Value:
+    return b.apply("maximum", x, b.constant(0.0))
+
+
+def _same(b: Builder, x: Value) -> Value:
+    return x
+
+
+def _total(b: Builder, x: Value, scope: str = "tensor") -> Value:
+    return b.reduce("sum", x, scope)
+
+
+def _mean(b: Builder, x: Value, scope: str = "tensor") -> Value:
+    return b.apply("div", b.reduce("sum", x, scope), b.count(scope))
+
+
+def _norm(b: Builder, x: Value, scope: str = "tensor") -> Value:
+    return b.apply("sqrt", b.reduce("sum", _square(b, x), scope))
+
+
+def _largest(b: Builder, x: Value, other: Value | None = None, scope: str = "tensor") -> Value:
+    return b.reduce("max", x, scope) if other is None else b.apply("maximum", x, other)
+
+
+def _smallest(b: Builder, x: Value, other: Value | None = None) -> Value:
+    if other is not None:
+        return b.apply("minimum", x, other)
+    return b.apply("neg", b.reduce("max", b.apply("neg", x), "tensor"))
+
+
+SPELLINGS: Mapping[str, Spelling] = {
+    "add": _add,
+    "sub": _sub,
+    "clamp": _clamp,
+    "clip": _clamp,
+    "lerp": _lerp,
+    "addcmul": _addcmul,
+    "addcdiv": _addcdiv,
+    "square": _square,
+    "reciprocal": _reciprocal,
+    "rsqrt": _rsqrt,
+    "sigmoid": _sigmoid,
+    "relu": _relu,
+    "pos": _same,
+    "positive": _same,
+    "clone": _same,
+    "detach": _same,
+    "contiguous": _same,
+    "zeros_like": lambda b, x: b.constant(0.0),
+    "ones_like": lambda b, x: b.constant(1.0),
+    "full_like": lambda b, x, fill_value: fill_value,
+    "total": _total,
+    "sum": lambda b, x: _total(b, x),
+    "mean": _mean,
+    "norm": _norm,
+    "vector_norm": lambda b, x: _norm(b, x),
+    "largest": _largest,
+    "max": lambda b, x, other=None: _largest(b, x, other),
+    "min": _smallest,
+    "amax": lambda b, x: _largest(b, x),
+    "amin": lambda b, x: _smallest(b, x),
+    "numel": lambda b, x: b.count("tensor"),
+}
+
+
+@dataclass(frozen=True)
+class ForeignCall:
+    """A PyTorch call outside the vocabulary, with holes where its operands go."""
+
+    label: str
+    function: Callable[..., Any]
+    args: Any
+    kwargs: Any
+
+    def __call__(self, operands: tuple[Any, ...]) -> Any:
+        """Call it on real tensors."""
+        fill = {hole: operands[hole.index] for hole in self._holes()}
+        args, kwargs = fx.node.map_aggregate(
+            (self.args, self.kwargs), lambda x: fill[x] if isinstance(x, Hole) else x
+        )
+        return self.function(*args, **kwargs)
+
+    def _holes(self) -> set[Hole]:
+        found: set[Hole] = set()
+        fx.node.map_aggregate(
+            (self.args, self.kwargs), lambda x: found.add(x) if isinstance(x, Hole) else None
+        )
+        return found
+
+
+@dataclass(frozen=True)
+class Hole:
+    """The place of an operand in a foreign call."""
+
+    index: int
+
+
+class Lowering:
+    """Lowers the nodes of one graph, given the values of its inputs."""
+
+    def __init__(self, builder: Builder, inputs: Mapping[fx.Node, Value]) -> None:
+        self.builder = builder
+        self._values = dict(inputs)
+
+    def value(self, x: Any) -> Value:
+        """Return the value of a node or of a number."""
+        if isinstance(x, fx.Proxy):
+            x = x.node
+        if isinstance(x, fx.Node):
+            if x not in self._values:
+                self._values[x] = self._lower(x)
+            return self._values[x]
+        if isinstance(x, (bool, int, float)):
+            return self.builder.constant(x)
+        if isinstance(x, torch.Tensor) and x.ndim == 0:
+            return self.builder.constant(float(x))
+        raise ContractError(
+            f"it returns or uses {type(x).__name__} {x!r:.60} where a tensor or a number is expected"
+        )
+
+    def _lower(self, node: fx.Node) -> Value:
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
+        name = ALIASES.get(name, name)
+        try:
+            args = [self._operand(x) for x in node.args]
+            kwargs = {k: self._operand(x) for k, x in node.kwargs.items() if k != "out"}
+        except ContractError:
+            return self._foreign(node, name)  # an operand only PyTorch understands: a shape, a dtype
+        lowered = self._known(node, name, args, kwargs)
+        return self._foreign(node, name) if lowered is None else lowered
+
+    def _operand(self, x: Any) -> Any:
+        return x if x is None or isinstance(x, str) else self.value(x)
+
+    def _known(self, node: fx.Node, name: str, args: list[Any], kwargs: dict[str, Any]) -> Value | None:
+        if name == "norm" and node.target is not reductions.norm and (len(args) > 1 or kwargs):
+            return None  # PyTorch's norm of another order
+        if any(v.op == "foreign" for v in args if isinstance(v, Value)) and name in _REDUCING:
+            return None  # a foreign value may have another shape than the parameter
+        if name in SPELLINGS:
+            try:
+                return SPELLINGS[name](self.builder, *args, **kwargs)
+            except TypeError:
+                return None  # arguments beyond this spelling: a dim, a dtype
+        if name in OPS and not kwargs and all(isinstance(v, Value) for v in args):
+            if OPS[name].template.count("{") != len(args):
+                return None
+            return self.builder.apply(name, *args)
+        return None
+
+    def _foreign(self, node: fx.Node, name: str) -> Value:
+        operands: list[Value] = []
+
+        def hole(x: fx.Node) -> Hole:
+            operands.append(self.value(x))
+            return Hole(len(operands) - 1)
+
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), hole)
+        if node.op == "call_method":
+            function = _method(str(node.target))
+        elif callable(node.target):
+            function = node.target
+        else:
+            raise ContractError(f"it uses `{name}`, which cannot be traced")
+        return self.builder.foreign(ForeignCall(name, function, args, kwargs), tuple(operands))
+
+
+_REDUCING = frozenset(("total", "sum", "mean", "norm", "vector_norm", "largest", "max", "min", "amax", "amin"))
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self, name)(*args, **kwargs)
+
+    return call
+
+
+def must_be_scalar(value: Value, name: str) -> None:
+    """Refuse a scalar state that depends on tensors."""
+    if value.level != Level.HOST:
+        raise ContractError(
+            f"its scalar state `{name}` is computed from a tensor. A `Scalar` state may depend on "
+            "hyperparameters, t, lr and other scalar states; make it a tensor state instead"
+        )
+

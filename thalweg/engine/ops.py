@@ -1,0 +1,164 @@
+"""The vocabulary of update rules: each operation once, for every engine.
+
+An operation has a Python template. The same template, printed over another set of functions, evaluates
+scalars in float64 (`math`), per-tensor reductions for many tensors at once (`numpy`) and whole tensors
+(`torch`); its `llvm` emitter prints it into a fused kernel. An operation outside this table still runs,
+eagerly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation: its Python text, and whether it yields a truth value."""
+
+    name: str
+    template: str
+    boolean: bool = False
+
+
+def _operators() -> dict[str, Op]:
+    arithmetic = {
+        "add": "({0} + {1})",
+        "sub": "({0} - {1})",
+        "mul": "({0} * {1})",
+        "div": "({0} / {1})",
+        "neg": "(-{0})",
+    }
+    comparison = {
+        "eq": "({0} == {1})",
+        "ne": "({0} != {1})",
+        "lt": "({0} < {1})",
+        "le": "({0} <= {1})",
+        "gt": "({0} > {1})",
+        "ge": "({0} >= {1})",
+    }
+    table = {name: Op(name, text) for name, text in arithmetic.items()}
+    table |= {name: Op(name, text, boolean=True) for name, text in comparison.items()}
+    return table
+
+
+def _functions() -> dict[str, Op]:
+    calls = {
+        1: "abs sqrt exp expm1 log log1p tanh sin cos floor ceil trunc sign real",
+        2: "pow maximum minimum floordiv mod",
+        3: "where",
+    }
+    truths = {1: "isnan isinf isfinite logical_not", 2: "logical_and logical_or"}
+    table = {}
+    for names, boolean in ((calls, False), (truths, True)):
+        for arity, words in names.items():
+            slots = ", ".join(f"{{{k}}}" for k in range(arity))
+            table |= {w: Op(w, f"{w}({slots})", boolean) for w in words.split()}
+    return table
+
+
+OPS: Mapping[str, Op] = _operators() | _functions()
+
+
+def _where_scalar(condition: bool, a: float, b: float) -> float:
+    return a if condition else b
+
+
+def _sign_scalar(x: float) -> float:
+    return math.copysign(1.0, x) if x else x
+
+
+def _maximum_scalar(a: float, b: float) -> float:
+    return a if a >= b or a != a else b
+
+
+def _minimum_scalar(a: float, b: float) -> float:
+    return a if a <= b or a != a else b
+
+
+SCALAR: Mapping[str, Callable[..., Any]] = {
+    "abs": abs,
+    "sqrt": math.sqrt,
+    "exp": math.exp,
+    "expm1": math.expm1,
+    "log": math.log,
+    "log1p": math.log1p,
+    "tanh": math.tanh,
+    "sin": math.sin,
+    "cos": math.cos,
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "trunc": math.trunc,
+    "sign": _sign_scalar,
+    "real": float,
+    "pow": math.pow,
+    "maximum": _maximum_scalar,
+    "minimum": _minimum_scalar,
+    "floordiv": lambda a, b: a // b,
+    "mod": lambda a, b: a % b,
+    "where": _where_scalar,
+    "isnan": math.isnan,
+    "isinf": math.isinf,
+    "isfinite": math.isfinite,
+    "logical_not": lambda a: not a,
+    "logical_and": lambda a, b: bool(a and b),
+    "logical_or": lambda a, b: bool(a or b),
+}
+
+_NUMPY_NAMES = {"real": "float64", "pow": "power", "floordiv": "floor_divide"}
+ARRAY: Mapping[str, Callable[..., Any]] = {
+    name: getattr(np, _NUMPY_NAMES.get(name, name)) for name in SCALAR
+}
+
+
+def _as_tensors(*values: Any) -> tuple[Any, ...]:
+    """Numbers among tensors become 0-d tensors of the same dtype, which torch.maximum and others want."""
+    like = next((v for v in values if isinstance(v, torch.Tensor)), None)
+    if like is None:
+        return tuple(torch.as_tensor(v, dtype=torch.float64) for v in values)
+    return tuple(
+        v if isinstance(v, torch.Tensor) else torch.as_tensor(v, dtype=like.dtype, device=like.device)
+        for v in values
+    )
+
+
+def _lifted(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*values: Any) -> Any:
+        return function(*_as_tensors(*values))
+
+    return call
+
+
+def _where_tensor(condition: Any, a: Any, b: Any) -> Any:
+    if not isinstance(condition, torch.Tensor):
+        return a if condition else b
+    return torch.where(condition, a, b)
+
+
+def _real_tensor(x: Any) -> Any:
+    if not isinstance(x, torch.Tensor):
+        return float(x)
+    # 0 and 1 are exact in float32, and a float32 never widens the tensor it meets
+    return x.to(torch.float32) if x.dtype == torch.bool else x
+
+
+TENSOR: Mapping[str, Callable[..., Any]] = {
+    "pow": torch.pow,
+    "real": _real_tensor,
+    "where": _where_tensor,
+    "maximum": _lifted(torch.maximum),
+    "minimum": _lifted(torch.minimum),
+    "floordiv": torch.floor_divide,
+    "mod": torch.remainder,
+} | {
+    name: _lifted(getattr(torch, name))
+    for name in (
+        "abs sqrt exp expm1 log log1p tanh sin cos floor ceil trunc sign "
+        "isnan isinf isfinite logical_not logical_and logical_or"
+    ).split()
+}

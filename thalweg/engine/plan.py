@@ -1,0 +1,290 @@
+"""The plan of a step: which tensors go to which engine, made once and reused while nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from operator import is_
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thalweg.engine.eager import (
+    Pass,
+    eager_program,
+    elements,
+    reductions_over_all,
+    run_together,
+)
+from thalweg.engine.program import Program
+from thalweg.engine.rows import Block, Row, consecutive
+from thalweg.engine.source import host_function
+from thalweg.errors import EngineError
+
+Engine = Literal["auto", "eager", "fused"]
+
+FUSED_DTYPES = {
+    torch.float32: "float32",
+    torch.float64: "float64",
+    torch.bfloat16: "bfloat16",
+    torch.complex64: "float32",
+    torch.complex128: "float64",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One parameter of a step: its gradient, its states in the order of the chain, and its place."""
+
+    param: Tensor
+    grad: Tensor
+    state: dict[str, Any]
+    names: tuple[str, ...]
+    """The names of its states in `state`."""
+    group: int
+    program: Program
+    block: Block
+    line: int
+
+    @property
+    def states(self) -> list[Tensor]:
+        """Its state tensors."""
+        return [self.state[name] for name in self.names]
+
+
+@cache
+def fused_problem() -> str | None:
+    """Return why no program can be fused on this machine, or None."""
+    try:
+        import llvmlite.binding  # noqa: F401
+    except (ImportError, OSError) as error:
+        return f"llvmlite cannot be imported ({error})"
+    return None
+
+
+def program_problem(program: Program) -> str | None:
+    """Return why a program cannot be fused, or None."""
+    problem = fused_problem()
+    if problem is None:
+        from thalweg.engine.kernel import library_symbols, unsupported
+        from thalweg.engine.native import has_symbol
+
+        foreign = unsupported(program)
+        symbols = [*library_symbols(program, True), *library_symbols(program, False)]
+        missing = [name for name in symbols if not has_symbol(name)]
+        if foreign:
+            problem = f"no kernel can run {', '.join(dict.fromkeys(foreign))}"
+        elif missing:
+            problem = f"the C library lacks {', '.join(missing)}"
+    return problem
+
+
+def fused_dtypes(member: Member) -> tuple[str, ...] | None:
+    """Return the dtypes of a member's slots if a kernel can take it, otherwise None."""
+    param = member.param
+    grad_dtype = param.dtype if member.grad.layout is not torch.strided else member.grad.dtype
+    tensors = [param, *member.states]
+    plain = all(
+        type(x) in (Tensor, torch.nn.Parameter)
+        and x.device.type == "cpu"
+        and x.layout is torch.strided
+        and x.shape == param.shape
+        and x.is_complex() == param.is_complex()
+        and x.dtype in FUSED_DTYPES
+        and not (x.is_conj() or x.is_neg())
+        for x in tensors
+    )
+    if not plain or grad_dtype not in FUSED_DTYPES or not _is_dense(param):
+        return None
+    if not all(_same_order(x, param) for x in tensors):
+        return None
+    return tuple(FUSED_DTYPES[d] for d in (grad_dtype, *(x.dtype for x in tensors)))
+
+
+def _is_dense(x: Tensor) -> bool:
+    """Whether the elements fill their memory without gaps or overlaps, in any order of dimensions."""
+    expected = 1
+    sizes = [(s, n) for s, n in zip(x.stride(), x.shape, strict=True) if n != 1]
+    for stride, size in sorted(sizes):
+        if stride != expected:
+            return x.numel() == 0
+        expected *= size
+    return True
+
+
+def _same_order(x: Tensor, param: Tensor) -> bool:
+    """Whether two tensors of one shape, one of them dense, store their elements in the same order."""
+    if x.is_contiguous() and param.is_contiguous():
+        return True
+    return x.stride() == param.stride()
+
+
+@dataclass
+class Cohort:
+    """The tensors of one program: their rows of scalars, and how they run."""
+
+    program: Program
+    rows: list[Row] = field(default_factory=list)
+    fused: list[tuple[Any, list[int]]] = field(default_factory=list)
+    """Batches, with the positions of their members in the plan."""
+    loose: list[tuple[int, int]] = field(default_factory=list)
+    """(position, row) of each member that runs eagerly."""
+
+    def __post_init__(self) -> None:
+        self.host = host_function(self.program)
+        self.over_all = reductions_over_all(self.program)
+
+
+class Plan:
+    """How to step these members, as long as they and their states stay the same objects."""
+
+    def __init__(self, members: Sequence[Member], engine: Engine, differentiable: bool = False) -> None:
+        self.members = list(members)
+        self.count = sum(elements(m.param) for m in members)
+        self.differentiable = differentiable
+        self.cohorts: list[Cohort] = []
+        by_program: dict[Program, list[int]] = {}
+        for k, member in enumerate(self.members):
+            by_program.setdefault(member.program, []).append(k)
+        for program, positions in by_program.items():
+            self.cohorts.append(self._cohort(program, positions, engine))
+        self.params = [m.param for m in self.members]
+        self._kept = [(m.state, name) for m in self.members for name in m.names]
+        self._states = [state[name] for state, name in self._kept]
+
+    # -- making ---------------------------------------------------------------------------------------
+
+    def _cohort(self, program: Program, positions: list[int], engine: Engine) -> Cohort:
+        cohort = Cohort(program)
+        row_of = self._rows(cohort, positions)
+        problem = "engine='eager'" if engine == "eager" else program_problem(program)
+        if engine == "fused" and problem is not None:
+            raise EngineError(
+                f"engine='fused' was asked for, but {problem}. Use engine='auto', which runs eagerly what "
+                "cannot be fused"
+            )
+        batches: dict[tuple[str, ...], list[int]] = {}
+        for k in positions:
+            dtypes = None if problem or self.differentiable else fused_dtypes(self.members[k])
+            if dtypes is None:
+                cohort.loose.append((k, row_of[k]))
+            else:
+                batches.setdefault(dtypes, []).append(k)
+        for dtypes, chosen in batches.items():
+            from thalweg.engine.batch import FusedBatch
+
+            members = [self.members[k] for k in chosen]
+            states = list(zip(*(m.states for m in members), strict=True))
+            batch = FusedBatch(
+                program, dtypes, [m.param for m in members], states, [row_of[k] for k in chosen]
+            )
+            cohort.fused.append((batch, chosen))
+        return cohort
+
+    def _rows(self, cohort: Cohort, positions: Sequence[int]) -> dict[int, int]:
+        """Gather the members into rows; return the row of each position."""
+        rows: dict[Any, list[int]] = {}
+        for k in positions:
+            m = self.members[k]
+            rows.setdefault((m.group, id(m.block), *m.block[m.line].tolist()), []).append(k)
+        row_of = {}
+        for number, chosen in enumerate(rows.values()):
+            first = self.members[chosen[0]]
+            lines = consecutive([self.members[k].line for k in chosen])
+            cohort.rows.append(Row(first.group, first.block, lines))
+            row_of |= dict.fromkeys(chosen, number)
+        return row_of
+
+    # -- checking -------------------------------------------------------------------------------------
+
+    def holds(self) -> bool:
+        """Whether states and parameters are still the tensors that the plan was made for."""
+        if not all(map(is_, [state.get(name) for state, name in self._kept], self._states)):
+            return False
+        return all(batch.holds() for cohort in self.cohorts for batch, _ in cohort.fused)
+
+    def is_uniform(self) -> bool:
+        """Whether the parameters of each row still share their step number."""
+        return all(row.is_uniform() for cohort in self.cohorts for row in cohort.rows)
+
+    # -- running --------------------------------------------------------------------------------------
+
+    def run(self, grads: Sequence[Tensor], numbers: Sequence[Sequence[float]]) -> None:
+        """Step every member. `numbers[group]` are lr and the hyperparameters of a group."""
+        passes: list[tuple[Pass, tuple[tuple[str, ...], ...]]] = []
+        finish: list[Callable[[Sequence[Any]], None]] = []
+        held: list[Any] = []  # what a kernel reads must outlive it
+        for cohort in self.cohorts:
+            reads = [row.advance(cohort.host, numbers[row.group]) for row in cohort.rows]
+            rows = np.array(reads, dtype=np.float64)
+            for batch, chosen in cohort.fused:
+                mine = grads if len(chosen) == len(grads) else [grads[k] for k in chosen]
+                addresses, kept = batch.addresses(mine)
+                held += (kept, rows)
+                passes.append((batch.run(addresses, rows, self.count), cohort.over_all))
+                finish.append(batch.finish)
+            form = eager_program(cohort.program) if cohort.loose else None
+            for k, row in cohort.loose:
+                assert form is not None
+                member = self.members[k]
+                tensors = [_dense(grads[k]), member.param, *member.states]
+                passes.append((form.run(tensors, reads[row], self.count), cohort.over_all))
+                finish.append(_Writer(member, self.differentiable))
+        self._finish(passes, finish)
+
+    def _finish(self, passes: Sequence[Any], finish: Sequence[Callable[[Any], None]]) -> None:
+        if not any(cohort.loose for cohort in self.cohorts):
+            for result, end in zip(run_together(passes), finish, strict=True):
+                end(result)
+            return
+        with torch.set_grad_enabled(self.differentiable):
+            for result, end in zip(run_together(passes), finish, strict=True):
+                end(result)
+
+    def describe(self) -> str:
+        """Return what runs how, a line for each batch and each tensor that runs eagerly."""
+        lines = []
+        for cohort in self.cohorts:
+            for batch, chosen in cohort.fused:
+                size = sum(elements(self.members[k].param) for k in chosen)
+                lines.append(
+                    f"fused  {len(chosen)} tensors, {size:,} numbers, {batch.dtypes[1]}, "
+                    f"{len(batch.passes)} pass{'es' if len(batch.passes) > 1 else ''}"
+                )
+            for k, _ in cohort.loose:
+                p = self.members[k].param
+                lines.append(f"eager  {tuple(p.shape)} {str(p.dtype).removeprefix('torch.')} {p.device}")
+        return "\n".join(lines)
+
+
+def _dense(grad: Tensor) -> Tensor:
+    return grad if grad.layout is torch.strided else grad.to_dense()
+
+
+@dataclass
+class _Writer:
+    """Writes what the eager engine computed into the parameter and its states."""
+
+    member: Member
+    differentiable: bool
+
+    def __call__(self, result: Sequence[Any]) -> None:
+        moved, *states = result
+        _write(self.member.param, moved)
+        for name, value in zip(self.member.names, states, strict=True):
+            if self.differentiable:  # an in-place change would break the graph of the steps before
+                self.member.state[name] = value
+            else:
+                _write(self.member.state[name], value)
+
+
+def _write(target: Tensor, value: Any) -> None:
+    if target.is_complex():
+        target = torch.view_as_real(target)
+    if isinstance(value, Tensor):
+        target.copy_(value)
+    else:
+        target.fill_(value)

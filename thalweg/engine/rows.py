@@ -1,0 +1,87 @@
+"""Step numbers and scalar states: kept per parameter, advanced per cohort.
+
+Parameters that joined together and always stepped together share their step number and scalar states, so
+their scalars are computed once. The numbers live in blocks; a parameter's state holds 0-d views of its
+line, so `optimizer.state[p]["step"]` is always true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Block = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def open_block(
+    states: Sequence[dict[str, Any]], names: Sequence[str], first: Sequence[Sequence[float]]
+) -> Block:
+    """Return a block with one line for each state; put views of the line into the state under `names`."""
+    block: Block = np.array(first, dtype=np.float64).reshape(len(states), len(names))
+    views = torch.from_numpy(block)
+    for state, line in zip(states, views, strict=True):
+        for name, cell in zip(names, line.unbind(), strict=True):
+            state[name] = cell
+    return block
+
+
+def read_line(
+    state: Mapping[str, Any], names: Sequence[str], fresh: Sequence[float]
+) -> tuple[float, ...]:
+    """Return the step number and scalar states that a state holds.
+
+    A state without a step number but with tensors was written by an optimizer that does not count
+    (PyTorch's SGD); all that matters then is that its first step is over.
+    """
+    started = 1.0 if any(isinstance(x, Tensor) for x in state.values()) else fresh[0]
+    numbers = []
+    for name, default in zip(names, (started, *fresh[1:]), strict=True):
+        value = state.get(name)
+        numbers.append(float(default if value is None else value))
+    return tuple(numbers)
+
+
+@dataclass
+class Row:
+    """Parameters with the same group, step number and scalar states: one row of a kernel's scalars."""
+
+    group: int
+    block: Block
+    lines: Any
+    """Which lines of the block: a slice or an array of indices."""
+
+    def advance(
+        self,
+        host: Callable[[Sequence[float]], tuple[tuple[Any, ...], tuple[Any, ...]]],
+        numbers: Sequence[float],
+    ) -> tuple[Any, ...]:
+        """Count a step; return what the passes read. `numbers` are lr and the hyperparameters."""
+        t, *scalars = self.line()
+        t += 1.0
+        lr, *hyperparameters = numbers
+        reads, scalars = host((lr, t, *hyperparameters, *scalars))  # type: ignore[assignment]
+        self.block[self.lines] = (t, *scalars)
+        return reads
+
+    def line(self) -> list[float]:
+        """Return the step number and scalar states, the same on all lines."""
+        first = self.lines.start if isinstance(self.lines, slice) else self.lines[0]
+        return self.block[first].tolist()  # type: ignore[no-any-return]
+
+    def is_uniform(self) -> bool:
+        """Whether all lines still agree: another plan may have stepped some of them."""
+        chosen = self.block[self.lines]
+        return bool((chosen == chosen[0]).all())
+
+
+def consecutive(lines: Sequence[int]) -> Any:
+    """Return indices as a slice where they are consecutive, as is most common."""
+    first, last = lines[0], lines[-1]
+    if last - first + 1 == len(lines) and list(lines) == list(range(first, last + 1)):
+        return slice(first, last + 1)
+    return np.array(lines, dtype=np.int64)

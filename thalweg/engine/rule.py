@@ -1,0 +1,228 @@
+"""Rules: an update rule is a plain function of tensors, and its signature is its declaration."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Annotated, Any, overload
+
+from thalweg.engine.trace import refuse
+from thalweg.errors import RuleError, suggest
+
+Scalar = Annotated[float, "a state that is one number"]
+"""Annotates a state that is one number for the whole parameter, kept in float64: `eta: Scalar = 1.0`."""
+
+GIVEN = ("lr", "t")
+"""Scalars that the engine gives to every rule that asks for them."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What the parameters of a rule's function declare."""
+
+    arguments: tuple[str, ...]
+    """The positional arguments in order: the incoming update first, then states and `p`."""
+    states: tuple[str, ...]
+    scalar_states: Mapping[str, float]
+    scalars: tuple[str, ...]
+    hyperparameters: Mapping[str, Any]
+    """Defaults; `inspect.Parameter.empty` where a value must be given."""
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """What the function returns, in order, after the update."""
+        return tuple(a for a in self.arguments[1:] if a != "p")
+
+
+class Rule:
+    """An update rule, made by `rule` from its function; call it to set hyperparameters.
+
+    Attributes: `name`, `function`, `signature`, `lr_inside`.
+    """
+
+    def __init__(self, function: Callable[..., Any], lr_inside: bool) -> None:
+        self.function = function
+        self.name = function.__name__
+        self.lr_inside = lr_inside
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+        self.__qualname__ = function.__qualname__
+        self.__wrapped__ = function
+        self.signature = _read(self.where, function)
+
+    @property
+    def where(self) -> str:
+        """The rule's name and the place where it is defined, for error messages."""
+        code = self.function.__code__
+        return f"rule {self.name!r} ({code.co_filename}:{code.co_firstlineno})"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Link:
+        """Return the rule with these hyperparameters, as a link of a chain.
+
+        Positional values fill the hyperparameters in the order of their declaration.
+        """
+        declared = self.signature.hyperparameters
+        if len(args) > len(declared):
+            raise RuleError(
+                f"{self.name}() takes {len(declared)} hyperparameters ({', '.join(declared) or 'none'}), "
+                f"got {len(args)} values"
+            )
+        given = dict(zip(declared, args, strict=False))
+        for name, value in kwargs.items():
+            if name in given:
+                raise RuleError(f"{self.name}() got two values for the hyperparameter {name!r}")
+            given[name] = value
+        return Link(self, _bind(self, given))
+
+    def __repr__(self) -> str:
+        return f"<rule {self.name}>"
+
+    def __reduce__(self) -> str:
+        return self.__qualname__
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """A rule with its hyperparameters set."""
+
+    rule: Rule
+    values: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{k}={v!r}" for k, v in self.values.items())
+        return f"{self.rule.name}({values})"
+
+
+@overload
+def rule(function: Callable[..., Any], /) -> Rule: ...
+@overload
+def rule(*, lr_inside: bool = False) -> Callable[[Callable[..., Any]], Rule]: ...
+
+
+def rule(function: Callable[..., Any] | None = None, /, *, lr_inside: bool = False) -> Any:
+    """Make an update rule of a plain function of tensors.
+
+    The signature is the declaration. The first positional argument is the incoming update (at the head of a
+    chain: the gradient), `p` is the parameter, every other positional argument is a state tensor, zero at
+    first; annotated `Scalar`, with its first value as default, it is one float64 number instead. Keyword-only
+    arguments are scalars: `t`, the step number of that parameter from 1, `lr`, the learning rate, and the
+    hyperparameters with their defaults. Numbers may change at every step; bools and strings are switches,
+    fixed while they stay the same, on which the rule may branch. Returned are the outgoing update, then the
+    new states in their order. After the last rule of a chain the engine computes
+
+        p ← p − lr·update
+
+    or, where `lr_inside=True` says that the update is multiplied by the learning rate already,
+    p ← p − update.
+
+    The function works on whole tensors with PyTorch's elementwise functions and the reductions `norm`,
+    `mean`, `total`, `largest`. It never loops over parameters, branches on values or changes a tensor in
+    place; one that does is refused here with a `RuleError`.
+
+    >>> @rule
+    ... def heavy_ball(g, v, *, momentum=0.9):
+    ...     v = momentum * v + g
+    ...     return v, v
+    >>> heavy_ball(momentum=0.5)
+    heavy_ball(momentum=0.5)
+    """
+    if function is None:
+        return lambda f: rule(f) if not lr_inside else _define(f, lr_inside=True)
+    return _define(function, lr_inside)
+
+
+def _define(function: Callable[..., Any], lr_inside: bool) -> Rule:
+    from thalweg.engine.chain import check_rule  # a rule is checked as a chain of one
+
+    made = Rule(function, lr_inside)
+    check_rule(made)
+    return made
+
+
+def _read(where: str, function: Callable[..., Any]) -> Signature:
+    arguments: list[str] = []
+    states: list[str] = []
+    scalar_states: dict[str, float] = {}
+    scalars: list[str] = []
+    hyperparameters: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            refuse(where, f"`{parameter}` leaves open what the rule takes; name each argument")
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            scalars.append(name)
+            if name not in GIVEN:
+                hyperparameters[name] = _default(where, name, parameter.default)
+            continue
+        if name in GIVEN:
+            refuse(where, f"`{name}` is a scalar; put it after `*`, among the keyword-only arguments")
+        if arguments and name != "p":
+            _state(where, parameter, states, scalar_states)
+        arguments.append(name)
+    if not arguments or arguments[0] == "p":
+        refuse(where, "its first positional argument must be the incoming update, such as `g`")
+    return Signature(
+        tuple(arguments), tuple(states), scalar_states, tuple(scalars), hyperparameters
+    )
+
+
+def _state(
+    where: str, parameter: inspect.Parameter, states: list[str], scalar_states: dict[str, float]
+) -> None:
+    name, default = parameter.name, parameter.default
+    if parameter.annotation is Scalar or str(parameter.annotation).split(".")[-1] == "Scalar":
+        if not isinstance(default, Real):
+            refuse(where, f"the scalar state `{name}` needs its first value: `{name}: Scalar = 1.0`")
+        scalar_states[name] = float(default)
+    elif default is not parameter.empty:
+        refuse(
+            where,
+            f"the positional argument `{name}` has a default, but states start at zero. A hyperparameter "
+            f"goes after `*`; a state that is one number is written `{name}: Scalar = {default!r}`",
+        )
+    else:
+        states.append(name)
+
+
+def _default(where: str, name: str, default: Any) -> Any:
+    if default is inspect.Parameter.empty or isinstance(default, (Real, str)):
+        return default
+    return refuse(
+        where,
+        f"the default of the hyperparameter `{name}` is {default!r}. A hyperparameter is a number, or a bool "
+        "or string that switches",
+    )
+
+
+def _bind(made: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
+    declared = made.signature.hyperparameters
+    for name, value in given.items():
+        if name == "lr":
+            raise RuleError(f"{made.name}() does not take lr: give it to Optimizer(…, lr=…) or step(…, lr=…)")
+        if name not in declared:
+            raise RuleError(
+                f"{made.name}() has no hyperparameter {name!r}.{suggest(name, declared)} "
+                f"It has: {', '.join(declared) or 'none'}"
+            )
+        check_value(made.name, name, declared[name], value)
+    missing = [n for n, v in declared.items() if v is inspect.Parameter.empty and n not in given]
+    if missing:
+        raise RuleError(f"{made.name}() needs a value for {', '.join(missing)}: {made.name}({missing[0]}=…)")
+    return {name: given.get(name, default) for name, default in declared.items()}
+
+
+def is_switch(default: Any) -> bool:
+    """Whether a hyperparameter with this default is a switch, on which a rule may branch."""
+    return isinstance(default, (bool, str))
+
+
+def check_value(owner: str, name: str, default: Any, value: Any) -> None:
+    """Refuse a value of another kind than the hyperparameter's default."""
+    if is_switch(default):
+        if type(value) is not type(default):
+            raise RuleError(
+                f"{owner}({name}=…) is a switch of type {type(default).__name__}, got {value!r}"
+            )
+    elif isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+        raise RuleError(f"{owner}({name}=…) must be a number, got {value!r}")

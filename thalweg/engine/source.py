@@ -1,0 +1,103 @@
+"""Print values as Python functions: for one step's scalars, for all tensors' reductions, for tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from thalweg.engine.ops import ARRAY, OPS, SCALAR, TENSOR
+from thalweg.engine.program import Level, Program, Value
+
+
+def operand(value: Value) -> str:
+    """Return how a value is written where it is used: a number in place, anything else by name."""
+    return repr(value.data) if value.op == "constant" else value.name
+
+
+def statement(value: Value) -> str:
+    """Return the line that computes a value of the vocabulary."""
+    text = OPS[value.op].template.format(*map(operand, value.operands))
+    return f"{value.name} = {text}"
+
+
+def define(
+    name: str, parameters: Iterable[str], body: Iterable[str], functions: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """Return the function made of these lines, over these functions.
+
+    The text comes from `Program` values only (vocabulary templates, generated names, numbers), never from
+    what a user typed.
+    """
+    lines = [f"def {name}({', '.join(parameters)}):", *(f"    {line}" for line in body)]
+    namespace: dict[str, Any] = {"inf": np.inf, "nan": np.nan, **functions}
+    exec(compile("\n".join(lines), f"<thalweg {name}>", "exec"), namespace)  # noqa: S102
+    return namespace[name]  # type: ignore[no-any-return]
+
+
+def _tuple(values: Iterable[Value]) -> str:
+    return "(" + "".join(f"{operand(v)}, " for v in values) + ")"
+
+
+class HostFunction:
+    """The scalars of a step: (lr, t, hyperparameters, scalar states) →
+    (what the passes read, new scalar states).
+
+    Evaluated in float64 whatever the dtype of the parameters: in bfloat16 a β₂ of 0.999 is 1.
+    """
+
+    def __init__(self, program: Program) -> None:
+        wanted, outputs = program.host_reads, tuple(program.scalar_outputs.values())
+        part = program.part((*wanted, *outputs), Level.HOST)
+        names = {v.data: v.name for v in part.computes if v.op == "scalar"}
+        parameters = [names.get(name, f"_{k}") for k, name in enumerate(program.scalars)]
+        body = [statement(v) for v in part.computes if v.op != "scalar"]
+        body.append(f"return {_tuple(wanted)}, {_tuple(outputs)}")
+        self._scalar = define("host", parameters, body, SCALAR)
+        self._array = define("host", parameters, body, ARRAY)
+        self._tensor = define("host", parameters, body, TENSOR)
+
+    def __call__(self, arguments: Iterable[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Return the wanted scalars and the new scalar states."""
+        arguments = tuple(arguments)
+        try:
+            return self._scalar(*arguments)  # type: ignore[no-any-return]
+        except (ArithmeticError, ValueError, TypeError, RuntimeError):
+            return self._carefully(arguments)
+
+    def _carefully(self, arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Divide by zero and take roots of negatives as IEEE 754 does; take tensors as scalars."""
+        if any(isinstance(x, torch.Tensor) for x in arguments):
+            return self._tensor(*arguments)  # type: ignore[no-any-return]
+        with np.errstate(all="ignore"):
+            return self._array(*map(np.float64, arguments))  # type: ignore[no-any-return]
+
+
+_hosts: dict[Program, HostFunction] = {}
+
+
+def host_function(program: Program) -> HostFunction:
+    """Return the host function of a program, printed once."""
+    if program not in _hosts:
+        _hosts[program] = HostFunction(program)
+    return _hosts[program]
+
+
+class ReducedFunction:
+    """The per-tensor scalars of a stage, for all tensors of a batch at once."""
+
+    def __init__(self, program: Program, wanted: tuple[Value, ...]) -> None:
+        part = program.part(wanted, Level.REDUCED)
+        self.reads = part.reads
+        self.counts = tuple(v for v in part.computes if v.op == "count")
+        parameters = [v.name for v in (*self.reads, *self.counts)]
+        body = [statement(v) for v in part.computes if v.op != "count"]
+        body.append(f"return {_tuple(wanted)}")
+        self._function = define("reduced", parameters, body, ARRAY)
+
+    def __call__(self, arguments: Iterable[Any]) -> tuple[Any, ...]:
+        """Return the wanted values, each a number or an array over the tensors."""
+        with np.errstate(all="ignore"):
+            return self._function(*arguments)  # type: ignore[no-any-return]

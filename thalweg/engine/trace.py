@@ -1,0 +1,91 @@
+"""Trace a rule with torch.fx: run it once on symbols and record what it does.
+
+The symbols also watch the contract. A rule that branches on a value, changes a tensor in place or asks for
+a plain number stops here, with an error that says how to write it instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import torch
+from torch import fx
+from torch.fx.proxy import GraphAppendingTracer
+
+from thalweg.errors import RuleError
+
+
+class ContractError(Exception):
+    """What a symbol says when a rule breaks the contract; the rule's name is added further up."""
+
+
+class Symbol(fx.Proxy):
+    """Stands for a tensor or a scalar while a rule is traced."""
+
+    def __bool__(self) -> NoReturn:
+        raise ContractError(
+            "it branches on a value (`if`, `while`, `and`, `or`, `not`, `max(…)`, `min(…)`), which a rule "
+            "cannot do because it is traced once for all steps. Use torch.where(condition, a, b), "
+            "torch.maximum or torch.minimum; a switch that is fixed for a whole run may be a "
+            "hyperparameter with a bool default, such as `nesterov=False`"
+        )
+
+    def _number(self) -> NoReturn:
+        raise ContractError(
+            "it needs the number behind a value (`math.sqrt(x)`, `float(x)`, `int(x)`, `range(x)`), but a "
+            "rule is traced with symbols. Use the torch function, which also takes scalars: "
+            "torch.sqrt(x), or x ** 0.5"
+        )
+
+    __float__ = __int__ = __index__ = __len__ = _number
+
+    def __iter__(self) -> NoReturn:  # type: ignore[override]
+        raise ContractError(
+            "it iterates over a value. A rule is written for one whole tensor: the engine owns the loops"
+        )
+
+    def _in_place(self, *_: Any) -> NoReturn:
+        raise ContractError(
+            "it changes a value in place (`x += y`, `x[i] = y`). Write `x = x + y`: the engine decides what "
+            "is stored where"
+        )
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = _in_place  # type: ignore[misc]
+    __setitem__ = __delitem__ = _in_place  # type: ignore[assignment]
+
+    def __abs__(self) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", torch.abs, (self,), {})
+
+
+class RuleTracer(GraphAppendingTracer):
+    """Records calls into a graph, as `Symbol`s."""
+
+    def proxy(self, node: fx.Node) -> Symbol:
+        """Return the symbol of a node."""
+        return Symbol(node, self)
+
+    def create_node(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any) -> fx.Node:  # type: ignore[override]
+        """Record a call, unless it would write into a tensor."""
+        name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+        calls = kind in ("call_method", "call_function")
+        in_place = calls and name.endswith("_") and not name.endswith("__") and name not in _KEYWORDS
+        if in_place or (kwargs and kwargs.get("out") is not None):
+            plain = name.rstrip("_")
+            raise ContractError(
+                f"it changes a tensor in place with `{name}`. Use `{plain}`, which returns a new value: the "
+                "engine decides what is stored where"
+            )
+        return super().create_node(kind, target, args, kwargs, *rest)
+
+    def symbol(self, name: str) -> Symbol:
+        """Return a new input."""
+        return Symbol(self.create_node("placeholder", name, (), {}), self)
+
+
+# operator.and_ and its like carry an underscore because they are keywords of Python
+_KEYWORDS = frozenset(("and_", "or_", "not_"))
+
+
+def refuse(where: str, what: str) -> NoReturn:
+    """Raise the error of a rule that breaks the contract."""
+    raise RuleError(f"{where}: {what}.") from None

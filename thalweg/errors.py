@@ -1,0 +1,72 @@
+"""The exceptions of the package, drawn as a tree.
+
+    ThalwegError
+    ├── RuleError          (TypeError)        an update rule breaks the contract of `rule` or `chain`
+    ├── EngineError        (RuntimeError)     an engine was asked for what it cannot do
+    ├── TaskError          (ValueError)       a task, its data, cost or model is not usable
+    │   └── DataError                         a data set or a data file is missing, empty or broken
+    ├── CheckpointError    (RuntimeError)     a checkpoint cannot be written, read or applied
+    ├── DivergedError      (ArithmeticError)  a loss became NaN or infinite
+    └── MissingExtraError  (ImportError)      an optional dependency is not installed
+
+Each message says what is wrong, where, what was expected and what to do. Each class is also the built-in
+exception that a caller would naturally catch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ThalwegError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class RuleError(ThalwegError, TypeError):
+    """An update rule, or its use in a chain, breaks the contract."""
+
+
+class EngineError(ThalwegError, RuntimeError):
+    """An engine was asked for something that it cannot do."""
+
+
+class TaskError(ThalwegError, ValueError):
+    """A task, or one of its parts, cannot be used as given."""
+
+
+class DataError(TaskError):
+    """A data set or a data file is missing, empty or broken."""
+
+
+class CheckpointError(ThalwegError, RuntimeError):
+    """A checkpoint cannot be written, read, or applied to this run."""
+
+
+class DivergedError(ThalwegError, ArithmeticError):
+    """Training produced a loss that is NaN or infinite."""
+
+
+class MissingExtraError(ThalwegError, ImportError):
+    """An optional dependency is needed and not installed."""
+
+    def __init__(self, package: str, purpose: str, extra: str = "lab") -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed. "
+            f'Install it with: pip install "thalweg[{extra}]"'
+        )
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ' Did you mean …?' with the names close to `name`, or an empty string.
+
+    >>> suggest("Adma", ["Adam", "AdamW", "SGD"])
+    " Did you mean 'Adam' or 'AdamW'?"
+    >>> suggest("zzz", ["Adam"])
+    ''
+    """
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
+    if not close:
+        return ""
+    return f" Did you mean {' or '.join(repr(by_lower[key]) for key in close)}?"

@@ -1,0 +1,92 @@
+"""The cost: a surrogate loss to descend, a penalty added to it, and metrics reported apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from thalweg.errors import TaskError, suggest
+from thalweg.objective.losses import Loss, LossFunction, as_loss
+from thalweg.objective.metrics import Metric, MetricFunction, as_metric
+from thalweg.objective.penalty import Penalty, bind
+from thalweg.objective.scores import Meter
+
+MetricLike = str | Metric | MetricFunction
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The objective J(θ) = L(θ) + λΩ(θ), and the metrics reported beside it.
+
+    `loss` is the name of a loss in `torch.nn.functional` ("cross_entropy", "mse_loss", short "mse"), a torch loss
+    module, or a function (outputs, targets) -> scalar, the mean over the batch's rows. `penalty` is `L1`, `L2`, a sum
+    of them, or a function (model) -> scalar. `metrics` are names ("accuracy"), functions or `Metric`s, one or several.
+
+    Raises TaskError for an unknown name.
+
+    >>> import torch
+    >>> from thalweg.objective import L2
+    >>> cost = Cost("mse", metrics="mae", penalty=L2(0.1))
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> _ = nn.init.constant_(model.weight, 2.0)
+    >>> x, y = torch.ones(4, 1), torch.zeros(4, 1)
+    >>> float(cost.objective(model, x, y).detach())  # 2² + 0.1 · 2²
+    4.400000095367432
+    """
+
+    loss: str | nn.Module | LossFunction | Loss
+    metrics: MetricLike | Sequence[MetricLike] | None = None
+    penalty: Penalty | None = None
+    surrogate: Loss = field(init=False, repr=False, compare=False)
+    measures: tuple[Metric, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        surrogate = as_loss(self.loss)
+        given = self.metrics
+        if given is None:
+            given = ()
+        elif isinstance(given, (str, Metric)) or callable(given):
+            given = (given,)
+        measures = tuple(as_metric(metric, surrogate.name) for metric in given)
+        names = [measure.name for measure in measures]
+        if len(set(names)) != len(names):
+            raise TaskError(f"Two metrics have the same name: {', '.join(names)}.")
+        if self.penalty is not None and not callable(self.penalty):
+            raise TaskError(
+                f"A penalty is L1(…), L2(…), a sum of them, or a function of the model; "
+                f"got {self.penalty!r}. For weight decay write L2({self.penalty!r})."
+            )
+        object.__setattr__(self, "surrogate", surrogate)
+        object.__setattr__(self, "measures", measures)
+
+    def objective(self, model: nn.Module, inputs: Any, targets: Any) -> Tensor:
+        """Return J = L + λΩ on one batch, a differentiable scalar."""
+        loss = self.surrogate(model(inputs), targets)
+        return loss if self.penalty is None else loss + self.penalty(model)
+
+    def bind_penalty(self, model: nn.Module) -> Callable[[], Tensor] | None:
+        """Return λΩ of `model` as a function without arguments, or None where there is no penalty."""
+        return None if self.penalty is None else bind(self.penalty, model)
+
+    def penalty_value(self, model: nn.Module) -> float:
+        """Return λΩ of `model` as a number, 0 where there is no penalty."""
+        return 0.0 if self.penalty is None else float(self.penalty(model).detach())
+
+    def meter(self) -> Meter:
+        """Return a fresh meter of this cost's metrics."""
+        return Meter(self.measures)
+
+    def direction(self, name: str) -> Literal["max", "min"]:
+        """Return which way the figure called `name` is better; TaskError if this cost has no such figure."""
+        if name in ("loss", "penalty", "objective"):
+            return "min"
+        for measure in self.measures:
+            if measure.name == name:
+                return measure.direction
+        known = ["loss", "penalty", "objective", *(measure.name for measure in self.measures)]
+        raise TaskError(
+            f"The cost has no metric {name!r}.{suggest(name, known)} It has: {', '.join(known)}."
+        )

@@ -1,0 +1,198 @@
+"""Surrogate losses by name: PyTorch's own functions, with the shape checks that PyTorch leaves out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from thalweg.errors import DataError, TaskError, suggest
+
+LossFunction = Callable[[Any, Any], Tensor]
+Kind = Literal["classes", "elementwise", "probabilities", "free"]
+
+
+def half_mse(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Half the mean squared error, the textbook's (1/m)·Σ ½(ŷ−y)²: its gradient has no factor 2.
+
+    >>> float(half_mse(torch.tensor([3.0]), torch.tensor([1.0])))
+    2.0
+    """
+    return 0.5 * F.mse_loss(outputs, targets)
+
+
+# What each loss wants as targets decides the checks: class numbers, values shaped like the outputs, or
+# probabilities in [0, 1] shaped like the outputs.
+_NAMED: dict[str, tuple[LossFunction, Kind]] = {
+    "cross_entropy": (F.cross_entropy, "classes"),
+    "nll_loss": (F.nll_loss, "classes"),
+    "multi_margin_loss": (F.multi_margin_loss, "classes"),
+    "binary_cross_entropy": (F.binary_cross_entropy, "probabilities"),
+    "binary_cross_entropy_with_logits": (F.binary_cross_entropy_with_logits, "probabilities"),
+    "mse_loss": (F.mse_loss, "elementwise"),
+    "half_mse": (half_mse, "elementwise"),
+    "l1_loss": (F.l1_loss, "elementwise"),
+    "smooth_l1_loss": (F.smooth_l1_loss, "elementwise"),
+    "huber_loss": (F.huber_loss, "elementwise"),
+    "soft_margin_loss": (F.soft_margin_loss, "elementwise"),
+    "kl_div": (functools.partial(F.kl_div, reduction="batchmean"), "elementwise"),
+    "poisson_nll_loss": (F.poisson_nll_loss, "elementwise"),
+}
+_ALIASES = {
+    "nll": "nll_loss",
+    "bce": "binary_cross_entropy",
+    "bce_with_logits": "binary_cross_entropy_with_logits",
+    "mse": "mse_loss",
+    "mae": "l1_loss",
+    "l1": "l1_loss",
+    "huber": "huber_loss",
+    "smooth_l1": "smooth_l1_loss",
+}
+_MODULES: dict[type[nn.Module], str] = {
+    nn.CrossEntropyLoss: "cross_entropy",
+    nn.NLLLoss: "nll_loss",
+    nn.MultiMarginLoss: "multi_margin_loss",
+    nn.BCELoss: "binary_cross_entropy",
+    nn.BCEWithLogitsLoss: "binary_cross_entropy_with_logits",
+    nn.MSELoss: "mse_loss",
+    nn.L1Loss: "l1_loss",
+    nn.SmoothL1Loss: "smooth_l1_loss",
+    nn.HuberLoss: "huber_loss",
+    nn.SoftMarginLoss: "soft_margin_loss",
+    nn.KLDivLoss: "kl_div",
+    nn.PoissonNLLLoss: "poisson_nll_loss",
+}
+
+
+def loss_names() -> list[str]:
+    """Return the names `Cost` knows as losses, short aliases included."""
+    return sorted([*_NAMED, *_ALIASES])
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A surrogate loss: a name, a function of (outputs, targets), and the kind of targets it wants."""
+
+    name: str
+    function: LossFunction
+    kind: Kind = "free"
+
+    def __call__(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the mean loss of a batch; refuse shapes that PyTorch would silently broadcast."""
+        if self.kind in ("elementwise", "probabilities") and outputs.shape != targets.shape:
+            raise TaskError(_shape_message(self.name, outputs, targets))
+        return self.function(outputs, targets)
+
+    def match(self, outputs: Any, targets: Any) -> Any:
+        """Return `targets` in the dtype the loss wants beside `outputs`; other targets stay as they are."""
+        if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
+            return targets
+        if self.kind in ("elementwise", "probabilities"):
+            return targets.to(outputs.dtype)
+        if self.kind == "classes" and not targets.is_floating_point():
+            return targets.long()
+        return targets
+
+    def check(self, outputs: Any, targets: Any) -> None:
+        """Raise an error that says what is wrong if `targets` cannot be learned from such `outputs`.
+
+        `outputs` may be those of a few rows only: their trailing shape says what the model can express.
+        """
+        if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
+            return
+        if self.kind == "classes":
+            _check_classes(self.name, outputs, targets)
+        elif self.kind != "free":
+            if outputs.shape[1:] != targets.shape[1:]:
+                raise TaskError(_shape_message(self.name, outputs, targets))
+            if self.kind == "probabilities" and ((targets < 0) | (targets > 1)).any():
+                raise DataError(
+                    f"The loss {self.name} expects targets between 0 and 1; these reach from "
+                    f"{targets.min().item():g} to {targets.max().item():g}."
+                )
+
+
+def as_loss(loss: str | nn.Module | LossFunction | Loss) -> Loss:
+    """Return the `Loss` that a name, a torch loss module or a function (outputs, targets) stands for.
+
+    >>> as_loss("mse").name
+    'mse_loss'
+    >>> as_loss("cros_entropy")
+    Traceback (most recent call last):
+    thalweg.errors.TaskError: Unknown loss 'cros_entropy'. Did you mean 'cross_entropy'?
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str):
+        name = _ALIASES.get(loss, loss)
+        if name not in _NAMED:
+            raise TaskError(f"Unknown loss {loss!r}.{suggest(loss, loss_names())}")
+        return Loss(name, *_NAMED[name])
+    if isinstance(loss, nn.Module) and type(loss) in _MODULES:
+        name = _MODULES[type(loss)]
+        return Loss(name, loss, _NAMED[name][1])
+    if not callable(loss):
+        raise TaskError(
+            f"A loss is a name such as 'cross_entropy', or a function of (outputs, targets); "
+            f"got {type(loss).__name__}."
+        )
+    inner = loss.func if isinstance(loss, functools.partial) else loss
+    for name, (function, kind) in _NAMED.items():
+        if function is inner:
+            return Loss(name, loss, kind)
+    return Loss(getattr(inner, "__name__", type(inner).__name__), loss)
+
+
+def _check_classes(name: str, outputs: Tensor, targets: Tensor) -> None:
+    if outputs.ndim < 2:
+        raise TaskError(
+            f"The loss {name} expects outputs of shape (rows, classes); the model gives "
+            f"{_shape(outputs)}. End the model with one output for each class."
+        )
+    if targets.is_floating_point():
+        if targets.shape[1:] != outputs.shape[1:]:
+            raise TaskError(
+                f"The loss {name} expects class numbers (integers of shape (rows,)) or probabilities "
+                f"of shape (rows, {outputs.shape[1]}); got {targets.dtype} targets of shape "
+                f"{_shape(targets)}. Convert class numbers with y.astype('int64')."
+            )
+        return
+    if targets.shape[1:] != outputs.shape[2:]:
+        raise TaskError(
+            f"The loss {name} expects integer targets of shape (rows{_tail(outputs.shape[2:])}), one "
+            f"class number each; got shape {_shape(targets)}. Flatten with y.reshape(-1), or give "
+            f"one-hot targets as floats."
+        )
+    classes = outputs.shape[1]
+    wrong = targets[(targets >= classes) | ((targets < 0) & (targets != -100))]
+    if wrong.numel():
+        raise DataError(
+            f"Labels out of range: found {wrong[0].item()}, but the model has {classes} outputs, so labels "
+            f"must be 0 to {classes - 1}. Give the model more outputs, or number the classes from 0."
+        )
+
+
+def _shape_message(name: str, outputs: Tensor, targets: Tensor) -> str:
+    advice = "Make them equal"
+    if outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1:
+        advice = "Give the targets a last axis of 1 with y.reshape(-1, 1)"
+    elif targets.ndim == outputs.ndim + 1 and targets.shape[-1] == 1:
+        advice = "Drop the targets' last axis with y.reshape(-1)"
+    return (
+        f"The loss {name} compares outputs and targets element by element, but the model gives outputs of "
+        f"shape (rows{_tail(outputs.shape[1:])}) and the targets have shape "
+        f"(rows{_tail(targets.shape[1:])}); broadcasting would compare every row with every other. {advice}."
+    )
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.shape)
+
+
+def _tail(shape: torch.Size) -> str:
+    return "".join(f", {size}" for size in shape) if shape else ","

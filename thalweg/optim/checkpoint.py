@@ -1,0 +1,101 @@
+"""Optimizer state to and from dictionaries, compatible with PyTorch's.
+
+Differences to `torch.optim`: a state keeps its own dtype, so a resumed run is bit-exact, and parameters are
+found by name where both sides know names.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def saved_state(packed: dict[str, Any]) -> dict[str, Any]:
+    """Return a state dict whose numbers are tensors of their own, no longer views that move on."""
+    packed["state"] = {
+        index: {k: v.clone() if isinstance(v, Tensor) and v.ndim == 0 else v for k, v in state.items()}
+        if isinstance(state, dict)
+        else state
+        for index, state in packed.get("state", {}).items()
+    }
+    return packed
+
+
+def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]) -> None:
+    """Put a state dict into an optimizer."""
+    saved = dict(state_dict)
+    for before in optimizer._optimizer_load_state_dict_pre_hooks.values():
+        replaced = before(optimizer, saved)
+        if replaced is not None:
+            saved = replaced
+    groups = optimizer.param_groups
+    saved_groups = deepcopy(saved["param_groups"])
+    _check_sizes(groups, saved_groups)
+    owner = _match(groups, saved_groups)
+    state: defaultdict[Any, Any] = defaultdict(dict)
+    for index, entry in saved["state"].items():
+        param = owner.get(index)
+        state[index if param is None else param] = entry if param is None else _own(entry, param)
+    new_groups = []
+    for group, new in zip(groups, saved_groups, strict=True):
+        new["params"] = group["params"]
+        if "param_names" in group:
+            new["param_names"] = group["param_names"]
+        # what the writer did not know, such as an argument newer than it, stays as it is here
+        new_groups.append({**{k: v for k, v in group.items() if k not in new}, **new})
+    optimizer.__setstate__({"state": state, "param_groups": new_groups})
+    for after in optimizer._optimizer_load_state_dict_post_hooks.values():
+        after(optimizer)
+
+
+def _check_sizes(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> None:
+    if len(groups) != len(saved):
+        raise ValueError("loaded state dict has a different number of parameter groups")
+    if any(len(a["params"]) != len(b["params"]) for a, b in zip(groups, saved, strict=True)):
+        raise ValueError(
+            "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+        )
+
+
+def _match(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> dict[Any, Tensor]:
+    """Return the parameter of each saved index."""
+    if all("param_names" in group for group in (*groups, *saved)):
+        here = {n: p for g in groups for n, p in zip(g["param_names"], g["params"], strict=True)}
+        there = {n: i for g in saved for n, i in zip(g["param_names"], g["params"], strict=True)}
+        if here.keys() == there.keys():
+            return {index: here[name] for name, index in there.items()}
+        if not here.keys() & there.keys():  # other names altogether, as of a wrapped module
+            return _by_position(groups, saved)
+        missing = sorted(here.keys() - there.keys())[:3]
+        unknown = sorted(there.keys() - here.keys())[:3]
+        raise ValueError(
+            "loaded state dict names other parameters than this optimizer: "
+            f"here but not there: {', '.join(missing) or 'none'}; "
+            f"there but not here: {', '.join(unknown) or 'none'}"
+        )
+    return _by_position(groups, saved)
+
+
+def _by_position(
+    groups: list[dict[str, Any]], saved: list[dict[str, Any]]
+) -> dict[Any, Tensor]:
+    return {
+        index: param
+        for group, other in zip(groups, saved, strict=True)
+        for index, param in zip(other["params"], group["params"], strict=True)
+    }
+
+
+def _own(entry: Any, param: Tensor) -> Any:
+    """Return a copy of a state on the device of its parameter; numbers stay on the host."""
+    if isinstance(entry, Mapping):
+        return {key: _own(value, param) for key, value in entry.items()}
+    if isinstance(entry, Tensor):
+        device = entry.device if entry.ndim == 0 and param.ndim else param.device
+        return entry.detach().clone().to(device)
+    return deepcopy(entry)

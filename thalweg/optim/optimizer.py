@@ -1,0 +1,365 @@
+"""`Optimizer`: any chain as a true `torch.optim.Optimizer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain as concatenate
+from operator import is_
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import (
+    _global_optimizer_post_hooks,
+    _global_optimizer_pre_hooks,
+)
+
+from thalweg.engine import Chain, Link, Rule, chain
+from thalweg.engine.plan import Engine, Member, Plan
+from thalweg.engine.program import Program
+from thalweg.engine.rows import Block, open_block, read_line
+from thalweg.optim.checkpoint import loaded_state, saved_state
+
+Group = dict[str, Any]
+KEPT_PLANS = 8
+"""Plans kept for models whose parameters with gradients change from step to step."""
+
+
+class Stepper(torch.optim.Optimizer):
+    """What every optimizer here shares: the step, the state, checkpoints.
+
+    A subclass says which chain steps a group (`group_chain`) and how the chain's numbers are written in it
+    (`spelling`) and its states in `state` (`state_names`).
+    """
+
+    spelling: Mapping[str, Callable[[Group], Any]] = {}
+    """How to read a hyperparameter of the chain from a group, where it is not called the same there."""
+    state_names: Mapping[str, str] = {}
+    """What a state of the chain is called in `optimizer.state[p]`, where it is not called the same."""
+    engine: Engine
+
+    def group_chain(self, group: Group) -> Chain:
+        """Return the chain that steps the parameters of a group."""
+        raise NotImplementedError
+
+    # -- step -----------------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Perform one step, and return what the closure returns, if there is one."""
+        if (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or _global_optimizer_pre_hooks
+            or _global_optimizer_post_hooks
+            or torch.autograd.profiler._is_profiler_enabled
+        ):
+            return self._observed_step() if closure is None else self._observed_step(closure)
+        return self._step(closure)
+
+    # PyTorch wraps `step` to run hooks and to record it for the profiler. This one does both itself, and
+    # only when there is something to run: the wrapper alone takes longer than the step of a small model.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    _observed_step = torch.optim.Optimizer.profile_hook_step(
+        lambda self, closure=None: self._step(closure)
+    )
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._advance()
+        return loss
+
+    def _advance(self) -> None:
+        groups = self.param_groups
+        if len(groups) == 1:
+            params = groups[0]["params"]
+        else:
+            params = [p for group in groups for p in group["params"]]
+        grads = [p.grad for p in params]
+        readers = self._read_groups(groups)
+        plan = self._current
+        if plan is None or not plan.matches(self, params, grads, readers):
+            plan = self._current = self._find_plan(params, grads, readers)
+        if plan.absent:
+            grads = [g for g in grads if g is not None]
+        numbers = [reader.numbers(group) for reader, group in zip(readers, groups, strict=True)]
+        plan.plan.run(grads, numbers)
+
+    def _read_groups(self, groups: Sequence[Group]) -> list[_Reader]:
+        """Return how to read each group: its program, which its switches decide, and its numbers."""
+        return [self._reader(group) for group in groups]
+
+    def _reader(self, group: Group) -> _Reader:
+        made = self.group_chain(group)
+        key = (made, *_switches(made, group).values())
+        reader = self._readers.get(key)
+        if reader is None:
+            reader = self._readers[key] = _Reader(made, group, self.spelling, self.state_names)
+        return reader
+
+    # -- plans ----------------------------------------------------------------------------------------
+
+    def _find_plan(
+        self, params: list[Tensor], grads: list[Tensor | None], readers: list[_Reader]
+    ) -> _Standing:
+        for standing in self._plans:
+            if standing.matches(self, params, grads, readers) and standing.plan.is_uniform():
+                return standing
+        standing = self._make_plan(params, grads, readers)
+        self._plans = [standing, *self._plans[: KEPT_PLANS - 1]]
+        return standing
+
+    def _make_plan(
+        self, params: list[Tensor], grads: list[Tensor | None], readers: list[_Reader]
+    ) -> _Standing:
+        group_of = [k for k, group in enumerate(self.param_groups) for _ in group["params"]]
+        present = [
+            (p, g, k) for p, g, k in zip(params, grads, group_of, strict=True) if g is not None
+        ]
+        self._open_states([(p, readers[k]) for p, _, k in present])
+        members = []
+        for p, g, k in present:
+            reader, state = readers[k], self.state[p]
+            block, line = self._places[id(state)][1:]
+            members.append(Member(p, g, state, reader.names, k, reader.program, block, line))
+        plan = Plan(members, self.engine, bool(self.defaults.get("differentiable")))
+        return _Standing(
+            plan, list(params), [g is None for g in grads], list(readers), list(self.state.values())
+        )
+
+    def _open_states(self, wanted: Sequence[tuple[Tensor, _Reader]]) -> None:
+        """Make the states that are missing, and give each parameter a line for its numbers."""
+        new: dict[_Reader, list[dict[str, Any]]] = {}
+        for p, reader in wanted:
+            state = self.state[p]
+            place = self._places.get(id(state))
+            # a state that was replaced or loaded has numbers of its own
+            if place is None or place[0] is not state or not _holds_line(state, reader, place):
+                new.setdefault(reader, []).append(state)
+        for reader, states in new.items():
+            first = [read_line(state, reader.numbers_kept, reader.fresh) for state in states]
+            block = open_block(states, reader.numbers_kept, first)
+            for line, state in enumerate(states):
+                self._places[id(state)] = (state, block, line)
+        for p, reader in wanted:
+            state = self.state[p]
+            for name in reader.names:
+                if state.get(name) is None:
+                    state[name] = torch.zeros_like(p, memory_format=torch.preserve_format)
+
+    def _forget(self) -> None:
+        self._current: _Standing | None = None
+        self._plans: list[_Standing] = []
+        self._readers: dict[Any, _Reader] = {}
+        self._places: dict[int, tuple[dict[str, Any], Block, int]] = {}
+
+    # -- PyTorch's optimizer --------------------------------------------------------------------------
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group of parameters, as PyTorch does."""
+        if "_places" not in self.__dict__:
+            self._forget()
+        super().add_param_group(param_group)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as PyTorch does: by number, with `param_names` where they are known."""
+        return saved_state(super().state_dict())
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load a state written by this class or by PyTorch's class of the same name.
+
+        Parameters are matched by name where both sides know names, otherwise by position. Tensors keep their
+        dtype and go to the device of their parameter; nothing is shared with `state_dict`.
+        """
+        loaded_state(self, state_dict)
+        self._forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        plain = {k: v for k, v in self.__dict__.items() if k not in _NOT_COPIED}
+        plain["state"] = {
+            p: {k: v.clone() if _is_line(v) else v for k, v in state.items()}
+            for p, state in self.state.items()
+        }
+        return plain
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._forget()
+        if not hasattr(self.state, "default_factory"):
+            from collections import defaultdict
+
+            self.state = defaultdict(dict, self.state)
+
+    def describe_plan(self) -> str:
+        """Return what the last step ran how: the fused batches, and the tensors that ran eagerly."""
+        if self._current is None:
+            return "no step yet"
+        return self._current.plan.describe()
+
+
+_NOT_COPIED = frozenset(
+    (
+        "_current",
+        "_plans",
+        "_readers",
+        "_places",
+        "step",
+        "_optimizer_step_pre_hooks",
+        "_optimizer_step_post_hooks",
+        "_optimizer_state_dict_pre_hooks",
+        "_optimizer_state_dict_post_hooks",
+        "_optimizer_load_state_dict_pre_hooks",
+        "_optimizer_load_state_dict_post_hooks",
+    )
+)
+
+
+class _Reader:
+    """How the groups of one chain and one set of switches are read."""
+
+    def __init__(
+        self,
+        made: Chain,
+        group: Group,
+        spelling: Mapping[str, Callable[[Group], Any]],
+        state_names: Mapping[str, str],
+    ) -> None:
+        self.program: Program = made.program({**made.hyperparameters, **_switches(made, group)})
+        numeric = [n for n in made.hyperparameters if n not in made.switches]
+        self._getters = [spelling.get(name) or _item(name) for name in ("lr", *numeric)]
+        self.names = tuple(state_names.get(s, s) for s in made.states)
+        self.numbers_kept = ("step", *(state_names.get(s, s) for s in made.scalar_states))
+        self.fresh = (0.0, *made.scalar_states.values())
+
+    def numbers(self, group: Group) -> list[float]:
+        """Return lr and the hyperparameters of a group, as numbers."""
+        return [float(get(group)) for get in self._getters]
+
+
+def _switches(made: Chain, group: Group) -> dict[str, Any]:
+    return {name: group.get(name, made.hyperparameters[name]) for name in made.switches}
+
+
+def _item(name: str) -> Callable[[Group], Any]:
+    return lambda group: group[name]
+
+
+class _Standing:
+    """A plan, and what must still be so for it to be used."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        params: list[Tensor],
+        absent: list[bool],
+        readers: list[_Reader],
+        states: list[dict[str, Any]],
+    ) -> None:
+        self.plan = plan
+        self.params = params
+        self._absent = absent
+        self.absent = any(absent)
+        self._readers = readers
+        self._states = states
+
+    def matches(
+        self,
+        optimizer: Stepper,
+        params: Sequence[Tensor],
+        grads: Sequence[Tensor | None],
+        readers: Sequence[_Reader],
+    ) -> bool:
+        states = optimizer.state
+        return (
+            len(params) == len(self.params)
+            and len(states) == len(self._states)
+            and all(map(is_, params, self.params))
+            and [g is None for g in grads] == self._absent
+            and all(map(is_, readers, self._readers))
+            and all(map(is_, states.values(), self._states))
+            and self.plan.holds()
+        )
+
+
+def _is_line(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 0 and value._is_view()
+
+
+def _holds_line(state: Mapping[str, Any], reader: _Reader, place: tuple[Any, Block, int]) -> bool:
+    """Whether the numbers in a state are still the views of its line."""
+    _, block, line = place
+    if block.shape[1] != len(reader.numbers_kept):
+        return False
+    start = block[line].ctypes.data
+    return all(
+        isinstance(state.get(name), Tensor) and state[name].data_ptr() == start + 8 * k
+        for k, name in enumerate(reader.numbers_kept)
+    )
+
+
+class Optimizer(Stepper):
+    """Steps parameters by a chain of rules.
+
+        p ← p − lr·update
+
+    Args:
+        params: a module, or what `torch.optim` takes: tensors, named tensors, or groups. From a module or
+            named tensors the names are kept, and saved with the state.
+        rule: a chain, a rule, or a rule with its hyperparameters.
+        lr: learning rate; a number or a 0-d tensor.
+        engine: "auto" fuses what it can and runs the rest eagerly; "eager" runs everything as PyTorch
+            calls; "fused" fails where the chain cannot be fused.
+
+    Every hyperparameter of the chain is an entry of the parameter groups, and may differ between groups and
+    change between steps.
+
+    Raises:
+        ValueError: a negative learning rate, or PyTorch's own errors about parameters.
+        RuleError: `rule` is not a rule or a chain of rules.
+
+    >>> import torch
+    >>> from thalweg import Optimizer, chain
+    >>> from thalweg.rules import adam, clip_by_norm, decay
+    >>> model = torch.nn.Linear(2, 1)
+    >>> optimizer = Optimizer(model, chain(clip_by_norm(1.0), adam(beta2=0.95), decay(0.1)), lr=3e-4)
+    >>> model(torch.ones(2)).sum().backward()
+    >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: nn.Module | Iterable[Any],
+        rule: Chain | Link | Rule,
+        lr: float | Tensor = 1e-3,
+        *,
+        engine: Engine = "auto",
+    ) -> None:
+        check_engine(engine)
+        if float(lr) < 0:
+            raise ValueError(f"Invalid learning rate: {lr}")
+        self.engine = engine
+        self.chain = rule if isinstance(rule, Chain) else chain(rule)
+        super().__init__(named(params), {"lr": lr, **self.chain.hyperparameters})
+
+    def group_chain(self, group: Group) -> Chain:
+        """Return the chain: the same for every group."""
+        return self.chain
+
+
+def named(params: nn.Module | Iterable[Any]) -> Iterable[Any]:
+    """Return the parameters of a module with their names; leave anything else as it is."""
+    return params.named_parameters() if isinstance(params, nn.Module) else params
+
+
+def check_engine(engine: str) -> None:
+    """Refuse an engine that does not exist."""
+    if engine not in get_args(Engine):
+        raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
+
+
+def all_params(groups: Iterable[Group]) -> list[Tensor]:
+    """Return the parameters of all groups, in order."""
+    return list(concatenate.from_iterable(group["params"] for group in groups))

@@ -1,0 +1,173 @@
+"""The entrants of a race: an optimizer, its fixed hyperparameters, and the learning rates to try.
+
+Every grid is logarithmic, two points a decade, and equally long, so that every entrant is tuned with the same
+budget. The grids differ in where they lie, since the step of an optimizer that divides by the gradient's size has
+another scale than that of one that does not.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from torch import optim
+from thalweg.errors import TaskError, suggest
+
+GRID_POINTS = 8
+"""Learning rates in each default grid."""
+
+DEFAULT_ENTRANTS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
+"""The entrants of a race that names none."""
+
+_NOT_RACED = frozenset({"Optimizer", "LBFGS", "SparseAdam"})
+
+OptimizerFactory = Callable[..., torch.optim.Optimizer]
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """An optimizer that takes part in a race.
+
+    `factory(params, lr=lr, **hyperparameters)` must build a `torch.optim.Optimizer`.
+
+    Example:
+        >>> entrant = Entrant("heavy ball", torch.optim.SGD, {"momentum": 0.9}, lrs=(0.01, 0.1))
+        >>> entrant.build([torch.zeros(2, requires_grad=True)], lr=0.1).defaults["momentum"]
+        0.9
+    """
+
+    name: str
+    factory: OptimizerFactory
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    lrs: tuple[float, ...] = ()
+
+    def build(self, params: Any, lr: float) -> torch.optim.Optimizer:
+        """Build the optimizer for the given parameters and learning rate."""
+        return self.factory(params, lr=lr, **self.hyperparameters)
+
+    @property
+    def description(self) -> str:
+        """The first sentence of what the optimizer's documentation says, with the fixed hyperparameters."""
+        fixed = ", ".join(f"{name}={value!r}" for name, value in self.hyperparameters.items())
+        text = _DESCRIPTIONS.get(self.name) or _first_sentence(inspect.getdoc(self.factory) or "")
+        return f"{text} ({fixed})" if fixed else text
+
+
+def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
+    """Return `points` learning rates from `lowest` up, two a decade: whole and half powers of ten.
+
+    >>> log_grid(0.01, 4)
+    (0.01, 0.0316, 0.1, 0.316)
+    """
+    first = round(2 * math.log10(lowest))
+    return tuple(float(f"{10 ** (half / 2):.3g}") for half in range(first, first + points))
+
+
+def known_entrants() -> dict[str, Entrant]:
+    """Return every entrant that can be named: the optimizers of `thalweg.optim`, and SGD's two with momentum."""
+    entrants = {
+        "sgd": Entrant("sgd", optim.SGD, {}, log_grid(3.16e-3)),
+        "momentum": Entrant("momentum", optim.SGD, {"momentum": 0.9}, log_grid(1e-3)),
+        "nesterov": Entrant(
+            "nesterov", optim.SGD, {"momentum": 0.9, "nesterov": True}, log_grid(1e-3)
+        ),
+    }
+    for name, factory in vars(optim).items():
+        if name in _NOT_RACED or not _is_optimizer(factory):
+            continue
+        grid = log_grid(_LOWEST_RATE.get(name, 1e-4))
+        entrants.setdefault(name.lower(), Entrant(name.lower(), factory, {}, grid))
+    return entrants
+
+
+def find_entrant(name: str) -> Entrant:
+    """Return the entrant of a name, in whatever case.
+
+    Raises:
+        TaskError: for a name that no entrant has, with the close ones.
+    """
+    known = known_entrants()
+    try:
+        return known[name.strip().lower()]
+    except KeyError:
+        hint = suggest(name.strip(), known) or f" Known are: {', '.join(sorted(known))}."
+        raise TaskError(f"No optimizer is called {name!r}.{hint}") from None
+
+
+def gather_entrants(
+    entrants: Iterable[str | Entrant | OptimizerFactory] | None = None,
+    lrs: Sequence[float] | None = None,
+) -> tuple[Entrant, ...]:
+    """Return the entrants of a race from names, `Entrant`s or optimizer classes; None means the usual six.
+
+    Args:
+        entrants: who takes part.
+        lrs: the learning rates to try for everyone, instead of each one's own grid.
+
+    Raises:
+        TaskError: for an unknown or repeated name, or a learning rate that is not a positive number.
+    """
+    named = DEFAULT_ENTRANTS if entrants is None else entrants
+    gathered = [_as_entrant(entrant) for entrant in ([named] if isinstance(named, str) else named)]
+    if not gathered:
+        raise TaskError("A race needs at least one entrant, got none.")
+    names = [entrant.name for entrant in gathered]
+    for name in names:
+        if names.count(name) > 1:
+            raise TaskError(f"The entrant {name!r} is named twice: give each its own name.")
+    if lrs is not None:
+        gathered = [replace(entrant, lrs=tuple(lrs)) for entrant in gathered]
+    return tuple(replace(entrant, lrs=_checked_rates(entrant)) for entrant in gathered)
+
+
+def _as_entrant(entrant: str | Entrant | OptimizerFactory) -> Entrant:
+    if isinstance(entrant, Entrant):
+        return entrant if entrant.lrs else replace(entrant, lrs=log_grid(1e-4))
+    if isinstance(entrant, str):
+        return find_entrant(entrant)
+    if callable(entrant):
+        name = getattr(entrant, "__name__", type(entrant).__name__)
+        lowest = _LOWEST_RATE.get(name, 1e-4)
+        return Entrant(name.lower(), entrant, {}, log_grid(lowest))
+    raise TaskError(
+        f"An entrant is a name, an Entrant, or a function (params, lr) -> optimizer; got {entrant!r}."
+    )
+
+
+def _checked_rates(entrant: Entrant) -> tuple[float, ...]:
+    rates = sorted({float(lr) for lr in entrant.lrs})
+    if not rates:
+        raise TaskError(f"The entrant {entrant.name!r} has no learning rates to try.")
+    for lr in rates:
+        if not 0 < lr < float("inf"):
+            raise TaskError(f"A learning rate must be a positive number, got {lr} for {entrant.name!r}.")
+    return tuple(rates)
+
+
+def _is_optimizer(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    return paragraph.split(". ")[0].rstrip(".")
+
+
+# Where the grid of an optimizer begins, when its step has another scale than Adam's.
+_LOWEST_RATE = {
+    "SGD": 3.16e-3,
+    "ASGD": 3.16e-3,
+    "Adagrad": 1e-3,
+    "Adadelta": 1e-2,
+    "Adamax": 1e-3,
+}
+
+_DESCRIPTIONS = {
+    "momentum": "Stochastic gradient descent with heavy-ball momentum",
+    "nesterov": "Stochastic gradient descent with Nesterov momentum",
+}

@@ -1,0 +1,129 @@
+"""Keys of trials: equal for the very same configuration, so that what was finished need not be run again.
+
+A key is a hash of everything a trial depends on: the data, the task's name, the budget, the entrant with its
+learning rate and seed, the versions, the machine. Functions cannot be compared by name, since a user edits them, so
+what they *compute* is hashed too: the first steps of the entrant on the first rows of the data, from the weights of
+the seed 0. These steps also warm the optimizer up, so that no trial pays for compiling it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import ThalwegError
+from thalweg.race.entrants import Entrant
+from thalweg.race.plan import Plan, Trial
+from thalweg.tasks import Task
+from thalweg.tasks.sources import ArraySource, Place, Source
+
+_PROBE_ROWS = 32
+_PROBE_STEPS = 3
+_KEY_DIGITS = 20
+
+
+def keyed_trials(
+    task: Task, plan: Plan, circumstances: Mapping[str, Any]
+) -> tuple[tuple[str, Trial], ...]:
+    """Return the trials of the plan, in the order of running, each with its key.
+
+    Args:
+        task: what is trained on.
+        plan: who trains, and for how long.
+        circumstances: what else the numbers depend on: versions, machine, threads, the metric.
+    """
+    common = {
+        "task": task.name,
+        "cost": repr(task.cost),
+        "target": repr(task.target),
+        "data": [_of_source(getattr(task.data, name)) for name in ("train", "validation")],
+        "epochs": plan.epochs,
+        "batch_size": plan.batch_size,
+        **circumstances,
+    }
+    probes = {entrant.name: probe(task, entrant) for entrant in plan.entrants}
+    return tuple((_key(common, trial, probes[trial.entrant.name]), trial) for trial in plan.trials())
+
+
+def probe(task: Task, entrant: Entrant) -> str:
+    """Return a hash of what the entrant's first steps compute, or of the error that they end in.
+
+    The global random state is left as it was.
+
+    Raises:
+        ThalwegError: if the task itself is not usable, whoever trains it.
+    """
+    digest = hashlib.sha256()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = task.build()
+        inputs, targets = task.data.train.first(_PROBE_ROWS)
+        place = Place(dtype=_dtype(model))
+        inputs, targets = place(inputs), place(targets)
+        try:
+            for value in _steps(task, model, entrant, inputs, targets):
+                digest.update(_bytes(value))
+        except ThalwegError:
+            raise
+        except Exception as error:  # the entrant's own fault: each of its trials will say so
+            digest.update(repr(error).encode())
+    return digest.hexdigest()
+
+
+def _key(common: Mapping[str, Any], trial: Trial, probed: str) -> str:
+    own = {
+        "entrant": trial.entrant.name,
+        "hyperparameters": repr(sorted(trial.entrant.hyperparameters.items())),
+        "probe": probed,
+        "lr": trial.lr,
+        "seed": trial.seed,
+    }
+    text = json.dumps([common, own], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def _steps(
+    task: Task, model: nn.Module, entrant: Entrant, inputs: Any, targets: Any
+) -> Iterator[Tensor]:
+    optimizer = entrant.build(list(model.parameters()), entrant.lrs[0])
+    for _ in range(_PROBE_STEPS):
+        optimizer.zero_grad()
+        objective = task.cost.objective(model, inputs, targets)
+        objective.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        yield objective.detach()
+    for parameter in model.parameters():
+        yield parameter.detach()
+
+
+def _of_source(source: Source | None) -> str:
+    """A hash of a data set: of all its numbers where they are in memory, else of its length and first rows."""
+    if source is None:
+        return "none"
+    digest = hashlib.sha256()
+    if isinstance(source, ArraySource):
+        tensors = [source.inputs, source.targets]
+    else:
+        digest.update(str(source.rows).encode())
+        tensors = []
+    for tensor in tensors:
+        digest.update(str((tuple(tensor.shape), tensor.dtype)).encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes()
+
+
+def _dtype(model: nn.Module) -> torch.dtype | None:
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            return parameter.dtype
+    return None

@@ -1,0 +1,22 @@
+"""Reports: tables for the terminal and pages for the browser, made from plain records.
+
+Everything here reads dictionaries, such as `RaceResult.to_dict()` gives or a file of JSON holds, so that a report
+can be made again at any time from what was stored.
+"""
+
+from __future__ import annotations
+
+from thalweg.report.page import race_page, write_race_report
+from thalweg.report.table import plain_table, race_table
+from thalweg.report.text import duration
+from thalweg.report.verdict import notes, verdict
+
+__all__ = [
+    "duration",
+    "notes",
+    "plain_table",
+    "race_page",
+    "race_table",
+    "verdict",
+    "write_race_report",
+]

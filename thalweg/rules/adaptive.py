@@ -1,0 +1,116 @@
+"""Learning rates for each coordinate: AdaGrad, RMSProp, AdaDelta, Rprop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.engine import rule
+
+
+@rule
+def adagrad(
+    g: Tensor,
+    r: Tensor,
+    *,
+    t: float,
+    lr_decay: float = 0.0,
+    initial_accumulator_value: float = 0.0,
+    eps: float = 1e-10,
+) -> Any:
+    """AdaGrad (Duchi, Hazan and Singer 2011, figure 1 with diagonal matrices).
+
+        r ← r + g²
+        update = g / (√r + ε) / (1 + (t − 1)·lr_decay)
+
+    The accumulator starts at `initial_accumulator_value`; the decay of the learning rate is PyTorch's.
+    """
+    r = torch.where(t == 1, initial_accumulator_value, r)
+    r = r + g * g
+    return g / (torch.sqrt(r) + eps) / (1 + (t - 1) * lr_decay), r
+
+
+@rule
+def rmsprop(
+    g: Tensor, r: Tensor, *, rho: float = 0.99, eps: float = 1e-8, eps_inside: bool = False
+) -> Any:
+    """RMSProp (Hinton 2012, lecture 6e).
+
+        r ← ρ·r + (1 − ρ)·g²
+        update = g / (√r + ε),  or g / √(r + ε) with `eps_inside`
+
+    The lecture and the book *Deep Learning* (algorithm 8.5) add ε inside the root, PyTorch outside.
+    """
+    r = rho * r + (1 - rho) * g * g
+    root = torch.sqrt(r + eps) if eps_inside else torch.sqrt(r) + eps
+    return g / root, r
+
+
+@rule
+def rmsprop_centered(
+    g: Tensor,
+    r: Tensor,
+    m: Tensor,
+    *,
+    rho: float = 0.99,
+    eps: float = 1e-8,
+    eps_inside: bool = False,
+) -> Any:
+    """RMSProp that divides by the standard deviation of the gradient (Graves 2013, eqs. 38–40).
+
+    r ← ρ·r + (1 − ρ)·g²
+    m ← ρ·m + (1 − ρ)·g
+    update = g / (√(r − m²) + ε),  or g / √(r − m² + ε) with `eps_inside`
+    """
+    r = rho * r + (1 - rho) * g * g
+    m = m + (1 - rho) * (g - m)
+    variance = r - m * m
+    root = torch.sqrt(variance + eps) if eps_inside else torch.sqrt(variance) + eps
+    return g / root, r, m
+
+
+@rule
+def adadelta(g: Tensor, r: Tensor, s: Tensor, *, rho: float = 0.9, eps: float = 1e-6) -> Any:
+    """AdaDelta (Zeiler 2012, algorithm 1): the update has the units of the parameter.
+
+    r ← ρ·r + (1 − ρ)·g²
+    Δ = √(s + ε) / √(r + ε) · g
+    s ← ρ·s + (1 − ρ)·Δ²
+    update = Δ
+
+    The paper has no learning rate: it is 1.
+    """
+    r = rho * r + (1 - rho) * g * g
+    delta = torch.sqrt(s + eps) / torch.sqrt(r + eps) * g
+    s = rho * s + (1 - rho) * delta * delta
+    return delta, r, s
+
+
+@rule(lr_inside=True)
+def rprop(
+    g: Tensor,
+    previous: Tensor,
+    step_size: Tensor,
+    *,
+    t: float,
+    lr: float,
+    eta_minus: float = 0.5,
+    eta_plus: float = 1.2,
+    smallest: float = 1e-6,
+    largest: float = 50.0,
+) -> Any:
+    """Rprop (Riedmiller and Braun 1993), the variant without backtracking; for full batches.
+
+        step size ← clamp(step size · η₊ where the sign of g stays, · η₋ where it flips)
+        update = sign(g) · step size,  0 where the sign flips
+
+    Step sizes start at lr, which has no further part.
+    """
+    step_size = torch.where(t == 1, lr, step_size)
+    agreement = g * previous
+    factor = torch.where(agreement > 0, eta_plus, torch.where(agreement < 0, eta_minus, 1.0))
+    step_size = torch.clamp(step_size * factor, smallest, largest)
+    g = torch.where(agreement < 0, 0.0, g)
+    return torch.sign(g) * step_size, g, step_size

@@ -1,0 +1,83 @@
+"""Gradient descent and momentum, as PyTorch and as the papers write it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.engine import rule
+
+
+@rule
+def descend(g: Tensor) -> Any:
+    """Gradient descent (Cauchy 1847), stochastic when g is of a minibatch (Robbins and Monro 1951).
+
+    update = g
+    """
+    return g
+
+
+@rule
+def momentum(
+    g: Tensor,
+    b: Tensor,
+    *,
+    t: float,
+    momentum: float = 0.9,
+    dampening: float = 0.0,
+    nesterov: bool = False,
+) -> Any:
+    """Momentum with the learning rate outside, as in `torch.optim.SGD`.
+
+        b₁ = g₁,  bₜ = μ·bₜ₋₁ + (1 − dampening)·gₜ
+        update = bₜ,  or gₜ + μ·bₜ with `nesterov`
+
+    At a constant learning rate and without dampening this is `heavy_ball`.
+    """
+    b = torch.where(t == 1, g, momentum * b + (1 - dampening) * g)
+    return (g + momentum * b if nesterov else b), b
+
+
+@rule(lr_inside=True)
+def heavy_ball(
+    g: Tensor, v: Tensor, *, lr: float, momentum: float = 0.9, nesterov: bool = False
+) -> Any:
+    """Momentum with the learning rate inside (Polyak 1964; Sutskever et al. 2013, eqs. 1–4).
+
+        v ← μ·v − lr·g
+        p ← p + v
+
+    The velocity keeps the learning rates it was gathered with, so it differs from `momentum` when the
+    learning rate changes. With `nesterov` the parameter is the look-ahead point p̃ = p + μ·v, where the
+    gradient is taken, and
+
+        p̃ ← p̃ + μ·v − lr·g
+    """
+    v = momentum * v - lr * g
+    return (lr * g - momentum * v if nesterov else -v), v
+
+
+@rule
+def accumulate(u: Tensor, b: Tensor, *, momentum: float = 0.9) -> Any:
+    """Momentum over the updates of the rule before it, as in RMSprop with momentum.
+
+    b ← μ·b + u,  update = b
+    """
+    b = momentum * b + u
+    return b, b
+
+
+@rule(lr_inside=True)
+def accumulate_inside(u: Tensor, v: Tensor, *, lr: float, momentum: float = 0.9) -> Any:
+    """Momentum over the steps of the rule before it, with the learning rate inside.
+
+        v ← μ·v − lr·u
+        p ← p + v
+
+    After `rmsprop` with `eps_inside` this is RMSProp with momentum (Goodfellow, Bengio and Courville 2016,
+    algorithm 8.6 without the look-ahead).
+    """
+    v = momentum * v - lr * u
+    return -v, v

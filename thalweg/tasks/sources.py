@@ -1,0 +1,242 @@
+"""Where batches come from: arrays in memory, a torch data set, or the user's own data loader."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from thalweg.errors import DataError
+from thalweg.tasks.batches import Order, batches
+
+Batch = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where batches go: a device, and the dtype of floating-point numbers (None keeps theirs)."""
+
+    device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype | None = None
+
+    def __call__(self, value: Any) -> Any:
+        """Return `value` there; sequences and mappings of tensors are walked through."""
+        if isinstance(value, Tensor):
+            dtype = self.dtype if value.is_floating_point() else None
+            return value.to(device=self.device, dtype=dtype)
+        if isinstance(value, Mapping):
+            return {key: self(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self(item) for item in value)
+        return value
+
+
+class Source(ABC):
+    """A set of (inputs, targets) that can be run through in batches."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> int | None:
+        """The number of rows, or None where it is not known before the end."""
+
+    @abstractmethod
+    def batches(
+        self, batch_size: int | None, order: Order | None = None, epoch: int = 1, place: Place | None = None
+    ) -> Iterator[Batch]:
+        """Yield the batches of one epoch; without `order`, in the order in which the rows stand."""
+
+    def placed(self, place: Place) -> Source:
+        """Return the set with all that can be moved once already in `place`."""
+        return self
+
+    def first(self, count: int) -> Batch:
+        """Return the first rows, about `count` of them, to look at."""
+        for batch in self.batches(count):
+            return batch
+        raise DataError("The data set yields no batch: it is empty.")
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySource(Source):
+    """Two tensors in memory with one row per sample, batched by index."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.inputs)
+
+    def batches(
+        self, batch_size: int | None, order: Order | None = None, epoch: int = 1, place: Place | None = None
+    ) -> Iterator[Batch]:
+        """Yield the batches of one epoch."""
+        source = self if place is None else self.placed(place)
+        permutation = None
+        if order is not None and batch_size is not None and batch_size < self.rows:
+            permutation = order.permutation(self.rows, epoch)
+        return batches(source.inputs, source.targets, batch_size, permutation)
+
+    def placed(self, place: Place) -> ArraySource:
+        """Return the set in `place`."""
+        return ArraySource(place(self.inputs), place(self.targets))
+
+    def select(self, index: Tensor) -> ArraySource:
+        """Return the rows at `index`."""
+        return ArraySource(self.inputs[index], self.targets[index])
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetSource(Source):
+    """A torch `Dataset` of (input, target) pairs, map-style or iterable."""
+
+    dataset: Dataset[Any]
+
+    @property
+    def rows(self) -> int | None:
+        """The number of rows; None for an iterable data set."""
+        return None if isinstance(self.dataset, IterableDataset) else _length(self.dataset)
+
+    def batches(
+        self, batch_size: int | None, order: Order | None = None, epoch: int = 1, place: Place | None = None
+    ) -> Iterator[Batch]:
+        """Yield the batches of one epoch; an iterable data set keeps its own order."""
+        rows = self.rows
+        if rows is None:
+            if batch_size is None:
+                raise DataError("An iterable data set has no length, so batch_size=None (all rows) cannot be.")
+            loader: DataLoader[Any] = DataLoader(self.dataset, batch_size=batch_size)
+        else:
+            size = rows if batch_size is None else min(batch_size, rows)
+            permutation = None if order is None or size == rows else order.permutation(rows, epoch)
+            indices = range(rows) if permutation is None else permutation.tolist()
+            loader = DataLoader(self.dataset, batch_size=size, sampler=indices)
+        return _pairs(loader, place or Place())
+
+
+@dataclass(frozen=True, eq=False)
+class LoaderSource(Source):
+    """The user's own `DataLoader`: its batch size, workers and sampling stay as they are.
+
+    Where it shuffles, its order is drawn from the run's seed: from the global generator, which `fit` seeds for each
+    epoch, or from its own generator, which is seeded likewise.
+    """
+
+    loader: DataLoader[Any]
+
+    @property
+    def rows(self) -> int | None:
+        """The number of rows; None for an iterable data set."""
+        dataset = self.loader.dataset
+        return None if isinstance(dataset, IterableDataset) else _length(dataset)
+
+    def batches(
+        self, batch_size: int | None, order: Order | None = None, epoch: int = 1, place: Place | None = None
+    ) -> Iterator[Batch]:
+        """Yield the loader's batches of one epoch; `batch_size` is the loader's own."""
+        sampler = getattr(self.loader, "sampler", None)
+        for generator in (self.loader.generator, getattr(sampler, "generator", None)):
+            if order is not None and isinstance(generator, torch.Generator):
+                generator.manual_seed(order.generator(epoch).initial_seed())
+        return _pairs(self.loader, place or Place())
+
+
+def as_source(value: Any, where: str = "train") -> Source:
+    """Return the `Source` that arrays, a torch data set or a data loader stand for.
+
+    A pair (x, y) is a pair of NumPy arrays, tensors or nested lists with one row per sample. x alone stands for
+    (x, x): a model that learns to repeat its input.
+    """
+    if isinstance(value, Source):
+        return value
+    if isinstance(value, DataLoader):
+        return LoaderSource(value)
+    if isinstance(value, TensorDataset) and len(value.tensors) == 2:
+        return as_arrays(*value.tensors, where=where)
+    if isinstance(value, Dataset):
+        source = DatasetSource(value)
+        if source.rows == 0:
+            raise DataError(f"The {where} set is empty.")
+        return source
+    if isinstance(value, (np.ndarray, Tensor)):
+        return as_arrays(value, value, where=where)
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return as_arrays(*value, where=where)
+    raise DataError(
+        f"The {where} set is a pair (x, y) of arrays, a torch Dataset or a DataLoader; got {type(value).__name__}."
+    )
+
+
+def as_arrays(x: Any, y: Any, where: str = "train") -> ArraySource:
+    """Return `x` and `y` as an `ArraySource`, having checked lengths and numbers.
+
+    Integer targets become int64, as torch's losses want class numbers. Raises DataError for an empty set, unequal lengths,
+    and numbers that are NaN or infinite.
+    """
+    inputs, targets = _tensor(x, f"{where} inputs"), _tensor(y, f"{where} targets")
+    if len(inputs) != len(targets):
+        raise DataError(f"The {where} set has {len(inputs)} rows of inputs but {len(targets)} of targets.")
+    if not len(inputs):
+        raise DataError(f"The {where} set is empty.")
+    for tensor, role in ((inputs, "inputs"), (targets, "targets")):
+        _check_finite(tensor, f"{where} {role}")
+    if not (targets.is_floating_point() or targets.is_complex()):
+        targets = targets.long()
+    return ArraySource(inputs, targets)
+
+
+def _tensor(value: Any, what: str) -> Tensor:
+    if isinstance(value, Tensor):
+        tensor = value.detach()
+    else:
+        try:
+            array = np.ascontiguousarray(value)
+            # A copy where NumPy forbids writing, since a tensor cannot promise not to.
+            tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+        except (TypeError, ValueError) as error:
+            kind = getattr(value, "dtype", type(value).__name__)
+            raise DataError(f"The {what} are not an array of numbers ({kind}): {error}") from None
+    if tensor.ndim == 0:
+        raise DataError(f"The {what} are a single number; expected one row per sample.")
+    return tensor
+
+
+def _check_finite(tensor: Tensor, what: str) -> None:
+    if not tensor.is_floating_point():
+        return
+    # The sum is finite unless some number is not (or it overflows): one cheap pass decides nearly always.
+    if torch.isfinite(tensor.sum()) or bool(torch.isfinite(tensor).all()):
+        return
+    bad = ~torch.isfinite(tensor).reshape(len(tensor), -1).all(1)
+    row = int(bad.nonzero()[0])
+    raise DataError(
+        f"The {what} hold NaN or infinity in {int(bad.sum())} of {len(tensor)} rows, first in row {row}. "
+        f"Remove these rows or fill the gaps before training."
+    )
+
+
+def _pairs(loader: DataLoader[Any], place: Place) -> Iterator[Batch]:
+    for batch in loader:
+        if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+            raise DataError(
+                f"A data set must yield pairs (inputs, targets); this one yields {type(batch).__name__}"
+                + (f" of {len(batch)}." if isinstance(batch, (tuple, list)) else ".")
+            )
+        yield place(batch[0]), place(batch[1])
+
+
+def _length(dataset: Dataset[Any]) -> int:
+    try:
+        return len(dataset)  # type: ignore[arg-type]
+    except TypeError:
+        raise DataError(
+            f"{type(dataset).__name__} has no length. A data set without one derives from IterableDataset."
+        ) from None

@@ -1,0 +1,52 @@
+"""A target: the validation figure at which a task counts as learned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from thalweg.errors import TaskError
+from thalweg.objective import Cost, Scores
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure of the validation set to be reached: `Target("accuracy", 0.95)`, `Target("loss", 0.3)`.
+
+    The figure is named as the cost names it, with or without "validation" before it. Which way is better is the
+    metric's own direction.
+    """
+
+    metric: str
+    value: float
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.value, (int, float)) and math.isfinite(self.value)):
+            raise TaskError(f"A target's value is a finite number; got {self.value!r}.")
+
+    def check(self, cost: Cost) -> None:
+        """Raise TaskError if `cost` reports no such figure."""
+        cost.direction(figure(self.metric))
+
+    def is_reached(self, scores: Scores, cost: Cost) -> bool:
+        """Return whether `scores` are as good as the target, within rounding."""
+        name = figure(self.metric)
+        value = scores[name]
+        slack = 1e-12 * abs(self.value)
+        if cost.direction(name) == "max":
+            return value >= self.value - slack
+        return value <= self.value + slack
+
+    def __str__(self) -> str:
+        return f"validation {figure(self.metric)} {self.value:g}"
+
+
+def figure(name: str) -> str:
+    """Return the cost's name for a validation figure: what follows "validation".
+
+    >>> figure("validation loss"), figure("validation_accuracy"), figure("accuracy")
+    ('loss', 'accuracy', 'accuracy')
+    """
+    for prefix in ("validation ", "validation_"):
+        name = name.removeprefix(prefix)
+    return name

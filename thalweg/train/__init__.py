@@ -1,0 +1,23 @@
+"""The recipe and its loop, runs, checkpoints."""
+
+from thalweg.train.diverged import FitDivergedError
+from thalweg.train.evaluate import evaluate, predict
+from thalweg.train.fit import fit
+from thalweg.train.history import Epoch, Evaluation, History
+from thalweg.train.recipe import Recipe
+from thalweg.train.run import Run
+from thalweg.train.stopping import EarlyStopping, Reached
+
+__all__ = [
+    "EarlyStopping",
+    "Epoch",
+    "Evaluation",
+    "FitDivergedError",
+    "History",
+    "Recipe",
+    "Reached",
+    "Run",
+    "evaluate",
+    "fit",
+    "predict",
+]

@@ -1,0 +1,225 @@
+"""Checkpoints: all that a run needs to go on bit for bit, in one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.errors import CheckpointError
+from thalweg.train.archive import read_archive, write_archive
+from thalweg.train.history import Epoch, Evaluation, History, scores_from, scores_record
+from thalweg.train.state import State
+from thalweg.train.stopping import Reached
+
+FILE_NAME = "checkpoint.safetensors"
+# `epochs` may grow between runs, and where or how often one looks does not change what is computed.
+_FREE = ("task", "optimizer", "scheduler", "early_stopping", "stop_at", "epochs", "device")
+
+
+def prepare(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
+    """Return the checkpoint's file; a folder stands for `checkpoint.safetensors` in it.
+
+    Raises CheckpointError where a run is there already and is not to be resumed: it would be lost.
+    """
+    if checkpoint is None:
+        if resume:
+            raise CheckpointError("resume=True needs checkpoint=…, the file to resume from.")
+        return None
+    path = Path(checkpoint)
+    if path.is_dir():
+        path = path / FILE_NAME
+    if path.exists() and not resume:
+        raise CheckpointError(
+            f"The checkpoint {path} already holds a run. Go on with resume=True, or delete it to start anew."
+        )
+    return path
+
+
+def save(path: Path, state: State) -> None:
+    """Write the state after an epoch."""
+    tracker = state.tracker
+    content = {
+        "settings": _settings(state),
+        "model": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scheduler": None if state.scheduler is None else state.scheduler.state_dict(),
+        "progress": {
+            "epoch": state.epoch,
+            "step": state.step,
+            "seconds": state.seconds,
+            "stopped": state.stopped,
+            "losses": torch.tensor(state.losses, dtype=torch.float64),
+        },
+        "history": [_epoch_record(record) for record in state.history],
+        "evaluations": [_evaluation_record(record) for record in state.evaluations],
+        "reached": None if state.reached is None else dataclasses.asdict(state.reached),
+        "tracker": None
+        if tracker is None
+        else {
+            "best": None if tracker.best is None else _epoch_record(tracker.best),
+            "waited": tracker.waited,
+            "parameters": tracker.parameters,
+        },
+    }
+    write_archive(path, content)
+
+
+def load(path: Path, state: State) -> None:
+    """Put the state in `path` into `state`, which has just begun with the same recipe.
+
+    Raises CheckpointError saying what differs if the checkpoint is of another recipe.
+    """
+    content = read_archive(path)
+    try:
+        _check_settings(path, content["settings"], _settings(state))
+        _load_model(path, state, content["model"])
+        _load_optimizer(path, state, content["optimizer"])
+        if state.scheduler is not None:
+            state.scheduler.load_state_dict(content["scheduler"])
+        _load_progress(state, content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"The checkpoint {path} lacks a part that is needed: {error}") from error
+
+
+def _load_progress(state: State, content: dict[str, Any]) -> None:
+    progress, tracker = content["progress"], content["tracker"]
+    state.epoch, state.step = progress["epoch"], progress["step"]
+    state.seconds, state.losses = progress["seconds"], progress["losses"].tolist()
+    # A run that ended because its epochs were done goes on if more are asked for.
+    state.stopped = "" if progress["stopped"] == "epochs" else progress["stopped"]
+    state.history = History([_epoch_from(record) for record in content["history"]])
+    state.evaluations = [_evaluation_from(record) for record in content["evaluations"]]
+    reached = content["reached"]
+    state.reached = None if reached is None else Reached(**reached)
+    if state.tracker is not None:
+        best = tracker["best"]
+        state.tracker.best = None if best is None else _epoch_from(best)
+        state.tracker.waited = tracker["waited"]
+        state.tracker.parameters = {
+            name: tensor.to(state.place.device) for name, tensor in tracker["parameters"].items()
+        }
+
+
+def _settings(state: State) -> dict[str, Any]:
+    """Return what must be the same when a run goes on, as plain data."""
+    recipe = state.recipe
+    settings: dict[str, Any] = {
+        field.name: getattr(recipe, field.name)
+        for field in dataclasses.fields(recipe)
+        if field.name not in _FREE
+    }
+    settings["early_stopping"] = None if recipe.early_stopping is None else str(recipe.early_stopping)
+    settings["stop_at"] = None if recipe.stop_at is None else str(recipe.stop_at)
+    settings["task"] = recipe.task.name
+    settings["loss"] = recipe.task.cost.surrogate.name
+    settings["training rows"] = state.train.rows
+    settings["optimizer"] = type(state.optimizer).__name__
+    settings["scheduler"] = None if state.scheduler is None else type(state.scheduler).__name__
+    settings |= {
+        f"optimizer's {name}": value
+        for name, value in state.optimizer.defaults.items()
+        if value is None or isinstance(value, (bool, int, float, str))
+    }
+    return settings
+
+
+def _check_settings(path: Path, stored: dict[str, Any], current: dict[str, Any]) -> None:
+    names = [*stored, *(name for name in current if name not in stored)]
+    differences = [
+        f"{name}: {stored.get(name)!r} in the checkpoint, {current.get(name)!r} now"
+        for name in names
+        if stored.get(name) != current.get(name)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"The checkpoint {path} is of another recipe. {'; '.join(differences)}. Use the same settings, or another file."
+        )
+
+
+def _load_model(path: Path, state: State, stored: dict[str, Tensor]) -> None:
+    current = state.model.state_dict()
+    problems = _key_problems(stored, current)
+    problems += [
+        f"{name} is {_kind(stored[name])} in the checkpoint, {_kind(tensor)} in the model"
+        for name, tensor in current.items()
+        if name in stored and _kind(stored[name]) != _kind(tensor)
+    ]
+    if problems:
+        raise CheckpointError(f"The checkpoint {path} is of another model: {'; '.join(problems[:5])}.")
+    state.model.load_state_dict(stored)
+
+
+def _load_optimizer(path: Path, state: State, stored: dict[str, Any]) -> None:
+    try:
+        state.optimizer.load_state_dict(stored)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise CheckpointError(f"The checkpoint {path} is of another optimizer: {error}") from error
+    _keep_dtypes(state.optimizer, stored)
+
+
+def _keep_dtypes(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> None:
+    """Give the optimizer's state its own dtypes back: PyTorch casts it to the parameters' on loading."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    keys = [key for group in stored["param_groups"] for key in group["params"]]
+    for parameter, key in zip(parameters, keys, strict=True):
+        loaded = optimizer.state.get(parameter, {})
+        for name, value in stored["state"].get(key, {}).items():
+            got = loaded.get(name)
+            if isinstance(value, Tensor) and isinstance(got, Tensor) and got.dtype != value.dtype:
+                loaded[name] = value.to(got.device)
+
+
+def _key_problems(stored: Iterable[str], current: Iterable[str]) -> list[str]:
+    here, there = set(current), set(stored)
+    return [f"{name} is only in the model" for name in sorted(here - there)] + [
+        f"{name} is only in the checkpoint" for name in sorted(there - here)
+    ]
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _epoch_record(record: Epoch) -> dict[str, Any]:
+    return {
+        "epoch": record.epoch,
+        "step": record.step,
+        "seconds": record.seconds,
+        "lr": record.lr,
+        "train": scores_record(record.train),
+        "validation": scores_record(record.validation),
+    }
+
+
+def _epoch_from(record: dict[str, Any]) -> Epoch:
+    train = scores_from(record["train"])
+    assert train is not None
+    return Epoch(
+        record["epoch"],
+        record["step"],
+        record["seconds"],
+        record["lr"],
+        train,
+        scores_from(record["validation"]),
+    )
+
+
+def _evaluation_record(record: Evaluation) -> dict[str, Any]:
+    return {
+        "epoch": record.epoch,
+        "step": record.step,
+        "seconds": record.seconds,
+        "scores": scores_record(record.scores),
+    }
+
+
+def _evaluation_from(record: dict[str, Any]) -> Evaluation:
+    scores = scores_from(record["scores"])
+    assert scores is not None
+    return Evaluation(record["epoch"], record["step"], record["seconds"], scores)

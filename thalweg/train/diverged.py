@@ -1,0 +1,75 @@
+"""A loss that is NaN or infinite: where, and the likely cause."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import DivergedError
+from thalweg.train.run import Run
+
+
+class FitDivergedError(DivergedError):
+    """The DivergedError of `fit`: it carries the run up to the step before, as `run`."""
+
+    run: Run
+
+    def __init__(self, message: str, *, step: int, epoch: int, loss: float, lr: float) -> None:
+        super().__init__(message)
+        self.step = step
+        self.epoch = epoch
+        self.loss = loss
+        self.lr = lr
+
+
+def diverged(
+    *,
+    step: int,
+    epoch: int,
+    loss: float,
+    lr: float,
+    losses: Sequence[float],
+    model: nn.Module,
+    batch: tuple[Any, Any],
+) -> FitDivergedError:
+    """Return the error for a loss that is not finite; `losses` are the batch losses of the run before it."""
+    cause = likely_cause(losses, lr, model, batch)
+    message = f"The loss became {loss} at step {step} (epoch {epoch}) with lr {lr:g}. {cause}"
+    return FitDivergedError(message, step=step, epoch=epoch, loss=loss, lr=lr)
+
+
+def likely_cause(
+    losses: Sequence[float], lr: float, model: nn.Module, batch: tuple[Any, Any]
+) -> str:
+    """Return one or two sentences: the likely cause and what to try."""
+    for value, role in zip(batch, ("inputs", "targets"), strict=True):
+        if isinstance(value, Tensor) and not torch.isfinite(value).all():
+            return f"Likely cause: the {role} of this batch hold NaN or infinity. Clean the data."
+    spoilt = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
+    if not losses:
+        where = f"the initial parameters {', '.join(spoilt[:3])} are not finite" if spoilt else (
+            "the loss is not finite before any update: the logarithm of zero, a division by zero, or numbers "
+            "that overflow"
+        )
+        return (
+            f"Likely cause: {where}. Check the model's initial weights, the scale of the inputs, and that the loss fits "
+            f"the outputs (logits or probabilities)."
+        )
+    first, last, top = losses[0], losses[-1], max(losses)
+    if top > 2 * abs(first) + 1e-12 or spoilt:
+        grew = f" after the loss grew from {first:.4g} to {top:.4g}" if top > first else ""
+        return (
+            f"Likely cause: the learning rate is too high{grew}. Try lr {_lower(lr)}, or clip the gradient."
+        )
+    return (
+        f"The loss had been {last:.4g} the step before. Likely cause: the logarithm or root of zero, or a division by "
+        f"zero, in the model or the loss; if not, lr {_lower(lr)} may help."
+    )
+
+
+def _lower(lr: float) -> str:
+    return f"{lr / 10:g}" if math.isfinite(lr) else "ten times lower"

@@ -1,0 +1,81 @@
+"""Measuring a model on a whole set, and predicting, with the model left as it was."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import DataError
+from thalweg.objective import Cost, Scores
+from thalweg.tasks.sources import Place, Source
+
+# Without gradients a batch needs little memory, and the cost of a call is spread over many rows.
+EVALUATION_ROWS = 1024
+
+
+def evaluate(
+    model: nn.Module, source: Source, cost: Cost, *, batch_size: int = EVALUATION_ROWS
+) -> Scores:
+    """Return loss, penalty and metrics of `model` on the whole of `source`.
+
+    The model runs in evaluation mode (dropout off, batch norm by its running statistics), without gradients, and gets its
+    mode back. Every row counts once, in the ragged last batch too. Random numbers drawn on the way leave no trace.
+    """
+    place = place_of(model)
+    meter = cost.meter()
+    with evaluating(model), torch.random.fork_rng(devices=[]):
+        for inputs, targets in source.batches(batch_size, place=place):
+            outputs = model(inputs)
+            targets = cost.surrogate.match(outputs, targets)
+            loss = float(cost.surrogate(outputs, targets))
+            meter.add(loss, outputs, targets, count_rows(targets, inputs))
+        if not meter.rows:
+            raise DataError("The set to evaluate yields no batch.")
+        return meter.scores(cost.penalty_value(model))
+
+
+def predict(model: nn.Module, inputs: Tensor, *, batch_size: int = EVALUATION_ROWS) -> Tensor:
+    """Return the model's outputs for the rows of `inputs`, in evaluation mode, without gradients."""
+    if not len(inputs):
+        raise DataError("There is nothing to predict: the inputs have no rows.")
+    place = place_of(model)
+    with evaluating(model), torch.random.fork_rng(devices=[]):
+        return torch.cat([model(place(part)) for part in torch.split(inputs, batch_size)])
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put `model` in evaluation mode without gradients; each of its modules gets its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def place_of(model: nn.Module) -> Place:
+    """Return the device and floating-point dtype of the model's parameters."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return Place(tensor.device, tensor.dtype)
+    return Place(dtype=torch.get_default_dtype())
+
+
+def count_rows(targets: Any, inputs: Any) -> int:
+    """Return the number of rows in a batch."""
+    for value in (targets, inputs):
+        if isinstance(value, Tensor) and value.ndim:
+            return len(value)
+    for value in (targets, inputs):
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):
+            return len(value[0])
+    raise DataError("A batch whose number of rows cannot be told: neither inputs nor targets are tensors.")

@@ -1,0 +1,100 @@
+"""`fit`: train a task's model with an optimizer."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+import torch
+
+from thalweg.tasks.batches import Shuffle
+from thalweg.tasks.target import Target
+from thalweg.tasks.task import Task
+from thalweg.train.optimizers import OptimizerFactory
+from thalweg.train.recipe import Recipe, SchedulerFactory
+from thalweg.train.run import Run
+from thalweg.train.stopping import EarlyStopping
+
+
+def fit(
+    task: Task,
+    optimizer: OptimizerFactory | Any,
+    *,
+    lr: float | None = None,
+    epochs: int = 10,
+    batch_size: int | None = 128,
+    seed: int = 0,
+    shuffle: Shuffle = "epoch",
+    scheduler: SchedulerFactory | None = None,
+    scheduler_step: Literal["epoch", "step"] = "epoch",
+    early_stopping: EarlyStopping | None = None,
+    gradient_tolerance: float | None = None,
+    stop_at: Target | None = None,
+    evaluate_every: int | None = None,
+    device: str | torch.device | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1,
+    resume: bool = False,
+    progress: bool | None = None,
+) -> Run:
+    """Train a fresh model of `task` by descending J = L + λΩ; return the run.
+
+    Optimizer:
+        `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, a function
+        (parameters, lr=…), or a chain of rules. `lr` None leaves the learning rate to its own default. `scheduler` is
+        a function (optimizer) -> torch learning rate scheduler, stepped each `scheduler_step`.
+
+    Data:
+        `batch_size` rows a step; the last batch of an epoch holds what is left. None, or as many as there are rows, is gradient
+        descent on the whole set. A `DataLoader` keeps its own. `shuffle` "epoch" draws a new order each epoch, "once"
+        one for the run, "never" none.
+
+    Randomness:
+        The run is a function of `seed`: initial weights (those after `torch.manual_seed(seed)`), order of the data, dropout. The
+        caller's global generator is left as it was.
+
+    Stopping:
+        after `epochs`; by `early_stopping`, which also restores the best parameters; when the norm of the gradient is
+        below `gradient_tolerance` (whole batches only); or when the validation set meets `stop_at`, looked at after
+        each epoch and every `evaluate_every` steps. Ctrl-C ends the run too: what is finished is returned, with
+        `run.stopped == "interrupted"`.
+
+    Keeping:
+        `checkpoint` is a file, written whole every `checkpoint_every` epochs and at the end. With `resume` a run goes on from
+        it, bit for bit as if it had not stopped, or starts anew where there is none; `epochs` may have grown meanwhile.
+
+    `device` is where to train; None leaves the model where it was built. `progress` None shows a bar on a terminal and plain
+    lines elsewhere, on standard error; False nothing.
+
+    Raises TaskError and DataError for what cannot be learned, DivergedError (its `run` is the run so far) when the loss
+    becomes NaN or infinite, CheckpointError for a checkpoint that does not fit.
+
+    >>> import numpy as np
+    >>> x = np.linspace(-1, 1, 20, dtype="float32").reshape(-1, 1)
+    >>> task = Task(data=(x, 2 * x + 1), cost="mse", model=lambda: torch.nn.Linear(1, 1))
+    >>> run = fit(task, torch.optim.SGD, lr=0.5, epochs=50, batch_size=None, progress=False)
+    >>> round(run.predict(np.array([[3.0]])).item(), 3)
+    7.0
+    """
+    recipe = Recipe(
+        task=task,
+        optimizer=optimizer,
+        lr=lr,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        shuffle=shuffle,
+        scheduler=scheduler,
+        scheduler_step=scheduler_step,
+        early_stopping=early_stopping,
+        gradient_tolerance=gradient_tolerance,
+        stop_at=stop_at,
+        evaluate_every=evaluate_every,
+        device=device,
+    )
+    return recipe.fit(
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        progress=progress,
+    )

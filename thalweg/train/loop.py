@@ -1,0 +1,236 @@
+"""The loop: epochs of steps, evaluations between them, and the reasons to stop."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.errors import DataError, TaskError
+from thalweg.objective import Scores
+from thalweg.tasks.batches import Order
+from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.target import figure
+from thalweg.train.checkpoint import load, prepare, save
+from thalweg.train.diverged import FitDivergedError, diverged
+from thalweg.train.evaluate import count_rows, evaluate
+from thalweg.train.history import Epoch, Evaluation
+from thalweg.train.optimizers import gradient_cleaner, learning_rate, needs_closure
+from thalweg.train.progress import Reporter, reporter
+from thalweg.train.randomness import isolated, seed_noise, seed_weights
+from thalweg.train.recipe import Recipe
+from thalweg.train.run import Run
+from thalweg.train.state import State, begin
+from thalweg.train.stopping import Reached
+
+
+def train(
+    recipe: Recipe,
+    *,
+    checkpoint: str | os.PathLike[str] | None,
+    checkpoint_every: int,
+    resume: bool,
+    progress: bool | None,
+) -> Run:
+    """Train by `recipe`; `fit` documents the arguments."""
+    if checkpoint_every < 1:
+        raise TaskError(f"checkpoint_every is a whole number ≥ 1; got {checkpoint_every!r}.")
+    file = prepare(checkpoint, resume)
+    device = None if recipe.device is None else torch.device(recipe.device)
+    # Without a device of its own the model may still be built on one; its generator is then not isolated.
+    home = device or torch.device("cpu")
+    with isolated(home):
+        seed_weights(recipe.seed, home)
+        state = begin(recipe, device)
+        if file is not None and resume and file.exists():
+            load(file, state)
+        show = reporter(progress, recipe.epochs, state.epoch)
+        message = ""
+        try:
+            _epochs(state, show, file, checkpoint_every)
+            message = _last_word(state)
+        except KeyboardInterrupt:
+            state.stopped = "interrupted"
+            message = f"interrupted in epoch {state.epoch + 1}"
+        except FitDivergedError as error:
+            state.stopped = "diverged"
+            error.run = state.run()
+            raise
+        finally:
+            show.close(message)
+        if state.tracker is not None:
+            state.tracker.restore(state.model)
+        return state.run()
+
+
+def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: int) -> None:
+    recipe = state.recipe
+    modes = [(module, module.training) for module in state.model.modules()]
+    state.model.train()
+    try:
+        while not state.stopped:
+            if state.epoch >= recipe.epochs:
+                state.stopped = "epochs"
+                break
+            seed_noise(recipe.seed, state.epoch + 1, state.place.device)
+            train_scores = _Pass(state, show).run()
+            _finish_epoch(state, train_scores, show)
+            due = state.epoch % checkpoint_every == 0 or state.epoch == recipe.epochs
+            if file is not None and (due or state.stopped):
+                save(file, state)
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+class _Pass:
+    """One epoch's pass over the training set: the hot loop, with nothing in it that could be outside."""
+
+    def __init__(self, state: State, show: Reporter) -> None:
+        self.state = state
+        self.show = show
+        self.epoch = state.epoch + 1
+        self.clear = gradient_cleaner(state.optimizer, state.model)
+        self.closure = needs_closure(state.optimizer)
+        self.matched = isinstance(state.train, ArraySource)
+        self.by_step = state.scheduler is not None and state.recipe.scheduler_step == "step"
+
+    def run(self) -> Scores:
+        """Train for one epoch, or until a reason to stop; return the running training scores."""
+        state, recipe = self.state, self.state.recipe
+        model, optimizer, penalty = state.model, state.optimizer, state.penalty
+        surrogate, meter = recipe.task.cost.surrogate, recipe.task.cost.meter()
+        tolerance, every, clear = recipe.gradient_tolerance, recipe.evaluate_every, self.clear
+        losses, isfinite, matched = state.losses, math.isfinite, self.matched
+        show = self.show if self.show.wants_steps else None
+        order = Order(recipe.seed, recipe.shuffle)
+        started = time.perf_counter()
+        for inputs, targets in state.train.batches(
+            recipe.batch_size, order, self.epoch, None if matched else state.place
+        ):
+            outputs = model(inputs)
+            if not matched:
+                targets = surrogate.match(outputs, targets)
+            loss = surrogate(outputs, targets)
+            value = loss.item()
+            if not isfinite(value):
+                state.seconds += time.perf_counter() - started
+                raise self.diverged(value, (inputs, targets))
+            objective = loss if penalty is None else loss + penalty()
+            clear()
+            objective.backward()
+            if tolerance is not None and _gradient_norm(model) < tolerance:
+                state.stopped = "gradient"
+            elif self.closure:
+                optimizer.step(self.objective_of(inputs, targets))
+            else:
+                optimizer.step()
+            losses.append(value)
+            meter.add(value, outputs, targets, len(targets) if matched else count_rows(targets, inputs))
+            if state.stopped:
+                break
+            state.step += 1
+            if self.by_step:
+                state.scheduler.step()
+            if show is not None:
+                show.step(self.epoch, self.fraction(meter.rows), value)
+            if every is not None and state.step % every == 0:
+                state.seconds += time.perf_counter() - started
+                _evaluate(state, self.epoch)
+                started = time.perf_counter()
+                if state.stopped:
+                    break
+        state.seconds += time.perf_counter() - started
+        if not meter.rows:
+            raise DataError(
+                f"The training set yielded no batch in epoch {self.epoch}. A data set that can be run through only once "
+                f"serves one epoch."
+            )
+        return meter.scores(recipe.task.cost.penalty_value(model))
+
+    def objective_of(self, inputs: Any, targets: Any) -> Any:
+        """Return the function that an optimizer with a line search evaluates: J and its gradient."""
+        state = self.state
+
+        def closure() -> Tensor:
+            self.clear()
+            loss = state.recipe.task.cost.surrogate(state.model(inputs), targets)
+            objective = loss if state.penalty is None else loss + state.penalty()
+            objective.backward()  # type: ignore[no-untyped-call]
+            return objective
+
+        return closure
+
+    def fraction(self, rows: int) -> float | None:
+        """Return how much of the epoch `rows` are."""
+        total = self.state.train.rows
+        return rows / total if total else None
+
+    def diverged(self, value: float, batch: tuple[Any, Any]) -> FitDivergedError:
+        """Return the error for a loss that is not finite."""
+        state = self.state
+        return diverged(
+            step=state.step + 1,
+            epoch=self.epoch,
+            loss=value,
+            lr=learning_rate(state.optimizer),
+            losses=state.losses,
+            model=state.model,
+            batch=batch,
+        )
+
+
+def _finish_epoch(state: State, train_scores: Scores, show: Reporter) -> None:
+    recipe = state.recipe
+    epoch = state.epoch + 1
+    lr = learning_rate(state.optimizer)
+    validation = _evaluate(state, epoch)
+    record = Epoch(epoch, state.step, state.seconds, lr, train_scores, validation)
+    state.history.epochs.append(record)
+    state.epoch = epoch
+    if state.tracker is not None and state.tracker.update(record, state.model):
+        state.stopped = state.stopped or "early stopping"
+    if state.scheduler is not None and recipe.scheduler_step == "epoch" and not state.stopped:
+        if isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            state.scheduler.step(train_scores.loss if validation is None else validation.loss)
+        else:
+            state.scheduler.step()
+    show.epoch(record)
+
+
+def _evaluate(state: State, epoch: int) -> Scores | None:
+    """Measure the validation set at this step, once; note the target when it is first met."""
+    if state.validation is None:
+        return None
+    if state.evaluations and state.evaluations[-1].step == state.step:
+        return state.evaluations[-1].scores
+    recipe, cost = state.recipe, state.recipe.task.cost
+    scores = evaluate(state.model, state.validation, cost)
+    state.evaluations.append(Evaluation(epoch, state.step, state.seconds, scores))
+    target = recipe.stop_at or recipe.task.target
+    if target is not None and state.reached is None and target.is_reached(scores, cost):
+        value = scores[figure(target.metric)]
+        state.reached = Reached(state.step, epoch, state.seconds, value)
+        if recipe.stop_at is not None:
+            state.stopped = "target"
+    return scores
+
+
+def _gradient_norm(model: torch.nn.Module) -> float:
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients])))
+
+
+def _last_word(state: State) -> str:
+    if state.stopped == "epochs":
+        return ""
+    if state.stopped == "target" and state.reached is not None:
+        hit = state.reached
+        return f"target reached at step {hit.step}, after {hit.seconds:.2f} s of training"
+    reason = {"early stopping": "early stopping", "gradient": "the gradient is below the tolerance"}
+    return f"stopped after epoch {state.epoch}: {reason.get(state.stopped, state.stopped)}"

@@ -1,0 +1,70 @@
+"""A run: what `fit` gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thalweg.objective import Scores
+from thalweg.tasks.task import Task
+from thalweg.train.evaluate import evaluate, predict
+from thalweg.train.history import Epoch, Evaluation, History
+from thalweg.train.stopping import Reached
+
+if TYPE_CHECKING:
+    from thalweg.train.recipe import Recipe
+
+
+@dataclass
+class Run:
+    """A finished run: the trained model, its history, and why it stopped.
+
+    `stopped` is "epochs" (all were done), "early stopping", "target", "gradient" (‖g‖ below the tolerance), "interrupted"
+    (Ctrl-C), or "diverged" (only on the run that a `DivergedError` carries). `reached` tells when the target was first
+    met: `stop_at`, or else the task's own. `best` is the epoch that was best by early stopping's figure, or else by
+    validation loss, or else training loss. `seconds` is time spent in training, evaluations excluded.
+    """
+
+    recipe: Recipe
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    history: History
+    evaluations: list[Evaluation]
+    steps: int
+    seconds: float
+    stopped: str
+    best: Epoch | None
+    reached: Reached | None
+
+    @property
+    def task(self) -> Task:
+        """The task that was learned."""
+        return self.recipe.task
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs on record."""
+        return len(self.history)
+
+    def evaluate(self, split: str = "test") -> Scores:
+        """Return loss, penalty and metrics on the whole "train", "validation" or "test" set."""
+        return evaluate(self.model, self.task.data.split(split), self.task.cost)
+
+    def predict(self, x: Any) -> Any:
+        """Return the model's outputs for the rows `x`: an array for an array, a tensor for a tensor.
+
+        `x` is in the units in which the data was given: the data's scaling, if any, is applied to it, and the targets'
+        scaling is undone in what is returned.
+        """
+        data = self.task.data
+        rows = x.detach() if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
+        if data.scaler is not None:
+            rows = data.scaler(rows)
+        outputs = predict(self.model, rows)
+        if data.target_scaler is not None:
+            outputs = data.target_scaler.inverse(outputs).to(outputs.dtype)
+        return outputs if isinstance(x, Tensor) else outputs.cpu().numpy()

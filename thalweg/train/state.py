@@ -1,0 +1,148 @@
+"""The state of a run in progress, and how it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import DataError, TaskError, ThalwegError
+from thalweg.tasks.data import SPLITS
+from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.train.evaluate import evaluating, place_of
+from thalweg.train.history import Epoch, Evaluation, History
+from thalweg.train.optimizers import build_optimizer
+from thalweg.train.recipe import Recipe
+from thalweg.train.run import Run
+from thalweg.train.stopping import Reached, Tracker
+
+_PROBE = 2  # rows enough to see the shape of the outputs
+
+
+@dataclass
+class State:
+    """A run in progress."""
+
+    recipe: Recipe
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+    train: Source
+    validation: Source | None
+    place: Place
+    penalty: Callable[[], Tensor] | None
+    tracker: Tracker | None
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    stopped: str = ""
+    reached: Reached | None = None
+    history: History = field(default_factory=History)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    def run(self) -> Run:
+        """Return the run as it stands."""
+        return Run(
+            recipe=self.recipe,
+            model=self.model,
+            optimizer=self.optimizer,
+            history=self.history,
+            evaluations=self.evaluations,
+            steps=self.step,
+            seconds=self.seconds,
+            stopped=self.stopped,
+            best=self._best(),
+            reached=self.reached,
+        )
+
+    def _best(self) -> Epoch | None:
+        if self.tracker is not None:
+            return self.tracker.best
+        if not len(self.history):
+            return None
+        return min(self.history, key=_loss)
+
+
+def begin(recipe: Recipe, device: torch.device | None) -> State:
+    """Return the state before the first step: model and optimizer built, data looked at and placed.
+
+    The caller has seeded the drawing of weights.
+    """
+    task = recipe.task
+    model = task.build()
+    if device is not None:
+        model = model.to(device)
+    place = place_of(model)
+    sources = {
+        name: source.placed(place)
+        for name in SPLITS
+        if (source := getattr(task.data, name)) is not None
+    }
+    for name, source in sources.items():
+        sources[name] = _checked(recipe, model, source, name, place)
+    optimizer = build_optimizer(recipe.optimizer, model, recipe.lr)
+    stop = recipe.early_stopping
+    return State(
+        recipe=recipe,
+        model=model,
+        optimizer=optimizer,
+        scheduler=None if recipe.scheduler is None else recipe.scheduler(optimizer),
+        train=sources["train"],
+        validation=sources.get("validation"),
+        place=place,
+        penalty=task.cost.bind_penalty(model),
+        tracker=None if stop is None else Tracker.of(stop, task.cost),
+    )
+
+
+def _checked(recipe: Recipe, model: nn.Module, source: Source, name: str, place: Place) -> Source:
+    """Try the model on a few rows, and the cost on the targets; return the set with targets as the loss wants them.
+
+    A stream is left alone: looking at its beginning would use it up.
+    """
+    if source.rows is None:
+        return source
+    loss = recipe.task.cost.surrogate
+    inputs, targets = (place(part) for part in source.first(_PROBE))
+    outputs = _try(model, inputs, name)
+    if not isinstance(source, ArraySource):
+        loss.check(outputs, loss.match(outputs, targets))
+        return source
+    matched = ArraySource(source.inputs, loss.match(outputs, source.targets))
+    loss.check(outputs, matched.targets)
+    value = loss(outputs, matched.targets[: len(outputs)])
+    if not (isinstance(value, Tensor) and value.numel() == 1):
+        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise TaskError(
+            f"The loss {loss.name} must return one number, the mean over the batch; got {got}."
+        )
+    return matched
+
+
+def _try(model: nn.Module, inputs: Any, name: str) -> Any:
+    probe = inputs.clone() if isinstance(inputs, Tensor) else inputs
+    try:
+        with evaluating(model):
+            outputs = model(probe)
+    except ThalwegError:
+        raise
+    except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
+        shown = f" of shape {tuple(inputs.shape)}, {inputs.dtype}" if isinstance(inputs, Tensor) else ""
+        raise TaskError(f"The model cannot take a batch of the {name} inputs{shown}: {error}") from error
+    if isinstance(probe, Tensor) and probe._version:
+        raise TaskError(
+            "The model changes its inputs in place, which would change the data set. Make its first operation one "
+            "that is not in place."
+        )
+    if isinstance(outputs, Tensor) and isinstance(inputs, Tensor) and len(outputs) != len(inputs):
+        raise DataError(f"The model gives {len(outputs)} rows of outputs for {len(inputs)} rows of inputs.")
+    return outputs
+
+
+def _loss(record: Epoch) -> float:
+    scores = record.train if record.validation is None else record.validation
+    return scores.loss

@@ -1,0 +1,110 @@
+"""When to stop: early stopping on a validation figure, and the record of a target that was reached."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from thalweg.errors import TaskError
+from thalweg.objective import Cost
+from thalweg.tasks.target import figure
+from thalweg.train.history import Epoch
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when a figure has not improved for `patience` epochs, and go back to the best parameters.
+
+    `metric` names a validation figure ("validation loss", "accuracy") or a training one ("train loss"). An epoch improves if
+    it beats the best so far by more than `min_delta`. `restore_best` False keeps the last parameters. A figure that is
+    NaN never improves.
+
+    Source: Goodfellow, Bengio, Courville, Deep Learning, algorithm 7.1.
+    """
+
+    metric: str = "validation loss"
+    patience: int = 5
+    min_delta: float = 0.0
+    restore_best: bool = True
+
+    def __post_init__(self) -> None:
+        if self.patience < 1:
+            raise TaskError(f"Early stopping waits for at least one epoch; got patience={self.patience}.")
+        if not self.min_delta >= 0:
+            raise TaskError(f"min_delta is a number ≥ 0; got {self.min_delta!r}.")
+
+    @property
+    def on_train(self) -> bool:
+        """Whether the figure is one of the training set."""
+        return self.metric.startswith(("train ", "train_"))
+
+    @property
+    def figure(self) -> str:
+        """The cost's name of the figure."""
+        return self.metric[len("train ") :] if self.on_train else figure(self.metric)
+
+    def value(self, record: Epoch) -> float:
+        """Return the figure in an epoch's record."""
+        scores = record.train if self.on_train else record.validation
+        if scores is None:
+            raise TaskError(
+                f"Early stopping on {self.metric!r} needs a validation set, and the data has none. Give one (validation=0.1), "
+                f"or stop on the training set with EarlyStopping('train loss')."
+            )
+        return scores[self.figure]
+
+
+@dataclass
+class Tracker:
+    """Follows a figure from epoch to epoch and keeps the best parameters."""
+
+    rule: EarlyStopping
+    direction: str
+    best: Epoch | None = None
+    waited: int = 0
+    parameters: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rule: EarlyStopping, cost: Cost) -> Tracker:
+        """Return a tracker of `rule` under `cost`; TaskError if the cost has no such figure."""
+        return cls(rule, cost.direction(rule.figure))
+
+    def update(self, record: Epoch, model: nn.Module) -> bool:
+        """Take an epoch; return whether to stop."""
+        if self.improves(record):
+            self.best, self.waited = record, 0
+            if self.rule.restore_best:
+                self.parameters = {
+                    name: tensor.detach().clone() for name, tensor in model.state_dict().items()
+                }
+        else:
+            self.waited += 1
+        return self.waited >= self.rule.patience
+
+    def improves(self, record: Epoch) -> bool:
+        """Return whether `record` beats the best so far by more than `min_delta`."""
+        value = self.rule.value(record)
+        if math.isnan(value):
+            return False
+        if self.best is None:
+            return True
+        best = self.rule.value(self.best)
+        gain = value - best if self.direction == "max" else best - value
+        return gain > self.rule.min_delta
+
+    def restore(self, model: nn.Module) -> None:
+        """Put the best parameters back into `model`."""
+        if self.parameters:
+            model.load_state_dict(self.parameters)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """When a target was first met: the step, the epoch, the training seconds, and the figure then."""
+
+    step: int
+    epoch: int
+    seconds: float
+    value: float
