@@ -9,7 +9,7 @@ import torch
 from torch.optim import Optimizer
 
 from .cases import Case
-from .problem import STEPS, Point, Problem, default_dtype, follow, quadratic, recorded
+from .problem import Point, Problem, default_dtype, follow, quadratic, recorded
 
 # float32: two correct orders of evaluation drift apart by a few roundings of 6e-8 in 50 steps.
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-6}
@@ -68,7 +68,7 @@ def reference_path(
     points = [p.detach().to(torch.float64).numpy() for p in problem.parameters(dtype)]
     states: list[dict[str, object]] = [{} for _ in points]
     result = []
-    for step in range(STEPS):
+    for step in range(problem.steps):
         gradients = problem.gradient(step, [torch.as_tensor(w) for w in points])
         for index, g in enumerate(gradients):
             points[index] = case.reference(

@@ -35,6 +35,7 @@ class Problem:
     name: str
     starts: tuple[Tensor, ...]
     gradient: Gradient
+    steps: int = STEPS
 
     def parameters(self, dtype: torch.dtype = torch.float64) -> list[Parameter]:
         return [Parameter(start.to(dtype, copy=True)) for start in self.starts]
@@ -58,7 +59,7 @@ def recorded(
         ]
         for _ in range(steps)
     ]
-    return Problem("recorded", starts, lambda step, _: gradients[step])
+    return Problem("recorded", starts, lambda step, _: gradients[step], steps)
 
 
 def quadratic(shapes: Sequence[tuple[int, ...]] = SHAPES, seed: int = 1) -> Problem:
@@ -111,13 +112,13 @@ def follow(
     parameters: Sequence[Tensor],
     optimizer: torch.optim.Optimizer,
     *,
-    steps: int = STEPS,
+    steps: int | None = None,
     start: int = 0,
     before_step: Callable[[int], object] = lambda step: None,
 ) -> list[Point]:
     """Take the steps `start` … `start + steps − 1` and return the point after each."""
     path = []
-    for step in range(start, start + steps):
+    for step in range(start, start + (problem.steps if steps is None else steps)):
         before_step(step)
         give_gradients(problem, step, parameters)
         optimizer.step()

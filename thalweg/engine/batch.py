@@ -87,7 +87,7 @@ class FusedBatch:
         self._bytes = [_grad_bytes(p, dtypes[0]) for p in params]
         # of a complex tensor, or of one number, a gradient may be a conjugated or negated view
         self._odd = [k for k, p in enumerate(params) if p.is_complex() or p.numel() == 1]
-        self._addresses: list[int] = []
+        self._addresses: list[int] | None = None
         self.counts = np.array([elements(p) for p in params], dtype=np.int64)
         self.row_of = np.array(row_of, dtype=np.int64)
         self.pointers = np.zeros((len(params), 2 + len(states)), dtype=np.int64)
@@ -96,6 +96,7 @@ class FusedBatch:
         self.chunks, self.first = _chunk(self.counts, self.row_of)
         self.counter = np.zeros(1, dtype=np.int64)
         size = int(self.counts.sum()) * sum(ITEM_BYTES[d] for d in dtypes)
+        self.holds()  # reads the addresses of the parameters
         self._most_threads = len(self.chunks) if size >= THREADED_BYTES else 1
 
     def holds(self) -> bool:

@@ -244,7 +244,7 @@ class _Printer:
         if op == "sum":
             # the order of a sum is free, or it could not be vectorised; it is the same on every run
             return self.b.fadd(start, x, flags=("reassoc",))
-        return self.b.call(self.module.declare_intrinsic("llvm.maximum", [F64]), [start, x])
+        return self.b.call(self._intrinsic("maximum", F64, 2), [start, x])
 
     def _emit_partials(
         self, partials: Any, turn: Any, ends: Sequence[ir.Value], chunk: Any, loop: Any
@@ -283,8 +283,12 @@ class _Printer:
             ordered = self.b.fcmp_unordered if op == "ne" else self.b.fcmp_ordered
             return ordered(COMPARISONS[op], *operands)
         if op in INTRINSICS:
-            return self.b.call(self.module.declare_intrinsic(INTRINSICS[op], [self.real]), operands)
+            return self.b.call(self._intrinsic(op, self.real, len(operands)), operands)
         return self.b.call(self._library(op), operands)
+
+    def _intrinsic(self, op: str, real: ir.Type, arity: int) -> ir.Function:
+        signature = ir.FunctionType(real, [real] * arity)
+        return self.module.declare_intrinsic(INTRINSICS[op], [real], signature)
 
     def _library(self, op: str) -> ir.Function:
         name = op if self.real == F64 else f"{op}f"
@@ -304,12 +308,12 @@ class _Printer:
         return self.b.select(self.b.fcmp_ordered("<", x, zero), self.real(-1.0), positive)
 
     def is_infinite(self, x: ir.Value) -> ir.Value:
-        fabs = self.module.declare_intrinsic("llvm.fabs", [self.real])
-        return self.b.fcmp_ordered("==", self.b.call(fabs, [x]), self.real(math.inf))
+        size = self.b.call(self._intrinsic("abs", self.real, 1), [x])
+        return self.b.fcmp_ordered("==", size, self.real(math.inf))
 
     def is_finite(self, x: ir.Value) -> ir.Value:
-        fabs = self.module.declare_intrinsic("llvm.fabs", [self.real])
-        return self.b.fcmp_ordered("<", self.b.call(fabs, [x]), self.real(math.inf))
+        size = self.b.call(self._intrinsic("abs", self.real, 1), [x])
+        return self.b.fcmp_ordered("<", size, self.real(math.inf))
 
     def truth(self, x: ir.Value) -> ir.Value:
         return x if x.type == I1 else self.b.fcmp_unordered("!=", x, self.real(0.0))
