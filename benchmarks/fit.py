@@ -1,9 +1,11 @@
-"""One epoch of the digits network: `fit` beside a hand-written PyTorch loop, interleaved in one run.
+"""One epoch of the digits network: `fit` beside a hand-written PyTorch loop, interleaved in one
+run.
 
-The hand-written loop is a good one: data in memory, one gather an epoch, views as batches, gradients set to None, the loss
-summed without leaving the tensor, Adam(fused=True). `fit` does more in the same time: it checks each loss, measures the
-training accuracy and keeps a history. Both train the same model for the same epochs from the same weights; a contestant's
-time is that of a whole call, model and optimizer built, divided by its epochs. No set is evaluated.
+The hand-written loop is a good one: data in memory, one gather an epoch, views as batches,
+gradients set to None, the loss summed without leaving the tensor, Adam(fused=True). `fit` does more
+in the same time: it checks each loss, measures the training accuracy and keeps a history. Both
+train the same model for the same epochs from the same weights; a contestant's time is that of a
+whole call, model and optimizer built, divided by its epochs. No set is evaluated.
 
     python benchmarks/fit.py [--repeats 15] [--epochs 40]
 """
@@ -18,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task, load_task
@@ -75,7 +77,7 @@ def by_hand(task: Task, epochs: int) -> list[float]:
         total = torch.zeros(())
         for x, y in zip(inputs[order].split(BATCH), targets[order].split(BATCH), strict=True):
             optimizer.zero_grad()
-            loss = F.cross_entropy(model(x), y)
+            loss = functional.cross_entropy(model(x), y)
             loss.backward()
             optimizer.step()
             total += loss.detach() * len(y)

@@ -13,15 +13,17 @@ from pathlib import Path
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path`; on leaving, what was written there becomes `path`.
 
-    The folder is created where missing. The file's content reaches the disk (fsync) before the rename, so
-    that a reader, or a machine that lost power, sees the old file or the new one and never a part. If the
-    block raises, the temporary file is removed and `path` stays as it was.
+    The folder is created where missing. The file's content reaches the disk (fsync) before the
+    rename, so that a reader, or a machine that lost power, sees the old file or the new one and
+    never a part. If the block raises, the temporary file is removed and `path` stays as it was.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with atomic_path(Path(folder) / "a" / "note.txt") as temporary:
     ...         _ = temporary.write_text("whole")
-    ...     print((Path(folder) / "a" / "note.txt").read_text(), len(os.listdir(Path(folder) / "a")))
+    ...     print(
+    ...         (Path(folder) / "a" / "note.txt").read_text(), len(os.listdir(Path(folder) / "a"))
+    ...     )
     whole 1
     """
     target = Path(path)

@@ -9,13 +9,14 @@ import torch
 from torch.optim import Optimizer
 
 from .cases import Case
-from .problem import Point, Problem, default_dtype, follow, quadratic, recorded
+from .problem import Point, Problem, default_dtype, follow, gentle, quadratic, recorded
 
 # float32: two correct orders of evaluation drift apart by a few roundings of 6e-8 in 50 steps.
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-6}
 
 RECORDED = recorded()
 QUADRATIC = quadratic()
+GENTLE = gentle()
 
 Rate = Callable[[int], float]
 

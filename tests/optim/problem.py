@@ -87,6 +87,22 @@ def quadratic(shapes: Sequence[tuple[int, ...]] = SHAPES, seed: int = 1) -> Prob
     return Problem("quadratic", tuple(starts), gradient)
 
 
+def gentle(shapes: Sequence[tuple[int, ...]] = SHAPES, steps: int = 10, seed: int = 4) -> Problem:
+    """Start within ±1, with gradients of magnitude ½ to 1½: 16 bits hold their squares."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(shape: tuple[int, ...]) -> Tensor:
+        return 2.0 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1.0
+
+    def gradient(shape: tuple[int, ...]) -> Tensor:
+        around = uniform(shape)
+        return around + 0.5 * around.sign()
+
+    starts = tuple(uniform(shape) for shape in shapes)
+    gradients = [[gradient(shape) for shape in shapes] for _ in range(steps)]
+    return Problem("gentle", starts, lambda step, _: gradients[step], steps)
+
+
 @contextlib.contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """Set torch's default dtype, in which NAdam and ASGD keep their scalar states."""

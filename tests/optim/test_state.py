@@ -121,7 +121,7 @@ def test_states_are_found_by_name(case: Case, engine: str) -> None:
     copies = [Parameter(p.detach().clone()) for p in parameters]
     backwards = list(zip(names, copies, strict=True))[::-1]
     resumed = case.ours(backwards, engine=engine)
-    resumed.load_state_dict(optimizer.state_dict())
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     assert resumed.param_groups[0]["param_names"] == names[::-1]
     expected = follow(PROBLEM, parameters, optimizer, steps=5, start=5)
     actual = follow(PROBLEM, copies, resumed, steps=5, start=5)
@@ -163,7 +163,7 @@ def test_checkpoints_are_exchanged_with_torch(case: Case, engine: str, direction
         follow(PROBLEM, parameters, optimizer, steps=8)
         copies = [Parameter(p.detach().clone()) for p in parameters]
         resumed = second(copies)
-        resumed.load_state_dict(optimizer.state_dict())
+        resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))  # torch shares tensors
         expected = follow(PROBLEM, parameters, optimizer, steps=8, start=8)
         actual = follow(PROBLEM, copies, resumed, steps=8, start=8)
     assert_same_path(actual, expected, PROBLEM.starts, EXACT)

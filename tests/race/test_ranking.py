@@ -20,7 +20,12 @@ inf = math.inf
 
 
 def record(
-    entrant: str, lr: float, seed: int, reached: int | None, final: float | None = 0.5, status: str = "finished"
+    entrant: str,
+    lr: float,
+    seed: int,
+    reached: int | None,
+    final: float | None = 0.5,
+    status: str = "finished",
 ) -> TrialRecord:
     seconds = None if reached is None else reached / 100
     return TrialRecord(
@@ -35,7 +40,9 @@ def record(
     )
 
 
-def trials(entrant: str, lr: float, reached: list[int | None], final: float = 0.5) -> list[TrialRecord]:
+def trials(
+    entrant: str, lr: float, reached: list[int | None], final: float = 0.5
+) -> list[TrialRecord]:
     return [record(entrant, lr, seed, steps, final) for seed, steps in enumerate(reached)]
 
 
@@ -71,16 +78,20 @@ def test_summary_counts_misses_and_keeps_the_spread() -> None:
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_a_lost_trial_is_a_miss_and_the_worst_final_metric(status: str) -> None:
-    # It met the target before it was lost: nobody would choose a learning rate that explodes afterwards.
+    # It met the target before it was lost: nobody would choose a rate that explodes afterwards.
     lost = [record("sgd", 1.0, seed, 10, None, status) for seed in (0, 1)]
     summary = summarize([*lost, record("sgd", 1.0, 2, 30, 0.9)], "max")
     assert (summary.reached, summary.steps, summary.final) == (1, inf, None)
     assert (summary.final_low, summary.final_high) == (0.9, 0.9)
     assert getattr(summary, status) == 2
 
-    one_lost = summarize([lost[0], record("sgd", 1.0, 1, 20, 0.8), record("sgd", 1.0, 2, 30, 0.9)], "max")
+    one_lost = summarize(
+        [lost[0], record("sgd", 1.0, 1, 20, 0.8), record("sgd", 1.0, 2, 30, 0.9)], "max"
+    )
     assert (one_lost.steps, one_lost.final) == (30, 0.8)
-    for_errors = summarize([lost[0], record("sgd", 1.0, 1, 20, 0.8), record("sgd", 1.0, 2, 30, 0.9)], "min")
+    for_errors = summarize(
+        [lost[0], record("sgd", 1.0, 1, 20, 0.8), record("sgd", 1.0, 2, 30, 0.9)], "min"
+    )
     assert for_errors.final == 0.9
 
 
@@ -108,9 +119,7 @@ def test_selection_among_misses_goes_by_reached_then_final_then_smaller_rate() -
     assert select(summarize_all([*never, *same], "max"), "max").lr == 0.01
 
 
-@pytest.mark.parametrize(
-    ("lr", "edge"), [(0.01, "lower"), (0.1, None), (1.0, "upper")]
-)
+@pytest.mark.parametrize(("lr", "edge"), [(0.01, "lower"), (0.1, None), (1.0, "upper")])
 def test_edge_of_grid(lr: float, edge: str | None) -> None:
     assert edge_of_grid(lr, (0.01, 0.1, 1.0)) == edge
     assert edge_of_grid(lr, (lr,)) == "single"
@@ -139,7 +148,7 @@ def test_those_who_miss_come_last_by_their_final_metric(direction: Direction, fi
         *trials("low", 0.1, [None, None, None], final=0.2),
         *trials("reacher", 0.1, [99, 99, None], final=0.5),
     ]
-    grids = {name: (0.1,) for name in ("high", "low", "reacher")}
+    grids = dict.fromkeys(("high", "low", "reacher"), (0.1,))
     places = rank(records, grids, direction=direction)
     assert [place.best.entrant for place in places[:2]] == ["reacher", first]
     assert places[0].edge == "single"
@@ -158,7 +167,14 @@ def test_equals_share_a_rank() -> None:
 def test_seconds_break_a_tie_of_steps_and_may_decide_first() -> None:
     def timed(entrant: str, steps: int, seconds: float) -> TrialRecord:
         return TrialRecord(
-            entrant, entrant, 0.1, 0, "finished", reached_steps=steps, reached_seconds=seconds, final=0.9
+            entrant,
+            entrant,
+            0.1,
+            0,
+            "finished",
+            reached_steps=steps,
+            reached_seconds=seconds,
+            final=0.9,
         )
 
     records = [timed("cheap", 50, 1.0), timed("dear", 40, 3.0), timed("cheaper", 50, 0.5)]
@@ -170,7 +186,11 @@ def test_seconds_break_a_tie_of_steps_and_may_decide_first() -> None:
 
 
 def test_order_of_records_does_not_matter() -> None:
-    records = [*trials("a", 0.1, [10, 20, None]), *trials("a", 1.0, [5, 25, 30]), *trials("b", 0.1, [8, 9, 10])]
+    records = [
+        *trials("a", 0.1, [10, 20, None]),
+        *trials("a", 1.0, [5, 25, 30]),
+        *trials("b", 0.1, [8, 9, 10]),
+    ]
     grids = {"a": (0.1, 1.0), "b": (0.1,)}
     expected = rank(records, grids, direction="max")
     assert rank(records[::-1], grids, direction="max") == expected

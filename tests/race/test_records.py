@@ -12,7 +12,9 @@ CURVE = Curve((1, 2), (10, 20), (0.1, 0.2), (0.5, None), (0.8, 0.9))
 
 
 def record(key: str = "k", **other: object) -> TrialRecord:
-    return TrialRecord(key, "adam", 1e-3, 0, "finished", 20, 0.2, 10, 0.1, 0.9, None, CURVE, **other)  # type: ignore[arg-type]
+    return TrialRecord(
+        key, "adam", 1e-3, 0, "finished", 20, 0.2, 10, 0.1, 0.9, None, CURVE, **other
+    )  # type: ignore[arg-type]
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -33,7 +35,11 @@ def test_a_record_is_on_disk_when_append_returns(tmp_path: Path) -> None:
 
 def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
     file = RecordFile(tmp_path / "records.jsonl")
-    file.append(TrialRecord("k", "sgd", 1.0, 0, "finished", final=math.nan, curve=Curve(metric=(math.inf, 0.5))))
+    file.append(
+        TrialRecord(
+            "k", "sgd", 1.0, 0, "finished", final=math.nan, curve=Curve(metric=(math.inf, 0.5))
+        )
+    )
     (read,) = file.read()
     assert read.final is None
     assert read.curve.metric == (None, 0.5)
@@ -69,7 +75,15 @@ def test_foreign_lines_are_passed_over(tmp_path: Path) -> None:
     unknown = {**record("c").to_dict(), "status": "paused"}
     short = {"version": 1, "status": "finished", "key": "d"}
     with file.path.open("a") as stream:
-        for line in (json.dumps(later), json.dumps(unknown), json.dumps(short), "[1]", "3", "", "\x00\xff"):
+        for line in (
+            json.dumps(later),
+            json.dumps(unknown),
+            json.dumps(short),
+            "[1]",
+            "3",
+            "",
+            "\x00\xff",
+        ):
             stream.write(line + "\n")
     file.append(record("e"))
     assert [one.key for one in file.read()] == ["a", "e"]
@@ -77,7 +91,11 @@ def test_foreign_lines_are_passed_over(tmp_path: Path) -> None:
 
 def test_by_key_gives_the_asked_ones_and_the_last_of_equals(tmp_path: Path) -> None:
     file = RecordFile(tmp_path / "records.jsonl")
-    for one in (record("a"), TrialRecord("a", "adam", 1e-3, 0, "finished", final=0.99), record("b")):
+    for one in (
+        record("a"),
+        TrialRecord("a", "adam", 1e-3, 0, "finished", final=0.99),
+        record("b"),
+    ):
         file.append(one)
     found = file.by_key(["a", "z"])
     assert found.keys() == {"a"}
@@ -103,7 +121,12 @@ def test_setting_aside_keeps_what_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("status", "steps", "reached"),
-    [("finished", 10, True), ("finished", None, False), ("diverged", 10, False), ("failed", None, False)],
+    [
+        ("finished", 10, True),
+        ("finished", None, False),
+        ("diverged", 10, False),
+        ("failed", None, False),
+    ],
 )
 def test_reached(status: str, steps: int | None, reached: bool) -> None:
     one = TrialRecord("k", "sgd", 0.1, 0, status, reached_steps=steps)  # type: ignore[arg-type]

@@ -1,4 +1,6 @@
-"""A race result made by hand: three entrants, two seeds, one miss, one diverged trial, one selection on the edge."""
+"""A race result made by hand: three entrants, two seeds, one miss, one diverged trial, one
+selection on the edge.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ STEPS = 10
 
 
 def trial(
-    entrant: str, lr: float, seed: int, metric: list[float], target: float = 0.9, status: str = "finished"
+    entrant: str,
+    lr: float,
+    seed: int,
+    metric: list[float],
+    target: float = 0.9,
+    status: str = "finished",
 ) -> dict[str, Any]:
     """A trial record whose curve is `metric`, one value an epoch."""
     steps = [STEPS * (epoch + 1) for epoch in range(len(metric))]
@@ -40,8 +47,9 @@ def trial(
 def standing(rank: int, entrant: str, lr: float, **other: Any) -> dict[str, Any]:
     """One line of the ranking, of which only what matters to a test need be given."""
     return {
-        "rank": rank, "entrant": entrant, "lr": lr, "edge": None, "trials": 2, "reached": 2, "steps": 20,
-        "seconds": 0.02, "final": 0.95, "final_low": 0.94, "final_high": 0.96, "diverged": 0, "failed": 0, **other,
+        "rank": rank, "entrant": entrant, "lr": lr, "edge": None, "trials": 2, "reached": 2,
+        "steps": 20, "seconds": 0.02, "final": 0.95, "final_low": 0.94, "final_high": 0.96,
+        "diverged": 0, "failed": 0, **other,
     }  # fmt: skip
 
 
@@ -59,7 +67,10 @@ def example() -> dict[str, Any]:
     ]
     standings = [
         standing(1, "adam", 0.01),
-        standing(2, "sgd", 1.0, edge="upper", steps=40, seconds=0.04, final=0.92, final_low=0.91, final_high=0.93),
+        standing(
+            2, "sgd", 1.0, edge="upper", steps=40, seconds=0.04,
+            final=0.92, final_low=0.91, final_high=0.93,
+        ),
         standing(
             3, "<b>&mine", 0.1, edge="single", steps=None, seconds=None, reached=0, trials=1,
             final=0.1, final_low=0.1, final_high=0.1,
@@ -83,7 +94,12 @@ def example() -> dict[str, Any]:
         "budget": {"epochs": EPOCHS, "batch_size": 128, "seeds": [0, 1]},
         "rank_by": "steps",
         "entrants": [
-            {"name": "sgd", "description": "Gradient descent", "hyperparameters": {}, "lrs": [0.1, 1.0]},
+            {
+                "name": "sgd",
+                "description": "Gradient descent",
+                "hyperparameters": {},
+                "lrs": [0.1, 1.0],
+            },
             {"name": "adam", "description": "Adam", "hyperparameters": {}, "lrs": [0.01, 0.1]},
             {"name": "<b>&mine", "description": "", "hyperparameters": {}, "lrs": [0.1]},
         ],

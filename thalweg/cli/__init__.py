@@ -13,7 +13,8 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line with `arguments`, by default those of the process, and exit.
 
-    Exit codes: 0 all went well, 1 the work failed, 2 the command or its input is wrong, 130 interrupted.
+    Exit codes: 0 all went well, 1 the work failed, 2 the command or its input is wrong, 130
+    interrupted.
     """
     try:
         import rich  # noqa: F401

@@ -1,4 +1,4 @@
-"""The two streams: results go to the standard output, progress and messages to the standard error."""
+"""The two streams: results on the standard output, progress and messages on the standard error."""
 
 from __future__ import annotations
 
@@ -25,8 +25,12 @@ def err() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def print_json(document: Mapping[str, Any] | list[Any]) -> None:
-    """Print one JSON document on the standard output, and nothing else."""
-    json.dump(document, sys.stdout, allow_nan=False)
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document on the standard output, and nothing else; NaN and infinity become
+    null.
+    """
+    from thalweg.race.records import without_nonfinite
+
+    json.dump(without_nonfinite(document), sys.stdout, allow_nan=False)
     sys.stdout.write("\n")
     sys.stdout.flush()

@@ -1,4 +1,6 @@
-"""What a command ends with: an exit code, and one line instead of a traceback for what a user can mend."""
+"""What a command ends with: an exit code, and one line instead of a traceback for what a user can
+mend.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ _WORK_FAILED = (DivergedError, EngineError, CheckpointError)
 
 
 class Verbs(TyperGroup):
-    """The group of all commands; it turns the package's own errors into a message and an exit code."""
+    """The group of all commands; it turns our own errors into a message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command of a context."""

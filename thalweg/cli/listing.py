@@ -16,8 +16,8 @@ def list_everything(
 ) -> None:
     """List the tasks and the optimizers that can be named.
 
-    A task can also be a file of yours: any command takes file.py, with a function `task` that returns a Task, or
-    file.py:function.
+    A task can also be a file of yours: any command takes file.py, with a function `task` that
+    returns a Task, or file.py:function.
     """
     from thalweg.cli.console import print_json
     from thalweg.race.entrants import DEFAULT_ENTRANTS, known_entrants
@@ -30,7 +30,11 @@ def list_everything(
             {
                 "tasks": [{"name": name, "description": text} for name, text in tasks.items()],
                 "optimizers": [
-                    {"name": name, "description": text, "raced_by_default": name in DEFAULT_ENTRANTS}
+                    {
+                        "name": name,
+                        "description": text,
+                        "raced_by_default": name in DEFAULT_ENTRANTS,
+                    }
                     for name, text in optimizers.items()
                 ],
             }

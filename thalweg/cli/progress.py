@@ -84,5 +84,7 @@ def _words(progress: RaceProgress) -> str:
     trial = progress.current
     if trial is None:
         return "done"
-    left = "" if progress.seconds_left is None else f", about {duration(progress.seconds_left)} left"
+    left = (
+        "" if progress.seconds_left is None else f", about {duration(progress.seconds_left)} left"
+    )
     return f"{trial.entrant.name}, learning rate {trial.lr:g}, seed {trial.seed}{left}"

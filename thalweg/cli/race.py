@@ -23,7 +23,8 @@ EXAMPLES = (
 
 def race(
     task: Annotated[
-        str, typer.Argument(help="A built-in task, or file.py, or file.py:function.")
+        str,
+        typer.Argument(metavar="TASK", help="A built-in task, or file.py, or file.py:function."),
     ],
     entrants: Annotated[
         str | None,
@@ -61,9 +62,9 @@ def race(
     weights and the same order of the data. Finished trials are on disk at
     once: after Ctrl-C or a crash, the same command goes on from there.
     """
+    from thalweg.cli.values import names, rates
     from thalweg.race import Race
     from thalweg.tasks import load_task
-    from thalweg.cli.values import names, rates
 
     contest = Race(
         load_task(task),

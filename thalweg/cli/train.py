@@ -22,7 +22,8 @@ CHECKPOINT = "checkpoint.safetensors"
 
 def train(
     task: Annotated[
-        str, typer.Argument(help="A built-in task, or file.py, or file.py:function.")
+        str,
+        typer.Argument(metavar="TASK", help="A built-in task, or file.py, or file.py:function."),
     ],
     optimizer: Annotated[
         str, typer.Option("--optimizer", "-o", help="Which one; `thalweg list` shows all.")
@@ -54,23 +55,28 @@ def train(
     from thalweg.errors import TaskError
     from thalweg.race.entrants import find_entrant
     from thalweg.tasks import load_task
-    from thalweg.train import fit
+    from thalweg.train import FitDivergedError, fit
 
     if resume and checkpoint is None:
         raise TaskError("--resume needs --checkpoint FOLDER, the folder to go on from.")
     if lr is not None and not 0 < lr < float("inf"):
         raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
     entrant = find_entrant(optimizer)
-    run = fit(
-        load_task(task),
-        functools.partial(entrant.factory, **entrant.hyperparameters),
-        lr=lr,
-        epochs=epochs,
-        batch_size=batch_size,
-        seed=seed,
-        checkpoint=None if checkpoint is None else checkpoint / CHECKPOINT,
-        resume=resume,
-    )
+    try:
+        run = fit(
+            load_task(task),
+            functools.partial(entrant.factory, **entrant.hyperparameters),
+            lr=lr,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            checkpoint=None if checkpoint is None else checkpoint / CHECKPOINT,
+            resume=resume,
+        )
+    except FitDivergedError as error:
+        if as_json:
+            _show(error.run, entrant.name, as_json=True)
+        raise
     _show(run, entrant.name, as_json=as_json)
     if run.stopped == "interrupted":
         raise typer.Exit(130)

@@ -18,7 +18,6 @@ from thalweg.engine.kernel import Layout, print_kernel
 from thalweg.engine.native import Kernel, kernel
 from thalweg.engine.program import Level, Program, Value
 from thalweg.engine.source import ReducedFunction
-from thalweg.errors import EngineError
 
 CHUNK = 16384
 """Elements of a chunk: a few slots of it fit the second-level cache, and it takes some 10 µs."""
@@ -29,6 +28,9 @@ THREADED_BYTES = 2**20
 ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
 
 
+Table = np.ndarray[Any, np.dtype[Any]]
+
+
 @dataclass(frozen=True)
 class FusedPass:
     """One pass over the data: its kernel and what it reads and reduces."""
@@ -37,6 +39,17 @@ class FusedPass:
     reduced: ReducedFunction
     width: int
     reductions: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class ReadyPass:
+    """A pass over one batch: the tables it reads and writes, and the call that runs it."""
+
+    made: FusedPass
+    reduced: Table
+    partials: Table
+    call: Table
+    work: Callable[[], None]
 
 
 def compile_passes(program: Program, dtypes: tuple[str, ...]) -> tuple[FusedPass, ...]:
@@ -65,8 +78,12 @@ def _compile_pass(program: Program, stage: int, dtypes: tuple[str, ...]) -> Fuse
 class FusedBatch:
     """Tensors that step together. Addresses of gradients and parameters are read anew at every step.
 
-    `slots[k]` are the tensors of slot k (slot 0, the gradients, changes at every step); `row_of[i]` is the
-    row of scalars of tensor i.
+    Args:
+        program: what to compute.
+        dtypes: the dtype of each slot: gradient, parameter, states.
+        params: the parameters; `states` holds the tensors of each state, in the same order.
+        row_of: for each tensor, which of `rows` holds its scalars.
+        rows: the scalars, written by the owner before each step.
     """
 
     def __init__(
@@ -76,11 +93,12 @@ class FusedBatch:
         params: Sequence[Tensor],
         states: Sequence[Sequence[Tensor]],
         row_of: Sequence[int],
+        rows: Table,
     ) -> None:
         self.program = program
         self.dtypes = dtypes
-        self.passes = compile_passes(program, dtypes)
         self.params = list(params)
+        self._states = [x for tensors in states for x in tensors]
         self._contiguous = all(p.is_contiguous() for p in params)
         self._layouts = [_layout(p) for p in params]
         self._strides = [p.stride() for p in params]
@@ -90,14 +108,24 @@ class FusedBatch:
         self._addresses: list[int] | None = None
         self.counts = np.array([elements(p) for p in params], dtype=np.int64)
         self.row_of = np.array(row_of, dtype=np.int64)
+        self.rows = rows
         self.pointers = np.zeros((len(params), 2 + len(states)), dtype=np.int64)
         for slot, tensors in enumerate(states, start=2):
             self.pointers[:, slot] = [x.data_ptr() for x in tensors]
-        self.chunks, self.first = _chunk(self.counts, self.row_of)
-        self.counter = np.zeros(1, dtype=np.int64)
-        size = int(self.counts.sum()) * sum(ITEM_BYTES[d] for d in dtypes)
         self.holds()  # reads the addresses of the parameters
+        self.chunks, self.first = _chunk(self.counts, self.row_of)
+        size = int(self.counts.sum()) * sum(ITEM_BYTES[d] for d in dtypes)
         self._most_threads = len(self.chunks) if size >= THREADED_BYTES else 1
+        self.passes = [self._ready(each) for each in compile_passes(program, dtypes)]
+
+    def _ready(self, each: FusedPass) -> ReadyPass:
+        """Return a pass with the tables that its kernel reads and writes."""
+        reduced = np.zeros((len(self.params), each.width), dtype=np.float64)
+        partials = np.zeros((len(self.chunks), len(each.reductions)), dtype=np.float64)
+        tables = (self.pointers, self.chunks, self.rows, reduced, partials)
+        call = np.array([*(t.ctypes.data for t in tables), len(self.chunks), 0], dtype=np.int64)
+        work = functools.partial(each.kernel, call.ctypes.data)
+        return ReadyPass(each, reduced, partials, call, work)
 
     def holds(self) -> bool:
         """Whether the parameters are still stored as they were; their addresses may have changed."""
@@ -109,22 +137,22 @@ class FusedBatch:
             self.pointers[:, 1] = addresses
         return True
 
-    def addresses(self, grads: Sequence[Tensor]) -> tuple[list[int], Sequence[Tensor]]:
+    def addresses(self, grads: Sequence[Any]) -> tuple[list[int], Sequence[Any]] | None:
         """Return the addresses of the gradients, and the tensors that must live until the step is over.
 
         A gradient that is sparse or stored in another order than its parameter is copied into that order.
+        None means that a gradient is missing, or has another dtype or size than the batch was made for.
         """
         try:
             if self._in_order(grads):
                 return list(map(Tensor.data_ptr, grads)), grads
-        except RuntimeError:  # a sparse gradient has no address
+        except (AttributeError, RuntimeError):  # None has no size, a sparse gradient no address
             pass
+        if any(g is None for g in grads):
+            return None
         grads = [_in_order(g, p) for g, p in zip(grads, self.params, strict=True)]
         if list(map(_nbytes, grads)) != self._bytes:
-            raise EngineError(
-                "a gradient has another size or dtype than its parameter had. If you changed `param.data` "
-                "after the backward pass, compute the gradient again"
-            )
+            return None
         return [g.data_ptr() for g in grads], grads
 
     def _in_order(self, grads: Sequence[Tensor]) -> bool:
@@ -135,69 +163,67 @@ class FusedBatch:
             alike = all(map(Tensor.is_contiguous, grads))
         else:
             alike = list(map(Tensor.stride, grads)) == self._strides
-        return alike and not any(grads[k].is_conj() or grads[k].is_neg() for k in self._odd)
+        return alike and not (self._odd and any(_is_flagged(grads[k]) for k in self._odd))
 
-    def run(self, gradients: Sequence[int], rows: np.ndarray[Any, Any], count: int) -> Pass:
-        """Step all tensors, given the addresses of their gradients and the rows of scalars."""
+    def step(self, gradients: list[int]) -> None:
+        """Step all tensors by a program of one pass, given the addresses of the gradients."""
         self.pointers[:, 0] = gradients
-        reductions: dict[Value, Any] = {}
-        for each in self.passes:
-            table = self._reduced(each, rows, reductions, count)
-            partials = self._launch(each, rows, table)
-            if not each.reductions:
-                continue
-            whole = self._gather(each, partials, reductions)
-            sent = yield tuple(whole.values())
-            reductions.update(zip(whole, sent, strict=True))
-
-    def finish(self, _: Any) -> None:
-        """Tell autograd that the parameters and states changed."""
+        self._launch(self.passes[-1])
         torch.autograd.graph.increment_version(self.params)
 
-    def _reduced(
-        self, each: FusedPass, rows: Any, reductions: dict[Value, Any], count: int
-    ) -> np.ndarray[Any, Any]:
-        """Return the table of per-tensor scalars that a pass reads."""
-        table = np.empty((len(self.params), each.width), dtype=np.float64)
-        if each.width:
-            columns = {v: k for k, v in enumerate(self.program.host_reads)}
-            reads = [
-                reductions[v] if v.is_reduction else rows[self.row_of, columns[v]]
-                for v in each.reduced.reads
-            ]
-            counts = [self.counts if v.data == "tensor" else count for v in each.reduced.counts]
-            for column, values in enumerate(each.reduced((*reads, *counts))):
-                table[:, column] = values
-        return table
+    def run(self, gradients: list[int], count: int) -> Pass:
+        """Step all tensors by a program of several passes; `count` is the number of all elements."""
+        self.pointers[:, 0] = gradients
+        reductions: dict[Value, Any] = {}
+        for ready in self.passes:
+            self._reduce(ready, reductions, count)
+            self._launch(ready)
+            if not ready.made.reductions:
+                break
+            whole = self._gather(ready, reductions)
+            sent = yield tuple(whole.values())
+            reductions.update(zip(whole, sent, strict=True))
+        torch.autograd.graph.increment_version(self.params)
 
-    def _launch(self, each: FusedPass, rows: Any, table: Any) -> np.ndarray[Any, Any]:
-        partials = np.empty((len(self.chunks), len(each.reductions)), dtype=np.float64)
-        arrays = (self.pointers, self.chunks, rows, table, partials, self.counter)
-        self.counter[0] = 0
-        work: Callable[[], None] = functools.partial(
-            each.kernel, *(a.ctypes.data for a in arrays), len(self.chunks)
-        )
+    def _reduce(self, ready: ReadyPass, reductions: dict[Value, Any], count: int) -> None:
+        """Fill the table of per-tensor scalars that a pass reads."""
+        function = ready.made.reduced
+        if not ready.made.width:
+            return
+        columns = {v: k for k, v in enumerate(self.program.host_reads)}
+        reads = [
+            reductions[v] if v.is_reduction else self.rows[self.row_of, columns[v]]
+            for v in function.reads
+        ]
+        counts = [self.counts if v.data == "tensor" else count for v in function.counts]
+        for column, values in enumerate(function((*reads, *counts))):
+            ready.reduced[:, column] = values
+
+    def _launch(self, ready: ReadyPass) -> None:
+        ready.call[-1] = 0  # no chunk is taken yet
         if self._most_threads == 1:
-            work()
+            ready.work()
         else:
-            threads.run_on(min(torch.get_num_threads(), self._most_threads), work)
-        return partials
+            threads.run_on(min(torch.get_num_threads(), self._most_threads), ready.work)
 
-    def _gather(
-        self, each: FusedPass, partials: Any, reductions: dict[Value, Any]
-    ) -> dict[Value, Any]:
+    def _gather(self, ready: ReadyPass, reductions: dict[Value, Any]) -> dict[Value, Any]:
         """Reduce the chunks of each tensor; return those to be reduced over all tensors."""
         whole: dict[Value, Any] = {}
-        for column, value in enumerate(each.reductions):
+        for column, value in enumerate(ready.made.reductions):
             combine = np.add if value.op == "sum" else np.maximum
             if value.data == "all":
-                whole[value] = combine.reduce(partials[:, column])
+                whole[value] = combine.reduce(ready.partials[:, column])
             else:
-                reductions[value] = combine.reduceat(partials[:, column], self.first)
+                reductions[value] = combine.reduceat(ready.partials[:, column], self.first)
         return whole
 
 
 _nbytes = attrgetter("nbytes")
+
+
+def _is_flagged(x: Tensor) -> bool:
+    """Whether the numbers in memory still are to be conjugated or negated."""
+    return x.is_conj() or x.is_neg()
 
 
 def _layout(x: Tensor) -> tuple[Any, ...]:
@@ -214,7 +240,7 @@ def _in_order(grad: Tensor, param: Tensor) -> Tensor:
     if grad.layout is not torch.strided:
         grad = grad.to_dense()
     same = grad.stride() == param.stride() or (grad.is_contiguous() and param.is_contiguous())
-    if same and not (grad.is_conj() or grad.is_neg()):
+    if same and not _is_flagged(grad):
         return grad
     return torch.empty_like(param, dtype=grad.dtype).copy_(grad)
 

@@ -164,7 +164,7 @@ def functional_step(
     host = host_function(program)
     t = state["t"] + 1
     known = {**values, **{s: state[s] for s in chain.scalar_states}, "lr": lr, "t": t}
-    reads, scalars = host(known[name] for name in program.scalars)
+    reads, scalars = host(*[known[name] for name in program.scalars])
     one = not isinstance(p, Mapping)
     names = [None] if one else list(p)
     leaves = [

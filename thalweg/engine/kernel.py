@@ -1,9 +1,9 @@
 """Print one pass of a program as an LLVM kernel over a chunk table.
 
-    void kernel(i64 *pointers, i64 *chunks, double *rows, double *reduced, double *partials,
-                i64 *counter, i64 n)
+    void kernel(i64 *call)
 
-A chunk is (tensor, offset, length, row). The kernel takes the next chunk from the shared counter until none
+`call` holds the addresses of five tables (pointers, chunks, rows, reduced, partials), the number of chunks,
+and a counter of those taken. A chunk is (tensor, offset, length, row). The kernel takes the next chunk from the shared counter until none
 is left, so any number of threads may run it at once. For its chunk it reads the addresses of the
 tensor's slots (gradient, parameter, states), the step's scalars from the row and the tensor's reductions,
 then runs the program element by element: the last pass writes the new parameter and states, an earlier one
@@ -25,6 +25,8 @@ from thalweg.engine.program import Level, Program, Value
 I1, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
 F32, F64, POINTER = ir.FloatType(), ir.DoubleType(), ir.PointerType()
 CHUNK_FIELDS = 4
+CALL = ("pointers", "chunks", "rows", "reduced", "partials", "chunk count", "chunks taken")
+"""What the argument of a kernel holds, in order."""
 REDUCTION_START = {"sum": 0.0, "max": -math.inf}
 
 Emit = Callable[..., ir.Value]
@@ -92,11 +94,9 @@ class _Printer:
         self.real = F64 if "float64" in self.layout.dtypes else F32
         self.last = self.stage == self.program.stages
         self.roots = self.program.outputs_of(self.stage)
-        signature = ir.FunctionType(ir.VoidType(), [POINTER] * 6 + [I64])
-        self.function = ir.Function(self.module, signature, self.name)
-        names = ("pointers", "chunks", "rows", "reduced", "partials", "counter", "n")
-        for argument, title in zip(self.function.args, names, strict=True):
-            argument.name = title
+        self.function = ir.Function(
+            self.module, ir.FunctionType(ir.VoidType(), [POINTER]), self.name
+        )
         self.scopes = self._alias_scopes()
         self._emit_chunks()
 
@@ -158,13 +158,19 @@ class _Printer:
 
     def _emit_chunks(self) -> None:
         function = self.function
-        pointers, chunks, rows, reduced, partials, counter, n = function.args
+        call = function.args[0]
         entry, take, chunk, loop, after, done = (
             function.append_basic_block(label)
             for label in ("entry", "take", "chunk", "loop", "after", "done")
         )
-        ir.IRBuilder(entry).branch(take)
-        b = self.b = ir.IRBuilder(take)
+        b = self.b = ir.IRBuilder(entry)
+        pointers, chunks, rows, reduced, partials = (
+            b.inttoptr(self._read(call, I64(k), I64), POINTER) for k in range(CALL.index("chunk count"))
+        )
+        n = self._read(call, I64(CALL.index("chunk count")), I64)
+        counter = self._at(call, I64(CALL.index("chunks taken")), I64)
+        b.branch(take)
+        b.position_at_end(take)
         turn = b.atomic_rmw("add", counter, I64(1), "monotonic")
         b.cbranch(b.icmp_signed("<", turn, n), chunk, done)
 

@@ -23,9 +23,9 @@ import llvmlite.binding as llvm
 import platformdirs
 
 Kernel = Callable[..., None]
-"""Called with six addresses and a number (see `thalweg.engine.kernel`); releases the GIL."""
+"""Called with the address of its call table (see `thalweg.engine.kernel`); releases the GIL."""
 
-_PROTOTYPE = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 6, ctypes.c_int64)
+_PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -42,6 +42,8 @@ def compilations() -> int:
 
 _kernels: dict[str, Kernel] = {}
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # another thread of the parent may have held the lock
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def kernel(text: str, name: str) -> Kernel:

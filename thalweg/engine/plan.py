@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from operator import is_
@@ -122,6 +123,10 @@ def _same_order(x: Tensor, param: Tensor) -> bool:
     return x.stride() == param.stride()
 
 
+Prepared = tuple[Sequence[Any], list[list[int]]]
+"""The gradients, followed by copies that must outlive the step, and for each batch their addresses."""
+
+
 @dataclass
 class Cohort:
     """The tensors of one program: their rows of scalars, and how they run."""
@@ -136,6 +141,20 @@ class Cohort:
     def __post_init__(self) -> None:
         self.host = host_function(self.program)
         self.over_all = reductions_over_all(self.program)
+        self.reads: list[tuple[Any, ...]] = []
+        self._line = struct.Struct(f"{len(self.program.host_reads)}d")
+
+    def open_table(self) -> None:
+        """Make the table of scalars that kernels read, once all rows are there."""
+        self.table = np.zeros((len(self.rows), len(self.program.host_reads)), dtype=np.float64)
+        self._bytes = memoryview(self.table).cast("B") if self.table.size else memoryview(b"")
+
+    def advance(self, numbers: Sequence[Sequence[float]]) -> None:
+        """Count a step of every row, and compute its scalars."""
+        self.reads = [row.advance(self.host, numbers[row.group]) for row in self.rows]
+        if self.table.size:
+            for k, reads in enumerate(self.reads):
+                self._line.pack_into(self._bytes, k * self._line.size, *reads)
 
 
 class Plan:
@@ -160,6 +179,7 @@ class Plan:
     def _cohort(self, program: Program, positions: list[int], engine: Engine) -> Cohort:
         cohort = Cohort(program)
         row_of = self._rows(cohort, positions)
+        cohort.open_table()
         problem = "engine='eager'" if engine == "eager" else program_problem(program)
         if engine == "fused" and problem is not None:
             raise EngineError(
@@ -178,9 +198,8 @@ class Plan:
 
             members = [self.members[k] for k in chosen]
             states = list(zip(*(m.states for m in members), strict=True))
-            batch = FusedBatch(
-                program, dtypes, [m.param for m in members], states, [row_of[k] for k in chosen]
-            )
+            params, rows = [m.param for m in members], [row_of[k] for k in chosen]
+            batch = FusedBatch(program, dtypes, params, states, rows, cohort.table)
             cohort.fused.append((batch, chosen))
         return cohort
 
@@ -212,37 +231,48 @@ class Plan:
 
     # -- running --------------------------------------------------------------------------------------
 
-    def run(self, grads: Sequence[Tensor], numbers: Sequence[Sequence[float]]) -> None:
-        """Step every member. `numbers[group]` are lr and the hyperparameters of a group."""
-        passes: list[tuple[Pass, tuple[tuple[str, ...], ...]]] = []
-        finish: list[Callable[[Sequence[Any]], None]] = []
-        held: list[Any] = []  # what a kernel reads must outlive it
+    def prepare(self, grads: Sequence[Tensor | None]) -> Prepared | None:
+        """Return the gradients as the engines read them, or None where the plan does not suit them."""
+        held: Sequence[Any] = grads
+        addresses = []
         for cohort in self.cohorts:
-            reads = [row.advance(cohort.host, numbers[row.group]) for row in cohort.rows]
-            rows = np.array(reads, dtype=np.float64)
             for batch, chosen in cohort.fused:
                 mine = grads if len(chosen) == len(grads) else [grads[k] for k in chosen]
-                addresses, kept = batch.addresses(mine)
-                held += (kept, rows)
-                passes.append((batch.run(addresses, rows, self.count), cohort.over_all))
-                finish.append(batch.finish)
-            form = eager_program(cohort.program) if cohort.loose else None
+                read = batch.addresses(mine)
+                if read is None:
+                    return None
+                addresses.append(read[0])
+                if read[1] is not mine:
+                    held = [*held, *read[1]]
+            if any(grads[k] is None for k, _ in cohort.loose):
+                return None
+        return held, addresses
+
+    def run(self, prepared: Prepared, numbers: Sequence[Sequence[float]]) -> None:
+        """Step every member. `numbers[group]` are lr and the hyperparameters of a group."""
+        together: list[tuple[Pass, tuple[tuple[str, ...], ...]]] = []
+        writers: list[_Writer | None] = []
+        grads, addresses = prepared
+        turn = iter(addresses)
+        for cohort in self.cohorts:
+            cohort.advance(numbers)
+            for batch, _ in cohort.fused:
+                if cohort.over_all:
+                    together.append((batch.run(next(turn), self.count), cohort.over_all))
+                    writers.append(None)
+                else:
+                    batch.step(next(turn))
             for k, row in cohort.loose:
-                assert form is not None
                 member = self.members[k]
                 tensors = [_dense(grads[k]), member.param, *member.states]
-                passes.append((form.run(tensors, reads[row], self.count), cohort.over_all))
-                finish.append(_Writer(member, self.differentiable))
-        self._finish(passes, finish)
-
-    def _finish(self, passes: Sequence[Any], finish: Sequence[Callable[[Any], None]]) -> None:
-        if not any(cohort.loose for cohort in self.cohorts):
-            for result, end in zip(run_together(passes), finish, strict=True):
-                end(result)
-            return
-        with torch.set_grad_enabled(self.differentiable):
-            for result, end in zip(run_together(passes), finish, strict=True):
-                end(result)
+                run = eager_program(cohort.program).run(tensors, cohort.reads[row], self.count)
+                together.append((run, cohort.over_all))
+                writers.append(_Writer(member, self.differentiable))
+        if together:
+            with torch.set_grad_enabled(self.differentiable):
+                for result, write in zip(run_together(together), writers, strict=True):
+                    if write is not None:
+                        write(result)
 
     def describe(self) -> str:
         """Return what runs how, a line for each batch and each tensor that runs eagerly."""

@@ -55,23 +55,20 @@ class Row:
     lines: Any
     """Which lines of the block: a slice or an array of indices."""
 
+    def __post_init__(self) -> None:
+        self.first = self.lines.start if isinstance(self.lines, slice) else int(self.lines[0])
+
     def advance(
         self,
-        host: Callable[[Sequence[float]], tuple[tuple[Any, ...], tuple[Any, ...]]],
+        host: Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]],
         numbers: Sequence[float],
     ) -> tuple[Any, ...]:
         """Count a step; return what the passes read. `numbers` are lr and the hyperparameters."""
-        t, *scalars = self.line()
+        t, *scalars = self.block[self.first].tolist()
         t += 1.0
-        lr, *hyperparameters = numbers
-        reads, scalars = host((lr, t, *hyperparameters, *scalars))  # type: ignore[assignment]
-        self.block[self.lines] = (t, *scalars)
+        reads, changed = host(numbers[0], t, *numbers[1:], *scalars)
+        self.block[self.lines] = (t, *changed) if changed else t
         return reads
-
-    def line(self) -> list[float]:
-        """Return the step number and scalar states, the same on all lines."""
-        first = self.lines.start if isinstance(self.lines, slice) else self.lines[0]
-        return self.block[first].tolist()  # type: ignore[no-any-return]
 
     def is_uniform(self) -> bool:
         """Whether all lines still agree: another plan may have stepped some of them."""

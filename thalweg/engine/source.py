@@ -59,9 +59,8 @@ class HostFunction:
         self._array = define("host", parameters, body, ARRAY)
         self._tensor = define("host", parameters, body, TENSOR)
 
-    def __call__(self, arguments: Iterable[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Return the wanted scalars and the new scalar states."""
-        arguments = tuple(arguments)
+    def __call__(self, *arguments: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Return the wanted scalars and the new scalar states, for the program's scalars in order."""
         try:
             return self._scalar(*arguments)  # type: ignore[no-any-return]
         except (ArithmeticError, ValueError, TypeError, RuntimeError):

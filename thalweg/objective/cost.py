@@ -21,9 +21,10 @@ MetricLike = str | Metric | MetricFunction
 class Cost:
     """The objective J(θ) = L(θ) + λΩ(θ), and the metrics reported beside it.
 
-    `loss` is the name of a loss in `torch.nn.functional` ("cross_entropy", "mse_loss", short "mse"), a torch loss
-    module, or a function (outputs, targets) -> scalar, the mean over the batch's rows. `penalty` is `L1`, `L2`, a sum
-    of them, or a function (model) -> scalar. `metrics` are names ("accuracy"), functions or `Metric`s, one or several.
+    `loss` is the name of a loss in `torch.nn.functional` ("cross_entropy", "mse_loss", short
+    "mse"), a torch loss module, or a function (outputs, targets) -> scalar, the mean over the
+    batch's rows. `penalty` is `L1`, `L2`, a sum of them, or a function (model) -> scalar. `metrics`
+    are names ("accuracy"), functions or `Metric`s, one or several.
 
     Raises TaskError for an unknown name.
 
@@ -68,7 +69,7 @@ class Cost:
         return loss if self.penalty is None else loss + self.penalty(model)
 
     def bind_penalty(self, model: nn.Module) -> Callable[[], Tensor] | None:
-        """Return λΩ of `model` as a function without arguments, or None where there is no penalty."""
+        """Return λΩ of `model` as a function without arguments, or None without a penalty."""
         return None if self.penalty is None else bind(self.penalty, model)
 
     def penalty_value(self, model: nn.Module) -> float:
@@ -80,7 +81,9 @@ class Cost:
         return Meter(self.measures)
 
     def direction(self, name: str) -> Literal["max", "min"]:
-        """Return which way the figure called `name` is better; TaskError if this cost has no such figure."""
+        """Return which way the figure called `name` is better; TaskError if this cost has no such
+        figure.
+        """
         if name in ("loss", "penalty", "objective"):
             return "min"
         for measure in self.measures:

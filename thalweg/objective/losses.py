@@ -1,4 +1,4 @@
-"""Surrogate losses by name: PyTorch's own functions, with the shape checks that PyTorch leaves out."""
+"""Surrogate losses by name: PyTorch's functions, with the shape checks it leaves out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from thalweg.errors import DataError, TaskError, suggest
 
@@ -23,25 +23,28 @@ def half_mse(outputs: Tensor, targets: Tensor) -> Tensor:
     >>> float(half_mse(torch.tensor([3.0]), torch.tensor([1.0])))
     2.0
     """
-    return 0.5 * F.mse_loss(outputs, targets)
+    return 0.5 * functional.mse_loss(outputs, targets)
 
 
-# What each loss wants as targets decides the checks: class numbers, values shaped like the outputs, or
-# probabilities in [0, 1] shaped like the outputs.
+# What each loss wants as targets decides the checks: class numbers, values shaped like the outputs,
+# or probabilities in [0, 1] shaped like the outputs.
 _NAMED: dict[str, tuple[LossFunction, Kind]] = {
-    "cross_entropy": (F.cross_entropy, "classes"),
-    "nll_loss": (F.nll_loss, "classes"),
-    "multi_margin_loss": (F.multi_margin_loss, "classes"),
-    "binary_cross_entropy": (F.binary_cross_entropy, "probabilities"),
-    "binary_cross_entropy_with_logits": (F.binary_cross_entropy_with_logits, "probabilities"),
-    "mse_loss": (F.mse_loss, "elementwise"),
+    "cross_entropy": (functional.cross_entropy, "classes"),
+    "nll_loss": (functional.nll_loss, "classes"),
+    "multi_margin_loss": (functional.multi_margin_loss, "classes"),
+    "binary_cross_entropy": (functional.binary_cross_entropy, "probabilities"),
+    "binary_cross_entropy_with_logits": (
+        functional.binary_cross_entropy_with_logits,
+        "probabilities",
+    ),
+    "mse_loss": (functional.mse_loss, "elementwise"),
     "half_mse": (half_mse, "elementwise"),
-    "l1_loss": (F.l1_loss, "elementwise"),
-    "smooth_l1_loss": (F.smooth_l1_loss, "elementwise"),
-    "huber_loss": (F.huber_loss, "elementwise"),
-    "soft_margin_loss": (F.soft_margin_loss, "elementwise"),
-    "kl_div": (functools.partial(F.kl_div, reduction="batchmean"), "elementwise"),
-    "poisson_nll_loss": (F.poisson_nll_loss, "elementwise"),
+    "l1_loss": (functional.l1_loss, "elementwise"),
+    "smooth_l1_loss": (functional.smooth_l1_loss, "elementwise"),
+    "huber_loss": (functional.huber_loss, "elementwise"),
+    "soft_margin_loss": (functional.soft_margin_loss, "elementwise"),
+    "kl_div": (functools.partial(functional.kl_div, reduction="batchmean"), "elementwise"),
+    "poisson_nll_loss": (functional.poisson_nll_loss, "elementwise"),
 }
 _ALIASES = {
     "nll": "nll_loss",
@@ -76,7 +79,7 @@ def loss_names() -> list[str]:
 
 @dataclass(frozen=True)
 class Loss:
-    """A surrogate loss: a name, a function of (outputs, targets), and the kind of targets it wants."""
+    """A surrogate loss: a name, a function (outputs, targets), and the kind of targets it wants."""
 
     name: str
     function: LossFunction
@@ -89,7 +92,9 @@ class Loss:
         return self.function(outputs, targets)
 
     def match(self, outputs: Any, targets: Any) -> Any:
-        """Return `targets` in the dtype the loss wants beside `outputs`; other targets stay as they are."""
+        """Return `targets` in the dtype the loss wants beside `outputs`; other targets stay as they
+        are.
+        """
         if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
             return targets
         if self.kind in ("elementwise", "probabilities"):
@@ -99,9 +104,11 @@ class Loss:
         return targets
 
     def check(self, outputs: Any, targets: Any) -> None:
-        """Raise an error that says what is wrong if `targets` cannot be learned from such `outputs`.
+        """Raise an error that says what is wrong if `targets` cannot be learned from such
+        `outputs`.
 
-        `outputs` may be those of a few rows only: their trailing shape says what the model can express.
+        `outputs` may be those of a few rows only: their trailing shape says what the model can
+        express.
         """
         if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
             return
@@ -118,13 +125,14 @@ class Loss:
 
 
 def as_loss(loss: str | nn.Module | LossFunction | Loss) -> Loss:
-    """Return the `Loss` that a name, a torch loss module or a function (outputs, targets) stands for.
+    """Return the `Loss` that a name, a torch loss module or a function (outputs, targets) stands
+    for.
 
     >>> as_loss("mse").name
     'mse_loss'
-    >>> as_loss("cros_entropy")
+    >>> as_loss("hubber")
     Traceback (most recent call last):
-    thalweg.errors.TaskError: Unknown loss 'cros_entropy'. Did you mean 'cross_entropy'?
+    thalweg.errors.TaskError: Unknown loss 'hubber'. Did you mean 'huber' or 'huber_loss'?
     """
     if isinstance(loss, Loss):
         return loss
@@ -157,23 +165,24 @@ def _check_classes(name: str, outputs: Tensor, targets: Tensor) -> None:
     if targets.is_floating_point():
         if targets.shape[1:] != outputs.shape[1:]:
             raise TaskError(
-                f"The loss {name} expects class numbers (integers of shape (rows,)) or probabilities "
-                f"of shape (rows, {outputs.shape[1]}); got {targets.dtype} targets of shape "
-                f"{_shape(targets)}. Convert class numbers with y.astype('int64')."
+                f"The loss {name} expects class numbers (integers of shape (rows,)) or "
+                f"probabilities of shape (rows, {outputs.shape[1]}); got {targets.dtype} targets "
+                f"of shape {_shape(targets)}. Convert class numbers with y.astype('int64')."
             )
         return
     if targets.shape[1:] != outputs.shape[2:]:
         raise TaskError(
-            f"The loss {name} expects integer targets of shape (rows{_tail(outputs.shape[2:])}), one "
-            f"class number each; got shape {_shape(targets)}. Flatten with y.reshape(-1), or give "
-            f"one-hot targets as floats."
+            f"The loss {name} expects integer targets of shape (rows{_tail(outputs.shape[2:])}), "
+            f"one class number each; got shape {_shape(targets)}. Flatten with y.reshape(-1), or "
+            "give one-hot targets as floats."
         )
     classes = outputs.shape[1]
     wrong = targets[(targets >= classes) | ((targets < 0) & (targets != -100))]
     if wrong.numel():
         raise DataError(
-            f"Labels out of range: found {wrong[0].item()}, but the model has {classes} outputs, so labels "
-            f"must be 0 to {classes - 1}. Give the model more outputs, or number the classes from 0."
+            f"Labels out of range: found {wrong[0].item()}, but the model has {classes} outputs, "
+            f"so labels must be 0 to {classes - 1}. Give the model more outputs, or number the "
+            "classes from 0."
         )
 
 
@@ -184,9 +193,10 @@ def _shape_message(name: str, outputs: Tensor, targets: Tensor) -> str:
     elif targets.ndim == outputs.ndim + 1 and targets.shape[-1] == 1:
         advice = "Drop the targets' last axis with y.reshape(-1)"
     return (
-        f"The loss {name} compares outputs and targets element by element, but the model gives outputs of "
-        f"shape (rows{_tail(outputs.shape[1:])}) and the targets have shape "
-        f"(rows{_tail(targets.shape[1:])}); broadcasting would compare every row with every other. {advice}."
+        f"The loss {name} compares outputs and targets element by element, but the model gives "
+        f"outputs of shape (rows{_tail(outputs.shape[1:])}) and the targets have shape "
+        f"(rows{_tail(targets.shape[1:])}); broadcasting would compare every row with every other. "
+        f"{advice}."
     )
 
 

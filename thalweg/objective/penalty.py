@@ -4,8 +4,8 @@ What is penalised: the weights. Not, unless asked, the *biases*, by which is mea
 
 - a parameter whose own name is `bias`, begins with `bias_` or ends in `_bias`
   (`0.bias`, `lstm.bias_ih_l0`, `attention.in_proj_bias`), and
-- every parameter of a normalisation layer (batch, instance, layer, group, RMS), whose gain sets a scale as a bias
-  sets an offset.
+- every parameter of a normalisation layer (batch, instance, layer, group, RMS), whose gain sets a
+  scale as a bias sets an offset.
 
 The number of axes plays no part: a weight that is a vector is penalised.
 """
@@ -32,7 +32,9 @@ _NORMALISATION = (
 
 @runtime_checkable
 class Penalty(Protocol):
-    """A penalty: given a model, a differentiable scalar. Any function (model) -> scalar tensor is one."""
+    """A penalty: given a model, a differentiable scalar. Any function (model) -> scalar tensor is
+    one.
+    """
 
     def __call__(self, model: nn.Module) -> Tensor:
         """Return the penalty of `model`, strength included."""
@@ -99,7 +101,8 @@ class L1(_Sum):
 class L2(_Sum):
     """strength · Σw², whose gradient is 2 · strength · w.
 
-    With plain gradient descent it is weight decay: each step first shrinks w by the factor 1 − 2 · lr · strength.
+    With plain gradient descent it is weight decay: each step first shrinks w by the factor 1 − 2 ·
+    lr · strength.
 
     >>> model = nn.Linear(2, 1)
     >>> _ = nn.init.constant_(model.weight, -3.0)
@@ -124,7 +127,8 @@ class L2(_Sum):
 
 
 def penalised(model: nn.Module, include_biases: bool = False) -> list[nn.Parameter]:
-    """Return the trainable parameters a penalty acts on; the module's text says what counts as a bias.
+    """Return the trainable parameters a penalty acts on; the module's text says what counts as a
+    bias.
 
     >>> [tuple(p.shape) for p in penalised(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)))]
     [(2, 3)]

@@ -13,8 +13,8 @@ from torch import Tensor
 from thalweg.errors import TaskError, suggest
 from thalweg.objective.metrics import Metric
 
-# Outputs are kept and measured together, since a metric costs about the same for ten rows as for ten thousand; at this
-# many numbers (16 MB in float32) they are measured and let go.
+# Outputs are kept and measured together, since a metric costs about the same for ten rows as for
+# ten thousand; at this many numbers (16 MB in float32) they are measured and let go.
 _HELD = 1 << 22
 
 
@@ -42,7 +42,10 @@ class Scores:
             return float(getattr(self, name))
         if name not in self.metrics:
             known = ["loss", "penalty", "objective", *self.metrics]
-            raise TaskError(f"No figure is called {name!r}.{suggest(name, known)} There are: {', '.join(known)}.")
+            raise TaskError(
+                f"No figure is called {name!r}.{suggest(name, known)} There are: "
+                f"{', '.join(known)}."
+            )
         return self.metrics[name]
 
     def as_dict(self) -> dict[str, float]:
@@ -51,7 +54,9 @@ class Scores:
 
 
 class Meter:
-    """Collects the batches of one pass; each batch weighs as many as it has rows, the ragged last one too."""
+    """Collects the batches of one pass; each batch weighs as many as it has rows, the ragged last
+    one too.
+    """
 
     def __init__(self, metrics: Sequence[Metric] = ()) -> None:
         self.metrics = metrics
@@ -86,8 +91,13 @@ class Meter:
         return Scores(self._loss / self.rows, penalty, self._means())
 
     def _means(self) -> dict[str, float]:
-        if len(self._values) == 1:  # no rounding by a multiplication and a division by the same number
-            return {metric.name: value for metric, value in zip(self.metrics, self._values[0][1], strict=True)}
+        if (
+            len(self._values) == 1
+        ):  # no rounding by a multiplication and a division by the same number
+            return {
+                metric.name: value
+                for metric, value in zip(self.metrics, self._values[0][1], strict=True)
+            }
         rows = sum(count for count, _ in self._values)
         return {
             metric.name: math.fsum(count * values[i] for count, values in self._values) / rows

@@ -73,24 +73,11 @@ class Stepper(torch.optim.Optimizer):
         return loss
 
     def _advance(self) -> None:
-        groups = self.param_groups
-        if len(groups) == 1:
-            params = groups[0]["params"]
-        else:
-            params = [p for group in groups for p in group["params"]]
-        grads = [p.grad for p in params]
-        readers = self._read_groups(groups)
-        plan = self._current
-        if plan is None or not plan.matches(self, params, grads, readers):
-            plan = self._current = self._find_plan(params, grads, readers)
-        if plan.absent:
-            grads = [g for g in grads if g is not None]
-        numbers = [reader.numbers(group) for reader, group in zip(readers, groups, strict=True)]
-        plan.plan.run(grads, numbers)
-
-    def _read_groups(self, groups: Sequence[Group]) -> list[_Reader]:
-        """Return how to read each group: its program, which its switches decide, and its numbers."""
-        return [self._reader(group) for group in groups]
+        current = self._current
+        if current is None or not current.step(self):
+            current = self._current = self._find_plan()
+            if not current.step(self):
+                raise RuntimeError("parameters or gradients changed while the step was planned")
 
     def _reader(self, group: Group) -> _Reader:
         made = self.group_chain(group)
@@ -102,11 +89,13 @@ class Stepper(torch.optim.Optimizer):
 
     # -- plans ----------------------------------------------------------------------------------------
 
-    def _find_plan(
-        self, params: list[Tensor], grads: list[Tensor | None], readers: list[_Reader]
-    ) -> _Standing:
+    def _find_plan(self) -> _Standing:
+        """Return the plan for the parameters that have gradients now, an earlier one if it still holds."""
+        params = all_params(self.param_groups)
+        grads = [p.grad for p in params]
+        readers = [self._reader(group) for group in self.param_groups]
         for standing in self._plans:
-            if standing.matches(self, params, grads, readers) and standing.plan.is_uniform():
+            if standing.fits(params, grads, readers) and standing.plan.is_uniform():
                 return standing
         standing = self._make_plan(params, grads, readers)
         self._plans = [standing, *self._plans[: KEPT_PLANS - 1]]
@@ -126,9 +115,8 @@ class Stepper(torch.optim.Optimizer):
             block, line = self._places[id(state)][1:]
             members.append(Member(p, g, state, reader.names, k, reader.program, block, line))
         plan = Plan(members, self.engine, bool(self.defaults.get("differentiable")))
-        return _Standing(
-            plan, list(params), [g is None for g in grads], list(readers), list(self.state.values())
-        )
+        absent = [p for p, g in zip(params, grads, strict=True) if g is None]
+        return _Standing(plan, params, absent, readers, list(self.state.values()))
 
     def _open_states(self, wanted: Sequence[tuple[Tensor, _Reader]]) -> None:
         """Make the states that are missing, and give each parameter a line for its numbers."""
@@ -151,6 +139,7 @@ class Stepper(torch.optim.Optimizer):
                     state[name] = torch.zeros_like(p, memory_format=torch.preserve_format)
 
     def _forget(self) -> None:
+        """Drop what was planned; the next step plans anew."""
         self._current: _Standing | None = None
         self._plans: list[_Standing] = []
         self._readers: dict[Any, _Reader] = {}
@@ -247,6 +236,41 @@ def _item(name: str) -> Callable[[Group], Any]:
     return lambda group: group[name]
 
 
+class _Glance:
+    """The numbers of a group, read again only when an entry of the group is another object."""
+
+    def __init__(self, reader: _Reader) -> None:
+        self.reader = reader
+        self._entries: list[Any] | None = None
+        self.numbers: list[float] = []
+
+    def is_same(self, optimizer: Stepper, group: Group) -> bool:
+        """Read the group; return whether it is still stepped by the same program."""
+        entries = list(group.values())
+        if (
+            self._entries is not None
+            and len(entries) == len(self._entries)
+            and all(map(is_, entries, self._entries))
+        ):
+            return True
+        if optimizer._reader(group) is not self.reader:
+            return False
+        self.numbers = self.reader.numbers(group)
+        # a list or a tensor may change without being another object
+        frozen = all(_is_frozen(value) for name, value in group.items() if name not in _LISTS)
+        self._entries = entries if frozen else None
+        return True
+
+
+_LISTS = ("params", "param_names")
+
+
+def _is_frozen(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_frozen, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
 class _Standing:
     """A plan, and what must still be so for it to be used."""
 
@@ -254,33 +278,55 @@ class _Standing:
         self,
         plan: Plan,
         params: list[Tensor],
-        absent: list[bool],
+        absent: list[Tensor],
         readers: list[_Reader],
         states: list[dict[str, Any]],
     ) -> None:
         self.plan = plan
-        self.params = params
+        self._params = params
         self._absent = absent
-        self.absent = any(absent)
-        self._readers = readers
+        self._glances = [_Glance(reader) for reader in readers]
         self._states = states
 
-    def matches(
+    def step(self, optimizer: Stepper) -> bool:
+        """Step, if nothing has changed that the plan relies on; otherwise change nothing."""
+        groups, states = optimizer.param_groups, optimizer.state
+        params = groups[0]["params"] if len(groups) == 1 else all_params(groups)
+        if not (
+            len(groups) == len(self._glances)
+            and len(params) == len(self._params)
+            and len(states) == len(self._states)
+            and all(map(is_, params, self._params))
+            and all(map(is_, states.values(), self._states))
+            and self.plan.holds()
+        ):
+            return False
+        for glance, group in zip(self._glances, groups, strict=True):
+            if not glance.is_same(optimizer, group):
+                return False
+        grads = [p.grad for p in self.plan.params]
+        if self._absent and any(p.grad is not None for p in self._absent):
+            return False
+        prepared = self.plan.prepare(grads)
+        if prepared is None:  # a gradient is missing, or is another kind of tensor than it was
+            return False
+        self.plan.run(prepared, [glance.numbers for glance in self._glances])
+        return True
+
+    def fits(
         self,
-        optimizer: Stepper,
         params: Sequence[Tensor],
         grads: Sequence[Tensor | None],
         readers: Sequence[_Reader],
     ) -> bool:
-        states = optimizer.state
+        """Whether the plan was made for these parameters, gradients and chains."""
+        absent = [p for p, g in zip(params, grads, strict=True) if g is None]
         return (
-            len(params) == len(self.params)
-            and len(states) == len(self._states)
-            and all(map(is_, params, self.params))
-            and [g is None for g in grads] == self._absent
-            and all(map(is_, readers, self._readers))
-            and all(map(is_, states.values(), self._states))
-            and self.plan.holds()
+            len(params) == len(self._params)
+            and len(absent) == len(self._absent)
+            and all(map(is_, params, self._params))
+            and all(map(is_, absent, self._absent))
+            and all(g.reader is r for g, r in zip(self._glances, readers, strict=True))
         )
 
 

@@ -1,21 +1,22 @@
 """The entrants of a race: an optimizer, its fixed hyperparameters, and the learning rates to try.
 
-Every grid is logarithmic, two points a decade, and equally long, so that every entrant is tuned with the same
-budget. The grids differ in where they lie, since the step of an optimizer that divides by the gradient's size has
-another scale than that of one that does not.
+Every grid is logarithmic, two points a decade, and equally long, so that every entrant is tuned
+with the same budget. The grids differ in where they lie, since the step of an optimizer that
+divides by the gradient's size has another scale than that of one that does not.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from torch import optim
+from thalweg import optim
 from thalweg.errors import TaskError, suggest
 
 GRID_POINTS = 8
@@ -24,7 +25,7 @@ GRID_POINTS = 8
 DEFAULT_ENTRANTS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 """The entrants of a race that names none."""
 
-_NOT_RACED = frozenset({"Optimizer", "LBFGS", "SparseAdam"})
+_NOT_RACED = frozenset({"Optimizer"})
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 
@@ -52,7 +53,9 @@ class Entrant:
 
     @property
     def description(self) -> str:
-        """The first sentence of what the optimizer's documentation says, with the fixed hyperparameters."""
+        """The first sentence of what the optimizer's documentation says, with the fixed
+        hyperparameters.
+        """
         fixed = ", ".join(f"{name}={value!r}" for name, value in self.hyperparameters.items())
         text = _DESCRIPTIONS.get(self.name) or _first_sentence(inspect.getdoc(self.factory) or "")
         return f"{text} ({fixed})" if fixed else text
@@ -69,7 +72,9 @@ def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
 
 
 def known_entrants() -> dict[str, Entrant]:
-    """Return every entrant that can be named: the optimizers of `thalweg.optim`, and SGD's two with momentum."""
+    """Return every entrant that can be named: the optimizers of `thalweg.optim`, and SGD's two with
+    momentum.
+    """
     entrants = {
         "sgd": Entrant("sgd", optim.SGD, {}, log_grid(3.16e-3)),
         "momentum": Entrant("momentum", optim.SGD, {"momentum": 0.9}, log_grid(1e-3)),
@@ -103,14 +108,16 @@ def gather_entrants(
     entrants: Iterable[str | Entrant | OptimizerFactory] | None = None,
     lrs: Sequence[float] | None = None,
 ) -> tuple[Entrant, ...]:
-    """Return the entrants of a race from names, `Entrant`s or optimizer classes; None means the usual six.
+    """Return the entrants of a race from names, `Entrant`s or optimizer classes; None means the
+    usual six.
 
     Args:
         entrants: who takes part.
         lrs: the learning rates to try for everyone, instead of each one's own grid.
 
     Raises:
-        TaskError: for an unknown or repeated name, or a learning rate that is not a positive number.
+        TaskError: for an unknown or repeated name, or a learning rate that is not a positive
+            number.
     """
     named = DEFAULT_ENTRANTS if entrants is None else entrants
     gathered = [_as_entrant(entrant) for entrant in ([named] if isinstance(named, str) else named)]
@@ -135,7 +142,8 @@ def _as_entrant(entrant: str | Entrant | OptimizerFactory) -> Entrant:
         lowest = _LOWEST_RATE.get(name, 1e-4)
         return Entrant(name.lower(), entrant, {}, log_grid(lowest))
     raise TaskError(
-        f"An entrant is a name, an Entrant, or a function (params, lr) -> optimizer; got {entrant!r}."
+        f"An entrant is a name, an Entrant, or a function (params, lr) -> optimizer; "
+        f"got {entrant!r}."
     )
 
 
@@ -145,7 +153,9 @@ def _checked_rates(entrant: Entrant) -> tuple[float, ...]:
         raise TaskError(f"The entrant {entrant.name!r} has no learning rates to try.")
     for lr in rates:
         if not 0 < lr < float("inf"):
-            raise TaskError(f"A learning rate must be a positive number, got {lr} for {entrant.name!r}.")
+            raise TaskError(
+                f"A learning rate must be a positive number, got {lr} for {entrant.name!r}."
+            )
     return tuple(rates)
 
 
@@ -155,7 +165,7 @@ def _is_optimizer(value: Any) -> bool:
 
 def _first_sentence(text: str) -> str:
     paragraph = " ".join(text.split("\n\n")[0].split())
-    return paragraph.split(". ")[0].rstrip(".")
+    return re.split(r"(?<! al)\. (?=[A-Z])", paragraph)[0].rstrip(".")
 
 
 # Where the grid of an optimizer begins, when its step has another scale than Adam's.

@@ -1,22 +1,25 @@
-"""Keys of trials: equal for the very same configuration, so that what was finished need not be run again.
+"""Keys of trials: equal for the very same configuration, so that what was finished need not be run
+again.
 
-A key is a hash of everything a trial depends on: the data, the task's name, the budget, the entrant with its
-learning rate and seed, the versions, the machine. Functions cannot be compared by name, since a user edits them, so
-what they *compute* is hashed too: the first steps of the entrant on the first rows of the data, from the weights of
-the seed 0. These steps also warm the optimizer up, so that no trial pays for compiling it.
+A key is a hash of everything a trial depends on: the data, the task's name, the budget, the entrant
+with its learning rate and seed, the versions, the machine. Functions cannot be compared by name,
+since a user edits them, so what they *compute* is hashed too: the first steps of the entrant on the
+first rows of the data, from the weights of the seed 0. These steps also warm the optimizer up, so
+that no trial pays for compiling it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import ThalwegError
+from thalweg.errors import TaskError, ThalwegError
 from thalweg.race.entrants import Entrant
 from thalweg.race.plan import Plan, Trial
 from thalweg.tasks import Task
@@ -39,7 +42,7 @@ def keyed_trials(
     """
     common = {
         "task": task.name,
-        "cost": repr(task.cost),
+        "cost": _lasting(repr(task.cost)),
         "target": repr(task.target),
         "data": [_of_source(getattr(task.data, name)) for name in ("train", "validation")],
         "epochs": plan.epochs,
@@ -47,7 +50,9 @@ def keyed_trials(
         **circumstances,
     }
     probes = {entrant.name: probe(task, entrant) for entrant in plan.entrants}
-    return tuple((_key(common, trial, probes[trial.entrant.name]), trial) for trial in plan.trials())
+    return tuple(
+        (_key(common, trial, probes[trial.entrant.name]), trial) for trial in plan.trials()
+    )
 
 
 def probe(task: Task, entrant: Entrant) -> str:
@@ -56,29 +61,48 @@ def probe(task: Task, entrant: Entrant) -> str:
     The global random state is left as it was.
 
     Raises:
-        ThalwegError: if the task itself is not usable, whoever trains it.
+        TaskError: if the task itself cannot be trained, whoever does it.
     """
     digest = hashlib.sha256()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = task.build()
-        inputs, targets = task.data.train.first(_PROBE_ROWS)
-        place = Place(dtype=_dtype(model))
-        inputs, targets = place(inputs), place(targets)
+        inputs, targets = _first_rows(task, model)
         try:
             for value in _steps(task, model, entrant, inputs, targets):
                 digest.update(_bytes(value))
-        except ThalwegError:
-            raise
+            outputs = model(inputs).detach()
+            digest.update(
+                repr([measure(outputs, targets) for measure in task.cost.measures]).encode()
+            )
         except Exception as error:  # the entrant's own fault: each of its trials will say so
-            digest.update(repr(error).encode())
+            digest.update(_lasting(repr(error)).encode())
     return digest.hexdigest()
+
+
+def _first_rows(task: Task, model: nn.Module) -> tuple[Any, Any]:
+    """The first rows of the training set, on which the task has shown that its objective can be
+    computed.
+    """
+    inputs, targets = task.data.train.first(_PROBE_ROWS)
+    place = Place(dtype=_dtype(model))
+    inputs, targets = place(inputs), place(targets)
+    try:
+        task.cost.objective(model, inputs, targets)
+    except ThalwegError:
+        raise
+    except Exception as error:
+        raise TaskError(
+            f"The model and the cost of task {task.name!r} fail on the first rows of its "
+            f"training set: {type(error).__name__}: {error}"
+        ) from error
+    return inputs, targets
 
 
 def _key(common: Mapping[str, Any], trial: Trial, probed: str) -> str:
     own = {
         "entrant": trial.entrant.name,
-        "hyperparameters": repr(sorted(trial.entrant.hyperparameters.items())),
+        "hyperparameters": _lasting(repr(sorted(trial.entrant.hyperparameters.items()))),
         "probe": probed,
         "lr": trial.lr,
         "seed": trial.seed,
@@ -101,8 +125,15 @@ def _steps(
         yield parameter.detach()
 
 
+def _lasting(text: str) -> str:
+    """The text without addresses in memory, which differ from one process to the next."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+
+
 def _of_source(source: Source | None) -> str:
-    """A hash of a data set: of all its numbers where they are in memory, else of its length and first rows."""
+    """A hash of a data set: of all its numbers where they are in memory, else of its length and
+    first rows.
+    """
     if source is None:
         return "none"
     digest = hashlib.sha256()

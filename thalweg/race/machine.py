@@ -34,7 +34,9 @@ def versions() -> dict[str, str]:
 
 
 def fitting_threads(parameters: int) -> int:
-    """Return how many threads torch should use for a model of so many parameters: one for a small model."""
+    """Return how many threads torch should use for a model of so many parameters: one for a small
+    model.
+    """
     return 1 if parameters < _SMALL_MODEL else torch.get_num_threads()
 
 

@@ -1,4 +1,6 @@
-"""What a race will run: every entrant at every learning rate of its grid with every seed, in a fair order."""
+"""What a race will run: every entrant at every learning rate of its grid with every seed, in a fair
+order.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,9 @@ class Plan:
     def trials(self) -> tuple[Trial, ...]:
         """Return every trial in the order of running.
 
-        Entrants take turns, and take turns at going first, so that whatever slows the machine for a while slows
-        all of them alike. Seeds come last in the nesting: a race that is stopped early has compared everyone.
+        Entrants take turns, and take turns at going first, so that whatever slows the machine for a
+        while slows all of them alike. Seeds come last in the nesting: a race that is stopped early
+        has compared everyone.
         """
         longest = max(len(entrant.lrs) for entrant in self.entrants)
         return tuple(

@@ -1,14 +1,16 @@
 """The statistics of a race: pure functions from trial records to a ranking.
 
-A trial that misses the target is censored, not dropped: its steps and seconds to the target count as infinite. So
-a median over three seeds is finite only if at least two of them reached the target, and "2 of 3 reached" is always
-said beside it. Diverged and failed trials count as misses, and as the worst possible final metric.
+A trial that misses the target is censored, not dropped: its steps and seconds to the target count
+as infinite. So a median over three seeds is finite only if at least two of them reached the target,
+and "2 of 3 reached" is always said beside it. Diverged and failed trials count as misses, and as
+the worst possible final metric.
 
     steps to target of (entrant, lr)    median over seeds, a miss = ∞
-    learning rate of an entrant         the one with the fewest median steps; ties: more seeds reached, then the
-                                        better median final metric
-    rank of an entrant                  at its learning rate: median steps, then median seconds (or the other way
-                                        round), then seeds reached, then median final metric
+    learning rate of an entrant         the one with the fewest median steps; ties: more seeds
+                                        reached, then the better median final metric
+    rank of an entrant                  at its learning rate: median steps, then median seconds (or
+                                        the other way round), then seeds reached, then median final
+                                        metric
 """
 
 from __future__ import annotations
@@ -30,9 +32,9 @@ Edge = Literal["lower", "upper", "single"]
 class Summary:
     """One entrant at one learning rate, over its seeds.
 
-    `steps` and `seconds` are medians to the target, infinite where the median trial missed it. `final` is the
-    median final metric, None where the median trial has none; `final_low` and `final_high` are its range over the
-    trials that came to their end.
+    `steps` and `seconds` are medians to the target, infinite where the median trial missed it.
+    `final` is the median final metric, None where the median trial has none; `final_low` and
+    `final_high` are its range over the trials that came to their end.
     """
 
     entrant: str
@@ -50,7 +52,9 @@ class Summary:
 
 @dataclass(frozen=True)
 class Standing:
-    """The place of an entrant: its rank, its selected learning rate, and whether that lies on its grid's edge."""
+    """The place of an entrant: its rank, its selected learning rate, and whether that lies on its
+    grid's edge.
+    """
 
     rank: int
     best: Summary
@@ -97,7 +101,9 @@ def summarize(records: Sequence[TrialRecord], direction: Direction) -> Summary:
 
 
 def summarize_all(records: Iterable[TrialRecord], direction: Direction) -> tuple[Summary, ...]:
-    """Sum up every (entrant, learning rate) that has a finished trial, by entrant and ascending rate."""
+    """Sum up every (entrant, learning rate) that has a finished trial, by entrant and ascending
+    rate.
+    """
     groups: dict[tuple[str, float], list[TrialRecord]] = {}
     for record in records:
         groups.setdefault((record.entrant, record.lr), []).append(record)
@@ -105,7 +111,9 @@ def summarize_all(records: Iterable[TrialRecord], direction: Direction) -> tuple
 
 
 def select(summaries: Sequence[Summary], direction: Direction) -> Summary:
-    """Return the summary at the learning rate that serves an entrant best (of equals, the smallest rate)."""
+    """Return the summary at the learning rate that serves an entrant best (of equals, the smallest
+    rate).
+    """
     return min(
         summaries,
         key=lambda s: (s.steps, -s.reached / s.trials, _badness(s.final, direction), s.lr),
@@ -113,7 +121,8 @@ def select(summaries: Sequence[Summary], direction: Direction) -> Summary:
 
 
 def edge_of_grid(lr: float, grid: Sequence[float]) -> Edge | None:
-    """Say whether a selected learning rate lies on the edge of its grid, where a better one may lie beyond.
+    """Say whether a selected learning rate lies on the edge of its grid, where a better one may lie
+    beyond.
 
     >>> edge_of_grid(0.1, [0.001, 0.01, 0.1])
     'upper'
@@ -142,7 +151,8 @@ def rank(
         records: the finished trials, in any order.
         grids: the learning rates tried for each entrant.
         direction: whether a greater ("max") or a smaller ("min") final metric is better.
-        by: what decides first, median "steps" or median "seconds" to the target; the other one breaks ties.
+        by: what decides first, median "steps" or median "seconds" to the target; the other one
+            breaks ties.
     """
     of_entrant: dict[str, list[Summary]] = {}
     for summary in summarize_all(records, direction):

@@ -1,9 +1,9 @@
 """The records of a race: one line of JSON for each finished trial, appended and flushed at once.
 
-A trial is one training run: one entrant, one learning rate, one seed. Its record is written the moment it ends,
-in a single appended line that is forced to the disk, so that whatever stops a race leaves every finished trial
-readable. The file may hold trials of several configurations: each line carries the key of the configuration
-that produced it.
+A trial is one training run: one entrant, one learning rate, one seed. Its record is written the
+moment it ends, in a single appended line that is forced to the disk, so that whatever stops a race
+leaves every finished trial readable. The file may hold trials of several configurations: each line
+carries the key of the configuration that produced it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ _VERSION = 1
 class Curve:
     """The learning curve of a trial: what each evaluation on the validation set gave.
 
-    `steps` counts updates, `seconds` is the training time until then without the time of evaluation; `loss` and
-    `metric` are of the validation set. A value that is not finite is held as None.
+    `steps` counts updates, `seconds` is the training time until then without the time of
+    evaluation; `loss` and `metric` are of the validation set. A value that is not finite is held as
+    None.
     """
 
     epochs: tuple[int, ...] = ()
@@ -41,8 +42,9 @@ class Curve:
 class TrialRecord:
     """What one trial gave.
 
-    `reached_steps` and `reached_seconds` are None when the target was missed. `final` is the validation metric
-    after the last epoch, None when the trial diverged or failed; `error` then says why.
+    `reached_steps` and `reached_seconds` are None when the target was missed. `final` is the
+    validation metric after the last epoch, None when the trial diverged or failed; `error` then
+    says why.
     """
 
     key: str
@@ -65,7 +67,7 @@ class TrialRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready values, without NaN and infinity."""
-        return {"version": _VERSION, **_without_nonfinite(asdict(self))}
+        return {"version": _VERSION, **without_nonfinite(asdict(self))}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialRecord:
@@ -102,7 +104,8 @@ class RecordFile:
     def append(self, record: TrialRecord) -> None:
         """Add one record, and return when it is on the disk.
 
-        The line goes out in a single write to a file opened for appending, so that two races may share the file.
+        The line goes out in a single write to a file opened for appending, so that two races may
+        share the file.
         """
         line = json.dumps(record.to_dict(), allow_nan=False, separators=(",", ":")) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +119,8 @@ class RecordFile:
     def read(self) -> tuple[TrialRecord, ...]:
         """Return every readable record, in the order written.
 
-        A line that was torn by a kill in the middle of a write is passed over: its trial never finished.
+        A line that was torn by a kill in the middle of a write is passed over: its trial never
+        finished.
         """
         if not self.path.exists():
             return ()
@@ -134,7 +138,9 @@ class RecordFile:
         return {record.key: record for record in self.read() if record.key in wanted}
 
     def set_aside(self) -> None:
-        """Give an existing file another name, with a number, so that the next record begins a new one."""
+        """Give an existing file another name, with a number, so that the next record begins a new
+        one.
+        """
         if not self.path.exists():
             return
         number = 1
@@ -153,12 +159,12 @@ class RecordFile:
             return False
 
 
-def _without_nonfinite(value: Any) -> Any:
+def without_nonfinite(value: Any) -> Any:
     """Replace NaN and infinity, which JSON cannot hold, by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _without_nonfinite(item) for key, item in value.items()}
+        return {key: without_nonfinite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nonfinite(item) for item in value]
+        return [without_nonfinite(item) for item in value]
     return value

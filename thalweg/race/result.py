@@ -28,7 +28,9 @@ SCHEMA = "thalweg.race/1"
 
 @dataclass(frozen=True)
 class Subject:
-    """What was raced on: the task's name, its model in words, and the validation figure that decides."""
+    """What was raced on: the task's name, its model in words, and the validation figure that
+    decides.
+    """
 
     task: str
     model: str
@@ -55,8 +57,8 @@ class Circumstances:
 class RaceResult:
     """The outcome of a race.
 
-    `standings` ranks the entrants, the best first. `records` holds every finished trial. `folder` is where they were
-    written, None if they were not.
+    `standings` ranks the entrants, the best first. `records` holds every finished trial. `folder`
+    is where they were written, None if they were not.
     """
 
     subject: Subject
@@ -80,8 +82,8 @@ class RaceResult:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values; a censored time is None.
 
-        The keys: schema, task, model, metric, target, budget, rank_by, entrants, standings, sensitivity (every
-        learning rate), trials (with their learning curves), run.
+        The keys: schema, task, model, metric, target, budget, rank_by, entrants, standings,
+        sensitivity (every learning rate), trials (with their learning curves), run.
         """
         subject = self.subject
         return {
@@ -155,4 +157,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return repr(value)
-

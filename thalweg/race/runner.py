@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from torch import nn
 
@@ -57,7 +57,7 @@ class Race:
         epochs: int = 30,
         batch_size: int | None = 128,
         target: float | Target | None = None,
-        by: RankBy = "steps",
+        by: str = "steps",
         out: str | os.PathLike[str] | None = "race-{task}",
         fresh: bool = False,
         threads: int | None = None,
@@ -100,7 +100,7 @@ class Race:
                     spent = time.monotonic() - started
                     left = spent / done * (len(todo) - done) if done else None
                     show(RaceProgress(self.reused + done, len(self._trials), trial, left))
-                    self._keep(run_trial(self.task, trial, self.plan, metric=self.subject.metric, key=key))
+                    self._keep(self._run(key, trial))
         except KeyboardInterrupt:
             self.interrupted = True
             raise
@@ -124,12 +124,15 @@ class Race:
         )
 
     def write_report(self) -> Path | None:
-        """Write the report and the result as JSON into the race's folder; return the report's path."""
+        """Write the report and the result as JSON into the folder; return the report's path."""
         if self.folder is None:
             return None
         result = self.result()
         write_text(self.folder / RESULT, result.to_json())
         return result.write_report(self.folder / REPORT)
+
+    def _run(self, key: str, trial: Trial) -> TrialRecord:
+        return run_trial(self.task, trial, self.plan, metric=self.subject.metric, key=key)
 
     def _keep(self, record: TrialRecord) -> None:
         if self._file is not None:
@@ -163,37 +166,42 @@ def race(
 ) -> RaceResult:
     """Race optimizers on a task: which one trains it fastest?
 
-    Every entrant runs every learning rate of its grid with every seed, each with the same budget. A seed fixes the
-    initial weights and the order of the data for all entrants alike. Entrants are ranked, each at its best learning
-    rate, by the median steps and seconds of training until a validation figure reaches the target (a miss counts as
-    infinite), then by their median final figure. A trial that diverges or raises is a miss.
+    Every entrant runs every learning rate of its grid with every seed, each with the same budget. A
+    seed fixes the initial weights and the order of the data for all entrants alike. Entrants are
+    ranked, each at its best learning rate, by the median steps and seconds of training until a
+    validation figure reaches the target (a miss counts as infinite), then by their median final
+    figure. A trial that diverges or raises is a miss.
 
     Args:
         task: a `Task`, the name of a built-in one, or "file.py:function".
-        entrants: names, `Entrant`s or optimizer classes; None: SGD, momentum, Nesterov, Adagrad, RMSprop, Adam.
-        lrs: learning rates for everyone; None: for each entrant a grid of its own, all of the same length.
+        entrants: names, `Entrant`s or optimizer classes; None: SGD, momentum, Nesterov, Adagrad,
+            RMSprop, Adam.
+        lrs: learning rates for everyone; None: for each entrant a grid of its own, all of the same
+            length.
         seeds: how many, or which.
         epochs: passes over the training set in each trial.
         batch_size: rows in a batch; None for all of them.
         target: the figure to reach, instead of the task's own; a number is one of the same metric.
         by: what decides first, "steps" or "seconds".
-        out: the folder of the records; None writes nothing. Trials of the very same configuration that are
-            finished there are used again.
+        out: the folder of the records; None writes nothing. Trials of the very same configuration
+            that are finished there are used again.
         fresh: run those again as well; the old records are kept under another name.
         threads: threads of torch; None: one for a small model, else as many as torch uses.
         progress: called before each trial and after the last.
 
     Raises:
         TaskError: for a task, entrant or budget that cannot be used.
-        KeyboardInterrupt: if interrupted; what was finished is in `out`, and the same call goes on from there.
+        KeyboardInterrupt: if interrupted; what was finished is in `out`, and the same call goes on
+            from there.
 
     Example:
         >>> result = race("digits", ["sgd", "adam"], [0.01], seeds=1, epochs=1, out=None)
         >>> len(result.records), result.standings[0].best.entrant
         (2, 'adam')
 
-    Sources: learning rates tuned for each entrant on one grid, and time to a target with misses censored:
-    F. Schneider et al., DeepOBS, ICLR 2019; G. Dahl et al., Benchmarking Neural Network Training Algorithms, 2023.
+    Sources: learning rates tuned for each entrant on one grid, and time to a target with misses
+    censored: F. Schneider et al., DeepOBS, ICLR 2019; G. Dahl et al., Benchmarking Neural Network
+    Training Algorithms, 2023.
     """
     contest = Race(
         task,
@@ -227,7 +235,9 @@ def _with_target(task: Task, target: float | Target | None) -> Task:
 
 
 def _deciding_metric(task: Task) -> str:
-    """The validation figure that decides: the target's, else the cost's first metric, else its loss."""
+    """The validation figure that decides: the target's, else the cost's first metric, else its
+    loss.
+    """
     if task.target is not None:
         return figure(task.target.metric)
     return task.cost.measures[0].name if task.cost.measures else "loss"
@@ -249,8 +259,9 @@ def _parameters(model: nn.Module) -> int:
 
 
 def _checked(by: str) -> RankBy:
-    known = get_args(RankBy)
-    for name in known:
-        if by == name:
-            return name
-    raise TaskError(f"A race is ranked by steps or by seconds, not by {by!r}.{suggest(by, known)}")
+    if by == "steps":
+        return "steps"
+    if by == "seconds":
+        return "seconds"
+    hint = suggest(by, ("steps", "seconds"))
+    raise TaskError(f"A race is ranked by steps or by seconds, not by {by!r}.{hint}")

@@ -13,14 +13,17 @@ from thalweg.tasks import Task
 from thalweg.train import Run, fit
 
 _EVALUATIONS = 100
-"""About how often a trial is evaluated, for a time to the target that is not rounded to whole epochs."""
+"""About how often a trial is evaluated, for a time to the target that is not rounded to whole
+epochs.
+"""
 
 
 def run_trial(task: Task, trial: Trial, plan: Plan, *, metric: str, key: str) -> TrialRecord:
-    """Train once and return the record. A run that diverges or raises gives a record too: it is a result.
+    """Train once and return the record. A run that diverges or raises gives a record too: it is a
+    result.
 
-    The whole budget is always used, so that the final metric means the same for every entrant. Time spent on
-    evaluation does not count.
+    The whole budget is always used, so that the final metric means the same for every entrant. Time
+    spent on evaluation does not count.
 
     Raises:
         KeyboardInterrupt: if the run was interrupted.
@@ -59,16 +62,14 @@ def _record(
     )
     if run is None:
         return record
-    curve = _curve(run, metric)
-    finished = status == "finished" and len(curve.metric) > 0
     return replace(
         record,
         steps=run.steps,
         seconds=run.seconds,
         reached_steps=run.reached.step if run.reached else None,
         reached_seconds=run.reached.seconds if run.reached else None,
-        final=curve.metric[-1] if finished else None,
-        curve=curve,
+        final=_final(run, metric) if status == "finished" else None,
+        curve=_curve(run, metric),
     )
 
 
@@ -77,18 +78,28 @@ def _curve(run: Run, metric: str) -> Curve:
     return Curve(
         epochs=tuple(evaluation.epoch for evaluation in evaluations),
         steps=tuple(evaluation.step for evaluation in evaluations),
-        seconds=tuple(evaluation.seconds for evaluation in evaluations),
-        loss=tuple(_finite(evaluation.scores.loss) for evaluation in evaluations),
-        metric=tuple(_finite(evaluation.scores[metric]) for evaluation in evaluations),
+        seconds=tuple(round(evaluation.seconds, 6) for evaluation in evaluations),
+        loss=tuple(_short(evaluation.scores.loss) for evaluation in evaluations),
+        metric=tuple(_short(evaluation.scores[metric]) for evaluation in evaluations),
     )
 
 
-def _finite(value: float) -> float | None:
+def _final(run: Run, metric: str) -> float | None:
+    value = run.evaluations[-1].scores[metric] if run.evaluations else math.nan
     return value if math.isfinite(value) else None
 
 
+def _short(value: float) -> float | None:
+    """A value of a curve to seven digits, as many as float32 has: a race holds tens of thousands of
+    them.
+    """
+    return float(f"{value:.7g}") if math.isfinite(value) else None
+
+
 def _steps_between_evaluations(task: Task, plan: Plan) -> int | None:
-    """Return how many steps to take between evaluations, None where the ends of the epochs are often enough."""
+    """Return how many steps to take between evaluations, None where the ends of the epochs are
+    often enough.
+    """
     rows = task.data.train.rows
     if rows is None:
         return None

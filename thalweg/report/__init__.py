@@ -1,7 +1,7 @@
 """Reports: tables for the terminal and pages for the browser, made from plain records.
 
-Everything here reads dictionaries, such as `RaceResult.to_dict()` gives or a file of JSON holds, so that a report
-can be made again at any time from what was stored.
+Everything here reads dictionaries, such as `RaceResult.to_dict()` gives or a file of JSON holds, so
+that a report can be made again at any time from what was stored.
 """
 
 from __future__ import annotations

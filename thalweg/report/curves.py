@@ -18,12 +18,25 @@ class Band:
     high: tuple[float, ...]
 
 
-def band(trials: Sequence[Mapping[str, Any]], axis: str, best_so_far: str | None = None) -> Band:
-    """Return the median and the range of the trials' validation metric over `axis`, "steps" or "seconds".
+def trials_at_best(
+    result: Mapping[str, Any], standing: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    """Return the trials of an entrant at the learning rate selected for it."""
+    return [
+        trial
+        for trial in result["trials"]
+        if trial["entrant"] == standing["entrant"] and trial["lr"] == standing["lr"]
+    ]
 
-    The n-th points of all curves belong together; where the seeds differ in x (seconds do), its median is taken.
-    A curve that ended early, because it diverged, counts for as long as it lasted. `best_so_far`, "max" or "min",
-    turns each curve into the best value it had shown by then: it crosses the target when the trial reached it.
+
+def band(trials: Sequence[Mapping[str, Any]], axis: str, best_so_far: str | None = None) -> Band:
+    """Return the median and the range of the trials' validation metric over `axis`, "steps" or
+    "seconds".
+
+    The n-th points of all curves belong together; where the seeds differ in x (seconds do), its
+    median is taken. A curve that ended early, because it diverged, counts for as long as it lasted.
+    `best_so_far`, "max" or "min", turns each curve into the best value it had shown by then: it
+    crosses the target when the trial reached it.
 
     Example:
         >>> trials = [{"curve": {"steps": [10, 20], "metric": [m, 0.6]}} for m in (0.5, 0.7, 0.6)]

@@ -1,7 +1,8 @@
 """The report of a race: one HTML file that needs nothing else, no network included.
 
-The page holds its style, its script, Plotly and the whole result as JSON, from which the figures are drawn and
-which a reader can save. A content security policy forbids the browser to load anything from elsewhere.
+The page holds its style, its script, Plotly and the whole result as JSON, from which the figures
+are drawn and which a reader can save. A content security policy forbids the browser to load
+anything from elsewhere.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from thalweg.errors import MissingExtraError
 from thalweg.files import write_text
 from thalweg.report.figures import race_figures
 from thalweg.report.palette import colours
-from thalweg.report.parts import chips, facts, ranking, notes_list, what_was_run
+from thalweg.report.parts import chips, facts, notes_list, ranking, what_was_run
 from thalweg.report.verdict import verdict
 
 _POLICY = (
@@ -69,14 +70,15 @@ def race_page(result: Mapping[str, Any]) -> str:
 {notes_list(result)}
 </section>
 <section class="card">
-<div class="head"><h2>Learning curves</h2>{_views("curves", steps="by steps", seconds="by seconds")}</div>
-<p class="hint">Each entrant at its best learning rate: the median of its seeds, and their range.</p>
+<div class="head"><h2>Learning curves</h2>{_curve_views()}</div>
+<p class="hint">Each entrant at its best learning rate: the median of its seeds, and their range. \
+A curve shows the best value so far; “as measured” shows every ripple.</p>
 <div class="chart" id="curves"></div>
 </section>
 <section class="card">
 <div class="head"><h2>Learning-rate sensitivity</h2>{_sensitivity_views(result)}</div>
-<p class="hint">Medians over the seeds. The large mark is the rate selected; a triangle says that it lies on the \
-edge of its grid.</p>
+<p class="hint">Medians over the seeds. The large mark is the rate selected; a triangle says that \
+it lies on the edge of its grid.</p>
 <div class="chart" id="sensitivity"></div>
 </section>
 <section class="card">
@@ -104,6 +106,10 @@ def _views(chart: str, **labels: str) -> str:
         for index, (view, label) in enumerate(labels.items())
     )
     return f'<div class="views" data-chart="{chart}">{buttons}</div>'
+
+
+def _curve_views() -> str:
+    return _views("curves", steps="by steps", seconds="by seconds", measured="as measured")
 
 
 def _sensitivity_views(result: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """One colour for each optimizer, the same in every figure and every report.
 
-The hues are those of Okabe & Ito (2008) and of Tol (2021), which stay distinct under the common forms of colour
-blindness; each has a lighter twin for dark pages.
+The hues are those of Okabe & Ito (2008) and of Tol (2021), which stay distinct under the common
+forms of colour blindness; each has a lighter twin for dark pages.
 """
 
 from __future__ import annotations
@@ -36,13 +36,16 @@ _BY_NAME = {
 
 
 def colours(names: Sequence[str]) -> dict[str, Colour]:
-    """Return the colour of each name: its own where it has one, else one that no other name here has.
+    """Return the colour of each name: its own where it has one, else one that no other name here
+    has.
 
     >>> colours(["mine", "adam"])["adam"].light
     '#d04a02'
     """
     taken = {name for name in names if name in _BY_NAME}
-    free = [colour for name, colour in _BY_NAME.items() if name not in taken] or [*_BY_NAME.values()]
+    free = [colour for name, colour in _BY_NAME.items() if name not in taken] or [
+        *_BY_NAME.values()
+    ]
     others = [name for name in names if name not in _BY_NAME]
     chosen = {name: free[index % len(free)] for index, name in enumerate(others)}
     return {name: _BY_NAME.get(name) or chosen[name] for name in names}

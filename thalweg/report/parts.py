@@ -7,9 +7,10 @@ from html import escape
 from typing import Any
 
 from thalweg.report import text
+from thalweg.report.curves import trials_at_best
 from thalweg.report.verdict import notes
 
-_SORTED_LAST = "1e999"
+_SORTED_LAST = "9e99"
 _STRIP_WIDTH = 190
 
 
@@ -20,7 +21,10 @@ def facts(result: Mapping[str, Any]) -> str:
     items = [
         (target["text"] if target else "none", "target"),
         (str(len(result["entrants"])), "optimizers"),
-        (f"{run['finished']:,}", "trials" if run["finished"] == run["planned"] else f"of {run['planned']:,} trials"),
+        (
+            f"{run['finished']:,}",
+            "trials" if run["finished"] == run["planned"] else f"of {run['planned']:,} trials",
+        ),
         (str(len(budget["seeds"])), "seeds each" if len(budget["seeds"]) > 1 else "seed each"),
         (text.duration(run["seconds"]), "of training"),
     ]
@@ -54,9 +58,8 @@ def ranking(result: Mapping[str, Any]) -> str:
         _row(result, standing, row, order.index(standing["entrant"]))
         for standing, row in zip(result["standings"], text.rows(result), strict=True)
     )
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{table}</div>'
 
 
 def notes_list(result: Mapping[str, Any]) -> str:
@@ -90,12 +93,12 @@ def what_was_run(result: Mapping[str, Any]) -> str:
     }
     if run["command"]:
         entries["Command"] = f"<code>{escape(run['command'])}</code>"
-    return f"<dl>{''.join(f'<dt>{name}</dt><dd>{entry}</dd>' for name, entry in entries.items())}</dl>"
+    return (
+        f"<dl>{''.join(f'<dt>{name}</dt><dd>{entry}</dd>' for name, entry in entries.items())}</dl>"
+    )
 
 
-def _row(
-    result: Mapping[str, Any], standing: Mapping[str, Any], row: text.Row, colour: int
-) -> str:
+def _row(result: Mapping[str, Any], standing: Mapping[str, Any], row: text.Row, colour: int) -> str:
     final = standing["final"]
     edge = f'<span class="edge">{row.edge}</span>' if row.edge else ""
     spread = f' <span class="minor">{escape(row.spread)}</span>' if row.spread else ""
@@ -126,27 +129,34 @@ def _left(index: int) -> str:
 
 
 def _strip(result: Mapping[str, Any], standing: Mapping[str, Any]) -> str:
-    """The steps to the target of every seed on one scale for all rows: dots, and crosses for misses."""
-    trials = [
-        trial
-        for trial in result["trials"]
-        if trial["entrant"] == standing["entrant"] and trial["lr"] == standing["lr"]
-    ]
-    longest = max((trial["steps"] for trial in result["trials"]), default=1) or 1
+    """The steps to the target of every seed, on one scale for all rows: dots, and crosses for
+    misses.
+    """
+    longest = max((steps for s in result["standings"] for steps in _reached(result, s)), default=1)
+    scale = (_STRIP_WIDTH - 26) / longest
+    trials = trials_at_best(result, standing)
+    reached = _reached(result, standing)
     marks = [f'<line x1="0" x2="{_STRIP_WIDTH}" y1="9" y2="9"/>']
-    for trial in trials:
-        reached = trial["reached_steps"] if trial["status"] == "finished" else None
-        if reached is None:
-            marks.append(f'<path d="M{_STRIP_WIDTH - 4} 5l8 8m0-8l-8 8"/>')
-        else:
-            marks.append(f'<circle cx="{_STRIP_WIDTH * reached / longest:.1f}" cy="9" r="4.5"/>')
+    marks += [f'<circle cx="{scale * steps:.1f}" cy="9" r="4.5"/>' for steps in reached]
+    marks += [
+        f'<path d="M{_STRIP_WIDTH - 9 - 3 * index} 5l7 8m0-8l-7 8"/>'
+        for index in range(len(trials) - len(reached))
+    ]
     if standing["steps"] is not None:
-        middle = _STRIP_WIDTH * standing["steps"] / longest
-        marks.append(f'<line class="mid" x1="{middle:.1f}" x2="{middle:.1f}" y1="2" y2="16"/>')
+        middle = f"{scale * standing['steps']:.1f}"
+        marks.append(f'<line class="mid" x1="{middle}" x2="{middle}" y1="2" y2="16"/>')
     return (
-        f'<svg class="strip" viewBox="0 0 {_STRIP_WIDTH} 18" preserveAspectRatio="none" '
-        f'role="img" aria-label="steps to target of each seed">{"".join(marks)}</svg>'
+        f'<svg class="strip" viewBox="0 0 {_STRIP_WIDTH} 18" role="img" '
+        f'aria-label="steps to target of each seed">{"".join(marks)}</svg>'
     )
+
+
+def _reached(result: Mapping[str, Any], standing: Mapping[str, Any]) -> list[int]:
+    return [
+        trial["reached_steps"]
+        for trial in trials_at_best(result, standing)
+        if trial["status"] == "finished" and trial["reached_steps"] is not None
+    ]
 
 
 def _threads(number: int) -> str:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_SHORT_EDGE = {"lower edge": "edge", "upper edge": "edge"}
+
+
 def race_table(result: Mapping[str, Any]) -> Table:
     """Return the ranked table as a `rich` table.
 
@@ -27,7 +30,12 @@ def race_table(result: Mapping[str, Any]) -> Table:
         raise MissingExtraError("rich", "A coloured table") from None
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for index, heading in enumerate(text.headings(result)):
-        table.add_column(heading, justify="left" if index in (1, 2) else "right")
+        two_lines = (
+            heading.replace(" to ", "\nto ").replace(" rate", "\nrate").replace("final ", "final\n")
+        )
+        table.add_column(
+            two_lines, justify="left" if index in (1, 2) else "right", vertical="bottom"
+        )
     palette = colours([entrant["name"] for entrant in result["entrants"]])
     for row in text.rows(result):
         name = Text(row.entrant, style=f"bold {palette[row.entrant].dark}")
@@ -49,6 +57,6 @@ def plain_table(result: Mapping[str, Any]) -> str:
 
 
 def _cells(row: text.Row) -> list[str]:
-    lr = f"{row.lr} ({row.edge})" if row.edge else row.lr
+    lr = f"{row.lr} ({_SHORT_EDGE.get(row.edge, row.edge)})" if row.edge else row.lr
     final = f"{row.final} ({row.spread})" if row.spread else row.final
     return [row.rank, row.entrant, lr, row.steps, row.seconds, row.reached, final]

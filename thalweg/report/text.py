@@ -13,7 +13,7 @@ _SHARES = frozenset({"accuracy", "error_rate"})
 _EDGE_WORDS = {
     "lower": "lower edge",
     "upper": "upper edge",
-    "single": "only one tried",
+    "single": "only one",
 }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.report import text
+from thalweg.report.curves import trials_at_best
 
 
 def verdict(result: Mapping[str, Any]) -> str:
@@ -18,8 +20,8 @@ def verdict(result: Mapping[str, Any]) -> str:
         return f"{_no_time(result)} {_by_final(result, first)}"
     sentence = (
         f"{first['entrant']} comes first: at learning rate {text.rate(first['lr'])} it needs "
-        f"{text.count(first['steps'])} steps ({text.seconds(first['seconds'])} s) to {result['target']['text']}, "
-        f"in the median of {_seeds(first['trials'])}."
+        f"{text.count(first['steps'])} steps ({text.seconds(first['seconds'])} s) to "
+        f"{result['target']['text']}, in the median of {_seeds(first['trials'])}."
     )
     missed = [s["entrant"] for s in standings if s["steps"] is None]
     if missed:
@@ -43,19 +45,49 @@ def notes(result: Mapping[str, Any]) -> list[str]:
         if standing["edge"] in ("lower", "upper"):
             word = "highest" if standing["edge"] == "upper" else "lowest"
             found.append(
-                f"{standing['entrant']}: its best learning rate, {text.rate(standing['lr'])}, is the {word} "
-                "tried, so a better one may lie beyond."
+                f"{standing['entrant']}: its best learning rate, {text.rate(standing['lr'])}, "
+                f"is the {word} tried, so a better one may lie beyond."
             )
     trials = result["trials"]
     for status in ("diverged", "failed"):
-        number = sum(trial["status"] == status for trial in trials)
-        if number:
-            found.append(f"{number} of {len(trials)} trials {status}; they count as misses.")
-    if any(standing["trials"] < 10 for standing in result["standings"]):
+        lost = [trial for trial in trials if trial["status"] == status]
+        if lost:
+            found.append(_lost(lost, len(trials), status))
+    close = _overlapping_with_first(result)
+    if close:
         found.append(
-            "With this few seeds a small lead may be chance: look at the spread before you believe it."
+            f"The seeds of {result['standings'][0]['entrant']} overlap with those of "
+            f"{_listed(close)}: {_seeds(len(result['budget']['seeds']))} cannot tell them apart."
         )
     return found
+
+
+def _lost(lost: Sequence[Mapping[str, Any]], total: int, status: str) -> str:
+    one = lost[0]
+    return (
+        f"{len(lost)} of {total} trials {status} and count as misses, such as {one['entrant']} at "
+        f"learning rate {text.rate(one['lr'])}, seed {one['seed']}: {one['error']}"
+    )
+
+
+def _overlapping_with_first(result: Mapping[str, Any]) -> list[str]:
+    """Who had a seed that was as fast as the slowest of the first: its lead over them may be
+    chance.
+    """
+    spans = {s["entrant"]: _steps_of_seeds(result, s) for s in result["standings"] if s["steps"]}
+    if len(spans) < 2:
+        return []
+    first = result["standings"][0]["entrant"]
+    slowest = max(spans[first])
+    return [name for name, steps in spans.items() if name != first and min(steps) <= slowest]
+
+
+def _steps_of_seeds(result: Mapping[str, Any], standing: Mapping[str, Any]) -> list[float]:
+    return [
+        math.inf if trial["status"] != "finished" or steps is None else steps
+        for trial in trials_at_best(result, standing)
+        for steps in [trial["reached_steps"]]
+    ]
 
 
 def _no_time(result: Mapping[str, Any]) -> str:

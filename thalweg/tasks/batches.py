@@ -13,16 +13,18 @@ from thalweg.errors import TaskError
 
 Shuffle = Literal["epoch", "once", "never"]
 
-# Rows are gathered for several batches at a time while they fit the cache: one indexing call then serves them all. Larger
-# blocks are slower, since the batch has left the cache when it is used.
+# Rows are gathered for several batches at a time while they fit the cache: one indexing call then
+# serves them all. Larger blocks are slower, since the batch has left the cache when it is used.
 _BLOCK = 1 << 17
 
 
 @dataclass(frozen=True)
 class Order:
-    """The order of the rows in each epoch, a pure function of (seed, epoch), so a resumed run repeats it.
+    """The order of the rows in each epoch, a pure function of (seed, epoch), so a resumed run
+    repeats it.
 
-    `shuffle`: "epoch" draws a new permutation each epoch, "once" one for the whole run, "never" none.
+    `shuffle`: "epoch" draws a new permutation each epoch, "once" one for the whole run, "never"
+    none.
     """
 
     seed: int
@@ -38,14 +40,17 @@ class Order:
         return torch.Generator().manual_seed(derive(self.seed, "order", key))
 
     def permutation(self, rows: int, epoch: int) -> Tensor | None:
-        """Return the permutation of `epoch` as row numbers, or None for the order in which the rows stand."""
+        """Return the permutation of `epoch` as row numbers, or None for the order in which the rows
+        stand.
+        """
         if self.shuffle == "never":
             return None
         return torch.randperm(rows, generator=self.generator(epoch))
 
 
 def derive(seed: int, *stream: str | int) -> int:
-    """Return a seed for one stream of random numbers, unrelated to those of the other streams (splitmix64).
+    """Return a seed for one stream of random numbers, unrelated to those of the other streams
+    (splitmix64).
 
     >>> derive(0, "order", 1) != derive(0, "order", 2) != derive(1, "order", 1)
     True
@@ -60,25 +65,28 @@ def derive(seed: int, *stream: str | int) -> int:
 def batches(
     inputs: Tensor, targets: Tensor, batch_size: int | None, permutation: Tensor | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the rows in batches; the last one holds what is left. `batch_size` None is one batch of all.
+    """Yield the rows in batches; the last one holds what is left. `batch_size` None is one batch of
+    all.
 
-    A single batch is the set itself, in its own order: the mean over all rows has no order, and so a batch of all rows
-    gives the very same numbers as gradient descent on the set.
+    A single batch is the set itself, in its own order: the mean over all rows has no order, and so
+    a batch of all rows gives the very same numbers as gradient descent on the set.
     """
     rows = len(inputs)
     if batch_size is None or batch_size >= rows:
         yield inputs, targets
         return
     if permutation is None:
-        yield from zip(inputs.split(batch_size), targets.split(batch_size), strict=True)
+        yield from zip(
+            torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
+        )
         return
     permutation = permutation.to(inputs.device)
     width = max(1, inputs.numel() // rows)
     block = batch_size * max(1, _BLOCK // (batch_size * width))
-    for index in permutation.split(block):
+    for index in torch.split(permutation, block):
         yield from zip(
-            inputs.index_select(0, index).split(batch_size),
-            targets.index_select(0, index).split(batch_size),
+            torch.split(inputs.index_select(0, index), batch_size),
+            torch.split(targets.index_select(0, index), batch_size),
             strict=True,
         )
 

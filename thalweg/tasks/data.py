@@ -22,10 +22,12 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Training, validation and test sets, each a pair of arrays, a torch `Dataset` or a `DataLoader`.
+    """Training, validation and test sets, each a pair of arrays, a torch `Dataset` or a
+    `DataLoader`.
 
-    `Data.arrays` and `Data.dataset` cut validation and test sets off one set. `scaler` and `target_scaler` are what
-    was applied to inputs and targets; `predict` applies them again, and their inverse.
+    `Data.arrays` and `Data.dataset` cut validation and test sets off one set. `scaler` and
+    `target_scaler` are what was applied to inputs and targets; `predict` applies them again, and
+    their inverse.
     """
 
     train: Source
@@ -55,16 +57,21 @@ class Data:
     ) -> Data:
         """Return the data of arrays or tensors `x` (rows, …) and `y` (rows, …), in memory.
 
-        `y` None stands for `x` itself. `validation` and `test` are sets (x, y) of their own or fractions of the rows,
-        cut off by `split`: "random" under `seed`, "stratified" so that each class keeps its share, or "last", the
-        last rows as they stand (validation before test). A fraction f leaves ⌊n·(1 − f)⌋ of n rows.
+        `y` None stands for `x` itself. `validation` and `test` are sets (x, y) of their own or
+        fractions of the rows, cut off by `split`: "random" under `seed`, "stratified" so that each
+        class keeps its share, or "last", the last rows as they stand (validation before test). A
+        fraction f leaves ⌊n·(1 − f)⌋ of n rows.
 
-        `scale` fits a scaling of the input columns ("standard": mean 0, deviation 1; "min_max": 0 to 1) on the training
-        rows alone and applies it to all sets; `scale_targets` does so to real-valued targets.
+        `scale` fits a scaling of the input columns ("standard": mean 0, deviation 1; "min_max": 0
+        to 1) on the training rows alone and applies it to all sets; `scale_targets` does so to
+        real-valued targets.
 
-        Raises DataError for empty sets, unequal lengths, NaN or infinity, and fractions that leave a set empty.
+        Raises DataError for empty sets, unequal lengths, NaN or infinity, and fractions that leave
+        a set empty.
 
-        >>> data = Data.arrays(np.arange(10.0).reshape(10, 1), np.arange(10), validation=0.2, split="last")
+        >>> data = Data.arrays(
+        ...     np.arange(10.0).reshape(10, 1), np.arange(10), validation=0.2, split="last"
+        ... )
         >>> data.train.rows, data.validation.targets.tolist()
         (8, [8, 9])
         """
@@ -107,8 +114,8 @@ class Data:
         if fractions:
             if source.rows is None:
                 raise DataError(
-                    "An iterable data set has no length to take a fraction of: give its validation and "
-                    "test sets apart."
+                    "An iterable data set has no length to take a fraction of: give its "
+                    "validation and test sets apart."
                 )
             cuts = _cut_rows(torch.arange(source.rows), fractions, seed)
             parts |= {name: Subset(dataset, rows.tolist()) for name, rows in cuts.items()}
@@ -120,7 +127,9 @@ class Data:
             raise DataError(f"There is no split {name!r}: it is 'train', 'validation' or 'test'.")
         source: Source | None = getattr(self, name)
         if source is None:
-            raise DataError(f"The data has no {name} set; give one to Data, or a fraction: {name}=0.1.")
+            raise DataError(
+                f"The data has no {name} set; give one to Data, or a fraction: {name}=0.1."
+            )
         return source
 
 
@@ -147,12 +156,14 @@ def _cut(
 
 
 def _cut_rows(rows: Tensor, fractions: dict[str, float], seed: int | None) -> dict[str, Tensor]:
-    """Return the rows of each part; with a seed they are drawn at random, and kept in their order."""
+    """Return the rows of each part; with a seed drawn at random, then put in order."""
     count = len(rows)
     for name, fraction in fractions.items():
         if not 0 < fraction < 1:
             raise DataError(f"A fraction lies between 0 and 1; got {name}={fraction:g}.")
-    sizes = {name: count - math.floor(count * (1 - fraction)) for name, fraction in fractions.items()}
+    sizes = {
+        name: count - math.floor(count * (1 - fraction)) for name, fraction in fractions.items()
+    }
     if sum(sizes.values()) >= count:
         asked = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise DataError(f"Of {count} rows, {asked} leave none for training.")
@@ -168,9 +179,11 @@ def _cut_rows(rows: Tensor, fractions: dict[str, float], seed: int | None) -> di
 
 def _cut_classes(targets: Tensor, fractions: dict[str, float], seed: int) -> dict[str, Tensor]:
     if targets.ndim != 1 or targets.is_floating_point():
-        raise DataError("split='stratified' needs class numbers as targets: integers of shape (rows,).")
+        raise DataError(
+            "split='stratified' needs class numbers as targets: integers of shape (rows,)."
+        )
     parts: dict[str, list[Tensor]] = {}
-    for label in targets.unique():
+    for label in torch.unique(targets):
         cuts = _cut_rows((targets == label).nonzero().flatten(), fractions, seed)
         for name, index in cuts.items():
             parts.setdefault(name, []).append(index)
@@ -184,7 +197,8 @@ def _check_shapes(sets: dict[str, ArraySource]) -> None:
             expected, got = (tuple(getattr(s, role).shape[1:]) for s in (train, part))
             if expected != got:
                 raise DataError(
-                    f"The {name} {role} have rows of shape {got}, the training {role} of {expected}."
+                    f"The {name} {role} have rows of shape {got}, the training {role} of "
+                    f"{expected}."
                 )
 
 
@@ -197,7 +211,9 @@ def _fit(scale: Scale, values: Tensor) -> Scaler:
 
 def _fit_targets(scale: Scale, train: ArraySource) -> Scaler:
     if not train.targets.is_floating_point():
-        raise DataError("scale_targets is for real-valued targets; these are integers (class numbers).")
+        raise DataError(
+            "scale_targets is for real-valued targets; these are integers (class numbers)."
+        )
     return _fit(scale, train.targets)
 
 

@@ -1,4 +1,6 @@
-"""Diabetes progression, embedded in scikit-learn: 442 patients, ten measurements; linear regression."""
+"""Diabetes progression, embedded in scikit-learn: 442 patients, ten measurements; linear
+regression.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ from thalweg.tasks.task import Task
 def diabetes(weight_decay: float = 1e-2) -> Task:
     """Diabetes progression (scikit-learn): linear regression with weight decay, convex.
 
-    J = (1/m) Σ ½(y − xᵀw − b)² + λ‖w‖², columns and targets scaled to mean 0 and deviation 1 on the training rows; the
-    bias is not penalised. Random split, 20 % for validation and 10 % for testing. Source: B. Efron et al., Least
-    Angle Regression, Annals of Statistics 32, 2004.
+    J = (1/m) Σ ½(y − xᵀw − b)² + λ‖w‖², columns and targets scaled to mean 0 and deviation 1 on the
+    training rows; the bias is not penalised. Random split, 20 % for validation and 10 % for
+    testing. Source: B. Efron et al., Least Angle Regression, Annals of Statistics 32, 2004.
     """
     try:
         from sklearn.datasets import load_diabetes

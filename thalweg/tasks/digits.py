@@ -13,8 +13,9 @@ from thalweg.tasks.task import Task
 def digits() -> Task:
     """Handwritten digits (scikit-learn): 64-32-10 network, validation accuracy 95 %.
 
-    Pixels are divided by 16, to lie between 0 and 1. A fixed stratified split keeps about 20 % for validation and 10 %
-    for testing. Source: E. Alpaydin, C. Kaynak, UCI repository, Optical Recognition of Handwritten Digits, 1998.
+    Pixels are divided by 16, to lie between 0 and 1. A fixed stratified split keeps about 20 % for
+    validation and 10 % for testing. Source: E. Alpaydin, C. Kaynak, UCI repository, Optical
+    Recognition of Handwritten Digits, 1998.
     """
     try:
         from sklearn.datasets import load_digits

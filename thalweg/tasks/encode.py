@@ -1,4 +1,6 @@
-"""Encodings of raw columns: one-hot labels, and scalings that are fitted on one set and applied to others."""
+"""Encodings of raw columns: one-hot labels, and scalings that are fitted on one set and applied to
+others.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ Array = TypeVar("Array", np.ndarray, Tensor)
 class Scaler:
     """An affine scaling of columns, z = (x − shift) / scale, with numbers fitted on one set.
 
-    Fit it on the training set only: numbers taken from validation or test rows leak them into training. A column that is
-    constant in the fitted set keeps its scale.
+    Fit it on the training set only: numbers taken from validation or test rows leak them into
+    training. A column that is constant in the fitted set keeps its scale.
 
     >>> scaler = Scaler.standard(torch.tensor([[1.0, 5.0], [3.0, 5.0]]))
     >>> scaler(torch.tensor([[5.0, 6.0]]))
@@ -47,14 +49,16 @@ class Scaler:
         self._check(x)
         if isinstance(x, Tensor):
             return (x.double() - self.shift.to(x.device)) / self.scale.to(x.device)
-        return (np.asarray(x, np.float64) - self.shift.numpy()) / self.scale.numpy()
+        scaled: np.ndarray = (np.asarray(x, np.float64) - self.shift.numpy()) / self.scale.numpy()
+        return scaled
 
     def inverse(self, z: Array) -> Array:
         """Return the values that scale to `z`."""
         self._check(z)
         if isinstance(z, Tensor):
             return z.double() * self.scale.to(z.device) + self.shift.to(z.device)
-        return np.asarray(z, np.float64) * self.scale.numpy() + self.shift.numpy()
+        values: np.ndarray = np.asarray(z, np.float64) * self.scale.numpy() + self.shift.numpy()
+        return values
 
     def _check(self, x: np.ndarray | Tensor) -> None:
         if tuple(x.shape[1:]) != tuple(self.shift.shape):
@@ -65,20 +69,22 @@ class Scaler:
 
 
 def standardize(x: Array) -> Array:
-    """Return `x` with mean 0 and standard deviation 1 per column; `Scaler.standard` keeps the numbers for other sets."""
+    """Return `x` with mean 0 and standard deviation 1 per column; `Scaler.standard` keeps the
+    numbers for other sets.
+    """
     return Scaler.standard(x)(x)
 
 
 def min_max_scale(x: Array) -> Array:
-    """Return `x` with each column from 0 to 1; `Scaler.min_max` keeps the numbers for other sets."""
+    """Return `x` with each column from 0 to 1; `Scaler.min_max` keeps the numbers."""
     return Scaler.min_max(x)(x)
 
 
 def one_hot(labels: Array, classes: int | None = None) -> Array:
     """Return one row of zeros and a single one for each class number, in the default float dtype.
 
-    `classes` defaults to the largest label + 1. Raises DataError for labels that are not whole numbers from 0 to
-    classes − 1.
+    `classes` defaults to the largest label + 1. Raises DataError for labels that are not whole
+    numbers from 0 to classes − 1.
 
     >>> one_hot(np.array([0, 2])).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
@@ -92,7 +98,8 @@ def one_hot(labels: Array, classes: int | None = None) -> Array:
     count = int(whole.max()) + 1 if classes is None else classes
     if int(whole.min()) < 0 or int(whole.max()) >= count:
         raise DataError(
-            f"one_hot expects labels from 0 to {count - 1}; got {int(whole.min())} to {int(whole.max())}."
+            f"one_hot expects labels from 0 to {count - 1}; got {int(whole.min())} to "
+            f"{int(whole.max())}."
         )
     rows = torch.nn.functional.one_hot(whole, count).to(torch.get_default_dtype())
     return rows if isinstance(labels, Tensor) else rows.numpy()

@@ -1,7 +1,8 @@
 """IDX files, the format of MNIST: a big-endian header, then the bytes of the array.
 
-Header: two zero bytes, a type byte (8: unsigned byte), the number of axes, then the length of each axis as 32-bit
-numbers. Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits.
+Header: two zero bytes, a type byte (8: unsigned byte), the number of axes, then the length of each
+axis as 32-bit numbers. Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten
+digits.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E:
 def read_idx(path: str | Path, axes: int | None = None) -> np.ndarray:
     """Return the array in an IDX file, plain or compressed (`.gz`).
 
-    `axes` is the number of axes expected: 3 for images, 1 for labels. Raises DataError, naming the file, what was
-    expected and what was found, for a file that is missing, truncated, too long, or not IDX.
+    `axes` is the number of axes expected: 3 for images, 1 for labels. Raises DataError, naming the
+    file, what was expected and what was found, for a file that is missing, truncated, too long, or
+    not IDX.
     """
     path = Path(path)
     content = _content(path)
     if len(content) < 4:
-        raise DataError(f"{path} is truncated: it has {len(content)} bytes, too few for an IDX header.")
+        raise DataError(
+            f"{path} is truncated: it has {len(content)} bytes, too few for an IDX header."
+        )
     zero, kind, count = struct.unpack(">HBB", content[:4])
     magic = int.from_bytes(content[:4], "big")
     if zero or kind not in _TYPES or not count:
@@ -69,7 +73,9 @@ def _content(path: Path) -> bytes:
     try:
         return gzip.decompress(content)
     except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path} is a truncated or broken gzip file ({error}). Fetch it again.") from None
+        raise DataError(
+            f"{path} is a truncated or broken gzip file ({error}). Fetch it again."
+        ) from None
 
 
 def _expected(axes: int | None) -> str:

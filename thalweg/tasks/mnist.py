@@ -23,8 +23,9 @@ _PARTS = {"train": "train", "test": "t10k"}
 def mnist(folder: str | os.PathLike[str] | None = None, *, scale: bool = True) -> Task:
     """MNIST digits from your IDX files: 784-32-10 sigmoid network, validation accuracy 93 %.
 
-    `folder` (by default the environment variable THALWEG_DATA) holds the four files, plain or `.gz`. The last 10 % of the
-    training rows are the validation set. `scale` divides pixels by 255; without it they stay 0 to 255.
+    `folder` (by default the environment variable THALWEG_DATA) holds the four files, plain or
+    `.gz`. The last 10 % of the training rows are the validation set. `scale` divides pixels by 255;
+    without it they stay 0 to 255.
 
     Raises DataError for a missing, truncated or wrong file.
     """
@@ -44,13 +45,12 @@ def mnist(folder: str | os.PathLike[str] | None = None, *, scale: bool = True) -
     )
 
 
-def load_mnist(
-    folder: str | os.PathLike[str] | None, part: str
-) -> tuple[np.ndarray, np.ndarray]:
+def load_mnist(folder: str | os.PathLike[str] | None, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the images (rows, pixels; float32, 0 to 255) and labels (rows,) of "train" or "test".
 
     The files may lie in `folder`, or in `mnist` or `MNIST/raw` within it, and be called
-    `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, each with or without `.gz` (`t10k-…` for the test set).
+    `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, each with or without `.gz` (`t10k-…` for
+    the test set).
     """
     root = _folder(folder)
     images = read_idx(_find(root, f"{_PARTS[part]}-images", "idx3-ubyte"), axes=3)
@@ -58,7 +58,8 @@ def load_mnist(
     labels = read_idx(label_file, axes=1)
     if len(images) != len(labels):
         raise DataError(
-            f"{label_file} has {len(labels)} labels for {len(images)} images: the files do not belong together."
+            f"{label_file} has {len(labels)} labels for {len(images)} images: the files do not "
+            "belong together."
         )
     if not len(images):
         raise DataError(f"{label_file} and its images are empty.")
@@ -71,9 +72,10 @@ def _folder(folder: str | os.PathLike[str] | None) -> Path:
     given = folder if folder is not None else os.environ.get(FOLDER_VARIABLE)
     if not given:
         raise DataError(
-            f"MNIST is read from your own files: give the folder that holds them, or set the environment variable "
-            f"{FOLDER_VARIABLE} to it. It needs train-images-idx3-ubyte, train-labels-idx1-ubyte, "
-            f"t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz."
+            "MNIST is read from your own files: give the folder that holds them, or set the "
+            f"environment variable {FOLDER_VARIABLE} to it. It needs train-images-idx3-ubyte, "
+            "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or "
+            ".gz."
         )
     root = Path(given).expanduser()
     if not root.is_dir():
@@ -89,5 +91,6 @@ def _find(root: Path, stem: str, kind: str) -> Path:
                 if path.is_file():
                     return path
     raise DataError(
-        f"{root} has no file {stem}-{kind} (nor {stem}.{kind}, nor either with .gz, nor in mnist/ or MNIST/raw/)."
+        f"{root} has no file {stem}-{kind} (nor {stem}.{kind}, nor either with .gz, nor in mnist/ "
+        "or MNIST/raw/)."
     )

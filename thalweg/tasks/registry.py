@@ -35,18 +35,20 @@ def list_tasks() -> dict[str, str]:
 def load_task(name: str) -> Task:
     """Return the task called `name`.
 
-    `name` is a built-in task ("digits"), or a Python file with a function without arguments that returns a `Task`:
-    "file.py:function", or "file.py" if the function is called `task`. The file is run as a program of the user's own.
+    `name` is a built-in task ("digits"), or a Python file with a function without arguments that
+    returns a `Task`: "file.py:function", or "file.py" if the function is called `task`. The file is
+    run as a program of the user's own.
 
-    Raises TaskError for an unknown name, a file that cannot be run, and a function that is missing or returns no `Task`.
+    Raises TaskError for an unknown name, a file that cannot be run, and a function that is missing
+    or returns no `Task`.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
     path, function = _file_and_function(name)
     if path is None:
         raise TaskError(
-            f"There is no task {name!r}.{suggest(name, _BUILT_IN)} Built in are {', '.join(_BUILT_IN)}; a file of your "
-            f"own is given as file.py or file.py:function."
+            f"There is no task {name!r}.{suggest(name, _BUILT_IN)} Built in are "
+            f"{', '.join(_BUILT_IN)}; a file of your own is given as file.py or file.py:function."
         )
     return _call(_run_file(path), path, function)
 
@@ -62,7 +64,8 @@ def _run_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise TaskError(f"There is no file {path}.")
     path = path.resolve()
-    # A name of its own for each path, so that two files called task.py do not answer for each other.
+    # A name of its own for each path, so that two files called task.py do not answer for each
+    # other.
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(f"thalweg_task_{digest}", path)
     assert spec is not None and spec.loader is not None  # noqa: PT018
@@ -94,7 +97,10 @@ def _call(module: ModuleType, path: Path, function: str) -> Task:
     if isinstance(make, Task):
         return make
     if not callable(make):
-        raise TaskError(f"{function!r} in {path} is a {type(make).__name__}, not a function that returns a Task.")
+        raise TaskError(
+            f"{function!r} in {path} is a {type(make).__name__}, not a function that returns a "
+            "Task."
+        )
     try:
         task = make()
     except ThalwegError as error:
@@ -102,7 +108,9 @@ def _call(module: ModuleType, path: Path, function: str) -> Task:
     except Exception as error:
         raise TaskError(f"{path}:{function} failed: {_where(error, path)}") from error
     if not isinstance(task, Task):
-        raise TaskError(f"{path}:{function} returned {type(task).__name__}; expected a thalweg Task.")
+        raise TaskError(
+            f"{path}:{function} returned {type(task).__name__}; expected a thalweg Task."
+        )
     return task
 
 

@@ -48,7 +48,11 @@ class Source(ABC):
 
     @abstractmethod
     def batches(
-        self, batch_size: int | None, order: Order | None = None, epoch: int = 1, place: Place | None = None
+        self,
+        batch_size: int | None,
+        order: Order | None = None,
+        epoch: int = 1,
+        place: Place | None = None,
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch; without `order`, in the order in which the rows stand."""
 
@@ -76,7 +80,11 @@ class ArraySource(Source):
         return len(self.inputs)
 
     def batches(
-        self, batch_size: int | None, order: Order | None = None, epoch: int = 1, place: Place | None = None
+        self,
+        batch_size: int | None,
+        order: Order | None = None,
+        epoch: int = 1,
+        place: Place | None = None,
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
         source = self if place is None else self.placed(place)
@@ -106,13 +114,19 @@ class DatasetSource(Source):
         return None if isinstance(self.dataset, IterableDataset) else _length(self.dataset)
 
     def batches(
-        self, batch_size: int | None, order: Order | None = None, epoch: int = 1, place: Place | None = None
+        self,
+        batch_size: int | None,
+        order: Order | None = None,
+        epoch: int = 1,
+        place: Place | None = None,
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch; an iterable data set keeps its own order."""
         rows = self.rows
         if rows is None:
             if batch_size is None:
-                raise DataError("An iterable data set has no length, so batch_size=None (all rows) cannot be.")
+                raise DataError(
+                    "An iterable data set has no length, so batch_size=None (all rows) cannot be."
+                )
             loader: DataLoader[Any] = DataLoader(self.dataset, batch_size=batch_size)
         else:
             size = rows if batch_size is None else min(batch_size, rows)
@@ -126,8 +140,8 @@ class DatasetSource(Source):
 class LoaderSource(Source):
     """The user's own `DataLoader`: its batch size, workers and sampling stay as they are.
 
-    Where it shuffles, its order is drawn from the run's seed: from the global generator, which `fit` seeds for each
-    epoch, or from its own generator, which is seeded likewise.
+    Where it shuffles, its order is drawn from the run's seed: from the global generator, which
+    `fit` seeds for each epoch, or from its own generator, which is seeded likewise.
     """
 
     loader: DataLoader[Any]
@@ -139,7 +153,11 @@ class LoaderSource(Source):
         return None if isinstance(dataset, IterableDataset) else _length(dataset)
 
     def batches(
-        self, batch_size: int | None, order: Order | None = None, epoch: int = 1, place: Place | None = None
+        self,
+        batch_size: int | None,
+        order: Order | None = None,
+        epoch: int = 1,
+        place: Place | None = None,
     ) -> Iterator[Batch]:
         """Yield the loader's batches of one epoch; `batch_size` is the loader's own."""
         sampler = getattr(self.loader, "sampler", None)
@@ -152,15 +170,15 @@ class LoaderSource(Source):
 def as_source(value: Any, where: str = "train") -> Source:
     """Return the `Source` that arrays, a torch data set or a data loader stand for.
 
-    A pair (x, y) is a pair of NumPy arrays, tensors or nested lists with one row per sample. x alone stands for
-    (x, x): a model that learns to repeat its input.
+    A pair (x, y) is a pair of NumPy arrays, tensors or nested lists with one row per sample. x
+    alone stands for (x, x): a model that learns to repeat its input.
     """
     if isinstance(value, Source):
         return value
     if isinstance(value, DataLoader):
         return LoaderSource(value)
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
-        return as_arrays(*value.tensors, where=where)
+        return as_arrays(value.tensors[0], value.tensors[1], where)
     if isinstance(value, Dataset):
         source = DatasetSource(value)
         if source.rows == 0:
@@ -169,21 +187,24 @@ def as_source(value: Any, where: str = "train") -> Source:
     if isinstance(value, (np.ndarray, Tensor)):
         return as_arrays(value, value, where=where)
     if isinstance(value, (tuple, list)) and len(value) == 2:
-        return as_arrays(*value, where=where)
+        return as_arrays(value[0], value[1], where)
     raise DataError(
-        f"The {where} set is a pair (x, y) of arrays, a torch Dataset or a DataLoader; got {type(value).__name__}."
+        f"The {where} set is a pair (x, y) of arrays, a torch Dataset or a DataLoader; got "
+        f"{type(value).__name__}."
     )
 
 
 def as_arrays(x: Any, y: Any, where: str = "train") -> ArraySource:
     """Return `x` and `y` as an `ArraySource`, having checked lengths and numbers.
 
-    Integer targets become int64, as torch's losses want class numbers. Raises DataError for an empty set, unequal lengths,
-    and numbers that are NaN or infinite.
+    Integer targets become int64, as torch's losses want class numbers. Raises DataError for an
+    empty set, unequal lengths, and numbers that are NaN or infinite.
     """
     inputs, targets = _tensor(x, f"{where} inputs"), _tensor(y, f"{where} targets")
     if len(inputs) != len(targets):
-        raise DataError(f"The {where} set has {len(inputs)} rows of inputs but {len(targets)} of targets.")
+        raise DataError(
+            f"The {where} set has {len(inputs)} rows of inputs but {len(targets)} of targets."
+        )
     if not len(inputs):
         raise DataError(f"The {where} set is empty.")
     for tensor, role in ((inputs, "inputs"), (targets, "targets")):
@@ -198,7 +219,7 @@ def _tensor(value: Any, what: str) -> Tensor:
         tensor = value.detach()
     else:
         try:
-            array = np.ascontiguousarray(value)
+            array = np.asarray(value, order="C")
             # A copy where NumPy forbids writing, since a tensor cannot promise not to.
             tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         except (TypeError, ValueError) as error:
@@ -212,14 +233,15 @@ def _tensor(value: Any, what: str) -> Tensor:
 def _check_finite(tensor: Tensor, what: str) -> None:
     if not tensor.is_floating_point():
         return
-    # The sum is finite unless some number is not (or it overflows): one cheap pass decides nearly always.
+    # The sum is finite unless some number is not (or it overflows): one cheap pass decides nearly
+    # always.
     if torch.isfinite(tensor.sum()) or bool(torch.isfinite(tensor).all()):
         return
     bad = ~torch.isfinite(tensor).reshape(len(tensor), -1).all(1)
     row = int(bad.nonzero()[0])
     raise DataError(
-        f"The {what} hold NaN or infinity in {int(bad.sum())} of {len(tensor)} rows, first in row {row}. "
-        f"Remove these rows or fill the gaps before training."
+        f"The {what} hold NaN or infinity in {int(bad.sum())} of {len(tensor)} rows, first in row "
+        f"{row}. Remove these rows or fill the gaps before training."
     )
 
 
@@ -227,7 +249,8 @@ def _pairs(loader: DataLoader[Any], place: Place) -> Iterator[Batch]:
     for batch in loader:
         if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
             raise DataError(
-                f"A data set must yield pairs (inputs, targets); this one yields {type(batch).__name__}"
+                "A data set must yield pairs (inputs, targets); this one yields "
+                f"{type(batch).__name__}"
                 + (f" of {len(batch)}." if isinstance(batch, (tuple, list)) else ".")
             )
         yield place(batch[0]), place(batch[1])
@@ -238,5 +261,6 @@ def _length(dataset: Dataset[Any]) -> int:
         return len(dataset)  # type: ignore[arg-type]
     except TypeError:
         raise DataError(
-            f"{type(dataset).__name__} has no length. A data set without one derives from IterableDataset."
+            f"{type(dataset).__name__} has no length. A data set without one derives from "
+            "IterableDataset."
         ) from None

@@ -11,10 +11,11 @@ from thalweg.objective import Cost, Scores
 
 @dataclass(frozen=True)
 class Target:
-    """A figure of the validation set to be reached: `Target("accuracy", 0.95)`, `Target("loss", 0.3)`.
+    """A figure of the validation set to be reached: `Target("accuracy", 0.95)`, `Target("loss",
+    0.3)`.
 
-    The figure is named as the cost names it, with or without "validation" before it. Which way is better is the
-    metric's own direction.
+    The figure is named as the cost names it, with or without "validation" before it. Which way is
+    better is the metric's own direction.
     """
 
     metric: str

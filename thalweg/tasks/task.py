@@ -13,16 +13,19 @@ from torch import nn
 from thalweg.errors import TaskError
 from thalweg.objective import Cost
 from thalweg.tasks.data import Data
+from thalweg.tasks.sources import as_source
 from thalweg.tasks.target import Target
 
 
 @dataclass(frozen=True)
 class Task:
-    """Data, cost and model. With an optimizer it makes a recipe; several optimizers on one task make a race.
+    """Data, cost and model. With an optimizer it makes a recipe; several optimizers on one task
+    make a race.
 
-    `data` is a `Data`, or what `Data` takes as its training set. `model` is a function without arguments that builds a
-    fresh module (a class will do); each run calls it anew under its own seed. A module given as such is copied for each
-    run, which then starts from these very weights. `target` is the validation figure at which the task counts as learned.
+    `data` is a `Data`, or what `Data` takes as its training set. `model` is a function without
+    arguments that builds a fresh module (a class will do); each run calls it anew under its own
+    seed. A module given as such is copied for each run, which then starts from these very weights.
+    `target` is the validation figure at which the task counts as learned.
 
     Raises TaskError where a part is not of that kind.
     """
@@ -35,10 +38,12 @@ class Task:
     description: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.data, Data):
-            object.__setattr__(self, "data", Data(self.data))
-        if not isinstance(self.cost, Cost):
-            object.__setattr__(self, "cost", Cost(self.cost))
+        data: object = self.data
+        if not isinstance(data, Data):
+            object.__setattr__(self, "data", Data(as_source(data)))
+        cost: Any = self.cost
+        if not isinstance(cost, Cost):
+            object.__setattr__(self, "cost", Cost(cost))
         if not callable(self.model):
             raise TaskError(
                 f"A task's model is a function that builds an nn.Module, such as "
@@ -57,5 +62,7 @@ class Task:
             return copy.deepcopy(self.model)
         model = self.model()
         if not isinstance(model, nn.Module):
-            raise TaskError(f"The task's model function returned {type(model).__name__}, not an nn.Module.")
+            raise TaskError(
+                f"The task's model function returned {type(model).__name__}, not an nn.Module."
+            )
         return model

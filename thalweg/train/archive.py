@@ -1,7 +1,8 @@
-"""Nested plain data with tensors in one safetensors file: tensors as tensors, the rest as JSON beside them.
+"""Nested plain data with tensors in one safetensors file: tensors as tensors, the rest as JSON
+beside them.
 
-No pickle, so reading a file runs nothing. Numbers come back bit for bit: JSON keeps Python's floats by their shortest exact
-decimal form. A checksum over all of it tells a damaged file.
+No pickle, so reading a file runs nothing. Numbers come back bit for bit: JSON keeps Python's floats
+by their shortest exact decimal form. A checksum over all of it tells a damaged file.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ _FORMAT = "thalweg-1"
 
 
 def write_archive(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
-    """Write `content`, nested dicts, lists, tuples, tensors, numbers, strings and None, whole or not at all.
+    """Write `content`, nested dicts, lists, tuples, tensors, numbers, strings and None, whole or
+    not at all.
 
-    Raises CheckpointError for a value of another kind, naming it, and where the file cannot be written.
+    Raises CheckpointError for a value of another kind, naming it, and where the file cannot be
+    written.
     """
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_encode(content, "", tensors))
@@ -55,7 +58,8 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"The checkpoint {path} is truncated or damaged, or no safetensors file ({error}). Delete it to start anew."
+            f"The checkpoint {path} is truncated or damaged, or no safetensors file ({error}). "
+            "Delete it to start anew."
         ) from error
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(
@@ -64,16 +68,22 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     text = metadata.get("content", "")
     if metadata.get("crc32") != str(_checksum(text, tensors)):
-        raise CheckpointError(f"The checkpoint {path} is damaged: its checksum does not match its content.")
+        raise CheckpointError(
+            f"The checkpoint {path} is damaged: its checksum does not match its content."
+        )
     decoded: dict[str, Any] = _decode(json.loads(text), tensors)
     return decoded
 
 
 def _encode(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
-    """Return `value` as JSON data; what JSON lacks becomes {"$kind": …}, and tensors move to `tensors`."""
+    """Return `value` as JSON data; what JSON lacks becomes {"$kind": …}, and tensors move to
+    `tensors`.
+    """
     if isinstance(value, Tensor):
         if value.layout != torch.strided:
-            raise CheckpointError(f"The checkpoint cannot hold {where}: a tensor of layout {value.layout}.")
+            raise CheckpointError(
+                f"The checkpoint cannot hold {where}: a tensor of layout {value.layout}."
+            )
         # A copy of its own: safetensors refuses tensors that share memory, as tied weights do.
         tensors[where] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"$tensor": where}
@@ -96,8 +106,8 @@ def _encode(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
         ]
         return {kind: pairs}
     raise CheckpointError(
-        f"The checkpoint cannot hold {where}: a {type(value).__name__}. It holds tensors, numbers, strings, and lists "
-        f"and dictionaries of them."
+        f"The checkpoint cannot hold {where}: a {type(value).__name__}. It holds tensors, numbers, "
+        "strings, and lists and dictionaries of them."
     )
 
 
@@ -122,5 +132,5 @@ def _checksum(text: str, tensors: dict[str, Tensor]) -> int:
     for name in sorted(tensors):
         flat = tensors[name].reshape(-1)
         if flat.numel():
-            value = zlib.crc32(flat.view(torch.uint8).numpy(), value)
+            value = zlib.crc32(flat.view(torch.uint8).numpy().data, value)
     return value

@@ -36,7 +36,8 @@ def prepare(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | N
         path = path / FILE_NAME
     if path.exists() and not resume:
         raise CheckpointError(
-            f"The checkpoint {path} already holds a run. Go on with resume=True, or delete it to start anew."
+            f"The checkpoint {path} already holds a run. Go on with resume=True, or delete it to "
+            "start anew."
         )
     return path
 
@@ -84,7 +85,9 @@ def load(path: Path, state: State) -> None:
             state.scheduler.load_state_dict(content["scheduler"])
         _load_progress(state, content)
     except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"The checkpoint {path} lacks a part that is needed: {error}") from error
+        raise CheckpointError(
+            f"The checkpoint {path} lacks a part that is needed: {error}"
+        ) from error
 
 
 def _load_progress(state: State, content: dict[str, Any]) -> None:
@@ -114,7 +117,9 @@ def _settings(state: State) -> dict[str, Any]:
         for field in dataclasses.fields(recipe)
         if field.name not in _FREE
     }
-    settings["early_stopping"] = None if recipe.early_stopping is None else str(recipe.early_stopping)
+    settings["early_stopping"] = (
+        None if recipe.early_stopping is None else str(recipe.early_stopping)
+    )
     settings["stop_at"] = None if recipe.stop_at is None else str(recipe.stop_at)
     settings["task"] = recipe.task.name
     settings["loss"] = recipe.task.cost.surrogate.name
@@ -138,7 +143,8 @@ def _check_settings(path: Path, stored: dict[str, Any], current: dict[str, Any])
     ]
     if differences:
         raise CheckpointError(
-            f"The checkpoint {path} is of another recipe. {'; '.join(differences)}. Use the same settings, or another file."
+            f"The checkpoint {path} is of another recipe. {'; '.join(differences)}. Use the same "
+            "settings, or another file."
         )
 
 
@@ -151,7 +157,9 @@ def _load_model(path: Path, state: State, stored: dict[str, Tensor]) -> None:
         if name in stored and _kind(stored[name]) != _kind(tensor)
     ]
     if problems:
-        raise CheckpointError(f"The checkpoint {path} is of another model: {'; '.join(problems[:5])}.")
+        raise CheckpointError(
+            f"The checkpoint {path} is of another model: {'; '.join(problems[:5])}."
+        )
     state.model.load_state_dict(stored)
 
 
@@ -164,7 +172,9 @@ def _load_optimizer(path: Path, state: State, stored: dict[str, Any]) -> None:
 
 
 def _keep_dtypes(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> None:
-    """Give the optimizer's state its own dtypes back: PyTorch casts it to the parameters' on loading."""
+    """Give the optimizer's state its own dtypes back: PyTorch casts it to the parameters' on
+    loading.
+    """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     keys = [key for group in stored["param_groups"] for key in group["params"]]
     for parameter, key in zip(parameters, keys, strict=True):

@@ -36,7 +36,9 @@ def diverged(
     model: nn.Module,
     batch: tuple[Any, Any],
 ) -> FitDivergedError:
-    """Return the error for a loss that is not finite; `losses` are the batch losses of the run before it."""
+    """Return the error for a loss that is not finite; `losses` are the batch losses of the run
+    before it.
+    """
     cause = likely_cause(losses, lr, model, batch)
     message = f"The loss became {loss} at step {step} (epoch {epoch}) with lr {lr:g}. {cause}"
     return FitDivergedError(message, step=step, epoch=epoch, loss=loss, lr=lr)
@@ -51,23 +53,28 @@ def likely_cause(
             return f"Likely cause: the {role} of this batch hold NaN or infinity. Clean the data."
     spoilt = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
     if not losses:
-        where = f"the initial parameters {', '.join(spoilt[:3])} are not finite" if spoilt else (
-            "the loss is not finite before any update: the logarithm of zero, a division by zero, or numbers "
-            "that overflow"
+        where = (
+            f"the initial parameters {', '.join(spoilt[:3])} are not finite"
+            if spoilt
+            else (
+                "the loss is not finite before any update: the logarithm of zero, a division by "
+                "zero, or numbers that overflow"
+            )
         )
         return (
-            f"Likely cause: {where}. Check the model's initial weights, the scale of the inputs, and that the loss fits "
-            f"the outputs (logits or probabilities)."
+            f"Likely cause: {where}. Check the model's initial weights, the scale of the inputs, "
+            "and that the loss fits the outputs (logits or probabilities)."
         )
     first, last, top = losses[0], losses[-1], max(losses)
     if top > 2 * abs(first) + 1e-12 or spoilt:
         grew = f" after the loss grew from {first:.4g} to {top:.4g}" if top > first else ""
         return (
-            f"Likely cause: the learning rate is too high{grew}. Try lr {_lower(lr)}, or clip the gradient."
+            f"Likely cause: the learning rate is too high{grew}. Try lr {_lower(lr)}, "
+            f"or clip the gradient."
         )
     return (
-        f"The loss had been {last:.4g} the step before. Likely cause: the logarithm or root of zero, or a division by "
-        f"zero, in the model or the loss; if not, lr {_lower(lr)} may help."
+        f"The loss had been {last:.4g} the step before. Likely cause: the logarithm or root of "
+        f"zero, or a division by zero, in the model or the loss; if not, lr {_lower(lr)} may help."
     )
 
 

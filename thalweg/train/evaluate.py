@@ -22,8 +22,9 @@ def evaluate(
 ) -> Scores:
     """Return loss, penalty and metrics of `model` on the whole of `source`.
 
-    The model runs in evaluation mode (dropout off, batch norm by its running statistics), without gradients, and gets its
-    mode back. Every row counts once, in the ragged last batch too. Random numbers drawn on the way leave no trace.
+    The model runs in evaluation mode (dropout off, batch norm by its running statistics), without
+    gradients, and gets its mode back. Every row counts once, in the ragged last batch too. Random
+    numbers drawn on the way leave no trace.
     """
     place = place_of(model)
     meter = cost.meter()
@@ -39,7 +40,7 @@ def evaluate(
 
 
 def predict(model: nn.Module, inputs: Tensor, *, batch_size: int = EVALUATION_ROWS) -> Tensor:
-    """Return the model's outputs for the rows of `inputs`, in evaluation mode, without gradients."""
+    """Return the model's outputs for the rows of `inputs`, in evaluation mode, no gradients."""
     if not len(inputs):
         raise DataError("There is nothing to predict: the inputs have no rows.")
     place = place_of(model)
@@ -49,7 +50,7 @@ def predict(model: nn.Module, inputs: Tensor, *, batch_size: int = EVALUATION_RO
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put `model` in evaluation mode without gradients; each of its modules gets its own mode back."""
+    """Put `model` in evaluation mode without gradients; each module gets its own mode back."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -78,4 +79,6 @@ def count_rows(targets: Any, inputs: Any) -> int:
             value = list(value.values())
         if isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):
             return len(value[0])
-    raise DataError("A batch whose number of rows cannot be told: neither inputs nor targets are tensors.")
+    raise DataError(
+        "A batch whose number of rows cannot be told: neither inputs nor targets are tensors."
+    )

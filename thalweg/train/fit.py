@@ -40,34 +40,37 @@ def fit(
     """Train a fresh model of `task` by descending J = L + λΩ; return the run.
 
     Optimizer:
-        `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, a function
-        (parameters, lr=…), or a chain of rules. `lr` None leaves the learning rate to its own default. `scheduler` is
-        a function (optimizer) -> torch learning rate scheduler, stepped each `scheduler_step`.
+        `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, a
+        function (parameters, lr=…), or a chain of rules. `lr` None leaves the learning rate to its
+        own default. `scheduler` is a function (optimizer) -> torch learning rate scheduler, stepped
+        each `scheduler_step`.
 
     Data:
-        `batch_size` rows a step; the last batch of an epoch holds what is left. None, or as many as there are rows, is gradient
-        descent on the whole set. A `DataLoader` keeps its own. `shuffle` "epoch" draws a new order each epoch, "once"
-        one for the run, "never" none.
+        `batch_size` rows a step; the last batch of an epoch holds what is left. None, or as many as
+        there are rows, is gradient descent on the whole set. A `DataLoader` keeps its own.
+        `shuffle` "epoch" draws a new order each epoch, "once" one for the run, "never" none.
 
     Randomness:
-        The run is a function of `seed`: initial weights (those after `torch.manual_seed(seed)`), order of the data, dropout. The
-        caller's global generator is left as it was.
+        The run is a function of `seed`: initial weights (those after `torch.manual_seed(seed)`),
+        order of the data, dropout. The caller's global generator is left as it was.
 
     Stopping:
-        after `epochs`; by `early_stopping`, which also restores the best parameters; when the norm of the gradient is
-        below `gradient_tolerance` (whole batches only); or when the validation set meets `stop_at`, looked at after
-        each epoch and every `evaluate_every` steps. Ctrl-C ends the run too: what is finished is returned, with
-        `run.stopped == "interrupted"`.
+        after `epochs`; by `early_stopping`, which also restores the best parameters; when the norm
+        of the gradient is below `gradient_tolerance` (whole batches only); or when the validation
+        set meets `stop_at`, looked at after each epoch and every `evaluate_every` steps. Ctrl-C
+        ends the run too: what is finished is returned, with `run.stopped == "interrupted"`.
 
     Keeping:
-        `checkpoint` is a file, written whole every `checkpoint_every` epochs and at the end. With `resume` a run goes on from
-        it, bit for bit as if it had not stopped, or starts anew where there is none; `epochs` may have grown meanwhile.
+        `checkpoint` is a file, written whole every `checkpoint_every` epochs and at the end. With
+        `resume` a run goes on from it, bit for bit as if it had not stopped, or starts anew where
+        there is none; `epochs` may have grown meanwhile.
 
-    `device` is where to train; None leaves the model where it was built. `progress` None shows a bar on a terminal and plain
-    lines elsewhere, on standard error; False nothing.
+    `device` is where to train; None leaves the model where it was built. `progress` None shows a
+    bar on a terminal and plain lines elsewhere, on standard error; False nothing.
 
-    Raises TaskError and DataError for what cannot be learned, DivergedError (its `run` is the run so far) when the loss
-    becomes NaN or infinite, CheckpointError for a checkpoint that does not fit.
+    Raises TaskError and DataError for what cannot be learned, DivergedError (its `run` is the run
+    so far) when the loss becomes NaN or infinite, CheckpointError for a checkpoint that does not
+    fit.
 
     >>> import numpy as np
     >>> x = np.linspace(-1, 1, 20, dtype="float32").reshape(-1, 1)

@@ -14,10 +14,11 @@ from thalweg.objective import Scores
 class Epoch:
     """What one epoch gave.
 
-    `train` is the running mean over the epoch's batches, each measured just before the step it led to (as Keras shows
-    it), so it lags behind `validation`, which is measured on the whole set after the epoch. The penalty is that of
-    the epoch's last parameters. `seconds` is the training time since the start of the run, evaluations excluded;
-    `step` counts optimizer steps since the start; `lr` is the learning rate of the epoch's last step.
+    `train` is the running mean over the epoch's batches, each measured just before the step it led
+    to (as Keras shows it), so it lags behind `validation`, which is measured on the whole set after
+    the epoch. The penalty is that of the epoch's last parameters. `seconds` is the training time
+    since the start of the run, evaluations excluded; `step` counts optimizer steps since the start;
+    `lr` is the learning rate of the epoch's last step.
     """
 
     epoch: int
@@ -38,7 +39,9 @@ class Epoch:
         return self.train.penalty
 
     def as_dict(self) -> dict[str, float]:
-        """Return the record flat: epoch, step, seconds, lr, train_loss, penalty, train_accuracy, validation_loss, …"""
+        """Return the record flat: epoch, step, seconds, lr, train_loss, penalty, train_accuracy,
+        validation_loss, …
+        """
         flat: dict[str, float] = {
             "epoch": self.epoch,
             "step": self.step,
@@ -56,7 +59,9 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The validation figures at one step: after every epoch, and every `evaluate_every` steps where asked."""
+    """The validation figures at one step: after every epoch, and every `evaluate_every` steps where
+    asked.
+    """
 
     epoch: int
     step: int
@@ -68,7 +73,9 @@ class Evaluation:
 class History(Sequence[Epoch]):
     """The epochs of a run in order.
 
-    >>> history = History([Epoch(1, 10, 0.1, 1e-3, Scores(0.5)), Epoch(2, 20, 0.2, 1e-3, Scores(0.25))])
+    >>> history = History(
+    ...     [Epoch(1, 10, 0.1, 1e-3, Scores(0.5)), Epoch(2, 20, 0.2, 1e-3, Scores(0.25))]
+    ... )
     >>> history.column("train_loss"), len(history), history[-1].step
     ([0.5, 0.25], 2, 20)
     """
@@ -83,7 +90,8 @@ class History(Sequence[Epoch]):
         rows = [record.as_dict() for record in self.epochs]
         if rows and name not in rows[0]:
             raise TaskError(
-                f"The history has no column {name!r}.{suggest(name, rows[0])} It has: {', '.join(rows[0])}."
+                f"The history has no column {name!r}.{suggest(name, rows[0])} It has: "
+                f"{', '.join(rows[0])}."
             )
         return [row[name] for row in rows]
 

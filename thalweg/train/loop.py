@@ -42,7 +42,8 @@ def train(
         raise TaskError(f"checkpoint_every is a whole number ≥ 1; got {checkpoint_every!r}.")
     file = prepare(checkpoint, resume)
     device = None if recipe.device is None else torch.device(recipe.device)
-    # Without a device of its own the model may still be built on one; its generator is then not isolated.
+    # Without a device of its own the model may still be built on one; its generator is then not
+    # isolated.
     home = device or torch.device("cpu")
     with isolated(home):
         seed_weights(recipe.seed, home)
@@ -89,7 +90,9 @@ def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: i
 
 
 class _Pass:
-    """One epoch's pass over the training set: the hot loop, with nothing in it that could be outside."""
+    """One epoch's pass over the training set: the hot loop, with nothing in it that could be
+    outside.
+    """
 
     def __init__(self, state: State, show: Reporter) -> None:
         self.state = state
@@ -123,7 +126,7 @@ class _Pass:
                 raise self.diverged(value, (inputs, targets))
             objective = loss if penalty is None else loss + penalty()
             clear()
-            objective.backward()
+            torch.autograd.backward(objective)
             if tolerance is not None and _gradient_norm(model) < tolerance:
                 state.stopped = "gradient"
             elif self.closure:
@@ -131,7 +134,9 @@ class _Pass:
             else:
                 optimizer.step()
             losses.append(value)
-            meter.add(value, outputs, targets, len(targets) if matched else count_rows(targets, inputs))
+            meter.add(
+                value, outputs, targets, len(targets) if matched else count_rows(targets, inputs)
+            )
             if state.stopped:
                 break
             state.step += 1
@@ -143,25 +148,25 @@ class _Pass:
                 state.seconds += time.perf_counter() - started
                 _evaluate(state, self.epoch)
                 started = time.perf_counter()
-                if state.stopped:
+                if state.is_stopped():
                     break
         state.seconds += time.perf_counter() - started
         if not meter.rows:
             raise DataError(
-                f"The training set yielded no batch in epoch {self.epoch}. A data set that can be run through only once "
-                f"serves one epoch."
+                f"The training set yielded no batch in epoch {self.epoch}. A data set that can be "
+                "run through only once serves one epoch."
             )
         return meter.scores(recipe.task.cost.penalty_value(model))
 
     def objective_of(self, inputs: Any, targets: Any) -> Any:
-        """Return the function that an optimizer with a line search evaluates: J and its gradient."""
+        """Return the function that a line search evaluates: J, and its gradient."""
         state = self.state
 
         def closure() -> Tensor:
             self.clear()
             loss = state.recipe.task.cost.surrogate(state.model(inputs), targets)
             objective = loss if state.penalty is None else loss + state.penalty()
-            objective.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(objective)
             return objective
 
         return closure
@@ -223,7 +228,9 @@ def _evaluate(state: State, epoch: int) -> Scores | None:
 
 def _gradient_norm(model: torch.nn.Module) -> float:
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    return float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients])))
+    return float(
+        torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+    )
 
 
 def _last_word(state: State) -> str:

@@ -18,9 +18,10 @@ OptimizerFactory = Callable[..., torch.optim.Optimizer]
 def build_optimizer(optimizer: Any, model: nn.Module, lr: float | None) -> torch.optim.Optimizer:
     """Return `optimizer` bound to the trainable parameters of `model`.
 
-    `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, any function
-    (parameters, lr=…) that returns a `torch.optim.Optimizer`, or a chain of rules. `lr` None leaves the learning rate
-    to the optimizer's own default. Classes of thalweg and torch get the parameters with their names.
+    `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, any
+    function (parameters, lr=…) that returns a `torch.optim.Optimizer`, or a chain of rules. `lr`
+    None leaves the learning rate to the optimizer's own default. Classes of thalweg and torch get
+    the parameters with their names.
 
     Raises TaskError where that fails.
     """
@@ -31,8 +32,9 @@ def build_optimizer(optimizer: Any, model: nn.Module, lr: float | None) -> torch
     factory = functools.partial(_of_chain, optimizer) if is_chain(optimizer) else optimizer
     if isinstance(optimizer, (torch.optim.Optimizer, str)) or not callable(factory):
         raise TaskError(
-            f"An optimizer is given as a class such as thalweg.optim.Adam, a functools.partial of one, a function "
-            f"(parameters, lr=…), or a chain; got {_describe(optimizer)}. The run binds it to a fresh model."
+            "An optimizer is given as a class such as thalweg.optim.Adam, a functools.partial of "
+            f"one, a function (parameters, lr=…), or a chain; got {_describe(optimizer)}. The run "
+            "binds it to a fresh model."
         )
     parameters: list[Any] = named if _takes_names(factory) else [p for _, p in named]
     try:
@@ -55,7 +57,9 @@ def name_of(optimizer: Any) -> str:
     'SGD'
     """
     inner = optimizer.func if isinstance(optimizer, functools.partial) else optimizer
-    return str(getattr(inner, "__name__", None) or getattr(inner, "name", None) or type(inner).__name__)
+    return str(
+        getattr(inner, "__name__", None) or getattr(inner, "name", None) or type(inner).__name__
+    )
 
 
 def is_chain(optimizer: Any) -> bool:
@@ -75,8 +79,8 @@ def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
 def gradient_cleaner(optimizer: torch.optim.Optimizer, model: nn.Module) -> Callable[[], None]:
     """Return a function that forgets the gradients, as `optimizer.zero_grad()` does.
 
-    PyTorch's own `zero_grad` costs several times what it does on small models, in profiler records and bookkeeping for
-    each call; it is passed over where the class has not replaced it.
+    PyTorch's own `zero_grad` costs several times what it does on small models, in profiler records
+    and bookkeeping for each call; it is passed over where the class has not replaced it.
     """
     cls = type(optimizer)
     if cls.zero_grad is not torch.optim.Optimizer.zero_grad or "zero_grad" in vars(optimizer):
@@ -95,7 +99,7 @@ def learning_rate(optimizer: torch.optim.Optimizer) -> float:
     return float(optimizer.param_groups[0].get("lr", float("nan")))
 
 
-def _of_chain(chain: Any, parameters: Any, **rates: float) -> torch.optim.Optimizer:
+def _of_chain(chain: Any, parameters: Any, **rates: Any) -> torch.optim.Optimizer:
     from thalweg.optim import Optimizer  # the engine behind it is needed by chains alone
 
     optimizer: torch.optim.Optimizer = Optimizer(parameters, chain, **rates)
@@ -105,7 +109,8 @@ def _of_chain(chain: Any, parameters: Any, **rates: float) -> torch.optim.Optimi
 def _takes_names(factory: Any) -> bool:
     """Return whether `factory` is known to take (name, parameter) pairs.
 
-    torch.optim.Optimizer does, but a class of another maker may walk through the parameters before calling it.
+    torch.optim.Optimizer does, but a class of another maker may walk through the parameters before
+    calling it.
     """
     inner = factory.func if isinstance(factory, functools.partial) else factory
     if inner is _of_chain:

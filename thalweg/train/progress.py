@@ -82,7 +82,9 @@ class Bar:
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self._task = self._progress.add_task("", total=epochs, completed=done, number=done, figures="")
+        self._task = self._progress.add_task(
+            "", total=epochs, completed=done, number=done, figures=""
+        )
         self._progress.start()
 
     def step(self, epoch: int, fraction: float | None, loss: float) -> None:
@@ -108,7 +110,9 @@ class Bar:
 
 
 def reporter(progress: bool | None, epochs: int, done: int) -> Reporter:
-    """Return what shows progress: `progress` None is a bar on a terminal and lines elsewhere, False nothing."""
+    """Return what shows progress: `progress` None is a bar on a terminal and lines elsewhere, False
+    nothing.
+    """
     if progress is False:
         return Silent()
     if sys.stderr.isatty():

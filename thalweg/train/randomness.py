@@ -1,8 +1,9 @@
 """Random numbers of a run: functions of its seed, and the caller's generator left as it was.
 
-Three streams: the initial weights are drawn under the seed itself, as after `torch.manual_seed(seed)`; the order of the data
-and the noise in training (dropout) are drawn under seeds derived from (seed, epoch). So a run that is resumed at
-an epoch's beginning repeats what an uninterrupted one would have drawn, with no generator's state to keep.
+Three streams: the initial weights are drawn under the seed itself, as after
+`torch.manual_seed(seed)`; the order of the data and the noise in training (dropout) are drawn under
+seeds derived from (seed, epoch). So a run that is resumed at an epoch's beginning repeats what an
+uninterrupted one would have drawn, with no generator's state to keep.
 """
 
 from __future__ import annotations

@@ -56,13 +56,18 @@ class Recipe:
     def __post_init__(self) -> None:
         if not isinstance(self.task, Task):
             raise TaskError(
-                f"A recipe's task is a thalweg Task (load_task('digits') gives one); got {self.task!r}."
+                "A recipe's task is a thalweg Task (load_task('digits') gives one); got "
+                f"{self.task!r}."
             )
         _check_count("epochs", self.epochs)
         for name in ("batch_size", "evaluate_every"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+        if (
+            isinstance(self.seed, bool)
+            or not isinstance(self.seed, int)
+            or not 0 <= self.seed < 2**63
+        ):
             raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
         if self.lr is not None and not self.lr >= 0:
             raise TaskError(f"lr is a number ≥ 0; got {self.lr!r}.")
@@ -80,11 +85,14 @@ class Recipe:
         if self.task.data.validation is None:
             if stop is not None and not stop.on_train:
                 raise TaskError(
-                    f"Early stopping on {stop.metric!r} needs a validation set, and the data has none. Give "
-                    f"one (validation=0.1), or stop on the training set: EarlyStopping('train loss')."
+                    f"Early stopping on {stop.metric!r} needs a validation set, and the data has "
+                    "none. Give one (validation=0.1), or stop on the training set: "
+                    "EarlyStopping('train loss')."
                 )
             if self.stop_at is not None:
-                raise TaskError("stop_at is a validation figure, and the data has no validation set.")
+                raise TaskError(
+                    "stop_at is a validation figure, and the data has no validation set."
+                )
         tolerance = self.gradient_tolerance
         if tolerance is None:
             return
@@ -93,14 +101,15 @@ class Recipe:
         rows = self.task.data.train.rows
         if self.batch_size is not None and (rows is None or self.batch_size < rows):
             raise TaskError(
-                "gradient_tolerance needs the gradient of the whole training set: set batch_size=None. "
-                "A batch's gradient does not vanish at the minimum."
+                "gradient_tolerance needs the gradient of the whole training set: set "
+                "batch_size=None. A batch's gradient does not vanish at the minimum."
             )
 
     def replace(self, **parts: Any) -> Recipe:
         """Return this recipe with some parts exchanged; the others stay the very same.
 
-        `data`, `cost`, `model` and `target` are exchanged within the task. Raises TaskError for an unknown part.
+        `data`, `cost`, `model` and `target` are exchanged within the task. Raises TaskError for an
+        unknown part.
         """
         known = [*(f.name for f in dataclasses.fields(self)), *_TASK_PARTS]
         for name in parts:

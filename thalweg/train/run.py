@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 class Run:
     """A finished run: the trained model, its history, and why it stopped.
 
-    `stopped` is "epochs" (all were done), "early stopping", "target", "gradient" (‖g‖ below the tolerance), "interrupted"
-    (Ctrl-C), or "diverged" (only on the run that a `DivergedError` carries). `reached` tells when the target was first
-    met: `stop_at`, or else the task's own. `best` is the epoch that was best by early stopping's figure, or else by
-    validation loss, or else training loss. `seconds` is time spent in training, evaluations excluded.
+    `stopped` is "epochs" (all were done), "early stopping", "target", "gradient" (‖g‖ below the
+    tolerance), "interrupted" (Ctrl-C), or "diverged" (only on the run that a `DivergedError`
+    carries). `reached` tells when the target was first met: `stop_at`, or else the task's own.
+    `best` is the epoch that was best by early stopping's figure, or else by validation loss, or
+    else training loss. `seconds` is time spent in training, evaluations excluded.
     """
 
     recipe: Recipe
@@ -55,10 +56,11 @@ class Run:
         return evaluate(self.model, self.task.data.split(split), self.task.cost)
 
     def predict(self, x: Any) -> Any:
-        """Return the model's outputs for the rows `x`: an array for an array, a tensor for a tensor.
+        """Return the model's outputs for the rows `x`: an array for an array, a tensor for a
+        tensor.
 
-        `x` is in the units in which the data was given: the data's scaling, if any, is applied to it, and the targets'
-        scaling is undone in what is returned.
+        `x` is in the units in which the data was given: the data's scaling, if any, is applied to
+        it, and the targets' scaling is undone in what is returned.
         """
         data = self.task.data
         rows = x.detach() if isinstance(x, Tensor) else torch.from_numpy(np.array(x))

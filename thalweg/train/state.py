@@ -59,6 +59,10 @@ class State:
             reached=self.reached,
         )
 
+    def is_stopped(self) -> bool:
+        """Return whether there is a reason to stop."""
+        return bool(self.stopped)
+
     def _best(self) -> Epoch | None:
         if self.tracker is not None:
             return self.tracker.best
@@ -100,7 +104,8 @@ def begin(recipe: Recipe, device: torch.device | None) -> State:
 
 
 def _checked(recipe: Recipe, model: nn.Module, source: Source, name: str, place: Place) -> Source:
-    """Try the model on a few rows, and the cost on the targets; return the set with targets as the loss wants them.
+    """Try the model on a few rows, and the cost on the targets; return the set with targets as the
+    loss wants them.
 
     A stream is left alone: looking at its beginning would use it up.
     """
@@ -131,15 +136,21 @@ def _try(model: nn.Module, inputs: Any, name: str) -> Any:
     except ThalwegError:
         raise
     except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
-        shown = f" of shape {tuple(inputs.shape)}, {inputs.dtype}" if isinstance(inputs, Tensor) else ""
-        raise TaskError(f"The model cannot take a batch of the {name} inputs{shown}: {error}") from error
+        shown = (
+            f" of shape {tuple(inputs.shape)}, {inputs.dtype}" if isinstance(inputs, Tensor) else ""
+        )
+        raise TaskError(
+            f"The model cannot take a batch of the {name} inputs{shown}: {error}"
+        ) from error
     if isinstance(probe, Tensor) and probe._version:
         raise TaskError(
-            "The model changes its inputs in place, which would change the data set. Make its first operation one "
-            "that is not in place."
+            "The model changes its inputs in place, which would change the data set. Make its "
+            "first operation one that is not in place."
         )
     if isinstance(outputs, Tensor) and isinstance(inputs, Tensor) and len(outputs) != len(inputs):
-        raise DataError(f"The model gives {len(outputs)} rows of outputs for {len(inputs)} rows of inputs.")
+        raise DataError(
+            f"The model gives {len(outputs)} rows of outputs for {len(inputs)} rows of inputs."
+        )
     return outputs
 
 

@@ -1,4 +1,4 @@
-"""When to stop: early stopping on a validation figure, and the record of a target that was reached."""
+"""When to stop: early stopping on a validation figure, and when a target was reached."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from thalweg.train.history import Epoch
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop when a figure has not improved for `patience` epochs, and go back to the best parameters.
+    """Stop when a figure has not improved for `patience` epochs, and go back to the best
+    parameters.
 
-    `metric` names a validation figure ("validation loss", "accuracy") or a training one ("train loss"). An epoch improves if
-    it beats the best so far by more than `min_delta`. `restore_best` False keeps the last parameters. A figure that is
-    NaN never improves.
+    `metric` names a validation figure ("validation loss", "accuracy") or a training one ("train
+    loss"). An epoch improves if it beats the best so far by more than `min_delta`. `restore_best`
+    False keeps the last parameters. A figure that is NaN never improves.
 
     Source: Goodfellow, Bengio, Courville, Deep Learning, algorithm 7.1.
     """
@@ -31,7 +32,9 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         if self.patience < 1:
-            raise TaskError(f"Early stopping waits for at least one epoch; got patience={self.patience}.")
+            raise TaskError(
+                f"Early stopping waits for at least one epoch; got patience={self.patience}."
+            )
         if not self.min_delta >= 0:
             raise TaskError(f"min_delta is a number ≥ 0; got {self.min_delta!r}.")
 
@@ -50,8 +53,9 @@ class EarlyStopping:
         scores = record.train if self.on_train else record.validation
         if scores is None:
             raise TaskError(
-                f"Early stopping on {self.metric!r} needs a validation set, and the data has none. Give one (validation=0.1), "
-                f"or stop on the training set with EarlyStopping('train loss')."
+                f"Early stopping on {self.metric!r} needs a validation set, and the data has none. "
+                "Give one (validation=0.1), or stop on the training set with EarlyStopping('train "
+                "loss')."
             )
         return scores[self.figure]
 
@@ -102,7 +106,7 @@ class Tracker:
 
 @dataclass(frozen=True)
 class Reached:
-    """When a target was first met: the step, the epoch, the training seconds, and the figure then."""
+    """When a target was first met: step, epoch, training seconds, and the figure then."""
 
     step: int
     epoch: int

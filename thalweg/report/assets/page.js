@@ -23,7 +23,7 @@
     copy.showlegend = false;
     if (trace.meta.role === "band") copy.fillcolor = faded(own, 0.14);
     copy.line.color = own;
-    if (trace.meta.role === "points") {
+    if (copy.marker) {
       copy.marker.color = own;
       copy.marker.line.color = own;
       copy.line.color = faded(own, 0.55);

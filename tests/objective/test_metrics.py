@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as reference
+
+from thalweg.errors import TaskError
+from thalweg.objective import (
+    Cost,
+    Metric,
+    accuracy,
+    as_metric,
+    error_rate,
+    mae,
+    metric_names,
+    mse,
+    probability_accuracy,
+    r2,
+    rmse,
+)
+
+
+def test_regression_metrics_against_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    y, predicted = rng.normal(size=(2, 50))
+    o, t = torch.from_numpy(predicted), torch.from_numpy(y)
+    assert mse(o, t).item() == pytest.approx(reference.mean_squared_error(y, predicted))
+    assert rmse(o, t).item() == pytest.approx(reference.root_mean_squared_error(y, predicted))
+    assert mae(o, t).item() == pytest.approx(reference.mean_absolute_error(y, predicted))
+    assert r2(o, t).item() == pytest.approx(reference.r2_score(y, predicted))
+
+
+def test_accuracy_against_scikit_learn() -> None:
+    torch.manual_seed(0)
+    outputs, labels = torch.randn(101, 4), torch.randint(0, 4, (101,))
+    expected = reference.accuracy_score(labels, outputs.argmax(1))
+    assert accuracy(outputs, labels).item() == expected
+    assert error_rate(outputs, labels).item() == pytest.approx(1 - expected)
+    one_hot = torch.nn.functional.one_hot(labels, 4).float()
+    assert accuracy(outputs, one_hot).item() == expected
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_binary_accuracy_puts_the_threshold_at_zero_logit(shape: tuple[int, ...]) -> None:
+    logits = torch.tensor([-1.0, 0.2, 0.7, -0.1]).reshape(shape)
+    targets = torch.tensor([0, 0, 1, 1])
+    assert accuracy(logits, targets).item() == 0.5
+    assert accuracy(logits, targets.float().reshape(shape)).item() == 0.5
+    # as probabilities only 0.7 is class 1
+    assert probability_accuracy(logits, targets).item() == 0.75
+
+
+def test_the_loss_decides_the_threshold() -> None:
+    (measure,) = Cost("bce", metrics="accuracy").measures
+    assert measure(torch.tensor([0.2, 0.9]), torch.tensor([0.0, 1.0])) == 1.0
+    (measure,) = Cost("bce_with_logits", metrics="accuracy").measures
+    assert measure(torch.tensor([0.2, 0.9]), torch.tensor([0.0, 1.0])) == 0.5
+
+
+def test_an_accuracy_that_is_exactly_the_target_counts() -> None:
+    labels = torch.zeros(20, dtype=torch.int64)
+    outputs = torch.eye(2)[[0] * 19 + [1]]
+    assert as_metric("accuracy")(outputs, labels) >= 0.95
+
+
+def test_shapes_that_do_not_fit() -> None:
+    with pytest.raises(TaskError, match="make them equal"):
+        mse(torch.zeros(4, 1), torch.zeros(4))
+    with pytest.raises(TaskError, match="do not fit"):
+        accuracy(torch.zeros(4, 1), torch.zeros(3))
+
+
+def test_functions_and_names() -> None:
+    assert as_metric(accuracy) is as_metric("accuracy")
+    own = as_metric(lambda outputs, targets: 3.0)
+    assert own(None, None) == 3.0
+    assert as_metric("error_rate").direction == "min"
+    assert {"accuracy", "error_rate", "mse"} <= set(metric_names())
+
+
+def test_what_is_no_metric() -> None:
+    with pytest.raises(TaskError, match="cannot be called 'loss'"):
+        as_metric(Metric("loss", accuracy))
+    with pytest.raises(TaskError, match="'max' or 'min'"):
+        Metric("m", accuracy, "up")  # type: ignore[arg-type]
+    with pytest.raises(TaskError, match="a function; got int"):
+        as_metric(3)  # type: ignore[arg-type]

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from thalweg import optim
+from thalweg.errors import TaskError
+from thalweg.race.entrants import (
+    DEFAULT_ENTRANTS,
+    GRID_POINTS,
+    Entrant,
+    find_entrant,
+    gather_entrants,
+    known_entrants,
+    log_grid,
+)
+
+
+def parameters() -> list[torch.Tensor]:
+    return [torch.ones(2, requires_grad=True)]
+
+
+def test_the_usual_six_have_grids_of_one_length() -> None:
+    entrants = gather_entrants()
+    assert [entrant.name for entrant in entrants] == list(DEFAULT_ENTRANTS)
+    assert len(entrants) == 6
+    assert {len(entrant.lrs) for entrant in entrants} == {GRID_POINTS}
+
+
+@pytest.mark.parametrize(
+    ("name", "momentum", "nesterov"),
+    [("sgd", 0, False), ("momentum", 0.9, False), ("nesterov", 0.9, True)],
+)
+def test_three_entrants_are_sgd(name: str, momentum: float, nesterov: bool) -> None:
+    optimizer = find_entrant(name).build(parameters(), lr=0.5)
+    assert isinstance(optimizer, optim.SGD)
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["momentum"], group["nesterov"]) == (0.5, momentum, nesterov)
+
+
+def test_every_optimizer_of_the_package_can_be_named_and_built() -> None:
+    known = known_entrants()
+    for name in optim.__all__:
+        if name == "Optimizer":
+            continue
+        entrant = known[name.lower()]
+        assert type(entrant.build(parameters(), lr=0.1)).__name__ == name
+        assert len(entrant.lrs) == GRID_POINTS
+        assert entrant.description, name
+        assert not entrant.description.endswith("."), name
+
+
+@pytest.mark.parametrize("name", ["adam", "Adam", " ADAM "])
+def test_names_are_found_in_any_case(name: str) -> None:
+    assert find_entrant(name).name == "adam"
+
+
+@pytest.mark.parametrize(("name", "close"), [("adma", "'adam'"), ("nestrov", "'nesterov'")])
+def test_a_misspelt_name_gets_the_close_ones(name: str, close: str) -> None:
+    with pytest.raises(TaskError, match=close):
+        find_entrant(name)
+
+
+def test_a_strange_name_gets_all_of_them() -> None:
+    with pytest.raises(TaskError, match=r"Known are: adadelta.*sgd"):
+        find_entrant("zzz")
+
+
+def test_grid_is_logarithmic_with_whole_and_half_powers_of_ten() -> None:
+    assert log_grid(1e-3, 5) == (0.001, 0.00316, 0.01, 0.0316, 0.1)
+    assert log_grid(3.16e-3, 4) == (0.00316, 0.01, 0.0316, 0.1)
+
+
+def test_lrs_replace_every_grid_and_are_sorted() -> None:
+    for entrant in gather_entrants(["sgd", "adam"], lrs=[0.1, 0.01, 0.1]):
+        assert entrant.lrs == (0.01, 0.1)
+
+
+def test_classes_and_functions_take_part() -> None:
+    def mine(params: Any, lr: float) -> torch.optim.Optimizer:
+        """Mine alone. And more of it."""
+        return torch.optim.SGD(params, lr)
+
+    by_class, by_function, ready = gather_entrants(
+        [torch.optim.Adam, mine, Entrant("ready", optim.SGD, {"momentum": 0.5}, (0.3,))]
+    )
+    assert (by_class.name, by_function.name, ready.name) == ("adam", "mine", "ready")
+    assert by_function.description == "Mine alone"
+    assert ready.lrs == (0.3,)
+    assert ready.description.endswith("(momentum=0.5)")
+    assert isinstance(by_function.build(parameters(), lr=0.1), torch.optim.SGD)
+
+
+@pytest.mark.parametrize(
+    ("entrants", "lrs", "message"),
+    [
+        ([], None, "at least one entrant"),
+        (["adam", "ADAM"], None, "'adam' is named twice"),
+        (["adam"], [], "no learning rates"),
+        (["adam"], [0.1, -1.0], "positive number, got -1.0 for 'adam'"),
+        (["adam"], [0.0], "positive number"),
+        (["adam"], [float("nan")], "positive number"),
+        (["adam"], [float("inf")], "positive number"),
+        ([3], None, "got 3"),
+    ],
+)
+def test_what_cannot_race_is_refused(
+    entrants: list[Any], lrs: list[float] | None, message: str
+) -> None:
+    with pytest.raises(TaskError, match=message):
+        gather_entrants(entrants, lrs)

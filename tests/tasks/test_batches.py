@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thalweg.errors import TaskError
+from thalweg.tasks import Order, batches
+from thalweg.tasks import batches as batches_function
+from thalweg.tasks.batches import _BLOCK, derive
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 40),
+    batch_size=st.one_of(st.none(), st.integers(1, 50)),
+    shuffle=st.sampled_from(["epoch", "once", "never"]),
+    seed=st.integers(0, 2**63 - 1),
+)
+def test_every_row_once_an_epoch(rows: int, batch_size: int | None, shuffle: str, seed: int) -> None:
+    x = torch.arange(rows * 3).reshape(rows, 3)
+    order = Order(seed, shuffle)  # type: ignore[arg-type]
+    parts = list(batches(x, x[:, 0], batch_size, order.permutation(rows, 2)))
+    seen = torch.cat([inputs for inputs, _ in parts])
+    assert torch.equal(seen.sort(0).values, x)
+    assert all(torch.equal(inputs[:, 0], targets) for inputs, targets in parts)
+    size = batch_size or rows
+    assert [len(inputs) for inputs, _ in parts[:-1]] == [size] * (len(parts) - 1)
+    assert len(parts[-1][0]) == (rows % size or min(size, rows))
+
+
+def test_blocks_larger_than_the_cache_give_the_same_batches() -> None:
+    width = _BLOCK // 4
+    x = torch.arange(10.0).reshape(10, 1).expand(10, width)
+    permutation = torch.randperm(10, generator=torch.Generator().manual_seed(1))
+    seen = [inputs[:, 0].tolist() for inputs, _ in batches(x, x[:, 0], 3, permutation)]
+    assert seen == [part.tolist() for part in permutation.float().split(3)]
+
+
+def test_a_batch_of_all_rows_is_the_set_itself() -> None:
+    x = torch.arange(4.0)
+    for size in (None, 4, 9):
+        ((inputs, _),) = batches_function(x, x, size, torch.tensor([3, 2, 1, 0]))
+        assert inputs is x
+
+
+def test_orders() -> None:
+    def orders(seed: int, shuffle: str) -> list[list[int] | None]:
+        order = Order(seed, shuffle)  # type: ignore[arg-type]
+        drawn = [order.permutation(20, epoch) for epoch in (1, 2)]
+        return [None if p is None else p.tolist() for p in drawn]
+
+    first, second = orders(0, "epoch")
+    assert first != second
+    assert orders(0, "epoch") == [first, second]
+    assert orders(1, "epoch")[0] != first
+    once = orders(0, "once")
+    assert once[0] == once[1] != list(range(20))
+    assert orders(0, "never") == [None, None]
+
+
+def test_bad_order() -> None:
+    with pytest.raises(TaskError, match="'epoch', 'once' or 'never'; got 'always'"):
+        Order(0, "always")  # type: ignore[arg-type]
+
+
+def test_drawing_an_order_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    Order(0).permutation(10, 1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_streams_do_not_meet() -> None:
+    seeds = {derive(s, name, e) for s in range(20) for name in ("order", "noise") for e in range(20)}
+    assert len(seeds) == 800
+    assert all(0 <= seed < 2**63 for seed in seeds)
