@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
 import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass
@@ -62,6 +65,44 @@ def contest(
     ]:
         order.shuffle(waiting)
         min(waiting, key=lambda c: c.spent).sample()
+
+
+class Neighbours:
+    """Measures, between its making and `share`, how much of the machine other processes have used.
+
+    torch's threads wait for each other by spinning, so that a busy neighbour can make its steps a
+    hundred times slower: times taken beside one compare nothing.
+    """
+
+    def __init__(self) -> None:
+        self.machine, self.own = busy_seconds(), time.process_time()
+        self.start = time.perf_counter()
+
+    @property
+    def share(self) -> float:
+        """The share of all processors, 0 to 1; NaN where the system does not tell (it is Linux' own)."""
+        others = busy_seconds() - self.machine - (time.process_time() - self.own)
+        wall = time.perf_counter() - self.start
+        return max(0.0, others) / (wall * (os.cpu_count() or 1))
+
+    def warning(self, most: float = 0.05) -> str | None:
+        share = self.share
+        if math.isnan(share) or share <= most:
+            return None
+        return (
+            f"Other processes used {share:.0%} of the machine meanwhile. Ratios taken on a busy machine "
+            "are wrong, mostly against torch: repeat this on an idle one."
+        )
+
+
+def busy_seconds() -> float:
+    """Return the processor seconds that all processes together have used since the machine started."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    except OSError:
+        return math.nan
+    user, nice, system, _, _, interrupt, soft = map(int, fields[:7])
+    return (user + nice + system + interrupt + soft) / os.sysconf("SC_CLK_TCK")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

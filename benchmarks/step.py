@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _contest import Contestant, contest, print_table
+from _contest import Contestant, Neighbours, contest, print_table
 from _sets import SETS, parameters_with_gradients
 from torch.nn import Parameter
 from torch.optim import Optimizer
@@ -185,6 +185,7 @@ def main() -> int:
     quiet = options.json is not None and str(options.json) == "-"
     unit = options.seconds / (len(options.optimizers) * sum(WEIGHTS[name] for name in options.sets))
     records: list[Record] = []
+    neighbours = Neighbours()
     for set_name in options.sets:
         parameters = parameters_with_gradients(set_name)
         lines = []
@@ -211,7 +212,10 @@ def main() -> int:
     own = [record for record in records if record["optimizer"] == OWN_RULE]
     if own and not quiet:
         print_own_rule(own)
+    if warning := neighbours.warning():
+        print(f"\n{warning}", file=sys.stderr)
     document = {
+        "used by others": neighbours.share,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "machine": platform.processor() or platform.machine(),

@@ -65,7 +65,9 @@ def test_letting_outputs_go_changes_nothing(held: int, monkeypatch: pytest.Monke
 
 
 def test_structured_outputs_are_measured_batch_by_batch() -> None:
-    meter = Cost(lambda o, t: o[0].mean(), metrics=Metric("first", lambda o, t: o[0].mean())).meter()
+    meter = Cost(
+        lambda o, t: o[0].mean(), metrics=Metric("first", lambda o, t: o[0].mean())
+    ).meter()
     meter.add(0.0, (torch.ones(3),), {"y": torch.ones(3)}, 3)
     meter.add(0.0, (torch.zeros(1),), {"y": torch.ones(1)}, 1)
     assert meter.scores()["first"] == 0.75
@@ -79,3 +81,7 @@ def test_scores_by_name() -> None:
         scores["accurcy"]
     with pytest.raises(TaskError, match="No batch"):
         Cost("mse").meter().scores()
+
+
+def test_a_cost_can_be_a_key() -> None:
+    assert len({Cost("mse", metrics=["mae"]), Cost("mse", metrics=["mae"])}) == 1

@@ -47,7 +47,11 @@ def test_include_biases_takes_every_parameter() -> None:
 def test_what_counts_as_a_bias() -> None:
     assert len(penalised(nn.LSTM(2, 3))) == 2  # weight_ih, weight_hh; not bias_ih, bias_hh
     attention = nn.MultiheadAttention(4, 2)
-    names = {name for name, p in attention.named_parameters() if any(p is q for q in penalised(attention))}
+    names = {
+        name
+        for name, p in attention.named_parameters()
+        if any(p is q for q in penalised(attention))
+    }
     assert names == {"in_proj_weight", "out_proj.weight"}
 
 

@@ -53,6 +53,11 @@ class Case:
         return self.options.get("dialect") == "paper"
 
     @property
+    def decays_apart(self) -> bool:
+        """Whether the weight decay is a factor of the parameter, not a part of the gradient."""
+        return self.optimizer == "AdamW" or "decoupled_weight_decay" in self.options
+
+    @property
     def exercises(self) -> list[str]:
         return [key for key in self.options if key not in NOT_EXERCISED]
 

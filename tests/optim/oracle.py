@@ -86,12 +86,17 @@ def reference_path(
 
 def expected_paths(
     case: Case, problem: Problem, dtype: torch.dtype, rate: Rate = constant
-) -> dict[str, list[Point]]:
-    """Return the trajectory by every oracle that knows the case."""
-    paths = {}
+) -> list[tuple[list[Point], float]]:
+    """Return the trajectory by every oracle that knows the case, each with its tolerance."""
+    paths = []
     if not case.is_paper:
-        paths["torch.optim"] = torch_path(case, problem, dtype, rate)
+        tolerance = TOLERANCE[dtype]
+        if dtype == torch.float32 and case.decays_apart:
+            # torch multiplies by 1 − lr·weight_decay rounded to float32, and so drifts in 50 steps by
+            # 2e-6 from the transcription, for which the tolerance stays strict.
+            tolerance *= 1.5
+        paths.append((torch_path(case, problem, dtype, rate), tolerance))
     if case.reference is not None:
-        paths["NumPy"] = reference_path(case, problem, dtype, rate)
+        paths.append((reference_path(case, problem, dtype, rate), TOLERANCE[dtype]))
     assert paths, f"no oracle for {case.name}"
     return paths

@@ -15,7 +15,6 @@ from .cases import (
     OPTIMIZERS,
     RICHEST,
     Case,
-    each,
     each_case,
     each_engine,
     each_optimizer,
@@ -23,7 +22,6 @@ from .cases import (
 )
 from .oracle import TOLERANCE
 from .problem import (
-    Problem,
     assert_moved,
     assert_same_path,
     default_dtype,
@@ -168,6 +166,53 @@ def test_a_rate_may_be_a_tensor(case: Case, engine: str) -> None:
     assert_same_path(actual, expected, PROBLEM.starts, EXACT)
 
 
+@each_engine
+@each_torch_case
+def test_a_rate_tensor_may_change_in_place(case: Case, engine: str) -> None:
+    """Schedulers fill a rate that is a tensor; the object in the group stays the same."""
+
+    def run(make: Make, is_tensor: bool) -> list[list[Tensor]]:
+        parameters = PROBLEM.parameters()
+        rate = torch.tensor(case.lr, dtype=torch.float64)
+        optimizer = make(parameters, **({"lr": rate} if is_tensor else {"lr": case.lr}))
+        schedule = lr_scheduler.ExponentialLR(optimizer, gamma=0.7)
+        path = []
+        for step in range(8):
+            give_gradients(PROBLEM, step, parameters)
+            optimizer.step()
+            schedule.step()
+            path.append(snapshot(parameters))
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(case.lr * 0.7**8)
+        return path
+
+    with default_dtype(torch.float64):
+        expected = run(case.theirs, False)
+    actual = run(functools.partial(case.ours, engine=engine), True)
+    assert_same_path(actual, expected, PROBLEM.starts, EXACT)
+
+
+@each_engine
+@each_torch_case
+def test_parameters_leave_and_are_replaced(case: Case, engine: str) -> None:
+    """A group's list may be edited by hand: one parameter leaves, another takes a place and a state."""
+
+    def run(make: Make) -> list[list[Tensor]]:
+        parameters = PROBLEM.parameters()
+        optimizer = make(parameters)
+        path = follow(PROBLEM, parameters, optimizer, steps=4)
+        (group,) = optimizer.param_groups
+        group["params"].pop(1)
+        path += follow(PROBLEM, parameters, optimizer, steps=4, start=4)
+        old = parameters[3]
+        parameters[3] = group["params"][-1] = nn.Parameter(old.detach().clone())
+        optimizer.state[parameters[3]] = optimizer.state.pop(old)
+        path += follow(PROBLEM, parameters, optimizer, steps=4, start=8)
+        assert torch.equal(path[3][1], path[-1][1])
+        return path
+
+    beside_torch(case, engine, run)
+
+
 def model() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
@@ -213,11 +258,10 @@ def test_every_optimizer_is_torchs_own_kind() -> None:
         assert issubclass(getattr(optim, name), getattr(torch.optim, name))
 
 
-@each([Case("Adam"), Case("Adam", {"dialect": "paper"})])
-def test_one_problem_has_several_groups(case: Case) -> None:
-    """A group's own `lr` is shown where torch shows it."""
+@each_case
+def test_groups_are_shown_as_torch_shows_them(case: Case) -> None:
     parameters = PROBLEM.parameters()
     optimizer = case.ours([{"params": parameters[:1], "lr": 0.5}, {"params": parameters[1:]}])
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, case.lr]
     assert "Parameter Group 1" in repr(optimizer)
-    assert isinstance(PROBLEM, Problem)
+    assert repr(optimizer).startswith(f"{case.optimizer} (")

@@ -11,7 +11,6 @@ from .cases import Case, each_case, each_engine, each_optimizer
 from .oracle import (
     QUADRATIC,
     RECORDED,
-    TOLERANCE,
     Rate,
     changing,
     constant,
@@ -47,8 +46,8 @@ def test_tensors_of_many_chunks_agree(case: Case, engine: str, dtype: torch.dtyp
 def compare(case: Case, engine: str, problem: Problem, dtype: torch.dtype, rate: Rate) -> None:
     make = functools.partial(case.ours, engine=engine)
     actual = path(make, problem, dtype, rate)
-    for expected in expected_paths(case, problem, dtype, rate).values():
-        assert_same_path(actual, expected, problem.starts, TOLERANCE[dtype])
+    for expected, tolerance in expected_paths(case, problem, dtype, rate):
+        assert_same_path(actual, expected, problem.starts, tolerance)
 
 
 LARGE = recorded([(150_001,), (3,), (70, 997)], steps=4, seed=2)

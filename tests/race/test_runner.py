@@ -62,7 +62,7 @@ def test_a_seed_gives_all_entrants_the_same_weights_and_data_order() -> None:
 
 def test_planted_speeds_are_ranked() -> None:
     entrants = [
-        Entrant("slow", optim.SGD, {}, (0.01,)),
+        Entrant("slow", optim.SGD, {}, (0.03,)),
         Entrant("fast", optim.SGD, {}, (0.3,)),
         Entrant("never", optim.SGD, {}, (1e-6,)),
     ]

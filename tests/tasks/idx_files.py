@@ -15,9 +15,15 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 def write_mnist(
-    folder: Path, train: int = 60, test: int = 20, side: int = 6, *, dot: bool = False, zipped: bool = False
+    folder: Path,
+    train: int = 60,
+    test: int = 20,
+    side: int = 6,
+    *,
+    dot: bool = False,
+    zipped: bool = False,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Write four files of random images, brighter where the label is larger; return what they hold."""
+    """Write four files of random images, brighter where the label is larger; return them."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
     made = {}

@@ -18,7 +18,9 @@ from thalweg.tasks.batches import _BLOCK, derive
     shuffle=st.sampled_from(["epoch", "once", "never"]),
     seed=st.integers(0, 2**63 - 1),
 )
-def test_every_row_once_an_epoch(rows: int, batch_size: int | None, shuffle: str, seed: int) -> None:
+def test_every_row_once_an_epoch(
+    rows: int, batch_size: int | None, shuffle: str, seed: int
+) -> None:
     x = torch.arange(rows * 3).reshape(rows, 3)
     order = Order(seed, shuffle)  # type: ignore[arg-type]
     parts = list(batches(x, x[:, 0], batch_size, order.permutation(rows, 2)))
@@ -72,6 +74,8 @@ def test_drawing_an_order_leaves_the_global_generator_alone() -> None:
 
 
 def test_streams_do_not_meet() -> None:
-    seeds = {derive(s, name, e) for s in range(20) for name in ("order", "noise") for e in range(20)}
+    seeds = {
+        derive(s, name, e) for s in range(20) for name in ("order", "noise") for e in range(20)
+    }
     assert len(seeds) == 800
     assert all(0 <= seed < 2**63 for seed in seeds)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -54,7 +56,7 @@ def test_last_is_keras_validation_split() -> None:
 def test_random_parts_are_disjoint_complete_and_seeded() -> None:
     data = Data.arrays(X, X, validation=0.25, test=0.25)
     parts = [_rows(data.train), _rows(data.validation), _rows(data.test)]
-    assert sorted(sum(parts, [])) == list(range(20))
+    assert sorted(itertools.chain(*parts)) == list(range(20))
     assert [len(part) for part in parts] == [10, 5, 5]
     again = Data.arrays(X, X, validation=0.25, test=0.25)
     assert _rows(again.validation) == parts[1]
@@ -81,7 +83,9 @@ def test_explicit_sets() -> None:
 def test_scaling_is_fitted_on_the_training_rows_alone() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(3, 5, size=(30, 2))
-    data = Data.arrays(x, x[:, :1], validation=0.5, split="last", scale="standard", scale_targets=True)
+    data = Data.arrays(
+        x, x[:, :1], validation=0.5, split="last", scale="standard", scale_targets=True
+    )
     train, rest = x[:15], x[15:]
     assert isinstance(data.train, ArraySource)
     assert isinstance(data.validation, ArraySource)
@@ -124,7 +128,11 @@ def test_kinds_of_arrays() -> None:
     [
         (X[:0], X[:0], "train set is empty"),
         (X, X[:19], "20 rows of inputs but 19 of targets"),
-        (np.where(X == 3, np.nan, X), X, "inputs hold NaN or infinity in 1 of 20 rows, first in row 3"),
+        (
+            np.where(X == 3, np.nan, X),
+            X,
+            "inputs hold NaN or infinity in 1 of 20 rows, first in row 3",
+        ),
         (X, np.where(X == 3, np.inf, X), "targets hold NaN or infinity"),
         (np.array([["a"], ["b"]]), [0, 1], "not an array of numbers"),
         ([[1.0], [1.0, 2.0]], [0, 1], "not an array of numbers"),
@@ -163,7 +171,9 @@ def test_missing_split() -> None:
 def test_torch_data_sets() -> None:
     data = Data.dataset(Squares(10), validation=0.2, test=Squares(3))
     assert (data.train.rows, data.split("validation").rows, data.split("test").rows) == (8, 2, 3)
-    seen = torch.cat([x for source in (data.train, data.split("validation")) for x, _ in source.batches(3)])
+    seen = torch.cat(
+        [x for source in (data.train, data.split("validation")) for x, _ in source.batches(3)]
+    )
     assert sorted(seen.flatten().tolist()) == list(range(10))
     whole = Data(Squares(5)).train  # type: ignore[arg-type]
     ((x, y),) = whole.batches(None)

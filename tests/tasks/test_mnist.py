@@ -32,7 +32,11 @@ def test_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = mnist()
     assert isinstance(task.data.train, ArraySource)
     assert isinstance(task.data.validation, ArraySource)
-    assert (task.data.train.rows, task.data.validation.rows, task.data.split("test").rows) == (54, 6, 20)
+    assert (task.data.train.rows, task.data.validation.rows, task.data.split("test").rows) == (
+        54,
+        6,
+        20,
+    )
     images, labels = made["train"]
     np.testing.assert_array_equal(task.data.validation.targets, labels[54:])
     expected = torch.from_numpy((images[:54].reshape(54, -1) / 255).astype("f4"))

@@ -17,7 +17,7 @@ from thalweg.tasks import Data, Task
 X = np.zeros((4, 2), "float32")
 
 def task():
-    return Task(data=Data.arrays(X, X), cost=Cost("mse"), model=lambda: nn.Linear(2, 2), name="mine")
+    return Task(Data.arrays(X, X), Cost("mse"), lambda: nn.Linear(2, 2), name="mine")
 
 def other():
     return task().replace(name="other")

@@ -31,7 +31,7 @@ def test_a_module_is_copied_for_each_run() -> None:
 
 
 def test_bad_parts() -> None:
-    with pytest.raises(TaskError, match="builds an nn.Module"):
+    with pytest.raises(TaskError, match="builds an nn"):
         Task(data=Data.arrays(X), cost=Cost("mse"), model=3)  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="returned int"):
         Task(data=Data.arrays(X), cost=Cost("mse"), model=lambda: 3).build()  # type: ignore[arg-type,return-value]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Show = Callable[["RaceProgress"], None]
 
 _SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_DRAWINGS = 0.1
 
 
 @contextmanager
@@ -34,12 +35,23 @@ def race_progress(contest: Race) -> Iterator[Show]:
         TextColumn("{task.description}", markup=False),
         console=console,
         transient=True,
+        auto_refresh=False,  # a thread that draws would disturb the trials' timing
     ) as bar:
         row = bar.add_task("", total=None)
+        drawn = 0.0
 
         def show(progress: RaceProgress) -> None:
+            nonlocal drawn
+            now = time.monotonic()
+            if now - drawn < _SECONDS_BETWEEN_DRAWINGS:
+                return
+            drawn = now
             bar.update(
-                row, completed=progress.done, total=progress.planned, description=_words(progress)
+                row,
+                completed=progress.done,
+                total=progress.planned,
+                description=_words(progress),
+                refresh=True,
             )
 
         yield show

@@ -114,6 +114,7 @@ def _show(result: RaceResult, report: Path | None, *, as_json: bool) -> None:
     else:
         console = out()
         console.print(race_table(values))
+        console.print()
         console.print(verdict(values), markup=False)
         for note in notes(values):
             console.print(f"- {note}", style="dim", markup=False)

@@ -84,6 +84,7 @@ class FusedBatch:
         params: the parameters; `states` holds the tensors of each state, in the same order.
         row_of: for each tensor, which of `rows` holds its scalars.
         rows: the scalars, written by the owner before each step.
+        sparse: whether gradients may be sparse.
     """
 
     def __init__(
@@ -94,8 +95,10 @@ class FusedBatch:
         states: Sequence[Sequence[Tensor]],
         row_of: Sequence[int],
         rows: Table,
+        sparse: bool,
     ) -> None:
         self.program = program
+        self._sparse = sparse
         self.dtypes = dtypes
         self.params = list(params)
         self._states = [x for tensors in states for x in tensors]
@@ -141,14 +144,14 @@ class FusedBatch:
         """Return the addresses of the gradients, and the tensors that must live until the step is over.
 
         A gradient that is sparse or stored in another order than its parameter is copied into that order.
-        None means that a gradient is missing, or has another dtype or size than the batch was made for.
+        None means that a gradient is missing, or of another kind or size than the batch was made for.
         """
         try:
             if self._in_order(grads):
                 return list(map(Tensor.data_ptr, grads)), grads
         except (AttributeError, RuntimeError):  # None has no size, a sparse gradient no address
             pass
-        if any(g is None for g in grads):
+        if any(g is None or (g.layout is not torch.strided and not self._sparse) for g in grads):
             return None
         grads = [_in_order(g, p) for g, p in zip(grads, self.params, strict=True)]
         if list(map(_nbytes, grads)) != self._bytes:

@@ -35,7 +35,7 @@ class EagerProgram:
     def run(self, tensors: Sequence[Tensor], host: Sequence[Any], count: int) -> Pass:
         """Compute the outputs for one tensor; `count` is the number of elements of all tensors."""
         wide = [_widen(x) for x in tensors]
-        outputs = yield from self._function(*wide, *host, wide[1].numel(), count)
+        outputs = yield from self._function(*wide, *host, wide[1].numel(), count, wide[1])
         return outputs
 
     def _print(self, reached: Sequence[Value]) -> Callable[..., Pass]:
@@ -44,7 +44,7 @@ class EagerProgram:
         parameters = [by_name.get(name, f"_{k}") for k, name in enumerate(program.tensors)]
         parameters += [v.name for v in program.host_reads]
         counts = {v.data: v.name for v in reached if v.op == "count"}
-        parameters += [counts.get("tensor", "_count"), counts.get("all", "_count_all")]
+        parameters += [counts.get("tensor", "_count"), counts.get("all", "_count_all"), "_like"]
         foreign = {f"call_{v.name}": v.data for v in reached if v.op == "foreign"}
         body: list[str] = []
         for stage in range(program.stages + 1):
@@ -55,7 +55,13 @@ class EagerProgram:
         outputs = ", ".join(operand(v) for v in program.outputs)
         body.append(f"return ({outputs},)")
         body.append("yield")  # a generator, even where nothing is reduced
-        functions = {**TENSOR, **foreign, "reduce_sum": torch.sum, "reduce_max": _largest}
+        functions = {
+            **TENSOR,
+            **foreign,
+            "reduce_sum": torch.sum,
+            "reduce_max": _largest,
+            "as_numbers": _as_numbers,
+        }
         return define("eager", parameters, body, functions)
 
 
@@ -68,6 +74,11 @@ def _line(value: Value) -> str:
     if value.op == "foreign":
         operands = "".join(f"{operand(v)}, " for v in value.operands)
         return f"{value.name} = call_{value.name}(({operands}))"
+    if value.op == "real":
+        return f"{value.name} = as_numbers({operand(value.operands[0])}, 1.0, 0.0, _like)"
+    if value.op == "where" and all(v.level < value.level for v in value.operands[1:]):
+        condition, a, b = map(operand, value.operands)
+        return f"{value.name} = as_numbers({condition}, {a}, {b}, _like)"
     return statement(value)
 
 
@@ -77,6 +88,14 @@ def _reduce(reductions: Sequence[Value]) -> list[str]:
     names = "".join(f"{name}, " for name in everywhere)
     lines.append(f"({names}) = yield ({names})" if names else "yield ()")
     return lines
+
+
+def _as_numbers(condition: Any, a: Any, b: Any, like: Tensor) -> Any:
+    """Choose between two numbers with the precision of a tensor: torch.where takes the default dtype."""
+    if not isinstance(condition, Tensor):
+        return a if condition else b
+    a, b = (torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (a, b))
+    return torch.where(condition, a, b)
 
 
 def _largest(x: Tensor) -> Tensor:

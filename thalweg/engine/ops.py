@@ -140,16 +140,9 @@ def _where_tensor(condition: Any, a: Any, b: Any) -> Any:
     return torch.where(condition, a, b)
 
 
-def _real_tensor(x: Any) -> Any:
-    if not isinstance(x, torch.Tensor):
-        return float(x)
-    # 0 and 1 are exact in float32, and a float32 never widens the tensor it meets
-    return x.to(torch.float32) if x.dtype == torch.bool else x
-
-
 TENSOR: Mapping[str, Callable[..., Any]] = {
     "pow": torch.pow,
-    "real": _real_tensor,
+    "real": lambda x: 1.0 * x,
     "where": _where_tensor,
     "maximum": _lifted(torch.maximum),
     "minimum": _lifted(torch.minimum),

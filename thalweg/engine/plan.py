@@ -38,10 +38,11 @@ FUSED_DTYPES = {
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One parameter of a step: its gradient, its states in the order of the chain, and its place."""
+    """One parameter of a step: the kind of its gradient, its states, and its place."""
 
     param: Tensor
-    grad: Tensor
+    grad_dtype: torch.dtype
+    grad_layout: torch.layout
     state: dict[str, Any]
     names: tuple[str, ...]
     """The names of its states in `state`."""
@@ -66,6 +67,15 @@ def fused_problem() -> str | None:
     return None
 
 
+def compilations() -> int:
+    """Return how many kernels this process has compiled, or loaded from the cache, so far."""
+    if fused_problem() is not None:
+        return 0
+    from thalweg.engine.native import compilations
+
+    return compilations()
+
+
 def program_problem(program: Program) -> str | None:
     """Return why a program cannot be fused, or None."""
     problem = fused_problem()
@@ -85,8 +95,7 @@ def program_problem(program: Program) -> str | None:
 
 def fused_dtypes(member: Member) -> tuple[str, ...] | None:
     """Return the dtypes of a member's slots if a kernel can take it, otherwise None."""
-    param = member.param
-    grad_dtype = param.dtype if member.grad.layout is not torch.strided else member.grad.dtype
+    param, grad_dtype = member.param, member.grad_dtype
     tensors = [param, *member.states]
     plain = all(
         type(x) in (Tensor, torch.nn.Parameter)
@@ -199,7 +208,8 @@ class Plan:
             members = [self.members[k] for k in chosen]
             states = list(zip(*(m.states for m in members), strict=True))
             params, rows = [m.param for m in members], [row_of[k] for k in chosen]
-            batch = FusedBatch(program, dtypes, params, states, rows, cohort.table)
+            sparse = any(m.grad_layout is not torch.strided for m in members)
+            batch = FusedBatch(program, dtypes, params, states, rows, cohort.table, sparse)
             cohort.fused.append((batch, chosen))
         return cohort
 
@@ -244,8 +254,10 @@ class Plan:
                 addresses.append(read[0])
                 if read[1] is not mine:
                     held = [*held, *read[1]]
-            if any(grads[k] is None for k, _ in cohort.loose):
-                return None
+            for k, _ in cohort.loose:
+                grad = grads[k]
+                if grad is None or grad.layout is not self.members[k].grad_layout:
+                    return None
         return held, addresses
 
     def run(self, prepared: Prepared, numbers: Sequence[Sequence[float]]) -> None:

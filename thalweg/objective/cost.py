@@ -51,6 +51,9 @@ class Cost:
             given = ()
         elif isinstance(given, (str, Metric)) or callable(given):
             given = (given,)
+        else:
+            given = tuple(given)
+            object.__setattr__(self, "metrics", given)  # a list would make the cost unhashable
         measures = tuple(as_metric(metric, surrogate.name) for metric in given)
         names = [measure.name for measure in measures]
         if len(set(names)) != len(names):

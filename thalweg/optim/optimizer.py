@@ -18,6 +18,7 @@ from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.engine.plan import Engine, Member, Plan
 from thalweg.engine.program import Program
 from thalweg.engine.rows import Block, open_block, read_line
+from thalweg.errors import EngineError
 from thalweg.optim.checkpoint import loaded_state, saved_state
 
 Group = dict[str, Any]
@@ -74,10 +75,16 @@ class Stepper(torch.optim.Optimizer):
 
     def _advance(self) -> None:
         current = self._current
-        if current is None or not current.step(self):
-            current = self._current = self._find_plan()
-            if not current.step(self):
-                raise RuntimeError("parameters or gradients changed while the step was planned")
+        if current is not None and current.step(self):
+            return
+        for standing in self._plans:
+            if standing is not current and standing.plan.is_uniform() and standing.step(self):
+                self._current = standing
+                return
+        self._current = self._make_plan()
+        self._plans = [self._current, *self._plans[: KEPT_PLANS - 1]]
+        if not self._current.step(self):
+            raise EngineError("parameters or gradients changed while their step was planned")
 
     def _reader(self, group: Group) -> _Reader:
         made = self.group_chain(group)
@@ -89,21 +96,11 @@ class Stepper(torch.optim.Optimizer):
 
     # -- plans ----------------------------------------------------------------------------------------
 
-    def _find_plan(self) -> _Standing:
-        """Return the plan for the parameters that have gradients now, an earlier one if it still holds."""
+    def _make_plan(self) -> _Standing:
+        """Plan a step of the parameters that have gradients now."""
         params = all_params(self.param_groups)
         grads = [p.grad for p in params]
         readers = [self._reader(group) for group in self.param_groups]
-        for standing in self._plans:
-            if standing.fits(params, grads, readers) and standing.plan.is_uniform():
-                return standing
-        standing = self._make_plan(params, grads, readers)
-        self._plans = [standing, *self._plans[: KEPT_PLANS - 1]]
-        return standing
-
-    def _make_plan(
-        self, params: list[Tensor], grads: list[Tensor | None], readers: list[_Reader]
-    ) -> _Standing:
         group_of = [k for k, group in enumerate(self.param_groups) for _ in group["params"]]
         present = [
             (p, g, k) for p, g, k in zip(params, grads, group_of, strict=True) if g is not None
@@ -113,7 +110,9 @@ class Stepper(torch.optim.Optimizer):
         for p, g, k in present:
             reader, state = readers[k], self.state[p]
             block, line = self._places[id(state)][1:]
-            members.append(Member(p, g, state, reader.names, k, reader.program, block, line))
+            members.append(
+                Member(p, g.dtype, g.layout, state, reader.names, k, reader.program, block, line)
+            )
         plan = Plan(members, self.engine, bool(self.defaults.get("differentiable")))
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]
         return _Standing(plan, params, absent, readers, list(self.state.values()))
@@ -312,22 +311,6 @@ class _Standing:
             return False
         self.plan.run(prepared, [glance.numbers for glance in self._glances])
         return True
-
-    def fits(
-        self,
-        params: Sequence[Tensor],
-        grads: Sequence[Tensor | None],
-        readers: Sequence[_Reader],
-    ) -> bool:
-        """Whether the plan was made for these parameters, gradients and chains."""
-        absent = [p for p, g in zip(params, grads, strict=True) if g is None]
-        return (
-            len(params) == len(self._params)
-            and len(absent) == len(self._absent)
-            and all(map(is_, params, self._params))
-            and all(map(is_, absent, self._absent))
-            and all(g.reader is r for g, r in zip(self._glances, readers, strict=True))
-        )
 
 
 def _is_line(value: Any) -> bool:

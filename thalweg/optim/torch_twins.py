@@ -53,7 +53,6 @@ class TorchTwin(Stepper):
 
     dialects: ClassVar[tuple[str, ...]] = ("torch",)
     refuses_sparse: ClassVar[str | None] = None
-    """PyTorch's message on a sparse gradient, where it refuses them."""
     dialect: str
 
     def __init__(
@@ -96,10 +95,16 @@ class TorchTwin(Stepper):
             self.links(group),
         )
 
-    def _make_plan(self, params: Any, grads: Any, readers: Any) -> Any:
-        if self.refuses_sparse and any(g is not None and g.is_sparse for g in grads):
-            raise RuntimeError(self.refuses_sparse)
-        return super()._make_plan(params, grads, readers)
+    def _make_plan(self) -> Any:
+        for group in self.param_groups:
+            problem = self._sparse_problem(group)
+            if problem and any(p.grad is not None and p.grad.is_sparse for p in group["params"]):
+                raise RuntimeError(problem)
+        return super()._make_plan()
+
+    def _sparse_problem(self, group: Group) -> str | None:
+        """Return PyTorch's message on a sparse gradient, where PyTorch refuses it."""
+        return self.refuses_sparse
 
 
 @functools.cache
@@ -164,6 +169,11 @@ class Adagrad(TorchTwin, torch.optim.Adagrad):
     def links(self, group: Group) -> Links:
         """Return AdaGrad."""
         return (adagrad,)
+
+    def _sparse_problem(self, group: Group) -> str | None:
+        if group["weight_decay"]:
+            return "weight_decay option is not compatible with sparse gradients"
+        return None
 
 
 class RMSprop(TorchTwin, torch.optim.RMSprop):

@@ -27,6 +27,7 @@ from thalweg.tasks.sources import ArraySource, Place, Source
 
 _PROBE_ROWS = 32
 _PROBE_STEPS = 3
+_PROBE_RATE = 0.01
 _KEY_DIGITS = 20
 
 
@@ -114,7 +115,7 @@ def _key(common: Mapping[str, Any], trial: Trial, probed: str) -> str:
 def _steps(
     task: Task, model: nn.Module, entrant: Entrant, inputs: Any, targets: Any
 ) -> Iterator[Tensor]:
-    optimizer = entrant.build(list(model.parameters()), entrant.lrs[0])
+    optimizer = entrant.build(list(model.parameters()), _PROBE_RATE)
     for _ in range(_PROBE_STEPS):
         optimizer.zero_grad()
         objective = task.cost.objective(model, inputs, targets)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from thalweg.errors import TaskError, suggest
@@ -67,7 +68,8 @@ class Race:
         self.task = _with_target(load_task(task) if isinstance(task, str) else task, target)
         self.task.data.split("validation")  # raises at once if there is nothing to compare on
         self.rank_by = _checked(by)
-        model = self.task.build()
+        with torch.random.fork_rng(devices=[]):
+            model = self.task.build()
         self.subject = _subject(self.task, model)
         self.threads = fitting_threads(_parameters(model)) if threads is None else threads
         if self.threads < 1:

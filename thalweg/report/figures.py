@@ -47,14 +47,15 @@ def learning_curves(result: Mapping[str, Any], axis: str, *, best_so_far: bool) 
     traces.extend(_range(name, curve) for name, curve in bands.items() if curve.x)
     traces.extend(_median(name, curve, axis) for name, curve in bands.items() if curve.x)
     suffix = ", best so far" if best_so_far else ""
+    heights = _telling_range(list(bands.values()), metric["direction"], result["target"])
     layout: dict[str, Any] = {
         "xaxis": {
             "title": {"text": "steps" if axis == "steps" else "seconds of training"},
-            **_log_axis([x for curve in bands.values() for x in curve.x]),
+            **_log_axis(_xs_in_sight(list(bands.values()), heights)),
         },
         "yaxis": {
             "title": {"text": f"validation {_spaced(metric['name'])}{suffix}"},
-            "range": _telling_range(list(bands.values()), metric["direction"], result["target"]),
+            "range": heights,
             "tickformat": _tick_format(metric["name"]),
         },
     }
@@ -242,6 +243,21 @@ def _telling_range(
     )
     margin = 0.04 * abs(best - far)
     return sorted((best + math.copysign(margin, best - far), far))
+
+
+def _xs_in_sight(bands: Sequence[Band], heights: Sequence[float] | None) -> list[float]:
+    """Every x from which some curve is seen in that part of the metric's axis."""
+    points = [
+        (x, low, high)
+        for curve in bands
+        for x, low, high in zip(curve.x, curve.low, curve.high, strict=True)
+    ]
+    if heights is None:
+        return [x for x, _, _ in points]
+    first = min(
+        (x for x, low, high in points if high >= heights[0] and low <= heights[1]), default=0
+    )
+    return [x for x, _, _ in points if x >= first]
 
 
 def _rate_axis(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

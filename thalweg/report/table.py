@@ -28,7 +28,7 @@ def race_table(result: Mapping[str, Any]) -> Table:
         from rich.text import Text
     except ImportError:
         raise MissingExtraError("rich", "A coloured table") from None
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, padding=(0, 1, 0, 0))
     for index, heading in enumerate(text.headings(result)):
         two_lines = (
             heading.replace(" to ", "\nto ").replace(" rate", "\nrate").replace("final ", "final\n")

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
@@ -69,9 +68,9 @@ class Data:
         Raises DataError for empty sets, unequal lengths, NaN or infinity, and fractions that leave
         a set empty.
 
-        >>> data = Data.arrays(
-        ...     np.arange(10.0).reshape(10, 1), np.arange(10), validation=0.2, split="last"
-        ... )
+        >>> import numpy as np
+        >>> x = np.arange(10.0).reshape(10, 1)
+        >>> data = Data.arrays(x, np.arange(10), validation=0.2, split="last")
         >>> data.train.rows, data.validation.targets.tolist()
         (8, [8, 9])
         """
@@ -222,10 +221,3 @@ def _scaled(source: ArraySource, inputs: Scaler | None, targets: Scaler | None) 
         source.inputs if inputs is None else inputs(source.inputs),
         source.targets if targets is None else targets(source.targets),
     )
-
-
-def as_rows(x: Any) -> tuple[Any, bool]:
-    """Return `x` as a tensor, and whether it came as something else (an array or nested lists)."""
-    if isinstance(x, Tensor):
-        return x, False
-    return torch.from_numpy(np.array(x)), True

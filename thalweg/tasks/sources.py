@@ -122,17 +122,19 @@ class DatasetSource(Source):
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch; an iterable data set keeps its own order."""
         rows = self.rows
+        # A loader draws a seed for its workers, from the global generator unless it has its own.
+        own = torch.Generator() if order is None else order.generator(epoch)
         if rows is None:
             if batch_size is None:
                 raise DataError(
                     "An iterable data set has no length, so batch_size=None (all rows) cannot be."
                 )
-            loader: DataLoader[Any] = DataLoader(self.dataset, batch_size=batch_size)
+            loader: DataLoader[Any] = DataLoader(self.dataset, batch_size, generator=own)
         else:
             size = rows if batch_size is None else min(batch_size, rows)
             permutation = None if order is None or size == rows else order.permutation(rows, epoch)
             indices = range(rows) if permutation is None else permutation.tolist()
-            loader = DataLoader(self.dataset, batch_size=size, sampler=indices)
+            loader = DataLoader(self.dataset, size, sampler=indices, generator=own)
         return _pairs(loader, place or Place())
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import CheckpointError
+from thalweg.objective import Penalties
 from thalweg.train.archive import read_archive, write_archive
 from thalweg.train.history import Epoch, Evaluation, History, scores_from, scores_record
 from thalweg.train.state import State
@@ -39,7 +40,18 @@ def prepare(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | N
             f"The checkpoint {path} already holds a run. Go on with resume=True, or delete it to "
             "start anew."
         )
+    _check_folder(path)
     return path
+
+
+def _check_folder(path: Path) -> None:
+    """Find out before training, not after the first epoch, that the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"The folder of {path} cannot be made: {error}") from error
+    if not os.access(path.parent, os.W_OK):
+        raise CheckpointError(f"The folder of {path} cannot be written to.")
 
 
 def save(path: Path, state: State) -> None:
@@ -122,7 +134,10 @@ def _settings(state: State) -> dict[str, Any]:
     )
     settings["stop_at"] = None if recipe.stop_at is None else str(recipe.stop_at)
     settings["task"] = recipe.task.name
-    settings["loss"] = recipe.task.cost.surrogate.name
+    cost = recipe.task.cost
+    settings["loss"] = cost.surrogate.name
+    settings["metrics"] = [metric.name for metric in cost.measures]
+    settings["penalty"] = _penalty_name(cost.penalty)
     settings["training rows"] = state.train.rows
     settings["optimizer"] = type(state.optimizer).__name__
     settings["scheduler"] = None if state.scheduler is None else type(state.scheduler).__name__
@@ -132,6 +147,13 @@ def _settings(state: State) -> dict[str, Any]:
         if value is None or isinstance(value, (bool, int, float, str))
     }
     return settings
+
+
+def _penalty_name(penalty: object) -> str:
+    """Return what a penalty is, without the memory addresses that the text of a function holds."""
+    if isinstance(penalty, Penalties):
+        return " + ".join(_penalty_name(term) for term in penalty.terms)
+    return getattr(penalty, "__name__", None) or str(penalty)
 
 
 def _check_settings(path: Path, stored: dict[str, Any], current: dict[str, Any]) -> None:

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from thalweg.errors import DivergedError
 from thalweg.train.run import Run
 
+# No sensible weight is as large as this: it got there by a step that was far too long.
+_FAR = 1e6
+
 
 class FitDivergedError(DivergedError):
     """The DivergedError of `fit`: it carries the run up to the step before, as `run`."""
@@ -66,7 +69,8 @@ def likely_cause(
             "and that the loss fits the outputs (logits or probabilities)."
         )
     first, last, top = losses[0], losses[-1], max(losses)
-    if top > 2 * abs(first) + 1e-12 or spoilt:
+    far = any(p.detach().abs().max() > _FAR for p in model.parameters() if p.numel())
+    if top > 10 * abs(first) + 1e-12 or spoilt or far:
         grew = f" after the loss grew from {first:.4g} to {top:.4g}" if top > first else ""
         return (
             f"Likely cause: the learning rate is too high{grew}. Try lr {_lower(lr)}, "

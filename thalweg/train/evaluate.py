@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from thalweg.errors import DataError
 from thalweg.objective import Cost, Scores
 from thalweg.tasks.sources import Place, Source
+from thalweg.train.randomness import isolated
 
 # Without gradients a batch needs little memory, and the cost of a call is spread over many rows.
 EVALUATION_ROWS = 1024
@@ -28,7 +29,7 @@ def evaluate(
     """
     place = place_of(model)
     meter = cost.meter()
-    with evaluating(model), torch.random.fork_rng(devices=[]):
+    with evaluating(model), isolated(place.device):
         for inputs, targets in source.batches(batch_size, place=place):
             outputs = model(inputs)
             targets = cost.surrogate.match(outputs, targets)
@@ -44,7 +45,7 @@ def predict(model: nn.Module, inputs: Tensor, *, batch_size: int = EVALUATION_RO
     if not len(inputs):
         raise DataError("There is nothing to predict: the inputs have no rows.")
     place = place_of(model)
-    with evaluating(model), torch.random.fork_rng(devices=[]):
+    with evaluating(model), isolated(place.device):
         return torch.cat([model(place(part)) for part in torch.split(inputs, batch_size)])
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from thalweg.errors import DataError
 from thalweg.objective import Scores
+from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.task import Task
 from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.history import Epoch, Evaluation, History
@@ -64,9 +66,24 @@ class Run:
         """
         data = self.task.data
         rows = x.detach() if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
+        if isinstance(data.train, ArraySource):
+            rows = _like(rows, data.train.inputs)
         if data.scaler is not None:
             rows = data.scaler(rows)
         outputs = predict(self.model, rows)
         if data.target_scaler is not None:
             outputs = data.target_scaler.inverse(outputs).to(outputs.dtype)
         return outputs if isinstance(x, Tensor) else outputs.cpu().numpy()
+
+
+def _like(rows: Tensor, inputs: Tensor) -> Tensor:
+    """Return `rows` as numbers of the kind the model was trained on; refuse another shape."""
+    if rows.shape[1:] != inputs.shape[1:]:
+        expected = "".join(f", {size}" for size in inputs.shape[1:])
+        raise DataError(
+            f"predict expects inputs of shape (rows{expected or ','}), as in training; "
+            f"got {tuple(rows.shape)}."
+        )
+    if inputs.is_floating_point() and not rows.is_floating_point():
+        return rows.to(inputs.dtype)
+    return rows

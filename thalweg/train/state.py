@@ -94,13 +94,31 @@ def begin(recipe: Recipe, device: torch.device | None) -> State:
         recipe=recipe,
         model=model,
         optimizer=optimizer,
-        scheduler=None if recipe.scheduler is None else recipe.scheduler(optimizer),
+        scheduler=_scheduler(recipe, optimizer),
         train=sources["train"],
         validation=sources.get("validation"),
         place=place,
         penalty=task.cost.bind_penalty(model),
         tracker=None if stop is None else Tracker.of(stop, task.cost),
     )
+
+
+def _scheduler(recipe: Recipe, optimizer: torch.optim.Optimizer) -> Any:
+    if recipe.scheduler is None:
+        return None
+    scheduler = recipe.scheduler(optimizer)
+    missing = [name for name in ("step", "state_dict") if not hasattr(scheduler, name)]
+    if missing:
+        raise TaskError(
+            f"scheduler is a function (optimizer) -> torch learning rate scheduler, such as "
+            f"functools.partial(StepLR, step_size=3); it returned {type(scheduler).__name__}."
+        )
+    plateau = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+    if plateau and recipe.scheduler_step == "step":
+        raise TaskError(
+            "ReduceLROnPlateau looks at the loss after each epoch: use scheduler_step='epoch'."
+        )
+    return scheduler
 
 
 def _checked(recipe: Recipe, model: nn.Module, source: Source, name: str, place: Place) -> Source:

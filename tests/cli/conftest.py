@@ -1,0 +1,3 @@
+from tests.cli.commands import line_file
+
+__all__ = ["line_file"]

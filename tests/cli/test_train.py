@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import call
+from thalweg import optim
+from thalweg.tasks import load_task
+from thalweg.train import fit
+
+
+def test_history_and_final_metrics(line_file: Path) -> None:
+    result = call("train", "line.py", "-o", "SGD", "--lr", "0.1", "--epochs", "30")
+    assert result.exit_code == 0
+    assert result.stderr.count("epoch ") == 30
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["train", "validation"]
+    assert lines[-1].startswith("30 steps in ")
+    assert "validation mse 0.05" in lines[-1]
+
+
+def test_json_holds_what_fit_gives(line_file: Path) -> None:
+    arguments = ("--lr", "0.1", "--epochs", "30", "--batch-size", "16", "--seed", "3")
+    result = call("train", "line.py", "--optimizer", "nesterov", *arguments, "--json")
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+
+    def nesterov(parameters: object, lr: float) -> optim.SGD:
+        return optim.SGD(parameters, lr, momentum=0.9, nesterov=True)  # type: ignore[arg-type]
+
+    task = load_task(str(line_file))
+    run = fit(task, nesterov, lr=0.1, epochs=30, batch_size=16, seed=3, progress=False)
+    assert document["schema"] == "thalweg.train/1"
+    assert (document["task"], document["optimizer"]) == ("line", "nesterov")
+    assert document["steps"] == run.steps == 90
+    assert document["results"]["validation"] == run.evaluate("validation").as_dict()
+    assert document["reached"]["step"] == run.reached.step  # type: ignore[union-attr]
+    columns = [epoch["validation_mse"] for epoch in document["history"]]
+    assert columns == run.history.column("validation_mse")
+
+
+def test_the_learning_rate_may_be_the_optimizers_own(line_file: Path) -> None:
+    result = call("train", "line.py", "--epochs", "1", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["history"][0]["lr"] == 1e-3
+
+
+def test_resume_goes_on_to_the_very_same_end(line_file: Path) -> None:
+    def run(*arguments: str) -> dict[str, object]:
+        result = call(
+            "train", "line.py", "--lr", "0.05", "--batch-size", "16", *arguments, "--json"
+        )
+        assert result.exit_code == 0
+        document: dict[str, object] = json.loads(result.stdout)
+        return document
+
+    whole = run("--epochs", "6")
+    run("--epochs", "3", "--checkpoint", "kept")
+    assert list((line_file.parent / "kept").iterdir()) != []
+    resumed = run("--epochs", "6", "--checkpoint", "kept", "--resume")
+    assert resumed["results"] == whole["results"]
+    assert len(resumed["history"]) == 6  # type: ignore[arg-type]
+
+
+def test_divergence_is_a_failure_with_its_cause(line_file: Path) -> None:
+    arguments = ("train", "line.py", "-o", "sgd", "--lr", "1e30")
+    result = call(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.count("error: ") == 1
+    assert "at step" in result.stderr
+    as_json = call(*arguments, "--json")
+    assert as_json.exit_code == 1
+    document = json.loads(as_json.stdout)
+    assert document["stopped"] == "diverged"
+    assert document["results"]["train"]["loss"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("digitz",), "Did you mean 'digits'"),
+        (("line.py", "--optimizer", "adma"), "No optimizer is called 'adma'. Did you mean"),
+        (("line.py", "--lr=-1"), "positive number, got --lr -1"),
+        (("line.py", "--lr", "nan"), "positive number"),
+        (("line.py", "--epochs", "0"), "epochs"),
+        (("line.py", "--batch-size", "0"), "batch_size"),
+        (("line.py", "--resume"), "--resume needs --checkpoint"),
+        (("line.py:taks",), "Did you mean 'task'"),
+        (("line.py:broken",), "error: "),
+    ],
+)
+def test_wrong_input_is_said_without_a_traceback(
+    line_file: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    result = call("train", *arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert result.stdout == ""

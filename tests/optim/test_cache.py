@@ -1,0 +1,74 @@
+"""The kernel cache: shared by processes that start at once, broken, or nowhere to be written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import torch
+from thalweg import engine, optim
+
+p = torch.nn.Parameter(torch.ones(50))
+p.grad = torch.ones(50)
+optim.Adam([p], lr=0.5, engine="fused").step()
+assert torch.allclose(p, torch.full((50,), 0.5), atol=1e-5), p
+"""
+
+
+def start(cache: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "THALWEG_CACHE": str(cache)}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", SCRIPT],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert errors == ""
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_processes_that_start_at_once_share_a_cache(tmp_path: Path) -> None:
+    for process in [start(tmp_path) for _ in range(3)]:
+        finish(process)
+    kept = files(tmp_path)
+    assert kept
+    times = [path.stat().st_mtime_ns for path in kept]
+    finish(start(tmp_path))
+    assert files(tmp_path) == kept
+    assert [path.stat().st_mtime_ns for path in kept] == times
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00nonsense\xff" * 50])
+def test_a_broken_cache_is_compiled_anew(tmp_path: Path, content: bytes) -> None:
+    finish(start(tmp_path))
+    kept = files(tmp_path)
+    assert kept
+    for path in kept:
+        path.write_bytes(content)
+    finish(start(tmp_path))
+
+
+def test_a_truncated_cache_is_compiled_anew(tmp_path: Path) -> None:
+    finish(start(tmp_path))
+    for path in files(tmp_path):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: 2 * len(whole) // 3])
+    finish(start(tmp_path))
+
+
+def test_nowhere_to_write_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    finish(start(tmp_path / "file" / "cache"))

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from thalweg.errors import TaskError
+from thalweg.objective import L2, Cost
+from thalweg.tasks import Data
+from thalweg.train import Recipe, fit
+
+from .helpers import blobs, same
+
+BASE = Recipe(blobs(), torch.optim.Adam, lr=0.05, epochs=2, batch_size=8)
+
+
+def _other_data() -> Data:
+    rng = np.random.default_rng(1)
+    return Data.arrays(rng.normal(size=(30, 2)), np.arange(30) % 3, validation=0.2)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("data", _other_data()),
+        ("cost", Cost("cross_entropy", metrics="accuracy", penalty=L2(0.1))),
+        ("model", lambda: nn.Linear(2, 3).double()),
+        ("optimizer", torch.optim.SGD),
+    ],
+)
+def test_each_of_the_four_parts_can_be_exchanged_alone(part: str, value: Any) -> None:
+    changed = BASE.replace(**{part: value})
+    parts = {
+        recipe: {
+            "data": recipe.task.data,
+            "cost": recipe.task.cost,
+            "model": recipe.task.model,
+            "optimizer": recipe.optimizer,
+        }
+        for recipe in (BASE, changed)
+    }
+    for name in ("data", "cost", "model", "optimizer"):
+        same_part = parts[changed][name] is parts[BASE][name]
+        assert same_part == (name != part)
+    first, second = BASE.fit(progress=False), changed.fit(progress=False)
+    assert not same(first, second)
+    assert same(first, BASE.fit(progress=False))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("lr", 0.1),
+        ("epochs", 3),
+        ("batch_size", 4),
+        ("batch_size", None),
+        ("seed", 1),
+        ("shuffle", "never"),
+        ("scheduler", lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1)),
+    ],
+)
+def test_each_setting_matters(setting: str, value: Any) -> None:
+    changed = BASE.replace(**{setting: value}).fit(progress=False)
+    assert not same(BASE.fit(progress=False), changed)
+
+
+def test_scheduler_step_matters() -> None:
+    recipe = BASE.replace(scheduler=lambda o: torch.optim.lr_scheduler.StepLR(o, 1, gamma=0.5))
+    by_epoch, by_step = (
+        recipe.fit(progress=False),
+        recipe.replace(scheduler_step="step").fit(progress=False),
+    )
+    assert by_epoch.history.column("lr") == [0.05, 0.025]
+    assert by_step.history.column("lr") == [0.05 / 2**5, 0.05 / 2**10]
+
+
+def test_fit_declares_the_same_settings() -> None:
+    ours = inspect.signature(fit).parameters
+    recipe = inspect.signature(Recipe).parameters
+    run = {n: p for n, p in inspect.signature(Recipe.fit).parameters.items() if n != "self"}
+    assert list(ours) == [*recipe, *run]
+    for name, parameter in {**recipe, **run}.items():
+        assert ours[name].default == parameter.default
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs is a whole number ≥ 1; got 0"),
+        ({"epochs": 1.5}, "epochs is a whole number"),
+        ({"batch_size": 0}, "batch_size is a whole number ≥ 1"),
+        ({"evaluate_every": 0}, "evaluate_every is a whole number"),
+        ({"seed": -1}, "seed is a whole number"),
+        ({"lr": -1.0}, "lr is a number ≥ 0"),
+        ({"lr": float("nan")}, "lr is a number ≥ 0"),
+        ({"shuffle": "always"}, "shuffle is"),
+        ({"scheduler_step": "batch"}, "scheduler_step is"),
+        ({"task": 3}, "a recipe's task|A recipe's task"),
+        ({"optimiser": 3}, "no part 'optimiser'. Did you mean 'optimizer'"),
+    ],
+)
+def test_bad_settings(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        BASE.replace(**settings)
+
+
+def test_a_scheduler_that_is_none() -> None:
+    with pytest.raises(TaskError, match="it returned int"):
+        BASE.replace(scheduler=lambda optimizer: 3).fit(progress=False)
+    with pytest.raises(TaskError, match="checkpoint_every"):
+        BASE.fit(progress=False, checkpoint_every=0)
