@@ -80,7 +80,7 @@ class Neighbours:
 
     @property
     def share(self) -> float:
-        """The share of all processors, 0 to 1; NaN where the system does not tell (it is Linux' own)."""
+        """The share of all processors, 0 to 1; NaN where the system does not tell."""
         others = busy_seconds() - self.machine - (time.process_time() - self.own)
         wall = time.perf_counter() - self.start
         return max(0.0, others) / (wall * (os.cpu_count() or 1))
@@ -96,7 +96,7 @@ class Neighbours:
 
 
 def busy_seconds() -> float:
-    """Return the processor seconds that all processes together have used since the machine started."""
+    """Return the processor seconds that all processes have used since the machine started."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     except OSError:

@@ -7,7 +7,7 @@ in the same time: it checks each loss, measures the training accuracy and keeps 
 train the same model for the same epochs from the same weights; a contestant's time is that of a
 whole call, model and optimizer built, divided by its epochs. No set is evaluated.
 
-    python benchmarks/fit.py [--repeats 15] [--epochs 40]
+    python benchmarks/fit.py [--repeats 31] [--epochs 20] [--threads N]
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ LR = 1e-2
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=31)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     task = load_task("digits")
     bare = Task(Data(task.data.train), Cost("cross_entropy", metrics="accuracy"), task.model)
     contestants = contestants_on(bare, options.epochs)

@@ -117,12 +117,21 @@ def test_a_folder_that_cannot_be_written_is_said(line_file: Path) -> None:
     assert "taken" in result.stderr
 
 
+# A shell that starts the tests in the background has SIGINT ignored, and its children inherit that.
+HEARING_SIGINT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from thalweg.cli import main
+main()
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 def test_ctrl_c_keeps_prints_and_reports_what_was_finished(line_file: Path) -> None:
     folder = line_file.parent / "out"
     records = RecordFile(folder / "records.jsonl")
     process = subprocess.Popen(
-        [sys.executable, "-m", "thalweg", "race", "line.py", "--seeds", "500", "--out", "out"],
+        [sys.executable, "-c", HEARING_SIGINT, "race", "line.py", "--seeds", "500", "--out", "out"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -99,3 +99,22 @@ def test_wrong_input_is_said_without_a_traceback(
     assert result.stderr.startswith("error: ")
     assert message in result.stderr
     assert result.stdout == ""
+
+
+def test_ctrl_c_prints_what_was_trained_and_is_130(
+    line_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops = {"at": 3}
+
+    class Interrupting(optim.SGD):
+        def step(self, closure: object = None) -> object:
+            stops["at"] -= 1
+            if stops["at"] == 0:
+                raise KeyboardInterrupt
+            return super().step(closure)  # type: ignore[call-overload]
+
+    monkeypatch.setattr("thalweg.optim.SGD", Interrupting)
+    result = call("train", "line.py", "-o", "sgd", "--lr", "0.1", "--epochs", "9", "--json")
+    assert result.exit_code == 130
+    document = json.loads(result.stdout)
+    assert (document["stopped"], len(document["history"])) == ("interrupted", 2)

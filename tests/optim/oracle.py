@@ -92,8 +92,8 @@ def expected_paths(
     if not case.is_paper:
         tolerance = TOLERANCE[dtype]
         if dtype == torch.float32 and case.decays_apart:
-            # torch multiplies by 1 − lr·weight_decay rounded to float32, and so drifts in 50 steps by
-            # 2e-6 from the transcription, for which the tolerance stays strict.
+            # torch multiplies by 1 − lr·weight_decay in float32, and so drifts by 2e-6 in 50 steps
+            # from the transcription, for which the tolerance stays strict.
             tolerance *= 1.5
         paths.append((torch_path(case, problem, dtype, rate), tolerance))
     if case.reference is not None:

@@ -20,7 +20,8 @@ from .oracle import TOLERANCE
 from .problem import Problem, assert_same_path, follow, give_gradients, recorded, snapshot
 
 EXACT = TOLERANCE[torch.float64]
-PROBLEM = recorded([(5,), (3, 4), (), (1037,)], steps=20, seed=9)
+# An odd number of steps, after which no sequence of steps ±lr can be back at the start.
+PROBLEM = recorded([(5,), (3, 4), (), (1037,)], steps=21, seed=9)
 Path = list[list[Tensor]]
 
 

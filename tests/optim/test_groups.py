@@ -194,7 +194,7 @@ def test_a_rate_tensor_may_change_in_place(case: Case, engine: str) -> None:
 @each_engine
 @each_torch_case
 def test_parameters_leave_and_are_replaced(case: Case, engine: str) -> None:
-    """A group's list may be edited by hand: one parameter leaves, another takes a place and a state."""
+    """A group's list may be edited by hand: one leaves, another takes a place and a state."""
 
     def run(make: Make) -> list[list[Tensor]]:
         parameters = PROBLEM.parameters()
@@ -205,7 +205,7 @@ def test_parameters_leave_and_are_replaced(case: Case, engine: str) -> None:
         path += follow(PROBLEM, parameters, optimizer, steps=4, start=4)
         old = parameters[3]
         parameters[3] = group["params"][-1] = nn.Parameter(old.detach().clone())
-        optimizer.state[parameters[3]] = optimizer.state.pop(old)
+        optimizer.state[parameters[3]] = optimizer.state.pop(old, {})
         path += follow(PROBLEM, parameters, optimizer, steps=4, start=8)
         assert torch.equal(path[3][1], path[-1][1])
         return path

@@ -317,3 +317,19 @@ def test_what_cannot_be_raced_is_refused_at_once(
 ) -> None:
     with pytest.raises(TaskError, match=message):
         Race(task, **small(**change), out=None)
+
+
+def test_a_record_written_just_before_the_interruption_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = RecordFile.append
+
+    def interrupted(self: RecordFile, record: Any) -> None:
+        append(self, record)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RecordFile, "append", interrupted)
+    contest = Race(line(), **small(), out=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        contest.run()
+    assert len(contest.result().records) == 1

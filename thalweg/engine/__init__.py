@@ -5,4 +5,16 @@ from thalweg.engine.plan import compilations
 from thalweg.engine.reductions import largest, mean, norm, total
 from thalweg.engine.rule import Link, Rule, Scalar, rule
 
-__all__ = ["Chain", "Link", "Rule", "Scalar", "chain", "compilations", "largest", "mean", "norm", "rule", "total"]
+__all__ = [
+    "Chain",
+    "Link",
+    "Rule",
+    "Scalar",
+    "chain",
+    "compilations",
+    "largest",
+    "mean",
+    "norm",
+    "rule",
+    "total",
+]

@@ -40,8 +40,8 @@ class Chain:
         for link in links[:-1]:
             if link.rule.lr_inside:
                 raise RuleError(
-                    f"{link!r} multiplies its update by the learning rate itself (lr_inside=True), so it must "
-                    "be the last link of the chain. Put the links after it before it, or use a rule that "
+                    f"{link!r} multiplies its update by the learning rate itself (lr_inside=True), so it "
+                    "must be the last link of the chain. Put the links after it before it, or use a rule that "
                     "leaves the learning rate to the engine"
                 )
         self.places = _name_all(links)
@@ -136,7 +136,8 @@ def chain(*links: Link | Rule | Chain) -> Chain:
     if not links:
         raise RuleError("chain() needs at least one rule: chain(adam(beta2=0.95))")
     flat: list[Link] = []
-    for k, link in enumerate(links):
+    for k, given in enumerate(links):
+        link: Any = given
         if isinstance(link, Chain):
             flat.extend(link.links)
         elif isinstance(link, Link):
@@ -194,7 +195,9 @@ def _trace(whole: Chain, switches: Mapping[str, Any]) -> Program:
         inputs[made.node] = value
         return made
 
-    tensors = {n: symbol(n, builder.tensor(n)) for n in ("g", "p", *(f"state {s}" for s in whole.states))}
+    tensors = {
+        n: symbol(n, builder.tensor(n)) for n in ("g", "p", *(f"state {s}" for s in whole.states))
+    }
     scalars = {n: symbol(n, builder.scalar(n)) for n in whole.scalars}
     new: dict[str, Any] = {}
     update: Any = tensors["g"]

@@ -6,7 +6,7 @@ rounded once, when the result is stored; complex tensors are seen as pairs of re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -49,7 +49,9 @@ class EagerProgram:
         body: list[str] = []
         for stage in range(program.stages + 1):
             ready = [v for v in reached if v.stage == stage and v.level > Level.HOST]
-            body += [_line(v) for v in ready if v.op not in ("tensor", "count") and not v.is_reduction]
+            body += [
+                _line(v) for v in ready if v.op not in ("tensor", "count") and not v.is_reduction
+            ]
             if stage < program.stages:
                 body += _reduce([v for v in reached if v.is_reduction and v.stage == stage + 1])
         outputs = ", ".join(operand(v) for v in program.outputs)
@@ -124,7 +126,8 @@ def run_together(passes: Sequence[tuple[Pass, Sequence[tuple[str, ...]]]]) -> li
         for names in {passes[k][1][stage] for k in waiting}:
             shares = [waiting[k] for k in waiting if passes[k][1][stage] == names]
             wholes[names] = tuple(
-                _combine(name, share) for name, share in zip(names, zip(*shares, strict=True), strict=True)
+                _combine(name, share)
+                for name, share in zip(names, zip(*shares, strict=True), strict=True)
             )
         for k in list(waiting):
             each, names_by_stage = passes[k]
@@ -210,6 +213,7 @@ def _like(x: Any, old: Tensor) -> Tensor:
     if not isinstance(x, Tensor):
         return torch.full_like(old, x)
     if old.is_complex():
-        return torch.view_as_complex(x.contiguous())
+        paired: Tensor = torch.view_as_complex(x.contiguous())
+        return paired
     x = x if x.dtype == old.dtype else x.to(old.dtype)
     return x if x.shape == old.shape else x.expand_as(old)

@@ -2,13 +2,13 @@
 
     void kernel(i64 *call)
 
-`call` holds the addresses of five tables (pointers, chunks, rows, reduced, partials), the number of chunks,
-and a counter of those taken. A chunk is (tensor, offset, length, row). The kernel takes the next chunk from the shared counter until none
-is left, so any number of threads may run it at once. For its chunk it reads the addresses of the
-tensor's slots (gradient, parameter, states), the step's scalars from the row and the tensor's reductions,
-then runs the program element by element: the last pass writes the new parameter and states, an earlier one
-writes its partial reductions. No fast-math: results do not depend on the position in a chunk, and NaN and
-infinity keep their meaning.
+`call` holds the addresses of five tables (pointers, chunks, rows, reduced, partials), the number of
+chunks, and a counter of those taken. A chunk is (tensor, offset, length, row). The kernel takes the next
+chunk until none is left, so any number of threads may run it at once. For its chunk it reads the addresses
+of the tensor's slots (gradient, parameter, states), the step's scalars from the row and the tensor's
+reductions, then runs the program element by element: the last pass writes the new parameter and states, an
+earlier one writes its partial reductions. No fast-math: results do not depend on the position in a chunk,
+and NaN and infinity keep their meaning.
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ class _Printer:
         )
         b = self.b = ir.IRBuilder(entry)
         pointers, chunks, rows, reduced, partials = (
-            b.inttoptr(self._read(call, I64(k), I64), POINTER) for k in range(CALL.index("chunk count"))
+            b.inttoptr(self._read(call, I64(k), I64), POINTER)
+            for k in range(CALL.index("chunk count"))
         )
         n = self._read(call, I64(CALL.index("chunk count")), I64)
         counter = self._at(call, I64(CALL.index("chunks taken")), I64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import fx
@@ -205,20 +205,26 @@ class Lowering:
         )
 
     def _lower(self, node: fx.Node) -> Value:
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
+        name = (
+            node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
+        )
         name = ALIASES.get(name, name)
         try:
             args = [self._operand(x) for x in node.args]
             kwargs = {k: self._operand(x) for k, x in node.kwargs.items() if k != "out"}
         except ContractError:
-            return self._foreign(node, name)  # an operand only PyTorch understands: a shape, a dtype
+            return self._foreign(
+                node, name
+            )  # an operand only PyTorch understands: a shape, a dtype
         lowered = self._known(node, name, args, kwargs)
         return self._foreign(node, name) if lowered is None else lowered
 
     def _operand(self, x: Any) -> Any:
         return x if x is None or isinstance(x, str) else self.value(x)
 
-    def _known(self, node: fx.Node, name: str, args: list[Any], kwargs: dict[str, Any]) -> Value | None:
+    def _known(
+        self, node: fx.Node, name: str, args: list[Any], kwargs: dict[str, Any]
+    ) -> Value | None:
         if name == "norm" and node.target is not reductions.norm and (len(args) > 1 or kwargs):
             return None  # PyTorch's norm of another order
         if any(v.op == "foreign" for v in args if isinstance(v, Value)) and name in _REDUCING:
@@ -241,7 +247,7 @@ class Lowering:
             operands.append(self.value(x))
             return Hole(len(operands) - 1)
 
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), hole)
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), cast(Any, hole))
         if node.op == "call_method":
             function = _method(str(node.target))
         elif callable(node.target):
@@ -251,7 +257,9 @@ class Lowering:
         return self.builder.foreign(ForeignCall(name, function, args, kwargs), tuple(operands))
 
 
-_REDUCING = frozenset(("total", "sum", "mean", "norm", "vector_norm", "largest", "max", "min", "amax", "amin"))
+_REDUCING = frozenset(
+    ("total", "sum", "mean", "norm", "vector_norm", "largest", "max", "min", "amax", "amin")
+)
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -268,4 +276,3 @@ def must_be_scalar(value: Value, name: str) -> None:
             f"its scalar state `{name}` is computed from a tensor. A `Scalar` state may depend on "
             "hyperparameters, t, lr and other scalar states; make it a tensor state instead"
         )
-

@@ -53,7 +53,9 @@ def kernel(text: str, name: str) -> Kernel:
         if key not in _kernels:
             # several modules share one process-wide engine, so each function gets a name of its own
             unique = f"{name}_{key[:32]}"
-            _kernels[key] = _load(_machine_code(text.replace(f'"{name}"', f'"{unique}"'), key), unique)
+            _kernels[key] = _load(
+                _machine_code(text.replace(f'"{name}"', f'"{unique}"'), key), unique
+            )
         return _kernels[key]
 
 
@@ -71,7 +73,11 @@ def _key(text: str) -> str:
 def _processor() -> tuple[str, str, str]:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    return llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    return (
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(),
+    )
 
 
 def _target_machine() -> Any:

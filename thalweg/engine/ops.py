@@ -54,7 +54,7 @@ def _functions() -> dict[str, Op]:
         3: "where",
     }
     truths = {1: "isnan isinf isfinite logical_not", 2: "logical_and logical_or"}
-    table = {}
+    table: dict[str, Op] = {}
     for names, boolean in ((calls, False), (truths, True)):
         for arity, words in names.items():
             slots = ", ".join(f"{{{k}}}" for k in range(arity))
@@ -122,7 +122,9 @@ def _as_tensors(*values: Any) -> tuple[Any, ...]:
     if like is None:
         return tuple(torch.as_tensor(v, dtype=torch.float64) for v in values)
     return tuple(
-        v if isinstance(v, torch.Tensor) else torch.as_tensor(v, dtype=like.dtype, device=like.device)
+        v
+        if isinstance(v, torch.Tensor)
+        else torch.as_tensor(v, dtype=like.dtype, device=like.device)
         for v in values
     )
 
@@ -140,7 +142,7 @@ def _where_tensor(condition: Any, a: Any, b: Any) -> Any:
     return torch.where(condition, a, b)
 
 
-TENSOR: Mapping[str, Callable[..., Any]] = {
+_TENSOR_OWN: Mapping[str, Callable[..., Any]] = {
     "pow": torch.pow,
     "real": lambda x: 1.0 * x,
     "where": _where_tensor,
@@ -148,10 +150,10 @@ TENSOR: Mapping[str, Callable[..., Any]] = {
     "minimum": _lifted(torch.minimum),
     "floordiv": torch.floor_divide,
     "mod": torch.remainder,
-} | {
-    name: _lifted(getattr(torch, name))
-    for name in (
-        "abs sqrt exp expm1 log log1p tanh sin cos floor ceil trunc sign "
-        "isnan isinf isfinite logical_not logical_and logical_or"
-    ).split()
+}
+_LIFTED = "abs sqrt exp expm1 log log1p tanh sin cos floor ceil trunc sign"
+_LIFTED_TRUTHS = "isnan isinf isfinite logical_not logical_and logical_or"
+TENSOR: Mapping[str, Callable[..., Any]] = {
+    **_TENSOR_OWN,
+    **{name: _lifted(getattr(torch, name)) for name in f"{_LIFTED} {_LIFTED_TRUTHS}".split()},
 }

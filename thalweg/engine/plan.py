@@ -156,7 +156,7 @@ class Cohort:
     def open_table(self) -> None:
         """Make the table of scalars that kernels read, once all rows are there."""
         self.table = np.zeros((len(self.rows), len(self.program.host_reads)), dtype=np.float64)
-        self._bytes = memoryview(self.table).cast("B") if self.table.size else memoryview(b"")
+        self._bytes: Any = self.table.reshape(-1).view(np.uint8)
 
     def advance(self, numbers: Sequence[Sequence[float]]) -> None:
         """Count a step of every row, and compute its scalars."""
@@ -169,7 +169,9 @@ class Cohort:
 class Plan:
     """How to step these members, as long as they and their states stay the same objects."""
 
-    def __init__(self, members: Sequence[Member], engine: Engine, differentiable: bool = False) -> None:
+    def __init__(
+        self, members: Sequence[Member], engine: Engine, differentiable: bool = False
+    ) -> None:
         self.members = list(members)
         self.count = sum(elements(m.param) for m in members)
         self.differentiable = differentiable
@@ -219,7 +221,7 @@ class Plan:
         for k in positions:
             m = self.members[k]
             rows.setdefault((m.group, id(m.block), *m.block[m.line].tolist()), []).append(k)
-        row_of = {}
+        row_of: dict[int, int] = {}
         for number, chosen in enumerate(rows.values()):
             first = self.members[chosen[0]]
             lines = consecutive([self.members[k].line for k in chosen])
@@ -298,7 +300,9 @@ class Plan:
                 )
             for k, _ in cohort.loose:
                 p = self.members[k].param
-                lines.append(f"eager  {tuple(p.shape)} {str(p.dtype).removeprefix('torch.')} {p.device}")
+                lines.append(
+                    f"eager  {tuple(p.shape)} {str(p.dtype).removeprefix('torch.')} {p.device}"
+                )
         return "\n".join(lines)
 
 

@@ -93,7 +93,9 @@ class Builder:
         level = max(x.level for x in operands)
         stage = max(x.stage for x in operands)
         key = (op, *map(id, operands))
-        return self._once(key, op, operands, level, stage, OPS[op].boolean or self._truth(op, operands))
+        return self._once(
+            key, op, operands, level, stage, OPS[op].boolean or self._truth(op, operands)
+        )
 
     def reduce(self, op: str, operand: Value, scope: str) -> Value:
         """Return a reduction of a value ("sum" or "max") over a scope."""

@@ -9,7 +9,7 @@ Called on plain tensors, outside an engine, both mean that tensor.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ def total(u: Tensor, *, scope: Scope = "tensor") -> Tensor:
     3.0
     """
     if has_torch_function_unary(u):
-        return handle_torch_function(total, (u,), u, scope=scope)  # type: ignore[no-any-return]
+        return handle_torch_function(total, (u,), u, scope=scope)
     return u.sum()
 
 
@@ -36,7 +36,7 @@ def mean(u: Tensor, *, scope: Scope = "tensor") -> Tensor:
     1.5
     """
     if has_torch_function_unary(u):
-        return handle_torch_function(mean, (u,), u, scope=scope)  # type: ignore[no-any-return]
+        return handle_torch_function(mean, (u,), u, scope=scope)
     return u.mean()
 
 
@@ -47,8 +47,8 @@ def norm(u: Tensor, *, scope: Scope = "tensor") -> Tensor:
     5.0
     """
     if has_torch_function_unary(u):
-        return handle_torch_function(norm, (u,), u, scope=scope)  # type: ignore[no-any-return]
-    return torch.linalg.vector_norm(u)
+        return handle_torch_function(norm, (u,), u, scope=scope)
+    return cast(Tensor, torch.linalg.vector_norm(u))
 
 
 def largest(u: Tensor, *, scope: Scope = "tensor") -> Tensor:
@@ -58,5 +58,5 @@ def largest(u: Tensor, *, scope: Scope = "tensor") -> Tensor:
     2.0
     """
     if has_torch_function_unary(u):
-        return handle_torch_function(largest, (u,), u, scope=scope)  # type: ignore[no-any-return]
+        return handle_torch_function(largest, (u,), u, scope=scope)
     return u.max()

@@ -11,7 +11,7 @@ from typing import Annotated, Any, overload
 from thalweg.engine.trace import refuse
 from thalweg.errors import RuleError, suggest
 
-Scalar = Annotated[float, "a state that is one number"]
+Scalar = Annotated[Any, "a state that is one number"]
 """Annotates a state that is one number for the whole parameter, kept in float64: `eta: Scalar = 1.0`."""
 
 GIVEN = ("lr", "t")
@@ -156,7 +156,9 @@ def _read(where: str, function: Callable[..., Any]) -> Signature:
                 hyperparameters[name] = _default(where, name, parameter.default)
             continue
         if name in GIVEN:
-            refuse(where, f"`{name}` is a scalar; put it after `*`, among the keyword-only arguments")
+            refuse(
+                where, f"`{name}` is a scalar; put it after `*`, among the keyword-only arguments"
+            )
         if arguments and name != "p":
             _state(where, parameter, states, scalar_states)
         arguments.append(name)
@@ -173,7 +175,9 @@ def _state(
     name, default = parameter.name, parameter.default
     if parameter.annotation is Scalar or str(parameter.annotation).split(".")[-1] == "Scalar":
         if not isinstance(default, Real):
-            refuse(where, f"the scalar state `{name}` needs its first value: `{name}: Scalar = 1.0`")
+            refuse(
+                where, f"the scalar state `{name}` needs its first value: `{name}: Scalar = 1.0`"
+            )
         scalar_states[name] = float(default)
     elif default is not parameter.empty:
         refuse(
@@ -199,7 +203,9 @@ def _bind(made: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     declared = made.signature.hyperparameters
     for name, value in given.items():
         if name == "lr":
-            raise RuleError(f"{made.name}() does not take lr: give it to Optimizer(…, lr=…) or step(…, lr=…)")
+            raise RuleError(
+                f"{made.name}() does not take lr: give it to Optimizer(…, lr=…) or step(…, lr=…)"
+            )
         if name not in declared:
             raise RuleError(
                 f"{made.name}() has no hyperparameter {name!r}.{suggest(name, declared)} "
@@ -208,7 +214,9 @@ def _bind(made: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
         check_value(made.name, name, declared[name], value)
     missing = [n for n, v in declared.items() if v is inspect.Parameter.empty and n not in given]
     if missing:
-        raise RuleError(f"{made.name}() needs a value for {', '.join(missing)}: {made.name}({missing[0]}=…)")
+        raise RuleError(
+            f"{made.name}() needs a value for {', '.join(missing)}: {made.name}({missing[0]}=…)"
+        )
     return {name: given.get(name, default) for name, default in declared.items()}
 
 

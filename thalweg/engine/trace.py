@@ -39,7 +39,7 @@ class Symbol(fx.Proxy):
 
     __float__ = __int__ = __index__ = __len__ = _number
 
-    def __iter__(self) -> NoReturn:  # type: ignore[override]
+    def __iter__(self) -> NoReturn:
         raise ContractError(
             "it iterates over a value. A rule is written for one whole tensor: the engine owns the loops"
         )
@@ -50,8 +50,8 @@ class Symbol(fx.Proxy):
             "is stored where"
         )
 
-    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = _in_place  # type: ignore[misc]
-    __setitem__ = __delitem__ = _in_place  # type: ignore[assignment]
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = _in_place
+    __setitem__ = __delitem__ = _in_place
 
     def __abs__(self) -> fx.Proxy:
         return self.tracer.create_proxy("call_function", torch.abs, (self,), {})
@@ -64,11 +64,13 @@ class RuleTracer(GraphAppendingTracer):
         """Return the symbol of a node."""
         return Symbol(node, self)
 
-    def create_node(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any) -> fx.Node:  # type: ignore[override]
+    def create_node(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any) -> fx.Node:
         """Record a call, unless it would write into a tensor."""
         name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
         calls = kind in ("call_method", "call_function")
-        in_place = calls and name.endswith("_") and not name.endswith("__") and name not in _KEYWORDS
+        in_place = (
+            calls and name.endswith("_") and not name.endswith("__") and name not in _KEYWORDS
+        )
         if in_place or (kwargs and kwargs.get("out") is not None):
             plain = name.rstrip("_")
             raise ContractError(

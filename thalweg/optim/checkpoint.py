@@ -18,7 +18,9 @@ from torch import Tensor
 def saved_state(packed: dict[str, Any]) -> dict[str, Any]:
     """Return a state dict whose numbers are tensors of their own, no longer views that move on."""
     packed["state"] = {
-        index: {k: v.clone() if isinstance(v, Tensor) and v.ndim == 0 else v for k, v in state.items()}
+        index: {
+            k: v.clone() if isinstance(v, Tensor) and v.ndim == 0 else v for k, v in state.items()
+        }
         if isinstance(state, dict)
         else state
         for index, state in packed.get("state", {}).items()
@@ -81,9 +83,7 @@ def _match(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> dict[An
     return _by_position(groups, saved)
 
 
-def _by_position(
-    groups: list[dict[str, Any]], saved: list[dict[str, Any]]
-) -> dict[Any, Tensor]:
+def _by_position(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> dict[Any, Tensor]:
     return {
         index: param
         for group, other in zip(groups, saved, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain as concatenate
 from operator import is_
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +33,15 @@ class Stepper(torch.optim.Optimizer):
     (`spelling`) and its states in `state` (`state_names`).
     """
 
-    spelling: Mapping[str, Callable[[Group], Any]] = {}
+    spelling: ClassVar[Mapping[str, Callable[[Group], Any]]] = {}
     """How to read a hyperparameter of the chain from a group, where it is not called the same there."""
-    state_names: Mapping[str, str] = {}
+    state_names: ClassVar[Mapping[str, str]] = {}
     """What a state of the chain is called in `optimizer.state[p]`, where it is not called the same."""
     engine: Engine
+    _current: _Standing | None
+    _plans: list[_Standing]
+    _readers: dict[Any, _Reader]
+    _places: dict[int, tuple[dict[str, Any], Block, int]]
 
     def group_chain(self, group: Group) -> Chain:
         """Return the chain that steps the parameters of a group."""
@@ -139,10 +143,10 @@ class Stepper(torch.optim.Optimizer):
 
     def _forget(self) -> None:
         """Drop what was planned; the next step plans anew."""
-        self._current: _Standing | None = None
-        self._plans: list[_Standing] = []
-        self._readers: dict[Any, _Reader] = {}
-        self._places: dict[int, tuple[dict[str, Any], Block, int]] = {}
+        self._current = None
+        self._plans = []
+        self._readers = {}
+        self._places = {}
 
     # -- PyTorch's optimizer --------------------------------------------------------------------------
 
@@ -353,7 +357,9 @@ class Optimizer(Stepper):
     >>> from thalweg import Optimizer, chain
     >>> from thalweg.rules import adam, clip_by_norm, decay
     >>> model = torch.nn.Linear(2, 1)
-    >>> optimizer = Optimizer(model, chain(clip_by_norm(1.0), adam(beta2=0.95), decay(0.1)), lr=3e-4)
+    >>> optimizer = Optimizer(
+    ...     model, chain(clip_by_norm(1.0), adam(beta2=0.95), decay(0.1)), lr=3e-4
+    ... )
     >>> model(torch.ones(2)).sum().backward()
     >>> optimizer.step()
     """

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.engine.plan import Engine
@@ -69,7 +69,7 @@ class TorchTwin(Stepper):
                 f"{type(self).__name__} has no dialect {dialect!r}; it has: {', '.join(self.dialects)}"
             )
         self.dialect, self.engine = dialect, engine
-        super().__init__(named(params), *args, **kwargs)  # type: ignore[call-arg]
+        super().__init__(named(params), *args, **kwargs)
         # PyTorch's fused kernels divide by GradScaler's scale themselves; here GradScaler does it, as usual
         self._step_supports_amp_scaling = False
 
@@ -79,7 +79,7 @@ class TorchTwin(Stepper):
         parameters = list(inspect.signature(cls.__init__).parameters.values())
         added = [p for p in parameters if p.name in ("dialect", "engine")]
         twin = next(base for base in cls.__mro__ if base.__module__.startswith("torch.optim."))
-        theirs = [p for p in inspect.signature(twin).parameters.values()]
+        theirs = list(inspect.signature(twin).parameters.values())
         cls.__signature__ = inspect.Signature([*theirs, *added])  # type: ignore[attr-defined]
 
     def links(self, group: Group) -> Links:
@@ -337,4 +337,3 @@ class Rprop(TorchTwin, torch.optim.Rprop):
     def group_chain(self, group: Group) -> Chain:
         """Return the chain of a group; Rprop has no weight decay."""
         return _compose(bool(group["maximize"]), False, False, self.links(group))
-

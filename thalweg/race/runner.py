@@ -83,8 +83,7 @@ class Race:
         self._file = None if self.folder is None else RecordFile(self.folder / RECORDS)
         if fresh and self._file is not None:
             self._file.set_aside()
-        kept = self._file.by_key(key for key, _ in self._trials) if self._file else {}
-        self._records = {key: kept[key] for key, _ in self._trials if key in kept}
+        self._records: dict[str, TrialRecord] = self._on_disk()
         self.reused = len(self._records)
 
     def run(self, progress: Callable[[RaceProgress], None] | None = None) -> None:
@@ -105,6 +104,7 @@ class Race:
                     self._keep(self._run(key, trial))
         except KeyboardInterrupt:
             self.interrupted = True
+            self._records |= self._on_disk()  # it may have struck just after a record was written
             raise
         show(RaceProgress(len(self._trials), len(self._trials), None, 0.0))
 
@@ -132,6 +132,11 @@ class Race:
         result = self.result()
         write_text(self.folder / RESULT, result.to_json())
         return result.write_report(self.folder / REPORT)
+
+    def _on_disk(self) -> dict[str, TrialRecord]:
+        if self._file is None:
+            return {}
+        return self._file.by_key(key for key, _ in self._trials)
 
     def _run(self, key: str, trial: Trial) -> TrialRecord:
         return run_trial(self.task, trial, self.plan, metric=self.subject.metric, key=key)

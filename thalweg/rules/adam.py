@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from thalweg.engine import Scalar, rule
 
 
 @rule
-def adam(
-    g: Tensor,
-    m: Tensor,
-    v: Tensor,
-    *,
-    t: float,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-) -> Any:
+def adam(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-8):
     """Adam (Kingma and Ba 2015, algorithm 1).
 
     m ← β₁·m + (1 − β₁)·g           m̂ = m / (1 − β₁ᵗ)
@@ -35,17 +23,7 @@ def adam(
 
 
 @rule
-def amsgrad(
-    g: Tensor,
-    m: Tensor,
-    v: Tensor,
-    v_max: Tensor,
-    *,
-    t: float,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-) -> Any:
+def amsgrad(g, m, v, v_max, *, t, beta1=0.9, beta2=0.999, eps=1e-8):
     """AMSGrad (Reddi, Kale and Kumar 2018, algorithm 2) with Adam's bias corrections, as in PyTorch.
 
     m ← β₁·m + (1 − β₁)·g           m̂ = m / (1 − β₁ᵗ)
@@ -62,16 +40,7 @@ def amsgrad(
 
 
 @rule
-def adamax(
-    g: Tensor,
-    m: Tensor,
-    u: Tensor,
-    *,
-    t: float,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-) -> Any:
+def adamax(g, m, u, *, t, beta1=0.9, beta2=0.999, eps=1e-8):
     """AdaMax (Kingma and Ba 2015, algorithm 2), with the ε that PyTorch adds to |g|.
 
     m ← β₁·m + (1 − β₁)·g
@@ -85,17 +54,8 @@ def adamax(
 
 @rule
 def nadam(
-    g: Tensor,
-    m: Tensor,
-    v: Tensor,
-    mu_product: Scalar = 1.0,
-    *,
-    t: float,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-    momentum_decay: float = 4e-3,
-) -> Any:
+    g, m, v, mu_product: Scalar = 1.0, *, t, beta1=0.9, beta2=0.999, eps=1e-8, momentum_decay=4e-3
+):
     """NAdam (Dozat 2016, algorithm 2) with the momentum schedule μₜ = β₁·(1 − ½·0.96^(t·ψ)) of PyTorch.
 
     m ← β₁·m + (1 − β₁)·g
@@ -114,16 +74,7 @@ def nadam(
 
 
 @rule
-def radam(
-    g: Tensor,
-    m: Tensor,
-    v: Tensor,
-    *,
-    t: float,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-) -> Any:
+def radam(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-8):
     """RAdam (Liu et al. 2020, algorithm 2): Adam whose scale is used once its variance is tractable.
 
         ρ∞ = 2/(1 − β₂) − 1,   ρₜ = ρ∞ − 2t·β₂ᵗ/(1 − β₂ᵗ)

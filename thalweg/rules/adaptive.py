@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from thalweg.engine import rule
 
 
 @rule
-def adagrad(
-    g: Tensor,
-    r: Tensor,
-    *,
-    t: float,
-    lr_decay: float = 0.0,
-    initial_accumulator_value: float = 0.0,
-    eps: float = 1e-10,
-) -> Any:
+def adagrad(g, r, *, t, lr_decay=0.0, initial_accumulator_value=0.0, eps=1e-10):
     """AdaGrad (Duchi, Hazan and Singer 2011, figure 1 with diagonal matrices).
 
         r ← r + g²
@@ -33,9 +22,7 @@ def adagrad(
 
 
 @rule
-def rmsprop(
-    g: Tensor, r: Tensor, *, rho: float = 0.99, eps: float = 1e-8, eps_inside: bool = False
-) -> Any:
+def rmsprop(g, r, *, rho=0.99, eps=1e-8, eps_inside=False):
     """RMSProp (Hinton 2012, lecture 6e).
 
         r ← ρ·r + (1 − ρ)·g²
@@ -49,15 +36,7 @@ def rmsprop(
 
 
 @rule
-def rmsprop_centered(
-    g: Tensor,
-    r: Tensor,
-    m: Tensor,
-    *,
-    rho: float = 0.99,
-    eps: float = 1e-8,
-    eps_inside: bool = False,
-) -> Any:
+def rmsprop_centered(g, r, m, *, rho=0.99, eps=1e-8, eps_inside=False):
     """RMSProp that divides by the standard deviation of the gradient (Graves 2013, eqs. 38–40).
 
     r ← ρ·r + (1 − ρ)·g²
@@ -72,7 +51,7 @@ def rmsprop_centered(
 
 
 @rule
-def adadelta(g: Tensor, r: Tensor, s: Tensor, *, rho: float = 0.9, eps: float = 1e-6) -> Any:
+def adadelta(g, r, s, *, rho=0.9, eps=1e-6):
     """AdaDelta (Zeiler 2012, algorithm 1): the update has the units of the parameter.
 
     r ← ρ·r + (1 − ρ)·g²
@@ -90,17 +69,8 @@ def adadelta(g: Tensor, r: Tensor, s: Tensor, *, rho: float = 0.9, eps: float = 
 
 @rule(lr_inside=True)
 def rprop(
-    g: Tensor,
-    previous: Tensor,
-    step_size: Tensor,
-    *,
-    t: float,
-    lr: float,
-    eta_minus: float = 0.5,
-    eta_plus: float = 1.2,
-    smallest: float = 1e-6,
-    largest: float = 50.0,
-) -> Any:
+    g, previous, step_size, *, t, lr, eta_minus=0.5, eta_plus=1.2, smallest=1e-6, largest=50.0
+):
     """Rprop (Riedmiller and Braun 1993), the variant without backtracking; for full batches.
 
         step size ← clamp(step size · η₊ where the sign of g stays, · η₋ where it flips)

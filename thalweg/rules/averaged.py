@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from thalweg.engine import Scalar, rule
 
 
 @rule(lr_inside=True)
-def asgd(
-    g: Tensor,
-    p: Tensor,
-    ax: Tensor,
-    eta: Scalar = 0.0,
-    mu: Scalar = 1.0,
-    *,
-    t: float,
-    lr: float,
-    lambd: float = 1e-4,
-    alpha: float = 0.75,
-    t0: float = 1e6,
-) -> Any:
+def asgd(g, p, ax, eta: Scalar = 0.0, mu: Scalar = 1.0, *, t, lr, lambd=1e-4, alpha=0.75, t0=1e6):
     """Averaged SGD (Polyak and Juditsky 1992, with the step sizes of Bottou's implementation).
 
         p ← (1 − λ·ηₜ)·p − ηₜ·g,          η₁ = lr,  ηₜ₊₁ = lr / (1 + λ·lr·t)^α

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from thalweg.engine import rule
 
 
 @rule
-def descend(g: Tensor) -> Any:
+def descend(g):
     """Gradient descent (Cauchy 1847), stochastic when g is of a minibatch (Robbins and Monro 1951).
 
     update = g
@@ -20,15 +17,7 @@ def descend(g: Tensor) -> Any:
 
 
 @rule
-def momentum(
-    g: Tensor,
-    b: Tensor,
-    *,
-    t: float,
-    momentum: float = 0.9,
-    dampening: float = 0.0,
-    nesterov: bool = False,
-) -> Any:
+def momentum(g, b, *, t, momentum=0.9, dampening=0.0, nesterov=False):
     """Momentum with the learning rate outside, as in `torch.optim.SGD`.
 
         b₁ = g₁,  bₜ = μ·bₜ₋₁ + (1 − dampening)·gₜ
@@ -41,9 +30,7 @@ def momentum(
 
 
 @rule(lr_inside=True)
-def heavy_ball(
-    g: Tensor, v: Tensor, *, lr: float, momentum: float = 0.9, nesterov: bool = False
-) -> Any:
+def heavy_ball(g, v, *, lr, momentum=0.9, nesterov=False):
     """Momentum with the learning rate inside (Polyak 1964; Sutskever et al. 2013, eqs. 1–4).
 
         v ← μ·v − lr·g
@@ -60,7 +47,7 @@ def heavy_ball(
 
 
 @rule
-def accumulate(u: Tensor, b: Tensor, *, momentum: float = 0.9) -> Any:
+def accumulate(u, b, *, momentum=0.9):
     """Momentum over the updates of the rule before it, as in RMSprop with momentum.
 
     b ← μ·b + u,  update = b
@@ -70,7 +57,7 @@ def accumulate(u: Tensor, b: Tensor, *, momentum: float = 0.9) -> Any:
 
 
 @rule(lr_inside=True)
-def accumulate_inside(u: Tensor, v: Tensor, *, lr: float, momentum: float = 0.9) -> Any:
+def accumulate_inside(u, v, *, lr, momentum=0.9):
     """Momentum over the steps of the rule before it, with the learning rate inside.
 
         v ← μ·v − lr·u

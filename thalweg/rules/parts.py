@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from thalweg.engine import norm, rule
 
 
 @rule
-def negate(g: Tensor) -> Any:
+def negate(g):
     """Turn descent into ascent: update = −g. At the head of a chain it maximizes the objective."""
     return -g
 
 
 @rule
-def l2(g: Tensor, p: Tensor, *, weight_decay: float) -> Any:
+def l2(g, p, *, weight_decay):
     """Add the gradient of ½·λ·‖p‖² to the gradient: update = g + λ·p.
 
     What comes after it in a chain sees the penalty as part of the objective.
@@ -26,7 +23,7 @@ def l2(g: Tensor, p: Tensor, *, weight_decay: float) -> Any:
 
 
 @rule
-def decay(u: Tensor, p: Tensor, *, weight_decay: float) -> Any:
+def decay(u, p, *, weight_decay):
     """Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2): update = u + λ·p.
 
     At the end of a chain the parameter shrinks by 1 − lr·λ, whatever the rule before it made of the
@@ -36,13 +33,13 @@ def decay(u: Tensor, p: Tensor, *, weight_decay: float) -> Any:
 
 
 @rule
-def clip_by_value(u: Tensor, *, max_value: float) -> Any:
+def clip_by_value(u, *, max_value):
     """Clip every element to [−c, c]."""
     return torch.clamp(u, -max_value, max_value)
 
 
 @rule
-def clip_by_norm(u: Tensor, *, max_norm: float) -> Any:
+def clip_by_norm(u, *, max_norm):
     """Scale each tensor's update down to norm c where it is longer (Pascanu et al. 2013, algorithm 1).
 
     u ← u·c/‖u‖ if ‖u‖ > c
@@ -52,7 +49,7 @@ def clip_by_norm(u: Tensor, *, max_norm: float) -> Any:
 
 
 @rule
-def clip_by_global_norm(u: Tensor, *, max_norm: float) -> Any:
+def clip_by_global_norm(u, *, max_norm):
     """Scale all updates together down to norm c: ‖u‖ is the norm over all tensors of the step.
 
     u ← u·c/‖u‖ if ‖u‖ > c
@@ -64,7 +61,7 @@ def clip_by_global_norm(u: Tensor, *, max_norm: float) -> Any:
 
 
 @rule
-def trust_ratio(u: Tensor, p: Tensor, *, weight_decay: float = 0.0) -> Any:
+def trust_ratio(u, p, *, weight_decay=0.0):
     """Scale each tensor's update to the norm of its parameter (You et al. 2020, algorithm 2: LAMB).
 
         u ← u + λ·p

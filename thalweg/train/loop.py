@@ -106,9 +106,9 @@ class _Pass:
     def run(self) -> Scores:
         """Train for one epoch, or until a reason to stop; return the running training scores."""
         state, recipe = self.state, self.state.recipe
-        model, optimizer, penalty = state.model, state.optimizer, state.penalty
+        model, penalty = state.model, state.penalty
         surrogate, meter = recipe.task.cost.surrogate, recipe.task.cost.meter()
-        tolerance, every, clear = recipe.gradient_tolerance, recipe.evaluate_every, self.clear
+        every, clear = recipe.evaluate_every, self.clear
         losses, isfinite, matched = state.losses, math.isfinite, self.matched
         show = self.show if self.show.wants_steps else None
         order = Order(recipe.seed, recipe.shuffle)
@@ -127,12 +127,7 @@ class _Pass:
             objective = loss if penalty is None else loss + penalty()
             clear()
             torch.autograd.backward(objective)
-            if tolerance is not None and _gradient_norm(model) < tolerance:
-                state.stopped = "gradient"
-            elif self.closure:
-                optimizer.step(self.objective_of(inputs, targets))
-            else:
-                optimizer.step()
+            self.advance(inputs, targets)
             losses.append(value)
             meter.add(
                 value, outputs, targets, len(targets) if matched else count_rows(targets, inputs)
@@ -157,6 +152,17 @@ class _Pass:
                 "run through only once serves one epoch."
             )
         return meter.scores(recipe.task.cost.penalty_value(model))
+
+    def advance(self, inputs: Any, targets: Any) -> None:
+        """Step by the gradients, unless they are small enough to stop."""
+        state = self.state
+        tolerance = state.recipe.gradient_tolerance
+        if tolerance is not None and _gradient_norm(state.model) < tolerance:
+            state.stopped = "gradient"
+        elif self.closure:
+            state.optimizer.step(self.objective_of(inputs, targets))
+        else:
+            state.optimizer.step()
 
     def objective_of(self, inputs: Any, targets: Any) -> Any:
         """Return the function that a line search evaluates: J, and its gradient."""
