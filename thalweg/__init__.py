@@ -1,22 +1,116 @@
-"""thalweg: optimization for deep learning, on PyTorch."""
+"""thalweg: optimization for deep learning, on PyTorch.
 
-from thalweg import optim
-from thalweg.engine import Chain, Link, Rule, Scalar, chain, largest, mean, norm, rule, total
-from thalweg.optim import Optimizer
+    from thalweg import optim                 torch.optim's optimizers, same numbers, faster
+    from thalweg import rule, chain           write an update rule as its equation
+    from thalweg import Task, Cost, fit       a recipe: data, cost, model, optimizer
+    thalweg.race(task)                        which optimizer trains this task fastest?
+
+Everything is loaded when it is first used, so importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from thalweg.version import __version__
 
+if TYPE_CHECKING:
+    from thalweg import optim, rules, tasks
+    from thalweg.engine import Chain, Link, Rule, Scalar, chain, largest, mean, norm, rule, total
+    from thalweg.errors import (
+        CheckpointError,
+        DataError,
+        DivergedError,
+        EngineError,
+        MissingExtraError,
+        RuleError,
+        TaskError,
+        ThalwegError,
+    )
+    from thalweg.objective import L1, L2, Cost, Metric
+    from thalweg.optim import Optimizer
+    from thalweg.race import race
+    from thalweg.tasks import Data, Target, Task, load_task
+    from thalweg.train import EarlyStopping, Recipe, Run, fit
+
+_HOME = {
+    "thalweg": ("optim", "race", "rules", "tasks"),
+    "thalweg.engine": (
+        "Chain",
+        "Link",
+        "Rule",
+        "Scalar",
+        "chain",
+        "largest",
+        "mean",
+        "norm",
+        "rule",
+        "total",
+    ),
+    "thalweg.errors": (
+        *("CheckpointError", "DataError", "DivergedError", "EngineError"),
+        *("MissingExtraError", "RuleError", "TaskError", "ThalwegError"),
+    ),
+    "thalweg.objective": ("L1", "L2", "Cost", "Metric"),
+    "thalweg.optim": ("Optimizer",),
+    "thalweg.tasks": ("Data", "Target", "Task", "load_task"),
+    "thalweg.train": ("EarlyStopping", "Recipe", "Run", "fit"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
 __all__ = [
+    "CheckpointError",
     "Chain",
+    "Cost",
+    "Data",
+    "DataError",
+    "DivergedError",
+    "EarlyStopping",
+    "EngineError",
+    "L1",
+    "L2",
     "Link",
+    "Metric",
+    "MissingExtraError",
     "Optimizer",
+    "Recipe",
     "Rule",
+    "RuleError",
+    "Run",
     "Scalar",
+    "Target",
+    "Task",
+    "TaskError",
+    "ThalwegError",
     "__version__",
     "chain",
+    "fit",
     "largest",
+    "load_task",
     "mean",
     "norm",
     "optim",
+    "race",
     "rule",
+    "rules",
+    "tasks",
     "total",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        from thalweg.errors import suggest
+
+        raise AttributeError(f"module 'thalweg' has no attribute {name!r}.{suggest(name, __all__)}")
+    if module == __name__:
+        return importlib.import_module(f"{__name__}.{name}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

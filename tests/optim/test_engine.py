@@ -131,7 +131,7 @@ def test_special_values_pass_as_in_eager(case: Case) -> None:
             optimizer.step()
         ends.append(p.detach().clone())
     torch.testing.assert_close(ends[1], ends[0], rtol=2e-6, atol=2e-6, equal_nan=True)
-    assert ends[0].isnan().any()
+    assert ends[0].isnan().any() or case.optimizer == "Rprop"  # the sign of NaN is 0 to torch
     assert ends[0].isfinite().any()
 
 

@@ -40,9 +40,9 @@ class Chain:
         for link in links[:-1]:
             if link.rule.lr_inside:
                 raise RuleError(
-                    f"{link!r} multiplies its update by the learning rate itself (lr_inside=True), so it "
-                    "must be the last link of the chain. Put the links after it before it, or use a rule that "
-                    "leaves the learning rate to the engine"
+                    f"{link!r} multiplies its update by the learning rate (lr_inside=True), so it "
+                    "must be the last link of the chain. Put the links after it before it, or use a rule "
+                    "that leaves the learning rate to the engine"
                 )
         self.places = _name_all(links)
         self.hyperparameters: dict[str, Any] = {

@@ -213,7 +213,7 @@ def _like(x: Any, old: Tensor) -> Tensor:
     if not isinstance(x, Tensor):
         return torch.full_like(old, x)
     if old.is_complex():
-        paired: Tensor = torch.view_as_complex(x.contiguous())
-        return paired
+        return torch.view_as_complex(x.contiguous())
     x = x if x.dtype == old.dtype else x.to(old.dtype)
-    return x if x.shape == old.shape else x.expand_as(old)
+    fitted: Tensor = x if x.shape == old.shape else x.expand_as(old)
+    return fitted

@@ -1,0 +1,69 @@
+"""The public names are pinned: growth is deliberate."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import thalweg
+
+NAMES = """
+CheckpointError Chain Cost Data DataError DivergedError EarlyStopping EngineError L1 L2 Link Metric
+MissingExtraError Optimizer Recipe Rule RuleError Run Scalar Target Task TaskError ThalwegError
+__version__ chain fit largest load_task mean norm optim race rule rules tasks total
+"""
+
+OPTIMIZERS = "ASGD SGD Adadelta Adagrad Adam AdamW Adamax NAdam Optimizer RAdam RMSprop Rprop"
+
+RULES = """
+accumulate accumulate_inside adadelta adagrad adam adamax amsgrad asgd clip_by_global_norm
+clip_by_norm clip_by_value decay descend heavy_ball l2 momentum nadam negate radam rmsprop
+rmsprop_centered rprop trust_ratio
+"""
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(thalweg.__all__) == sorted(NAMES.split())
+    assert sorted(thalweg.optim.__all__) == sorted(OPTIMIZERS.split())
+    assert sorted(thalweg.rules.__all__) == sorted(RULES.split())
+
+
+@pytest.mark.parametrize("name", thalweg.__all__)
+def test_every_public_name_is_there_and_documented(name: str) -> None:
+    value = getattr(thalweg, name)
+    assert name in dir(thalweg)
+    if name not in ("__version__", "Scalar"):
+        assert value.__doc__, f"{name} has no docstring"
+
+
+def test_an_unknown_name_gets_a_suggestion() -> None:
+    with pytest.raises(AttributeError, match="Did you mean 'Optimizer'"):
+        _ = thalweg.Optimiser
+
+
+@pytest.mark.parametrize("first", ["thalweg.race", "thalweg.race.entrants", "thalweg.cli.app"])
+def test_race_can_be_called_whatever_was_imported_before(first: str) -> None:
+    code = f"import thalweg, {first}; assert callable(thalweg.race); thalweg.race.Entrant"
+    if first == "thalweg.race":
+        code += "; from thalweg import race; assert callable(race)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, thalweg; "
+        "heavy = {'torch', 'numpy', 'llvmlite', 'sklearn', 'plotly', 'rich', 'typer'}; "
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_optimizers_do_not_load_the_laboratory() -> None:
+    code = (
+        "import sys, thalweg.optim; "
+        "heavy = {'llvmlite', 'sklearn', 'plotly', 'rich', 'typer', 'scipy'}; "
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
