@@ -173,7 +173,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--repeats", type=int, default=200, help="samples of each contestant at most"
     )
-    parser.add_argument("--seconds", type=float, default=240.0, help="time for all measurements")
+    parser.add_argument("--seconds", type=float, default=200.0, help="time for all measurements")
     parser.add_argument(
         "--json", type=Path, help="also write the records to this file ('-': only print them)"
     )

@@ -109,6 +109,7 @@ class FusedBatch:
         # of a complex tensor, or of one number, a gradient may be a conjugated or negated view
         self._odd = [k for k, p in enumerate(params) if p.is_complex() or p.numel() == 1]
         self._addresses: list[int] | None = None
+        self._gradients: list[int] | None = None
         self.counts = np.array([elements(p) for p in params], dtype=np.int64)
         self.row_of = np.array(row_of, dtype=np.int64)
         self.rows = rows
@@ -170,13 +171,13 @@ class FusedBatch:
 
     def step(self, gradients: list[int]) -> None:
         """Step all tensors by a program of one pass, given the addresses of the gradients."""
-        self.pointers[:, 0] = gradients
+        self._point(gradients)
         self._launch(self.passes[-1])
         torch.autograd.graph.increment_version(self.params)
 
     def run(self, gradients: list[int], count: int) -> Pass:
         """Step all tensors by a program of several passes; `count` is the number of all elements."""
-        self.pointers[:, 0] = gradients
+        self._point(gradients)
         reductions: dict[Value, Any] = {}
         for ready in self.passes:
             self._reduce(ready, reductions, count)
@@ -187,6 +188,12 @@ class FusedBatch:
             sent = yield tuple(whole.values())
             reductions.update(zip(whole, sent, strict=True))
         torch.autograd.graph.increment_version(self.params)
+
+    def _point(self, gradients: list[int]) -> None:
+        """Put the addresses of the gradients into the table, unless they are there."""
+        if gradients != self._gradients:
+            self.pointers[:, 0] = gradients
+            self._gradients = gradients
 
     def _reduce(self, ready: ReadyPass, reductions: dict[Value, Any], count: int) -> None:
         """Fill the table of per-tensor scalars that a pass reads."""

@@ -59,7 +59,7 @@ class Chain:
 
     @cached_property
     def scalars(self) -> tuple[str, ...]:
-        """The scalar inputs of the program: lr, t, the numeric hyperparameters, the scalar states."""
+        """The scalar inputs of the program: t, lr, the numeric hyperparameters, the scalar states."""
         numeric = (n for n, v in self.hyperparameters.items() if not is_switch(v))
         return (*GIVEN, *numeric, *self.scalar_states)
 

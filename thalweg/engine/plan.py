@@ -182,8 +182,9 @@ class Plan:
         for program, positions in by_program.items():
             self.cohorts.append(self._cohort(program, positions, engine))
         self.params = [m.param for m in self.members]
-        self._kept = [(m.state, name) for m in self.members for name in m.names]
-        self._states = [state[name] for state, name in self._kept]
+        self._dicts = [m.state for m in self.members for _ in m.names]
+        self._names = [name for m in self.members for name in m.names]
+        self._states = [x for m in self.members for x in m.states]
 
     # -- making ---------------------------------------------------------------------------------------
 
@@ -233,9 +234,9 @@ class Plan:
 
     def holds(self) -> bool:
         """Whether states and parameters are still the tensors that the plan was made for."""
-        if not all(map(is_, [state.get(name) for state, name in self._kept], self._states)):
+        if not all(map(is_, map(dict.get, self._dicts, self._names), self._states)):
             return False
-        return all(batch.holds() for cohort in self.cohorts for batch, _ in cohort.fused)
+        return all([batch.holds() for cohort in self.cohorts for batch, _ in cohort.fused])  # noqa: C419
 
     def is_uniform(self) -> bool:
         """Whether the parameters of each row still share their step number."""

@@ -56,7 +56,11 @@ class Row:
     """Which lines of the block: a slice or an array of indices."""
 
     def __post_init__(self) -> None:
-        self.first = self.lines.start if isinstance(self.lines, slice) else int(self.lines[0])
+        first = self.lines.start if isinstance(self.lines, slice) else int(self.lines[0])
+        self._first = self.block[first]
+        self._counts_only = self.block.shape[1] == 1
+        # a view where it can be: writing through it is the quickest
+        self._chosen = self.block[self.lines] if isinstance(self.lines, slice) else None
 
     def advance(
         self,
@@ -64,10 +68,17 @@ class Row:
         numbers: Sequence[float],
     ) -> tuple[Any, ...]:
         """Count a step; return what the passes read. `numbers` are lr and the hyperparameters."""
-        t, *scalars = self.block[self.first].tolist()
-        t += 1.0
-        reads, changed = host(numbers[0], t, *numbers[1:], *scalars)
-        self.block[self.lines] = (t, *changed) if changed else t
+        if self._counts_only:
+            t = self._first.item() + 1.0
+            reads, _ = host(t, *numbers)
+            if self._chosen is not None:
+                self._chosen.fill(t)
+            else:
+                self.block[self.lines] = t
+            return reads
+        t, *scalars = self._first.tolist()
+        reads, changed = host(t + 1.0, *numbers, *scalars)
+        self.block[self.lines] = (t + 1.0, *changed)
         return reads
 
     def is_uniform(self) -> bool:

@@ -14,7 +14,7 @@ from thalweg.errors import RuleError, suggest
 Scalar = Annotated[Any, "a state that is one number"]
 """Annotates a state that is one number for the whole parameter, kept in float64: `eta: Scalar = 1.0`."""
 
-GIVEN = ("lr", "t")
+GIVEN = ("t", "lr")
 """Scalars that the engine gives to every rule that asks for them."""
 
 

@@ -42,7 +42,7 @@ def _tuple(values: Iterable[Value]) -> str:
 
 
 class HostFunction:
-    """The scalars of a step: (lr, t, hyperparameters, scalar states) →
+    """The scalars of a step: (t, lr, hyperparameters, scalar states) →
     (what the passes read, new scalar states).
 
     Evaluated in float64 whatever the dtype of the parameters: in bfloat16 a β₂ of 0.999 is 1.

@@ -59,6 +59,8 @@ class Stepper(torch.optim.Optimizer):
             or torch.autograd.profiler._is_profiler_enabled
         ):
             return self._observed_step() if closure is None else self._observed_step(closure)
+        if closure is None:
+            return self._advance()
         return self._step(closure)
 
     # PyTorch wraps `step` to run hooks and to record it for the profiler. This one does both itself, and
