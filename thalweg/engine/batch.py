@@ -19,8 +19,8 @@ from thalweg.engine.native import Kernel, kernel
 from thalweg.engine.program import Level, Program, Value
 from thalweg.engine.source import ReducedFunction
 
-CHUNK = 16384
-"""Elements of a chunk: a few slots of it fit the second-level cache, and it takes some 10 µs."""
+CHUNK = 65536
+"""Elements of a chunk: long enough to stream, and a few slots of it fit the second-level cache."""
 
 THREADED_BYTES = 2**20
 """Below this much memory to go through, waking another thread costs more than it saves."""

@@ -15,6 +15,7 @@ from torch.optim.optimizer import (
 )
 
 from thalweg.engine import Chain, Link, Rule, chain
+from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Engine, Member, Plan
 from thalweg.engine.program import Program
 from thalweg.engine.rows import Block, open_block, read_line
@@ -141,7 +142,7 @@ class Stepper(torch.optim.Optimizer):
             state = self.state[p]
             for name in reader.names:
                 if state.get(name) is None:
-                    state[name] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                    state[name] = zeros_like(p)
 
     def _forget(self) -> None:
         """Drop what was planned; the next step plans anew."""
