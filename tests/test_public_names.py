@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import thalweg
 
@@ -67,3 +68,10 @@ def test_optimizers_do_not_load_the_laboratory() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_missing_in_optim_is_pytorchs_own() -> None:
+    assert thalweg.optim.lr_scheduler.StepLR is torch.optim.lr_scheduler.StepLR
+    assert thalweg.optim.LBFGS is torch.optim.LBFGS
+    with pytest.raises(AttributeError, match="Did you mean 'AdamW'"):
+        _ = thalweg.optim.AdamWw

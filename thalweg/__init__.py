@@ -60,16 +60,16 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "CheckpointError",
+    "L1",
+    "L2",
     "Chain",
+    "CheckpointError",
     "Cost",
     "Data",
     "DataError",
     "DivergedError",
     "EarlyStopping",
     "EngineError",
-    "L1",
-    "L2",
     "Link",
     "Metric",
     "MissingExtraError",

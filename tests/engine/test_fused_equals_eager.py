@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -26,6 +26,7 @@ repeatable = settings(
     database=None,
     deadline=None,
     max_examples=30,
+    phases=[Phase.generate],  # every smaller example would be compiled, for minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -1,4 +1,12 @@
-"""Optimizers: PyTorch's by name, and `Optimizer` for any chain of rules."""
+"""Optimizers: PyTorch's by name, and `Optimizer` for any chain of rules.
+
+What `torch.optim` has and this package has not (`lr_scheduler`, `swa_utils`, LBFGS, SparseAdam, …) is
+PyTorch's own, so that one import can take the place of the other.
+"""
+
+from typing import Any
+
+import torch
 
 from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.torch_twins import (
@@ -29,3 +37,14 @@ __all__ = [
     "RMSprop",
     "Rprop",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") or not hasattr(torch.optim, name):
+        from thalweg.errors import suggest
+
+        known = [*__all__, *(n for n in dir(torch.optim) if not n.startswith("_"))]
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}.{suggest(name, known)}"
+        )
+    return getattr(torch.optim, name)

@@ -88,6 +88,7 @@ class Stepper(torch.optim.Optimizer):
             if standing is not current and standing.plan.is_uniform() and standing.step(self):
                 self._current = standing
                 return
+        self._drop_outdated()
         self._current = self._make_plan()
         self._plans = [self._current, *self._plans[: KEPT_PLANS - 1]]
         if not self._current.step(self):
@@ -143,6 +144,13 @@ class Stepper(torch.optim.Optimizer):
             for name in reader.names:
                 if state.get(name) is None:
                     state[name] = zeros_like(p)
+
+    def _drop_outdated(self) -> None:
+        """Let go of parameters and states that were replaced, which old plans would keep in memory."""
+        params = all_params(self.param_groups)
+        self._plans = [standing for standing in self._plans if standing.is_for(params)]
+        kept = {id(state) for state in self.state.values()}
+        self._places = {key: place for key, place in self._places.items() if key in kept}
 
     def _forget(self) -> None:
         """Drop what was planned; the next step plans anew."""
@@ -293,6 +301,14 @@ class _Standing:
         self._absent = absent
         self._glances = [_Glance(reader) for reader in readers]
         self._states = states
+
+    def is_for(self, params: Sequence[Tensor]) -> bool:
+        """Whether these are the parameters the plan was made for, and their states are still there."""
+        return (
+            len(params) == len(self._params)
+            and all(map(is_, params, self._params))
+            and self.plan.holds()
+        )
 
     def step(self, optimizer: Stepper) -> bool:
         """Step, if nothing has changed that the plan relies on; otherwise change nothing."""
