@@ -38,6 +38,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "abs": torch.abs,
     "sqrt": torch.sqrt,
     "where": torch.where,
+    "choose": lambda x, condition, a, b: torch.where(condition | (x != x) & (x == x), a, b),
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -78,7 +79,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "largest of all": lambda x: thalweg.largest(x, scope="all"),
 }
 ROUNDING = ("sign", "floor", "ceil", "trunc", "clamp")
-FUNCTIONS = ("tanh", "exp", "expm1", "log", "log1p", "sin", "cos", "power", "sigmoid")
+FUNCTIONS = ("sqrt", "tanh", "exp", "expm1", "log", "log1p", "sin", "cos", "power", "sigmoid")
 REDUCTIONS = tuple(
     name for name in OPERATIONS if name.split()[0] in ("norm", "mean", "total", "largest")
 )
@@ -88,25 +89,29 @@ def operation(names: tuple[str, ...], *operands: Trees) -> Trees:
     return st.tuples(st.sampled_from(names), *operands)
 
 
+TENSOR = st.sampled_from(TENSORS)
 LEAF = st.sampled_from((*TENSORS, *TENSORS, *NUMBERS))
 CONSTANT = st.sampled_from(CONSTANTS)
 
 
 @cache
 def exact(depth: int) -> Trees:
-    """Values that IEEE 754 defines to the last bit."""
+    """Values that are exact in both; not the root, which PyTorch may leave wrong by an ulp."""
     if not depth:
         return LEAF
     below, condition = exact(depth - 1), truth(depth - 1)
     arithmetic = ("+", "-", "*", "/")
+    of_elements = operation(arithmetic, TENSOR, below)
     return st.one_of(
         LEAF,
         operation(arithmetic, below, below),
         operation(arithmetic, below, CONSTANT),
         operation(arithmetic, CONSTANT, below),
-        operation(("neg", "abs", "sqrt"), below),
-        operation(("where",), condition, below | CONSTANT, below | CONSTANT),
-        operation(("where",), condition, condition, below),
+        operation(("neg", "abs"), below),
+        operation(("where",), condition, of_elements, of_elements),
+        # a number that a number chooses may stay one of float64 in one engine and not in the other
+        operation(("choose",), TENSOR, condition, below | CONSTANT, below | CONSTANT),
+        operation(("choose",), TENSOR, condition, condition, below),
         operation(arithmetic, below, condition),
         operation(("+", "-", "*"), condition, condition),
     )

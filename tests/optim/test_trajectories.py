@@ -40,6 +40,7 @@ def test_every_step_agrees(case: Case, engine: str, run: str) -> None:
 @each_engine
 @each_optimizer
 def test_tensors_of_many_chunks_agree(case: Case, engine: str, dtype: torch.dtype) -> None:
+    torch.set_num_threads(2)
     compare(case, engine, LARGE, dtype, constant)
 
 

@@ -101,7 +101,7 @@ class FusedBatch:
         self._sparse = sparse
         self.dtypes = dtypes
         self.params = list(params)
-        self._states = [x for tensors in states for x in tensors]
+        self._written = [*params, *(x for tensors in states for x in tensors)]
         self._contiguous = all(p.is_contiguous() for p in params)
         self._layouts = [_layout(p) for p in params]
         self._strides = [p.stride() for p in params]
@@ -172,8 +172,7 @@ class FusedBatch:
     def step(self, gradients: list[int]) -> None:
         """Step all tensors by a program of one pass, given the addresses of the gradients."""
         self._point(gradients)
-        self._launch(self.passes[-1])
-        torch.autograd.graph.increment_version(self.params)
+        self._launch(self.passes[-1], self._bump_versions)
 
     def run(self, gradients: list[int], count: int) -> Pass:
         """Step all tensors by a program of several passes; `count` is the number of all elements."""
@@ -181,13 +180,17 @@ class FusedBatch:
         reductions: dict[Value, Any] = {}
         for ready in self.passes:
             self._reduce(ready, reductions, count)
-            self._launch(ready)
             if not ready.made.reductions:
-                break
+                self._launch(ready, self._bump_versions)
+                return
+            self._launch(ready)
             whole = self._gather(ready, reductions)
             sent = yield tuple(whole.values())
             reductions.update(zip(whole, sent, strict=True))
-        torch.autograd.graph.increment_version(self.params)
+
+    def _bump_versions(self) -> None:
+        """Tell autograd that the parameters and states change."""
+        torch.autograd.graph.increment_version(self._written)
 
     def _point(self, gradients: list[int]) -> None:
         """Put the addresses of the gradients into the table, unless they are there."""
@@ -209,12 +212,11 @@ class FusedBatch:
         for column, values in enumerate(function((*reads, *counts))):
             ready.reduced[:, column] = values
 
-    def _launch(self, ready: ReadyPass) -> None:
+    def _launch(self, ready: ReadyPass, meanwhile: Callable[[], None] | None = None) -> None:
         ready.call[-1] = 0  # no chunk is taken yet
-        if self._most_threads == 1:
-            ready.work()
-        else:
-            threads.run_on(min(torch.get_num_threads(), self._most_threads), ready.work)
+        most = self._most_threads
+        size = 1 if most == 1 else min(torch.get_num_threads(), most)
+        threads.run_on(size, ready.work, meanwhile)
 
     def _gather(self, ready: ReadyPass, reductions: dict[Value, Any]) -> dict[Value, Any]:
         """Reduce the chunks of each tensor; return those to be reduced over all tensors."""

@@ -12,9 +12,12 @@ _size = 0
 _lock = threading.Lock()
 
 
-def run_on(threads: int, work: Callable[[], None]) -> None:
+def run_on(
+    threads: int, work: Callable[[], None], meanwhile: Callable[[], None] | None = None
+) -> None:
     """Run the same work on this thread and on `threads - 1` others; return when all is done.
 
+    This thread first runs `meanwhile`, while the others wake.
     The work shares a counter of what is left to do, so a helper that wakes late finds little or nothing: it
     is cancelled if it has not begun when this thread is through.
     """
@@ -22,6 +25,8 @@ def run_on(threads: int, work: Callable[[], None]) -> None:
     if threads > 1:
         pool = _get(threads - 1)
         helpers = [pool.submit(work) for _ in range(threads - 1)]
+    if meanwhile is not None:
+        meanwhile()
     work()
     for helper in helpers:
         if not helper.cancel():

@@ -1,0 +1,392 @@
+"""Each operation of the vocabulary alone, in each of its spellings, beside PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import thalweg
+from thalweg.engine.lower import ALIASES, SPELLINGS
+from thalweg.engine.ops import OPS
+from thalweg.errors import EngineError
+
+Function = Callable[..., Any]
+INF, NAN = float("inf"), float("nan")
+VALUES = (NAN, INF, -INF, 0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -2.5, 3.75, -0.01, 20.0)
+TOLERANCE = {torch.float64: 4e-15, torch.float32: 2e-6, torch.bfloat16: 2.0**-7}
+
+UNARY = [
+    "abs",
+    "absolute",
+    "neg",
+    "negative",
+    "sqrt",
+    "rsqrt",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "tanh",
+    "sin",
+    "cos",
+    "floor",
+    "ceil",
+    "trunc",
+    "fix",
+    "sign",
+    "sgn",
+    "square",
+    "reciprocal",
+    "sigmoid",
+    "relu",
+    "positive",
+    "clone",
+    "detach",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "logical_not",
+]
+BINARY = [
+    "add",
+    "sub",
+    "subtract",
+    "mul",
+    "multiply",
+    "div",
+    "divide",
+    "true_divide",
+    "maximum",
+    "minimum",
+    "max",
+    "min",
+    "pow",
+    "floor_divide",
+    "remainder",
+    "eq",
+    "ne",
+    "not_equal",
+    "lt",
+    "less",
+    "le",
+    "less_equal",
+    "gt",
+    "greater",
+    "ge",
+    "greater_equal",
+    "logical_and",
+    "logical_or",
+]
+EAGER_ONLY = ("floor_divide", "remainder", "//", "%")
+
+
+def method(name: str) -> Function:
+    return lambda x, *rest, **named: getattr(x, name)(*rest, **named)
+
+
+OPERATORS: dict[str, Function] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "**": operator.pow,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+ONE: dict[str, Function] = {
+    **{f"torch.{name}": getattr(torch, name) for name in UNARY},
+    **{f".{name}()": method(name) for name in UNARY if name != "fix"},
+    ".fix()": method("fix"),
+    ".contiguous()": method("contiguous"),
+    "-x": operator.neg,
+    "+x": operator.pos,
+    "abs(x)": abs,
+    "~(x > 0)": lambda x: ~(x > 0),
+    "bitwise_not": lambda x: torch.bitwise_not(x > 0),
+    "zeros_like": torch.zeros_like,
+    "ones_like": torch.ones_like,
+    "full_like": lambda x: torch.full_like(x, 2.5),
+    "functional relu": torch.nn.functional.relu,
+    "x + 2": lambda x: x + 2,
+    "2 - x": lambda x: 2 - x,
+    "x * 0.3": lambda x: x * 0.3,
+    "x / 0.3": lambda x: x / 0.3,
+    "0.3 / x": lambda x: 0.3 / x,
+    "x > 0.5": lambda x: x > 0.5,
+    "1 <= x": lambda x: x >= 1,
+    "2 ** x": lambda x: 2.0**x,
+    **{f"x ** {n}": (lambda x, n=n: x**n) for n in (0, 1, 2, 3, 0.5, -0.5, -1, -2, 1.7, 4)},
+    "clamp below": lambda x: torch.clamp(x, min=-0.5),
+    "clamp above": lambda x: torch.clamp(x, max=0.5),
+    "clamp": lambda x: x.clamp(-0.5, 1.5),
+    "clip": lambda x: torch.clip(x, -0.5, 1.5),
+    "maximum with a number": lambda x: torch.maximum(x, torch.tensor(0.5, dtype=torch.float64)),
+    "where numbers": lambda x: torch.where(x > 0, 2.5, -0.1),
+    "where itself": lambda x: torch.where(torch.isnan(x), 0.0, x),
+}
+TWO: dict[str, Function] = {
+    **{f"torch.{name}": getattr(torch, name) for name in BINARY},
+    **{f".{name}()": method(name) for name in BINARY},
+    **OPERATORS,
+    "add alpha": lambda x, y: torch.add(x, y, alpha=0.3),
+    "sub alpha": lambda x, y: x.sub(y, alpha=0.3),
+    "lerp": lambda x, y: torch.lerp(x, y, 0.3),
+    ".lerp()": lambda x, y: x.lerp(y, 0.3),
+    "addcmul": lambda x, y: torch.addcmul(x, y, y, value=0.3),
+    ".addcmul()": lambda x, y: x.addcmul(x, y),
+    "addcdiv": lambda x, y: torch.addcdiv(x, x, y, value=0.3),
+    ".addcdiv()": lambda x, y: x.addcdiv(y, y),
+    "where": lambda x, y: torch.where(x < y, x, y),
+    ".where()": lambda x, y: x.where(x < y, y),
+    "where mixed": lambda x, y: torch.where(x < y, x < 0, y),
+    "&": lambda x, y: (x > 0) & (y > 0),
+    "|": lambda x, y: (x > 0) | (y > 0),
+    "bitwise_and": lambda x, y: torch.bitwise_and(x > 0, y > 0),
+    "bitwise_or": lambda x, y: torch.bitwise_or(x > 0, y > 0),
+    "truth times value": lambda x, y: (x > 0) * y,
+    "truth plus value": lambda x, y: y + (x > y),
+    "clamp by tensors": lambda x, y: torch.clamp(x, y, y + 1),
+}
+
+
+def run(rule: thalweg.Rule, engine: str, *columns: Tensor) -> tuple[Tensor, str]:
+    """Return the new state of a rule whose gradient and parameter are given, and how it ran."""
+    g, p = columns
+    w = torch.nn.Parameter(p.clone())
+    w.grad = g.clone()
+    optimizer = thalweg.Optimizer([w], rule, lr=0.0, engine=engine)
+    optimizer.step()
+    return optimizer.state[w]["kept"], optimizer.describe_plan().split()[0]
+
+
+def pairs(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    x, y = zip(*itertools.product(VALUES, VALUES), strict=True)
+    return torch.tensor(x, dtype=dtype), torch.tensor(y, dtype=dtype)
+
+
+def assert_same(actual: Tensor, expected: Any, dtype: torch.dtype) -> None:
+    expected = torch.as_tensor(expected).to(dtype).expand_as(actual)
+    rtol = TOLERANCE[dtype]
+    torch.testing.assert_close(actual, expected, rtol=rtol, atol=rtol, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("engine", ["eager", "auto"])
+@pytest.mark.parametrize("name", [*ONE, *TWO])
+def test_each_spelling_beside_torch(name: str, engine: str, dtype: torch.dtype) -> None:
+    function = ONE.get(name) or TWO[name]
+
+    @thalweg.rule
+    def alone(g, p, kept):
+        return 0 * g, (function(g) if name in ONE else function(g, p))
+
+    x, y = pairs(dtype)
+    actual, ran = run(alone, engine, x, y)
+    wide = (
+        torch.float32 if dtype == torch.bfloat16 else dtype
+    )  # half precision is computed in float32
+    a, b = x.to(wide), y.to(wide)
+    assert_same(actual, function(a) if name in ONE else function(a, b), dtype)
+    eager_only = any(word in name for word in EAGER_ONLY)
+    assert ran == ("eager" if engine == "eager" or eager_only else "fused")
+
+
+ON_NUMBERS = {k: f for k, f in {**ONE, **TWO}.items() if k.startswith("torch.") or k in OPERATORS}
+ON_NUMBERS |= {k: ONE[k] for k in ("x ** 0.5", "2 - x", "0.3 / x", "where numbers", "clamp")}
+
+
+@pytest.mark.parametrize("name", ON_NUMBERS)
+def test_each_operation_on_numbers(name: str) -> None:
+    """Scalars are float64, and division by zero or the root of a negative number is no error."""
+    function, one = ON_NUMBERS[name], name in ONE
+
+    @thalweg.rule
+    def alone(g, kept: thalweg.Scalar = 0.0, *, x=0.0, y=0.0):
+        return g, (function(x) if one else function(x, y))
+
+    for x, y in itertools.product(VALUES, (VALUES[0],) if one else VALUES):
+        w = torch.nn.Parameter(torch.ones(1))
+        w.grad = torch.ones(1)
+        optimizer = thalweg.Optimizer([w], alone(x=x, y=y), lr=0.1)
+        optimizer.step()
+        a, b = (torch.tensor(v, dtype=torch.float64) for v in (x, y))
+        expected = torch.as_tensor(function(a) if one else function(a, b)).double()
+        actual = optimizer.state[w]["kept"]
+        message = f"{name} of {x} and {y}: {actual} instead of {expected}"
+        assert torch.allclose(actual, expected, rtol=4e-15, atol=0.0, equal_nan=True), message
+
+
+@pytest.mark.parametrize("engine", ["eager", "auto"])
+@pytest.mark.parametrize("name", ON_NUMBERS)
+def test_each_operation_on_reductions(name: str, engine: str) -> None:
+    function, one = ON_NUMBERS[name], name in ONE
+
+    @thalweg.rule
+    def alone(g, p, kept):
+        x, y = thalweg.total(g), thalweg.total(p)
+        return 0 * g, (function(x) if one else function(x, y))
+
+    xs, ys = pairs(torch.float64)
+    params = [torch.nn.Parameter(y.reshape(1)) for y in ys]
+    for x, p in zip(xs, params, strict=True):
+        p.grad = x.reshape(1)
+    optimizer = thalweg.Optimizer(params, alone, lr=0.0, engine=engine)
+    optimizer.step()
+    actual = torch.cat([optimizer.state[p]["kept"] for p in params])
+    assert_same(actual, function(xs) if one else function(xs, ys), torch.float64)
+
+
+FUNCTIONS = [
+    "abs",
+    "sqrt",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "tanh",
+    "sin",
+    "cos",
+    "floor",
+    "ceil",
+    "trunc",
+    "sign",
+    "square",
+    "sigmoid",
+    "reciprocal",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "logical_not",
+    "relu",
+]
+
+
+@pytest.mark.parametrize("engine", ["eager", "auto"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_truth_values(name: str, engine: str) -> None:
+    """A truth value is the number 0 or 1, with the precision of the parameter."""
+
+    @thalweg.rule
+    def alone(g, p, kept):
+        return 0 * g, 1.5 * getattr(torch, name)(g > p)
+
+    x, y = pairs(torch.float64)
+    actual, ran = run(alone, engine, x, y)
+    assert ran == ("eager" if engine == "eager" else "fused")
+    assert_same(actual, 1.5 * getattr(torch, name)((x > y).double()), torch.float64)
+
+
+def test_the_tables_above_miss_nothing() -> None:
+    spelled = {name.split(".")[-1].strip("()") for name in (*ONE, *TWO)}
+    reductions = {"sum", "mean", "norm", "vector_norm", "total", "largest", "amax", "amin", "numel"}
+    operators = {"truediv", "floordiv", "mod", "and_", "or_", "invert", "pos", "real"}
+    assert {*OPS, *ALIASES, *SPELLINGS} - spelled - reductions - operators == set()
+    assert {*UNARY, *BINARY} <= {*OPS, *ALIASES, *SPELLINGS}
+
+
+X = torch.tensor([[3.0, -1.0, 0.5], [2.0, 0.25, -4.0]], dtype=torch.float64)
+
+OUTSIDE: dict[str, tuple[str, Function]] = {
+    "erf": ("erf", torch.erf),
+    "a function of the parameter too": ("atan2", lambda g: torch.atan2(g, 2 * g + 1)),
+    "round": ("round", torch.round),
+    "svd": ("svd", lambda g: torch.linalg.svd(g, full_matrices=False)[0]),
+    "singular values": ("svdvals", lambda g: g / torch.linalg.svdvals(g).sum()),
+    "their mean": ("svdvals", lambda g: g / (2 * torch.linalg.svdvals(g)).mean()),
+    "their number": ("svdvals", lambda g: g / torch.linalg.svdvals(g).numel()),
+    "their norm": ("svdvals", lambda g: g / thalweg.norm(torch.linalg.svdvals(g))),
+    "matmul": ("matmul", lambda g: g @ g.mT @ g),
+    "softmax": ("softmax", lambda g: torch.softmax(g, dim=-1)),
+    "cumsum": ("cumsum", lambda g: g.cumsum(0)),
+    "sum over a dim": ("sum", lambda g: g / g.abs().sum(0)),
+    "sum over a named dim": ("sum", lambda g: g / g.abs().sum(dim=0, keepdim=True)),
+    "mean over a named dim": ("mean", lambda g: g - g.mean(dim=1, keepdim=True)),
+    "mean over a dim": ("mean", lambda g: g - g.mean(0)),
+    "torch.mean over a dim": ("mean", lambda g: g - torch.mean(g, 0)),
+    "max over a dim": ("max", lambda g: g - torch.max(g, 0)[0]),
+    "max over a named dim": ("max", lambda g: g - g.max(dim=0).values),
+    "min over a dim": ("min", lambda g: g - g.min(0)[0]),
+    "amax over a dim": ("amax", lambda g: g - g.amax(0)),
+    "norm of another order": ("norm", lambda g: g / torch.norm(g, p=1)),
+    "norm over a dim": ("vector_norm", lambda g: g / torch.linalg.vector_norm(g, dim=0)),
+    "rounded quotient": ("div", lambda g: torch.div(g, 0.3, rounding_mode="trunc")),
+    "silu": ("silu", torch.nn.functional.silu),
+    "std": ("std", lambda g: g / g.std()),
+    "flip": ("flip", lambda g: g.flip(0)),
+    "outer shape": ("reshape", lambda g: g.reshape(-1).sort()[0].reshape(g.shape)),
+    "one element": ("getitem", lambda g: g - g[0, 1]),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_an_operation_outside_the_vocabulary_runs_eagerly(name: str) -> None:
+    label, function = OUTSIDE[name]
+
+    @thalweg.rule
+    def outside(g, m):
+        return function(g), m + function(g)
+
+    w = torch.nn.Parameter(torch.zeros_like(X))
+    optimizer = thalweg.Optimizer([w], outside, lr=0.5)
+    for _ in range(2):
+        w.grad = X.clone()
+        optimizer.step()
+    torch.testing.assert_close(w.detach(), -function(X), rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(optimizer.state[w]["m"], 2 * function(X), rtol=1e-12, atol=1e-15)
+    assert optimizer.describe_plan().startswith("eager")
+    with pytest.raises(EngineError, match=rf"engine='fused' .*\b{label}\b.*engine='auto'"):
+        thalweg.Optimizer([w], outside, engine="fused").step()
+
+
+def test_a_reduction_over_all_tensors_of_an_operation_outside() -> None:
+    @thalweg.rule
+    def outside(g):
+        return 0 * g + thalweg.total(torch.erf(g), scope="all")
+
+    params = [torch.nn.Parameter(torch.zeros(2, dtype=torch.float64)) for _ in range(2)]
+    for k, p in enumerate(params):
+        p.grad = torch.full_like(p, 0.5 + k)
+    thalweg.Optimizer(params, outside, lr=1.0).step()
+    total = 2 * torch.erf(torch.tensor([0.5, 1.5], dtype=torch.float64)).sum()
+    for p in params:
+        torch.testing.assert_close(p.detach(), -total.expand(2))
+
+
+def test_an_operation_outside_takes_scalars() -> None:
+    @thalweg.rule
+    def outside(g, *, t):
+        return g * torch.erf(t)
+
+    w = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    w.grad = torch.ones_like(w)
+    thalweg.Optimizer([w], outside, lr=1.0).step()
+    expected = -torch.erf(torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(w.detach(), expected)
+
+
+def test_random_numbers_are_drawn_anew() -> None:
+    @thalweg.rule
+    def noisy(g, a, b):
+        return g, torch.randn_like(g), torch.randn_like(g)
+
+    w = torch.nn.Parameter(torch.zeros(50))
+    optimizer = thalweg.Optimizer([w], noisy, lr=1.0)
+    seen = []
+    for _ in range(2):
+        w.grad = torch.ones(50)
+        optimizer.step()
+        seen += [optimizer.state[w][name].clone() for name in "ab"]
+    for x, y in itertools.combinations(seen, 2):
+        assert not (x == y).any()
