@@ -38,5 +38,8 @@ def test_permissions_are_those_of_an_ordinary_new_file(tmp_path: Path) -> None:
     ordinary = tmp_path / "ordinary"
     ordinary.write_text("")
     write_text(tmp_path / "atomic", "")
-    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ordinary", "atomic")}
-    assert len(modes) == 1
+    with atomic_path(tmp_path / "replaced") as temporary:
+        temporary.unlink()  # as a writer does that has a temporary file of its own
+        temporary.touch(mode=0o600)
+    names = ("ordinary", "atomic", "replaced")
+    assert len({stat.S_IMODE((tmp_path / name).stat().st_mode) for name in names}) == 1

@@ -28,14 +28,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The temporary file gets the permissions an ordinary new file would have, not mkstemp's 0600.
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     os.close(handle)
     temporary = Path(name)
     try:
-        temporary.chmod(_new_file_mode())
         yield temporary
         _flush_to_disk(temporary)
+        # The permissions an ordinary new file would have, not mkstemp's 0600; set last, since a
+        # writer may have put a file of its own in the place of the temporary one.
+        temporary.chmod(_new_file_mode())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

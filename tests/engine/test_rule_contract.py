@@ -117,12 +117,6 @@ def augmented_quotient(g):
 
 
 @broken(*IN_PLACE)
-def augmented_difference(g):
-    g -= 2
-    return g
-
-
-@broken(*IN_PLACE)
 def augmented_power(g):
     g **= 2
     return g

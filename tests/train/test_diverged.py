@@ -28,7 +28,7 @@ def test_a_learning_rate_that_is_too_high() -> None:
     assert isinstance(error, FitDivergedError)
     message = str(error)
     assert f"at step {error.step} (epoch {error.epoch}) with lr 1e+06" in message
-    assert "learning rate is too high after the loss grew" in message
+    assert "learning rate is too high (the loss had grown from " in message
     assert "Try lr 100000" in message
     assert error.run.stopped == "diverged"
     assert error.run.steps == error.step - 1

@@ -68,9 +68,13 @@ def _opening(contest: Race) -> str:
     )
     kept = f", {contest.reused} of them kept from before" if contest.reused else ""
     return (
-        f"Racing {len(plan.entrants)} optimizers on {contest.subject.task} {goal}: "
-        f"{trials} trials of {plan.epochs} epochs{kept}."
+        f"Racing {_count(len(plan.entrants), 'optimizer')} on {contest.subject.task} {goal}: "
+        f"{_count(trials, 'trial')} of {_count(plan.epochs, 'epoch')}{kept}."
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _lines() -> Show:
@@ -84,7 +88,7 @@ def _lines() -> Show:
         if ended or now - last >= _SECONDS_BETWEEN_LINES:
             last = now
             err().print(
-                f"{progress.done} of {progress.planned} trials  {_words(progress)}",
+                f"{progress.done} of {_count(progress.planned, 'trial')}  {_words(progress)}",
                 markup=False,
                 soft_wrap=True,
             )

@@ -63,9 +63,12 @@ def race(
     once: after Ctrl-C or a crash, the same command goes on from there.
     """
     from thalweg.cli.values import names, rates
+    from thalweg.errors import TaskError
     from thalweg.race import Race
     from thalweg.tasks import load_task
 
+    if out is not None and out.exists() and not out.is_dir():
+        raise TaskError(f"{out} is a file; --out expects a folder.")
     contest = Race(
         load_task(task),
         names(entrants),

@@ -52,32 +52,41 @@ def train(
     """
     import functools
 
-    from thalweg.errors import TaskError
+    from thalweg.errors import CheckpointError, TaskError
     from thalweg.race.entrants import find_entrant
     from thalweg.tasks import load_task
     from thalweg.train import FitDivergedError, fit
+    from thalweg.train.threads import threads_for, torch_threads
 
     if resume and checkpoint is None:
         raise TaskError("--resume needs --checkpoint FOLDER, the folder to go on from.")
     if lr is not None and not 0 < lr < float("inf"):
         raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
     entrant = find_entrant(optimizer)
-    try:
-        run = fit(
-            load_task(task),
-            functools.partial(entrant.factory, **entrant.hyperparameters),
-            lr=lr,
-            epochs=epochs,
-            batch_size=batch_size,
-            seed=seed,
-            checkpoint=None if checkpoint is None else checkpoint / CHECKPOINT,
-            resume=resume,
+    file = None if checkpoint is None else checkpoint / CHECKPOINT
+    if file is not None and file.exists() and not resume:
+        raise CheckpointError(
+            f"The checkpoint {file} already holds a run. Go on with --resume, or delete it to start "
+            "anew."
         )
-    except FitDivergedError as error:
-        if as_json:
-            _show(error.run, entrant.name, as_json=True)
-        raise
-    _show(run, entrant.name, as_json=as_json)
+    subject = load_task(task)
+    with torch_threads(threads_for(subject)):
+        try:
+            run = fit(
+                subject,
+                functools.partial(entrant.factory, **entrant.hyperparameters),
+                lr=lr,
+                epochs=epochs,
+                batch_size=batch_size,
+                seed=seed,
+                checkpoint=file,
+                resume=resume,
+            )
+        except FitDivergedError as error:
+            if as_json:
+                _show(error.run, entrant.name, as_json=True)
+            raise
+        _show(run, entrant.name, as_json=as_json)
     if run.stopped == "interrupted":
         raise typer.Exit(130)
 

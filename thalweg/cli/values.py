@@ -25,6 +25,8 @@ def rates(text: str | None) -> list[float] | None:
     found = names(text)
     if found is None:
         return None
+    if not found:
+        raise TaskError("--lrs is empty; it expects numbers parted by commas, such as 1e-3,1e-2.")
     try:
         return [float(part) for part in found]
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,8 @@ class FusedBatch:
     Args:
         program: what to compute.
         dtypes: the dtype of each slot: gradient, parameter, states.
-        params: the parameters; `states` holds the tensors of each state, in the same order.
+        params: the parameters; `states` says for each state where each parameter's is kept: in which
+            dictionary, under which name.
         row_of: for each tensor, which of `rows` holds its scalars.
         rows: the scalars, written by the owner before each step.
         sparse: whether gradients may be sparse.
@@ -92,7 +93,7 @@ class FusedBatch:
         program: Program,
         dtypes: tuple[str, ...],
         params: Sequence[Tensor],
-        states: Sequence[Sequence[Tensor]],
+        states: Sequence[Sequence[tuple[dict[str, Any], str]]],
         row_of: Sequence[int],
         rows: Table,
         sparse: bool,
@@ -101,22 +102,23 @@ class FusedBatch:
         self._sparse = sparse
         self.dtypes = dtypes
         self.params = list(params)
-        self._written = [*params, *(x for tensors in states for x in tensors)]
+        self._dicts = [state for places in states for state, _ in places]
+        self._names = [name for places in states for _, name in places]
+        self._written = self._read_written()
         self._contiguous = all(p.is_contiguous() for p in params)
-        self._layouts = [_layout(p) for p in params]
+        self._layouts = [_layout(x) for x in self._written]
         self._strides = [p.stride() for p in params]
         self._bytes = [_grad_bytes(p, dtypes[0]) for p in params]
         # of a complex tensor, or of one number, a gradient may be a conjugated or negated view
         self._odd = [k for k, p in enumerate(params) if p.is_complex() or p.numel() == 1]
+        self._dtype = torch.bfloat16 if dtypes[0] == "bfloat16" else None
         self._addresses: list[int] | None = None
         self._gradients: list[int] | None = None
         self.counts = np.array([elements(p) for p in params], dtype=np.int64)
         self.row_of = np.array(row_of, dtype=np.int64)
         self.rows = rows
         self.pointers = np.zeros((len(params), 2 + len(states)), dtype=np.int64)
-        for slot, tensors in enumerate(states, start=2):
-            self.pointers[:, slot] = [x.data_ptr() for x in tensors]
-        self.holds()  # reads the addresses of the parameters
+        self.holds()  # reads the addresses of the parameters and states
         self.chunks, self.first = _chunk(self.counts, self.row_of)
         size = int(self.counts.sum()) * sum(ITEM_BYTES[d] for d in dtypes)
         self._most_threads = len(self.chunks) if size >= THREADED_BYTES else 1
@@ -131,14 +133,24 @@ class FusedBatch:
         work = functools.partial(each.kernel, call.ctypes.data)
         return ReadyPass(each, reduced, partials, call, work)
 
+    def _read_written(self) -> list[Tensor]:
+        """Return what a step writes: the parameters, then the tensors of each state."""
+        return [*self.params, *map(dict.get, self._dicts, self._names)]  # type: ignore[list-item]
+
     def holds(self) -> bool:
-        """Whether the parameters are still stored as they were; their addresses may have changed."""
-        addresses = list(map(Tensor.data_ptr, self.params))
+        """Whether parameters and states are still stored as they were; their addresses may change."""
+        written = self._read_written()
+        try:
+            addresses = list(map(Tensor.data_ptr, written))
+        except TypeError:  # a state is gone
+            return False
         if addresses != self._addresses:
-            if [_layout(p) for p in self.params] != self._layouts:
+            if not all(map(is_, written, self._written)):
+                return False  # another state, maybe with other numbers beside it
+            if [_layout(x) for x in written] != self._layouts:
                 return False
             self._addresses = addresses
-            self.pointers[:, 1] = addresses
+            self.pointers[:, 1:] = np.reshape(addresses, (-1, len(self.params))).T
         return True
 
     def addresses(self, grads: Sequence[Any]) -> tuple[list[int], Sequence[Any]] | None:
@@ -157,6 +169,8 @@ class FusedBatch:
         grads = [_in_order(g, p) for g, p in zip(grads, self.params, strict=True)]
         if list(map(_nbytes, grads)) != self._bytes:
             return None
+        if self._dtype is not None and any(g.dtype is not self._dtype for g in grads):
+            return None
         return [g.data_ptr() for g in grads], grads
 
     def _in_order(self, grads: Sequence[Tensor]) -> bool:
@@ -167,11 +181,14 @@ class FusedBatch:
             alike = all(map(Tensor.is_contiguous, grads))
         else:
             alike = list(map(Tensor.stride, grads)) == self._strides
+        if self._dtype is not None and any(g.dtype is not self._dtype for g in grads):
+            return False  # float16 has the size of bfloat16
         return alike and not (self._odd and any(_is_flagged(grads[k]) for k in self._odd))
 
-    def step(self, gradients: list[int]) -> None:
+    def step(self, gradients: list[int], count: int) -> None:
         """Step all tensors by a program of one pass, given the addresses of the gradients."""
         self._point(gradients)
+        self._reduce(self.passes[-1], {}, count)
         self._launch(self.passes[-1], self._bump_versions)
 
     def run(self, gradients: list[int], count: int) -> Pass:

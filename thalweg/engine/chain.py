@@ -127,7 +127,11 @@ def chain(*links: Link | Rule | Chain) -> Chain:
     """Compose rules: the update that one returns is the next one's first argument.
 
     The update enters as the gradient; after the last link the parameter moves, p ← p − lr·update. A rule is
-    given with its hyperparameters, `adam(beta2=0.95)`, or bare, with its defaults.
+    given with its hyperparameters, `adam(beta2=0.95)`, or bare, with its defaults. The chain goes to
+    `Optimizer`, or is stepped by hand: `state = chain.init(p)`, `p, state = chain.step(p, g, state, lr=0.1)`.
+
+    Raises:
+        RuleError: a link is not a rule, or stands after one that has the learning rate inside.
 
     >>> from thalweg.rules import adam, clip_by_norm, decay
     >>> chain(clip_by_norm(1.0), adam(beta2=0.95), decay(0.1)).states
@@ -145,16 +149,29 @@ def chain(*links: Link | Rule | Chain) -> Chain:
         elif isinstance(link, Rule):
             flat.append(link())
         else:
-            hint = " Decorate it with @rule first." if callable(link) else ""
-            raise RuleError(f"link {k + 1} of the chain is {link!r}, not a rule.{hint}")
+            raise RuleError(f"link {k + 1} of the chain is {link!r:.80}, not a rule.{_hint(link)}")
     return Chain(tuple(flat))
+
+
+def _hint(link: Any) -> str:
+    if inspect.isfunction(link):
+        return " Decorate it with @rule first"
+    if inspect.isclass(link) and issubclass(link, torch.optim.Optimizer):
+        return f" It is an optimizer of its own: use it directly, {link.__name__}(params, …)"
+    return ""
 
 
 def check_rule(made: Rule) -> None:
     """Trace a rule once, with its default switches, so that a broken contract shows at its definition."""
     empty = inspect.Parameter.empty
     values = {n: 0.0 if v is empty else v for n, v in made.signature.hyperparameters.items()}
-    _trace(Chain((Link(made, values),)), {n: v for n, v in values.items() if is_switch(v)})
+    check_link(Link(made, values))
+
+
+def check_link(link: Link) -> None:
+    """Trace a rule with the switches that are set."""
+    alone = Chain((link,))
+    alone.program(alone.hyperparameters)
 
 
 _programs: dict[tuple[tuple[Rule, ...], Switches], Program] = {}
@@ -222,6 +239,7 @@ def _trace(whole: Chain, switches: Mapping[str, Any]) -> Program:
         (moved, *states),
         scalar_outputs,
         tuple(builder.values),
+        last.where if len(whole.places) == 1 else repr(whole),
     )
 
 

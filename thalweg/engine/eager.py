@@ -15,6 +15,7 @@ from torch import Tensor
 from thalweg.engine.ops import TENSOR
 from thalweg.engine.program import Level, Program, Value
 from thalweg.engine.source import define, host_function, operand, statement
+from thalweg.errors import RuleError
 
 if TYPE_CHECKING:
     from thalweg.engine.chain import Chain
@@ -35,8 +36,17 @@ class EagerProgram:
     def run(self, tensors: Sequence[Tensor], host: Sequence[Any], count: int) -> Pass:
         """Compute the outputs for one tensor; `count` is the number of elements of all tensors."""
         wide = [_widen(x) for x in tensors]
-        outputs = yield from self._function(*wide, *host, wide[1].numel(), count, wide[1])
-        return outputs
+        run = self._function(*wide, *host, wide[1].numel(), count, wide[1])
+        if not self.program.foreign:
+            return (yield from run)
+        try:
+            return (yield from run)
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            calls = ", ".join(self.program.foreign)
+            raise RuleError(
+                f"{self.program.label} failed on a parameter of shape {tuple(tensors[1].shape)}: {error}. "
+                f"It calls {calls}, which must take a tensor of any shape that the optimizer is given"
+            ) from error
 
     def _print(self, reached: Sequence[Value]) -> Callable[..., Pass]:
         program = self.program
@@ -46,7 +56,7 @@ class EagerProgram:
         counts = {v.data: v.name for v in reached if v.op == "count"}
         parameters += [counts.get("tensor", "_count"), counts.get("all", "_count_all"), "_like"]
         foreign = {f"call_{v.name}": v.data for v in reached if v.op == "foreign"}
-        body: list[str] = []
+        body = [f"({name},) = received(({name},), _like)" for name in counts.values()]
         for stage in range(program.stages + 1):
             ready = [v for v in reached if v.stage == stage and v.level > Level.HOST]
             body += [
@@ -63,6 +73,9 @@ class EagerProgram:
             "reduce_sum": torch.sum,
             "reduce_max": _largest,
             "as_numbers": _as_numbers,
+            "quotient": _quotient,
+            "received": _received,
+            "spread": _spread,
         }
         return define("eager", parameters, body, functions)
 
@@ -74,30 +87,70 @@ def elements(x: Tensor) -> int:
 
 def _line(value: Value) -> str:
     if value.op == "foreign":
-        operands = "".join(f"{operand(v)}, " for v in value.operands)
+        written = (
+            f"as_numbers(True, {operand(v)}, 0.0, _like)" if v.level == Level.HOST else v.name
+            for v in value.operands
+        )
+        operands = "".join(f"{text}, " for text in written)
         return f"{value.name} = call_{value.name}(({operands}))"
     if value.op == "real":
         return f"{value.name} = as_numbers({operand(value.operands[0])}, 1.0, 0.0, _like)"
     if value.op == "where" and all(v.level < value.level for v in value.operands[1:]):
         condition, a, b = map(operand, value.operands)
         return f"{value.name} = as_numbers({condition}, {a}, {b}, _like)"
+    if value.op == "spread":
+        return f"{value.name} = spread({operand(value.operands[0])}, _like)"
+    if value.op == "div" and value.operands[0].level < value.level:
+        return f"{value.name} = quotient({', '.join(map(operand, value.operands))})"
     return statement(value)
 
 
 def _reduce(reductions: Sequence[Value]) -> list[str]:
-    lines = [f"{v.name} = reduce_{v.op}({operand(v.operands[0])})" for v in reductions]
+    lines = []
+    for v in reductions:
+        whole = v.operands[0]
+        # a branch that torch.where took may be one number for the whole tensor
+        text = whole.name if whole.is_foreign else f"spread({whole.name}, _like)"
+        lines.append(f"{v.name} = reduce_{v.op}({text})")
     everywhere = [v.name for v in reductions if v.data == "all"]
     names = "".join(f"{name}, " for name in everywhere)
-    lines.append(f"({names}) = yield ({names})" if names else "yield ()")
+    lines.append(f"({names}) = received((yield ({names})), _like)" if names else "yield ()")
     return lines
 
 
 def _as_numbers(condition: Any, a: Any, b: Any, like: Tensor) -> Any:
     """Choose between two numbers with the precision of a tensor: torch.where takes the default dtype."""
+    if condition is True:
+        return torch.as_tensor(a, dtype=like.dtype, device=like.device)
     if not isinstance(condition, Tensor):
         return a if condition else b
     a, b = (torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (a, b))
     return torch.where(condition, a, b)
+
+
+def _quotient(a: Any, b: Any) -> Any:
+    """Divide a number by a tensor; PyTorch would multiply by the rounded reciprocal."""
+    if isinstance(b, Tensor) and not isinstance(a, Tensor):
+        a = torch.as_tensor(a, dtype=b.dtype, device=b.device)
+    return a / b
+
+
+def _received(wholes: Sequence[Any], like: Tensor) -> tuple[Tensor, ...]:
+    """Return numbers as 0-d tensors, whose arithmetic is IEEE 754's."""
+    return tuple(
+        x
+        if isinstance(x, Tensor)
+        else torch.tensor(float(x), dtype=torch.float64, device=like.device)
+        for x in wholes
+    )
+
+
+def _spread(x: Any, like: Tensor) -> Tensor:
+    """Return a number, or a tensor that holds one, with the shape of another."""
+    number: Tensor = (
+        x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype, device=like.device)
+    )
+    return number.expand(like.shape) if number.ndim < like.ndim else number
 
 
 def _largest(x: Tensor) -> Tensor:
@@ -155,8 +208,10 @@ def _combine(name: str, partials: Sequence[Any]) -> Any:
     if tensors and len({x.device for x in partials}) == 1:
         stacked = torch.stack([x.double() for x in partials])
         return stacked.sum() if name == "sum" else stacked.max()
-    numbers = [float(x) for x in partials]
-    return sum(numbers) if name == "sum" else max(numbers)
+    numbers = torch.tensor(
+        [float(x) for x in partials], dtype=torch.float64
+    )  # max() may lose a NaN
+    return float(numbers.sum() if name == "sum" else numbers.max())
 
 
 def reductions_over_all(program: Program) -> tuple[tuple[str, ...], ...]:
@@ -181,12 +236,20 @@ def functional_step(
     chain: Chain, values: Mapping[str, Any], p: Any, g: Any, state: Mapping[str, Any], lr: Any
 ) -> tuple[Any, dict[str, Any]]:
     """Run one pure step on a tensor or a dict of tensors (see `Chain.step`)."""
+    missing = [n for n in ("t", *chain.states, *chain.scalar_states) if n not in state]
+    if missing:
+        raise RuleError(
+            f"the state lacks {', '.join(missing)}. Begin with state = chain.init(p), and give each step the "
+            "state that the step before returned"
+        )
     program = chain.program(values)
     form = eager_program(program)
     host = host_function(program)
     t = state["t"] + 1
     known = {**values, **{s: state[s] for s in chain.scalar_states}, "lr": lr, "t": t}
-    reads, scalars = host(*[known[name] for name in program.scalars])
+    given = [known[name] for name in program.scalars]
+    symbolic = any(isinstance(x, Tensor) for x in given)
+    reads, scalars = (host.on_tensors if symbolic else host)(*given)
     one = not isinstance(p, Mapping)
     names = [None] if one else list(p)
     leaves = [

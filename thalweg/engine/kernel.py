@@ -329,6 +329,7 @@ class _Printer:
 _SPECIAL: Mapping[str, Emit] = {
     "neg": lambda k, x: k.b.fneg(x),
     "real": lambda k, x: k._as_real(x),
+    "spread": lambda k, x: k._as_real(x),
     "where": _Printer.where,
     "sign": lambda k, x: k.sign(k._as_real(x)),
     "isnan": lambda k, x: k.b.fcmp_unordered("uno", x, x),

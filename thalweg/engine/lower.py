@@ -96,8 +96,16 @@ def _total(b: Builder, x: Value, scope: str = "tensor") -> Value:
     return b.reduce("sum", x, scope)
 
 
+def _count(b: Builder, x: Value, scope: str = "tensor") -> Value:
+    if not x.is_foreign:
+        return b.count(scope)
+    nan = b.apply("isnan", x)
+    one = b.apply("logical_or", nan, b.apply("logical_not", nan))
+    return b.reduce("sum", one, scope)  # of another shape, maybe: count its elements
+
+
 def _mean(b: Builder, x: Value, scope: str = "tensor") -> Value:
-    return b.apply("div", b.reduce("sum", x, scope), b.count(scope))
+    return b.apply("div", b.reduce("sum", x, scope), _count(b, x, scope))
 
 
 def _norm(b: Builder, x: Value, scope: str = "tensor") -> Value:
@@ -145,7 +153,7 @@ SPELLINGS: Mapping[str, Spelling] = {
     "min": _smallest,
     "amax": lambda b, x: _largest(b, x),
     "amin": lambda b, x: _smallest(b, x),
-    "numel": lambda b, x: b.count("tensor"),
+    "numel": lambda b, x: _count(b, x),
 }
 
 
@@ -227,8 +235,10 @@ class Lowering:
     ) -> Value | None:
         if name == "norm" and node.target is not reductions.norm and (len(args) > 1 or kwargs):
             return None  # PyTorch's norm of another order
-        if any(v.op == "foreign" for v in args if isinstance(v, Value)) and name in _REDUCING:
-            return None  # a foreign value may have another shape than the parameter
+        if name in _REDUCING and len(node.args) > 1 and not isinstance(node.args[1], fx.Node):
+            return None  # over one dimension
+        if name == "where" and node.op == "call_method":  # x.where(condition, other)
+            args = [args[1], args[0], *args[2:]]
         if name in SPELLINGS:
             try:
                 return SPELLINGS[name](self.builder, *args, **kwargs)

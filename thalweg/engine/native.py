@@ -61,6 +61,7 @@ def kernel(text: str, name: str) -> Kernel:
 
 def has_symbol(name: str) -> bool:
     """Whether a C function can be linked; LLVM ends the process where one cannot."""
+    _engine()  # LLVM looks into this process only once an engine is there
     return llvm.address_of_symbol(name) is not None
 
 

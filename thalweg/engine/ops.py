@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _where_scalar(condition: bool, a: float, b: float) -> float:
 
 
 def _sign_scalar(x: float) -> float:
-    return math.copysign(1.0, x) if x else x
+    return float((x > 0) - (x < 0))  # 0 for NaN, as torch.sign has it
 
 
 def _maximum_scalar(a: float, b: float) -> float:
@@ -112,7 +113,9 @@ SCALAR: Mapping[str, Callable[..., Any]] = {
 
 _NUMPY_NAMES = {"real": "float64", "pow": "power", "floordiv": "floor_divide"}
 ARRAY: Mapping[str, Callable[..., Any]] = {
-    name: getattr(np, _NUMPY_NAMES.get(name, name)) for name in SCALAR
+    **{name: getattr(np, _NUMPY_NAMES.get(name, name)) for name in SCALAR},
+    "sign": lambda x: np.nan_to_num(np.sign(x)),
+    "number": np.float64,
 }
 
 
@@ -153,7 +156,15 @@ _TENSOR_OWN: Mapping[str, Callable[..., Any]] = {
 }
 _LIFTED = "abs sqrt exp expm1 log log1p tanh sin cos floor ceil trunc sign"
 _LIFTED_TRUTHS = "isnan isinf isfinite logical_not logical_and logical_or"
+
+
+def as_double(x: Any) -> Tensor:
+    """Return a number, or a tensor, as a float64 tensor; autograd passes through."""
+    return x.double() if isinstance(x, Tensor) else torch.tensor(float(x), dtype=torch.float64)
+
+
 TENSOR: Mapping[str, Callable[..., Any]] = {
     **_TENSOR_OWN,
+    "number": as_double,
     **{name: _lifted(getattr(torch, name)) for name in f"{_LIFTED} {_LIFTED_TRUTHS}".split()},
 }

@@ -182,9 +182,10 @@ class Plan:
         for program, positions in by_program.items():
             self.cohorts.append(self._cohort(program, positions, engine))
         self.params = [m.param for m in self.members]
-        self._dicts = [m.state for m in self.members for _ in m.names]
-        self._names = [name for m in self.members for name in m.names]
-        self._states = [x for m in self.members for x in m.states]
+        loose = [self.members[k] for cohort in self.cohorts for k, _ in cohort.loose]
+        self._dicts = [m.state for m in loose for _ in m.names]
+        self._names = [name for m in loose for name in m.names]
+        self._states = [x for m in loose for x in m.states]
 
     # -- making ---------------------------------------------------------------------------------------
 
@@ -209,7 +210,8 @@ class Plan:
             from thalweg.engine.batch import FusedBatch
 
             members = [self.members[k] for k in chosen]
-            states = list(zip(*(m.states for m in members), strict=True))
+            names = len(members[0].names)
+            states = [[(m.state, m.names[k]) for m in members] for k in range(names)]
             params, rows = [m.param for m in members], [row_of[k] for k in chosen]
             sparse = any(m.grad_layout is not torch.strided for m in members)
             batch = FusedBatch(program, dtypes, params, states, rows, cohort.table, sparse)
@@ -235,7 +237,7 @@ class Plan:
     def holds(self) -> bool:
         """Whether states and parameters are still the tensors that the plan was made for."""
         if not all(map(is_, map(dict.get, self._dicts, self._names), self._states)):
-            return False
+            return False  # states of members that run eagerly; a batch looks after its own
         return all([batch.holds() for cohort in self.cohorts for batch, _ in cohort.fused])  # noqa: C419
 
     def is_uniform(self) -> bool:
@@ -276,7 +278,7 @@ class Plan:
                     together.append((batch.run(next(turn), self.count), cohort.over_all))
                     writers.append(None)
                 else:
-                    batch.step(next(turn))
+                    batch.step(next(turn), self.count)
             for k, row in cohort.loose:
                 member = self.members[k]
                 tensors = [_dense(grads[k]), member.param, *member.states]
@@ -319,6 +321,16 @@ class _Writer:
     differentiable: bool
 
     def __call__(self, result: Sequence[Any]) -> None:
+        if (
+            not self.differentiable
+        ):  # a value that is passed on unchanged must not be overwritten first
+            kept = {
+                x.untyped_storage().data_ptr() for x in (self.member.param, *self.member.states)
+            }
+            result = [
+                x.clone() if isinstance(x, Tensor) and x.untyped_storage().data_ptr() in kept else x
+                for x in result
+            ]
         moved, *states = result
         _write(self.member.param, moved)
         for name, value in zip(self.member.names, states, strict=True):

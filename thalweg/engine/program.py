@@ -51,6 +51,15 @@ class Value:
         """Whether the value is a reduction over elements."""
         return self.op in ("sum", "max")
 
+    @cached_property
+    def is_foreign(self) -> bool:
+        """Whether a call outside the vocabulary stands behind it: it may have any shape."""
+        return self.op == "foreign" or any(x.is_foreign for x in self.operands)
+
+
+_TAKE_TRUTH = frozenset(("real", "where", "logical_not", "logical_and", "logical_or"))
+"""Operations that take truth values as they are; to any other, true is 1 and false is 0."""
+
 
 @dataclass
 class Builder:
@@ -80,8 +89,10 @@ class Builder:
 
     def apply(self, op: str, *operands: Value) -> Value:
         """Return the value of an operation of the vocabulary."""
-        if op in ("add", "sub", "mul", "div", "neg", "pow", "maximum", "minimum", "abs"):
+        if op not in _TAKE_TRUTH:
             operands = tuple(self._real(x) for x in operands)
+        if op == "where" and operands[1].boolean != operands[2].boolean:
+            operands = (operands[0], self._real(operands[1]), self._real(operands[2]))
         if op == "div" and operands[1].level < operands[0].level == Level.TENSOR:
             # a division is several times dearer than a product, and its divisor is the same everywhere
             reciprocal = self.apply("div", self.constant(1.0), operands[1])
@@ -100,6 +111,9 @@ class Builder:
     def reduce(self, op: str, operand: Value, scope: str) -> Value:
         """Return a reduction of a value ("sum" or "max") over a scope."""
         operand = self._real(operand)
+        if operand.level < Level.TENSOR:  # one number, which stands for every element
+            spread = ("spread", id(operand))
+            operand = self._once(spread, "spread", (operand,), Level.TENSOR, operand.stage)
         key = (op, id(operand), scope)
         return self._once(key, op, (operand,), Level.REDUCED, operand.stage + 1, False, scope)
 
@@ -151,6 +165,8 @@ class Program:
     outputs: tuple[Value, ...]
     scalar_outputs: Mapping[str, Value]
     values: tuple[Value, ...]
+    label: str = "a chain"
+    """What is said of it in messages."""
 
     @property
     def stages(self) -> int:
@@ -179,7 +195,7 @@ class Program:
 
     def reductions(self, stage: int) -> tuple[Value, ...]:
         """Return the reductions whose operands are ready at a stage."""
-        return tuple(v for v in self.values if v.is_reduction and v.stage == stage + 1)
+        return tuple(v for v in self.reached() if v.is_reduction and v.stage == stage + 1)
 
     def outputs_of(self, stage: int) -> tuple[Value, ...]:
         """Return what the pass of a stage must compute: operands to reduce, or the outputs."""

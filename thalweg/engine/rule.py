@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -74,7 +75,12 @@ class Rule:
             if name in given:
                 raise RuleError(f"{self.name}() got two values for the hyperparameter {name!r}")
             given[name] = value
-        return Link(self, _bind(self, given))
+        link = Link(self, _bind(self, given))
+        if any(is_switch(v) and v != declared[n] for n, v in link.values.items()):
+            from thalweg.engine.chain import check_link  # a branch behind a switch is checked here
+
+            check_link(link)
+        return link
 
     def __repr__(self) -> str:
         return f"<rule {self.name}>"
@@ -102,7 +108,7 @@ def rule(*, lr_inside: bool = False) -> Callable[[Callable[..., Any]], Rule]: ..
 
 
 def rule(function: Callable[..., Any] | None = None, /, *, lr_inside: bool = False) -> Any:
-    """Make an update rule of a plain function of tensors.
+    """Make an update rule, a link for `chain`, of a plain function of tensors (a decorator).
 
     The signature is the declaration. The first positional argument is the incoming update (at the head of a
     chain: the gradient), `p` is the parameter, every other positional argument is a state tensor, zero at
@@ -136,6 +142,8 @@ def rule(function: Callable[..., Any] | None = None, /, *, lr_inside: bool = Fal
 def _define(function: Callable[..., Any], lr_inside: bool) -> Rule:
     from thalweg.engine.chain import check_rule  # a rule is checked as a chain of one
 
+    if not inspect.isfunction(function):
+        raise RuleError(f"@rule makes a rule of a function, got {function!r}")
     made = Rule(function, lr_inside)
     check_rule(made)
     return made
@@ -152,6 +160,10 @@ def _read(where: str, function: Callable[..., Any]) -> Signature:
             refuse(where, f"`{parameter}` leaves open what the rule takes; name each argument")
         if parameter.kind is parameter.KEYWORD_ONLY:
             scalars.append(name)
+            if name in GIVEN and parameter.default is not parameter.empty:
+                refuse(
+                    where, f"`{name}` has a default, but the engine gives it: write `{name}` alone"
+                )
             if name not in GIVEN:
                 hyperparameters[name] = _default(where, name, parameter.default)
             continue
@@ -232,5 +244,9 @@ def check_value(owner: str, name: str, default: Any, value: Any) -> None:
             raise RuleError(
                 f"{owner}({name}=…) is a switch of type {type(default).__name__}, got {value!r}"
             )
-    elif isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+    elif (
+        isinstance(value, (bool, str))
+        or not hasattr(value, "__float__")
+        or math.prod(getattr(value, "shape", ())) != 1
+    ):
         raise RuleError(f"{owner}({name}=…) must be a number, got {value!r}")

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
-from thalweg.engine.ops import ARRAY, OPS, SCALAR, TENSOR
+from thalweg.engine.ops import ARRAY, OPS, SCALAR, TENSOR, as_double
 from thalweg.engine.program import Level, Program, Value
 
 
@@ -17,10 +16,10 @@ def operand(value: Value) -> str:
     return repr(value.data) if value.op == "constant" else value.name
 
 
-def statement(value: Value) -> str:
-    """Return the line that computes a value of the vocabulary."""
-    text = OPS[value.op].template.format(*map(operand, value.operands))
-    return f"{value.name} = {text}"
+def statement(value: Value, wrap: str = "{}") -> str:
+    """Return the line that computes a value of the vocabulary; `wrap` is how a number is written."""
+    operands = (wrap.format(operand(v)) if v.op == "constant" else v.name for v in value.operands)
+    return f"{value.name} = {OPS[value.op].template.format(*operands)}"
 
 
 def define(
@@ -53,25 +52,28 @@ class HostFunction:
         part = program.part((*wanted, *outputs), Level.HOST)
         names = {v.data: v.name for v in part.computes if v.op == "scalar"}
         parameters = [names.get(name, f"_{k}") for k, name in enumerate(program.scalars)]
-        body = [statement(v) for v in part.computes if v.op != "scalar"]
-        body.append(f"return {_tuple(wanted)}, {_tuple(outputs)}")
-        self._scalar = define("host", parameters, body, SCALAR)
-        self._array = define("host", parameters, body, ARRAY)
-        self._tensor = define("host", parameters, body, TENSOR)
+        last = f"return {_tuple(wanted)}, {_tuple(outputs)}"
+        computed = [v for v in part.computes if v.op != "scalar"]
+        quick = [*(statement(v) for v in computed), last]
+        # a plain number divided by zero is an error in Python, whatever it is divided by
+        careful = [*(statement(v, "number({})") for v in computed), last]
+        one_number = {**ARRAY, "where": SCALAR["where"]}
+        self._scalar = define("host", parameters, quick, SCALAR)
+        self._array = define("host", parameters, careful, one_number)
+        self._tensor = define("host", parameters, careful, TENSOR)
 
     def __call__(self, *arguments: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Return the wanted scalars and the new scalar states, for the program's scalars in order."""
         try:
             return self._scalar(*arguments)  # type: ignore[no-any-return]
-        except (ArithmeticError, ValueError, TypeError, RuntimeError):
-            return self._carefully(arguments)
+        except (ArithmeticError, ValueError):
+            # divide by zero and take roots of negatives as IEEE 754 does
+            with np.errstate(all="ignore"):
+                return self._array(*map(np.float64, arguments))  # type: ignore[no-any-return]
 
-    def _carefully(self, arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Divide by zero and take roots of negatives as IEEE 754 does; take tensors as scalars."""
-        if any(isinstance(x, torch.Tensor) for x in arguments):
-            return self._tensor(*arguments)  # type: ignore[no-any-return]
-        with np.errstate(all="ignore"):
-            return self._array(*map(np.float64, arguments))  # type: ignore[no-any-return]
+    def on_tensors(self, *arguments: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Compute the same where a scalar is a tensor, so that autograd and vmap pass through."""
+        return self._tensor(*map(as_double, arguments))  # type: ignore[no-any-return]
 
 
 _hosts: dict[Program, HostFunction] = {}
@@ -92,11 +94,13 @@ class ReducedFunction:
         self.reads = part.reads
         self.counts = tuple(v for v in part.computes if v.op == "count")
         parameters = [v.name for v in (*self.reads, *self.counts)]
-        body = [statement(v) for v in part.computes if v.op != "count"]
+        body = [statement(v, "number({})") for v in part.computes if v.op != "count"]
         body.append(f"return {_tuple(wanted)}")
         self._function = define("reduced", parameters, body, ARRAY)
 
     def __call__(self, arguments: Iterable[Any]) -> tuple[Any, ...]:
         """Return the wanted values, each a number or an array over the tensors."""
         with np.errstate(all="ignore"):
-            return self._function(*arguments)  # type: ignore[no-any-return]
+            return self._function(  # type: ignore[no-any-return]
+                *(x if isinstance(x, np.ndarray) else np.float64(x) for x in arguments)
+            )

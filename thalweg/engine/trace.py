@@ -71,7 +71,8 @@ class RuleTracer(GraphAppendingTracer):
         in_place = (
             calls and name.endswith("_") and not name.endswith("__") and name not in _KEYWORDS
         )
-        if in_place or (kwargs and kwargs.get("out") is not None):
+        in_place |= bool(kwargs) and (kwargs.get("out") is not None or bool(kwargs.get("inplace")))
+        if in_place:
             plain = name.rstrip("_")
             raise ContractError(
                 f"it changes a tensor in place with `{name}`. Use `{plain}`, which returns a new value: the "

@@ -35,6 +35,11 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
         replaced = before(optimizer, saved)
         if replaced is not None:
             saved = replaced
+    if not {"state", "param_groups"} <= saved.keys():
+        raise ValueError(
+            "a state dict of an optimizer has the entries 'state' and 'param_groups', this one has: "
+            f"{', '.join(map(str, saved)) or 'none'}. Give what optimizer.state_dict() returned"
+        )
     groups = optimizer.param_groups
     saved_groups = deepcopy(saved["param_groups"])
     _check_sizes(groups, saved_groups)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain as concatenate
-from operator import is_
 from typing import Any, ClassVar, get_args
 
 import torch
@@ -17,12 +15,11 @@ from torch.optim.optimizer import (
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Engine, Member, Plan
-from thalweg.engine.program import Program
 from thalweg.engine.rows import Block, open_block, read_line
 from thalweg.errors import EngineError
 from thalweg.optim.checkpoint import loaded_state, saved_state
+from thalweg.optim.standing import Group, Reader, Standing, all_params, switches
 
-Group = dict[str, Any]
 KEPT_PLANS = 8
 """Plans kept for models whose parameters with gradients change from step to step."""
 
@@ -39,9 +36,9 @@ class Stepper(torch.optim.Optimizer):
     state_names: ClassVar[Mapping[str, str]] = {}
     """What a state of the chain is called in `optimizer.state[p]`, where it is not called the same."""
     engine: Engine
-    _current: _Standing | None
-    _plans: list[_Standing]
-    _readers: dict[Any, _Reader]
+    _current: Standing | None
+    _plans: list[Standing]
+    _readers: dict[Any, Reader]
     _places: dict[int, tuple[dict[str, Any], Block, int]]
 
     def group_chain(self, group: Group) -> Chain:
@@ -82,29 +79,33 @@ class Stepper(torch.optim.Optimizer):
 
     def _advance(self) -> None:
         current = self._current
-        if current is not None and current.step(self):
+        if current is not None and current.step(self, self._reader):
             return
         for standing in self._plans:
-            if standing is not current and standing.plan.is_uniform() and standing.step(self):
+            if (
+                standing is not current
+                and standing.plan.is_uniform()
+                and standing.step(self, self._reader)
+            ):
                 self._current = standing
                 return
         self._drop_outdated()
         self._current = self._make_plan()
         self._plans = [self._current, *self._plans[: KEPT_PLANS - 1]]
-        if not self._current.step(self):
+        if not self._current.step(self, self._reader):
             raise EngineError("parameters or gradients changed while their step was planned")
 
-    def _reader(self, group: Group) -> _Reader:
+    def _reader(self, group: Group) -> Reader:
         made = self.group_chain(group)
-        key = (made, *_switches(made, group).values())
+        key = (made, *switches(made, group).values())
         reader = self._readers.get(key)
         if reader is None:
-            reader = self._readers[key] = _Reader(made, group, self.spelling, self.state_names)
+            reader = self._readers[key] = Reader(made, group, self.spelling, self.state_names)
         return reader
 
     # -- plans ----------------------------------------------------------------------------------------
 
-    def _make_plan(self) -> _Standing:
+    def _make_plan(self) -> Standing:
         """Plan a step of the parameters that have gradients now."""
         params = all_params(self.param_groups)
         grads = [p.grad for p in params]
@@ -113,6 +114,12 @@ class Stepper(torch.optim.Optimizer):
         present = [
             (p, g, k) for p, g, k in zip(params, grads, group_of, strict=True) if g is not None
         ]
+        for p, g, _ in present:
+            if g.shape != p.shape:
+                raise EngineError(
+                    f"a gradient has shape {tuple(g.shape)}, its parameter {tuple(p.shape)}. If you changed "
+                    "`param.data` after the backward pass, compute the gradient again"
+                )
         self._open_states([(p, readers[k]) for p, _, k in present])
         members = []
         for p, g, k in present:
@@ -123,11 +130,11 @@ class Stepper(torch.optim.Optimizer):
             )
         plan = Plan(members, self.engine, bool(self.defaults.get("differentiable")))
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]
-        return _Standing(plan, params, absent, readers, list(self.state.values()))
+        return Standing(plan, params, absent, readers, list(self.state.values()))
 
-    def _open_states(self, wanted: Sequence[tuple[Tensor, _Reader]]) -> None:
+    def _open_states(self, wanted: Sequence[tuple[Tensor, Reader]]) -> None:
         """Make the states that are missing, and give each parameter a line for its numbers."""
-        new: dict[_Reader, list[dict[str, Any]]] = {}
+        new: dict[Reader, list[dict[str, Any]]] = {}
         for p, reader in wanted:
             state = self.state[p]
             place = self._places.get(id(state))
@@ -220,127 +227,11 @@ _NOT_COPIED = frozenset(
 )
 
 
-class _Reader:
-    """How the groups of one chain and one set of switches are read."""
-
-    def __init__(
-        self,
-        made: Chain,
-        group: Group,
-        spelling: Mapping[str, Callable[[Group], Any]],
-        state_names: Mapping[str, str],
-    ) -> None:
-        self.program: Program = made.program({**made.hyperparameters, **_switches(made, group)})
-        numeric = [n for n in made.hyperparameters if n not in made.switches]
-        self._getters = [spelling.get(name) or _item(name) for name in ("lr", *numeric)]
-        self.names = tuple(state_names.get(s, s) for s in made.states)
-        self.numbers_kept = ("step", *(state_names.get(s, s) for s in made.scalar_states))
-        self.fresh = (0.0, *made.scalar_states.values())
-
-    def numbers(self, group: Group) -> list[float]:
-        """Return lr and the hyperparameters of a group, as numbers."""
-        return [float(get(group)) for get in self._getters]
-
-
-def _switches(made: Chain, group: Group) -> dict[str, Any]:
-    return {name: group.get(name, made.hyperparameters[name]) for name in made.switches}
-
-
-def _item(name: str) -> Callable[[Group], Any]:
-    return lambda group: group[name]
-
-
-class _Glance:
-    """The numbers of a group, read again only when an entry of the group is another object."""
-
-    def __init__(self, reader: _Reader) -> None:
-        self.reader = reader
-        self._entries: list[Any] | None = None
-        self.numbers: list[float] = []
-
-    def is_same(self, optimizer: Stepper, group: Group) -> bool:
-        """Read the group; return whether it is still stepped by the same program."""
-        entries = list(group.values())
-        if (
-            self._entries is not None
-            and len(entries) == len(self._entries)
-            and all(map(is_, entries, self._entries))
-        ):
-            return True
-        if optimizer._reader(group) is not self.reader:
-            return False
-        self.numbers = self.reader.numbers(group)
-        # a list or a tensor may change without being another object
-        frozen = all(_is_frozen(value) for name, value in group.items() if name not in _LISTS)
-        self._entries = entries if frozen else None
-        return True
-
-
-_LISTS = ("params", "param_names")
-
-
-def _is_frozen(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_is_frozen, value))
-    return value is None or isinstance(value, (bool, int, float, str))
-
-
-class _Standing:
-    """A plan, and what must still be so for it to be used."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        params: list[Tensor],
-        absent: list[Tensor],
-        readers: list[_Reader],
-        states: list[dict[str, Any]],
-    ) -> None:
-        self.plan = plan
-        self._params = params
-        self._absent = absent
-        self._glances = [_Glance(reader) for reader in readers]
-        self._states = states
-
-    def is_for(self, params: Sequence[Tensor]) -> bool:
-        """Whether these are the parameters the plan was made for, and their states are still there."""
-        return (
-            len(params) == len(self._params)
-            and all(map(is_, params, self._params))
-            and self.plan.holds()
-        )
-
-    def step(self, optimizer: Stepper) -> bool:
-        """Step, if nothing has changed that the plan relies on; otherwise change nothing."""
-        groups, states = optimizer.param_groups, optimizer.state
-        params = groups[0]["params"] if len(groups) == 1 else all_params(groups)
-        if not (
-            len(groups) == len(self._glances)
-            and len(params) == len(self._params)
-            and len(states) == len(self._states)
-            and all(map(is_, params, self._params))
-            and all(map(is_, states.values(), self._states))
-            and self.plan.holds()
-        ):
-            return False
-        for glance, group in zip(self._glances, groups, strict=True):
-            if not glance.is_same(optimizer, group):
-                return False
-        grads = [p.grad for p in self.plan.params]
-        if self._absent and any(p.grad is not None for p in self._absent):
-            return False
-        prepared = self.plan.prepare(grads)
-        if prepared is None:  # a gradient is missing, or is another kind of tensor than it was
-            return False
-        self.plan.run(prepared, [glance.numbers for glance in self._glances])
-        return True
-
-
 def _is_line(value: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim == 0 and value._is_view()
 
 
-def _holds_line(state: Mapping[str, Any], reader: _Reader, place: tuple[Any, Block, int]) -> bool:
+def _holds_line(state: Mapping[str, Any], reader: Reader, place: tuple[Any, Block, int]) -> bool:
     """Whether the numbers in a state are still the views of its line."""
     _, block, line = place
     if block.shape[1] != len(reader.numbers_kept):
@@ -361,7 +252,7 @@ class Optimizer(Stepper):
         params: a module, or what `torch.optim` takes: tensors, named tensors, or groups. From a module or
             named tensors the names are kept, and saved with the state.
         rule: a chain, a rule, or a rule with its hyperparameters.
-        lr: learning rate; a number or a 0-d tensor.
+        lr: learning rate, by default 0.001; a number or a 0-d tensor. `param_groups` may hold another.
         engine: "auto" fuses what it can and runs the rest eagerly; "eager" runs everything as PyTorch
             calls; "fused" fails where the chain cannot be fused.
 
@@ -392,8 +283,8 @@ class Optimizer(Stepper):
         engine: Engine = "auto",
     ) -> None:
         check_engine(engine)
-        if float(lr) < 0:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        if not hasattr(lr, "__float__") or not float(lr) >= 0:
+            raise ValueError(f"Invalid learning rate: {lr!r}; it is a number of at least 0")
         self.engine = engine
         self.chain = rule if isinstance(rule, Chain) else chain(rule)
         super().__init__(named(params), {"lr": lr, **self.chain.hyperparameters})
@@ -412,8 +303,3 @@ def check_engine(engine: str) -> None:
     """Refuse an engine that does not exist."""
     if engine not in get_args(Engine):
         raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
-
-
-def all_params(groups: Iterable[Group]) -> list[Tensor]:
-    """Return the parameters of all groups, in order."""
-    return list(concatenate.from_iterable(group["params"] for group in groups))

@@ -22,7 +22,8 @@ from torch import nn
 
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.engine.plan import Engine
-from thalweg.optim.optimizer import Group, Stepper, check_engine, named
+from thalweg.optim.optimizer import Stepper, check_engine, named
+from thalweg.optim.standing import Group
 from thalweg.rules import (
     accumulate,
     accumulate_inside,

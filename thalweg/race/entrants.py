@@ -108,8 +108,8 @@ def gather_entrants(
     entrants: Iterable[str | Entrant | OptimizerFactory] | None = None,
     lrs: Sequence[float] | None = None,
 ) -> tuple[Entrant, ...]:
-    """Return the entrants of a race from names, `Entrant`s or optimizer classes; None means the
-    usual six.
+    """Return the entrants of a race from names, `Entrant`s or optimizer classes, or a mapping of
+    names of your own to them; None means the usual six.
 
     Args:
         entrants: who takes part.
@@ -120,7 +120,11 @@ def gather_entrants(
             number.
     """
     named = DEFAULT_ENTRANTS if entrants is None else entrants
-    gathered = [_as_entrant(entrant) for entrant in ([named] if isinstance(named, str) else named)]
+    if isinstance(named, Mapping):
+        gathered = [_renamed(entrant, name) for name, entrant in named.items()]
+    else:
+        each = [named] if isinstance(named, str) else named
+        gathered = [_as_entrant(entrant) for entrant in each]
     if not gathered:
         raise TaskError("A race needs at least one entrant, got none.")
     names = [entrant.name for entrant in gathered]
@@ -145,6 +149,12 @@ def _as_entrant(entrant: str | Entrant | OptimizerFactory) -> Entrant:
         f"An entrant is a name, an Entrant, or a function (params, lr) -> optimizer; "
         f"got {entrant!r}."
     )
+
+
+def _renamed(entrant: str | Entrant | OptimizerFactory, name: object) -> Entrant:
+    if not isinstance(name, str) or not name:
+        raise TaskError(f"The name of an entrant is a text; got {name!r}.")
+    return replace(_as_entrant(entrant), name=name)
 
 
 def _checked_rates(entrant: Entrant) -> tuple[float, ...]:

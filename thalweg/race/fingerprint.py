@@ -24,6 +24,7 @@ from thalweg.race.entrants import Entrant
 from thalweg.race.plan import Plan, Trial
 from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.train.check import check_task
 
 _PROBE_ROWS = 32
 _PROBE_STEPS = 3
@@ -41,6 +42,7 @@ def keyed_trials(
         plan: who trains, and for how long.
         circumstances: what else the numbers depend on: versions, machine, threads, the metric.
     """
+    check_task(task)
     common = {
         "task": task.name,
         "cost": _lasting(repr(task.cost)),
@@ -89,6 +91,7 @@ def _first_rows(task: Task, model: nn.Module) -> tuple[Any, Any]:
     place = Place(dtype=_dtype(model))
     inputs, targets = place(inputs), place(targets)
     try:
+        targets = task.cost.surrogate.match(model(inputs), targets)  # as training matches them
         task.cost.objective(model, inputs, targets)
     except ThalwegError:
         raise

@@ -1,20 +1,16 @@
-"""The machine a race runs on: its name for the report, and the threads that suit a small model."""
+"""The machine a race runs on, for the report and the records."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import platform
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from thalweg.version import __version__
-
-_SMALL_MODEL = 20_000
-"""Parameters below which sharing out a step among threads costs more than it gains."""
 
 
 def machine_name() -> str:
@@ -31,24 +27,6 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-
-
-def fitting_threads(parameters: int) -> int:
-    """Return how many threads torch should use for a model of so many parameters: one for a small
-    model.
-    """
-    return 1 if parameters < _SMALL_MODEL else torch.get_num_threads()
-
-
-@contextlib.contextmanager
-def torch_threads(number: int) -> Iterator[None]:
-    """Let torch use `number` threads inside the block, and as many as before after it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _processor() -> str:

@@ -18,7 +18,7 @@ from thalweg.errors import TaskError, suggest
 from thalweg.files import write_text
 from thalweg.race.entrants import Entrant, OptimizerFactory, gather_entrants
 from thalweg.race.fingerprint import keyed_trials
-from thalweg.race.machine import fitting_threads, machine_name, torch_threads, versions
+from thalweg.race.machine import machine_name, versions
 from thalweg.race.plan import Plan, Trial, gather_seeds
 from thalweg.race.ranking import RankBy
 from thalweg.race.records import RecordFile, TrialRecord
@@ -26,6 +26,7 @@ from thalweg.race.result import Circumstances, RaceResult, Subject
 from thalweg.race.trials import run_trial
 from thalweg.tasks import Target, Task, load_task
 from thalweg.tasks.target import figure
+from thalweg.train.threads import count_parameters, fitting_threads, torch_threads
 
 RECORDS = "records.jsonl"
 RESULT = "race.json"
@@ -71,7 +72,7 @@ class Race:
         with torch.random.fork_rng(devices=[]):
             model = self.task.build()
         self.subject = _subject(self.task, model)
-        self.threads = fitting_threads(_parameters(model)) if threads is None else threads
+        self.threads = fitting_threads(count_parameters(model)) if threads is None else threads
         if self.threads < 1:
             raise TaskError(f"A race needs at least one thread, got threads={threads}.")
         self.command = command
@@ -181,8 +182,8 @@ def race(
 
     Args:
         task: a `Task`, the name of a built-in one, or "file.py:function".
-        entrants: names, `Entrant`s or optimizer classes; None: SGD, momentum, Nesterov, Adagrad,
-            RMSprop, Adam.
+        entrants: names, `Entrant`s or optimizer classes, or a mapping of names of your own to them;
+            None: SGD, momentum, Nesterov, Adagrad, RMSprop, Adam.
         lrs: learning rates for everyone; None: for each entrant a grid of its own, all of the same
             length.
         seeds: how many, or which.
@@ -254,15 +255,11 @@ def _subject(task: Task, model: nn.Module) -> Subject:
     metric = _deciding_metric(task)
     return Subject(
         task=task.name,
-        model=f"{type(model).__name__} of {_parameters(model):,} parameters",
+        model=f"{type(model).__name__} of {count_parameters(model):,} parameters",
         metric=metric,
         direction=task.cost.direction(metric),
         target=None if task.target is None else float(task.target.value),
     )
-
-
-def _parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _checked(by: str) -> RankBy:

@@ -41,6 +41,10 @@ class Data:
             if value is not None or name == "train":
                 object.__setattr__(self, name, as_source(value, name))
 
+    def __repr__(self) -> str:
+        sets = {name: getattr(self, name) for name in SPLITS}
+        return f"Data({', '.join(f'{k}={v!r}' for k, v in sets.items() if v is not None)})"
+
     @classmethod
     def arrays(
         cls,

@@ -14,7 +14,7 @@ from thalweg.errors import TaskError, ThalwegError, suggest
 from thalweg.tasks.diabetes import diabetes
 from thalweg.tasks.digits import digits
 from thalweg.tasks.mnist import mnist
-from thalweg.tasks.task import Task
+from thalweg.tasks.task import UNNAMED, Task
 
 _BUILT_IN: dict[str, Callable[[], Task]] = {
     "digits": digits,
@@ -37,7 +37,8 @@ def load_task(name: str) -> Task:
 
     `name` is a built-in task ("digits"), or a Python file with a function without arguments that
     returns a `Task`: "file.py:function", or "file.py" if the function is called `task`. The file is
-    run as a program of the user's own.
+    run as a program of the user's own. A task that it gives no name is named after the file, and
+    after the function where that is not `task`: "file" or "file-function".
 
     Raises TaskError for an unknown name, a file that cannot be run, and a function that is missing
     or returns no `Task`.
@@ -50,7 +51,10 @@ def load_task(name: str) -> Task:
             f"There is no task {name!r}.{suggest(name, _BUILT_IN)} Built in are "
             f"{', '.join(_BUILT_IN)}; a file of your own is given as file.py or file.py:function."
         )
-    return _call(_run_file(path), path, function)
+    task = _call(_run_file(path), path, function)
+    if task.name != UNNAMED:
+        return task
+    return task.replace(name=path.stem if function == "task" else f"{path.stem}-{function}")
 
 
 def _file_and_function(name: str) -> tuple[Path | None, str]:

@@ -74,6 +74,9 @@ class ArraySource(Source):
     inputs: Tensor
     targets: Tensor
 
+    def __repr__(self) -> str:
+        return f"<{self.rows} rows: {_kind(self.inputs)} -> {_kind(self.targets)}>"
+
     @property
     def rows(self) -> int:
         """The number of rows."""
@@ -266,3 +269,8 @@ def _length(dataset: Dataset[Any]) -> int:
             f"{type(dataset).__name__} has no length. A data set without one derives from "
             "IterableDataset."
         ) from None
+
+
+def _kind(rows: Tensor) -> str:
+    """Return dtype and shape of one of the rows."""
+    return f"{str(rows.dtype).removeprefix('torch.')} {tuple(rows.shape[1:])}"

@@ -16,6 +16,9 @@ from thalweg.tasks.data import Data
 from thalweg.tasks.sources import as_source
 from thalweg.tasks.target import Target
 
+UNNAMED = "task"
+"""The name of a task that was given none."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -33,7 +36,7 @@ class Task:
     data: Data
     cost: Cost
     model: Callable[[], nn.Module] | nn.Module
-    name: str = "task"
+    name: str = UNNAMED
     target: Target | None = None
     description: str = ""
 
@@ -51,6 +54,10 @@ class Task:
             )
         if self.target is not None:
             self.target.check(self.cost)
+
+    def __repr__(self) -> str:
+        target = "" if self.target is None else f", target={self.target}"
+        return f"Task({self.name!r}, {self.data!r}, {self.cost!r}{target})"
 
     def replace(self, **parts: Any) -> Task:
         """Return this task with some parts exchanged; the others stay the very same."""

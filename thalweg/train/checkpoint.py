@@ -20,6 +20,7 @@ from thalweg.train.stopping import Reached
 
 FILE_NAME = "checkpoint.safetensors"
 # `epochs` may grow between runs, and where or how often one looks does not change what is computed.
+_OF_OPTIMIZER = "optimizer's "
 _FREE = ("task", "optimizer", "scheduler", "early_stopping", "stop_at", "epochs", "device")
 
 
@@ -142,7 +143,7 @@ def _settings(state: State) -> dict[str, Any]:
     settings["optimizer"] = type(state.optimizer).__name__
     settings["scheduler"] = None if state.scheduler is None else type(state.scheduler).__name__
     settings |= {
-        f"optimizer's {name}": value
+        f"{_OF_OPTIMIZER}{name}": value
         for name, value in state.optimizer.defaults.items()
         if value is None or isinstance(value, (bool, int, float, str))
     }
@@ -158,6 +159,8 @@ def _penalty_name(penalty: object) -> str:
 
 def _check_settings(path: Path, stored: dict[str, Any], current: dict[str, Any]) -> None:
     names = [*stored, *(name for name in current if name not in stored)]
+    if stored.get("optimizer") != current.get("optimizer"):  # its settings then differ as well
+        names = [name for name in names if not name.startswith(_OF_OPTIMIZER)]
     differences = [
         f"{name}: {stored.get(name)!r} in the checkpoint, {current.get(name)!r} now"
         for name in names

@@ -71,7 +71,7 @@ def likely_cause(
     first, last, top = losses[0], losses[-1], max(losses)
     far = any(p.detach().abs().max() > _FAR for p in model.parameters() if p.numel())
     if top > 10 * abs(first) + 1e-12 or spoilt or far:
-        grew = f" after the loss grew from {first:.4g} to {top:.4g}" if top > first else ""
+        grew = f" (the loss had grown from {first:.4g} to {top:.4g})" if top > first else ""
         return (
             f"Likely cause: the learning rate is too high{grew}. Try lr {_lower(lr)}, "
             f"or clip the gradient."

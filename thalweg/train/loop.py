@@ -17,6 +17,7 @@ from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.target import figure
 from thalweg.train.checkpoint import load, prepare, save
+from thalweg.train.devices import usable_device
 from thalweg.train.diverged import FitDivergedError, diverged
 from thalweg.train.evaluate import count_rows, evaluate
 from thalweg.train.history import Epoch, Evaluation
@@ -41,7 +42,7 @@ def train(
     if checkpoint_every < 1:
         raise TaskError(f"checkpoint_every is a whole number ≥ 1; got {checkpoint_every!r}.")
     file = prepare(checkpoint, resume)
-    device = None if recipe.device is None else torch.device(recipe.device)
+    device = None if recipe.device is None else usable_device(recipe.device)
     # Without a device of its own the model may still be built on one; its generator is then not
     # isolated.
     home = device or torch.device("cpu")
@@ -52,9 +53,10 @@ def train(
             load(file, state)
         show = reporter(progress, recipe.epochs, state.epoch)
         message = ""
+        held = state.epoch
         try:
             _epochs(state, show, file, checkpoint_every)
-            message = _last_word(state)
+            message = _last_word(state, held)
         except KeyboardInterrupt:
             state.stopped = "interrupted"
             message = f"interrupted in epoch {state.epoch + 1}"
@@ -79,7 +81,7 @@ def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: i
                 state.stopped = "epochs"
                 break
             seed_noise(recipe.seed, state.epoch + 1, state.place.device)
-            train_scores = _Pass(state, show).run()
+            train_scores = _one_pass(state, show)
             _finish_epoch(state, train_scores, show)
             due = state.epoch % checkpoint_every == 0 or state.epoch == recipe.epochs
             if file is not None and (due or state.stopped):
@@ -87,6 +89,19 @@ def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: i
     finally:
         for module, training in modes:
             module.training = training
+
+
+def _one_pass(state: State, show: Reporter) -> Scores:
+    try:
+        return _Pass(state, show).run()
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+        raise TaskError(
+            f"The loss {state.recipe.task.cost.surrogate.name} has no gradient with respect to the "
+            "model's parameters: it was cut off on the way, by .detach(), .item(), NumPy, "
+            "torch.no_grad() or an operation such as argmax, in the loss or in the model."
+        ) from error
 
 
 class _Pass:
@@ -239,9 +254,12 @@ def _gradient_norm(model: torch.nn.Module) -> float:
     )
 
 
-def _last_word(state: State) -> str:
+def _last_word(state: State, held: int) -> str:
+    """Return what to say at the end of a run that began with `held` epochs from a checkpoint."""
     if state.stopped == "epochs":
-        return ""
+        count = f"{held} epoch{'' if held == 1 else 's'}"
+        nothing = f"the checkpoint already holds {count}; nothing to train"
+        return nothing if held >= state.recipe.epochs else ""
     if state.stopped == "target" and state.reached is not None:
         hit = state.reached
         return f"target reached at step {hit.step}, after {hit.seconds:.2f} s of training"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable
@@ -33,8 +34,8 @@ def build_optimizer(optimizer: Any, model: nn.Module, lr: float | None) -> torch
     if isinstance(optimizer, (torch.optim.Optimizer, str)) or not callable(factory):
         raise TaskError(
             "An optimizer is given as a class such as thalweg.optim.Adam, a functools.partial of "
-            f"one, a function (parameters, lr=…), or a chain; got {_describe(optimizer)}. The run "
-            "binds it to a fresh model."
+            f"one, a function (parameters, lr=…), or a chain; got {_describe(optimizer)}."
+            f"{_class_named(optimizer)} The run binds it to a fresh model."
         )
     parameters: list[Any] = named if _takes_names(factory) else [p for _, p in named]
     try:
@@ -127,3 +128,14 @@ def _describe(optimizer: Any) -> str:
     if isinstance(optimizer, torch.optim.Optimizer):
         return f"{type(optimizer).__name__}, already bound to parameters"
     return repr(optimizer) if isinstance(optimizer, str) else type(optimizer).__name__
+
+
+def _class_named(optimizer: Any) -> str:
+    """Return the hint for a name that was given in the place of a class."""
+    if not isinstance(optimizer, str):
+        return ""
+    from thalweg import optim
+
+    known = {name.lower(): name for name in optim.__all__}
+    close = difflib.get_close_matches(optimizer.lower(), known, n=1)
+    return f" Did you mean thalweg.optim.{known[close[0]]}?" if close else ""

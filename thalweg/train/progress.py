@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from thalweg.train.history import Epoch
 
+_LARGE = 1e5
+
 
 class Reporter(Protocol):
     """What shows a run's progress."""
@@ -130,13 +132,19 @@ def summary(record: Epoch) -> str:
     >>> summary(Epoch(1, 10, 0.5, 1e-3, Scores(0.5), Scores(0.6, 0, {"accuracy": 0.9})))
     'train loss 0.5000  validation loss 0.6000  validation accuracy 0.9000'
     """
-    parts = [f"train loss {record.train.loss:.4f}"]
+    parts = [f"train loss {_figure(record.train.loss)}"]
     if record.train.penalty:
-        parts.append(f"penalty {record.train.penalty:.4f}")
+        parts.append(f"penalty {_figure(record.train.penalty)}")
     if record.validation is None:
-        parts += [f"train {name} {value:.4f}" for name, value in record.train.metrics.items()]
+        metrics = record.train.metrics.items()
+        parts += [f"train {name} {_figure(value)}" for name, value in metrics]
     else:
-        parts.append(f"validation loss {record.validation.loss:.4f}")
+        parts.append(f"validation loss {_figure(record.validation.loss)}")
         metrics = record.validation.metrics.items()
-        parts += [f"validation {name} {value:.4f}" for name, value in metrics]
+        parts += [f"validation {name} {_figure(value)}" for name, value in metrics]
     return "  ".join(parts)
+
+
+def _figure(value: float) -> str:
+    """Return four decimals, or four digits where the number is so large that they say nothing."""
+    return f"{value:.4g}" if abs(value) >= _LARGE else f"{value:.4f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from thalweg.errors import TaskError, suggest
 from thalweg.tasks.batches import Order, Shuffle
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.train.optimizers import OptimizerFactory
+from thalweg.train.optimizers import OptimizerFactory, name_of
 from thalweg.train.run import Run
 from thalweg.train.stopping import EarlyStopping
 
@@ -69,15 +70,25 @@ class Recipe:
             or not 0 <= self.seed < 2**63
         ):
             raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
-        if self.lr is not None and not self.lr >= 0:
+        if self.lr is not None and not (_is_number(self.lr) and self.lr >= 0):
             raise TaskError(f"lr is a number ≥ 0; got {self.lr!r}.")
+        if self.scheduler is not None and not callable(self.scheduler):
+            raise TaskError(
+                "scheduler is a function (optimizer) -> torch learning rate scheduler, such as "
+                f"functools.partial(StepLR, step_size=3); got {self.scheduler!r}."
+            )
         if self.scheduler_step not in ("epoch", "step"):
             raise TaskError(f"scheduler_step is 'epoch' or 'step'; got {self.scheduler_step!r}.")
         Order(self.seed, self.shuffle)
         self._check_stops()
 
     def _check_stops(self) -> None:
-        stop = self.early_stopping
+        stop: Any = self.early_stopping
+        if stop is not None and not isinstance(stop, EarlyStopping):
+            raise TaskError(
+                "early_stopping is an EarlyStopping, such as EarlyStopping(patience=3); "
+                f"got {stop!r}."
+            )
         if stop is not None:
             self.task.cost.direction(stop.figure)
         if self.stop_at is not None:
@@ -104,6 +115,14 @@ class Recipe:
                 "gradient_tolerance needs the gradient of the whole training set: set "
                 "batch_size=None. A batch's gradient does not vanish at the minimum."
             )
+
+    def __repr__(self) -> str:
+        settings = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)[2:]
+            if getattr(self, field.name) != field.default
+        ]
+        return f"Recipe({', '.join([repr(self.task), name_of(self.optimizer), *settings])})"
 
     def replace(self, **parts: Any) -> Recipe:
         """Return this recipe with some parts exchanged; the others stay the very same.
@@ -138,6 +157,13 @@ class Recipe:
             resume=resume,
             progress=progress,
         )
+
+
+def _is_number(value: object) -> bool:
+    """Return whether `value` is a real number: Python's, NumPy's, or a tensor of one."""
+    if isinstance(value, torch.Tensor):
+        return value.numel() == 1 and not value.is_complex()
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _check_count(name: str, value: object) -> None:

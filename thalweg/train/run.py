@@ -15,6 +15,7 @@ from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.task import Task
 from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.history import Epoch, Evaluation, History
+from thalweg.train.progress import summary
 from thalweg.train.stopping import Reached
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ class Run:
     stopped: str
     best: Epoch | None
     reached: Reached | None
+
+    def __repr__(self) -> str:
+        figures = f", {summary(self.history[-1])}" if len(self.history) else ""
+        return (
+            f"Run({self.task.name!r}, {type(self.optimizer).__name__}, {self.epochs} epochs, "
+            f"{self.steps} steps, stopped={self.stopped!r}{figures})"
+        )
 
     @property
     def task(self) -> Task:

@@ -9,17 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import DataError, TaskError, ThalwegError
+from thalweg.errors import TaskError
 from thalweg.tasks.data import SPLITS
-from thalweg.tasks.sources import ArraySource, Place, Source
-from thalweg.train.evaluate import evaluating, place_of
+from thalweg.tasks.sources import Place, Source
+from thalweg.train.check import checked
+from thalweg.train.evaluate import place_of
 from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.optimizers import build_optimizer
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.stopping import Reached, Tracker
-
-_PROBE = 2  # rows enough to see the shape of the outputs
 
 
 @dataclass
@@ -87,7 +86,7 @@ def begin(recipe: Recipe, device: torch.device | None) -> State:
         if (source := getattr(task.data, name)) is not None
     }
     for name, source in sources.items():
-        sources[name] = _checked(recipe, model, source, name, place)
+        sources[name] = checked(task, model, source, name, place)
     optimizer = build_optimizer(recipe.optimizer, model, recipe.lr)
     stop = recipe.early_stopping
     return State(
@@ -119,57 +118,6 @@ def _scheduler(recipe: Recipe, optimizer: torch.optim.Optimizer) -> Any:
             "ReduceLROnPlateau looks at the loss after each epoch: use scheduler_step='epoch'."
         )
     return scheduler
-
-
-def _checked(recipe: Recipe, model: nn.Module, source: Source, name: str, place: Place) -> Source:
-    """Try the model on a few rows, and the cost on the targets; return the set with targets as the
-    loss wants them.
-
-    A stream is left alone: looking at its beginning would use it up.
-    """
-    if source.rows is None:
-        return source
-    loss = recipe.task.cost.surrogate
-    inputs, targets = (place(part) for part in source.first(_PROBE))
-    outputs = _try(model, inputs, name)
-    if not isinstance(source, ArraySource):
-        loss.check(outputs, loss.match(outputs, targets))
-        return source
-    matched = ArraySource(source.inputs, loss.match(outputs, source.targets))
-    loss.check(outputs, matched.targets)
-    value = loss(outputs, matched.targets[: len(outputs)])
-    if not (isinstance(value, Tensor) and value.numel() == 1):
-        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise TaskError(
-            f"The loss {loss.name} must return one number, the mean over the batch; got {got}."
-        )
-    return matched
-
-
-def _try(model: nn.Module, inputs: Any, name: str) -> Any:
-    probe = inputs.clone() if isinstance(inputs, Tensor) else inputs
-    try:
-        with evaluating(model):
-            outputs = model(probe)
-    except ThalwegError:
-        raise
-    except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
-        shown = (
-            f" of shape {tuple(inputs.shape)}, {inputs.dtype}" if isinstance(inputs, Tensor) else ""
-        )
-        raise TaskError(
-            f"The model cannot take a batch of the {name} inputs{shown}: {error}"
-        ) from error
-    if isinstance(probe, Tensor) and probe._version:
-        raise TaskError(
-            "The model changes its inputs in place, which would change the data set. Make its "
-            "first operation one that is not in place."
-        )
-    if isinstance(outputs, Tensor) and isinstance(inputs, Tensor) and len(outputs) != len(inputs):
-        raise DataError(
-            f"The model gives {len(outputs)} rows of outputs for {len(inputs)} rows of inputs."
-        )
-    return outputs
 
 
 def _loss(record: Epoch) -> float:

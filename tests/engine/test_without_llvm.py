@@ -1,0 +1,70 @@
+"""Without llvmlite the package works, eagerly."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+BLOCKED = """
+import sys
+import warnings
+
+warnings.simplefilter("error")
+sys.modules["llvmlite"] = None
+sys.modules["llvmlite.binding"] = None
+import torch
+import thalweg
+from thalweg.engine import compilations
+from thalweg.errors import EngineError
+"""
+
+WORKS = """
+for make in (thalweg.optim.Adam, thalweg.optim.SGD):
+    for engine in ("auto", "eager"):
+        w = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        v = torch.nn.Parameter(w.detach().clone())
+        mine = make([w], lr=0.1, engine=engine)
+        theirs = getattr(torch.optim, make.__name__)([v], lr=0.1)
+        for _ in range(3):
+            w.grad, v.grad = 2 * w.detach(), 2 * v.detach()
+            mine.step()
+            theirs.step()
+        torch.testing.assert_close(w, v)
+        assert mine.describe_plan() == "eager  (2,) float32 cpu", mine.describe_plan()
+chain = thalweg.chain(thalweg.rules.clip_by_norm(1.0), thalweg.rules.adam)
+p = torch.ones(3)
+after, state = chain.step(p, p, chain.init(p), lr=0.1)
+torch.testing.assert_close(after, torch.full((3,), 0.9))
+assert compilations() == 0
+"""
+
+REFUSES = """
+w = torch.nn.Parameter(torch.ones(2))
+w.grad = torch.ones(2)
+optimizer = thalweg.optim.Adam([w], engine="fused")
+try:
+    optimizer.step()
+except EngineError as error:
+    message = str(error)
+else:
+    raise AssertionError("not refused")
+for text in ("engine='fused'", "llvmlite cannot be imported", "Use engine='auto'"):
+    assert text in message, message
+assert torch.equal(w.detach(), torch.ones(2))
+"""
+
+
+def run(script: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED + script], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_everything_runs_eagerly() -> None:
+    run("import thalweg.rules\n" + WORKS)
+
+
+def test_the_fused_engine_says_what_is_missing() -> None:
+    run(REFUSES)

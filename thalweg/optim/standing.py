@@ -1,0 +1,145 @@
+"""A plan that stands: what was true when it was made, and must still be so for it to be used.
+
+Checking it is the larger part of the time that Python spends in a step, so it reads each thing once, and
+leaves loops to C where it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain as concatenate
+from operator import is_
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.engine import Chain
+from thalweg.engine.plan import Plan
+from thalweg.engine.program import Program
+
+Group = dict[str, Any]
+
+
+class Reader:
+    """How the groups of one chain and one set of switches are read."""
+
+    def __init__(
+        self,
+        made: Chain,
+        group: Group,
+        spelling: Mapping[str, Callable[[Group], Any]],
+        state_names: Mapping[str, str],
+    ) -> None:
+        self.program: Program = made.program({**made.hyperparameters, **switches(made, group)})
+        numeric = [n for n in made.hyperparameters if n not in made.switches]
+        self._getters = [spelling.get(name) or _item(name) for name in ("lr", *numeric)]
+        self.names = tuple(state_names.get(s, s) for s in made.states)
+        self.numbers_kept = ("step", *(state_names.get(s, s) for s in made.scalar_states))
+        self.fresh = (0.0, *made.scalar_states.values())
+
+    def numbers(self, group: Group) -> list[float]:
+        """Return lr and the hyperparameters of a group, as numbers."""
+        return [float(get(group)) for get in self._getters]
+
+
+def switches(made: Chain, group: Group) -> dict[str, Any]:
+    """Return the switches of a chain as a group sets them."""
+    return {name: group.get(name, made.hyperparameters[name]) for name in made.switches}
+
+
+def _item(name: str) -> Callable[[Group], Any]:
+    return lambda group: group[name]
+
+
+class Glance:
+    """The numbers of a group, read again only when an entry of the group is another object."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self._entries: list[Any] | None = None
+        self.numbers: list[float] = []
+
+    def is_same(self, find_reader: Callable[[Group], Reader], group: Group) -> bool:
+        """Read the group; return whether it is still stepped by the same program."""
+        entries = list(group.values())
+        if (
+            self._entries is not None
+            and len(entries) == len(self._entries)
+            and all(map(is_, entries, self._entries))
+        ):
+            return True
+        if find_reader(group) is not self.reader:
+            return False
+        self.numbers = self.reader.numbers(group)
+        # a list or a tensor may change without being another object
+        frozen = all(_is_frozen(value) for name, value in group.items() if name not in _LISTS)
+        self._entries = entries if frozen else None
+        return True
+
+
+_LISTS = ("params", "param_names")
+
+
+def _is_frozen(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_frozen, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+class Standing:
+    """A plan, and what must still be so for it to be used."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        params: list[Tensor],
+        absent: list[Tensor],
+        readers: list[Reader],
+        states: list[dict[str, Any]],
+    ) -> None:
+        self.plan = plan
+        self._params = params
+        self._absent = absent
+        self._glances = [Glance(reader) for reader in readers]
+        self._states = states
+
+    def is_for(self, params: Sequence[Tensor]) -> bool:
+        """Whether these are the parameters the plan was made for, and their states are still there."""
+        return (
+            len(params) == len(self._params)
+            and all(map(is_, params, self._params))
+            and self.plan.holds()
+        )
+
+    def step(
+        self, optimizer: torch.optim.Optimizer, find_reader: Callable[[Group], Reader]
+    ) -> bool:
+        """Step, if nothing has changed that the plan relies on; otherwise change nothing."""
+        groups, states = optimizer.param_groups, optimizer.state
+        params = groups[0]["params"] if len(groups) == 1 else all_params(groups)
+        if not (
+            len(groups) == len(self._glances)
+            and len(params) == len(self._params)
+            and len(states) == len(self._states)
+            and all(map(is_, params, self._params))
+            and all(map(is_, states.values(), self._states))
+            and self.plan.holds()
+        ):
+            return False
+        for glance, group in zip(self._glances, groups, strict=True):
+            if not glance.is_same(find_reader, group):
+                return False
+        grads = [p.grad for p in self.plan.params]
+        if self._absent and any(p.grad is not None for p in self._absent):
+            return False
+        prepared = self.plan.prepare(grads)
+        if prepared is None:  # a gradient is missing, or is another kind of tensor than it was
+            return False
+        self.plan.run(prepared, [glance.numbers for glance in self._glances])
+        return True
+
+
+def all_params(groups: Iterable[Group]) -> list[Tensor]:
+    """Return the parameters of all groups, in order."""
+    return list(concatenate.from_iterable(group["params"] for group in groups))
