@@ -25,6 +25,10 @@ def task():
 def broken():
     return Task(task().data, Cost("mse"), lambda: nn.Linear(7, 1), name="broken")
 
+def labels():
+    data = Data.arrays(torch.zeros(8, 2), torch.arange(8) % 4, validation=0.25)
+    return Task(data, Cost("cross_entropy"), lambda: nn.Linear(2, 3))
+
 def number():
     return 3
 """

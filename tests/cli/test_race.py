@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -85,7 +82,10 @@ def test_finished_trials_are_used_again_unless_fresh(line_file: Path) -> None:
         (("line.py", "--batch-size", "0"), "batch_size=0"),
         (("line.py", "--by", "speed"), "by steps or by seconds"),
         (("line.py", "--threads", "0"), "threads=0"),
-        (("line.py:broken",), "fail on the first rows of its training set"),
+        (("line.py", "--lrs", ""), "--lrs is empty"),
+        (("line.py", "--out", "line.py"), "line.py is a file; --out expects a folder"),
+        (("line.py:broken",), "The model cannot take a batch of the train inputs"),
+        (("line.py:labels",), "Labels out of range: found 3"),
         (("line.py:number",), "returned int"),
         (("none.py",), "none.py"),
     ],
@@ -111,42 +111,72 @@ def test_a_race_in_which_every_trial_is_lost_fails_and_says_why(line_file: Path)
 
 def test_a_folder_that_cannot_be_written_is_said(line_file: Path) -> None:
     (line_file.parent / "taken").write_text("a file")
-    result = call("race", "line.py", *SMALL, "--out", "taken")
+    result = call("race", "line.py", *SMALL, "--out", "taken/inside")
     assert result.exit_code == 1
     assert "error: Cannot use" in result.stderr
     assert "taken" in result.stderr
 
 
-# A shell that starts the tests in the background has SIGINT ignored, and its children inherit that.
-HEARING_SIGINT = """
+def test_one_of_each_is_said_in_the_singular(line_file: Path) -> None:
+    one = ("--entrants", "sgd", "--lrs", "0.1", "--seeds", "1", "--epochs", "1")
+    result = call("race", "line.py", *one)
+    assert "Racing 1 optimizer on line" in result.stderr
+    assert "1 trial of 1 epoch." in result.stderr
+    assert "1 of 1 trial  done" in result.stderr
+
+
+# Interrupts itself after three records, at the moment its first argument names. A shell that starts
+# the tests in the background has SIGINT ignored, and its children inherit that.
+INTERRUPTED = """
 import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import sys
+
+import torch
 from thalweg.cli import main
+from thalweg.race import RecordFile
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+moment = sys.argv.pop(1)
+append, backward = RecordFile.append, torch.autograd.backward
+written = 0
+
+
+def interrupt(here):
+    if here == moment and written == 3:
+        signal.raise_signal(signal.SIGINT)
+
+
+def watched_append(self, record):
+    global written
+    interrupt("before writing")
+    append(self, record)
+    written += 1
+    interrupt("after writing")
+
+
+def watched_backward(*arguments, **options):
+    interrupt("in training")
+    backward(*arguments, **options)
+
+
+RecordFile.append, torch.autograd.backward = watched_append, watched_backward
 main()
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
-def test_ctrl_c_keeps_prints_and_reports_what_was_finished(line_file: Path) -> None:
+@pytest.mark.parametrize("moment", ["in training", "before writing", "after writing"])
+def test_ctrl_c_keeps_prints_and_reports_what_was_finished(line_file: Path, moment: str) -> None:
     folder = line_file.parent / "out"
-    records = RecordFile(folder / "records.jsonl")
-    process = subprocess.Popen(
-        [sys.executable, "-c", HEARING_SIGINT, "race", "line.py", "--seeds", "500", "--out", "out"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    arguments = ("race", "line.py", "--seeds", "5", "--epochs", "2", "--out", "out")
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, moment, *arguments], capture_output=True, text=True
     )
-    while len(records.read()) < 3 and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate()
-    assert process.returncode == 130, err
-    assert "Interrupted. What was finished is kept." in err
-    assert "Traceback" not in err
-    assert "optimizer" in out
-    assert "Incomplete:" in out
-    finished = len(records.read())
-    assert 3 <= finished < 24_000
-    assert f"Incomplete: {finished} of 24000 trials" in " ".join(out.split())
+    assert done.returncode == 130, done.stderr
+    assert "Interrupted. What was finished is kept." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "optimizer" in done.stdout
+    assert "Incomplete: 3 of 240 trials" in " ".join(done.stdout.split())
+    assert len(RecordFile(folder / "records.jsonl").read()) == 3
     assert (folder / "report.html").exists()
-    assert json.loads((folder / "race.json").read_text())["run"]["interrupted"] is True
+    run = json.loads((folder / "race.json").read_text())["run"]
+    assert (run["finished"], run["interrupted"]) == (3, True)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.commands import call
 from thalweg import optim
@@ -118,3 +119,34 @@ def test_ctrl_c_prints_what_was_trained_and_is_130(
     assert result.exit_code == 130
     document = json.loads(result.stdout)
     assert (document["stopped"], len(document["history"])) == ("interrupted", 2)
+
+
+def test_an_existing_checkpoint_is_not_overwritten(line_file: Path) -> None:
+    arguments = ("train", "line.py", "--epochs", "2", "--checkpoint", "kept")
+    assert call(*arguments).exit_code == 0
+    again = call(*arguments)
+    assert again.exit_code == 1
+    assert "already holds a run. Go on with --resume" in again.stderr
+
+
+@pytest.mark.parametrize("epochs", ["1", "2"])
+def test_resuming_what_is_finished_says_so(line_file: Path, epochs: str) -> None:
+    call("train", "line.py", "--epochs", "2", "--checkpoint", "kept")
+    again = call("train", "line.py", "--epochs", epochs, "--checkpoint", "kept", "--resume")
+    assert again.exit_code == 0
+    assert "the checkpoint already holds 2 epochs; nothing to train" in again.stderr
+
+
+def test_a_small_model_trains_on_one_thread(
+    line_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watched(*arguments: object, **settings: object) -> object:
+        seen.append(torch.get_num_threads())
+        return fit(*arguments, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("thalweg.train.fit", watched)
+    torch.set_num_threads(2)
+    assert call("train", "line.py", "--epochs", "1").exit_code == 0
+    assert (seen, torch.get_num_threads()) == ([1], 2)

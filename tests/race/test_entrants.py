@@ -111,3 +111,14 @@ def test_what_cannot_race_is_refused(
 ) -> None:
     with pytest.raises(TaskError, match=message):
         gather_entrants(entrants, lrs)
+
+
+def test_a_mapping_gives_entrants_their_names() -> None:
+    def mine(params: object, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(params, lr)  # type: ignore[arg-type]
+
+    first, second = gather_entrants({"mine": mine, "theirs": "adam"})
+    assert (first.name, first.factory) == ("mine", mine)
+    assert (second.name, second.lrs) == ("theirs", find_entrant("adam").lrs)
+    with pytest.raises(TaskError, match="name of an entrant is a text; got 3"):
+        gather_entrants({3: mine})  # type: ignore[dict-item]

@@ -11,6 +11,7 @@ from torch import nn
 from tests.race.tasks import Spy, line
 from thalweg import optim
 from thalweg.errors import TaskError
+from thalweg.objective import Cost
 from thalweg.race import Entrant, Race, RaceProgress, RecordFile, race
 from thalweg.race import trials as trials_module
 from thalweg.tasks import Target
@@ -309,7 +310,9 @@ def no_validation() -> Any:
         (line(), {"target": math.nan}, "finite"),
         ("digitz", {}, "'digits'"),
         (no_validation(), {}, "validation"),
-        (line(model=lambda: nn.Linear(7, 1)), {}, "fail on the first rows"),
+        (line(model=lambda: nn.Linear(7, 1)), {}, "cannot take a batch of the train inputs"),
+        (line(cost=Cost(lambda o, t: 1 / 0), target=None), {}, "fails on the first rows"),
+        (line(cost=Cost("mse", "mse", penalty=lambda m: 1 / 0)), {}, "fail on the first rows"),
     ],
 )
 def test_what_cannot_be_raced_is_refused_at_once(

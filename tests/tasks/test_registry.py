@@ -102,3 +102,27 @@ def test_unknown_names(tmp_path: Path) -> None:
 
 def test_the_list_says_something_of_each() -> None:
     assert all(text.endswith(".") for text in list_tasks().values())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("shapes.py", "shapes"),
+        ("shapes.py:task", "shapes"),
+        ("shapes.py:other", "shapes-other"),
+        ("shapes.py:named", "mine"),
+    ],
+)
+def test_a_task_without_a_name_is_named_after_its_file(
+    wanted: str, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "shapes.py").write_text(
+        "import torch\n"
+        "from thalweg.tasks import Task\n"
+        "def task(**parts):\n"
+        "    rows = torch.zeros(4, 1)\n"
+        "    return Task((rows, rows), 'mse', lambda: torch.nn.Linear(1, 1), **parts)\n"
+        "def other(): return task()\n"
+        "def named(): return task(name='mine')\n"
+    )
+    assert load_task(str(tmp_path / wanted)).name == name

@@ -76,3 +76,12 @@ def test_mlp() -> None:
     assert net(torch.zeros(5, 2, 2)).shape == (5, 2)
     with pytest.raises(TaskError, match="at least two"):
         mlp([3])
+
+
+def test_the_text_of_a_task_is_short() -> None:
+    x = torch.zeros(1000, 3)
+    task = Task((x, x[:, :1]), Cost("mse"), lambda: nn.Linear(3, 1), name="flat")
+    assert repr(task).startswith(
+        "Task('flat', Data(train=<1000 rows: float32 (3,) -> float32 (1,)>), Cost("
+    )
+    assert len(repr(task)) < 200

@@ -352,3 +352,11 @@ def test_a_file_that_cannot_be_written_is_found_before_training(tmp_path: Path) 
     with pytest.raises(CheckpointError, match="cannot be made"):
         quiet(task, checkpoint=tmp_path / "file" / "run")
     assert built == []
+
+
+def test_another_optimizer_is_all_that_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    quiet(blobs(), epochs=1, checkpoint=path)
+    with pytest.raises(CheckpointError) as caught:
+        quiet(blobs(), torch.optim.SGD, epochs=2, checkpoint=path, resume=True)
+    assert "recipe. optimizer: 'Adam' in the checkpoint, 'SGD' now. Use" in str(caught.value)

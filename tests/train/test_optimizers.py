@@ -57,7 +57,8 @@ def test_lr_none_is_the_optimizers_default() -> None:
 @pytest.mark.parametrize(
     ("optimizer", "message"),
     [
-        ("adam", "given as a class such as thalweg.optim.Adam"),
+        ("adam", r"got 'adam'. Did you mean thalweg\.optim\.Adam\?"),
+        ("nothing", "got 'nothing'. The run binds"),
         (3, "got int"),
         (torch.optim.SGD(_model().parameters()), "SGD, already bound to parameters"),
         (lambda params, lr: 3, "returned int"),

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from thalweg.errors import DivergedError
-from thalweg.objective import Cost
+from thalweg.objective import Cost, Scores
 from thalweg.tasks import Data, Target, Task
+from thalweg.train.history import Epoch
+from thalweg.train.progress import summary
 
 from .helpers import blobs, quiet
 
@@ -60,3 +62,8 @@ def test_the_bar_is_taken_down_when_training_fails(monkeypatch: pytest.MonkeyPat
     with pytest.raises(DivergedError):
         quiet(task, torch.optim.SGD, lr=1e300, progress=None)
     assert screen.getvalue().endswith("\x1b[?25h")  # the cursor is shown again
+
+
+def test_large_figures_are_short() -> None:
+    record = Epoch(1, 1, 0.1, 0.1, Scores(99_999.0), Scores(123_456_789.0))
+    assert summary(record) == "train loss 99999.0000  validation loss 1.235e+08"

@@ -97,6 +97,10 @@ def test_fit_declares_the_same_settings() -> None:
         ({"seed": -1}, "seed is a whole number"),
         ({"lr": -1.0}, "lr is a number ≥ 0"),
         ({"lr": float("nan")}, "lr is a number ≥ 0"),
+        ({"lr": "0.1"}, "lr is a number ≥ 0; got '0.1'"),
+        ({"lr": True}, "lr is a number ≥ 0; got True"),
+        ({"early_stopping": 3}, r"such as EarlyStopping\(patience=3\); got 3"),
+        ({"scheduler": "cosine"}, "scheduler is a function .* got 'cosine'"),
         ({"shuffle": "always"}, "shuffle is"),
         ({"scheduler_step": "batch"}, "scheduler_step is"),
         ({"task": 3}, "a recipe's task|A recipe's task"),
@@ -113,3 +117,37 @@ def test_a_scheduler_that_is_none() -> None:
         BASE.replace(scheduler=lambda optimizer: 3).fit(progress=False)
     with pytest.raises(TaskError, match="checkpoint_every"):
         BASE.fit(progress=False, checkpoint_every=0)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("gpu", "got 'gpu'. Did you mean 'cuda'"),
+        ("cpux", "name of a torch device"),
+        ("cuda:99", "'cuda:99' cannot be used here"),
+    ],
+)
+def test_a_device_that_is_not_there(device: str, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        BASE.replace(device=device).fit(progress=False)
+
+
+def test_a_loss_without_a_gradient() -> None:
+    def cut(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return outputs.detach().mean()
+
+    def broken(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        raise KeyError("rate")
+
+    with pytest.raises(TaskError, match=r"The loss broken fails on the first rows .* 'rate'"):
+        BASE.replace(cost=Cost(broken)).fit(progress=False)
+    with pytest.raises(TaskError, match=r"The loss cut has no gradient .* \.detach\(\)"):
+        BASE.replace(cost=Cost(cut)).fit(progress=False)
+
+
+def test_texts_are_short() -> None:
+    run = BASE.replace(epochs=1).fit(progress=False)
+    assert len(repr(run)) < 250
+    assert "epochs=1, steps=" in repr(run)
+    assert len(repr(BASE)) < 500
+    assert repr(BASE).count("tensor(") == repr(run).count("tensor(") == 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter, is_
 from typing import Any
@@ -12,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.engine import threads
 from thalweg.engine.eager import Pass, elements
 from thalweg.engine.kernel import Layout, print_kernel
-from thalweg.engine.native import Kernel, kernel
+from thalweg.engine.native import kernel
 from thalweg.engine.program import Level, Program, Value
 from thalweg.engine.source import ReducedFunction
+from thalweg.engine.threads import Kernel, run_on
 
 CHUNK = 65536
 """Elements of a chunk: long enough to stream, and a few slots of it fit the second-level cache."""
@@ -43,13 +42,13 @@ class FusedPass:
 
 @dataclass(frozen=True)
 class ReadyPass:
-    """A pass over one batch: the tables it reads and writes, and the call that runs it."""
+    """A pass over one batch: the tables it reads and writes, and the kernel's argument."""
 
     made: FusedPass
     reduced: Table
     partials: Table
     call: Table
-    work: Callable[[], None]
+    argument: int
 
 
 def compile_passes(program: Program, dtypes: tuple[str, ...]) -> tuple[FusedPass, ...]:
@@ -130,8 +129,7 @@ class FusedBatch:
         partials = np.zeros((len(self.chunks), len(each.reductions)), dtype=np.float64)
         tables = (self.pointers, self.chunks, self.rows, reduced, partials)
         call = np.array([*(t.ctypes.data for t in tables), len(self.chunks), 0], dtype=np.int64)
-        work = functools.partial(each.kernel, call.ctypes.data)
-        return ReadyPass(each, reduced, partials, call, work)
+        return ReadyPass(each, reduced, partials, call, call.ctypes.data)
 
     def _read_written(self) -> list[Tensor]:
         """Return what a step writes: the parameters, then the tensors of each state."""
@@ -189,7 +187,8 @@ class FusedBatch:
         """Step all tensors by a program of one pass, given the addresses of the gradients."""
         self._point(gradients)
         self._reduce(self.passes[-1], {}, count)
-        self._launch(self.passes[-1], self._bump_versions)
+        self._launch(self.passes[-1])
+        self._bump_versions()
 
     def run(self, gradients: list[int], count: int) -> Pass:
         """Step all tensors by a program of several passes; `count` is the number of all elements."""
@@ -198,7 +197,8 @@ class FusedBatch:
         for ready in self.passes:
             self._reduce(ready, reductions, count)
             if not ready.made.reductions:
-                self._launch(ready, self._bump_versions)
+                self._launch(ready)
+                self._bump_versions()
                 return
             self._launch(ready)
             whole = self._gather(ready, reductions)
@@ -229,11 +229,11 @@ class FusedBatch:
         for column, values in enumerate(function((*reads, *counts))):
             ready.reduced[:, column] = values
 
-    def _launch(self, ready: ReadyPass, meanwhile: Callable[[], None] | None = None) -> None:
+    def _launch(self, ready: ReadyPass) -> None:
         ready.call[-1] = 0  # no chunk is taken yet
         most = self._most_threads
-        size = 1 if most == 1 else min(torch.get_num_threads(), most)
-        threads.run_on(size, ready.work, meanwhile)
+        threads = 1 if most == 1 else min(torch.get_num_threads(), most)
+        run_on(threads, ready.made.kernel, ready.argument)
 
     def _gather(self, ready: ReadyPass, reductions: dict[Value, Any]) -> dict[Value, Any]:
         """Reduce the chunks of each tensor; return those to be reduced over all tensors."""

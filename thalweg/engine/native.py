@@ -13,7 +13,6 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ import llvmlite
 import llvmlite.binding as llvm
 import platformdirs
 
-Kernel = Callable[..., None]
-"""Called with the address of its call table (see `thalweg.engine.kernel`); releases the GIL."""
+from thalweg.engine.threads import Kernel
 
 _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _DIGEST = hashlib.sha256().digest_size
@@ -117,7 +115,8 @@ def _load(code: bytes, name: str) -> Kernel:
     engine = _engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return _PROTOTYPE(engine.get_function_address(name))
+    address = engine.get_function_address(name)
+    return Kernel(address, _PROTOTYPE(address))
 
 
 def _read(path: Path) -> bytes | None:

@@ -47,7 +47,15 @@ def checked(task: Task, model: nn.Module, source: Source, name: str, place: Plac
         return source
     matched = ArraySource(source.inputs, loss.match(outputs, source.targets))
     loss.check(outputs, matched.targets)
-    value = loss(outputs, matched.targets[: len(outputs)])
+    try:
+        value: Any = loss(outputs, matched.targets[: len(outputs)])
+    except ThalwegError:
+        raise
+    except Exception as error:  # the user's own function: anything can be wrong in it
+        raise TaskError(
+            f"The loss {loss.name} fails on the first rows of the {name} set: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     if not (isinstance(value, Tensor) and value.numel() == 1):
         got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise TaskError(

@@ -134,8 +134,8 @@ def _class_named(optimizer: Any) -> str:
     """Return the hint for a name that was given in the place of a class."""
     if not isinstance(optimizer, str):
         return ""
-    from thalweg import optim
+    from thalweg.optim import __all__ as names
 
-    known = {name.lower(): name for name in optim.__all__}
+    known = {name.lower(): name for name in names}
     close = difflib.get_close_matches(optimizer.lower(), known, n=1)
     return f" Did you mean thalweg.optim.{known[close[0]]}?" if close else ""

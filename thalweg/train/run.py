@@ -15,7 +15,6 @@ from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.task import Task
 from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.history import Epoch, Evaluation, History
-from thalweg.train.progress import summary
 from thalweg.train.stopping import Reached
 
 if TYPE_CHECKING:
@@ -45,10 +44,12 @@ class Run:
     reached: Reached | None
 
     def __repr__(self) -> str:
+        from thalweg.train.progress import summary  # showing is needed by texts alone
+
         figures = f", {summary(self.history[-1])}" if len(self.history) else ""
         return (
-            f"Run({self.task.name!r}, {type(self.optimizer).__name__}, {self.epochs} epochs, "
-            f"{self.steps} steps, stopped={self.stopped!r}{figures})"
+            f"Run({self.task.name!r}, {type(self.optimizer).__name__}, epochs={self.epochs}, "
+            f"steps={self.steps}, stopped={self.stopped!r}{figures})"
         )
 
     @property
