@@ -49,6 +49,25 @@ from thalweg.rules import (
 Links = tuple[Link | Rule, ...]
 
 
+_ARGUMENTS = """
+
+Args:
+    params: a module, or what `torch.optim.{name}` takes: tensors, named tensors, or groups.
+    dialect: {dialects}: whose equation to step by, where they differ.
+    engine: "auto" fuses what it can, "eager" runs PyTorch calls, "fused" fails where it cannot fuse.
+
+All other arguments, their defaults and their checks are those of `torch.optim.{name}`; `foreach`, `fused`
+and `capturable` choose nothing here, `differentiable` runs eagerly and lets autograd see the step.
+
+>>> import torch
+>>> from thalweg import optim
+>>> model = torch.nn.Linear(2, 1)
+>>> optimizer = optim.{name}(model, lr=0.1)
+>>> model(torch.ones(2)).sum().backward()
+>>> optimizer.step()
+"""
+
+
 class TorchTwin(Stepper):
     """A class of `torch.optim` whose step is a chain of rules."""
 
@@ -82,6 +101,9 @@ class TorchTwin(Stepper):
         twin = next(base for base in cls.__mro__ if base.__module__.startswith("torch.optim."))
         theirs = list(inspect.signature(twin).parameters.values())
         cls.__signature__ = inspect.Signature([*theirs, *added])  # type: ignore[attr-defined]
+        cls.__doc__ = inspect.cleandoc(cls.__doc__ or "") + _ARGUMENTS.format(
+            name=cls.__name__, dialects=" or ".join(map(repr, cls.dialects))
+        )
 
     def links(self, group: Group) -> Links:
         """Return the rules that stand between the gradient, with its L2 penalty, and the step."""
