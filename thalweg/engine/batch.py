@@ -164,23 +164,24 @@ class FusedBatch:
             pass
         if any(g is None or (g.layout is not torch.strided and not self._sparse) for g in grads):
             return None
-        grads = [_in_order(g, p) for g, p in zip(grads, self.params, strict=True)]
+        grads = [_reordered(g, p) for g, p in zip(grads, self.params, strict=True)]
+        return ([g.data_ptr() for g in grads], grads) if self._same_kind(grads) else None
+
+    def _same_kind(self, grads: Sequence[Tensor]) -> bool:
+        """Whether every gradient has the size and dtype that the kernels were compiled for."""
         if list(map(_nbytes, grads)) != self._bytes:
-            return None
-        if self._dtype is not None and any(g.dtype is not self._dtype for g in grads):
-            return None
-        return [g.data_ptr() for g in grads], grads
+            return False
+        # float16 has the size of bfloat16
+        return self._dtype is None or all(g.dtype is self._dtype for g in grads)
 
     def _in_order(self, grads: Sequence[Tensor]) -> bool:
         """Whether every gradient is stored as its parameter is; every kernel relies on it."""
-        if list(map(_nbytes, grads)) != self._bytes:
+        if not self._same_kind(grads):
             return False
         if self._contiguous:
             alike = all(map(Tensor.is_contiguous, grads))
         else:
             alike = list(map(Tensor.stride, grads)) == self._strides
-        if self._dtype is not None and any(g.dtype is not self._dtype for g in grads):
-            return False  # float16 has the size of bfloat16
         return alike and not (self._odd and any(_is_flagged(grads[k]) for k in self._odd))
 
     def step(self, gradients: list[int], count: int) -> None:
@@ -263,7 +264,7 @@ def _grad_bytes(param: Tensor, dtype: str) -> int:
     return elements(param) * ITEM_BYTES[dtype]
 
 
-def _in_order(grad: Tensor, param: Tensor) -> Tensor:
+def _reordered(grad: Tensor, param: Tensor) -> Tensor:
     """Return the gradient as dense numbers in the order in which the parameter stores its own."""
     grad = grad.detach()
     if grad.layout is not torch.strided:

@@ -185,7 +185,6 @@ class Stepper(torch.optim.Optimizer):
         dtype and go to the device of their parameter; nothing is shared with `state_dict`.
         """
         loaded_state(self, state_dict)
-        self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
         plain = {k: v for k, v in self.__dict__.items() if k not in _NOT_COPIED}
