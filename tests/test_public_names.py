@@ -13,15 +13,23 @@ import thalweg
 NAMES = """
 CheckpointError Chain Cost Data DataError DivergedError EarlyStopping EngineError L1 L2 Link Metric
 MissingExtraError Optimizer Recipe Rule RuleError Run Scalar Target Task TaskError ThalwegError
-__version__ chain fit largest load_task mean norm optim race rule rules tasks total
+__version__ chain dimensions fit largest load_task mean meta noise norm optim race rule rules schedules
+tasks testing total
 """
 
-OPTIMIZERS = "ASGD SGD Adadelta Adagrad Adam AdamW Adamax NAdam Optimizer RAdam RMSprop Rprop"
+OPTIMIZERS = """
+ASGD AdEMAMix AdaBelief AdaBound Adadelta Adagrad Adam AdamW Adamax Adan DAdaptAdam DeltaBarDelta DoG LAMB
+LARS LDoG LaProp Lion MARS NAdam NAdamW NesterovRMSprop Optimizer Prodigy RAdam RMSprop Rprop SGD SGLD
+ScheduleFreeAdamW ScheduleFreeSGD SignSGD Signum Yogi
+"""
 
 RULES = """
-accumulate accumulate_inside adadelta adagrad adam adamax amsgrad asgd clip_by_global_norm
-clip_by_norm clip_by_value decay descend heavy_ball l2 momentum nadam negate radam rmsprop
-rmsprop_centered rprop trust_ratio
+accumulate accumulate_inside adabelief adabound adadelta adagrad adam adam_hat adam_scale adamax adan
+ademamix amsgrad amsgrad_paper amsgrad_unbiased asgd cautious centralize clip_by_global_norm clip_by_norm
+clip_by_unit clip_by_value d_adapt_adam decay decay_cautiously decay_independent decay_proximal
+delta_bar_delta descend dog ema gradient_noise heavy_ball l2 langevin laprop lars lion lookahead mars
+momentum nadam nadam_constant negate normalize polyak prodigy radam rmsprop rmsprop_centered rprop
+schedule_free sign signum swa trust_ratio yogi
 """
 
 

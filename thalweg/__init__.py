@@ -16,8 +16,21 @@ from typing import TYPE_CHECKING, Any
 from thalweg.version import __version__
 
 if TYPE_CHECKING:
-    from thalweg import optim, rules, tasks
-    from thalweg.engine import Chain, Link, Rule, Scalar, chain, largest, mean, norm, rule, total
+    from thalweg import meta, optim, rules, schedules, tasks, testing
+    from thalweg.engine import (
+        Chain,
+        Link,
+        Rule,
+        Scalar,
+        chain,
+        dimensions,
+        largest,
+        mean,
+        noise,
+        norm,
+        rule,
+        total,
+    )
     from thalweg.errors import (
         CheckpointError,
         DataError,
@@ -35,15 +48,17 @@ if TYPE_CHECKING:
     from thalweg.train import EarlyStopping, Recipe, Run, fit
 
 _HOME = {
-    "thalweg": ("optim", "race", "rules", "tasks"),
+    "thalweg": ("meta", "optim", "race", "rules", "schedules", "tasks", "testing"),
     "thalweg.engine": (
         "Chain",
         "Link",
         "Rule",
         "Scalar",
         "chain",
+        "dimensions",
         "largest",
         "mean",
+        "noise",
         "norm",
         "rule",
         "total",
@@ -85,16 +100,21 @@ __all__ = [
     "ThalwegError",
     "__version__",
     "chain",
+    "dimensions",
     "fit",
     "largest",
     "load_task",
     "mean",
+    "meta",
+    "noise",
     "norm",
     "optim",
     "race",
     "rule",
     "rules",
+    "schedules",
     "tasks",
+    "testing",
     "total",
 ]
 

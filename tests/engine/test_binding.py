@@ -73,7 +73,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "lr of a rule that knows lr": (lambda: inside(lr=0.1), ("does not take lr",)),
     "lr_inside before the end": (
         lambda: thalweg.chain(inside, rules.descend),
-        ("inside()", "lr_inside=True", "last link"),
+        ("inside()", "lr_inside=True", "cannot stand after it"),
     ),
     "lr_inside within a nested chain": (
         lambda: thalweg.chain(thalweg.chain(rules.descend, inside), rules.decay(0.1)),

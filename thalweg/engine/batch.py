@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter, is_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from thalweg.engine.eager import Pass, elements
+from thalweg.engine.entries import Entries
 from thalweg.engine.kernel import Layout, print_kernel
 from thalweg.engine.native import kernel
 from thalweg.engine.program import Level, Program, Value
+from thalweg.engine.rows import Numbers
 from thalweg.engine.source import ReducedFunction
 from thalweg.engine.threads import Kernel, run_on
+
+if TYPE_CHECKING:
+    from thalweg.engine.plan import Member
 
 CHUNK = 65536
 """Elements of a chunk: long enough to stream, and a few slots of it fit the second-level cache."""
@@ -80,32 +85,30 @@ class FusedBatch:
     Args:
         program: what to compute.
         dtypes: the dtype of each slot: gradient, parameter, states.
-        params: the parameters; `states` says for each state where each parameter's is kept: in which
-            dictionary, under which name.
-        row_of: for each tensor, which of `rows` holds its scalars.
+        members: the parameters, and where their states are kept.
+        row_of: for each parameter, which of `rows` holds its scalars.
         rows: the scalars, written by the owner before each step.
-        sparse: whether gradients may be sparse.
     """
 
     def __init__(
         self,
         program: Program,
         dtypes: tuple[str, ...],
-        params: Sequence[Tensor],
-        states: Sequence[Sequence[tuple[dict[str, Any], str]]],
+        members: Sequence[Member],
         row_of: Sequence[int],
         rows: Table,
-        sparse: bool,
     ) -> None:
         self.program = program
-        self._sparse = sparse
+        self._sparse = any(m.grad_layout is not torch.strided for m in members)
         self.dtypes = dtypes
-        self.params = list(params)
-        self._dicts = [state for places in states for state, _ in places]
-        self._names = [name for places in states for _, name in places]
+        params = self.params = [m.param for m in members]
+        names = range(len(members[0].names))
+        self._dicts = [m.state for _ in names for m in members]
+        self._names = [m.names[k] for k in names for m in members]
         self._written = self._read_written()
         self._contiguous = all(p.is_contiguous() for p in params)
         self._layouts = [_layout(x) for x in self._written]
+        self._by_layout = program.by_layout
         self._strides = [p.stride() for p in params]
         self._bytes = [_grad_bytes(p, dtypes[0]) for p in params]
         # of a complex tensor, or of one number, a gradient may be a conjugated or negated view
@@ -113,19 +116,22 @@ class FusedBatch:
         self._dtype = torch.bfloat16 if dtypes[0] == "bfloat16" else None
         self._addresses: list[int] | None = None
         self._gradients: list[int] | None = None
-        self.counts = np.array([elements(p) for p in params], dtype=np.int64)
-        self.row_of = np.array(row_of, dtype=np.int64)
         self.rows = rows
-        self.pointers = np.zeros((len(params), 2 + len(states)), dtype=np.int64)
+        self.pointers = np.zeros((len(params), 2 + len(names)), dtype=np.int64)
         self.holds()  # reads the addresses of the parameters and states
-        self.chunks, self.first = _chunk(self.counts, self.row_of)
-        size = int(self.counts.sum()) * sum(ITEM_BYTES[d] for d in dtypes)
+        self.entries = Entries(members, row_of, program.by_unit)
+        self.chunks = self.entries.chunks(CHUNK)
+        start = 1 + len(program.scalar_outputs)
+        self.numbers = Numbers([(m.block, m.line) for m in members], start)
+        self._number_names = list(program.number_outputs)
+        self._new_numbers = ReducedFunction(program, tuple(program.number_outputs.values()))
+        size = self.entries.total * sum(ITEM_BYTES[d] for d in dtypes)
         self._most_threads = len(self.chunks) if size >= THREADED_BYTES else 1
         self.passes = [self._ready(each) for each in compile_passes(program, dtypes)]
 
     def _ready(self, each: FusedPass) -> ReadyPass:
         """Return a pass with the tables that its kernel reads and writes."""
-        reduced = np.zeros((len(self.params), each.width), dtype=np.float64)
+        reduced = np.zeros((len(self.entries), each.width), dtype=np.float64)
         partials = np.zeros((len(self.chunks), len(each.reductions)), dtype=np.float64)
         tables = (self.pointers, self.chunks, self.rows, reduced, partials)
         call = np.array([*(t.ctypes.data for t in tables), len(self.chunks), 0], dtype=np.int64)
@@ -141,6 +147,11 @@ class FusedBatch:
         try:
             addresses = list(map(Tensor.data_ptr, written))
         except TypeError:  # a state is gone
+            return False
+        if (
+            self._by_layout
+            and [_layout(p) for p in self.params] != self._layouts[: len(self.params)]
+        ):
             return False
         if addresses != self._addresses:
             if not all(map(is_, written, self._written)):
@@ -187,24 +198,29 @@ class FusedBatch:
     def step(self, gradients: list[int], count: int) -> None:
         """Step all tensors by a program of one pass, given the addresses of the gradients."""
         self._point(gradients)
-        self._reduce(self.passes[-1], {}, count)
-        self._launch(self.passes[-1])
-        self._bump_versions()
+        self._finish(self.passes[-1], {}, count)
 
     def run(self, gradients: list[int], count: int) -> Pass:
         """Step all tensors by a program of several passes; `count` is the number of all elements."""
         self._point(gradients)
         reductions: dict[Value, Any] = {}
-        for ready in self.passes:
+        for ready in self.passes[:-1]:
             self._reduce(ready, reductions, count)
-            if not ready.made.reductions:
-                self._launch(ready)
-                self._bump_versions()
-                return
             self._launch(ready)
             whole = self._gather(ready, reductions)
             sent = yield tuple(whole.values())
             reductions.update(zip(whole, sent, strict=True))
+        self._finish(self.passes[-1], reductions, count)
+
+    def _finish(self, ready: ReadyPass, reductions: dict[Value, Any], count: int) -> None:
+        """Write the new parameters and states, then the numbers that were computed from reductions."""
+        self._reduce(ready, reductions, count)
+        self._launch(ready)
+        self._bump_versions()
+        if self._number_names:
+            new = self._new_numbers(self._arguments(self._new_numbers, reductions, count))
+            for k, value in enumerate(new):
+                self.numbers.write(k, self.entries.of_tensors(value))
 
     def _bump_versions(self) -> None:
         """Tell autograd that the parameters and states change."""
@@ -221,14 +237,23 @@ class FusedBatch:
         function = ready.made.reduced
         if not ready.made.width:
             return
+        for column, values in enumerate(function(self._arguments(function, reductions, count))):
+            ready.reduced[:, column] = values
+
+    def _arguments(
+        self, function: ReducedFunction, reductions: dict[Value, Any], count: int
+    ) -> list[Any]:
         columns = {v: k for k, v in enumerate(self.program.host_reads)}
         reads = [
-            reductions[v] if v.is_reduction else self.rows[self.row_of, columns[v]]
+            reductions[v] if v.is_reduction else self.rows[self.entries.row_of, columns[v]]
             for v in function.reads
         ]
-        counts = [self.counts if v.data == "tensor" else count for v in function.counts]
-        for column, values in enumerate(function((*reads, *counts))):
-            ready.reduced[:, column] = values
+        return [*reads, *(self._leaf(v, count) for v in function.leaves)]
+
+    def _leaf(self, leaf: Value, count: int) -> Any:
+        if leaf.op == "number":
+            return self.entries.spread(self.numbers.read(self._number_names.index(leaf.data)))
+        return count if leaf.data == "all" else self.entries.leaves[leaf.op, leaf.data]
 
     def _launch(self, ready: ReadyPass) -> None:
         ready.call[-1] = 0  # no chunk is taken yet
@@ -241,10 +266,11 @@ class FusedBatch:
         whole: dict[Value, Any] = {}
         for column, value in enumerate(ready.made.reductions):
             combine = np.add if value.op == "sum" else np.maximum
+            partials = ready.partials[:, column]
             if value.data == "all":
-                whole[value] = combine.reduce(ready.partials[:, column])
+                whole[value] = combine.reduce(partials)
             else:
-                reductions[value] = combine.reduceat(ready.partials[:, column], self.first)
+                reductions[value] = self.entries.reduce(combine, partials, value.data)
         return whole
 
 
@@ -273,14 +299,3 @@ def _reordered(grad: Tensor, param: Tensor) -> Tensor:
     if same and not _is_flagged(grad):
         return grad
     return torch.empty_like(param, dtype=grad.dtype).copy_(grad)
-
-
-def _chunk(counts: np.ndarray[Any, Any], row_of: np.ndarray[Any, Any]) -> tuple[Any, Any]:
-    """Return the chunks (tensor, offset, length, row), and each tensor's first; an empty tensor has one."""
-    pieces = np.maximum(1, -(-counts // CHUNK))
-    first = np.concatenate(([0], np.cumsum(pieces)[:-1]))
-    tensor = np.repeat(np.arange(len(counts)), pieces)
-    offset = (np.arange(len(tensor)) - first[tensor]) * CHUNK
-    length = np.minimum(CHUNK, counts[tensor] - offset)
-    chunks = np.stack([tensor, offset, length, row_of[tensor]], axis=1)
-    return np.ascontiguousarray(chunks, dtype=np.int64), first

@@ -6,15 +6,15 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
-from thalweg.engine.lower import Lowering, must_be_scalar
-from thalweg.engine.program import Builder, Program, Value
+from thalweg.engine.compose import compose
+from thalweg.engine.program import Program
 from thalweg.engine.rule import GIVEN, Link, Rule, check_value, is_switch
-from thalweg.engine.trace import ContractError, RuleTracer, refuse
 from thalweg.errors import RuleError, suggest
 
 Switches = tuple[tuple[str, Any], ...]
@@ -37,13 +37,7 @@ class Chain:
 
     def __init__(self, links: tuple[Link, ...]) -> None:
         self.links = links
-        for link in links[:-1]:
-            if link.rule.lr_inside:
-                raise RuleError(
-                    f"{link!r} multiplies its update by the learning rate (lr_inside=True), so it "
-                    "must be the last link of the chain. Put the links after it before it, or use a rule "
-                    "that leaves the learning rate to the engine"
-                )
+        _check_order(links)
         self.places = _name_all(links)
         self.hyperparameters: dict[str, Any] = {
             place.names[name]: value
@@ -73,7 +67,7 @@ class Chain:
         switches = tuple((name, values[name]) for name in self.switches)
         key = (tuple(place.rule for place in self.places), switches)
         if key not in _programs:
-            _programs[key] = _trace(self, dict(switches))
+            _programs[key] = compose(self, dict(switches))
         return _programs[key]
 
     def init(self, p: Any) -> dict[str, Any]:
@@ -83,7 +77,11 @@ class Chain:
         """
         state: dict[str, Any] = {"t": 0}
         state |= {name: _map(torch.zeros_like, p) for name in self.states}
-        return state | self.scalar_states
+        program = self.program(self.hyperparameters)
+        for name, first in self.scalar_states.items():
+            by_tensor = name in program.number_outputs and isinstance(p, Mapping)
+            state[name] = dict.fromkeys(p, first) if by_tensor else first
+        return state
 
     def step(
         self, p: Any, g: Any, state: Mapping[str, Any], *, lr: Any, **hyperparameters: Any
@@ -126,12 +124,13 @@ class Chain:
 def chain(*links: Link | Rule | Chain) -> Chain:
     """Compose rules: the update that one returns is the next one's first argument.
 
-    The update enters as the gradient; after the last link the parameter moves, p ← p − lr·update. A rule is
+    The update enters as the gradient; after the last link the parameter moves, p ← p − lr·update, and links
+    that act after the step, such as `decay` or `ema`, come last. A rule is
     given with its hyperparameters, `adam(beta2=0.95)`, or bare, with its defaults. The chain goes to
     `Optimizer`, or is stepped by hand: `state = chain.init(p)`, `p, state = chain.step(p, g, state, lr=0.1)`.
 
     Raises:
-        RuleError: a link is not a rule, or stands after one that has the learning rate inside.
+        RuleError: a link is not a rule, or acts on the update and stands where there is none any more.
 
     >>> from thalweg.rules import adam, clip_by_norm, decay
     >>> chain(clip_by_norm(1.0), adam(beta2=0.95), decay(0.1)).states
@@ -151,6 +150,24 @@ def chain(*links: Link | Rule | Chain) -> Chain:
         else:
             raise RuleError(f"link {k + 1} of the chain is {link!r:.80}, not a rule.{_hint(link)}")
     return Chain(tuple(flat))
+
+
+def _check_order(links: tuple[Link, ...]) -> None:
+    """Refuse an update where there is none any more: after the step, or multiplied by the learning rate."""
+    for before, after in pairwise(links):
+        if after.rule.kind.after_step:
+            continue
+        if before.rule.kind.lr_inside:
+            raise RuleError(
+                f"{before!r} multiplies its update by the learning rate (lr_inside=True), so {after!r} "
+                "cannot stand after it. Put it before, or use a rule that leaves the learning rate to "
+                "the engine"
+            )
+        if before.rule.kind.after_step:
+            raise RuleError(
+                f"{before!r} acts after the step (after_step=True), so {after!r}, which acts on the update, "
+                "cannot stand after it. Put it before"
+            )
 
 
 def _hint(link: Any) -> str:
@@ -199,95 +216,6 @@ def _name_all(links: Iterable[Link]) -> tuple[Place, ...]:
 def _own(made: Rule) -> tuple[str, ...]:
     s = made.signature
     return (*s.states, *s.scalar_states, *s.hyperparameters)
-
-
-def _trace(whole: Chain, switches: Mapping[str, Any]) -> Program:
-    """Trace the composed function and lower it."""
-    tracer = RuleTracer(fx.Graph())
-    builder = Builder()
-    inputs: dict[fx.Node, Value] = {}
-
-    def symbol(name: str, value: Value) -> Any:
-        made = tracer.symbol(name.replace(".", "_"))
-        inputs[made.node] = value
-        return made
-
-    tensors = {
-        n: symbol(n, builder.tensor(n)) for n in ("g", "p", *(f"state {s}" for s in whole.states))
-    }
-    scalars = {n: symbol(n, builder.scalar(n)) for n in whole.scalars}
-    new: dict[str, Any] = {}
-    update: Any = tensors["g"]
-    for place in whole.places:
-        update = _call(place, update, tensors, scalars, switches, new)
-    lowering = Lowering(builder, inputs)
-    last = whole.places[-1].rule
-    try:
-        step = lowering.value(update)
-        if not last.lr_inside:
-            step = builder.apply("mul", lowering.value(scalars["lr"]), step)
-        moved = builder.apply("sub", lowering.value(tensors["p"]), step)
-        states = tuple(lowering.value(new[s]) for s in whole.states)
-        scalar_outputs = {s: lowering.value(new[s]) for s in whole.scalar_states}
-        for name, value in scalar_outputs.items():
-            must_be_scalar(value, name)
-    except ContractError as error:
-        refuse(last.where if len(whole.places) == 1 else repr(whole), str(error))
-    return Program(
-        tuple(tensors),
-        whole.scalars,
-        (moved, *states),
-        scalar_outputs,
-        tuple(builder.values),
-        last.where if len(whole.places) == 1 else repr(whole),
-    )
-
-
-def _call(
-    place: Place,
-    update: Any,
-    tensors: Mapping[str, Any],
-    scalars: Mapping[str, Any],
-    switches: Mapping[str, Any],
-    new: dict[str, Any],
-) -> Any:
-    """Call one rule on symbols; keep its new states in `new` and return its update."""
-    made, names = place.rule, place.names
-    signature = made.signature
-    kept = {s: tensors[f"state {names[s]}"] for s in signature.states}
-    kept |= {s: scalars[names[s]] for s in signature.scalar_states}
-    arguments = [update, *(tensors["p"] if a == "p" else kept[a] for a in signature.arguments[1:])]
-    keywords = {}
-    for name in signature.scalars:
-        full = name if name in GIVEN else names[name]
-        keywords[name] = switches[full] if full in switches else scalars[full]
-    returned = _run(made, arguments, keywords)
-    if len(returned) != 1 + len(signature.returned):
-        expected = ", ".join(("update", *signature.returned))
-        refuse(
-            made.where,
-            f"it returns {len(returned)} value{'s' if len(returned) != 1 else ''}, expected "
-            f"{1 + len(signature.returned)}: the outgoing update, then the new value of each state, in the "
-            f"order of the signature: return {expected}",
-        )
-    new |= {names[s]: value for s, value in zip(signature.returned, returned[1:], strict=True)}
-    return returned[0]
-
-
-def _run(made: Rule, arguments: list[Any], keywords: Mapping[str, Any]) -> tuple[Any, ...]:
-    try:
-        returned = made.function(*arguments, **keywords)
-    except ContractError as error:
-        refuse(made.where, str(error))
-    except RuleError:
-        raise
-    except Exception as error:
-        raise RuleError(
-            f"{made.where}: it failed while it was traced: {type(error).__name__}: {error}. A rule is run "
-            "once on symbols; it may use arithmetic, comparisons, torch's elementwise functions and the "
-            "reductions norm, mean, total, largest."
-        ) from error
-    return returned if isinstance(returned, tuple) else (returned,)
 
 
 def _map(function: Callable[[Tensor], Tensor], tree: Any) -> Any:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from thalweg.engine.noise import normal
 from thalweg.engine.ops import TENSOR
-from thalweg.engine.program import Level, Program, Value
+from thalweg.engine.program import LEAVES, Level, Program, Value
 from thalweg.engine.source import define, host_function, operand, statement
 from thalweg.errors import RuleError
 
@@ -33,10 +34,26 @@ class EagerProgram:
         self.program = program
         self._function = self._print(program.reached())
 
-    def run(self, tensors: Sequence[Tensor], host: Sequence[Any], count: int) -> Pass:
-        """Compute the outputs for one tensor; `count` is the number of elements of all tensors."""
+    def run(
+        self,
+        tensors: Sequence[Tensor],
+        host: Sequence[Any],
+        count: int,
+        ordinal: int = 0,
+        numbers: Sequence[Any] = (),
+    ) -> Pass:
+        """Compute the outputs, then the new numbers, for one tensor.
+
+        `count` is the number of elements of all tensors, `ordinal` the place of this one among them, and
+        `numbers` are its scalar states that are computed from reductions.
+        """
         wide = [_widen(x) for x in tensors]
-        run = self._function(*wide, *host, wide[1].numel(), count, wide[1])
+        p = tensors[1]
+        unit = (
+            max(1, wide[1].numel() // p.shape[0]) if p.ndim > 1 and p.shape[0] else wide[1].numel()
+        )
+        counts = (wide[1].numel(), count, unit)
+        run = self._function(*wide, *host, *counts, p.ndim, ordinal, *numbers, p.ndim, wide[1])
         if not self.program.foreign:
             return (yield from run)
         try:
@@ -53,18 +70,24 @@ class EagerProgram:
         by_name = {v.data: v.name for v in reached if v.op == "tensor"}
         parameters = [by_name.get(name, f"_{k}") for k, name in enumerate(program.tensors)]
         parameters += [v.name for v in program.host_reads]
-        counts = {v.data: v.name for v in reached if v.op == "count"}
-        parameters += [counts.get("tensor", "_count"), counts.get("all", "_count_all"), "_like"]
+        leaves = {(v.op, v.data): v.name for v in reached if v.op in LEAVES}
+        given = [("count", "tensor"), ("count", "all"), ("count", "unit"), ("dimensions", "")]
+        given += [("ordinal", ""), *(("number", n) for n in program.number_outputs)]
+        parameters += [leaves.get(leaf, f"_leaf_{k}") for k, leaf in enumerate(given)]
+        parameters += ["_dims", "_like"]
         foreign = {f"call_{v.name}": v.data for v in reached if v.op == "foreign"}
-        body = [f"({name},) = received(({name},), _like)" for name in counts.values()]
+        numeric = [name for (op, _), name in leaves.items() if op != "ordinal"]
+        body = [f"({name},) = received(({name},), _like)" for name in numeric]
         for stage in range(program.stages + 1):
             ready = [v for v in reached if v.stage == stage and v.level > Level.HOST]
             body += [
-                _line(v) for v in ready if v.op not in ("tensor", "count") and not v.is_reduction
+                _line(v)
+                for v in ready
+                if v.op != "tensor" and v.op not in LEAVES and not v.is_reduction
             ]
             if stage < program.stages:
                 body += _reduce([v for v in reached if v.is_reduction and v.stage == stage + 1])
-        outputs = ", ".join(operand(v) for v in program.outputs)
+        outputs = ", ".join(operand(v) for v in program.roots)
         body.append(f"return ({outputs},)")
         body.append("yield")  # a generator, even where nothing is reduced
         functions = {
@@ -72,7 +95,11 @@ class EagerProgram:
             **foreign,
             "reduce_sum": torch.sum,
             "reduce_max": _largest,
+            "within": _within,
+            "normal": normal,
             "as_numbers": _as_numbers,
+            "chosen": _chosen,
+            "float64": torch.float64,
             "quotient": _quotient,
             "received": _received,
             "spread": _spread,
@@ -93,11 +120,15 @@ def _line(value: Value) -> str:
         )
         operands = "".join(f"{text}, " for text in written)
         return f"{value.name} = call_{value.name}(({operands}))"
+    if value.op == "noise":
+        seed, t, ordinal = map(operand, value.operands)
+        return f"{value.name} = normal({seed}, {t}, {ordinal}, _like)"
     if value.op == "real":
         return f"{value.name} = as_numbers({operand(value.operands[0])}, 1.0, 0.0, _like)"
-    if value.op == "where" and all(v.level < value.level for v in value.operands[1:]):
+    if value.op == "where":
         condition, a, b = map(operand, value.operands)
-        return f"{value.name} = as_numbers({condition}, {a}, {b}, _like)"
+        dtype = "_like.dtype" if value.level == Level.TENSOR else "float64"
+        return f"{value.name} = chosen({condition}, {a}, {b}, {dtype}, _like.device)"
     if value.op == "spread":
         return f"{value.name} = spread({operand(value.operands[0])}, _like)"
     if value.op == "div" and value.operands[0].level < value.level:
@@ -111,6 +142,9 @@ def _reduce(reductions: Sequence[Value]) -> list[str]:
         whole = v.operands[0]
         # a branch that torch.where took may be one number for the whole tensor
         text = whole.name if whole.is_foreign else f"spread({whole.name}, _like)"
+        if v.data == "unit":
+            lines.append(f"{v.name} = within(reduce_{v.op}, {text}, _dims)")
+            continue
         lines.append(f"{v.name} = reduce_{v.op}({text})")
     everywhere = [v.name for v in reductions if v.data == "all"]
     names = "".join(f"{name}, " for name in everywhere)
@@ -119,13 +153,21 @@ def _reduce(reductions: Sequence[Value]) -> list[str]:
 
 
 def _as_numbers(condition: Any, a: Any, b: Any, like: Tensor) -> Any:
-    """Choose between two numbers with the precision of a tensor: torch.where takes the default dtype."""
-    if condition is True:
-        return torch.as_tensor(a, dtype=like.dtype, device=like.device)
+    """Choose between two numbers with the precision of a tensor."""
+    return _chosen(condition, a, b, like.dtype, like.device)
+
+
+def _chosen(condition: Any, a: Any, b: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Choose; numbers become tensors, or torch.where would give two of them the default dtype."""
+
+    def tensor(x: Any) -> Tensor:
+        if isinstance(x, Tensor):
+            return x
+        return torch.as_tensor(x, dtype=torch.bool if isinstance(x, bool) else dtype, device=device)
+
     if not isinstance(condition, Tensor):
-        return a if condition else b
-    a, b = (torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (a, b))
-    return torch.where(condition, a, b)
+        return tensor(a if condition else b)
+    return torch.where(condition, tensor(a), tensor(b))
 
 
 def _quotient(a: Any, b: Any) -> Any:
@@ -150,7 +192,19 @@ def _spread(x: Any, like: Tensor) -> Tensor:
     number: Tensor = (
         x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype, device=like.device)
     )
-    return number.expand(like.shape) if number.ndim < like.ndim else number
+    return number.expand(like.shape) if number.shape != like.shape else number
+
+
+def _within(reduce: Callable[..., Tensor], x: Tensor, dims: int) -> Tensor:
+    """Reduce over each slice along the first dimension; a tensor of `dims` < 2 dimensions is one unit."""
+    if dims < 2:
+        return reduce(x)
+    inner = tuple(range(1, x.ndim))  # of a complex tensor, the pair of real numbers too
+    if reduce is torch.sum:
+        return torch.sum(x, dim=inner, keepdim=True)
+    if not x.numel():
+        return x.new_full((x.shape[0], *(1 for _ in inner)), float("-inf"))
+    return torch.amax(x, dim=inner, keepdim=True)
 
 
 def _largest(x: Tensor) -> Tensor:
@@ -236,13 +290,8 @@ def functional_step(
     chain: Chain, values: Mapping[str, Any], p: Any, g: Any, state: Mapping[str, Any], lr: Any
 ) -> tuple[Any, dict[str, Any]]:
     """Run one pure step on a tensor or a dict of tensors (see `Chain.step`)."""
-    missing = [n for n in ("t", *chain.states, *chain.scalar_states) if n not in state]
-    if missing:
-        raise RuleError(
-            f"the state lacks {', '.join(missing)}. Begin with state = chain.init(p), and give each step the "
-            "state that the step before returned"
-        )
     program = chain.program(values)
+    _check_state(chain, program, state)
     form = eager_program(program)
     host = host_function(program)
     t = state["t"] + 1
@@ -258,9 +307,17 @@ def functional_step(
     ]
     count = sum(elements(leaf[1]) for leaf in leaves)
     over_all = reductions_over_all(program)
-    results = run_together([(form.run(leaf, reads, count), over_all) for leaf in leaves])
+    kept = [state[s] for s in program.number_outputs]
+    # one number for all where the chain's own switches are others than those of this step
+    numbers = [[x[name] if isinstance(x, Mapping) else x for x in kept] for name in names]
+    results = run_together(
+        [
+            (form.run(leaf, reads, count, k, mine), over_all)
+            for k, (leaf, mine) in enumerate(zip(leaves, numbers, strict=True))
+        ]
+    )
     fitted = [
-        tuple(_like(x, old) for x, old in zip(result, leaf[1:], strict=True))
+        tuple(_like(x, old) for x, old in zip(result, leaf[1:], strict=False))
         for result, leaf in zip(results, leaves, strict=True)
     ]
     new = [
@@ -268,15 +325,34 @@ def functional_step(
         for k in range(1 + len(chain.states))
     ]
     after = {"t": t, **dict(zip(chain.states, new[1:], strict=True))}
-    return new[0], after | dict(zip(chain.scalar_states, scalars, strict=True))
+    after |= dict(zip(program.scalar_outputs, scalars, strict=True))
+    for k, name in enumerate(program.number_outputs, start=1 + len(chain.states)):
+        each = [x.double() if isinstance(x := r[k], Tensor) else x for r in results]
+        after[name] = each[0] if one else dict(zip(names, each, strict=True))
+    return new[0], after
+
+
+def _check_state(chain: Chain, program: Program, state: Mapping[str, Any]) -> None:
+    missing = [n for n in ("t", *chain.states, *chain.scalar_states) if n not in state]
+    if missing:
+        raise RuleError(
+            f"the state lacks {', '.join(missing)}. Begin with state = chain.init(p), and give each step the "
+            "state that the step before returned"
+        )
+    for name in program.scalar_outputs:
+        if isinstance(state[name], Mapping):
+            raise RuleError(
+                f"the state {name!r} is a dict of one number for each tensor, but with the switches of this "
+                "step it is one number for all tensors. Keep the switches of the steps before"
+            )
 
 
 def _like(x: Any, old: Tensor) -> Tensor:
     """Return a result with the shape and dtype of what it replaces."""
+    if old.is_complex():
+        return torch.view_as_complex(_like(x, torch.view_as_real(old)).contiguous())
     if not isinstance(x, Tensor):
         return torch.full_like(old, x)
-    if old.is_complex():
-        return torch.view_as_complex(x.contiguous())
     x = x if x.dtype == old.dtype else x.to(old.dtype)
     fitted: Tensor = x if x.shape == old.shape else x.expand_as(old)
     return fitted

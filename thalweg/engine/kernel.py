@@ -3,12 +3,12 @@
     void kernel(i64 *call)
 
 `call` holds the addresses of five tables (pointers, chunks, rows, reduced, partials), the number of
-chunks, and a counter of those taken. A chunk is (tensor, offset, length, row). The kernel takes the next
-chunk until none is left, so any number of threads may run it at once. For its chunk it reads the addresses
-of the tensor's slots (gradient, parameter, states), the step's scalars from the row and the tensor's
-reductions, then runs the program element by element: the last pass writes the new parameter and states, an
-earlier one writes its partial reductions. No fast-math: results do not depend on the position in a chunk,
-and NaN and infinity keep their meaning.
+chunks, and a counter of those taken. A chunk is (tensor, offset, length, row, entry). The kernel takes the
+next chunk until none is left, so any number of threads may run it at once. For its chunk it reads the
+addresses of the tensor's slots (gradient, parameter, states), the step's scalars from the row and the
+entry's reductions, then runs the program element by element: the last pass writes the new parameter and
+states, an earlier one writes its partial reductions. No fast-math: results do not depend on the position in
+a chunk, and NaN and infinity keep their meaning.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from typing import Any
 
 from llvmlite import ir
 
+from thalweg.engine.noise import GOLDEN, HALF, MIX, SCALE
 from thalweg.engine.program import Level, Program, Value
 
 I1, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
 F32, F64, POINTER = ir.FloatType(), ir.DoubleType(), ir.PointerType()
-CHUNK_FIELDS = 4
+CHUNK_FIELDS = 5
 CALL = ("pointers", "chunks", "rows", "reduced", "partials", "chunk count", "chunks taken")
 """What the argument of a kernel holds, in order."""
 REDUCTION_START = {"sum": 0.0, "max": -math.inf}
@@ -65,8 +66,8 @@ class Layout:
 
 def unsupported(program: Program) -> tuple[str, ...]:
     """Return the operations of a program that no kernel can run."""
-    known = {*COMPARISONS, *ARITHMETIC, *INTRINSICS, *LIBRARY, *_SPECIAL}
-    leaves = {"constant", "scalar", "tensor", "count", "sum", "max", "foreign"}
+    known = {*COMPARISONS, *ARITHMETIC, *INTRINSICS, *LIBRARY, *_SPECIAL, "noise"}
+    leaves = {"constant", "scalar", "tensor", "sum", "max", "foreign"}
     wide = (v.op for v in program.values if v.level == Level.TENSOR)
     return (*program.foreign, *(op for op in wide if op not in known and op not in leaves))
 
@@ -74,6 +75,8 @@ def unsupported(program: Program) -> tuple[str, ...]:
 def library_symbols(program: Program, double: bool) -> list[str]:
     """Return the C functions that the kernels of a program call."""
     used = {v.op for v in program.values if v.level == Level.TENSOR}
+    if "noise" in used:
+        used |= {"log", "cos"}
     return [op if double else f"{op}f" for op in (*LIBRARY, *LOWERED) if op in used]
 
 
@@ -177,18 +180,21 @@ class _Printer:
 
         b.position_at_end(chunk)
         at = b.mul(turn, I64(CHUNK_FIELDS))
-        tensor, offset, length, row = (
+        tensor, offset, length, row, entry = (
             self._read(chunks, b.add(at, I64(k)), I64) for k in range(CHUNK_FIELDS)
         )
         self._open_slots(pointers, tensor, offset)
         self.known: dict[Value, ir.Value] = {}
+        self.whole: dict[Value, ir.Value] = {}
+        self.offset = offset
         self._read_scalars(self.layout.rows, rows, row)
-        self._read_scalars(self.layout.reduced, reduced, tensor)
+        self._read_scalars(self.layout.reduced, reduced, entry)
         b.cbranch(b.icmp_signed(">", length, I64(0)), loop, after)
 
         b.position_at_end(loop)
         index = b.phi(I64)
         index.add_incoming(I64(0), chunk)
+        self.index = index
         starts, ends = self._emit_body(index, chunk)
         following = b.add(index, I64(1))
         index.add_incoming(following, loop)
@@ -215,7 +221,7 @@ class _Printer:
         b = self.b
         for column, value in enumerate(values):
             at = b.add(b.mul(line, I64(len(values))), I64(column))
-            number = self._read(table, at, F64)
+            number = self.whole[value] = self._read(table, at, F64)
             if value.boolean:
                 self.known[value] = b.fcmp_unordered("!=", number, F64(0.0))
             else:
@@ -279,8 +285,10 @@ class _Printer:
         return self.b.uitofp(x, self.real) if x.type == I1 else x
 
     def _emit(self, value: Value) -> ir.Value:
-        operands = [self._value(v) for v in value.operands]
         op = value.op
+        if op == "noise":
+            return self._noise(*(self._whole(v) for v in value.operands))
+        operands = [self._value(v) for v in value.operands]
         if op in _SPECIAL:
             return _SPECIAL[op](self, *operands)
         operands = [self._as_real(x) for x in operands]
@@ -292,6 +300,34 @@ class _Printer:
         if op in INTRINSICS:
             return self.b.call(self._intrinsic(op, self.real, len(operands)), operands)
         return self.b.call(self._library(op), operands)
+
+    def _whole(self, value: Value) -> ir.Value:
+        """Return the integer that a scalar holds."""
+        number = F64(float(value.data)) if value.op == "constant" else self.whole[value]
+        return self.b.fptosi(number, I64)
+
+    def _noise(self, seed: ir.Value, t: ir.Value, ordinal: ir.Value) -> ir.Value:
+        """Draw the noise of one element (see `noise.py`)."""
+        b, real = self.b, self.real
+        golden = I64(GOLDEN)
+        key: ir.Value = I64(0)
+        for part in (seed, t, ordinal):
+            key = self._mixed(b.add(b.xor(key, part), golden))
+        counter = b.add(b.add(self.offset, self.index), I64(1))
+        bits = self._mixed(b.add(key, b.mul(counter, golden)))
+        upper = b.add(b.lshr(bits, I64(HALF)), I64(1))
+        lower = b.and_(bits, I64(2**HALF - 1))
+        u, v = (b.fmul(b.sitofp(half, real), real(SCALE)) for half in (upper, lower))
+        log, cos, sqrt = (self._intrinsic(op, real, 1) for op in ("log", "cos", "sqrt"))
+        radius = b.call(sqrt, [b.fmul(real(-2.0), b.call(log, [u]))])
+        return b.fmul(radius, b.call(cos, [b.fmul(real(2.0 * math.pi), v)]))
+
+    def _mixed(self, x: ir.Value) -> ir.Value:
+        for shift, factor in MIX:
+            x = self.b.xor(x, self.b.lshr(x, I64(shift)))
+            if factor is not None:
+                x = self.b.mul(x, I64(factor))
+        return x
 
     def _intrinsic(self, op: str, real: ir.Type, arity: int) -> ir.Function:
         signature = ir.FunctionType(real, [real] * arity)

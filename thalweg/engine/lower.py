@@ -98,7 +98,7 @@ def _total(b: Builder, x: Value, scope: str = "tensor") -> Value:
 
 def _count(b: Builder, x: Value, scope: str = "tensor") -> Value:
     if not x.is_foreign:
-        return b.count(scope)
+        return b.leaf("count", scope)
     nan = b.apply("isnan", x)
     one = b.apply("logical_or", nan, b.apply("logical_not", nan))
     return b.reduce("sum", one, scope)  # of another shape, maybe: count its elements
@@ -120,6 +120,14 @@ def _smallest(b: Builder, x: Value, other: Value | None = None) -> Value:
     if other is not None:
         return b.apply("minimum", x, other)
     return b.apply("neg", b.reduce("max", b.apply("neg", x), "tensor"))
+
+
+def _noise(b: Builder, x: Value, seed: Value, t: Value) -> Value:
+    if seed.level > Level.HOST or t.level > Level.HOST:
+        raise ContractError(
+            "its noise depends on a tensor: noise(u, seed, t) takes hyperparameters, t and numbers"
+        )
+    return b.noise(seed, t)
 
 
 SPELLINGS: Mapping[str, Spelling] = {
@@ -154,6 +162,8 @@ SPELLINGS: Mapping[str, Spelling] = {
     "amax": lambda b, x: _largest(b, x),
     "amin": lambda b, x: _smallest(b, x),
     "numel": lambda b, x: _count(b, x),
+    "dimensions": lambda b, x: b.leaf("dimensions"),
+    "noise": _noise,
 }
 
 
@@ -195,6 +205,10 @@ class Lowering:
     def __init__(self, builder: Builder, inputs: Mapping[fx.Node, Value]) -> None:
         self.builder = builder
         self._values = dict(inputs)
+
+    def bind(self, node: fx.Node, value: Value) -> None:
+        """Say which value an input of the graph stands for."""
+        self._values[node] = value
 
     def value(self, x: Any) -> Value:
         """Return the value of a node or of a number."""
@@ -277,12 +291,3 @@ def _method(name: str) -> Callable[..., Any]:
         return getattr(self, name)(*args, **kwargs)
 
     return call
-
-
-def must_be_scalar(value: Value, name: str) -> None:
-    """Refuse a scalar state that depends on tensors."""
-    if value.level != Level.HOST:
-        raise ContractError(
-            f"its scalar state `{name}` is computed from a tensor. A `Scalar` state may depend on "
-            "hyperparameters, t, lr and other scalar states; make it a tensor state instead"
-        )

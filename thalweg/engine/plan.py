@@ -50,11 +50,25 @@ class Member:
     program: Program
     block: Block
     line: int
+    ordinal: int
+    """Its place among all parameters of the optimizer."""
 
     @property
     def states(self) -> list[Tensor]:
         """Its state tensors."""
         return [self.state[name] for name in self.names]
+
+    @property
+    def numbers(self) -> list[Tensor]:
+        """Its scalar states that are computed from reductions."""
+        start = 1 + len(self.program.scalar_outputs)
+        return list(torch.from_numpy(self.block[self.line, start:]).unbind())
+
+    @property
+    def keeps_its_line(self) -> bool:
+        """Whether the state still shows the numbers of this line: a program that keeps others moves them."""
+        step = self.state.get("step")
+        return isinstance(step, Tensor) and step.data_ptr() == self.block[self.line :].ctypes.data
 
 
 @cache
@@ -111,6 +125,8 @@ def fused_dtypes(member: Member) -> tuple[str, ...] | None:
         return None
     if not all(_same_order(x, param) for x in tensors):
         return None
+    if member.program.by_unit and not _is_first_outermost(param):
+        return None
     return tuple(FUSED_DTYPES[d] for d in (grad_dtype, *(x.dtype for x in tensors)))
 
 
@@ -123,6 +139,11 @@ def _is_dense(x: Tensor) -> bool:
             return x.numel() == 0
         expected *= size
     return True
+
+
+def _is_first_outermost(x: Tensor) -> bool:
+    """Whether each slice along the first dimension of a dense tensor is one piece of memory."""
+    return x.ndim < 2 or x.shape[0] < 2 or x.stride(0) * x.shape[0] == x.numel()
 
 
 def _same_order(x: Tensor, param: Tensor) -> bool:
@@ -210,25 +231,23 @@ class Plan:
             from thalweg.engine.batch import FusedBatch
 
             members = [self.members[k] for k in chosen]
-            names = len(members[0].names)
-            states = [[(m.state, m.names[k]) for m in members] for k in range(names)]
-            params, rows = [m.param for m in members], [row_of[k] for k in chosen]
-            sparse = any(m.grad_layout is not torch.strided for m in members)
-            batch = FusedBatch(program, dtypes, params, states, rows, cohort.table, sparse)
+            batch = FusedBatch(program, dtypes, members, [row_of[k] for k in chosen], cohort.table)
             cohort.fused.append((batch, chosen))
         return cohort
 
     def _rows(self, cohort: Cohort, positions: Sequence[int]) -> dict[int, int]:
         """Gather the members into rows; return the row of each position."""
         rows: dict[Any, list[int]] = {}
+        width = 1 + len(cohort.program.scalar_outputs)
         for k in positions:
             m = self.members[k]
-            rows.setdefault((m.group, id(m.block), *m.block[m.line].tolist()), []).append(k)
+            shared = m.block[m.line, :width].tolist()
+            rows.setdefault((m.group, id(m.block), *shared), []).append(k)
         row_of: dict[int, int] = {}
         for number, chosen in enumerate(rows.values()):
             first = self.members[chosen[0]]
             lines = consecutive([self.members[k].line for k in chosen])
-            cohort.rows.append(Row(first.group, first.block, lines))
+            cohort.rows.append(Row(first.group, first.block, lines, width))
             row_of |= dict.fromkeys(chosen, number)
         return row_of
 
@@ -241,8 +260,10 @@ class Plan:
         return all([batch.holds() for cohort in self.cohorts for batch, _ in cohort.fused])  # noqa: C419
 
     def is_uniform(self) -> bool:
-        """Whether the parameters of each row still share their step number."""
-        return all(row.is_uniform() for cohort in self.cohorts for row in cohort.rows)
+        """Whether the numbers are where they were, and the parameters of each row still share them."""
+        return all(m.keeps_its_line for m in self.members) and all(
+            row.is_uniform() for cohort in self.cohorts for row in cohort.rows
+        )
 
     # -- running --------------------------------------------------------------------------------------
 
@@ -282,7 +303,9 @@ class Plan:
             for k, row in cohort.loose:
                 member = self.members[k]
                 tensors = [_dense(grads[k]), member.param, *member.states]
-                run = eager_program(cohort.program).run(tensors, cohort.reads[row], self.count)
+                run = eager_program(cohort.program).run(
+                    tensors, cohort.reads[row], self.count, member.ordinal, member.numbers
+                )
                 together.append((run, cohort.over_all))
                 writers.append(_Writer(member, self.differentiable))
         if together:
@@ -324,15 +347,19 @@ class _Writer:
         if (
             not self.differentiable
         ):  # a value that is passed on unchanged must not be overwritten first
+            member = self.member
             kept = {
-                x.untyped_storage().data_ptr() for x in (self.member.param, *self.member.states)
+                x.untyped_storage().data_ptr()
+                for x in (member.param, *member.states, *member.numbers)
             }
             result = [
                 x.clone() if isinstance(x, Tensor) and x.untyped_storage().data_ptr() in kept else x
                 for x in result
             ]
-        moved, *states = result
+        moved, *states = result[: 1 + len(self.member.names)]
         _write(self.member.param, moved)
+        for number, value in zip(self.member.numbers, result[1 + len(states) :], strict=True):
+            number.fill_(float(value))
         for name, value in zip(self.member.names, states, strict=True):
             if self.differentiable:  # an in-place change would break the graph of the steps before
                 self.member.state[name] = value

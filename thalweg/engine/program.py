@@ -33,9 +33,10 @@ class Level(IntEnum):
 class Value:
     """One value of a program: an operation and its operands, or a leaf.
 
-    Leaves are "constant" (`data` is the number), "scalar" and "tensor" inputs (`data` is the name) and
-    "count", the number of elements. "sum" and "max" reduce over the scope in `data`. "foreign" is a
-    PyTorch call outside the vocabulary (`data` holds it), which only the eager engine can run.
+    Leaves are "constant" (`data` is the number), "scalar" and "tensor" inputs (`data` is the name), and what
+    is one number for each tensor (`LEAVES`). "sum" and "max" reduce over the scope in `data`. "noise" is
+    drawn for each element. "foreign" is a PyTorch call outside the vocabulary (`data` holds it), which only
+    the eager engine can run.
     """
 
     name: str
@@ -56,6 +57,19 @@ class Value:
         """Whether a call outside the vocabulary stands behind it: it may have any shape."""
         return self.op == "foreign" or any(x.is_foreign for x in self.operands)
 
+    @cached_property
+    def by_unit(self) -> bool:
+        """Whether a value that is no tensor still differs between the units of a tensor."""
+        if self.level != Level.REDUCED:
+            return False
+        if self.is_reduction or self.op == "count":
+            return bool(self.data == "unit")
+        return any(x.by_unit for x in self.operands)
+
+
+LEAVES = ("count", "dimensions", "ordinal", "number")
+"""Leaves of level REDUCED: the number of elements of the scope in `data`, the number of dimensions, the place
+of the parameter in its optimizer, and the scalar state of the name in `data`."""
 
 _TAKE_TRUTH = frozenset(("real", "where", "logical_not", "logical_and", "logical_or"))
 """Operations that take truth values as they are; to any other, true is 1 and false is 0."""
@@ -83,9 +97,14 @@ class Builder:
         """Return the value of a tensor input."""
         return self._once(("tensor", name), "tensor", (), Level.TENSOR, 0, False, name)
 
-    def count(self, scope: str) -> Value:
-        """Return the number of elements in a scope."""
-        return self._once(("count", scope), "count", (), Level.REDUCED, 0, False, scope)
+    def leaf(self, op: str, data: str = "") -> Value:
+        """Return one of `LEAVES`."""
+        return self._once((op, data), op, (), Level.REDUCED, 0, False, data)
+
+    def noise(self, seed: Value, t: Value) -> Value:
+        """Return standard normal noise, a function of a seed, the step, the tensor and the element."""
+        operands = (seed, t, self.leaf("ordinal"))
+        return self._once(("noise", id(seed), id(t)), "noise", operands, Level.TENSOR, 0)
 
     def apply(self, op: str, *operands: Value) -> Value:
         """Return the value of an operation of the vocabulary."""
@@ -157,13 +176,15 @@ class Program:
 
     `tensors` names the tensor inputs: the gradient, the parameter, then the states; `outputs` holds the new
     parameter and the new states. `scalars` names the scalar inputs, and `scalar_outputs` the new values
-    of those scalars that are state.
+    of those scalars that are state. `number_outputs` holds the new values of the scalar states that are
+    computed from reductions.
     """
 
     tensors: tuple[str, ...]
     scalars: tuple[str, ...]
     outputs: tuple[Value, ...]
     scalar_outputs: Mapping[str, Value]
+    number_outputs: Mapping[str, Value]
     values: tuple[Value, ...]
     label: str = "a chain"
     """What is said of it in messages."""
@@ -171,7 +192,27 @@ class Program:
     @property
     def stages(self) -> int:
         """The stage of the last pass: how many reductions stand before it."""
-        return max(value.stage for value in (*self.outputs, *self.scalar_outputs.values()))
+        return max(value.stage for value in self.roots)
+
+    @cached_property
+    def roots(self) -> tuple[Value, ...]:
+        """What the passes are for: the new parameter and states, and the numbers from reductions."""
+        return (*self.outputs, *self.number_outputs.values())
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The scalar states in the order in which they are kept."""
+        return (*self.scalar_outputs, *self.number_outputs)
+
+    @cached_property
+    def by_unit(self) -> bool:
+        """Whether something is reduced over the units of a tensor."""
+        return any(v.by_unit for v in self.reached())
+
+    @cached_property
+    def by_layout(self) -> bool:
+        """Whether it matters how a tensor of so many elements is shaped and stored."""
+        return self.by_unit or any(v.op in ("dimensions", "noise") for v in self.reached())
 
     @property
     def foreign(self) -> tuple[str, ...]:
@@ -181,16 +222,16 @@ class Program:
     @cached_property
     def host_reads(self) -> tuple[Value, ...]:
         """The scalars that the passes read: one row of numbers for each group and step number."""
-        reached = _reach(self.outputs)
+        reached = _reach(self.roots)
         above = [v for v in reached if v.level > Level.HOST]
-        read = {x for v in above for x in v.operands} | set(self.outputs)
+        read = {x for v in above for x in v.operands} | set(self.roots)
         return tuple(
             v for v in self.values if v in read and v.level == Level.HOST and v.op != "constant"
         )
 
     def reached(self) -> tuple[Value, ...]:
         """Return everything the outputs depend on, in order, the operands of reductions included."""
-        reached = _reach(self.outputs)
+        reached = _reach(self.roots)
         return tuple(v for v in self.values if v in reached)
 
     def reductions(self, stage: int) -> tuple[Value, ...]:

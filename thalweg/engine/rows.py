@@ -48,19 +48,24 @@ def read_line(
 
 @dataclass
 class Row:
-    """Parameters with the same group, step number and scalar states: one row of a kernel's scalars."""
+    """Parameters with the same group, step number and scalar states: one row of a kernel's scalars.
+
+    The first `width` numbers of a line belong to the row; those after it, computed from reductions, to each
+    parameter alone.
+    """
 
     group: int
     block: Block
     lines: Any
     """Which lines of the block: a slice or an array of indices."""
+    width: int
 
     def __post_init__(self) -> None:
         first = self.lines.start if isinstance(self.lines, slice) else int(self.lines[0])
-        self._first = self.block[first]
-        self._counts_only = self.block.shape[1] == 1
+        self._first = self.block[first, : self.width]
+        self._counts_only = self.width == 1
         # a view where it can be: writing through it is the quickest
-        self._chosen = self.block[self.lines] if isinstance(self.lines, slice) else None
+        self._steps = self.block[self.lines, 0] if isinstance(self.lines, slice) else None
 
     def advance(
         self,
@@ -71,20 +76,53 @@ class Row:
         if self._counts_only:
             t = self._first.item() + 1.0
             reads, _ = host(t, *numbers)
-            if self._chosen is not None:
-                self._chosen.fill(t)
+            if self._steps is not None:
+                self._steps.fill(t)
             else:
-                self.block[self.lines] = t
+                self.block[self.lines, 0] = t
             return reads
         t, *scalars = self._first.tolist()
         reads, changed = host(t + 1.0, *numbers, *scalars)
-        self.block[self.lines] = (t + 1.0, *changed)
+        self.block[self.lines, : self.width] = (t + 1.0, *changed)
         return reads
 
     def is_uniform(self) -> bool:
         """Whether all lines still agree: another plan may have stepped some of them."""
-        chosen = self.block[self.lines]
+        chosen = self.block[self.lines, : self.width]
         return bool((chosen == chosen[0]).all())
+
+
+class Numbers:
+    """The scalar states that are computed from reductions, of the parameters of a batch.
+
+    `places` says for each parameter in which line of which block they are, from column `start` on.
+    """
+
+    def __init__(self, places: Sequence[tuple[Block, int]], start: int) -> None:
+        self._count = len(places)
+        by_block: dict[int, tuple[Block, list[int], list[int]]] = {}
+        for k, (block, line) in enumerate(places):
+            _, positions, lines = by_block.setdefault(id(block), (block, [], []))
+            positions.append(k)
+            lines.append(line)
+        self._parts = [
+            (block, consecutive(positions), consecutive(lines))
+            for block, positions, lines in by_block.values()
+        ]
+        self._start = start
+
+    def read(self, k: int) -> Block:
+        """Return the k-th number of every parameter."""
+        numbers: Block = np.empty(self._count)
+        for block, positions, lines in self._parts:
+            numbers[positions] = block[lines, self._start + k]
+        return numbers
+
+    def write(self, k: int, numbers: Any) -> None:
+        """Keep the k-th number of every parameter."""
+        numbers = np.broadcast_to(numbers, self._count)
+        for block, positions, lines in self._parts:
+            block[lines, self._start + k] = numbers[positions]
 
 
 def consecutive(lines: Sequence[int]) -> Any:

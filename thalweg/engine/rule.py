@@ -18,6 +18,9 @@ Scalar = Annotated[Any, "a state that is one number"]
 GIVEN = ("t", "lr")
 """Scalars that the engine gives to every rule that asks for them."""
 
+TENSORS = ("p", "gradient")
+"""Tensors that the engine gives to every rule that asks for them; every other one is a state."""
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -34,19 +37,39 @@ class Signature:
     @property
     def returned(self) -> tuple[str, ...]:
         """What the function returns, in order, after the update."""
-        return tuple(a for a in self.arguments[1:] if a != "p")
+        return tuple(a for a in self.arguments[1:] if a not in TENSORS)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where in a chain a rule stands (see `rule`)."""
+
+    lr_inside: bool = False
+    after_step: bool = False
+    of_gradient: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The point where a model is to be evaluated: what it is computed from, and how."""
+
+    names: tuple[str, ...]
+    function: Callable[..., Any]
 
 
 class Rule:
     """An update rule, made by `rule` from its function; call it to set hyperparameters.
 
-    Attributes: `name`, `function`, `signature`, `lr_inside`.
+    Attributes: `name`, `function`, `signature`, `kind`; `evaluation`, where the model is to be evaluated
+    if not at its parameters (see `evaluated_at`).
     """
 
-    def __init__(self, function: Callable[..., Any], lr_inside: bool) -> None:
+    evaluation: Evaluation | None = None
+
+    def __init__(self, function: Callable[..., Any], kind: Kind) -> None:
         self.function = function
         self.name = function.__name__
-        self.lr_inside = lr_inside
+        self.kind = kind
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
         self.__qualname__ = function.__qualname__
@@ -75,12 +98,26 @@ class Rule:
             if name in given:
                 raise RuleError(f"{self.name}() got two values for the hyperparameter {name!r}")
             given[name] = value
-        link = Link(self, _bind(self, given))
+        link = Link(self, _bind(self, given), frozenset(given))
         if any(is_switch(v) and v != declared[n] for n, v in link.values.items()):
             from thalweg.engine.chain import check_link  # a branch behind a switch is checked here
 
             check_link(link)
         return link
+
+    def evaluated_at(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Say where a model stepped by this rule is to be evaluated (a decorator).
+
+        The function takes by name what it needs of `p`, the states and the hyperparameters, and returns the
+        point, such as an average that the rule keeps.
+        """
+        known = {"p", *self.signature.states, *self.signature.hyperparameters}
+        names = tuple(inspect.signature(function).parameters)
+        for name in names:
+            if name not in known:
+                refuse(self.where, f"its point of evaluation asks for `{name}`, which it has not")
+        self.evaluation = Evaluation(names, function)
+        return function
 
     def __repr__(self) -> str:
         return f"<rule {self.name}>"
@@ -91,10 +128,11 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """A rule with its hyperparameters set."""
+    """A rule with its hyperparameters set; `given` names those that are not left at their defaults."""
 
     rule: Rule
     values: Mapping[str, Any]
+    given: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         values = ", ".join(f"{k}={v!r}" for k, v in self.values.items())
@@ -104,28 +142,43 @@ class Link:
 @overload
 def rule(function: Callable[..., Any], /) -> Rule: ...
 @overload
-def rule(*, lr_inside: bool = False) -> Callable[[Callable[..., Any]], Rule]: ...
+def rule(
+    *, lr_inside: bool = False, after_step: bool = False, of_gradient: bool = False
+) -> Callable[[Callable[..., Any]], Rule]: ...
 
 
-def rule(function: Callable[..., Any] | None = None, /, *, lr_inside: bool = False) -> Any:
+def rule(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    lr_inside: bool = False,
+    after_step: bool = False,
+    of_gradient: bool = False,
+) -> Any:
     """Make an update rule, a link for `chain`, of a plain function of tensors (a decorator).
 
     The signature is the declaration. The first positional argument is the incoming update (at the head of a
-    chain: the gradient), `p` is the parameter, every other positional argument is a state tensor, zero at
-    first; annotated `Scalar`, with its first value as default, it is one float64 number instead. Keyword-only
-    arguments are scalars: `t`, the step number of that parameter from 1, `lr`, the learning rate, and the
-    hyperparameters with their defaults. Numbers may change at every step; bools and strings are switches,
-    fixed while they stay the same, on which the rule may branch. Returned are the outgoing update, then the
-    new states in their order. After the last rule of a chain the engine computes
+    chain: the gradient), `p` is the parameter, `gradient` the gradient at the head of the chain; every other
+    positional argument is a state tensor, zero at first; annotated `Scalar`, with its first value as
+    default, it is one float64 number instead. Keyword-only arguments are scalars: `t`, the step number of
+    that parameter from 1, `lr`, the learning rate, and the hyperparameters with their defaults. Numbers may
+    change at every step; bools and strings are switches, fixed while they stay the same, on which the rule
+    may branch. Returned are the outgoing update, then the new states in their order. After the last rule of
+    a chain the engine computes
 
         p ← p − lr·update
 
-    or, where `lr_inside=True` says that the update is multiplied by the learning rate already,
-    p ← p − update.
+    The function works on whole tensors with PyTorch's elementwise functions, the reductions `norm`, `mean`,
+    `total`, `largest`, and `noise`. It never loops over parameters, branches on values or changes a tensor
+    in place; one that does is refused here with a `RuleError`.
 
-    The function works on whole tensors with PyTorch's elementwise functions and the reductions `norm`,
-    `mean`, `total`, `largest`. It never loops over parameters, branches on values or changes a tensor in
-    place; one that does is refused here with a `RuleError`.
+    Args:
+        function: the rule.
+        lr_inside: the update that it returns is multiplied by the learning rate already: p ← p − update.
+        after_step: it stands after the step. Its first argument is the point where the step leads, and what
+            it returns is where the parameter goes instead; `p` still is the point before the step.
+        of_gradient: at the head of a chain its update still is a gradient, of another objective (a sign, a
+            penalty), and `gradient` is what it returns.
 
     >>> @rule
     ... def heavy_ball(g, v, *, momentum=0.9):
@@ -134,17 +187,18 @@ def rule(function: Callable[..., Any] | None = None, /, *, lr_inside: bool = Fal
     >>> heavy_ball(momentum=0.5)
     heavy_ball(momentum=0.5)
     """
-    if function is None:
-        return lambda f: rule(f) if not lr_inside else _define(f, lr_inside=True)
-    return _define(function, lr_inside)
+    kind = Kind(lr_inside, after_step, of_gradient)
+    if lr_inside and after_step:
+        raise RuleError("a rule that stands after the step (after_step=True) has no lr_inside")
+    return _define(function, kind) if function is not None else lambda f: _define(f, kind)
 
 
-def _define(function: Callable[..., Any], lr_inside: bool) -> Rule:
+def _define(function: Callable[..., Any], kind: Kind) -> Rule:
     from thalweg.engine.chain import check_rule  # a rule is checked as a chain of one
 
     if not inspect.isfunction(function):
         raise RuleError(f"@rule makes a rule of a function, got {function!r}")
-    made = Rule(function, lr_inside)
+    made = Rule(function, kind)
     check_rule(made)
     return made
 
@@ -171,7 +225,7 @@ def _read(where: str, function: Callable[..., Any]) -> Signature:
             refuse(
                 where, f"`{name}` is a scalar; put it after `*`, among the keyword-only arguments"
             )
-        if arguments and name != "p":
+        if arguments and name not in TENSORS:
             _state(where, parameter, states, scalar_states)
         arguments.append(name)
     if not arguments or arguments[0] == "p":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.engine.ops import ARRAY, OPS, SCALAR, TENSOR, as_double
-from thalweg.engine.program import Level, Program, Value
+from thalweg.engine.program import LEAVES, Level, Program, Value
 
 
 def operand(value: Value) -> str:
@@ -92,9 +92,9 @@ class ReducedFunction:
     def __init__(self, program: Program, wanted: tuple[Value, ...]) -> None:
         part = program.part(wanted, Level.REDUCED)
         self.reads = part.reads
-        self.counts = tuple(v for v in part.computes if v.op == "count")
-        parameters = [v.name for v in (*self.reads, *self.counts)]
-        body = [statement(v, "number({})") for v in part.computes if v.op != "count"]
+        self.leaves = tuple(v for v in part.computes if v.op in LEAVES)
+        parameters = [v.name for v in (*self.reads, *self.leaves)]
+        body = [statement(v, "number({})") for v in part.computes if v.op not in LEAVES]
         body.append(f"return {_tuple(wanted)}")
         self._function = define("reduced", parameters, body, ARRAY)
 

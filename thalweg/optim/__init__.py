@@ -8,22 +8,14 @@ from typing import Any
 
 import torch
 
+from thalweg.optim import names
+from thalweg.optim.names import *  # noqa: F403 — the list of names is that file's
 from thalweg.optim.optimizer import Optimizer
-from thalweg.optim.torch_twins import (
-    ASGD,
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    NAdam,
-    RAdam,
-    RMSprop,
-    Rprop,
-)
+from thalweg.optim.torch_adam import Adam, Adamax, AdamW, NAdam, RAdam
+from thalweg.optim.torch_basic import ASGD, SGD, Adadelta, Adagrad, RMSprop, Rprop
 
 __all__ = [
+    *names.__all__,
     "ASGD",
     "SGD",
     "Adadelta",

@@ -14,42 +14,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.engine import Chain
 from thalweg.engine.plan import Plan
 from thalweg.engine.program import Program
-
-Group = dict[str, Any]
+from thalweg.optim.composition import Composition, Group
 
 
 class Reader:
-    """How the groups of one chain and one set of switches are read."""
+    """How the groups of one composition and one set of switches are read."""
 
     def __init__(
-        self,
-        made: Chain,
-        group: Group,
-        spelling: Mapping[str, Callable[[Group], Any]],
-        state_names: Mapping[str, str],
+        self, composition: Composition, group: Group, state_names: Mapping[str, str]
     ) -> None:
-        self.program: Program = made.program({**made.hyperparameters, **switches(made, group)})
+        made = composition.chain
+        self.program: Program = made.program(
+            {**made.hyperparameters, **composition.switches(group)}
+        )
         numeric = [n for n in made.hyperparameters if n not in made.switches]
-        self._getters = [spelling.get(name) or _item(name) for name in ("lr", *numeric)]
+        self._getters = [composition.getter(name) for name in ("lr", *numeric)]
         self.names = tuple(state_names.get(s, s) for s in made.states)
-        self.numbers_kept = ("step", *(state_names.get(s, s) for s in made.scalar_states))
-        self.fresh = (0.0, *made.scalar_states.values())
+        kept = self.program.kept
+        self.numbers_kept = ("step", *(state_names.get(s, s) for s in kept))
+        self.fresh = (0.0, *(made.scalar_states[s] for s in kept))
 
     def numbers(self, group: Group) -> list[float]:
         """Return lr and the hyperparameters of a group, as numbers."""
         return [float(get(group)) for get in self._getters]
-
-
-def switches(made: Chain, group: Group) -> dict[str, Any]:
-    """Return the switches of a chain as a group sets them."""
-    return {name: group.get(name, made.hyperparameters[name]) for name in made.switches}
-
-
-def _item(name: str) -> Callable[[Group], Any]:
-    return lambda group: group[name]
 
 
 class Glance:

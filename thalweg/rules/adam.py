@@ -23,6 +23,17 @@ def adam(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-8):
 
 
 @rule
+def adam_scale(g, v, *, t, beta2=0.999, eps=1e-8):
+    """Adam's scale without its momentum, for rules that bring one of their own.
+
+    v ← β₂·v + (1 − β₂)·g²          v̂ = v / (1 − β₂ᵗ)
+    update = g / (√v̂ + ε)
+    """
+    v = beta2 * v + (1 - beta2) * g * g
+    return g / (torch.sqrt(v / (1 - beta2**t)) + eps), v
+
+
+@rule
 def amsgrad(g, m, v, v_max, *, t, beta1=0.9, beta2=0.999, eps=1e-8):
     """AMSGrad (Reddi, Kale and Kumar 2018, algorithm 2) with Adam's bias corrections, as in PyTorch.
 

@@ -29,6 +29,13 @@ def rmsprop(g, r, *, rho=0.99, eps=1e-8, eps_inside=False):
         update = g / (√r + ε),  or g / √(r + ε) with `eps_inside`
 
     The lecture and the book *Deep Learning* (algorithm 8.5) add ε inside the root, PyTorch outside.
+
+    Paper: Hinton, Srivastava and Swersky 2012, "Neural Networks for Machine Learning", lecture 6e; with
+    Nesterov momentum: Goodfellow, Bengio and Courville 2016, "Deep Learning", algorithm 8.6.
+    Defaults: ρ = 0.99 of PyTorch (the lecture: 0.9), ε = 1e-8; momentum 0.9.
+    Use: for recurrent networks and reinforcement learning, and where Adam's momentum harms.
+    Deviations: with Nesterov momentum the parameter is the look-ahead point, where gradient and scale are
+    taken; the book writes the same with two points.
     """
     r = rho * r + (1 - rho) * g * g
     root = torch.sqrt(r + eps) if eps_inside else torch.sqrt(r) + eps

@@ -57,14 +57,15 @@ def accumulate(u, b, *, momentum=0.9):
 
 
 @rule(lr_inside=True)
-def accumulate_inside(u, v, *, lr, momentum=0.9):
+def accumulate_inside(u, v, *, lr, momentum=0.9, nesterov=False):
     """Momentum over the steps of the rule before it, with the learning rate inside.
 
         v ← μ·v − lr·u
         p ← p + v
 
-    After `rmsprop` with `eps_inside` this is RMSProp with momentum (Goodfellow, Bengio and Courville 2016,
-    algorithm 8.6 without the look-ahead).
+    After `rmsprop` with `eps_inside` this is RMSProp with momentum. With `nesterov` the parameter is the
+    look-ahead point, where gradient and scale are taken, p ← p + μ·v − lr·u: then it is RMSProp with Nesterov
+    momentum (Goodfellow, Bengio and Courville 2016, algorithm 8.6).
     """
     v = momentum * v - lr * u
-    return -v, v
+    return (lr * u - momentum * v if nesterov else -v), v

@@ -1,4 +1,4 @@
-"""Parts of chains: signs, decay, clipping, normalisation."""
+"""Parts of chains: ascent, clipping, LAMB's trust ratio."""
 
 from __future__ import annotations
 
@@ -7,29 +7,10 @@ import torch
 from thalweg.engine import norm, rule
 
 
-@rule
+@rule(of_gradient=True)
 def negate(g):
     """Turn descent into ascent: update = −g. At the head of a chain it maximizes the objective."""
     return -g
-
-
-@rule
-def l2(g, p, *, weight_decay):
-    """Add the gradient of ½·λ·‖p‖² to the gradient: update = g + λ·p.
-
-    What comes after it in a chain sees the penalty as part of the objective.
-    """
-    return g + weight_decay * p
-
-
-@rule
-def decay(u, p, *, weight_decay):
-    """Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2): update = u + λ·p.
-
-    At the end of a chain the parameter shrinks by 1 − lr·λ, whatever the rule before it made of the
-    gradient.
-    """
-    return u + weight_decay * p
 
 
 @rule
@@ -62,12 +43,19 @@ def clip_by_global_norm(u, *, max_norm):
 
 @rule
 def trust_ratio(u, p, *, weight_decay=0.0):
-    """Scale each tensor's update to the norm of its parameter (You et al. 2020, algorithm 2: LAMB).
+    """LAMB (You et al. 2020): each tensor's update, scaled to the norm of its parameter.
 
         u ← u + λ·p
         update = u·‖p‖/‖u‖,  u where either norm is zero
 
-    `chain(adam(), trust_ratio(0.01))` is LAMB with φ(z) = z.
+    u is the update of the rule before it: after `adam` this is LAMB with φ(z) = z.
+
+    Paper: You et al. 2020, "Large Batch Optimization for Deep Learning: Training BERT in 76 Minutes",
+    algorithm 2, arXiv:1904.00962.
+    Defaults: Adam's, with the ε = 1e-6 that is common for LAMB.
+    Use: for very large batches of transformers, with a warm-up; on small ones Adam does as well.
+    Deviations: φ(z) = z, as in most implementations; the weight decay is inside the ratio, as in the paper.
+    Implementations commonly leave biases and normalisation layers out; put them in a group of their own.
     """
     u = u + weight_decay * p
     size, length = norm(p), norm(u)

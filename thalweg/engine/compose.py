@@ -1,0 +1,175 @@
+"""Compose the rules of a chain: run them once on symbols, in order, and lower what they did to a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import fx
+
+from thalweg.engine.lower import Lowering
+from thalweg.engine.program import Builder, Level, Program, Value
+from thalweg.engine.rule import GIVEN, Rule
+from thalweg.engine.trace import ContractError, RuleTracer, refuse
+from thalweg.errors import RuleError
+
+if TYPE_CHECKING:
+    from thalweg.engine.chain import Chain, Place
+
+
+def compose(whole: Chain, switches: Mapping[str, Any]) -> Program:
+    """Return the program of a chain with its switches set.
+
+    A scalar state that is computed from a reduction is known only once the reduction is; this shows when the
+    chain has been traced, which is then done again with that state as an input of its own level.
+    """
+    reduced: frozenset[str] = frozenset()
+    while True:
+        program, found = _Composition(whole, switches, reduced).compose()
+        if found == reduced:
+            return program
+        reduced = found
+
+
+class _Composition:
+    """One way through the chain."""
+
+    def __init__(self, whole: Chain, switches: Mapping[str, Any], reduced: frozenset[str]) -> None:
+        self.whole, self.switches, self.reduced = whole, switches, reduced
+        self.tracer = RuleTracer(fx.Graph())
+        self.builder = b = Builder()
+        self.lowering = Lowering(b, {})
+        names = ("g", "p", *(f"state {s}" for s in whole.states))
+        self.tensors = {n: self._symbol(n, b.tensor(n)) for n in names}
+        scalars = [n for n in whole.scalars if n not in reduced]
+        self.scalars = {n: self._symbol(n, b.scalar(n)) for n in scalars}
+        numbers = [
+            n for n in whole.scalar_states if n in reduced
+        ]  # in an order that is always the same
+        self.numbers = {n: self._symbol(n, b.leaf("number", n)) for n in numbers}
+        self.gradient: Any = self.tensors["g"]
+        self.new: dict[str, Any] = {}
+
+    def _symbol(self, name: str, value: Value) -> Any:
+        made = self.tracer.symbol(name.replace(".", "_"))
+        self.lowering.bind(made.node, value)
+        return made
+
+    def compose(self) -> tuple[Program, frozenset[str]]:
+        """Return the program, and the scalar states that are computed from reductions."""
+        try:
+            moved = self._run()
+            states = tuple(self.lowering.value(self.new[s]) for s in self.whole.states)
+            kept = {s: self.lowering.value(self.new[s]) for s in self.whole.scalar_states}
+            for name, value in kept.items():
+                _must_be_number(name, value)
+        except ContractError as error:
+            refuse(self._label, str(error))
+        found = {s for s, v in kept.items() if v.level == Level.REDUCED}
+        program = Program(
+            tuple(self.tensors),
+            tuple(self.scalars),
+            (moved, *states),
+            {s: v for s, v in kept.items() if s not in self.reduced},
+            {s: v for s, v in kept.items() if s in self.reduced},
+            tuple(self.builder.values),
+            self._label,
+        )
+        return program, self.reduced | found
+
+    @property
+    def _label(self) -> str:
+        places = self.whole.places
+        return places[0].rule.where if len(places) == 1 else repr(self.whole)
+
+    def _run(self) -> Value:
+        """Call the rules; return the new parameter."""
+        update: Any = self.tensors["g"]
+        point: Any = None
+        inside, at_head = False, True
+        for place in self.whole.places:
+            kind = place.rule.kind
+            if kind.after_step and point is None:
+                point = self._symbol("point", self._step(update, inside))
+            if kind.after_step:
+                point = self._call(place, point)
+            else:
+                update = self._call(place, update)
+            inside |= kind.lr_inside
+            at_head &= kind.of_gradient
+            if at_head:
+                self.gradient = update
+        return self._step(update, inside) if point is None else self.lowering.value(point)
+
+    def _step(self, update: Any, inside: bool) -> Value:
+        """Return where the step leads: p − lr·update, or p − update."""
+        step = self.lowering.value(update)
+        if not inside:
+            step = self.builder.apply("mul", self.lowering.value(self.scalars["lr"]), step)
+        return self.builder.apply("sub", self.lowering.value(self.tensors["p"]), step)
+
+    def _call(self, place: Place, update: Any) -> Any:
+        """Call one rule; keep its new states, and return its update."""
+        made, names = place.rule, place.names
+        signature = made.signature
+        known = {s: self.tensors[f"state {names[s]}"] for s in signature.states}
+        known |= {s: self._scalar(names[s]) for s in signature.scalar_states}
+        known |= {"p": self.tensors["p"], "gradient": self.gradient}
+        arguments = [update, *(known[a] for a in signature.arguments[1:])]
+        keywords = {
+            name: self._scalar(name if name in GIVEN else names[name]) for name in signature.scalars
+        }
+        returned = _returned(made, arguments, keywords)
+        self.new |= {
+            names[s]: value for s, value in zip(signature.returned, returned[1:], strict=True)
+        }
+        return returned[0]
+
+    def _scalar(self, name: str) -> Any:
+        if name in self.switches:
+            return self.switches[name]
+        return self.numbers[name] if name in self.reduced else self.scalars[name]
+
+
+def _must_be_number(name: str, value: Value) -> None:
+    if value.level == Level.TENSOR:
+        raise ContractError(
+            f"its scalar state `{name}` is computed element by element. A `Scalar` state may depend on "
+            "hyperparameters, t, lr, other scalar states and reductions (norm, total, …); make it a tensor "
+            "state instead"
+        )
+    if value.by_unit:
+        raise ContractError(
+            f"its scalar state `{name}` depends on a reduction with scope='unit', which is not one number "
+            "for a tensor. Reduce it further, with scope='tensor', or make it a tensor state"
+        )
+
+
+def _returned(made: Rule, arguments: list[Any], keywords: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Run a rule on symbols; return its update and new states."""
+    try:
+        result = made.function(*arguments, **keywords)
+    except ContractError as error:
+        refuse(made.where, str(error))
+    except RuleError:
+        raise
+    except Exception as error:
+        raise RuleError(
+            f"{made.where}: it failed while it was traced: {type(error).__name__}: {error}. A rule is run "
+            "once on symbols; it may use arithmetic, comparisons, torch's elementwise functions and the "
+            "reductions norm, mean, total, largest."
+        ) from error
+    returned = result if isinstance(result, tuple) else (result,)
+    wanted = made.signature.returned
+    if len(returned) != 1 + len(wanted):
+        first = (
+            "the point where the parameter goes" if made.kind.after_step else "the outgoing update"
+        )
+        names = ", ".join(("point" if made.kind.after_step else "update", *wanted))
+        refuse(
+            made.where,
+            f"it returns {len(returned)} value{'s' if len(returned) != 1 else ''}, expected "
+            f"{1 + len(wanted)}: {first}, then the new value of each state, in the order of the signature: "
+            f"return {names}",
+        )
+    return returned

@@ -1,0 +1,211 @@
+"""Named optimizers made of rules: signature, groups and docstring come from the rules themselves.
+
+The hyperparameters of the rules become arguments with the rules' defaults; β₁, β₂, … become one tuple
+`betas`, as in PyTorch. The docstring is the card of the rule that gives the optimizer its name.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from thalweg.engine import Link, Rule, chain
+from thalweg.errors import suggest
+from thalweg.optim import scheduled
+from thalweg.optim.composition import (
+    DECAYS,
+    INSIDE,
+    Composition,
+    Group,
+    Links,
+    Spelling,
+    around,
+    compose,
+)
+from thalweg.optim.optimizer import check_engine, check_learning_rate, named
+from thalweg.optim.stepper import Stepper
+from thalweg.optim.twin import AROUND
+
+_ARGUMENTS = """
+
+Args:
+    params: a module, or what `torch.optim` takes: tensors, named tensors, or groups.
+    lr: learning rate, by default {lr:g}. It and every other number may be a schedule, a function from the
+        number of steps taken to the value.
+    {hyperparameters}: as in the equation.
+    weight_decay: its strength λ, by default 0.
+{dialects}    maximize: ascend.
+{around}
+>>> import torch
+>>> from thalweg import optim
+>>> model = torch.nn.Linear(2, 1)
+>>> optimizer = optim.{name}(model, lr=0.01)
+>>> model(torch.ones(2)).sum().backward()
+>>> optimizer.step()
+"""
+
+
+class Named(Stepper):
+    """An optimizer that `optimizer` made of rules."""
+
+    rules: ClassVar[Mapping[str, Links]]
+    """The rules of each dialect."""
+    decay: ClassVar[str]
+    spelling: ClassVar[Spelling]
+
+    def __init__(
+        self,
+        params: nn.Module | Iterable[Any],
+        lr: float | Tensor | scheduled.Schedule | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        values = self._bound(*(() if lr is None else (lr,)), *args, **kwargs)
+        engine, decay = values.pop("engine"), values.pop("decay")
+        self.dialect = values.pop("dialect", next(iter(self.rules)))
+        check_engine(engine)
+        self.engine = engine
+        if self.dialect not in self.rules:
+            raise ValueError(
+                f"{type(self).__name__} has no dialect {self.dialect!r}; it has: {', '.join(self.rules)}."
+                f"{suggest(str(self.dialect), self.rules)}"
+            )
+        meanings = (*DECAYS, INSIDE) if self.decay == INSIDE else tuple(DECAYS)
+        self._around = around(values.pop("before"), values.pop("after"), decay, meanings)
+        numbers, self._default_schedules = scheduled.split({**values, **self._around.defaults})
+        for name, value in numbers.items():
+            _check(name, value)
+        super().__init__(named(params), numbers)
+
+    @classmethod
+    def _bound(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return all arguments but the parameters."""
+        signature = inspect.signature(cls)
+        known = list(signature.parameters)[1:]
+        for name in kwargs:
+            if name not in known:
+                raise TypeError(
+                    f"{cls.__name__}() got an unexpected argument {name!r}.{suggest(name, known)} "
+                    f"It takes: {', '.join(known)}"
+                )
+        bound = signature.bind((), *args, **kwargs)
+        bound.apply_defaults()
+        return dict(list(bound.arguments.items())[1:])
+
+    def composition(self, group: Group) -> Composition:
+        """Return the chain of a group."""
+        decayed = bool(group["weight_decay"])
+        links = self.rules[self.dialect]
+        return compose(bool(group["maximize"]), decayed, self._around, links, self._spelling)
+
+    @classmethod
+    def _spelling(cls) -> Spelling:
+        return cls.spelling
+
+
+def optimizer(
+    name: str,
+    *rules: Link | Rule,
+    lr: float,
+    decay: str = "decoupled",
+    betas: tuple[str, ...] = ("beta1", "beta2", "beta3"),
+    dialects: Mapping[str, Links] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> type[Named]:
+    """Return the optimizer of these rules.
+
+    Args:
+        name: what it is called.
+        rules: its rules in order; hyperparameters that are set here are fixed.
+        lr: the default learning rate.
+        decay: the default meaning of weight decay; "inside" where a rule has a `weight_decay` of its own.
+        betas: the hyperparameters that make up the tuple `betas`, if there are two of them.
+        dialects: other rules in their place, by the name of the dialect; the first is `rules`.
+        defaults: defaults other than those of the rules.
+    """
+    every = {"paper": rules} if dialects is None else dialects
+    open_ = _open(rules) | dict(defaults or {})
+    open_.pop("weight_decay", None)
+    together = tuple(b for b in betas if b in open_)
+    spelling: dict[str, Any] = {}
+    if len(together) > 1:
+        spelling = {b: _beta(k) for k, b in enumerate(together)}
+        values = tuple(open_[b] for b in together)
+        open_ = {"betas": values} | {n: v for n, v in open_.items() if n not in together}
+    made = type(
+        name,
+        (Named,),
+        {"rules": every, "decay": decay, "spelling": spelling, "__module__": __name__},
+    )
+    made.__signature__ = _signature(lr, open_, decay, every)  # type: ignore[attr-defined]
+    made.__doc__ = _card(name, rules) + _ARGUMENTS.format(
+        name=name,
+        lr=lr,
+        hyperparameters=", ".join(open_) or "maximize",
+        dialects=_dialects(every),
+        around=AROUND.format(decay=f'"{decay}"'),
+    )
+    return made
+
+
+def _open(rules: Links) -> dict[str, Any]:
+    """Return the hyperparameters that the rules leave open, with their defaults."""
+    links = chain(*rules).links
+    return {n: v for link in links for n, v in link.values.items() if n not in link.given}
+
+
+def _beta(k: int) -> Any:
+    return lambda group: group["betas"][k]
+
+
+def _signature(
+    lr: float, hyperparameters: Mapping[str, Any], decay: str, dialects: Mapping[str, Links]
+) -> inspect.Signature:
+    either, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    chosen = {"dialect": next(iter(dialects))} if len(dialects) > 1 else {}
+    named_only = {"maximize": False, "decay": decay, **chosen, "before": (), "after": ()}
+    return inspect.Signature(
+        [
+            inspect.Parameter("params", either),
+            inspect.Parameter("lr", either, default=lr),
+            *(inspect.Parameter(n, either, default=v) for n, v in hyperparameters.items()),
+            inspect.Parameter("weight_decay", either, default=0.0),
+            *(inspect.Parameter(n, keyword, default=v) for n, v in named_only.items()),
+            inspect.Parameter("engine", keyword, default="auto"),
+        ]
+    )
+
+
+def _card(name: str, rules: Links) -> str:
+    docs = [inspect.cleandoc(link.rule.__doc__ or "") for link in chain(*rules).links]
+    cards = [doc for doc in docs if "\nPaper:" in doc]
+    if not cards:
+        raise ValueError(f"no rule of {name} has a card: a docstring with the line 'Paper: …'")
+    return cards[-1]
+
+
+def _dialects(dialects: Mapping[str, Links]) -> str:
+    if len(dialects) < 2:
+        return ""
+    names = " or ".join(map(repr, dialects))
+    return f"    dialect: {names}: whose equation to step by, where they differ.\n"
+
+
+def _check(name: str, value: Any) -> None:
+    """Refuse what no rule can use, as PyTorch does."""
+    if name == "lr":
+        check_learning_rate(value)
+        return
+    each = value if name == "betas" and isinstance(value, (tuple, list)) else (value,)
+    last = name.split(".")[-1]
+    is_beta, is_positive = last.startswith("beta"), last in ("eps", "weight_decay")
+    for number in each if is_beta or is_positive else ():
+        if not hasattr(number, "__float__"):
+            raise TypeError(f"{name} must be a number, got {number!r}")
+        if not 0 <= float(number) <= (1 if is_beta else float("inf")):
+            raise ValueError(
+                f"Invalid {name}: {value!r}; it is {'from 0 to 1' if is_beta else 'at least 0'}"
+            )

@@ -1,0 +1,98 @@
+"""The list of names: which rules make which optimizer."""
+
+from __future__ import annotations
+
+from thalweg.optim.named import optimizer
+from thalweg.rules import (
+    accumulate_inside,
+    adabelief,
+    adabound,
+    adam,
+    adam_scale,
+    adan,
+    ademamix,
+    d_adapt_adam,
+    delta_bar_delta,
+    descend,
+    dog,
+    langevin,
+    laprop,
+    lars,
+    lion,
+    mars,
+    nadam_constant,
+    prodigy,
+    rmsprop,
+    schedule_free,
+    sign,
+    signum,
+    trust_ratio,
+    yogi,
+)
+from thalweg.rules.decay import l2
+
+_DECAY_AT_Y = l2(weight_decay=0.0)
+
+AdaBelief = optimizer("AdaBelief", adabelief, lr=1e-3)
+AdaBound = optimizer("AdaBound", adabound, lr=1e-3)
+Adan = optimizer("Adan", adan, lr=1e-3, decay="proximal")
+AdEMAMix = optimizer("AdEMAMix", ademamix, lr=1e-3)
+DAdaptAdam = optimizer("DAdaptAdam", d_adapt_adam, lr=1.0, decay="inside")
+DeltaBarDelta = optimizer("DeltaBarDelta", delta_bar_delta, lr=1e-2, decay="l2")
+DoG = optimizer("DoG", dog, lr=1.0, decay="l2")
+LAMB = optimizer("LAMB", adam, trust_ratio, lr=1e-3, decay="inside", defaults={"eps": 1e-6})
+LARS = optimizer("LARS", lars, accumulate_inside(nesterov=False), lr=1.0, decay="inside")
+LDoG = optimizer("LDoG", dog(layerwise=True), lr=1.0, decay="l2")
+LaProp = optimizer("LaProp", laprop, lr=4e-4)
+Lion = optimizer("Lion", lion, lr=1e-4)
+MARS = optimizer("MARS", mars, lr=3e-3)
+NAdamW = optimizer("NAdamW", nadam_constant, lr=1e-3)
+NesterovRMSprop = optimizer(
+    "NesterovRMSprop",
+    rmsprop(eps_inside=True),
+    accumulate_inside(nesterov=True),
+    lr=1e-3,
+    decay="l2",
+)
+Prodigy = optimizer("Prodigy", prodigy, lr=1.0, decay="inside")
+SGLD = optimizer("SGLD", descend, langevin, lr=1e-2, decay="l2")
+ScheduleFreeAdamW = optimizer(
+    "ScheduleFreeAdamW",
+    adam_scale,
+    _DECAY_AT_Y,
+    schedule_free,
+    lr=2.5e-3,
+    decay="inside",
+    betas=("beta", "beta2"),
+)
+ScheduleFreeSGD = optimizer(
+    "ScheduleFreeSGD", _DECAY_AT_Y, schedule_free, lr=1.0, decay="inside", betas=()
+)
+SignSGD = optimizer("SignSGD", sign, lr=1e-3)
+Signum = optimizer("Signum", signum, lr=1e-3)
+Yogi = optimizer("Yogi", yogi, lr=1e-2)
+
+__all__ = [
+    "LAMB",
+    "LARS",
+    "MARS",
+    "SGLD",
+    "AdEMAMix",
+    "AdaBelief",
+    "AdaBound",
+    "Adan",
+    "DAdaptAdam",
+    "DeltaBarDelta",
+    "DoG",
+    "LDoG",
+    "LaProp",
+    "Lion",
+    "NAdamW",
+    "NesterovRMSprop",
+    "Prodigy",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
+    "SignSGD",
+    "Signum",
+    "Yogi",
+]

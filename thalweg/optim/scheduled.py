@@ -1,0 +1,58 @@
+"""Hyperparameters that are functions of the step: `lr=cosine(3e-4, steps=1000)`, for each group.
+
+A schedule is any callable from the number of steps taken so far to a value; it may stand wherever a number
+may, also in a tuple such as `betas`. The group holds the value of the step being taken, and counts its
+steps in "scheduled_step", which a state dict keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Group = dict[str, Any]
+Schedules = dict[str, Any]
+
+COUNTER = "scheduled_step"
+
+
+def is_schedule(value: Any) -> bool:
+    """Whether a hyperparameter is a function of the step, or a tuple that holds one."""
+    if isinstance(value, (tuple, list)):
+        return any(map(is_schedule, value))
+    return callable(value) and not hasattr(value, "__float__") and not isinstance(value, type)
+
+
+def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], Schedules]:
+    """Return hyperparameters with their values at the first step, and the schedules among them."""
+    schedules = {name: value for name, value in given.items() if is_schedule(value)}
+    return {name: value_at(name, value, 0) for name, value in given.items()}, schedules
+
+
+def value_at(name: str, value: Any, k: int) -> Any:
+    """Return a hyperparameter after `k` steps."""
+    if isinstance(value, (tuple, list)) and is_schedule(value):
+        return tuple(value_at(name, each, k) for each in value)
+    if not is_schedule(value):
+        return value
+    now = value(k)
+    if not hasattr(now, "__float__") or isinstance(now, bool):
+        raise TypeError(f"the schedule of {name} returned {now!r} after {k} steps, not a number")
+    return now
+
+
+def apply(groups: list[Group], schedules: list[Schedules]) -> None:
+    """Give every scheduled hyperparameter the value of the step that is about to be taken."""
+    for group, mine in zip(groups, schedules, strict=False):
+        for name, schedule in mine.items():
+            group[name] = value_at(name, schedule, group[COUNTER])
+
+
+def count(groups: list[Group], schedules: list[Schedules]) -> None:
+    """Count a step of every group that has a schedule."""
+    for group, mine in zip(groups, schedules, strict=False):
+        if mine:
+            group[COUNTER] += 1
+
+
+Schedule = Callable[[int], float]

@@ -1,0 +1,284 @@
+"""The stepper: what makes a chain a true `torch.optim.Optimizer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import (
+    _global_optimizer_post_hooks,
+    _global_optimizer_pre_hooks,
+)
+
+from thalweg.engine.memory import zeros_like
+from thalweg.engine.plan import Engine, Member, Plan
+from thalweg.engine.rows import Block, open_block, read_line
+from thalweg.errors import EngineError
+from thalweg.optim import scheduled
+from thalweg.optim.checkpoint import loaded_state, saved_state
+from thalweg.optim.composition import Composition, Group
+from thalweg.optim.evaluation import TRAINED, Evaluating
+from thalweg.optim.standing import Reader, Standing, all_params
+
+KEPT_PLANS = 8
+"""Plans kept for models whose parameters with gradients change from step to step."""
+
+
+class Stepper(Evaluating, torch.optim.Optimizer):
+    """What every optimizer here shares: the step, the state, checkpoints.
+
+    A subclass says which chain steps a group (`composition`) and what its states are called in `state`
+    (`state_names`). Any hyperparameter may be a schedule: a function of the number of steps taken.
+    """
+
+    state_names: ClassVar[Mapping[str, str]] = {}
+    """What a state of the chain is called in `optimizer.state[p]`, where it is not called the same."""
+    engine: Engine
+    _current: Standing | None
+    _plans: list[Standing]
+    _readers: dict[Any, Reader]
+    _places: dict[int, tuple[dict[str, Any], Block, int]]
+    _default_schedules: scheduled.Schedules
+    _schedules: list[scheduled.Schedules]
+    _has_schedules: bool
+    _is_evaluating: bool
+
+    def composition(self, group: Group) -> Composition:
+        """Return the chain that steps the parameters of a group, and how the group spells its numbers."""
+        raise NotImplementedError
+
+    # -- step -----------------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Perform one step, and return what the closure returns, if there is one."""
+        if (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or _global_optimizer_pre_hooks
+            or _global_optimizer_post_hooks
+            or torch.autograd.profiler._is_profiler_enabled
+        ):
+            return self._observed_step() if closure is None else self._observed_step(closure)
+        if closure is None:
+            return self._advance()
+        return self._step(closure)
+
+    # PyTorch wraps `step` to run hooks and to record it for the profiler. This one does both itself, and
+    # only when there is something to run: the wrapper alone takes longer than the step of a small model.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    _observed_step = torch.optim.Optimizer.profile_hook_step(
+        lambda self, closure=None: self._step(closure)
+    )
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._advance()
+        return loss
+
+    def _advance(self) -> None:
+        if self._is_evaluating:
+            raise EngineError(
+                "the parameters are where the model is evaluated. Call optimizer.train() before the next step"
+            )
+        if not self._has_schedules:
+            self._move()
+            return
+        scheduled.apply(self.param_groups, self._schedules)
+        self._move()
+        scheduled.count(self.param_groups, self._schedules)
+
+    def _move(self) -> None:
+        current = self._current
+        if current is not None and current.step(self, self._reader):
+            return
+        for standing in self._plans:
+            if (
+                standing is not current
+                and standing.plan.is_uniform()
+                and standing.step(self, self._reader)
+            ):
+                self._current = standing
+                return
+        self._drop_outdated()
+        self._current = self._make_plan()
+        self._plans = [self._current, *self._plans[: KEPT_PLANS - 1]]
+        if not self._current.step(self, self._reader):
+            raise EngineError("parameters or gradients changed while their step was planned")
+
+    def _reader(self, group: Group) -> Reader:
+        composition = self.composition(group)
+        key = (composition, *composition.switches(group).values())
+        reader = self._readers.get(key)
+        if reader is None:
+            reader = self._readers[key] = Reader(composition, group, self.state_names)
+        return reader
+
+    # -- plans ----------------------------------------------------------------------------------------
+
+    def _make_plan(self) -> Standing:
+        """Plan a step of the parameters that have gradients now."""
+        params = all_params(self.param_groups)
+        grads = [p.grad for p in params]
+        readers = [self._reader(group) for group in self.param_groups]
+        group_of = [k for k, group in enumerate(self.param_groups) for _ in group["params"]]
+        ordinals = range(len(params))
+        present = [
+            (p, g, k, n)
+            for p, g, k, n in zip(params, grads, group_of, ordinals, strict=True)
+            if g is not None
+        ]
+        for p, g, *_ in present:
+            if g.shape != p.shape:
+                raise EngineError(
+                    f"a gradient has shape {tuple(g.shape)}, its parameter {tuple(p.shape)}. If you changed "
+                    "`param.data` after the backward pass, compute the gradient again"
+                )
+        self._open_states([(p, readers[k]) for p, _, k, _ in present])
+        members = []
+        for p, g, k, ordinal in present:
+            reader, state = readers[k], self.state[p]
+            block, line = self._places[id(state)][1:]
+            kind = (p, g.dtype, g.layout)
+            members.append(
+                Member(*kind, state, reader.names, k, reader.program, block, line, ordinal)
+            )
+        plan = Plan(members, self.engine, bool(self.defaults.get("differentiable")))
+        absent = [p for p, g in zip(params, grads, strict=True) if g is None]
+        return Standing(plan, params, absent, readers, list(self.state.values()))
+
+    def _open_states(self, wanted: Sequence[tuple[Tensor, Reader]]) -> None:
+        """Make the states that are missing, and give each parameter a line for its numbers."""
+        new: dict[Reader, list[dict[str, Any]]] = {}
+        for p, reader in wanted:
+            state = self.state[p]
+            place = self._places.get(id(state))
+            # a state that was replaced or loaded has numbers of its own
+            if place is None or place[0] is not state or not _holds_line(state, reader, place):
+                new.setdefault(reader, []).append(state)
+        for reader, states in new.items():
+            first = [read_line(state, reader.numbers_kept, reader.fresh) for state in states]
+            block = open_block(states, reader.numbers_kept, first)
+            for line, state in enumerate(states):
+                self._places[id(state)] = (state, block, line)
+        for p, reader in wanted:
+            state = self.state[p]
+            for name in reader.names:
+                if state.get(name) is None:
+                    state[name] = zeros_like(p)
+
+    def _drop_outdated(self) -> None:
+        """Let go of parameters and states that were replaced, which old plans would keep in memory."""
+        params = all_params(self.param_groups)
+        self._plans = [standing for standing in self._plans if standing.is_for(params)]
+        kept = {id(state) for state in self.state.values()}
+        self._places = {key: place for key, place in self._places.items() if key in kept}
+
+    def _forget(self) -> None:
+        """Drop what was planned; the next step plans anew."""
+        self._current = None
+        self._plans = []
+        self._readers = {}
+        self._places = {}
+        self.__dict__.setdefault("_is_evaluating", False)
+
+    # -- PyTorch's optimizer --------------------------------------------------------------------------
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group of parameters, as PyTorch does; its hyperparameters may be schedules."""
+        if "_places" not in self.__dict__:
+            self._forget()
+            self.__dict__.setdefault("_default_schedules", {})
+            self._schedules, self._has_schedules = [], False
+        plain = param_group
+        own: scheduled.Schedules = {}
+        if isinstance(param_group, dict):
+            params = {n: v for n, v in param_group.items() if n in ("params", "param_names")}
+            values = {n: v for n, v in param_group.items() if n not in params}
+            numbers, own = scheduled.split(values)
+            plain = {**params, **numbers}
+        mine = {n: s for n, s in self._default_schedules.items() if n not in plain} | own
+        if mine:
+            plain.setdefault(scheduled.COUNTER, 0)
+        super().add_param_group(plain)
+        self._schedules.append(mine)
+        self._has_schedules |= bool(mine)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as PyTorch does: by number, with `param_names` where they are known."""
+        return saved_state(super().state_dict())
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load a state written by this class or by PyTorch's class of the same name.
+
+        Parameters are matched by name where both sides know names, otherwise by position. Tensors keep their
+        dtype and go to the device of their parameter; nothing is shared with `state_dict`.
+        """
+        loaded_state(self, state_dict)
+        for group, mine in zip(self.param_groups, self._schedules, strict=True):
+            if mine:
+                group.setdefault(scheduled.COUNTER, 0)
+        self._is_evaluating = any(TRAINED in state for state in self.state.values())
+
+    def __getstate__(self) -> dict[str, Any]:
+        plain = {k: v for k, v in self.__dict__.items() if k not in _NOT_COPIED}
+        plain["state"] = {
+            p: {k: v.clone() if _is_line(v) else v for k, v in state.items()}
+            for p, state in self.state.items()
+        }
+        return plain
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for name, value in (("_default_schedules", {}), ("_has_schedules", False)):
+            self.__dict__.setdefault(name, value)
+        self.__dict__.setdefault("_schedules", [{} for _ in self.param_groups])
+        self._forget()
+        if not hasattr(self.state, "default_factory"):
+            from collections import defaultdict
+
+            self.state = defaultdict(dict, self.state)
+
+    def describe_plan(self) -> str:
+        """Return what the last step ran how: the fused batches, and the tensors that ran eagerly."""
+        if self._current is None:
+            return "no step yet"
+        return self._current.plan.describe()
+
+
+_NOT_COPIED = frozenset(
+    (
+        "_current",
+        "_plans",
+        "_readers",
+        "_places",
+        "step",
+        "_optimizer_step_pre_hooks",
+        "_optimizer_step_post_hooks",
+        "_optimizer_state_dict_pre_hooks",
+        "_optimizer_state_dict_post_hooks",
+        "_optimizer_load_state_dict_pre_hooks",
+        "_optimizer_load_state_dict_post_hooks",
+    )
+)
+
+
+def _is_line(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 0 and value._is_view()
+
+
+def _holds_line(state: Mapping[str, Any], reader: Reader, place: tuple[Any, Block, int]) -> bool:
+    """Whether the numbers in a state are still the views of its line."""
+    _, block, line = place
+    if block.shape[1] != len(reader.numbers_kept):
+        return False
+    start = block[line].ctypes.data
+    return all(
+        isinstance(state.get(name), Tensor) and state[name].data_ptr() == start + 8 * k
+        for k, name in enumerate(reader.numbers_kept)
+    )

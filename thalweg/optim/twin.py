@@ -1,0 +1,162 @@
+"""What makes a class of `torch.optim` step by a chain of rules.
+
+Each twin is a subclass of PyTorch's class of the same name and shares its constructor: its arguments,
+defaults, checks and param groups are PyTorch's own. What it adds are keyword-only arguments:
+
+    dialect        "torch": PyTorch's equations; others where papers and libraries differ
+    decay          which meaning the weight decay has
+    before, after  links of a chain around the optimizer's own rules
+    engine         "auto", "eager" or "fused" (see `thalweg.Optimizer`)
+
+Arguments that PyTorch has only to choose among its own implementations are accepted: `foreach`, `fused`
+and `capturable` choose nothing here, `differentiable=True` runs eagerly and lets autograd see the step.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from thalweg.engine.plan import Engine
+from thalweg.errors import suggest
+from thalweg.optim import scheduled
+from thalweg.optim.composition import (
+    DECAYS,
+    Composition,
+    Group,
+    Links,
+    Spelling,
+    around,
+    compose,
+)
+from thalweg.optim.optimizer import check_engine, named
+from thalweg.optim.stepper import Stepper
+
+AROUND = """\
+    decay: what `weight_decay` means: "l2" adds its gradient λ·p to the gradient; after the step,
+        "decoupled" subtracts lr·λ·p, "independent" λ·p, "cautious" lr·λ·p where the step shrinks the
+        weight too, and "proximal" divides by 1 + lr·λ. By default {decay}.
+    before, after: links, or lists of links, of a chain around the optimizer's own rules, such as
+        `before=clip_by_global_norm(1.0)`, `after=ema(0.999)`. Their hyperparameters are entries of the
+        param groups under "rule.name".
+    engine: "auto" fuses what it can, "eager" runs PyTorch calls, "fused" fails where it cannot fuse.
+"""
+
+_ARGUMENTS = """
+
+Args:
+    params: a module, or what `torch.optim.{name}` takes: tensors, named tensors, or groups.
+    dialect: {dialects}: whose equation to step by, where they differ.
+{around}
+All other arguments, their defaults and their checks are those of `torch.optim.{name}`, and every number may
+be a schedule; `foreach`, `fused` and `capturable` choose nothing here, `differentiable` runs eagerly and
+lets autograd see the step.
+
+>>> import torch
+>>> from thalweg import optim
+>>> model = torch.nn.Linear(2, 1)
+>>> optimizer = optim.{name}(model, lr=0.1)
+>>> model(torch.ones(2)).sum().backward()
+>>> optimizer.step()
+"""
+
+
+class TorchTwin(Stepper):
+    """A class of `torch.optim` whose step is a chain of rules."""
+
+    dialects: ClassVar[tuple[str, ...]] = ("torch",)
+    refuses_sparse: ClassVar[str | None] = None
+    spelling: ClassVar[Spelling] = {}
+    """How to read a hyperparameter of a rule from a group, where it is not called the same there."""
+    dialect: str
+
+    def __init__(
+        self,
+        params: nn.Module | Iterable[Any],
+        *args: Any,
+        dialect: str = "torch",
+        decay: str | None = None,
+        before: Any = (),
+        after: Any = (),
+        engine: Engine = "auto",
+        **kwargs: Any,
+    ) -> None:
+        check_engine(engine)
+        if dialect not in self.dialects:
+            raise ValueError(
+                f"{type(self).__name__} has no dialect {dialect!r}; it has: {', '.join(self.dialects)}."
+                f"{suggest(str(dialect), self.dialects)}"
+            )
+        self.dialect, self.engine = dialect, engine
+        self._decay = decay
+        self._around = around(before, after, decay or "l2", DECAYS)
+        self._decoupled = replace(self._around, decay="decoupled")
+        names = list(inspect.signature(self.twin()).parameters)[1:]
+        # what PyTorch's signature has no place for goes to its constructor, which says so
+        spare = args[len(names) :]
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        numbers, self._default_schedules = scheduled.split(given)
+        super().__init__(named(params), *_positional(names, args, numbers), *spare, **numbers)
+        for name, value in self._around.defaults.items():
+            self.defaults[name] = value
+            for group in self.param_groups:
+                group.setdefault(name, value)
+        # PyTorch's fused kernels divide by GradScaler's scale themselves; here GradScaler does it, as usual
+        self._step_supports_amp_scaling = False
+
+    @classmethod
+    def twin(cls) -> type[torch.optim.Optimizer]:
+        """Return PyTorch's class of the same name."""
+        return next(base for base in cls.__mro__ if base.__module__.startswith("torch.optim."))
+
+    def __init_subclass__(cls) -> None:
+        """Show PyTorch's signature with the arguments that are added here."""
+        super().__init_subclass__()
+        parameters = list(inspect.signature(cls.__init__).parameters.values())
+        added = [
+            p for p in parameters if p.name in ("dialect", "decay", "before", "after", "engine")
+        ]
+        theirs = list(inspect.signature(cls.twin()).parameters.values())
+        cls.__signature__ = inspect.Signature([*theirs, *added])  # type: ignore[attr-defined]
+        ours = "decoupled" if issubclass(cls, torch.optim.AdamW) else "l2"
+        cls.__doc__ = inspect.cleandoc(cls.__doc__ or "") + _ARGUMENTS.format(
+            name=cls.__name__,
+            dialects=" or ".join(map(repr, cls.dialects)),
+            around=AROUND.format(decay=f'"{ours}"'),
+        )
+
+    def links(self, group: Group) -> Links:
+        """Return the rules that stand between the gradient and the step."""
+        raise NotImplementedError
+
+    def composition(self, group: Group) -> Composition:
+        """Return the chain of a group."""
+        decouples = self._decay is None and group.get("decoupled_weight_decay")
+        extra = self._decoupled if decouples else self._around
+        decayed = bool(group.get("weight_decay"))
+        return compose(bool(group["maximize"]), decayed, extra, self.links(group), self._spelling)
+
+    @classmethod
+    def _spelling(cls) -> Mapping[str, Any]:
+        return cls.spelling
+
+    def _make_plan(self) -> Any:
+        for group in self.param_groups:
+            problem = self._sparse_problem(group)
+            if problem and any(p.grad is not None and p.grad.is_sparse for p in group["params"]):
+                raise RuntimeError(problem)
+        return super()._make_plan()
+
+    def _sparse_problem(self, group: Group) -> str | None:
+        """Return PyTorch's message on a sparse gradient, where PyTorch refuses it."""
+        return self.refuses_sparse
+
+
+def _positional(names: list[str], args: tuple[Any, ...], numbers: dict[str, Any]) -> list[Any]:
+    """Take the arguments that were given by position out of `numbers`, in order."""
+    return [numbers.pop(name) for name, _ in zip(names, args, strict=False)]
