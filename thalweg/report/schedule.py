@@ -1,0 +1,172 @@
+"""A picture of schedules: their values over the steps, as a figure and as a page of its own."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from thalweg.errors import MissingExtraError
+from thalweg.files import write_text
+from thalweg.report.page import _POLICY, _asset, _embedded, _plotly
+from thalweg.report.palette import colours
+from thalweg.schedules import Schedule
+
+POINTS = 4000
+"""The most points a curve is drawn with: more than a screen has columns."""
+
+
+def plot_schedules(
+    schedules: Schedule | Iterable[Schedule] | Mapping[str, Schedule],
+    steps: int,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    log: bool = False,
+) -> Any:
+    """Draw schedules over the first `steps` steps, in one picture, and return the Plotly figure.
+
+    Args:
+        schedules: one, several, or several by the names they shall have in the picture.
+        steps: how many steps to show; each value is drawn over the steps already taken, from 0.
+        path: an .html file to write the picture to, whole or not at all: a page that needs nothing else,
+            no network included. Its folder is made if need be.
+        log: a logarithmic axis for the values; values of 0 and below leave a gap.
+
+    Of more than 4000 steps every n-th is drawn, and the last.
+
+    Raises:
+        ValueError: no schedules, steps below 1, or a path that does not end in .html.
+        TypeError: something given is not a schedule.
+        MissingExtraError: Plotly is not installed.
+
+    >>> from thalweg.schedules import cosine, inverse_sqrt
+    >>> figure = plot_schedules(
+    ...     {"a": cosine(0.1, steps=100), "b": inverse_sqrt(0.1, warmup=4)}, 100
+    ... )
+    >>> [(curve.name, len(curve.y), curve.y[0]) for curve in figure.data]
+    [('a', 100, 0.1), ('b', 100, 0.025)]
+    """
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
+    if path is not None and Path(path).suffix.lower() != ".html":
+        raise ValueError(
+            f"the picture is a page: its path must end in .html, got {os.fspath(path)!r}. For another format "
+            "use the returned figure: figure.write_image(path) if kaleido is installed"
+        )
+    named = _named(schedules)
+    figure = _figure(named, steps, log)
+    if path is not None:
+        write_text(path, _page(figure.to_plotly_json(), named, steps))
+    return figure
+
+
+def _named(schedules: Any) -> dict[str, Schedule]:
+    """Return the schedules by name: those given, else their kind, or their code where kinds repeat."""
+    if isinstance(schedules, Schedule):
+        schedules = [schedules]
+    if isinstance(schedules, Mapping):
+        pairs = [(str(name), schedule) for name, schedule in schedules.items()]
+    elif isinstance(schedules, Iterable):
+        pairs = [(getattr(schedule, "name", ""), schedule) for schedule in schedules]
+    else:
+        pairs = [("", schedules)]
+    for _, schedule in pairs:
+        if not isinstance(schedule, Schedule):
+            raise TypeError(
+                f"expected schedules, such as thalweg.schedules.cosine(steps=10), got {schedule!r}"
+            )
+    if not pairs:
+        raise ValueError("no schedules to draw: expected at least one")
+    count = Counter(name for name, _ in pairs)
+    return {name if count[name] == 1 else repr(schedule): schedule for name, schedule in pairs}
+
+
+def _figure(named: Mapping[str, Schedule], steps: int, log: bool) -> Any:
+    try:
+        from plotly.graph_objects import Figure
+    except ImportError:
+        raise MissingExtraError("plotly", "A picture of schedules") from None
+    palette = colours(list(named))
+    traces = [
+        _trace(name, schedule, steps, log, palette[name].light) for name, schedule in named.items()
+    ]
+    axis = {"gridcolor": "#ecebe7", "linecolor": "#e6e3de", "zeroline": False, "automargin": True}
+    layout = {
+        "xaxis": {
+            "title": {"text": "steps taken", "standoff": 10},
+            "range": [0, max(steps - 1, 1)],
+            **axis,
+            "showgrid": False,
+            "showline": True,
+        },
+        "yaxis": {
+            "title": {"text": "value", "standoff": 10},
+            "exponentformat": "e",
+            **axis,
+            **({"type": "log"} if log else {"rangemode": "tozero"}),
+        },
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "showlegend": len(named) > 1,
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "margin": {"l": 72, "r": 14, "t": 14, "b": 48},
+        "hovermode": "x unified",
+    }
+    return Figure({"data": traces, "layout": layout})
+
+
+def _trace(name: str, schedule: Schedule, steps: int, log: bool, colour: str) -> dict[str, Any]:
+    ks = [*range(0, steps - 1, -(-steps // POINTS)), steps - 1]
+    values = [schedule(k) for k in ks]
+    return {
+        "type": "scatter",
+        "mode": "lines" if len(ks) > 1 else "markers",
+        "name": escape(name, quote=False),  # Plotly reads some tags in a name
+        "x": ks,
+        "y": [None if log and value <= 0 else value for value in values],
+        "line": {"width": 2.2, "color": colour},
+        "hovertemplate": "%{y:.4~g}",
+    }
+
+
+def _page(figure: Mapping[str, Any], named: Mapping[str, Schedule], steps: int) -> str:
+    palette = colours(list(named)).values()
+    light = "".join(f"--e{i}:{colour.light};" for i, colour in enumerate(palette))
+    dark = "".join(f"--e{i}:{colour.dark};" for i, colour in enumerate(palette))
+    rows = "".join(
+        f'<dt><span class="name" style="--c:var(--e{i})">{escape(name)}</span></dt>'
+        f"<dd><code>{escape(repr(schedule))}</code></dd>"
+        for i, (name, schedule) in enumerate(named.items())
+    )
+    unit = "step" if steps == 1 else "steps"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<title>Schedules over {steps:,} {unit}</title>
+<style>{_asset("page.css")}
+:root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
+</head>
+<body>
+<main>
+<header>
+<p class="kicker">thalweg schedules</p>
+<h1>The value at each of {steps:,} {unit}</h1>
+</header>
+<section class="card">
+<div class="chart" id="schedules"></div>
+<dl>{rows}</dl>
+<noscript><p>The figure needs JavaScript; the list above does not.</p></noscript>
+</section>
+</main>
+<script type="application/json" id="schedule-figure">{_embedded(figure)}</script>
+<script>{_plotly()}</script>
+<script>{_asset("schedule.js")}</script>
+</body>
+</html>
+"""
