@@ -15,7 +15,7 @@ FLOORS = {
     "files": 0,
     "schedules": 1,
     "engine": 1,
-    "report": 1,
+    "report": 2,
     "rules": 2,
     "objective": 2,
     "optim": 3,

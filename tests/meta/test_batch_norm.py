@@ -1,0 +1,85 @@
+"""Batch normalisation keeps its statistics, and normalises as it did."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from thalweg.meta import frozen_batch_norm
+
+X = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(0)) * 3 + 2
+
+
+def make(momentum: float | None, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Conv1d(3, 3, 1), nn.BatchNorm1d(3, momentum=momentum))
+    model(X)
+    return model
+
+
+def statistics(model: nn.Module) -> list[Tensor]:
+    return [b.clone() for b in model.buffers()]
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("x", [X, X * float("inf")])
+def test_statistics_stand_still_and_outputs_are_the_same(momentum: float | None, x: Tensor) -> None:
+    model, twin = make(momentum), make(momentum)
+    before = statistics(model)
+    with frozen_batch_norm(model):
+        y = model(x)
+    assert torch.equal(y, twin(x)) or not x.isfinite().all()
+    after = statistics(model)
+    assert len(before) == 3
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    # and afterwards they move again, as if nothing had been
+    fresh = make(momentum)
+    model(X)
+    fresh(X)
+    moved = statistics(model)
+    assert all(torch.equal(a, b) for a, b in zip(moved, statistics(fresh), strict=True))
+    assert (
+        not any(torch.equal(a, b) for a, b in zip(moved, before, strict=True)) or momentum is None
+    )
+    assert int(moved[2]) == 2
+
+
+def test_not_frozen_changes_nothing() -> None:
+    model, twin = make(0.1), make(0.1)
+    with frozen_batch_norm(model, False):
+        model(X)
+    twin(X)
+    assert all(torch.equal(a, b) for a, b in zip(statistics(model), statistics(twin), strict=True))
+
+
+def test_evaluation_mode_uses_the_running_statistics() -> None:
+    model = make(0.1).eval()
+    expected = model(X)
+    with frozen_batch_norm(model):
+        assert torch.equal(model(X), expected)
+
+
+def test_layers_come_back_when_the_body_raises_and_layers_without_statistics_stay_so() -> None:
+    model = nn.Sequential(
+        nn.BatchNorm1d(3), nn.BatchNorm1d(3, track_running_stats=False), nn.LayerNorm(4)
+    )
+
+    def body() -> None:
+        with frozen_batch_norm(model):
+            assert not model[0].track_running_stats
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        body()
+    assert [layer.track_running_stats for layer in model[:2]] == [True, False]
+
+
+def test_the_gradient_is_that_of_training_mode() -> None:
+    model, twin = make(0.1), make(0.1)
+    with frozen_batch_norm(model):
+        model(X).pow(3).sum().backward()
+    twin(X).pow(3).sum().backward()
+    pairs = list(zip(model.parameters(), twin.parameters(), strict=True))
+    assert len(pairs) == 4
+    assert all(torch.equal(p.grad, q.grad) for p, q in pairs)

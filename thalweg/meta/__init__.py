@@ -1,0 +1,15 @@
+"""Wrappers: what an optimizer does with its gradients, around any `torch.optim.Optimizer`.
+
+A wrapper is a `torch.optim.Optimizer` itself: schedulers, hooks, parameter groups, checkpoints and copies
+work as with the optimizer inside, and wrappers nest, for example so:
+
+    SAM(NonFinite(Accumulate(optimizer, every=4)))
+"""
+
+from thalweg.meta.accumulate import Accumulate
+from thalweg.meta.batch_norm import frozen_batch_norm
+from thalweg.meta.nonfinite import NonFinite
+from thalweg.meta.sam import ASAM, SAM
+from thalweg.meta.wrapper import Wrapper
+
+__all__ = ["ASAM", "SAM", "Accumulate", "NonFinite", "Wrapper", "frozen_batch_norm"]
