@@ -13,12 +13,9 @@ from thalweg.rules import accumulate_inside, adam, decay, descend, l2, lion, mom
 
 from .theirs import (
     adabelief_rectified,
-    adagrad_inside,
     adam_root,
-    adamax_outside,
     adan_late,
     adan_weighted,
-    amsgrad_hat,
     cautious_by_mean,
     d_adapt_by_older_v,
     decayed_trust_ratio,
@@ -29,7 +26,6 @@ from .theirs import (
     lookahead_late,
     mars_from_zero,
     mars_of_matrices,
-    nadam_same_correction,
     prodigy_of_authors,
     schedule_free_ahead,
     yogi_both_start,
@@ -55,9 +51,6 @@ BY_MEAN = "divides the mask by its mean; the paper adds ξ = 1 to the sum of the
 AHEAD = "the learning rate in the weights of the average is that of the step after"
 
 KERAS = {
-    "Adam amsgrad": because("ε is added before the bias correction of v_max", amsgrad_hat),
-    "Adamax": because("ε is added to the maximum; PyTorch adds it to |g|", adamax_outside),
-    "Adagrad": because("ε is inside the root; PyTorch's is outside", adagrad_inside),
     "Lamb": because(
         "decays before the trust ratio and apart from it; the paper's decay is inside",
         adam(eps=1e-6),
@@ -67,7 +60,6 @@ KERAS = {
 
 OPTAX = {
     "adam eps_root": because("ε is inside the root, after the bias correction", adam_root),
-    "adagrad": because("ε is inside the root; PyTorch's is outside", adagrad_inside),
     "yogi": because(BOTH_START, yogi_both_start),
     "adan": because("weights the differences by 1 − β₂ where the paper has β₂", adan_weighted),
     "lars": because(
@@ -103,11 +95,6 @@ PYTORCH_OPTIMIZER = {
 TIMM = {
     "LaProp, changing": because("keeps the learning rate inside m", laprop_gathering),
     "Mars 2d": because("vectors are stepped by AdamW", mars_of_matrices, decay(0.1)),
-    "NAdamW": because(
-        "both terms of m̂ are divided by 1 − β₁ᵗ; Dozat divides the first by 1 − β₁ᵗ⁺¹",
-        nadam_same_correction,
-        decay(0.1),
-    ),
     "Lion cautious": because(BY_MEAN, lion, cautious_by_mean),
     "AdamW cautious": because(BY_MEAN, adam, cautious_by_mean, decay(0.1)),
     "Lookahead": because(
@@ -119,9 +106,6 @@ TIMM = {
 
 AUTHORS = {
     "prodigyopt: Prodigy eps": because(NEW_D, prodigy_of_authors(eps=1e-3)),
-    "prodigyopt: Prodigy decay": because(
-        "the decay is multiplied by d·lr; ours by lr", prodigy_of_authors(weight_decay=0.1)
-    ),
     "prodigyopt: Prodigy growth_rate": because(
         "d jumps from d₀ to its first estimate, and grows towards the largest estimate so far",
         prodigy_of_authors(growth_rate=1.1),

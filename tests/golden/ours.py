@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from thalweg import optim
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.rules import (
     accumulate_inside,
@@ -21,7 +20,7 @@ from thalweg.rules import (
     adamax,
     adan,
     ademamix,
-    amsgrad,
+    amsgrad_hat,
     amsgrad_paper,
     amsgrad_unbiased,
     cautious,
@@ -64,20 +63,6 @@ class Named:
 
     name: str
     options: dict[str, Any]
-
-    @property
-    def exists(self) -> bool:
-        if self.name not in optim.__all__:
-            return False
-        dialect = self.options.get("dialect")
-        return dialect is None or dialect in getattr(optim, self.name).dialects
-
-    @property
-    def kind(self) -> str:
-        """The name, with the dialect if there is one."""
-        return " ".join(
-            [self.name, *([self.options["dialect"]] if "dialect" in self.options else [])]
-        )
 
     def __str__(self) -> str:
         return " ".join([self.name, *(f"{k}={v}" for k, v in self.options.items())])
@@ -140,7 +125,10 @@ KERAS = {
         o.RMSprop(**ALPHA, centered=True, momentum=0.8, dialect="keras"),
     ),
     "Adam": as_named(rules(adam_hat(**HAT)), o.Adam(**HAT, dialect="keras")),
-    "Adam amsgrad": rules(amsgrad(**HAT, beta2=0.9)),
+    "Adam amsgrad": as_named(
+        rules(amsgrad_hat(**HAT, beta2=0.9)),
+        o.Adam(**HAT, betas=(0.9, 0.9), amsgrad=True, dialect="keras"),
+    ),
     "AdamW": as_named(
         rules(adam_hat(**HAT), decay(0.1)), o.AdamW(**HAT, weight_decay=0.1, dialect="keras")
     ),
@@ -149,8 +137,11 @@ KERAS = {
         o.NAdam(**HAT, momentum_decay=1.0),
         o.NAdam(**HAT, dialect="keras"),
     ),
-    "Adamax": rules(adamax(**HAT)),
-    "Adagrad": rules(adagrad(**HAT, initial_accumulator_value=0.1)),
+    "Adamax": as_named(rules(adamax(**HAT, eps_outside=True)), o.Adamax(**HAT, dialect="keras")),
+    "Adagrad": as_named(
+        rules(adagrad(**HAT, initial_accumulator_value=0.1, eps_inside=True)),
+        o.Adagrad(**HAT, initial_accumulator_value=0.1, dialect="keras"),
+    ),
     "Adadelta": as_named(rules(adadelta(**HAT)), o.Adadelta(**HAT)),
     "Lion": as_named(rules(lion, decay(0.1)), o.Lion(weight_decay=0.1)),
     "Lamb": rules(adam(eps=1e-6), trust_ratio(0.1)),
@@ -179,9 +170,15 @@ OPTAX = {
         rules(amsgrad_unbiased(**HAT, beta2=0.9)),
         o.Adam(**HAT, betas=(0.9, 0.9), amsgrad=True, dialect="optax"),
     ),
-    "amsgrad printed": rules(amsgrad_paper(**HAT, beta2=0.9)),
+    "amsgrad printed": as_named(
+        rules(amsgrad_paper(**HAT, beta2=0.9)),
+        o.Adam(**HAT, betas=(0.9, 0.9), amsgrad=True, dialect="paper"),
+    ),
     "adamax": as_named(rules(adamax(**HAT)), o.Adamax(**HAT)),
-    "adagrad": rules(adagrad(**HAT, initial_accumulator_value=0.1)),
+    "adagrad": as_named(
+        rules(adagrad(**HAT, initial_accumulator_value=0.1, eps_inside=True)),
+        o.Adagrad(**HAT, initial_accumulator_value=0.1, dialect="optax"),
+    ),
     "adadelta": as_named(rules(adadelta(**HAT)), o.Adadelta(**HAT)),
     "adabelief": as_named(rules(adabelief(eps=1e-4)), o.AdaBelief(eps=1e-4)),
     "yogi": rules(yogi(bias_correction=True)),
@@ -277,7 +274,10 @@ TIMM = {
     "Mars": as_named(rules(mars), o.MARS()),
     "Mars 2d": rules(mars, decay(0.1)),
     "LaProp": as_named(rules(laprop(**HAT)), o.LaProp(**HAT)),
-    "NAdamW": rules(nadam_constant(**HAT), decay(0.1)),
+    "NAdamW": as_named(
+        rules(nadam_constant(**HAT, ahead=False), decay(0.1)),
+        o.NAdamW(**HAT, weight_decay=0.1, dialect="algoperf"),
+    ),
     "AdaBelief": PYTORCH_OPTIMIZER["AdaBelief"],
     "Lion": PYTORCH_OPTIMIZER["Lion"],
     "Lion cautious": rules(lion, cautious),
@@ -289,7 +289,9 @@ TINY = {"d0": 1e-2, "eps": 1e-30}
 AUTHORS = {
     "prodigyopt: Prodigy": as_named(rules(prodigy(**TINY)), o.Prodigy(**TINY)),
     "prodigyopt: Prodigy eps": rules(prodigy(d0=1e-2, eps=1e-3)),
-    "prodigyopt: Prodigy decay": rules(prodigy(**TINY), decay(0.1)),
+    "prodigyopt: Prodigy decay": as_named(
+        rules(prodigy(**TINY, weight_decay=0.1)), o.Prodigy(**TINY, weight_decay=0.1)
+    ),
     "prodigyopt: Prodigy d_coef": as_named(
         rules(prodigy(**TINY, d_coef=0.5, beta1=0.8, beta2=0.9)),
         o.Prodigy(**TINY, d_coef=0.5, betas=(0.8, 0.9)),

@@ -24,36 +24,6 @@ TIGHT = 1e-10
 """The largest difference allowed, in units of how far the run has come."""
 APART = 1e-7
 """Runs that are not ours differ by more: a thousand times what is allowed to those that are."""
-PENDING = frozenset(
-    {
-        "Adam keras",
-        "Adam optax",
-        "AdamW keras",
-        "NAdam keras",
-        "NAdam optax",
-        "RMSprop keras",
-        "RMSprop optax",
-        "AdEMAMix",
-        "AdaBelief",
-        "AdaBound",
-        "Adan",
-        "DAdaptAdam",
-        "DoG",
-        "LAMB",
-        "LDoG",
-        "LaProp",
-        "Lion",
-        "MARS",
-        "NAdamW",
-        "Prodigy",
-        "ScheduleFreeAdamW",
-        "ScheduleFreeSGD",
-        "SignSGD",
-        "Signum",
-        "Yogi",
-    }
-)
-"""Named optimizers, with their dialects, that are still to come."""
 
 
 def different(run: Run) -> Different | None:
@@ -87,16 +57,11 @@ NAMED = [(run, named) for run in EQUAL for named in OURS[run.key].named]
 
 @pytest.mark.parametrize(
     ("run", "named"),
-    [pytest.param(run, named, id=f"{run.id}: {named}") for run, named in NAMED if named.exists],
+    [pytest.param(run, named, id=f"{run.id}: {named}") for run, named in NAMED],
 )
 def test_our_optimizers_give_their_numbers(run: Run, named: Named) -> None:
     make = functools.partial(getattr(optim, named.name), **named.options)
     assert_same(follow(make, run.lr, run.schedule), run)
-
-
-def test_only_what_is_still_to_come_is_not_compared() -> None:
-    missing = {named.kind for _, named in NAMED if not named.exists}
-    assert missing <= PENDING
 
 
 @pytest.mark.parametrize("run", UNEQUAL, ids=lambda run: run.id)

@@ -17,36 +17,9 @@ from .problem import STEPS, rate
 
 
 @rule
-def amsgrad_hat(g, m, v, v_max, *, t, beta1=0.9, beta2=0.9, eps=1e-3):
-    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
-    v_max = torch.maximum(v_max, v)
-    hat = torch.sqrt(1 - beta2**t) / (1 - beta1**t)
-    return hat * m / (torch.sqrt(v_max) + eps), m, v, v_max
-
-
-@rule
 def adam_root(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-3):
     m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
     return m / (1 - beta1**t) / torch.sqrt(v / (1 - beta2**t) + eps), m, v
-
-
-@rule
-def adamax_outside(g, m, u, *, t, beta1=0.9, beta2=0.999, eps=1e-3):
-    m, u = beta1 * m + (1 - beta1) * g, torch.maximum(beta2 * u, torch.abs(g))
-    return m / (1 - beta1**t) / (u + eps), m, u
-
-
-@rule
-def adagrad_inside(g, r, *, t, initial=0.1, eps=1e-3):
-    r = torch.where(t == 1, initial, r) + g * g
-    return g / torch.sqrt(r + eps), r
-
-
-@rule
-def nadam_same_correction(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-3):
-    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
-    ahead = (beta1 * m + (1 - beta1) * g) / (1 - beta1**t)
-    return ahead / (torch.sqrt(v / (1 - beta2**t)) + eps), m, v
 
 
 @rule

@@ -46,7 +46,12 @@ LDoG = optimizer("LDoG", dog(layerwise=True), lr=1.0, decay="l2")
 LaProp = optimizer("LaProp", laprop, lr=4e-4)
 Lion = optimizer("Lion", lion, lr=1e-4)
 MARS = optimizer("MARS", mars, lr=3e-3)
-NAdamW = optimizer("NAdamW", nadam_constant, lr=1e-3)
+NAdamW = optimizer(
+    "NAdamW",
+    nadam_constant(ahead=True),
+    lr=1e-3,
+    dialects={"optax": (nadam_constant(ahead=True),), "algoperf": (nadam_constant(ahead=False),)},
+)
 NesterovRMSprop = optimizer(
     "NesterovRMSprop",
     rmsprop(eps_inside=True),

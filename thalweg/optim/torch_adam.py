@@ -7,9 +7,36 @@ from typing import ClassVar
 
 import torch
 
+from thalweg.engine import Link, Rule
 from thalweg.optim.composition import Group, Links, Spelling
 from thalweg.optim.twin import TorchTwin
-from thalweg.rules import adam, adamax, amsgrad, nadam, radam
+from thalweg.rules import (
+    adam,
+    adam_hat,
+    adamax,
+    amsgrad,
+    amsgrad_hat,
+    amsgrad_paper,
+    amsgrad_unbiased,
+    nadam,
+    nadam_constant,
+    radam,
+)
+
+_ADAM = {"torch": adam, "paper": adam, "keras": adam_hat, "optax": adam}
+_AMSGRAD = {
+    "torch": amsgrad,
+    "paper": amsgrad_paper,
+    "keras": amsgrad_hat,
+    "optax": amsgrad_unbiased,
+}
+_ADAMAX_OUTSIDE = adamax(eps_outside=True)
+_NADAM: dict[str, Link | Rule] = {
+    "torch": nadam,
+    "paper": nadam,
+    "keras": nadam(momentum_decay=1.0),
+    "optax": nadam_constant(ahead=True),
+}
 
 _BETAS: Spelling = {
     "beta1": lambda group: group["betas"][0],
@@ -24,18 +51,23 @@ class Adam(TorchTwin, torch.optim.Adam):
         m ← β₁·m + (1 − β₁)·g;   v ← β₂·v + (1 − β₂)·g²
         p ← p − lr · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε)
 
-    The paper's form and PyTorch's are the same. With `amsgrad` the largest v so far takes the place of v
-    (Reddi, Kale and Kumar 2018).
+    With `amsgrad` the largest v so far takes the place of v (Reddi, Kale and Kumar 2018).
+
+        dialect="keras":           ε̂: p ← p − lr·√(1 − β₂ᵗ)/(1 − β₁ᵗ)·m/(√v + ε)
+        amsgrad, dialect="torch":  the largest v, then its bias correction
+                         "keras":  the same with ε̂
+                         "optax":  the largest of the bias-corrected v
+                         "paper":  the largest v, and no bias corrections
     """
 
-    dialects = ("torch", "paper")
+    dialects = ("torch", "paper", "keras", "optax")
     refuses_sparse = "Adam does not support sparse gradients, please consider SparseAdam instead"
     spelling = _BETAS
     state_names = _ADAM_STATES
 
     def links(self, group: Group) -> Links:
         """Return Adam or AMSGrad."""
-        return (amsgrad if group["amsgrad"] else adam,)
+        return ((_AMSGRAD if group["amsgrad"] else _ADAM)[self.dialect],)
 
 
 class AdamW(Adam, torch.optim.AdamW):
@@ -49,33 +81,39 @@ class Adamax(TorchTwin, torch.optim.Adamax):
     """AdaMax (Kingma and Ba 2015, algorithm 2): Adam with the infinity norm.
 
     m ← β₁·m + (1 − β₁)·g;   u ← max(β₂·u, |g| + ε);   p ← p − lr/(1 − β₁ᵗ)·m/u
+
+    dialect="keras":  u ← max(β₂·u, |g|);   p ← p − lr/(1 − β₁ᵗ)·m/(u + ε)
     """
 
+    dialects = ("torch", "keras")
     refuses_sparse = "Adamax does not support sparse gradients"
     spelling = _BETAS
     state_names: ClassVar[Mapping[str, str]] = {"m": "exp_avg", "u": "exp_inf"}
 
     def links(self, group: Group) -> Links:
         """Return AdaMax."""
-        return (adamax,)
+        return (_ADAMAX_OUTSIDE if self.dialect == "keras" else adamax,)
 
 
 class NAdam(TorchTwin, torch.optim.NAdam):
     """NAdam (Dozat 2016): Adam with Nesterov momentum.
 
-        μₜ = β₁·(1 − ½·0.96^(t·momentum_decay))
-        p ← p − lr · (μₜ₊₁·m/(1 − Π₁ᵗ⁺¹μ) + (1 − μₜ)·g/(1 − Π₁ᵗμ)) / (√(v/(1 − β₂ᵗ)) + ε)
+    μₜ = β₁·(1 − ½·0.96^(t·momentum_decay))
+    p ← p − lr · (μₜ₊₁·m/(1 − Π₁ᵗ⁺¹μ) + (1 − μₜ)·g/(1 − Π₁ᵗμ)) / (√(v/(1 − β₂ᵗ)) + ε)
 
-    The schedule of μ is PyTorch's: Keras uses 0.96ᵗ, Optax a constant.
+    dialect="torch", "paper":  μₜ as above
+    dialect="keras":           μₜ = β₁·(1 − ½·0.96ᵗ)
+    dialect="optax":           μₜ = β₁
     """
 
+    dialects = ("torch", "paper", "keras", "optax")
     refuses_sparse = "NAdam does not support sparse gradients"
     spelling = _BETAS
     state_names = _ADAM_STATES
 
     def links(self, group: Group) -> Links:
         """Return NAdam."""
-        return (nadam,)
+        return (_NADAM[self.dialect],)
 
 
 class RAdam(TorchTwin, torch.optim.RAdam):

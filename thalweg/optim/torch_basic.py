@@ -26,6 +26,7 @@ from thalweg.rules import (
 
 _NESTEROV = momentum(nesterov=True)
 _HEAVY_BALL_NESTEROV = heavy_ball(nesterov=True)
+_ADAGRAD_INSIDE = adagrad(eps_inside=True)
 _RMSPROP_INSIDE = rmsprop(eps_inside=True)
 _CENTERED_INSIDE = rmsprop_centered(eps_inside=True)
 
@@ -58,15 +59,17 @@ class Adagrad(TorchTwin, torch.optim.Adagrad):
 
         r ← r + g²;  p ← p − lr / (1 + (t − 1)·lr_decay) · g / (√r + ε)
 
-    The paper's form and PyTorch's are the same.
+        dialect="keras", "optax":  g / √(r + ε)
+
+    The paper's form and PyTorch's are the same. Keras and Optax start r at 0.1.
     """
 
-    dialects = ("torch", "paper")
+    dialects = ("torch", "paper", "keras", "optax")
     state_names: ClassVar[Mapping[str, str]] = {"r": "sum"}
 
     def links(self, group: Group) -> Links:
         """Return AdaGrad."""
-        return (adagrad,)
+        return (_ADAGRAD_INSIDE if self.dialect in ("keras", "optax") else adagrad,)
 
     def _sparse_problem(self, group: Group) -> str | None:
         if group["weight_decay"]:
@@ -80,11 +83,12 @@ class RMSprop(TorchTwin, torch.optim.RMSprop):
         r ← α·r + (1 − α)·g²
         dialect="torch":  u = g / (√r + ε);  with momentum b ← μ·b + u;  p ← p − lr·b
         dialect="paper":  u = g / √(r + ε);  with momentum v ← μ·v − lr·u;  p ← p + v
+        dialect="keras", "optax":  the paper's
 
     With `centered` r is replaced by the variance r − m², m ← α·m + (1 − α)·g (Graves 2013).
     """
 
-    dialects = ("torch", "paper")
+    dialects = ("torch", "paper", "keras", "optax")
     refuses_sparse = "RMSprop does not support sparse gradients"
     spelling: ClassVar[Spelling] = {"rho": lambda group: group["alpha"]}
     state_names: ClassVar[Mapping[str, str]] = {
@@ -96,7 +100,7 @@ class RMSprop(TorchTwin, torch.optim.RMSprop):
 
     def links(self, group: Group) -> Links:
         """Return RMSProp, centered or not, with momentum or not."""
-        paper = self.dialect == "paper"
+        paper = self.dialect != "torch"
         if group["centered"]:
             scale: Link | Rule = _CENTERED_INSIDE if paper else rmsprop_centered
         else:

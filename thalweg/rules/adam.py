@@ -51,16 +51,18 @@ def amsgrad(g, m, v, v_max, *, t, beta1=0.9, beta2=0.999, eps=1e-8):
 
 
 @rule
-def adamax(g, m, u, *, t, beta1=0.9, beta2=0.999, eps=1e-8):
+def adamax(g, m, u, *, t, beta1=0.9, beta2=0.999, eps=1e-8, eps_outside=False):
     """AdaMax (Kingma and Ba 2015, algorithm 2), with the ε that PyTorch adds to |g|.
 
-    m ← β₁·m + (1 − β₁)·g
-    u ← max(β₂·u, |g| + ε)
-    update = m / (1 − β₁ᵗ) / u
+        m ← β₁·m + (1 − β₁)·g
+        u ← max(β₂·u, |g| + ε)
+        update = m / (1 − β₁ᵗ) / u
+
+    With `eps_outside` u ← max(β₂·u, |g|), and ε is added to u where it divides, as in Keras.
     """
     m = beta1 * m + (1 - beta1) * g
-    u = torch.maximum(beta2 * u, torch.abs(g) + eps)
-    return m / (1 - beta1**t) / u, m, u
+    u = torch.maximum(beta2 * u, torch.abs(g) + (0.0 if eps_outside else eps))
+    return m / (1 - beta1**t) / (u + eps if eps_outside else u), m, u
 
 
 @rule

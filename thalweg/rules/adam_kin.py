@@ -118,7 +118,7 @@ def adabound(
 
 
 @rule
-def nadam_constant(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-8):
+def nadam_constant(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-8, ahead=True):
     """NAdam with a constant momentum (Dozat 2016); with decoupled weight decay, NAdamW.
 
         m ← β₁·m + (1 − β₁)·g
@@ -126,15 +126,18 @@ def nadam_constant(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-8):
         m̂ = β₁·m / (1 − β₁ᵗ⁺¹) + (1 − β₁)·g / (1 − β₁ᵗ)
         update = m̂ / (√v̂ + ε)
 
+    Without `ahead` both terms of m̂ are divided by 1 − β₁ᵗ, which differs at the first steps only.
+
     Paper: Dozat 2016, "Incorporating Nesterov Momentum into Adam", ICLR 2016 workshop, algorithm 2.
     Defaults: β₁, β₂, ε of Adam.
     Use: in the place of AdamW; NAdamW is the baseline of the AlgoPerf benchmark (Dahl et al. 2023).
-    Deviations: β₁ stays constant, as in Optax; Dozat, and `nadam`, let it grow. AlgoPerf divides both terms
-    of m̂ by 1 − β₁ᵗ, which differs at the first steps only.
+    Deviations: β₁ stays constant, as in Optax; Dozat, and `nadam`, let it grow. AlgoPerf's code, and timm's,
+    is the dialect "algoperf", which is without `ahead`.
     """
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g * g
-    m_hat = beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1**t)
+    momentum = beta1 * m / (1 - beta1 ** (t + 1 if ahead else t))
+    m_hat = momentum + (1 - beta1) * g / (1 - beta1**t)
     v_hat = v / (1 - beta2**t)
     return m_hat / (torch.sqrt(v_hat) + eps), m, v
 
@@ -184,3 +187,18 @@ def adam_hat(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-7):
     v = beta2 * v + (1 - beta2) * g * g
     scale = torch.sqrt(1 - beta2**t) / (1 - beta1**t)
     return scale * m / (torch.sqrt(v) + eps), m, v
+
+
+@rule
+def amsgrad_hat(g, m, v, v_max, *, t, beta1=0.9, beta2=0.999, eps=1e-7):
+    """AMSGrad with ε before the bias correction, as in Keras.
+
+    m ← β₁·m + (1 − β₁)·g
+    v ← β₂·v + (1 − β₂)·g²
+    v_max ← max(v_max, v),  update = √(1 − β₂ᵗ)/(1 − β₁ᵗ) · m / (√v_max + ε)
+    """
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    v_max = torch.maximum(v_max, v)
+    scale = torch.sqrt(1 - beta2**t) / (1 - beta1**t)
+    return scale * m / (torch.sqrt(v_max) + eps), m, v, v_max

@@ -8,17 +8,19 @@ from thalweg.engine import rule
 
 
 @rule
-def adagrad(g, r, *, t, lr_decay=0.0, initial_accumulator_value=0.0, eps=1e-10):
+def adagrad(g, r, *, t, lr_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, eps_inside=False):
     """AdaGrad (Duchi, Hazan and Singer 2011, figure 1 with diagonal matrices).
 
         r ← r + g²
-        update = g / (√r + ε) / (1 + (t − 1)·lr_decay)
+        update = g / (√r + ε) / (1 + (t − 1)·lr_decay),  with √(r + ε) if `eps_inside`
 
-    The accumulator starts at `initial_accumulator_value`; the decay of the learning rate is PyTorch's.
+    The accumulator starts at `initial_accumulator_value`; the decay of the learning rate is PyTorch's. The
+    paper and PyTorch add ε outside the root, Keras and Optax inside.
     """
     r = torch.where(t == 1, initial_accumulator_value, r)
     r = r + g * g
-    return g / (torch.sqrt(r) + eps) / (1 + (t - 1) * lr_decay), r
+    root = torch.sqrt(r + eps) if eps_inside else torch.sqrt(r) + eps
+    return g / root / (1 + (t - 1) * lr_decay), r
 
 
 @rule
