@@ -7,6 +7,7 @@ The hyperparameters of the rules become arguments with the rules' defaults; Î²â‚
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -135,10 +136,11 @@ def optimizer(
         spelling = {b: _beta(k) for k, b in enumerate(together)}
         values = tuple(open_[b] for b in together)
         open_ = {"betas": values} | {n: v for n, v in open_.items() if n not in together}
+    home = sys._getframe(1).f_globals["__name__"]  # where the name is, so that it can be pickled
     made = type(
         name,
         (Named,),
-        {"rules": every, "decay": decay, "spelling": spelling, "__module__": __name__},
+        {"rules": every, "decay": decay, "spelling": spelling, "__module__": home},
     )
     made.__signature__ = _signature(lr, open_, decay, every)  # type: ignore[attr-defined]
     made.__doc__ = _card(name, rules) + _ARGUMENTS.format(

@@ -92,7 +92,7 @@ def adabound(
     """AdaBound (Luo et al. 2019): Adam whose learning rates are clipped to bounds that close in on SGD's.
 
         m ← β₁·m + (1 − β₁)·g,   v ← β₂·v + (1 − β₂)·g²
-        f = final_lr·lr/lr₁,                   lr₁ the learning rate of the first step
+        f = final_lr·lr/lr₁,                   lr₁ the first learning rate that is not 0
         rate = clamp(lr·√(1 − β₂ᵗ)/(1 − β₁ᵗ)/(√v + ε), f·(1 − 1/(γ·t + 1)), f·(1 + 1/(γ·t)))
         p ← p − rate·m
 
@@ -105,10 +105,10 @@ def adabound(
     be known.
     Deviations: as the authors' code, and not as printed: Adam's bias corrections, no division by √t, and
     bounds that follow a schedule of lr. Their code takes lr₁ when the optimizer is made; here it is that of
-    the parameter's first step, and where that is 0, f = final_lr.
+    the parameter's first step, so with a warm-up from a small learning rate `final_lr` must be small too.
     """
-    base_lr = torch.where(t == 1, lr, base_lr)
-    f = torch.where(base_lr > 0, final_lr * lr / base_lr, final_lr)
+    base_lr = torch.where(base_lr == 0, lr, base_lr)
+    f = torch.where(base_lr > 0, final_lr * lr / base_lr, 0.0)
     lower = f * (1 - 1 / (gamma * t + 1))
     upper = f * (1 + 1 / (gamma * t))
     m = beta1 * m + (1 - beta1) * g

@@ -1,0 +1,173 @@
+"""Checks on kinds of tensors: layouts, odd shapes, half precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from thalweg.testing.compare import demand, demand_same_path, rounding, same
+from thalweg.testing.result import Skipped
+from thalweg.testing.subject import SHAPES, Subject
+
+
+def first_steps(subject: Subject) -> None:
+    """The optimizer can be made and called, and moves every parameter to finite numbers.
+
+    Without this, nothing else can be checked.
+    """
+    trial = subject.start()
+    trial.run(range(3))
+    for i, p in trial.params.items():
+        item = trial.items[i]
+        demand(bool(p.isfinite().all()), f"Parameter {i} is not finite after 3 steps.")
+        demand(not same(item.start, p), f"Parameter {i} has not changed after 3 steps.")
+        demand(
+            p.dtype == subject.dtype and p.shape == item.start.shape,
+            f"Parameter {i} was {subject.dtype} of shape {tuple(item.start.shape)}, and is {p.dtype} of "
+            f"shape {tuple(p.shape)} after 3 steps.",
+        )
+
+
+def transposed(x: Tensor) -> Tensor:
+    """Return the same values with the strides of the reversed order of dimensions."""
+    back = tuple(reversed(range(x.ndim)))
+    return x.permute(back).clone(memory_format=torch.contiguous_format).permute(back)
+
+
+def strided(x: Tensor) -> Tensor:
+    """Return the same values in every second place of a larger tensor."""
+    spread = torch.full((*x.shape, 2), 7.0, dtype=x.dtype)[..., 0]
+    return spread.copy_(x)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Return the same values with the channels of 4-d tensors last in memory."""
+    return x.clone(memory_format=torch.channels_last) if x.ndim == 4 else x.clone()
+
+
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "transposed": transposed,
+    "strided": strided,
+    "channels-last": channels_last,
+}
+
+
+ADVICE = "Use elementwise operations on p itself, or `reshape` and `copy_` back."
+
+
+def layouts(subject: Subject) -> None:
+    """Parameters that are not contiguous in memory train as contiguous ones do.
+
+    Channels-last models and transposed views are common. `view(-1)` refuses them, `p.contiguous().add_()`
+    updates a copy, and a kernel that counts on contiguous memory writes into that of others.
+    """
+    expected = subject.start().run(range(4))
+    for name, arrange in LAYOUTS.items():
+        demand_same_path(
+            expected,
+            subject.start(arrange=arrange).run(range(4)),
+            f"Expected {name} parameters to train as contiguous ones. {ADVICE}",
+            rounding(subject.dtype),
+        )
+
+
+def gradient_layout(subject: Subject) -> None:
+    """A gradient laid out otherwise than its parameter acts as one laid out alike.
+
+    Autograd keeps them alike; gradients that are assigned, all-reduced or made by `torch.func` need not be.
+    """
+    if subject.sparse:
+        raise Skipped("sparse gradients have no strides")
+    trial = subject.start()
+    trial.shape_gradient = lambda _, grad: transposed(grad)
+    demand_same_path(
+        subject.start().run(range(4)),
+        trial.run(range(4)),
+        f"Expected transposed gradients to act as contiguous ones. {ADVICE}",
+        rounding(subject.dtype),
+    )
+
+
+def scalar_parameter(subject: Subject) -> None:
+    """A parameter without dimensions trains as the same number in a vector of length 1.
+
+    Temperatures and learned scales are 0-d.
+    """
+    _demand_any_shape(subject)
+    if subject.sparse:
+        raise Skipped("not checked with sparse gradients")
+    scalar = subject.with_shapes([()]).start([0]).run(range(4))
+    vector = subject.with_shapes([(1,)]).start([0]).run(range(4))
+    demand_same_path(
+        {key: p[0] for key, p in vector.items()},
+        scalar,
+        "Expected a 0-d parameter to train as a vector of length 1 with the same number.",
+        rounding(subject.dtype),
+    )
+
+
+def empty_parameter(subject: Subject) -> None:
+    """A parameter without elements is no error, and no NaN for the others.
+
+    Pruned and sharded models have them (FSDP leaves empty shards). The mean over one is NaN.
+    """
+    _demand_any_shape(subject)
+    if subject.sparse:
+        raise Skipped("not checked with sparse gradients")
+    expected = subject.start([0]).run(range(3))
+    got = subject.with_shapes([subject.shapes[0], (0,), (0, 3)]).start().run(range(3))
+    demand_same_path(
+        expected,
+        got,
+        "Expected parameters with no elements to change nothing for the others. Leave out tensors with "
+        "numel() == 0 where you divide by a count or a norm.",
+        rounding(subject.dtype),
+    )
+
+
+def _demand_any_shape(subject: Subject) -> None:
+    if subject.shapes != SHAPES:
+        raise Skipped("the optimizer takes certain shapes only")
+
+
+def bfloat16(subject: Subject) -> None:
+    """In bfloat16 parameters move as in float32, up to the rounding of bfloat16.
+
+    Bias corrections computed in bfloat16 are wrong or zero (1 − 0.999 rounds to 0, as 0.999 rounds to 1):
+    scalars belong in float64, whatever the parameters are.
+    """
+
+    def run(dtype: torch.dtype) -> dict[int, Tensor]:
+        zeros = {i: torch.zeros(shape) for i, shape in enumerate(subject.shapes)}
+        trial = subject.with_dtype(dtype).start(values={i: z.to(dtype) for i, z in zeros.items()})
+        signs = {i: torch.sign(item.target) for i, item in trial.items.items()}
+
+        def loss() -> Tensor:
+            terms = [(p * signs[i]).sum() for i, p in trial.params.items()]
+            return torch.stack(terms).sum()
+
+        for k in range(6):
+            trial.step(k, losses=[loss])
+        return {i: p.detach().double() for i, p in trial.params.items()}
+
+    coarse, fine = run(torch.bfloat16), run(torch.float32)
+    for i, expected in fine.items():
+        demand(
+            bool(coarse[i].isfinite().all()),
+            f"Parameter {i} is not finite after 6 steps in bfloat16 with a gradient of ±1.",
+        )
+        demand(
+            bool(expected.any()),
+            f"Parameter {i} does not move in 6 steps of float32 with a gradient of ±1.",
+        )
+        apart = float((coarse[i] - expected).norm() / expected.norm())
+        still = int((coarse[i] == 0).sum())
+        demand(
+            apart <= 0.2,
+            f"In 6 steps of bfloat16 with a gradient of ±1, parameter {i} moves by {coarse[i].norm():.4g}, "
+            f"in float32 by {expected.norm():.4g} (relative difference {apart:.2g}, expected at most 0.2). "
+            f"{still} of its {expected.numel()} elements do not move at all. Compute scalars such as "
+            "1 - beta2**t as Python floats, and round only the result.",
+        )
