@@ -1,8 +1,11 @@
-"""Time `optimizer.step()` of thalweg and of torch.optim side by side.
+"""Time `optimizer.step()` of thalweg, of torch.optim and of pytorch_optimizer side by side.
 
-    python benchmarks/step.py                                   all sets and optimizers, about 6
-    minutes python benchmarks/step.py --sets mlp,small --optimizers Adam --seconds 20 python
-    benchmarks/step.py --json results.json
+    python benchmarks/step.py            all sets and optimizers, about 8 minutes
+    python benchmarks/step.py --sets mlp,small --optimizers Adam --seconds 20
+    python benchmarks/step.py --json results.json
+
+Optimizers that PyTorch has not are compared with pytorch_optimizer's of the same name, where that is
+installed (`pip install --no-deps pytorch_optimizer`), and with thalweg's Adam.
 
 A step is the user's whole call, with hooks, param groups and step counts. All contestants of a set
 share the parameters and their gradients and have states of their own; they run interleaved. GB/s
@@ -38,10 +41,28 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "RAdam": ("RAdam", {}),
     "AdamW amsgrad": ("AdamW", {"amsgrad": True}),
 }
+FAMILY: dict[str, str] = {
+    "Lion": "Lion",
+    "Adan": "Adan",
+    "AdaBelief": "AdaBelief",
+    "LAMB": "Lamb",
+    "AdEMAMix": "AdEMAMix",
+}
+"""Optimizers that PyTorch has not, and what pytorch_optimizer calls them."""
 OWN_RULE = "own rule"
 HAS_FUSED = {"Adam", "AdamW", "SGD", "Adagrad"}
 TORCH = ("loop", "foreach", "fused")
-CONTESTANTS = (*TORCH, "thalweg")
+FAMILY_COLUMNS = (
+    "optimizer",
+    "pytorch_optimizer loop",
+    "foreach",
+    "thalweg",
+    "best peer : thalweg",
+    "time : Adam",
+    "GB/s : Adam",
+)
+PEERS = ("peer loop", "peer foreach")
+CONTESTANTS = (*TORCH, *PEERS, "thalweg")
 # Large sets get the larger part of the time: one step of a loop takes a second or two there.
 WEIGHTS = {"mlp": 1, "small": 2, "resnet50": 4, "gpt2": 9}
 
@@ -66,6 +87,8 @@ def builders(optimizer: str, wanted: Sequence[str]) -> dict[str, Build]:
     """Return how to build each contestant of an optimizer."""
     if optimizer == OWN_RULE:
         return {**builders("Adam", ["thalweg"]), OWN_RULE: own_rule}
+    if optimizer in FAMILY:
+        return family(optimizer, wanted)
     name, options = OPTIMIZERS[optimizer]
     theirs = getattr(torch.optim, name)
     found: dict[str, Build] = {
@@ -79,6 +102,24 @@ def builders(optimizer: str, wanted: Sequence[str]) -> dict[str, Build]:
 
         found["thalweg"] = lambda params: getattr(optim, name)(params, **options)
     return {name: build for name, build in found.items() if name in wanted}
+
+
+def family(optimizer: str, wanted: Sequence[str]) -> dict[str, Build]:
+    """Return how to build the contestants of an optimizer that PyTorch has not, and Adam beside them."""
+    found: dict[str, Build] = {}
+    try:
+        import pytorch_optimizer
+    except ImportError:
+        pass
+    else:
+        theirs = getattr(pytorch_optimizer, FAMILY[optimizer])
+        found["peer loop"] = lambda params: theirs(params, foreach=False)
+        found["peer foreach"] = lambda params: theirs(params, foreach=True)
+    from thalweg import optim
+
+    found["thalweg"] = lambda params: getattr(optim, optimizer)(params)
+    chosen = {name: build for name, build in found.items() if name in wanted}
+    return {"Adam": lambda params: optim.Adam(params), **chosen}
 
 
 def traffic(optimizer: Optimizer) -> int:
@@ -133,6 +174,23 @@ def row(records: Sequence[Record]) -> list[str]:
     return [*cells, ratio, f"{ours['GB/s']:.1f}" if ours else "–"]
 
 
+def family_row(records: Sequence[Record]) -> list[str]:
+    """Return one line of the table of pytorch_optimizer against thalweg."""
+    by_name = {record["contestant"]: record for record in records}
+    cells = [f"{by_name[n]['median_ms']:.4g}" if n in by_name else "–" for n in (*PEERS, "thalweg")]
+    peers = [by_name[n]["median_ms"] for n in PEERS if n in by_name]
+    ours, adam = by_name.get("thalweg"), by_name["Adam"]
+    if ours is None:
+        return [records[0]["optimizer"], *cells, "–", "–", "–"]
+    return [
+        records[0]["optimizer"],
+        *cells,
+        f"{min(peers) / ours['median_ms']:.1f} ×" if peers else "–",
+        f"{ours['median_ms'] / adam['median_ms']:.2f}",
+        f"{ours['GB/s'] / adam['GB/s']:.2f}",
+    ]
+
+
 def print_own_rule(records: Sequence[Record]) -> None:
     rows = []
     for set_name in dict.fromkeys(record["set"] for record in records):
@@ -159,7 +217,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    everything = [*OPTIMIZERS, OWN_RULE]
+    everything = [*OPTIMIZERS, *FAMILY, OWN_RULE]
     parser.add_argument(
         "--sets", type=choice([*SETS]), default=[*SETS], help=f"of {', '.join(SETS)}"
     )
@@ -173,7 +231,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--repeats", type=int, default=200, help="samples of each contestant at most"
     )
-    parser.add_argument("--seconds", type=float, default=200.0, help="time for all measurements")
+    parser.add_argument("--seconds", type=float, default=300.0, help="time for all measurements")
     parser.add_argument(
         "--json", type=Path, help="also write the records to this file ('-': only print them)"
     )
@@ -188,7 +246,7 @@ def main() -> int:
     neighbours = Neighbours()
     for set_name in options.sets:
         parameters = parameters_with_gradients(set_name)
-        lines = []
+        lines, others = [], []
         for optimizer in options.optimizers:
             seconds = unit * WEIGHTS[set_name]
             found = measure(
@@ -196,7 +254,9 @@ def main() -> int:
             )
             gc.collect()
             records += found
-            if optimizer != OWN_RULE:
+            if optimizer in FAMILY:
+                others.append(family_row(found))
+            elif optimizer != OWN_RULE:
                 lines.append(row(found))
         count = sum(p.numel() for p in parameters)
         title = f"{set_name}: {len(parameters)} tensors, {count:,} parameters; median ms a step"
@@ -209,6 +269,8 @@ def main() -> int:
         ]
         if lines and not quiet:
             print_table(title, columns, lines)
+        if others and not quiet:
+            print_table(title, FAMILY_COLUMNS, others)
     own = [record for record in records if record["optimizer"] == OWN_RULE]
     if own and not quiet:
         print_own_rule(own)
