@@ -9,7 +9,14 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PROGRAMS = ("drop_in", "own_rule", "linear_regression", "lecture_mnist", "race_digits")
+PROGRAMS = (
+    "drop_in",
+    "own_rule",
+    "around_the_step",
+    "linear_regression",
+    "lecture_mnist",
+    "race_digits",
+)
 COMMANDS = (
     ["train", str(HERE / "my_task.py"), "--optimizer", "adam", "--lr", "0.01", "--epochs", "5"],
 )

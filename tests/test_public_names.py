@@ -13,7 +13,7 @@ import thalweg
 NAMES = """
 CheckpointError Chain Cost Data DataError DivergedError EarlyStopping EngineError L1 L2 Link Metric
 MissingExtraError Optimizer Recipe Rule RuleError Run Scalar Target Task TaskError ThalwegError
-__version__ chain dimensions fit largest load_task mean meta noise norm optim race rule rules schedules
+__version__ chain dimensions fit largest load_task mean meta noise norm optim plot_schedules race rule rules schedules
 tasks testing total
 """
 

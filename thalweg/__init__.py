@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from thalweg.objective import L1, L2, Cost, Metric
     from thalweg.optim import Optimizer
     from thalweg.race import race
+    from thalweg.report import plot_schedules
     from thalweg.tasks import Data, Target, Task, load_task
     from thalweg.train import EarlyStopping, Recipe, Run, fit
 
@@ -69,6 +70,7 @@ _HOME = {
     ),
     "thalweg.objective": ("L1", "L2", "Cost", "Metric"),
     "thalweg.optim": ("Optimizer",),
+    "thalweg.report": ("plot_schedules",),
     "thalweg.tasks": ("Data", "Target", "Task", "load_task"),
     "thalweg.train": ("EarlyStopping", "Recipe", "Run", "fit"),
 }
@@ -109,6 +111,7 @@ __all__ = [
     "noise",
     "norm",
     "optim",
+    "plot_schedules",
     "race",
     "rule",
     "rules",

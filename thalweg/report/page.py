@@ -7,25 +7,18 @@ anything from elsewhere.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from thalweg.errors import MissingExtraError
 from thalweg.files import write_text
 from thalweg.report.figures import race_figures
+from thalweg.report.offline import POLICY, asset, embedded, plotly
 from thalweg.report.palette import colours
 from thalweg.report.parts import chips, facts, notes_list, ranking, what_was_run
 from thalweg.report.verdict import verdict
-
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src data: blob:; font-src data:"
-)
 
 
 def write_race_report(result: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
@@ -51,9 +44,9 @@ def race_page(result: Mapping[str, Any]) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <title>{task}: a race of optimizers</title>
-<style>{_asset("page.css")}{_colour_rules(result)}</style>
+<style>{asset("page.css")}{_colour_rules(result)}</style>
 </head>
 <body>
 <main>
@@ -90,10 +83,10 @@ it lies on the edge of its grid.</p>
 <noscript><p>The figures need JavaScript; the table above does not.</p></noscript>
 </section>
 </main>
-<script type="application/json" id="race-data">{_embedded(result)}</script>
-<script type="application/json" id="race-figures">{_embedded(race_figures(result))}</script>
-<script>{_plotly()}</script>
-<script>{_asset("page.js")}</script>
+<script type="application/json" id="race-data">{embedded(result)}</script>
+<script type="application/json" id="race-figures">{embedded(race_figures(result))}</script>
+<script>{plotly()}</script>
+<script>{asset("page.js")}</script>
 </body>
 </html>
 """
@@ -125,21 +118,3 @@ def _colour_rules(result: Mapping[str, Any]) -> str:
     light = "".join(f"--e{index}:{colour.light};" for index, colour in enumerate(palette))
     dark = "".join(f"--e{index}:{colour.dark};" for index, colour in enumerate(palette))
     return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"
-
-
-def _embedded(value: Any) -> str:
-    """JSON that is safe inside a script element: no text in it can end the element."""
-    compact = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return compact.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _asset(name: str) -> str:
-    return files("thalweg.report").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _plotly() -> str:
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise MissingExtraError("plotly", "The report") from None
-    return str(get_plotlyjs())

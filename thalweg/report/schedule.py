@@ -11,7 +11,7 @@ from typing import Any
 
 from thalweg.errors import MissingExtraError
 from thalweg.files import write_text
-from thalweg.report.page import _POLICY, _asset, _embedded, _plotly
+from thalweg.report.offline import POLICY, asset, embedded, plotly
 from thalweg.report.palette import colours
 from thalweg.schedules import Schedule
 
@@ -147,9 +147,9 @@ def _page(figure: Mapping[str, Any], named: Mapping[str, Schedule], steps: int) 
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <title>Schedules over {steps:,} {unit}</title>
-<style>{_asset("page.css")}
+<style>{asset("page.css")}
 :root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
 </head>
 <body>
@@ -164,9 +164,9 @@ def _page(figure: Mapping[str, Any], named: Mapping[str, Schedule], steps: int) 
 <noscript><p>The figure needs JavaScript; the list above does not.</p></noscript>
 </section>
 </main>
-<script type="application/json" id="schedule-figure">{_embedded(figure)}</script>
-<script>{_plotly()}</script>
-<script>{_asset("schedule.js")}</script>
+<script type="application/json" id="schedule-figure">{embedded(figure)}</script>
+<script>{plotly()}</script>
+<script>{asset("schedule.js")}</script>
 </body>
 </html>
 """
