@@ -76,8 +76,12 @@ MISTAKES: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         ("inside()", "lr_inside=True", "cannot stand after it"),
     ),
     "lr_inside within a nested chain": (
-        lambda: thalweg.chain(thalweg.chain(rules.descend, inside), rules.decay(0.1)),
-        ("inside()", "last link"),
+        lambda: thalweg.chain(thalweg.chain(rules.descend, inside), rules.l2(0.1)),
+        ("inside()", "l2(weight_decay=0.1) cannot stand after it"),
+    ),
+    "an update after the step": (
+        lambda: thalweg.chain(rules.decay(0.1), rules.descend),
+        ("decay(weight_decay=0.1)", "after_step=True", "descend()", "cannot stand after it"),
     ),
     "an empty chain": (lambda: thalweg.chain(), ("at least one rule",)),
     "an undecorated function": (

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import thalweg
 from thalweg import rules
+from thalweg.engine import dimensions, noise
 
 DOUBLE = torch.float64
 
@@ -35,6 +36,33 @@ def slowed(g, s, count: thalweg.Scalar = 0.0, *, t, lr, power=0.6):
     return lr / (count + 1) ** power * 0.9**t * g / (1 + torch.sqrt(s)), s, count + lr
 
 
+@thalweg.rule
+def far(g, p, start, way: thalweg.Scalar = 0.5, turns: thalweg.Scalar = 1.0, *, t, growth=0.3):
+    """Numbers of a reduction over all, and of the steps."""
+    start = torch.where(t == 1, p, start)
+    squares = thalweg.total((p - start) ** 2, scope="all")
+    way = way + growth * torch.sqrt(squares + 0.01) + 0.01 * thalweg.mean(g * g)
+    return g * way / turns, start, way, turns + 0.5
+
+
+@thalweg.rule(after_step=True)
+def pulled(x, p, gradient, slow, *, t, lr, pull=0.3):
+    slow = torch.where(t == 1, p, slow + 0.5 * (x - slow))
+    return x + pull * (slow - x) - lr * 0.1 * p + 0.01 * gradient, slow
+
+
+@thalweg.rule
+def by_unit(u, share, *, power=0.5):
+    """A state that a unit's number fills."""
+    length = thalweg.norm(u, scope="unit")
+    return u / (1 + length) ** power * dimensions(u), length
+
+
+@thalweg.rule
+def jittered(g, *, t, seed=3, scale=0.2):
+    return g + scale * noise(g, seed, t)
+
+
 CHAINS: dict[str, thalweg.Chain] = {
     "descend": thalweg.chain(rules.descend),
     "momentum": thalweg.chain(rules.momentum(0.8, nesterov=True)),
@@ -53,6 +81,12 @@ CHAINS: dict[str, thalweg.Chain] = {
     "chosen": thalweg.chain(chosen),
     "capped": thalweg.chain(capped),
     "slowed": thalweg.chain(slowed),
+    "far": thalweg.chain(far),
+    "decayed": thalweg.chain(rules.heavy_ball(0.8), rules.decay(0.1)),
+    "pulled": thalweg.chain(rules.l2(0.1), rules.momentum(0.8), pulled, rules.decay(0.1)),
+    "by_unit": thalweg.chain(rules.momentum(0.8), by_unit),
+    "jittered": thalweg.chain(jittered, rules.momentum(0.8)),
+    "everything": thalweg.chain(rules.l2(0.1), jittered, by_unit, far, pulled),
 }
 each_chain = pytest.mark.parametrize("name", CHAINS)
 
@@ -171,6 +205,12 @@ SMOOTH: dict[str, tuple[str, float]] = {
     "slowed": ("power", 0.5),
     "clip": ("max_norm", 0.5),
     "chosen": ("cold", 0.2),
+    "far": ("growth", 0.2),
+    "decayed": ("weight_decay", 0.2),
+    "pulled": ("pull", 0.4),
+    "by_unit": ("power", 0.4),
+    "jittered": ("scale", 0.3),
+    "everything": ("growth", 0.1),
 }
 
 

@@ -10,14 +10,18 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import Parameter
 
 import thalweg
 from thalweg.engine import batch
 
-from .trees import Tree, exact, near, rule_of
+from .trees import Tree, exact, near, number, point, rule_of
 
 CHUNK = 64
-SHAPES = ((), (0,), (1,), (7,), (3, 11), (3 * CHUNK + 5,))
+SHAPES = ((), (0,), (1,), (7,), (3, 11), (3 * CHUNK + 5,), (2, CHUNK + 6), (4, 3, 2, 1), (5, 4))
+TRANSPOSED = SHAPES[-1]
+ABSENT = ((1, 4), (2, 3))
+"""(step, parameter) without a gradient: one joins later, one misses a step."""
 STEPS = 3
 DTYPES = (torch.float64, torch.float32, torch.bfloat16)
 LR = 0.1
@@ -66,39 +70,49 @@ def draw(dtype: torch.dtype, seed: int, special: Sequence[float]) -> list[Tensor
     return drawn
 
 
+def laid_out(x: Tensor) -> Parameter:
+    """Return a parameter that is stored in an order of its own, where it has one."""
+    if x.ndim == 4:
+        return Parameter(x.to(memory_format=torch.channels_last))
+    return Parameter(x.t().contiguous().t() if x.shape == TRANSPOSED else x)
+
+
+STATES = ("m_", "v_", "d_", "kept_")
+
+
 class Walk:
-    """Parameters of all shapes, stepped by one rule and one engine."""
+    """Parameters of all shapes in two groups, stepped by one chain and one engine."""
 
     def __init__(
-        self, rule: thalweg.Rule, engine: str, dtype: torch.dtype, special: Sequence[float]
+        self, chain: thalweg.Chain, engine: str, dtype: torch.dtype, special: Sequence[float]
     ) -> None:
-        self.params = [torch.nn.Parameter(x) for x in draw(dtype, 0, special)]
+        self.params = [laid_out(x) for x in draw(dtype, 0, special)]
         self.special = special
-        self.optimizer = thalweg.Optimizer(self.params, rule, lr=LR, engine=engine)
+        groups = [
+            {"params": self.params[::2]},
+            {"params": self.params[1::2], "lr": LR / 2, "alpha": -0.6},
+        ]
+        self.optimizer = thalweg.Optimizer(groups, chain, lr=LR, engine=engine)
 
     def step(self, number: int) -> None:
         gradients = draw(self.params[0].dtype, number, self.special)
-        for p, g in zip(self.params, gradients, strict=True):
-            p.grad = g
+        for k, (p, g) in enumerate(zip(self.params, gradients, strict=True)):
+            p.grad = None if (number, k) in ABSENT else g
         self.optimizer.step()
 
-    def numbers(self) -> list[Tensor]:
-        """Return the parameters, then m, then v."""
-        states = [self.optimizer.state[p] for p in self.params]
-        return [
-            *(p.detach() for p in self.params),
-            *(state["m_"] for state in states),
-            *(state["v_"] for state in states),
-        ]
+    def numbers(self) -> list[dict[str, Tensor]]:
+        """Return each parameter and its states; one that has not joined yet has none."""
+        return [{"p": p.detach(), **self.optimizer.state.get(p, {})} for p in self.params]
 
-    def start_from(self, numbers: Sequence[Tensor]) -> None:
-        for mine, other in zip(self.numbers(), numbers, strict=True):
-            mine.copy_(other)
+    def start_from(self, other: Walk) -> None:
+        for mine, theirs in zip(self.numbers(), other.numbers(), strict=True):
+            for name, value in theirs.items():
+                mine[name].copy_(value)
 
 
 def assert_identical(actual: Tensor, expected: Tensor) -> None:
     """Compare the bits, but for those of NaNs."""
-    assert actual.dtype == expected.dtype
+    assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
     assert torch.equal(actual.isnan(), expected.isnan())
     known = ~expected.isnan()
     assert torch.equal(actual[known], expected[known])
@@ -107,18 +121,20 @@ def assert_identical(actual: Tensor, expected: Tensor) -> None:
 
 @each_dtype
 @repeatable
-@given(update=exact(4), m=exact(3), v=exact(2))
+@given(update=exact(4), m=exact(3), v=exact(2), after=exact(2), kept=exact(1))
 def test_arithmetic_is_the_same_to_the_last_bit(
-    dtype: torch.dtype, update: Tree, m: Tree, v: Tree
+    dtype: torch.dtype, update: Tree, m: Tree, v: Tree, after: Tree, kept: Tree
 ) -> None:
-    rule = rule_of(update, m, v)
+    chain = rule_of(update, m, v, after=after, kept=kept)
     special = extreme(dtype)
-    eager, fused = Walk(rule, "eager", dtype, special), Walk(rule, "fused", dtype, special)
-    for number in range(1, STEPS + 1):
+    eager, fused = Walk(chain, "eager", dtype, special), Walk(chain, "fused", dtype, special)
+    for turn in range(1, STEPS + 1):
         for walk in (eager, fused):
-            walk.step(number)
+            walk.step(turn)
         for actual, expected in zip(fused.numbers(), eager.numbers(), strict=True):
-            assert_identical(actual, expected)
+            assert actual.keys() == expected.keys()
+            for name, value in expected.items():
+                assert_identical(actual[name], value)
 
 
 # An ulp of bfloat16; some ulps of float32; and of float32 where a reduction adds thousands of elements.
@@ -126,43 +142,50 @@ TOLERANCE = {torch.float64: 1e-12, torch.float32: 4e-6, torch.bfloat16: 2.0**-7}
 
 
 def assert_steps_alike(
-    rule: thalweg.Rule, dtype: torch.dtype, special: Sequence[float], rtol: float
+    chain: thalweg.Chain, dtype: torch.dtype, special: Sequence[float], rtol: float
 ) -> None:
     """Compare step by step, each from the same point: what differs by an ulp may later differ by any amount.
 
-    The update is also the new m, so the tolerance of p is relative to the larger of p and its step.
+    The update is also the new m, so the tolerance of the points is relative to the larger of p and its step.
     """
-    eager, fused = Walk(rule, "eager", dtype, special), Walk(rule, "fused", dtype, special)
+    eager, fused = Walk(chain, "eager", dtype, special), Walk(chain, "fused", dtype, special)
     tiny = torch.finfo(dtype).smallest_normal
-    for number in range(1, STEPS + 1):
+    for turn in range(1, STEPS + 1):
         before = [p.detach().clone() for p in eager.params]
         for walk in (eager, fused):
-            walk.step(number)
-        actual, expected = fused.numbers(), eager.numbers()
-        count = len(before)
-        for a, e in zip(actual[count:], expected[count:], strict=True):
-            torch.testing.assert_close(a, e, rtol=rtol, atol=tiny, equal_nan=True)
-        for a, e, p, u in zip(actual, expected, before, expected[count:], strict=False):
-            size = p.double().abs() + LR * u.double().abs()
-            assert torch.equal(a.isnan(), e.isnan())
-            close = (a == e) | e.isnan() | ((a.double() - e.double()).abs() <= rtol * size + tiny)
-            assert close.all()
-        fused.start_from(expected)
+            walk.step(turn)
+        for a, e, p in zip(fused.numbers(), eager.numbers(), before, strict=True):
+            assert a.keys() == e.keys()
+            for name in e.keys() & {"m_", "v_", "d_"}:
+                torch.testing.assert_close(a[name], e[name], rtol=rtol, atol=tiny, equal_nan=True)
+            size = 2 * p.double().abs() + 2 * LR * e.get("m_", p).double().abs()
+            for name in e.keys() & {"p", "kept_"}:
+                x, y = a[name], e[name]
+                assert torch.equal(x.isnan(), y.isnan())
+                error = (x.double() - y.double()).abs()
+                assert ((x == y) | y.isnan() | (error <= rtol * size + tiny)).all()
+        fused.start_from(eager)
 
 
 @each_dtype
 @repeatable
-@given(update=near(3, reducing=False), v=near(2, reducing=False))
-def test_functions_are_the_same_to_a_few_ulps(dtype: torch.dtype, update: Tree, v: Tree) -> None:
-    assert_steps_alike(rule_of(update, update, v), dtype, INFINITE, TOLERANCE[dtype])
+@given(update=near(3, reducing=False), v=near(2, reducing=False), after=point(0))
+def test_functions_are_the_same_to_a_few_ulps(
+    dtype: torch.dtype, update: Tree, v: Tree, after: Tree
+) -> None:
+    chain = rule_of(update, update, v, after=after, kept="g")
+    assert_steps_alike(chain, dtype, INFINITE, TOLERANCE[dtype])
 
 
 @each_dtype
 @repeatable
-@given(update=near(3, reducing=True), v=near(2, reducing=True))
-def test_reductions_are_the_same(dtype: torch.dtype, update: Tree, v: Tree) -> None:
+@given(update=near(3, reducing=True), v=near(2, reducing=True), d=number(1), after=point(1))
+def test_reductions_are_the_same(
+    dtype: torch.dtype, update: Tree, v: Tree, d: Tree, after: Tree
+) -> None:
     """Of ordinary numbers: the engines may overflow at different places of a long sum."""
-    assert_steps_alike(rule_of(update, update, v), dtype, ROUND, 5 * TOLERANCE[dtype])
+    chain = rule_of(update, update, v, d, after, kept="g")
+    assert_steps_alike(chain, dtype, ROUND, 5 * TOLERANCE[dtype])
 
 
 @given(st.data())
@@ -171,4 +194,5 @@ def test_the_trees_use_the_whole_vocabulary(data: st.DataObject) -> None:
     """The strategies build what their names say, and no rule that is refused."""
     for trees in (exact(3), near(2, reducing=False), near(2, reducing=True)):
         tree = data.draw(trees)
-        assert isinstance(rule_of(tree, tree, tree), thalweg.Rule)
+        chain = rule_of(tree, tree, tree, data.draw(number(1)), data.draw(point(1)), kept="g")
+        assert list(chain.program(chain.hyperparameters).number_outputs) == ["d_"]

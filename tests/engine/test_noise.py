@@ -189,6 +189,25 @@ def test_the_elements_count_as_they_are_stored(layout: str, engine: str) -> None
 
 
 @each_engine
+def test_a_parameter_that_is_transposed_in_its_memory(engine: str) -> None:
+    """The numbers in memory get the noise they would have had."""
+    w = Parameter(torch.zeros(3, 3, dtype=DOUBLE))
+
+    @thalweg.rule
+    def drifting(g, *, t):
+        return g + noise(g, 1, t)
+
+    optimizer = thalweg.Optimizer([w], drifting, lr=1.0, engine=engine)
+    for t in (1, 2, 3):
+        w.grad = None
+        w.data = w.data.t() if t == 2 else w.data
+        w.data.zero_()
+        w.grad = torch.zeros_like(w)
+        optimizer.step()
+        torch.testing.assert_close(in_memory(w.detach()), -oracle(1, t, 0, 9))
+
+
+@each_engine
 def test_a_parameter_keeps_its_noise_beside_any_others(engine: str) -> None:
     """Its number is its place in the optimizer, whether or not the others have gradients; t is its own."""
 

@@ -15,7 +15,7 @@ from torch.nn import Parameter
 import thalweg
 from thalweg import rules
 from thalweg.engine import compilations
-from thalweg.optim.optimizer import KEPT_PLANS
+from thalweg.optim.stepper import KEPT_PLANS
 
 each_engine = pytest.mark.parametrize("engine", ["eager", "auto"])
 

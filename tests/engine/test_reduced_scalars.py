@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,81 +13,12 @@ from torch import Tensor
 from torch.nn import Parameter
 
 import thalweg
-from thalweg import Scalar, largest, norm, rules, total
+from thalweg import Scalar, largest, norm, total
 from thalweg.engine import dimensions, noise
-from thalweg.engine.batch import CHUNK
 from thalweg.errors import RuleError
 
 from .kinds import DOUBLE, assert_alike, draw, each_engine, mixed, numbers
-
-LR = 3.0
-SHAPES = ((4, 5), (7,), (), (CHUNK + 3,))
-
-
-@thalweg.rule
-def travelled(
-    g,
-    p,
-    start,
-    turns: Scalar = 2.0,
-    way: Scalar = 0.25,
-    squares: Scalar = 0.0,
-    *,
-    t,
-    scope="tensor",
-):
-    """A step as long as the way so far, between two scalar states of either kind."""
-    start = torch.where(t == 1, p, start)
-    way = torch.maximum(way, norm(p - start, scope=scope))
-    squares = squares + turns * total(g * g, scope=scope)
-    return way / torch.sqrt(squares) * g, start, turns + 1, way, squares
-
-
-def reference(
-    start: Sequence[Any], gradients: Sequence[Sequence[Any]], scope: str
-) -> list[dict[str, Any]]:
-    """Return each parameter's point and numbers after these steps, in NumPy."""
-    points = [
-        {"p": p.numpy(), "start": p.numpy(), "turns": 2.0, "way": 0.25, "squares": 0.0}
-        for p in start
-    ]
-    for step in gradients:
-        ways = [np.sum((s["p"] - s["start"]) ** 2) for s in points]
-        squares = [np.sum(g.numpy() ** 2) for g in step]
-        if scope == "all":
-            ways, squares = [sum(ways)] * len(ways), [sum(squares)] * len(squares)
-        for s, g, way, square in zip(points, step, ways, squares, strict=True):
-            s["way"] = max(s["way"], math.sqrt(way))
-            s["squares"] += s["turns"] * square
-            s["turns"] += 1
-            s["p"] = s["p"] - LR * s["way"] / math.sqrt(s["squares"]) * g.numpy()
-    return points
-
-
-def draws(
-    steps: int, shapes: Sequence[tuple[int, ...]] = SHAPES, dtype: torch.dtype = DOUBLE
-) -> list[list[Tensor]]:
-    return [
-        [draw(*shape, seed=100 * n + k, dtype=dtype) for k, shape in enumerate(shapes)]
-        for n in range(steps)
-    ]
-
-
-def run(
-    optimizer: thalweg.Optimizer, params: Sequence[Parameter], gradients: Sequence[Sequence[Any]]
-) -> None:
-    for step in gradients:
-        for p, g in zip(params, step, strict=True):
-            p.grad = None if g is None else g.clone()
-        optimizer.step()
-
-
-def assert_state(state: dict[str, Any], steps: int, expected: dict[str, Any]) -> None:
-    """The numbers are 0-d float64 tensors, whatever the engine computed with."""
-    assert state["step"] == steps
-    for name in ("turns", "way", "squares"):
-        assert (state[name].shape, state[name].dtype) == ((), DOUBLE)
-        assert state[name].item() == pytest.approx(expected[name], rel=1e-12)
+from .travelled import LR, SHAPES, assert_state, draws, reference, run, travelled
 
 
 @each_engine
@@ -134,6 +63,18 @@ def test_the_functional_face_is_the_same(engine: str, dtype: torch.dtype) -> Non
             )
 
 
+def test_a_chain_with_such_a_number() -> None:
+    def longest(g, eta: Scalar = 1.0):
+        return g * eta, torch.maximum(eta, norm(g))
+
+    chain = thalweg.chain(thalweg.rule(longest))
+    assert chain.scalar_states == {"eta": 1.0}
+    w = torch.full((4,), 3.0)
+    assert chain.init(w) == {"t": 0, "eta": 1.0}
+    after, state = chain.step(w, w, chain.init(w), lr=1.0)
+    assert (after.tolist(), state) == ([0.0] * 4, {"t": 1, "eta": 6.0})
+
+
 @each_engine
 def test_over_every_kind_of_tensor(engine: str) -> None:
     params, gradients = mixed()
@@ -175,6 +116,28 @@ def test_new_values_are_all_computed_from_the_old_ones(engine: str) -> None:
         assert [state[n].item() for n in ("third", "before", "last")] == pytest.approx(seen[-3:])
         assert state["m"].tolist() == [last] * 3
         assert w.tolist() == [before] * 3
+
+
+@each_engine
+def test_numbers_beside_units(engine: str) -> None:
+    """A tensor cut into units still has one number; the unit's own go through the reduction."""
+
+    @thalweg.rule
+    def of_both(g, most: Scalar = 0.0, level: Scalar = 2.0):
+        length = norm(g, scope="unit")
+        return g / length * level, largest(length), level + total(g)
+
+    gradients = [draw(4, 3), draw(2, seed=1), draw(1, 5, seed=2), draw(3, 2, 2, seed=3)]
+    params = [Parameter(torch.zeros_like(g)) for g in gradients]
+    optimizer = thalweg.Optimizer(params, of_both, lr=1.0, engine=engine)
+    run(optimizer, params, [gradients] * 2)
+    for p, g in zip(params, gradients, strict=True):
+        inner = tuple(range(1, g.ndim)) or (0,)
+        length = g.norm(dim=inner, keepdim=True)
+        torch.testing.assert_close(p.detach(), -g / length * (4.0 + g.sum()))
+        state = optimizer.state[p]
+        assert state["most"].item() == pytest.approx(length.max().item())
+        assert state["level"].item() == pytest.approx(2.0 + 2 * g.sum().item())
 
 
 @thalweg.rule
@@ -225,80 +188,6 @@ def test_a_nan_stays_with_its_tensor(engine: str) -> None:
     assert_state(optimizer.state[params[0]], 3, expected)
     assert optimizer.state[params[1]]["squares"].isnan()
     assert params[1].isnan().all()
-
-
-@each_engine
-def test_gradients_that_come_and_go(engine: str) -> None:
-    """Without a gradient nothing moves; one that joins later begins with the first values."""
-    start, *gradients = draws(7)
-    present = [(1, 0, 1, 1), (1, 1, 0, 1), (0, 1, 1, 1), (1, 1, 1, 1), (1, 0, 0, 1), (1, 1, 1, 0)]
-    given = [
-        [g if on else None for g, on in zip(step, turn, strict=True)]
-        for step, turn in zip(gradients, present, strict=True)
-    ]
-    params = [Parameter(p.clone()) for p in start]
-    optimizer = thalweg.Optimizer(params, travelled, lr=LR, engine=engine)
-    run(optimizer, params, given)
-    for k, (p, first) in enumerate(zip(params, start, strict=True)):
-        mine = [[step[k]] for step in given if step[k] is not None]
-        (expected,) = reference([first], mine, "tensor")
-        np.testing.assert_allclose(p.detach().numpy(), expected["p"], rtol=1e-12, atol=1e-14)
-        assert_state(optimizer.state[p], len(mine), expected)
-
-
-@each_engine
-def test_a_group_that_is_added_later(engine: str) -> None:
-    start, *gradients = draws(6)
-    params = [Parameter(p.clone()) for p in start]
-    optimizer = thalweg.Optimizer(params[:2], travelled, lr=LR, engine=engine)
-    run(optimizer, params[:2], [g[:2] for g in gradients[:2]])
-    optimizer.add_param_group({"params": params[2:], "scope": "all"})
-    run(optimizer, params, gradients[2:])
-    expected = reference(start[:2], [g[:2] for g in gradients], "tensor")
-    for p, e in zip(params, expected, strict=False):
-        np.testing.assert_allclose(p.detach().numpy(), e["p"], rtol=1e-12, atol=1e-14)
-        assert_state(optimizer.state[p], 5, e)
-    # a norm over all is over the other group, too, which has turned further by then
-    assert optimizer.state[params[2]]["way"] == optimizer.state[params[3]]["way"]
-    assert optimizer.state[params[2]]["turns"] == 5
-
-
-RESUMED: dict[str, Callable[[thalweg.Optimizer, list[Parameter]], tuple[Any, list[Parameter]]]] = {
-    "state_dict": lambda optimizer, params: _loaded(optimizer, params),
-    "deepcopy": lambda optimizer, params: copy.deepcopy((optimizer, params)),
-    "pickle": lambda optimizer, params: pickle.loads(pickle.dumps((optimizer, params))),
-}
-resumable = thalweg.chain(rules.clip_by_norm(1.0), travelled, travelled(scope="all"))
-
-
-def _loaded(optimizer: thalweg.Optimizer, params: list[Parameter]) -> Any:
-    again = [Parameter(p.detach().clone()) for p in params]
-    other = thalweg.Optimizer(again, resumable, lr=LR, engine=optimizer.engine)
-    other.load_state_dict(optimizer.state_dict())
-    return other, again
-
-
-@each_engine
-@pytest.mark.parametrize("way", RESUMED)
-@pytest.mark.parametrize("dtype", [DOUBLE, torch.float32, torch.bfloat16], ids=str)
-def test_a_resumed_run_is_the_same_to_the_last_bit(
-    engine: str, way: str, dtype: torch.dtype
-) -> None:
-    start, *gradients = draws(8, dtype=dtype)
-    params = [Parameter(p.clone()) for p in start]
-    optimizer = thalweg.Optimizer(params, resumable, lr=LR, engine=engine)
-    run(optimizer, params, gradients[:3])
-    other, again = RESUMED[way](optimizer, params)
-    kept = {n: v.clone() for n, v in optimizer.state[params[0]].items()}
-    run(other, again, gradients[3:])
-    for name, value in optimizer.state[params[0]].items():
-        assert torch.equal(value, kept[name])  # they share nothing
-    run(optimizer, params, gradients[3:])
-    for p, q in zip(params, again, strict=True):
-        assert torch.equal(p, q)
-        for name, value in optimizer.state[p].items():
-            assert other.state[q][name].dtype == value.dtype
-            assert torch.equal(other.state[q][name], value)
 
 
 @each_engine
@@ -428,3 +317,16 @@ def test_what_is_no_number() -> None:
     @refused("its noise depends on a tensor", "hyperparameters, t and numbers")
     def seeded(g, d: Scalar = 1.0, *, t):
         return noise(g, d, t), d + norm(g)
+
+
+def test_the_numbers_of_a_program_have_an_order() -> None:
+    """Theirs in the chain, on every run: kernels are kept by their text."""
+
+    @thalweg.rule
+    def many(g, f: Scalar = 0, b: Scalar = 0, e: Scalar = 0, a: Scalar = 0, d: Scalar = 0):
+        s = total(g)
+        return g * (a + b + d + e + f), f + s, b - s, e * s, a / s, s
+
+    program = thalweg.chain(many).program({})
+    assert [v.data for v in program.values if v.op == "number"] == ["f", "b", "e", "a", "d"]
+    assert list(program.number_outputs) == ["f", "b", "e", "a", "d"]

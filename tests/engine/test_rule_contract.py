@@ -330,14 +330,14 @@ def scalar_of_text(g, eta: thalweg.Scalar = "1"):
     return g, eta
 
 
-@broken("scalar state `eta` is computed from a tensor", "make it a tensor state")
+@broken("scalar state `eta` is computed element by element", "make it a tensor state")
 def scalar_of_a_tensor(g, eta: thalweg.Scalar = 1.0):
     return g, eta + g
 
 
-@broken("scalar state `eta` is computed from a tensor")
-def scalar_of_a_reduction(g, eta: thalweg.Scalar = 1.0):
-    return g, eta + thalweg.norm(g)
+@broken("scalar state `eta` depends on a reduction with scope='unit'", "scope='tensor'")
+def scalar_of_a_unit(g, eta: thalweg.Scalar = 1.0):
+    return g, eta + thalweg.norm(g, scope="unit")
 
 
 @broken("KeyError: 'missing'", "failed while it was traced")

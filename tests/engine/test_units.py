@@ -284,6 +284,21 @@ def test_a_parameter_that_takes_another_shape_in_its_memory(engine: str, warm: i
 
 
 @each_engine
+def test_other_dimensions_in_the_same_memory(engine: str) -> None:
+    w = Parameter(torch.zeros(6, dtype=DOUBLE))
+    optimizer = thalweg.Optimizer([w], counting, lr=1.0, engine=engine)
+    for shape in ((6,), (2, 3), (1, 6, 1), (6,)):
+        w.grad = None
+        w.data = w.data.view(shape).zero_()
+        w.grad = torch.zeros(shape, dtype=DOUBLE)
+        optimizer.step()
+        assert w.flatten().tolist() == [-float(len(shape))] * 6
+
+
+counting = thalweg.rule(lambda g: g + dimensions(g))
+
+
+@each_engine
 def test_a_parameter_that_is_transposed_in_its_memory(engine: str) -> None:
     w = Parameter(torch.zeros(3, 3, dtype=DOUBLE))
     centred = thalweg.rule(lambda g: g - mean(g, scope="unit"))

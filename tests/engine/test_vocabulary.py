@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import thalweg
+from thalweg.engine import dimensions, noise
 from thalweg.engine.lower import ALIASES, SPELLINGS
 from thalweg.engine.ops import OPS
 from thalweg.errors import EngineError
@@ -223,9 +224,49 @@ def test_functions_of_truth_values(name: str, engine: str) -> None:
     assert_same(actual, 1.5 * getattr(torch, name)((x > y).double()), torch.float64)
 
 
+NUMBERS_OF_A_TENSOR: dict[str, tuple[Function, float]] = {
+    "dimensions": (dimensions, 1.0),
+    "numel": (lambda x: x.numel(), 3.0),
+    "torch.numel": (torch.numel, 3.0),
+}
+
+
+@pytest.mark.parametrize("engine", ["eager", "auto"])
+@pytest.mark.parametrize("name", NUMBERS_OF_A_TENSOR)
+def test_numbers_of_a_tensor(name: str, engine: str) -> None:
+    function, number = NUMBERS_OF_A_TENSOR[name]
+
+    @thalweg.rule
+    def alone(g, p, kept):
+        return 0 * g, torch.where(function(g) > 2, g, -g) + function(p) * p
+
+    x, y = torch.tensor([[1.0, 2.0, 4.0], [0.5, 3.0, -1.0]])
+    actual, ran = run(alone, engine, x, y)
+    assert ran == ("eager" if engine == "eager" else "fused")
+    assert_same(actual, (x if number > 2 else -x) + number * y, torch.float32)
+    assert_same(function(x) * torch.ones(3), number, torch.float32)
+
+
+@pytest.mark.parametrize("engine", ["eager", "auto"])
+@pytest.mark.parametrize("of", ["the gradient", "an update", "a number"])
+def test_noise_of_anything_is_noise_of_the_parameter(of: str, engine: str) -> None:
+    """What it is called with says only for which tensor."""
+
+    @thalweg.rule
+    def alone(g, p, kept, *, t, seed=3):
+        u = {"the gradient": g, "an update": g * p, "a number": seed}[of]
+        return 0 * g, 2 * noise(u, seed, t)
+
+    x, y = pairs(torch.float64)
+    actual, ran = run(alone, engine, x, y)
+    assert ran == ("eager" if engine == "eager" else "fused")
+    assert_same(actual, 2 * noise(x, 3, 1), torch.float64)
+
+
 def test_the_tables_above_miss_nothing() -> None:
-    spelled = {name.split(".")[-1].strip("()") for name in (*ONE, *TWO)}
-    reductions = {"sum", "mean", "norm", "vector_norm", "total", "largest", "amax", "amin", "numel"}
+    spelled = {name.split(".")[-1].strip("()") for name in (*ONE, *TWO, *NUMBERS_OF_A_TENSOR)}
+    spelled.add("noise")
+    reductions = {"sum", "mean", "norm", "vector_norm", "total", "largest", "amax", "amin"}
     operators = {"truediv", "floordiv", "mod", "and_", "or_", "invert", "pos", "real"}
     assert {*OPS, *ALIASES, *SPELLINGS} - spelled - reductions - operators == set()
     assert {*UNARY, *BINARY} <= {*OPS, *ALIASES, *SPELLINGS}

@@ -5,8 +5,11 @@ operation and its operands. Three kinds:
 
     exact      every engine must compute it to the last bit
     truth      a condition made of exact values
-    near       functions and reductions, put together so that an error of an ulp stays one of a few ulps: no
-               difference of two near values, no comparison of them
+    near       functions, noise and reductions, put together so that an error of an ulp stays one of a few
+               ulps: no difference of two near values, no comparison of them
+
+The rule stands in a chain: what it takes is not the gradient that it may also ask for, and a link after the
+step has trees of its own.
 """
 
 from __future__ import annotations
@@ -21,11 +24,12 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 import thalweg
+from thalweg.engine import dimensions, noise
 
 Tree = Any
 Trees = SearchStrategy[Tree]
 
-TENSORS = ("g", "p", "m", "v")
+TENSORS = ("g", "p", "m", "v", "gradient")
 NUMBERS = ("t", "lr", "alpha", "beta")
 CONSTANTS = (0.0, -0.0, 1.0, -1.0, 0.5, -0.3, 2.0, 0.1, 7.0)
 
@@ -68,21 +72,31 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "floor": torch.floor,
     "ceil": torch.ceil,
     "trunc": torch.trunc,
+    "by rank": lambda x, a, b: torch.where(dimensions(x) > 1, a, b),
+    "rank": dimensions,
+    "noise": noise,
     "sum of sizes": lambda x, y: torch.abs(x) + torch.abs(y),
+    "one more": lambda x: 1 + torch.abs(x),
     "norm": thalweg.norm,
     "mean": lambda x: thalweg.mean(torch.abs(x)),
     "total": lambda x: thalweg.total(torch.abs(x)),
-    "largest": thalweg.largest,
+    # + 0.0: of 0 and −0 either may be found to be the larger one
+    "largest": lambda x: thalweg.largest(x) + 0.0,
     "norm of all": lambda x: thalweg.norm(x, scope="all"),
     "mean of all": lambda x: thalweg.mean(torch.abs(x), scope="all"),
     "total of all": lambda x: thalweg.total(torch.abs(x), scope="all"),
-    "largest of all": lambda x: thalweg.largest(x, scope="all"),
+    "largest of all": lambda x: thalweg.largest(x, scope="all") + 0.0,
+    "norm of units": lambda x: thalweg.norm(x, scope="unit"),
+    "mean of units": lambda x: thalweg.mean(torch.abs(x), scope="unit"),
+    "total of units": lambda x: thalweg.total(torch.abs(x), scope="unit"),
+    "largest of units": lambda x: thalweg.largest(x, scope="unit") + 0.0,
 }
 ROUNDING = ("sign", "floor", "ceil", "trunc", "clamp")
 FUNCTIONS = ("sqrt", "tanh", "exp", "expm1", "log", "log1p", "sin", "cos", "power", "sigmoid")
 REDUCTIONS = tuple(
     name for name in OPERATIONS if name.split()[0] in ("norm", "mean", "total", "largest")
 )
+OF_A_TENSOR = tuple(name for name in REDUCTIONS if "units" not in name)
 
 
 def operation(names: tuple[str, ...], *operands: Trees) -> Trees:
@@ -91,7 +105,9 @@ def operation(names: tuple[str, ...], *operands: Trees) -> Trees:
 
 TENSOR = st.sampled_from(TENSORS)
 LEAF = st.sampled_from((*TENSORS, *TENSORS, *NUMBERS))
+LEAF_NUMBER = st.sampled_from(NUMBERS)
 CONSTANT = st.sampled_from(CONSTANTS)
+SEED = st.sampled_from((*NUMBERS, 0.0, 7.0, -3.0))
 
 
 @cache
@@ -109,6 +125,7 @@ def exact(depth: int) -> Trees:
         operation(arithmetic, CONSTANT, below),
         operation(("neg", "abs"), below),
         operation(("where",), condition, of_elements, of_elements),
+        operation(("by rank",), TENSOR, of_elements, of_elements),
         # a number that a number chooses may stay one of float64 in one engine and not in the other
         operation(("choose",), TENSOR, condition, below | CONSTANT, below | CONSTANT),
         operation(("choose",), TENSOR, condition, condition, below),
@@ -137,7 +154,7 @@ def truth(depth: int) -> Trees:
 def near(depth: int, reducing: bool) -> Trees:
     """Values with errors of a few ulps."""
     inner, condition = exact(min(depth, 2)), truth(1)
-    functions = operation(FUNCTIONS, inner)
+    functions = operation(FUNCTIONS, inner) | operation(("noise",), TENSOR, SEED, SEED)
     if reducing:
         functions |= operation(REDUCTIONS, inner)
     if not depth:
@@ -151,9 +168,37 @@ def near(depth: int, reducing: bool) -> Trees:
         operation(("neg", "abs", "sqrt", "square", "log1p"), below),
         operation(("where",), condition, below, below),
         operation(("*",), below, operation(ROUNDING, inner)),
+        operation(("*", "/"), below, operation(("rank",), TENSOR)),
     ]
     if reducing:  # a reduction of what has been reduced: one more pass
         made.append(operation(REDUCTIONS, below))
+        made.append(operation(("*",), below, st.just("d")))
+    return st.one_of(made)
+
+
+@cache
+def number(depth: int) -> Trees:
+    """Near values that are one number for a whole tensor."""
+    reduced = operation(OF_A_TENSOR, near(depth, reducing=True))
+    return st.one_of(
+        reduced,
+        operation(("sum of sizes", "*"), reduced, st.just("d") | LEAF_NUMBER),
+        operation(("sqrt", "square", "tanh"), operation(("abs",), reduced)),
+    )
+
+
+@cache
+def point(depth: int) -> Trees:
+    """Points after the step, with no larger an error than the step's."""
+    point, before = st.just("g"), st.just("p")
+    made = [
+        point,
+        operation(("*", "/"), point, st.sampled_from((-1.0, 2.0, 0.3))),
+        operation(("+", "-"), point, operation(("*",), before, st.just(0.1))),
+        operation(("where",), truth(1), point, before),
+    ]
+    if depth:
+        made.append(operation(("/",), point, operation(("one more",), number(1))))
     return st.one_of(made)
 
 
@@ -163,21 +208,31 @@ def evaluate(tree: Tree, arguments: Mapping[str, Any]) -> Any:
     return arguments[tree] if isinstance(tree, str) else tree
 
 
-def rule_of(update: Tree, m: Tree, v: Tree) -> thalweg.Rule:
-    """Return the rule that computes these trees."""
+@thalweg.rule(of_gradient=True)
+def turned(g):
+    return -0.5 * g
+
+
+@thalweg.rule
+def trebled(u):
+    return 3 * u
+
+
+def rule_of(
+    update: Tree, m: Tree, v: Tree, d: Tree = "d", after: Tree = "g", kept: Tree = "m"
+) -> thalweg.Chain:
+    """Return the chain that computes these trees, the last two of them after the step."""
 
     @thalweg.rule
-    def drawn(g, p, m_, v_, *, t, lr, alpha=0.3, beta=-1.25):
-        arguments = {
-            "g": g,
-            "p": p,
-            "m": m_,
-            "v": v_,
-            "t": t,
-            "lr": lr,
-            "alpha": alpha,
-            "beta": beta,
-        }
-        return tuple(evaluate(tree, arguments) for tree in (update, m, v))
+    def drawn(g, p, gradient, m_, v_, d_: thalweg.Scalar = 1.5, *, t, lr, alpha=0.3, beta=-1.25):
+        arguments = {"g": g, "p": p, "gradient": gradient, "m": m_, "v": v_, "d": d_}
+        arguments |= {"t": t, "lr": lr, "alpha": alpha, "beta": beta}
+        return tuple(evaluate(tree, arguments) for tree in (update, m, v, d))
 
-    return drawn
+    @thalweg.rule(after_step=True)
+    def moved(x, p, kept_, gradient, *, t, lr, gamma=0.7):
+        arguments = {"g": x, "p": p, "gradient": gradient, "m": kept_, "v": gradient, "d": gamma}
+        arguments |= {"t": t, "lr": lr, "alpha": gamma, "beta": -gamma}
+        return tuple(evaluate(tree, arguments) for tree in (after, kept))
+
+    return thalweg.chain(turned, trebled, drawn, moved)

@@ -108,7 +108,7 @@ class FusedBatch:
         self._written = self._read_written()
         self._contiguous = all(p.is_contiguous() for p in params)
         self._layouts = [_layout(x) for x in self._written]
-        self._by_layout = program.by_layout
+        self._by_shape = program.by_shape
         self._strides = [p.stride() for p in params]
         self._bytes = [_grad_bytes(p, dtypes[0]) for p in params]
         # of a complex tensor, or of one number, a gradient may be a conjugated or negated view
@@ -149,7 +149,7 @@ class FusedBatch:
         except TypeError:  # a state is gone
             return False
         if (
-            self._by_layout
+            self._by_shape
             and [_layout(p) for p in self.params] != self._layouts[: len(self.params)]
         ):
             return False

@@ -43,9 +43,8 @@ class _Composition:
         self.tensors = {n: self._symbol(n, b.tensor(n)) for n in names}
         scalars = [n for n in whole.scalars if n not in reduced]
         self.scalars = {n: self._symbol(n, b.scalar(n)) for n in scalars}
-        numbers = [
-            n for n in whole.scalar_states if n in reduced
-        ]  # in an order that is always the same
+        # in the order of the chain, which is the same on every run, as the text of a kernel must be
+        numbers = [n for n in whole.scalar_states if n in reduced]
         self.numbers = {n: self._symbol(n, b.leaf("number", n)) for n in numbers}
         self.gradient: Any = self.tensors["g"]
         self.new: dict[str, Any] = {}

@@ -20,7 +20,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from thalweg.engine.noise import GOLDEN, HALF, MIX, SCALE
+from thalweg.engine.kernel_noise import NOISE_FUNCTIONS, emit_noise
 from thalweg.engine.program import Level, Program, Value
 
 I1, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
@@ -80,7 +80,7 @@ def library_symbols(program: Program, double: bool) -> list[str]:
     """Return the C functions that the kernels of a program call."""
     used = {v.op for v in program.values if v.level == Level.TENSOR}
     if "noise" in used:
-        used |= {"log", "cos"}
+        used |= set(NOISE_FUNCTIONS)
     return [op if double else f"{op}f" for op in (*LIBRARY, *LOWERED) if op in used]
 
 
@@ -314,7 +314,9 @@ class _Printer:
     def _emit(self, value: Value) -> ir.Value:
         op = value.op
         if op == "noise":
-            return self._noise(*(self._whole(v) for v in value.operands))
+            counter = self.b.add(self.offset, self.index)
+            functions = [self._intrinsic(name, self.real, 1) for name in NOISE_FUNCTIONS]
+            return emit_noise(self.b, map(self._whole, value.operands), counter, *functions)
         operands = [self._value(v) for v in value.operands]
         if op in _SPECIAL:
             return _SPECIAL[op](self, *operands)
@@ -332,29 +334,6 @@ class _Printer:
         """Return the integer that a scalar holds."""
         number = F64(float(value.data)) if value.op == "constant" else self.whole[value]
         return self.b.fptosi(number, I64)
-
-    def _noise(self, seed: ir.Value, t: ir.Value, ordinal: ir.Value) -> ir.Value:
-        """Draw the noise of one element (see `noise.py`)."""
-        b, real = self.b, self.real
-        golden = I64(GOLDEN)
-        key: ir.Value = I64(0)
-        for part in (seed, t, ordinal):
-            key = self._mixed(b.add(b.xor(key, part), golden))
-        counter = b.add(b.add(self.offset, self.index), I64(1))
-        bits = self._mixed(b.add(key, b.mul(counter, golden)))
-        upper = b.add(b.lshr(bits, I64(HALF)), I64(1))
-        lower = b.and_(bits, I64(2**HALF - 1))
-        u, v = (b.fmul(b.sitofp(half, real), real(SCALE)) for half in (upper, lower))
-        log, cos, sqrt = (self._intrinsic(op, real, 1) for op in ("log", "cos", "sqrt"))
-        radius = b.call(sqrt, [b.fmul(real(-2.0), b.call(log, [u]))])
-        return b.fmul(radius, b.call(cos, [b.fmul(real(2.0 * math.pi), v)]))
-
-    def _mixed(self, x: ir.Value) -> ir.Value:
-        for shift, factor in MIX:
-            x = self.b.xor(x, self.b.lshr(x, I64(shift)))
-            if factor is not None:
-                x = self.b.mul(x, I64(factor))
-        return x
 
     def _intrinsic(self, op: str, real: ir.Type, arity: int) -> ir.Function:
         signature = ir.FunctionType(real, [real] * arity)

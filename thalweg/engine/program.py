@@ -210,9 +210,9 @@ class Program:
         return any(v.by_unit for v in self.reached())
 
     @cached_property
-    def by_layout(self) -> bool:
-        """Whether it matters how a tensor of so many elements is shaped and stored."""
-        return self.by_unit or any(v.op in ("dimensions", "noise") for v in self.reached())
+    def by_shape(self) -> bool:
+        """Whether it matters how a tensor of so many elements is shaped."""
+        return self.by_unit or any(v.op == "dimensions" for v in self.reached())
 
     @property
     def foreign(self) -> tuple[str, ...]:

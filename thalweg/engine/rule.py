@@ -111,7 +111,8 @@ class Rule:
         The function takes by name what it needs of `p`, the states and the hyperparameters, and returns the
         point, such as an average that the rule keeps.
         """
-        known = {"p", *self.signature.states, *self.signature.hyperparameters}
+        own = self.signature
+        known = {"p", *own.states, *own.scalar_states, *own.hyperparameters}
         names = tuple(inspect.signature(function).parameters)
         for name in names:
             if name not in known:
@@ -188,8 +189,11 @@ def rule(
     heavy_ball(momentum=0.5)
     """
     kind = Kind(lr_inside, after_step, of_gradient)
-    if lr_inside and after_step:
-        raise RuleError("a rule that stands after the step (after_step=True) has no lr_inside")
+    if after_step and (lr_inside or of_gradient):
+        raise RuleError(
+            "a rule that stands after the step (after_step=True) returns a point, not an update or a "
+            "gradient: leave out lr_inside and of_gradient"
+        )
     return _define(function, kind) if function is not None else lambda f: _define(f, kind)
 
 
