@@ -89,7 +89,8 @@ class Chain:
         """Return the new parameter and state, p ← p − lr·update; nothing given is changed.
 
         `p` and `g` are tensors, or dicts of tensors with the same keys. Pure, differentiable, and usable
-        under `torch.func`; `lr` and the hyperparameters may be 0-d tensors.
+        under `torch.func`; `lr` and the hyperparameters may be 0-d tensors, or schedules, functions of the
+        number of steps taken.
 
         >>> import torch
         >>> from thalweg.rules import momentum

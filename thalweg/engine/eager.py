@@ -15,6 +15,7 @@ from torch import Tensor
 from thalweg.engine.noise import normal
 from thalweg.engine.ops import TENSOR
 from thalweg.engine.program import LEAVES, Level, Program, Value
+from thalweg.engine.rule import is_schedule
 from thalweg.engine.source import define, host_function, operand, statement
 from thalweg.errors import RuleError
 
@@ -295,7 +296,8 @@ def functional_step(
     form = eager_program(program)
     host = host_function(program)
     t = state["t"] + 1
-    known = {**values, **{s: state[s] for s in chain.scalar_states}, "lr": lr, "t": t}
+    now = {n: v(state["t"]) if is_schedule(v) else v for n, v in {**values, "lr": lr}.items()}
+    known = {**now, **{s: state[s] for s in chain.scalar_states}, "t": t}
     given = [known[name] for name in program.scalars]
     symbolic = any(isinstance(x, Tensor) for x in given)
     reads, scalars = (host.on_tensors if symbolic else host)(*given)

@@ -302,9 +302,17 @@ def check_value(owner: str, name: str, default: Any, value: Any) -> None:
             raise RuleError(
                 f"{owner}({name}=…) is a switch of type {type(default).__name__}, got {value!r}"
             )
-    elif (
+    elif not is_schedule(value) and (
         isinstance(value, (bool, str))
         or not hasattr(value, "__float__")
         or math.prod(getattr(value, "shape", ())) != 1
     ):
-        raise RuleError(f"{owner}({name}=…) must be a number, got {value!r}")
+        raise RuleError(
+            f"{owner}({name}=…) must be a number, or a function from the number of steps taken to one, "
+            f"got {value!r}"
+        )
+
+
+def is_schedule(value: Any) -> bool:
+    """Whether a hyperparameter is a function of the number of steps taken."""
+    return callable(value) and not hasattr(value, "__float__") and not isinstance(value, type)

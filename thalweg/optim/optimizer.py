@@ -55,12 +55,13 @@ class Optimizer(Stepper):
         engine: Engine = "auto",
     ) -> None:
         check_engine(engine)
-        numbers, self._default_schedules = scheduled.split({"lr": lr})
-        check_learning_rate(numbers["lr"])
-        self.engine = engine
         self.chain = rule if isinstance(rule, Chain) else chain(rule)
         self._composition = Composition(self.chain)
-        super().__init__(named(params), {**numbers, **self.chain.hyperparameters})
+        self.engine = engine
+        values = {"lr": lr, **self.chain.hyperparameters}
+        numbers, self._default_schedules = scheduled.split(values)
+        check_learning_rate(numbers["lr"])
+        super().__init__(named(params), numbers)
 
     def composition(self, group: Group) -> Composition:
         """Return the chain: the same for every group."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from thalweg.engine.rule import is_schedule as is_function_of_steps
+
 Group = dict[str, Any]
 Schedules = dict[str, Any]
 
@@ -20,7 +22,7 @@ def is_schedule(value: Any) -> bool:
     """Whether a hyperparameter is a function of the step, or a tuple that holds one."""
     if isinstance(value, (tuple, list)):
         return any(map(is_schedule, value))
-    return callable(value) and not hasattr(value, "__float__") and not isinstance(value, type)
+    return is_function_of_steps(value)
 
 
 def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], Schedules]:

@@ -100,9 +100,11 @@ class TorchTwin(Stepper):
         # what PyTorch's signature has no place for goes to its constructor, which says so
         spare = args[len(names) :]
         given = {**dict(zip(names, args, strict=False)), **kwargs}
-        numbers, self._default_schedules = scheduled.split(given)
+        numbers, schedules = scheduled.split(given)
+        outer, outer_schedules = scheduled.split(self._around.defaults)
+        self._default_schedules = schedules | outer_schedules
         super().__init__(named(params), *_positional(names, args, numbers), *spare, **numbers)
-        for name, value in self._around.defaults.items():
+        for name, value in outer.items():
             self.defaults[name] = value
             for group in self.param_groups:
                 group.setdefault(name, value)
