@@ -1,0 +1,1 @@
+"""Errors found in optimizers elsewhere: each is made here on purpose, and shown not to be ours."""
