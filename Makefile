@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: race test lint format types unit examples bench clean
+.PHONY: race test lint format types unit examples docs bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -32,6 +32,9 @@ unit: $(STAMP)
 
 examples: $(STAMP)
 	$(BIN)/python examples/run_all.py
+
+docs: $(STAMP)
+	$(BIN)/python -m thalweg.optim.catalogue docs/optimizers.md
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/step.py

@@ -11,6 +11,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from tests.cli.commands import call
+from thalweg.optim.card import OPTIMIZERS
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -32,7 +35,20 @@ def test_every_python_block_runs(number: int, tmp_path: Path) -> None:
 
 
 def test_there_are_blocks() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
+
+
+def test_the_optimizers_are_counted() -> None:
+    assert f"{len(OPTIMIZERS)} optimizers by name" in README
+
+
+@pytest.mark.parametrize(
+    "line",
+    [line for line in README.splitlines() if line.startswith(("thalweg explain", "thalweg list"))],
+)
+def test_commands_that_only_look_run(line: str) -> None:
+    words = line.partition("#")[0].split()
+    assert call(*words[1:]).exit_code == 0
 
 
 def test_every_file_it_links_to_is_there() -> None:

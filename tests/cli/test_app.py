@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from tests.cli.commands import call
-from thalweg import cli
-from thalweg.cli import listing, race, train
+from thalweg import cli, optim, rules, schedules
+from thalweg.cli import explain, listing, race, train
 from thalweg.tasks import list_tasks
 from thalweg.version import __version__
 
@@ -25,7 +26,10 @@ def test_module_and_command_are_the_same() -> None:
     assert done.stdout == f"thalweg {__version__}\n"
 
 
-@pytest.mark.parametrize(("verb", "module"), [("race", race), ("train", train), ("list", listing)])
+@pytest.mark.parametrize(
+    ("verb", "module"),
+    [("race", race), ("train", train), ("explain", explain), ("list", listing)],
+)
 def test_help_has_examples_that_are_real_commands(verb: str, module: object) -> None:
     result = call(verb, "--help")
     assert result.exit_code == 0
@@ -41,7 +45,7 @@ def test_help_has_examples_that_are_real_commands(verb: str, module: object) -> 
 def test_help_without_a_command_names_all() -> None:
     result = call("--help")
     assert result.exit_code == 0
-    for word in ("race", "train", "list", "Examples"):
+    for word in ("race", "train", "explain", "list", "Examples"):
         assert word in result.stdout
 
 
@@ -64,8 +68,52 @@ def test_wrong_usage(arguments: tuple[str, ...], message: str) -> None:
 def test_list() -> None:
     result = call("list")
     assert result.exit_code == 0
-    for word in (*list_tasks(), "adam", "nesterov", "Nesterov momentum"):
+    for word in (*list_tasks(), "Adam ", "nesterov", "Nesterov", "bytes", "passes"):
         assert word in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "words"),
+    [
+        ("tasks", list(list_tasks()), ["Handwritten digits"]),
+        ("optimizers", [*optim.__all__, "momentum", "nesterov"], ["The sign of a momentum"]),
+        ("rules", rules.__all__, ["Clip every element"]),
+        ("schedules", schedules.__all__, ["Half a cosine"]),
+        ("wrappers", ["SAM", "ASAM", "Accumulate", "NonFinite"], ["Steps once in k calls"]),
+    ],
+)
+def test_list_of_a_kind(kind: str, names: list[str], words: list[str]) -> None:
+    result = call("list", kind)
+    assert result.exit_code == 0
+    first = {line.split()[0] for line in result.stdout.splitlines() if line[:2].strip()}
+    first |= {line.split()[0] for line in result.stdout.splitlines() if line.strip()}
+    assert set(names) - {"Optimizer", "Schedule"} <= first
+    assert all(word in " ".join(result.stdout.split()) for word in words)
+    assert call("list", kind.removesuffix("s")).stdout == result.stdout
+    document = json.loads(call("list", kind, "--json").stdout)
+    assert list(document) == [kind]
+    listed = {row["name"].lower() for row in document[kind]}
+    assert listed == {name.lower() for name in names} - {"optimizer", "schedule"}
+    assert all(row["description"] for row in document[kind])
+
+
+def test_the_list_of_optimizers_has_their_cost() -> None:
+    rows = {row["name"]: row for row in json.loads(call("list", "--json").stdout)["optimizers"]}
+    figures = {
+        name: (row["class"], row["state_bytes_per_parameter"], row["passes"])
+        for name, row in rows.items()
+    }
+    assert figures["adam"] == ("Adam", 8, 1)
+    assert figures["sgd"] == ("SGD", 0, 1)
+    assert figures["momentum"] == ("SGD", 4, 1)
+    assert figures["prodigy"] == ("Prodigy", 16, 2)
+    assert re.search(r"^ ?Prodigy .* 16 +2 *$", call("list", "optimizers").stdout, re.MULTILINE)
+
+
+def test_list_of_something_else() -> None:
+    result = call("list", "optimisers")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no list of 'optimisers'. Did you mean 'optimizers'? There are: tasks," in result.stderr
 
 
 def test_list_json() -> None:

@@ -60,6 +60,16 @@ def test_json_is_one_document_and_nothing_else(line_file: Path) -> None:
     assert document == json.loads((line_file.parent / "here" / "race.json").read_text())
 
 
+def test_who_takes_part_may_be_called_optimizers(line_file: Path) -> None:
+    small = ("--lrs", "0.3", "--seeds", "1", "--epochs", "4", "--json")
+    result = call("race", "line.py", "--optimizers", "Adam,Lion,Prodigy,ScheduleFreeSGD", *small)
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    raced = {place["entrant"] for place in document["standings"]}
+    assert raced == {"adam", "lion", "prodigy", "schedulefreesgd"}
+    assert {trial["status"] for trial in document["trials"]} == {"finished"}
+
+
 def test_finished_trials_are_used_again_unless_fresh(line_file: Path) -> None:
     call("race", "line.py", *SMALL)
     again = call("race", "line.py", *SMALL)

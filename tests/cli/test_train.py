@@ -42,6 +42,19 @@ def test_json_holds_what_fit_gives(line_file: Path) -> None:
     assert columns == run.history.column("validation_mse")
 
 
+@pytest.mark.parametrize("name", ["Lion", "adan", "ScheduleFreeAdamW", "Prodigy"])
+def test_every_optimizer_can_be_named(line_file: Path, name: str) -> None:
+    arguments = ("--epochs", "3", "--batch-size", "16", "--json")
+    result = call("train", "line.py", "--optimizer", name, *arguments)
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    kind = {made.lower(): getattr(optim, made) for made in optim.__all__}[name.lower()]
+    run = fit(load_task(str(line_file)), kind, epochs=3, batch_size=16, progress=False)
+    assert document["optimizer"] == name.lower()
+    assert document["results"]["validation"] == run.evaluate("validation").as_dict()
+    assert document["history"][-1]["validation_mse"] == document["results"]["validation"]["mse"]
+
+
 def test_the_learning_rate_may_be_the_optimizers_own(line_file: Path) -> None:
     result = call("train", "line.py", "--epochs", "1", "--json")
     assert result.exit_code == 0

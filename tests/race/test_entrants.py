@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any
 
 import pytest
 import torch
 
+from tests.race.tasks import line
 from thalweg import optim
 from thalweg.errors import TaskError
+from thalweg.optim import names
+from thalweg.race import race
 from thalweg.race.entrants import (
     DEFAULT_ENTRANTS,
     GRID_POINTS,
@@ -16,6 +21,8 @@ from thalweg.race.entrants import (
     known_entrants,
     log_grid,
 )
+from thalweg.rules import polyak
+from thalweg.train import fit
 
 
 def parameters() -> list[torch.Tensor]:
@@ -52,6 +59,53 @@ def test_every_optimizer_of_the_package_can_be_named_and_built() -> None:
         assert not entrant.description.endswith("."), name
 
 
+@pytest.mark.parametrize(
+    ("name", "lowest", "highest"),
+    [
+        ("Adam", 1e-4, 0.316),
+        ("SGD", 3.16e-3, 10.0),
+        ("AdaBelief", 1e-4, 0.316),
+        ("Lion", 3.16e-5, 0.1),
+        ("Yogi", 1e-3, 3.16),
+        ("LaProp", 3.16e-5, 0.1),
+        ("ScheduleFreeAdamW", 3.16e-4, 1.0),
+        ("Prodigy", 0.01, 31.6),
+    ],
+)
+def test_grids_lie_around_the_defaults(name: str, lowest: float, highest: float) -> None:
+    grid = find_entrant(name).lrs
+    assert (grid[0], grid[-1], len(grid)) == (lowest, highest, GRID_POINTS)
+    (by_class,) = gather_entrants([getattr(optim, name)])
+    assert by_class.lrs == grid
+
+
+def test_no_default_of_those_made_of_rules_is_at_the_edge_of_its_grid() -> None:
+    for name in names.__all__:
+        lr = inspect.signature(getattr(optim, name)).parameters["lr"].default
+        grid = find_entrant(name).lrs
+        assert grid[1] <= lr <= grid[-2], name
+
+
+def test_every_optimizer_of_the_package_can_be_raced() -> None:
+    entrants = [name for name in optim.__all__ if name != "Optimizer"]
+    result = race(line(), entrants, [0.01], seeds=1, epochs=1, out=None)
+    assert {record.entrant for record in result.records} == {name.lower() for name in entrants}
+    assert {record.status for record in result.records} == {"finished"}
+    assert all(record.final is not None for record in result.records)
+
+
+def test_a_trial_is_measured_at_the_average() -> None:
+    averaged = Entrant("averaged", optim.SGD, {"after": polyak()}, (0.3,))
+    plain = Entrant("plain", optim.SGD, {}, (0.3,))
+    result = race(line(), [averaged, plain], seeds=1, epochs=6, out=None)
+    by_name = {record.entrant: record for record in result.records}
+    run = fit(
+        line(), functools.partial(optim.SGD, after=polyak()), lr=0.3, epochs=6, progress=False
+    )
+    assert by_name["averaged"].final == run.evaluate("validation")["mse"]
+    assert by_name["averaged"].final != by_name["plain"].final
+
+
 @pytest.mark.parametrize("name", ["adam", "Adam", " ADAM "])
 def test_names_are_found_in_any_case(name: str) -> None:
     assert find_entrant(name).name == "adam"
@@ -64,7 +118,7 @@ def test_a_misspelt_name_gets_the_close_ones(name: str, close: str) -> None:
 
 
 def test_a_strange_name_gets_all_of_them() -> None:
-    with pytest.raises(TaskError, match=r"Known are: adadelta.*sgd"):
+    with pytest.raises(TaskError, match=r"Known are: adabelief.*sgd"):
         find_entrant("zzz")
 
 

@@ -1,4 +1,4 @@
-"""The command line: `thalweg race`, `thalweg train`, `thalweg list`."""
+"""The command line: `thalweg race`, `train`, `explain`, `list`."""
 
 from __future__ import annotations
 

@@ -1,59 +1,182 @@
-"""`thalweg list`: the tasks and the optimizers that can be named."""
+"""`thalweg list`: the names that commands and code can use."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-EXAMPLES = ("thalweg list", "thalweg list --json")
+if TYPE_CHECKING:
+    from thalweg.optim.cost import Cost
+
+EXAMPLES = ("thalweg list", "thalweg list optimizers", "thalweg list rules --json")
+
+Row = dict[str, Any]
+
+_USUAL = ("tasks", "optimizers")
 
 
 def list_everything(
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="KIND",
+            help="What to list: tasks, optimizers, rules, schedules or wrappers.",
+            show_default="tasks and optimizers",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of tables.")
     ] = False,
 ) -> None:
-    """List the tasks and the optimizers that can be named.
+    """List the tasks and the optimizers that can be named; or rules, schedules, wrappers.
 
-    A task can also be a file of yours: any command takes file.py, with a function `task` that
-    returns a Task, or file.py:function.
+    A task can also be a file of yours: any command takes file.py, with a
+    function `task` that returns a Task, or file.py:function. Of a name
+    `thalweg explain` says more.
     """
-    from thalweg.cli.console import print_json
-    from thalweg.race.entrants import DEFAULT_ENTRANTS, known_entrants
+    from thalweg.cli.console import out, print_json
+
+    listed = {name: KINDS[name]() for name in _chosen(kind)}
+    if as_json:
+        print_json(listed)
+        return
+    for name, rows in listed.items():
+        _print_table(name.removesuffix("s"), rows)
+    if kind is None:
+        others = ", ".join(f"thalweg list {name}" for name in KINDS if name not in _USUAL)
+        out().print(f"More: {others}; thalweg explain NAME.", style="dim", markup=False)
+
+
+def _chosen(kind: str | None) -> Sequence[str]:
+    from thalweg.errors import TaskError, suggest
+
+    if kind is None:
+        return _USUAL
+    wanted = kind.strip().lower()
+    for name in KINDS:
+        if wanted in (name, name.removesuffix("s")):
+            return (name,)
+    raise TaskError(
+        f"There is no list of {kind!r}.{suggest(wanted, KINDS)} There are: {', '.join(KINDS)}."
+    )
+
+
+def _tasks() -> list[Row]:
     from thalweg.tasks import list_tasks
 
-    tasks = list_tasks()
-    optimizers = {name: entrant.description for name, entrant in sorted(known_entrants().items())}
-    if as_json:
-        print_json(
-            {
-                "tasks": [{"name": name, "description": text} for name, text in tasks.items()],
-                "optimizers": [
-                    {
-                        "name": name,
-                        "description": text,
-                        "raced_by_default": name in DEFAULT_ENTRANTS,
-                    }
-                    for name, text in optimizers.items()
-                ],
-            }
-        )
-        return
-    _print_table("task", tasks)
-    _print_table("optimizer", optimizers)
+    return [{"name": name, "description": text} for name, text in list_tasks().items()]
 
 
-def _print_table(heading: str, entries: dict[str, str]) -> None:
+def _optimizers() -> list[Row]:
+    import torch
+
+    from thalweg.optim.card import OPTIMIZERS, card
+    from thalweg.optim.cost import cost_of
+    from thalweg.optim.stepper import Stepper
+    from thalweg.race.entrants import DEFAULT_ENTRANTS, known_entrants
+
+    summaries = {name.lower(): card(made).summary for name, made in OPTIMIZERS.items()}
+    rows: list[Row] = []
+    for name, entrant in sorted(known_entrants().items()):
+        made = entrant.build([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        row = {
+            "name": name,
+            "class": type(made).__name__,
+            "description": summaries.get(name) or entrant.description,
+            "raced_by_default": name in DEFAULT_ENTRANTS,
+        }
+        rows.append(row | (_figures(cost_of(made)) if isinstance(made, Stepper) else {}))
+    return rows
+
+
+def _rules() -> list[Row]:
+    from thalweg.optim.card import RULES, card
+
+    cards = [card(made) for made in RULES.values()]
+    return [
+        {
+            "name": each.name,
+            "description": each.summary,
+            "kind": each.kind.removeprefix("rule, "),
+            **({} if each.cost is None else _figures(each.cost)),
+        }
+        for each in cards
+    ]
+
+
+def _figures(cost: Cost) -> Row:
+    return {"state_bytes_per_parameter": cost.bytes, "passes": cost.passes}
+
+
+def _schedules() -> list[Row]:
+    return _described(schedules())
+
+
+def _wrappers() -> list[Row]:
+    return _described(wrappers())
+
+
+def _described(things: Mapping[str, Any]) -> list[Row]:
+    from thalweg.optim.docstring import read
+
+    return [
+        {"name": name, "description": read(thing.__doc__ or "").summary}
+        for name, thing in things.items()
+    ]
+
+
+def schedules() -> dict[str, Any]:
+    """Return every schedule by name."""
+    from thalweg import schedules as package
+
+    return {name: getattr(package, name) for name in package.__all__ if name != "Schedule"}
+
+
+def wrappers() -> dict[str, Any]:
+    """Return every wrapper of optimizers by name."""
+    from thalweg import meta
+
+    known = {name: getattr(meta, name) for name in meta.__all__ if name != "Wrapper"}
+    return {name: made for name, made in known.items() if isinstance(made, type)}
+
+
+KINDS: Mapping[str, Callable[[], list[Row]]] = {
+    "tasks": _tasks,
+    "optimizers": _optimizers,
+    "rules": _rules,
+    "schedules": _schedules,
+    "wrappers": _wrappers,
+}
+"""What can be listed."""
+
+
+def _print_table(heading: str, rows: Sequence[Row]) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     from thalweg.cli.console import out
 
+    has_cost = any("passes" in row for row in rows)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column(heading, no_wrap=True)
     table.add_column("what it is")
-    for name, text in entries.items():
-        table.add_row(Text(name, style="bold"), Text(text))
+    if has_cost:
+        table.add_column("bytes", justify="right", no_wrap=True)
+        table.add_column("passes", justify="right", no_wrap=True)
+    for row in rows:
+        figures = (row.get("state_bytes_per_parameter", ""), row.get("passes", ""))
+        name, called = row["name"], row.get("class", "")
+        table.add_row(
+            Text(called if called.lower() == name else name, style="bold"),
+            Text(row["description"]),
+            *(map(str, figures) if has_cost else ()),
+        )
     out().print(table)
+    if has_cost:
+        out().print(
+            "bytes: state for each number of a float32 parameter; passes over the data in a step.",
+            style="dim",
+        )

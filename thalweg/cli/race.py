@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "thalweg race digits",
-    "thalweg race digits --entrants sgd,adam,adamw --seeds 5",
+    "thalweg race digits --optimizers Adam,Lion,Prodigy --seeds 5",
     "thalweg race my_task.py --epochs 30 --target 0.9",
     "thalweg race my_task.py:make --lrs 1e-3,1e-2,1e-1 --out results",
     "thalweg race digits --json > race.json",
@@ -28,7 +28,12 @@ def race(
     ],
     entrants: Annotated[
         str | None,
-        typer.Option(help="Who takes part, parted by commas.", show_default="the usual six"),
+        typer.Option(
+            "--optimizers",
+            "--entrants",
+            help="Who takes part, parted by commas.",
+            show_default="the usual six",
+        ),
     ] = None,
     lrs: Annotated[
         str | None,

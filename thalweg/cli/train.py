@@ -26,7 +26,8 @@ def train(
         typer.Argument(metavar="TASK", help="A built-in task, or file.py, or file.py:function."),
     ],
     optimizer: Annotated[
-        str, typer.Option("--optimizer", "-o", help="Which one; `thalweg list` shows all.")
+        str,
+        typer.Option("--optimizer", "-o", help="Which one; `thalweg list optimizers` shows all."),
     ] = "adam",
     lr: Annotated[
         float | None,

@@ -58,6 +58,14 @@ class Adam(TorchTwin, torch.optim.Adam):
                          "keras":  the same with ε̂
                          "optax":  the largest of the bias-corrected v
                          "paper":  the largest v, and no bias corrections
+
+    Paper: Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization", algorithm 1, arXiv:1412.6980.
+    Defaults: the paper's: lr = 0.001, β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+    Use: as the first choice where little is known; with weight decay take AdamW.
+    Deviations: none. `weight_decay` is an L2 penalty, which the scale divides. Keras places ε before the bias
+    correction (ε̂, the dialect "keras") and has 1e-7. `amsgrad` keeps Adam's bias corrections, which Reddi,
+    Kale and Kumar 2018, arXiv:1904.09237, do not have (the dialect "paper"); Optax takes the largest of
+    bias-corrected scales (the dialect "optax").
     """
 
     dialects = ("torch", "paper", "keras", "optax")
@@ -73,16 +81,28 @@ class Adam(TorchTwin, torch.optim.Adam):
 class AdamW(Adam, torch.optim.AdamW):
     """AdamW (Loshchilov and Hutter 2019, algorithm 2): Adam with decoupled weight decay.
 
-    p ← (1 − lr·λ)·p − lr · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε)
+        m ← β₁·m + (1 − β₁)·g;   v ← β₂·v + (1 − β₂)·g²
+        p ← (1 − lr·λ)·p − lr · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε)
+
+    Paper: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, arXiv:1711.05101.
+    Defaults: PyTorch's: λ = 0.01, the others Adam's.
+    Use: as the first choice for transformers; λ is usually between 0.01 and 0.1.
+    Deviations: the decay is lr·λ, as in PyTorch; the paper multiplies λ by the schedule alone, not by the
+    learning rate: `decay="independent"`. The dialects are Adam's.
     """
 
 
 class Adamax(TorchTwin, torch.optim.Adamax):
     """AdaMax (Kingma and Ba 2015, algorithm 2): Adam with the infinity norm.
 
-    m ← β₁·m + (1 − β₁)·g;   u ← max(β₂·u, |g| + ε);   p ← p − lr/(1 − β₁ᵗ)·m/u
+        m ← β₁·m + (1 − β₁)·g;   u ← max(β₂·u, |g| + ε);   p ← p − lr/(1 − β₁ᵗ)·m/u
 
-    dialect="keras":  u ← max(β₂·u, |g|);   p ← p − lr/(1 − β₁ᵗ)·m/(u + ε)
+        dialect="keras":  u ← max(β₂·u, |g|);   p ← p − lr/(1 − β₁ᵗ)·m/(u + ε)
+
+    Paper: Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization", algorithm 2, arXiv:1412.6980.
+    Defaults: the paper's: lr = 0.002, β₁ = 0.9, β₂ = 0.999; ε = 1e-8 is PyTorch's.
+    Use: in the place of Adam where single gradients are very large or rare, as in embeddings.
+    Deviations: PyTorch adds ε to |g|, Keras to u; the paper has no ε.
     """
 
     dialects = ("torch", "keras")
@@ -98,12 +118,19 @@ class Adamax(TorchTwin, torch.optim.Adamax):
 class NAdam(TorchTwin, torch.optim.NAdam):
     """NAdam (Dozat 2016): Adam with Nesterov momentum.
 
-    μₜ = β₁·(1 − ½·0.96^(t·momentum_decay))
-    p ← p − lr · (μₜ₊₁·m/(1 − Π₁ᵗ⁺¹μ) + (1 − μₜ)·g/(1 − Π₁ᵗμ)) / (√(v/(1 − β₂ᵗ)) + ε)
+        μₜ = β₁·(1 − ½·0.96^(t·momentum_decay))
+        m ← β₁·m + (1 − β₁)·g;   v ← β₂·v + (1 − β₂)·g²
+        p ← p − lr · (μₜ₊₁·m/(1 − Π₁ᵗ⁺¹μ) + (1 − μₜ)·g/(1 − Π₁ᵗμ)) / (√(v/(1 − β₂ᵗ)) + ε)
 
-    dialect="torch", "paper":  μₜ as above
-    dialect="keras":           μₜ = β₁·(1 − ½·0.96ᵗ)
-    dialect="optax":           μₜ = β₁
+        dialect="torch", "paper":  μₜ as above
+        dialect="keras":           μₜ = β₁·(1 − ½·0.96ᵗ)
+        dialect="optax":           μₜ = β₁
+
+    Paper: Dozat 2016, "Incorporating Nesterov Momentum into Adam", ICLR 2016 workshop, algorithm 2.
+    Defaults: PyTorch's: lr = 0.002, β₁ = 0.9, β₂ = 0.999, momentum_decay = 0.004.
+    Use: in the place of Adam; the look-ahead helps where Nesterov's momentum helps SGD.
+    Deviations: libraries differ in the schedule of μ, and each is a dialect: PyTorch 0.96^(0.004·t), Keras
+    0.96ᵗ, Optax a constant.
     """
 
     dialects = ("torch", "paper", "keras", "optax")
@@ -122,6 +149,12 @@ class RAdam(TorchTwin, torch.optim.RAdam):
         p ← p − lr·rₜ·m̂·√(1 − β₂ᵗ)/(√v + ε)  where ρₜ > 5,  otherwise p − lr·m̂
 
     ρₜ and rₜ as in `thalweg.rules.radam`.
+
+    Paper: Liu et al. 2020, "On the Variance of the Adaptive Learning Rate and Beyond", algorithm 2,
+    arXiv:1908.03265.
+    Defaults: PyTorch's, which are Adam's.
+    Use: in the place of Adam with a warm-up of the learning rate; a warm-up does about the same.
+    Deviations: the scale is used from ρₜ > 5, as in PyTorch; the paper has ρₜ > 4.
     """
 
     refuses_sparse = "RAdam does not support sparse gradients"

@@ -18,6 +18,7 @@ import torch
 
 from thalweg import optim
 from thalweg.errors import TaskError, suggest
+from thalweg.optim.named import Named
 
 GRID_POINTS = 8
 """Learning rates in each default grid."""
@@ -71,6 +72,23 @@ def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
     return tuple(float(f"{10 ** (half / 2):.3g}") for half in range(first, first + points))
 
 
+def default_grid(factory: OptimizerFactory) -> tuple[float, ...]:
+    """Return the learning rates to try for an optimizer that names none.
+
+    For those made of rules they lie around the default: from a tenth of it up, or from a hundredth
+    where it is 1, as it is for those that find their own rate, or are given a factor of one. For
+    PyTorch's they are chosen; for others they are Adam's.
+
+    >>> default_grid(optim.Adan)[:3], default_grid(optim.Prodigy)[4]
+    ((0.0001, 0.000316, 0.001), 1.0)
+    """
+    lowest = _LOWEST_RATE.get(getattr(factory, "__name__", ""))
+    if lowest is None and isinstance(factory, type) and issubclass(factory, Named):
+        lr = inspect.signature(factory).parameters["lr"].default
+        lowest = lr / 10 if lr < 1 else lr / 100
+    return log_grid(1e-4 if lowest is None else lowest)
+
+
 def known_entrants() -> dict[str, Entrant]:
     """Return every entrant that can be named: the optimizers of `thalweg.optim`, and SGD's two with
     momentum.
@@ -85,7 +103,7 @@ def known_entrants() -> dict[str, Entrant]:
     for name, factory in vars(optim).items():
         if name in _NOT_RACED or not _is_optimizer(factory):
             continue
-        grid = log_grid(_LOWEST_RATE.get(name, 1e-4))
+        grid = default_grid(factory)
         entrants.setdefault(name.lower(), Entrant(name.lower(), factory, {}, grid))
     return entrants
 
@@ -143,8 +161,7 @@ def _as_entrant(entrant: str | Entrant | OptimizerFactory) -> Entrant:
         return find_entrant(entrant)
     if callable(entrant):
         name = getattr(entrant, "__name__", type(entrant).__name__)
-        lowest = _LOWEST_RATE.get(name, 1e-4)
-        return Entrant(name.lower(), entrant, {}, log_grid(lowest))
+        return Entrant(name.lower(), entrant, {}, default_grid(entrant))
     raise TaskError(
         f"An entrant is a name, an Entrant, or a function (params, lr) -> optimizer; "
         f"got {entrant!r}."
@@ -178,13 +195,15 @@ def _first_sentence(text: str) -> str:
     return re.split(r"(?<! al)\. (?=[A-Z])", paragraph)[0].rstrip(".")
 
 
-# Where the grid of an optimizer begins, when its step has another scale than Adam's.
+# Where the grid of an optimizer begins, when its step has another scale than Adam's, or when small
+# models want rates far above its default.
 _LOWEST_RATE = {
     "SGD": 3.16e-3,
     "ASGD": 3.16e-3,
     "Adagrad": 1e-3,
     "Adadelta": 1e-2,
     "Adamax": 1e-3,
+    "Lion": 3.16e-5,
 }
 
 _DESCRIPTIONS = {

@@ -23,3 +23,8 @@ def asgd(g, p, ax, eta: Scalar = 0.0, mu: Scalar = 1.0, *, t, lr, lambd=1e-4, al
     eta = lr / (1 + lambd * lr * t) ** alpha
     mu = 1 / torch.clamp(t - t0, min=1.0)
     return step, ax, eta, mu
+
+
+@asgd.evaluated_at
+def _(ax):
+    return ax

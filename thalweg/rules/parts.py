@@ -15,7 +15,10 @@ def negate(g):
 
 @rule
 def clip_by_value(u, *, max_value):
-    """Clip every element to [−c, c]."""
+    """Clip every element to [−c, c].
+
+    update = min(max(u, −c), c)
+    """
     return torch.clamp(u, -max_value, max_value)
 
 

@@ -157,6 +157,13 @@ class LoaderSource(Source):
         dataset = self.loader.dataset
         return None if isinstance(dataset, IterableDataset) else _length(dataset)
 
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """The random generators of its own that the loader draws from."""
+        sampler = getattr(self.loader, "sampler", None)
+        own = (self.loader.generator, getattr(sampler, "generator", None))
+        return [each for each in own if isinstance(each, torch.Generator)]
+
     def batches(
         self,
         batch_size: int | None,
@@ -165,9 +172,8 @@ class LoaderSource(Source):
         place: Place | None = None,
     ) -> Iterator[Batch]:
         """Yield the loader's batches of one epoch; `batch_size` is the loader's own."""
-        sampler = getattr(self.loader, "sampler", None)
-        for generator in (self.loader.generator, getattr(sampler, "generator", None)):
-            if order is not None and isinstance(generator, torch.Generator):
+        if order is not None:
+            for generator in self.generators:
                 generator.manual_seed(order.generator(epoch).initial_seed())
         return _pairs(self.loader, place or Place())
 

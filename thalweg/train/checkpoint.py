@@ -15,6 +15,7 @@ from thalweg.errors import CheckpointError
 from thalweg.objective import Penalties
 from thalweg.train.archive import read_archive, write_archive
 from thalweg.train.history import Epoch, Evaluation, History, scores_from, scores_record
+from thalweg.train.optimizers import is_schedule
 from thalweg.train.state import State
 from thalweg.train.stopping import Reached
 
@@ -130,6 +131,7 @@ def _settings(state: State) -> dict[str, Any]:
         for field in dataclasses.fields(recipe)
         if field.name not in _FREE
     }
+    settings["lr"] = _plain(recipe.lr)
     settings["early_stopping"] = (
         None if recipe.early_stopping is None else str(recipe.early_stopping)
     )
@@ -142,12 +144,21 @@ def _settings(state: State) -> dict[str, Any]:
     settings["training rows"] = state.train.rows
     settings["optimizer"] = type(state.optimizer).__name__
     settings["scheduler"] = None if state.scheduler is None else type(state.scheduler).__name__
+    given = getattr(recipe.optimizer, "keywords", {})  # of a functools.partial
     settings |= {
-        f"{_OF_OPTIMIZER}{name}": value
-        for name, value in state.optimizer.defaults.items()
+        f"{_OF_OPTIMIZER}{name}": _plain(given[name]) if is_schedule(given.get(name)) else value
+        for name, value in state.defaults.items()
         if value is None or isinstance(value, (bool, int, float, str))
     }
     return settings
+
+
+def _plain(rate: Any) -> Any:
+    """Return a learning rate as plain data; of a schedule its text, without an address in memory."""
+    if not is_schedule(rate):
+        return rate
+    text = repr(rate)
+    return getattr(rate, "__qualname__", type(rate).__name__) if " at 0x" in text else text
 
 
 def _penalty_name(penalty: object) -> str:

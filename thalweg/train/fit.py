@@ -10,7 +10,7 @@ import torch
 from thalweg.tasks.batches import Shuffle
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.train.optimizers import OptimizerFactory
+from thalweg.train.optimizers import OptimizerFactory, Rate
 from thalweg.train.recipe import Recipe, SchedulerFactory
 from thalweg.train.run import Run
 from thalweg.train.stopping import EarlyStopping
@@ -20,7 +20,7 @@ def fit(
     task: Task,
     optimizer: OptimizerFactory | Any,
     *,
-    lr: float | None = None,
+    lr: Rate | None = None,
     epochs: int = 10,
     batch_size: int | None = 128,
     seed: int = 0,
@@ -42,8 +42,14 @@ def fit(
     Optimizer:
         `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, a
         function (parameters, lr=…), or a chain of rules. `lr` None leaves the learning rate to its
-        own default. `scheduler` is a function (optimizer) -> torch learning rate scheduler, stepped
-        each `scheduler_step`.
+        own default; it may be a schedule, such as `thalweg.schedules.cosine(1e-3, steps=1000)`, if
+        the optimizer is thalweg's. `scheduler` is a function (optimizer) -> torch learning rate
+        scheduler, stepped each `scheduler_step`.
+
+        Where the optimizer keeps an average (`ema`, `polyak`, `swa`, schedule-free descent), the
+        model is measured there, also for `early_stopping` and `stop_at`, and is there at the end.
+        Batch normalisation then gets statistics of the training set there: a pass over it more for
+        each measurement.
 
     Data:
         `batch_size` rows a step; the last batch of an epoch holds what is left. None, or as many as

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -62,10 +63,14 @@ def train(
             message = f"interrupted in epoch {state.epoch + 1}"
         except FitDivergedError as error:
             state.stopped = "diverged"
+            with contextlib.suppress(DataError):  # what went wrong before is said instead
+                state.point.go()
             error.run = state.run()
             raise
         finally:
             show.close(message)
+        best = None if state.tracker is None else state.tracker.parameters
+        state.point.go(recompute=not best)
         if state.tracker is not None:
             state.tracker.restore(state.model)
         return state.run()
@@ -215,12 +220,15 @@ def _finish_epoch(state: State, train_scores: Scores, show: Reporter) -> None:
     recipe = state.recipe
     epoch = state.epoch + 1
     lr = learning_rate(state.optimizer)
-    validation = _evaluate(state, epoch)
-    record = Epoch(epoch, state.step, state.seconds, lr, train_scores, validation)
-    state.history.epochs.append(record)
-    state.epoch = epoch
-    if state.tracker is not None and state.tracker.update(record, state.model):
-        state.stopped = state.stopped or "early stopping"
+    with contextlib.ExitStack() as stack:
+        if state.tracker is not None:  # what it keeps is the model that was measured
+            stack.enter_context(state.point.entered())
+        validation = _evaluate(state, epoch)
+        record = Epoch(epoch, state.step, state.seconds, lr, train_scores, validation)
+        state.history.epochs.append(record)
+        state.epoch = epoch
+        if state.tracker is not None and state.tracker.update(record, state.model):
+            state.stopped = state.stopped or "early stopping"
     if state.scheduler is not None and recipe.scheduler_step == "epoch" and not state.stopped:
         if isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             state.scheduler.step(train_scores.loss if validation is None else validation.loss)
@@ -236,7 +244,8 @@ def _evaluate(state: State, epoch: int) -> Scores | None:
     if state.evaluations and state.evaluations[-1].step == state.step:
         return state.evaluations[-1].scores
     recipe, cost = state.recipe, state.recipe.task.cost
-    scores = evaluate(state.model, state.validation, cost)
+    with state.point.entered():
+        scores = evaluate(state.model, state.validation, cost)
     state.evaluations.append(Evaluation(epoch, state.step, state.seconds, scores))
     target = recipe.stop_at or recipe.task.target
     if target is not None and state.reached is None and target.is_reached(scores, cost):

@@ -16,13 +16,17 @@ from thalweg.errors import TaskError, ThalwegError
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 
 
-def build_optimizer(optimizer: Any, model: nn.Module, lr: float | None) -> torch.optim.Optimizer:
+Rate = float | Callable[[int], float]
+"""A learning rate: a number, or a schedule, a function of the number of steps taken."""
+
+
+def build_optimizer(optimizer: Any, model: nn.Module, lr: Rate | None) -> torch.optim.Optimizer:
     """Return `optimizer` bound to the trainable parameters of `model`.
 
     `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, any
     function (parameters, lr=…) that returns a `torch.optim.Optimizer`, or a chain of rules. `lr`
-    None leaves the learning rate to the optimizer's own default. Classes of thalweg and torch get
-    the parameters with their names.
+    None leaves the learning rate to the optimizer's own default; thalweg's optimizers take a
+    schedule, too. Classes of thalweg and torch get the parameters with their names.
 
     Raises TaskError where that fails.
     """
@@ -43,12 +47,28 @@ def build_optimizer(optimizer: Any, model: nn.Module, lr: float | None) -> torch
     except ThalwegError:
         raise
     except (TypeError, ValueError) as error:
-        raise TaskError(f"The optimizer {name_of(optimizer)} cannot be built: {error}") from error
+        hint = f". {_NO_SCHEDULE}" if is_schedule(lr) else ""
+        raise TaskError(
+            f"The optimizer {name_of(optimizer)} cannot be built: {error}{hint}"
+        ) from error
     if not isinstance(bound, torch.optim.Optimizer):
         raise TaskError(
             f"The optimizer function returned {type(bound).__name__}, not a torch.optim.Optimizer."
         )
+    if any(is_schedule(group.get("lr")) for group in bound.param_groups):
+        raise TaskError(f"The optimizer {name_of(optimizer)} takes no schedule. {_NO_SCHEDULE}")
     return bound
+
+
+_NO_SCHEDULE = (
+    "A schedule in the place of lr is for the optimizers of thalweg.optim; for another one give "
+    "a number, and scheduler=lambda optimizer: thalweg.schedules.scheduler(optimizer, …)."
+)
+
+
+def is_schedule(lr: Any) -> bool:
+    """Return whether a learning rate is a function of the step."""
+    return callable(lr) and not hasattr(lr, "__float__") and not isinstance(lr, type)
 
 
 def name_of(optimizer: Any) -> str:
@@ -72,7 +92,9 @@ def is_chain(optimizer: Any) -> bool:
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Return whether `optimizer.step` must be given the objective as a function (L-BFGS)."""
+    """Return whether `optimizer.step` must be given the objective as a function (L-BFGS, SAM)."""
+    if getattr(optimizer, "needs_closure", False):
+        return True
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import torch
 
 from thalweg.tasks.batches import derive
+from thalweg.tasks.sources import LoaderSource, Source
 
 
 @contextlib.contextmanager
@@ -31,6 +32,22 @@ def seed_weights(seed: int, device: torch.device) -> None:
 def seed_noise(seed: int, epoch: int, device: torch.device) -> None:
     """Seed the noise of one epoch."""
     _seed(derive(seed, "noise", epoch), device)
+
+
+@contextlib.contextmanager
+def repeated(source: Source, seed: int, device: torch.device) -> Iterator[None]:
+    """Draw the same random numbers at each entry, and leave no trace in any generator, those of a
+    user's `DataLoader` included.
+    """
+    own = source.generators if isinstance(source, LoaderSource) else []
+    states = [generator.get_state() for generator in own]
+    try:
+        with isolated(device):
+            seed_noise(seed, 0, device)  # training draws under the epochs from 1 on
+            yield
+    finally:
+        for generator, state in zip(own, states, strict=True):
+            generator.set_state(state)
 
 
 def _seed(seed: int, device: torch.device) -> None:

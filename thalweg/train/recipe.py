@@ -15,7 +15,7 @@ from thalweg.errors import TaskError, suggest
 from thalweg.tasks.batches import Order, Shuffle
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.train.optimizers import OptimizerFactory, name_of
+from thalweg.train.optimizers import OptimizerFactory, Rate, is_schedule, name_of
 from thalweg.train.run import Run
 from thalweg.train.stopping import EarlyStopping
 
@@ -41,7 +41,7 @@ class Recipe:
 
     task: Task
     optimizer: OptimizerFactory | Any
-    lr: float | None = None
+    lr: Rate | None = None
     epochs: int = 10
     batch_size: int | None = 128
     seed: int = 0
@@ -70,8 +70,7 @@ class Recipe:
             or not 0 <= self.seed < 2**63
         ):
             raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
-        if self.lr is not None and not (_is_number(self.lr) and self.lr >= 0):
-            raise TaskError(f"lr is a number ≥ 0; got {self.lr!r}.")
+        self._check_rate()
         if self.scheduler is not None and not callable(self.scheduler):
             raise TaskError(
                 "scheduler is a function (optimizer) -> torch learning rate scheduler, such as "
@@ -81,6 +80,14 @@ class Recipe:
             raise TaskError(f"scheduler_step is 'epoch' or 'step'; got {self.scheduler_step!r}.")
         Order(self.seed, self.shuffle)
         self._check_stops()
+
+    def _check_rate(self) -> None:
+        lr: Any = self.lr
+        if is_schedule(lr):
+            if self.scheduler is not None:
+                raise TaskError("lr is a schedule already, so there is no place for a scheduler.")
+        elif lr is not None and not (_is_number(lr) and lr >= 0):
+            raise TaskError(f"lr is a number ≥ 0, or a function of the step; got {lr!r}.")
 
     def _check_stops(self) -> None:
         stop: Any = self.early_stopping

@@ -30,6 +30,10 @@ class Run:
     carries). `reached` tells when the target was first met: `stop_at`, or else the task's own.
     `best` is the epoch that was best by early stopping's figure, or else by validation loss, or
     else training loss. `seconds` is time spent in training, evaluations excluded.
+
+    `model` is where it is to be used: for an optimizer that keeps an average, at the average, with
+    batch normalisation's statistics computed there. `optimizer.train()` moves its parameters back
+    to where training left them, to go on from there.
     """
 
     recipe: Recipe

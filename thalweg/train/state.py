@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,12 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError
+from thalweg.tasks.batches import Order
 from thalweg.tasks.data import SPLITS
-from thalweg.tasks.sources import Place, Source
+from thalweg.tasks.sources import ArraySource, Place, Source
 from thalweg.train.check import checked
 from thalweg.train.evaluate import place_of
 from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.optimizers import build_optimizer
+from thalweg.train.point import EvaluationPoint
+from thalweg.train.randomness import repeated
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.stopping import Reached, Tracker
@@ -34,6 +38,9 @@ class State:
     place: Place
     penalty: Callable[[], Tensor] | None
     tracker: Tracker | None
+    point: EvaluationPoint
+    defaults: dict[str, Any]
+    """Those of the optimizer as it was made: loading a state into it adds some of PyTorch's."""
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -99,7 +106,22 @@ def begin(recipe: Recipe, device: torch.device | None) -> State:
         place=place,
         penalty=task.cost.bind_penalty(model),
         tracker=None if stop is None else Tracker.of(stop, task.cost),
+        point=_point(recipe, optimizer, model, sources["train"], place),
+        defaults=dict(optimizer.defaults),
     )
+
+
+def _point(
+    recipe: Recipe, optimizer: torch.optim.Optimizer, model: nn.Module, train: Source, place: Place
+) -> EvaluationPoint:
+    order = Order(recipe.seed, recipe.shuffle)
+    where = None if isinstance(train, ArraySource) else place
+
+    def inputs() -> Iterator[Any]:
+        return (batch[0] for batch in train.batches(recipe.batch_size, order, 1, where))
+
+    isolated = functools.partial(repeated, train, recipe.seed, place.device)
+    return EvaluationPoint(optimizer, model, inputs, isolated)
 
 
 def _scheduler(recipe: Recipe, optimizer: torch.optim.Optimizer) -> Any:

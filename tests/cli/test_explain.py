@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from tests.cli.commands import call
+from thalweg import meta, optim, rules, schedules
+from thalweg.cli.explain import fold
+from thalweg.optim.card import card
+
+NAMES = [
+    *(name for name in optim.__all__ if name != "Optimizer"),
+    *(f"rules.{name}" for name in rules.__all__),
+    *(name for name in schedules.__all__ if name != "Schedule"),
+    *("SAM", "ASAM", "Accumulate", "NonFinite"),
+]
+
+
+def words(text: str) -> str:
+    """Return a text without the differences that wrapping makes."""
+    return "".join(text.split())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_card_is_printed_whole_within_80_columns(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    result = call("explain", name)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert max(map(cell_len, lines)) <= 80
+    assert "\x1b" not in result.stdout
+    document = json.loads(call("explain", name, "--json").stdout)
+    assert lines[0].split()[0] == document["name"]
+    for field in ("title", "remarks", "signature", "example"):
+        assert words(document[field]) in words(result.stdout) or field == "remarks"
+    for field in ("paper", "use", "defaults", "deviations"):
+        assert words(document[field]) in words(result.stdout)
+    for equation in document["equation"].split("\n"):
+        assert words(equation) in words(result.stdout)
+
+
+def test_what_it_says_of_an_optimizer() -> None:
+    result = call("explain", "lion")
+    for part in (
+        "Lion  optimizer",
+        "    m ← β₂·m + (1 − β₂)·g",
+        "Paper       Chen et al. 2023",
+        "State       m: 4 bytes for each number of a float32 parameter",
+        "Passes      1 over the data; fused on this CPU",
+        "Decay       decoupled, l2, independent, cautious, proximal; the first",
+        "    optim.Lion(params, lr=0.0001, betas=(0.9, 0.99)",
+        "    optimizer = optim.Lion(model, lr=0.0001)",
+    ):
+        assert part in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("adam", ("with amsgrad=True exp_avg", "Dialects    torch, paper, keras, optax")),
+        ("LAMB", ("\nadam:\n", "\ntrust_ratio:\n", "Made of     adam → trust_ratio")),
+        ("prodigy", ("2 over the data, over all tensors together",)),
+        ("ScheduleFreeSGD", ("inside optimizer.evaluating()",)),
+        ("ema", ("ema  rule, acts after the step", "after=ema())", "rules.ema(decay=0.999")),
+        ("SGLD", ("State       none",)),
+        ("rules.adam", ("adam  rule, acts on the update", "rules.adam(beta1=0.9")),
+        ("nesterov", ("SGD  optimizer",)),
+        ("momentum", ("momentum  rule",)),
+        ("Cosine", ("cosine  schedule", "schedules.cosine(peak=1.0, *, steps")),
+        ("sam", ("SAM  wrapper", "meta.SAM(optimizer, rho=0.05")),
+        ("thalweg.optim.Adan", ("Adan  optimizer",)),
+        ("meta.sam", ("SAM  wrapper",)),
+    ],
+)
+def test_names_of_every_kind(name: str, parts: tuple[str, ...]) -> None:
+    result = call("explain", name)
+    assert result.exit_code == 0
+    for part in parts:
+        assert part in result.stdout
+
+
+def test_json_is_the_card() -> None:
+    document = json.loads(call("explain", "Adan", "--json").stdout)
+    assert document == json.loads(json.dumps(card("Adan").as_dict()))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("adma", "Nothing is called 'adma'. Did you mean 'Ada"),
+        ("cosin", "Did you mean 'cosine'"),
+        ("rules.emma", "Did you mean 'ema'"),
+        ("zzzzzz", "Nothing is called 'zzzzzz'. `thalweg list` shows the names."),
+        ("rules.Lyon", "Did you mean 'Lion'"),
+        ("schedules.adam", "'schedules.adam'"),
+    ],
+)
+def test_a_wrong_name_is_said_as_other_wrong_input(name: str, message: str) -> None:
+    result = call("explain", name)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "parts"),
+    [
+        ("short", 80, ["short"]),
+        ("a = b + c,   d = 1", 12, ["a = b + c,", "    d = 1"]),
+        ("f(aaaa, bbbb, cccc)", 15, ["f(aaaa, bbbb,", "    cccc)"]),
+        ("aaaa bbbb cccc", 10, ["aaaa bbbb", "    cccc"]),
+        ("    indented bbbb", 14, ["    indented", "    bbbb"]),
+        ("nowhereatall", 5, ["nowhereatall"]),
+    ],
+)
+def test_long_lines_break_where_it_hurts_least(line: str, width: int, parts: list[str]) -> None:
+    assert fold(line, width) == parts
+
+
+def test_wrappers_are_all_described() -> None:
+    assert {name for name in NAMES if hasattr(meta, name)} == {
+        name for name in meta.__all__ if isinstance(getattr(meta, name), type)
+    } - {"Wrapper"}
+
+
+def run(*command: str) -> Any:
+    return subprocess.run([sys.executable, "-m", "thalweg", *command], capture_output=True)
+
+
+def test_into_a_pipe_it_is_plain_text() -> None:
+    done = run("explain", "Lion")
+    assert done.returncode == 0
+    text = done.stdout.decode("utf-8")
+    assert "β₁·m" in text
+    assert "\x1b" not in text

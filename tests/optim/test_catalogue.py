@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from thalweg import optim, rules
+from thalweg.optim import catalogue
+from thalweg.optim.card import card
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "optimizers.md"
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == catalogue.page(), "run `make docs`"
+
+
+def test_every_optimizer_is_in_the_table_and_has_a_section() -> None:
+    text = catalogue.page()
+    for name in optim.__all__:
+        if name == "Optimizer":
+            continue
+        found = card(name)
+        assert found.cost is not None
+        figures = f"| {found.year} | {len(found.cost.states)} | {found.cost.passes} |"
+        assert f"| [{name}](#{name.lower()}) {figures}" in text
+        section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        for block in found.blocks:
+            assert " ".join(block.text.split()) in " ".join(section.split())
+        assert f"optim.{name}(params, lr=" in section
+
+
+def test_every_rule_is_in_a_table() -> None:
+    text = catalogue.page()
+    assert all(f"\n| `{name}` |" in text for name in rules.__all__)
+
+
+def test_links_lead_somewhere() -> None:
+    text = catalogue.page()
+    headings = {name.lower() for name in re.findall(r"^##+ `?([\w ]+)`?$", text, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
+
+
+def test_prose_is_wrapped() -> None:
+    lines = catalogue.page().splitlines()
+    assert all(len(line) <= catalogue.WIDTH for line in lines if not line.startswith("|"))
+
+
+def test_it_is_written_or_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    catalogue.main([str(tmp_path / "page.md")])
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == catalogue.page()
+    assert capsys.readouterr().out == ""
+    catalogue.main([])
+    assert capsys.readouterr().out == catalogue.page()

@@ -1,0 +1,170 @@
+"""`thalweg explain`: what an optimizer, a rule, a schedule or a wrapper is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from thalweg.optim.card import Card
+    from thalweg.optim.cost import Cost
+
+EXAMPLES = ("thalweg explain adamw", "thalweg explain rules.adam", "thalweg explain Lion --json")
+
+_WIDEST = 100
+_INDENT = "    "
+_HOME = {"optimizer": "optim.", "rule": "rules.", "schedule": "schedules.", "wrapper": "meta."}
+
+
+def explain(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="An optimizer, a rule, a schedule or a wrapper."),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the card as one JSON document.")
+    ] = False,
+) -> None:
+    """Say what an optimizer is: equation, paper, when to use it, cost, and how to call it.
+
+    Upper and lower case are alike. Where an optimizer and a rule share a
+    name, it is the optimizer's, and the rule is called rules.NAME.
+    `thalweg list` shows the names.
+    """
+    from thalweg.cli.console import print_json
+
+    found = find_card(name)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _print_card(found)
+
+
+def find_card(name: str) -> Card:
+    """Return the card of a name.
+
+    Raises:
+        TaskError: nothing has it; the message holds those close to it.
+    """
+    from thalweg.cli.listing import schedules, wrappers
+    from thalweg.errors import TaskError, suggest
+    from thalweg.optim.card import OPTIMIZERS, RULES, card, described
+    from thalweg.race.entrants import known_entrants
+
+    wanted = name.strip().lower().removeprefix("thalweg.")
+    others = {"schedule": schedules(), "wrapper": wrappers()}
+    for kind, things in others.items():
+        for key, thing in things.items():
+            if wanted in (key.lower(), f"{_HOME[kind]}{key.lower()}"):
+                return described(thing, kind)
+    known = [name for things in others.values() for name in things] + [*RULES, *OPTIMIZERS]
+    if wanted.rpartition(".")[2] not in {each.lower() for each in known}:
+        entrant = known_entrants().get(wanted)  # one of SGD's two with momentum
+        if entrant is None or entrant.factory not in OPTIMIZERS.values():
+            hint = suggest(wanted.rpartition(".")[2], known)
+            raise TaskError(f"Nothing is called {name!r}.{hint} `thalweg list` shows the names.")
+        return card(entrant.factory)  # type: ignore[arg-type]
+    return card(name)
+
+
+def _print_card(found: Card) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from thalweg.cli.console import out
+
+    console = out()
+    width = min(console.width, _WIDEST)
+
+    def say(text: str, style: str = "") -> None:
+        console.print(Text(text, style=style), width=width)
+
+    def display(text: str, style: str = "cyan") -> None:
+        for line in text.splitlines():
+            for part in fold(line, width - len(_INDENT)):
+                say((_INDENT + part).rstrip(), style)
+
+    console.print(Text(found.name, style="bold"), Text(f"  {found.kind}", style="dim"), sep="")
+    say(found.title)
+    for block in found.blocks:
+        say("")
+        if block.label:
+            say(f"{block.label}:", "dim")
+        if block.is_equation:
+            display(block.text)
+        else:
+            say(block.text)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for heading, text in _fields(found):
+        table.add_row(heading, Text(text))
+    if table.row_count:
+        say("")
+        console.print(table, width=width)
+    say("")
+    display(_HOME[found.kind.partition(",")[0]] + found.signature, "")
+    if found.example:
+        say("\nExample", "bold")
+        say("")
+        display(found.example, "")
+
+
+def _fields(found: Card) -> Iterator[tuple[str, str]]:
+    given = {
+        "Paper": found.paper,
+        "Defaults": found.defaults,
+        "Use": found.use,
+        "Deviations": found.deviations,
+        "Made of": " → ".join(found.links) if found.is_composite else "",
+        "Cost": found.text.fields.get("Cost", ""),
+    }
+    yield from ((heading, text) for heading, text in given.items() if text)
+    if found.cost is not None:
+        yield "State", _states(found.cost)
+        for arguments, cost in found.variants.items():
+            yield "", f"with {arguments} {_states(cost)}"
+        yield "Passes", _passes(found.cost)
+    if found.decays:
+        yield "Decay", f"{', '.join(found.decays)}; the first is the default"
+    if found.dialects:
+        yield "Dialects", f"{', '.join(found.dialects)}; the first is the default"
+    if found.evaluates_elsewhere:
+        yield "Evaluation", "at the average that it keeps, inside optimizer.evaluating()"
+
+
+def _states(cost: Cost) -> str:
+    numbers = f"{', '.join(cost.numbers)}: a number for each tensor" if cost.numbers else ""
+    if not cost.states:
+        return numbers or "none"
+    size = f"{', '.join(cost.states)}: {cost.bytes} bytes for each number of a float32 parameter"
+    return f"{size}; {numbers}" if numbers else size
+
+
+def _passes(cost: Cost) -> str:
+    together = ", over all tensors together" if cost.couples else ""
+    how = "fused on this CPU" if cost.problem is None else f"not fused: {cost.problem}"
+    return f"{cost.passes} over the data{together}; {how}"
+
+
+def fold(line: str, width: int) -> list[str]:
+    """Break a line of an equation or of code where it is wider than `width`: at wide gaps first, then after
+    commas, then at spaces; what is broken off is indented.
+
+    >>> fold("a = b + c,   d = 1", 12)
+    ['a = b + c,', '    d = 1']
+    """
+    parts: list[str] = []
+    lead = ""
+    while len(lead + line) > width:
+        begun = len(line) - len(line.lstrip())
+        places = (line.rfind(gap, begun + 1, width - len(lead)) for gap in ("  ", ", ", " "))
+        cut = next((place for place in places if place > begun), None)
+        if cut is None:
+            break
+        cut += line[cut] == ","
+        parts.append(lead + line[:cut].rstrip())
+        line, lead = line[cut:].lstrip(), _INDENT
+    return [*parts, lead + line]

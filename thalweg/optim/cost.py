@@ -1,0 +1,79 @@
+"""What a step costs beside the parameter and its gradient: states, and passes over the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from thalweg.engine import Chain
+from thalweg.engine.plan import program_problem
+from thalweg.optim.stepper import Stepper
+
+FLOAT32 = 4
+"""Bytes of a number in float32."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step of a chain costs, counted in its program."""
+
+    states: tuple[str, ...]
+    """Its states of the shape of the parameter."""
+    numbers: tuple[str, ...]
+    """Its states that are one float64 number for each tensor."""
+    passes: int
+    """How often a step goes over the data: once, and once more for each reduction in a row."""
+    problem: str | None
+    """Why it cannot be fused into kernels on this machine's CPU, or None."""
+    couples: bool
+    """Whether the step of one tensor depends on all tensors."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of state for each number of a float32 parameter."""
+        return FLOAT32 * len(self.states)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the cost as plain data."""
+        return {
+            "states": list(self.states),
+            "numbers_per_tensor": list(self.numbers),
+            "state_bytes_per_parameter": self.bytes,
+            "passes": self.passes,
+            "fused": self.problem is None,
+            "problem": self.problem,
+            "couples_all_tensors": self.couples,
+        }
+
+
+def cost_of(optimizer: Stepper) -> Cost:
+    """Return what a step of an optimizer's first group costs.
+
+    >>> import torch
+    >>> from thalweg import optim
+    >>> adam = optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    >>> cost_of(adam).states, cost_of(adam).bytes, cost_of(adam).passes
+    (('exp_avg', 'exp_avg_sq'), 8, 1)
+    """
+    group = optimizer.param_groups[0]
+    composition = optimizer.composition(group)
+    return count(composition.chain, composition.switches(group), optimizer.state_names)
+
+
+def count(made: Chain, switches: Mapping[str, Any], called: Mapping[str, str]) -> Cost:
+    """Return what a step of a chain costs.
+
+    Args:
+        made: the chain.
+        switches: the switches that are not at their defaults.
+        called: what states are called in `optimizer.state`, where they are not called the same.
+    """
+    program = made.program({**made.hyperparameters, **switches})
+    return Cost(
+        tuple(called.get(name, name) for name in made.states),
+        tuple(called.get(name, name) for name in made.scalar_states),
+        program.stages + 1,
+        program_problem(program),
+        any(value.is_reduction and value.data == "all" for value in program.reached()),
+    )

@@ -1,0 +1,139 @@
+"""Where a model is measured: at the average that its optimizer keeps, where it keeps one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from thalweg.errors import DataError
+
+
+class EvaluationPoint:
+    """The point where the model of a run is to be measured, and the way there and back.
+
+    For an optimizer without an average (`ema`, `polyak`, `swa`, schedule-free descent) that is where
+    the parameters are, and nothing is done.
+
+    Batch normalisation has statistics of the point of training, which do not suit another one: they
+    are computed anew there, as `torch.optim.swa_utils.update_bn` does, by one pass over the training
+    set. Layers that do not train keep theirs.
+
+    Args:
+        optimizer: of thalweg, or another one, or one that wraps another as its `optimizer`.
+        model: the model whose parameters it steps.
+        inputs: gives the inputs of the training set, batch by batch, the same at each call.
+        isolated: makes a context that leaves no trace in the random numbers, and always draws the
+            same inside (dropout).
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        model: nn.Module,
+        inputs: Callable[[], Iterable[Any]],
+        isolated: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._optimizer: Any = _with_average(optimizer)
+        self._model = model
+        self._inputs = inputs
+        self._isolated = isolated
+        self._is_there = False
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the model is measured elsewhere than where it is trained."""
+        return self._optimizer is not None
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Move the model there, and afterwards back, bit by bit; inside another such context do
+        nothing.
+        """
+        if self._optimizer is None or self._is_there:
+            yield
+            return
+        self._is_there = True
+        buffers = dict(self._model.named_buffers()) if self._has_statistics() else {}
+        kept = {name: buffer.clone() for name, buffer in buffers.items()}
+        try:
+            with self._optimizer.evaluating():
+                self._recompute_statistics()
+                yield
+        finally:
+            self._is_there = False
+            with torch.no_grad():
+                for name, buffer in buffers.items():
+                    buffer.copy_(kept[name])
+
+    def go(self, *, recompute: bool = True) -> None:
+        """Move the model there for good; `optimizer.train()` moves the parameters back.
+
+        Args:
+            recompute: whether batch normalisation needs its statistics there.
+        """
+        if self._optimizer is None:
+            return
+        self._optimizer.eval()
+        if recompute:
+            self._recompute_statistics()
+
+    def _has_statistics(self) -> bool:
+        return any(map(_keeps_statistics, self._model.modules()))
+
+    def _recompute_statistics(self) -> None:
+        if not self._has_statistics():
+            return
+        modes = [(module, module.training) for module in self._model.modules()]
+        self._model.train()  # which a model may have taught to leave some layers as they are
+        layers: list[Any] = [
+            module
+            for module in self._model.modules()
+            if _keeps_statistics(module) and module.training
+        ]
+        momenta = [layer.momentum for layer in layers]
+        try:
+            for layer in layers:
+                layer.reset_running_stats()
+                layer.momentum = None  # PyTorch's word for a mean over all batches
+            if layers:
+                self._run_through()
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
+            for module, training in modes:
+                module.training = training
+
+    def _run_through(self) -> None:
+        batches = 0
+        with torch.no_grad(), self._isolated():
+            for inputs in self._inputs():
+                self._model(inputs)
+                batches += 1
+        if not batches:
+            raise DataError(
+                "Batch normalisation needs its statistics computed anew at the average, but the "
+                "training set yields no batch: it can be run through only once."
+            )
+
+
+def _keeps_statistics(module: Any) -> bool:
+    return isinstance(module, _BatchNorm) and module.track_running_stats
+
+
+def _with_average(optimizer: Any) -> Any:
+    """Return the optimizer that keeps an average, among this one and those that it wraps, or None."""
+    while isinstance(optimizer, torch.optim.Optimizer):
+        if hasattr(optimizer, "evaluating"):
+            from thalweg.optim.evaluation import Evaluating, has_evaluation  # loaded with its class
+
+            if isinstance(optimizer, Evaluating):
+                own: Any = optimizer
+                keeps = any(has_evaluation(own.composition(group)) for group in own.param_groups)
+                return own if keeps else None
+        optimizer = getattr(optimizer, "optimizer", None)
+    return None
