@@ -115,6 +115,7 @@ def optimizer(
     betas: tuple[str, ...] = ("beta1", "beta2", "beta3"),
     dialects: Mapping[str, Links] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    title: str | None = None,
 ) -> type[Named]:
     """Return the optimizer of these rules.
 
@@ -126,6 +127,7 @@ def optimizer(
         betas: the hyperparameters that make up the tuple `betas`, if there are two of them.
         dialects: other rules in their place, by the name of the dialect; the first is `rules`.
         defaults: defaults other than those of the rules.
+        title: the first line of its card, where it is not that of the rule.
     """
     every = {"paper": rules} if dialects is None else dialects
     open_ = _open(rules) | dict(defaults or {})
@@ -143,7 +145,7 @@ def optimizer(
         {"rules": every, "decay": decay, "spelling": spelling, "__module__": home},
     )
     made.__signature__ = _signature(lr, open_, decay, every)  # type: ignore[attr-defined]
-    made.__doc__ = _card(name, rules) + _ARGUMENTS.format(
+    made.__doc__ = _card(name, rules, title) + _ARGUMENTS.format(
         name=name,
         lr=lr,
         hyperparameters=", ".join(open_) or "maximize",
@@ -181,12 +183,13 @@ def _signature(
     )
 
 
-def _card(name: str, rules: Links) -> str:
+def _card(name: str, rules: Links, title: str | None) -> str:
     docs = [inspect.cleandoc(link.rule.__doc__ or "") for link in chain(*rules).links]
     cards = [doc for doc in docs if "\nPaper:" in doc]
     if not cards:
         raise ValueError(f"no rule of {name} has a card: a docstring with the line 'Paper: …'")
-    return cards[-1]
+    first, blank, rest = cards[-1].partition("\n\n")
+    return (title or first) + blank + rest
 
 
 def _dialects(dialects: Mapping[str, Links]) -> str:

@@ -42,7 +42,13 @@ DeltaBarDelta = optimizer("DeltaBarDelta", delta_bar_delta, lr=1e-2, decay="l2")
 DoG = optimizer("DoG", dog, lr=1.0, decay="l2")
 LAMB = optimizer("LAMB", adam, trust_ratio, lr=1e-3, decay="inside", defaults={"eps": 1e-6})
 LARS = optimizer("LARS", lars, accumulate_inside(nesterov=False), lr=1.0, decay="inside")
-LDoG = optimizer("LDoG", dog(layerwise=True), lr=1.0, decay="l2")
+LDoG = optimizer(
+    "LDoG",
+    dog(layerwise=True),
+    lr=1.0,
+    decay="l2",
+    title="LDoG (Ivgi, Hinder and Carmon 2023): DoG with a step size for each tensor.",
+)
 LaProp = optimizer("LaProp", laprop, lr=4e-4)
 Lion = optimizer("Lion", lion, lr=1e-4)
 MARS = optimizer("MARS", mars, lr=3e-3)
@@ -58,6 +64,7 @@ NesterovRMSprop = optimizer(
     accumulate_inside(nesterov=True),
     lr=1e-3,
     decay="l2",
+    title="RMSProp with Nesterov momentum (Goodfellow, Bengio and Courville 2016, algorithm 8.6).",
 )
 Prodigy = optimizer("Prodigy", prodigy, lr=1.0, decay="inside")
 SGLD = optimizer("SGLD", descend, langevin, lr=1e-2, decay="l2")
@@ -69,9 +76,16 @@ ScheduleFreeAdamW = optimizer(
     lr=2.5e-3,
     decay="inside",
     betas=("beta", "beta2"),
+    title="Schedule-free AdamW (Defazio et al. 2024): an average of the points in the place of a schedule.",
 )
 ScheduleFreeSGD = optimizer(
-    "ScheduleFreeSGD", _DECAY_AT_Y, schedule_free, lr=1.0, decay="inside", betas=()
+    "ScheduleFreeSGD",
+    _DECAY_AT_Y,
+    schedule_free,
+    lr=1.0,
+    decay="inside",
+    betas=(),
+    title="Schedule-free SGD (Defazio et al. 2024): an average of the points in the place of a schedule.",
 )
 SignSGD = optimizer("SignSGD", sign, lr=1e-3)
 Signum = optimizer("Signum", signum, lr=1e-3)
