@@ -222,11 +222,12 @@ def _made(kind: Callable[..., Stepper], **arguments: Any) -> Stepper:
 def _blocks(text: Text, links: tuple[Link, ...]) -> tuple[Block, ...]:
     """Return equations and remarks: of the docstring, and of the other rules where it is that of one."""
     texts = [read(link.rule.__doc__ or "") for link in links]
-    if len(links) < 2 or all(each.paper != text.paper for each in texts):
+    paper = text.fields.get("Paper")
+    if len(links) < 2 or all(each.fields.get("Paper") != paper for each in texts):
         return text.blocks
     gathered: list[Block] = []
     for link, each in zip(links, texts, strict=True):
-        own = each.blocks if each.paper == text.paper else ()
+        own = each.blocks if each.fields.get("Paper") == paper else ()
         shown = own or (Block(each.equation, True),)
         gathered.append(Block(shown[0].text, shown[0].is_equation, _named(link)))
         gathered.extend(shown[1:])
