@@ -167,9 +167,9 @@ class _Printer:
     def _emit_chunks(self) -> None:
         function = self.function
         call = function.args[0]
-        entry, take, chunk, block, loop, end, after, done = (
+        entry, take, chunk, after, done = (
             function.append_basic_block(label)
-            for label in ("entry", "take", "chunk", "block", "loop", "end", "after", "done")
+            for label in ("entry", "take", "chunk", "after", "done")
         )
         b = self.b = ir.IRBuilder(entry)
         pointers, chunks, rows, reduced, partials = (
@@ -194,6 +194,16 @@ class _Printer:
         self.offset = offset
         self._read_scalars(self.layout.rows, rows, row)
         self._read_scalars(self.layout.reduced, reduced, entry)
+        ends, end = self._emit_blocks(length, chunk, after)
+        b.position_at_end(after)
+        self._emit_partials(partials, turn, ends, chunk, end)
+        b.branch(take)
+        ir.IRBuilder(done).ret_void()
+
+    def _emit_blocks(self, length: Any, chunk: Any, after: Any) -> tuple[list[ir.Value], Any]:
+        """Go through a chunk, block by block; return its reductions, and where they are known."""
+        b = self.b
+        block, loop, end = map(self.function.append_basic_block, ("block", "loop", "end"))
         b.cbranch(b.icmp_signed(">", length, I64(0)), block, after)
 
         b.position_at_end(block)
@@ -222,11 +232,7 @@ class _Printer:
         start.add_incoming(stop, end)
         self._close(sums, ends, end)
         b.cbranch(b.icmp_signed("<", stop, length), block, after)
-
-        b.position_at_end(after)
-        self._emit_partials(partials, turn, ends, chunk, end)
-        b.branch(take)
-        ir.IRBuilder(done).ret_void()
+        return ends, end
 
     def _open_slots(self, pointers: Any, tensor: Any, offset: Any) -> None:
         """Read the address of every slot and move it to the start of the chunk."""
