@@ -4,57 +4,94 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from thalweg.errors import TaskError, ThalwegError, suggest
+from thalweg.tasks.adding import adding
+from thalweg.tasks.breast_cancer import breast_cancer
+from thalweg.tasks.char_language import char_lstm, char_transformer
+from thalweg.tasks.deep_linear import deep_linear
+from thalweg.tasks.deep_quadratic import deep_quadratic
 from thalweg.tasks.diabetes import diabetes
 from thalweg.tasks.digits import digits
+from thalweg.tasks.digits_kin import digits_cnn, digits_logistic
+from thalweg.tasks.digits_vae import digits_vae
+from thalweg.tasks.landscapes import beale, booth, himmelblau, rastrigin, ravine, saddle
+from thalweg.tasks.matrix_factorisation import matrix_factorisation
 from thalweg.tasks.mnist import mnist
+from thalweg.tasks.parity import parity
+from thalweg.tasks.photo import photo
+from thalweg.tasks.rosenbrock import rosenbrock
 from thalweg.tasks.task import UNNAMED, Task
 
-_BUILT_IN: dict[str, Callable[[], Task]] = {
-    "digits": digits,
-    "diabetes": diabetes,
-    "mnist": mnist,
+_BUILT_IN: dict[str, Callable[..., Task]] = {
+    make.__name__: make
+    for make in (
+        *(digits, digits_logistic, digits_cnn, digits_vae, breast_cancer, diabetes, mnist),
+        *(char_transformer, char_lstm, photo, adding, parity),
+        *(deep_linear, matrix_factorisation, deep_quadratic, rosenbrock),
+        *(beale, booth, himmelblau, rastrigin, saddle, ravine),
+    )
 }
 
 
 def list_tasks() -> dict[str, str]:
     """Return the built-in tasks: name, and one line on each.
 
-    >>> sorted(list_tasks())
-    ['diabetes', 'digits', 'mnist']
+    >>> list(list_tasks())[:3]
+    ['digits', 'digits_logistic', 'digits_cnn']
     """
     return {name: (make.__doc__ or "").partition("\n")[0] for name, make in _BUILT_IN.items()}
 
 
-def load_task(name: str) -> Task:
-    """Return the task called `name`.
+def load_task(name: str, **options: Any) -> Task:
+    """Return the task called `name`; `options` are those of the built-in one.
 
     `name` is a built-in task ("digits"), or a Python file with a function without arguments that
     returns a `Task`: "file.py:function", or "file.py" if the function is called `task`. The file is
     run as a program of the user's own. A task that it gives no name is named after the file, and
     after the function where that is not `task`: "file" or "file-function".
 
-    Raises TaskError for an unknown name, a file that cannot be run, and a function that is missing
-    or returns no `Task`.
+    Raises TaskError for an unknown name or option, a file that cannot be run, and a function that
+    is missing or returns no `Task`.
+
+    >>> load_task("rosenbrock", dimensions=3).build().point.shape
+    torch.Size([3])
     """
     if name in _BUILT_IN:
-        return _BUILT_IN[name]()
+        _check_options(name, options)
+        return _BUILT_IN[name](**options)
     path, function = _file_and_function(name)
     if path is None:
         raise TaskError(
             f"There is no task {name!r}.{suggest(name, _BUILT_IN)} Built in are "
             f"{', '.join(_BUILT_IN)}; a file of your own is given as file.py or file.py:function."
         )
+    if options:
+        raise TaskError(
+            f"Options such as {next(iter(options))} are for built-in tasks; the function of a file "
+            "is called without arguments."
+        )
     task = _call(_run_file(path), path, function)
     if task.name != UNNAMED:
         return task
     return task.replace(name=path.stem if function == "task" else f"{path.stem}-{function}")
+
+
+def _check_options(name: str, options: dict[str, Any]) -> None:
+    known = list(inspect.signature(_BUILT_IN[name]).parameters)
+    for option in options:
+        if option not in known:
+            has = f"It has: {', '.join(known)}." if known else "It has none."
+            raise TaskError(
+                f"The task {name!r} has no option {option!r}.{suggest(option, known)} {has}"
+            )
 
 
 def _file_and_function(name: str) -> tuple[Path | None, str]:
