@@ -153,7 +153,8 @@ def _of_source(source: Source | None) -> str:
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    # of one row, any stride counts as contiguous; a copy has the usual one
+    flat = tensor.detach().cpu().clone(memory_format=torch.contiguous_format).reshape(-1)
     return flat.view(torch.uint8).numpy().tobytes()
 
 
