@@ -364,8 +364,8 @@ def test_a_seed_is_no_tensor(name: str) -> None:
 
 
 @each_engine
-def test_one_seed_is_one_noise(engine: str) -> None:
-    """Two calls with one seed are the same noise, in one rule or in two; another seed is another one."""
+def test_every_call_is_a_draw_of_its_own(engine: str) -> None:
+    """Two calls with one seed differ, in one rule and in two; so does another seed."""
 
     @thalweg.rule
     def twice(g, a, b, c, *, t, seed=0):
@@ -376,6 +376,9 @@ def test_one_seed_is_one_noise(engine: str) -> None:
     optimizer = thalweg.Optimizer([w], thalweg.chain(twice, noisy), lr=0.1, engine=engine)
     optimizer.step()
     a, b, c, kept = (optimizer.state[w][name] for name in ("a", "b", "c", "kept"))
-    assert torch.equal(a, b)
-    torch.testing.assert_close(a, kept, rtol=1e-14, atol=1e-15)
-    assert not (a == c).any()
+    draws = [a, b, c, kept]
+    for k, one in enumerate(draws):
+        for other in draws[k + 1 :]:
+            assert not (one == other).any()
+    expected = [normal(0, 1, 0, w.detach(), draw) for draw in (0, 1)]
+    torch.testing.assert_close([a, b], expected, rtol=1e-14, atol=1e-15)

@@ -227,7 +227,9 @@ def rule_of(
     def drawn(g, p, gradient, m_, v_, d_: thalweg.Scalar = 1.5, *, t, lr, alpha=0.3, beta=-1.25):
         arguments = {"g": g, "p": p, "gradient": gradient, "m": m_, "v": v_, "d": d_}
         arguments |= {"t": t, "lr": lr, "alpha": alpha, "beta": beta}
-        return tuple(evaluate(tree, arguments) for tree in (update, m, v, d))
+        # one tree is one value: evaluated twice, its noise would be drawn twice
+        values = {id(tree): evaluate(tree, arguments) for tree in (update, m, v, d)}
+        return tuple(values[id(tree)] for tree in (update, m, v, d))
 
     @thalweg.rule(after_step=True)
     def moved(x, p, kept_, gradient, *, t, lr, gamma=0.7):

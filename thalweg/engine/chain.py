@@ -161,8 +161,8 @@ def _check_order(links: tuple[Link, ...]) -> None:
         if before.rule.kind.lr_inside:
             raise RuleError(
                 f"{before!r} multiplies its update by the learning rate (lr_inside=True), so {after!r} "
-                "cannot stand after it. Put it before, or use a rule that leaves the learning rate to "
-                "the engine"
+                "cannot stand after it. Put it before if it acts on gradients, or use a rule that leaves the "
+                "learning rate to the engine"
             )
         if before.rule.kind.after_step:
             raise RuleError(

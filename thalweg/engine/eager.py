@@ -123,7 +123,7 @@ def _line(value: Value) -> str:
         return f"{value.name} = call_{value.name}(({operands}))"
     if value.op == "noise":
         seed, t, ordinal = map(operand, value.operands)
-        return f"{value.name} = normal({seed}, {t}, {ordinal}, _like)"
+        return f"{value.name} = normal({seed}, {t}, {ordinal}, _like, {value.data})"
     if value.op == "real":
         return f"{value.name} = as_numbers({operand(value.operands[0])}, 1.0, 0.0, _like)"
     if value.op == "where":

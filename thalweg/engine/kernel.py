@@ -322,7 +322,8 @@ class _Printer:
         if op == "noise":
             counter = self.b.add(self.offset, self.index)
             functions = [self._intrinsic(name, self.real, 1) for name in NOISE_FUNCTIONS]
-            return emit_noise(self.b, map(self._whole, value.operands), counter, *functions)
+            parts = [*map(self._whole, value.operands), *([I64(value.data)] if value.data else [])]
+            return emit_noise(self.b, parts, counter, *functions)
         operands = [self._value(v) for v in value.operands]
         if op in _SPECIAL:
             return _SPECIAL[op](self, *operands)

@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from thalweg.engine import reductions
+from thalweg.engine.noise import noise
 from thalweg.engine.ops import OPS
 from thalweg.engine.program import Builder, Level, Value
 from thalweg.engine.trace import ContractError
@@ -122,14 +123,6 @@ def _smallest(b: Builder, x: Value, other: Value | None = None) -> Value:
     return b.apply("neg", b.reduce("max", b.apply("neg", x), "tensor"))
 
 
-def _noise(b: Builder, x: Value, seed: Value, t: Value) -> Value:
-    if seed.level > Level.HOST or t.level > Level.HOST:
-        raise ContractError(
-            "its noise depends on a tensor: noise(u, seed, t) takes hyperparameters, t and numbers"
-        )
-    return b.noise(seed, t)
-
-
 SPELLINGS: Mapping[str, Spelling] = {
     "add": _add,
     "sub": _sub,
@@ -163,7 +156,6 @@ SPELLINGS: Mapping[str, Spelling] = {
     "amin": lambda b, x: _smallest(b, x),
     "numel": lambda b, x: _count(b, x),
     "dimensions": lambda b, x: b.leaf("dimensions"),
-    "noise": _noise,
 }
 
 
@@ -253,6 +245,8 @@ class Lowering:
             return None  # over one dimension
         if name == "where" and node.op == "call_method":  # x.where(condition, other)
             args = [args[1], args[0], *args[2:]]
+        if node.target is noise:
+            return self._noise(node, *args, **kwargs)
         if name in SPELLINGS:
             try:
                 return SPELLINGS[name](self.builder, *args, **kwargs)
@@ -263,6 +257,14 @@ class Lowering:
                 return None
             return self.builder.apply(name, *args)
         return None
+
+    def _noise(self, node: fx.Node, like: Value, seed: Value, t: Value) -> Value:
+        if seed.level > Level.HOST or t.level > Level.HOST:
+            raise ContractError(
+                "its noise depends on a tensor: noise(u, seed, t) takes hyperparameters, t and numbers"
+            )
+        calls = [each for each in node.graph.nodes if each.target is noise]
+        return self.builder.noise(seed, t, calls.index(node))
 
     def _foreign(self, node: fx.Node, name: str) -> Value:
         operands: list[Value] = []

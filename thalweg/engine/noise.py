@@ -27,7 +27,8 @@ HALF = 32
 def noise(u: Tensor, seed: Any, t: Any) -> Tensor:
     """Return standard normal noise of the shape of a tensor, the same for the same seed and step.
 
-    In a rule, every parameter and every step has noise of its own.
+    In a rule, every parameter, every step and every call has noise of its own. Optimizers with the same seed
+    draw the same.
 
     >>> x = torch.zeros(1000)
     >>> z = noise(x, 0, 1)
@@ -39,10 +40,13 @@ def noise(u: Tensor, seed: Any, t: Any) -> Tensor:
     return normal(seed, t, 0, u)
 
 
-def normal(seed: Any, t: Any, ordinal: Any, like: Tensor) -> Tensor:
-    """Return the noise of one tensor, in the order in which its elements are stored."""
+def normal(seed: Any, t: Any, ordinal: Any, like: Tensor, draw: int = 0) -> Tensor:
+    """Return the noise of one tensor, in the order in which its elements are stored.
+
+    `ordinal` is the place of the tensor in its optimizer, `draw` the number of the call in its chain.
+    """
     key = _signed(0)
-    for part in (seed, t, ordinal):
+    for part in (seed, t, ordinal, *((draw,) if draw else ())):
         whole = part.long() if isinstance(part, Tensor) else int(part)
         key = mixed((key ^ torch.as_tensor(whole, device=like.device)) + _signed(GOLDEN))
     counter = torch.arange(like.numel(), device=like.device)

@@ -302,7 +302,8 @@ class Plan:
                     batch.step(next(turn), self.count)
             for k, row in cohort.loose:
                 member = self.members[k]
-                tensors = [_dense(grads[k]), member.param, *member.states]
+                param = _in_graph(member.param) if self.differentiable else member.param
+                tensors = [_dense(grads[k]), param, *member.states]
                 run = eager_program(cohort.program).run(
                     tensors, cohort.reads[row], self.count, member.ordinal, member.numbers
                 )
@@ -334,6 +335,12 @@ class Plan:
 
 def _dense(grad: Tensor) -> Tensor:
     return grad if grad.layout is torch.strided else grad.to_dense()
+
+
+def _in_graph(param: Tensor) -> Tensor:
+    """Return a copy: the step changes the parameter in place, and a backward pass may need what it was."""
+    with torch.enable_grad():
+        return param.clone()
 
 
 @dataclass

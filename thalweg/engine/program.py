@@ -101,10 +101,13 @@ class Builder:
         """Return one of `LEAVES`."""
         return self._once((op, data), op, (), Level.REDUCED, 0, False, data)
 
-    def noise(self, seed: Value, t: Value) -> Value:
-        """Return standard normal noise, a function of a seed, the step, the tensor and the element."""
+    def noise(self, seed: Value, t: Value, draw: int) -> Value:
+        """Return standard normal noise, a function of a seed, the step, the tensor and the element.
+
+        `draw` is the number of the call in its chain: each has noise of its own, whatever the seeds are.
+        """
         operands = (seed, t, self.leaf("ordinal"))
-        return self._once(("noise", id(seed), id(t)), "noise", operands, Level.TENSOR, 0)
+        return self._once(object(), "noise", operands, Level.TENSOR, 0, False, draw)
 
     def apply(self, op: str, *operands: Value) -> Value:
         """Return the value of an operation of the vocabulary."""

@@ -169,9 +169,12 @@ def rule(
 
         p ← p − lr·update
 
-    The function works on whole tensors with PyTorch's elementwise functions, the reductions `norm`, `mean`,
-    `total`, `largest`, and `noise`. It never loops over parameters, branches on values or changes a tensor
-    in place; one that does is refused here with a `RuleError`.
+    The function works on whole tensors with PyTorch's elementwise functions and with what `thalweg` has for
+    rules: the reductions `norm(u)`, `mean(u)`, `total(u)` and `largest(u)`, over the tensor or, with
+    `scope="unit"` or `"all"`, over each slice along its first dimension or over all tensors of the step;
+    `dimensions(u)`, their number; `noise(u, seed, t)`, standard normal. What a reduction gives may be kept in
+    a `Scalar`. A rule that keeps an average says so with `evaluated_at`. It never loops over parameters,
+    branches on values or changes a tensor in place; one that does is refused here with a `RuleError`.
 
     Args:
         function: the rule.
@@ -187,6 +190,18 @@ def rule(
     ...     return v, v
     >>> heavy_ball(momentum=0.5)
     heavy_ball(momentum=0.5)
+
+    A rule after the step, which keeps an average of the points, and a number that a reduction feeds:
+
+    >>> import torch
+    >>> from thalweg import norm
+    >>> @rule(after_step=True)
+    ... def averaged(x, average, farthest: Scalar = 0.0, *, t, decay=0.99):
+    ...     average = torch.where(t == 1, x, decay * average + (1 - decay) * x)
+    ...     return x, average, torch.maximum(farthest, norm(x - average))
+    >>> @averaged.evaluated_at
+    ... def _(average):
+    ...     return average
     """
     kind = Kind(lr_inside, after_step, of_gradient)
     if after_step and (lr_inside or of_gradient):

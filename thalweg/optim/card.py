@@ -41,6 +41,10 @@ _WITHOUT_EFFECT = ("foreach", "fused", "capturable", "differentiable")
 """Arguments that PyTorch has to choose among its own implementations."""
 
 
+_ROOM = 76
+"""The columns of an example that a terminal of 80 shows unbroken."""
+
+
 @dataclass(frozen=True)
 class Card:
     """What there is to know of an optimizer, or of a rule."""
@@ -184,9 +188,19 @@ def described(thing: Any, kind: str) -> Card:
     text = read(docstring)
     shown = doctest.DocTestParser().get_examples(docstring)
     name, package = thing.__name__, ".".join(thing.__module__.split(".")[:2])
-    lines = [f"from {package} import {name}\n", *(each.source for each in shown)]
-    example = "".join(lines).rstrip() if shown else ""
+    lines = [f"from {package} import {name}", *map(_with_result, shown)]
+    example = "\n".join(lines) if shown else ""
     return Card(name, kind, text, text.blocks, _signature(thing), example)
+
+
+def _with_result(shown: doctest.Example) -> str:
+    """Return the code of an example, with what it shows as a comment: beside it where there is room."""
+    source, result = shown.source.rstrip(), shown.want.rstrip().splitlines()
+    if not result:
+        return source
+    if len(result) == 1 and len(source.splitlines()[-1]) + len(result[0]) + 4 <= _ROOM:
+        return f"{source}  # {result[0]}"
+    return "\n".join([source, *(f"# {line}" for line in result)])
 
 
 # -- optimizers ---------------------------------------------------------------------------------------
@@ -205,7 +219,7 @@ def _of_optimizer(kind: Callable[..., Stepper]) -> Card:
         text=text,
         blocks=_blocks(text, links),
         signature=_signature(kind),
-        example=_example(kind, has_evaluation(composition)),
+        example=optimizer_example(kind, has_evaluation(composition)),
         links=tuple(map(_named, links)),
         cost=cost,
         variants=_variants(kind, cost),
@@ -252,12 +266,16 @@ def _signature(kind: Callable[..., Any]) -> str:
     return f"{kind.__name__}{signature.replace(parameters=parameters, return_annotation=empty)}"
 
 
-def _example(kind: Callable[..., Any], evaluates_elsewhere: bool) -> str:
+def optimizer_example(
+    kind: Callable[..., Any], evaluates_elsewhere: bool = False, **arguments: Any
+) -> str:
+    """Return code that makes an optimizer, with arguments beside its learning rate."""
     lr = inspect.signature(kind).parameters["lr"].default
+    given = "".join(f", {name}={value!r}" for name, value in arguments.items())
     lines = [
         "from thalweg import optim",
         "",
-        f"optimizer = optim.{kind.__name__}(model, lr={lr:g})",
+        f"optimizer = optim.{kind.__name__}(model, lr={lr:g}{given})",
     ]
     if evaluates_elsewhere:
         lines += ["with optimizer.evaluating():", "    ...  # evaluate the model"]
@@ -352,7 +370,15 @@ def _rule_example(made: Rule) -> str:
     """Return code that uses the rule where it belongs."""
     call = f"{made.name}({', '.join(f'{n}={v:g}' for n, v in _needed(made).items())})"
     first, has_states = made.signature.arguments[0], bool(made.signature.states)
-    if first == "g" and (has_states or made.name == "descend"):
+    imported = made.name
+    if first != "g" and made.kind.lr_inside:
+        # it makes the step itself: nothing may scale its update again, as the end of another optimizer would
+        lr = f"{_usual_rate(rules.descend):g}"
+        imported = ", ".join(sorted(("descend", made.name)))
+        steps = f"chain(descend(), {call})"
+        lines = ["from thalweg import Optimizer, chain"]
+        lines += [f"optimizer = Optimizer(model, {steps}, lr={lr})"]
+    elif first == "g" and (has_states or made.name == "descend"):
         lr = f"{_usual_rate(made):g}"
         lines = ["from thalweg import Optimizer", f"optimizer = Optimizer(model, {call}, lr={lr})"]
     else:
@@ -361,7 +387,7 @@ def _rule_example(made: Rule) -> str:
         lines = ["from thalweg import optim", f"optimizer = optim.Adam(model, {side}={call})"]
     if made.evaluation is not None:
         lines += ["with optimizer.evaluating():", "    ...  # evaluate the model"]
-    return "\n".join([lines[0], f"from thalweg.rules import {made.name}", "", *lines[1:]])
+    return "\n".join([lines[0], f"from thalweg.rules import {imported}", "", *lines[1:]])
 
 
 def _usual_rate(made: Rule) -> float:

@@ -14,12 +14,15 @@ from typing import Any
 
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.errors import suggest
+from thalweg.optim.checks import is_ours
 from thalweg.rules import decay, decay_cautiously, decay_independent, decay_proximal, l2, negate
 
 Group = dict[str, Any]
 Getter = Callable[[Group], Any]
 Links = tuple[Link | Rule, ...]
 Spelling = Mapping[str, Getter]
+Part = tuple[Link, Callable[[str], Getter]]
+"""A link, and what gives the getter of each of its hyperparameters."""
 
 DECAYS: Mapping[str, Rule] = {
     "l2": l2,
@@ -73,6 +76,12 @@ class Around:
         """The hyperparameters of the user's links, as entries of a group: `rule.name`."""
         return {f"{owner}.{n}": v for link, owner in self.outer for n, v in link.values.items()}
 
+    @property
+    def checked(self) -> frozenset[str]:
+        """Those of them whose ranges are known: of this package's rules."""
+        ours = [(link, owner) for link, owner in self.outer if is_ours(link.rule)]
+        return frozenset(f"{owner}.{n}" for link, owner in ours for n in link.values)
+
 
 def around(before: Any, after: Any, decay: str, known: Iterable[str]) -> Around:
     """Return what goes around, checked: links or chains, and one of the known meanings of weight decay."""
@@ -100,13 +109,13 @@ def compose(
     is not zero.
     """
     own: Spelling = spelling()
-    parts: list[tuple[Link, Callable[[str], Getter]]] = []
+    parts: list[Part] = []
 
     def add(link: Link | Rule, read: Callable[[str], Getter]) -> None:
         parts.extend((each, read) for each in chain(link).links)
 
     decays = DECAYS[extra.decay](weight_decay=0.0) if decayed and extra.decay != INSIDE else None
-    outer = [(link, functools.partial(_outer, owner)) for link, owner in extra.outer]
+    outer: list[Part] = [(link, functools.partial(_outer, owner)) for link, owner in extra.outer]
     before, after = outer[: len(extra.before)], outer[len(extra.before) :]
     if maximize:
         add(negate, _entry)
@@ -114,17 +123,17 @@ def compose(
         add(link, read)
     if decays is not None and not decays.rule.kind.after_step:
         add(decays, _entry)
+    rules: list[Part] = []
     for link in chain(*links).links:
         fixed = {n: v for n, v in link.values.items() if n in link.given and n != "weight_decay"}
         if extra.decay != INSIDE:
             fixed["weight_decay"] = 0.0
-        add(link, functools.partial(_own, fixed, link.values, own))
-    for link, read in after:
+        rules.append((link, functools.partial(_own, fixed, link.values, own)))
+    for link, read in (*rules, *after):
         if not link.rule.kind.after_step:
             add(link, read)
-    if decays is not None and decays.rule.kind.after_step:
-        add(decays, _entry)
-    for link, read in after:
+    last: list[Part] = [(decays, _entry)] if decays is not None else []
+    for link, read in (*rules, *last, *after):
         if link.rule.kind.after_step:
             add(link, read)
     made = chain(*(link for link, _ in parts))

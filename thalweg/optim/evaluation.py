@@ -38,12 +38,16 @@ class Evaluating:
         compositions = [self.composition(group) for group in self.param_groups]
         if not any(map(has_evaluation, compositions)):
             refuse(compositions)
-        for group, composition in zip(self.param_groups, compositions, strict=True):
-            for p in group["params"]:
-                names, state = dict(self.state_names), self.state.get(p, {})
-                point = evaluation_point(composition, names, group, p, state)
-                if point is not None:
-                    leave_training(p, self.state[p], point)
+        try:
+            for group, composition in zip(self.param_groups, compositions, strict=True):
+                for p in group["params"]:
+                    names, state = dict(self.state_names), self.state.get(p, {})
+                    point = evaluation_point(composition, names, group, p, state)
+                    if point is not None:
+                        leave_training(p, self.state[p], point)
+        except Exception:
+            self.train()
+            raise
         self._is_evaluating = True
 
     def train(self) -> None:

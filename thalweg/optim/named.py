@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from thalweg.engine import Link, Rule, chain
 from thalweg.errors import suggest
 from thalweg.optim import scheduled
+from thalweg.optim.checks import check_value
 from thalweg.optim.composition import (
     DECAYS,
     INSIDE,
@@ -26,7 +27,7 @@ from thalweg.optim.composition import (
     around,
     compose,
 )
-from thalweg.optim.optimizer import check_engine, check_learning_rate, named
+from thalweg.optim.optimizer import check_engine, named
 from thalweg.optim.stepper import Stepper
 from thalweg.optim.twin import AROUND
 
@@ -43,7 +44,7 @@ Args:
 >>> import torch
 >>> from thalweg import optim
 >>> model = torch.nn.Linear(2, 1)
->>> optimizer = optim.{name}(model, lr=0.01)
+>>> optimizer = optim.{name}(model, lr={lr:g})
 >>> model(torch.ones(2)).sum().backward()
 >>> optimizer.step()
 """
@@ -77,8 +78,9 @@ class Named(Stepper):
         meanings = (*DECAYS, INSIDE) if self.decay == INSIDE else tuple(DECAYS)
         self._around = around(values.pop("before"), values.pop("after"), decay, meanings)
         numbers, self._default_schedules = scheduled.split({**values, **self._around.defaults})
-        for name, value in numbers.items():
-            _check(name, value)
+        self._checked = frozenset(values) | self._around.checked
+        for name in self._checked:
+            check_value(name, numbers[name], _default(type(self), name, numbers[name]))
         super().__init__(named(params), numbers)
 
     @classmethod
@@ -199,18 +201,7 @@ def _dialects(dialects: Mapping[str, Links]) -> str:
     return f"    dialect: {names}: whose equation to step by, where they differ.\n"
 
 
-def _check(name: str, value: Any) -> None:
-    """Refuse what no rule can use, as PyTorch does."""
-    if name == "lr":
-        check_learning_rate(value)
-        return
-    each = value if name == "betas" and isinstance(value, (tuple, list)) else (value,)
-    last = name.split(".")[-1]
-    is_beta, is_positive = last.startswith("beta"), last in ("eps", "weight_decay")
-    for number in each if is_beta or is_positive else ():
-        if not hasattr(number, "__float__"):
-            raise TypeError(f"{name} must be a number, got {number!r}")
-        if not 0 <= float(number) <= (1 if is_beta else float("inf")):
-            raise ValueError(
-                f"Invalid {name}: {value!r}; it is {'from 0 to 1' if is_beta else 'at least 0'}"
-            )
+def _default(cls: type[Named], name: str, value: Any) -> Any:
+    """Return the default of an argument; a link's own value where it is a link's."""
+    parameter = inspect.signature(cls).parameters.get(name)
+    return value if parameter is None else parameter.default

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.engine.plan import Engine
 from thalweg.optim import scheduled
+from thalweg.optim.checks import check_value, is_ours
 from thalweg.optim.composition import Composition, Group
 from thalweg.optim.stepper import Stepper
 
@@ -60,18 +61,16 @@ class Optimizer(Stepper):
         self.engine = engine
         values = {"lr": lr, **self.chain.hyperparameters}
         numbers, self._default_schedules = scheduled.split(values)
-        check_learning_rate(numbers["lr"])
+        places = [place for place in self.chain.places if is_ours(place.rule)]
+        known = {full for place in places for full in place.names.values()}
+        self._checked = frozenset({"lr", *known} & set(numbers))
+        for name in self._checked:
+            check_value(name, numbers[name], numbers[name])
         super().__init__(named(params), numbers)
 
     def composition(self, group: Group) -> Composition:
         """Return the chain: the same for every group."""
         return self._composition
-
-
-def check_learning_rate(lr: Any) -> None:
-    """Refuse what is no learning rate."""
-    if not hasattr(lr, "__float__") or not float(lr) >= 0:
-        raise ValueError(f"Invalid learning rate: {lr!r}; it is a number of at least 0")
 
 
 def named(params: nn.Module | Iterable[Any]) -> Iterable[Any]:

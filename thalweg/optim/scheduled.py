@@ -7,10 +7,11 @@ steps in "scheduled_step", which a state dict keeps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from thalweg.engine.rule import is_schedule as is_function_of_steps
+from thalweg.optim.checks import check_value
 
 Group = dict[str, Any]
 Schedules = dict[str, Any]
@@ -43,11 +44,38 @@ def value_at(name: str, value: Any, k: int) -> Any:
     return now
 
 
-def apply(groups: list[Group], schedules: list[Schedules]) -> None:
-    """Give every scheduled hyperparameter the value of the step that is about to be taken."""
-    for group, mine in zip(groups, schedules, strict=False):
+def apply(groups: list[Group], schedules: list[Schedules], checked: Container[str]) -> None:
+    """Give every scheduled hyperparameter the value of the step that is about to be taken.
+
+    Raises:
+        ValueError: the value is out of range, or the group holds another value than the schedule gave it:
+            a scheduler, or a hand, has set what the schedule would set again.
+    """
+    values: list[tuple[Group, str, Any]] = []
+    for k, (group, mine) in enumerate(zip(groups, schedules, strict=False)):
         for name, schedule in mine.items():
-            group[name] = value_at(name, schedule, group[COUNTER])
+            step = group[COUNTER]
+            before = value_at(name, schedule, max(step - 1, 0))
+            value = value_at(name, schedule, step)
+            # a step that failed has left the value that it was to use
+            if group[name] != before and group[name] != value:
+                raise ValueError(
+                    f"param group {k} has {name}={group[name]!r}, but {name} is a schedule of this "
+                    f"optimizer, which gave {before!r}. Let the schedule set it or something else, not both"
+                )
+            if name in checked:
+                check_value(name, value, value)
+            values.append((group, name, value))
+    for group, name, value in values:
+        group[name] = value
+
+
+def restore(groups: list[Group], schedules: list[Schedules]) -> None:
+    """Give scheduled hyperparameters the value of the last step, after groups were loaded."""
+    for group, mine in zip(groups, schedules, strict=True):
+        for name, schedule in mine.items():
+            step = group.setdefault(COUNTER, 0)
+            group[name] = value_at(name, schedule, max(step - 1, 0))
 
 
 def count(groups: list[Group], schedules: list[Schedules]) -> None:

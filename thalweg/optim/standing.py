@@ -16,6 +16,7 @@ from torch import Tensor
 
 from thalweg.engine.plan import Plan
 from thalweg.engine.program import Program
+from thalweg.errors import EngineError
 from thalweg.optim.composition import Composition, Group
 
 
@@ -30,7 +31,8 @@ class Reader:
             {**made.hyperparameters, **composition.switches(group)}
         )
         numeric = [n for n in made.hyperparameters if n not in made.switches]
-        self._getters = [composition.getter(name) for name in ("lr", *numeric)]
+        self._named = [(name, composition.getter(name)) for name in ("lr", *numeric)]
+        self._getters = [get for _, get in self._named]
         self.names = tuple(state_names.get(s, s) for s in made.states)
         kept = self.program.kept
         self.numbers_kept = ("step", *(state_names.get(s, s) for s in kept))
@@ -38,7 +40,24 @@ class Reader:
 
     def numbers(self, group: Group) -> list[float]:
         """Return lr and the hyperparameters of a group, as numbers."""
-        return [float(get(group)) for get in self._getters]
+        try:
+            return [float(get(group)) for get in self._getters]
+        except (TypeError, ValueError, KeyError, IndexError, RuntimeError):
+            raise self._problem(group) from None
+
+    def _problem(self, group: Group) -> Exception:
+        """Return the error of the first hyperparameter that is no number."""
+        for name, get in self._named:
+            try:
+                float(get(group))
+            except KeyError as error:
+                return KeyError(f"a param group lacks the entry {error}, from which {name} is read")
+            except (TypeError, ValueError, IndexError, RuntimeError) as error:
+                return TypeError(
+                    f"{name} in a param group is not a number: {error}. A schedule is given to the "
+                    "constructor or to add_param_group; between steps set numbers"
+                )
+        return EngineError("the numbers of a param group changed while they were read")
 
 
 class Glance:

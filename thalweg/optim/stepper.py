@@ -18,6 +18,7 @@ from thalweg.engine.rows import Block, open_block, read_line
 from thalweg.errors import EngineError
 from thalweg.optim import scheduled
 from thalweg.optim.checkpoint import loaded_state, saved_state
+from thalweg.optim.checks import check_group, check_value
 from thalweg.optim.composition import Composition, Group
 from thalweg.optim.evaluation import TRAINED, Evaluating
 from thalweg.optim.standing import Reader, Standing, all_params
@@ -40,10 +41,17 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     _plans: list[Standing]
     _readers: dict[Any, Reader]
     _places: dict[int, tuple[dict[str, Any], Block, int]]
+    _checked: frozenset[str] = frozenset()
+    """The hyperparameters whose ranges are known."""
     _default_schedules: scheduled.Schedules
     _schedules: list[scheduled.Schedules]
     _has_schedules: bool
     _is_evaluating: bool
+
+    def _outer_defaults(self) -> dict[str, Any]:
+        """Return the hyperparameters of the links that the user put around."""
+        around = self.__dict__.get("_around")
+        return {} if around is None else dict(around.defaults)
 
     def composition(self, group: Group) -> Composition:
         """Return the chain that steps the parameters of a group, and how the group spells its numbers."""
@@ -89,7 +97,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         if not self._has_schedules:
             self._move()
             return
-        scheduled.apply(self.param_groups, self._schedules)
+        scheduled.apply(self.param_groups, self._schedules, self._checked)
         self._move()
         scheduled.count(self.param_groups, self._schedules)
 
@@ -171,6 +179,11 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             for name in reader.names:
                 if state.get(name) is None:
                     state[name] = zeros_like(p)
+                elif state[name].shape != p.shape:
+                    raise EngineError(
+                        f"the state {name!r} of a parameter of shape {tuple(p.shape)} has shape "
+                        f"{tuple(state[name].shape)}. Was the state dict saved for another model?"
+                    )
 
     def _drop_outdated(self) -> None:
         """Let go of parameters and states that were replaced, which old plans would keep in memory."""
@@ -201,6 +214,10 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             params = {n: v for n, v in param_group.items() if n in ("params", "param_names")}
             values = {n: v for n, v in param_group.items() if n not in params}
             numbers, own = scheduled.split(values)
+            known = {**self.defaults, **self._outer_defaults()}
+            check_group(values, known)
+            for name in set(numbers) & self._checked:
+                check_value(name, numbers[name], known[name])
             plain = {**params, **numbers}
         mine = {n: s for n, s in self._default_schedules.items() if n not in plain} | own
         if mine:
@@ -220,9 +237,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         dtype and go to the device of their parameter; nothing is shared with `state_dict`.
         """
         loaded_state(self, state_dict)
-        for group, mine in zip(self.param_groups, self._schedules, strict=True):
-            if mine:
-                group.setdefault(scheduled.COUNTER, 0)
+        scheduled.restore(self.param_groups, self._schedules)
         self._is_evaluating = any(TRAINED in state for state in self.state.values())
 
     def __getstate__(self) -> dict[str, Any]:

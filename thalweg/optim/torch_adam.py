@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -141,6 +141,16 @@ class NAdam(TorchTwin, torch.optim.NAdam):
     def links(self, group: Group) -> Links:
         """Return NAdam."""
         return (_NADAM[self.dialect],)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy or a checkpoint."""
+        # PyTorch's own asks every state for its product of momenta, which a constant momentum has not
+        without = [kept for kept in state["state"].values() if kept and "mu_product" not in kept]
+        for kept in without:
+            kept["mu_product"] = torch.ones(())
+        super().__setstate__(state)
+        for kept in without:
+            del kept["mu_product"]
 
 
 class RAdam(TorchTwin, torch.optim.RAdam):

@@ -25,6 +25,7 @@ from torch import nn
 from thalweg.engine.plan import Engine
 from thalweg.errors import suggest
 from thalweg.optim import scheduled
+from thalweg.optim.checks import check_value
 from thalweg.optim.composition import (
     DECAYS,
     Composition,
@@ -40,7 +41,8 @@ from thalweg.optim.stepper import Stepper
 AROUND = """\
     decay: what `weight_decay` means: "l2" adds its gradient λ·p to the gradient; after the step,
         "decoupled" subtracts lr·λ·p, "independent" λ·p, "cautious" lr·λ·p where the step shrinks the
-        weight too, and "proximal" divides by 1 + lr·λ. By default {decay}.
+        weight too, and "proximal" divides by 1 + lr·λ; "inside", where it is the default, is the
+        optimizer's own equation. By default {decay}.
     before, after: links, or lists of links, of a chain around the optimizer's own rules, such as
         `before=clip_by_global_norm(1.0)`, `after=ema(0.999)`. Their hyperparameters are entries of the
         param groups under "rule.name".
@@ -103,6 +105,9 @@ class TorchTwin(Stepper):
         numbers, schedules = scheduled.split(given)
         outer, outer_schedules = scheduled.split(self._around.defaults)
         self._default_schedules = schedules | outer_schedules
+        self._checked = self._around.checked | {"lr"}
+        for name in self._around.checked:
+            check_value(name, outer[name], outer[name])
         super().__init__(named(params), *_positional(names, args, numbers), *spare, **numbers)
         for name, value in outer.items():
             self.defaults[name] = value

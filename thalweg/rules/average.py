@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from thalweg.engine import Scalar, rule
+from thalweg.errors import EngineError
 
 
 @rule(after_step=True)
@@ -123,4 +124,9 @@ def schedule_free(
 
 @schedule_free.evaluated_at
 def _(p, z, beta):
+    if beta == 0:
+        raise EngineError(
+            "schedule-free descent with beta=0 steps z alone, and its average cannot be told from z: choose "
+            "a beta above 0, or add an average, after=polyak()"
+        )
     return p + (1 - 1 / beta) * (z - p)

@@ -61,11 +61,11 @@ def accumulate_inside(u, v, *, lr, momentum=0.9, nesterov=False):
     """Momentum over the steps of the rule before it, with the learning rate inside.
 
         v ← μ·v − lr·u
-        p ← p + v
+        p ← p + v,  or p + μ·v − lr·u with `nesterov`
 
     After `rmsprop` with `eps_inside` this is RMSProp with momentum. With `nesterov` the parameter is the
-    look-ahead point, where gradient and scale are taken, p ← p + μ·v − lr·u: then it is RMSProp with Nesterov
-    momentum (Goodfellow, Bengio and Courville 2016, algorithm 8.6).
+    look-ahead point, where gradient and scale are taken: then it is RMSProp with Nesterov momentum
+    (Goodfellow, Bengio and Courville 2016, algorithm 8.6).
     """
     v = momentum * v - lr * u
     return (lr * u - momentum * v if nesterov else -v), v
