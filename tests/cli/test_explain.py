@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -71,9 +72,10 @@ def test_what_it_says_of_an_optimizer() -> None:
         ("ema", ("ema  rule, acts after the step", "after=ema())", "rules.ema(decay=0.999")),
         ("SGLD", ("State       none",)),
         ("rules.adam", ("adam  rule, acts on the update", "rules.adam(beta1=0.9")),
-        ("nesterov", ("SGD  optimizer",)),
+        ("nesterov", ("SGD  optimizer", "SGD(model, lr=0.001, momentum=0.9, nesterov=True)")),
+        ("optim.momentum", ("SGD  optimizer", "SGD(model, lr=0.001, momentum=0.9)")),
         ("momentum", ("momentum  rule",)),
-        ("Cosine", ("cosine  schedule", "schedules.cosine(peak=1.0, *, steps")),
+        ("Cosine", ("cosine  schedule", "schedules.cosine(peak=1.0, *, steps", "  # 0.025")),
         ("sam", ("SAM  wrapper", "meta.SAM(optimizer, rho=0.05")),
         ("thalweg.optim.Adan", ("Adan  optimizer",)),
         ("meta.sam", ("SAM  wrapper",)),
@@ -84,6 +86,27 @@ def test_names_of_every_kind(name: str, parts: tuple[str, ...]) -> None:
     assert result.exit_code == 0
     for part in parts:
         assert part in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "other"),
+    [
+        ("adam", "the rule adam", "rules.adam"),
+        ("rules.Adam", "the optimizer Adam", "optim.Adam"),
+        ("accumulate", "the rule accumulate", "rules.accumulate"),
+        ("rules.accumulate", "the wrapper Accumulate", "meta.Accumulate"),
+        ("momentum", "the optimizer momentum", "optim.momentum"),
+    ],
+)
+def test_the_other_of_a_name_is_said_and_found(name: str, kind: str, other: str) -> None:
+    result = call("explain", name)
+    assert result.stdout.endswith(f"\nThere is also {kind}: `thalweg explain {other}`.\n")
+    assert call("explain", other).stdout.splitlines()[0] != result.stdout.splitlines()[0]
+
+
+def test_a_name_of_one_thing_has_no_other() -> None:
+    for name in ("ema", "sam", "cosine", "nesterov", "LAMB"):
+        assert "There is also" not in call("explain", name).stdout
 
 
 def test_json_is_the_card() -> None:
@@ -132,6 +155,24 @@ def test_wrappers_are_all_described() -> None:
 
 def run(*command: str) -> Any:
     return subprocess.run([sys.executable, "-m", "thalweg", *command], capture_output=True)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("command", ["explain lion", "list rules", "explain λ"])
+def test_what_an_encoding_lacks_is_replaced(encoding: str, command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "thalweg", *command.split()],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert b"Traceback" not in done.stderr
+    if command == "explain λ":
+        assert done.returncode == 2
+        assert b"Nothing is called" in done.stderr
+    else:
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"?" in done.stdout
+        done.stdout.decode(encoding)
 
 
 def test_into_a_pipe_it_is_plain_text() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import json
 import re
 from pathlib import Path
@@ -35,6 +36,22 @@ def test_names_are_the_kinds_and_where_they_repeat_the_code() -> None:
     (only,) = plot_schedules(linear(1.0, 0.0, 5), 10).data
     assert only.name == "linear"
     assert not plot_schedules(linear(1.0, 0.0, 5), 10).layout.showlegend
+
+
+def test_any_function_of_the_step_is_a_schedule(tmp_path: Path) -> None:
+    def halving(k: int) -> float:
+        return 0.5**k
+
+    (only,) = plot_schedules(lambda k: 0.1, 20).data
+    assert (only.name, list(only.y)) == ("&lt;lambda&gt;", [0.1] * 20)
+    raised = functools.partial(pow, 2)
+    figure = plot_schedules([halving, raised, cosine(steps=5)], 4, tmp_path / "a.html")
+    assert [curve.name.partition("(")[0] for curve in figure.data] == [
+        "halving", "functools.partial", "cosine"
+    ]  # fmt: skip
+    assert list(figure.data[0].y) == [1.0, 0.5, 0.25, 0.125]
+    assert list(figure.data[1].y) == [1.0, 2.0, 4.0, 8.0]
+    assert list(plot_schedules({"mine": halving}, 2).data[0].y) == [1.0, 0.5]
 
 
 def test_on_a_logarithmic_axis_zero_is_a_gap() -> None:
@@ -104,7 +121,7 @@ def test_steps_are_a_whole_number(steps: Any) -> None:
         plot_schedules(NAMED, steps)
 
 
-@pytest.mark.parametrize("wrong", [0.1, [0.1], {"a": lambda k: 1.0}, "cosine", None])
+@pytest.mark.parametrize("wrong", [0.1, [0.1], {"a": 1.0}, "cosine", None])
 def test_what_is_no_schedule_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match=r"expected schedules, such as .*, got"):
         plot_schedules(wrong, 10)

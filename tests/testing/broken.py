@@ -121,6 +121,27 @@ class FailsOnSparse(Sound):
         return super().gradient(p, group)
 
 
+class ClampsTheGradient(Sound):
+    """PyTorch's dispatcher says that `clamp_` is not there for SparseCPU, and for what it is."""
+
+    def gradient(self, p: Tensor, group: Group) -> Tensor:
+        assert p.grad is not None
+        g = p.grad.clamp_(-1e9, 1e9)
+        return -g if group["maximize"] else g
+
+
+class RefusesTooLate(Sound):
+    def update(self, p: Tensor, group: Group) -> None:
+        self.decay(p, group)
+        self.apply(p, group["lr"] * self.direction(p, self.gradient(p, group)))
+
+
+class RefusesAfterCounting(Sound):
+    def gradient(self, p: Tensor, group: Group) -> Tensor:
+        self.state[p]["calls"] = self.state[p].get("calls", 0) + 1
+        return super().gradient(p, group)
+
+
 class AlwaysSetsToNone(Sound):
     def zero_grad(self, set_to_none: bool = True) -> None:
         super().zero_grad()

@@ -44,8 +44,9 @@ class Sound(Optimizer):
                     self.update(p, group)
 
     def update(self, p: Tensor, group: Group) -> None:
+        g = self.gradient(p, group)
         self.decay(p, group)
-        self.apply(p, group["lr"] * self.direction(p, self.gradient(p, group)))
+        self.apply(p, group["lr"] * self.direction(p, g))
 
     def gradient(self, p: Tensor, group: Group) -> Tensor:
         assert p.grad is not None

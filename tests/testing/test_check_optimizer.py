@@ -89,6 +89,19 @@ def test_something_that_is_no_optimizer_is_refused() -> None:
         check_optimizer(list)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (Sound([torch.nn.Parameter(torch.zeros(1))]), "an instance of Sound"),
+        ("Adam", "an instance of str"),
+        (None, "None"),
+    ],
+)
+def test_what_cannot_make_optimizers_is_refused(given: Any, got: str) -> None:
+    with pytest.raises(TypeError, match=f"Give the class, or a function of params, .* got {got}$"):
+        check_optimizer(given)
+
+
 class AsksForAClosure(Sound):
     def take(self, closure: Any) -> Any:
         if closure is None:

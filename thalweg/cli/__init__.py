@@ -24,5 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"error: {missing}", file=sys.stderr)
         raise SystemExit(2) from None
     from thalweg.cli.app import app
+    from thalweg.cli.console import replace_unwritable
 
+    for stream in (sys.stdout, sys.stderr):
+        replace_unwritable(stream)
     app(args=arguments, prog_name="thalweg")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def replace_unwritable(stream: TextIO) -> None:
+    """Let a stream write a question mark for what its encoding lacks, where it would raise: an equation
+    holds more than ASCII and Latin-1.
+    """
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="replace")
 
 
 def out() -> Console:

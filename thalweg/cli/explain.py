@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from thalweg.optim.card import Card
     from thalweg.optim.cost import Cost
+    from thalweg.race.entrants import Entrant
 
 EXAMPLES = ("thalweg explain adamw", "thalweg explain rules.adam", "thalweg explain Lion --json")
 
@@ -29,17 +32,18 @@ def explain(
 ) -> None:
     """Say what an optimizer is: equation, paper, when to use it, cost, and how to call it.
 
-    Upper and lower case are alike. Where an optimizer and a rule share a
-    name, it is the optimizer's, and the rule is called rules.NAME.
+    Upper and lower case are alike. Where two share a name, the end says
+    how to see the other: rules.adam is the rule, optim.Adam the optimizer.
     `thalweg list` shows the names.
     """
     from thalweg.cli.console import print_json
 
-    found = find_card(name)
+    shown, *others = _matches(name)
+    found = _cards()[shown]()
     if as_json:
         print_json(found.as_dict())
     else:
-        _print_card(found)
+        _print_card(found, others)
 
 
 def find_card(name: str) -> Card:
@@ -48,28 +52,51 @@ def find_card(name: str) -> Card:
     Raises:
         TaskError: nothing has it; the message holds those close to it.
     """
-    from thalweg.cli.listing import schedules, wrappers
+    return _cards()[_matches(name)[0]]()
+
+
+def _matches(name: str) -> list[str]:
+    """Return the full names of what has a name: first what it shows, then its namesakes."""
     from thalweg.errors import TaskError, suggest
+
+    known = [*_cards()]
+    wanted = name.strip().lower().removeprefix("thalweg.")
+    short = wanted.rpartition(".")[2]
+    alike = [full for full in known if full.partition(".")[2].lower() == short]
+    shown = next((full for full in alike if wanted in (short, full.lower())), None)
+    if shown is None:
+        hint = suggest(short, [full.partition(".")[2] for full in reversed(known)])
+        raise TaskError(f"Nothing is called {name!r}.{hint} `thalweg list` shows the names.")
+    return [shown, *(full for full in alike if full != shown)]
+
+
+def _cards() -> dict[str, Callable[[], Card]]:
+    """Return what makes each card, by full name; a short name means the first that has it."""
+    from thalweg.cli.listing import schedules, wrappers
     from thalweg.optim.card import OPTIMIZERS, RULES, card, described
     from thalweg.race.entrants import known_entrants
 
-    wanted = name.strip().lower().removeprefix("thalweg.")
-    others = {"schedule": schedules(), "wrapper": wrappers()}
-    for kind, things in others.items():
-        for key, thing in things.items():
-            if wanted in (key.lower(), f"{_HOME[kind]}{key.lower()}"):
-                return described(thing, kind)
-    known = [name for things in others.values() for name in things] + [*RULES, *OPTIMIZERS]
-    if wanted.rpartition(".")[2] not in {each.lower() for each in known}:
-        entrant = known_entrants().get(wanted)  # one of SGD's two with momentum
-        if entrant is None or entrant.factory not in OPTIMIZERS.values():
-            hint = suggest(wanted.rpartition(".")[2], known)
-            raise TaskError(f"Nothing is called {name!r}.{hint} `thalweg list` shows the names.")
-        return card(entrant.factory)  # type: ignore[arg-type]
-    return card(name)
+    cards: dict[str, Callable[[], Card]] = {}
+    for kind, things in (("schedule", schedules()), ("wrapper", wrappers())):
+        for name, thing in things.items():
+            cards[_HOME[kind] + name] = partial(described, thing, kind)
+    for kind, made in (("optimizer", OPTIMIZERS), ("rule", RULES)):
+        for name in made:
+            cards[_HOME[kind] + name] = partial(card, _HOME[kind] + name)
+    for name, entrant in known_entrants().items():
+        if entrant.hyperparameters:  # one of SGD's two with momentum
+            cards[_HOME["optimizer"] + name] = partial(_of_entrant, entrant)
+    return cards
 
 
-def _print_card(found: Card) -> None:
+def _of_entrant(entrant: Entrant) -> Card:
+    from thalweg.optim.card import card, optimizer_example
+
+    example = optimizer_example(entrant.factory, **entrant.hyperparameters)
+    return replace(card(entrant.factory), example=example)  # type: ignore[arg-type]
+
+
+def _print_card(found: Card, others: Sequence[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -110,6 +137,10 @@ def _print_card(found: Card) -> None:
         say("\nExample", "bold")
         say("")
         display(found.example, "")
+    for other in others:
+        kind = next(kind for kind, home in _HOME.items() if other.startswith(home))
+        name = other.partition(".")[2]
+        say(f"\nThere is also the {kind} {name}: `thalweg explain {other}`.", "dim")
 
 
 def _fields(found: Card) -> Iterator[tuple[str, str]]:

@@ -113,7 +113,9 @@ class Accumulate(Wrapper):
         Raises:
             ValueError: a weight that is not above 0, not finite, or not for a mean; or one that is given for
                 some micro-batches only.
+            EngineError: the parameters are where the model is evaluated; what was gathered stays.
         """
+        self._check_training()
         self._check_weight(weight)
         loss = evaluate(closure)
         self.stepped = False
@@ -131,6 +133,7 @@ class Accumulate(Wrapper):
 
     def flush(self, **arguments: Any) -> None:
         """Step by the micro-batches that came since the last step; without any, do nothing."""
+        self._check_training()
         self.stepped = False
         if self.pending:
             self._act(arguments)

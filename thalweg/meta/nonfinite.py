@@ -84,7 +84,9 @@ class NonFinite(Wrapper):
 
         Raises:
             DivergedError: a gradient is not finite, under "raise" or at the limit of "skip".
+            EngineError: the parameters are where the model is evaluated.
         """
+        self._check_training()
         loss = evaluate(closure)
         self.stepped = False
         if self._all_finite():

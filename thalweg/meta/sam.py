@@ -133,6 +133,7 @@ class SAM(Wrapper):
             self._first_done = False
             self._step_inside(**arguments)
             return None
+        self._check_training()
         self._refuse_second_pass()
         self._first_done = False
         loss = evaluate(closure)
@@ -151,7 +152,9 @@ class SAM(Wrapper):
 
         Raises:
             RuntimeError: the parameters are at w + e already.
+            EngineError: they are where the model is evaluated.
         """
+        self._check_training()
         self._refuse_second_pass()
         self._perturb()
         self._first_done = True
@@ -219,6 +222,11 @@ class SAM(Wrapper):
                 "Write it after second_step(), or call restore() first"
             )
         return super().state_dict()
+
+    def _evaluation(self, name: str) -> Callable[[], Any]:
+        # the point of training that eval() keeps would be w + e
+        self._refuse_second_pass()
+        return super()._evaluation(name)
 
     def _loaded(self, own: Any, saved: Any) -> dict[str, Any]:
         return {"_kept": None, "_first_done": False}

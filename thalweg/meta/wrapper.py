@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+
+from thalweg.errors import EngineError
 
 Group = dict[str, Any]
 
@@ -61,6 +64,16 @@ class Wrapper(torch.optim.Optimizer):
         inside.step(**arguments)
         self.stepped = inside.stepped if isinstance(inside, Wrapper) else True
 
+    def _check_training(self) -> None:
+        """Refuse a step while the parameters are where the model is evaluated, before anything changes."""
+        inside: Any = self.optimizer
+        while isinstance(inside, Wrapper):
+            inside = inside.optimizer
+        if getattr(inside, "_is_evaluating", False):
+            raise EngineError(
+                "the parameters are where the model is evaluated. Call optimizer.train() before the next step"
+            )
+
     def _saved(self) -> dict[str, Any]:
         """Return the wrapper's own state: numbers, strings, tensors, and lists and dicts of them."""
         return {}
@@ -71,6 +84,50 @@ class Wrapper(torch.optim.Optimizer):
         `saved` is the whole state dict, for `saved_params`.
         """
         return {}
+
+    # -- the point of evaluation ----------------------------------------------------------------------
+
+    def eval(self) -> None:
+        """Move the parameters to where the optimizer inside says that the model is to be evaluated.
+
+        Raises:
+            EngineError: the optimizer inside keeps no average, or is of a kind that has no such point.
+        """
+        self._evaluation("eval")()
+
+    def train(self) -> None:
+        """Move the parameters back to where training left them."""
+        self._evaluation("train")()
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Evaluate the model inside this context at the average that the optimizer inside keeps.
+
+        >>> import torch
+        >>> from thalweg import optim
+        >>> from thalweg.meta import NonFinite
+        >>> from thalweg.rules import polyak
+        >>> w = torch.nn.Parameter(torch.zeros(1))
+        >>> optimizer = NonFinite(optim.SGD([w], lr=1.0, after=polyak()))
+        >>> for _ in range(3):
+        ...     w.grad = torch.full_like(w, -1.0)
+        ...     optimizer.step()
+        >>> with optimizer.evaluating():
+        ...     w.item()
+        2.0
+        """
+        context: AbstractContextManager[None] = self._evaluation("evaluating")()
+        return context
+
+    def _evaluation(self, name: str) -> Callable[[], Any]:
+        """Return the method of this name of the optimizer inside."""
+        found: Callable[[], Any] | None = getattr(self.optimizer, name, None)
+        if not callable(found):
+            kind = type(self.optimizer).__name__
+            raise EngineError(
+                f"{type(self).__name__} wraps {kind}, which has no {name}(): it keeps no average to evaluate "
+                "the model at. Wrap an optimizer that does, such as optim.SGD(model, after=ema(0.999))"
+            )
+        return found
 
     # -- PyTorch's optimizer --------------------------------------------------------------------------
 

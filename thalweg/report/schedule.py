@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from thalweg.report.offline import POLICY, asset, embedded, plotly
 from thalweg.report.palette import colours
 from thalweg.schedules import Schedule
 
+OfStep = Callable[[int], float]
+"""A schedule, or any other function of the steps already taken."""
+
 POINTS = 4000
 """The most points a curve is drawn with: more than a screen has columns."""
 
 
 def plot_schedules(
-    schedules: Schedule | Iterable[Schedule] | Mapping[str, Schedule],
+    schedules: OfStep | Iterable[OfStep] | Mapping[str, OfStep],
     steps: int,
     path: str | os.PathLike[str] | None = None,
     *,
@@ -29,7 +32,8 @@ def plot_schedules(
     """Draw schedules over the first `steps` steps, in one picture, and return the Plotly figure.
 
     Args:
-        schedules: one, several, or several by the names they shall have in the picture.
+        schedules: one, several, or several by the names they shall have in the picture; each a schedule or
+            any function of the steps already taken.
         steps: how many steps to show; each value is drawn over the steps already taken, from 0.
         path: an .html file to write the picture to, whole or not at all: a page that needs nothing else,
             no network included. Its folder is made if need be.
@@ -39,7 +43,7 @@ def plot_schedules(
 
     Raises:
         ValueError: no schedules, steps below 1, or a path that does not end in .html.
-        TypeError: something given is not a schedule.
+        TypeError: something given is neither.
         MissingExtraError: Plotly is not installed.
 
     >>> from thalweg.schedules import cosine, inverse_sqrt
@@ -63,20 +67,21 @@ def plot_schedules(
     return figure
 
 
-def _named(schedules: Any) -> dict[str, Schedule]:
+def _named(schedules: Any) -> dict[str, OfStep]:
     """Return the schedules by name: those given, else their kind, or their code where kinds repeat."""
-    if isinstance(schedules, Schedule):
+    if callable(schedules):
         schedules = [schedules]
     if isinstance(schedules, Mapping):
         pairs = [(str(name), schedule) for name, schedule in schedules.items()]
     elif isinstance(schedules, Iterable):
-        pairs = [(getattr(schedule, "name", ""), schedule) for schedule in schedules]
+        pairs = [(_name(schedule), schedule) for schedule in schedules]
     else:
         pairs = [("", schedules)]
     for _, schedule in pairs:
-        if not isinstance(schedule, Schedule):
+        if not callable(schedule):
             raise TypeError(
-                f"expected schedules, such as thalweg.schedules.cosine(steps=10), got {schedule!r}"
+                "expected schedules, such as thalweg.schedules.cosine(steps=10), or functions of the step, "
+                f"got {schedule!r}"
             )
     if not pairs:
         raise ValueError("no schedules to draw: expected at least one")
@@ -84,7 +89,13 @@ def _named(schedules: Any) -> dict[str, Schedule]:
     return {name if count[name] == 1 else repr(schedule): schedule for name, schedule in pairs}
 
 
-def _figure(named: Mapping[str, Schedule], steps: int, log: bool) -> Any:
+def _name(schedule: Any) -> str:
+    if isinstance(schedule, Schedule):
+        return schedule.name
+    return str(getattr(schedule, "__name__", None) or repr(schedule))
+
+
+def _figure(named: Mapping[str, OfStep], steps: int, log: bool) -> Any:
     try:
         from plotly.graph_objects import Figure
     except ImportError:
@@ -118,9 +129,9 @@ def _figure(named: Mapping[str, Schedule], steps: int, log: bool) -> Any:
     return Figure({"data": traces, "layout": layout})
 
 
-def _trace(name: str, schedule: Schedule, steps: int, log: bool, colour: str) -> dict[str, Any]:
+def _trace(name: str, schedule: OfStep, steps: int, log: bool, colour: str) -> dict[str, Any]:
     ks = [*range(0, steps - 1, -(-steps // POINTS)), steps - 1]
-    values = [schedule(k) for k in ks]
+    values = [float(schedule(k)) for k in ks]
     return {
         "type": "scatter",
         "mode": "lines" if len(ks) > 1 else "markers",
@@ -132,7 +143,7 @@ def _trace(name: str, schedule: Schedule, steps: int, log: bool, colour: str) ->
     }
 
 
-def _page(figure: Mapping[str, Any], named: Mapping[str, Schedule], steps: int) -> str:
+def _page(figure: Mapping[str, Any], named: Mapping[str, OfStep], steps: int) -> str:
     palette = colours(list(named)).values()
     light = "".join(f"--e{i}:{colour.light};" for i, colour in enumerate(palette))
     dark = "".join(f"--e{i}:{colour.dark};" for i, colour in enumerate(palette))

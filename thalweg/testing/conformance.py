@@ -48,7 +48,7 @@ def check_optimizer(
 
     Raises:
         ValueError: a name in `skip` or `only` that no check has.
-        TypeError: the factory returned something that is not an optimizer.
+        TypeError: the factory cannot be called, or returned something that is not an optimizer.
 
     >>> import torch
     >>> from thalweg.testing import check_optimizer
@@ -78,6 +78,7 @@ def check_optimizer(
     reasons = (
         dict(skip) if isinstance(skip, Mapping) else dict.fromkeys(skip, "left out by the caller")
     )
+    _demand_callable(factory)
     for name in [*reasons, *(only or ())]:
         if name not in CHECKS:
             raise ValueError(f"there is no check called {name!r}.{suggest(name, CHECKS)}")
@@ -90,6 +91,16 @@ def check_optimizer(
         return Conformance(optimizer, _unusable(found, chosen))
     results = [_skipped(n, reasons[n]) if n in reasons else _run(n, found) for n in chosen]
     return Conformance(optimizer, results, found.notes)
+
+
+def _demand_callable(factory: object) -> None:
+    if callable(factory):
+        return
+    got = "None" if factory is None else f"an instance of {type(factory).__name__}"
+    raise TypeError(
+        "check_optimizer makes the optimizer itself, for every run anew. Give the class, or a function of "
+        f"params, such as lambda params: torch.optim.Adam(params, lr=0.01); got {got}"
+    )
 
 
 def _unusable(error: str, chosen: Sequence[str]) -> list[Result]:

@@ -1,0 +1,114 @@
+"""A wrapper passes on the point of evaluation of the optimizer inside, and takes no step from there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from thalweg import optim
+from thalweg.errors import EngineError
+from thalweg.meta import SAM, Accumulate, NonFinite
+from thalweg.rules import ema
+
+from .problem import BATCHES, Net, mse, same, snapshot
+from .wrappers import run, wrappers
+
+
+def averaged(net: nn.Module) -> Any:
+    return optim.SGD(net.parameters(), lr=0.1, after=ema(0.9))
+
+
+@wrappers
+def test_the_average_inside_is_reached(wrap: Any) -> None:
+    net = Net()
+    inside = averaged(net)
+    optimizer = wrap(inside)
+    run(net, optimizer, 0, 6)
+    there = snapshot(net)
+    with inside.evaluating():
+        average = snapshot(net)
+    assert not same(there, average)
+    with optimizer.evaluating():
+        assert same(snapshot(net), average)
+    assert same(snapshot(net), there)
+    optimizer.eval()
+    assert same(snapshot(net), average)
+    optimizer.train()
+    assert same(snapshot(net), there)
+
+
+@wrappers
+@pytest.mark.parametrize("name", ["eval", "train", "evaluating"])
+def test_an_optimizer_that_has_none_is_named(wrap: Any, name: str) -> None:
+    optimizer = wrap(torch.optim.SGD(Net().parameters(), lr=0.1))
+    with pytest.raises(
+        EngineError, match=rf"wraps SGD, which has no {name}\(\): it keeps no average"
+    ):
+        getattr(optimizer, name)()
+
+
+@wrappers
+def test_a_step_from_the_average_is_refused_before_anything_happens(wrap: Any) -> None:
+    net = Net()
+    optimizer = wrap(averaged(net))
+    run(net, optimizer, 0, 6)
+    calls: list[int] = []
+
+    def closure() -> Tensor:
+        calls.append(1)
+        return torch.zeros(())
+
+    with optimizer.evaluating():
+        before = snapshot(net)
+        with pytest.raises(EngineError, match=r"Call optimizer\.train\(\) before the next step"):
+            optimizer.step(closure)
+        assert same(snapshot(net), before)
+    assert calls == []
+
+
+def test_micro_batches_outlast_a_refused_step() -> None:
+    ends = []
+    for refused in (False, True):
+        net = Net()
+        optimizer = Accumulate(averaged(net), every=2)
+        for k in range(6):
+            optimizer.zero_grad()
+            mse(net, *BATCHES[k]).backward()
+            if refused and k in (1, 4):
+                pending = optimizer.pending
+                optimizer.eval()
+                for act in (optimizer.step, optimizer.flush):
+                    with pytest.raises(EngineError, match="where the model is evaluated"):
+                        act()
+                assert optimizer.pending == pending
+                optimizer.train()
+            optimizer.step()
+        assert (optimizer.steps, optimizer.pending) == (3, 0)
+        ends.append(snapshot(net))
+    assert same(*ends)
+
+
+def test_a_gradient_that_is_not_finite_is_not_counted_there() -> None:
+    net = Net()
+    optimizer = NonFinite(averaged(net))
+    run(net, optimizer, 0, 2)
+    net.v.grad = torch.full_like(net.v, torch.nan)
+    with optimizer.evaluating(), pytest.raises(EngineError, match="where the model is evaluated"):
+        optimizer.step()
+    assert (optimizer.found, optimizer.skipped) == (0, 0)
+
+
+def test_between_two_passes_there_is_no_evaluation() -> None:
+    net = Net()
+    optimizer = SAM(averaged(net))
+    run(net, optimizer, 0, 2)
+    mse(net, *BATCHES[2]).backward()
+    optimizer.first_step()
+    with pytest.raises(RuntimeError, match="perturbed point"):
+        optimizer.eval()
+    optimizer.restore()
+    with optimizer.evaluating(), pytest.raises(EngineError, match="where the model is evaluated"):
+        optimizer.first_step()
