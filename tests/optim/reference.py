@@ -28,6 +28,7 @@ def descent(step: Step) -> Step:
     def wrapped(w: Array, g: Array, s: State, *, maximize: bool = False, **options: Any) -> Array:
         return step(w, -g if maximize else g, s, **options)
 
+    wrapped.options = {**getattr(step, "options", {}), "maximize": False}
     return wrapped
 
 
@@ -41,6 +42,7 @@ def penalised(step: Step) -> Step:
     ) -> Array:
         return step(w, g + weight_decay * w, s, **options)
 
+    wrapped.options = {**wrapped.options, "weight_decay": 0.0}
     return wrapped
 
 

@@ -275,6 +275,33 @@ def test_arguments_without_effect_are_not_shown() -> None:
     assert "decay=None" in shown
 
 
+def test_rules_that_make_the_step_themselves_are_shown_so() -> None:
+    inside = [name for name in rules.__all__ if RULES[name].kind.lr_inside]
+    assert {"schedule_free", "accumulate_inside", "heavy_ball"} <= set(inside)
+    for name in inside:
+        example = card(f"rules.{name}").example
+        assert "Optimizer(model, " in example
+        assert not re.search("before=|after=|optim\\.", example)
+    assert "chain(descend(), schedule_free())" in card("schedule_free").example
+
+
+def test_results_that_leave_no_room_stand_below() -> None:
+    def thing() -> None:
+        """Thing.
+
+        >>> "a" * 30 + "b"
+        'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaab'
+        >>> x = "a" * 60
+        >>> [x]
+        ['aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa']
+        """
+
+    code = described(thing, "thing").example.splitlines()[1:]
+    assert code[0] == f'"a" * 30 + "b"  # {"a" * 30 + "b"!r}'
+    assert code[1:3] == ['x = "a" * 60', "[x]"]
+    assert code[3].startswith("# ['aaa")
+
+
 def test_other_things_are_described_by_their_docstring() -> None:
     class Thing:
         """A thing (Author 2003): it is = 1.
@@ -291,5 +318,5 @@ def test_other_things_are_described_by_their_docstring() -> None:
     assert isinstance(found, Card)
     assert (found.kind, found.year, found.cost) == ("thing", 2004, None)
     assert found.signature.startswith("Thing(number=3)")
-    assert found.example.endswith("import Thing\nThing(3)")
+    assert found.example.endswith("import Thing\nThing(3)  # 3")
     assert found.as_dict()["cost"] is None

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from .cases import OPTIMIZERS, Case, each_engine
+from .cases import OPTIMIZERS, TORCH_OPTIMIZERS, Case, each_engine
 from .problem import outcome
 
 
@@ -66,16 +66,20 @@ BAD_OPTIONS: list[dict[str, Any]] = [
 ]
 
 
+def like(name: str) -> Case:
+    """Return what has the messages of an optimizer: itself in torch.optim, or any other there."""
+    return Case(name if name in TORCH_OPTIMIZERS else "SGD")
+
+
 @pytest.mark.parametrize("mistake", BAD_PARAMETERS)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_wrong_parameters(name: str, mistake: str) -> None:
-    case = Case(name)
-    expected = outcome(lambda: case.theirs(BAD_PARAMETERS[mistake]()))
+    expected = outcome(lambda: like(name).theirs(BAD_PARAMETERS[mistake]()))
     assert expected is not None
-    assert outcome(lambda: case.ours(BAD_PARAMETERS[mistake]())) == expected
+    assert outcome(lambda: Case(name).ours(BAD_PARAMETERS[mistake]())) == expected
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", TORCH_OPTIMIZERS)
 def test_wrong_options(name: str) -> None:
     case = Case(name)
     refused = 0
@@ -89,29 +93,56 @@ def test_wrong_options(name: str) -> None:
     assert refused >= 2
 
 
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name not in TORCH_OPTIMIZERS])
+def test_wrong_options_of_those_that_torch_has_not(name: str) -> None:
+    """The message names the argument and shows the value; the type is torch's."""
+    case = Case(name)
+    wrong: dict[str, list[Any]] = {"lr": [-0.1, "fast", float("nan")], "weight_decay": [-0.1, "l2"]}
+    if "eps" in case.parameters:
+        wrong["eps"] = [-1e-8]
+    if "betas" in case.parameters:
+        size = len(case.parameters["betas"].default)
+        wrong["betas"] = [(1.5,) + (0.9,) * (size - 1), (0.9,) * (size - 1) + (-0.1,)]
+    for argument, values in wrong.items():
+        for value in values:
+            refusal = outcome(lambda: case.ours([parameter()], **{argument: value}))  # noqa: B023
+            assert refusal is not None, (argument, value)
+            assert issubclass(refusal[0], (ValueError, TypeError)), (argument, value)
+            named = "learning rate" if argument == "lr" else argument
+            assert named in refusal[1]
+            assert repr(value) in refusal[1]
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_unknown_argument(name: str) -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'learning_rate'"):
+    with pytest.raises(TypeError, match=r"unexpected (keyword )?argument 'learning_rate'"):
         Case(name).ours([parameter()], learning_rate=0.1)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_misspelt_meaning_of_weight_decay(name: str) -> None:
+    with pytest.raises(ValueError, match="Did you mean 'decoupled'") as caught:
+        Case(name).ours([parameter()], decay="decopled")
+    assert "proximal" in str(caught.value)
 
 
 @each_engine
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_wrong_state_dicts(name: str, engine: str) -> None:
-    case = Case(name)
-    other = case.theirs([parameter(), parameter()]).state_dict()
-    grouped = case.theirs([{"params": [parameter()]}, {"params": [parameter()]}]).state_dict()
+    theirs = like(name).theirs
+    other = theirs([parameter(), parameter()]).state_dict()
+    grouped = theirs([{"params": [parameter()]}, {"params": [parameter()]}]).state_dict()
     for wrong in (other, grouped):
-        expected = outcome(lambda: case.theirs([parameter()]).load_state_dict(wrong))  # noqa: B023
+        expected = outcome(lambda: theirs([parameter()]).load_state_dict(wrong))  # noqa: B023
         assert expected is not None
-        ours = case.ours([parameter()], engine=engine)
+        ours = Case(name).ours([parameter()], engine=engine)
         assert outcome(lambda: ours.load_state_dict(wrong)) == expected  # noqa: B023
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_parameter_added_twice(name: str) -> None:
     results = []
-    for make in (Case(name).theirs, Case(name).ours):
+    for make in (like(name).theirs, Case(name).ours):
         p = parameter()
         optimizer = make([p])
         results.append(outcome(lambda: optimizer.add_param_group({"params": [p]})))  # noqa: B023

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from .cases import Case, each_case, each_engine, each_torch_case
-from .oracle import GENTLE, RECORDED, TOLERANCE, reference_path, torch_path
+from .cases import Case, each_alone, each_engine, each_program
+from .oracle import FEW, GENTLE, TOLERANCE, reference_path, torch_path
 from .problem import (
     assert_moved,
     assert_same_path,
@@ -29,27 +29,28 @@ LOW_PRECISION = {torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
 
 @pytest.mark.parametrize("dtype", LOW_PRECISION, ids=str)
 @each_engine
-@each_case
+@each_program
 def test_low_precision(case: Case, engine: str, dtype: torch.dtype) -> None:
     """Each step adds about one rounding to the float64 path, in parameters and states."""
     steps = 10
     loud = louder(case)
-    if loud.is_paper:
-        expected = reference_path(loud, GENTLE, dtype)[:steps]
-    else:
+    if loud.has_twin:
         expected = torch_path(loud, GENTLE, torch.float64)[:steps]
+    else:
+        expected = reference_path(loud, GENTLE, dtype)[:steps]
     parameters = GENTLE.parameters(dtype)
     optimizer = loud.ours(parameters, engine=engine)
     actual = follow(GENTLE, parameters, optimizer, steps=steps)
     assert all(p.dtype == dtype for p in parameters)
-    assert_same_path(actual, expected, GENTLE.starts, 2 * steps * LOW_PRECISION[dtype])
+    strays = 0.02 if case.jumps or case.decays_cautiously else 0.0
+    assert_same_path(actual, expected, GENTLE.starts, 2 * steps * LOW_PRECISION[dtype], strays)
 
 
 @functools.cache
 def louder(case: Case) -> Case:
     """Return the case with steps that are large against a unit in the last place of bfloat16."""
-    lr = 10.0 if case.optimizer == "Adadelta" else 0.05
-    return Case(case.optimizer, {**case.options, "lr": lr}, case.reference)
+    lr = 10.0 if case.optimizer == "Adadelta" else max(0.05, case.lr)
+    return case.having(lr=lr)
 
 
 @each_engine
@@ -69,7 +70,7 @@ def test_bias_corrections_survive_bfloat16(name: str, engine: str) -> None:
 
 
 @each_engine
-@each_torch_case
+@each_program
 def test_complex_parameters(case: Case, engine: str) -> None:
     generator = torch.Generator().manual_seed(3)
     start = torch.randn(7, 3, generator=generator, dtype=torch.complex128)
@@ -86,7 +87,7 @@ def test_complex_parameters(case: Case, engine: str) -> None:
         return path
 
     with default_dtype(torch.float64):
-        expected = run(case.theirs)
+        expected = run(case.oracle)
     actual = run(functools.partial(case.ours, engine=engine))
     assert_same_path(actual, expected, [torch.view_as_real(start)], EXACT)
 
@@ -107,12 +108,16 @@ def with_gaps(start: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("layout", [channels_last, transposed, with_gaps])
 @each_engine
-@each_case
+@each_program
 def test_layouts(case: Case, engine: str, layout: Callable[[Tensor], Tensor]) -> None:
     """The layout of a parameter changes no number, no stride and nothing beside the parameter."""
     problem = recorded([(4, 3, 2, 5)])
     plain = problem.parameters()
-    expected = follow(problem, plain, case.ours(plain, engine=engine), steps=4)
+    if case.draws_noise:  # in the order of memory
+        plain = [Parameter(layout(problem.starts[0].clone()))]
+        expected = follow(problem, plain, case.transcribed(plain), steps=4)
+    else:
+        expected = follow(problem, plain, case.ours(plain, engine=engine), steps=4)
     for layout_of_gradient in (torch.clone, layout):
         p = Parameter(layout(problem.starts[0].clone()))
         strides = p.stride()
@@ -131,14 +136,16 @@ def test_layouts(case: Case, engine: str, layout: Callable[[Tensor], Tensor]) ->
 
 
 @each_engine
-@each_torch_case
+@each_program
 def test_mixed_dtypes_in_one_optimizer(case: Case, engine: str) -> None:
     dtypes = [torch.float32, torch.float64, torch.float32]
     parameters = [Parameter(w.to(d, copy=True)) for w, d in zip(MIXED.starts, dtypes, strict=True)]
     actual = follow(MIXED, parameters, case.ours(parameters, engine=engine), steps=8)
-    expected64 = torch_path(case, MIXED, torch.float64)
+    known = torch_path if case.has_twin else reference_path
+    expected64 = known(case, MIXED, torch.float64)
     assert [p.dtype for p in parameters] == dtypes
-    for index, tolerance in [(0, 2e-6), (1, EXACT), (2, 2e-6)]:
+    of_float64 = 2e-6 if case.is_coupled else EXACT  # its sums are of float32 too
+    for index, tolerance in [(0, 2e-6), (1, of_float64), (2, 2e-6)]:
         assert_same_path(
             [[point[index]] for point in actual],
             [[point[index]] for point in expected64[:8]],
@@ -148,12 +155,12 @@ def test_mixed_dtypes_in_one_optimizer(case: Case, engine: str) -> None:
 
 
 @each_engine
-@each_case
+@each_program
 def test_swapped_data_and_replaced_states_are_seen(case: Case, engine: str) -> None:
     """Storage that the user replaces between steps is the storage that the next step uses."""
-    parameters = RECORDED.parameters()
-    expected = follow(RECORDED, parameters, case.ours(parameters, engine=engine), steps=6)
-    parameters = RECORDED.parameters()
+    parameters = FEW.parameters()
+    expected = follow(FEW, parameters, case.ours(parameters, engine=engine), steps=7)
+    parameters = FEW.parameters()
     optimizer = case.ours(parameters, engine=engine)
     kept = []
 
@@ -165,18 +172,18 @@ def test_swapped_data_and_replaced_states_are_seen(case: Case, engine: str) -> N
             for key, value in list(state.items()):
                 state[key] = value.clone()
 
-    actual = follow(RECORDED, parameters, optimizer, steps=6, before_step=replace)
+    actual = follow(FEW, parameters, optimizer, steps=7, before_step=replace)
     assert all(
         torch.equal(a, e)
         for ours, theirs in zip(actual, expected, strict=True)
         for a, e in zip(ours, theirs, strict=True)
     )
     assert all(torch.equal(old, copy) for old, copy in kept), "a step wrote to abandoned storage"
-    assert_moved(actual[-1], RECORDED.starts)
+    assert_moved(actual[-1], FEW.starts)
 
 
 @each_engine
-@each_torch_case
+@each_alone
 def test_a_frozen_parameter_rests(case: Case, engine: str) -> None:
     problem = recorded([(5,), (3, 4)])
 
@@ -194,14 +201,14 @@ def test_a_frozen_parameter_rests(case: Case, engine: str) -> None:
         return path
 
     with default_dtype(torch.float64):
-        expected = run(case.theirs)
+        expected = run(case.oracle)
     actual = run(functools.partial(case.ours, engine=engine))
     assert torch.equal(actual[2][1], actual[5][1])
     assert_same_path(actual, expected, problem.starts, EXACT)
 
 
 @each_engine
-@each_case
+@each_program
 def test_autograd_sees_the_change(case: Case, engine: str) -> None:
     """A raw write must bump the version counter, or a stale backward would be silently wrong."""
     p = Parameter(torch.tensor([1.0, 2.0, 3.0]))
@@ -218,12 +225,12 @@ def test_autograd_sees_the_change(case: Case, engine: str) -> None:
 
 
 @each_engine
-@each_case
+@each_program
 def test_parameters_stay_leaves_that_require_gradients(case: Case, engine: str) -> None:
-    parameters = RECORDED.parameters()
+    parameters = FEW.parameters()
     optimizer = case.ours(parameters, engine=engine)
     identities = [id(p) for p in parameters]
-    follow(RECORDED, parameters, optimizer, steps=2)
+    follow(FEW, parameters, optimizer, steps=2)
     assert [id(p) for group in optimizer.param_groups for p in group["params"]] == identities
     for p in parameters:
         assert p.is_leaf

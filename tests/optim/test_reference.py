@@ -12,7 +12,7 @@ from .problem import Problem, assert_same_path
 
 @pytest.mark.parametrize("rate", [constant, changing])
 @pytest.mark.parametrize("problem", [RECORDED, QUADRATIC], ids=lambda problem: problem.name)
-@each([case for case in CASES if case.reference is not None and not case.is_paper])
+@each([case for case in CASES if case.reference is not None and case.has_twin])
 def test_transcription_and_torch_agree(case: Case, problem: Problem, rate: object) -> None:
     dtype = torch.float64
     expected = torch_path(case, problem, dtype, rate)

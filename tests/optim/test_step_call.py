@@ -16,7 +16,16 @@ from torch.optim.optimizer import (
 )
 from torch.profiler import ProfilerActivity, profile
 
-from .cases import OPTIMIZERS, Case, each, each_case, each_engine, each_optimizer
+from .cases import (
+    OPTIMIZERS,
+    PROGRAMS,
+    TORCH_OPTIMIZERS,
+    Case,
+    each,
+    each_engine,
+    each_optimizer,
+    each_program,
+)
 from .oracle import RECORDED, TOLERANCE
 from .problem import (
     assert_moved,
@@ -32,7 +41,7 @@ FLAGS = ("foreach", "fused", "capturable")
 
 
 @each_engine
-@each_case
+@each_program
 def test_closures(case: Case, engine: str) -> None:
     p = Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
     optimizer = case.ours([p], engine=engine)
@@ -168,8 +177,7 @@ def test_the_profiler_sees_the_step(case: Case, engine: str) -> None:
 @each_optimizer
 def test_gradient_scaling(case: Case, engine: str, fused: bool) -> None:
     """A scaled loss gives the unscaled path; an overflow skips the step."""
-    if fused and "fused" not in inspect.signature(getattr(torch.optim, case.optimizer)).parameters:
-        fused = False
+    fused = fused and "fused" in case.parameters
     flags = {"fused": True} if fused else {}
     start = torch.tensor([0.5, -2.0, 3.0])
 
@@ -208,7 +216,7 @@ def test_gradient_scaling(case: Case, engine: str, fused: bool) -> None:
 @pytest.mark.parametrize("value", [True, False])
 @each_optimizer
 def test_flags_of_torchs_implementations_change_nothing(case: Case, flag: str, value: bool) -> None:
-    if flag not in inspect.signature(getattr(torch.optim, case.optimizer)).parameters:
+    if flag not in case.parameters:
         with pytest.raises(TypeError, match=flag):
             case.ours(RECORDED.parameters(), **{flag: value})
         return
@@ -219,7 +227,7 @@ def test_flags_of_torchs_implementations_change_nothing(case: Case, flag: str, v
     assert_same_path(actual, expected, RECORDED.starts, EXACT)
 
 
-@each_case
+@each([case for case in PROGRAMS if "differentiable" in case.parameters])
 def test_differentiable_steps(case: Case) -> None:
     """Autograd passes through two steps, to the parameters before them and to both gradients."""
     generator = torch.Generator().manual_seed(7)
@@ -237,7 +245,7 @@ def test_differentiable_steps(case: Case) -> None:
     assert_moved([steps(*inputs).detach()], [inputs[0].detach()])
 
 
-@each([Case(name) for name in OPTIMIZERS])
+@each([Case(name) for name in TORCH_OPTIMIZERS])
 def test_signatures_extend_torchs(case: Case) -> None:
     """Every argument of torch, in its place and with its default; ours come last, by keyword."""
     from thalweg import optim
@@ -249,8 +257,21 @@ def test_signatures_extend_torchs(case: Case) -> None:
         assert ours[name].default == parameter.default, name
         assert ours[name].kind == parameter.kind, name
     extra = set(ours) - set(theirs)
-    assert extra <= {"dialect", "engine"}
+    assert extra == {"dialect", "decay", "before", "after", "engine"}
     assert all(ours[name].kind is inspect.Parameter.KEYWORD_ONLY for name in extra)
+
+
+@each([Case(name) for name in OPTIMIZERS])
+def test_signatures_of_our_own(case: Case) -> None:
+    """Where a number, then where it decays; what chooses is by keyword alone."""
+    names = list(case.parameters)
+    assert names[:2] == ["params", "lr"]
+    assert case.parameters["lr"].default is not inspect.Parameter.empty
+    assert "weight_decay" in names or case.optimizer == "Rprop"
+    for name in ("maximize", "decay", "dialect", "before", "after", "engine"):
+        if name in names and not hasattr(torch.optim, case.optimizer):
+            assert case.parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
+    assert {"maximize", "decay", "before", "after", "engine"} <= set(names)
 
 
 @each([Case("Adam"), Case("SGD"), Case("RMSprop")])

@@ -95,11 +95,11 @@ def adabound(
     """Luo et al. 2019, algorithm 2: Adam's rates clipped between bounds that meet at `final_lr`.
 
     As in the authors' code the rates are Adam's with bias correction, without the paper's 1/√t, and
-    the bounds scale with lr against its first value.
+    the bounds scale with lr against its first value that is not 0.
     """
     m, v = raw_moments(g, s, betas)
-    base = s.setdefault("base", lr)
-    final = final_lr * lr / base if base != 0.0 else final_lr
+    base = s["base"] = s.get("base", 0.0) or lr
+    final = final_lr * lr / base if lr != 0.0 else 0.0
     lower, upper = final * (1.0 - 1.0 / (gamma * t + 1.0)), final * (1.0 + 1.0 / (gamma * t))
     alpha = lr * np.sqrt(1.0 - betas[1] ** t) / (1.0 - betas[0] ** t)
     return w - np.minimum(np.maximum(alpha / (np.sqrt(v) + eps), lower), upper) * m
@@ -115,11 +115,16 @@ def nadamw(
     lr: float,
     betas: Betas = (0.9, 0.999),
     eps: float = 1e-8,
+    ahead: bool = True,
 ) -> Array:
-    """Dozat 2016, algorithm 2, the momentum μ_t = β₁ at every step."""
+    """Dozat 2016, algorithm 2, the momentum μ_t = β₁ at every step.
+
+    The code of AlgoPerf corrects the bias of m as that of g, not one step `ahead`.
+    """
     beta1, beta2 = betas
     m, n = raw_moments(g, s, betas)
-    m_hat = beta1 * m / (1.0 - beta1 ** (t + 1)) + (1.0 - beta1) * g / (1.0 - beta1**t)
+    corrected = m / (1.0 - beta1 ** (t + int(ahead)))
+    m_hat = beta1 * corrected + (1.0 - beta1) * g / (1.0 - beta1**t)
     return w - lr * m_hat / (np.sqrt(n / (1.0 - beta2**t)) + eps)
 
 
@@ -166,9 +171,66 @@ def adam_hat(
     t: int,
     lr: float,
     betas: Betas = (0.9, 0.999),
-    eps: float = 1e-7,
+    eps: float = 1e-8,
 ) -> Array:
     """Kingma & Ba 2015, end of section 2: α_t = α·√(1 − β₂ᵗ)/(1 − β₁ᵗ), and ε̂ beside √v."""
     m, v = raw_moments(g, s, betas)
     alpha = lr * np.sqrt(1.0 - betas[1] ** t) / (1.0 - betas[0] ** t)
     return w - alpha * m / (np.sqrt(v) + eps)
+
+
+@decayed("l2")
+def amsgrad_hat(
+    w: Array,
+    g: Array,
+    s: State,
+    *,
+    t: int,
+    lr: float,
+    betas: Betas = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> Array:
+    """AMSGrad with ε̂ and α_t of Kingma & Ba, the maximum over v as it is, as in Keras."""
+    m, v = raw_moments(g, s, betas)
+    s["v_max"] = np.maximum(s.get("v_max", 0.0), v)
+    alpha = lr * np.sqrt(1.0 - betas[1] ** t) / (1.0 - betas[0] ** t)
+    return w - alpha * m / (np.sqrt(s["v_max"]) + eps)
+
+
+@decayed("l2")
+def adamax_outside(
+    w: Array,
+    g: Array,
+    s: State,
+    *,
+    t: int,
+    lr: float,
+    betas: Betas = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> Array:
+    """Kingma & Ba 2015, algorithm 2, with ε where u divides, as in Keras."""
+    beta1, beta2 = betas
+    m = s["m"] = beta1 * s.get("m", 0.0) + (1.0 - beta1) * g
+    u = s["u"] = np.maximum(beta2 * s.get("u", 0.0), np.abs(g))
+    return w - lr / (1.0 - beta1**t) * m / (u + eps)
+
+
+@decayed("l2")
+def nadam_of_keras(
+    w: Array,
+    g: Array,
+    s: State,
+    *,
+    t: int,
+    lr: float,
+    betas: Betas = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> Array:
+    """Dozat 2016, algorithm 2, with μ_t = β₁·(1 − ½·0.96ᵗ): the schedule that Keras has."""
+    beta1, beta2 = betas
+    m, n = raw_moments(g, s, betas)
+    now, ahead = (beta1 * (1.0 - 0.5 * 0.96**k) for k in (t, t + 1))
+    past = s.setdefault("mu", [])
+    past.append(now)
+    m_hat = ahead * m / (1.0 - np.prod([*past, ahead])) + (1.0 - now) * g / (1.0 - np.prod(past))
+    return w - lr * m_hat / (np.sqrt(n / (1.0 - beta2**t)) + eps)

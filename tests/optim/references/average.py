@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..reference import Array, State, descent
+from ..reference import Array, State
+from .decay import INSIDE, decayed
 
 
 def lookahead(x: Array, w: Array, s: State, *, t: int, every: int = 5, alpha: float = 0.5) -> Array:
@@ -75,7 +76,7 @@ def schedule_free(
     return (1.0 - beta) * z + beta * x
 
 
-@descent
+@decayed(INSIDE)
 def schedule_free_sgd(
     w: Array,
     g: Array,
@@ -94,7 +95,7 @@ def schedule_free_sgd(
     )
 
 
-@descent
+@decayed(INSIDE)
 def schedule_free_adamw(
     w: Array,
     g: Array,

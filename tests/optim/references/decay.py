@@ -14,6 +14,7 @@ ModelStep = Callable[..., list[Array]]
 
 AFTER_THE_STEP = ("decoupled", "independent", "cautious", "proximal")
 DECAYS = ("l2", *AFTER_THE_STEP)
+INSIDE = "inside"  # the step's own equation has a weight decay
 
 
 def decay_after(x: Array, w: Array, *, lr: float, weight_decay: float, decay: str) -> Array:
@@ -21,7 +22,7 @@ def decay_after(x: Array, w: Array, *, lr: float, weight_decay: float, decay: st
 
     decoupled    Loshchilov & Hutter 2019 as everyone reads it: −lr·λ·w
     independent  their own text, the decay not multiplied by the learning rate: −λ·w
-    cautious     Chen et al. 2025: −lr·λ·w, where the step itself shrinks the weight
+    cautious     Chen et al. 2025: −lr·λ·w, where the step itself does not grow the weight
     proximal     the minimum of ½‖y − x‖² + ½·lr·λ·‖y‖², as in Adan: x/(1 + lr·λ)
     """
     if decay == "decoupled":
@@ -29,7 +30,7 @@ def decay_after(x: Array, w: Array, *, lr: float, weight_decay: float, decay: st
     if decay == "independent":
         return x - weight_decay * w
     if decay == "cautious":
-        return np.where((w - x) * w > 0.0, x - lr * weight_decay * w, x)
+        return np.where((w - x) * w >= 0.0, x - lr * weight_decay * w, x)
     if decay == "proximal":
         return x / (1.0 + lr * weight_decay)
     raise ValueError(f"unknown decay {decay!r}, expected one of {DECAYS}")
@@ -52,11 +53,14 @@ def decayed(default: str = "decoupled") -> Callable[[Step], Step]:
             **options: Any,
         ) -> Array:
             g = -g if maximize else g
+            if decay == INSIDE:
+                return step(w, g, s, lr=lr, weight_decay=weight_decay, **options)
             if decay == "l2":
                 return step(w, g + weight_decay * w, s, lr=lr, **options)
             x = step(w, g, s, lr=lr, **options)
             return decay_after(x, w, lr=lr, weight_decay=weight_decay, decay=decay)
 
+        wrapped.options = {"maximize": False, "weight_decay": 0.0, "decay": default}
         return wrapped
 
     return decorate
@@ -79,6 +83,8 @@ def decayed_model(default: str = "decoupled") -> Callable[[ModelStep], ModelStep
             **options: Any,
         ) -> list[Array]:
             gs = [-g if maximize else g for g in gs]
+            if decay == INSIDE:
+                return step(ws, gs, s, lr=lr, weight_decay=weight_decay, **options)
             if decay == "l2":
                 gs = [g + weight_decay * w for w, g in zip(ws, gs, strict=True)]
                 return step(ws, gs, s, lr=lr, **options)
@@ -88,6 +94,7 @@ def decayed_model(default: str = "decoupled") -> Callable[[ModelStep], ModelStep
                 for x, w in zip(xs, ws, strict=True)
             ]
 
+        wrapped.options = {"maximize": False, "weight_decay": 0.0, "decay": default}
         return wrapped
 
     return decorate

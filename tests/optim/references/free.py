@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..reference import Array, State
-from .decay import decayed_model
+from .decay import INSIDE, decayed_model
 from .scale import norm_of_all
 
 Betas = tuple[float, float]
@@ -26,7 +26,7 @@ def distance_over_gradients(
     return [w - lr * eta * g for w, g in zip(ws, gs, strict=True)]
 
 
-@decayed_model()
+@decayed_model("l2")
 def dog(
     ws: list[Array],
     gs: list[Array],
@@ -67,7 +67,7 @@ def grown(d: float, estimate: float, growth_rate: float) -> float:
     return max(d, min(estimate, growth_rate * d))
 
 
-@decayed_model()
+@decayed_model(INSIDE)
 def prodigy(
     ws: list[Array],
     gs: list[Array],
@@ -80,8 +80,12 @@ def prodigy(
     d0: float = 1e-6,
     d_coef: float = 1.0,
     growth_rate: float = math.inf,
+    weight_decay: float = 0.0,
 ) -> list[Array]:
-    """Mishchenko & Defazio 2023, algorithm 4 (Prodigy, Adam version), with γ_k = lr."""
+    """Mishchenko & Defazio 2023, algorithm 4 (Prodigy, Adam version), with γ_k = lr.
+
+    The decay of the authors' package is Adam's, decoupled, of the rate lr·d: −lr·d·λ·w.
+    """
     beta1, beta2 = betas
     beta3 = math.sqrt(beta2)
     starts, d = s.setdefault("starts", ws), s.get("d", d0)
@@ -92,10 +96,13 @@ def prodigy(
     s["s"] = average(beta3, s.get("s", zeros(ws)), [lr * d**2 * g for g in gs])
     length = sum(np.sum(np.abs(x)) for x in s["s"])
     s["d"] = grown(d, d_coef * s["r"] / length, growth_rate) if length > 0.0 else d
-    return [w - lr * d * a / (np.sqrt(b) + d * eps) for w, a, b in zip(ws, m, v, strict=True)]
+    return [
+        w - lr * d * (a / (np.sqrt(b) + d * eps) + weight_decay * w)
+        for w, a, b in zip(ws, m, v, strict=True)
+    ]
 
 
-@decayed_model()
+@decayed_model(INSIDE)
 def d_adapt_adam(
     ws: list[Array],
     gs: list[Array],
@@ -107,10 +114,12 @@ def d_adapt_adam(
     eps: float = 1e-8,
     d0: float = 1e-6,
     growth_rate: float = math.inf,
+    weight_decay: float = 0.0,
 ) -> list[Array]:
     """Defazio & Mishchenko 2023, algorithm 5 (D-Adapt Adam), s and r averaged with √β₂.
 
-    ⟨g, s⟩ is weighted by 1/(√v + ε) with the v of this step and the s of the step before.
+    ⟨g, s⟩ is weighted by 1/(√v + ε) with the v of this step and the s of the step before. The decay
+    of the authors' package is Adam's, decoupled, of the rate lr·d: −lr·d·λ·w.
     """
     beta1, beta2 = betas
     beta3 = math.sqrt(beta2)
@@ -124,4 +133,4 @@ def d_adapt_adam(
     s["s"] = average(beta3, before, [d * lr * g for g in gs])
     length = (1.0 - beta3) * sum(np.sum(np.abs(x)) for x in s["s"])
     s["d"] = grown(d, s["r"] / length, growth_rate) if length > 0.0 else d
-    return [w - x / a for w, x, a in zip(ws, m, scale, strict=True)]
+    return [w - x / a - lr * d * weight_decay * w for w, x, a in zip(ws, m, scale, strict=True)]

@@ -101,7 +101,7 @@ def mars(
     return w - lr * m_hat / (np.sqrt(v_hat) + eps)
 
 
-@decayed()
+@decayed("l2")
 def delta_bar_delta(
     w: Array,
     g: Array,

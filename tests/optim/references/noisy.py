@@ -22,7 +22,7 @@ def langevin(x: Array, noise: Array, *, t: int, lr: float, temperature: float = 
     return x + math.sqrt(epsilon * temperature) * noise
 
 
-@decayed()
+@decayed("l2")
 def sgld(
     w: Array,
     g: Array,

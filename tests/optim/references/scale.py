@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..reference import Array, State, descent, moments
+from ..reference import Array, State, moments
+from .decay import INSIDE, decayed
 
 
 def norm(x: Array) -> float:
@@ -19,7 +20,7 @@ def norm_of_all(xs: Sequence[Array]) -> float:
     return norm(np.concatenate([np.ravel(x) for x in xs]))
 
 
-@descent
+@decayed(INSIDE)
 def lamb(
     w: Array,
     g: Array,
@@ -39,7 +40,7 @@ def lamb(
     return w - lr * ratio * u
 
 
-@descent
+@decayed(INSIDE)
 def lars(
     w: Array,
     g: Array,

@@ -10,7 +10,7 @@ import pytest
 
 from .. import reference
 from ..reference import Array, State, Step
-from . import adam_kin, momentum_kin, sign
+from . import adam_kin, adaptive, momentum_kin, sign
 from .toy import changing, constant, distance, path
 
 EXACT = 1e-12
@@ -92,6 +92,36 @@ LIMITS: dict[str, tuple[Step, dict[str, object], Step, dict[str, object]]] = {
         adam_kin.adam_hat,
         {"eps": 1e-3},
     ),
+    "AMSGrad with ε̂ and no ε is PyTorch's reading with no ε": (
+        adam_kin.amsgrad_hat,
+        {"betas": (0.8, 0.9), "eps": 0.0},
+        lambda w, g, s, **options: largest_then_corrected(w, g, s, **options),
+        {},
+    ),
+    "AdaMax with ε where u divides, and no ε, is AdaMax": (
+        adam_kin.adamax_outside,
+        {"betas": (0.8, 0.9), "eps": 0.0},
+        reference.adamax,
+        {"betas": (0.8, 0.9), "eps": 0.0},
+    ),
+    "NAdam of Keras is NAdam with momentum_decay = 1": (
+        adam_kin.nadam_of_keras,
+        {"betas": (0.8, 0.9), "eps": 0.01},
+        reference.nadam,
+        {"betas": (0.8, 0.9), "eps": 0.01, "momentum_decay": 1.0},
+    ),
+    "AdaGrad with ε under the root, and no ε, is AdaGrad": (
+        adaptive.adagrad_inside,
+        {"lr_decay": 0.1, "initial_accumulator_value": 0.5, "eps": 0.0},
+        reference.adagrad,
+        {"lr_decay": 0.1, "initial_accumulator_value": 0.5, "eps": 0.0},
+    ),
+    "RMSProp with Nesterov momentum 0 is RMSProp": (
+        adaptive.nesterov_rmsprop,
+        {"rho": 0.8, "eps": 0.01, "momentum": 0.0},
+        reference.rmsprop,
+        {"alpha": 0.8, "eps": 0.01},
+    ),
     "decoupled decay of Adam is AdamW": (
         adam_kin.adam_hat,
         {"eps": 0.0, "weight_decay": 0.3, "decay": "decoupled"},
@@ -117,6 +147,13 @@ def over_the_largest(
     m = sum(weight * g for weight, g in zip(weights, history, strict=True))
     m = m / sum(weights) if corrected else m
     return w - lr * m / (np.max(np.abs(history), axis=0) + 1e-8)
+
+
+def largest_then_corrected(w: Array, g: Array, s: State, *, t: int, lr: float) -> Array:
+    """Reddi et al. 2018 with Adam's bias corrections after the maximum, β = (0.8, 0.9), ε = 0."""
+    m, v = adam_kin.raw_moments(g, s, (0.8, 0.9))
+    s["largest"] = np.maximum(s.get("largest", 0.0), v)
+    return w - lr * m / (1.0 - 0.8**t) / np.sqrt(s["largest"] / (1.0 - 0.9**t))
 
 
 @each_rate
@@ -280,3 +317,31 @@ def test_delta_bar_delta_under_a_constant_and_under_a_turning_gradient() -> None
     for t in range(1, 11):  # θ < ½: the last gradient has the say in the average
         step(w, np.array([(-1.0) ** t]), s, t=t, lr=0.1, theta=0.3, phi=0.25)
         assert s["rate"][0] == pytest.approx(0.1 * 0.75 ** (t - 1))
+
+
+def test_rmsprop_with_nesterov_momentum_as_the_book_prints_it() -> None:
+    """Algorithm 8.6: θ̃ ← θ + αv; g there; r ← ρr + (1 − ρ)g²; v ← αv − ε/√r·g; θ ← θ + v."""
+    theta, v, r = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+    w, s, h = theta, State(), np.array([1.0, 30.0])
+    for t in range(1, 41):
+        lr = 0.02 / t
+        ahead = theta + 0.8 * v
+        np.testing.assert_allclose(w, ahead, rtol=1e-12, atol=1e-13)
+        g = h * ahead
+        r = 0.9 * r + 0.1 * g**2
+        v = 0.8 * v - lr / np.sqrt(1e-6 + r) * g
+        theta = theta + v
+        given = {"rho": 0.9, "eps": 1e-6, "momentum": 0.8}
+        w = adaptive.nesterov_rmsprop(w, h * w, s, t=t, lr=lr, **given)
+
+
+def test_centered_rmsprop_divides_by_the_deviation() -> None:
+    """n − g² is the weighted variance of the gradients, the weights α^(t−k)·(1 − α), 0 at first."""
+    s, alpha, eps = State(), 0.7, 1e-3
+    history = [np.zeros(1), *np.random.default_rng(5).standard_normal((20, 1))]
+    for t, g in enumerate(history[1:], start=1):
+        step = -adaptive.rmsprop_centered(ZERO[:1], g, s, t=t, lr=1.0, alpha=alpha, eps=eps)
+        weights = np.array([alpha**t, *((1.0 - alpha) * alpha ** (t - k) for k in range(1, t + 1))])
+        seen = np.concatenate(history[: t + 1])
+        variance = weights @ (seen - weights @ seen) ** 2
+        assert step[0] == pytest.approx(g[0] / math.sqrt(variance + eps), rel=1e-9)

@@ -177,7 +177,7 @@ def test_every_decay_in_closed_form() -> None:
         "l2": w - lr * np.sign(g + strength * w),
         "decoupled": plain - 0.05 * w,
         "independent": plain - 0.5 * w,
-        "cautious": plain - 0.05 * np.array([2.0, 0.0, 0.0, 0.0]),
+        "cautious": plain - 0.05 * np.array([2.0, 0.0, 2.0, 0.0]),  # also where the step is 0
         "proximal": plain / 1.05,
     }
     assert set(expected) == set(DECAYS)
