@@ -13,8 +13,8 @@ import thalweg
 NAMES = """
 CheckpointError Chain Cost Data DataError DivergedError EarlyStopping EngineError L1 L2 Link Metric
 MissingExtraError Optimizer Recipe Rule RuleError Run Scalar Target Task TaskError ThalwegError
-__version__ chain dimensions fit largest load_task mean meta noise norm optim plot_schedules race rule rules schedules
-tasks testing total
+__version__ chain dimensions fit largest load_task mean meta noise norm optim plot_schedules race
+rule rules schedules tasks testing total
 """
 
 OPTIMIZERS = """
@@ -24,12 +24,12 @@ ScheduleFreeAdamW ScheduleFreeSGD SignSGD Signum Yogi
 """
 
 RULES = """
-accumulate accumulate_inside adabelief adabound adadelta adagrad adam adam_hat adam_scale adamax adan
-ademamix amsgrad amsgrad_hat amsgrad_paper amsgrad_unbiased asgd cautious centralize clip_by_global_norm clip_by_norm
-clip_by_unit clip_by_value d_adapt_adam decay decay_cautiously decay_independent decay_proximal
-delta_bar_delta descend dog ema gradient_noise heavy_ball l2 langevin laprop lars lion lookahead mars
-momentum nadam nadam_constant negate normalize polyak prodigy radam rmsprop rmsprop_centered rprop
-schedule_free sign signum swa trust_ratio yogi
+accumulate accumulate_inside adabelief adabound adadelta adagrad adam adam_hat adam_scale adamax
+adan ademamix amsgrad amsgrad_hat amsgrad_paper amsgrad_unbiased asgd cautious centralize
+clip_by_global_norm clip_by_norm clip_by_unit clip_by_value d_adapt_adam decay decay_cautiously
+decay_independent decay_proximal delta_bar_delta descend dog ema gradient_noise heavy_ball l2
+langevin laprop lars lion lookahead mars momentum nadam nadam_constant negate normalize polyak
+prodigy radam rmsprop rmsprop_centered rprop schedule_free sign signum swa trust_ratio yogi
 """
 
 

@@ -201,6 +201,18 @@ def test_at_the_rate_zero_only_the_independent_decays(name: str, engine: str) ->
             torch.testing.assert_close(p.detach(), shrunk * start, rtol=EXACT, atol=0.0)
 
 
+@each_engine
+def test_the_cautious_decay_where_nothing_moves(engine: str) -> None:
+    """Not against a step that grows the weight; with one that shrinks it, or without any."""
+    start = torch.tensor([1.0, 1.0, 1.0, -1.0, -1.0, -1.0], dtype=torch.float64)
+    p = Parameter(start.clone())
+    p.grad = torch.tensor([1.0, 0.0, -1.0, 1.0, 0.0, -1.0], dtype=torch.float64)
+    optim.SGD([p], lr=0.1, weight_decay=0.5, decay="cautious", engine=engine).step()
+    decays = torch.tensor([1.0, 1.0, 0.0, 0.0, 1.0, 1.0], dtype=torch.float64)
+    expected = start - 0.1 * p.grad - 0.1 * 0.5 * decays * start
+    torch.testing.assert_close(p.detach(), expected, rtol=1e-15, atol=0.0)
+
+
 # -- names --------------------------------------------------------------------------------------------
 
 

@@ -34,7 +34,7 @@ OF_THE_OPTIMIZER = ("decay", "dialect", "before", "after", "engine")
 
 def is_ours(rule: Rule) -> bool:
     """Whether a rule is of this package, whose names have the ranges above; another's mean what it says."""
-    return rule.__module__.startswith("thalweg.rules")
+    return str(rule.__module__).startswith("thalweg.rules")
 
 
 def check_value(name: str, value: Any, default: Any = 0.0) -> None:
