@@ -167,7 +167,7 @@ def row(records: Sequence[Record]) -> list[str]:
     def cell(name: str) -> str:
         return f"{by_name[name]['median_ms']:.4g}" if name in by_name else "–"
 
-    cells = [records[0]["optimizer"], *map(cell, CONTESTANTS)]
+    cells = [records[0]["optimizer"], *map(cell, (*TORCH, "thalweg"))]
     peers = [record["median_ms"] for name, record in by_name.items() if name in TORCH]
     ours = by_name.get("thalweg")
     ratio = f"{min(peers) / ours['median_ms']:.2f} ×" if peers and ours else "–"
