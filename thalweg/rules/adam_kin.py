@@ -105,7 +105,7 @@ def adabound(
     be known.
     Deviations: as the authors' code, and not as printed: Adam's bias corrections, no division by √t, and
     bounds that follow a schedule of lr. Their code takes lr₁ when the optimizer is made; here it is that of
-    the parameter's first step, so with a warm-up from a small learning rate `final_lr` must be small too.
+    the parameter's first step that is not 0, so with a warm-up from a small one `final_lr` must be small too.
     """
     base_lr = torch.where(base_lr == 0, lr, base_lr)
     f = torch.where(base_lr > 0, final_lr * lr / base_lr, 0.0)
