@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch.nn import Parameter
 
+from thalweg import RuleError, optim
+from thalweg.rules import cautious
+
 from .cases import OPTIMIZERS, TORCH_OPTIMIZERS, Case, each_engine
 from .problem import outcome
 
@@ -148,3 +151,10 @@ def test_a_parameter_added_twice(name: str) -> None:
         results.append(outcome(lambda: optimizer.add_param_group({"params": [p]})))  # noqa: B023
     assert results[0] is not None
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("name", ["AdaBound", "ASGD"])
+def test_links_that_cannot_stand_there_are_refused_at_once(name: str) -> None:
+    p = Parameter(torch.ones(2))
+    with pytest.raises(RuleError, match="cannot stand after it"):
+        getattr(optim, name)([p], after=cautious)

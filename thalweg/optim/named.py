@@ -82,6 +82,8 @@ class Named(Stepper):
         for name in self._checked:
             check_value(name, numbers[name], _default(type(self), name, numbers[name]))
         super().__init__(named(params), numbers)
+        for group in self.param_groups:
+            self.composition(group)  # links that cannot stand where they were put are refused here
 
     @classmethod
     def _bound(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -113,6 +113,8 @@ class TorchTwin(Stepper):
             self.defaults[name] = value
             for group in self.param_groups:
                 group.setdefault(name, value)
+        for group in self.param_groups:
+            self.composition(group)  # links that cannot stand where they were put are refused here
         # PyTorch's fused kernels divide by GradScaler's scale themselves; here GradScaler does it, as usual
         self._step_supports_amp_scaling = False
 
