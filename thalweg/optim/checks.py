@@ -67,6 +67,14 @@ def check_learning_rate(lr: Any) -> None:
         )
 
 
+def check_dialect(owner: str, dialect: str, known: Iterable[str]) -> None:
+    """Refuse a dialect that an optimizer does not have."""
+    if dialect not in known:
+        raise ValueError(
+            f"{owner} has no dialect {dialect!r}; it has: {', '.join(known)}.{suggest(str(dialect), known)}"
+        )
+
+
 def check_group(given: Iterable[str], known: Iterable[str]) -> None:
     """Refuse entries of a param group that would have no effect."""
     known = list(known)

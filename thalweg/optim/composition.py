@@ -98,7 +98,7 @@ def _links(given: Any) -> tuple[Link, ...]:
     return chain(*several).links if several else ()
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)  # a user's links are new objects for every optimizer
 def compose(
     maximize: bool, decayed: bool, extra: Around, links: Links, spelling: Callable[[], Spelling]
 ) -> Composition:

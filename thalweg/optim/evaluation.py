@@ -95,13 +95,11 @@ def leave_training(param: Tensor, state: dict[str, Any], point: Tensor) -> None:
     """Move a parameter to its point of evaluation."""
     state[TRAINED] = param.detach().clone()
     param.detach().copy_(point)
-    torch.autograd.graph.increment_version([param])
 
 
 def return_to_training(param: Tensor, state: dict[str, Any]) -> None:
     """Move a parameter back, bit by bit, to where training left it."""
     param.detach().copy_(state.pop(TRAINED))
-    torch.autograd.graph.increment_version([param])
 
 
 def has_evaluation(composition: Composition) -> bool:

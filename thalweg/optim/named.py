@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from thalweg.engine import Link, Rule, chain
 from thalweg.errors import suggest
 from thalweg.optim import scheduled
-from thalweg.optim.checks import check_value
+from thalweg.optim.checks import check_dialect, check_value
 from thalweg.optim.composition import (
     DECAYS,
     INSIDE,
@@ -70,11 +70,7 @@ class Named(Stepper):
         self.dialect = values.pop("dialect", next(iter(self.rules)))
         check_engine(engine)
         self.engine = engine
-        if self.dialect not in self.rules:
-            raise ValueError(
-                f"{type(self).__name__} has no dialect {self.dialect!r}; it has: {', '.join(self.rules)}."
-                f"{suggest(str(self.dialect), self.rules)}"
-            )
+        check_dialect(type(self).__name__, self.dialect, self.rules)
         meanings = (*DECAYS, INSIDE) if self.decay == INSIDE else tuple(DECAYS)
         self._around = around(values.pop("before"), values.pop("after"), decay, meanings)
         numbers, self._default_schedules = scheduled.split({**values, **self._around.defaults})

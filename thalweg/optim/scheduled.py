@@ -12,8 +12,8 @@ from typing import Any
 
 from thalweg.engine.rule import is_schedule as is_function_of_steps
 from thalweg.optim.checks import check_value
+from thalweg.optim.composition import Group
 
-Group = dict[str, Any]
 Schedules = dict[str, Any]
 
 COUNTER = "scheduled_step"

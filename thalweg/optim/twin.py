@@ -23,9 +23,8 @@ import torch
 from torch import nn
 
 from thalweg.engine.plan import Engine
-from thalweg.errors import suggest
 from thalweg.optim import scheduled
-from thalweg.optim.checks import check_value
+from thalweg.optim.checks import check_dialect, check_value
 from thalweg.optim.composition import (
     DECAYS,
     Composition,
@@ -89,11 +88,7 @@ class TorchTwin(Stepper):
         **kwargs: Any,
     ) -> None:
         check_engine(engine)
-        if dialect not in self.dialects:
-            raise ValueError(
-                f"{type(self).__name__} has no dialect {dialect!r}; it has: {', '.join(self.dialects)}."
-                f"{suggest(str(dialect), self.dialects)}"
-            )
+        check_dialect(type(self).__name__, dialect, self.dialects)
         self.dialect, self.engine = dialect, engine
         self._decay = decay
         self._around = around(before, after, decay or "l2", DECAYS)
