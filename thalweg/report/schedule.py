@@ -161,7 +161,7 @@ def _page(figure: Mapping[str, Any], named: Mapping[str, OfStep], steps: int) ->
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <title>Schedules over {steps:,} {unit}</title>
 <style>{asset("page.css")}
-:root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
+:root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
 </head>
 <body>
 <main>

@@ -4,6 +4,7 @@ from thalweg.train.diverged import FitDivergedError
 from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.fit import fit
 from thalweg.train.history import Epoch, Evaluation, History
+from thalweg.train.range_test import RangeTest, find_lr
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.stopping import EarlyStopping, Reached
@@ -14,10 +15,12 @@ __all__ = [
     "Evaluation",
     "FitDivergedError",
     "History",
+    "RangeTest",
     "Reached",
     "Recipe",
     "Run",
     "evaluate",
+    "find_lr",
     "fit",
     "predict",
 ]

@@ -2,33 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.errors import DataError, TaskError, ThalwegError
+from thalweg.objective import Cost, Scores
+from thalweg.objective.blame import blame
 from thalweg.tasks.data import SPLITS
+from thalweg.tasks.hashes import data_hash
 from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
-from thalweg.train.evaluate import evaluating, place_of
+from thalweg.train.evaluate import EVALUATION_ROWS, evaluate, evaluating, place_of
+from thalweg.train.layers import cause_of_nonfinite, refusing_layer
 
 _PROBE = 2  # rows enough to see the shape of the outputs
 
 
-def check_task(task: Task) -> None:
-    """Try a fresh model and the cost on every set of the task, as `fit` does before the first step.
-    The global random state is left as it was.
+def check_task(task: Task) -> Scores | None:
+    """Try what every run of the task will do: a fresh model on a few rows of every set, a whole
+    evaluation of the validation set, and the objective of a first batch with its gradient. The
+    global random state is left as it was.
 
-    Raises TaskError or DataError for what cannot be learned.
+    Returns the validation scores of the untrained model (that of seed 0), None where there is no
+    such set or it can be run through only once. `remarks` says what is strange about them.
+
+    Raises TaskError or DataError for what cannot be learned, a loss that is NaN included.
     """
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         model = task.build()
+        if not any(p.requires_grad for p in model.parameters()):
+            raise TaskError("The model has no trainable parameters.")
         place = place_of(model)
-        for name in SPLITS:
-            source = getattr(task.data, name)
-            if source is not None:
-                checked(task, model, source.placed(place), name, place)
+        sources = {
+            name: checked(task, model, source.placed(place), name, place)
+            for name in SPLITS
+            if (source := getattr(task.data, name)) is not None
+        }
+        scores = _untrained(task, model, sources.get("validation"), place)
+        _try_step(task, model, sources["train"], place)
+    return scores
+
+
+def remarks(task: Task, untrained: Scores | None) -> list[str]:
+    """Return sentences on what a reader of the task's results should know; `untrained` is what
+    `check_task` gave.
+    """
+    found = []
+    target = task.target
+    if target is not None and untrained is not None and target.is_reached(untrained, task.cost):
+        found.append(
+            f"The target, {target}, is met before the first step: the untrained model has "
+            f"{untrained[figure(target.metric)]:.4g}. Choose a harder one."
+        )
+    if task.data_hash is not None:
+        with contextlib.suppress(DataError):
+            if data_hash(task.data) != task.data_hash:
+                found.append(
+                    f"The data of {task.name} are not those that its target was set for: results "
+                    "do not compare with others'. Another version of a library may have brought "
+                    "them."
+                )
+    return found
 
 
 def checked(task: Task, model: nn.Module, source: Source, name: str, place: Place) -> Source:
@@ -37,31 +77,22 @@ def checked(task: Task, model: nn.Module, source: Source, name: str, place: Plac
 
     A stream is left alone: looking at its beginning would use it up.
     """
+    if name == "train":
+        _try_penalty(task.cost, model)
     if source.rows is None:
         return source
     loss = task.cost.surrogate
     inputs, targets = (place(part) for part in source.first(_PROBE))
     outputs = _try(model, inputs, name)
-    if not isinstance(source, ArraySource):
-        loss.check(outputs, loss.match(outputs, targets))
-        return source
-    matched = ArraySource(source.inputs, loss.match(outputs, source.targets))
-    loss.check(outputs, matched.targets)
-    try:
-        value: Any = loss(outputs, matched.targets[: len(outputs)])
-    except ThalwegError:
-        raise
-    except Exception as error:  # the user's own function: anything can be wrong in it
-        raise TaskError(
-            f"The loss {loss.name} fails on the first rows of the {name} set: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    if not (isinstance(value, Tensor) and value.numel() == 1):
-        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise TaskError(
-            f"The loss {loss.name} must return one number, the mean over the batch; got {got}."
-        )
-    return matched
+    if isinstance(source, ArraySource):
+        matched = ArraySource(source.inputs, loss.match(outputs, source.targets))
+        loss.check(outputs, matched.targets, name)
+        source, targets = matched, matched.targets[: len(outputs)]
+    else:
+        targets = loss.match(outputs, targets)
+        loss.check(outputs, targets)
+    _try_cost(task.cost, outputs, targets, name)
+    return source
 
 
 def _try(model: nn.Module, inputs: Any, name: str) -> Any:
@@ -69,22 +100,140 @@ def _try(model: nn.Module, inputs: Any, name: str) -> Any:
     try:
         with evaluating(model):
             outputs = model(probe)
-    except ThalwegError:
+    except (ThalwegError, MemoryError, torch.OutOfMemoryError):
         raise
-    except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
-        shown = (
-            f" of shape {tuple(inputs.shape)}, {inputs.dtype}" if isinstance(inputs, Tensor) else ""
-        )
-        raise TaskError(
-            f"The model cannot take a batch of the {name} inputs{shown}: {error}"
-        ) from error
+    except Exception as error:  # the user's own model: anything can be wrong in it
+        raise TaskError(_refusal(model, inputs, name, error)) from error
     if isinstance(probe, Tensor) and probe._version:
         raise TaskError(
             "The model changes its inputs in place, which would change the data set. Make its "
             "first operation one that is not in place."
         )
-    if isinstance(outputs, Tensor) and isinstance(inputs, Tensor) and len(outputs) != len(inputs):
-        raise DataError(
-            f"The model gives {len(outputs)} rows of outputs for {len(inputs)} rows of inputs."
-        )
+    if isinstance(outputs, Tensor) and isinstance(inputs, Tensor) and outputs.ndim:
+        rows = len(outputs)
+        if rows != len(inputs):
+            raise DataError(
+                f"The model gives {rows} rows of outputs for {len(inputs)} rows of inputs."
+            )
     return outputs
+
+
+def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
+    shown = advice = ""
+    if isinstance(inputs, Tensor):
+        shown = f" of shape {tuple(inputs.shape)}, {inputs.dtype}"
+        if not inputs.is_floating_point() and "dtype" in str(error):
+            advice = " Turn whole numbers into real ones with x.astype('float32')."
+    layer = refusing_layer(model, inputs)
+    where = f" ({layer})" if layer else ""
+    return (
+        f"The model cannot take a batch of the {name} inputs{shown}{where}. {blame(error)}{advice}"
+    )
+
+
+def _try_cost(cost: Cost, outputs: Any, targets: Any, name: str) -> None:
+    loss = cost.surrogate
+    try:
+        value: Any = loss(outputs, targets)
+    except (ThalwegError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the user's own function: anything can be wrong in it
+        raise TaskError(
+            f"The loss {loss.name} fails on the first rows of the {name} set. {blame(error)}"
+        ) from error
+    _check_scalar(value, f"The loss {loss.name} must return one number, the mean over the batch")
+    for metric in cost.measures:
+        try:
+            metric(outputs, targets)
+        except TaskError as error:
+            # A function of the user's may need more rows than these; ours are known not to.
+            if isinstance(error.__cause__, Exception):
+                continue
+            raise
+
+
+def _try_penalty(cost: Cost, model: nn.Module) -> None:
+    if cost.penalty is None:
+        return
+    try:
+        value: Any = cost.penalty(model)
+    except (ThalwegError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the user's own function: anything can be wrong in it
+        raise TaskError(f"The penalty fails on the fresh model. {blame(error)}") from error
+    _check_scalar(value, "The penalty must return one number as a tensor")
+    weights_are_finite = all(bool(torch.isfinite(p).all()) for p in model.parameters())
+    if weights_are_finite and not math.isfinite(value.item()):
+        raise TaskError(
+            f"The penalty is {value.item()} on the fresh model, whose parameters are finite. Look "
+            "for a division by zero, or the root of a negative number."
+        )
+
+
+def _check_scalar(value: Any, expected: str) -> None:
+    if not (isinstance(value, Tensor) and value.numel() == 1):
+        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise TaskError(f"{expected}; got {got}.")
+
+
+def _untrained(
+    task: Task, model: nn.Module, validation: Source | None, place: Place
+) -> Scores | None:
+    if validation is None or validation.rows is None:
+        return None
+    try:
+        scores = evaluate(model, validation, task.cost)
+    except (ThalwegError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the user's own model or function
+        raise TaskError(
+            f"The untrained model cannot be evaluated on the validation set. {blame(error)}"
+        ) from error
+    if math.isnan(scores.loss):
+        raise _not_finite_on_set(task, model, validation, place)
+    return scores
+
+
+def _try_step(task: Task, model: nn.Module, train: Source, place: Place) -> None:
+    """Compute the objective of a first batch and its gradient, in training mode."""
+    if train.rows is None:
+        return
+    cost = task.cost
+    inputs, targets = (place(part) for part in train.first(task.batch_size or train.rows))
+    model.train()
+    try:
+        outputs = model(inputs)
+        targets = cost.surrogate.match(outputs, targets)
+        loss = cost.surrogate(outputs, targets)
+    except (ThalwegError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the user's own model or function
+        raise TaskError(f"The first training step fails. {blame(error)}") from error
+    if not math.isfinite(loss.item()):
+        raise _not_finite(task, model, inputs, targets, "at the first step", loss.item())
+    if not loss.requires_grad:
+        raise TaskError(
+            f"The loss {cost.surrogate.name} has no gradient with respect to the model's "
+            "parameters: it was cut off on the way, by .detach(), .item(), NumPy, torch.no_grad() "
+            "or an operation such as argmax, in the loss or in the model."
+        )
+
+
+def _not_finite_on_set(task: Task, model: nn.Module, source: Source, place: Place) -> TaskError:
+    """Return the error of the first batch whose loss is not finite."""
+    surrogate = task.cost.surrogate
+    batch = None
+    with evaluating(model):
+        for batch in source.batches(EVALUATION_ROWS, place=place):
+            outputs = model(batch[0])
+            if not math.isfinite(surrogate(outputs, surrogate.match(outputs, batch[1])).item()):
+                break
+    inputs, targets = batch or (None, None)
+    return _not_finite(task, model, inputs, targets, "on the validation set", math.nan)
+
+
+def _not_finite(
+    task: Task, model: nn.Module, inputs: Any, targets: Any, where: str, value: float
+) -> TaskError:
+    cause = cause_of_nonfinite(model, inputs, targets, task.cost.surrogate.name)
+    return TaskError(f"The loss is {value} {where}, before any update. {cause}")

@@ -22,7 +22,10 @@ from thalweg.train.stopping import Reached
 FILE_NAME = "checkpoint.safetensors"
 # `epochs` may grow between runs, and where or how often one looks does not change what is computed.
 _OF_OPTIMIZER = "optimizer's "
-_FREE = ("task", "optimizer", "scheduler", "early_stopping", "stop_at", "epochs", "device")
+_FREE = (
+    *("task", "optimizer", "scheduler", "early_stopping", "stop_at", "epochs", "device"),
+    "gradient_budget",
+)
 
 
 def prepare(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
@@ -68,6 +71,7 @@ def save(path: Path, state: State) -> None:
             "epoch": state.epoch,
             "step": state.step,
             "seconds": state.seconds,
+            "gradients": state.gradients,
             "stopped": state.stopped,
             "losses": torch.tensor(state.losses, dtype=torch.float64),
         },
@@ -107,9 +111,10 @@ def load(path: Path, state: State) -> None:
 def _load_progress(state: State, content: dict[str, Any]) -> None:
     progress, tracker = content["progress"], content["tracker"]
     state.epoch, state.step = progress["epoch"], progress["step"]
-    state.seconds, state.losses = progress["seconds"], progress["losses"].tolist()
-    # A run that ended because its epochs were done goes on if more are asked for.
-    state.stopped = "" if progress["stopped"] == "epochs" else progress["stopped"]
+    state.seconds, state.gradients = progress["seconds"], progress["gradients"]
+    state.losses = progress["losses"].tolist()
+    # A run that ended because its budget was spent goes on if more is asked for.
+    state.stopped = "" if progress["stopped"] in ("epochs", "gradients") else progress["stopped"]
     state.history = History([_epoch_from(record) for record in content["history"]])
     state.evaluations = [_evaluation_from(record) for record in content["evaluations"]]
     reached = content["reached"]
@@ -261,6 +266,7 @@ def _evaluation_record(record: Evaluation) -> dict[str, Any]:
         "epoch": record.epoch,
         "step": record.step,
         "seconds": record.seconds,
+        "gradients": record.gradients,
         "scores": scores_record(record.scores),
     }
 
@@ -268,4 +274,6 @@ def _evaluation_record(record: Evaluation) -> dict[str, Any]:
 def _evaluation_from(record: dict[str, Any]) -> Evaluation:
     scores = scores_from(record["scores"])
     assert scores is not None
-    return Evaluation(record["epoch"], record["step"], record["seconds"], scores)
+    return Evaluation(
+        record["epoch"], record["step"], record["seconds"], record["gradients"], scores
+    )

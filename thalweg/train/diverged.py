@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import DivergedError
+from thalweg.train.layers import cause_of_nonfinite
 from thalweg.train.run import Run
 
 # No sensible weight is as large as this: it got there by a step that was far too long.
@@ -38,36 +39,32 @@ def diverged(
     losses: Sequence[float],
     model: nn.Module,
     batch: tuple[Any, Any],
+    loss_name: str = "it",
 ) -> FitDivergedError:
     """Return the error for a loss that is not finite; `losses` are the batch losses of the run
     before it.
     """
-    cause = likely_cause(losses, lr, model, batch)
+    cause = likely_cause(losses, lr, model, batch, loss_name)
     message = f"The loss became {loss} at step {step} (epoch {epoch}) with lr {lr:g}. {cause}"
     return FitDivergedError(message, step=step, epoch=epoch, loss=loss, lr=lr)
 
 
 def likely_cause(
-    losses: Sequence[float], lr: float, model: nn.Module, batch: tuple[Any, Any]
+    losses: Sequence[float],
+    lr: float,
+    model: nn.Module,
+    batch: tuple[Any, Any],
+    loss_name: str = "it",
 ) -> str:
-    """Return one or two sentences: the likely cause and what to try."""
+    """Return one or two sentences: the likely cause and what to try; `loss_name` is what the loss is
+    called.
+    """
+    if not losses:
+        return cause_of_nonfinite(model, *batch, loss_name)
     for value, role in zip(batch, ("inputs", "targets"), strict=True):
         if isinstance(value, Tensor) and not torch.isfinite(value).all():
             return f"Likely cause: the {role} of this batch hold NaN or infinity. Clean the data."
     spoilt = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
-    if not losses:
-        where = (
-            f"the initial parameters {', '.join(spoilt[:3])} are not finite"
-            if spoilt
-            else (
-                "the loss is not finite before any update: the logarithm of zero, a division by "
-                "zero, or numbers that overflow"
-            )
-        )
-        return (
-            f"Likely cause: {where}. Check the model's initial weights, the scale of the inputs, "
-            "and that the loss fits the outputs (logits or probabilities)."
-        )
     first, last, top = losses[0], losses[-1], max(losses)
     far = any(p.detach().abs().max() > _FAR for p in model.parameters() if p.numel())
     if top > 10 * abs(first) + 1e-12 or spoilt or far:

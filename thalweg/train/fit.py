@@ -29,6 +29,7 @@ def fit(
     scheduler_step: Literal["epoch", "step"] = "epoch",
     early_stopping: EarlyStopping | None = None,
     gradient_tolerance: float | None = None,
+    gradient_budget: float | None = None,
     stop_at: Target | None = None,
     evaluate_every: int | None = None,
     device: str | torch.device | None = None,
@@ -62,7 +63,8 @@ def fit(
 
     Stopping:
         after `epochs`; by `early_stopping`, which also restores the best parameters; when the norm
-        of the gradient is below `gradient_tolerance` (whole batches only); or when the validation
+        of the gradient is below `gradient_tolerance` (whole batches only); when `gradient_budget`
+        gradients are computed, those of a closure counted each (`run.gradients`); or when the validation
         set meets `stop_at`, looked at after each epoch and every `evaluate_every` steps. Ctrl-C
         ends the run too: what is finished is returned, with `run.stopped == "interrupted"`.
 
@@ -97,6 +99,7 @@ def fit(
         scheduler_step=scheduler_step,
         early_stopping=early_stopping,
         gradient_tolerance=gradient_tolerance,
+        gradient_budget=gradient_budget,
         stop_at=stop_at,
         evaluate_every=evaluate_every,
         device=device,

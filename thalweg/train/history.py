@@ -60,12 +60,13 @@ class Epoch:
 @dataclass(frozen=True)
 class Evaluation:
     """The validation figures at one step: after every epoch, and every `evaluate_every` steps where
-    asked.
+    asked. `gradients` is what training had computed until then, in gradient-equivalents.
     """
 
     epoch: int
     step: int
     seconds: float
+    gradients: float
     scores: Scores
 
 

@@ -85,6 +85,9 @@ def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: i
             if state.epoch >= recipe.epochs:
                 state.stopped = "epochs"
                 break
+            if recipe.gradient_budget is not None and state.gradients >= recipe.gradient_budget:
+                state.stopped = "gradients"  # before, in the run that this one goes on from
+                break
             seed_noise(recipe.seed, state.epoch + 1, state.place.device)
             train_scores = _one_pass(state, show)
             _finish_epoch(state, train_scores, show)
@@ -109,6 +112,10 @@ def _one_pass(state: State, show: Reporter) -> Scores:
         ) from error
 
 
+class _SmallGradient(Exception):  # noqa: N818 - it says that there is nothing left to do
+    """Ends a step whose first gradient is below the tolerance."""
+
+
 class _Pass:
     """One epoch's pass over the training set: the hot loop, with nothing in it that could be
     outside.
@@ -128,7 +135,7 @@ class _Pass:
         state, recipe = self.state, self.state.recipe
         model, penalty = state.model, state.penalty
         surrogate, meter = recipe.task.cost.surrogate, recipe.task.cost.meter()
-        every, clear = recipe.evaluate_every, self.clear
+        every, clear, budget = recipe.evaluate_every, self.clear, recipe.gradient_budget
         losses, isfinite, matched = state.losses, math.isfinite, self.matched
         show = self.show if self.show.wants_steps else None
         order = Order(recipe.seed, recipe.shuffle)
@@ -136,18 +143,22 @@ class _Pass:
         for inputs, targets in state.train.batches(
             recipe.batch_size, order, self.epoch, None if matched else state.place
         ):
-            outputs = model(inputs)
-            if not matched:
-                targets = surrogate.match(outputs, targets)
-            loss = surrogate(outputs, targets)
-            value = loss.item()
-            if not isfinite(value):
-                state.seconds += time.perf_counter() - started
-                raise self.diverged(value, (inputs, targets))
-            objective = loss if penalty is None else loss + penalty()
-            clear()
-            torch.autograd.backward(objective)
-            self.advance(inputs, targets)
+            if self.closure:
+                value, outputs, targets = self.by_closure(inputs, targets, started)
+            else:
+                outputs = model(inputs)
+                if not matched:
+                    targets = surrogate.match(outputs, targets)
+                loss = surrogate(outputs, targets)
+                value = loss.item()
+                if not isfinite(value):
+                    state.seconds += time.perf_counter() - started
+                    raise self.diverged(value, (inputs, targets))
+                objective = loss if penalty is None else loss + penalty()
+                clear()
+                torch.autograd.backward(objective)
+                state.gradients += 1
+                self.advance()
             losses.append(value)
             meter.add(
                 value, outputs, targets, len(targets) if matched else count_rows(targets, inputs)
@@ -159,6 +170,9 @@ class _Pass:
                 state.scheduler.step()
             if show is not None:
                 show.step(self.epoch, self.fraction(meter.rows), value)
+            if budget is not None and state.gradients >= budget:
+                state.stopped = "gradients"
+                break
             if every is not None and state.step % every == 0:
                 state.seconds += time.perf_counter() - started
                 _evaluate(state, self.epoch)
@@ -173,29 +187,54 @@ class _Pass:
             )
         return meter.scores(recipe.task.cost.penalty_value(model))
 
-    def advance(self, inputs: Any, targets: Any) -> None:
+    def advance(self) -> None:
         """Step by the gradients, unless they are small enough to stop."""
-        state = self.state
-        tolerance = state.recipe.gradient_tolerance
-        if tolerance is not None and _gradient_norm(state.model) < tolerance:
-            state.stopped = "gradient"
-        elif self.closure:
-            state.optimizer.step(self.objective_of(inputs, targets))
+        if self.is_small():
+            self.state.stopped = "gradient"
         else:
-            state.optimizer.step()
+            self.state.optimizer.step()
 
-    def objective_of(self, inputs: Any, targets: Any) -> Any:
-        """Return the function that a line search evaluates: J, and its gradient."""
-        state = self.state
+    def is_small(self) -> bool:
+        """Return whether the gradient is below the tolerance, if there is one."""
+        tolerance = self.state.recipe.gradient_tolerance
+        return tolerance is not None and _gradient_norm(self.state.model) < tolerance
+
+    def by_closure(self, inputs: Any, targets: Any, started: float) -> tuple[float, Any, Any]:
+        """Step an optimizer that evaluates the objective itself (a line search, SAM).
+
+        Its first evaluation is the one before the step; what it gave is returned: the loss, the
+        outputs, the matched targets.
+        """
+        state, surrogate = self.state, self.state.recipe.task.cost.surrogate
+        first: list[tuple[float, Any, Any]] = []
 
         def closure() -> Tensor:
             self.clear()
-            loss = state.recipe.task.cost.surrogate(state.model(inputs), targets)
+            outputs = state.model(inputs)
+            matched = targets if self.matched else surrogate.match(outputs, targets)
+            loss = surrogate(outputs, matched)
+            if not first and not math.isfinite(loss.item()):
+                state.seconds += time.perf_counter() - started
+                raise self.diverged(loss.item(), (inputs, matched))
             objective = loss if state.penalty is None else loss + state.penalty()
             torch.autograd.backward(objective)
+            state.gradients += 1
+            if not first:
+                first.append((loss.item(), outputs, matched))
+                if self.is_small():
+                    raise _SmallGradient
             return objective
 
-        return closure
+        try:
+            state.optimizer.step(closure)  # type: ignore[arg-type]  # torch annotates floats
+        except _SmallGradient:
+            state.stopped = "gradient"
+        if not first:
+            raise TaskError(
+                f"{type(state.optimizer).__name__}.step never called the closure that it asks for, "
+                "which computes the objective and its gradient."
+            )
+        return first[0]
 
     def fraction(self, rows: int) -> float | None:
         """Return how much of the epoch `rows` are."""
@@ -213,6 +252,7 @@ class _Pass:
             losses=state.losses,
             model=state.model,
             batch=batch,
+            loss_name=state.recipe.task.cost.surrogate.name,
         )
 
 
@@ -246,7 +286,7 @@ def _evaluate(state: State, epoch: int) -> Scores | None:
     recipe, cost = state.recipe, state.recipe.task.cost
     with state.point.entered():
         scores = evaluate(state.model, state.validation, cost)
-    state.evaluations.append(Evaluation(epoch, state.step, state.seconds, scores))
+    state.evaluations.append(Evaluation(epoch, state.step, state.seconds, state.gradients, scores))
     target = recipe.stop_at or recipe.task.target
     if target is not None and state.reached is None and target.is_reached(scores, cost):
         value = scores[figure(target.metric)]
@@ -272,5 +312,9 @@ def _last_word(state: State, held: int) -> str:
     if state.stopped == "target" and state.reached is not None:
         hit = state.reached
         return f"target reached at step {hit.step}, after {hit.seconds:.2f} s of training"
-    reason = {"early stopping": "early stopping", "gradient": "the gradient is below the tolerance"}
+    reason = {
+        "early stopping": "early stopping",
+        "gradient": "the gradient is below the tolerance",
+        "gradients": "the budget of gradients is spent",
+    }
     return f"stopped after epoch {state.epoch}: {reason.get(state.stopped, state.stopped)}"

@@ -50,6 +50,7 @@ class Recipe:
     scheduler_step: Literal["epoch", "step"] = "epoch"
     early_stopping: EarlyStopping | None = None
     gradient_tolerance: float | None = None
+    gradient_budget: float | None = None
     stop_at: Target | None = None
     evaluate_every: int | None = None
     device: str | torch.device | None = None
@@ -71,6 +72,8 @@ class Recipe:
         ):
             raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
         self._check_rate()
+        if self.gradient_budget is not None and not self.gradient_budget > 0:
+            raise TaskError(f"gradient_budget is a number > 0; got {self.gradient_budget!r}.")
         if self.scheduler is not None and not callable(self.scheduler):
             raise TaskError(
                 "scheduler is a function (optimizer) -> torch learning rate scheduler, such as "

@@ -44,6 +44,8 @@ class State:
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
+    gradients: float = 0.0
+    """What was computed, in gradient-equivalents: a forward and a backward pass of a batch are 1."""
     stopped: str = ""
     reached: Reached | None = None
     history: History = field(default_factory=History)
@@ -60,6 +62,7 @@ class State:
             evaluations=self.evaluations,
             steps=self.step,
             seconds=self.seconds,
+            gradients=self.gradients,
             stopped=self.stopped,
             best=self._best(),
             reached=self.reached,

@@ -1,0 +1,218 @@
+"""A sweep: training steps whose learning rate rises from step to step, until the loss has risen too."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import DataError, DivergedError, TaskError
+from thalweg.objective import Cost
+from thalweg.tasks.batches import Order
+from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.train.diverged import likely_cause
+from thalweg.train.optimizers import gradient_cleaner, needs_closure
+from thalweg.train.randomness import seed_noise
+
+RISEN = 4.0
+"""A sweep ends when the smoothed objective exceeds its least value so many times."""
+
+MEMORY = 0.9
+"""The share of the last smoothed objective in the next one."""
+
+Stopped = Literal["highest", "risen", "not finite"]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One sweep: the objective J = L + λΩ on each batch, in the order of the rates.
+
+    `start` is J before any step; `losses[i]` is J after the step with the i-th rate, on the next batch;
+    `smoothed[i]` is the exponential mean of `start` and the losses up to there, free of bias. `stopped`:
+    "highest" (all rates were tried), "risen" (`smoothed` exceeded 4 times its least value), "not finite"
+    (the step with the next rate made J NaN or infinite).
+    """
+
+    seed: int
+    start: float
+    losses: tuple[float, ...]
+    smoothed: tuple[float, ...]
+    stopped: Stopped
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a sweep trains: a model, its optimizer, and where the batches come from."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    source: Source
+    cost: Cost
+    place: Place
+
+    def batches(self, seed: int, batch_size: int | None) -> Iterator[tuple[Any, Any]]:
+        """Yield batches without end, epoch after epoch, each in an order and with a noise of its own."""
+        order = Order(seed)
+        where = None if isinstance(self.source, ArraySource) else self.place
+        for epoch in itertools.count(1):
+            seed_noise(seed, epoch, self.place.device)
+            empty = True
+            for batch in self.source.batches(batch_size, order, epoch, where):
+                empty = False
+                yield batch
+            if empty:
+                raise DataError(
+                    f"The training set yielded no batch in epoch {epoch}. A data set that can be run "
+                    "through only once serves a single epoch."
+                )
+
+
+class Rates:
+    """The learning rates of an optimizer's groups, set together: their ratios stay as they are.
+
+    Raises TaskError where there is no learning rate, or none that can be set.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        name = type(optimizer).__name__
+        self.groups = optimizer.param_groups
+        if any("lr" not in group for group in self.groups):
+            raise TaskError(f"{name} has no learning rate: its groups hold no 'lr'.")
+        if any("lr" in schedules for schedules in getattr(optimizer, "_schedules", [])):
+            raise TaskError(
+                f"The learning rate of this {name} is a schedule, which sets it at every step. Give the "
+                "optimizer a number, and the schedule its peak afterwards."
+            )
+        rates = [float(group["lr"]) for group in self.groups]
+        first = next((rate for rate in rates if rate > 0), None)
+        if first is None:
+            raise TaskError(
+                f"Every learning rate of this {name} is 0: there are no ratios to keep."
+            )
+        self.ratios = [rate / first for rate in rates]
+
+    def set(self, rate: float) -> None:
+        """Give the first group that is trained the rate `rate`, the others in proportion."""
+        for group, ratio in zip(self.groups, self.ratios, strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate * ratio)
+            else:
+                group["lr"] = rate * ratio
+
+
+def sweep(subject: Subject, rates: Sequence[float], seed: int, batch_size: int | None) -> Sweep:
+    """Train `subject`, in the mode that it is in, with each rate for one step; return what was measured.
+
+    Raises DivergedError if the objective is not finite before any step.
+    """
+    steps = _Steps(subject)
+    average = Average()
+    losses: list[float] = []
+    smoothed: list[float] = []
+    batches = subject.batches(seed, batch_size)
+    start = steps.measure(next(batches))
+    if not math.isfinite(start):
+        raise _not_finite(start, subject, steps.batch)
+    average.add(start)
+    stopped: Stopped = "highest"
+    for rate, batch in zip(rates, batches, strict=False):
+        try:
+            steps.advance(rate)
+            value = steps.measure(batch)
+        except DivergedError:  # an optimizer that guards its gradients says it first
+            value = math.nan
+        if not math.isfinite(value):
+            stopped = "not finite"
+            break
+        losses.append(value)
+        smoothed.append(average.add(value))
+        if average.has_risen():
+            stopped = "risen"
+            break
+    return Sweep(seed, start, tuple(losses), tuple(smoothed), stopped)
+
+
+class Average:
+    """The exponential mean of a sequence, free of the bias of its beginning, and its least value.
+
+    >>> average = Average()
+    >>> [round(average.add(value), 3) for value in (1.0, 1.0, 0.0)]
+    [1.0, 1.0, 0.631]
+    """
+
+    def __init__(self) -> None:
+        self.sum = self.weight = 0.0
+        self.least = math.inf
+
+    def add(self, value: float) -> float:
+        """Take the next value; return the mean."""
+        self.sum = MEMORY * self.sum + (1 - MEMORY) * value
+        self.weight = MEMORY * self.weight + (1 - MEMORY)
+        self.now = self.sum / self.weight
+        self.least = min(self.least, self.now)
+        return self.now
+
+    def has_risen(self) -> bool:
+        """Return whether the mean exceeds 4 times its least value (of a negative one: by 3 of it)."""
+        return self.now - self.least > (RISEN - 1) * abs(self.least)
+
+
+class _Steps:
+    """Measuring an objective, and the step that its gradient gives."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.rates = Rates(subject.optimizer)
+        self.penalty = subject.cost.bind_penalty(subject.model)
+        self.clear = gradient_cleaner(subject.optimizer, subject.model)
+        self.closure: Any = self.gradient if needs_closure(subject.optimizer) else None
+        self.value: Tensor
+        self.batch: tuple[Any, Any]
+
+    def measure(self, batch: tuple[Any, Any]) -> float:
+        """Return J on a batch, and keep its graph for the step."""
+        self.batch = batch
+        self.value = self.objective()
+        return self.value.item()
+
+    def objective(self) -> Tensor:
+        surrogate = self.subject.cost.surrogate
+        inputs, targets = self.batch
+        outputs = self.subject.model(inputs)
+        loss = surrogate(outputs, surrogate.match(outputs, targets))
+        return loss if self.penalty is None else loss + self.penalty()
+
+    def gradient(self) -> Tensor:
+        self.clear()
+        value = self.objective()
+        torch.autograd.backward(value)
+        return value
+
+    def advance(self, rate: float) -> None:
+        """Step with the learning rate `rate` on the batch that was measured last."""
+        self.rates.set(rate)
+        if not self.value.requires_grad:
+            raise TaskError(
+                f"The loss {self.subject.cost.surrogate.name} has no gradient with respect to the "
+                "model's parameters: it was cut off on the way, by .detach(), .item(), NumPy, "
+                "torch.no_grad() or an operation such as argmax, in the loss or in the model."
+            )
+        if self.closure is not None:
+            self.subject.optimizer.step(self.closure)
+            return
+        self.clear()
+        torch.autograd.backward(self.value)
+        self.subject.optimizer.step()
+
+
+def _not_finite(value: float, subject: Subject, batch: tuple[Any, Any]) -> DivergedError:
+    cause = likely_cause([], 0.0, subject.model, batch)
+    return DivergedError(
+        f"The loss is {value} before any step: the cause lies in the data or the model, not in the "
+        f"learning rate. {cause}"
+    )
