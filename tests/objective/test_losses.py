@@ -107,3 +107,46 @@ def test_targets_get_the_dtype_the_loss_wants() -> None:
     assert labels.dtype == torch.int64
     free = as_loss(lambda o, t: o.sum()).match(outputs, torch.tensor([1, 2]).byte())
     assert free.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("name", loss_names())
+def test_losses_do_not_fall_below_their_bound(name: str) -> None:
+    loss = as_loss(name)
+    generator = torch.Generator().manual_seed(0)
+    lowest = 0.0
+    for _ in range(20):
+        outputs = torch.randn(6, 3, generator=generator)
+        targets = torch.rand(6, 3, generator=generator)
+        if loss.kind == "classes":
+            targets = torch.randint(3, (6,), generator=generator)
+        if loss.name == "binary_cross_entropy":
+            outputs = outputs.sigmoid()
+        if loss.name == "poisson_nll_loss":
+            targets = 10 * targets
+        lowest = min(lowest, float(loss(outputs, targets)))
+    assert lowest >= loss.low
+    assert (lowest < 0) == (loss.low < 0), "the bound says as much as can be said"
+
+
+def test_labels_out_of_range_in_the_midst_of_a_run() -> None:
+    loss = as_loss("cross_entropy")
+    with pytest.raises(
+        DataError, match="found 7, but the model has 3 outputs, so labels must be 0"
+    ):
+        loss(torch.zeros(4, 3), torch.tensor([0, 1, 7, 2]))
+    with pytest.raises(DataError, match=r"0 to 2 \(first in row 2 of the validation set\)"):
+        loss.check(torch.zeros(1, 3), torch.tensor([0, 1, 7, 9]), "validation")
+
+
+def test_errors_that_no_check_explains_stay_as_they_are() -> None:
+    with pytest.raises(ZeroDivisionError):
+        as_loss(lambda o, t: 1 / 0)(torch.zeros(1), torch.zeros(1))
+    with pytest.raises(RuntimeError, match=r"size mismatch|must match"):
+        as_loss(lambda o, t: o @ t)(torch.zeros(4, 3), torch.zeros(4))
+
+
+def test_outputs_that_are_no_tensor() -> None:
+    with pytest.raises(
+        TaskError, match="mse_loss wants one tensor of outputs; the model gives tuple"
+    ):
+        as_loss("mse").check((torch.zeros(1),), torch.zeros(1))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -86,3 +88,44 @@ def test_what_is_no_metric() -> None:
         Metric("m", accuracy, "up")  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="a function; got int"):
         as_metric(3)  # type: ignore[arg-type]
+
+
+OUTPUTS, CLASSES = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (
+            lambda o, t: 1 / 0,
+            r"metric <lambda> fails on outputs of shape \(4, 3\) and targets of shape",
+        ),
+        (lambda o, t: {}["f1"], r"test_metrics.py, line \d+: KeyError: 'f1'"),
+        (lambda o, t: o, r"must return one number; on outputs .* it gave shape \(4, 3\)"),
+        (lambda o, t: None, "it gave NoneType"),
+        ("mse", r"The metric mse compares outputs of shape \(4, 3\) with targets of shape \(4,\)"),
+        ("r2", "The metric r2 compares"),
+    ],
+)
+def test_metrics_that_give_no_number_say_so(metric: Any, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        as_metric(metric)(OUTPUTS, CLASSES)
+
+
+@pytest.mark.parametrize("name", metric_names())
+def test_metrics_lie_within_their_bounds(name: str) -> None:
+    metric = as_metric(name)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        outputs, targets = torch.randn(2, 8, generator=generator)
+        if name in ("accuracy", "error_rate"):
+            targets = (targets > 0).long()
+        assert metric.low <= metric(outputs, targets) <= metric.high
+    assert (metric.low > -torch.inf) or (metric.high < torch.inf)
+
+
+def test_an_unknown_metric_far_from_all() -> None:
+    with pytest.raises(
+        TaskError, match=r"'zzz'. There are: accuracy, .*A function \(outputs, targets"
+    ):
+        as_metric("zzz")

@@ -8,39 +8,9 @@ import pytest
 import torch
 
 from thalweg.errors import TaskError
-from thalweg.tasks import Task, list_tasks, load_task
+from thalweg.tasks import Data, Target, Task, data_hash, list_tasks, load_task, task_facts
 from thalweg.tasks.sources import ArraySource
 from thalweg.train import Run, fit
-
-from .hashes import data_hash
-
-DIGITS = "c2f758ebae66d146a8551803a615c7a1b2af9934c79f1d67398131853c884bbc"
-NOISE = "39801a780dc4d373918de94e9dcf1ff5936a9839bcc2438b127c582dcc1c3bdc"
-TEXT = "8d1ca0239975af053e4bc4555f51db8b1a2763bc4664335f3a2cf9fd28747367"
-HASHES = {
-    "digits": DIGITS,
-    "digits_logistic": DIGITS,
-    "digits_cnn": DIGITS,
-    "digits_vae": "f11b134801a9ead98fc1bacac65efe8eae13c75500dc539442c8fa0a23ac1e7c",
-    "breast_cancer": "67ed12775d6270bf85ed3f5ad97241d7687f3f305aec164c80906eeac21e43e1",
-    "diabetes": "9233d80c85ae81a4264becca83a4afd1fa928701d6d1d7c046be77359c8f0dfc",
-    "char_transformer": TEXT,
-    "char_lstm": TEXT,
-    "photo": "de82f5633dfda59a9900d3aa1116c9446b2aaabfb7428f2e016b00cf7aa4f2be",
-    "adding": "0529ae8e9ee0f7e4bb87f4c271fc9b76c0a203a0982ad48f547561d269d2713d",
-    "parity": "b9134ce5f1ead2b8e7ef7da096a366c02081f00366017b421a60854689cbd7f9",
-    "deep_linear": "6c89e7f6f161fd1b3b88ec303b017bd8be8e24a707f181399bbe495587878c04",
-    "matrix_factorisation": "fda7e26beb82f199014f6f4e97cde1451f2eec2622b34edb177c2290a946f0c3",
-    "deep_quadratic": "65614465c9a7cd52d5c2f23e5ef2ed5d818e7c168379a70781d2c77016d2f5ec",
-    "rosenbrock": "461c7e1d916a1cad1e01f440df7e8615c94251547b6f55ae14dc317c601b8473",
-    "beale": NOISE,
-    "booth": NOISE,
-    "himmelblau": NOISE,
-    "rastrigin": NOISE,
-    "saddle": NOISE,
-    "ravine": NOISE,
-}
-TASKS = sorted(HASHES)
 
 # Learning rates of Adam at which the target is reached, and the parameters of the model.
 KNOWN = {
@@ -66,6 +36,8 @@ KNOWN = {
     "saddle": (0.03, 2),
     "ravine": (0.3, 2),
 }
+TASKS = sorted(KNOWN)
+FILES = {"mnist", "fashion_mnist"}
 SLOW = {"char_transformer", "char_lstm"}
 
 
@@ -79,12 +51,28 @@ def train(name: str, *, seed: int = 0, epochs: int = 30, to_target: bool = False
 
 
 def test_every_task_is_here() -> None:
-    assert {*HASHES} == {*KNOWN} == {*list_tasks()} - {"mnist"}
+    assert {*KNOWN} == {*list_tasks()} - FILES
+    assert list(task_facts()) == list(list_tasks())
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_data_are_the_same_everywhere(name: str) -> None:
-    assert data_hash(load_task(name).data) == HASHES[name]
+    task = load_task(name)
+    assert task.data_hash is not None
+    assert data_hash(task.data) == task.data_hash
+
+
+def test_only_what_shares_its_data_shares_its_hash() -> None:
+    by_hash: dict[str | None, set[str]] = {}
+    for name, facts in task_facts().items():
+        by_hash.setdefault(facts.data_hash, set()).add(name)
+    assert by_hash.pop(None) == FILES
+    assert sorted(map(sorted, by_hash.values()), key=len)[-4:] == [
+        ["rosenbrock"],
+        ["char_lstm", "char_transformer"],
+        ["digits", "digits_cnn", "digits_logistic"],
+        ["beale", "booth", "himmelblau", "rastrigin", "ravine", "saddle"],
+    ]
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -102,14 +90,20 @@ def test_the_hash_sees_a_change_of_one_number() -> None:
     source = task.data.train
     assert isinstance(source, ArraySource)
     source.targets[1000, 2] += 2e-4
-    assert data_hash(task.data) != HASHES["photo"]
+    assert data_hash(task.data) != task.data_hash
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_name_model_and_target(name: str) -> None:
     task = load_task(name)
     assert task.name == name
-    assert task.target is not None
+    facts = task_facts()[name]
+    assert task.target == facts.target
+    assert (task.epochs, task.batch_size) == (facts.epochs, facts.batch_size)
+    assert task.seconds == facts.seconds
+    assert task.seconds is not None
+    assert task.seconds > 0
+    assert task.seconds == float(f"{task.seconds:.0e}"), "it is no more exact than one digit"
     assert task.description
     assert sum(p.numel() for p in task.build().parameters()) == KNOWN[name][1]
 
@@ -165,13 +159,34 @@ def test_a_run_is_a_function_of_its_seed(name: str) -> None:
 
 
 def test_options() -> None:
-    assert load_task("parity", bits=7, relevant=2).data.train.first(1)[0].shape == (1, 7)
+    task = load_task("parity", bits=7, relevant=2)
+    assert task.data.train.first(1)[0].shape == (1, 7)
+    assert task.name == "parity:bits=7,relevant=2"
+    assert task.target == Target("accuracy", 0.99)
+    assert (task.seconds, task.data_hash) == (None, None)
+    usual = load_task("parity", bits=16)
+    assert (usual.name, usual.data_hash) == ("parity", task_facts()["parity"].data_hash)
     with pytest.raises(TaskError, match=r"no option 'dimension'. Did you mean 'dimensions'"):
         load_task("rosenbrock", dimension=3)
     with pytest.raises(TaskError, match=r"no option 'rows'. It has none"):
         load_task("digits", rows=3)
-    with pytest.raises(TaskError, match="are for built-in tasks"):
-        load_task("mine.py", rows=3)
+
+
+def test_an_option_that_brings_other_data_leaves_no_target() -> None:
+    flower = load_task("photo", picture="flower")
+    assert (flower.name, flower.target) == ("photo:picture=flower", None)
+
+
+def test_what_was_measured_goes_with_the_part_it_was_measured_on() -> None:
+    task = load_task("diabetes")
+    assert task.replace(description="mine").seconds == task.seconds
+    assert task.replace(target=None).data_hash == task.data_hash
+    other = task.replace(model=task.model)
+    assert (other.seconds, other.data_hash) == (None, task.data_hash)
+    rows = task.data.train.first(20)
+    other = task.replace(data=Data(rows, rows))  # type: ignore[arg-type]
+    assert (other.seconds, other.data_hash) == (None, None)
+    assert task.replace(model=task.model, seconds=3.0).seconds == 3.0
 
 
 @pytest.mark.parametrize(

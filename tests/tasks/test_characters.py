@@ -91,7 +91,7 @@ def test_a_text_of_ones_own(name: str, tmp_path: Path) -> None:
     """Every letter of this text follows from the one before: the loss falls towards 0."""
     path = tmp_path / "text.txt"
     path.write_text("über alle " * 200, encoding="utf-8")
-    task = load_task(name, text=path, length=8)
+    task = load_task(name, file=path, length=8)
     assert task.target is None
     run = fit(task, torch.optim.Adam, lr=0.03, epochs=10, progress=False)
     losses = [epoch.validation.loss for epoch in run.history.epochs if epoch.validation]
@@ -101,13 +101,13 @@ def test_a_text_of_ones_own(name: str, tmp_path: Path) -> None:
 def test_texts_that_cannot_be_used(tmp_path: Path) -> None:
     path = tmp_path / "text"
     with pytest.raises(DataError, match="cannot be read: No such file"):
-        load_task("char_lstm", text=path)
+        load_task("char_lstm", file=path)
     path.write_bytes(b"caf\xe9" * 100)
     with pytest.raises(DataError, match="not UTF-8 text: byte 3"):
-        load_task("char_lstm", text=path)
+        load_task("char_lstm", file=path)
     path.write_text("short")
     with pytest.raises(DataError, match=r"has 5 characters, which is too short.*at least 321"):
-        load_task("char_lstm", text=path)
+        load_task("char_lstm", file=path)
     path.write_text("")
     with pytest.raises(DataError, match="has 0 characters"):
-        load_task("char_lstm", text=path)
+        load_task("char_lstm", file=path)

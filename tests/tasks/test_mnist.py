@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from thalweg.errors import DataError
+from thalweg.tasks import Target, load_task
 from thalweg.tasks.idx import read_idx
 from thalweg.tasks.mnist import load_mnist, mnist
 from thalweg.tasks.sources import ArraySource
@@ -112,3 +113,62 @@ def test_other_types_are_read(tmp_path: Path) -> None:
     values = np.array([1.5, -2.0], ">f4")
     (tmp_path / "f").write_bytes(b"\0\0\x0d\x01\0\0\0\x02" + values.tobytes())
     assert read_idx(tmp_path / "f").tolist() == [1.5, -2.0]
+
+
+# The labels of the first training images, by which the sets are told apart.
+FIRST = {"mnist": [5, 0, 4, 1, 9, 2, 1, 3, 1, 4], "fashion_mnist": [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]}
+
+
+def label(folder: Path, which: str) -> None:
+    file = folder / "train-labels-idx1-ubyte"
+    labels = read_idx(file)
+    labels[:10] = FIRST[which]
+    file.write_bytes(idx_bytes(labels))
+
+
+@pytest.mark.parametrize(
+    "inside", ["", "fashion_mnist", "fashion-mnist", "fashion", "FashionMNIST/raw"]
+)
+def test_fashion(tmp_path: Path, inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = write_mnist(tmp_path / inside, zipped=True)
+    monkeypatch.setenv("THALWEG_DATA", str(tmp_path))
+    task = load_task("fashion_mnist")
+    assert [task.data.split(n).rows for n in ("train", "validation", "test")] == [54, 6, 20]
+    assert isinstance(task.data.train, ArraySource)
+    expected = torch.from_numpy((made["train"][0][:54].reshape(54, -1) / 255).astype("f4"))
+    torch.testing.assert_close(task.data.train.inputs, expected)
+    assert task.build()(task.data.train.inputs).shape == (54, 10)
+    assert (task.name, task.epochs) == ("fashion_mnist", 10)
+    assert task.target == Target("accuracy", 0.87)
+
+
+def test_both_sets_in_one_folder(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    label(tmp_path, "mnist")
+    with pytest.raises(DataError, match=r"belongs to MNIST, not to Fashion-MNIST.*fashion_mnist/"):
+        load_task("fashion_mnist", folder=tmp_path)
+    write_mnist(tmp_path / "fashion", train=80)
+    label(tmp_path / "fashion", "fashion_mnist")
+    assert load_task("fashion_mnist", folder=tmp_path).data.train.rows == 72
+    assert load_task("mnist", folder=tmp_path).data.train.rows == 54
+    with pytest.raises(DataError, match=r"belongs to Fashion-MNIST, not to MNIST.*mnist/"):
+        load_task("mnist", folder=tmp_path / "fashion")
+
+
+def test_no_fashion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THALWEG_DATA", raising=False)
+    with pytest.raises(
+        DataError, match=r"Fashion-MNIST is .* never downloaded.*t10k-labels-idx1-ub"
+    ):
+        load_task("fashion_mnist")
+    with pytest.raises(DataError, match=r"has no file train-images-idx3-ubyte .*fashion_mnist/ or"):
+        load_task("fashion_mnist", folder=tmp_path)
+
+
+def test_where_the_files_lie_is_no_option_of_the_task(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    task = load_task(f"mnist:folder={tmp_path}")
+    assert (task.name, task.target) == ("mnist", Target("accuracy", 0.93))
+    assert task.seconds is not None
+    raw = load_task(f"mnist:folder={tmp_path},scale=false")
+    assert (raw.name, raw.seconds) == ("mnist:scale=False", None)

@@ -68,7 +68,7 @@ def test_a_file_may_import_its_neighbours(tmp_path: Path) -> None:
         ("zzz", r"It has task, other, number, broken, unusable: name one as .*mine.py:"),
         ("number", "returned int; expected a thalweg Task"),
         ("broken", "line 19: ZeroDivisionError: division by zero"),
-        ("unusable", "failed. The train set has 4 rows of inputs but 1"),
+        ("unusable", "failed. mine.py, line 22: The train set has 4 rows of inputs but 1"),
         ("X", "is a ndarray, not a function"),
     ],
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -85,3 +87,99 @@ def test_the_text_of_a_task_is_short() -> None:
         "Task('flat', Data(train=<1000 rows: float32 (3,) -> float32 (1,)>), Cost("
     )
     assert len(repr(task)) < 200
+
+
+def task(**parts: Any) -> Task:
+    data = Data.arrays(X, validation=0.25)
+    return Task(**{"data": data, "cost": "mse", "model": lambda: nn.Linear(2, 2)} | parts)
+
+
+def test_the_usual_budget() -> None:
+    usual = task()
+    assert (usual.epochs, usual.batch_size) == (30, 128)
+    assert (usual.seconds, usual.data_hash) == (None, None)
+    assert task(batch_size=None).batch_size is None
+    for parts, message in (
+        ({"epochs": 0}, "epochs is a number of epochs, at least 1; got 0"),
+        ({"epochs": None}, "epochs is a number of epochs, at least 1; got None"),
+        ({"batch_size": 0}, "number of rows, or None for all rows, at least 1; got 0"),
+        ({"batch_size": 2.0}, "got 2.0"),
+    ):
+        with pytest.raises(TaskError, match=message):
+            task(**parts)
+
+
+@pytest.mark.parametrize(
+    ("cost", "target", "message"),
+    [
+        (
+            "cross_entropy",
+            Target("accuracy", 95),
+            r"cannot exceed 1; .* accuracy 95. For 95 % write 0.95",
+        ),
+        ("cross_entropy", Target("accuracy", 1.01), "Accuracy cannot exceed 1"),
+        ("cross_entropy", Target("loss", -0.1), "The loss cross_entropy cannot fall below 0"),
+        ("bce", Target("accuracy", 2), "Accuracy cannot exceed 1"),
+        (
+            nn.MSELoss(reduction="sum"),
+            Target("validation loss", -1),
+            "mse_loss cannot fall below 0",
+        ),
+        ("mse", Target("error_rate", -1), "Error_rate cannot fall below 0"),
+        (
+            "mse",
+            Target("r2", 1.5),
+            "R2 cannot exceed 1; the target is r2 1.5. For 1.5 % write 0.015",
+        ),
+        ("mse", Target("f1", 0.5), "no metric 'f1'"),
+        ("mse", 0.95, r"is a Target, .* such as Target\('accuracy', 0.95\); got 0.95"),
+    ],
+)
+def test_targets_that_cannot_be_reached(cost: Any, target: Any, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        task(cost=Cost(cost, metrics=["accuracy", "error_rate", "r2"]), target=target)
+
+
+@pytest.mark.parametrize(
+    ("cost", "target"),
+    [
+        (Cost("mse"), Target("loss", 0.0)),
+        (Cost("mse", metrics="accuracy"), Target("accuracy", 1.0)),
+        (Cost("mse", metrics="accuracy"), Target("accuracy", 0.0)),
+        (Cost("nll"), Target("loss", -3.0)),
+        (Cost(lambda outputs, targets: outputs.sum()), Target("loss", -3.0)),
+        (Cost("mse", metrics=lambda o, t: 7.0), Target("<lambda>", 95)),
+    ],
+)
+def test_targets_that_may_be_reached(cost: Cost, target: Target) -> None:
+    assert task(cost=cost, target=target).target == target
+
+
+def test_a_target_without_a_validation_set() -> None:
+    with pytest.raises(TaskError, match=r"is a figure of the validation set, .* validation=0.2"):
+        Task(Data.arrays(X), Cost("mse"), nn.Identity, target=Target("loss", 1))
+
+
+def test_the_figure_of_a_target_comes_first() -> None:
+    with pytest.raises(TaskError, match=r"names its figure first, as in Target\('accuracy', 0.95"):
+        Target(0.95, "accuracy")  # type: ignore[arg-type]
+
+
+def test_a_model_that_cannot_be_built() -> None:
+    def net() -> nn.Module:
+        raise ValueError("no weights")
+
+    with pytest.raises(
+        TaskError, match=r"task 'task' cannot be built. test_task.py, line \d+: Val"
+    ):
+        task(model=net).build()
+    with pytest.raises(TaskError, match=r"without arguments that returns an nn\.Module"):
+        task(model=nn.Linear).build()
+
+
+def test_running_out_of_memory_is_no_fault_of_the_task() -> None:
+    def net() -> nn.Module:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        task(model=net).build()

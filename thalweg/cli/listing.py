@@ -32,9 +32,10 @@ def list_everything(
 ) -> None:
     """List the tasks and the optimizers that can be named; or rules, schedules, wrappers.
 
-    A task can also be a file of yours: any command takes file.py, with a
-    function `task` that returns a Task, or file.py:function. Of a name
-    `thalweg explain` says more.
+    A task can also be yours: any command takes file.py, with a function
+    `task` that returns a Task, file.py:function, or module:function;
+    `thalweg new task` writes one to start from. Options go behind a colon:
+    parity:bits=12,relevant=3. Of a name `thalweg explain` says more.
     """
     from thalweg.cli.console import out, print_json
 
@@ -64,9 +65,25 @@ def _chosen(kind: str | None) -> Sequence[str]:
 
 
 def _tasks() -> list[Row]:
-    from thalweg.tasks import list_tasks
+    from thalweg.tasks import list_tasks, task_facts
+    from thalweg.tasks.target import figure
 
-    return [{"name": name, "description": text} for name, text in list_tasks().items()]
+    facts = task_facts()
+    return [
+        {
+            "name": name,
+            "description": text,
+            "target": {
+                "metric": figure(facts[name].target.metric),
+                "value": facts[name].target.value,
+            },
+            "epochs": facts[name].epochs,
+            "batch_size": facts[name].batch_size,
+            "seconds": facts[name].seconds,
+            "data_hash": facts[name].data_hash,
+        }
+        for name, text in list_tasks().items()
+    ]
 
 
 def _optimizers() -> list[Row]:
@@ -159,24 +176,40 @@ def _print_table(heading: str, rows: Sequence[Row]) -> None:
 
     from thalweg.cli.console import out
 
-    has_cost = any("passes" in row for row in rows)
+    columns, note = _figure_columns(rows)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column(heading, no_wrap=True)
     table.add_column("what it is")
-    if has_cost:
-        table.add_column("bytes", justify="right", no_wrap=True)
-        table.add_column("passes", justify="right", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        figures = (row.get("state_bytes_per_parameter", ""), row.get("passes", ""))
         name, called = row["name"], row.get("class", "")
         table.add_row(
             Text(called if called.lower() == name else name, style="bold"),
             Text(row["description"]),
-            *(map(str, figures) if has_cost else ()),
+            *(Text(shown(row)) for shown in columns.values()),
         )
     out().print(table)
-    if has_cost:
-        out().print(
-            "bytes: state for each number of a float32 parameter; passes over the data in a step.",
-            style="dim",
+    if note:
+        out().print(note, style="dim", markup=False)
+
+
+def _figure_columns(rows: Sequence[Row]) -> tuple[Mapping[str, Callable[[Row], str]], str]:
+    """Return the columns of figures that the rows have, and what to say of them below."""
+    if any("passes" in row for row in rows):
+        return {
+            "bytes": lambda row: str(row.get("state_bytes_per_parameter", "")),
+            "passes": lambda row: str(row.get("passes", "")),
+        }, "bytes: state for each number of a float32 parameter; passes over the data in a step."
+    if any("seconds" in row for row in rows):
+        sizes = sorted({str(row["batch_size"]) for row in rows})
+        return {
+            "target": lambda row: f"{row['target']['metric']} {row['target']['value']:g}",
+            "epochs": lambda row: str(row["epochs"]),
+            "seconds": lambda row: f"{row['seconds']:g}",
+        }, (
+            "target: a figure of the validation set; "
+            f"epochs: the usual budget, in batches of {' or '.join(sizes)}; "
+            "seconds: of one such run on one core, about."
         )
+    return {}, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -82,6 +83,20 @@ class Cost:
     def meter(self) -> Meter:
         """Return a fresh meter of this cost's metrics."""
         return Meter(self.measures)
+
+    def bounds(self, name: str) -> tuple[float, float]:
+        """Return the lowest and the highest value that the figure called `name` can take, infinite
+        where nothing is known.
+
+        >>> Cost("cross_entropy", metrics="accuracy").bounds("accuracy")
+        (0.0, 1.0)
+        """
+        if name == "loss":
+            return self.surrogate.low, math.inf
+        for measure in self.measures:
+            if measure.name == name:
+                return measure.low, measure.high
+        return -math.inf, math.inf
 
     def direction(self, name: str) -> Literal["max", "min"]:
         """Return which way the figure called `name` is better; TaskError if this cost has no such

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -46,6 +47,9 @@ _NAMED: dict[str, tuple[LossFunction, Kind]] = {
     "kl_div": (functools.partial(functional.kl_div, reduction="batchmean"), "elementwise"),
     "poisson_nll_loss": (functional.poisson_nll_loss, "elementwise"),
 }
+# The others are never negative; these are, of outputs that are no logarithms of probabilities, or
+# of counts.
+_SIGNED = ("nll_loss", "kl_div", "poisson_nll_loss")
 _ALIASES = {
     "nll": "nll_loss",
     "bce": "binary_cross_entropy",
@@ -79,17 +83,24 @@ def loss_names() -> list[str]:
 
 @dataclass(frozen=True)
 class Loss:
-    """A surrogate loss: a name, a function (outputs, targets), and the kind of targets it wants."""
+    """A surrogate loss: a name, a function (outputs, targets), the kind of targets it wants, and the
+    number below which it cannot fall.
+    """
 
     name: str
     function: LossFunction
     kind: Kind = "free"
+    low: float = -math.inf
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         """Return the mean loss of a batch; refuse shapes that PyTorch would silently broadcast."""
         if self.kind in ("elementwise", "probabilities") and outputs.shape != targets.shape:
             raise TaskError(_shape_message(self.name, outputs, targets))
-        return self.function(outputs, targets)
+        try:
+            return self.function(outputs, targets)
+        except (IndexError, RuntimeError, TypeError, ValueError):
+            self.check(outputs, targets)  # says it better, where it knows what is wrong
+            raise
 
     def match(self, outputs: Any, targets: Any) -> Any:
         """Return `targets` in the dtype the loss wants beside `outputs`; other targets stay as they
@@ -103,17 +114,23 @@ class Loss:
             return targets.long()
         return targets
 
-    def check(self, outputs: Any, targets: Any) -> None:
+    def check(self, outputs: Any, targets: Any, name: str = "") -> None:
         """Raise an error that says what is wrong if `targets` cannot be learned from such
         `outputs`.
 
         `outputs` may be those of a few rows only: their trailing shape says what the model can
-        express.
+        express. `name` is that of the set, where `targets` are a whole one.
         """
+        if self.kind != "free" and not isinstance(outputs, Tensor):
+            raise TaskError(
+                f"The loss {self.name} wants one tensor of outputs; the model gives "
+                f"{type(outputs).__name__}. Let it return a tensor, or give Cost a function of "
+                "(outputs, targets) of your own."
+            )
         if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
             return
         if self.kind == "classes":
-            _check_classes(self.name, outputs, targets)
+            _check_classes(self.name, outputs, targets, name)
         elif self.kind != "free":
             if outputs.shape[1:] != targets.shape[1:]:
                 raise TaskError(_shape_message(self.name, outputs, targets))
@@ -130,33 +147,43 @@ def as_loss(loss: str | nn.Module | LossFunction | Loss) -> Loss:
 
     >>> as_loss("mse").name
     'mse_loss'
-    >>> as_loss("hubber")
+    >>> as_loss("hubber")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    thalweg.errors.TaskError: Unknown loss 'hubber'. Did you mean 'huber' or 'huber_loss'?
+    thalweg.errors.TaskError: Unknown loss 'hubber'. Did you mean 'huber' or 'huber_loss'? A...
     """
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, str):
         name = _ALIASES.get(loss, loss)
         if name not in _NAMED:
-            raise TaskError(f"Unknown loss {loss!r}.{suggest(loss, loss_names())}")
-        return Loss(name, *_NAMED[name])
+            known = loss_names()
+            hint = suggest(loss, known) or f" There are: {', '.join(known)}."
+            raise TaskError(
+                f"Unknown loss {loss!r}.{hint} A function (outputs, targets) will do as well."
+            )
+        return _named(name)
     if isinstance(loss, nn.Module) and type(loss) in _MODULES:
         name = _MODULES[type(loss)]
-        return Loss(name, loss, _NAMED[name][1])
+        return _named(name, loss)
     if not callable(loss):
         raise TaskError(
             f"A loss is a name such as 'cross_entropy', or a function of (outputs, targets); "
             f"got {type(loss).__name__}."
         )
     inner = loss.func if isinstance(loss, functools.partial) else loss
-    for name, (function, kind) in _NAMED.items():
+    for name, (function, _) in _NAMED.items():
         if function is inner:
-            return Loss(name, loss, kind)
+            return _named(name, loss)
     return Loss(getattr(inner, "__name__", type(inner).__name__), loss)
 
 
-def _check_classes(name: str, outputs: Tensor, targets: Tensor) -> None:
+def _named(name: str, function: LossFunction | None = None) -> Loss:
+    usual, kind = _NAMED[name]
+    low = -math.inf if name in _SIGNED else 0.0
+    return Loss(name, usual if function is None else function, kind, low)
+
+
+def _check_classes(name: str, outputs: Tensor, targets: Tensor, set_name: str) -> None:
     if outputs.ndim < 2:
         raise TaskError(
             f"The loss {name} expects outputs of shape (rows, classes); the model gives "
@@ -164,10 +191,11 @@ def _check_classes(name: str, outputs: Tensor, targets: Tensor) -> None:
         )
     if targets.is_floating_point():
         if targets.shape[1:] != outputs.shape[1:]:
+            flat = ".reshape(-1)" if targets.shape[1:] == (1,) else ""
             raise TaskError(
                 f"The loss {name} expects class numbers (integers of shape (rows,)) or "
                 f"probabilities of shape (rows, {outputs.shape[1]}); got {targets.dtype} targets "
-                f"of shape {_shape(targets)}. Convert class numbers with y.astype('int64')."
+                f"of shape {_shape(targets)}. Convert class numbers with y{flat}.astype('int64')."
             )
         return
     if targets.shape[1:] != outputs.shape[2:]:
@@ -177,12 +205,14 @@ def _check_classes(name: str, outputs: Tensor, targets: Tensor) -> None:
             "give one-hot targets as floats."
         )
     classes = outputs.shape[1]
-    wrong = targets[(targets >= classes) | ((targets < 0) & (targets != -100))]
-    if wrong.numel():
+    wrong = (targets >= classes) | ((targets < 0) & (targets != -100))
+    if wrong.any():
+        row = int(wrong.nonzero()[0][0])
+        where = f" (first in row {row} of the {set_name} set)" if set_name else ""
         raise DataError(
-            f"Labels out of range: found {wrong[0].item()}, but the model has {classes} outputs, "
-            f"so labels must be 0 to {classes - 1}. Give the model more outputs, or number the "
-            "classes from 0."
+            f"Labels out of range: found {targets[wrong][0].item()}, but the model has {classes} "
+            f"outputs, so labels must be 0 to {classes - 1}{where}. Give the model more outputs, or "
+            "number the classes from 0."
         )
 
 

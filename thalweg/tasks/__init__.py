@@ -1,24 +1,32 @@
 """What is to be learned: data, cost, model, and the built-in tasks."""
 
 from thalweg.tasks.batches import Order, batches
+from thalweg.tasks.built_in import Facts
 from thalweg.tasks.data import Data
 from thalweg.tasks.encode import Scaler, min_max_scale, one_hot, standardize
+from thalweg.tasks.functions import function_task, gradient_noise
+from thalweg.tasks.hashes import data_hash
 from thalweg.tasks.models import mlp
-from thalweg.tasks.registry import list_tasks, load_task
+from thalweg.tasks.registry import list_tasks, load_task, task_facts
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
 __all__ = [
     "Data",
+    "Facts",
     "Order",
     "Scaler",
     "Target",
     "Task",
     "batches",
+    "data_hash",
+    "function_task",
+    "gradient_noise",
     "list_tasks",
     "load_task",
     "min_max_scale",
     "mlp",
     "one_hot",
     "standardize",
+    "task_facts",
 ]

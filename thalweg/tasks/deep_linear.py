@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from thalweg.objective import Cost
+from thalweg.tasks.built_in import built_in
 from thalweg.tasks.data import Data
 from thalweg.tasks.deep_quadratic import sine_basis
 from thalweg.tasks.functions import count
@@ -18,15 +19,20 @@ from thalweg.tasks.task import Task
 _ROWS, _VALIDATION = 2560, 256
 
 
+@built_in(
+    target=Target("loss", 2e-3),
+    seconds=0.2,
+    data_hash="6c89e7f6f161fd1b3b88ec303b017bd8be8e24a707f181399bbe495587878c04",
+)
 def deep_linear(layers: int = 5, width: int = 16) -> Task:
     """Deep linear net: five 16 × 16 layers without activations learn a matrix of condition 10.
 
     y = A x with x uniform of mean 0 and variance 1; A = S diag(s) has singular values from 1 to 0.1
     and the sine transform S. The mean squared error of the product W₅W₄W₃W₂W₁ has plateaus where
-    singular values wait for their turn. 30 epochs in batches of 128 are 600 steps, about 0.2 s on
-    one core; Adam at lr = 0.03 reaches a validation loss of 0.002 after some 340. Source: A.
-    Saxe, J. McClelland, S. Ganguli, Exact solutions to the nonlinear dynamics of learning in deep
-    linear neural networks, ICLR 2014.
+    singular values wait for their turn. 30 epochs in batches of 128 are 600 steps; Adam at lr =
+    0.03 reaches a validation loss of 0.002 after some 340. Source: A. Saxe, J. McClelland, S.
+    Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural networks,
+    ICLR 2014.
     """
     count("layers", layers)
     count("width", width, 2)
@@ -40,8 +46,6 @@ def deep_linear(layers: int = 5, width: int = 16) -> Task:
         model=lambda: nn.Sequential(
             *(nn.Linear(m, n, bias=False) for m, n in itertools.pairwise([width] * (layers + 1)))
         ),
-        name="deep_linear",
-        target=Target("loss", 2e-3),
         description=f"A linear net of {layers} layers learns a matrix",
     )
 

@@ -8,11 +8,17 @@ from torch import nn
 
 from thalweg.errors import MissingExtraError
 from thalweg.objective import L2, Cost
+from thalweg.tasks.built_in import built_in
 from thalweg.tasks.data import Data
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
 
+@built_in(
+    target=Target("loss", 0.25),
+    seconds=0.05,
+    data_hash="9233d80c85ae81a4264becca83a4afd1fa928701d6d1d7c046be77359c8f0dfc",
+)
 def diabetes(weight_decay: float = 1e-2) -> Task:
     """Diabetes progression (scikit-learn): linear regression with weight decay, convex.
 
@@ -32,7 +38,5 @@ def diabetes(weight_decay: float = 1e-2) -> Task:
         data=data,
         cost=Cost("half_mse", metrics=["mse", "r2"], penalty=L2(weight_decay)),
         model=lambda: nn.Linear(10, 1),
-        name="diabetes",
-        target=Target("loss", 0.25),
         description="Diabetes progression, linear regression with weight decay",
     )

@@ -56,7 +56,7 @@ def function_task(
     start: Sequence[float],
     *,
     noise: np.ndarray,
-    goal: float,
+    goal: float | None = None,
     spread: float = 0.0,
     description: str = "",
 ) -> Task:
@@ -64,8 +64,8 @@ def function_task(
 
     J(θ) = mean over rows of f(θ) + ξᵀθ, so a batch's gradient is ∇f(θ) plus the mean of its ξ.
     `noise` (rows, dimensions) holds the ξ: `gradient_noise` draws some. Their mean is zero, so
-    that all rows together are f itself; so is the validation set, a single row of zeros. The target
-    is a validation loss, f(θ), of `goal`.
+    that all rows together are f itself; so is the validation set, a single row of zeros. `goal` is
+    the target: a validation loss, which is f(θ).
 
     >>> noise = gradient_noise(256, 2, 0.0)
     >>> task = function_task("bowl", lambda p: p.square().sum(), [1.0, 1.0], noise=noise, goal=1e-3)
@@ -80,7 +80,7 @@ def function_task(
         cost=Cost(mean_value),
         model=lambda: Point(function, start, spread),
         name=name,
-        target=Target("loss", goal),
+        target=None if goal is None else Target("loss", goal),
         description=description,
     )
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from thalweg.errors import DataError
+from thalweg.errors import DataError, ThalwegError
+from thalweg.objective.blame import blame
 from thalweg.tasks.batches import Order, batches
 
 Batch = tuple[Any, Any]
@@ -186,12 +187,10 @@ def as_source(value: Any, where: str = "train") -> Source:
     """
     if isinstance(value, Source):
         return value
-    if isinstance(value, DataLoader):
-        return LoaderSource(value)
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         return as_arrays(value.tensors[0], value.tensors[1], where)
-    if isinstance(value, Dataset):
-        source = DatasetSource(value)
+    if isinstance(value, (DataLoader, Dataset)):
+        source = LoaderSource(value) if isinstance(value, DataLoader) else DatasetSource(value)
         if source.rows == 0:
             raise DataError(f"The {where} set is empty.")
         return source
@@ -235,6 +234,11 @@ def _tensor(value: Any, what: str) -> Tensor:
             tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         except (TypeError, ValueError) as error:
             kind = getattr(value, "dtype", type(value).__name__)
+            if getattr(kind, "kind", "") in "UO" and "targets" in what:
+                raise DataError(
+                    f"The {what} are not numbers but text or objects ({kind}). Number the classes: "
+                    "names, y = np.unique(y, return_inverse=True)."
+                ) from None
             raise DataError(f"The {what} are not an array of numbers ({kind}): {error}") from None
     if tensor.ndim == 0:
         raise DataError(f"The {what} are a single number; expected one row per sample.")
@@ -257,7 +261,7 @@ def _check_finite(tensor: Tensor, what: str) -> None:
 
 
 def _pairs(loader: DataLoader[Any], place: Place) -> Iterator[Batch]:
-    for batch in loader:
+    for batch in _drawn(loader):
         if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
             raise DataError(
                 "A data set must yield pairs (inputs, targets); this one yields "
@@ -265,6 +269,19 @@ def _pairs(loader: DataLoader[Any], place: Place) -> Iterator[Batch]:
                 + (f" of {len(batch)}." if isinstance(batch, (tuple, list)) else ".")
             )
         yield place(batch[0]), place(batch[1])
+
+
+def _drawn(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Yield the loader's batches; an error in the user's data set becomes one that says where."""
+    batch = 1
+    try:
+        for drawn in loader:
+            yield drawn
+            batch += 1
+    except (ThalwegError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise DataError(f"The data set fails at batch {batch}. {blame(error)}") from error
 
 
 def _length(dataset: Dataset[Any]) -> int:

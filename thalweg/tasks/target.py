@@ -22,12 +22,26 @@ class Target:
     value: float
 
     def __post_init__(self) -> None:
+        if not isinstance(self.metric, str):
+            raise TaskError(
+                f"A target names its figure first, as in Target('accuracy', 0.95); got "
+                f"{self.metric!r}."
+            )
         if not (isinstance(self.value, (int, float)) and math.isfinite(self.value)):
             raise TaskError(f"A target's value is a finite number; got {self.value!r}.")
 
     def check(self, cost: Cost) -> None:
-        """Raise TaskError if `cost` reports no such figure."""
-        cost.direction(figure(self.metric))
+        """Raise TaskError if `cost` reports no such figure, or none that can be as good as this."""
+        name = figure(self.metric)
+        direction = cost.direction(name)
+        low, high = cost.bounds(name)
+        called = f"The loss {cost.surrogate.name}" if name == "loss" else name.capitalize()
+        got = f"the target is {name} {self.value:g}"
+        if direction == "min" and self.value < low:
+            raise TaskError(f"{called} cannot fall below {low:g}; {got}.")
+        if direction == "max" and self.value > high:
+            share = f" For {self.value:g} % write {self.value / 100:g}." if high == 1 else ""
+            raise TaskError(f"{called} cannot exceed {high:g}; {got}.{share}")
 
     def is_reached(self, scores: Scores, cost: Cost) -> bool:
         """Return whether `scores` are as good as the target, within rounding."""

@@ -8,16 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
-from thalweg.errors import TaskError
+from thalweg.errors import TaskError, ThalwegError
 from thalweg.objective import Cost
+from thalweg.objective.blame import blame
 from thalweg.tasks.data import Data
 from thalweg.tasks.sources import as_source
 from thalweg.tasks.target import Target
 
 UNNAMED = "task"
 """The name of a task that was given none."""
+EPOCHS = 30
+BATCH_SIZE = 128
+_MEASURED = {"data": ("data_hash", "seconds"), "model": ("seconds",), "cost": ("seconds",)}
+"""What is not known any more when a part is exchanged."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,22 @@ class Task:
     seed. A module given as such is copied for each run, which then starts from these very weights.
     `target` is the validation figure at which the task counts as learned.
 
-    Raises TaskError where a part is not of that kind.
+    `epochs` and `batch_size` are its usual budget: what a race or `thalweg train` gives a run where
+    nothing else is said. `batch_size` None is all rows, as in `fit`. Built-in tasks also state about
+    how many `seconds` such a run takes on one core, and the `data_hash` of their data
+    (`thalweg.tasks.data_hash`).
+
+    Raises TaskError where a part is not of that kind, and for a target that cannot be reached:
+    without a validation set, or beyond what the metric can be.
+
+    >>> import numpy as np
+    >>> x = np.linspace(-1, 1, 20, dtype="float32").reshape(-1, 1)
+    >>> line = Task((x, 2 * x), "mse", lambda: nn.Linear(1, 1), name="line", batch_size=None)
+    >>> line.epochs, line.batch_size
+    (30, None)
+    >>> Task((x, x), Cost("mse"), lambda: nn.Linear(1, 1), target=Target("loss", -1))
+    Traceback (most recent call last):
+    thalweg.errors.TaskError: The loss mse_loss cannot fall below 0; the target is loss -1.
     """
 
     data: Data
@@ -39,6 +60,10 @@ class Task:
     name: str = UNNAMED
     target: Target | None = None
     description: str = ""
+    epochs: int = EPOCHS
+    batch_size: int | None = BATCH_SIZE
+    seconds: float | None = None
+    data_hash: str | None = None
 
     def __post_init__(self) -> None:
         data: object = self.data
@@ -52,24 +77,61 @@ class Task:
                 f"A task's model is a function that builds an nn.Module, such as "
                 f"`lambda: nn.Linear(4, 1)`; got {type(self.model).__name__}."
             )
+        _check_count("epochs", self.epochs, "number of epochs")
+        if self.batch_size is not None:
+            _check_count("batch_size", self.batch_size, "number of rows, or None for all rows")
         if self.target is not None:
-            self.target.check(self.cost)
+            self._check_target(self.target)
+
+    def _check_target(self, target: Any) -> None:
+        if not isinstance(target, Target):
+            raise TaskError(
+                "A task's target is a Target, a figure with its name, such as "
+                f"Target('accuracy', 0.95); got {target!r}."
+            )
+        target.check(self.cost)
+        if self.data.validation is None:
+            raise TaskError(
+                f"The target {target} is a figure of the validation set, and the data has none. "
+                "Give one to Data, or a fraction: validation=0.2."
+            )
 
     def __repr__(self) -> str:
         target = "" if self.target is None else f", target={self.target}"
         return f"Task({self.name!r}, {self.data!r}, {self.cost!r}{target})"
 
     def replace(self, **parts: Any) -> Task:
-        """Return this task with some parts exchanged; the others stay the very same."""
+        """Return this task with some parts exchanged; the others stay the very same, except for
+        measured figures that do not hold any more: `seconds` of another model, `data_hash` of other
+        data.
+        """
+        for part, figures in _MEASURED.items():
+            if part in parts:
+                parts = dict.fromkeys(figures) | parts
         return dataclasses.replace(self, **parts)
 
     def build(self) -> nn.Module:
         """Return a fresh model."""
         if isinstance(self.model, nn.Module):
             return copy.deepcopy(self.model)
-        model = self.model()
+        try:
+            model = self.model()
+        except (ThalwegError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # the user's own function: anything can be wrong in it
+            raise TaskError(
+                f"The model of task {self.name!r} cannot be built. {blame(error)} A task's model "
+                "is a function without arguments that returns an nn.Module, such as `lambda: "
+                "nn.Linear(4, 1)`."
+            ) from error
         if not isinstance(model, nn.Module):
             raise TaskError(
-                f"The task's model function returned {type(model).__name__}, not an nn.Module."
+                f"The model function of task {self.name!r} returned {type(model).__name__}, not an "
+                "nn.Module."
             )
         return model
+
+
+def _check_count(name: str, value: object, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise TaskError(f"A task's {name} is a {what}, at least 1; got {value!r}.")
