@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from tests.race.tasks import line
-from thalweg import optim
+from thalweg import chain, optim, rules
 from thalweg.errors import TaskError
 from thalweg.optim import names
 from thalweg.race import race
@@ -21,6 +22,7 @@ from thalweg.race.entrants import (
     known_entrants,
     log_grid,
 )
+from thalweg.race.space import choice
 from thalweg.rules import polyak
 from thalweg.train import fit
 
@@ -62,14 +64,14 @@ def test_every_optimizer_of_the_package_can_be_named_and_built() -> None:
 @pytest.mark.parametrize(
     ("name", "lowest", "highest"),
     [
-        ("Adam", 1e-4, 0.316),
-        ("SGD", 3.16e-3, 10.0),
-        ("AdaBelief", 1e-4, 0.316),
-        ("Lion", 3.16e-5, 0.1),
-        ("Yogi", 1e-3, 3.16),
-        ("LaProp", 3.16e-5, 0.1),
-        ("ScheduleFreeAdamW", 3.16e-4, 1.0),
-        ("Prodigy", 0.01, 31.6),
+        ("Adam", 1e-4, 0.1),
+        ("SGD", 3.16e-3, 3.16),
+        ("AdaBelief", 1e-4, 0.1),
+        ("Lion", 3.16e-5, 0.0316),
+        ("Yogi", 1e-3, 1.0),
+        ("LaProp", 3.16e-5, 0.0316),
+        ("ScheduleFreeAdamW", 3.16e-4, 0.316),
+        ("Prodigy", 0.01, 10.0),
     ],
 )
 def test_grids_lie_around_the_defaults(name: str, lowest: float, highest: float) -> None:
@@ -88,8 +90,10 @@ def test_no_default_of_those_made_of_rules_is_at_the_edge_of_its_grid() -> None:
 
 def test_every_optimizer_of_the_package_can_be_raced() -> None:
     entrants = [name for name in optim.__all__ if name != "Optimizer"]
-    result = race(line(), entrants, [0.01], seeds=1, epochs=1, out=None)
-    assert {record.entrant for record in result.records} == {name.lower() for name in entrants}
+    result = race(line(), entrants, [0.01], seeds=1, final_seeds=1, epochs=1, stack=False, out=None)
+    for stage in ("tuning", "final"):
+        raced = [record.entrant for record in result.records if record.stage == stage]
+        assert sorted(raced) == sorted(name.lower() for name in entrants)
     assert {record.status for record in result.records} == {"finished"}
     assert all(record.final is not None for record in result.records)
 
@@ -97,8 +101,10 @@ def test_every_optimizer_of_the_package_can_be_raced() -> None:
 def test_a_trial_is_measured_at_the_average() -> None:
     averaged = Entrant("averaged", optim.SGD, {"after": polyak()}, (0.3,))
     plain = Entrant("plain", optim.SGD, {}, (0.3,))
-    result = race(line(), [averaged, plain], seeds=1, epochs=6, out=None)
-    by_name = {record.entrant: record for record in result.records}
+    result = race(
+        line(), [averaged, plain], seeds=1, final_seeds=1, epochs=6, stack=False, out=None
+    )
+    by_name = {record.entrant: record for record in result.records if record.seed == 0}
     run = fit(
         line(), functools.partial(optim.SGD, after=polyak()), lr=0.3, epochs=6, progress=False
     )
@@ -120,6 +126,48 @@ def test_a_misspelt_name_gets_the_close_ones(name: str, close: str) -> None:
 def test_a_strange_name_gets_all_of_them() -> None:
     with pytest.raises(TaskError, match=r"Known are: adabelief.*sgd"):
         find_entrant("zzz")
+
+
+def test_a_schedule_follows_a_plus_sign() -> None:
+    entrant = find_entrant(" Adam + warmup-cosine ")
+    assert (entrant.name, entrant.schedule) == ("adam+warmup-cosine", "warmup-cosine")
+    assert (entrant.factory, entrant.lrs) == (optim.Adam, find_entrant("adam").lrs)
+    assert entrant.description.endswith("(schedule warmup-cosine)")
+    both = gather_entrants(["adam", "adam+cosine", "adam+linear"])
+    assert len({entrant.name for entrant in both}) == 3
+    assert find_entrant("momentum+wsd").hyperparameters == {"momentum": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("adma+cosine", "No optimizer is called 'adma'.*'adam'"),
+        ("adam+cosin", "No schedule is called 'cosin'.*'cosine'"),
+        ("adam+", "No schedule is called ''"),
+        ("+cosine", "No optimizer is called ''"),
+        ("adam+cosine+linear", r"No schedule is called 'cosine\+linear'"),
+    ],
+)
+def test_both_parts_of_a_name_are_checked(name: str, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        find_entrant(name)
+
+
+def test_chains_links_and_rules_take_part_under_their_own_names() -> None:
+    whole = chain(rules.clip_by_norm(1.0), rules.adam)
+    entrants = gather_entrants([whole, rules.lion, rules.adam(beta1=0.5)])
+    assert [entrant.name for entrant in entrants] == ["clip_by_norm+adam", "lion", "adam"]
+    assert {len(entrant.lrs) for entrant in entrants} == {GRID_POINTS}
+    (named,) = gather_entrants({"mine": whole})
+    assert (named.name, named.factory) == ("mine", whole)
+
+
+def test_an_entrant_keeps_all_of_its_own_under_another_name() -> None:
+    own = Entrant("own", optim.SGD, {"nesterov": True}, (0.1,), {"momentum": choice(0.5, 0.9)})
+    (renamed,) = gather_entrants({"other": replace(own, schedule="cosine")})
+    assert renamed == replace(own, name="other", schedule="cosine")
+    (without,) = gather_entrants([replace(own, lrs=())])
+    assert without.lrs == log_grid(1e-4)
 
 
 def test_grid_is_logarithmic_with_whole_and_half_powers_of_ten() -> None:

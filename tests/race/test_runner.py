@@ -1,5 +1,8 @@
+"""A race as a whole: what it runs, and what comes of it."""
+
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -8,221 +11,248 @@ import pytest
 import torch
 from torch import nn
 
+from tests.race.races import TRIALS, by_stage, outcome, small
 from tests.race.tasks import Spy, line
-from thalweg import optim
+from thalweg import meta, optim
 from thalweg.errors import TaskError
 from thalweg.objective import Cost
-from thalweg.race import Entrant, Race, RaceProgress, RecordFile, race
-from thalweg.race import trials as trials_module
-from thalweg.tasks import Target
+from thalweg.race import Entrant, Race, RaceProgress, race
+from thalweg.race.space import choice, uniform
+from thalweg.race.trials import run_unit
 from thalweg.train import fit
 
 
-def small(**other: Any) -> dict[str, Any]:
-    """The arguments of a race of a few milliseconds."""
-    return {"entrants": ["sgd", "adam"], "lrs": [0.03, 0.3], "seeds": 2, "epochs": 4} | other
-
-
-def records_without_times(contest: Race) -> list[tuple[Any, ...]]:
-    return [
-        (r.entrant, r.lr, r.seed, r.status, r.reached_steps, r.final, r.curve.metric)
-        for r in contest.result().records
+def test_a_trial_is_what_fit_gives() -> None:
+    result = race(
+        line(), ["sgd"], [0.1], seeds=[3], final_seeds=[7], epochs=20, batch_size=16, out=None
+    )
+    assert [(record.stage, record.seed) for record in result.records] == [
+        ("tuning", 3),
+        ("final", 7),
     ]
+    for record in result.records:
+        run = fit(
+            line(), optim.SGD, lr=0.1, epochs=20, batch_size=16, seed=record.seed, progress=False
+        )
+        assert record.status == "finished"
+        assert record.steps == record.gradients == run.steps == 60
+        assert record.final == run.history[-1].validation["mse"]  # type: ignore[index]
+        # fit looks after each epoch of three steps, the race at every step
+        assert record.curve.steps == tuple(range(1, 61))
+        assert record.curve.gradients == tuple(map(float, range(1, 61)))
+        assert list(record.curve.metric[2::3]) == pytest.approx(
+            run.history.column("validation_mse"), rel=1e-11
+        )
+        assert record.epochs == record.curve.epochs[-1] == 20
 
 
-def test_a_race_is_what_fit_gives_for_each_trial() -> None:
-    result = race(line(), ["sgd"], [0.1], seeds=[3], epochs=20, batch_size=16, out=None)
-    (record,) = result.records
-    run = fit(line(), optim.SGD, lr=0.1, epochs=20, batch_size=16, seed=3, progress=False)
-    assert run.reached is not None
-    assert record.status == "finished"
-    assert record.steps == run.steps == 60
-    assert record.final == run.history[-1].validation["mse"]  # type: ignore[index]
-    # fit looks at the target after each epoch of three steps, the race at every step.
-    assert record.reached_steps in range(run.reached.step - 2, run.reached.step + 1)
-    assert record.curve.steps == tuple(range(1, 61))
-    assert record.curve.metric[-1] == pytest.approx(record.final, rel=1e-6)
-    first_below = next(i for i, value in enumerate(record.curve.metric) if value <= 0.05)  # type: ignore[operator]
-    assert record.curve.steps[first_below] == record.reached_steps
+def test_everyone_has_the_same_budget() -> None:
+    contest = Race(line(), **small(), out=None)
+    contest.run()
+    for stage, each in (("tuning", 4), ("final", 2)):
+        records = by_stage(contest, stage)
+        assert [record.entrant for record in records].count("sgd") == each
+        assert [record.entrant for record in records].count("adam") == each
+        assert {record.gradients for record in records} == {4.0}
+    assert {record.seed for record in by_stage(contest, "tuning")} == {0, 1}
+    assert {record.seed for record in by_stage(contest, "final")} == {2, 3}
+
+
+def test_who_computes_two_gradients_a_step_takes_half_the_steps() -> None:
+    def sam(params: Any, lr: float) -> torch.optim.Optimizer:
+        return meta.SAM(torch.optim.SGD(params, lr))
+
+    lbfgs = Entrant("lbfgs", torch.optim.LBFGS, {"max_iter": 3}, (1.0,))
+    entrants = [Entrant("sam", sam, {}, (0.1,)), Entrant("sgd", optim.SGD, {}, (0.1,)), lbfgs]
+    result = race(
+        line(), entrants, seeds=1, final_seeds=2, epochs=8, batch_size=12, stack=False, out=None
+    )
+    of = {record.entrant: record for record in result.records if record.stage == "final"}
+    assert (of["sgd"].steps, of["sgd"].gradients) == (32, 32.0)
+    assert (of["sam"].steps, of["sam"].gradients) == (16, 32.0)
+    assert of["sam"].curve.gradients == tuple(2.0 * step for step in of["sam"].curve.steps)
+    assert 32 <= of["lbfgs"].gradients < 32 + 4  # it does not stop within a step
+    assert of["lbfgs"].steps < 32
+    assert all(record.status == "finished" for record in of.values())
 
 
 def test_a_seed_gives_all_entrants_the_same_weights_and_data_order() -> None:
-    Spy.notes.clear()
     twins = [Entrant("one", Spy, {}, (0.1,)), Entrant("two", Spy, {}, (0.1,))]
-    contest = Race(line(), twins, seeds=2, epochs=2, batch_size=16, out=None)
+    contest = Race(
+        line(), twins, seeds=2, final_seeds=1, epochs=2, batch_size=16, stack=False, out=None
+    )
     Spy.notes.clear()  # those of the warm-up
     contest.run()
-    assert len(Spy.notes) == 4
-    (one, grads_one), (two, grads_two), (other, grads_other), _ = Spy.notes
-    assert len(grads_one) == 6
-    assert all(map(torch.equal, one, two))
-    assert all(map(torch.equal, grads_one, grads_two))
-    assert not any(map(torch.equal, one, other))
-    assert not any(map(torch.equal, grads_one, grads_other))
+    notes = Spy.notes[:6]  # then the steps are timed
+    order = ["one", "two"] * 3
+    assert [record.entrant for record in contest.result().records] == order
+    for (weights, gradients), (others, theirs) in zip(notes[::2], notes[1::2], strict=True):
+        assert len(gradients) == 6
+        assert all(map(torch.equal, weights, others))
+        assert all(map(torch.equal, gradients, theirs))
+    (first, first_gradients), (second, second_gradients) = notes[0], notes[2]
+    assert not any(map(torch.equal, first, second))
+    assert not any(map(torch.equal, first_gradients, second_gradients))
 
 
-def test_planted_speeds_are_ranked() -> None:
+def test_planted_speeds_are_ranked_by_the_final_alone() -> None:
     entrants = [
         Entrant("slow", optim.SGD, {}, (0.03,)),
-        Entrant("fast", optim.SGD, {}, (0.3,)),
+        Entrant("fast", optim.SGD, {}, (0.3, 1e-5)),
         Entrant("never", optim.SGD, {}, (1e-6,)),
     ]
-    result = race(line(), entrants, epochs=100, batch_size=None, out=None)
-    places = [(place.rank, place.best.entrant, place.best.reached) for place in result.standings]
-    assert places == [(1, "fast", 3), (2, "slow", 3), (3, "never", 0)]
-    assert result.standings[2].best.steps == math.inf
+    result = race(
+        line(), entrants, trials=2, seeds=1, final_seeds=6, epochs=100, batch_size=None,
+        stack=False, out=None,
+    )  # fmt: skip
+    places = [(p["entrant"], p["trials"], p["reached"]) for p in result.to_dict()["standings"]]
+    assert places == [("fast", 6, 6), ("slow", 6, 6), ("never", 6, 0)]
+    fast, slow, never = result.to_dict()["standings"]
+    assert fast["lr"] > 0.1
+    assert fast["steps"] < slow["steps"]
+    assert never["steps"] is None
+    assert result.judgement.to_dict()["judged_on"] == "final"
 
 
-def test_a_diverged_or_failed_trial_is_a_result_and_the_others_go_on() -> None:
+def test_what_a_trial_ends_in_is_a_result_and_the_others_go_on() -> None:
     def fails(params: Any, lr: float) -> torch.optim.Optimizer:
-        if lr > 0.1:
+        if lr == 0.2:
             raise OSError("the optimizer is out")
+        if lr == 0.4:
+            raise MemoryError
         return torch.optim.SGD(params, lr)
+
+    class Spoilt(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            self.param_groups[0]["params"][0].data.fill_(math.nan)
 
     entrants = [
         Entrant("sgd", optim.SGD, {}, (0.1, 1e30)),
-        Entrant("fails", fails, {}, (0.1, 0.2)),
+        Entrant("fails", fails, {}, (0.1, 0.2, 0.4)),
+        Entrant("spoilt", Spoilt, {}, (0.1,)),
     ]
-    result = race(line(), entrants, seeds=1, epochs=4, out=None)
-    status = {(record.entrant, record.lr): record.status for record in result.records}
+    result = race(
+        line(), entrants, trials=3, seeds=1, final_seeds=1, epochs=4, stack=False, out=None
+    )
+    own = {0.1, 0.2, 0.4, 1e30}
+    status = {
+        (record.entrant, record.lr): record.status for record in result.records if record.lr in own
+    }
     assert status == {
         ("sgd", 0.1): "finished",
         ("sgd", 1e30): "diverged",
         ("fails", 0.1): "finished",
         ("fails", 0.2): "failed",
+        ("fails", 0.4): "failed",
+        ("spoilt", 0.1): "diverged",
     }
-    errors = {record.status: record.error for record in result.records}
-    assert errors["finished"] is None
-    assert errors["failed"] == "OSError: the optimizer is out"
-    assert "step" in (errors["diverged"] or "")
-    assert [place.best.lr for place in result.standings] == [0.1, 0.1]
+    errors = {(record.entrant, record.lr): record.error for record in result.records}
+    assert errors["sgd", 0.1] is None
+    assert errors["fails", 0.2] == "OSError: the optimizer is out"
+    assert (errors["fails", 0.4] or "").startswith("MemoryError")
+    assert "step" in (errors["sgd", 1e30] or "")
+    # who lost everything has no final
+    assert {record.entrant for record in by_stage(result, "final")} == {"sgd", "fails"}
+    document = result.to_dict()
+    assert [place["entrant"] for place in document["standings"]][-1] == "spoilt"
+    assert document["run"]["planned"] == document["run"]["finished"] == 9 + 2
 
 
-def test_finished_trials_are_used_again(tmp_path: Path) -> None:
-    first = Race(line(), **small(), out=tmp_path)
-    assert first.reused == 0
-    first.run()
-    again = Race(line(), **small(), out=tmp_path)
-    assert again.reused == 8
-    again.run()
-    assert again.result().records == first.result().records
-    assert len(RecordFile(tmp_path / "records.jsonl").read()) == 8
+@pytest.mark.parametrize("search", ["quasi-random", "halving", "tpe"])
+def test_every_search_runs_and_goes_on(search: str, tmp_path: Path) -> None:
+    if search == "tpe":
+        pytest.importorskip("optuna")
+    momentum = Entrant("momentum", optim.SGD, {}, (0.01, 1.0), {"momentum": uniform(0.1, 0.9)})
+    nesterov = Entrant(
+        "nesterov", optim.SGD, {"momentum": 0.9}, (0.01, 1.0), {"nesterov": choice(False, True)}
+    )
+    settings = small(
+        entrants=[momentum, nesterov], lrs=None, search=search, trials=4, epochs=9, seeds=1
+    )
+    whole = Race(line(), **settings, out=tmp_path)
+    whole.run()
+    result = whole.result()
+    tuned = {name: [r for r in by_stage(whole, "tuning") if r.entrant == name] for name in
+             ("momentum", "nesterov")}  # fmt: skip
+    spent = {name: sum(record.gradients for record in records) for name, records in tuned.items()}
+    assert spent["momentum"] == spent["nesterov"] <= 4 * 9
+    assert all(set(record.hyperparameters) == {"momentum"} for record in tuned["momentum"])
+    final = by_stage(whole, "final")
+    assert len(final) == 4
+    for name in tuned:
+        (point,) = {(r.lr, *r.hyperparameters.items()) for r in final if r.entrant == name}
+        longest = [r for r in tuned[name] if r.epochs == 9]
+        assert point in {(r.lr, *r.hyperparameters.items()) for r in longest}
+    document = json.loads(result.to_json())
+    assert document["budget"]["search"] == search
+    assert document["entrants"][0]["chosen"].keys() == {"lr", "momentum"}
+
+    lines = (tmp_path / "records.jsonl").read_bytes().splitlines(keepends=True)
+    for kept in (1, len(lines) // 2, len(lines) - 1):
+        (tmp_path / "records.jsonl").write_bytes(b"".join(lines[:kept]))
+        resumed = Race(line(), **settings, out=tmp_path)
+        assert resumed.reused == kept
+        resumed.run()
+        assert outcome(resumed) == outcome(whole)
 
 
-def twice_the_mse(outputs: Any, targets: Any) -> Any:
-    return 2 * nn.functional.mse_loss(outputs, targets)
+def test_a_grid_for_more_than_the_rate_is_refused() -> None:
+    entrant = Entrant("sgd", optim.SGD, {}, (0.1,), {"momentum": uniform(0.1, 0.9)})
+    assert Race(line(), [entrant], out=None, stack=False).plan.search == "quasi-random"
+    with pytest.raises(TaskError, match="grid searches the learning rate alone"):
+        Race(line(), [entrant], search="grid", out=None, stack=False)
 
 
-def thrice_the_mse(outputs: Any, targets: Any) -> Any:
-    return 3 * nn.functional.mse_loss(outputs, targets)
+def test_schedules_and_initializations_take_part() -> None:
+    entrants = ["sgd", "sgd+cosine", Entrant("zeros", optim.SGD, {}, initialization="zeros")]
+    result = race(line(), **small(entrants=entrants), out=None)
+    (plain, cosine, zeros) = (
+        next(r for r in result.records if r.entrant == name and r.lr == 0.3 and r.seed == 2)
+        for name in ("sgd", "sgd+cosine", "zeros")
+    )
+    first = [record.curve.metric[0] for record in (plain, cosine, zeros)]
+    assert first[0] == first[1] != first[2]  # the first step is at the peak
+    assert plain.final != cosine.final
+    document = result.to_dict()["entrants"]
+    assert [(e["schedule"], e["initialization"]) for e in document] == [
+        (None, None),
+        ("cosine", None),
+        (None, "zeros"),
+    ]
+    assert "schedules.cosine(" in document[1]["code"]
 
 
-class Doubling(nn.Linear):
-    """A linear layer with another forward pass, but the very same parameters and repr."""
+def test_an_engine_may_hand_records_over_in_any_order() -> None:
+    class Backwards:
+        name = "backwards"
 
-    def forward(self, input: Any) -> Any:
-        return 2 * super().forward(input)
+        def run(self, task: Any, units: Any, setting: Any) -> Any:
+            return reversed([run_unit(task, unit, setting) for unit in units])
 
-    def extra_repr(self) -> str:
-        return nn.Linear(1, 1).extra_repr()
-
-
-def other_data() -> Any:
-    task = line()
-    inputs, targets = task.data.validation.inputs, task.data.validation.targets  # type: ignore[union-attr]
-    return type(task.data)(task.data.train, (inputs, targets + 1e-3))
+    whole = Race(line(), **small(), out=None)
+    backwards = Race(line(), **small(engine=Backwards()), out=None)
+    for contest in (whole, backwards):
+        contest.run()
+    assert outcome(backwards) == outcome(whole)
+    assert backwards.result().to_dict()["run"]["engine"] == "backwards"
 
 
 @pytest.mark.parametrize(
-    ("change", "task"),
+    ("settings", "trials", "search"),
     [
-        ({"epochs": 5}, line()),
-        ({"batch_size": 8}, line()),
-        ({"seeds": [5, 6]}, line()),
-        ({"lrs": [0.02, 0.2]}, line()),
-        ({"target": 0.01}, line()),
-        ({"threads": torch.get_num_threads() + 1}, line()),
-        ({}, line(name="other")),
-        ({}, line(data=other_data())),
-        ({}, line(cost="l1_loss", target=None)),
-        ({}, line(model=lambda: Doubling(1, 1))),
-        ({}, line(model=lambda: nn.Linear(1, 1).double())),
+        ({}, 9, "grid"),
+        ({"lrs": [0.1, 0.2, 0.3]}, 3, "grid"),
+        ({"lrs": [0.1, 0.2, 0.3], "trials": 5}, 5, "grid"),
+        ({"search": "halving"}, 9, "halving"),
+        ({"lrs": [0.1, 0.2], "search": "quasi-random"}, 9, "quasi-random"),
+        ({"entrants": [Entrant("a", optim.SGD, {}, (0.1,))]}, 1, "grid"),
+        ({"entrants": {"a": Entrant("b", optim.SGD, {}, (0.1, 0.2)), "c": "adam"}}, 9, "grid"),
     ],
 )
-def test_another_configuration_runs_anew(tmp_path: Path, change: dict[str, Any], task: Any) -> None:
-    Race(line(), **small(), out=tmp_path).run()
-    assert Race(line(), **small(), out=tmp_path).reused == 8
-    assert Race(task, **small(**change), out=tmp_path).reused == 0
-
-
-def test_functions_are_compared_by_what_they_compute(tmp_path: Path) -> None:
-    def task(loss: Any) -> Any:
-        loss.__name__ = loss.__qualname__ = "loss"
-        return line(cost=loss, target=None)
-
-    Race(task(twice_the_mse), **small(), out=tmp_path).run()
-    assert Race(task(twice_the_mse), **small(), out=tmp_path).reused == 8
-    assert Race(task(thrice_the_mse), **small(), out=tmp_path).reused == 0
-
-
-def test_a_subset_of_a_race_uses_what_fits(tmp_path: Path) -> None:
-    Race(line(), **small(), out=tmp_path).run()
-    assert Race(line(), **small(entrants=["sgd", "rmsprop"]), out=tmp_path).reused == 4
-    assert Race(line(), **small(lrs=[0.3, 0.5]), out=tmp_path).reused == 4
-
-
-def test_fresh_runs_anew_and_keeps_the_old_records(tmp_path: Path) -> None:
-    Race(line(), **small(), out=tmp_path).run()
-    fresh = Race(line(), **small(), out=tmp_path, fresh=True)
-    assert fresh.reused == 0
-    fresh.run()
-    assert len(RecordFile(tmp_path / "records.jsonl").read()) == 8
-    assert len(RecordFile(tmp_path / "records.1.jsonl").read()) == 8
-
-
-def test_an_interrupted_race_keeps_what_was_finished_and_goes_on_to_the_same_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = Race(line(), **small(), out=None)
-    whole.run()
-
-    count = 0
-
-    def interrupted(*arguments: Any, **others: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == 4:
-            raise KeyboardInterrupt
-        return fit(*arguments, **others)
-
-    monkeypatch.setattr(trials_module, "fit", interrupted)
-    broken = Race(line(), **small(), out=tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        broken.run()
-    values = broken.result().to_dict()
-    assert (values["run"]["finished"], values["run"]["planned"]) == (3, 8)
-    assert values["run"]["interrupted"] is True
-    assert len(RecordFile(tmp_path / "records.jsonl").read()) == 3
-    assert len(values["standings"]) == 2
-
-    monkeypatch.undo()
-    resumed = Race(line(), **small(), out=tmp_path)
-    assert resumed.reused == 3
-    resumed.run()
-    assert records_without_times(resumed) == records_without_times(whole)
-
-
-def test_a_run_that_fit_calls_interrupted_ends_the_race(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: Any, **others: Any) -> Any:
-        run = fit(*arguments, **others)
-        run.stopped = "interrupted"
-        return run
-
-    monkeypatch.setattr(trials_module, "fit", interrupted)
-    contest = Race(line(), **small(), out=None)
-    with pytest.raises(KeyboardInterrupt):
-        contest.run()
-    assert contest.result().records == ()
+def test_how_many_points_tune(settings: dict[str, Any], trials: int, search: str) -> None:
+    plan = Race(line(), **({"entrants": ["sgd"], "stack": False} | settings), out=None).plan
+    assert (plan.trials, plan.search) == (trials, search)
+    assert (plan.tuning_seeds, plan.final_seeds) == ((0, 1, 2), tuple(range(3, 11)))
 
 
 def test_threads_and_random_state_are_given_back() -> None:
@@ -233,8 +263,9 @@ def test_threads_and_random_state_are_given_back() -> None:
         seen.add(torch.get_num_threads())
         return torch.optim.SGD(params, lr)
 
-    race(line(), [Entrant("noted", noted, {}, (0.1,))], seeds=1, epochs=1, threads=2, out=None)
-    assert seen == {2}
+    entrants = [Entrant("noted", noted, {}, (0.1,), initialization="normal")]
+    race(line(), **small(entrants=entrants, lrs=None, threads=2), out=None)
+    assert 2 in seen
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -242,56 +273,40 @@ def test_threads_and_random_state_are_given_back() -> None:
 def test_progress_is_told() -> None:
     told: list[RaceProgress] = []
     race(line(), **small(), out=None, progress=told.append)
-    assert [progress.done for progress in told] == list(range(9))
-    assert {progress.planned for progress in told} == {8}
-    assert told[0].current is not None
-    assert told[0].current.entrant.name == "sgd"
+    assert [progress.done for progress in told] == list(range(TRIALS + 1))
+    assert {progress.planned for progress in told} == {TRIALS}
+    assert [progress.share for progress in told] == pytest.approx(
+        [done / TRIALS for done in range(TRIALS + 1)]
+    )
+    (first,) = told[0].running
+    assert (first.entrant.name, first.stage) == ("sgd", "tuning")
+    assert told[-2].running[0].stage == "final"
     assert told[0].seconds_left is None
     assert all((progress.seconds_left or 0) > 0 for progress in told[1:-1])
-    assert told[-1].current is None
-
-
-def test_without_a_target_the_final_metric_decides() -> None:
-    result = race(line(target=None), ["sgd"], [0.1, 0.001], seeds=1, epochs=5, out=None)
-    assert result.subject.metric == "mse"
-    assert result.subject.target is None
-    assert result.standings[0].best.lr == 0.1
-    assert result.to_dict()["target"] is None
-    assert "No target was set" in str(result)
-
-
-def test_target_may_be_given_as_number_or_target() -> None:
-    as_number = Race(line(), **small(target=0.2), out=None)
-    assert (as_number.subject.metric, as_number.subject.target) == ("mse", 0.2)
-    as_target = Race(line(), **small(target=Target("loss", 0.3)), out=None)
-    assert (as_target.subject.metric, as_target.subject.target) == ("loss", 0.3)
-    without_metrics = line(cost="mse", target=None)
-    assert Race(without_metrics, **small(target=0.2), out=None).subject.metric == "loss"
-
-
-def test_ranking_by_seconds() -> None:
-    result = race(line(), **small(by="seconds"), out=None)
-    seconds = [place.best.seconds for place in result.standings]
-    assert seconds == sorted(seconds)
-    assert result.to_dict()["rank_by"] == "seconds"
+    assert told[-1].running == ()
 
 
 def test_folder_has_the_name_of_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    contest = Race(line(name="my task/2"), **small())
+    contest = Race(line(name="my task/2", target=None), **small())
+    assert contest.write_report() is not None  # of nothing yet
     contest.run()
     report = contest.write_report()
     assert report == Path("race-my-task-2/report.html")
     assert sorted(path.name for path in report.parent.iterdir()) == [
+        "measured.json",
         "race.json",
         "records.jsonl",
         "report.html",
+        "target.json",
     ]
+    document = json.loads((report.parent / "race.json").read_text())
+    assert document == contest.result().to_dict()
 
 
 def test_out_none_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    contest = Race(line(), **small(), out=None)
+    contest = Race(line(target=None), **small(), out=None)
     contest.run()
     assert contest.write_report() is None
     assert list(tmp_path.iterdir()) == []
@@ -304,35 +319,30 @@ def no_validation() -> Any:
 @pytest.mark.parametrize(
     ("task", "change", "message"),
     [
-        (line(), {"by": "speed"}, "steps or by seconds"),
+        (line(), {"by": "speed"}, "steps, seconds or gradients, not by 'speed'"),
+        (line(), {"by": "step"}, "Did you mean 'steps'"),
         (line(), {"threads": 0}, "threads=0"),
         (line(), {"epochs": 0}, "epochs=0"),
+        (line(), {"trials": 0}, "trials=0"),
+        (line(), {"batch_size": "all"}, "batch_size is a whole number, None .* got 'all'"),
+        (line(), {"search": "haling"}, "No search is called 'haling'.*'halving'"),
+        (line(), {"engine": "rai"}, "No engine is called 'rai'.*'ray'"),
+        (line(), {"stack": -2}, "at least one model"),
+        (line(), {"seeds": 0}, "at least one seed"),
+        (line(), {"final_seeds": 0}, "at least one seed"),
+        (line(), {"final_seeds": [1, 2]}, "The seed 1 is among"),
         (line(), {"target": math.nan}, "finite"),
+        (line(), {"entrants": ["adma"]}, "'adam'"),
         ("digitz", {}, "'digits'"),
         (no_validation(), {}, "validation"),
         (line(model=lambda: nn.Linear(7, 1)), {}, "cannot take a batch of the train inputs"),
         (line(cost=Cost(lambda o, t: 1 / 0), target=None), {}, "fails on the first rows"),
-        (line(cost=Cost("mse", "mse", penalty=lambda m: 1 / 0)), {}, "fail on the first rows"),
+        (line(cost=Cost("mse", "mse", penalty=lambda m: 1 / 0)), {}, "penalty fails"),
     ],
 )
 def test_what_cannot_be_raced_is_refused_at_once(
-    task: Any, change: dict[str, Any], message: str
+    tmp_path: Path, task: Any, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(TaskError, match=message):
-        Race(task, **small(**change), out=None)
-
-
-def test_a_record_written_just_before_the_interruption_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    append = RecordFile.append
-
-    def interrupted(self: RecordFile, record: Any) -> None:
-        append(self, record)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(RecordFile, "append", interrupted)
-    contest = Race(line(), **small(), out=tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        contest.run()
-    assert len(contest.result().records) == 1
+        Race(task, **small(**change), out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -7,29 +7,54 @@ package that was imported an attribute of its parent, in the place of a function
 import sys
 from types import ModuleType
 
-from thalweg.race.entrants import Entrant, find_entrant, known_entrants, log_grid
-from thalweg.race.plan import Plan, Trial
-from thalweg.race.ranking import Standing, Summary
+from thalweg.race.call import race
+from thalweg.race.entrant import Entrant
+from thalweg.race.entrants import find_entrant, known_entrants, log_grid
+from thalweg.race.judge import Judgement
+from thalweg.race.many import sum_up
+from thalweg.race.plan import Plan, Point, Trial
+from thalweg.race.reached import Goal
 from thalweg.race.records import Curve, RecordFile, TrialRecord
 from thalweg.race.result import RaceResult
-from thalweg.race.runner import Race, RaceProgress, race
+from thalweg.race.runner import Race
+from thalweg.race.space import (
+    Space,
+    choice,
+    integers,
+    log_uniform,
+    log_uniform_below_one,
+    uniform,
+)
+from thalweg.race.standings import Standing
+from thalweg.race.summary import Summary
+from thalweg.race.watch import RaceProgress
 
 __all__ = [
     "Curve",
     "Entrant",
+    "Goal",
+    "Judgement",
     "Plan",
+    "Point",
     "Race",
     "RaceProgress",
     "RaceResult",
     "RecordFile",
+    "Space",
     "Standing",
     "Summary",
     "Trial",
     "TrialRecord",
+    "choice",
     "find_entrant",
+    "integers",
     "known_entrants",
     "log_grid",
+    "log_uniform",
+    "log_uniform_below_one",
     "race",
+    "sum_up",
+    "uniform",
 ]
 
 

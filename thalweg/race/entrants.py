@@ -9,57 +9,26 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from thalweg import optim
+from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError, suggest
 from thalweg.optim.named import Named
+from thalweg.race.entrant import Entrant as Entrant
+from thalweg.race.entrant import OptimizerFactory
 
-GRID_POINTS = 8
+GRID_POINTS = 7
 """Learning rates in each default grid."""
 
 DEFAULT_ENTRANTS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 """The entrants of a race that names none."""
 
 _NOT_RACED = frozenset({"Optimizer"})
-
-OptimizerFactory = Callable[..., torch.optim.Optimizer]
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """An optimizer that takes part in a race.
-
-    `factory(params, lr=lr, **hyperparameters)` must build a `torch.optim.Optimizer`.
-
-    Example:
-        >>> entrant = Entrant("heavy ball", torch.optim.SGD, {"momentum": 0.9}, lrs=(0.01, 0.1))
-        >>> entrant.build([torch.zeros(2, requires_grad=True)], lr=0.1).defaults["momentum"]
-        0.9
-    """
-
-    name: str
-    factory: OptimizerFactory
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    lrs: tuple[float, ...] = ()
-
-    def build(self, params: Any, lr: float) -> torch.optim.Optimizer:
-        """Build the optimizer for the given parameters and learning rate."""
-        return self.factory(params, lr=lr, **self.hyperparameters)
-
-    @property
-    def description(self) -> str:
-        """The first sentence of what the optimizer's documentation says, with the fixed
-        hyperparameters.
-        """
-        fixed = ", ".join(f"{name}={value!r}" for name, value in self.hyperparameters.items())
-        text = _DESCRIPTIONS.get(self.name) or _first_sentence(inspect.getdoc(self.factory) or "")
-        return f"{text} ({fixed})" if fixed else text
 
 
 def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
@@ -109,17 +78,24 @@ def known_entrants() -> dict[str, Entrant]:
 
 
 def find_entrant(name: str) -> Entrant:
-    """Return the entrant of a name, in whatever case.
+    """Return the entrant of a name, in whatever case; a schedule may follow a plus sign.
 
     Raises:
-        TaskError: for a name that no entrant has, with the close ones.
+        TaskError: for a name that no entrant or schedule has, with the close ones.
+
+    >>> find_entrant("Adam+cosine").schedule
+    'cosine'
     """
     known = known_entrants()
+    optimizer, plus, schedule = (part.strip() for part in name.strip().partition("+"))
     try:
-        return known[name.strip().lower()]
+        entrant = known[optimizer.lower()]
     except KeyError:
-        hint = suggest(name.strip(), known) or f" Known are: {', '.join(sorted(known))}."
-        raise TaskError(f"No optimizer is called {name!r}.{hint}") from None
+        hint = suggest(optimizer, known) or f" Known are: {', '.join(sorted(known))}."
+        raise TaskError(f"No optimizer is called {optimizer!r}.{hint}") from None
+    if not plus:
+        return entrant
+    return replace(entrant, name=f"{entrant.name}+{schedule}", schedule=schedule)
 
 
 def gather_entrants(
@@ -154,11 +130,13 @@ def gather_entrants(
     return tuple(replace(entrant, lrs=_checked_rates(entrant)) for entrant in gathered)
 
 
-def _as_entrant(entrant: str | Entrant | OptimizerFactory) -> Entrant:
+def _as_entrant(entrant: Any) -> Entrant:
     if isinstance(entrant, Entrant):
         return entrant if entrant.lrs else replace(entrant, lrs=log_grid(1e-4))
     if isinstance(entrant, str):
         return find_entrant(entrant)
+    if isinstance(entrant, (Chain, Link, Rule)):
+        return Entrant(_name_of_chain(entrant), entrant, {}, log_grid(1e-4))
     if callable(entrant):
         name = getattr(entrant, "__name__", type(entrant).__name__)
         return Entrant(name.lower(), entrant, {}, default_grid(entrant))
@@ -168,7 +146,20 @@ def _as_entrant(entrant: str | Entrant | OptimizerFactory) -> Entrant:
     )
 
 
-def _renamed(entrant: str | Entrant | OptimizerFactory, name: object) -> Entrant:
+def _name_of_chain(rules: Chain | Link | Rule) -> str:
+    """What a chain that was given no name is called: its rules.
+
+    >>> from thalweg import chain, rules
+    >>> _name_of_chain(chain(rules.clip_by_norm(1.0), rules.adam))
+    'clip_by_norm+adam'
+    """
+    if isinstance(rules, Rule):
+        return rules.name
+    links = rules.links if isinstance(rules, Chain) else (rules,)
+    return "+".join(link.rule.name for link in links)
+
+
+def _renamed(entrant: Any, name: object) -> Entrant:
     if not isinstance(name, str) or not name:
         raise TaskError(f"The name of an entrant is a text; got {name!r}.")
     return replace(_as_entrant(entrant), name=name)
@@ -190,11 +181,6 @@ def _is_optimizer(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
 
 
-def _first_sentence(text: str) -> str:
-    paragraph = " ".join(text.split("\n\n")[0].split())
-    return re.split(r"(?<! al)\. (?=[A-Z])", paragraph)[0].rstrip(".")
-
-
 # Where the grid of an optimizer begins, when its step has another scale than Adam's, or when small
 # models want rates far above its default.
 _LOWEST_RATE = {
@@ -204,9 +190,4 @@ _LOWEST_RATE = {
     "Adadelta": 1e-2,
     "Adamax": 1e-3,
     "Lion": 3.16e-5,
-}
-
-_DESCRIPTIONS = {
-    "momentum": "Stochastic gradient descent with heavy-ball momentum",
-    "nesterov": "Stochastic gradient descent with Nesterov momentum",
 }

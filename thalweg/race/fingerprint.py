@@ -1,8 +1,9 @@
 """Keys of trials: equal for the very same configuration, so that what was finished need not be run
 again.
 
-A key is a hash of everything a trial depends on: the data, the task's name, the budget, the entrant
-with its learning rate and seed, the versions, the machine. Functions cannot be compared by name,
+A key is a hash of everything a trial depends on: the data, the task's name, the entrant with its
+point, seed and epochs, the versions, the machine. The target is not among them: when it was reached
+is read off the learning curve. Functions cannot be compared by name,
 since a user edits them, so what they *compute* is hashed too: the first steps of the entrant on the
 first rows of the data, from the weights of the seed 0. These steps also warm the optimizer up, so
 that no trial pays for compiling it.
@@ -14,48 +15,69 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError, ThalwegError
-from thalweg.race.entrants import Entrant
+from thalweg.race.entrant import Entrant
 from thalweg.race.plan import Plan, Trial
 from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource, Place, Source
-from thalweg.train.check import check_task
+from thalweg.train.check import check_task, remarks
+from thalweg.train.optimizers import needs_closure
 
 _PROBE_ROWS = 32
 _PROBE_STEPS = 3
 _PROBE_RATE = 0.01
+_SCHEDULE_STEPS = 40
 _KEY_DIGITS = 20
 
 
-def keyed_trials(
-    task: Task, plan: Plan, circumstances: Mapping[str, Any]
-) -> tuple[tuple[str, Trial], ...]:
-    """Return the trials of the plan, in the order of running, each with its key.
+@dataclass(frozen=True)
+class Keys:
+    """The keys of a race's trials."""
 
-    Args:
-        task: what is trained on.
-        plan: who trains, and for how long.
-        circumstances: what else the numbers depend on: versions, machine, threads, the metric.
-    """
-    check_task(task)
-    common = {
-        "task": task.name,
-        "cost": _lasting(repr(task.cost)),
-        "target": repr(task.target),
-        "data": [_of_source(getattr(task.data, name)) for name in ("train", "validation")],
-        "epochs": plan.epochs,
-        "batch_size": plan.batch_size,
-        **circumstances,
-    }
-    probes = {entrant.name: probe(task, entrant) for entrant in plan.entrants}
-    return tuple(
-        (_key(common, trial, probes[trial.entrant.name]), trial) for trial in plan.trials()
-    )
+    common: str
+    probes: Mapping[str, str]
+    threads: int = 1
+    remarks: tuple[str, ...] = ()
+    """What a reader of the results should know of the task, in sentences."""
+
+    @classmethod
+    def of(cls, task: Task, plan: Plan, circumstances: Mapping[str, Any]) -> Keys:
+        """Return the keys of the trials that a plan may lead to.
+
+        Args:
+            task: what is trained on.
+            plan: who trains.
+            circumstances: what else the numbers depend on: versions, machine, the metric.
+
+        Raises:
+            TaskError: if the task itself cannot be trained, whoever does it.
+        """
+        untrained = check_task(task)
+        common = {
+            "task": task.name,
+            "cost": _lasting(repr(task.cost)),
+            "data": [_of_source(getattr(task.data, name)) for name in ("train", "validation")],
+            "batch_size": plan.batch_size,
+            **circumstances,
+        }
+        probes = {entrant.name: probe(task, entrant) for entrant in plan.entrants}
+        return cls(_hash(common), probes, remarks=tuple(remarks(task, untrained)))
+
+    def key(self, trial: Trial) -> str:
+        """Return the key of a trial, which is the same for the very same trial of any race."""
+        own = [trial.point.values, trial.seed, trial.epochs]
+        return _hash([self.common, self.threads, self.of_entrant(trial.entrant), *own])
+
+    def of_entrant(self, entrant: Entrant) -> str:
+        """Return the hash of what an entrant is, whatever its point."""
+        hyperparameters = _lasting(repr(sorted(entrant.hyperparameters.items())))
+        return _hash([entrant.name, hyperparameters, self.probes[entrant.name]])
 
 
 def probe(task: Task, entrant: Entrant) -> str:
@@ -68,10 +90,11 @@ def probe(task: Task, entrant: Entrant) -> str:
     """
     digest = hashlib.sha256()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = task.build()
-        inputs, targets = _first_rows(task, model)
+        inputs, targets = _first_rows(task, task.build())
         try:
+            digest.update(_of_schedule(entrant))
+            torch.manual_seed(0)
+            model = entrant.task(task).build()
             for value in _steps(task, model, entrant, inputs, targets):
                 digest.update(_bytes(value))
             outputs = model(inputs).detach()
@@ -103,30 +126,39 @@ def _first_rows(task: Task, model: nn.Module) -> tuple[Any, Any]:
     return inputs, targets
 
 
-def _key(common: Mapping[str, Any], trial: Trial, probed: str) -> str:
-    own = {
-        "entrant": trial.entrant.name,
-        "hyperparameters": _lasting(repr(sorted(trial.entrant.hyperparameters.items()))),
-        "probe": probed,
-        "lr": trial.lr,
-        "seed": trial.seed,
-    }
-    text = json.dumps([common, own], sort_keys=True)
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
 
 
 def _steps(
     task: Task, model: nn.Module, entrant: Entrant, inputs: Any, targets: Any
 ) -> Iterator[Tensor]:
-    optimizer = entrant.build(list(model.parameters()), _PROBE_RATE)
-    for _ in range(_PROBE_STEPS):
+    searched = {name: space.at(0.5) for name, space in entrant.search.items()}
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = entrant.build(parameters, _PROBE_RATE, **searched)
+
+    def closure() -> Tensor:
         optimizer.zero_grad()
-        objective = task.cost.objective(model, inputs, targets)
+        objective: Tensor = task.cost.objective(model, inputs, targets)
         objective.backward()  # type: ignore[no-untyped-call]
+        return objective
+
+    for _ in range(_PROBE_STEPS):
+        if needs_closure(optimizer):
+            optimizer.step(closure)  # type: ignore[arg-type]  # torch annotates floats
+            continue
+        yield closure().detach()
         optimizer.step()
-        yield objective.detach()
     for parameter in model.parameters():
         yield parameter.detach()
+
+
+def _of_schedule(entrant: Entrant) -> bytes:
+    rate = entrant.rate(_PROBE_RATE, _SCHEDULE_STEPS)
+    if not callable(rate):
+        return b""
+    return repr([rate(step) for step in range(_SCHEDULE_STEPS)]).encode()
 
 
 def _lasting(text: str) -> str:

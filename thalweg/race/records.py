@@ -12,14 +12,15 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 Status = Literal["finished", "diverged", "failed"]
+Stage = Literal["tuning", "final"]
 
 _STATUSES = ("finished", "diverged", "failed")
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,14 @@ class Curve:
     """The learning curve of a trial: what each evaluation on the validation set gave.
 
     `steps` counts updates, `seconds` is the training time until then without the time of
-    evaluation; `loss` and `metric` are of the validation set. A value that is not finite is held as
-    None.
+    evaluation, `gradients` what was computed until then in gradient-equivalents; `loss` and
+    `metric` are of the validation set. A value that is not finite is held as None.
     """
 
     epochs: tuple[int, ...] = ()
     steps: tuple[int, ...] = ()
     seconds: tuple[float, ...] = ()
+    gradients: tuple[float, ...] = ()
     loss: tuple[float | None, ...] = ()
     metric: tuple[float | None, ...] = ()
 
@@ -42,9 +44,10 @@ class Curve:
 class TrialRecord:
     """What one trial gave.
 
-    `reached_steps` and `reached_seconds` are None when the target was missed. `final` is the
-    validation metric after the last epoch, None when the trial diverged or failed; `error` then
-    says why.
+    `lr` and `hyperparameters` are the point that was tried. `final` is the validation metric after
+    the last epoch, None when the trial diverged or failed; `error` then says why. `gradients` is
+    the cost in gradient-equivalents. `stacked` is the number of models that trained together with
+    it, itself included: 1 for a run of its own, whose `seconds` then mean what they say.
     """
 
     key: str
@@ -52,22 +55,22 @@ class TrialRecord:
     lr: float
     seed: int
     status: Status
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    stage: Stage = "tuning"
+    epochs: int = 0
     steps: int = 0
     seconds: float = 0.0
-    reached_steps: int | None = None
-    reached_seconds: float | None = None
+    gradients: float = 0.0
     final: float | None = None
     error: str | None = None
+    stacked: int = 1
     curve: Curve = field(default_factory=Curve)
-
-    @property
-    def reached(self) -> bool:
-        """Whether the target was met by a run that also came to its end."""
-        return self.status == "finished" and self.reached_steps is not None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready values, without NaN and infinity."""
-        return {"version": _VERSION, **without_nonfinite(asdict(self))}
+        # asdict would copy each number of the curve first, which takes six times as long
+        plain: dict[str, Any] = without_nonfinite({**vars(self), "curve": vars(self.curve)})
+        return {"version": _VERSION, **plain}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialRecord:
@@ -78,8 +81,8 @@ class TrialRecord:
             raise ValueError(f"a trial record of status {values.get('status')!r}")
         names = cls.__dataclass_fields__.keys()
         known = {name: value for name, value in values.items() if name in names}
-        curve = {name: tuple(column) for name, column in dict(known.pop("curve", {})).items()}
         try:
+            curve = {name: tuple(column) for name, column in dict(known.pop("curve", {})).items()}
             return cls(**known, curve=Curve(**curve))
         except TypeError as error:
             raise ValueError(f"an incomplete trial record: {error}") from None
@@ -101,19 +104,23 @@ class RecordFile:
 
     path: Path
 
-    def append(self, record: TrialRecord) -> None:
-        """Add one record, and return when it is on the disk.
+    def append(self, *records: TrialRecord) -> None:
+        """Add records that ended together, and return when they are on the disk.
 
-        The line goes out in a single write to a file opened for appending, so that two races may
+        The lines go out in a single write to a file opened for appending, so that two races may
         share the file.
         """
-        line = json.dumps(record.to_dict(), allow_nan=False, separators=(",", ":")) + "\n"
+        lines = "".join(
+            json.dumps(record.to_dict(), allow_nan=False, separators=(",", ":")) + "\n"
+            for record in records
+        )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self._ends_torn():
-            line = "\n" + line
+            lines = "\n" + lines
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        with open(descriptor, "wb", buffering=0) as file:
-            file.write(line.encode())
+        with open(descriptor, "ab") as file:
+            file.write(lines.encode())
+            file.flush()
             os.fsync(file.fileno())
 
     def read(self) -> tuple[TrialRecord, ...]:

@@ -1,4 +1,4 @@
-"""What a race gives: the trials, the ranking made of them, and the report."""
+"""What a race gives: the trials, what they say, and the report."""
 
 from __future__ import annotations
 
@@ -7,36 +7,23 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from thalweg.race.entrants import Entrant
-from thalweg.race.plan import Plan
-from thalweg.race.ranking import (
-    Direction,
-    RankBy,
-    Standing,
-    Summary,
-    rank,
-    summarize_all,
-)
+from thalweg.race.code import code_of
+from thalweg.race.entrant import Entrant
+from thalweg.race.judge import Judgement, judge
+from thalweg.race.plan import Plan, RankBy
+from thalweg.race.reached import Goal
 from thalweg.race.records import TrialRecord
+from thalweg.race.standings import Standing
+from thalweg.race.subject import Subject
+from thalweg.race.summary import Summary
+from thalweg.race.target import FoundTarget
 from thalweg.report import plain_table, verdict, write_race_report
 
-SCHEMA = "thalweg.race/1"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What was raced on: the task's name, its model in words, and the validation figure that
-    decides.
-    """
-
-    task: str
-    model: str
-    metric: str
-    direction: Direction
-    target: float | None
+SCHEMA = "thalweg.race/2"
 
 
 @dataclass(frozen=True)
@@ -51,63 +38,90 @@ class Circumstances:
     command: str | None = None
     reused: int = 0
     interrupted: bool = False
+    engine: str = "local"
+    stacking: str = ""
 
 
 @dataclass(frozen=True)
 class RaceResult:
     """The outcome of a race.
 
-    `standings` ranks the entrants, the best first. `records` holds every finished trial. `folder`
-    is where they were written, None if they were not.
+    `standings` ranks the entrants, the best first. `records` holds every finished trial. `steps` is
+    the length of a trial, and `step_seconds` the seconds of a step, measured alone. `found` says
+    how the target was found, where neither the user nor the task gave one. `remarks` are
+    sentences on the task that a reader should know. `planned` counts all trials, as far as is known:
+    the race is complete where there are as many records. `folder` is where the records were written,
+    None if they were not.
     """
 
     subject: Subject
     plan: Plan
     records: tuple[TrialRecord, ...]
     circumstances: Circumstances
+    goal: Goal
     rank_by: RankBy = "steps"
+    steps: int | None = None
+    step_seconds: Mapping[str, float] = field(default_factory=dict)
+    found: FoundTarget | None = None
+    remarks: tuple[str, ...] = ()
+    planned: int | None = None
     folder: Path | None = field(default=None, compare=False)
+
+    @cached_property
+    def judgement(self) -> Judgement:
+        """What the finished trials say."""
+        return judge(
+            self.records,
+            [entrant.name for entrant in self.plan.entrants],
+            self.goal,
+            self.rank_by,
+            search=self.plan.search,
+            step_seconds=self.step_seconds or None,
+        )
 
     @property
     def standings(self) -> tuple[Standing, ...]:
-        """The entrants, the best first, each at the learning rate that served it best."""
-        grids = {entrant.name: entrant.lrs for entrant in self.plan.entrants}
-        return rank(self.records, grids, direction=self.subject.direction, by=self.rank_by)
+        """The entrants, the best first, each at the point that served it best."""
+        return self.judgement.standings
 
     @property
     def summaries(self) -> tuple[Summary, ...]:
-        """Every entrant at every learning rate that has a finished trial."""
-        return summarize_all(self.records, self.subject.direction)
+        """Every point of tuning that has a finished trial."""
+        return self.judgement.tuning
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-ready values; a censored time is None.
+        """Return everything as JSON-ready values; a censored cost is None.
 
-        The keys: schema, task, model, metric, target, budget, rank_by, entrants, standings,
-        sensitivity (every learning rate), trials (with their learning curves), run.
+        The keys: schema, task, model, metric, target, budget, rank_by, entrants, judged_on,
+        compared_by, judged_seeds, notes, standings, comparisons, tuning, sensitivity,
+        budget_curves, cost, trials (with their learning curves), run.
         """
-        subject = self.subject
+        subject, plan, judged = self.subject, self.plan, self.judgement.to_dict()
         return {
             "schema": SCHEMA,
             "task": subject.task,
             "model": subject.model,
             "metric": {"name": subject.metric, "direction": subject.direction},
-            "target": _target_dict(subject),
+            "target": self._target(),
             "budget": {
-                "epochs": self.plan.epochs,
-                "batch_size": self.plan.batch_size,
-                "seeds": list(self.plan.seeds),
+                "epochs": plan.epochs,
+                "batch_size": plan.batch_size,
+                "steps": self.steps,
+                "gradients": self.steps,
+                "trials": plan.trials,
+                "tuning_seeds": list(plan.tuning_seeds),
+                "final_seeds": list(plan.final_seeds),
+                "search": plan.search,
+                "equal": True,
             },
             "rank_by": self.rank_by,
-            "entrants": [_entrant_dict(entrant) for entrant in self.plan.entrants],
-            "standings": [
-                {"rank": place.rank, "edge": place.edge, **_summary_dict(place.best)}
-                for place in self.standings
-            ],
-            "sensitivity": [_summary_dict(summary) for summary in self.summaries],
+            "entrants": [self._entrant(entrant) for entrant in plan.entrants],
+            **judged,
+            "notes": [*self.remarks, *judged["notes"]],
             "trials": [record.to_dict() for record in self.records],
             "run": {
                 **asdict(self.circumstances),
-                "planned": len(self.plan.trials()),
+                "planned": len(self.records) if self.planned is None else self.planned,
                 "finished": len(self.records),
             },
         }
@@ -124,28 +138,40 @@ class RaceResult:
         values = self.to_dict()
         return f"{plain_table(values)}\n\n{verdict(values)}"
 
+    def _target(self) -> dict[str, Any] | None:
+        if self.goal.value is None:
+            return None
+        metric = self.subject.metric.replace("_", " ")
+        return {
+            "value": self.goal.value,
+            "text": f"validation {metric} {self.goal.value:g}",
+            "source": self.subject.source,
+            "how": None if self.found is None else self.found.how,
+            "version": None if self.found is None else self.found.version,
+        }
 
-def _target_dict(subject: Subject) -> dict[str, Any] | None:
-    if subject.target is None:
-        return None
-    metric = subject.metric.replace("_", " ")
-    return {"value": subject.target, "text": f"validation {metric} {subject.target:g}"}
+    def _entrant(self, entrant: Entrant) -> dict[str, Any]:
+        point = self.judgement.chosen.get(entrant.name)
+        tried = self.judgement.tried.get(entrant.name) or entrant.lrs
+        return {
+            "name": entrant.name,
+            "description": entrant.description,
+            "hyperparameters": {
+                name: _plain(value) for name, value in entrant.hyperparameters.items()
+            },
+            "search": {name: space.text for name, space in entrant.search.items()},
+            "schedule": _name(entrant.schedule),
+            "initialization": _name(entrant.initialization),
+            "lrs": list(tried),
+            "chosen": None
+            if point is None
+            else {name: _plain(value) for name, value in point.values.items()},
+            "code": None if point is None else code_of(entrant, point, self.steps),
+        }
 
 
-def _entrant_dict(entrant: Entrant) -> dict[str, Any]:
-    return {
-        "name": entrant.name,
-        "description": entrant.description,
-        "hyperparameters": {name: _plain(value) for name, value in entrant.hyperparameters.items()},
-        "lrs": list(entrant.lrs),
-    }
-
-
-def _summary_dict(summary: Summary) -> dict[str, Any]:
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in asdict(summary).items()
-    }
+def _name(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else getattr(value, "__name__", "own")
 
 
 def _plain(value: Any) -> Any:

@@ -1,46 +1,50 @@
-"""A race: the trials of a plan, one after another, each on disk as soon as it ends."""
+"""A race that can be watched, interrupted and gone on with: its rounds, each trial on disk at once."""
 
 from __future__ import annotations
 
 import datetime
 import os
-import re
-import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from thalweg.errors import TaskError, suggest
+from thalweg.errors import TaskError
 from thalweg.files import write_text
-from thalweg.race.entrants import Entrant, OptimizerFactory, gather_entrants
-from thalweg.race.fingerprint import keyed_trials
+from thalweg.race.engines import Engine, cores_for, find_engine
+from thalweg.race.entrant import Entrant, OptimizerFactory
+from thalweg.race.evidence import chosen_points
+from thalweg.race.fingerprint import Keys
 from thalweg.race.machine import machine_name, versions
-from thalweg.race.plan import Plan, Trial, gather_seeds
-from thalweg.race.ranking import RankBy
+from thalweg.race.measured import MeasuredFile
+from thalweg.race.plan import Point, RankBy, Setting, Trial
+from thalweg.race.reached import Goal
 from thalweg.race.records import RecordFile, TrialRecord
-from thalweg.race.result import Circumstances, RaceResult, Subject
-from thalweg.race.trials import run_trial
+from thalweg.race.result import Circumstances, RaceResult
+from thalweg.race.rounds import rounds
+from thalweg.race.selection import Cost
+from thalweg.race.stacking import Stacking, choose_stacking
+from thalweg.race.subject import (
+    batch_size_of,
+    checked_rank,
+    folder_of,
+    make_plan,
+    subject_of,
+    with_target,
+)
+from thalweg.race.target import FoundTarget, TargetFile, baselines_among, find_target, hash_of
+from thalweg.race.timing import seconds_a_step
+from thalweg.race.watch import Show, Watch
 from thalweg.tasks import Target, Task, load_task
-from thalweg.tasks.target import figure
 from thalweg.train.threads import count_parameters, fitting_threads, torch_threads
 
 RECORDS = "records.jsonl"
+MEASURED = "measured.json"
+TARGET = "target.json"
 RESULT = "race.json"
 REPORT = "report.html"
-
-
-@dataclass(frozen=True)
-class RaceProgress:
-    """Where a race stands: `current` is the trial about to run, None after the last."""
-
-    done: int
-    planned: int
-    current: Trial | None
-    seconds_left: float | None
 
 
 class Race:
@@ -55,75 +59,104 @@ class Race:
         entrants: Iterable[str | Entrant | OptimizerFactory] | None = None,
         lrs: Sequence[float] | None = None,
         *,
+        trials: int | None = None,
+        search: str | None = None,
         seeds: int | Iterable[int] = 3,
-        epochs: int = 30,
-        batch_size: int | None = 128,
+        final_seeds: int | Iterable[int] = 8,
+        epochs: int | None = None,
+        batch_size: int | str | None = "task",
         target: float | Target | None = None,
         by: str = "steps",
         out: str | os.PathLike[str] | None = "race-{task}",
         fresh: bool = False,
         threads: int | None = None,
+        stack: bool | int | None = None,
+        engine: str | Engine = "local",
+        workers: int | None = None,
         command: str | None = None,
     ) -> None:
-        self.plan = Plan(gather_entrants(entrants, lrs), gather_seeds(seeds), epochs, batch_size)
-        self.task = _with_target(load_task(task) if isinstance(task, str) else task, target)
+        self.task = with_target(load_task(task) if isinstance(task, str) else task, target)
         self.task.data.split("validation")  # raises at once if there is nothing to compare on
-        self.rank_by = _checked(by)
-        with torch.random.fork_rng(devices=[]):
-            model = self.task.build()
-        self.subject = _subject(self.task, model)
-        self.threads = fitting_threads(count_parameters(model)) if threads is None else threads
-        if self.threads < 1:
-            raise TaskError(f"A race needs at least one thread, got threads={threads}.")
+        self.plan = make_plan(
+            entrants,
+            lrs,
+            trials=trials,
+            search=search,
+            seeds=seeds,
+            final_seeds=final_seeds,
+            epochs=self.task.epochs if epochs is None else epochs,
+            batch_size=batch_size_of(self.task, batch_size),
+        )
+        self.rank_by: RankBy = checked_rank(by)
+        self.engine = find_engine(engine, workers) if isinstance(engine, str) else engine
         self.command = command
         self.interrupted = False
         self._started = datetime.datetime.now(datetime.UTC)
-        with torch_threads(self.threads):
-            self._trials = keyed_trials(self.task, self.plan, self._setting())
-        self.folder = None if out is None else _folder(out, self.task)
-        self._file = None if self.folder is None else RecordFile(self.folder / RECORDS)
+        with torch.random.fork_rng(devices=[]):
+            model = self.task.build()
+        self.subject = subject_of(self.task, model, given=target is not None)
+        self.folder = None if out is None else folder_of(out, self.task)
+        self._measured = MeasuredFile(self._path(MEASURED))
+        if fresh:
+            self._measured.forget()
+        self._targets = TargetFile(self._path(TARGET))
+        self.setting, self.stacking, self._keys = self._prepare(model, threads, stack)
+        path = self._path(RECORDS)
+        self._file = None if path is None else RecordFile(path)
         if fresh and self._file is not None:
             self._file.set_aside()
-        self._records: dict[str, TrialRecord] = self._on_disk()
+        self._stored = {} if self._file is None else {r.key: r for r in self._file.read()}
+        self._records: dict[str, TrialRecord] = {}
+        self._planned = 0
+        self._go_through(self._from_disk)
         self.reused = len(self._records)
 
-    def run(self, progress: Callable[[RaceProgress], None] | None = None) -> None:
+    def run(self, progress: Show | None = None) -> None:
         """Run every trial that is not finished yet.
 
         Raises:
             KeyboardInterrupt: if interrupted; what was finished until then is kept.
         """
-        todo = [(key, trial) for key, trial in self._trials if key not in self._records]
-        show = progress or (lambda _: None)
-        started = time.monotonic()
+        watch = Watch(self.plan, progress, self._records.values())
         try:
-            with torch_threads(self.threads):
-                for done, (key, trial) in enumerate(todo):
-                    spent = time.monotonic() - started
-                    left = spent / done * (len(todo) - done) if done else None
-                    show(RaceProgress(self.reused + done, len(self._trials), trial, left))
-                    self._keep(self._run(key, trial))
+            self._go_through(lambda trials: self._round(trials, watch))
+            self._measure_seconds()
         except KeyboardInterrupt:
             self.interrupted = True
-            self._records |= self._on_disk()  # it may have struck just after a record was written
+            if self._file is not None:  # it may have struck just after a record was written
+                self._stored |= {record.key: record for record in self._file.read()}
+            self._go_through(self._from_disk)
             raise
-        show(RaceProgress(len(self._trials), len(self._trials), None, 0.0))
+        watch.over()
 
     def result(self) -> RaceResult:
         """Return the ranking of what is finished."""
-        records = tuple(self._records[key] for key, _ in self._trials if key in self._records)
+        records = tuple(self._records.values())
         circumstances = Circumstances(
             started=self._started.strftime("%Y-%m-%d %H:%M:%S UTC"),
             seconds=sum(record.seconds for record in records),
             machine=machine_name(),
-            threads=self.threads,
+            threads=self.setting.threads,
             versions=versions(),
             command=self.command,
             reused=self.reused,
             interrupted=self.interrupted,
+            engine=self.engine.name,
+            stacking=self.stacking.why,
         )
         return RaceResult(
-            self.subject, self.plan, records, circumstances, self.rank_by, self.folder
+            subject=self.subject,
+            plan=self.plan,
+            records=records,
+            circumstances=circumstances,
+            goal=self._goal(),
+            found=self._found(),
+            remarks=self._keys.remarks,
+            rank_by=self.rank_by,
+            steps=self.setting.steps(self.task, self.plan.epochs),
+            step_seconds=self._step_seconds(),
+            planned=self._planned,
+            folder=self.folder,
         )
 
     def write_report(self) -> Path | None:
@@ -134,138 +167,179 @@ class Race:
         write_text(self.folder / RESULT, result.to_json())
         return result.write_report(self.folder / REPORT)
 
-    def _on_disk(self) -> dict[str, TrialRecord]:
-        if self._file is None:
-            return {}
-        return self._file.by_key(key for key, _ in self._trials)
+    # -- rounds ---------------------------------------------------------------------------------------
 
-    def _run(self, key: str, trial: Trial) -> TrialRecord:
-        return run_trial(self.task, trial, self.plan, metric=self.subject.metric, key=key)
+    def _go_through(
+        self, handle: Callable[[tuple[Trial, ...]], Sequence[TrialRecord] | None]
+    ) -> None:
+        """Go through the rounds until one is not finished; `handle` returns None for such a one."""
+        protocol = rounds(self.plan, self._aim, by=self._tuned_by)
+        known = 0
+        try:
+            trials = next(protocol)
+            while True:
+                known += len(trials)
+                final = any(trial.stage == "final" for trial in trials)
+                self._planned = self.plan.planned_trials(known, final=final)
+                records = handle(trials)
+                if records is None:
+                    return
+                trials = protocol.send(records)
+        except StopIteration:
+            self._planned = known
 
-    def _keep(self, record: TrialRecord) -> None:
+    def _from_disk(self, trials: tuple[Trial, ...]) -> Sequence[TrialRecord] | None:
+        held = [
+            self._held(key, trial)
+            for trial in trials
+            if (key := self._keys.key(trial)) in self._stored
+        ]
+        return held if len(held) == len(trials) else None
+
+    def _round(self, trials: tuple[Trial, ...], watch: Watch) -> Sequence[TrialRecord]:
+        keyed = tuple((self._keys.key(trial), trial) for trial in trials)
+        kept = [
+            self._held(key, trial)
+            for key, trial in keyed
+            if key in self._stored and key not in self._records
+        ]  # of a round that those before it had not yet led to
+        self.reused += len(kept)
+        watch.kept(kept)
+        # Stacks are made of the whole round, so that a race that goes on makes the same ones.
+        units = self.stacking.units(keyed, cores_for(self.setting))
+        missing = [tuple(one for one in unit if one[0] not in self._stored) for unit in units]
+        todo = [unit for unit in missing if unit]
+        waiting = sum(map(len, todo))
+        if todo:
+            watch.running(tuple(trial for _, trial in todo[0]), waiting)
+        for number, records in enumerate(self.engine.run(self.task, todo, self.setting), start=1):
+            self._keep(records)
+            watch.ended(records)
+            waiting -= len(records)
+            if number < len(todo):
+                watch.running(tuple(trial for _, trial in todo[number]), waiting)
+        return [self._held(key, trial) for key, trial in keyed]
+
+    def _held(self, key: str, trial: Trial) -> TrialRecord:
+        # It may have been run by a race whose seeds of tuning were others, and so for another stage.
+        record = replace(self._stored[key], stage=trial.stage)
+        self._records.pop(key, None)  # in the order of the round, whichever ended first
+        self._records[key] = record
+        return record
+
+    def _keep(self, records: tuple[TrialRecord, ...]) -> None:
         if self._file is not None:
-            self._file.append(record)
-        self._records[record.key] = record
+            self._file.append(*records)
+        for record in records:
+            self._stored[record.key] = self._records[record.key] = record
 
-    def _setting(self) -> dict[str, Any]:
-        """What the numbers depend on besides task and plan."""
-        return {
-            "subject": asdict(self.subject),
+    # -- what is measured -----------------------------------------------------------------------------
+
+    def _prepare(
+        self, model: nn.Module, threads: int | None, stack: bool | int | None
+    ) -> tuple[Setting, Stacking, Keys]:
+        """Find the number of threads, whether to stack, and the keys of the trials."""
+        if threads is not None and threads < 1:
+            raise TaskError(f"A race needs at least one thread, got threads={threads}.")
+        if threads is None:
+            threads = fitting_threads(count_parameters(model))
+        metric, direction = self.subject.metric, self.subject.direction
+        setting = Setting(self.plan.batch_size, metric, direction, threads)
+        circumstances = {
+            "model": self.subject.model,
+            "metric": metric,
             "versions": versions(),
             "machine": machine_name(),
-            "threads": self.threads,
         }
+        with torch_threads(threads):
+            keys = Keys.of(self.task, self.plan, circumstances)
+            stacking = choose_stacking(
+                self.task,
+                self.plan,
+                setting,
+                wanted=stack,
+                measured=self._measured,
+                key=keys.common,
+            )
+        return setting, stacking, replace(keys, threads=threads)
 
+    def _measure_seconds(self) -> None:
+        """Measure the seconds of a step of every entrant that has a point, if not done before.
 
-def race(
-    task: Task | str,
-    entrants: Iterable[str | Entrant | OptimizerFactory] | None = None,
-    lrs: Sequence[float] | None = None,
-    *,
-    seeds: int | Iterable[int] = 3,
-    epochs: int = 30,
-    batch_size: int | None = 128,
-    target: float | Target | None = None,
-    by: RankBy = "steps",
-    out: str | os.PathLike[str] | None = "race-{task}",
-    fresh: bool = False,
-    threads: int | None = None,
-    progress: Callable[[RaceProgress], None] | None = None,
-) -> RaceResult:
-    """Race optimizers on a task: which one trains it fastest?
+        Where one is missing all are measured, in turns: only such times can be compared.
+        """
+        points = self._points()
+        keys = {name: self._seconds_key(*both) for name, both in points.items()}
+        if all(self._measured.get(key) is not None for key in keys.values()):
+            return
+        with torch_threads(self.setting.threads):
+            seconds = seconds_a_step(self.task, points, self.setting)
+        for name, key in keys.items():
+            self._measured.put(key, seconds.get(name, 0.0))  # none, for one that raises
 
-    Every entrant runs every learning rate of its grid with every seed, each with the same budget. A
-    seed fixes the initial weights and the order of the data for all entrants alike. Entrants are
-    ranked, each at its best learning rate, by the median steps and seconds of training until a
-    validation figure reaches the target (a miss counts as infinite), then by their median final
-    figure. A trial that diverges or raises is a miss.
+    def _step_seconds(self) -> dict[str, float]:
+        held = {
+            name: self._measured.get(self._seconds_key(*both))
+            for name, both in self._points().items()
+        }
+        return {name: float(value) for name, value in held.items() if value}
 
-    Args:
-        task: a `Task`, the name of a built-in one, or "file.py:function".
-        entrants: names, `Entrant`s or optimizer classes, or a mapping of names of your own to them;
-            None: SGD, momentum, Nesterov, Adagrad, RMSprop, Adam.
-        lrs: learning rates for everyone; None: for each entrant a grid of its own, all of the same
-            length.
-        seeds: how many, or which.
-        epochs: passes over the training set in each trial.
-        batch_size: rows in a batch; None for all of them.
-        target: the figure to reach, instead of the task's own; a number is one of the same metric.
-        by: what decides first, "steps" or "seconds".
-        out: the folder of the records; None writes nothing. Trials of the very same configuration
-            that are finished there are used again.
-        fresh: run those again as well; the old records are kept under another name.
-        threads: threads of torch; None: one for a small model, else as many as torch uses.
-        progress: called before each trial and after the last.
+    def _points(self) -> dict[str, tuple[Entrant, Point]]:
+        points = chosen_points(self._records.values(), self._names(), self._goal(), self._tuned_by)
+        entrants = {entrant.name: entrant for entrant in self.plan.entrants}
+        return {name: (entrants[name], point) for name, point in points.items()}
 
-    Raises:
-        TaskError: for a task, entrant or budget that cannot be used.
-        KeyboardInterrupt: if interrupted; what was finished is in `out`, and the same call goes on
-            from there.
+    def _seconds_key(self, entrant: Entrant, point: Point) -> str:
+        return f"seconds a step {self._keys.key(Trial(entrant, point, seed=0, epochs=0))}"
 
-    Example:
-        >>> result = race("digits", ["sgd", "adam"], [0.01], seeds=1, epochs=1, out=None)
-        >>> len(result.records), result.standings[0].best.entrant
-        (2, 'adam')
+    # -- the target -----------------------------------------------------------------------------------
 
-    Sources: learning rates tuned for each entrant on one grid, and time to a target with misses
-    censored: F. Schneider et al., DeepOBS, ICLR 2019; G. Dahl et al., Benchmarking Neural Network
-    Training Algorithms, 2023.
-    """
-    contest = Race(
-        task,
-        entrants,
-        lrs,
-        seeds=seeds,
-        epochs=epochs,
-        batch_size=batch_size,
-        target=target,
-        by=by,
-        out=out,
-        fresh=fresh,
-        threads=threads,
-    )
-    contest.run(progress)
-    return contest.result()
+    def _aim(self, tuned: Sequence[TrialRecord]) -> Goal:
+        """What decides: the target, or the one that all trials of tuning set."""
+        goal = self.subject.goal
+        if goal.value is not None or not tuned:
+            return goal
+        found = self._found()
+        if found is None:
+            found = find_target(tuned, self._names(), goal, of=self._found_on())
+            if found is None:
+                return goal
+            self._targets.put(found)
+        return found.goal
 
+    def _goal(self) -> Goal:
+        """What decides, as far as is known now."""
+        found = self._found()
+        return self.subject.goal if found is None else found.goal
 
-def _folder(out: str | os.PathLike[str], task: Task) -> Path:
-    """The folder of a race; a task's name may hold what a file's name cannot."""
-    name = re.sub(r"[^\w.-]+", "-", task.name)
-    return Path(os.fspath(out).replace("{task}", name))
+    def _found(self) -> FoundTarget | None:
+        if self.subject.target is not None:
+            return None
+        return self._targets.get(self._found_on())
 
+    def _found_on(self) -> str:
+        """A hash of what a target depends on."""
+        plan = self.plan
+        baselines = baselines_among(self._names())
+        entrants = [
+            [
+                self._keys.of_entrant(entrant),
+                list(entrant.lrs),
+                {name: space.text for name, space in entrant.search.items()},
+            ]
+            for entrant in plan.entrants
+            if entrant.name in baselines
+        ]
+        budget = [plan.trials, plan.search, list(plan.tuning_seeds), plan.epochs]
+        return hash_of({"task": self._keys.common, "entrants": entrants, "budget": budget})
 
-def _with_target(task: Task, target: float | Target | None) -> Task:
-    if target is None:
-        return task
-    if isinstance(target, Target):
-        return task.replace(target=target)
-    return task.replace(target=Target(_deciding_metric(task), float(target)))
+    @property
+    def _tuned_by(self) -> Cost:
+        """Trials that train together have no seconds of their own: steps stand for them in tuning."""
+        return "gradients" if self.rank_by == "gradients" else "steps"
 
+    def _names(self) -> list[str]:
+        return [entrant.name for entrant in self.plan.entrants]
 
-def _deciding_metric(task: Task) -> str:
-    """The validation figure that decides: the target's, else the cost's first metric, else its
-    loss.
-    """
-    if task.target is not None:
-        return figure(task.target.metric)
-    return task.cost.measures[0].name if task.cost.measures else "loss"
-
-
-def _subject(task: Task, model: nn.Module) -> Subject:
-    metric = _deciding_metric(task)
-    return Subject(
-        task=task.name,
-        model=f"{type(model).__name__} of {count_parameters(model):,} parameters",
-        metric=metric,
-        direction=task.cost.direction(metric),
-        target=None if task.target is None else float(task.target.value),
-    )
-
-
-def _checked(by: str) -> RankBy:
-    if by == "steps":
-        return "steps"
-    if by == "seconds":
-        return "seconds"
-    hint = suggest(by, ("steps", "seconds"))
-    raise TaskError(f"A race is ranked by steps or by seconds, not by {by!r}.{hint}")
+    def _path(self, name: str) -> Path | None:
+        return None if self.folder is None else self.folder / name

@@ -1,75 +1,94 @@
-"""One trial of a race: a training run, and the record of what it gave."""
+"""The trials of a race: training runs, and the records of what they gave."""
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import replace
 
 from thalweg.errors import DivergedError
-from thalweg.race.plan import Plan, Trial
+from thalweg.race.plan import Setting, Trial, Unit
 from thalweg.race.records import Curve, Status, TrialRecord
 from thalweg.tasks import Task
 from thalweg.train import Run, fit
 
-_EVALUATIONS = 100
-"""About how often a trial is evaluated, for a time to the target that is not rounded to whole
-epochs.
-"""
+
+def run_unit(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ...]:
+    """Train what belongs together, one trial or a stack, and return the records in its order.
+
+    Raises:
+        KeyboardInterrupt: if the run was interrupted.
+    """
+    if len(unit) == 1:
+        key, trial = unit[0]
+        return (run_trial(task, trial, setting, key),)
+    from thalweg.race.stack import run_stack  # most races of large models never stack
+
+    return run_stack(task, unit, setting)
 
 
-def run_trial(task: Task, trial: Trial, plan: Plan, *, metric: str, key: str) -> TrialRecord:
+def run_trial(task: Task, trial: Trial, setting: Setting, key: str) -> TrialRecord:
     """Train once and return the record. A run that diverges or raises gives a record too: it is a
     result.
 
-    The whole budget is always used, so that the final metric means the same for every entrant. Time
-    spent on evaluation does not count.
+    The whole budget is always used, so that the final metric means the same for every entrant. It
+    is one of gradients: an optimizer that computes several in a step takes fewer steps. Time spent
+    on evaluation does not count.
 
     Raises:
         KeyboardInterrupt: if the run was interrupted.
     """
     entrant = trial.entrant
+    steps = setting.steps(task, trial.epochs)
     try:
         run = fit(
-            task,
-            functools.partial(entrant.factory, **entrant.hyperparameters),
-            lr=trial.lr,
-            epochs=plan.epochs,
-            batch_size=plan.batch_size,
+            entrant.task(task),
+            entrant.bound(dict(trial.point.others)),
+            lr=entrant.rate(trial.point.lr, steps),
+            epochs=trial.epochs,
+            batch_size=setting.batch_size,
             seed=trial.seed,
-            evaluate_every=_steps_between_evaluations(task, plan),
+            evaluate_every=setting.evaluate_every(task, trial.epochs),
+            gradient_budget=steps,
             progress=False,
         )
     except DivergedError as error:
-        return _record(trial, key, metric, getattr(error, "run", None), "diverged", str(error))
+        return recorded(trial, key, setting, getattr(error, "run", None), "diverged", str(error))
     except Exception as error:  # whatever it is, the other trials go on
-        return _record(trial, key, metric, None, "failed", f"{type(error).__name__}: {error}")
+        return recorded(trial, key, setting, None, "failed", f"{type(error).__name__}: {error}")
     if run.stopped == "interrupted":
         raise KeyboardInterrupt
-    return _record(trial, key, metric, run, "finished", None)
+    return recorded(trial, key, setting, run, "finished", None)
 
 
-def _record(
-    trial: Trial, key: str, metric: str, run: Run | None, status: Status, error: str | None
+def recorded(
+    trial: Trial, key: str, setting: Setting, run: Run | None, status: Status, error: str | None
 ) -> TrialRecord:
-    record = TrialRecord(
-        key=key,
-        entrant=trial.entrant.name,
-        lr=trial.lr,
-        seed=trial.seed,
-        status=status,
-        error=error,
-    )
+    """Return the record of a trial, which has no run where it failed before its first step."""
+    record = blank_record(trial, key, status, error)
     if run is None:
         return record
     return replace(
         record,
         steps=run.steps,
-        seconds=run.seconds,
-        reached_steps=run.reached.step if run.reached else None,
-        reached_seconds=run.reached.seconds if run.reached else None,
-        final=_final(run, metric) if status == "finished" else None,
-        curve=_curve(run, metric),
+        seconds=round(run.seconds, 6),
+        gradients=run.gradients,
+        final=_final(run, setting.metric) if status == "finished" else None,
+        curve=_curve(run, setting.metric),
+    )
+
+
+def blank_record(trial: Trial, key: str, status: Status, error: str | None) -> TrialRecord:
+    """Return the record of a trial without any figure: what was to be run, and how it ended."""
+    return TrialRecord(
+        key=key,
+        entrant=trial.entrant.name,
+        lr=trial.point.lr,
+        seed=trial.seed,
+        status=status,
+        hyperparameters=dict(trial.point.others),
+        stage=trial.stage,
+        epochs=trial.epochs,
+        error=error,
     )
 
 
@@ -79,8 +98,9 @@ def _curve(run: Run, metric: str) -> Curve:
         epochs=tuple(evaluation.epoch for evaluation in evaluations),
         steps=tuple(evaluation.step for evaluation in evaluations),
         seconds=tuple(round(evaluation.seconds, 6) for evaluation in evaluations),
-        loss=tuple(_short(evaluation.scores.loss) for evaluation in evaluations),
-        metric=tuple(_short(evaluation.scores[metric]) for evaluation in evaluations),
+        gradients=tuple(round(evaluation.gradients, 2) for evaluation in evaluations),
+        loss=tuple(short(evaluation.scores.loss) for evaluation in evaluations),
+        metric=tuple(short(evaluation.scores[metric]) for evaluation in evaluations),
     )
 
 
@@ -89,20 +109,10 @@ def _final(run: Run, metric: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _short(value: float) -> float | None:
-    """A value of a curve to seven digits, as many as float32 has: a race holds tens of thousands of
-    them.
-    """
-    return float(f"{value:.7g}") if math.isfinite(value) else None
+def short(value: float) -> float | None:
+    """A value of a curve to twelve digits; None for one that JSON cannot hold.
 
-
-def _steps_between_evaluations(task: Task, plan: Plan) -> int | None:
-    """Return how many steps to take between evaluations, None where the ends of the epochs are
-    often enough.
+    >>> short(0.1 + 0.2), short(float("nan"))
+    (0.3, None)
     """
-    rows = task.data.train.rows
-    if rows is None:
-        return None
-    steps_an_epoch = 1 if plan.batch_size is None else math.ceil(rows / plan.batch_size)
-    between = max(1, steps_an_epoch * plan.epochs // _EVALUATIONS)
-    return between if between < steps_an_epoch else None
+    return float(f"{value:.12g}") if math.isfinite(value) else None

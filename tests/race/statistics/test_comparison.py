@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.race.statistics.simulated import check_at_least
 from thalweg.errors import TaskError
 from thalweg.race.statistics import Comparison, compare_all, difference_interval, places
 
@@ -152,3 +153,46 @@ def test_bad_input_is_refused() -> None:
         compare_all({"a": [1, 2], "b": [2, 3]}, 10, correction="hulm")  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="'bca'"):
         compare_all({"a": [1, 2], "b": [2, 3]}, 10, interval="bc")  # type: ignore[arg-type]
+
+
+WITH_TOLERANCE = {"test": "sign-flip", "correction": "joint", "tolerance": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("factor", "outcome"),
+    [
+        (1.0, "not distinguishable"),
+        (1.04, "not distinguishable"),
+        (1.06, "worse"),
+        (0.94, "better"),
+    ],
+)
+def test_ratios_within_the_tolerance_count_as_equal(factor: float, outcome: str) -> None:
+    """All seeds have the very same ratio, as entrants with the same steps at other speeds have."""
+    times = {"a": factor * FAST, "b": FAST}
+    (comparison,) = compare_all(times, 60, **WITH_TOLERANCE)  # type: ignore[arg-type]
+    assert comparison.outcome == outcome
+    assert comparison.ratio.estimate == pytest.approx(factor)
+    (turned,) = compare_all(dict(reversed(times.items())), 60, **WITH_TOLERANCE)  # type: ignore[arg-type]
+    assert (turned.outcome, turned.p) == (comparison.turned().outcome, comparison.p)
+    assert comparison.p == (1 if outcome == "not distinguishable" else 2 / 2**10)
+
+
+def test_a_ratio_at_the_edge_of_the_tolerance_is_claimed_no_more_often_than_alpha() -> None:
+    rng = np.random.default_rng(7)
+    claimed = 0
+    for _ in range(600):
+        noise = np.exp(0.05 * rng.normal(size=(2, 8)))
+        times = {"a": 10.5 * noise[0], "b": 10 * noise[1]}
+        (comparison,) = compare_all(times, 60, **WITH_TOLERANCE)  # type: ignore[arg-type]
+        claimed += comparison.outcome != "not distinguishable"
+    assert claimed > 0
+    check_at_least(0.95, 600 - claimed, 600)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"tolerance": -0.1}, {"tolerance": np.nan}, {"tolerance": 0.1, "test": "wilcoxon"}]
+)
+def test_a_tolerance_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(TaskError, match="tolerance"):
+        compare_all(TIMES, 60, **{"test": "sign-flip", **wrong})  # type: ignore[arg-type]

@@ -112,6 +112,7 @@ def compare_all(
     test: Test = "wilcoxon",
     correction: Correction = "holm",
     interval: IntervalMethod = "typical",
+    tolerance: float = 0.0,
 ) -> tuple[Comparison, ...]:
     """Compare every pair of entrants, over the seeds that they share.
 
@@ -130,6 +131,8 @@ def compare_all(
             assumption: see `joint`.
         interval: "typical" (exact with few seeds: see `mean_interval`), or the bootstrap's "bca" or
             "percentile".
+        tolerance: with the sign-flip test, ratios of up to 1 + tolerance count as equal: what is
+            tested is whether they are further apart, as for times whose unit is not known exactly.
 
     Raises:
         TaskError: for fewer than two entrants, rows of different lengths, times or a budget that are
@@ -143,11 +146,18 @@ def compare_all(
     """
     check_level(1 - alpha)
     _check_options(correction, interval)
+    if not (tolerance == 0 or (0 < tolerance < np.inf and test == "sign-flip")):
+        raise TaskError(
+            "A tolerance is a number ≥ 0, and is for the test 'sign-flip'; got "
+            f"tolerance={tolerance} with test={test!r}."
+        )
     rows = _rows(times, budget)
     spent = {name: restricted(row, budget) for name, row in rows.items()}
     pairs = list(combinations(rows, 2))
     of_test = spent if test == "sign-flip" else rows
     gaps = [differences(np.log(of_test[a]), np.log(of_test[b])) for a, b in pairs]
+    if tolerance:
+        gaps = [_nearer(gap, float(np.log1p(tolerance))) for gap in gaps]
     scores = np.array([signed_scores(gap, test) for gap in gaps])
     p = share_as_far(scores)
     corrected = holm(p) if correction == "holm" else joint(scores)
@@ -220,6 +230,14 @@ def _rows(times: Mapping[str, ArrayLike], budget: ArrayLike) -> dict[str, Array]
             f"{shapes}."
         )
     return rows
+
+
+def _nearer(gap: Array, tolerance: float) -> Array:
+    """Differences moved towards zero by their mean, but by no more than the tolerance."""
+    moved = gap - np.clip(gap.mean(), -tolerance, tolerance)
+    # of differences that were all the same, rounding is left: it has a sign, and must not be tested
+    kept: Array = np.where(np.abs(moved) > 1e-12, moved, 0.0)
+    return kept
 
 
 def _check_options(correction: str, interval: str) -> None:

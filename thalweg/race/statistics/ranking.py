@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +69,10 @@ def places(
     against |= {(c.second, c.first): c.turned() for c in made}
     summed = [_summed(name, row, budget, level) for name, row in times.items()]
     summed.sort(key=lambda place: (place.median.estimate, -place.reached, place.mean, place.name))
-    groups = _groups([place.name for place in summed], against)
+    groups = groups_of(
+        [place.name for place in summed],
+        lambda one, other: against[one, other].outcome == "not distinguishable",
+    )
     best = summed[0].name
     return tuple(
         Place(
@@ -100,15 +103,23 @@ def _summed(name: str, times: ArrayLike, budget: ArrayLike, level: float) -> Pla
     )
 
 
-def _groups(
-    ordered: Sequence[str], against: Mapping[tuple[str, str], Comparison]
-) -> dict[str, int]:
+def groups_of(ordered: Sequence[str], alike: Callable[[str, str], bool]) -> dict[str, int]:
+    """Number the groups of those that are not told from the best, then from the best of the rest.
+
+    Args:
+        ordered: the names, the best first.
+        alike: whether two of them are not distinguishable.
+
+    Example:
+        >>> groups_of(["a", "b", "c"], lambda one, other: {one, other} == {"a", "c"})
+        {'a': 1, 'c': 1, 'b': 2}
+    """
     groups: dict[str, int] = {}
     left = list(ordered)
+    number = 0
     while left:
+        number += 1
         best = left[0]
-        number = 1 + max(groups.values(), default=0)
-        alike = [n for n in left if n == best or against[n, best].outcome == "not distinguishable"]
-        groups |= dict.fromkeys(alike, number)
+        groups |= {name: number for name in left if name == best or alike(name, best)}
         left = [name for name in left if name not in groups]
     return groups

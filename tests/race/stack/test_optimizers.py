@@ -1,0 +1,143 @@
+"""Every optimizer steps the models of a stack as it steps them alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.race.stack.subjects import assert_same, entrant, stacked, task, trials
+from thalweg import optim, schedules
+from thalweg.engine import chain
+from thalweg.meta import NonFinite
+from thalweg.race.entrants import Entrant, known_entrants
+from thalweg.race.stack.merged import Merged, can_merge
+from thalweg.rules import clip_by_global_norm, ema, momentum, polyak
+from thalweg.train.optimizers import build_optimizer
+
+KNOWN = known_entrants()
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_known_entrants(name: str) -> None:
+    known = KNOWN[name]
+    assert_same(task(), trials([known], known.lrs[2:4], [0, 1]))
+
+
+def test_all_known_entrants_together() -> None:
+    unit = trials(list(KNOWN.values()), [0.01], [5], epochs=2)
+    assert len(unit) > 30
+    assert_same(task(), unit)
+
+
+def _groups(params: Any, lr: float) -> torch.optim.Optimizer:
+    """Weights decay, biases do not."""
+    named = dict(params) if isinstance(params, dict) else list(params)
+    weights = [p for p in named if p.ndim > 1]
+    biases = [p for p in named if p.ndim == 1]
+    return optim.AdamW([{"params": weights}, {"params": biases, "weight_decay": 0.0}], lr=lr)
+
+
+def _checked(params: Any, lr: float) -> torch.optim.Optimizer:
+    return NonFinite(torch.optim.SGD(params, lr=lr))
+
+
+class _Keeps(torch.optim.SGD):
+    """Steps by the gradient of the step before, whose very tensor it keeps."""
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if "before" in state:
+                    p.data.sub_(state["before"], alpha=group["lr"])
+                state["before"] = p.grad
+
+
+OTHERS = [
+    entrant(torch.optim.Adam),
+    entrant(torch.optim.SGD, "torch momentum", momentum=0.9),
+    entrant(torch.optim.Adagrad),
+    entrant(_Keeps),
+    entrant(_groups, "two groups"),
+    entrant(_checked, "wrapped"),
+    entrant(optim.SGD, "global norm", before=clip_by_global_norm(0.1)),
+    entrant(optim.SGD, "average", after=polyak()),
+    entrant(optim.Adam, "ema", after=ema(0.9)),
+    entrant(optim.Adam, "eager", engine="eager"),
+    Entrant("chain", chain(clip_by_global_norm(0.5), momentum(0.8))),
+    Entrant("link", momentum(0.8)),
+]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda e: e.name)
+def test_others(other: Entrant) -> None:
+    assert_same(task(), trials([other], [0.01, 0.1], [0, 1]))
+
+
+@pytest.mark.parametrize(
+    "schedule", ["cosine", "warmup-linear", lambda lr, n: schedules.cosine(lr, steps=n)]
+)
+def test_schedules(schedule: Any) -> None:
+    scheduled = [
+        Entrant("adam", optim.Adam, schedule=schedule),
+        Entrant("prodigy", optim.Prodigy, schedule=schedule),
+        Entrant("plain", optim.Adam),
+    ]
+    assert_same(task(), trials(scheduled, [0.01, 0.1], [0, 1]))
+
+
+def test_hyperparameters_differ_within_a_stack() -> None:
+    several = [
+        entrant(optim.Adam, f"b{k}", betas=(0.5 + 0.1 * k, 0.9), weight_decay=0.1 * k)
+        for k in range(4)
+    ]
+    assert_same(task(), trials(several, [0.03], [0, 1]))
+
+
+def test_initializations_differ_within_a_stack() -> None:
+    several = [
+        Entrant(f"i{k}", optim.SGD, initialization=k) for k in (None, "orthogonal", "xavier_normal")
+    ]
+    assert_same(task(), trials(several, [0.1], [0, 1]))
+
+
+def test_what_merges() -> None:
+    """Most optimizers do; those that look at all of a model's tensors, or draw noise, do not."""
+    model = task().build()
+    merging = {
+        name for name, e in KNOWN.items() if can_merge(build_optimizer(e.bound({}), model, 0.1))
+    }
+    assert set(KNOWN) - merging == {"sgld", "dadaptadam", "dog", "prodigy"}
+    for factory in (
+        torch.optim.Adam,
+        lambda p, lr: optim.SGD(p, lr, before=clip_by_global_norm(1.0)),
+    ):
+        assert not can_merge(build_optimizer(factory, model, 0.1))
+
+
+def test_a_hooked_optimizer_steps_by_itself() -> None:
+    optimizer = build_optimizer(optim.Adam, task().build(), 0.1)
+    assert can_merge(optimizer)
+    optimizer.register_step_post_hook(lambda *_: None)
+    assert not can_merge(optimizer)
+
+
+def test_merged_optimizers_are_one_batch_of_kernels() -> None:
+    owners = [optim.Adam([torch.nn.Parameter(torch.ones(3))], lr=0.1 * k) for k in range(1, 5)]
+    for owner in owners:
+        owner.param_groups[0]["params"][0].grad = torch.ones(3)
+    merged = Merged(owners)
+    merged.step()
+    plan = merged.describe_plan()
+    if "eager" not in plan:  # without llvmlite there are no kernels
+        assert plan.startswith("fused  4 tensors")
+    moved = [owner.param_groups[0]["params"][0][0].item() for owner in owners]
+    assert moved == pytest.approx([1 - 0.1 * k for k in range(1, 5)])
+
+
+def test_most_of_a_race_is_stepped_as_one() -> None:
+    unit = trials([KNOWN["adam"], KNOWN["sgd"], KNOWN["prodigy"]], [0.01], [0, 1], epochs=1)
+    members = stacked(task(), unit)
+    assert all(member.status == "finished" for member in members)

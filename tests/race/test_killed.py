@@ -1,0 +1,93 @@
+"""Nothing is lost: whatever kills a race, going on with it ends as if nothing had been."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.race.killed import RIVALS, STACKED, WAYS, contest
+from tests.race.races import TRIALS, outcome
+from thalweg.race import RecordFile
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+
+@pytest.fixture(scope="module")
+def graves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, "-m", "tests.race.killed", str(folder)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@functools.cache
+def undisturbed(*entrants: str) -> dict[str, Any]:
+    whole = contest(None, entrants=list(entrants))
+    whole.run()
+    return outcome(whole)
+
+
+@pytest.mark.parametrize(
+    "way", [*WAYS, "two workers", "over and over", "over and over, two workers"]
+)
+def test_a_killed_race_goes_on_to_the_same_result(graves: Path, way: str) -> None:
+    resumed = contest(graves / way)
+    assert resumed.reused == TRIALS
+    assert outcome(resumed) == undisturbed("sgd", "adam")
+    records = RecordFile(graves / way / "records.jsonl").read()
+    assert len({record.key for record in records}) == len(records) == TRIALS  # none ran twice
+    assert resumed.result().step_seconds.keys() == {"sgd", "adam"}
+
+
+@pytest.mark.parametrize("way", STACKED)
+def test_a_killed_race_of_stacks_goes_on_to_the_same_result(graves: Path, way: str) -> None:
+    """To rounding: what is left of a stack is trained in a smaller one."""
+    resumed, whole = contest(graves / "stacked" / way, stack=4), contest(None, stack=4)
+    assert resumed.reused == TRIALS
+    whole.run()
+    ours, theirs = outcome(resumed), outcome(whole)
+    assert ours["records"].keys() == theirs["records"].keys()
+    for key, record in ours["records"].items():
+        other = theirs["records"][key]
+        assert record.final == pytest.approx(other.final, rel=1e-5)
+        assert record.curve.steps == other.curve.steps
+        assert (record.stage, record.status, record.gradients) == (
+            *(other.stage, other.status, other.gradients),
+        )
+    assert max(record.stacked for record in ours["records"].values()) == 4
+    assert ours["chosen"] == theirs["chosen"]
+    assert ours["target"]["value"] == pytest.approx(theirs["target"]["value"], rel=1e-5)
+    assert [place["entrant"] for place in ours["standings"]] == [
+        place["entrant"] for place in theirs["standings"]
+    ]
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_two_races_at_the_same_time_share_a_folder(graves: Path, name: str) -> None:
+    folder = graves / "at the same time"
+    ended = contest(folder, entrants=RIVALS[name])
+    assert ended.reused == TRIALS
+    assert outcome(ended) == undisturbed(*RIVALS[name])
+    lines = [line for line in (folder / "records.jsonl").read_bytes().split(b"\n") if line]
+    assert len(RecordFile(folder / "records.jsonl").read()) == len(lines)
+    assert TRIALS + 6 <= len(lines) <= 2 * TRIALS
+
+
+def test_records_that_two_processes_write_are_all_there(graves: Path) -> None:
+    records = RecordFile(graves / "side by side" / "records.jsonl").read()
+    assert all(len(record.curve.metric) == 3000 for record in records)
+    for name in RIVALS:
+        own = [record.key for record in records if record.entrant == name]
+        assert own == [f"{name} {number} {k}" for number in range(60) for k in (0, 1)]
+    order = [record.entrant for record in records]
+    assert sum(a != b for a, b in itertools.pairwise(order)) > 1  # they did interleave

@@ -1,0 +1,111 @@
+"""`race`: which optimizer trains a task fastest?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from thalweg.race.engines import Engine
+from thalweg.race.entrant import Entrant, OptimizerFactory
+from thalweg.race.plan import RankBy
+from thalweg.race.result import RaceResult
+from thalweg.race.runner import Race
+from thalweg.race.watch import Show
+from thalweg.tasks import Target, Task
+
+
+def race(
+    task: Task | str,
+    entrants: Iterable[str | Entrant | OptimizerFactory] | None = None,
+    lrs: Sequence[float] | None = None,
+    *,
+    trials: int | None = None,
+    search: str | None = None,
+    seeds: int | Iterable[int] = 3,
+    final_seeds: int | Iterable[int] = 8,
+    epochs: int | None = None,
+    batch_size: int | str | None = "task",
+    target: float | Target | None = None,
+    by: RankBy = "steps",
+    out: str | os.PathLike[str] | None = "race-{task}",
+    fresh: bool = False,
+    threads: int | None = None,
+    stack: bool | int | None = None,
+    engine: str | Engine = "local",
+    workers: int | None = None,
+    progress: Show | None = None,
+) -> RaceResult:
+    """Race optimizers on a task: which one trains it fastest?
+
+    Each entrant is tuned with the same budget, then judged at its best point on other seeds. A seed
+    fixes the initial weights and the order of the data for all entrants alike. Entrants are ranked
+    by the median steps (or seconds, or gradients) of training until a validation figure reaches the
+    target; a trial that misses it, diverges or raises counts as infinite. What the data do not tell
+    apart is said to be not distinguishable.
+
+    Args:
+        task: a `Task`, the name of a built-in one, or "file.py:function".
+        entrants: names, `Entrant`s, optimizer classes or chains, or a mapping of names of your own
+            to them; None: SGD, momentum, Nesterov, Adagrad, RMSprop, Adam.
+        lrs: learning rates for everyone; None: for each entrant a grid of its own, all of the same
+            length.
+        trials: how many points tune an entrant; None: nine, or as many as learning rates are given.
+        search: how points are found: "grid", which widens where the best rate lies on its edge, and
+            is refined otherwise; "quasi-random"; "halving"; "tpe" (with optuna). None: the grid,
+            or quasi-random where an entrant searches more than its learning rate.
+        seeds: how many seeds tune, or which.
+        final_seeds: how many other seeds judge, or which.
+        epochs: passes over the training set in each trial; None: the task's own number.
+        batch_size: rows in a batch; None for all of them; "task": the task's own number.
+        target: the figure to reach, instead of the task's own; a number is one of the same metric.
+            Where there is none at all, the best entrant's tuning sets it: the median over the
+            tuning seeds of the best figure that it reached (AlgoPerf's rule).
+        by: what decides first: "steps", "seconds" or "gradients".
+        out: the folder of the records; None writes nothing. Trials of the very same configuration
+            that are finished there are used again.
+        fresh: run those again as well; the old records are kept under another name.
+        threads: threads of torch; None: one for a small model, else as many as torch uses.
+        stack: whether models train together as one program: True, False, or how many at most; None:
+            where a short measurement says that it pays.
+        engine: "local", or "ray" for the workers of a Ray cluster.
+        workers: how many trials or stacks this machine runs at once, in processes of their own; None:
+            as many as its cores have room for. The records do not depend on it.
+        progress: called before each trial or stack, and after the last.
+
+    Raises:
+        TaskError: for a task, entrant or budget that cannot be used.
+        KeyboardInterrupt: if interrupted; what was finished is in `out`, and the same call goes on
+            from there.
+
+    Example:
+        >>> result = race(
+        ...     "digits", ["sgd", "adam"], [0.01], seeds=1, final_seeds=2, epochs=1, out=None
+        ... )
+        >>> len(result.records), result.standings[0].entrant
+        (6, 'adam')
+
+    Sources: entrants tuned with one budget each, and time to a target with misses censored:
+    F. Schneider et al., DeepOBS, ICLR 2019; G. Dahl et al., Benchmarking Neural Network Training
+    Algorithms, 2023.
+    """
+    contest = Race(
+        task,
+        entrants,
+        lrs,
+        trials=trials,
+        search=search,
+        seeds=seeds,
+        final_seeds=final_seeds,
+        epochs=epochs,
+        batch_size=batch_size,
+        target=target,
+        by=by,
+        out=out,
+        fresh=fresh,
+        threads=threads,
+        stack=stack,
+        engine=engine,
+        workers=workers,
+    )
+    contest.run(progress)
+    return contest.result()

@@ -1,0 +1,83 @@
+"""Engines: what runs the units of a race."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from thalweg.errors import TaskError, suggest
+from thalweg.race.plan import Setting, Unit
+from thalweg.race.records import TrialRecord
+from thalweg.race.trials import run_unit
+from thalweg.race.workers import can_fork, run_on_workers
+from thalweg.tasks import Task
+from thalweg.train.threads import torch_threads
+
+ENGINES = ("local", "ray")
+
+
+class Engine(Protocol):
+    """Runs units, in any order, and hands over their records as they end."""
+
+    @property
+    def name(self) -> str:
+        """What the engine is called."""
+        ...
+
+    def run(
+        self, task: Task, units: Sequence[Unit], setting: Setting
+    ) -> Iterator[tuple[TrialRecord, ...]]:
+        """Yield the records of each unit when it has ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class Local:
+    """This machine: as many units at once as there are cores for them.
+
+    `workers` None is the threads that torch would use over those of a trial. A single one is this
+    process itself, as for the units that are too few to share out.
+    """
+
+    workers: int | None = None
+    name: str = field(default="local", init=False)
+
+    def run(
+        self, task: Task, units: Sequence[Unit], setting: Setting
+    ) -> Iterator[tuple[TrialRecord, ...]]:
+        """Yield the records of each unit when it has ended."""
+        workers = min(len(units), self.workers or cores_for(setting)) if can_fork() else 1
+        if workers > 1:
+            yield from run_on_workers(task, units, setting, workers)
+            return
+        for unit in units:
+            with torch_threads(setting.threads):
+                records = run_unit(task, unit, setting)
+            yield records
+
+
+def cores_for(setting: Setting) -> int:
+    """Return how many trials or stacks this machine can run at once, each on threads of its own."""
+    return max(1, torch.get_num_threads() // setting.threads)
+
+
+def find_engine(name: str, workers: int | None = None) -> Engine:
+    """Return the engine of a name.
+
+    Raises:
+        TaskError: for a name that no engine has.
+        MissingExtraError: if its package is not installed.
+    """
+    if name == "local":
+        if workers is not None and workers < 1:
+            raise TaskError(f"A race needs at least one worker, got workers={workers}.")
+        return Local(workers)
+    if name == "ray":
+        from thalweg.race.ray_engine import Ray  # an extra
+
+        return Ray()
+    hint = suggest(name, ENGINES) or f" Known are: {', '.join(ENGINES)}."
+    raise TaskError(f"No engine is called {name!r}.{hint}")

@@ -1,0 +1,228 @@
+"""From the records of a race to what it says.
+
+    point of an entrant     the best score of its tuning: median cost to the target, a miss = ∞; then
+                            the share of seeds that missed; then the median final figure
+    place, group, claims    by the trials of that point on the final seeds, paired: medians with
+                            intervals, the sign-flip test with the joint correction for all pairs
+    nobody reaches it       (or there is no target) the final figures are compared instead
+    sensitivity, budget     by the trials of tuning
+
+Everything is computed from the records, so a race may be judged by another target, or by another cost,
+without running anything again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thalweg.race.claims import Claim, ComparedBy, compare_costs, compare_finals
+from thalweg.race.evidence import Evidence, chosen_points, gather_evidence
+from thalweg.race.plan import Point, RankBy
+from thalweg.race.reached import Goal, StepSeconds, alone_step_seconds, first_reached
+from thalweg.race.records import Stage, TrialRecord, without_nonfinite
+from thalweg.race.selection import Cost
+from thalweg.race.standings import Standing, rank
+from thalweg.race.statistics import Sensitivity
+from thalweg.race.summary import Summary, summarize_all
+from thalweg.race.tuning import (
+    TuningCurve,
+    curve_row,
+    sensitivities,
+    sensitivity_row,
+    spent,
+    tuned_points,
+    tuning_curves,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What a race says.
+
+    `standings` are the entrants that have trials, the best first, and `claims` every pair of them.
+    `judged_on` says by which trials: "final", or "tuning" where a race was stopped before its final,
+    in which case there are no claims. `compared_by` says by which cost, or "final" for the final
+    figure where nobody reached the target. `seeds` are those that count. `notes` says in sentences
+    what is not as it should be.
+
+    `chosen` is the point of each entrant and `tried` its learning rates, ascending. `tuning` sums up
+    every point of tuning. `spent` is what each entrant was given.
+    """
+
+    standings: tuple[Standing, ...]
+    claims: tuple[Claim, ...]
+    judged_on: Stage
+    compared_by: ComparedBy
+    seeds: tuple[int, ...]
+    notes: tuple[str, ...]
+    chosen: Mapping[str, Point]
+    tried: Mapping[str, tuple[float, ...]]
+    tuning: tuple[Summary, ...]
+    sensitivities: Mapping[str, Sensitivity]
+    tuning_curves: Mapping[str, TuningCurve]
+    spent: tuple[dict[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-ready values; a censored cost is None.
+
+        The keys: judged_on, compared_by, judged_seeds, notes, standings, comparisons, tuning,
+        sensitivity, budget_curves, cost.
+        """
+        values: dict[str, Any] = without_nonfinite(
+            {
+                "judged_on": self.judged_on,
+                "compared_by": self.compared_by,
+                "judged_seeds": list(self.seeds),
+                "notes": list(self.notes),
+                "standings": [standing.to_dict() for standing in self.standings],
+                "comparisons": [claim.to_dict() for claim in self.claims],
+                "tuning": [summary.to_dict() for summary in self.tuning],
+                "sensitivity": [sensitivity_row(*item) for item in self.sensitivities.items()],
+                "budget_curves": [curve_row(*item) for item in self.tuning_curves.items()],
+                "cost": list(self.spent),
+            }
+        )
+        return values
+
+
+def judge(
+    records: Iterable[TrialRecord],
+    entrants: Sequence[str],
+    goal: Goal,
+    rank_by: RankBy = "steps",
+    *,
+    search: str = "grid",
+    step_seconds: StepSeconds | None = None,
+    level: float = 0.95,
+    alpha: float = 0.05,
+) -> Judgement:
+    """Say what the finished trials of a race say.
+
+    Args:
+        records: the finished trials of tuning and final, in any order; those of others do not count.
+        entrants: the names of all who take part.
+        goal: the figure that decides and its target.
+        rank_by: the cost that decides: "steps", "seconds" or "gradients".
+        search: how tuning looked for points; of "grid" and "quasi-random" it says more.
+        step_seconds: the seconds of a step of each entrant, measured alone, by which steps are turned
+            into seconds; without, trials count with their own, which mean little where they trained
+            together.
+        level: of the intervals.
+        alpha: the chance of any false claim among all pairs.
+
+    Example:
+        >>> from thalweg.race.records import Curve
+        >>> def trial(entrant, seed, steps):
+        ...     curve = Curve((1,), (steps,), (1.0,), (steps,), (0.1,), (0.95,))
+        ...     return TrialRecord(
+        ...         f"{entrant}{seed}",
+        ...         entrant,
+        ...         0.1,
+        ...         seed,
+        ...         "finished",
+        ...         stage="final",
+        ...         steps=900,
+        ...         gradients=900,
+        ...         final=0.95,
+        ...         curve=curve,
+        ...     )
+        >>> records = [trial("adam", s, 200 + s) for s in range(6)]
+        >>> records += [trial("sgd", s, 400 + 3 * s) for s in range(6)]
+        >>> judgement = judge(records, ["sgd", "adam"], Goal("accuracy", "max", 0.95))
+        >>> for place in judgement.standings:
+        ...     print(place.rank, place.group, place.entrant, place.steps.estimate)
+        1 1 adam 202.5
+        2 2 sgd 407.5
+        >>> print(*judgement.claims)
+        sgd is worse than adam: steps ratio 2.01, 96.9 % interval [2, 2.02], corrected p = 0.031
+    """
+    given = tuple(records)
+    by: Cost = "gradients" if rank_by == "gradients" else "steps"
+    evidence = gather_evidence(given, entrants, goal, by)
+    compared_by: ComparedBy = rank_by if _anyone_reached(evidence, goal) else "final"
+    claims = _claims(evidence, goal, compared_by, step_seconds, level, alpha)
+    tried = _tried(given, entrants)
+    seconds_a_step = {**alone_step_seconds(given), **(step_seconds or {})}
+    tuned = tuned_points(given, entrants)
+    return Judgement(
+        standings=rank(
+            evidence,
+            claims,
+            goal,
+            compared_by,
+            tried=tried,
+            step_seconds=step_seconds,
+            seconds_a_step=seconds_a_step,
+            level=level,
+        ),
+        claims=claims,
+        judged_on=evidence.stage,
+        compared_by=compared_by,
+        seeds=evidence.seeds,
+        notes=(*evidence.notes, *_notes(evidence, goal, compared_by)),
+        chosen=chosen_points(given, entrants, goal, by),
+        tried=tried,
+        tuning=_summaries(given, entrants, goal, step_seconds),
+        sensitivities=sensitivities(tuned, goal, rank_by, search, step_seconds),
+        tuning_curves=tuning_curves(tuned, goal, rank_by, search, step_seconds),
+        spent=tuple(spent(given, entrants, seconds_a_step)),
+    )
+
+
+def _claims(
+    evidence: Evidence,
+    goal: Goal,
+    compared_by: ComparedBy,
+    step_seconds: StepSeconds | None,
+    level: float,
+    alpha: float,
+) -> tuple[Claim, ...]:
+    if evidence.stage == "tuning":
+        return ()
+    if compared_by == "final":
+        return compare_finals(evidence.trials, goal, level=level, alpha=alpha)
+    return compare_costs(
+        evidence.trials, goal, compared_by, step_seconds=step_seconds, level=level, alpha=alpha
+    )
+
+
+def _anyone_reached(evidence: Evidence, goal: Goal) -> bool:
+    return any(
+        first_reached(record, goal) for trials in evidence.trials.values() for record in trials
+    )
+
+
+def _notes(evidence: Evidence, goal: Goal, compared_by: ComparedBy) -> Iterable[str]:
+    if compared_by != "final" or not evidence.trials:
+        return
+    why = (
+        "There is no target"
+        if goal.value is None
+        else f"Nobody reached the target of {goal.metric} {goal.value:g}"
+    )
+    yield f"{why}: entrants are ordered and compared by their final {goal.metric}."
+
+
+def _tried(records: Sequence[TrialRecord], entrants: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    rates: dict[str, set[float]] = {name: set() for name in entrants}
+    for record in records:
+        if record.entrant in rates:
+            rates[record.entrant].add(record.lr)
+    return {name: tuple(sorted(tried)) for name, tried in rates.items()}
+
+
+def _summaries(
+    records: Sequence[TrialRecord],
+    entrants: Sequence[str],
+    goal: Goal,
+    step_seconds: StepSeconds | None,
+) -> tuple[Summary, ...]:
+    ordered = [
+        record
+        for name in entrants
+        for record in records
+        if record.entrant == name and record.stage == "tuning"
+    ]
+    return summarize_all(ordered, goal, step_seconds)

@@ -1,0 +1,56 @@
+"""What a race measured of its machine, kept beside the records, so that a race that goes on need not
+measure again, and decides as it did before.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from thalweg.files import write_text
+
+SCHEMA = "thalweg.measured/1"
+
+
+@dataclass(frozen=True)
+class MeasuredFile:
+    """A JSON file of measurements by key; without a path they are kept in memory alone.
+
+    >>> measured = MeasuredFile(None)
+    >>> measured.put("seconds", 0.5)
+    >>> measured.get("seconds")
+    0.5
+    """
+
+    path: Path | None
+    _memory: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def get(self, key: str) -> Any:
+        """Return the measurement of a key, None where there is none that can be read."""
+        return self._read().get(key)
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a measurement; of two that are written at the same time one is lost, never the file."""
+        self._memory[key] = value
+        if self.path is None:
+            return
+        held = {**self._read(), key: value}
+        write_text(self.path, json.dumps({"schema": SCHEMA, "measured": held}, indent=1) + "\n")
+
+    def forget(self) -> None:
+        """Drop all measurements."""
+        self._memory.clear()
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any]:
+        if self.path is None or not self.path.exists():
+            return dict(self._memory)
+        try:
+            document = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        held = document.get("measured") if isinstance(document, dict) else None
+        return dict(held) if isinstance(held, dict) else {}

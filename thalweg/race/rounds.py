@@ -1,0 +1,98 @@
+"""The protocol of a race: rounds of trials, each made of what the ones before gave.
+
+Tuning asks each entrant's search for points and tells it how they did, until every entrant has
+spent the same budget; the final runs each entrant's best point on seeds that tuned nothing. What
+happens between the rounds depends on the records alone, so a race that was stopped goes through the
+same rounds again, and finds most of their trials on disk.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Sequence
+
+from thalweg.race.entrant import Entrant
+from thalweg.race.plan import Plan, Point, Trial, fair_order
+from thalweg.race.reached import Goal
+from thalweg.race.records import TrialRecord
+from thalweg.race.search import Ask, Score, Search, make_search
+from thalweg.race.selection import Cost, score, select
+
+Rounds = Generator[tuple[Trial, ...], Sequence[TrialRecord], None]
+"""Yields the trials of a round; is sent their records, in the same order."""
+
+Aim = Callable[[Sequence[TrialRecord]], Goal]
+"""What decides, given the trials of tuning: their figures may set the target."""
+
+_Asked = dict[str, tuple[Entrant, tuple[Ask, ...]]]
+
+
+def rounds(plan: Plan, aim: Aim, by: Cost = "steps") -> Rounds:
+    """Yield the rounds of a race: those of tuning, then the final."""
+    searches: dict[str, Search] = {
+        entrant.name: make_search(
+            plan.search, entrant, trials=plan.trials, epochs=plan.epochs, seed=0
+        )
+        for entrant in plan.entrants
+    }
+    goal, tuned = aim(()), list[TrialRecord]()
+    while asked := _asked(plan, searches):
+        trials = tuple(_tuning_trials(plan, asked))
+        records = yield trials
+        _tell(searches, asked, trials, records, functools.partial(score, goal=goal, by=by))
+        tuned.extend(records)
+    yield tuple(_final_trials(plan, _chosen(plan, tuned, aim(tuned), by)))
+
+
+def _asked(plan: Plan, searches: dict[str, Search]) -> _Asked:
+    """What each search wants to know next; empty when all have spent their budget."""
+    return {
+        entrant.name: (entrant, tuple(asks))
+        for entrant in plan.entrants
+        if (asks := searches[entrant.name].ask())
+    }
+
+
+def _tuning_trials(plan: Plan, asked: _Asked) -> Generator[Trial, None, None]:
+    # Seeds come first in the nesting: a race that is stopped early has compared everyone.
+    epochs = {(name, ask.point): ask.epochs for name, (_, asks) in asked.items() for ask in asks}
+    points = [(entrant, tuple(ask.point for ask in asks)) for entrant, asks in asked.values()]
+    for seed in plan.tuning_seeds:
+        for entrant, point in fair_order(points):
+            yield Trial(entrant, point, seed, epochs[entrant.name, point], "tuning")
+
+
+def _tell(
+    searches: dict[str, Search],
+    asked: _Asked,
+    trials: Sequence[Trial],
+    records: Sequence[TrialRecord],
+    how_well: Callable[[list[TrialRecord]], Score],
+) -> None:
+    of_point: dict[tuple[str, Point], list[TrialRecord]] = {}
+    for trial, record in zip(trials, records, strict=True):
+        of_point.setdefault((trial.entrant.name, trial.point), []).append(record)
+    for name, (_, asks) in asked.items():
+        searches[name].tell([how_well(of_point[name, ask.point]) for ask in asks])
+
+
+def _chosen(
+    plan: Plan, tuned: Sequence[TrialRecord], goal: Goal, by: Cost
+) -> list[tuple[Entrant, Point]]:
+    """The point of each entrant for the final; an entrant that lost every trial has none."""
+    chosen = []
+    for entrant in plan.entrants:
+        own = [record for record in tuned if record.entrant == entrant.name]
+        point = select(own, goal, by)
+        if point is not None and any(record.status == "finished" for record in own):
+            chosen.append((entrant, point))
+    return chosen
+
+
+def _final_trials(
+    plan: Plan, chosen: Sequence[tuple[Entrant, Point]]
+) -> Generator[Trial, None, None]:
+    for turn, seed in enumerate(plan.final_seeds):
+        first = turn % max(1, len(chosen))
+        for entrant, point in (*chosen[first:], *chosen[:first]):
+            yield Trial(entrant, point, seed, plan.epochs, "final")

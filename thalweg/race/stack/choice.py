@@ -1,0 +1,181 @@
+"""Whether stacking pays: a few steps of a stack against steps of single models."""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.race.plan import Setting, Trial
+from thalweg.race.stack.jobs import recipe_of
+from thalweg.race.stack.probe import CPU, Probe, probe
+from thalweg.race.stack.run import enter
+from thalweg.race.stack.train import Stack
+from thalweg.tasks import Task
+from thalweg.tasks.batches import Order
+from thalweg.train.evaluate import evaluate
+from thalweg.train.optimizers import gradient_cleaner
+from thalweg.train.randomness import isolated
+from thalweg.train.recipe import Recipe
+from thalweg.train.threads import torch_threads
+
+Way = tuple[Callable[[], Any], Callable[[], Any]]
+"""A step, and an evaluation."""
+
+_MOST = 128
+"""Models of a stack: with a hundred the cost of a call is nothing to a model, and with more of them what
+a step works on leaves the caches."""
+_GAIN = 1.15
+"""What stacking must gain to be chosen: a stack has no times of its own, and fails together."""
+_STEP = 0.06
+"""Seconds that a step of the stack that is tried may take, about."""
+_REPEATS = 5
+_BYTES = 1 << 30
+_OF_PARAMETERS = 8
+"""Tensors of a parameter's size, at most: itself, its gradients, states, and copies at compaction."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whether to stack, up to how many models, and why, in words."""
+
+    stack: bool
+    size: int
+    why: str
+
+
+def worth_it(task: Task, trials: Sequence[Trial], setting: Setting) -> Choice:
+    """Measure whether stacking the trials pays, by steps of both kinds in turns.
+
+    The global generator is left as it was.
+    """
+    if len(trials) < 2:
+        return Choice(False, 1, "one by one: there is a single trial")
+    try:
+        with isolated(CPU), torch_threads(setting.threads):
+            return _measured(task, trials, setting)
+    except Exception as error:
+        first = str(error).strip().split("\n")[0]
+        return Choice(False, 1, f"one by one: {type(error).__name__}: {first}")
+
+
+def _measured(task: Task, trials: Sequence[Trial], setting: Setting) -> Choice:
+    found = probe(task)
+    chosen = {trial.entrant.name: trial for trial in trials}
+    names = sorted(chosen)[:: max(1, len(chosen) // 3)][:3]
+    recipes = [recipe_of(task, chosen[name], setting) for name in names]
+    singles = [_single(recipe, found) for recipe in recipes]
+    alone = statistics.mean(_median(step, 2) for step, _ in singles)
+    size = max(2, min(_MOST, _limit() // _footprint(recipes[0], found)))
+    count = int(max(2, min(len(trials), size, _STEP / alone)))
+    stack = _stack([recipe_of(task, t, setting) for t in _spread(trials, count)], found)
+    ways = [stack, *singles]
+    share = _share(recipes[0], found)
+    _once(stack, share)
+    times: list[list[float]] = [[] for _ in ways]
+    for _ in range(_REPEATS):
+        for each, way in zip(times, ways, strict=True):
+            each.append(_once(way, share))
+    stacked, *others = (statistics.median(each) for each in times)
+    gain = statistics.mean(others) * count / stacked
+    size = min(size, len(trials))
+    if gain < _GAIN:
+        return Choice(False, 1, f"one by one: a stack of {count} would be {gain:.2g} × as fast")
+    return Choice(True, size, f"stacked: {gain:.2g} × faster in stacks of {size}")
+
+
+def _share(recipe: Recipe, found: Probe) -> float:
+    """Return how many evaluations there are to a step."""
+    if recipe.evaluate_every is not None:
+        return 1 / recipe.evaluate_every
+    return 1 / math.ceil(len(found.train.inputs) / (recipe.batch_size or len(found.train.inputs)))
+
+
+def _once(way: Way, share: float) -> float:
+    """Return the time of a step with its share of an evaluation."""
+    step, measure = way
+    return _time(step) + share * _time(measure)
+
+
+def _single(recipe: Recipe, found: Probe) -> Way:
+    member = enter(recipe)
+    member.model.train()
+    clear = gradient_cleaner(member.optimizer, member.model)
+    surrogate = recipe.task.cost.surrogate
+    penalty = recipe.task.cost.bind_penalty(member.model)
+    source = found.train
+    order = Order(recipe.seed)
+    inputs, targets = next(source.batches(recipe.batch_size, order, 1))
+
+    def step() -> None:
+        loss = surrogate(member.model(inputs), targets)
+        loss.item()
+        objective = loss if penalty is None else loss + penalty()
+        clear()
+        torch.autograd.backward(objective)
+        member.optimizer.step()
+
+    def measure() -> None:
+        if found.validation is not None:
+            evaluate(member.model, found.validation, recipe.task.cost)
+
+    return step, measure
+
+
+def _stack(recipes: list[Recipe], found: Probe) -> Way:
+    stack = Stack([enter(recipe) for recipe in recipes], found)
+    return stack.try_step, stack.measured
+
+
+def _spread(trials: Sequence[Trial], count: int) -> list[Trial]:
+    return [trials[k * len(trials) // count] for k in range(count)]
+
+
+def _footprint(recipe: Recipe, found: Probe) -> int:
+    """Return the bytes that a model needs in a stack: parameters, batch, and what the backward pass
+    keeps.
+    """
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    model = recipe.task.build()
+    model.train()
+    inputs, targets = next(found.train.batches(recipe.batch_size))
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        recipe.task.cost.surrogate(model(inputs), targets)
+    parameters: int = sum(p.nbytes for p in (*model.parameters(), *model.buffers()))
+    batch: int = inputs.nbytes
+    return 1 + _OF_PARAMETERS * parameters + 2 * sum(kept.values()) + 2 * batch
+
+
+def _limit() -> int:
+    """Return the bytes that a stack may need: a gigabyte, or a quarter of what is free if less."""
+    try:
+        pages, size = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        return _BYTES
+    free: int = pages * size // 4
+    return min(_BYTES, free)
+
+
+def _median(step: Callable[[], Any], repeats: int) -> float:
+    return statistics.median(_time(step) for _ in range(repeats))
+
+
+def _time(step: Callable[[], Any]) -> float:
+    # of a single thread the time on a core, which others at work on the machine do not lengthen
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    started = clock()
+    step()
+    return clock() - started

@@ -1,0 +1,58 @@
+"""A trial as the stack sees it: the recipe that a run of its own would follow."""
+
+from __future__ import annotations
+
+from thalweg.race.plan import Setting, Trial
+from thalweg.race.stack.errors import StackError
+from thalweg.tasks import Task
+from thalweg.tasks.sources import ArraySource
+from thalweg.train.recipe import Recipe
+
+
+def recipe_of(task: Task, trial: Trial, setting: Setting) -> Recipe:
+    """Return the recipe of a trial, the one that `run_trial` fits.
+
+    Raises:
+        TaskError: for an entrant whose parts do not fit the task.
+    """
+    entrant = trial.entrant
+    steps = setting.steps(task, trial.epochs)
+    return Recipe(
+        task=entrant.task(task),
+        optimizer=entrant.bound(dict(trial.point.others)),
+        lr=entrant.rate(trial.point.lr, steps),
+        epochs=trial.epochs,
+        batch_size=setting.batch_size,
+        seed=trial.seed,
+        evaluate_every=setting.evaluate_every(task, trial.epochs),
+        gradient_budget=steps,
+    )
+
+
+def check_stackable(recipe: Recipe) -> None:
+    """Refuse what a stack does not know: data that are not arrays, and reasons to stop of one run.
+
+    Raises:
+        StackError: with the reason.
+    """
+    for name in ("train", "validation"):
+        source = getattr(recipe.task.data, name)
+        if source is not None and not isinstance(source, ArraySource):
+            raise StackError(
+                f"The {name} set is a {type(source).__name__}, not arrays in memory, from which alone "
+                "a stack draws its batches."
+            )
+    for name in ("early_stopping", "gradient_tolerance", "stop_at", "device"):
+        if getattr(recipe, name) is not None:
+            raise StackError(f"The models of a stack take the same steps, and {name} is set.")
+
+
+def check_alike(recipes: list[Recipe]) -> None:
+    """Refuse recipes that do not take the same batches in the same number of steps."""
+    first = recipes[0]
+    for name in ("epochs", "batch_size", "shuffle", "evaluate_every", "gradient_budget"):
+        if len({getattr(recipe, name) for recipe in recipes}) > 1:
+            raise StackError(f"The trials of a stack have the same {name}; these differ in it.")
+    for recipe in recipes:
+        if recipe.task.data is not first.task.data or recipe.task.cost is not first.task.cost:
+            raise StackError("The trials of a stack have the same data and the same cost.")

@@ -1,0 +1,110 @@
+"""Optimizers of many models as one: a single fused step, with a row of numbers for each model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from thalweg.engine.plan import program_problem
+from thalweg.engine.program import Program
+from thalweg.errors import ThalwegError
+from thalweg.optim import scheduled
+from thalweg.optim.composition import Composition, Group
+from thalweg.optim.standing import Reader
+from thalweg.optim.stepper import Stepper
+
+_INHERITED = ("step", "_step", "_advance", "_move", "_reader", "_open_states", "zero_grad")
+_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+
+
+class Merged(Stepper):
+    """Steps the parameters of several optimizers, its owners, as each of them would.
+
+    The param groups and the states are the owners' own objects, so that an owner may be asked for its
+    learning rate or its average at any time. An owner whose schedule fails is noted in `failed` and
+    its parameters are from then on stepped by the last values.
+    """
+
+    failed: dict[int, Exception]
+    """By the number of the owner."""
+
+    def __init__(self, owners: Sequence[Stepper]) -> None:
+        groups = [group for owner in owners for group in owner.param_groups]
+        states: dict[Any, Any] = defaultdict(dict)
+        for owner in owners:
+            for group in owner.param_groups:
+                for p in group["params"]:
+                    states[p] = owner.state[p]  # the very dict: what one writes the other reads
+        # the constructor of an optimizer would copy and check the groups
+        self.__setstate__({"defaults": {}, "state": states, "param_groups": groups})
+        self.engine = "auto"
+        self._schedules, self._has_schedules = [], False
+        self._owner_of = {id(group): owner for owner in owners for group in owner.param_groups}
+        self._scheduled = [
+            (number, owner, group, schedules)
+            for number, owner in enumerate(owners)
+            for group, schedules in zip(owner.param_groups, owner._schedules, strict=True)
+            if schedules
+        ]
+        self._same: dict[Any, Reader] = {}
+        self.failed = {}
+
+    def composition(self, group: Group) -> Composition:
+        """Return the chain by which its owner steps a group."""
+        return self._owner_of[id(group)].composition(group)
+
+    def _reader(self, group: Group) -> Reader:
+        owner = self._owner_of[id(group)]
+        composition = owner.composition(group)
+        key = (composition, type(owner), *composition.switches(group).values())
+        reader = self._same.get(key)
+        if reader is None:
+            reader = self._same[key] = Reader(composition, group, owner.state_names)
+        return reader
+
+    def _advance(self) -> None:
+        for number, owner, group, schedules in self._scheduled:
+            try:
+                scheduled.apply([group], [schedules], owner._checked)
+            except Exception as error:
+                self.failed[number] = error
+        if self.failed:
+            self._scheduled = [each for each in self._scheduled if each[0] not in self.failed]
+        self._move()
+        for _, _, group, _ in self._scheduled:
+            group[scheduled.COUNTER] += 1
+
+
+def can_merge(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the steps of several such optimizers may be one: it steps every tensor by itself, in
+    fused kernels, and nothing else happens at its step.
+    """
+    if not isinstance(optimizer, Stepper) or optimizer.engine != "auto":
+        return False
+    kind = type(optimizer)
+    if any(getattr(kind, name) is not getattr(Stepper, name) for name in _INHERITED):
+        return False
+    if "step" in vars(optimizer) or any(getattr(optimizer, name) for name in _HOOKS):
+        return False
+    if optimizer.defaults.get("differentiable"):
+        return False
+    try:
+        programs = [optimizer._reader(group).program for group in optimizer.param_groups]
+    except (ThalwegError, TypeError, ValueError, KeyError):
+        return False  # its own step says what is wrong
+    return not any(couples(program) or program_problem(program) for program in programs)
+
+
+def couples(program: Program) -> bool:
+    """Whether the step of a tensor depends on the others of its optimizer, or on its place among
+    them: by a reduction over all, by their number, or by noise.
+    """
+    return any(
+        (value.is_reduction and value.data == "all")
+        or (value.op == "count" and value.data == "all")
+        or value.op in ("ordinal", "noise")
+        for value in program.reached()
+    )

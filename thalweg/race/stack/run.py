@@ -1,0 +1,98 @@
+"""Running a stack of trials, and the records of what each gave."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import torch
+
+from thalweg.race.plan import Setting, Unit
+from thalweg.race.records import TrialRecord
+from thalweg.race.stack.errors import StackError
+from thalweg.race.stack.jobs import check_alike, check_stackable, recipe_of
+from thalweg.race.stack.probe import CPU, Probe, probe
+from thalweg.race.stack.steps import refusal
+from thalweg.race.stack.train import Member, Stack, outcome_of
+from thalweg.race.trials import recorded, run_trial
+from thalweg.tasks import Task
+from thalweg.train.optimizers import build_optimizer
+from thalweg.train.randomness import isolated, seed_weights
+from thalweg.train.recipe import Recipe
+
+
+def run_stack(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ...]:
+    """Train the trials of a unit together and return their records in its order.
+
+    A trial that fails or diverges leaves the stack and has a record that says so. What turns out not to
+    be stackable is trained trial by trial. `seconds` is the time of the stack shared among its models.
+
+    `why_not` is to be asked first: a model whose noise a stack cannot share out is found by it alone.
+
+    Raises:
+        KeyboardInterrupt: if the run was interrupted.
+
+    >>> from thalweg import optim
+    >>> from thalweg.race.entrants import Entrant
+    >>> from thalweg.race.plan import Point, Trial
+    >>> x = torch.linspace(-1, 1, 32).reshape(-1, 1)
+    >>> line = Task(data=(x, 2 * x), cost="mse", model=lambda: torch.nn.Linear(1, 1))
+    >>> sgd = Entrant("sgd", optim.SGD)
+    >>> unit = [(f"{lr}", Trial(sgd, Point(lr), seed=0, epochs=2)) for lr in (0.1, 0.3)]
+    >>> records = run_stack(line, tuple(unit), Setting(8, "loss", "min"))
+    >>> [(record.lr, record.status, record.steps, record.stacked) for record in records]
+    [(0.1, 'finished', 8, 2), (0.3, 'finished', 8, 2)]
+    """
+    try:
+        return _together(task, unit, setting)
+    except Exception:  # each by itself shows what is wrong, or that nothing is
+        return tuple(run_trial(task, trial, setting, key) for key, trial in unit)
+
+
+def _together(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ...]:
+    records: dict[int, TrialRecord] = {}
+    members: dict[int, Member] = {}
+    with isolated(CPU), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+        found: Probe | None = None
+        for k, (key, trial) in enumerate(unit):
+            try:
+                recipe = recipe_of(task, trial, setting)
+                check_stackable(recipe)
+                found = found or probe(recipe.task)
+                members[k] = enter(recipe)
+            except StackError:
+                raise
+            except Exception as error:  # a trial that cannot begin: the others go on
+                status, text = outcome_of(error)
+                records[k] = recorded(trial, key, setting, None, status, text)
+        if found is not None and members:
+            check_alike([member.recipe for member in members.values()])
+            Stack(list(members.values()), found).train()
+    for k, member in members.items():
+        key, trial = unit[k]
+        assert member.status is not None
+        record = recorded(trial, key, setting, member.run, member.status, member.error)
+        records[k] = replace(record, stacked=len(members))
+    return tuple(records[k] for k in range(len(unit)))
+
+
+def enter(recipe: Recipe) -> Member:
+    """Build the model and the optimizer of a recipe, as `fit` does under its seed.
+
+    Raises:
+        StackError: the optimizer cannot step a model of a stack.
+    """
+    seed_weights(recipe.seed, CPU)
+    model = recipe.task.build()
+    optimizer = build_optimizer(recipe.optimizer, model, recipe.lr)
+    reason = refusal(optimizer, model)
+    if reason is not None:
+        raise StackError(reason)
+    scheduler = None if recipe.scheduler is None else recipe.scheduler(optimizer)
+    if scheduler is not None and (
+        recipe.scheduler_step != "step"
+        or isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+    ):
+        raise StackError("The scheduler is stepped between epochs.")
+    return Member(recipe, model, optimizer, scheduler)

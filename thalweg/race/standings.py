@@ -1,0 +1,186 @@
+"""The order of the entrants, the best first, with those that the data do not tell apart in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from thalweg.race.claims import Claim, ComparedBy, mean_badness
+from thalweg.race.evidence import Evidence
+from thalweg.race.plan import RankBy
+from thalweg.race.reached import Goal, StepSeconds, common_budget, cost_to_target
+from thalweg.race.records import TrialRecord, without_nonfinite
+from thalweg.race.selection import Edge, edge_of_grid
+from thalweg.race.statistics import Interval, median_interval
+from thalweg.race.statistics.ranking import groups_of
+from thalweg.race.summary import Summary, summarize
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The place of an entrant.
+
+    `rank` counts from 1 in the order of what was measured; `group` from 1 for those that are not
+    distinguishable from the best. `best` sums up its trials at its chosen point, which lies on the
+    `edge` of the learning rates that were tried. `steps`, `seconds` and `gradients` are medians to the
+    target with their intervals.
+    """
+
+    rank: int
+    group: int
+    best: Summary
+    edge: Edge | None
+    steps: Interval
+    seconds: Interval
+    gradients: Interval
+    seconds_a_step: float | None
+
+    @property
+    def entrant(self) -> str:
+        """The name of the entrant."""
+        return self.best.entrant
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-ready values; a censored cost is None."""
+        best = self.best
+        values: dict[str, Any] = {
+            "rank": self.rank,
+            "group": self.group,
+            "entrant": best.entrant,
+            "lr": best.lr,
+            "hyperparameters": best.hyperparameters,
+            "edge": self.edge,
+            "trials": best.trials,
+            "reached": best.reached,
+            "diverged": best.diverged,
+            "failed": best.failed,
+        }
+        for by in ("steps", "seconds", "gradients"):
+            interval: Interval = getattr(self, by)
+            values |= {
+                by: interval.estimate,
+                f"{by}_low": interval.low,
+                f"{by}_high": interval.high,
+            }
+        values |= {
+            "level": self.steps.level,
+            "attained": self.steps.attained,
+            "final": best.final,
+            "final_low": best.final_low,
+            "final_high": best.final_high,
+            "seconds_a_step": self.seconds_a_step,
+        }
+        plain: dict[str, Any] = without_nonfinite(values)
+        return plain
+
+
+def rank(
+    evidence: Evidence,
+    claims: Sequence[Claim],
+    goal: Goal,
+    compared_by: ComparedBy,
+    *,
+    tried: Mapping[str, Iterable[float]],
+    step_seconds: StepSeconds | None = None,
+    seconds_a_step: Mapping[str, float] | None = None,
+    level: float = 0.95,
+) -> tuple[Standing, ...]:
+    """Rank the entrants by the trials that judge them.
+
+    By a cost: by its median, then by how many seeds reached the target, by the geometric mean with
+    misses at the budget, by the median final figure, by name. By the final figure: by its median, its
+    mean, by name. Entrants whose tuning was lost come last.
+
+    Args:
+        evidence: the trials.
+        claims: of every pair; none if they support none, in which case all are in one group.
+        goal: the figure and its target.
+        compared_by: what decides.
+        tried: the learning rates tried for each entrant.
+        step_seconds: the seconds of a step by entrant, by which steps are turned into seconds.
+        seconds_a_step: the same, to be reported.
+        level: of the intervals.
+    """
+    ordered = sorted(_keys(evidence.trials, goal, compared_by, step_seconds).items(), key=_second)
+    names = [name for name, _ in ordered]
+    apart = {
+        pair
+        for c in claims
+        if c.outcome != "not distinguishable"
+        for pair in ((c.first, c.second), (c.second, c.first))
+    }
+    groups = groups_of(names, lambda one, other: (one, other) not in apart)
+    last = 1 + max(groups.values(), default=0)
+    trials = {**evidence.trials, **evidence.lost}
+    return tuple(
+        _standing(
+            trials[name],
+            goal,
+            step_seconds,
+            level,
+            rank=position,
+            group=groups.get(name, last),
+            tried=tried[name],
+            seconds_a_step=(seconds_a_step or {}).get(name),
+        )
+        for position, name in enumerate([*names, *evidence.lost], start=1)
+    )
+
+
+def _keys(
+    trials: Mapping[str, Sequence[TrialRecord]],
+    goal: Goal,
+    compared_by: ComparedBy,
+    step_seconds: StepSeconds | None,
+) -> dict[str, tuple[float | str, ...]]:
+    """What each entrant is sorted by."""
+    finals = {
+        name: goal.badness(goal.median(record.final for record in row))
+        for name, row in trials.items()
+    }
+    if compared_by == "final":
+        means = mean_badness(trials, goal)
+        return {name: (finals[name], means[name], name) for name in trials}
+    budget = common_budget(
+        (record for row in trials.values() for record in row), compared_by, step_seconds
+    )
+    keys: dict[str, tuple[float | str, ...]] = {}
+    for name, row in trials.items():
+        costs = _costs(row, goal, compared_by, step_seconds)
+        missed = float(np.isinf(costs).mean())
+        mean = float(np.log(np.minimum(costs, budget)).mean())
+        keys[name] = (float(np.median(costs)), missed, mean, finals[name], name)
+    return keys
+
+
+def _standing(
+    records: Sequence[TrialRecord],
+    goal: Goal,
+    step_seconds: StepSeconds | None,
+    level: float,
+    *,
+    rank: int,
+    group: int,
+    tried: Iterable[float],
+    seconds_a_step: float | None,
+) -> Standing:
+    best = summarize(records, goal, step_seconds)
+    steps, seconds, gradients = (
+        median_interval(_costs(records, goal, by, step_seconds), level)
+        for by in ("steps", "seconds", "gradients")
+    )
+    edge = edge_of_grid(best.lr, tried)
+    return Standing(rank, group, best, edge, steps, seconds, gradients, seconds_a_step)
+
+
+def _costs(
+    records: Sequence[TrialRecord], goal: Goal, by: RankBy, step_seconds: StepSeconds | None
+) -> list[float]:
+    return [cost_to_target(record, goal, by, step_seconds) for record in records]
+
+
+def _second(item: tuple[str, tuple[float | str, ...]]) -> tuple[float | str, ...]:
+    return item[1]

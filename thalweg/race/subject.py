@@ -1,0 +1,156 @@
+"""From what a user asks for to what is raced: the task with its target, the plan, the folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from thalweg.errors import TaskError, suggest
+from thalweg.race.entrant import Entrant, OptimizerFactory
+from thalweg.race.entrants import gather_entrants
+from thalweg.race.plan import Direction, Plan, RankBy, gather_seeds
+from thalweg.race.reached import Goal
+from thalweg.race.search import SEARCHES, make_search
+from thalweg.tasks import Target, Task
+from thalweg.tasks.target import figure
+from thalweg.train.threads import count_parameters
+
+POINTS = 9
+"""The points that tune an entrant whose learning rates are not given."""
+
+_RANKS: tuple[RankBy, ...] = ("steps", "seconds", "gradients")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was raced on: the task's name, its model in words, and the validation figure that
+    decides.
+
+    `source` says whose the target is: "given" by the user, of the "task", or, where there is none,
+    set by a "rule" once the trials of tuning are done.
+    """
+
+    task: str
+    model: str
+    metric: str
+    direction: Direction
+    target: float | None
+    source: Literal["given", "task", "rule"]
+
+    @property
+    def goal(self) -> Goal:
+        """What decides, as far as it is known before the race."""
+        return Goal(self.metric, self.direction, self.target)
+
+
+def subject_of(task: Task, model: nn.Module, *, given: bool) -> Subject:
+    """Return what is raced on."""
+    metric = _deciding_metric(task)
+    return Subject(
+        task=task.name,
+        model=f"{type(model).__name__} of {count_parameters(model):,} parameters",
+        metric=metric,
+        direction=task.cost.direction(metric),
+        target=None if task.target is None else float(task.target.value),
+        source="rule" if task.target is None else "given" if given else "task",
+    )
+
+
+def with_target(task: Task, target: float | Target | None) -> Task:
+    """Return the task with a target of the user's own; a number is one of the deciding figure."""
+    if target is None:
+        return task
+    if isinstance(target, Target):
+        return task.replace(target=target)
+    return task.replace(target=Target(_deciding_metric(task), float(target)))
+
+
+def make_plan(
+    entrants: Iterable[str | Entrant | OptimizerFactory] | None,
+    lrs: Sequence[float] | None,
+    *,
+    trials: int | None,
+    search: str | None,
+    seeds: int | Iterable[int],
+    final_seeds: int | Iterable[int],
+    epochs: int,
+    batch_size: int | None,
+) -> Plan:
+    """Return the plan of a race.
+
+    Raises:
+        TaskError: for an entrant, a search or a budget that cannot be used.
+    """
+    own_rates = lrs is not None or _all_have_rates(entrants)
+    gathered = gather_entrants(entrants, lrs)
+    tuning = gather_seeds(seeds)
+    if search is None:
+        search = "quasi-random" if any(entrant.search for entrant in gathered) else "grid"
+    elif search not in SEARCHES:
+        hint = suggest(search, SEARCHES) or f" Known are: {', '.join(SEARCHES)}."
+        raise TaskError(f"No search is called {search!r}.{hint}")
+    if trials is None:
+        own = own_rates and search == "grid"
+        trials = max(len(entrant.lrs) for entrant in gathered) if own else POINTS
+    for entrant in gathered:
+        # says now what the first round would say, after a measurement
+        make_search(search, entrant, trials=max(1, trials), epochs=max(1, epochs))
+    return Plan(
+        entrants=gathered,
+        trials=trials,
+        tuning_seeds=tuning,
+        final_seeds=gather_seeds(final_seeds, first=max(tuning) + 1),
+        epochs=epochs,
+        batch_size=batch_size,
+        search=search,
+    )
+
+
+def batch_size_of(task: Task, given: int | str | None) -> int | None:
+    """Return the rows in a batch: the user's, or the task's own."""
+    if given == "task":
+        return task.batch_size
+    if isinstance(given, str):
+        raise TaskError(
+            f"batch_size is a whole number, None for all rows, or 'task'; got {given!r}."
+        )
+    return given
+
+
+def checked_rank(by: str) -> RankBy:
+    """Return what decides the ranking first, if there is such a thing."""
+    for known in _RANKS:
+        if by == known:
+            return known
+    raise TaskError(
+        f"A race is ranked by steps, seconds or gradients, not by {by!r}.{suggest(by, _RANKS)}"
+    )
+
+
+def folder_of(out: str | os.PathLike[str], task: Task) -> Path:
+    """Return the folder of a race; a task's name may hold what a file's name cannot."""
+    name = re.sub(r"[^\w.-]+", "-", task.name)
+    return Path(os.fspath(out).replace("{task}", name))
+
+
+def _all_have_rates(entrants: Any) -> bool:
+    """Whether every entrant brings learning rates of its own."""
+    if entrants is None or isinstance(entrants, str):
+        return False
+    each = entrants.values() if hasattr(entrants, "values") else entrants
+    return all(isinstance(entrant, Entrant) and bool(entrant.lrs) for entrant in each)
+
+
+def _deciding_metric(task: Task) -> str:
+    """The validation figure that decides: the target's, else the cost's first metric, else its
+    loss.
+    """
+    if task.target is not None:
+        return figure(task.target.metric)
+    return task.cost.measures[0].name if task.cost.measures else "loss"

@@ -1,0 +1,200 @@
+"""Worker processes of this machine: several units of a race at once, each on a core of its own.
+
+Workers are forked when a round begins, so they have the task, the data and the compiled kernels
+already, and nothing of it travels; records come back through pipes. A worker that dies, because the
+system ran out of memory or the trial crashed the interpreter, costs its unit alone: the trials of a
+stack are tried again one by one, and a trial that kills its worker has failed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import cast
+
+import torch
+
+from thalweg.errors import EngineError
+from thalweg.race.plan import Setting, Unit
+from thalweg.race.records import TrialRecord
+from thalweg.race.trials import blank_record, run_unit
+from thalweg.tasks import Task
+from thalweg.train.threads import torch_threads
+
+_PR_SET_PDEATHSIG = 1
+
+
+def can_fork() -> bool:
+    """Return whether workers can be had: on Linux, and while no accelerator is in use.
+
+    macOS can fork, but its libraries cannot be used afterwards.
+    """
+    return sys.platform == "linux" and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+
+
+def run_on_workers(
+    task: Task, units: Sequence[Unit], setting: Setting, workers: int
+) -> Iterator[tuple[TrialRecord, ...]]:
+    """Yield the records of each unit when it has ended, with so many of them running at once.
+
+    Raises:
+        EngineError: for an error in a worker that is no trial's own.
+        KeyboardInterrupt: if interrupted; the workers are ended.
+    """
+    floor = _Floor(task, tuple(one for unit in units for one in unit), setting)
+    waiting = floor.jobs(units)
+    crew: dict[Connection, _Worker] = {}
+    try:
+        while waiting or crew:
+            while waiting and len(crew) < workers:
+                worker = _Worker.hired(floor, list(crew))
+                crew[worker.line] = worker
+                worker.give(waiting.pop())
+            for line in wait(list(crew)):
+                worker = crew.pop(cast(Connection, line))
+                records = worker.take()
+                if records is None:
+                    records = floor.after_loss(worker, waiting)
+                elif waiting:
+                    crew[worker.line] = worker
+                    worker.give(waiting.pop())
+                else:
+                    worker.dismiss()
+                if records:
+                    yield records
+    finally:
+        for worker in crew.values():
+            worker.process.kill()
+        for worker in crew.values():
+            worker.process.join()
+
+
+Job = tuple[int, ...]
+"""The trials of a unit, by their numbers: that is all a worker needs to be told."""
+
+
+@dataclass(frozen=True)
+class _Floor:
+    """What every worker has when it is forked."""
+
+    task: Task
+    trials: Unit
+    setting: Setting
+
+    def jobs(self, units: Sequence[Unit]) -> list[Job]:
+        """Return the units as jobs, the first one last."""
+        jobs, first = [], 0
+        for unit in units:
+            jobs.append(tuple(range(first, first + len(unit))))
+            first += len(unit)
+        return jobs[::-1]
+
+    def run(self, job: Job) -> tuple[TrialRecord, ...]:
+        """Run a job in this process."""
+        with torch_threads(self.setting.threads):
+            return run_unit(self.task, tuple(self.trials[k] for k in job), self.setting)
+
+    def after_loss(self, worker: _Worker, waiting: list[Job]) -> tuple[TrialRecord, ...]:
+        """Return what there is of a job whose worker died: a trial has failed; of a stack there is
+        nothing, and its trials wait to be run one by one.
+        """
+        what_happened = worker.loss()
+        if len(worker.job) > 1:
+            waiting.extend((k,) for k in reversed(worker.job))
+            return ()
+        key, trial = self.trials[worker.job[0]]
+        return (blank_record(trial, key, "failed", what_happened),)
+
+
+@dataclass
+class _Worker:
+    """A process that runs jobs, and the line to it."""
+
+    process: BaseProcess
+    line: Connection
+    job: Job = ()
+
+    @classmethod
+    def hired(cls, floor: _Floor, others: Sequence[Connection]) -> _Worker:
+        context = multiprocessing.get_context("fork")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_work, args=(floor, theirs, [ours, *others], os.getpid()), daemon=False
+        )
+        with warnings.catch_warnings():
+            # Python warns of forks beside other threads. Those here are PyTorch's, which wait for
+            # work and hold no lock.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
+        theirs.close()
+        return cls(process, ours)
+
+    def give(self, job: Job) -> None:
+        """Let the worker run a job."""
+        self.job = job
+        with suppress(BrokenPipeError):  # it has died: that is seen when its records are waited for
+            self.line.send(job)
+
+    def take(self) -> tuple[TrialRecord, ...] | None:
+        """Return the records that have come, None if the worker has died."""
+        try:
+            answer = self.line.recv()
+        except (EOFError, ConnectionResetError):
+            return None
+        if isinstance(answer, str):
+            raise EngineError(answer)
+        records: tuple[TrialRecord, ...] = answer
+        return records
+
+    def loss(self) -> str:
+        """Say how a worker died."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        if code >= 0:
+            return f"The trial ended its process, with exit code {code}."
+        name = signal.Signals(-code).name
+        hint = ", as the system does when it runs out of memory" if name == "SIGKILL" else ""
+        return f"The trial's process was ended by {name}{hint}."
+
+    def dismiss(self) -> None:
+        """Let the worker go."""
+        self.line.close()
+        self.process.join()
+
+
+def _work(floor: _Floor, line: Connection, of_others: Sequence[Connection], parent: int) -> None:
+    """Run jobs until there is nobody to give one: the life of a worker."""
+    for other in of_others:
+        other.close()  # else a worker would not notice that its parent is gone
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    _end_with(parent)
+    gc.freeze()  # what was inherited stays: to look through it again and again takes time
+    while True:
+        try:
+            job: Job = line.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        try:
+            line.send(floor.run(job))
+        except BrokenPipeError:
+            return
+        except Exception as error:
+            line.send(f"A worker of the race failed: {type(error).__name__}: {error}")
+
+
+def _end_with(parent: int) -> None:
+    """Let the system end this process when its parent is killed, in the middle of a trial, too."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
