@@ -1,103 +1,222 @@
 from __future__ import annotations
 
+import copy
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from tests.report.example import example, standing, trial
+from tests.report.example import HOSTILE, awkward, example, planted_race, planted_races
 from thalweg.report import notes, plain_table, race_table, verdict
+from thalweg.report.reading import against, reached_at
 from thalweg.report.text import duration
 
+RACES = {
+    "small": example(),
+    "planted": planted_race(),
+    "several": planted_races(),
+    **awkward(),
+}
 
-def test_verdict_names_the_first_the_last_and_those_who_missed() -> None:
-    words = verdict(example())
-    assert words.startswith(
-        "adam comes first: at learning rate 0.01 it needs 20 steps (0.02 s) to validation accuracy "
-        "0.9, in the median of 2 seeds."
+
+def changed(race: dict[str, Any], outcome: str, **values: Any) -> dict[str, Any]:
+    """The race with another outcome of every comparison with its first."""
+    copied = copy.deepcopy(race)
+    first = copied["standings"][0]["entrant"]
+    turned = {"worse": "better", "better": "worse"}
+    for made in copied["comparisons"]:
+        if made["second"] == first:
+            made.update(outcome=outcome, **values)
+        elif made["first"] == first:
+            made.update(outcome=turned.get(outcome, outcome), **values)
+    return copied
+
+
+def test_verdict_names_the_first_those_like_it_and_how_far_the_next_is_behind() -> None:
+    assert verdict(RACES["planted"]) == (
+        "nesterov comes first; adam and momentum are not distinguishable from it. At learning rate "
+        "0.215 nesterov needs 180 steps (0.18 s) to validation accuracy 0.95, in the median of 8 "
+        "seeds. rmsprop takes 1.47 times as long (95 % interval 1.33–1.63). At least half of the "
+        "seeds missed the target with sgd."
     )
-    assert words.endswith("The target was missed by <b>&mine.")
-    without = example()
-    del without["standings"][2]
-    assert verdict(without).endswith("The slowest, sgd, needs 40.")
 
 
-def test_verdict_when_nobody_reached_the_target() -> None:
-    result = example()
-    for place in result["standings"]:
-        place.update(steps=None, seconds=None, reached=0)
-    assert verdict(result) == (
-        "No entrant reached validation accuracy 0.9 in the median of its seeds. By its final "
-        "accuracy, 95.0 % in the median of 2 seeds, adam comes first."
+def test_fastest_is_said_only_of_one_that_is_told_from_every_other() -> None:
+    race = RACES["planted"]
+    assert verdict(changed(race, "worse")).startswith("nesterov is fastest. ")
+    alike = verdict(changed(race, "not distinguishable"))
+    assert alike.startswith(
+        "nesterov comes first, but none of the others is distinguishable from it."
     )
-    result["standings"][0]["final"] = None
-    assert verdict(result).endswith("No entrant came to its end either.")
+    assert "times as long" not in alike
+    for name, given in RACES.items():
+        assert "fastest" not in verdict(given), name
 
 
-def test_notes_tell_of_gaps_edges_and_lost_trials() -> None:
+def test_medians_and_tests_that_disagree_are_both_told() -> None:
+    words = verdict(changed(RACES["planted"], "better"))
+    assert words.startswith("nesterov comes first in the median, yet seed by seed adam, momentum,")
+    assert "are faster. At" in words
+
+
+def test_a_ratio_with_misses_is_a_bound() -> None:
+    race = changed(RACES["planted"], "worse", bound="exact")
+    for made in race["comparisons"]:
+        made["bound"] = "at most" if made["first"] == "nesterov" else "at least"
+    assert "takes at least 1.10 times as long. " in verdict(race)
+    for made in race["comparisons"]:
+        made["bound"] = "unknown"
+    assert "times as long" not in verdict(race)
+    assert "1.10, open" in plain_table(race)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_too_few_seeds_are_said_first(seeds: int) -> None:
+    race = RACES[{1: "one final seed", 3: "three final seeds"}[seeds]]
+    plural = "" if seeds == 1 else "s"
+    assert f"in the median, but {seeds} seed{plural} cannot show who is faster." in verdict(race)
+    assert notes(race)[0] == (
+        f"{seeds} final seed{plural} cannot tell two entrants apart, whatever they give. More seeds "
+        "can."
+    )
+    assert f"{seeds} seed{plural} cannot claim 95 %" in notes(race)[1]
+
+
+def test_where_nobody_arrives_the_final_figure_is_compared_and_not_called_speed() -> None:
+    for name in ("target reached by nobody", "no target"):
+        words = verdict(RACES[name])
+        assert "by its final figure adam comes first; nesterov and momentum are not" in words
+        assert "That of rmsprop is lower by 1.2 points (95 % interval 0.6–1.8)." in words
+        assert "steps" not in words
+        assert "minus" in plain_table(RACES[name])
+    assert verdict(RACES["no target"]).startswith("No target was set; ")
+    assert any("within reach" in note for note in notes(RACES["target reached by nobody"]))
+
+
+def test_before_the_final_nothing_is_claimed() -> None:
+    race = RACES["half of the final trials"]
+    assert verdict(race).startswith(
+        "The race was stopped before its final: adam led in tuning, which supports no claim."
+    )
+    assert notes(race)[0].startswith("Interrupted: 132 of 156 trials are finished.")
+    assert any("supports no claim" in note for note in notes(race))
+    nothing = RACES["nothing finished"]
+    assert verdict(nothing) == "No trial is finished yet, so there is nothing to rank."
+    assert plain_table(nothing) == ""
+
+
+def test_one_alone_is_compared_with_nobody() -> None:
+    words = verdict(RACES["one entrant"])
+    assert words.startswith("adam ran alone: there is nothing to compare it with. At learning rate")
+    assert "times first" not in plain_table(RACES["one entrant"])
+
+
+def test_notes_tell_of_misses_edges_and_lost_trials() -> None:
     found = notes(example())
-    assert len(found) == 3
-    assert found[0].startswith("Incomplete: 8 of 9 trials")
-    assert found[1].startswith("sgd: its best learning rate, 1, is the highest tried")
-    assert found[2] == (
-        "1 of 8 trials diverged and count as misses, such as adam at learning rate 0.1, seed 0: "
+    assert f"Seeds that missed the target: {HOSTILE} (2 of 2)." in found[2]
+    assert found[3] == (
+        "adam: its best learning rate, 0.01, is the lowest tried, so a better one may lie beyond."
+    )
+    assert found[4].startswith("sgd: its best learning rate, 1, is the highest tried")
+    assert found[5] == (
+        "1 of 5 tuning trials diverged and counts as a miss, adam at learning rate 0.1, seed 0: "
         "the loss became NaN at step 31"
     )
 
 
-@pytest.mark.parametrize(("fast_seed", "close"), [(0.95, True), (0.3, False)])
-def test_notes_tell_of_seeds_that_overlap(fast_seed: float, close: bool) -> None:
-    # adam needs 20 steps with both seeds; one seed of sgd needs 20 or 30.
-    result = example()
-    result["trials"] = [
-        trial("adam", 0.01, 0, [0.5, 0.95, 0.95]),
-        trial("adam", 0.01, 1, [0.5, 0.95, 0.95]),
-        trial("sgd", 1.0, 0, [0.5, fast_seed, 0.95]),
-        trial("sgd", 1.0, 1, [0.5, 0.5, 0.95]),
-    ]
-    result["standings"] = [standing(1, "adam", 0.01), standing(2, "sgd", 1.0, steps=30)]
-    told = "The seeds of adam overlap with those of sgd: 2 seeds cannot tell them apart."
-    assert (told in notes(result)) is close
+def test_notes_tell_how_a_target_came_about_and_of_unequal_budgets() -> None:
+    race = example()
+    race["target"]["how"] = "the median of the best baseline"
+    race["budget"]["equal"] = False
+    found = notes(race)
+    assert found[-1] == "The target: the median of the best baseline"
+    assert any("different budgets" in note for note in found)
 
 
-def test_plain_table_is_aligned_and_complete() -> None:
-    lines = plain_table(example()).splitlines()
-    assert len(lines) == 4
-    assert lines[0].split() == (
-        [
-            "optimizer",
-            "learning",
-            "rate",
-            "steps",
-            "to",
-            "target",
-            "seconds",
-            "to",
-            "target",
-            "reached",
-            "final",
-            "accuracy",
-        ]
+def test_several_tasks_are_summed_up_without_a_test_that_was_not_made() -> None:
+    assert verdict(RACES["several"]) == (
+        "First in the median: nesterov on digits; momentum on breast_cancer; adam on parity. The "
+        "first is told from all others on breast_cancer and parity; on no other task is it. Nobody "
+        "has a median time to the target on deep_linear. The order by score depends on who else "
+        "runs: read the pairwise ratios."
     )
-    assert lines[1].split()[:5] == ["1", "adam", "0.01", "20", "0.02"]
-    assert lines[1].endswith("2 of 2  95.0 % (94.0–96.0)")
-    assert "1 (edge)" in lines[2]
-    assert "0.1 (only one)" in lines[3]
-    assert lines[3].count("missed") == 2
-    ends = {line.index("of") for line in lines[1:]}
-    assert len(ends) == 1
+    assert notes(RACES["several"])[0].startswith("Rank reversal: sgd is above adagrad")
+    alone = copy.deepcopy(RACES["several"])
+    alone["costs"]["tasks"] = alone["costs"]["tasks"][:1]
+    alone["races"], alone["reversals"] = alone["races"][:1], []
+    assert verdict(alone) == (
+        "nesterov comes first in the median on digits. On no task is the first told from all "
+        "others."
+    )
 
 
-def test_rich_table_fits_a_terminal_of_80_columns_and_says_the_same() -> None:
-    result = example()
-    for place in result["standings"]:
-        place["edge"] = None
+@pytest.mark.parametrize("name", RACES)
+def test_tables_fit_80_columns_and_say_the_same_with_colours(name: str) -> None:
+    result = RACES[name]
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(race_table(result))
-    text = console.export_text()
-    assert len([line for line in text.splitlines() if " of " in line]) == 3
-    for cell in ("adam", "<b>&mine", "95.0 % (94.0–96.0)", "missed"):
-        assert cell in text
+    coloured = console.export_text()
+    plain = plain_table(result)
+    for line in (*plain.splitlines(), *coloured.splitlines()):
+        assert len(line.rstrip()) <= 80
+    assert plain.replace("-", "").split() == coloured.replace("─", "").replace("-", "").split()
+
+
+def test_a_table_is_aligned_and_grouped() -> None:
+    lines = plain_table(RACES["planted"]).splitlines()
+    assert " ".join(lines[0].split()) == "learning steps times final"
+    assert " ".join(lines[1].split()) == "optimizer rate to target first reached accuracy"
+    rules = [number for number, line in enumerate(lines) if set(line) == {"-"}]
+    assert rules == [2, 6, 8]
+    assert " ".join(lines[3].split()) == "1 nesterov 0.215 180 (150–220) 1 8 of 8 97.2 %"
+    assert "1.10 (0.98–1.23)" in lines[4]
+    assert "≥ 1.82" in lines[9]
+    assert len({len(line) for line in lines[2:-1]}) == 1
+    wide = plain_table(RACES["planted"], width=120)
+    assert "seconds" in wide
+    assert "93.0–96.3, 1 diverged" in wide
+
+
+def test_a_table_of_many_tasks_goes_on_below() -> None:
+    several = copy.deepcopy(RACES["several"])
+    several["costs"]["tasks"] = [f"a_long_name_{k}" for k in range(9)]
+    several["costs"]["table"] = [[1234.5, None] + [77.0] * 7 for _ in several["costs"]["entrants"]]
+    blocks = plain_table(several).split("\n\n")
+    assert len(blocks) > 1
+    assert all("optimizer" in block and "rmsprop" in block for block in blocks)
+    assert [block.count("score") for block in blocks][:2] == [1, 0]
+    assert sum(block.count("name 8") for block in blocks) == 1
+    assert max(len(line) for block in blocks for line in block.splitlines()) <= 80
+
+
+def test_a_comparison_can_be_read_from_either_side() -> None:
+    race = RACES["planted"]
+    for made in race["comparisons"]:
+        a, b = made["first"], made["second"]
+        assert against(race, a, b) == made
+        turned = against(race, b, a)
+        assert turned is not None
+        assert turned["ratio"] == pytest.approx(1 / made["ratio"])
+        assert turned["low"] <= turned["ratio"] <= turned["high"]
+        back = against({"comparisons": [turned]}, a, b) or {}
+        for key in made:
+            same = pytest.approx(made[key]) if isinstance(made[key], float) else made[key]
+            assert back[key] == same
+    assert against(race, "adam", "adam") is None
+
+
+@pytest.mark.parametrize("rank_by", ["steps", "seconds", "gradients"])
+def test_when_a_trial_arrived_is_read_as_the_judge_reads_it(rank_by: str) -> None:
+    race = planted_race(rank_by=rank_by)
+    for place in race["standings"]:
+        own = [
+            t for t in race["trials"] if t["entrant"] == place["entrant"] and t["stage"] == "final"
+        ]
+        times = sorted(at for t in own if (at := reached_at(race, t)) is not None)
+        assert len(times) == place["reached"]
+        if len(times) == 8:
+            assert (times[3] + times[4]) / 2 == pytest.approx(place[rank_by])
 
 
 @pytest.mark.parametrize(

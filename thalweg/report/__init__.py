@@ -6,16 +6,19 @@ that a report can be made again at any time from what was stored.
 
 from __future__ import annotations
 
+from thalweg.report.notes import notes
 from thalweg.report.page import race_page, write_race_report
+from thalweg.report.range_test import plot_range_test
 from thalweg.report.schedule import plot_schedules
 from thalweg.report.table import plain_table, race_table
 from thalweg.report.text import duration
-from thalweg.report.verdict import notes, verdict
+from thalweg.report.verdict import verdict
 
 __all__ = [
     "duration",
     "notes",
     "plain_table",
+    "plot_range_test",
     "plot_schedules",
     "race_page",
     "race_table",

@@ -1,32 +1,44 @@
-"""The report of a race: one HTML file that needs nothing else, no network included.
+"""The report of a race, or of races over several tasks: one HTML file that needs nothing else.
 
-The page holds its style, its script, Plotly and the whole result as JSON, from which the figures
+The page holds its style, its scripts, Plotly and the whole result as JSON, from which the figures
 are drawn and which a reader can save. A content security policy forbids the browser to load
-anything from elsewhere.
+anything from elsewhere. Tables are plain HTML; scripts sort them, draw the figures and save.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from thalweg.files import write_text
-from thalweg.report.figures import race_figures
+from thalweg.report.across import across_sections
+from thalweg.report.cost import cost_section
+from thalweg.report.header import chips, header, notes_section, question
+from thalweg.report.learning import learning_section
 from thalweg.report.offline import POLICY, asset, embedded, plotly
-from thalweg.report.palette import colours
-from thalweg.report.parts import chips, facts, notes_list, ranking, what_was_run
-from thalweg.report.verdict import verdict
+from thalweg.report.palette import colours, variable
+from thalweg.report.provenance import run_section
+from thalweg.report.ranking import ranking_section
+from thalweg.report.reading import Record, is_many, names
+from thalweg.report.section import Section, render
+from thalweg.report.sensitivity import sensitivity_section
+from thalweg.report.tuning import tuning_section
+from thalweg.report.verdict import detail, headline
+from thalweg.report.winner import winner_section
 
 
 def write_race_report(result: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
-    """Write the report of a race to `path`, whole or not at all, and return the path.
+    """Write the report of a race, or of races over several tasks, whole or not at all.
 
     Args:
-        result: what `RaceResult.to_dict()` returns.
+        result: what `RaceResult.to_dict()` returns, or the same for several tasks.
         path: the HTML file to write; its folder is made if need be.
+
+    Returns:
+        The path.
 
     Raises:
         MissingExtraError: if plotly is not installed.
@@ -37,84 +49,97 @@ def write_race_report(result: Mapping[str, Any], path: str | os.PathLike[str]) -
 
 
 def race_page(result: Mapping[str, Any]) -> str:
-    """Return the report of a race as the text of one HTML page."""
-    task = escape(result["task"])
+    """Return the report of a race, or of races over several tasks, as the text of one HTML page."""
+    parts = _parts(result)
+    figures = {
+        f"{prefix}{section.key}": dict(section.figures)
+        for prefix, sections in parts
+        for section in sections
+        if section.figures
+    }
+    tables = {
+        f"{prefix}{section.key}": section.table
+        for prefix, sections in parts
+        for section in sections
+        if section.table
+    }
+    shades = {name: variable(name) for name in names(result)}
+    drawing = {"colours": shades, "figures": figures, "tables": tables}
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{task}: a race of optimizers</title>
-<style>{asset("page.css")}{_colour_rules(result)}</style>
+<title>{escape(question(result))}</title>
+<style>{asset("page.css")}{asset("race.css")}{_colour_rules(result)}</style>
 </head>
 <body>
 <main>
-<header>
-<p class="kicker">thalweg race</p>
-<h1>Which optimizer trains {task} fastest?</h1>
-<p class="verdict">{escape(verdict(result))}</p>
-{facts(result)}
-</header>
-<nav class="chips" aria-label="Entrants shown in the figures">{chips(result)}</nav>
-<section class="card">
-<h2>Ranking</h2>
-{ranking(result)}
-{notes_list(result)}
-</section>
-<section class="card">
-<div class="head"><h2>Learning curves</h2>{_curve_views()}</div>
-<p class="hint">Each entrant at its best learning rate: the median of its seeds, and their range. \
-A curve shows the best value so far; “as measured” shows every ripple.</p>
-<div class="chart" id="curves"></div>
-</section>
-<section class="card">
-<div class="head"><h2>Learning-rate sensitivity</h2>{_sensitivity_views(result)}</div>
-<p class="hint">Medians over the seeds. The large mark is the rate selected; a triangle says that \
-it lies on the edge of its grid.</p>
-<div class="chart" id="sensitivity"></div>
-</section>
-<section class="card">
-<h2>What was run</h2>
-{what_was_run(result)}
-<div class="save"><button data-save="json">Save everything (JSON)</button>\
-<button data-save="trials">Save the trials (CSV)</button>\
-<button data-save="curves">Save the curves (CSV)</button></div>
-<noscript><p>The figures need JavaScript; the table above does not.</p></noscript>
-</section>
+{header(result)}
+{chips(result)}
+{_body(result, parts)}
 </main>
 <script type="application/json" id="race-data">{embedded(result)}</script>
-<script type="application/json" id="race-figures">{embedded(race_figures(result))}</script>
+<script type="application/json" id="race-figures">{embedded(drawing)}</script>
 <script>{plotly()}</script>
-<script>{asset("page.js")}</script>
+<script>{asset("figures.js")}</script>
+<script>{asset("tables.js")}</script>
 </body>
 </html>
 """
 
 
-def _views(chart: str, **labels: str) -> str:
-    """Buttons that choose among the views of a chart; the first is shown first."""
-    buttons = "".join(
-        f'<button data-view="{view}" aria-pressed="{str(index == 0).lower()}">{label}</button>'
-        for index, (view, label) in enumerate(labels.items())
+def race_sections(result: Record) -> list[Section]:
+    """Return the sections of one race that have something to show, in their order."""
+    sections = (
+        ranking_section(result),
+        learning_section(result),
+        sensitivity_section(result),
+        tuning_section(result),
+        cost_section(result),
+        winner_section(result),
+        run_section(result),
+        notes_section(result),
     )
-    return f'<div class="views" data-chart="{chart}">{buttons}</div>'
+    return [section for section in sections if section is not None]
 
 
-def _curve_views() -> str:
-    return _views("curves", steps="by steps", seconds="by seconds", measured="as measured")
+def _parts(result: Record) -> list[tuple[str, list[Section]]]:
+    """The sections of the page, each part with the prefix of its anchors."""
+    if not is_many(result):
+        return [("", race_sections(result))]
+    found = notes_section(result)
+    return [
+        ("", [*across_sections(result), *([found] if found else [])]),
+        *((f"task-{k}-", race_sections(race)) for k, race in enumerate(result["races"])),
+    ]
 
 
-def _sensitivity_views(result: Mapping[str, Any]) -> str:
-    if result["target"] is None:
-        return ""
-    metric = escape(result["metric"]["name"].replace("_", " "))
-    return _views("sensitivity", target="steps to target", final=f"final {metric}")
+def _body(result: Record, parts: Sequence[tuple[str, list[Section]]]) -> str:
+    shared = "".join(render(section) for section in parts[0][1])
+    if not is_many(result):
+        return shared
+    tabs = "".join(
+        f'<a href="#task-{k}">{escape(task)}</a>' for k, task in enumerate(result["costs"]["tasks"])
+    )
+    tasks = "".join(
+        f'<section class="task" id="task-{k}" data-race="{k}" aria-labelledby="task-{k}-name">'
+        f'<h2 id="task-{k}-name">{escape(result["costs"]["tasks"][k])}</h2>'
+        f'<p class="verdict">{escape(headline(race))}</p><p class="detail">{escape(detail(race))}</p>'
+        f"{''.join(render(section, prefix, 3) for section in sections)}</section>"
+        for k, (race, (prefix, sections)) in enumerate(zip(result["races"], parts[1:], strict=True))
+    )
+    return f'{shared}<nav class="tabs" aria-label="Tasks">{tabs}</nav>{tasks}'
 
 
-def _colour_rules(result: Mapping[str, Any]) -> str:
-    """CSS variables --e0, --e1, …: the entrants' colours in both schemes."""
-    palette = colours([entrant["name"] for entrant in result["entrants"]]).values()
-    light = "".join(f"--e{index}:{colour.light};" for index, colour in enumerate(palette))
-    dark = "".join(f"--e{index}:{colour.dark};" for index, colour in enumerate(palette))
-    return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"
+def _colour_rules(result: Record) -> str:
+    """The entrants' colours in both schemes."""
+    palette = colours(names(result)).items()
+    light = "".join(f"{variable(name)}:{colour.light};" for name, colour in palette)
+    dark = "".join(f"{variable(name)}:{colour.dark};" for name, colour in palette)
+    return (
+        f":root{{{light}}}@media screen and (prefers-color-scheme:dark)"
+        f"{{:root:not([data-printing]){{{dark}}}}}"
+    )

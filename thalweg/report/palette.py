@@ -6,6 +6,7 @@ forms of colour blindness; each has a lighter twin for dark pages.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,3 +50,15 @@ def colours(names: Sequence[str]) -> dict[str, Colour]:
     others = [name for name in names if name not in _BY_NAME]
     chosen = {name: free[index % len(free)] for index, name in enumerate(others)}
     return {name: _BY_NAME.get(name) or chosen[name] for name in names}
+
+
+def variable(name: str) -> str:
+    """Return the name of the CSS variable that holds an entrant's colour.
+
+    It comes from the entrant's own name, which may hold anything, and not from its place: the same
+    entrant has the same variable on every page and in every part of one.
+
+    >>> variable("adam")
+    '--ea2e56b85'
+    """
+    return f"--e{zlib.crc32(name.encode()):08x}"

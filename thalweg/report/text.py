@@ -2,76 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 MISSED = "missed"
 """The cell of a censored time to the target."""
 
 _SHARES = frozenset({"accuracy", "error_rate"})
-_EDGE_WORDS = {
-    "lower": "lower edge",
-    "upper": "upper edge",
-    "single": "only one",
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """The cells of one entrant in a ranked table."""
-
-    rank: str
-    entrant: str
-    lr: str
-    edge: str
-    steps: str
-    seconds: str
-    reached: str
-    final: str
-    spread: str
-
-
-def rows(result: Mapping[str, Any]) -> list[Row]:
-    """Return the ranked table of a race, cell by cell."""
-    metric = result["metric"]["name"]
-    return [
-        Row(
-            rank=str(standing["rank"]),
-            entrant=standing["entrant"],
-            lr=rate(standing["lr"]),
-            edge=_EDGE_WORDS.get(standing["edge"], ""),
-            steps=count(standing["steps"]),
-            seconds=seconds(standing["seconds"]),
-            reached=f"{standing['reached']} of {standing['trials']}",
-            final=metric_value(standing["final"], metric),
-            spread=_spread(standing, metric),
-        )
-        for standing in result["standings"]
-    ]
-
-
-def headings(result: Mapping[str, Any]) -> list[str]:
-    """Return the headings of the columns of `rows`, the edge belonging to the learning rate."""
-    metric = result["metric"]["name"].replace("_", " ")
-    return [
-        "",
-        "optimizer",
-        "learning rate",
-        "steps to target",
-        "seconds to target",
-        "reached",
-        f"final {metric}",
-    ]
 
 
 def rate(lr: float) -> str:
     """Return a learning rate in its shortest form.
 
-    >>> rate(0.0316), rate(1e-4), rate(1.0)
-    ('0.0316', '0.0001', '1')
+    >>> rate(0.0316), rate(1e-4), rate(1.0), rate(0.21544346900318845)
+    ('0.0316', '0.0001', '1', '0.215')
     """
-    return f"{lr:g}"
+    return f"{lr:.3g}"
+
+
+def value(given: object) -> str:
+    """Return the value of a hyperparameter in its shortest form.
+
+    >>> value(0.9), value(1e-8), value(True), value("cosine")
+    ('0.9', '1e-08', 'True', 'cosine')
+    """
+    return f"{given:.4g}" if isinstance(given, float) else str(given)
 
 
 def count(steps: float | None) -> str:
@@ -86,12 +40,36 @@ def count(steps: float | None) -> str:
 def seconds(value: float | None) -> str:
     """Return a duration in seconds to three figures, or 'missed' for a censored one.
 
-    >>> seconds(0.01234), seconds(3.21), seconds(75.2)
-    ('0.0123', '3.21', '75.2')
+    >>> seconds(0.01234), seconds(3.21), seconds(75.2), seconds(1234.5)
+    ('0.0123', '3.21', '75.2', '1,234')
     """
     if value is None:
         return MISSED
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def cost(value: float | None, unit: str) -> str:
+    """Return a cost in its unit's own form: "steps", "gradients" or "seconds"."""
+    return seconds(value) if unit == "seconds" else count(value)
+
+
+def factor(ratio: float) -> str:
+    """Return a ratio of costs to three figures.
+
+    >>> factor(1.0), factor(1.514), factor(12.34), factor(230.0)
+    ('1.00', '1.51', '12.3', '230')
+    """
+    return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}" if ratio < 99.95 else f"{ratio:,.0f}"
+
+
+def span(low: str, high: str) -> str:
+    """Return two ends as one range, their common unit said once.
+
+    >>> span("55", "77"), span("94.0 %", "96.0 %"), span("55", "missed")
+    ('55–77', '94.0–96.0', '55–∞')
+    """
+    start, end = (text.removesuffix(" %") for text in (low, high))
+    return f"{start}–{'∞' if end == MISSED else end}"
 
 
 def metric_value(value: float | None, metric: str) -> str:
@@ -99,10 +77,57 @@ def metric_value(value: float | None, metric: str) -> str:
 
     >>> metric_value(0.97222, "accuracy"), metric_value(2859.6963, "mse"), metric_value(None, "mse")
     ('97.2 %', '2860', 'none')
+    >>> metric_value(0.053735, "mse")
+    '0.0537'
     """
     if value is None:
         return "none"
-    return f"{100 * value:.1f} %" if metric in _SHARES else f"{value:.4g}"
+    if is_share(metric):
+        return f"{100 * value:.1f} %"
+    return f"{value:.3g}" if abs(value) < 1 else f"{value:.4g}"
+
+
+def is_share(metric: str) -> bool:
+    """Say whether a metric is a share, which is told in per cent."""
+    return metric in _SHARES
+
+
+def points(metric: str) -> float:
+    """Return what a difference of the metric is multiplied by to be told: a share is told in points."""
+    return 100.0 if is_share(metric) else 1.0
+
+
+def difference(value: float, metric: str) -> str:
+    """Return a difference of a metric's values, that of shares in points.
+
+    >>> difference(-0.0112, "accuracy"), difference(0.25, "mse"), difference(0.0, "mse")
+    ('−1.1', '+0.25', '0')
+    """
+    told = f"{100 * value:+.1f}" if is_share(metric) else f"{value:+.3g}"
+    return "0" if float(told) == 0 else told.replace("-", "−")
+
+
+def metric_format(metric: str) -> str:
+    """Return Plotly's format of a metric's values on an axis."""
+    return ".1~%" if is_share(metric) else ".4~g"
+
+
+def spaced(name: str) -> str:
+    """Return a name as words.
+
+    >>> spaced("cross_entropy")
+    'cross entropy'
+    """
+    return name.replace("_", " ")
+
+
+def percent(share: float) -> str:
+    """Return a level of confidence in per cent.
+
+    >>> percent(0.95), percent(0.9921875), percent(0.75)
+    ('95 %', '99 %', '75 %')
+    """
+    return f"{100 * share:.0f} %"
 
 
 def duration(value: float) -> str:
@@ -119,11 +144,34 @@ def duration(value: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _spread(standing: Mapping[str, Any], metric: str) -> str:
-    low, high = standing["final_low"], standing["final_high"]
-    lost = [f"{standing[what]} {what}" for what in ("diverged", "failed") if standing[what]]
-    if low is None:
-        return ", ".join(lost)
-    low_text, high_text = metric_value(low, metric), metric_value(high, metric)
-    spread = f"{low_text.removesuffix(' %')}–{high_text.removesuffix(' %')}"
-    return ", ".join([spread, *lost])
+def plural(number: int, noun: str) -> str:
+    """Return a number of things.
+
+    >>> plural(1, "seed"), plural(1200, "trial"), plural(0, "seed")
+    ('1 seed', '1,200 trials', '0 seeds')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 7) -> str:
+    """Return names as a clause; of more than `most`, the first and how many others.
+
+    >>> listed(["a"]), listed(["a", "b", "c"]), listed(["a", "b", "c", "d"], most=3)
+    ('a', 'a, b and c', 'a, b and 2 others')
+    """
+    if len(names) > most:
+        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} others"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def cut(name: str, width: int) -> str:
+    """Return a name, without its middle if it is longer than so many characters: names of one family
+    differ at their ends.
+
+    >>> cut("adam", 6), cut("adam(beta2=0.95)", 11)
+    ('adam', 'adam(…0.95)')
+    """
+    if len(name) <= width:
+        return name
+    tail = (width - 1) // 2
+    return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
