@@ -3,6 +3,7 @@
     from thalweg import optim                 torch.optim's optimizers, same numbers, faster
     from thalweg import rule, chain           write an update rule as its equation
     from thalweg import Task, Cost, fit       a recipe: data, cost, model, optimizer
+    thalweg.find_lr(task, optim.Adam)         about which learning rate?
     thalweg.race(task)                        which optimizer trains this task fastest?
 
 Everything is loaded when it is first used, so importing the package costs nothing.
@@ -44,9 +45,9 @@ if TYPE_CHECKING:
     from thalweg.objective import L1, L2, Cost, Metric
     from thalweg.optim import Optimizer
     from thalweg.race import race
-    from thalweg.report import plot_schedules
+    from thalweg.report import plot_range_test, plot_schedules
     from thalweg.tasks import Data, Target, Task, load_task
-    from thalweg.train import EarlyStopping, Recipe, Run, fit
+    from thalweg.train import EarlyStopping, RangeTest, Recipe, Run, find_lr, fit
 
 _HOME = {
     "thalweg": ("meta", "optim", "race", "rules", "schedules", "tasks", "testing"),
@@ -70,9 +71,9 @@ _HOME = {
     ),
     "thalweg.objective": ("L1", "L2", "Cost", "Metric"),
     "thalweg.optim": ("Optimizer",),
-    "thalweg.report": ("plot_schedules",),
+    "thalweg.report": ("plot_range_test", "plot_schedules"),
     "thalweg.tasks": ("Data", "Target", "Task", "load_task"),
-    "thalweg.train": ("EarlyStopping", "Recipe", "Run", "fit"),
+    "thalweg.train": ("EarlyStopping", "RangeTest", "Recipe", "Run", "find_lr", "fit"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -91,6 +92,7 @@ __all__ = [
     "Metric",
     "MissingExtraError",
     "Optimizer",
+    "RangeTest",
     "Recipe",
     "Rule",
     "RuleError",
@@ -103,6 +105,7 @@ __all__ = [
     "__version__",
     "chain",
     "dimensions",
+    "find_lr",
     "fit",
     "largest",
     "load_task",
@@ -111,6 +114,7 @@ __all__ = [
     "noise",
     "norm",
     "optim",
+    "plot_range_test",
     "plot_schedules",
     "race",
     "rule",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.commands import call
 from thalweg import cli, optim, rules, schedules
-from thalweg.cli import explain, listing, race, train
+from thalweg.cli import explain, listing, lr, race, train
 from thalweg.tasks import list_tasks
 from thalweg.version import __version__
 
@@ -28,7 +28,7 @@ def test_module_and_command_are_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("verb", "module"),
-    [("race", race), ("train", train), ("explain", explain), ("list", listing)],
+    [("race", race), ("train", train), ("lr", lr), ("explain", explain), ("list", listing)],
 )
 def test_help_has_examples_that_are_real_commands(verb: str, module: object) -> None:
     result = call(verb, "--help")
@@ -45,7 +45,7 @@ def test_help_has_examples_that_are_real_commands(verb: str, module: object) -> 
 def test_help_without_a_command_names_all() -> None:
     result = call("--help")
     assert result.exit_code == 0
-    for word in ("race", "train", "explain", "list", "Examples"):
+    for word in ("race", "train", "lr", "explain", "list", "Examples"):
         assert word in result.stdout
 
 

@@ -1,79 +1,178 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import call
+from tests.cli.commands import SMALL, TINY, call, documented, flat
 from thalweg.race import RecordFile
-
-SMALL = ("--entrants", "sgd,Adam", "--lrs", "0.03,0.3", "--seeds", "2", "--epochs", "4")
 
 
 def test_table_on_stdout_progress_on_stderr_report_in_the_folder(line_file: Path) -> None:
     result = call("race", "line.py", *SMALL)
     assert result.exit_code == 0
     assert "optimizer" in result.stdout
-    assert "comes first" in result.stdout or "No entrant reached" in result.stdout
-    assert "8 of 8 trials" in result.stderr
+    assert "sgd" in result.stdout
+    assert "adam" in result.stdout
+    assert (
+        "Racing 2 optimizers on line to validation mse 0.05: each is tuned with 2 points on 2 "
+        in (result.stderr)
+    )
+    assert "judged on 2 other seeds, 4 epochs a trial; each trial trains alone, as asked." in (
+        result.stderr
+    )
+    assert "12 of 12 trials, done" in result.stderr
     assert f"Report: {Path('race-line/report.html')}" in result.stderr
     folder = line_file.parent / "race-line"
-    assert len(RecordFile(folder / "records.jsonl").read()) == 8
+    assert len(RecordFile(folder / "records.jsonl").read()) == 12
     assert (folder / "report.html").stat().st_size > 1_000_000
 
 
 def test_json_is_one_document_and_nothing_else(line_file: Path) -> None:
-    result = call("race", "line.py", *SMALL, "--json", "--out", "here", "--target", "0.9")
-    assert result.exit_code == 0
-    document = json.loads(result.stdout)
+    document = documented("line.py", *SMALL, "--out", "here", "--target", "0.9")
     assert list(document) == [
-        "schema",
-        "task",
-        "model",
-        "metric",
-        "target",
-        "budget",
-        "rank_by",
-        "entrants",
-        "standings",
-        "sensitivity",
-        "trials",
-        "run",
+        *("schema", "task", "model", "metric", "target", "budget", "rank_by", "entrants"),
+        *("judged_on", "compared_by", "judged_seeds", "notes", "standings", "comparisons"),
+        *("tuning", "sensitivity", "budget_curves", "cost", "trials", "run"),
     ]
-    assert document["schema"] == "thalweg.race/1"
+    assert document["schema"] == "thalweg.race/2"
     assert document["task"] == "line"
     assert document["metric"] == {"name": "mse", "direction": "min"}
-    assert document["target"] == {"value": 0.9, "text": "validation mse 0.9"}
-    assert document["budget"] == {"epochs": 4, "batch_size": 128, "seeds": [0, 1]}
+    assert document["target"] == {
+        "value": 0.9,
+        "text": "validation mse 0.9",
+        "source": "given",
+        "how": None,
+        "version": None,
+    }
+    assert document["budget"] == {
+        "epochs": 4,
+        "batch_size": 128,
+        "steps": 4,
+        "gradients": 4,
+        "trials": 2,
+        "tuning_seeds": [0, 1],
+        "final_seeds": [2, 3],
+        "search": "grid",
+        "equal": True,
+    }
     assert [entrant["lrs"] for entrant in document["entrants"]] == [[0.03, 0.3]] * 2
-    assert [place["rank"] for place in document["standings"]] == [1, 2]
+    assert document["entrants"][0]["chosen"] == {"lr": 0.3}
+    assert "optim.SGD(model.parameters(), lr=0.3)" in document["entrants"][0]["code"]
     assert {place["entrant"] for place in document["standings"]} == {"sgd", "adam"}
-    assert all(
-        place["edge"] == {0.03: "lower", 0.3: "upper"}[place["lr"]]
-        for place in document["standings"]
-    )
-    assert len(document["sensitivity"]) == 4
-    assert len(document["trials"]) == document["run"]["planned"] == 8
+    assert {place["edge"] for place in document["standings"]} == {"upper"}
+    assert len(document["comparisons"]) == 1
+    assert len(document["tuning"]) == 4
+    assert [trial["stage"] for trial in document["trials"]] == ["tuning"] * 8 + ["final"] * 4
+    run = document["run"]
+    assert (run["planned"], run["finished"], run["interrupted"]) == (12, 12, False)
+    assert (run["engine"], run["stacking"]) == ("local", "each trial trains alone, as asked")
     assert document == json.loads((line_file.parent / "here" / "race.json").read_text())
 
 
-def test_who_takes_part_may_be_called_optimizers(line_file: Path) -> None:
-    small = ("--lrs", "0.3", "--seeds", "1", "--epochs", "4", "--json")
-    result = call("race", "line.py", "--optimizers", "Adam,Lion,Prodigy,ScheduleFreeSGD", *small)
-    assert result.exit_code == 0
-    document = json.loads(result.stdout)
-    raced = {place["entrant"] for place in document["standings"]}
-    assert raced == {"adam", "lion", "prodigy", "schedulefreesgd"}
+def test_who_takes_part_has_names_and_schedules(line_file: Path) -> None:
+    document = documented("line.py", "-o", "Adam,adam+cosine, Prodigy ,ScheduleFreeSGD", *TINY)
+    raced = {entrant["name"]: entrant["schedule"] for entrant in document["entrants"]}
+    assert raced == {
+        "adam": None,
+        "adam+cosine": "cosine",
+        "prodigy": None,
+        "schedulefreesgd": None,
+    }
     assert {trial["status"] for trial in document["trials"]} == {"finished"}
+    assert "schedules.cosine(0.3, steps=2)" in document["entrants"][1]["code"]
+    by_the_other_name = documented("line.py", "--entrants", "adam,adam+cosine", *TINY)
+    assert by_the_other_name["run"]["reused"] == 4
+
+
+@pytest.mark.parametrize("search", [None, "halving", "tpe"])
+def test_more_than_the_rate_is_tuned_of_those_that_have_it(
+    line_file: Path, search: str | None
+) -> None:
+    if search == "tpe":
+        pytest.importorskip("optuna")
+    tune = ("--tune", "momentum=0.5:0.9", "--tune", "weight_decay=log:1e-5:0.1")
+    budget = ("--trials", "3", "--seeds", "1", "--final-seeds", "1", "--epochs", "3", "--no-stack")
+    chosen = () if search is None else ("--search", search)
+    document = documented("line.py", "-o", "sgd,adam,rprop", *tune, *budget, *chosen)
+    assert document["budget"]["search"] == (search or "quasi-random")
+    assert document["budget"]["trials"] == 3
+    searched = {entrant["name"]: set(entrant["search"]) for entrant in document["entrants"]}
+    assert searched == {
+        "sgd": {"momentum", "weight_decay"},
+        "adam": {"weight_decay"},
+        "rprop": set(),
+    }
+    for trial in document["trials"]:
+        assert trial["hyperparameters"].keys() == searched[trial["entrant"]]
+    sgd = document["entrants"][0]
+    assert sgd["chosen"].keys() == {"lr", "momentum", "weight_decay"}
+    assert f"momentum={sgd['chosen']['momentum']}" in sgd["code"]
+
+
+def test_points_and_seeds_are_counted(line_file: Path) -> None:
+    settings = (
+        "--trials",
+        "3",
+        "--seeds",
+        "2",
+        "--final-seeds",
+        "5",
+        "--epochs",
+        "1",
+        "--no-stack",
+    )
+    document = documented("line.py", "-o", "adam", *settings)
+    assert document["budget"]["tuning_seeds"] == [0, 1]
+    assert document["budget"]["final_seeds"] == [2, 3, 4, 5, 6]
+    assert len(document["entrants"][0]["lrs"]) == 3
+    assert len(document["trials"]) == 3 * 2 + 5
+
+
+@pytest.mark.parametrize(("size", "steps"), [("0", 2), ("48", 2), ("16", 6)])
+def test_rows_in_a_batch(line_file: Path, size: str, steps: int) -> None:
+    document = documented("line.py", "-o", "sgd", *TINY, "--batch-size", size)
+    assert document["budget"]["batch_size"] == (int(size) or None)
+    assert document["budget"]["steps"] == steps
+    assert {trial["steps"] for trial in document["trials"]} == {steps}
+
+
+@pytest.mark.parametrize("by", ["steps", "seconds", "gradients"])
+def test_what_decides(line_file: Path, by: str) -> None:
+    document = documented("line.py", *SMALL, "--by", by, "--target", "0.9")
+    assert document["rank_by"] == by
+    costs = [place[by] for place in document["standings"] if place[by] is not None]
+    assert costs == sorted(costs)
+    assert costs
+
+
+def test_stacks(line_file: Path) -> None:
+    stacked = documented("line.py", *SMALL[:-1], "--stack")
+    alone = documented("line.py", *SMALL, "--out", "alone")
+    assert {trial["stacked"] for trial in alone["trials"]} == {1}
+    assert max(trial["stacked"] for trial in stacked["trials"]) > 1
+    assert stacked["run"]["stacking"]
+    finals = [
+        {(t["entrant"], t["lr"], t["seed"]): t["final"] for t in document["trials"]}
+        for document in (stacked, alone)
+    ]
+    assert finals[0] == pytest.approx(finals[1], rel=1e-4)
+
+
+def test_a_task_without_a_target_gets_one(line_file: Path) -> None:
+    result = call("race", "line.py:aimless", *SMALL)
+    assert result.exit_code == 0
+    assert "on aimless to a target that tuning sets" in result.stderr
+    document = documented("line.py:aimless", *SMALL)
+    assert (document["target"]["source"], document["target"]["version"]) == ("rule", 1)
+    assert (line_file.parent / "race-aimless" / "target.json").exists()
 
 
 def test_finished_trials_are_used_again_unless_fresh(line_file: Path) -> None:
     call("race", "line.py", *SMALL)
     again = call("race", "line.py", *SMALL)
-    assert "8 of them kept from before" in again.stderr
+    assert "12 trials are kept from before." in again.stderr
     assert again.exit_code == 0
     fresh = call("race", "line.py", *SMALL, "--fresh")
     assert "kept" not in fresh.stderr
@@ -85,17 +184,33 @@ def test_finished_trials_are_used_again_unless_fresh(line_file: Path) -> None:
     [
         (("digitz",), "Did you mean 'digits'"),
         (("line.py", "--entrants", "sgd,adma"), "'adma'. Did you mean"),
+        (("line.py", "-o", "sgd,adam+cosin"), "No schedule is called 'cosin'. Did you mean"),
+        (("line.py", "-o", ","), "at least one entrant"),
+        (("line.py", "-o", "sgd,sgd"), "'sgd' is named twice"),
         (("line.py", "--lrs", "1,x"), "--lrs expects numbers"),
         (("line.py", "--lrs=-1"), "positive number, got -1.0"),
-        (("line.py", "--seeds", "0"), "at least one seed"),
-        (("line.py", "--epochs", "0"), "epochs=0"),
-        (("line.py", "--batch-size", "0"), "batch_size=0"),
-        (("line.py", "--by", "speed"), "by steps or by seconds"),
-        (("line.py", "--threads", "0"), "threads=0"),
         (("line.py", "--lrs", ""), "--lrs is empty"),
+        (("line.py", "--seeds", "0"), "at least one seed"),
+        (("line.py", "--final-seeds", "0"), "at least one seed"),
+        (("line.py", "--trials", "0"), "trials=0"),
+        (("line.py", "--epochs", "0"), "epochs=0"),
+        (("line.py", "--batch-size=-1"), "batch_size=-1"),
+        (("line.py", "--by", "speed"), "by steps, seconds or gradients, not by 'speed'"),
+        (("line.py", "--search", "haling"), "Did you mean 'halving'"),
+        (("line.py", "--engine", "cloud"), "No engine is called 'cloud'. Known are: local, ray"),
+        (("line.py", "--threads", "0"), "threads=0"),
+        (("line.py", "--target", "nan"), "finite"),
+        (("line.py", "--tune", "momentun=0:1"), "Did you mean 'momentum'"),
+        (("line.py", "--tune", "momentum"), "momentum"),
+        (("line.py", "--tune", "momentum=0.9:0.1"), "momentum"),
+        (("line.py", "--tune", "lr=0.1:1"), "'lr'"),
+        (
+            ("line.py", "--tune", "momentum=0.1:0.9", "--search", "grid"),
+            "grid searches the learning",
+        ),
         (("line.py", "--out", "line.py"), "line.py is a file; --out expects a folder"),
         (("line.py:broken",), "The model cannot take a batch of the train inputs"),
-        (("line.py:labels",), "Labels out of range: found 3"),
+        (("line.py:labels",), "Labels out of range"),
         (("line.py:number",), "returned int"),
         (("none.py",), "none.py"),
     ],
@@ -113,9 +228,11 @@ def test_wrong_input_is_one_line_on_stderr_and_exit_code_2(
 
 
 def test_a_race_in_which_every_trial_is_lost_fails_and_says_why(line_file: Path) -> None:
-    result = call("race", "line.py", "--entrants", "sgd", "--lrs", "1e30", "--epochs", "4")
+    lost = ("--optimizers", "sgd", "--lrs", "1e30", "--epochs", "4", "--no-stack")
+    result = call("race", "line.py", *lost)
     assert result.exit_code == 1
-    assert "3 of 3 trials diverged" in " ".join(result.stdout.split())
+    assert "3 of 3 tuning trials diverged" in flat(result.stdout)
+    assert "Incomplete" not in result.stdout  # who lost everything has no final
     assert (line_file.parent / "race-line" / "report.html").exists()
 
 
@@ -125,68 +242,23 @@ def test_a_folder_that_cannot_be_written_is_said(line_file: Path) -> None:
     assert result.exit_code == 1
     assert "error: Cannot use" in result.stderr
     assert "taken" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_target_file_that_cannot_be_read_is_said(line_file: Path) -> None:
+    call("race", "line.py:aimless", *SMALL)
+    (line_file.parent / "race-aimless" / "target.json").write_text("{")
+    result = call("race", "line.py:aimless", *SMALL)
+    assert result.exit_code == 2
+    assert "target.json cannot be read" in flat(result.stderr)
 
 
 def test_one_of_each_is_said_in_the_singular(line_file: Path) -> None:
-    one = ("--entrants", "sgd", "--lrs", "0.1", "--seeds", "1", "--epochs", "1")
-    result = call("race", "line.py", *one)
+    one = ("--optimizers", "sgd", "--lrs", "0.1", "--seeds", "1", "--final-seeds", "1")
+    result = call("race", "line.py", *one, "--epochs", "1", "--no-stack")
     assert "Racing 1 optimizer on line" in result.stderr
-    assert "1 trial of 1 epoch." in result.stderr
-    assert "1 of 1 trial  done" in result.stderr
-
-
-# Interrupts itself after three records, at the moment its first argument names. A shell that starts
-# the tests in the background has SIGINT ignored, and its children inherit that.
-INTERRUPTED = """
-import signal
-import sys
-
-import torch
-from thalweg.cli import main
-from thalweg.race import RecordFile
-
-signal.signal(signal.SIGINT, signal.default_int_handler)
-moment = sys.argv.pop(1)
-append, backward = RecordFile.append, torch.autograd.backward
-written = 0
-
-
-def interrupt(here):
-    if here == moment and written == 3:
-        signal.raise_signal(signal.SIGINT)
-
-
-def watched_append(self, record):
-    global written
-    interrupt("before writing")
-    append(self, record)
-    written += 1
-    interrupt("after writing")
-
-
-def watched_backward(*arguments, **options):
-    interrupt("in training")
-    backward(*arguments, **options)
-
-
-RecordFile.append, torch.autograd.backward = watched_append, watched_backward
-main()
-"""
-
-
-@pytest.mark.parametrize("moment", ["in training", "before writing", "after writing"])
-def test_ctrl_c_keeps_prints_and_reports_what_was_finished(line_file: Path, moment: str) -> None:
-    folder = line_file.parent / "out"
-    arguments = ("race", "line.py", "--seeds", "5", "--epochs", "2", "--out", "out")
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, moment, *arguments], capture_output=True, text=True
+    assert (
+        "tuned with 1 point on 1 seed, then judged on 1 other seed, 1 epoch a trial"
+        in result.stderr
     )
-    assert done.returncode == 130, done.stderr
-    assert "Interrupted. What was finished is kept." in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "optimizer" in done.stdout
-    assert "Incomplete: 3 of 240 trials" in " ".join(done.stdout.split())
-    assert len(RecordFile(folder / "records.jsonl").read()) == 3
-    assert (folder / "report.html").exists()
-    run = json.loads((folder / "race.json").read_text())["run"]
-    assert (run["finished"], run["interrupted"]) == (3, True)
+    assert "2 of 2 trials, done" in result.stderr

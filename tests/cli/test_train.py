@@ -8,6 +8,7 @@ import torch
 
 from tests.cli.commands import call
 from thalweg import optim
+from thalweg.schedules import cosine
 from thalweg.tasks import load_task
 from thalweg.train import fit
 
@@ -55,6 +56,31 @@ def test_every_optimizer_can_be_named(line_file: Path, name: str) -> None:
     assert document["history"][-1]["validation_mse"] == document["results"]["validation"]["mse"]
 
 
+def test_a_schedule_follows_a_plus_sign_and_ends_with_the_run(line_file: Path) -> None:
+    arguments = ("--lr", "0.1", "--epochs", "4", "--batch-size", "16", "--json")
+    result = call("train", "line.py", "-o", "Adam+cosine", *arguments)
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    rate = cosine(0.1, steps=12)
+    run = fit(
+        load_task(str(line_file)), optim.Adam, lr=rate, epochs=4, batch_size=16, progress=False
+    )
+    assert document["optimizer"] == "adam+cosine"
+    assert document["results"]["validation"] == run.evaluate("validation").as_dict()
+    rates = [epoch["lr"] for epoch in document["history"]]
+    assert rates == run.history.column("lr")
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.01
+
+
+def test_zero_rows_in_a_batch_are_all_of_them(line_file: Path) -> None:
+    arguments = ("train", "line.py", "-o", "sgd", "--lr", "0.1", "--epochs", "3", "--json")
+    whole = json.loads(call(*arguments, "--batch-size", "0").stdout)
+    assert whole["steps"] == 3
+    assert whole["results"] == json.loads(call(*arguments, "--batch-size", "48").stdout)["results"]
+    assert json.loads(call(*arguments, "--batch-size", "16").stdout)["steps"] == 9
+
+
 def test_the_learning_rate_may_be_the_optimizers_own(line_file: Path) -> None:
     result = call("train", "line.py", "--epochs", "1", "--json")
     assert result.exit_code == 0
@@ -99,7 +125,11 @@ def test_divergence_is_a_failure_with_its_cause(line_file: Path) -> None:
         (("line.py", "--lr=-1"), "positive number, got --lr -1"),
         (("line.py", "--lr", "nan"), "positive number"),
         (("line.py", "--epochs", "0"), "epochs"),
-        (("line.py", "--batch-size", "0"), "batch_size"),
+        (("line.py", "--batch-size=-1"), "batch_size"),
+        (("line.py", "-o", "adam+cosine"), "The schedule of adam+cosine needs a peak: give --lr"),
+        (("line.py", "-o", "adam+cosin", "--lr", "0.1"), "No schedule is called 'cosin'. Did you"),
+        (("line.py", "-o", "adam+cosine", "--lr", "0.1", "--epochs", "0"), "epochs"),
+        (("line.py", "-o", "adam+cosine", "--lr", "0.1", "--batch-size=-1"), "batch_size"),
         (("line.py", "--resume"), "--resume needs --checkpoint"),
         (("line.py:taks",), "Did you mean 'task'"),
         (("line.py:broken",), "error: "),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thalweg.cli import explain, listing, race, train
+from thalweg.cli import explain, listing, lr, new, race, train
 from thalweg.cli.exits import Verbs
 from thalweg.version import __version__
 
@@ -23,11 +23,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog=_examples([part.EXAMPLES[0] for part in (race, train, explain, listing)]),
+    epilog=_examples([part.EXAMPLES[0] for part in (race, train, lr, new, explain, listing)]),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("race", epilog=_examples(race.EXAMPLES))(race.race)
 app.command("train", epilog=_examples(train.EXAMPLES))(train.train)
+app.command("lr", epilog=_examples(lr.EXAMPLES))(lr.lr)
+app.command("new", epilog=_examples(new.EXAMPLES))(new.new)
 app.command("explain", epilog=_examples(explain.EXAMPLES))(explain.explain)
 app.command("list", epilog=_examples(listing.EXAMPLES))(listing.list_everything)
 

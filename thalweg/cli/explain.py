@@ -92,7 +92,7 @@ def _cards() -> dict[str, Callable[[], Card]]:
 def _of_entrant(entrant: Entrant) -> Card:
     from thalweg.optim.card import card, optimizer_example
 
-    example = optimizer_example(entrant.factory, **entrant.hyperparameters)
+    example = optimizer_example(entrant.factory, **entrant.hyperparameters)  # type: ignore[arg-type]
     return replace(card(entrant.factory), example=example)  # type: ignore[arg-type]
 
 

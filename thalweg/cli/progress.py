@@ -27,17 +27,17 @@ def race_progress(contest: Race) -> Iterator[Show]:
     if not console.is_terminal:
         yield _lines()
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     with Progress(
         BarColumn(bar_width=28),
-        MofNCompleteColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.description}", markup=False),
         console=console,
         transient=True,
         auto_refresh=False,  # a thread that draws would disturb the trials' timing
     ) as bar:
-        row = bar.add_task("", total=None)
+        row = bar.add_task("", total=1.0)
         drawn = 0.0
 
         def show(progress: RaceProgress) -> None:
@@ -46,30 +46,29 @@ def race_progress(contest: Race) -> Iterator[Show]:
             if now - drawn < _SECONDS_BETWEEN_DRAWINGS:
                 return
             drawn = now
-            bar.update(
-                row,
-                completed=progress.done,
-                total=progress.planned,
-                description=_words(progress),
-                refresh=True,
-            )
+            bar.update(row, completed=progress.share, description=_words(progress), refresh=True)
 
         yield show
 
 
 def _opening(contest: Race) -> str:
-    plan = contest.plan
-    trials = len(plan.trials())
-    target = contest.subject.target
+    plan, subject = contest.plan, contest.subject
     goal = (
-        f"to validation {contest.subject.metric.replace('_', ' ')} {target:g}"
-        if target is not None
-        else "without a target"
+        f"to validation {subject.metric.replace('_', ' ')} {subject.target:g}"
+        if subject.target is not None
+        else "to a target that tuning sets"
     )
-    kept = f", {contest.reused} of them kept from before" if contest.reused else ""
+    kept = (
+        f" {_count(contest.reused, 'trial')} {'is' if contest.reused == 1 else 'are'} kept from "
+        "before."
+        if contest.reused
+        else ""
+    )
     return (
-        f"Racing {_count(len(plan.entrants), 'optimizer')} on {contest.subject.task} {goal}: "
-        f"{_count(trials, 'trial')} of {_count(plan.epochs, 'epoch')}{kept}."
+        f"Racing {_count(len(plan.entrants), 'optimizer')} on {subject.task} {goal}: each is tuned "
+        f"with {_count(plan.trials, 'point')} on {_count(len(plan.tuning_seeds), 'seed')}, then "
+        f"judged on {_count(len(plan.final_seeds), 'other seed')}, {_count(plan.epochs, 'epoch')} a "
+        f"trial; {contest.stacking.why}.{kept}"
     )
 
 
@@ -84,23 +83,24 @@ def _lines() -> Show:
     def show(progress: RaceProgress) -> None:
         nonlocal last
         now = time.monotonic()
-        ended = progress.done == progress.planned
-        if ended or now - last >= _SECONDS_BETWEEN_LINES:
+        if not progress.running or now - last >= _SECONDS_BETWEEN_LINES:
             last = now
-            err().print(
-                f"{progress.done} of {_count(progress.planned, 'trial')}  {_words(progress)}",
-                markup=False,
-                soft_wrap=True,
-            )
+            err().print(_words(progress), markup=False, soft_wrap=True)
 
     return show
 
 
 def _words(progress: RaceProgress) -> str:
-    trial = progress.current
-    if trial is None:
-        return "done"
+    counted = f"{progress.done} of {_count(progress.planned, 'trial')}"
+    if not progress.running:
+        return f"{counted}, done"
+    first = progress.running[0]
+    stage = "final" if first.stage == "final" else "tuning"
+    if len(progress.running) > 1:
+        what = f"{len(progress.running)} models together"
+    else:
+        what = f"{first.entrant.name}, {first.point}, seed {first.seed}"
     left = (
         "" if progress.seconds_left is None else f", about {duration(progress.seconds_left)} left"
     )
-    return f"{trial.entrant.name}, learning rate {trial.lr:g}, seed {trial.seed}{left}"
+    return f"{counted}, {stage}: {what}{left}"

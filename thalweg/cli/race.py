@@ -5,33 +5,39 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from thalweg.race import Race, RaceResult
+    from thalweg.race import Race
 
 EXAMPLES = (
     "thalweg race digits",
-    "thalweg race digits --optimizers Adam,Lion,Prodigy --seeds 5",
+    "thalweg race digits --optimizers adam,adam+cosine,lion,prodigy",
     "thalweg race my_task.py --epochs 30 --target 0.9",
     "thalweg race my_task.py:make --lrs 1e-3,1e-2,1e-1 --out results",
+    "thalweg race digits -o adamw,lion --tune weight_decay=log:1e-4:1 --trials 30",
+    "thalweg race digits breast_cancer photo",
     "thalweg race digits --json > race.json",
 )
 
 
 def race(
-    task: Annotated[
-        str,
-        typer.Argument(metavar="TASK", help="A built-in task, or file.py, or file.py:function."),
+    tasks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TASK...",
+            help="A built-in task, file.py, file.py:function or module:function; or several.",
+        ),
     ],
     entrants: Annotated[
         str | None,
         typer.Option(
             "--optimizers",
             "--entrants",
-            help="Who takes part, parted by commas.",
+            "-o",
+            help="Who takes part, parted by commas; adam+cosine is adam with a schedule.",
             show_default="the usual six",
         ),
     ] = None,
@@ -39,14 +45,39 @@ def race(
         str | None,
         typer.Option(help="Learning rates for all, by commas.", show_default="a grid for each"),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Trials for each learning rate.")] = 3,
-    epochs: Annotated[int, typer.Option(help="Passes over the training set in a trial.")] = 30,
-    batch_size: Annotated[int, typer.Option(help="Rows in a batch.")] = 128,
+    tune: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Search this, too: momentum=0.5:0.99, weight_decay=log:1e-5:1, nesterov=true|false.",
+            show_default="the learning rate alone",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Points that tune each entrant.", show_default="9")
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(help="grid, quasi-random, halving or tpe.", show_default="grid"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds that tune.")] = 3,
+    final_seeds: Annotated[int, typer.Option(help="Other seeds that judge.")] = 8,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Passes over the training set in a trial.", show_default="the task's own"
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
+    ] = None,
     target: Annotated[
         float | None,
         typer.Option(help="Validation figure to be reached.", show_default="the task's own"),
     ] = None,
-    by: Annotated[str, typer.Option(help="What decides first: steps or seconds.")] = "steps",
+    by: Annotated[
+        str, typer.Option(help="What decides first: steps, seconds or gradients.")
+    ] = "steps",
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the records and the report.", show_default="race-TASK"),
@@ -54,7 +85,22 @@ def race(
     fresh: Annotated[bool, typer.Option("--fresh", help="Run finished trials again.")] = False,
     threads: Annotated[
         int | None,
-        typer.Option(help="Threads of torch.", show_default="1 for a small model"),
+        typer.Option(help="Threads of torch.", show_default="1 for a small model alone"),
+    ] = None,
+    stack: Annotated[
+        bool | None,
+        typer.Option(
+            "--stack/--no-stack",
+            help="Train models together as one program.",
+            show_default="where it pays",
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="local, or ray for the workers of a Ray cluster.")
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Trials or stacks at once.", show_default="one for each core"),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON document.")
@@ -62,73 +108,51 @@ def race(
 ) -> None:
     """Race optimizers on a task: which one trains it fastest?
 
-    Every entrant runs every learning rate of its grid with every seed.
-    Each gets the same budget; a seed gives all of them the same initial
-    weights and the same order of the data. Finished trials are on disk at
-    once: after Ctrl-C or a crash, the same command goes on from there.
+    Every entrant is tuned with the same budget, and judged at its best
+    on other seeds. A seed gives all of them the same initial weights and
+    the same order of the data. Finished trials are on disk at once:
+    after Ctrl-C or a crash, the same command goes on from there.
     """
-    from thalweg.cli.values import names, rates
+    from thalweg.cli.racing import run_races
+    from thalweg.cli.values import entrants_of, names, rates, spaces
+
+    settings: dict[str, Any] = {
+        "entrants": entrants_of(names(entrants), spaces(tune)),
+        "lrs": rates(lrs),
+        "trials": trials,
+        "search": search,
+        "seeds": seeds,
+        "final_seeds": final_seeds,
+        "epochs": epochs,
+        "batch_size": "task" if batch_size is None else batch_size or None,
+        "target": target,
+        "by": by,
+        "fresh": fresh,
+        "threads": threads,
+        "stack": stack,
+        "engine": engine,
+        "workers": workers,
+        "command": shlex.join(["thalweg", *sys.argv[1:]]),
+    }
+    run_races(_contests(tasks, out, settings), out, as_json=as_json)
+
+
+def _contests(tasks: list[str], out: Path | None, settings: dict[str, Any]) -> list[Race]:
+    """The races, all made before the first one runs: a mistake in the last task costs nothing."""
     from thalweg.errors import TaskError
     from thalweg.race import Race
     from thalweg.tasks import load_task
 
     if out is not None and out.exists() and not out.is_dir():
         raise TaskError(f"{out} is a file; --out expects a folder.")
-    contest = Race(
-        load_task(task),
-        names(entrants),
-        rates(lrs),
-        seeds=seeds,
-        epochs=epochs,
-        batch_size=batch_size,
-        target=target,
-        by=by,
-        out="race-{task}" if out is None else out,
-        fresh=fresh,
-        threads=threads,
-        command=_command_line(),
-    )
-    interrupted = _run(contest)
-    result = contest.result()
-    report = contest.write_report() if result.records else None
-    _show(result, report, as_json=as_json)
-    if interrupted:
-        raise typer.Exit(130)
-    if not any(record.status == "finished" for record in result.records):
-        raise typer.Exit(1)
-
-
-def _run(contest: Race) -> bool:
-    """Run the race under a progress display; return whether it was interrupted."""
-    from thalweg.cli.progress import race_progress
-
-    with race_progress(contest) as progress:
-        try:
-            contest.run(progress)
-        except KeyboardInterrupt:
-            return True
-    return False
-
-
-def _show(result: RaceResult, report: Path | None, *, as_json: bool) -> None:
-    from thalweg.cli.console import err, out, print_json
-    from thalweg.report import notes, race_table, verdict
-
-    values = result.to_dict()
-    if result.circumstances.interrupted:
-        err().print("Interrupted. What was finished is kept.", style="yellow")
-    if as_json:
-        print_json(values)
+    if len(tasks) == 1:
+        folders: dict[str, str | Path] = {tasks[0]: "race-{task}" if out is None else out}
     else:
-        console = out()
-        console.print(race_table(values))
-        console.print()
-        console.print(verdict(values), markup=False)
-        for note in notes(values):
-            console.print(f"- {note}", style="dim", markup=False)
-    if report is not None:
-        err().print(f"Report: {report}", markup=False, soft_wrap=True)
-
-
-def _command_line() -> str:
-    return shlex.join(["thalweg", *sys.argv[1:]])
+        folder = "race-{task}" if out is None else str(out / "{task}")
+        folders = dict.fromkeys(tasks, folder)
+    loaded = {name: load_task(name) for name in folders}
+    names = [task.name for task in loaded.values()]
+    for name in names:
+        if names.count(name) > 1:
+            raise TaskError(f"Two of the tasks are called {name!r}: give each its own name.")
+    return [Race(task, **settings, out=folders[name]) for name, task in loaded.items()]

@@ -33,8 +33,14 @@ def train(
         float | None,
         typer.Option(help="Learning rate.", show_default="the optimizer's own"),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 10,
-    batch_size: Annotated[int, typer.Option(help="Rows in a batch.")] = 128,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Passes over the training set.", show_default="the task's own"),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and order of the data.")] = 0,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder to keep a checkpoint in.", show_default="none")
@@ -51,10 +57,10 @@ def train(
     Progress goes to the standard error, one line an epoch or a bar on a
     terminal; the results go to the standard output.
     """
-    import functools
-
-    from thalweg.errors import CheckpointError, TaskError
+    from thalweg.errors import CheckpointError, TaskError, ThalwegError
+    from thalweg.objective.blame import blame
     from thalweg.race.entrants import find_entrant
+    from thalweg.race.plan import Setting
     from thalweg.tasks import load_task
     from thalweg.train import FitDivergedError, fit
     from thalweg.train.threads import threads_for, torch_threads
@@ -64,6 +70,10 @@ def train(
     if lr is not None and not 0 < lr < float("inf"):
         raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
     entrant = find_entrant(optimizer)
+    if entrant.schedule is not None and lr is None:
+        raise TaskError(
+            f"The schedule of {entrant.name} needs a peak: give --lr, such as --lr 1e-3."
+        )
     file = None if checkpoint is None else checkpoint / CHECKPOINT
     if file is not None and file.exists() and not resume:
         raise CheckpointError(
@@ -71,14 +81,19 @@ def train(
             "anew."
         )
     subject = load_task(task)
+    epochs = subject.epochs if epochs is None else epochs
+    rows = subject.batch_size if batch_size is None else batch_size or None
+    steps = Setting(rows, "loss", "min").steps(subject, epochs)
+    if steps is not None:
+        steps = max(1, steps)  # of none, or fewer, `fit` says what is wrong
     with torch_threads(threads_for(subject)):
         try:
             run = fit(
                 subject,
-                functools.partial(entrant.factory, **entrant.hyperparameters),
-                lr=lr,
+                entrant.bound({}),
+                lr=None if lr is None else entrant.rate(lr, steps),
                 epochs=epochs,
-                batch_size=batch_size,
+                batch_size=rows,
                 seed=seed,
                 checkpoint=file,
                 resume=resume,
@@ -87,6 +102,10 @@ def train(
             if as_json:
                 _show(error.run, entrant.name, as_json=True)
             raise
+        except ThalwegError:
+            raise
+        except Exception as error:  # of the user's model or data, in the middle of training
+            raise TaskError(f"Training {subject.name} failed. {blame(error)}") from error
         _show(run, entrant.name, as_json=as_json)
     if run.stopped == "interrupted":
         raise typer.Exit(130)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from thalweg.errors import TaskError
+
+if TYPE_CHECKING:
+    from thalweg.race.entrant import Entrant
+    from thalweg.race.space import Space
 
 
 def names(text: str | None) -> list[str] | None:
@@ -33,3 +40,30 @@ def rates(text: str | None) -> list[float] | None:
         raise TaskError(
             f"--lrs expects numbers parted by commas, such as 1e-3,1e-2; got {text!r}."
         ) from None
+
+
+def spaces(texts: list[str] | None) -> dict[str, Space]:
+    """Read what else is to be searched, as `race.space.parse_space` reads it.
+
+    >>> list(spaces(["momentum=0.5:0.99", "nesterov=true|false"]))
+    ['momentum', 'nesterov']
+    """
+    from thalweg.race.space import parse_space
+
+    return dict(parse_space(text) for text in texts or ())
+
+
+def entrants_of(
+    called: list[str] | None, searched: Mapping[str, Space]
+) -> list[str] | list[Entrant] | None:
+    """Return who takes part, each with what is searched of it.
+
+    An optimizer that does not have a hyperparameter takes part without it; one that nobody has is a
+    mistake.
+    """
+    if not searched:
+        return called
+    from thalweg.race.entrants import DEFAULT_ENTRANTS, find_entrant
+    from thalweg.race.searched import with_search
+
+    return with_search([find_entrant(name) for name in called or DEFAULT_ENTRANTS], searched)

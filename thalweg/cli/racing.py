@@ -1,0 +1,108 @@
+"""Running races on the command line: progress, tables, reports, exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from thalweg.race import Race, RaceResult
+
+JOINT = "races.html"
+_WIDEST = 120
+
+
+def run_races(contests: Sequence[Race], out: Path | None, *, as_json: bool) -> None:
+    """Run races one after another, show each result, and end with what they came to.
+
+    Raises:
+        typer.Exit: 130 if interrupted, 1 if no trial of any race was finished.
+    """
+    results: list[RaceResult] = []
+    interrupted = False
+    for contest in contests:
+        interrupted = _run(contest)
+        result = contest.result()
+        results.append(result)
+        report = contest.write_report() if result.records else None
+        if not as_json:
+            _show(result)
+        _say(report)
+        if interrupted:
+            break
+    if len(contests) > 1:
+        _joint(results, out, as_json=as_json)
+    elif as_json:
+        _print(results[0].to_dict())
+    if interrupted:
+        raise typer.Exit(130)
+    records = [record for result in results for record in result.records]
+    if not any(record.status == "finished" for record in records):
+        raise typer.Exit(1)
+
+
+def _run(contest: Race) -> bool:
+    """Run a race under a progress display; return whether it was interrupted."""
+    from thalweg.cli.progress import race_progress
+
+    with race_progress(contest) as progress:
+        try:
+            contest.run(progress)
+        except KeyboardInterrupt:
+            return True
+    return False
+
+
+def _show(result: RaceResult) -> None:
+    from thalweg.cli.console import err
+
+    if result.circumstances.interrupted:
+        err().print("Interrupted. What was finished is kept.", style="yellow")
+    _print_words(result.to_dict())
+
+
+def _print_words(values: dict[str, Any]) -> None:
+    """Print the table, the verdict and the notes of a race or of several."""
+    from thalweg.cli.console import out
+    from thalweg.report import notes, race_table, verdict
+
+    console = out()
+    console.print(race_table(values, width=min(console.width, _WIDEST)))
+    console.print()
+    console.print(verdict(values), markup=False)
+    for note in notes(values):
+        console.print(f"- {note}", style="dim", markup=False)
+
+
+def _joint(results: Sequence[RaceResult], folder: Path | None, *, as_json: bool) -> None:
+    """Sum up several races: the table of all, and a page of all."""
+    from thalweg.race import sum_up
+    from thalweg.report import write_race_report
+
+    finished = [result for result in results if result.records]
+    if len(finished) < 2:
+        if as_json:
+            _print(results[0].to_dict())
+        return
+    values = sum_up(finished)
+    if as_json:
+        _print(values)
+    else:
+        _print_words(values)
+    _say(write_race_report(values, (folder or Path()) / JOINT))
+
+
+def _say(report: Path | None) -> None:
+    from thalweg.cli.console import err
+
+    if report is not None:
+        err().print(f"Report: {report}", markup=False, soft_wrap=True)
+
+
+def _print(values: dict[str, Any]) -> None:
+    from thalweg.cli.console import print_json
+
+    print_json(values)
