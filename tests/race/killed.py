@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 from tests.race.races import small
 from tests.race.tasks import line
 from thalweg.race import Curve, Race, RecordFile, TrialRecord, runner, timing
-from thalweg.race import target as target_module
 from thalweg.race.engines import Local
+from thalweg.race.judging import target as target_module
 
 RIVALS = {"one": ["sgd", "adam"], "two": ["adam", "rmsprop"]}
 """The entrants of two races that share a folder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from thalweg.race.reached import Goal
+from thalweg.race.judging.reached import Goal
 from thalweg.race.records import Curve, Stage, Status, TrialRecord
 
 BUDGET = 1000

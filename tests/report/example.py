@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tests.report.judged import Record, judged, pace
-from thalweg.race.evidence import chosen_points
+from thalweg.race.judging.evidence import chosen_points
+from thalweg.race.judging.reached import Goal
 from thalweg.race.many import sum_up
-from thalweg.race.reached import Goal
 from thalweg.race.records import TrialRecord
 
 ACCURACY = {"name": "accuracy", "direction": "max"}

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from thalweg.race.judge import judge
-from thalweg.race.reached import Goal
+from thalweg.race.judging.judge import judge
+from thalweg.race.judging.reached import Goal
 from thalweg.race.records import TrialRecord
 
 Record = dict[str, Any]

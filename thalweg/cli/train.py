@@ -60,7 +60,8 @@ def train(
     from thalweg.errors import CheckpointError, TaskError, ThalwegError
     from thalweg.objective.blame import blame
     from thalweg.race.entrants import find_entrant
-    from thalweg.race.plan import Setting
+    from thalweg.race.plan import Point, Setting
+    from thalweg.race.recipes import optimizing
     from thalweg.tasks import load_task
     from thalweg.train import FitDivergedError, fit
     from thalweg.train.threads import threads_for, torch_threads
@@ -86,12 +87,14 @@ def train(
     steps = Setting(rows, "loss", "min").steps(subject, epochs)
     if steps is not None:
         steps = max(1, steps)  # of none, or fewer, `fit` says what is wrong
+    how: dict[str, Any] = {"optimizer": entrant.bound({})}
+    if lr is not None:
+        how = optimizing(entrant, Point(lr), steps)
     with torch_threads(threads_for(subject)):
         try:
             run = fit(
                 subject,
-                entrant.bound({}),
-                lr=None if lr is None else entrant.rate(lr, steps),
+                **how,
                 epochs=epochs,
                 batch_size=rows,
                 seed=seed,

@@ -10,10 +10,12 @@ from types import ModuleType
 from thalweg.race.call import race
 from thalweg.race.entrant import Entrant
 from thalweg.race.entrants import find_entrant, known_entrants, log_grid
-from thalweg.race.judge import Judgement
+from thalweg.race.judging.judge import Judgement
+from thalweg.race.judging.reached import Goal
+from thalweg.race.judging.standings import Standing
+from thalweg.race.judging.summary import Summary
 from thalweg.race.many import sum_up
 from thalweg.race.plan import Plan, Point, Trial
-from thalweg.race.reached import Goal
 from thalweg.race.records import Curve, RecordFile, TrialRecord
 from thalweg.race.result import RaceResult
 from thalweg.race.runner import Race
@@ -25,8 +27,6 @@ from thalweg.race.space import (
     log_uniform_below_one,
     uniform,
 )
-from thalweg.race.standings import Standing
-from thalweg.race.summary import Summary
 from thalweg.race.watch import RaceProgress
 
 __all__ = [

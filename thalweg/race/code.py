@@ -14,7 +14,9 @@ from thalweg.engine import Chain, Link, Rule
 from thalweg.engine.chain import chain
 from thalweg.race.entrant import Entrant
 from thalweg.race.plan import Point
+from thalweg.race.recipes import factor
 from thalweg.schedules import Schedule
+from thalweg.train.optimizers import is_schedule
 
 _NAMES = re.compile(rf"\b({'|'.join(schedules.__all__)})\(")
 
@@ -41,8 +43,15 @@ def code_of(entrant: Entrant, point: Point, steps: int | None) -> str:
     values = {**entrant.hyperparameters, **dict(point.others)}
     while isinstance(factory, functools.partial) and not factory.args:
         factory, values = factory.func, {**factory.keywords, **values}
-    rate = entrant.rate(point.lr, steps) if steps is not None else point.lr
+    rate: Any = entrant.rate(point.lr, steps) if steps is not None else point.lr
     page = _Page()
+    after = ""
+    if is_schedule(rate) and not entrant.takes_schedules:
+        share = page.value("lr", factor(entrant, point.lr, steps))
+        after = (
+            f"\nscheduler = schedules.scheduler(optimizer, {share})  # call its step() after each"
+        )
+        rate = point.lr
     arguments = {name: page.value(name, value) for name, value in {"lr": rate, **values}.items()}
     if isinstance(factory, (Chain, Link, Rule)):
         call = _of_chain(factory if isinstance(factory, Chain) else chain(factory), arguments, page)
@@ -53,7 +62,7 @@ def code_of(entrant: Entrant, point: Point, steps: int | None) -> str:
             f"# The weights were drawn by torch.nn.init.{entrant.initialization}_, where they have two "
             "or more axes."
         )
-    return "\n".join([*page.lines(), *page.notes, call])
+    return "\n".join([*page.lines(), *page.notes, call]) + after
 
 
 class _Page:

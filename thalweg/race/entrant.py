@@ -16,6 +16,7 @@ from thalweg import schedules
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.errors import TaskError, suggest
 from thalweg.optim import Optimizer
+from thalweg.optim.stepper import Stepper
 from thalweg.race.initialize import check_initialization, initialized
 from thalweg.race.space import Space
 from thalweg.schedules import Schedule
@@ -102,6 +103,16 @@ class Entrant:
             )
         make = _SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
         return make(lr, steps)
+
+    @property
+    def takes_schedules(self) -> bool:
+        """Whether the optimizer takes a schedule in the place of its learning rate: thalweg's do."""
+        factory = self.factory
+        while isinstance(factory, functools.partial):
+            factory = factory.func
+        return isinstance(factory, (Chain, Link, Rule)) or (
+            isinstance(factory, type) and issubclass(factory, Stepper)
+        )
 
     def task(self, task: Task) -> Task:
         """Return the task with the entrant's own initialization."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.errors import TaskError
+from thalweg.race.plan import checked_rank
 from thalweg.race.records import without_nonfinite
 from thalweg.race.result import SCHEMA as OF_RACE
 from thalweg.race.result import RaceResult
@@ -21,7 +22,6 @@ from thalweg.race.statistics import (
     rank_reversals,
 )
 from thalweg.race.statistics.times import Array
-from thalweg.race.subject import checked_rank
 
 SCHEMA = "thalweg.races/1"
 

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from thalweg.errors import TaskError
+from thalweg.errors import TaskError, suggest
 from thalweg.race.entrant import Entrant
 from thalweg.race.records import Stage
 from thalweg.tasks import Task
 
 Direction = Literal["max", "min"]
 RankBy = Literal["steps", "seconds", "gradients"]
+
+_RANKS: tuple[RankBy, ...] = ("steps", "seconds", "gradients")
 
 _EVALUATIONS = 100
 """About how often a trial is evaluated, for a time to the target that is not rounded to whole
@@ -175,3 +177,13 @@ def fair_order(
         for entrant, points in pairs[first:] + pairs[:first]:
             if turn < len(points):
                 yield entrant, points[turn]
+
+
+def checked_rank(by: str) -> RankBy:
+    """Return what decides the ranking first, if there is such a thing."""
+    for known in _RANKS:
+        if by == known:
+            return known
+    raise TaskError(
+        f"A race is ranked by steps, seconds or gradients, not by {by!r}.{suggest(by, _RANKS)}"
+    )

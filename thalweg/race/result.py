@@ -13,14 +13,14 @@ from typing import Any
 
 from thalweg.race.code import code_of
 from thalweg.race.entrant import Entrant
-from thalweg.race.judge import Judgement, judge
+from thalweg.race.judging.judge import Judgement, judge
+from thalweg.race.judging.reached import Goal
+from thalweg.race.judging.standings import Standing
+from thalweg.race.judging.summary import Summary
+from thalweg.race.judging.target import FoundTarget
 from thalweg.race.plan import Plan, RankBy
-from thalweg.race.reached import Goal
 from thalweg.race.records import TrialRecord
-from thalweg.race.standings import Standing
 from thalweg.race.subject import Subject
-from thalweg.race.summary import Summary
-from thalweg.race.target import FoundTarget
 from thalweg.report import plain_table, verdict, write_race_report
 
 SCHEMA = "thalweg.race/2"

@@ -15,26 +15,31 @@ from thalweg.errors import TaskError
 from thalweg.files import write_text
 from thalweg.race.engines import Engine, cores_for, find_engine
 from thalweg.race.entrant import Entrant, OptimizerFactory
-from thalweg.race.evidence import chosen_points
 from thalweg.race.fingerprint import Keys
+from thalweg.race.judging.evidence import chosen_points
+from thalweg.race.judging.reached import Goal
+from thalweg.race.judging.selection import Cost
+from thalweg.race.judging.target import (
+    FoundTarget,
+    TargetFile,
+    baselines_among,
+    find_target,
+    hash_of,
+)
 from thalweg.race.machine import machine_name, versions
 from thalweg.race.measured import MeasuredFile
-from thalweg.race.plan import Point, RankBy, Setting, Trial
-from thalweg.race.reached import Goal
+from thalweg.race.plan import Point, RankBy, Setting, Trial, checked_rank
 from thalweg.race.records import RecordFile, TrialRecord
 from thalweg.race.result import Circumstances, RaceResult
 from thalweg.race.rounds import rounds
-from thalweg.race.selection import Cost
 from thalweg.race.stacking import Stacking, choose_stacking
 from thalweg.race.subject import (
     batch_size_of,
-    checked_rank,
     folder_of,
     make_plan,
     subject_of,
     with_target,
 )
-from thalweg.race.target import FoundTarget, TargetFile, baselines_among, find_target, hash_of
 from thalweg.race.timing import seconds_a_step
 from thalweg.race.watch import Show, Watch
 from thalweg.tasks import Target, Task, load_task

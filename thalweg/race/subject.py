@@ -14,8 +14,8 @@ from torch import nn
 from thalweg.errors import TaskError, suggest
 from thalweg.race.entrant import Entrant, OptimizerFactory
 from thalweg.race.entrants import gather_entrants
-from thalweg.race.plan import Direction, Plan, RankBy, gather_seeds
-from thalweg.race.reached import Goal
+from thalweg.race.judging.reached import Goal
+from thalweg.race.plan import Direction, Plan, gather_seeds
 from thalweg.race.search import SEARCHES, make_search
 from thalweg.tasks import Target, Task
 from thalweg.tasks.target import figure
@@ -23,8 +23,6 @@ from thalweg.train.threads import count_parameters
 
 POINTS = 9
 """The points that tune an entrant whose learning rates are not given."""
-
-_RANKS: tuple[RankBy, ...] = ("steps", "seconds", "gradients")
 
 
 @dataclass(frozen=True)
@@ -121,16 +119,6 @@ def batch_size_of(task: Task, given: int | str | None) -> int | None:
             f"batch_size is a whole number, None for all rows, or 'task'; got {given!r}."
         )
     return given
-
-
-def checked_rank(by: str) -> RankBy:
-    """Return what decides the ranking first, if there is such a thing."""
-    for known in _RANKS:
-        if by == known:
-            return known
-    raise TaskError(
-        f"A race is ranked by steps, seconds or gradients, not by {by!r}.{suggest(by, _RANKS)}"
-    )
 
 
 def folder_of(out: str | os.PathLike[str], task: Task) -> Path:

@@ -20,6 +20,7 @@ from torch import Tensor
 from thalweg.errors import DataError
 from thalweg.race.entrant import Entrant
 from thalweg.race.plan import Point, Setting
+from thalweg.race.recipes import optimizing
 from thalweg.tasks import Task
 from thalweg.tasks.batches import Order
 from thalweg.train.optimizers import gradient_cleaner, needs_closure
@@ -43,8 +44,7 @@ class _Runner:
     def of(cls, task: Task, entrant: Entrant, point: Point, setting: Setting) -> _Runner:
         recipe = Recipe(
             entrant.task(task),
-            entrant.bound(dict(point.others)),
-            lr=entrant.rate(point.lr, _MOST_STEPS * _TURNS * 10),
+            **optimizing(entrant, point, _MOST_STEPS * _TURNS * 10),
             batch_size=setting.batch_size,
         )
         seed_weights(0, torch.device("cpu"))

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from thalweg.errors import DivergedError
 from thalweg.race.plan import Setting, Trial, Unit
+from thalweg.race.recipes import recipe_of
 from thalweg.race.records import Curve, Status, TrialRecord
 from thalweg.tasks import Task
-from thalweg.train import Run, fit
+from thalweg.train import Run
 
 
 def run_unit(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ...]:
@@ -30,27 +31,13 @@ def run_trial(task: Task, trial: Trial, setting: Setting, key: str) -> TrialReco
     """Train once and return the record. A run that diverges or raises gives a record too: it is a
     result.
 
-    The whole budget is always used, so that the final metric means the same for every entrant. It
-    is one of gradients: an optimizer that computes several in a step takes fewer steps. Time spent
-    on evaluation does not count.
+    Time spent on evaluation does not count.
 
     Raises:
         KeyboardInterrupt: if the run was interrupted.
     """
-    entrant = trial.entrant
-    steps = setting.steps(task, trial.epochs)
     try:
-        run = fit(
-            entrant.task(task),
-            entrant.bound(dict(trial.point.others)),
-            lr=entrant.rate(trial.point.lr, steps),
-            epochs=trial.epochs,
-            batch_size=setting.batch_size,
-            seed=trial.seed,
-            evaluate_every=setting.evaluate_every(task, trial.epochs),
-            gradient_budget=steps,
-            progress=False,
-        )
+        run = recipe_of(task, trial, setting).fit(progress=False)
     except DivergedError as error:
         return recorded(trial, key, setting, getattr(error, "run", None), "diverged", str(error))
     except Exception as error:  # whatever it is, the other trials go on

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from thalweg.objective import Cost
 from thalweg.race.entrants import Entrant
 from thalweg.race.plan import Point, Setting, Trial, Unit
+from thalweg.race.recipes import recipe_of
 from thalweg.race.records import TrialRecord
-from thalweg.race.stack.jobs import recipe_of
 from thalweg.race.stack.probe import CPU, probe
 from thalweg.race.stack.run import enter
 from thalweg.race.stack.train import Member, Stack

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from thalweg.race.plan import Setting, Trial
-from thalweg.race.stack.jobs import recipe_of
+from thalweg.race.recipes import recipe_of
 from thalweg.race.stack.probe import CPU, Probe, probe
 from thalweg.race.stack.run import enter
 from thalweg.race.stack.train import Stack

@@ -11,8 +11,9 @@ import torch
 
 from thalweg.objective.losses import Loss
 from thalweg.race.plan import Setting, Trial
+from thalweg.race.recipes import recipe_of
+from thalweg.race.stack.alike import check_stackable
 from thalweg.race.stack.errors import StackError
-from thalweg.race.stack.jobs import check_stackable, recipe_of
 from thalweg.race.stack.probe import CPU, Probe, probe
 from thalweg.race.stack.run import enter
 from thalweg.race.stack.train import Member, Stack

@@ -8,9 +8,10 @@ from dataclasses import replace
 import torch
 
 from thalweg.race.plan import Setting, Unit
+from thalweg.race.recipes import recipe_of
 from thalweg.race.records import TrialRecord
+from thalweg.race.stack.alike import check_alike, check_stackable
 from thalweg.race.stack.errors import StackError
-from thalweg.race.stack.jobs import check_alike, check_stackable, recipe_of
 from thalweg.race.stack.probe import CPU, Probe, probe
 from thalweg.race.stack.steps import refusal
 from thalweg.race.stack.train import Member, Stack, outcome_of

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from thalweg.race.judging.reached import Goal
+from thalweg.race.judging.selection import Cost, candidates, select
+from thalweg.race.judging.summary import point_of
 from thalweg.race.plan import Point
-from thalweg.race.reached import Goal
 from thalweg.race.records import Stage, TrialRecord
-from thalweg.race.selection import Cost, candidates, select
-from thalweg.race.summary import point_of
 
 _BySeed = Mapping[int, TrialRecord]
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from thalweg.race.judging.reached import Goal, StepSeconds, first_reached
 from thalweg.race.plan import Point
-from thalweg.race.reached import Goal, StepSeconds, first_reached
 from thalweg.race.records import TrialRecord, without_nonfinite
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.race.claims import Claim, ComparedBy, mean_badness
-from thalweg.race.evidence import Evidence
+from thalweg.race.judging.claims import Claim, ComparedBy, mean_badness
+from thalweg.race.judging.evidence import Evidence
+from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
+from thalweg.race.judging.selection import Edge, edge_of_grid
+from thalweg.race.judging.summary import Summary, summarize
 from thalweg.race.plan import RankBy
-from thalweg.race.reached import Goal, StepSeconds, common_budget, cost_to_target
 from thalweg.race.records import TrialRecord, without_nonfinite
-from thalweg.race.selection import Edge, edge_of_grid
 from thalweg.race.statistics import Interval, median_interval
 from thalweg.race.statistics.ranking import groups_of
-from thalweg.race.summary import Summary, summarize
 
 
 @dataclass(frozen=True)

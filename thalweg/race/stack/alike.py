@@ -1,32 +1,10 @@
-"""A trial as the stack sees it: the recipe that a run of its own would follow."""
+"""What the recipes of a stack must have in common, and may not have."""
 
 from __future__ import annotations
 
-from thalweg.race.plan import Setting, Trial
 from thalweg.race.stack.errors import StackError
-from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource
 from thalweg.train.recipe import Recipe
-
-
-def recipe_of(task: Task, trial: Trial, setting: Setting) -> Recipe:
-    """Return the recipe of a trial, the one that `run_trial` fits.
-
-    Raises:
-        TaskError: for an entrant whose parts do not fit the task.
-    """
-    entrant = trial.entrant
-    steps = setting.steps(task, trial.epochs)
-    return Recipe(
-        task=entrant.task(task),
-        optimizer=entrant.bound(dict(trial.point.others)),
-        lr=entrant.rate(trial.point.lr, steps),
-        epochs=trial.epochs,
-        batch_size=setting.batch_size,
-        seed=trial.seed,
-        evaluate_every=setting.evaluate_every(task, trial.epochs),
-        gradient_budget=steps,
-    )
 
 
 def check_stackable(recipe: Recipe) -> None:

@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from thalweg.race.plan import RankBy
-from thalweg.race.reached import (
+from thalweg.race.judging.reached import (
     Goal,
     StepSeconds,
     common_budget,
     cost_to_target,
     whole_cost,
 )
+from thalweg.race.plan import RankBy
 from thalweg.race.records import TrialRecord
 from thalweg.race.statistics import Interval, compare_all, difference_interval, fewest_seeds
 from thalweg.race.statistics.comparison import Outcome

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.race.recorded import GOAL, NO_GOAL, record, trials
+from thalweg.race.judging.reached import Goal
+from thalweg.race.judging.selection import candidates, edge_of_grid, score, select
+from thalweg.race.judging.summary import point_of, summarize, summarize_all
 from thalweg.race.plan import Point
-from thalweg.race.reached import Goal
 from thalweg.race.records import TrialRecord
-from thalweg.race.selection import candidates, edge_of_grid, score, select
-from thalweg.race.summary import point_of, summarize, summarize_all
 
 inf = math.inf
 LOSS = Goal("loss", "min", 0.1)

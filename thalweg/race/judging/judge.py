@@ -17,16 +17,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thalweg.race.claims import Claim, ComparedBy, compare_costs, compare_finals
-from thalweg.race.evidence import Evidence, chosen_points, gather_evidence
-from thalweg.race.plan import Point, RankBy
-from thalweg.race.reached import Goal, StepSeconds, alone_step_seconds, first_reached
-from thalweg.race.records import Stage, TrialRecord, without_nonfinite
-from thalweg.race.selection import Cost
-from thalweg.race.standings import Standing, rank
-from thalweg.race.statistics import Sensitivity
-from thalweg.race.summary import Summary, summarize_all
-from thalweg.race.tuning import (
+from thalweg.race.judging.claims import Claim, ComparedBy, compare_costs, compare_finals
+from thalweg.race.judging.evidence import Evidence, chosen_points, gather_evidence
+from thalweg.race.judging.reached import Goal, StepSeconds, alone_step_seconds, first_reached
+from thalweg.race.judging.selection import Cost
+from thalweg.race.judging.standings import Standing, rank
+from thalweg.race.judging.summary import Summary, summarize_all
+from thalweg.race.judging.tuning import (
     TuningCurve,
     curve_row,
     sensitivities,
@@ -35,6 +32,9 @@ from thalweg.race.tuning import (
     tuned_points,
     tuning_curves,
 )
+from thalweg.race.plan import Point, RankBy
+from thalweg.race.records import Stage, TrialRecord, without_nonfinite
+from thalweg.race.statistics import Sensitivity
 
 
 @dataclass(frozen=True, eq=False)

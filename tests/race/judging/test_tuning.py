@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.race.recorded import GOAL, NO_GOAL, finals, record, trials
-from thalweg.race.judge import judge
+from thalweg.race.judging.judge import judge
 from thalweg.race.records import TrialRecord
 
 GRID = {0.01: None, 0.1: 100, 1.0: 50, 10.0: 400}

@@ -9,15 +9,15 @@ import pytest
 
 from tests.race.recorded import NO_GOAL, curved, record
 from thalweg.errors import TaskError
-from thalweg.race.reached import Goal
-from thalweg.race.records import TrialRecord
-from thalweg.race.target import (
+from thalweg.race.judging.reached import Goal
+from thalweg.race.judging.target import (
     SCHEMA,
     FoundTarget,
     TargetFile,
     find_target,
     hash_of,
 )
+from thalweg.race.records import TrialRecord
 
 LOSS = Goal("loss", "min")
 FOUND = FoundTarget(0.9, "accuracy", "max", "the median of …", of="a1")

@@ -21,10 +21,10 @@ from typing import Any
 
 from thalweg.errors import TaskError
 from thalweg.files import write_text
+from thalweg.race.judging.reached import Goal
+from thalweg.race.judging.selection import candidates
 from thalweg.race.plan import Direction
-from thalweg.race.reached import Goal
 from thalweg.race.records import TrialRecord
-from thalweg.race.selection import candidates
 
 SCHEMA = "thalweg.target/1"
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.race.recorded import BUDGET, GOAL, NO_GOAL, curved, record
-from thalweg.race.reached import (
+from thalweg.race.judging.reached import (
     Goal,
     alone_step_seconds,
     common_budget,

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.race.claims import ComparedBy
+from thalweg.race.judging.claims import ComparedBy
+from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
+from thalweg.race.judging.selection import Cost, candidates, score
 from thalweg.race.plan import Point, RankBy
-from thalweg.race.reached import Goal, StepSeconds, common_budget, cost_to_target
 from thalweg.race.records import TrialRecord, without_nonfinite
 from thalweg.race.search.base import Score
-from thalweg.race.selection import Cost, candidates, score
 from thalweg.race.statistics import BudgetCurve, Sensitivity, budget_curve, sensitivity
 
 _EVEN = ("grid", "quasi-random")

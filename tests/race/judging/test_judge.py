@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.race.recorded import BUDGET, FINAL, GOAL, NO_GOAL, finals, record, trials
-from thalweg.race.judge import Judgement, judge
+from thalweg.race.judging.judge import Judgement, judge
+from thalweg.race.judging.reached import Goal
 from thalweg.race.plan import Point
-from thalweg.race.reached import Goal
 from thalweg.race.records import TrialRecord
 from thalweg.race.statistics import compare_all, difference_interval
 

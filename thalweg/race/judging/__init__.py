@@ -1,0 +1,13 @@
+"""From the records of a race to what it says: pure functions, which may be asked again at any time.
+
+reached      when a trial met the target, read off its curve
+summary      the trials of a point in a few numbers
+selection    an entrant's best point, by the seeds of tuning
+target       a target set by rule
+evidence     the trials that judge: those of the final
+claims       which of two is better, as far as the data tell
+standings    the order, in groups of those that are not told apart
+tuning       what tuning says: sensitivity, budget curves, cost
+judge        all of that for a race
+many         several races together
+"""
