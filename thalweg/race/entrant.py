@@ -42,7 +42,9 @@ class Entrant:
         search: what else to search, as spaces by name.
         schedule: "constant", "cosine", "linear" or "wsd" (each to 0 at the trial's end, the last
             over its last fifth), or with a warm-up over the first twentieth "warmup", "warmup-cosine",
-            "warmup-linear", "warmup-wsd"; or a function (lr, steps) -> Schedule. None: constant.
+            "warmup-linear", "warmup-wsd"; or a function (lr, steps) -> Schedule. None: constant. It
+            spans the steps of an optimizer that computes one gradient a step; SAM, with two, ends
+            in its middle.
         initialization: the name of a function in `torch.nn.init` such as "orthogonal", for all
             weights of two or more axes, or a function of the model; None: the task's own.
 

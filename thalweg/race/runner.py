@@ -40,7 +40,7 @@ from thalweg.race.subject import (
     subject_of,
     with_target,
 )
-from thalweg.race.timing import seconds_a_step
+from thalweg.race.timing import MOST_PARAMETERS, seconds_a_step
 from thalweg.race.watch import Show, Watch
 from thalweg.tasks import Target, Task, load_task
 from thalweg.train.threads import count_parameters, fitting_threads, torch_threads
@@ -246,8 +246,9 @@ class Race:
         """Find the number of threads, whether to stack, and the keys of the trials."""
         if threads is not None and threads < 1:
             raise TaskError(f"A race needs at least one thread, got threads={threads}.")
+        self._parameters = count_parameters(model)
         if threads is None:
-            threads = fitting_threads(count_parameters(model))
+            threads = fitting_threads(self._parameters)
         metric, direction = self.subject.metric, self.subject.direction
         setting = Setting(self.plan.batch_size, metric, direction, threads)
         circumstances = {
@@ -262,6 +263,7 @@ class Race:
                 self.task,
                 self.plan,
                 setting,
+                parameters=self._parameters,
                 wanted=stack,
                 measured=self._measured,
                 key=keys.common,
@@ -274,6 +276,8 @@ class Race:
         Where one is missing all are measured, in turns: only such times can be compared.
         """
         points = self._points()
+        if self._parameters * len(points) > MOST_PARAMETERS:
+            return
         keys = {name: self._seconds_key(*both) for name, both in points.items()}
         if all(self._measured.get(key) is not None for key in keys.values()):
             return

@@ -12,6 +12,11 @@ from thalweg.tasks import Task
 
 Keyed = tuple[tuple[str, Trial], ...]
 
+LARGEST = 2_000_000
+"""Parameters of a model above which stacking is not even tried: calls of PyTorch then cost nothing
+beside the arithmetic, and a stack costs memory.
+"""
+
 
 @dataclass(frozen=True)
 class Stacking:
@@ -35,6 +40,7 @@ def choose_stacking(
     plan: Plan,
     setting: Setting,
     *,
+    parameters: int,
     wanted: bool | int | None,
     measured: MeasuredFile,
     key: str,
@@ -50,6 +56,10 @@ def choose_stacking(
         if int(wanted) < 0:
             raise TaskError(f"A stack holds at least one model, got stack={wanted}.")
         return Stacking(1, "each trial trains alone, as asked")
+    if wanted is None and parameters > LARGEST:
+        return Stacking(
+            1, "each trial trains alone: so large a model keeps the cores busy by itself"
+        )
     from thalweg.race.stack import reasons, worth_it
 
     trials = _sample(plan)

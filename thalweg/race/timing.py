@@ -28,6 +28,9 @@ from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.recipe import Recipe
 from thalweg.train.state import State, begin
 
+MOST_PARAMETERS = 50_000_000
+"""Of all models together: they are in memory at the same time, with gradients and states a gigabyte.
+Larger ones are timed by their trials, which ran alone and in turns."""
 _TURNS = 7
 _SECONDS_A_TURN = 0.01
 _MOST_STEPS = 200
