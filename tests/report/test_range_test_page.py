@@ -88,7 +88,7 @@ def test_the_page_shows_the_figure_and_loads_nothing(tmp_path: Path) -> None:
     assert policy.startswith("default-src 'none'")
     plotly = max(page.scripts.values(), key=len)
     assert "//" not in text.replace(plotly, "").replace("// ", "")
-    assert json.loads(page.scripts["range-test-figure"]) == json.loads(figure.to_json())
+    assert json.loads(page.scripts["figure"]) == json.loads(figure.to_json())
     words = " ".join(page.words)
     for part in (
         "<b>&mine on digits </script>", "Learning rate 0.005", "Half of <0.01>, the middle.", "Mind <this>.",

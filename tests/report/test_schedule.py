@@ -87,7 +87,7 @@ def test_the_page_shows_the_figure_and_loads_nothing(tmp_path: Path) -> None:
     assert "plotly.js" in plotly[:200]
     assert "//" not in text.replace(plotly, "").replace("// ", "")
 
-    drawn = json.loads(page.scripts["schedule-figure"])
+    drawn = json.loads(page.scripts["figure"])
     assert drawn == json.loads(figure.to_json())
     assert [trace["y"] for trace in drawn["data"]] == [list(curve.y) for curve in figure.data]
     assert drawn["layout"]["yaxis"]["type"] == "log"

@@ -11,7 +11,7 @@ from typing import Any
 
 from thalweg.errors import MissingExtraError
 from thalweg.files import write_text
-from thalweg.report.offline import POLICY, asset, embedded, plotly
+from thalweg.report.one_figure import figure_page
 from thalweg.report.palette import colours
 
 _HEADROOM = 0.25
@@ -85,6 +85,7 @@ def _traces(record: Mapping[str, Any], colour: str) -> list[dict[str, Any]]:
             "x": rates[: len(each["losses"])],
             "y": each["losses"],
             "line": {"width": 1, "color": colour},
+            "meta": 0,
             "opacity": 0.38,
             "hovertemplate": f"seed {each['seed']}: %{{y:.4~g}} at %{{x:.3~g}}<extra></extra>",
         }
@@ -98,6 +99,7 @@ def _traces(record: Mapping[str, Any], colour: str) -> list[dict[str, Any]]:
         "x": rates[: len(curve)],
         "y": curve,
         "line": {"width": 3.2, "color": colour},
+        "meta": 0,
         "hovertemplate": "median: %{y:.4~g} at %{x:.3~g}<extra></extra>",
     }
     return [*thin, thick]
@@ -148,43 +150,21 @@ def _colour(record: Mapping[str, Any]) -> str:
 
 def _page(figure: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     name = str(record["optimizer"]).lower()
-    colour = colours([name])[name]
     title = f"{escape(str(record['optimizer']))} on {escape(str(record['task']))}"
     found = record["suggestion"]
     headline = "No learning rate to suggest" if found is None else f"Learning rate {found:g}"
     reason = str(record["reason"])
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{headline}: {title}</title>
-<style>{asset("page.css")}
-:root{{--e0:{colour.light}}}
-@media screen and (prefers-color-scheme:dark){{:root{{--e0:{colour.dark}}}}}</style>
-</head>
-<body>
-<main>
-<header>
-<p class="kicker">thalweg range test · {title}</p>
+    return figure_page(
+        figure,
+        title=f"{headline}: {title}",
+        header=f"""<p class="kicker">thalweg range test · {title}</p>
 <h1>{headline}</h1>
-<p class="verdict">{escape(reason[:1].upper() + reason[1:])}.</p>
-</header>
-<section class="card">
-<div class="chart" id="range-test"></div>
-<p class="hint">Each thin line is one sweep: the loss on each batch while the rate rises from step to step.
-The thick line is their median, smoothed. Losses far above the start are cut off.</p>
-{_notes(record)}<dl>{_facts(record)}</dl>
-<noscript><p>The figure needs JavaScript; the list above does not.</p></noscript>
-</section>
-</main>
-<script type="application/json" id="range-test-figure">{embedded(figure)}</script>
-<script>{plotly()}</script>
-<script>{asset("range_test.js")}</script>
-</body>
-</html>
-"""
+<p class="verdict">{escape(reason[:1].upper() + reason[1:])}.</p>""",
+        below=f"""<p class="hint">Each thin line is one sweep: the loss on each batch while the rate rises \
+from step to step. The thick line is their median, smoothed. Losses far above the start are cut off.</p>
+{_notes(record)}<dl>{_facts(record)}</dl>""",
+        palette=[colours([name])[name]],
+    )
 
 
 def _notes(record: Mapping[str, Any]) -> str:

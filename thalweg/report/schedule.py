@@ -11,7 +11,7 @@ from typing import Any
 
 from thalweg.errors import MissingExtraError
 from thalweg.files import write_text
-from thalweg.report.offline import POLICY, asset, embedded, plotly
+from thalweg.report.one_figure import figure_page
 from thalweg.report.palette import colours
 from thalweg.schedules import Schedule
 
@@ -144,40 +144,17 @@ def _trace(name: str, schedule: OfStep, steps: int, log: bool, colour: str) -> d
 
 
 def _page(figure: Mapping[str, Any], named: Mapping[str, OfStep], steps: int) -> str:
-    palette = colours(list(named)).values()
-    light = "".join(f"--e{i}:{colour.light};" for i, colour in enumerate(palette))
-    dark = "".join(f"--e{i}:{colour.dark};" for i, colour in enumerate(palette))
     rows = "".join(
         f'<dt><span class="name" style="--c:var(--e{i})">{escape(name)}</span></dt>'
         f"<dd><code>{escape(repr(schedule))}</code></dd>"
         for i, (name, schedule) in enumerate(named.items())
     )
     unit = "step" if steps == 1 else "steps"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>Schedules over {steps:,} {unit}</title>
-<style>{asset("page.css")}
-:root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
-</head>
-<body>
-<main>
-<header>
-<p class="kicker">thalweg schedules</p>
-<h1>The value at each of {steps:,} {unit}</h1>
-</header>
-<section class="card">
-<div class="chart" id="schedules"></div>
-<dl>{rows}</dl>
-<noscript><p>The figure needs JavaScript; the list above does not.</p></noscript>
-</section>
-</main>
-<script type="application/json" id="schedule-figure">{embedded(figure)}</script>
-<script>{plotly()}</script>
-<script>{asset("schedule.js")}</script>
-</body>
-</html>
-"""
+    return figure_page(
+        figure,
+        title=f"Schedules over {steps:,} {unit}",
+        header=f"""<p class="kicker">thalweg schedules</p>
+<h1>The value at each of {steps:,} {unit}</h1>""",
+        below=f"<dl>{rows}</dl>",
+        palette=list(colours(list(named)).values()),
+    )

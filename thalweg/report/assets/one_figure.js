@@ -1,22 +1,23 @@
 "use strict";
 (() => {
-  const figure = JSON.parse(document.getElementById("range-test-figure").textContent);
+  const figure = JSON.parse(document.getElementById("figure").textContent);
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const narrow = () => window.innerWidth < 640;
 
   // The figure carries the colours of light pages; here those of the reader's scheme take their place.
+  // A trace says which of the page's colours is its own in `meta`, where it is not that of its place.
   const axis = (given) => ({
     ...given, gridcolor: css("--grid"), linecolor: css("--rule"), tickfont: { color: css("--soft"), size: 12.5 },
     fixedrange: narrow(), title: { ...given.title, font: { color: css("--soft"), size: 13 } },
   });
+  const inked = (parts, key) => (parts || []).map((part) => ({ ...part, [key]: { ...part[key], color: css("--ink") } }));
   const draw = () => Plotly.react(
-    "range-test",
-    figure.data.map((trace) => ({ ...trace, line: { ...trace.line, color: css("--e0") } })),
+    document.querySelector(".chart"),
+    figure.data.map((trace, i) => ({ ...trace, line: { ...trace.line, color: css("--e" + (trace.meta ?? i)) } })),
     {
-      ...figure.layout, template: undefined,
+      ...figure.layout, template: undefined, showlegend: false,
       xaxis: axis(figure.layout.xaxis), yaxis: axis(figure.layout.yaxis),
-      shapes: (figure.layout.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: css("--ink") } })),
-      annotations: (figure.layout.annotations || []).map((label) => ({ ...label, font: { ...label.font, color: css("--ink") } })),
+      shapes: inked(figure.layout.shapes, "line"), annotations: inked(figure.layout.annotations, "font"),
       font: { family: css("--text"), color: css("--ink") },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow() ? false : "zoom",
       hoverlabel: { bgcolor: css("--card"), bordercolor: css("--rule"), font: { color: css("--ink"), family: css("--text") } },
