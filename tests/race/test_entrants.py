@@ -17,6 +17,7 @@ from thalweg.race.entrants import (
     DEFAULT_ENTRANTS,
     GRID_POINTS,
     Entrant,
+    default_grid,
     find_entrant,
     gather_entrants,
     known_entrants,
@@ -167,7 +168,7 @@ def test_an_entrant_keeps_all_of_its_own_under_another_name() -> None:
     (renamed,) = gather_entrants({"other": replace(own, schedule="cosine")})
     assert renamed == replace(own, name="other", schedule="cosine")
     (without,) = gather_entrants([replace(own, lrs=())])
-    assert without.lrs == log_grid(1e-4)
+    assert without.lrs == log_grid(3.16e-3) == default_grid(optim.SGD)
 
 
 def test_grid_is_logarithmic_with_whole_and_half_powers_of_ten() -> None:
@@ -224,3 +225,14 @@ def test_a_mapping_gives_entrants_their_names() -> None:
     assert (second.name, second.lrs) == ("theirs", find_entrant("adam").lrs)
     with pytest.raises(TaskError, match="name of an entrant is a text; got 3"):
         gather_entrants({3: mine})  # type: ignore[dict-item]
+
+
+def test_rates_not_given_are_those_of_the_optimizers_scale() -> None:
+    lion = default_grid(optim.Lion)
+    own = [
+        Entrant("class", optim.Lion),
+        Entrant("partial", functools.partial(optim.Lion, weight_decay=0.1)),
+        Entrant("chain", chain(rules.clip_by_global_norm(1.0), rules.lion)),
+    ]
+    assert [entrant.lrs for entrant in gather_entrants(own)] == [lion] * 3
+    assert lion != log_grid(1e-4)

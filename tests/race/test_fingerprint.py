@@ -17,7 +17,7 @@ from thalweg.objective import L2, Cost
 from thalweg.race import Entrant, Plan, Point, Trial
 from thalweg.race.fingerprint import Keys, _bytes
 from thalweg.race.space import uniform
-from thalweg.tasks import Target, Task
+from thalweg.tasks import Data, Target, Task
 
 ENTRANT = Entrant("sgd", optim.SGD, {"momentum": 0.9}, (0.1,))
 CIRCUMSTANCES = {"model": "Linear", "metric": "mse", "versions": {}, "machine": "here"}
@@ -251,3 +251,34 @@ def test_one_row_cut_from_a_matrix_is_read_as_its_copy() -> None:
     assert column.stride() != (1,)
     assert _bytes(column) == _bytes(column.clone(memory_format=torch.contiguous_format))
     assert _bytes(matrix.T) == matrix.numpy().tobytes()
+
+
+class Pairs(torch.utils.data.Dataset[Any]):
+    """The line as a data set; some of its labels are changed, or noise is added to each drawing."""
+
+    def __init__(self, changed: int = 0, noise: float = 0.0) -> None:
+        data = line().data
+        self.inputs, targets = data.train.inputs, data.train.targets  # type: ignore[attr-defined]
+        self.targets = targets.clone()
+        self.targets[len(targets) - changed :] += 1
+        self.noise = noise
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, k: int) -> Any:
+        return self.inputs[k] + self.noise * torch.randn(1), self.targets[k]
+
+
+def of_pairs(**parts: Any) -> str:
+    data = Data.dataset(Pairs(**parts), validation=Pairs())
+    return key(task=line(data=data))
+
+
+def test_an_edited_data_set_of_pytorch_is_another() -> None:
+    assert of_pairs() == of_pairs()
+    assert of_pairs() != of_pairs(changed=8)
+
+
+def test_rows_that_are_drawn_anew_do_not_change_the_key() -> None:
+    assert of_pairs(noise=0.1) == of_pairs(noise=0.1)

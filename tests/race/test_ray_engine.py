@@ -21,7 +21,7 @@ import torch
 
 from tests.race.tasks import line
 from thalweg.errors import EngineError, MissingExtraError
-from thalweg.race import ray_engine
+from thalweg.race import Race, ray_engine
 from thalweg.race.engines import Local, find_engine
 from thalweg.race.entrant import Entrant
 from thalweg.race.plan import Point, Setting, Trial, Unit
@@ -205,6 +205,29 @@ def test_what_had_ended_at_an_interrupt_is_handed_over_first(tmp_path: Path) -> 
     assert {first.seed, second.seed} == {0, 1}
     with pytest.raises(KeyboardInterrupt):
         next(ended)
+
+
+def test_a_race_of_stacks_is_that_of_this_machine() -> None:
+    def records(engine: str) -> list[TrialRecord]:
+        contest = Race(
+            line(),
+            ["sgd", "adam"],
+            [0.03, 0.1, 0.3],
+            seeds=2,
+            final_seeds=2,
+            epochs=3,
+            batch_size=16,
+            out=None,
+            threads=1,
+            stack=6,
+            engine=engine,
+        )
+        contest.run()
+        return [timeless(record) for record in contest.result().records]
+
+    local = records("local")
+    assert {record.stacked for record in local if record.stage == "tuning"} == {6}
+    assert records("ray") == local
 
 
 def test_what_cannot_be_sent_is_named() -> None:

@@ -216,7 +216,7 @@ def test_a_loss_that_never_falls_has_no_suggestion() -> None:
 
 def test_a_valley_that_is_not_seen_whole_is_said() -> None:
     cut = find_lr(line(), torch.optim.SGD, highest=0.1, batch_size=None)
-    assert any("has not risen again at the highest rate, 0.1" in note for note in cut.notes)
+    assert any("has hardly risen again at the highest rate, 0.1" in note for note in cut.notes)
     late = find_lr(line(), torch.optim.SGD, lowest=0.5, highest=10, batch_size=None)
     assert any("has fallen already at the lowest rate, 0.5" in note for note in late.notes)
     assert find_lr(line(), torch.optim.SGD, highest=100, batch_size=None).notes == ()

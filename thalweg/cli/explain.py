@@ -46,18 +46,10 @@ def explain(
         _print_card(found, others)
 
 
-def find_card(name: str) -> Card:
-    """Return the card of a name.
-
-    Raises:
-        TaskError: nothing has it; the message holds those close to it.
-    """
-    return _cards()[_matches(name)[0]]()
-
-
 def _matches(name: str) -> list[str]:
     """Return the full names of what has a name: first what it shows, then its namesakes."""
     from thalweg.errors import TaskError, suggest
+    from thalweg.tasks import list_tasks
 
     known = [*_cards()]
     wanted = name.strip().lower().removeprefix("thalweg.")
@@ -65,6 +57,8 @@ def _matches(name: str) -> list[str]:
     alike = [full for full in known if full.partition(".")[2].lower() == short]
     shown = next((full for full in alike if wanted in (short, full.lower())), None)
     if shown is None:
+        if short in list_tasks():
+            raise TaskError(f"{short} is a task, which has no card: see `thalweg list tasks`.")
         hint = suggest(short, [full.partition(".")[2] for full in reversed(known)])
         raise TaskError(f"Nothing is called {name!r}.{hint} `thalweg list` shows the names.")
     return [shown, *(full for full in alike if full != shown)]

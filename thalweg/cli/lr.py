@@ -33,7 +33,8 @@ def lr(
     seeds: Annotated[int, typer.Option(help="Sweeps, each with its own seed.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the first sweep.")] = 0,
     batch_size: Annotated[
-        int | None, typer.Option(help="Rows in a batch.", show_default="the task's own")
+        int | None,
+        typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Page to draw the test on.", show_default="lr-TASK.html")
@@ -61,6 +62,11 @@ def lr(
     if out is not None and out.suffix.lower() != ".html":
         raise TaskError(f"--out is the page to write, a file that ends in .html; got {out}.")
     entrant = find_entrant(optimizer)
+    if entrant.schedule is not None:
+        raise TaskError(
+            f"A range test sets the learning rate of each step itself: name the optimizer without "
+            f"+{entrant.schedule}."
+        )
     subject = load_task(task)
     with torch_threads(threads_for(subject)):
         test = find_lr(
@@ -69,7 +75,7 @@ def lr(
             lowest=lowest,
             highest=highest,
             steps=steps,
-            batch_size=subject.batch_size if batch_size is None else batch_size,
+            batch_size=subject.batch_size if batch_size is None else batch_size or None,
             seed=seed,
             seeds=seeds,
         )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from thalweg.race.engines import Engine
-from thalweg.race.entrant import Entrant, OptimizerFactory
+from thalweg.race.entrant import Contender
 from thalweg.race.plan import RankBy
 from thalweg.race.result import RaceResult
 from thalweg.race.runner import Race
@@ -16,7 +16,7 @@ from thalweg.tasks import Target, Task
 
 def race(
     task: Task | str,
-    entrants: Iterable[str | Entrant | OptimizerFactory] | None = None,
+    entrants: Iterable[Contender] | None = None,
     lrs: Sequence[float] | None = None,
     *,
     trials: int | None = None,
@@ -58,8 +58,10 @@ def race(
         epochs: passes over the training set in each trial; None: the task's own number.
         batch_size: rows in a batch; None for all of them; "task": the task's own number.
         target: the figure to reach, instead of the task's own; a number is one of the same metric.
-            Where there is none at all, the best entrant's tuning sets it: the median over the
-            tuning seeds of the best figure that it reached (AlgoPerf's rule).
+            Where there is none at all, tuning sets it by AlgoPerf's rule: the median over the seeds
+            of the best figure that the best baseline (Adam, AdamW, NAdam, NAdamW, momentum,
+            Nesterov; of a race without them everyone) reached in the first three quarters of a
+            trial.
         by: what decides first: "steps", "seconds" or "gradients".
         out: the folder of the records; None writes nothing. Trials of the very same configuration
             that are finished there are used again.

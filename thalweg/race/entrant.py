@@ -136,6 +136,10 @@ class Entrant:
         return f"{text} ({', '.join(fixed)})" if fixed else text
 
 
+Contender = str | Entrant | OptimizerFactory | Chain | Link | Rule
+"""What may stand for an entrant: its name, itself, an optimizer's class or function, a chain."""
+
+
 def _of_chain(
     rules: Chain | Link | Rule, values: Mapping[str, Any], params: Any, lr: Any
 ) -> torch.optim.Optimizer:
@@ -207,6 +211,7 @@ def _first_sentence(text: str) -> str:
 
 
 _DESCRIPTIONS = {
+    "sgd": "Stochastic gradient descent",
     "momentum": "Stochastic gradient descent with heavy-ball momentum",
     "nesterov": "Stochastic gradient descent with Nesterov momentum",
 }

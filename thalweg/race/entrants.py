@@ -7,6 +7,7 @@ divides by the gradient's size has another scale than that of one that does not.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +20,8 @@ from thalweg import optim
 from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError, suggest
 from thalweg.optim.named import Named
+from thalweg.race.entrant import Contender, OptimizerFactory
 from thalweg.race.entrant import Entrant as Entrant
-from thalweg.race.entrant import OptimizerFactory
 
 GRID_POINTS = 7
 """Learning rates in each default grid."""
@@ -41,7 +42,7 @@ def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
     return tuple(float(f"{10 ** (half / 2):.3g}") for half in range(first, first + points))
 
 
-def default_grid(factory: OptimizerFactory) -> tuple[float, ...]:
+def default_grid(factory: OptimizerFactory | Chain | Link | Rule) -> tuple[float, ...]:
     """Return the learning rates to try for an optimizer that names none.
 
     For those made of rules they lie around the default: from a tenth of it up, or from a hundredth
@@ -51,6 +52,10 @@ def default_grid(factory: OptimizerFactory) -> tuple[float, ...]:
     >>> default_grid(optim.Adan)[:3], default_grid(optim.Prodigy)[4]
     ((0.0001, 0.000316, 0.001), 1.0)
     """
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    if isinstance(factory, (Chain, Link, Rule)):
+        factory = _like_named(factory)
     lowest = _LOWEST_RATE.get(getattr(factory, "__name__", ""))
     if lowest is None and isinstance(factory, type) and issubclass(factory, Named):
         lr = inspect.signature(factory).parameters["lr"].default
@@ -99,7 +104,7 @@ def find_entrant(name: str) -> Entrant:
 
 
 def gather_entrants(
-    entrants: Iterable[str | Entrant | OptimizerFactory] | None = None,
+    entrants: Iterable[Contender] | None = None,
     lrs: Sequence[float] | None = None,
 ) -> tuple[Entrant, ...]:
     """Return the entrants of a race from names, `Entrant`s or optimizer classes, or a mapping of
@@ -132,11 +137,11 @@ def gather_entrants(
 
 def _as_entrant(entrant: Any) -> Entrant:
     if isinstance(entrant, Entrant):
-        return entrant if entrant.lrs else replace(entrant, lrs=log_grid(1e-4))
+        return entrant if entrant.lrs else replace(entrant, lrs=default_grid(entrant.factory))
     if isinstance(entrant, str):
         return find_entrant(entrant)
     if isinstance(entrant, (Chain, Link, Rule)):
-        return Entrant(_name_of_chain(entrant), entrant, {}, log_grid(1e-4))
+        return Entrant(_name_of_chain(entrant), entrant, {}, default_grid(entrant))
     if callable(entrant):
         name = getattr(entrant, "__name__", type(entrant).__name__)
         return Entrant(name.lower(), entrant, {}, default_grid(entrant))
@@ -144,6 +149,19 @@ def _as_entrant(entrant: Any) -> Entrant:
         f"An entrant is a name, an Entrant, or a function (params, lr) -> optimizer; "
         f"got {entrant!r}."
     )
+
+
+def _like_named(rules: Chain | Link | Rule) -> Any:
+    """The optimizer that is called like one of the rules, whose rates are of the same scale.
+
+    >>> from thalweg import chain, rules
+    >>> _like_named(chain(rules.clip_by_global_norm(1.0), rules.lion)).__name__
+    'Lion'
+    """
+    named = {name.lower(): value for name, value in vars(optim).items() if _is_optimizer(value)}
+    links = rules.links if isinstance(rules, Chain) else (rules,)
+    names = [(link if isinstance(link, Rule) else link.rule).name for link in links]
+    return next((named[name] for name in reversed(names) if name in named), None)
 
 
 def _name_of_chain(rules: Chain | Link | Rule) -> str:

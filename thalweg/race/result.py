@@ -28,7 +28,11 @@ SCHEMA = "thalweg.race/2"
 
 @dataclass(frozen=True)
 class Circumstances:
-    """How the race ran: when, how long, where, and with which versions."""
+    """How the race ran: when, how long, where, and with which versions.
+
+    `seconds` is the training of all trials, `wall_seconds` what this race took from its beginning,
+    None where it ran nothing.
+    """
 
     started: str
     seconds: float
@@ -38,6 +42,7 @@ class Circumstances:
     command: str | None = None
     reused: int = 0
     interrupted: bool = False
+    wall_seconds: float | None = None
     engine: str = "local"
     stacking: str = ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import nn
 from thalweg.errors import TaskError
 from thalweg.files import write_text
 from thalweg.race.engines import Engine, cores_for, find_engine
-from thalweg.race.entrant import Entrant, OptimizerFactory
+from thalweg.race.entrant import Contender, Entrant
 from thalweg.race.fingerprint import Keys
 from thalweg.race.judging.evidence import chosen_points
 from thalweg.race.judging.reached import Goal
@@ -32,7 +33,7 @@ from thalweg.race.plan import Point, RankBy, Setting, Trial, checked_rank
 from thalweg.race.records import RecordFile, TrialRecord
 from thalweg.race.result import Circumstances, RaceResult
 from thalweg.race.rounds import rounds
-from thalweg.race.stacking import Stacking, choose_stacking
+from thalweg.race.stacking import LARGEST, Stacking, choose_stacking
 from thalweg.race.subject import (
     batch_size_of,
     folder_of,
@@ -42,6 +43,7 @@ from thalweg.race.subject import (
 )
 from thalweg.race.timing import MOST_PARAMETERS, seconds_a_step
 from thalweg.race.watch import Show, Watch
+from thalweg.race.workers import can_fork
 from thalweg.tasks import Target, Task, load_task
 from thalweg.train.threads import count_parameters, fitting_threads, torch_threads
 
@@ -61,7 +63,7 @@ class Race:
     def __init__(
         self,
         task: Task | str,
-        entrants: Iterable[str | Entrant | OptimizerFactory] | None = None,
+        entrants: Iterable[Contender] | None = None,
         lrs: Sequence[float] | None = None,
         *,
         trials: int | None = None,
@@ -113,6 +115,7 @@ class Race:
         self._stored = {} if self._file is None else {r.key: r for r in self._file.read()}
         self._records: dict[str, TrialRecord] = {}
         self._planned = 0
+        self._wall_seconds: float | None = None
         self._go_through(self._from_disk)
         self.reused = len(self._records)
 
@@ -123,6 +126,7 @@ class Race:
             KeyboardInterrupt: if interrupted; what was finished until then is kept.
         """
         watch = Watch(self.plan, progress, self._records.values())
+        started = time.monotonic()
         try:
             self._go_through(lambda trials: self._round(trials, watch))
             self._measure_seconds()
@@ -132,6 +136,8 @@ class Race:
                 self._stored |= {record.key: record for record in self._file.read()}
             self._go_through(self._from_disk)
             raise
+        finally:
+            self._wall_seconds = round(time.monotonic() - started, 3)
         watch.over()
 
     def result(self) -> RaceResult:
@@ -146,6 +152,7 @@ class Race:
             command=self.command,
             reused=self.reused,
             interrupted=self.interrupted,
+            wall_seconds=self._wall_seconds,
             engine=self.engine.name,
             stacking=self.stacking.why,
         )
@@ -248,7 +255,9 @@ class Race:
             raise TaskError(f"A race needs at least one thread, got threads={threads}.")
         self._parameters = count_parameters(model)
         if threads is None:
-            threads = fitting_threads(self._parameters)
+            # Several trials at once, on a thread each, are done sooner than one after another.
+            small = can_fork() and self._parameters <= LARGEST
+            threads = 1 if small else fitting_threads(self._parameters)
         metric, direction = self.subject.metric, self.subject.direction
         setting = Setting(self.plan.batch_size, metric, direction, threads)
         circumstances = {

@@ -71,7 +71,9 @@ def choose_stacking(
     if why is not None:
         if wanted is not None:
             raise TaskError(f"The trials of this race cannot be stacked. {why}")
-        return Stacking(1, f"each trial trains alone, since they cannot be stacked: {why}")
+        return Stacking(
+            1, f"each trial trains alone, since they cannot be stacked: {why.rstrip('.')}"
+        )
     alone = tuple(found.entrants)
     but = f"; alone: {', '.join(alone)} ({found.entrants[alone[0]]})" if alone else ""
     if wanted is not None and wanted is not True:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from torch import nn
 
 from thalweg.errors import TaskError, suggest
-from thalweg.race.entrant import Entrant, OptimizerFactory
+from thalweg.race.entrant import Contender, Entrant
 from thalweg.race.entrants import gather_entrants
 from thalweg.race.judging.reached import Goal
 from thalweg.race.plan import Direction, Plan, gather_seeds
@@ -70,7 +70,7 @@ def with_target(task: Task, target: float | Target | None) -> Task:
 
 
 def make_plan(
-    entrants: Iterable[str | Entrant | OptimizerFactory] | None,
+    entrants: Iterable[Contender] | None,
     lrs: Sequence[float] | None,
     *,
     trials: int | None,

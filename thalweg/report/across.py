@@ -8,7 +8,7 @@ from typing import Any
 
 from thalweg.report import text
 from thalweg.report.axes import log_axis
-from thalweg.report.effects import strength
+from thalweg.report.effects import in_pairs, strength
 from thalweg.report.reading import UNITS, Record, names
 from thalweg.report.section import Figure, Section, table
 from thalweg.report.tables import Column, cell, heat, maybe_missed, named, row, sortable
@@ -113,7 +113,7 @@ def profiles(result: Record) -> Figure:
 
 
 def _pairwise(result: Record) -> Section:
-    order = result["pairwise"]["entrants"]
+    order, unit = result["pairwise"]["entrants"], unit_of(result)
     values: dict[tuple[str, str], tuple[float | None, str, str]] = {}
     for i, one in enumerate(order):
         for j, other in enumerate(order):
@@ -121,9 +121,7 @@ def _pairwise(result: Record) -> Section:
             if i == j or ratio is None:
                 continue
             tint = strength(ratio) if ratio > 1 else -strength(ratio)
-            said = (
-                f"{one} takes {text.factor(ratio)} times as long as {other}; faster on {wins:.0%}"
-            )
+            said = f"{one} {text.times(text.factor(ratio), unit)} as {other}; faster on {wins:.0%}"
             values[one, other] = (tint, text.factor(ratio), said)
     rows = [
         (one, other, result["pairwise"]["ratio"][i][j], result["pairwise"]["wins"][i][j])
@@ -135,7 +133,7 @@ def _pairwise(result: Record) -> Section:
         key="pairwise",
         title="Pairwise ratios",
         hint=(
-            "How many times as long the entrant of the row takes as that of the column, as the "
+            f"How many {in_pairs(unit)}, as the "
             "geometric mean over the tasks; below 1 the row is faster. A miss counts with the budget, "
             "the least that it took. No third entrant changes these numbers."
         ),

@@ -41,7 +41,7 @@ def cost_section(result: Record) -> Section | None:
             "A gradient-equivalent is one forward and one backward pass of a batch. In the bars, "
             f"tuning is dark and the final trials are light.{escape(alone)}"
         ),
-        body=sortable(_COLUMNS, rows, "Cost"),
+        body=sortable(_COLUMNS, rows, "Cost", "costs"),
         table=table(
             [
                 "entrant", "tuning_trials", "tuning_gradients", "tuning_seconds", "final_trials",

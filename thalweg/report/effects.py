@@ -11,6 +11,7 @@ from html import escape
 from thalweg.report import text
 from thalweg.report.reading import (
     Record,
+    against,
     decided_by_final,
     effect,
     judging_trials,
@@ -50,6 +51,15 @@ def effect_words(made: Record, metric: str) -> str:
     )
 
 
+def _bounded(made: Record, metric: str) -> str:
+    """An effect as a cell of the table of pairs has it: with its bound, without its interval."""
+    value = effect(made)[0]
+    if value is None or made["bound"] == "unknown":
+        return "–"
+    told = text.factor(value) if made["ratio"] is not None else text.difference(value, metric)
+    return told if made["bound"] == "exact" else _BOUNDS[made["bound"]].format(told)
+
+
 def per_seed(result: Record, entrant: str, other: str) -> list[float]:
     """Return the effect with each seed for which both have one."""
     final = decided_by_final(result)
@@ -70,25 +80,32 @@ def every_pair(result: Record) -> str:
     metric, final = result["metric"], decided_by_final(result)
     values: dict[tuple[str, str], tuple[float | None, str, str]] = {}
     for c in made:
-        value = effect(c)[0] or 0.0
-        for one, other, way in ((c["first"], c["second"], 1), (c["second"], c["first"], -1)):
-            worse = {"worse": 1, "better": -1}.get(c["outcome"], 0) * way
-            tint = None if worse == 0 else worse * (0.6 if final else strength(value))
-            number = (
-                text.difference(way * value, metric["name"]) if final else text.factor(value**way)
-            )
-            values[one, other] = (tint, number, c["text"])
+        for one, other in ((c["first"], c["second"]), (c["second"], c["first"])):
+            read = against(result, one, other) or c
+            worse = {"worse": 1, "better": -1}.get(read["outcome"], 0)
+            tint = None if worse == 0 else worse * (0.6 if final else strength(effect(c)[0] or 1.0))
+            values[one, other] = (tint, _bounded(read, metric["name"]), c["text"])
     order = [place["entrant"] for place in result["standings"]]
     what = (
         f"The final {escape(text.spaced(metric['name']))} of the row minus that of the column"
         f"{', in points' if text.is_share(metric['name']) else ''}."
         if final
-        else "How many times as long the entrant of the row takes as that of the column."
+        else f"How many {in_pairs(result['rank_by'])}."
     )
     return (
         f'<details><summary>All pairs</summary><p class="hint">{what} Tinted where the two are told '
-        f"apart.</p>{heat(order, values, 'All pairs')}</details>"
+        f"apart; a dash where misses on both sides leave it open.</p>{heat(order, values, 'All pairs')}</details>"
     )
+
+
+def in_pairs(unit: str) -> str:
+    """Return what a ratio of the row to the column counts, after 'how many'.
+
+    >>> in_pairs("steps")
+    'times as many steps the entrant of the row needs as that of the column'
+    """
+    verb = "takes" if unit == "seconds" else "needs"
+    return f"{text.times_as(unit)} the entrant of the row {verb} as that of the column"
 
 
 def strength(ratio: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from thalweg.report import text
@@ -19,7 +20,7 @@ def header(result: Record) -> str:
     caveats = (
         f' <a class="caveats" href="#{where}">{text.plural(number, "caveat")}</a>' if number else ""
     )
-    return (
+    return text.unbroken(
         f'<header><p class="kicker">thalweg race</p><h1>{escape(question(result))}</h1>'
         f'<p class="verdict">{escape(headline(result))}</p>'
         f'<p class="detail">{escape(detail(result))}{caveats}</p>{_facts(result)}</header>'
@@ -48,7 +49,7 @@ def chips(result: Record) -> str:
 
 def notes_section(result: Record) -> Section | None:
     """The section of the caveats, None where there are none."""
-    items = "".join(f"<li>{escape(note)}</li>" for note in _own_notes(result))
+    items = "".join(f"<li>{escape(note)}</li>" for note in map(text.unbroken, _own_notes(result)))
     if not items:
         return None
     return Section(key="notes", title="Caveats", body=f'<ul class="notes">{items}</ul>')
@@ -71,14 +72,15 @@ def _of_one(result: Record) -> list[tuple[str, str]]:
     run, budget, target = result["run"], result["budget"], result["target"]
     metric = result["metric"]["name"]
     goal = text.metric_value(target["value"], metric) if target else "none"
+    fresh = len(budget["final_seeds"])
     whole = run["finished"] == run["planned"]
     return [
         (goal, f"target: {text.spaced(metric)}" if target else "target"),
         *_entrants(result),
-        (f"{budget['trials']} × {len(budget['tuning_seeds'])}", "points × seeds of tuning"),
-        (str(len(budget["final_seeds"])), "fresh seeds to judge"),
+        (f"{budget['trials']} × {len(budget['tuning_seeds'])}", _tuned(budget["search"])),
+        (str(fresh), "fresh seed to judge" if fresh == 1 else "fresh seeds to judge"),
         (f"{run['finished']:,}", "trials" if whole else f"of {run['planned']:,} trials"),
-        (text.duration(run["seconds"]), "in all"),
+        _time([run]),
     ]
 
 
@@ -90,8 +92,26 @@ def _of_many(result: Record) -> list[tuple[str, str]]:
         *_entrants(result),
         (f"{finished:,}", "trials"),
         (str(result["profiles"]["unsolved"]), "tasks solved by nobody"),
-        (text.duration(sum(race["run"]["seconds"] for race in races)), "in all"),
+        _time([race["run"] for race in races]),
     ]
+
+
+def _time(runs: Sequence[Record]) -> tuple[str, str]:
+    """How long the races took by the clock; where that is not known, the time of their training,
+    which is longer where several trained at once.
+    """
+    walls = [run.get("wall_seconds") for run in runs]
+    known = [wall for wall in walls if wall is not None]
+    if len(known) < len(runs):
+        return text.duration(sum(run["seconds"] for run in runs)), "of training"
+    again = any(run["reused"] for run in runs)
+    return text.duration(sum(known)), "in the last call" if again else "in all"
+
+
+def _tuned(search: str) -> str:
+    if search == "halving":  # it runs more points than that, most of them not to their end
+        return "full points × seeds, the budget of tuning"
+    return "points × seeds of tuning"
 
 
 def _entrants(result: Record) -> list[tuple[str, str]]:

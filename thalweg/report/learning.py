@@ -26,13 +26,16 @@ def learning_section(result: Record) -> Section | None:
         return None
     around = _around(result)
     stage = result["judged_on"]
+    seeds = max(len(judging_trials(result, name)) for name in shown)
     of_band = "the middle half of them" if around == "middle half" else "their range"
+    told = f": the median of its {stage} seeds, and as a band {of_band}"
+    if seeds == 1:
+        told = f", on one {stage} seed"
     return Section(
         key="curves",
         title="Learning curves",
         hint=(
-            f"Each entrant at its chosen point: the median of its {stage} seeds, and as a band "
-            f"{of_band}. Seconds are steps times the seconds a step takes alone."
+            f"Each entrant at its chosen point{told}. Seconds are steps times the seconds a step takes alone."
         ),
         choices=(
             {axis: axis for axis in _axes(result)},

@@ -6,7 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from thalweg.report import text
-from thalweg.report.reading import Record, decided_by_final, few, is_judged, is_many
+from thalweg.report.reading import (
+    Record,
+    decided_by_final,
+    few,
+    is_judged,
+    is_many,
+    nobody_ended,
+)
+
+_NO_FINAL = "No seed of the final has been run"
+"""How a race begins to say that its final is still to come."""
 
 
 def notes(result: Mapping[str, Any]) -> list[str]:
@@ -19,7 +29,7 @@ def notes(result: Mapping[str, Any]) -> list[str]:
         ]
     return [
         *_incomplete(result),
-        *result["notes"],
+        *_own(result),
         *_unequal(result),
         *_few_seeds(result),
         *_missed(result),
@@ -33,11 +43,20 @@ def _gravest(race: Record) -> Iterator[str]:
     """What of one task matters among several; the rest stands with the task."""
     yield from (
         *_incomplete(race),
-        *race["notes"],
+        *_own(race),
         *_unequal(race),
         *_few_seeds(race),
         *_edges(race),
     )
+
+
+def _own(result: Record) -> Iterator[str]:
+    """What the race says of itself; where every trial was lost, there is no final still to come."""
+    if nobody_ended(result):
+        yield "No trial came to its end: every one diverged or failed, so there was no final."
+        yield from (note for note in result["notes"] if not note.startswith(_NO_FINAL))
+    else:
+        yield from result["notes"]
 
 
 def _incomplete(result: Record) -> Iterator[str]:
@@ -117,4 +136,4 @@ def _told(lost: Sequence[Record], total: int, stage: str, status: str) -> str:
 def _target(result: Record) -> Iterator[str]:
     target = result["target"]
     if target is not None and target.get("how"):
-        yield f"The target: {target['how']}"
+        yield f"The target: {target['how'].removesuffix('.')}."

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.files import write_text
+from thalweg.report import text
 from thalweg.report.across import across_sections
 from thalweg.report.cost import cost_section
 from thalweg.report.header import chips, header, notes_section, question
@@ -85,6 +86,7 @@ def race_page(result: Mapping[str, Any]) -> str:
 <script type="application/json" id="race-figures">{embedded(drawing)}</script>
 <script>{plotly()}</script>
 <script>{asset("figures.js")}</script>
+<script>{asset("save.js")}</script>
 <script>{asset("tables.js")}</script>
 </body>
 </html>
@@ -127,7 +129,8 @@ def _body(result: Record, parts: Sequence[tuple[str, list[Section]]]) -> str:
     tasks = "".join(
         f'<section class="task" id="task-{k}" data-race="{k}" aria-labelledby="task-{k}-name">'
         f'<h2 id="task-{k}-name">{escape(result["costs"]["tasks"][k])}</h2>'
-        f'<p class="verdict">{escape(headline(race))}</p><p class="detail">{escape(detail(race))}</p>'
+        f'<p class="verdict">{text.unbroken(escape(headline(race)))}</p>'
+        f'<p class="detail">{text.unbroken(escape(detail(race)))}</p>'
         f"{''.join(render(section, prefix, 3) for section in sections)}</section>"
         for k, (race, (prefix, sections)) in enumerate(zip(result["races"], parts[1:], strict=True))
     )

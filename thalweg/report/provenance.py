@@ -66,7 +66,12 @@ def _tuning(budget: Record) -> str:
     search = _SEARCHES.get(budget["search"], budget["search"])
     same = "the same for every entrant" if budget.get("equal", True) else "not the same for all"
     seeds = text.plural(len(budget["tuning_seeds"]), "seed")
-    return f"{text.plural(budget['trials'], 'point')} by {seeds}, {search}; {same}"
+    points = text.plural(budget["trials"], "point")
+    if (
+        budget["search"] == "halving"
+    ):  # it runs more points than that, most of them not to their end
+        points = f"the budget of {text.plural(budget['trials'], 'full point')}"
+    return f"{points} by {seeds}, {search}; {same}"
 
 
 def _final(budget: Record) -> str:

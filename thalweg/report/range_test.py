@@ -11,7 +11,7 @@ from typing import Any
 
 from thalweg.errors import MissingExtraError
 from thalweg.files import write_text
-from thalweg.report.one_figure import figure_page
+from thalweg.report.one_figure import Saved, figure_page
 from thalweg.report.palette import colours
 
 _HEADROOM = 0.25
@@ -164,6 +164,12 @@ def _page(figure: Mapping[str, Any], record: Mapping[str, Any]) -> str:
 from step to step. The thick line is their median, smoothed. Losses far above the start are cut off.</p>
 {_notes(record)}<dl>{_facts(record)}</dl>""",
         palette=[colours([name])[name]],
+        saved=Saved(
+            file=f"range-test-{name}-{record['task']}",
+            columns=("curve", "learning_rate", "loss"),
+            names=[trace["name"] for trace in figure["data"]],
+            record=record,
+        ),
     )
 
 

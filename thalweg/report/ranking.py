@@ -13,11 +13,13 @@ from thalweg.report.reading import (
     against_first,
     decided_by_final,
     effect,
+    final_range,
     group_letter,
     groups_follow,
     groups_legend,
     interval,
     is_judged,
+    nobody_ended,
 )
 from thalweg.report.section import Section, table
 from thalweg.report.tables import Column, cell, maybe_missed, named, row, sortable
@@ -61,7 +63,7 @@ def _columns(result: Record, scale: forest.Scale | None) -> list[Column]:
 def _against(result: Record) -> str:
     first = escape(result["standings"][0]["entrant"])
     if not decided_by_final(result):
-        return f"times as long as {first}"
+        return f"{text.times_as(result['rank_by'])} as {first}"
     points = ", points" if text.is_share(result["metric"]["name"]) else ""
     return f"minus that of {first}{points}"
 
@@ -121,10 +123,7 @@ def _effect_cell(
 
 def _final_cell(result: Record, place: Record) -> str:
     metric = result["metric"]["name"]
-    parts = []
-    if place["final_low"] is not None and place["trials"] > 1:
-        ends = (text.metric_value(place[end], metric) for end in ("final_low", "final_high"))
-        parts.append(text.span(*ends))
+    parts = [found] if (found := final_range(place, metric)) else []
     parts += [f"{place[what]} {what}" for what in ("diverged", "failed") if place[what]]
     return cell(text.metric_value(place["final"], metric), place["final"], ", ".join(parts))
 
@@ -132,13 +131,17 @@ def _final_cell(result: Record, place: Record) -> str:
 def _hint(result: Record, made: dict[str, dict[str, Any]]) -> str:
     places = result["standings"]
     seeds = len(result["judged_seeds"])
+    if nobody_ended(result):
+        return "No trial came to its end, so the order supports no claim."
     if not is_judged(result):
         return (
             f"The race was stopped before its final: the order is that of the {text.plural(seeds, 'seed')} "
             "that chose the points, and supports no claim."
         )
     hint = f"Judged on {text.plural(seeds, 'fresh seed')}, the same for all"
-    if decided_by_final(result):
+    if seeds < 2:
+        hint += "."
+    elif decided_by_final(result):
         hint += ": medians, and under them the range of the seeds."
     elif places[0]["attained"]:
         attained = text.percent(places[0]["attained"])
@@ -147,8 +150,13 @@ def _hint(result: Record, made: dict[str, dict[str, Any]]) -> str:
         hint += "."
     if made:
         alpha = next(iter(made.values()))["alpha"]
+        told = any(c["outcome"] != "not distinguishable" for c in made.values())
         hint += (
             " A full mark is told from the first, a hollow one is not distinguishable from it "
+            if told
+            else " A hollow mark is not distinguishable from the first "
+        )
+        hint += (
             f"(paired test, corrected for all pairs, α&nbsp;=&nbsp;{alpha:g}); dots are the seeds."
         )
     return f"{hint} {groups_legend(result)}".strip()

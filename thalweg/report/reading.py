@@ -48,6 +48,12 @@ def is_judged(result: Record) -> bool:
     return bool(result["standings"]) and result["judged_on"] == "final"
 
 
+def nobody_ended(result: Record) -> bool:
+    """Say whether there are trials, and every one of them diverged or failed."""
+    trials = result["trials"]
+    return bool(trials) and all(trial["status"] != "finished" for trial in trials)
+
+
 def judging_trials(result: Record, entrant: str) -> list[Record]:
     """Return the trials by which an entrant is judged: those of its point, on the seeds that count."""
     place = standing_of(result, entrant)
@@ -157,6 +163,16 @@ def interval(place: Record, unit: str) -> str:
     if low is None or not place["attained"]:
         return ""
     return text.span(text.cost(low, unit), text.cost(high, unit))
+
+
+def final_range(place: Record, metric: str) -> str:
+    """Return the range of the seeds' final figures in words, '' where fewer than two have one."""
+    ended = place["trials"] - place["diverged"] - place["failed"]
+    if place["final_low"] is None or ended < 2:
+        return ""
+    return text.span(
+        *(text.metric_value(place[end], metric) for end in ("final_low", "final_high"))
+    )
 
 
 def groups_follow(result: Record) -> bool:

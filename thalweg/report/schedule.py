@@ -11,7 +11,7 @@ from typing import Any
 
 from thalweg.errors import MissingExtraError
 from thalweg.files import write_text
-from thalweg.report.one_figure import figure_page
+from thalweg.report.one_figure import Saved, figure_page
 from thalweg.report.palette import colours
 from thalweg.schedules import Schedule
 
@@ -149,6 +149,14 @@ def _page(figure: Mapping[str, Any], named: Mapping[str, OfStep], steps: int) ->
         f"<dd><code>{escape(repr(schedule))}</code></dd>"
         for i, (name, schedule) in enumerate(named.items())
     )
+    record = {
+        "schema": "thalweg.schedules/1",
+        "steps": steps,
+        "schedules": [
+            {"name": name, "code": repr(schedule), "steps_taken": curve["x"], "values": curve["y"]}
+            for (name, schedule), curve in zip(named.items(), figure["data"], strict=True)
+        ],
+    }
     unit = "step" if steps == 1 else "steps"
     return figure_page(
         figure,
@@ -157,4 +165,5 @@ def _page(figure: Mapping[str, Any], named: Mapping[str, OfStep], steps: int) ->
 <h1>The value at each of {steps:,} {unit}</h1>""",
         below=f"<dl>{rows}</dl>",
         palette=list(colours(list(named)).values()),
+        saved=Saved("schedules", ("schedule", "steps_taken", "value"), list(named), record),
     )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from thalweg.report import text
+
 Figure = dict[str, Any]
 """A Plotly description, `data` and `layout` without colours, and `table`, the numbers it shows."""
 
@@ -55,7 +57,7 @@ def render(section: Section, prefix: str = "", level: int = 2) -> str:
     saved = section.figures or section.table
     save = f'<button class="csv" data-csv="{name}" title="Save these numbers">CSV</button>'
     tools = f"{questions}{section.tools}{save if saved else ''}"
-    hint = f'<p class="hint">{section.hint}</p>' if section.hint else ""
+    hint = f'<p class="hint">{text.unbroken(section.hint)}</p>' if section.hint else ""
     return (
         f'<section class="card" id="{name}" aria-labelledby="{name}-title">'
         f'<div class="head"><h{level} id="{name}-title">{escape(section.title)}</h{level}>'

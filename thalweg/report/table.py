@@ -16,6 +16,7 @@ from thalweg.report.reading import (
     Record,
     against_first,
     decided_by_final,
+    final_range,
     group_letter,
     groups_follow,
     groups_legend,
@@ -69,7 +70,7 @@ def grids(result: Record, width: int) -> list[Grid]:
     ]
     if timed:
         columns.append((f"{_short(unit)} to target", [_cost(place, unit) for place in places]))
-        columns += [("times first", ["1", *against[1:]])] if made else []
+        columns += [(f"times first's {unit}", ["1", *against[1:]])] if made else []
         if unit != "seconds":
             columns.append(
                 ("seconds", [text.cost(place["seconds"], "seconds") for place in places])
@@ -81,7 +82,8 @@ def grids(result: Record, width: int) -> list[Grid]:
     finals = [text.metric_value(place["final"], metric) for place in places]
     columns.append((f"final {text.spaced(metric)}", finals))
     columns += [("minus first's", ["0", *against[1:]])] if made and not timed else []
-    columns.append(("range", [_range(place, metric) for place in places]))
+    ranges = [_range(place, metric) for place in places]
+    columns += [("range", ranges)] if any(ranges) else []
     rules = groups_follow(result)
     starts = {k for k in range(1, len(places)) if places[k]["group"] != places[k - 1]["group"]}
     grid = Grid(
@@ -196,10 +198,7 @@ def _cost(place: Record, unit: str) -> str:
 
 def _range(place: Record, metric: str) -> str:
     lost = [f"{place[what]} {what}" for what in ("diverged", "failed") if place[what]]
-    if place["final_low"] is None:
-        return ", ".join(lost)
-    ends = (text.metric_value(place[end], metric) for end in ("final_low", "final_high"))
-    return ", ".join([text.span(*ends), *lost])
+    return ", ".join(filter(None, [final_range(place, metric), *lost]))
 
 
 def _short(unit: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 MISSED = "missed"
@@ -60,6 +61,33 @@ def factor(ratio: float) -> str:
     ('1.00', '1.51', '12.3', '230')
     """
     return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}" if ratio < 99.95 else f"{ratio:,.0f}"
+
+
+def times(ratio: str, unit: str) -> str:
+    """Return what a ratio of costs means in their unit.
+
+    >>> times("1.37", "steps"), times("at least 1.37", "seconds")
+    ('needs 1.37 times as many steps', 'takes at least 1.37 times as long')
+    """
+    return (
+        f"takes {ratio} {times_as(unit)}"
+        if unit == "seconds"
+        else f"needs {ratio} {times_as(unit)}"
+    )
+
+
+def times_as(unit: str) -> str:
+    """Return what a ratio of costs counts: times as long, or times as many of their unit."""
+    return "times as long" if unit == "seconds" else f"times as many {unit}"
+
+
+def unbroken(html: str) -> str:
+    """Return HTML in which no line ends between a number and its per cent sign.
+
+    >>> unbroken("88.3 % of 7 % 2")
+    '88.3\\xa0% of 7\\xa0% 2'
+    """
+    return re.sub(r"(?<=\d) %", "\u00a0%", html)
 
 
 def span(low: str, high: str) -> str:

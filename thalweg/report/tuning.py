@@ -1,4 +1,4 @@
-"""What tuning bought: the result that fewer trials would have given, on average."""
+"""What tuning bought: the result that fewer points would have given, on average."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def tuning_section(result: Record) -> Section | None:
         if row["entrant"] in names(result) and row["expected"][-1] is None
     ]
     hint = (
-        "The best of so many tuning trials, drawn at random from those that were run: its "
-        f"expectation, and the range of {level} of all draws. A steep end says that more trials "
+        "The best of so many points of tuning, drawn at random from those that were run: its "
+        f"expectation, and the range of {level} of all draws. A steep end says that more points "
         "would have paid."
     )
     if _of(result) != "final":
         hint += " A curve begins where no draw misses the target."
     if lost:
-        hint += f" No curve has {escape(text.listed(lost))}: no trial of tuning reached the target."
+        hint += f" No curve has {escape(text.listed(lost))}: no point of tuning reached the target."
     return Section(
         key="tuning",
-        title="Fewer trials of tuning",
+        title="Fewer points of tuning",
         hint=hint,
         figures={"": budget_curves(result)},
-        alt="The expected result of each entrant after so many trials of tuning.",
+        alt="The expected result of each entrant after so many points of tuning.",
     )
 
 
 def budget_curves(result: Record) -> Figure:
-    """Return the figure of the expected best over the number of trials."""
+    """Return the figure of the expected best over the number of points."""
     order = {name: place for place, name in enumerate(names(result))}
     rows = sorted(result["budget_curves"], key=lambda row: order.get(row["entrant"], len(order)))
     traces = [_band(row) for row in rows] + [_line(row) for row in rows]
@@ -50,7 +50,7 @@ def budget_curves(result: Record) -> Figure:
     counts = [k for row in rows for k in row["trials"]]
     layout: dict[str, Any] = {
         "xaxis": {
-            "title": {"text": "trials of tuning"},
+            "title": {"text": "points of tuning"},
             "range": [min(counts) - 0.3, max(counts) + 0.3],
             "tickvals": sorted(set(counts))[:: 1 + len(set(counts)) // 15],
         },
@@ -60,7 +60,7 @@ def budget_curves(result: Record) -> Figure:
         "data": traces,
         "layout": layout,
         "table": table(
-            ["entrant", "trials", "expected", "low", "high", "missed"],
+            ["entrant", "points", "expected", "low", "high", "missed"],
             [
                 (row["entrant"], *point)
                 for row in rows
@@ -104,7 +104,7 @@ def _line(row: Record) -> dict[str, Any]:
         "line": {"width": 2.2},
         "marker": {"size": 6, "line": {"width": 0}},
         "hovertemplate": (
-            f"<b>{escape(row['entrant'])}</b> %{{y:.4~g}} with %{{x}} trials<extra></extra>"
+            f"<b>{escape(row['entrant'])}</b> %{{y:.4~g}} with %{{x}} points<extra></extra>"
         ),
     }
 

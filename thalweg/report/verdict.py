@@ -15,6 +15,7 @@ from thalweg.report.reading import (
     few,
     is_judged,
     is_many,
+    nobody_ended,
 )
 
 _FEW_TASKS = 6
@@ -34,6 +35,10 @@ def headline(result: Record) -> str:
     if is_many(result):
         return _headline_of_many(result)
     places = result["standings"]
+    if nobody_ended(result):
+        return (
+            "No trial came to its end: every one diverged or failed, so there is nothing to rank."
+        )
     if not places:
         return "No trial is finished yet, so there is nothing to rank."
     first = places[0]["entrant"]
@@ -48,7 +53,10 @@ def headline(result: Record) -> str:
     if few(list(made.values())):
         seeds = text.plural(next(iter(made.values()))["seeds"], "seed")
         better = "better" if start else "faster"
-        median = "" if start else " in the median"
+        one = places[0]["trials"] == 1
+        median = " on one seed" if one else "" if start else " in the median"
+        if one:
+            seeds = "one seed"
         return f"{_capital(start)}{first} comes first{median}, but {seeds} cannot show who is {better}."
     return _capital(start) + _told_apart(first, made, by_final=bool(start))
 
@@ -58,7 +66,7 @@ def detail(result: Record) -> str:
     if is_many(result):
         return _detail_of_many(result)
     places = result["standings"]
-    if not places:
+    if not places or nobody_ended(result):
         return ""
     if decided_by_final(result):
         return " ".join(filter(None, (_final_of_first(result, places[0]), _next_worse(result))))
@@ -68,8 +76,11 @@ def detail(result: Record) -> str:
         return "No entrant reached the target with more than half of its seeds."
     sentences = [_time_of_first(result, places[0]), _next_slower(result)]
     if missed:
-        half = "At least half of the seeds missed the target with "
-        sentences.append(f"{half}{text.listed(missed)}.")
+        if all(place["trials"] == 1 for place in places):
+            sentences.append(f"{text.listed(missed)} missed the target.")
+        else:
+            half = "At least half of the seeds missed the target with "
+            sentences.append(f"{half}{text.listed(missed)}.")
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -96,13 +107,9 @@ def _time_of_first(result: Record, first: Record) -> str:
     words = f"{text.cost(first[unit], unit)} {UNITS[unit]}"
     if unit != "seconds" and first["seconds"] is not None:
         words += f" ({text.seconds(first['seconds'])} s)"
-    stage = "" if is_judged(result) else "tuning "
-    seeds = f"in the median of {text.plural(first['trials'], f'{stage}seed')}"
-    if first["trials"] == 1:
-        seeds = "with its one seed"
     return (
         f"At learning rate {text.rate(first['lr'])} {first['entrant']} needs {words} to "
-        f"{result['target']['text']}, {seeds}."
+        f"{result['target']['text']}, {_on_seeds(result, first)}."
     )
 
 
@@ -116,7 +123,8 @@ def _next_slower(result: Record) -> str:
     if slower["low"] is not None and slower["high"] is not None and not bound:
         span = text.span(text.factor(slower["low"]), text.factor(slower["high"]))
         within = f" ({text.percent(slower['attained'])} interval {span})"
-    return f"{slower['first']} takes {bound}{text.factor(slower['ratio'])} times as long{within}."
+    words = text.times(f"{bound}{text.factor(slower['ratio'])}", result["rank_by"])
+    return f"{slower['first']} {words}{within}."
 
 
 def _next_worse(result: Record) -> str:
@@ -148,12 +156,19 @@ def _no_time(result: Record) -> str:
 def _final_of_first(result: Record, first: Record) -> str:
     metric = result["metric"]["name"]
     if first["final"] is None:
-        return "It did not come to its end with half of its seeds."
+        with_half = "" if first["trials"] == 1 else " with half of its seeds"
+        return f"It did not come to its end{with_half}."
     return (
         f"At learning rate {text.rate(first['lr'])} its final {text.spaced(metric)} is "
-        f"{text.metric_value(first['final'], metric)} in the median of "
-        f"{text.plural(first['trials'], 'seed')}."
+        f"{text.metric_value(first['final'], metric)} {_on_seeds(result, first)}."
     )
+
+
+def _on_seeds(result: Record, place: Record) -> str:
+    stage = "" if is_judged(result) else "tuning "
+    if place["trials"] == 1:
+        return f"on one {stage}seed"
+    return f"in the median of {text.plural(place['trials'], f'{stage}seed')}"
 
 
 def _headline_of_many(result: Record) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from thalweg.report.palette import variable
-from thalweg.report.reading import Record, against_first, names
+from thalweg.report.reading import Record, against_first, is_judged, names
 from thalweg.report.section import Section
 
 
@@ -21,7 +21,8 @@ def winner_section(result: Record) -> Section | None:
         for name, made in against_first(result).items()
         if made["outcome"] == "not distinguishable" and name in codes
     ]
-    hint = f"{escape(first)} as it was tuned here, ready to paste."
+    tuned = "as it was tuned here" if is_judged(result) else "as tuned so far"
+    hint = f"{escape(first)} {tuned}, ready to paste."
     if alike:
         hint += " Those that are not distinguishable from it would serve as well."
     folded = "".join(_block(name, codes[name]) for name in others)

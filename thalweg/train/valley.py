@@ -149,7 +149,7 @@ def _notes(rates: Sequence[float], start: float, curve: Numbers, depth: Numbers)
         )
     if len(curve) == len(rates) and depth[-1] > 0.5 * depth.max():
         notes.append(
-            f"The loss has not risen again at the highest rate, {rates[-1]:.2g}: raise it to see the whole "
-            "valley."
+            f"The loss has hardly risen again at the highest rate, {rates[-1]:.2g}: raise it to see the "
+            "whole valley."
         )
     return tuple(notes)

@@ -134,7 +134,7 @@ def test_data_that_are_no_arrays() -> None:
     data = classes()
     pairs = torch.utils.data.TensorDataset(data.train.inputs, data.train.targets)
     subject = task(data=Data.dataset(torch.utils.data.Subset(pairs, range(44))))
-    assert "not arrays" in _why(subject)
+    assert "a stack draws its batches from arrays in memory" in _why(subject)
 
 
 def test_a_model_elsewhere() -> None:

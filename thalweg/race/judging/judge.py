@@ -197,11 +197,12 @@ def _anyone_reached(evidence: Evidence, goal: Goal) -> bool:
 def _notes(evidence: Evidence, goal: Goal, compared_by: ComparedBy) -> Iterable[str]:
     if compared_by != "final" or not evidence.trials:
         return
-    why = (
-        "There is no target"
-        if goal.value is None
-        else f"Nobody reached the target of {goal.metric} {goal.value:g}"
-    )
+    if goal.value is not None:
+        why = f"Nobody reached the target of {goal.metric} {goal.value:g}"
+    elif evidence.stage == "tuning":
+        why = "There is no target yet: tuning sets it when it is over"
+    else:
+        why = "There is no target"
     yield f"{why}: entrants are ordered and compared by their final {goal.metric}."
 
 

@@ -96,9 +96,15 @@ class GridSearch(Search):
         """
         steps = round(math.log(edge / start) / math.log(ratio)) + 1
         try:
-            return start * ratio**steps
+            return _tidy(start * ratio**steps)
         except OverflowError:
             return math.inf
+
+
+def _tidy(lr: float) -> float:
+    """The whole or half power of ten that a rate is meant to be: the ends of grids are rounded."""
+    half = 10 ** (round(2 * math.log10(lr)) / 2) if 0 < lr < math.inf else lr
+    return half if math.isclose(lr, half, rel_tol=5e-3) else lr
 
 
 def thinned(grid: Sequence[float], points: int) -> tuple[float, ...]:

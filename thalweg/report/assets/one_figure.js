@@ -6,8 +6,10 @@
 
   // The figure carries the colours of light pages; here those of the reader's scheme take their place.
   // A trace says which of the page's colours is its own in `meta`, where it is not that of its place.
+  // A label a decade would be turned on end on a narrow screen: there, of a long axis, every second has one.
+  const long = (given) => given.type === "log" && given.range && Math.abs(given.range[1] - given.range[0]) > 5;
   const axis = (given) => ({
-    ...given, gridcolor: css("--grid"), linecolor: css("--rule"), tickfont: { color: css("--soft"), size: 12.5 },
+    ...given, tickangle: 0, ...(narrow() && { nticks: 5 }), ...(narrow() && given.dtick === 1 && long(given) && { dtick: 2 }), gridcolor: css("--grid"), linecolor: css("--rule"), tickfont: { color: css("--soft"), size: 12.5 },
     fixedrange: narrow(), title: { ...given.title, font: { color: css("--soft"), size: 13 } },
   });
   const inked = (parts, key) => (parts || []).map((part) => ({ ...part, [key]: { ...part[key], color: css("--ink") } }));
@@ -25,5 +27,18 @@
     { displayModeBar: false, responsive: true, showTips: false });
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  matchMedia("(max-width: 639px)").addEventListener("change", draw);
   draw();
+
+  const { file, columns, names, record } = JSON.parse(document.getElementById("saved").textContent);
+  const name = saving.clean(file);
+  const points = () => saving.csv([
+    columns,
+    ...figure.data.flatMap((trace, i) => trace.x.map((x, k) => [names[i], x, trace.y[k]])),
+  ]);
+  const savers = {
+    csv: () => saving.save(`${name}.csv`, "text/csv", points()),
+    json: () => saving.save(`${name}.json`, "application/json", JSON.stringify(record, null, 2)),
+  };
+  document.querySelectorAll("[data-save]").forEach((button) => button.addEventListener("click", () => savers[button.dataset.save]()));
 })();

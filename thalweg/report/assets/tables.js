@@ -26,16 +26,7 @@
     else table.dataset.sorted = "otherwise";
   }));
 
-  const save = (name, type, content) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([content], { type }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000); // a browser may read it after the click
-  };
-  const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-  const csv = (lines) => lines.map((line) => line.map((cell) => quoted(String(cell ?? ""))).join(",")).join("\n") + "\n";
-  const clean = (words) => words.replace(/[^\w-]+/g, "-").replace(/^-+|-+$/g, "") || "race";
+  const { save, csv, clean } = saving;
 
   // A page of several tasks holds several races; a button belongs to the one around it.
   const around = (element) => {
