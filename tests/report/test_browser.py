@@ -365,6 +365,13 @@ def test_without_scripts_the_tables_can_be_read(browser: Any, folder: Path) -> N
     context.close()
 
 
+def test_heads_of_the_costs_are_one_line_on_a_phone(browser: Any, folder: Path) -> None:
+    phone = Visit(browser, folder / "one.html", PHONE)
+    height = "document.querySelector('#cost thead').getBoundingClientRect().height"
+    assert phone.page.evaluate(height) < 40
+    phone.context.close()
+
+
 def test_text_has_enough_contrast(visit: Any) -> None:
     page = visit("one").page
     for scheme in ("light", "dark"):

@@ -11,7 +11,10 @@ import pytest
 
 from tests.report.example import HOSTILE, awkward, example, planted_race, planted_races
 from thalweg.report import notes, plain_table, race_page, verdict, write_race_report
+from thalweg.report.header import header
 from thalweg.report.palette import colours, variable
+from thalweg.report.provenance import run_section
+from thalweg.report.winner import winner_section
 
 # Attributes by which a page loads or leads to something else.
 _LINKS = ("src", "href", "action", "data", "poster", "srcset", "background", "formaction")
@@ -120,11 +123,11 @@ def test_names_are_shown_as_they_are_and_never_as_html(page: Page, result: dict[
     for entrant in result["entrants"]:
         assert entrant["name"] in words
     assert result["task"] in words
-    assert page.tags.count("script") == 5
+    assert page.tags.count("script") == 6
     assert page.tags.count("b") == 6  # the facts; the hostile name would add more
     assert f"# {HOSTILE}" in words
     text = race_page(result)
-    assert text.count("</script>") == 5
+    assert text.count("</script>") == 6
     assert f"{variable(HOSTILE)}:#" in text
 
 
@@ -185,3 +188,31 @@ def test_an_optimizer_has_its_colour_whoever_else_runs() -> None:
     assert len({colour.light for colour in chosen.values()}) == len(known)
     assert len({colour.dark for colour in chosen.values()}) == len(known)
     assert len(colours([f"entrant {number}" for number in range(40)])) == 40
+
+
+def test_the_time_is_that_of_the_clock_where_it_is_known() -> None:
+    race = planted_race()
+    assert "<b>42 s</b><span>of training</span>" in header(race)
+    race["run"]["wall_seconds"] = None
+    assert "<span>of training</span>" in header(race)
+    race["run"]["wall_seconds"] = 75.0
+    assert "<b>1 min 15 s</b><span>in all</span>" in header(race)
+    race["run"]["reused"] = 3
+    assert "<span>in the last call</span>" in header(race)
+
+
+def test_successive_halving_has_a_budget_of_full_points() -> None:
+    race = planted_race()
+    race["budget"]["search"] = "halving"
+    assert "the budget of 9 full points by 2 seeds" in run_section(race).body
+    assert "full points × seeds" in header(race)
+
+
+def test_code_of_a_race_that_was_stopped_is_as_tuned_so_far() -> None:
+    for name, words in (
+        ("no final trials yet", "as tuned so far"),
+        ("no target", "was tuned here"),
+    ):
+        section = winner_section(awkward()[name])
+        assert section is not None
+        assert words in section.hint

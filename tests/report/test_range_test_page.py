@@ -99,6 +99,16 @@ def test_the_page_shows_the_figure_and_loads_nothing(tmp_path: Path) -> None:
     assert re.findall(r"--e(\d):#", " ".join(page.styles)) == ["0", "0"]
 
 
+def test_the_page_holds_what_its_buttons_save(tmp_path: Path) -> None:
+    plot_range_test(record(), tmp_path / "a.html")
+    page = Page((tmp_path / "a.html").read_text(encoding="utf-8"))
+    saved = json.loads(page.scripts["saved"])
+    assert saved["record"] == record()
+    assert saved["columns"] == ["curve", "learning_rate", "loss"]
+    assert saved["names"] == ["seed 3", "seed 4", "median"]
+    assert [button for button in ("CSV", "JSON") if button in page.words] == ["CSV", "JSON"]
+
+
 @pytest.mark.parametrize(
     "losses", [[], [0.0] * 5, [-3.0, -4.0]], ids=["not finite at once", "flat at 0", "negative"]
 )

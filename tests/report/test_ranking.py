@@ -124,6 +124,28 @@ def test_every_pair_is_there_and_tinted_only_where_told_apart() -> None:
     assert every_pair(awkward()["one entrant"]) == ""
 
 
+def test_every_pair_has_the_bounds_of_the_ranking() -> None:
+    race = planted_race()
+    table = every_pair(race)
+    assert "≥ 1.82" in table
+    assert table.count("≥ ") == table.count("≤ ")
+    bounded = [c for c in race["comparisons"] if c["bound"] in ("at least", "at most")]
+    assert table.count("≥ ") == len(bounded) > 0
+    for made in race["comparisons"]:
+        made["bound"] = "unknown"
+    table = every_pair(race)
+    assert table.count(">–</td>") == 30
+    assert "How many times as many steps the entrant of the row needs" in table
+
+
+def test_marks_are_explained_as_far_as_they_are_there() -> None:
+    assert "A full mark is told from the first" in hint(planted_race())
+    one = hint(awkward()["one final seed"])
+    assert "full mark" not in one
+    assert "A hollow mark is not distinguishable" in one
+    assert "1 fresh seed, the same for all." in one
+
+
 @pytest.mark.parametrize("name", ["no target", "three final seeds", "one final seed", "by seconds"])
 def test_odd_races_have_whole_rows(name: str) -> None:
     found = rows(awkward()[name])

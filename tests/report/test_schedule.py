@@ -98,6 +98,15 @@ def test_the_page_shows_the_figure_and_loads_nothing(tmp_path: Path) -> None:
     assert re.findall(r"--e(\d):#", " ".join(page.styles)) == ["0", "1", "0", "1"]
 
 
+def test_the_page_holds_what_its_buttons_save(tmp_path: Path) -> None:
+    plot_schedules(NAMED, 60, tmp_path / "a.html")
+    saved = json.loads(Page((tmp_path / "a.html").read_text(encoding="utf-8")).scripts["saved"])
+    assert saved["names"] == list(NAMED)
+    for each, (name, schedule) in zip(saved["record"]["schedules"], NAMED.items(), strict=True):
+        assert (each["name"], each["code"]) == (name, repr(schedule))
+        assert each["values"] == [schedule(k) for k in each["steps_taken"]]
+
+
 def test_a_path_may_be_text_and_a_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.HTML"
     plot_schedules(constant(1.0), 1, str(path))

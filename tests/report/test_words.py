@@ -7,9 +7,20 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.report.example import HOSTILE, awkward, example, planted_race, planted_races
+from tests.report.example import (
+    ACCURACY,
+    HOSTILE,
+    awkward,
+    example,
+    planted_race,
+    planted_races,
+    trial,
+)
+from tests.report.judged import judged
 from thalweg.report import notes, plain_table, race_table, verdict
+from thalweg.report.page import race_sections
 from thalweg.report.reading import against, reached_at
+from thalweg.report.section import render
 from thalweg.report.text import duration
 
 RACES = {
@@ -37,7 +48,7 @@ def test_verdict_names_the_first_those_like_it_and_how_far_the_next_is_behind() 
     assert verdict(RACES["planted"]) == (
         "nesterov comes first; adam and momentum are not distinguishable from it. At learning rate "
         "0.215 nesterov needs 180 steps (0.18 s) to validation accuracy 0.95, in the median of 8 "
-        "seeds. rmsprop takes 1.47 times as long (95 % interval 1.33–1.63). At least half of the "
+        "seeds. rmsprop needs 1.47 times as many steps (95 % interval 1.33–1.63). At least half of the "
         "seeds missed the target with sgd."
     )
 
@@ -49,7 +60,7 @@ def test_fastest_is_said_only_of_one_that_is_told_from_every_other() -> None:
     assert alike.startswith(
         "nesterov comes first, but none of the others is distinguishable from it."
     )
-    assert "times as long" not in alike
+    assert "times as" not in alike
     for name, given in RACES.items():
         assert "fastest" not in verdict(given), name
 
@@ -64,10 +75,10 @@ def test_a_ratio_with_misses_is_a_bound() -> None:
     race = changed(RACES["planted"], "worse", bound="exact")
     for made in race["comparisons"]:
         made["bound"] = "at most" if made["first"] == "nesterov" else "at least"
-    assert "takes at least 1.10 times as long. " in verdict(race)
+    assert "needs at least 1.10 times as many steps. " in verdict(race)
     for made in race["comparisons"]:
         made["bound"] = "unknown"
-    assert "times as long" not in verdict(race)
+    assert "times as" not in verdict(race)
     assert "1.10, open" in plain_table(race)
 
 
@@ -75,12 +86,53 @@ def test_a_ratio_with_misses_is_a_bound() -> None:
 def test_too_few_seeds_are_said_first(seeds: int) -> None:
     race = RACES[{1: "one final seed", 3: "three final seeds"}[seeds]]
     plural = "" if seeds == 1 else "s"
-    assert f"in the median, but {seeds} seed{plural} cannot show who is faster." in verdict(race)
+    start = "comes first, but one seed" if seeds == 1 else "in the median, but 3 seeds"
+    assert f"{start} cannot show who is faster." in verdict(race)
     assert notes(race)[0] == (
         f"{seeds} final seed{plural} cannot tell two entrants apart, whatever they give. More seeds "
         "can."
     )
     assert f"{seeds} seed{plural} cannot claim 95 %" in notes(race)[1]
+
+
+@pytest.mark.parametrize(
+    ("rank_by", "words", "heading"),
+    [
+        ("steps", "rmsprop needs 1.47 times as many steps", "first's steps"),
+        ("gradients", "rmsprop needs 1.47 times as many gradients", "first's gradients"),
+        ("seconds", " times as long", "first's seconds"),
+    ],
+)
+def test_a_ratio_is_told_in_what_it_counts(rank_by: str, words: str, heading: str) -> None:
+    race = planted_race(rank_by=rank_by)
+    assert words in verdict(race)
+    assert ("times as long" in verdict(race)) is (rank_by == "seconds")
+    assert heading in plain_table(race).splitlines()[1]
+
+
+def test_one_seed_has_no_median_and_no_range() -> None:
+    race = RACES["one final seed"]
+    words = verdict(race)
+    assert "in the median" not in words
+    assert "of the seeds" not in words
+    assert words.endswith("on one seed. sgd missed the target.")
+    assert "–" not in plain_table(race, width=200)
+    nobody = verdict(planted_race(target=0.999, final_seeds=1, diverged_final=False))
+    assert " % on one seed." in nobody
+    assert "1 seed" not in nobody
+
+
+def test_a_race_that_lost_every_trial_was_not_stopped() -> None:
+    lost = [trial(name, 9.0, seed, [0.1], status="diverged") for name in "ab" for seed in (0, 1)]
+    race = judged(
+        [{"name": "a"}, {"name": "b"}], lost, task="t", metric=ACCURACY, target=0.9, epochs=4, steps=40
+    )  # fmt: skip
+    assert verdict(race).startswith("No trial came to its end: every one diverged or failed")
+    told = [*notes(race), verdict(race)]
+    assert not any("stopped" in words or "yet" in words for words in told)
+    assert any(words.startswith("No trial came to its end") for words in notes(race))
+    assert "<h2" in "".join(render(section) for section in race_sections(race))
+    assert "stopped" not in "".join(section.hint for section in race_sections(race))
 
 
 def test_where_nobody_arrives_the_final_figure_is_compared_and_not_called_speed() -> None:
@@ -130,7 +182,7 @@ def test_notes_tell_how_a_target_came_about_and_of_unequal_budgets() -> None:
     race["target"]["how"] = "the median of the best baseline"
     race["budget"]["equal"] = False
     found = notes(race)
-    assert found[-1] == "The target: the median of the best baseline"
+    assert found[-1] == "The target: the median of the best baseline."
     assert any("different budgets" in note for note in found)
 
 
@@ -166,7 +218,7 @@ def test_tables_fit_80_columns_and_say_the_same_with_colours(name: str) -> None:
 def test_a_table_is_aligned_and_grouped() -> None:
     lines = plain_table(RACES["planted"]).splitlines()
     assert " ".join(lines[0].split()) == "learning steps times final"
-    assert " ".join(lines[1].split()) == "optimizer rate to target first reached accuracy"
+    assert " ".join(lines[1].split()) == "optimizer rate to target first's steps reached accuracy"
     rules = [number for number, line in enumerate(lines) if set(line) == {"-"}]
     assert rules == [2, 6, 8]
     assert " ".join(lines[3].split()) == "1 nesterov 0.215 180 (150–220) 1 8 of 8 97.2 %"

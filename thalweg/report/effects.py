@@ -94,7 +94,8 @@ def every_pair(result: Record) -> str:
     )
     return (
         f'<details><summary>All pairs</summary><p class="hint">{what} Tinted where the two are told '
-        f"apart; a dash where misses on both sides leave it open.</p>{heat(order, values, 'All pairs')}</details>"
+        f"apart; a dash where misses on both sides leave it open.</p>"
+        f"{heat(order, values, 'All pairs')}</details>"
     )
 
 

@@ -54,7 +54,7 @@ def headline(result: Record) -> str:
         seeds = text.plural(next(iter(made.values()))["seeds"], "seed")
         better = "better" if start else "faster"
         one = places[0]["trials"] == 1
-        median = " on one seed" if one else "" if start else " in the median"
+        median = "" if start or one else " in the median"
         if one:
             seeds = "one seed"
         return f"{_capital(start)}{first} comes first{median}, but {seeds} cannot show who is {better}."

@@ -10,7 +10,7 @@ const saving = (() => {
   };
   const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
   const csv = (lines) => lines.map((line) => line.map((cell) => quoted(String(cell ?? ""))).join(",")).join("\n") + "\n";
-  const clean = (words) => words.replace(/[^\w-]+/g, "-").replace(/^-+|-+$/g, "") || "race";
+  const clean = (words) => words.replace(/\W+/g, "-").replace(/^-+|-+$/g, "") || "race";
 
   return { save, csv, clean };
 })();
