@@ -203,7 +203,8 @@ def test_finished_trials_are_used_again_unless_fresh(line_file: Path) -> None:
         (("line.py", "--tune", "momentun=0:1"), "Did you mean 'momentum'"),
         (("line.py", "--tune", "momentum"), "momentum"),
         (("line.py", "--tune", "momentum=0.9:0.1"), "momentum"),
-        (("line.py", "--tune", "lr=0.1:1"), "'lr'"),
+        (("line.py", "--tune", "lr=0.1:1"), "give its values with lrs (--lrs)"),
+        (("line.py", "-o", "momentum", "--tune", "momentum=0:1"), "momentum fixed, at 0.9"),
         (
             ("line.py", "--tune", "momentum=0.1:0.9", "--search", "grid"),
             "grid searches the learning",

@@ -177,7 +177,7 @@ def at_the_same_time(folder: Path) -> None:
 
 def side_by_side(folder: Path) -> None:
     """Two processes write records, longer than a block of the file and than a buffer."""
-    curve = Curve(metric=tuple(range(3000)))
+    curve = Curve(*[tuple(range(500))] * 6)
 
     def write(name: str) -> None:
         (folder / name).touch()

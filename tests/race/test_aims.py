@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.race.races import TRIALS, by_stage, small
 from tests.race.tasks import line
-from thalweg import optim
+from thalweg import meta, optim
 from thalweg.race import Entrant, Race, race
 from thalweg.race.space import uniform
 from thalweg.tasks import Target
@@ -163,3 +164,18 @@ def test_who_cannot_be_timed_has_no_seconds_and_is_not_tried_again(
         contest.run()
         assert contest.result().step_seconds == {"sgd": 0.5}
     assert calls == 1
+
+
+def test_by_itself_a_race_counts_gradients_where_a_step_costs_several() -> None:
+    def sam(params: Any, lr: float) -> torch.optim.Optimizer:
+        return meta.SAM(torch.optim.SGD(params, lr))
+
+    plain = Race(line(), **small(out=None))
+    plain.run()
+    assert plain.result().rank_by == "steps"
+    mixed = Race(line(), **small(entrants={"sgd": "sgd", "sam": sam}, out=None))
+    mixed.run()
+    assert mixed.result().rank_by == "gradients"
+    chosen = Race(line(), **small(entrants={"sgd": "sgd", "sam": sam}, out=None, by="steps"))
+    chosen.run()
+    assert chosen.result().rank_by == "steps"

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,9 @@ def test_a_record_is_on_disk_when_append_returns(tmp_path: Path) -> None:
 
 def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
     file = RecordFile(tmp_path / "records.jsonl")
-    file.append(record(final=math.nan, curve=Curve(metric=(math.inf, 0.5))))
+    two = (1, 2)
+    curve = Curve(two, two, two, two, loss=(math.nan, 0.1), metric=(math.inf, 0.5))
+    file.append(record(final=math.nan, curve=curve))
     (read,) = file.read()
     assert read.final is None
     assert read.curve.metric == (None, 0.5)
@@ -143,3 +146,27 @@ def test_setting_aside_keeps_what_was(tmp_path: Path) -> None:
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert kept == ["records.1.jsonl", "records.2.jsonl", "records.jsonl"]
     assert RecordFile(tmp_path / "records.1.jsonl").read()[0].key == "a"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lr": None},
+        {"steps": "x"},
+        {"seconds": None},
+        {"hyperparameters": 3},
+        {"key": [1]},
+        {"stage": "elsewhere"},
+        {"curve": {"steps": [1, 2]}},
+        {"curve": {name: [None] for name in vars(Curve())}},
+    ],
+    ids=str,
+)
+def test_a_record_with_a_part_of_the_wrong_kind_is_passed_over(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    file = RecordFile(tmp_path / "records.jsonl")
+    file.append(record("good"))
+    with file.path.open("a") as text:
+        text.write(json.dumps(record("bad").to_dict() | wrong) + "\n")
+    assert [each.key for each in file.read()] == ["good"]

@@ -55,7 +55,9 @@ def test_chains_links_rules_functions_and_torchs_classes_are_known_by_their_name
         "own": ["heat"],
         "torch": ["momentum"],
     }
-    for name in ("others", "params", "lr"):
+    with pytest.raises(TaskError, match="The learning rate is searched always"):
+        searched(entrants, lr=DECAY)
+    for name in ("others", "params", "maximize"):
         with pytest.raises(TaskError, match=f"has a hyperparameter '{name}'"):
             searched(entrants, **{name: DECAY})
 

@@ -22,6 +22,7 @@ from thalweg.race.engines import Local
 from thalweg.race.plan import Point, Setting, Trial, Unit
 from thalweg.race.records import TrialRecord
 from thalweg.race.workers import can_fork, run_on_workers
+from thalweg.train.threads import torch_threads
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="no worker processes on this system")
 SETTING = Setting(16, "mse", "min")
@@ -168,3 +169,19 @@ def test_the_number_of_workers_changes_nothing() -> None:
         ]
 
     assert outcome(1) == outcome(3)
+
+
+def test_what_is_measured_apart_costs_the_race_nothing() -> None:
+    assert workers.apart(lambda: 3, 0, workers=2) == 3
+    with torch_threads(1):
+        assert workers.apart(lambda: os._exit(7), 0, workers=2) == 0  # type: ignore[arg-type]
+        with pytest.raises(EngineError, match="ValueError: invalid literal"):
+            workers.apart(lambda: int("no"), 0, workers=2)
+
+
+def test_a_trial_that_ends_its_program_has_failed() -> None:
+    def leaves(params: Any, lr: float) -> torch.optim.Optimizer:
+        raise SystemExit(3)
+
+    (records,) = Local(1).run(line(), units(Entrant("leaves", leaves), lrs=(0.1,)), SETTING)
+    assert (records[0].status, records[0].error) == ("failed", "SystemExit: 3")

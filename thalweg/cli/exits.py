@@ -17,6 +17,7 @@ from thalweg.errors import CheckpointError, DivergedError, EngineError, ThalwegE
 FAILED = 1
 WRONG_INPUT = 2
 INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT)
 
 _WORK_FAILED = (DivergedError, EngineError, CheckpointError)
 
@@ -35,6 +36,9 @@ class Verbs(TyperGroup):
             complain("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
         except OSError as error:
+            if error.filename is None and error.errno in _FULL:
+                complain(f"Cannot write: {error.strerror}.")
+                raise typer.Exit(FAILED) from None
             if error.errno == errno.EPIPE or error.filename is None:
                 raise
             complain(f"Cannot use {os.fspath(error.filename)}: {error.strerror}.")

@@ -76,8 +76,12 @@ def race(
         typer.Option(help="Validation figure to be reached.", show_default="the task's own"),
     ] = None,
     by: Annotated[
-        str, typer.Option(help="What decides first: steps, seconds or gradients.")
-    ] = "steps",
+        str | None,
+        typer.Option(
+            help="What decides: steps, seconds or gradients.",
+            show_default="steps, or gradients where they differ",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the records and the report.", show_default="race-TASK"),

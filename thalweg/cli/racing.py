@@ -27,10 +27,10 @@ def run_races(contests: Sequence[Race], out: Path | None, *, as_json: bool) -> N
         interrupted = _run(contest)
         result = contest.result()
         results.append(result)
-        report = contest.write_report() if result.records else None
         if not as_json:
             _show(result)
-        _say(report)
+        if result.records:
+            _say(contest.write_report())
         if interrupted:
             break
     if len(contests) > 1:

@@ -26,7 +26,7 @@ def race(
     epochs: int | None = None,
     batch_size: int | str | None = "task",
     target: float | Target | None = None,
-    by: RankBy = "steps",
+    by: RankBy | None = None,
     out: str | os.PathLike[str] | None = "race-{task}",
     fresh: bool = False,
     threads: int | None = None,
@@ -62,7 +62,8 @@ def race(
             of the best figure that the best baseline (Adam, AdamW, NAdam, NAdamW, momentum,
             Nesterov; of a race without them everyone) reached in the first three quarters of a
             trial.
-        by: what decides first: "steps", "seconds" or "gradients".
+        by: what decides: "steps", "seconds" or "gradients"; None: steps, or gradients where an
+            entrant computes several in a step, as L-BFGS and SAM do.
         out: the folder of the records; None writes nothing. Trials of the very same configuration
             that are finished there are used again.
         fresh: run those again as well; the old records are kept under another name.

@@ -38,8 +38,9 @@ class Engine(Protocol):
 class Local:
     """This machine: as many units at once as there are cores for them.
 
-    `workers` None is the threads that torch would use over those of a trial. A single one is this
-    process itself, as for the units that are too few to share out.
+    `workers` None is as many as torch would use threads. They are processes of their own, so that a
+    trial that crashes its process costs the race nothing; 1 is this process itself, as for trials on
+    several threads.
     """
 
     workers: int | None = None
@@ -49,9 +50,10 @@ class Local:
         self, task: Task, units: Sequence[Unit], setting: Setting
     ) -> Iterator[tuple[TrialRecord, ...]]:
         """Yield the records of each unit when it has ended."""
-        workers = min(len(units), self.workers or cores_for(setting)) if can_fork() else 1
-        if workers > 1:
-            yield from run_on_workers(task, units, setting, workers)
+        # Threads of OpenMP cannot be used in a fork of a process that has used them.
+        workers = self.workers or cores_for(setting)
+        if workers > 1 and setting.threads == 1 and can_fork():
+            yield from run_on_workers(task, units, setting, min(len(units), workers))
             return
         for unit in units:
             with torch_threads(setting.threads):

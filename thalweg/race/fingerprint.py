@@ -101,10 +101,15 @@ def probe(task: Task, entrant: Entrant) -> str:
             for value in _steps(task, model, entrant, inputs, targets):
                 digest.update(_bytes(value))
             outputs = model(inputs).detach()
+            model.eval()  # which may be another way through the model
+            digest.update(_content(model(inputs)).encode())
             digest.update(
                 repr([measure(outputs, targets) for measure in task.cost.measures]).encode()
             )
-        except Exception as error:  # the entrant's own fault: each of its trials will say so
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # the entrant's own fault: each of its trials will say so
             digest.update(_lasting(repr(error)).encode())
     return digest.hexdigest()
 
@@ -121,7 +126,7 @@ def _first_rows(task: Task, model: nn.Module) -> tuple[Any, Any]:
         task.cost.objective(model, inputs, targets)
     except ThalwegError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(
             f"The model and the cost of task {task.name!r} fail on the first rows of its "
             f"training set: {type(error).__name__}: {error}"
@@ -196,7 +201,10 @@ def _of_rows(dataset: Any) -> bytes:
         count = len(dataset)
         picked = sorted({k * (count - 1) // (_ROWS - 1) for k in range(_ROWS)})
         once, twice = ([_content(dataset[k]) for k in picked] for _ in range(2))
-    except Exception:  # it has no length, no index, or its own error, which training will show
+    except (
+        Exception,
+        SystemExit,
+    ):  # it has no length, no index, or its own error, which training will show
         return b""
     return hashlib.sha256("".join(once).encode()).digest() if once == twice else b""
 

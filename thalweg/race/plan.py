@@ -115,6 +115,10 @@ class Plan:
     search: str = "grid"
 
     def __post_init__(self) -> None:
+        whole: dict[str, Any] = {"trials": self.trials, "epochs": self.epochs}
+        for name, value in (whole | {"batch_size": self.batch_size}).items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise TaskError(f"{name} is a whole number; got {value!r}.")
         if self.trials < 1:
             raise TaskError(
                 f"A race tries at least one point an entrant, got trials={self.trials}."
@@ -154,7 +158,14 @@ def gather_seeds(seeds: int | Iterable[int], first: int = 0) -> tuple[int, ...]:
     >>> gather_seeds(3), gather_seeds([7, 9])
     ((0, 1, 2), (7, 9))
     """
+    given: Any = seeds
+    if isinstance(given, str) or not isinstance(given, int | Iterable):
+        raise TaskError(f"seeds are a number of them, or several whole numbers; got {given!r}.")
     gathered = tuple(range(first, first + seeds)) if isinstance(seeds, int) else tuple(seeds)
+    for seed in gathered:
+        one: Any = seed
+        if isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < 2**63:
+            raise TaskError(f"A seed is a whole number ≥ 0; got {one!r}.")
     if not gathered:
         raise TaskError(f"A race needs at least one seed, got seeds={seeds!r}.")
     if len(set(gathered)) != len(gathered):

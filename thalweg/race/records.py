@@ -83,9 +83,27 @@ class TrialRecord:
         known = {name: value for name, value in values.items() if name in names}
         try:
             curve = {name: tuple(column) for name, column in dict(known.pop("curve", {})).items()}
-            return cls(**known, curve=Curve(**curve))
+            record = cls(**known, curve=Curve(**curve))
         except TypeError as error:
             raise ValueError(f"an incomplete trial record: {error}") from None
+        if not record.is_whole():
+            raise ValueError("a trial record with parts of the wrong kind")
+        return record
+
+    def is_whole(self) -> bool:
+        """Return whether each part is of its kind, which it may not be in a file that was edited."""
+        columns = list(vars(self.curve).values())
+        final = [] if self.final is None else [self.final]
+        held = [value for column in columns for value in column if value is not None]
+        return (
+            all(isinstance(text, str) for text in (self.key, self.entrant))
+            and all(isinstance(n, int) for n in (self.seed, self.epochs, self.steps, self.stacked))
+            and all(map(_is_number, (self.lr, self.seconds, self.gradients, *final, *held)))
+            and isinstance(self.hyperparameters, dict)
+            and self.stage in ("tuning", "final")
+            and len({len(column) for column in columns}) == 1
+            and all(value is not None for column in columns[:4] for value in column)
+        )
 
 
 @dataclass(frozen=True)
@@ -117,6 +135,12 @@ class RecordFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self._ends_torn():
             lines = "\n" + lines
+        try:
+            self._write(lines)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
+
+    def _write(self, lines: str) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         with open(descriptor, "ab") as file:
             file.write(lines.encode())
@@ -164,6 +188,10 @@ class RecordFile:
                 return file.read(1) != b"\n"
         except FileNotFoundError:
             return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def without_nonfinite(value: Any) -> Any:

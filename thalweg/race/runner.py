@@ -43,7 +43,7 @@ from thalweg.race.subject import (
 )
 from thalweg.race.timing import MOST_PARAMETERS, seconds_a_step
 from thalweg.race.watch import Show, Watch
-from thalweg.race.workers import can_fork
+from thalweg.race.workers import apart, can_fork
 from thalweg.tasks import Target, Task, load_task
 from thalweg.train.threads import count_parameters, fitting_threads, torch_threads
 
@@ -73,7 +73,7 @@ class Race:
         epochs: int | None = None,
         batch_size: int | str | None = "task",
         target: float | Target | None = None,
-        by: str = "steps",
+        by: str | None = None,
         out: str | os.PathLike[str] | None = "race-{task}",
         fresh: bool = False,
         threads: int | None = None,
@@ -94,7 +94,7 @@ class Race:
             epochs=self.task.epochs if epochs is None else epochs,
             batch_size=batch_size_of(self.task, batch_size),
         )
-        self.rank_by: RankBy = checked_rank(by)
+        self._by: RankBy | None = None if by is None else checked_rank(by)
         self.engine = find_engine(engine, workers) if isinstance(engine, str) else engine
         self.command = command
         self.interrupted = False
@@ -139,6 +139,14 @@ class Race:
         finally:
             self._wall_seconds = round(time.monotonic() - started, 3)
         watch.over()
+
+    @property
+    def rank_by(self) -> RankBy:
+        """What decides: what the user chose; else steps, or gradients where steps cost several."""
+        if self._by is not None:
+            return self._by
+        alike = all(record.gradients <= record.steps for record in self._records.values())
+        return "steps" if alike else "gradients"
 
     def result(self) -> RaceResult:
         """Return the ranking of what is finished."""
@@ -266,6 +274,7 @@ class Race:
             "versions": versions(),
             "machine": machine_name(),
         }
+        workers = cores_for(setting)
         with torch_threads(threads):
             keys = Keys.of(self.task, self.plan, circumstances)
             stacking = choose_stacking(
@@ -273,6 +282,7 @@ class Race:
                 self.plan,
                 setting,
                 parameters=self._parameters,
+                workers=workers,
                 wanted=stack,
                 measured=self._measured,
                 key=keys.common,
@@ -290,8 +300,11 @@ class Race:
         keys = {name: self._seconds_key(*both) for name, both in points.items()}
         if all(self._measured.get(key) is not None for key in keys.values()):
             return
+        workers, none = cores_for(self.setting), dict[str, float]()
         with torch_threads(self.setting.threads):
-            seconds = seconds_a_step(self.task, points, self.setting)
+            seconds = apart(
+                lambda: seconds_a_step(self.task, points, self.setting), none, workers=workers
+            )
         for name, key in keys.items():
             self._measured.put(key, seconds.get(name, 0.0))  # none, for one that raises
 
@@ -300,7 +313,11 @@ class Race:
             name: self._measured.get(self._seconds_key(*both))
             for name, both in self._points().items()
         }
-        return {name: float(value) for name, value in held.items() if value}
+        return {
+            name: float(value)
+            for name, value in held.items()
+            if isinstance(value, float) and 0 < value < float("inf")
+        }
 
     def _points(self) -> dict[str, tuple[Entrant, Point]]:
         points = chosen_points(self._records.values(), self._names(), self._goal(), self._tuned_by)
@@ -354,7 +371,7 @@ class Race:
     @property
     def _tuned_by(self) -> Cost:
         """Trials that train together have no seconds of their own: steps stand for them in tuning."""
-        return "gradients" if self.rank_by == "gradients" else "steps"
+        return "steps" if self._by in ("steps", "seconds") else "gradients"
 
     def _names(self) -> list[str]:
         return [entrant.name for entrant in self.plan.entrants]

@@ -11,6 +11,9 @@ from thalweg.errors import TaskError, suggest
 from thalweg.race.entrant import Entrant
 from thalweg.race.space import Space
 
+_NOT_SEARCHED = {"lr", "engine", "before", "after", "maximize", "dialect"}
+_NOT_SEARCHED |= {"foreach", "fused", "differentiable", "capturable"}
+
 
 def with_search(entrants: Sequence[Entrant], searched: Mapping[str, Space]) -> list[Entrant]:
     """Return the entrants, each with those of the spaces that are of a hyperparameter of its own.
@@ -27,6 +30,16 @@ def with_search(entrants: Sequence[Entrant], searched: Mapping[str, Space]) -> l
     own = {entrant.name: _hyperparameters(entrant) for entrant in entrants}
     known = sorted(set().union(*own.values()))
     for name in searched:
+        if name == "lr":
+            raise TaskError(
+                "The learning rate is searched always: give its values with lrs (--lrs)."
+            )
+        fixed = [entrant for entrant in entrants if name in entrant.hyperparameters]
+        if name not in known and fixed:
+            raise TaskError(
+                f"{fixed[0].name} has its {name} fixed, at {fixed[0].hyperparameters[name]!r}. To search "
+                "it, race the optimizer in which it is free, such as sgd."
+            )
         if name not in known:
             hint = suggest(name, known) or f" They have: {', '.join(known)}."
             raise TaskError(f"None of these optimizers has a hyperparameter {name!r}.{hint}")
@@ -46,4 +59,4 @@ def _hyperparameters(entrant: Entrant) -> set[str]:
     else:
         parameters = list(inspect.signature(factory).parameters.values())[1:]
         names = {p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD}
-    return names - set(entrant.hyperparameters) - {"lr"}
+    return names - set(entrant.hyperparameters) - _NOT_SEARCHED

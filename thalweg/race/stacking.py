@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from thalweg.errors import TaskError
 from thalweg.race.measured import MeasuredFile
 from thalweg.race.plan import Plan, Point, Setting, Trial, Unit
+from thalweg.race.workers import apart
 from thalweg.tasks import Task
 
 Keyed = tuple[tuple[str, Trial], ...]
 
+_DIED = "one by one: the steps of a stack ended their process"
 LARGEST = 2_000_000
 """Parameters of a model above which stacking is not even tried: calls of PyTorch then cost nothing
 beside the arithmetic, and a stack costs memory.
@@ -41,6 +44,7 @@ def choose_stacking(
     setting: Setting,
     *,
     parameters: int,
+    workers: int,
     wanted: bool | int | None,
     measured: MeasuredFile,
     key: str,
@@ -60,10 +64,11 @@ def choose_stacking(
         return Stacking(
             1, "each trial trains alone: so large a model keeps the cores busy by itself"
         )
-    from thalweg.race.stack import reasons, worth_it
+    from thalweg.race.stack import Choice, Reasons, reasons, worth_it
 
     trials = _sample(plan)
-    found = reasons(task, trials, setting)
+    died = Reasons("a few steps of its trials ended their process")
+    found = apart(lambda: reasons(task, trials, setting), died, workers=workers)
     stackable = [trial for trial in trials if trial.entrant.name not in found.entrants]
     why = found.task
     if why is None and not stackable:
@@ -79,8 +84,9 @@ def choose_stacking(
     if wanted is not None and wanted is not True:
         return Stacking(int(wanted), f"up to {wanted} models train together, as asked{but}", alone)
     held = measured.get(f"stacking {key}")
-    if held is None:
-        choice = worth_it(task, stackable, setting)
+    if not _is_choice(held):
+        none = Choice(False, 1, _DIED)
+        choice = apart(lambda: worth_it(task, stackable, setting), none, workers=workers)
         held = {"stack": choice.stack, "size": choice.size, "why": choice.why}
         measured.put(f"stacking {key}", held)
     if held["stack"]:
@@ -89,6 +95,17 @@ def choose_stacking(
         size = max(2, int(held["size"]))
         return Stacking(size, f"up to {size} models train together, as asked{but}", alone)
     return Stacking(1, str(held["why"]))
+
+
+def _is_choice(held: Any) -> bool:
+    """Whether what was read is what was kept: the file may have been edited."""
+    return (
+        isinstance(held, dict)
+        and isinstance(held.get("stack"), bool)
+        and isinstance(held.get("size"), int)
+        and held["size"] >= 1
+        and isinstance(held.get("why"), str)
+    )
 
 
 def _sample(plan: Plan) -> Sequence[Trial]:

@@ -110,7 +110,7 @@ def seconds_a_step(
                 seed_noise(0, 1, torch.device("cpu"))
                 runner.run(2)  # the first step compiles
                 one = runner.run(1)
-            except Exception:  # noqa: S112 - its trials say what is wrong with it
+            except (Exception, SystemExit):  # noqa: S112 - its trials say what is wrong with it
                 continue
             runners[name] = runner
             steps[name] = max(1, min(_MOST_STEPS, round(_SECONDS_A_TURN / max(one, 1e-6))))
@@ -120,6 +120,9 @@ def seconds_a_step(
             for name in names[turn % max(1, len(names)) :] + names[: turn % max(1, len(names))]:
                 try:
                     turns[name].append(runners[name].run(steps[name]))
-                except Exception:  # it takes more steps here than in a trial, and may blow up
+                except (
+                    Exception,
+                    SystemExit,
+                ):  # it takes more steps here than in a trial, and may blow up
                     del runners[name], turns[name]
         return {name: statistics.median(times) for name, times in turns.items()}

@@ -40,7 +40,7 @@ def run_trial(task: Task, trial: Trial, setting: Setting, key: str) -> TrialReco
         run = recipe_of(task, trial, setting).fit(progress=False)
     except DivergedError as error:
         return recorded(trial, key, setting, getattr(error, "run", None), "diverged", str(error))
-    except Exception as error:  # whatever it is, the other trials go on
+    except (Exception, SystemExit) as error:  # whatever it is, the other trials go on
         return recorded(trial, key, setting, None, "failed", f"{type(error).__name__}: {error}")
     if run.stopped == "interrupted":
         raise KeyboardInterrupt

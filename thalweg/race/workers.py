@@ -15,12 +15,12 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 
@@ -32,6 +32,7 @@ from thalweg.tasks import Task
 from thalweg.train.threads import torch_threads
 
 _PR_SET_PDEATHSIG = 1
+Result = TypeVar("Result")
 
 
 def can_fork() -> bool:
@@ -77,6 +78,45 @@ def run_on_workers(
             worker.process.kill()
         for worker in crew.values():
             worker.process.join()
+
+
+def apart(function: Callable[[], Result], otherwise: Result, *, workers: int) -> Result:
+    """Return what a function gives in a process of its own, or `otherwise` if that process dies.
+
+    Where there are no workers to be had, it is called in this one.
+
+    Raises:
+        EngineError: if the function raises.
+    """
+    if workers < 2 or not can_fork() or torch.get_num_threads() > 1:
+        return function()
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+
+    def work() -> None:
+        ours.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            theirs.send((True, function()))
+        except (Exception, SystemExit) as error:
+            theirs.send((False, f"{type(error).__name__}: {error}"))
+
+    process = context.Process(target=work)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    theirs.close()
+    try:
+        good, value = ours.recv()
+    except EOFError:
+        return otherwise
+    finally:
+        process.kill()
+        process.join()
+    if not good:
+        raise EngineError(str(value))
+    result: Result = value
+    return result
 
 
 Job = tuple[int, ...]
@@ -188,7 +228,7 @@ def _work(floor: _Floor, line: Connection, of_others: Sequence[Connection], pare
             line.send(floor.run(job))
         except BrokenPipeError:
             return
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             line.send(f"A worker of the race failed: {type(error).__name__}: {error}")
 
 

@@ -61,7 +61,7 @@ def worth_it(task: Task, trials: Sequence[Trial], setting: Setting) -> Choice:
     try:
         with isolated(CPU), torch_threads(setting.threads):
             return _measured(task, trials, setting)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         first = str(error).strip().split("\n")[0]
         return Choice(False, 1, f"one by one: {type(error).__name__}: {first}")
 

@@ -64,14 +64,14 @@ def reasons(task: Task, trials: Sequence[Trial], setting: Setting) -> Reasons:
                 check_stackable(recipe)
             except StackError as error:
                 return Reasons(str(error))
-            except Exception:  # noqa: S112 - a trial that fails, stacked or not, is a result
+            except (Exception, SystemExit):  # noqa: S112 - a trial that fails, stacked or not, is a result
                 continue
             try:
                 _check_optimizer(enter(recipe))
                 recipes.append(recipe)
             except StackError as error:
                 entrants[name] = str(error)
-            except Exception:  # noqa: S112
+            except (Exception, SystemExit):  # noqa: S112
                 continue
         return Reasons(_dry_run(recipes) if recipes else None, entrants)
 
@@ -102,7 +102,7 @@ def _dry_run(recipes: list[Recipe]) -> str | None:
                     return "The model draws other noise in a stack than alone."
         except StackError as error:
             return str(error)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return _in_words(error)
     for note in noted:
         if "performance drop" in str(note.message):
@@ -145,7 +145,7 @@ _SAYINGS = (
 )
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
     text = str(error)
     said = next((said for part, said in _SAYINGS if part in text), "a step of two models fails")
     first = text.strip().split("\n")[0].split(". ")[0]

@@ -46,7 +46,7 @@ def run_stack(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
     """
     try:
         return _together(task, unit, setting)
-    except Exception:  # each by itself shows what is wrong, or that nothing is
+    except (Exception, SystemExit):  # each by itself shows what is wrong, or that nothing is
         return tuple(run_trial(task, trial, setting, key) for key, trial in unit)
 
 
@@ -64,7 +64,7 @@ def _together(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
                 members[k] = enter(recipe)
             except StackError:
                 raise
-            except Exception as error:  # a trial that cannot begin: the others go on
+            except (Exception, SystemExit) as error:  # a trial that cannot begin: the others go on
                 status, text = outcome_of(error)
                 records[k] = recorded(trial, key, setting, None, status, text)
         if found is not None and members:

@@ -296,7 +296,7 @@ class Stack:
             check_outputs(stacked, [member.model for member in self._rows], inputs)
 
 
-def outcome_of(error: Exception) -> tuple[Status, str]:
+def outcome_of(error: BaseException) -> tuple[Status, str]:
     """Return how a trial ended that raised an error."""
     if isinstance(error, DivergedError):
         return "diverged", str(error)
