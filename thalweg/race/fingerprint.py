@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError, ThalwegError
 from thalweg.race.entrant import Entrant
+from thalweg.race.faults import FAULTS
 from thalweg.race.plan import Plan, Trial
 from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource, Place, Source
@@ -106,10 +107,7 @@ def probe(task: Task, entrant: Entrant) -> str:
             digest.update(
                 repr([measure(outputs, targets) for measure in task.cost.measures]).encode()
             )
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # the entrant's own fault: each of its trials will say so
+        except FAULTS as error:  # the entrant's own fault: each of its trials will say so
             digest.update(_lasting(repr(error)).encode())
     return digest.hexdigest()
 
@@ -126,7 +124,7 @@ def _first_rows(task: Task, model: nn.Module) -> tuple[Any, Any]:
         task.cost.objective(model, inputs, targets)
     except ThalwegError:
         raise
-    except (Exception, SystemExit) as error:
+    except FAULTS as error:
         raise TaskError(
             f"The model and the cost of task {task.name!r} fail on the first rows of its "
             f"training set: {type(error).__name__}: {error}"
@@ -201,10 +199,7 @@ def _of_rows(dataset: Any) -> bytes:
         count = len(dataset)
         picked = sorted({k * (count - 1) // (_ROWS - 1) for k in range(_ROWS)})
         once, twice = ([_content(dataset[k]) for k in picked] for _ in range(2))
-    except (
-        Exception,
-        SystemExit,
-    ):  # it has no length, no index, or its own error, which training will show
+    except FAULTS:  # it has no length, no index, or its own error, which training will show
         return b""
     return hashlib.sha256("".join(once).encode()).digest() if once == twice else b""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from thalweg.errors import TaskError, suggest
 from thalweg.race.entrant import Entrant
 from thalweg.race.records import Stage
 from thalweg.tasks import Task
 
+Item = TypeVar("Item")
 Direction = Literal["max", "min"]
 RankBy = Literal["steps", "seconds", "gradients"]
 
@@ -173,6 +174,16 @@ def gather_seeds(seeds: int | Iterable[int], first: int = 0) -> tuple[int, ...]:
     return gathered
 
 
+def rotated(items: Sequence[Item], turn: int) -> list[Item]:
+    """Return the items, beginning with another one at each turn.
+
+    >>> rotated("abc", 1), rotated("abc", 5), rotated("", 1)
+    (['b', 'c', 'a'], ['c', 'a', 'b'], [])
+    """
+    first = turn % max(1, len(items))
+    return [*items[first:], *items[:first]]
+
+
 def fair_order(
     wanted: Iterable[tuple[Entrant, tuple[Point, ...]]],
 ) -> Iterator[tuple[Entrant, Point]]:
@@ -184,8 +195,7 @@ def fair_order(
     pairs = list(wanted)
     longest = max((len(points) for _, points in pairs), default=0)
     for turn in range(longest):
-        first = turn % len(pairs)
-        for entrant, points in pairs[first:] + pairs[:first]:
+        for entrant, points in rotated(pairs, turn):
             if turn < len(points):
                 yield entrant, points[turn]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from thalweg.race.entrant import Entrant
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import Cost, score, select
-from thalweg.race.plan import Plan, Point, Trial, fair_order
+from thalweg.race.plan import Plan, Point, Trial, fair_order, rotated
 from thalweg.race.records import TrialRecord
 from thalweg.race.search import Ask, Score, Search, make_search
 
@@ -93,6 +93,5 @@ def _final_trials(
     plan: Plan, chosen: Sequence[tuple[Entrant, Point]]
 ) -> Generator[Trial, None, None]:
     for turn, seed in enumerate(plan.final_seeds):
-        first = turn % max(1, len(chosen))
-        for entrant, point in (*chosen[first:], *chosen[:first]):
+        for entrant, point in rotated(chosen, turn):
             yield Trial(entrant, point, seed, plan.epochs, "final")

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.race.entrant import Entrant
-from thalweg.race.plan import Point, Setting
+from thalweg.race.faults import FAULTS
+from thalweg.race.plan import Point, Setting, rotated
 from thalweg.race.recipes import optimizing
 from thalweg.tasks import Task
 from thalweg.tasks.batches import Order
@@ -110,19 +111,15 @@ def seconds_a_step(
                 seed_noise(0, 1, torch.device("cpu"))
                 runner.run(2)  # the first step compiles
                 one = runner.run(1)
-            except (Exception, SystemExit):  # noqa: S112 - its trials say what is wrong with it
+            except FAULTS:
                 continue
             runners[name] = runner
             steps[name] = max(1, min(_MOST_STEPS, round(_SECONDS_A_TURN / max(one, 1e-6))))
         turns: dict[str, list[float]] = {name: [] for name in runners}
         for turn in range(_TURNS):
-            names = list(runners)
-            for name in names[turn % max(1, len(names)) :] + names[: turn % max(1, len(names))]:
+            for name in rotated(list(runners), turn):
                 try:
                     turns[name].append(runners[name].run(steps[name]))
-                except (
-                    Exception,
-                    SystemExit,
-                ):  # it takes more steps here than in a trial, and may blow up
+                except FAULTS:  # it takes more steps here than in a trial, and may blow up
                     del runners[name], turns[name]
         return {name: statistics.median(times) for name, times in turns.items()}

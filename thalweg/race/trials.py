@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from thalweg.errors import DivergedError
+from thalweg.race.faults import FAULTS
 from thalweg.race.plan import Setting, Trial, Unit
 from thalweg.race.recipes import recipe_of
 from thalweg.race.records import Curve, Status, TrialRecord
@@ -40,7 +41,7 @@ def run_trial(task: Task, trial: Trial, setting: Setting, key: str) -> TrialReco
         run = recipe_of(task, trial, setting).fit(progress=False)
     except DivergedError as error:
         return recorded(trial, key, setting, getattr(error, "run", None), "diverged", str(error))
-    except (Exception, SystemExit) as error:  # whatever it is, the other trials go on
+    except FAULTS as error:  # whatever it is, the other trials go on
         return recorded(trial, key, setting, None, "failed", f"{type(error).__name__}: {error}")
     if run.stopped == "interrupted":
         raise KeyboardInterrupt

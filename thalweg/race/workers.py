@@ -20,11 +20,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 
 from thalweg.errors import EngineError
+from thalweg.race.faults import FAULTS
 from thalweg.race.plan import Setting, Unit
 from thalweg.race.records import TrialRecord
 from thalweg.race.trials import blank_record, run_unit
@@ -62,14 +63,15 @@ def run_on_workers(
                 crew[worker.line] = worker
                 worker.give(waiting.pop())
             for line in wait(list(crew)):
-                worker = crew.pop(cast(Connection, line))
+                worker = crew[cast(Connection, line)]
                 records = worker.take()
                 if records is None:
+                    del crew[worker.line]
                     records = floor.after_loss(worker, waiting)
                 elif waiting:
-                    crew[worker.line] = worker
                     worker.give(waiting.pop())
                 else:
+                    del crew[worker.line]
                     worker.dismiss()
                 if records:
                     yield records
@@ -90,21 +92,17 @@ def apart(function: Callable[[], Result], otherwise: Result, *, workers: int) ->
     """
     if workers < 2 or not can_fork() or torch.get_num_threads() > 1:
         return function()
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
+    ours, theirs = multiprocessing.Pipe()
 
     def work() -> None:
         ours.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             theirs.send((True, function()))
-        except (Exception, SystemExit) as error:
+        except FAULTS as error:
             theirs.send((False, f"{type(error).__name__}: {error}"))
 
-    process = context.Process(target=work)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
+    process = _forked(work)
     theirs.close()
     try:
         good, value = ours.recv()
@@ -117,6 +115,16 @@ def apart(function: Callable[[], Result], otherwise: Result, *, workers: int) ->
         raise EngineError(str(value))
     result: Result = value
     return result
+
+
+def _forked(target: Callable[..., None], *arguments: Any) -> BaseProcess:
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    with warnings.catch_warnings():
+        # Python warns of forks beside other threads. Those here are PyTorch's, which wait for work
+        # and hold no lock.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    return process
 
 
 Job = tuple[int, ...]
@@ -166,16 +174,8 @@ class _Worker:
 
     @classmethod
     def hired(cls, floor: _Floor, others: Sequence[Connection]) -> _Worker:
-        context = multiprocessing.get_context("fork")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_work, args=(floor, theirs, [ours, *others], os.getpid()), daemon=False
-        )
-        with warnings.catch_warnings():
-            # Python warns of forks beside other threads. Those here are PyTorch's, which wait for
-            # work and hold no lock.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process.start()
+        ours, theirs = multiprocessing.Pipe()
+        process = _forked(_work, floor, theirs, [ours, *others], os.getpid())
         theirs.close()
         return cls(process, ours)
 
@@ -228,7 +228,7 @@ def _work(floor: _Floor, line: Connection, of_others: Sequence[Connection], pare
             line.send(floor.run(job))
         except BrokenPipeError:
             return
-        except (Exception, SystemExit) as error:
+        except FAULTS as error:
             line.send(f"A worker of the race failed: {type(error).__name__}: {error}")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thalweg.race.faults import FAULTS
 from thalweg.race.plan import Setting, Trial
 from thalweg.race.recipes import recipe_of
 from thalweg.race.stack.probe import CPU, Probe, probe
@@ -61,7 +62,7 @@ def worth_it(task: Task, trials: Sequence[Trial], setting: Setting) -> Choice:
     try:
         with isolated(CPU), torch_threads(setting.threads):
             return _measured(task, trials, setting)
-    except (Exception, SystemExit) as error:
+    except FAULTS as error:
         first = str(error).strip().split("\n")[0]
         return Choice(False, 1, f"one by one: {type(error).__name__}: {first}")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from thalweg.objective.losses import Loss
+from thalweg.race.faults import FAULTS
 from thalweg.race.plan import Setting, Trial
 from thalweg.race.recipes import recipe_of
 from thalweg.race.stack.alike import check_stackable
@@ -64,14 +65,14 @@ def reasons(task: Task, trials: Sequence[Trial], setting: Setting) -> Reasons:
                 check_stackable(recipe)
             except StackError as error:
                 return Reasons(str(error))
-            except (Exception, SystemExit):  # noqa: S112 - a trial that fails, stacked or not, is a result
+            except FAULTS:
                 continue
             try:
                 _check_optimizer(enter(recipe))
                 recipes.append(recipe)
             except StackError as error:
                 entrants[name] = str(error)
-            except (Exception, SystemExit):  # noqa: S112
+            except FAULTS:
                 continue
         return Reasons(_dry_run(recipes) if recipes else None, entrants)
 
@@ -102,7 +103,7 @@ def _dry_run(recipes: list[Recipe]) -> str | None:
                     return "The model draws other noise in a stack than alone."
         except StackError as error:
             return str(error)
-        except (Exception, SystemExit) as error:
+        except FAULTS as error:
             return _in_words(error)
     for note in noted:
         if "performance drop" in str(note.message):

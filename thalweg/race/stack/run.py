@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from thalweg.race.faults import FAULTS
 from thalweg.race.plan import Setting, Unit
 from thalweg.race.recipes import recipe_of
 from thalweg.race.records import TrialRecord
@@ -46,7 +47,7 @@ def run_stack(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
     """
     try:
         return _together(task, unit, setting)
-    except (Exception, SystemExit):  # each by itself shows what is wrong, or that nothing is
+    except FAULTS:  # each by itself shows what is wrong, or that nothing is
         return tuple(run_trial(task, trial, setting, key) for key, trial in unit)
 
 
@@ -64,7 +65,7 @@ def _together(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
                 members[k] = enter(recipe)
             except StackError:
                 raise
-            except (Exception, SystemExit) as error:  # a trial that cannot begin: the others go on
+            except FAULTS as error:  # a trial that cannot begin: the others go on
                 status, text = outcome_of(error)
                 records[k] = recorded(trial, key, setting, None, status, text)
         if found is not None and members:
