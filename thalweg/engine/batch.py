@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,16 @@ from thalweg.engine.native import kernel
 from thalweg.engine.program import Level, Program, Value
 from thalweg.engine.rows import Numbers
 from thalweg.engine.source import ReducedFunction
+from thalweg.engine.stored import (
+    PLAIN,
+    Addresses,
+    Layouts,
+    check_memory,
+    holds_its_numbers,
+    memory_problem,
+)
 from thalweg.engine.threads import Kernel, run_on
+from thalweg.errors import EngineError
 
 if TYPE_CHECKING:
     from thalweg.engine.plan import Member
@@ -30,7 +38,6 @@ THREADED_BYTES = 2**20
 """Below this much memory to go through, waking another thread costs more than it saves."""
 
 ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
-
 
 Table = np.ndarray[Any, np.dtype[Any]]
 
@@ -101,21 +108,22 @@ class FusedBatch:
         self.program = program
         self._sparse = any(m.grad_layout is not torch.strided for m in members)
         self.dtypes = dtypes
+        self._members = members
         params = self.params = [m.param for m in members]
         names = range(len(members[0].names))
         self._dicts = [m.state for _ in names for m in members]
         self._names = [m.names[k] for k in names for m in members]
         self._written = self._read_written()
-        self._contiguous = all(p.is_contiguous() for p in params)
-        self._layouts = [_layout(x) for x in self._written]
-        self._by_shape = program.by_shape
-        self._strides = [p.stride() for p in params]
-        self._bytes = [_grad_bytes(p, dtypes[0]) for p in params]
-        # of a complex tensor, or of one number, a gradient may be a conjugated or negated view
+        self._layouts = Layouts(self._written, [x.dtype for x in self._written])
+        self._written_bytes = [x.nbytes for x in self._written]
+        self._grad_layouts = Layouts(params, [m.grad_dtype for m in members])
+        self._grad_bytes = [_grad_bytes(p, dtypes[0]) for p in params]
+        # a complex tensor may be a conjugated view, and a gradient of one number a negated one
+        self._complex = [x for x in self._written if x.is_complex()]
         self._odd = [k for k, p in enumerate(params) if p.is_complex() or p.numel() == 1]
-        self._dtype = torch.bfloat16 if dtypes[0] == "bfloat16" else None
-        self._addresses: list[int] | None = None
-        self._gradients: list[int] | None = None
+        self._addresses: Addresses = np.zeros(len(self._written), dtype=np.int64)
+        self.moved = False
+        """Whether memory has moved since the owner looked last."""
         self.rows = rows
         self.pointers = np.zeros((len(params), 2 + len(names)), dtype=np.int64)
         self.holds()  # reads the addresses of the parameters and states
@@ -142,65 +150,69 @@ class FusedBatch:
         return [*self.params, *map(dict.get, self._dicts, self._names)]  # type: ignore[list-item]
 
     def holds(self) -> bool:
-        """Whether parameters and states are still stored as they were; their addresses may change."""
+        """Whether parameters and states are still stored as they were; their addresses may change.
+
+        Raises:
+            EngineError: a storage that has moved is too small for its tensor.
+        """
         written = self._read_written()
-        try:
-            addresses = list(map(Tensor.data_ptr, written))
-        except TypeError:  # a state is gone
+        if not self._layouts.read(written) or (self._complex and any(map(_is_flagged, written))):
             return False
-        if (
-            self._by_shape
-            and [_layout(p) for p in self.params] != self._layouts[: len(self.params)]
-        ):
-            return False
-        if addresses != self._addresses:
-            if not all(map(is_, written, self._written)):
-                return False  # another state, maybe with other numbers beside it
-            if [_layout(x) for x in written] != self._layouts:
-                return False
-            self._addresses = addresses
-            self.pointers[:, 1:] = np.reshape(addresses, (-1, len(self.params))).T
+        found = self._layouts.found
+        if (found != self._addresses).any():
+            check_memory(written, self._written_bytes, self._name_of_written)
+            self._addresses[:] = found
+            self.pointers[:, 1:] = found.reshape(-1, len(self.params)).T
+            self.moved = True
+        self._written = written
         return True
 
-    def addresses(self, grads: Sequence[Any]) -> tuple[list[int], Sequence[Any]] | None:
+    def _name_of_written(self, k: int) -> str:
+        slot, k = divmod(k, len(self.params))
+        member = self._members[k]
+        return f"the state {member.names[slot - 1]!r} of {member.called}" if slot else member.called
+
+    def _name_of_grad(self, k: int) -> str:
+        return f"the gradient of {self._members[k].called}"
+
+    def addresses(self, grads: list[Any]) -> tuple[Addresses, list[Any]] | None:
         """Return the addresses of the gradients, and the tensors that must live until the step is over.
 
         A gradient that is sparse or stored in another order than its parameter is copied into that order.
-        None means that a gradient is missing, or of another kind or size than the batch was made for.
+        None means that a gradient is missing, or of another kind, shape or dtype than the batch was made for.
+
+        Raises:
+            EngineError: the storage of a gradient is too small for it.
         """
-        try:
-            if self._in_order(grads):
-                return list(map(Tensor.data_ptr, grads)), grads
-        except (AttributeError, RuntimeError):  # None has no size, a sparse gradient no address
-            pass
-        if any(g is None or (g.layout is not torch.strided and not self._sparse) for g in grads):
-            return None
-        grads = [_reordered(g, p) for g, p in zip(grads, self.params, strict=True)]
-        return ([g.data_ptr() for g in grads], grads) if self._same_kind(grads) else None
+        if not self._in_order(grads):
+            for k, grad in enumerate(grads):
+                if not self._can_be_copied(grad, self.params[k]):
+                    return None
+                if not holds_its_numbers(grad):
+                    raise EngineError(memory_problem(grad, self._name_of_grad(k)))
+            grads = [_reordered(g, p) for g, p in zip(grads, self.params, strict=True)]
+            if not self._grad_layouts.read(grads):
+                return None
+        return self._grad_layouts.found, grads
 
-    def _same_kind(self, grads: Sequence[Tensor]) -> bool:
-        """Whether every gradient has the size and dtype that the kernels were compiled for."""
-        if list(map(_nbytes, grads)) != self._bytes:
-            return False
-        # float16 has the size of bfloat16
-        return self._dtype is None or all(g.dtype is self._dtype for g in grads)
-
-    def _in_order(self, grads: Sequence[Tensor]) -> bool:
+    def _in_order(self, grads: list[Any]) -> bool:
         """Whether every gradient is stored as its parameter is; every kernel relies on it."""
-        if not self._same_kind(grads):
+        if not self._grad_layouts.read(grads):
             return False
-        if self._contiguous:
-            alike = all(map(Tensor.is_contiguous, grads))
-        else:
-            alike = list(map(Tensor.stride, grads)) == self._strides
-        return alike and not (self._odd and any(_is_flagged(grads[k]) for k in self._odd))
+        check_memory(grads, self._grad_bytes, self._name_of_grad)
+        return not (self._odd and any(_is_flagged(grads[k]) for k in self._odd))
 
-    def step(self, gradients: list[int], count: int) -> None:
+    def _can_be_copied(self, grad: Any, param: Tensor) -> bool:
+        if type(grad) not in PLAIN or grad.device.type != "cpu" or grad.shape != param.shape:
+            return False
+        return self._sparse or grad.layout is torch.strided
+
+    def step(self, gradients: Addresses, count: int) -> None:
         """Step all tensors by a program of one pass, given the addresses of the gradients."""
         self._point(gradients)
         self._finish(self.passes[-1], {}, count)
 
-    def run(self, gradients: list[int], count: int) -> Pass:
+    def run(self, gradients: Addresses, count: int) -> Pass:
         """Step all tensors by a program of several passes; `count` is the number of all elements."""
         self._point(gradients)
         reductions: dict[Value, Any] = {}
@@ -226,11 +238,9 @@ class FusedBatch:
         """Tell autograd that the parameters and states change."""
         torch.autograd.graph.increment_version(self._written)
 
-    def _point(self, gradients: list[int]) -> None:
-        """Put the addresses of the gradients into the table, unless they are there."""
-        if gradients != self._gradients:
-            self.pointers[:, 0] = gradients
-            self._gradients = gradients
+    def _point(self, gradients: Addresses) -> None:
+        """Put the addresses of the gradients into the table."""
+        self.pointers[:, 0] = gradients
 
     def _reduce(self, ready: ReadyPass, reductions: dict[Value, Any], count: int) -> None:
         """Fill the table of per-tensor scalars that a pass reads."""
@@ -274,16 +284,9 @@ class FusedBatch:
         return whole
 
 
-_nbytes = attrgetter("nbytes")
-
-
 def _is_flagged(x: Tensor) -> bool:
     """Whether the numbers in memory still are to be conjugated or negated."""
     return x.is_conj() or x.is_neg()
-
-
-def _layout(x: Tensor) -> tuple[Any, ...]:
-    return x.shape, x.stride(), x.dtype, x.device
 
 
 def _grad_bytes(param: Tensor, dtype: str) -> int:

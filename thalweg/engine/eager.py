@@ -218,16 +218,20 @@ def _widen(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def run_together(passes: Sequence[tuple[Pass, Sequence[tuple[str, ...]]]]) -> list[Any]:
-    """Run passes stage by stage, and give each the reductions over all of them; return their results.
+Finish = Callable[[int, Any], None]
+"""What takes the number of a pass and its result, as soon as that is there."""
+
+
+def run_together(passes: Sequence[tuple[Pass, Sequence[tuple[str, ...]]]], finish: Finish) -> None:
+    """Run passes stage by stage, and give each the reductions over all of them.
 
     With each pass come, for each stage but the last, the names ("sum" or "max") of its reductions over all
-    tensors. Passes with the same names at a stage reduce together, whatever their program.
+    tensors. Passes with the same names at a stage reduce together, whatever their program. A result is
+    finished before the next pass goes on, so parameters on the same memory step one after the other.
     """
-    results: list[Any] = [None] * len(passes)
     waiting: dict[int, Partials] = {}
     for k, (each, _) in enumerate(passes):
-        _resume(k, lambda each=each: next(each), waiting, results)  # type: ignore[misc]
+        _resume(k, lambda each=each: next(each), waiting, finish)  # type: ignore[misc]
     stage = 0
     while waiting:
         wholes: dict[tuple[str, ...], Partials] = {}
@@ -240,19 +244,18 @@ def run_together(passes: Sequence[tuple[Pass, Sequence[tuple[str, ...]]]]) -> li
         for k in list(waiting):
             each, names_by_stage = passes[k]
             sent = wholes[names_by_stage[stage]]
-            _resume(k, lambda each=each, sent=sent: each.send(sent), waiting, results)  # type: ignore[misc]
+            _resume(k, lambda each=each, sent=sent: each.send(sent), waiting, finish)  # type: ignore[misc]
         stage += 1
-    return results
 
 
 def _resume(
-    k: int, go: Callable[[], Partials], waiting: dict[int, Partials], results: list[Any]
+    k: int, go: Callable[[], Partials], waiting: dict[int, Partials], finish: Finish
 ) -> None:
     try:
         waiting[k] = go()
     except StopIteration as stop:
         waiting.pop(k, None)
-        results[k] = stop.value
+        finish(k, stop.value)
 
 
 def _combine(name: str, partials: Sequence[Any]) -> Any:
@@ -312,11 +315,13 @@ def functional_step(
     kept = [state[s] for s in program.number_outputs]
     # one number for all where the chain's own switches are others than those of this step
     numbers = [[x[name] if isinstance(x, Mapping) else x for x in kept] for name in names]
-    results = run_together(
+    results: list[Any] = [None] * len(leaves)
+    run_together(
         [
             (form.run(leaf, reads, count, k, mine), over_all)
             for k, (leaf, mine) in enumerate(zip(leaves, numbers, strict=True))
-        ]
+        ],
+        results.__setitem__,
     )
     fitted = [
         tuple(_like(x, old) for x, old in zip(result, leaf[1:], strict=False))

@@ -168,3 +168,48 @@ TENSOR: Mapping[str, Callable[..., Any]] = {
     "number": as_double,
     **{name: _lifted(getattr(torch, name)) for name in f"{_LIFTED} {_LIFTED_TRUTHS}".split()},
 }
+
+
+def _mixed(name: str) -> Callable[..., Any]:
+    on_numbers, on_tensors = SCALAR[name], TENSOR[name]
+
+    def call(*values: Any) -> Any:
+        if any(isinstance(v, Tensor) for v in values):
+            return on_tensors(*values)
+        try:
+            return on_numbers(*values)
+        except (
+            ArithmeticError,
+            ValueError,
+        ):  # roots of negatives and the like, as IEEE 754 has them
+            with np.errstate(all="ignore"):
+                return float(ARRAY[name](*map(np.float64, values)))
+
+    return call
+
+
+def as_truth(x: Any) -> Any:
+    """Return a truth as a bool where it has one value, which under `torch.vmap` it has not.
+
+    A bool chooses for good, while of `torch.where` the gradient of the branch not taken may be NaN.
+    """
+    if not isinstance(x, Tensor) or x.dtype != torch.bool:
+        return x
+    try:
+        return bool(x)
+    except RuntimeError:
+        return x
+
+
+def _where_mixed(condition: Any, a: Any, b: Any) -> Any:
+    condition = as_truth(condition)
+    if not isinstance(condition, Tensor):
+        return a if condition else b
+    return torch.where(condition, as_double(a), as_double(b))
+
+
+MIXED: Mapping[str, Callable[..., Any]] = {
+    **{name: _mixed(name) for name in SCALAR},
+    "where": _where_mixed,
+}
+"""For numbers some of which are 0-d tensors: only what depends on a tensor is computed on tensors."""

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from operator import is_
+from operator import is_, itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -21,8 +21,9 @@ from thalweg.engine.eager import (
     run_together,
 )
 from thalweg.engine.program import Program
-from thalweg.engine.rows import Block, Row, consecutive
+from thalweg.engine.rows import Block, Lines, Row, consecutive
 from thalweg.engine.source import host_function
+from thalweg.engine.stored import PLAIN, has_memory, holds_its_numbers, memory_problem, overlapping
 from thalweg.errors import EngineError
 
 Engine = Literal["auto", "eager", "fused"]
@@ -46,12 +47,22 @@ class Member:
     state: dict[str, Any]
     names: tuple[str, ...]
     """The names of its states in `state`."""
+    kept: tuple[str, ...]
+    """The names of its numbers in `state`: the step number, then its scalar states."""
     group: int
     program: Program
     block: Block
     line: int
     ordinal: int
     """Its place among all parameters of the optimizer."""
+    name: str | None = None
+    grad_is_plain: bool = True
+    """Whether the gradient is no subclass of tensors, whose memory may be elsewhere."""
+
+    @property
+    def called(self) -> str:
+        """What it is called in a message."""
+        return f"parameter {self.ordinal}" + (f" ({self.name})" if self.name else "")
 
     @property
     def states(self) -> list[Tensor]:
@@ -63,12 +74,6 @@ class Member:
         """Its scalar states that are computed from reductions."""
         start = 1 + len(self.program.scalar_outputs)
         return list(torch.from_numpy(self.block[self.line, start:]).unbind())
-
-    @property
-    def keeps_its_line(self) -> bool:
-        """Whether the state still shows the numbers of this line: a program that keeps others moves them."""
-        step = self.state.get("step")
-        return isinstance(step, Tensor) and step.data_ptr() == self.block[self.line :].ctypes.data
 
 
 @cache
@@ -112,7 +117,7 @@ def fused_dtypes(member: Member) -> tuple[str, ...] | None:
     param, grad_dtype = member.param, member.grad_dtype
     tensors = [param, *member.states]
     plain = all(
-        type(x) in (Tensor, torch.nn.Parameter)
+        type(x) in PLAIN
         and x.device.type == "cpu"
         and x.layout is torch.strided
         and x.shape == param.shape
@@ -121,7 +126,9 @@ def fused_dtypes(member: Member) -> tuple[str, ...] | None:
         and not (x.is_conj() or x.is_neg())
         for x in tensors
     )
-    if not plain or grad_dtype not in FUSED_DTYPES or not _is_dense(param):
+    if not plain or not member.grad_is_plain or grad_dtype not in FUSED_DTYPES:
+        return None
+    if not _is_dense(param):
         return None
     if not all(_same_order(x, param) for x in tensors):
         return None
@@ -153,7 +160,7 @@ def _same_order(x: Tensor, param: Tensor) -> bool:
     return x.stride() == param.stride()
 
 
-Prepared = tuple[Sequence[Any], list[list[int]]]
+Prepared = tuple[Sequence[Any], list[Any]]
 """The gradients, followed by copies that must outlive the step, and for each batch their addresses."""
 
 
@@ -179,10 +186,10 @@ class Cohort:
         self.table = np.zeros((len(self.rows), len(self.program.host_reads)), dtype=np.float64)
         self._bytes: Any = self.table.reshape(-1).view(np.uint8)
 
-    def advance(self, numbers: Sequence[Sequence[float]]) -> None:
+    def advance(self, numbers: Sequence[Sequence[Any]]) -> None:
         """Count a step of every row, and compute its scalars."""
         self.reads = [row.advance(self.host, numbers[row.group]) for row in self.rows]
-        if self.table.size:
+        if self.fused and self.table.size:
             for k, reads in enumerate(self.reads):
                 self._line.pack_into(self._bytes, k * self._line.size, *reads)
 
@@ -197,6 +204,7 @@ class Plan:
         self.count = sum(elements(m.param) for m in members)
         self.differentiable = differentiable
         self.cohorts: list[Cohort] = []
+        self._sharing = self._overlapping()
         by_program: dict[Program, list[int]] = {}
         for k, member in enumerate(self.members):
             by_program.setdefault(member.program, []).append(k)
@@ -207,6 +215,15 @@ class Plan:
         self._dicts = [m.state for m in loose for _ in m.names]
         self._names = [name for m in loose for name in m.names]
         self._states = [x for m in loose for x in m.states]
+        self._lines = Lines([(m.state, m.kept, m.block, m.line) for m in self.members])
+
+    def _overlapping(self) -> set[int]:
+        """Return the members that share memory with another, or among their own tensors.
+
+        Threads would step them at once, so they run eagerly, one after the other.
+        """
+        written = [(k, x) for k, m in enumerate(self.members) for x in (m.param, *m.states)]
+        return overlapping([x for _, x in written], [k for k, _ in written])
 
     # -- making ---------------------------------------------------------------------------------------
 
@@ -222,7 +239,8 @@ class Plan:
             )
         batches: dict[tuple[str, ...], list[int]] = {}
         for k in positions:
-            dtypes = None if problem or self.differentiable else fused_dtypes(self.members[k])
+            alone = problem or self.differentiable or k in self._sharing
+            dtypes = None if alone else fused_dtypes(self.members[k])
             if dtypes is None:
                 cohort.loose.append((k, row_of[k]))
             else:
@@ -241,8 +259,8 @@ class Plan:
         width = 1 + len(cohort.program.scalar_outputs)
         for k in positions:
             m = self.members[k]
-            shared = m.block[m.line, :width].tolist()
-            rows.setdefault((m.group, id(m.block), *shared), []).append(k)
+            shared = m.block[m.line, :width].tobytes()  # as bits: NaN is not equal to itself
+            rows.setdefault((m.group, id(m.block), shared), []).append(k)
         row_of: dict[int, int] = {}
         for number, chosen in enumerate(rows.values()):
             first = self.members[chosen[0]]
@@ -254,22 +272,35 @@ class Plan:
     # -- checking -------------------------------------------------------------------------------------
 
     def holds(self) -> bool:
-        """Whether states and parameters are still the tensors that the plan was made for."""
+        """Whether states and parameters are still the tensors that the plan was made for.
+
+        Raises:
+            EngineError: the memory behind a tensor is gone.
+        """
         if not all(map(is_, map(dict.get, self._dicts, self._names), self._states)):
             return False  # states of members that run eagerly; a batch looks after its own
-        return all([batch.holds() for cohort in self.cohorts for batch, _ in cohort.fused])  # noqa: C419
-
-    def is_uniform(self) -> bool:
-        """Whether the numbers are where they were, and the parameters of each row still share them."""
-        return all(m.keeps_its_line for m in self.members) and all(
-            row.is_uniform() for cohort in self.cohorts for row in cohort.rows
+        batches = [batch for cohort in self.cohorts for batch, _ in cohort.fused]
+        if not all([batch.holds() for batch in batches]):  # noqa: C419
+            return False
+        moved = [batch for batch in batches if batch.moved]
+        if moved and self._overlapping() != self._sharing:
+            return False
+        for batch in moved:
+            batch.moved = False
+        rows = (row for cohort in self.cohorts for row in cohort.rows)
+        return self._lines.hold() and (
+            self._lines.are_as_left() or all(r.is_uniform() for r in rows)
         )
 
     # -- running --------------------------------------------------------------------------------------
 
-    def prepare(self, grads: Sequence[Tensor | None]) -> Prepared | None:
-        """Return the gradients as the engines read them, or None where the plan does not suit them."""
-        held: Sequence[Any] = grads
+    def prepare(self, grads: list[Tensor | None]) -> Prepared | None:
+        """Return the gradients as the engines read them, or None where the plan does not suit them.
+
+        Raises:
+            EngineError: the memory behind a tensor is gone.
+        """
+        held: list[Any] = grads
         addresses = []
         for cohort in self.cohorts:
             for batch, chosen in cohort.fused:
@@ -281,17 +312,27 @@ class Plan:
                 if read[1] is not mine:
                     held = [*held, *read[1]]
             for k, _ in cohort.loose:
-                grad = grads[k]
-                if grad is None or grad.layout is not self.members[k].grad_layout:
+                grad, member = grads[k], self.members[k]
+                if grad is None or grad.layout is not member.grad_layout:
                     return None
+                if grad.shape != member.param.shape:
+                    return None
+                check_member(member, grad)
         return held, addresses
 
-    def run(self, prepared: Prepared, numbers: Sequence[Sequence[float]]) -> None:
-        """Step every member. `numbers[group]` are lr and the hyperparameters of a group."""
-        together: list[tuple[Pass, tuple[tuple[str, ...], ...]]] = []
-        writers: list[_Writer | None] = []
+    def run(self, prepared: Prepared, numbers: Sequence[Sequence[Any]]) -> None:
+        """Step every member. `numbers[group]` are lr and the hyperparameters of a group.
+
+        Raises:
+            EngineError: a gradient is wanted of a hyperparameter that a number kept on the host depends on.
+        """
+        if self.differentiable:
+            self._check_graph(numbers)
         grads, addresses = prepared
         turn = iter(addresses)
+        together: list[tuple[Pass, tuple[tuple[str, ...], ...]]] = []
+        writers: list[_Writer | None] = []
+        loose = []
         for cohort in self.cohorts:
             cohort.advance(numbers)
             for batch, _ in cohort.fused:
@@ -300,20 +341,46 @@ class Plan:
                     writers.append(None)
                 else:
                     batch.step(next(turn), self.count)
-            for k, row in cohort.loose:
-                member = self.members[k]
-                param = _in_graph(member.param) if self.differentiable else member.param
-                tensors = [_dense(grads[k]), param, *member.states]
-                run = eager_program(cohort.program).run(
-                    tensors, cohort.reads[row], self.count, member.ordinal, member.numbers
-                )
-                together.append((run, cohort.over_all))
-                writers.append(_Writer(member, self.differentiable))
+            loose += [(k, cohort, cohort.reads[row]) for k, row in cohort.loose]
+        for k, cohort, reads in sorted(loose, key=itemgetter(0)):
+            together.append((self._eagerly(k, cohort, reads, grads[k]), cohort.over_all))
+            writers.append(_Writer(self.members[k], self.differentiable))
+
+        def finish(k: int, result: Any) -> None:
+            if (write := writers[k]) is not None:
+                write(result)
+
         if together:
             with torch.set_grad_enabled(self.differentiable):
-                for result, write in zip(run_together(together), writers, strict=True):
-                    if write is not None:
-                        write(result)
+                run_together(together, finish)
+        self._lines.leave()
+
+    def _check_graph(self, numbers: Sequence[Sequence[Any]]) -> None:
+        """Refuse to lose a gradient: numbers of the state are kept on the host, without their history."""
+        for cohort in self.cohorts:
+            program = cohort.program
+            for row in cohort.rows:
+                given = zip(program.scalars[1:], numbers[row.group], strict=False)
+                wanted = {name for name, value in given if isinstance(value, Tensor)}
+                lost = {
+                    state: sorted(wanted & program.scalars_behind(value))
+                    for state, value in program.scalar_outputs.items()
+                }
+                lost |= {state: ["the gradients"] for state in program.number_outputs}
+                for state, names in lost.items():
+                    if names:
+                        raise EngineError(
+                            f"{program.label} keeps {state!r} as a plain number, so a differentiable step "
+                            f"loses what it owes to {', '.join(names)}. Step by hand, where everything is "
+                            "differentiable: p, state = chain.step(p, g, state, lr=…)"
+                        )
+
+    def _eagerly(self, k: int, cohort: Cohort, reads: tuple[Any, ...], grad: Tensor) -> Pass:
+        """Return the eager pass of a member."""
+        m = self.members[k]
+        param = _in_graph(m.param) if self.differentiable else m.param
+        tensors = [_dense(grad), param, *m.states]
+        return eager_program(cohort.program).run(tensors, reads, self.count, m.ordinal, m.numbers)
 
     def describe(self) -> str:
         """Return what runs how, a line for each batch and each tensor that runs eagerly."""
@@ -355,13 +422,9 @@ class _Writer:
             not self.differentiable
         ):  # a value that is passed on unchanged must not be overwritten first
             member = self.member
-            kept = {
-                x.untyped_storage().data_ptr()
-                for x in (member.param, *member.states, *member.numbers)
-            }
+            kept = {_memory_of(x) for x in (member.param, *member.states, *member.numbers)}
             result = [
-                x.clone() if isinstance(x, Tensor) and x.untyped_storage().data_ptr() in kept else x
-                for x in result
+                x.clone() if isinstance(x, Tensor) and _memory_of(x) in kept else x for x in result
             ]
         moved, *states = result[: 1 + len(self.member.names)]
         _write(self.member.param, moved)
@@ -372,6 +435,20 @@ class _Writer:
                 self.member.state[name] = value
             else:
                 _write(self.member.state[name], value)
+
+
+def _memory_of(x: Tensor) -> int | None:
+    """Return where the storage of a tensor begins; None stands for those that have none to point to."""
+    return x.untyped_storage().data_ptr() if has_memory(x) else None
+
+
+def check_member(member: Member, grad: Tensor) -> None:
+    """Refuse a parameter whose own memory, or that of its states or its gradient, is gone."""
+    named = [(member.called, member.param), (f"the gradient of {member.called}", grad)]
+    named += [(f"the state {n!r} of {member.called}", member.state[n]) for n in member.names]
+    for called, x in named:
+        if not holds_its_numbers(x):
+            raise EngineError(memory_problem(x, called))
 
 
 def _write(target: Tensor, value: Any) -> None:

@@ -237,6 +237,10 @@ class Program:
         reached = _reach(self.roots)
         return tuple(v for v in self.values if v in reached)
 
+    def scalars_behind(self, value: Value) -> set[str]:
+        """Return the names of the scalar inputs that a value depends on."""
+        return {v.data for v in _reach([value]) if v.op == "scalar"}
+
     def reductions(self, stage: int) -> tuple[Value, ...]:
         """Return the reductions whose operands are ready at a stage."""
         return tuple(v for v in self.reached() if v.is_reduction and v.stage == stage + 1)

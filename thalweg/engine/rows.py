@@ -7,8 +7,9 @@ line, so `optimizer.state[p]["step"]` is always true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,14 @@ def open_block(
 
 
 def read_line(
-    state: Mapping[str, Any], names: Sequence[str], fresh: Sequence[float]
+    state: Mapping[str, Any], names: Sequence[str], fresh: Sequence[float], tensors: Sequence[str]
 ) -> tuple[float, ...]:
-    """Return the step number and scalar states that a state holds.
+    """Return the step number and scalar states that a state holds; `tensors` names the rule's own tensors.
 
-    A state without a step number but with tensors was written by an optimizer that does not count
-    (PyTorch's SGD); all that matters then is that its first step is over.
+    A state with such a tensor but without a step number was written by an optimizer that does not count
+    (PyTorch's SGD); all that matters then is that its first step is over. What others keep says nothing.
     """
-    started = 1.0 if any(isinstance(x, Tensor) for x in state.values()) else fresh[0]
+    started = 1.0 if any(isinstance(state.get(name), Tensor) for name in tensors) else fresh[0]
     numbers = []
     for name, default in zip(names, (started, *fresh[1:]), strict=True):
         value = state.get(name)
@@ -69,12 +70,18 @@ class Row:
 
     def advance(
         self,
-        host: Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]],
-        numbers: Sequence[float],
+        host: Any,
+        numbers: Sequence[Any],
     ) -> tuple[Any, ...]:
-        """Count a step; return what the passes read. `numbers` are lr and the hyperparameters."""
+        """Count a step; return what the passes read. `numbers` are lr and the hyperparameters.
+
+        Where some are tensors, for a differentiable step, `host` computes on tensors.
+        """
+        if any(isinstance(x, Tensor) for x in numbers):
+            host = host.on_tensors
         if self._counts_only:
             t = self._first.item() + 1.0
+            reads: tuple[Any, ...]
             reads, _ = host(t, *numbers)
             if self._steps is not None:
                 self._steps.fill(t)
@@ -83,13 +90,48 @@ class Row:
             return reads
         t, *scalars = self._first.tolist()
         reads, changed = host(t + 1.0, *numbers, *scalars)
-        self.block[self.lines, : self.width] = (t + 1.0, *changed)
+        self.block[self.lines, : self.width] = (t + 1.0, *map(float, changed))
         return reads
 
     def is_uniform(self) -> bool:
         """Whether all lines still agree: another plan may have stepped some of them."""
-        chosen = self.block[self.lines, : self.width]
-        return bool((chosen == chosen[0]).all())
+        chosen = np.ascontiguousarray(self.block[self.lines, : self.width]).view(np.int64)
+        return bool((chosen == chosen[0]).all())  # as bits: NaN is not equal to itself
+
+
+class Lines:
+    """The lines of the members of a plan: whether states still show them, and whether they were changed.
+
+    `places` says for each member its state, the names of its numbers there, and its block and line.
+    """
+
+    def __init__(self, places: Sequence[tuple[dict[str, Any], Sequence[str], Block, int]]) -> None:
+        self._dicts = [state for state, names, _, _ in places for _ in names]
+        self._names = [name for _, names, _, _ in places for name in names]
+        self._cells = [state.get(name) for state, names, _, _ in places for name in names]
+        self._blocks = list({id(block): block for _, _, block, _ in places}.values())
+        starts = [
+            block[line].ctypes.data + 8 * k
+            for _, names, block, line in places
+            for k in range(len(names))
+        ]
+        found = [x.data_ptr() if isinstance(x, Tensor) else None for x in self._cells]
+        self._are_shown = found == starts
+        self._left: list[bytes] = []
+
+    def hold(self) -> bool:
+        """Whether every state still shows the numbers of its line, and no others were put in their place."""
+        return self._are_shown and all(
+            map(is_, map(dict.get, self._dicts, self._names), self._cells)
+        )
+
+    def are_as_left(self) -> bool:
+        """Whether the numbers are those that the plan's own last step left."""
+        return [block.tobytes() for block in self._blocks] == self._left
+
+    def leave(self) -> None:
+        """Note the numbers at the end of a step."""
+        self._left = [block.tobytes() for block in self._blocks]
 
 
 class Numbers:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from thalweg.engine.ops import ARRAY, OPS, SCALAR, TENSOR, as_double
+from thalweg.engine.ops import ARRAY, MIXED, OPS, SCALAR, TENSOR, as_double, as_truth
 from thalweg.engine.program import LEAVES, Level, Program, Value
 
 
@@ -60,6 +61,7 @@ class HostFunction:
         one_number = {**ARRAY, "where": SCALAR["where"]}
         self._scalar = define("host", parameters, quick, SCALAR)
         self._array = define("host", parameters, careful, one_number)
+        self._mixed = define("host", parameters, quick, MIXED)
         self._tensor = define("host", parameters, careful, TENSOR)
 
     def __call__(self, *arguments: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -73,7 +75,12 @@ class HostFunction:
 
     def on_tensors(self, *arguments: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Compute the same where a scalar is a tensor, so that autograd and vmap pass through."""
-        return self._tensor(*map(as_double, arguments))  # type: ignore[no-any-return]
+        given = (x.double() if isinstance(x, Tensor) else float(x) for x in arguments)
+        try:
+            reads, scalars = self._mixed(*given)
+            return tuple(map(as_truth, reads)), scalars
+        except (ArithmeticError, ValueError):  # of the plain numbers, see above
+            return self._tensor(*map(as_double, arguments))  # type: ignore[no-any-return]
 
 
 _hosts: dict[Program, HostFunction] = {}

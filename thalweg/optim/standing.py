@@ -38,10 +38,13 @@ class Reader:
         self.numbers_kept = ("step", *(state_names.get(s, s) for s in kept))
         self.fresh = (0.0, *(made.scalar_states[s] for s in kept))
 
-    def numbers(self, group: Group) -> list[float]:
-        """Return lr and the hyperparameters of a group, as numbers."""
+    def numbers(self, group: Group, differentiable: bool = False) -> list[Any]:
+        """Return lr and the hyperparameters of a group, as numbers.
+
+        For a differentiable step, what requires a gradient stays the tensor that it is.
+        """
         try:
-            return [float(get(group)) for get in self._getters]
+            return [_number(get(group), differentiable) for get in self._getters]
         except (TypeError, ValueError, KeyError, IndexError, RuntimeError):
             raise self._problem(group) from None
 
@@ -49,7 +52,7 @@ class Reader:
         """Return the error of the first hyperparameter that is no number."""
         for name, get in self._named:
             try:
-                float(get(group))
+                _number(get(group), False)
             except KeyError as error:
                 return KeyError(f"a param group lacks the entry {error}, from which {name} is read")
             except (TypeError, ValueError, IndexError, RuntimeError) as error:
@@ -60,13 +63,20 @@ class Reader:
         return EngineError("the numbers of a param group changed while they were read")
 
 
+def _number(value: Any, differentiable: bool) -> Any:
+    if isinstance(value, Tensor) and value.requires_grad:
+        return value if differentiable else float(value.detach())
+    return float(value)
+
+
 class Glance:
     """The numbers of a group, read again only when an entry of the group is another object."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, differentiable: bool) -> None:
         self.reader = reader
+        self._differentiable = differentiable
         self._entries: list[Any] | None = None
-        self.numbers: list[float] = []
+        self.numbers: list[Any] = []
 
     def is_same(self, find_reader: Callable[[Group], Reader], group: Group) -> bool:
         """Read the group; return whether it is still stepped by the same program."""
@@ -79,7 +89,7 @@ class Glance:
             return True
         if find_reader(group) is not self.reader:
             return False
-        self.numbers = self.reader.numbers(group)
+        self.numbers = self.reader.numbers(group, self._differentiable)
         # a list or a tensor may change without being another object
         frozen = all(_is_frozen(value) for name, value in group.items() if name not in _LISTS)
         self._entries = entries if frozen else None
@@ -109,7 +119,7 @@ class Standing:
         self.plan = plan
         self._params = params
         self._absent = absent
-        self._glances = [Glance(reader) for reader in readers]
+        self._glances = [Glance(reader, plan.differentiable) for reader in readers]
         self._states = states
 
     def is_for(self, params: Sequence[Tensor]) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 from torch.optim.optimizer import (
     _global_optimizer_post_hooks,
     _global_optimizer_pre_hooks,
@@ -15,6 +17,7 @@ from torch.optim.optimizer import (
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Engine, Member, Plan
 from thalweg.engine.rows import Block, open_block, read_line
+from thalweg.engine.stored import PLAIN
 from thalweg.errors import EngineError
 from thalweg.optim import scheduled
 from thalweg.optim.checkpoint import loaded_state, saved_state
@@ -60,7 +63,12 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     # -- step -----------------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Perform one step, and return what the closure returns, if there is one."""
+        """Perform one step, and return what the closure returns, if there is one.
+
+        `torch.compile` does not look into it: a step in a compiled function is the step as it is here.
+        """
+        if is_compiling():
+            return _outside_the_graph(self, closure)
         if (
             self._optimizer_step_pre_hooks
             or self._optimizer_step_post_hooks
@@ -106,11 +114,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         if current is not None and current.step(self, self._reader):
             return
         for standing in self._plans:
-            if (
-                standing is not current
-                and standing.plan.is_uniform()
-                and standing.step(self, self._reader)
-            ):
+            if standing is not current and standing.step(self, self._reader):
                 self._current = standing
                 return
         self._drop_outdated()
@@ -135,26 +139,35 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         grads = [p.grad for p in params]
         readers = [self._reader(group) for group in self.param_groups]
         group_of = [k for k, group in enumerate(self.param_groups) for _ in group["params"]]
-        ordinals = range(len(params))
+        names = [n for group in self.param_groups for n in param_names(group)]
         present = [
             (p, g, k, n)
-            for p, g, k, n in zip(params, grads, group_of, ordinals, strict=True)
+            for n, (p, g, k) in enumerate(zip(params, grads, group_of, strict=True))
             if g is not None
         ]
-        for p, g, *_ in present:
-            if g.shape != p.shape:
-                raise EngineError(
-                    f"a gradient has shape {tuple(g.shape)}, its parameter {tuple(p.shape)}. If you changed "
-                    "`param.data` after the backward pass, compute the gradient again"
-                )
+        for p, g, _, n in present:
+            _check_gradient(p, g, f"parameter {n}" + (f" ({names[n]})" if names[n] else ""))
         self._open_states([(p, readers[k]) for p, _, k, _ in present])
         members = []
         for p, g, k, ordinal in present:
             reader, state = readers[k], self.state[p]
             block, line = self._places[id(state)][1:]
-            kind = (p, g.dtype, g.layout)
             members.append(
-                Member(*kind, state, reader.names, k, reader.program, block, line, ordinal)
+                Member(
+                    param=p,
+                    grad_dtype=g.dtype,
+                    grad_layout=g.layout,
+                    grad_is_plain=type(g) in PLAIN,
+                    state=state,
+                    names=reader.names,
+                    kept=reader.numbers_kept,
+                    group=k,
+                    program=reader.program,
+                    block=block,
+                    line=line,
+                    ordinal=ordinal,
+                    name=names[ordinal],
+                )
             )
         plan = Plan(members, self.engine, bool(self.defaults.get("differentiable")))
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]
@@ -170,7 +183,10 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             if place is None or place[0] is not state or not _holds_line(state, reader, place):
                 new.setdefault(reader, []).append(state)
         for reader, states in new.items():
-            first = [read_line(state, reader.numbers_kept, reader.fresh) for state in states]
+            first = [
+                read_line(state, reader.numbers_kept, reader.fresh, reader.names)
+                for state in states
+            ]
             block = open_block(states, reader.numbers_kept, first)
             for line, state in enumerate(states):
                 self._places[id(state)] = (state, block, line)
@@ -281,6 +297,38 @@ _NOT_COPIED = frozenset(
         "_optimizer_load_state_dict_post_hooks",
     )
 )
+
+
+@torch._disable_dynamo  # type: ignore[attr-defined]  # as PyTorch's optimizers do; it loads the compiler when it is first called
+def _outside_the_graph(optimizer: Stepper, closure: Callable[[], Any] | None) -> Any:
+    return Stepper.step(optimizer, closure)
+
+
+def _check_gradient(param: Tensor, grad: Tensor, called: str) -> None:
+    """Refuse a gradient of another shape, and tensors of which this process holds a part."""
+    if is_sharded(param) or is_sharded(grad):
+        raise EngineError(
+            f"{called} is a DTensor: each process holds a part of it, as in FSDP2 and tensor parallelism. "
+            "thalweg cannot step it yet: a norm or a sum would be that of the part alone. Use "
+            "torch.optim for it, or DistributedDataParallel, which keeps parameters whole"
+        )
+    if grad.shape != param.shape:
+        raise EngineError(
+            f"the gradient of {called} has shape {tuple(grad.shape)}, the parameter {tuple(param.shape)}. If "
+            "you changed `param.data` after the backward pass, compute the gradient again"
+        )
+
+
+def is_sharded(x: Tensor) -> bool:
+    """Whether a tensor is a DTensor, whose parts are in several processes."""
+    module = sys.modules.get("torch.distributed.tensor")  # where it is not loaded, there are none
+    return module is not None and isinstance(x, module.DTensor)
+
+
+def param_names(group: Group) -> list[str | None]:
+    """Return the names of the parameters of a group, None where they are not known."""
+    count, names = len(group["params"]), list(group.get("param_names", ()))
+    return names if len(names) == count else [None] * count
 
 
 def _is_line(value: Any) -> bool:
