@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError
+from thalweg.numeric import is_real
 
 _NORMALISATION = (
     nn.modules.batchnorm._NormBase,
@@ -180,5 +181,5 @@ def _total(values: list[Tensor]) -> Tensor:
 
 
 def _check_strength(strength: float) -> None:
-    if not (isinstance(strength, (int, float)) and math.isfinite(strength) and strength >= 0):
+    if not (is_real(strength) and math.isfinite(strength) and strength >= 0):
         raise TaskError(f"A penalty's strength is a finite number ≥ 0; got {strength!r}.")

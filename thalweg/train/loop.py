@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import DataError, TaskError
+from thalweg.numeric import as_whole
 from thalweg.objective import Scores
 from thalweg.objective.weight import Weight
 from thalweg.tasks.batches import Order
@@ -41,7 +42,8 @@ def train(
     progress: bool | None,
 ) -> Run:
     """Train by `recipe`; `fit` documents the arguments."""
-    if checkpoint_every < 1:
+    every = as_whole(checkpoint_every)
+    if every is None or every < 1:
         raise TaskError(f"checkpoint_every is a whole number ≥ 1; got {checkpoint_every!r}.")
     file = prepare(checkpoint, resume)
     device = None if recipe.device is None else usable_device(recipe.device)
@@ -57,7 +59,7 @@ def train(
         message = ""
         held = state.epoch
         try:
-            _epochs(state, show, file, checkpoint_every)
+            _epochs(state, show, file, every)
             message = _last_word(state, held)
         except KeyboardInterrupt:
             state.stopped = "interrupted"
