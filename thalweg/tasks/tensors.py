@@ -67,8 +67,12 @@ def _from_array(value: Any, what: str) -> Tensor:
         array = np.asarray(value, order="C")
         if array.dtype.kind == "O":
             array = _numbers(array, what)
+        elif array.dtype in (np.longdouble, np.clongdouble):  # wider than any tensor
+            array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
         # A copy where NumPy forbids writing, since a tensor cannot promise not to.
         return torch.from_numpy(array if array.flags.writeable else array.copy())
+    except DataError:
+        raise
     except (TypeError, ValueError, RuntimeError) as error:
         kind = getattr(value, "dtype", type(value).__name__)
         raise DataError(_refusal(kind, what, error)) from None
@@ -124,4 +128,4 @@ def _refusal(kind: Any, what: str, error: Exception) -> str:
         advice = " Put the fields side by side: np.stack([x[name] for name in x.dtype.names], 1)."
     elif letter in ("O", "U", "S"):
         advice = " Turn it into numbers column by column, then x.astype('float32')."
-    return f"The {what} are not an array of numbers ({kind}): {error}{'.' if advice else ''}{advice}"
+    return f"The {what} are not an array of numbers ({kind}): {str(error).rstrip('.')}.{advice}"
