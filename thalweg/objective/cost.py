@@ -30,8 +30,13 @@ class Cost:
     take the mean or the sum, also in a function or a module of yours, what they divide by is known
     (elements, rows that are not ignored, the weights of classes). Any other function is taken for a
     mean over the batch's rows; if it is one over something else, `batch_weight` (outputs, targets)
-    says over how much of it. A batch that weighs 0 says nothing, and is not stepped on. `penalty` is `L1`, `L2`, a sum of them, or a function (model) -> scalar. `metrics`
-    are names ("accuracy"), functions or `Metric`s, one or several.
+    says over how much of it. A batch that weighs 0 says nothing, and is not stepped on. With a sum a
+    step descends the sum over its batch.
+
+    `penalty` is `L1`, `L2`, a sum of them, or a function (model) -> scalar. `metrics` are names
+    ("accuracy"), functions or `Metric`s, one or several. By name, accuracy and error rate count the
+    targets that the loss counts: all but its `ignore_index`. Where that is within a function of
+    yours, say it again: `functools.partial(accuracy, ignore_index=0)`.
 
     Raises TaskError for an unknown name.
 

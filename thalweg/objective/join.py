@@ -61,7 +61,9 @@ class _Joiner:
             values = {n: self.join([getattr(p, n) for p in parts], f"{where}.{n}") for n in names}
             return dataclasses.replace(first, **values)
         if any(bool(part != first) for part in parts[1:]):
-            raise JoinError(f"{_there(where)} a {type(first).__name__} that changes between batches")
+            raise JoinError(
+                f"{_there(where)} a {type(first).__name__} that changes between batches"
+            )
         return first
 
     def _tensors(self, parts: Sequence[Tensor], where: str) -> Tensor:

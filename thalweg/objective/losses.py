@@ -148,7 +148,9 @@ class Loss:
             return False
         if _setting(self.function, "reduction", "mean") not in ("mean", "batchmean"):
             return False
-        if any(_setting(self.function, old, None) is not None for old in ("reduce", "size_average")):
+        if any(
+            _setting(self.function, old, None) is not None for old in ("reduce", "size_average")
+        ):
             return False
         if self.kind != "classes" and _setting(self.function, "weight", None) is None:
             return True

@@ -113,9 +113,7 @@ class Data:
         """
         source, seed = as_source(dataset), _seed(seed)
         parts: dict[str, Any] = {"train": dataset, "validation": validation, "test": test}
-        fractions = {
-            name: part for name, part in parts.items() if _is_fraction(part)
-        }
+        fractions = {name: part for name, part in parts.items() if _is_fraction(part)}
         if fractions:
             if source.rows is None:
                 raise DataError(
