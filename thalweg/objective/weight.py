@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-import torch
+import numpy as np
 from torch import Tensor
 from torch.nn import _reduction, functional
 from torch.overrides import TorchFunctionMode
@@ -29,13 +30,13 @@ _Arguments = Mapping[str, Any]
 
 
 def _elements(given: _Arguments) -> float:
-    """Every element counts alike, but where PyTorch divides by the sum of the weights."""
+    """Every element counts alike, whatever it is multiplied with."""
     target = given.get("target")
-    shapes = [part.shape for part in (given["input"], target) if isinstance(part, Tensor)]
-    return float(torch.Size(torch.broadcast_shapes(*shapes)).numel())
+    return _broadcast([given["input"], target])
 
 
 def _weighted_elements(given: _Arguments) -> float:
+    """PyTorch divides by the sum of the elements' weights here, where there are any."""
     weight = given["weight"]
     return _elements(given) if weight is None else float(weight.double().sum())
 
@@ -55,7 +56,7 @@ def _classes(given: _Arguments) -> float:
     """Targets that are not ignored, each with the weight of its class."""
     target = given["target"]
     if target.is_floating_point():  # probabilities: a mean over positions, whatever the weights
-        return target.numel() / target.shape[min(1, target.ndim - 1)]
+        return float(target.numel() / target.shape[min(1, target.ndim - 1)])
     ignored = given["ignore_index"]
     kept = target != (-100 if ignored is None else ignored)
     weight = given["weight"]
@@ -70,8 +71,13 @@ def _sequences(given: _Arguments) -> float:
 
 
 def _pairs(given: _Arguments) -> float:
-    parts = [part.shape for part in given.values() if isinstance(part, Tensor)]
-    return float(torch.Size(torch.broadcast_shapes(*parts)).numel())
+    return _broadcast(given.values())
+
+
+def _broadcast(values: Iterable[Any]) -> float:
+    """Return the number of elements of tensors that are broadcast with each other."""
+    shapes = [value.shape for value in values if isinstance(value, Tensor)]
+    return float(math.prod(np.broadcast_shapes(*shapes)))
 
 
 _DIVISORS: dict[Callable[..., Any], Callable[[_Arguments], float]] = {
@@ -103,6 +109,7 @@ if hasattr(functional, "linear_cross_entropy"):  # since PyTorch 2.13
 class Listener(TorchFunctionMode):
     """Notes which means and sums PyTorch's losses take while it is entered.
 
+    >>> import torch
     >>> outputs, targets = torch.zeros(3, 2), torch.tensor([0, -100, 1])
     >>> with Listener() as listener:
     ...     loss = functional.cross_entropy(outputs, targets)

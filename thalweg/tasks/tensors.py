@@ -83,7 +83,7 @@ def _check_mask(value: Any, what: str) -> None:
     parts = value if isinstance(value, (list, tuple)) else [value]
     for row, part in enumerate(parts):
         if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
-            mask = np.ma.getmaskarray(part)
+            mask: Any = np.ma.getmaskarray(part)
             if part is value and mask.ndim:
                 rows = mask.reshape(len(mask), -1).any(1)
                 row, where = int(rows.argmax()), f"in {int(rows.sum())} of {len(rows)} rows, first "

@@ -242,7 +242,6 @@ def _try_step(task: Task, model: nn.Module, train: Source, place: Place) -> None
 def _not_finite_on_set(task: Task, model: nn.Module, source: Source, place: Place) -> TaskError:
     """Return the error of the first batch whose loss is not finite."""
     surrogate = task.cost.surrogate
-    batch = None
     with evaluating(model):
         for batch in source.batches(EVALUATION_ROWS, place=place):
             outputs = model(batch[0])
@@ -255,7 +254,7 @@ def _not_finite_on_set(task: Task, model: nn.Module, source: Source, place: Plac
                 f"Nothing in the validation set counts for the loss {surrogate.name}: all its targets "
                 "are ignored, so there is nothing to measure."
             )
-    inputs, targets = batch or (None, None)
+    inputs, targets = batch
     return _not_finite(task, model, inputs, targets, "on the validation set", math.nan)
 
 
