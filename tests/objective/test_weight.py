@@ -261,3 +261,14 @@ def test_where_rows_are_the_weight_nothing_is_measured(
     loss: Any, targets: Tensor, certain: bool
 ) -> None:
     assert as_loss(loss).weighs_by_rows(targets) is certain
+
+
+@pytest.mark.parametrize("fullgraph", [False, True])
+def test_a_compiled_loss(fullgraph: bool) -> None:
+    def own(outputs: Tensor, targets: Tensor) -> Tensor:
+        return 2 * functional.cross_entropy(outputs, targets, weight=WEIGHTS.double())
+
+    compiled = torch.compile(own, backend="eager", fullgraph=fullgraph, dynamic=True)
+    whole = own(LOGITS, LABELS).item()
+    for loss in (compiled, lambda o, t: compiled(o, t)):
+        assert measured(Cost(loss), LOGITS, LABELS).loss == pytest.approx(whole, rel=1e-12)

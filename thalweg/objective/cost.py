@@ -57,7 +57,7 @@ class Cost:
     loss: str | nn.Module | LossFunction | Loss
     metrics: MetricLike | Sequence[MetricLike] | None = None
     penalty: Penalty | None = None
-    batch_weight: BatchWeight | None = None
+    batch_weight: BatchWeight | None = field(default=None, repr=False)
     surrogate: Loss = field(init=False, repr=False, compare=False)
     measures: tuple[Metric, ...] = field(init=False, repr=False, compare=False)
 

@@ -35,7 +35,9 @@ class Metric:
     additive: bool = True
     low: float = -math.inf
     high: float = math.inf
-    weight: Callable[[Any, Any], Tensor | float] | None = None
+    weight: Callable[[Any, Any], Tensor | float] | None = dataclasses.field(
+        default=None, repr=False
+    )
 
     def __post_init__(self) -> None:
         if self.direction not in ("max", "min"):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import _reduction, functional
 from torch.overrides import TorchFunctionMode
@@ -109,7 +110,6 @@ if hasattr(functional, "linear_cross_entropy"):  # since PyTorch 2.13
 class Listener(TorchFunctionMode):
     """Notes which means and sums PyTorch's losses take while it is entered.
 
-    >>> import torch
     >>> outputs, targets = torch.zeros(3, 2), torch.tensor([0, -100, 1])
     >>> with Listener() as listener:
     ...     loss = functional.cross_entropy(outputs, targets)
@@ -119,18 +119,19 @@ class Listener(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._heard: list[tuple[Any, Callable[..., Any], dict[str, Any]]] = []
+        self._calls: list[tuple[Any, Callable[..., Any], Any, Any]] = []
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Call `func`, and note it if it is a loss."""
         given = kwargs or {}
-        if func is functional.l1_loss and "weight" not in given:
+        compiling = torch.compiler.is_compiling()  # then this is traced, and must be plain
+        if func is functional.l1_loss and "weight" not in given and not compiling:
             given = {**given, "weight": _lost_weight()}
         result = func(*args, **given)
         if isinstance(func, _FUNCTION) and func in _DIVISORS:
-            self._heard.append((result, func, _bound(func, args, given)))
+            self._calls.append((result, func, args, given))
         return result
 
     def weight(self, loss: Any, rows: int) -> Weight:
@@ -139,11 +140,12 @@ class Listener(TorchFunctionMode):
         Known is a loss that is itself what one of PyTorch's functions gave, or that is made of one
         mean alone (and other things: a factor, a term of its own).
         """
-        for result, function, given in self._heard:
+        heard = [(result, f, _bound(f, args, given)) for result, f, args, given in self._calls]
+        for result, function, given in heard:
             if result is loss and given["reduction"] != "none":
                 return _divisor(function, given)
-        means = [each for each in self._heard if each[2]["reduction"] in ("mean", "batchmean")]
-        if len(means) == 1 == len(self._heard):
+        means = [each for each in heard if each[2]["reduction"] in ("mean", "batchmean")]
+        if len(means) == 1 == len(heard):
             return _divisor(*means[0][1:])
         return float(rows)
 
