@@ -13,6 +13,7 @@ FLOORS = {
     "errors": 0,
     "version": 0,
     "files": 0,
+    "numeric": 0,
     "schedules": 1,
     "engine": 1,
     "report": 2,

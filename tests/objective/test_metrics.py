@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -129,3 +130,38 @@ def test_an_unknown_metric_far_from_all() -> None:
         TaskError, match=r"'zzz'. There are: accuracy, .*A function \(outputs, targets"
     ):
         as_metric("zzz")
+
+
+def test_what_the_loss_ignores_is_not_counted() -> None:
+    outputs, labels = torch.eye(3)[[0, 1, 2, 0, 1]], torch.tensor([0, -100, 2, 1, -100])
+    (named,) = Cost("cross_entropy", metrics="accuracy").measures
+    assert named(outputs, labels) == pytest.approx(2 / 3)
+    assert named.weigh(outputs, labels, 5) == pytest.approx(3)
+    marked = torch.nn.CrossEntropyLoss(ignore_index=2)
+    for metric in ("error_rate", error_rate):
+        (measure,) = Cost(marked, metrics=metric).measures
+        assert measure(outputs, labels.clamp(min=0)) == pytest.approx(3 / 4)
+        assert measure.weigh(outputs, labels.clamp(min=0), 5) == pytest.approx(4)
+    own = functools.partial(accuracy, ignore_index=2)
+    (measure,) = Cost(lambda o, t: o.mean(), metrics=own).measures
+    assert measure(outputs, labels.clamp(min=0)) == pytest.approx(1 / 4)
+
+
+def test_positions_and_one_hot_rows_are_counted_one_by_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    outputs, labels = torch.randn(4, 3, 5, generator=generator), torch.zeros(4, 5).long()
+    labels[0, :3] = -100
+    metric = as_metric("accuracy")
+    kept = labels != -100
+    right = (outputs.argmax(1) == labels)[kept].double().mean().item()
+    assert metric(outputs, labels) == pytest.approx(right)
+    assert metric.weigh(outputs, labels, 4) == pytest.approx(17)
+    one_hot = torch.nn.functional.one_hot(labels.clamp(min=0), 3).movedim(-1, 1)
+    assert metric.weigh(outputs, one_hot, 4) == pytest.approx(20)
+    assert metric.weigh(outputs[:, 0, 0], labels[:, 0], 4) == pytest.approx(4)
+
+
+def test_a_metric_says_what_a_batch_weighs() -> None:
+    metric = Metric("m", lambda o, t: o.mean(), weight=lambda o, t: -1.0)
+    with pytest.raises(TaskError, match="weight of the metric m is a finite number ≥ 0; got -1"):
+        metric.weigh(torch.ones(2), torch.ones(2), 2)

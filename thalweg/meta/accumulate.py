@@ -13,6 +13,7 @@ from torch import Tensor
 from thalweg.errors import suggest
 from thalweg.meta.gradients import widened
 from thalweg.meta.wrapper import Wrapper, all_params, evaluate, saved_params
+from thalweg.numeric import as_whole
 
 Reduction = Literal["mean", "sum"]
 
@@ -74,7 +75,8 @@ class Accumulate(Wrapper):
         self, optimizer: torch.optim.Optimizer, every: int, reduction: Reduction = "mean"
     ) -> None:
         super().__init__(optimizer)
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        whole = as_whole(every)
+        if whole is None or whole < 1:
             raise ValueError(
                 f"every, the micro-batches of a step, must be a whole number of at least 1, got {every!r}"
             )
@@ -83,7 +85,7 @@ class Accumulate(Wrapper):
                 f"reduction must be 'mean' or 'sum', as the loss reduces its batch, got {reduction!r}."
                 f"{suggest(str(reduction), get_args(Reduction))}"
             )
-        self.every = every
+        self.every = whole
         self.reduction = reduction
         self.steps = 0
         self._begin()

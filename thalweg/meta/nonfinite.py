@@ -11,6 +11,7 @@ from torch import Tensor
 from thalweg.errors import DivergedError, suggest
 from thalweg.meta.gradients import entries
 from thalweg.meta.wrapper import Wrapper, all_names, all_params, evaluate
+from thalweg.numeric import as_whole
 
 Policy = Literal["ignore", "skip", "raise"]
 
@@ -68,11 +69,13 @@ class NonFinite(Wrapper):
                 raise ValueError(
                     f"limit counts skips in a row; with policy={policy!r} there are none"
                 )
-            if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            whole = as_whole(limit)
+            if whole is None or whole < 1:
                 raise ValueError(
                     f"limit, the skips in a row that raise, must be a whole number of at least 1, "
                     f"got {limit!r}"
                 )
+            limit = whole
         self.policy = policy
         self.limit = limit
         self.found = self.skipped = self.consecutive = 0

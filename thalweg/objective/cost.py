@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from thalweg.objective.losses import Loss, LossFunction, as_loss
 from thalweg.objective.metrics import Metric, MetricFunction, as_metric
 from thalweg.objective.penalty import Penalty, bind
 from thalweg.objective.scores import Meter
+from thalweg.objective.weight import BatchWeight
 
 MetricLike = str | Metric | MetricFunction
 
@@ -23,9 +25,18 @@ class Cost:
     """The objective J(θ) = L(θ) + λΩ(θ), and the metrics reported beside it.
 
     `loss` is the name of a loss in `torch.nn.functional` ("cross_entropy", "mse_loss", short
-    "mse"), a torch loss module, or a function (outputs, targets) -> scalar, the mean over the
-    batch's rows. `penalty` is `L1`, `L2`, a sum of them, or a function (model) -> scalar. `metrics`
-    are names ("accuracy"), functions or `Metric`s, one or several.
+    "mse"), a torch loss module, or a function (outputs, targets) -> scalar. The loss of a set is
+    what the loss says of the whole set, though it is computed in batches: where PyTorch's functions
+    take the mean or the sum, also in a function or a module of yours, what they divide by is known
+    (elements, rows that are not ignored, the weights of classes). Any other function is taken for a
+    mean over the batch's rows; if it is one over something else, `batch_weight` (outputs, targets)
+    says over how much of it. A batch that weighs 0 says nothing, and is not stepped on. With a sum a
+    step descends the sum over its batch.
+
+    `penalty` is `L1`, `L2`, a sum of them, or a function (model) -> scalar. `metrics` are names
+    ("accuracy"), functions or `Metric`s, one or several. By name, accuracy and error rate count the
+    targets that the loss counts: all but its `ignore_index`. Where that is within a function of
+    yours, say it again: `functools.partial(accuracy, ignore_index=0)`.
 
     Raises TaskError for an unknown name.
 
@@ -37,16 +48,29 @@ class Cost:
     >>> x, y = torch.ones(4, 1), torch.zeros(4, 1)
     >>> float(cost.objective(model, x, y).detach())  # 2² + 0.1 · 2²
     4.400000095367432
+    >>> def masked(outputs, targets):  # a mean over the targets that are no padding
+    ...     kept = targets >= 0
+    ...     return ((outputs - targets).square() * kept).sum() / kept.sum()
+    >>> cost = Cost(masked, batch_weight=lambda outputs, targets: (targets >= 0).sum())
     """
 
     loss: str | nn.Module | LossFunction | Loss
     metrics: MetricLike | Sequence[MetricLike] | None = None
     penalty: Penalty | None = None
+    batch_weight: BatchWeight | None = field(default=None, repr=False)
     surrogate: Loss = field(init=False, repr=False, compare=False)
     measures: tuple[Metric, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         surrogate = as_loss(self.loss)
+        if self.batch_weight is not None:
+            if not callable(self.batch_weight):
+                raise TaskError(
+                    "batch_weight is a function (outputs, targets) -> number: what the mean of the "
+                    f"batch's loss was divided by; got {self.batch_weight!r}."
+                )
+            surrogate = dataclasses.replace(surrogate, batch_weight=self.batch_weight)
+        ignored = -100 if surrogate.ignore_index is None else surrogate.ignore_index
         given = self.metrics
         if given is None:
             given = ()
@@ -55,7 +79,7 @@ class Cost:
         else:
             given = tuple(given)
             object.__setattr__(self, "metrics", given)  # a list would make the cost unhashable
-        measures = tuple(as_metric(metric, surrogate.name) for metric in given)
+        measures = tuple(as_metric(metric, surrogate.name, ignored) for metric in given)
         names = [measure.name for measure in measures]
         if len(set(names)) != len(names):
             raise TaskError(f"Two metrics have the same name: {', '.join(names)}.")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thalweg.errors import DataError, TaskError, suggest
+from thalweg.objective.weight import BatchWeight, Listener, Weight
 
 LossFunction = Callable[[Any, Any], Tensor]
 Kind = Literal["classes", "elementwise", "probabilities", "free"]
@@ -85,22 +86,77 @@ def loss_names() -> list[str]:
 class Loss:
     """A surrogate loss: a name, a function (outputs, targets), the kind of targets it wants, and the
     number below which it cannot fall.
+
+    Of class numbers, targets equal to `ignore_index` do not count. `batch_weight` (outputs, targets)
+    says what the mean of a batch was divided by, where that cannot be known; see `measured`.
     """
 
     name: str
     function: LossFunction
     kind: Kind = "free"
     low: float = -math.inf
+    ignore_index: int | None = None
+    batch_weight: BatchWeight | None = None
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
-        """Return the mean loss of a batch; refuse shapes that PyTorch would silently broadcast."""
+        """Return the loss of a batch; refuse shapes that PyTorch would silently broadcast."""
         if self.kind in ("elementwise", "probabilities") and outputs.shape != targets.shape:
             raise TaskError(_shape_message(self.name, outputs, targets))
         try:
-            return self.function(outputs, targets)
+            loss = self.function(outputs, targets)
         except (IndexError, RuntimeError, TypeError, ValueError):
             self.check(outputs, targets)  # says it better, where it knows what is wrong
             raise
+        if isinstance(loss, Tensor) and loss.is_complex():
+            raise TaskError(
+                f"The loss {self.name} gives a complex number, and only real ones can be descended. "
+                "Take the real part (.real) or the modulus (.abs()) in the loss or in the model."
+            )
+        return loss
+
+    def measured(self, outputs: Any, targets: Any, rows: int) -> tuple[Tensor, Weight]:
+        """Return the loss of a batch of so many rows, and what it weighs in the loss of the set.
+
+        That is what the batch's mean was divided by: the elements, the rows or positions that are not
+        ignored, the sum of the targets' class weights; or "sum" for a sum. It is known wherever the
+        loss is one of PyTorch's means, also in a function or module of the user's, alone or with
+        other terms. Elsewhere `batch_weight` says it, and without that it is the rows.
+        """
+        if self.batch_weight is not None:
+            return self(outputs, targets), self._own_weight(outputs, targets)
+        if _sums(self.function):
+            return self(outputs, targets), "sum"
+        with Listener() as listener:
+            loss = self(outputs, targets)
+        return loss, listener.weight(loss, rows)
+
+    def _own_weight(self, outputs: Any, targets: Any) -> float:
+        assert self.batch_weight is not None
+        weight = float(self.batch_weight(outputs, targets))
+        if not 0 <= weight < math.inf:
+            raise TaskError(
+                f"batch_weight returned {weight:g}; it is a finite number ≥ 0: what the mean of the "
+                "batch's loss was divided by."
+            )
+        return weight
+
+    def weighs_by_rows(self, targets: Any) -> bool:
+        """Return whether every part of the set that `targets` are of weighs by its rows, for certain:
+        then none need be measured.
+        """
+        if self.kind == "free" or self.batch_weight is not None:
+            return False
+        if _setting(self.function, "reduction", "mean") not in ("mean", "batchmean"):
+            return False
+        if any(
+            _setting(self.function, old, None) is not None for old in ("reduce", "size_average")
+        ):
+            return False
+        if self.kind != "classes" and _setting(self.function, "weight", None) is None:
+            return True
+        if not isinstance(targets, Tensor) or _setting(self.function, "weight", None) is not None:
+            return False
+        return self.ignore_index is None or not bool((targets == self.ignore_index).any())
 
     def match(self, outputs: Any, targets: Any) -> Any:
         """Return `targets` in the dtype the loss wants beside `outputs`; other targets stay as they
@@ -109,6 +165,12 @@ class Loss:
         if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
             return targets
         if self.kind in ("elementwise", "probabilities"):
+            if targets.is_complex() and not outputs.is_complex():
+                raise TaskError(
+                    f"The targets are complex numbers, and the model gives {outputs.dtype}: the loss "
+                    f"{self.name} would drop their imaginary parts. Give it y.real or abs(y), or both "
+                    "parts as two columns with torch.view_as_real(y)."
+                )
             return targets.to(outputs.dtype)
         if self.kind == "classes" and not targets.is_floating_point():
             return targets.long()
@@ -130,8 +192,14 @@ class Loss:
         if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
             return
         if self.kind == "classes":
-            _check_classes(self.name, outputs, targets, name)
+            _check_classes(self.name, outputs, targets, name, self.ignore_index)
         elif self.kind != "free":
+            if self.name != "l1_loss" and (outputs.is_complex() or targets.is_complex()):
+                raise TaskError(
+                    f"The loss {self.name} compares real numbers, and the model gives "
+                    f"{outputs.dtype}. Let it return the real part or the modulus, or both parts "
+                    "as columns (torch.view_as_real), or give Cost a function of (outputs, targets)."
+                )
             if outputs.shape[1:] != targets.shape[1:]:
                 raise TaskError(_shape_message(self.name, outputs, targets))
             if self.kind == "probabilities" and ((targets < 0) | (targets > 1)).any():
@@ -162,6 +230,8 @@ def as_loss(loss: str | nn.Module | LossFunction | Loss) -> Loss:
                 f"Unknown loss {loss!r}.{hint} A function (outputs, targets) will do as well."
             )
         return _named(name)
+    if isinstance(loss, (nn.Module, functools.partial)):
+        _check_reduction(loss)
     if isinstance(loss, nn.Module) and type(loss) in _MODULES:
         name = _MODULES[type(loss)]
         return _named(name, loss)
@@ -174,16 +244,46 @@ def as_loss(loss: str | nn.Module | LossFunction | Loss) -> Loss:
     for name, (function, _) in _NAMED.items():
         if function is inner:
             return _named(name, loss)
-    return Loss(getattr(inner, "__name__", type(inner).__name__), loss)
+    name = getattr(inner, "__name__", type(inner).__name__)
+    return Loss(name, loss, ignore_index=_ignored(loss))
 
 
 def _named(name: str, function: LossFunction | None = None) -> Loss:
     usual, kind = _NAMED[name]
     low = -math.inf if name in _SIGNED else 0.0
-    return Loss(name, usual if function is None else function, kind, low)
+    given = usual if function is None else function
+    ignored = _ignored(given, -100) if name in ("cross_entropy", "nll_loss") else None
+    return Loss(name, given, kind, low, ignored)
 
 
-def _check_classes(name: str, outputs: Tensor, targets: Tensor, set_name: str) -> None:
+def _setting(loss: Any, name: str, default: Any) -> Any:
+    """Return what a module or a partial sets, such as `reduction`."""
+    if isinstance(loss, functools.partial):
+        return loss.keywords.get(name, _setting(loss.func, name, default))
+    return getattr(loss, name, default) if isinstance(loss, nn.Module) else default
+
+
+def _ignored(loss: Any, default: int | None = None) -> int | None:
+    ignored = _setting(loss, "ignore_index", default)
+    return None if ignored is None else int(ignored)
+
+
+def _sums(loss: Any) -> bool:
+    return bool(_setting(loss, "reduction", "") == "sum")
+
+
+def _check_reduction(loss: Any) -> None:
+    if _setting(loss, "reduction", "mean") == "none":
+        raise TaskError(
+            "A loss is one number, to descend; with reduction='none' there is one for each row or "
+            "element. Leave it at 'mean', or give Cost a function of (outputs, targets) that ends in "
+            "a mean of your own."
+        )
+
+
+def _check_classes(
+    name: str, outputs: Tensor, targets: Tensor, set_name: str, ignored: int | None
+) -> None:
     if outputs.ndim < 2:
         raise TaskError(
             f"The loss {name} expects outputs of shape (rows, classes); the model gives "
@@ -205,7 +305,9 @@ def _check_classes(name: str, outputs: Tensor, targets: Tensor, set_name: str) -
             "give one-hot targets as floats."
         )
     classes = outputs.shape[1]
-    wrong = (targets >= classes) | ((targets < 0) & (targets != -100))
+    wrong = (targets >= classes) | (targets < 0)
+    if ignored is not None:
+        wrong &= targets != ignored
     if wrong.any():
         row = int(wrong.nonzero()[0][0])
         where = f" (first in row {row} of the {set_name} set)" if set_name else ""
@@ -213,6 +315,11 @@ def _check_classes(name: str, outputs: Tensor, targets: Tensor, set_name: str) -
             f"Labels out of range: found {targets[wrong][0].item()}, but the model has {classes} "
             f"outputs, so labels must be 0 to {classes - 1}{where}. Give the model more outputs, or "
             "number the classes from 0."
+        )
+    if set_name and ignored is not None and bool((targets == ignored).all()):
+        raise DataError(
+            f"All targets of the {set_name} set are {ignored}, which the loss {name} ignores: nothing "
+            "is left to learn from or to measure."
         )
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError
+from thalweg.numeric import is_real
 
 _NORMALISATION = (
     nn.modules.batchnorm._NormBase,
@@ -99,7 +100,7 @@ class L1(_Sum):
 
 @dataclass(frozen=True)
 class L2(_Sum):
-    """strength · Σw², whose gradient is 2 · strength · w.
+    """strength · Σ|w|², whose gradient is 2 · strength · w.
 
     With plain gradient descent it is weight decay: each step first shrinks w by the factor 1 − 2 ·
     lr · strength.
@@ -117,13 +118,22 @@ class L2(_Sum):
         _check_strength(self.strength)
 
     def __call__(self, model: nn.Module) -> Tensor:
-        """Return strength · Σw² over the weights of `model`."""
+        """Return strength · Σ|w|² over the weights of `model`."""
         return self.bind(model)()
 
     def bind(self, model: nn.Module) -> Callable[[], Tensor]:
         """Return the penalty as a function without arguments: the parameters are looked up once."""
         weights = penalised(model, self.include_biases)
-        return lambda: self.strength * _total([w.square().sum() for w in weights])
+        return lambda: self.strength * _total([squares(w).sum() for w in weights])
+
+
+def squares(w: Tensor) -> Tensor:
+    """Return |w|² of each element, real numbers for complex ones, too.
+
+    >>> float(squares(torch.tensor(3 + 4j)))
+    25.0
+    """
+    return (w * w.conj()).real if w.is_complex() else w.square()
 
 
 def penalised(model: nn.Module, include_biases: bool = False) -> list[nn.Parameter]:
@@ -171,5 +181,5 @@ def _total(values: list[Tensor]) -> Tensor:
 
 
 def _check_strength(strength: float) -> None:
-    if not (isinstance(strength, (int, float)) and math.isfinite(strength) and strength >= 0):
+    if not (is_real(strength) and math.isfinite(strength) and strength >= 0):
         raise TaskError(f"A penalty's strength is a finite number ≥ 0; got {strength!r}.")

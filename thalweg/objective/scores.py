@@ -9,9 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree
 
 from thalweg.errors import TaskError, suggest
+from thalweg.objective.join import JoinError, fit_together, join
 from thalweg.objective.metrics import Metric
+from thalweg.objective.weight import Weight
 
 # Outputs are kept and measured together, since a metric costs about the same for ten rows as for
 # ten thousand; at this many numbers (16 MB in float32) they are measured and let go.
@@ -53,66 +56,125 @@ class Scores:
         return {"loss": self.loss, "penalty": self.penalty, **self.metrics}
 
 
-class Meter:
-    """Collects the batches of one pass; each batch weighs as many as it has rows, the ragged last
-    one too.
+class Mean:
+    """A mean over batches by their weights; a batch that weighs nothing says nothing.
+
+    Sums, of the weight "sum", are added up instead.
+
+    >>> mean = Mean()
+    >>> for value, weight in ((1.0, 3), (3.0, 1), (math.nan, 0)):
+    ...     mean.add(value, weight)
+    >>> mean.value()
+    1.5
     """
+
+    def __init__(self) -> None:
+        self.batches = 0
+        self._total = self._weight = self._last = 0.0
+
+    def add(self, value: float, weight: Weight) -> None:
+        """Take the value of a batch."""
+        if weight == "sum":
+            self._total += value
+            self.batches += 1
+        elif weight:  # else it may well be 0/0
+            self._total += value * weight
+            self._weight += weight
+            self.batches += 1
+            self._last = value
+
+    def value(self) -> float:
+        """Return the mean; NaN where nothing counted."""
+        if self.batches == 1 and self._weight:
+            return self._last  # without rounding by a product and a quotient
+        if not self.batches:
+            return math.nan
+        return self._total / self._weight if self._weight else self._total
+
+
+class Meter:
+    """Collects the batches of one pass; each batch counts by its weight, the ragged last one too."""
 
     def __init__(self, metrics: Sequence[Metric] = ()) -> None:
         self.metrics = metrics
         self.rows = 0
-        self._loss = 0.0
+        self._loss = Mean()
         self._may_let_go = all(metric.additive for metric in metrics)
-        self._values: list[tuple[int, list[float]]] = []  # rows, and each metric's value over them
-        self._outputs: list[Any] = []
-        self._targets: list[Any] = []
+        self._means = [Mean() for _ in metrics]
+        self._parts: list[tuple[Any, Any, int]] = []  # outputs, targets and rows of batches
         self._held = 0
 
-    def add(self, loss: float, outputs: Any, targets: Any, rows: int) -> None:
-        """Take one batch: the mean loss of its `rows` rows, and what metrics are computed from."""
-        self._loss += loss * rows
+    def add(
+        self, loss: float, outputs: Any, targets: Any, rows: int, weight: Weight | None = None
+    ) -> None:
+        """Take one batch of so many rows: its loss, and what metrics are computed from.
+
+        `weight` is what the loss of the batch weighs, as `Loss.measured` gives it; None is its rows.
+        """
+        self._loss.add(loss, rows if weight is None else weight)
         self.rows += rows
         if not self.metrics:
             return
-        if isinstance(outputs, Tensor) and isinstance(targets, Tensor):
-            self._outputs.append(outputs.detach())
-            self._targets.append(targets)
-            self._held += outputs.numel()
-            if self._may_let_go and self._held > _HELD:
-                self._measure()
-        else:  # structured outputs cannot be joined: each batch is measured on its own
-            self._accumulate(outputs, targets, rows)
+        plain = isinstance(outputs, Tensor) and isinstance(targets, Tensor)
+        if self._may_let_go and self._parts and not (plain and self._goes_with(outputs, targets)):
+            self._measure()
+        self._parts.append((_detached(outputs), targets, rows))
+        self._held += outputs.numel() if plain else _HELD
+        if self._may_let_go and self._held > _HELD:
+            self._measure()
 
     def scores(self, penalty: float = 0.0) -> Scores:
-        """Return the means over all rows taken so far."""
+        """Return the figures of all that was taken so far."""
         if not self.rows:
             raise TaskError("No batch was measured.")
         self._measure()
-        return Scores(self._loss / self.rows, penalty, self._means())
+        values = {m.name: mean.value() for m, mean in zip(self.metrics, self._means, strict=True)}
+        return Scores(self._loss.value(), penalty, values)
 
-    def _means(self) -> dict[str, float]:
-        if (
-            len(self._values) == 1
-        ):  # no rounding by a multiplication and a division by the same number
-            return {
-                metric.name: value
-                for metric, value in zip(self.metrics, self._values[0][1], strict=True)
-            }
-        rows = sum(count for count, _ in self._values)
-        return {
-            metric.name: math.fsum(count * values[i] for count, values in self._values) / rows
-            for i, metric in enumerate(self.metrics)
-        }
+    def _goes_with(self, outputs: Tensor, targets: Tensor) -> bool:
+        """Whether a batch can be joined with those held: sequences may differ in length."""
+        held = self._parts[-1]
+        return (
+            isinstance(held[0], Tensor)
+            and isinstance(held[1], Tensor)
+            and fit_together((held[0], outputs))
+            and fit_together((held[1], targets))
+        )
 
     def _measure(self) -> None:
-        if not self._outputs:
+        if not self._parts:
             return
-        single = len(self._outputs) == 1
-        outputs = self._outputs[0] if single else torch.cat(self._outputs)
-        targets = self._targets[0] if single else torch.cat(self._targets)
-        self._outputs, self._targets, self._held = [], [], 0
-        self._accumulate(outputs, targets, len(targets))
-
-    def _accumulate(self, outputs: Any, targets: Any, rows: int) -> None:
+        outputs, targets, rows = joined(self._parts, self.metrics)
+        self._parts, self._held = [], 0
         with torch.no_grad():
-            self._values.append((rows, [metric(outputs, targets) for metric in self.metrics]))
+            for metric, mean in zip(self.metrics, self._means, strict=True):
+                value = metric(outputs, targets)
+                mean.add(value, metric.weigh(outputs, targets, rows) if metric.additive else 1.0)
+
+
+def joined(
+    parts: Sequence[tuple[Any, Any, int]], metrics: Sequence[Metric], axis: int = 0
+) -> tuple[Any, Any, int]:
+    """Return batches (outputs, targets, rows) as one; the outputs have their rows along `axis`.
+
+    Raises TaskError, with advice, where they cannot be joined.
+    """
+    rows = [count for _, _, count in parts]
+    names = ", ".join(metric.name for metric in metrics if not metric.additive)
+    whole = []
+    for k, role in enumerate(("outputs", "targets")):
+        try:
+            whole.append(join([part[k] for part in parts], rows, axis if k == 0 else 0))
+        except JoinError as error:
+            raise TaskError(
+                f"The metric {names} is one of the whole set, and the {role} of its batches cannot be "
+                f"joined: {error}. Pad them to one shape, return one entry a row, or declare the metric "
+                "a mean over batches: Metric(…, additive=True)."
+            ) from None
+    return whole[0], whole[1], sum(rows)
+
+
+def _detached(outputs: Any) -> Any:
+    if isinstance(outputs, Tensor):
+        return outputs.detach()
+    return _pytree.tree_map_only(Tensor, Tensor.detach, outputs)

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from thalweg.errors import TaskError, suggest
-from thalweg.race.plan import Setting, Unit
+from thalweg.race.plan import Setting, Unit, whole
 from thalweg.race.records import TrialRecord
 from thalweg.race.trials import run_unit
 from thalweg.race.workers import can_fork, run_on_workers
@@ -74,8 +74,10 @@ def find_engine(name: str, workers: int | None = None) -> Engine:
         MissingExtraError: if its package is not installed.
     """
     if name == "local":
-        if workers is not None and workers < 1:
-            raise TaskError(f"A race needs at least one worker, got workers={workers}.")
+        if workers is not None:
+            workers = whole("workers", workers)
+            if workers < 1:
+                raise TaskError(f"A race needs at least one worker, got workers={workers}.")
         return Local(workers)
     if name == "ray":
         from thalweg.race.ray_engine import Ray  # an extra

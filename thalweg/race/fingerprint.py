@@ -104,6 +104,10 @@ def probe(task: Task, entrant: Entrant) -> str:
             outputs = model(inputs).detach()
             model.eval()  # which may be another way through the model
             digest.update(_content(model(inputs)).encode())
+            surrogate = task.cost.surrogate
+            if not surrogate.weighs_by_rows(targets):
+                weight = surrogate.measured(outputs, targets, 0)[1]
+                digest.update(f"weight {weight}".encode() if weight else b"")
             digest.update(
                 repr([measure(outputs, targets) for measure in task.cost.measures]).encode()
             )

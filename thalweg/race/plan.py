@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from thalweg.errors import TaskError, suggest
+from thalweg.numeric import as_whole
 from thalweg.race.entrant import Entrant
 from thalweg.race.records import Stage
 from thalweg.tasks import Task
@@ -116,10 +117,10 @@ class Plan:
     search: str = "grid"
 
     def __post_init__(self) -> None:
-        whole: dict[str, Any] = {"trials": self.trials, "epochs": self.epochs}
-        for name, value in (whole | {"batch_size": self.batch_size}).items():
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-                raise TaskError(f"{name} is a whole number; got {value!r}.")
+        for name in ("trials", "epochs", "batch_size"):
+            value = getattr(self, name)
+            if name != "batch_size" or value is not None:
+                object.__setattr__(self, name, whole(name, value))
         if self.trials < 1:
             raise TaskError(
                 f"A race tries at least one point an entrant, got trials={self.trials}."
@@ -152,6 +153,14 @@ class Plan:
         return len(self.entrants) * len(self.final_seeds)
 
 
+def whole(name: str, value: Any) -> int:
+    """Return a whole number of any kind as an int; TaskError for anything else."""
+    found = as_whole(value)
+    if found is None:
+        raise TaskError(f"{name} is a whole number; got {value!r}.")
+    return found
+
+
 def gather_seeds(seeds: int | Iterable[int], first: int = 0) -> tuple[int, ...]:
     """Return the seeds of a race: a number of them counts from `first`, a sequence stands for
     itself.
@@ -160,18 +169,24 @@ def gather_seeds(seeds: int | Iterable[int], first: int = 0) -> tuple[int, ...]:
     ((0, 1, 2), (7, 9))
     """
     given: Any = seeds
-    if isinstance(given, str) or not isinstance(given, int | Iterable):
+    count = as_whole(given)
+    if count is None and (isinstance(given, str | bool) or not isinstance(given, Iterable)):
         raise TaskError(f"seeds are a number of them, or several whole numbers; got {given!r}.")
-    gathered = tuple(range(first, first + seeds)) if isinstance(seeds, int) else tuple(seeds)
-    for seed in gathered:
-        one: Any = seed
-        if isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < 2**63:
-            raise TaskError(f"A seed is a whole number ≥ 0; got {one!r}.")
+    gathered = () if count is None else tuple(range(first, first + count))
+    if count is None:
+        gathered = tuple(_seed(one) for one in given)
     if not gathered:
         raise TaskError(f"A race needs at least one seed, got seeds={seeds!r}.")
     if len(set(gathered)) != len(gathered):
         raise TaskError(f"A seed is given twice in {gathered}: that would count one trial as two.")
     return gathered
+
+
+def _seed(value: Any) -> int:
+    seed = as_whole(value)
+    if seed is None or not 0 <= seed < 2**63:
+        raise TaskError(f"A seed is a whole number ≥ 0; got {value!r}.")
+    return seed
 
 
 def rotated(items: Sequence[Item], turn: int) -> list[Item]:

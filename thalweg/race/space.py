@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.errors import TaskError, suggest
+from thalweg.numeric import as_whole
 
 _DIGITS = 3
 """Significant digits of a value on a logarithmic scale, as in a grid of learning rates."""
@@ -313,9 +314,10 @@ def _number(kind: str, value: Any) -> float:
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    whole = as_whole(value)
+    if whole is None:
         raise TaskError(f"integers takes two whole numbers, got {value!r}.")
-    return int(value)
+    return whole
 
 
 def _check_range(kind: str, low: float, high: float) -> None:

@@ -15,7 +15,7 @@ from thalweg.errors import TaskError, suggest
 from thalweg.race.entrant import Contender, Entrant
 from thalweg.race.entrants import gather_entrants
 from thalweg.race.judging.reached import Goal
-from thalweg.race.plan import Direction, Plan, gather_seeds
+from thalweg.race.plan import Direction, Plan, gather_seeds, whole
 from thalweg.race.search import SEARCHES, make_search
 from thalweg.tasks import Target, Task
 from thalweg.tasks.target import figure
@@ -96,6 +96,7 @@ def make_plan(
     if trials is None:
         own = own_rates and search == "grid"
         trials = max(len(entrant.lrs) for entrant in gathered) if own else POINTS
+    trials, epochs = whole("trials", trials), whole("epochs", epochs)
     for entrant in gathered:
         # says now what the first round would say, after a measurement
         make_search(search, entrant, trials=max(1, trials), epochs=max(1, epochs))

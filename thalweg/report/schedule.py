@@ -11,6 +11,7 @@ from typing import Any
 
 from thalweg.errors import MissingExtraError
 from thalweg.files import write_text
+from thalweg.numeric import as_whole
 from thalweg.report.one_figure import Saved, figure_page
 from thalweg.report.palette import colours
 from thalweg.schedules import Schedule
@@ -53,8 +54,10 @@ def plot_schedules(
     >>> [(curve.name, len(curve.y), curve.y[0]) for curve in figure.data]
     [('a', 100, 0.1), ('b', 100, 0.025)]
     """
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+    count = as_whole(steps)
+    if count is None or count < 1:
         raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
+    steps = count
     if path is not None and Path(path).suffix.lower() != ".html":
         raise ValueError(
             f"the picture is a page: its path must end in .html, got {os.fspath(path)!r}. For another format "

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from thalweg.errors import DataError
+from thalweg.numeric import as_whole, is_real, share
 from thalweg.tasks.encode import Scaler
 from thalweg.tasks.sources import ArraySource, Source, as_arrays, as_source
 
@@ -63,7 +64,8 @@ class Data:
         `y` None stands for `x` itself. `validation` and `test` are sets (x, y) of their own or
         fractions of the rows, cut off by `split`: "random" under `seed`, "stratified" so that each
         class keeps its share, or "last", the last rows as they stand (validation before test). A
-        fraction f leaves ⌊n·(1 − f)⌋ of n rows.
+        fraction f leaves ⌊n·(1 − f)⌋ of n rows, computed as it is written in decimal: .3 of 90 rows
+        are 27.
 
         `scale` fits a scaling of the input columns ("standard": mean 0, deviation 1; "min_max": 0
         to 1) on the training rows alone and applies it to all sets; `scale_targets` does so to
@@ -78,12 +80,12 @@ class Data:
         >>> data.train.rows, data.validation.targets.tolist()
         (8, [8, 9])
         """
-        whole = as_arrays(x, x if y is None else y)
+        whole, seed = as_arrays(x, x if y is None else y), _seed(seed)
         sets: dict[str, ArraySource] = {"train": whole}
         fractions = {}
         for name, part in (("validation", validation), ("test", test)):
-            if isinstance(part, (int, float)):
-                fractions[name] = float(part)
+            if _is_fraction(part):
+                fractions[name] = part
             elif part is not None:
                 sets[name] = _explicit(part, name)
         if fractions:
@@ -109,11 +111,9 @@ class Data:
 
         Raises DataError where a fraction is asked of a data set without a length.
         """
-        source = as_source(dataset)
+        source, seed = as_source(dataset), _seed(seed)
         parts: dict[str, Any] = {"train": dataset, "validation": validation, "test": test}
-        fractions = {
-            name: float(part) for name, part in parts.items() if isinstance(part, (int, float))
-        }
+        fractions = {name: part for name, part in parts.items() if _is_fraction(part)}
         if fractions:
             if source.rows is None:
                 raise DataError(
@@ -136,6 +136,17 @@ class Data:
         return source
 
 
+def _is_fraction(part: Any) -> bool:
+    return isinstance(part, bool) or is_real(part)  # a truth value is refused as one
+
+
+def _seed(seed: Any) -> int:
+    whole = as_whole(seed)
+    if whole is None or not 0 <= whole < 2**63:
+        raise DataError(f"seed is a whole number from 0 to 2⁶³ − 1; got {seed!r}.")
+    return whole
+
+
 def _explicit(part: Any, name: str) -> ArraySource:
     source = as_source(part, name)
     if not isinstance(source, ArraySource):
@@ -144,7 +155,7 @@ def _explicit(part: Any, name: str) -> ArraySource:
 
 
 def _cut(
-    whole: ArraySource, fractions: dict[str, float], split: Split, seed: int
+    whole: ArraySource, fractions: dict[str, Any], split: Split, seed: int
 ) -> dict[str, ArraySource]:
     rows = torch.arange(len(whole.inputs))
     if split == "random":
@@ -158,15 +169,13 @@ def _cut(
     return {name: whole.select(index) for name, index in cuts.items()}
 
 
-def _cut_rows(rows: Tensor, fractions: dict[str, float], seed: int | None) -> dict[str, Tensor]:
+def _cut_rows(rows: Tensor, fractions: dict[str, Any], seed: int | None) -> dict[str, Tensor]:
     """Return the rows of each part; with a seed drawn at random, then put in order."""
     count = len(rows)
     for name, fraction in fractions.items():
         if not 0 < fraction < 1:
-            raise DataError(f"A fraction lies between 0 and 1; got {name}={fraction:g}.")
-    sizes = {
-        name: count - math.floor(count * (1 - fraction)) for name, fraction in fractions.items()
-    }
+            raise DataError(f"A fraction lies between 0 and 1; got {name}={fraction}.")
+    sizes = {name: math.ceil(share(count, fraction)) for name, fraction in fractions.items()}
     if sum(sizes.values()) >= count:
         asked = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise DataError(f"Of {count} rows, {asked} leave none for training.")
@@ -180,7 +189,7 @@ def _cut_rows(rows: Tensor, fractions: dict[str, float], seed: int | None) -> di
     return {name: index.sort().values for name, index in cuts.items()}
 
 
-def _cut_classes(targets: Tensor, fractions: dict[str, float], seed: int) -> dict[str, Tensor]:
+def _cut_classes(targets: Tensor, fractions: dict[str, Any], seed: int) -> dict[str, Tensor]:
     if targets.ndim != 1 or targets.is_floating_point():
         raise DataError(
             "split='stratified' needs class numbers as targets: integers of shape (rows,)."

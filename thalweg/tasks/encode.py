@@ -47,6 +47,7 @@ class Scaler:
     def __call__(self, x: Array) -> Array:
         """Return the scaled `x`, in float64 and of the same kind (array or tensor)."""
         self._check(x)
+        _refuse_complex(x)
         if isinstance(x, Tensor):
             return (x.double() - self.shift.to(x.device)) / self.scale.to(x.device)
         scaled: np.ndarray = (np.asarray(x, np.float64) - self.shift.numpy()) / self.scale.numpy()
@@ -105,7 +106,16 @@ def one_hot(labels: Array, classes: int | None = None) -> Array:
     return rows if isinstance(labels, Tensor) else rows.numpy()
 
 
+def _refuse_complex(x: np.ndarray | Tensor) -> None:
+    if x.is_complex() if isinstance(x, Tensor) else np.iscomplexobj(x):
+        raise DataError(
+            "A scaling is of real numbers; these are complex. Scale real and imaginary parts as "
+            "columns: np.stack([x.real, x.imag], -1)."
+        )
+
+
 def _columns(x: np.ndarray | Tensor) -> Tensor:
+    _refuse_complex(x)
     values = torch.as_tensor(x).detach().double()
     if not values.numel():
         raise DataError("A scaling cannot be fitted on an empty set.")

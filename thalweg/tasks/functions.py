@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError
+from thalweg.numeric import as_whole, is_real
 from thalweg.objective import Cost
 from thalweg.tasks.data import Data
 from thalweg.tasks.target import Target
@@ -92,7 +93,7 @@ def gradient_noise(rows: int, dimensions: int, deviation: float, seed: int = 0) 
     >>> gradient_noise(4, 2, 2.0).round(2).tolist()
     [[0.95, -1.59], [-0.95, 1.59], [-3.18, -3.35], [3.18, 3.35]]
     """
-    if not (isinstance(deviation, (int, float)) and 0 <= deviation < math.inf):
+    if not (is_real(deviation) and 0 <= deviation < math.inf):
         raise TaskError(f"noise is a standard deviation, a number ≥ 0; got {deviation!r}.")
     if not deviation:
         return np.zeros((rows, dimensions))
@@ -103,6 +104,7 @@ def gradient_noise(rows: int, dimensions: int, deviation: float, seed: int = 0) 
 
 def count(name: str, value: int, least: int = 1) -> int:
     """Return `value` if it is a whole number ≥ `least`; else raise TaskError."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    whole = as_whole(value)
+    if whole is None or whole < least:
         raise TaskError(f"{name} is a whole number ≥ {least}; got {value!r}.")
-    return value
+    return whole

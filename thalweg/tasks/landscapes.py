@@ -15,6 +15,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from thalweg.errors import TaskError
+from thalweg.numeric import is_real
 from thalweg.tasks.built_in import built_in
 from thalweg.tasks.functions import BATCH, function_task, gradient_noise
 from thalweg.tasks.target import Target
@@ -81,7 +82,7 @@ def ravine(condition: float = 100.0, noise: float = 1.0) -> Task:
 
     f = ¼(x + y)² + ¼κ(x − y)², with curvature 1 along the diagonal and κ across it; from (5, 3).
     """
-    if not (isinstance(condition, (int, float)) and 0 < condition < math.inf):
+    if not (is_real(condition) and 0 < condition < math.inf):
         raise TaskError(f"condition is a number > 0; got {condition!r}.")
 
     def value(point: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from thalweg.errors import DataError, ThalwegError
 from thalweg.objective.blame import blame
 from thalweg.tasks.batches import Order, batches
+from thalweg.tasks.tensors import as_tensor
 
 Batch = tuple[Any, Any]
 
@@ -194,7 +194,7 @@ def as_source(value: Any, where: str = "train") -> Source:
         if source.rows == 0:
             raise DataError(f"The {where} set is empty.")
         return source
-    if isinstance(value, (np.ndarray, Tensor)):
+    if isinstance(value, Tensor) or hasattr(value, "__array__"):
         return as_arrays(value, value, where=where)
     if isinstance(value, (tuple, list)) and len(value) == 2:
         return as_arrays(value[0], value[1], where)
@@ -210,7 +210,7 @@ def as_arrays(x: Any, y: Any, where: str = "train") -> ArraySource:
     Integer targets become int64, as torch's losses want class numbers. Raises DataError for an
     empty set, unequal lengths, and numbers that are NaN or infinite.
     """
-    inputs, targets = _tensor(x, f"{where} inputs"), _tensor(y, f"{where} targets")
+    inputs, targets = as_tensor(x, f"{where} inputs"), as_tensor(y, f"{where} targets")
     if len(inputs) != len(targets):
         raise DataError(
             f"The {where} set has {len(inputs)} rows of inputs but {len(targets)} of targets."
@@ -224,29 +224,8 @@ def as_arrays(x: Any, y: Any, where: str = "train") -> ArraySource:
     return ArraySource(inputs, targets)
 
 
-def _tensor(value: Any, what: str) -> Tensor:
-    if isinstance(value, Tensor):
-        tensor = value.detach()
-    else:
-        try:
-            array = np.asarray(value, order="C")
-            # A copy where NumPy forbids writing, since a tensor cannot promise not to.
-            tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
-        except (TypeError, ValueError) as error:
-            kind = getattr(value, "dtype", type(value).__name__)
-            if getattr(kind, "kind", "") in "UO" and "targets" in what:
-                raise DataError(
-                    f"The {what} are not numbers but text or objects ({kind}). Number the classes: "
-                    "names, y = np.unique(y, return_inverse=True)."
-                ) from None
-            raise DataError(f"The {what} are not an array of numbers ({kind}): {error}") from None
-    if tensor.ndim == 0:
-        raise DataError(f"The {what} are a single number; expected one row per sample.")
-    return tensor
-
-
 def _check_finite(tensor: Tensor, what: str) -> None:
-    if not tensor.is_floating_point():
+    if not (tensor.is_floating_point() or tensor.is_complex()):
         return
     # The sum is finite unless some number is not (or it overflows): one cheap pass decides nearly
     # always.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from thalweg.errors import TaskError
+from thalweg.numeric import is_real
 from thalweg.objective import Cost, Scores
 
 
@@ -27,8 +29,11 @@ class Target:
                 f"A target names its figure first, as in Target('accuracy', 0.95); got "
                 f"{self.metric!r}."
             )
-        if not (isinstance(self.value, (int, float)) and math.isfinite(self.value)):
-            raise TaskError(f"A target's value is a finite number; got {self.value!r}.")
+        value: Any = self.value
+        if not (is_real(value) and math.isfinite(value)):
+            raise TaskError(f"A target's value is a finite number; got {value!r}.")
+        if not isinstance(value, (int, float)):  # as it is written: .95, not .949999988
+            object.__setattr__(self, "value", float(str(value)))
 
     def check(self, cost: Cost) -> None:
         """Raise TaskError if `cost` reports no such figure, or none that can be as good as this."""

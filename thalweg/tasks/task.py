@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from thalweg.errors import TaskError, ThalwegError
+from thalweg.numeric import as_whole
 from thalweg.objective import Cost
 from thalweg.objective.blame import blame
 from thalweg.tasks.data import Data
@@ -77,9 +78,11 @@ class Task:
                 f"A task's model is a function that builds an nn.Module, such as "
                 f"`lambda: nn.Linear(4, 1)`; got {type(self.model).__name__}."
             )
-        _check_count("epochs", self.epochs, "number of epochs")
+        epochs = _count("epochs", self.epochs, "number of epochs")
+        object.__setattr__(self, "epochs", epochs)
         if self.batch_size is not None:
-            _check_count("batch_size", self.batch_size, "number of rows, or None for all rows")
+            size = _count("batch_size", self.batch_size, "number of rows, or None for all rows")
+            object.__setattr__(self, "batch_size", size)
         if self.target is not None:
             self._check_target(self.target)
 
@@ -132,6 +135,8 @@ class Task:
         return model
 
 
-def _check_count(name: str, value: object, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def _count(name: str, value: object, what: str) -> int:
+    count = as_whole(value)
+    if count is None or count < 1:
         raise TaskError(f"A task's {name} is a {what}, at least 1; got {value!r}.")
+    return count

@@ -17,7 +17,7 @@ from thalweg.tasks.hashes import data_hash
 from thalweg.tasks.sources import ArraySource, Place, Source
 from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
-from thalweg.train.evaluate import EVALUATION_ROWS, evaluate, evaluating, place_of
+from thalweg.train.evaluate import EVALUATION_ROWS, count_rows, evaluate, evaluating, place_of
 from thalweg.train.layers import cause_of_nonfinite, refusing_layer
 
 _PROBE = 2  # rows enough to see the shape of the outputs
@@ -87,12 +87,26 @@ def checked(task: Task, model: nn.Module, source: Source, name: str, place: Plac
     if isinstance(source, ArraySource):
         matched = ArraySource(source.inputs, loss.match(outputs, source.targets))
         loss.check(outputs, matched.targets, name)
+        _check_overflow(matched, name)
         source, targets = matched, matched.targets[: len(outputs)]
     else:
         targets = loss.match(outputs, targets)
         loss.check(outputs, targets)
     _try_cost(task.cost, outputs, targets, name)
     return source
+
+
+def _check_overflow(matched: ArraySource, name: str) -> None:
+    """Refuse numbers that were finite, and are not in the model's dtype."""
+    for tensor, role in ((matched.inputs, "inputs"), (matched.targets, "targets")):
+        if tensor.is_floating_point() and not torch.isfinite(tensor.sum()):
+            bad = ~torch.isfinite(tensor).reshape(len(tensor), -1).all(1)
+            if bad.any():
+                raise DataError(
+                    f"The {name} {role} hold numbers too large for the model's {tensor.dtype}, first "
+                    f"in row {int(bad.nonzero()[0])}. Scale them (Data.arrays(…, scale='standard')), "
+                    "or build the model in float64 with model.double()."
+                )
 
 
 def _try(model: nn.Module, inputs: Any, name: str) -> Any:
@@ -162,6 +176,11 @@ def _try_penalty(cost: Cost, model: nn.Module) -> None:
     except Exception as error:  # the user's own function: anything can be wrong in it
         raise TaskError(f"The penalty fails on the fresh model. {blame(error)}") from error
     _check_scalar(value, "The penalty must return one number as a tensor")
+    if value.is_complex():
+        raise TaskError(
+            "The penalty is a complex number, and only real ones can be descended. Sum |w| or |w|² "
+            "(w.abs(), w.abs().square()), or take the real part."
+        )
     weights_are_finite = all(bool(torch.isfinite(p).all()) for p in model.parameters())
     if weights_are_finite and not math.isfinite(value.item()):
         raise TaskError(
@@ -204,12 +223,13 @@ def _try_step(task: Task, model: nn.Module, train: Source, place: Place) -> None
     try:
         outputs = model(inputs)
         targets = cost.surrogate.match(outputs, targets)
-        loss = cost.surrogate(outputs, targets)
+        rows = count_rows(targets, inputs)
+        loss, weight = cost.surrogate.measured(outputs, targets, rows)
     except (ThalwegError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # the user's own model or function
         raise TaskError(f"The first training step fails. {blame(error)}") from error
-    if not math.isfinite(loss.item()):
+    if weight and not math.isfinite(loss.item()):
         raise _not_finite(task, model, inputs, targets, "at the first step", loss.item())
     if not loss.requires_grad:
         raise TaskError(
@@ -222,13 +242,19 @@ def _try_step(task: Task, model: nn.Module, train: Source, place: Place) -> None
 def _not_finite_on_set(task: Task, model: nn.Module, source: Source, place: Place) -> TaskError:
     """Return the error of the first batch whose loss is not finite."""
     surrogate = task.cost.surrogate
-    batch = None
     with evaluating(model):
         for batch in source.batches(EVALUATION_ROWS, place=place):
             outputs = model(batch[0])
-            if not math.isfinite(surrogate(outputs, surrogate.match(outputs, batch[1])).item()):
+            targets = surrogate.match(outputs, batch[1])
+            loss, weight = surrogate.measured(outputs, targets, count_rows(targets, batch[0]))
+            if weight and not math.isfinite(loss.item()):
                 break
-    inputs, targets = batch or (None, None)
+        else:
+            return TaskError(
+                f"Nothing in the validation set counts for the loss {surrogate.name}: all its targets "
+                "are ignored, so there is nothing to measure."
+            )
+    inputs, targets = batch
     return _not_finite(task, model, inputs, targets, "on the validation set", math.nan)
 
 

@@ -24,8 +24,8 @@ def evaluate(
     """Return loss, penalty and metrics of `model` on the whole of `source`.
 
     The model runs in evaluation mode (dropout off, batch norm by its running statistics), without
-    gradients, and gets its mode back. Every row counts once, in the ragged last batch too. Random
-    numbers drawn on the way leave no trace.
+    gradients, and gets its mode back. The loss is what the cost's loss says of the whole set, each
+    batch counts by what its mean was divided by. Random numbers drawn on the way leave no trace.
     """
     place = place_of(model)
     meter = cost.meter()
@@ -33,8 +33,9 @@ def evaluate(
         for inputs, targets in source.batches(batch_size, place=place):
             outputs = model(inputs)
             targets = cost.surrogate.match(outputs, targets)
-            loss = float(cost.surrogate(outputs, targets))
-            meter.add(loss, outputs, targets, count_rows(targets, inputs))
+            rows = count_rows(targets, inputs)
+            loss, weight = cost.surrogate.measured(outputs, targets, rows)
+            meter.add(float(loss), outputs, targets, rows, weight)
         if not meter.rows:
             raise DataError("The set to evaluate yields no batch.")
         return meter.scores(cost.penalty_value(model))
@@ -65,8 +66,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def place_of(model: nn.Module) -> Place:
     """Return the device and floating-point dtype of the model's parameters."""
     for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point():
-            return Place(tensor.device, tensor.dtype)
+        if tensor.is_floating_point() or tensor.is_complex():
+            return Place(tensor.device, tensor.dtype.to_real())
     return Place(dtype=torch.get_default_dtype())
 
 

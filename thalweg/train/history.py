@@ -14,8 +14,8 @@ from thalweg.objective import Scores
 class Epoch:
     """What one epoch gave.
 
-    `train` is the running mean over the epoch's batches, each measured just before the step it led
-    to (as Keras shows it), so it lags behind `validation`, which is measured on the whole set after
+    `train` is put together from the epoch's batches, each measured just before the step it led to
+    (as Keras shows it), so it lags behind `validation`, which is measured on the whole set after
     the epoch. The penalty is that of the epoch's last parameters. `seconds` is the training time
     since the start of the run, evaluations excluded; `step` counts optimizer steps since the start;
     `lr` is the learning rate of the epoch's last step.

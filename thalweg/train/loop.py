@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import DataError, TaskError
+from thalweg.numeric import as_whole
 from thalweg.objective import Scores
+from thalweg.objective.weight import Weight
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.target import figure
@@ -40,7 +42,8 @@ def train(
     progress: bool | None,
 ) -> Run:
     """Train by `recipe`; `fit` documents the arguments."""
-    if checkpoint_every < 1:
+    every = as_whole(checkpoint_every)
+    if every is None or every < 1:
         raise TaskError(f"checkpoint_every is a whole number ≥ 1; got {checkpoint_every!r}.")
     file = prepare(checkpoint, resume)
     device = None if recipe.device is None else usable_device(recipe.device)
@@ -56,7 +59,7 @@ def train(
         message = ""
         held = state.epoch
         try:
-            _epochs(state, show, file, checkpoint_every)
+            _epochs(state, show, file, every)
             message = _last_word(state, held)
         except KeyboardInterrupt:
             state.stopped = "interrupted"
@@ -116,6 +119,10 @@ class _SmallGradient(Exception):  # noqa: N818 - it says that there is nothing l
     """Ends a step whose first gradient is below the tolerance."""
 
 
+class _NothingCounts(Exception):  # noqa: N818 - it says that there is nothing to do
+    """Ends a step on a batch that weighs nothing, such as one of ignored targets alone."""
+
+
 class _Pass:
     """One epoch's pass over the training set: the hot loop, with nothing in it that could be
     outside.
@@ -128,6 +135,10 @@ class _Pass:
         self.clear = gradient_cleaner(state.optimizer, state.model)
         self.closure = needs_closure(state.optimizer)
         self.matched = isinstance(state.train, ArraySource)
+        surrogate = state.recipe.task.cost.surrogate
+        self.by_rows = isinstance(state.train, ArraySource) and surrogate.weighs_by_rows(
+            state.train.targets
+        )
         self.by_step = state.scheduler is not None and state.recipe.scheduler_step == "step"
 
     def run(self) -> Scores:
@@ -143,26 +154,28 @@ class _Pass:
         for inputs, targets in state.train.batches(
             recipe.batch_size, order, self.epoch, None if matched else state.place
         ):
+            rows = len(targets) if matched else count_rows(targets, inputs)
             if self.closure:
-                value, outputs, targets = self.by_closure(inputs, targets, started)
+                value, outputs, targets, weight = self.by_closure(inputs, targets, rows, started)
             else:
                 outputs = model(inputs)
                 if not matched:
                     targets = surrogate.match(outputs, targets)
-                loss = surrogate(outputs, targets)
+                loss, weight = self.measured(outputs, targets, rows)
                 value = loss.item()
-                if not isfinite(value):
+                if weight and not isfinite(value):
                     state.seconds += time.perf_counter() - started
                     raise self.diverged(value, (inputs, targets))
-                objective = loss if penalty is None else loss + penalty()
-                clear()
-                torch.autograd.backward(objective)
-                state.gradients += 1
-                self.advance()
+                if weight:
+                    objective = loss if penalty is None else loss + penalty()
+                    clear()
+                    torch.autograd.backward(objective)
+                    state.gradients += 1
+                    self.advance()
+            meter.add(value, outputs, targets, rows, weight)
+            if not weight:
+                continue  # nothing in it counts: there is nothing to learn from it
             losses.append(value)
-            meter.add(
-                value, outputs, targets, len(targets) if matched else count_rows(targets, inputs)
-            )
             if state.stopped:
                 break
             state.step += 1
@@ -185,7 +198,20 @@ class _Pass:
                 f"The training set yielded no batch in epoch {self.epoch}. A data set that can be "
                 "run through only once serves one epoch."
             )
-        return meter.scores(recipe.task.cost.penalty_value(model))
+        scores = meter.scores(recipe.task.cost.penalty_value(model))
+        if math.isnan(scores.loss):  # a batch whose loss is NaN has ended the run before
+            raise DataError(
+                f"Nothing in the training set counted for the loss {surrogate.name} in epoch "
+                f"{self.epoch}: all its targets are ignored."
+            )
+        return scores
+
+    def measured(self, outputs: Any, targets: Any, rows: int) -> tuple[Tensor, Weight]:
+        """Return the loss of a batch, and what it weighs in the loss of the epoch."""
+        surrogate = self.state.recipe.task.cost.surrogate
+        if self.by_rows:
+            return surrogate(outputs, targets), rows
+        return surrogate.measured(outputs, targets, rows)
 
     def advance(self) -> None:
         """Step by the gradients, unless they are small enough to stop."""
@@ -199,20 +225,25 @@ class _Pass:
         tolerance = self.state.recipe.gradient_tolerance
         return tolerance is not None and _gradient_norm(self.state.model) < tolerance
 
-    def by_closure(self, inputs: Any, targets: Any, started: float) -> tuple[float, Any, Any]:
+    def by_closure(
+        self, inputs: Any, targets: Any, rows: int, started: float
+    ) -> tuple[float, Any, Any, Weight]:
         """Step an optimizer that evaluates the objective itself (a line search, SAM).
 
         Its first evaluation is the one before the step; what it gave is returned: the loss, the
-        outputs, the matched targets.
+        outputs, the matched targets, and what the loss weighs.
         """
         state, surrogate = self.state, self.state.recipe.task.cost.surrogate
-        first: list[tuple[float, Any, Any]] = []
+        first: list[tuple[float, Any, Any, Weight]] = []
 
         def closure() -> Tensor:
             self.clear()
             outputs = state.model(inputs)
             matched = targets if self.matched else surrogate.match(outputs, targets)
-            loss = surrogate(outputs, matched)
+            loss, weight = self.measured(outputs, matched, rows)
+            if not weight:
+                first.append((loss.item(), outputs, matched, weight))
+                raise _NothingCounts
             if not first and not math.isfinite(loss.item()):
                 state.seconds += time.perf_counter() - started
                 raise self.diverged(loss.item(), (inputs, matched))
@@ -220,13 +251,15 @@ class _Pass:
             torch.autograd.backward(objective)
             state.gradients += 1
             if not first:
-                first.append((loss.item(), outputs, matched))
+                first.append((loss.item(), outputs, matched, weight))
                 if self.is_small():
                     raise _SmallGradient
             return objective
 
         try:
             state.optimizer.step(closure)  # type: ignore[arg-type]  # torch annotates floats
+        except _NothingCounts:
+            pass
         except _SmallGradient:
             state.stopped = "gradient"
         if not first:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from thalweg.errors import TaskError
+from thalweg.numeric import as_whole, is_real
 from thalweg.objective import Cost
 from thalweg.tasks.sources import LoaderSource
 from thalweg.tasks.task import Task
@@ -181,8 +182,7 @@ def find_lr(
     True
     """
     rates = _rates(lowest, highest, steps)
-    _check_count("seeds", seeds)
-    _check_count("seed", seed, 0)
+    seeds, seed = _count("seeds", seeds), _count("seed", seed, 0)
     if isinstance(task, Task):
         if data is not None or loss is not None:
             raise TaskError(
@@ -284,20 +284,18 @@ def _takes_rate(optimizer: Any) -> bool:
 
 def _rates(lowest: float, highest: float, steps: int) -> tuple[float, ...]:
     for name, value in (("lowest", lowest), ("highest", highest)):
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not 0 < value < math.inf
-        ):
+        if not is_real(value) or not 0 < value < math.inf:
             raise TaskError(f"{name} is a learning rate, a positive number; got {value!r}.")
     if not lowest < highest:
         raise TaskError(
             f"The rates rise from lowest to highest; got lowest {lowest:g} and highest {highest:g}."
         )
-    _check_count("steps", steps, 10)
+    steps = _count("steps", steps, 10)
     return tuple(np.geomspace(lowest, highest, steps).tolist())
 
 
-def _check_count(name: str, value: Any, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def _count(name: str, value: Any, least: int = 1) -> int:
+    count = as_whole(value)
+    if count is None or count < least:
         raise TaskError(f"{name} is a whole number ≥ {least}; got {value!r}.")
+    return count

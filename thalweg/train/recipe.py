@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from thalweg.errors import TaskError, suggest
+from thalweg.numeric import as_whole, is_real
 from thalweg.tasks.batches import Order, Shuffle
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
@@ -61,16 +61,13 @@ class Recipe:
                 "A recipe's task is a thalweg Task (load_task('digits') gives one); got "
                 f"{self.task!r}."
             )
-        _check_count("epochs", self.epochs)
-        for name in ("batch_size", "evaluate_every"):
-            if getattr(self, name) is not None:
-                _check_count(name, getattr(self, name))
-        if (
-            isinstance(self.seed, bool)
-            or not isinstance(self.seed, int)
-            or not 0 <= self.seed < 2**63
-        ):
+        for name in ("epochs", "batch_size", "evaluate_every"):
+            if name == "epochs" or getattr(self, name) is not None:
+                object.__setattr__(self, name, _count(name, getattr(self, name)))
+        seed = as_whole(self.seed)
+        if seed is None or not 0 <= seed < 2**63:
             raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
+        object.__setattr__(self, "seed", seed)
         self._check_rate()
         if self.gradient_budget is not None and not self.gradient_budget > 0:
             raise TaskError(f"gradient_budget is a number > 0; got {self.gradient_budget!r}.")
@@ -173,9 +170,11 @@ def _is_number(value: object) -> bool:
     """Return whether `value` is a real number: Python's, NumPy's, or a tensor of one."""
     if isinstance(value, torch.Tensor):
         return value.numel() == 1 and not value.is_complex()
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real(value)
 
 
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def _count(name: str, value: object) -> int:
+    count = as_whole(value)
+    if count is None or count < 1:
         raise TaskError(f"{name} is a whole number ≥ 1; got {value!r}.")
+    return count

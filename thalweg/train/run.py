@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from thalweg.errors import DataError
 from thalweg.objective import Scores
 from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.task import Task
+from thalweg.tasks.tensors import as_tensor
 from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.stopping import Reached
@@ -82,7 +82,9 @@ class Run:
         it, and the targets' scaling is undone in what is returned.
         """
         data = self.task.data
-        rows = x.detach() if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
+        rows = as_tensor(x, "inputs of predict")
+        if not isinstance(x, Tensor):
+            rows = rows.clone()  # the caller's array, which no layer is to write into
         if isinstance(data.train, ArraySource):
             rows = _like(rows, data.train.inputs)
         if data.scaler is not None:
@@ -101,6 +103,8 @@ def _like(rows: Tensor, inputs: Tensor) -> Tensor:
             f"predict expects inputs of shape (rows{expected or ','}), as in training; "
             f"got {tuple(rows.shape)}."
         )
+    if rows.is_complex() and not inputs.is_complex():
+        raise DataError("predict expects real numbers, as in training; these are complex.")
     if inputs.is_floating_point() and not rows.is_floating_point():
         return rows.to(inputs.dtype)
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -145,6 +146,6 @@ def _scheduler(recipe: Recipe, optimizer: torch.optim.Optimizer) -> Any:
     return scheduler
 
 
-def _loss(record: Epoch) -> float:
+def _loss(record: Epoch) -> tuple[bool, float]:
     scores = record.train if record.validation is None else record.validation
-    return scores.loss
+    return math.isnan(scores.loss), scores.loss  # NaN is neither less nor more than any number

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError
+from thalweg.numeric import as_whole, is_real
 from thalweg.objective import Cost
 from thalweg.tasks.target import figure
 from thalweg.train.history import Epoch
@@ -31,11 +32,14 @@ class EarlyStopping:
     restore_best: bool = True
 
     def __post_init__(self) -> None:
-        if self.patience < 1:
+        patience = as_whole(self.patience)
+        if patience is None or patience < 1:
             raise TaskError(
-                f"Early stopping waits for at least one epoch; got patience={self.patience}."
+                "Early stopping waits for a whole number of epochs, at least one; got "
+                f"patience={self.patience!r}."
             )
-        if not self.min_delta >= 0:
+        object.__setattr__(self, "patience", patience)
+        if not (is_real(self.min_delta) and self.min_delta >= 0):
             raise TaskError(f"min_delta is a number ≥ 0; got {self.min_delta!r}.")
 
     @property

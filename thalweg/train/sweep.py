@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from thalweg.errors import DataError, DivergedError, TaskError
 from thalweg.objective import Cost
+from thalweg.objective.weight import Weight
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource, Place, Source
 from thalweg.train.diverged import likely_cause
+from thalweg.train.evaluate import count_rows
 from thalweg.train.optimizers import gradient_cleaner, needs_closure
 from thalweg.train.randomness import seed_noise
 
@@ -24,6 +26,9 @@ RISEN = 4.0
 
 MEMORY = 0.9
 """The share of the last smoothed objective in the next one."""
+
+_PASSED_OVER = 1000
+"""Batches in a row in which nothing counts, after which none is looked for any more."""
 
 Stopped = Literal["highest", "risen", "not finite"]
 
@@ -115,7 +120,7 @@ def sweep(subject: Subject, rates: Sequence[float], seed: int, batch_size: int |
     losses: list[float] = []
     smoothed: list[float] = []
     batches = subject.batches(seed, batch_size)
-    start = steps.measure(next(batches))
+    start = steps.measure(next(batches), batches)
     if not math.isfinite(start):
         raise _not_finite(start, subject, steps.batch)
     average.add(start)
@@ -123,7 +128,7 @@ def sweep(subject: Subject, rates: Sequence[float], seed: int, batch_size: int |
     for rate, batch in zip(rates, batches, strict=False):
         try:
             steps.advance(rate)
-            value = steps.measure(batch)
+            value = steps.measure(batch, batches)
         except DivergedError:  # an optimizer that guards its gradients says it first
             value = math.nan
         if not math.isfinite(value):
@@ -172,20 +177,41 @@ class _Steps:
         self.clear = gradient_cleaner(subject.optimizer, subject.model)
         self.closure: Any = self.gradient if needs_closure(subject.optimizer) else None
         self.value: Tensor
+        self.loss: Tensor
+        self.weight: Weight
         self.batch: tuple[Any, Any]
+        self.rows = self.usual_rows = 0
 
-    def measure(self, batch: tuple[Any, Any]) -> float:
-        """Return J on a batch, and keep its graph for the step."""
-        self.batch = batch
-        self.value = self.objective()
-        return self.value.item()
+    def measure(self, batch: tuple[Any, Any], more: Iterator[tuple[Any, Any]]) -> float:
+        """Return J on a batch, and keep its graph for the step.
+
+        A batch that weighs nothing, such as one of ignored targets alone, is passed over for one of
+        `more`. J of a loss that is a sum is that of as many rows as the first batch had: the last of
+        an epoch has fewer.
+        """
+        for self.batch in itertools.chain([batch], itertools.islice(more, _PASSED_OVER)):
+            self.value = self.objective()
+            if self.weight:
+                break
+        else:
+            raise DataError(
+                f"In {_PASSED_OVER} batches nothing counts for the loss "
+                f"{self.subject.cost.surrogate.name}: all their targets are ignored."
+            )
+        self.usual_rows = self.usual_rows or self.rows
+        value = self.value.item()
+        if self.weight == "sum" and self.rows != self.usual_rows:
+            return value + self.loss.item() * (self.usual_rows / self.rows - 1)
+        return value
 
     def objective(self) -> Tensor:
         surrogate = self.subject.cost.surrogate
         inputs, targets = self.batch
+        self.rows = count_rows(targets, inputs)
         outputs = self.subject.model(inputs)
-        loss = surrogate(outputs, surrogate.match(outputs, targets))
-        return loss if self.penalty is None else loss + self.penalty()
+        targets = surrogate.match(outputs, targets)
+        self.loss, self.weight = surrogate.measured(outputs, targets, self.rows)
+        return self.loss if self.penalty is None else self.loss + self.penalty()
 
     def gradient(self) -> Tensor:
         self.clear()

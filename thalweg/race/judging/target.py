@@ -21,6 +21,7 @@ from typing import Any
 
 from thalweg.errors import TaskError
 from thalweg.files import write_text
+from thalweg.numeric import share
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import candidates
 from thalweg.race.plan import Direction
@@ -199,7 +200,7 @@ def _best_figure(record: TrialRecord, goal: Goal, within: float) -> float | None
     if record.status != "finished":
         return None
     figures = list(zip(record.curve.steps, record.curve.metric, strict=True))
-    early = [figure for step, figure in figures if step <= within * record.steps]
+    early = [figure for step, figure in figures if step <= share(record.steps, within)]
     measured = [
         figure for figure in early or [figure for _, figure in figures] if figure is not None
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +9,10 @@ import torch
 from torch import Tensor
 
 from thalweg.objective import Cost, Scores
+from thalweg.objective.join import fit_together
 from thalweg.objective.metrics import Metric
-from thalweg.objective.scores import _HELD
+from thalweg.objective.scores import _HELD, Mean, joined
+from thalweg.objective.weight import Weight
 from thalweg.race.stack.loss import Losses, StackedPenalty
 from thalweg.race.stack.models import Models
 from thalweg.tasks.sources import ArraySource
@@ -47,6 +48,8 @@ class Evaluator:
     ) -> None:
         self._source = source
         self._measures = cost.measures
+        self._surrogate = cost.surrogate
+        self._by_rows = cost.surrogate.weighs_by_rows(source.targets)
         self._losses = losses
         self._penalty = penalty
         self._batch = batch
@@ -71,79 +74,78 @@ class Evaluator:
 
     def _scores(self, models: Models, part: slice, penalties: list[float] | None) -> list[Scores]:
         count = part.stop - part.start
-        losses, rows = torch.zeros(count, dtype=torch.float64), 0
-        meter = _Meter(self._measures, self._mapped)
+        means = [Mean() for _ in range(count)]
+        meter = _Meter(self._measures, self._mapped, count)
         whole = None if count == len(models) else part
         for inputs, targets in self._source.batches(EVALUATION_ROWS):
             outputs = models(inputs, shared=True, rows=whole)
-            losses += self._losses(outputs, targets, True).double() * len(targets)
-            rows += len(targets)
+            losses = self._losses(outputs, targets, True).double()
+            weight = self._weight(outputs, targets)
+            for mean, loss in zip(means, losses.tolist(), strict=True):
+                mean.add(loss, weight)
             meter.add(outputs, targets)
         figures = meter.means()
         return [
             Scores(
-                loss,
+                mean.value(),
                 0.0 if penalties is None else penalties[part.start + k],
                 {name: values[k] for name, values in figures.items()},
             )
-            for k, loss in enumerate((losses / rows).tolist())
+            for k, mean in enumerate(means)
         ]
+
+    def _weight(self, outputs: Any, targets: Any) -> Weight:
+        """Return what a batch weighs: the same in all models, whose targets are the same."""
+        if self._by_rows:
+            return len(targets)
+        return self._surrogate.measured(row_of(outputs, 0), targets, len(targets))[1]
 
 
 class _Meter:
     """Collects the outputs of all models as `thalweg.objective.Meter` does those of one."""
 
-    def __init__(self, measures: Sequence[Metric], mapped: dict[str, bool]) -> None:
+    def __init__(self, measures: Sequence[Metric], mapped: dict[str, bool], models: int) -> None:
         self._measures = measures
         self._mapped = mapped
         self._may_let_go = all(metric.additive for metric in measures)
-        self._outputs: list[Any] = []
-        self._targets: list[Any] = []
+        self._parts: list[tuple[Any, Any, int]] = []
         self._held = 0
-        self._values: list[tuple[int, list[list[float]]]] = []
+        self._means = [[Mean() for _ in range(models)] for _ in measures]
 
     def add(self, outputs: Any, targets: Any) -> None:
         """Take a batch."""
         if not self._measures:
             return
-        if not isinstance(outputs, Tensor):  # structured outputs cannot be joined
-            self._accumulate(outputs, targets, len(targets))
-            return
-        self._outputs.append(outputs)
-        self._targets.append(targets)
-        self._held += outputs[0].numel()
+        plain = isinstance(outputs, Tensor)
+        if self._may_let_go and self._parts and not (plain and self._goes_with(outputs)):
+            self._measure()
+        self._parts.append((outputs, targets, len(targets)))
+        self._held += outputs[0].numel() if plain else _HELD
         if self._may_let_go and self._held > _HELD:
             self._measure()
 
     def means(self) -> dict[str, list[float]]:
         """Return each metric of each model."""
         self._measure()
-        if len(self._values) == 1:
-            return {
-                metric.name: values
-                for metric, values in zip(self._measures, self._values[0][1], strict=True)
-            }
-        rows = sum(count for count, _ in self._values)
         return {
-            metric.name: [
-                math.fsum(count * value for count, value in zip(counts, each, strict=True)) / rows
-                for each in zip(*(values[i] for _, values in self._values), strict=True)
-            ]
-            for i, metric in enumerate(self._measures)
-            for counts in [[count for count, _ in self._values]]
+            metric.name: [mean.value() for mean in means]
+            for metric, means in zip(self._measures, self._means, strict=True)
         }
 
-    def _measure(self) -> None:
-        if not self._outputs:
-            return
-        single = len(self._outputs) == 1
-        outputs = self._outputs[0] if single else torch.cat(self._outputs, 1)
-        targets = self._targets[0] if single else torch.cat(self._targets)
-        self._outputs, self._targets, self._held = [], [], 0
-        self._accumulate(outputs, targets, len(targets))
+    def _goes_with(self, outputs: Tensor) -> bool:
+        held = self._parts[-1][0]
+        return isinstance(held, Tensor) and fit_together((held, outputs), 1)
 
-    def _accumulate(self, outputs: Any, targets: Any, rows: int) -> None:
-        self._values.append((rows, [self._each(m, outputs, targets) for m in self._measures]))
+    def _measure(self) -> None:
+        if not self._parts:
+            return
+        outputs, targets, rows = joined(self._parts, self._measures, 1)
+        self._parts, self._held = [], 0
+        for metric, means in zip(self._measures, self._means, strict=True):
+            values = self._each(metric, outputs, targets)
+            weight = metric.weigh(row_of(outputs, 0), targets, rows) if metric.additive else 1.0
+            for mean, value in zip(means, values, strict=True):
+                mean.add(value, weight)
 
     def _each(self, metric: Metric, outputs: Any, targets: Any) -> list[float]:
         """Return a metric of every model: of all at once, or one by one where it cannot be."""
@@ -154,12 +156,13 @@ class _Meter:
             except Exception:  # numbers of Python, NumPy, control flow: the user's own function
                 self._mapped[metric.name] = False
         count = len(next(iter(_leaves(outputs))))
-        return [metric(_row(outputs, k), targets) for k in range(count)]
+        return [metric(row_of(outputs, k), targets) for k in range(count)]
 
 
 def _leaves(outputs: Any) -> list[Tensor]:
     return [x for x in torch.utils._pytree.tree_leaves(outputs) if isinstance(x, Tensor)]
 
 
-def _row(outputs: Any, k: int) -> Any:
+def row_of(outputs: Any, k: int) -> Any:
+    """Return the outputs of one model."""
     return torch.utils._pytree.tree_map_only(Tensor, lambda x: x[k], outputs)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from thalweg.objective import Cost
 from thalweg.objective.losses import Loss
-from thalweg.objective.penalty import L1, L2, Penalties, penalised
+from thalweg.objective.penalty import L1, L2, Penalties, penalised, squares
 from thalweg.race.stack.errors import StackError
 
 Losses = Callable[[Any, Any, bool], Tensor]
@@ -29,7 +29,7 @@ def losses_of(surrogate: Loss, targets: Tensor) -> Losses:
     def by_map(outputs: Any, targets: Any, shared: bool) -> Tensor:
         return torch.vmap(surrogate, (0, None if shared else 0))(outputs, targets)
 
-    if not (_is_plain_cross_entropy(surrogate.function) and _are_classes(targets)):
+    if not (_is_plain_cross_entropy(surrogate) and _are_classes(targets, surrogate.ignore_index)):
         return by_map
 
     def by_hand(outputs: Any, targets: Any, shared: bool) -> Tensor:
@@ -65,7 +65,8 @@ class _CrossEntropy(torch.autograd.Function):
         return gradient.transpose(1, 2), None
 
 
-def _is_plain_cross_entropy(function: Any) -> bool:
+def _is_plain_cross_entropy(surrogate: Loss) -> bool:
+    function = surrogate.function
     if isinstance(function, nn.CrossEntropyLoss):
         return (
             type(function) is nn.CrossEntropyLoss
@@ -76,9 +77,10 @@ def _is_plain_cross_entropy(function: Any) -> bool:
     return function is functional.cross_entropy
 
 
-def _are_classes(targets: Tensor) -> bool:
-    """Whether every target is a class; a negative number would be a row to leave out."""
-    return not targets.is_floating_point() and targets.ndim == 1 and bool((targets >= 0).all())
+def _are_classes(targets: Tensor, ignored: int | None) -> bool:
+    """Whether every target is a class, and none a row to leave out."""
+    whole = not targets.is_floating_point() and targets.ndim == 1
+    return whole and bool(((targets >= 0) & (targets != ignored)).all())
 
 
 class StackedPenalty:
@@ -119,7 +121,7 @@ class StackedPenalty:
 def _of_term(term: L1 | L2, names: list[str], parameters: dict[str, Tensor]) -> Tensor:
     if not names:
         raise StackError("The penalty acts on no parameter of the model.")
-    measure = torch.abs if isinstance(term, L1) else torch.square
+    measure = torch.abs if isinstance(term, L1) else squares
     total: Any = sum(measure(parameters[name]).flatten(1).sum(1) for name in names)
     value: Tensor = term.strength * total
     return value

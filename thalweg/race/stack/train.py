@@ -17,7 +17,7 @@ from thalweg.objective import Scores
 from thalweg.race.records import Status
 from thalweg.race.stack.data import Batch, Batches
 from thalweg.race.stack.errors import StackError
-from thalweg.race.stack.evaluate import Evaluator
+from thalweg.race.stack.evaluate import Evaluator, row_of
 from thalweg.race.stack.loss import StackedPenalty, losses_of
 from thalweg.race.stack.models import Models
 from thalweg.race.stack.noise import Noise
@@ -154,6 +154,7 @@ class Stack:
         values = losses.detach().double().numpy()
         bad = self._alive & ~np.isfinite(values)
         if bad.any():
+            self._check_counts(outputs, batch, bad)
             for row in map(int, np.flatnonzero(bad)):
                 self._diverge(row, float(values[row]), batch, epoch)
         objectives = (
@@ -216,6 +217,16 @@ class Stack:
         member.status, member.error = "diverged", str(error)
         member.run = self._run(member, "diverged")
         self._leave(row)
+
+    def _check_counts(self, outputs: Any, batch: Batch, bad: Any) -> None:
+        """Refuse a batch in which nothing counts for a model, which is then not stepped alone."""
+        surrogate = self._recipe.task.cost.surrogate
+        for row in map(int, np.flatnonzero(bad)):
+            targets = batch.of(row)[1]
+            if not surrogate.measured(row_of(outputs, row), targets, len(targets))[1]:
+                raise StackError(
+                    "A batch holds nothing that counts for the loss: its targets are all ignored."
+                )
 
     def _fail(self, row: int, error: Exception) -> None:
         member = self._rows[row]

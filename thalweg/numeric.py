@@ -1,0 +1,62 @@
+"""Numbers that users give: whole ones of any kind, and shares of a count as a person computes them."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+_FEWEST_DIGITS = Fraction(1, 1000)
+"""A share of a count is taken for whole if it is no farther from it than this, whatever the rounding."""
+
+
+def as_whole(value: Any) -> int | None:
+    """Return a whole number of any kind (Python's, NumPy's, a tensor's) as an int, else None.
+
+    True and False are no numbers here, nor is 3.0.
+
+    >>> as_whole(3), as_whole(True), as_whole(3.0), as_whole("3")
+    (3, None, None, None)
+    """
+    if getattr(value, "ndim", 0):
+        return None
+    if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
+        return None
+    try:
+        return operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def is_real(value: Any) -> bool:
+    """Return whether `value` is a real number of Python's or NumPy's, finite or not; no truth value."""
+    return isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool)
+
+
+def share(count: int, fraction: Any) -> Fraction:
+    """Return count · fraction, with the fraction as it is written in decimal.
+
+    What lies within the rounding of the fraction's type from a whole number is that number: a third
+    of 90 is 30, of whatever type the third is.
+
+    >>> share(90, 0.3), share(100, 0.29), share(90, 1 / 3), share(10, 0.25)
+    (Fraction(27, 1), Fraction(29, 1), Fraction(30, 1), Fraction(5, 2))
+    """
+    exact = count * _written(fraction)
+    nearest = Fraction(round(exact))
+    slack = min(_FEWEST_DIGITS, 2 * exact * Fraction(_precision(fraction)))
+    return nearest if abs(exact - nearest) <= slack else exact
+
+
+def _written(fraction: Any) -> Fraction:
+    if isinstance(fraction, (Fraction, Decimal, int)):
+        return Fraction(fraction)
+    return Fraction(str(fraction))
+
+
+def _precision(fraction: Any) -> float:
+    digits = {2: 11, 4: 24}.get(getattr(getattr(fraction, "dtype", None), "itemsize", 8), 53)
+    return math.ldexp(1.0, 1 - digits)
