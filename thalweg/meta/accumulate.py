@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from thalweg.errors import suggest
 from thalweg.meta.gradients import widened
+from thalweg.meta.stepping import untraced
 from thalweg.meta.wrapper import Wrapper, all_params, evaluate, saved_params
+from thalweg.optim.shell import of_itself
 
 Reduction = Literal["mean", "sum"]
 
@@ -69,6 +71,8 @@ class Accumulate(Wrapper):
     >>> w.item(), optimizer.steps
     (2.0, 1)
     """
+
+    tensors: ClassVar[tuple[str, ...]] = ("sums",)
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, every: int, reduction: Reduction = "mean"
@@ -131,6 +135,8 @@ class Accumulate(Wrapper):
                 p.grad = None
         return loss
 
+    @untraced
+    @of_itself
     def flush(self, **arguments: Any) -> None:
         """Step by the micro-batches that came since the last step; without any, do nothing."""
         self._check_training()

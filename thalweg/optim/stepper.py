@@ -16,11 +16,12 @@ from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Engine, Member, Plan
 from thalweg.engine.rows import Block, open_block, read_line
 from thalweg.errors import EngineError
-from thalweg.optim import scheduled
+from thalweg.optim import distributed, scheduled
 from thalweg.optim.checkpoint import loaded_state, saved_state
 from thalweg.optim.checks import check_group, check_value
 from thalweg.optim.composition import Composition, Group
-from thalweg.optim.evaluation import TRAINED, Evaluating
+from thalweg.optim.evaluation import TRAINED, Evaluating, has_evaluation, keeps_trained
+from thalweg.optim.shell import of_itself
 from thalweg.optim.standing import Reader, Standing, all_params
 
 KEPT_PLANS = 8
@@ -44,8 +45,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     _checked: frozenset[str] = frozenset()
     """The hyperparameters whose ranges are known."""
     _default_schedules: scheduled.Schedules
-    _schedules: list[scheduled.Schedules]
-    _has_schedules: bool
+    _schedules: scheduled.Known
     _is_evaluating: bool
 
     def _outer_defaults(self) -> dict[str, Any]:
@@ -90,11 +90,14 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         return loss
 
     def _advance(self) -> None:
+        if not self.state and distributed.is_opening():
+            self._open_all_states()
+            return
         if self._is_evaluating:
             raise EngineError(
                 "the parameters are where the model is evaluated. Call optimizer.train() before the next step"
             )
-        if not self._has_schedules:
+        if not self._schedules:
             self._move()
             return
         scheduled.apply(self.param_groups, self._schedules, self._checked)
@@ -185,6 +188,23 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                         f"{tuple(state[name].shape)}. Was the state dict saved for another model?"
                     )
 
+    def _open_all_states(self) -> None:
+        """Make the states of all parameters that may be trained, as they are before the first step."""
+        readers = [(group, self._reader(group)) for group in self.param_groups]
+        self._open_states([(p, r) for group, r in readers for p in group["params"] if p.requires_grad])
+
+    def _has_stepped(self) -> bool:
+        """Whether the states are those of a run: some have been stepped, here or where they were saved."""
+        for group in self.param_groups:
+            names = self._reader(group).names
+            for p in group["params"]:
+                state = self.state.get(p)
+                if not isinstance(state, dict):
+                    continue
+                if float(state["step"]) > 0 if "step" in state else any(n in state for n in names):
+                    return True
+        return False
+
     def _drop_outdated(self) -> None:
         """Let go of parameters and states that were replaced, which old plans would keep in memory."""
         params = all_params(self.param_groups)
@@ -202,34 +222,57 @@ class Stepper(Evaluating, torch.optim.Optimizer):
 
     # -- PyTorch's optimizer --------------------------------------------------------------------------
 
+    @of_itself
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters, as PyTorch does; its hyperparameters may be schedules."""
         if "_places" not in self.__dict__:
             self._forget()
             self.__dict__.setdefault("_default_schedules", {})
-            self._schedules, self._has_schedules = [], False
+            self._schedules = {}
         plain = param_group
         own: scheduled.Schedules = {}
         if isinstance(param_group, dict):
             params = {n: v for n, v in param_group.items() if n in ("params", "param_names")}
             values = {n: v for n, v in param_group.items() if n not in params}
             numbers, own = scheduled.split(values)
+            own = scheduled.copied(values, self._schedules) | own
+            numbers.pop(scheduled.NUMBER, None)
             known = {**self.defaults, **self._outer_defaults()}
             check_group(values, known)
             for name in set(numbers) & self._checked:
                 check_value(name, numbers[name], known[name])
             plain = {**params, **numbers}
         mine = {n: s for n, s in self._default_schedules.items() if n not in plain} | own
-        if mine:
+        number = len(self._schedules)
+        if mine and isinstance(plain, dict):
             plain.setdefault(scheduled.COUNTER, 0)
+            plain[scheduled.NUMBER] = number
         super().add_param_group(plain)
-        self._schedules.append(mine)
-        self._has_schedules |= bool(mine)
+        if mine:
+            self._schedules[number] = mine
 
+    @of_itself
     def state_dict(self) -> dict[str, Any]:
         """Return the state as PyTorch does: by number, with `param_names` where they are known."""
-        return saved_state(super().state_dict())
+        if not distributed.is_gathering():
+            return saved_state(super().state_dict())
+        if not self._has_stepped():
+            self._open_all_states()  # some entry is there already, so that PyTorch asked for no step
+        return self._with_points(saved_state(super().state_dict()))
 
+    def _with_points(self, saved: dict[str, Any]) -> dict[str, Any]:
+        """Add to a state dict where training goes on, for a distributed checkpoint."""
+        for group, packed in zip(self.param_groups, saved["param_groups"], strict=True):
+            if not has_evaluation(self.composition(group)):
+                continue
+            packed[distributed.IS_EVALUATING] = self._is_evaluating
+            for p, n in zip(group["params"], packed["params"], strict=True):
+                state = saved["state"].get(n)
+                if isinstance(state, dict) and TRAINED not in state:
+                    saved["state"][n] = {**state, TRAINED: p.detach().clone()}
+        return saved
+
+    @of_itself
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load a state written by this class or by PyTorch's class of the same name.
 
@@ -238,21 +281,22 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         """
         loaded_state(self, state_dict)
         scheduled.restore(self.param_groups, self._schedules)
-        self._is_evaluating = any(TRAINED in state for state in self.state.values())
+        self._is_evaluating = any(map(keeps_trained, self.state.values()))
 
     def __getstate__(self) -> dict[str, Any]:
         plain = {k: v for k, v in self.__dict__.items() if k not in _NOT_COPIED}
         plain["state"] = {
             p: {k: v.clone() if _is_line(v) else v for k, v in state.items()}
+            if isinstance(state, dict)
+            else state
             for p, state in self.state.items()
         }
         return plain
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for name, value in (("_default_schedules", {}), ("_has_schedules", False)):
-            self.__dict__.setdefault(name, value)
-        self.__dict__.setdefault("_schedules", [{} for _ in self.param_groups])
+        for name in ("_default_schedules", "_schedules"):
+            self.__dict__.setdefault(name, {})
         self._forget()
         if not hasattr(self.state, "default_factory"):
             from collections import defaultdict

@@ -1,0 +1,46 @@
+"""What goes around the step of a wrapper: compilers stay out, and a call that is no step goes further in."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import torch
+
+from thalweg.optim.distributed import is_opening
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def untraced(
+    method: Callable[Concatenate[Any, _P], _R],
+) -> Callable[Concatenate[Any, _P], _R]:
+    """Keep `torch.compile` out of a method (a decorator).
+
+    A compiled step would lose what it writes to attributes, and so never come to its end.
+    """
+    disabled: Any = None
+
+    @functools.wraps(method)
+    def call(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        nonlocal disabled
+        if disabled is None:
+            disabled = torch.compiler.disable(method)
+        result: _R = disabled(self, *args, **kwargs)
+        return result
+
+    return call
+
+
+def guarded(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Let PyTorch open the states of the optimizer inside by a call that is no step (a decorator)."""
+
+    @functools.wraps(step)
+    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if not self.state and is_opening():
+            return self.optimizer.step()
+        return step(self, *args, **kwargs)
+
+    return call
