@@ -7,7 +7,8 @@ found by name where both sides know names.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -30,6 +31,22 @@ def saved_state(packed: dict[str, Any]) -> dict[str, Any]:
         for index, state in packed.get("state", {}).items()
     }
     return packed
+
+
+@contextmanager
+def without_orphans(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Leave out the state of parameters that are in no group any more, which PyTorch cannot number."""
+    kept = optimizer.state
+    known = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    own = {k: v for k, v in kept.items() if not isinstance(k, Tensor) or id(k) in known}
+    if len(own) == len(kept):
+        yield
+        return
+    optimizer.state = defaultdict(dict, own)
+    try:
+        yield
+    finally:
+        optimizer.state = kept
 
 
 def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from thalweg.engine.plan import Engine, Member, Plan
 from thalweg.engine.rows import Block, open_block, read_line
 from thalweg.errors import EngineError
 from thalweg.optim import distributed, scheduled
-from thalweg.optim.checkpoint import loaded_state, saved_state
+from thalweg.optim.checkpoint import loaded_state, saved_state, without_orphans
 from thalweg.optim.checks import check_group, check_value
 from thalweg.optim.composition import Composition, Group
 from thalweg.optim.evaluation import TRAINED, Evaluating, has_evaluation, keeps_trained
@@ -255,10 +255,14 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """Return the state as PyTorch does: by number, with `param_names` where they are known."""
         if not distributed.is_gathering():
-            return saved_state(super().state_dict())
+            return self._saved()
         if not self._has_stepped():
             self._open_all_states()  # some entry is there already, so that PyTorch asked for no step
-        return self._with_points(saved_state(super().state_dict()))
+        return self._with_points(self._saved())
+
+    def _saved(self) -> dict[str, Any]:
+        with without_orphans(self):
+            return saved_state(super().state_dict())
 
     def _with_points(self, saved: dict[str, Any]) -> dict[str, Any]:
         """Add to a state dict where training goes on, for a distributed checkpoint."""

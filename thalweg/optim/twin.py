@@ -15,6 +15,7 @@ and `capturable` choose nothing here, `differentiable=True` runs eagerly and let
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -148,6 +149,14 @@ class TorchTwin(Stepper):
     @classmethod
     def _spelling(cls) -> Mapping[str, Any]:
         return cls.spelling
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy or a checkpoint."""
+        # PyTorch's classes take every value of the state for one of theirs, with its step
+        kept = state.get("state", {})
+        theirs = {k: v for k, v in kept.items() if isinstance(v, dict) and "step" in v}
+        super().__setstate__({**state, "state": theirs})
+        self.state = kept if isinstance(kept, defaultdict) else defaultdict(dict, kept)
 
     def _make_plan(self) -> Any:
         for group in self.param_groups:
