@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from thalweg.errors import EngineError
 
 from .cases import CASES, NOT_EXERCISED, OPTIMIZERS, TORCH_CASES, Case, each, each_case, each_engine
 from .oracle import FEW, QUADRATIC, changing, set_rates
@@ -99,10 +98,10 @@ def end(case: Case, engine: str) -> list[torch.Tensor]:
     rates = set_rates(optimizer, changing)
     point = follow(problem, parameters, optimizer, steps=20, before_step=rates)[-1]
     try:
-        optimizer.eval()
+        with optimizer.evaluating():
+            return [*point, *snapshot(parameters)]
     except EngineError:
         return point
-    return [*point, *snapshot(parameters)]
 
 
 def test_names_are_unique() -> None:

@@ -31,13 +31,11 @@ def within_groups(
     groups[0][WRAPPERS] = [{k: v for k, v in own.items() if k not in wrapper.tensors}, *further]
     params = [p for group in wrapper.param_groups for p in group["params"]]
     for n, p in enumerate(dict.fromkeys(params)):
-        if not isinstance(state.get(n), dict):
-            continue
-        for name in wrapper.tensors:
+        for name in wrapper.tensors if p.requires_grad else ():
             held, key = own[name].get(n), _KEY.format(len(further), name)
             value = widened(torch.zeros_like(p)) if held is None else held
             kept = torch.tensor(float(held is not None))
-            state[n] = {**state[n], key: value, key + _KEPT: kept}
+            state[n] = {**state.get(n, {}), key: value, key + _KEPT: kept}
     return {**inside, "state": state, "param_groups": groups}
 
 
@@ -58,5 +56,7 @@ def beside_groups(saved: Mapping[str, Any]) -> dict[str, Any]:
             held = wrappers[len(wrappers) - 1 - int(depth)].setdefault(name, {})
             if not kept and entry[key + _KEPT]:
                 held[n] = entry[key]
+        if not state[n]:
+            del state[n]  # of an optimizer that keeps none
     first = {k: v for k, v in groups[0].items() if k != WRAPPERS}
     return {**saved, "state": state, "param_groups": [first, *groups[1:]], WRAPPERS: wrappers}

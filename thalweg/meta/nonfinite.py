@@ -11,6 +11,7 @@ from torch import Tensor
 from thalweg.errors import DivergedError, suggest
 from thalweg.meta.gradients import entries
 from thalweg.meta.wrapper import Wrapper, all_names, all_params, evaluate
+from thalweg.optim.checks import has_values, refuse_sharded
 
 Policy = Literal["ignore", "skip", "raise"]
 
@@ -87,6 +88,7 @@ class NonFinite(Wrapper):
             EngineError: the parameters are where the model is evaluated.
         """
         self._check_training()
+        refuse_sharded(all_params(self), type(self).__name__)
         loss = evaluate(closure)
         self.stepped = False
         if self._all_finite():
@@ -151,6 +153,8 @@ _COUNTERS = ("found", "skipped", "consecutive")
 def _finite(sums: list[Tensor]) -> list[bool]:
     """Return for each number whether it is finite, with one transfer a device."""
     result = [True] * len(sums)
+    if not all(map(has_values, sums)):
+        return result  # shapes alone, as when memory is planned
     for device in {number.device for number in sums}:
         places = [k for k, number in enumerate(sums) if number.device == device]
         flags = torch.stack([torch.isfinite(sums[k]) for k in places]).tolist()

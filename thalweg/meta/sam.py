@@ -13,7 +13,8 @@ from torch import Tensor
 
 from thalweg.meta.gradients import global_norm, widened
 from thalweg.meta.stepping import untraced
-from thalweg.meta.wrapper import Wrapper, evaluate
+from thalweg.meta.wrapper import Wrapper, all_params, evaluate
+from thalweg.optim.checks import refuse_sharded
 from thalweg.optim.shell import of_itself
 
 
@@ -183,6 +184,7 @@ class SAM(Wrapper):
 
     @torch.no_grad()
     def _perturb(self) -> None:
+        refuse_sharded(all_params(self), type(self).__name__)
         # the worst point of what is maximized lies downhill
         present = [
             (p, p.grad, -1.0 if group.get("maximize") else 1.0)

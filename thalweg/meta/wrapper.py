@@ -69,7 +69,7 @@ class Wrapper(torch.optim.Optimizer):
             kind.step = guarded(kind.step)  # type: ignore[method-assign]
         super()._patch_step_function()
         if is_new:
-            kind.step = untraced(kind.step)  # type: ignore[method-assign]
+            kind.step = torch.compiler.disable(kind.step)  # type: ignore[method-assign]
 
     optimizer: torch.optim.Optimizer
     stepped: bool

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from thalweg.engine import Rule
-from thalweg.errors import suggest
+from thalweg.errors import EngineError, suggest
 
 Range = tuple[float, float, str]
 """The least and the most, and how the range is said."""
 
-_AT_LEAST_0: Range = (0.0, math.inf, "at least 0")
+_LARGEST = sys.float_info.max
+_FINITE: Range = (-_LARGEST, _LARGEST, "finite")
+_AT_LEAST_0: Range = (0.0, _LARGEST, "at least 0, and finite")
+_ABOVE_0: Range = (math.ulp(0.0), _LARGEST, "above 0, and finite")
+_UNBOUNDED: Range = (0.0, math.inf, "at least 0")
+_FROM_1: Range = (1.0, math.inf, "at least 1")
 _FROM_0_TO_1: Range = (0.0, 1.0, "from 0 to 1")
 _BELOW_1: Range = (0.0, math.nextafter(1.0, 0.0), "at least 0 and below 1")
 RANGES: Mapping[str, Range] = {
-    **dict.fromkeys(
-        ("lr", "eps", "weight_decay", "max_norm", "max_value", "temperature", "initial"),
-        _AT_LEAST_0,
-    ),
-    **dict.fromkeys(("clipping", "relative", "start", "warmup"), _AT_LEAST_0),
+    **dict.fromkeys(("lr", "eps", "weight_decay", "temperature", "initial"), _AT_LEAST_0),
+    **dict.fromkeys(("relative", "warmup", "momentum", "trust_coefficient"), _AT_LEAST_0),
+    **dict.fromkeys(("alpha", "gamma", "final_lr", "kappa", "r", "power", "eta"), _AT_LEAST_0),
+    **dict.fromkeys(("lr_decay", "momentum_decay", "lambd"), _AT_LEAST_0),
+    **dict.fromkeys(("initial_accumulator_value", "smallest"), _AT_LEAST_0),
+    # no bound, or never, may be meant
+    **dict.fromkeys(("max_norm", "max_value", "clipping", "start", "t0", "largest"), _UNBOUNDED),
     **dict.fromkeys(("beta1", "beta2", "beta3", "betas", "rho"), _BELOW_1),
-    **dict.fromkeys(("beta", "decay", "theta"), _FROM_0_TO_1),
-    "d0": (math.ulp(0.0), math.inf, "above 0"),
-    "every": (1.0, math.inf, "at least 1"),
+    **dict.fromkeys(("beta", "decay", "theta", "phi", "eta_minus"), _FROM_0_TO_1),
+    **dict.fromkeys(("d0", "d_coef"), _ABOVE_0),
+    **dict.fromkeys(("every", "growth_rate", "eta_plus"), _FROM_1),
+    "lookahead.alpha": _FROM_0_TO_1,
 }
-"""The ranges of hyperparameters by name; others may have any value."""
+"""The ranges of hyperparameters by name; others may have any finite value."""
+
+_MAY_BE_INFINITE = ("t0", "step_sizes")
+"""Arguments of PyTorch's classes for which infinity may be meant."""
 
 OF_THE_OPTIMIZER = ("decay", "dialect", "before", "after", "engine")
 """Arguments that hold for all groups."""
@@ -52,19 +66,32 @@ def check_value(name: str, value: Any, default: Any = 0.0) -> None:
     for number in each:
         if isinstance(number, str) or not hasattr(number, "__float__"):
             raise TypeError(f"{name} must be a number, got {value!r}")
-        least, most, said = RANGES.get(last, (-math.inf, math.inf, ""))
-        if not least <= float(number) <= most and last in RANGES:
+        least, most, said = RANGES.get(name, RANGES.get(last, _FINITE))
+        if not least <= float(number) <= most:
             raise ValueError(f"Invalid {name}: {value!r}; it is {said}")
+        if last == "seed" and not float(number).is_integer():
+            raise ValueError(f"Invalid {name}: {value!r}; it is a whole number")
     return None
 
 
 def check_learning_rate(lr: Any) -> None:
     """Refuse what is no learning rate."""
-    if isinstance(lr, str) or not hasattr(lr, "__float__") or not float(lr) >= 0:
+    if isinstance(lr, str) or not hasattr(lr, "__float__") or not 0 <= float(lr) < math.inf:
         raise ValueError(
-            f"Invalid learning rate: {lr!r}; it is a number of at least 0, or a function from the number of "
-            "steps taken to one"
+            f"Invalid learning rate: {lr!r}; it is a finite number of at least 0, or a function from the "
+            "number of steps taken to one"
         )
+
+
+def check_finite(given: Mapping[str, Any]) -> None:
+    """Refuse infinite numbers and NaN, which PyTorch's classes let through."""
+    for name, value in given.items():
+        for number in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(number, (bool, str)) or not hasattr(number, "__float__"):
+                continue
+            most = math.inf if name in _MAY_BE_INFINITE else _LARGEST
+            if not -_LARGEST <= float(number) <= most:
+                raise ValueError(f"Invalid {name}: {value!r}; it is finite")
 
 
 def check_dialect(owner: str, dialect: str, known: Iterable[str]) -> None:
@@ -87,6 +114,50 @@ def check_group(given: Iterable[str], known: Iterable[str]) -> None:
             )
         if "." in name and name not in known and name.split(".")[0] in rules:
             raise ValueError(f"a param group has no hyperparameter {name!r}.{suggest(name, known)}")
+
+
+def is_sharded(x: Any) -> bool:
+    """Whether a tensor is a DTensor, whose parts are in several processes."""
+    module = sys.modules.get("torch.distributed.tensor")  # where it is not loaded, there are none
+    return module is not None and isinstance(x, module.DTensor)
+
+
+def refuse_sharded(params: Iterable[Tensor], who: str = "thalweg") -> None:
+    """Refuse parameters of which each process holds a part.
+
+    Raises:
+        EngineError: a parameter or its gradient is a DTensor.
+    """
+    if "torch.distributed.tensor" not in sys.modules:
+        return
+    for k, p in enumerate(params):
+        if is_sharded(p) or is_sharded(p.grad):
+            raise EngineError(
+                f"parameter {k} is a DTensor, of which each process holds a part: FSDP2 and tensor parallelism "
+                f"make such parameters. {who} cannot work with them yet, since a norm or a sum would be that "
+                "of the part alone. Use an optimizer of torch.optim by itself for them, or "
+                "DistributedDataParallel, which keeps parameters whole"
+            )
+
+
+def has_values(x: Tensor) -> bool:
+    """Whether a tensor holds numbers: one on "meta", and a fake one, has nothing but a shape."""
+    if x.device.type == "meta":
+        return False
+    module = sys.modules.get("torch._subclasses.fake_tensor")
+    return module is None or not isinstance(x, module.FakeTensor)
+
+
+def refuse_without_values(params: Iterable[Tensor]) -> None:
+    """Refuse parameters without numbers, where the state of an optimizer is computed from them."""
+    for p in params:
+        if not has_values(p):
+            where = "on the device meta" if p.device.type == "meta" else "a fake tensor"
+            raise EngineError(
+                f"a parameter of shape {tuple(p.shape)} is {where}: it holds no numbers, and this chain keeps "
+                "a number that is computed from them, such as a distance. Step real tensors, or leave the "
+                "step out"
+            )
 
 
 def _check_length(name: str, value: Any, default: tuple[Any, ...] | list[Any]) -> None:

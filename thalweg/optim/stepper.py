@@ -18,7 +18,12 @@ from thalweg.engine.rows import Block, open_block, read_line
 from thalweg.errors import EngineError
 from thalweg.optim import distributed, scheduled
 from thalweg.optim.checkpoint import loaded_state, saved_state, without_orphans
-from thalweg.optim.checks import check_group, check_value
+from thalweg.optim.checks import (
+    check_group,
+    check_value,
+    refuse_sharded,
+    refuse_without_values,
+)
 from thalweg.optim.composition import Composition, Group
 from thalweg.optim.evaluation import TRAINED, Evaluating, has_evaluation, keeps_trained
 from thalweg.optim.shell import of_itself
@@ -150,6 +155,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                     f"a gradient has shape {tuple(g.shape)}, its parameter {tuple(p.shape)}. If you changed "
                     "`param.data` after the backward pass, compute the gradient again"
                 )
+        refuse_without_values(p for p, _, k, _ in present if readers[k].program.number_outputs)
         self._open_states([(p, readers[k]) for p, _, k, _ in present])
         members = []
         for p, g, k, ordinal in present:
@@ -190,6 +196,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
 
     def _open_all_states(self) -> None:
         """Make the states of all parameters that may be trained, as they are before the first step."""
+        refuse_sharded(all_params(self.param_groups))
         readers = [(group, self._reader(group)) for group in self.param_groups]
         self._open_states([(p, r) for group, r in readers for p in group["params"] if p.requires_grad])
 
