@@ -209,7 +209,9 @@ COPIES = {
 
 
 @pytest.mark.parametrize("way", COPIES)
-@pytest.mark.parametrize("name", ["SGD", "Adam", "NAdam", "Adagrad", "ASGD", "Rprop", "RAdam", "Lion"])
+@pytest.mark.parametrize(
+    "name", ["SGD", "Adam", "NAdam", "Adagrad", "ASGD", "Rprop", "RAdam", "Lion"]
+)
 def test_values_of_others_in_the_state_are_kept(name: str, way: str) -> None:
     """Under a string or a parameter, dictionary or not, before a step and after."""
     for steps in (0, 2):

@@ -1,4 +1,4 @@
-"""`python -O` and `python -OO`, which takes docstrings away: everything works, and cards say why they are bare."""
+"""`python -O` and `python -OO`, which takes docstrings away: all works, and cards say why they are bare."""
 
 from __future__ import annotations
 

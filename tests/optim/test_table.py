@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from thalweg.errors import EngineError
 
 from .cases import CASES, NOT_EXERCISED, OPTIMIZERS, TORCH_CASES, Case, each, each_case, each_engine
 from .oracle import FEW, QUADRATIC, changing, set_rates

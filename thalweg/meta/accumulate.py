@@ -137,7 +137,7 @@ class Accumulate(Wrapper):
 
     @untraced
     @of_itself
-    def flush(self, **arguments: Any) -> None:
+    def flush(self, /, **arguments: Any) -> None:
         """Step by the micro-batches that came since the last step; without any, do nothing."""
         self._check_training()
         self.stepped = False

@@ -1,7 +1,8 @@
-"""What wrappers keep, in the form that a distributed checkpoint has room for (see `thalweg.optim.distributed`).
+"""What wrappers keep, in the form that a distributed checkpoint has room for.
 
-Numbers lie in the first param group, tensors of a parameter in its state. A checkpoint is read into entries
-that are there, so all are there always: a tensor that is not kept is zeros, and `kept` beside it is 0.
+See `thalweg.optim.distributed`. Numbers lie in the first param group, tensors of a parameter in its state. A
+checkpoint is read into entries that are there, so all are there always: a tensor that is not kept is zeros, and
+`kept` beside it is 0.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 WRAPPERS = "wrappers"
 _KEY = "wrappers.{}.{}"
-"""Where in the state of a parameter a tensor is: of which wrapper, counted from inside, and under which name."""
+"""Where in the state of a parameter a tensor is: of which wrapper, counted from inside, and its name."""
 _KEPT = ".kept"
 
 

@@ -38,8 +38,8 @@ def global_norm(tensors: Iterable[Tensor]) -> float:
 def on_host(numbers: Sequence[Tensor]) -> list[float]:
     """Return 0-d tensors as numbers, with one transfer a device.
 
-    Of tensors that are shapes alone (on "meta", or fake) all numbers are 1, so that memory can be planned by a
-    step that computes nothing.
+    Of tensors that are shapes alone (on "meta", or fake) all numbers are 1, so that memory can be planned by
+    a step that computes nothing.
     """
     if not all(map(has_values, numbers)):
         return [1.0] * len(numbers)

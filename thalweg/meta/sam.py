@@ -178,7 +178,7 @@ class SAM(Wrapper):
 
     @untraced
     @of_itself
-    def second_step(self, **arguments: Any) -> None:
+    def second_step(self, /, **arguments: Any) -> None:
         """Bring the parameters back to w and step by the gradients they have; hooks run as at `step`."""
         self.step(**arguments)
 

@@ -27,11 +27,16 @@ def untraced(
     def call(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         nonlocal disabled
         if disabled is None:
-            disabled = torch.compiler.disable(method)
+            disabled = uncompiled(method)
         result: _R = disabled(self, *args, **kwargs)
         return result
 
     return call
+
+
+def uncompiled(function: Callable[..., Any]) -> Any:
+    """Return a function that `torch.compile` leaves to Python; this loads the compiler."""
+    return torch.compiler.disable(function)  # type: ignore[no-untyped-call]
 
 
 def guarded(step: Callable[..., Any]) -> Callable[..., Any]:

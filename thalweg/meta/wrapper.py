@@ -13,7 +13,7 @@ from torch import Tensor
 
 from thalweg.errors import EngineError
 from thalweg.meta import distributed
-from thalweg.meta.stepping import guarded, untraced
+from thalweg.meta.stepping import guarded, uncompiled, untraced
 from thalweg.optim.checkpoint import by_name
 from thalweg.optim.distributed import is_gathering, is_within
 from thalweg.optim.shell import of_itself
@@ -61,15 +61,15 @@ class Wrapper(torch.optim.Optimizer):
         super().__setstate__({"optimizer": optimizer, "stepped": False})
 
     def _patch_step_function(self) -> None:
-        # PyTorch patches the `step` of the class when the first optimizer of it is made, to run hooks. What it
-        # must not see as a step goes inside of that, what keeps compilers away outside
+        # PyTorch patches the `step` of the class when the first optimizer of it is made, to run hooks. What
+        # is no step for the wrapper is seen to inside of that, what keeps compilers away is outside
         kind = type(self)
         is_new = not getattr(kind.step, "hooked", False)
         if is_new:
             kind.step = guarded(kind.step)  # type: ignore[method-assign]
         super()._patch_step_function()
         if is_new:
-            kind.step = torch.compiler.disable(kind.step)  # type: ignore[method-assign]
+            kind.step = uncompiled(kind.step)  # type: ignore[method-assign]
 
     optimizer: torch.optim.Optimizer
     stepped: bool
@@ -154,7 +154,8 @@ class Wrapper(torch.optim.Optimizer):
             kind = type(self.optimizer).__name__
             raise EngineError(
                 f"{type(self).__name__} wraps {kind}, which has no evaluating(): it keeps no average to "
-                "evaluate the model at. Wrap an optimizer that does, such as optim.SGD(model, after=ema(0.999))"
+                "evaluate the model at. Wrap an optimizer that does, such as optim.SGD(model, "
+                "after=ema(0.999))"
             )
         context: AbstractContextManager[None] = found()
         return context

@@ -61,7 +61,7 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
             "a state dict of an optimizer has the entries 'state' and 'param_groups', this one has: "
             f"{', '.join(map(str, saved)) or 'none'}. Give what optimizer.state_dict() returned"
         )
-    saved = distributed.plain(saved, TRAINED)
+    saved = dict(distributed.plain(saved, TRAINED))
     groups = optimizer.param_groups
     saved_groups = deepcopy(saved["param_groups"])
     _check_sizes(groups, saved_groups)
@@ -77,7 +77,9 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
         new["params"] = group["params"]
         if "param_names" in group:
             new["param_names"] = group["param_names"]
-        new.pop(NUMBER, None)  # schedules are no part of a state dict, and neither is which are whose
+        new.pop(
+            NUMBER, None
+        )  # schedules are no part of a state dict, and neither is which are whose
         # what the writer did not know, such as an argument newer than it, stays as it is here
         new_groups.append({**{k: v for k, v in group.items() if k not in new}, **new})
     optimizer.__setstate__({"state": state, "param_groups": new_groups})

@@ -133,9 +133,9 @@ def refuse_sharded(params: Iterable[Tensor], who: str = "thalweg") -> None:
     for k, p in enumerate(params):
         if is_sharded(p) or is_sharded(p.grad):
             raise EngineError(
-                f"parameter {k} is a DTensor, of which each process holds a part: FSDP2 and tensor parallelism "
-                f"make such parameters. {who} cannot work with them yet, since a norm or a sum would be that "
-                "of the part alone. Use an optimizer of torch.optim by itself for them, or "
+                f"parameter {k} is a DTensor, of which each process holds a part: FSDP2 and tensor "
+                f"parallelism make such parameters. {who} cannot work with them yet, since a norm or a sum "
+                "would be that of the part alone. Use an optimizer of torch.optim by itself for them, or "
                 "DistributedDataParallel, which keeps parameters whole"
             )
 
@@ -154,9 +154,9 @@ def refuse_without_values(params: Iterable[Tensor]) -> None:
         if not has_values(p):
             where = "on the device meta" if p.device.type == "meta" else "a fake tensor"
             raise EngineError(
-                f"a parameter of shape {tuple(p.shape)} is {where}: it holds no numbers, and this chain keeps "
-                "a number that is computed from them, such as a distance. Step real tensors, or leave the "
-                "step out"
+                f"a parameter of shape {tuple(p.shape)} is {where}: it holds no numbers, and this chain "
+                "keeps a number that is computed from them, such as a distance. Step real tensors, or leave "
+                "the step out"
             )
 
 

@@ -1,10 +1,10 @@
 """Distributed checkpoints: what PyTorch asks of an optimizer there, and in which form.
 
-`torch.distributed.checkpoint.state_dict` reads checkpoints into the state dict that the optimizer has. A fresh
-one has none, so PyTorch makes the state by a step with gradients of zero and a learning rate of 0. Any step is
-one too many here: it counts, moves averages, and shrinks weights where the decay does not depend on the
-learning rate. So that one call opens the states and does nothing else; it is known by PyTorch's function on the
-stack, since a training step may look just the same.
+`torch.distributed.checkpoint.state_dict` reads checkpoints into the state dict that the optimizer has. A
+fresh one has none, so PyTorch makes the state by a step with gradients of zero and a learning rate of 0. Any
+step is one too many here: it counts, moves averages, and shrinks weights where the decay does not depend on
+the learning rate. So that one call opens the states and does nothing else; it is known by PyTorch's function
+on the stack, since a training step may look just the same.
 
 Of a state dict PyTorch keeps the state of parameters and the param groups alone, and reads only entries
 that the optimizer's own state dict has, too. What else there is to keep lies there while PyTorch asks:

@@ -43,8 +43,8 @@ Args:
     weight_decay: its strength λ, by default 0.
 {dialects}    maximize: ascend.
 {around}
-A param group holds every one of these numbers under its name here, and `lr` and `maximize`. PyTorch's schedulers
-that cycle a momentum look for `momentum` or `betas`, and do without where there is neither only if they are told.
+A param group holds these numbers and `maximize` under the names they have here. PyTorch's schedulers that
+cycle a momentum look for `momentum` or `betas`; where there is neither, give them `cycle_momentum=False`.
 
 >>> import torch
 >>> from thalweg import optim

@@ -1,7 +1,7 @@
 """State dicts of the package schedulefree, loaded into the optimizers of the same equations here.
 
-It keeps in groups what is of each parameter here: the number of steps, the sum of weights, the largest learning
-rate so far.
+It keeps in groups what is of each parameter here: the number of steps, the sum of weights, the largest
+learning rate so far.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def converted(owner: str, here: Mapping[str, Any], saved: Mapping[str, Any]) -> 
         ValueError: it was saved where its numbers are not enough to go on from.
     """
     groups = saved.get("param_groups") or ()
-    if not groups or not all(_THEIRS <= group.keys() for group in groups):
+    if not groups or not all(group.keys() >= _THEIRS for group in groups):
         return saved
     state: dict[Any, Any] = dict(saved["state"])
     for group in groups:
@@ -61,6 +61,6 @@ def _check(owner: str, here: Mapping[str, Any], group: Mapping[str, Any]) -> Non
         )
     if group["k"] < group["warmup_steps"]:
         raise ValueError(
-            f"{said}it was saved in step {group['k']} of a warm-up of {group['warmup_steps']} steps, which is a "
-            "schedule of lr here. Save it after the warm-up"
+            f"{said}it was saved in step {group['k']} of a warm-up of {group['warmup_steps']} steps, which "
+            "is a schedule of lr here. Save it after the warm-up"
         )

@@ -198,7 +198,9 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         """Make the states of all parameters that may be trained, as they are before the first step."""
         refuse_sharded(all_params(self.param_groups))
         readers = [(group, self._reader(group)) for group in self.param_groups]
-        self._open_states([(p, r) for group, r in readers for p in group["params"] if p.requires_grad])
+        self._open_states(
+            [(p, r) for group, r in readers for p in group["params"] if p.requires_grad]
+        )
 
     def _has_stepped(self) -> bool:
         """Whether the states are those of a run: some have been stepped, here or where they were saved."""
