@@ -1,4 +1,4 @@
-"""Random lives of optimizers: whatever is done to parameters, gradients, groups and states, PyTorch's are equal."""
+"""Random lives of optimizers: whatever is done to parameters, groups and states, PyTorch's are equal."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import copy
 import warnings
 from typing import Any
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import Parameter
 
+from tests.optim.problem import default_dtype
 from thalweg import optim
 from thalweg.meta import NonFinite
-
-from tests.optim.problem import default_dtype
 
 from .worlds import ACTIONS, Action, World, normal, step
 
@@ -102,7 +100,9 @@ def _live(life: dict[str, Any]) -> None:
             except Exception as error:
                 failures.append(error)
         done.append(f"{action.__name__}({n})")
-        if failures[0] is not None:  # PyTorch refuses it: so may we, and there is nothing to compare after
+        if (
+            failures[0] is not None
+        ):  # PyTorch refuses it: so may we, and there is nothing to compare after
             return
         assert failures[1] is None, f"after {done}: {failures[1]!r}"
         compare(ours, theirs, life["dtype"], " → ".join(done))
@@ -116,7 +116,9 @@ def compare(ours: World, theirs: World, dtype: torch.dtype, done: str) -> None:
         for name, value in other.items():
             if isinstance(value, Tensor) and name != "note":
                 assert name in mine, f"the state {name} of parameter {k} after {done}"
-                assert_near(mine[name], value, bound, f"the state {name} of parameter {k} after {done}")
+                assert_near(
+                    mine[name], value, bound, f"the state {name} of parameter {k} after {done}"
+                )
 
 
 def assert_near(a: Tensor, b: Tensor, bound: float, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Two worlds side by side: the same parameters, stepped by torch.optim and by thalweg, and what may happen there.
+"""Two worlds: the same parameters, stepped by torch.optim and by thalweg, and what may happen there.
 
 A world holds parameters and an optimizer. An action changes a world; it is applied to both, with the same
 seed, and must leave them alike.
@@ -221,7 +221,9 @@ def drop_state(world: World, draw: Draw, n: int) -> None:
 def note_in_state(world: World, draw: Draw, n: int) -> None:
     """What others keep there."""
     p, _ = _state(world, n)
-    if world.inner.state.get(p):  # before its first step PyTorch takes any entry for a state of its own
+    if world.inner.state.get(
+        p
+    ):  # before its first step PyTorch takes any entry for a state of its own
         world.inner.state[p]["note"] = normal(draw, p)
 
 
@@ -235,7 +237,7 @@ def resume(world: World, draw: Draw, n: int) -> None:
     torch.save(world.optimizer.state_dict(), file)
     file.seek(0)
     saved = torch.load(file, weights_only=True)
-    groups = [dict(params=list(g["params"])) for g in world.optimizer.param_groups]
+    groups = [{"params": list(g["params"])} for g in world.optimizer.param_groups]
     world.optimizer = world.make(groups)
     world.optimizer.load_state_dict(saved)
     world.scheduler = None

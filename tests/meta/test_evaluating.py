@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -41,13 +41,45 @@ def test_the_average_inside_is_reached(wrap: Any) -> None:
 
 
 @wrappers
-@pytest.mark.parametrize("name", ["eval", "train", "evaluating"])
-def test_an_optimizer_that_has_none_is_named(wrap: Any, name: str) -> None:
+def test_an_optimizer_that_has_none_is_named(wrap: Any) -> None:
     optimizer = wrap(torch.optim.SGD(Net().parameters(), lr=0.1))
     with pytest.raises(
-        EngineError, match=rf"wraps SGD, which has no {name}\(\): it keeps no average"
+        EngineError, match=r"wraps SGD, which has no evaluating\(\): it keeps no average"
     ):
-        getattr(optimizer, name)()
+        optimizer.evaluating()
+
+
+@wrappers
+@pytest.mark.parametrize("make", [torch.optim.SGD, optim.SGD, torch.optim.Adafactor])
+def test_without_an_average_there_is_nowhere_to_go(wrap: Any, make: Any) -> None:
+    """Training loops call eval() and train() on what has them, around any optimizer."""
+    net, twin = Net(), Net()
+    optimizer, other = wrap(make(net.parameters(), lr=0.1)), wrap(make(twin.parameters(), lr=0.1))
+    for k in range(4):
+        optimizer.train()
+        run(net, optimizer, k, k + 1)
+        run(twin, other, k, k + 1)
+        optimizer.eval()
+        optimizer.eval()
+        assert same(snapshot(net), snapshot(twin))
+
+
+def test_an_optimizer_of_others_is_told() -> None:
+    """One that has such methods of its own, as schedule-free optimizers of other packages."""
+
+    class Averaging(torch.optim.SGD):
+        calls: ClassVar[list[str]] = []
+
+        def eval(self) -> None:
+            self.calls.append("eval")
+
+        def train(self) -> None:
+            self.calls.append("train")
+
+    optimizer = NonFinite(Averaging(Net().parameters(), lr=0.1))
+    optimizer.eval()
+    optimizer.train()
+    assert Averaging.calls == ["eval", "train"]
 
 
 @wrappers

@@ -322,14 +322,21 @@ def test_copies_taken_while_evaluating(
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "Lion", "LAMB", "DoG"])
 def test_without_an_average_there_is_nowhere_to_go(name: str) -> None:
+    """Training loops call eval() and train() on what has them; who asks for an average is told."""
     p = Parameter(torch.ones(2))
     optimizer = getattr(optim, name)([p])
-    for enter in (optimizer.eval, optimizer.evaluating().__enter__):
-        with pytest.raises(EngineError, match=r"keeps no average.*ema\(decay=0.999\)"):
-            enter()
-    p.grad = torch.ones(2)
-    optimizer.step()  # it is not evaluating
-    optimizer.train()
+    for step in range(2):
+        optimizer.eval()
+        optimizer.eval()
+        p.grad = torch.ones(2)
+        optimizer.step()  # it is not evaluating
+        assert optimizer.state[p]["step"] == step + 1
+        optimizer.train()
+    with (
+        pytest.raises(EngineError, match=r"keeps no average.*ema\(decay=0.999\)"),
+        optimizer.evaluating(),
+    ):
+        pass
 
 
 @each_engine

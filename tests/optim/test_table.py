@@ -99,10 +99,10 @@ def end(case: Case, engine: str) -> list[torch.Tensor]:
     rates = set_rates(optimizer, changing)
     point = follow(problem, parameters, optimizer, steps=20, before_step=rates)[-1]
     try:
-        optimizer.eval()
+        with optimizer.evaluating():
+            return [*point, *snapshot(parameters)]
     except EngineError:
         return point
-    return [*point, *snapshot(parameters)]
 
 
 def test_names_are_unique() -> None:

@@ -136,10 +136,10 @@ def _wrappers() -> list[Row]:
 
 
 def _described(things: Mapping[str, Any]) -> list[Row]:
-    from thalweg.optim.docstring import read
+    from thalweg.optim import docstring
 
     return [
-        {"name": name, "description": read(thing.__doc__ or "").summary}
+        {"name": name, "description": docstring.read(docstring.of(thing)).summary}
         for name, thing in things.items()
     ]
 

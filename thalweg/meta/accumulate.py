@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from thalweg.errors import suggest
 from thalweg.meta.gradients import widened
 from thalweg.meta.wrapper import Wrapper, all_params, evaluate, saved_params
 from thalweg.numeric import as_whole
+from thalweg.optim.shell import of_itself
+from thalweg.optim.untraced import untraced
 
 Reduction = Literal["mean", "sum"]
 
@@ -70,6 +72,8 @@ class Accumulate(Wrapper):
     >>> w.item(), optimizer.steps
     (2.0, 1)
     """
+
+    tensors: ClassVar[tuple[str, ...]] = ("sums",)
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, every: int, reduction: Reduction = "mean"
@@ -133,7 +137,9 @@ class Accumulate(Wrapper):
                 p.grad = None
         return loss
 
-    def flush(self, **arguments: Any) -> None:
+    @untraced
+    @of_itself
+    def flush(self, /, **arguments: Any) -> None:
         """Step by the micro-batches that came since the last step; without any, do nothing."""
         self._check_training()
         self.stepped = False

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from thalweg.optim.steppable import has_values
+
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -34,7 +36,13 @@ def global_norm(tensors: Iterable[Tensor]) -> float:
 
 
 def on_host(numbers: Sequence[Tensor]) -> list[float]:
-    """Return 0-d tensors as numbers, with one transfer a device."""
+    """Return 0-d tensors as numbers, with one transfer a device.
+
+    Of tensors that are shapes alone (on "meta", or fake) all numbers are 1, so that memory can be planned by
+    a step that computes nothing.
+    """
+    if not all(map(has_values, numbers)):
+        return [1.0] * len(numbers)
     by_device: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
     for number in numbers:
         by_device.setdefault((number.device, number.dtype), []).append(number)

@@ -12,6 +12,7 @@ from thalweg.errors import DivergedError, suggest
 from thalweg.meta.gradients import entries
 from thalweg.meta.wrapper import Wrapper, all_names, all_params, evaluate
 from thalweg.numeric import as_whole
+from thalweg.optim.steppable import has_values, refuse_sharded
 
 Policy = Literal["ignore", "skip", "raise"]
 
@@ -90,6 +91,7 @@ class NonFinite(Wrapper):
             EngineError: the parameters are where the model is evaluated.
         """
         self._check_training()
+        refuse_sharded(all_params(self), type(self).__name__)
         loss = evaluate(closure)
         self.stepped = False
         if self._all_finite():
@@ -154,6 +156,8 @@ _COUNTERS = ("found", "skipped", "consecutive")
 def _finite(sums: list[Tensor]) -> list[bool]:
     """Return for each number whether it is finite, with one transfer a device."""
     result = [True] * len(sums)
+    if not all(map(has_values, sums)):
+        return result  # shapes alone, as when memory is planned
     for device in {number.device for number in sums}:
         places = [k for k, number in enumerate(sums) if number.device == device]
         flags = torch.stack([torch.isfinite(sums[k]) for k in places]).tolist()

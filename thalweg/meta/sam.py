@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -11,7 +12,10 @@ import torch
 from torch import Tensor
 
 from thalweg.meta.gradients import global_norm, widened
-from thalweg.meta.wrapper import Wrapper, evaluate
+from thalweg.meta.wrapper import Wrapper, all_params, evaluate
+from thalweg.optim.shell import of_itself
+from thalweg.optim.steppable import refuse_sharded
+from thalweg.optim.untraced import untraced
 
 
 class SAM(Wrapper):
@@ -147,6 +151,8 @@ class SAM(Wrapper):
         self._step_inside(**arguments)
         return loss
 
+    @untraced
+    @of_itself
     def first_step(self, zero_grad: bool = True) -> None:
         """Move the parameters from w to w + e by the gradients they have, and zero the gradients.
 
@@ -161,6 +167,8 @@ class SAM(Wrapper):
         if zero_grad:
             self.zero_grad()
 
+    @untraced
+    @of_itself
     def restore(self) -> None:
         """Bring the parameters back to w, if they are not there; the second step is still to come."""
         kept, self._kept = self._kept, None
@@ -168,12 +176,15 @@ class SAM(Wrapper):
             for p, before in kept or ():
                 p.copy_(before)
 
-    def second_step(self, **arguments: Any) -> None:
+    @untraced
+    @of_itself
+    def second_step(self, /, **arguments: Any) -> None:
         """Bring the parameters back to w and step by the gradients they have; hooks run as at `step`."""
         self.step(**arguments)
 
     @torch.no_grad()
     def _perturb(self) -> None:
+        refuse_sharded(all_params(self), type(self).__name__)
         # the worst point of what is maximized lies downhill
         present = [
             (p, p.grad, -1.0 if group.get("maximize") else 1.0)
@@ -210,6 +221,7 @@ class SAM(Wrapper):
                 "scaler.step(optimizer)"
             )
 
+    @of_itself
     def state_dict(self) -> dict[str, Any]:
         """Return the state, as `Wrapper` does.
 
@@ -223,10 +235,27 @@ class SAM(Wrapper):
             )
         return super().state_dict()
 
-    def _evaluation(self, name: str) -> Callable[[], Any]:
-        # the point of training that eval() keeps would be w + e
+    @untraced
+    @of_itself
+    def eval(self) -> None:
+        """Move the parameters to where the optimizer inside says that the model is to be evaluated.
+
+        Raises:
+            RuntimeError: the parameters are at w + e, which the optimizer inside would take for w.
+        """
         self._refuse_second_pass()
-        return super()._evaluation(name)
+        super().eval()
+
+    @of_itself
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Evaluate the model inside this context at the average that the optimizer inside keeps.
+
+        Raises:
+            RuntimeError: the parameters are at w + e, which the optimizer inside would take for w.
+            EngineError: the optimizer inside keeps no average.
+        """
+        self._refuse_second_pass()
+        return super().evaluating()
 
     def _loaded(self, own: Any, saved: Any) -> dict[str, Any]:
         return {"_kept": None, "_first_done": False}

@@ -12,8 +12,17 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import EngineError
+from thalweg.meta import distributed
+from thalweg.meta.stepping import guarded
+from thalweg.optim.checkpoint import by_name
+from thalweg.optim.distributed import is_gathering, is_within
+from thalweg.optim.shell import of_itself
+from thalweg.optim.untraced import uncompiled, untraced
 
 Group = dict[str, Any]
+
+_NEARBY = 12
+"""Calls between a loss scaler and the step that it makes: hooks, schedulers and wrappers around it."""
 
 _OF_THE_INSTANCE = ("step", "_opt_called", "_zero_grad_profile_name")
 """What PyTorch and its schedulers hang on an instance; a copy gets its own."""
@@ -44,10 +53,24 @@ class Wrapper(torch.optim.Optimizer):
     needs_closure: ClassVar[bool] = False
     """Whether a step evaluates the closure itself, so that no other wrapper can do it before."""
 
+    tensors: ClassVar[tuple[str, ...]] = ()
+    """The entries of what `_saved` returns that are tensors by the number of the parameter."""
+
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         _check_wrappable(type(self), optimizer)
         # Optimizer.__init__ would make groups and a state; this makes the hooks, and patches `step`
         super().__setstate__({"optimizer": optimizer, "stepped": False})
+
+    def _patch_step_function(self) -> None:
+        # PyTorch patches the `step` of the class when the first optimizer of it is made, to run hooks. What
+        # is no step for the wrapper is seen to inside of that, what keeps compilers away is outside
+        kind = type(self)
+        is_new = not getattr(kind.step, "hooked", False)
+        if is_new:
+            kind.step = guarded(kind.step)  # type: ignore[method-assign]
+        super()._patch_step_function()
+        if is_new:
+            kind.step = uncompiled(kind.step)  # type: ignore[method-assign]
 
     optimizer: torch.optim.Optimizer
     stepped: bool
@@ -87,20 +110,32 @@ class Wrapper(torch.optim.Optimizer):
 
     # -- the point of evaluation ----------------------------------------------------------------------
 
+    @untraced
+    @of_itself
     def eval(self) -> None:
         """Move the parameters to where the optimizer inside says that the model is to be evaluated.
 
-        Raises:
-            EngineError: the optimizer inside keeps no average, or is of a kind that has no such point.
+        If it keeps no average, nothing is done: training loops call `eval()` and `train()` on any optimizer
+        that has them.
         """
-        self._evaluation("eval")()
+        move = getattr(self.optimizer, "eval", None)
+        if callable(move):
+            move()
 
+    @untraced
+    @of_itself
     def train(self) -> None:
-        """Move the parameters back to where training left them."""
-        self._evaluation("train")()
+        """Move the parameters back to where training left them; without an average, do nothing."""
+        move = getattr(self.optimizer, "train", None)
+        if callable(move):
+            move()
 
+    @of_itself
     def evaluating(self) -> AbstractContextManager[None]:
         """Evaluate the model inside this context at the average that the optimizer inside keeps.
+
+        Raises:
+            EngineError: the optimizer inside keeps no average, or is of a kind that has no such point.
 
         >>> import torch
         >>> from thalweg import optim
@@ -115,19 +150,16 @@ class Wrapper(torch.optim.Optimizer):
         ...     w.item()
         2.0
         """
-        context: AbstractContextManager[None] = self._evaluation("evaluating")()
-        return context
-
-    def _evaluation(self, name: str) -> Callable[[], Any]:
-        """Return the method of this name of the optimizer inside."""
-        found: Callable[[], Any] | None = getattr(self.optimizer, name, None)
+        found: Callable[[], Any] | None = getattr(self.optimizer, "evaluating", None)
         if not callable(found):
             kind = type(self.optimizer).__name__
             raise EngineError(
-                f"{type(self).__name__} wraps {kind}, which has no {name}(): it keeps no average to evaluate "
-                "the model at. Wrap an optimizer that does, such as optim.SGD(model, after=ema(0.999))"
+                f"{type(self).__name__} wraps {kind}, which has no evaluating(): it keeps no average to "
+                "evaluate the model at. Wrap an optimizer that does, such as optim.SGD(model, "
+                "after=ema(0.999))"
             )
-        return found
+        context: AbstractContextManager[None] = found()
+        return context
 
     # -- PyTorch's optimizer --------------------------------------------------------------------------
 
@@ -162,23 +194,33 @@ class Wrapper(torch.optim.Optimizer):
         """Add a group of parameters to the optimizer inside."""
         self.optimizer.add_param_group(param_group)
 
+    @untraced
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Reset the gradients of all parameters."""
         self.optimizer.zero_grad(set_to_none=set_to_none)
 
+    @of_itself
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the optimizer inside, and under `wrappers` the own of each wrapper."""
+        """Return the state of the optimizer inside, and under `wrappers` the own of each wrapper.
+
+        In a distributed checkpoint, of which PyTorch keeps nothing but states and groups, `wrappers` is an
+        entry of the first group.
+        """
         for before in self._optimizer_state_dict_pre_hooks.values():
             before(self)
         inside = self.optimizer.state_dict()
         own = {"name": type(self).__name__, **self._saved()}
-        saved = {**inside, "wrappers": [own, *inside.get("wrappers", ())]}
+        if is_gathering():
+            saved = distributed.within_groups(self, inside, own)
+        else:
+            saved = {**inside, "wrappers": [own, *inside.get("wrappers", ())]}
         for after in self._optimizer_state_dict_post_hooks.values():
             replaced = after(self, saved)
             if replaced is not None:
                 saved = replaced
         return saved
 
+    @of_itself
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load a state written with or without this wrapper; nothing is shared with `state_dict`.
 
@@ -190,6 +232,7 @@ class Wrapper(torch.optim.Optimizer):
             replaced = before(self, saved)
             if replaced is not None:
                 saved = replaced
+        saved = distributed.beside_groups(saved)
         wrappers = list(saved.get("wrappers", ()))
         name = type(self).__name__
         mine = next((k for k, entry in enumerate(wrappers) if entry.get("name") == name), None)
@@ -248,9 +291,20 @@ def _check_wrappable(wrapper: type[Wrapper], optimizer: object) -> None:
 
 
 def evaluate(closure: Callable[[], Any] | None) -> Any:
-    """Return the loss of a closure, evaluated with gradients, or None without one."""
+    """Return the loss of a closure, evaluated with gradients, or None without one.
+
+    Raises:
+        RuntimeError: a loss scaler was given the closure, and has unscaled the gradients of before already.
+    """
     if closure is None:
         return None
+    if is_within("torch.amp.grad_scaler", "GradScaler", "_maybe_opt_step", depth=_NEARBY):
+        raise RuntimeError(
+            "GradScaler.step(optimizer, closure) would step by scaled gradients: the scaler unscales those "
+            "that are there before the closure runs, not those that it computes. Call scaler.step(optimizer) "
+            "without a closure, after the backward pass; with SAM by first_step() and restore(), as its "
+            "docstring shows"
+        )
     with torch.enable_grad():
         return closure()
 
@@ -262,17 +316,15 @@ def all_params(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 def all_names(groups: list[Group]) -> list[str] | None:
     """Return the names of all parameters in order, or None where they are not known."""
-    if not all("param_names" in group for group in groups):
-        return None
-    return [name for group in groups for name in group["param_names"]]
+    named = by_name(groups)
+    return None if named is None else list(named)
 
 
 def saved_params(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> dict[int, Tensor]:
     """Return the parameter of each number in a state dict: by name where both sides know the same names."""
-    params, groups = all_params(optimizer), saved["param_groups"]
+    groups = saved["param_groups"]
+    here, there = by_name(optimizer.param_groups), by_name(groups)
+    if here is not None and there is not None and here.keys() == there.keys():
+        return {number: here[name] for name, number in there.items()}
     numbers = [number for group in groups for number in group["params"]]
-    here, there = all_names(optimizer.param_groups), all_names(groups)
-    if here is not None and there is not None and set(here) == set(there):
-        by_name = dict(zip(here, params, strict=True))
-        return {number: by_name[name] for number, name in zip(numbers, there, strict=True)}
-    return dict(zip(numbers, params, strict=False))
+    return dict(zip(numbers, all_params(optimizer), strict=False))

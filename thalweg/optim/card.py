@@ -17,7 +17,7 @@ import torch
 from thalweg import rules
 from thalweg.engine import Link, Rule, chain
 from thalweg.errors import TaskError, suggest
-from thalweg.optim import names, torch_adam, torch_basic
+from thalweg.optim import docstring, names, torch_adam, torch_basic
 from thalweg.optim.composition import DECAYS, INSIDE
 from thalweg.optim.cost import Cost, cost_of, count
 from thalweg.optim.docstring import Block, Text, read
@@ -184,9 +184,9 @@ def find(name: str) -> type[Stepper] | Rule:
 
 def described(thing: Any, kind: str) -> Card:
     """Return the card of something else that is called, by its docstring alone."""
-    docstring = thing.__doc__ or ""
-    text = read(docstring)
-    shown = doctest.DocTestParser().get_examples(docstring)
+    given = docstring.of(thing)
+    text = read(given)
+    shown = doctest.DocTestParser().get_examples(given)
     name, package = thing.__name__, ".".join(thing.__module__.split(".")[:2])
     lines = [f"from {package} import {name}", *map(_with_result, shown)]
     example = "\n".join(lines) if shown else ""
@@ -211,7 +211,7 @@ def _of_optimizer(kind: Callable[..., Stepper]) -> Card:
     cost = cost_of(made)
     (group,) = made.param_groups
     composition = made.composition(group)
-    text = read(kind.__doc__ or "")
+    text = read(docstring.of(kind))
     links = composition.chain.links
     return Card(
         name=kind.__name__,
@@ -235,7 +235,7 @@ def _made(kind: Callable[..., Stepper], **arguments: Any) -> Stepper:
 
 def _blocks(text: Text, links: tuple[Link, ...]) -> tuple[Block, ...]:
     """Return equations and remarks: of the docstring, and of the other rules where it is that of one."""
-    texts = [read(link.rule.__doc__ or "") for link in links]
+    texts = [read(docstring.of(link.rule)) for link in links]
     paper = text.fields.get("Paper")
     if len(links) < 2 or all(each.fields.get("Paper") != paper for each in texts):
         return text.blocks
@@ -326,7 +326,7 @@ def _plain(text: str) -> str:
 def _of_rule(made: Rule) -> Card:
     link = made(**_needed(made))
     alone = chain(link)
-    text = read(made.__doc__ or "")
+    text = read(docstring.of(made))
     return Card(
         name=made.name,
         kind=f"rule, {_place(made)}",

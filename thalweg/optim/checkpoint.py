@@ -7,12 +7,17 @@ found by name where both sides know names.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from thalweg.optim import distributed
+from thalweg.optim.evaluation import TRAINED
+from thalweg.optim.scheduled import NUMBER
 
 
 def saved_state(packed: dict[str, Any]) -> dict[str, Any]:
@@ -28,6 +33,22 @@ def saved_state(packed: dict[str, Any]) -> dict[str, Any]:
     return packed
 
 
+@contextmanager
+def without_orphans(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Leave out the state of parameters that are in no group any more, which PyTorch cannot number."""
+    kept = optimizer.state
+    known = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    own = {k: v for k, v in kept.items() if not isinstance(k, Tensor) or id(k) in known}
+    if len(own) == len(kept):
+        yield
+        return
+    optimizer.state = defaultdict(dict, own)
+    try:
+        yield
+    finally:
+        optimizer.state = kept
+
+
 def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]) -> None:
     """Put a state dict into an optimizer."""
     saved = dict(state_dict)
@@ -40,6 +61,7 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
             "a state dict of an optimizer has the entries 'state' and 'param_groups', this one has: "
             f"{', '.join(map(str, saved)) or 'none'}. Give what optimizer.state_dict() returned"
         )
+    saved = dict(distributed.plain(saved, TRAINED))
     groups = optimizer.param_groups
     saved_groups = deepcopy(saved["param_groups"])
     _check_sizes(groups, saved_groups)
@@ -47,12 +69,17 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
     state: defaultdict[Any, Any] = defaultdict(dict)
     for index, entry in saved["state"].items():
         param = owner.get(index)
-        state[index if param is None else param] = entry if param is None else _own(entry, param)
+        state[index if param is None else param] = (
+            deepcopy(entry) if param is None else _own(entry, param)
+        )
     new_groups = []
     for group, new in zip(groups, saved_groups, strict=True):
         new["params"] = group["params"]
         if "param_names" in group:
             new["param_names"] = group["param_names"]
+        new.pop(
+            NUMBER, None
+        )  # schedules are no part of a state dict, and neither is which are whose
         # what the writer did not know, such as an argument newer than it, stays as it is here
         new_groups.append({**{k: v for k, v in group.items() if k not in new}, **new})
     optimizer.__setstate__({"state": state, "param_groups": new_groups})
@@ -71,9 +98,8 @@ def _check_sizes(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> N
 
 def _match(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> dict[Any, Tensor]:
     """Return the parameter of each saved index."""
-    if all("param_names" in group for group in (*groups, *saved)):
-        here = {n: p for g in groups for n, p in zip(g["param_names"], g["params"], strict=True)}
-        there = {n: i for g in saved for n, i in zip(g["param_names"], g["params"], strict=True)}
+    here, there = by_name(groups), by_name(saved)
+    if here is not None and there is not None:
         if here.keys() == there.keys():
             return {index: here[name] for name, index in there.items()}
         if not here.keys() & there.keys():  # other names altogether, as of a wrapped module
@@ -86,6 +112,22 @@ def _match(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> dict[An
             f"there but not here: {', '.join(unknown) or 'none'}"
         )
     return _by_position(groups, saved)
+
+
+def by_name(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return the params of groups by their names, or None where not every one has a name of its own.
+
+    A group that was copied from another one, or was given other params, still has the names of before.
+    """
+    found: dict[str, Any] = {}
+    for group in groups:
+        names, params = group.get("param_names", ()), group["params"]
+        if len(names) != len(params) or not found.keys().isdisjoint(names):
+            return None
+        found.update(zip(names, params, strict=True))
+        if len(set(names)) != len(names):
+            return None
+    return found
 
 
 def _by_position(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> dict[Any, Tensor]:

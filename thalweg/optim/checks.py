@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from torch import Tensor
 
 from thalweg.engine import Rule
 from thalweg.errors import suggest
@@ -12,21 +15,32 @@ from thalweg.errors import suggest
 Range = tuple[float, float, str]
 """The least and the most, and how the range is said."""
 
-_AT_LEAST_0: Range = (0.0, math.inf, "at least 0")
+_LARGEST = sys.float_info.max
+_FINITE: Range = (-_LARGEST, _LARGEST, "finite")
+_AT_LEAST_0: Range = (0.0, _LARGEST, "at least 0, and finite")
+_ABOVE_0: Range = (math.ulp(0.0), _LARGEST, "above 0, and finite")
+_UNBOUNDED: Range = (0.0, math.inf, "at least 0")
+_FROM_1: Range = (1.0, math.inf, "at least 1")
 _FROM_0_TO_1: Range = (0.0, 1.0, "from 0 to 1")
 _BELOW_1: Range = (0.0, math.nextafter(1.0, 0.0), "at least 0 and below 1")
 RANGES: Mapping[str, Range] = {
-    **dict.fromkeys(
-        ("lr", "eps", "weight_decay", "max_norm", "max_value", "temperature", "initial"),
-        _AT_LEAST_0,
-    ),
-    **dict.fromkeys(("clipping", "relative", "start", "warmup"), _AT_LEAST_0),
+    **dict.fromkeys(("lr", "eps", "weight_decay", "temperature", "initial"), _AT_LEAST_0),
+    **dict.fromkeys(("relative", "warmup", "momentum", "trust_coefficient"), _AT_LEAST_0),
+    **dict.fromkeys(("alpha", "gamma", "final_lr", "kappa", "r", "power", "eta"), _AT_LEAST_0),
+    **dict.fromkeys(("lr_decay", "momentum_decay", "lambd"), _AT_LEAST_0),
+    **dict.fromkeys(("initial_accumulator_value", "smallest"), _AT_LEAST_0),
+    # no bound, or never, may be meant
+    **dict.fromkeys(("max_norm", "max_value", "clipping", "start", "t0", "largest"), _UNBOUNDED),
     **dict.fromkeys(("beta1", "beta2", "beta3", "betas", "rho"), _BELOW_1),
-    **dict.fromkeys(("beta", "decay", "theta"), _FROM_0_TO_1),
-    "d0": (math.ulp(0.0), math.inf, "above 0"),
-    "every": (1.0, math.inf, "at least 1"),
+    **dict.fromkeys(("beta", "decay", "theta", "phi", "eta_minus"), _FROM_0_TO_1),
+    **dict.fromkeys(("d0", "d_coef"), _ABOVE_0),
+    **dict.fromkeys(("every", "growth_rate", "eta_plus"), _FROM_1),
+    "lookahead.alpha": _FROM_0_TO_1,
 }
-"""The ranges of hyperparameters by name; others may have any value."""
+"""The ranges of hyperparameters by name; others may have any finite value."""
+
+_MAY_BE_INFINITE = ("t0", "step_sizes")
+"""Arguments of PyTorch's classes for which infinity may be meant."""
 
 OF_THE_OPTIMIZER = ("decay", "dialect", "before", "after", "engine")
 """Arguments that hold for all groups."""
@@ -52,19 +66,32 @@ def check_value(name: str, value: Any, default: Any = 0.0) -> None:
     for number in each:
         if isinstance(number, str) or not hasattr(number, "__float__"):
             raise TypeError(f"{name} must be a number, got {value!r}")
-        least, most, said = RANGES.get(last, (-math.inf, math.inf, ""))
-        if not least <= float(number) <= most and last in RANGES:
+        least, most, said = RANGES.get(name, RANGES.get(last, _FINITE))
+        if not least <= _plain(number) <= most:
             raise ValueError(f"Invalid {name}: {value!r}; it is {said}")
+        if last == "seed" and not _plain(number).is_integer():
+            raise ValueError(f"Invalid {name}: {value!r}; it is a whole number")
     return None
 
 
 def check_learning_rate(lr: Any) -> None:
     """Refuse what is no learning rate."""
-    if isinstance(lr, str) or not hasattr(lr, "__float__") or not float(lr) >= 0:
+    if isinstance(lr, str) or not hasattr(lr, "__float__") or not 0 <= _plain(lr) < math.inf:
         raise ValueError(
-            f"Invalid learning rate: {lr!r}; it is a number of at least 0, or a function from the number of "
-            "steps taken to one"
+            f"Invalid learning rate: {lr!r}; it is a finite number of at least 0, or a function from the "
+            "number of steps taken to one"
         )
+
+
+def check_finite(given: Mapping[str, Any]) -> None:
+    """Refuse infinite numbers and NaN, which PyTorch's classes let through."""
+    for name, value in given.items():
+        for number in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(number, (bool, str)) or not hasattr(number, "__float__"):
+                continue
+            most = math.inf if name in _MAY_BE_INFINITE else _LARGEST
+            if not -_LARGEST <= _plain(number) <= most:
+                raise ValueError(f"Invalid {name}: {value!r}; it is finite")
 
 
 def check_dialect(owner: str, dialect: str, known: Iterable[str]) -> None:
@@ -87,6 +114,11 @@ def check_group(given: Iterable[str], known: Iterable[str]) -> None:
             )
         if "." in name and name not in known and name.split(".")[0] in rules:
             raise ValueError(f"a param group has no hyperparameter {name!r}.{suggest(name, known)}")
+
+
+def _plain(number: Any) -> float:
+    """Return a number; of a tensor that requires a gradient, without its history."""
+    return float(number.detach() if isinstance(number, Tensor) else number)
 
 
 def _check_length(name: str, value: Any, default: tuple[Any, ...] | list[Any]) -> None:

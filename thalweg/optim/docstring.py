@@ -13,12 +13,17 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from textwrap import dedent
+from typing import Any
 
 FIELDS = ("Paper", "Defaults", "Use", "Deviations", "Source", "Cost")
 """What a field of a card may be called."""
+
+STRIPPED = "No description: python -OO (PYTHONOPTIMIZE=2) has taken the docstrings away."
+"""What stands in the place of a docstring that the interpreter left out."""
 
 _FIELD = re.compile(rf"({'|'.join(FIELDS)}): *(.*)")
 _SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Examples?):$")
@@ -73,6 +78,17 @@ class Text:
         """The first year in the source."""
         found = _YEAR.search(self.source)
         return int(found[1]) if found else None
+
+
+def of(thing: Any) -> str:
+    """Return a docstring, or what says why there is none."""
+    found: str | None = thing.__doc__
+    return STRIPPED if found is None and is_stripped() else inspect.cleandoc(found or "")
+
+
+def is_stripped() -> bool:
+    """Whether the interpreter runs without docstrings."""
+    return sys.flags.optimize > 1
 
 
 def read(docstring: str) -> Text:

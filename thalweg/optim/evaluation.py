@@ -14,6 +14,7 @@ from torch import Tensor
 
 from thalweg.errors import EngineError
 from thalweg.optim.composition import Composition, Group
+from thalweg.optim.shell import of_itself
 
 TRAINED = "trained_point"
 """The entry of a parameter's state that holds the point of training while the model is evaluated."""
@@ -31,13 +32,18 @@ class Evaluating:
         """Return the chain that steps the parameters of a group."""
         raise NotImplementedError
 
+    @of_itself
     def eval(self) -> None:
-        """Move the parameters to where the model is to be evaluated (see `evaluating`)."""
+        """Move the parameters to where the model is to be evaluated (see `evaluating`).
+
+        Without an average that is where they are, and nothing is done: training loops call `eval()` and
+        `train()` on any optimizer that has them.
+        """
         if self._is_evaluating:
             return
         compositions = [self.composition(group) for group in self.param_groups]
         if not any(map(has_evaluation, compositions)):
-            refuse(compositions)
+            return
         try:
             for group, composition in zip(self.param_groups, compositions, strict=True):
                 for p in group["params"]:
@@ -50,10 +56,11 @@ class Evaluating:
             raise
         self._is_evaluating = True
 
+    @of_itself
     def train(self) -> None:
-        """Move the parameters back to where training left them."""
+        """Move the parameters back to where training left them; without an average, do nothing."""
         for p, state in self.state.items():
-            if TRAINED in state:
+            if keeps_trained(state):
                 return_to_training(p, state)
         self._is_evaluating = False
 
@@ -66,7 +73,8 @@ class Evaluating:
         `torch.optim.swa_utils.update_bn(loader, model)` inside the context.
 
         Raises:
-            EngineError: no link of the chain has a point of evaluation.
+            EngineError: no link of the chain has a point of evaluation. Who asks for one by name is told that
+                there is none; `eval()` and `train()` do nothing then.
 
         >>> import torch
         >>> from thalweg import optim
@@ -82,6 +90,9 @@ class Evaluating:
         >>> w.item()
         3.0
         """
+        compositions = [self.composition(group) for group in self.param_groups]
+        if not any(map(has_evaluation, compositions)):
+            refuse(compositions)
         before = self._is_evaluating
         self.eval()
         try:
@@ -89,6 +100,11 @@ class Evaluating:
         finally:
             if not before:
                 self.train()
+
+
+def keeps_trained(state: Any) -> bool:
+    """Whether an entry of an optimizer's state holds the point that training goes on from."""
+    return isinstance(state, dict) and TRAINED in state
 
 
 def leave_training(param: Tensor, state: dict[str, Any], point: Tensor) -> None:

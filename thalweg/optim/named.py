@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from thalweg.engine import Link, Rule, chain
 from thalweg.errors import suggest
-from thalweg.optim import scheduled
+from thalweg.optim import docstring, scheduled
 from thalweg.optim.checks import check_dialect, check_value
 from thalweg.optim.composition import (
     DECAYS,
@@ -28,8 +28,10 @@ from thalweg.optim.composition import (
     compose,
 )
 from thalweg.optim.optimizer import check_engine, named
+from thalweg.optim.schedule_free import converted
 from thalweg.optim.stepper import Stepper
 from thalweg.optim.twin import AROUND
+from thalweg.rules import schedule_free
 
 _ARGUMENTS = """
 
@@ -41,6 +43,9 @@ Args:
     weight_decay: its strength λ, by default 0.
 {dialects}    maximize: ascend.
 {around}
+A param group holds these numbers and `maximize` under the names they have here. PyTorch's schedulers that
+cycle a momentum look for `momentum` or `betas`; where there is neither, give them `cycle_momentum=False`.
+
 >>> import torch
 >>> from thalweg import optim
 >>> model = torch.nn.Linear(2, 1)
@@ -105,6 +110,17 @@ class Named(Stepper):
     @classmethod
     def _spelling(cls) -> Spelling:
         return cls.spelling
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load a state written by this class, or by the package schedulefree for those of its equations.
+
+        See `Stepper.load_state_dict`.
+        """
+        links = chain(*self.rules[self.dialect]).links
+        if any(link.rule is schedule_free for link in links):
+            name, (here, *_) = type(self).__name__, (*self.param_groups, self.defaults)
+            state_dict = converted(name, here, state_dict)
+        super().load_state_dict(state_dict)
 
 
 def optimizer(
@@ -184,7 +200,9 @@ def _signature(
 
 
 def _card(name: str, rules: Links, title: str | None) -> str:
-    docs = [inspect.cleandoc(link.rule.__doc__ or "") for link in chain(*rules).links]
+    if docstring.is_stripped():
+        return docstring.STRIPPED
+    docs = [docstring.of(link.rule) for link in chain(*rules).links]
     cards = [doc for doc in docs if "\nPaper:" in doc]
     if not cards:
         raise ValueError(f"no rule of {name} has a card: a docstring with the line 'Paper: …'")

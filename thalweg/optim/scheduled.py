@@ -1,13 +1,14 @@
 """Hyperparameters that are functions of the step: `lr=cosine(3e-4, steps=1000)`, for each group.
 
 A schedule is any callable from the number of steps taken so far to a value; it may stand wherever a number
-may, also in a tuple such as `betas`. The group holds the value of the step being taken, and counts its
-steps in "scheduled_step", which a state dict keeps.
+may, also in a tuple such as `betas`. The group holds the value of the step being taken, counts its steps in
+"scheduled_step", and says in "scheduled_by" which schedules of its optimizer are its own. Both are numbers: a
+state dict keeps them, and they go along where a group is copied, moved or put in the place of another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, MutableMapping
 from typing import Any
 
 from thalweg.engine.rule import is_schedule as is_function_of_steps
@@ -17,6 +18,10 @@ from thalweg.optim.composition import Group
 Schedules = dict[str, Any]
 
 COUNTER = "scheduled_step"
+NUMBER = "scheduled_by"
+
+Known = MutableMapping[int, Schedules]
+"""The schedules of an optimizer by the numbers under which its groups know them."""
 
 
 def is_schedule(value: Any) -> bool:
@@ -44,7 +49,19 @@ def value_at(name: str, value: Any, k: int) -> Any:
     return now
 
 
-def apply(groups: list[Group], schedules: list[Schedules], checked: Container[str]) -> None:
+def of_group(group: Mapping[str, Any], known: Known) -> Schedules:
+    """Return the schedules of a group."""
+    return known.get(group.get(NUMBER, -1), {})
+
+
+def copied(given: Mapping[str, Any], known: Known) -> Schedules:
+    """Return the schedules that a copy of a group still has: of hyperparameters that nobody has set since."""
+    last = max(given.get(COUNTER, 0) - 1, 0)
+    mine = of_group(given, known)
+    return {n: s for n, s in mine.items() if given.get(n) == value_at(n, s, last)}
+
+
+def apply(groups: list[Group], known: Known, checked: Container[str]) -> None:
     """Give every scheduled hyperparameter the value of the step that is about to be taken.
 
     Raises:
@@ -52,13 +69,13 @@ def apply(groups: list[Group], schedules: list[Schedules], checked: Container[st
             a scheduler, or a hand, has set what the schedule would set again.
     """
     values: list[tuple[Group, str, Any]] = []
-    for k, (group, mine) in enumerate(zip(groups, schedules, strict=False)):
-        for name, schedule in mine.items():
-            step = group[COUNTER]
+    for k, group in enumerate(groups):
+        for name, schedule in of_group(group, known).items():
+            step = group.get(COUNTER, 0)
             before = value_at(name, schedule, max(step - 1, 0))
             value = value_at(name, schedule, step)
             # a step that failed has left the value that it was to use
-            if group[name] != before and group[name] != value:
+            if name in group and group[name] != before and group[name] != value:
                 raise ValueError(
                     f"param group {k} has {name}={group[name]!r}, but {name} is a schedule of this "
                     f"optimizer, which gave {before!r}. Let the schedule set it or something else, not both"
@@ -70,19 +87,19 @@ def apply(groups: list[Group], schedules: list[Schedules], checked: Container[st
         group[name] = value
 
 
-def restore(groups: list[Group], schedules: list[Schedules]) -> None:
+def restore(groups: list[Group], known: Known) -> None:
     """Give scheduled hyperparameters the value of the last step, after groups were loaded."""
-    for group, mine in zip(groups, schedules, strict=True):
-        for name, schedule in mine.items():
+    for group in groups:
+        for name, schedule in of_group(group, known).items():
             step = group.setdefault(COUNTER, 0)
             group[name] = value_at(name, schedule, max(step - 1, 0))
 
 
-def count(groups: list[Group], schedules: list[Schedules]) -> None:
+def count(groups: list[Group], known: Known) -> None:
     """Count a step of every group that has a schedule."""
-    for group, mine in zip(groups, schedules, strict=False):
-        if mine:
-            group[COUNTER] += 1
+    for group in groups:
+        if of_group(group, known):
+            group[COUNTER] = group.get(COUNTER, 0) + 1
 
 
 Schedule = Callable[[int], float]

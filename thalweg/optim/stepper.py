@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -19,12 +18,21 @@ from thalweg.engine.plan import Engine, Member, Plan
 from thalweg.engine.rows import Block, open_block, read_line
 from thalweg.engine.stored import PLAIN
 from thalweg.errors import EngineError
-from thalweg.optim import scheduled
-from thalweg.optim.checkpoint import loaded_state, saved_state
+from thalweg.optim import distributed, scheduled
+from thalweg.optim.checkpoint import loaded_state, saved_state, without_orphans
 from thalweg.optim.checks import check_group, check_value
 from thalweg.optim.composition import Composition, Group
-from thalweg.optim.evaluation import TRAINED, Evaluating
+from thalweg.optim.evaluation import TRAINED, Evaluating, has_evaluation, keeps_trained
+from thalweg.optim.shell import of_itself
 from thalweg.optim.standing import Reader, Standing, all_params
+from thalweg.optim.steppable import (
+    called,
+    check_gradient,
+    param_names,
+    refuse_sharded,
+    refuse_without_values,
+)
+from thalweg.optim.untraced import untraced
 
 KEPT_PLANS = 8
 """Plans kept for models whose parameters with gradients change from step to step."""
@@ -47,8 +55,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     _checked: frozenset[str] = frozenset()
     """The hyperparameters whose ranges are known."""
     _default_schedules: scheduled.Schedules
-    _schedules: list[scheduled.Schedules]
-    _has_schedules: bool
+    _schedules: scheduled.Known
     _is_evaluating: bool
 
     def _outer_defaults(self) -> dict[str, Any]:
@@ -98,11 +105,14 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         return loss
 
     def _advance(self) -> None:
+        if not self.state and distributed.is_opening():
+            self._open_all_states()
+            return
         if self._is_evaluating:
             raise EngineError(
                 "the parameters are where the model is evaluated. Call optimizer.train() before the next step"
             )
-        if not self._has_schedules:
+        if not self._schedules:
             self._move()
             return
         scheduled.apply(self.param_groups, self._schedules, self._checked)
@@ -146,7 +156,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             if g is not None
         ]
         for p, g, _, n in present:
-            _check_gradient(p, g, f"parameter {n}" + (f" ({names[n]})" if names[n] else ""))
+            check_gradient(p, g, called(n, names[n]))
+        refuse_without_values(p for p, _, k, _ in present if readers[k].program.number_outputs)
         self._open_states([(p, readers[k]) for p, _, k, _ in present])
         members = []
         for p, g, k, ordinal in present:
@@ -201,6 +212,26 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                         f"{tuple(state[name].shape)}. Was the state dict saved for another model?"
                     )
 
+    def _open_all_states(self) -> None:
+        """Make the states of all parameters that may be trained, as they are before the first step."""
+        refuse_sharded(all_params(self.param_groups))
+        readers = [(group, self._reader(group)) for group in self.param_groups]
+        self._open_states(
+            [(p, r) for group, r in readers for p in group["params"] if p.requires_grad]
+        )
+
+    def _has_stepped(self) -> bool:
+        """Whether the states are those of a run: some have been stepped, here or where they were saved."""
+        for group in self.param_groups:
+            names = self._reader(group).names
+            for p in group["params"]:
+                state = self.state.get(p)
+                if not isinstance(state, dict):
+                    continue
+                if float(state["step"]) > 0 if "step" in state else any(n in state for n in names):
+                    return True
+        return False
+
     def _drop_outdated(self) -> None:
         """Let go of parameters and states that were replaced, which old plans would keep in memory."""
         params = all_params(self.param_groups)
@@ -218,34 +249,61 @@ class Stepper(Evaluating, torch.optim.Optimizer):
 
     # -- PyTorch's optimizer --------------------------------------------------------------------------
 
+    @of_itself
     def add_param_group(self, param_group: Group) -> None:
         """Add a group of parameters, as PyTorch does; its hyperparameters may be schedules."""
         if "_places" not in self.__dict__:
             self._forget()
             self.__dict__.setdefault("_default_schedules", {})
-            self._schedules, self._has_schedules = [], False
+            self._schedules = {}
         plain = param_group
         own: scheduled.Schedules = {}
         if isinstance(param_group, dict):
             params = {n: v for n, v in param_group.items() if n in ("params", "param_names")}
             values = {n: v for n, v in param_group.items() if n not in params}
             numbers, own = scheduled.split(values)
+            own = scheduled.copied(values, self._schedules) | own
+            numbers.pop(scheduled.NUMBER, None)
             known = {**self.defaults, **self._outer_defaults()}
             check_group(values, known)
             for name in set(numbers) & self._checked:
                 check_value(name, numbers[name], known[name])
             plain = {**params, **numbers}
         mine = {n: s for n, s in self._default_schedules.items() if n not in plain} | own
-        if mine:
+        number = len(self._schedules)
+        if mine and isinstance(plain, dict):
             plain.setdefault(scheduled.COUNTER, 0)
+            plain[scheduled.NUMBER] = number
         super().add_param_group(plain)
-        self._schedules.append(mine)
-        self._has_schedules |= bool(mine)
+        if mine:
+            self._schedules[number] = mine
 
+    @of_itself
     def state_dict(self) -> dict[str, Any]:
         """Return the state as PyTorch does: by number, with `param_names` where they are known."""
-        return saved_state(super().state_dict())
+        if not distributed.is_gathering():
+            return self._saved()
+        if not self._has_stepped():
+            self._open_all_states()  # some entry is there already, so that PyTorch asked for no step
+        return self._with_points(self._saved())
 
+    def _saved(self) -> dict[str, Any]:
+        with without_orphans(self):
+            return saved_state(super().state_dict())
+
+    def _with_points(self, saved: dict[str, Any]) -> dict[str, Any]:
+        """Add to a state dict where training goes on, for a distributed checkpoint."""
+        for group, packed in zip(self.param_groups, saved["param_groups"], strict=True):
+            if not has_evaluation(self.composition(group)):
+                continue
+            packed[distributed.IS_EVALUATING] = self._is_evaluating
+            for p, n in zip(group["params"], packed["params"], strict=True):
+                state = saved["state"].get(n)
+                if isinstance(state, dict) and TRAINED not in state:
+                    saved["state"][n] = {**state, TRAINED: p.detach().clone()}
+        return saved
+
+    @of_itself
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load a state written by this class or by PyTorch's class of the same name.
 
@@ -254,21 +312,22 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         """
         loaded_state(self, state_dict)
         scheduled.restore(self.param_groups, self._schedules)
-        self._is_evaluating = any(TRAINED in state for state in self.state.values())
+        self._is_evaluating = any(map(keeps_trained, self.state.values()))
 
     def __getstate__(self) -> dict[str, Any]:
         plain = {k: v for k, v in self.__dict__.items() if k not in _NOT_COPIED}
         plain["state"] = {
             p: {k: v.clone() if _is_line(v) else v for k, v in state.items()}
+            if isinstance(state, dict)
+            else state
             for p, state in self.state.items()
         }
         return plain
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for name, value in (("_default_schedules", {}), ("_has_schedules", False)):
-            self.__dict__.setdefault(name, value)
-        self.__dict__.setdefault("_schedules", [{} for _ in self.param_groups])
+        for name in ("_default_schedules", "_schedules"):
+            self.__dict__.setdefault(name, {})
         self._forget()
         if not hasattr(self.state, "default_factory"):
             from collections import defaultdict
@@ -299,36 +358,9 @@ _NOT_COPIED = frozenset(
 )
 
 
-@torch._disable_dynamo  # type: ignore[attr-defined]  # as PyTorch's optimizers do; it loads the compiler when it is first called
+@untraced
 def _outside_the_graph(optimizer: Stepper, closure: Callable[[], Any] | None) -> Any:
     return Stepper.step(optimizer, closure)
-
-
-def _check_gradient(param: Tensor, grad: Tensor, called: str) -> None:
-    """Refuse a gradient of another shape, and tensors of which this process holds a part."""
-    if is_sharded(param) or is_sharded(grad):
-        raise EngineError(
-            f"{called} is a DTensor: each process holds a part of it, as in FSDP2 and tensor parallelism. "
-            "thalweg cannot step it yet: a norm or a sum would be that of the part alone. Use "
-            "torch.optim for it, or DistributedDataParallel, which keeps parameters whole"
-        )
-    if grad.shape != param.shape:
-        raise EngineError(
-            f"the gradient of {called} has shape {tuple(grad.shape)}, the parameter {tuple(param.shape)}. If "
-            "you changed `param.data` after the backward pass, compute the gradient again"
-        )
-
-
-def is_sharded(x: Tensor) -> bool:
-    """Whether a tensor is a DTensor, whose parts are in several processes."""
-    module = sys.modules.get("torch.distributed.tensor")  # where it is not loaded, there are none
-    return module is not None and isinstance(x, module.DTensor)
-
-
-def param_names(group: Group) -> list[str | None]:
-    """Return the names of the parameters of a group, None where they are not known."""
-    count, names = len(group["params"]), list(group.get("param_names", ()))
-    return names if len(names) == count else [None] * count
 
 
 def _is_line(value: Any) -> bool:

@@ -145,7 +145,11 @@ class NAdam(TorchTwin, torch.optim.NAdam):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy or a checkpoint."""
         # PyTorch's own asks every state for its product of momenta, which a constant momentum has not
-        without = [kept for kept in state["state"].values() if kept and "mu_product" not in kept]
+        without = [
+            kept
+            for kept in state["state"].values()
+            if isinstance(kept, dict) and "step" in kept and "mu_product" not in kept
+        ]
         for kept in without:
             kept["mu_product"] = torch.ones(())
         super().__setstate__(state)

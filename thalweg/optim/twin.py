@@ -15,6 +15,7 @@ and `capturable` choose nothing here, `differentiable=True` runs eagerly and let
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -23,8 +24,8 @@ import torch
 from torch import nn
 
 from thalweg.engine.plan import Engine
-from thalweg.optim import scheduled
-from thalweg.optim.checks import check_dialect, check_value
+from thalweg.optim import docstring, scheduled
+from thalweg.optim.checks import check_dialect, check_finite, check_value
 from thalweg.optim.composition import (
     DECAYS,
     Composition,
@@ -104,6 +105,7 @@ class TorchTwin(Stepper):
         for name in self._around.checked:
             check_value(name, outer[name], outer[name])
         super().__init__(named(params), *_positional(names, args, numbers), *spare, **numbers)
+        check_finite(self.defaults)
         for name, value in outer.items():
             self.defaults[name] = value
             for group in self.param_groups:
@@ -128,7 +130,7 @@ class TorchTwin(Stepper):
         theirs = list(inspect.signature(cls.twin()).parameters.values())
         cls.__signature__ = inspect.Signature([*theirs, *added])  # type: ignore[attr-defined]
         ours = "decoupled" if issubclass(cls, torch.optim.AdamW) else "l2"
-        cls.__doc__ = inspect.cleandoc(cls.__doc__ or "") + _ARGUMENTS.format(
+        cls.__doc__ = docstring.of(cls) + _ARGUMENTS.format(
             name=cls.__name__,
             dialects=" or ".join(map(repr, cls.dialects)),
             around=AROUND.format(decay=f'"{ours}"'),
@@ -148,6 +150,14 @@ class TorchTwin(Stepper):
     @classmethod
     def _spelling(cls) -> Mapping[str, Any]:
         return cls.spelling
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy or a checkpoint."""
+        # PyTorch's classes take every value of the state for one of theirs, with its step
+        kept = state.get("state", {})
+        theirs = {k: v for k, v in kept.items() if isinstance(v, dict) and "step" in v}
+        super().__setstate__({**state, "state": theirs})
+        self.state = kept if isinstance(kept, defaultdict) else defaultdict(dict, kept)
 
     def _make_plan(self) -> Any:
         for group in self.param_groups:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from thalweg.errors import DataError, DivergedError, TaskError
 from thalweg.objective import Cost
 from thalweg.objective.weight import Weight
+from thalweg.optim.scheduled import of_group
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource, Place, Source
 from thalweg.train.diverged import likely_cause
@@ -86,9 +87,10 @@ class Rates:
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         name = type(optimizer).__name__
         self.groups = optimizer.param_groups
+        known = getattr(optimizer, "_schedules", {})
         if any("lr" not in group for group in self.groups):
             raise TaskError(f"{name} has no learning rate: its groups hold no 'lr'.")
-        if any("lr" in schedules for schedules in getattr(optimizer, "_schedules", [])):
+        if any("lr" in of_group(group, known) for group in self.groups):
             raise TaskError(
                 f"The learning rate of this {name} is a schedule, which sets it at every step. Give the "
                 "optimizer a number, and the schedule its peak afterwards."

@@ -41,13 +41,13 @@ class Merged(Stepper):
         # the constructor of an optimizer would copy and check the groups
         self.__setstate__({"defaults": {}, "state": states, "param_groups": groups})
         self.engine = "auto"
-        self._schedules, self._has_schedules = [], False
+        self._schedules = {}
         self._owner_of = {id(group): owner for owner in owners for group in owner.param_groups}
         self._scheduled = [
-            (number, owner, group, schedules)
+            (number, owner, group)
             for number, owner in enumerate(owners)
-            for group, schedules in zip(owner.param_groups, owner._schedules, strict=True)
-            if schedules
+            for group in owner.param_groups
+            if scheduled.of_group(group, owner._schedules)
         ]
         self._same: dict[Any, Reader] = {}
         self.failed = {}
@@ -66,16 +66,16 @@ class Merged(Stepper):
         return reader
 
     def _advance(self) -> None:
-        for number, owner, group, schedules in self._scheduled:
+        for number, owner, group in self._scheduled:
             try:
-                scheduled.apply([group], [schedules], owner._checked)
+                scheduled.apply([group], owner._schedules, owner._checked)
             except Exception as error:
                 self.failed[number] = error
         if self.failed:
             self._scheduled = [each for each in self._scheduled if each[0] not in self.failed]
         self._move()
-        for _, _, group, _ in self._scheduled:
-            group[scheduled.COUNTER] += 1
+        for _, owner, group in self._scheduled:
+            scheduled.count([group], owner._schedules)
 
 
 def can_merge(optimizer: torch.optim.Optimizer) -> bool:

@@ -1,0 +1,104 @@
+"""Values that no hyperparameter can have, for every number of every optimizer."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import Parameter
+
+from thalweg import Optimizer, chain, optim, rules
+from thalweg.optim.card import OPTIMIZERS
+from thalweg.optim.twin import TorchTwin
+
+# Papers and PyTorch alike: a factor of an average that stays below 1.
+BELOW_1 = {"betas", "rho"}
+FROM_0_TO_1 = {"beta", "theta", "phi"}
+FROM_1 = {"growth_rate"}
+ABOVE_0 = {"d0", "d_coef"}
+ANY_SIGN = {"seed"}
+MAY_BE_INFINITE = {"growth_rate", "t0", "step_sizes"}
+
+
+def numbers() -> Iterator[tuple[str, str, int | None]]:
+    """Yield every number that an optimizer takes: its name, and which one where it is in a tuple."""
+    for name, kind in OPTIMIZERS.items():
+        for argument, parameter in inspect.signature(kind).parameters.items():
+            default = parameter.default
+            if isinstance(default, tuple) and default:
+                yield from ((name, argument, k) for k in range(len(default)))
+            elif isinstance(default, (int, float)) and not isinstance(default, bool):
+                yield name, argument, None
+
+
+TABLE = [pytest.param(*row, id=f"{row[0]}-{row[1]}-{row[2]}") for row in numbers()]
+NAMED = [row for row in TABLE if not issubclass(OPTIMIZERS[row.values[0]], TorchTwin)]
+TWINS = [row for row in TABLE if issubclass(OPTIMIZERS[row.values[0]], TorchTwin)]
+
+
+def takes(home: Any, name: str, argument: str, k: int | None, value: float) -> bool:
+    kind = getattr(home, name)
+    default = inspect.signature(kind).parameters[argument].default
+    if k is not None:
+        given: Any = tuple(value if j == k else x for j, x in enumerate(default))
+    else:
+        given = value
+    try:
+        kind([Parameter(torch.ones(1))], **{argument: given})
+    except ValueError as error:
+        message = str(error)
+    else:
+        return True
+    assert "nvalid" in message
+    return False
+
+
+@pytest.mark.parametrize(("name", "argument", "k"), TABLE)
+def test_what_is_no_number_is_refused(name: str, argument: str, k: int | None) -> None:
+    for value in (math.nan, -math.inf):
+        assert not takes(optim, name, argument, k, value)
+    if argument not in MAY_BE_INFINITE:
+        assert not takes(optim, name, argument, k, math.inf)
+
+
+@pytest.mark.parametrize(("name", "argument", "k"), NAMED)
+def test_ranges_of_the_papers(name: str, argument: str, k: int | None) -> None:
+    assert takes(optim, name, argument, k, -1.0) == (argument in ANY_SIGN)
+    assert takes(optim, name, argument, k, 0.0) == (argument not in ABOVE_0 | FROM_1)
+    assert takes(optim, name, argument, k, 1.0) == (argument not in BELOW_1)
+    assert takes(optim, name, argument, k, 2.0) == (argument not in BELOW_1 | FROM_0_TO_1)
+
+
+@pytest.mark.parametrize(("name", "argument", "k"), TWINS)
+def test_finite_numbers_are_refused_where_pytorch_does(
+    name: str, argument: str, k: int | None
+) -> None:
+    for value in (-1.0, -0.001, 0.0, 0.5, 1.0, 1.5):
+        theirs = takes(torch.optim, name, argument, k, value)
+        assert takes(optim, name, argument, k, value) == theirs
+
+
+@pytest.mark.parametrize("value", [-0.001, math.nan, math.inf])
+def test_groups_and_chains_too(value: float) -> None:
+    p, q = Parameter(torch.ones(1)), Parameter(torch.ones(1))
+    with pytest.raises(ValueError, match=r"Invalid momentum: .*; it is at least 0, and finite"):
+        optim.LARS([p], momentum=value)
+    with pytest.raises(ValueError, match=r"Invalid momentum"):
+        optim.LARS([{"params": [p], "momentum": value}])
+    with pytest.raises(ValueError, match=r"Invalid momentum"):
+        Optimizer([p], rules.heavy_ball(value))
+    with pytest.raises(ValueError, match=r"Invalid learning rate"):
+        Optimizer([p], chain(rules.adam), lr=value)
+    with pytest.raises(ValueError, match=r"Invalid learning rate"):
+        optim.SGD([p], lr=0.1).add_param_group({"params": [q], "lr": value})
+    with pytest.raises(ValueError, match=r"Invalid lookahead\.alpha"):
+        optim.SGD([p], lr=0.1, after=rules.lookahead(alpha=value))
+
+
+def test_a_seed_is_a_whole_number() -> None:
+    with pytest.raises(ValueError, match=r"Invalid seed: 0.5; it is a whole number"):
+        optim.SGLD([Parameter(torch.ones(1))], seed=0.5)

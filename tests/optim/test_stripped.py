@@ -1,0 +1,44 @@
+"""`python -O` and `python -OO`, which takes docstrings away: all works, and cards say why they are bare."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import torch, thalweg, thalweg.race, thalweg.testing
+from thalweg import meta, optim
+from thalweg.optim.card import OPTIMIZERS, card
+from thalweg.rules import ema
+
+@thalweg.rule
+def own(g, v, *, mu=0.9):
+    v = mu * v + g
+    return v, v
+
+p = torch.nn.Parameter(torch.ones(3))
+p.grad = torch.ones(3)
+for kind in OPTIMIZERS.values():
+    assert kind.__doc__
+    kind([p]).step()
+meta.NonFinite(thalweg.Optimizer([p], thalweg.chain(own, ema(0.9)))).step()
+print(card("lion").title)
+"""
+
+
+@pytest.mark.parametrize(
+    ("flag", "title"), [("-O", "Lion (Chen et al. 2023"), ("-OO", "No description: python -OO")]
+)
+def test_without_assertions_and_docstrings(flag: str, title: str) -> None:
+    done = subprocess.run(
+        [sys.executable, flag, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(title)

@@ -1,0 +1,63 @@
+"""What wrappers keep, in the form that a distributed checkpoint has room for.
+
+See `thalweg.optim.distributed`. Numbers lie in the first param group, tensors of a parameter in its state. A
+checkpoint is read into entries that are there, so all are there always: a tensor that is not kept is zeros,
+and `kept` beside it is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from thalweg.meta.gradients import widened
+
+if TYPE_CHECKING:
+    from thalweg.meta.wrapper import Wrapper
+
+WRAPPERS = "wrappers"
+_KEY = "wrappers.{}.{}"
+"""Where in the state of a parameter a tensor is: of which wrapper, counted from inside, and its name."""
+_KEPT = ".kept"
+
+
+def within_groups(
+    wrapper: Wrapper, inside: Mapping[str, Any], own: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the state dict of the optimizer inside with what a wrapper keeps in its groups and states."""
+    groups, state = [dict(group) for group in inside["param_groups"]], dict(inside["state"])
+    further = groups[0].get(WRAPPERS, [])
+    groups[0][WRAPPERS] = [{k: v for k, v in own.items() if k not in wrapper.tensors}, *further]
+    params = [p for group in wrapper.param_groups for p in group["params"]]
+    for n, p in enumerate(dict.fromkeys(params)):
+        for name in wrapper.tensors if p.requires_grad else ():
+            held, key = own[name].get(n), _KEY.format(len(further), name)
+            value = widened(torch.zeros_like(p)) if held is None else held
+            kept = torch.tensor(float(held is not None))
+            state[n] = {**state.get(n, {}), key: value, key + _KEPT: kept}
+    return {**inside, "state": state, "param_groups": groups}
+
+
+def beside_groups(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state dict with what wrappers keep as an entry of its own, wherever it lay."""
+    groups = saved.get("param_groups") or [{}]
+    if WRAPPERS not in groups[0]:
+        return dict(saved)
+    wrappers: list[dict[str, Any]] = [dict(own) for own in groups[0][WRAPPERS]]
+    state = {}
+    for n, entry in saved["state"].items():
+        if not isinstance(entry, Mapping):
+            state[n] = entry
+            continue
+        state[n] = {k: v for k, v in entry.items() if not str(k).startswith("wrappers.")}
+        for key in entry.keys() - state[n].keys():
+            _, depth, name, *kept = key.split(".")
+            held = wrappers[len(wrappers) - 1 - int(depth)].setdefault(name, {})
+            if not kept and entry[key + _KEPT]:
+                held[n] = entry[key]
+        if not state[n]:
+            del state[n]  # of an optimizer that keeps none
+    first = {k: v for k, v in groups[0].items() if k != WRAPPERS}
+    return {**saved, "state": state, "param_groups": [first, *groups[1:]], WRAPPERS: wrappers}

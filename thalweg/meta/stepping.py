@@ -1,0 +1,21 @@
+"""What goes around the step of a wrapper: a call that is no step goes further in."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from thalweg.optim.distributed import is_opening
+
+
+def guarded(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Let PyTorch open the states of the optimizer inside by a call that is no step (a decorator)."""
+
+    @functools.wraps(step)
+    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if not self.state and is_opening():
+            return self.optimizer.step()
+        return step(self, *args, **kwargs)
+
+    return call

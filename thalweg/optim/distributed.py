@@ -1,0 +1,78 @@
+"""Distributed checkpoints: what PyTorch asks of an optimizer there, and in which form.
+
+`torch.distributed.checkpoint.state_dict` reads checkpoints into the state dict that the optimizer has. A
+fresh one has none, so PyTorch makes the state by a step with gradients of zero and a learning rate of 0. Any
+step is one too many here: it counts, moves averages, and shrinks weights where the decay does not depend on
+the learning rate. So that one call opens the states and does nothing else; it is known by PyTorch's function
+on the stack, since a training step may look just the same.
+
+Of a state dict PyTorch keeps the state of parameters and the param groups alone, and reads only entries
+that the optimizer's own state dict has, too. What else there is to keep lies there while PyTorch asks:
+
+    param_groups[k]["is_evaluating"]        whether the parameters are where the model is evaluated
+    state[n]["trained_point"]               where training goes on, always, if there is a point of evaluation
+    param_groups[0]["wrappers"]             what wrappers keep (see `thalweg.meta.Wrapper`)
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from types import CodeType, FrameType
+from typing import Any
+
+_STATE_DICT = "torch.distributed.checkpoint.state_dict"
+
+IS_EVALUATING = "is_evaluating"
+"""The entry of a param group in a distributed checkpoint that says where the parameters are."""
+
+
+def is_opening() -> bool:
+    """Whether PyTorch calls a step only to have the states made."""
+    return is_within(_STATE_DICT, "_init_optim_state")
+
+
+def is_gathering() -> bool:
+    """Whether PyTorch asks for the state dict of a distributed checkpoint."""
+    return is_within(_STATE_DICT, "_get_optim_state_dict")
+
+
+def is_within(module: str, *path: str, depth: int = sys.maxsize) -> bool:
+    """Whether a function of a module, if that is loaded, is among the last `depth` calls on the stack."""
+    found: Any = sys.modules.get(module)
+    for name in path:
+        found = getattr(found, name, None)
+    code = _code(found)
+    if code is None:
+        return False
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and depth:
+        if frame.f_code is code:
+            return True
+        frame, depth = frame.f_back, depth - 1
+    return False
+
+
+def _code(function: Any) -> CodeType | None:
+    found = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return found if isinstance(found, CodeType) else None
+
+
+def plain(saved: Mapping[str, Any], trained: str) -> Mapping[str, Any]:
+    """Return a state dict as it is without a distributed checkpoint.
+
+    `trained` is the entry of the point of training, which belongs there only while the model is evaluated.
+    """
+    groups = saved.get("param_groups", ())
+    if not any(IS_EVALUATING in group for group in groups):
+        return saved
+    there = {n for group in groups if group.get(IS_EVALUATING) for n in group["params"]}
+    state = {
+        n: entry
+        if n in there or not isinstance(entry, Mapping)
+        else {k: v for k, v in entry.items() if k != trained}
+        for n, entry in saved["state"].items()
+    }
+    groups = [{k: v for k, v in group.items() if k != IS_EVALUATING} for group in groups]
+    return {**saved, "state": state, "param_groups": groups}
