@@ -50,7 +50,11 @@ PRIVATE: dict[str, tuple[str, Callable[[], Any], str]] = {
     "_optimizer_state_dict_post_hooks": ("torch", optimizer, HOOKS_OF_OPTIMIZER),
     "_optimizer_load_state_dict_pre_hooks": ("torch", optimizer, HOOKS_OF_OPTIMIZER),
     "_optimizer_load_state_dict_post_hooks": ("torch", optimizer, HOOKS_OF_OPTIMIZER),
-    "_zero_grad_profile_name": ("torch", optimizer, "set on an instance, so a wrapper keeps its own"),
+    "_zero_grad_profile_name": (
+        "torch",
+        optimizer,
+        "set on an instance, so a wrapper keeps its own",
+    ),
     "_opt_called": ("torch", optimizer, "schedulers set it on the instance that they patch"),
     "_is_profiler_enabled": (
         "torch",
@@ -104,9 +108,7 @@ def is_private(name: str) -> bool:
 @cache
 def trees() -> dict[str, ast.Module]:
     files = sorted(PACKAGE.rglob("*.py"))
-    return {
-        str(f.relative_to(ROOT)): ast.parse(f.read_text(encoding="utf-8")) for f in files
-    }
+    return {str(f.relative_to(ROOT)): ast.parse(f.read_text(encoding="utf-8")) for f in files}
 
 
 @cache
@@ -120,9 +122,8 @@ def own_names() -> frozenset[str]:
             found.add(node.id)
         elif isinstance(node, ast.arg):
             found.add(node.arg)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
-                found.add(node.attr)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("self", "cls"):
+            found |= {node.attr} if isinstance(node.ctx, ast.Store) else set()
     return frozenset(found)
 
 
@@ -136,9 +137,12 @@ def names_in(node: ast.AST) -> Iterator[str]:
         yield from (part for alias in node.names for part in alias.name.split("."))
     elif isinstance(node, ast.keyword) and node.arg:
         yield node.arg
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        if any(hasattr(x, node.value) for x in (optimizer(), nn.Module(), torch.ones(1))):
-            yield node.value
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and is_theirs(node.value):
+        yield node.value
+
+
+def is_theirs(name: str) -> bool:
+    return any(hasattr(x, name) for x in (optimizer(), nn.Module(), torch.ones(1)))
 
 
 @cache

@@ -108,7 +108,8 @@ def assert_not_used(folder: Path, expected: str) -> None:
 
 def as_someone_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the files here belong to another user than this process."""
-    monkeypatch.setattr(os, "geteuid", lambda owner=os.geteuid(): owner + 1)
+    someone_else = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: someone_else)
 
 
 @posix
@@ -303,7 +304,9 @@ def test_writers_at_once_leave_one_whole_file(folder: Path) -> None:
     """Readers in between see a whole file or none."""
     seen: set[bytes | None] = set()
     threads = [
-        threading.Thread(target=lambda: [(write(KEY, CODE), seen.add(read(KEY))) for _ in range(20)])
+        threading.Thread(
+            target=lambda: [(write(KEY, CODE), seen.add(read(KEY))) for _ in range(20)]
+        )
         for _ in range(4)
     ]
     for thread in threads:

@@ -7,8 +7,8 @@ not its path:
   open, and its files are reached through it, so it cannot be exchanged between the check and the reading.
 - Each file must be a plain one, no link, of the same owner, written by nobody else, and of sane size. No
   special file is waited for.
-- Links on the way to the folder are followed: many keep `~/.cache` on another disk. A link at its very end must
-  belong to the user or to root, or anyone could lay one in a shared folder.
+- Links on the way to the folder are followed: many keep `~/.cache` on another disk. A link at its very end
+  must belong to the user or to root, or anyone could lay one in a shared folder.
 - Folders above are not judged. Whoever may rename one of them can only put another folder of the user's own
   in its place, whose files the user wrote.
 
@@ -229,7 +229,7 @@ class _Folder:
             raise
 
     def tidy(self) -> None:
-        """Remove what killed processes left a day ago, and the oldest kernels where they take too much room."""
+        """Remove what killed processes left a day ago, and the oldest kernels beyond the room for all."""
         kernels, total = [], 0
         for name in os.listdir(self.path if self.handle is None else self.handle):
             left = name.startswith(_TEMPORARY)

@@ -50,7 +50,7 @@ def _ask_for_huge_pages(address: int, size: int) -> None:
 
 @cache
 def _madvise() -> Any:
-    """Return the call of the C library, where the system knows of huge pages; the number differs by system."""
+    """Return the call of the C library, where the system knows of huge pages."""
     if not hasattr(mmap, "MADV_HUGEPAGE"):
         return None
     try:

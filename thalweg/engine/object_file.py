@@ -46,7 +46,8 @@ def _elf_symbols(code: bytes) -> Symbols:
     size, count = struct.unpack_from(f"{order}HH", code, 0x3A)
     section = struct.Struct(f"{order}IIQQQQIIQQ")  # name type flags address offset size link …
     sections = [section.unpack_from(code, start + k * size) for k in range(count)]
-    defined, needed = set(), set()
+    defined: set[str] = set()
+    needed: set[str] = set()
     for _, kind, _, _, offset, length, link, *_ in sections:
         if kind == _SYMBOLS:
             names = sections[link][4]

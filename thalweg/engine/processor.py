@@ -68,9 +68,7 @@ def target_machine(chosen: Processor) -> Any:
     """Return LLVM's code generator for a processor."""
     _start()
     target = llvm.Target.from_triple(chosen.triple)
-    return target.create_target_machine(
-        cpu=chosen.name, features=chosen.features, opt=3, jit=True
-    )
+    return target.create_target_machine(cpu=chosen.name, features=chosen.features, opt=3, jit=True)
 
 
 @cache
