@@ -9,6 +9,8 @@
     ├── DivergedError      (ArithmeticError)  a loss became NaN or infinite
     └── MissingExtraError  (ImportError)      an optional dependency is not installed
 
+    CacheWarning           (UserWarning)      the kernel cache is not used, since others may write to it
+
 Each message says what is wrong, where, what was expected and what to do. Each class is also the built-in
 exception that a caller would naturally catch.
 """
@@ -45,6 +47,10 @@ class CheckpointError(ThalwegError, RuntimeError):
 
 class DivergedError(ThalwegError, ArithmeticError):
     """Training produced a loss that is NaN or infinite."""
+
+
+class CacheWarning(UserWarning):
+    """The folder of compiled kernels, or a file in it, is not the user's own, so it is not used."""
 
 
 class MissingExtraError(ThalwegError, ImportError):

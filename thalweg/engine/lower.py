@@ -13,7 +13,7 @@ from thalweg.engine import reductions
 from thalweg.engine.noise import noise
 from thalweg.engine.ops import OPS
 from thalweg.engine.program import Builder, Level, Value
-from thalweg.engine.trace import ContractError
+from thalweg.engine.trace import ContractError, plain
 
 Spelling = Callable[..., Value]
 
@@ -210,6 +210,7 @@ class Lowering:
             if x not in self._values:
                 self._values[x] = self._lower(x)
             return self._values[x]
+        x = plain(x)
         if isinstance(x, (bool, int, float)):
             return self.builder.constant(x)
         if isinstance(x, torch.Tensor) and x.ndim == 0:

@@ -7,7 +7,7 @@ into looking up pages. Linux gives 2 MiB pages to memory that asks for them befo
 from __future__ import annotations
 
 import ctypes
-import sys
+import mmap
 from functools import cache
 from typing import Any
 
@@ -15,19 +15,28 @@ import torch
 from torch import Tensor
 
 HUGE_PAGE = 2**21
-_MADV_HUGEPAGE = 14
 
 
 def zeros_like(p: Tensor) -> Tensor:
     """Return zeros stored as `p` is."""
     zeros = torch.empty_like(p, memory_format=torch.preserve_format, requires_grad=False)
-    if (
-        zeros.device.type == "cpu"
-        and zeros.layout is torch.strided
-        and zeros.nbytes >= 2 * HUGE_PAGE
-    ):
-        _ask_for_huge_pages(zeros.data_ptr(), zeros.nbytes)
+    address = _address(zeros)
+    if address:
+        _ask_for_huge_pages(address, zeros.nbytes)
     return zeros.zero_()
+
+
+def _address(x: Tensor) -> int:
+    """Return where a large plain tensor lies, or 0: many a tensor says "cpu" and lies nowhere.
+
+    Fake and other subclass tensors are told by their type; those of `torch.func` have none, but raise.
+    """
+    if type(x) is not Tensor or x.device.type != "cpu" or x.layout is not torch.strided:
+        return 0
+    try:
+        return x.data_ptr() if x.nbytes >= 2 * HUGE_PAGE else 0
+    except RuntimeError:
+        return 0
 
 
 def _ask_for_huge_pages(address: int, size: int) -> None:
@@ -36,12 +45,13 @@ def _ask_for_huge_pages(address: int, size: int) -> None:
     first = -(-address // HUGE_PAGE) * HUGE_PAGE
     last = (address + size) // HUGE_PAGE * HUGE_PAGE
     if advise is not None and last > first:
-        advise(first, last - first, _MADV_HUGEPAGE)
+        advise(first, last - first, mmap.MADV_HUGEPAGE)
 
 
 @cache
 def _madvise() -> Any:
-    if sys.platform != "linux":
+    """Return the call of the C library, where the system knows of huge pages."""
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
         return None
     try:
         advise = ctypes.CDLL(None).madvise

@@ -1,36 +1,39 @@
-"""Compile kernels with LLVM for this processor, and keep the machine code in a cache folder.
+"""Compile kernels with LLVM for this processor, link them into this process, and keep their machine code.
 
-The folder is the user's cache folder, or the one that `THALWEG_CACHE` names. A file is its machine code
-behind a SHA-256 of it, written to a temporary name and renamed, so processes that start at once, a full disk
-or a kill leave no broken kernel; a folder that cannot be written only means compiling again.
+A kernel comes from memory, from the kernel cache, or is compiled anew. Machine code is asked for the names it
+defines and needs before LLVM links it: what LLVM cannot find there ends the process.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
 import os
-import tempfile
 import threading
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
-import platformdirs
 
+from thalweg.engine import kernel_cache
+from thalweg.engine.object_file import symbols
+from thalweg.engine.processor import Processor, host, processor, target_machine
 from thalweg.engine.threads import Kernel
+from thalweg.errors import EngineError
 
 _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-_DIGEST = hashlib.sha256().digest_size
+_SPEED = 3
+"""The level of LLVM's passes."""
 
-
-def cache_folder() -> Path:
-    """Return the folder of compiled kernels."""
-    given = os.environ.get("THALWEG_CACHE")
-    return Path(given) if given else Path(platformdirs.user_cache_dir("thalweg", appauthor=False))
+_kernels: dict[str, Kernel] = {}
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    # A fork waits until nothing is compiled: a child could not go on with what another thread began, and
+    # would wait for ever for the lock that llvmlite holds around each of its calls.
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 
 def compilations() -> int:
@@ -38,77 +41,88 @@ def compilations() -> int:
     return len(_kernels)
 
 
-_kernels: dict[str, Kernel] = {}
-_lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # another thread of the parent may have held the lock
-    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
-
-
 def kernel(text: str, name: str) -> Kernel:
-    """Return the compiled function `name` of an LLVM text, from memory, the cache folder, or anew."""
-    key = _key(text)
+    """Return the compiled function `name` of an LLVM text, from memory, the cache folder, or anew.
+
+    Raises:
+        EngineError: if the kernel cannot be linked into this process.
+    """
     with _lock:
+        chosen = processor()
+        key = _key(text, chosen)
         if key not in _kernels:
             # several modules share one process-wide engine, so each function gets a name of its own
             unique = f"{name}_{key[:32]}"
-            _kernels[key] = _load(
-                _machine_code(text.replace(f'"{name}"', f'"{unique}"'), key), unique
-            )
+            _kernels[key] = _made(key, text.replace(f'"{name}"', f'"{unique}"'), unique, chosen)
         return _kernels[key]
 
 
 def has_symbol(name: str) -> bool:
     """Whether a C function can be linked; LLVM ends the process where one cannot."""
-    _engine()  # LLVM looks into this process only once an engine is there
-    return llvm.address_of_symbol(name) is not None
+    with _lock:
+        _engine()  # LLVM looks into this process only once an engine is there
+        return llvm.address_of_symbol(name) is not None
 
 
-def _key(text: str) -> str:
-    parts = (text, llvmlite.__version__, *_processor())
+def _key(text: str, chosen: Processor) -> str:
+    version = ".".join(map(str, llvm.llvm_version_info))
+    parts = (text, llvmlite.__version__, version, f"O{_SPEED}", *chosen)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 @cache
-def _processor() -> tuple[str, str, str]:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return (
-        llvm.get_process_triple(),
-        llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten(),
-    )
-
-
-def _target_machine() -> Any:
-    triple, name, features = _processor()
-    target = llvm.Target.from_triple(triple)
-    return target.create_target_machine(cpu=name, features=features, opt=3, jit=True)
-
-
-@cache
 def _engine() -> Any:
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+    machine = target_machine(host())
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
 
 
-def _machine_code(text: str, key: str) -> bytes:
-    path = cache_folder() / f"{key}.kernel"
-    stored = _read(path)
-    if stored is None:
-        stored = _compile(text)
-        _write(path, stored)
-    return stored
+def _made(key: str, text: str, name: str, chosen: Processor) -> Kernel:
+    stored = kernel_cache.read(key)
+    if stored is not None and _problem(stored, name) is None:
+        return _load(stored, name)
+    code = _compile(text, chosen)
+    problem = _problem(code, name)
+    if problem is not None:
+        raise EngineError(
+            f"A kernel was compiled, but {problem}. Use engine='eager', which needs no kernels"
+        )
+    made = _load(code, name)
+    kernel_cache.write(key, code)
+    return made
 
 
-def _compile(text: str) -> bytes:
-    machine = _target_machine()
+def _compile(text: str, chosen: Processor) -> bytes:
+    machine = target_machine(chosen)
     module = llvm.parse_assembly(text)
-    module.triple = _processor()[0]
+    module.triple = chosen.triple
     module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options = llvm.create_pipeline_tuning_options(speed_level=_SPEED)
     options.loop_vectorization = True
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     return machine.emit_object(module)  # type: ignore[no-any-return]
+
+
+def _problem(code: bytes, name: str) -> str | None:
+    """Return why machine code cannot be linked, or None. Only of ELF files the names are known."""
+    if not _is_object_file(code):
+        return "LLVM cannot read it"
+    try:
+        known = symbols(code)
+    except ValueError as error:
+        return str(error)
+    if known is None:
+        return None
+    if name not in known.defined:
+        return f"it does not define {name}"
+    missing = sorted(needed for needed in known.needed if not has_symbol(needed))
+    return f"the C library lacks {', '.join(missing)}" if missing else None
+
+
+def _is_object_file(code: bytes) -> bool:
+    """Whether LLVM can read it. llvmlite hands out a null pointer where it cannot, and raises nothing."""
+    file = llvm.ObjectFileRef.from_data(code)
+    return ctypes.cast(file, ctypes.c_void_p).value is not None
 
 
 def _load(code: bytes, name: str) -> Kernel:
@@ -116,27 +130,8 @@ def _load(code: bytes, name: str) -> Kernel:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     address = engine.get_function_address(name)
+    if not address:
+        raise EngineError(
+            f"A kernel was linked, but has no function {name}. Use engine='eager', which needs no kernels"
+        )
     return Kernel(address, _PROTOTYPE(address))
-
-
-def _read(path: Path) -> bytes | None:
-    """Return stored machine code, or None where there is none or it is not whole."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    digest, code = data[:_DIGEST], data[_DIGEST:]
-    return code if hashlib.sha256(code).digest() == digest else None
-
-
-def _write(path: Path, code: bytes) -> None:
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".kernel-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            os.replace(temporary, path)
-        except OSError:
-            os.unlink(temporary)
-            raise

@@ -454,7 +454,5 @@ def check_member(member: Member, grad: Tensor) -> None:
 def _write(target: Tensor, value: Any) -> None:
     if target.is_complex():
         target = torch.view_as_real(target)
-    if isinstance(value, Tensor):
-        target.copy_(value)
-    else:
-        target.fill_(value)
+    # a number may be too large for the dtype: copied it becomes infinite, and `fill_` would raise
+    target.copy_(value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64))

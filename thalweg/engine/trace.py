@@ -6,8 +6,10 @@ a plain number stops here, with an error that says how to write it instead.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from torch import fx
 from torch.fx.proxy import GraphAppendingTracer
@@ -19,8 +21,27 @@ class ContractError(Exception):
     """What a symbol says when a rule breaks the contract; the rule's name is added further up."""
 
 
+def plain(x: Any) -> Any:
+    """Return a number of NumPy as one of Python; anything else as it is."""
+    if isinstance(x, np.ndarray) and x.ndim == 0:
+        x = x[()]
+    if isinstance(x, np.floating):
+        return float(x)
+    if isinstance(x, np.bool_ | np.integer):
+        return x.item()
+    if isinstance(x, int) and abs(x) > sys.float_info.max:
+        raise ContractError(
+            f"it uses a whole number beyond {sys.float_info.max:.1e}, the largest of float64. Use "
+            "float('inf') if that is meant"
+        )
+    return x
+
+
 class Symbol(fx.Proxy):
     """Stands for a tensor or a scalar while a rule is traced."""
+
+    __array_ufunc__ = None
+    """Lets `np.float64(2) - x` come here; NumPy would take a symbol for a broken array."""
 
     def __bool__(self) -> NoReturn:
         raise ContractError(
@@ -63,6 +84,10 @@ class RuleTracer(GraphAppendingTracer):
     def proxy(self, node: fx.Node) -> Symbol:
         """Return the symbol of a node."""
         return Symbol(node, self)
+
+    def create_arg(self, a: Any) -> Any:
+        """Return an operand as the graph keeps it."""
+        return super().create_arg(plain(a))
 
     def create_node(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any) -> fx.Node:
         """Record a call, unless it would write into a tensor."""
