@@ -25,7 +25,7 @@ def measured(subject: Subject) -> Subject:
         subject = _with_silence(subject)
         if subject.still:
             return subject
-        steps = range(subject.silent + 4)
+        steps = range(subject.silent + 8)  # estimates of distances grow late
         trial = subject.start()
         path = trial.run(steps)
         subject = _with_precision(subject, path, trial.states())
