@@ -172,16 +172,14 @@ class AveragesAtLrZero(Sound):
         p.mul_(0.9).add_(0.1 * (p / 0.9 - 10 * update))
 
 
-class GoesAnotherWay(Sound):
-    """Which rows a basis mixes depends on rounding, and no choice is better."""
+class LeansOnTheLargest(Sound):
+    """Where all are equally large, rounding decides which one leads, as it decides on a degenerate basis."""
 
-    def apply(self, p: Tensor, update: Tensor) -> None:
-        if p.dtype == torch.bfloat16:
-            update = self.uneven(update)
-        elif p.dtype == torch.float32:
-            update = self.uneven(update.flip(0)).flip(0)
-        super().apply(p, update)
-
-    def uneven(self, update: Tensor) -> Tensor:
-        rows = torch.arange(update.shape[0]).view(-1, *[1] * (update.ndim - 1))
-        return update * torch.where(rows < update.shape[0] / 2, 0.5, 1.5)
+    def direction(self, p: Tensor, g: Tensor) -> Tensor:
+        update = super().direction(p, g)
+        if p.numel() == 0:
+            return update
+        places = torch.arange(p.numel()).view(p.shape)
+        rounded = 1e-6 * places * (-1 if p.dtype == torch.bfloat16 else 1)
+        first = self.state[p].setdefault("first", (g.abs().double() + rounded).argmax())
+        return torch.where(places == first, 6 * update, update)

@@ -74,16 +74,19 @@ def closure(subject: Subject) -> str:
 
 def _uses_the_loss(subject: Subject) -> bool:
     """Whether another loss with the same gradients gives another run: Polyak's step size reads it."""
-    paths: list[Path] = []
+    ends: list[Path] = []
     for shift in (0.0, 1.0):
-        trial, path = subject.start(), {}
+        trial = subject.start()
         for k in subject.steps(3):
             evaluate = trial.closure(k)
+
+            def shifted() -> Tensor:
+                return evaluate() + shift  # noqa: B023 (called before the loop goes on)
+
             seed(k)
-            trial.optimizer.step(lambda: evaluate() + shift)  # type: ignore[arg-type]  # noqa: B023
-            path |= trial.here(k)
-        paths.append(path)
-    return any(not same(p, paths[1][key]) for key, p in paths[0].items())
+            trial.optimizer.step(shifted)  # type: ignore[arg-type]
+        ends.append(trial.here(0))
+    return any(not same(p, ends[1][key]) for key, p in ends[0].items())
 
 
 def closure_released(subject: Subject) -> None:

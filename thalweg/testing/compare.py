@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -28,6 +28,15 @@ def snapshot(value: Any) -> Any:
         return copy.deepcopy(value)
     except Exception:
         return value
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """Go through the tensors in a state."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping | list | tuple | deque):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from tensors(item)
 
 
 def difference(expected: Any, got: Any, name: str = "", *, dtypes: bool = True) -> str | None:
@@ -63,9 +72,8 @@ _SEQUENCES = (list, tuple, deque)
 
 def _is_plain_object(value: Any) -> bool:
     """Whether `==` asks for the same object, so that only its attributes can tell two of them apart."""
-    return (
-        type(value).__eq__ is object.__eq__ and hasattr(value, "__dict__") and not callable(value)
-    )
+    by_identity = getattr(type(value), "__eq__", None) is getattr(object, "__eq__", None)
+    return by_identity and hasattr(value, "__dict__") and not callable(value)
 
 
 def _equal(expected: Any, got: Any) -> bool:

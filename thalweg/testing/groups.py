@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from thalweg.testing.compare import Path, demand, demand_same_path, same
+from thalweg.testing.compare import Path, demand, demand_same_path, rounding, same
 from thalweg.testing.gradients import step_untouched
 from thalweg.testing.result import Failed, Skipped
 from thalweg.testing.subject import Subject
@@ -67,6 +67,8 @@ def scheduler(subject: Subject) -> None:
     for i in by_hand.params:
         moving = [k for k in range(half, last) if not same(plain[k - 1, i], plain[k, i])]
         changed = [k for k in range(half, last) if not same(plain[k, i], got[k, i])]
+        if not moving:
+            raise Skipped(f"parameter {i} does not move in steps {half + 1} to {last}")
         effect = f"had its first effect in step {changed[0] + 1}" if changed else "had no effect"
         demand(
             changed[:1] == moving[:1],
@@ -100,7 +102,8 @@ def learning_rate_zero(subject: Subject) -> None:
         before,
         trial.here(0),
         "Expected steps with group['lr'] = 0 to leave the parameters alone.",
-        subject.tolerance,
+        # (1 − a)·p + a·p rounds, and so does a copy in float32
+        max(rounding(subject.dtype), 8 * torch.finfo(torch.float32).eps),
     )
     trial.set_lr(lr)
     later = range(2, 2 + subject.steps(3).stop)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from thalweg.testing.compare import Path, demand_same_path, same
+from thalweg.testing.compare import Path, demand_same_path, same, tensors
 from thalweg.testing.result import Failed
 from thalweg.testing.subject import LONGEST, Subject
 
@@ -60,7 +60,7 @@ def _with_precision(
     subject: Subject, path: Path, states: Mapping[int, Mapping[str, Any]]
 ) -> Subject:
     """Find whether the optimizer computes in fewer digits than its parameters have."""
-    kept = {t.dtype for t in _tensors(states) if t.is_floating_point() and not _counts(t)}
+    kept = {t.dtype for t in tensors(states) if t.is_floating_point() and not _counts(t)}
     # one that computes in float32 leaves float64 parameters that are float32 numbers
     rounded = all(same(p, p.float().to(p.dtype)) for p in path.values())
     if rounded and subject.dtype == torch.float64:
@@ -71,17 +71,6 @@ def _with_precision(
     what = f"computes in {coarse}" if rounded else f"keeps states in {coarse}"
     note = f"{what} under parameters in {subject.dtype}: values are compared in {coarse}'s digits"
     return replace(subject, precision=coarse, notes=(*subject.notes, note))
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _tensors(item)
 
 
 def _counts(tensor: Tensor) -> bool:
