@@ -43,6 +43,19 @@ class KeepsTheGradient(Sound):
         return super().direction(p, g) + 0.1 * last
 
 
+class RemembersTheLast(Sound):
+    """A number of one tensor is left in the optimizer and used for the next."""
+
+    def update_all(self) -> None:
+        self.scale = 1.0
+        super().update_all()
+
+    def direction(self, p: Tensor, g: Tensor) -> Tensor:
+        update = super().direction(p, g) * self.scale
+        self.scale = 1 + 0.1 * float(g.abs().sum())
+        return update
+
+
 class DecaysWithoutGradient(Sound):
     def update_all(self) -> None:
         for group in self.param_groups:

@@ -16,6 +16,7 @@ from thalweg.testing.call import (
 )
 from thalweg.testing.gradients import (
     accumulation,
+    alone,
     gradient_untouched,
     late_gradient,
     non_finite,
@@ -52,6 +53,7 @@ _ALL: tuple[Check, ...] = (
     first_steps,
     gradient_untouched,
     reused_gradient,
+    alone,
     none_gradient,
     late_gradient,
     accumulation,
@@ -87,6 +89,35 @@ _ALL: tuple[Check, ...] = (
 
 CHECKS: dict[str, Check] = {function.__name__: function for function in _ALL}
 """Every check by its name. The docstring says what it demands, and why."""
+
+
+_MOVES = (scheduler, learning_rate_zero, stale_graph, in_place, bfloat16)
+"""The checks of what moves parameters."""
+_SINGLE = (
+    first_steps,
+    gradient_untouched,
+    none_gradient,
+    zero_grad,
+    learning_rate_zero,
+    empty_refused,
+    duplicates_refused,
+    determinism,
+    closure_released,
+    step_hooks,
+    stale_graph,
+    autograd_left_alone,
+    in_place,
+)
+"""The checks that do not compare one run with another."""
+
+
+def left_out(name: str, subject: Subject) -> str | None:
+    """Return why a check can say nothing new on an optimizer, if so: another names the cause."""
+    if subject.still and CHECKS[name] in _MOVES:
+        return "parameters do not move (see `first_steps`)"
+    if not subject.repeatable and CHECKS[name] not in _SINGLE:
+        return "compares runs, and no two runs are equal (see `determinism`)"
+    return None
 
 
 def contract(name: str) -> str:

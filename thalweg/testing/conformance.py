@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 from thalweg.errors import suggest
-from thalweg.testing.checks import CHECKS, contract
+from thalweg.testing.checks import CHECKS, contract, left_out
+from thalweg.testing.measure import measured
 from thalweg.testing.recognise import described, recognise
 from thalweg.testing.result import Conformance, Failed, Outcome, Result, Skipped
 from thalweg.testing.subject import Factory, Shape, Subject
@@ -40,8 +43,8 @@ def check_optimizer(
         only: names of the checks to run, by default all.
         dtype: of the parameters. In float64 rounding hides nothing.
         couples: say True if the update of a tensor depends on other tensors by design: a norm over all of
-            them, one line search, one stream of random numbers. The checks that compare with separate
-            optimizers are skipped then.
+            them, one line search. The checks that compare with separate optimizers are skipped then. Of an
+            optimizer that draws random numbers this is assumed.
         needs_closure: whether `step` has to be given a closure; by default found out.
         shapes: the shapes of three parameters, by default a matrix, a vector and a convolution's kernel, or
             three matrices where the factory refuses those with a ValueError.
@@ -87,6 +90,8 @@ def check_optimizer(
         optimizer, found = recognise(
             Subject(factory, dtype, couples=couples), needs_closure, shapes
         )
+        if isinstance(found, Subject):
+            found = measured(found)
     if isinstance(found, str):
         return Conformance(optimizer, _unusable(found, chosen))
     results = [_skipped(n, reasons[n]) if n in reasons else _run(n, found) for n in chosen]
@@ -121,6 +126,7 @@ def _sandbox() -> Iterator[None]:
     always fails, and not by the luck of what the memory held.
     """
     mode = torch.get_deterministic_debug_mode()
+    python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.enable_grad():
         warnings.simplefilter("ignore")
         torch.set_deterministic_debug_mode("warn")
@@ -128,9 +134,14 @@ def _sandbox() -> Iterator[None]:
             yield
         finally:
             torch.set_deterministic_debug_mode(mode)
+            random.setstate(python)
+            np.random.set_state(numpy)
 
 
 def _run(name: str, subject: Subject) -> Result:
+    reason = left_out(name, subject)
+    if reason is not None:
+        return _skipped(name, reason)
     outcome: Outcome = "pass"
     with _sandbox():
         try:

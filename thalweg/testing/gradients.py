@@ -9,7 +9,6 @@ from thalweg.testing.compare import (
     demand,
     demand_same_path,
     difference,
-    rounding,
     snapshot,
 )
 from thalweg.testing.result import Failed, Skipped
@@ -25,7 +24,7 @@ def gradient_untouched(subject: Subject) -> None:
     step. Weight decay added in place, or a sign turned for `maximize`, comes back with the next batch.
     """
     trial = subject.start()
-    for k in range(3):
+    for k in subject.steps(3):
         step_untouched(trial, k)
 
 
@@ -63,14 +62,30 @@ def reused_gradient(subject: Subject) -> None:
     if subject.sparse:
         raise Skipped("sparse gradients are new tensors at every step")
     fresh, reused = subject.start(), subject.start()
-    expected = fresh.run(range(4))
+    expected = fresh.run(subject.steps(4))
     buffers = {i: torch.zeros_like(p) for i, p in reused.params.items()}
     reused.shape_gradient = lambda i, grad: buffers[i].copy_(grad)
     demand_same_path(
         expected,
-        reused.run(range(4)),
+        reused.run(subject.steps(4)),
         "Expected the same run with gradients that are written into the same tensors at every step. "
         "Copy what you keep: `state[...] = p.grad.clone()`.",
+    )
+
+
+def alone(subject: Subject) -> None:
+    """A tensor trains beside others as it trains alone.
+
+    What one layer does must not depend on a state that the last tensor left behind, or on how many there are.
+    A norm over all gradients, a line search or one estimate of a distance breaks this on purpose: such an
+    optimizer is checked with `couples=True`.
+    """
+    if subject.couples:
+        raise Skipped("the update of a tensor depends on the others (couples=True)")
+    demand(
+        subject.coupling is None,
+        "Expected a tensor beside others to train as it does alone. Keep everything in state[p]. "
+        f"{COUPLES} But {subject.coupling}",
     )
 
 
@@ -89,7 +104,7 @@ def none_gradient(subject: Subject) -> None:
             idle.here(0),
             "Expected a step without any gradient to do nothing. Skip a parameter where p.grad is None.",
         )
-    for begun in (0, 3):
+    for begun in (0, subject.silent + 3):
         trial = subject.start()
         trial.run(range(begun))
         value, state = trial.here(0), trial.state(1)
@@ -117,17 +132,17 @@ def late_gradient(subject: Subject) -> None:
     group or the optimizer gives them the bias correction of old parameters: steps ten times too small, or
     large.
     """
-    if subject.couples:
-        raise Skipped("the update of a tensor depends on the others (couples=True)")
+    subject.demand_separate()
+    steps = range(3, subject.silent + 7)
     trial, alone = subject.start(), subject.start([1])
     trial.run(range(3), used=(0, 2))
-    got = trial.run(range(3, 7))
+    got = trial.run(steps)
     demand_same_path(
-        alone.run(range(3, 7)),
+        alone.run(steps),
         got,
         "Expected a parameter that had no gradient for 3 steps to equal one whose optimizer was made "
         f"then. Keep the step count in state[p], not in the group or the optimizer. {COUPLES}",
-        rounding(subject.dtype),
+        subject.tolerance,
     )
 
 
@@ -149,20 +164,20 @@ def accumulation(subject: Subject) -> None:
                 summed = summed + (p * slopes * (1 + 2 * part if parts == 2 else 4)).sum()
             return summed - summed.detach()  # so that sums of losses are exact too
 
-        for k in range(4):
+        for k in subject.steps(4):
             losses = [lambda k=k, part=part: linear(k, part) for part in range(parts)]
             trial.step(k, losses=losses)
         return trial
 
-    large, accumulated = run(1), run(2)
+    large, accumulated, steps = run(1), run(2), len(subject.steps(4))
     demand_same_path(
-        large.here(3),
-        accumulated.here(3),
-        "Expected 4 steps on two micro-batches each to equal 4 steps on the batches. Advance only in "
-        "`step`, and read only p.grad there.",
+        large.here(0),
+        accumulated.here(0),
+        f"Expected {steps} steps on two micro-batches each to equal as many on the batches. Advance only "
+        "in `step`, and read only p.grad there.",
     )
     changed = difference(large.states(), accumulated.states(), "the state")
-    demand(changed is None, f"After 4 steps on two micro-batches each, {changed}.")
+    demand(changed is None, f"After {steps} steps on two micro-batches each, {changed}.")
 
 
 def non_finite(subject: Subject) -> str:
@@ -171,8 +186,7 @@ def non_finite(subject: Subject) -> str:
     One broken layer must be found where it broke. An optimizer that couples tensors on purpose
     (`couples=True`) cannot keep this.
     """
-    if subject.couples:
-        raise Skipped("the update of a tensor depends on the others (couples=True)")
+    subject.demand_separate()
 
     def poison(index: int, grad: Tensor) -> Tensor:
         if index == 1:
@@ -181,17 +195,18 @@ def non_finite(subject: Subject) -> str:
         return grad
 
     clean, broken = subject.start(), subject.start()
-    expected = clean.run(range(4))
+    last = subject.steps(4).stop
+    expected = clean.run(range(last))
     got = broken.run(range(1))
     broken.shape_gradient = poison
     got |= broken.run(range(1, 2))
     broken.shape_gradient = None
-    got |= broken.run(range(2, 4))
+    got |= broken.run(range(2, last))
     demand_same_path(
         expected,
         got,
         f"Expected a NaN in the gradient of parameter 1 to leave the others alone. {COUPLES}",
-        rounding(subject.dtype),
+        subject.tolerance,
         only=[0, 2],
     )
     p = broken.params[1].detach()
@@ -202,7 +217,7 @@ def non_finite(subject: Subject) -> str:
 
 
 def sparse_gradient(subject: Subject) -> str:
-    """A sparse gradient gives the dense gradient's step, or a `RuntimeError` about sparse gradients.
+    """A sparse gradient gives the dense gradient's step, or an error about sparse gradients.
 
     `nn.Embedding(sparse=True)` makes them, with an entry for each occurrence of a row: one that is not
     added up first goes wrong in everything that is not linear. Wrong in silence is the worst of the three; an
@@ -214,7 +229,8 @@ def sparse_gradient(subject: Subject) -> str:
     dense, got = subject.start([0]), subject.start([0])
     dense.shape_gradient = lambda _, grad: _rows(grad)
     got.shape_gradient = lambda _, grad: _rows_twice(grad)
-    for k in range(3):
+    last = subject.steps(3)[-1]
+    for k in subject.steps(3):
         dense.step(k)
         before = got.here(k), got.states()
         try:
@@ -224,11 +240,11 @@ def sparse_gradient(subject: Subject) -> str:
             changed = changed or difference(before[1], got.states(), "the state")
             return _refusal(error, changed)
     demand_same_path(
-        dense.here(2),
-        got.here(2),
+        dense.here(last),
+        got.here(last),
         "Expected a sparse gradient to give the step of the same gradient made dense. Add up its "
-        "entries first (`grad.coalesce()`), treat missing rows as zeros, or refuse it with a RuntimeError.",
-        rounding(subject.dtype),
+        "entries first (`grad.coalesce()`), treat missing rows as zeros, or refuse it in words.",
+        subject.tolerance,
     )
     return "works, equal to dense"
 
@@ -239,21 +255,23 @@ _REFUSAL = 200
 
 def _refusal(error: Exception, changed: str | None) -> str:
     """Return the remark on an optimizer that refuses sparse gradients on purpose; any other error fails."""
-    text = f"{type(error).__name__}: {error}"
-    words = str(error).lower()
-    on_purpose = "sparse" in words and "grad" in words and len(words) <= _REFUSAL
+    kind, words = type(error).__name__, str(error).rstrip(".:")
+    text = f"{kind}: {words}" if words else f"{kind} without a word"
+    asked = "sparse" in words.lower() and "grad" in words.lower() and len(words) <= _REFUSAL
     advice = (
         'Refuse it before anything changes: `if p.grad.is_sparse: raise RuntimeError("… does not support '
         'sparse gradients")`.'
     )
-    if not (isinstance(error, RuntimeError) and on_purpose):
+    if not asked:
         got = text if len(text) <= _REFUSAL else f"{text[:_REFUSAL]}…"
         raise Failed(
-            "Expected a sparse gradient to work, or to be refused with a short RuntimeError about sparse "
+            "Expected a sparse gradient to work, or to be refused with a short error about sparse "
             f"gradients; got {got}. {advice}"
         ) from error
     if changed is not None:
         raise Failed(f"Refused ({text}), but after a change: {changed}. {advice}") from error
+    if not isinstance(error, RuntimeError):
+        return f"refused: {text} (PyTorch's own raise a RuntimeError, which callers may catch)"
     return f"refused: {text}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from torch.optim import Optimizer
 
 from thalweg.testing.subject import MATRICES, Shape, Subject
 
+_DTYPE = re.compile(r"\bdtype\b|scalar type|\b(Double|Float|float64|float32)\b")
 _OWN = (str(Path(__file__).parent), str(Path(torch.__file__).parent))
 
 
@@ -36,7 +38,7 @@ def recognise(
         name = type(optimizer).__name__
         if needs_closure is not None:
             subject = replace(subject, needs_closure=needs_closure)
-        return name, _stepped(subject, needs_closure)
+        return name, _stepped(subject, needs_closure, shapes is not None)
     except _Unusable as unusable:
         return name, str(unusable)
 
@@ -62,18 +64,17 @@ def _made(subject: Subject, may_fall_back: bool) -> tuple[Subject, Optimizer]:
         ) from error
 
 
-def _stepped(subject: Subject, needs_closure: bool | None) -> Subject:
+def _stepped(subject: Subject, needs_closure: bool | None, fixed_shapes: bool) -> Subject:
     """Return the subject after it has taken a step, changed where it refuses the usual one."""
-    for _ in range(3):
+    for _ in range(5):
         try:
             subject.start().step(0)
         except Exception as error:
-            changed = _changed(subject, error, needs_closure)
+            changed = _changed(subject, error, needs_closure, fixed_shapes)
             if changed is None:
                 call = "step(closure)" if subject.needs_closure else "step()"
                 raise _Unusable(
-                    f"The first {call} raised {described(error)}. Give needs_closure=True if it has to be "
-                    "called with a closure, and shapes=[...] if it takes certain shapes only."
+                    f"The first {call} raised {described(error)}. {_advice(error)}"
                 ) from error
             subject = changed
         else:
@@ -81,8 +82,26 @@ def _stepped(subject: Subject, needs_closure: bool | None) -> Subject:
     return subject
 
 
-def _changed(subject: Subject, error: Exception, needs_closure: bool | None) -> Subject | None:
+def _advice(error: Exception) -> str:
+    if "does not require grad" in str(error) or "create_graph" in str(error):
+        return (
+            "An optimizer that differentiates gradients needs backward(create_graph=True), which this kit "
+            "does not call; one that evaluates a closure has to do so under torch.enable_grad()."
+        )
+    return (
+        "Give needs_closure=True if it has to be called with a closure, and shapes=[...] if it takes certain "
+        "shapes only."
+    )
+
+
+def _changed(
+    subject: Subject, error: Exception, needs_closure: bool | None, fixed_shapes: bool
+) -> Subject | None:
+    """Return the subject as an optimizer that refuses the usual step may take one."""
     text = str(error).lower()
+    if "train" in text and not subject.trains and callable(_method(subject, "train")):
+        note = f"put into train mode first, since step() raised {type(error).__name__}: {error}"
+        return replace(subject, trains=True, notes=(*subject.notes, note))
     asks_closure = isinstance(error, TypeError) or "closure" in text
     if asks_closure and needs_closure is None and not subject.needs_closure:
         note = f"called with a closure, since step() raised {type(error).__name__}: {error}"
@@ -90,7 +109,17 @@ def _changed(subject: Subject, error: Exception, needs_closure: bool | None) -> 
     if isinstance(error, RuntimeError) and "dense" in text and not subject.sparse:
         note = f"run with sparse gradients, since it refuses others ({error})"
         return replace(subject, sparse=True, notes=(*subject.notes, note))
+    if isinstance(error, ValueError) and not fixed_shapes and subject.shapes != MATRICES:
+        note = f"run on matrices only, since it refuses other shapes ({error})"
+        return replace(subject, shapes=MATRICES, notes=(*subject.notes, note))
+    if subject.dtype == torch.float64 and _DTYPE.search(str(error)):
+        note = f"run in float32, since it does not take float64 ({error})"
+        return replace(subject, dtype=torch.float32, notes=(*subject.notes, note))
     return None
+
+
+def _method(subject: Subject, name: str) -> object:
+    return getattr(subject.start().optimizer, name, None)
 
 
 def described(error: Exception) -> str:

@@ -61,6 +61,14 @@ class Conformance:
         """Whether no check failed."""
         return not self.failed
 
+    @property
+    def causes(self) -> list[list[Result]]:
+        """The failed results, those with the same detail together."""
+        alike: dict[str, list[Result]] = {}
+        for result in self.failed:
+            alike.setdefault(result.detail, []).append(result)
+        return list(alike.values())
+
     def __getitem__(self, name: str) -> Result:
         """Return the result of the check called `name`."""
         for result in self.results:
@@ -74,9 +82,9 @@ class Conformance:
             return
         count = len(self.failed)
         parts = [f"{self.optimizer} fails {count} check{'s' if count > 1 else ''}:"]
-        for result in self.failed:
-            parts.append(f"\n{result.name}: {result.contract}")
-            parts.append(textwrap.indent(_fold(result.detail, 96), "    "))
+        for alike in self.causes:
+            parts += [""] + [f"{result.name}: {result.contract}" for result in alike]
+            parts.append(textwrap.indent(_fold(alike[0].detail, 96), "    "))
         raise AssertionError("\n".join(parts))
 
     def __str__(self) -> str:
@@ -87,10 +95,14 @@ class Conformance:
         lines += [f"  note: {note}" for note in self.notes]
         width = max((len(result.name) for result in self.results), default=0)
         indent = " " * (width + 10)
+        first = {result.name: alike[0].name for alike in self.causes for result in alike}
         for alike in _runs(self.results):
             result = alike[0]
             word = "FAIL" if result.outcome == "fail" else result.outcome
-            text = f"{result.contract} {result.detail}" if word == "FAIL" else result.detail
+            detail = result.detail
+            if word == "FAIL" and first[result.name] != result.name:
+                detail = f"The same as `{first[result.name]}`."
+            text = f"{result.contract} {detail}" if word == "FAIL" else detail
             if len(alike) > 1:
                 text += f"; the same for the {len(alike) - 1} checks after it"
             text = _fold(text, max(100 - len(indent), 40)).replace("\n", f"\n{indent}")

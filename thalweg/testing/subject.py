@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from thalweg.testing.compare import Path, snapshot
+from thalweg.testing.compare import Path, rounding, snapshot
+from thalweg.testing.result import Skipped
 
 Factory = Callable[[Any], Optimizer]
 Shape = tuple[int, ...]
@@ -20,6 +23,8 @@ Loss = Callable[[], Tensor]
 
 SHAPES: tuple[Shape, ...] = ((4, 3), (37,), (2, 3, 2, 2))
 """A matrix, a vector that overflows the 32 bfloat16 of a register, and a convolution's kernel."""
+LONGEST = 100
+"""The most steps that an optimizer may leave its parameters where they are; RAdam does for five."""
 MATRICES: tuple[Shape, ...] = ((4, 3), (3, 5), (2, 2))
 """For optimizers that take matrices only, as Muon does."""
 
@@ -62,6 +67,13 @@ class Subject:
         couples: whether the update of a tensor depends on other tensors.
         needs_closure: whether `step` has to be given a closure.
         sparse: whether gradients have to be sparse.
+        trains: whether `optimizer.train()` has to be called before the first step.
+        silent: how many first steps leave parameters where they are, by design.
+        still: whether it never moved all of its parameters.
+        precision: the dtype of the fewest digits that it computes in; by default that of the parameters.
+        repeatable: whether the same run gives the same bits.
+        random: whether it draws random numbers.
+        coupling: where a tensor trains otherwise beside others than alone, if it does.
         notes: how it is run where that is not the usual way.
     """
 
@@ -71,6 +83,13 @@ class Subject:
     couples: bool = False
     needs_closure: bool = False
     sparse: bool = False
+    trains: bool = False
+    silent: int = 0
+    still: bool = False
+    precision: torch.dtype | None = None
+    repeatable: bool = True
+    random: bool = False
+    coupling: str | None = None
     notes: tuple[str, ...] = field(default=())
 
     def start(
@@ -92,7 +111,26 @@ class Subject:
         items = {i: make_item(i, self.shapes[i], self.dtype) for i in indices}
         first = {i: item.start if values is None else values[i] for i, item in items.items()}
         params = {i: nn.Parameter(arrange(value.detach())) for i, value in first.items()}
-        return Trial(self, items, params, self.factory(pack(list(params.values()))))
+        optimizer = self.factory(pack(list(params.values())))
+        if self.trains:
+            optimizer.train()  # type: ignore[attr-defined]
+        return Trial(self, items, params, optimizer)
+
+    @property
+    def tolerance(self) -> float:
+        """How far runs may be apart that may round otherwise."""
+        return rounding(self.precision or self.dtype)
+
+    def steps(self, count: int) -> range:
+        """Return the first steps up to `count` of those that move parameters."""
+        return range(self.silent + count)
+
+    def demand_separate(self) -> None:
+        """Skip the check if the update of a tensor depends on the others."""
+        if self.couples:
+            raise Skipped("the update of a tensor depends on the others (couples=True)")
+        if self.coupling is not None:
+            raise Skipped("the update of a tensor depends on the others (see `alone`)")
 
     def with_shapes(self, shapes: Sequence[Shape]) -> Subject:
         """Return the same subject on parameters of other shapes."""
@@ -100,12 +138,17 @@ class Subject:
 
     def with_dtype(self, dtype: torch.dtype) -> Subject:
         """Return the same subject on parameters of another dtype."""
-        return replace(self, dtype=dtype)
+        return replace(self, dtype=dtype, precision=None)
 
 
 def seed(k: int) -> None:
-    """Seed torch's generator of the CPU; `torch.manual_seed` takes a millisecond to seed every device."""
+    """Seed every global generator that an optimizer may draw from on the CPU.
+
+    `torch.manual_seed` takes a millisecond to seed every device.
+    """
     torch.default_generator.manual_seed(k)
+    random.seed(k)
+    np.random.seed(k)
 
 
 class Trial:
@@ -116,6 +159,7 @@ class Trial:
         optimizer: the optimizer.
         sign: factor of the loss.
         shape_gradient: makes of (index, gradient) the gradient that the optimizer meets.
+        luck: added to the seeds of all steps.
     """
 
     def __init__(
@@ -131,6 +175,7 @@ class Trial:
         self.optimizer = optimizer
         self.sign = 1.0
         self.shape_gradient: Callable[[int, Tensor], Tensor] | None = None
+        self.luck = 0
 
     def extend(self, index: int) -> Tensor:
         """Add one more parameter of the problem to the trial, not to its optimizer; return it."""
@@ -193,7 +238,7 @@ class Trial:
         self, k: int, used: Iterable[int] | None = None, losses: Sequence[Loss] | None = None
     ) -> None:
         """Do step k; a random number drawn in it is the same in every trial."""
-        seed(k)
+        seed(k + self.luck)
         self.call(self.closure(k, used, losses))
 
     def run(self, steps: Iterable[int], used: Iterable[int] | None = None) -> Path:
