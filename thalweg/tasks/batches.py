@@ -37,7 +37,7 @@ class Order:
     def generator(self, epoch: int) -> torch.Generator:
         """Return the generator that draws the order of `epoch`."""
         key = epoch if self.shuffle == "epoch" else 0
-        return torch.Generator().manual_seed(derive(self.seed, "order", key))
+        return torch.Generator("cpu").manual_seed(derive(self.seed, "order", key))
 
     def permutation(self, rows: int, epoch: int) -> Tensor | None:
         """Return the permutation of `epoch` as row numbers, or None for the order in which the rows
@@ -45,7 +45,8 @@ class Order:
         """
         if self.shuffle == "never":
             return None
-        return torch.randperm(rows, generator=self.generator(epoch))
+        # On the CPU, where the generator is, also under torch.set_default_device.
+        return torch.randperm(rows, generator=self.generator(epoch), device="cpu")
 
 
 def derive(seed: int, *stream: str | int) -> int:
@@ -68,17 +69,21 @@ def batches(
     """Yield the rows in batches; the last one holds what is left. `batch_size` None is one batch of
     all.
 
-    A single batch is the set itself, in its own order: the mean over all rows has no order, and so
+    A single batch has the set's own order: the mean over all rows has no order, and so
     a batch of all rows gives the very same numbers as gradient descent on the set.
+
+    Every batch is a copy. A model whose first layer works in place, or a loss that changes its
+    targets, would else change the set.
     """
     rows = len(inputs)
     if batch_size is None or batch_size >= rows:
-        yield inputs, targets
+        yield inputs.clone(), targets.clone()
         return
     if permutation is None:
-        yield from zip(
+        for x, y in zip(
             torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
-        )
+        ):
+            yield x.clone(), y.clone()
         return
     permutation = permutation.to(inputs.device)
     width = max(1, inputs.numel() // rows)
