@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +15,16 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from thalweg.errors import DataError, ThalwegError
 from thalweg.objective.blame import blame
-from thalweg.tasks.batches import Order, batches
+from thalweg.objective.nested import mapped, moves_itself
+from thalweg.tasks.batches import Lent, Order, batches, derive, left_over
+from thalweg.tasks.generators import (
+    Generator,
+    generators_of,
+    is_generator,
+    kept,
+    seed_generator,
+    with_inner,
+)
 from thalweg.tasks.tensors import as_tensor
 
 Batch = tuple[Any, Any]
@@ -28,15 +38,20 @@ class Place:
     dtype: torch.dtype | None = None
 
     def __call__(self, value: Any) -> Any:
-        """Return `value` there; sequences and mappings of tensors are walked through."""
-        if isinstance(value, Tensor):
-            dtype = self.dtype if value.is_floating_point() else None
-            return value.to(device=self.device, dtype=dtype)
-        if isinstance(value, Mapping):
-            return {key: self(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return type(value)(self(item) for item in value)
-        return value
+        """Return `value` there, of the kind that it is: see `thalweg.objective.nested.mapped`. A
+        batch of a class of its own moves itself, by its method `to`, to the device.
+        """
+        return mapped(value, self._tensor, self._other)
+
+    def _tensor(self, tensor: Tensor) -> Tensor:
+        dtype = self.dtype if tensor.is_floating_point() else None
+        return tensor.to(device=self.device, dtype=dtype)
+
+    def _other(self, value: Any) -> Any:
+        if not moves_itself(value):
+            return value
+        moved = value.to(self.device)
+        return value if moved is None else moved
 
 
 class Source(ABC):
@@ -55,7 +70,29 @@ class Source(ABC):
         epoch: int = 1,
         place: Place | None = None,
     ) -> Iterator[Batch]:
-        """Yield the batches of one epoch; without `order`, in the order in which the rows stand."""
+        """Yield the batches of one epoch; without `order`, in the order in which the rows stand.
+
+        A batch is the taker's own: what changes it in place does not change the set. With an
+        `order` the set's own generators are seeded for the epoch.
+        """
+
+    @property
+    def generators(self) -> list[Generator]:
+        """The random generators of its own that the set draws from."""
+        return []
+
+    @contextlib.contextmanager
+    def untraced(self) -> Iterator[None]:
+        """Put the set's generators back, at the end, into the states in which they were found."""
+        with kept(self.generators):
+            yield
+
+    def smallest_batch(self, batch_size: int | None) -> int | None:
+        """Return how many rows the smallest batch of an epoch of training has, or None where that is
+        not known before.
+        """
+        rows = self.rows
+        return None if rows is None else left_over(rows, batch_size)
 
     def placed(self, place: Place) -> Source:
         """Return the set with all that can be moved once already in `place`."""
@@ -70,10 +107,14 @@ class Source(ABC):
 
 @dataclass(frozen=True, eq=False)
 class ArraySource(Source):
-    """Two tensors in memory with one row per sample, batched by index."""
+    """Two tensors in memory with one row per sample, batched by index.
+
+    `lent` is the copy from which batches are given while nobody else changes the tensors: in a run.
+    """
 
     inputs: Tensor
     targets: Tensor
+    lent: Lent | None = dataclasses.field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return f"<{self.rows} rows: {_kind(self.inputs)} -> {_kind(self.targets)}>"
@@ -95,11 +136,18 @@ class ArraySource(Source):
         permutation = None
         if order is not None and batch_size is not None and batch_size < self.rows:
             permutation = order.permutation(self.rows, epoch)
-        return batches(source.inputs, source.targets, batch_size, permutation)
+        return batches(source.inputs, source.targets, batch_size, permutation, source.lent)
 
     def placed(self, place: Place) -> ArraySource:
         """Return the set in `place`."""
-        return ArraySource(place(self.inputs), place(self.targets))
+        inputs, targets = place(self.inputs), place(self.targets)
+        if inputs is self.inputs and targets is self.targets:
+            return self
+        return ArraySource(inputs, targets)
+
+    def lending(self) -> ArraySource:
+        """Return the set for a run, in which nobody but the taker of a batch changes anything."""
+        return ArraySource(self.inputs, self.targets, Lent(self.inputs, self.targets))
 
     def select(self, index: Tensor) -> ArraySource:
         """Return the rows at `index`."""
@@ -108,9 +156,18 @@ class ArraySource(Source):
 
 @dataclass(frozen=True, eq=False)
 class DatasetSource(Source):
-    """A torch `Dataset` of (input, target) pairs, map-style or iterable."""
+    """A torch `Dataset` of (input, target) pairs, map-style or iterable.
+
+    What it draws at random is a function of the run's seed and the epoch: by the global generators
+    of PyTorch, NumPy and Python, or by generators among its attributes.
+    """
 
     dataset: Dataset[Any]
+
+    @property
+    def generators(self) -> list[Generator]:
+        """The random generators that the data set and its parts hold."""
+        return generators_of(self.dataset)
 
     @property
     def rows(self) -> int | None:
@@ -128,6 +185,8 @@ class DatasetSource(Source):
         rows = self.rows
         # A loader draws a seed for its workers, from the global generator unless it has its own.
         own = torch.Generator() if order is None else order.generator(epoch)
+        if order is not None:
+            _seed_noise(self.generators, order, epoch)
         if rows is None:
             if batch_size is None:
                 raise DataError(
@@ -147,7 +206,9 @@ class LoaderSource(Source):
     """The user's own `DataLoader`: its batch size, workers and sampling stay as they are.
 
     Where it shuffles, its order is drawn from the run's seed: from the global generator, which
-    `fit` seeds for each epoch, or from its own generator, which is seeded likewise.
+    `fit` seeds for each epoch, or from its own generator, which is seeded likewise. So are the
+    generators that its data set holds. Workers are seeded by PyTorch when they begin, so each pass
+    begins with new ones: those of `persistent_workers` would draw on from where they were.
     """
 
     loader: DataLoader[Any]
@@ -159,11 +220,21 @@ class LoaderSource(Source):
         return None if isinstance(dataset, IterableDataset) else _length(dataset)
 
     @property
-    def generators(self) -> list[torch.Generator]:
+    def generators(self) -> list[Generator]:
         """The random generators of its own that the loader draws from."""
-        sampler = getattr(self.loader, "sampler", None)
-        own = (self.loader.generator, getattr(sampler, "generator", None))
-        return [each for each in own if isinstance(each, torch.Generator)]
+        return [*self._ordering(), *self._others()]
+
+    def _ordering(self) -> list[Generator]:
+        """Return the generators that draw the order: the loader's, and those of its samplers."""
+        found: list[Any] = [self.loader.generator]
+        for name in ("sampler", "batch_sampler"):
+            for part in with_inner(getattr(self.loader, name, None)):
+                found += vars(part).values()
+        return list({id(each): each for each in found if is_generator(each)}.values())
+
+    def _others(self) -> list[Generator]:
+        ordering = {id(each) for each in self._ordering()}
+        return [each for each in generators_of(self.loader) if id(each) not in ordering]
 
     def batches(
         self,
@@ -174,9 +245,35 @@ class LoaderSource(Source):
     ) -> Iterator[Batch]:
         """Yield the loader's batches of one epoch; `batch_size` is the loader's own."""
         if order is not None:
-            for generator in self.generators:
-                generator.manual_seed(order.generator(epoch).initial_seed())
+            for generator in self._ordering():
+                seed_generator(generator, order.generator(epoch).initial_seed())
+            _seed_noise(self._others(), order, epoch)
+        if self.loader.persistent_workers:
+            self.loader._iterator = None
         return _pairs(self.loader, place or Place())
+
+    @contextlib.contextmanager
+    def untraced(self) -> Iterator[None]:
+        """Give the loader back, at the end, its workers and the states of its generators."""
+        workers = self.loader._iterator
+        try:
+            with super().untraced():
+                yield
+        finally:
+            self.loader._iterator = workers
+
+    def smallest_batch(self, batch_size: int | None) -> int | None:
+        """Return how many rows the smallest batch has, where the loader's own sampler tells."""
+        size, sampler = self.loader.batch_size, self.loader.sampler
+        if size is None or self.rows is None or not hasattr(sampler, "__len__"):
+            return None
+        rows = len(cast("Sized", sampler))
+        return size if self.loader.drop_last else left_over(rows, size)
+
+
+def _seed_noise(generators: list[Generator], order: Order, epoch: int) -> None:
+    for place, generator in enumerate(generators):
+        seed_generator(generator, derive(order.seed, "own", epoch, place))
 
 
 def as_source(value: Any, where: str = "train") -> Source:
@@ -240,10 +337,10 @@ def _check_finite(tensor: Tensor, what: str) -> None:
 
 
 def _pairs(loader: DataLoader[Any], place: Place) -> Iterator[Batch]:
-    for batch in _drawn(loader):
+    for number, batch in enumerate(_drawn(loader), 1):
         if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
             raise DataError(
-                "A data set must yield pairs (inputs, targets); this one yields "
+                f"A data set must yield pairs (inputs, targets); batch {number} of this one is "
                 f"{type(batch).__name__}"
                 + (f" of {len(batch)}." if isinstance(batch, (tuple, list)) else ".")
             )

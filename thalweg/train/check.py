@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from types import EllipsisType
 from typing import Any
 
 import torch
@@ -12,40 +13,51 @@ from torch import Tensor, nn
 from thalweg.errors import DataError, TaskError, ThalwegError
 from thalweg.objective import Cost, Scores
 from thalweg.objective.blame import blame
+from thalweg.objective.nested import described, is_plain, mapped, rows_of, tensors
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.hashes import data_hash
-from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.tasks.sources import ArraySource, LoaderSource, Place, Source
 from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
 from thalweg.train.evaluate import EVALUATION_ROWS, count_rows, evaluate, evaluating, place_of
-from thalweg.train.layers import cause_of_nonfinite, refusing_layer
+from thalweg.train.failure import NO_GRADIENT, ONE_ROW
+from thalweg.train.layers import cause_of_nonfinite, refusal_of, refusing_layer
+from thalweg.train.randomness import isolated, seed_weights
+from thalweg.train.snapshot import untouched
 
 _PROBE = 2  # rows enough to see the shape of the outputs
 
 
-def check_task(task: Task) -> Scores | None:
+def check_task(task: Task, *, batch_size: int | EllipsisType | None = ...) -> Scores | None:
     """Try what every run of the task will do: a fresh model on a few rows of every set, a whole
     evaluation of the validation set, and the objective of a first batch with its gradient. The
-    global random state is left as it was.
+    global random state is left as it was. `batch_size` is that of the runs, by default the task's.
 
     Returns the validation scores of the untrained model (that of seed 0), None where there is no
     such set or it can be run through only once. `remarks` says what is strange about them.
 
     Raises TaskError or DataError for what cannot be learned, a loss that is NaN included.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    size = task.batch_size if isinstance(batch_size, EllipsisType) else batch_size
+    cpu = torch.device("cpu")
+    with contextlib.ExitStack() as stack:
+        for name in SPLITS:
+            source = getattr(task.data, name)
+            if source is not None:
+                stack.enter_context(source.untraced())
+        stack.enter_context(isolated(cpu))
+        seed_weights(0, cpu)
         model = task.build()
         if not any(p.requires_grad for p in model.parameters()):
             raise TaskError("The model has no trainable parameters.")
         place = place_of(model)
         sources = {
-            name: checked(task, model, source.placed(place), name, place)
+            name: checked(task, model, source.placed(place), name, place, size)
             for name in SPLITS
             if (source := getattr(task.data, name)) is not None
         }
         scores = _untrained(task, model, sources.get("validation"), place)
-        _try_step(task, model, sources["train"], place)
+        _try_step(task, model, sources["train"], place, size)
     return scores
 
 
@@ -71,9 +83,16 @@ def remarks(task: Task, untrained: Scores | None) -> list[str]:
     return found
 
 
-def checked(task: Task, model: nn.Module, source: Source, name: str, place: Place) -> Source:
+def checked(
+    task: Task,
+    model: nn.Module,
+    source: Source,
+    name: str,
+    place: Place,
+    batch_size: int | None,
+) -> Source:
     """Try the model on a few rows, and the cost on the targets; return the set with targets as the
-    loss wants them.
+    loss wants them. `batch_size` is that of training.
 
     A stream is left alone: looking at its beginning would use it up.
     """
@@ -84,11 +103,13 @@ def checked(task: Task, model: nn.Module, source: Source, name: str, place: Plac
     loss = task.cost.surrogate
     inputs, targets = (place(part) for part in source.first(_PROBE))
     outputs = _try(model, inputs, name)
+    if name == "train" and source.smallest_batch(batch_size) == 1:
+        _try_one_row(model, inputs, source, batch_size)
     if isinstance(source, ArraySource):
         matched = ArraySource(source.inputs, loss.match(outputs, source.targets))
         loss.check(outputs, matched.targets, name)
         _check_overflow(matched, name)
-        source, targets = matched, matched.targets[: len(outputs)]
+        source, targets = matched.lending(), matched.targets[: len(outputs)]
     else:
         targets = loss.match(outputs, targets)
         loss.check(outputs, targets)
@@ -110,34 +131,44 @@ def _check_overflow(matched: ArraySource, name: str) -> None:
 
 
 def _try(model: nn.Module, inputs: Any, name: str) -> Any:
-    probe = inputs.clone() if isinstance(inputs, Tensor) else inputs
+    rows = rows_of(inputs)
     try:
         with evaluating(model):
-            outputs = model(probe)
+            outputs = model(mapped(inputs, torch.clone))
     except (ThalwegError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # the user's own model: anything can be wrong in it
         raise TaskError(_refusal(model, inputs, name, error)) from error
-    if isinstance(probe, Tensor) and probe._version:
-        raise TaskError(
-            "The model changes its inputs in place, which would change the data set. Make its "
-            "first operation one that is not in place."
-        )
     if isinstance(outputs, Tensor) and isinstance(inputs, Tensor) and outputs.ndim:
-        rows = len(outputs)
-        if rows != len(inputs):
-            raise DataError(
-                f"The model gives {rows} rows of outputs for {len(inputs)} rows of inputs."
-            )
+        given = len(outputs)
+        if given != rows:
+            raise DataError(f"The model gives {given} rows of outputs for {rows} rows of inputs.")
     return outputs
 
 
+def _try_one_row(model: nn.Module, inputs: Any, source: Source, batch_size: int | None) -> None:
+    """Refuse a model that cannot be trained on the single row that is left over in each epoch."""
+    if not all(tensor.ndim for tensor in tensors(inputs)) or not is_plain(inputs):
+        return  # it cannot be told how to take one row of it
+    with untouched(model, source=source):
+        layer, error = refusal_of(model, mapped(inputs, lambda tensor: tensor[:1]))
+        if error is None or (rows_of(inputs) != 1 and refusal_of(model, inputs)[1] is not None):
+            return  # what fails on more rows, too, the first step will say
+    size = source.loader.batch_size if isinstance(source, LoaderSource) else batch_size
+    shown = f" ({layer})" if layer else ""
+    left = (
+        "" if size is None or size == 1 else f": {source.rows} rows in batches of {size} leave one"
+    )
+    raise TaskError(
+        f"The smallest batch of an epoch has 1 row{left}, on which the model cannot be trained"
+        f"{shown}. {blame(error)} {ONE_ROW}"
+    ) from error
+
+
 def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
-    shown = advice = ""
-    if isinstance(inputs, Tensor):
-        shown = f" of shape {tuple(inputs.shape)}, {inputs.dtype}"
-        if not inputs.is_floating_point() and "dtype" in str(error):
-            advice = " Turn whole numbers into real ones with x.astype('float32')."
+    shown, advice = f" of {described(inputs)}", ""
+    if isinstance(inputs, Tensor) and not inputs.is_floating_point() and "dtype" in str(error):
+        advice = " Turn whole numbers into real ones with x.astype('float32')."
     layer = refusing_layer(model, inputs)
     where = f" ({layer})" if layer else ""
     return (
@@ -148,7 +179,7 @@ def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
 def _try_cost(cost: Cost, outputs: Any, targets: Any, name: str) -> None:
     loss = cost.surrogate
     try:
-        value: Any = loss(outputs, targets)
+        value: Any = loss(outputs, mapped(targets, torch.clone))  # they may be rows of the set
     except (ThalwegError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # the user's own function: anything can be wrong in it
@@ -158,7 +189,7 @@ def _try_cost(cost: Cost, outputs: Any, targets: Any, name: str) -> None:
     _check_scalar(value, f"The loss {loss.name} must return one number, the mean over the batch")
     for metric in cost.measures:
         try:
-            metric(outputs, targets)
+            metric(outputs, mapped(targets, torch.clone))
         except TaskError as error:
             # A function of the user's may need more rows than these; ours are known not to.
             if isinstance(error.__cause__, Exception):
@@ -193,6 +224,10 @@ def _check_scalar(value: Any, expected: str) -> None:
     if not (isinstance(value, Tensor) and value.numel() == 1):
         got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise TaskError(f"{expected}; got {got}.")
+    if value.is_complex():
+        raise TaskError(
+            f"{expected}; got a complex one. Take its absolute value, its square or its real part."
+        )
 
 
 def _untrained(
@@ -213,16 +248,20 @@ def _untrained(
     return scores
 
 
-def _try_step(task: Task, model: nn.Module, train: Source, place: Place) -> None:
+def _try_step(
+    task: Task, model: nn.Module, train: Source, place: Place, batch_size: int | None
+) -> None:
     """Compute the objective of a first batch and its gradient, in training mode."""
     if train.rows is None:
         return
     cost = task.cost
-    inputs, targets = (place(part) for part in train.first(task.batch_size or train.rows))
+    inputs, targets = (place(part) for part in train.first(batch_size or train.rows))
     model.train()
     try:
         outputs = model(inputs)
         targets = cost.surrogate.match(outputs, targets)
+        if not isinstance(outputs, Tensor):  # as it may be in evaluation mode, which was tried
+            cost.surrogate.check(outputs, targets)
         rows = count_rows(targets, inputs)
         loss, weight = cost.surrogate.measured(outputs, targets, rows)
     except (ThalwegError, MemoryError, torch.OutOfMemoryError):
@@ -232,11 +271,7 @@ def _try_step(task: Task, model: nn.Module, train: Source, place: Place) -> None
     if weight and not math.isfinite(loss.item()):
         raise _not_finite(task, model, inputs, targets, "at the first step", loss.item())
     if not loss.requires_grad:
-        raise TaskError(
-            f"The loss {cost.surrogate.name} has no gradient with respect to the model's "
-            "parameters: it was cut off on the way, by .detach(), .item(), NumPy, torch.no_grad() "
-            "or an operation such as argmax, in the loss or in the model."
-        )
+        raise TaskError(NO_GRADIENT.format(cost.surrogate.name))
 
 
 def _not_finite_on_set(task: Task, model: nn.Module, source: Source, place: Place) -> TaskError:

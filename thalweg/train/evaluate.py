@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import DataError
 from thalweg.objective import Cost, Scores
+from thalweg.objective.nested import rows_of
 from thalweg.tasks.sources import Place, Source
 from thalweg.train.randomness import isolated
 
@@ -29,7 +30,7 @@ def evaluate(
     """
     place = place_of(model)
     meter = cost.meter()
-    with evaluating(model), isolated(place.device):
+    with evaluating(model), source.untraced(), isolated(place.device):
         for inputs, targets in source.batches(batch_size, place=place):
             outputs = model(inputs)
             targets = cost.surrogate.match(outputs, targets)
@@ -47,7 +48,9 @@ def predict(model: nn.Module, inputs: Tensor, *, batch_size: int = EVALUATION_RO
         raise DataError("There is nothing to predict: the inputs have no rows.")
     place = place_of(model)
     with evaluating(model), isolated(place.device):
-        return torch.cat([model(place(part)) for part in torch.split(inputs, batch_size)])
+        # A copy of each part: a layer that works in place would change the caller's rows.
+        parts = [model(place(part.clone())) for part in torch.split(inputs, batch_size)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 @contextlib.contextmanager
@@ -74,13 +77,9 @@ def place_of(model: nn.Module) -> Place:
 def count_rows(targets: Any, inputs: Any) -> int:
     """Return the number of rows in a batch."""
     for value in (targets, inputs):
-        if isinstance(value, Tensor) and value.ndim:
-            return len(value)
-    for value in (targets, inputs):
-        if isinstance(value, dict):
-            value = list(value.values())
-        if isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):
-            return len(value[0])
+        rows = rows_of(value)
+        if rows is not None:
+            return rows
     raise DataError(
-        "A batch whose number of rows cannot be told: neither inputs nor targets are tensors."
+        "A batch whose number of rows cannot be told: neither inputs nor targets hold a tensor."
     )

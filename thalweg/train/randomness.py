@@ -1,63 +1,117 @@
-"""Random numbers of a run: functions of its seed, and the caller's generator left as it was.
+"""Random numbers of a run: functions of its seed, and the caller's generators left as they were.
 
-Three streams: the initial weights are drawn under the seed itself, as after
-`torch.manual_seed(seed)`; the order of the data and the noise in training (dropout) are drawn under
-seeds derived from (seed, epoch). So a run that is resumed at an epoch's beginning repeats what an
-uninterrupted one would have drawn, with no generator's state to keep.
+Three streams: the initial weights are drawn under the seed itself, as after `torch.manual_seed(seed)`,
+`np.random.seed(seed)` and `random.seed(seed)`; the order of the data and the noise in training (dropout,
+augmentation) are drawn under seeds derived from (seed, epoch). So a run that is resumed at an epoch's
+beginning repeats what an uninterrupted one would have drawn, with no generator's state to keep.
+
+The global generators are those of PyTorch (CPU and CUDA), NumPy and Python. Generators of their own, which a
+data set, a loader or a model holds, are seeded with them.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 from thalweg.tasks.batches import derive
-from thalweg.tasks.sources import LoaderSource, Source
+from thalweg.tasks.generators import Generator, is_generator, seed_generator, seed_numpy
+from thalweg.tasks.sources import Source
+
+_cuda_is_seeded = False
+"""Whether a run has asked for seeds of CUDA devices, to be given to them when CUDA begins."""
 
 
 @contextlib.contextmanager
-def isolated(device: torch.device) -> Iterator[None]:
-    """Give the global generators back, at the end, in the state in which they were found."""
-    with torch.random.fork_rng(devices=_cuda(device), enabled=True):
+def isolated(device: torch.device | None = None) -> Iterator[None]:
+    """Give the global generators back, at the end, in the state in which they were found.
+
+    `device` is where the model is; the generators of all CUDA devices in use are given back.
+    """
+    undo = _keepers()
+    try:
         yield
+    finally:
+        for each in undo:
+            each()
 
 
 def seed_weights(seed: int, device: torch.device) -> None:
     """Seed the drawing of initial weights."""
-    _seed(seed, device)
+    global _cuda_is_seeded
+    _seed(seed, device, seed)
+    if (
+        torch.version.cuda is not None or torch.version.hip is not None
+    ):  # the model may be built there, whatever its device
+        _cuda_is_seeded = True
+        torch.cuda.manual_seed_all(seed)
 
 
-def seed_noise(seed: int, epoch: int, device: torch.device) -> None:
-    """Seed the noise of one epoch."""
-    _seed(derive(seed, "noise", epoch), device)
+def seed_noise(seed: int, epoch: int, device: torch.device, own: Sequence[Generator] = ()) -> None:
+    """Seed the noise of one epoch, that of the generators `own` with it."""
+    drawn = derive(seed, "noise", epoch)
+    _seed(drawn, device, drawn >> 31)  # NumPy takes 32 bits five times as fast as more
+    for place, generator in enumerate(own):
+        seed_generator(generator, derive(seed, "model", epoch, place))
+
+
+def generators_in(model: nn.Module) -> list[Generator]:
+    """Return the random generators among the attributes of a model's modules."""
+    found = [each for module in model.modules() for each in vars(module).values()]
+    return list({id(each): each for each in found if is_generator(each)}.values())
 
 
 @contextlib.contextmanager
 def repeated(source: Source, seed: int, device: torch.device) -> Iterator[None]:
-    """Draw the same random numbers at each entry, and leave no trace in any generator, those of a
-    user's `DataLoader` included.
+    """Draw the same random numbers at each entry, and leave no trace in any generator, those of the
+    set included.
     """
-    own = source.generators if isinstance(source, LoaderSource) else []
-    states = [generator.get_state() for generator in own]
-    try:
-        with isolated(device):
-            seed_noise(seed, 0, device)  # training draws under the epochs from 1 on
-            yield
-    finally:
-        for generator, state in zip(own, states, strict=True):
-            generator.set_state(state)
+    with source.untraced(), isolated(device):
+        seed_noise(seed, 0, device)  # training draws under the epochs from 1 on
+        yield
 
 
-def _seed(seed: int, device: torch.device) -> None:
+def _seed(seed: int, device: torch.device, numpy: int) -> None:
     # torch.manual_seed would seed every device there is, at ten times the cost.
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
+        for generator in _cuda_generators():
+            generator.manual_seed(seed)
+    seed_numpy(numpy)
+    random.seed(seed)
 
 
-def _cuda(device: torch.device) -> list[int]:
-    if device.type != "cuda":
-        return []
-    return [torch.cuda.current_device() if device.index is None else device.index]
+def _keepers() -> list[Callable[[], Any]]:
+    """Return functions that put the global generators back into the state that they are in now."""
+    states = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()
+    cuda = [(generator, generator.get_state()) for generator in _cuda_generators()]
+    was_seeded = _cuda_is_seeded
+
+    def restore_cuda() -> None:
+        global _cuda_is_seeded
+        for generator, state in cuda:
+            generator.set_state(state)
+        if not cuda and _cuda_is_seeded and not was_seeded:
+            # It has begun since, or is still to begin: as if nobody had asked for another seed.
+            torch.cuda.manual_seed_all(torch.initial_seed())
+        _cuda_is_seeded = was_seeded
+
+    return [
+        lambda: torch.set_rng_state(states[0]),
+        lambda: np.random.set_state(states[1]),
+        lambda: random.setstate(states[2]),
+        restore_cuda,
+    ]
+
+
+def _cuda_generators() -> Sequence[torch.Generator]:
+    """Return the global generators of the CUDA devices, none before CUDA is in use."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return ()
+    return torch.cuda.default_generators

@@ -19,6 +19,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
 from thalweg.errors import TaskError
+from thalweg.tasks.generators import is_generator, keeper, with_inner
 from thalweg.tasks.sources import DatasetSource, LoaderSource, Source
 
 Undo = Callable[[], Any]
@@ -29,9 +30,9 @@ class Snapshot:
 
     Of modules and optimizers all attributes are kept, through lists, tuples, sets and dicts: parameters,
     buffers, gradients, modes, states, groups, counters, generators. Of a source, the attributes of its
-    loader, samplers and data set, and the states of the generators there, but not the contents of the data.
-    Of the process, the global generators of PyTorch, NumPy and Python. What an object of another kind
-    keeps inside is left alone.
+    loader, samplers and data set, and the states of the generators that these hold, but not the contents of
+    the data. Of the process, the global generators of PyTorch, NumPy and Python. What an object of another
+    kind keeps inside is left alone.
 
     Raises TaskError for a lazy module that has not seen a batch.
     """
@@ -45,6 +46,8 @@ class Snapshot:
         self._keep_global_generators()
         for part in _parts(source):
             self._keep_attributes(part, deep=False)
+        for generator in source.generators:
+            self._keep_generator(generator)
         for each in objects:
             self._keep(each)
 
@@ -125,20 +128,8 @@ class Snapshot:
                 self._keep_generator(value)
 
     def _keep_generator(self, value: Any) -> None:
-        if isinstance(value, torch.Generator):
-            state = value.get_state()
-            self._undo.append(lambda: value.set_state(state))
-        elif isinstance(value, np.random.Generator):
-            now = value.bit_generator.state
-            self._undo.append(lambda: setattr(value.bit_generator, "state", now))
-        elif isinstance(value, (np.random.RandomState, random.Random)):
-            take, give = (
-                (value.get_state, value.set_state)
-                if isinstance(value, np.random.RandomState)
-                else (value.getstate, value.setstate)
-            )
-            kept: Any = take()
-            self._undo.append(lambda: give(kept))
+        if is_generator(value):
+            self._undo.append(keeper(value))
 
     def _keep_global_generators(self) -> None:
         torchs, numpys, pythons = torch.get_rng_state(), np.random.get_state(), random.getstate()
@@ -169,23 +160,14 @@ def untouched(*objects: nn.Module | torch.optim.Optimizer, source: Source) -> It
 def _parts(source: Source) -> list[Any]:
     """Return the objects of a source that may keep something from one pass to the next."""
     if isinstance(source, DatasetSource):
-        return _with_inner(source.dataset)
+        return with_inner(source.dataset)
     if not isinstance(source, LoaderSource):
         return []
     loader: DataLoader[Any] = source.loader
     found: list[Any] = [loader]
     for name in ("sampler", "batch_sampler"):
-        found += _with_inner(getattr(loader, name, None))
-    return found + _with_inner(loader.dataset)
-
-
-def _with_inner(outer: Any) -> list[Any]:
-    """Return an object and those that it wraps: a batch sampler's sampler, a subset's data set."""
-    found: list[Any] = []
-    while hasattr(outer, "__dict__") and not any(outer is each for each in found):
-        found.append(outer)
-        outer = vars(outer).get("sampler", vars(outer).get("dataset"))
-    return found
+        found += with_inner(getattr(loader, name, None))
+    return found + with_inner(loader.dataset)
 
 
 def _renew(holder: dict[Any, Any], items: dict[Any, Any]) -> None:

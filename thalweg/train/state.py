@@ -12,18 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError
+from thalweg.objective.blame import blame
 from thalweg.tasks.batches import Order
 from thalweg.tasks.data import SPLITS
+from thalweg.tasks.generators import Generator, generators_of
 from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.tasks.task import Task
 from thalweg.train.check import checked
 from thalweg.train.evaluate import place_of
 from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.optimizers import build_optimizer
 from thalweg.train.point import EvaluationPoint
-from thalweg.train.randomness import repeated
+from thalweg.train.randomness import generators_in, repeated
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.stopping import Reached, Tracker
+from thalweg.train.weights import Weights
 
 
 @dataclass
@@ -40,6 +44,8 @@ class State:
     penalty: Callable[[], Tensor] | None
     tracker: Tracker | None
     point: EvaluationPoint
+    noise: list[Generator]
+    """The generators of their own that model, cost and validation set draw from."""
     defaults: dict[str, Any]
     """Those of the optimizer as it was made: loading a state into it adds some of PyTorch's."""
     epoch: int = 0
@@ -97,9 +103,11 @@ def begin(recipe: Recipe, device: torch.device | None) -> State:
         if (source := getattr(task.data, name)) is not None
     }
     for name, source in sources.items():
-        sources[name] = checked(task, model, source, name, place)
+        sources[name] = checked(task, model, source, name, place, recipe.batch_size)
     optimizer = build_optimizer(recipe.optimizer, model, recipe.lr)
     stop = recipe.early_stopping
+    if stop is not None and stop.restore_best:
+        _rehearse_restoring(model)
     return State(
         recipe=recipe,
         model=model,
@@ -111,6 +119,7 @@ def begin(recipe: Recipe, device: torch.device | None) -> State:
         penalty=task.cost.bind_penalty(model),
         tracker=None if stop is None else Tracker.of(stop, task.cost),
         point=_point(recipe, optimizer, model, sources["train"], place),
+        noise=_generators(task, model),
         defaults=dict(optimizer.defaults),
     )
 
@@ -126,6 +135,26 @@ def _point(
 
     isolated = functools.partial(repeated, train, recipe.seed, place.device)
     return EvaluationPoint(optimizer, model, inputs, isolated)
+
+
+def _rehearse_restoring(model: nn.Module) -> None:
+    """Find out before training that a module does not take back what it keeps beside tensors."""
+    if all(isinstance(value, Tensor) for value in model.state_dict().values()):
+        return
+    try:
+        Weights.of(model).put(model)
+    except Exception as error:  # the model's own functions: anything can be wrong in them
+        raise TaskError(
+            f"Early stopping could not bring the best parameters back. {blame(error)} Mend the "
+            "module's extra state, or use EarlyStopping(restore_best=False)."
+        ) from error
+
+
+def _generators(task: Task, model: nn.Module) -> list[Generator]:
+    validation = task.data.validation
+    own = [] if validation is None else validation.generators
+    found = [*generators_in(model), *generators_of(task.cost), *own]
+    return list({id(each): each for each in found}.values())
 
 
 def _scheduler(recipe: Recipe, optimizer: torch.optim.Optimizer) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from torch import Tensor, nn
+from torch import nn
 
 from thalweg.errors import TaskError
 from thalweg.numeric import as_whole, is_real
 from thalweg.objective import Cost
 from thalweg.tasks.target import figure
 from thalweg.train.history import Epoch
+from thalweg.train.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Tracker:
     direction: str
     best: Epoch | None = None
     waited: int = 0
-    parameters: dict[str, Tensor] = field(default_factory=dict)
+    weights: Weights = field(default_factory=Weights)
 
     @classmethod
     def of(cls, rule: EarlyStopping, cost: Cost) -> Tracker:
@@ -84,9 +85,7 @@ class Tracker:
         if self.improves(record):
             self.best, self.waited = record, 0
             if self.rule.restore_best:
-                self.parameters = {
-                    name: tensor.detach().clone() for name, tensor in model.state_dict().items()
-                }
+                self.weights = Weights.of(model)
         else:
             self.waited += 1
         return self.waited >= self.rule.patience
@@ -104,8 +103,8 @@ class Tracker:
 
     def restore(self, model: nn.Module) -> None:
         """Put the best parameters back into `model`."""
-        if self.parameters:
-            model.load_state_dict(self.parameters)
+        if self.weights:
+            self.weights.put(model)
 
 
 @dataclass(frozen=True)

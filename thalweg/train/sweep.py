@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import DataError, DivergedError, TaskError
 from thalweg.objective import Cost
+from thalweg.objective.nested import mapped
 from thalweg.objective.weight import Weight
 from thalweg.optim.scheduled import of_group
 from thalweg.tasks.batches import Order
@@ -208,7 +209,8 @@ class _Steps:
 
     def objective(self) -> Tensor:
         surrogate = self.subject.cost.surrogate
-        inputs, targets = self.batch
+        # Copies: the same batch is measured again, and a model may change its inputs in place.
+        inputs, targets = (mapped(part, torch.clone) for part in self.batch)
         self.rows = count_rows(targets, inputs)
         outputs = self.subject.model(inputs)
         targets = surrogate.match(outputs, targets)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from thalweg.tasks.batches import Order, Shuffle
+from thalweg.tasks.batches import Lent, Order, Shuffle
 from thalweg.tasks.sources import ArraySource
 
 
@@ -35,6 +35,7 @@ class Batches:
         self, source: ArraySource, seeds: Sequence[int], size: int | None, shuffle: Shuffle
     ) -> None:
         self._source = source
+        self._lent = Lent(source.inputs, source.targets)
         self._shuffle = shuffle
         rows = len(source.inputs)
         self._size = rows if size is None else min(size, rows)
@@ -48,18 +49,18 @@ class Batches:
         self._one_each = self._distinct == list(seeds)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Yield the batches of one epoch; the last one holds what is left."""
+        """Yield the batches of one epoch, in copies; the last one holds what is left."""
         x, y = self._source.inputs, self._source.targets
         rows = len(x)
         if self._size == rows:
-            yield Batch(x, y, shared=True)
+            yield Batch(*self._lent.take(), shared=True)
             return
         orders = [Order(seed, self._shuffle).permutation(rows, epoch) for seed in self._distinct]
         if orders[0] is None:
             for part_x, part_y in zip(
                 torch.split(x, self._size), torch.split(y, self._size), strict=True
             ):
-                yield Batch(part_x, part_y, shared=True)
+                yield Batch(part_x.clone(), part_y.clone(), shared=True)
             return
         together = torch.stack([order for order in orders if order is not None])
         for index in torch.split(together, self._size, dim=1):
