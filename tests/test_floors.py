@@ -13,6 +13,7 @@ FLOORS = {
     "errors": 0,
     "version": 0,
     "files": 0,
+    "reading": 1,
     "schedules": 1,
     "engine": 1,
     "report": 2,
