@@ -14,9 +14,10 @@ from torch import nn
 
 from thalweg.errors import TaskError
 from thalweg.files import write_text
-from thalweg.race.engines import Engine, cores_for, find_engine
+from thalweg.race.engines import Engine, Local, cores_for, find_engine
 from thalweg.race.entrant import Contender, Entrant
 from thalweg.race.fingerprint import Keys
+from thalweg.race.forking import bound_to_process
 from thalweg.race.judging.evidence import chosen_points
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import Cost
@@ -99,6 +100,9 @@ class Race:
         )
         self._by: RankBy | None = None if by is None else checked_rank(by)
         self.engine = find_engine(engine, workers) if isinstance(engine, str) else engine
+        self._tie = bound_to_process(self.task, self.plan) if can_fork() else None
+        if self._tie is not None and isinstance(self.engine, Local):
+            self.engine = Local(1)
         self.command = command
         self.interrupted = False
         self._started = datetime.datetime.now(datetime.UTC)
@@ -176,7 +180,7 @@ class Race:
             circumstances=circumstances,
             goal=self._goal(),
             found=self._found(),
-            remarks=(*self._keys.remarks, *self._ledger.remarks),
+            remarks=(*self._keys.remarks, *self._of_engine(), *self._ledger.remarks),
             rank_by=self.rank_by,
             steps=self.setting.steps(self.task, self.plan.epochs),
             step_seconds=self._step_seconds(),
@@ -220,6 +224,16 @@ class Race:
             if self._ledger.holds(key := self._keys.key(trial))
         ]
         return held if len(held) == len(trials) else None
+
+    def _of_engine(self) -> tuple[str, ...]:
+        """What kept the trials in this process, in a sentence."""
+        if self._tie is None or not isinstance(self.engine, Local):
+            return ()
+        return (
+            f"The task holds {self._tie}, which no other process can use: the trials ran one after "
+            "another, and one that crashes its process ends the race. Make it where it is used, in "
+            "the data set's __getitem__ for instance, and they run side by side.",
+        )
 
     def _round(self, trials: tuple[Trial, ...], watch: Watch) -> Sequence[TrialRecord]:
         keyed = tuple((self._keys.key(trial), trial) for trial in trials)
@@ -275,7 +289,7 @@ class Race:
             "versions": versions(),
             "machine": machine_name(),
         }
-        workers = cores_for(setting)
+        workers = self._processes(setting)
         with torch_threads(threads):
             keys = Keys.of(self.task, self.plan, circumstances)
             stacking = choose_stacking(
@@ -301,13 +315,17 @@ class Race:
         keys = {name: self._seconds_key(*both) for name, both in points.items()}
         if all(is_number(self._measured.get(key)) for key in keys.values()):
             return
-        workers, none = cores_for(self.setting), dict[str, float]()
+        workers, none = self._processes(self.setting), dict[str, float]()
         with torch_threads(self.setting.threads):
             seconds = apart(
                 lambda: seconds_a_step(self.task, points, self.setting), none, workers=workers
             )
         for name, key in keys.items():
             self._measured.put(key, seconds.get(name, 0.0))  # none, for one that raises
+
+    def _processes(self, setting: Setting) -> int:
+        """How many processes of this machine may measure: this one alone where the task is tied to it."""
+        return cores_for(setting) if self._tie is None else 1
 
     def _step_seconds(self) -> dict[str, float]:
         held = {
