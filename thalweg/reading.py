@@ -135,6 +135,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:  # nor can there be one
+        raise FileNotFoundError(error.errno, error.strerror, error.filename) from None
     except OSError as error:
         raise UnreadableError(f"it cannot be read: {error.strerror}") from None
 

@@ -72,16 +72,19 @@ class Ledger:
 
     def keep(self, records: tuple[TrialRecord, ...]) -> None:
         """Keep the records of trials that have ended."""
+        self._write([*self._unsaved, *records])
         for record in records:
             self._stored[record.key] = record
             self._again.discard(record.key)
+
+    def _write(self, records: list[TrialRecord]) -> None:
         if self._file is None:
             return
-        self._unsaved.extend(records)
         try:
-            self._file.append(*self._unsaved)
+            self._file.append(*records)
         except OSError as error:  # a full disk is no reason to lose what is computed
-            first, self._trouble = not self._trouble, str(error.strerror)
+            first, self._trouble = not self._unsaved, str(error.strerror)
+            self._unsaved = records
             if first:
                 warnings.warn(
                     f"{self._file.path} cannot be written: {error.strerror}. The race goes on; its "
@@ -90,8 +93,7 @@ class Ledger:
                     stacklevel=2,
                 )
         else:
-            self._unsaved.clear()
-            self._trouble = ""
+            self._unsaved = []
 
     @property
     def remarks(self) -> tuple[str, ...]:
