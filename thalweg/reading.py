@@ -162,7 +162,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         left = list(made)  # the first of each, in their order
-        twice = next(name for (name, _), first in zip(pairs, [*left, None], strict=False) if name != first)
+        twice = next(
+            name for (name, _), first in zip(pairs, [*left, None], strict=False) if name != first
+        )
         raise UnreadableError(f"the key {_short(twice)!r} is given twice")
     return made
 

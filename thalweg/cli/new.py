@@ -24,7 +24,9 @@ KINDS = {
 
 def new(
     thing: Annotated[str, typer.Argument(metavar="THING", help="What to write: task.")],
-    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where.", parser=path_of)] = Path("my_task.py"),
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where.", parser=path_of)] = Path(
+        "my_task.py"
+    ),
     kind: Annotated[
         str,
         typer.Option(help=" or ".join(KINDS) + ": what the task is made of."),

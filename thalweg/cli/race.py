@@ -107,7 +107,10 @@ def race(
         ),
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="local, or ray for the workers of a Ray cluster, which is fully trusted.")
+        str,
+        typer.Option(
+            help="local, or ray for the workers of a Ray cluster, which is fully trusted."
+        ),
     ] = "local",
     workers: Annotated[
         int | None,

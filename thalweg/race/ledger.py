@@ -102,7 +102,8 @@ class Ledger:
             return ()
         count = len(self._unsaved)
         subject = "The record of 1 trial is" if count == 1 else f"The records of {count} trials are"
-        return (
+        note = (
             f"{subject} in this result alone, since {self._file.path} could not be written: "
-            f"{self._trouble}. A race that goes on runs them again.",
+            f"{self._trouble}. A race that goes on runs them again."
         )
+        return (note,)

@@ -22,6 +22,7 @@ from thalweg.race.statistics import (
     rank_reversals,
 )
 from thalweg.race.statistics.times import Array
+from thalweg.report.reading import reads_result
 
 SCHEMA = "thalweg.races/1"
 
@@ -29,6 +30,7 @@ Result = Mapping[str, Any]
 """A race as `RaceResult.to_dict` gives it."""
 
 
+@reads_result
 def sum_up(races: Sequence[RaceResult | Result], by: str | None = None) -> dict[str, Any]:
     """Return what races on several tasks say together, as JSON-ready values.
 

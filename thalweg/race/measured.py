@@ -36,8 +36,8 @@ class MeasuredFile:
     def put(self, key: str, value: Any) -> None:
         """Keep a measurement; of two that are written at the same time one is lost, never the file."""
         self._memory[key] = value
-        if self.path is None:
-            return
+        if self.path is None or (self.path.exists() and not self.path.is_file()):
+            return  # a pipe would wait for its reader
         held = {**self._read(), key: value}
         with contextlib.suppress(OSError):  # it is held in memory, and can be measured again
             write_text(self.path, json.dumps({"schema": SCHEMA, "measured": held}, indent=1) + "\n")

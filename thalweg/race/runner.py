@@ -229,11 +229,12 @@ class Race:
         """What kept the trials in this process, in a sentence."""
         if self._tie is None or not isinstance(self.engine, Local):
             return ()
-        return (
+        note = (
             f"The task holds {self._tie}, which no other process can use: the trials ran one after "
             "another, and one that crashes its process ends the race. Make it where it is used, in "
-            "the data set's __getitem__ for instance, and they run side by side.",
+            "the data set's __getitem__ for instance, and they run side by side."
         )
+        return (note,)
 
     def _round(self, trials: tuple[Trial, ...], watch: Watch) -> Sequence[TrialRecord]:
         keyed = tuple((self._keys.key(trial), trial) for trial in trials)
@@ -333,9 +334,7 @@ class Race:
             for name, both in self._points().items()
         }
         return {
-            name: float(value)
-            for name, value in held.items()
-            if is_number(value) and value > 0
+            name: float(value) for name, value in held.items() if is_number(value) and value > 0
         }
 
     def _points(self) -> dict[str, tuple[Entrant, Point]]:

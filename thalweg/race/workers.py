@@ -43,7 +43,7 @@ def can_fork() -> bool:
     macOS can fork, but its libraries cannot be used afterwards.
     """
     accelerators = (torch.cuda, torch.xpu)
-    return sys.platform == "linux" and not any(each.is_initialized() for each in accelerators)  # type: ignore[no-untyped-call]
+    return sys.platform == "linux" and not any(each.is_initialized() for each in accelerators)
 
 
 def run_on_workers(

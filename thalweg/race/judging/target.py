@@ -239,10 +239,14 @@ def _target(values: Any, path: Path) -> FoundTarget:
     if not is_number(value):
         raise _unreadable(path, f"the value of a target is a finite number, got {brief(value)}")
     if not is_count(version, 1):
-        raise _unreadable(path, f"the version of a target is a whole number ≥ 1, got {brief(version)}")
+        raise _unreadable(
+            path, f"the version of a target is a whole number ≥ 1, got {brief(version)}"
+        )
     direction = values.get("direction")
     if direction not in ("max", "min"):
-        raise _unreadable(path, f"the direction of a target is 'max' or 'min', got {brief(direction)}")
+        raise _unreadable(
+            path, f"the direction of a target is 'max' or 'min', got {brief(direction)}"
+        )
     texts = [values.get(name) for name in ("metric", "how", "of")]
     if not all(isinstance(text, str) for text in texts):
         raise _unreadable(path, "the metric, how and of of a target are texts")
