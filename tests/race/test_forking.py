@@ -79,10 +79,12 @@ def test_whoever_is_within_an_epoch_goes_on() -> None:
 
 
 def test_a_file_is_read_by_each_worker_from_where_it_stands(tmp_path: Path) -> None:
-    alone, together = (
-        raced(on(FromFile(tmp_path / f"{count}", 64)), workers=count) for count in (1, 2)
-    )
-    assert outcome(together) == outcome(alone)
+    outcomes = []
+    for count in (1, 2):
+        rows = FromFile(tmp_path / "rows", 64)
+        outcomes.append(outcome(raced(on(rows), workers=count)))
+        rows.file.close()
+    assert outcomes[0] == outcomes[1]
 
 
 def test_a_position_is_moved_in_one_process_alone(tmp_path: Path) -> None:
