@@ -135,3 +135,31 @@ def test_what_cannot_be_summed_up_is_refused() -> None:
     assert sum_up(differ, by="steps")["by"] == "steps"
     with pytest.raises(TaskError, match="Did you mean 'steps'"):
         sum_up(differ, by="step")
+
+
+def test_a_miss_counts_with_its_own_budget() -> None:
+    """Of an entrant whose steps are cheap nothing is known beyond the seconds of its own."""
+    one = race("a", {"cheap": None, "dear": 50})
+    for standing, pace in zip(one["standings"], (0.001, 0.1), strict=True):
+        standing["seconds_a_step"] = pace
+        standing["seconds"] = standing["steps"] and standing["steps"] * pace
+    ratio = sum_up([one, one], by="seconds")["pairwise"]["ratio"]
+    assert ratio[0][1] == pytest.approx(0.1 / 5)  # 100 steps of .001 s against 50 of .1 s
+    assert ratio[1][0] == pytest.approx(5 / 0.1)
+    assert sum_up([one, one], by="steps")["pairwise"]["ratio"][0][1] == pytest.approx(100 / 50)
+
+
+def test_a_miss_of_one_that_takes_half_as_many_steps_counts_with_those() -> None:
+    one = race("a", {"sam": None, "adam": 80})
+    one["trials"][0]["steps"] = 50
+    assert sum_up([one])["pairwise"]["ratio"][0][1] == pytest.approx(50 / 80)
+    one["trials"][0] |= {"steps": 3, "status": "diverged"}  # it was given as much as the other
+    assert sum_up([one])["pairwise"]["ratio"][0][1] == pytest.approx(100 / 80)
+
+
+@pytest.mark.parametrize(
+    "change", [{"standings": 3}, {"trials": [{}]}, {"standings": [{"entrant": 1}]}]
+)
+def test_what_is_no_result_is_said(change: dict[str, Any]) -> None:
+    with pytest.raises(TaskError, match="not the result of a race as this version writes it"):
+        sum_up([race("a", {"adam": 1}) | change])

@@ -362,3 +362,44 @@ def test_a_race_whose_process_is_killed_goes_on_with_another_engine(tmp_path: Pa
     assert [timeless(record) for record in resumed.result().records] == [
         timeless(record) for record in whole.result().records
     ]
+
+
+@pytest.fixture
+def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which Ray keeps the address of this machine's cluster."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    file = tmp_path / "ray" / "ray_current_cluster"
+    file.write_text("127.0.0.1:6379\n")
+    file.chmod(0o644)
+    return file
+
+
+def test_the_cluster_of_this_machine_is_the_users_own(
+    named: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ray_engine._address() == "127.0.0.1:6379"
+    monkeypatch.setattr(ray_engine, "_users", lambda: (os.geteuid() + 1,))
+    assert ray_engine._address() == "local"
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(EngineError, match="a Ray of yours on this machine, and there is none"):
+        ray_engine._address()
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert ray_engine._address() == "10.0.0.1:6379"
+
+
+def test_a_link_and_a_pipe_name_no_cluster(named: Path) -> None:
+    named.rename(named.with_name("other"))
+    named.symlink_to("other")
+    assert ray_engine._address() == "local"
+    named.unlink()
+    os.mkfifo(named)
+    assert ray_engine._address() == "local"
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_a_file_to_which_others_may_write_names_no_cluster(named: Path, mode: int) -> None:
+    named.chmod(mode)
+    with pytest.raises(EngineError, match="others may write to it: `chmod go-w "):
+        ray_engine._address()

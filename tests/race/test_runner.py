@@ -346,3 +346,8 @@ def test_what_cannot_be_raced_is_refused_at_once(
     with pytest.raises(TaskError, match=message):
         Race(task, **small(**change), out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_an_empty_folder_name_is_not_the_working_folder() -> None:
+    with pytest.raises(TaskError, match="got an empty text"):
+        Race(line(), **small(), out="")

@@ -117,3 +117,10 @@ def test_a_text_of_ones_own_from_the_command_line(tmp_path: Path) -> None:
     task = load_task(f"char_lstm:file={file},length=8")
     assert task.name == "char_lstm:file=notes, old.txt,length=8"
     assert task.target is None
+
+
+def test_an_empty_path_is_not_the_working_folder() -> None:
+    def make(file: Path | None = None) -> None: ...
+
+    with pytest.raises(TaskError, match="'file' is a path or none; got ''"):
+        typed(make, {"file": ""})

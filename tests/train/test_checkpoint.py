@@ -22,6 +22,7 @@ from thalweg.objective import L2, Cost
 from thalweg.tasks import Data, Target
 from thalweg.train import EarlyStopping, Run
 from thalweg.train.archive import read_archive, write_archive
+from thalweg.train.checkpoint import prepare
 
 from .helpers import blobs, measured, noisy_net, quiet, same
 
@@ -360,3 +361,8 @@ def test_another_optimizer_is_all_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         quiet(blobs(), torch.optim.SGD, epochs=2, checkpoint=path, resume=True)
     assert "recipe. optimizer: 'Adam' in the checkpoint, 'SGD' now. Use" in str(caught.value)
+
+
+def test_an_empty_checkpoint_is_not_the_working_folder() -> None:
+    with pytest.raises(CheckpointError, match="got an empty text"):
+        prepare("", resume=False)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from thalweg.cli import explain, listing, lr, new, race, train
-from thalweg.cli.exits import Verbs
+from thalweg.cli.exits import Verb, Verbs
 from thalweg.version import __version__
 
 
@@ -26,12 +26,12 @@ app = typer.Typer(
     epilog=_examples([part.EXAMPLES[0] for part in (race, train, lr, new, explain, listing)]),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("race", epilog=_examples(race.EXAMPLES))(race.race)
-app.command("train", epilog=_examples(train.EXAMPLES))(train.train)
-app.command("lr", epilog=_examples(lr.EXAMPLES))(lr.lr)
-app.command("new", epilog=_examples(new.EXAMPLES))(new.new)
-app.command("explain", epilog=_examples(explain.EXAMPLES))(explain.explain)
-app.command("list", epilog=_examples(listing.EXAMPLES))(listing.list_everything)
+app.command("race", cls=Verb, epilog=_examples(race.EXAMPLES))(race.race)
+app.command("train", cls=Verb, epilog=_examples(train.EXAMPLES))(train.train)
+app.command("lr", cls=Verb, epilog=_examples(lr.EXAMPLES))(lr.lr)
+app.command("new", cls=Verb, epilog=_examples(new.EXAMPLES))(new.new)
+app.command("explain", cls=Verb, epilog=_examples(explain.EXAMPLES))(explain.explain)
+app.command("list", cls=Verb, epilog=_examples(listing.EXAMPLES))(listing.list_everything)
 
 
 def _print_version(wanted: bool) -> None:

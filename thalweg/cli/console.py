@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_documents: TextIO | None = None
 
 
 def replace_unwritable(stream: TextIO) -> None:
@@ -34,12 +37,30 @@ def err() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+@contextmanager
+def results_alone(wanted: bool) -> Iterator[None]:
+    """Inside the block, if it is wanted, only `print_json` writes to the standard output: what a
+    user's own code prints goes to the standard error, and does not spoil the document.
+    """
+    global _documents
+    if not wanted:
+        yield
+        return
+    before, _documents = _documents, sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _documents = before
+
+
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on the standard output, and nothing else; NaN and infinity become
     null.
     """
     from thalweg.race.records import without_nonfinite
 
-    json.dump(without_nonfinite(document), sys.stdout, allow_nan=False)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
+    stream = _documents or sys.stdout
+    json.dump(without_nonfinite(document), stream, allow_nan=False)
+    stream.write("\n")
+    stream.flush()

@@ -9,9 +9,9 @@ import os
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from thalweg.cli.console import err
+from thalweg.cli.console import err, results_alone
 from thalweg.errors import CheckpointError, DivergedError, EngineError, ThalwegError
 
 FAILED = 1
@@ -20,6 +20,15 @@ INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT)
 
 _WORK_FAILED = (DivergedError, EngineError, CheckpointError)
+
+
+class Verb(TyperCommand):
+    """A command; with --json its document is all that is on the standard output."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command of a context."""
+        with results_alone(bool(ctx.params.get("as_json"))):
+            return super().invoke(ctx)
 
 
 class Verbs(TyperGroup):
@@ -35,14 +44,23 @@ class Verbs(TyperGroup):
         except KeyboardInterrupt:
             complain("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
+        except (SystemExit, GeneratorExit) as error:  # of the user's code: ours ends otherwise
+            from thalweg.objective.blame import blame
+
+            complain(f"The task ends the program. {blame(error)}")
+            raise typer.Exit(WRONG_INPUT) from None
         except OSError as error:
-            if error.filename is None and error.errno in _FULL:
-                complain(f"Cannot write: {error.strerror}.")
-                raise typer.Exit(FAILED) from None
-            if error.errno == errno.EPIPE or error.filename is None:
+            if error.errno == errno.EPIPE or (error.filename is None and error.errno not in _FULL):
                 raise
-            complain(f"Cannot use {os.fspath(error.filename)}: {error.strerror}.")
+            complain(words(error))
             raise typer.Exit(FAILED) from None
+
+
+def words(error: OSError) -> str:
+    """Say what could not be done with which file."""
+    what = "write" if error.errno in _FULL else "use"
+    name = "" if error.filename is None else f" {os.fsdecode(error.filename)}"
+    return f"Cannot {what}{name}: {error.strerror}."
 
 
 def complain(message: str) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thalweg.cli.values import path_of
+
 if TYPE_CHECKING:
     from thalweg.train.range_test import RangeTest
 
@@ -37,7 +39,13 @@ def lr(
         typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Page to draw the test on.", show_default="lr-TASK.html")
+        Path | None,
+        typer.Option(
+            help="Page to draw the test on.",
+            show_default="lr-TASK.html",
+            parser=path_of,
+            metavar="PATH",
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the test as one JSON document.")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from thalweg.cli.values import path_of
+
 EXAMPLES = (
     "thalweg new task",
     "thalweg new task wine.py",
@@ -22,7 +24,9 @@ KINDS = {
 
 def new(
     thing: Annotated[str, typer.Argument(metavar="THING", help="What to write: task.")],
-    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where.")] = Path("my_task.py"),
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where.", parser=path_of)] = Path(
+        "my_task.py"
+    ),
     kind: Annotated[
         str,
         typer.Option(help=" or ".join(KINDS) + ": what the task is made of."),

@@ -64,6 +64,9 @@ def _opening(contest: Race) -> str:
         if contest.reused
         else ""
     )
+    if contest.failed:
+        verb = "is" if contest.failed == 1 else "are"
+        kept += f" {_count(contest.failed, 'trial')} that failed {verb} tried again."
     return (
         f"Racing {_count(len(plan.entrants), 'optimizer')} on {subject.task} {goal}: each is tuned "
         f"with {_count(plan.trials, 'point')} on {_count(len(plan.tuning_seeds), 'seed')}, then "

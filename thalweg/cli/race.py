@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thalweg.cli.values import path_of
+
 if TYPE_CHECKING:
     from thalweg.race import Race
 
@@ -84,7 +86,12 @@ def race(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the records and the report.", show_default="race-TASK"),
+        typer.Option(
+            help="Folder for the records and the report.",
+            show_default="race-TASK",
+            parser=path_of,
+            metavar="PATH",
+        ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run finished trials again.")] = False,
     threads: Annotated[
@@ -100,7 +107,10 @@ def race(
         ),
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="local, or ray for the workers of a Ray cluster.")
+        str,
+        typer.Option(
+            help="local, or ray for the workers of a Ray cluster, which is fully trusted."
+        ),
     ] = "local",
     workers: Annotated[
         int | None,

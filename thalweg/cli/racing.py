@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,26 +22,38 @@ def run_races(contests: Sequence[Race], out: Path | None, *, as_json: bool) -> N
         typer.Exit: 130 if interrupted, 1 if no trial of any race was finished.
     """
     results: list[RaceResult] = []
-    interrupted = False
+    interrupted, written = False, True
     for contest in contests:
         interrupted = _run(contest)
         result = contest.result()
         results.append(result)
         if not as_json:
             _show(result)
+        elif len(contests) == 1:
+            _print(result.to_dict())
         if result.records:
-            _say(contest.write_report())
+            written &= _report(contest.write_report)
         if interrupted:
             break
     if len(contests) > 1:
-        _joint(results, out, as_json=as_json)
-    elif as_json:
-        _print(results[0].to_dict())
+        written &= _joint(results, out, as_json=as_json)
     if interrupted:
         raise typer.Exit(130)
     records = [record for result in results for record in result.records]
-    if not any(record.status == "finished" for record in records):
+    if not written or not any(record.status == "finished" for record in records):
         raise typer.Exit(1)
+
+
+def _report(write: Callable[[], Path | None]) -> bool:
+    """Write a report; where that cannot be done, say so: what was found has been printed."""
+    from thalweg.cli.exits import complain, words
+
+    try:
+        _say(write())
+    except OSError as error:
+        complain(words(error))
+        return False
+    return True
 
 
 def _run(contest: Race) -> bool:
@@ -77,8 +89,8 @@ def _print_words(values: dict[str, Any]) -> None:
         console.print(f"- {note}", style="dim", markup=False)
 
 
-def _joint(results: Sequence[RaceResult], folder: Path | None, *, as_json: bool) -> None:
-    """Sum up several races: the table of all, and a page of all."""
+def _joint(results: Sequence[RaceResult], folder: Path | None, *, as_json: bool) -> bool:
+    """Sum up several races: the table of all, and a page of all. Return whether it is written."""
     from thalweg.race import sum_up
     from thalweg.report import write_race_report
 
@@ -86,13 +98,13 @@ def _joint(results: Sequence[RaceResult], folder: Path | None, *, as_json: bool)
     if len(finished) < 2:
         if as_json:
             _print(results[0].to_dict())
-        return
+        return True
     values = sum_up(finished)
     if as_json:
         _print(values)
     else:
         _print_words(values)
-    _say(write_race_report(values, (folder or Path()) / JOINT))
+    return _report(lambda: write_race_report(values, (folder or Path()) / JOINT))
 
 
 def _say(report: Path | None) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thalweg.cli.values import path_of
+
 if TYPE_CHECKING:
     from thalweg.train import Run
 
@@ -43,7 +45,13 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and order of the data.")] = 0,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder to keep a checkpoint in.", show_default="none")
+        Path | None,
+        typer.Option(
+            help="Folder to keep a checkpoint in.",
+            show_default="none",
+            parser=path_of,
+            metavar="PATH",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint, where there is one.")

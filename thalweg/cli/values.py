@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thalweg.errors import TaskError
@@ -10,6 +11,19 @@ from thalweg.errors import TaskError
 if TYPE_CHECKING:
     from thalweg.race.entrant import Entrant
     from thalweg.race.space import Space
+
+
+def path_of(text: str) -> Path:
+    """Read a path; an empty text is none, though `Path` takes it for the working folder.
+
+    >>> path_of("out").name
+    'out'
+    """
+    import typer
+
+    if not text:
+        raise typer.BadParameter("A path is expected, got an empty text.")
+    return Path(text)
 
 
 def names(text: str | None) -> list[str] | None:

@@ -65,12 +65,12 @@ def race(
         by: what decides: "steps", "seconds" or "gradients"; None: steps, or gradients where an
             entrant computes several in a step, as L-BFGS and SAM do.
         out: the folder of the records; None writes nothing. Trials of the very same configuration
-            that are finished there are used again.
+            that are finished there, or diverged, are used again; those that failed are tried again.
         fresh: run those again as well; the old records are kept under another name.
         threads: threads of torch; None: one for a small model, else as many as torch uses.
         stack: whether models train together as one program: True, False, or how many at most; None:
             where a short measurement says that it pays.
-        engine: "local", or "ray" for the workers of a Ray cluster.
+        engine: "local", or "ray" for the workers of a Ray cluster, which is fully trusted.
         workers: how many trials or stacks this machine runs at once, in processes of their own; None:
             as many as its cores have room for. The records do not depend on it.
         progress: called before each trial or stack, and after the last.

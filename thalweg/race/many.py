@@ -22,6 +22,7 @@ from thalweg.race.statistics import (
     rank_reversals,
 )
 from thalweg.race.statistics.times import Array
+from thalweg.report.reading import reads_result
 
 SCHEMA = "thalweg.races/1"
 
@@ -29,6 +30,7 @@ Result = Mapping[str, Any]
 """A race as `RaceResult.to_dict` gives it."""
 
 
+@reads_result
 def sum_up(races: Sequence[RaceResult | Result], by: str | None = None) -> dict[str, Any]:
     """Return what races on several tasks say together, as JSON-ready values.
 
@@ -39,7 +41,8 @@ def sum_up(races: Sequence[RaceResult | Result], by: str | None = None) -> dict[
         profiles    factor, share (of each entrant), unsolved (tasks that nobody solved)
         scores      the mean height of each entrant's profile up to four times the best
         reversals   where the order of two scores depends on who else ran, in text
-        pairwise    entrants, ratio (geometric mean over tasks, a miss at the budget), wins (share of
+        pairwise    entrants, ratio (geometric mean over tasks, a miss at its entrant's own
+                    budget, the least it can have taken), wins (share of
                     tasks); of rows against columns
 
     Args:
@@ -61,14 +64,14 @@ def sum_up(races: Sequence[RaceResult | Result], by: str | None = None) -> dict[
         "notes": _notes(results, tasks, medians, entrants),
     }
     costs = np.array([[median[name] for median in medians] for name in entrants], dtype=np.float64)
-    budget = [_budget(result, cost) for result in results]
+    budget = [[_budget(result, cost, name) for result in results] for name in entrants]
     values |= _over_tasks(entrants, tasks, costs, budget) if entrants else _nothing(tasks)
     plain: dict[str, Any] = without_nonfinite(values)
     return plain
 
 
 def _over_tasks(
-    entrants: Sequence[str], tasks: Sequence[str], costs: Array, budget: Sequence[float]
+    entrants: Sequence[str], tasks: Sequence[str], costs: Array, budget: Sequence[Sequence[float]]
 ) -> dict[str, Any]:
     profiles = performance_profiles(costs)
     return {
@@ -148,15 +151,26 @@ def _medians(race: Result, cost: str) -> dict[str, float]:
     }
 
 
-def _budget(race: Result, cost: str) -> float:
-    """What the longest trial took: what a miss counts with."""
+def _budget(race: Result, cost: str, entrant: str) -> float:
+    """What an entrant's longest trial took: what a miss of it counts with.
+
+    Not what the longest of all took: budgets are equal in gradients alone, and of an entrant whose
+    steps are cheap nothing is known beyond its own seconds.
+    """
     paces = {standing["entrant"]: standing["seconds_a_step"] for standing in race["standings"]}
-    spent = [median for median in _medians(race, cost).values() if math.isfinite(median)]
-    for trial in race["trials"]:
-        pace = paces.get(trial["entrant"])
-        known = cost == "seconds" and pace is not None
-        spent.append(float(trial["steps"] * pace if known else trial[cost]))
-    return max(spent, default=0.0) or 1.0
+    pace = paces.get(entrant) if cost == "seconds" else None
+    own = [
+        trial
+        for trial in race["trials"]
+        if trial["entrant"] == entrant and trial.get("status", "finished") == "finished"
+    ]
+    # One that always diverged was given as much as the others, whenever it did.
+    spent = [
+        float(trial[cost] if pace is None else trial["steps"] * pace)
+        for trial in own or race["trials"]
+    ]
+    spent.append(_medians(race, cost)[entrant])
+    return max((value for value in spent if 0 < value < math.inf), default=1.0)
 
 
 def _notes(

@@ -4,12 +4,14 @@ measure again, and decides as it did before.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from thalweg.files import write_text
+from thalweg.reading import UnreadableError, read_json
 
 SCHEMA = "thalweg.measured/1"
 
@@ -34,10 +36,11 @@ class MeasuredFile:
     def put(self, key: str, value: Any) -> None:
         """Keep a measurement; of two that are written at the same time one is lost, never the file."""
         self._memory[key] = value
-        if self.path is None:
-            return
+        if self.path is None or (self.path.exists() and not self.path.is_file()):
+            return  # a pipe would wait for its reader
         held = {**self._read(), key: value}
-        write_text(self.path, json.dumps({"schema": SCHEMA, "measured": held}, indent=1) + "\n")
+        with contextlib.suppress(OSError):  # it is held in memory, and can be measured again
+            write_text(self.path, json.dumps({"schema": SCHEMA, "measured": held}, indent=1) + "\n")
 
     def forget(self) -> None:
         """Drop all measurements."""
@@ -46,11 +49,11 @@ class MeasuredFile:
             self.path.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any]:
-        if self.path is None or not self.path.exists():
+        if self.path is None:
             return dict(self._memory)
         try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
+            document = read_json(self.path)
+        except (FileNotFoundError, UnreadableError):
+            document = None
         held = document.get("measured") if isinstance(document, dict) else None
-        return dict(held) if isinstance(held, dict) else {}
+        return {**(held if isinstance(held, dict) else {}), **self._memory}

@@ -13,6 +13,7 @@ import importlib
 import logging
 import os
 import socket
+import stat
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.errors import EngineError, MissingExtraError, ThalwegError
+from thalweg.race.forking import let_go
 from thalweg.race.machine import versions
 from thalweg.race.parcel import TorchDefaults, pack, unpack
 from thalweg.race.plan import Setting, Unit
@@ -46,6 +48,7 @@ _ADVICE = (
     "Look at `ray status` and at the environment variable RAY_ADDRESS; RAY_ADDRESS=local starts a "
     "Ray on this machine alone."
 )
+_OF_ITS_NAME = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link, no wait
 _SKIPPED = "RAY_DEDUP_LOGS_SKIP_REGEX"
 
 
@@ -53,10 +56,13 @@ class Ray:
     """Workers of a Ray cluster, as many units at a time as there are processors for.
 
     The cluster is the one that this process is connected to, the one of the environment variable
-    `RAY_ADDRESS`, or the one that `ray start` started on this machine; where there is none, a Ray
-    of this machine's own is started, which ends with `close` or with the process. Every machine
-    needs thalweg and what the task imports, in the same versions; the task's own file need not be
-    there.
+    `RAY_ADDRESS`, or the one that this user's `ray start` started on this machine; where there is
+    none, a Ray of this machine's own is started, which ends with `close` or with the process. Every
+    machine needs thalweg and what the task imports, in the same versions; the task's own file need
+    not be there.
+
+    The cluster is fully trusted: what it sends back is unpickled, so any machine of it, and anyone
+    who can reach its ports, can run code as this user.
 
     Each unit takes as many processors as it has threads. One that loses its worker runs again; if
     it has lost three, the trials of a stack run alone, and a single trial is recorded as failed.
@@ -120,10 +126,14 @@ class Ray:
     def _connect(self) -> None:
         if self._ray.is_initialized():
             return
-        _check_answers(_address())
+        address = _address()
+        _check_answers(address)
         try:
             self._ray.init(
-                include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+                address=address,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise EngineError(f"Ray cannot be reached: {error}. {_ADVICE}") from error
@@ -131,6 +141,7 @@ class Ray:
 
     def _sender(self, task: Task, setting: Setting) -> Callable[[Unit], Any]:
         """Put the task into the object store, and return what sends a unit off."""
+        let_go(task)  # live workers cannot be sent
         parcel = pack(task, f"The task {task.name!r}")
         common = _Common(
             digest=hashlib.sha256(parcel).hexdigest(),
@@ -211,14 +222,49 @@ def _import_ray() -> Any:
 
 
 def _address() -> str:
-    """The address of the cluster that Ray would connect to, empty if there is none."""
+    """The address of the cluster to connect to, "local" for one of this machine's own.
+
+    Left to itself, Ray would take any address that is written in a folder to which everyone may
+    write, and that of any Ray that runs on the machine; and whoever a race connects to gets the
+    user's code, and may send back what it likes.
+    """
     given = os.environ.get("RAY_ADDRESS", "")
     if given not in ("", "auto"):
         return given
     folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108
-    with contextlib.suppress(OSError):
-        return (Path(folder) / "ray" / "ray_current_cluster").read_text().strip()
-    return ""
+    found = _own_cluster(Path(folder) / "ray" / "ray_current_cluster")
+    if not found and given:
+        raise EngineError(
+            "RAY_ADDRESS=auto asks for a Ray of yours on this machine, and there is none: start it "
+            "with `ray start --head`, or set RAY_ADDRESS to the cluster's host:port."
+        )
+    return found or "local"
+
+
+def _own_cluster(file: Path) -> str:
+    """The address that a file of Ray's names, empty if there is none of this user's own.
+
+    Raises:
+        EngineError: for a file of the user's to which others may write.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDONLY | _OF_ITS_NAME)
+    except OSError:
+        return ""
+    with open(descriptor, "rb") as opened:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode) or state.st_uid not in _users():
+            return ""
+        if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and os.name == "posix":
+            raise EngineError(
+                f"{file} names the Ray cluster of this machine, and others may write to it: "
+                f"`chmod go-w {file}`, or set RAY_ADDRESS to the cluster's host:port."
+            )
+        return opened.read(1000).decode("ascii", "replace").strip()
+
+
+def _users() -> tuple[int, ...]:
+    return (os.geteuid(),) if hasattr(os, "geteuid") else (0,)  # Windows knows no other
 
 
 def _check_answers(address: str) -> None:

@@ -16,6 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from thalweg.errors import TaskError
+from thalweg.files import append_bytes
+from thalweg.reading import UnreadableError, is_count, is_number, parse_json, read_lines
+
 Status = Literal["finished", "diverged", "failed"]
 Stage = Literal["tuning", "final"]
 
@@ -75,6 +79,8 @@ class TrialRecord:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialRecord:
         """Read back what `to_dict` wrote; raise ValueError for anything else."""
+        if not isinstance(values, dict):
+            raise ValueError("a trial record that is no object")
         if values.get("version") != _VERSION:
             raise ValueError(f"a trial record of version {values.get('version')!r}, not {_VERSION}")
         if values.get("status") not in _STATUSES:
@@ -82,7 +88,10 @@ class TrialRecord:
         names = cls.__dataclass_fields__.keys()
         known = {name: value for name, value in values.items() if name in names}
         try:
-            curve = {name: tuple(column) for name, column in dict(known.pop("curve", {})).items()}
+            columns = known.pop("curve", {})
+            if not isinstance(columns, dict) or not all(map(_is_list, columns.values())):
+                raise TypeError("its curve is not one of lists")
+            curve = {name: tuple(column) for name, column in columns.items()}
             record = cls(**known, curve=Curve(**curve))
         except TypeError as error:
             raise ValueError(f"an incomplete trial record: {error}") from None
@@ -92,17 +101,22 @@ class TrialRecord:
 
     def is_whole(self) -> bool:
         """Return whether each part is of its kind, which it may not be in a file that was edited."""
-        columns = list(vars(self.curve).values())
+        curve = self.curve
+        columns = list(vars(curve).values())
         final = [] if self.final is None else [self.final]
-        held = [value for column in columns for value in column if value is not None]
+        figures = [value for value in (*curve.loss, *curve.metric) if value is not None]
         return (
-            all(isinstance(text, str) for text in (self.key, self.entrant))
-            and all(isinstance(n, int) for n in (self.seed, self.epochs, self.steps, self.stacked))
-            and all(map(_is_number, (self.lr, self.seconds, self.gradients, *final, *held)))
+            all(isinstance(text, str) for text in (self.key, self.entrant, self.error or ""))
+            and all(map(is_count, (self.seed, self.epochs, self.steps)))
+            and is_count(self.stacked, 1)
+            and all(map(is_number, (self.lr, *final, *figures)))
+            and all(map(_is_cost, (self.seconds, self.gradients)))
             and isinstance(self.hyperparameters, dict)
             and self.stage in ("tuning", "final")
             and len({len(column) for column in columns}) == 1
-            and all(value is not None for column in columns[:4] for value in column)
+            and all(map(is_count, (*curve.epochs, *curve.steps)))
+            and all(map(_is_cost, (*curve.seconds, *curve.gradients)))
+            and list(curve.steps) == sorted(curve.steps)
         )
 
 
@@ -127,40 +141,43 @@ class RecordFile:
 
         The lines go out in a single write to a file opened for appending, so that two races may
         share the file.
+
+        Raises:
+            OSError: if they cannot be written, also where the file is a link or no file.
         """
         lines = "".join(
             json.dumps(record.to_dict(), allow_nan=False, separators=(",", ":")) + "\n"
             for record in records
         )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self._ends_torn():
-            lines = "\n" + lines
-        try:
-            self._write(lines)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path)) from None
+        append_bytes(self.path, lines.encode(), separator=b"\n")
 
-    def _write(self, lines: str) -> None:
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        with open(descriptor, "ab") as file:
-            file.write(lines.encode())
-            file.flush()
-            os.fsync(file.fileno())
+    def check(self) -> None:
+        """Raise OSError if no record could be added."""
+        append_bytes(self.path, b"")
 
     def read(self) -> tuple[TrialRecord, ...]:
         """Return every readable record, in the order written.
 
         A line that was torn by a kill in the middle of a write is passed over: its trial never
-        finished.
+        finished. So is a line that was edited into something else.
+
+        Raises:
+            TaskError: for what cannot be read as a file at all.
         """
-        if not self.path.exists():
-            return ()
         records = []
-        for line in self.path.read_bytes().split(b"\n"):
-            try:
-                records.append(TrialRecord.from_dict(json.loads(line)))
-            except (ValueError, AttributeError):  # torn, or not a record of this version
-                continue
+        try:
+            for line in read_lines(self.path):
+                try:
+                    records.append(TrialRecord.from_dict(parse_json(line)))
+                except ValueError:  # torn, or not a record of this version
+                    continue
+        except FileNotFoundError:
+            return ()
+        except UnreadableError as error:
+            raise TaskError(
+                f"The records in {self.path} cannot be read: {error}. Move it away, or race into "
+                "another folder."
+            ) from None
         return tuple(records)
 
     def by_key(self, keys: Iterable[str]) -> dict[str, TrialRecord]:
@@ -172,26 +189,20 @@ class RecordFile:
         """Give an existing file another name, with a number, so that the next record begins a new
         one.
         """
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return
         number = 1
-        while (aside := self.path.with_suffix(f".{number}{self.path.suffix}")).exists():
+        while os.path.lexists(aside := self.path.with_suffix(f".{number}{self.path.suffix}")):
             number += 1
         self.path.rename(aside)
 
-    def _ends_torn(self) -> bool:
-        try:
-            with self.path.open("rb") as file:
-                if file.seek(0, os.SEEK_END) == 0:
-                    return False
-                file.seek(-1, os.SEEK_END)
-                return file.read(1) != b"\n"
-        except FileNotFoundError:
-            return False
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_cost(value: Any) -> bool:
+    return is_number(value) and value >= 0
 
 
 def without_nonfinite(value: Any) -> Any:

@@ -14,9 +14,10 @@ from torch import nn
 
 from thalweg.errors import TaskError
 from thalweg.files import write_text
-from thalweg.race.engines import Engine, cores_for, find_engine
+from thalweg.race.engines import Engine, Local, cores_for, find_engine
 from thalweg.race.entrant import Contender, Entrant
 from thalweg.race.fingerprint import Keys
+from thalweg.race.forking import bound_to_process
 from thalweg.race.judging.evidence import chosen_points
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import Cost
@@ -27,10 +28,11 @@ from thalweg.race.judging.target import (
     find_target,
     hash_of,
 )
+from thalweg.race.ledger import Ledger
 from thalweg.race.machine import machine_name, versions
 from thalweg.race.measured import MeasuredFile
 from thalweg.race.plan import Point, RankBy, Setting, Trial, checked_rank
-from thalweg.race.records import RecordFile, TrialRecord
+from thalweg.race.records import TrialRecord
 from thalweg.race.result import Circumstances, RaceResult
 from thalweg.race.rounds import rounds
 from thalweg.race.stacking import LARGEST, Stacking, choose_stacking
@@ -44,6 +46,7 @@ from thalweg.race.subject import (
 from thalweg.race.timing import MOST_PARAMETERS, seconds_a_step
 from thalweg.race.watch import Show, Watch
 from thalweg.race.workers import apart, can_fork
+from thalweg.reading import is_number
 from thalweg.tasks import Target, Task, load_task
 from thalweg.train.threads import count_parameters, fitting_threads, torch_threads
 
@@ -58,6 +61,7 @@ class Race:
     """A race that can be watched, interrupted, and asked for its result at any time.
 
     Takes the arguments of `race`. `run` runs what is not finished yet; `result` sums up what is.
+    `reused` counts the trials that are kept from before, `failed` those that are tried again.
     """
 
     def __init__(
@@ -96,6 +100,9 @@ class Race:
         )
         self._by: RankBy | None = None if by is None else checked_rank(by)
         self.engine = find_engine(engine, workers) if isinstance(engine, str) else engine
+        self._tie = bound_to_process(self.task, self.plan) if can_fork() else None
+        if self._tie is not None and isinstance(self.engine, Local):
+            self.engine = Local(1)
         self.command = command
         self.interrupted = False
         self._started = datetime.datetime.now(datetime.UTC)
@@ -108,32 +115,34 @@ class Race:
             self._measured.forget()
         self._targets = TargetFile(self._path(TARGET))
         self.setting, self.stacking, self._keys = self._prepare(model, threads, stack)
-        path = self._path(RECORDS)
-        self._file = None if path is None else RecordFile(path)
-        if fresh and self._file is not None:
-            self._file.set_aside()
-        self._stored = {} if self._file is None else {r.key: r for r in self._file.read()}
+        self._ledger = Ledger(self._path(RECORDS), fresh=fresh)
         self._records: dict[str, TrialRecord] = {}
+        self._ran: set[str] = set()
         self._planned = 0
         self._wall_seconds: float | None = None
         self._go_through(self._from_disk)
-        self.reused = len(self._records)
+        self.failed = sum(record.status == "failed" for record in self._records.values())
+        self.reused = len(self._records) - self.failed
 
     def run(self, progress: Show | None = None) -> None:
-        """Run every trial that is not finished yet.
+        """Run every trial that is not finished yet, and those that failed before once more.
 
         Raises:
+            OSError: if the records cannot be written, before the first trial. Where a disk fills up
+                later, they are kept in memory, and the result says so.
             KeyboardInterrupt: if interrupted; what was finished until then is kept.
         """
-        watch = Watch(self.plan, progress, self._records.values())
+        self._ledger.begin()
+        self._records.clear()
+        self.reused = 0
+        watch = Watch(self.plan, progress)
         started = time.monotonic()
         try:
             self._go_through(lambda trials: self._round(trials, watch))
             self._measure_seconds()
         except KeyboardInterrupt:
             self.interrupted = True
-            if self._file is not None:  # it may have struck just after a record was written
-                self._stored |= {record.key: record for record in self._file.read()}
+            self._ledger.read()  # it may have struck just after a record was written
             self._go_through(self._from_disk)
             raise
         finally:
@@ -171,7 +180,7 @@ class Race:
             circumstances=circumstances,
             goal=self._goal(),
             found=self._found(),
-            remarks=self._keys.remarks,
+            remarks=(*self._keys.remarks, *self._of_engine(), *self._ledger.remarks),
             rank_by=self.rank_by,
             steps=self.setting.steps(self.task, self.plan.epochs),
             step_seconds=self._step_seconds(),
@@ -212,25 +221,34 @@ class Race:
         held = [
             self._held(key, trial)
             for trial in trials
-            if (key := self._keys.key(trial)) in self._stored
+            if self._ledger.holds(key := self._keys.key(trial))
         ]
         return held if len(held) == len(trials) else None
 
+    def _of_engine(self) -> tuple[str, ...]:
+        """What kept the trials in this process, in a sentence."""
+        if self._tie is None or not isinstance(self.engine, Local):
+            return ()
+        note = (
+            f"The task holds {self._tie}, which no other process can use: the trials ran one after "
+            "another, and one that crashes its process ends the race. Make it where it is used, in "
+            "the data set's __getitem__ for instance, and they run side by side."
+        )
+        return (note,)
+
     def _round(self, trials: tuple[Trial, ...], watch: Watch) -> Sequence[TrialRecord]:
         keyed = tuple((self._keys.key(trial), trial) for trial in trials)
-        kept = [
-            self._held(key, trial)
-            for key, trial in keyed
-            if key in self._stored and key not in self._records
-        ]  # of a round that those before it had not yet led to
-        self.reused += len(kept)
+        kept = [self._held(key, trial) for key, trial in keyed if not self._ledger.awaits(key)]
+        self.reused += sum(record.key not in self._ran for record in kept)
         watch.kept(kept)
         # Stacks are made of the whole round, so that a race that goes on makes the same ones.
         units = self.stacking.units(keyed, cores_for(self.setting))
-        missing = [tuple(one for one in unit if one[0] not in self._stored) for unit in units]
+        missing = [tuple(one for one in unit if self._ledger.awaits(one[0])) for unit in units]
         todo = [unit for unit in missing if unit]
         waiting = sum(map(len, todo))
         if todo:
+            if not self._ran:
+                self._ledger.check()
             watch.running(tuple(trial for _, trial in todo[0]), waiting)
         for number, records in enumerate(self.engine.run(self.task, todo, self.setting), start=1):
             self._keep(records)
@@ -241,17 +259,15 @@ class Race:
         return [self._held(key, trial) for key, trial in keyed]
 
     def _held(self, key: str, trial: Trial) -> TrialRecord:
-        # It may have been run by a race whose seeds of tuning were others, and so for another stage.
-        record = replace(self._stored[key], stage=trial.stage)
         self._records.pop(key, None)  # in the order of the round, whichever ended first
-        self._records[key] = record
+        self._records[key] = record = self._ledger.get(key, trial)
         return record
 
     def _keep(self, records: tuple[TrialRecord, ...]) -> None:
-        if self._file is not None:
-            self._file.append(*records)
+        self._ledger.keep(records)
         for record in records:
-            self._stored[record.key] = self._records[record.key] = record
+            self._records[record.key] = record
+            self._ran.add(record.key)
 
     # -- what is measured -----------------------------------------------------------------------------
 
@@ -274,7 +290,7 @@ class Race:
             "versions": versions(),
             "machine": machine_name(),
         }
-        workers = cores_for(setting)
+        workers = self._processes(setting)
         with torch_threads(threads):
             keys = Keys.of(self.task, self.plan, circumstances)
             stacking = choose_stacking(
@@ -298,9 +314,9 @@ class Race:
         if self._parameters * len(points) > MOST_PARAMETERS:
             return
         keys = {name: self._seconds_key(*both) for name, both in points.items()}
-        if all(self._measured.get(key) is not None for key in keys.values()):
+        if all(is_number(self._measured.get(key)) for key in keys.values()):
             return
-        workers, none = cores_for(self.setting), dict[str, float]()
+        workers, none = self._processes(self.setting), dict[str, float]()
         with torch_threads(self.setting.threads):
             seconds = apart(
                 lambda: seconds_a_step(self.task, points, self.setting), none, workers=workers
@@ -308,15 +324,17 @@ class Race:
         for name, key in keys.items():
             self._measured.put(key, seconds.get(name, 0.0))  # none, for one that raises
 
+    def _processes(self, setting: Setting) -> int:
+        """How many processes of this machine may measure: this one alone where the task is tied to it."""
+        return cores_for(setting) if self._tie is None else 1
+
     def _step_seconds(self) -> dict[str, float]:
         held = {
             name: self._measured.get(self._seconds_key(*both))
             for name, both in self._points().items()
         }
         return {
-            name: float(value)
-            for name, value in held.items()
-            if isinstance(value, float) and 0 < value < float("inf")
+            name: float(value) for name, value in held.items() if is_number(value) and value > 0
         }
 
     def _points(self) -> dict[str, tuple[Entrant, Point]]:

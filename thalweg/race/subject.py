@@ -124,6 +124,10 @@ def batch_size_of(task: Task, given: int | str | None) -> int | None:
 
 def folder_of(out: str | os.PathLike[str], task: Task) -> Path:
     """Return the folder of a race; a task's name may hold what a file's name cannot."""
+    if not os.fspath(out):  # Path would take it for the working folder
+        raise TaskError(
+            "out is the folder of the records, or None to write nothing; got an empty text."
+        )
     name = re.sub(r"[^\w.-]+", "-", task.name)
     return Path(os.fspath(out).replace("{task}", name))
 

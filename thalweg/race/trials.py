@@ -76,7 +76,8 @@ def blank_record(trial: Trial, key: str, status: Status, error: str | None) -> T
         hyperparameters=dict(trial.point.others),
         stage=trial.stage,
         epochs=trial.epochs,
-        error=error,
+        # the odd bytes of a file's name, which no file of text can hold
+        error=error and error.encode("utf-8", "backslashreplace").decode(),
     )
 
 

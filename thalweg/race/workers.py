@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -26,6 +26,7 @@ import torch
 
 from thalweg.errors import EngineError
 from thalweg.race.faults import FAULTS
+from thalweg.race.forking import let_go, own_positions
 from thalweg.race.plan import Setting, Unit
 from thalweg.race.records import TrialRecord
 from thalweg.race.trials import blank_record, run_unit
@@ -41,7 +42,8 @@ def can_fork() -> bool:
 
     macOS can fork, but its libraries cannot be used afterwards.
     """
-    return sys.platform == "linux" and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    accelerators = (torch.cuda, torch.xpu)
+    return sys.platform == "linux" and not any(each.is_initialized() for each in accelerators)
 
 
 def run_on_workers(
@@ -54,6 +56,7 @@ def run_on_workers(
         KeyboardInterrupt: if interrupted; the workers are ended.
     """
     floor = _Floor(task, tuple(one for unit in units for one in unit), setting)
+    let_go(task, units)
     waiting = floor.jobs(units)
     crew: dict[Connection, _Worker] = {}
     try:
@@ -75,11 +78,22 @@ def run_on_workers(
                     worker.dismiss()
                 if records:
                     yield records
+    except KeyboardInterrupt:
+        yield from _ended(crew)
+        raise
     finally:
         for worker in crew.values():
             worker.process.kill()
         for worker in crew.values():
             worker.process.join()
+
+
+def _ended(crew: Mapping[Connection, _Worker]) -> Iterator[tuple[TrialRecord, ...]]:
+    """Yield the records that have come and were not taken yet."""
+    for line in wait(list(crew), timeout=0):
+        with suppress(EngineError):
+            if records := crew[cast(Connection, line)].take():
+                yield records
 
 
 def apart(function: Callable[[], Result], otherwise: Result, *, workers: int) -> Result:
@@ -92,11 +106,13 @@ def apart(function: Callable[[], Result], otherwise: Result, *, workers: int) ->
     """
     if workers < 2 or not can_fork() or torch.get_num_threads() > 1:
         return function()
+    let_go(function)
     ours, theirs = multiprocessing.Pipe()
 
     def work() -> None:
         ours.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        own_positions()
         try:
             theirs.send((True, function()))
         except FAULTS as error:
@@ -218,6 +234,7 @@ def _work(floor: _Floor, line: Connection, of_others: Sequence[Connection], pare
         other.close()  # else a worker would not notice that its parent is gone
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     _end_with(parent)
+    own_positions()
     gc.freeze()  # what was inherited stays: to look through it again and again takes time
     while True:
         try:

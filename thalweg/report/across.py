@@ -134,8 +134,8 @@ def _pairwise(result: Record) -> Section:
         title="Pairwise ratios",
         hint=(
             f"How many {in_pairs(unit)}, as the "
-            "geometric mean over the tasks; below 1 the row is faster. A miss counts with the budget, "
-            "the least that it took. No third entrant changes these numbers."
+            "geometric mean over the tasks; below 1 the row is faster. A miss counts with its own "
+            "budget, the least that it took. No third entrant changes these numbers."
         ),
         body=heat(shown, values, "Pairwise ratios"),
         table=table(["entrant", "other", "ratio", "wins"], rows),

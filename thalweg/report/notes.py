@@ -13,12 +13,14 @@ from thalweg.report.reading import (
     is_judged,
     is_many,
     nobody_ended,
+    reads_result,
 )
 
 _NO_FINAL = "No seed of the final has been run"
 """How a race begins to say that its final is still to come."""
 
 
+@reads_result
 def notes(result: Mapping[str, Any]) -> list[str]:
     """Return the caveats of a race, or of the races over several tasks, the gravest first."""
     if is_many(result):

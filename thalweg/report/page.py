@@ -23,7 +23,7 @@ from thalweg.report.offline import POLICY, asset, embedded, plotly
 from thalweg.report.palette import colours, variable
 from thalweg.report.provenance import run_section
 from thalweg.report.ranking import ranking_section
-from thalweg.report.reading import Record, is_many, names
+from thalweg.report.reading import Record, is_many, names, reads_result
 from thalweg.report.section import Section, render
 from thalweg.report.sensitivity import sensitivity_section
 from thalweg.report.tuning import tuning_section
@@ -49,6 +49,7 @@ def write_race_report(result: Mapping[str, Any], path: str | os.PathLike[str]) -
     return target
 
 
+@reads_result
 def race_page(result: Mapping[str, Any]) -> str:
     """Return the report of a race, or of races over several tasks, as the text of one HTML page."""
     parts = _parts(result)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
+from thalweg.errors import TaskError, ThalwegError
 from thalweg.report import text
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 
 Record = Mapping[str, Any]
 
@@ -17,6 +22,31 @@ UNITS = {"steps": "steps", "seconds": "seconds", "gradients": "gradient-equivale
 """What a cost is counted in, in words."""
 
 _TURNED = {"better": "worse", "worse": "better", "at least": "at most", "at most": "at least"}
+
+
+_MISREAD = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
+
+
+def reads_result(function: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Let a function of a result say so where it is none: a file of JSON may have been edited.
+
+    What it raises then is a TaskError.
+    """
+
+    @functools.wraps(function)
+    def reading(*arguments: Given.args, **options: Given.kwargs) -> Made:
+        try:
+            return function(*arguments, **options)
+        except ThalwegError:
+            raise
+        except _MISREAD as error:
+            raise TaskError(
+                "This is not the result of a race as this version writes it: "
+                f"{type(error).__name__}: {str(error)[:200]}. Run the race again: its finished trials "
+                "are used again."
+            ) from error
+
+    return reading
 
 
 def is_many(result: Record) -> bool:

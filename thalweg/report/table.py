@@ -23,6 +23,7 @@ from thalweg.report.reading import (
     interval,
     is_many,
     names,
+    reads_result,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ WIDTH = 80
 """The columns of a terminal that every table fits, if its names are not too long to be cut."""
 
 
+@reads_result
 def race_table(result: Mapping[str, Any], width: int = WIDTH) -> RenderableType:
     """Return the ranked table of a race, or of several tasks, for `rich` to print.
 
@@ -46,6 +48,7 @@ def race_table(result: Mapping[str, Any], width: int = WIDTH) -> RenderableType:
     return blocks[0] if len(blocks) == 1 else Group(*blocks)
 
 
+@reads_result
 def plain_table(result: Mapping[str, Any], width: int = WIDTH) -> str:
     """Return the ranked table as aligned plain text, one line for each entrant."""
     return "\n\n".join(_plain(grid) for grid in grids(result, width))

@@ -16,12 +16,14 @@ from thalweg.report.reading import (
     is_judged,
     is_many,
     nobody_ended,
+    reads_result,
 )
 
 _FEW_TASKS = 6
 """As many tasks can be named in a sentence."""
 
 
+@reads_result
 def verdict(result: Mapping[str, Any]) -> str:
     """Return the verdict in two or three sentences: `headline`, then `detail`."""
     return " ".join(part for part in (headline(result), detail(result)) if part)

@@ -9,6 +9,7 @@ import inspect
 import os
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,8 +60,10 @@ def _run_file(path: Path) -> ModuleType:
     try:
         with _on_path(path.parent):  # as for a script: files beside it can be imported
             spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         sys.modules.pop(spec.name, None)
+        if _is_ctrl_c(error):
+            raise
         raise TaskError(f"The file {path} cannot be run. {blame(error)}{_advice(error)}") from error
     return module
 
@@ -82,7 +85,9 @@ def _import(name: str, built_in: Collection[str]) -> ModuleType:
                 f"There is no module {missing!r} to take the task from.{_near(missing, built_in)} It "
                 f"is looked for in {Path.cwd()} and among what is installed."
             ) from None
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if _is_ctrl_c(error):
+                raise
             raise _failed(name, error) from error
 
 
@@ -103,6 +108,14 @@ def _advice(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f" Install {(error.name or '').partition('.')[0]!r}, or mend the import."
     return ""
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """Whether it is the user's own Ctrl-C, and not what the file raises by itself."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    return not frames or "raise" not in (frames[-1].line or "")
 
 
 @contextmanager
@@ -134,7 +147,9 @@ def _call(module: ModuleType, spec: Spec, options: Mapping[str, Any]) -> Task:
         task = make(**options, **typed(make, spec.options))
     except ThalwegError as error:
         raise TaskError(f"{called} failed. {place(error)}{error}") from error
-    except Exception as error:
+    except BaseException as error:
+        if _is_ctrl_c(error):
+            raise
         raise TaskError(f"{called} failed. {blame(error)}") from error
     if not isinstance(task, Task):
         hint = " Is its `return` missing?" if task is None else ""

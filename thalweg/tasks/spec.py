@@ -146,13 +146,19 @@ def _nothing(text: str) -> None:
         raise ValueError(text)
 
 
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError(text)  # Path would take it for the working folder
+    return Path(text).expanduser()
+
+
 _CONVERSIONS: dict[Any, Callable[[str], Any]] = {
     bool: _truth,
     int: int,
     float: float,
     types.NoneType: _nothing,
-    Path: lambda text: Path(text).expanduser(),
-    os.PathLike: lambda text: Path(text).expanduser(),
+    Path: _path,
+    os.PathLike: _path,
     str: str,
 }
 _WORDS = {

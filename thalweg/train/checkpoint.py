@@ -48,6 +48,10 @@ def prepare(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | N
         if resume:
             raise CheckpointError("resume=True needs checkpoint=…, the file to resume from.")
         return None
+    if not os.fspath(checkpoint):  # Path would take it for the working folder
+        raise CheckpointError(
+            "checkpoint=… is a file or a folder to keep it in; got an empty text."
+        )
     path = Path(checkpoint)
     if path.is_dir():
         path = path / FILE_NAME

@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any
 
 from thalweg.errors import TaskError
@@ -26,6 +27,7 @@ from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import candidates
 from thalweg.race.plan import Direction
 from thalweg.race.records import TrialRecord
+from thalweg.reading import UnreadableError, is_count, is_number, read_json
 
 SCHEMA = "thalweg.target/1"
 
@@ -159,12 +161,12 @@ class TargetFile:
         if self.path is None:
             return tuple(self._memory)
         try:
-            text = self.path.read_text(encoding="utf-8")
+            document = read_json(self.path)
         except FileNotFoundError:
-            return ()
-        except (OSError, UnicodeDecodeError) as error:
+            return tuple(self._memory)
+        except UnreadableError as error:
             raise _unreadable(self.path, str(error)) from None
-        return _parsed(text, self.path)
+        return (*self._memory, *_parsed(document, self.path))
 
     def get(self, of: str) -> FoundTarget | None:
         """Return the newest target that was found on the same, None if there is none."""
@@ -191,7 +193,10 @@ class TargetFile:
                 **asdict(newest),
                 "earlier": [asdict(earlier) for earlier in held],
             }
-            write_text(self.path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+            try:
+                write_text(self.path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+            except OSError:  # on a full disk the race goes on, and its result tells the target
+                self._memory.insert(0, newest)
         return newest
 
 
@@ -219,11 +224,7 @@ def _rounded(value: float, direction: Direction) -> float:
     )
 
 
-def _parsed(text: str, path: Path) -> tuple[FoundTarget, ...]:
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise _unreadable(path, f"not JSON: {error}") from None
+def _parsed(document: Any, path: Path) -> tuple[FoundTarget, ...]:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise _unreadable(path, f"expected a document with the schema {SCHEMA!r}")
     earlier = document.get("earlier")
@@ -234,15 +235,19 @@ def _parsed(text: str, path: Path) -> tuple[FoundTarget, ...]:
 
 def _target(values: Any, path: Path) -> FoundTarget:
     if not isinstance(values, dict):
-        raise _unreadable(path, f"a target is an object, got {values!r}")
+        raise _unreadable(path, f"a target is an object, got {brief(values)}")
     value, version = values.get("value"), values.get("version")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _unreadable(path, f"the value of a target is a finite number, got {value!r}")
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise _unreadable(path, f"the version of a target is a whole number ≥ 1, got {version!r}")
+    if not is_number(value):
+        raise _unreadable(path, f"the value of a target is a finite number, got {brief(value)}")
+    if not is_count(version, 1):
+        raise _unreadable(
+            path, f"the version of a target is a whole number ≥ 1, got {brief(version)}"
+        )
     direction = values.get("direction")
     if direction not in ("max", "min"):
-        raise _unreadable(path, f"the direction of a target is 'max' or 'min', got {direction!r}")
+        raise _unreadable(
+            path, f"the direction of a target is 'max' or 'min', got {brief(direction)}"
+        )
     texts = [values.get(name) for name in ("metric", "how", "of")]
     if not all(isinstance(text, str) for text in texts):
         raise _unreadable(path, "the metric, how and of of a target are texts")

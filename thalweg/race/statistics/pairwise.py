@@ -12,14 +12,14 @@ from thalweg.race.statistics.times import Array, censored, restricted
 def pairwise_ratios(costs: ArrayLike, budget: ArrayLike) -> Array:
     """Return the geometric mean over tasks of the ratios of two entrants' costs, for every pair.
 
-        Rᵢⱼ = exp(mean_t log(min(cᵢₜ, Bₜ) / min(cⱼₜ, Bₜ))),    Rᵢⱼ Rⱼₖ = Rᵢₖ
+        Rᵢⱼ = exp(mean_t log(min(cᵢₜ, Bᵢₜ) / min(cⱼₜ, Bⱼₜ))),    Rᵢⱼ Rⱼₖ = Rᵢₖ
 
     Below 1, entrant i is the faster one. A miss counts with the budget, so the ratio of an entrant
-    with misses to one without is at least this.
+    with misses to one without is at least this, if the budget is the entrant's own.
 
     Args:
         costs: of (entrants, tasks), such as the median time to the target; infinity for a miss.
-        budget: a number, or one for each task.
+        budget: a number, one for each task, or a table as of costs.
 
     Source: Fleming & Wallace (1986), "How not to lie with statistics".
 
