@@ -67,7 +67,7 @@ def close(
 
     A unit is that of the largest finite magnitude in each expected tensor: rounding errors of sums are as
     large as their largest terms. `scale` gives another magnitude, a number or one for each element:
-    `scale=expected.abs()` bounds each element by its own size. NaNs and infinities must stand in their places.
+    `scale=expected.abs()` bounds each element by its own size. NaNs and infinities must be in place.
     """
     check(because)
     for where, a, b in pairs(actual, expected):
