@@ -22,6 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# reasons that many tests share
+RERUN = "the same instructions on the same shapes"
+RESUMED = "from a copy on, the same instructions on the same shapes"
+
 
 def same(actual: Any, expected: Any, *, because: str) -> None:
     """Assert the same structure, dtypes, shapes and bits; strides and devices may differ.
