@@ -67,9 +67,10 @@ def test_trajectory_equals_a_loop_by_hand() -> None:
             optimizer.step()
             total += loss.item() * len(xb)
         losses.append(total / len(x))
-    same(run.model.weight, model.weight, because=RERUN)
-    assert run.history.column("train_loss") == losses
-    assert run.history[-1].penalty == (0.1 * (model.weight**2).sum()).item()
+    close(run.model.weight, model.weight, ulps=32, because="the penalty may be another sum")
+    assert run.history.column("train_loss") == pytest.approx(losses, rel=1e-14)
+    penalty = (0.1 * (model.weight**2).sum()).item()
+    assert run.history[-1].penalty == pytest.approx(penalty, rel=1e-14)
 
 
 @pytest.mark.parametrize("batch_size", [None, 35, 1000])

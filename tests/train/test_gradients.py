@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.exact import RERUN, RESUMED, same
+from tests.exact import RERUN, RESUMED, close, same
 from thalweg import meta, optim
 from thalweg.errors import TaskError
 from thalweg.objective import L2, Cost
@@ -121,9 +121,10 @@ def test_a_closure_gives_the_trajectory_of_a_loop_by_hand(factory: Any) -> None:
             right += (before.argmax(1) == yb).sum().item()
             optimizer.step(closure)
         epochs.append((total / len(x), right / len(x)))
-    same(run.model.weight, model.weight, because=RERUN)
-    same(run.model.bias, model.bias, because=RERUN)
-    assert run.history.column("train_loss") == [loss for loss, _ in epochs]
+    why = "the penalty may be another sum, which L-BFGS divides by small differences"
+    close(run.model.state_dict(), model.state_dict(), ulps=1e6, because=why)
+    losses = [loss for loss, _ in epochs]
+    assert run.history.column("train_loss") == pytest.approx(losses, rel=1e-9)
     assert run.history.column("train_accuracy") == pytest.approx([right for _, right in epochs])
 
 

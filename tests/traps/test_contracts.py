@@ -234,7 +234,7 @@ def test_a_loaded_state_is_not_cast_to_the_dtype_of_its_parameter(name: str) -> 
 def test_a_cast_or_unsaved_state_is_seen(error: Make) -> None:
     with pytest.raises(
         AssertionError,
-        match="because: a state is saved and loaded as it is|because: from a copy on",
+        match=r"because: a state is saved and loaded as it is|because: from a copy on",
     ):
         resumes_bit_by_bit(error)
     resumes_bit_by_bit(Sound)
