@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 import thalweg
+from tests import examples
 from tests.exact import same
 from thalweg.engine import batch
 
@@ -28,10 +29,7 @@ DTYPES = (torch.float64, torch.float32, torch.bfloat16)
 LR = 0.1
 
 repeatable = settings(
-    derandomize=True,
-    database=None,
-    deadline=None,
-    max_examples=80,
+    max_examples=80 * examples.MORE,
     phases=[Phase.generate],  # every smaller example would be compiled, for minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -180,7 +178,7 @@ def test_reductions_are_the_same(
 
 
 @given(st.data())
-@settings(derandomize=True, database=None, max_examples=200, deadline=None)
+@settings(max_examples=200 * examples.MORE)
 def test_the_trees_use_the_whole_vocabulary(data: st.DataObject) -> None:
     """The strategies build what their names say, and no rule that is refused."""
     for trees in (exact(3), near(2, reducing=False), near(2, reducing=True)):

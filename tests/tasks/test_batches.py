@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import examples
 from tests.exact import same
 from thalweg.errors import TaskError
 from thalweg.tasks import Order, batches
@@ -12,7 +13,7 @@ from thalweg.tasks import batches as batches_function
 from thalweg.tasks.batches import _BLOCK, derive
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * examples.MORE)
 @given(
     rows=st.integers(1, 40),
     batch_size=st.one_of(st.none(), st.integers(1, 50)),
