@@ -1,10 +1,11 @@
-# Two commands for a newcomer: `make race` and `make test`. Both set up .venv first, once.
+# Two commands for a newcomer: `make race` and `make test`; `make full` before a release. Each sets up .venv
+# first, once.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: race test lint format types unit examples docs bench clean
+.PHONY: race test full lint format types unit marked processors examples docs bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -15,6 +16,8 @@ race: $(STAMP)
 	$(BIN)/thalweg race digits
 
 test: lint types unit examples
+
+full: marked processors
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -29,6 +32,12 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/pytest -n auto --dist loadgroup
+
+marked: $(STAMP)
+	THALWEG_TEST_EXAMPLES=4 $(BIN)/pytest -n auto --dist loadgroup -m full
+
+processors: $(STAMP)
+	$(BIN)/python tests/processors.py -n auto --dist loadgroup
 
 examples: $(STAMP)
 	$(BIN)/python examples/run_all.py

@@ -1,4 +1,8 @@
-"""What every test starts from."""
+"""What every test starts from.
+
+Environment variables choose what `make full` varies: THALWEG_TEST_THREADS, the number of PyTorch's threads,
+and THALWEG_TEST_EXAMPLES (see tests/examples.py).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,13 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
+
+THREADS = int(os.environ.get("THALWEG_TEST_THREADS", "1"))
+
+# the same examples in every run: a test that fails by chance, and on one machine only, helps nobody
+settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+settings.load_profile("fixed")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -24,9 +35,9 @@ def own_cache() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small models train many times slower on several threads when test workers share the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def threads() -> Iterator[None]:
+    """One, usually: small models train many times slower on several when test workers share the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(before)

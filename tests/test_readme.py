@@ -1,54 +1,82 @@
-"""What the README shows must run."""
+"""What the README shows must run: as printed, from top to bottom."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from sklearn.datasets import load_digits
-from torch import nn
 
 from tests.cli.commands import call
+from tests.exact import differs
 from thalweg.optim.card import OPTIMIZERS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+FENCED = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+BLOCKS = [block for language, block in FENCED if language == "python"]
+COMMANDS = [
+    shlex.split(line, comments=True)[1:]
+    for _, block in FENCED
+    for line in block.splitlines()
+    if line.startswith("thalweg ")
+]
+RACES = [words for words in COMMANDS if words[0] == "race"]
+BUDGET = ("--trials", "1", "--seeds", "1", "--final-seeds", "1", "--epochs", "1", "--workers", "1")
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_every_python_block_runs(number: int, tmp_path: Path) -> None:
-    x, y = load_digits(return_X_y=True)
-    names: dict[str, Any] = {"model": nn.Linear(2, 1), "x": x[:300].astype("float32"), "y": y[:300]}
-    # a rule shows where it is defined, so the block needs a file
-    source = tmp_path / "block.py"
-    source.write_text(BLOCKS[number], encoding="utf-8")
-    exec(compile(BLOCKS[number], str(source), "exec"), names)
-    if "optimizer" in names:
-        before = names["model"].weight.detach().clone()
-        names["model"](torch.ones(2)).sum().backward()
-        names["optimizer"].step()
-        assert not torch.equal(before, names["model"].weight)
+def test_every_python_block_runs_after_the_ones_before(tmp_path: Path) -> None:
+    names: dict[str, Any] = {}
+    optimizer = None
+    for number, block in enumerate(BLOCKS):
+        # a rule shows where it is defined, so the block needs a file
+        source = tmp_path / f"block_{number}.py"
+        source.write_text(block, encoding="utf-8")
+        exec(compile(block, str(source), "exec"), names)
+        if names["optimizer"] is not optimizer:
+            optimizer = names["optimizer"]
+            step_moves(names["model"], optimizer)
+    assert names["p"].tolist() == pytest.approx([1.0] * 3, abs=0.1)
+    assert names["run"].evaluate("test")["accuracy"] > 0.9
 
 
-def test_there_are_blocks() -> None:
-    assert len(BLOCKS) == 4
+def step_moves(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    model(torch.ones(2, 64)).square().sum().backward()
+    before = [p.detach().clone() for p in model.parameters()]
+    for _ in range(2):
+        optimizer.step()  # a warm-up begins with a rate of 0
+    differs(list(model.parameters()), before)
+
+
+def test_there_are_blocks_and_commands() -> None:
+    assert len(BLOCKS) == 5
+    assert {words[0] for words in COMMANDS} == {"explain", "list", "race", "new", "lr", "train"}
+    assert len(RACES) == 4
 
 
 def test_the_optimizers_are_counted() -> None:
     assert f"{len(OPTIMIZERS)} optimizers by name" in README
 
 
-@pytest.mark.parametrize(
-    "line",
-    [line for line in README.splitlines() if line.startswith(("thalweg explain", "thalweg list"))],
-)
-def test_commands_that_only_look_run(line: str) -> None:
-    words = line.partition("#")[0].split()
-    assert call(*words[1:]).exit_code == 0
+def test_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order in which they stand: the task that `new` writes is the one that others read."""
+    monkeypatch.chdir(tmp_path)
+    for words in COMMANDS:
+        if words not in RACES:
+            assert call(*words).exit_code == 0, words
+    assert (tmp_path / "my_task.py").exists()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("words", RACES, ids=" ".join)
+def test_races_run(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As printed, but for a budget of one trial."""
+    monkeypatch.chdir(tmp_path)
+    assert call("new", "task", "my_task.py").exit_code == 0
+    assert call(*words, *BUDGET).exit_code == 0
 
 
 def test_every_file_it_links_to_is_there() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import thalweg
+from tests.exact import same
 from thalweg import rules
 from thalweg.errors import RuleError
 
@@ -179,7 +180,7 @@ def test_a_chain_may_stand_in_a_chain() -> None:
     flat = thalweg.chain(*inner.links, last)
     assert nested.links == flat.links
     assert len(nested.links) == 3
-    assert torch.equal(one_step(nested), one_step(flat))
+    same(one_step(nested), one_step(flat), because="the same program")
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_rules_and_chains_are_copied(copied: Callable[[Any], Any]) -> None:
     again = copied(chain)
     assert again.hyperparameters == chain.hyperparameters
     assert again.states == chain.states
-    assert torch.equal(one_step(again), one_step(chain))
+    same(one_step(again), one_step(chain), because="the same program")
 
 
 def test_a_rule_keeps_the_face_of_its_function() -> None:

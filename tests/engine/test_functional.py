@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import thalweg
+from tests.exact import RERUN, differs, same
 from thalweg import rules
 from thalweg.engine import dimensions, noise
 
@@ -120,12 +121,12 @@ def test_the_same_numbers_as_the_optimizer(name: str, dtype: torch.dtype) -> Non
         p, state = chain.step(p, g, state, lr=0.2)
         assert state["t"] == count
         assert p.dtype == dtype
-        torch.testing.assert_close(p, w.detach(), rtol=0.0, atol=0.0)
+        same(p, w.detach(), because=RERUN)
         for kept in chain.states:
             assert state[kept].dtype == dtype
-            torch.testing.assert_close(state[kept], optimizer.state[w][kept], rtol=0.0, atol=0.0)
+            same(state[kept], optimizer.state[w][kept], because=RERUN)
         for kept in chain.scalar_states:
-            assert state[kept] == optimizer.state[w][kept].item()
+            same(state[kept], optimizer.state[w][kept].item(), because=RERUN)
 
 
 @each_chain
@@ -140,13 +141,13 @@ def test_nothing_given_is_changed(name: str) -> None:
     second = chain.step(p, g, state, lr=0.1)
     for key, value in given.items():
         if isinstance(value, Tensor):
-            assert torch.equal(value, before[key])
+            same(value, before[key], because="nothing wrote to it")
             assert value._version == versions[key]
         else:
             assert value == before[key]
     assert list(state) == [k for k in before if k not in ("p", "g")]
-    assert torch.equal(first[0], second[0])
-    assert not torch.equal(first[0], p)
+    same(first[0], second[0], because=RERUN)
+    differs(first[0], p)
 
 
 @each_chain

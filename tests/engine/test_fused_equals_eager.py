@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 import thalweg
+from tests import examples
+from tests.exact import same
 from thalweg.engine import batch
 
 from .trees import Tree, exact, near, number, point, rule_of
@@ -27,10 +29,7 @@ DTYPES = (torch.float64, torch.float32, torch.bfloat16)
 LR = 0.1
 
 repeatable = settings(
-    derandomize=True,
-    database=None,
-    deadline=None,
-    max_examples=80,
+    max_examples=80 * examples.MORE,
     phases=[Phase.generate],  # every smaller example would be compiled, for minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -110,15 +109,6 @@ class Walk:
                 mine[name].copy_(value)
 
 
-def assert_identical(actual: Tensor, expected: Tensor) -> None:
-    """Compare the bits, but for those of NaNs."""
-    assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
-    assert torch.equal(actual.isnan(), expected.isnan())
-    known = ~expected.isnan()
-    assert torch.equal(actual[known], expected[known])
-    assert torch.equal(actual[known].signbit(), expected[known].signbit())
-
-
 @each_dtype
 @repeatable
 @given(update=exact(4), m=exact(3), v=exact(2), after=exact(2), kept=exact(1))
@@ -131,10 +121,9 @@ def test_arithmetic_is_the_same_to_the_last_bit(
     for turn in range(1, STEPS + 1):
         for walk in (eager, fused):
             walk.step(turn)
-        for actual, expected in zip(fused.numbers(), eager.numbers(), strict=True):
-            assert actual.keys() == expected.keys()
-            for name, value in expected.items():
-                assert_identical(actual[name], value)
+        same(
+            fused.numbers(), eager.numbers(), because="both engines round each operation by itself"
+        )
 
 
 # An ulp of bfloat16; some ulps of float32; and of float32 where a reduction adds thousands of elements.
@@ -161,7 +150,7 @@ def assert_steps_alike(
             size = 2 * p.double().abs() + 2 * LR * e.get("m_", p).double().abs()
             for name in e.keys() & {"p", "kept_"}:
                 x, y = a[name], e[name]
-                assert torch.equal(x.isnan(), y.isnan())
+                same(x.isnan(), y.isnan(), because="a NaN is made by the same operation")
                 error = (x.double() - y.double()).abs()
                 assert ((x == y) | y.isnan() | (error <= rtol * size + tiny)).all()
         fused.start_from(eager)
@@ -189,7 +178,7 @@ def test_reductions_are_the_same(
 
 
 @given(st.data())
-@settings(derandomize=True, database=None, max_examples=200, deadline=None)
+@settings(max_examples=200 * examples.MORE)
 def test_the_trees_use_the_whole_vocabulary(data: st.DataObject) -> None:
     """The strategies build what their names say, and no rule that is refused."""
     for trees in (exact(3), near(2, reducing=False), near(2, reducing=True)):

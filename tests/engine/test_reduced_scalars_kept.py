@@ -13,6 +13,7 @@ import torch
 from torch.nn import Parameter
 
 import thalweg
+from tests.exact import RESUMED, same
 from thalweg import rules
 
 from .kinds import DOUBLE, each_engine
@@ -55,7 +56,7 @@ def test_a_group_that_is_added_later(engine: str) -> None:
     assert optimizer.state[params[2]]["turns"] == 5
 
 
-RESUMED: dict[str, Callable[[thalweg.Optimizer, list[Parameter]], tuple[Any, list[Parameter]]]] = {
+WAYS: dict[str, Callable[[thalweg.Optimizer, list[Parameter]], tuple[Any, list[Parameter]]]] = {
     "state_dict": lambda optimizer, params: _loaded(optimizer, params),
     "deepcopy": lambda optimizer, params: copy.deepcopy((optimizer, params)),
     "pickle": lambda optimizer, params: pickle.loads(pickle.dumps((optimizer, params))),
@@ -71,7 +72,7 @@ def _loaded(optimizer: thalweg.Optimizer, params: list[Parameter]) -> Any:
 
 
 @each_engine
-@pytest.mark.parametrize("way", RESUMED)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", [DOUBLE, torch.float32, torch.bfloat16], ids=str)
 def test_a_resumed_run_is_the_same_to_the_last_bit(
     engine: str, way: str, dtype: torch.dtype
@@ -80,14 +81,14 @@ def test_a_resumed_run_is_the_same_to_the_last_bit(
     params = [Parameter(p.clone()) for p in start]
     optimizer = thalweg.Optimizer(params, resumable, lr=LR, engine=engine)
     run(optimizer, params, gradients[:3])
-    other, again = RESUMED[way](optimizer, params)
+    other, again = WAYS[way](optimizer, params)
     kept = {n: v.clone() for n, v in optimizer.state[params[0]].items()}
     run(other, again, gradients[3:])
     for name, value in optimizer.state[params[0]].items():
-        assert torch.equal(value, kept[name])  # they share nothing
+        same(value, kept[name], because="nothing wrote to it")  # they share nothing
     run(optimizer, params, gradients[3:])
     for p, q in zip(params, again, strict=True):
-        assert torch.equal(p, q)
+        same(p, q, because=RESUMED)
         for name, value in optimizer.state[p].items():
             assert other.state[q][name].dtype == value.dtype
-            assert torch.equal(other.state[q][name], value)
+            same(other.state[q][name], value, because=RESUMED)

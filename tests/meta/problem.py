@@ -104,11 +104,6 @@ def snapshot(net: nn.Module) -> list[Tensor]:
     return [p.detach().clone() for p in net.parameters()]
 
 
-def same(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:
-    """Whether the tensors are equal bit for bit."""
-    return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-
-
 def through_file(content: Any) -> Any:
     """Return what a file holds after it was written and read without unpickling code."""
     file = io.BytesIO()

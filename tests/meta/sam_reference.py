@@ -9,14 +9,7 @@ from torch import Tensor
 
 from thalweg.meta import SAM
 
-from .problem import (
-    BATCHES,
-    Array,
-    Net,
-    mse,
-    numpy_gradient,
-    snapshot,
-)
+from .problem import BATCHES, Array, Net, mse, numpy_gradient, snapshot
 
 RHO = 0.3
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.exact import RERUN, differs, is_same, same
 from thalweg.meta import Accumulate
 
-from .problem import BATCHES, MAKES, Make, Net, mse, same, snapshot
+from .problem import BATCHES, MAKES, Make, Net, mse, snapshot
 
 K = 4
 EQUAL = (3, 3, 3, 3)
@@ -53,7 +54,8 @@ def test_equal_micro_batches_are_the_large_batch(name: str, zeroes: str) -> None
             before = snapshot(net)
             optimizer.step()
             assert optimizer.stepped is (optimizer.pending == 0)
-            assert same(snapshot(net), before) is not optimizer.stepped
+            rested = is_same(snapshot(net), before, because="no step was taken")
+            assert rested is not optimizer.stepped
         path.append(snapshot(net))
     assert optimizer.steps == steps
     assert_close(path, large(MAKES[name], steps)[0])
@@ -110,7 +112,7 @@ def test_bit_for_bit_what_autograd_accumulates(name: str) -> None:
                 p.grad.div_(3)
         alone.step()
         alone.zero_grad()
-        assert same(snapshot(net), snapshot(twin))
+        same(snapshot(net), snapshot(twin), because="the same sums and divisions in the same order")
     assert optimizer.steps == 5
 
 
@@ -128,7 +130,7 @@ def test_one_micro_batch_a_step_is_the_optimizer_itself(name: str) -> None:
         assert not optimizer._sums
         path.append(snapshot(net))
     assert optimizer.steps == 5
-    assert all(same(a, b) for a, b in zip(path, large(MAKES[name], 5)[0], strict=True))
+    same(path, large(MAKES[name], 5)[0], because=RERUN)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -152,7 +154,7 @@ def test_flush_steps_by_the_ragged_end(weighted: bool) -> None:
     optimizer.flush()  # nothing is left
     assert not optimizer.stepped
     assert optimizer.steps == 1
-    assert same(snapshot(net), before)
+    same(snapshot(net), before, because="nothing wrote to it")
 
 
 def test_flush_leaves_gradients_that_no_step_has_taken() -> None:
@@ -166,7 +168,7 @@ def test_flush_leaves_gradients_that_no_step_has_taken() -> None:
     assert all(p.grad is g for p, g in zip(net.parameters(), grads, strict=True))
     mse(twin, *BATCHES[0]).backward()
     torch.optim.SGD(twin.parameters(), lr=0.1).step()
-    assert same(snapshot(net), snapshot(twin))
+    same(snapshot(net), snapshot(twin), because=RERUN)
 
 
 def test_the_gradient_of_the_last_micro_batch_is_left_as_it_was() -> None:
@@ -182,8 +184,8 @@ def test_the_gradient_of_the_last_micro_batch_is_left_as_it_was() -> None:
     optimizer.step()
     assert net.W.grad is second
     # neither tensor was written to: it may be a view of someone else's memory
-    assert torch.equal(first, copied)
-    assert torch.equal(second, last)
+    same(first, copied, because="nothing wrote to it")
+    same(second, last, because="nothing wrote to it")
 
 
 def test_a_parameter_reached_by_some_micro_batches_only() -> None:
@@ -223,7 +225,7 @@ def test_sparse_gradients() -> None:
             optimizer.step(weight=k + 1)
         ends.append(layer.weight.detach())
     torch.testing.assert_close(*ends, rtol=1e-14, atol=0)
-    assert not torch.equal(ends[0], torch.ones_like(ends[0]))
+    differs(ends[0], torch.ones_like(ends[0]))
 
 
 # -- wrong input -----------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.exact import RERUN, RESUMED, differs, same
 from thalweg.errors import DivergedError
 from thalweg.meta import Accumulate, NonFinite
 
-from .problem import BATCHES, MAKES, Net, mse, same, snapshot, through_file
+from .problem import BATCHES, MAKES, Net, mse, snapshot, through_file
 
 K = 4
 
@@ -51,12 +52,12 @@ def test_a_resume_in_the_middle_is_bit_exact(name: str, cut: int) -> None:
     resumed.load_state_dict(saved["optimizer"])
     assert (resumed.pending, resumed.steps) == (cut % K, cut // K)
     run(net, resumed, cut, 14)
-    assert same(snapshot(net), snapshot(whole))
+    same(snapshot(net), snapshot(whole), because=RESUMED)
     assert resumed.steps == optimizer.steps == 3
     # what was loaded is a copy: going on has not changed it
     sums, before = saved["optimizer"]["wrappers"][0]["sums"], held["wrappers"][0]["sums"]
     assert sums.keys() == before.keys()
-    assert all(torch.equal(sums[k], before[k]) for k in sums)
+    same(sums, before, because="nothing wrote to it")
 
 
 def test_a_state_dict_in_memory_does_not_move_on() -> None:
@@ -67,7 +68,7 @@ def test_a_state_dict_in_memory_does_not_move_on() -> None:
     assert len(saved) == 4
     before = {k: v.clone() for k, v in saved.items()}
     run(net, optimizer, 2, 4)
-    assert all(torch.equal(saved[k], before[k]) for k in before)
+    same(saved, before, because="nothing wrote to it")
 
 
 def test_the_accumulator_is_found_by_name() -> None:
@@ -79,8 +80,12 @@ def test_the_accumulator_is_found_by_name() -> None:
     resumed.load_state_dict(through_file(optimizer.state_dict()))
     run(whole, optimizer, 1, 2)
     run(net, resumed, 1, 2)
-    assert same(snapshot(net), snapshot(whole))
-    assert not same(snapshot(net), snapshot(Net()))
+    same(
+        snapshot(net),
+        snapshot(whole),
+        because="no tensor looks at another, so their order is nothing to them",
+    )
+    differs(snapshot(net), snapshot(Net()))
 
 
 def test_a_state_of_other_shapes_is_refused_before_anything_changes() -> None:
@@ -105,7 +110,7 @@ def test_a_copy_in_the_middle_goes_on_alike_and_apart() -> None:
     net2, optimizer2 = copy.deepcopy((net, optimizer))
     run(net, optimizer, 6, 14)
     run(net2, optimizer2, 6, 14)
-    assert same(snapshot(net), snapshot(net2))
+    same(snapshot(net), snapshot(net2), because=RESUMED)
     assert optimizer2.steps == 3
 
 
@@ -173,7 +178,7 @@ def test_a_policy_outside_leaves_out_one_micro_batch() -> None:
             assert optimizer.stepped is alone.stepped
     assert optimizer.skipped == 1
     assert alone.steps == 2
-    assert same(snapshot(net), snapshot(twin))
+    same(snapshot(net), snapshot(twin), because=RERUN)
 
 
 def test_a_policy_inside_leaves_out_the_whole_step() -> None:
@@ -185,7 +190,7 @@ def test_a_policy_inside_leaves_out_the_whole_step() -> None:
         optimizer.step()
     assert not optimizer.stepped
     assert (optimizer.steps, optimizer.pending) == (0, 0)
-    assert same(snapshot(net), before)
+    same(snapshot(net), before, because="nothing wrote to it")
 
 
 def test_when_the_step_inside_raises_gradients_are_there_and_the_next_step_begins_anew() -> None:
@@ -200,7 +205,7 @@ def test_when_the_step_inside_raises_gradients_are_there_and_the_next_step_begin
         optimizer.step()
     assert all(p.grad is g for p, g in zip(net.parameters(), grads, strict=True))
     assert optimizer.pending == 0
-    assert same(snapshot(net), before)
+    same(snapshot(net), before, because="nothing wrote to it")
 
 
 def test_step_returns_the_loss_of_each_micro_batch() -> None:

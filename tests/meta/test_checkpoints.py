@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
+from tests.exact import RESUMED, same
 from thalweg.meta import ASAM, SAM, Accumulate, NonFinite, Wrapper
 
-from .problem import BATCHES, Make, Net, mse, same, snapshot, through_file
+from .problem import BATCHES, Make, Net, mse, snapshot, through_file
 from .wrappers import (
     insides,
     run,
@@ -40,7 +41,7 @@ def test_resume_is_bit_exact(wrap: Callable[..., Wrapper], make: Make, cut: int)
     for o, state in zip((net, resumed, again), saved, strict=True):
         o.load_state_dict(state)
     run(net, resumed, cut, 10, again)
-    assert same(snapshot(net), snapshot(whole))
+    same(snapshot(net), snapshot(whole), because=RESUMED)
     assert resumed.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
 
 
@@ -52,7 +53,7 @@ def test_a_state_loads_with_and_without_the_wrapper(wrap: Callable[..., Wrapper]
     run(net, optimizer, 0, 2)
     alone.load_state_dict(optimizer.state_dict())
     assert alone.param_groups[0]["lr"] == 0.1
-    assert torch.equal(alone.state[twin.W]["exp_avg"], optimizer.state[net.W]["exp_avg"])
+    same(alone.state[twin.W]["exp_avg"], optimizer.state[net.W]["exp_avg"], because="a copy")
     run(twin, alone, 0, 3)
     optimizer.load_state_dict(alone.state_dict())
     assert int(optimizer.state[net.W]["step"]) == int(alone.state[twin.W]["step"]) >= 3
@@ -112,9 +113,9 @@ def test_copies_go_on_alike_and_apart(
     at, seen = snapshot(net), []
     optimizer.register_step_pre_hook(lambda o, *_: seen.append(o))
     run(net2, optimizer2, 3, 8)
-    assert same(snapshot(net), at)
+    same(snapshot(net), at, because="nothing wrote to it")
     run(net, optimizer, 3, 8)
-    assert same(snapshot(net2), snapshot(net))
+    same(snapshot(net2), snapshot(net), because=RESUMED)
     assert optimizer2.optimizer is not optimizer.optimizer
     assert seen == [optimizer] * 5
     assert not copy.deepcopy(optimizer)._optimizer_step_pre_hooks  # as of PyTorch's own

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.exact import RERUN, differs, same
 from thalweg import optim
 from thalweg.errors import EngineError
 from thalweg.meta import SAM, Accumulate, NonFinite
 from thalweg.rules import ema
 
-from .problem import BATCHES, Net, mse, same, snapshot
+from .problem import BATCHES, Net, mse, snapshot
 from .wrappers import run, wrappers
 
 
@@ -30,14 +31,14 @@ def test_the_average_inside_is_reached(wrap: Any) -> None:
     there = snapshot(net)
     with inside.evaluating():
         average = snapshot(net)
-    assert not same(there, average)
+    differs(there, average)
     with optimizer.evaluating():
-        assert same(snapshot(net), average)
-    assert same(snapshot(net), there)
+        same(snapshot(net), average, because=RERUN)
+    same(snapshot(net), there, because="a copy was put back")
     optimizer.eval()
-    assert same(snapshot(net), average)
+    same(snapshot(net), average, because=RERUN)
     optimizer.train()
-    assert same(snapshot(net), there)
+    same(snapshot(net), there, because="a copy was put back")
 
 
 @wrappers
@@ -97,7 +98,7 @@ def test_a_step_from_the_average_is_refused_before_anything_happens(wrap: Any) -
         before = snapshot(net)
         with pytest.raises(EngineError, match=r"Call optimizer\.train\(\) before the next step"):
             optimizer.step(closure)
-        assert same(snapshot(net), before)
+        same(snapshot(net), before, because="nothing wrote to it")
     assert calls == []
 
 
@@ -120,7 +121,7 @@ def test_micro_batches_outlast_a_refused_step() -> None:
             optimizer.step()
         assert (optimizer.steps, optimizer.pending) == (3, 0)
         ends.append(snapshot(net))
-    assert same(*ends)
+    same(*ends, because=RERUN)
 
 
 def test_a_gradient_that_is_not_finite_is_not_counted_there() -> None:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from tests.exact import RERUN, same
 from thalweg import schedules
 
 from .problem import assert_moved, follow, recorded
@@ -53,6 +53,5 @@ def walk(
 
 
 def assert_same(actual: Points, expected: Points) -> None:
-    for step, (a, e) in enumerate(zip(actual, expected, strict=True), start=1):
-        assert all(map(torch.equal, a, e)), f"step {step}"
+    same(actual, expected, because=RERUN)
     assert_moved(actual[-1], PROBLEM.starts)

@@ -17,6 +17,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.swa_utils import update_bn
 
+from tests.exact import RERUN, RESUMED, differs, is_same, same
 from thalweg import optim, rules
 from thalweg.engine import chain
 from thalweg.errors import EngineError
@@ -84,9 +85,11 @@ def test_every_step_is_evaluated_where_the_oracle_says(case: Case, engine: str) 
             evaluated = snapshot(parameters)
         for a, e in zip(evaluated, expected_averages(oracle, case, copies), strict=True):
             torch.testing.assert_close(a, e, rtol=EXACT, atol=EXACT)
-        elsewhere += not any(map(torch.equal, evaluated, point))
-        assert all(map(torch.equal, snapshot(parameters), point))
-        assert all(map(torch.equal, point, follow(FEW, unseen, plain, steps=1, start=step)[0]))
+        why = "the average of one point is the point"
+        pairs = zip(evaluated, point, strict=True)
+        elsewhere += not any(is_same(a, e, because=why) for a, e in pairs)
+        same(snapshot(parameters), point, because="a copy was put back")
+        same(point, follow(FEW, unseen, plain, steps=1, start=step)[0], because=RERUN)
     assert elsewhere or case.optimizer == "ASGD"  # whose average begins at t0
 
 
@@ -131,8 +134,8 @@ def test_the_last_average_of_several_counts(engine: str) -> None:
     optimizer = optim.SGD(groups, lr=0.1, after=link, engine=engine)
     first, second = follow(PROBLEM, parameters, optimizer, steps=2)
     with optimizer.evaluating():
-        assert all(map(torch.equal, snapshot(parameters)[:2], first[:2]))
-        assert all(map(torch.equal, snapshot(parameters)[2:], second[2:]))
+        same(snapshot(parameters)[:2], first[:2], because="a copy")
+        same(snapshot(parameters)[2:], second[2:], because="a copy")
 
 
 def test_a_parameter_without_a_step_stays() -> None:
@@ -178,7 +181,7 @@ def test_the_way_back_is_exact(kind: str, engine: str, dtype: torch.dtype) -> No
     addresses = [p.data_ptr() for p in parameters]
     stale = (parameters[0] * parameters[0]).sum()
     optimizer.eval()
-    assert not any(map(torch.equal, parameters, before))
+    differs(parameters, before, everywhere=True)
     for p in parameters:
         assert p.dtype == dtype
         assert p.requires_grad
@@ -186,7 +189,7 @@ def test_the_way_back_is_exact(kind: str, engine: str, dtype: torch.dtype) -> No
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         stale.backward()
     optimizer.train()
-    assert all(map(torch.equal, parameters, before))
+    same(parameters, before, because="a copy was put back")
     assert [p.data_ptr() for p in parameters] == addresses
     assert [p.stride() for p in parameters] == [(4, 1), (1, 4)]
 
@@ -198,17 +201,17 @@ def test_calls_may_be_repeated_and_nested(kind: str, engine: str) -> None:
     optimizer = KINDS[kind](parameters, engine)
     (*_, trained) = follow(PROBLEM, parameters, optimizer, steps=5)
     optimizer.train()
-    assert all(map(torch.equal, snapshot(parameters), trained))
+    same(snapshot(parameters), trained, because="nothing wrote to it")
     optimizer.eval()
     evaluated = snapshot(parameters)
     optimizer.eval()
-    assert all(map(torch.equal, snapshot(parameters), evaluated))
+    same(snapshot(parameters), evaluated, because="nothing wrote to it")
     with optimizer.evaluating(), optimizer.evaluating():
-        assert all(map(torch.equal, snapshot(parameters), evaluated))
-    assert all(map(torch.equal, snapshot(parameters), evaluated)), "it was evaluating before"
+        same(snapshot(parameters), evaluated, because="nothing wrote to it")
+    same(snapshot(parameters), evaluated, because="nothing wrote to it")  # it was evaluating before
     optimizer.train()
     optimizer.train()
-    assert all(map(torch.equal, snapshot(parameters), trained))
+    same(snapshot(parameters), trained, because="a copy was put back")
 
 
 @each_kind
@@ -219,7 +222,7 @@ def test_an_exception_leads_back(kind: str, engine: str) -> None:
     (*_, trained) = follow(PROBLEM, parameters, optimizer, steps=5)
     with pytest.raises(KeyError, match="in the middle"), optimizer.evaluating():
         raise KeyError("in the middle")
-    assert all(map(torch.equal, snapshot(parameters), trained))
+    same(snapshot(parameters), trained, because="a copy was put back")
     follow(PROBLEM, parameters, optimizer, steps=1, start=5)
 
 
@@ -238,13 +241,13 @@ def test_no_step_is_taken_at_an_average(kind: str, engine: str) -> None:
     for closure in (None, lambda: torch.tensor(1.0)):
         with pytest.raises(EngineError, match=r"optimizer\.train\(\) before the next step"):
             optimizer.step(closure)
-    assert all(map(torch.equal, snapshot(parameters), evaluated))
+    same(snapshot(parameters), evaluated, because="nothing wrote to it")
     for k, state in optimizer.state_dict()["state"].items():
-        assert all(torch.equal(v, states[k][name]) for name, v in state.items())
+        same(state, states[k], because="nothing wrote to it")
     optimizer.train()
     actual = follow(PROBLEM, parameters, optimizer, steps=4, start=5)
     for a, e in zip(actual, expected, strict=True):
-        assert all(map(torch.equal, a, e))
+        same(a, e, because=RERUN)
 
 
 # -- checkpoints and copies ---------------------------------------------------------------------------
@@ -264,17 +267,17 @@ def test_a_checkpoint_taken_while_evaluating(kind: str, engine: str, tmp_path: P
     copies = [Parameter(x.clone()) for x in model]
     resumed = KINDS[kind](copies, engine)
     resumed.load_state_dict(saved)
-    assert all(map(torch.equal, snapshot(copies), evaluated))
+    same(snapshot(copies), evaluated, because="a copy")
     with pytest.raises(EngineError, match="train"):
         resumed.step()
     resumed.train()
-    assert all(map(torch.equal, snapshot(copies), trained))
+    same(snapshot(copies), trained, because="a copy was put back")
     assert not any("trained_point" in state for state in resumed.state.values())
     optimizer.train()
     actual = follow(PROBLEM, copies, resumed, steps=4, start=5)
     expected = follow(PROBLEM, parameters, optimizer, steps=4, start=5)
     for a, e in zip(actual, expected, strict=True):
-        assert all(map(torch.equal, a, e))
+        same(a, e, because=RESUMED)
 
 
 @each_kind
@@ -292,7 +295,7 @@ def test_a_checkpoint_from_training_ends_an_evaluation(kind: str, engine: str) -
     actual = follow(PROBLEM, copies, other, steps=3, start=5)
     expected = follow(PROBLEM, parameters, optimizer, steps=3, start=5)
     for a, e in zip(actual, expected, strict=True):
-        assert all(map(torch.equal, a, e))
+        same(a, e, because=RESUMED)
 
 
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
@@ -307,14 +310,14 @@ def test_copies_taken_while_evaluating(
     optimizer.eval()
     twin = way(optimizer)
     copies = twin.param_groups[0]["params"]
-    assert all(map(torch.equal, copies, parameters))
+    same(copies, parameters, because="a copy")
     twin.train()
-    assert all(map(torch.equal, snapshot(copies), trained))
-    assert not any(map(torch.equal, snapshot(parameters), trained)), "the original stays there"
+    same(snapshot(copies), trained, because="a copy was put back")
+    differs(snapshot(parameters), trained, everywhere=True)  # the original stays there
     optimizer.train()
     actual = follow(PROBLEM, copies, twin, steps=3, start=5)
     for a, e in zip(actual, follow(PROBLEM, parameters, optimizer, steps=3, start=5), strict=True):
-        assert all(map(torch.equal, a, e))
+        same(a, e, because=RESUMED)
 
 
 # -- without an average -------------------------------------------------------------------------------
@@ -352,7 +355,7 @@ def test_schedule_free_without_interpolation_has_no_average(engine: str) -> None
     before = snapshot(parameters)
     with pytest.raises(EngineError, match="beta=0"):
         optimizer.eval()
-    assert all(map(torch.equal, snapshot(parameters), before))
+    same(snapshot(parameters), before, because="nothing wrote to it")
     optimizer.step()
 
 
@@ -385,7 +388,7 @@ def test_batch_normalisation_is_calibrated_at_the_average(engine: str) -> None:
         model[1].running_mean.copy_(tail)
         assert loss_of(model(x)).item() > calibrated
         model.train()
-    assert all(map(torch.equal, snapshot(list(model.parameters())), trained))
+    same(snapshot(list(model.parameters())), trained, because="a copy was put back")
     optimizer.zero_grad()
     loss_of(model(x)).backward()
     optimizer.step()

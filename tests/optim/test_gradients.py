@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from tests.exact import RERUN, differs, same
+
 from .cases import Case, each, each_alone, each_engine, each_program
 from .oracle import FEW, TOLERANCE, beside_the_oracle
 from .problem import (
@@ -36,7 +38,7 @@ def test_gradients_are_left_alone(case: Case, engine: str) -> None:
         optimizer.step()
         for p, g, copy in zip(parameters, given, copies, strict=True):
             assert p.grad is g
-            assert torch.equal(copy, p.grad)
+            same(copy, p.grad, because="nothing wrote to it")
             assert p.grad._version == g._version
 
 
@@ -51,7 +53,7 @@ def test_none_is_no_gradient(case: Case, engine: str) -> None:
     parameters[2].grad = None
     optimizer.step()
     first = snapshot(parameters)
-    assert torch.equal(first[2], problem.starts[2])
+    same(first[2], problem.starts[2], because="nothing wrote to it")
     assert optimizer.state.get(parameters[2], {}).get("step", 0) == 0
     state = {k: v.clone() for k, v in optimizer.state[parameters[1]].items()}
     assert state
@@ -60,10 +62,10 @@ def test_none_is_no_gradient(case: Case, engine: str) -> None:
         parameters[1].grad = None
         optimizer.step()
     now = snapshot(parameters)
-    assert torch.equal(now[1], first[1])
-    assert not torch.equal(now[0], first[0])
+    same(now[1], first[1], because="nothing wrote to it")
+    differs(now[0], first[0])
     for key, value in optimizer.state[parameters[1]].items():
-        assert torch.equal(value, state[key]), key
+        same(value, state[key], because="nothing wrote to it")
     assert optimizer.state[parameters[0]]["step"] == 3
     assert optimizer.state[parameters[1]]["step"] == 1
     assert optimizer.state[parameters[2]]["step"] == 2
@@ -74,7 +76,7 @@ def test_none_is_no_gradient(case: Case, engine: str) -> None:
 def test_a_step_without_any_gradient_does_nothing(case: Case, engine: str) -> None:
     parameters = FEW.parameters()
     case.ours(parameters, engine=engine).step()
-    assert all(map(torch.equal, snapshot(parameters), FEW.starts))
+    same(snapshot(parameters), FEW.starts, because="nothing wrote to it")
 
 
 @each_engine
@@ -140,7 +142,7 @@ def test_gradients_that_carry_a_graph(case: Case, engine: str) -> None:
         assert not any(s.requires_grad for s in states if isinstance(s, Tensor))
         ends.append(p.detach().clone())
         p.grad = None
-    assert torch.equal(*ends)
+    same(*ends, because=RERUN)
 
 
 @each_engine
@@ -205,7 +207,7 @@ def test_sparse_gradients(case: Case, engine: str) -> None:
 def assert_same_path_of_rows(actual: list[list[Tensor]], expected: list[list[Tensor]]) -> None:
     for a, e in zip(actual, expected, strict=True):
         torch.testing.assert_close(a[0], e[0], rtol=EXACT, atol=EXACT)
-    assert not torch.equal(actual[0][0], actual[-1][0])
+    differs(actual[0][0], actual[-1][0])
 
 
 @each_engine

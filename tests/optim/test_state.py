@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from tests.exact import RERUN, RESUMED, same
+
 from .cases import (
     Case,
     each_alone,
@@ -97,12 +99,12 @@ def resume(
         assert set(before) == set(after)
         for key, value in before.items():
             assert value.dtype == after[key].dtype, key
-            assert torch.equal(value, after[key]), key
+            same(value, after[key], because="a copy")
             assert value.data_ptr() != after[key].data_ptr() or not value.numel(), key
     expected = follow(PROBLEM, parameters, optimizer, steps=6, start=5)
     actual = follow(PROBLEM, copies, resumed, steps=6, start=5)
     for a, e in zip(actual, expected, strict=True):
-        assert all(map(torch.equal, a, e))
+        same(a, e, because=RESUMED)
     if dtype == torch.float64:
         assert_moved(actual[-1], PROBLEM.starts)
 
@@ -127,7 +129,7 @@ def test_a_state_keeps_its_own_dtype(case: Case) -> None:
     for theirs, ours in zip(saved["state"].values(), resumed.state.values(), strict=True):
         for key, value in theirs.items():
             assert ours[key].dtype == value.dtype
-            assert torch.equal(ours[key], value)
+            same(ours[key], value, because="a copy")
 
 
 @each_engine
@@ -148,7 +150,7 @@ def test_states_are_found_by_name(case: Case, engine: str) -> None:
         assert_same_path(actual, expected, PROBLEM.starts, EXACT)
         return
     for a, e in zip(actual, expected, strict=True):
-        assert all(map(torch.equal, a, e))
+        same(a, e, because="no tensor looks at another, so their order is nothing to them")
 
 
 @each_torch_case
@@ -212,10 +214,10 @@ def test_copies_go_on_alone(
     copies = twin.param_groups[0]["params"]
     here = snapshot(parameters)
     actual = follow(PROBLEM, copies, twin, steps=4, start=3)
-    assert all(map(torch.equal, snapshot(parameters), here)), "the copy moved the original"
+    same(snapshot(parameters), here, because="nothing wrote to it")  # the copy moved the original
     expected = follow(PROBLEM, parameters, optimizer, steps=4, start=3)
     for a, e in zip(actual, expected, strict=True):
-        assert all(map(torch.equal, a, e))
+        same(a, e, because=RESUMED)
 
 
 @each_engine
@@ -293,4 +295,4 @@ def test_saving_disturbs_nothing(case: Case, engine: str) -> None:
                 steps = [state["step"].item() for state in optimizer.state_dict()["state"].values()]
                 assert steps == [step + 1] * len(parameters)
         ends.append(snapshot(parameters))
-    assert all(map(torch.equal, *ends))
+    same(*ends, because=RERUN)

@@ -16,6 +16,8 @@ from torch.optim.optimizer import (
 )
 from torch.profiler import ProfilerActivity, profile
 
+from tests.exact import is_same, same
+
 from .cases import (
     OPTIMIZERS,
     PROGRAMS,
@@ -69,7 +71,7 @@ def test_closures(case: Case, engine: str) -> None:
         plain.step()
     q.grad = p.grad.clone()
     plain.step()
-    assert torch.equal(p, q)
+    same(p, q, because="the gradient of p² is exactly 2p")
 
 
 @each_engine
@@ -82,7 +84,8 @@ def test_hooks_run_in_order(case: Case, engine: str) -> None:
     def noting(name: str) -> Any:
         def hook(given: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             assert given is optimizer
-            moved = not torch.equal(parameters[-1].detach(), RECORDED.starts[-1])
+            here = parameters[-1].detach()
+            moved = not is_same(here, RECORDED.starts[-1], because="nothing wrote to it")
             calls.append((name, moved))
 
         return hook
@@ -206,7 +209,9 @@ def test_gradient_scaling(case: Case, engine: str, fused: bool) -> None:
         scaler.update()
         actual.append(snapshot([scaled]))
     assert scaler.get_scale() == 512.0
-    assert torch.equal(actual[1][0], actual[2][0]), "an overflow must skip the step"
+    same(
+        actual[1][0], actual[2][0], because="nothing wrote to it"
+    )  # an overflow must skip the step
     assert optimizer.state[scaled]["step"] == 4
     del actual[2]
     assert_same_path(actual, expected, [start.double()], TOLERANCE[torch.float32])

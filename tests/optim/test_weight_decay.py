@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from tests.exact import RERUN, differs, same
 from thalweg import optim
 from thalweg.errors import suggest
 
@@ -97,7 +98,7 @@ def test_what_a_decay_adds_to_a_step(name: str, engine: str, meaning: str) -> No
         optimizer.step()
         for p, x, start in zip(parameters, expected, before, strict=True):
             torch.testing.assert_close(p.detach(), x, rtol=EXACT, atol=EXACT)
-            assert not torch.equal(p, start)
+            differs(p, start)
 
 
 @each_engine
@@ -135,7 +136,7 @@ def test_the_default_meaning(name: str, engine: str) -> None:
             with_gradients(parameters, PROBLEM.gradient(step, parameters))
             optimizer.step()
         ends.append(snapshot(parameters))
-    assert all(map(torch.equal, *ends))
+    same(*ends, because=RERUN)
 
 
 @each_engine
@@ -152,11 +153,11 @@ def test_decay_comes_before_torchs_flag(name: str, engine: str) -> None:
         return snapshot(parameters)
 
     flagged = end(decoupled_weight_decay=True)
-    assert all(map(torch.equal, flagged, end(decay="decoupled")))
+    same(flagged, end(decay="decoupled"), because=RERUN)
     for meaning in ("l2", "proximal"):
         chosen = end(decoupled_weight_decay=True, decay=meaning)
-        assert all(map(torch.equal, chosen, end(decay=meaning)))
-        assert not any(map(torch.equal, chosen, flagged))
+        same(chosen, end(decay=meaning), because=RERUN)
+        differs(chosen, flagged, everywhere=True)
 
 
 @each_engine
@@ -173,8 +174,8 @@ def test_a_group_may_decay_alone(engine: str, meaning: str) -> None:
         for chosen, one in ((parameters, optimizer), (copies, plain)):
             with_gradients(chosen, gradients)
             one.step()
-    assert torch.equal(parameters[0], copies[0])
-    assert not torch.equal(parameters[1], copies[1])
+    same(parameters[0], copies[0], because=RERUN)
+    differs(parameters[1], copies[1])
     optimizer.param_groups[1]["weight_decay"] = 0.0
     with torch.no_grad():
         parameters[1].copy_(copies[1])
@@ -184,7 +185,7 @@ def test_a_group_may_decay_alone(engine: str, meaning: str) -> None:
     for chosen, one in ((parameters, optimizer), (copies, plain)):
         with_gradients(chosen, gradients)
         one.step()
-    assert torch.equal(parameters[1], copies[1])
+    same(parameters[1], copies[1], because=RERUN)
 
 
 @each_engine

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.exact import RERUN, same
 from thalweg import chain, optim, rule, rules, schedules
 from thalweg.race import Entrant, Point, find_entrant, known_entrants
 from thalweg.race.code import code_of
@@ -45,7 +46,7 @@ def check(entrant: Entrant, point: Point, **names: Any) -> str:
     assert type(by_code) is type(raced)
     assert len(by_code.param_groups) == len(raced.param_groups)
     for ours, theirs in zip(trajectory(by_code, model), trajectory(raced, twin), strict=True):
-        assert torch.equal(ours, theirs)
+        same(ours, theirs, because=RERUN)
     assert {k: v for k, v in by_code.param_groups[0].items() if k != "params"} == {
         k: v for k, v in raced.param_groups[0].items() if k != "params"
     }

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.exact import RERUN, differs, same
 from tests.race.tasks import line
 from thalweg import chain, optim, rule, rules, schedules
 from thalweg.errors import RuleError, TaskError
@@ -111,8 +112,8 @@ def test_a_chain_is_an_entrant_with_hyperparameters_of_its_own() -> None:
     (a,), (b,), (c,) = parameters(), parameters(), parameters()
     by_entrant = stepped(entrant.build([a], lr=0.1, beta2=0.95), a)
     by_hand = chain(rules.clip_by_norm(1.0), rules.adam(beta1=0.5, beta2=0.95))
-    assert torch.equal(by_entrant, stepped(Optimizer([b], by_hand, lr=0.1), b))
-    assert not torch.equal(by_entrant, stepped(Optimizer([c], CLIPPED, lr=0.1), c))
+    same(by_entrant, stepped(Optimizer([b], by_hand, lr=0.1), b), because=RERUN)
+    differs(by_entrant, stepped(Optimizer([c], CLIPPED, lr=0.1), c))
 
 
 @pytest.mark.parametrize("rules_", [rules.adam, rules.adam(beta1=0.5), CLIPPED])
@@ -133,9 +134,9 @@ def test_an_entrant_keeps_the_tasks_own_weights_or_draws_its_own() -> None:
     assert Entrant("plain", optim.SGD).task(task) is task
     torch.manual_seed(0)
     own = Entrant("ones", optim.SGD, initialization="ones").task(task).build()
-    assert torch.equal(own.weight, torch.ones(4, 1))  # type: ignore[arg-type]
+    same(own.weight, torch.ones(4, 1), because="filled with ones")
     torch.manual_seed(0)
-    assert torch.equal(own.bias, task.build().bias)  # type: ignore[arg-type]
+    same(own.bias, task.build().bias, because=RERUN)
 
 
 def test_an_unknown_initialization_is_refused_when_it_is_given() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.exact import RERUN, differs, is_same, same
 from thalweg.errors import TaskError
 from thalweg.race.initialize import check_initialization, initializations, initialized
 
@@ -33,7 +34,7 @@ def test_every_name_is_that_of_torch(name: str) -> None:
         if p.ndim >= 2:
             getattr(nn.init, f"{name}_")(p)
     for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
+        same(ours, theirs, because=RERUN)
 
 
 def test_the_usual_names_are_there_and_no_function_that_needs_more() -> None:
@@ -57,7 +58,7 @@ def test_biases_gains_and_frozen_weights_stay() -> None:
     changed = [
         name
         for (name, p), q in zip(drawn.named_parameters(), plain.parameters(), strict=True)
-        if not torch.equal(p, q)
+        if not is_same(p, q, because="drawn under the same seed")
     ]
     assert changed == ["0.weight"]
 
@@ -69,14 +70,14 @@ def test_a_function_gets_the_model_without_a_graph() -> None:
 
     model = fresh(halve)
     for p, q in zip(model.parameters(), fresh().parameters(), strict=True):
-        assert torch.equal(p, q / 2)
+        same(p, q / 2, because="a half is exact")
         assert p.is_leaf
         assert p.requires_grad
 
 
 def test_weights_are_drawn_under_the_seed() -> None:
-    assert torch.equal(fresh("normal")[0].weight, fresh("normal")[0].weight)  # type: ignore[index]
-    assert not torch.equal(fresh("normal")[0].weight, fresh("uniform")[0].weight)  # type: ignore[index]
+    same(fresh("normal")[0].weight, fresh("normal")[0].weight, because=RERUN)
+    differs(fresh("normal")[0].weight, fresh("uniform")[0].weight)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.exact import RERUN, differs, same
 from tests.race.races import TRIALS, by_stage, outcome, small
 from tests.race.tasks import Spy, line
 from thalweg import meta, optim
@@ -88,11 +89,11 @@ def test_a_seed_gives_all_entrants_the_same_weights_and_data_order() -> None:
     assert [record.entrant for record in contest.result().records] == order
     for (weights, gradients), (others, theirs) in zip(notes[::2], notes[1::2], strict=True):
         assert len(gradients) == 6
-        assert all(map(torch.equal, weights, others))
-        assert all(map(torch.equal, gradients, theirs))
+        same(weights, others, because="a copy")
+        same(gradients, theirs, because=RERUN)
     (first, first_gradients), (second, second_gradients) = notes[0], notes[2]
-    assert not any(map(torch.equal, first, second))
-    assert not any(map(torch.equal, first_gradients, second_gradients))
+    differs(first, second, everywhere=True)
+    differs(first_gradients, second_gradients, everywhere=True)
 
 
 def test_planted_speeds_are_ranked_by_the_final_alone() -> None:
@@ -267,7 +268,7 @@ def test_threads_and_random_state_are_given_back() -> None:
     race(line(), **small(entrants=entrants, lrs=None, threads=2), out=None)
     assert 2 in seen
     assert torch.get_num_threads() == threads
-    assert torch.equal(torch.random.get_rng_state(), before)
+    same(torch.random.get_rng_state(), before, because="no random number was drawn")
 
 
 def test_progress_is_told() -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import lr_scheduler
 
+from tests.exact import RERUN, RESUMED, same
 from thalweg.schedules import (
     Schedule,
     constant,
@@ -62,7 +63,7 @@ def test_it_sets_what_lambda_lr_sets() -> None:
         params, optimizer = problem()
         outcomes.append((train(params, optimizer, make(optimizer, SCHEDULE), 30), params))
     assert outcomes[0][0] == outcomes[1][0]
-    assert all(torch.equal(a, b) for a, b in zip(outcomes[0][1], outcomes[1][1], strict=True))
+    same(outcomes[0][1], outcomes[1][1], because=RERUN)
 
 
 def test_a_rate_that_is_a_tensor_is_changed_in_place() -> None:
@@ -104,7 +105,7 @@ def test_resuming_is_bit_exact_through_a_safe_file(stop: int) -> None:
     second = train(params_b, optimizer_b, made_b, 40 - stop)
 
     assert first + second == whole
-    assert all(torch.equal(p, q) for p, q in zip(params, params_b, strict=True))
+    same(params, params_b, because=RESUMED)
     assert made_b.schedule == SCHEDULE
     assert made_b.state_dict() == made.state_dict()
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import thalweg.schedules as module
+from tests import examples
 from tests.schedules import made
 from thalweg.schedules import (
     Schedule,
@@ -32,7 +33,7 @@ from thalweg.schedules import (
     warmup_stable_decay,
 )
 
-repeatable = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+repeatable = settings(max_examples=150 * examples.MORE)
 NAMES = {name: getattr(module, name) for name in module.__all__}
 
 # One schedule of each kind, and for each of its fields another value.

@@ -7,13 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import examples
+from tests.exact import same
 from thalweg.errors import TaskError
 from thalweg.tasks import Order, batches
 from thalweg.tasks import batches as batches_function
 from thalweg.tasks.batches import _BLOCK, Lent, derive
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * examples.MORE)
 @given(
     rows=st.integers(1, 40),
     batch_size=st.one_of(st.none(), st.integers(1, 50)),
@@ -27,8 +29,8 @@ def test_every_row_once_an_epoch(
     order = Order(seed, shuffle)  # type: ignore[arg-type]
     parts = list(batches(x, x[:, 0], batch_size, order.permutation(rows, 2)))
     seen = torch.cat([inputs for inputs, _ in parts])
-    assert torch.equal(seen.sort(0).values, x)
-    assert all(torch.equal(inputs[:, 0], targets) for inputs, targets in parts)
+    same(seen.sort(0).values, x, because="whole numbers")
+    same([inputs[:, 0] for inputs, _ in parts], [y for _, y in parts], because="whole numbers")
     size = batch_size or rows
     assert [len(inputs) for inputs, _ in parts[:-1]] == [size] * (len(parts) - 1)
     assert len(parts[-1][0]) == (rows % size or min(size, rows))
@@ -82,7 +84,7 @@ def test_bad_order() -> None:
 def test_drawing_an_order_leaves_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
     Order(0).permutation(10, 1)
-    assert torch.equal(torch.get_rng_state(), before)
+    same(torch.get_rng_state(), before, because="no random number was drawn")
 
 
 def test_streams_do_not_meet() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
+from tests.exact import same
 from thalweg.errors import DataError
 from thalweg.tasks import Data
 from thalweg.tasks.sources import ArraySource, DatasetSource, LoaderSource
@@ -120,7 +121,7 @@ def test_kinds_of_arrays() -> None:
     assert Data.arrays(read_only, read_only).train.rows == 2
     repeated = Data.arrays(X).train
     assert isinstance(repeated, ArraySource)
-    assert torch.equal(repeated.inputs, repeated.targets)
+    same(repeated.inputs, repeated.targets, because="a copy")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_torch_data_sets() -> None:
     assert sorted(seen.flatten().tolist()) == list(range(10))
     whole = Data(Squares(5)).train  # type: ignore[arg-type]
     ((x, y),) = whole.batches(None)
-    assert torch.equal(y, x**2)
+    same(y, x**2, because="squares of small whole numbers")
     assert isinstance(Data(TensorDataset(torch.ones(3, 1), torch.ones(3, 1))).train, ArraySource)  # type: ignore[arg-type]
 
 

@@ -11,6 +11,7 @@ import torch
 from scipy.optimize import rosen, rosen_der, rosen_hess
 from torch import Tensor
 
+from tests.exact import same
 from thalweg.tasks import load_task
 from thalweg.tasks.deep_quadratic import curvature, sine_basis, spectrum
 from thalweg.tasks.functions import Point, gradient_noise
@@ -109,14 +110,16 @@ def test_the_function_and_its_start(name: str, start: tuple[float, float], value
         start = (2.2, -1.3)
     assert (model.point.detach() - torch.tensor(start)).abs().max() <= 0.1
     theta = model.point.detach()
-    assert model(torch.zeros(1, 2)).item() == model.function(theta).item()
+    expected = model.function(theta).item()
+    assert model(torch.zeros(1, 2)).item() == pytest.approx(expected, rel=1e-6)
     ahead = model(torch.tensor([[1.0, -2.0]])) - model.function(theta)
     assert ahead.item() == pytest.approx((theta[0] - 2 * theta[1]).item(), abs=1e-3)
 
 
 def test_the_saddle() -> None:
     origin = torch.zeros(2, dtype=torch.float64)
-    assert torch.linalg.eigvalsh(hessian(saddle_value, origin)).tolist() == [-2.0, 2.0]
+    values = torch.linalg.eigvalsh(hessian(saddle_value, origin))
+    assert values.tolist() == pytest.approx([-2.0, 2.0])
 
 
 @pytest.mark.parametrize("condition", [100.0, 7.5])
@@ -151,7 +154,9 @@ def test_the_sine_basis_is_orthogonal_and_symmetric() -> None:
     for size in (2, 16, 101):
         basis = sine_basis(size)
         np.testing.assert_allclose(basis @ basis, np.eye(size), atol=1e-13)
-        np.testing.assert_array_equal(basis, basis.T)
+        same(
+            basis, basis.T, because="sin(a·b) = sin(b·a): the same instructions on the same numbers"
+        )
 
 
 def test_noise_adds_its_mean_to_the_gradient_and_nothing_over_all_rows() -> None:

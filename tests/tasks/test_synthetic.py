@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.exact import same
 from thalweg.tasks import Task, load_task
 from thalweg.tasks.matrix_factorisation import Factors
 from thalweg.tasks.sources import ArraySource
@@ -25,7 +26,11 @@ def test_parity_is_a_product_of_signs(bits: int, relevant: int) -> None:
         x, y = arrays(load_task("parity", bits=bits, relevant=relevant), name)
         assert set(np.unique(x)) == {-1.0, 1.0}
         # a product of n signs is −1 to the number of minuses, n less the number of pluses
-        assert np.array_equal(1 - 2 * y, np.prod(x[:, :relevant], axis=1) * (-1) ** relevant)
+        same(
+            1.0 - 2 * y,
+            np.prod(x[:, :relevant], axis=1) * (-1) ** relevant,
+            because="products of ones and minus ones",
+        )
 
 
 def test_no_bit_and_no_pair_of_bits_tells_of_the_parity() -> None:
@@ -41,8 +46,8 @@ def test_the_answer_of_the_adding_problem(length: int) -> None:
     x, y = arrays(load_task("adding", length=length))
     values, marks = x[..., 0], x[..., 1]
     assert x.shape[1:] == (length, 2)
-    assert np.array_equal(marks[:, : length // 2].sum(1), np.ones(len(x)))
-    assert np.array_equal(marks[:, length // 2 :].sum(1), np.ones(len(x)))
+    same(marks[:, : length // 2].sum(1), np.ones(len(x)), because="sums of ones and zeros")
+    same(marks[:, length // 2 :].sum(1), np.ones(len(x)), because="sums of ones and zeros")
     assert np.all(marks.sum(0) > 0)  # each place is marked in some row
     np.testing.assert_allclose((values * marks).sum(1), y[:, 0], rtol=1e-6)
     assert np.mean((y - 1) ** 2) == pytest.approx(1 / 6, rel=0.1)

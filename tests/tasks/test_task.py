@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.exact import same
 from thalweg.errors import TaskError
 from thalweg.objective import Cost, Scores
 from thalweg.tasks import Data, Target, Task, load_task, mlp
@@ -28,7 +29,7 @@ def test_a_module_is_copied_for_each_run() -> None:
     built = task.build()
     assert built is not module
     assert isinstance(built, nn.Linear)
-    assert torch.equal(built.weight, module.weight)
+    same(built.weight, module.weight, because="a copy")
     assert built.weight is not module.weight
 
 
@@ -63,7 +64,11 @@ def test_built_in_tasks() -> None:
     again = load_task("digits").data.validation
     assert isinstance(again, ArraySource)
     assert isinstance(digits.data.validation, ArraySource)
-    assert torch.equal(again.inputs, digits.data.validation.inputs)
+    same(
+        again.inputs,
+        digits.data.validation.inputs,
+        because="read from the same file by the same instructions",
+    )
 
 
 def test_mlp() -> None:

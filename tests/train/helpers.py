@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tests.exact import is_same, same
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
 from thalweg.train import Run, fit
@@ -42,14 +43,18 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
 
 
-def same(a: Run, b: Run) -> bool:
-    """Whether two runs are bit for bit equal: parameters, buffers, and what was measured."""
-    left, right = weights(a), weights(b)
-    return (
-        left.keys() == right.keys()
-        and all(torch.equal(left[name], right[name]) for name in left)
-        and [measured(e) for e in a.history] == [measured(e) for e in b.history]
-    )
+def same_run(a: Run, b: Run, *, because: str) -> None:
+    """Assert that two runs are the same to the bit: parameters, buffers, and what was measured."""
+    same(outcome(a), outcome(b), because=because)
+
+
+def other_run(a: Run, b: Run) -> None:
+    """Assert that two runs ended at other parameters, or measured something else on the way."""
+    assert not is_same(outcome(a), outcome(b), because="it is to be another run")
+
+
+def outcome(run: Run) -> dict[str, Any]:
+    return {"weights": weights(run), "history": [measured(e) for e in run.history]}
 
 
 def measured(record: Any) -> dict[str, float]:

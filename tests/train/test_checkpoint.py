@@ -17,6 +17,7 @@ from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader
 
 import thalweg
+from tests.exact import RERUN, RESUMED, same
 from thalweg.errors import CheckpointError, TaskError
 from thalweg.objective import L2, Cost
 from thalweg.tasks import Data, Target
@@ -24,7 +25,7 @@ from thalweg.train import EarlyStopping, Run
 from thalweg.train.archive import read_archive, write_archive
 from thalweg.train.checkpoint import prepare
 
-from .helpers import blobs, measured, noisy_net, quiet, same
+from .helpers import blobs, measured, noisy_net, other_run, quiet, same_run
 
 OPTIMIZERS: dict[str, Any] = {
     "SGD": functools.partial(torch.optim.SGD, momentum=0.9),
@@ -60,8 +61,8 @@ def _interrupted(path: Path, **settings: Any) -> Run:
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(name: str, tmp_path: Path) -> None:
     settings = {"optimizer": OPTIMIZERS[name]}
     whole = quiet(blobs(), epochs=5, **settings)
-    assert same(_interrupted(tmp_path / "run", **settings), whole)
-    assert not same(quiet(blobs(), epochs=4, **settings), whole)
+    same_run(_interrupted(tmp_path / "run", **settings), whole, because=RESUMED)
+    other_run(quiet(blobs(), epochs=4, **settings), whole)
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -73,14 +74,14 @@ def test_schedulers_resume(name: str, unit: str, tmp_path: Path) -> None:
             quiet(blobs(), **settings)
         return
     whole = quiet(blobs(), epochs=5, **settings)
-    assert same(_interrupted(tmp_path / "run", **settings), whole)
+    same_run(_interrupted(tmp_path / "run", **settings), whole, because=RESUMED)
     assert whole.history[-1].lr != 0.05
 
 
 @pytest.mark.parametrize("shuffle", ["epoch", "once", "never"])
 def test_orders_resume(shuffle: str, tmp_path: Path) -> None:
     whole = quiet(blobs(), epochs=5, shuffle=shuffle)
-    assert same(_interrupted(tmp_path / "run", shuffle=shuffle), whole)
+    same_run(_interrupted(tmp_path / "run", shuffle=shuffle), whole, because=RESUMED)
 
 
 def test_early_stopping_resumes(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_early_stopping_resumes(tmp_path: Path) -> None:
     path = tmp_path / "run"
     for epochs in range(1, whole.epochs + 2):
         run = quiet(blobs(), epochs=epochs, checkpoint=path, resume=True, **settings)
-    assert same(run, whole)
+    same_run(run, whole, because=RESUMED)
     assert run.best is not None
     assert whole.best is not None
     assert measured(run.best) == measured(whole.best)
@@ -119,15 +120,21 @@ def test_loaders_that_shuffle_resume(own_generator: bool, tmp_path: Path) -> Non
         return Data(DataLoader(rows, batch_size=8, shuffle=True, generator=generator))  # type: ignore[arg-type]
 
     whole = quiet(blobs(data=data()), epochs=4)
-    assert same(quiet(blobs(data=data()), epochs=4), whole)
+    same_run(quiet(blobs(data=data()), epochs=4), whole, because=RERUN)
     path = tmp_path / "run"
     quiet(blobs(data=data()), epochs=2, checkpoint=path)
-    assert same(quiet(blobs(data=data()), epochs=4, checkpoint=path, resume=True), whole)
+    same_run(
+        quiet(blobs(data=data()), epochs=4, checkpoint=path, resume=True), whole, because=RESUMED
+    )
 
 
 def test_resuming_without_a_checkpoint_starts_anew(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "run"
-    assert same(quiet(blobs(), epochs=2, checkpoint=path, resume=True), quiet(blobs(), epochs=2))
+    same_run(
+        quiet(blobs(), epochs=2, checkpoint=path, resume=True),
+        quiet(blobs(), epochs=2),
+        because=RERUN,
+    )
     assert path.is_file()
 
 
@@ -135,7 +142,7 @@ def test_a_finished_run_is_given_back(tmp_path: Path) -> None:
     first = quiet(blobs(), epochs=2, checkpoint=tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.safetensors"]
     again = quiet(blobs(), epochs=2, checkpoint=tmp_path, resume=True)
-    assert same(first, again)
+    same_run(first, again, because="a copy")
     assert (again.seconds, again.steps, again.stopped) == (first.seconds, first.steps, "epochs")
 
 
@@ -242,7 +249,11 @@ def test_state_keeps_its_own_dtype(tmp_path: Path) -> None:
     task = blobs(model=lambda: nn.Linear(2, 3))
     whole = quiet(task, Precise, epochs=4)
     quiet(task, Precise, epochs=2, checkpoint=tmp_path / "run")
-    assert same(quiet(task, Precise, epochs=4, checkpoint=tmp_path / "run", resume=True), whole)
+    same_run(
+        quiet(task, Precise, epochs=4, checkpoint=tmp_path / "run", resume=True),
+        whole,
+        because=RESUMED,
+    )
 
 
 def test_tied_weights(tmp_path: Path) -> None:
@@ -254,7 +265,7 @@ def test_tied_weights(tmp_path: Path) -> None:
     whole = quiet(blobs(model=tied), epochs=4)
     quiet(blobs(model=tied), epochs=2, checkpoint=tmp_path / "run")
     run = quiet(blobs(model=tied), epochs=4, checkpoint=tmp_path / "run", resume=True)
-    assert same(run, whole)
+    same_run(run, whole, because=RESUMED)
     assert run.model[0].weight is run.model[1].weight  # type: ignore[index]
 
 
@@ -269,8 +280,8 @@ def test_archives_bring_back_what_they_took(tmp_path: Path) -> None:
     back = read_archive(tmp_path / "a")
     for a, b in zip(back["tensors"], content["tensors"], strict=True):
         assert a.dtype == b.dtype
-        assert torch.equal(a, b)
-    assert torch.equal(back["strided"], content["strided"])  # type: ignore[arg-type]
+        same(a, b, because="a copy")
+    same(back["strided"], content["strided"], because="a copy")
     assert repr(back["numbers"]) == repr(content["numbers"])
     assert back["nested"] == content["nested"]
     write_archive(tmp_path / "a", {"nan": float("nan")})
@@ -322,7 +333,7 @@ def test_a_run_killed_in_the_middle_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert read_archive(path)["progress"]["epoch"] == 2
     run = quiet(blobs(), epochs=5, checkpoint=path, resume=True)
-    assert same(run, quiet(blobs(), epochs=5))
+    same_run(run, quiet(blobs(), epochs=5), because=RESUMED)
 
 
 def test_killed_while_writing_leaves_the_checkpoint_before(
@@ -343,7 +354,11 @@ def test_killed_while_writing_leaves_the_checkpoint_before(
     assert quiet(blobs(), epochs=5, checkpoint=path).stopped == "interrupted"
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
     assert read_archive(path)["progress"]["epoch"] == 2
-    assert same(quiet(blobs(), epochs=5, checkpoint=path, resume=True), quiet(blobs(), epochs=5))
+    same_run(
+        quiet(blobs(), epochs=5, checkpoint=path, resume=True),
+        quiet(blobs(), epochs=5),
+        because=RERUN,
+    )
 
 
 def test_a_file_that_cannot_be_written_is_found_before_training(tmp_path: Path) -> None:

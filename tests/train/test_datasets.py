@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from tests.exact import RERUN, same
 from thalweg.errors import DataError
 from thalweg.tasks import Data, Task
 
-from .helpers import blobs, quiet, same
+from .helpers import blobs, other_run, quiet, same_run
 
 
 def _rows() -> list[tuple[Tensor, Tensor]]:
@@ -47,25 +48,25 @@ def _task(train: object) -> Task:
 @pytest.mark.parametrize("shuffle", ["epoch", "once", "never"])
 def test_a_data_set_trains_as_arrays_do(shuffle: str) -> None:
     arrays = quiet(_task(blobs().data.train), epochs=2, shuffle=shuffle)
-    assert same(quiet(_task(Rows(_rows())), epochs=2, shuffle=shuffle), arrays)
+    same_run(quiet(_task(Rows(_rows())), epochs=2, shuffle=shuffle), arrays, because=RERUN)
 
 
 def test_streams_and_loaders_in_order() -> None:
     arrays = quiet(_task(blobs().data.train), epochs=2, shuffle="never")
-    assert same(quiet(_task(Stream(_rows())), epochs=2), arrays)
+    same_run(quiet(_task(Stream(_rows())), epochs=2), arrays, because=RERUN)
     # A loader draws a number from the global generator, so the dropout after it differs.
     plain = {"model": lambda: nn.Linear(2, 3).double()}
     arrays = quiet(_task(blobs().data.train).replace(**plain), epochs=2, shuffle="never")
     loader = _task(DataLoader(Rows(_rows()), batch_size=8)).replace(**plain)
-    assert same(quiet(loader, epochs=2), arrays)
+    same_run(quiet(loader, epochs=2), arrays, because=RERUN)
 
 
 def test_a_loader_that_shuffles_follows_the_seed() -> None:
     def run(seed: int) -> object:
         return quiet(_task(DataLoader(Rows(_rows()), 8, shuffle=True)), epochs=2, seed=seed)
 
-    assert same(run(0), run(0))  # type: ignore[arg-type]
-    assert not same(run(0), run(1))  # type: ignore[arg-type]
+    same_run(run(0), run(0), because=RERUN)
+    other_run(run(0), run(1))
 
 
 def test_a_stream_that_runs_dry() -> None:
@@ -91,4 +92,4 @@ def test_structured_inputs() -> None:
     rows = [({"left": x[:1], "right": x[1:]}, y) for x, y in _rows()]
     split = quiet(_task(Rows(rows)).replace(model=Two, data=Data(Rows(rows))), epochs=2)  # type: ignore[arg-type]
     whole = quiet(blobs(data=Data(Rows(_rows())), model=lambda: nn.Linear(2, 3).double()), epochs=2)  # type: ignore[arg-type]
-    assert torch.equal(split.model.net.weight, whole.model.weight)  # type: ignore[union-attr,arg-type]
+    same(split.model.net.weight, whole.model.weight, because=RERUN)

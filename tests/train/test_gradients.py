@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.exact import RERUN, RESUMED, close, same
 from thalweg import meta, optim
 from thalweg.errors import TaskError
 from thalweg.objective import L2, Cost
 from thalweg.tasks import Task
 from thalweg.train import FitDivergedError
 
-from .helpers import blobs, quiet, same
+from .helpers import blobs, quiet, same_run
 
 BATCHES = 5  # 35 rows, 8 in a batch
 
@@ -120,9 +121,10 @@ def test_a_closure_gives_the_trajectory_of_a_loop_by_hand(factory: Any) -> None:
             right += (before.argmax(1) == yb).sum().item()
             optimizer.step(closure)
         epochs.append((total / len(x), right / len(x)))
-    assert torch.equal(run.model.weight, model.weight)  # type: ignore[arg-type]
-    assert torch.equal(run.model.bias, model.bias)  # type: ignore[arg-type]
-    assert run.history.column("train_loss") == [loss for loss, _ in epochs]
+    why = "the penalty may be another sum, which L-BFGS divides by small differences"
+    close(run.model.state_dict(), model.state_dict(), ulps=1e6, because=why)
+    losses = [loss for loss, _ in epochs]
+    assert run.history.column("train_loss") == pytest.approx(losses, rel=1e-9)
     assert run.history.column("train_accuracy") == pytest.approx([right for _, right in epochs])
 
 
@@ -137,7 +139,11 @@ def test_noise_and_running_statistics_are_those_of_one_pass_a_gradient() -> None
             super().step()
             return loss
 
-    assert same(quiet(blobs(), ByClosure, epochs=3), quiet(blobs(), torch.optim.SGD, epochs=3))
+    same_run(
+        quiet(blobs(), ByClosure, epochs=3),
+        quiet(blobs(), torch.optim.SGD, epochs=3),
+        because=RERUN,
+    )
 
 
 def test_an_optimizer_that_never_calls_the_closure_is_named() -> None:
@@ -196,7 +202,7 @@ def test_a_small_gradient_ends_a_run_before_the_step(optimizer: Any) -> None:
     assert norm < 0.05
     # what found it took no step
     before = quiet(task, optimizer, **(settings | {"epochs": run.steps}))
-    assert all(map(torch.equal, run.model.parameters(), before.model.parameters()))
+    same(run.model.parameters(), before.model.parameters(), because=RERUN)
     assert run.gradients == before.gradients + 1
 
 
@@ -227,9 +233,10 @@ def test_a_budget_of_gradients_ends_a_run(
 def test_a_budget_changes_nothing_before_it_is_spent() -> None:
     whole = quiet(blobs(), epochs=2)
     cut = quiet(blobs(), epochs=9, gradient_budget=2 * BATCHES)
-    assert same(whole, cut)
+    same_run(whole, cut, because=RERUN)
     generous = quiet(blobs(), epochs=2, gradient_budget=99)
-    assert (generous.stopped, same(whole, generous)) == ("epochs", True)
+    assert generous.stopped == "epochs"
+    same_run(whole, generous, because=RERUN)
 
 
 def test_a_budget_met_within_an_evaluated_stretch_evaluates_once() -> None:
@@ -247,7 +254,7 @@ def test_the_count_is_kept_in_a_checkpoint(tmp_path: Path) -> None:
     whole = quiet(plain_task(), sam, epochs=4)
     quiet(plain_task(), sam, epochs=2, checkpoint=tmp_path)
     resumed = quiet(plain_task(), sam, epochs=4, checkpoint=tmp_path, resume=True)
-    assert same(whole, resumed)
+    same_run(whole, resumed, because=RESUMED)
     assert resumed.gradients == whole.gradients == 4 * 2 * BATCHES
     assert [e.gradients for e in resumed.evaluations] == [e.gradients for e in whole.evaluations]
 
@@ -257,9 +264,9 @@ def test_a_spent_budget_is_spent_after_resuming_and_a_larger_one_goes_on(tmp_pat
     first = quiet(blobs(), **settings, gradient_budget=10)
     again = quiet(blobs(), **settings, resume=True, gradient_budget=10)
     assert (again.stopped, again.steps) == ("gradients", 10)
-    assert same(first, again)
+    same_run(first, again, because="a copy")
     more = quiet(blobs(), **settings, resume=True, gradient_budget=20)
     assert (more.stopped, more.steps, more.gradients) == ("gradients", 20, 20)
-    assert same(more, quiet(blobs(), epochs=4))
+    same_run(more, quiet(blobs(), epochs=4), because=RESUMED)
     rest = quiet(blobs(), **settings, resume=True)
     assert (rest.stopped, rest.steps) == ("epochs", 45)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from tests.exact import RERUN, RESUMED, differs, same
 from thalweg import chain, meta, optim
 from thalweg.errors import DataError
 from thalweg.rules import descend, ema, polyak, swa
@@ -21,7 +22,7 @@ from thalweg.tasks import Target
 from thalweg.train import EarlyStopping, FitDivergedError, Run, evaluate
 from thalweg.train.archive import read_archive
 
-from .helpers import blobs, measured, quiet, same
+from .helpers import blobs, measured, quiet, same_run
 
 AVERAGED: dict[str, Any] = {
     "polyak": functools.partial(optim.SGD, after=polyak()),
@@ -47,10 +48,6 @@ def points(run: Run) -> list[Tensor]:
 
 def buffers(model: nn.Module) -> list[Tensor]:
     return [b.clone() for b in model.buffers()]
-
-
-def all_equal(a: list[Tensor], b: list[Tensor]) -> bool:
-    return len(a) == len(b) and all(map(torch.equal, a, b))
 
 
 # -- where ----------------------------------------------------------------------------------------------
@@ -107,17 +104,18 @@ def test_an_average_changes_nothing_of_the_training(model: Any, tmp_path: Path) 
     assert run.history.column("validation_loss") != plain.history.column("validation_loss")
     assert len(run.evaluations) > run.epochs
     kept, expected = (read_archive(tmp_path / n)["model"] for n in ("averaged", "plain"))
-    assert kept.keys() == expected.keys()
-    assert all(torch.equal(kept[k], expected[k]) for k in kept)
-    assert not all_equal(points(run), points(plain))
+    same(kept, expected, because="an average only reads the points")
+    differs(points(run), points(plain))
     run.optimizer.train()  # type: ignore[attr-defined]
-    assert all_equal(points(run), points(plain))
+    same(points(run), points(plain), because="an average only reads the points")
 
 
 def test_without_an_average_nothing_is_moved() -> None:
     run = quiet(blobs(), optim.Adam, epochs=1)
     assert not any("trained_point" in state for state in run.optimizer.state.values())
-    assert same(run, quiet(blobs(), functools.partial(optim.Adam, decay="l2"), epochs=1))
+    same_run(
+        run, quiet(blobs(), functools.partial(optim.Adam, decay="l2"), epochs=1), because=RERUN
+    )
 
 
 def test_a_wrapped_optimizer_is_found() -> None:
@@ -125,7 +123,7 @@ def test_a_wrapped_optimizer_is_found() -> None:
         return meta.NonFinite(meta.Accumulate(optim.SGD(params, lr=lr, after=polyak()), every=1))
 
     run = quiet(blobs(model=linear), wrapped, epochs=2)
-    assert same(run, quiet(blobs(model=linear), AVERAGED["polyak"], epochs=2))
+    same_run(run, quiet(blobs(model=linear), AVERAGED["polyak"], epochs=2), because=RERUN)
 
 
 # -- batch normalisation ----------------------------------------------------------------------------------
@@ -139,7 +137,7 @@ def test_statistics_are_those_of_update_bn() -> None:
         buffer.fill_(7)
     update_bn(task.data.train.batches(8), twin)
     assert len(buffers(twin)) == 6
-    assert all_equal(buffers(run.model), buffers(twin))
+    same(buffers(run.model), buffers(twin), because=RERUN)
     assert all(m.momentum == 0.1 for m in run.model.modules() if isinstance(m, nn.BatchNorm1d))
     assert run.model.training
 
@@ -158,7 +156,11 @@ def test_layers_that_do_not_train_keep_their_statistics() -> None:
 
     run = quiet(blobs(model=model), AVERAGED["polyak"], epochs=2)
     first, second = run.model[1], run.model[2]  # type: ignore[index]
-    assert torch.equal(first.running_mean, torch.full((4,), 3.0, dtype=torch.float64))
+    same(
+        first.running_mean,
+        torch.full((4,), 3.0, dtype=torch.float64),
+        because="sums of zeros and threes",
+    )
     assert int(first.num_batches_tracked) == 0
     assert int(second.num_batches_tracked) == 5
     assert (first.momentum, second.momentum) == (0.1, 0.1)
@@ -229,12 +231,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(name: str, stopped_at: int, tmp_
     resumed = quiet(
         blobs(), AVERAGED[name], epochs=3, checkpoint=tmp_path / "run", resume=True, **settings
     )
-    assert same(resumed, whole)
+    same_run(resumed, whole, because=RESUMED)
     assert resumed.evaluate("test") == whole.evaluate("test")
     again = quiet(
         blobs(), AVERAGED[name], epochs=3, checkpoint=tmp_path / "run", resume=True, **settings
     )
-    assert same(again, whole)
+    same_run(again, whole, because=RESUMED)
 
 
 def test_best_averages_survive_a_resume(tmp_path: Path) -> None:
@@ -246,7 +248,7 @@ def test_best_averages_survive_a_resume(tmp_path: Path) -> None:
     resumed = quiet(
         blobs(), AVERAGED["polyak"], epochs=30, checkpoint=path, resume=True, **settings
     )
-    assert same(resumed, whole)
+    same_run(resumed, whole, because=RESUMED)
 
 
 def test_what_a_diverged_run_leaves_is_the_average() -> None:
@@ -282,7 +284,7 @@ def test_an_interrupted_run_is_left_at_the_average(monkeypatch: pytest.MonkeyPat
     assert (run.stopped, run.steps) == ("interrupted", 7)
     there = points(run)
     run.optimizer.train()  # type: ignore[attr-defined]
-    assert not all_equal(points(run), there)
+    differs(points(run), there)
 
 
 def test_records_are_alike_with_and_without_epochs_in_between() -> None:

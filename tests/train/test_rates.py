@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from tests.exact import RERUN, RESUMED
 from thalweg import optim, schedules
 from thalweg.errors import CheckpointError, TaskError
 from thalweg.rules import adam, ema
 from thalweg.schedules import cosine, linear
 from thalweg.train import Recipe
 
-from .helpers import blobs, quiet, same
+from .helpers import blobs, other_run, quiet, same_run
 
 STEPS_AN_EPOCH = 5
 DECAY = cosine(0.05, steps=4 * STEPS_AN_EPOCH, warmup=3)
@@ -41,7 +42,7 @@ def test_it_is_the_same_as_a_scheduler_of_pytorch() -> None:
     twin = quiet(blobs(), optim.Adam, lr=1.0, scheduler=scheduler, scheduler_step="step", epochs=4)
     for p, q in zip(run.model.parameters(), twin.model.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-14)
-    assert not same(run, quiet(blobs(), optim.Adam, lr=0.05, epochs=4))
+    other_run(run, quiet(blobs(), optim.Adam, lr=0.05, epochs=4))
 
 
 @pytest.mark.parametrize("lr", [DECAY, halved, lambda k: 0.01 / (1 + k)])
@@ -52,7 +53,7 @@ def test_a_resumed_run_goes_on_with_the_schedule(optimizer: Any, lr: Any, tmp_pa
     whole = quiet(blobs(), optimizer, lr=lr, epochs=4)
     quiet(blobs(), optimizer, lr=lr, epochs=2, checkpoint=tmp_path / "run")
     resumed = quiet(blobs(), optimizer, lr=lr, epochs=4, checkpoint=tmp_path / "run", resume=True)
-    assert same(resumed, whole)
+    same_run(resumed, whole, because=RESUMED)
 
 
 @pytest.mark.parametrize(
@@ -77,10 +78,10 @@ def test_other_hyperparameters_may_be_schedules_too(tmp_path: Path) -> None:
         return functools.partial(optim.AdamW, weight_decay=linear(0.1, end, 20))
 
     whole = quiet(blobs(), build(0.0), epochs=2)
-    assert not same(whole, quiet(blobs(), build(0.1), epochs=2))
+    other_run(whole, quiet(blobs(), build(0.1), epochs=2))
     quiet(blobs(), build(0.0), epochs=1, checkpoint=tmp_path / "run")
     again = {"epochs": 2, "checkpoint": tmp_path / "run", "resume": True}
-    assert same(quiet(blobs(), build(0.0), **again), whole)
+    same_run(quiet(blobs(), build(0.0), **again), whole, because=RERUN)
     with pytest.raises(CheckpointError, match="weight_decay: 'linear"):
         quiet(blobs(), build(0.1), **again)
 

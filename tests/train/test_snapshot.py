@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from tests.exact import same
 from tests.train.helpers import blobs, noisy_net
 from thalweg import meta, optim
 from thalweg.tasks import Task
@@ -109,18 +110,6 @@ class Training:
         return [id(each) for each in (*tensors, *self.optimizer.param_groups)]
 
 
-def same(a: Any, b: Any) -> bool:
-    if isinstance(a, torch.Tensor):
-        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
-    if isinstance(a, np.ndarray):
-        return bool(np.array_equal(a, b))
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
-
-
 MAKES: dict[str, Make] = {
     "Adam": lambda p: optim.Adam(p, 0.01, amsgrad=True),
     "torch Adam": lambda p: torch.optim.Adam(
@@ -156,11 +145,11 @@ def test_training_goes_on_as_without_a_test(make: Make, warm: int) -> None:
     before, who = struck.state(), struck.identities()
     test = strike(struck)
     assert len(set(test.sweeps[0].losses)) > 5
-    assert same(struck.state(), before)
+    same(struck.state(), before, because="a copy was put back")
     assert struck.identities() == who
     struck.train(9)
     assert struck.losses == spared.losses
-    assert same(struck.state(), end)
+    same(struck.state(), end, because="a copy")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])
@@ -186,7 +175,7 @@ def test_everything_is_put_back_when_something_strikes(
 
     with pytest.raises(error, match="here"):
         find_lr(struck.model, struck.optimizer, struck.loader, loss, on_sweep=on_sweep)
-    assert same(struck.state(), before)
+    same(struck.state(), before, because="a copy was put back")
     struck.train(5)
     assert struck.losses == spared.losses
 
@@ -208,7 +197,7 @@ def test_ctrl_c_while_things_are_put_back_does_not_leave_them_half_done(
     monkeypatch.setattr(Snapshot, "_restore", interrupted)
     with pytest.raises(KeyboardInterrupt):
         strike(struck)
-    assert same(struck.state(), before)
+    same(struck.state(), before, because="a copy was put back")
 
 
 def test_a_scheduler_goes_on_as_without_a_test() -> None:
@@ -248,8 +237,12 @@ def test_a_task_is_left_as_it_was() -> None:
     before = copy.deepcopy((model.state_dict(), loader.generator.get_state()))
     generators = (torch.get_rng_state(), np.random.get_state(), random.getstate())
     find_lr(task, optim.Adam, seeds=2, steps=20)
-    assert same((model.state_dict(), loader.generator.get_state()), before)
-    assert same((torch.get_rng_state(), np.random.get_state(), random.getstate()), generators)
+    same((model.state_dict(), loader.generator.get_state()), before, because="a copy was put back")
+    same(
+        (torch.get_rng_state(), np.random.get_state(), random.getstate()),
+        generators,
+        because="a copy was put back",
+    )
 
 
 def test_a_model_of_ones_own_is_swept_from_where_it_is() -> None:

@@ -17,6 +17,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 import thalweg
+from tests.exact import RESUMED, same
 from tests.optim.problem import (
     assert_moved,
     assert_same_path,
@@ -42,13 +43,6 @@ def tensors(state: dict[str, Any]) -> dict[str, Tensor]:
     return {key: torch.as_tensor(value).clone() for key, value in state.items()}
 
 
-def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    """Whether two states are equal bit for bit, dtypes included."""
-    return a.keys() == b.keys() and all(
-        a[k].dtype == b[k].dtype and torch.equal(a[k], b[k]) for k in a
-    )
-
-
 # -- gradients --------------------------------------------------------------------------------------------
 
 
@@ -61,7 +55,7 @@ def leaves_gradients_alone(made: Make) -> None:
         copies = [g.clone() for g in given if g is not None]
         optimizer.step()
         assert all(p.grad is g for p, g in zip(params, given, strict=True))
-        assert all(map(torch.equal, given, copies)), "p.grad was changed"
+        same(given, copies, because="p.grad is only read")
     assert_moved(snapshot(params), PROBLEM.starts)
 
 
@@ -92,13 +86,13 @@ def rests_without_a_gradient(made: Make) -> None:
             params[1].grad = None
             point, state = params[1].detach().clone(), tensors(optimizer.state[params[1]])
             optimizer.step()
-            assert torch.equal(params[1], point), "moved without a gradient"
-            assert same(tensors(optimizer.state[params[1]]), state)
+            same(params[1], point, because="without a gradient nothing moves")
+            same(tensors(optimizer.state[params[1]]), state, because="nothing wrote to it")
         else:
             optimizer.step()
     counts = [float(optimizer.state[p].get("step", 0)) for p in params]
     assert counts in ([6, 4, 0], [0, 0, 0])
-    assert torch.equal(params[2].detach(), PROBLEM.starts[2])
+    same(params[2].detach(), PROBLEM.starts[2], because="nothing wrote to it")
     assert_moved(snapshot(params[:2]), PROBLEM.starts[:2])
 
 
@@ -204,11 +198,15 @@ def resumes_bit_by_bit(made: Make) -> None:
     resumed = made(copies)
     resumed.load_state_dict(saved)
     for p, q in zip(params, copies, strict=True):
-        assert same(tensors(optimizer.state[p]), tensors(resumed.state[q])), "the state differs"
+        same(
+            tensors(optimizer.state[p]),
+            tensors(resumed.state[q]),
+            because="a state is saved and loaded as it is",
+        )
     expected = follow(PROBLEM, params, optimizer, steps=4, start=4)
     actual = follow(PROBLEM, copies, resumed, steps=4, start=4)
     for a, e in zip(actual, expected, strict=True):
-        assert all(map(torch.equal, a, e)), "the path differs"
+        same(a, e, because=RESUMED)
     assert all(torch.isfinite(w).all() for w in actual[-1])
     assert_moved(actual[-1][:2], PROBLEM.starts[:2])
 
@@ -229,12 +227,15 @@ def test_a_loaded_state_is_not_cast_to_the_dtype_of_its_parameter(name: str) -> 
     resumed = make(name)(params)
     resumed.load_state_dict(saved)
     for p, state in zip(params, saved["state"].values(), strict=True):
-        assert same(tensors(resumed.state[p]), state)
+        same(tensors(resumed.state[p]), state, because="a copy")
 
 
 @each(broken.CastsItsState, broken.CountsInAnAttribute)
 def test_a_cast_or_unsaved_state_is_seen(error: Make) -> None:
-    with pytest.raises(AssertionError, match="differs"):
+    with pytest.raises(
+        AssertionError,
+        match=r"because: a state is saved and loaded as it is|because: from a copy on",
+    ):
         resumes_bit_by_bit(error)
     resumes_bit_by_bit(Sound)
 
@@ -257,7 +258,11 @@ def finds_states_by_name(made: Make, same_noise: bool = True) -> None:
     resumed = made([(names[k], copies[k]) for k in (2, 0, 1)])
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for p, q in zip(params, copies, strict=True):
-        assert same(tensors(optimizer.state[p]), tensors(resumed.state[q])), "another's state"
+        same(
+            tensors(optimizer.state[p]),
+            tensors(resumed.state[q]),
+            because="states are found by name",
+        )
     if same_noise:
         expected = follow(SQUARES, params, optimizer, steps=4, start=4)
         actual = follow(SQUARES, copies, resumed, steps=4, start=4)
@@ -270,7 +275,7 @@ def test_states_are_found_by_name_and_not_by_position(name: str) -> None:
 
 
 def test_states_found_by_position_are_seen() -> None:
-    with pytest.raises(AssertionError, match="another's state"):
+    with pytest.raises(AssertionError, match="because: states are found by name"):
         finds_states_by_name(torch.optim.Adam)
 
 

@@ -19,6 +19,7 @@ from torch.nn import Parameter
 from torch.optim.lr_scheduler import LambdaLR
 
 import thalweg
+from tests.exact import RERUN, is_same, same
 from tests.golden import problem
 from tests.optim.problem import follow
 from tests.testing import broken
@@ -49,7 +50,8 @@ def first_effect(made: Make) -> int | None:
         optimizer.param_groups[0]["lr"] *= factor
         paths.append(path + follow(PROBLEM, params, optimizer, steps=4, start=3))
         assert compilations() == kernels, "a learning rate was compiled"
-    differ = [not all(map(torch.equal, *points)) for points in zip(*paths, strict=True)]
+    why = "the same instructions on the same shapes, with the same rate"
+    differ = [not is_same(*points, because=why) for points in zip(*paths, strict=True)]
     return differ.index(True) if any(differ) else None
 
 
@@ -85,7 +87,7 @@ def test_a_scheduler_is_the_same_as_a_learning_rate_set_by_hand(name: str) -> No
         scheduler.step()
     assert compilations() == kernels
     for a, e in zip(actual, expected, strict=True):
-        assert all(map(torch.equal, a, e))
+        same(a, e, because=RERUN)
 
 
 def test_the_step_of_descent_is_the_present_learning_rate_times_the_gradient() -> None:

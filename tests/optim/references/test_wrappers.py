@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from tests.exact import same
+
 from .. import reference
 from ..reference import Array, State, Step
 from . import average, noisy, sign
@@ -25,7 +27,7 @@ def averaged(rule: object, **options: object) -> Array:
 def test_polyaks_mean_is_the_mean() -> None:
     np.testing.assert_allclose(averaged(average.polyak)[-1], POINTS.mean(axis=0), rtol=1e-12)
     late = averaged(average.polyak, start=10)
-    np.testing.assert_array_equal(late[:11], POINTS[:11])
+    same(late[:11], POINTS[:11], because="a copy")
     running = POINTS[10]
     for n, x in enumerate(POINTS[11:], start=2):
         running = running + (x - running) / n
@@ -34,7 +36,7 @@ def test_polyaks_mean_is_the_mean() -> None:
 
 def test_swa_is_the_mean_of_every_so_many_th_point() -> None:
     result = averaged(average.swa, start=4, every=5)
-    np.testing.assert_array_equal(result[:9], POINTS[:9])
+    same(result[:9], POINTS[:9], because="a copy")
     for t in range(9, 31):
         taken = [k for k in (9, 14, 19, 24, 29) if k <= t]
         np.testing.assert_allclose(result[t - 1], POINTS[[k - 1 for k in taken]].mean(axis=0))
@@ -49,7 +51,7 @@ def test_ema_in_closed_form() -> None:
     assert weights.sum() == pytest.approx(1.0)
     np.testing.assert_allclose(result[-1], weights @ POINTS, rtol=1e-10)
     warm = averaged(average.ema, decay=0.9, warmup=True)
-    np.testing.assert_array_equal(warm[0], POINTS[0])
+    same(warm[0], POINTS[0], because="a copy")
     np.testing.assert_allclose(warm[1], 0.25 * POINTS[0] + 0.75 * POINTS[1], rtol=1e-12)
     np.testing.assert_allclose(warm[2], (4.0 * warm[1] + 9.0 * POINTS[2]) / 13.0, rtol=1e-12)
     capped = averaged(average.ema, decay=0.25, warmup=True)
@@ -138,7 +140,7 @@ def test_the_point_to_evaluate_and_the_weights() -> None:
     assert s["x"][0] == pytest.approx((1.0 * z[1] + 4.0 * z[2] + 4.0 * z[3]) / 9.0)
     s = State()
     average.schedule_free_sgd(w, np.ones(1), s, t=1, lr=0.0)
-    np.testing.assert_array_equal(s["x"], w)
+    same(s["x"], w, because="a copy")
 
 
 def test_schedule_free_adamw_takes_adams_steps_in_z() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import examples
 from tests.race.search.planted import RATES, conduct, entrant, epochs, missed, points
 from thalweg.race.search import SEARCHES, Ask, Score, make_search
 from thalweg.race.space import Space, choice, integers, log_uniform_below_one, uniform
@@ -41,7 +42,7 @@ def searched(name: str) -> dict[str, Space]:
 
 @pytest.mark.parametrize("name", SEARCHES)
 @given(trials=st.integers(1, 30), length=st.integers(1, 40), seed=st.integers(0, 2**32))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15 * examples.MORE)
 def test_told_the_same_it_asks_the_same(name: str, trials: int, length: int, seed: int) -> None:
     runs = [
         conduct(
@@ -55,7 +56,7 @@ def test_told_the_same_it_asks_the_same(name: str, trials: int, length: int, see
 
 @pytest.mark.parametrize("name", SEARCHES)
 @given(trials=st.integers(1, 30), length=st.integers(1, 40), seed=st.integers(0, 2**32))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15 * examples.MORE)
 def test_the_budget_is_spent_and_not_exceeded(
     name: str, trials: int, length: int, seed: int
 ) -> None:
@@ -72,7 +73,7 @@ def test_the_budget_is_spent_and_not_exceeded(
 
 @pytest.mark.parametrize("name", SEARCHES)
 @given(trials=st.integers(1, 30), seed=st.integers(0, 2**32))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10 * examples.MORE)
 def test_no_point_is_asked_twice_at_one_length(name: str, trials: int, seed: int) -> None:
     search = make_search(name, entrant(search=searched(name)), trials=trials, epochs=9, seed=seed)
     asks = [ask for asks in conduct(search, by_chance(seed)) for ask in asks]
@@ -81,7 +82,7 @@ def test_no_point_is_asked_twice_at_one_length(name: str, trials: int, seed: int
 
 @pytest.mark.parametrize("name", SEARCHES)
 @given(trials=st.integers(1, 20), seed=st.integers(0, 2**32))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10 * examples.MORE)
 def test_the_best_is_the_best_of_those_at_full_length(name: str, trials: int, seed: int) -> None:
     search = make_search(name, entrant(search=searched(name)), trials=trials, epochs=9, seed=1)
     conduct(search, by_chance(seed))

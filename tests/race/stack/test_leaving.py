@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.exact import same
 from tests.race.stack.subjects import (
     SETTING,
     alone,
@@ -180,7 +181,7 @@ def test_the_global_generator_is_left_as_it_was() -> None:
     torch.manual_seed(17)
     before = torch.get_rng_state()
     run_stack(task(), wild([0.01, 1e4], epochs=1), SETTING)
-    assert torch.equal(before, torch.get_rng_state())
+    same(before, torch.get_rng_state(), because="no random number was drawn")
 
 
 def test_records_of_points() -> None:
