@@ -158,6 +158,24 @@ def test_shapes_are_taken_from_the_caller() -> None:
     assert check_optimizer(OnlyMatrices, shapes=[(4, 3), (3, 5), (2, 2)]).ok
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (5,)])
+def test_small_shapes(shape: tuple[int, ...]) -> None:
+    found = check_optimizer(Sound, shapes=[shape, (1, 2), (3,)])
+    assert found.ok, str(found)
+
+
+def test_a_factory_that_maximizes() -> None:
+    found = check_optimizer(functools.partial(Sound, maximize=True))
+    assert found.ok, str(found)
+
+
+def test_a_learning_rate_in_a_tensor_is_each_trials_own() -> None:
+    lr = torch.tensor(0.01)
+    found = check_optimizer(functools.partial(torch.optim.Adam, lr=lr))
+    assert found.ok, str(found)
+    assert lr.item() == torch.tensor(0.01).item()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_other_dtypes(dtype: torch.dtype) -> None:
     found = check_optimizer(Sound, dtype=dtype)

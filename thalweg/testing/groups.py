@@ -12,7 +12,7 @@ from torch import nn
 from thalweg.testing.compare import Path, demand, demand_same_path, rounding, same
 from thalweg.testing.gradients import step_untouched
 from thalweg.testing.result import Failed, Skipped
-from thalweg.testing.subject import Subject
+from thalweg.testing.subject import Subject, Trial
 
 
 def _demand_lr(subject: Subject) -> float:
@@ -156,8 +156,11 @@ def maximize(subject: Subject) -> None:
     """
     if "maximize" not in subject.start().optimizer.defaults:
         raise Skipped("the groups have no 'maximize'")
-    down = subject.start()
-    up = subject.start(pack=lambda params: [{"params": params, "maximize": True}])
+
+    def start(way: bool) -> Trial:
+        return subject.start(pack=lambda params: [{"params": params, "maximize": way}])
+
+    down, up = start(False), start(True)
     up.sign = -1.0
     expected = down.run(subject.steps(4))
     got: Path = {}

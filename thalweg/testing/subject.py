@@ -114,6 +114,11 @@ class Subject:
         optimizer = self.factory(pack(list(params.values())))
         if self.trains:
             optimizer.train()  # type: ignore[attr-defined]
+        for group in optimizer.param_groups if isinstance(optimizer, Optimizer) else ():
+            if isinstance(
+                group.get("lr"), Tensor
+            ):  # schedulers write into it, and trials may share it
+                group["lr"] = group["lr"].clone()
         return Trial(self, items, params, optimizer)
 
     @property
@@ -271,4 +276,7 @@ class Trial:
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of every group by hand."""
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
