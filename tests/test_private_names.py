@@ -142,6 +142,8 @@ def names_in(node: ast.AST) -> Iterator[str]:
 
 
 def is_theirs(name: str) -> bool:
+    if not is_private(name):  # to ask a tensor for some others, such as T, warns
+        return False
     return any(hasattr(x, name) for x in (optimizer(), nn.Module(), torch.ones(1)))
 
 

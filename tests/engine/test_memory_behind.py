@@ -13,8 +13,9 @@ from torch.nn import Parameter
 import thalweg
 from tests.exact import close, same
 from thalweg import optim, rules
-from thalweg.engine import stored
-from thalweg.engine.stored import Layouts, overlapping
+from thalweg.engine import layouts as compiled
+from thalweg.engine.layouts import Layouts
+from thalweg.engine.stored import overlapping
 from thalweg.errors import EngineError
 
 each_engine = pytest.mark.parametrize("engine", ["eager", "auto"])
@@ -24,8 +25,8 @@ each_engine = pytest.mark.parametrize("engine", ["eager", "auto"])
 def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Read layouts by the compiled loop, or as where PyTorch does not export its function."""
     if request.param == "in Python":
-        monkeypatch.setattr(stored, "_compiled_reader", lambda: None)
-    elif stored._compiled_reader() is None:
+        monkeypatch.setattr(compiled, "_compiled_reader", lambda: None)
+    elif compiled._compiled_reader() is None:
         pytest.skip("this PyTorch does not export DLPack's functions")
     return str(request.param)
 

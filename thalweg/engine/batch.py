@@ -13,18 +13,12 @@ from torch import Tensor
 from thalweg.engine.eager import Pass, elements
 from thalweg.engine.entries import Entries
 from thalweg.engine.kernel import Layout, print_kernel
+from thalweg.engine.layouts import Addresses, Layouts
 from thalweg.engine.native import kernel
 from thalweg.engine.program import Level, Program, Value
 from thalweg.engine.rows import Numbers
 from thalweg.engine.source import ReducedFunction
-from thalweg.engine.stored import (
-    PLAIN,
-    Addresses,
-    Layouts,
-    check_memory,
-    holds_its_numbers,
-    memory_problem,
-)
+from thalweg.engine.stored import PLAIN, check_memory, holds_its_numbers, memory_problem
 from thalweg.engine.threads import Kernel, run_on
 from thalweg.errors import EngineError
 
