@@ -94,6 +94,15 @@ def moves_itself(value: Any) -> bool:
     return callable(getattr(type(value), "to", None))
 
 
+def is_plain(value: Any) -> bool:
+    """Return whether a batch consists of tensors in containers, each with one row per sample."""
+    if isinstance(value, Tensor):
+        return True
+    if isinstance(value, PackedSequence) or moves_itself(value):
+        return False
+    return all(map(is_plain, _parts(value)))
+
+
 def _parts(value: Any) -> Iterator[Any]:
     """Yield what a value consists of; nothing where it cannot be looked into."""
     if isinstance(value, Mapping):

@@ -25,6 +25,18 @@ from thalweg.errors import CheckpointError
 from thalweg.files import atomic_path
 
 _FORMAT = "thalweg-1"
+_PAIRS = (torch.complex32, torch.complex128)
+"""Written as pairs of real numbers."""
+_KNOWN = frozenset(
+    getattr(torch, name)
+    for name in (
+        *("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),
+        *("float16", "bfloat16", "float32", "float64", "complex64"),
+        *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"),
+    )
+    if hasattr(torch, name)
+)
+"""What safetensors writes."""
 
 
 def write_archive(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
@@ -34,14 +46,34 @@ def write_archive(path: str | os.PathLike[str], content: dict[str, Any]) -> None
     Raises CheckpointError for a value of another kind, naming it, and where the file cannot be
     written.
     """
-    tensors: dict[str, Tensor] = {}
-    text = json.dumps(_encode(content, "", tensors))
+    text, tensors = _encoded(content)
     metadata = {"format": _FORMAT, "content": text, "crc32": str(_checksum(text, tensors))}
     try:
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"The checkpoint {path} cannot be written: {error}") from error
+    except OSError as error:  # whose text names the temporary file
+        reason = error.strerror or error
+        raise CheckpointError(f"The checkpoint {path} cannot be written: {reason}.") from error
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"The checkpoint {path} cannot be written: {error}.") from error
+
+
+def rehearsed(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what reading would give after writing `content`, without a file.
+
+    Raises CheckpointError for what cannot be written, as `write_archive` does.
+    """
+    text, tensors = _encoded(content)
+    decoded: dict[str, Any] = _decode(json.loads(text), tensors)
+    return decoded
+
+
+def _encoded(content: dict[str, Any]) -> tuple[str, dict[str, Tensor]]:
+    tensors: dict[str, Tensor] = {}
+    try:
+        return json.dumps(_encode(content, "", tensors)), tensors
+    except (RecursionError, ValueError) as error:  # it holds itself, or numbers of endless length
+        raise CheckpointError(f"The checkpoint cannot hold what it is to hold: {error}.") from error
 
 
 def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -51,12 +83,13 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}.")
+        what = "is not a regular file" if path.exists() else "does not exist"
+        raise CheckpointError(f"The checkpoint {path} {what}.")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"The checkpoint {path} is truncated or damaged, or no safetensors file ({error}). "
             "Delete it to start anew."
@@ -71,8 +104,21 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CheckpointError(
             f"The checkpoint {path} is damaged: its checksum does not match its content."
         )
-    decoded: dict[str, Any] = _decode(json.loads(text), tensors)
+    try:
+        decoded: dict[str, Any] = _decode(json.loads(text), tensors)
+    # nested too deeply, no JSON, numbers that are too long, or other forms than are written here
+    except (RecursionError, ValueError, TypeError, KeyError, OverflowError) as error:
+        raise _unreadable(path, f"{type(error).__name__}: {error}") from error
+    if not isinstance(decoded, dict):
+        raise _unreadable(path, f"it is a {type(decoded).__name__}")
     return decoded
+
+
+def _unreadable(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"The content of the checkpoint {path} is not as this package writes it ({reason}): it was "
+        "edited, or written by another version. Delete it to start anew."
+    )
 
 
 def _encode(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
@@ -84,11 +130,23 @@ def _encode(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
             raise CheckpointError(
                 f"The checkpoint cannot hold {where}: a tensor of layout {value.layout}."
             )
+        kind, name = "$tensor", where
+        while name in tensors:  # the keys 1 and "1" of a dictionary have the same text
+            name += "'"
         # A copy of its own: safetensors refuses tensors that share memory, as tied weights do.
-        tensors[where] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        return {"$tensor": where}
+        tensor = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        if tensor.dtype in _PAIRS:  # which safetensors does not know
+            kind, tensor = "$complex", torch.view_as_real(tensor)
+        if tensor.is_quantized or tensor.dtype not in _KNOWN:
+            raise CheckpointError(
+                f"The checkpoint cannot hold {where}: a tensor of dtype {tensor.dtype}."
+            )
+        tensors[name] = tensor
+        return {kind: name}
     if value is None or isinstance(value, (bool, str)):
         return value
+    if isinstance(value, np.bool_):
+        return bool(value)
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)):
@@ -119,10 +177,14 @@ def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
     ((kind, inner),) = value.items()
     if kind == "$tensor":
         return tensors[inner]
+    if kind == "$complex":
+        return torch.view_as_complex(tensors[inner].contiguous())
     if kind == "$float":
         return float(inner)
     if kind == "$tuple":
         return tuple(_decode(item, tensors) for item in inner)
+    if kind not in ("$dict", "$counter"):
+        raise ValueError(f"unknown kind {kind!r}")
     pairs = {_decode(k, tensors): _decode(v, tensors) for k, v in inner}
     return Counter(pairs) if kind == "$counter" else pairs
 

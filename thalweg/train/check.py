@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from types import EllipsisType
 from typing import Any
 
 import torch
@@ -12,40 +13,50 @@ from torch import Tensor, nn
 from thalweg.errors import DataError, TaskError, ThalwegError
 from thalweg.objective import Cost, Scores
 from thalweg.objective.blame import blame
+from thalweg.objective.nested import described, is_plain, mapped, rows_of, tensors
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.hashes import data_hash
-from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.tasks.sources import ArraySource, LoaderSource, Place, Source
 from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
 from thalweg.train.evaluate import EVALUATION_ROWS, evaluate, evaluating, place_of
-from thalweg.train.layers import cause_of_nonfinite, refusing_layer
+from thalweg.train.failure import NO_GRADIENT, ONE_ROW
+from thalweg.train.layers import cause_of_nonfinite, refusal_of, refusing_layer
+from thalweg.train.randomness import isolated, seed_weights
 
 _PROBE = 2  # rows enough to see the shape of the outputs
 
 
-def check_task(task: Task) -> Scores | None:
+def check_task(task: Task, *, batch_size: int | EllipsisType | None = ...) -> Scores | None:
     """Try what every run of the task will do: a fresh model on a few rows of every set, a whole
     evaluation of the validation set, and the objective of a first batch with its gradient. The
-    global random state is left as it was.
+    global random state is left as it was. `batch_size` is that of the runs, by default the task's.
 
     Returns the validation scores of the untrained model (that of seed 0), None where there is no
     such set or it can be run through only once. `remarks` says what is strange about them.
 
     Raises TaskError or DataError for what cannot be learned, a loss that is NaN included.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    size = task.batch_size if isinstance(batch_size, EllipsisType) else batch_size
+    cpu = torch.device("cpu")
+    with contextlib.ExitStack() as stack:
+        for name in SPLITS:
+            source = getattr(task.data, name)
+            if source is not None:
+                stack.enter_context(source.untraced())
+        stack.enter_context(isolated(cpu))
+        seed_weights(0, cpu)
         model = task.build()
         if not any(p.requires_grad for p in model.parameters()):
             raise TaskError("The model has no trainable parameters.")
         place = place_of(model)
         sources = {
-            name: checked(task, model, source.placed(place), name, place)
+            name: checked(task, model, source.placed(place), name, place, size)
             for name in SPLITS
             if (source := getattr(task.data, name)) is not None
         }
         scores = _untrained(task, model, sources.get("validation"), place)
-        _try_step(task, model, sources["train"], place)
+        _try_step(task, model, sources["train"], place, size)
     return scores
 
 
@@ -71,9 +82,16 @@ def remarks(task: Task, untrained: Scores | None) -> list[str]:
     return found
 
 
-def checked(task: Task, model: nn.Module, source: Source, name: str, place: Place) -> Source:
+def checked(
+    task: Task,
+    model: nn.Module,
+    source: Source,
+    name: str,
+    place: Place,
+    batch_size: int | None,
+) -> Source:
     """Try the model on a few rows, and the cost on the targets; return the set with targets as the
-    loss wants them.
+    loss wants them. `batch_size` is that of training.
 
     A stream is left alone: looking at its beginning would use it up.
     """
@@ -84,6 +102,8 @@ def checked(task: Task, model: nn.Module, source: Source, name: str, place: Plac
     loss = task.cost.surrogate
     inputs, targets = (place(part) for part in source.first(_PROBE))
     outputs = _try(model, inputs, name)
+    if name == "train" and source.smallest_batch(batch_size) == 1:
+        _try_one_row(model, inputs, source, batch_size)
     if isinstance(source, ArraySource):
         matched = ArraySource(source.inputs, loss.match(outputs, source.targets))
         loss.check(outputs, matched.targets, name)
@@ -96,32 +116,43 @@ def checked(task: Task, model: nn.Module, source: Source, name: str, place: Plac
 
 
 def _try(model: nn.Module, inputs: Any, name: str) -> Any:
-    probe = inputs.clone() if isinstance(inputs, Tensor) else inputs
+    rows = rows_of(inputs)
     try:
         with evaluating(model):
-            outputs = model(probe)
+            outputs = model(mapped(inputs, torch.clone))
     except (ThalwegError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # the user's own model: anything can be wrong in it
         raise TaskError(_refusal(model, inputs, name, error)) from error
-    if isinstance(probe, Tensor) and probe._version:
-        raise TaskError(
-            "The model changes its inputs in place, which would change the data set. Make its "
-            "first operation one that is not in place."
-        )
     if isinstance(outputs, Tensor) and isinstance(inputs, Tensor) and outputs.ndim:
-        rows = len(outputs)
-        if rows != len(inputs):
+        given = len(outputs)
+        if given != rows:
             raise DataError(
-                f"The model gives {rows} rows of outputs for {len(inputs)} rows of inputs."
+                f"The model gives {given} rows of outputs for {rows} rows of inputs."
             )
     return outputs
 
 
+def _try_one_row(model: nn.Module, inputs: Any, source: Source, batch_size: int | None) -> None:
+    """Refuse a model that cannot be trained on the single row that is left over in each epoch."""
+    if not all(tensor.ndim for tensor in tensors(inputs)) or not is_plain(inputs):
+        return  # it cannot be told how to take one row of it
+    one = mapped(inputs, lambda tensor: tensor[:1])
+    layer, error = refusal_of(model, one)
+    if error is None:
+        return
+    size = source.loader.batch_size if isinstance(source, LoaderSource) else batch_size
+    shown = f" ({layer})" if layer else ""
+    left = "" if size is None or size == 1 else f": {source.rows} rows in batches of {size} leave one"
+    raise TaskError(
+        f"The smallest batch of an epoch has 1 row{left}, on which the model cannot be trained"
+        f"{shown}. {blame(error)} {ONE_ROW}"
+    ) from error
+
+
 def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
-    shown = advice = ""
+    shown, advice = f" of {described(inputs)}", ""
     if isinstance(inputs, Tensor):
-        shown = f" of shape {tuple(inputs.shape)}, {inputs.dtype}"
         if not inputs.is_floating_point() and "dtype" in str(error):
             advice = " Turn whole numbers into real ones with x.astype('float32')."
     layer = refusing_layer(model, inputs)
@@ -174,6 +205,10 @@ def _check_scalar(value: Any, expected: str) -> None:
     if not (isinstance(value, Tensor) and value.numel() == 1):
         got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise TaskError(f"{expected}; got {got}.")
+    if value.is_complex():
+        raise TaskError(
+            f"{expected}; got a complex one. Take its absolute value, its square or its real part."
+        )
 
 
 def _untrained(
@@ -194,16 +229,20 @@ def _untrained(
     return scores
 
 
-def _try_step(task: Task, model: nn.Module, train: Source, place: Place) -> None:
+def _try_step(
+    task: Task, model: nn.Module, train: Source, place: Place, batch_size: int | None
+) -> None:
     """Compute the objective of a first batch and its gradient, in training mode."""
     if train.rows is None:
         return
     cost = task.cost
-    inputs, targets = (place(part) for part in train.first(task.batch_size or train.rows))
+    inputs, targets = (place(part) for part in train.first(batch_size or train.rows))
     model.train()
     try:
         outputs = model(inputs)
         targets = cost.surrogate.match(outputs, targets)
+        if not isinstance(outputs, Tensor):  # as it may be in evaluation mode, which was tried
+            cost.surrogate.check(outputs, targets)
         loss = cost.surrogate(outputs, targets)
     except (ThalwegError, MemoryError, torch.OutOfMemoryError):
         raise
@@ -212,11 +251,7 @@ def _try_step(task: Task, model: nn.Module, train: Source, place: Place) -> None
     if not math.isfinite(loss.item()):
         raise _not_finite(task, model, inputs, targets, "at the first step", loss.item())
     if not loss.requires_grad:
-        raise TaskError(
-            f"The loss {cost.surrogate.name} has no gradient with respect to the model's "
-            "parameters: it was cut off on the way, by .detach(), .item(), NumPy, torch.no_grad() "
-            "or an operation such as argmax, in the loss or in the model."
-        )
+        raise TaskError(NO_GRADIENT.format(cost.surrogate.name))
 
 
 def _not_finite_on_set(task: Task, model: nn.Module, source: Source, place: Place) -> TaskError:

@@ -9,15 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.errors import CheckpointError
 from thalweg.objective import Penalties
-from thalweg.train.archive import read_archive, write_archive
-from thalweg.train.history import Epoch, Evaluation, History, scores_from, scores_record
+from thalweg.objective.blame import blame
+from thalweg.train.archive import read_archive, rehearsed, write_archive
+from thalweg.train.history import History
 from thalweg.train.optimizers import is_schedule
+from thalweg.train.records import (
+    amount_from,
+    count_from,
+    epoch_from,
+    epoch_record,
+    evaluation_from,
+    evaluation_record,
+    reached_from,
+    text_from,
+)
 from thalweg.train.state import State
-from thalweg.train.stopping import Reached
+from thalweg.train.weights import Weights, kind_of
 
 FILE_NAME = "checkpoint.safetensors"
 # `epochs` may grow between runs, and where or how often one looks does not change what is computed.
@@ -40,6 +51,10 @@ def prepare(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | N
     path = Path(checkpoint)
     if path.is_dir():
         path = path / FILE_NAME
+    if path.exists() and not path.is_file():
+        raise CheckpointError(
+            f"The checkpoint {path} is not a regular file. Name one, or a folder to hold it."
+        )
     if path.exists() and not resume:
         raise CheckpointError(
             f"The checkpoint {path} already holds a run. Go on with resume=True, or delete it to "
@@ -54,17 +69,38 @@ def _check_folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CheckpointError(f"The folder of {path} cannot be made: {error}") from error
+        reason = error.strerror or error
+        raise CheckpointError(f"The folder of {path} cannot be made: {reason}.") from error
     if not os.access(path.parent, os.W_OK):
         raise CheckpointError(f"The folder of {path} cannot be written to.")
 
 
 def save(path: Path, state: State) -> None:
     """Write the state after an epoch."""
-    tracker = state.tracker
-    content = {
+    write_archive(path, _content(state))
+
+
+def rehearse(state: State) -> None:
+    """Find out before training that a checkpoint could not be written, or not be resumed from.
+
+    Raises CheckpointError for what a module or a scheduler keeps and a file cannot hold.
+    """
+    content = rehearsed(_content(state))
+    weights = _weights_from(content["model"], content)
+    try:
+        weights.put(state.model)
+    except Exception as error:  # the model's own functions: anything can be wrong in them
+        raise CheckpointError(
+            f"A checkpoint of this model could not be resumed from. {blame(error)}"
+        ) from error
+
+
+def _content(state: State) -> dict[str, Any]:
+    tracker, weights = state.tracker, Weights.of(state.model)
+    return {
         "settings": _settings(state),
-        "model": state.model.state_dict(),
+        "model": weights.state,
+        "buffers": _buffers_record(weights),
         "optimizer": state.optimizer.state_dict(),
         "scheduler": None if state.scheduler is None else state.scheduler.state_dict(),
         "progress": {
@@ -75,18 +111,25 @@ def save(path: Path, state: State) -> None:
             "stopped": state.stopped,
             "losses": torch.tensor(state.losses, dtype=torch.float64),
         },
-        "history": [_epoch_record(record) for record in state.history],
-        "evaluations": [_evaluation_record(record) for record in state.evaluations],
+        "history": [epoch_record(record) for record in state.history],
+        "evaluations": [evaluation_record(record) for record in state.evaluations],
         "reached": None if state.reached is None else dataclasses.asdict(state.reached),
         "tracker": None
         if tracker is None
         else {
-            "best": None if tracker.best is None else _epoch_record(tracker.best),
+            "best": None if tracker.best is None else epoch_record(tracker.best),
             "waited": tracker.waited,
-            "parameters": tracker.parameters,
+            "parameters": tracker.weights.state,
+            "buffers": _buffers_record(tracker.weights),
         },
     }
-    write_archive(path, content)
+
+
+# What a file that was edited may bring about where it is read: other types, shapes and lengths.
+_MALFORMED = (
+    *(KeyError, TypeError, AttributeError, ValueError, IndexError, AssertionError),
+    *(OverflowError, RuntimeError),
+)
 
 
 def load(path: Path, state: State) -> None:
@@ -97,35 +140,52 @@ def load(path: Path, state: State) -> None:
     content = read_archive(path)
     try:
         _check_settings(path, content["settings"], _settings(state))
-        _load_model(path, state, content["model"])
+        _load_model(path, state, _weights_from(content["model"], content))
         _load_optimizer(path, state, content["optimizer"])
         if state.scheduler is not None:
             state.scheduler.load_state_dict(content["scheduler"])
         _load_progress(state, content)
-    except (KeyError, TypeError, AttributeError) as error:
+    except CheckpointError:
+        raise
+    except _MALFORMED as error:
         raise CheckpointError(
-            f"The checkpoint {path} lacks a part that is needed: {error}"
+            f"The checkpoint {path} lacks a part that is needed, or was edited: {error}"
         ) from error
 
 
 def _load_progress(state: State, content: dict[str, Any]) -> None:
     progress, tracker = content["progress"], content["tracker"]
-    state.epoch, state.step = progress["epoch"], progress["step"]
-    state.seconds, state.gradients = progress["seconds"], progress["gradients"]
-    state.losses = progress["losses"].tolist()
+    state.epoch, state.step = (count_from(progress[name]) for name in ("epoch", "step"))
+    state.seconds, state.gradients = (amount_from(progress[name]) for name in ("seconds", "gradients"))
+    state.losses = progress["losses"].to(torch.float64).reshape(-1).tolist()
     # A run that ended because its budget was spent goes on if more is asked for.
-    state.stopped = "" if progress["stopped"] in ("epochs", "gradients") else progress["stopped"]
-    state.history = History([_epoch_from(record) for record in content["history"]])
-    state.evaluations = [_evaluation_from(record) for record in content["evaluations"]]
+    stopped = text_from(progress["stopped"])
+    state.stopped = "" if stopped in ("epochs", "gradients") else stopped
+    state.history = History([epoch_from(record) for record in content["history"]])
+    if [record.epoch for record in state.history] != [*range(1, state.epoch + 1)]:
+        raise ValueError(f"{state.epoch} epochs, and the records of others")
+    state.evaluations = [evaluation_from(record) for record in content["evaluations"]]
     reached = content["reached"]
-    state.reached = None if reached is None else Reached(**reached)
+    state.reached = None if reached is None else reached_from(reached)
     if state.tracker is not None:
         best = tracker["best"]
-        state.tracker.best = None if best is None else _epoch_from(best)
-        state.tracker.waited = tracker["waited"]
-        state.tracker.parameters = {
-            name: tensor.to(state.place.device) for name, tensor in tracker["parameters"].items()
-        }
+        state.tracker.best = None if best is None else epoch_from(best)
+        state.tracker.waited = count_from(tracker["waited"])
+        weights = _weights_from(tracker["parameters"], tracker)
+        problems = _model_problems(weights, state.model) if weights else []
+        if problems:
+            raise ValueError(f"the best parameters are of another model: {'; '.join(problems[:5])}")
+        state.tracker.weights = weights
+
+
+def _buffers_record(weights: Weights) -> dict[str, Any]:
+    return {"hidden": weights.hidden, "names": weights.buffers}
+
+
+def _weights_from(state: dict[str, Any], record: dict[str, Any]) -> Weights:
+    """Return weights from a stored state dict, and from what else is said of buffers beside it."""
+    buffers = record.get("buffers") or {"hidden": {}, "names": []}
+    return Weights(dict(state), dict(buffers["hidden"]), list(buffers["names"]))
 
 
 def _settings(state: State) -> dict[str, Any]:
@@ -189,25 +249,41 @@ def _check_settings(path: Path, stored: dict[str, Any], current: dict[str, Any])
         )
 
 
-def _load_model(path: Path, state: State, stored: dict[str, Tensor]) -> None:
-    current = state.model.state_dict()
-    problems = _key_problems(stored, current)
-    problems += [
-        f"{name} is {_kind(stored[name])} in the checkpoint, {_kind(tensor)} in the model"
-        for name, tensor in current.items()
-        if name in stored and _kind(stored[name]) != _kind(tensor)
-    ]
+def _load_model(path: Path, state: State, weights: Weights) -> None:
+    weights.make_buffers(state.model)
+    problems = _model_problems(weights, state.model)
     if problems:
         raise CheckpointError(
             f"The checkpoint {path} is of another model: {'; '.join(problems[:5])}."
         )
-    state.model.load_state_dict(stored)
+    try:
+        weights.put(state.model)
+    except Exception as error:  # the model's own functions: anything can be wrong in them
+        raise CheckpointError(
+            f"The model does not take what the checkpoint {path} holds. {blame(error)}"
+        ) from error
+
+
+def _model_problems(weights: Weights, model: nn.Module) -> list[str]:
+    """Return how the weights differ from those of `model`, in names, types and shapes."""
+    now = Weights.of(model)
+    problems = []
+    for stored, current in ((weights.state, now.state), (weights.hidden, now.hidden)):
+        problems += _key_problems(stored, current)
+        problems += [
+            f"{name} is {kind_of(stored[name])} in the checkpoint, {kind_of(value)} in the model"
+            for name, value in current.items()
+            if name in stored
+            and isinstance(value, Tensor)
+            and kind_of(stored[name]) != kind_of(value)
+        ]
+    return problems
 
 
 def _load_optimizer(path: Path, state: State, stored: dict[str, Any]) -> None:
     try:
         state.optimizer.load_state_dict(stored)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except _MALFORMED as error:
         raise CheckpointError(f"The checkpoint {path} is of another optimizer: {error}") from error
     _keep_dtypes(state.optimizer, stored)
 
@@ -231,49 +307,3 @@ def _key_problems(stored: Iterable[str], current: Iterable[str]) -> list[str]:
     return [f"{name} is only in the model" for name in sorted(here - there)] + [
         f"{name} is only in the checkpoint" for name in sorted(there - here)
     ]
-
-
-def _kind(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
-
-
-def _epoch_record(record: Epoch) -> dict[str, Any]:
-    return {
-        "epoch": record.epoch,
-        "step": record.step,
-        "seconds": record.seconds,
-        "lr": record.lr,
-        "train": scores_record(record.train),
-        "validation": scores_record(record.validation),
-    }
-
-
-def _epoch_from(record: dict[str, Any]) -> Epoch:
-    train = scores_from(record["train"])
-    assert train is not None
-    return Epoch(
-        record["epoch"],
-        record["step"],
-        record["seconds"],
-        record["lr"],
-        train,
-        scores_from(record["validation"]),
-    )
-
-
-def _evaluation_record(record: Evaluation) -> dict[str, Any]:
-    return {
-        "epoch": record.epoch,
-        "step": record.step,
-        "seconds": record.seconds,
-        "gradients": record.gradients,
-        "scores": scores_record(record.scores),
-    }
-
-
-def _evaluation_from(record: dict[str, Any]) -> Evaluation:
-    scores = scores_from(record["scores"])
-    assert scores is not None
-    return Evaluation(
-        record["epoch"], record["step"], record["seconds"], record["gradients"], scores
-    )

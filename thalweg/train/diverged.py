@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from thalweg.errors import DivergedError
+from thalweg.objective.nested import tensors
 from thalweg.train.layers import cause_of_nonfinite
 from thalweg.train.run import Run
 
@@ -62,7 +63,7 @@ def likely_cause(
     if not losses:
         return cause_of_nonfinite(model, *batch, loss_name)
     for value, role in zip(batch, ("inputs", "targets"), strict=True):
-        if isinstance(value, Tensor) and not torch.isfinite(value).all():
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors(value)):
             return f"Likely cause: the {role} of this batch hold NaN or infinity. Clean the data."
     spoilt = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
     first, last, top = losses[0], losses[-1], max(losses)

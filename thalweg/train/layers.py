@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thalweg.objective.nested import mapped, tensors
 from thalweg.train.evaluate import evaluating
+from thalweg.train.randomness import isolated
 
 
 @dataclass
@@ -19,16 +21,29 @@ class _Trail:
 
     open: list[tuple[str, nn.Module, Any]] = field(default_factory=list)
     spoilt: tuple[str, nn.Module] | None = None
+    error: Exception | None = None
 
 
-def refusing_layer(model: nn.Module, inputs: Any) -> str:
+def refusing_layer(model: nn.Module, inputs: Any, *, training: bool = False) -> str:
     """Return the innermost layer in which `model` fails on `inputs`, with what it was given; an
-    empty text where no layer can be named.
+    empty text where no layer can be named. It is tried in evaluation mode, or as it is trained,
+    and left as it was.
 
     >>> refusing_layer(nn.Sequential(nn.Flatten(), nn.Linear(7, 3)), torch.zeros(2, 5))
     'layer 1, Linear(in_features=7, out_features=3, bias=True), was given shape (2, 5)'
     """
-    trail = _run(model, inputs)
+    return _named(_run(model, inputs, training=training))
+
+
+def refusal_of(model: nn.Module, inputs: Any) -> tuple[str, Exception | None]:
+    """Return the layer in which `model` fails on `inputs` as it is trained, as `refusing_layer` does,
+    and its error; None where it does not fail.
+    """
+    trail = _run(model, inputs, training=True)
+    return _named(trail), trail.error
+
+
+def _named(trail: _Trail) -> str:
     if not trail.open:
         return ""
     name, layer, given = trail.open[-1]
@@ -53,8 +68,10 @@ def cause_of_nonfinite(model: nn.Module, inputs: Any, targets: Any, loss: str) -
     """Return one or two sentences on why the loss called `loss` is not finite before any update: the
     data, the initial parameters, a layer of the model, or the loss itself; and what to do.
     """
-    for value, role in ((inputs, "inputs"), (targets, "targets")):
-        if isinstance(value, Tensor) and not torch.isfinite(value).all():
+    for batch, role in ((inputs, "inputs"), (targets, "targets")):
+        for value in tensors(batch):
+            if not value.ndim or torch.isfinite(value).all():
+                continue
             rows = (~torch.isfinite(value)).reshape(len(value), -1).any(1).nonzero()
             return (
                 f"The data: the {role} hold NaN or infinity, first in row {int(rows[0])} of this "
@@ -78,12 +95,33 @@ def cause_of_nonfinite(model: nn.Module, inputs: Any, targets: Any, loss: str) -
     )
 
 
-def _run(model: nn.Module, inputs: Any) -> _Trail:
+def _run(model: nn.Module, inputs: Any, *, training: bool = False) -> _Trail:
     trail = _Trail()
-    probe = inputs.clone() if isinstance(inputs, Tensor) else inputs
-    with contextlib.suppress(Exception), evaluating(model), _hooks(model, trail):
-        model(probe)
+    probe = mapped(inputs, torch.clone)
+    mode = _as_trained(model) if training else evaluating(model)
+    try:
+        with mode, _hooks(model, trail):
+            model(probe)
+    except Exception as error:
+        trail.error = error
     return trail
+
+
+@contextlib.contextmanager
+def _as_trained(model: nn.Module) -> Iterator[None]:
+    """Run `model` in training mode without a trace: modes, buffers and generators come back."""
+    modes = [(module, module.training) for module in model.modules()]
+    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    model.train()
+    try:
+        with torch.no_grad(), isolated():
+            yield
+    finally:
+        for module, was in modes:
+            module.training = was
+        with torch.no_grad():
+            for buffer, before in kept:
+                buffer.copy_(before)
 
 
 @contextlib.contextmanager

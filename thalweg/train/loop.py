@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import functools
 import os
-import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from thalweg.errors import DataError, TaskError
+from thalweg.errors import DivergedError, TaskError
 from thalweg.objective import Scores
-from thalweg.tasks.batches import Order
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.data import SPLITS
+from thalweg.tasks.generators import generators_of, kept
 from thalweg.tasks.target import figure
-from thalweg.train.checkpoint import load, prepare, save
+from thalweg.train.checkpoint import load, prepare, rehearse, save
 from thalweg.train.devices import usable_device
-from thalweg.train.diverged import FitDivergedError, diverged
-from thalweg.train.evaluate import count_rows, evaluate
+from thalweg.train.evaluate import evaluate
+from thalweg.train.failure import Place, failure
 from thalweg.train.history import Epoch, Evaluation
-from thalweg.train.optimizers import gradient_cleaner, learning_rate, needs_closure
+from thalweg.train.optimizers import learning_rate
 from thalweg.train.progress import Reporter, reporter
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.state import State, begin
+from thalweg.train.steps import Pass
 from thalweg.train.stopping import Reached
 
 
@@ -44,14 +43,12 @@ def train(
         raise TaskError(f"checkpoint_every is a whole number ≥ 1; got {checkpoint_every!r}.")
     file = prepare(checkpoint, resume)
     device = None if recipe.device is None else usable_device(recipe.device)
-    # Without a device of its own the model may still be built on one; its generator is then not
-    # isolated.
-    home = device or torch.device("cpu")
-    with isolated(home):
-        seed_weights(recipe.seed, home)
+    with _surroundings(recipe, device):
         state = begin(recipe, device)
-        if file is not None and resume and file.exists():
-            load(file, state)
+        if file is not None:
+            rehearse(state)
+            if resume and file.exists():
+                load(file, state)
         show = reporter(progress, recipe.epochs, state.epoch)
         message = ""
         held = state.epoch
@@ -61,19 +58,45 @@ def train(
         except KeyboardInterrupt:
             state.stopped = "interrupted"
             message = f"interrupted in epoch {state.epoch + 1}"
-        except FitDivergedError as error:
-            state.stopped = "diverged"
-            with contextlib.suppress(DataError):  # what went wrong before is said instead
-                state.point.go()
-            error.run = state.run()
+        except Exception as error:
+            state.stopped = "diverged" if isinstance(error, DivergedError) else "failed"
+            with contextlib.suppress(Exception):  # what went wrong before is said instead
+                _leave(state)
+                error.run = state.run()  # type: ignore[attr-defined]  # as FitDivergedError has it
             raise
         finally:
             show.close(message)
-        best = None if state.tracker is None else state.tracker.parameters
-        state.point.go(recompute=not best)
-        if state.tracker is not None:
-            state.tracker.restore(state.model)
+        _leave(state)
         return state.run()
+
+
+@contextlib.contextmanager
+def _surroundings(recipe: Recipe, device: torch.device | None) -> Iterator[None]:
+    """Give a run random numbers and gradients of its own, and the caller's back at the end."""
+    # Without a device of its own the model may still be built on one, which is seeded as well.
+    home = device or torch.device("cpu")
+    with contextlib.ExitStack() as stack:
+        # The caller's may be switched off. A model or data that were made so are copied.
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(kept(generators_of(recipe.task.cost)))
+        for name in SPLITS:
+            source = getattr(recipe.task.data, name)
+            if source is not None:
+                stack.enter_context(source.untraced())
+        stack.enter_context(isolated(home))
+        seed_weights(recipe.seed, home)
+        yield
+
+
+def _leave(state: State) -> None:
+    """Leave the model where it is to be used: at the optimizer's average, with the best parameters,
+    where there are such.
+    """
+    best = state.tracker is not None and bool(state.tracker.weights)
+    state.point.go(recompute=not best)
+    if state.tracker is not None:
+        state.tracker.restore(state.model)
 
 
 def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: int) -> None:
@@ -88,8 +111,9 @@ def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: i
             if recipe.gradient_budget is not None and state.gradients >= recipe.gradient_budget:
                 state.stopped = "gradients"  # before, in the run that this one goes on from
                 break
-            seed_noise(recipe.seed, state.epoch + 1, state.place.device)
-            train_scores = _one_pass(state, show)
+            seed_noise(recipe.seed, state.epoch + 1, state.place.device, state.noise)
+            measure = functools.partial(_evaluate, state, state.epoch + 1)
+            train_scores = Pass(state, show, measure).run()
             _finish_epoch(state, train_scores, show)
             due = state.epoch % checkpoint_every == 0 or state.epoch == recipe.epochs
             if file is not None and (due or state.stopped):
@@ -99,163 +123,6 @@ def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: i
             module.training = training
 
 
-def _one_pass(state: State, show: Reporter) -> Scores:
-    try:
-        return _Pass(state, show).run()
-    except RuntimeError as error:
-        if "does not require grad" not in str(error):
-            raise
-        raise TaskError(
-            f"The loss {state.recipe.task.cost.surrogate.name} has no gradient with respect to the "
-            "model's parameters: it was cut off on the way, by .detach(), .item(), NumPy, "
-            "torch.no_grad() or an operation such as argmax, in the loss or in the model."
-        ) from error
-
-
-class _SmallGradient(Exception):  # noqa: N818 - it says that there is nothing left to do
-    """Ends a step whose first gradient is below the tolerance."""
-
-
-class _Pass:
-    """One epoch's pass over the training set: the hot loop, with nothing in it that could be
-    outside.
-    """
-
-    def __init__(self, state: State, show: Reporter) -> None:
-        self.state = state
-        self.show = show
-        self.epoch = state.epoch + 1
-        self.clear = gradient_cleaner(state.optimizer, state.model)
-        self.closure = needs_closure(state.optimizer)
-        self.matched = isinstance(state.train, ArraySource)
-        self.by_step = state.scheduler is not None and state.recipe.scheduler_step == "step"
-
-    def run(self) -> Scores:
-        """Train for one epoch, or until a reason to stop; return the running training scores."""
-        state, recipe = self.state, self.state.recipe
-        model, penalty = state.model, state.penalty
-        surrogate, meter = recipe.task.cost.surrogate, recipe.task.cost.meter()
-        every, clear, budget = recipe.evaluate_every, self.clear, recipe.gradient_budget
-        losses, isfinite, matched = state.losses, math.isfinite, self.matched
-        show = self.show if self.show.wants_steps else None
-        order = Order(recipe.seed, recipe.shuffle)
-        started = time.perf_counter()
-        for inputs, targets in state.train.batches(
-            recipe.batch_size, order, self.epoch, None if matched else state.place
-        ):
-            if self.closure:
-                value, outputs, targets = self.by_closure(inputs, targets, started)
-            else:
-                outputs = model(inputs)
-                if not matched:
-                    targets = surrogate.match(outputs, targets)
-                loss = surrogate(outputs, targets)
-                value = loss.item()
-                if not isfinite(value):
-                    state.seconds += time.perf_counter() - started
-                    raise self.diverged(value, (inputs, targets))
-                objective = loss if penalty is None else loss + penalty()
-                clear()
-                torch.autograd.backward(objective)
-                state.gradients += 1
-                self.advance()
-            losses.append(value)
-            meter.add(
-                value, outputs, targets, len(targets) if matched else count_rows(targets, inputs)
-            )
-            if state.stopped:
-                break
-            state.step += 1
-            if self.by_step:
-                state.scheduler.step()
-            if show is not None:
-                show.step(self.epoch, self.fraction(meter.rows), value)
-            if budget is not None and state.gradients >= budget:
-                state.stopped = "gradients"
-                break
-            if every is not None and state.step % every == 0:
-                state.seconds += time.perf_counter() - started
-                _evaluate(state, self.epoch)
-                started = time.perf_counter()
-                if state.is_stopped():
-                    break
-        state.seconds += time.perf_counter() - started
-        if not meter.rows:
-            raise DataError(
-                f"The training set yielded no batch in epoch {self.epoch}. A data set that can be "
-                "run through only once serves one epoch."
-            )
-        return meter.scores(recipe.task.cost.penalty_value(model))
-
-    def advance(self) -> None:
-        """Step by the gradients, unless they are small enough to stop."""
-        if self.is_small():
-            self.state.stopped = "gradient"
-        else:
-            self.state.optimizer.step()
-
-    def is_small(self) -> bool:
-        """Return whether the gradient is below the tolerance, if there is one."""
-        tolerance = self.state.recipe.gradient_tolerance
-        return tolerance is not None and _gradient_norm(self.state.model) < tolerance
-
-    def by_closure(self, inputs: Any, targets: Any, started: float) -> tuple[float, Any, Any]:
-        """Step an optimizer that evaluates the objective itself (a line search, SAM).
-
-        Its first evaluation is the one before the step; what it gave is returned: the loss, the
-        outputs, the matched targets.
-        """
-        state, surrogate = self.state, self.state.recipe.task.cost.surrogate
-        first: list[tuple[float, Any, Any]] = []
-
-        def closure() -> Tensor:
-            self.clear()
-            outputs = state.model(inputs)
-            matched = targets if self.matched else surrogate.match(outputs, targets)
-            loss = surrogate(outputs, matched)
-            if not first and not math.isfinite(loss.item()):
-                state.seconds += time.perf_counter() - started
-                raise self.diverged(loss.item(), (inputs, matched))
-            objective = loss if state.penalty is None else loss + state.penalty()
-            torch.autograd.backward(objective)
-            state.gradients += 1
-            if not first:
-                first.append((loss.item(), outputs, matched))
-                if self.is_small():
-                    raise _SmallGradient
-            return objective
-
-        try:
-            state.optimizer.step(closure)  # type: ignore[arg-type]  # torch annotates floats
-        except _SmallGradient:
-            state.stopped = "gradient"
-        if not first:
-            raise TaskError(
-                f"{type(state.optimizer).__name__}.step never called the closure that it asks for, "
-                "which computes the objective and its gradient."
-            )
-        return first[0]
-
-    def fraction(self, rows: int) -> float | None:
-        """Return how much of the epoch `rows` are."""
-        total = self.state.train.rows
-        return rows / total if total else None
-
-    def diverged(self, value: float, batch: tuple[Any, Any]) -> FitDivergedError:
-        """Return the error for a loss that is not finite."""
-        state = self.state
-        return diverged(
-            step=state.step + 1,
-            epoch=self.epoch,
-            loss=value,
-            lr=learning_rate(state.optimizer),
-            losses=state.losses,
-            model=state.model,
-            batch=batch,
-            loss_name=state.recipe.task.cost.surrogate.name,
-        )
-
-
 def _finish_epoch(state: State, train_scores: Scores, show: Reporter) -> None:
     recipe = state.recipe
     epoch = state.epoch + 1
@@ -263,7 +130,7 @@ def _finish_epoch(state: State, train_scores: Scores, show: Reporter) -> None:
     with contextlib.ExitStack() as stack:
         if state.tracker is not None:  # what it keeps is the model that was measured
             stack.enter_context(state.point.entered())
-        validation = _evaluate(state, epoch)
+        validation = _measured(state, epoch)
         record = Epoch(epoch, state.step, state.seconds, lr, train_scores, validation)
         state.history.epochs.append(record)
         state.epoch = epoch
@@ -275,6 +142,16 @@ def _finish_epoch(state: State, train_scores: Scores, show: Reporter) -> None:
         else:
             state.scheduler.step()
     show.epoch(record)
+
+
+def _measured(state: State, epoch: int) -> Scores | None:
+    try:
+        return _evaluate(state, epoch)
+    except Exception as error:
+        told = failure(error, Place(epoch, part="validation"), state)
+        if told is error:
+            raise
+        raise told from error
 
 
 def _evaluate(state: State, epoch: int) -> Scores | None:
@@ -294,13 +171,6 @@ def _evaluate(state: State, epoch: int) -> Scores | None:
         if recipe.stop_at is not None:
             state.stopped = "target"
     return scores
-
-
-def _gradient_norm(model: torch.nn.Module) -> float:
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    return float(
-        torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-    )
 
 
 def _last_word(state: State, held: int) -> str:

@@ -241,7 +241,7 @@ def _live(
         if not model.training:  # else its modules are in the modes in which they are trained
             model.train()
         place = place_of(model)
-        source = checked(task, model, task.data.train.placed(place), "train", place)
+        source = checked(task, model, task.data.train.placed(place), "train", place, batch_size)
         return sweep(Subject(model, optimizer, source, task.cost, place), rates, seed, batch_size)
 
 

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from thalweg.errors import TaskError
 from thalweg.tasks.batches import Order
 from thalweg.tasks.data import SPLITS
+from thalweg.tasks.generators import Generator, generators_of
 from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.tasks.task import Task
 from thalweg.train.check import checked
 from thalweg.train.evaluate import place_of
 from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.optimizers import build_optimizer
 from thalweg.train.point import EvaluationPoint
-from thalweg.train.randomness import repeated
+from thalweg.train.randomness import generators_in, repeated
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.stopping import Reached, Tracker
@@ -39,6 +41,8 @@ class State:
     penalty: Callable[[], Tensor] | None
     tracker: Tracker | None
     point: EvaluationPoint
+    noise: list[Generator]
+    """The generators of their own that model, cost and validation set draw from."""
     defaults: dict[str, Any]
     """Those of the optimizer as it was made: loading a state into it adds some of PyTorch's."""
     epoch: int = 0
@@ -96,7 +100,7 @@ def begin(recipe: Recipe, device: torch.device | None) -> State:
         if (source := getattr(task.data, name)) is not None
     }
     for name, source in sources.items():
-        sources[name] = checked(task, model, source, name, place)
+        sources[name] = checked(task, model, source, name, place, recipe.batch_size)
     optimizer = build_optimizer(recipe.optimizer, model, recipe.lr)
     stop = recipe.early_stopping
     return State(
@@ -110,6 +114,7 @@ def begin(recipe: Recipe, device: torch.device | None) -> State:
         penalty=task.cost.bind_penalty(model),
         tracker=None if stop is None else Tracker.of(stop, task.cost),
         point=_point(recipe, optimizer, model, sources["train"], place),
+        noise=_generators(task, model),
         defaults=dict(optimizer.defaults),
     )
 
@@ -125,6 +130,13 @@ def _point(
 
     isolated = functools.partial(repeated, train, recipe.seed, place.device)
     return EvaluationPoint(optimizer, model, inputs, isolated)
+
+
+def _generators(task: Task, model: nn.Module) -> list[Generator]:
+    validation = task.data.validation
+    own = [] if validation is None else validation.generators
+    found = [*generators_in(model), *generators_of(task.cost), *own]
+    return list({id(each): each for each in found}.values())
 
 
 def _scheduler(recipe: Recipe, optimizer: torch.optim.Optimizer) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from torch import Tensor, nn
+from torch import nn
 
 from thalweg.errors import TaskError
 from thalweg.objective import Cost
 from thalweg.tasks.target import figure
 from thalweg.train.history import Epoch
+from thalweg.train.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Tracker:
     direction: str
     best: Epoch | None = None
     waited: int = 0
-    parameters: dict[str, Tensor] = field(default_factory=dict)
+    weights: Weights = field(default_factory=Weights)
 
     @classmethod
     def of(cls, rule: EarlyStopping, cost: Cost) -> Tracker:
@@ -80,9 +81,7 @@ class Tracker:
         if self.improves(record):
             self.best, self.waited = record, 0
             if self.rule.restore_best:
-                self.parameters = {
-                    name: tensor.detach().clone() for name, tensor in model.state_dict().items()
-                }
+                self.weights = Weights.of(model)
         else:
             self.waited += 1
         return self.waited >= self.rule.patience
@@ -100,8 +99,8 @@ class Tracker:
 
     def restore(self, model: nn.Module) -> None:
         """Put the best parameters back into `model`."""
-        if self.parameters:
-            model.load_state_dict(self.parameters)
+        if self.weights:
+            self.weights.put(model)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import DataError, DivergedError, TaskError
 from thalweg.objective import Cost
+from thalweg.objective.nested import mapped
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource, Place, Source
 from thalweg.train.diverged import likely_cause
@@ -182,7 +183,8 @@ class _Steps:
 
     def objective(self) -> Tensor:
         surrogate = self.subject.cost.surrogate
-        inputs, targets = self.batch
+        # Copies: the same batch is measured again, and a model may change its inputs in place.
+        inputs, targets = (mapped(part, torch.clone) for part in self.batch)
         outputs = self.subject.model(inputs)
         loss = surrogate(outputs, surrogate.match(outputs, targets))
         return loss if self.penalty is None else loss + self.penalty()

@@ -54,7 +54,7 @@ def probe(task: Task) -> Probe:
         for name in ("train", "validation", "test"):
             source = getattr(task.data, name)
             if source is not None:
-                sets[name] = checked(task, model, source.placed(place), name, place)
+                sets[name] = checked(task, model, source.placed(place), name, place, None)
         train, validation = sets["train"], sets.get("validation")
         assert isinstance(train, ArraySource)
         assert validation is None or isinstance(validation, ArraySource)

@@ -1,0 +1,96 @@
+"""What a user's own model, loss or data may raise in the middle of training, said in words."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import DataError, TaskError, ThalwegError
+from thalweg.objective.blame import blame
+from thalweg.objective.nested import described
+from thalweg.train.evaluate import evaluating
+from thalweg.train.layers import refusing_layer
+
+if TYPE_CHECKING:
+    from thalweg.train.state import State
+
+NO_GRADIENT = (
+    "The loss {} has no gradient with respect to the model's parameters: it was cut off on the way, by "
+    ".detach(), .item(), NumPy, torch.no_grad() or an operation such as argmax, in the loss or in the "
+    "model."
+)
+ONE_ROW = (
+    "Choose another batch size or another share for validation, so that no single row is left over, or "
+    "give a DataLoader with drop_last=True."
+)
+
+
+@dataclass
+class Place:
+    """Where training is: the epoch, the batch, and what has the word: "data", "model", "loss",
+    "backward", "optimizer", "metrics" or "validation".
+    """
+
+    epoch: int
+    batch: int = 0
+    part: str = "data"
+    inputs: Any = None
+    outputs: Any = None
+
+
+def failure(error: Exception, at: Place, state: State) -> Exception:
+    """Return the error to raise instead of `error`: one that says where, and what to do; `error`
+    itself where it says so already, or memory has run out.
+    """
+    where = f"in epoch {at.epoch}, batch {at.batch}" if at.batch else f"in epoch {at.epoch}"
+    if isinstance(error, ThalwegError):
+        if type(error) not in (TaskError, DataError) or f"epoch {at.epoch}" in str(error):
+            return error
+        return type(error)(f"{where[0].upper()}{where[1:]}: {error}")
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return error
+    loss = state.recipe.task.cost.surrogate.name
+    if "does not require grad" in str(error):
+        return TaskError(NO_GRADIENT.format(loss))
+    what = {
+        "data": "The training set fails",
+        "model": "The model fails in training",
+        "loss": f"The loss {loss} fails",
+        "backward": "The backward pass fails",
+        "optimizer": f"The step of {type(state.optimizer).__name__}, or its scheduler, fails",
+        "metrics": "The metrics of the training set fail",
+        "validation": "The validation set cannot be measured",
+    }[at.part]
+    return TaskError(f"{what} {where}{_of_batch(at, state.model)}. {blame(error)}{_advice(at, error)}")
+
+
+def _of_batch(at: Place, model: nn.Module) -> str:
+    if at.part == "model":
+        layer = refusing_layer(model, at.inputs, training=True)
+        return f" ({described(at.inputs)}{f'; {layer}' if layer else ''})"
+    if at.part != "loss":
+        return ""
+    shown = f" (outputs: {described(at.outputs)})"
+    if isinstance(at.outputs, Tensor):
+        return shown
+    with contextlib.suppress(Exception), evaluating(model):
+        usual = model(at.inputs)
+        if type(usual) is not type(at.outputs):
+            shown = (
+                f": in training the model gives {described(at.outputs)}, in evaluation mode "
+                f"{described(usual)}, so the loss must be a function of yours that takes both"
+            )
+    return shown
+
+
+def _advice(at: Place, error: Exception) -> str:
+    return f" {ONE_ROW}" if at.part == "model" and is_about_one_row(error) else ""
+
+
+def is_about_one_row(error: BaseException) -> bool:
+    """Return whether a normalising layer refuses a batch that gives one value a channel."""
+    return "Expected more than 1 value per channel" in str(error)

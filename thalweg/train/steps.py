@@ -1,0 +1,217 @@
+"""One epoch's steps: the hot loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.errors import DataError, TaskError
+from thalweg.objective import Meter, Scores
+from thalweg.objective.nested import mapped
+from thalweg.tasks.batches import Order
+from thalweg.tasks.sources import ArraySource
+from thalweg.train.diverged import FitDivergedError, diverged
+from thalweg.train.evaluate import count_rows
+from thalweg.train.failure import Place, failure
+from thalweg.train.optimizers import gradient_cleaner, learning_rate, needs_closure
+from thalweg.train.progress import Reporter
+from thalweg.train.state import State
+from thalweg.train.updates import Updates
+
+
+class _SmallGradient(Exception):  # noqa: N818 - it says that there is nothing left to do
+    """Ends a step whose first gradient is below the tolerance."""
+
+
+class Pass:
+    """One epoch's pass over the training set, with nothing in its loop that could be outside.
+
+    Args:
+        state: the run in progress.
+        show: is told of each step.
+        measure: measures the validation set at this step, and may find a reason to stop.
+    """
+
+    def __init__(self, state: State, show: Reporter, measure: Callable[[], Any]) -> None:
+        self.state = state
+        self.show = show
+        self.measure = measure
+        self.epoch = state.epoch + 1
+        self.clear = gradient_cleaner(state.optimizer, state.model)
+        self.closure = needs_closure(state.optimizer)
+        self.matched = isinstance(state.train, ArraySource)
+        self.by_step = state.scheduler is not None and state.recipe.scheduler_step == "step"
+        self.updates = Updates(state.optimizer)
+        self.at = Place(self.epoch)
+
+    def run(self) -> Scores:
+        """Train for one epoch, or until a reason to stop; return the running training scores.
+
+        Raises TaskError or DataError that names epoch and batch for what fails on the way.
+        """
+        state = self.state
+        meter = state.recipe.task.cost.meter()
+        try:
+            self._steps(meter)
+            if not meter.rows:
+                raise DataError(
+                    f"The training set yielded no batch in epoch {self.epoch}. A data set that can "
+                    "be run through only once serves one epoch."
+                )
+            self.at.part = "metrics"
+            return meter.scores(state.recipe.task.cost.penalty_value(state.model))
+        except Exception as error:
+            told = failure(error, self.at, state)
+            if told is error:
+                raise
+            raise told from error
+
+    def _steps(self, meter: Meter) -> None:
+        state, recipe, at = self.state, self.state.recipe, self.at
+        model, penalty = state.model, state.penalty
+        surrogate = recipe.task.cost.surrogate
+        clear, budget = self.clear, recipe.gradient_budget
+        losses, isfinite, matched = state.losses, math.isfinite, self.matched
+        show = self.show if self.show.wants_steps else None
+        order = Order(recipe.seed, recipe.shuffle)
+        self.started = time.perf_counter()
+        for inputs, targets in state.train.batches(
+            recipe.batch_size, order, self.epoch, None if matched else state.place
+        ):
+            at.batch += 1
+            at.inputs, at.part = inputs, "model"
+            rows = len(targets) if matched else count_rows(targets, inputs)
+            if self.closure:
+                value, outputs, targets = self.by_closure(inputs, targets, rows)
+            else:
+                outputs = model(inputs)
+                at.outputs, at.part = outputs, "loss"
+                if not matched:
+                    targets = surrogate.match(outputs, targets)
+                loss = surrogate(outputs, targets)
+                value = loss.item()
+                if not isfinite(value):
+                    state.seconds += time.perf_counter() - self.started
+                    raise self.diverged(value, (inputs, targets))
+                objective = loss if penalty is None else loss + penalty()
+                clear()
+                at.part = "backward"
+                torch.autograd.backward(objective)
+                state.gradients += 1
+                at.part = "optimizer"
+                self.advance(rows)
+            at.part = "metrics"
+            losses.append(value)
+            meter.add(value, outputs, targets, rows)
+            if show is not None:
+                show.step(self.epoch, self.fraction(meter.rows), value)
+            if budget is not None and state.gradients >= budget and not state.stopped:
+                state.stopped = "gradients"
+            if state.is_stopped():
+                break
+            at.part = "data"
+        if state.stopped in ("", "gradients"):
+            at.part = "optimizer"
+            self.count(self.updates.flush())
+        state.seconds += time.perf_counter() - self.started
+
+    def advance(self, rows: int) -> None:
+        """Step by the gradients, unless they are small enough to stop."""
+        if self.is_small():
+            self.state.stopped = "gradient"
+        else:
+            self.count(self.updates.step(rows))
+
+    def count(self, is_update: bool) -> None:
+        """Count an update, and do what is due after it."""
+        state, every = self.state, self.state.recipe.evaluate_every
+        if not is_update:
+            return
+        state.step += 1
+        if self.by_step:
+            state.scheduler.step()
+        if every is not None and state.step % every == 0 and not state.stopped:
+            state.seconds += time.perf_counter() - self.started
+            self.at.part = "validation"
+            self.measure()
+            self.started = time.perf_counter()
+
+    def is_small(self) -> bool:
+        """Return whether the gradient is below the tolerance, if there is one."""
+        tolerance = self.state.recipe.gradient_tolerance
+        return tolerance is not None and _gradient_norm(self.state.model) < tolerance
+
+    def by_closure(self, inputs: Any, targets: Any, rows: int) -> tuple[float, Any, Any]:
+        """Step an optimizer that evaluates the objective itself (a line search, SAM).
+
+        Its first evaluation is the one before the step; what it gave is returned: the loss, the
+        outputs, the matched targets. Each evaluation has the batch as it was, whatever the model or
+        the loss changes in place.
+        """
+        state, surrogate, at = self.state, self.state.recipe.task.cost.surrogate, self.at
+        first: list[tuple[float, Any, Any]] = []
+
+        def closure() -> Tensor:
+            self.clear()
+            at.part = "model"
+            outputs = state.model(mapped(inputs, torch.clone))
+            at.outputs, at.part = outputs, "loss"
+            matched = mapped(targets, torch.clone)
+            matched = matched if self.matched else surrogate.match(outputs, matched)
+            loss = surrogate(outputs, matched)
+            if not first and not math.isfinite(loss.item()):
+                state.seconds += time.perf_counter() - self.started
+                raise self.diverged(loss.item(), (inputs, matched))
+            objective = loss if state.penalty is None else loss + state.penalty()
+            at.part = "backward"
+            torch.autograd.backward(objective)
+            state.gradients += 1
+            if not first:
+                first.append((loss.item(), outputs, matched))
+                if self.is_small():
+                    raise _SmallGradient
+            at.part = "optimizer"
+            return objective
+
+        at.part = "optimizer"
+        try:
+            self.count(self.updates.step(rows, closure))
+        except _SmallGradient:
+            state.stopped = "gradient"
+        if not first:
+            raise TaskError(
+                f"{type(state.optimizer).__name__}.step never called the closure that it asks for, "
+                "which computes the objective and its gradient."
+            )
+        return first[0]
+
+    def fraction(self, rows: int) -> float | None:
+        """Return how much of the epoch `rows` are."""
+        total = self.state.train.rows
+        return rows / total if total else None
+
+    def diverged(self, value: float, batch: tuple[Any, Any]) -> FitDivergedError:
+        """Return the error for a loss that is not finite."""
+        state = self.state
+        return diverged(
+            step=state.step + 1,
+            epoch=self.epoch,
+            loss=value,
+            lr=learning_rate(state.optimizer),
+            losses=state.losses,
+            model=state.model,
+            batch=batch,
+            loss_name=state.recipe.task.cost.surrogate.name,
+        )
+
+
+def _gradient_norm(model: torch.nn.Module) -> float:
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return float(
+        torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+    )
