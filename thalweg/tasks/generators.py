@@ -7,7 +7,7 @@ import functools
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import BuiltinMethodType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ def _parts(value: Any) -> list[Any]:
         return list(value) if len(value) <= _WIDTH else []
     if isinstance(value, functools.partial):
         return [value.func, *value.args, *value.keywords.values()]
-    if isinstance(value, MethodType):
+    if isinstance(value, (MethodType, BuiltinMethodType)):
         return [value.__self__]
     if isinstance(value, FunctionType):
         return [_content(cell) for cell in value.__closure__ or ()]

@@ -52,8 +52,9 @@ class ImageFiles:
             )
         if not len(images):
             raise DataError(f"{label_file} and its images are empty.")
-        if labels.max() > 9:
-            raise DataError(f"{label_file} has the label {labels.max()}; expected 0 to 9.")
+        wrong = labels[~((labels >= 0) & (labels <= 9))]  # NaN among them
+        if len(wrong):
+            raise DataError(f"{label_file} has the label {wrong.max()}; expected 0 to 9.")
         if part == "train":
             self._check_identity(labels, label_file)
         return images.reshape(len(images), -1).astype(np.float32), labels.astype(np.int64)

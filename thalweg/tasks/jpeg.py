@@ -25,7 +25,9 @@ def thumbnail(content: bytes) -> np.ndarray:
     """
     try:
         return _decode(content)
-    except (KeyError, IndexError, struct.error):
+    except DataError:
+        raise
+    except (KeyError, IndexError, ValueError, struct.error):
         raise DataError("The file is not a JPEG file, or is cut off.") from None
 
 
@@ -69,6 +71,8 @@ def _codes(body: bytes) -> dict[int, Code]:
         for length, number in enumerate(counts, 1):
             for symbol in symbols[read : read + number]:
                 table += [(length, symbol)] * (1 << (16 - length))
+                if len(table) > 1 << 16:
+                    raise IndexError("more codes than 16 bits can tell apart")
             read += number
         tables[body[0]] = table + [(16, 0)] * ((1 << 16) - len(table))
         body = symbols[read:]

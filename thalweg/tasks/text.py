@@ -44,6 +44,9 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """Return a UTF-8 file's text; DataError where it cannot be read."""
     file = Path(path).expanduser()
     try:
+        # A pipe would be waited for, and a device has no end.
+        if file.exists() and not file.is_file():
+            raise IsADirectoryError(0, "it is not a regular file")
         return file.read_text(encoding="utf-8")
     except OSError as error:
         raise DataError(f"The text file {file} cannot be read: {error.strerror}.") from None
@@ -51,6 +54,8 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise DataError(
             f"The file {file} is not UTF-8 text: byte {error.start} does not fit. Convert it first."
         ) from None
+    except ValueError as error:  # a NUL in the name
+        raise DataError(f"The text file {file} cannot be read: {error}.") from None
 
 
 def windows(text: str, length: int, most: int | None = None) -> Windows:

@@ -83,8 +83,11 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        what = "is not a regular file" if path.exists() else "does not exist"
-        raise CheckpointError(f"The checkpoint {path} {what}.")
+        raise CheckpointError(
+            f"The checkpoint {path} is not a regular file."
+            if path.exists()
+            else f"There is no checkpoint {path}."
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -165,7 +165,7 @@ def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
 def _try_cost(cost: Cost, outputs: Any, targets: Any, name: str) -> None:
     loss = cost.surrogate
     try:
-        value: Any = loss(outputs, targets)
+        value: Any = loss(outputs, mapped(targets, torch.clone))  # they may be rows of the set
     except (ThalwegError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # the user's own function: anything can be wrong in it
@@ -175,7 +175,7 @@ def _try_cost(cost: Cost, outputs: Any, targets: Any, name: str) -> None:
     _check_scalar(value, f"The loss {loss.name} must return one number, the mean over the batch")
     for metric in cost.measures:
         try:
-            metric(outputs, targets)
+            metric(outputs, mapped(targets, torch.clone))
         except TaskError as error:
             # A function of the user's may need more rows than these; ours are known not to.
             if isinstance(error.__cause__, Exception):
