@@ -40,11 +40,21 @@ def test_blocks_larger_than_the_cache_give_the_same_batches() -> None:
     assert seen == [part.tolist() for part in permutation.float().split(3)]
 
 
-def test_a_batch_of_all_rows_is_the_set_itself() -> None:
+def test_a_batch_of_all_rows_is_the_set_in_its_own_order() -> None:
     x = torch.arange(4.0)
     for size in (None, 4, 9):
         ((inputs, _),) = batches_function(x, x, size, torch.tensor([3, 2, 1, 0]))
-        assert inputs is x
+        assert inputs.tolist() == x.tolist()
+
+
+@pytest.mark.parametrize("size", [None, 2, 9])
+@pytest.mark.parametrize("permuted", [False, True])
+def test_a_batch_shares_no_memory_with_the_set(size: int | None, permuted: bool) -> None:
+    x = torch.arange(4.0)
+    for inputs, targets in batches_function(x, x, size, torch.arange(4) if permuted else None):
+        inputs.zero_()
+        assert targets.sum() > 0
+    assert x.tolist() == [0.0, 1.0, 2.0, 3.0]
 
 
 def test_orders() -> None:

@@ -23,6 +23,7 @@ from thalweg.train.evaluate import EVALUATION_ROWS, evaluate, evaluating, place_
 from thalweg.train.failure import NO_GRADIENT, ONE_ROW
 from thalweg.train.layers import cause_of_nonfinite, refusal_of, refusing_layer
 from thalweg.train.randomness import isolated, seed_weights
+from thalweg.train.snapshot import untouched
 
 _PROBE = 2  # rows enough to see the shape of the outputs
 
@@ -137,10 +138,10 @@ def _try_one_row(model: nn.Module, inputs: Any, source: Source, batch_size: int 
     """Refuse a model that cannot be trained on the single row that is left over in each epoch."""
     if not all(tensor.ndim for tensor in tensors(inputs)) or not is_plain(inputs):
         return  # it cannot be told how to take one row of it
-    one = mapped(inputs, lambda tensor: tensor[:1])
-    layer, error = refusal_of(model, one)
-    if error is None:
-        return
+    with untouched(model, source=source):
+        layer, error = refusal_of(model, mapped(inputs, lambda tensor: tensor[:1]))
+        if error is None or (rows_of(inputs) != 1 and refusal_of(model, inputs)[1] is not None):
+            return  # what fails on more rows, too, the first step will say
     size = source.loader.batch_size if isinstance(source, LoaderSource) else batch_size
     shown = f" ({layer})" if layer else ""
     left = "" if size is None or size == 1 else f": {source.rows} rows in batches of {size} leave one"
