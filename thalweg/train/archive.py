@@ -110,7 +110,7 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         decoded: dict[str, Any] = _decode(json.loads(text), tensors)
     # nested too deeply, no JSON, numbers that are too long, or other forms than are written here
-    except (RecursionError, ValueError, TypeError, KeyError, OverflowError) as error:
+    except (RuntimeError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise _unreadable(path, f"{type(error).__name__}: {error}") from error
     if not isinstance(decoded, dict):
         raise _unreadable(path, f"it is a {type(decoded).__name__}")

@@ -130,25 +130,29 @@ def _finish_epoch(state: State, train_scores: Scores, show: Reporter) -> None:
     with contextlib.ExitStack() as stack:
         if state.tracker is not None:  # what it keeps is the model that was measured
             stack.enter_context(state.point.entered())
-        validation = _measured(state, epoch)
+        with _told(state, epoch, "validation"):
+            validation = _evaluate(state, epoch)
         record = Epoch(epoch, state.step, state.seconds, lr, train_scores, validation)
         state.history.epochs.append(record)
         state.epoch = epoch
         if state.tracker is not None and state.tracker.update(record, state.model):
             state.stopped = state.stopped or "early stopping"
     if state.scheduler is not None and recipe.scheduler_step == "epoch" and not state.stopped:
-        if isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            state.scheduler.step(train_scores.loss if validation is None else validation.loss)
-        else:
-            state.scheduler.step()
+        with _told(state, epoch, "optimizer"):
+            if isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                state.scheduler.step(train_scores.loss if validation is None else validation.loss)
+            else:
+                state.scheduler.step()
     show.epoch(record)
 
 
-def _measured(state: State, epoch: int) -> Scores | None:
+@contextlib.contextmanager
+def _told(state: State, epoch: int, part: str) -> Iterator[None]:
+    """Say where it was of what fails inside."""
     try:
-        return _evaluate(state, epoch)
+        yield
     except Exception as error:
-        told = failure(error, Place(epoch, part="validation"), state)
+        told = failure(error, Place(epoch, part=part), state)
         if told is error:
             raise
         raise told from error

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError
+from thalweg.objective.blame import blame
 from thalweg.tasks.batches import Order
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.generators import Generator, generators_of
@@ -25,6 +26,7 @@ from thalweg.train.randomness import generators_in, repeated
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.stopping import Reached, Tracker
+from thalweg.train.weights import Weights
 
 
 @dataclass
@@ -103,6 +105,8 @@ def begin(recipe: Recipe, device: torch.device | None) -> State:
         sources[name] = checked(task, model, source, name, place, recipe.batch_size)
     optimizer = build_optimizer(recipe.optimizer, model, recipe.lr)
     stop = recipe.early_stopping
+    if stop is not None and stop.restore_best:
+        _rehearse_restoring(model)
     return State(
         recipe=recipe,
         model=model,
@@ -130,6 +134,19 @@ def _point(
 
     isolated = functools.partial(repeated, train, recipe.seed, place.device)
     return EvaluationPoint(optimizer, model, inputs, isolated)
+
+
+def _rehearse_restoring(model: nn.Module) -> None:
+    """Find out before training that a module does not take back what it keeps beside tensors."""
+    if all(isinstance(value, Tensor) for value in model.state_dict().values()):
+        return
+    try:
+        Weights.of(model).put(model)
+    except Exception as error:  # the model's own functions: anything can be wrong in them
+        raise TaskError(
+            f"Early stopping could not bring the best parameters back. {blame(error)} Mend the "
+            "module's extra state, or use EarlyStopping(restore_best=False)."
+        ) from error
 
 
 def _generators(task: Task, model: nn.Module) -> list[Generator]:
