@@ -32,7 +32,7 @@ class Strict(namedtuple("Strict", "a")):
         return super().__new__(cls, torch.ones(len(text)).double())
 
 
-class Own(tuple):  # noqa: SLOT001
+class Own(tuple):
     pass
 
 

@@ -75,7 +75,7 @@ def test_labels_that_are_none(kind: int, labels: bytes, tmp_path: Path) -> None:
     write_mnist(tmp_path)
     (tmp_path / "train-images-idx3-ubyte").write_bytes(idx_bytes(np.zeros((2, 6, 6))))
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(header(2, kind=kind) + labels)
-    with pytest.raises(DataError, match="has the label (-1|nan); expected 0 to 9"):
+    with pytest.raises(DataError, match=r"has the label (-1|nan); expected 0 to 9"):
         load_mnist(tmp_path, "train")
 
 
@@ -84,13 +84,17 @@ GOOD = idx_bytes(np.arange(24).reshape(2, 3, 4))
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data(), zipped=st.booleans())
-def test_edited_arrays(data: st.DataObject, zipped: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_edited_arrays(
+    data: st.DataObject, zipped: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     content = bytearray(gzip.compress(GOOD, mtime=0) if zipped else GOOD)
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(content) - 1))
         content[place] ^= data.draw(st.integers(1, 255))
     path = tmp_path_factory.getbasetemp() / "edited"
-    path.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
+    path.write_bytes(
+        content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
+    )
     try:
         array = read_idx(path)
     except DataError:

@@ -111,7 +111,10 @@ def test_files_of_another_kind_are_unreadable(head: bytes, tmp_path: Path) -> No
 
 
 PLACES = [
-    *(("progress", name) for name in ("epoch", "step", "seconds", "gradients", "stopped", "losses")),
+    *(
+        ("progress", name)
+        for name in ("epoch", "step", "seconds", "gradients", "stopped", "losses")
+    ),
     *((name,) for name in ("settings", "model", "buffers", "optimizer", "scheduler", "progress")),
     *((name,) for name in ("history", "evaluations", "reached", "tracker")),
     *(("history", 0, name) for name in ("epoch", "step", "seconds", "lr", "train", "validation")),

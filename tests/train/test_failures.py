@@ -44,7 +44,9 @@ ONE_LEFT = {
 def test_one_row_that_batch_normalisation_cannot_take_is_found_before_training(name: str) -> None:
     data, settings = ONE_LEFT[name]
     before = torch.get_rng_state()
-    with pytest.raises(TaskError, match=r"layer 1, BatchNorm1d.*shape \(1, 4\).*drop_last") as caught:
+    with pytest.raises(
+        TaskError, match=r"layer 1, BatchNorm1d.*shape \(1, 4\).*drop_last"
+    ) as caught:
         train(data, net(nn.BatchNorm1d(4)), **settings)
     assert "run" not in vars(caught.value)
     assert ("13 rows in batches of 4 leave one" in str(caught.value)) == (name != "rows one by one")
@@ -102,11 +104,17 @@ class Late(nn.Linear):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("model", r"The model fails in training in epoch 2, batch 2 \(shape \(4, 2\).*KeyError: 'lost'"),
+        (
+            "model",
+            r"The model fails in training in epoch 2, batch 2 \(shape \(4, 2\).*KeyError: 'lost'",
+        ),
         ("evaluation", r"The validation set cannot be measured in epoch 2. .*KeyError: 'lost'"),
         ("backward", "The backward pass fails in epoch 2, batch 2. .*inplace"),
         ("detached", "has no gradient with respect to the model's"),
-        ("loss", "in epoch 2, batch 2: in training the model gives tuple of .*, in evaluation mode shape"),
+        (
+            "loss",
+            "in epoch 2, batch 2: in training the model gives tuple of .*, in evaluation mode shape",
+        ),
         ("shape", r"In epoch 2, batch 2: The loss mse_loss compares"),
     ],
 )
@@ -133,7 +141,9 @@ class TwoFaced(nn.Linear):
 
 
 def test_a_model_that_gives_something_else_in_training() -> None:
-    with pytest.raises(TaskError, match="in training the model gives Pair of .* evaluation mode shape"):
+    with pytest.raises(
+        TaskError, match=r"in training the model gives Pair of .* evaluation mode shape"
+    ):
         train((X, Y), lambda: TwoFaced(2, 1))
     with pytest.raises(TaskError, match="wants one tensor of outputs; the model gives Pair"):
         check_task(Task((X, Y), "mse", lambda: TwoFaced(2, 1)))
@@ -160,8 +170,16 @@ class Ragged(IterableDataset[Any]):
     [
         ((X[:4],), DataError, "batch 3 of this one is list of 1"),
         ((X[:4], Y[:4], Y[:4]), DataError, "batch 3 of this one is list of 3"),
-        ((torch.ones(4, 3), Y[:4]), TaskError, r"epoch 1, batch 3 \(shape \(4, 3\), torch.float32; Linear"),
-        ((torch.ones(4, 2).long(), Y[:4]), TaskError, r"epoch 1, batch 3 \(shape \(4, 2\), torch.int64"),
+        (
+            (torch.ones(4, 3), Y[:4]),
+            TaskError,
+            r"epoch 1, batch 3 \(shape \(4, 3\), torch.float32; Linear",
+        ),
+        (
+            (torch.ones(4, 2).long(), Y[:4]),
+            TaskError,
+            r"epoch 1, batch 3 \(shape \(4, 2\), torch.int64",
+        ),
         ((X[:4], Y[:3]), TaskError, "In epoch 1, batch 3: The loss mse_loss compares"),
         (("text", "text"), DataError, "rows cannot be told"),
     ],
@@ -186,7 +204,9 @@ def test_a_data_set_that_fails_late() -> None:
                 raise OSError("the disk is gone")
             return X[k], Y[k]
 
-    with pytest.raises(DataError, match="In epoch 2, batch 1: .* fails at batch 2.*disk is gone") as caught:
+    with pytest.raises(
+        DataError, match=r"In epoch 2, batch 1: .* fails at batch 2.*disk is gone"
+    ) as caught:
         train(Failing())
     assert caught.value.run.epochs == 1  # type: ignore[attr-defined]
 

@@ -16,8 +16,6 @@ from thalweg.tasks import Data, Task
 from thalweg.train import EarlyStopping, Run, fit
 from thalweg.train.archive import read_archive, write_archive
 
-from .helpers import same
-
 X = torch.linspace(-1, 1, 40).reshape(-1, 2)
 DATA = Data.arrays(X, X.sum(1, keepdim=True), validation=0.25)
 WHY = "the same steps, whether or not they were interrupted"
@@ -130,7 +128,11 @@ MODELS: dict[str, Any] = {
 
 
 def everything(model: nn.Module) -> dict[str, Any]:
-    return {**dict(model.named_parameters()), **dict(model.named_buffers()), "kept": getattr(model, "kept", 0)}
+    return {
+        **dict(model.named_parameters()),
+        **dict(model.named_buffers()),
+        "kept": getattr(model, "kept", 0),
+    }
 
 
 def assert_alike(left: nn.Module, right: nn.Module) -> None:
@@ -229,7 +231,7 @@ def test_an_archive_keeps_all_kinds(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_to_is_named_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="The folder of .*file/run.*") as caught:
+    with pytest.raises(CheckpointError, match=r"The folder of .*file/run.*") as caught:
         train(Extra, checkpoint=tmp_path / "file" / "run")
     with pytest.raises(CheckpointError, match="not a regular file"):
         train(Extra, checkpoint="/dev/null", resume=True)

@@ -182,7 +182,9 @@ def test_the_callers_generators_are_as_before(ending: str) -> None:
     if ending == "checked":
         check_task(Task(Data(loader), "mse", lambda: nn.Linear(2, 1)))  # type: ignore[arg-type]
     elif ending == "range test":
-        find_lr(Task(Data(loader), "mse", lambda: nn.Linear(2, 1)), torch.optim.SGD, steps=10, seeds=1)  # type: ignore[arg-type]
+        find_lr(
+            Task(Data(loader), "mse", lambda: nn.Linear(2, 1)), torch.optim.SGD, steps=10, seeds=1
+        )  # type: ignore[arg-type]
     elif ending == "done":
         quiet(loader)
     else:

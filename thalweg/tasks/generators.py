@@ -59,7 +59,7 @@ def seed_generator(generator: Generator, seed: int) -> None:
         generator.seed(seed)
     elif isinstance(generator, np.random.Generator):
         bits = generator.bit_generator
-        bits.state = type(bits)(seed).state  # type: ignore[call-arg]  # each kind takes a seed
+        bits.state = type(bits)(seed).state  # each kind takes a seed
     else:
         _seed_legacy(generator, seed)
 
@@ -98,7 +98,7 @@ def _seed_legacy(generator: np.random.RandomState, seed: int) -> None:
         generator.seed(words[0] if not words[1] else words)
     except TypeError:  # over bits of another kind, which this class cannot seed
         now: Any = generator.get_state(legacy=False)
-        fresh = type(generator._bit_generator)(seed).state  # type: ignore[attr-defined]
+        fresh = type(generator._bit_generator)(seed).state
         generator.set_state({**now, **fresh, "has_gauss": 0, "gauss": 0.0})
 
 

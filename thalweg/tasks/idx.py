@@ -37,8 +37,8 @@ def read_idx(path: str | Path, axes: int | None = None) -> np.ndarray:
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
             raise DataError(f"{path} cannot be read: it is not a regular file.")
-        with _opened(path) as file:
-            return _array(path, file, axes)
+        with _opened(path) as (file, zipped):
+            return _array(path, file, axes, zipped)
     except DataError:
         raise
     except FileNotFoundError:
@@ -53,21 +53,21 @@ def read_idx(path: str | Path, axes: int | None = None) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading, through gzip where its content is compressed: some programs unpack
-    and keep the name.
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
+    """Open a file for reading, through gzip where its content is compressed, and say whether it is:
+    some programs unpack and keep the name.
     """
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         if not compressed:
-            yield file
+            yield file, False
             return
         with gzip.GzipFile(fileobj=file) as unpacked:
-            yield cast("IO[bytes]", unpacked)
+            yield cast("IO[bytes]", unpacked), True
 
 
-def _array(path: Path, file: IO[bytes], axes: int | None) -> np.ndarray:
+def _array(path: Path, file: IO[bytes], axes: int | None, zipped: bool) -> np.ndarray:
     """Read the header, and then no more than the array that it tells of."""
     start = file.read(4)
     if len(start) < 4:
@@ -95,7 +95,7 @@ def _array(path: Path, file: IO[bytes], axes: int | None) -> np.ndarray:
     shape = struct.unpack(f">{count}I", lengths)
     dtype = np.dtype(_TYPES[kind])
     size = math.prod(shape) * dtype.itemsize
-    if isinstance(file, gzip.GzipFile) and size > max(_LARGE, _GROWTH * path.stat().st_size):
+    if zipped and size > max(_LARGE, _GROWTH * path.stat().st_size):
         raise DataError(
             f"{path} would grow to {size:,} bytes when unpacked, more than {_GROWTH} times its size, "
             "as no real set does. If it is one, unpack it first."

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -249,7 +249,7 @@ class LoaderSource(Source):
         size, sampler = self.loader.batch_size, self.loader.sampler
         if size is None or self.rows is None or not hasattr(sampler, "__len__"):
             return None
-        rows = len(sampler)
+        rows = len(cast("Sized", sampler))
         return size if self.loader.drop_last else _smallest(rows, size)
 
 

@@ -128,9 +128,7 @@ def _try(model: nn.Module, inputs: Any, name: str) -> Any:
     if isinstance(outputs, Tensor) and isinstance(inputs, Tensor) and outputs.ndim:
         given = len(outputs)
         if given != rows:
-            raise DataError(
-                f"The model gives {given} rows of outputs for {rows} rows of inputs."
-            )
+            raise DataError(f"The model gives {given} rows of outputs for {rows} rows of inputs.")
     return outputs
 
 
@@ -144,7 +142,9 @@ def _try_one_row(model: nn.Module, inputs: Any, source: Source, batch_size: int 
             return  # what fails on more rows, too, the first step will say
     size = source.loader.batch_size if isinstance(source, LoaderSource) else batch_size
     shown = f" ({layer})" if layer else ""
-    left = "" if size is None or size == 1 else f": {source.rows} rows in batches of {size} leave one"
+    left = (
+        "" if size is None or size == 1 else f": {source.rows} rows in batches of {size} leave one"
+    )
     raise TaskError(
         f"The smallest batch of an epoch has 1 row{left}, on which the model cannot be trained"
         f"{shown}. {blame(error)} {ONE_ROW}"
@@ -153,9 +153,8 @@ def _try_one_row(model: nn.Module, inputs: Any, source: Source, batch_size: int 
 
 def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
     shown, advice = f" of {described(inputs)}", ""
-    if isinstance(inputs, Tensor):
-        if not inputs.is_floating_point() and "dtype" in str(error):
-            advice = " Turn whole numbers into real ones with x.astype('float32')."
+    if isinstance(inputs, Tensor) and not inputs.is_floating_point() and "dtype" in str(error):
+        advice = " Turn whole numbers into real ones with x.astype('float32')."
     layer = refusing_layer(model, inputs)
     where = f" ({layer})" if layer else ""
     return (

@@ -156,7 +156,9 @@ def load(path: Path, state: State) -> None:
 def _load_progress(state: State, content: dict[str, Any]) -> None:
     progress, tracker = content["progress"], content["tracker"]
     state.epoch, state.step = (count_from(progress[name]) for name in ("epoch", "step"))
-    state.seconds, state.gradients = (amount_from(progress[name]) for name in ("seconds", "gradients"))
+    state.seconds, state.gradients = (
+        amount_from(progress[name]) for name in ("seconds", "gradients")
+    )
     state.losses = progress["losses"].to(torch.float64).reshape(-1).tolist()
     # A run that ended because its budget was spent goes on if more is asked for.
     stopped = text_from(progress["stopped"])

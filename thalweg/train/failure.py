@@ -65,7 +65,9 @@ def failure(error: Exception, at: Place, state: State) -> Exception:
         "metrics": "The metrics of the training set fail",
         "validation": "The validation set cannot be measured",
     }[at.part]
-    return TaskError(f"{what} {where}{_of_batch(at, state.model)}. {blame(error)}{_advice(at, error)}")
+    return TaskError(
+        f"{what} {where}{_of_batch(at, state.model)}. {blame(error)}{_advice(at, error)}"
+    )
 
 
 def _of_batch(at: Place, model: nn.Module) -> str:

@@ -52,33 +52,46 @@ def fit(
         Batch normalisation then gets statistics of the training set there: a pass over it more for
         each measurement.
 
+        `thalweg.meta.Accumulate` is told how many rows each batch has, and steps at the end of an
+        epoch by what it holds: k batches of b rows give the steps of batches of k·b rows. Steps are
+        counted, and schedulers stepped, where the parameters were updated.
+
     Data:
         `batch_size` rows a step; the last batch of an epoch holds what is left. None, or as many as
         there are rows, is gradient descent on the whole set. A `DataLoader` keeps its own.
         `shuffle` "epoch" draws a new order each epoch, "once" one for the run, "never" none.
+        Batches are copies: a model or a loss that works in place does not change the data. They keep
+        their kind: named tuples, mappings, data classes, packed sequences, and classes of yours with
+        a method `to(device)`.
 
     Randomness:
-        The run is a function of `seed`: initial weights (those after `torch.manual_seed(seed)`),
-        order of the data, dropout. The caller's global generator is left as it was.
+        The run is a function of `seed`: initial weights (those after `torch.manual_seed(seed)`,
+        `np.random.seed(seed)` and `random.seed(seed)`), order of the data, and what is drawn in
+        training: dropout, augmentation, by the global generators of PyTorch, NumPy and Python, or by
+        generators that a data set, a loader, its samplers or the model hold. These are seeded for
+        each epoch, and the caller's are left as they were. Workers of a `DataLoader` begin anew with
+        each epoch, those with `persistent_workers` too.
 
     Stopping:
         after `epochs`; by `early_stopping`, which also restores the best parameters; when the norm
         of the gradient is below `gradient_tolerance` (whole batches only); when `gradient_budget`
         gradients are computed, those of a closure counted each (`run.gradients`); or when the validation
         set meets `stop_at`, looked at after each epoch and every `evaluate_every` steps. Ctrl-C
-        ends the run too: what is finished is returned, with `run.stopped == "interrupted"`.
+        ends the run too: what is finished is returned, with `run.stopped == "interrupted"`. The best
+        parameters are restored however the run ends.
 
     Keeping:
         `checkpoint` is a file, written whole every `checkpoint_every` epochs and at the end. With
         `resume` a run goes on from it, bit for bit as if it had not stopped, or starts anew where
-        there is none; `epochs` may have grown meanwhile.
+        there is none; `epochs` may have grown meanwhile. What a file cannot hold (an extra state that
+        is no number, text, tensor, list or dictionary of them) is said before training.
 
     `device` is where to train; None leaves the model where it was built. `progress` None shows a
     bar on a terminal and plain lines elsewhere, on standard error; False nothing.
 
-    Raises TaskError and DataError for what cannot be learned, DivergedError (its `run` is the run
-    so far) when the loss becomes NaN or infinite, CheckpointError for a checkpoint that does not
-    fit.
+    Raises TaskError and DataError for what cannot be learned, or fails on the way, DivergedError
+    when the loss becomes NaN or infinite, CheckpointError for a checkpoint that does not fit or
+    cannot be written. What is raised after the first step carries the run so far as `error.run`.
 
     >>> import numpy as np
     >>> x = np.linspace(-1, 1, 20, dtype="float32").reshape(-1, 1)

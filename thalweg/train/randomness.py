@@ -46,7 +46,9 @@ def seed_weights(seed: int, device: torch.device) -> None:
     """Seed the drawing of initial weights."""
     global _cuda_is_seeded
     _seed(seed, device)
-    if torch.backends.cuda.is_built():  # the model may be built there, whatever its device
+    if (
+        torch.version.cuda is not None or torch.version.hip is not None
+    ):  # the model may be built there, whatever its device
         _cuda_is_seeded = True
         torch.cuda.manual_seed_all(seed)
 

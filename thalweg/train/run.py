@@ -26,8 +26,9 @@ class Run:
     """A finished run: the trained model, its history, and why it stopped.
 
     `stopped` is "epochs" (all were done), "early stopping", "target", "gradient" (‖g‖ below the
-    tolerance), "gradients" (their budget is spent), "interrupted" (Ctrl-C), or "diverged" (only on
-    the run that a `DivergedError` carries). `reached` tells when the target was first met:
+    tolerance), "gradients" (their budget is spent), "interrupted" (Ctrl-C), or "diverged" or
+    "failed" (only on the run that an error carries as its `run`). `steps` counts updates of the
+    parameters: a batch that is only gathered, or left out, is none. `reached` tells when the target was first met:
     `stop_at`, or else the task's own. `best` is the epoch that was best by early stopping's figure,
     or else by validation loss, or else training loss. `seconds` is time spent in training,
     evaluations excluded; `gradients` what it computed in gradient-equivalents: a forward and a
