@@ -20,6 +20,7 @@ def mapped(
     packed sequence the lengths stay where they are, since PyTorch wants them on the CPU. `other` is
     given what is none of these; without it that stays as it is.
 
+    >>> import torch
     >>> from collections import namedtuple
     >>> Pair = namedtuple("Pair", "a b")
     >>> mapped(Pair(torch.zeros(1), {"c": [torch.ones(1)]}), torch.neg)
@@ -45,6 +46,7 @@ def mapped(
 def tensors(value: Any) -> Iterator[Tensor]:
     """Yield the tensors in `value`, in order; of an object of another kind those among its attributes.
 
+    >>> import torch
     >>> [tensor.item() for tensor in tensors({"a": torch.tensor(1), "b": (torch.tensor(2), "c")})]
     [1, 2]
     """
@@ -61,6 +63,7 @@ def rows_of(value: Any) -> int | None:
     """Return the number of rows of a batch: the length of its first tensor that has one, or the
     number of its packed sequences. None where it cannot be told.
 
+    >>> import torch
     >>> rows_of([torch.tensor(0.0), {"a": torch.zeros(4, 2)}]), rows_of("text")
     (4, None)
     """
@@ -78,6 +81,7 @@ def rows_of(value: Any) -> int | None:
 def described(value: Any) -> str:
     """Return in a few words what a batch is, for a message.
 
+    >>> import torch
     >>> described(torch.zeros(2, 3)), described((torch.zeros(2), torch.zeros(2)))
     ('shape (2, 3), torch.float32', 'tuple of shape (2,), torch.float32; shape (2,), torch.float32')
     """

@@ -30,10 +30,12 @@ from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource, Place, Source
 from thalweg.train.check import check_task, remarks
 from thalweg.train.optimizers import needs_closure
+from thalweg.train.randomness import isolated, seed_weights
 
 _PROBE_ROWS = 32
 _PROBE_STEPS = 3
 _PROBE_RATE = 0.01
+_CPU = torch.device("cpu")
 _SCHEDULE_STEPS = 40
 _KEY_DIGITS = 20
 _ROWS = 256
@@ -61,7 +63,7 @@ class Keys:
         Raises:
             TaskError: if the task itself cannot be trained, whoever does it.
         """
-        untrained = check_task(task)
+        untrained = check_task(task, batch_size=plan.batch_size)
         common = {
             "task": task.name,
             "cost": _lasting(repr(task.cost)),
@@ -92,12 +94,12 @@ def probe(task: Task, entrant: Entrant) -> str:
         TaskError: if the task itself cannot be trained, whoever does it.
     """
     digest = hashlib.sha256()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with task.data.train.untraced(), isolated():
+        seed_weights(0, _CPU)
         inputs, targets = _first_rows(task, task.build())
         try:
             digest.update(_of_schedule(entrant))
-            torch.manual_seed(0)
+            seed_weights(0, _CPU)
             model = entrant.task(task).build()
             for value in _steps(task, model, entrant, inputs, targets):
                 digest.update(_bytes(value))
@@ -178,6 +180,11 @@ def _of_source(source: Source | None) -> str:
     """
     if source is None:
         return "none"
+    with source.untraced(), isolated():  # rows may be drawn
+        return _of_content(source)
+
+
+def _of_content(source: Source) -> str:
     digest = hashlib.sha256()
     if isinstance(source, ArraySource):
         tensors = [source.inputs, source.targets]

@@ -33,7 +33,7 @@ def generators_of(*holders: Any) -> list[Generator]:
 
     >>> from types import SimpleNamespace
     >>> own = random.Random(0)
-    >>> generators_of(SimpleNamespace(transforms=[lambda x: x + own.random()])) == [own]
+    >>> generators_of(SimpleNamespace(transforms=[functools.partial(own.gauss, 1.0)])) == [own]
     True
     """
     found: list[Generator] = []

@@ -201,7 +201,8 @@ def find_lr(
         )
     sweeps = []
     for each in range(seed, seed + seeds):
-        sweeps.append(run(each))
+        with torch.inference_mode(False), torch.enable_grad():  # the caller's may be switched off
+            sweeps.append(run(each))
         if on_sweep is not None:
             on_sweep(sweeps[-1])
     rows = source.loader.batch_size if isinstance(source, LoaderSource) else batch_size

@@ -28,10 +28,10 @@ class Run:
     `stopped` is "epochs" (all were done), "early stopping", "target", "gradient" (‖g‖ below the
     tolerance), "gradients" (their budget is spent), "interrupted" (Ctrl-C), or "diverged" or
     "failed" (only on the run that an error carries as its `run`). `steps` counts updates of the
-    parameters: a batch that is only gathered, or left out, is none. `reached` tells when the target was first met:
-    `stop_at`, or else the task's own. `best` is the epoch that was best by early stopping's figure,
-    or else by validation loss, or else training loss. `seconds` is time spent in training,
-    evaluations excluded; `gradients` what it computed in gradient-equivalents: a forward and a
+    parameters: a batch that is only gathered, or left out, is none. `reached` tells when the target
+    was first met: `stop_at`, or else the task's own. `best` is the epoch that was best by early
+    stopping's figure, or else by validation loss, or else training loss. `seconds` is time spent in
+    training, evaluations excluded; `gradients` what it computed in gradient-equivalents: a forward and a
     backward pass of one batch are 1, so a step of most optimizers is 1, one of SAM 2, one of L-BFGS
     as many as its line search.
 

@@ -14,8 +14,8 @@ from thalweg import optim
 from thalweg.meta import SAM, Accumulate
 from thalweg.objective import Cost
 from thalweg.race.entrants import Entrant, known_entrants
-from thalweg.race.plan import Trial
-from thalweg.race.stack import reasons, why_not
+from thalweg.race.plan import Setting, Trial
+from thalweg.race.stack import reasons, run_stack, why_not
 from thalweg.rules import ema
 from thalweg.tasks import Data, Task, load_task, mlp
 
@@ -215,3 +215,24 @@ def test_random_numbers_are_left_alone(model: Any) -> None:
     before = torch.get_rng_state()
     why_not(task(model), _trials(), SETTING)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_works_in_place_does_not_reach_the_data() -> None:
+    class Halving(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.mul_(0.5))
+
+    for model in (
+        lambda: nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 1)),
+        lambda: Halving(4, 1),
+    ):
+        x = torch.full((24, 4), -1.0)
+        data = Data.arrays(x, torch.ones(24, 1), validation=(x.clone(), torch.ones(24, 1)))
+        alike = Task(data, "mse", model)
+        for size in (None, 8):
+            setting = Setting(batch_size=size, metric="loss", direction="min")
+            unit = trials([Entrant("sgd", torch.optim.SGD)], [0.01, 0.02], [0, 1], epochs=1)
+            why_not(alike, [trial for _, trial in unit], setting)
+            run_stack(alike, unit, setting)
+        for source in (data.train, data.validation):
+            assert (source.inputs == -1).all()  # type: ignore[union-attr]

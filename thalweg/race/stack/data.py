@@ -48,18 +48,18 @@ class Batches:
         self._one_each = self._distinct == list(seeds)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Yield the batches of one epoch; the last one holds what is left."""
+        """Yield the batches of one epoch, in copies; the last one holds what is left."""
         x, y = self._source.inputs, self._source.targets
         rows = len(x)
         if self._size == rows:
-            yield Batch(x, y, shared=True)
+            yield Batch(x.clone(), y.clone(), shared=True)
             return
         orders = [Order(seed, self._shuffle).permutation(rows, epoch) for seed in self._distinct]
         if orders[0] is None:
             for part_x, part_y in zip(
                 torch.split(x, self._size), torch.split(y, self._size), strict=True
             ):
-                yield Batch(part_x, part_y, shared=True)
+                yield Batch(part_x.clone(), part_y.clone(), shared=True)
             return
         together = torch.stack([order for order in orders if order is not None])
         for index in torch.split(together, self._size, dim=1):

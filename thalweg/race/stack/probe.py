@@ -62,7 +62,7 @@ def probe(task: Task) -> Probe:
         before = {n: (t._version, t.detach().clone()) for n, t in tensors_of(model).items()}
         model.train()
         with torch.no_grad(), _noticing() as training:
-            model(inputs)
+            model(inputs.clone())
         # batch normalisation writes without counting a version; what it writes, though, changes
         written = frozenset(
             name
@@ -70,7 +70,7 @@ def probe(task: Task) -> Probe:
             if tensor._version != before[name][0] or not torch.equal(tensor, before[name][1])
         )
         with evaluating(model), _noticing() as measured:
-            model(inputs)
+            model(inputs.clone())
     return Probe(train, validation, written, bool(training), bool(measured))
 
 
@@ -93,7 +93,7 @@ def check_outputs(stacked: Tensor, modules: list[nn.Module], inputs: Tensor) -> 
     """
     for k, module in enumerate(modules):
         with evaluating(module):
-            alone = module(inputs)
+            alone = module(inputs.clone())
         if not torch.allclose(stacked[k], alone, rtol=1e-3, atol=1e-5, equal_nan=True):
             raise StackError(
                 "The model gives other outputs in a stack than alone: it holds random numbers that are "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -126,9 +125,8 @@ def _alone(recipe: Recipe, found: Probe) -> float:
     member.model.train()
     seed_noise(recipe.seed, 1, CPU)
     surrogate: Loss = recipe.task.cost.surrogate
-    return float(
-        surrogate(member.model(copy.copy(found.train.inputs)), found.train.targets).detach()
-    )
+    inputs, targets = found.train.inputs.clone(), found.train.targets.clone()
+    return float(surrogate(member.model(inputs), targets).detach())
 
 
 _SAYINGS = (

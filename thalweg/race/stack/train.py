@@ -289,7 +289,7 @@ class Stack:
             base = self._models.base
             modes = [(module, module.training) for module in base.modules()]
             base.eval()
-            stacked = self._models(inputs, shared=True)
+            stacked = self._models(inputs.clone(), shared=True)
             for module, training in modes:
                 module.training = training
         if isinstance(stacked, Tensor):
