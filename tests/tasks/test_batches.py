@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from thalweg.errors import TaskError
 from thalweg.tasks import Order, batches
 from thalweg.tasks import batches as batches_function
-from thalweg.tasks.batches import _BLOCK, derive
+from thalweg.tasks.batches import _BLOCK, Lent, derive
 
 
 @settings(max_examples=60, deadline=None)
@@ -89,3 +91,32 @@ def test_streams_do_not_meet() -> None:
     }
     assert len(seeds) == 800
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.parametrize("write", ["not at all", "in place", "around the count"])
+@pytest.mark.parametrize("size", [None, 2])
+def test_a_copy_that_is_lent_is_as_the_set_whoever_wrote_to_it(
+    write: str, size: int | None
+) -> None:
+    x = torch.arange(4.0)
+    lent = Lent(x, x)
+    addresses = set()
+    for _ in range(3):
+        for k, (inputs, targets) in enumerate(batches_function(x, x, size, None, lent)):
+            assert inputs.tolist() == targets.tolist() == x[2 * k :][: len(inputs)].tolist()
+            addresses.add(inputs.data_ptr())
+            if write == "in place":
+                inputs.add_(1)
+            elif write == "around the count":
+                inputs.data.add_(1)
+    assert x.tolist() == [0.0, 1.0, 2.0, 3.0]
+    if write == "not at all":
+        assert len(addresses) == (1 if size is None else 2)
+
+
+def test_a_large_set_is_copied_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[Order.__module__], "_KEPT", 8)
+    x = torch.arange(4.0)
+    for inputs, _ in batches_function(x, x, 2, None, Lent(x, x)):
+        inputs.zero_()
+    assert x.sum() == 6

@@ -67,6 +67,12 @@ def test_packed_sequences_and_validation_sets_of_them() -> None:
     assert run.history[-1].validation is not None
 
 
+class Untracked(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        x.data.mul_(0.5)
+        return super().forward(x)
+
+
 class AddsInPlace(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -86,6 +92,7 @@ IN_PLACE: dict[str, tuple[Callable[[], nn.Module], Any]] = {
     "dropout": (lambda: nn.Sequential(nn.Dropout(0.5, inplace=True), nn.Linear(4, 1)), "mse"),
     "relu": (lambda: nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 1)), "mse"),
     "forward": (AddsInPlace, "mse"),
+    "around the count": (lambda: Untracked(4, 1), "mse"),
     "loss": (lambda: nn.Linear(4, 1), Cost(spoils_targets)),
 }
 

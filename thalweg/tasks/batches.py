@@ -16,6 +16,8 @@ Shuffle = Literal["epoch", "once", "never"]
 # Rows are gathered for several batches at a time while they fit the cache: one indexing call then
 # serves them all. Larger blocks are slower, since the batch has left the cache when it is used.
 _BLOCK = 1 << 17
+# Up to this many bytes a set is copied once for passes in order, and not batch by batch.
+_KEPT = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,43 @@ def derive(seed: int, *stream: str | int) -> int:
     return state >> 1  # torch takes 63 bits
 
 
+class Lent:
+    """A copy of two tensors to be given away, made anew only after somebody has written to it.
+
+    Copying a large set at each step would take as long as a small model takes to learn from it.
+    PyTorch counts the writes to a tensor; those that go around its count, by `.data` or NumPy, are
+    looked for once, after the first use.
+    """
+
+    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+        self._own = inputs, targets
+        self._copies: tuple[Tensor, ...] = ()
+        self._versions: list[int] = []
+        self._is_tried = self._is_untracked = False
+
+    def take(self) -> tuple[Tensor, Tensor]:
+        """Return tensors that hold what the own ones hold, to be written to by whoever wants to."""
+        if not self._copies or self._was_written_to():
+            self._copies = tuple(tensor.clone() for tensor in self._own)
+            self._versions = [tensor._version for tensor in self._copies]
+        inputs, targets = self._copies
+        return inputs, targets
+
+    def _was_written_to(self) -> bool:
+        if self._is_untracked or self._versions != [each._version for each in self._copies]:
+            return True
+        if not self._is_tried:
+            self._is_tried = True
+            self._is_untracked = not all(map(torch.equal, self._own, self._copies))
+        return self._is_untracked
+
+
 def batches(
-    inputs: Tensor, targets: Tensor, batch_size: int | None, permutation: Tensor | None = None
+    inputs: Tensor,
+    targets: Tensor,
+    batch_size: int | None,
+    permutation: Tensor | None = None,
+    lent: Lent | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the rows in batches; the last one holds what is left. `batch_size` None is one batch of
     all.
@@ -72,14 +109,20 @@ def batches(
     A single batch has the set's own order: the mean over all rows has no order, and so
     a batch of all rows gives the very same numbers as gradient descent on the set.
 
-    Every batch is a copy. A model whose first layer works in place, or a loss that changes its
-    targets, would else change the set.
+    Every batch is a copy, of `lent` where that is given. A model whose first layer works in place,
+    or a loss that changes its targets, would else change the set.
     """
     rows = len(inputs)
     if batch_size is None or batch_size >= rows:
-        yield inputs.clone(), targets.clone()
+        yield (inputs.clone(), targets.clone()) if lent is None else lent.take()
         return
     if permutation is None:
+        if lent is not None and inputs.nbytes + targets.nbytes <= _KEPT:
+            inputs, targets = lent.take()
+            yield from zip(
+                torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
+            )
+            return
         for x, y in zip(
             torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
         ):
@@ -94,6 +137,17 @@ def batches(
             torch.split(targets.index_select(0, index), batch_size),
             strict=True,
         )
+
+
+def left_over(rows: int, batch_size: int | None) -> int:
+    """Return how many rows the last batch has.
+
+    >>> left_over(129, 64), left_over(128, 64), left_over(9, None)
+    (1, 64, 9)
+    """
+    if batch_size is None or batch_size >= rows:
+        return rows
+    return rows % batch_size or batch_size
 
 
 _MASK = (1 << 64) - 1

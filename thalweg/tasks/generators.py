@@ -51,6 +51,15 @@ def generators_of(*holders: Any) -> list[Generator]:
     return found
 
 
+def with_inner(outer: Any) -> list[Any]:
+    """Return an object and those that it wraps: a batch sampler's sampler, a subset's data set."""
+    found: list[Any] = []
+    while hasattr(outer, "__dict__") and not any(outer is each for each in found):
+        found.append(outer)
+        outer = vars(outer).get("sampler", vars(outer).get("dataset"))
+    return found
+
+
 def seed_generator(generator: Generator, seed: int) -> None:
     """Begin a generator's stream anew under `seed`, a whole number from 0 to 2⁶⁴ − 1."""
     if isinstance(generator, torch.Generator):

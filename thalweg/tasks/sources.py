@@ -17,8 +17,15 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from thalweg.errors import DataError, ThalwegError
 from thalweg.objective.blame import blame
 from thalweg.objective.nested import mapped, moves_itself
-from thalweg.tasks.batches import Order, batches, derive
-from thalweg.tasks.generators import Generator, generators_of, is_generator, kept, seed_generator
+from thalweg.tasks.batches import Lent, Order, batches, derive, left_over
+from thalweg.tasks.generators import (
+    Generator,
+    generators_of,
+    is_generator,
+    kept,
+    seed_generator,
+    with_inner,
+)
 
 Batch = tuple[Any, Any]
 
@@ -85,7 +92,7 @@ class Source(ABC):
         not known before.
         """
         rows = self.rows
-        return None if rows is None else _smallest(rows, batch_size)
+        return None if rows is None else left_over(rows, batch_size)
 
     def placed(self, place: Place) -> Source:
         """Return the set with all that can be moved once already in `place`."""
@@ -100,10 +107,14 @@ class Source(ABC):
 
 @dataclass(frozen=True, eq=False)
 class ArraySource(Source):
-    """Two tensors in memory with one row per sample, batched by index."""
+    """Two tensors in memory with one row per sample, batched by index.
+
+    `lent` is the copy from which batches are given while nobody else changes the tensors: in a run.
+    """
 
     inputs: Tensor
     targets: Tensor
+    lent: Lent | None = dataclasses.field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return f"<{self.rows} rows: {_kind(self.inputs)} -> {_kind(self.targets)}>"
@@ -125,11 +136,18 @@ class ArraySource(Source):
         permutation = None
         if order is not None and batch_size is not None and batch_size < self.rows:
             permutation = order.permutation(self.rows, epoch)
-        return batches(source.inputs, source.targets, batch_size, permutation)
+        return batches(source.inputs, source.targets, batch_size, permutation, source.lent)
 
     def placed(self, place: Place) -> ArraySource:
         """Return the set in `place`."""
-        return ArraySource(place(self.inputs), place(self.targets))
+        inputs, targets = place(self.inputs), place(self.targets)
+        if inputs is self.inputs and targets is self.targets:
+            return self
+        return ArraySource(inputs, targets)
+
+    def lending(self) -> ArraySource:
+        """Return the set for a run, in which nobody but the taker of a batch changes anything."""
+        return ArraySource(self.inputs, self.targets, Lent(self.inputs, self.targets))
 
     def select(self, index: Tensor) -> ArraySource:
         """Return the rows at `index`."""
@@ -250,27 +268,12 @@ class LoaderSource(Source):
         if size is None or self.rows is None or not hasattr(sampler, "__len__"):
             return None
         rows = len(cast("Sized", sampler))
-        return size if self.loader.drop_last else _smallest(rows, size)
-
-
-def with_inner(outer: Any) -> list[Any]:
-    """Return an object and those that it wraps: a batch sampler's sampler, a subset's data set."""
-    found: list[Any] = []
-    while hasattr(outer, "__dict__") and not any(outer is each for each in found):
-        found.append(outer)
-        outer = vars(outer).get("sampler", vars(outer).get("dataset"))
-    return found
+        return size if self.loader.drop_last else left_over(rows, size)
 
 
 def _seed_noise(generators: list[Generator], order: Order, epoch: int) -> None:
     for place, generator in enumerate(generators):
         seed_generator(generator, derive(order.seed, "own", epoch, place))
-
-
-def _smallest(rows: int, batch_size: int | None) -> int:
-    if batch_size is None or batch_size >= rows:
-        return rows
-    return rows % batch_size or batch_size
 
 
 def as_source(value: Any, where: str = "train") -> Source:

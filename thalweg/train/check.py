@@ -108,7 +108,7 @@ def checked(
     if isinstance(source, ArraySource):
         matched = ArraySource(source.inputs, loss.match(outputs, source.targets))
         loss.check(outputs, matched.targets, name)
-        source, targets = matched, matched.targets[: len(outputs)]
+        source, targets = matched.lending(), matched.targets[: len(outputs)]
     else:
         targets = loss.match(outputs, targets)
         loss.check(outputs, targets)

@@ -26,7 +26,7 @@ from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.state import State, begin
-from thalweg.train.steps import Pass
+from thalweg.train.steps import Steps
 from thalweg.train.stopping import Reached
 
 
@@ -103,6 +103,7 @@ def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: i
     recipe = state.recipe
     modes = [(module, module.training) for module in state.model.modules()]
     state.model.train()
+    steps = Steps(state, show, functools.partial(_evaluate, state))
     try:
         while not state.stopped:
             if state.epoch >= recipe.epochs:
@@ -112,8 +113,7 @@ def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: i
                 state.stopped = "gradients"  # before, in the run that this one goes on from
                 break
             seed_noise(recipe.seed, state.epoch + 1, state.place.device, state.noise)
-            measure = functools.partial(_evaluate, state, state.epoch + 1)
-            train_scores = Pass(state, show, measure).run()
+            train_scores = steps.run()
             _finish_epoch(state, train_scores, show)
             due = state.epoch % checkpoint_every == 0 or state.epoch == recipe.epochs
             if file is not None and (due or state.stopped):

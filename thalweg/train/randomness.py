@@ -45,7 +45,7 @@ def isolated(device: torch.device | None = None) -> Iterator[None]:
 def seed_weights(seed: int, device: torch.device) -> None:
     """Seed the drawing of initial weights."""
     global _cuda_is_seeded
-    _seed(seed, device)
+    _seed(seed, device, seed)
     if (
         torch.version.cuda is not None or torch.version.hip is not None
     ):  # the model may be built there, whatever its device
@@ -55,7 +55,8 @@ def seed_weights(seed: int, device: torch.device) -> None:
 
 def seed_noise(seed: int, epoch: int, device: torch.device, own: Sequence[Generator] = ()) -> None:
     """Seed the noise of one epoch, that of the generators `own` with it."""
-    _seed(derive(seed, "noise", epoch), device)
+    drawn = derive(seed, "noise", epoch)
+    _seed(drawn, device, drawn >> 31)  # NumPy takes 32 bits five times as fast as more
     for place, generator in enumerate(own):
         seed_generator(generator, derive(seed, "model", epoch, place))
 
@@ -76,13 +77,13 @@ def repeated(source: Source, seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _seed(seed: int, device: torch.device) -> None:
+def _seed(seed: int, device: torch.device, numpy: int) -> None:
     # torch.manual_seed would seed every device there is, at ten times the cost.
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         for generator in _cuda_generators():
             generator.manual_seed(seed)
-    seed_numpy(seed)
+    seed_numpy(numpy)
     random.seed(seed)
 
 

@@ -19,8 +19,8 @@ from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
 from thalweg.errors import TaskError
-from thalweg.tasks.generators import is_generator, keeper
-from thalweg.tasks.sources import DatasetSource, LoaderSource, Source, with_inner
+from thalweg.tasks.generators import is_generator, keeper, with_inner
+from thalweg.tasks.sources import DatasetSource, LoaderSource, Source
 
 Undo = Callable[[], Any]
 

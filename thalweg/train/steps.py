@@ -1,4 +1,4 @@
-"""One epoch's steps: the hot loop."""
+"""The steps of each epoch: the hot loop."""
 
 from __future__ import annotations
 
@@ -28,26 +28,23 @@ class _SmallGradient(Exception):  # noqa: N818 - it says that there is nothing l
     """Ends a step whose first gradient is below the tolerance."""
 
 
-class Pass:
-    """One epoch's pass over the training set, with nothing in its loop that could be outside.
+class Steps:
+    """A run's passes over the training set, with nothing in their loop that could be outside.
 
     Args:
         state: the run in progress.
         show: is told of each step.
-        measure: measures the validation set at this step, and may find a reason to stop.
+        measure: measures the validation set at this step of an epoch, and may find a reason to stop.
     """
 
-    def __init__(self, state: State, show: Reporter, measure: Callable[[], Any]) -> None:
+    def __init__(self, state: State, show: Reporter, measure: Callable[[int], Any]) -> None:
         self.state = state
         self.show = show
         self.measure = measure
-        self.epoch = state.epoch + 1
-        self.clear = gradient_cleaner(state.optimizer, state.model)
         self.closure = needs_closure(state.optimizer)
         self.matched = isinstance(state.train, ArraySource)
         self.by_step = state.scheduler is not None and state.recipe.scheduler_step == "step"
         self.updates = Updates(state.optimizer)
-        self.at = Place(self.epoch)
 
     def run(self) -> Scores:
         """Train for one epoch, or until a reason to stop; return the running training scores.
@@ -55,6 +52,9 @@ class Pass:
         Raises TaskError or DataError that names epoch and batch for what fails on the way.
         """
         state = self.state
+        self.epoch = state.epoch + 1
+        self.at = Place(self.epoch)
+        self.clear = gradient_cleaner(state.optimizer, state.model)
         meter = state.recipe.task.cost.meter()
         try:
             self._steps(meter)
@@ -138,7 +138,7 @@ class Pass:
         if every is not None and state.step % every == 0 and not state.stopped:
             state.seconds += time.perf_counter() - self.started
             self.at.part = "validation"
-            self.measure()
+            self.measure(self.epoch)
             self.started = time.perf_counter()
 
     def is_small(self) -> bool:

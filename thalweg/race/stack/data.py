@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from thalweg.tasks.batches import Order, Shuffle
+from thalweg.tasks.batches import Lent, Order, Shuffle
 from thalweg.tasks.sources import ArraySource
 
 
@@ -35,6 +35,7 @@ class Batches:
         self, source: ArraySource, seeds: Sequence[int], size: int | None, shuffle: Shuffle
     ) -> None:
         self._source = source
+        self._lent = Lent(source.inputs, source.targets)
         self._shuffle = shuffle
         rows = len(source.inputs)
         self._size = rows if size is None else min(size, rows)
@@ -52,7 +53,7 @@ class Batches:
         x, y = self._source.inputs, self._source.targets
         rows = len(x)
         if self._size == rows:
-            yield Batch(x.clone(), y.clone(), shared=True)
+            yield Batch(*self._lent.take(), shared=True)
             return
         orders = [Order(seed, self._shuffle).permutation(rows, epoch) for seed in self._distinct]
         if orders[0] is None:
