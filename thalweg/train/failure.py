@@ -46,6 +46,32 @@ def failure(error: Exception, at: Place, state: State) -> Exception:
     """Return the error to raise instead of `error`: one that says where, and what to do; `error`
     itself where it says so already, or memory has run out.
     """
+    loss = state.recipe.task.cost.surrogate.name
+    if "does not require grad" in str(error) and not isinstance(error, ThalwegError):
+        return TaskError(NO_GRADIENT.format(loss))
+    if at.part == "optimizer":
+        return failed_step(error, at, state.optimizer)
+    what = {
+        "data": "The training set fails",
+        "model": "The model fails in training",
+        "loss": f"The loss {loss} fails",
+        "backward": "The backward pass fails",
+        "metrics": "The metrics of the training set fail",
+        "validation": "The validation set cannot be measured",
+    }[at.part]
+    return _with_place(error, at, what, state.model)
+
+
+def failed_step(error: Exception, at: Place, optimizer: torch.optim.Optimizer) -> Exception:
+    """Return the error to raise for what an optimizer's step or its scheduler raised."""
+    return _with_place(
+        error, at, f"The step of {type(optimizer).__name__}, or its scheduler, fails"
+    )
+
+
+def _with_place(
+    error: Exception, at: Place, what: str, model: nn.Module | None = None
+) -> Exception:
     where = f"in epoch {at.epoch}, batch {at.batch}" if at.batch else f"in epoch {at.epoch}"
     if isinstance(error, ThalwegError):
         if type(error) not in (TaskError, DataError) or f"epoch {at.epoch}" in str(error):
@@ -53,21 +79,8 @@ def failure(error: Exception, at: Place, state: State) -> Exception:
         return type(error)(f"{where[0].upper()}{where[1:]}: {error}")
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return error
-    loss = state.recipe.task.cost.surrogate.name
-    if "does not require grad" in str(error):
-        return TaskError(NO_GRADIENT.format(loss))
-    what = {
-        "data": "The training set fails",
-        "model": "The model fails in training",
-        "loss": f"The loss {loss} fails",
-        "backward": "The backward pass fails",
-        "optimizer": f"The step of {type(state.optimizer).__name__}, or its scheduler, fails",
-        "metrics": "The metrics of the training set fail",
-        "validation": "The validation set cannot be measured",
-    }[at.part]
-    return TaskError(
-        f"{what} {where}{_of_batch(at, state.model)}. {blame(error)}{_advice(at, error)}"
-    )
+    batch = "" if model is None else _of_batch(at, model)
+    return TaskError(f"{what} {where}{batch}. {blame(error)}{_advice(at, error)}")
 
 
 def _of_batch(at: Place, model: nn.Module) -> str:

@@ -24,6 +24,7 @@ from thalweg.race.stack.noise import Noise
 from thalweg.race.stack.probe import ROWS, Probe, check_outputs
 from thalweg.race.stack.steps import Points, Steps
 from thalweg.train.diverged import diverged
+from thalweg.train.failure import Place, failed_step
 from thalweg.train.history import Evaluation, History
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.recipe import Recipe
@@ -114,6 +115,9 @@ class Stack:
                 module.training = training
         self._finish()
 
+    _batch = 1
+    """The number of the batch in its epoch."""
+
     def try_step(self) -> Any:
         """Take a first step, outside any run; return the losses."""
         if self._noise is not None:
@@ -129,7 +133,8 @@ class Stack:
             self._noise.seed(epoch)
         before = torch.default_generator.get_state()
         started = time.perf_counter()
-        for batch in self._batches.epoch(epoch):
+        for number, batch in enumerate(self._batches.epoch(epoch), 1):
+            self._batch = number
             self.advance(batch, epoch)
             self._step += 1
             if not self._alive.any():
@@ -161,7 +166,8 @@ class Stack:
         )
         self._models.backward(objectives)
         for row, error in self._steps.step().items():
-            self._fail(row, error)
+            at = Place(epoch, self._batch, "optimizer")
+            self._fail(row, failed_step(error, at, self._rows[row].optimizer))
         if self._step == 0:
             self._first, self._top = values.copy(), values.copy()
         np.maximum(self._top, values, out=self._top)
