@@ -159,7 +159,9 @@ def test_the_dummy_step_of_a_named_optimizer_is_none() -> None:
 
     net = model()
     before = copy.deepcopy(net.state_dict())
-    named = _NamedOptimizer(net.named_parameters(), optim.AdamW, net, lr=0.1, weight_decay=0.1)
+    named = _NamedOptimizer(
+        net.named_parameters(), optim.AdamW, None, net, lr=0.1, weight_decay=0.1
+    )
     named.init_state()
     same(net.state_dict(), before, because="nothing has stepped")
     assert len(named.state_dict()["state"]) == 4
