@@ -152,6 +152,21 @@ def test_adagrad_has_its_average_too() -> None:
     assert all("average" in e for e in get_optimizer_state_dict(net, optimizer)["state"].values())
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_the_dummy_step_of_a_named_optimizer_is_none() -> None:
+    """It is PyTorch's other way to have the state made, and keeps the learning rate."""
+    from torch.distributed.optim import _NamedOptimizer
+
+    net = model()
+    before = copy.deepcopy(net.state_dict())
+    named = _NamedOptimizer(
+        net.named_parameters(), optim.AdamW, None, net, lr=0.1, weight_decay=0.1
+    )
+    named.init_state()
+    same(net.state_dict(), before, because="nothing has stepped")
+    assert len(named.state_dict()["state"]) == 4
+
+
 def test_frozen_parameters_get_no_state() -> None:
     net = model()
     net[0].requires_grad_(False)

@@ -20,8 +20,14 @@ import inspect
 import sys
 from collections.abc import Mapping
 from types import CodeType, FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from thalweg.optim.evaluation import TRAINED, has_evaluation
+
+if TYPE_CHECKING:
+    from thalweg.optim.stepper import Stepper
+
+_NAMED_OPTIMIZER = "torch.distributed.optim.named_optimizer"
 _STATE_DICT = "torch.distributed.checkpoint.state_dict"
 
 IS_EVALUATING = "is_evaluating"
@@ -30,7 +36,9 @@ IS_EVALUATING = "is_evaluating"
 
 def is_opening() -> bool:
     """Whether PyTorch calls a step only to have the states made."""
-    return is_within(_STATE_DICT, "_init_optim_state")
+    return is_within(_STATE_DICT, "_init_optim_state") or is_within(
+        _NAMED_OPTIMIZER, "_NamedOptimizer", "init_state"
+    )
 
 
 def is_gathering() -> bool:
@@ -59,11 +67,34 @@ def _code(function: Any) -> CodeType | None:
     return found if isinstance(found, CodeType) else None
 
 
-def plain(saved: Mapping[str, Any], trained: str) -> Mapping[str, Any]:
-    """Return a state dict as it is without a distributed checkpoint.
+def has_stepped(optimizer: Stepper) -> bool:
+    """Whether states are those of a run: some have been stepped, here or where they were saved."""
+    for group in optimizer.param_groups:
+        names = optimizer._reader(group).names
+        for p in group["params"]:
+            state = optimizer.state.get(p)
+            if not isinstance(state, dict):
+                continue
+            if float(state["step"]) > 0 if "step" in state else any(n in state for n in names):
+                return True
+    return False
 
-    `trained` is the entry of the point of training, which belongs there only while the model is evaluated.
-    """
+
+def with_points(optimizer: Stepper, saved: dict[str, Any]) -> dict[str, Any]:
+    """Add to a state dict where training goes on."""
+    for group, packed in zip(optimizer.param_groups, saved["param_groups"], strict=True):
+        if not has_evaluation(optimizer.composition(group)):
+            continue
+        packed[IS_EVALUATING] = optimizer._is_evaluating
+        for p, n in zip(group["params"], packed["params"], strict=True):
+            state = saved["state"].get(n)
+            if isinstance(state, dict) and TRAINED not in state:
+                saved["state"][n] = {**state, TRAINED: p.detach().clone()}
+    return saved
+
+
+def plain(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a state dict as it is without a distributed checkpoint."""
     groups = saved.get("param_groups", ())
     if not any(IS_EVALUATING in group for group in groups):
         return saved
@@ -71,7 +102,7 @@ def plain(saved: Mapping[str, Any], trained: str) -> Mapping[str, Any]:
     state = {
         n: entry
         if n in there or not isinstance(entry, Mapping)
-        else {k: v for k, v in entry.items() if k != trained}
+        else {k: v for k, v in entry.items() if k != TRAINED}
         for n, entry in saved["state"].items()
     }
     groups = [{k: v for k, v in group.items() if k != IS_EVALUATING} for group in groups]

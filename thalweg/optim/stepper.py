@@ -22,7 +22,7 @@ from thalweg.optim import distributed, scheduled
 from thalweg.optim.checkpoint import loaded_state, saved_state, without_orphans
 from thalweg.optim.checks import check_group, check_value
 from thalweg.optim.composition import Composition, Group
-from thalweg.optim.evaluation import TRAINED, Evaluating, has_evaluation, keeps_trained
+from thalweg.optim.evaluation import Evaluating, keeps_trained
 from thalweg.optim.shell import of_itself
 from thalweg.optim.standing import Reader, Standing, all_params
 from thalweg.optim.steppable import (
@@ -220,18 +220,6 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             [(p, r) for group, r in readers for p in group["params"] if p.requires_grad]
         )
 
-    def _has_stepped(self) -> bool:
-        """Whether the states are those of a run: some have been stepped, here or where they were saved."""
-        for group in self.param_groups:
-            names = self._reader(group).names
-            for p in group["params"]:
-                state = self.state.get(p)
-                if not isinstance(state, dict):
-                    continue
-                if float(state["step"]) > 0 if "step" in state else any(n in state for n in names):
-                    return True
-        return False
-
     def _drop_outdated(self) -> None:
         """Let go of parameters and states that were replaced, which old plans would keep in memory."""
         params = all_params(self.param_groups)
@@ -283,25 +271,13 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         """Return the state as PyTorch does: by number, with `param_names` where they are known."""
         if not distributed.is_gathering():
             return self._saved()
-        if not self._has_stepped():
+        if not distributed.has_stepped(self):
             self._open_all_states()  # some entry is there already, so that PyTorch asked for no step
-        return self._with_points(self._saved())
+        return distributed.with_points(self, self._saved())
 
     def _saved(self) -> dict[str, Any]:
         with without_orphans(self):
             return saved_state(super().state_dict())
-
-    def _with_points(self, saved: dict[str, Any]) -> dict[str, Any]:
-        """Add to a state dict where training goes on, for a distributed checkpoint."""
-        for group, packed in zip(self.param_groups, saved["param_groups"], strict=True):
-            if not has_evaluation(self.composition(group)):
-                continue
-            packed[distributed.IS_EVALUATING] = self._is_evaluating
-            for p, n in zip(group["params"], packed["params"], strict=True):
-                state = saved["state"].get(n)
-                if isinstance(state, dict) and TRAINED not in state:
-                    saved["state"][n] = {**state, TRAINED: p.detach().clone()}
-        return saved
 
     @of_itself
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
