@@ -34,7 +34,7 @@ unit: $(STAMP)
 	$(BIN)/pytest -n auto --dist loadgroup
 
 marked: $(STAMP)
-	THALWEG_TEST_EXAMPLES=4 $(BIN)/pytest -n auto --dist loadgroup -m full
+	THALWEG_TEST_EXAMPLES=4 $(BIN)/pytest -n auto --dist loadgroup -m "full or hypothesis"
 
 processors: $(STAMP)
 	$(BIN)/python tests/processors.py -n auto --dist loadgroup

@@ -130,7 +130,7 @@ def task() -> Task:
 """
 
 
-@pytest.fixture(params=["float32", "float64"])
+@pytest.fixture(params=["float32", pytest.param("float64", marks=pytest.mark.full)])
 def own_task(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Task]:
     """A task from a file whose model is a class of the file, which imports from beside it."""
     (tmp_path / "helper.py").write_text("import torch\n\n\ndef squash(x):\n    return x.tanh()\n")
@@ -157,6 +157,7 @@ def test_the_records_are_those_of_the_local_engine(own_task: Task) -> None:
     assert run(find_engine("ray"), own_task, units[::-1]) == local
 
 
+@pytest.mark.full
 def test_of_a_stack_that_takes_its_worker_along_each_trial_runs_alone() -> None:
     stack = unit(Entrant("a", torch.optim.SGD)) + unit(Entrant("b", torch.optim.SGD))
     attempts = [ray_engine._Attempt(stack)]
@@ -207,6 +208,7 @@ def test_what_had_ended_at_an_interrupt_is_handed_over_first(tmp_path: Path) -> 
         next(ended)
 
 
+@pytest.mark.full
 def test_a_race_of_stacks_is_that_of_this_machine() -> None:
     def records(engine: str) -> list[TrialRecord]:
         contest = Race(
@@ -258,6 +260,7 @@ def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.Monk
         find_engine("ray")
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks processes up in /proc")
 def test_an_interrupt_ends_what_runs_and_keeps_what_has_ended(tmp_path: Path) -> None:
     file = tmp_path / "process"
@@ -283,6 +286,7 @@ def test_an_interrupt_ends_what_runs_and_keeps_what_has_ended(tmp_path: Path) ->
     wait_for(lambda: not is_running(int(file.read_text()[:-1])))
 
 
+@pytest.mark.full
 def test_the_trials_of_a_lost_worker_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,6 +339,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.full
 def test_a_race_whose_process_is_killed_goes_on_with_another_engine(tmp_path: Path) -> None:
     import ray
 

@@ -39,6 +39,12 @@ KNOWN = {
 TASKS = sorted(KNOWN)
 FILES = {"mnist", "fashion_mnist"}
 SLOW = {"char_transformer", "char_lstm"}
+OFTEN = {
+    "digits",
+    "diabetes",
+    "booth",
+    "parity",
+}  # in `make test`: a class, a number, a function, bits
 
 
 def train(name: str, *, seed: int = 0, epochs: int = 30, to_target: bool = False) -> Run:
@@ -124,7 +130,13 @@ def test_every_parameter_has_a_gradient(name: str) -> None:
         assert parameter.grad.any()
 
 
-@pytest.mark.parametrize("name", sorted({*TASKS} - SLOW))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in OFTEN else pytest.mark.full)
+        for name in sorted({*TASKS} - SLOW)
+    ],
+)
 def test_adam_reaches_the_target(name: str) -> None:
     task = load_task(name)
     before = train(name, epochs=1)
@@ -143,6 +155,7 @@ def unigram_entropy(task: Task) -> float:
     return float(-torch.xlogy(shares, shares).sum())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", sorted(SLOW))
 def test_a_language_model_uses_what_comes_before(name: str) -> None:
     run = train(name, epochs=3)
@@ -150,7 +163,10 @@ def test_a_language_model_uses_what_comes_before(name: str) -> None:
     assert loss < 0.95 * unigram_entropy(run.task) < math.log(38)
 
 
-@pytest.mark.parametrize("name", ["digits_vae", "rosenbrock", "adding"])
+@pytest.mark.parametrize(
+    "name",
+    ["digits_vae", *(pytest.param(n, marks=pytest.mark.full) for n in ("rosenbrock", "adding"))],
+)
 def test_a_run_is_a_function_of_its_seed(name: str) -> None:
     first, again, other = (train(name, seed=seed, epochs=2) for seed in (3, 3, 4))
     losses = [run.history.column("train_loss") for run in (first, again, other)]

@@ -65,6 +65,7 @@ def test_penalising_the_bias_changes_the_solution() -> None:
     assert abs(held.model.bias.item()) < abs(free.model.bias.item()) - 0.1  # type: ignore[union-attr,operator]
 
 
+@pytest.mark.full
 def test_diabetes_against_ridge() -> None:
     task = load_task("diabetes").replace(model=lambda: nn.Linear(10, 1).double())
     assert isinstance(task.data.train, ArraySource)

@@ -225,7 +225,9 @@ def test_a_valley_that_is_not_seen_whole_is_said() -> None:
 # -- the suggestion -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [optim.Adam, optim.SGD], ids=["Adam", "SGD"])
+@pytest.mark.parametrize(
+    "make", [optim.Adam, pytest.param(optim.SGD, marks=pytest.mark.full)], ids=["Adam", "SGD"]
+)
 def test_the_suggestion_varies_little_with_the_seed_and_trains_well(make: Any) -> None:
     from thalweg.train import fit
 
