@@ -92,9 +92,12 @@ CHOSEN = (
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("level", levels())
-def test_both_engines_agree_at_each_level(level: str) -> None:
-    """Random rules, each operation of the vocabulary, odd numbers: as another processor computes them."""
+@pytest.mark.skipif(not X86, reason="levels are x86-64's")
+def test_both_engines_agree_at_the_lowest_level() -> None:
+    """Random rules, each operation, odd numbers, where even `floor` is a call of the C library.
+
+    `tests/processors.py` runs the levels above, with more of the tests.
+    """
     here = Path(__file__).parent
     done = subprocess.run(
         [
@@ -103,7 +106,7 @@ def test_both_engines_agree_at_each_level(level: str) -> None:
             *("-k", CHOSEN),
         ],
         cwd=here.parent.parent,
-        env={**os.environ, "THALWEG_CPU": level},
+        env={**os.environ, "THALWEG_CPU": "x86-64", "THALWEG_TEST_EXAMPLES": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -48,7 +48,7 @@ def test_a_batch_of_all_rows_is_the_set_in_its_own_order() -> None:
     x = torch.arange(4.0)
     for size in (None, 4, 9):
         ((inputs, _),) = batches_function(x, x, size, torch.tensor([3, 2, 1, 0]))
-        assert inputs.tolist() == x.tolist()
+        same(inputs, x, because="a copy")
 
 
 @pytest.mark.parametrize("size", [None, 2, 9])
@@ -105,7 +105,8 @@ def test_a_copy_that_is_lent_is_as_the_set_whoever_wrote_to_it(
     addresses = set()
     for _ in range(3):
         for k, (inputs, targets) in enumerate(batches_function(x, x, size, None, lent)):
-            assert inputs.tolist() == targets.tolist() == x[2 * k :][: len(inputs)].tolist()
+            for part in (inputs, targets):
+                same(part, x[2 * k :][: len(inputs)], because="a copy")
             addresses.add(inputs.data_ptr())
             if write == "in place":
                 inputs.add_(1)
