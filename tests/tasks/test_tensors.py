@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import sparse
 
+from tests.exact import same
 from thalweg.errors import DataError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
@@ -128,6 +129,6 @@ def test_fractions_as_they_are_written() -> None:
 def test_seeds_of_any_kind() -> None:
     x = np.arange(20.0)
     cuts = [Data.arrays(x, x, validation=0.5, seed=seed).train for seed in (3, np.int64(3))]
-    assert cuts[0].inputs.tolist() == cuts[1].inputs.tolist()  # type: ignore[attr-defined]
+    same(cuts[0].inputs, cuts[1].inputs, because="copies")  # type: ignore[attr-defined]
     with pytest.raises(DataError, match="seed is a whole number"):
         Data.arrays(x, x, validation=0.5, seed=0.5)  # type: ignore[arg-type]

@@ -173,7 +173,7 @@ def test_a_learning_rate_in_a_tensor_is_each_trials_own() -> None:
     lr = torch.tensor(0.01)
     found = check_optimizer(functools.partial(torch.optim.Adam, lr=lr))
     assert found.ok, str(found)
-    assert lr.item() == torch.tensor(0.01).item()
+    same(lr, torch.tensor(0.01), because="nobody wrote to it")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
