@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 
-from tests.exact import same
+from tests import exact
 from thalweg.errors import DivergedError, TaskError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
@@ -213,6 +213,6 @@ def test_weights_by_numpy_are_those_after_its_seed() -> None:
     np.random.seed(3)
     random.seed(3)
     weight = torch.from_numpy(np.random.randn(1, 2)).float()
-    same(run.model.weight.detach(), weight, because="the same draw")
-    same(run.model.bias.detach(), torch.tensor([random.random()]), because="the same draw")
+    exact.same(run.model.weight.detach(), weight, because="the same draw")
+    exact.same(run.model.bias.detach(), torch.tensor([random.random()]), because="the same draw")
     assert quiet(Rows(), model, seed=2**62 + 1).steps == 12
