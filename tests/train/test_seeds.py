@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 
-from tests import exact
+from tests.exact import RERUN
+from tests.exact import same as same_tensor
 from thalweg.errors import DivergedError, TaskError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
@@ -22,7 +23,7 @@ from thalweg.train import Run, fit
 from thalweg.train.check import check_task
 from thalweg.train.range_test import find_lr
 
-from .helpers import same
+from .helpers import other_run, same_run
 
 Draw = Callable[[], float]
 
@@ -115,12 +116,14 @@ def test_one_seed_gives_one_result_and_a_resumed_run_is_the_uninterrupted_one(
 ) -> None:
     data = DATA[name]()
     whole = quiet(data)
-    assert same(quiet(data), whole)  # the same object, whose generators have been drawn from
-    assert same(quiet(DATA[name]()), whole)
-    assert not same(quiet(data, seed=4), whole)
+    same_run(
+        quiet(data), whole, because=RERUN
+    )  # the same object, whose generators have been drawn from
+    same_run(quiet(DATA[name]()), whole, because=RERUN)
+    other_run(quiet(data, seed=4), whole)
     path = tmp_path / "run"
     quiet(DATA[name](), epochs=1, checkpoint=path)
-    assert same(quiet(DATA[name](), checkpoint=path, resume=True), whole)
+    same_run(quiet(DATA[name](), checkpoint=path, resume=True), whole, because=RERUN)
 
 
 @pytest.mark.parametrize("persistent", [False, True])
@@ -133,10 +136,12 @@ def test_workers_draw_under_the_seed(persistent: bool, tmp_path: Path) -> None:
 
     used = data()
     whole = quiet(used, epochs=2)
-    assert same(quiet(used, epochs=2), whole)
+    same_run(quiet(used, epochs=2), whole, because=RERUN)
     assert used.train.loader._iterator is None  # type: ignore[attr-defined]  # no process is left
     quiet(data(), epochs=1, checkpoint=tmp_path / "run")
-    assert same(quiet(data(), epochs=2, checkpoint=tmp_path / "run", resume=True), whole)
+    same_run(
+        quiet(data(), epochs=2, checkpoint=tmp_path / "run", resume=True), whole, because=RERUN
+    )
 
 
 def test_validation_sets_models_and_costs_draw_under_the_seed(tmp_path: Path) -> None:
@@ -160,10 +165,10 @@ def test_validation_sets_models_and_costs_draw_under_the_seed(tmp_path: Path) ->
 
     settings = {"cost": Cost(loss), "model": Noisy, "evaluate_every": 2}
     whole = quiet(data(), **settings)
-    assert same(quiet(data(), **settings), whole)
+    same_run(quiet(data(), **settings), whole, because=RERUN)
     quiet(data(), epochs=1, checkpoint=tmp_path / "run", **settings)
     resumed = quiet(data(), checkpoint=tmp_path / "run", resume=True, **settings)
-    assert same(resumed, whole)
+    same_run(resumed, whole, because=RERUN)
     assert [e.scores for e in resumed.evaluations] == [e.scores for e in whole.evaluations]
 
 
@@ -213,6 +218,6 @@ def test_weights_by_numpy_are_those_after_its_seed() -> None:
     np.random.seed(3)
     random.seed(3)
     weight = torch.from_numpy(np.random.randn(1, 2)).float()
-    exact.same(run.model.weight.detach(), weight, because="the same draw")
-    exact.same(run.model.bias.detach(), torch.tensor([random.random()]), because="the same draw")
+    same_tensor(run.model.weight.detach(), weight, because="the same draw")
+    same_tensor(run.model.bias.detach(), torch.tensor([random.random()]), because="the same draw")
     assert quiet(Rows(), model, seed=2**62 + 1).steps == 12
