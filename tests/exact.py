@@ -97,6 +97,9 @@ def pairs(a: Any, b: Any, where: str = "the value") -> Iterator[tuple[str, Any, 
         assert len(a) == len(b), f"{where}: {len(a)} items, expected {len(b)}"
         for i, (x, y) in enumerate(zip(a, b, strict=True)):
             yield from pairs(x, y, f"{where}[{i}]")
+    elif isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        # NumPy's arithmetic makes scalars of arrays without axes
+        yield where, *(np.asarray(x) if isinstance(x, np.generic) else x for x in (a, b))
     else:
         yield where, a, b
 

@@ -27,6 +27,7 @@ EQUAL: dict[str, tuple[Any, Any]] = {
     "a parameter": (torch.nn.Parameter(torch.ones(2)), torch.ones(2)),
     "bfloat16": (torch.ones(2, dtype=torch.bfloat16), torch.ones(2, dtype=torch.bfloat16)),
     "complex": (torch.tensor([1 + 2j]).conj(), torch.tensor([1 - 2j])),
+    "a scalar of NumPy": (np.float64(0.5), np.array(0.5)),
     "arrays": (np.arange(3.0), np.arange(3.0)),
     "strings in arrays": (np.array(["a", "b"]), np.array(["a", "b"])),
     "NaNs of any payload": (payload(0x7FF8000000000001), payload(-0x8000000000002)),

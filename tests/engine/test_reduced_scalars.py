@@ -154,7 +154,7 @@ def test_numbers_of_the_shape(engine: str) -> None:
     optimizer = thalweg.Optimizer(params, of_shape, lr=1.0, engine=engine)
     run(optimizer, params, [[torch.ones_like(p) for p in params]] * 2)
     for p, shape in zip(params, shapes, strict=True):
-        expected = torch.full(shape, -float(len(shape)), dtype=DOUBLE)
+        expected = torch.full(shape, 0.0 - len(shape), dtype=DOUBLE)
         same(p.detach(), expected, because="small whole numbers")
         assert optimizer.state[p]["size"] == 2 * p.numel()
         assert optimizer.state[p]["rank"] == len(shape) + 0.5 * p.numel()
