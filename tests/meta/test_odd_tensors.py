@@ -63,7 +63,7 @@ def sharded() -> Iterator[Parameter]:
 @pytest.mark.parametrize("wrap", [SAM, ASAM, NonFinite])
 def test_a_part_is_not_taken_for_the_whole(wrap: Any, sharded: Parameter) -> None:
     """Before anything changes, and by name."""
-    with pytest.raises(EngineError, match=rf"is a DTensor.*{wrap.__name__} cannot work with them"):
+    with pytest.raises(EngineError, match=rf"is a DTensor.*{wrap.__name__} cannot work with it"):
         step(wrap(torch.optim.SGD([sharded], lr=0.1)), sharded)
     assert sharded.full_tensor().tolist() == [1.0] * 4  # type: ignore[operator]
 
