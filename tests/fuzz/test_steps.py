@@ -7,11 +7,12 @@ import warnings
 from typing import Any
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import Parameter
 
+from tests.examples import MORE
 from tests.optim.problem import default_dtype
 from thalweg import optim
 from thalweg.meta import NonFinite
@@ -130,6 +131,7 @@ def assert_near(a: Tensor, b: Tensor, bound: float, what: str) -> None:
     )
 
 
+@settings(max_examples=60 * MORE)
 @given(life=lives())
 def test_random_lives_are_those_of_pytorch(life: dict[str, Any]) -> None:
     with warnings.catch_warnings():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from thalweg.meta import SAM
 from thalweg.objective import L1, L2, Cost, Metric
 from thalweg.tasks import Data, Target, Task
 from thalweg.train import EarlyStopping, find_lr, fit
+from thalweg.train.check import check_task
+from thalweg.train.evaluate import evaluate
 
 ROWS = 1500
 """More than one batch of an evaluation, and the last one is shorter."""
@@ -169,6 +172,24 @@ def test_all_ignored() -> None:
     loader: Any = DataLoader(torch.utils.data.StackDataset(x, nothing), batch_size=500)
     with pytest.raises(DataError, match="Nothing in the training set counted"):
         fit(Task(loader, "cross_entropy", linear), optim.SGD, epochs=1, progress=False)
+
+
+def test_a_validation_set_in_which_nothing_counts_is_refused() -> None:
+    """However it comes, and however the loss is given: its figure would be NaN in every epoch."""
+    x, y = data()
+    nothing = torch.full_like(y, -100)
+    loader: Any = DataLoader(torch.utils.data.StackDataset(x, nothing), batch_size=500)
+    loss = nn.functional.cross_entropy
+    hidden = lambda outputs, targets: loss(outputs, targets)  # noqa: E731
+    for held, cost in ((loader, "cross_entropy"), ((x, nothing), hidden)):
+        task = Task(Data((x, y), held), Cost(cost), linear)
+        with pytest.raises(DataError, match="Nothing in the validation set counts") as caught:
+            fit(task, optim.SGD, epochs=2, progress=False)
+        assert caught.value.run.steps > 0  # type: ignore[attr-defined]
+        with pytest.raises(DataError, match="Nothing in the validation set counts"):
+            check_task(task)
+    run = still(x, y, Cost(hidden))
+    assert np.isnan(evaluate(run.model, Data(loader).train, run.task.cost).loss)  # nobody needs it
 
 
 def test_the_range_test_passes_over_what_counts_for_nothing() -> None:

@@ -123,6 +123,11 @@ class Meter:
         if self._may_let_go and self._held > _HELD:
             self._measure()
 
+    @property
+    def counts(self) -> bool:
+        """Whether anything that was taken so far counted for the loss."""
+        return self._loss.batches > 0
+
     def scores(self, penalty: float = 0.0) -> Scores:
         """Return the figures of all that was taken so far."""
         if not self.rows:

@@ -236,7 +236,7 @@ def _untrained(
     if validation is None or validation.rows is None:
         return None
     try:
-        scores = evaluate(model, validation, task.cost)
+        scores = evaluate(model, validation, task.cost, needed="validation")
     except (ThalwegError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # the user's own model or function
@@ -284,11 +284,6 @@ def _not_finite_on_set(task: Task, model: nn.Module, source: Source, place: Plac
             loss, weight = surrogate.measured(outputs, targets, count_rows(targets, batch[0]))
             if weight and not math.isfinite(loss.item()):
                 break
-        else:
-            return TaskError(
-                f"Nothing in the validation set counts for the loss {surrogate.name}: all its targets "
-                "are ignored, so there is nothing to measure."
-            )
     inputs, targets = batch
     return _not_finite(task, model, inputs, targets, "on the validation set", math.nan)
 

@@ -20,13 +20,21 @@ EVALUATION_ROWS = 1024
 
 
 def evaluate(
-    model: nn.Module, source: Source, cost: Cost, *, batch_size: int = EVALUATION_ROWS
+    model: nn.Module,
+    source: Source,
+    cost: Cost,
+    *,
+    batch_size: int = EVALUATION_ROWS,
+    needed: str = "",
 ) -> Scores:
     """Return loss, penalty and metrics of `model` on the whole of `source`.
 
     The model runs in evaluation mode (dropout off, batch norm by its running statistics), without
     gradients, and gets its mode back. The loss is what the cost's loss says of the whole set, each
     batch counts by what its mean was divided by. Random numbers drawn on the way leave no trace.
+
+    Where nothing in the set counts, its loss is NaN. `needed` is the name of a set that is decided
+    by: for it that is a DataError.
     """
     place = place_of(model)
     meter = cost.meter()
@@ -39,6 +47,11 @@ def evaluate(
             meter.add(float(loss), outputs, targets, rows, weight)
         if not meter.rows:
             raise DataError("The set to evaluate yields no batch.")
+        if needed and not meter.counts:
+            raise DataError(
+                f"Nothing in the {needed} set counts for the loss {cost.surrogate.name}: all its "
+                "targets are ignored, so there is nothing to measure. Give it rows that count."
+            )
         return meter.scores(cost.penalty_value(model))
 
 

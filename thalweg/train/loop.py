@@ -168,7 +168,7 @@ def _evaluate(state: State, epoch: int) -> Scores | None:
         return state.evaluations[-1].scores
     recipe, cost = state.recipe, state.recipe.task.cost
     with state.point.entered():
-        scores = evaluate(state.model, state.validation, cost)
+        scores = evaluate(state.model, state.validation, cost, needed="validation")
     state.evaluations.append(Evaluation(epoch, state.step, state.seconds, state.gradients, scores))
     target = recipe.stop_at or recipe.task.target
     if target is not None and state.reached is None and target.is_reached(scores, cost):
