@@ -276,7 +276,7 @@ def test_complex_weights() -> None:
         ("mse", "compares real numbers, and the model gives torch.complex128"),
         (
             Cost(lambda o, t: o.abs().mean(), penalty=lambda m: m.w.square().sum()),
-            "penalty is a complex number",
+            "penalty must return one number as a tensor; got a complex one",
         ),
     ],
 )

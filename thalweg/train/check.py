@@ -207,11 +207,6 @@ def _try_penalty(cost: Cost, model: nn.Module) -> None:
     except Exception as error:  # the user's own function: anything can be wrong in it
         raise TaskError(f"The penalty fails on the fresh model. {blame(error)}") from error
     _check_scalar(value, "The penalty must return one number as a tensor")
-    if value.is_complex():
-        raise TaskError(
-            "The penalty is a complex number, and only real ones can be descended. Sum |w| or |w|² "
-            "(w.abs(), w.abs().square()), or take the real part."
-        )
     weights_are_finite = all(bool(torch.isfinite(p).all()) for p in model.parameters())
     if weights_are_finite and not math.isfinite(value.item()):
         raise TaskError(
