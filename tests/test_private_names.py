@@ -106,6 +106,10 @@ UNDOCUMENTED: dict[str, tuple[str, Callable[[], Any], str]] = {
 }
 
 
+OVERRIDDEN = {("Wrapper", "_patch_step_function")}
+"""Meant: what goes around PyTorch's patch of a step, and what goes inside."""
+
+
 def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__") and name != "_"
 
@@ -210,7 +214,7 @@ def test_no_private_name_of_a_base_is_overridden_unseen() -> None:
         for base in cls.__mro__
         if not base.__module__.startswith(("thalweg", "tests")) and name in vars(base)
     }
-    assert not taken
+    assert not taken - OVERRIDDEN
 
 
 def requirement(package: str) -> str:

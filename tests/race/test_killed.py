@@ -16,7 +16,10 @@ from tests.race.killed import RIVALS, STACKED, WAYS, contest
 from tests.race.races import TRIALS, outcome
 from thalweg.race import RecordFile
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
+    pytest.mark.xdist_group("killed"),  # the races are killed once, in one worker
+]
 
 
 @pytest.fixture(scope="module")

@@ -193,6 +193,7 @@ def is_running(process: int) -> bool:
         return False
 
 
+@pytest.mark.full
 def test_what_had_ended_at_an_interrupt_is_handed_over_first(tmp_path: Path) -> None:
     import ray
 

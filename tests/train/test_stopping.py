@@ -84,7 +84,7 @@ def test_on_the_training_set() -> None:
 
 
 def test_bad_rules() -> None:
-    with pytest.raises(TaskError, match="at least one epoch"):
+    with pytest.raises(TaskError, match="number of epochs, at least one"):
         EarlyStopping(patience=0)
     with pytest.raises(TaskError, match="min_delta"):
         EarlyStopping(min_delta=-1)
