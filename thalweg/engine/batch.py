@@ -115,7 +115,7 @@ class FusedBatch:
         # a complex tensor may be a conjugated view, and a gradient of one number a negated one
         self._complex = [x for x in self._written if x.is_complex()]
         self._odd = [k for k, p in enumerate(params) if p.is_complex() or p.numel() == 1]
-        self._addresses: Addresses = np.zeros(len(self._written), dtype=np.int64)
+        self._addresses = b""
         self.moved = False
         """Whether memory has moved since the owner looked last."""
         self.rows = rows
@@ -153,9 +153,10 @@ class FusedBatch:
         if not self._layouts.read(written) or (self._complex and any(map(_is_flagged, written))):
             return False
         found = self._layouts.found
-        if (found != self._addresses).any():
+        addresses = found.tobytes()
+        if addresses != self._addresses:
             check_memory(written, self._written_bytes, self._name_of_written)
-            self._addresses[:] = found
+            self._addresses = addresses
             self.pointers[:, 1:] = found.reshape(-1, len(self.params)).T
             self.moved = True
         self._written = written

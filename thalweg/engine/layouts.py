@@ -52,8 +52,12 @@ class Layouts:
                 dims += [size, stride]
         # one more, since an empty array may have no address
         self._tables = [np.array([*table, 0], dtype=np.int64) for table in (rows, dims)]
-        self._arguments = (len(models), *(t.ctypes.data for t in (*self._tables, self.found)))
-        self._reader = _compiled_reader()
+        made = _compiled_reader()
+        self._reader, called = (None, ()) if made is None else made
+        addresses = (t.ctypes.data for t in (*self._tables, self.found))
+        # one block of arguments: each one that ctypes converts costs as much as a tensor
+        self._call = np.array([len(models), *addresses, *called], dtype=np.int64)
+        self._argument = self._call.ctypes.data
 
     def read(self, tensors: list[Any]) -> bool:
         """Return whether the tensors are all as expected; then `found` holds their addresses."""
@@ -62,7 +66,7 @@ class Layouts:
         if self._reader is None:
             return self._read_in_python(tensors)
         try:
-            return self._reader(tensors, *self._arguments) < 0
+            return self._reader(tensors, self._argument) < 0
         except Exception:  # a kind of tensor that has no memory to point to
             return False
 
@@ -89,8 +93,21 @@ def _strides(x: Tensor) -> tuple[int, ...]:
 
 
 _READER = """
-define i64 @"read"(ptr %list, i64 %n, ptr %rows, ptr %dims, ptr %out, ptr %item, ptr %tell, ptr %none) {
+define i64 @"read"(ptr %list, ptr %call) {
 entry:
+  %rows_at = getelementptr i64, ptr %call, i64 1
+  %dims_at = getelementptr i64, ptr %call, i64 2
+  %out_at = getelementptr i64, ptr %call, i64 3
+  %item_at = getelementptr i64, ptr %call, i64 4
+  %tell_at = getelementptr i64, ptr %call, i64 5
+  %none_at = getelementptr i64, ptr %call, i64 6
+  %n = load i64, ptr %call
+  %rows = load ptr, ptr %rows_at
+  %dims = load ptr, ptr %dims_at
+  %out = load ptr, ptr %out_at
+  %item = load ptr, ptr %item_at
+  %tell = load ptr, ptr %tell_at
+  %none = load ptr, ptr %none_at
   %dl = alloca [48 x i8], align 8
   %device_at = getelementptr i8, ptr %dl, i64 8
   %ndim_at = getelementptr i8, ptr %dl, i64 16
@@ -179,23 +196,18 @@ _TELL = _HEADER_WORDS + 3  # its fourth function: dltensor_from_py_object_no_syn
 
 
 @cache
-def _compiled_reader() -> Callable[..., int] | None:
-    """Return the compiled loop, or None where this PyTorch does not export the function."""
+def _compiled_reader() -> tuple[Callable[..., int], tuple[int, int, int]] | None:
+    """Return the compiled loop and the addresses that it calls and compares with, or None.
+
+    There is none where this PyTorch does not export the function.
+    """
     tell = _exchange_function()
     if tell is None:
         return None
-    text = _READER
     item = ctypes.cast(ctypes.pythonapi.PyList_GetItem, ctypes.c_void_p).value
     # called with the GIL held; an error that PyTorch sets is raised on return
-    words = [ctypes.c_int64, *[ctypes.c_void_p] * 6]
-    prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.py_object, *words)
-    call = prototype(kernel(text, "read").address)
-    none = id(None)
-
-    def read(tensors: list[Any], n: int, rows: int, dims: int, out: int) -> int:
-        return call(tensors, n, rows, dims, out, item, tell, none)  # type: ignore[no-any-return]
-
-    return read
+    prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.py_object, ctypes.c_void_p)
+    return prototype(kernel(_READER, "read").address), (item or 0, tell, id(None))
 
 
 def _exchange_function() -> int | None:

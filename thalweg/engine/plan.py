@@ -169,6 +169,7 @@ class Cohort:
     """The tensors of one program: their rows of scalars, and how they run."""
 
     program: Program
+    differentiable: bool = False
     rows: list[Row] = field(default_factory=list)
     fused: list[tuple[Any, list[int]]] = field(default_factory=list)
     """Batches, with the positions of their members in the plan."""
@@ -188,7 +189,10 @@ class Cohort:
 
     def advance(self, numbers: Sequence[Sequence[Any]]) -> None:
         """Count a step of every row, and compute its scalars."""
-        self.reads = [row.advance(self.host, numbers[row.group]) for row in self.rows]
+        host: Any = self.host
+        if self.differentiable:  # hyperparameters may be tensors
+            host = host.on_tensors
+        self.reads = [row.advance(host, numbers[row.group]) for row in self.rows]
         if self.fused and self.table.size:
             for k, reads in enumerate(self.reads):
                 self._line.pack_into(self._bytes, k * self._line.size, *reads)
@@ -228,7 +232,7 @@ class Plan:
     # -- making ---------------------------------------------------------------------------------------
 
     def _cohort(self, program: Program, positions: list[int], engine: Engine) -> Cohort:
-        cohort = Cohort(program)
+        cohort = Cohort(program, self.differentiable)
         row_of = self._rows(cohort, positions)
         cohort.open_table()
         problem = "engine='eager'" if engine == "eager" else program_problem(program)

@@ -73,12 +73,7 @@ class Row:
         host: Any,
         numbers: Sequence[Any],
     ) -> tuple[Any, ...]:
-        """Count a step; return what the passes read. `numbers` are lr and the hyperparameters.
-
-        Where some are tensors, for a differentiable step, `host` computes on tensors.
-        """
-        if any(isinstance(x, Tensor) for x in numbers):
-            host = host.on_tensors
+        """Count a step; return what the passes read. `numbers` are lr and the hyperparameters."""
         if self._counts_only:
             t = self._first.item() + 1.0
             reads: tuple[Any, ...]
