@@ -53,7 +53,8 @@ class Layouts:
         # one more, since an empty array may have no address
         self._tables = [np.array([*table, 0], dtype=np.int64) for table in (rows, dims)]
         made = _compiled_reader()
-        self._reader, called = (None, ()) if made is None else made
+        self._reader: Callable[[list[Any], int], int] | None = made[0] if made else None
+        called = made[1] if made else ()
         addresses = (t.ctypes.data for t in (*self._tables, self.found))
         # one block of arguments: each one that ctypes converts costs as much as a tensor
         self._call = np.array([len(models), *addresses, *called], dtype=np.int64)
