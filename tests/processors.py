@@ -18,7 +18,17 @@ import torch
 
 NUMERICAL = (
     "tests/engine",
-    "tests/optim",
+    "tests/optim/references",
+    "tests/optim/test_around.py",
+    "tests/optim/test_coupled.py",
+    "tests/optim/test_distributed.py",
+    "tests/optim/test_gradients.py",
+    "tests/optim/test_hypergradients.py",
+    "tests/optim/test_parameters.py",
+    "tests/optim/test_state.py",
+    "tests/optim/test_state_edited.py",
+    "tests/optim/test_trajectories.py",
+    "tests/optim/test_weight_decay.py",
     "tests/meta",
     "tests/objective",
     "tests/train",
