@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from thalweg.engine.eager import Pass, elements
 from thalweg.engine.entries import Entries
 from thalweg.engine.kernel import Layout, print_kernel
 from thalweg.engine.layouts import Addresses, Layouts
+from thalweg.engine.member import Member
 from thalweg.engine.native import kernel
 from thalweg.engine.program import Level, Program, Value
 from thalweg.engine.rows import Numbers
@@ -21,9 +22,6 @@ from thalweg.engine.source import ReducedFunction
 from thalweg.engine.stored import PLAIN, check_memory, holds_its_numbers, memory_problem
 from thalweg.engine.threads import Kernel, run_on
 from thalweg.errors import EngineError
-
-if TYPE_CHECKING:
-    from thalweg.engine.plan import Member
 
 CHUNK = 65536
 """Elements of a chunk: long enough to stream, and a few slots of it fit the second-level cache."""

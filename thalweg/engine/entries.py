@@ -7,14 +7,12 @@ dimension. The per-tensor numbers of a step are arrays over the entries.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from thalweg.engine.eager import elements
-
-if TYPE_CHECKING:
-    from thalweg.engine.plan import Member
+from thalweg.engine.member import Member
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 

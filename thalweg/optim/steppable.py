@@ -8,12 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from thalweg.engine.member import called
 from thalweg.errors import EngineError
-
-
-def called(number: int, name: str | None) -> str:
-    """Return what a parameter is called in a message."""
-    return f"parameter {number}" + (f" ({name})" if name else "")
 
 
 def param_names(group: Mapping[str, Any]) -> list[str | None]:
@@ -53,12 +49,12 @@ def refuse_sharded(params: Iterable[Tensor], who: str = "thalweg") -> None:
         return
     for k, p in enumerate(params):
         if is_sharded(p) or is_sharded(p.grad):
-            raise EngineError(_sharded(f"parameter {k}", who))
+            raise EngineError(_sharded(called(k, None), who))
 
 
-def _sharded(called: str, who: str) -> str:
+def _sharded(which: str, who: str) -> str:
     return (
-        f"{called} is a DTensor: each process holds a part of it, as in FSDP2 and tensor parallelism. {who} "
+        f"{which} is a DTensor: each process holds a part of it, as in FSDP2 and tensor parallelism. {who} "
         "cannot work with it yet, since a norm or a sum would be that of the part alone. Use an optimizer of "
         "torch.optim by itself, or DistributedDataParallel, which keeps parameters whole"
     )

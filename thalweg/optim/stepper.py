@@ -13,8 +13,9 @@ from torch.optim.optimizer import (
     _global_optimizer_pre_hooks,
 )
 
+from thalweg.engine.member import Member, called
 from thalweg.engine.memory import zeros_like
-from thalweg.engine.plan import Engine, Member, Plan
+from thalweg.engine.plan import Engine, Plan
 from thalweg.engine.rows import Block, open_block, read_line
 from thalweg.engine.stored import PLAIN
 from thalweg.errors import EngineError
@@ -26,7 +27,6 @@ from thalweg.optim.evaluation import Evaluating, keeps_trained
 from thalweg.optim.shell import of_itself
 from thalweg.optim.standing import Reader, Standing, all_params
 from thalweg.optim.steppable import (
-    called,
     check_gradient,
     param_names,
     refuse_sharded,
