@@ -119,6 +119,7 @@ class FusedBatch:
         self.rows = rows
         self.pointers = np.zeros((len(params), 2 + len(names)), dtype=np.int64)
         self.holds()  # reads the addresses of the parameters and states
+        self.moved = False  # the plan has looked at the memory before it made the batch
         self.entries = Entries(members, row_of, program.by_unit)
         self.chunks = self.entries.chunks(CHUNK)
         start = 1 + len(program.scalar_outputs)

@@ -40,9 +40,7 @@ class Layouts:
     def __init__(self, models: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> None:
         self.found: Addresses = np.zeros(len(models), dtype=np.int64)
         """The addresses that were read last."""
-        self._shapes = [tuple(x.shape) for x in models]
-        self._strides = [_strides(x) for x in models]
-        self._dtypes = list(dtypes)
+        self._count = len(models)
         rows: list[int] = []
         dims: list[int] = []
         for x, dtype in zip(models, dtypes, strict=True):
@@ -54,6 +52,11 @@ class Layouts:
         self._tables = [np.array([*table, 0], dtype=np.int64) for table in (rows, dims)]
         made = _compiled_reader()
         self._reader: Callable[[list[Any], int], int] | None = made[0] if made else None
+        if made is None:
+            self._expected = [
+                (dtype, tuple(x.shape), _strides(x))
+                for x, dtype in zip(models, dtypes, strict=True)
+            ]
         called = made[1] if made else ()
         addresses = (t.ctypes.data for t in (*self._tables, self.found))
         # one block of arguments: each one that ctypes converts costs as much as a tensor
@@ -62,7 +65,7 @@ class Layouts:
 
     def read(self, tensors: list[Any]) -> bool:
         """Return whether the tensors are all as expected; then `found` holds their addresses."""
-        if len(tensors) != len(self._dtypes):
+        if len(tensors) != self._count:
             return False
         if self._reader is None:
             return self._read_in_python(tensors)
@@ -72,8 +75,7 @@ class Layouts:
             return False
 
     def _read_in_python(self, tensors: list[Any]) -> bool:
-        expected = zip(tensors, self._dtypes, self._shapes, self._strides, strict=True)
-        for x, dtype, shape, strides in expected:
+        for x, (dtype, shape, strides) in zip(tensors, self._expected, strict=True):
             plain = isinstance(x, Tensor) and x.layout is torch.strided and x.device.type == "cpu"
             if (
                 not plain

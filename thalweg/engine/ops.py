@@ -178,10 +178,8 @@ def _mixed(name: str) -> Callable[..., Any]:
             return on_tensors(*values)
         try:
             return on_numbers(*values)
-        except (
-            ArithmeticError,
-            ValueError,
-        ):  # roots of negatives and the like, as IEEE 754 has them
+        except (ArithmeticError, ValueError):
+            # roots of negatives and the like, as IEEE 754 has them
             with np.errstate(all="ignore"):
                 return float(ARRAY[name](*map(np.float64, values)))
 

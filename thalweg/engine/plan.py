@@ -125,6 +125,7 @@ class Plan:
         self._dicts = [m.state for m in loose for _ in m.names]
         self._names = [name for m in loose for name in m.names]
         self._states = [x for m in loose for x in m.states]
+        self._batches = [batch for cohort in self.cohorts for batch, _ in cohort.fused]
         self._lines = Lines([(m.state, m.kept, m.block, m.line) for m in self.members])
 
     def _overlapping(self) -> set[int]:
@@ -189,18 +190,17 @@ class Plan:
         """
         if not all(map(is_, map(dict.get, self._dicts, self._names), self._states)):
             return False  # states of members that run eagerly; a batch looks after its own
-        batches = [batch for cohort in self.cohorts for batch, _ in cohort.fused]
-        if not all([batch.holds() for batch in batches]):  # noqa: C419
+        if not all([batch.holds() for batch in self._batches]):  # noqa: C419
             return False
-        moved = [batch for batch in batches if batch.moved]
+        moved = [batch for batch in self._batches if batch.moved]
         if moved and self._overlapping() != self._sharing:
             return False
         for batch in moved:
             batch.moved = False
-        rows = (row for cohort in self.cohorts for row in cohort.rows)
-        return self._lines.hold() and (
-            self._lines.are_as_left() or all(r.is_uniform() for r in rows)
-        )
+        return self._lines.hold() and (self._lines.are_as_left() or self._rows_are_uniform())
+
+    def _rows_are_uniform(self) -> bool:
+        return all(row.is_uniform() for cohort in self.cohorts for row in cohort.rows)
 
     # -- running --------------------------------------------------------------------------------------
 

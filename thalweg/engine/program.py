@@ -212,11 +212,6 @@ class Program:
         """Whether something is reduced over the units of a tensor."""
         return any(v.by_unit for v in self.reached())
 
-    @cached_property
-    def by_shape(self) -> bool:
-        """Whether it matters how a tensor of so many elements is shaped."""
-        return self.by_unit or any(v.op == "dimensions" for v in self.reached())
-
     @property
     def foreign(self) -> tuple[str, ...]:
         """The PyTorch calls that keep this program from being fused."""
