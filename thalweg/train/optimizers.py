@@ -99,6 +99,15 @@ def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     return closure is not None and closure.default is inspect.Parameter.empty
 
 
+def with_inner(optimizer: Any) -> list[Any]:
+    """Return an optimizer and those that it wraps, from the outside in."""
+    found = []
+    while isinstance(optimizer, torch.optim.Optimizer):
+        found.append(optimizer)
+        optimizer = getattr(optimizer, "optimizer", None)
+    return found
+
+
 def gradient_cleaner(optimizer: torch.optim.Optimizer, model: nn.Module) -> Callable[[], None]:
     """Return a function that forgets the gradients, as `optimizer.zero_grad()` does.
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.errors import DataError
+from thalweg.train.optimizers import with_inner
 
 
 class EvaluationPoint:
@@ -127,13 +128,11 @@ def _keeps_statistics(module: Any) -> bool:
 
 def _with_average(optimizer: Any) -> Any:
     """Return the optimizer that keeps an average, among this one and those that it wraps, or None."""
-    while isinstance(optimizer, torch.optim.Optimizer):
-        if hasattr(optimizer, "evaluating"):
+    for own in with_inner(optimizer):
+        if hasattr(own, "evaluating"):
             from thalweg.optim.evaluation import Evaluating, has_evaluation  # loaded with its class
 
-            if isinstance(optimizer, Evaluating):
-                own: Any = optimizer
+            if isinstance(own, Evaluating):
                 keeps = any(has_evaluation(own.composition(group)) for group in own.param_groups)
                 return own if keeps else None
-        optimizer = getattr(optimizer, "optimizer", None)
     return None

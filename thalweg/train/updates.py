@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from thalweg.train.optimizers import with_inner
+
 
 class Updates:
     """Steps an optimizer and says of each call whether it was an update.
@@ -20,7 +22,7 @@ class Updates:
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer: Any = optimizer
-        self._gathering = [each for each in _chain(optimizer) if hasattr(each, "pending")]
+        self._gathering = [each for each in with_inner(optimizer) if hasattr(each, "pending")]
         self._weighted = bool(self._gathering) and _takes_weight(optimizer, self._gathering)
         self._plain = not hasattr(optimizer, "stepped")
 
@@ -43,18 +45,9 @@ class Updates:
         return taken
 
 
-def _chain(optimizer: Any) -> list[Any]:
-    """Return an optimizer and those that it wraps, from the outside in."""
-    found = []
-    while isinstance(optimizer, torch.optim.Optimizer):
-        found.append(optimizer)
-        optimizer = getattr(optimizer, "optimizer", None)
-    return found
-
-
 def _takes_weight(optimizer: Any, gathering: list[Any]) -> bool:
     """Return whether a weight given to `optimizer` reaches those that gather means."""
-    outer = _chain(optimizer)
+    outer = with_inner(optimizer)
     wanted = [each for each in gathering if getattr(each, "reduction", "mean") == "mean"]
     if not wanted or any(getattr(each, "reduction", "mean") != "mean" for each in gathering):
         return False

@@ -14,7 +14,7 @@ from thalweg.meta.wrapper import Wrapper
 from thalweg.optim.stepper import Stepper
 from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.merged import Merged, can_merge
-from thalweg.train.optimizers import needs_closure
+from thalweg.train.optimizers import needs_closure, with_inner
 from thalweg.train.point import EvaluationPoint
 
 
@@ -147,12 +147,10 @@ def refusal(optimizer: torch.optim.Optimizer, module: nn.Module) -> str | None:
     kind = type(optimizer).__name__
     if needs_closure(optimizer):
         return f"{kind} evaluates the objective itself, several times in a step."
-    inside: Any = optimizer
-    while isinstance(inside, torch.optim.Optimizer):
+    for inside in with_inner(optimizer):
         own = type(inside).zero_grad
         if own not in (torch.optim.Optimizer.zero_grad, Wrapper.zero_grad):
             return f"{type(inside).__name__} has its own way to forget gradients (zero_grad)."
-        inside = getattr(inside, "optimizer", None)
     here = {id(p) for p in module.parameters() if p.requires_grad}
     if any(id(p) not in here for group in optimizer.param_groups for p in group["params"]):
         return f"{kind} steps tensors that are not the model's."
