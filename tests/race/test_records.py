@@ -122,15 +122,6 @@ def test_a_field_of_later_is_ignored() -> None:
     assert TrialRecord.from_dict({**record().to_dict(), "colour": "blue"}) == record()
 
 
-def test_by_key_gives_the_asked_ones_and_the_last_of_equals(tmp_path: Path) -> None:
-    file = RecordFile(tmp_path / "records.jsonl")
-    for one in (record("a"), replace(record("a"), final=0.99), record("b")):
-        file.append(one)
-    found = file.by_key(["a", "z"])
-    assert found.keys() == {"a"}
-    assert found["a"].final == 0.99
-
-
 def test_no_file_is_no_record(tmp_path: Path) -> None:
     assert RecordFile(tmp_path / "none.jsonl").read() == ()
 

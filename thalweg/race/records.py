@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -179,11 +179,6 @@ class RecordFile:
                 "another folder."
             ) from None
         return tuple(records)
-
-    def by_key(self, keys: Iterable[str]) -> dict[str, TrialRecord]:
-        """Return the records of the given configurations; of several for the same one, the last."""
-        wanted = set(keys)
-        return {record.key: record for record in self.read() if record.key in wanted}
 
     def set_aside(self) -> None:
         """Give an existing file another name, with a number, so that the next record begins a new

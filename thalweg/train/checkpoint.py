@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on bit for bit, in one file."""
+"""Checkpoints: all that a run needs to go on as if it had not stopped, in one file."""
 
 from __future__ import annotations
 
