@@ -83,8 +83,9 @@ def fit(
     Keeping:
         `checkpoint` is a file, written whole every `checkpoint_every` epochs and at the end. With
         `resume` a run goes on from it, or starts anew where there is none: on the same machine with as
-        many threads, bit for bit as the run that did not stop. `epochs` may have grown meanwhile. What a file cannot hold (an extra state that
-        is no number, text, tensor, list or dictionary of them) is said before training.
+        many threads, bit for bit as the run that did not stop. `epochs` may have grown meanwhile.
+        What a file cannot hold (an extra state that is no number, text, tensor, list or dictionary of
+        them) is said before training.
 
     `device` is where to train; None leaves the model where it was built. `progress` None shows a
     bar on a terminal and plain lines elsewhere, on standard error; False nothing.
