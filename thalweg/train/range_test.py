@@ -166,8 +166,9 @@ def find_lr(
 
     Everything is left as it was, also after an error or Ctrl-C: parameters, buffers, gradients, modes, the
     optimizer's state and groups, the generators of PyTorch, NumPy, Python and of a `DataLoader`. Training
-    goes on as without the test, to the bit on the same machine with as many threads. What data sets and modules
-    keep in objects of their own is not known here, nor is the place in a stream that can be read only once.
+    goes on as without the test, to the bit on the same machine with as many threads. What data sets and
+    modules keep in objects of their own is not known here, nor is the place in a stream that can be read only
+    once.
 
     `on_sweep` is called with each `Sweep` when it has ended.
 
