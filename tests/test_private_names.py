@@ -202,7 +202,7 @@ def subclasses(cls: type) -> Iterator[type]:
 
 def test_no_private_name_of_a_base_is_overridden_unseen() -> None:
     """A private method of ours that PyTorch comes to use, too, would be called by it."""
-    from thalweg.engine.trace import RuleTracer, Symbol
+    from thalweg.engine.language.trace import RuleTracer, Symbol
 
     assert thalweg.optim.Adam
     ours = [c for c in subclasses(torch.optim.Optimizer) if c.__module__.startswith("thalweg")]

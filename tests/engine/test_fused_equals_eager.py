@@ -15,7 +15,7 @@ from torch.nn import Parameter
 import thalweg
 from tests import examples
 from tests.exact import same
-from thalweg.engine import batch
+from thalweg.engine.cpu import batch
 
 from .trees import Tree, exact, near, number, point, rule_of
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from thalweg.engine import kernel_cache
-from thalweg.engine.kernel_cache import cache_folder, read, write
+from thalweg.engine.cpu import kernel_cache
+from thalweg.engine.cpu.kernel_cache import cache_folder, read, write
 from thalweg.errors import CacheWarning
 
 KEY, OTHER = "a" * 64, "b" * 64

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.engine import kernel_cache, native
-from thalweg.engine.object_file import symbols
-from thalweg.engine.processor import host
+from thalweg.engine.cpu import kernel_cache, native
+from thalweg.engine.cpu.object_file import symbols
+from thalweg.engine.cpu.processor import host
 from thalweg.errors import EngineError
 
 pytestmark = pytest.mark.skipif(
@@ -125,7 +125,7 @@ def test_what_was_compiled_is_loaded_by_the_next_process() -> None:
 FORK = """
 import os, threading, time
 from thalweg.engine import native
-from thalweg.engine.processor import host
+from thalweg.engine.cpu.processor import host
 
 inside, compile_, of_llvm = threading.Event(), native._compile, threading.Lock()
 

@@ -15,8 +15,8 @@ import thalweg
 from tests.exact import RESUMED, same
 from thalweg import norm
 from thalweg.engine import noise
-from thalweg.engine.batch import CHUNK
-from thalweg.engine.noise import mixed, normal
+from thalweg.engine.cpu.batch import CHUNK
+from thalweg.engine.program.noise import mixed, normal
 from thalweg.errors import RuleError
 
 from .kinds import DOUBLE, draw, each_engine

@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import stats
 
-from thalweg.engine.noise import normal
+from thalweg.engine.program.noise import normal
 
 from .kinds import DOUBLE
 

@@ -13,7 +13,7 @@ from torch import Tensor
 import thalweg
 from tests.exact import same
 from thalweg import largest, mean, norm, rules, total
-from thalweg.engine.batch import CHUNK
+from thalweg.engine.cpu.batch import CHUNK
 
 from .kinds import DOUBLE, assert_alike, draw, each_engine, mixed, numbers, step
 

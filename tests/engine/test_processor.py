@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.engine import kernel_cache, native, processor
-from thalweg.engine.processor import LEVELS, host, levels
+from thalweg.engine.cpu import kernel_cache, native, processor
+from thalweg.engine.cpu.processor import LEVELS, host, levels
 from thalweg.errors import EngineError
 
 X86 = host().triple.startswith("x86_64")

@@ -8,7 +8,7 @@ from torch.nn import Parameter
 
 from tests.exact import same
 from thalweg import optim
-from thalweg.engine import threads
+from thalweg.engine.cpu import threads
 
 
 def run(steps: int = 3) -> list[torch.Tensor]:

@@ -16,8 +16,8 @@ from torch.nn import Parameter
 
 from tests.exact import same
 from thalweg import optim
-from thalweg.engine import threads
-from thalweg.engine.threads import Kernel, run_on
+from thalweg.engine.cpu import threads
+from thalweg.engine.cpu.threads import Kernel, run_on
 
 WHY = "the same instructions on the same elements, whichever thread takes a chunk"
 

@@ -14,7 +14,7 @@ import thalweg
 from tests.exact import same
 from thalweg import largest, mean, norm, rules, total
 from thalweg.engine import dimensions
-from thalweg.engine.batch import CHUNK
+from thalweg.engine.cpu.batch import CHUNK
 from thalweg.errors import RuleError
 
 from .kinds import DOUBLE, assert_alike, draw, each_engine, mixed, numbers, step

@@ -15,8 +15,8 @@ from torch import Tensor
 
 import thalweg
 from thalweg.engine import dimensions, noise
-from thalweg.engine.lower import ALIASES, SPELLINGS
-from thalweg.engine.ops import OPS
+from thalweg.engine.language.lower import ALIASES, SPELLINGS
+from thalweg.engine.program.ops import OPS
 from thalweg.errors import EngineError
 
 Function = Callable[..., Any]
@@ -373,7 +373,7 @@ def test_library_functions_are_found_before_any_kernel_was_compiled() -> None:
     code = (
         "import torch, thalweg\n"
         "from thalweg.engine.plan import program_problem\n"
-        "from thalweg.engine.native import has_symbol\n"
+        "from thalweg.engine.cpu.native import has_symbol\n"
         "assert has_symbol('tanhf') and has_symbol('sin')\n"
         "assert not has_symbol('no_such_function_anywhere')\n"
     )

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 
 import thalweg
 from thalweg import Scalar, norm, total
-from thalweg.engine.batch import CHUNK
+from thalweg.engine.cpu.batch import CHUNK
 
 from .kinds import DOUBLE, draw
 

@@ -7,7 +7,7 @@ import functools
 import pytest
 import torch
 
-from thalweg.engine.batch import CHUNK
+from thalweg.engine.cpu.batch import CHUNK
 
 from .cases import CASES, Case, each, each_case, each_engine, each_optimizer
 from .oracle import (

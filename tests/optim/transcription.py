@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from thalweg.engine.noise import normal
+from thalweg.engine.program.noise import normal
 
 from .cases.case import EMBODIED, Case
 from .references.compose import options_of

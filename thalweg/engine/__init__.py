@@ -1,10 +1,10 @@
 """The engine: rules are traced once, lowered to a program, and run eagerly or fused."""
 
-from thalweg.engine.chain import Chain, chain
-from thalweg.engine.noise import noise
+from thalweg.engine.language.chain import Chain, chain
+from thalweg.engine.language.rule import Link, Rule, Scalar, rule
 from thalweg.engine.plan import compilations
-from thalweg.engine.reductions import dimensions, largest, mean, norm, total
-from thalweg.engine.rule import Link, Rule, Scalar, rule
+from thalweg.engine.program.noise import noise
+from thalweg.engine.program.reductions import dimensions, largest, mean, norm, total
 
 __all__ = [
     "Chain",

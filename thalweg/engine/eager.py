@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from thalweg.engine.noise import normal
-from thalweg.engine.ops import TENSOR
-from thalweg.engine.program import LEAVES, Level, Program, Value
-from thalweg.engine.rule import is_schedule
+from thalweg.engine.language.rule import is_schedule
+from thalweg.engine.program.noise import normal
+from thalweg.engine.program.ops import TENSOR
+from thalweg.engine.program.program import LEAVES, Level, Program, Value
 from thalweg.engine.source import define, host_function, operand, statement
 from thalweg.errors import RuleError
 
 if TYPE_CHECKING:
-    from thalweg.engine.chain import Chain
+    from thalweg.engine.language.chain import Chain
 
 Partials = tuple[Any, ...]
 Pass = Generator[Partials, Partials, Any]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.engine.native import kernel
+from thalweg.engine.cpu.native import kernel
 
 Addresses = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.engine.program import Program
+from thalweg.engine.program.program import Program
 from thalweg.engine.rows import Block
 from thalweg.engine.stored import PLAIN, holds_its_numbers, memory_problem
 from thalweg.errors import EngineError

@@ -21,7 +21,7 @@ from thalweg.engine.eager import (
     run_together,
 )
 from thalweg.engine.member import Member, check_member, fused_dtypes
-from thalweg.engine.program import Program
+from thalweg.engine.program.program import Program
 from thalweg.engine.rows import Lines, Row, consecutive
 from thalweg.engine.source import host_function
 from thalweg.engine.stored import has_memory, overlapping
@@ -44,7 +44,7 @@ def compilations() -> int:
     """Return how many kernels this process has compiled, or loaded from the cache, so far."""
     if fused_problem() is not None:
         return 0
-    from thalweg.engine.native import compilations
+    from thalweg.engine.cpu.native import compilations
 
     return compilations()
 
@@ -53,8 +53,8 @@ def program_problem(program: Program) -> str | None:
     """Return why a program cannot be fused, or None."""
     problem = fused_problem()
     if problem is None:
-        from thalweg.engine.kernel import library_symbols, unsupported
-        from thalweg.engine.native import has_symbol
+        from thalweg.engine.cpu.kernel import library_symbols, unsupported
+        from thalweg.engine.cpu.native import has_symbol
 
         foreign = unsupported(program)
         symbols = [*library_symbols(program, True), *library_symbols(program, False)]
@@ -157,7 +157,7 @@ class Plan:
             else:
                 batches.setdefault(dtypes, []).append(k)
         for dtypes, chosen in batches.items():
-            from thalweg.engine.batch import FusedBatch
+            from thalweg.engine.cpu.batch import FusedBatch
 
             members = [self.members[k] for k in chosen]
             batch = FusedBatch(program, dtypes, members, [row_of[k] for k in chosen], cohort.table)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from thalweg.engine.ops import ARRAY, MIXED, OPS, SCALAR, TENSOR, as_double, as_truth
-from thalweg.engine.program import LEAVES, Level, Program, Value
+from thalweg.engine.program.ops import ARRAY, MIXED, OPS, SCALAR, TENSOR, as_double, as_truth
+from thalweg.engine.program.program import LEAVES, Level, Program, Value
 
 
 def operand(value: Value) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.plan import Plan
-from thalweg.engine.program import Program
+from thalweg.engine.program.program import Program
 from thalweg.errors import EngineError
 from thalweg.optim.composition import Composition, Group
 

@@ -11,7 +11,7 @@ import torch
 
 from thalweg import optim, rules, schedules
 from thalweg.engine import Chain, Link, Rule
-from thalweg.engine.chain import chain
+from thalweg.engine.language.chain import chain
 from thalweg.race.entrant import Entrant
 from thalweg.race.plan import Point
 from thalweg.race.recipes import factor

@@ -7,7 +7,7 @@ import math
 import torch
 
 from thalweg.engine import Scalar, norm, rule, total
-from thalweg.engine.reductions import Scope
+from thalweg.engine.program.reductions import Scope
 
 
 @rule

@@ -85,8 +85,8 @@ def name_of(optimizer: Any) -> str:
 
 def is_chain(optimizer: Any) -> bool:
     """Return whether `optimizer` is a chain, a link of one, or a rule."""
-    from thalweg.engine.chain import Chain
-    from thalweg.engine.rule import Link, Rule
+    from thalweg.engine.language.chain import Chain
+    from thalweg.engine.language.rule import Link, Rule
 
     return isinstance(optimizer, (Chain, Link, Rule))
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from thalweg.engine.plan import program_problem
-from thalweg.engine.program import Program
+from thalweg.engine.program.program import Program
 from thalweg.errors import ThalwegError
 from thalweg.optim import scheduled
 from thalweg.optim.composition import Composition, Group

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.engine.compose import compose
-from thalweg.engine.program import Program
-from thalweg.engine.rule import GIVEN, Link, Rule, check_value, is_switch
+from thalweg.engine.language.compose import compose
+from thalweg.engine.language.rule import GIVEN, Link, Rule, check_value, is_switch
+from thalweg.engine.program.program import Program
 from thalweg.errors import RuleError, suggest
 
 Switches = tuple[tuple[str, Any], ...]

@@ -9,11 +9,11 @@ from typing import Any, cast
 import torch
 from torch import fx
 
-from thalweg.engine import reductions
-from thalweg.engine.noise import noise
-from thalweg.engine.ops import OPS
-from thalweg.engine.program import Builder, Level, Value
-from thalweg.engine.trace import ContractError, plain
+from thalweg.engine.language.trace import ContractError, plain
+from thalweg.engine.program import reductions
+from thalweg.engine.program.noise import noise
+from thalweg.engine.program.ops import OPS
+from thalweg.engine.program.program import Builder, Level, Value
 
 Spelling = Callable[..., Value]
 

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.engine.cpu.entries import Entries
+from thalweg.engine.cpu.kernel import Layout, print_kernel
+from thalweg.engine.cpu.native import kernel
+from thalweg.engine.cpu.threads import Kernel, run_on
 from thalweg.engine.eager import Pass, elements
-from thalweg.engine.entries import Entries
-from thalweg.engine.kernel import Layout, print_kernel
 from thalweg.engine.layouts import Addresses, Layouts
 from thalweg.engine.member import Member
-from thalweg.engine.native import kernel
-from thalweg.engine.program import Level, Program, Value
+from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.rows import Numbers
 from thalweg.engine.source import ReducedFunction
 from thalweg.engine.stored import PLAIN, check_memory, holds_its_numbers, memory_problem
-from thalweg.engine.threads import Kernel, run_on
 from thalweg.errors import EngineError
 
 CHUNK = 65536

@@ -16,10 +16,10 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
-from thalweg.engine import kernel_cache
-from thalweg.engine.object_file import symbols
-from thalweg.engine.processor import Processor, host, processor, target_machine
-from thalweg.engine.threads import Kernel
+from thalweg.engine.cpu import kernel_cache
+from thalweg.engine.cpu.object_file import symbols
+from thalweg.engine.cpu.processor import Processor, host, processor, target_machine
+from thalweg.engine.cpu.threads import Kernel
 from thalweg.errors import EngineError
 
 _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

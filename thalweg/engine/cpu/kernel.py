@@ -20,8 +20,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from thalweg.engine.kernel_noise import NOISE_FUNCTIONS, emit_noise
-from thalweg.engine.program import Level, Program, Value
+from thalweg.engine.cpu.kernel_noise import NOISE_FUNCTIONS, emit_noise
+from thalweg.engine.program.program import Level, Program, Value
 
 I1, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
 F32, F64, POINTER = ir.FloatType(), ir.DoubleType(), ir.PointerType()

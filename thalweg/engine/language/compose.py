@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import fx
 
-from thalweg.engine.lower import Lowering
-from thalweg.engine.program import Builder, Level, Program, Value
-from thalweg.engine.rule import GIVEN, Rule
-from thalweg.engine.trace import ContractError, RuleTracer, refuse
+from thalweg.engine.language.lower import Lowering
+from thalweg.engine.language.rule import GIVEN, Rule
+from thalweg.engine.language.trace import ContractError, RuleTracer, refuse
+from thalweg.engine.program.program import Builder, Level, Program, Value
 from thalweg.errors import RuleError
 
 if TYPE_CHECKING:
-    from thalweg.engine.chain import Chain, Place
+    from thalweg.engine.language.chain import Chain, Place
 
 
 def compose(whole: Chain, switches: Mapping[str, Any]) -> Program:

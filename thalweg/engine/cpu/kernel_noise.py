@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from thalweg.engine.noise import GOLDEN, HALF, MIX, SCALE
+from thalweg.engine.program.noise import GOLDEN, HALF, MIX, SCALE
 
 I64 = ir.IntType(64)
 NOISE_FUNCTIONS = ("log", "cos", "sqrt")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Annotated, Any, overload
 
-from thalweg.engine.trace import refuse
+from thalweg.engine.language.trace import refuse
 from thalweg.errors import RuleError, suggest
 
 Scalar = Annotated[Any, "a state that is one number"]
@@ -100,7 +100,9 @@ class Rule:
             given[name] = value
         link = Link(self, _bind(self, given), frozenset(given))
         if any(is_switch(v) and v != declared[n] for n, v in link.values.items()):
-            from thalweg.engine.chain import check_link  # a branch behind a switch is checked here
+            from thalweg.engine.language.chain import (
+                check_link,  # a branch behind a switch is checked here
+            )
 
             check_link(link)
         return link
@@ -213,7 +215,7 @@ def rule(
 
 
 def _define(function: Callable[..., Any], kind: Kind) -> Rule:
-    from thalweg.engine.chain import check_rule  # a rule is checked as a chain of one
+    from thalweg.engine.language.chain import check_rule  # a rule is checked as a chain of one
 
     if not inspect.isfunction(function):
         raise RuleError(f"@rule makes a rule of a function, got {function!r}")

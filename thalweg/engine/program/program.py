@@ -18,7 +18,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
-from thalweg.engine.ops import OPS
+from thalweg.engine.program.ops import OPS
 
 
 class Level(IntEnum):
