@@ -21,7 +21,7 @@ from torch import nn
 from thalweg.errors import ThalwegError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task, mlp
-from thalweg.tasks.mnist import mnist
+from thalweg.tasks.built_in.mnist import mnist
 from thalweg.train import fit
 
 

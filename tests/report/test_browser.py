@@ -14,7 +14,7 @@ import pytest
 
 from tests.report.example import HOSTILE, awkward, example, planted_race, planted_races
 from thalweg.report import write_race_report
-from thalweg.report.learning import learning_curves
+from thalweg.report.sections.learning import learning_curves
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -14,8 +14,8 @@ import pytest
 
 from tests.report.test_browser import CHROMIUM, DESK, PHONE, QUIET, Visit, check_layout, playwright
 from tests.report.test_range_test_page import RATES, record
-from thalweg.report.range_test import plot_range_test
-from thalweg.report.schedule import plot_schedules
+from thalweg.report.plots.range_test import plot_range_test
+from thalweg.report.plots.schedule import plot_schedules
 from thalweg.schedules import cosine
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")

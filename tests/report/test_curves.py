@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from thalweg.report.curves import Band, band
+from thalweg.report.data.curves import Band, band
 
 
 def trial(metric: list[float | None], seconds: list[float]) -> dict[str, Any]:

@@ -8,13 +8,17 @@ import pytest
 
 from tests.report.example import HOSTILE, awkward, example, planted_race, planted_races, trial
 from tests.report.judged import judged
-from thalweg.report.across import profiles
-from thalweg.report.axes import even_ticks, log_axis, log_ticks
-from thalweg.report.learning import learning_curves, learning_section
 from thalweg.report.page import race_sections
-from thalweg.report.section import Figure
-from thalweg.report.sensitivity import cost_over_rates, final_over_rates, sensitivity_section
-from thalweg.report.tuning import budget_curves
+from thalweg.report.parts.axes import even_ticks, log_axis, log_ticks
+from thalweg.report.parts.section import Figure
+from thalweg.report.sections.across import profiles
+from thalweg.report.sections.learning import learning_curves, learning_section
+from thalweg.report.sections.sensitivity import (
+    cost_over_rates,
+    final_over_rates,
+    sensitivity_section,
+)
+from thalweg.report.sections.tuning import budget_curves
 
 RACES = {"planted": planted_race(), **awkward()}
 

@@ -11,10 +11,10 @@ import pytest
 
 from tests.report.example import HOSTILE, awkward, example, planted_race, planted_races
 from thalweg.report import notes, plain_table, race_page, verdict, write_race_report
-from thalweg.report.header import header
-from thalweg.report.palette import colours, variable
-from thalweg.report.provenance import run_section
-from thalweg.report.winner import winner_section
+from thalweg.report.parts.palette import colours, variable
+from thalweg.report.sections.header import header
+from thalweg.report.sections.provenance import run_section
+from thalweg.report.sections.winner import winner_section
 
 # Attributes by which a page loads or leads to something else.
 _LINKS = ("src", "href", "action", "data", "poster", "srcset", "background", "formaction")

@@ -9,9 +9,9 @@ import pytest
 
 from tests.report.example import awkward, example, planted_race
 from thalweg.report import plain_table
-from thalweg.report.effects import every_pair, per_seed
-from thalweg.report.forest import Scale
-from thalweg.report.ranking import ranking_section
+from thalweg.report.parts.forest import Scale
+from thalweg.report.sections.ranking import ranking_section
+from thalweg.report.words.effects import every_pair, per_seed
 
 
 def rows(race: dict[str, Any]) -> list[str]:

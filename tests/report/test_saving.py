@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from thalweg.report.offline import asset
+from thalweg.report.parts.offline import asset
 
 NODE = shutil.which("node")
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.report.test_page import Page
 from thalweg.errors import MissingExtraError
-from thalweg.report.schedule import POINTS, plot_schedules
+from thalweg.report.plots.schedule import POINTS, plot_schedules
 from thalweg.schedules import constant, cosine, linear, piecewise, warm_restarts
 
 NAMED = {"<b>mine & 'yours'": cosine(3e-4, steps=50), "steps": piecewise({0: 1e-4, 20: 1e-5})}

@@ -18,10 +18,10 @@ from tests.report.example import (
 )
 from tests.report.judged import judged
 from thalweg.report import notes, plain_table, race_table, verdict
+from thalweg.report.data.reading import against, reached_at
+from thalweg.report.data.text import duration
 from thalweg.report.page import race_sections
-from thalweg.report.reading import against, reached_at
-from thalweg.report.section import render
-from thalweg.report.text import duration
+from thalweg.report.parts.section import render
 
 RACES = {
     "small": example(),

@@ -12,8 +12,8 @@ from torch.nn import functional
 from tests.exact import same
 from thalweg.errors import DataError
 from thalweg.tasks import load_task
-from thalweg.tasks.char_models import LSTM, Block, Transformer
-from thalweg.tasks.text import unicode_names, windows
+from thalweg.tasks.built_in.char_models import LSTM, Block, Transformer
+from thalweg.tasks.formats.text import unicode_names, windows
 from thalweg.train import fit
 
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thalweg.errors import DataError
-from thalweg.tasks.idx import read_idx
-from thalweg.tasks.jpeg import thumbnail
-from thalweg.tasks.mnist import load_mnist
-from thalweg.tasks.text import read_text
+from thalweg.tasks.built_in.mnist import load_mnist
+from thalweg.tasks.formats.idx import read_idx
+from thalweg.tasks.formats.jpeg import thumbnail
+from thalweg.tasks.formats.text import read_text
 
 from .idx_files import idx_bytes, write_mnist
 

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from tests.exact import same
 from thalweg.tasks import load_task
-from thalweg.tasks.deep_quadratic import curvature, sine_basis, spectrum
-from thalweg.tasks.functions import Point, gradient_noise
-from thalweg.tasks.landscapes import (
+from thalweg.tasks.functions.deep_quadratic import curvature, sine_basis, spectrum
+from thalweg.tasks.functions.function_task import Point, gradient_noise
+from thalweg.tasks.functions.landscapes import (
     beale_value,
     booth_value,
     himmelblau_value,
     rastrigin_value,
     saddle_value,
 )
-from thalweg.tasks.rosenbrock import rosenbrock_value
+from thalweg.tasks.functions.rosenbrock import rosenbrock_value
 from thalweg.tasks.sources import ArraySource
 
 Function = Callable[[Tensor], Tensor]

@@ -10,8 +10,8 @@ import torch
 from tests.exact import same
 from thalweg.errors import DataError
 from thalweg.tasks import Target, load_task
-from thalweg.tasks.idx import read_idx
-from thalweg.tasks.mnist import load_mnist, mnist
+from thalweg.tasks.built_in.mnist import load_mnist, mnist
+from thalweg.tasks.formats.idx import read_idx
 from thalweg.tasks.sources import ArraySource
 
 from .idx_files import idx_bytes, write_mnist

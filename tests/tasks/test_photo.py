@@ -8,8 +8,8 @@ import torch
 
 from thalweg.errors import DataError
 from thalweg.tasks import load_task
-from thalweg.tasks.jpeg import thumbnail
-from thalweg.tasks.photo import Waves, load_photo
+from thalweg.tasks.built_in.photo import Waves, load_photo
+from thalweg.tasks.formats.jpeg import thumbnail
 from thalweg.tasks.sources import ArraySource
 
 # Means of blocks of 8 × 8 pixels of the photos as Pillow 12 decodes them, which rounds each pixel.

@@ -10,7 +10,7 @@ import torch
 
 from tests.exact import same
 from thalweg.tasks import Task, load_task
-from thalweg.tasks.matrix_factorisation import Factors
+from thalweg.tasks.built_in.matrix_factorisation import Factors
 from thalweg.tasks.sources import ArraySource
 
 

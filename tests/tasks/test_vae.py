@@ -5,7 +5,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from tests.exact import RERUN, close, differs, same
 from thalweg.tasks import load_task
-from thalweg.tasks.digits_vae import VAE, negative_elbo
+from thalweg.tasks.built_in.digits_vae import VAE, negative_elbo
 
 
 def test_the_bound_against_distributions() -> None:

@@ -12,7 +12,7 @@ from tasks.idx_files import write_mnist
 from torch import nn
 
 from thalweg.tasks import mlp
-from thalweg.tasks.mnist import load_mnist, mnist
+from thalweg.tasks.built_in.mnist import load_mnist, mnist
 from thalweg.train import fit
 
 

@@ -98,7 +98,7 @@ def lr(
 
 def _show(test: RangeTest, *, as_json: bool) -> None:
     from thalweg.cli.console import out, print_json
-    from thalweg.report.range_bars import range_bars
+    from thalweg.report.terminal.range_bars import range_bars
 
     if as_json:
         print_json(test.to_dict())

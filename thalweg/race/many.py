@@ -22,7 +22,7 @@ from thalweg.race.statistics import (
     rank_reversals,
 )
 from thalweg.race.statistics.times import Array
-from thalweg.report.reading import reads_result
+from thalweg.report.data.reading import reads_result
 
 SCHEMA = "thalweg.races/1"
 

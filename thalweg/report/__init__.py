@@ -6,13 +6,13 @@ that a report can be made again at any time from what was stored.
 
 from __future__ import annotations
 
-from thalweg.report.notes import notes
+from thalweg.report.data.text import duration
 from thalweg.report.page import race_page, write_race_report
-from thalweg.report.range_test import plot_range_test
-from thalweg.report.schedule import plot_schedules
-from thalweg.report.table import plain_table, race_table
-from thalweg.report.text import duration
-from thalweg.report.verdict import verdict
+from thalweg.report.plots.range_test import plot_range_test
+from thalweg.report.plots.schedule import plot_schedules
+from thalweg.report.terminal.table import plain_table, race_table
+from thalweg.report.words.notes import notes
+from thalweg.report.words.verdict import verdict
 
 __all__ = [
     "duration",

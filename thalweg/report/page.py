@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.files import write_text
-from thalweg.report import text
-from thalweg.report.across import across_sections
-from thalweg.report.cost import cost_section
-from thalweg.report.header import chips, header, notes_section, question
-from thalweg.report.learning import learning_section
-from thalweg.report.offline import POLICY, asset, embedded, plotly
-from thalweg.report.palette import colours, variable
-from thalweg.report.provenance import run_section
-from thalweg.report.ranking import ranking_section
-from thalweg.report.reading import Record, is_many, names, reads_result
-from thalweg.report.section import Section, render
-from thalweg.report.sensitivity import sensitivity_section
-from thalweg.report.tuning import tuning_section
-from thalweg.report.verdict import detail, headline
-from thalweg.report.winner import winner_section
+from thalweg.report.data import text
+from thalweg.report.data.reading import Record, is_many, names, reads_result
+from thalweg.report.parts.offline import POLICY, asset, embedded, plotly
+from thalweg.report.parts.palette import colours, variable
+from thalweg.report.parts.section import Section, render
+from thalweg.report.sections.across import across_sections
+from thalweg.report.sections.cost import cost_section
+from thalweg.report.sections.header import chips, header, notes_section, question
+from thalweg.report.sections.learning import learning_section
+from thalweg.report.sections.provenance import run_section
+from thalweg.report.sections.ranking import ranking_section
+from thalweg.report.sections.sensitivity import sensitivity_section
+from thalweg.report.sections.tuning import tuning_section
+from thalweg.report.sections.winner import winner_section
+from thalweg.report.words.verdict import detail, headline
 
 
 def write_race_report(result: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:

@@ -6,23 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 from thalweg.errors import TaskError, suggest
-from thalweg.tasks.adding import adding
-from thalweg.tasks.breast_cancer import breast_cancer
-from thalweg.tasks.built_in import FACTS, Facts
-from thalweg.tasks.char_language import char_lstm, char_transformer
-from thalweg.tasks.deep_linear import deep_linear
-from thalweg.tasks.deep_quadratic import deep_quadratic
-from thalweg.tasks.diabetes import diabetes
-from thalweg.tasks.digits import digits
-from thalweg.tasks.digits_kin import digits_cnn, digits_logistic
-from thalweg.tasks.digits_vae import digits_vae
-from thalweg.tasks.landscapes import beale, booth, himmelblau, rastrigin, ravine, saddle
-from thalweg.tasks.matrix_factorisation import matrix_factorisation
-from thalweg.tasks.mnist import fashion_mnist, mnist
+from thalweg.tasks.built_in.adding import adding
+from thalweg.tasks.built_in.breast_cancer import breast_cancer
+from thalweg.tasks.built_in.char_language import char_lstm, char_transformer
+from thalweg.tasks.built_in.deep_linear import deep_linear
+from thalweg.tasks.built_in.diabetes import diabetes
+from thalweg.tasks.built_in.digits import digits
+from thalweg.tasks.built_in.digits_models import digits_cnn, digits_logistic
+from thalweg.tasks.built_in.digits_vae import digits_vae
+from thalweg.tasks.built_in.matrix_factorisation import matrix_factorisation
+from thalweg.tasks.built_in.mnist import fashion_mnist, mnist
+from thalweg.tasks.built_in.parity import parity
+from thalweg.tasks.built_in.photo import photo
+from thalweg.tasks.built_in.stated import FACTS, Facts
+from thalweg.tasks.functions.deep_quadratic import deep_quadratic
+from thalweg.tasks.functions.landscapes import beale, booth, himmelblau, rastrigin, ravine, saddle
+from thalweg.tasks.functions.rosenbrock import rosenbrock
 from thalweg.tasks.own import load_own
-from thalweg.tasks.parity import parity
-from thalweg.tasks.photo import photo
-from thalweg.tasks.rosenbrock import rosenbrock
 from thalweg.tasks.spec import check_options, read_spec, typed
 from thalweg.tasks.task import Task
 

@@ -117,7 +117,7 @@ class RangeTest:
 
     def plot(self, path: Any = None) -> Any:
         """Draw the sweeps and the suggestion; see `thalweg.report.plot_range_test`."""
-        from thalweg.report.range_test import plot_range_test
+        from thalweg.report.plots.range_test import plot_range_test
 
         return plot_range_test(self.to_dict(), path)
 

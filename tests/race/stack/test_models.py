@@ -23,7 +23,7 @@ from thalweg import optim
 from thalweg.objective import L1, L2, Cost, Metric
 from thalweg.race.plan import Setting
 from thalweg.tasks import Data, Task, mlp
-from thalweg.tasks.digits_vae import negative_elbo
+from thalweg.tasks.built_in.digits_vae import negative_elbo
 
 PAIR = [entrant(optim.SGD), entrant(optim.Adam)]
 

@@ -1,0 +1,1 @@
+"""What pages and tables read of a result: its entries, numbers as text, curves."""

@@ -1,0 +1,1 @@
+"""Pages with one figure: a range test, schedules."""

@@ -1,0 +1,79 @@
+"""A page with one figure, that stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from thalweg.report.parts.offline import POLICY, asset, embedded, plotly
+from thalweg.report.parts.palette import Colour
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What the buttons of a page save: the figure's points as CSV, and `record` as JSON.
+
+    `file` is the name of both files without its ending, `columns` the heads of the CSV: of the
+    curve's name, of x and of y. `names` are the curves', which the figure has escaped.
+    """
+
+    file: str
+    columns: tuple[str, str, str]
+    names: Sequence[str]
+    record: Mapping[str, Any]
+
+
+def figure_page(
+    figure: Mapping[str, Any],
+    *,
+    title: str,
+    header: str,
+    below: str,
+    palette: Sequence[Colour],
+    saved: Saved,
+) -> str:
+    """Return the text of a page: a header, the figure, and what stands below it.
+
+    Args:
+        figure: Plotly's, as a dictionary. A trace takes the colour of its place in the palette, or
+            of the number in its `meta`.
+        title: of the window, escaped.
+        header: HTML above the figure.
+        below: HTML below it, such as a list that can be read without JavaScript.
+        palette: the colours in the light and the dark scheme.
+        saved: what its buttons save.
+    """
+    light = "".join(f"--e{i}:{colour.light};" for i, colour in enumerate(palette))
+    dark = "".join(f"--e{i}:{colour.dark};" for i, colour in enumerate(palette))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>{title}</title>
+<style>{asset("page.css")}
+:root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
+</head>
+<body>
+<main>
+<header>
+{header}
+</header>
+<section class="card">
+<div class="chart"></div>
+{below}
+<div class="save"><button type="button" data-save="csv" title="The points of the figure">CSV</button>\
+<button type="button" data-save="json" title="All of it">JSON</button></div>
+<noscript><p>The figure needs JavaScript; the list above does not.</p></noscript>
+</section>
+</main>
+<script type="application/json" id="figure">{embedded(figure)}</script>
+<script type="application/json" id="saved">{embedded(asdict(saved))}</script>
+<script>{plotly()}</script>
+<script>{asset("save.js")}</script>
+<script>{asset("one_figure.js")}</script>
+</body>
+</html>
+"""

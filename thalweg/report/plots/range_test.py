@@ -1,0 +1,203 @@
+"""A picture of a range test: every sweep, their median, and the suggested rate."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from thalweg.errors import MissingExtraError
+from thalweg.files import write_text
+from thalweg.report.parts.palette import colours
+from thalweg.report.plots.one_figure import Saved, figure_page
+
+_HEADROOM = 0.25
+"""How far above the start the picture reaches, as a share of the fall: what diverges leaves it."""
+
+
+def plot_range_test(record: Mapping[str, Any], path: str | os.PathLike[str] | None = None) -> Any:
+    """Draw a range test and return the Plotly figure: the loss over the learning rate, each sweep thin,
+    their smoothed median thick, the suggestion a dashed line.
+
+    Args:
+        record: what `RangeTest.to_dict()` gives.
+        path: an .html file to write the picture to, whole or not at all: a page that needs nothing else, no
+            network included. Its folder is made if need be.
+
+    Raises:
+        ValueError: a path that does not end in .html.
+        MissingExtraError: Plotly is not installed.
+    """
+    if path is not None and Path(path).suffix.lower() != ".html":
+        raise ValueError(
+            f"the picture is a page: its path must end in .html, got {os.fspath(path)!r}"
+        )
+    figure = _figure(record)
+    if path is not None:
+        write_text(path, _page(figure.to_plotly_json(), record))
+    return figure
+
+
+def _figure(record: Mapping[str, Any]) -> Any:
+    try:
+        from plotly.graph_objects import Figure
+    except ImportError:
+        raise MissingExtraError("plotly", "A picture of a range test") from None
+    colour = _colour(record)
+    axis = {"gridcolor": "#ecebe7", "linecolor": "#e6e3de", "zeroline": False, "automargin": True}
+    rates = record["rates"]
+    layout = {
+        "xaxis": {
+            "title": {"text": "learning rate", "standoff": 10},
+            "type": "log",
+            "range": [math.log10(rates[0]), math.log10(rates[-1])],
+            "dtick": 1,
+            "exponentformat": "power",
+            **axis,
+            "showgrid": False,
+            "showline": True,
+        },
+        "yaxis": {
+            "title": {"text": "loss after the step", "standoff": 10},
+            "range": list(_heights(record)),
+            **axis,
+        },
+        "showlegend": False,
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "margin": {"l": 72, "r": 14, "t": 30, "b": 48},
+        "hovermode": "closest",
+        **_mark(record["suggestion"], colour),
+    }
+    return Figure({"data": _traces(record, colour), "layout": layout})
+
+
+def _traces(record: Mapping[str, Any], colour: str) -> list[dict[str, Any]]:
+    rates = record["rates"]
+    thin = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": f"seed {each['seed']}",
+            "x": rates[: len(each["losses"])],
+            "y": each["losses"],
+            "line": {"width": 1, "color": colour},
+            "meta": 0,
+            "opacity": 0.38,
+            "hovertemplate": f"seed {each['seed']}: %{{y:.4~g}} at %{{x:.3~g}}<extra></extra>",
+        }
+        for each in record["sweeps"]
+    ]
+    curve = record["curve"]
+    thick = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "median",
+        "x": rates[: len(curve)],
+        "y": curve,
+        "line": {"width": 3.2, "color": colour},
+        "meta": 0,
+        "hovertemplate": "median: %{y:.4~g} at %{x:.3~g}<extra></extra>",
+    }
+    return [*thin, thick]
+
+
+def _mark(suggestion: float | None, colour: str) -> dict[str, Any]:
+    """Return the line at the suggestion, and its label, as parts of the layout."""
+    if suggestion is None:
+        return {}
+    line = {
+        "type": "line",
+        "xref": "x",
+        "yref": "paper",
+        "x0": suggestion,
+        "x1": suggestion,
+        "y0": 0,
+        "y1": 1,
+        "line": {"width": 1.6, "dash": "dash", "color": colour},
+    }
+    label = {
+        "text": f"lr {suggestion:g}",
+        "xref": "x",
+        "yref": "paper",
+        "x": math.log10(suggestion),
+        "y": 1,
+        "yanchor": "bottom",
+        "showarrow": False,
+        "font": {"size": 14},
+    }
+    return {"shapes": [line], "annotations": [label]}
+
+
+def _heights(record: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the losses between which the picture shows: what diverges would hide all the rest."""
+    begins = [each["start"] for each in record["sweeps"]]
+    inside = [
+        value for each in record["sweeps"] for value in each["losses"] if value <= max(begins)
+    ]
+    low, high = min([*inside, *begins]), max(begins)
+    span = (high - low) or abs(high) or 1.0
+    return low - 0.06 * span, high + _HEADROOM * span
+
+
+def _colour(record: Mapping[str, Any]) -> str:
+    name = str(record["optimizer"]).lower()
+    return colours([name])[name].light
+
+
+def _page(figure: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    name = str(record["optimizer"]).lower()
+    title = f"{escape(str(record['optimizer']))} on {escape(str(record['task']))}"
+    found = record["suggestion"]
+    headline = "No learning rate to suggest" if found is None else f"Learning rate {found:g}"
+    reason = str(record["reason"])
+    return figure_page(
+        figure,
+        title=f"{headline}: {title}",
+        header=f"""<p class="kicker">thalweg range test · {title}</p>
+<h1>{headline}</h1>
+<p class="verdict">{escape(reason[:1].upper() + reason[1:])}.</p>""",
+        below=f"""<p class="hint">Each thin line is one sweep: the loss on each batch while the rate rises \
+from step to step. The thick line is their median, smoothed. Losses far above the start are cut off.</p>
+{_notes(record)}<dl>{_facts(record)}</dl>""",
+        palette=[colours([name])[name]],
+        saved=Saved(
+            file=f"range-test-{name}-{record['task']}",
+            columns=("curve", "learning_rate", "loss"),
+            names=[trace["name"] for trace in figure["data"]],
+            record=record,
+        ),
+    )
+
+
+def _notes(record: Mapping[str, Any]) -> str:
+    if not record["notes"]:
+        return ""
+    items = "".join(f"<li>{escape(str(note))}</li>" for note in record["notes"])
+    return f'<ul class="notes">{items}</ul>\n'
+
+
+def _facts(record: Mapping[str, Any]) -> str:
+    rates = record["rates"]
+    rows = record["batch_size"]
+    facts = [
+        ("rates", f"{len(rates)} from {rates[0]:.2g} to {rates[-1]:.2g}"),
+        ("batch", "all rows" if rows is None else f"{rows:,} rows"),
+        ("loss before", f"{record['start']:.4g}"),
+        *(
+            (f"seed {each['seed']}", f"{ENDS[each['stopped']]} {each['end']:.2g}")
+            for each in record["sweeps"]
+        ),
+    ]
+    return "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts)
+
+
+ENDS = {
+    "highest": "went through all rates, to",
+    "risen": "ended when the smoothed loss was 4 times its least value, at",
+    "not finite": "ended when the loss was not finite, at",
+}
+"""How a sweep ended, as words before the rate."""

@@ -1,0 +1,1 @@
+"""Formats of files that tasks read: IDX, JPEG, text."""

@@ -1,0 +1,1 @@
+"""Functions as tasks: the model is a point, and the gradient is noisy."""
