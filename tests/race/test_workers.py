@@ -139,7 +139,7 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     )
     pids = tmp_path / "pids"
     pids.mkdir()
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     process = subprocess.Popen([sys.executable, str(script), str(pids), str(root)])
     while len(list(pids.iterdir())) < 2:
         assert process.poll() is None

@@ -29,7 +29,7 @@ from thalweg.rules import (
     trust_ratio,
     yogi,
 )
-from thalweg.rules.decay import l2
+from thalweg.rules.parts.decay import l2
 
 _DECAY_AT_Y = l2(weight_decay=0.0)
 

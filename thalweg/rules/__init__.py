@@ -4,7 +4,7 @@ Each is a plain function of tensors (see `thalweg.rule`); `chain` composes them.
 """
 
 from thalweg.rules.adam import adam, adam_scale, adamax, amsgrad, nadam, radam
-from thalweg.rules.adam_kin import (
+from thalweg.rules.adam_variants import (
     adabelief,
     adabound,
     adam_hat,
@@ -18,22 +18,22 @@ from thalweg.rules.adam_kin import (
 from thalweg.rules.adan import adan
 from thalweg.rules.adaptive import adadelta, adagrad, rmsprop, rmsprop_centered, rprop
 from thalweg.rules.ademamix import ademamix
-from thalweg.rules.average import ema, lookahead, polyak, schedule_free, swa
-from thalweg.rules.averaged import asgd
-from thalweg.rules.decay import decay, decay_cautiously, decay_independent, decay_proximal, l2
+from thalweg.rules.asgd import asgd
 from thalweg.rules.delta_bar_delta import delta_bar_delta
-from thalweg.rules.free import d_adapt_adam, dog, prodigy
+from thalweg.rules.learning_rate_free import d_adapt_adam, dog, prodigy
 from thalweg.rules.mars import mars
 from thalweg.rules.momentum import accumulate, accumulate_inside, descend, heavy_ball, momentum
-from thalweg.rules.noisy import gradient_noise, langevin
-from thalweg.rules.parts import (
+from thalweg.rules.parts.averages import ema, lookahead, polyak, schedule_free, swa
+from thalweg.rules.parts.clipping import (
     clip_by_global_norm,
     clip_by_norm,
     clip_by_value,
     negate,
     trust_ratio,
 )
-from thalweg.rules.scale import cautious, centralize, clip_by_unit, lars, normalize
+from thalweg.rules.parts.decay import decay, decay_cautiously, decay_independent, decay_proximal, l2
+from thalweg.rules.parts.layerwise import cautious, centralize, clip_by_unit, lars, normalize
+from thalweg.rules.parts.noise import gradient_noise, langevin
 from thalweg.rules.sign import lion, sign, signum
 
 __all__ = [
