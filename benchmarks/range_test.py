@@ -20,9 +20,9 @@ import torch
 from thalweg import optim
 from thalweg.tasks import Task, load_task
 from thalweg.train import FitDivergedError, fit
-from thalweg.train.range_test import find_lr
+from thalweg.train.lr_finder.finder import find_lr
+from thalweg.train.lr_finder.valley import find_valley
 from thalweg.train.threads import threads_for, torch_threads
-from thalweg.train.valley import find_valley
 
 TASKS = "digits,breast_cancer,digits_cnn,char_transformer"
 SEEDS = 5

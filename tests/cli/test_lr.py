@@ -9,7 +9,7 @@ import pytest
 from tests.cli.commands import call
 from thalweg import optim
 from thalweg.tasks import load_task
-from thalweg.train.range_test import find_lr
+from thalweg.train.lr_finder.finder import find_lr
 
 MORE = """
 
@@ -143,7 +143,7 @@ def test_ctrl_c_is_130(tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("thalweg.train.range_test.sweep", interrupted)
+    monkeypatch.setattr("thalweg.train.lr_finder.finder.sweep", interrupted)
     result = call("lr", "line.py")
     assert (result.exit_code, result.stdout) == (130, "")
     assert "Interrupted" in result.stderr

@@ -11,7 +11,7 @@ import pytest
 from tests.cli.commands import call
 from thalweg.cli.new import KINDS, template
 from thalweg.tasks import load_task
-from thalweg.train.check import check_task, remarks
+from thalweg.train.health.check import check_task, remarks
 
 
 @pytest.fixture(autouse=True)

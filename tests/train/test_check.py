@@ -15,8 +15,8 @@ from tests.exact import same
 from thalweg.errors import TaskError
 from thalweg.objective import Cost, Scores
 from thalweg.tasks import Data, Target, Task, list_tasks, load_task
-from thalweg.train.check import check_task, remarks
-from thalweg.train.layers import refusing_layer, spoiling_layer
+from thalweg.train.health.check import check_task, remarks
+from thalweg.train.health.layers import refusing_layer, spoiling_layer
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
 Y = np.arange(40) % 3

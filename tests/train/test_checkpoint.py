@@ -22,8 +22,8 @@ from thalweg.errors import CheckpointError, TaskError
 from thalweg.objective import L2, Cost
 from thalweg.tasks import Data, Target
 from thalweg.train import EarlyStopping, Run
-from thalweg.train.archive import read_archive, write_archive
-from thalweg.train.checkpoint import prepare
+from thalweg.train.running.archive import read_archive, write_archive
+from thalweg.train.running.checkpoint import prepare
 
 from .helpers import blobs, measured, noisy_net, other_run, quiet, same_run
 
@@ -147,7 +147,7 @@ def test_a_finished_run_is_given_back(tmp_path: Path) -> None:
 
 
 def test_how_often_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from thalweg.train import loop
+    from thalweg.train.running import loop
 
     saved = []
     real = loop.save
@@ -339,7 +339,7 @@ def test_a_run_killed_in_the_middle_resumes_bit_for_bit(tmp_path: Path) -> None:
 def test_killed_while_writing_leaves_the_checkpoint_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from thalweg.train import archive
+    from thalweg.train.running import archive
 
     real, count = archive.save_file, [0]
 

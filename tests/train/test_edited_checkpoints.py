@@ -18,8 +18,8 @@ from torch.optim.lr_scheduler import StepLR
 from thalweg.errors import CheckpointError, ThalwegError
 from thalweg.tasks import Data, Target, Task
 from thalweg.train import EarlyStopping, Run, fit
-from thalweg.train import archive as archives
-from thalweg.train.archive import read_archive, write_archive
+from thalweg.train.running import archive as archives
+from thalweg.train.running.archive import read_archive, write_archive
 
 X = torch.linspace(-1, 1, 12).reshape(-1, 1)
 TASK = Task(Data.arrays(X, X, validation=0.25), "mse", lambda: nn.Linear(1, 1))

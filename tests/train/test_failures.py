@@ -14,8 +14,8 @@ from thalweg.errors import DataError, TaskError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
 from thalweg.train import fit
-from thalweg.train.check import check_task
-from thalweg.train.range_test import find_lr
+from thalweg.train.health.check import check_task
+from thalweg.train.lr_finder.finder import find_lr
 
 X, Y = torch.linspace(-1, 1, 26).reshape(13, 2), torch.ones(13, 1)
 

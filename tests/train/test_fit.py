@@ -328,7 +328,7 @@ def test_the_tasks_own_target_is_noted_but_does_not_stop() -> None:
 def test_evaluation_time_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    from thalweg.train import loop
+    from thalweg.train.running import loop
 
     clock = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])

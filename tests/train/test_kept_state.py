@@ -14,7 +14,7 @@ from tests.exact import same as same_tensor
 from thalweg.errors import CheckpointError, TaskError
 from thalweg.tasks import Data, Task
 from thalweg.train import EarlyStopping, Run, fit
-from thalweg.train.archive import read_archive, write_archive
+from thalweg.train.running.archive import read_archive, write_archive
 
 X = torch.linspace(-1, 1, 40).reshape(-1, 2)
 DATA = Data.arrays(X, X.sum(1, keepdim=True), validation=0.25)

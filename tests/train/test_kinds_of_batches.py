@@ -18,7 +18,7 @@ from thalweg.errors import TaskError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
 from thalweg.train import fit
-from thalweg.train.check import check_task
+from thalweg.train.health.check import check_task
 
 from .helpers import same_run
 

@@ -20,7 +20,7 @@ from thalweg.errors import DataError
 from thalweg.rules import descend, ema, polyak, swa
 from thalweg.tasks import Target
 from thalweg.train import EarlyStopping, FitDivergedError, Run, evaluate
-from thalweg.train.archive import read_archive
+from thalweg.train.running.archive import read_archive
 
 from .helpers import blobs, measured, quiet, same_run
 

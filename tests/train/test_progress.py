@@ -10,7 +10,7 @@ from thalweg.errors import DivergedError
 from thalweg.objective import Cost, Scores
 from thalweg.tasks import Data, Target, Task
 from thalweg.train.history import Epoch
-from thalweg.train.progress import summary
+from thalweg.train.running.progress import summary
 
 from .helpers import blobs, quiet
 

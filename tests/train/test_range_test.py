@@ -16,7 +16,7 @@ from thalweg.errors import DivergedError, TaskError
 from thalweg.objective import L2, Cost
 from thalweg.schedules import cosine
 from thalweg.tasks import Task
-from thalweg.train.range_test import find_lr
+from thalweg.train.lr_finder.finder import find_lr
 
 Make = Callable[[Any], torch.optim.Optimizer]
 

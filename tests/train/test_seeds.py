@@ -20,8 +20,8 @@ from thalweg.errors import DivergedError, TaskError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
 from thalweg.train import Run, fit
-from thalweg.train.check import check_task
-from thalweg.train.range_test import find_lr
+from thalweg.train.health.check import check_task
+from thalweg.train.lr_finder.finder import find_lr
 
 from .helpers import other_run, same_run
 

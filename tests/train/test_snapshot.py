@@ -17,9 +17,9 @@ from tests.exact import same
 from tests.train.helpers import blobs, noisy_net
 from thalweg import meta, optim
 from thalweg.tasks import Task
-from thalweg.train.range_test import find_lr
+from thalweg.train.lr_finder.finder import find_lr
+from thalweg.train.lr_finder.sweep import Sweep
 from thalweg.train.snapshot import Snapshot
-from thalweg.train.sweep import Sweep
 
 Make = Callable[[Any], torch.optim.Optimizer]
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import examples
-from thalweg.train.sweep import Sweep
-from thalweg.train.valley import find_valley
+from thalweg.train.lr_finder.sweep import Sweep
+from thalweg.train.lr_finder.valley import find_valley
 
 
 def curves(

@@ -10,7 +10,7 @@ import typer
 from thalweg.cli.values import path_of
 
 if TYPE_CHECKING:
-    from thalweg.train.range_test import RangeTest
+    from thalweg.train.lr_finder.finder import RangeTest
 
 EXAMPLES = (
     "thalweg lr digits",
@@ -64,7 +64,7 @@ def lr(
     from thalweg.errors import TaskError
     from thalweg.race.entrants import find_entrant
     from thalweg.tasks import load_task
-    from thalweg.train.range_test import find_lr
+    from thalweg.train.lr_finder.finder import find_lr
     from thalweg.train.threads import threads_for, torch_threads
 
     if out is not None and out.suffix.lower() != ".html":

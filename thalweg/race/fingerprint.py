@@ -28,7 +28,7 @@ from thalweg.race.faults import FAULTS
 from thalweg.race.plan import Plan, Trial
 from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource, Place, Source
-from thalweg.train.check import check_task, remarks
+from thalweg.train.health.check import check_task, remarks
 from thalweg.train.optimizers import needs_closure
 from thalweg.train.randomness import isolated, seed_weights
 

@@ -1,10 +1,10 @@
 """The recipe and its loop, runs, checkpoints."""
 
-from thalweg.train.diverged import FitDivergedError
 from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.fit import fit
+from thalweg.train.health.diverged import FitDivergedError
 from thalweg.train.history import Epoch, Evaluation, History
-from thalweg.train.range_test import RangeTest, find_lr
+from thalweg.train.lr_finder.finder import RangeTest, find_lr
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.stopping import EarlyStopping, Reached

@@ -155,7 +155,7 @@ class Recipe:
         progress: bool | None = None,
     ) -> Run:
         """Train; return the run. The arguments are those of `fit` and do not change the result."""
-        from thalweg.train.loop import train  # the loop knows recipes
+        from thalweg.train.running.loop import train  # the loop knows recipes
 
         return train(
             self,

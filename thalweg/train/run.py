@@ -53,7 +53,7 @@ class Run:
     reached: Reached | None
 
     def __repr__(self) -> str:
-        from thalweg.train.progress import summary  # showing is needed by texts alone
+        from thalweg.train.running.progress import summary  # showing is needed by texts alone
 
         figures = f", {summary(self.history[-1])}" if len(self.history) else ""
         return (

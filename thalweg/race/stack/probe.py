@@ -13,8 +13,8 @@ from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.models import tensors_of
 from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.task import Task
-from thalweg.train.check import checked
 from thalweg.train.evaluate import evaluating, place_of
+from thalweg.train.health.check import checked
 from thalweg.train.randomness import isolated
 
 CPU = torch.device("cpu")

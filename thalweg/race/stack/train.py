@@ -1,4 +1,4 @@
-"""Training a stack: the loop of `thalweg.train.loop`, for all models at once."""
+"""Training a stack: the loop of `thalweg.train.running.loop`, for all models at once."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from thalweg.race.stack.models import Models
 from thalweg.race.stack.noise import Noise
 from thalweg.race.stack.probe import ROWS, Probe, check_outputs
 from thalweg.race.stack.steps import Points, Steps
-from thalweg.train.diverged import diverged
-from thalweg.train.failure import Place, failed_step
+from thalweg.train.health.diverged import diverged
+from thalweg.train.health.failure import Place, failed_step
 from thalweg.train.history import Evaluation, History
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.recipe import Recipe

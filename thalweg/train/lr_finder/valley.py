@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.train.sweep import Sweep
+from thalweg.train.lr_finder.sweep import Sweep
 
 Numbers = NDArray[np.float64]
 

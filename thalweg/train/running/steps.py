@@ -16,13 +16,13 @@ from thalweg.objective.nested import mapped
 from thalweg.objective.weight import Weight
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource
-from thalweg.train.diverged import FitDivergedError, diverged
 from thalweg.train.evaluate import count_rows
-from thalweg.train.failure import Place, failure
+from thalweg.train.health.diverged import FitDivergedError, diverged
+from thalweg.train.health.failure import Place, failure
 from thalweg.train.optimizers import gradient_cleaner, learning_rate, needs_closure
-from thalweg.train.progress import Reporter
-from thalweg.train.state import State
-from thalweg.train.updates import Updates
+from thalweg.train.running.progress import Reporter
+from thalweg.train.running.state import State
+from thalweg.train.running.updates import Updates
 
 
 class _SmallGradient(Exception):  # noqa: N818 - it says that there is nothing left to do

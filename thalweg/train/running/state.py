@@ -18,8 +18,8 @@ from thalweg.tasks.data import SPLITS
 from thalweg.tasks.generators import Generator, generators_of
 from thalweg.tasks.sources import ArraySource, Place, Source
 from thalweg.tasks.task import Task
-from thalweg.train.check import checked
 from thalweg.train.evaluate import place_of
+from thalweg.train.health.check import checked
 from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.optimizers import build_optimizer
 from thalweg.train.point import EvaluationPoint

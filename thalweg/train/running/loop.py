@@ -16,18 +16,18 @@ from thalweg.objective import Scores
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.generators import generators_of, kept
 from thalweg.tasks.target import figure
-from thalweg.train.checkpoint import load, prepare, rehearse, save
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import evaluate
-from thalweg.train.failure import Place, failure
+from thalweg.train.health.failure import Place, failure
 from thalweg.train.history import Epoch, Evaluation
 from thalweg.train.optimizers import learning_rate
-from thalweg.train.progress import Reporter, reporter
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
-from thalweg.train.state import State, begin
-from thalweg.train.steps import Steps
+from thalweg.train.running.checkpoint import load, prepare, rehearse, save
+from thalweg.train.running.progress import Reporter, reporter
+from thalweg.train.running.state import State, begin
+from thalweg.train.running.steps import Steps
 from thalweg.train.stopping import Reached
 
 

@@ -18,16 +18,16 @@ from thalweg.numeric import as_whole, is_real
 from thalweg.objective import Cost
 from thalweg.tasks.sources import LoaderSource
 from thalweg.tasks.task import Task
-from thalweg.train.check import checked
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import place_of
+from thalweg.train.health.check import checked
+from thalweg.train.lr_finder.sweep import Stopped, Subject, Sweep, sweep
+from thalweg.train.lr_finder.valley import Valley, find_valley
 from thalweg.train.optimizers import OptimizerFactory, is_chain, name_of
 from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe
+from thalweg.train.running.state import begin
 from thalweg.train.snapshot import untouched
-from thalweg.train.state import begin
-from thalweg.train.sweep import Stopped, Subject, Sweep, sweep
-from thalweg.train.valley import Valley, find_valley
 
 OnSweep = Callable[[Sweep], None]
 
@@ -162,7 +162,7 @@ def find_lr(
     A sweep ends when the exponential mean of the objective J = L + λΩ exceeds 4 times its least value, or
     when J is not finite; what was measured before counts. Param groups keep the ratios of their rates. No
     schedule and no scheduler is used. The suggestion is two fifths of the middle of the valley in the
-    median curve of all sweeps (`thalweg.train.valley`): a place to start, good to a factor of about three.
+    median curve of all sweeps (`thalweg.train.lr_finder.valley`): a place to start, good to a factor of about three.
 
     Everything is left as it was, also after an error or Ctrl-C: parameters, buffers, gradients, modes, the
     optimizer's state and groups, the generators of PyTorch, NumPy, Python and of a `DataLoader`. Training

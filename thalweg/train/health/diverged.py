@@ -11,7 +11,7 @@ from torch import nn
 
 from thalweg.errors import DivergedError
 from thalweg.objective.nested import tensors
-from thalweg.train.layers import cause_of_nonfinite
+from thalweg.train.health.layers import cause_of_nonfinite
 from thalweg.train.run import Run
 
 # No sensible weight is as large as this: it got there by a step that was far too long.

@@ -13,10 +13,10 @@ from thalweg.errors import DataError, TaskError, ThalwegError
 from thalweg.objective.blame import blame
 from thalweg.objective.nested import described
 from thalweg.train.evaluate import evaluating
-from thalweg.train.layers import refusing_layer
+from thalweg.train.health.layers import refusing_layer
 
 if TYPE_CHECKING:
-    from thalweg.train.state import State
+    from thalweg.train.running.state import State
 
 NO_GRADIENT = (
     "The loss {} has no gradient with respect to the model's parameters: it was cut off on the way, by "

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from thalweg.errors import CheckpointError
 from thalweg.objective import Penalties
 from thalweg.objective.blame import blame
-from thalweg.train.archive import read_archive, rehearsed, write_archive
 from thalweg.train.history import History
 from thalweg.train.optimizers import is_schedule
-from thalweg.train.records import (
+from thalweg.train.running.archive import read_archive, rehearsed, write_archive
+from thalweg.train.running.records import (
     amount_from,
     count_from,
     epoch_from,
@@ -27,7 +27,7 @@ from thalweg.train.records import (
     reached_from,
     text_from,
 )
-from thalweg.train.state import State
+from thalweg.train.running.state import State
 from thalweg.train.weights import Weights, kind_of
 
 FILE_NAME = "checkpoint.safetensors"

@@ -18,8 +18,8 @@ from thalweg.objective.weight import Weight
 from thalweg.optim.scheduled import of_group
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource, Place, Source
-from thalweg.train.diverged import likely_cause
 from thalweg.train.evaluate import count_rows
+from thalweg.train.health.diverged import likely_cause
 from thalweg.train.optimizers import gradient_cleaner, needs_closure
 from thalweg.train.randomness import seed_noise
 
