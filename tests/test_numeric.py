@@ -14,9 +14,9 @@ from thalweg.errors import TaskError
 from thalweg.meta import Accumulate, NonFinite
 from thalweg.numeric import as_whole, is_real, share
 from thalweg.objective import L2
-from thalweg.race.engines import find_engine
-from thalweg.race.plan import gather_seeds
-from thalweg.race.space import integers
+from thalweg.race.entrants.space import integers
+from thalweg.race.executors.executor import find_engine
+from thalweg.race.trials.plan import gather_seeds
 from thalweg.report import plot_schedules
 from thalweg.tasks import Data, Target, Task
 from thalweg.train import EarlyStopping, Recipe, find_lr, fit

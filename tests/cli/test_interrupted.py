@@ -26,7 +26,7 @@ from thalweg.race import RecordFile
 def test_an_interrupted_race_keeps_prints_and_reports_what_was_finished(
     line_file: Path, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, at: int, kept: int
 ) -> None:
-    from thalweg.race.fingerprint import Keys
+    from thalweg.race.trials.keys import Keys
 
     of = Keys.of
 

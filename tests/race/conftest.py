@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from thalweg.race import timing
+from thalweg.race.trials import timing
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,10 @@ from typing import Any, NoReturn
 
 from tests.race.races import small
 from tests.race.tasks import line
-from thalweg.race import Curve, Race, RecordFile, TrialRecord, runner, timing
-from thalweg.race.engines import Local
+from thalweg.race import Curve, Race, RecordFile, TrialRecord, runner
+from thalweg.race.executors.executor import Local
 from thalweg.race.judging import target as target_module
+from thalweg.race.trials import timing
 
 RIVALS = {"one": ["sgd", "adam"], "two": ["adam", "rmsprop"]}
 """The entrants of two races that share a folder."""

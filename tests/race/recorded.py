@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from thalweg.race.judging.reached import Goal
-from thalweg.race.records import Curve, Stage, Status, TrialRecord
+from thalweg.race.trials.records import Curve, Stage, Status, TrialRecord
 
 BUDGET = 1000
 GOAL = Goal("accuracy", "max", 0.9)

@@ -13,7 +13,7 @@ from tests.race.races import TRIALS, by_stage, small
 from tests.race.tasks import line
 from thalweg import meta, optim
 from thalweg.race import Entrant, Race, race
-from thalweg.race.space import uniform
+from thalweg.race.entrants.space import uniform
 from thalweg.tasks import Target
 
 

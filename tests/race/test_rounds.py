@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from thalweg.race import Curve, Entrant, Goal, Plan, Point, Trial, TrialRecord
+from thalweg.race.entrants.space import uniform
 from thalweg.race.rounds import rounds
-from thalweg.race.space import uniform
 
 GOAL = Goal("mse", "min", 0.05)
 EPOCHS = 9

@@ -18,8 +18,8 @@ from thalweg import meta, optim
 from thalweg.errors import TaskError
 from thalweg.objective import Cost
 from thalweg.race import Entrant, Race, RaceProgress, race
-from thalweg.race.space import choice, uniform
-from thalweg.race.trials import run_unit
+from thalweg.race.entrants.space import choice, uniform
+from thalweg.race.executors.unit import run_unit
 from thalweg.train import fit
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from tests.report.judged import Record, judged, pace
 from thalweg.race.judging.evidence import chosen_points
 from thalweg.race.judging.reached import Goal
-from thalweg.race.many import sum_up
-from thalweg.race.records import TrialRecord
+from thalweg.race.several import sum_up
+from thalweg.race.trials.records import TrialRecord
 
 ACCURACY = {"name": "accuracy", "direction": "max"}
 STEPS_AN_EPOCH = 10

@@ -8,7 +8,7 @@ from typing import Any
 
 from thalweg.race.judging.judge import judge
 from thalweg.race.judging.reached import Goal
-from thalweg.race.records import TrialRecord
+from thalweg.race.trials.records import TrialRecord
 
 Record = dict[str, Any]
 

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from thalweg.optim.card import Card
     from thalweg.optim.cost import Cost
-    from thalweg.race.entrants import Entrant
+    from thalweg.race.entrants.known import Entrant
 
 EXAMPLES = ("thalweg explain adamw", "thalweg explain rules.adam", "thalweg explain Lion --json")
 
@@ -68,7 +68,7 @@ def _cards() -> dict[str, Callable[[], Card]]:
     """Return what makes each card, by full name; a short name means the first that has it."""
     from thalweg.cli.listing import schedules, wrappers
     from thalweg.optim.card import OPTIMIZERS, RULES, card, described
-    from thalweg.race.entrants import known_entrants
+    from thalweg.race.entrants.known import known_entrants
 
     cards: dict[str, Callable[[], Card]] = {}
     for kind, things in (("schedule", schedules()), ("wrapper", wrappers())):

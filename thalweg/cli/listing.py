@@ -92,7 +92,7 @@ def _optimizers() -> list[Row]:
     from thalweg.optim.card import OPTIMIZERS, card
     from thalweg.optim.cost import cost_of
     from thalweg.optim.stepper import Stepper
-    from thalweg.race.entrants import DEFAULT_ENTRANTS, known_entrants
+    from thalweg.race.entrants.known import DEFAULT_ENTRANTS, known_entrants
 
     summaries = {name.lower(): card(made).summary for name, made in OPTIMIZERS.items()}
     rows: list[Row] = []

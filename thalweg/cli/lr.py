@@ -62,7 +62,7 @@ def lr(
     import re
 
     from thalweg.errors import TaskError
-    from thalweg.race.entrants import find_entrant
+    from thalweg.race.entrants.known import find_entrant
     from thalweg.tasks import load_task
     from thalweg.train.lr_finder.finder import find_lr
     from thalweg.train.threads import threads_for, torch_threads

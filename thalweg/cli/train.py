@@ -67,9 +67,9 @@ def train(
     """
     from thalweg.errors import CheckpointError, TaskError, ThalwegError
     from thalweg.objective.blame import blame
-    from thalweg.race.entrants import find_entrant
-    from thalweg.race.plan import Point, Setting
-    from thalweg.race.recipes import optimizing
+    from thalweg.race.entrants.known import find_entrant
+    from thalweg.race.trials.plan import Point, Setting
+    from thalweg.race.trials.recipe import optimizing
     from thalweg.tasks import load_task
     from thalweg.train import FitDivergedError, fit
     from thalweg.train.threads import threads_for, torch_threads

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from thalweg.errors import TaskError
 
 if TYPE_CHECKING:
-    from thalweg.race.entrant import Entrant
-    from thalweg.race.space import Space
+    from thalweg.race.entrants.entrant import Entrant
+    from thalweg.race.entrants.space import Space
 
 
 def path_of(text: str) -> Path:
@@ -62,7 +62,7 @@ def spaces(texts: list[str] | None) -> dict[str, Space]:
     >>> list(spaces(["momentum=0.5:0.99", "nesterov=true|false"]))
     ['momentum', 'nesterov']
     """
-    from thalweg.race.space import parse_space
+    from thalweg.race.entrants.space import parse_space
 
     return dict(parse_space(text) for text in texts or ())
 
@@ -77,7 +77,7 @@ def entrants_of(
     """
     if not searched:
         return called
-    from thalweg.race.entrants import DEFAULT_ENTRANTS, find_entrant
-    from thalweg.race.searched import with_search
+    from thalweg.race.entrants.known import DEFAULT_ENTRANTS, find_entrant
+    from thalweg.race.entrants.shared_search import with_search
 
     return with_search([find_entrant(name) for name in called or DEFAULT_ENTRANTS], searched)

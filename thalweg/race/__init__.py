@@ -8,18 +8,9 @@ import sys
 from types import ModuleType
 
 from thalweg.race.call import race
-from thalweg.race.entrant import Entrant
-from thalweg.race.entrants import find_entrant, known_entrants, log_grid
-from thalweg.race.judging.judge import Judgement
-from thalweg.race.judging.reached import Goal
-from thalweg.race.judging.standings import Standing
-from thalweg.race.judging.summary import Summary
-from thalweg.race.many import sum_up
-from thalweg.race.plan import Plan, Point, Trial
-from thalweg.race.records import Curve, RecordFile, TrialRecord
-from thalweg.race.result import RaceResult
-from thalweg.race.runner import Race
-from thalweg.race.space import (
+from thalweg.race.entrants.entrant import Entrant
+from thalweg.race.entrants.known import find_entrant, known_entrants, log_grid
+from thalweg.race.entrants.space import (
     Space,
     choice,
     integers,
@@ -27,7 +18,16 @@ from thalweg.race.space import (
     log_uniform_below_one,
     uniform,
 )
-from thalweg.race.watch import RaceProgress
+from thalweg.race.judging.judge import Judgement
+from thalweg.race.judging.reached import Goal
+from thalweg.race.judging.standings import Standing
+from thalweg.race.judging.summary import Summary
+from thalweg.race.progress import RaceProgress
+from thalweg.race.result import RaceResult
+from thalweg.race.runner import Race
+from thalweg.race.several import sum_up
+from thalweg.race.trials.plan import Plan, Point, Trial
+from thalweg.race.trials.records import Curve, RecordFile, TrialRecord
 
 __all__ = [
     "Curve",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from thalweg.race.engines import Engine
-from thalweg.race.entrant import Contender
-from thalweg.race.plan import RankBy
+from thalweg.race.entrants.entrant import Contender
+from thalweg.race.executors.executor import Engine
+from thalweg.race.progress import Show
 from thalweg.race.result import RaceResult
 from thalweg.race.runner import Race
-from thalweg.race.watch import Show
+from thalweg.race.trials.plan import RankBy
 from thalweg.tasks import Target, Task
 
 

@@ -11,16 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from thalweg.race.code import code_of
-from thalweg.race.entrant import Entrant
+from thalweg.race.entrants.as_code import code_of
+from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.judge import Judgement, judge
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.standings import Standing
 from thalweg.race.judging.summary import Summary
 from thalweg.race.judging.target import FoundTarget
-from thalweg.race.plan import Plan, RankBy
-from thalweg.race.records import TrialRecord
 from thalweg.race.subject import Subject
+from thalweg.race.trials.plan import Plan, RankBy
+from thalweg.race.trials.records import TrialRecord
 from thalweg.report import plain_table, verdict, write_race_report
 
 SCHEMA = "thalweg.race/2"

@@ -11,12 +11,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Generator, Sequence
 
-from thalweg.race.entrant import Entrant
+from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import Cost, score, select
-from thalweg.race.plan import Plan, Point, Trial, fair_order, rotated
-from thalweg.race.records import TrialRecord
 from thalweg.race.search import Ask, Score, Search, make_search
+from thalweg.race.trials.plan import Plan, Point, Trial, fair_order, rotated
+from thalweg.race.trials.records import TrialRecord
 
 Rounds = Generator[tuple[Trial, ...], Sequence[TrialRecord], None]
 """Yields the trials of a round; is sent their records, in the same order."""

@@ -14,10 +14,11 @@ from torch import nn
 
 from thalweg.errors import TaskError
 from thalweg.files import write_text
-from thalweg.race.engines import Engine, Local, cores_for, find_engine
-from thalweg.race.entrant import Contender, Entrant
-from thalweg.race.fingerprint import Keys
-from thalweg.race.forking import bound_to_process
+from thalweg.race.entrants.entrant import Contender, Entrant
+from thalweg.race.executors.executor import Engine, Local, cores_for, find_engine
+from thalweg.race.executors.forking import bound_to_process
+from thalweg.race.executors.machine import machine_name, versions
+from thalweg.race.executors.processes import apart, can_fork
 from thalweg.race.judging.evidence import chosen_points
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import Cost
@@ -28,14 +29,10 @@ from thalweg.race.judging.target import (
     find_target,
     hash_of,
 )
-from thalweg.race.ledger import Ledger
-from thalweg.race.machine import machine_name, versions
-from thalweg.race.measured import MeasuredFile
-from thalweg.race.plan import Point, RankBy, Setting, Trial, checked_rank
-from thalweg.race.records import TrialRecord
+from thalweg.race.progress import Show, Watch
 from thalweg.race.result import Circumstances, RaceResult
 from thalweg.race.rounds import rounds
-from thalweg.race.stacking import LARGEST, Stacking, choose_stacking
+from thalweg.race.stack_decision import LARGEST, Stacking, choose_stacking
 from thalweg.race.subject import (
     batch_size_of,
     folder_of,
@@ -43,9 +40,12 @@ from thalweg.race.subject import (
     subject_of,
     with_target,
 )
-from thalweg.race.timing import MOST_PARAMETERS, seconds_a_step
-from thalweg.race.watch import Show, Watch
-from thalweg.race.workers import apart, can_fork
+from thalweg.race.trials.keys import Keys
+from thalweg.race.trials.ledger import Ledger
+from thalweg.race.trials.measured import MeasuredFile
+from thalweg.race.trials.plan import Point, RankBy, Setting, Trial, checked_rank
+from thalweg.race.trials.records import TrialRecord
+from thalweg.race.trials.timing import MOST_PARAMETERS, seconds_a_step
 from thalweg.reading import is_number
 from thalweg.tasks import Target, Task, load_task
 from thalweg.train.threads import count_parameters, fitting_threads, torch_threads

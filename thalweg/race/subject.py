@@ -12,11 +12,11 @@ from typing import Any, Literal
 from torch import nn
 
 from thalweg.errors import TaskError, suggest
-from thalweg.race.entrant import Contender, Entrant
-from thalweg.race.entrants import gather_entrants
+from thalweg.race.entrants.entrant import Contender, Entrant
+from thalweg.race.entrants.known import gather_entrants
 from thalweg.race.judging.reached import Goal
-from thalweg.race.plan import Direction, Plan, gather_seeds, whole
 from thalweg.race.search import SEARCHES, make_search
+from thalweg.race.trials.plan import Direction, Plan, gather_seeds, whole
 from thalweg.tasks import Target, Task
 from thalweg.tasks.target import figure
 from thalweg.train.threads import count_parameters

@@ -11,9 +11,9 @@ import pytest
 from tests.race.recorded import BUDGET, FINAL, GOAL, NO_GOAL, finals, record, trials
 from thalweg.race.judging.judge import Judgement, judge
 from thalweg.race.judging.reached import Goal
-from thalweg.race.plan import Point
-from thalweg.race.records import TrialRecord
-from thalweg.race.statistics import compare_all, difference_interval
+from thalweg.race.trials.plan import Point
+from thalweg.race.trials.records import TrialRecord
+from thalweg.statistics import compare_all, difference_interval
 
 EIGHT = np.arange(8)
 LOSS = Goal("loss", "min", 0.1)

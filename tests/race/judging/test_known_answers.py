@@ -13,10 +13,10 @@ import pytest
 from scipy import stats
 
 from tests.race.recorded import GOAL, record
-from tests.race.statistics.simulated import check_at_least, check_rate, count
+from tests.statistics.simulated import check_at_least, check_rate, count
 from thalweg.race.judging.judge import Judgement, judge
 from thalweg.race.judging.selection import select
-from thalweg.race.records import TrialRecord
+from thalweg.race.trials.records import TrialRecord
 
 BUDGET = 100_000
 TUNING, FINAL = (0, 1), tuple(range(2, 10))

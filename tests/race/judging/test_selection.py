@@ -10,8 +10,8 @@ from tests.race.recorded import GOAL, NO_GOAL, record, trials
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import candidates, edge_of_grid, score, select
 from thalweg.race.judging.summary import point_of, summarize, summarize_all
-from thalweg.race.plan import Point
-from thalweg.race.records import TrialRecord
+from thalweg.race.trials.plan import Point
+from thalweg.race.trials.records import TrialRecord
 
 inf = math.inf
 LOSS = Goal("loss", "min", 0.1)

@@ -17,7 +17,7 @@ from thalweg.race.judging.target import (
     find_target,
     hash_of,
 )
-from thalweg.race.records import TrialRecord
+from thalweg.race.trials.records import TrialRecord
 
 LOSS = Goal("loss", "min")
 FOUND = FoundTarget(0.9, "accuracy", "max", "the median of …", of="a1")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.race.recorded import GOAL, NO_GOAL, finals, record, trials
 from thalweg.race.judging.judge import judge
-from thalweg.race.records import TrialRecord
+from thalweg.race.trials.records import TrialRecord
 
 GRID = {0.01: None, 0.1: 100, 1.0: 50, 10.0: 400}
 

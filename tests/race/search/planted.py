@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from thalweg.race.entrant import Entrant
-from thalweg.race.plan import Point
+from thalweg.race.entrants.entrant import Entrant
+from thalweg.race.entrants.space import Space
 from thalweg.race.search import Ask, Score, Search
-from thalweg.race.space import Space
+from thalweg.race.trials.plan import Point
 
 Scoring = Callable[[Ask], Score]
 

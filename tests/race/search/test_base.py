@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.race.search.planted import RATES, entrant, missed
 from thalweg.errors import TaskError
+from thalweg.race.entrants.space import uniform
 from thalweg.race.search import SEARCHES, GridSearch, QuasiRandomSearch, Score, make_search
-from thalweg.race.space import uniform
 
 BADNESS = st.floats(-1e6, 1e6) | st.just(math.inf)
 STEPS = st.floats(0, 300) | st.just(math.inf)

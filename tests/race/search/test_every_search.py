@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests import examples
 from tests.race.search.planted import RATES, conduct, entrant, epochs, missed, points
+from thalweg.race.entrants.space import Space, choice, integers, log_uniform_below_one, uniform
 from thalweg.race.search import SEARCHES, Ask, Score, make_search
-from thalweg.race.space import Space, choice, integers, log_uniform_below_one, uniform
 
 MORE: dict[str, Space] = {
     "momentum": log_uniform_below_one(0.5, 0.999),

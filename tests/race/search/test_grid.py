@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.race.search.planted import RATES, bowl, conduct, entrant, missed, points
-from thalweg.race.entrants import log_grid
+from thalweg.race.entrants.known import log_grid
 from thalweg.race.search import Ask, GridSearch, Score
 
 HALF_A_DECADE = 0.5

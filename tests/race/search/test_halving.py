@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.race.search.planted import bowl, conduct, entrant, epochs, missed, points
+from thalweg.race.entrants.space import uniform
 from thalweg.race.search import Ask, HalvingSearch, QuasiRandomSearch, Score, rungs
-from thalweg.race.space import uniform
 
 WIDE = entrant(search={"momentum": uniform(0, 1)})
 

@@ -4,10 +4,10 @@ import itertools
 import math
 
 from tests.race.search.planted import RATES, conduct, entrant, missed, points
+from thalweg.race.entrants.space import choice, integers, uniform
 from thalweg.race.search import QuasiRandomSearch
 from thalweg.race.search.domain import Domain
 from thalweg.race.search.quasi_random import unseen
-from thalweg.race.space import choice, integers, uniform
 
 
 def test_all_points_are_asked_for_at_once() -> None:

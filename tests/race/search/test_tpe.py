@@ -10,8 +10,8 @@ import pytest
 
 from tests.race.search.planted import bowl, conduct, entrant, missed, points
 from thalweg.errors import MissingExtraError
+from thalweg.race.entrants.space import choice, integers, log_uniform_below_one, uniform
 from thalweg.race.search import Ask, QuasiRandomSearch, Score, Search, TpeSearch
-from thalweg.race.space import choice, integers, log_uniform_below_one, uniform
 
 SMOOTH = entrant(
     (1e-4, 1e2), {"momentum": uniform(0, 1), "beta": log_uniform_below_one(0.5, 0.9999)}

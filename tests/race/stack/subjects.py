@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.objective import Cost
-from thalweg.race.entrants import Entrant
-from thalweg.race.plan import Point, Setting, Trial, Unit
-from thalweg.race.recipes import recipe_of
-from thalweg.race.records import TrialRecord
+from thalweg.race.entrants.known import Entrant
+from thalweg.race.executors.unit import run_trial
 from thalweg.race.stack.probe import CPU, probe
 from thalweg.race.stack.run import enter
 from thalweg.race.stack.train import Member, Stack
-from thalweg.race.trials import run_trial
+from thalweg.race.trials.plan import Point, Setting, Trial, Unit
+from thalweg.race.trials.recipe import recipe_of
+from thalweg.race.trials.records import TrialRecord
 from thalweg.tasks import Data, Task, mlp
 from thalweg.train import Run
 from thalweg.train.randomness import isolated

@@ -20,10 +20,10 @@ from tests.race.stack.subjects import (
 )
 from thalweg import optim
 from thalweg.objective import Cost
-from thalweg.race.entrants import Entrant
-from thalweg.race.plan import Point, Trial, Unit
+from thalweg.race.entrants.known import Entrant
 from thalweg.race.stack import run as module
 from thalweg.race.stack import run_stack
+from thalweg.race.trials.plan import Point, Trial, Unit
 
 WILD = Cost(lambda o, t: o.pow(4).mean(), metrics="accuracy")
 """A loss that a high rate takes to infinity."""

@@ -21,7 +21,7 @@ from tests.race.stack.subjects import (
 )
 from thalweg import optim
 from thalweg.objective import L1, L2, Cost, Metric
-from thalweg.race.plan import Setting
+from thalweg.race.trials.plan import Setting
 from thalweg.tasks import Data, Task, mlp
 from thalweg.tasks.built_in.digits_vae import negative_elbo
 

@@ -14,9 +14,9 @@ from tests.race.stack.subjects import SETTING, classes, entrant, task, trials
 from thalweg import optim
 from thalweg.meta import SAM, Accumulate
 from thalweg.objective import Cost
-from thalweg.race.entrants import Entrant, known_entrants
-from thalweg.race.plan import Setting, Trial
+from thalweg.race.entrants.known import Entrant, known_entrants
 from thalweg.race.stack import reasons, run_stack, why_not
+from thalweg.race.trials.plan import Setting, Trial
 from thalweg.rules import ema
 from thalweg.tasks import Data, Task, load_task, mlp
 

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from thalweg import optim
 from thalweg.objective import L2, Cost, Metric
-from thalweg.race.entrants import Entrant
-from thalweg.race.plan import Point, Setting, Trial
+from thalweg.race.entrants.known import Entrant
+from thalweg.race.executors.unit import run_trial
 from thalweg.race.stack import run_stack
-from thalweg.race.trials import run_trial
+from thalweg.race.trials.plan import Point, Setting, Trial
 from thalweg.tasks import Data, Task
 
 ROWS = 1300

@@ -17,12 +17,12 @@ from thalweg.race.judging.reached import (
     cost_to_target,
     whole_cost,
 )
-from thalweg.race.plan import RankBy
-from thalweg.race.records import TrialRecord
-from thalweg.race.statistics import Interval, compare_all, difference_interval, fewest_seeds
-from thalweg.race.statistics.comparison import Outcome
-from thalweg.race.statistics.many import joint
-from thalweg.race.statistics.paired import share_as_far
+from thalweg.race.trials.plan import RankBy
+from thalweg.race.trials.records import TrialRecord
+from thalweg.statistics import Interval, compare_all, difference_interval, fewest_seeds
+from thalweg.statistics.comparison import Outcome
+from thalweg.statistics.many import joint
+from thalweg.statistics.paired import share_as_far
 
 ComparedBy = Literal["steps", "seconds", "gradients", "final"]
 Bound = Literal["exact", "at least", "at most", "unknown"]

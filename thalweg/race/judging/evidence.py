@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import Cost, candidates, select
 from thalweg.race.judging.summary import point_of
-from thalweg.race.plan import Point
-from thalweg.race.records import Stage, TrialRecord
+from thalweg.race.trials.plan import Point
+from thalweg.race.trials.records import Stage, TrialRecord
 
 _BySeed = Mapping[int, TrialRecord]
 

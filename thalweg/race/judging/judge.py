@@ -32,9 +32,9 @@ from thalweg.race.judging.tuning import (
     tuned_points,
     tuning_curves,
 )
-from thalweg.race.plan import Point, RankBy
-from thalweg.race.records import Stage, TrialRecord, without_nonfinite
-from thalweg.race.statistics import Sensitivity
+from thalweg.race.trials.plan import Point, RankBy
+from thalweg.race.trials.records import Stage, TrialRecord, without_nonfinite
+from thalweg.statistics import Sensitivity
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ def judge(
         alpha: the chance of any false claim among all pairs.
 
     Example:
-        >>> from thalweg.race.records import Curve
+        >>> from thalweg.race.trials.records import Curve
         >>> def trial(entrant, seed, steps):
         ...     curve = Curve((1,), (steps,), (1.0,), (steps,), (0.1,), (0.95,))
         ...     return TrialRecord(

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from thalweg.race.plan import Direction, RankBy
-from thalweg.race.records import TrialRecord
+from thalweg.race.trials.plan import Direction, RankBy
+from thalweg.race.trials.records import TrialRecord
 
 StepSeconds = Mapping[str, float]
 """The seconds that a step takes, by entrant."""

@@ -8,9 +8,9 @@ from typing import Literal
 
 from thalweg.race.judging.reached import Goal, cost_to_target
 from thalweg.race.judging.summary import point_of
-from thalweg.race.plan import Point
-from thalweg.race.records import TrialRecord
 from thalweg.race.search.base import Score
+from thalweg.race.trials.plan import Point
+from thalweg.race.trials.records import TrialRecord
 
 Cost = Literal["steps", "gradients"]
 """What points are selected by. Not seconds: trials that train together have none of their own."""

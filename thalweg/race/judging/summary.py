@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from thalweg.race.judging.reached import Goal, StepSeconds, first_reached
-from thalweg.race.plan import Point
-from thalweg.race.records import TrialRecord, without_nonfinite
+from thalweg.race.trials.plan import Point
+from thalweg.race.trials.records import TrialRecord, without_nonfinite
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import numpy as np
 from thalweg.race.judging.claims import ComparedBy
 from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
 from thalweg.race.judging.selection import Cost, candidates, score
-from thalweg.race.plan import Point, RankBy
-from thalweg.race.records import TrialRecord, without_nonfinite
 from thalweg.race.search.base import Score
-from thalweg.race.statistics import BudgetCurve, Sensitivity, budget_curve, sensitivity
+from thalweg.race.trials.plan import Point, RankBy
+from thalweg.race.trials.records import TrialRecord, without_nonfinite
+from thalweg.statistics import BudgetCurve, Sensitivity, budget_curve, sensitivity
 
 _EVEN = ("grid", "quasi-random")
 """Searches that look everywhere alike; what an adaptive one tried says little about the rest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from thalweg.errors import TaskError, suggest
-from thalweg.race.entrant import Entrant
+from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.search.base import Ask, Score, Search
 from thalweg.race.search.grid import GridSearch
 from thalweg.race.search.halving import HalvingSearch, rungs
@@ -49,7 +49,7 @@ def make_search(name: str, entrant: Entrant, *, trials: int, epochs: int, seed: 
             rates, or a grid for an entrant with more to search.
         MissingExtraError: if the search needs a package that is not installed.
 
-    >>> from thalweg.race.entrants import find_entrant
+    >>> from thalweg.race.entrants.known import find_entrant
     >>> len(make_search("grid", find_entrant("adam"), trials=9, epochs=10).ask())
     7
     """

@@ -7,16 +7,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from thalweg.race.entrant import Entrant
-from thalweg.race.plan import Point
-from thalweg.race.space import Choice, LogUniform, Space
+from thalweg.race.entrants.entrant import Entrant
+from thalweg.race.entrants.space import Choice, LogUniform, Space
+from thalweg.race.trials.plan import Point
 
 
 @dataclass(frozen=True)
 class Domain:
     """The spaces of the hyperparameters searched, in order, the learning rate first.
 
-    >>> from thalweg.race.space import choice, log_uniform
+    >>> from thalweg.race.entrants.space import choice, log_uniform
     >>> domain = Domain((("lr", log_uniform(0.001, 1)), ("nesterov", choice(True, False))))
     >>> str(domain.point((0.5, 0.7)))
     'learning rate 0.0316, nesterov False'

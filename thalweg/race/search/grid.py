@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from thalweg.errors import TaskError
-from thalweg.race.entrant import Entrant
-from thalweg.race.plan import Point
+from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.search.base import Ask, Search, ranked
+from thalweg.race.trials.plan import Point
 
 _LONE_SPACING = math.sqrt(10)
 """The spacing around a grid of one rate: two a decade, as in the default grids."""
@@ -32,7 +32,7 @@ class GridSearch(Search):
 
     Example:
         >>> import torch
-        >>> from thalweg.race.entrants import Entrant
+        >>> from thalweg.race.entrants.known import Entrant
         >>> from thalweg.race.search import Score
         >>> entrant = Entrant("sgd", torch.optim.SGD, lrs=(0.01, 0.1, 1.0))
         >>> search = GridSearch(entrant, trials=6, epochs=1)

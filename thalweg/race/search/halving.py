@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from thalweg.race.entrant import Entrant
+from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.search.base import Ask, Search, ranked
 from thalweg.race.search.domain import Domain
 from thalweg.race.search.halton import stream_seed
@@ -28,7 +28,7 @@ class HalvingSearch(Search):
     those of `rungs`; only points of the last one can be the best.
 
     Example:
-        >>> from thalweg.race.entrants import find_entrant
+        >>> from thalweg.race.entrants.known import find_entrant
         >>> search = HalvingSearch(find_entrant("adam"), trials=9, epochs=30)
         >>> len(search.ask()), search.planned
         (29, 41)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from thalweg.race.entrant import Entrant
+from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.search.base import Ask, Search
 from thalweg.race.search.domain import Domain
 from thalweg.race.search.halton import halton, stream_seed
@@ -25,7 +25,7 @@ class QuasiRandomSearch(Search):
     tried.
 
     Example:
-        >>> from thalweg.race.entrants import find_entrant
+        >>> from thalweg.race.entrants.known import find_entrant
         >>> search = QuasiRandomSearch(find_entrant("adam"), trials=4, epochs=10, seed=0)
         >>> [ask.epochs for ask in search.ask()]
         [10, 10, 10, 10]

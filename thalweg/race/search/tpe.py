@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from thalweg.errors import MissingExtraError
-from thalweg.race.entrant import Entrant
-from thalweg.race.plan import Point
+from thalweg.race.entrants.entrant import Entrant
+from thalweg.race.entrants.space import Choice, Integers, Space
 from thalweg.race.search.base import Ask, Score, Search
 from thalweg.race.search.domain import Domain
 from thalweg.race.search.halton import stream_seed
 from thalweg.race.search.quasi_random import unseen
-from thalweg.race.space import Choice, Integers, Space
+from thalweg.race.trials.plan import Point
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -53,7 +53,7 @@ class TpeSearch(Search):
         MissingExtraError: if Optuna is not installed.
 
     Example:
-        >>> from thalweg.race.entrants import find_entrant
+        >>> from thalweg.race.entrants.known import find_entrant
         >>> search = TpeSearch(find_entrant("adam"), trials=12, epochs=10)
         >>> len(search.ask())
         4

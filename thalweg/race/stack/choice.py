@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.race.faults import FAULTS
-from thalweg.race.plan import Setting, Trial
-from thalweg.race.recipes import recipe_of
 from thalweg.race.stack.probe import CPU, Probe, probe
 from thalweg.race.stack.run import enter
 from thalweg.race.stack.train import Stack
+from thalweg.race.trials.faults import FAULTS
+from thalweg.race.trials.plan import Setting, Trial
+from thalweg.race.trials.recipe import recipe_of
 from thalweg.tasks import Task
 from thalweg.tasks.batches import Order
 from thalweg.train.evaluate import evaluate

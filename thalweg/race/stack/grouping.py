@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Container, Iterable
 
-from thalweg.race.plan import Trial, Unit
+from thalweg.race.trials.plan import Trial, Unit
 
 
 def stacks(
@@ -18,8 +18,8 @@ def stacks(
     most, as many as can be dealt out in equal `shares`. Entrants named in `alone` train one by one.
 
     >>> import torch
-    >>> from thalweg.race.entrants import Entrant
-    >>> from thalweg.race.plan import Point
+    >>> from thalweg.race.entrants.known import Entrant
+    >>> from thalweg.race.trials.plan import Point
     >>> sgd = Entrant("sgd", torch.optim.SGD)
     >>> trials = [(str(seed), Trial(sgd, Point(0.1), seed, epochs=3)) for seed in range(5)]
     >>> [[key for key, _ in unit] for unit in stacks(trials, size=3)]

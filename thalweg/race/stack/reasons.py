@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from thalweg.objective.losses import Loss
-from thalweg.race.faults import FAULTS
-from thalweg.race.plan import Setting, Trial
-from thalweg.race.recipes import recipe_of
 from thalweg.race.stack.alike import check_stackable
 from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.probe import CPU, Probe, probe
 from thalweg.race.stack.run import enter
 from thalweg.race.stack.train import Member, Stack
+from thalweg.race.trials.faults import FAULTS
+from thalweg.race.trials.plan import Setting, Trial
+from thalweg.race.trials.recipe import recipe_of
 from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource
 from thalweg.train.randomness import isolated, seed_noise
@@ -38,8 +38,8 @@ def why_not(task: Task, trials: Sequence[Trial], setting: Setting) -> str | None
 
     A few rows are tried; the global generator is left as it was.
 
-    >>> from thalweg.race.entrants import Entrant
-    >>> from thalweg.race.plan import Point
+    >>> from thalweg.race.entrants.known import Entrant
+    >>> from thalweg.race.trials.plan import Point
     >>> x = torch.linspace(-1, 1, 32).reshape(-1, 1)
     >>> line = Task(data=(x, 2 * x), cost="mse", model=lambda: torch.nn.Linear(1, 1))
     >>> trial = Trial(Entrant("lbfgs", torch.optim.LBFGS), Point(1.0), seed=0, epochs=1)

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import torch
 
-from thalweg.race.faults import FAULTS
-from thalweg.race.plan import Setting, Unit
-from thalweg.race.recipes import recipe_of
-from thalweg.race.records import TrialRecord
+from thalweg.race.executors.unit import recorded, run_trial
 from thalweg.race.stack.alike import check_alike, check_stackable
 from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.probe import CPU, Probe, probe
 from thalweg.race.stack.steps import refusal
 from thalweg.race.stack.train import Member, Stack, outcome_of
-from thalweg.race.trials import recorded, run_trial
+from thalweg.race.trials.faults import FAULTS
+from thalweg.race.trials.plan import Setting, Unit
+from thalweg.race.trials.recipe import recipe_of
+from thalweg.race.trials.records import TrialRecord
 from thalweg.tasks import Task
 from thalweg.train.optimizers import build_optimizer
 from thalweg.train.randomness import isolated, seed_weights
@@ -35,8 +35,8 @@ def run_stack(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
         KeyboardInterrupt: if the run was interrupted.
 
     >>> from thalweg import optim
-    >>> from thalweg.race.entrants import Entrant
-    >>> from thalweg.race.plan import Point, Trial
+    >>> from thalweg.race.entrants.known import Entrant
+    >>> from thalweg.race.trials.plan import Point, Trial
     >>> x = torch.linspace(-1, 1, 32).reshape(-1, 1)
     >>> line = Task(data=(x, 2 * x), cost="mse", model=lambda: torch.nn.Linear(1, 1))
     >>> sgd = Entrant("sgd", optim.SGD)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from thalweg.errors import DivergedError
 from thalweg.objective import Scores
-from thalweg.race.records import Status
 from thalweg.race.stack.data import Batch, Batches
 from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.evaluate import Evaluator, row_of
@@ -23,6 +22,7 @@ from thalweg.race.stack.models import Models
 from thalweg.race.stack.noise import Noise
 from thalweg.race.stack.probe import ROWS, Probe, check_outputs
 from thalweg.race.stack.steps import Points, Steps
+from thalweg.race.trials.records import Status
 from thalweg.train.health.diverged import diverged
 from thalweg.train.health.failure import Place, failed_step
 from thalweg.train.history import Evaluation, History

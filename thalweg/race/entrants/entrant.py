@@ -1,0 +1,217 @@
+"""An entrant of a race: an optimizer, what is searched of it, its schedule, its initialization."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from thalweg import schedules
+from thalweg.engine import Chain, Link, Rule, chain
+from thalweg.errors import TaskError, suggest
+from thalweg.optim import Optimizer
+from thalweg.optim.stepper import Stepper
+from thalweg.race.entrants.initialize import check_initialization, initialized
+from thalweg.race.entrants.space import Space
+from thalweg.schedules import Schedule
+from thalweg.tasks import Task
+from thalweg.train.optimizers import Rate
+
+OptimizerFactory = Callable[..., torch.optim.Optimizer]
+ScheduleMaker = Callable[[float, int], Schedule]
+"""A function (lr, steps) that returns the schedule of a trial of so many steps."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """An optimizer that takes part in a race.
+
+    Args:
+        name: what it is called.
+        factory: builds a `torch.optim.Optimizer` by `factory(params, lr=lr, **hyperparameters)`; or
+            a chain of rules.
+        hyperparameters: those that stay fixed.
+        lrs: the learning rates to try; a search that draws takes them from between the first and
+            the last.
+        search: what else to search, as spaces by name.
+        schedule: "constant", "cosine", "linear" or "wsd" (each to 0 at the trial's end, the last
+            over its last fifth), or with a warm-up over the first twentieth "warmup", "warmup-cosine",
+            "warmup-linear", "warmup-wsd"; or a function (lr, steps) -> Schedule. None: constant. It
+            spans the steps of an optimizer that computes one gradient a step; SAM, with two, ends
+            in its middle.
+        initialization: the name of a function in `torch.nn.init` such as "orthogonal", for all
+            weights of two or more axes, or a function of the model; None: the task's own.
+
+    Raises:
+        TaskError: for a schedule or initialization that is not known, or a hyperparameter that is
+            both fixed and searched.
+
+    Example:
+        >>> entrant = Entrant("heavy ball", torch.optim.SGD, {"momentum": 0.9}, lrs=(0.01, 0.1))
+        >>> entrant.build([torch.zeros(2, requires_grad=True)], lr=0.1).defaults["momentum"]
+        0.9
+    """
+
+    name: str
+    factory: OptimizerFactory | Chain | Link | Rule
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    lrs: tuple[float, ...] = ()
+    search: Mapping[str, Space] = field(default_factory=dict)
+    schedule: str | ScheduleMaker | None = None
+    initialization: str | Callable[[nn.Module], Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.search:
+            if name in self.hyperparameters or name == "lr":
+                kept = (
+                    "the learning rate is searched by lrs" if name == "lr" else "it is fixed, too"
+                )
+                raise TaskError(f"{self.name!r} searches {name!r}, but {kept}.")
+        if isinstance(self.schedule, str) and self.schedule not in _SCHEDULES:
+            hint = suggest(self.schedule, _SCHEDULES) or f" Known are: {', '.join(_SCHEDULES)}."
+            raise TaskError(f"No schedule is called {self.schedule!r}.{hint}")
+        if self.initialization is not None:
+            check_initialization(self.initialization)  # says at once what is not known
+
+    def build(self, params: Any, lr: Rate, **searched: Any) -> torch.optim.Optimizer:
+        """Build the optimizer for the given parameters and learning rate."""
+        return self.bound(searched)(params, lr=lr)
+
+    def bound(self, searched: Mapping[str, Any]) -> Callable[..., torch.optim.Optimizer]:
+        """Return the factory with all hyperparameters set but the learning rate."""
+        values = {**self.hyperparameters, **searched}
+        if isinstance(self.factory, (Chain, Link, Rule)):
+            return functools.partial(_of_chain, self.factory, values)
+        return functools.partial(self.factory, **values) if values else self.factory
+
+    def rate(self, lr: float, steps: int | None) -> Rate:
+        """Return the learning rate of a trial of so many steps: a number or a schedule.
+
+        >>> Entrant("sgd", torch.optim.SGD, schedule="cosine").rate(0.1, 100)(50)
+        0.05
+        """
+        if self.schedule is None or self.schedule == "constant":
+            return lr
+        if steps is None:
+            raise TaskError(
+                f"{self.name!r} has a schedule, which needs to know how many steps a trial has; the "
+                "training set does not say how many rows it has."
+            )
+        make = _SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
+        return make(lr, steps)
+
+    @property
+    def takes_schedules(self) -> bool:
+        """Whether the optimizer takes a schedule in the place of its learning rate: thalweg's do."""
+        factory = self.factory
+        while isinstance(factory, functools.partial):
+            factory = factory.func
+        return isinstance(factory, (Chain, Link, Rule)) or (
+            isinstance(factory, type) and issubclass(factory, Stepper)
+        )
+
+    def task(self, task: Task) -> Task:
+        """Return the task with the entrant's own initialization."""
+        if self.initialization is None:
+            return task
+        return task.replace(model=initialized(task.build, self.initialization))
+
+    @property
+    def description(self) -> str:
+        """The first sentence of what the optimizer's documentation says, with the fixed
+        hyperparameters.
+        """
+        fixed = [f"{name}={value!r}" for name, value in self.hyperparameters.items()]
+        if isinstance(self.schedule, str):
+            fixed.append(f"schedule {self.schedule}")
+        if isinstance(self.initialization, str):
+            fixed.append(f"initialization {self.initialization}")
+        text = _DESCRIPTIONS.get(self.name) or _first_sentence(_documentation(self.factory))
+        return f"{text} ({', '.join(fixed)})" if fixed else text
+
+
+Contender = str | Entrant | OptimizerFactory | Chain | Link | Rule
+"""What may stand for an entrant: its name, itself, an optimizer's class or function, a chain."""
+
+
+def _of_chain(
+    rules: Chain | Link | Rule, values: Mapping[str, Any], params: Any, lr: Any
+) -> torch.optim.Optimizer:
+    whole = rules if isinstance(rules, Chain) else chain(rules)
+    whole.with_values(values)  # says which names there are
+    groups = list(params)
+    if not (groups and isinstance(groups[0], dict)):
+        groups = [{"params": groups}]
+    return Optimizer([{**group, **values} for group in groups], whole, lr=lr)
+
+
+def _constant(lr: float, steps: int) -> Schedule:
+    return schedules.constant(lr)
+
+
+def _cosine(lr: float, steps: int) -> Schedule:
+    return schedules.cosine(lr, steps=steps)
+
+
+def _linear(lr: float, steps: int) -> Schedule:
+    return schedules.linear(lr, 0.0, steps)
+
+
+def _wsd(lr: float, steps: int) -> Schedule:
+    return schedules.warmup_stable_decay(lr, steps=steps, warmup=0, decay=max(1, steps // 5))
+
+
+def _warmed(make: ScheduleMaker) -> ScheduleMaker:
+    """The schedule after a warm-up, both within the steps of the trial."""
+
+    def warmed(lr: float, steps: int) -> Schedule:
+        first = max(1, steps // 20)
+        return schedules.warmup(make(lr, max(1, steps - first)), first)
+
+    return warmed
+
+
+def schedule_names() -> list[str]:
+    """Return the names that a schedule may have.
+
+    >>> schedule_names()[:4]
+    ['constant', 'cosine', 'linear', 'wsd']
+    """
+    return list(_SCHEDULES)
+
+
+_PLAIN: dict[str, ScheduleMaker] = {
+    "constant": _constant,
+    "cosine": _cosine,
+    "linear": _linear,
+    "wsd": _wsd,
+}
+_SCHEDULES: dict[str, ScheduleMaker] = {
+    **_PLAIN,
+    "warmup": _warmed(_constant),
+    **{f"warmup-{name}": _warmed(make) for name, make in _PLAIN.items() if name != "constant"},
+}
+
+
+def _documentation(factory: Any) -> str:
+    if isinstance(factory, (Chain, Link)):
+        return repr(factory)
+    return inspect.getdoc(factory) or ""
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    return re.split(r"(?<! al)\. (?=[A-Z])", paragraph)[0].rstrip(".")
+
+
+_DESCRIPTIONS = {
+    "sgd": "Stochastic gradient descent",
+    "momentum": "Stochastic gradient descent with heavy-ball momentum",
+    "nesterov": "Stochastic gradient descent with Nesterov momentum",
+}

@@ -1,0 +1,211 @@
+"""The entrants of a race: an optimizer, its fixed hyperparameters, and the learning rates to try.
+
+Every grid is logarithmic, two points a decade, and equally long, so that every entrant is tuned
+with the same budget. The grids differ in where they lie, since the step of an optimizer that
+divides by the gradient's size has another scale than that of one that does not.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from thalweg import optim
+from thalweg.engine import Chain, Link, Rule
+from thalweg.errors import TaskError, suggest
+from thalweg.optim.named import Named
+from thalweg.race.entrants.entrant import Contender, OptimizerFactory
+from thalweg.race.entrants.entrant import Entrant as Entrant
+
+GRID_POINTS = 7
+"""Learning rates in each default grid."""
+
+DEFAULT_ENTRANTS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
+"""The entrants of a race that names none."""
+
+_NOT_RACED = frozenset({"Optimizer"})
+
+
+def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
+    """Return `points` learning rates from `lowest` up, two a decade: whole and half powers of ten.
+
+    >>> log_grid(0.01, 4)
+    (0.01, 0.0316, 0.1, 0.316)
+    """
+    first = round(2 * math.log10(lowest))
+    return tuple(float(f"{10 ** (half / 2):.3g}") for half in range(first, first + points))
+
+
+def default_grid(factory: OptimizerFactory | Chain | Link | Rule) -> tuple[float, ...]:
+    """Return the learning rates to try for an optimizer that names none.
+
+    For those made of rules they lie around the default: from a tenth of it up, or from a hundredth
+    where it is 1, as it is for those that find their own rate, or are given a factor of one. For
+    PyTorch's they are chosen; for others they are Adam's.
+
+    >>> default_grid(optim.Adan)[:3], default_grid(optim.Prodigy)[4]
+    ((0.0001, 0.000316, 0.001), 1.0)
+    """
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    if isinstance(factory, (Chain, Link, Rule)):
+        factory = _like_named(factory)
+    lowest = _LOWEST_RATE.get(getattr(factory, "__name__", ""))
+    if lowest is None and isinstance(factory, type) and issubclass(factory, Named):
+        lr = inspect.signature(factory).parameters["lr"].default
+        lowest = lr / 10 if lr < 1 else lr / 100
+    return log_grid(1e-4 if lowest is None else lowest)
+
+
+def known_entrants() -> dict[str, Entrant]:
+    """Return every entrant that can be named: the optimizers of `thalweg.optim`, and SGD's two with
+    momentum.
+    """
+    entrants = {
+        "sgd": Entrant("sgd", optim.SGD, {}, log_grid(3.16e-3)),
+        "momentum": Entrant("momentum", optim.SGD, {"momentum": 0.9}, log_grid(1e-3)),
+        "nesterov": Entrant(
+            "nesterov", optim.SGD, {"momentum": 0.9, "nesterov": True}, log_grid(1e-3)
+        ),
+    }
+    for name, factory in vars(optim).items():
+        if name in _NOT_RACED or not _is_optimizer(factory):
+            continue
+        grid = default_grid(factory)
+        entrants.setdefault(name.lower(), Entrant(name.lower(), factory, {}, grid))
+    return entrants
+
+
+def find_entrant(name: str) -> Entrant:
+    """Return the entrant of a name, in whatever case; a schedule may follow a plus sign.
+
+    Raises:
+        TaskError: for a name that no entrant or schedule has, with the close ones.
+
+    >>> find_entrant("Adam+cosine").schedule
+    'cosine'
+    """
+    known = known_entrants()
+    optimizer, plus, schedule = (part.strip() for part in name.strip().partition("+"))
+    try:
+        entrant = known[optimizer.lower()]
+    except KeyError:
+        hint = suggest(optimizer, known) or f" Known are: {', '.join(sorted(known))}."
+        raise TaskError(f"No optimizer is called {optimizer!r}.{hint}") from None
+    if not plus:
+        return entrant
+    return replace(entrant, name=f"{entrant.name}+{schedule}", schedule=schedule)
+
+
+def gather_entrants(
+    entrants: Iterable[Contender] | None = None,
+    lrs: Sequence[float] | None = None,
+) -> tuple[Entrant, ...]:
+    """Return the entrants of a race from names, `Entrant`s or optimizer classes, or a mapping of
+    names of your own to them; None means the usual six.
+
+    Args:
+        entrants: who takes part.
+        lrs: the learning rates to try for everyone, instead of each one's own grid.
+
+    Raises:
+        TaskError: for an unknown or repeated name, or a learning rate that is not a positive
+            number.
+    """
+    named = DEFAULT_ENTRANTS if entrants is None else entrants
+    if isinstance(named, Mapping):
+        gathered = [_renamed(entrant, name) for name, entrant in named.items()]
+    else:
+        each = [named] if isinstance(named, str) else named
+        gathered = [_as_entrant(entrant) for entrant in each]
+    if not gathered:
+        raise TaskError("A race needs at least one entrant, got none.")
+    names = [entrant.name for entrant in gathered]
+    for name in names:
+        if names.count(name) > 1:
+            raise TaskError(f"The entrant {name!r} is named twice: give each its own name.")
+    if lrs is not None:
+        gathered = [replace(entrant, lrs=tuple(lrs)) for entrant in gathered]
+    return tuple(replace(entrant, lrs=_checked_rates(entrant)) for entrant in gathered)
+
+
+def _as_entrant(entrant: Any) -> Entrant:
+    if isinstance(entrant, Entrant):
+        return entrant if entrant.lrs else replace(entrant, lrs=default_grid(entrant.factory))
+    if isinstance(entrant, str):
+        return find_entrant(entrant)
+    if isinstance(entrant, (Chain, Link, Rule)):
+        return Entrant(_name_of_chain(entrant), entrant, {}, default_grid(entrant))
+    if callable(entrant):
+        name = getattr(entrant, "__name__", type(entrant).__name__)
+        return Entrant(name.lower(), entrant, {}, default_grid(entrant))
+    raise TaskError(
+        f"An entrant is a name, an Entrant, or a function (params, lr) -> optimizer; "
+        f"got {entrant!r}."
+    )
+
+
+def _like_named(rules: Chain | Link | Rule) -> Any:
+    """The optimizer that is called like one of the rules, whose rates are of the same scale.
+
+    >>> from thalweg import chain, rules
+    >>> _like_named(chain(rules.clip_by_global_norm(1.0), rules.lion)).__name__
+    'Lion'
+    """
+    named = {name.lower(): value for name, value in vars(optim).items() if _is_optimizer(value)}
+    links = rules.links if isinstance(rules, Chain) else (rules,)
+    names = [(link if isinstance(link, Rule) else link.rule).name for link in links]
+    return next((named[name] for name in reversed(names) if name in named), None)
+
+
+def _name_of_chain(rules: Chain | Link | Rule) -> str:
+    """What a chain that was given no name is called: its rules.
+
+    >>> from thalweg import chain, rules
+    >>> _name_of_chain(chain(rules.clip_by_norm(1.0), rules.adam))
+    'clip_by_norm+adam'
+    """
+    if isinstance(rules, Rule):
+        return rules.name
+    links = rules.links if isinstance(rules, Chain) else (rules,)
+    return "+".join(link.rule.name for link in links)
+
+
+def _renamed(entrant: Any, name: object) -> Entrant:
+    if not isinstance(name, str) or not name:
+        raise TaskError(f"The name of an entrant is a text; got {name!r}.")
+    return replace(_as_entrant(entrant), name=name)
+
+
+def _checked_rates(entrant: Entrant) -> tuple[float, ...]:
+    rates = sorted({float(lr) for lr in entrant.lrs})
+    if not rates:
+        raise TaskError(f"The entrant {entrant.name!r} has no learning rates to try.")
+    for lr in rates:
+        if not 0 < lr < float("inf"):
+            raise TaskError(
+                f"A learning rate must be a positive number, got {lr} for {entrant.name!r}."
+            )
+    return tuple(rates)
+
+
+def _is_optimizer(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+
+
+# Where the grid of an optimizer begins, when its step has another scale than Adam's, or when small
+# models want rates far above its default.
+_LOWEST_RATE = {
+    "SGD": 3.16e-3,
+    "ASGD": 3.16e-3,
+    "Adagrad": 1e-3,
+    "Adadelta": 1e-2,
+    "Adamax": 1e-3,
+    "Lion": 3.16e-5,
+}

@@ -1,0 +1,87 @@
+"""Engines: what runs the units of a race."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from thalweg.errors import TaskError, suggest
+from thalweg.race.executors.processes import can_fork, run_on_workers
+from thalweg.race.executors.unit import run_unit
+from thalweg.race.trials.plan import Setting, Unit, whole
+from thalweg.race.trials.records import TrialRecord
+from thalweg.tasks import Task
+from thalweg.train.threads import torch_threads
+
+ENGINES = ("local", "ray")
+
+
+class Engine(Protocol):
+    """Runs units, in any order, and hands over their records as they end."""
+
+    @property
+    def name(self) -> str:
+        """What the engine is called."""
+        ...
+
+    def run(
+        self, task: Task, units: Sequence[Unit], setting: Setting
+    ) -> Iterator[tuple[TrialRecord, ...]]:
+        """Yield the records of each unit when it has ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class Local:
+    """This machine: as many units at once as there are cores for them.
+
+    `workers` None is as many as torch would use threads. They are processes of their own, so that a
+    trial that crashes its process costs the race nothing; 1 is this process itself, as for trials on
+    several threads.
+    """
+
+    workers: int | None = None
+    name: str = field(default="local", init=False)
+
+    def run(
+        self, task: Task, units: Sequence[Unit], setting: Setting
+    ) -> Iterator[tuple[TrialRecord, ...]]:
+        """Yield the records of each unit when it has ended."""
+        # Threads of OpenMP cannot be used in a fork of a process that has used them.
+        workers = self.workers or cores_for(setting)
+        if workers > 1 and setting.threads == 1 and can_fork():
+            yield from run_on_workers(task, units, setting, min(len(units), workers))
+            return
+        for unit in units:
+            with torch_threads(setting.threads):
+                records = run_unit(task, unit, setting)
+            yield records
+
+
+def cores_for(setting: Setting) -> int:
+    """Return how many trials or stacks this machine can run at once, each on threads of its own."""
+    return max(1, torch.get_num_threads() // setting.threads)
+
+
+def find_engine(name: str, workers: int | None = None) -> Engine:
+    """Return the engine of a name.
+
+    Raises:
+        TaskError: for a name that no engine has.
+        MissingExtraError: if its package is not installed.
+    """
+    if name == "local":
+        if workers is not None:
+            workers = whole("workers", workers)
+            if workers < 1:
+                raise TaskError(f"A race needs at least one worker, got workers={workers}.")
+        return Local(workers)
+    if name == "ray":
+        from thalweg.race.executors.ray_cluster import Ray  # an extra
+
+        return Ray()
+    hint = suggest(name, ENGINES) or f" Known are: {', '.join(ENGINES)}."
+    raise TaskError(f"No engine is called {name!r}.{hint}")

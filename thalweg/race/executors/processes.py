@@ -1,0 +1,257 @@
+"""Worker processes of this machine: several units of a race at once, each on a core of its own.
+
+Workers are forked when a round begins, so they have the task, the data and the compiled kernels
+already, and nothing of it travels; records come back through pipes. A worker that dies, because the
+system ran out of memory or the trial crashed the interpreter, costs its unit alone: the trials of a
+stack are tried again one by one, and a trial that kills its worker has failed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar, cast
+
+import torch
+
+from thalweg.errors import EngineError
+from thalweg.race.executors.forking import let_go, own_positions
+from thalweg.race.executors.unit import blank_record, run_unit
+from thalweg.race.trials.faults import FAULTS
+from thalweg.race.trials.plan import Setting, Unit
+from thalweg.race.trials.records import TrialRecord
+from thalweg.tasks import Task
+from thalweg.train.threads import torch_threads
+
+_PR_SET_PDEATHSIG = 1
+Result = TypeVar("Result")
+
+
+def can_fork() -> bool:
+    """Return whether workers can be had: on Linux, and while no accelerator is in use.
+
+    macOS can fork, but its libraries cannot be used afterwards.
+    """
+    accelerators = (torch.cuda, torch.xpu)
+    return sys.platform == "linux" and not any(each.is_initialized() for each in accelerators)
+
+
+def run_on_workers(
+    task: Task, units: Sequence[Unit], setting: Setting, workers: int
+) -> Iterator[tuple[TrialRecord, ...]]:
+    """Yield the records of each unit when it has ended, with so many of them running at once.
+
+    Raises:
+        EngineError: for an error in a worker that is no trial's own.
+        KeyboardInterrupt: if interrupted; the workers are ended.
+    """
+    floor = _Floor(task, tuple(one for unit in units for one in unit), setting)
+    let_go(task, units)
+    waiting = floor.jobs(units)
+    crew: dict[Connection, _Worker] = {}
+    try:
+        while waiting or crew:
+            while waiting and len(crew) < workers:
+                worker = _Worker.hired(floor, list(crew))
+                crew[worker.line] = worker
+                worker.give(waiting.pop())
+            for line in wait(list(crew)):
+                worker = crew[cast(Connection, line)]
+                records = worker.take()
+                if records is None:
+                    del crew[worker.line]
+                    records = floor.after_loss(worker, waiting)
+                elif waiting:
+                    worker.give(waiting.pop())
+                else:
+                    del crew[worker.line]
+                    worker.dismiss()
+                if records:
+                    yield records
+    except KeyboardInterrupt:
+        yield from _ended(crew)
+        raise
+    finally:
+        for worker in crew.values():
+            worker.process.kill()
+        for worker in crew.values():
+            worker.process.join()
+
+
+def _ended(crew: Mapping[Connection, _Worker]) -> Iterator[tuple[TrialRecord, ...]]:
+    """Yield the records that have come and were not taken yet."""
+    for line in wait(list(crew), timeout=0):
+        with suppress(EngineError):
+            if records := crew[cast(Connection, line)].take():
+                yield records
+
+
+def apart(function: Callable[[], Result], otherwise: Result, *, workers: int) -> Result:
+    """Return what a function gives in a process of its own, or `otherwise` if that process dies.
+
+    Where there are no workers to be had, it is called in this one.
+
+    Raises:
+        EngineError: if the function raises.
+    """
+    if workers < 2 or not can_fork() or torch.get_num_threads() > 1:
+        return function()
+    let_go(function)
+    ours, theirs = multiprocessing.Pipe()
+
+    def work() -> None:
+        ours.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        own_positions()
+        try:
+            theirs.send((True, function()))
+        except FAULTS as error:
+            theirs.send((False, f"{type(error).__name__}: {error}"))
+
+    process = _forked(work)
+    theirs.close()
+    try:
+        good, value = ours.recv()
+    except EOFError:
+        return otherwise
+    finally:
+        process.kill()
+        process.join()
+    if not good:
+        raise EngineError(str(value))
+    result: Result = value
+    return result
+
+
+def _forked(target: Callable[..., None], *arguments: Any) -> BaseProcess:
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    with warnings.catch_warnings():
+        # Python warns of forks beside other threads. Those here are PyTorch's, which wait for work
+        # and hold no lock.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    return process
+
+
+Job = tuple[int, ...]
+"""The trials of a unit, by their numbers: that is all a worker needs to be told."""
+
+
+@dataclass(frozen=True)
+class _Floor:
+    """What every worker has when it is forked."""
+
+    task: Task
+    trials: Unit
+    setting: Setting
+
+    def jobs(self, units: Sequence[Unit]) -> list[Job]:
+        """Return the units as jobs, the first one last."""
+        jobs, first = [], 0
+        for unit in units:
+            jobs.append(tuple(range(first, first + len(unit))))
+            first += len(unit)
+        return jobs[::-1]
+
+    def run(self, job: Job) -> tuple[TrialRecord, ...]:
+        """Run a job in this process."""
+        with torch_threads(self.setting.threads):
+            return run_unit(self.task, tuple(self.trials[k] for k in job), self.setting)
+
+    def after_loss(self, worker: _Worker, waiting: list[Job]) -> tuple[TrialRecord, ...]:
+        """Return what there is of a job whose worker died: a trial has failed; of a stack there is
+        nothing, and its trials wait to be run one by one.
+        """
+        what_happened = worker.loss()
+        if len(worker.job) > 1:
+            waiting.extend((k,) for k in reversed(worker.job))
+            return ()
+        key, trial = self.trials[worker.job[0]]
+        return (blank_record(trial, key, "failed", what_happened),)
+
+
+@dataclass
+class _Worker:
+    """A process that runs jobs, and the line to it."""
+
+    process: BaseProcess
+    line: Connection
+    job: Job = ()
+
+    @classmethod
+    def hired(cls, floor: _Floor, others: Sequence[Connection]) -> _Worker:
+        ours, theirs = multiprocessing.Pipe()
+        process = _forked(_work, floor, theirs, [ours, *others], os.getpid())
+        theirs.close()
+        return cls(process, ours)
+
+    def give(self, job: Job) -> None:
+        """Let the worker run a job."""
+        self.job = job
+        with suppress(BrokenPipeError):  # it has died: that is seen when its records are waited for
+            self.line.send(job)
+
+    def take(self) -> tuple[TrialRecord, ...] | None:
+        """Return the records that have come, None if the worker has died."""
+        try:
+            answer = self.line.recv()
+        except (EOFError, ConnectionResetError):
+            return None
+        if isinstance(answer, str):
+            raise EngineError(answer)
+        records: tuple[TrialRecord, ...] = answer
+        return records
+
+    def loss(self) -> str:
+        """Say how a worker died."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        if code >= 0:
+            return f"The trial ended its process, with exit code {code}."
+        name = signal.Signals(-code).name
+        hint = ", as the system does when it runs out of memory" if name == "SIGKILL" else ""
+        return f"The trial's process was ended by {name}{hint}."
+
+    def dismiss(self) -> None:
+        """Let the worker go."""
+        self.line.close()
+        self.process.join()
+
+
+def _work(floor: _Floor, line: Connection, of_others: Sequence[Connection], parent: int) -> None:
+    """Run jobs until there is nobody to give one: the life of a worker."""
+    for other in of_others:
+        other.close()  # else a worker would not notice that its parent is gone
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    _end_with(parent)
+    own_positions()
+    gc.freeze()  # what was inherited stays: to look through it again and again takes time
+    while True:
+        try:
+            job: Job = line.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        try:
+            line.send(floor.run(job))
+        except BrokenPipeError:
+            return
+        except FAULTS as error:
+            line.send(f"A worker of the race failed: {type(error).__name__}: {error}")
+
+
+def _end_with(parent: int) -> None:
+    """Let the system end this process when its parent is killed, in the middle of a trial, too."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,107 @@
+"""The trials of a race: training runs, and the records of what they gave."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from thalweg.errors import DivergedError
+from thalweg.race.trials.faults import FAULTS
+from thalweg.race.trials.plan import Setting, Trial, Unit
+from thalweg.race.trials.recipe import recipe_of
+from thalweg.race.trials.records import Curve, Status, TrialRecord
+from thalweg.tasks import Task
+from thalweg.train import Run
+
+
+def run_unit(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ...]:
+    """Train what belongs together, one trial or a stack, and return the records in its order.
+
+    Raises:
+        KeyboardInterrupt: if the run was interrupted.
+    """
+    if len(unit) == 1:
+        key, trial = unit[0]
+        return (run_trial(task, trial, setting, key),)
+    from thalweg.race.stack import run_stack  # most races of large models never stack
+
+    return run_stack(task, unit, setting)
+
+
+def run_trial(task: Task, trial: Trial, setting: Setting, key: str) -> TrialRecord:
+    """Train once and return the record. A run that diverges or raises gives a record too: it is a
+    result.
+
+    Time spent on evaluation does not count.
+
+    Raises:
+        KeyboardInterrupt: if the run was interrupted.
+    """
+    try:
+        run = recipe_of(task, trial, setting).fit(progress=False)
+    except DivergedError as error:
+        return recorded(trial, key, setting, getattr(error, "run", None), "diverged", str(error))
+    except FAULTS as error:  # whatever it is, the other trials go on
+        return recorded(trial, key, setting, None, "failed", f"{type(error).__name__}: {error}")
+    if run.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return recorded(trial, key, setting, run, "finished", None)
+
+
+def recorded(
+    trial: Trial, key: str, setting: Setting, run: Run | None, status: Status, error: str | None
+) -> TrialRecord:
+    """Return the record of a trial, which has no run where it failed before its first step."""
+    record = blank_record(trial, key, status, error)
+    if run is None:
+        return record
+    return replace(
+        record,
+        steps=run.steps,
+        seconds=round(run.seconds, 6),
+        gradients=run.gradients,
+        final=_final(run, setting.metric) if status == "finished" else None,
+        curve=_curve(run, setting.metric),
+    )
+
+
+def blank_record(trial: Trial, key: str, status: Status, error: str | None) -> TrialRecord:
+    """Return the record of a trial without any figure: what was to be run, and how it ended."""
+    return TrialRecord(
+        key=key,
+        entrant=trial.entrant.name,
+        lr=trial.point.lr,
+        seed=trial.seed,
+        status=status,
+        hyperparameters=dict(trial.point.others),
+        stage=trial.stage,
+        epochs=trial.epochs,
+        # the odd bytes of a file's name, which no file of text can hold
+        error=error and error.encode("utf-8", "backslashreplace").decode(),
+    )
+
+
+def _curve(run: Run, metric: str) -> Curve:
+    evaluations = run.evaluations
+    return Curve(
+        epochs=tuple(evaluation.epoch for evaluation in evaluations),
+        steps=tuple(evaluation.step for evaluation in evaluations),
+        seconds=tuple(round(evaluation.seconds, 6) for evaluation in evaluations),
+        gradients=tuple(round(evaluation.gradients, 2) for evaluation in evaluations),
+        loss=tuple(short(evaluation.scores.loss) for evaluation in evaluations),
+        metric=tuple(short(evaluation.scores[metric]) for evaluation in evaluations),
+    )
+
+
+def _final(run: Run, metric: str) -> float | None:
+    value = run.evaluations[-1].scores[metric] if run.evaluations else math.nan
+    return value if math.isfinite(value) else None
+
+
+def short(value: float) -> float | None:
+    """A value of a curve to twelve digits; None for one that JSON cannot hold.
+
+    >>> short(0.1 + 0.2), short(float("nan"))
+    (0.3, None)
+    """
+    return float(f"{value:.12g}") if math.isfinite(value) else None

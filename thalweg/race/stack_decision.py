@@ -1,0 +1,118 @@
+"""Whether the trials of a race train in stacks, and how they are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thalweg.errors import TaskError
+from thalweg.race.executors.processes import apart
+from thalweg.race.trials.measured import MeasuredFile
+from thalweg.race.trials.plan import Plan, Point, Setting, Trial, Unit
+from thalweg.tasks import Task
+
+Keyed = tuple[tuple[str, Trial], ...]
+
+_DIED = "one by one: the steps of a stack ended their process"
+LARGEST = 2_000_000
+"""Parameters of a model above which stacking is not even tried: calls of PyTorch then cost nothing
+beside the arithmetic, and a stack costs memory.
+"""
+
+
+@dataclass(frozen=True)
+class Stacking:
+    """How many models train together at most, and why; entrants that cannot are trained alone."""
+
+    size: int
+    why: str
+    alone: tuple[str, ...] = ()
+
+    def units(self, keyed: Keyed, shares: int) -> list[Unit]:
+        """Return the trials in units: each alone, or in stacks that can be dealt out in shares."""
+        if self.size == 1:
+            return [(one,) for one in keyed]
+        from thalweg.race.stack import stacks
+
+        return stacks(keyed, self.size, self.alone, shares)
+
+
+def choose_stacking(
+    task: Task,
+    plan: Plan,
+    setting: Setting,
+    *,
+    parameters: int,
+    workers: int,
+    wanted: bool | int | None,
+    measured: MeasuredFile,
+    key: str,
+) -> Stacking:
+    """Return how to train: as the user wants it, or, where nothing was said, as pays.
+
+    What was measured is kept under the key, so that a race that goes on decides as before.
+
+    Raises:
+        TaskError: if stacks are wanted of models that cannot be stacked; the message says why.
+    """
+    if wanted is not None and wanted is not True and int(wanted) < 2:
+        if int(wanted) < 0:
+            raise TaskError(f"A stack holds at least one model, got stack={wanted}.")
+        return Stacking(1, "each trial trains alone, as asked")
+    if wanted is None and parameters > LARGEST:
+        return Stacking(
+            1, "each trial trains alone: so large a model keeps the cores busy by itself"
+        )
+    from thalweg.race.stack import Choice, Reasons, reasons, worth_it
+
+    trials = _sample(plan)
+    died = Reasons("a few steps of its trials ended their process")
+    found = apart(lambda: reasons(task, trials, setting), died, workers=workers)
+    stackable = [trial for trial in trials if trial.entrant.name not in found.entrants]
+    why = found.task
+    if why is None and not stackable:
+        why = next(iter(found.entrants.values()))
+    if why is not None:
+        if wanted is not None:
+            raise TaskError(f"The trials of this race cannot be stacked. {why}")
+        return Stacking(
+            1, f"each trial trains alone, since they cannot be stacked: {why.rstrip('.')}"
+        )
+    alone = tuple(found.entrants)
+    but = f"; alone: {', '.join(alone)} ({found.entrants[alone[0]]})" if alone else ""
+    if wanted is not None and wanted is not True:
+        return Stacking(int(wanted), f"up to {wanted} models train together, as asked{but}", alone)
+    held = measured.get(f"stacking {key}")
+    if not _is_choice(held):
+        none = Choice(False, 1, _DIED)
+        choice = apart(lambda: worth_it(task, stackable, setting), none, workers=workers)
+        held = {"stack": choice.stack, "size": choice.size, "why": choice.why}
+        measured.put(f"stacking {key}", held)
+    if held["stack"]:
+        return Stacking(int(held["size"]), f"{held['why']}{but}", alone)
+    if wanted:
+        size = max(2, int(held["size"]))
+        return Stacking(size, f"up to {size} models train together, as asked{but}", alone)
+    return Stacking(1, str(held["why"]))
+
+
+def _is_choice(held: Any) -> bool:
+    """Whether what was read is what was kept: the file may have been edited."""
+    return (
+        isinstance(held, dict)
+        and isinstance(held.get("stack"), bool)
+        and isinstance(held.get("size"), int)
+        and held["size"] >= 1
+        and isinstance(held.get("why"), str)
+    )
+
+
+def _sample(plan: Plan) -> Sequence[Trial]:
+    """Trials such as the first round has: each entrant at its rates, with each seed."""
+    return [
+        Trial(entrant, Point(lr), seed, plan.epochs)
+        for seed in plan.tuning_seeds
+        for entrant in plan.entrants
+        for lr in entrant.lrs
+    ]

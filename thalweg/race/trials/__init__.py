@@ -1,0 +1,1 @@
+"""The trials of a race: what each is to do, its key, and the record of what it gave."""

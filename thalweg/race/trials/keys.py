@@ -1,0 +1,241 @@
+"""Keys of trials: equal for the very same configuration, so that what was finished need not be run
+again.
+
+A key is a hash of everything a trial depends on: the data, the task's name, the entrant with its
+point, seed and epochs, the versions, the machine. The target is not among them: when it was reached
+is read off the learning curve. Functions cannot be compared by name,
+since a user edits them, so what they *compute* is hashed too: the first steps of the entrant on the
+first rows of the data, from the weights of the seed 0. These steps also warm the optimizer up, so
+that no trial pays for compiling it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import TaskError, ThalwegError
+from thalweg.race.entrants.entrant import Entrant
+from thalweg.race.trials.faults import FAULTS
+from thalweg.race.trials.plan import Plan, Trial
+from thalweg.tasks import Task
+from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.train.health.check import check_task, remarks
+from thalweg.train.optimizers import needs_closure
+from thalweg.train.randomness import isolated, seed_weights
+
+_PROBE_ROWS = 32
+_PROBE_STEPS = 3
+_PROBE_RATE = 0.01
+_CPU = torch.device("cpu")
+_SCHEDULE_STEPS = 40
+_KEY_DIGITS = 20
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of a race's trials."""
+
+    common: str
+    probes: Mapping[str, str]
+    threads: int = 1
+    remarks: tuple[str, ...] = ()
+    """What a reader of the results should know of the task, in sentences."""
+
+    @classmethod
+    def of(cls, task: Task, plan: Plan, circumstances: Mapping[str, Any]) -> Keys:
+        """Return the keys of the trials that a plan may lead to.
+
+        Args:
+            task: what is trained on.
+            plan: who trains.
+            circumstances: what else the numbers depend on: versions, machine, the metric.
+
+        Raises:
+            TaskError: if the task itself cannot be trained, whoever does it.
+        """
+        untrained = check_task(task, batch_size=plan.batch_size)
+        common = {
+            "task": task.name,
+            "cost": _lasting(repr(task.cost)),
+            "data": [_of_source(getattr(task.data, name)) for name in ("train", "validation")],
+            "batch_size": plan.batch_size,
+            **circumstances,
+        }
+        probes = {entrant.name: probe(task, entrant) for entrant in plan.entrants}
+        return cls(_hash(common), probes, remarks=tuple(remarks(task, untrained)))
+
+    def key(self, trial: Trial) -> str:
+        """Return the key of a trial, which is the same for the very same trial of any race."""
+        own = [trial.point.values, trial.seed, trial.epochs]
+        return _hash([self.common, self.threads, self.of_entrant(trial.entrant), *own])
+
+    def of_entrant(self, entrant: Entrant) -> str:
+        """Return the hash of what an entrant is, whatever its point."""
+        hyperparameters = _lasting(repr(sorted(entrant.hyperparameters.items())))
+        return _hash([entrant.name, hyperparameters, self.probes[entrant.name]])
+
+
+def probe(task: Task, entrant: Entrant) -> str:
+    """Return a hash of what the entrant's first steps compute, or of the error that they end in.
+
+    The global random state is left as it was.
+
+    Raises:
+        TaskError: if the task itself cannot be trained, whoever does it.
+    """
+    digest = hashlib.sha256()
+    with task.data.train.untraced(), isolated():
+        seed_weights(0, _CPU)
+        inputs, targets = _first_rows(task, task.build())
+        try:
+            digest.update(_of_schedule(entrant))
+            seed_weights(0, _CPU)
+            model = entrant.task(task).build()
+            for value in _steps(task, model, entrant, inputs, targets):
+                digest.update(_bytes(value))
+            outputs = model(inputs).detach()
+            model.eval()  # which may be another way through the model
+            digest.update(_content(model(inputs)).encode())
+            surrogate = task.cost.surrogate
+            if not surrogate.weighs_by_rows(targets):
+                weight = surrogate.measured(outputs, targets, 0)[1]
+                digest.update(f"weight {weight}".encode() if weight else b"")
+            digest.update(
+                repr([measure(outputs, targets) for measure in task.cost.measures]).encode()
+            )
+        except FAULTS as error:  # the entrant's own fault: each of its trials will say so
+            digest.update(_lasting(repr(error)).encode())
+    return digest.hexdigest()
+
+
+def _first_rows(task: Task, model: nn.Module) -> tuple[Any, Any]:
+    """The first rows of the training set, on which the task has shown that its objective can be
+    computed.
+    """
+    inputs, targets = task.data.train.first(_PROBE_ROWS)
+    place = Place(dtype=_dtype(model))
+    inputs, targets = place(inputs), place(targets)
+    try:
+        targets = task.cost.surrogate.match(model(inputs), targets)  # as training matches them
+        task.cost.objective(model, inputs, targets)
+    except ThalwegError:
+        raise
+    except FAULTS as error:
+        raise TaskError(
+            f"The model and the cost of task {task.name!r} fail on the first rows of its "
+            f"training set: {type(error).__name__}: {error}"
+        ) from error
+    return inputs, targets
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def _steps(
+    task: Task, model: nn.Module, entrant: Entrant, inputs: Any, targets: Any
+) -> Iterator[Tensor]:
+    searched = {name: space.at(0.5) for name, space in entrant.search.items()}
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = entrant.build(parameters, _PROBE_RATE, **searched)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        objective: Tensor = task.cost.objective(model, inputs, targets)
+        objective.backward()  # type: ignore[no-untyped-call]
+        return objective
+
+    for _ in range(_PROBE_STEPS):
+        if needs_closure(optimizer):
+            optimizer.step(closure)  # type: ignore[arg-type]  # torch annotates floats
+            continue
+        yield closure().detach()
+        optimizer.step()
+    for parameter in model.parameters():
+        yield parameter.detach()
+
+
+def _of_schedule(entrant: Entrant) -> bytes:
+    rate = entrant.rate(_PROBE_RATE, _SCHEDULE_STEPS)
+    if not callable(rate):
+        return b""
+    return repr([rate(step) for step in range(_SCHEDULE_STEPS)]).encode()
+
+
+def _lasting(text: str) -> str:
+    """The text without addresses in memory, which differ from one process to the next."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+
+
+def _of_source(source: Source | None) -> str:
+    """A hash of a data set: of all its numbers where they are in memory, else of its length and of
+    rows spread over it, which an edit of a whole set does not leave as they were.
+    """
+    if source is None:
+        return "none"
+    with source.untraced(), isolated():  # rows may be drawn
+        return _of_content(source)
+
+
+def _of_content(source: Source) -> str:
+    digest = hashlib.sha256()
+    if isinstance(source, ArraySource):
+        tensors = [source.inputs, source.targets]
+    else:
+        digest.update(str(source.rows).encode())
+        digest.update(_of_rows(getattr(source, "dataset", None) or source.loader.dataset))  # type: ignore[attr-defined]
+        tensors = []
+    for tensor in tensors:
+        digest.update(str((tuple(tensor.shape), tensor.dtype)).encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _of_rows(dataset: Any) -> bytes:
+    """A hash of some rows of a data set that can be indexed; nothing where they are drawn anew each
+    time, as with random augmentation.
+    """
+    try:
+        count = len(dataset)
+        picked = sorted({k * (count - 1) // (_ROWS - 1) for k in range(_ROWS)})
+        once, twice = ([_content(dataset[k]) for k in picked] for _ in range(2))
+    except FAULTS:  # it has no length, no index, or its own error, which training will show
+        return b""
+    return hashlib.sha256("".join(once).encode()).digest() if once == twice else b""
+
+
+def _content(row: Any) -> str:
+    """What a row holds, in a text that is the same in every process."""
+    if isinstance(row, Tensor):
+        return hashlib.sha256(_bytes(row)).hexdigest()
+    if isinstance(row, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest()
+    if isinstance(row, Mapping):
+        return repr([(key, _content(value)) for key, value in row.items()])
+    if isinstance(row, tuple | list):
+        return repr([_content(item) for item in row])
+    return _lasting(repr(row))
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    # of one row, any stride counts as contiguous; a copy has the usual one
+    flat = tensor.detach().cpu().clone(memory_format=torch.contiguous_format).reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes()
+
+
+def _dtype(model: nn.Module) -> torch.dtype | None:
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            return parameter.dtype
+    return None

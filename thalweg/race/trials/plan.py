@@ -1,0 +1,225 @@
+"""What a race will run: points, trials, and the budget that every entrant gets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from thalweg.errors import TaskError, suggest
+from thalweg.numeric import as_whole
+from thalweg.race.entrants.entrant import Entrant
+from thalweg.race.trials.records import Stage
+from thalweg.tasks import Task
+
+Item = TypeVar("Item")
+Direction = Literal["max", "min"]
+RankBy = Literal["steps", "seconds", "gradients"]
+
+_RANKS: tuple[RankBy, ...] = ("steps", "seconds", "gradients")
+
+_EVALUATIONS = 100
+"""About how often a trial is evaluated, for a time to the target that is not rounded to whole
+epochs.
+"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One configuration of an entrant: the learning rate, and the other hyperparameters searched.
+
+    >>> Point(0.1, (("beta1", 0.9),)).values
+    {'lr': 0.1, 'beta1': 0.9}
+    """
+
+    lr: float
+    others: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The hyperparameters by name, the learning rate first."""
+        return {"lr": self.lr, **dict(self.others)}
+
+    def __str__(self) -> str:
+        others = "".join(f", {name} {value}" for name, value in self.others)
+        return f"learning rate {self.lr:g}{others}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run to be made."""
+
+    entrant: Entrant
+    point: Point
+    seed: int
+    epochs: int
+    stage: Stage = "tuning"
+
+
+Unit = tuple[tuple[str, Trial], ...]
+"""Trials with their keys that train together: one alone, or a stack."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a worker must know besides the task and its trials."""
+
+    batch_size: int | None
+    metric: str
+    direction: Direction
+    threads: int = 1
+
+    def steps(self, task: Task, epochs: int) -> int | None:
+        """Return the steps of so many epochs, None where the length of the data is not known.
+
+        >>> from thalweg.tasks import load_task
+        >>> Setting(128, "accuracy", "max").steps(load_task("digits"), 30)
+        300
+        """
+        an_epoch = self._steps_an_epoch(task)
+        return None if an_epoch is None else an_epoch * epochs
+
+    def evaluate_every(self, task: Task, epochs: int) -> int | None:
+        """Return how many steps to take between evaluations, None where the ends of the epochs are
+        often enough.
+        """
+        an_epoch = self._steps_an_epoch(task)
+        if an_epoch is None:
+            return None
+        between = max(1, an_epoch * epochs // _EVALUATIONS)
+        return between if between < an_epoch else None
+
+    def _steps_an_epoch(self, task: Task) -> int | None:
+        rows = task.data.train.rows
+        if rows is None:
+            return None
+        return 1 if self.batch_size is None else math.ceil(rows / self.batch_size)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The entrants, and the budget that each of them gets.
+
+    Every entrant is tuned with `trials` points, each on all tuning seeds for `epochs` epochs, or
+    with what costs as much; the point that served it best is judged on the final seeds.
+
+    Raises:
+        TaskError: for a budget that trains nothing, or a seed that would both tune and judge.
+    """
+
+    entrants: tuple[Entrant, ...]
+    trials: int
+    tuning_seeds: tuple[int, ...]
+    final_seeds: tuple[int, ...]
+    epochs: int
+    batch_size: int | None
+    search: str = "grid"
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "epochs", "batch_size"):
+            value = getattr(self, name)
+            if name != "batch_size" or value is not None:
+                object.__setattr__(self, name, whole(name, value))
+        if self.trials < 1:
+            raise TaskError(
+                f"A race tries at least one point an entrant, got trials={self.trials}."
+            )
+        if self.epochs < 1:
+            raise TaskError(f"A race needs at least one epoch, got epochs={self.epochs}.")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise TaskError(f"A batch holds at least one row, got batch_size={self.batch_size}.")
+        both = sorted(set(self.tuning_seeds) & set(self.final_seeds))
+        if both:
+            raise TaskError(
+                f"The seed {both[0]} is among the tuning seeds and the final seeds. What tunes an "
+                "entrant cannot judge it: give seeds that differ."
+            )
+
+    @property
+    def tuning_trials(self) -> int:
+        """The trials of tuning, at full length; a search by halving runs more that are shorter."""
+        return len(self.entrants) * self.trials * len(self.tuning_seeds)
+
+    def planned_trials(self, known: int, *, final: bool) -> int:
+        """Return how many trials a race will have, of which the rounds until now had `known`; those
+        of the final, of which not everyone is, are the last.
+        """
+        return known if final else max(known, self.tuning_trials) + self.final_trials
+
+    @property
+    def final_trials(self) -> int:
+        """The trials by which entrants are judged."""
+        return len(self.entrants) * len(self.final_seeds)
+
+
+def whole(name: str, value: Any) -> int:
+    """Return a whole number of any kind as an int; TaskError for anything else."""
+    found = as_whole(value)
+    if found is None:
+        raise TaskError(f"{name} is a whole number; got {value!r}.")
+    return found
+
+
+def gather_seeds(seeds: int | Iterable[int], first: int = 0) -> tuple[int, ...]:
+    """Return the seeds of a race: a number of them counts from `first`, a sequence stands for
+    itself.
+
+    >>> gather_seeds(3), gather_seeds([7, 9])
+    ((0, 1, 2), (7, 9))
+    """
+    given: Any = seeds
+    count = as_whole(given)
+    if count is None and (isinstance(given, str | bool) or not isinstance(given, Iterable)):
+        raise TaskError(f"seeds are a number of them, or several whole numbers; got {given!r}.")
+    gathered = () if count is None else tuple(range(first, first + count))
+    if count is None:
+        gathered = tuple(_seed(one) for one in given)
+    if not gathered:
+        raise TaskError(f"A race needs at least one seed, got seeds={seeds!r}.")
+    if len(set(gathered)) != len(gathered):
+        raise TaskError(f"A seed is given twice in {gathered}: that would count one trial as two.")
+    return gathered
+
+
+def _seed(value: Any) -> int:
+    seed = as_whole(value)
+    if seed is None or not 0 <= seed < 2**63:
+        raise TaskError(f"A seed is a whole number ≥ 0; got {value!r}.")
+    return seed
+
+
+def rotated(items: Sequence[Item], turn: int) -> list[Item]:
+    """Return the items, beginning with another one at each turn.
+
+    >>> rotated("abc", 1), rotated("abc", 5), rotated("", 1)
+    (['b', 'c', 'a'], ['c', 'a', 'b'], [])
+    """
+    first = turn % max(1, len(items))
+    return [*items[first:], *items[:first]]
+
+
+def fair_order(
+    wanted: Iterable[tuple[Entrant, tuple[Point, ...]]],
+) -> Iterator[tuple[Entrant, Point]]:
+    """Yield the points of all entrants in a fair order.
+
+    Entrants take turns, and take turns at going first, so that whatever slows the machine for a
+    while slows all of them alike.
+    """
+    pairs = list(wanted)
+    longest = max((len(points) for _, points in pairs), default=0)
+    for turn in range(longest):
+        for entrant, points in rotated(pairs, turn):
+            if turn < len(points):
+                yield entrant, points[turn]
+
+
+def checked_rank(by: str) -> RankBy:
+    """Return what decides the ranking first, if there is such a thing."""
+    for known in _RANKS:
+        if by == known:
+            return known
+    raise TaskError(
+        f"A race is ranked by steps, seconds or gradients, not by {by!r}.{suggest(by, _RANKS)}"
+    )

@@ -1,0 +1,58 @@
+"""A trial as a recipe: what `fit` is to do, whether the trial trains alone or in a stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thalweg.race.entrants.entrant import Entrant
+from thalweg.race.trials.plan import Point, Setting, Trial
+from thalweg.schedules import scheduler
+from thalweg.tasks import Task
+from thalweg.train.optimizers import is_schedule
+from thalweg.train.recipe import Recipe
+
+
+def recipe_of(task: Task, trial: Trial, setting: Setting) -> Recipe:
+    """Return the recipe of a trial.
+
+    The whole budget is always used, so that the final metric means the same for every entrant. It
+    is one of gradients: an optimizer that computes several in a step takes fewer steps.
+
+    Raises:
+        TaskError: for an entrant whose parts do not fit the task.
+    """
+    steps = setting.steps(task, trial.epochs)
+    return Recipe(
+        task=trial.entrant.task(task),
+        **optimizing(trial.entrant, trial.point, steps),
+        epochs=trial.epochs,
+        batch_size=setting.batch_size,
+        seed=trial.seed,
+        evaluate_every=setting.evaluate_every(task, trial.epochs),
+        gradient_budget=steps,
+    )
+
+
+def optimizing(entrant: Entrant, point: Point, steps: int | None) -> dict[str, Any]:
+    """Return the parts of a recipe that an entrant's point sets: the optimizer and its rate.
+
+    An optimizer that takes no schedule is driven by a scheduler of PyTorch's kind.
+    """
+    rate = entrant.rate(point.lr, steps)
+    parts: dict[str, Any] = {"optimizer": entrant.bound(dict(point.others)), "lr": rate}
+    if is_schedule(rate) and not entrant.takes_schedules:
+        share = factor(entrant, point.lr, steps)
+        parts |= {
+            "lr": point.lr,
+            "scheduler": lambda optimizer: scheduler(optimizer, share),
+            "scheduler_step": "step",
+        }
+    return parts
+
+
+def factor(entrant: Entrant, lr: float, steps: int | None) -> Any:
+    """Return the schedule of an entrant as a factor of the learning rate, with the peak 1."""
+    if isinstance(entrant.schedule, str):  # those by name are proportional to the rate
+        return entrant.rate(1.0, steps)
+    schedule: Any = entrant.rate(lr, steps)
+    return schedule * (1 / lr)

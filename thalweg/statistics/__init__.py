@@ -1,0 +1,71 @@
+"""The statistics of a race: pure functions from numbers to claims that the numbers carry.
+
+    times        censored times; survival curves, medians, restricted means
+    intervals    of medians (order statistics), of means and ratios (typical values), of anything
+                 (bootstrap)
+    claims       paired tests, corrected for many; comparisons, places and groups
+    tasks        performance profiles, pairwise ratios, rank reversals
+    tuning       budget curves, learning-rate sensitivity
+
+Every function takes plain numbers or arrays. Times are to the target, smaller is better, and a miss
+is infinity. Everything is deterministic: what is drawn at random is drawn from a fixed seed.
+"""
+
+from thalweg.statistics.bootstrap import bootstrap
+from thalweg.statistics.budget import BudgetCurve, budget_curve
+from thalweg.statistics.comparison import (
+    Comparison,
+    compare_all,
+    difference_interval,
+    ratio_interval,
+)
+from thalweg.statistics.interval import Interval, attainable, median_interval
+from thalweg.statistics.many import holm, joint
+from thalweg.statistics.paired import fewest_seeds, least_p, paired_p
+from thalweg.statistics.pairwise import pairwise_ratios, pairwise_wins
+from thalweg.statistics.profiles import (
+    Profiles,
+    Reversal,
+    performance_profiles,
+    profile_scores,
+    rank_reversals,
+)
+from thalweg.statistics.ranking import Place, places
+from thalweg.statistics.sensitivity import Sensitivity, sensitivity
+from thalweg.statistics.survival import Survival, kaplan_meier
+from thalweg.statistics.times import censored, restricted
+from thalweg.statistics.typical import mean_interval
+
+__all__ = [
+    "BudgetCurve",
+    "Comparison",
+    "Interval",
+    "Place",
+    "Profiles",
+    "Reversal",
+    "Sensitivity",
+    "Survival",
+    "attainable",
+    "bootstrap",
+    "budget_curve",
+    "censored",
+    "compare_all",
+    "difference_interval",
+    "fewest_seeds",
+    "holm",
+    "joint",
+    "kaplan_meier",
+    "least_p",
+    "mean_interval",
+    "median_interval",
+    "paired_p",
+    "pairwise_ratios",
+    "pairwise_wins",
+    "performance_profiles",
+    "places",
+    "profile_scores",
+    "rank_reversals",
+    "ratio_interval",
+    "restricted",
+    "sensitivity",
+]
