@@ -43,7 +43,7 @@ examples: $(STAMP)
 	$(BIN)/python examples/run_all.py
 
 docs: $(STAMP)
-	$(BIN)/python -m thalweg.optim.catalogue docs/optimizers.md
+	$(BIN)/python -m thalweg.optim.cards.docs_page docs/optimizers.md
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/step.py

@@ -12,7 +12,7 @@ import torch
 
 from tests.cli.commands import call
 from tests.exact import differs
-from thalweg.optim.card import OPTIMIZERS
+from thalweg.optim.cards.card import OPTIMIZERS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

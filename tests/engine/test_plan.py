@@ -16,7 +16,7 @@ import thalweg
 from tests.exact import same
 from thalweg import rules
 from thalweg.engine import compilations
-from thalweg.optim.stepper import KEPT_PLANS
+from thalweg.optim.stepping.stepper import KEPT_PLANS
 
 each_engine = pytest.mark.parametrize("engine", ["eager", "auto"])
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tests.exact import RERUN, differs, is_same, same
 from thalweg import optim, rule, rules
 from thalweg.errors import EngineError, TaskError
-from thalweg.optim.card import OPTIMIZERS, RULES, Card, card, described, find
+from thalweg.optim.cards.card import OPTIMIZERS, RULES, Card, card, described, find
 
 OPTIMIZER_NAMES = sorted(set(optim.__all__) - {"Optimizer"})
 

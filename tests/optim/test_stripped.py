@@ -11,7 +11,7 @@ import pytest
 PROGRAM = """
 import torch, thalweg, thalweg.race, thalweg.testing
 from thalweg import meta, optim
-from thalweg.optim.card import OPTIMIZERS, card
+from thalweg.optim.cards.card import OPTIMIZERS, card
 from thalweg.rules import ema
 
 @thalweg.rule

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tasks.idx_files import write_mnist
 from torch import nn
 
+from tests.tasks.idx_files import write_mnist
 from thalweg.tasks import mlp
 from thalweg.tasks.built_in.mnist import load_mnist, mnist
 from thalweg.train import fit

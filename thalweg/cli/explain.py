@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from thalweg.optim.card import Card
-    from thalweg.optim.cost import Cost
+    from thalweg.optim.cards.card import Card
+    from thalweg.optim.cards.cost import Cost
     from thalweg.race.entrants.known import Entrant
 
 EXAMPLES = ("thalweg explain adamw", "thalweg explain rules.adam", "thalweg explain Lion --json")
@@ -67,7 +67,7 @@ def _matches(name: str) -> list[str]:
 def _cards() -> dict[str, Callable[[], Card]]:
     """Return what makes each card, by full name; a short name means the first that has it."""
     from thalweg.cli.listing import schedules, wrappers
-    from thalweg.optim.card import OPTIMIZERS, RULES, card, described
+    from thalweg.optim.cards.card import OPTIMIZERS, RULES, card, described
     from thalweg.race.entrants.known import known_entrants
 
     cards: dict[str, Callable[[], Card]] = {}
@@ -84,7 +84,7 @@ def _cards() -> dict[str, Callable[[], Card]]:
 
 
 def _of_entrant(entrant: Entrant) -> Card:
-    from thalweg.optim.card import card, optimizer_example
+    from thalweg.optim.cards.card import card, optimizer_example
 
     example = optimizer_example(entrant.factory, **entrant.hyperparameters)  # type: ignore[arg-type]
     return replace(card(entrant.factory), example=example)  # type: ignore[arg-type]

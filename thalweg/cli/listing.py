@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from thalweg.optim.cost import Cost
+    from thalweg.optim.cards.cost import Cost
 
 EXAMPLES = ("thalweg list", "thalweg list optimizers", "thalweg list rules --json")
 
@@ -89,9 +89,9 @@ def _tasks() -> list[Row]:
 def _optimizers() -> list[Row]:
     import torch
 
-    from thalweg.optim.card import OPTIMIZERS, card
-    from thalweg.optim.cost import cost_of
-    from thalweg.optim.stepper import Stepper
+    from thalweg.optim.cards.card import OPTIMIZERS, card
+    from thalweg.optim.cards.cost import cost_of
+    from thalweg.optim.stepping.stepper import Stepper
     from thalweg.race.entrants.known import DEFAULT_ENTRANTS, known_entrants
 
     summaries = {name.lower(): card(made).summary for name, made in OPTIMIZERS.items()}
@@ -109,7 +109,7 @@ def _optimizers() -> list[Row]:
 
 
 def _rules() -> list[Row]:
-    from thalweg.optim.card import RULES, card
+    from thalweg.optim.cards.card import RULES, card
 
     cards = [card(made) for made in RULES.values()]
     return [

@@ -14,8 +14,8 @@ from thalweg.errors import suggest
 from thalweg.meta.gradients import widened
 from thalweg.meta.wrapper import Wrapper, all_params, evaluate, saved_params
 from thalweg.numeric import as_whole
-from thalweg.optim.shell import of_itself
-from thalweg.optim.untraced import untraced
+from thalweg.optim.stepping.shell import of_itself
+from thalweg.optim.stepping.untraced import untraced
 
 Reduction = Literal["mean", "sum"]
 

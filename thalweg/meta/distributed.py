@@ -1,8 +1,8 @@
 """What wrappers keep, in the form that a distributed checkpoint has room for.
 
-See `thalweg.optim.distributed`. Numbers lie in the first param group, tensors of a parameter in its state. A
-checkpoint is read into entries that are there, so all are there always: a tensor that is not kept is zeros,
-and `kept` beside it is 0.
+See `thalweg.optim.stepping.distributed`. Numbers lie in the first param group, tensors of a parameter in its
+state. A checkpoint is read into entries that are there, so all are there always: a tensor that is not kept is
+zeros, and `kept` beside it is 0.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from thalweg.optim.steppable import has_values
+from thalweg.optim.stepping.steppable import has_values
 
 _HALF = (torch.float16, torch.bfloat16)
 

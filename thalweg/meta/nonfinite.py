@@ -12,7 +12,7 @@ from thalweg.errors import DivergedError, suggest
 from thalweg.meta.gradients import entries
 from thalweg.meta.wrapper import Wrapper, all_names, all_params, evaluate
 from thalweg.numeric import as_whole
-from thalweg.optim.steppable import has_values, refuse_sharded
+from thalweg.optim.stepping.steppable import has_values, refuse_sharded
 
 Policy = Literal["ignore", "skip", "raise"]
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from thalweg.meta.gradients import global_norm, widened
 from thalweg.meta.wrapper import Wrapper, all_params, evaluate
-from thalweg.optim.shell import of_itself
-from thalweg.optim.steppable import refuse_sharded
-from thalweg.optim.untraced import untraced
+from thalweg.optim.stepping.shell import of_itself
+from thalweg.optim.stepping.steppable import refuse_sharded
+from thalweg.optim.stepping.untraced import untraced
 
 
 class SAM(Wrapper):

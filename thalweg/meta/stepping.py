@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from thalweg.optim.distributed import is_opening
+from thalweg.optim.stepping.distributed import is_opening
 
 
 def guarded(step: Callable[..., Any]) -> Callable[..., Any]:

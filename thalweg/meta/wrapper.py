@@ -14,10 +14,10 @@ from torch import Tensor
 from thalweg.errors import EngineError
 from thalweg.meta import distributed
 from thalweg.meta.stepping import guarded
-from thalweg.optim.checkpoint import by_name
-from thalweg.optim.distributed import is_gathering, is_within
-from thalweg.optim.shell import of_itself
-from thalweg.optim.untraced import uncompiled, untraced
+from thalweg.optim.stepping.checkpoint import by_name
+from thalweg.optim.stepping.distributed import is_gathering, is_within
+from thalweg.optim.stepping.shell import of_itself
+from thalweg.optim.stepping.untraced import uncompiled, untraced
 
 Group = dict[str, Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from thalweg.optim import names
-from thalweg.optim.names import *  # noqa: F403 — the list of names is that file's
+from thalweg.optim import family as names
+from thalweg.optim.family import *  # noqa: F403 — the list of names is that file's
 from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.torch_adam import Adam, Adamax, AdamW, NAdam, RAdam
 from thalweg.optim.torch_basic import ASGD, SGD, Adadelta, Adagrad, RMSprop, Rprop

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.engine.plan import Engine
-from thalweg.optim import scheduled
-from thalweg.optim.checks import check_value, is_ours
-from thalweg.optim.composition import Composition, Group
-from thalweg.optim.stepper import Stepper
+from thalweg.optim.stepping import scheduled
+from thalweg.optim.stepping.checks import check_value, is_ours
+from thalweg.optim.stepping.composition import Composition, Group
+from thalweg.optim.stepping.stepper import Stepper
 
 
 class Optimizer(Stepper):

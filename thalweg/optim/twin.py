@@ -24,9 +24,11 @@ import torch
 from torch import nn
 
 from thalweg.engine.plan import Engine
-from thalweg.optim import docstring, scheduled
-from thalweg.optim.checks import check_dialect, check_finite, check_value
-from thalweg.optim.composition import (
+from thalweg.optim import docstring
+from thalweg.optim.optimizer import check_engine, named
+from thalweg.optim.stepping import scheduled
+from thalweg.optim.stepping.checks import check_dialect, check_finite, check_value
+from thalweg.optim.stepping.composition import (
     DECAYS,
     Composition,
     Group,
@@ -35,8 +37,7 @@ from thalweg.optim.composition import (
     around,
     compose,
 )
-from thalweg.optim.optimizer import check_engine, named
-from thalweg.optim.stepper import Stepper
+from thalweg.optim.stepping.stepper import Stepper
 
 AROUND = """\
     decay: what `weight_decay` means: "l2" adds its gradient λ·p to the gradient; after the step,

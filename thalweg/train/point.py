@@ -130,7 +130,10 @@ def _with_average(optimizer: Any) -> Any:
     """Return the optimizer that keeps an average, among this one and those that it wraps, or None."""
     for own in with_inner(optimizer):
         if hasattr(own, "evaluating"):
-            from thalweg.optim.evaluation import Evaluating, has_evaluation  # loaded with its class
+            from thalweg.optim.stepping.evaluation import (  # loaded with its class
+                Evaluating,
+                has_evaluation,
+            )
 
             if isinstance(own, Evaluating):
                 keeps = any(has_evaluation(own.composition(group)) for group in own.param_groups)

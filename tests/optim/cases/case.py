@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from thalweg.optim.composition import DECAYS
+from thalweg.optim.stepping.composition import DECAYS
 
 # Without the key, its values mean nothing or are refused.
 DEPENDENTS = {

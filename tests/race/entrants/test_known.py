@@ -11,7 +11,7 @@ import torch
 from tests.race.tasks import line
 from thalweg import chain, optim, rules
 from thalweg.errors import TaskError
-from thalweg.optim import names
+from thalweg.optim import family as names
 from thalweg.race import race
 from thalweg.race.entrants.known import (
     DEFAULT_ENTRANTS,

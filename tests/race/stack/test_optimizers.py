@@ -11,8 +11,8 @@ from tests.race.stack.subjects import assert_same, entrant, stacked, task, trial
 from thalweg import optim, schedules
 from thalweg.engine import chain
 from thalweg.meta import NonFinite
+from thalweg.optim.stepping.merged import Merged, can_merge
 from thalweg.race.entrants.known import Entrant, known_entrants
-from thalweg.race.stack.merged import Merged, can_merge
 from thalweg.rules import clip_by_global_norm, ema, momentum, polyak
 from thalweg.train.optimizers import build_optimizer
 

@@ -16,7 +16,7 @@ from thalweg import schedules
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.errors import TaskError, suggest
 from thalweg.optim import Optimizer
-from thalweg.optim.stepper import Stepper
+from thalweg.optim.stepping.stepper import Stepper
 from thalweg.race.entrants.initialize import check_initialization, initialized
 from thalweg.race.entrants.space import Space
 from thalweg.schedules import Schedule

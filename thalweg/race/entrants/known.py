@@ -19,7 +19,7 @@ import torch
 from thalweg import optim
 from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError, suggest
-from thalweg.optim.named import Named
+from thalweg.optim.factory import Named
 from thalweg.race.entrants.entrant import Contender, OptimizerFactory
 from thalweg.race.entrants.entrant import Entrant as Entrant
 

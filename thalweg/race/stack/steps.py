@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.meta.wrapper import Wrapper
-from thalweg.optim.stepper import Stepper
+from thalweg.optim.stepping.merged import Merged, can_merge
+from thalweg.optim.stepping.stepper import Stepper
 from thalweg.race.stack.errors import StackError
-from thalweg.race.stack.merged import Merged, can_merge
 from thalweg.train.optimizers import needs_closure, with_inner
 from thalweg.train.point import EvaluationPoint
 

@@ -162,7 +162,8 @@ def find_lr(
     A sweep ends when the exponential mean of the objective J = L + λΩ exceeds 4 times its least value, or
     when J is not finite; what was measured before counts. Param groups keep the ratios of their rates. No
     schedule and no scheduler is used. The suggestion is two fifths of the middle of the valley in the
-    median curve of all sweeps (`thalweg.train.lr_finder.valley`): a place to start, good to a factor of about three.
+    median curve of all sweeps (`thalweg.train.lr_finder.valley`): a place to start, good to a factor of
+    about three.
 
     Everything is left as it was, also after an error or Ctrl-C: parameters, buffers, gradients, modes, the
     optimizer's state and groups, the generators of PyTorch, NumPy, Python and of a `DataLoader`. Training

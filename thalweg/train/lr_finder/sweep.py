@@ -15,7 +15,7 @@ from thalweg.errors import DataError, DivergedError, TaskError
 from thalweg.objective import Cost
 from thalweg.objective.nested import mapped
 from thalweg.objective.weight import Weight
-from thalweg.optim.scheduled import of_group
+from thalweg.optim.stepping.scheduled import of_group
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource, Place, Source
 from thalweg.train.evaluate import count_rows

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from thalweg import optim, rules
-from thalweg.optim import catalogue
-from thalweg.optim.card import card
+from thalweg.optim.cards import docs_page as catalogue
+from thalweg.optim.cards.card import card
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "optimizers.md"
 

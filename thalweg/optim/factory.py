@@ -15,9 +15,12 @@ from torch import Tensor, nn
 
 from thalweg.engine import Link, Rule, chain
 from thalweg.errors import suggest
-from thalweg.optim import docstring, scheduled
-from thalweg.optim.checks import check_dialect, check_value
-from thalweg.optim.composition import (
+from thalweg.optim import docstring
+from thalweg.optim.optimizer import check_engine, named
+from thalweg.optim.schedule_free import converted
+from thalweg.optim.stepping import scheduled
+from thalweg.optim.stepping.checks import check_dialect, check_value
+from thalweg.optim.stepping.composition import (
     DECAYS,
     INSIDE,
     Composition,
@@ -27,9 +30,7 @@ from thalweg.optim.composition import (
     around,
     compose,
 )
-from thalweg.optim.optimizer import check_engine, named
-from thalweg.optim.schedule_free import converted
-from thalweg.optim.stepper import Stepper
+from thalweg.optim.stepping.stepper import Stepper
 from thalweg.optim.twin import AROUND
 from thalweg.rules import schedule_free
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from thalweg.engine.plan import Plan
 from thalweg.engine.program.program import Program
 from thalweg.errors import EngineError
-from thalweg.optim.composition import Composition, Group
+from thalweg.optim.stepping.composition import Composition, Group
 
 
 class Reader:

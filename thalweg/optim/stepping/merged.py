@@ -11,10 +11,10 @@ import torch
 from thalweg.engine.plan import program_problem
 from thalweg.engine.program.program import Program
 from thalweg.errors import ThalwegError
-from thalweg.optim import scheduled
-from thalweg.optim.composition import Composition, Group
-from thalweg.optim.standing import Reader
-from thalweg.optim.stepper import Stepper
+from thalweg.optim.stepping import scheduled
+from thalweg.optim.stepping.composition import Composition, Group
+from thalweg.optim.stepping.plan_check import Reader
+from thalweg.optim.stepping.stepper import Stepper
 
 _INHERITED = ("step", "_step", "_advance", "_move", "_reader", "_open_states", "zero_grad")
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")

@@ -22,10 +22,10 @@ from collections.abc import Mapping
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from thalweg.optim.evaluation import TRAINED, has_evaluation
+from thalweg.optim.stepping.evaluation import TRAINED, has_evaluation
 
 if TYPE_CHECKING:
-    from thalweg.optim.stepper import Stepper
+    from thalweg.optim.stepping.stepper import Stepper
 
 _NAMED_OPTIMIZER = "torch.distributed.optim.named_optimizer"
 _STATE_DICT = "torch.distributed.checkpoint.state_dict"

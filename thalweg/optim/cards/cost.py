@@ -8,7 +8,7 @@ from typing import Any
 
 from thalweg.engine import Chain
 from thalweg.engine.plan import program_problem
-from thalweg.optim.stepper import Stepper
+from thalweg.optim.stepping.stepper import Stepper
 
 FLOAT32 = 4
 """Bytes of a number in float32."""

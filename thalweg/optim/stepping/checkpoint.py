@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.optim import distributed
-from thalweg.optim.scheduled import NUMBER
+from thalweg.optim.stepping import distributed
+from thalweg.optim.stepping.scheduled import NUMBER
 
 
 def saved_state(packed: dict[str, Any]) -> dict[str, Any]:

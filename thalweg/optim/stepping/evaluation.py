@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import EngineError
-from thalweg.optim.composition import Composition, Group
-from thalweg.optim.shell import of_itself
+from thalweg.optim.stepping.composition import Composition, Group
+from thalweg.optim.stepping.shell import of_itself
 
 TRAINED = "trained_point"
 """The entry of a parameter's state that holds the point of training while the model is evaluated."""

@@ -17,13 +17,14 @@ import torch
 from thalweg import rules
 from thalweg.engine import Link, Rule, chain
 from thalweg.errors import TaskError, suggest
-from thalweg.optim import docstring, names, torch_adam, torch_basic
-from thalweg.optim.composition import DECAYS, INSIDE
-from thalweg.optim.cost import Cost, cost_of, count
+from thalweg.optim import docstring, torch_adam, torch_basic
+from thalweg.optim import family as names
+from thalweg.optim.cards.cost import Cost, cost_of, count
 from thalweg.optim.docstring import Block, Text, read
-from thalweg.optim.evaluation import has_evaluation
-from thalweg.optim.named import Named
-from thalweg.optim.stepper import Stepper
+from thalweg.optim.factory import Named
+from thalweg.optim.stepping.composition import DECAYS, INSIDE
+from thalweg.optim.stepping.evaluation import has_evaluation
+from thalweg.optim.stepping.stepper import Stepper
 from thalweg.optim.twin import TorchTwin
 
 OPTIMIZERS: Mapping[str, type[Stepper]] = {

@@ -19,20 +19,20 @@ from thalweg.engine.plan import Engine, Plan
 from thalweg.engine.rows import Block, open_block, read_line
 from thalweg.engine.stored import PLAIN
 from thalweg.errors import EngineError
-from thalweg.optim import distributed, scheduled
-from thalweg.optim.checkpoint import loaded_state, saved_state, without_orphans
-from thalweg.optim.checks import check_group, check_value
-from thalweg.optim.composition import Composition, Group
-from thalweg.optim.evaluation import Evaluating, keeps_trained
-from thalweg.optim.shell import of_itself
-from thalweg.optim.standing import Reader, Standing, all_params
-from thalweg.optim.steppable import (
+from thalweg.optim.stepping import distributed, scheduled
+from thalweg.optim.stepping.checkpoint import loaded_state, saved_state, without_orphans
+from thalweg.optim.stepping.checks import check_group, check_value
+from thalweg.optim.stepping.composition import Composition, Group
+from thalweg.optim.stepping.evaluation import Evaluating, keeps_trained
+from thalweg.optim.stepping.plan_check import Reader, Standing, all_params
+from thalweg.optim.stepping.shell import of_itself
+from thalweg.optim.stepping.steppable import (
     check_gradient,
     param_names,
     refuse_sharded,
     refuse_without_values,
 )
-from thalweg.optim.untraced import untraced
+from thalweg.optim.stepping.untraced import untraced
 
 KEPT_PLANS = 8
 """Plans kept for models whose parameters with gradients change from step to step."""

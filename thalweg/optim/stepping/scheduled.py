@@ -12,8 +12,8 @@ from collections.abc import Callable, Container, Mapping, MutableMapping
 from typing import Any
 
 from thalweg.engine.language.rule import is_schedule as is_function_of_steps
-from thalweg.optim.checks import check_value
-from thalweg.optim.composition import Group
+from thalweg.optim.stepping.checks import check_value
+from thalweg.optim.stepping.composition import Group
 
 Schedules = dict[str, Any]
 

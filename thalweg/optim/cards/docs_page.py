@@ -1,6 +1,6 @@
 """All cards as one page of Markdown: docs/optimizers.md.
 
-python -m thalweg.optim.catalogue docs/optimizers.md
+python -m thalweg.optim.cards.docs_page docs/optimizers.md
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from thalweg.files import write_text
-from thalweg.optim.card import OPTIMIZERS, RULES, Card, card
-from thalweg.optim.cost import Cost
+from thalweg.optim.cards.card import OPTIMIZERS, RULES, Card, card
+from thalweg.optim.cards.cost import Cost
 
 WIDTH = 110
 

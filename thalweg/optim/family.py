@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thalweg.optim.named import optimizer
+from thalweg.optim.factory import optimizer
 from thalweg.rules import (
     accumulate_inside,
     adabelief,
