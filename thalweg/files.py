@@ -55,7 +55,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         except OSError as error:  # of the writer, who may have read other files
             if not str(error.filename or temporary).startswith(str(temporary)):
                 raise
-            raise named(error, path) from None
+            raise error_at(error, path) from None
         with _naming(path):
             if beside:
                 _flush_to_disk(temporary)
@@ -132,10 +132,10 @@ def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise named(error, path) from None
+        raise error_at(error, path) from None
 
 
-def named(error: OSError, path: str | os.PathLike[str]) -> OSError:
+def error_at(error: OSError, path: str | os.PathLike[str]) -> OSError:
     """Return the error as one of `path`."""
     code, why = error.errno, error.strerror or str(error)
     if code is None:

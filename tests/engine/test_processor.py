@@ -51,9 +51,9 @@ def test_each_level_has_machine_code_of_its_own(
     monkeypatch.setenv("THALWEG_CPU", level)
     chosen = processor.processor()
     key = native._key(TEXT, chosen)
-    assert kernel_cache.read(key) is None
+    assert kernel_cache.read_kernel(key) is None
     native.kernel(TEXT, "step")
-    stored = kernel_cache.read(key)
+    stored = kernel_cache.read_kernel(key)
     assert stored is not None
     assert key != native._key(TEXT, host())
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError
 from thalweg.objective import Cost, Metric
-from thalweg.objective.join import JoinError, join
+from thalweg.objective.join import JoinError, join_batches
 
 Pair = namedtuple("Pair", "logits hidden")
 SIZES = (5, 1, 3)
@@ -24,7 +24,7 @@ class Output:
 
 
 def check(whole: Any, parts: list[Any]) -> None:
-    found = join(parts, SIZES)
+    found = join_batches(parts, SIZES)
     assert type(found) is type(whole)
     assert str(found) == str(whole)
 
@@ -62,7 +62,7 @@ def test_a_list_of_one_entry_a_row_is_chained() -> None:
 )
 def test_what_cannot_be_joined(parts: list[Any], message: str) -> None:
     with pytest.raises(JoinError, match=message):
-        join(parts, [2, 2])
+        join_batches(parts, [2, 2])
 
 
 def f1(outputs: Any, targets: Any) -> Tensor:

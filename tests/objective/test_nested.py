@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from thalweg.objective.nested import described, is_plain, mapped, rows_of, tensors
-from thalweg.tasks.sources import Place
+from thalweg.objective.nested import describe_batch, is_plain, mapped, rows_of, tensors_in
+from thalweg.tasks.sources import Placement
 
 
 class Pair(NamedTuple):
@@ -68,17 +68,17 @@ KINDS: dict[str, Any] = {
 @pytest.mark.parametrize("name", KINDS)
 def test_kinds_stay(name: str) -> None:
     value = KINDS[name]
-    moved = Place(dtype=torch.float32)(value)
+    moved = Placement(dtype=torch.float32)(value)
     assert type(moved) is type(value)
-    assert {tensor.dtype for tensor in tensors(moved)} <= {torch.float32}
-    assert len([*tensors(moved)]) == len([*tensors(value)])
-    assert {tensor.dtype for tensor in tensors(value)} <= {torch.float64}
+    assert {tensor.dtype for tensor in tensors_in(moved)} <= {torch.float32}
+    assert len([*tensors_in(moved)]) == len([*tensors_in(value)])
+    assert {tensor.dtype for tensor in tensors_in(value)} <= {torch.float64}
     assert is_plain(value)
     assert rows_of(value) == (None if name == "counter" else 2)
 
 
 def test_what_is_kept_beside_the_tensors() -> None:
-    place = Place(dtype=torch.float32)
+    place = Placement(dtype=torch.float32)
     assert place(KINDS["default"])["b"] == []
     assert place(KINDS["deque"]).maxlen == 2
     assert place(KINDS["record"]).rows == 3
@@ -90,7 +90,7 @@ def test_what_is_kept_beside_the_tensors() -> None:
 
 def test_packed_sequences() -> None:
     packed = pack_sequence([torch.ones(2, 1), torch.ones(3, 1)], enforce_sorted=False).double()
-    moved = Place(dtype=torch.float32)(packed)
+    moved = Placement(dtype=torch.float32)(packed)
     assert isinstance(moved, PackedSequence)
     assert moved.data.dtype is torch.float32
     assert moved.unsorted_indices.tolist() == [1, 0]
@@ -114,16 +114,16 @@ class Batch:
 
 def test_batches_of_a_class_of_their_own_move_themselves() -> None:
     batch = Batch(ONE)
-    assert Place()(batch).where == "cpu"
-    assert Place()([batch])[0].where == "cpu"
+    assert Placement()(batch).where == "cpu"
+    assert Placement()([batch])[0].where == "cpu"
     assert rows_of(batch) == 2
     batch.where = "in place"
-    assert Place()(batch) is batch
+    assert Placement()(batch) is batch
     assert mapped(batch, torch.neg) is batch
     assert not is_plain((ONE, batch))
 
 
 def test_words_for_messages() -> None:
-    assert described(Batch(ONE)) == "Batch of shape (2,), torch.float64"
-    assert described([ONE] * 5).endswith("; …")
-    assert described(None) == "NoneType"
+    assert describe_batch(Batch(ONE)) == "Batch of shape (2,), torch.float64"
+    assert describe_batch([ONE] * 5).endswith("; …")
+    assert describe_batch(None) == "NoneType"

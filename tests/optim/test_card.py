@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tests.exact import RERUN, differs, is_same, same
 from thalweg import optim, rule, rules
 from thalweg.errors import EngineError, TaskError
-from thalweg.optim.cards.card import OPTIMIZERS, RULES, Card, card, described, find
+from thalweg.optim.cards.card import OPTIMIZERS, RULES, Card, card, describe_callable, find
 
 OPTIMIZER_NAMES = sorted(set(optim.__all__) - {"Optimizer"})
 
@@ -299,7 +299,7 @@ def test_results_that_leave_no_room_stand_below() -> None:
         ['aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa']
         """
 
-    code = described(thing, "thing").example.splitlines()[1:]
+    code = describe_callable(thing, "thing").example.splitlines()[1:]
     assert code[0] == f'"a" * 30 + "b"  # {"a" * 30 + "b"!r}'
     assert code[1:3] == ['x = "a" * 60', "[x]"]
     assert code[3].startswith("# ['aaa")
@@ -317,7 +317,7 @@ def test_other_things_are_described_by_their_docstring() -> None:
 
         def __init__(self, number: int = 3) -> None: ...
 
-    found = described(Thing, "thing")
+    found = describe_callable(Thing, "thing")
     assert isinstance(found, Card)
     assert (found.kind, found.year, found.cost) == ("thing", 2004, None)
     assert found.signature.startswith("Thing(number=3)")

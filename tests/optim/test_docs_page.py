@@ -13,11 +13,11 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "optimizers.md"
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == catalogue.page(), "run `make docs`"
+    assert PAGE.read_text(encoding="utf-8") == catalogue.optimizers_page(), "run `make docs`"
 
 
 def test_every_optimizer_is_in_the_table_and_has_a_section() -> None:
-    text = catalogue.page()
+    text = catalogue.optimizers_page()
     for name in optim.__all__:
         if name == "Optimizer":
             continue
@@ -32,24 +32,24 @@ def test_every_optimizer_is_in_the_table_and_has_a_section() -> None:
 
 
 def test_every_rule_is_in_a_table() -> None:
-    text = catalogue.page()
+    text = catalogue.optimizers_page()
     assert all(f"\n| `{name}` |" in text for name in rules.__all__)
 
 
 def test_links_lead_somewhere() -> None:
-    text = catalogue.page()
+    text = catalogue.optimizers_page()
     headings = {name.lower() for name in re.findall(r"^##+ `?([\w ]+)`?$", text, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
 def test_prose_is_wrapped() -> None:
-    lines = catalogue.page().splitlines()
+    lines = catalogue.optimizers_page().splitlines()
     assert all(len(line) <= catalogue.WIDTH for line in lines if not line.startswith("|"))
 
 
 def test_it_is_written_or_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     catalogue.main([str(tmp_path / "page.md")])
-    assert (tmp_path / "page.md").read_text(encoding="utf-8") == catalogue.page()
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == catalogue.optimizers_page()
     assert capsys.readouterr().out == ""
     catalogue.main([])
-    assert capsys.readouterr().out == catalogue.page()
+    assert capsys.readouterr().out == catalogue.optimizers_page()

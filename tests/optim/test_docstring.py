@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from thalweg.optim.docstring import Block, read
+from thalweg.optim.docstring import DocPart, read_docstring
 
 CARD = """Name (Author and Other 2001, algorithm 1): what it does.
 
@@ -37,13 +37,13 @@ CARD = """Name (Author and Other 2001, algorithm 1): what it does.
 
 
 def test_a_card_is_read_in_order() -> None:
-    text = read(CARD)
+    text = read_docstring(CARD)
     assert text.title == "Name (Author and Other 2001, algorithm 1): what it does."
     assert text.summary == "Name: what it does"
     assert text.blocks == (
-        Block("m ← β·m + g\nupdate = m", True),
-        Block("A remark that is long.", False),
-        Block("d = 1\n\ne = 2", True),
+        DocPart("m ← β·m + g\nupdate = m", True),
+        DocPart("A remark that is long.", False),
+        DocPart("d = 1\n\ne = 2", True),
     )
     assert text.equation == "m ← β·m + g\nupdate = m\n\nd = 1\n\ne = 2"
     assert text.fields == {
@@ -56,7 +56,7 @@ def test_a_card_is_read_in_order() -> None:
 
 
 def test_equations_alone_have_lost_their_indentation() -> None:
-    text = read(
+    text = read_docstring(
         """Adam (A 2015).
 
         m ← β₁·m
@@ -66,7 +66,7 @@ def test_equations_alone_have_lost_their_indentation() -> None:
         """
     )
     assert text.equation == "m ← β₁·m\nupdate = m"
-    assert text.blocks[1:] == (Block("The paper has no lr: it is = 1.", False),)
+    assert text.blocks[1:] == (DocPart("The paper has no lr: it is = 1.", False),)
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def test_equations_alone_have_lost_their_indentation() -> None:
 def test_a_title_may_hold_equation_and_source(
     title: str, equation: str, source: str, year: int | None
 ) -> None:
-    text = read(title)
+    text = read_docstring(title)
     assert (text.equation, text.source, text.year) == (equation, source, year)
 
 
 def test_a_source_in_a_remark_or_a_field_counts() -> None:
-    assert read("A.\n\nAs in B (C 1999).").year == 1999
-    assert read("A (B 2000).\n\nSource: C 1950, page 3.").year == 1950
+    assert read_docstring("A.\n\nAs in B (C 1999).").year == 1999
+    assert read_docstring("A (B 2000).\n\nSource: C 1950, page 3.").year == 1950
 
 
 @pytest.mark.parametrize("docstring", ["", "   ", "\n\n"])
 def test_nothing_gives_nothing(docstring: str) -> None:
-    text = read(docstring)
+    text = read_docstring(docstring)
     assert (text.title, text.summary, text.equation, text.source) == ("", "", "", "")
     assert (text.blocks, text.fields, text.year) == ((), {}, None)

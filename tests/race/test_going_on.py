@@ -149,7 +149,7 @@ def test_an_interrupted_measurement_of_seconds_loses_no_trial(
     def interrupted(*arguments: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("thalweg.race.runner.seconds_a_step", interrupted)
+    monkeypatch.setattr("thalweg.race.runner.measure_seconds", interrupted)
     contest = Race(line(), **small(), out=tmp_path)
     with pytest.raises(KeyboardInterrupt):
         contest.run()

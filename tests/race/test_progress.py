@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from thalweg.race import Entrant, Plan, Point, RaceProgress, Trial, TrialRecord
+from thalweg.race import Entrant, Point, RacePlan, RaceProgress, Trial, TrialRecord
 from thalweg.race import progress as watch_module
 from thalweg.race.progress import Watch
 
 ENTRANT = Entrant("sgd", lambda params, lr: None, lrs=(0.1,))  # type: ignore[arg-type, return-value]
-PLAN = Plan((ENTRANT,), 2, (0, 1), (2, 3, 4, 5), 10, None)  # 4 trials tune, 4 judge: 80 epochs
+PLAN = RacePlan((ENTRANT,), 2, (0, 1), (2, 3, 4, 5), 10, None)  # 4 trials tune, 4 judge: 80 epochs
 
 
 class Clock:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from thalweg.race import Curve, Entrant, Goal, Plan, Point, Trial, TrialRecord
+from thalweg.race import Curve, Entrant, Goal, Point, RacePlan, Trial, TrialRecord
 from thalweg.race.entrants.space import uniform
 from thalweg.race.rounds import rounds
 
@@ -21,7 +21,7 @@ BEST = {"a": 0.1, "b": 1.0, "c": 0.01}
 Gives = Callable[[Trial], TrialRecord]
 
 
-def plan(*names: str, **changes: Any) -> Plan:
+def plan(*names: str, **changes: Any) -> RacePlan:
     entrants = tuple(Entrant(name, torch.optim.SGD, lrs=RATES) for name in names or BEST)
     parts: dict[str, Any] = {
         "entrants": entrants,
@@ -31,7 +31,7 @@ def plan(*names: str, **changes: Any) -> Plan:
         "epochs": EPOCHS,
         "batch_size": None,
     }
-    return Plan(**(parts | changes))
+    return RacePlan(**(parts | changes))
 
 
 def record(trial: Trial, reached: float, **others: Any) -> TrialRecord:
@@ -64,7 +64,9 @@ def bowl(trial: Trial) -> TrialRecord:
     return record(trial, 20 + 20 * distance + trial.seed % 3)
 
 
-def play(plan: Plan, gives: Gives, goal: Goal = GOAL, by: Any = "steps") -> list[tuple[Trial, ...]]:
+def play(
+    plan: RacePlan, gives: Gives, goal: Goal = GOAL, by: Any = "steps"
+) -> list[tuple[Trial, ...]]:
     protocol = rounds(plan, lambda tuned: goal, by)
     played = []
     try:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.report.example import awkward, example, planted_race
 from thalweg.report import plain_table
-from thalweg.report.parts.forest import Scale
+from thalweg.report.parts.forest import EffectAxis
 from thalweg.report.sections.ranking import ranking_section
 from thalweg.report.words.effects import every_pair, per_seed
 
@@ -71,7 +71,7 @@ def test_the_forest_shows_every_seed_and_tells_outcomes_by_its_marks() -> None:
 
 def test_a_scale_has_a_place_for_every_effect_and_for_equals() -> None:
     for kind, effects in (("ratio", [0.5, 3.0, None]), ("ratio", []), ("difference", [-0.1, 0.02])):
-        scale = Scale.over(kind, effects)  # type: ignore[arg-type]
+        scale = EffectAxis.over(kind, effects)  # type: ignore[arg-type]
         places = [scale.x(e) for e in effects if e is not None]
         assert places == sorted(set(places))
         assert scale.equals in scale.ticks

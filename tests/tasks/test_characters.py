@@ -12,7 +12,7 @@ from torch.nn import functional
 from tests.exact import same
 from thalweg.errors import DataError
 from thalweg.tasks import load_task
-from thalweg.tasks.built_in.char_models import LSTM, Block, Transformer
+from thalweg.tasks.built_in.char_models import LSTM, Transformer, TransformerBlock
 from thalweg.tasks.formats.text import unicode_names, windows
 from thalweg.train import fit
 
@@ -58,7 +58,7 @@ def test_no_look_ahead(model: nn.Module) -> None:
 
 def test_attention_is_that_of_pytorch() -> None:
     torch.manual_seed(0)
-    block = Block(width=8, heads=2, length=6).double()
+    block = TransformerBlock(width=8, heads=2, length=6).double()
     x = torch.randn(3, 5, 8, dtype=torch.float64)
     q, k, v = (part.view(3, 5, 2, 4).transpose(1, 2) for part in block.joint(x).split(8, 2))
     joined = functional.scaled_dot_product_attention(q, k, v, is_causal=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.exact import same
 from thalweg.tasks import load_task
 from thalweg.tasks.functions.deep_quadratic import curvature, sine_basis, spectrum
-from thalweg.tasks.functions.function_task import Point, gradient_noise
+from thalweg.tasks.functions.function_task import PointModel, uniform_noise
 from thalweg.tasks.functions.landscapes import (
     beale_value,
     booth_value,
@@ -28,9 +28,9 @@ from thalweg.tasks.sources import ArraySource
 Function = Callable[[Tensor], Tensor]
 
 
-def point_of(name: str, **options: object) -> Point:
+def point_of(name: str, **options: object) -> PointModel:
     model = load_task(name, **options).build()
-    assert isinstance(model, Point)
+    assert isinstance(model, PointModel)
     return model
 
 
@@ -133,7 +133,7 @@ def test_the_ravine_has_the_condition_asked_for(condition: float) -> None:
 def test_deep_quadratic_has_the_spectrum_and_the_noise_stated() -> None:
     task = load_task("deep_quadratic")
     model = task.build()
-    assert isinstance(model, Point)
+    assert isinstance(model, PointModel)
     matrix = hessian(model.function, torch.zeros(100).double()).numpy()
     np.testing.assert_allclose(np.linalg.eigvalsh(matrix), np.sort(spectrum(100)), rtol=1e-9)
     assert np.sum(spectrum(100) < 1) == 90
@@ -141,7 +141,7 @@ def test_deep_quadratic_has_the_spectrum_and_the_noise_stated() -> None:
     assert np.all((spectrum(100)[90:] > 30) & (spectrum(100)[90:] < 60))
     assert np.linalg.cond(matrix) == pytest.approx(58.5 / (0.5 / 90), rel=1e-6)
     # each row is ½(θ − x)ᵀQ(θ − x), less what does not depend on θ
-    x = gradient_noise(3200, 100, 1.0)[:5]
+    x = uniform_noise(3200, 100, 1.0)[:5]
     theta = model.point.detach().double().numpy()
     whole = 0.5 * np.einsum("ri,ij,rj->r", theta - x, curvature(100), theta - x)
     rows = whole - 0.5 * np.einsum("ri,ij,rj->r", x, curvature(100), x)
@@ -173,16 +173,16 @@ def test_noise_adds_its_mean_to_the_gradient_and_nothing_over_all_rows() -> None
     def gradient(noise: Tensor) -> Tensor:
         model.zero_grad()
         task.cost.objective(model, noise, torch.zeros(len(noise))).backward()
-        assert isinstance(model, Point)
+        assert isinstance(model, PointModel)
         assert model.point.grad is not None
         return model.point.grad.clone()
 
     exact = gradient(torch.zeros(1, 2).double())
-    assert isinstance(model, Point)
+    assert isinstance(model, PointModel)
     x, y = model.point.tolist()
     first, second = 2 * (x + 2 * y - 7), 2 * (2 * x + y - 5)
     assert exact.tolist() == pytest.approx([first + 2 * second, 2 * first + second])
     part = rows[:127]
     torch.testing.assert_close(gradient(part), exact + part.mean(0), rtol=0, atol=1e-12)
     torch.testing.assert_close(gradient(rows), exact, rtol=0, atol=1e-12)
-    assert not gradient_noise(10, 2, 0).any()
+    assert not uniform_noise(10, 2, 0).any()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.exact import same
-from thalweg.testing import CHECKS, Conformance, Result, check_optimizer
+from thalweg.testing import CHECKS, CheckResult, Conformance, check_optimizer
 
 from .broken import DecaysWithoutGradient, NeverMade, NeverSteps
 from .sound import Sound
@@ -69,7 +69,7 @@ def test_raise_for_failures_lists_all() -> None:
 
 
 def test_an_unknown_result_is_a_key_error() -> None:
-    found = Conformance("Some", [Result("resume", "pass")])
+    found = Conformance("Some", [CheckResult("resume", "pass")])
     assert found["resume"].outcome == "pass"
     with pytest.raises(KeyError):
         found["groups"]

@@ -303,8 +303,8 @@ def test_what_an_archive_cannot_hold(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 import torch
-sys.path.insert(0, {tests!r})
-from train.helpers import blobs, quiet
+sys.path.insert(0, {root!r})
+from tests.train.helpers import blobs, quiet
 from thalweg.train import loop
 
 torch.set_num_threads(1)
@@ -325,8 +325,8 @@ quiet(blobs(), epochs=5, checkpoint={path!r})
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 def test_a_run_killed_in_the_middle_resumes_bit_for_bit(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    tests = str(Path(__file__).parents[1])
-    script = textwrap.dedent(KILLED).format(tests=tests, path=str(path))
+    root = str(Path(__file__).parents[2])
+    script = textwrap.dedent(KILLED).format(root=root, path=str(path))
     ended = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )

@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from thalweg.optim.cards.card import Card
-    from thalweg.optim.cards.cost import Cost
+    from thalweg.optim.cards.cost import StepCost
     from thalweg.race.entrants.known import Entrant
 
 EXAMPLES = ("thalweg explain adamw", "thalweg explain rules.adam", "thalweg explain Lion --json")
@@ -67,13 +67,13 @@ def _matches(name: str) -> list[str]:
 def _cards() -> dict[str, Callable[[], Card]]:
     """Return what makes each card, by full name; a short name means the first that has it."""
     from thalweg.cli.listing import schedules, wrappers
-    from thalweg.optim.cards.card import OPTIMIZERS, RULES, card, described
+    from thalweg.optim.cards.card import OPTIMIZERS, RULES, card, describe_callable
     from thalweg.race.entrants.known import known_entrants
 
     cards: dict[str, Callable[[], Card]] = {}
     for kind, things in (("schedule", schedules()), ("wrapper", wrappers())):
         for name, thing in things.items():
-            cards[_HOME[kind] + name] = partial(described, thing, kind)
+            cards[_HOME[kind] + name] = partial(describe_callable, thing, kind)
     for kind, made in (("optimizer", OPTIMIZERS), ("rule", RULES)):
         for name in made:
             cards[_HOME[kind] + name] = partial(card, _HOME[kind] + name)
@@ -144,7 +144,7 @@ def _fields(found: Card) -> Iterator[tuple[str, str]]:
         "Use": found.use,
         "Deviations": found.deviations,
         "Made of": " → ".join(found.links) if found.is_composite else "",
-        "Cost": found.text.fields.get("Cost", ""),
+        "StepCost": found.text.fields.get("StepCost", ""),
     }
     yield from ((heading, text) for heading, text in given.items() if text)
     if found.cost is not None:
@@ -160,7 +160,7 @@ def _fields(found: Card) -> Iterator[tuple[str, str]]:
         yield "Evaluation", "at the average that it keeps, inside optimizer.evaluating()"
 
 
-def _states(cost: Cost) -> str:
+def _states(cost: StepCost) -> str:
     numbers = f"{', '.join(cost.numbers)}: a number for each tensor" if cost.numbers else ""
     if not cost.states:
         return numbers or "none"
@@ -168,7 +168,7 @@ def _states(cost: Cost) -> str:
     return f"{size}; {numbers}" if numbers else size
 
 
-def _passes(cost: Cost) -> str:
+def _passes(cost: StepCost) -> str:
     together = ", over all tensors together" if cost.couples else ""
     how = "fused on this CPU" if cost.problem is None else f"not fused: {cost.problem}"
     return f"{cost.passes} over the data{together}; {how}"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from thalweg.optim.cards.cost import Cost
+    from thalweg.optim.cards.cost import StepCost
 
 EXAMPLES = ("thalweg list", "thalweg list optimizers", "thalweg list rules --json")
 
-Row = dict[str, Any]
+ListRow = dict[str, Any]
 
 _USUAL = ("tasks", "optimizers")
 
@@ -64,7 +64,7 @@ def _chosen(kind: str | None) -> Sequence[str]:
     )
 
 
-def _tasks() -> list[Row]:
+def _tasks() -> list[ListRow]:
     from thalweg.tasks import list_tasks, task_facts
     from thalweg.tasks.target import figure
 
@@ -86,7 +86,7 @@ def _tasks() -> list[Row]:
     ]
 
 
-def _optimizers() -> list[Row]:
+def _optimizers() -> list[ListRow]:
     import torch
 
     from thalweg.optim.cards.card import OPTIMIZERS, card
@@ -95,7 +95,7 @@ def _optimizers() -> list[Row]:
     from thalweg.race.entrants.known import DEFAULT_ENTRANTS, known_entrants
 
     summaries = {name.lower(): card(made).summary for name, made in OPTIMIZERS.items()}
-    rows: list[Row] = []
+    rows: list[ListRow] = []
     for name, entrant in sorted(known_entrants().items()):
         made = entrant.build([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
         row = {
@@ -108,7 +108,7 @@ def _optimizers() -> list[Row]:
     return rows
 
 
-def _rules() -> list[Row]:
+def _rules() -> list[ListRow]:
     from thalweg.optim.cards.card import RULES, card
 
     cards = [card(made) for made in RULES.values()]
@@ -123,23 +123,23 @@ def _rules() -> list[Row]:
     ]
 
 
-def _figures(cost: Cost) -> Row:
+def _figures(cost: StepCost) -> ListRow:
     return {"state_bytes_per_parameter": cost.bytes, "passes": cost.passes}
 
 
-def _schedules() -> list[Row]:
+def _schedules() -> list[ListRow]:
     return _described(schedules())
 
 
-def _wrappers() -> list[Row]:
+def _wrappers() -> list[ListRow]:
     return _described(wrappers())
 
 
-def _described(things: Mapping[str, Any]) -> list[Row]:
+def _described(things: Mapping[str, Any]) -> list[ListRow]:
     from thalweg.optim import docstring
 
     return [
-        {"name": name, "description": docstring.read(docstring.of(thing)).summary}
+        {"name": name, "description": docstring.read_docstring(docstring.of(thing)).summary}
         for name, thing in things.items()
     ]
 
@@ -159,7 +159,7 @@ def wrappers() -> dict[str, Any]:
     return {name: made for name, made in known.items() if isinstance(made, type)}
 
 
-KINDS: Mapping[str, Callable[[], list[Row]]] = {
+KINDS: Mapping[str, Callable[[], list[ListRow]]] = {
     "tasks": _tasks,
     "optimizers": _optimizers,
     "rules": _rules,
@@ -169,7 +169,7 @@ KINDS: Mapping[str, Callable[[], list[Row]]] = {
 """What can be listed."""
 
 
-def _print_table(heading: str, rows: Sequence[Row]) -> None:
+def _print_table(heading: str, rows: Sequence[ListRow]) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -194,7 +194,7 @@ def _print_table(heading: str, rows: Sequence[Row]) -> None:
         out().print(note, style="dim", markup=False)
 
 
-def _figure_columns(rows: Sequence[Row]) -> tuple[Mapping[str, Callable[[Row], str]], str]:
+def _figure_columns(rows: Sequence[ListRow]) -> tuple[Mapping[str, Callable[[ListRow], str]], str]:
     """Return the columns of figures that the rows have, and what to say of them below."""
     if any("passes" in row for row in rows):
         return {

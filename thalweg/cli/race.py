@@ -128,10 +128,10 @@ def race(
     after Ctrl-C or a crash, the same command goes on from there.
     """
     from thalweg.cli.racing import run_races
-    from thalweg.cli.values import entrants_of, names, rates, spaces
+    from thalweg.cli.values import entrants_of, rates, read_names, spaces
 
     settings: dict[str, Any] = {
-        "entrants": entrants_of(names(entrants), spaces(tune)),
+        "entrants": entrants_of(read_names(entrants), spaces(tune)),
         "lrs": rates(lrs),
         "trials": trials,
         "search": search,

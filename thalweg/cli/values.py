@@ -26,7 +26,7 @@ def path_of(text: str) -> Path:
     return Path(text)
 
 
-def names(text: str | None) -> list[str] | None:
+def read_names(text: str | None) -> list[str] | None:
     """Read names parted by commas.
 
     >>> names("sgd, adam")
@@ -43,7 +43,7 @@ def rates(text: str | None) -> list[float] | None:
     >>> rates("1e-3,0.01")
     [0.001, 0.01]
     """
-    found = names(text)
+    found = read_names(text)
     if found is None:
         return None
     if not found:

@@ -44,9 +44,9 @@ def compilations() -> int:
     """Return how many kernels this process has compiled, or loaded from the cache, so far."""
     if fused_problem() is not None:
         return 0
-    from thalweg.engine.cpu.native import compilations
+    from thalweg.engine.cpu.native import compiled_kernels
 
-    return compilations()
+    return compiled_kernels()
 
 
 def program_problem(program: Program) -> str | None:

@@ -129,7 +129,7 @@ class Lines:
         self._left = [block.tobytes() for block in self._blocks]
 
 
-class Numbers:
+class ReducedNumbers:
     """The scalar states that are computed from reductions, of the parameters of a batch.
 
     `places` says for each parameter in which line of which block they are, from column `start` on.

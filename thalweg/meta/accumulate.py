@@ -12,7 +12,7 @@ from torch import Tensor
 
 from thalweg.errors import suggest
 from thalweg.meta.gradients import widened
-from thalweg.meta.wrapper import Wrapper, all_params, evaluate, saved_params
+from thalweg.meta.wrapper import Wrapper, all_params, evaluate_closure, saved_params
 from thalweg.numeric import as_whole
 from thalweg.optim.stepping.shell import of_itself
 from thalweg.optim.stepping.untraced import untraced
@@ -123,7 +123,7 @@ class Accumulate(Wrapper):
         """
         self._check_training()
         self._check_weight(weight)
-        loss = evaluate(closure)
+        loss = evaluate_closure(closure)
         self.stepped = False
         if self.every == 1 and not self.pending:
             self._step_inside(**arguments)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.errors import DivergedError, suggest
 from thalweg.meta.gradients import entries
-from thalweg.meta.wrapper import Wrapper, all_names, all_params, evaluate
+from thalweg.meta.wrapper import Wrapper, all_names, all_params, evaluate_closure
 from thalweg.numeric import as_whole
 from thalweg.optim.stepping.steppable import has_values, refuse_sharded
 
@@ -92,7 +92,7 @@ class NonFinite(Wrapper):
         """
         self._check_training()
         refuse_sharded(all_params(self), type(self).__name__)
-        loss = evaluate(closure)
+        loss = evaluate_closure(closure)
         self.stepped = False
         if self._all_finite():
             self.consecutive = 0

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from thalweg.meta.gradients import global_norm, widened
-from thalweg.meta.wrapper import Wrapper, all_params, evaluate
+from thalweg.meta.wrapper import Wrapper, all_params, evaluate_closure
 from thalweg.optim.stepping.shell import of_itself
 from thalweg.optim.stepping.steppable import refuse_sharded
 from thalweg.optim.stepping.untraced import untraced
@@ -140,12 +140,12 @@ class SAM(Wrapper):
         self._check_training()
         self._refuse_second_pass()
         self._first_done = False
-        loss = evaluate(closure)
+        loss = evaluate_closure(closure)
         self._perturb()
         try:
             # a closure that forgets to would otherwise mix the gradients of two points
             self.zero_grad()
-            evaluate(closure)
+            evaluate_closure(closure)
         finally:
             self.restore()
         self._step_inside(**arguments)

@@ -290,7 +290,7 @@ def _check_wrappable(wrapper: type[Wrapper], optimizer: object) -> None:
         )
 
 
-def evaluate(closure: Callable[[], Any] | None) -> Any:
+def evaluate_closure(closure: Callable[[], Any] | None) -> Any:
     """Return the loss of a closure, evaluated with gradients, or None without one.
 
     Raises:

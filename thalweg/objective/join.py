@@ -17,7 +17,7 @@ class JoinError(ValueError):
     """Batches that cannot be joined: why, without advice."""
 
 
-def join(parts: Sequence[Any], rows: Sequence[int], axis: int = 0) -> Any:
+def join_batches(parts: Sequence[Any], rows: Sequence[int], axis: int = 0) -> Any:
     """Return batches of one structure as one: tensors at every depth are joined along `axis`.
 
     `rows` says how many each batch has. Tuples (named ones, too), mappings, data classes and lists

@@ -16,7 +16,7 @@ from thalweg.errors import DataError, TaskError, suggest
 from thalweg.objective.weight import BatchWeight, Listener, Weight
 
 LossFunction = Callable[[Any, Any], Tensor]
-Kind = Literal["classes", "elementwise", "probabilities", "free"]
+TargetKind = Literal["classes", "elementwise", "probabilities", "free"]
 
 
 def half_mse(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def half_mse(outputs: Tensor, targets: Tensor) -> Tensor:
 
 # What each loss wants as targets decides the checks: class numbers, values shaped like the outputs,
 # or probabilities in [0, 1] shaped like the outputs.
-_NAMED: dict[str, tuple[LossFunction, Kind]] = {
+_NAMED: dict[str, tuple[LossFunction, TargetKind]] = {
     "cross_entropy": (functional.cross_entropy, "classes"),
     "nll_loss": (functional.nll_loss, "classes"),
     "multi_margin_loss": (functional.multi_margin_loss, "classes"),
@@ -93,7 +93,7 @@ class Loss:
 
     name: str
     function: LossFunction
-    kind: Kind = "free"
+    kind: TargetKind = "free"
     low: float = -math.inf
     ignore_index: int | None = None
     batch_weight: BatchWeight | None = None

@@ -43,7 +43,7 @@ def mapped(
     return value if other is None else other(value)
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
     """Yield the tensors in `value`, in order; of an object of another kind those among its attributes.
 
     >>> import torch
@@ -56,7 +56,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
         yield value.data
     else:
         for part in _parts(value):
-            yield from tensors(part)
+            yield from tensors_in(part)
 
 
 def rows_of(value: Any) -> int | None:
@@ -78,7 +78,7 @@ def rows_of(value: Any) -> int | None:
     return None
 
 
-def described(value: Any) -> str:
+def describe_batch(value: Any) -> str:
     """Return in a few words what a batch is, for a message.
 
     >>> import torch
@@ -87,7 +87,7 @@ def described(value: Any) -> str:
     """
     if isinstance(value, Tensor):
         return f"shape {tuple(value.shape)}, {value.dtype}"
-    parts = [described(tensor) for tensor in tensors(value)]
+    parts = [describe_batch(tensor) for tensor in tensors_in(value)]
     shown = "; ".join(parts[:4]) + ("; …" if len(parts) > 4 else "")
     return f"{type(value).__name__} of {shown}" if parts else type(value).__name__
 

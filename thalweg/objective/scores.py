@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree
 
 from thalweg.errors import TaskError, suggest
-from thalweg.objective.join import JoinError, fit_together, join
+from thalweg.objective.join import JoinError, fit_together, join_batches
 from thalweg.objective.metrics import Metric
 from thalweg.objective.weight import Weight
 
@@ -169,7 +169,7 @@ def joined(
     whole = []
     for k, role in enumerate(("outputs", "targets")):
         try:
-            whole.append(join([part[k] for part in parts], rows, axis if k == 0 else 0))
+            whole.append(join_batches([part[k] for part in parts], rows, axis if k == 0 else 0))
         except JoinError as error:
             raise TaskError(
                 f"The metric {names} is one of the whole set, and the {role} of its batches cannot be "

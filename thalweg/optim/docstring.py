@@ -33,7 +33,7 @@ _SOURCE = re.compile(r" ?\([^()]*\b(?:1[89]\d\d|20\d\d)\b[^()]*\)")
 
 
 @dataclass(frozen=True)
-class Block:
+class DocPart:
     """A part of a docstring's body: a displayed equation, or a remark."""
 
     text: str
@@ -47,7 +47,7 @@ class Text:
     """What a docstring says."""
 
     title: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[DocPart, ...]
     fields: Mapping[str, str]
 
     @property
@@ -91,7 +91,7 @@ def is_stripped() -> bool:
     return sys.flags.optimize > 1
 
 
-def read(docstring: str) -> Text:
+def read_docstring(docstring: str) -> Text:
     """Return what a docstring says; sections for arguments and examples are left out.
 
     >>> text = read('''Descent.
@@ -106,7 +106,7 @@ def read(docstring: str) -> Text:
     """
     paragraphs = list(_paragraphs(inspect.cleandoc(docstring).splitlines()))
     title = " ".join(paragraphs[0]) if paragraphs else ""
-    blocks: list[Block] = []
+    blocks: list[DocPart] = []
     fields: dict[str, str] = {}
     among_arguments = False
     for lines in paragraphs[1:]:
@@ -119,9 +119,9 @@ def read(docstring: str) -> Text:
             shown = dedent("\n".join(lines))
             if blocks and blocks[-1].is_equation:
                 shown = f"{blocks.pop().text}\n\n{shown}"
-            blocks.append(Block(shown, True))
+            blocks.append(DocPart(shown, True))
         elif not among_arguments:
-            blocks.append(Block(" ".join(line.strip() for line in lines), False))
+            blocks.append(DocPart(" ".join(line.strip() for line in lines), False))
     return Text(title, tuple(blocks), fields)
 
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from thalweg.engine import Link, Rule, chain
 from thalweg.errors import suggest
 from thalweg.optim import docstring
-from thalweg.optim.optimizer import check_engine, named
+from thalweg.optim.optimizer import check_engine, with_names
 from thalweg.optim.schedule_free import converted
 from thalweg.optim.stepping import scheduled
-from thalweg.optim.stepping.checks import check_dialect, check_value
+from thalweg.optim.stepping.checks import check_dialect, check_range
 from thalweg.optim.stepping.composition import (
     DECAYS,
     INSIDE,
@@ -28,7 +28,7 @@ from thalweg.optim.stepping.composition import (
     Links,
     Spelling,
     around,
-    compose,
+    compose_group,
 )
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.optim.twin import AROUND
@@ -67,7 +67,7 @@ class Named(Stepper):
     def __init__(
         self,
         params: nn.Module | Iterable[Any],
-        lr: float | Tensor | scheduled.Schedule | None = None,
+        lr: float | Tensor | scheduled.ScheduleFunction | None = None,
         *args: Any,
         **kwargs: Any,
     ) -> None:
@@ -82,8 +82,8 @@ class Named(Stepper):
         numbers, self._default_schedules = scheduled.split({**values, **self._around.defaults})
         self._checked = frozenset(values) | self._around.checked
         for name in self._checked:
-            check_value(name, numbers[name], _default(type(self), name, numbers[name]))
-        super().__init__(named(params), numbers)
+            check_range(name, numbers[name], _default(type(self), name, numbers[name]))
+        super().__init__(with_names(params), numbers)
         for group in self.param_groups:
             self.composition(group)  # links that cannot stand where they were put are refused here
 
@@ -106,7 +106,7 @@ class Named(Stepper):
         """Return the chain of a group."""
         decayed = bool(group["weight_decay"])
         links = self.rules[self.dialect]
-        return compose(bool(group["maximize"]), decayed, self._around, links, self._spelling)
+        return compose_group(bool(group["maximize"]), decayed, self._around, links, self._spelling)
 
     @classmethod
     def _spelling(cls) -> Spelling:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.engine.plan import Engine
 from thalweg.optim.stepping import scheduled
-from thalweg.optim.stepping.checks import check_value, is_ours
+from thalweg.optim.stepping.checks import check_range, is_ours
 from thalweg.optim.stepping.composition import Composition, Group
 from thalweg.optim.stepping.stepper import Stepper
 
@@ -65,15 +65,15 @@ class Optimizer(Stepper):
         known = {full for place in places for full in place.names.values()}
         self._checked = frozenset({"lr", *known} & set(numbers))
         for name in self._checked:
-            check_value(name, numbers[name], numbers[name])
-        super().__init__(named(params), numbers)
+            check_range(name, numbers[name], numbers[name])
+        super().__init__(with_names(params), numbers)
 
     def composition(self, group: Group) -> Composition:
         """Return the chain: the same for every group."""
         return self._composition
 
 
-def named(params: nn.Module | Iterable[Any]) -> Iterable[Any]:
+def with_names(params: nn.Module | Iterable[Any]) -> Iterable[Any]:
     """Return the parameters of a module with their names; leave anything else as it is."""
     return params.named_parameters() if isinstance(params, nn.Module) else params
 

@@ -25,9 +25,9 @@ from torch import nn
 
 from thalweg.engine.plan import Engine
 from thalweg.optim import docstring
-from thalweg.optim.optimizer import check_engine, named
+from thalweg.optim.optimizer import check_engine, with_names
 from thalweg.optim.stepping import scheduled
-from thalweg.optim.stepping.checks import check_dialect, check_finite, check_value
+from thalweg.optim.stepping.checks import check_dialect, check_finite, check_range
 from thalweg.optim.stepping.composition import (
     DECAYS,
     Composition,
@@ -35,7 +35,7 @@ from thalweg.optim.stepping.composition import (
     Links,
     Spelling,
     around,
-    compose,
+    compose_group,
 )
 from thalweg.optim.stepping.stepper import Stepper
 
@@ -104,8 +104,8 @@ class TorchTwin(Stepper):
         self._default_schedules = schedules | outer_schedules
         self._checked = self._around.checked | {"lr"}
         for name in self._around.checked:
-            check_value(name, outer[name], outer[name])
-        super().__init__(named(params), *_positional(names, args, numbers), *spare, **numbers)
+            check_range(name, outer[name], outer[name])
+        super().__init__(with_names(params), *_positional(names, args, numbers), *spare, **numbers)
         check_finite(self.defaults)
         for name, value in outer.items():
             self.defaults[name] = value
@@ -146,7 +146,9 @@ class TorchTwin(Stepper):
         decouples = self._decay is None and group.get("decoupled_weight_decay")
         extra = self._decoupled if decouples else self._around
         decayed = bool(group.get("weight_decay"))
-        return compose(bool(group["maximize"]), decayed, extra, self.links(group), self._spelling)
+        return compose_group(
+            bool(group["maximize"]), decayed, extra, self.links(group), self._spelling
+        )
 
     @classmethod
     def _spelling(cls) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ from thalweg.race.progress import RaceProgress
 from thalweg.race.result import RaceResult
 from thalweg.race.runner import Race
 from thalweg.race.several import sum_up
-from thalweg.race.trials.plan import Plan, Point, Trial
+from thalweg.race.trials.plan import Point, RacePlan, Trial
 from thalweg.race.trials.records import Curve, RecordFile, TrialRecord
 
 __all__ = [
@@ -34,9 +34,9 @@ __all__ = [
     "Entrant",
     "Goal",
     "Judgement",
-    "Plan",
     "Point",
     "Race",
+    "RacePlan",
     "RaceProgress",
     "RaceResult",
     "RecordFile",

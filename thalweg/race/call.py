@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from thalweg.race.entrants.entrant import Contender
-from thalweg.race.executors.executor import Engine
+from thalweg.race.executors.executor import Executor
 from thalweg.race.progress import Show
 from thalweg.race.result import RaceResult
 from thalweg.race.runner import Race
@@ -31,7 +31,7 @@ def race(
     fresh: bool = False,
     threads: int | None = None,
     stack: bool | int | None = None,
-    engine: str | Engine = "local",
+    engine: str | Executor = "local",
     workers: int | None = None,
     progress: Show | None = None,
 ) -> RaceResult:

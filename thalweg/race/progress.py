@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from thalweg.race.trials.plan import Plan, Trial
+from thalweg.race.trials.plan import RacePlan, Trial
 from thalweg.race.trials.records import TrialRecord
 
 
@@ -35,7 +35,7 @@ class Watch:
     Work is counted in epochs of training, since a search by halving runs trials of several lengths.
     """
 
-    def __init__(self, plan: Plan, show: Show | None, kept: Iterable[TrialRecord] = ()) -> None:
+    def __init__(self, plan: RacePlan, show: Show | None, kept: Iterable[TrialRecord] = ()) -> None:
         self._show = show or (lambda _: None)
         self._whole = float(plan.epochs * (plan.tuning_trials + plan.final_trials))
         self._planned = plan.tuning_trials + plan.final_trials

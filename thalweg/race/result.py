@@ -18,8 +18,8 @@ from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.standings import Standing
 from thalweg.race.judging.summary import Summary
 from thalweg.race.judging.target import FoundTarget
-from thalweg.race.subject import Subject
-from thalweg.race.trials.plan import Plan, RankBy
+from thalweg.race.subject import RacedTask
+from thalweg.race.trials.plan import RacePlan, RankBy
 from thalweg.race.trials.records import TrialRecord
 from thalweg.report import plain_table, verdict, write_race_report
 
@@ -59,8 +59,8 @@ class RaceResult:
     None if they were not.
     """
 
-    subject: Subject
-    plan: Plan
+    subject: RacedTask
+    plan: RacePlan
     records: tuple[TrialRecord, ...]
     circumstances: Circumstances
     goal: Goal

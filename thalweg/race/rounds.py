@@ -13,9 +13,9 @@ from collections.abc import Callable, Generator, Sequence
 
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.reached import Goal
-from thalweg.race.judging.selection import Cost, score, select
+from thalweg.race.judging.selection import CostUnit, score, select
 from thalweg.race.search import Ask, Score, Search, make_search
-from thalweg.race.trials.plan import Plan, Point, Trial, fair_order, rotated
+from thalweg.race.trials.plan import Point, RacePlan, Trial, fair_order, rotated
 from thalweg.race.trials.records import TrialRecord
 
 Rounds = Generator[tuple[Trial, ...], Sequence[TrialRecord], None]
@@ -27,7 +27,7 @@ Aim = Callable[[Sequence[TrialRecord]], Goal]
 _Asked = dict[str, tuple[Entrant, tuple[Ask, ...]]]
 
 
-def rounds(plan: Plan, aim: Aim, by: Cost = "steps") -> Rounds:
+def rounds(plan: RacePlan, aim: Aim, by: CostUnit = "steps") -> Rounds:
     """Yield the rounds of a race: those of tuning, then the final."""
     searches: dict[str, Search] = {
         entrant.name: make_search(
@@ -44,7 +44,7 @@ def rounds(plan: Plan, aim: Aim, by: Cost = "steps") -> Rounds:
     yield tuple(_final_trials(plan, _chosen(plan, tuned, aim(tuned), by)))
 
 
-def _asked(plan: Plan, searches: dict[str, Search]) -> _Asked:
+def _asked(plan: RacePlan, searches: dict[str, Search]) -> _Asked:
     """What each search wants to know next; empty when all have spent their budget."""
     return {
         entrant.name: (entrant, tuple(asks))
@@ -53,7 +53,7 @@ def _asked(plan: Plan, searches: dict[str, Search]) -> _Asked:
     }
 
 
-def _tuning_trials(plan: Plan, asked: _Asked) -> Generator[Trial, None, None]:
+def _tuning_trials(plan: RacePlan, asked: _Asked) -> Generator[Trial, None, None]:
     # Seeds come first in the nesting: a race that is stopped early has compared everyone.
     epochs = {(name, ask.point): ask.epochs for name, (_, asks) in asked.items() for ask in asks}
     points = [(entrant, tuple(ask.point for ask in asks)) for entrant, asks in asked.values()]
@@ -77,7 +77,7 @@ def _tell(
 
 
 def _chosen(
-    plan: Plan, tuned: Sequence[TrialRecord], goal: Goal, by: Cost
+    plan: RacePlan, tuned: Sequence[TrialRecord], goal: Goal, by: CostUnit
 ) -> list[tuple[Entrant, Point]]:
     """The point of each entrant for the final; an entrant that lost every trial has none."""
     chosen = []
@@ -90,7 +90,7 @@ def _chosen(
 
 
 def _final_trials(
-    plan: Plan, chosen: Sequence[tuple[Entrant, Point]]
+    plan: RacePlan, chosen: Sequence[tuple[Entrant, Point]]
 ) -> Generator[Trial, None, None]:
     for turn, seed in enumerate(plan.final_seeds):
         for entrant, point in rotated(chosen, turn):

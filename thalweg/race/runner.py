@@ -15,13 +15,13 @@ from torch import nn
 from thalweg.errors import TaskError
 from thalweg.files import write_text
 from thalweg.race.entrants.entrant import Contender, Entrant
-from thalweg.race.executors.executor import Engine, Local, cores_for, find_engine
+from thalweg.race.executors.executor import Executor, Local, cores_for, find_engine
 from thalweg.race.executors.forking import bound_to_process
 from thalweg.race.executors.machine import machine_name, versions
 from thalweg.race.executors.processes import apart, can_fork
 from thalweg.race.judging.evidence import chosen_points
 from thalweg.race.judging.reached import Goal
-from thalweg.race.judging.selection import Cost
+from thalweg.race.judging.selection import CostUnit
 from thalweg.race.judging.target import (
     FoundTarget,
     TargetFile,
@@ -45,7 +45,7 @@ from thalweg.race.trials.ledger import Ledger
 from thalweg.race.trials.measured import MeasuredFile
 from thalweg.race.trials.plan import Point, RankBy, Setting, Trial, checked_rank
 from thalweg.race.trials.records import TrialRecord
-from thalweg.race.trials.timing import MOST_PARAMETERS, seconds_a_step
+from thalweg.race.trials.timing import MOST_PARAMETERS, measure_seconds
 from thalweg.reading import is_number
 from thalweg.tasks import Target, Task, load_task
 from thalweg.train.threads import count_parameters, fitting_threads, torch_threads
@@ -82,7 +82,7 @@ class Race:
         fresh: bool = False,
         threads: int | None = None,
         stack: bool | int | None = None,
-        engine: str | Engine = "local",
+        engine: str | Executor = "local",
         workers: int | None = None,
         command: str | None = None,
     ) -> None:
@@ -319,7 +319,7 @@ class Race:
         workers, none = self._processes(self.setting), dict[str, float]()
         with torch_threads(self.setting.threads):
             seconds = apart(
-                lambda: seconds_a_step(self.task, points, self.setting), none, workers=workers
+                lambda: measure_seconds(self.task, points, self.setting), none, workers=workers
             )
         for name, key in keys.items():
             self._measured.put(key, seconds.get(name, 0.0))  # none, for one that raises
@@ -387,7 +387,7 @@ class Race:
         return hash_of({"task": self._keys.common, "entrants": entrants, "budget": budget})
 
     @property
-    def _tuned_by(self) -> Cost:
+    def _tuned_by(self) -> CostUnit:
         """Trials that train together have no seconds of their own: steps stand for them in tuning."""
         return "steps" if self._by in ("steps", "seconds") else "gradients"
 

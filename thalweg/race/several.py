@@ -26,12 +26,12 @@ from thalweg.statistics.times import Array
 
 SCHEMA = "thalweg.races/1"
 
-Result = Mapping[str, Any]
+ResultDict = Mapping[str, Any]
 """A race as `RaceResult.to_dict` gives it."""
 
 
 @reads_result
-def sum_up(races: Sequence[RaceResult | Result], by: str | None = None) -> dict[str, Any]:
+def sum_up(races: Sequence[RaceResult | ResultDict], by: str | None = None) -> dict[str, Any]:
     """Return what races on several tasks say together, as JSON-ready values.
 
     The keys: schema, races, by, notes, and over the entrants that ran on every task:
@@ -111,7 +111,7 @@ def _nothing(tasks: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _cost(races: Sequence[Result], by: str | None) -> str:
+def _cost(races: Sequence[ResultDict], by: str | None) -> str:
     if not races:
         raise TaskError("Several races are summed up, got none.")
     for race in races:
@@ -131,7 +131,7 @@ def _cost(races: Sequence[Result], by: str | None) -> str:
     return costs[0]
 
 
-def _task_names(races: Sequence[Result]) -> list[str]:
+def _task_names(races: Sequence[ResultDict]) -> list[str]:
     """The tasks' names, numbered where one was raced on more than once."""
     names = [str(race["task"]) for race in races]
     repeated = Counter(names)
@@ -143,7 +143,7 @@ def _task_names(races: Sequence[Result]) -> list[str]:
     return unique
 
 
-def _medians(race: Result, cost: str) -> dict[str, float]:
+def _medians(race: ResultDict, cost: str) -> dict[str, float]:
     """The median cost of each entrant, infinite for a miss."""
     return {
         str(standing["entrant"]): math.inf if standing[cost] is None else float(standing[cost])
@@ -151,7 +151,7 @@ def _medians(race: Result, cost: str) -> dict[str, float]:
     }
 
 
-def _budget(race: Result, cost: str, entrant: str) -> float:
+def _budget(race: ResultDict, cost: str, entrant: str) -> float:
     """What an entrant's longest trial took: what a miss of it counts with.
 
     Not what the longest of all took: budgets are equal in gradients alone, and of an entrant whose
@@ -174,7 +174,7 @@ def _budget(race: Result, cost: str, entrant: str) -> float:
 
 
 def _notes(
-    races: Sequence[Result],
+    races: Sequence[ResultDict],
     tasks: Sequence[str],
     medians: Sequence[Mapping[str, float]],
     entrants: Sequence[str],

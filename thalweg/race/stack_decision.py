@@ -9,7 +9,7 @@ from typing import Any
 from thalweg.errors import TaskError
 from thalweg.race.executors.processes import apart
 from thalweg.race.trials.measured import MeasuredFile
-from thalweg.race.trials.plan import Plan, Point, Setting, Trial, Unit
+from thalweg.race.trials.plan import Point, RacePlan, Setting, Trial, Unit
 from thalweg.tasks import Task
 
 Keyed = tuple[tuple[str, Trial], ...]
@@ -40,7 +40,7 @@ class Stacking:
 
 def choose_stacking(
     task: Task,
-    plan: Plan,
+    plan: RacePlan,
     setting: Setting,
     *,
     parameters: int,
@@ -64,7 +64,7 @@ def choose_stacking(
         return Stacking(
             1, "each trial trains alone: so large a model keeps the cores busy by itself"
         )
-    from thalweg.race.stack import Choice, Reasons, reasons, worth_it
+    from thalweg.race.stack import Reasons, StackChoice, reasons, worth_it
 
     trials = _sample(plan)
     died = Reasons("a few steps of its trials ended their process")
@@ -85,7 +85,7 @@ def choose_stacking(
         return Stacking(int(wanted), f"up to {wanted} models train together, as asked{but}", alone)
     held = measured.get(f"stacking {key}")
     if not _is_choice(held):
-        none = Choice(False, 1, _DIED)
+        none = StackChoice(False, 1, _DIED)
         choice = apart(lambda: worth_it(task, stackable, setting), none, workers=workers)
         held = {"stack": choice.stack, "size": choice.size, "why": choice.why}
         measured.put(f"stacking {key}", held)
@@ -108,7 +108,7 @@ def _is_choice(held: Any) -> bool:
     )
 
 
-def _sample(plan: Plan) -> Sequence[Trial]:
+def _sample(plan: RacePlan) -> Sequence[Trial]:
     """Trials such as the first round has: each entrant at its rates, with each seed."""
     return [
         Trial(entrant, Point(lr), seed, plan.epochs)

@@ -16,7 +16,7 @@ from thalweg.race.entrants.entrant import Contender, Entrant
 from thalweg.race.entrants.known import gather_entrants
 from thalweg.race.judging.reached import Goal
 from thalweg.race.search import SEARCHES, make_search
-from thalweg.race.trials.plan import Direction, Plan, gather_seeds, whole
+from thalweg.race.trials.plan import Direction, RacePlan, gather_seeds, whole
 from thalweg.tasks import Target, Task
 from thalweg.tasks.target import figure
 from thalweg.train.threads import count_parameters
@@ -26,7 +26,7 @@ POINTS = 9
 
 
 @dataclass(frozen=True)
-class Subject:
+class RacedTask:
     """What was raced on: the task's name, its model in words, and the validation figure that
     decides.
 
@@ -47,10 +47,10 @@ class Subject:
         return Goal(self.metric, self.direction, self.target)
 
 
-def subject_of(task: Task, model: nn.Module, *, given: bool) -> Subject:
+def subject_of(task: Task, model: nn.Module, *, given: bool) -> RacedTask:
     """Return what is raced on."""
     metric = _deciding_metric(task)
-    return Subject(
+    return RacedTask(
         task=task.name,
         model=f"{type(model).__name__} of {count_parameters(model):,} parameters",
         metric=metric,
@@ -79,7 +79,7 @@ def make_plan(
     final_seeds: int | Iterable[int],
     epochs: int,
     batch_size: int | None,
-) -> Plan:
+) -> RacePlan:
     """Return the plan of a race.
 
     Raises:
@@ -100,7 +100,7 @@ def make_plan(
     for entrant in gathered:
         # says now what the first round would say, after a measurement
         make_search(search, entrant, trials=max(1, trials), epochs=max(1, epochs))
-    return Plan(
+    return RacePlan(
         entrants=gathered,
         trials=trials,
         tuning_seeds=tuning,

@@ -30,7 +30,7 @@ from thalweg.statistics.profiles import (
     profile_scores,
     rank_reversals,
 )
-from thalweg.statistics.ranking import Place, places
+from thalweg.statistics.ranking import RankedPlace, places
 from thalweg.statistics.sensitivity import Sensitivity, sensitivity
 from thalweg.statistics.survival import Survival, kaplan_meier
 from thalweg.statistics.times import censored, restricted
@@ -40,8 +40,8 @@ __all__ = [
     "BudgetCurve",
     "Comparison",
     "Interval",
-    "Place",
     "Profiles",
+    "RankedPlace",
     "Reversal",
     "Sensitivity",
     "Survival",

@@ -31,7 +31,7 @@ def pairwise_ratios(costs: ArrayLike, budget: ArrayLike) -> Array:
         array([[1., 1.],
                [1., 1.]])
     """
-    logs = np.log(restricted(table(costs), budget))
+    logs = np.log(restricted(cost_table(costs), budget))
     ratios: Array = np.exp((logs[:, None, :] - logs[None, :, :]).mean(axis=-1))
     return ratios
 
@@ -46,14 +46,14 @@ def pairwise_wins(costs: ArrayLike, budget: ArrayLike = np.inf) -> Array:
         array([[0.5, 0.5],
                [0.5, 0.5]])
     """
-    c = censored(table(costs), budget)
+    c = censored(cost_table(costs), budget)
     faster = c[:, None, :] < c[None, :, :]
     equal = c[:, None, :] == c[None, :, :]
     wins: Array = (faster + equal / 2).mean(axis=-1)
     return wins
 
 
-def table(costs: ArrayLike) -> Array:
+def cost_table(costs: ArrayLike) -> Array:
     """Return costs as (entrants, tasks).
 
     Raises:

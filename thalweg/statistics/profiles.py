@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import TaskError
-from thalweg.statistics.pairwise import table
+from thalweg.statistics.pairwise import cost_table
 from thalweg.statistics.times import Array, censored
 
 _EQUAL = 1e-12  # scores that differ by rounding are equal
@@ -95,7 +95,7 @@ def profile_scores(costs: ArrayLike, largest: float = 4.0) -> Array:
 
 def ratios_to_best(costs: ArrayLike) -> Array:
     """Return cₑₜ / minₑ cₑₜ, infinite for misses, also where everyone missed."""
-    c = censored(table(costs))
+    c = censored(cost_table(costs))
     best = c.min(axis=0)
     solved = np.isfinite(best)
     ratio: Array = np.where(solved, c / np.where(solved, best, 1), np.inf)
@@ -141,7 +141,7 @@ def rank_reversals(
         >>> print(*rank_reversals(list(costs), list(costs.values())))
         adam is above sgd (0.5 to 0.333) only because lion ran: without, it is 0.667 to 0.833
     """
-    c = table(costs)
+    c = cost_table(costs)
     if len(names) != len(c):
         raise TaskError(f"{len(c)} entrants have {len(c)} names, got {len(names)}.")
     everyone = profile_scores(c, largest)

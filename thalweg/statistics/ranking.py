@@ -14,7 +14,7 @@ from thalweg.statistics.times import censored, restricted
 
 
 @dataclass(frozen=True)
-class Place:
+class RankedPlace:
     """An entrant's place.
 
     `position` counts from 1 in the order of the measured times; `group` from 1 for the entrants that
@@ -40,7 +40,7 @@ def places(
     budget: ArrayLike,
     comparisons: Sequence[Comparison] | None = None,
     level: float = 0.95,
-) -> tuple[Place, ...]:
+) -> tuple[RankedPlace, ...]:
     """Rank entrants by their times to the target, and group those that are not distinguishable.
 
     The order is by median, then by how many seeds reached the target, then by the restricted
@@ -75,7 +75,7 @@ def places(
     )
     best = summed[0].name
     return tuple(
-        Place(
+        RankedPlace(
             name=place.name,
             position=position,
             group=groups[place.name],
@@ -89,9 +89,9 @@ def places(
     )
 
 
-def _summed(name: str, times: ArrayLike, budget: ArrayLike, level: float) -> Place:
+def _summed(name: str, times: ArrayLike, budget: ArrayLike, level: float) -> RankedPlace:
     row = censored(times, budget)
-    return Place(
+    return RankedPlace(
         name=name,
         position=0,
         group=0,

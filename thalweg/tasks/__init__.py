@@ -5,7 +5,7 @@ from thalweg.tasks.built_in.dense import mlp
 from thalweg.tasks.built_in.stated import Facts
 from thalweg.tasks.data import Data
 from thalweg.tasks.encode import Scaler, min_max_scale, one_hot, standardize
-from thalweg.tasks.functions.function_task import function_task, gradient_noise
+from thalweg.tasks.functions.function_task import function_task, uniform_noise
 from thalweg.tasks.hashes import data_hash
 from thalweg.tasks.registry import list_tasks, load_task, task_facts
 from thalweg.tasks.target import Target
@@ -21,7 +21,6 @@ __all__ = [
     "batches",
     "data_hash",
     "function_task",
-    "gradient_noise",
     "list_tasks",
     "load_task",
     "min_max_scale",
@@ -29,4 +28,5 @@ __all__ = [
     "one_hot",
     "standardize",
     "task_facts",
+    "uniform_noise",
 ]

@@ -16,7 +16,7 @@ from thalweg.tasks.encode import Scaler
 from thalweg.tasks.sources import ArraySource, Source, as_arrays, as_source
 
 Split = Literal["random", "stratified", "last"]
-Scale = Literal["standard", "min_max"]
+Scaling = Literal["standard", "min_max"]
 SPLITS = ("train", "validation", "test")
 
 
@@ -56,7 +56,7 @@ class Data:
         test: float | tuple[Any, Any] | None = None,
         split: Split = "random",
         seed: int = 0,
-        scale: Scale | None = None,
+        scale: Scaling | None = None,
         scale_targets: bool = False,
     ) -> Data:
         """Return the data of arrays or tensors `x` (rows, …) and `y` (rows, …), in memory.
@@ -214,14 +214,14 @@ def _check_shapes(sets: dict[str, ArraySource]) -> None:
                 )
 
 
-def _fit(scale: Scale, values: Tensor) -> Scaler:
+def _fit(scale: Scaling, values: Tensor) -> Scaler:
     fits = {"standard": Scaler.standard, "min_max": Scaler.min_max}
     if scale not in fits:
         raise DataError(f"scale is 'standard' or 'min_max'; got {scale!r}.")
     return fits[scale](values)
 
 
-def _fit_targets(scale: Scale, train: ArraySource) -> Scaler:
+def _fit_targets(scale: Scaling, train: ArraySource) -> Scaler:
     if not train.targets.is_floating_point():
         raise DataError(
             "scale_targets is for real-valued targets; these are integers (class numbers)."

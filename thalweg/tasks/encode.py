@@ -13,7 +13,7 @@ from torch import Tensor
 
 from thalweg.errors import DataError
 
-Array = TypeVar("Array", np.ndarray, Tensor)
+Columns = TypeVar("Columns", np.ndarray, Tensor)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Scaler:
         low = values.amin(0)
         return cls(low, _nonzero(values.amax(0) - low))
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Columns) -> Columns:
         """Return the scaled `x`, in float64 and of the same kind (array or tensor)."""
         self._check(x)
         _refuse_complex(x)
@@ -53,7 +53,7 @@ class Scaler:
         scaled: np.ndarray = (np.asarray(x, np.float64) - self.shift.numpy()) / self.scale.numpy()
         return scaled
 
-    def inverse(self, z: Array) -> Array:
+    def inverse(self, z: Columns) -> Columns:
         """Return the values that scale to `z`."""
         self._check(z)
         if isinstance(z, Tensor):
@@ -69,19 +69,19 @@ class Scaler:
             )
 
 
-def standardize(x: Array) -> Array:
+def standardize(x: Columns) -> Columns:
     """Return `x` with mean 0 and standard deviation 1 per column; `Scaler.standard` keeps the
     numbers for other sets.
     """
     return Scaler.standard(x)(x)
 
 
-def min_max_scale(x: Array) -> Array:
+def min_max_scale(x: Columns) -> Columns:
     """Return `x` with each column from 0 to 1; `Scaler.min_max` keeps the numbers."""
     return Scaler.min_max(x)(x)
 
 
-def one_hot(labels: Array, classes: int | None = None) -> Array:
+def one_hot(labels: Columns, classes: int | None = None) -> Columns:
     """Return one row of zeros and a single one for each class number, in the default float dtype.
 
     `classes` defaults to the largest label + 1. Raises DataError for labels that are not whole

@@ -51,7 +51,7 @@ def generators_of(*holders: Any) -> list[Generator]:
     return found
 
 
-def with_inner(outer: Any) -> list[Any]:
+def with_parts(outer: Any) -> list[Any]:
     """Return an object and those that it wraps: a batch sampler's sampler, a subset's data set."""
     found: list[Any] = []
     while hasattr(outer, "__dict__") and not any(outer is each for each in found):

@@ -23,7 +23,7 @@ from thalweg.tasks.generators import (
     is_generator,
     kept,
     seed_generator,
-    with_inner,
+    with_parts,
 )
 from thalweg.tasks.tensors import as_tensor
 
@@ -31,7 +31,7 @@ Batch = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where batches go: a device, and the dtype of floating-point numbers (None keeps theirs)."""
 
     device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
@@ -68,7 +68,7 @@ class Source(ABC):
         batch_size: int | None,
         order: Order | None = None,
         epoch: int = 1,
-        place: Place | None = None,
+        place: Placement | None = None,
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch; without `order`, in the order in which the rows stand.
 
@@ -94,7 +94,7 @@ class Source(ABC):
         rows = self.rows
         return None if rows is None else left_over(rows, batch_size)
 
-    def placed(self, place: Place) -> Source:
+    def placed(self, place: Placement) -> Source:
         """Return the set with all that can be moved once already in `place`."""
         return self
 
@@ -129,7 +129,7 @@ class ArraySource(Source):
         batch_size: int | None,
         order: Order | None = None,
         epoch: int = 1,
-        place: Place | None = None,
+        place: Placement | None = None,
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
         source = self if place is None else self.placed(place)
@@ -138,7 +138,7 @@ class ArraySource(Source):
             permutation = order.permutation(self.rows, epoch)
         return batches(source.inputs, source.targets, batch_size, permutation, source.lent)
 
-    def placed(self, place: Place) -> ArraySource:
+    def placed(self, place: Placement) -> ArraySource:
         """Return the set in `place`."""
         inputs, targets = place(self.inputs), place(self.targets)
         if inputs is self.inputs and targets is self.targets:
@@ -179,7 +179,7 @@ class DatasetSource(Source):
         batch_size: int | None,
         order: Order | None = None,
         epoch: int = 1,
-        place: Place | None = None,
+        place: Placement | None = None,
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch; an iterable data set keeps its own order."""
         rows = self.rows
@@ -198,7 +198,7 @@ class DatasetSource(Source):
             permutation = None if order is None or size == rows else order.permutation(rows, epoch)
             indices = range(rows) if permutation is None else permutation.tolist()
             loader = DataLoader(self.dataset, size, sampler=indices, generator=own)
-        return _pairs(loader, place or Place())
+        return _pairs(loader, place or Placement())
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +228,7 @@ class LoaderSource(Source):
         """Return the generators that draw the order: the loader's, and those of its samplers."""
         found: list[Any] = [self.loader.generator]
         for name in ("sampler", "batch_sampler"):
-            for part in with_inner(getattr(self.loader, name, None)):
+            for part in with_parts(getattr(self.loader, name, None)):
                 found += vars(part).values()
         return list({id(each): each for each in found if is_generator(each)}.values())
 
@@ -241,7 +241,7 @@ class LoaderSource(Source):
         batch_size: int | None,
         order: Order | None = None,
         epoch: int = 1,
-        place: Place | None = None,
+        place: Placement | None = None,
     ) -> Iterator[Batch]:
         """Yield the loader's batches of one epoch; `batch_size` is the loader's own."""
         if order is not None:
@@ -250,7 +250,7 @@ class LoaderSource(Source):
             _seed_noise(self._others(), order, epoch)
         if self.loader.persistent_workers:
             self.loader._iterator = None
-        return _pairs(self.loader, place or Place())
+        return _pairs(self.loader, place or Placement())
 
     @contextlib.contextmanager
     def untraced(self) -> Iterator[None]:
@@ -336,7 +336,7 @@ def _check_finite(tensor: Tensor, what: str) -> None:
     )
 
 
-def _pairs(loader: DataLoader[Any], place: Place) -> Iterator[Batch]:
+def _pairs(loader: DataLoader[Any], place: Placement) -> Iterator[Batch]:
     for number, batch in enumerate(_drawn(loader), 1):
         if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
             raise DataError(

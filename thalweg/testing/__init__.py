@@ -6,6 +6,6 @@ what it finds on PyTorch's own.
 
 from thalweg.testing.checks import CHECKS
 from thalweg.testing.conformance import check_optimizer
-from thalweg.testing.result import Conformance, Result
+from thalweg.testing.result import CheckResult, Conformance
 
-__all__ = ["CHECKS", "Conformance", "Result", "check_optimizer"]
+__all__ = ["CHECKS", "CheckResult", "Conformance", "check_optimizer"]

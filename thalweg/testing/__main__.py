@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from thalweg.testing.torch_table import page
+from thalweg.testing.torch_table import conformance_page
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(conformance_page())

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.testing.compare import Path, demand, demand_same_path, difference, same
+from thalweg.testing.compare import Path, demand, demand_same_path, same, state_difference
 from thalweg.testing.result import Failed, Skipped
 from thalweg.testing.subject import Subject, seed
 
@@ -168,7 +168,7 @@ def grad_scaler(subject: Subject) -> None:
                 message = f"Expected a step with an infinite gradient to be skipped. {advice}"
                 demand_same_path(before, trial.here(k), message)
                 # a state made in a skipped first step is no harm if the run goes on as it should
-                changed = difference(states, trial.states(), "the state") if k else None
+                changed = state_difference(states, trial.states(), "the state") if k else None
                 demand(changed is None, f"In a step that GradScaler skips, {changed}. {advice}")
         got |= trial.here(k)
     demand_same_path(expected, got, "Expected steps under GradScaler to equal unscaled steps.")

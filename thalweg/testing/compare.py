@@ -30,16 +30,16 @@ def snapshot(value: Any) -> Any:
         return value
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
+def state_tensors(value: Any) -> Iterator[Tensor]:
     """Go through the tensors in a state."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping | list | tuple | deque):
         for item in value.values() if isinstance(value, Mapping) else value:
-            yield from tensors(item)
+            yield from state_tensors(item)
 
 
-def difference(expected: Any, got: Any, name: str = "", *, dtypes: bool = True) -> str | None:
+def state_difference(expected: Any, got: Any, name: str = "", *, dtypes: bool = True) -> str | None:
     """Return where two states differ, with `dtypes` also in those, or None; a NaN equals a NaN."""
     if isinstance(expected, Tensor) and isinstance(got, Tensor):
         if dtypes and expected.dtype != got.dtype:
@@ -52,7 +52,7 @@ def difference(expected: Any, got: Any, name: str = "", *, dtypes: bool = True) 
                 return f"{inner} is missing"
             if key not in expected:
                 return f"{inner} is there, expected none"
-            found = difference(expected[key], got[key], inner, dtypes=dtypes)
+            found = state_difference(expected[key], got[key], inner, dtypes=dtypes)
             if found:
                 return found
         return None
@@ -60,10 +60,10 @@ def difference(expected: Any, got: Any, name: str = "", *, dtypes: bool = True) 
         if len(expected) != len(got):
             return f"{name} has {len(got)} entries, expected {len(expected)}"
         pairs = enumerate(zip(expected, got, strict=True))
-        found_in = (difference(a, b, f"{name}[{k}]", dtypes=dtypes) for k, (a, b) in pairs)
+        found_in = (state_difference(a, b, f"{name}[{k}]", dtypes=dtypes) for k, (a, b) in pairs)
         return next((found for found in found_in if found), None)
     if _is_plain_object(expected) and type(expected) is type(got):
-        return difference(vars(expected), vars(got), f"{name}'s attributes", dtypes=dtypes)
+        return state_difference(vars(expected), vars(got), f"{name}'s attributes", dtypes=dtypes)
     return None if _equal(expected, got) else f"{name} is {got!r}, expected {expected!r}"
 
 

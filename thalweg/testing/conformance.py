@@ -13,8 +13,8 @@ import torch
 from thalweg.errors import suggest
 from thalweg.testing.checks import CHECKS, contract, left_out
 from thalweg.testing.measure import measured
-from thalweg.testing.recognise import described, recognise
-from thalweg.testing.result import Conformance, Failed, Outcome, Result, Skipped
+from thalweg.testing.recognise import describe_error, recognise
+from thalweg.testing.result import CheckOutcome, CheckResult, Conformance, Failed, Skipped
 from thalweg.testing.subject import Factory, Shape, Subject
 
 _FIRST = "first_steps"
@@ -108,14 +108,14 @@ def _demand_callable(factory: object) -> None:
     )
 
 
-def _unusable(error: str, chosen: Sequence[str]) -> list[Result]:
+def _unusable(error: str, chosen: Sequence[str]) -> list[CheckResult]:
     """Return the results for an optimizer that cannot be made or called: one failure says why."""
     rest = [_skipped(name, "the optimizer cannot be run") for name in chosen if name != _FIRST]
-    return [Result(_FIRST, "fail", error, contract(_FIRST)), *rest]
+    return [CheckResult(_FIRST, "fail", error, contract(_FIRST)), *rest]
 
 
-def _skipped(name: str, reason: str) -> Result:
-    return Result(name, "skip", reason, contract(name))
+def _skipped(name: str, reason: str) -> CheckResult:
+    return CheckResult(name, "skip", reason, contract(name))
 
 
 @contextmanager
@@ -138,11 +138,11 @@ def _sandbox() -> Iterator[None]:
             np.random.set_state(numpy)
 
 
-def _run(name: str, subject: Subject) -> Result:
+def _run(name: str, subject: Subject) -> CheckResult:
     reason = left_out(name, subject)
     if reason is not None:
         return _skipped(name, reason)
-    outcome: Outcome = "pass"
+    outcome: CheckOutcome = "pass"
     with _sandbox():
         try:
             detail = CHECKS[name](subject) or ""
@@ -151,5 +151,5 @@ def _run(name: str, subject: Subject) -> Result:
         except Failed as failure:
             outcome, detail = "fail", str(failure)
         except Exception as error:
-            outcome, detail = "fail", f"The optimizer raised {described(error)}"
-    return Result(name, outcome, detail, contract(name))
+            outcome, detail = "fail", f"The optimizer raised {describe_error(error)}"
+    return CheckResult(name, outcome, detail, contract(name))

@@ -8,11 +8,11 @@ from torch import Tensor
 from thalweg.testing.compare import (
     demand,
     demand_same_path,
-    difference,
     snapshot,
+    state_difference,
 )
 from thalweg.testing.result import Failed, Skipped
-from thalweg.testing.subject import Subject, Trial, seed
+from thalweg.testing.subject import OptimizerRun, Subject, seed
 
 COUPLES = "If the update is meant to depend on other tensors, check with couples=True."
 
@@ -28,7 +28,7 @@ def gradient_untouched(subject: Subject) -> None:
         step_untouched(trial, k)
 
 
-def step_untouched(trial: Trial, k: int) -> None:
+def step_untouched(trial: OptimizerRun, k: int) -> None:
     """Do step k, and fail the check if that replaced or changed a gradient."""
     closure = trial.closure(k)
     met: dict[int, tuple[Tensor, Tensor]] = {}
@@ -45,7 +45,7 @@ def step_untouched(trial: Trial, k: int) -> None:
     for i, p in trial.params.items():
         grad, before = met[i]
         demand(p.grad is grad, f"Step {k + 1} put another object into the .grad of parameter {i}.")
-        changed = difference(before, grad, "p.grad")
+        changed = state_difference(before, grad, "p.grad")
         demand(
             changed is None,
             f"Step {k + 1} changed the gradient of parameter {i}: {changed}. Compute on a copy: "
@@ -117,7 +117,7 @@ def none_gradient(subject: Subject) -> None:
             "where p.grad is None, weight decay and momentum included.",
             only=[1],
         )
-        changed = difference(state, trial.state(1), "state[p]")
+        changed = state_difference(state, trial.state(1), "state[p]")
         demand(
             changed is None,
             f"The state of a parameter without a gradient ({when}) changed: {changed}. Make and "
@@ -153,7 +153,7 @@ def accumulation(subject: Subject) -> None:
     optimizer that listens to backward passes by hooks counts two.
     """
 
-    def run(parts: int) -> Trial:
+    def run(parts: int) -> OptimizerRun:
         trial = subject.start()
 
         def linear(k: int, part: int) -> Tensor:
@@ -176,7 +176,7 @@ def accumulation(subject: Subject) -> None:
         f"Expected {steps} steps on two micro-batches each to equal as many on the batches. Advance only "
         "in `step`, and read only p.grad there.",
     )
-    changed = difference(large.states(), accumulated.states(), "the state")
+    changed = state_difference(large.states(), accumulated.states(), "the state")
     demand(changed is None, f"After {steps} steps on two micro-batches each, {changed}.")
 
 
@@ -238,8 +238,8 @@ def sparse_gradient(subject: Subject) -> str:
         try:
             got.step(k)
         except Exception as error:
-            changed = difference(before[0][k, 0], got.here(k)[k, 0], "the parameter")
-            changed = changed or difference(before[1], got.states(), "the state")
+            changed = state_difference(before[0][k, 0], got.here(k)[k, 0], "the parameter")
+            changed = changed or state_difference(before[1], got.states(), "the state")
             return _refusal(error, changed)
     demand_same_path(
         dense.here(last),
@@ -312,5 +312,5 @@ def zero_grad(subject: Subject) -> None:
             f"Expected zero_grad(set_to_none=False) to zero the gradient of parameter {i} in place.",
         )
     demand_same_path(value, trial.here(0), "Expected zero_grad to leave the parameters alone.")
-    changed = difference(state, trial.states(), "the state")
+    changed = state_difference(state, trial.states(), "the state")
     demand(changed is None, f"Expected zero_grad to leave the state alone, but {changed}.")

@@ -12,7 +12,7 @@ from torch import nn
 from thalweg.testing.compare import Path, demand, demand_same_path, rounding, same
 from thalweg.testing.gradients import step_untouched
 from thalweg.testing.result import Failed, Skipped
-from thalweg.testing.subject import Subject, Trial
+from thalweg.testing.subject import OptimizerRun, Subject
 
 
 def _demand_lr(subject: Subject) -> float:
@@ -157,7 +157,7 @@ def maximize(subject: Subject) -> None:
     if "maximize" not in subject.start().optimizer.defaults:
         raise Skipped("the groups have no 'maximize'")
 
-    def start(way: bool) -> Trial:
+    def start(way: bool) -> OptimizerRun:
         return subject.start(pack=lambda params: [{"params": params, "maximize": way}])
 
     down, up = start(False), start(True)

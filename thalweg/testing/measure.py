@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.testing.compare import Path, demand_same_path, same, tensors
+from thalweg.testing.compare import Path, demand_same_path, same, state_tensors
 from thalweg.testing.result import Failed
 from thalweg.testing.subject import LONGEST, Subject
 
@@ -60,7 +60,7 @@ def _with_precision(
     subject: Subject, path: Path, states: Mapping[int, Mapping[str, Any]]
 ) -> Subject:
     """Find whether the optimizer computes in fewer digits than its parameters have."""
-    kept = {t.dtype for t in tensors(states) if t.is_floating_point() and not _counts(t)}
+    kept = {t.dtype for t in state_tensors(states) if t.is_floating_point() and not _counts(t)}
     # one that computes in float32 leaves float64 parameters that are float32 numbers
     rounded = all(same(p, p.float().to(p.dtype)) for p in path.values())
     if rounded and subject.dtype == torch.float64:

@@ -59,8 +59,8 @@ def _made(subject: Subject, may_fall_back: bool) -> tuple[Subject, Optimizer]:
             except Exception as again:
                 error = again
         raise _Unusable(
-            f"factory(params) raised {described(error)}. It is called with a list of three parameters of "
-            f"shapes {', '.join(map(str, subject.shapes))}; give shapes=[...] if it takes others."
+            f"factory(params) raised {describe_error(error)}. It is called with a list of three parameters "
+            f"of shapes {', '.join(map(str, subject.shapes))}; give shapes=[...] if it takes others."
         ) from error
 
 
@@ -74,7 +74,7 @@ def _stepped(subject: Subject, needs_closure: bool | None, fixed_shapes: bool) -
             if changed is None:
                 call = "step(closure)" if subject.needs_closure else "step()"
                 raise _Unusable(
-                    f"The first {call} raised {described(error)}. {_advice(error)}"
+                    f"The first {call} raised {describe_error(error)}. {_advice(error)}"
                 ) from error
             subject = changed
         else:
@@ -122,7 +122,7 @@ def _method(subject: Subject, name: str) -> object:
     return getattr(subject.start().optimizer, name, None)
 
 
-def described(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Return the type and the text of an error, and where outside of PyTorch and this kit it was raised."""
     text = f"{type(error).__name__}: {error}".strip().rstrip(".:")
     frames = traceback.extract_tb(error.__traceback__)

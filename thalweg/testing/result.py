@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Outcome = Literal["pass", "fail", "skip"]
+CheckOutcome = Literal["pass", "fail", "skip"]
 
 
 class Failed(Exception):  # noqa: N818 (an outcome, which never leaves the kit)
@@ -21,7 +21,7 @@ class Skipped(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """The verdict of one check on one optimizer.
 
     Attributes:
@@ -32,7 +32,7 @@ class Result:
     """
 
     name: str
-    outcome: Outcome
+    outcome: CheckOutcome
     detail: str = ""
     contract: str = ""
 
@@ -43,16 +43,16 @@ class Conformance:
 
     Attributes:
         optimizer: the name of the optimizer's class.
-        results: one `Result` a check, in the order they ran.
+        results: one `CheckResult` a check, in the order they ran.
         notes: how the optimizer was run where that is not the usual way.
     """
 
     optimizer: str
-    results: Sequence[Result]
+    results: Sequence[CheckResult]
     notes: Sequence[str] = ()
 
     @property
-    def failed(self) -> list[Result]:
+    def failed(self) -> list[CheckResult]:
         """The results of the checks that failed."""
         return [result for result in self.results if result.outcome == "fail"]
 
@@ -62,14 +62,14 @@ class Conformance:
         return not self.failed
 
     @property
-    def causes(self) -> list[list[Result]]:
+    def causes(self) -> list[list[CheckResult]]:
         """The failed results, those with the same detail together."""
-        alike: dict[str, list[Result]] = {}
+        alike: dict[str, list[CheckResult]] = {}
         for result in self.failed:
             alike.setdefault(result.detail, []).append(result)
         return list(alike.values())
 
-    def __getitem__(self, name: str) -> Result:
+    def __getitem__(self, name: str) -> CheckResult:
         """Return the result of the check called `name`."""
         for result in self.results:
             if result.name == name:
@@ -110,7 +110,7 @@ class Conformance:
         return "\n".join(lines)
 
 
-def _runs(results: Sequence[Result]) -> list[list[Result]]:
+def _runs(results: Sequence[CheckResult]) -> list[list[CheckResult]]:
     """Put results in a row that were skipped for the same reason together, if they are many."""
     groups = itertools.groupby(results, lambda r: (r.outcome == "skip", r.detail))
     runs = []

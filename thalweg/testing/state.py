@@ -14,10 +14,17 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from thalweg.testing.compare import Path, demand, demand_same_path, difference, snapshot, tensors
-from thalweg.testing.recognise import described
+from thalweg.testing.compare import (
+    Path,
+    demand,
+    demand_same_path,
+    snapshot,
+    state_difference,
+    state_tensors,
+)
+from thalweg.testing.recognise import describe_error
 from thalweg.testing.result import Failed, Skipped
-from thalweg.testing.subject import Subject, Trial
+from thalweg.testing.subject import OptimizerRun, Subject
 
 
 def _through_file(state: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +48,7 @@ def _refused(error: pickle.UnpicklingError) -> str:
     return f"an object of {found[1]}" if found else str(error).splitlines()[0].rstrip(". ")
 
 
-def _resumed(trial: Trial) -> Trial:
+def _resumed(trial: OptimizerRun) -> OptimizerRun:
     """Return a new trial, with a new optimizer, that goes on where this one is."""
     subject = trial.subject
     twin = subject.start(trial.params, values=trial.params)
@@ -62,7 +69,7 @@ def resume(subject: Subject) -> None:
     trial.run(subject.steps(4))
     twin, uncast = _resumed(trial), _resumed(trial)
     cast = _undo_casts(trial, uncast)
-    changed = difference(trial.states(), uncast.states(), "the state")
+    changed = state_difference(trial.states(), uncast.states(), "the state")
     demand(changed is None, f"After load_state_dict, {changed}.")
     begun = subject.steps(4).stop
     later = range(begun, begun + 4)
@@ -81,13 +88,13 @@ def resume(subject: Subject) -> None:
         raise Skipped(f"{reason}: see `state_dtype`") from None
 
 
-def _undo_casts(trial: Trial, twin: Trial) -> str | None:
+def _undo_casts(trial: OptimizerRun, twin: OptimizerRun) -> str | None:
     """Give loaded states the dtypes they were saved in; return what the first cast was."""
     first = None
     for i, p in twin.params.items():
         saved, loaded = trial.state(i), twin.optimizer.state.get(p, {})
         for name, before in saved.items():
-            pairs = zip(tensors(before), tensors(loaded.get(name)), strict=False)
+            pairs = zip(state_tensors(before), state_tensors(loaded.get(name)), strict=False)
             cast = [(a.dtype, b.dtype) for a, b in pairs if a.dtype != b.dtype]
             if cast:
                 first = first or f"state[p][{name!r}] from {cast[0][0]} to {cast[0][1]}"
@@ -107,7 +114,7 @@ def state_dtype(subject: Subject) -> str | None:
         trial.run(subject.steps(3))
         states = trial.states()
         kept |= {v.dtype for s in states.values() for v in s.values() if isinstance(v, Tensor)}
-        changed = difference(states, _resumed(trial).states(), "the state")
+        changed = state_difference(states, _resumed(trial).states(), "the state")
         demand(
             changed is None,
             f"With {dtype} parameters, after load_state_dict {changed}. Override load_state_dict and put "
@@ -118,7 +125,7 @@ def state_dtype(subject: Subject) -> str | None:
     return None
 
 
-def _demand_independent(trial: Trial, twin: Trial) -> None:
+def _demand_independent(trial: OptimizerRun, twin: OptimizerRun) -> None:
     """Fail unless a copy of an optimizer runs like the original, and each leaves the other alone."""
     before, states = trial.here(0), trial.states()
     begun = trial.subject.steps(3).stop
@@ -127,8 +134,8 @@ def _demand_independent(trial: Trial, twin: Trial) -> None:
         ahead = twin.run(later)
     except AttributeError as error:
         raise Failed(
-            f"The copy raised {described(error)}. torch.optim.Optimizer.__getstate__ copies defaults, state "
-            "and param_groups only: keep options in the group, or extend __getstate__ and __setstate__."
+            f"The copy raised {describe_error(error)}. torch.optim.Optimizer.__getstate__ copies defaults, "
+            "state and param_groups only: keep options in the group, or extend __getstate__ and __setstate__."
         ) from error
     advice = (
         "Leave __getstate__, __setstate__ and __deepcopy__ to torch.optim.Optimizer, or copy all."
@@ -138,7 +145,7 @@ def _demand_independent(trial: Trial, twin: Trial) -> None:
         trial.here(0),
         f"Expected steps of the copy to leave the original's parameters alone. {advice}",
     )
-    changed = difference(states, trial.states(), "the original's state")
+    changed = state_difference(states, trial.states(), "the original's state")
     demand(changed is None, f"After steps of the copy, {changed}. {advice}")
     demand_same_path(
         trial.run(later),
@@ -156,7 +163,7 @@ def deepcopied(subject: Subject) -> None:
     trial = subject.start()
     trial.run(subject.steps(3))
     params, optimizer = copy.deepcopy((trial.params, trial.optimizer))
-    twin = Trial(subject, trial.items, params, optimizer)
+    twin = OptimizerRun(subject, trial.items, params, optimizer)
     _demand_independent(trial, twin)
 
 
@@ -176,7 +183,7 @@ def pickled(subject: Subject) -> None:
     )
     trial.run(subject.steps(3))
     params, optimizer = pickle.loads(pickle.dumps((trial.params, trial.optimizer)))  # noqa: S301
-    _demand_independent(trial, Trial(subject, trial.items, params, optimizer))
+    _demand_independent(trial, OptimizerRun(subject, trial.items, params, optimizer))
 
 
 def _is_local(cls: type[Optimizer]) -> bool:

@@ -19,7 +19,7 @@ from thalweg.testing.result import Skipped
 
 Factory = Callable[[Any], Optimizer]
 Shape = tuple[int, ...]
-Loss = Callable[[], Tensor]
+Closure = Callable[[], Tensor]
 
 SHAPES: tuple[Shape, ...] = ((4, 3), (37,), (2, 3, 2, 2))
 """A matrix, a vector that overflows the 32 bfloat16 of a register, and a convolution's kernel."""
@@ -99,7 +99,7 @@ class Subject:
         pack: Callable[[list[nn.Parameter]], Any] = list,
         arrange: Callable[[Tensor], Tensor] = torch.clone,
         values: Mapping[int, Tensor] | None = None,
-    ) -> Trial:
+    ) -> OptimizerRun:
         """Return a trial with new parameters and a new optimizer.
 
         Args:
@@ -119,7 +119,7 @@ class Subject:
                 group.get("lr"), Tensor
             ):  # schedulers write into it, and trials may share it
                 group["lr"] = group["lr"].clone()
-        return Trial(self, items, params, optimizer)
+        return OptimizerRun(self, items, params, optimizer)
 
     @property
     def tolerance(self) -> float:
@@ -156,7 +156,7 @@ def seed(k: int) -> None:
     np.random.seed(k)
 
 
-class Trial:
+class OptimizerRun:
     """One run of an optimizer on parameters of its own.
 
     Attributes:
@@ -195,7 +195,7 @@ class Trial:
             p.grad = None
 
     def closure(
-        self, k: int, used: Iterable[int] | None = None, losses: Sequence[Loss] | None = None
+        self, k: int, used: Iterable[int] | None = None, losses: Sequence[Closure] | None = None
     ) -> Callable[[], Tensor]:
         """Return a closure for step k: it drops the gradients, makes new ones and returns the loss.
 
@@ -240,7 +240,7 @@ class Trial:
         return self.optimizer.step()
 
     def step(
-        self, k: int, used: Iterable[int] | None = None, losses: Sequence[Loss] | None = None
+        self, k: int, used: Iterable[int] | None = None, losses: Sequence[Closure] | None = None
     ) -> None:
         """Do step k; a random number drawn in it is the same in every trial."""
         seed(k + self.luck)

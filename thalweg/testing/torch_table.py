@@ -93,7 +93,7 @@ The test of an optimizer of your own:
 """
 
 
-def page() -> str:
+def conformance_page() -> str:
     """Run the kit on all of PyTorch's optimizers and return the page."""
     entries = torch_entries()
     found = {entry.label: entry.check() for entry in entries}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from thalweg.errors import DataError
 from thalweg.objective import Cost, Scores
 from thalweg.objective.nested import rows_of
-from thalweg.tasks.sources import Place, Source
+from thalweg.tasks.sources import Placement, Source
 from thalweg.train.randomness import isolated
 
 # Without gradients a batch needs little memory, and the cost of a call is spread over many rows.
@@ -79,12 +79,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def place_of(model: nn.Module) -> Place:
+def place_of(model: nn.Module) -> Placement:
     """Return the device and floating-point dtype of the model's parameters."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point() or tensor.is_complex():
-            return Place(tensor.device, tensor.dtype.to_real())
-    return Place(dtype=torch.get_default_dtype())
+            return Placement(tensor.device, tensor.dtype.to_real())
+    return Placement(dtype=torch.get_default_dtype())
 
 
 def count_rows(targets: Any, inputs: Any) -> int:

@@ -19,7 +19,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
 from thalweg.errors import TaskError
-from thalweg.tasks.generators import is_generator, keeper, with_inner
+from thalweg.tasks.generators import is_generator, keeper, with_parts
 from thalweg.tasks.sources import DatasetSource, LoaderSource, Source
 
 Undo = Callable[[], Any]
@@ -160,14 +160,14 @@ def untouched(*objects: nn.Module | torch.optim.Optimizer, source: Source) -> It
 def _parts(source: Source) -> list[Any]:
     """Return the objects of a source that may keep something from one pass to the next."""
     if isinstance(source, DatasetSource):
-        return with_inner(source.dataset)
+        return with_parts(source.dataset)
     if not isinstance(source, LoaderSource):
         return []
     loader: DataLoader[Any] = source.loader
     found: list[Any] = [loader]
     for name in ("sampler", "batch_sampler"):
-        found += with_inner(getattr(loader, name, None))
-    return found + with_inner(loader.dataset)
+        found += with_parts(getattr(loader, name, None))
+    return found + with_parts(loader.dataset)
 
 
 def _renew(holder: dict[Any, Any], items: dict[Any, Any]) -> None:

@@ -15,7 +15,7 @@ import platformdirs
 import pytest
 
 from thalweg.engine.cpu import kernel_cache
-from thalweg.engine.cpu.kernel_cache import cache_folder, read, write
+from thalweg.engine.cpu.kernel_cache import cache_folder, read_kernel, write_kernel
 from thalweg.errors import CacheWarning
 
 KEY, OTHER = "a" * 64, "b" * 64
@@ -39,17 +39,17 @@ def file_of(folder: Path, key: str = KEY) -> Path:
 
 
 def test_what_is_written_is_read() -> None:
-    assert read(KEY) is None
-    write(KEY, CODE)
-    assert read(KEY) == CODE
-    assert read(OTHER) is None
+    assert read_kernel(KEY) is None
+    write_kernel(KEY, CODE)
+    assert read_kernel(KEY) == CODE
+    assert read_kernel(OTHER) is None
 
 
 @posix
 def test_folders_and_files_are_the_users_alone(folder: Path) -> None:
     before = os.umask(0)
     try:
-        write(KEY, CODE)
+        write_kernel(KEY, CODE)
     finally:
         os.umask(before)
     for path, mode in ((folder, 0o700), (folder.parent, 0o700), (file_of(folder), 0o600)):
@@ -57,37 +57,37 @@ def test_folders_and_files_are_the_users_alone(folder: Path) -> None:
 
 
 def test_a_file_under_another_name_is_not_that_kernel(folder: Path) -> None:
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     file_of(folder).rename(file_of(folder, OTHER))
-    assert read(OTHER) is None
-    write(OTHER, b"its own")
-    assert read(OTHER) == b"its own"
+    assert read_kernel(OTHER) is None
+    write_kernel(OTHER, b"its own")
+    assert read_kernel(OTHER) == b"its own"
 
 
 @pytest.mark.parametrize("size", [0, 1, len(kernel_cache.MAGIC), 20, 49, 50, -1])
 def test_a_file_that_is_not_whole_is_written_anew(folder: Path, size: int) -> None:
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     whole = file_of(folder).read_bytes()
     file_of(folder).write_bytes(whole[:size])
-    assert read(KEY) is None
-    write(KEY, CODE)
+    assert read_kernel(KEY) is None
+    write_kernel(KEY, CODE)
     assert file_of(folder).read_bytes() == whole
 
 
 def test_each_changed_byte_is_noticed(folder: Path) -> None:
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     whole = file_of(folder).read_bytes()
     for at in range(len(whole)):
         file_of(folder).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert read(KEY) is None
+        assert read_kernel(KEY) is None
 
 
 def test_a_file_that_is_too_large_is_not_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     monkeypatch.setattr(kernel_cache, "LARGEST", file_of(folder).stat().st_size - 1)
-    assert read(KEY) is None
+    assert read_kernel(KEY) is None
 
 
 # -- what is not the user's own -----------------------------------------------------------------------
@@ -97,9 +97,9 @@ def assert_not_used(folder: Path, expected: str) -> None:
     """Neither read nor written, which is said once."""
     present = {p: p.lstat() for p in folder.iterdir()}
     with pytest.warns(CacheWarning, match=expected):
-        assert read(KEY) is None
-    write(KEY, b"new")
-    assert read(KEY) is None
+        assert read_kernel(KEY) is None
+    write_kernel(KEY, b"new")
+    assert read_kernel(KEY) is None
     now = {p: p.lstat() for p in folder.iterdir()}
     assert {p: (x.st_ino, x.st_size) for p, x in now.items()} == {
         p: (x.st_ino, x.st_size) for p, x in present.items()
@@ -116,27 +116,27 @@ def as_someone_else(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o720, 0o702, 0o1777])
 @pytest.mark.parametrize("what", ["folder", "file"])
 def test_what_others_may_write_is_not_run(folder: Path, mode: int, what: str) -> None:
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     path = folder if what == "folder" else file_of(folder)
     path.chmod(mode)
     assert_not_used(folder, rf"others may write to the {what} .*{path}.* \(mode {mode:o}; .*chmod")
     path.chmod(0o700)
-    assert read(KEY) == CODE
+    assert read_kernel(KEY) == CODE
 
 
 @posix
 def test_what_others_may_read_is_run(folder: Path) -> None:
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     folder.chmod(0o755)
     file_of(folder).chmod(0o644)
-    assert read(KEY) == CODE
+    assert read_kernel(KEY) == CODE
 
 
 @posix
 def test_a_folder_of_someone_else_is_not_used(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     as_someone_else(monkeypatch)
     assert_not_used(folder, rf"the folder {folder} belongs to another user \(uid \d+\)")
 
@@ -144,7 +144,7 @@ def test_a_folder_of_someone_else_is_not_used(
 @posix
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs chown")
 def test_a_file_of_someone_else_is_not_run(folder: Path) -> None:
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     os.chown(file_of(folder), 12345, -1)
     assert_not_used(folder, r"the file .* belongs to another user \(uid 12345\)")
 
@@ -161,7 +161,7 @@ def test_root_makes_no_folder_in_the_home_of_another(
     monkeypatch.setattr(Path, "stat", lambda self, **_: other)
     monkeypatch.setattr(Path, "exists", lambda self: self == folder.parent.parent)
     with pytest.warns(CacheWarning, match=r"belongs to another user \(uid 4321\)"):
-        write(KEY, CODE)
+        write_kernel(KEY, CODE)
     monkeypatch.undo()
     assert not folder.parent.exists()
 
@@ -186,9 +186,9 @@ def test_a_link_to_the_users_own_folder_is_followed(folder: Path, tmp_path: Path
     real.mkdir(mode=0o700)
     folder.parent.mkdir()
     folder.symlink_to(real)
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     assert file_of(real).exists()
-    assert read(KEY) == CODE
+    assert read_kernel(KEY) == CODE
     real.chmod(0o777)
     assert_not_used(real, "others may write")
 
@@ -209,10 +209,10 @@ def test_files_are_read_from_the_folder_that_was_checked(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when another one is put in its place in between."""
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     planted = tmp_path / "planted"
     monkeypatch.setenv("THALWEG_CACHE", str(planted))
-    write(KEY, b"planted")
+    write_kernel(KEY, b"planted")
     monkeypatch.setenv("THALWEG_CACHE", str(folder))
     check = kernel_cache._check
 
@@ -223,8 +223,8 @@ def test_files_are_read_from_the_folder_that_was_checked(
             planted.rename(folder)
 
     monkeypatch.setattr(kernel_cache, "_check", exchanged)
-    assert read(KEY) == CODE
-    assert read(KEY) == b"planted"
+    assert read_kernel(KEY) == CODE
+    assert read_kernel(KEY) == b"planted"
 
 
 # -- nowhere to write ---------------------------------------------------------------------------------
@@ -243,16 +243,16 @@ def test_no_home_is_no_cache(
     monkeypatch.setattr(platformdirs, "user_cache_dir", answer)
     monkeypatch.chdir(tmp_path)
     assert cache_folder() is None
-    write(KEY, CODE)
-    assert read(KEY) is None
+    write_kernel(KEY, CODE)
+    assert read_kernel(KEY) is None
     assert not list(tmp_path.iterdir())
 
 
 def test_a_relative_folder_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("THALWEG_CACHE", "here/kernels")
-    write(KEY, CODE)
-    assert read(KEY) == CODE
+    write_kernel(KEY, CODE)
+    assert read_kernel(KEY) == CODE
     assert file_of(tmp_path / "here/kernels").exists()
 
 
@@ -267,8 +267,8 @@ def test_a_disk_that_fails_is_no_error(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, where, failing)
-    write(KEY, CODE)
-    read(KEY)
+    write_kernel(KEY, CODE)
+    read_kernel(KEY)
     monkeypatch.undo()
     assert not list(folder.glob(".kernel-*"))
 
@@ -279,12 +279,12 @@ def test_a_full_disk_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatc
     resource = pytest.importorskip("resource")
     import signal
 
-    write(OTHER, CODE)
+    write_kernel(OTHER, CODE)
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
     try:
-        write(KEY, CODE * 100)
+        write_kernel(KEY, CODE * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
@@ -292,12 +292,12 @@ def test_a_full_disk_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_folder_that_is_gone_is_made_again(folder: Path) -> None:
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     file_of(folder).unlink()
     folder.rmdir()
-    assert read(KEY) is None
-    write(KEY, CODE)
-    assert read(KEY) == CODE
+    assert read_kernel(KEY) is None
+    write_kernel(KEY, CODE)
+    assert read_kernel(KEY) == CODE
 
 
 def test_writers_at_once_leave_one_whole_file(folder: Path) -> None:
@@ -305,7 +305,9 @@ def test_writers_at_once_leave_one_whole_file(folder: Path) -> None:
     seen: set[bytes | None] = set()
     threads = [
         threading.Thread(
-            target=lambda: [(write(KEY, CODE), seen.add(read(KEY))) for _ in range(20)]
+            target=lambda: [
+                (write_kernel(KEY, CODE), seen.add(read_kernel(KEY))) for _ in range(20)
+            ]
         )
         for _ in range(4)
     ]
@@ -321,14 +323,14 @@ def test_writers_at_once_leave_one_whole_file(folder: Path) -> None:
 
 
 def test_what_killed_processes_left_is_removed_a_day_later(folder: Path) -> None:
-    write(OTHER, CODE)
+    write_kernel(OTHER, CODE)
     old, young, foreign = (folder / name for name in (".kernel-1", ".kernel-2", ".keep"))
     for path in (old, young, foreign):
         path.write_bytes(b"half")
     for path in (old, foreign):
         os.utime(path, (time.time() - 2 * kernel_cache.DAY,) * 2)
     kernel_cache._tidied = False
-    write(KEY, CODE)
+    write_kernel(KEY, CODE)
     assert set(folder.iterdir()) == {
         *(young, foreign),
         *(file_of(folder, key) for key in (KEY, OTHER)),
@@ -339,17 +341,17 @@ def test_the_kernels_not_used_for_longest_make_room(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for age, key in enumerate("cdef", start=1):
-        write(key, CODE)
+        write_kernel(key, CODE)
         os.utime(file_of(folder, key), (time.time() - 1000 * age,) * 2)
     (folder / "another's").write_bytes(bytes(1000))
     monkeypatch.setattr(kernel_cache, "ROOM", 3 * file_of(folder, "c").stat().st_size)
     kernel_cache._tidied = False
-    write("g", CODE)
+    write_kernel("g", CODE)
     assert sorted(p.stem for p in folder.iterdir()) == ["another's", "c", "d", "g"]
 
 
 def test_nothing_is_said_where_nothing_is_wrong() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write(KEY, CODE)
-        assert read(KEY) == CODE
+        write_kernel(KEY, CODE)
+        assert read_kernel(KEY) == CODE

@@ -105,10 +105,10 @@ def test_stored_code_that_cannot_be_linked_is_compiled_anew(stored) -> None:  # 
     text = TEXT.format(number=number)
     key = native._key(text, host())
     planted = stored(f"step_{key[:32]}")
-    kernel_cache.write(key, planted)
-    assert kernel_cache.read(key) == planted
+    kernel_cache.write_kernel(key, planted)
+    assert kernel_cache.read_kernel(key) == planted
     assert called(native.kernel(text, "step")) == number
-    assert kernel_cache.read(key) != planted
+    assert kernel_cache.read_kernel(key) != planted
 
 
 def test_what_was_compiled_is_loaded_by_the_next_process() -> None:

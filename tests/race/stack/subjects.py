@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from thalweg.objective import Cost
 from thalweg.race.entrants.known import Entrant
 from thalweg.race.executors.unit import run_trial
-from thalweg.race.stack.probe import CPU, probe
+from thalweg.race.stack.probe import CPU, probe_task
 from thalweg.race.stack.run import enter
-from thalweg.race.stack.train import Member, Stack
+from thalweg.race.stack.train import Stack, StackedModel
 from thalweg.race.trials.plan import Point, Setting, Trial, Unit
 from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import TrialRecord
@@ -60,11 +60,11 @@ def entrant(factory: Any, name: str = "", **hyperparameters: Any) -> Entrant:
     return Entrant(name or factory.__name__.lower(), factory, hyperparameters)
 
 
-def stacked(task: Task, unit: Unit, setting: Setting = SETTING) -> list[Member]:
+def stacked(task: Task, unit: Unit, setting: Setting = SETTING) -> list[StackedModel]:
     """Return what has become of the members of a stack."""
     with isolated(CPU):
         recipes = [recipe_of(task, trial, setting) for _, trial in unit]
-        found = probe(recipes[0].task)
+        found = probe_task(recipes[0].task)
         members = [enter(recipe) for recipe in recipes]
         Stack(members, found).train()
     return members

@@ -11,7 +11,7 @@ from torch import nn
 from tests.exact import same
 from tests.race.stack.subjects import SETTING, entrant, task, trials
 from thalweg import optim
-from thalweg.race.stack import Choice, choice, stacks, worth_it
+from thalweg.race.stack import StackChoice, choice, stacks, worth_it
 
 ADAM = entrant(optim.Adam)
 
@@ -38,13 +38,13 @@ def _clock(monkeypatch: pytest.MonkeyPatch, stacked: float) -> None:
 def test_a_stack_that_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     _clock(monkeypatch, stacked=0.5)
     chosen = worth_it(task(), _trials(), SETTING)
-    assert chosen == Choice(True, 12, "stacked: 8 × faster in stacks of 12")
+    assert chosen == StackChoice(True, 12, "stacked: 8 × faster in stacks of 12")
 
 
 def test_a_stack_that_does_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     _clock(monkeypatch, stacked=8.0)
     chosen = worth_it(task(), _trials(), SETTING)
-    assert chosen == Choice(False, 1, "one by one: a stack of 4 would be 0.5 × as fast")
+    assert chosen == StackChoice(False, 1, "one by one: a stack of 4 would be 0.5 × as fast")
 
 
 def test_memory_bounds_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:

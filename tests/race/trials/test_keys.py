@@ -15,7 +15,7 @@ from tests.exact import same
 from tests.race.tasks import line
 from thalweg import chain, meta, optim, rule, rules, schedules
 from thalweg.objective import L2, Cost
-from thalweg.race import Entrant, Plan, Point, Trial
+from thalweg.race import Entrant, Point, RacePlan, Trial
 from thalweg.race.entrants.space import uniform
 from thalweg.race.trials.keys import Keys, _bytes
 from thalweg.tasks import Data, Target, Task
@@ -24,9 +24,9 @@ ENTRANT = Entrant("sgd", optim.SGD, {"momentum": 0.9}, (0.1,))
 CIRCUMSTANCES = {"model": "Linear", "metric": "mse", "versions": {}, "machine": "here"}
 
 
-def plan(entrant: Entrant, **changes: Any) -> Plan:
+def plan(entrant: Entrant, **changes: Any) -> RacePlan:
     parts: dict[str, Any] = {"trials": 1, "tuning_seeds": (0,), "final_seeds": (1,), "epochs": 3}
-    return Plan((entrant,), batch_size=16, **(parts | changes))
+    return RacePlan((entrant,), batch_size=16, **(parts | changes))
 
 
 def key(

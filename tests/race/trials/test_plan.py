@@ -13,12 +13,12 @@ from torch.utils.data import IterableDataset
 from tests.race.tasks import line
 from thalweg.errors import TaskError
 from thalweg.race.entrants.known import gather_entrants
-from thalweg.race.trials.plan import Plan, Point, Setting, fair_order, gather_seeds
+from thalweg.race.trials.plan import Point, RacePlan, Setting, fair_order, gather_seeds
 
 ENTRANTS = gather_entrants(["sgd", "adam", "adagrad"], [0.01, 0.1])
 
 
-def plan(**changes: Any) -> Plan:
+def plan(**changes: Any) -> RacePlan:
     parts: dict[str, Any] = {
         "entrants": ENTRANTS,
         "trials": 2,
@@ -27,7 +27,7 @@ def plan(**changes: Any) -> Plan:
         "epochs": 5,
         "batch_size": 32,
     }
-    return Plan(**(parts | changes))
+    return RacePlan(**(parts | changes))
 
 
 def test_the_budget_counts_every_entrant_alike() -> None:

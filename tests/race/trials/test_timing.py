@@ -16,7 +16,7 @@ from thalweg import meta, optim
 from thalweg.race import Entrant, Point
 from thalweg.race.trials import timing as timing_module
 from thalweg.race.trials.plan import Setting
-from thalweg.race.trials.timing import seconds_a_step
+from thalweg.race.trials.timing import measure_seconds
 from thalweg.tasks import Task
 
 SETTING = Setting(16, "mse", "min")
@@ -24,7 +24,7 @@ SETTING = Setting(16, "mse", "min")
 
 def measured(*entrants: Entrant, task: Task | None = None) -> dict[str, float]:
     points = {entrant.name: (entrant, Point(0.1)) for entrant in entrants}
-    return seconds_a_step(task or line(), points, SETTING)
+    return measure_seconds(task or line(), points, SETTING)
 
 
 class Slow(torch.optim.SGD):
@@ -127,7 +127,7 @@ def test_schedules_initializations_and_searched_values_are_those_of_the_entrant(
         "noting", Noting, {"nesterov": True}, schedule="cosine", initialization="ones"
     )
     point = Point(0.1, (("momentum", 0.5),))
-    seconds_a_step(line(), {"noting": (entrant, point)}, SETTING)
+    measure_seconds(line(), {"noting": (entrant, point)}, SETTING)
     ((scheduled, others, (weight, _)),) = seen
     assert (scheduled, others, weight) == (True, {"nesterov": True, "momentum": 0.5}, [[1.0]])
 

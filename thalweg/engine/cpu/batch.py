@@ -18,7 +18,7 @@ from thalweg.engine.eager import Pass, elements
 from thalweg.engine.layouts import Addresses, Layouts
 from thalweg.engine.member import Member
 from thalweg.engine.program.program import Level, Program, Value
-from thalweg.engine.rows import Numbers
+from thalweg.engine.rows import ReducedNumbers
 from thalweg.engine.source import ReducedFunction
 from thalweg.engine.stored import PLAIN, check_memory, holds_its_numbers, memory_problem
 from thalweg.errors import EngineError
@@ -123,7 +123,7 @@ class FusedBatch:
         self.entries = Entries(members, row_of, program.by_unit)
         self.chunks = self.entries.chunks(CHUNK)
         start = 1 + len(program.scalar_outputs)
-        self.numbers = Numbers([(m.block, m.line) for m in members], start)
+        self.numbers = ReducedNumbers([(m.block, m.line) for m in members], start)
         self._number_names = list(program.number_outputs)
         self._new_numbers = ReducedFunction(program, tuple(program.number_outputs.values()))
         size = self.entries.total * sum(ITEM_BYTES[d] for d in dtypes)

@@ -14,7 +14,7 @@ import numpy as np
 from thalweg.engine.eager import elements
 from thalweg.engine.member import Member
 
-Numbers = np.ndarray[Any, np.dtype[Any]]
+NumberArray = np.ndarray[Any, np.dtype[Any]]
 
 
 class Entries:
@@ -41,7 +41,7 @@ class Entries:
     def __len__(self) -> int:
         return len(self.tensor)
 
-    def spread(self, of_tensors: Numbers) -> Numbers:
+    def spread(self, of_tensors: NumberArray) -> NumberArray:
         """Return for each entry the number of its tensor."""
         return of_tensors[self.tensor]
 
@@ -49,7 +49,7 @@ class Entries:
         """Return for each tensor a number that is the same for all of its entries."""
         return of_entries[self._first] if isinstance(of_entries, np.ndarray) else of_entries
 
-    def chunks(self, longest: int) -> Numbers:
+    def chunks(self, longest: int) -> NumberArray:
         """Return the chunks: (tensor, offset, length, row, entry) each; an empty entry has one."""
         pieces = np.maximum(1, -(-self.lengths // longest))
         self._first_chunk = np.concatenate(([0], np.cumsum(pieces)[:-1]))
@@ -60,9 +60,9 @@ class Entries:
         chunks = np.stack([self.tensor[entry], offset, length, self.row_of[entry], entry], axis=1)
         return np.ascontiguousarray(chunks, dtype=np.int64)
 
-    def reduce(self, combine: np.ufunc, of_chunks: Numbers, scope: str) -> Numbers:
+    def reduce(self, combine: np.ufunc, of_chunks: NumberArray, scope: str) -> NumberArray:
         """Reduce the chunks of each entry, or of each tensor; return a number for each entry."""
-        of_entries: Numbers = combine.reduceat(of_chunks, self._first_chunk)
+        of_entries: NumberArray = combine.reduceat(of_chunks, self._first_chunk)
         if scope == "unit" or len(self) == len(self._units):
             return of_entries
         return self.spread(combine.reduceat(of_entries, self._first))

@@ -70,7 +70,7 @@ def cache_folder() -> Path | None:
     return path if path.is_absolute() else None  # older versions of platformdirs return "~/…"
 
 
-def read(key: str) -> bytes | None:
+def read_kernel(key: str) -> bytes | None:
     """Return the machine code that was written for a key, or None where there is none that may be run."""
     data = None
     with _told(), _opened() as folder:
@@ -81,7 +81,7 @@ def read(key: str) -> bytes | None:
     return code if data == _file_of(key, code) else None
 
 
-def write(key: str, code: bytes) -> None:
+def write_kernel(key: str, code: bytes) -> None:
     """Keep machine code for a key, if there is a place for it."""
     global _tidied
     with _told():

@@ -36,7 +36,7 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def compilations() -> int:
+def compiled_kernels() -> int:
     """Return how many kernels this process has compiled or loaded so far."""
     return len(_kernels)
 
@@ -77,7 +77,7 @@ def _engine() -> Any:
 
 
 def _made(key: str, text: str, name: str, chosen: Processor) -> Kernel:
-    stored = kernel_cache.read(key)
+    stored = kernel_cache.read_kernel(key)
     if stored is not None and _problem(stored, name) is None:
         return _load(stored, name)
     code = _compile(text, chosen)
@@ -87,7 +87,7 @@ def _made(key: str, text: str, name: str, chosen: Processor) -> Kernel:
             f"A kernel was compiled, but {problem}. Use engine='eager', which needs no kernels"
         )
     made = _load(code, name)
-    kernel_cache.write(key, code)
+    kernel_cache.write_kernel(key, code)
     return made
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.language.compose import compose
-from thalweg.engine.language.rule import GIVEN, Link, Rule, check_value, is_switch
+from thalweg.engine.language.rule import GIVEN, Link, Rule, check_kind, is_switch
 from thalweg.engine.program.program import Program
 from thalweg.errors import RuleError, suggest
 
@@ -21,7 +21,7 @@ Switches = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True)
-class Place:
+class RulePlace:
     """Where one rule stands in a chain, and the chain's names for what the rule calls its own."""
 
     rule: Rule
@@ -115,7 +115,7 @@ class Chain:
                     f"{self!r} has no hyperparameter {name!r}.{suggest(name, self.hyperparameters)} "
                     f"It has: {', '.join(self.hyperparameters) or 'none'}"
                 )
-            check_value(repr(self), name, self.hyperparameters[name], value)
+            check_kind(repr(self), name, self.hyperparameters[name], value)
         return {**self.hyperparameters, **given}
 
     def __repr__(self) -> str:
@@ -195,7 +195,7 @@ def check_link(link: Link) -> None:
 _programs: dict[tuple[tuple[Rule, ...], Switches], Program] = {}
 
 
-def _name_all(links: Iterable[Link]) -> tuple[Place, ...]:
+def _name_all(links: Iterable[Link]) -> tuple[RulePlace, ...]:
     """Give every state and hyperparameter of the chain a name of its own."""
     links = tuple(links)
     count: dict[str, int] = {}
@@ -209,7 +209,9 @@ def _name_all(links: Iterable[Link]) -> tuple[Place, ...]:
         turn = seen[link.rule.name]
         owner = link.rule.name if turn == 1 else f"{link.rule.name}{turn}"
         places.append(
-            Place(link.rule, {n: n if count[n] == 1 else f"{owner}.{n}" for n in _own(link.rule)})
+            RulePlace(
+                link.rule, {n: n if count[n] == 1 else f"{owner}.{n}" for n in _own(link.rule)}
+            )
         )
     return tuple(places)
 

@@ -14,7 +14,7 @@ from thalweg.engine.program.program import Builder, Level, Program, Value
 from thalweg.errors import RuleError
 
 if TYPE_CHECKING:
-    from thalweg.engine.language.chain import Chain, Place
+    from thalweg.engine.language.chain import Chain, RulePlace
 
 
 def compose(whole: Chain, switches: Mapping[str, Any]) -> Program:
@@ -107,7 +107,7 @@ class _Composition:
             step = self.builder.apply("mul", self.lowering.value(self.scalars["lr"]), step)
         return self.builder.apply("sub", self.lowering.value(self.tensors["p"]), step)
 
-    def _call(self, place: Place, update: Any) -> Any:
+    def _call(self, place: RulePlace, update: Any) -> Any:
         """Call one rule; keep its new states, and return its update."""
         made, names = place.rule, place.names
         signature = made.signature

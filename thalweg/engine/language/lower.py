@@ -9,13 +9,13 @@ from typing import Any, cast
 import torch
 from torch import fx
 
-from thalweg.engine.language.trace import ContractError, plain
+from thalweg.engine.language.trace import ContractError, plain_number
 from thalweg.engine.program import reductions
 from thalweg.engine.program.noise import noise
 from thalweg.engine.program.ops import OPS
 from thalweg.engine.program.program import Builder, Level, Value
 
-Spelling = Callable[..., Value]
+LowerCall = Callable[..., Value]
 
 ALIASES: Mapping[str, str] = {
     "truediv": "div",
@@ -123,7 +123,7 @@ def _smallest(b: Builder, x: Value, other: Value | None = None) -> Value:
     return b.apply("neg", b.reduce("max", b.apply("neg", x), "tensor"))
 
 
-SPELLINGS: Mapping[str, Spelling] = {
+SPELLINGS: Mapping[str, LowerCall] = {
     "add": _add,
     "sub": _sub,
     "clamp": _clamp,
@@ -210,7 +210,7 @@ class Lowering:
             if x not in self._values:
                 self._values[x] = self._lower(x)
             return self._values[x]
-        x = plain(x)
+        x = plain_number(x)
         if isinstance(x, (bool, int, float)):
             return self.builder.constant(x)
         if isinstance(x, torch.Tensor) and x.ndim == 0:

@@ -41,7 +41,7 @@ class Signature:
 
 
 @dataclass(frozen=True)
-class Kind:
+class RuleKind:
     """Where in a chain a rule stands (see `rule`)."""
 
     lr_inside: bool = False
@@ -50,7 +50,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluatedAt:
     """The point where a model is to be evaluated: what it is computed from, and how."""
 
     names: tuple[str, ...]
@@ -64,9 +64,9 @@ class Rule:
     if not at its parameters (see `evaluated_at`).
     """
 
-    evaluation: Evaluation | None = None
+    evaluation: EvaluatedAt | None = None
 
-    def __init__(self, function: Callable[..., Any], kind: Kind) -> None:
+    def __init__(self, function: Callable[..., Any], kind: RuleKind) -> None:
         self.function = function
         self.name = function.__name__
         self.kind = kind
@@ -119,7 +119,7 @@ class Rule:
         for name in names:
             if name not in known:
                 refuse(self.where, f"its point of evaluation asks for `{name}`, which it has not")
-        self.evaluation = Evaluation(names, function)
+        self.evaluation = EvaluatedAt(names, function)
         return function
 
     def __repr__(self) -> str:
@@ -205,7 +205,7 @@ def rule(
     ... def _(average):
     ...     return average
     """
-    kind = Kind(lr_inside, after_step, of_gradient)
+    kind = RuleKind(lr_inside, after_step, of_gradient)
     if after_step and (lr_inside or of_gradient):
         raise RuleError(
             "a rule that stands after the step (after_step=True) returns a point, not an update or a "
@@ -214,7 +214,7 @@ def rule(
     return _define(function, kind) if function is not None else lambda f: _define(f, kind)
 
 
-def _define(function: Callable[..., Any], kind: Kind) -> Rule:
+def _define(function: Callable[..., Any], kind: RuleKind) -> Rule:
     from thalweg.engine.language.chain import check_rule  # a rule is checked as a chain of one
 
     if not inspect.isfunction(function):
@@ -298,7 +298,7 @@ def _bind(made: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
                 f"{made.name}() has no hyperparameter {name!r}.{suggest(name, declared)} "
                 f"It has: {', '.join(declared) or 'none'}"
             )
-        check_value(made.name, name, declared[name], value)
+        check_kind(made.name, name, declared[name], value)
     missing = [n for n, v in declared.items() if v is inspect.Parameter.empty and n not in given]
     if missing:
         raise RuleError(
@@ -312,7 +312,7 @@ def is_switch(default: Any) -> bool:
     return isinstance(default, (bool, str))
 
 
-def check_value(owner: str, name: str, default: Any, value: Any) -> None:
+def check_kind(owner: str, name: str, default: Any, value: Any) -> None:
     """Refuse a value of another kind than the hyperparameter's default."""
     if is_switch(default):
         if type(value) is not type(default):

@@ -21,7 +21,7 @@ class ContractError(Exception):
     """What a symbol says when a rule breaks the contract; the rule's name is added further up."""
 
 
-def plain(x: Any) -> Any:
+def plain_number(x: Any) -> Any:
     """Return a number of NumPy as one of Python; anything else as it is."""
     if isinstance(x, np.ndarray) and x.ndim == 0:
         x = x[()]
@@ -87,7 +87,7 @@ class RuleTracer(GraphAppendingTracer):
 
     def create_arg(self, a: Any) -> Any:
         """Return an operand as the graph keeps it."""
-        return super().create_arg(plain(a))
+        return super().create_arg(plain_number(a))
 
     def create_node(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any) -> fx.Node:
         """Record a call, unless it would write into a tensor."""

@@ -19,8 +19,8 @@ from thalweg.engine import Link, Rule, chain
 from thalweg.errors import TaskError, suggest
 from thalweg.optim import docstring, torch_adam, torch_basic
 from thalweg.optim import family as names
-from thalweg.optim.cards.cost import Cost, cost_of, count
-from thalweg.optim.docstring import Block, Text, read
+from thalweg.optim.cards.cost import StepCost, cost_of, step_cost
+from thalweg.optim.docstring import DocPart, Text, read_docstring
 from thalweg.optim.factory import Named
 from thalweg.optim.stepping.composition import DECAYS, INSIDE
 from thalweg.optim.stepping.evaluation import has_evaluation
@@ -54,14 +54,14 @@ class Card:
     kind: str
     """What it is: an optimizer, or a rule and where in a chain it acts."""
     text: Text
-    blocks: tuple[Block, ...]
+    blocks: tuple[DocPart, ...]
     """Equations and remarks in order; those of several rules, one rule after another."""
     signature: str
     example: str
     links: tuple[str, ...] = ()
     """The rules it is made of."""
-    cost: Cost | None = None
-    variants: Mapping[str, Cost] = field(default_factory=dict)
+    cost: StepCost | None = None
+    variants: Mapping[str, StepCost] = field(default_factory=dict)
     """The cost with arguments that change the states."""
     dialects: tuple[str, ...] = ()
     decays: tuple[str, ...] = ()
@@ -183,10 +183,10 @@ def find(name: str) -> type[Stepper] | Rule:
     raise TaskError(f"No optimizer and no rule is called {name!r}.{hint}")
 
 
-def described(thing: Any, kind: str) -> Card:
+def describe_callable(thing: Any, kind: str) -> Card:
     """Return the card of something else that is called, by its docstring alone."""
     given = docstring.of(thing)
-    text = read(given)
+    text = read_docstring(given)
     shown = doctest.DocTestParser().get_examples(given)
     name, package = thing.__name__, ".".join(thing.__module__.split(".")[:2])
     lines = [f"from {package} import {name}", *map(_with_result, shown)]
@@ -212,7 +212,7 @@ def _of_optimizer(kind: Callable[..., Stepper]) -> Card:
     cost = cost_of(made)
     (group,) = made.param_groups
     composition = made.composition(group)
-    text = read(docstring.of(kind))
+    text = read_docstring(docstring.of(kind))
     links = composition.chain.links
     return Card(
         name=kind.__name__,
@@ -234,17 +234,17 @@ def _made(kind: Callable[..., Stepper], **arguments: Any) -> Stepper:
     return kind([torch.nn.Parameter(torch.zeros(1))], **arguments)
 
 
-def _blocks(text: Text, links: tuple[Link, ...]) -> tuple[Block, ...]:
+def _blocks(text: Text, links: tuple[Link, ...]) -> tuple[DocPart, ...]:
     """Return equations and remarks: of the docstring, and of the other rules where it is that of one."""
-    texts = [read(docstring.of(link.rule)) for link in links]
+    texts = [read_docstring(docstring.of(link.rule)) for link in links]
     paper = text.fields.get("Paper")
     if len(links) < 2 or all(each.fields.get("Paper") != paper for each in texts):
         return text.blocks
-    gathered: list[Block] = []
+    gathered: list[DocPart] = []
     for link, each in zip(links, texts, strict=True):
         own = each.blocks if each.fields.get("Paper") == paper else ()
-        shown = own or (Block(each.equation, True),)
-        gathered.append(Block(shown[0].text, shown[0].is_equation, _named(link)))
+        shown = own or (DocPart(each.equation, True),)
+        gathered.append(DocPart(shown[0].text, shown[0].is_equation, _named(link)))
         gathered.extend(shown[1:])
     return tuple(gathered)
 
@@ -283,9 +283,9 @@ def optimizer_example(
     return "\n".join(lines)
 
 
-def _variants(kind: Callable[..., Stepper], usual: Cost) -> dict[str, Cost]:
+def _variants(kind: Callable[..., Stepper], usual: StepCost) -> dict[str, StepCost]:
     """Return the costs with those arguments, off by default, that change the states."""
-    found: dict[str, Cost] = {}
+    found: dict[str, StepCost] = {}
     for name, parameter in inspect.signature(kind).parameters.items():
         if name == "momentum" and not parameter.default:
             value: Any = 0.9
@@ -327,7 +327,7 @@ def _plain(text: str) -> str:
 def _of_rule(made: Rule) -> Card:
     link = made(**_needed(made))
     alone = chain(link)
-    text = read(docstring.of(made))
+    text = read_docstring(docstring.of(made))
     return Card(
         name=made.name,
         kind=f"rule, {_place(made)}",
@@ -336,7 +336,7 @@ def _of_rule(made: Rule) -> Card:
         signature=_rule_signature(made),
         example=_rule_example(made) if made is RULES.get(made.name) else "",
         links=(made.name,),
-        cost=count(alone, {}, {}),
+        cost=step_cost(alone, {}, {}),
         evaluates_elsewhere=made.evaluation is not None,
     )
 

@@ -15,7 +15,7 @@ FLOAT32 = 4
 
 
 @dataclass(frozen=True)
-class Cost:
+class StepCost:
     """What a step of a chain costs, counted in its program."""
 
     states: tuple[str, ...]
@@ -47,7 +47,7 @@ class Cost:
         }
 
 
-def cost_of(optimizer: Stepper) -> Cost:
+def cost_of(optimizer: Stepper) -> StepCost:
     """Return what a step of an optimizer's first group costs.
 
     >>> import torch
@@ -58,10 +58,10 @@ def cost_of(optimizer: Stepper) -> Cost:
     """
     group = optimizer.param_groups[0]
     composition = optimizer.composition(group)
-    return count(composition.chain, composition.switches(group), optimizer.state_names)
+    return step_cost(composition.chain, composition.switches(group), optimizer.state_names)
 
 
-def count(made: Chain, switches: Mapping[str, Any], called: Mapping[str, str]) -> Cost:
+def step_cost(made: Chain, switches: Mapping[str, Any], called: Mapping[str, str]) -> StepCost:
     """Return what a step of a chain costs.
 
     Args:
@@ -70,7 +70,7 @@ def count(made: Chain, switches: Mapping[str, Any], called: Mapping[str, str]) -
         called: what states are called in `optimizer.state`, where they are not called the same.
     """
     program = made.program({**made.hyperparameters, **switches})
-    return Cost(
+    return StepCost(
         tuple(called.get(name, name) for name in made.states),
         tuple(called.get(name, name) for name in made.scalar_states),
         program.stages + 1,

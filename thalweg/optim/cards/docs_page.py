@@ -11,7 +11,7 @@ from textwrap import wrap
 
 from thalweg.files import write_text
 from thalweg.optim.cards.card import OPTIMIZERS, RULES, Card, card
-from thalweg.optim.cards.cost import Cost
+from thalweg.optim.cards.cost import StepCost
 
 WIDTH = 110
 
@@ -38,7 +38,7 @@ _PLACES = (
 )
 
 
-def page() -> str:
+def optimizers_page() -> str:
     """Return the page."""
     optimizers = sorted((card(made) for made in OPTIMIZERS.values()), key=_by_name)
     rules = [card(made) for made in RULES.values()]
@@ -81,7 +81,7 @@ def _section(each: Card) -> Iterator[str]:
         ("Defaults", each.defaults),
         ("Use", each.use),
         ("Deviations", each.deviations),
-        ("Cost", "; ".join(_costs(each))),
+        ("StepCost", "; ".join(_costs(each))),
         ("Weight decay", ", ".join(each.decays)),
         ("Dialects", ", ".join(each.dialects)),
         ("Evaluation", "inside `optimizer.evaluating()`" if each.evaluates_elsewhere else ""),
@@ -112,12 +112,12 @@ def _costs(each: Card) -> Iterator[str]:
         yield f"with {arguments}, {states_in_words(cost)}"
 
 
-def _cost(each: Card) -> Cost:
+def _cost(each: Card) -> StepCost:
     assert each.cost is not None, "optimizers and rules have a cost"
     return each.cost
 
 
-def in_words(cost: Cost) -> str:
+def in_words(cost: StepCost) -> str:
     """Return states and passes in words.
 
     >>> in_words(Cost(("m",), ("d",), 2, None, True))
@@ -129,7 +129,7 @@ def in_words(cost: Cost) -> str:
     return f"{states_in_words(cost)}{kept}; {passes}{together}"
 
 
-def states_in_words(cost: Cost) -> str:
+def states_in_words(cost: StepCost) -> str:
     """Return the states in words."""
     return _several(cost.states, "state")
 
@@ -150,9 +150,9 @@ def _paragraph(text: str, indent: str = "") -> str:
 def main(arguments: Sequence[str]) -> None:
     """Write the page to the file that is named, or print it."""
     if arguments:
-        write_text(arguments[0], page())
+        write_text(arguments[0], optimizers_page())
     else:
-        sys.stdout.write(page())
+        sys.stdout.write(optimizers_page())
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
             "a state dict of an optimizer has the entries 'state' and 'param_groups', this one has: "
             f"{', '.join(map(str, saved)) or 'none'}. Give what optimizer.state_dict() returned"
         )
-    saved = dict(distributed.plain(saved))
+    saved = dict(distributed.without_distribution(saved))
     groups = optimizer.param_groups
     saved_groups = deepcopy(saved["param_groups"])
     _check_sizes(groups, saved_groups)

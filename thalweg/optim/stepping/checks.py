@@ -51,7 +51,7 @@ def is_ours(rule: Rule) -> bool:
     return str(rule.__module__).startswith("thalweg.rules")
 
 
-def check_value(name: str, value: Any, default: Any = 0.0) -> None:
+def check_range(name: str, value: Any, default: Any = 0.0) -> None:
     """Refuse a value that no rule can use; `name` may be that of a link's, "rule.name"."""
     if name == "lr":
         return check_learning_rate(value)

@@ -21,7 +21,7 @@ Group = dict[str, Any]
 Getter = Callable[[Group], Any]
 Links = tuple[Link | Rule, ...]
 Spelling = Mapping[str, Getter]
-Part = tuple[Link, Callable[[str], Getter]]
+LinkPart = tuple[Link, Callable[[str], Getter]]
 """A link, and what gives the getter of each of its hyperparameters."""
 
 DECAYS: Mapping[str, Rule] = {
@@ -99,7 +99,7 @@ def _links(given: Any) -> tuple[Link, ...]:
 
 
 @functools.lru_cache(maxsize=1024)  # a user's links are new objects for every optimizer
-def compose(
+def compose_group(
     maximize: bool, decayed: bool, extra: Around, links: Links, spelling: Callable[[], Spelling]
 ) -> Composition:
     """Return the composition of a group.
@@ -109,13 +109,15 @@ def compose(
     is not zero.
     """
     own: Spelling = spelling()
-    parts: list[Part] = []
+    parts: list[LinkPart] = []
 
     def add(link: Link | Rule, read: Callable[[str], Getter]) -> None:
         parts.extend((each, read) for each in chain(link).links)
 
     decays = DECAYS[extra.decay](weight_decay=0.0) if decayed and extra.decay != INSIDE else None
-    outer: list[Part] = [(link, functools.partial(_outer, owner)) for link, owner in extra.outer]
+    outer: list[LinkPart] = [
+        (link, functools.partial(_outer, owner)) for link, owner in extra.outer
+    ]
     before, after = outer[: len(extra.before)], outer[len(extra.before) :]
     if maximize:
         add(negate, _entry)
@@ -123,7 +125,7 @@ def compose(
         add(link, read)
     if decays is not None and not decays.rule.kind.after_step:
         add(decays, _entry)
-    rules: list[Part] = []
+    rules: list[LinkPart] = []
     for link in chain(*links).links:
         fixed = {n: v for n, v in link.values.items() if n in link.given and n != "weight_decay"}
         if extra.decay != INSIDE:
@@ -132,7 +134,7 @@ def compose(
     for link, read in (*rules, *after):
         if not link.rule.kind.after_step:
             add(link, read)
-    last: list[Part] = [(decays, _entry)] if decays is not None else []
+    last: list[LinkPart] = [(decays, _entry)] if decays is not None else []
     for link, read in (*rules, *last, *after):
         if link.rule.kind.after_step:
             add(link, read)

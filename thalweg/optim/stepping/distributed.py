@@ -93,7 +93,7 @@ def with_points(optimizer: Stepper, saved: dict[str, Any]) -> dict[str, Any]:
     return saved
 
 
-def plain(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+def without_distribution(saved: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a state dict as it is without a distributed checkpoint."""
     groups = saved.get("param_groups", ())
     if not any(IS_EVALUATING in group for group in groups):

@@ -92,7 +92,7 @@ class Evaluating:
         """
         compositions = [self.composition(group) for group in self.param_groups]
         if not any(map(has_evaluation, compositions)):
-            refuse(compositions)
+            refuse_evaluation(compositions)
         before = self._is_evaluating
         self.eval()
         try:
@@ -148,7 +148,7 @@ def evaluation_point(
     return None
 
 
-def refuse(compositions: Iterable[Composition]) -> None:
+def refuse_evaluation(compositions: Iterable[Composition]) -> None:
     """Raise the error of an optimizer that has nowhere else to evaluate."""
     rules = ", ".join(dict.fromkeys(repr(c.chain) for c in compositions))
     raise EngineError(

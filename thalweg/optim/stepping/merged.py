@@ -75,7 +75,7 @@ class Merged(Stepper):
             self._scheduled = [each for each in self._scheduled if each[0] not in self.failed]
         self._move()
         for _, owner, group in self._scheduled:
-            scheduled.count([group], owner._schedules)
+            scheduled.count_step([group], owner._schedules)
 
 
 def can_merge(optimizer: torch.optim.Optimizer) -> bool:

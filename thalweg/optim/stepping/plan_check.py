@@ -105,7 +105,7 @@ def _is_frozen(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-class Standing:
+class CheckedPlan:
     """A plan, and what must still be so for it to be used."""
 
     def __init__(

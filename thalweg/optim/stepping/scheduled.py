@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Mapping, MutableMapping
 from typing import Any
 
 from thalweg.engine.language.rule import is_schedule as is_function_of_steps
-from thalweg.optim.stepping.checks import check_value
+from thalweg.optim.stepping.checks import check_range
 from thalweg.optim.stepping.composition import Group
 
 Schedules = dict[str, Any]
@@ -81,7 +81,7 @@ def apply(groups: list[Group], known: Known, checked: Container[str]) -> None:
                     f"optimizer, which gave {before!r}. Let the schedule set it or something else, not both"
                 )
             if name in checked:
-                check_value(name, value, value)
+                check_range(name, value, value)
             values.append((group, name, value))
     for group, name, value in values:
         group[name] = value
@@ -95,11 +95,11 @@ def restore(groups: list[Group], known: Known) -> None:
             group[name] = value_at(name, schedule, max(step - 1, 0))
 
 
-def count(groups: list[Group], known: Known) -> None:
+def count_step(groups: list[Group], known: Known) -> None:
     """Count a step of every group that has a schedule."""
     for group in groups:
         if of_group(group, known):
             group[COUNTER] = group.get(COUNTER, 0) + 1
 
 
-Schedule = Callable[[int], float]
+ScheduleFunction = Callable[[int], float]

@@ -21,10 +21,10 @@ from thalweg.engine.stored import PLAIN
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import distributed, scheduled
 from thalweg.optim.stepping.checkpoint import loaded_state, saved_state, without_orphans
-from thalweg.optim.stepping.checks import check_group, check_value
+from thalweg.optim.stepping.checks import check_group, check_range
 from thalweg.optim.stepping.composition import Composition, Group
 from thalweg.optim.stepping.evaluation import Evaluating, keeps_trained
-from thalweg.optim.stepping.plan_check import Reader, Standing, all_params
+from thalweg.optim.stepping.plan_check import CheckedPlan, Reader, all_params
 from thalweg.optim.stepping.shell import of_itself
 from thalweg.optim.stepping.steppable import (
     check_gradient,
@@ -48,8 +48,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     state_names: ClassVar[Mapping[str, str]] = {}
     """What a state of the chain is called in `optimizer.state[p]`, where it is not called the same."""
     engine: Engine
-    _current: Standing | None
-    _plans: list[Standing]
+    _current: CheckedPlan | None
+    _plans: list[CheckedPlan]
     _readers: dict[Any, Reader]
     _places: dict[int, tuple[dict[str, Any], Block, int]]
     _checked: frozenset[str] = frozenset()
@@ -117,7 +117,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             return
         scheduled.apply(self.param_groups, self._schedules, self._checked)
         self._move()
-        scheduled.count(self.param_groups, self._schedules)
+        scheduled.count_step(self.param_groups, self._schedules)
 
     def _move(self) -> None:
         current = self._current
@@ -143,7 +143,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
 
     # -- plans ----------------------------------------------------------------------------------------
 
-    def _make_plan(self) -> Standing:
+    def _make_plan(self) -> CheckedPlan:
         """Plan a step of the parameters that have gradients now."""
         params = all_params(self.param_groups)
         grads = [p.grad for p in params]
@@ -182,7 +182,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             )
         plan = Plan(members, self.engine, bool(self.defaults.get("differentiable")))
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]
-        return Standing(plan, params, absent, readers, list(self.state.values()))
+        return CheckedPlan(plan, params, absent, readers, list(self.state.values()))
 
     def _open_states(self, wanted: Sequence[tuple[Tensor, Reader]]) -> None:
         """Make the states that are missing, and give each parameter a line for its numbers."""
@@ -255,7 +255,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             known = {**self.defaults, **self._outer_defaults()}
             check_group(values, known)
             for name in set(numbers) & self._checked:
-                check_value(name, numbers[name], known[name])
+                check_range(name, numbers[name], known[name])
             plain = {**params, **numbers}
         mine = {n: s for n, s in self._default_schedules.items() if n not in plain} | own
         number = len(self._schedules)

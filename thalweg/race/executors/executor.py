@@ -19,7 +19,7 @@ from thalweg.train.threads import torch_threads
 ENGINES = ("local", "ray")
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Runs units, in any order, and hands over their records as they end."""
 
     @property
@@ -66,7 +66,7 @@ def cores_for(setting: Setting) -> int:
     return max(1, torch.get_num_threads() // setting.threads)
 
 
-def find_engine(name: str, workers: int | None = None) -> Engine:
+def find_engine(name: str, workers: int | None = None) -> Executor:
     """Return the engine of a name.
 
     Raises:

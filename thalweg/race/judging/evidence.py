@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from thalweg.race.judging.reached import Goal
-from thalweg.race.judging.selection import Cost, candidates, select
+from thalweg.race.judging.selection import CostUnit, candidates, select
 from thalweg.race.judging.summary import point_of
 from thalweg.race.trials.plan import Point
 from thalweg.race.trials.records import Stage, TrialRecord
@@ -32,7 +32,7 @@ class Evidence:
 
 
 def chosen_points(
-    records: Iterable[TrialRecord], entrants: Sequence[str], goal: Goal, by: Cost = "steps"
+    records: Iterable[TrialRecord], entrants: Sequence[str], goal: Goal, by: CostUnit = "steps"
 ) -> dict[str, Point]:
     """Return the point of every entrant that has one: that of its final, else the best tuned."""
     chosen = {}
@@ -46,7 +46,7 @@ def chosen_points(
 
 
 def gather_evidence(
-    records: Iterable[TrialRecord], entrants: Sequence[str], goal: Goal, by: Cost = "steps"
+    records: Iterable[TrialRecord], entrants: Sequence[str], goal: Goal, by: CostUnit = "steps"
 ) -> Evidence:
     """Return the trials that judge the entrants, of those that are finished.
 
@@ -114,7 +114,7 @@ def _by_entrant(
     return of_entrant
 
 
-def _tuning(trials: Sequence[TrialRecord], goal: Goal, by: Cost) -> tuple[TrialRecord, ...]:
+def _tuning(trials: Sequence[TrialRecord], goal: Goal, by: CostUnit) -> tuple[TrialRecord, ...]:
     point = select(trials, goal, by)
     return () if point is None else tuple(candidates(trials)[point])
 

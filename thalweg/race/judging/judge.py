@@ -20,7 +20,7 @@ from typing import Any
 from thalweg.race.judging.claims import Claim, ComparedBy, compare_costs, compare_finals
 from thalweg.race.judging.evidence import Evidence, chosen_points, gather_evidence
 from thalweg.race.judging.reached import Goal, StepSeconds, alone_step_seconds, first_reached
-from thalweg.race.judging.selection import Cost
+from thalweg.race.judging.selection import CostUnit
 from thalweg.race.judging.standings import Standing, rank
 from thalweg.race.judging.summary import Summary, summarize_all
 from thalweg.race.judging.tuning import (
@@ -139,7 +139,7 @@ def judge(
         sgd is worse than adam: steps ratio 2.01, 96.9 % interval [2, 2.02], corrected p = 0.031
     """
     given = tuple(records)
-    by: Cost = "gradients" if rank_by == "gradients" else "steps"
+    by: CostUnit = "gradients" if rank_by == "gradients" else "steps"
     evidence = gather_evidence(given, entrants, goal, by)
     compared_by: ComparedBy = rank_by if _anyone_reached(evidence, goal) else "final"
     claims = _claims(evidence, goal, compared_by, step_seconds, level, alpha)

@@ -65,7 +65,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Reached:
+class CostToTarget:
     """What a trial had spent when its curve first met the target."""
 
     steps: float
@@ -75,7 +75,7 @@ class Reached:
 
 def first_reached(
     record: TrialRecord, goal: Goal, step_seconds: StepSeconds | None = None
-) -> Reached | None:
+) -> CostToTarget | None:
     """Return what a trial had spent when it first met the target; None if it missed.
 
     A trial that diverged or failed later missed too: nobody would choose what explodes afterwards.
@@ -94,7 +94,7 @@ def first_reached(
     for place, (step, figure) in enumerate(zip(curve.steps, curve.metric, strict=True)):
         if step > 0 and goal.is_met(figure):
             seconds = _seconds(record, step, curve.seconds[place], step_seconds)
-            return Reached(step, seconds, curve.gradients[place])
+            return CostToTarget(step, seconds, curve.gradients[place])
     return None
 
 

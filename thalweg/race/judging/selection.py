@@ -12,13 +12,13 @@ from thalweg.race.search.base import Score
 from thalweg.race.trials.plan import Point
 from thalweg.race.trials.records import TrialRecord
 
-Cost = Literal["steps", "gradients"]
+CostUnit = Literal["steps", "gradients"]
 """What points are selected by. Not seconds: trials that train together have none of their own."""
 
-Edge = Literal["lower", "upper", "single"]
+GridEdge = Literal["lower", "upper", "single"]
 
 
-def score(records: Sequence[TrialRecord], goal: Goal, by: Cost = "steps") -> Score:
+def score(records: Sequence[TrialRecord], goal: Goal, by: CostUnit = "steps") -> Score:
     """Return how well one point did, over its tuning seeds.
 
     The median cost to the target, infinite where the median trial missed it; then the share of
@@ -54,7 +54,7 @@ def candidates(records: Iterable[TrialRecord]) -> dict[Point, list[TrialRecord]]
     return {point: trials for point, trials in points.items() if len(trials) == most}
 
 
-def select(records: Iterable[TrialRecord], goal: Goal, by: Cost = "steps") -> Point | None:
+def select(records: Iterable[TrialRecord], goal: Goal, by: CostUnit = "steps") -> Point | None:
     """Return the point with the best score of one entrant, None if it has no tuning trial.
 
     Of points that are equally good, it is the one with the smallest learning rate, then the first.
@@ -63,7 +63,7 @@ def select(records: Iterable[TrialRecord], goal: Goal, by: Cost = "steps") -> Po
     return min(points, key=lambda p: (score(points[p], goal, by), p.lr), default=None)
 
 
-def edge_of_grid(lr: float, tried: Iterable[float]) -> Edge | None:
+def edge_of_grid(lr: float, tried: Iterable[float]) -> GridEdge | None:
     """Say whether a learning rate is the last one tried on a side, where a better may lie beyond.
 
     >>> edge_of_grid(0.1, [0.001, 0.01, 0.1])

@@ -11,7 +11,7 @@ import numpy as np
 from thalweg.race.judging.claims import Claim, ComparedBy, mean_badness
 from thalweg.race.judging.evidence import Evidence
 from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
-from thalweg.race.judging.selection import Edge, edge_of_grid
+from thalweg.race.judging.selection import GridEdge, edge_of_grid
 from thalweg.race.judging.summary import Summary, summarize
 from thalweg.race.trials.plan import RankBy
 from thalweg.race.trials.records import TrialRecord, without_nonfinite
@@ -32,7 +32,7 @@ class Standing:
     rank: int
     group: int
     best: Summary
-    edge: Edge | None
+    edge: GridEdge | None
     steps: Interval
     seconds: Interval
     gradients: Interval

@@ -11,7 +11,7 @@ import numpy as np
 
 from thalweg.race.judging.claims import ComparedBy
 from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
-from thalweg.race.judging.selection import Cost, candidates, score
+from thalweg.race.judging.selection import CostUnit, candidates, score
 from thalweg.race.search.base import Score
 from thalweg.race.trials.plan import Point, RankBy
 from thalweg.race.trials.records import TrialRecord, without_nonfinite
@@ -87,7 +87,7 @@ def tuning_curves(
     """
     if search not in _EVEN:
         return {}
-    selected_by: Cost = "gradients" if by == "gradients" else "steps"
+    selected_by: CostUnit = "gradients" if by == "gradients" else "steps"
     curves = {}
     for name, points in tuned.items():
         order = _order([score(trials, goal, selected_by) for trials in points.values()])

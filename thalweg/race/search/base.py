@@ -150,10 +150,10 @@ class Search(ABC):
         full = [(ask, score) for ask, score in self._told if ask.epochs == self.epochs]
         if not full:
             raise RuntimeError(f"No point was told at the full {self.epochs} epochs yet.")
-        return ranked(full)[0].point
+        return best_first(full)[0].point
 
 
-def ranked(told: Sequence[tuple[Ask, Score]]) -> list[Ask]:
+def best_first(told: Sequence[tuple[Ask, Score]]) -> list[Ask]:
     """Return the points tried, the best first; of equals, the smallest learning rate, then the one
     asked for first.
     """

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from thalweg.errors import TaskError
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.search.base import Ask, Search, ranked
+from thalweg.race.search.base import Ask, Search, best_first
 from thalweg.race.trials.plan import Point
 
 _LONE_SPACING = math.sqrt(10)
@@ -71,7 +71,7 @@ class GridSearch(Search):
         """The rates around the best one that were not tried; around the next best if there are
         none.
         """
-        order = [ask.point.lr for ask in ranked(self._told)]
+        order = [ask.point.lr for ask in best_first(self._told)]
         tried = sorted(order)
         for lr in order:
             around = dict.fromkeys(_three_digits(near) for near in self._around(lr, tried, order))

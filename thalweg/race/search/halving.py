@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.search.base import Ask, Search, ranked
+from thalweg.race.search.base import Ask, Search, best_first
 from thalweg.race.search.domain import Domain
 from thalweg.race.search.halton import stream_seed
 from thalweg.race.search.quasi_random import unseen
@@ -57,7 +57,7 @@ class HalvingSearch(Search):
         if rung == len(self._rungs):
             return ()
         points, epochs = self._rungs[rung]
-        field = ranked([(ask, score) for ask, score in self._told if ask.epochs == below])
+        field = best_first([(ask, score) for ask, score in self._told if ask.epochs == below])
         return tuple(Ask(ask.point, epochs) for ask in field[:points])
 
 

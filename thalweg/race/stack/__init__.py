@@ -13,9 +13,9 @@ calls. What each gives is what `thalweg.train.fit` gives, to rounding.
     choice     whether it pays
 """
 
-from thalweg.race.stack.choice import Choice, worth_it
+from thalweg.race.stack.choice import StackChoice, worth_it
 from thalweg.race.stack.grouping import stacks
 from thalweg.race.stack.reasons import Reasons, reasons, why_not
 from thalweg.race.stack.run import run_stack
 
-__all__ = ["Choice", "Reasons", "reasons", "run_stack", "stacks", "why_not", "worth_it"]
+__all__ = ["Reasons", "StackChoice", "reasons", "run_stack", "stacks", "why_not", "worth_it"]

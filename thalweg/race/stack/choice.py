@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.race.stack.probe import CPU, Probe, probe
+from thalweg.race.stack.probe import CPU, Probe, probe_task
 from thalweg.race.stack.run import enter
 from thalweg.race.stack.train import Stack
 from thalweg.race.trials.faults import FAULTS
@@ -44,7 +44,7 @@ _OF_PARAMETERS = 8
 
 
 @dataclass(frozen=True)
-class Choice:
+class StackChoice:
     """Whether to stack, up to how many models, and why, in words."""
 
     stack: bool
@@ -52,23 +52,23 @@ class Choice:
     why: str
 
 
-def worth_it(task: Task, trials: Sequence[Trial], setting: Setting) -> Choice:
+def worth_it(task: Task, trials: Sequence[Trial], setting: Setting) -> StackChoice:
     """Measure whether stacking the trials pays, by steps of both kinds in turns.
 
     The global generator is left as it was.
     """
     if len(trials) < 2:
-        return Choice(False, 1, "one by one: there is a single trial")
+        return StackChoice(False, 1, "one by one: there is a single trial")
     try:
         with isolated(CPU), torch_threads(setting.threads):
             return _measured(task, trials, setting)
     except FAULTS as error:
         first = str(error).strip().split("\n")[0]
-        return Choice(False, 1, f"one by one: {type(error).__name__}: {first}")
+        return StackChoice(False, 1, f"one by one: {type(error).__name__}: {first}")
 
 
-def _measured(task: Task, trials: Sequence[Trial], setting: Setting) -> Choice:
-    found = probe(task)
+def _measured(task: Task, trials: Sequence[Trial], setting: Setting) -> StackChoice:
+    found = probe_task(task)
     chosen = {trial.entrant.name: trial for trial in trials}
     names = sorted(chosen)[:: max(1, len(chosen) // 3)][:3]
     recipes = [recipe_of(task, chosen[name], setting) for name in names]
@@ -88,8 +88,10 @@ def _measured(task: Task, trials: Sequence[Trial], setting: Setting) -> Choice:
     gain = statistics.mean(others) * count / stacked
     size = min(size, len(trials))
     if gain < _GAIN:
-        return Choice(False, 1, f"one by one: a stack of {count} would be {gain:.2g} × as fast")
-    return Choice(True, size, f"stacked: {gain:.2g} × faster in stacks of {size}")
+        return StackChoice(
+            False, 1, f"one by one: a stack of {count} would be {gain:.2g} × as fast"
+        )
+    return StackChoice(True, size, f"stacked: {gain:.2g} × faster in stacks of {size}")
 
 
 def _share(recipe: Recipe, found: Probe) -> float:

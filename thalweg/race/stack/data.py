@@ -13,7 +13,7 @@ from thalweg.tasks.sources import ArraySource
 
 
 @dataclass(frozen=True)
-class Batch:
+class StackBatch:
     """The rows of one step, with a first axis over the models unless they are the same for all."""
 
     inputs: Tensor
@@ -48,31 +48,31 @@ class Batches:
         self._which = torch.tensor([places[seed] for seed in seeds])
         self._one_each = self._distinct == list(seeds)
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
+    def epoch(self, epoch: int) -> Iterator[StackBatch]:
         """Yield the batches of one epoch, in copies; the last one holds what is left."""
         x, y = self._source.inputs, self._source.targets
         rows = len(x)
         if self._size == rows:
-            yield Batch(*self._lent.take(), shared=True)
+            yield StackBatch(*self._lent.take(), shared=True)
             return
         orders = [Order(seed, self._shuffle).permutation(rows, epoch) for seed in self._distinct]
         if orders[0] is None:
             for part_x, part_y in zip(
                 torch.split(x, self._size), torch.split(y, self._size), strict=True
             ):
-                yield Batch(part_x.clone(), part_y.clone(), shared=True)
+                yield StackBatch(part_x.clone(), part_y.clone(), shared=True)
             return
         together = torch.stack([order for order in orders if order is not None])
         for index in torch.split(together, self._size, dim=1):
             yield self._gathered(x, y, index)
 
-    def _gathered(self, x: Tensor, y: Tensor, index: Tensor) -> Batch:
+    def _gathered(self, x: Tensor, y: Tensor, index: Tensor) -> StackBatch:
         flat = index.reshape(-1)
         inputs, targets = x.index_select(0, flat), y.index_select(0, flat)
         if len(index) == 1:
-            return Batch(inputs, targets, shared=True)
+            return StackBatch(inputs, targets, shared=True)
         inputs = inputs.view(*index.shape, *inputs.shape[1:])
         targets = targets.view(*index.shape, *targets.shape[1:])
         if not self._one_each:
             inputs, targets = (part.index_select(0, self._which) for part in (inputs, targets))
-        return Batch(inputs, targets, shared=False)
+        return StackBatch(inputs, targets, shared=False)

@@ -38,7 +38,7 @@ class Probe:
     draws_measured: bool
 
 
-def probe(task: Task) -> Probe:
+def probe_task(task: Task) -> Probe:
     """Try a model of the task. The global generator is left as it was.
 
     Raises:

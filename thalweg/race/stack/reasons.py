@@ -11,9 +11,9 @@ import torch
 from thalweg.objective.losses import Loss
 from thalweg.race.stack.alike import check_stackable
 from thalweg.race.stack.errors import StackError
-from thalweg.race.stack.probe import CPU, Probe, probe
+from thalweg.race.stack.probe import CPU, Probe, probe_task
 from thalweg.race.stack.run import enter
-from thalweg.race.stack.train import Member, Stack
+from thalweg.race.stack.train import Stack, StackedModel
 from thalweg.race.trials.faults import FAULTS
 from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.recipe import recipe_of
@@ -76,7 +76,7 @@ def reasons(task: Task, trials: Sequence[Trial], setting: Setting) -> Reasons:
         return Reasons(_dry_run(recipes) if recipes else None, entrants)
 
 
-def _check_optimizer(member: Member) -> None:
+def _check_optimizer(member: StackedModel) -> None:
     """Refuse an optimizer that draws random numbers, of which a stack has one stream for all."""
     for p in member.model.parameters():
         p.grad = torch.zeros_like(p) if p.requires_grad else None
@@ -92,7 +92,7 @@ def _dry_run(recipes: list[Recipe]) -> str | None:
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
         try:
-            found = _few(probe(recipes[0].task))
+            found = _few(probe_task(recipes[0].task))
             twice = [*recipes, recipes[0].replace(seed=recipes[0].seed ^ 1)]
             alone = _alone(twice[0], found), _alone(twice[-1], found)
             stack = Stack([enter(recipe) for recipe in twice], found)

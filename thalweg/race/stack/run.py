@@ -10,9 +10,9 @@ import torch
 from thalweg.race.executors.unit import recorded, run_trial
 from thalweg.race.stack.alike import check_alike, check_stackable
 from thalweg.race.stack.errors import StackError
-from thalweg.race.stack.probe import CPU, Probe, probe
+from thalweg.race.stack.probe import CPU, Probe, probe_task
 from thalweg.race.stack.steps import refusal
-from thalweg.race.stack.train import Member, Stack, outcome_of
+from thalweg.race.stack.train import Stack, StackedModel, outcome_of
 from thalweg.race.trials.faults import FAULTS
 from thalweg.race.trials.plan import Setting, Unit
 from thalweg.race.trials.recipe import recipe_of
@@ -53,7 +53,7 @@ def run_stack(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
 
 def _together(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ...]:
     records: dict[int, TrialRecord] = {}
-    members: dict[int, Member] = {}
+    members: dict[int, StackedModel] = {}
     with isolated(CPU), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
         found: Probe | None = None
@@ -61,7 +61,7 @@ def _together(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
             try:
                 recipe = recipe_of(task, trial, setting)
                 check_stackable(recipe)
-                found = found or probe(recipe.task)
+                found = found or probe_task(recipe.task)
                 members[k] = enter(recipe)
             except StackError:
                 raise
@@ -79,7 +79,7 @@ def _together(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
     return tuple(records[k] for k in range(len(unit)))
 
 
-def enter(recipe: Recipe) -> Member:
+def enter(recipe: Recipe) -> StackedModel:
     """Build the model and the optimizer of a recipe, as `fit` does under its seed.
 
     Raises:
@@ -97,4 +97,4 @@ def enter(recipe: Recipe) -> Member:
         or isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
     ):
         raise StackError("The scheduler is stepped between epochs.")
-    return Member(recipe, model, optimizer, scheduler)
+    return StackedModel(recipe, model, optimizer, scheduler)

@@ -18,7 +18,7 @@ from thalweg.train.optimizers import needs_closure, with_inner
 from thalweg.train.point import EvaluationPoint
 
 
-class Steps:
+class StackStepper:
     """Steps the optimizers of the models of a stack.
 
     Args:

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from thalweg.errors import DivergedError
 from thalweg.objective import Scores
-from thalweg.race.stack.data import Batch, Batches
+from thalweg.race.stack.data import Batches, StackBatch
 from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.evaluate import Evaluator, row_of
 from thalweg.race.stack.loss import StackedPenalty, losses_of
 from thalweg.race.stack.models import Models
 from thalweg.race.stack.noise import Noise
 from thalweg.race.stack.probe import ROWS, Probe, check_outputs
-from thalweg.race.stack.steps import Points, Steps
+from thalweg.race.stack.steps import Points, StackStepper
 from thalweg.race.trials.records import Status
 from thalweg.train.health.diverged import diverged
-from thalweg.train.health.failure import Place, failed_step
+from thalweg.train.health.failure import Moment, failed_step
 from thalweg.train.history import Evaluation, History
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.recipe import Recipe
@@ -35,7 +35,7 @@ _DEAD = 0.25
 
 
 @dataclass
-class Member:
+class StackedModel:
     """A model of a stack, and what has become of it."""
 
     recipe: Recipe
@@ -59,7 +59,7 @@ class Stack:
         StackError: they cannot train together.
     """
 
-    def __init__(self, members: Sequence[Member], probe: Probe) -> None:
+    def __init__(self, members: Sequence[StackedModel], probe: Probe) -> None:
         self._recipe = members[0].recipe
         self._probe = probe
         self._rows = list(members)
@@ -151,7 +151,7 @@ class Stack:
             raise StackError("An optimizer draws from the global generator, which a stack shares.")
         self._evaluate(epoch)
 
-    def advance(self, batch: Batch, epoch: int) -> None:
+    def advance(self, batch: StackBatch, epoch: int) -> None:
         """Take one step of every model."""
         with self._drawing(self._probe.draws):
             outputs = self._models(batch.inputs, shared=batch.shared)
@@ -167,7 +167,7 @@ class Stack:
         )
         self._models.backward(objectives)
         for row, error in self._steps.step().items():
-            at = Place(epoch, self._batch, "optimizer")
+            at = Moment(epoch, self._batch, "optimizer")
             self._fail(row, failed_step(error, at, self._rows[row].optimizer))
         if self._step == 0:
             self._first, self._top = values.copy(), values.copy()
@@ -207,7 +207,7 @@ class Stack:
 
     # -- leaving --------------------------------------------------------------------------------------
 
-    def _diverge(self, row: int, value: float, batch: Batch, epoch: int) -> None:
+    def _diverge(self, row: int, value: float, batch: StackBatch, epoch: int) -> None:
         member = self._rows[row]
         losses = [self._first[row], self._top[row], self._last[row]] if self._step else []
         error = diverged(
@@ -224,7 +224,7 @@ class Stack:
         member.run = self._run(member, "diverged")
         self._leave(row)
 
-    def _check_counts(self, outputs: Any, batch: Batch, bad: Any) -> None:
+    def _check_counts(self, outputs: Any, batch: StackBatch, bad: Any) -> None:
         """Refuse a batch in which nothing counts for a model, which is then not stepped alone."""
         surrogate = self._recipe.task.cost.surrogate
         for row in map(int, np.flatnonzero(bad)):
@@ -265,7 +265,7 @@ class Stack:
     def _bind(self) -> None:
         """Gather the optimizers of the members."""
         optimizers = [member.optimizer for member in self._rows]
-        self._steps = Steps(optimizers, [member.scheduler for member in self._rows])
+        self._steps = StackStepper(optimizers, [member.scheduler for member in self._rows])
         self._points = Points(optimizers, [member.model for member in self._rows])
 
     # -- the end --------------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ class Stack:
             member.status = "finished"
             member.run = self._run(member, self._stopped or "epochs")
 
-    def _run(self, member: Member, stopped: str) -> Run:
+    def _run(self, member: StackedModel, stopped: str) -> Run:
         return Run(
             recipe=member.recipe,
             model=member.model,
@@ -292,7 +292,7 @@ class Stack:
             reached=None,
         )
 
-    def _living(self) -> list[Member]:
+    def _living(self) -> list[StackedModel]:
         return [self._rows[row] for row in np.flatnonzero(self._alive)]
 
     def _seeds(self) -> list[int]:

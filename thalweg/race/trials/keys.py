@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from thalweg.errors import TaskError, ThalwegError
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.faults import FAULTS
-from thalweg.race.trials.plan import Plan, Trial
+from thalweg.race.trials.plan import RacePlan, Trial
 from thalweg.tasks import Task
-from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.train.health.check import check_task, remarks
 from thalweg.train.optimizers import needs_closure
 from thalweg.train.randomness import isolated, seed_weights
@@ -52,7 +52,7 @@ class Keys:
     """What a reader of the results should know of the task, in sentences."""
 
     @classmethod
-    def of(cls, task: Task, plan: Plan, circumstances: Mapping[str, Any]) -> Keys:
+    def of(cls, task: Task, plan: RacePlan, circumstances: Mapping[str, Any]) -> Keys:
         """Return the keys of the trials that a plan may lead to.
 
         Args:
@@ -71,7 +71,7 @@ class Keys:
             "batch_size": plan.batch_size,
             **circumstances,
         }
-        probes = {entrant.name: probe(task, entrant) for entrant in plan.entrants}
+        probes = {entrant.name: first_steps(task, entrant) for entrant in plan.entrants}
         return cls(_hash(common), probes, remarks=tuple(remarks(task, untrained)))
 
     def key(self, trial: Trial) -> str:
@@ -85,7 +85,7 @@ class Keys:
         return _hash([entrant.name, hyperparameters, self.probes[entrant.name]])
 
 
-def probe(task: Task, entrant: Entrant) -> str:
+def first_steps(task: Task, entrant: Entrant) -> str:
     """Return a hash of what the entrant's first steps compute, or of the error that they end in.
 
     The global random state is left as it was.
@@ -123,7 +123,7 @@ def _first_rows(task: Task, model: nn.Module) -> tuple[Any, Any]:
     computed.
     """
     inputs, targets = task.data.train.first(_PROBE_ROWS)
-    place = Place(dtype=_dtype(model))
+    place = Placement(dtype=_dtype(model))
     inputs, targets = place(inputs), place(targets)
     try:
         targets = task.cost.surrogate.match(model(inputs), targets)  # as training matches them

@@ -98,7 +98,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RacePlan:
     """The entrants, and the budget that each of them gets.
 
     Every entrant is tuned with `trials` points, each on all tuning seeds for `epochs` epochs, or

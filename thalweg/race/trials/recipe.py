@@ -41,7 +41,7 @@ def optimizing(entrant: Entrant, point: Point, steps: int | None) -> dict[str, A
     rate = entrant.rate(point.lr, steps)
     parts: dict[str, Any] = {"optimizer": entrant.bound(dict(point.others)), "lr": rate}
     if is_schedule(rate) and not entrant.takes_schedules:
-        share = factor(entrant, point.lr, steps)
+        share = schedule_factor(entrant, point.lr, steps)
         parts |= {
             "lr": point.lr,
             "scheduler": lambda optimizer: scheduler(optimizer, share),
@@ -50,7 +50,7 @@ def optimizing(entrant: Entrant, point: Point, steps: int | None) -> dict[str, A
     return parts
 
 
-def factor(entrant: Entrant, lr: float, steps: int | None) -> Any:
+def schedule_factor(entrant: Entrant, lr: float, steps: int | None) -> Any:
     """Return the schedule of an entrant as a factor of the learning rate, with the peak 1."""
     if isinstance(entrant.schedule, str):  # those by name are proportional to the rate
         return entrant.rate(1.0, steps)

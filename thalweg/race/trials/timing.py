@@ -94,7 +94,7 @@ def _endless(state: State, batch_size: int | None) -> Iterator[Any]:
             raise DataError("The training set yields no batch.")
 
 
-def seconds_a_step(
+def measure_seconds(
     task: Task, points: Mapping[str, tuple[Entrant, Point]], setting: Setting
 ) -> dict[str, float]:
     """Return the median seconds that a training step takes with each entrant at its point.

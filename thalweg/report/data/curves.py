@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Around = Literal["range", "middle half"]
-Point = tuple[float, float | None]
+Spread = Literal["range", "middle half"]
+CurvePoint = tuple[float, float | None]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def band(
     trials: Sequence[Mapping[str, Any]],
     axis: str,
     best_so_far: str | None = None,
-    around: Around = "range",
+    around: Spread = "range",
     scale: float = 1.0,
 ) -> Band:
     """Return the median of the trials' validation metric over `axis`, a column of their curves.
@@ -63,7 +63,7 @@ def band(
     return Band(x_line, low_line, middle, high_line)
 
 
-def _points(curve: Mapping[str, Any], axis: str, best_so_far: str | None) -> list[Point]:
+def _points(curve: Mapping[str, Any], axis: str, best_so_far: str | None) -> list[CurvePoint]:
     values: list[float | None] = list(curve["metric"])
     if best_so_far is not None:
         better = max if best_so_far == "max" else min
@@ -75,12 +75,12 @@ def _points(curve: Mapping[str, Any], axis: str, best_so_far: str | None) -> lis
     return list(zip(curve[axis], values, strict=True))
 
 
-def _held(curve: list[Point], full: list[Point]) -> list[Point]:
+def _held(curve: list[CurvePoint], full: list[CurvePoint]) -> list[CurvePoint]:
     """A curve that ended early, gone on at its last value for as long as the longest."""
     return curve + [(x, curve[-1][1]) for x, _ in full[len(curve) :]]
 
 
-def _ends(ordered: Sequence[float], around: Around) -> tuple[float, float]:
+def _ends(ordered: Sequence[float], around: Spread) -> tuple[float, float]:
     if around == "range" or len(ordered) < 2:
         return ordered[0], ordered[-1]
     first, _, third = statistics.quantiles(ordered, n=4, method="inclusive")

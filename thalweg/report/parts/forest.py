@@ -18,20 +18,22 @@ _WIDTH, _HEIGHT, _EDGE = 200, 30, 9
 _APART = 26
 """Pixels between the numbers of two ticks."""
 
-Kind = Literal["ratio", "difference"]
+EffectKind = Literal["ratio", "difference"]
 
 
 @dataclass(frozen=True)
-class Scale:
+class EffectAxis:
     """The axis, from `low` to `high`; `unit` multiplies what stands at its ticks."""
 
-    kind: Kind
+    kind: EffectKind
     low: float
     high: float
     unit: float = 1.0
 
     @classmethod
-    def over(cls, kind: Kind, effects: Iterable[float | None], unit: float = 1.0) -> Scale:
+    def over(
+        cls, kind: EffectKind, effects: Iterable[float | None], unit: float = 1.0
+    ) -> EffectAxis:
         """Return an axis on which all these effects have a place, and that of equals."""
         known = [e for e in effects if e is not None and math.isfinite(e)]
         if kind == "ratio":
@@ -65,7 +67,7 @@ class Scale:
         return sorted(kept)
 
 
-def axis(scale: Scale) -> str:
+def axis(scale: EffectAxis) -> str:
     """The head of the column: the ticks with their numbers."""
     labels = "".join(
         f'<text x="{scale.x(tick):.1f}" y="11">{scale.unit * tick:.4g}</text>'.replace("-", "−")
@@ -74,7 +76,9 @@ def axis(scale: Scale) -> str:
     return f'<svg class="forest" viewBox="0 0 {_WIDTH} 14" height="14" aria-hidden="true">{labels}</svg>'
 
 
-def mark(scale: Scale, made: Mapping[str, Any] | None, seeds: Sequence[float], words: str) -> str:
+def mark(
+    scale: EffectAxis, made: Mapping[str, Any] | None, seeds: Sequence[float], words: str
+) -> str:
     """One row: its seeds as faint dots, the interval, the effect; an arrow where it is a bound.
 
     `made` is the comparison with the first; None is the first itself.
@@ -99,7 +103,7 @@ def mark(scale: Scale, made: Mapping[str, Any] | None, seeds: Sequence[float], w
     )
 
 
-def _interval(scale: Scale, made: Mapping[str, Any], middle: float) -> list[str]:
+def _interval(scale: EffectAxis, made: Mapping[str, Any], middle: float) -> list[str]:
     value, start, end = effect(made)
     if value is None:
         return []

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from thalweg.report.data import text
-from thalweg.report.data.curves import Around, Band, band
+from thalweg.report.data.curves import Band, Spread, band
 from thalweg.report.data.reading import Record, judging_trials, names, seconds_a_step
 from thalweg.report.parts.axes import log_axis, mark_target
 from thalweg.report.parts.section import Figure, Section, table
@@ -100,12 +100,12 @@ def _axes(result: Record) -> list[str]:
     return ["steps", "seconds", "gradients"] if known else ["steps", "gradients"]
 
 
-def _around(result: Record) -> Around:
+def _around(result: Record) -> Spread:
     seeds = max((len(judging_trials(result, name)) for name in names(result)), default=0)
     return "middle half" if seeds >= _SEEDS_WITH_QUARTILES else "range"
 
 
-def _ends(around: Around) -> tuple[str, str]:
+def _ends(around: Spread) -> tuple[str, str]:
     return ("lowest", "highest") if around == "range" else ("lower_quartile", "upper_quartile")
 
 

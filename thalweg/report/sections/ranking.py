@@ -45,7 +45,7 @@ def ranking_section(result: Record) -> Section | None:
     )
 
 
-def _columns(result: Record, scale: forest.Scale | None) -> list[Column]:
+def _columns(result: Record, scale: forest.EffectAxis | None) -> list[Column]:
     unit = result["rank_by"]
     metric = escape(text.spaced(result["metric"]["name"]))
     columns = [Column("#", left=True), Column("optimizer", left=True)]
@@ -70,7 +70,7 @@ def _against(result: Record) -> str:
 
 
 def _row(
-    result: Record, place: Record, made: dict[str, dict[str, Any]], scale: forest.Scale | None
+    result: Record, place: Record, made: dict[str, dict[str, Any]], scale: forest.EffectAxis | None
 ) -> str:
     unit, name = result["rank_by"], place["entrant"]
     others = ", ".join(f"{key} {text.value(v)}" for key, v in place["hyperparameters"].items())
@@ -102,7 +102,7 @@ def _cost_cell(place: Record, unit: str) -> str:
 
 
 def _effect_cell(
-    result: Record, name: str, made: dict[str, Any] | None, scale: forest.Scale
+    result: Record, name: str, made: dict[str, Any] | None, scale: forest.EffectAxis
 ) -> str:
     first = result["standings"][0]["entrant"]
     if name == first:
@@ -163,14 +163,14 @@ def _hint(result: Record, made: dict[str, dict[str, Any]]) -> str:
     return f"{hint} {groups_legend(result)}".strip()
 
 
-def _scale(result: Record, made: dict[str, dict[str, Any]]) -> forest.Scale | None:
+def _scale(result: Record, made: dict[str, dict[str, Any]]) -> forest.EffectAxis | None:
     """The axis of the forest plot, None where nothing was compared."""
     shown = [value for c in made.values() for value in effect(c)]
     if not any(value is not None for value in shown):
         return None
     if decided_by_final(result):
-        return forest.Scale.over("difference", shown, text.points(result["metric"]["name"]))
-    return forest.Scale.over("ratio", shown)
+        return forest.EffectAxis.over("difference", shown, text.points(result["metric"]["name"]))
+    return forest.EffectAxis.over("ratio", shown)
 
 
 def _numbers(result: Record, made: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from thalweg.objective import Cost
 from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.data import Data
-from thalweg.tasks.functions.function_task import count
+from thalweg.tasks.functions.function_task import whole_number
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
@@ -45,7 +45,7 @@ def adding(length: int = 30) -> Task:
     Computation 9, 1997; in this form Q. Le, N. Jaitly, G. Hinton, A simple way to initialize
     recurrent networks of rectified linear units, 2015.
     """
-    count("length", length, 2)
+    whole_number("length", length, 2)
     rng = np.random.Generator(np.random.PCG64(0))
     rows = _ROWS + _VALIDATION
     values = rng.random((rows, length))

@@ -12,7 +12,7 @@ from thalweg.tasks.built_in.char_models import LSTM, Transformer
 from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.data import Data
 from thalweg.tasks.formats.text import read_text, unicode_names, windows
-from thalweg.tasks.functions.function_task import count
+from thalweg.tasks.functions.function_task import whole_number
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
@@ -57,7 +57,7 @@ def char_lstm(file: str | os.PathLike[str] | None = None, length: int = 32) -> T
 def _task(
     file: str | os.PathLike[str] | None, length: int, build: Callable[[int], nn.Module]
 ) -> Task:
-    count("length", length, 2)
+    whole_number("length", length, 2)
     cut = windows(unicode_names() if file is None else read_text(file), length, _WINDOWS)
     characters = len(cut.alphabet)
     return Task(

@@ -21,7 +21,9 @@ class Transformer(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(characters, width)
         self.position = nn.Parameter(0.02 * torch.randn(length, width))
-        self.blocks = nn.Sequential(*(Block(width, heads, length) for _ in range(blocks)))
+        self.blocks = nn.Sequential(
+            *(TransformerBlock(width, heads, length) for _ in range(blocks))
+        )
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, characters)
         nn.init.normal_(self.embedding.weight, std=0.02)
@@ -33,7 +35,7 @@ class Transformer(nn.Module):
         return logits.transpose(1, 2)
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Causal self-attention and a dense layer, each on a normalised copy, added to what came in."""
 
     def __init__(self, width: int, heads: int, length: int) -> None:

@@ -12,7 +12,7 @@ from thalweg.objective import Cost
 from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.data import Data
 from thalweg.tasks.functions.deep_quadratic import sine_basis
-from thalweg.tasks.functions.function_task import count
+from thalweg.tasks.functions.function_task import whole_number
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
@@ -34,8 +34,8 @@ def deep_linear(layers: int = 5, width: int = 16) -> Task:
     Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural networks,
     ICLR 2014.
     """
-    count("layers", layers)
-    count("width", width, 2)
+    whole_number("layers", layers)
+    whole_number("width", width, 2)
     draws = np.random.Generator(np.random.PCG64(0)).random((_ROWS + _VALIDATION, width))
     x = math.sqrt(12) * (draws - 0.5)
     y = x @ linear_map(width).T

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from thalweg.objective import Cost
 from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.data import Data
-from thalweg.tasks.functions.function_task import count
+from thalweg.tasks.functions.function_task import whole_number
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
@@ -47,7 +47,7 @@ def matrix_factorisation(rank: int = 4) -> Task:
     minima. 30 epochs in batches of 128 are 870 steps; Adam at lr = 0.03 is there after some 160.
     Source: R. Ge, J. Lee, T. Ma, Matrix completion has no spurious local minimum, NeurIPS 2016.
     """
-    count("rank", rank)
+    whole_number("rank", rank)
     rng = np.random.Generator(np.random.PCG64(0))
     left, right = (rng.standard_normal((size, rank)) for size in _SHAPE)
     matrix = left @ right.T / np.sqrt(rank)

@@ -9,7 +9,7 @@ from thalweg.objective import Cost
 from thalweg.tasks.built_in.dense import mlp
 from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.data import Data
-from thalweg.tasks.functions.function_task import count
+from thalweg.tasks.functions.function_task import whole_number
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
@@ -30,8 +30,8 @@ def parity(bits: int = 16, relevant: int = 5) -> Task:
     al., Hidden progress in deep learning: SGD learns parities near the computational limit, NeurIPS
     2022.
     """
-    count("bits", bits)
-    if count("relevant", relevant) > bits:
+    whole_number("bits", bits)
+    if whole_number("relevant", relevant) > bits:
         raise TaskError(f"Of {bits} bits, relevant={relevant} cannot matter.")
     draws = np.random.Generator(np.random.PCG64(0)).random((_ROWS + _VALIDATION, bits))
     ones = draws < 0.5

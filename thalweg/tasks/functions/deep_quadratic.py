@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.errors import TaskError
 from thalweg.tasks.built_in.stated import built_in
-from thalweg.tasks.functions.function_task import BATCH, count, function_task, gradient_noise
+from thalweg.tasks.functions.function_task import BATCH, function_task, uniform_noise, whole_number
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
@@ -33,9 +33,9 @@ def deep_quadratic(dimensions: int = 100, noise: float = 1.0) -> Task:
     some 170. Source: DeepOBS's `quadratic_deep`: F. Schneider, L. Balles, P. Hennig, ICLR 2019,
     after P. Chaudhari et al., Entropy-SGD, ICLR 2017.
     """
-    count("dimensions", dimensions, 10)
+    whole_number("dimensions", dimensions, 10)
     matrix = curvature(dimensions)
-    rows = gradient_noise(_STEPS * BATCH, dimensions, noise)
+    rows = uniform_noise(_STEPS * BATCH, dimensions, noise)
     tensor = torch.from_numpy(matrix)
 
     def value(point: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ BATCH = 128
 """Rows in a step, where the batch size is the usual one."""
 
 
-class Point(nn.Module):
+class PointModel(nn.Module):
     """A point θ (dimensions,) as a model: for rows ξ of noise it gives f(θ) + ξᵀθ, of shape (rows,).
 
     `start` is where it begins, `spread` how far at most each coordinate is moved from there at
@@ -64,11 +64,11 @@ def function_task(
     """Return the task of minimising `function`, from a tensor (dimensions,) to a scalar.
 
     J(θ) = mean over rows of f(θ) + ξᵀθ, so a batch's gradient is ∇f(θ) plus the mean of its ξ.
-    `noise` (rows, dimensions) holds the ξ: `gradient_noise` draws some. Their mean is zero, so
+    `noise` (rows, dimensions) holds the ξ: `uniform_noise` draws some. Their mean is zero, so
     that all rows together are f itself; so is the validation set, a single row of zeros. `goal` is
     the target: a validation loss, which is f(θ).
 
-    >>> noise = gradient_noise(256, 2, 0.0)
+    >>> noise = uniform_noise(256, 2, 0.0)
     >>> task = function_task("bowl", lambda p: p.square().sum(), [1.0, 1.0], noise=noise, goal=1e-3)
     >>> task.data.train.rows, task.target
     (256, Target(metric='loss', value=0.001))
@@ -79,18 +79,18 @@ def function_task(
     return Task(
         data=data,
         cost=Cost(mean_value),
-        model=lambda: Point(function, start, spread),
+        model=lambda: PointModel(function, start, spread),
         name=name,
         target=None if goal is None else Target("loss", goal),
         description=description,
     )
 
 
-def gradient_noise(rows: int, dimensions: int, deviation: float, seed: int = 0) -> np.ndarray:
+def uniform_noise(rows: int, dimensions: int, deviation: float, seed: int = 0) -> np.ndarray:
     """Return noise (rows, dimensions), uniform with standard deviation `deviation`; its mean is
     zero, since each row comes with its opposite.
 
-    >>> gradient_noise(4, 2, 2.0).round(2).tolist()
+    >>> uniform_noise(4, 2, 2.0).round(2).tolist()
     [[0.95, -1.59], [-0.95, 1.59], [-3.18, -3.35], [3.18, 3.35]]
     """
     if not (is_real(deviation) and 0 <= deviation < math.inf):
@@ -102,7 +102,7 @@ def gradient_noise(rows: int, dimensions: int, deviation: float, seed: int = 0) 
     return np.stack([half, -half], axis=1).reshape(rows, dimensions)
 
 
-def count(name: str, value: int, least: int = 1) -> int:
+def whole_number(name: str, value: int, least: int = 1) -> int:
     """Return `value` if it is a whole number ≥ `least`; else raise TaskError."""
     whole = as_whole(value)
     if whole is None or whole < least:

@@ -17,7 +17,7 @@ from torch import Tensor
 from thalweg.errors import TaskError
 from thalweg.numeric import is_real
 from thalweg.tasks.built_in.stated import built_in
-from thalweg.tasks.functions.function_task import BATCH, function_task, gradient_noise
+from thalweg.tasks.functions.function_task import BATCH, function_task, uniform_noise
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
@@ -135,7 +135,7 @@ def _task(
         name,
         function,
         start,
-        noise=gradient_noise(_STEPS * BATCH, 2, noise),
+        noise=uniform_noise(_STEPS * BATCH, 2, noise),
         spread=0.1,
         description=f"{name.capitalize()}, a noisy function of two variables",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from thalweg.tasks.built_in.stated import built_in
-from thalweg.tasks.functions.function_task import BATCH, count, function_task, gradient_noise
+from thalweg.tasks.functions.function_task import BATCH, function_task, uniform_noise, whole_number
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
@@ -26,12 +26,12 @@ def rosenbrock(dimensions: int = 10, noise: float = 0.0, spread: float = 0.1) ->
     row's noise on each coordinate of the gradient; a batch averages it. 30 epochs in batches of 128
     are 3,000 steps; Adam at lr = 0.3 is there after some 600.
     """
-    count("dimensions", dimensions, 2)
+    whole_number("dimensions", dimensions, 2)
     return function_task(
         "rosenbrock",
         rosenbrock_value,
         [-1.2 if i % 2 == 0 else 1.0 for i in range(dimensions)],
-        noise=gradient_noise(_STEPS * BATCH, dimensions, noise),
+        noise=uniform_noise(_STEPS * BATCH, dimensions, noise),
         spread=spread,
         description=f"Rosenbrock's function in {dimensions} dimensions",
     )

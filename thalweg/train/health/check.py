@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from thalweg.errors import DataError, TaskError, ThalwegError
 from thalweg.objective import Cost, Scores
 from thalweg.objective.blame import blame
-from thalweg.objective.nested import described, is_plain, mapped, rows_of, tensors
+from thalweg.objective.nested import describe_batch, is_plain, mapped, rows_of, tensors_in
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.hashes import data_hash
-from thalweg.tasks.sources import ArraySource, LoaderSource, Place, Source
+from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
 from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
 from thalweg.train.evaluate import EVALUATION_ROWS, count_rows, evaluate, evaluating, place_of
@@ -88,7 +88,7 @@ def checked(
     model: nn.Module,
     source: Source,
     name: str,
-    place: Place,
+    place: Placement,
     batch_size: int | None,
 ) -> Source:
     """Try the model on a few rows, and the cost on the targets; return the set with targets as the
@@ -148,7 +148,7 @@ def _try(model: nn.Module, inputs: Any, name: str) -> Any:
 
 def _try_one_row(model: nn.Module, inputs: Any, source: Source, batch_size: int | None) -> None:
     """Refuse a model that cannot be trained on the single row that is left over in each epoch."""
-    if not all(tensor.ndim for tensor in tensors(inputs)) or not is_plain(inputs):
+    if not all(tensor.ndim for tensor in tensors_in(inputs)) or not is_plain(inputs):
         return  # it cannot be told how to take one row of it
     with untouched(model, source=source):
         layer, error = refusal_of(model, mapped(inputs, lambda tensor: tensor[:1]))
@@ -166,7 +166,7 @@ def _try_one_row(model: nn.Module, inputs: Any, source: Source, batch_size: int 
 
 
 def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
-    shown, advice = f" of {described(inputs)}", ""
+    shown, advice = f" of {describe_batch(inputs)}", ""
     if isinstance(inputs, Tensor) and not inputs.is_floating_point() and "dtype" in str(error):
         advice = " Turn whole numbers into real ones with x.astype('float32')."
     layer = refusing_layer(model, inputs)
@@ -226,7 +226,7 @@ def _check_scalar(value: Any, expected: str) -> None:
 
 
 def _untrained(
-    task: Task, model: nn.Module, validation: Source | None, place: Place
+    task: Task, model: nn.Module, validation: Source | None, place: Placement
 ) -> Scores | None:
     if validation is None or validation.rows is None:
         return None
@@ -244,7 +244,7 @@ def _untrained(
 
 
 def _try_step(
-    task: Task, model: nn.Module, train: Source, place: Place, batch_size: int | None
+    task: Task, model: nn.Module, train: Source, place: Placement, batch_size: int | None
 ) -> None:
     """Compute the objective of a first batch and its gradient, in training mode."""
     if train.rows is None:
@@ -269,7 +269,7 @@ def _try_step(
         raise TaskError(NO_GRADIENT.format(cost.surrogate.name))
 
 
-def _not_finite_on_set(task: Task, model: nn.Module, source: Source, place: Place) -> TaskError:
+def _not_finite_on_set(task: Task, model: nn.Module, source: Source, place: Placement) -> TaskError:
     """Return the error of the first batch whose loss is not finite."""
     surrogate = task.cost.surrogate
     with evaluating(model):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from thalweg.errors import DivergedError
-from thalweg.objective.nested import tensors
+from thalweg.objective.nested import tensors_in
 from thalweg.train.health.layers import cause_of_nonfinite
 from thalweg.train.run import Run
 
@@ -63,7 +63,7 @@ def likely_cause(
     if not losses:
         return cause_of_nonfinite(model, *batch, loss_name)
     for value, role in zip(batch, ("inputs", "targets"), strict=True):
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors(value)):
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors_in(value)):
             return f"Likely cause: the {role} of this batch hold NaN or infinity. Clean the data."
     spoilt = [name for name, p in model.named_parameters() if not torch.isfinite(p).all()]
     first, last, top = losses[0], losses[-1], max(losses)

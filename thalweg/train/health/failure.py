@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import DataError, TaskError, ThalwegError
 from thalweg.objective.blame import blame
-from thalweg.objective.nested import described
+from thalweg.objective.nested import describe_batch
 from thalweg.train.evaluate import evaluating
 from thalweg.train.health.layers import refusing_layer
 
@@ -30,7 +30,7 @@ ONE_ROW = (
 
 
 @dataclass
-class Place:
+class Moment:
     """Where training is: the epoch, the batch, and what has the word: "data", "model", "loss",
     "backward", "optimizer", "metrics" or "validation".
     """
@@ -42,7 +42,7 @@ class Place:
     outputs: Any = None
 
 
-def failure(error: Exception, at: Place, state: State) -> Exception:
+def failure(error: Exception, at: Moment, state: State) -> Exception:
     """Return the error to raise instead of `error`: one that says where, and what to do; `error`
     itself where it says so already, or memory has run out.
     """
@@ -62,7 +62,7 @@ def failure(error: Exception, at: Place, state: State) -> Exception:
     return _with_place(error, at, what, state.model)
 
 
-def failed_step(error: Exception, at: Place, optimizer: torch.optim.Optimizer) -> Exception:
+def failed_step(error: Exception, at: Moment, optimizer: torch.optim.Optimizer) -> Exception:
     """Return the error to raise for what an optimizer's step or its scheduler raised."""
     return _with_place(
         error, at, f"The step of {type(optimizer).__name__}, or its scheduler, fails"
@@ -70,7 +70,7 @@ def failed_step(error: Exception, at: Place, optimizer: torch.optim.Optimizer) -
 
 
 def _with_place(
-    error: Exception, at: Place, what: str, model: nn.Module | None = None
+    error: Exception, at: Moment, what: str, model: nn.Module | None = None
 ) -> Exception:
     where = f"in epoch {at.epoch}, batch {at.batch}" if at.batch else f"in epoch {at.epoch}"
     if isinstance(error, ThalwegError):
@@ -83,26 +83,26 @@ def _with_place(
     return TaskError(f"{what} {where}{batch}. {blame(error)}{_advice(at, error)}")
 
 
-def _of_batch(at: Place, model: nn.Module) -> str:
+def _of_batch(at: Moment, model: nn.Module) -> str:
     if at.part == "model":
         layer = refusing_layer(model, at.inputs, training=True)
-        return f" ({described(at.inputs)}{f'; {layer}' if layer else ''})"
+        return f" ({describe_batch(at.inputs)}{f'; {layer}' if layer else ''})"
     if at.part != "loss":
         return ""
-    shown = f" (outputs: {described(at.outputs)})"
+    shown = f" (outputs: {describe_batch(at.outputs)})"
     if isinstance(at.outputs, Tensor):
         return shown
     with contextlib.suppress(Exception), evaluating(model):
         usual = model(at.inputs)
         if type(usual) is not type(at.outputs):
             shown = (
-                f": in training the model gives {described(at.outputs)}, in evaluation mode "
-                f"{described(usual)}, so the loss must be a function of yours that takes both"
+                f": in training the model gives {describe_batch(at.outputs)}, in evaluation mode "
+                f"{describe_batch(usual)}, so the loss must be a function of yours that takes both"
             )
     return shown
 
 
-def _advice(at: Place, error: Exception) -> str:
+def _advice(at: Moment, error: Exception) -> str:
     return f" {ONE_ROW}" if at.part == "model" and is_about_one_row(error) else ""
 
 

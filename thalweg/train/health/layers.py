@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.objective.nested import mapped, tensors
+from thalweg.objective.nested import mapped, tensors_in
 from thalweg.train.evaluate import evaluating
 from thalweg.train.randomness import isolated
 
@@ -69,7 +69,7 @@ def cause_of_nonfinite(model: nn.Module, inputs: Any, targets: Any, loss: str) -
     data, the initial parameters, a layer of the model, or the loss itself; and what to do.
     """
     for batch, role in ((inputs, "inputs"), (targets, "targets")):
-        for value in tensors(batch):
+        for value in tensors_in(batch):
             if not value.ndim or torch.isfinite(value).all():
                 continue
             rows = (~torch.isfinite(value)).reshape(len(value), -1).any(1).nonzero()

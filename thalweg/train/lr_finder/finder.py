@@ -21,7 +21,7 @@ from thalweg.tasks.task import Task
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import place_of
 from thalweg.train.health.check import checked
-from thalweg.train.lr_finder.sweep import Stopped, Subject, Sweep, sweep
+from thalweg.train.lr_finder.sweep import Stopped, Sweep, SweepSetup, sweep
 from thalweg.train.lr_finder.valley import Valley, find_valley
 from thalweg.train.optimizers import OptimizerFactory, is_chain, name_of
 from thalweg.train.randomness import seed_weights
@@ -227,7 +227,7 @@ def _fresh(
         seed_weights(seed, home or torch.device("cpu"))
         state = begin(recipe, home)
         state.model.train()
-        subject = Subject(state.model, state.optimizer, state.train, task.cost, state.place)
+        subject = SweepSetup(state.model, state.optimizer, state.train, task.cost, state.place)
         return sweep(subject, rates, seed, batch_size)
 
 
@@ -245,7 +245,9 @@ def _live(
             model.train()
         place = place_of(model)
         source = checked(task, model, task.data.train.placed(place), "train", place, batch_size)
-        return sweep(Subject(model, optimizer, source, task.cost, place), rates, seed, batch_size)
+        return sweep(
+            SweepSetup(model, optimizer, source, task.cost, place), rates, seed, batch_size
+        )
 
 
 def _task_of(

@@ -17,7 +17,7 @@ from thalweg.objective.nested import mapped
 from thalweg.objective.weight import Weight
 from thalweg.optim.stepping.scheduled import of_group
 from thalweg.tasks.batches import Order
-from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.train.evaluate import count_rows
 from thalweg.train.health.diverged import likely_cause
 from thalweg.train.optimizers import gradient_cleaner, needs_closure
@@ -53,14 +53,14 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Subject:
+class SweepSetup:
     """What a sweep trains: a model, its optimizer, and where the batches come from."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     source: Source
     cost: Cost
-    place: Place
+    place: Placement
 
     def batches(self, seed: int, batch_size: int | None) -> Iterator[tuple[Any, Any]]:
         """Yield batches without end, epoch after epoch, each in an order and with a noise of its own."""
@@ -113,7 +113,7 @@ class Rates:
                 group["lr"] = rate * ratio
 
 
-def sweep(subject: Subject, rates: Sequence[float], seed: int, batch_size: int | None) -> Sweep:
+def sweep(subject: SweepSetup, rates: Sequence[float], seed: int, batch_size: int | None) -> Sweep:
     """Train `subject`, in the mode that it is in, with each rate for one step; return what was measured.
 
     Raises DivergedError if the objective is not finite before any step.
@@ -173,7 +173,7 @@ class Average:
 class _Steps:
     """Measuring an objective, and the step that its gradient gives."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: SweepSetup) -> None:
         self.subject = subject
         self.rates = Rates(subject.optimizer)
         self.penalty = subject.cost.bind_penalty(subject.model)
@@ -240,7 +240,7 @@ class _Steps:
         self.subject.optimizer.step()
 
 
-def _not_finite(value: float, subject: Subject, batch: tuple[Any, Any]) -> DivergedError:
+def _not_finite(value: float, subject: SweepSetup, batch: tuple[Any, Any]) -> DivergedError:
     cause = likely_cause([], 0.0, subject.model, batch)
     return DivergedError(
         f"The loss is {value} before any step: the cause lies in the data or the model, not in the "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from thalweg.train.lr_finder.sweep import Sweep
 
-Numbers = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 WIDTH = 0.15
 """The standard deviation of the smoothing, in decades of the learning rate."""
@@ -85,41 +85,41 @@ def find_valley(rates: Sequence[float], sweeps: Sequence[Sweep]) -> Valley:
     )
 
 
-def smooth(decades: Numbers, values: Numbers) -> Numbers:
+def smooth(decades: FloatArray, values: FloatArray) -> FloatArray:
     """Return the mean of the values around each rate, weighted by a Gaussian of the distance in decades."""
     weights = _weights(decades)
-    smoothed: Numbers = weights @ values
+    smoothed: FloatArray = weights @ values
     return smoothed
 
 
-def _weights(decades: Numbers) -> Numbers:
+def _weights(decades: FloatArray) -> FloatArray:
     distance = (decades[:, None] - decades[None, :]) / WIDTH
     weights = np.exp(-0.5 * distance**2)
-    normed: Numbers = weights / weights.sum(1, keepdims=True)
+    normed: FloatArray = weights / weights.sum(1, keepdims=True)
     return normed
 
 
-def _share(decades: Numbers) -> float:
+def _share(decades: FloatArray) -> float:
     """Return how much of the noise is left after smoothing."""
     return float(np.sqrt(np.median((_weights(decades) ** 2).sum(1)))) if len(decades) else 0.0
 
 
-def _median(sweeps: Sequence[Sweep], count: int) -> Numbers:
+def _median(sweeps: Sequence[Sweep], count: int) -> FloatArray:
     table = np.full((len(sweeps), count), math.inf)
     for row, each in zip(table, sweeps, strict=True):
         row[: len(each.losses)] = each.losses
     with np.errstate(invalid="ignore"):  # the mean of a number and infinity, or of two infinities
-        median: Numbers = np.median(table, axis=0)
+        median: FloatArray = np.median(table, axis=0)
     return median
 
 
-def _noise(start: float, median: Numbers) -> float:
+def _noise(start: float, median: FloatArray) -> float:
     """Return the deviation of the median from step to step, as it is where it neither falls nor rises."""
     jumps = np.abs(np.diff(np.concatenate([[start], median])))
     return 1.4826 * float(np.median(jumps)) / math.sqrt(2) if len(jumps) else 0.0
 
 
-def _plain(start: float, median: Numbers, noise: float, count: int) -> float:
+def _plain(start: float, median: FloatArray, noise: float, count: int) -> float:
     """Return the height from which the loss falls. One batch says little about it, the first steps say
     more; unless they have fallen below the start by more than noise can.
     """
@@ -140,7 +140,9 @@ def _no_fall(rates: Sequence[float], count: int) -> str:
     )
 
 
-def _notes(rates: Sequence[float], start: float, curve: Numbers, depth: Numbers) -> tuple[str, ...]:
+def _notes(
+    rates: Sequence[float], start: float, curve: FloatArray, depth: FloatArray
+) -> tuple[str, ...]:
     notes = []
     if start - curve[0] > 0.5 * (start - curve.min()):
         notes.append(

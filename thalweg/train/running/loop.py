@@ -18,7 +18,7 @@ from thalweg.tasks.generators import generators_of, kept
 from thalweg.tasks.target import figure
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import evaluate
-from thalweg.train.health.failure import Place, failure
+from thalweg.train.health.failure import Moment, failure
 from thalweg.train.history import Epoch, Evaluation
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
@@ -154,7 +154,7 @@ def _told(state: State, epoch: int, part: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = failure(error, Place(epoch, part=part), state)
+        told = failure(error, Moment(epoch, part=part), state)
         if told is error:
             raise
         raise told from error

@@ -41,7 +41,7 @@ class Silent:
         """Show nothing."""
 
 
-class Lines:
+class PlainLines:
     """Writes one plain line for each epoch, for logs and pipes."""
 
     wants_steps = False
@@ -122,7 +122,7 @@ def reporter(progress: bool | None, epochs: int, done: int) -> Reporter:
             return Bar(epochs, done)
         except ImportError:  # progress is a comfort: without rich, plain lines do
             pass
-    return Lines(epochs)
+    return PlainLines(epochs)
 
 
 def summary(record: Epoch) -> str:

@@ -16,7 +16,7 @@ from thalweg.objective.blame import blame
 from thalweg.tasks.batches import Order
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.generators import Generator, generators_of
-from thalweg.tasks.sources import ArraySource, Place, Source
+from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.tasks.task import Task
 from thalweg.train.evaluate import place_of
 from thalweg.train.health.check import checked
@@ -40,7 +40,7 @@ class State:
     scheduler: Any
     train: Source
     validation: Source | None
-    place: Place
+    place: Placement
     penalty: Callable[[], Tensor] | None
     tracker: Tracker | None
     point: EvaluationPoint
@@ -125,7 +125,11 @@ def begin(recipe: Recipe, device: torch.device | None) -> State:
 
 
 def _point(
-    recipe: Recipe, optimizer: torch.optim.Optimizer, model: nn.Module, train: Source, place: Place
+    recipe: Recipe,
+    optimizer: torch.optim.Optimizer,
+    model: nn.Module,
+    train: Source,
+    place: Placement,
 ) -> EvaluationPoint:
     order = Order(recipe.seed, recipe.shuffle)
     where = None if isinstance(train, ArraySource) else place

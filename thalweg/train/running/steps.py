@@ -18,7 +18,7 @@ from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource
 from thalweg.train.evaluate import count_rows
 from thalweg.train.health.diverged import FitDivergedError, diverged
-from thalweg.train.health.failure import Place, failure
+from thalweg.train.health.failure import Moment, failure
 from thalweg.train.optimizers import gradient_cleaner, learning_rate, needs_closure
 from thalweg.train.running.progress import Reporter
 from thalweg.train.running.state import State
@@ -62,7 +62,7 @@ class Steps:
         """
         state = self.state
         self.epoch = state.epoch + 1
-        self.at = Place(self.epoch)
+        self.at = Moment(self.epoch)
         self.clear = gradient_cleaner(state.optimizer, state.model)
         meter = state.recipe.task.cost.meter()
         try:
