@@ -15,7 +15,7 @@ from tests.exact import close, same
 from thalweg import optim, rules
 from thalweg.engine import layouts as compiled
 from thalweg.engine.layouts import Layouts
-from thalweg.engine.stored import overlapping
+from thalweg.engine.storage import overlapping
 from thalweg.errors import EngineError
 
 each_engine = pytest.mark.parametrize("engine", ["eager", "auto"])

@@ -15,8 +15,8 @@ from torch import Tensor
 from thalweg.engine.language.rule import is_schedule
 from thalweg.engine.program.noise import normal
 from thalweg.engine.program.ops import TENSOR
+from thalweg.engine.program.printing import define, host_function, operand, statement
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
-from thalweg.engine.source import define, host_function, operand, statement
 from thalweg.errors import RuleError
 
 if TYPE_CHECKING:

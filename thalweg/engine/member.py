@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.engine.program.program import Program
 from thalweg.engine.rows import Block
-from thalweg.engine.stored import PLAIN, holds_its_numbers, memory_problem
+from thalweg.engine.storage import PLAIN, holds_its_numbers, memory_problem
 from thalweg.errors import EngineError
 
 FUSED_DTYPES = {

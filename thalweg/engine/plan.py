@@ -21,10 +21,10 @@ from thalweg.engine.eager import (
     run_together,
 )
 from thalweg.engine.member import Member, check_member, fused_dtypes
+from thalweg.engine.program.printing import host_function
 from thalweg.engine.program.program import Program
 from thalweg.engine.rows import Lines, Row, consecutive
-from thalweg.engine.source import host_function
-from thalweg.engine.stored import has_memory, overlapping
+from thalweg.engine.storage import has_memory, overlapping
 from thalweg.errors import EngineError
 
 Engine = Literal["auto", "eager", "fused"]

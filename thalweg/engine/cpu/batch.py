@@ -17,10 +17,10 @@ from thalweg.engine.cpu.threads import Kernel, run_on
 from thalweg.engine.eager import Pass, elements
 from thalweg.engine.layouts import Addresses, Layouts
 from thalweg.engine.member import Member
+from thalweg.engine.program.printing import ReducedFunction
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.rows import ReducedNumbers
-from thalweg.engine.source import ReducedFunction
-from thalweg.engine.stored import PLAIN, check_memory, holds_its_numbers, memory_problem
+from thalweg.engine.storage import PLAIN, check_memory, holds_its_numbers, memory_problem
 from thalweg.errors import EngineError
 
 CHUNK = 65536

@@ -17,7 +17,7 @@ from thalweg.engine.member import Member, called
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Engine, Plan
 from thalweg.engine.rows import Block, open_block, read_line
-from thalweg.engine.stored import PLAIN
+from thalweg.engine.storage import PLAIN
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import distributed, scheduled
 from thalweg.optim.stepping.checkpoint import loaded_state, saved_state, without_orphans
