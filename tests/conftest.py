@@ -8,17 +8,34 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 import torch
 from hypothesis import settings
 
+MANY = 30
+"""From so many cases on, a test that is marked so is sampled."""
+
 THREADS = int(os.environ.get("THALWEG_TEST_THREADS", "1"))
 
 # the same examples in every run: a test that fails by chance, and on one machine only, helps nobody
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
 settings.load_profile("fixed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to `make full` what is not drawn of tests with many cases; every machine draws the same."""
+    cases = Counter(item.nodeid.partition("[")[0] for item in items)
+    for item in items:
+        sampled = item.get_closest_marker("sampled")
+        if sampled is None or cases[item.nodeid.partition("[")[0]] < MANY:
+            continue
+        if zlib.crc32(item.nodeid.encode()) % sampled.args[0]:
+            item.add_marker(pytest.mark.full)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 SCRIPT = """
 import torch
+import pytest
 from thalweg import engine, optim
 
 p = torch.nn.Parameter(torch.ones(50))
@@ -38,6 +39,7 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.full
 def test_processes_that_start_at_once_share_a_cache(tmp_path: Path) -> None:
     for process in [start(tmp_path) for _ in range(3)]:
         finish(process)

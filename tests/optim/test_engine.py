@@ -19,6 +19,8 @@ from .cases import RICHEST, Case, each_case, each_engine, each_optimizer, each_p
 from .oracle import FEW
 from .problem import follow, recorded, snapshot
 
+pytestmark = pytest.mark.sampled(6)
+
 
 @each_case
 def test_numbers_change_without_recompiling(case: Case) -> None:

@@ -15,6 +15,8 @@ from thalweg.rules import cautious
 from .cases import OPTIMIZERS, TORCH_OPTIMIZERS, Case, each_engine
 from .problem import outcome
 
+pytestmark = pytest.mark.sampled(4)
+
 
 def parameter() -> Parameter:
     return Parameter(torch.ones(2))

@@ -22,6 +22,8 @@ from .problem import (
     snapshot,
 )
 
+pytestmark = pytest.mark.sampled(6)
+
 EXACT = TOLERANCE[torch.float64]
 Make = Callable[..., Optimizer]
 

@@ -37,6 +37,8 @@ from .problem import (
     snapshot,
 )
 
+pytestmark = pytest.mark.sampled(6)
+
 EXACT = TOLERANCE[torch.float64]
 PROBLEM = recorded([(5,), (3, 4), (), (21,)], steps=24)
 Make = Callable[..., Optimizer]

@@ -24,6 +24,8 @@ from .problem import (
     snapshot,
 )
 
+pytestmark = pytest.mark.sampled(6)
+
 EXACT = TOLERANCE[torch.float64]
 MIXED = recorded([(5,), (3, 4), (11,)])
 LOW_PRECISION = {torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}

@@ -38,6 +38,8 @@ from .problem import (
     snapshot,
 )
 
+pytestmark = pytest.mark.sampled(6)
+
 EXACT = TOLERANCE[torch.float64]
 PROBLEM = recorded([(5,), (3, 4), (), (1037,)], steps=24)
 Saved = dict[str, Any]

@@ -38,6 +38,8 @@ from .problem import (
     snapshot,
 )
 
+pytestmark = pytest.mark.sampled(6)
+
 EXACT = TOLERANCE[torch.float64]
 FLAGS = ("foreach", "fused", "capturable")
 

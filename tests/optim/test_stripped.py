@@ -30,7 +30,11 @@ print(card("lion").title)
 
 
 @pytest.mark.parametrize(
-    ("flag", "title"), [("-O", "Lion (Chen et al. 2023"), ("-OO", "No description: python -OO")]
+    ("flag", "title"),
+    [
+        pytest.param("-O", "Lion (Chen et al. 2023", marks=pytest.mark.full),
+        ("-OO", "No description: python -OO"),
+    ],
 )
 def test_without_assertions_and_docstrings(flag: str, title: str) -> None:
     done = subprocess.run(

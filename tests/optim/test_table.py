@@ -16,6 +16,8 @@ from .oracle import FEW, QUADRATIC, changing, set_rates
 from .problem import Problem, follow, snapshot
 from .references.compose import options_of
 
+pytestmark = pytest.mark.sampled(6)
+
 # Arguments that every optimizer has and whose meaning is the same for all: tests of their own.
 SHARED = {"decay", "before", "after"}
 

@@ -29,6 +29,7 @@ RUNS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("run", RUNS)
 @each_engine
 @each_case
@@ -44,6 +45,7 @@ FURTHER = {
 }
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("run", FURTHER)
 @each_engine
 @each([case for case in CASES if case.has_twin or case.is_coupled])

@@ -19,6 +19,8 @@ from .cases import OPTIMIZERS, RICHEST, Case, each_engine
 from .oracle import TOLERANCE
 from .problem import recorded
 
+pytestmark = pytest.mark.sampled(6)
+
 EXACT = TOLERANCE[torch.float64]
 PROBLEM = recorded([(9,), (4, 3)], steps=4, seed=12)
 LR, STRENGTH = 0.02, 0.3

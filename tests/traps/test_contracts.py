@@ -34,6 +34,8 @@ from thalweg.meta import Accumulate
 
 from .subjects import EXACT, NAMES, PROBLEM, Make, each_name, make
 
+pytestmark = pytest.mark.sampled(3)
+
 
 def each(*errors: Make) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("error", errors, ids=lambda error: error.__name__)
