@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import torch
-import pytest
 from thalweg import engine, optim
 
 p = torch.nn.Parameter(torch.ones(50))
