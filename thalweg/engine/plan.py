@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.engine.eager import (
+from thalweg.engine.eager.printed import (
     Pass,
     eager_program,
     elements,

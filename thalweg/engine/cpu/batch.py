@@ -12,10 +12,10 @@ from torch import Tensor
 
 from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.cpu.kernel import Layout, print_kernel
+from thalweg.engine.cpu.layouts import Addresses, Layouts
 from thalweg.engine.cpu.native import kernel
 from thalweg.engine.cpu.threads import Kernel, run_on
-from thalweg.engine.eager import Pass, elements
-from thalweg.engine.layouts import Addresses, Layouts
+from thalweg.engine.eager.printed import Pass, elements
 from thalweg.engine.member import Member
 from thalweg.engine.program.printing import ReducedFunction
 from thalweg.engine.program.program import Level, Program, Value

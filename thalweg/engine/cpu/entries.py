@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.engine.eager import elements
+from thalweg.engine.eager.printed import elements
 from thalweg.engine.member import Member
 
 NumberArray = np.ndarray[Any, np.dtype[Any]]

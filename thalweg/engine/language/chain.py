@@ -102,7 +102,9 @@ class Chain:
         >>> w
         tensor([0.5400])
         """
-        from thalweg.engine.eager import functional_step  # the eager engine runs programs of chains
+        from thalweg.engine.eager.printed import (
+            functional_step,  # the eager engine runs programs of chains
+        )
 
         values = self.with_values(hyperparameters)
         return functional_step(self, values, p, g, state, lr)
