@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.import_graph import _imports, circles, import_graph, longest_chain
+
 PACKAGE = Path(__file__).parent.parent / "thalweg"
 
 FLOORS = {
@@ -16,6 +18,7 @@ FLOORS = {
     "numeric": 0,
     "reading": 1,
     "schedules": 1,
+    "statistics": 1,
     "engine": 1,
     "report": 2,
     "rules": 2,
@@ -30,6 +33,9 @@ FLOORS = {
     "__main__": 7,
     "__init__": 7,
 }
+LONGEST = 25
+"""Modules in the longest chain of imports."""
+
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -67,6 +73,36 @@ def test_imports_run_one_way(module: Path) -> None:
             f"{module.relative_to(PACKAGE)}:{line} (floor {FLOORS[own]}) imports {name} "
             f"(floor {FLOORS[imported]})"
         )
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    """Those for types and those within functions counted."""
+    assert circles(import_graph()) == []
+
+
+def test_no_chain_of_imports_is_longer_than_one_can_follow() -> None:
+    chain = longest_chain(import_graph())
+    assert len(chain) <= LONGEST, "\n".join(chain)
+
+
+def test_the_graph_follows_faces_types_and_functions(tmp_path: Path) -> None:
+    package = tmp_path / "thalweg"
+    (package / "part").mkdir(parents=True)
+    files = {
+        "__init__.py": "",
+        "part/__init__.py": "from thalweg.part.deep import thing",
+        "part/deep.py": "def f():\n    from thalweg.low import other",
+        "low.py": "import torch\nthing = other = 1",
+        "top.py": "if TYPE_CHECKING:\n    from thalweg.part import thing",
+    }
+    for name, text in files.items():
+        (package / name).write_text(text)
+    graph = import_graph(package)
+    assert longest_chain(graph) == ["thalweg.top", "thalweg.part.deep", "thalweg.low"]
+    assert circles(graph) == []
+    (package / "low.py").write_text("from thalweg.top import other")
+    _imports.cache_clear()
+    assert circles(import_graph(package)) == [["thalweg.low", "thalweg.part.deep", "thalweg.top"]]
 
 
 def children(package: Path) -> dict[str, list[Path]]:

@@ -373,7 +373,7 @@ def test_library_functions_are_found_before_any_kernel_was_compiled() -> None:
     """LLVM knows the symbols of the process only once its engine is there."""
     code = (
         "import torch, thalweg\n"
-        "from thalweg.engine.plan import program_problem\n"
+        "from thalweg.engine.cpu.backend import program_problem\n"
         "from thalweg.engine.cpu.native import has_symbol\n"
         "assert has_symbol('tanhf') and has_symbol('sin')\n"
         "assert not has_symbol('no_such_function_anywhere')\n"

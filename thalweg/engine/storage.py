@@ -1,4 +1,4 @@
-"""The memory behind tensors: whether it is there, and who shares it."""
+"""The memory behind tensors: how many numbers it holds, whether it is there, and who shares it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from thalweg.errors import EngineError
 
 PLAIN = (Tensor, torch.nn.Parameter)
 """The types of tensors whose memory is all there is of them."""
+
+
+def elements(x: Tensor) -> int:
+    """Return how many real numbers a tensor holds."""
+    return 2 * x.numel() if x.is_complex() else x.numel()
+
 
 _storage = Tensor.untyped_storage
 _nbytes = torch.UntypedStorage.nbytes

@@ -19,12 +19,11 @@ from thalweg.optim import docstring
 from thalweg.optim.optimizer import check_engine, with_names
 from thalweg.optim.schedule_free import converted
 from thalweg.optim.stepping import scheduled
-from thalweg.optim.stepping.checks import check_dialect, check_range
+from thalweg.optim.stepping.checks import Group, check_dialect, check_range
 from thalweg.optim.stepping.composition import (
     DECAYS,
     INSIDE,
     Composition,
-    Group,
     Links,
     Spelling,
     around,

@@ -8,10 +8,10 @@ from typing import Any, get_args
 from torch import Tensor, nn
 
 from thalweg.engine import Chain, Link, Rule, chain
-from thalweg.engine.plan import Engine
+from thalweg.engine.backends import Engine
 from thalweg.optim.stepping import scheduled
-from thalweg.optim.stepping.checks import check_range, is_ours
-from thalweg.optim.stepping.composition import Composition, Group
+from thalweg.optim.stepping.checks import Group, check_range, is_ours
+from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.stepper import Stepper
 
 

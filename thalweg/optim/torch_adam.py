@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 
 from thalweg.engine import Link, Rule
-from thalweg.optim.stepping.composition import Group, Links, Spelling
+from thalweg.optim.stepping.checks import Group
+from thalweg.optim.stepping.composition import Links, Spelling
 from thalweg.optim.twin import TorchTwin
 from thalweg.rules import (
     adam,

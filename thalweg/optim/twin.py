@@ -23,15 +23,14 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from thalweg.engine.plan import Engine
+from thalweg.engine.backends import Engine
 from thalweg.optim import docstring
 from thalweg.optim.optimizer import check_engine, with_names
 from thalweg.optim.stepping import scheduled
-from thalweg.optim.stepping.checks import check_dialect, check_finite, check_range
+from thalweg.optim.stepping.checks import Group, check_dialect, check_finite, check_range
 from thalweg.optim.stepping.composition import (
     DECAYS,
     Composition,
-    Group,
     Links,
     Spelling,
     around,

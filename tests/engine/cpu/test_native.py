@@ -115,7 +115,7 @@ def test_what_was_compiled_is_loaded_by_the_next_process() -> None:
     text = TEXT.format(number=7)
     native.kernel(text, "step")
     code = (
-        "from thalweg.engine import native\n"
+        "from thalweg.engine.cpu import native\n"
         "native._compile = None\n"
         f"native.kernel({text!r}, 'step')\n"
     )
@@ -124,7 +124,7 @@ def test_what_was_compiled_is_loaded_by_the_next_process() -> None:
 
 FORK = """
 import os, threading, time
-from thalweg.engine import native
+from thalweg.engine.cpu import native
 from thalweg.engine.cpu.processor import host
 
 inside, compile_, of_llvm = threading.Event(), native._compile, threading.Lock()

@@ -181,7 +181,7 @@ def test_several_python_threads_step_at_once(way: str, request: pytest.FixtureRe
 STEP = """
 import atexit, collections, os, threading, torch
 from thalweg import optim
-from thalweg.engine import threads
+from thalweg.engine.cpu import threads
 
 torch.set_num_threads(2)
 

@@ -15,12 +15,12 @@ from thalweg.engine.cpu.kernel import Layout, print_kernel
 from thalweg.engine.cpu.layouts import Addresses, Layouts
 from thalweg.engine.cpu.native import kernel
 from thalweg.engine.cpu.threads import Kernel, run_on
-from thalweg.engine.eager.printed import Pass, elements
 from thalweg.engine.member import Member
+from thalweg.engine.passes import Pass
 from thalweg.engine.program.printing import ReducedFunction
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.rows import ReducedNumbers
-from thalweg.engine.storage import PLAIN, check_memory, holds_its_numbers, memory_problem
+from thalweg.engine.storage import PLAIN, check_memory, elements, holds_its_numbers, memory_problem
 from thalweg.errors import EngineError
 
 CHUNK = 65536
@@ -169,7 +169,7 @@ class FusedBatch:
     def _name_of_grad(self, k: int) -> str:
         return f"the gradient of {self._members[k].called}"
 
-    def addresses(self, grads: list[Any]) -> tuple[Addresses, list[Any]] | None:
+    def prepare(self, grads: list[Any]) -> tuple[Addresses, list[Any]] | None:
         """Return the addresses of the gradients, and the tensors that must live until the step is over.
 
         A gradient that is sparse or stored in another order than its parameter is copied into that order.
@@ -201,14 +201,22 @@ class FusedBatch:
             return False
         return self._sparse or grad.layout is torch.strided
 
-    def step(self, gradients: Addresses, count: int) -> None:
-        """Step all tensors by a program of one pass, given the addresses of the gradients."""
-        self._point(gradients)
+    def describe(self) -> str:
+        """Return how many tensors and numbers step together, and in how many passes."""
+        size = sum(elements(p) for p in self.params)
+        return (
+            f"fused  {len(self.params)} tensors, {size:,} numbers, {self.dtypes[1]}, "
+            f"{len(self.passes)} pass{'es' if len(self.passes) > 1 else ''}"
+        )
+
+    def step(self, prepared: tuple[Addresses, list[Any]], count: int) -> None:
+        """Step all tensors by a program of one pass."""
+        self._point(prepared[0])
         self._finish(self.passes[-1], {}, count)
 
-    def run(self, gradients: Addresses, count: int) -> Pass:
-        """Step all tensors by a program of several passes; `count` is the number of all elements."""
-        self._point(gradients)
+    def run(self, prepared: tuple[Addresses, list[Any]], count: int) -> Pass:
+        """Step all tensors stage by stage; `count` is the number of all elements."""
+        self._point(prepared[0])
         reductions: dict[Value, Any] = {}
         for ready in self.passes[:-1]:
             self._reduce(ready, reductions, count)

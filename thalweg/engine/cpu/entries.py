@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.engine.eager.printed import elements
 from thalweg.engine.member import Member
+from thalweg.engine.storage import elements
 
 NumberArray = np.ndarray[Any, np.dtype[Any]]
 

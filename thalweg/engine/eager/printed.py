@@ -1,4 +1,4 @@
-"""The eager engine: the program as PyTorch calls, tensor by tensor. Any device, dtype and layout.
+"""A program printed as PyTorch calls on one tensor, of any device, dtype and layout.
 
 It is the reference that other engines must agree with. Half-precision tensors are computed in float32 and
 rounded once, when the result is stored; complex tensors are seen as pairs of real numbers.
@@ -6,26 +6,18 @@ rounded once, when the result is stored; complex tensors are seen as pairs of re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from thalweg.engine.language.rule import is_schedule
+from thalweg.engine.passes import Pass
 from thalweg.engine.program.noise import normal
 from thalweg.engine.program.ops import TENSOR
-from thalweg.engine.program.printing import define, host_function, operand, statement
+from thalweg.engine.program.printing import define, operand, statement
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
 from thalweg.errors import RuleError
-
-if TYPE_CHECKING:
-    from thalweg.engine.language.chain import Chain
-
-Partials = tuple[Any, ...]
-Pass = Generator[Partials, Partials, Any]
-"""One tensor's or batch's way through a step: after each stage it yields its share of the reductions over
-all tensors and is sent the whole; it returns what it computed."""
 
 
 class EagerProgram:
@@ -106,11 +98,6 @@ class EagerProgram:
             "spread": _spread,
         }
         return define("eager", parameters, body, functions)
-
-
-def elements(x: Tensor) -> int:
-    """Return how many real numbers a tensor holds."""
-    return 2 * x.numel() if x.is_complex() else x.numel()
 
 
 def _line(value: Value) -> str:
@@ -218,68 +205,6 @@ def _widen(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-Finish = Callable[[int, Any], None]
-"""What takes the number of a pass and its result, as soon as that is there."""
-
-
-def run_together(passes: Sequence[tuple[Pass, Sequence[tuple[str, ...]]]], finish: Finish) -> None:
-    """Run passes stage by stage, and give each the reductions over all of them.
-
-    With each pass come, for each stage but the last, the names ("sum" or "max") of its reductions over all
-    tensors. Passes with the same names at a stage reduce together, whatever their program. A result is
-    finished before the next pass goes on, so parameters on the same memory step one after the other.
-    """
-    waiting: dict[int, Partials] = {}
-    for k, (each, _) in enumerate(passes):
-        _resume(k, lambda each=each: next(each), waiting, finish)  # type: ignore[misc]
-    stage = 0
-    while waiting:
-        wholes: dict[tuple[str, ...], Partials] = {}
-        for names in {passes[k][1][stage] for k in waiting}:
-            shares = [waiting[k] for k in waiting if passes[k][1][stage] == names]
-            wholes[names] = tuple(
-                _combine(name, share)
-                for name, share in zip(names, zip(*shares, strict=True), strict=True)
-            )
-        for k in list(waiting):
-            each, names_by_stage = passes[k]
-            sent = wholes[names_by_stage[stage]]
-            _resume(k, lambda each=each, sent=sent: each.send(sent), waiting, finish)  # type: ignore[misc]
-        stage += 1
-
-
-def _resume(
-    k: int, go: Callable[[], Partials], waiting: dict[int, Partials], finish: Finish
-) -> None:
-    try:
-        waiting[k] = go()
-    except StopIteration as stop:
-        waiting.pop(k, None)
-        finish(k, stop.value)
-
-
-def _combine(name: str, partials: Sequence[Any]) -> Any:
-    """Reduce over tensors and batches, on the device where they all are, otherwise in float64."""
-    if len(partials) == 1:
-        return partials[0]
-    tensors = all(isinstance(x, Tensor) for x in partials)
-    if tensors and len({x.device for x in partials}) == 1:
-        stacked = torch.stack([x.double() for x in partials])
-        return stacked.sum() if name == "sum" else stacked.max()
-    numbers = torch.tensor(
-        [float(x) for x in partials], dtype=torch.float64
-    )  # max() may lose a NaN
-    return float(numbers.sum() if name == "sum" else numbers.max())
-
-
-def reductions_over_all(program: Program) -> tuple[tuple[str, ...], ...]:
-    """Return, for each stage but the last, the reductions over all tensors ("sum" or "max")."""
-    return tuple(
-        tuple(v.op for v in program.reductions(stage) if v.data == "all")
-        for stage in range(program.stages)
-    )
-
-
 _eager: dict[Program, EagerProgram] = {}
 
 
@@ -288,78 +213,3 @@ def eager_program(program: Program) -> EagerProgram:
     if program not in _eager:
         _eager[program] = EagerProgram(program)
     return _eager[program]
-
-
-def functional_step(
-    chain: Chain, values: Mapping[str, Any], p: Any, g: Any, state: Mapping[str, Any], lr: Any
-) -> tuple[Any, dict[str, Any]]:
-    """Run one pure step on a tensor or a dict of tensors (see `Chain.step`)."""
-    program = chain.program(values)
-    _check_state(chain, program, state)
-    form = eager_program(program)
-    host = host_function(program)
-    t = state["t"] + 1
-    now = {n: v(state["t"]) if is_schedule(v) else v for n, v in {**values, "lr": lr}.items()}
-    known = {**now, **{s: state[s] for s in chain.scalar_states}, "t": t}
-    given = [known[name] for name in program.scalars]
-    symbolic = any(isinstance(x, Tensor) for x in given)
-    reads, scalars = (host.on_tensors if symbolic else host)(*given)
-    one = not isinstance(p, Mapping)
-    names = [None] if one else list(p)
-    leaves = [
-        [tree if one else tree[name] for tree in (g, p, *(state[s] for s in chain.states))]
-        for name in names
-    ]
-    count = sum(elements(leaf[1]) for leaf in leaves)
-    over_all = reductions_over_all(program)
-    kept = [state[s] for s in program.number_outputs]
-    # one number for all where the chain's own switches are others than those of this step
-    numbers = [[x[name] if isinstance(x, Mapping) else x for x in kept] for name in names]
-    results: list[Any] = [None] * len(leaves)
-    run_together(
-        [
-            (form.run(leaf, reads, count, k, mine), over_all)
-            for k, (leaf, mine) in enumerate(zip(leaves, numbers, strict=True))
-        ],
-        results.__setitem__,
-    )
-    fitted = [
-        tuple(_like(x, old) for x, old in zip(result, leaf[1:], strict=False))
-        for result, leaf in zip(results, leaves, strict=True)
-    ]
-    new = [
-        fitted[0][k] if one else {name: fit[k] for name, fit in zip(names, fitted, strict=True)}
-        for k in range(1 + len(chain.states))
-    ]
-    after = {"t": t, **dict(zip(chain.states, new[1:], strict=True))}
-    after |= dict(zip(program.scalar_outputs, scalars, strict=True))
-    for k, name in enumerate(program.number_outputs, start=1 + len(chain.states)):
-        each = [x.double() if isinstance(x := r[k], Tensor) else x for r in results]
-        after[name] = each[0] if one else dict(zip(names, each, strict=True))
-    return new[0], after
-
-
-def _check_state(chain: Chain, program: Program, state: Mapping[str, Any]) -> None:
-    missing = [n for n in ("t", *chain.states, *chain.scalar_states) if n not in state]
-    if missing:
-        raise RuleError(
-            f"the state lacks {', '.join(missing)}. Begin with state = chain.init(p), and give each step the "
-            "state that the step before returned"
-        )
-    for name in program.scalar_outputs:
-        if isinstance(state[name], Mapping):
-            raise RuleError(
-                f"the state {name!r} is a dict of one number for each tensor, but with the switches of this "
-                "step it is one number for all tensors. Keep the switches of the steps before"
-            )
-
-
-def _like(x: Any, old: Tensor) -> Tensor:
-    """Return a result with the shape and dtype of what it replaces."""
-    if old.is_complex():
-        return torch.view_as_complex(_like(x, torch.view_as_real(old)).contiguous())
-    if not isinstance(x, Tensor):
-        return torch.full_like(old, x)
-    x = x if x.dtype == old.dtype else x.to(old.dtype)
-    fitted: Tensor = x if x.shape == old.shape else x.expand_as(old)
-    return fitted

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -12,20 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.engine.language.compose import compose
-from thalweg.engine.language.rule import GIVEN, Link, Rule, check_kind, is_switch
+from thalweg.engine.eager.functional import functional_step
+from thalweg.engine.language.compose import program_of
+from thalweg.engine.language.places import name_places, scalar_states_of, states_of
+from thalweg.engine.language.rule import Link, Rule, check_kind, is_schedule, is_switch
 from thalweg.engine.program.program import Program
 from thalweg.errors import RuleError, suggest
-
-Switches = tuple[tuple[str, Any], ...]
-
-
-@dataclass(frozen=True)
-class RulePlace:
-    """Where one rule stands in a chain, and the chain's names for what the rule calls its own."""
-
-    rule: Rule
-    names: Mapping[str, str]
 
 
 class Chain:
@@ -38,24 +29,14 @@ class Chain:
     def __init__(self, links: tuple[Link, ...]) -> None:
         self.links = links
         _check_order(links)
-        self.places = _name_all(links)
+        self.places = name_places(link.rule for link in links)
         self.hyperparameters: dict[str, Any] = {
             place.names[name]: value
             for link, place in zip(links, self.places, strict=True)
             for name, value in link.values.items()
         }
-        self.states = tuple(p.names[s] for p in self.places for s in p.rule.signature.states)
-        self.scalar_states: dict[str, float] = {
-            p.names[s]: first
-            for p in self.places
-            for s, first in p.rule.signature.scalar_states.items()
-        }
-
-    @cached_property
-    def scalars(self) -> tuple[str, ...]:
-        """The scalar inputs of the program: t, lr, the numeric hyperparameters, the scalar states."""
-        numeric = (n for n, v in self.hyperparameters.items() if not is_switch(v))
-        return (*GIVEN, *numeric, *self.scalar_states)
+        self.states = states_of(self.places)
+        self.scalar_states = scalar_states_of(self.places)
 
     @cached_property
     def switches(self) -> tuple[str, ...]:
@@ -64,11 +45,9 @@ class Chain:
 
     def program(self, values: Mapping[str, Any]) -> Program:
         """Return the program of the chain for the switches in `values`."""
-        switches = tuple((name, values[name]) for name in self.switches)
-        key = (tuple(place.rule for place in self.places), switches)
-        if key not in _programs:
-            _programs[key] = compose(self, dict(switches))
-        return _programs[key]
+        return program_of(
+            self.places, {name: values[name] for name in self.switches}, self.__repr__
+        )
 
     def init(self, p: Any) -> dict[str, Any]:
         """Return the state of a parameter before its first step: {"t": 0, …}.
@@ -102,12 +81,10 @@ class Chain:
         >>> w
         tensor([0.5400])
         """
-        from thalweg.engine.eager.printed import (
-            functional_step,  # the eager engine runs programs of chains
-        )
-
-        values = self.with_values(hyperparameters)
-        return functional_step(self, values, p, g, state, lr)
+        given = {**self.with_values(hyperparameters), "lr": lr}
+        taken = state.get("t", 0)
+        values = {name: v(taken) if is_schedule(v) else v for name, v in given.items()}
+        return functional_step(self.program(given), p, g, state, values)
 
     def with_values(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return all hyperparameters, some replaced; an unknown name is an error."""
@@ -179,48 +156,6 @@ def _hint(link: Any) -> str:
     if inspect.isclass(link) and issubclass(link, torch.optim.Optimizer):
         return f" It is an optimizer of its own: use it directly, {link.__name__}(params, …)"
     return ""
-
-
-def check_rule(made: Rule) -> None:
-    """Trace a rule once, with its default switches, so that a broken contract shows at its definition."""
-    empty = inspect.Parameter.empty
-    values = {n: 0.0 if v is empty else v for n, v in made.signature.hyperparameters.items()}
-    check_link(Link(made, values))
-
-
-def check_link(link: Link) -> None:
-    """Trace a rule with the switches that are set."""
-    alone = Chain((link,))
-    alone.program(alone.hyperparameters)
-
-
-_programs: dict[tuple[tuple[Rule, ...], Switches], Program] = {}
-
-
-def _name_all(links: Iterable[Link]) -> tuple[RulePlace, ...]:
-    """Give every state and hyperparameter of the chain a name of its own."""
-    links = tuple(links)
-    count: dict[str, int] = {}
-    for link in links:
-        for name in _own(link.rule):
-            count[name] = count.get(name, 0) + 1
-    seen: dict[str, int] = {}
-    places = []
-    for link in links:
-        seen[link.rule.name] = seen.get(link.rule.name, 0) + 1
-        turn = seen[link.rule.name]
-        owner = link.rule.name if turn == 1 else f"{link.rule.name}{turn}"
-        places.append(
-            RulePlace(
-                link.rule, {n: n if count[n] == 1 else f"{owner}.{n}" for n in _own(link.rule)}
-            )
-        )
-    return tuple(places)
-
-
-def _own(made: Rule) -> tuple[str, ...]:
-    s = made.signature
-    return (*s.states, *s.scalar_states, *s.hyperparameters)
 
 
 def _map(function: Callable[[Tensor], Tensor], tree: Any) -> Any:

@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import fx
 
 from thalweg.engine.language.lower import Lowering
-from thalweg.engine.language.rule import GIVEN, Rule
-from thalweg.engine.language.trace import ContractError, RuleTracer, refuse
+from thalweg.engine.language.places import (
+    RulePlace,
+    name_places,
+    scalar_states_of,
+    scalars_of,
+    states_of,
+)
+from thalweg.engine.language.rule import GIVEN, Link, Rule, is_switch, refuse
+from thalweg.engine.language.trace import ContractError, RuleTracer
 from thalweg.engine.program.program import Builder, Level, Program, Value
 from thalweg.errors import RuleError
 
-if TYPE_CHECKING:
-    from thalweg.engine.language.chain import Chain, RulePlace
+_programs: dict[tuple[tuple[Rule, ...], tuple[tuple[str, Any], ...]], Program] = {}
 
 
-def compose(whole: Chain, switches: Mapping[str, Any]) -> Program:
-    """Return the program of a chain with its switches set.
+def program_of(
+    places: Sequence[RulePlace], switches: Mapping[str, Any], label: Callable[[], str]
+) -> Program:
+    """Return the program of rules in a chain with its switches set, composed once.
+
+    `label` tells what several rules are called together in messages.
+    """
+    key = (tuple(place.rule for place in places), tuple(switches.items()))
+    if key not in _programs:
+        called = places[0].rule.where if len(places) == 1 else label()
+        _programs[key] = _compose(places, switches, called)
+    return _programs[key]
+
+
+def check_link(link: Link) -> None:
+    """Trace a rule alone, with its switches set, so that a broken contract shows where it is defined."""
+    switches = {n: v for n, v in link.values.items() if is_switch(v)}
+    program_of(name_places([link.rule]), switches, link.__repr__)
+
+
+def _compose(places: Sequence[RulePlace], switches: Mapping[str, Any], label: str) -> Program:
+    """Compose the rules.
 
     A scalar state that is computed from a reduction is known only once the reduction is; this shows when the
     chain has been traced, which is then done again with that state as an input of its own level.
     """
     reduced: frozenset[str] = frozenset()
     while True:
-        program, found = _Composition(whole, switches, reduced).compose()
+        program, found = _Composition(places, switches, reduced, label).compose()
         if found == reduced:
             return program
         reduced = found
@@ -34,17 +60,24 @@ def compose(whole: Chain, switches: Mapping[str, Any]) -> Program:
 class _Composition:
     """One way through the chain."""
 
-    def __init__(self, whole: Chain, switches: Mapping[str, Any], reduced: frozenset[str]) -> None:
-        self.whole, self.switches, self.reduced = whole, switches, reduced
+    def __init__(
+        self,
+        places: Sequence[RulePlace],
+        switches: Mapping[str, Any],
+        reduced: frozenset[str],
+        label: str,
+    ) -> None:
+        self.places, self.switches, self.reduced, self.label = places, switches, reduced, label
+        self.states, self.scalar_states = states_of(places), scalar_states_of(places)
         self.tracer = RuleTracer(fx.Graph())
         self.builder = b = Builder()
         self.lowering = Lowering(b, {})
-        names = ("g", "p", *(f"state {s}" for s in whole.states))
+        names = ("g", "p", *(f"state {s}" for s in self.states))
         self.tensors = {n: self._symbol(n, b.tensor(n)) for n in names}
-        scalars = [n for n in whole.scalars if n not in reduced]
+        scalars = [n for n in scalars_of(places) if n not in reduced]
         self.scalars = {n: self._symbol(n, b.scalar(n)) for n in scalars}
         # in the order of the chain, which is the same on every run, as the text of a kernel must be
-        numbers = [n for n in whole.scalar_states if n in reduced]
+        numbers = [n for n in self.scalar_states if n in reduced]
         self.numbers = {n: self._symbol(n, b.leaf("number", n)) for n in numbers}
         self.gradient: Any = self.tensors["g"]
         self.new: dict[str, Any] = {}
@@ -58,12 +91,12 @@ class _Composition:
         """Return the program, and the scalar states that are computed from reductions."""
         try:
             moved = self._run()
-            states = tuple(self.lowering.value(self.new[s]) for s in self.whole.states)
-            kept = {s: self.lowering.value(self.new[s]) for s in self.whole.scalar_states}
+            states = tuple(self.lowering.value(self.new[s]) for s in self.states)
+            kept = {s: self.lowering.value(self.new[s]) for s in self.scalar_states}
             for name, value in kept.items():
                 _must_be_number(name, value)
         except ContractError as error:
-            refuse(self._label, str(error))
+            refuse(self.label, str(error))
         found = {s for s, v in kept.items() if v.level == Level.REDUCED}
         program = Program(
             tuple(self.tensors),
@@ -72,21 +105,16 @@ class _Composition:
             {s: v for s, v in kept.items() if s not in self.reduced},
             {s: v for s, v in kept.items() if s in self.reduced},
             tuple(self.builder.values),
-            self._label,
+            self.label,
         )
         return program, self.reduced | found
-
-    @property
-    def _label(self) -> str:
-        places = self.whole.places
-        return places[0].rule.where if len(places) == 1 else repr(self.whole)
 
     def _run(self) -> Value:
         """Call the rules; return the new parameter."""
         update: Any = self.tensors["g"]
         point: Any = None
         inside, at_head = False, True
-        for place in self.whole.places:
+        for place in self.places:
             kind = place.rule.kind
             if kind.after_step and point is None:
                 point = self._symbol("point", self._step(update, inside))

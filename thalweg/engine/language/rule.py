@@ -7,9 +7,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import Annotated, Any, overload
+from typing import Annotated, Any, NoReturn
 
-from thalweg.engine.language.trace import refuse
 from thalweg.errors import RuleError, suggest
 
 Scalar = Annotated[Any, "a state that is one number"]
@@ -60,14 +59,19 @@ class EvaluatedAt:
 class Rule:
     """An update rule, made by `rule` from its function; call it to set hyperparameters.
 
+    `check` traces a link of the rule, and raises where it breaks the contract.
+
     Attributes: `name`, `function`, `signature`, `kind`; `evaluation`, where the model is to be evaluated
     if not at its parameters (see `evaluated_at`).
     """
 
     evaluation: EvaluatedAt | None = None
 
-    def __init__(self, function: Callable[..., Any], kind: RuleKind) -> None:
+    def __init__(
+        self, function: Callable[..., Any], kind: RuleKind, check: Callable[[Link], None]
+    ) -> None:
         self.function = function
+        self._check = check
         self.name = function.__name__
         self.kind = kind
         self.__doc__ = function.__doc__
@@ -100,11 +104,7 @@ class Rule:
             given[name] = value
         link = Link(self, _bind(self, given), frozenset(given))
         if any(is_switch(v) and v != declared[n] for n, v in link.values.items()):
-            from thalweg.engine.language.chain import (
-                check_link,  # a branch behind a switch is checked here
-            )
-
-            check_link(link)
+            self._check(link)  # a branch behind a switch
         return link
 
     def evaluated_at(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -140,88 +140,6 @@ class Link:
     def __repr__(self) -> str:
         values = ", ".join(f"{k}={v!r}" for k, v in self.values.items())
         return f"{self.rule.name}({values})"
-
-
-@overload
-def rule(function: Callable[..., Any], /) -> Rule: ...
-@overload
-def rule(
-    *, lr_inside: bool = False, after_step: bool = False, of_gradient: bool = False
-) -> Callable[[Callable[..., Any]], Rule]: ...
-
-
-def rule(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    lr_inside: bool = False,
-    after_step: bool = False,
-    of_gradient: bool = False,
-) -> Any:
-    """Make an update rule, a link for `chain`, of a plain function of tensors (a decorator).
-
-    The signature is the declaration. The first positional argument is the incoming update (at the head of a
-    chain: the gradient), `p` is the parameter, `gradient` the gradient at the head of the chain; every other
-    positional argument is a state tensor, zero at first; annotated `Scalar`, with its first value as
-    default, it is one float64 number instead. Keyword-only arguments are scalars: `t`, the step number of
-    that parameter from 1, `lr`, the learning rate, and the hyperparameters with their defaults. Numbers may
-    change at every step; bools and strings are switches, fixed while they stay the same, on which the rule
-    may branch. Returned are the outgoing update, then the new states in their order. After the last rule of
-    a chain the engine computes
-
-        p ← p − lr·update
-
-    The function works on whole tensors with PyTorch's elementwise functions and with what `thalweg` has for
-    rules: the reductions `norm(u)`, `mean(u)`, `total(u)` and `largest(u)`, over the tensor or, with
-    `scope="unit"` or `"all"`, over each slice along its first dimension or over all tensors of the step;
-    `dimensions(u)`, their number; `noise(u, seed, t)`, standard normal. What a reduction gives may be kept in
-    a `Scalar`. A rule that keeps an average says so with `evaluated_at`. It never loops over parameters,
-    branches on values or changes a tensor in place; one that does is refused here with a `RuleError`.
-
-    Args:
-        function: the rule.
-        lr_inside: the update that it returns is multiplied by the learning rate already: p ← p − update.
-        after_step: it stands after the step. Its first argument is the point where the step leads, and what
-            it returns is where the parameter goes instead; `p` still is the point before the step.
-        of_gradient: at the head of a chain its update still is a gradient, of another objective (a sign, a
-            penalty), and `gradient` is what it returns.
-
-    >>> @rule
-    ... def heavy_ball(g, v, *, momentum=0.9):
-    ...     v = momentum * v + g
-    ...     return v, v
-    >>> heavy_ball(momentum=0.5)
-    heavy_ball(momentum=0.5)
-
-    A rule after the step, which keeps an average of the points, and a number that a reduction feeds:
-
-    >>> import torch
-    >>> from thalweg import norm
-    >>> @rule(after_step=True)
-    ... def averaged(x, average, farthest: Scalar = 0.0, *, t, decay=0.99):
-    ...     average = torch.where(t == 1, x, decay * average + (1 - decay) * x)
-    ...     return x, average, torch.maximum(farthest, norm(x - average))
-    >>> @averaged.evaluated_at
-    ... def _(average):
-    ...     return average
-    """
-    kind = RuleKind(lr_inside, after_step, of_gradient)
-    if after_step and (lr_inside or of_gradient):
-        raise RuleError(
-            "a rule that stands after the step (after_step=True) returns a point, not an update or a "
-            "gradient: leave out lr_inside and of_gradient"
-        )
-    return _define(function, kind) if function is not None else lambda f: _define(f, kind)
-
-
-def _define(function: Callable[..., Any], kind: RuleKind) -> Rule:
-    from thalweg.engine.language.chain import check_rule  # a rule is checked as a chain of one
-
-    if not inspect.isfunction(function):
-        raise RuleError(f"@rule makes a rule of a function, got {function!r}")
-    made = Rule(function, kind)
-    check_rule(made)
-    return made
 
 
 def _read(where: str, function: Callable[..., Any]) -> Signature:
@@ -333,3 +251,8 @@ def check_kind(owner: str, name: str, default: Any, value: Any) -> None:
 def is_schedule(value: Any) -> bool:
     """Whether a hyperparameter is a function of the number of steps taken."""
     return callable(value) and not hasattr(value, "__float__") and not isinstance(value, type)
+
+
+def refuse(where: str, what: str) -> NoReturn:
+    """Raise the error of a rule that breaks the contract."""
+    raise RuleError(f"{where}: {what}.") from None

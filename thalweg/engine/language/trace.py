@@ -14,8 +14,6 @@ import torch
 from torch import fx
 from torch.fx.proxy import GraphAppendingTracer
 
-from thalweg.errors import RuleError
-
 
 class ContractError(Exception):
     """What a symbol says when a rule breaks the contract; the rule's name is added further up."""
@@ -112,8 +110,3 @@ class RuleTracer(GraphAppendingTracer):
 
 # operator.and_ and its like carry an underscore because they are keywords of Python
 _KEYWORDS = frozenset(("and_", "or_", "not_"))
-
-
-def refuse(where: str, what: str) -> NoReturn:
-    """Raise the error of a rule that breaks the contract."""
-    raise RuleError(f"{where}: {what}.") from None

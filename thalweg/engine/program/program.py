@@ -202,6 +202,11 @@ class Program:
         """What the passes are for: the new parameter and states, and the numbers from reductions."""
         return (*self.outputs, *self.number_outputs.values())
 
+    @cached_property
+    def states(self) -> tuple[str, ...]:
+        """The names of the states that are tensors, in order."""
+        return tuple(name.removeprefix("state ") for name in self.tensors[2:])
+
     @property
     def kept(self) -> tuple[str, ...]:
         """The scalar states in the order in which they are kept."""

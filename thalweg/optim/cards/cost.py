@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.engine import Chain
-from thalweg.engine.plan import program_problem
+from thalweg.engine.cpu.backend import program_problem
 from thalweg.optim.stepping.stepper import Stepper
 
 FLOAT32 = 4

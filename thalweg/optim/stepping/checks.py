@@ -12,6 +12,9 @@ from torch import Tensor
 from thalweg.engine import Rule
 from thalweg.errors import suggest
 
+Group = dict[str, Any]
+"""A param group of PyTorch: its parameters, and its hyperparameters by name."""
+
 Range = tuple[float, float, str]
 """The least and the most, and how the range is said."""
 

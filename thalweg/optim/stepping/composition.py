@@ -14,10 +14,9 @@ from typing import Any
 
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.errors import suggest
-from thalweg.optim.stepping.checks import is_ours
+from thalweg.optim.stepping.checks import Group, is_ours
 from thalweg.rules import decay, decay_cautiously, decay_independent, decay_proximal, l2, negate
 
-Group = dict[str, Any]
 Getter = Callable[[Group], Any]
 Links = tuple[Link | Rule, ...]
 Spelling = Mapping[str, Getter]

@@ -18,17 +18,19 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from thalweg.optim.stepping.evaluation import TRAINED, has_evaluation
+import torch
 
-if TYPE_CHECKING:
-    from thalweg.optim.stepping.stepper import Stepper
+from thalweg.optim.stepping.checks import Group
 
 _NAMED_OPTIMIZER = "torch.distributed.optim.named_optimizer"
 _STATE_DICT = "torch.distributed.checkpoint.state_dict"
+
+TRAINED = "trained_point"
+"""The entry of a parameter's state that holds the point of training while the model is evaluated."""
 
 IS_EVALUATING = "is_evaluating"
 """The entry of a param group in a distributed checkpoint that says where the parameters are."""
@@ -67,10 +69,15 @@ def _code(function: Any) -> CodeType | None:
     return found if isinstance(found, CodeType) else None
 
 
-def has_stepped(optimizer: Stepper) -> bool:
-    """Whether states are those of a run: some have been stepped, here or where they were saved."""
+def has_stepped(
+    optimizer: torch.optim.Optimizer, names_of: Callable[[Group], Sequence[str]]
+) -> bool:
+    """Whether states are those of a run: some have been stepped, here or where they were saved.
+
+    `names_of` returns the names of the states of a group's parameters.
+    """
     for group in optimizer.param_groups:
-        names = optimizer._reader(group).names
+        names = names_of(group)
         for p in group["params"]:
             state = optimizer.state.get(p)
             if not isinstance(state, dict):
@@ -80,12 +87,14 @@ def has_stepped(optimizer: Stepper) -> bool:
     return False
 
 
-def with_points(optimizer: Stepper, saved: dict[str, Any]) -> dict[str, Any]:
-    """Add to a state dict where training goes on."""
-    for group, packed in zip(optimizer.param_groups, saved["param_groups"], strict=True):
-        if not has_evaluation(optimizer.composition(group)):
+def with_points(
+    saved: dict[str, Any], groups: Sequence[Group], have_points: Sequence[bool], is_evaluating: bool
+) -> dict[str, Any]:
+    """Add to a state dict where training goes on, for the groups that have a point of evaluation."""
+    for group, has_point, packed in zip(groups, have_points, saved["param_groups"], strict=True):
+        if not has_point:
             continue
-        packed[IS_EVALUATING] = optimizer._is_evaluating
+        packed[IS_EVALUATING] = is_evaluating
         for p, n in zip(group["params"], packed["params"], strict=True):
             state = saved["state"].get(n)
             if isinstance(state, dict) and TRAINED not in state:

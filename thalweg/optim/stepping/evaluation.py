@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import EngineError
-from thalweg.optim.stepping.composition import Composition, Group
+from thalweg.optim.stepping.checks import Group
+from thalweg.optim.stepping.composition import Composition
+from thalweg.optim.stepping.distributed import TRAINED
 from thalweg.optim.stepping.shell import of_itself
-
-TRAINED = "trained_point"
-"""The entry of a parameter's state that holds the point of training while the model is evaluated."""
 
 
 class Evaluating:

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from thalweg.engine.plan import program_problem
+from thalweg.engine.cpu.backend import program_problem
 from thalweg.engine.program.program import Program
 from thalweg.errors import ThalwegError
 from thalweg.optim.stepping import scheduled
-from thalweg.optim.stepping.composition import Composition, Group
+from thalweg.optim.stepping.checks import Group
+from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.plan_check import Reader
 from thalweg.optim.stepping.stepper import Stepper
 

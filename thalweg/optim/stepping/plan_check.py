@@ -17,7 +17,8 @@ from torch import Tensor
 from thalweg.engine.plan import Plan
 from thalweg.engine.program.program import Program
 from thalweg.errors import EngineError
-from thalweg.optim.stepping.composition import Composition, Group
+from thalweg.optim.stepping.checks import Group
+from thalweg.optim.stepping.composition import Composition
 
 
 class Reader:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Container, Mapping, MutableMapping
 from typing import Any
 
 from thalweg.engine.language.rule import is_schedule as is_function_of_steps
-from thalweg.optim.stepping.checks import check_range
-from thalweg.optim.stepping.composition import Group
+from thalweg.optim.stepping.checks import Group, check_range
 
 Schedules = dict[str, Any]
 

@@ -13,17 +13,18 @@ from torch.optim.optimizer import (
     _global_optimizer_pre_hooks,
 )
 
+from thalweg.engine.backends import Engine, backends
 from thalweg.engine.member import Member, called
 from thalweg.engine.memory import zeros_like
-from thalweg.engine.plan import Engine, Plan
+from thalweg.engine.plan import Plan
 from thalweg.engine.rows import Block, open_block, read_line
 from thalweg.engine.storage import PLAIN
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import distributed, scheduled
 from thalweg.optim.stepping.checkpoint import loaded_state, saved_state, without_orphans
-from thalweg.optim.stepping.checks import check_group, check_range
-from thalweg.optim.stepping.composition import Composition, Group
-from thalweg.optim.stepping.evaluation import Evaluating, keeps_trained
+from thalweg.optim.stepping.checks import Group, check_group, check_range
+from thalweg.optim.stepping.composition import Composition
+from thalweg.optim.stepping.evaluation import Evaluating, has_evaluation, keeps_trained
 from thalweg.optim.stepping.plan_check import CheckedPlan, Reader, all_params
 from thalweg.optim.stepping.shell import of_itself
 from thalweg.optim.stepping.steppable import (
@@ -180,7 +181,12 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                     name=names[ordinal],
                 )
             )
-        plan = Plan(members, self.engine, bool(self.defaults.get("differentiable")))
+        plan = Plan(
+            members,
+            backends(self.engine),
+            required=self.engine == "fused",
+            differentiable=bool(self.defaults.get("differentiable")),
+        )
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]
         return CheckedPlan(plan, params, absent, readers, list(self.state.values()))
 
@@ -271,9 +277,12 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         """Return the state as PyTorch does: by number, with `param_names` where they are known."""
         if not distributed.is_gathering():
             return self._saved()
-        if not distributed.has_stepped(self):
+        if not distributed.has_stepped(self, lambda group: self._reader(group).names):
             self._open_all_states()  # some entry is there already, so that PyTorch asked for no step
-        return distributed.with_points(self, self._saved())
+        have_points = [has_evaluation(self.composition(group)) for group in self.param_groups]
+        return distributed.with_points(
+            self._saved(), self.param_groups, have_points, self._is_evaluating
+        )
 
     def _saved(self) -> dict[str, Any]:
         with without_orphans(self):

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import torch
 
 from thalweg.engine import Rule
+from thalweg.engine.language.compose import check_link
 from thalweg.errors import EngineError
 from thalweg.tasks.own import TASK_MODULE
 
@@ -153,6 +154,6 @@ def _is_own(made: Rule, names: set[str]) -> bool:
 def _rule_of(token: str, function: Callable[..., Any], kind: Any, evaluation: Any) -> Rule:
     """The rule sent under a token: the same object each time, since kernels are kept by rule."""
     if token not in _rules:
-        made = _rules[token] = Rule(function, kind)
+        made = _rules[token] = Rule(function, kind, check_link)
         made.evaluation = evaluation
     return _rules[token]

@@ -1,0 +1,19 @@
+"""The engines that there are, and in which order a plan asks them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from thalweg.engine.backend import Backend
+from thalweg.engine.cpu.backend import Fused
+from thalweg.engine.eager.backend import Eager
+
+Engine = Literal["auto", "eager", "fused"]
+"""What a user asks for: "auto" fuses what it can, "fused" fails where a program cannot be fused."""
+
+_FUSED, _EAGER = Fused(), Eager()
+
+
+def backends(engine: Engine) -> tuple[Backend, ...]:
+    """Return the engines to ask for a step, the first that can step a parameter first."""
+    return (_EAGER,) if engine == "eager" else (_FUSED, _EAGER)

@@ -1,0 +1,134 @@
+"""The fused engine as the plan of a step knows it: what kernels can step, and the batches that they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from thalweg.engine.cohort import Cohort
+from thalweg.engine.member import Member
+from thalweg.engine.program.program import Program
+from thalweg.engine.storage import PLAIN
+
+if TYPE_CHECKING:
+    from thalweg.engine.cpu.batch import FusedBatch
+
+FUSED_DTYPES = {
+    torch.float32: "float32",
+    torch.float64: "float64",
+    torch.bfloat16: "bfloat16",
+    torch.complex64: "float32",
+    torch.complex128: "float64",
+}
+
+
+class Fused:
+    """Steps dense tensors on the CPU by compiled kernels, one call a pass for all of one set of dtypes."""
+
+    name = "fused"
+    alone = True
+
+    def problem(self, program: Program) -> str | None:
+        """Return why a program cannot be fused, or None."""
+        return program_problem(program)
+
+    def kind(self, member: Member) -> tuple[str, ...] | None:
+        """Return the dtypes of a member's slots if a kernel can take it."""
+        return fused_dtypes(member)
+
+    def batch(self, cohort: Cohort, kind: tuple[str, ...], positions: Sequence[int]) -> FusedBatch:
+        """Return a batch of members with these dtypes."""
+        from thalweg.engine.cpu.batch import FusedBatch  # needs llvmlite, which may be missing
+
+        members = [cohort.members[k] for k in positions]
+        return FusedBatch(
+            cohort.program, kind, members, [cohort.row_of[k] for k in positions], cohort.table
+        )
+
+
+@cache
+def fused_problem() -> str | None:
+    """Return why no program can be fused on this machine, or None."""
+    try:
+        import llvmlite.binding  # noqa: F401
+    except (ImportError, OSError) as error:
+        return f"llvmlite cannot be imported ({error})"
+    return None
+
+
+def compilations() -> int:
+    """Return how many kernels this process has compiled, or loaded from the cache, so far."""
+    if fused_problem() is not None:
+        return 0
+    from thalweg.engine.cpu.native import compiled_kernels
+
+    return compiled_kernels()
+
+
+def program_problem(program: Program) -> str | None:
+    """Return why a program cannot be fused, or None."""
+    problem = fused_problem()
+    if problem is None:
+        from thalweg.engine.cpu.kernel import library_symbols, unsupported
+        from thalweg.engine.cpu.native import has_symbol
+
+        foreign = unsupported(program)
+        symbols = [*library_symbols(program, True), *library_symbols(program, False)]
+        missing = [name for name in symbols if not has_symbol(name)]
+        if foreign:
+            problem = f"no kernel can run {', '.join(dict.fromkeys(foreign))}"
+        elif missing:
+            problem = f"the C library lacks {', '.join(missing)}"
+    return problem
+
+
+def fused_dtypes(member: Member) -> tuple[str, ...] | None:
+    """Return the dtypes of a member's slots if a kernel can take it, otherwise None."""
+    param, grad_dtype = member.param, member.grad_dtype
+    tensors = [param, *member.states]
+    plain = all(
+        type(x) in PLAIN
+        and x.device.type == "cpu"
+        and x.layout is torch.strided
+        and x.shape == param.shape
+        and x.is_complex() == param.is_complex()
+        and x.dtype in FUSED_DTYPES
+        and not (x.is_conj() or x.is_neg())
+        for x in tensors
+    )
+    if not plain or not member.grad_is_plain or grad_dtype not in FUSED_DTYPES:
+        return None
+    if not _is_dense(param):
+        return None
+    if not all(_same_order(x, param) for x in tensors):
+        return None
+    if member.program.by_unit and not _is_first_outermost(param):
+        return None
+    return tuple(FUSED_DTYPES[d] for d in (grad_dtype, *(x.dtype for x in tensors)))
+
+
+def _is_dense(x: Tensor) -> bool:
+    """Whether the elements fill their memory without gaps or overlaps, in any order of dimensions."""
+    expected = 1
+    sizes = [(s, n) for s, n in zip(x.stride(), x.shape, strict=True) if n != 1]
+    for stride, size in sorted(sizes):
+        if stride != expected:
+            return x.numel() == 0
+        expected *= size
+    return True
+
+
+def _is_first_outermost(x: Tensor) -> bool:
+    """Whether each slice along the first dimension of a dense tensor is one piece of memory."""
+    return x.ndim < 2 or x.shape[0] < 2 or x.stride(0) * x.shape[0] == x.numel()
+
+
+def _same_order(x: Tensor, param: Tensor) -> bool:
+    """Whether two tensors of one shape, one of them dense, store their elements in the same order."""
+    if x.is_contiguous() and param.is_contiguous():
+        return True
+    return x.stride() == param.stride()

@@ -1,0 +1,128 @@
+"""The eager engine as the plan of a step knows it: each parameter is a batch of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from operator import is_
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.engine.cohort import Cohort
+from thalweg.engine.eager.printed import eager_program
+from thalweg.engine.member import Member
+from thalweg.engine.passes import Pass, run_together
+from thalweg.engine.program.program import Program
+from thalweg.engine.storage import has_memory, holds_its_numbers, memory_problem
+from thalweg.errors import EngineError
+
+
+class Eager:
+    """Steps anything, anywhere, tensor by tensor."""
+
+    name = "eager"
+    alone = False  # it also steps what shares memory
+
+    def problem(self, program: Program) -> str | None:
+        """Return None: it runs every program."""
+        return None
+
+    def kind(self, member: Member) -> Hashable | None:
+        """Return something of each member's own."""
+        return id(member)
+
+    def batch(self, cohort: Cohort, kind: Any, positions: Sequence[int]) -> EagerBatch:
+        """Return the batch of one member."""
+        (position,) = positions
+        return EagerBatch(cohort, cohort.members[position], cohort.row_of[position])
+
+
+class EagerBatch:
+    """One parameter, stepped by PyTorch calls."""
+
+    moved = False
+
+    def __init__(self, cohort: Cohort, member: Member, row: int) -> None:
+        self._cohort, self._member, self._row = cohort, member, row
+        self._program = eager_program(cohort.program)
+        self._states = member.states
+
+    def holds(self) -> bool:
+        """Whether the states are still the same tensors."""
+        state = self._member.state
+        return all(map(is_, map(state.get, self._member.names), self._states))
+
+    def prepare(self, grads: list[Any]) -> Tensor | None:
+        """Return the gradient, or None for one of another kind."""
+        member, grad = self._member, grads[0]
+        if grad is None or grad.layout is not member.grad_layout:
+            return None
+        if grad.shape != member.param.shape:
+            return None
+        _check_memory(member, grad)
+        dense: Tensor = grad if grad.layout is torch.strided else grad.to_dense()
+        return dense
+
+    def step(self, prepared: Tensor, count: int) -> None:
+        """Step the parameter by a program of one pass."""
+        run_together([(self.run(prepared, count), ())])
+
+    def run(self, prepared: Tensor, count: int) -> Pass:
+        """Compute the program, then write what it gave."""
+        m, differentiable = self._member, self._cohort.differentiable
+        param = _in_graph(m.param) if differentiable else m.param
+        reads = self._cohort.reads[self._row]
+        result = yield from self._program.run(
+            [prepared, param, *m.states], reads, count, m.ordinal, m.numbers
+        )
+        self._write(result)
+
+    def _write(self, result: Sequence[Any]) -> None:
+        member, differentiable = self._member, self._cohort.differentiable
+        if not differentiable:  # a value that is passed on unchanged must not be overwritten first
+            kept = {_memory_of(x) for x in (member.param, *member.states, *member.numbers)}
+            result = [
+                x.clone() if isinstance(x, Tensor) and _memory_of(x) in kept else x for x in result
+            ]
+        moved, *states = result[: 1 + len(member.names)]
+        _copy(member.param, moved)
+        for number, value in zip(member.numbers, result[1 + len(states) :], strict=True):
+            number.fill_(float(value))
+        for name, value in zip(member.names, states, strict=True):
+            if differentiable:  # an in-place change would break the graph of the steps before
+                member.state[name] = value
+            else:
+                _copy(member.state[name], value)
+
+    def describe(self) -> str:
+        """Return the shape, the dtype and the device."""
+        p = self._member.param
+        return f"eager  {tuple(p.shape)} {str(p.dtype).removeprefix('torch.')} {p.device}"
+
+
+def _check_memory(member: Member, grad: Tensor) -> None:
+    """Refuse a parameter whose own memory, or that of its states or its gradient, is gone."""
+    named = [(member.called, member.param), (f"the gradient of {member.called}", grad)]
+    named += [(f"the state {n!r} of {member.called}", member.state[n]) for n in member.names]
+    for called, x in named:
+        if not holds_its_numbers(x):
+            raise EngineError(memory_problem(x, called))
+
+
+def _in_graph(param: Tensor) -> Tensor:
+    """Return a copy: the step changes the parameter in place, and a backward pass may need what it was."""
+    with torch.enable_grad():
+        return param.clone()
+
+
+def _memory_of(x: Tensor) -> int | None:
+    """Return where the storage of a tensor begins; None stands for those that have none to point to."""
+    return x.untyped_storage().data_ptr() if has_memory(x) else None
+
+
+def _copy(target: Tensor, value: Any) -> None:
+    if target.is_complex():
+        target = torch.view_as_real(target)
+    # a number may be too large for the dtype: copied it becomes infinite, and `fill_` would raise
+    target.copy_(value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64))

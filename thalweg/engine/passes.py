@@ -1,0 +1,71 @@
+"""The passes of a step: how tensors and batches go through it stage by stage and reduce together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.engine.program.program import Program
+
+Partials = tuple[Any, ...]
+Pass = Generator[Partials, Partials, Any]
+"""One tensor's or batch's way through a step: after each stage it yields its share of the reductions over
+all tensors and is sent the whole."""
+
+
+def run_together(passes: Sequence[tuple[Pass, Sequence[tuple[str, ...]]]]) -> None:
+    """Run passes stage by stage, and give each the reductions over all of them.
+
+    With each pass come, for each stage but the last, the names ("sum" or "max") of its reductions over all
+    tensors. Passes with the same names at a stage reduce together, whatever their program. Each goes on in
+    its turn, so parameters on the same memory step one after the other.
+    """
+    waiting: dict[int, Partials] = {}
+    for k, (each, _) in enumerate(passes):
+        _resume(k, lambda each=each: next(each), waiting)  # type: ignore[misc]
+    stage = 0
+    while waiting:
+        wholes: dict[tuple[str, ...], Partials] = {}
+        for names in {passes[k][1][stage] for k in waiting}:
+            shares = [waiting[k] for k in waiting if passes[k][1][stage] == names]
+            wholes[names] = tuple(
+                _combine(name, share)
+                for name, share in zip(names, zip(*shares, strict=True), strict=True)
+            )
+        for k in list(waiting):
+            each, names_by_stage = passes[k]
+            sent = wholes[names_by_stage[stage]]
+            _resume(k, lambda each=each, sent=sent: each.send(sent), waiting)  # type: ignore[misc]
+        stage += 1
+
+
+def _resume(k: int, go: Callable[[], Partials], waiting: dict[int, Partials]) -> None:
+    try:
+        waiting[k] = go()
+    except StopIteration:
+        waiting.pop(k, None)
+
+
+def _combine(name: str, partials: Sequence[Any]) -> Any:
+    """Reduce over tensors and batches, on the device where they all are, otherwise in float64."""
+    if len(partials) == 1:
+        return partials[0]
+    tensors = all(isinstance(x, Tensor) for x in partials)
+    if tensors and len({x.device for x in partials}) == 1:
+        stacked = torch.stack([x.double() for x in partials])
+        return stacked.sum() if name == "sum" else stacked.max()
+    numbers = torch.tensor(
+        [float(x) for x in partials], dtype=torch.float64
+    )  # max() may lose a NaN
+    return float(numbers.sum() if name == "sum" else numbers.max())
+
+
+def reductions_over_all(program: Program) -> tuple[tuple[str, ...], ...]:
+    """Return, for each stage but the last, the reductions over all tensors ("sum" or "max")."""
+    return tuple(
+        tuple(v.op for v in program.reductions(stage) if v.data == "all")
+        for stage in range(program.stages)
+    )
