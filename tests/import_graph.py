@@ -26,7 +26,7 @@ def import_graph(package: Path = PACKAGE) -> Graph:
     return {
         module: frozenset(
             found
-            for name in _imports(path)
+            for name in imports_of(path)
             if (found := _home(name, modules)) not in (None, module)
         )
         for module, path in modules.items()
@@ -59,7 +59,7 @@ def _name(path: Path, package: Path) -> str:
 
 
 @cache
-def _imports(path: Path) -> tuple[str, ...]:
+def imports_of(path: Path) -> tuple[str, ...]:
     """Return the whole names of what a file imports."""
     found: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -79,7 +79,7 @@ def _home(name: str, modules: Mapping[str, Path]) -> str | None:
     if package not in modules:
         return None
     if modules[package].name == "__init__.py":
-        for given in _imports(modules[package]):
+        for given in imports_of(modules[package]):
             if given.rpartition(".")[2] == own and given != name:
                 return _home(given, modules)
     return package

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.import_graph import _imports, circles, import_graph, longest_chain
+from tests.import_graph import circles, import_graph, imports_of, longest_chain
 
 PACKAGE = Path(__file__).parent.parent / "thalweg"
 
@@ -101,7 +101,7 @@ def test_the_graph_follows_faces_types_and_functions(tmp_path: Path) -> None:
     assert longest_chain(graph) == ["thalweg.top", "thalweg.part.deep", "thalweg.low"]
     assert circles(graph) == []
     (package / "low.py").write_text("from thalweg.top import other")
-    _imports.cache_clear()
+    imports_of.cache_clear()
     assert circles(import_graph(package)) == [["thalweg.low", "thalweg.part.deep", "thalweg.top"]]
 
 

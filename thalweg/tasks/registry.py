@@ -18,7 +18,7 @@ from thalweg.tasks.built_in.matrix_factorisation import matrix_factorisation
 from thalweg.tasks.built_in.mnist import fashion_mnist, mnist
 from thalweg.tasks.built_in.parity import parity
 from thalweg.tasks.built_in.photo import photo
-from thalweg.tasks.built_in.stated import FACTS, Facts
+from thalweg.tasks.facts import FACTS, Facts
 from thalweg.tasks.functions.deep_quadratic import deep_quadratic
 from thalweg.tasks.functions.landscapes import beale, booth, himmelblau, rastrigin, ravine, saddle
 from thalweg.tasks.functions.rosenbrock import rosenbrock
