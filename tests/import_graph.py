@@ -80,9 +80,24 @@ def _home(name: str, modules: Mapping[str, Path]) -> str | None:
         return None
     if modules[package].name == "__init__.py":
         for given in imports_of(modules[package]):
-            if given.rpartition(".")[2] == own and given != name:
+            source, _, imported = given.rpartition(".")
+            if imported == own and given != name:
                 return _home(given, modules)
+            if imported == "*" and source in modules and own in _defined(modules[source]):
+                return source
     return package
+
+
+@cache
+def _defined(path: Path) -> frozenset[str]:
+    """Return the names that a file defines at its top level."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return frozenset(found)
 
 
 def _groups(graph: Graph) -> list[set[str]]:

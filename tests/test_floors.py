@@ -33,7 +33,7 @@ FLOORS = {
     "__main__": 7,
     "__init__": 7,
 }
-LONGEST = 25
+LONGEST = 26
 """Modules in the longest chain of imports."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 import thalweg
+from tests.optim.cases import OPTIMIZERS
 
 NAMES = """
 CheckpointError Chain Cost Data DataError DivergedError EarlyStopping EngineError L1 L2 Link Metric
@@ -17,26 +20,23 @@ ThalwegError __version__ chain dimensions find_lr fit largest load_task mean met
 plot_range_test plot_schedules race rule rules schedules tasks testing total
 """
 
-OPTIMIZERS = """
-ASGD AdEMAMix AdaBelief AdaBound Adadelta Adagrad Adam AdamW Adamax Adan DAdaptAdam DeltaBarDelta DoG LAMB
-LARS LDoG LaProp Lion MARS NAdam NAdamW NesterovRMSprop Optimizer Prodigy RAdam RMSprop Rprop SGD SGLD
-ScheduleFreeAdamW ScheduleFreeSGD SignSGD Signum Yogi
-"""
-
-RULES = """
-accumulate accumulate_inside adabelief adabound adadelta adagrad adam adam_hat adam_scale adamax
-adan ademamix amsgrad amsgrad_hat amsgrad_paper amsgrad_unbiased asgd cautious centralize
-clip_by_global_norm clip_by_norm clip_by_unit clip_by_value d_adapt_adam decay decay_cautiously
-decay_independent decay_proximal delta_bar_delta descend dog ema gradient_noise heavy_ball l2
-langevin laprop lars lion lookahead mars momentum nadam nadam_constant negate normalize polyak
-prodigy radam rmsprop rmsprop_centered rprop schedule_free sign signum swa trust_ratio yogi
-"""
-
 
 def test_the_public_names_are_these() -> None:
     assert sorted(thalweg.__all__) == sorted(NAMES.split())
-    assert sorted(thalweg.optim.__all__) == sorted(OPTIMIZERS.split())
-    assert sorted(thalweg.rules.__all__) == sorted(RULES.split())
+
+
+def test_every_optimizer_has_cases_and_every_case_is_of_an_optimizer() -> None:
+    assert sorted(thalweg.optim.__all__) == sorted([*OPTIMIZERS, "Optimizer"])
+
+
+def test_every_rule_is_exported() -> None:
+    modules = [
+        importlib.import_module(found.name)
+        for found in pkgutil.walk_packages(thalweg.rules.__path__, "thalweg.rules.")
+    ]
+    made = {v for m in modules for v in vars(m).values() if isinstance(v, thalweg.Rule)}
+    assert thalweg.rules.__all__ == sorted(rule.name for rule in made)
+    assert all(getattr(thalweg.rules, rule.name) is rule for rule in made)
 
 
 @pytest.mark.parametrize("name", thalweg.__all__)

@@ -144,7 +144,7 @@ def _fields(found: Card) -> Iterator[tuple[str, str]]:
         "Use": found.use,
         "Deviations": found.deviations,
         "Made of": " → ".join(found.links) if found.is_composite else "",
-        "StepCost": found.text.fields.get("StepCost", ""),
+        "Cost": found.text.fields.get("Cost", ""),
     }
     yield from ((heading, text) for heading, text in given.items() if text)
     if found.cost is not None:

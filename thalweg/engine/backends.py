@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from thalweg.engine.backend import Backend
 from thalweg.engine.cpu.backend import Fused
@@ -17,3 +17,9 @@ _FUSED, _EAGER = Fused(), Eager()
 def backends(engine: Engine) -> tuple[Backend, ...]:
     """Return the engines to ask for a step, the first that can step a parameter first."""
     return (_EAGER,) if engine == "eager" else (_FUSED, _EAGER)
+
+
+def check_engine(engine: str) -> None:
+    """Refuse an engine that does not exist."""
+    if engine not in get_args(Engine):
+        raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")

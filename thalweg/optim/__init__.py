@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from thalweg.optim import family as names
+from thalweg.optim import family
 from thalweg.optim.family import *  # noqa: F403 — the list of names is that file's
 from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.torch_adam import Adam, Adamax, AdamW, NAdam, RAdam
 from thalweg.optim.torch_basic import ASGD, SGD, Adadelta, Adagrad, RMSprop, Rprop
 
 __all__ = [
-    *names.__all__,
+    *family.__all__,
     "ASGD",
     "SGD",
     "Adadelta",

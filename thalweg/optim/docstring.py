@@ -25,6 +25,18 @@ FIELDS = ("Paper", "Defaults", "Use", "Deviations", "Source", "Cost")
 STRIPPED = "No description: python -OO (PYTHONOPTIMIZE=2) has taken the docstrings away."
 """What stands in the place of a docstring that the interpreter left out."""
 
+AROUND = """\
+    decay: what `weight_decay` means: "l2" adds its gradient λ·p to the gradient; after the step,
+        "decoupled" subtracts lr·λ·p, "independent" λ·p, "cautious" lr·λ·p where the step shrinks the
+        weight too, and "proximal" divides by 1 + lr·λ; "inside", where it is the default, is the
+        optimizer's own equation. By default {decay}.
+    before, after: links, or lists of links, of a chain around the optimizer's own rules, such as
+        `before=clip_by_global_norm(1.0)`, `after=ema(0.999)`. Their hyperparameters are entries of the
+        param groups under "rule.name".
+    engine: "auto" fuses what it can, "eager" runs PyTorch calls, "fused" fails where it cannot fuse.
+"""
+"""What a docstring says of the arguments that every optimizer takes; `decay` is the default meaning."""
+
 _FIELD = re.compile(rf"({'|'.join(FIELDS)}): *(.*)")
 _SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Examples?):$")
 _YEAR = re.compile(r"\b(1[89]\d\d|20\d\d)\b")

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from thalweg.engine import Link, Rule, chain
+from thalweg.engine.backends import check_engine
 from thalweg.errors import suggest
 from thalweg.optim import docstring
-from thalweg.optim.optimizer import check_engine, with_names
 from thalweg.optim.schedule_free import converted
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group, check_dialect, check_range
@@ -29,8 +29,8 @@ from thalweg.optim.stepping.composition import (
     around,
     compose_group,
 )
+from thalweg.optim.stepping.steppable import with_names
 from thalweg.optim.stepping.stepper import Stepper
-from thalweg.optim.twin import AROUND
 from thalweg.rules import schedule_free
 
 _ARGUMENTS = """
@@ -166,7 +166,7 @@ def optimizer(
         lr=lr,
         hyperparameters=", ".join(open_) or "maximize",
         dialects=_dialects(every),
-        around=AROUND.format(decay=f'"{decay}"'),
+        around=docstring.AROUND.format(decay=f'"{decay}"'),
     )
     return made
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any
 
 from torch import Tensor, nn
 
 from thalweg.engine import Chain, Link, Rule, chain
-from thalweg.engine.backends import Engine
+from thalweg.engine.backends import Engine, check_engine
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group, check_range, is_ours
 from thalweg.optim.stepping.composition import Composition
+from thalweg.optim.stepping.steppable import with_names
 from thalweg.optim.stepping.stepper import Stepper
 
 
@@ -71,14 +72,3 @@ class Optimizer(Stepper):
     def composition(self, group: Group) -> Composition:
         """Return the chain: the same for every group."""
         return self._composition
-
-
-def with_names(params: nn.Module | Iterable[Any]) -> Iterable[Any]:
-    """Return the parameters of a module with their names; leave anything else as it is."""
-    return params.named_parameters() if isinstance(params, nn.Module) else params
-
-
-def check_engine(engine: str) -> None:
-    """Refuse an engine that does not exist."""
-    if engine not in get_args(Engine):
-        raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")

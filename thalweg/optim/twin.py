@@ -23,9 +23,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from thalweg.engine.backends import Engine
+from thalweg.engine.backends import Engine, check_engine
 from thalweg.optim import docstring
-from thalweg.optim.optimizer import check_engine, with_names
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group, check_dialect, check_finite, check_range
 from thalweg.optim.stepping.composition import (
@@ -36,18 +35,8 @@ from thalweg.optim.stepping.composition import (
     around,
     compose_group,
 )
+from thalweg.optim.stepping.steppable import with_names
 from thalweg.optim.stepping.stepper import Stepper
-
-AROUND = """\
-    decay: what `weight_decay` means: "l2" adds its gradient λ·p to the gradient; after the step,
-        "decoupled" subtracts lr·λ·p, "independent" λ·p, "cautious" lr·λ·p where the step shrinks the
-        weight too, and "proximal" divides by 1 + lr·λ; "inside", where it is the default, is the
-        optimizer's own equation. By default {decay}.
-    before, after: links, or lists of links, of a chain around the optimizer's own rules, such as
-        `before=clip_by_global_norm(1.0)`, `after=ema(0.999)`. Their hyperparameters are entries of the
-        param groups under "rule.name".
-    engine: "auto" fuses what it can, "eager" runs PyTorch calls, "fused" fails where it cannot fuse.
-"""
 
 _ARGUMENTS = """
 
@@ -133,7 +122,7 @@ class TorchTwin(Stepper):
         cls.__doc__ = docstring.of(cls) + _ARGUMENTS.format(
             name=cls.__name__,
             dialects=" or ".join(map(repr, cls.dialects)),
-            around=AROUND.format(decay=f'"{ours}"'),
+            around=docstring.AROUND.format(decay=f'"{ours}"'),
         )
 
     def links(self, group: Group) -> Links:

@@ -6,6 +6,8 @@ import torch
 
 from thalweg.engine import Scalar, rule
 
+__all__ = ["adam", "adam_scale", "adamax", "amsgrad", "nadam", "radam"]
+
 
 @rule
 def adam(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-8):

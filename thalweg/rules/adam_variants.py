@@ -6,6 +6,18 @@ import torch
 
 from thalweg.engine import Scalar, rule
 
+__all__ = [
+    "adabelief",
+    "adabound",
+    "adam_hat",
+    "amsgrad_hat",
+    "amsgrad_paper",
+    "amsgrad_unbiased",
+    "laprop",
+    "nadam_constant",
+    "yogi",
+]
+
 
 @rule
 def adabelief(g, m, s, *, t, beta1=0.9, beta2=0.999, eps=1e-16):

@@ -6,6 +6,8 @@ import torch
 
 from thalweg.engine import rule
 
+__all__ = ["adan"]
+
 
 @rule
 def adan(g, previous, m, v, n, *, t, beta1=0.98, beta2=0.92, beta3=0.99, eps=1e-8):

@@ -6,6 +6,8 @@ import torch
 
 from thalweg.engine import rule
 
+__all__ = ["adadelta", "adagrad", "rmsprop", "rmsprop_centered", "rprop"]
+
 
 @rule
 def adagrad(g, r, *, t, lr_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, eps_inside=False):

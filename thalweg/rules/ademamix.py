@@ -6,6 +6,8 @@ import torch
 
 from thalweg.engine import rule
 
+__all__ = ["ademamix"]
+
 
 @rule
 def ademamix(

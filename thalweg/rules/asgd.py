@@ -6,6 +6,8 @@ import torch
 
 from thalweg.engine import Scalar, rule
 
+__all__ = ["asgd"]
+
 
 @rule(lr_inside=True)
 def asgd(g, p, ax, eta: Scalar = 0.0, mu: Scalar = 1.0, *, t, lr, lambd=1e-4, alpha=0.75, t0=1e6):

@@ -6,6 +6,8 @@ import torch
 
 from thalweg.engine import rule
 
+__all__ = ["delta_bar_delta"]
+
 
 @rule(lr_inside=True)
 def delta_bar_delta(g, average, rate, *, t, lr, kappa=1e-3, phi=0.3, theta=0.7):

@@ -9,6 +9,8 @@ import torch
 from thalweg.engine import Scalar, norm, rule, total
 from thalweg.engine.program.reductions import Scope
 
+__all__ = ["d_adapt_adam", "dog", "prodigy"]
+
 
 @rule
 def dog(

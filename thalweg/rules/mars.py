@@ -6,6 +6,8 @@ import torch
 
 from thalweg.engine import norm, rule
 
+__all__ = ["mars"]
+
 
 @rule
 def mars(g, previous, m, v, *, t, beta1=0.95, beta2=0.99, gamma=0.025, eps=1e-8):

@@ -6,6 +6,8 @@ import torch
 
 from thalweg.engine import rule
 
+__all__ = ["accumulate", "accumulate_inside", "descend", "heavy_ball", "momentum"]
+
 
 @rule
 def descend(g):

@@ -6,6 +6,8 @@ import torch
 
 from thalweg.engine import rule
 
+__all__ = ["lion", "sign", "signum"]
+
 
 @rule
 def sign(u):

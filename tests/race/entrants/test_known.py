@@ -11,7 +11,7 @@ import torch
 from tests.race.tasks import line
 from thalweg import chain, optim, rules
 from thalweg.errors import TaskError
-from thalweg.optim import family as names
+from thalweg.optim import family
 from thalweg.race import race
 from thalweg.race.entrants.known import (
     DEFAULT_ENTRANTS,
@@ -83,7 +83,7 @@ def test_grids_lie_around_the_defaults(name: str, lowest: float, highest: float)
 
 
 def test_no_default_of_those_made_of_rules_is_at_the_edge_of_its_grid() -> None:
-    for name in names.__all__:
+    for name in family.__all__:
         lr = inspect.signature(getattr(optim, name)).parameters["lr"].default
         grid = find_entrant(name).lrs
         assert grid[1] <= lr <= grid[-2], name

@@ -81,7 +81,7 @@ def _section(each: Card) -> Iterator[str]:
         ("Defaults", each.defaults),
         ("Use", each.use),
         ("Deviations", each.deviations),
-        ("StepCost", "; ".join(_costs(each))),
+        ("Cost", "; ".join(_costs(each))),
         ("Weight decay", ", ".join(each.decays)),
         ("Dialects", ", ".join(each.dialects)),
         ("Evaluation", "inside `optimizer.evaluating()`" if each.evaluates_elsewhere else ""),

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.engine.member import called
 from thalweg.errors import EngineError
@@ -78,3 +78,8 @@ def refuse_without_values(params: Iterable[Tensor]) -> None:
                 "keeps a number that is computed from them, such as a distance. Step real tensors, or leave "
                 "the step out"
             )
+
+
+def with_names(params: nn.Module | Iterable[Any]) -> Iterable[Any]:
+    """Return the parameters of a module with their names; leave anything else as it is."""
+    return params.named_parameters() if isinstance(params, nn.Module) else params

@@ -1,4 +1,4 @@
-"""Parts of chains: ascent, clipping, LAMB's trust ratio."""
+"""Clipping: of elements, of a tensor, of all tensors, of each unit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import torch
 
 from thalweg.engine import norm, rule
 
-
-@rule(of_gradient=True)
-def negate(g):
-    """Turn descent into ascent: update = −g. At the head of a chain it maximizes the objective."""
-    return -g
+__all__ = ["clip_by_global_norm", "clip_by_norm", "clip_by_unit", "clip_by_value"]
 
 
 @rule
@@ -45,21 +41,13 @@ def clip_by_global_norm(u, *, max_norm):
 
 
 @rule
-def trust_ratio(u, p, *, weight_decay=0.0):
-    """LAMB (You et al. 2020): each tensor's update, scaled to the norm of its parameter.
+def clip_by_unit(u, p, *, clipping=0.01, eps=1e-3):
+    """Adaptive gradient clipping (AGC; Brock et al. 2021, eq. 3): clip by the norm of the weights.
 
-        u ← u + λ·p
-        update = u·‖p‖/‖u‖,  u where either norm is zero
+    u ← u·limit/‖u‖ where ‖u‖ > limit,  limit = λ·max(‖p‖, ε)
 
-    u is the update of the rule before it: after `adam` this is LAMB with φ(z) = z.
-
-    Paper: You et al. 2020, "Large Batch Optimization for Deep Learning: Training BERT in 76 Minutes",
-    algorithm 2, arXiv:1904.00962.
-    Defaults: Adam's, with the ε = 1e-6 that is common for LAMB.
-    Use: for very large batches of transformers, with a warm-up; on small ones Adam does as well.
-    Deviations: φ(z) = z, as in most implementations; the weight decay is inside the ratio, as in the paper.
-    Implementations commonly leave biases and normalisation layers out; put them in a group of their own.
+    A unit is a slice along the first dimension; a vector or a scalar is one unit.
     """
-    u = u + weight_decay * p
-    size, length = norm(p), norm(u)
-    return u * torch.where((size > 0) & (length > 0), size / length, 1.0)
+    length = norm(u, scope="unit")
+    limit = clipping * torch.clamp(norm(p, scope="unit"), min=eps)
+    return u * torch.where(length > limit, limit / length, 1.0)

@@ -6,6 +6,8 @@ import torch
 
 from thalweg.engine import rule
 
+__all__ = ["decay", "decay_cautiously", "decay_independent", "decay_proximal", "l2"]
+
 
 @rule(of_gradient=True)
 def l2(g, p, *, weight_decay):

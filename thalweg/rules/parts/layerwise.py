@@ -1,25 +1,33 @@
-"""Scales of a whole update: normalised, by layer, by unit; and the cautious mask."""
+"""Steps in proportion to the norm of each layer's weights: LAMB's trust ratio, LARS."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from thalweg.engine import dimensions, mean, norm, rule, total
+from thalweg.engine import norm, rule
+
+__all__ = ["lars", "trust_ratio"]
 
 
 @rule
-def normalize(u, *, eps=0.0, scope="tensor"):
-    """Give each tensor's update the norm 1, or all of them together with `scope="all"`.
+def trust_ratio(u, p, *, weight_decay=0.0):
+    """LAMB (You et al. 2020): each tensor's update, scaled to the norm of its parameter.
 
-    update = u / (‖u‖ + ε),  0 where ‖u‖ = 0
+        u ← u + λ·p
+        update = u·‖p‖/‖u‖,  u where either norm is zero
 
-    At the head of a chain this is normalised gradient descent (Nesterov 1984; Hazan, Levy and Shalev-Shwartz
-    2015): only the direction of the gradient counts.
+    u is the update of the rule before it: after `adam` this is LAMB with φ(z) = z.
+
+    Paper: You et al. 2020, "Large Batch Optimization for Deep Learning: Training BERT in 76 Minutes",
+    algorithm 2, arXiv:1904.00962.
+    Defaults: Adam's, with the ε = 1e-6 that is common for LAMB.
+    Use: for very large batches of transformers, with a warm-up; on small ones Adam does as well.
+    Deviations: φ(z) = z, as in most implementations; the weight decay is inside the ratio, as in the paper.
+    Implementations commonly leave biases and normalisation layers out; put them in a group of their own.
     """
-    length = norm(u, scope=scope)
-    return u * torch.where(length > 0, 1 / (length + eps), 0.0)
+    u = u + weight_decay * p
+    size, length = norm(p), norm(u)
+    return u * torch.where((size > 0) & (length > 0), size / length, 1.0)
 
 
 @rule
@@ -41,42 +49,3 @@ def lars(g, p, *, weight_decay=0.0, trust_coefficient=1e-3, eps=0.0):
     size, length = norm(p), norm(g)
     ratio = trust_coefficient * size / (length + weight_decay * size + eps)
     return torch.where((size > 0) & (length > 0), ratio, 1.0) * (g + weight_decay * p)
-
-
-@rule
-def centralize(g):
-    """Gradient centralization (Yong et al. 2020, eq. 1): take the mean out of each output unit's gradient.
-
-    update = g − mean(g) over each slice along the first dimension; vectors stay as they are
-
-    Each row of a matrix, each filter of a convolution then keeps the sum of its weights.
-    """
-    has_units: Any = dimensions(g) > 1  # a number while the rule is traced
-    return torch.where(has_units, g - mean(g, scope="unit"), g)
-
-
-@rule
-def clip_by_unit(u, p, *, clipping=0.01, eps=1e-3):
-    """Adaptive gradient clipping (AGC; Brock et al. 2021, eq. 3): clip by the norm of the weights.
-
-    u ← u·limit/‖u‖ where ‖u‖ > limit,  limit = λ·max(‖p‖, ε)
-
-    A unit is a slice along the first dimension; a vector or a scalar is one unit.
-    """
-    length = norm(u, scope="unit")
-    limit = clipping * torch.clamp(norm(p, scope="unit"), min=eps)
-    return u * torch.where(length > limit, limit / length, 1.0)
-
-
-@rule
-def cautious(u, gradient):
-    """Cautious mask (Liang et al. 2024): leave out where the update and the gradient disagree in sign.
-
-    mask = 1 where u·gradient > 0, else 0
-    update = u·mask·n / (Σ mask + 1),  n the number of elements of the tensor
-
-    After `adam` this is C-Adam, after `lion` C-Lion. The authors' code divides by the mean of the mask, at
-    least 1e-3, instead.
-    """
-    mask = torch.where(u * gradient > 0, 1.0, 0.0)
-    return u * mask * (u.numel() / (total(mask) + 1))

@@ -6,6 +6,8 @@ import torch
 
 from thalweg.engine import noise, rule
 
+__all__ = ["gradient_noise", "langevin"]
+
 
 @rule
 def gradient_noise(g, *, t, eta=0.3, gamma=0.55, seed=0):
