@@ -72,7 +72,7 @@ class Text:
     def summary(self) -> str:
         """The title without its source and its full stop.
 
-        >>> read("Lion (Chen et al. 2023): the sign of a momentum.").summary
+        >>> read_docstring("Lion (Chen et al. 2023): the sign of a momentum.").summary
         'Lion: the sign of a momentum'
         """
         return _SOURCE.sub("", self.title, count=1).removesuffix(".")
@@ -106,7 +106,7 @@ def is_stripped() -> bool:
 def read_docstring(docstring: str) -> Text:
     """Return what a docstring says; sections for arguments and examples are left out.
 
-    >>> text = read('''Descent.
+    >>> text = read_docstring('''Descent.
     ...
     ...     update = g
     ...

@@ -120,7 +120,7 @@ def _cost(each: Card) -> StepCost:
 def in_words(cost: StepCost) -> str:
     """Return states and passes in words.
 
-    >>> in_words(Cost(("m",), ("d",), 2, None, True))
+    >>> in_words(StepCost(("m",), ("d",), 2, None, True))
     '1 state (m), and for each tensor 1 number (d); 2 passes, over all tensors together'
     """
     kept = f", and for each tensor {_several(cost.numbers, 'number')}" if cost.numbers else ""
