@@ -85,7 +85,7 @@ def describe_batch(value: Any) -> str:
     """Return in a few words what a batch is, for a message.
 
     >>> import torch
-    >>> describe_batch(torch.zeros(2, 3)), described((torch.zeros(2), torch.zeros(2)))
+    >>> describe_batch(torch.zeros(2, 3)), describe_batch((torch.zeros(2), torch.zeros(2)))
     ('shape (2, 3), torch.float32', 'tuple of shape (2,), torch.float32; shape (2,), torch.float32')
     """
     if isinstance(value, Tensor):
