@@ -1,7 +1,8 @@
-"""The entries of a batch: what a reduction is kept for, and how chunks cover the tensors.
+"""The entries of a batch: one slot for each tensor, or unit of a tensor, that is reduced; and their chunks.
 
-An entry is a tensor, or, where a program reduces over units, one unit of a tensor: a slice along its first
-dimension. The per-tensor numbers of a step are arrays over the entries.
+Where a program reduces over units, an entry is one unit: a slice of a tensor along its first dimension.
+Elsewhere it is a tensor. The per-tensor numbers of a step are arrays over the entries; chunks cut an entry
+into pieces that threads share out.
 """
 
 from __future__ import annotations

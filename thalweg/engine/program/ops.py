@@ -2,7 +2,7 @@
 
 An operation has a Python template. The same template, printed over another set of functions, evaluates
 scalars in float64 (`math`), per-tensor reductions for many tensors at once (`numpy`) and whole tensors
-(`torch`); its `llvm` emitter prints it into a fused kernel. An operation outside this table still runs,
+(`torch`); `engine/cpu/kernel.py` prints it into a fused kernel. An operation outside this table still runs,
 eagerly.
 """
 

@@ -1,7 +1,7 @@
-"""A plan that stands: what was true when it was made, and must still be so for it to be used.
+"""Checks that a cached plan is still valid: groups, parameters, states and numbers are what it was made for.
 
-Checking it is the larger part of the time that Python spends in a step, so it reads each thing once, and
-leaves loops to C where it can.
+The checks are the larger part of the time that Python spends in a step, so each thing is read once, and loops
+are left to C where they can be.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def _number(value: Any, differentiable: bool) -> Any:
     return float(value)
 
 
-class Glance:
-    """The numbers of a group, read again only when an entry of the group is another object."""
+class CachedNumbers:
+    """The hyperparameters of a group as numbers, read again when an entry of the group is replaced."""
 
     def __init__(self, reader: Reader, differentiable: bool) -> None:
         self.reader = reader
@@ -107,7 +107,7 @@ def _is_frozen(value: Any) -> bool:
 
 
 class CheckedPlan:
-    """A plan, and what must still be so for it to be used."""
+    """A plan with the groups, parameters and states that it was made for; it steps these alone."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class CheckedPlan:
         self.plan = plan
         self._params = params
         self._absent = absent
-        self._glances = [Glance(reader, plan.differentiable) for reader in readers]
+        self._cached = [CachedNumbers(reader, plan.differentiable) for reader in readers]
         self._states = states
 
     def is_for(self, params: Sequence[Tensor]) -> bool:
@@ -138,7 +138,7 @@ class CheckedPlan:
         groups, states = optimizer.param_groups, optimizer.state
         params = groups[0]["params"] if len(groups) == 1 else all_params(groups)
         if not (
-            len(groups) == len(self._glances)
+            len(groups) == len(self._cached)
             and len(params) == len(self._params)
             and len(states) == len(self._states)
             and all(map(is_, params, self._params))
@@ -146,8 +146,8 @@ class CheckedPlan:
             and self.plan.holds()
         ):
             return False
-        for glance, group in zip(self._glances, groups, strict=True):
-            if not glance.is_same(find_reader, group):
+        for cached, group in zip(self._cached, groups, strict=True):
+            if not cached.is_same(find_reader, group):
                 return False
         grads = [p.grad for p in self.plan.params]
         if self._absent and any(p.grad is not None for p in self._absent):
@@ -155,7 +155,7 @@ class CheckedPlan:
         prepared = self.plan.prepare(grads)
         if prepared is None:  # a gradient is missing, or is another kind of tensor than it was
             return False
-        self.plan.run(prepared, [glance.numbers for glance in self._glances])
+        self.plan.run(prepared, [cached.numbers for cached in self._cached])
         return True
 
 

@@ -124,9 +124,9 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         current = self._current
         if current is not None and current.step(self, self._reader):
             return
-        for standing in self._plans:
-            if standing is not current and standing.step(self, self._reader):
-                self._current = standing
+        for known in self._plans:
+            if known is not current and known.step(self, self._reader):
+                self._current = known
                 return
         self._drop_outdated()
         self._current = self._make_plan()
@@ -229,7 +229,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     def _drop_outdated(self) -> None:
         """Let go of parameters and states that were replaced, which old plans would keep in memory."""
         params = all_params(self.param_groups)
-        self._plans = [standing for standing in self._plans if standing.is_for(params)]
+        self._plans = [known for known in self._plans if known.is_for(params)]
         kept = {id(state) for state in self.state.values()}
         self._places = {key: place for key, place in self._places.items() if key in kept}
 
