@@ -9,7 +9,7 @@ from torch import nn
 from thalweg.errors import MissingExtraError
 from thalweg.objective import L2, Cost
 from thalweg.tasks.data import Data
-from thalweg.tasks.facts import built_in
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 

@@ -6,7 +6,7 @@ from thalweg.errors import MissingExtraError
 from thalweg.objective import Cost
 from thalweg.tasks.built_in.dense import mlp
 from thalweg.tasks.data import Data
-from thalweg.tasks.facts import built_in
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 

@@ -13,8 +13,8 @@ from thalweg.errors import MissingExtraError, TaskError, suggest
 from thalweg.objective import Cost
 from thalweg.tasks.built_in.dense import mlp
 from thalweg.tasks.data import Data
-from thalweg.tasks.facts import built_in
 from thalweg.tasks.formats.jpeg import thumbnail
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
