@@ -14,7 +14,7 @@ from torch import Tensor
 
 from thalweg.errors import TaskError, ThalwegError, suggest
 from thalweg.objective.blame import blame
-from thalweg.objective.penalty import squares
+from thalweg.objective.squares import squares
 
 MetricFunction = Callable[[Any, Any], "Tensor | float"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
-WIDTH = 72
+BARS_WIDTH = 72
 HEIGHT = 6
 
 
@@ -23,7 +23,8 @@ def range_bars(record: Mapping[str, Any]) -> list[str]:
     rates, curve, start = record["rates"], record["curve"], record["start"]
     first, last = math.log10(rates[0]), math.log10(rates[-1])
     values = [
-        _at(first + (last - first) * column / (WIDTH - 1), rates, curve) for column in range(WIDTH)
+        _at(first + (last - first) * column / (BARS_WIDTH - 1), rates, curve)
+        for column in range(BARS_WIDTH)
     ]
     seen = [value for value in values if value is not None]
     low = min([*seen, start])
@@ -58,12 +59,12 @@ def _row(levels: Sequence[int], row: int) -> str:
 
 
 def _column(decade: float, first: float, last: float) -> int:
-    return round((decade - first) / (last - first) * (WIDTH - 1))
+    return round((decade - first) / (last - first) * (BARS_WIDTH - 1))
 
 
 def _decades(first: float, last: float) -> str:
     """Return the powers of ten at their columns, as many as have room."""
-    line, free = [" "] * (WIDTH + 8), 0
+    line, free = [" "] * (BARS_WIDTH + 8), 0
     for power in range(math.ceil(first - 1e-9), math.floor(last + 1e-9) + 1):
         label, column = f"{10.0**power:g}", _column(power, first, last)
         if column >= free:
@@ -75,6 +76,6 @@ def _decades(first: float, last: float) -> str:
 def _pointer(suggestion: float, first: float, last: float) -> str:
     column = _column(math.log10(suggestion), first, last)
     label = f"lr {suggestion:g}"
-    if column + 2 + len(label) <= WIDTH + 8:
+    if column + 2 + len(label) <= BARS_WIDTH + 8:
         return f"{'':{column}}▲ {label}" if column else f"▲ {label}"
     return f"{label} ▲".rjust(column + 1)

@@ -29,12 +29,12 @@ from thalweg.report.words.effects import effect_words
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-WIDTH = 80
+TABLE_WIDTH = 80
 """The columns of a terminal that every table fits, if its names are not too long to be cut."""
 
 
 @reads_result
-def race_table(result: Mapping[str, Any], width: int = WIDTH) -> RenderableType:
+def race_table(result: Mapping[str, Any], width: int = TABLE_WIDTH) -> RenderableType:
     """Return the ranked table of a race, or of several tasks, for `rich` to print.
 
     Raises:
@@ -49,7 +49,7 @@ def race_table(result: Mapping[str, Any], width: int = WIDTH) -> RenderableType:
 
 
 @reads_result
-def plain_table(result: Mapping[str, Any], width: int = WIDTH) -> str:
+def plain_table(result: Mapping[str, Any], width: int = TABLE_WIDTH) -> str:
     """Return the ranked table as aligned plain text, one line for each entrant."""
     return "\n\n".join(_plain(grid) for grid in grids(result, width))
 
