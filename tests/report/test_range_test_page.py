@@ -12,7 +12,7 @@ import pytest
 from tests.report.test_page import Page
 from thalweg.errors import MissingExtraError
 from thalweg.report.plots.range_test import plot_range_test
-from thalweg.report.terminal.range_bars import HEIGHT, BARS_WIDTH, range_bars
+from thalweg.report.terminal.range_bars import BARS_WIDTH, HEIGHT, range_bars
 
 RATES = [10 ** (k / 10 - 5) for k in range(61)]
 

@@ -26,7 +26,7 @@ def join_batches(parts: Sequence[Any], rows: Sequence[int], axis: int = 0) -> An
 
     Raises JoinError where tensors differ in shape beyond their rows, or structures differ.
 
-    >>> join([{"y": torch.ones(2)}, {"y": torch.zeros(1)}], [2, 1])
+    >>> join_batches([{"y": torch.ones(2)}, {"y": torch.zeros(1)}], [2, 1])
     {'y': tensor([1., 1., 0.])}
     """
     return parts[0] if len(parts) == 1 else _Joiner(rows, axis).join(parts, "")

@@ -47,7 +47,7 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     """Yield the tensors in `value`, in order; of an object of another kind those among its attributes.
 
     >>> import torch
-    >>> [tensor.item() for tensor in tensors({"a": torch.tensor(1), "b": (torch.tensor(2), "c")})]
+    >>> [tensor.item() for tensor in tensors_in({"a": torch.tensor(1), "b": (torch.tensor(2), "c")})]
     [1, 2]
     """
     if isinstance(value, Tensor):
@@ -82,7 +82,7 @@ def describe_batch(value: Any) -> str:
     """Return in a few words what a batch is, for a message.
 
     >>> import torch
-    >>> described(torch.zeros(2, 3)), described((torch.zeros(2), torch.zeros(2)))
+    >>> describe_batch(torch.zeros(2, 3)), describe_batch((torch.zeros(2), torch.zeros(2)))
     ('shape (2, 3), torch.float32', 'tuple of shape (2,), torch.float32; shape (2,), torch.float32')
     """
     if isinstance(value, Tensor):

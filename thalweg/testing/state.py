@@ -201,7 +201,7 @@ def _is_importable(cls: type[Optimizer]) -> bool:
 
 
 def determinism(subject: Subject) -> None:
-    """The same run on the same tensors gives the same bits, also while another one of the class works.
+    """The same run on the same tensors gives the same bits, also while another optimizer of its class works.
 
     State in a class attribute, a default argument or a global couples optimizers that know nothing of each
     other (a generator and a discriminator). Before each step the generators of PyTorch, Python

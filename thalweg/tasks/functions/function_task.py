@@ -26,7 +26,7 @@ class PointModel(nn.Module):
     `start` is where it begins, `spread` how far at most each coordinate is moved from there at
     random, drawn when the model is built.
 
-    >>> model = Point(lambda p: p.square().sum(), [3.0, 4.0])
+    >>> model = PointModel(lambda p: p.square().sum(), [3.0, 4.0])
     >>> model(torch.tensor([[0.0, 0.0], [1.0, -1.0]])).tolist()
     [25.0, 24.0]
     """
