@@ -35,7 +35,7 @@ def list_everything(
     A task can also be yours: any command takes file.py, with a function
     `task` that returns a Task, file.py:function, or module:function;
     `thalweg new task` writes one to start from. Options go behind a colon:
-    parity:bits=12,relevant=3. Of a name `thalweg explain` says more.
+    parity:bits=12,relevant=3. `thalweg explain NAME` says more of one.
     """
     from thalweg.cli.console import out, print_json
 

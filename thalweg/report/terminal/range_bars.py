@@ -1,4 +1,4 @@
-"""A range test in a terminal: the median loss as a skyline over the learning rates."""
+"""A range test in a terminal: the median loss as bars over the learning rates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ HEIGHT = 6
 
 
 def range_bars(record: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a skyline: the smoothed median of the loss, the decades below it, and the
-    suggestion. What lies above the start is cut off; where no sweep went there is nothing.
+    """Return lines of text: the smoothed median loss as bars, the decades below, and the suggestion.
+
+    What lies above the first loss is cut off; where no sweep went there is no bar.
 
     >>> record = {"rates": [0.01, 0.1, 1.0], "curve": [3.0, 1.0], "start": 3.0, "suggestion": 0.1}
     >>> print("\\n".join(line.strip() for line in range_bars(record)[-2:]))
@@ -45,7 +46,7 @@ def range_bars(record: Mapping[str, Any]) -> list[str]:
 
 
 def _at(decade: float, rates: Sequence[float], curve: Sequence[float]) -> float | None:
-    """Return the curve between its points, or None beyond its end."""
+    """Return the interpolated value of the curve, or None beyond its ends."""
     known = [math.log10(rate) for rate in rates[: len(curve)]]
     for left, right, low, high in zip(known, known[1:], curve, curve[1:], strict=False):
         if decade <= right + 1e-9:

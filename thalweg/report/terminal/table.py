@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 TABLE_WIDTH = 80
-"""The columns of a terminal that every table fits, if its names are not too long to be cut."""
+"""The width that every table fits, unless even its shortened names are too long."""
 
 
 @reads_result
@@ -87,21 +87,21 @@ def grids(result: Record, width: int) -> list[Grid]:
     columns += [("minus first's", ["0", *against[1:]])] if made and not timed else []
     ranges = [_range(place, metric) for place in places]
     columns += [("range", ranges)] if any(ranges) else []
-    rules = groups_follow(result)
+    are_lines = groups_follow(result)
     starts = {k for k in range(1, len(places)) if places[k]["group"] != places[k - 1]["group"]}
     grid = Grid(
         tuple(heading for heading, _ in columns),
         tuple(zip(*(cells for _, cells in columns), strict=True)),
         1,
         frozenset({1, 2}),
-        frozenset(starts) if rules else frozenset(),
+        frozenset(starts) if are_lines else frozenset(),
         groups_legend(result),
     )
     return [_fitted(grid, width)]
 
 
 def _fitted(grid: Grid, width: int) -> Grid:
-    """Give up what matters least until the table fits: the seeds' range, then the seconds."""
+    """Drop the least important columns until the table fits: the seeds' range, then the seconds."""
     for least in ("range", "seconds"):
         if grid.total() > width and least in grid.headings:
             grid = grid.without(grid.headings.index(least))
@@ -149,10 +149,10 @@ def _plain(grid: Grid) -> str:
         )
 
     heads = zip(*(two_lines(heading) for heading in grid.headings), strict=True)
-    rule = "-" * grid.total()
-    lines = [line(cells) for cells in heads] + [rule]
+    dashes = "-" * grid.total()
+    lines = [line(cells) for cells in heads] + [dashes]
     for number, row in enumerate(grid.rows):
-        lines += [rule] if number in grid.groups else []
+        lines += [dashes] if number in grid.groups else []
         lines.append(line(row))
     return "\n".join([*(text for text in lines if text), *([grid.legend] if grid.legend else [])])
 
