@@ -16,6 +16,7 @@ FLOORS = {
     "numeric": 0,
     "reading": 1,
     "schedules": 1,
+    "statistics": 1,
     "engine": 1,
     "report": 2,
     "rules": 2,

@@ -18,12 +18,12 @@ from thalweg.tasks.built_in.matrix_factorisation import matrix_factorisation
 from thalweg.tasks.built_in.mnist import fashion_mnist, mnist
 from thalweg.tasks.built_in.parity import parity
 from thalweg.tasks.built_in.photo import photo
-from thalweg.tasks.built_in.stated import FACTS, Facts
 from thalweg.tasks.functions.deep_quadratic import deep_quadratic
 from thalweg.tasks.functions.landscapes import beale, booth, himmelblau, rastrigin, ravine, saddle
 from thalweg.tasks.functions.rosenbrock import rosenbrock
 from thalweg.tasks.own import load_own
 from thalweg.tasks.spec import check_options, read_spec, typed
+from thalweg.tasks.stated import FACTS, Facts
 from thalweg.tasks.task import Task
 
 _BUILT_IN: dict[str, Callable[..., Task]] = {

@@ -9,10 +9,10 @@ from torch import nn
 
 from thalweg.objective import Cost
 from thalweg.tasks.built_in.char_models import LSTM, Transformer
-from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.data import Data
 from thalweg.tasks.formats.text import read_text, unicode_names, windows
 from thalweg.tasks.functions.function_task import whole_number
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from thalweg.errors import MissingExtraError
 from thalweg.objective import L2, Cost
-from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.data import Data
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 

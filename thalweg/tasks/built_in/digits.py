@@ -5,8 +5,8 @@ from __future__ import annotations
 from thalweg.errors import MissingExtraError
 from thalweg.objective import Cost
 from thalweg.tasks.built_in.dense import mlp
-from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.data import Data
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from thalweg.tasks.built_in.digits import DATA_HASH, digits
-from thalweg.tasks.built_in.stated import built_in
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 

@@ -9,9 +9,9 @@ from torch.nn import functional
 from thalweg.objective import Cost
 from thalweg.tasks.built_in.dense import mlp
 from thalweg.tasks.built_in.digits import digits
-from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.data import Data
 from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.objective import Cost
-from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.data import Data
 from thalweg.tasks.functions.function_task import whole_number
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from thalweg.objective import Cost
 from thalweg.tasks.built_in.dense import mlp
-from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.formats.image_files import FASHION_MNIST, MNIST
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 

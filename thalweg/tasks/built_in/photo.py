@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from thalweg.errors import MissingExtraError, TaskError, suggest
 from thalweg.objective import Cost
 from thalweg.tasks.built_in.dense import mlp
-from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.data import Data
 from thalweg.tasks.formats.jpeg import thumbnail
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 

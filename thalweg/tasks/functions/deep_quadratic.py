@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import TaskError
-from thalweg.tasks.built_in.stated import built_in
 from thalweg.tasks.functions.function_task import BATCH, function_task, uniform_noise, whole_number
+from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 
