@@ -1,51 +1,57 @@
 # Two commands for a newcomer: `make race` and `make test`; `make full` before a release. Each sets up .venv
-# first, once.
+# first, once: `make race` installs what a race needs, the others add the tools of development to it.
 
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.installed
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+LAB := .venv/.installed-lab
+DEV := .venv/.installed-dev
 
 .PHONY: race test full lint format types unit marked processors examples docs bench clean
 
-$(STAMP): pyproject.toml constraints.txt
+$(LAB): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	@touch $(STAMP)
+	$(PIP) -e ".[lab]"
+	@touch $@
 
-race: $(STAMP)
+$(DEV): $(LAB)
+	$(PIP) -e ".[dev]"
+	@touch $@
+
+race: $(LAB)
 	$(BIN)/thalweg race digits
 
 test: lint types unit examples
 
 full: marked processors
 
-lint: $(STAMP)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(STAMP)
+format: $(DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(STAMP)
+types: $(DEV)
 	$(BIN)/mypy
 
-unit: $(STAMP)
+unit: $(DEV)
 	$(BIN)/pytest -n auto --dist loadgroup
 
-marked: $(STAMP)
+marked: $(DEV)
 	THALWEG_TEST_EXAMPLES=4 $(BIN)/pytest -n auto --dist loadgroup -m "full or hypothesis"
 
-processors: $(STAMP)
+processors: $(DEV)
 	$(BIN)/python tests/processors.py -n auto --dist loadgroup
 
-examples: $(STAMP)
+examples: $(DEV)
 	$(BIN)/python examples/run_all.py
 
-docs: $(STAMP)
+docs: $(DEV)
 	$(BIN)/python -m thalweg.optim.cards.docs_page docs/optimizers.md
 
-bench: $(STAMP)
+bench: $(DEV)
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/fit.py
 	$(BIN)/python benchmarks/race.py

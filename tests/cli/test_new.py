@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import call
-from thalweg.cli.new import KINDS, template
+from thalweg.cli.new import TASK_KINDS, template
 from thalweg.tasks import load_task
 from thalweg.train.health.check import check_task, remarks
 
@@ -32,7 +32,7 @@ def test_a_file_to_start_from(folder: Path) -> None:
     assert (folder / "my_task.py").read_text() == template("arrays")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TASK_KINDS)
 def test_it_trains_and_races_as_it_stands(kind: str, folder: Path) -> None:
     assert call("new", "task", "sub/wine.py", "--kind", kind).exit_code == 0
     text = (folder / "sub" / "wine.py").read_text()
@@ -59,7 +59,7 @@ def test_the_options_it_speaks_of_exist(kind: str, option: str, folder: Path) ->
     load_task(f"mine.py:{option}")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TASK_KINDS)
 def test_the_target_is_neither_met_at_once_nor_out_of_reach(kind: str, folder: Path) -> None:
     (folder / "mine.py").write_text(template(kind))
     task = load_task("mine.py")
@@ -70,7 +70,7 @@ def test_the_target_is_neither_met_at_once_nor_out_of_reach(kind: str, folder: P
     assert first < document["reached"]["step"] < 0.8 * document["steps"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TASK_KINDS)
 def test_it_is_well_written(kind: str, folder: Path) -> None:
     (folder / "mine.py").write_text(template(kind))
     tree = ast.parse(template(kind))

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import stats
 
+from thalweg.statistics import Comparison, groups_of
+
 BUDGET = 100.0
 NEVER = 1e-4  # how rarely a correct rate fails a check, were its seed drawn anew
 
@@ -21,6 +23,14 @@ def race(
         drawn = centre * np.exp(shared + spread * rng.standard_normal(seeds))
         times[f"entrant {place}"] = np.where(drawn > BUDGET, np.inf, drawn)
     return times
+
+
+def groups(comparisons: Sequence[Comparison], ordered: Sequence[str]) -> dict[str, int]:
+    """The groups of entrants that these comparisons do not tell apart."""
+    apart = {
+        frozenset((c.first, c.second)) for c in comparisons if c.outcome != "not distinguishable"
+    }
+    return groups_of(ordered, lambda one, other: frozenset((one, other)) not in apart)
 
 
 def check_at_least(rate: float, hits: int, of: int) -> None:

@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tasks.idx_files import idx_bytes, write_mnist
 from thalweg.errors import DataError
 from thalweg.tasks.built_in.mnist import load_mnist
 from thalweg.tasks.formats.idx import read_idx
 from thalweg.tasks.formats.jpeg import thumbnail
 from thalweg.tasks.formats.text import read_text
-
-from .idx_files import idx_bytes, write_mnist
 
 
 def header(*shape: int, kind: int = 8) -> bytes:

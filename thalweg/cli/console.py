@@ -39,8 +39,9 @@ def err() -> Console:
 
 @contextmanager
 def results_alone(wanted: bool) -> Iterator[None]:
-    """Inside the block, if it is wanted, only `print_json` writes to the standard output: what a
-    user's own code prints goes to the standard error, and does not spoil the document.
+    """Let only `print_json` write to the standard output inside the block, if that is wanted.
+
+    What a user's own code prints goes to the standard error, and does not spoil the document.
     """
     global _documents
     if not wanted:

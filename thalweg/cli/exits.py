@@ -1,6 +1,4 @@
-"""What a command ends with: an exit code, and one line instead of a traceback for what a user can
-mend.
-"""
+"""Exit codes, and one-line messages instead of tracebacks for errors that a user can fix."""
 
 from __future__ import annotations
 
@@ -57,13 +55,13 @@ class Verbs(TyperGroup):
 
 
 def words(error: OSError) -> str:
-    """Say what could not be done with which file."""
+    """Return the message of an OSError: what could not be done with which file."""
     what = "write" if error.errno in _FULL else "use"
     name = "" if error.filename is None else f" {os.fsdecode(error.filename)}"
     return f"Cannot {what}{name}: {error.strerror}."
 
 
 def complain(message: str) -> None:
-    """Say on the standard error what went wrong."""
+    """Print an error message on the standard error."""
     err().print("error:", style="bold red", end=" ")
     err().print(message, markup=False, highlight=False, soft_wrap=True)

@@ -35,18 +35,18 @@ def list_everything(
     A task can also be yours: any command takes file.py, with a function
     `task` that returns a Task, file.py:function, or module:function;
     `thalweg new task` writes one to start from. Options go behind a colon:
-    parity:bits=12,relevant=3. Of a name `thalweg explain` says more.
+    parity:bits=12,relevant=3. `thalweg explain NAME` says more of one.
     """
     from thalweg.cli.console import out, print_json
 
-    listed = {name: KINDS[name]() for name in _chosen(kind)}
+    listed = {name: LISTS[name]() for name in _chosen(kind)}
     if as_json:
         print_json(listed)
         return
     for name, rows in listed.items():
         _print_table(name.removesuffix("s"), rows)
     if kind is None:
-        others = ", ".join(f"thalweg list {name}" for name in KINDS if name not in _USUAL)
+        others = ", ".join(f"thalweg list {name}" for name in LISTS if name not in _USUAL)
         out().print(f"More: {others}; thalweg explain NAME.", style="dim", markup=False)
 
 
@@ -56,11 +56,11 @@ def _chosen(kind: str | None) -> Sequence[str]:
     if kind is None:
         return _USUAL
     wanted = kind.strip().lower()
-    for name in KINDS:
+    for name in LISTS:
         if wanted in (name, name.removesuffix("s")):
             return (name,)
     raise TaskError(
-        f"There is no list of {kind!r}.{suggest(wanted, KINDS)} There are: {', '.join(KINDS)}."
+        f"There is no list of {kind!r}.{suggest(wanted, LISTS)} There are: {', '.join(LISTS)}."
     )
 
 
@@ -159,7 +159,7 @@ def wrappers() -> dict[str, Any]:
     return {name: made for name, made in known.items() if isinstance(made, type)}
 
 
-KINDS: Mapping[str, Callable[[], list[ListRow]]] = {
+LISTS: Mapping[str, Callable[[], list[ListRow]]] = {
     "tasks": _tasks,
     "optimizers": _optimizers,
     "rules": _rules,

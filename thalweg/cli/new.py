@@ -15,7 +15,7 @@ EXAMPLES = (
     "thalweg new task ridge.py --kind function",
 )
 
-KINDS = {
+TASK_KINDS = {
     "arrays": "NumPy arrays or tensors in memory",
     "dataset": "a torch Dataset or DataLoader",
     "function": "a function to be minimised",
@@ -29,7 +29,7 @@ def new(
     ),
     kind: Annotated[
         str,
-        typer.Option(help=" or ".join(KINDS) + ": what the task is made of."),
+        typer.Option(help=" or ".join(TASK_KINDS) + ": what the task is made of."),
     ] = "arrays",
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
 ) -> None:
@@ -43,7 +43,9 @@ def new(
 
     _check(thing, file, kind, force=force)
     write_text(file, template(kind).replace("my_task.py", file.as_posix()))
-    err().print(f"Wrote {file}: {KINDS[kind]}. It runs as it stands.", markup=False, soft_wrap=True)
+    err().print(
+        f"Wrote {file}: {TASK_KINDS[kind]}. It runs as it stands.", markup=False, soft_wrap=True
+    )
     for command in (f"thalweg train {file}", f"thalweg race {file}"):
         out().print(f"  {command}", markup=False, soft_wrap=True)
 
@@ -64,10 +66,10 @@ def _check(thing: str, file: Path, kind: str, *, force: bool) -> None:
             f"There is no {thing!r} to write.{suggest(thing, ['task'])} `thalweg new task [FILE]` "
             "writes a task."
         )
-    if kind not in KINDS:
+    if kind not in TASK_KINDS:
         raise TaskError(
-            f"There is no kind {kind!r} of task.{suggest(kind, KINDS)} There are: "
-            f"{', '.join(KINDS)}."
+            f"There is no kind {kind!r} of task.{suggest(kind, TASK_KINDS)} There are: "
+            f"{', '.join(TASK_KINDS)}."
         )
     if file.suffix != ".py":
         raise TaskError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,7 @@ from thalweg.report import duration
 
 if TYPE_CHECKING:
     from thalweg.race import Race, RaceProgress
-
-Show = Callable[["RaceProgress"], None]
+    from thalweg.race.progress import Show
 
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_DRAWINGS = 0.1

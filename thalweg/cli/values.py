@@ -27,7 +27,7 @@ def path_of(text: str) -> Path:
 
 
 def read_names(text: str | None) -> list[str] | None:
-    """Read names parted by commas.
+    """Read names separated by commas.
 
     >>> read_names("sgd, adam")
     ['sgd', 'adam']
@@ -38,7 +38,7 @@ def read_names(text: str | None) -> list[str] | None:
 
 
 def rates(text: str | None) -> list[float] | None:
-    """Read learning rates parted by commas.
+    """Read learning rates separated by commas.
 
     >>> rates("1e-3,0.01")
     [0.001, 0.01]
@@ -47,17 +47,19 @@ def rates(text: str | None) -> list[float] | None:
     if found is None:
         return None
     if not found:
-        raise TaskError("--lrs is empty; it expects numbers parted by commas, such as 1e-3,1e-2.")
+        raise TaskError(
+            "--lrs is empty; it expects numbers separated by commas, such as 1e-3,1e-2."
+        )
     try:
         return [float(part) for part in found]
     except ValueError:
         raise TaskError(
-            f"--lrs expects numbers parted by commas, such as 1e-3,1e-2; got {text!r}."
+            f"--lrs expects numbers separated by commas, such as 1e-3,1e-2; got {text!r}."
         ) from None
 
 
 def spaces(texts: list[str] | None) -> dict[str, Space]:
-    """Read what else is to be searched, as `race.space.parse_space` reads it.
+    """Read the hyperparameters to search, each as `parse_space` reads it.
 
     >>> list(spaces(["momentum=0.5:0.99", "nesterov=true|false"]))
     ['momentum', 'nesterov']
@@ -70,10 +72,9 @@ def spaces(texts: list[str] | None) -> dict[str, Space]:
 def entrants_of(
     called: list[str] | None, searched: Mapping[str, Space]
 ) -> list[str] | list[Entrant] | None:
-    """Return who takes part, each with what is searched of it.
+    """Return the entrants, each with those of the searched hyperparameters that it has.
 
-    An optimizer that does not have a hyperparameter takes part without it; one that nobody has is a
-    mistake.
+    A hyperparameter that no entrant has is an error.
     """
     if not searched:
         return called

@@ -1,4 +1,4 @@
-"""Which line of the user's own code an error comes from."""
+"""Finds the line of the user's own code that an error comes from."""
 
 from __future__ import annotations
 

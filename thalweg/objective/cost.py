@@ -26,11 +26,11 @@ class Cost:
 
     `loss` is the name of a loss in `torch.nn.functional` ("cross_entropy", "mse_loss", short
     "mse"), a torch loss module, or a function (outputs, targets) -> scalar. The loss of a set is
-    what the loss says of the whole set, though it is computed in batches: where PyTorch's functions
-    take the mean or the sum, also in a function or a module of yours, what they divide by is known
-    (elements, rows that are not ignored, the weights of classes). Any other function is taken for a
+    the loss function's value on the whole set, though it is computed in batches: where PyTorch's
+    functions take the mean or the sum, also in a function or a module of yours, what they divide by
+    is known (elements, rows that are not ignored, the weights of classes). Any other function is taken for a
     mean over the batch's rows; if it is one over something else, `batch_weight` (outputs, targets)
-    says over how much of it. A batch that weighs 0 says nothing, and is not stepped on. With a sum a
+    says over how much of it. A batch of weight 0 is left out: no step is taken on it. With a sum a
     step descends the sum over its batch.
 
     `penalty` is `L1`, `L2`, a sum of them, or a function (model) -> scalar. `metrics` are names

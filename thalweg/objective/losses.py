@@ -141,8 +141,9 @@ class Loss:
         return weight
 
     def weighs_by_rows(self, targets: Any) -> bool:
-        """Return whether every part of the set that `targets` are of weighs by its rows, for certain:
-        then none need be measured.
+        """Return whether every batch of the set with these `targets` surely weighs its number of rows.
+
+        Then no weight need be measured.
         """
         if self.kind == "free" or self.batch_weight is not None:
             return False

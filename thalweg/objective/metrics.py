@@ -14,7 +14,7 @@ from torch import Tensor
 
 from thalweg.errors import TaskError, ThalwegError, suggest
 from thalweg.objective.blame import blame
-from thalweg.objective.penalty import squares
+from thalweg.objective.squares import squares
 
 MetricFunction = Callable[[Any, Any], "Tensor | float"]
 
@@ -177,7 +177,7 @@ def as_metric(
     `loss` is the name of the loss beside it: after `binary_cross_entropy` outputs are
     probabilities, so accuracy puts its threshold at one half. Of its targets the loss ignores those
     equal to `ignore_index`, and so do accuracy and error rate. A bare function is taken to be better
-    when larger; wrap it in `Metric` to say else.
+    when larger; wrap it in `Metric` to say otherwise.
 
     >>> as_metric("acuracy")  # doctest: +ELLIPSIS
     Traceback (most recent call last):

@@ -47,10 +47,8 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     """Yield the tensors in `value`, in order; of an object of another kind those among its attributes.
 
     >>> import torch
-    >>> [
-    ...     tensor.item()
-    ...     for tensor in tensors_in({"a": torch.tensor(1), "b": (torch.tensor(2), "c")})
-    ... ]
+    >>> nested = {"a": torch.tensor(1), "b": (torch.tensor(2), "c")}
+    >>> [tensor.item() for tensor in tensors_in(nested)]
     [1, 2]
     """
     if isinstance(value, Tensor):

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError
 from thalweg.numeric import is_real
+from thalweg.objective.squares import squares
 
 _NORMALISATION = (
     nn.modules.batchnorm._NormBase,
@@ -125,15 +126,6 @@ class L2(_Sum):
         """Return the penalty as a function without arguments: the parameters are looked up once."""
         weights = penalised(model, self.include_biases)
         return lambda: self.strength * _total([squares(w).sum() for w in weights])
-
-
-def squares(w: Tensor) -> Tensor:
-    """Return |w|² of each element, real numbers for complex ones, too.
-
-    >>> float(squares(torch.tensor(3 + 4j)))
-    25.0
-    """
-    return (w * w.conj()).real if w.is_complex() else w.square()
 
 
 def penalised(model: nn.Module, include_biases: bool = False) -> list[nn.Parameter]:

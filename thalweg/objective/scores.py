@@ -57,7 +57,7 @@ class Scores:
 
 
 class Mean:
-    """A mean over batches by their weights; a batch that weighs nothing says nothing.
+    """A mean over batches by their weights; a batch of weight 0 is left out.
 
     Sums, of the weight "sum", are added up instead.
 
@@ -73,7 +73,7 @@ class Mean:
         self._total = self._weight = self._last = 0.0
 
     def add(self, value: float, weight: Weight) -> None:
-        """Take the value of a batch."""
+        """Add the value of a batch."""
         if weight == "sum":
             self._total += value
             self.batches += 1
@@ -107,7 +107,7 @@ class Meter:
     def add(
         self, loss: float, outputs: Any, targets: Any, rows: int, weight: Weight | None = None
     ) -> None:
-        """Take one batch of so many rows: its loss, and what metrics are computed from.
+        """Add one batch of so many rows: its loss, and what metrics are computed from.
 
         `weight` is what the loss of the batch weighs, as `Loss.measured` gives it; None is its rows.
         """
@@ -125,11 +125,11 @@ class Meter:
 
     @property
     def counts(self) -> bool:
-        """Whether anything that was taken so far counted for the loss."""
+        """Whether any batch so far had a weight in the loss."""
         return self._loss.batches > 0
 
     def scores(self, penalty: float = 0.0) -> Scores:
-        """Return the figures of all that was taken so far."""
+        """Return the figures of all batches so far."""
         if not self.rows:
             raise TaskError("No batch was measured.")
         self._measure()

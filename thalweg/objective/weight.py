@@ -1,9 +1,9 @@
 """What a batch weighs in the loss of a set: what the mean of its loss was divided by.
 
-The loss of a set is what the loss says of the whole set. In batches, the mean of each counts by its
-divisor: the number of elements, the rows that are not ignored, the sum of the targets' class weights.
-A loss calls PyTorch's functions by whatever way (a module, a partial, a function of the user's), so
-these calls are listened to: each knows its divisor from its own arguments.
+The loss of a set is the loss function's value on the whole set. In batches, the mean of each counts by
+its divisor: the number of elements, the rows that are not ignored, the sum of the targets' class weights.
+A loss may call PyTorch's functions in any way (as a module, a partial, in a function of the user's), so
+these calls are recorded by a `TorchFunctionMode`: the arguments of each tell its divisor.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ if hasattr(functional, "linear_cross_entropy"):  # since PyTorch 2.13
 
 
 class Listener(TorchFunctionMode):
-    """Notes which means and sums PyTorch's losses take while it is entered.
+    """Notes which means and sums PyTorch's losses take inside its block.
 
     >>> outputs, targets = torch.zeros(3, 2), torch.tensor([0, -100, 1])
     >>> with Listener() as listener:
@@ -135,10 +135,10 @@ class Listener(TorchFunctionMode):
         return result
 
     def weight(self, loss: Any, rows: int) -> Weight:
-        """Return what the batch weighs whose loss is `loss`; `rows` where nothing else is known.
+        """Return the weight of the batch whose loss is `loss`; `rows` where nothing else is known.
 
-        Known is a loss that is itself what one of PyTorch's functions gave, or that is made of one
-        mean alone (and other things: a factor, a term of its own).
+        It is known where the loss is the result of one of PyTorch's functions, or was computed from
+        one such mean alone, with a factor or further terms.
         """
         heard = [(result, f, _bound(f, args, given)) for result, f, args, given in self._calls]
         for result, function, given in heard:
@@ -158,7 +158,7 @@ def _divisor(function: Callable[..., Any], given: dict[str, Any]) -> Weight:
 
 
 def _bound(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
-    """Return the arguments of a call by name, with those of PyTorch's past translated."""
+    """Return the arguments of a call by name; PyTorch's deprecated ones are translated."""
     bound = _signature(function).bind(*args, **kwargs)
     bound.apply_defaults()
     given = bound.arguments
@@ -174,8 +174,9 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def _lost_weight() -> Any:
-    """Return the `weight` of the call of `l1_loss` on the way: PyTorch 2.13 does not hand it on to
-    whoever listens, and would compute the loss without it.
+    """Return the `weight` given to the call of `l1_loss` that is under way.
+
+    PyTorch 2.13 does not pass it on to a `TorchFunctionMode`, and would compute the loss without it.
     """
     frame = sys._getframe(1)
     for _ in range(5):

@@ -75,7 +75,7 @@ def race_page(result: Mapping[str, Any]) -> str:
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <title>{escape(question(result))}</title>
-<style>{asset("page.css")}{asset("race.css")}{_colour_rules(result)}</style>
+<style>{asset("page.css")}{asset("race.css")}{_colour_styles(result)}</style>
 </head>
 <body>
 <main>
@@ -138,8 +138,8 @@ def _body(result: Record, parts: Sequence[tuple[str, list[Section]]]) -> str:
     return f'{shared}<nav class="tabs" aria-label="Tasks">{tabs}</nav>{tasks}'
 
 
-def _colour_rules(result: Record) -> str:
-    """The entrants' colours in both schemes."""
+def _colour_styles(result: Record) -> str:
+    """Return the style of the entrants' colours, in the light and the dark scheme."""
     palette = colours(names(result)).items()
     light = "".join(f"{variable(name)}:{colour.light};" for name, colour in palette)
     dark = "".join(f"{variable(name)}:{colour.dark};" for name, colour in palette)

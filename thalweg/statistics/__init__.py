@@ -1,9 +1,9 @@
 """The statistics of a race: pure functions from numbers to claims that the numbers carry.
 
-    times        censored times; survival curves, medians, restricted means
+    times        censored times and times restricted to the budget
     intervals    of medians (order statistics), of means and ratios (typical values), of anything
                  (bootstrap)
-    claims       paired tests, corrected for many; comparisons, places and groups
+    claims       the sign-flip test, corrected for many comparisons; comparisons and groups
     tasks        performance profiles, pairwise ratios, rank reversals
     tuning       budget curves, learning-rate sensitivity
 
@@ -15,13 +15,14 @@ from thalweg.statistics.bootstrap import bootstrap
 from thalweg.statistics.budget import BudgetCurve, budget_curve
 from thalweg.statistics.comparison import (
     Comparison,
+    Outcome,
     compare_all,
     difference_interval,
     ratio_interval,
 )
+from thalweg.statistics.correction import joint
 from thalweg.statistics.interval import Interval, attainable, median_interval
-from thalweg.statistics.many import holm, joint
-from thalweg.statistics.paired import fewest_seeds, least_p, paired_p
+from thalweg.statistics.paired import fewest_seeds, least_p, paired_p, share_as_far
 from thalweg.statistics.pairwise import pairwise_ratios, pairwise_wins
 from thalweg.statistics.profiles import (
     Profiles,
@@ -30,9 +31,8 @@ from thalweg.statistics.profiles import (
     profile_scores,
     rank_reversals,
 )
-from thalweg.statistics.ranking import RankedPlace, places
+from thalweg.statistics.ranking import groups_of
 from thalweg.statistics.sensitivity import Sensitivity, sensitivity
-from thalweg.statistics.survival import Survival, kaplan_meier
 from thalweg.statistics.times import censored, restricted
 from thalweg.statistics.typical import mean_interval
 
@@ -40,11 +40,10 @@ __all__ = [
     "BudgetCurve",
     "Comparison",
     "Interval",
+    "Outcome",
     "Profiles",
-    "RankedPlace",
     "Reversal",
     "Sensitivity",
-    "Survival",
     "attainable",
     "bootstrap",
     "budget_curve",
@@ -52,9 +51,8 @@ __all__ = [
     "compare_all",
     "difference_interval",
     "fewest_seeds",
-    "holm",
+    "groups_of",
     "joint",
-    "kaplan_meier",
     "least_p",
     "mean_interval",
     "median_interval",
@@ -62,10 +60,10 @@ __all__ = [
     "pairwise_ratios",
     "pairwise_wins",
     "performance_profiles",
-    "places",
     "profile_scores",
     "rank_reversals",
     "ratio_interval",
     "restricted",
     "sensitivity",
+    "share_as_far",
 ]

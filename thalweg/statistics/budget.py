@@ -1,4 +1,4 @@
-"""What one would have got with fewer trials of tuning."""
+"""The result that is to be expected of tuning with fewer trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every entrant against every other, over several tasks: what does not depend on who else runs."""
+"""Pairwise comparisons over several tasks, which do not depend on who else runs."""
 
 from __future__ import annotations
 

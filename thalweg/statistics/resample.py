@@ -1,4 +1,4 @@
-"""What else could have been drawn: bootstrap resamples of seeds, every one of them if they are few.
+"""Bootstrap resamples of seeds: all of them where the seeds are few, random ones otherwise.
 
 The seeds are drawn, not the trials: a resample takes all entrants' trials of a seed together, so
 that what the entrants share (weights, data order) stays shared. Strata, such as the seeds of each of
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from thalweg.errors import TaskError
 from thalweg.statistics.times import Array
 
-EXACT_UP_TO = 10_000
-"""The most resamples that are enumerated: 8 seeds have 6435."""
+MOST_ENUMERATED_RESAMPLES = 10_000
+"""The most resamples that are all listed: 8 seeds have 6435."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,8 @@ def resamples(strata: tuple[int, ...], draws: int, seed: int) -> Resamples:
     """Return the bootstrap resamples of seeds in strata of the given sizes.
 
     n values have C(2n − 1, n) resamples that differ in more than order, each with the multinomial
-    probability n! / (∏ kᵢ! nⁿ). All are listed if there are at most `EXACT_UP_TO`; else `draws` of
-    them are drawn.
+    probability n! / (∏ kᵢ! nⁿ). All are listed if there are at most `MOST_ENUMERATED_RESAMPLES`; else
+    `draws` of them are drawn.
 
     Source: Fisher & Hall (1991), "Bootstrap algorithms for small samples".
 
@@ -51,7 +51,7 @@ def resamples(strata: tuple[int, ...], draws: int, seed: int) -> Resamples:
         >>> every.exact, len(every.index), every.weight.sum().round(12)
         (True, 10, np.float64(1.0))
     """
-    if math.prod(math.comb(2 * n - 1, n) for n in strata) <= EXACT_UP_TO:
+    if math.prod(math.comb(2 * n - 1, n) for n in strata) <= MOST_ENUMERATED_RESAMPLES:
         return _all_of(strata)
     rng = np.random.default_rng(seed)
     first = np.cumsum([0, *strata[:-1]])

@@ -19,8 +19,8 @@ class Sensitivity:
     """The good region of learning rates, around the best.
 
     The cost stays within `factor` of the best from `low` to `high`; `width` is log₁₀(high / low), in
-    decades. `open` names the ends at which the region runs into the end of the grid, so that it is
-    wider than that by nobody knows how much.
+    decades. `open` names the ends at which the region runs into the end of the grid, so that its
+    true width is unknown.
 
     `area` is ∫ best / cost d log₁₀(lr) over the whole grid, also in decades: the width of a region
     as good as the best that would be worth as much.

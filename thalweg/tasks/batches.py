@@ -66,7 +66,7 @@ def derive(seed: int, *stream: str | int) -> int:
 
 
 class Lent:
-    """A copy of two tensors to be given away, made anew only after somebody has written to it.
+    """A copy of two tensors that is handed out, and made anew only after somebody has written to it.
 
     Copying a large set at each step would take as long as a small model takes to learn from it.
     PyTorch counts the writes to a tensor; those that go around its count, by `.data` or NumPy, are
@@ -80,7 +80,7 @@ class Lent:
         self._is_tried = self._is_untracked = False
 
     def take(self) -> tuple[Tensor, Tensor]:
-        """Return tensors that hold what the own ones hold, to be written to by whoever wants to."""
+        """Return tensors equal to the originals, to which the taker may write."""
         if not self._copies or self._was_written_to():
             self._copies = tuple(tensor.clone() for tensor in self._own)
             self._versions = [tensor._version for tensor in self._copies]

@@ -1,4 +1,4 @@
-"""Random generators of their own that data sets, samplers and loaders hold: found, seeded, and kept."""
+"""Finds, seeds and restores the random generators that data sets, samplers and loaders hold."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def keeper(generator: Generator) -> Callable[[], Any]:
 
 @contextlib.contextmanager
 def kept(generators: Iterable[Generator]) -> Iterator[None]:
-    """Put generators back, at the end, into the states in which they were found."""
+    """Restore the states of generators at the end of the block (a context manager)."""
     restore = [keeper(generator) for generator in generators]
     try:
         yield

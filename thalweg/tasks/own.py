@@ -50,7 +50,7 @@ def _run_file(path: Path) -> ModuleType:
             "one to start from."
         )
     path = path.resolve()
-    # A name of its own for each path, so that two files called task.py do not answer for each
+    # A name of its own for each path, so that two files called task.py do not replace each
     # other.
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(f"{TASK_MODULE}{digest}", path)

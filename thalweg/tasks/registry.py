@@ -67,7 +67,7 @@ def load_task(name: str, **options: Any) -> Task:
     function where that is not `task`: "file" or "file-function".
 
     `options` are arguments of the built-in task or of the function. They can also be part of
-    `name`, behind a colon and parted by commas: "parity:bits=12,relevant=3", "my_task.py:width=64".
+    `name`, after a colon and separated by commas: "parity:bits=12,relevant=3", "my_task.py:width=64".
     Annotations say of which type each is: int, float, str, bool (true or false) or Path.
 
     Raises TaskError for an unknown name or option, a file or module that cannot be run, and a

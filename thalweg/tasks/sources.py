@@ -38,8 +38,9 @@ class Placement:
     dtype: torch.dtype | None = None
 
     def __call__(self, value: Any) -> Any:
-        """Return `value` there, of the kind that it is: see `thalweg.objective.nested.mapped`. A
-        batch of a class of its own moves itself, by its method `to`, to the device.
+        """Return `value` moved there, as an object of the same kind (`thalweg.objective.nested.mapped`).
+
+        A batch of a class of its own moves itself to the device, by its method `to`.
         """
         return mapped(value, self._tensor, self._other)
 
@@ -83,7 +84,7 @@ class Source(ABC):
 
     @contextlib.contextmanager
     def untraced(self) -> Iterator[None]:
-        """Put the set's generators back, at the end, into the states in which they were found."""
+        """Restore the states of the set's generators at the end of the block (a context manager)."""
         with kept(self.generators):
             yield
 
@@ -146,7 +147,7 @@ class ArraySource(Source):
         return ArraySource(inputs, targets)
 
     def lending(self) -> ArraySource:
-        """Return the set for a run, in which nobody but the taker of a batch changes anything."""
+        """Return the set for a run, in which only the taker of a batch may write to it."""
         return ArraySource(self.inputs, self.targets, Lent(self.inputs, self.targets))
 
     def select(self, index: Tensor) -> ArraySource:
@@ -254,7 +255,7 @@ class LoaderSource(Source):
 
     @contextlib.contextmanager
     def untraced(self) -> Iterator[None]:
-        """Give the loader back, at the end, its workers and the states of its generators."""
+        """Restore the loader's workers and the states of its generators at the end of the block."""
         workers = self.loader._iterator
         try:
             with super().untraced():

@@ -34,7 +34,7 @@ class Spec:
 
 def read_spec(text: str, built_in: Collection[str]) -> Spec:
     """Read "name", "file.py", "file.py:function" or "module:function", each with options behind a
-    further colon, parted by commas.
+    further colon, separated by commas.
 
     >>> read_spec("parity:bits=12,relevant=3", ["parity"])
     Spec(home='parity', function='', options={'bits': '12', 'relevant': '3'})
@@ -66,7 +66,7 @@ def _options(text: str, whole: str) -> dict[str, str]:
             options[name] += f",{part}"
         else:
             raise TaskError(
-                f"In {whole!r}, {part!r} is no option: expected name=value, several parted by "
+                f"In {whole!r}, {part!r} is no option: expected name=value, several separated by "
                 "commas, such as parity:bits=12,relevant=3."
             )
     return options
@@ -119,7 +119,7 @@ def _kinds(annotation: Any) -> list[Any]:
 
 
 def _converted(name: str, text: str, kinds: list[Any]) -> Any:
-    """Return the text as the first kind that it is one of."""
+    """Return the text as the first of these types that it can be read as."""
     for kind in (bool, int, float, types.NoneType, Path, os.PathLike, str):
         if kind in kinds:
             try:

@@ -1,4 +1,4 @@
-"""What is stated of a built-in task before it is made: target, budget, cost, and the hash of its data."""
+"""The facts of built-in tasks, known without making them: target, budget, seconds, hash of the data."""
 
 from __future__ import annotations
 

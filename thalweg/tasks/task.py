@@ -24,7 +24,7 @@ UNNAMED = "task"
 EPOCHS = 30
 BATCH_SIZE = 128
 _MEASURED = {"data": ("data_hash", "seconds"), "model": ("seconds",), "cost": ("seconds",)}
-"""What is not known any more when a part is exchanged."""
+"""Fields that are dropped when a part is replaced, since they were measured with the old one."""
 
 
 @dataclass(frozen=True)

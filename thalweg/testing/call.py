@@ -154,7 +154,9 @@ def grad_scaler(subject: Subject) -> None:
         for broken in (True, False) if k in (0, subject.silent + 2) else (False,):
             seed(k)
             trial.clear()
-            loss = torch.stack([trial.items[i].loss(p, k) for i, p in trial.params.items()]).sum()
+            loss = torch.stack(
+                [trial.quadratics[i].loss(p, k) for i, p in trial.params.items()]
+            ).sum()
             scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             before, states = trial.here(k), trial.states()
             if broken:
@@ -263,6 +265,6 @@ def in_place(subject: Subject) -> None:
             f"Parameter {i} has moved in memory. Write `p.add_(update)`, not `p.data = p + update`.",
         )
         demand(
-            not same(trial.items[i].start, p),
+            not same(trial.quadratics[i].start, p),
             f"Parameter {i} has not changed after {len(subject.steps(2))} steps.",
         )

@@ -112,7 +112,7 @@ _SINGLE = (
 
 
 def left_out(name: str, subject: Subject) -> str | None:
-    """Return why a check can say nothing new on an optimizer, if so: another names the cause."""
+    """Return why a check is left out, or None: it would repeat what another one has found."""
     if subject.still and CHECKS[name] in _MOVES:
         return "parameters do not move (see `first_steps`)"
     if not subject.repeatable and CHECKS[name] not in _SINGLE:

@@ -31,7 +31,7 @@ def snapshot(value: Any) -> Any:
 
 
 def state_tensors(value: Any) -> Iterator[Tensor]:
-    """Go through the tensors in a state."""
+    """Yield the tensors in a state."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping | list | tuple | deque):

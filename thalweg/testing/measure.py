@@ -45,7 +45,7 @@ def _with_silence(subject: Subject) -> Subject:
     trial = subject.start()
     for k in range(LONGEST):
         trial.step(k)
-        if not any(same(trial.items[i].start, p) for i, p in trial.params.items()):
+        if not any(same(trial.quadratics[i].start, p) for i, p in trial.params.items()):
             break
     else:
         return replace(subject, still=True)

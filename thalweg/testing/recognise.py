@@ -97,7 +97,7 @@ def _advice(error: Exception) -> str:
 def _changed(
     subject: Subject, error: Exception, needs_closure: bool | None, fixed_shapes: bool
 ) -> Subject | None:
-    """Return the subject as an optimizer that refuses the usual step may take one."""
+    """Return the subject with the change that the refusal of the usual step asks for, or None."""
     text = str(error).lower()
     if "train" in text and not subject.trains and callable(_method(subject, "train")):
         note = f"put into train mode first, since step() raised {type(error).__name__}: {error}"

@@ -111,7 +111,7 @@ class Conformance:
 
 
 def _runs(results: Sequence[CheckResult]) -> list[list[CheckResult]]:
-    """Put results in a row that were skipped for the same reason together, if they are many."""
+    """Group consecutive results that were skipped for the same reason, if there are many."""
     groups = itertools.groupby(results, lambda r: (r.outcome == "skip", r.detail))
     runs = []
     for (skipped, _), group in groups:

@@ -49,7 +49,7 @@ def _refused(error: pickle.UnpicklingError) -> str:
 
 
 def _resumed(trial: OptimizerRun) -> OptimizerRun:
-    """Return a new trial, with a new optimizer, that goes on where this one is."""
+    """Return a new run, with a new optimizer, that goes on from here."""
     subject = trial.subject
     twin = subject.start(trial.params, values=trial.params)
     twin.optimizer.load_state_dict(_through_file(trial.optimizer.state_dict()))
@@ -163,7 +163,7 @@ def deepcopied(subject: Subject) -> None:
     trial = subject.start()
     trial.run(subject.steps(3))
     params, optimizer = copy.deepcopy((trial.params, trial.optimizer))
-    twin = OptimizerRun(subject, trial.items, params, optimizer)
+    twin = OptimizerRun(subject, trial.quadratics, params, optimizer)
     _demand_independent(trial, twin)
 
 
@@ -183,7 +183,7 @@ def pickled(subject: Subject) -> None:
     )
     trial.run(subject.steps(3))
     params, optimizer = pickle.loads(pickle.dumps((trial.params, trial.optimizer)))  # noqa: S301
-    _demand_independent(trial, OptimizerRun(subject, trial.items, params, optimizer))
+    _demand_independent(trial, OptimizerRun(subject, trial.quadratics, params, optimizer))
 
 
 def _is_local(cls: type[Optimizer]) -> bool:
@@ -201,7 +201,7 @@ def _is_importable(cls: type[Optimizer]) -> bool:
 
 
 def determinism(subject: Subject) -> None:
-    """The same run on the same tensors gives the same bits, also while another one of the class works.
+    """The same run on the same tensors gives the same bits, also while another optimizer of its class works.
 
     State in a class attribute, a default argument or a global couples optimizers that know nothing of each
     other (a generator and a discriminator). Before each step the generators of PyTorch, Python

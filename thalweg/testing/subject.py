@@ -1,4 +1,4 @@
-"""The optimizer under test, and trials of it on a problem whose every gradient is known."""
+"""The optimizer under test, and runs of it on a problem whose every gradient is known."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ MATRICES: tuple[Shape, ...] = ((4, 3), (3, 5), (2, 2))
 
 
 @dataclass(frozen=True)
-class Item:
-    """One parameter's start, and its part of the loss: ½·a·(p − cₖ)², cₖ = c·(1 + ½·sin k)."""
+class Quadratic:
+    """The problem of one parameter: its start, and the loss ½·a·(p − cₖ)² with cₖ = c·(1 + ½·sin k)."""
 
     start: Tensor
     curvature: Tensor
@@ -44,16 +44,16 @@ class Item:
 
 
 @lru_cache(maxsize=256)
-def make_item(index: int, shape: Shape, dtype: torch.dtype) -> Item:
-    """Return the item of a parameter, the same for the same arguments."""
+def make_quadratic(index: int, shape: Shape, dtype: torch.dtype) -> Quadratic:
+    """Return the problem of a parameter, the same for the same arguments."""
     source = torch.Generator().manual_seed(index)
 
     def draw() -> Tensor:
         return torch.rand(shape, generator=source, dtype=torch.float64)
 
     start, curvature, target = 2 * draw() - 1, 0.5 + draw(), 2 * draw() - 1
-    target = target + 2 * torch.sign(target - start)  # no gradient is near zero while a trial runs
-    return Item(start.to(dtype), curvature.to(dtype), target.to(dtype))
+    target = target + 2 * torch.sign(target - start)  # no gradient is near zero during a run
+    return Quadratic(start.to(dtype), curvature.to(dtype), target.to(dtype))
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Subject:
         arrange: Callable[[Tensor], Tensor] = torch.clone,
         values: Mapping[int, Tensor] | None = None,
     ) -> OptimizerRun:
-        """Return a trial with new parameters and a new optimizer.
+        """Return a run with new parameters and a new optimizer.
 
         Args:
             indices: which parameters of the problem it has.
@@ -108,8 +108,8 @@ class Subject:
             arrange: lays out the values of a parameter in memory.
             values: where the parameters start, by index; by default where the problem says.
         """
-        items = {i: make_item(i, self.shapes[i], self.dtype) for i in indices}
-        first = {i: item.start if values is None else values[i] for i, item in items.items()}
+        quadratics = {i: make_quadratic(i, self.shapes[i], self.dtype) for i in indices}
+        first = {i: q.start if values is None else values[i] for i, q in quadratics.items()}
         params = {i: nn.Parameter(arrange(value.detach())) for i, value in first.items()}
         optimizer = self.factory(pack(list(params.values())))
         if self.trains:
@@ -117,9 +117,9 @@ class Subject:
         for group in optimizer.param_groups if isinstance(optimizer, Optimizer) else ():
             if isinstance(
                 group.get("lr"), Tensor
-            ):  # schedulers write into it, and trials may share it
+            ):  # schedulers write into it, and runs may share it
                 group["lr"] = group["lr"].clone()
-        return OptimizerRun(self, items, params, optimizer)
+        return OptimizerRun(self, quadratics, params, optimizer)
 
     @property
     def tolerance(self) -> float:
@@ -170,12 +170,12 @@ class OptimizerRun:
     def __init__(
         self,
         subject: Subject,
-        items: Mapping[int, Item],
+        quadratics: Mapping[int, Quadratic],
         params: Mapping[int, Tensor],
         optimizer: Optimizer,
     ) -> None:
         self.subject = subject
-        self.items = items
+        self.quadratics = quadratics
         self.params = dict(params)
         self.optimizer = optimizer
         self.sign = 1.0
@@ -183,10 +183,10 @@ class OptimizerRun:
         self.luck = 0
 
     def extend(self, index: int) -> Tensor:
-        """Add one more parameter of the problem to the trial, not to its optimizer; return it."""
-        item = make_item(index, self.subject.shapes[index], self.subject.dtype)
-        self.items = {**self.items, index: item}
-        self.params[index] = nn.Parameter(item.start.clone())
+        """Add one more parameter of the problem to the run, not to its optimizer; return it."""
+        added = make_quadratic(index, self.subject.shapes[index], self.subject.dtype)
+        self.quadratics = {**self.quadratics, index: added}
+        self.params[index] = nn.Parameter(added.start.clone())
         return self.params[index]
 
     def clear(self) -> None:
@@ -220,7 +220,7 @@ class OptimizerRun:
         return evaluate
 
     def _loss(self, k: int, indices: Sequence[int]) -> Tensor:
-        terms = [self.items[i].loss(self.params[i], k) for i in indices]
+        terms = [self.quadratics[i].loss(self.params[i], k) for i in indices]
         return self.sign * torch.stack(terms).sum()
 
     def finish_gradients(self) -> None:
@@ -242,7 +242,7 @@ class OptimizerRun:
     def step(
         self, k: int, used: Iterable[int] | None = None, losses: Sequence[Closure] | None = None
     ) -> None:
-        """Do step k; a random number drawn in it is the same in every trial."""
+        """Do step k; a random number drawn in it is the same in every run."""
         seed(k + self.luck)
         self.call(self.closure(k, used, losses))
 

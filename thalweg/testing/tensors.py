@@ -21,12 +21,12 @@ def first_steps(subject: Subject) -> None:
     steps = LONGEST if subject.still else subject.silent + 3
     trial.run(range(steps))
     for i, p in trial.params.items():
-        item = trial.items[i]
+        start = trial.quadratics[i].start
         demand(bool(p.isfinite().all()), f"Parameter {i} is not finite after {steps} steps.")
-        demand(not same(item.start, p), f"Parameter {i} has not changed after {steps} steps.")
+        demand(not same(start, p), f"Parameter {i} has not changed after {steps} steps.")
         demand(
-            p.dtype == subject.dtype and p.shape == item.start.shape,
-            f"Parameter {i} was {subject.dtype} of shape {tuple(item.start.shape)}, and is {p.dtype} of "
+            p.dtype == subject.dtype and p.shape == start.shape,
+            f"Parameter {i} was {subject.dtype} of shape {tuple(start.shape)}, and is {p.dtype} of "
             f"shape {tuple(p.shape)} after {steps} steps.",
         )
 
@@ -174,7 +174,7 @@ def _downhill(subject: Subject, dtype: torch.dtype, shaken: bool = False) -> dic
     """Return where parameters go from 0 down a slope of ±1, if shaken by a unit of bfloat16."""
     zeros = {i: torch.zeros(shape, dtype=dtype) for i, shape in enumerate(subject.shapes)}
     trial = subject.with_dtype(dtype).start(values=zeros)
-    slopes = {i: torch.sign(item.target) for i, item in trial.items.items()}
+    slopes = {i: torch.sign(q.target) for i, q in trial.quadratics.items()}
     if shaken:
         for slope in slopes.values():
             slope *= 1 + 2**-8 * torch.arange(slope.numel()).view(slope.shape).sin()

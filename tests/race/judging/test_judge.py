@@ -61,7 +61,7 @@ def test_the_final_ranks_and_tuning_does_not() -> None:
 def test_claims_are_those_of_the_sign_flip_test_with_the_joint_correction() -> None:
     names = ["slow", "fast", "middling"]
     times = {"slow": 800 + EIGHT, "fast": 8 + EIGHT, "middling": 80 + EIGHT}
-    expected = compare_all(times, BUDGET, test="sign-flip", correction="joint")
+    expected = compare_all(times, BUDGET)
     claims = judge(three(), names, GOAL).claims
     assert len(claims) == len(expected) == 3
     for claim, right in zip(claims, expected, strict=True):

@@ -19,10 +19,15 @@ from thalweg.race.judging.reached import (
 )
 from thalweg.race.trials.plan import RankBy
 from thalweg.race.trials.records import TrialRecord
-from thalweg.statistics import Interval, compare_all, difference_interval, fewest_seeds
-from thalweg.statistics.comparison import Outcome
-from thalweg.statistics.many import joint
-from thalweg.statistics.paired import share_as_far
+from thalweg.statistics import (
+    Interval,
+    Outcome,
+    compare_all,
+    difference_interval,
+    fewest_seeds,
+    joint,
+    share_as_far,
+)
 
 ComparedBy = Literal["steps", "seconds", "gradients", "final"]
 Bound = Literal["exact", "at least", "at most", "unknown"]
@@ -63,7 +68,7 @@ class Claim:
     @property
     def too_few(self) -> bool:
         """Whether no result whatever of so few seeds could have told the two apart."""
-        return self.seeds < fewest_seeds(1, self.alpha)
+        return self.seeds < fewest_seeds(self.alpha)
 
     def __str__(self) -> str:
         told = {"better": "is better than", "worse": "is worse than"}.get(self.outcome)
@@ -76,7 +81,7 @@ class Claim:
         if self.compared_by == "seconds":
             text += f"; ratios within {100 * TIMING:g} % count as equal, as no clock is surer"
         if self.too_few:
-            needed = fewest_seeds(1, self.alpha)
+            needed = fewest_seeds(self.alpha)
             seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
             text += f"; {seeds} cannot tell, whatever they give: at least {needed} can"
         return text
@@ -166,8 +171,6 @@ def compare_costs(
         budget,
         alpha=alpha,
         level=level,
-        test="sign-flip",
-        correction="joint",
         tolerance=TIMING if by == "seconds" else 0.0,
     )
     claims = []

@@ -15,8 +15,7 @@ from thalweg.race.judging.selection import GridEdge, edge_of_grid
 from thalweg.race.judging.summary import Summary, summarize
 from thalweg.race.trials.plan import RankBy
 from thalweg.race.trials.records import TrialRecord, without_nonfinite
-from thalweg.statistics import Interval, median_interval
-from thalweg.statistics.ranking import groups_of
+from thalweg.statistics import Interval, groups_of, median_interval
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from thalweg.objective import Cost
 from thalweg.objective.losses import Loss
-from thalweg.objective.penalty import L1, L2, Penalties, penalised, squares
+from thalweg.objective.penalty import L1, L2, Penalties, penalised
+from thalweg.objective.squares import squares
 from thalweg.race.stack.errors import StackError
 
 Losses = Callable[[Any, Any, bool], Tensor]

@@ -31,7 +31,7 @@
   };
 
   const axis = (given) => ({
-    gridcolor: css("--grid"), linecolor: css("--rule"), zeroline: false, ticks: "", automargin: true,
+    gridcolor: css("--grid"), linecolor: css("--line"), zeroline: false, ticks: "", automargin: true,
     tickfont: { color: css("--soft"), size: narrow() ? 11.5 : 12.5 }, fixedrange: narrow(), ...given,
     title: { ...given.title, font: { color: css("--soft"), size: narrow() ? 12 : 13 }, standoff: 10 },
   });
@@ -46,7 +46,7 @@
     font: { family: css("--text"), color: css("--ink") },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: narrow() ? 48 : 62, r: 14, t: 14, b: 48 }, hovermode: "closest", dragmode: narrow() ? false : "zoom",
-    hoverlabel: { bgcolor: css("--card"), bordercolor: css("--rule"), font: { color: css("--ink"), family: css("--text") } },
+    hoverlabel: { bgcolor: css("--card"), bordercolor: css("--line"), font: { color: css("--ink"), family: css("--text") } },
     // on paper the browser does not tell a figure its new width
     ...(root.dataset.printing && { width: 660 }),
   });

@@ -9,7 +9,7 @@
   // A label a decade would be turned on end on a narrow screen: there, of a long axis, every second has one.
   const long = (given) => given.type === "log" && given.range && Math.abs(given.range[1] - given.range[0]) > 5;
   const axis = (given) => ({
-    ...given, tickangle: 0, ...(narrow() && { nticks: 5 }), ...(narrow() && given.dtick === 1 && long(given) && { dtick: 2 }), gridcolor: css("--grid"), linecolor: css("--rule"), tickfont: { color: css("--soft"), size: 12.5 },
+    ...given, tickangle: 0, ...(narrow() && { nticks: 5 }), ...(narrow() && given.dtick === 1 && long(given) && { dtick: 2 }), gridcolor: css("--grid"), linecolor: css("--line"), tickfont: { color: css("--soft"), size: 12.5 },
     fixedrange: narrow(), title: { ...given.title, font: { color: css("--soft"), size: 13 } },
   });
   const inked = (parts, key) => (parts || []).map((part) => ({ ...part, [key]: { ...part[key], color: css("--ink") } }));
@@ -22,7 +22,7 @@
       shapes: inked(figure.layout.shapes, "line"), annotations: inked(figure.layout.annotations, "font"),
       font: { family: css("--text"), color: css("--ink") },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow() ? false : "zoom",
-      hoverlabel: { bgcolor: css("--card"), bordercolor: css("--rule"), font: { color: css("--ink"), family: css("--text") } },
+      hoverlabel: { bgcolor: css("--card"), bordercolor: css("--line"), font: { color: css("--ink"), family: css("--text") } },
     },
     { displayModeBar: false, responsive: true, showTips: false });
 

@@ -21,7 +21,7 @@
     const key = (row) => row.cells[column].dataset.key;
     const body = table.tBodies[0];
     [...body.rows].sort((a, b) => compared(key(a), key(b), way)).forEach((row) => body.append(row));
-    // the rules between groups mean something in the order of the ranking only
+    // the lines between groups mean something in the order of the ranking only
     if (column === 0 && way > 0) delete table.dataset.sorted;
     else table.dataset.sorted = "otherwise";
   }));

@@ -1,4 +1,4 @@
-"""What is read off the result of a race in more than one place."""
+"""Reads the result of a race: what several sections and tables need of it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _MISREAD = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError,
 
 
 def reads_result(function: Callable[Given, Made]) -> Callable[Given, Made]:
-    """Let a function of a result say so where it is none: a file of JSON may have been edited.
+    """Turn the errors of a malformed result into a TaskError: a file of JSON may have been edited.
 
-    What it raises then is a TaskError.
+    A decorator for functions whose first argument is a result.
     """
 
     @functools.wraps(function)
@@ -102,7 +102,7 @@ def judging_trials(result: Record, entrant: str) -> list[Record]:
 
 
 def standing_of(result: Record, entrant: str) -> Record | None:
-    """Return an entrant's place, None where it has no final trial."""
+    """Return an entrant's standing, None where it has no final trial."""
     return next((s for s in result["standings"] if s["entrant"] == entrant), None)
 
 
@@ -206,10 +206,10 @@ def final_range(place: Record, metric: str) -> str:
 
 
 def groups_follow(result: Record) -> bool:
-    """Say whether the groups follow one another down the ranking.
+    """Say whether the ranking lists the groups one after another.
 
-    They need not: places go by medians and groups by tests, so that one whose costs scatter may
-    stand below another group and yet not be told from the best of its own.
+    It need not: ranks go by medians, groups by tests. An entrant whose costs scatter may rank below
+    another group and still not be distinguishable from the best of its own.
     """
     groups = [place["group"] for place in result["standings"]]
     return groups == sorted(groups)
@@ -229,12 +229,12 @@ def group_letter(place: Record) -> str:
 
 
 def groups_legend(result: Record) -> str:
-    """Return what the rules between groups mean, or the letters where rules cannot part them."""
+    """Return what the lines between groups mean, or the letters where lines cannot separate them."""
     if len({place["group"] for place in result["standings"]}) < 2:
         return ""
     if groups_follow(result):
-        return "Between two rules nobody is distinguishable from the uppermost."
-    return "Nobody is distinguishable from the uppermost of the same letter."
+        return "Entrants between two lines tie with the first of them."
+    return "Entrants tie with the first of the same letter."
 
 
 def few(comparisons: Sequence[Record]) -> bool:

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: the same words in the terminal, the page and the verdict."""
+"""Formats numbers as text: the same in the terminal, on the page and in the verdict."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def value(given: object) -> str:
 
 
 def count(steps: float | None) -> str:
-    """Return a count with thousands apart, or 'missed' for a censored one.
+    """Return a count with separated thousands, or 'missed' for a censored one.
 
     >>> count(12345), count(66.5), count(None)
     ('12,345', '66.5', 'missed')
@@ -91,7 +91,7 @@ def unbroken(html: str) -> str:
 
 
 def span(low: str, high: str) -> str:
-    """Return two ends as one range, their common unit said once.
+    """Return two ends as one range, with their common unit written once.
 
     >>> span("55", "77"), span("94.0 %", "96.0 %"), span("55", "missed")
     ('55–77', '94.0–96.0', '55–∞')
@@ -116,12 +116,12 @@ def metric_value(value: float | None, metric: str) -> str:
 
 
 def is_share(metric: str) -> bool:
-    """Say whether a metric is a share, which is told in per cent."""
+    """Say whether a metric is a share, which is shown in per cent."""
     return metric in _SHARES
 
 
 def points(metric: str) -> float:
-    """Return what a difference of the metric is multiplied by to be told: a share is told in points."""
+    """Return the factor by which a difference of the metric is shown: that of a share in points."""
     return 100.0 if is_share(metric) else 1.0
 
 

@@ -15,7 +15,7 @@ def log_axis(values: Sequence[float], room: float = 0.0) -> dict[str, Any]:
     """
     positive = [value for value in values if value > 0] or [1.0]
     low, high = math.log10(min(positive)), math.log10(max(positive))
-    if high - low < 0.05:  # equals still need a place to stand
+    if high - low < 0.05:  # equal values still need an axis of some length
         low, high = low - 0.1, high + 0.1
     widened = [low - room * (high - low), high + room * (high - low)]
     ticks = log_ticks(10 ** widened[0], 10 ** widened[1])

@@ -23,7 +23,7 @@ EffectKind = Literal["ratio", "difference"]
 
 @dataclass(frozen=True)
 class EffectAxis:
-    """The axis, from `low` to `high`; `unit` multiplies what stands at its ticks."""
+    """The axis, from `low` to `high`; `unit` multiplies the numbers at its ticks."""
 
     kind: EffectKind
     low: float
@@ -34,7 +34,7 @@ class EffectAxis:
     def over(
         cls, kind: EffectKind, effects: Iterable[float | None], unit: float = 1.0
     ) -> EffectAxis:
-        """Return an axis on which all these effects have a place, and that of equals."""
+        """Return an axis that holds all these effects and the effect of equals."""
         known = [e for e in effects if e is not None and math.isfinite(e)]
         if kind == "ratio":
             known = [ratio for ratio in known if ratio > 0]
@@ -45,11 +45,11 @@ class EffectAxis:
 
     @property
     def equals(self) -> float:
-        """The effect of one that is like the first."""
+        """The effect of an entrant that equals the first: 1 for a ratio, 0 for a difference."""
         return 1.0 if self.kind == "ratio" else 0.0
 
     def x(self, value: float) -> float:
-        """Return where an effect stands; one beyond the axis stands at its end."""
+        """Return the x of an effect in pixels; one beyond the axis is drawn at its end."""
         if self.kind == "ratio":
             share = math.log(value / self.low) / math.log(self.high / self.low)
         else:
@@ -58,7 +58,7 @@ class EffectAxis:
 
     @property
     def ticks(self) -> list[float]:
-        """The effects that have a line, that of equals among them, not too close to be read."""
+        """The effects at which a line is drawn, that of equals among them, not too close to be read."""
         found = log_ticks if self.kind == "ratio" else even_ticks
         kept = [self.equals]
         for tick in found(self.low, self.high):

@@ -13,7 +13,7 @@ Figure = dict[str, Any]
 """A Plotly description, `data` and `layout` without colours, and `table`, the numbers it shows."""
 
 Choices = Mapping[str, str]
-"""The values of one question that a figure can be asked, with the words on their buttons."""
+"""The answers to one question about a figure, each with the words on its button."""
 
 
 @dataclass(frozen=True)

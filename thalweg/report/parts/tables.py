@@ -50,7 +50,7 @@ def row(cells: Sequence[str], entrant: str, css: str = "") -> str:
 
 
 def maybe_missed(words: str) -> str:
-    """A cost, set apart where it is a miss."""
+    """A cost; a miss has a style of its own."""
     return f'<span class="missed">{words}</span>' if words == text.MISSED else words
 
 

@@ -15,7 +15,7 @@ from thalweg.report.parts.palette import colours
 from thalweg.report.plots.one_figure import Saved, figure_page
 
 _HEADROOM = 0.25
-"""How far above the start the picture reaches, as a share of the fall: what diverges leaves it."""
+"""How far above the first loss the picture reaches, as a share of the fall. Higher losses are cut off."""
 
 
 def plot_range_test(record: Mapping[str, Any], path: str | os.PathLike[str] | None = None) -> Any:
@@ -133,7 +133,7 @@ def _mark(suggestion: float | None, colour: str) -> dict[str, Any]:
 
 
 def _heights(record: Mapping[str, Any]) -> tuple[float, float]:
-    """Return the losses between which the picture shows: what diverges would hide all the rest."""
+    """Return the lowest and the highest loss shown: a diverging sweep would flatten all others."""
     begins = [each["start"] for each in record["sweeps"]]
     inside = [
         value for each in record["sweeps"] for value in each["losses"] if value <= max(begins)

@@ -14,12 +14,11 @@ from thalweg.files import write_text
 from thalweg.numeric import as_whole
 from thalweg.report.parts.palette import colours
 from thalweg.report.plots.one_figure import Saved, figure_page
-from thalweg.schedules import Schedule
 
 OfStep = Callable[[int], float]
 """A schedule, or any other function of the steps already taken."""
 
-POINTS = 4000
+MOST_POINTS = 4000
 """The most points a curve is drawn with: more than a screen has columns."""
 
 
@@ -93,9 +92,11 @@ def _named(schedules: Any) -> dict[str, OfStep]:
 
 
 def _name(schedule: Any) -> str:
-    if isinstance(schedule, Schedule):
-        return schedule.name
-    return str(getattr(schedule, "__name__", None) or repr(schedule))
+    for attribute in ("name", "__name__"):  # of a schedule of this package; of a function
+        name = getattr(schedule, attribute, None)
+        if isinstance(name, str) and name:
+            return name
+    return repr(schedule)
 
 
 def _figure(named: Mapping[str, OfStep], steps: int, log: bool) -> Any:
@@ -133,7 +134,7 @@ def _figure(named: Mapping[str, OfStep], steps: int, log: bool) -> Any:
 
 
 def _trace(name: str, schedule: OfStep, steps: int, log: bool, colour: str) -> dict[str, Any]:
-    ks = [*range(0, steps - 1, -(-steps // POINTS)), steps - 1]
+    ks = [*range(0, steps - 1, -(-steps // MOST_POINTS)), steps - 1]
     values = [float(schedule(k)) for k in ks]
     return {
         "type": "scatter",

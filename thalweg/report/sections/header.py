@@ -56,7 +56,7 @@ def notes_section(result: Record) -> Section | None:
 
 
 def _own_notes(result: Record) -> list[str]:
-    """The caveats that have no place elsewhere: rank reversals stand beside the profiles."""
+    """The caveats shown at the head of the page; rank reversals are shown beside the profiles."""
     return notes({**result, "reversals": []}) if is_many(result) else notes(result)
 
 

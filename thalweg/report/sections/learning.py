@@ -1,4 +1,4 @@
-"""The learning curves of a race: how the validation metric went, seed by seed made one."""
+"""The learning curves of a race: the validation metric over the training, in the median of the seeds."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _telling_range(
     best = values[-1] if direction == "max" else values[0]
     worst = values[0] if direction == "max" else values[-1]
     if target is None:
-        # without one, what lies between the curves' ends decides
+        # without a target: the range between the ends of the curves
         ends = [curve.middle[-1] for curve in bands]
         goal = min(ends) if direction == "max" else max(ends)
         if _falls_far(bands, direction):
@@ -172,7 +172,7 @@ def _falls_far(bands: Sequence[Band], direction: str) -> bool:
 
 
 def _xs_in_sight(bands: Sequence[Band], heights: Sequence[float] | None) -> list[float]:
-    """Every x from which some curve is seen in that part of the metric's axis."""
+    """Return every x at which some curve lies in that part of the metric's axis."""
     points = [
         (x, low, high)
         for curve in bands

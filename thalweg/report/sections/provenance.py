@@ -55,7 +55,7 @@ def _metric(metric: Record) -> str:
 def _target(target: Record | None) -> str:
     if target is None:
         return "none"
-    source = {"given": "given", "task": "the task's own", "rule": "set by rule"}.get(
+    source = {"given": "given", "task": "the task's own", "rule": "found from the baselines"}.get(
         target["source"], target["source"]
     )
     version = f", version {target['version']}" if target.get("version") is not None else ""

@@ -74,8 +74,8 @@ def _row(
 ) -> str:
     unit, name = result["rank_by"], place["entrant"]
     others = ", ".join(f"{key} {text.value(v)}" for key, v in place["hyperparameters"].items())
-    rules = groups_follow(result)
-    letter = "" if rules else group_letter(place)
+    are_lines = groups_follow(result)
+    letter = "" if are_lines else group_letter(place)
     cells = [
         cell(str(place["rank"]), place["rank"], letter, left=True),
         cell(named(name), name, left=True),
@@ -93,7 +93,7 @@ def _row(
     cells.append(cell(text.rate(place["lr"]), place["lr"], f"{marked} {escape(others)}".strip()))
     places = result["standings"]
     before = places[max(places.index(place) - 1, 0)]
-    return row(cells, name, "group" if rules and before["group"] != place["group"] else "")
+    return row(cells, name, "group" if are_lines and before["group"] != place["group"] else "")
 
 
 def _cost_cell(place: Record, unit: str) -> str:

@@ -112,7 +112,7 @@ def final_over_rates(result: Record) -> Figure:
 
 
 def _points(result: Record) -> list[dict[str, Any]]:
-    """What was tuned for as long as the longest: shorter trials say something else."""
+    """The points of the longest trials: those of shorter ones cannot be compared with them."""
     longest = {
         row["entrant"]: max(r["epochs"] for r in result["tuning"] if r["entrant"] == row["entrant"])
         for row in result["tuning"]

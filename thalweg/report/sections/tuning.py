@@ -1,4 +1,4 @@
-"""What tuning bought: the result that fewer points would have given, on average."""
+"""The tuning-budget curves: the result that fewer points would have given, on average."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The winner as code to paste, and the others' folded away."""
+"""The code of the winning optimizer, ready to paste; that of the others is folded away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of words that knows its width, before anything is drawn."""
+"""A table of text cells, whose width is known before it is drawn."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Grid:
         return sum(self.widths()) + self.gap * (len(self.headings) - 1)
 
     def without(self, column: int) -> Grid:
-        """The same without one column, which stands right of the names."""
+        """Return the table without one column, which is to the right of the names."""
         keep = [c for c in range(len(self.headings)) if c != column]
         return replace(
             self,
@@ -46,7 +46,7 @@ class Grid:
         )
 
     def within(self, width: int) -> Grid:
-        """The same made to fit: with narrower gaps if it must be, then with the names cut."""
+        """Return the table within a width: with narrower gaps if needed, then with shortened names."""
         if self.total() <= width:
             return self
         if self.gap > 1:

@@ -1,4 +1,4 @@
-"""A range test in a terminal: the median loss as a skyline over the learning rates."""
+"""A range test in a terminal: the median loss as bars over the learning rates."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
-WIDTH = 72
+BARS_WIDTH = 72
 HEIGHT = 6
 
 
 def range_bars(record: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a skyline: the smoothed median of the loss, the decades below it, and the
-    suggestion. What lies above the start is cut off; where no sweep went there is nothing.
+    """Return lines of text: the smoothed median loss as bars, the decades below, and the suggestion.
+
+    What lies above the first loss is cut off; where no sweep went there is no bar.
 
     >>> record = {"rates": [0.01, 0.1, 1.0], "curve": [3.0, 1.0], "start": 3.0, "suggestion": 0.1}
     >>> print("\\n".join(line.strip() for line in range_bars(record)[-2:]))
@@ -23,7 +24,8 @@ def range_bars(record: Mapping[str, Any]) -> list[str]:
     rates, curve, start = record["rates"], record["curve"], record["start"]
     first, last = math.log10(rates[0]), math.log10(rates[-1])
     values = [
-        _at(first + (last - first) * column / (WIDTH - 1), rates, curve) for column in range(WIDTH)
+        _at(first + (last - first) * column / (BARS_WIDTH - 1), rates, curve)
+        for column in range(BARS_WIDTH)
     ]
     seen = [value for value in values if value is not None]
     low = min([*seen, start])
@@ -44,7 +46,7 @@ def range_bars(record: Mapping[str, Any]) -> list[str]:
 
 
 def _at(decade: float, rates: Sequence[float], curve: Sequence[float]) -> float | None:
-    """Return the curve between its points, or None beyond its end."""
+    """Return the interpolated value of the curve, or None beyond its ends."""
     known = [math.log10(rate) for rate in rates[: len(curve)]]
     for left, right, low, high in zip(known, known[1:], curve, curve[1:], strict=False):
         if decade <= right + 1e-9:
@@ -58,12 +60,12 @@ def _row(levels: Sequence[int], row: int) -> str:
 
 
 def _column(decade: float, first: float, last: float) -> int:
-    return round((decade - first) / (last - first) * (WIDTH - 1))
+    return round((decade - first) / (last - first) * (BARS_WIDTH - 1))
 
 
 def _decades(first: float, last: float) -> str:
     """Return the powers of ten at their columns, as many as have room."""
-    line, free = [" "] * (WIDTH + 8), 0
+    line, free = [" "] * (BARS_WIDTH + 8), 0
     for power in range(math.ceil(first - 1e-9), math.floor(last + 1e-9) + 1):
         label, column = f"{10.0**power:g}", _column(power, first, last)
         if column >= free:
@@ -75,6 +77,6 @@ def _decades(first: float, last: float) -> str:
 def _pointer(suggestion: float, first: float, last: float) -> str:
     column = _column(math.log10(suggestion), first, last)
     label = f"lr {suggestion:g}"
-    if column + 2 + len(label) <= WIDTH + 8:
+    if column + 2 + len(label) <= BARS_WIDTH + 8:
         return f"{'':{column}}▲ {label}" if column else f"▲ {label}"
     return f"{label} ▲".rjust(column + 1)

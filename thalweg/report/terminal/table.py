@@ -29,12 +29,12 @@ from thalweg.report.words.effects import effect_words
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-WIDTH = 80
-"""The columns of a terminal that every table fits, if its names are not too long to be cut."""
+TABLE_WIDTH = 80
+"""The width that every table fits, unless even its shortened names are too long."""
 
 
 @reads_result
-def race_table(result: Mapping[str, Any], width: int = WIDTH) -> RenderableType:
+def race_table(result: Mapping[str, Any], width: int = TABLE_WIDTH) -> RenderableType:
     """Return the ranked table of a race, or of several tasks, for `rich` to print.
 
     Raises:
@@ -49,7 +49,7 @@ def race_table(result: Mapping[str, Any], width: int = WIDTH) -> RenderableType:
 
 
 @reads_result
-def plain_table(result: Mapping[str, Any], width: int = WIDTH) -> str:
+def plain_table(result: Mapping[str, Any], width: int = TABLE_WIDTH) -> str:
     """Return the ranked table as aligned plain text, one line for each entrant."""
     return "\n\n".join(_plain(grid) for grid in grids(result, width))
 
@@ -87,21 +87,21 @@ def grids(result: Record, width: int) -> list[Grid]:
     columns += [("minus first's", ["0", *against[1:]])] if made and not timed else []
     ranges = [_range(place, metric) for place in places]
     columns += [("range", ranges)] if any(ranges) else []
-    rules = groups_follow(result)
+    are_lines = groups_follow(result)
     starts = {k for k in range(1, len(places)) if places[k]["group"] != places[k - 1]["group"]}
     grid = Grid(
         tuple(heading for heading, _ in columns),
         tuple(zip(*(cells for _, cells in columns), strict=True)),
         1,
         frozenset({1, 2}),
-        frozenset(starts) if rules else frozenset(),
+        frozenset(starts) if are_lines else frozenset(),
         groups_legend(result),
     )
     return [_fitted(grid, width)]
 
 
 def _fitted(grid: Grid, width: int) -> Grid:
-    """Give up what matters least until the table fits: the seeds' range, then the seconds."""
+    """Drop the least important columns until the table fits: the seeds' range, then the seconds."""
     for least in ("range", "seconds"):
         if grid.total() > width and least in grid.headings:
             grid = grid.without(grid.headings.index(least))
@@ -149,10 +149,10 @@ def _plain(grid: Grid) -> str:
         )
 
     heads = zip(*(two_lines(heading) for heading in grid.headings), strict=True)
-    rule = "-" * grid.total()
-    lines = [line(cells) for cells in heads] + [rule]
+    dashes = "-" * grid.total()
+    lines = [line(cells) for cells in heads] + [dashes]
     for number, row in enumerate(grid.rows):
-        lines += [rule] if number in grid.groups else []
+        lines += [dashes] if number in grid.groups else []
         lines.append(line(row))
     return "\n".join([*(text for text in lines if text), *([grid.legend] if grid.legend else [])])
 

@@ -1,4 +1,4 @@
-"""What a reader must know to trust a ranking, or not to."""
+"""The caveats of a result: what to know before trusting a ranking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thalweg.report.data.reading import (
 )
 
 _NO_FINAL = "No seed of the final has been run"
-"""How a race begins to say that its final is still to come."""
+"""The first words of the note that the final is still to come."""
 
 
 @reads_result
@@ -42,7 +42,7 @@ def notes(result: Mapping[str, Any]) -> list[str]:
 
 
 def _gravest(race: Record) -> Iterator[str]:
-    """What of one task matters among several; the rest stands with the task."""
+    """The caveats of one task that the page of several tasks repeats; the others are shown with the task."""
     yield from (
         *_incomplete(race),
         *_own(race),
@@ -53,7 +53,7 @@ def _gravest(race: Record) -> Iterator[str]:
 
 
 def _own(result: Record) -> Iterator[str]:
-    """What the race says of itself; where every trial was lost, there is no final still to come."""
+    """The notes of the race itself, without those on a final still to come where every trial was lost."""
     if nobody_ended(result):
         yield "No trial came to its end: every one diverged or failed, so there was no final."
         yield from (note for note in result["notes"] if not note.startswith(_NO_FINAL))

@@ -1,4 +1,4 @@
-"""The result of a race in words, with no claim that the numbers do not carry."""
+"""The result of a race in words, with no claim that the numbers do not support."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from thalweg.report.data.reading import (
 )
 
 _FEW_TASKS = 6
-"""As many tasks can be named in a sentence."""
+"""The most tasks that a sentence names."""
 
 
 @reads_result

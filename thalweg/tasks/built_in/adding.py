@@ -1,4 +1,4 @@
-"""The adding problem: what must be remembered lies far back."""
+"""The adding problem: sequences with a long-range dependence."""
 
 from __future__ import annotations
 

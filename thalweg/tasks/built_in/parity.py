@@ -1,4 +1,4 @@
-"""Sparse parity: a function of bits that shows no trace of itself until it is found."""
+"""Sparse parity: a function of a few bits, of which no single one tells anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A photo as a function of the place: a network that maps coordinates to colours."""
+"""A photo as a function: a network that maps coordinates to colours."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from thalweg.errors import DataError
 
 _PIECE = 1 << 24
 _LARGE, _GROWTH = 1 << 28, 100
-"""What a compressed file may grow to in any case, and how many times its own size."""
+"""A compressed file may unpack to so many bytes in any case, or to so many times its own size."""
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -68,7 +68,7 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], bool]]:
 
 
 def _array(path: Path, file: IO[bytes], axes: int | None, zipped: bool) -> np.ndarray:
-    """Read the header, and then no more than the array that it tells of."""
+    """Read the header, then the array that it announces and no more."""
     start = file.read(4)
     if len(start) < 4:
         raise DataError(

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.report.plots.test_range_test_page import RATES, record
 from tests.report.test_browser import CHROMIUM, DESK, PHONE, QUIET, Visit, check_layout, playwright
-from tests.report.test_range_test_page import RATES, record
 from thalweg.report.plots.range_test import plot_range_test
 from thalweg.report.plots.schedule import plot_schedules
 from thalweg.schedules import cosine

@@ -11,7 +11,7 @@ import pytest
 
 from tests.report.test_page import Page
 from thalweg.errors import MissingExtraError
-from thalweg.report.plots.schedule import POINTS, plot_schedules
+from thalweg.report.plots.schedule import MOST_POINTS, plot_schedules
 from thalweg.schedules import constant, cosine, linear, piecewise, warm_restarts
 
 NAMED = {"<b>mine & 'yours'": cosine(3e-4, steps=50), "steps": piecewise({0: 1e-4, 20: 1e-5})}
@@ -61,14 +61,14 @@ def test_on_a_logarithmic_axis_zero_is_a_gap() -> None:
     assert list(plot_schedules(linear(1.0, 0.0, 4), 6).data[0].y)[4:] == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("steps", [1, 2, POINTS, POINTS + 1, 3 * POINTS, 1_000_003])
+@pytest.mark.parametrize("steps", [1, 2, MOST_POINTS, MOST_POINTS + 1, 3 * MOST_POINTS, 1_000_003])
 def test_long_curves_are_thinned_and_keep_both_ends(steps: int) -> None:
     schedule = warm_restarts(1.0, period=1000, growth=2)
     (curve,) = plot_schedules(schedule, steps).data
     assert curve.x[0] == 0
     assert curve.x[-1] == steps - 1
-    assert len(set(curve.x)) == len(curve.x) <= POINTS + 1
-    assert len(curve.x) >= min(steps, POINTS / 2)
+    assert len(set(curve.x)) == len(curve.x) <= MOST_POINTS + 1
+    assert len(curve.x) >= min(steps, MOST_POINTS / 2)
     assert [schedule(k) for k in curve.x] == list(curve.y)
 
 

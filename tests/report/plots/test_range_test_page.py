@@ -12,7 +12,7 @@ import pytest
 from tests.report.test_page import Page
 from thalweg.errors import MissingExtraError
 from thalweg.report.plots.range_test import plot_range_test
-from thalweg.report.terminal.range_bars import HEIGHT, WIDTH, range_bars
+from thalweg.report.terminal.range_bars import BARS_WIDTH, HEIGHT, range_bars
 
 RATES = [10 ** (k / 10 - 5) for k in range(61)]
 
@@ -156,15 +156,15 @@ def test_without_plotly_the_message_says_what_to_install(monkeypatch: pytest.Mon
 
 def heights(lines: list[str]) -> list[int]:
     """Return the height of each column in eighths."""
-    rows = [line[11:].ljust(WIDTH) for line in lines[:HEIGHT]]
-    return [sum(" ▁▂▃▄▅▆▇█".index(row[column]) for row in rows) for column in range(WIDTH)]
+    rows = [line[11:].ljust(BARS_WIDTH) for line in lines[:HEIGHT]]
+    return [sum(" ▁▂▃▄▅▆▇█".index(row[column]) for row in rows) for column in range(BARS_WIDTH)]
 
 
 def test_the_skyline_is_the_median() -> None:
     curve = [2.05 - 0.02 * k for k in range(61)]  # a straight line over the whole width
     found = heights(range_bars(record(curve=curve)))
     top = 8 * HEIGHT
-    assert found == [1 + round((1 - k / (WIDTH - 1)) * (top - 1)) for k in range(WIDTH)]
+    assert found == [1 + round((1 - k / (BARS_WIDTH - 1)) * (top - 1)) for k in range(BARS_WIDTH)]
 
 
 def test_the_skyline_is_cut_at_the_start_and_ends_with_the_median() -> None:
@@ -172,7 +172,7 @@ def test_the_skyline_is_cut_at_the_start_and_ends_with_the_median() -> None:
     assert found[0] == 8 * HEIGHT
     assert max(found) == 8 * HEIGHT
     assert min(height for height in found if height) <= 12
-    end = round(29 / 60 * (WIDTH - 1))
+    end = round(29 / 60 * (BARS_WIDTH - 1))
     assert all(found[: end - 1])
     assert not any(found[end + 1 :])
 
@@ -181,11 +181,11 @@ def test_the_skyline_is_cut_at_the_start_and_ends_with_the_median() -> None:
 def test_the_pointer_is_below_its_rate(suggestion: float) -> None:
     lines = range_bars(record(suggestion=suggestion))
     column = lines[-1].index("▲") - 11
-    assert column == round((math.log10(suggestion) + 5) / 6 * (WIDTH - 1))
+    assert column == round((math.log10(suggestion) + 5) / 6 * (BARS_WIDTH - 1))
     assert f"lr {suggestion:g}" in lines[-1]
     decades = lines[-2]
-    assert decades.index("0.001") - 11 == round(2 / 6 * (WIDTH - 1))
-    assert all(len(line) <= 11 + WIDTH + 8 for line in lines)
+    assert decades.index("0.001") - 11 == round(2 / 6 * (BARS_WIDTH - 1))
+    assert all(len(line) <= 11 + BARS_WIDTH + 8 for line in lines)
 
 
 def test_the_axis_names_the_start_and_the_least() -> None:

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from tests.exact import same
+from tests.tasks.idx_files import idx_bytes, write_mnist
 from thalweg.errors import DataError
 from thalweg.tasks import Target, load_task
 from thalweg.tasks.built_in.mnist import load_mnist, mnist
 from thalweg.tasks.formats.idx import read_idx
 from thalweg.tasks.sources import ArraySource
-
-from .idx_files import idx_bytes, write_mnist
 
 
 @pytest.mark.parametrize("dot", [False, True])
