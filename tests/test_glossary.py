@@ -14,6 +14,8 @@ PACKAGE = ROOT / "thalweg"
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
 ENTRIES = re.findall(r"^- (?:.+\n?(?:  .+\n)*)", GLOSSARY, re.MULTILINE)
 EXPLAINED = (
+    "engine/backend.py",
+    "engine/cohort.py",
     "engine/plan.py",
     "engine/member.py",
     "engine/rows.py",
