@@ -42,3 +42,10 @@ def test_every_file_that_the_documents_link_to_is_there() -> None:
         text = document.read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!http)([^)#]+)", text):
             assert (DOCS / target).exists(), f"{document.name} links to {target}"
+
+
+def test_every_file_that_the_documents_name_is_there() -> None:
+    root = DOCS.parent
+    for page in (*DOCS.glob("*.md"), root / "README.md", root / "CONTRIBUTING.md"):
+        for name in re.findall(r"`([a-z_]+/[a-z_/]+(?:\.py)?)`", page.read_text(encoding="utf-8")):
+            assert (root / "thalweg" / name).exists() or (root / name).exists(), (page.name, name)
