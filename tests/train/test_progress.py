@@ -9,8 +9,7 @@ import torch
 from thalweg.errors import DivergedError
 from thalweg.objective import Cost, Scores
 from thalweg.tasks import Data, Target, Task
-from thalweg.train.history import Epoch
-from thalweg.train.running.progress import summary
+from thalweg.train.history import Epoch, summary
 
 from .helpers import blobs, quiet
 

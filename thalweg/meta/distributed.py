@@ -7,15 +7,13 @@ zeros, and `kept` beside it is 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from thalweg.meta.gradients import widened
-
-if TYPE_CHECKING:
-    from thalweg.meta.wrapper import Wrapper
 
 WRAPPERS = "wrappers"
 _KEY = "wrappers.{}.{}"
@@ -24,15 +22,24 @@ _KEPT = ".kept"
 
 
 def within_groups(
-    wrapper: Wrapper, inside: Mapping[str, Any], own: Mapping[str, Any]
+    params: Sequence[Tensor],
+    inside: Mapping[str, Any],
+    own: Mapping[str, Any],
+    tensors: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the state dict of the optimizer inside with what a wrapper keeps in its groups and states."""
+    """Return the state dict of the optimizer inside, with what a wrapper keeps in its groups and states.
+
+    Args:
+        params: the parameters of all groups, in order.
+        inside: the state dict of the optimizer inside.
+        own: what the wrapper keeps.
+        tensors: the entries of `own` that are tensors by the number of the parameter.
+    """
     groups, state = [dict(group) for group in inside["param_groups"]], dict(inside["state"])
     further = groups[0].get(WRAPPERS, [])
-    groups[0][WRAPPERS] = [{k: v for k, v in own.items() if k not in wrapper.tensors}, *further]
-    params = [p for group in wrapper.param_groups for p in group["params"]]
+    groups[0][WRAPPERS] = [{k: v for k, v in own.items() if k not in tensors}, *further]
     for n, p in enumerate(dict.fromkeys(params)):
-        for name in wrapper.tensors if p.requires_grad else ():
+        for name in tensors if p.requires_grad else ():
             held, key = own[name].get(n), _KEY.format(len(further), name)
             value = widened(torch.zeros_like(p)) if held is None else held
             kept = torch.tensor(float(held is not None))

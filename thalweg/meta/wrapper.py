@@ -211,7 +211,7 @@ class Wrapper(torch.optim.Optimizer):
         inside = self.optimizer.state_dict()
         own = {"name": type(self).__name__, **self._saved()}
         if is_gathering():
-            saved = distributed.within_groups(self, inside, own)
+            saved = distributed.within_groups(all_params(self), inside, own, self.tensors)
         else:
             saved = {**inside, "wrappers": [own, *inside.get("wrappers", ())]}
         for after in self._optimizer_state_dict_post_hooks.values():

@@ -27,7 +27,8 @@ from thalweg.tasks.batches import Order
 from thalweg.train.optimizers import gradient_cleaner, needs_closure
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.recipe import Recipe
-from thalweg.train.running.state import State, begin
+from thalweg.train.running.begin import begin
+from thalweg.train.running.state import State
 
 MOST_PARAMETERS = 50_000_000
 """Of all models together: they are in memory at the same time, with gradients and states a gigabyte.

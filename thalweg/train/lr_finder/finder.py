@@ -26,7 +26,7 @@ from thalweg.train.lr_finder.valley import Valley, find_valley
 from thalweg.train.optimizers import OptimizerFactory, is_chain, name_of
 from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe
-from thalweg.train.running.state import begin
+from thalweg.train.running.begin import begin
 from thalweg.train.snapshot import untouched
 
 OnSweep = Callable[[Sweep], None]

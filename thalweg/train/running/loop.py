@@ -18,21 +18,21 @@ from thalweg.tasks.generators import generators_of, kept
 from thalweg.tasks.target import figure
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import evaluate
-from thalweg.train.health.failure import Moment, failure
+from thalweg.train.health.failure import Moment
 from thalweg.train.history import Epoch, Evaluation
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
-from thalweg.train.recipe import Recipe
-from thalweg.train.run import Run
+from thalweg.train.run import BaseRecipe, Run
+from thalweg.train.running.begin import begin
 from thalweg.train.running.checkpoint import load, prepare, rehearse, save
 from thalweg.train.running.progress import Reporter, reporter
-from thalweg.train.running.state import State, begin
+from thalweg.train.running.state import State
 from thalweg.train.running.steps import Steps
 from thalweg.train.stopping import Reached
 
 
 def train(
-    recipe: Recipe,
+    recipe: BaseRecipe,
     *,
     checkpoint: str | os.PathLike[str] | None,
     checkpoint_every: int,
@@ -73,7 +73,7 @@ def train(
 
 
 @contextlib.contextmanager
-def _surroundings(recipe: Recipe, device: torch.device | None) -> Iterator[None]:
+def _surroundings(recipe: BaseRecipe, device: torch.device | None) -> Iterator[None]:
     """Give a run random numbers and gradients of its own, and the caller's back at the end."""
     # Without a device of its own the model may still be built on one, which is seeded as well.
     home = device or torch.device("cpu")
@@ -154,7 +154,7 @@ def _told(state: State, epoch: int, part: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = failure(error, Moment(epoch, part=part), state)
+        told = state.failure(error, Moment(epoch, part=part))
         if told is error:
             raise
         raise told from error

@@ -6,9 +6,7 @@ import sys
 import time
 from typing import Any, Protocol
 
-from thalweg.train.history import Epoch
-
-_LARGE = 1e5
+from thalweg.train.history import Epoch, summary
 
 
 class Reporter(Protocol):
@@ -123,28 +121,3 @@ def reporter(progress: bool | None, epochs: int, done: int) -> Reporter:
         except ImportError:  # progress is a comfort: without rich, plain lines do
             pass
     return PlainLines(epochs)
-
-
-def summary(record: Epoch) -> str:
-    """Return an epoch's figures on one line.
-
-    >>> from thalweg.objective import Scores
-    >>> summary(Epoch(1, 10, 0.5, 1e-3, Scores(0.5), Scores(0.6, 0, {"accuracy": 0.9})))
-    'train loss 0.5000  validation loss 0.6000  validation accuracy 0.9000'
-    """
-    parts = [f"train loss {_figure(record.train.loss)}"]
-    if record.train.penalty:
-        parts.append(f"penalty {_figure(record.train.penalty)}")
-    if record.validation is None:
-        metrics = record.train.metrics.items()
-        parts += [f"train {name} {_figure(value)}" for name, value in metrics]
-    else:
-        parts.append(f"validation loss {_figure(record.validation.loss)}")
-        metrics = record.validation.metrics.items()
-        parts += [f"validation {name} {_figure(value)}" for name, value in metrics]
-    return "  ".join(parts)
-
-
-def _figure(value: float) -> str:
-    """Return four decimals, or four digits where the number is so large that they say nothing."""
-    return f"{value:.4g}" if abs(value) >= _LARGE else f"{value:.4f}"

@@ -18,7 +18,7 @@ from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource
 from thalweg.train.evaluate import count_rows
 from thalweg.train.health.diverged import FitDivergedError, diverged
-from thalweg.train.health.failure import Moment, failure
+from thalweg.train.health.failure import Moment
 from thalweg.train.optimizers import gradient_cleaner, learning_rate, needs_closure
 from thalweg.train.running.progress import Reporter
 from thalweg.train.running.state import State
@@ -75,7 +75,7 @@ class Steps:
             self.at.part = "metrics"
             return self._scores(meter)
         except Exception as error:
-            told = failure(error, self.at, state)
+            told = state.failure(error, self.at)
             if told is error:
                 raise
             raise told from error
