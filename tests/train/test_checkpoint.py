@@ -305,7 +305,6 @@ import os, signal, sys
 import torch
 sys.path.insert(0, {root!r})
 from tests.train.helpers import blobs, quiet
-from thalweg.train import loop
 
 torch.set_num_threads(1)
 step = [0]

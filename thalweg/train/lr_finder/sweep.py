@@ -18,10 +18,10 @@ from thalweg.objective.weight import Weight
 from thalweg.optim.stepping.scheduled import of_group
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource, Placement, Source
-from thalweg.train.evaluate import count_rows
 from thalweg.train.health.diverged import likely_cause
-from thalweg.train.optimizers import gradient_cleaner, needs_closure
+from thalweg.train.health.failure import NO_GRADIENT
 from thalweg.train.randomness import seed_noise
+from thalweg.train.running.step import TrainingStep
 
 RISEN = 4.0
 """A sweep ends when the smoothed objective exceeds its least value so many times."""
@@ -176,9 +176,8 @@ class _Steps:
     def __init__(self, subject: SweepSetup) -> None:
         self.subject = subject
         self.rates = Rates(subject.optimizer)
-        self.penalty = subject.cost.bind_penalty(subject.model)
-        self.clear = gradient_cleaner(subject.optimizer, subject.model)
-        self.closure: Any = self.gradient if needs_closure(subject.optimizer) else None
+        cost, model = subject.cost, subject.model
+        self.step = TrainingStep(model, subject.optimizer, cost.surrogate, cost.bind_penalty(model))
         self.value: Tensor
         self.loss: Tensor
         self.weight: Weight
@@ -208,36 +207,26 @@ class _Steps:
         return value
 
     def objective(self) -> Tensor:
-        surrogate = self.subject.cost.surrogate
         # Copies: the same batch is measured again, and a model may change its inputs in place.
         inputs, targets = (mapped(part, torch.clone) for part in self.batch)
-        self.rows = count_rows(targets, inputs)
-        outputs = self.subject.model(inputs)
-        targets = surrogate.match(outputs, targets)
-        self.loss, self.weight = surrogate.measured(outputs, targets, self.rows)
-        return self.loss if self.penalty is None else self.loss + self.penalty()
+        self.loss, self.weight, self.rows, _, _ = self.step.forward(inputs, targets)
+        return self.step.objective(self.loss)
 
     def gradient(self) -> Tensor:
-        self.clear()
         value = self.objective()
-        torch.autograd.backward(value)
+        self.step.backward(value)
         return value
 
     def advance(self, rate: float) -> None:
         """Step with the learning rate `rate` on the batch that was measured last."""
         self.rates.set(rate)
         if not self.value.requires_grad:
-            raise TaskError(
-                f"The loss {self.subject.cost.surrogate.name} has no gradient with respect to the "
-                "model's parameters: it was cut off on the way, by .detach(), .item(), NumPy, "
-                "torch.no_grad() or an operation such as argmax, in the loss or in the model."
-            )
-        if self.closure is not None:
-            self.subject.optimizer.step(self.closure)
-            return
-        self.clear()
-        torch.autograd.backward(self.value)
-        self.subject.optimizer.step()
+            raise TaskError(NO_GRADIENT.format(self.step.loss.name))
+        if self.step.by_closure:
+            self.step.optimizer.step(self.gradient)  # type: ignore[arg-type]  # torch annotates floats
+        else:
+            self.step.backward(self.value)
+            self.step.optimizer.step()
 
 
 def _not_finite(value: float, subject: SweepSetup, batch: tuple[Any, Any]) -> DivergedError:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.tasks.generators import Generator
-from thalweg.tasks.sources import Placement, Source
+from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.train.health.failure import Moment, failure
 from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.point import EvaluationPoint
 from thalweg.train.run import BaseRecipe, Run
+from thalweg.train.running.step import TrainingStep
 from thalweg.train.stopping import Reached, Tracker
 
 
@@ -62,6 +63,18 @@ class State:
             stopped=self.stopped,
             best=self._best(),
             reached=self.reached,
+        )
+
+    def training_step(self) -> TrainingStep:
+        """Return the step that the run takes on each batch."""
+        loss, source = self.recipe.task.cost.surrogate, self.train
+        return TrainingStep(
+            self.model,
+            self.optimizer,
+            loss,
+            self.penalty,
+            is_matched=isinstance(source, ArraySource),
+            by_rows=isinstance(source, ArraySource) and loss.weighs_by_rows(source.targets),
         )
 
     def is_stopped(self) -> bool:
