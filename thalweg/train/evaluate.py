@@ -13,6 +13,7 @@ from thalweg.errors import DataError
 from thalweg.objective import Cost, Scores
 from thalweg.objective.nested import rows_of
 from thalweg.tasks.sources import Placement, Source
+from thalweg.train.modes import modes_kept
 from thalweg.train.randomness import isolated
 
 # Without gradients a batch needs little memory, and the cost of a call is spread over many rows.
@@ -69,14 +70,9 @@ def predict(model: nn.Module, inputs: Tensor, *, batch_size: int = EVALUATION_RO
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put `model` in evaluation mode without gradients; each module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    with modes_kept(model), torch.no_grad():
+        model.eval()
+        yield
 
 
 def place_of(model: nn.Module) -> Placement:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.errors import DataError
+from thalweg.train.modes import modes_kept
 from thalweg.train.optimizers import with_inner
 
 
@@ -89,25 +90,23 @@ class EvaluationPoint:
     def _recompute_statistics(self) -> None:
         if not self._has_statistics():
             return
-        modes = [(module, module.training) for module in self._model.modules()]
-        self._model.train()  # which a model may have taught to leave some layers as they are
-        layers: list[Any] = [
-            module
-            for module in self._model.modules()
-            if _keeps_statistics(module) and module.training
-        ]
-        momenta = [layer.momentum for layer in layers]
-        try:
-            for layer in layers:
-                layer.reset_running_stats()
-                layer.momentum = None  # PyTorch's word for a mean over all batches
-            if layers:
-                self._run_through()
-        finally:
-            for layer, momentum in zip(layers, momenta, strict=True):
-                layer.momentum = momentum
-            for module, training in modes:
-                module.training = training
+        with modes_kept(self._model):
+            self._model.train()  # which a model may have taught to leave some layers as they are
+            layers: list[Any] = [
+                module
+                for module in self._model.modules()
+                if _keeps_statistics(module) and module.training
+            ]
+            momenta = [layer.momentum for layer in layers]
+            try:
+                for layer in layers:
+                    layer.reset_running_stats()
+                    layer.momentum = None  # PyTorch's word for a mean over all batches
+                if layers:
+                    self._run_through()
+            finally:
+                for layer, momentum in zip(layers, momenta, strict=True):
+                    layer.momentum = momentum
 
     def _run_through(self) -> None:
         batches = 0

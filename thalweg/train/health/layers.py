@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from thalweg.objective.nested import mapped, tensors_in
 from thalweg.train.evaluate import evaluating
+from thalweg.train.modes import modes_kept
 from thalweg.train.randomness import isolated
 
 
@@ -110,15 +111,12 @@ def _run(model: nn.Module, inputs: Any, *, training: bool = False) -> _Trail:
 @contextlib.contextmanager
 def _as_trained(model: nn.Module) -> Iterator[None]:
     """Run `model` in training mode without a trace: modes, buffers and generators come back."""
-    modes = [(module, module.training) for module in model.modules()]
     kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    model.train()
     try:
-        with torch.no_grad(), isolated():
+        with modes_kept(model), torch.no_grad(), isolated():
+            model.train()
             yield
     finally:
-        for module, was in modes:
-            module.training = was
         with torch.no_grad():
             for buffer, before in kept:
                 buffer.copy_(before)

@@ -20,6 +20,7 @@ from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import evaluate
 from thalweg.train.health.failure import Moment
 from thalweg.train.history import Epoch, Evaluation
+from thalweg.train.modes import modes_kept
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.run import BaseRecipe, Run
@@ -103,10 +104,9 @@ def _leave(state: State) -> None:
 
 def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: int) -> None:
     recipe = state.recipe
-    modes = [(module, module.training) for module in state.model.modules()]
-    state.model.train()
     steps = Steps(state, show, functools.partial(_evaluate, state))
-    try:
+    with modes_kept(state.model):
+        state.model.train()
         while not state.stopped:
             if state.epoch >= recipe.epochs:
                 state.stopped = "epochs"
@@ -120,9 +120,6 @@ def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: i
             due = state.epoch % checkpoint_every == 0 or state.epoch == recipe.epochs
             if file is not None and (due or state.stopped):
                 save(file, state)
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _finish_epoch(state: State, train_scores: Scores, show: Reporter) -> None:
