@@ -10,7 +10,8 @@ from torch import nn
 import thalweg
 from tests.exact import RERUN
 from thalweg.errors import TaskError
-from thalweg.train.optimizers import build_optimizer, learning_rate, name_of
+from thalweg.train.binding import build_optimizer
+from thalweg.train.optimizers import learning_rate, name_of
 
 from .helpers import blobs, other_run, quiet, same_run
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from thalweg.engine.language.rule import is_schedule
 from thalweg.engine.program.noise import normal
 from thalweg.engine.program.ops import TENSOR
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
 from thalweg.engine.source import define, host_function, operand, statement
 from thalweg.errors import RuleError
+from thalweg.numeric import is_schedule
 
 if TYPE_CHECKING:
     from thalweg.engine.language.chain import Chain

@@ -127,14 +127,6 @@ def _keeps_statistics(module: Any) -> bool:
 
 def _with_average(optimizer: Any) -> Any:
     """Return the optimizer that keeps an average, among this one and those that it wraps, or None."""
-    for own in with_inner(optimizer):
-        if hasattr(own, "evaluating"):
-            from thalweg.optim.stepping.evaluation import (  # loaded with its class
-                Evaluating,
-                has_evaluation,
-            )
-
-            if isinstance(own, Evaluating):
-                keeps = any(has_evaluation(own.composition(group)) for group in own.param_groups)
-                return own if keeps else None
-    return None
+    return next(
+        (own for own in with_inner(optimizer) if getattr(own, "keeps_average", False)), None
+    )

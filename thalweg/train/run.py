@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import DataError, TaskError, suggest
-from thalweg.numeric import as_whole, is_real
+from thalweg.numeric import as_whole, is_real, is_schedule
 from thalweg.objective import Scores
 from thalweg.tasks.batches import Order, Shuffle
 from thalweg.tasks.sources import ArraySource
@@ -22,7 +22,7 @@ from thalweg.tasks.task import Task
 from thalweg.tasks.tensors import as_tensor
 from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.history import Epoch, Evaluation, History, summary
-from thalweg.train.optimizers import OptimizerFactory, Rate, is_schedule, name_of
+from thalweg.train.optimizers import OptimizerFactory, Rate, name_of
 from thalweg.train.stopping import EarlyStopping, Reached
 
 SchedulerFactory = Callable[[torch.optim.Optimizer], Any]

@@ -25,9 +25,10 @@ from thalweg.race.stack.steps import Points, StackStepper
 from thalweg.race.trials.records import Status
 from thalweg.train.evaluate import evaluating
 from thalweg.train.health.diverged import diverged
-from thalweg.train.health.failure import Moment, failed_step
+from thalweg.train.health.failure import failed_step
 from thalweg.train.history import Evaluation, History
 from thalweg.train.modes import modes_kept
+from thalweg.train.moment import Moment
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run

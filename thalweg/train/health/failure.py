@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +12,7 @@ from thalweg.objective.blame import blame
 from thalweg.objective.nested import describe_batch
 from thalweg.train.evaluate import evaluating
 from thalweg.train.health.layers import refusing_layer
+from thalweg.train.moment import Moment
 
 NO_GRADIENT = (
     "The loss {} has no gradient with respect to the model's parameters: it was cut off on the way, by "
@@ -24,19 +23,6 @@ ONE_ROW = (
     "Choose another batch size or another share for validation, so that no single row is left over, or "
     "give a DataLoader with drop_last=True."
 )
-
-
-@dataclass
-class Moment:
-    """Where training is: the epoch, the batch, and what has the word: "data", "model", "loss",
-    "backward", "optimizer", "metrics" or "validation".
-    """
-
-    epoch: int
-    batch: int = 0
-    part: str = "data"
-    inputs: Any = None
-    outputs: Any = None
 
 
 def failure(

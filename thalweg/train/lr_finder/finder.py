@@ -18,12 +18,13 @@ from thalweg.numeric import as_whole, is_real
 from thalweg.objective import Cost
 from thalweg.tasks.sources import LoaderSource
 from thalweg.tasks.task import Task
+from thalweg.train.binding import is_chain
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import place_of
 from thalweg.train.health.check import checked
 from thalweg.train.lr_finder.sweep import Stopped, Sweep, SweepSetup, sweep
 from thalweg.train.lr_finder.valley import Valley, find_valley
-from thalweg.train.optimizers import OptimizerFactory, is_chain, name_of
+from thalweg.train.optimizers import OptimizerFactory, name_of
 from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe
 from thalweg.train.running.begin import begin

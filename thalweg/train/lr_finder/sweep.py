@@ -23,10 +23,10 @@ from thalweg.train.health.failure import NO_GRADIENT
 from thalweg.train.randomness import seed_noise
 from thalweg.train.running.step import TrainingStep
 
-RISEN = 4.0
+_RISEN = 4.0
 """A sweep ends when the smoothed objective exceeds its least value so many times."""
 
-MEMORY = 0.9
+_MEMORY = 0.9
 """The share of the last smoothed objective in the next one."""
 
 _PASSED_OVER = 1000
@@ -159,15 +159,15 @@ class Average:
 
     def add(self, value: float) -> float:
         """Take the next value; return the mean."""
-        self.sum = MEMORY * self.sum + (1 - MEMORY) * value
-        self.weight = MEMORY * self.weight + (1 - MEMORY)
+        self.sum = _MEMORY * self.sum + (1 - _MEMORY) * value
+        self.weight = _MEMORY * self.weight + (1 - _MEMORY)
         self.now = self.sum / self.weight
         self.least = min(self.least, self.now)
         return self.now
 
     def has_risen(self) -> bool:
         """Return whether the mean exceeds 4 times its least value (of a negative one: by 3 of it)."""
-        return self.now - self.least > (RISEN - 1) * abs(self.least)
+        return self.now - self.least > (_RISEN - 1) * abs(self.least)
 
 
 class _Steps:

@@ -13,19 +13,19 @@ from thalweg.train.lr_finder.sweep import Sweep
 
 FloatArray = NDArray[np.float64]
 
-WIDTH = 0.15
+_WIDTH = 0.15
 """The standard deviation of the smoothing, in decades of the learning rate."""
 
-MARGIN = 0.4
+_MARGIN = 0.4
 """The suggestion over the middle of the valley."""
 
-CLEAR = 5.0
+_CLEAR = 5.0
 """How many times its own noise the smoothed objective must fall for there to be a valley."""
 
-SKY = 10.0
+_SKY = 10.0
 """How high above the plain the median counts, in depths of the valley."""
 
-PLAIN = 8
+_PLAIN = 8
 """Before the fall lies a plain: the first of so many parts of the steps, at the lowest rates."""
 
 
@@ -66,19 +66,19 @@ def find_valley(rates: Sequence[float], sweeps: Sequence[Sweep]) -> Valley:
     noise = _noise(start, median[:count])
     plain = _plain(start, median[:count], noise, len(rates))
     # what explodes would smear over the rates before it
-    sky = plain + SKY * (plain - min(median.min(), plain))
+    sky = plain + _SKY * (plain - min(median.min(), plain))
     curve = smooth(decades, np.minimum(median[:count], sky))
     depth = np.maximum(plain - curve, 0.0)
     found = (start, tuple(median.tolist()), tuple(curve.tolist()))
     # the second is what rounding makes of a loss that does not move
-    least = max(CLEAR * noise * _share(decades), 1e-5 * abs(start))
+    least = max(_CLEAR * noise * _share(decades), 1e-5 * abs(start))
     if count < 2 or not depth.max() > least:
         return Valley(*found, None, _no_fall(rates, count))
     weights = (depth / depth.max()) ** 2
     middle = 10 ** float(weights @ decades / weights.sum())
     return Valley(
         *found,
-        float(f"{MARGIN * middle:.2g}"),
+        float(f"{_MARGIN * middle:.2g}"),
         f"two fifths of {middle:.2g}, the middle of the valley: the mean of ln(lr), weighted by the squared "
         "fall of the loss",
         _notes(rates, start, curve, depth),
@@ -93,7 +93,7 @@ def smooth(decades: FloatArray, values: FloatArray) -> FloatArray:
 
 
 def _weights(decades: FloatArray) -> FloatArray:
-    distance = (decades[:, None] - decades[None, :]) / WIDTH
+    distance = (decades[:, None] - decades[None, :]) / _WIDTH
     weights = np.exp(-0.5 * distance**2)
     normed: FloatArray = weights / weights.sum(1, keepdims=True)
     return normed
@@ -123,7 +123,7 @@ def _plain(start: float, median: FloatArray, noise: float, count: int) -> float:
     """Return the height from which the loss falls. One batch says little about it, the first steps say
     more; unless they have fallen below the start by more than noise can.
     """
-    first = np.concatenate([[start], median[: max(1, count // PLAIN)]])
+    first = np.concatenate([[start], median[: max(1, count // _PLAIN)]])
     return max(float(np.median(first)), start - 2 * noise)
 
 

@@ -16,9 +16,9 @@ from thalweg.tasks.data import SPLITS
 from thalweg.tasks.generators import Generator, generators_of
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.tasks.task import Task
+from thalweg.train.binding import build_optimizer
 from thalweg.train.evaluate import place_of
 from thalweg.train.health.check import checked
-from thalweg.train.optimizers import build_optimizer
 from thalweg.train.point import EvaluationPoint
 from thalweg.train.randomness import generators_in, repeated
 from thalweg.train.run import BaseRecipe

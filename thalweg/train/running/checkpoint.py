@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import CheckpointError
+from thalweg.numeric import is_schedule
 from thalweg.objective import Penalties
 from thalweg.objective.blame import blame
 from thalweg.train.history import History
-from thalweg.train.optimizers import is_schedule
 from thalweg.train.running.archive import read_archive, rehearsed, write_archive
 from thalweg.train.running.records import (
     amount_from,
