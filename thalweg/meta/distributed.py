@@ -1,8 +1,8 @@
-"""What wrappers keep, in the form that a distributed checkpoint has room for.
+"""The state of wrappers in the layout of a distributed checkpoint.
 
 See `thalweg.optim.stepping.distributed`. Numbers lie in the first param group, tensors of a parameter in its
-state. A checkpoint is read into entries that are there, so all are there always: a tensor that is not kept is
-zeros, and `kept` beside it is 0.
+state. A checkpoint is read into existing entries, so all entries always exist: a tensor that is not kept is
+written as zeros, with `kept` = 0 beside it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from thalweg.meta.gradients import widened
 
 WRAPPERS = "wrappers"
 _KEY = "wrappers.{}.{}"
-"""Where in the state of a parameter a tensor is: of which wrapper, counted from inside, and its name."""
+"""The key of a tensor in the state of a parameter: number of the wrapper, from inside, and name."""
 _KEPT = ".kept"
 
 
@@ -48,7 +48,7 @@ def within_groups(
 
 
 def beside_groups(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a state dict with what wrappers keep as an entry of its own, wherever it lay."""
+    """Return a state dict with the states of wrappers moved into an entry of their own."""
     groups = saved.get("param_groups") or [{}]
     if WRAPPERS not in groups[0]:
         return dict(saved)

@@ -14,13 +14,13 @@ _LARGE = 1e5
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave.
+    """The figures of one epoch.
 
-    `train` is put together from the epoch's batches, each measured just before the step it led to
-    (as Keras shows it), so it lags behind `validation`, which is measured on the whole set after
-    the epoch. The penalty is that of the epoch's last parameters. `seconds` is the training time
-    since the start of the run, evaluations excluded; `step` counts optimizer steps since the start;
-    `lr` is the learning rate of the epoch's last step.
+    `train` combines the epoch's batches, each measured just before the step on it (as in Keras), so it
+    lags behind `validation`, which is measured on the whole set after the epoch. The penalty is that of
+    the epoch's last parameters. `seconds` is the training time since the start of the run, evaluations
+    excluded; `step` counts optimizer steps since the start; `lr` is the learning rate of the epoch's
+    last step.
     """
 
     epoch: int

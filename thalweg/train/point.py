@@ -1,4 +1,4 @@
-"""Where a model is measured: at the average that its optimizer keeps, where it keeps one."""
+"""Where a model is evaluated: at the average that its optimizer keeps, if it keeps one."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from thalweg.train.optimizers import with_inner
 
 
 class EvaluationPoint:
-    """The point where the model of a run is to be measured, and the way there and back.
+    """Moves the model of a run to the point where it is to be evaluated, and back.
 
     For an optimizer without an average (`ema`, `polyak`, `swa`, schedule-free descent) that is where
     the parameters are, and nothing is done.
 
-    Batch normalisation has statistics of the point of training, which do not suit another one: they
-    are computed anew there, as `torch.optim.swa_utils.update_bn` does, by one pass over the training
-    set. Layers that do not train keep theirs.
+    The running statistics of batch normalisation belong to the parameters that were trained. For the
+    average they are computed anew, as `torch.optim.swa_utils.update_bn` does, by one pass over the training
+    set. Layers in evaluation mode keep theirs.
 
     Args:
         optimizer: of thalweg, or another one, or one that wraps another as its `optimizer`.
         model: the model whose parameters it steps.
         inputs: gives the inputs of the training set, batch by batch, the same at each call.
-        isolated: makes a context that leaves no trace in the random numbers, and always draws the
-            same inside (dropout).
+        isolated: makes a context that restores the random generators, and inside of which the same
+            numbers are drawn each time (dropout).
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class EvaluationPoint:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether the model is measured elsewhere than where it is trained."""
+        """Whether the model is evaluated at another point than the one where it is trained."""
         return self._optimizer is not None
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Move the model there, and afterwards back, bit by bit; inside another such context do
+        """Move the model there, and afterwards back, bit for bit. Inside another such context this does
         nothing.
         """
         if self._optimizer is None or self._is_there:
@@ -91,7 +91,7 @@ class EvaluationPoint:
         if not self._has_statistics():
             return
         with modes_kept(self._model):
-            self._model.train()  # which a model may have taught to leave some layers as they are
+            self._model.train()  # a model may override this to leave some layers in evaluation mode
             layers: list[Any] = [
                 module
                 for module in self._model.modules()
@@ -101,7 +101,7 @@ class EvaluationPoint:
             try:
                 for layer in layers:
                     layer.reset_running_stats()
-                    layer.momentum = None  # PyTorch's word for a mean over all batches
+                    layer.momentum = None  # for PyTorch this means: average over all batches
                 if layers:
                     self._run_through()
             finally:

@@ -1,4 +1,4 @@
-"""What a user's own model, loss or data may raise in the middle of training, said in words."""
+"""Error messages for what a user's model, loss or data raise during training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`find_lr`: the learning-rate range test, over several seeds, with everything left as it was."""
+"""`find_lr`: the learning-rate range test over several seeds."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def _live(
 ) -> Sweep:
     """Sweep from where the model and its optimizer are, and put them back."""
     with untouched(model, optimizer, source=task.data.train):
-        if not model.training:  # else its modules are in the modes in which they are trained
+        if not model.training:  # a model in training mode keeps the modes of its modules
             model.train()
         place = place_of(model)
         source = checked(task, model, task.data.train.placed(place), "train", place, batch_size)

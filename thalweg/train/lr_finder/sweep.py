@@ -1,4 +1,4 @@
-"""A sweep: training steps whose learning rate rises from step to step, until the loss has risen too."""
+"""A sweep: training steps with rising learning rates, until the loss rises as well."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MEMORY = 0.9
 """The share of the last smoothed objective in the next one."""
 
 _PASSED_OVER = 1000
-"""Batches in a row in which nothing counts, after which none is looked for any more."""
+"""After so many batches in a row in which nothing counts, the sweep gives up."""
 
 Stopped = Literal["highest", "risen", "not finite"]
 
@@ -54,7 +54,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepSetup:
-    """What a sweep trains: a model, its optimizer, and where the batches come from."""
+    """What a sweep needs: a model, its optimizer, the cost, and the training set."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -63,7 +63,7 @@ class SweepSetup:
     place: Placement
 
     def batches(self, seed: int, batch_size: int | None) -> Iterator[tuple[Any, Any]]:
-        """Yield batches without end, epoch after epoch, each in an order and with a noise of its own."""
+        """Yield batches without end; each epoch has its own order and its own random numbers."""
         order = Order(seed)
         where = None if isinstance(self.source, ArraySource) else self.place
         for epoch in itertools.count(1):
@@ -80,7 +80,7 @@ class SweepSetup:
 
 
 class Rates:
-    """The learning rates of an optimizer's groups, set together: their ratios stay as they are.
+    """Sets the learning rates of an optimizer's groups together and keeps their ratios.
 
     Raises TaskError where there is no learning rate, or none that can be set.
     """
@@ -132,7 +132,7 @@ def sweep(subject: SweepSetup, rates: Sequence[float], seed: int, batch_size: in
         try:
             steps.advance(rate)
             value = steps.measure(batch, batches)
-        except DivergedError:  # an optimizer that guards its gradients says it first
+        except DivergedError:  # an optimizer that checks its gradients raises it first
             value = math.nan
         if not math.isfinite(value):
             stopped = "not finite"
@@ -146,7 +146,7 @@ def sweep(subject: SweepSetup, rates: Sequence[float], seed: int, batch_size: in
 
 
 class Average:
-    """The exponential mean of a sequence, free of the bias of its beginning, and its least value.
+    """The bias-corrected exponential mean of a sequence, and the least value that it had.
 
     >>> average = Average()
     >>> [round(average.add(value), 3) for value in (1.0, 1.0, 0.0)]

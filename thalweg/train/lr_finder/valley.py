@@ -1,4 +1,4 @@
-"""The valley of a range test: where the objective falls as the learning rate rises, and its middle."""
+"""The valley of a range test: the learning rates at which the objective falls, and their centre."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _WIDTH = 0.15
 """The standard deviation of the smoothing, in decades of the learning rate."""
 
 _MARGIN = 0.4
-"""The suggestion over the middle of the valley."""
+"""Suggested rate ÷ rate at the valley's centre."""
 
 _CLEAR = 5.0
-"""How many times its own noise the smoothed objective must fall for there to be a valley."""
+"""A fall of the smoothed objective counts as a valley from so many times its noise on."""
 
 _SKY = 10.0
-"""How high above the plain the median counts, in depths of the valley."""
+"""The median is cut off so many depths of the valley above the plain."""
 
 _PLAIN = 8
-"""Before the fall lies a plain: the first of so many parts of the steps, at the lowest rates."""
+"""The plain before the valley is the first 1/8 of the steps, at the lowest rates."""
 
 
 @dataclass(frozen=True)
 class Valley:
-    """What the sweeps have in common.
+    """The median of the sweeps, and the learning rate that it suggests.
 
     `start` is the median of J before any step; `median[i]` that of J after the step with rate i, infinite
     where half of the sweeps had ended; `curve` is the median smoothed over the rates as far as it is
@@ -55,8 +55,8 @@ def find_valley(rates: Sequence[float], sweeps: Sequence[Sweep]) -> Valley:
         d(η) = max(J₀ − J(η), 0),   ln η̄ = Σ d² ln η / Σ d²,   suggestion = ⅖ η̄
 
     A sum over all the rates moves little from seed to seed, where a steepest or lowest point jumps; it does
-    not change when J is scaled or shifted. The factor is there because a rate is stood for one step more
-    easily than for thousands; it was chosen by what trains best.
+    not change when J is scaled or shifted. The factor ⅖ is there because a rate that
+    is stable for one step may not be for thousands; it was chosen by what trains best.
     """
     start = float(np.median([each.start for each in sweeps]))
     median = _median(sweeps, len(rates))
@@ -100,7 +100,7 @@ def _weights(decades: FloatArray) -> FloatArray:
 
 
 def _share(decades: FloatArray) -> float:
-    """Return how much of the noise is left after smoothing."""
+    """Return the share of the noise that is left after smoothing."""
     return float(np.sqrt(np.median((_weights(decades) ** 2).sum(1)))) if len(decades) else 0.0
 
 

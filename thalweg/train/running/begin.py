@@ -82,7 +82,7 @@ def _point(
 
 
 def _rehearse_restoring(model: nn.Module) -> None:
-    """Find out before training that a module does not take back what it keeps beside tensors."""
+    """Check before training that the model can load its own state again."""
     if all(isinstance(value, Tensor) for value in model.state_dict().values()):
         return
     try:

@@ -1,4 +1,4 @@
-"""Showing progress on standard error: a bar on a terminal, plain lines elsewhere, or nothing."""
+"""Progress on standard error: a bar on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Reporter(Protocol):
         """Show that an epoch is done."""
 
     def close(self, message: str) -> None:
-        """Show the last word, and end."""
+        """Show a closing message, and end."""
 
 
 class Silent:
@@ -59,7 +59,7 @@ class PlainLines:
         )
 
     def close(self, message: str) -> None:
-        """Write the last word."""
+        """Write the closing message."""
         if message:
             print(message, file=sys.stderr, flush=True)
 
@@ -103,7 +103,7 @@ class Bar:
         )
 
     def close(self, message: str) -> None:
-        """Stop the bar and write the last word."""
+        """Stop the bar and write the closing message."""
         self._progress.stop()
         if message:
             self._progress.console.print(message, highlight=False, markup=False)
@@ -118,6 +118,6 @@ def reporter(progress: bool | None, epochs: int, done: int) -> Reporter:
     if sys.stderr.isatty():
         try:
             return Bar(epochs, done)
-        except ImportError:  # progress is a comfort: without rich, plain lines do
+        except ImportError:  # rich is optional: without it, plain lines
             pass
     return PlainLines(epochs)

@@ -1,4 +1,4 @@
-"""The steps of each epoch: the hot loop."""
+"""The steps of each epoch: the innermost loop of training."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from thalweg.train.running.step import Forward
 from thalweg.train.running.updates import Updates
 
 
-class _SmallGradient(Exception):  # noqa: N818 - it says that there is nothing left to do
+class _SmallGradient(Exception):  # noqa: N818 - a signal, no error
     """Ends a step whose first gradient is below the tolerance."""
 
 
-class _NothingCounts(Exception):  # noqa: N818 - it says that there is nothing to do
+class _NothingCounts(Exception):  # noqa: N818 - a signal, no error
     """Ends a step on a batch that weighs nothing, such as one of ignored targets alone."""
 
 
 class Steps:
-    """A run's passes over the training set, with nothing in their loop that could be outside.
+    """A run's passes over the training set; whatever can be done once is done outside their loop.
 
     Args:
         state: the run in progress.
         show: is told of each step.
-        measure: measures the validation set at this step of an epoch, and may find a reason to stop.
+        measure: evaluates on the validation set in this epoch, and may set a reason to stop.
     """
 
     def __init__(self, state: State, show: Reporter, measure: Callable[[int], Any]) -> None:
