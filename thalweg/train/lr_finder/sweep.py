@@ -20,6 +20,7 @@ from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.train.health.diverged import likely_cause
 from thalweg.train.health.failure import NO_GRADIENT
+from thalweg.train.optimizers import with_inner
 from thalweg.train.randomness import seed_noise
 from thalweg.train.running.step import TrainingStep
 
@@ -88,10 +89,13 @@ class Rates:
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         name = type(optimizer).__name__
         self.groups = optimizer.param_groups
-        known = getattr(optimizer, "_schedules", {})
         if any("lr" not in group for group in self.groups):
             raise TaskError(f"{name} has no learning rate: its groups hold no 'lr'.")
-        if any("lr" in of_group(group, known) for group in self.groups):
+        if any(
+            "lr" in of_group(group, getattr(each, "_schedules", {}))
+            for each in with_inner(optimizer)
+            for group in self.groups
+        ):
             raise TaskError(
                 f"The learning rate of this {name} is a schedule, which sets it at every step. Give the "
                 "optimizer a number, and the schedule its peak afterwards."
