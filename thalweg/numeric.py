@@ -1,4 +1,6 @@
-"""Numbers that users give: whole ones of any kind, and shares of a count as a person computes them."""
+"""Numbers that users give: whole ones of any kind, functions of the step in the place of one, and shares of
+a count as a person computes them.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +36,17 @@ def as_whole(value: Any) -> int | None:
 def is_real(value: Any) -> bool:
     """Return whether `value` is a real number of Python's or NumPy's, finite or not; no truth value."""
     return isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool)
+
+
+def is_schedule(value: Any) -> bool:
+    """Return whether what is given in the place of a number is a function of the number of steps taken.
+
+    An object with `__float__` is a number, even one that can be called; a class is neither.
+
+    >>> is_schedule(lambda step: 0.1 / (step + 1)), is_schedule(0.1), is_schedule(float)
+    (True, False, False)
+    """
+    return callable(value) and not hasattr(value, "__float__") and not isinstance(value, type)
 
 
 def share(count: int, fraction: Any) -> Fraction:

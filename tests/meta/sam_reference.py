@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
+from tests.meta.problem import BATCHES, Array, Net, mse, numpy_gradient, snapshot
 from thalweg.meta import SAM
-
-from .problem import BATCHES, Array, Net, mse, numpy_gradient, snapshot
 
 RHO = 0.3
 

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.exact import RERUN, differs, is_same, same
+from tests.meta.problem import BATCHES, MAKES, Make, Net, mse, snapshot
 from thalweg.meta import Accumulate
-
-from .problem import BATCHES, MAKES, Make, Net, mse, snapshot
 
 K = 4
 EQUAL = (3, 3, 3, 3)

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from tests.exact import RERUN, RESUMED, differs, same
+from tests.meta.problem import BATCHES, MAKES, Net, mse, snapshot, through_file
 from thalweg.errors import DivergedError
 from thalweg.meta import Accumulate, NonFinite
-
-from .problem import BATCHES, MAKES, Net, mse, snapshot, through_file
 
 K = 4
 

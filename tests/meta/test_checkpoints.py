@@ -12,14 +12,13 @@ import torch
 from torch.optim import lr_scheduler
 
 from tests.exact import RESUMED, same
-from thalweg.meta import ASAM, SAM, Accumulate, NonFinite, Wrapper
-
-from .problem import BATCHES, Make, Net, mse, snapshot, through_file
-from .wrappers import (
+from tests.meta.problem import BATCHES, Make, Net, mse, snapshot, through_file
+from tests.meta.wrappers import (
     insides,
     run,
     wrappers,
 )
+from thalweg.meta import ASAM, SAM, Accumulate, NonFinite, Wrapper
 
 # -- checkpoints and copies ---------------------------------------------------------------------------------
 

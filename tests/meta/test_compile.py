@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.optim import lr_scheduler
 
 from tests.exact import RERUN, same
+from tests.meta.problem import BATCHES, Net, mse
+from tests.meta.wrappers import TRANSPARENT, WRAPPERS, closure_of
 from thalweg.meta import SAM, Accumulate, NonFinite, Wrapper
-
-from .problem import BATCHES, Net, mse
-from .wrappers import TRANSPARENT, WRAPPERS, closure_of
 
 # what the compiler says of code that it leaves to Python
 pytestmark = pytest.mark.filterwarnings("ignore")

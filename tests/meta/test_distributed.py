@@ -18,14 +18,13 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from tests.exact import RERUN, same
+from tests.meta.problem import BATCHES, Net, mse
+from tests.meta.wrappers import WRAPPERS, closure_of, run
 from tests.optim.shells import Shell
 from thalweg import optim
 from thalweg.errors import EngineError
 from thalweg.meta import SAM, Accumulate, NonFinite, Wrapper
 from thalweg.rules import ema
-
-from .problem import BATCHES, Net, mse
-from .wrappers import WRAPPERS, closure_of, run
 
 alone = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 each_wrapper = pytest.mark.parametrize("name", WRAPPERS)

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from tests.exact import RERUN, differs, same
+from tests.meta.problem import BATCHES, Net, mse, snapshot
+from tests.meta.wrappers import run, wrappers
 from thalweg import optim
 from thalweg.errors import EngineError
 from thalweg.meta import SAM, Accumulate, NonFinite
 from thalweg.rules import ema
-
-from .problem import BATCHES, Net, mse, snapshot
-from .wrappers import run, wrappers
 
 
 def averaged(net: nn.Module) -> Any:

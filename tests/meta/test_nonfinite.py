@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.exact import RERUN, same
+from tests.meta.problem import BATCHES, MAKES, Net, mse, snapshot, through_file
 from thalweg.errors import DivergedError
 from thalweg.meta import NonFinite
-
-from .problem import BATCHES, MAKES, Net, mse, snapshot, through_file
 
 NAN, INF = float("nan"), float("inf")
 

@@ -13,11 +13,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 from torch.nn import Parameter
 
+from tests.meta.wrappers import wrappers
 from thalweg import optim
 from thalweg.errors import EngineError
 from thalweg.meta import ASAM, SAM, Accumulate, NonFinite
-
-from .wrappers import wrappers
 
 
 def step(optimizer: Any, p: Parameter, times: int = 2) -> None:

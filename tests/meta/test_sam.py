@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.exact import RERUN, differs, same
+from tests.meta.problem import BATCHES, INNER, STEPS, Net, mse, numpy_gradient, snapshot
+from tests.meta.sam_reference import RHO, asam_ascent, closure_of, reference, sam_ascent
 from thalweg.meta import ASAM, SAM, frozen_batch_norm
-
-from .problem import BATCHES, INNER, STEPS, Net, mse, numpy_gradient, snapshot
-from .sam_reference import RHO, asam_ascent, closure_of, reference, sam_ascent
 
 
 @pytest.mark.parametrize("two_calls", [False, True])

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from tests.exact import RERUN, close, differs, same
+from tests.meta.problem import BATCHES, Net, mse, numpy_gradient, snapshot
+from tests.meta.sam_reference import RHO, closure_of, sam_ascent
 from thalweg.meta import SAM, Accumulate, NonFinite
-
-from .problem import BATCHES, Net, mse, numpy_gradient, snapshot
-from .sam_reference import RHO, closure_of, sam_ascent
 
 # -- weights come back -----------------------------------------------------------------------------------
 

@@ -11,12 +11,8 @@ from torch.optim import lr_scheduler
 
 import thalweg
 from tests.exact import RERUN, differs, same
-from thalweg import optim
-from thalweg.meta import ASAM, SAM, Accumulate, NonFinite, Wrapper
-from thalweg.rules import adam
-
-from .problem import BATCHES, Make, Net, mse, snapshot, through_file
-from .wrappers import (
+from tests.meta.problem import BATCHES, Make, Net, mse, snapshot, through_file
+from tests.meta.wrappers import (
     Optimizer,
     closure_of,
     insides,
@@ -24,6 +20,9 @@ from .wrappers import (
     transparent,
     wrappers,
 )
+from thalweg import optim
+from thalweg.meta import ASAM, SAM, Accumulate, NonFinite, Wrapper
+from thalweg.rules import adam
 
 # -- groups and learning rates -----------------------------------------------------------------------------
 

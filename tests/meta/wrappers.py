@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.meta.problem import BATCHES, MAKES, Net, mse
 from thalweg.meta import ASAM, SAM, Accumulate, NonFinite, Wrapper
-
-from .problem import BATCHES, MAKES, Net, mse
 
 Optimizer = torch.optim.Optimizer
 

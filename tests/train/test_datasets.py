@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from tests.exact import RERUN, same
+from tests.train.helpers import blobs, other_run, quiet, same_run
 from thalweg.errors import DataError
 from thalweg.tasks import Data, Task
-
-from .helpers import blobs, other_run, quiet, same_run
 
 
 def _rows() -> list[tuple[Tensor, Tensor]]:

@@ -8,12 +8,11 @@ import torch
 from torch import nn
 
 from tests.exact import RERUN, close, same
+from tests.train.helpers import blobs, measured, noisy_net, other_run, quiet, same_run, weights
 from thalweg.errors import DataError, TaskError
 from thalweg.objective import L2, Cost
 from thalweg.tasks import Data, Target, Task, load_task
 from thalweg.train import EarlyStopping, evaluate
-
-from .helpers import blobs, measured, noisy_net, other_run, quiet, same_run, weights
 
 
 def test_digits_reach_their_target() -> None:

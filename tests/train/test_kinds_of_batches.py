@@ -14,13 +14,12 @@ from torch.utils.data import DataLoader
 
 from tests.exact import RERUN
 from tests.exact import same as same_tensor
+from tests.train.helpers import same_run
 from thalweg.errors import TaskError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
 from thalweg.train import fit
 from thalweg.train.health.check import check_task
-
-from .helpers import same_run
 
 
 class Pair(NamedTuple):

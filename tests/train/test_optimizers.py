@@ -9,10 +9,10 @@ from torch import nn
 
 import thalweg
 from tests.exact import RERUN
+from tests.train.helpers import blobs, other_run, quiet, same_run
 from thalweg.errors import TaskError
-from thalweg.train.optimizers import build_optimizer, learning_rate, name_of
-
-from .helpers import blobs, other_run, quiet, same_run
+from thalweg.train.binding import build_optimizer
+from thalweg.train.optimizers import learning_rate, name_of
 
 
 def _model() -> nn.Module:

@@ -15,14 +15,13 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from tests.exact import RERUN, RESUMED, differs, same
+from tests.train.helpers import blobs, measured, quiet, same_run
 from thalweg import chain, meta, optim
 from thalweg.errors import DataError
 from thalweg.rules import descend, ema, polyak, swa
 from thalweg.tasks import Target
 from thalweg.train import EarlyStopping, FitDivergedError, Run, evaluate
 from thalweg.train.running.archive import read_archive
-
-from .helpers import blobs, measured, quiet, same_run
 
 AVERAGED: dict[str, Any] = {
     "polyak": functools.partial(optim.SGD, after=polyak()),

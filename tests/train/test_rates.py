@@ -10,13 +10,12 @@ import pytest
 import torch
 
 from tests.exact import RERUN, RESUMED
+from tests.train.helpers import blobs, other_run, quiet, same_run
 from thalweg import optim, schedules
 from thalweg.errors import CheckpointError, TaskError
 from thalweg.rules import adam, ema
 from thalweg.schedules import cosine, linear
 from thalweg.train import Recipe
-
-from .helpers import blobs, other_run, quiet, same_run
 
 STEPS_AN_EPOCH = 5
 DECAY = cosine(0.05, steps=4 * STEPS_AN_EPOCH, warmup=3)

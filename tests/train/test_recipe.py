@@ -9,12 +9,11 @@ import torch
 from torch import nn
 
 from tests.exact import RERUN
+from tests.train.helpers import blobs, other_run, same_run
 from thalweg.errors import TaskError
 from thalweg.objective import L2, Cost
 from thalweg.tasks import Data
 from thalweg.train import Recipe, fit
-
-from .helpers import blobs, other_run, same_run
 
 BASE = Recipe(blobs(), torch.optim.Adam, lr=0.05, epochs=2, batch_size=8)
 

@@ -16,14 +16,13 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 
 from tests.exact import RERUN
 from tests.exact import same as same_tensor
+from tests.train.helpers import other_run, same_run
 from thalweg.errors import DivergedError, TaskError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
 from thalweg.train import Run, fit
 from thalweg.train.health.check import check_task
 from thalweg.train.lr_finder.finder import find_lr
-
-from .helpers import other_run, same_run
 
 Draw = Callable[[], float]
 

@@ -7,13 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.train.helpers import blobs, quiet
 from thalweg.errors import TaskError
 from thalweg.objective import Cost, Scores
 from thalweg.tasks import Data, Target, Task
 from thalweg.train import EarlyStopping, Epoch, fit
 from thalweg.train.stopping import Tracker
-
-from .helpers import blobs, quiet
 
 
 def _follow(values: list[float], rule: EarlyStopping, direction: str = "min") -> tuple[int, int]:

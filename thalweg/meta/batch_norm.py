@@ -1,4 +1,4 @@
-"""Batch normalisation whose running statistics stand still for a while."""
+"""Freezing the running statistics of batch normalisation."""
 
 from __future__ import annotations
 

@@ -1,38 +1,45 @@
-"""What wrappers keep, in the form that a distributed checkpoint has room for.
+"""The state of wrappers in the layout of a distributed checkpoint.
 
 See `thalweg.optim.stepping.distributed`. Numbers lie in the first param group, tensors of a parameter in its
-state. A checkpoint is read into entries that are there, so all are there always: a tensor that is not kept is
-zeros, and `kept` beside it is 0.
+state. A checkpoint is read into existing entries, so all entries always exist: a tensor that is not kept is
+written as zeros, with `kept` = 0 beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from thalweg.meta.gradients import widened
 
-if TYPE_CHECKING:
-    from thalweg.meta.wrapper import Wrapper
-
 WRAPPERS = "wrappers"
 _KEY = "wrappers.{}.{}"
-"""Where in the state of a parameter a tensor is: of which wrapper, counted from inside, and its name."""
+"""The key of a tensor in the state of a parameter: number of the wrapper, from inside, and name."""
 _KEPT = ".kept"
 
 
 def within_groups(
-    wrapper: Wrapper, inside: Mapping[str, Any], own: Mapping[str, Any]
+    params: Sequence[Tensor],
+    inside: Mapping[str, Any],
+    own: Mapping[str, Any],
+    tensors: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the state dict of the optimizer inside with what a wrapper keeps in its groups and states."""
+    """Return the state dict of the optimizer inside, with what a wrapper keeps in its groups and states.
+
+    Args:
+        params: the parameters of all groups, in order.
+        inside: the state dict of the optimizer inside.
+        own: what the wrapper keeps.
+        tensors: the entries of `own` that are tensors by the number of the parameter.
+    """
     groups, state = [dict(group) for group in inside["param_groups"]], dict(inside["state"])
     further = groups[0].get(WRAPPERS, [])
-    groups[0][WRAPPERS] = [{k: v for k, v in own.items() if k not in wrapper.tensors}, *further]
-    params = [p for group in wrapper.param_groups for p in group["params"]]
+    groups[0][WRAPPERS] = [{k: v for k, v in own.items() if k not in tensors}, *further]
     for n, p in enumerate(dict.fromkeys(params)):
-        for name in wrapper.tensors if p.requires_grad else ():
+        for name in tensors if p.requires_grad else ():
             held, key = own[name].get(n), _KEY.format(len(further), name)
             value = widened(torch.zeros_like(p)) if held is None else held
             kept = torch.tensor(float(held is not None))
@@ -41,7 +48,7 @@ def within_groups(
 
 
 def beside_groups(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a state dict with what wrappers keep as an entry of its own, wherever it lay."""
+    """Return a state dict with the states of wrappers moved into an entry of their own."""
     groups = saved.get("param_groups") or [{}]
     if WRAPPERS not in groups[0]:
         return dict(saved)

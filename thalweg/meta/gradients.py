@@ -1,4 +1,4 @@
-"""Gradients as the wrappers read them."""
+"""Reading gradients: in float32 at least, their entries, their global norm."""
 
 from __future__ import annotations
 

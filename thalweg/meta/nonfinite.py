@@ -17,7 +17,7 @@ from thalweg.optim.stepping.steppable import has_values, refuse_sharded
 Policy = Literal["ignore", "skip", "raise"]
 
 _NAMED = 5
-"""Parameters that a message names before it says how many more there are."""
+"""How many parameters a message names; the rest are counted."""
 
 
 class NonFinite(Wrapper):

@@ -1,4 +1,4 @@
-"""What goes around the step of a wrapper: a call that is no step goes further in."""
+"""A decorator for the step of a wrapper: calls that only initialise the state go to the optimizer inside."""
 
 from __future__ import annotations
 

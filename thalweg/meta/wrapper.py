@@ -1,4 +1,4 @@
-"""`Wrapper`: an optimizer around an optimizer, with the whole face of `torch.optim.Optimizer`."""
+"""`Wrapper`: an optimizer that wraps another one and behaves as a `torch.optim.Optimizer`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from thalweg.optim.stepping.untraced import uncompiled, untraced
 Group = dict[str, Any]
 
 _NEARBY = 12
-"""Calls between a loss scaler and the step that it makes: hooks, schedulers and wrappers around it."""
+"""Stack frames to search for a loss scaler: hooks, schedulers and wrappers lie between it and the step."""
 
 _OF_THE_INSTANCE = ("step", "_opt_called", "_zero_grad_profile_name")
-"""What PyTorch and its schedulers hang on an instance; a copy gets its own."""
+"""Attributes that PyTorch and its schedulers set on an instance; a copy gets its own."""
 
 
 class Wrapper(torch.optim.Optimizer):
@@ -211,7 +211,7 @@ class Wrapper(torch.optim.Optimizer):
         inside = self.optimizer.state_dict()
         own = {"name": type(self).__name__, **self._saved()}
         if is_gathering():
-            saved = distributed.within_groups(self, inside, own)
+            saved = distributed.within_groups(all_params(self), inside, own, self.tensors)
         else:
             saved = {**inside, "wrappers": [own, *inside.get("wrappers", ())]}
         for after in self._optimizer_state_dict_post_hooks.values():

@@ -1,4 +1,4 @@
-"""The recipe and its loop, runs, checkpoints."""
+"""Training: `fit`, recipes and the runs they give, checkpoints, and the learning-rate finder."""
 
 from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.fit import fit

@@ -1,4 +1,4 @@
-"""The device to train on, by name."""
+"""The device to train on, checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measuring a model on a whole set, and predicting, with the model left as it was."""
+"""Evaluating a model on a whole set, and predicting; the model is left as it was."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from thalweg.errors import DataError
 from thalweg.objective import Cost, Scores
 from thalweg.objective.nested import rows_of
 from thalweg.tasks.sources import Placement, Source
+from thalweg.train.modes import modes_kept
 from thalweg.train.randomness import isolated
 
 # Without gradients a batch needs little memory, and the cost of a call is spread over many rows.
@@ -30,11 +31,11 @@ def evaluate(
     """Return loss, penalty and metrics of `model` on the whole of `source`.
 
     The model runs in evaluation mode (dropout off, batch norm by its running statistics), without
-    gradients, and gets its mode back. The loss is what the cost's loss says of the whole set, each
-    batch counts by what its mean was divided by. Random numbers drawn on the way leave no trace.
+    gradients, and gets its mode back. The loss is that of the whole set: each batch counts by
+    what its mean was divided by. The states of all random generators are restored.
 
-    Where nothing in the set counts, its loss is NaN. `needed` is the name of a set that is decided
-    by: for it that is a DataError.
+    Where nothing in the set counts, its loss is NaN. `needed` is the name of a set on which a
+    decision depends: for it a DataError is raised instead.
     """
     place = place_of(model)
     meter = cost.meter()
@@ -69,14 +70,9 @@ def predict(model: nn.Module, inputs: Tensor, *, batch_size: int = EVALUATION_RO
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put `model` in evaluation mode without gradients; each module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    with modes_kept(model), torch.no_grad():
+        model.eval()
+        yield
 
 
 def place_of(model: nn.Module) -> Placement:

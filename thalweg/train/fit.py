@@ -11,8 +11,8 @@ from thalweg.tasks.batches import Shuffle
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 from thalweg.train.optimizers import OptimizerFactory, Rate
-from thalweg.train.recipe import Recipe, SchedulerFactory
-from thalweg.train.run import Run
+from thalweg.train.recipe import Recipe
+from thalweg.train.run import Run, SchedulerFactory
 from thalweg.train.stopping import EarlyStopping
 
 

@@ -9,16 +9,18 @@ from typing import Any, overload
 from thalweg.errors import TaskError, suggest
 from thalweg.objective import Scores
 
+_LARGE = 1e5
+
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave.
+    """The figures of one epoch.
 
-    `train` is put together from the epoch's batches, each measured just before the step it led to
-    (as Keras shows it), so it lags behind `validation`, which is measured on the whole set after
-    the epoch. The penalty is that of the epoch's last parameters. `seconds` is the training time
-    since the start of the run, evaluations excluded; `step` counts optimizer steps since the start;
-    `lr` is the learning rate of the epoch's last step.
+    `train` combines the epoch's batches, each measured just before the step on it (as in Keras), so it
+    lags behind `validation`, which is measured on the whole set after the epoch. The penalty is that of
+    the epoch's last parameters. `seconds` is the training time since the start of the run, evaluations
+    excluded; `step` counts optimizer steps since the start; `lr` is the learning rate of the epoch's
+    last step.
     """
 
     epoch: int
@@ -111,6 +113,26 @@ class History(Sequence[Epoch]):
         return iter(self.epochs)
 
 
+def summary(record: Epoch) -> str:
+    """Return an epoch's figures on one line.
+
+    >>> from thalweg.objective import Scores
+    >>> summary(Epoch(1, 10, 0.5, 1e-3, Scores(0.5), Scores(0.6, 0, {"accuracy": 0.9})))
+    'train loss 0.5000  validation loss 0.6000  validation accuracy 0.9000'
+    """
+    parts = [f"train loss {_figure(record.train.loss)}"]
+    if record.train.penalty:
+        parts.append(f"penalty {_figure(record.train.penalty)}")
+    if record.validation is None:
+        metrics = record.train.metrics.items()
+        parts += [f"train {name} {_figure(value)}" for name, value in metrics]
+    else:
+        parts.append(f"validation loss {_figure(record.validation.loss)}")
+        metrics = record.validation.metrics.items()
+        parts += [f"validation {name} {_figure(value)}" for name, value in metrics]
+    return "  ".join(parts)
+
+
 def scores_from(record: dict[str, Any] | None) -> Scores | None:
     """Return the `Scores` of a stored record (loss, penalty, metrics)."""
     if record is None:
@@ -123,3 +145,8 @@ def scores_record(scores: Scores | None) -> dict[str, Any] | None:
     if scores is None:
         return None
     return {"loss": scores.loss, "penalty": scores.penalty, "metrics": dict(scores.metrics)}
+
+
+def _figure(value: float) -> str:
+    """Return four decimals, or four digits where the number is so large that they say nothing."""
+    return f"{value:.4g}" if abs(value) >= _LARGE else f"{value:.4f}"

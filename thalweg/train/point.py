@@ -1,4 +1,4 @@
-"""Where a model is measured: at the average that its optimizer keeps, where it keeps one."""
+"""Where a model is evaluated: at the average that its optimizer keeps, if it keeps one."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.errors import DataError
+from thalweg.train.modes import modes_kept
 from thalweg.train.optimizers import with_inner
 
 
 class EvaluationPoint:
-    """The point where the model of a run is to be measured, and the way there and back.
+    """Moves the model of a run to the point where it is to be evaluated, and back.
 
     For an optimizer without an average (`ema`, `polyak`, `swa`, schedule-free descent) that is where
     the parameters are, and nothing is done.
 
-    Batch normalisation has statistics of the point of training, which do not suit another one: they
-    are computed anew there, as `torch.optim.swa_utils.update_bn` does, by one pass over the training
-    set. Layers that do not train keep theirs.
+    The running statistics of batch normalisation belong to the parameters that were trained. For the
+    average they are computed anew, as `torch.optim.swa_utils.update_bn` does, by one pass over the training
+    set. Layers in evaluation mode keep theirs.
 
     Args:
         optimizer: of thalweg, or another one, or one that wraps another as its `optimizer`.
         model: the model whose parameters it steps.
         inputs: gives the inputs of the training set, batch by batch, the same at each call.
-        isolated: makes a context that leaves no trace in the random numbers, and always draws the
-            same inside (dropout).
+        isolated: makes a context that restores the random generators, and inside of which the same
+            numbers are drawn each time (dropout).
     """
 
     def __init__(
@@ -47,12 +48,12 @@ class EvaluationPoint:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether the model is measured elsewhere than where it is trained."""
+        """Whether the model is evaluated at another point than the one where it is trained."""
         return self._optimizer is not None
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Move the model there, and afterwards back, bit by bit; inside another such context do
+        """Move the model there, and afterwards back, bit for bit. Inside another such context this does
         nothing.
         """
         if self._optimizer is None or self._is_there:
@@ -89,25 +90,23 @@ class EvaluationPoint:
     def _recompute_statistics(self) -> None:
         if not self._has_statistics():
             return
-        modes = [(module, module.training) for module in self._model.modules()]
-        self._model.train()  # which a model may have taught to leave some layers as they are
-        layers: list[Any] = [
-            module
-            for module in self._model.modules()
-            if _keeps_statistics(module) and module.training
-        ]
-        momenta = [layer.momentum for layer in layers]
-        try:
-            for layer in layers:
-                layer.reset_running_stats()
-                layer.momentum = None  # PyTorch's word for a mean over all batches
-            if layers:
-                self._run_through()
-        finally:
-            for layer, momentum in zip(layers, momenta, strict=True):
-                layer.momentum = momentum
-            for module, training in modes:
-                module.training = training
+        with modes_kept(self._model):
+            self._model.train()  # a model may override this to leave some layers in evaluation mode
+            layers: list[Any] = [
+                module
+                for module in self._model.modules()
+                if _keeps_statistics(module) and module.training
+            ]
+            momenta = [layer.momentum for layer in layers]
+            try:
+                for layer in layers:
+                    layer.reset_running_stats()
+                    layer.momentum = None  # for PyTorch this means: average over all batches
+                if layers:
+                    self._run_through()
+            finally:
+                for layer, momentum in zip(layers, momenta, strict=True):
+                    layer.momentum = momentum
 
     def _run_through(self) -> None:
         batches = 0
@@ -128,14 +127,6 @@ def _keeps_statistics(module: Any) -> bool:
 
 def _with_average(optimizer: Any) -> Any:
     """Return the optimizer that keeps an average, among this one and those that it wraps, or None."""
-    for own in with_inner(optimizer):
-        if hasattr(own, "evaluating"):
-            from thalweg.optim.stepping.evaluation import (  # loaded with its class
-                Evaluating,
-                has_evaluation,
-            )
-
-            if isinstance(own, Evaluating):
-                keeps = any(has_evaluation(own.composition(group)) for group in own.param_groups)
-                return own if keeps else None
-    return None
+    return next(
+        (own for own in with_inner(optimizer) if getattr(own, "keeps_average", False)), None
+    )

@@ -1,9 +1,9 @@
-"""Random numbers of a run: functions of its seed, and the caller's generators left as they were.
+"""Seeding of runs; the states of the caller's random generators are restored.
 
 Three streams: the initial weights are drawn under the seed itself, as after `torch.manual_seed(seed)`,
 `np.random.seed(seed)` and `random.seed(seed)`; the order of the data and the noise in training (dropout,
-augmentation) are drawn under seeds derived from (seed, epoch). So a run that is resumed at an epoch's
-beginning repeats what an uninterrupted one would have drawn, with no generator's state to keep.
+augmentation) are drawn under seeds derived from (seed, epoch). So a run that is resumed at the beginning
+of an epoch draws what an uninterrupted one would have drawn, and no generator state is stored.
 
 The global generators are those of PyTorch (CPU and CUDA), NumPy and Python. Generators of their own, which a
 data set, a loader or a model holds, are seeded with them.
@@ -25,14 +25,14 @@ from thalweg.tasks.generators import Generator, is_generator, seed_generator, se
 from thalweg.tasks.sources import Source
 
 _cuda_is_seeded = False
-"""Whether a run has asked for seeds of CUDA devices, to be given to them when CUDA begins."""
+"""Whether a run has seeded the CUDA devices, which takes effect when CUDA starts."""
 
 
 @contextlib.contextmanager
 def isolated(device: torch.device | None = None) -> Iterator[None]:
-    """Give the global generators back, at the end, in the state in which they were found.
+    """Restore the states of the global random generators at the end.
 
-    `device` is where the model is; the generators of all CUDA devices in use are given back.
+    `device` is where the model is; the generators of all CUDA devices in use are restored.
     """
     undo = _keepers()
     try:
@@ -54,7 +54,7 @@ def seed_weights(seed: int, device: torch.device) -> None:
 
 
 def seed_noise(seed: int, epoch: int, device: torch.device, own: Sequence[Generator] = ()) -> None:
-    """Seed the noise of one epoch, that of the generators `own` with it."""
+    """Seed the random numbers of one epoch (dropout, augmentation), and the generators `own` with them."""
     drawn = derive(seed, "noise", epoch)
     _seed(drawn, device, drawn >> 31)  # NumPy takes 32 bits five times as fast as more
     for place, generator in enumerate(own):
@@ -69,8 +69,8 @@ def generators_in(model: nn.Module) -> list[Generator]:
 
 @contextlib.contextmanager
 def repeated(source: Source, seed: int, device: torch.device) -> Iterator[None]:
-    """Draw the same random numbers at each entry, and leave no trace in any generator, those of the
-    set included.
+    """Draw the same random numbers each time, and restore all generators at the end, also those of
+    the set.
     """
     with source.untraced(), isolated(device):
         seed_noise(seed, 0, device)  # training draws under the epochs from 1 on
@@ -88,7 +88,7 @@ def _seed(seed: int, device: torch.device, numpy: int) -> None:
 
 
 def _keepers() -> list[Callable[[], Any]]:
-    """Return functions that put the global generators back into the state that they are in now."""
+    """Return functions that restore the present states of the global generators."""
     states = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()
     cuda = [(generator, generator.get_state()) for generator in _cuda_generators()]
     was_seeded = _cuda_is_seeded
@@ -98,7 +98,7 @@ def _keepers() -> list[Callable[[], Any]]:
         for generator, state in cuda:
             generator.set_state(state)
         if not cuda and _cuda_is_seeded and not was_seeded:
-            # It has begun since, or is still to begin: as if nobody had asked for another seed.
+            # CUDA was started meanwhile, or will be later: it gets the seed that it would have had.
             torch.cuda.manual_seed_all(torch.initial_seed())
         _cuda_is_seeded = was_seeded
 

@@ -1,7 +1,6 @@
-"""A snapshot: what can change in models, optimizers, generators and loaders, to be put back as it was.
+"""Snapshots of models, optimizers, random generators and data loaders, to restore them after a trial.
 
-Values go back in place, into the objects in which they were found: whoever holds a parameter, a group or a
-state before, holds the same one after.
+Values are restored in place: parameters, groups and states stay the same objects.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Undo = Callable[[], Any]
 
 
 class Snapshot:
-    """What `objects` hold at this moment; `restore` puts it back, as often as it is called.
+    """What `objects` hold at this moment; `restore` puts it back, any number of times.
 
     Of modules and optimizers all attributes are kept, through lists, tuples, sets and dicts: parameters,
     buffers, gradients, modes, states, groups, counters, generators. Of a source, the attributes of its
@@ -41,7 +40,7 @@ class Snapshot:
         self._undo: list[Undo] = []
         self._seen: dict[
             int, Any
-        ] = {}  # keeps them alive too: an id is one object's while it lives
+        ] = {}  # kept alive, since an id is unique only among living objects
         self._leaves: list[Tensor] = []
         self._keep_global_generators()
         for part in _parts(source):
@@ -65,7 +64,7 @@ class Snapshot:
                 undo()
 
     def clear_gradients(self) -> None:
-        """Let go of the gradients that were found, so that nobody writes into them."""
+        """Set the gradients to None, so that the kept tensors are not written into."""
         for leaf in self._leaves:
             leaf.grad = None
 
@@ -116,7 +115,7 @@ class Snapshot:
         self._keep_dict(vars(holder), deep=deep)
         forget = getattr(holder, "_forget", None)
         if isinstance(holder, torch.optim.Optimizer) and callable(forget):
-            self._undo.append(forget)  # an optimizer of ours plans its next step anew
+            self._undo.append(forget)  # thalweg's optimizers drop their cached plans
 
     def _keep_dict(self, holder: dict[Any, Any], *, deep: bool) -> None:
         items = dict(holder)
@@ -145,12 +144,12 @@ class Snapshot:
 
 @contextmanager
 def untouched(*objects: nn.Module | torch.optim.Optimizer, source: Source) -> Iterator[Snapshot]:
-    """Put everything back at the end, whatever happens inside; see `Snapshot`."""
+    """Restore everything at the end, also after an error; see `Snapshot`."""
     snapshot = Snapshot(*objects, source=source)
     try:
         snapshot.clear_gradients()
         if isinstance(source, LoaderSource):
-            # Workers that live from epoch to epoch have generators of their own: others do the work.
+            # Persistent workers have generators that cannot be kept here: new workers take their place.
             source.loader._iterator = None
         yield snapshot
     finally:
@@ -171,7 +170,7 @@ def _parts(source: Source) -> list[Any]:
 
 
 def _renew(holder: dict[Any, Any], items: dict[Any, Any]) -> None:
-    """Give a dict the items and the order that it had."""
+    """Restore the items of a dict and their order."""
     if list(holder) == list(items):
         for key, value in items.items():
             if holder[key] is not value:
@@ -187,7 +186,7 @@ def _refill(holder: Any, items: list[Any]) -> None:
 
 
 def _overlaps(tensor: Tensor) -> bool:
-    """Return whether elements share memory, as after `expand`: nobody can write to them then."""
+    """Return whether elements share memory, as after `expand`; such a tensor cannot be written to."""
     if tensor.layout is not torch.strided:
         return False
     return any(

@@ -1,4 +1,4 @@
-"""When to stop: early stopping on a validation figure, and when a target was reached."""
+"""Early stopping, and the record of when a target was reached."""
 
 from __future__ import annotations
 

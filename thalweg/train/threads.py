@@ -1,4 +1,4 @@
-"""The threads of torch that suit a model: a small one is trained fastest on one."""
+"""How many threads torch should use: small models train fastest on one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import nn
 from thalweg.tasks.task import Task
 
 _SMALL_MODEL = 20_000
-"""Parameters below which sharing out a step among threads costs more than it gains."""
+"""Below so many parameters, splitting a step among threads costs more than it gains."""
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Return how many numbers the parameters of `model` hold."""
+    """Return the number of elements of all parameters of `model`."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 

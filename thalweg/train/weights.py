@@ -1,4 +1,4 @@
-"""What a model holds, taken and put back: its state dict, and the buffers that this leaves out."""
+"""A copy of a model's weights: its state dict, and the buffers that a state dict leaves out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 @dataclass
 class Weights:
-    """What a model holds at one moment.
+    """A copy of the weights of a model.
 
     `state` is its state dict, with a module's extra state where it has one; `hidden` are the buffers
     that are not persistent, which the state dict leaves out; `buffers` are the names of those in it.
@@ -24,7 +24,7 @@ class Weights:
 
     @classmethod
     def of(cls, model: nn.Module) -> Weights:
-        """Return what `model` holds now, in copies."""
+        """Return a copy of what `model` holds now."""
         state = model.state_dict()
         named = dict(model.named_buffers())
         return cls(
@@ -37,7 +37,7 @@ class Weights:
         return bool(self.state or self.hidden)
 
     def put(self, model: nn.Module) -> None:
-        """Let `model` hold it again."""
+        """Load the copy into `model`."""
         self.make_buffers(model)
         model.load_state_dict(self.state)
         here = dict(model.named_buffers())
@@ -46,7 +46,7 @@ class Weights:
                 here[name].copy_(tensor)
 
     def make_buffers(self, model: nn.Module) -> None:
-        """Give `model` the buffers that it makes, or makes larger, only while it trains."""
+        """Register in `model` the buffers that it creates or enlarges only during training."""
         here = dict(model.named_buffers())
         like = {name: self.state[name] for name in self.buffers if name in self.state}
         for name, tensor in (like | self.hidden).items():
@@ -59,7 +59,7 @@ class Weights:
                 device = _device_of(model)
                 empty = torch.empty_like(tensor, device=device)
                 module.register_buffer(last, empty, persistent=name in like)
-            except (AttributeError, KeyError):  # another model, which loading says in its own words
+            except (AttributeError, KeyError):  # another model: loading raises its own error
                 continue
 
 

@@ -14,7 +14,7 @@ from thalweg.meta import NonFinite
 from thalweg.optim.stepping.merged import Merged, can_merge
 from thalweg.race.entrants.known import Entrant, known_entrants
 from thalweg.rules import clip_by_global_norm, ema, momentum, polyak
-from thalweg.train.optimizers import build_optimizer
+from thalweg.train.binding import build_optimizer
 
 KNOWN = known_entrants()
 

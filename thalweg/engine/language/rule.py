@@ -10,6 +10,7 @@ from numbers import Real
 from typing import Annotated, Any, NoReturn
 
 from thalweg.errors import RuleError, suggest
+from thalweg.numeric import is_schedule
 
 Scalar = Annotated[Any, "a state that is one number"]
 """Annotates a state that is one number for the whole parameter, kept in float64: `eta: Scalar = 1.0`."""
@@ -246,11 +247,6 @@ def check_kind(owner: str, name: str, default: Any, value: Any) -> None:
             f"{owner}({name}=…) must be a number, or a function from the number of steps taken to one, "
             f"got {value!r}"
         )
-
-
-def is_schedule(value: Any) -> bool:
-    """Whether a hyperparameter is a function of the number of steps taken."""
-    return callable(value) and not hasattr(value, "__float__") and not isinstance(value, type)
 
 
 def refuse(where: str, what: str) -> NoReturn:

@@ -31,6 +31,11 @@ class Evaluating:
         """Return the chain that steps the parameters of a group."""
         raise NotImplementedError
 
+    @property
+    def keeps_average(self) -> bool:
+        """Whether the model is to be evaluated elsewhere than where the last step led."""
+        return any(has_evaluation(self.composition(group)) for group in self.param_groups)
+
     @of_itself
     def eval(self) -> None:
         """Move the parameters to where the model is to be evaluated (see `evaluating`).

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, MutableMapping
 from typing import Any
 
-from thalweg.engine.language.rule import is_schedule as is_function_of_steps
+from thalweg.numeric import is_schedule as is_function_of_steps
 from thalweg.optim.stepping.checks import Group, check_range
 
 Schedules = dict[str, Any]

@@ -12,11 +12,11 @@ import torch
 from thalweg import optim, rules, schedules
 from thalweg.engine import Chain, Link, Rule
 from thalweg.engine.language.chain import chain
+from thalweg.numeric import is_schedule
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.plan import Point
 from thalweg.race.trials.recipe import schedule_factor
 from thalweg.schedules import Schedule
-from thalweg.train.optimizers import is_schedule
 
 _NAMES = re.compile(rf"\b({'|'.join(schedules.__all__)})\(")
 

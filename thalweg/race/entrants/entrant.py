@@ -21,9 +21,8 @@ from thalweg.race.entrants.initialize import check_initialization, initialized
 from thalweg.race.entrants.space import Space
 from thalweg.schedules import Schedule
 from thalweg.tasks import Task
-from thalweg.train.optimizers import Rate
+from thalweg.train.optimizers import OptimizerFactory, Rate
 
-OptimizerFactory = Callable[..., torch.optim.Optimizer]
 ScheduleMaker = Callable[[float, int], Schedule]
 """A function (lr, steps) that returns the schedule of a trial of so many steps."""
 

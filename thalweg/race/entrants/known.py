@@ -20,8 +20,9 @@ from thalweg import optim
 from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError, suggest
 from thalweg.optim.factory import Named
-from thalweg.race.entrants.entrant import Contender, OptimizerFactory
+from thalweg.race.entrants.entrant import Contender
 from thalweg.race.entrants.entrant import Entrant as Entrant
+from thalweg.train.optimizers import OptimizerFactory
 
 GRID_POINTS = 7
 """Learning rates in each default grid."""

@@ -22,9 +22,9 @@ from thalweg.race.trials.recipe import recipe_of
 from thalweg.tasks import Task
 from thalweg.tasks.batches import Order
 from thalweg.train.evaluate import evaluate
-from thalweg.train.optimizers import gradient_cleaner
 from thalweg.train.randomness import isolated
 from thalweg.train.recipe import Recipe
+from thalweg.train.running.step import TrainingStep
 from thalweg.train.threads import torch_threads
 
 Way = tuple[Callable[[], Any], Callable[[], Any]]
@@ -110,26 +110,25 @@ def _once(way: Way, share: float) -> float:
 def _single(recipe: Recipe, found: Probe) -> Way:
     member = enter(recipe)
     member.model.train()
-    clear = gradient_cleaner(member.optimizer, member.model)
-    surrogate = recipe.task.cost.surrogate
-    penalty = recipe.task.cost.bind_penalty(member.model)
-    source = found.train
-    order = Order(recipe.seed)
-    inputs, targets = next(source.batches(recipe.batch_size, order, 1))
+    cost = recipe.task.cost
+    step = TrainingStep(
+        member.model,
+        member.optimizer,
+        cost.surrogate,
+        cost.bind_penalty(member.model),
+        is_matched=True,
+        by_rows=True,
+    )
+    inputs, targets = next(found.train.batches(recipe.batch_size, Order(recipe.seed), 1))
 
-    def step() -> None:
-        loss = surrogate(member.model(inputs), targets)
-        loss.item()
-        objective = loss if penalty is None else loss + penalty()
-        clear()
-        torch.autograd.backward(objective)
-        member.optimizer.step()
+    def take() -> None:
+        step.take(inputs, targets)
 
     def measure() -> None:
         if found.validation is not None:
-            evaluate(member.model, found.validation, recipe.task.cost)
+            evaluate(member.model, found.validation, cost)
 
-    return step, measure
+    return take, measure
 
 
 def _stack(recipes: list[Recipe], found: Probe) -> Way:

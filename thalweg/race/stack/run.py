@@ -18,7 +18,7 @@ from thalweg.race.trials.plan import Setting, Unit
 from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import TrialRecord
 from thalweg.tasks import Task
-from thalweg.train.optimizers import build_optimizer
+from thalweg.train.binding import build_optimizer
 from thalweg.train.randomness import isolated, seed_weights
 from thalweg.train.recipe import Recipe
 

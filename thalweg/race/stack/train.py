@@ -23,9 +23,12 @@ from thalweg.race.stack.noise import Noise
 from thalweg.race.stack.probe import ROWS, Probe, check_outputs
 from thalweg.race.stack.steps import Points, StackStepper
 from thalweg.race.trials.records import Status
+from thalweg.train.evaluate import evaluating
 from thalweg.train.health.diverged import diverged
-from thalweg.train.health.failure import Moment, failed_step
+from thalweg.train.health.failure import failed_step
 from thalweg.train.history import Evaluation, History
+from thalweg.train.modes import modes_kept
+from thalweg.train.moment import Moment
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
@@ -102,17 +105,13 @@ class Stack:
     def train(self) -> None:
         """Train all models; what has become of each stands in its member."""
         base = self._models.base
-        modes = [(module, module.training) for module in base.modules()]
-        base.train()
-        try:
+        with modes_kept(base):
+            base.train()
             for epoch in range(1, self._recipe.epochs + 1):
                 self._epoch(epoch)
                 if self._stopped or not self._alive.any():
                     break
                 self._compact()
-        finally:
-            for module, training in modes:
-                module.training = training
         self._finish()
 
     _batch = 1
@@ -302,13 +301,8 @@ class Stack:
         inputs: Tensor = self._probe.train.inputs[:ROWS]
         if self._probe.draws_measured:
             return  # what is drawn is not the same twice
-        with torch.no_grad():
-            base = self._models.base
-            modes = [(module, module.training) for module in base.modules()]
-            base.eval()
+        with evaluating(self._models.base):
             stacked = self._models(inputs.clone(), shared=True)
-            for module, training in modes:
-                module.training = training
         if isinstance(stacked, Tensor):
             check_outputs(stacked, [member.model for member in self._rows], inputs)
 

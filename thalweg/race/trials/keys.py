@@ -11,6 +11,7 @@ that no trial pays for compiling it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -29,8 +30,8 @@ from thalweg.race.trials.plan import RacePlan, Trial
 from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.train.health.check import check_task, remarks
-from thalweg.train.optimizers import needs_closure
 from thalweg.train.randomness import isolated, seed_weights
+from thalweg.train.running.step import TrainingStep
 
 _PROBE_ROWS = 32
 _PROBE_STEPS = 3
@@ -149,18 +150,20 @@ def _steps(
     searched = {name: space.at(0.5) for name, space in entrant.search.items()}
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = entrant.build(parameters, _PROBE_RATE, **searched)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        objective: Tensor = task.cost.objective(model, inputs, targets)
-        objective.backward()  # type: ignore[no-untyped-call]
-        return objective
-
+    cost = task.cost
+    step = TrainingStep(
+        model,
+        optimizer,
+        cost.surrogate,
+        cost.bind_penalty(model),
+        by_rows=True,  # nobody asks what the batch weighs
+    )
+    gradient = functools.partial(step.gradient, inputs, targets)
     for _ in range(_PROBE_STEPS):
-        if needs_closure(optimizer):
-            optimizer.step(closure)  # type: ignore[arg-type]  # torch annotates floats
+        if step.by_closure:
+            optimizer.step(gradient)  # type: ignore[arg-type]  # torch annotates floats
             continue
-        yield closure().detach()
+        yield gradient().detach()
         optimizer.step()
     for parameter in model.parameters():
         yield parameter.detach()

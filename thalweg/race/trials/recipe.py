@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from thalweg.numeric import is_schedule
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.plan import Point, Setting, Trial
 from thalweg.schedules import scheduler
 from thalweg.tasks import Task
-from thalweg.train.optimizers import is_schedule
 from thalweg.train.recipe import Recipe
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.race.entrants.entrant import Entrant
@@ -24,10 +23,10 @@ from thalweg.race.trials.plan import Point, Setting, rotated
 from thalweg.race.trials.recipe import optimizing
 from thalweg.tasks import Task
 from thalweg.tasks.batches import Order
-from thalweg.train.optimizers import gradient_cleaner, needs_closure
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.recipe import Recipe
-from thalweg.train.running.state import State, begin
+from thalweg.train.running.begin import begin
+from thalweg.train.running.state import State
 
 MOST_PARAMETERS = 50_000_000
 """Of all models together: they are in memory at the same time, with gradients and states a gigabyte.
@@ -58,26 +57,10 @@ class _Runner:
 
     def run(self, steps: int) -> float:
         """Take steps, and return the seconds that one took."""
-        state = self.state
-        clear = gradient_cleaner(state.optimizer, state.model)
-        surrogate, by_closure = state.recipe.task.cost.surrogate, needs_closure(state.optimizer)
+        step = self.state.training_step()
         started = time.perf_counter()
         for inputs, targets in itertools.islice(self.batches, steps):
-
-            def closure(inputs: Any = inputs, targets: Any = targets) -> Tensor:
-                clear()
-                outputs = state.model(inputs)
-                loss = surrogate(outputs, surrogate.match(outputs, targets))
-                loss.item()
-                objective = loss if state.penalty is None else loss + state.penalty()
-                torch.autograd.backward(objective)
-                return objective
-
-            if by_closure:
-                state.optimizer.step(closure)  # type: ignore[arg-type]  # torch annotates floats
-            else:
-                closure()
-                state.optimizer.step()
+            step.take(inputs, targets)
         return (time.perf_counter() - started) / steps
 
 

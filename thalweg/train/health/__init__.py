@@ -1,1 +1,1 @@
-"""What can be wrong with a model, its data or its loss: tried before training, found while it fails."""
+"""Finding what is wrong with a model, its data or its loss, before training and when it fails."""

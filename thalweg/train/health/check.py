@@ -1,4 +1,4 @@
-"""Whether a model and a cost can learn from a data set: tried before the first step."""
+"""Checks before the first step: can the model and the cost learn from the data?"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from thalweg.train.health.layers import cause_of_nonfinite, refusal_of, refusing
 from thalweg.train.randomness import isolated, seed_weights
 from thalweg.train.snapshot import untouched
 
-_PROBE = 2  # rows enough to see the shape of the outputs
+_PROBE = 2  # rows: enough to see the shape of the outputs
 
 
 def check_task(task: Task, *, batch_size: int | EllipsisType | None = ...) -> Scores | None:
@@ -149,11 +149,11 @@ def _try(model: nn.Module, inputs: Any, name: str) -> Any:
 def _try_one_row(model: nn.Module, inputs: Any, source: Source, batch_size: int | None) -> None:
     """Refuse a model that cannot be trained on the single row that is left over in each epoch."""
     if not all(tensor.ndim for tensor in tensors_in(inputs)) or not is_plain(inputs):
-        return  # it cannot be told how to take one row of it
+        return  # how to take one row of it is not known
     with untouched(model, source=source):
         layer, error = refusal_of(model, mapped(inputs, lambda tensor: tensor[:1]))
         if error is None or (rows_of(inputs) != 1 and refusal_of(model, inputs)[1] is not None):
-            return  # what fails on more rows, too, the first step will say
+            return  # it fails on more rows, too: the first step raises the error
     size = source.loader.batch_size if isinstance(source, LoaderSource) else batch_size
     shown = f" ({layer})" if layer else ""
     left = (

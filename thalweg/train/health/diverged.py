@@ -1,4 +1,4 @@
-"""A loss that is NaN or infinite: where, and the likely cause."""
+"""The error for a loss that became NaN or infinite, with its likely cause."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thalweg.objective.nested import tensors_in
 from thalweg.train.health.layers import cause_of_nonfinite
 from thalweg.train.run import Run
 
-# No sensible weight is as large as this: it got there by a step that was far too long.
+# A weight as large as this was brought there by a step that was far too long.
 _FAR = 1e6
 
 

@@ -1,10 +1,8 @@
-"""What a user's own model, loss or data may raise in the middle of training, said in words."""
+"""Error messages for what a user's model, loss or data raise during training."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +12,7 @@ from thalweg.objective.blame import blame
 from thalweg.objective.nested import describe_batch
 from thalweg.train.evaluate import evaluating
 from thalweg.train.health.layers import refusing_layer
-
-if TYPE_CHECKING:
-    from thalweg.train.running.state import State
+from thalweg.train.moment import Moment
 
 NO_GRADIENT = (
     "The loss {} has no gradient with respect to the model's parameters: it was cut off on the way, by "
@@ -29,28 +25,21 @@ ONE_ROW = (
 )
 
 
-@dataclass
-class Moment:
-    """Where training is: the epoch, the batch, and what has the word: "data", "model", "loss",
-    "backward", "optimizer", "metrics" or "validation".
-    """
-
-    epoch: int
-    batch: int = 0
-    part: str = "data"
-    inputs: Any = None
-    outputs: Any = None
-
-
-def failure(error: Exception, at: Moment, state: State) -> Exception:
+def failure(
+    error: Exception,
+    at: Moment,
+    *,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: str,
+) -> Exception:
     """Return the error to raise instead of `error`: one that says where, and what to do; `error`
-    itself where it says so already, or memory has run out.
+    itself where it says so already, or memory has run out. `loss` is the name of the loss.
     """
-    loss = state.recipe.task.cost.surrogate.name
     if "does not require grad" in str(error) and not isinstance(error, ThalwegError):
         return TaskError(NO_GRADIENT.format(loss))
     if at.part == "optimizer":
-        return failed_step(error, at, state.optimizer)
+        return failed_step(error, at, optimizer)
     what = {
         "data": "The training set fails",
         "model": "The model fails in training",
@@ -59,7 +48,7 @@ def failure(error: Exception, at: Moment, state: State) -> Exception:
         "metrics": "The metrics of the training set fail",
         "validation": "The validation set cannot be measured",
     }[at.part]
-    return _with_place(error, at, what, state.model)
+    return _with_place(error, at, what, model)
 
 
 def failed_step(error: Exception, at: Moment, optimizer: torch.optim.Optimizer) -> Exception:

@@ -1,4 +1,4 @@
-"""Which layer of a model cannot take its input, or turns finite numbers into NaN."""
+"""Finding the layer that cannot take its input, or that turns finite numbers into NaN."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from thalweg.objective.nested import mapped, tensors_in
 from thalweg.train.evaluate import evaluating
+from thalweg.train.modes import modes_kept
 from thalweg.train.randomness import isolated
 
 
 @dataclass
 class _Trail:
-    """The calls of a model's layers: those begun and not ended, and the first that gave NaN."""
+    """A record of layer calls: those that have not returned, and the first that gave NaN."""
 
     open: list[tuple[str, nn.Module, Any]] = field(default_factory=list)
     spoilt: tuple[str, nn.Module] | None = None
@@ -109,16 +110,13 @@ def _run(model: nn.Module, inputs: Any, *, training: bool = False) -> _Trail:
 
 @contextlib.contextmanager
 def _as_trained(model: nn.Module) -> Iterator[None]:
-    """Run `model` in training mode without a trace: modes, buffers and generators come back."""
-    modes = [(module, module.training) for module in model.modules()]
+    """Run `model` in training mode; modes, buffers and random generators are restored."""
     kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    model.train()
     try:
-        with torch.no_grad(), isolated():
+        with modes_kept(model), torch.no_grad(), isolated():
+            model.train()
             yield
     finally:
-        for module, was in modes:
-            module.training = was
         with torch.no_grad():
             for buffer, before in kept:
                 buffer.copy_(before)

@@ -1,4 +1,4 @@
-"""`find_lr`: the learning-rate range test, over several seeds, with everything left as it was."""
+"""`find_lr`: the learning-rate range test over several seeds."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from thalweg.numeric import as_whole, is_real
 from thalweg.objective import Cost
 from thalweg.tasks.sources import LoaderSource
 from thalweg.tasks.task import Task
+from thalweg.train.binding import is_chain
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import place_of
 from thalweg.train.health.check import checked
 from thalweg.train.lr_finder.sweep import Stopped, Sweep, SweepSetup, sweep
 from thalweg.train.lr_finder.valley import Valley, find_valley
-from thalweg.train.optimizers import OptimizerFactory, is_chain, name_of
+from thalweg.train.optimizers import OptimizerFactory, name_of
 from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe
-from thalweg.train.running.state import begin
+from thalweg.train.running.begin import begin
 from thalweg.train.snapshot import untouched
 
 OnSweep = Callable[[Sweep], None]
@@ -241,7 +242,7 @@ def _live(
 ) -> Sweep:
     """Sweep from where the model and its optimizer are, and put them back."""
     with untouched(model, optimizer, source=task.data.train):
-        if not model.training:  # else its modules are in the modes in which they are trained
+        if not model.training:  # a model in training mode keeps the modes of its modules
             model.train()
         place = place_of(model)
         source = checked(task, model, task.data.train.placed(place), "train", place, batch_size)

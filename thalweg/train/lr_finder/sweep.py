@@ -1,4 +1,4 @@
-"""A sweep: training steps whose learning rate rises from step to step, until the loss has risen too."""
+"""A sweep: training steps with rising learning rates, until the loss rises as well."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from thalweg.objective.weight import Weight
 from thalweg.optim.stepping.scheduled import of_group
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource, Placement, Source
-from thalweg.train.evaluate import count_rows
 from thalweg.train.health.diverged import likely_cause
-from thalweg.train.optimizers import gradient_cleaner, needs_closure
+from thalweg.train.health.failure import NO_GRADIENT
+from thalweg.train.optimizers import with_inner
 from thalweg.train.randomness import seed_noise
+from thalweg.train.running.step import TrainingStep
 
-RISEN = 4.0
+_RISEN = 4.0
 """A sweep ends when the smoothed objective exceeds its least value so many times."""
 
-MEMORY = 0.9
+_MEMORY = 0.9
 """The share of the last smoothed objective in the next one."""
 
 _PASSED_OVER = 1000
-"""Batches in a row in which nothing counts, after which none is looked for any more."""
+"""After so many batches in a row in which nothing counts, the sweep gives up."""
 
 Stopped = Literal["highest", "risen", "not finite"]
 
@@ -54,7 +55,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepSetup:
-    """What a sweep trains: a model, its optimizer, and where the batches come from."""
+    """What a sweep needs: a model, its optimizer, the cost, and the training set."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -63,7 +64,7 @@ class SweepSetup:
     place: Placement
 
     def batches(self, seed: int, batch_size: int | None) -> Iterator[tuple[Any, Any]]:
-        """Yield batches without end, epoch after epoch, each in an order and with a noise of its own."""
+        """Yield batches without end; each epoch has its own order and its own random numbers."""
         order = Order(seed)
         where = None if isinstance(self.source, ArraySource) else self.place
         for epoch in itertools.count(1):
@@ -80,7 +81,7 @@ class SweepSetup:
 
 
 class Rates:
-    """The learning rates of an optimizer's groups, set together: their ratios stay as they are.
+    """Sets the learning rates of an optimizer's groups together and keeps their ratios.
 
     Raises TaskError where there is no learning rate, or none that can be set.
     """
@@ -88,10 +89,13 @@ class Rates:
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         name = type(optimizer).__name__
         self.groups = optimizer.param_groups
-        known = getattr(optimizer, "_schedules", {})
         if any("lr" not in group for group in self.groups):
             raise TaskError(f"{name} has no learning rate: its groups hold no 'lr'.")
-        if any("lr" in of_group(group, known) for group in self.groups):
+        if any(
+            "lr" in of_group(group, getattr(each, "_schedules", {}))
+            for each in with_inner(optimizer)
+            for group in self.groups
+        ):
             raise TaskError(
                 f"The learning rate of this {name} is a schedule, which sets it at every step. Give the "
                 "optimizer a number, and the schedule its peak afterwards."
@@ -132,7 +136,7 @@ def sweep(subject: SweepSetup, rates: Sequence[float], seed: int, batch_size: in
         try:
             steps.advance(rate)
             value = steps.measure(batch, batches)
-        except DivergedError:  # an optimizer that guards its gradients says it first
+        except DivergedError:  # an optimizer that checks its gradients raises it first
             value = math.nan
         if not math.isfinite(value):
             stopped = "not finite"
@@ -146,7 +150,7 @@ def sweep(subject: SweepSetup, rates: Sequence[float], seed: int, batch_size: in
 
 
 class Average:
-    """The exponential mean of a sequence, free of the bias of its beginning, and its least value.
+    """The bias-corrected exponential mean of a sequence, and the least value that it had.
 
     >>> average = Average()
     >>> [round(average.add(value), 3) for value in (1.0, 1.0, 0.0)]
@@ -159,15 +163,15 @@ class Average:
 
     def add(self, value: float) -> float:
         """Take the next value; return the mean."""
-        self.sum = MEMORY * self.sum + (1 - MEMORY) * value
-        self.weight = MEMORY * self.weight + (1 - MEMORY)
+        self.sum = _MEMORY * self.sum + (1 - _MEMORY) * value
+        self.weight = _MEMORY * self.weight + (1 - _MEMORY)
         self.now = self.sum / self.weight
         self.least = min(self.least, self.now)
         return self.now
 
     def has_risen(self) -> bool:
         """Return whether the mean exceeds 4 times its least value (of a negative one: by 3 of it)."""
-        return self.now - self.least > (RISEN - 1) * abs(self.least)
+        return self.now - self.least > (_RISEN - 1) * abs(self.least)
 
 
 class _Steps:
@@ -176,9 +180,8 @@ class _Steps:
     def __init__(self, subject: SweepSetup) -> None:
         self.subject = subject
         self.rates = Rates(subject.optimizer)
-        self.penalty = subject.cost.bind_penalty(subject.model)
-        self.clear = gradient_cleaner(subject.optimizer, subject.model)
-        self.closure: Any = self.gradient if needs_closure(subject.optimizer) else None
+        cost, model = subject.cost, subject.model
+        self.step = TrainingStep(model, subject.optimizer, cost.surrogate, cost.bind_penalty(model))
         self.value: Tensor
         self.loss: Tensor
         self.weight: Weight
@@ -208,36 +211,26 @@ class _Steps:
         return value
 
     def objective(self) -> Tensor:
-        surrogate = self.subject.cost.surrogate
         # Copies: the same batch is measured again, and a model may change its inputs in place.
         inputs, targets = (mapped(part, torch.clone) for part in self.batch)
-        self.rows = count_rows(targets, inputs)
-        outputs = self.subject.model(inputs)
-        targets = surrogate.match(outputs, targets)
-        self.loss, self.weight = surrogate.measured(outputs, targets, self.rows)
-        return self.loss if self.penalty is None else self.loss + self.penalty()
+        self.loss, self.weight, self.rows, _, _ = self.step.forward(inputs, targets)
+        return self.step.objective(self.loss)
 
     def gradient(self) -> Tensor:
-        self.clear()
         value = self.objective()
-        torch.autograd.backward(value)
+        self.step.backward(value)
         return value
 
     def advance(self, rate: float) -> None:
         """Step with the learning rate `rate` on the batch that was measured last."""
         self.rates.set(rate)
         if not self.value.requires_grad:
-            raise TaskError(
-                f"The loss {self.subject.cost.surrogate.name} has no gradient with respect to the "
-                "model's parameters: it was cut off on the way, by .detach(), .item(), NumPy, "
-                "torch.no_grad() or an operation such as argmax, in the loss or in the model."
-            )
-        if self.closure is not None:
-            self.subject.optimizer.step(self.closure)
-            return
-        self.clear()
-        torch.autograd.backward(self.value)
-        self.subject.optimizer.step()
+            raise TaskError(NO_GRADIENT.format(self.step.loss.name))
+        if self.step.by_closure:
+            self.step.optimizer.step(self.gradient)  # type: ignore[arg-type]  # torch annotates floats
+        else:
+            self.step.backward(self.value)
+            self.step.optimizer.step()
 
 
 def _not_finite(value: float, subject: SweepSetup, batch: tuple[Any, Any]) -> DivergedError:

@@ -1,4 +1,4 @@
-"""The valley of a range test: where the objective falls as the learning rate rises, and its middle."""
+"""The valley of a range test: the learning rates at which the objective falls, and their centre."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from thalweg.train.lr_finder.sweep import Sweep
 
 FloatArray = NDArray[np.float64]
 
-WIDTH = 0.15
+_WIDTH = 0.15
 """The standard deviation of the smoothing, in decades of the learning rate."""
 
-MARGIN = 0.4
-"""The suggestion over the middle of the valley."""
+_MARGIN = 0.4
+"""Suggested rate ÷ rate at the valley's centre."""
 
-CLEAR = 5.0
-"""How many times its own noise the smoothed objective must fall for there to be a valley."""
+_CLEAR = 5.0
+"""A fall of the smoothed objective counts as a valley from so many times its noise on."""
 
-SKY = 10.0
-"""How high above the plain the median counts, in depths of the valley."""
+_SKY = 10.0
+"""The median is cut off so many depths of the valley above the plain."""
 
-PLAIN = 8
-"""Before the fall lies a plain: the first of so many parts of the steps, at the lowest rates."""
+_PLAIN = 8
+"""The plain before the valley is the first 1/8 of the steps, at the lowest rates."""
 
 
 @dataclass(frozen=True)
 class Valley:
-    """What the sweeps have in common.
+    """The median of the sweeps, and the learning rate that it suggests.
 
     `start` is the median of J before any step; `median[i]` that of J after the step with rate i, infinite
     where half of the sweeps had ended; `curve` is the median smoothed over the rates as far as it is
@@ -55,8 +55,8 @@ def find_valley(rates: Sequence[float], sweeps: Sequence[Sweep]) -> Valley:
         d(η) = max(J₀ − J(η), 0),   ln η̄ = Σ d² ln η / Σ d²,   suggestion = ⅖ η̄
 
     A sum over all the rates moves little from seed to seed, where a steepest or lowest point jumps; it does
-    not change when J is scaled or shifted. The factor is there because a rate is stood for one step more
-    easily than for thousands; it was chosen by what trains best.
+    not change when J is scaled or shifted. The factor ⅖ is there because a rate that
+    is stable for one step may not be for thousands; it was chosen by what trains best.
     """
     start = float(np.median([each.start for each in sweeps]))
     median = _median(sweeps, len(rates))
@@ -66,19 +66,19 @@ def find_valley(rates: Sequence[float], sweeps: Sequence[Sweep]) -> Valley:
     noise = _noise(start, median[:count])
     plain = _plain(start, median[:count], noise, len(rates))
     # what explodes would smear over the rates before it
-    sky = plain + SKY * (plain - min(median.min(), plain))
+    sky = plain + _SKY * (plain - min(median.min(), plain))
     curve = smooth(decades, np.minimum(median[:count], sky))
     depth = np.maximum(plain - curve, 0.0)
     found = (start, tuple(median.tolist()), tuple(curve.tolist()))
     # the second is what rounding makes of a loss that does not move
-    least = max(CLEAR * noise * _share(decades), 1e-5 * abs(start))
+    least = max(_CLEAR * noise * _share(decades), 1e-5 * abs(start))
     if count < 2 or not depth.max() > least:
         return Valley(*found, None, _no_fall(rates, count))
     weights = (depth / depth.max()) ** 2
     middle = 10 ** float(weights @ decades / weights.sum())
     return Valley(
         *found,
-        float(f"{MARGIN * middle:.2g}"),
+        float(f"{_MARGIN * middle:.2g}"),
         f"two fifths of {middle:.2g}, the middle of the valley: the mean of ln(lr), weighted by the squared "
         "fall of the loss",
         _notes(rates, start, curve, depth),
@@ -93,14 +93,14 @@ def smooth(decades: FloatArray, values: FloatArray) -> FloatArray:
 
 
 def _weights(decades: FloatArray) -> FloatArray:
-    distance = (decades[:, None] - decades[None, :]) / WIDTH
+    distance = (decades[:, None] - decades[None, :]) / _WIDTH
     weights = np.exp(-0.5 * distance**2)
     normed: FloatArray = weights / weights.sum(1, keepdims=True)
     return normed
 
 
 def _share(decades: FloatArray) -> float:
-    """Return how much of the noise is left after smoothing."""
+    """Return the share of the noise that is left after smoothing."""
     return float(np.sqrt(np.median((_weights(decades) ** 2).sum(1)))) if len(decades) else 0.0
 
 
@@ -123,7 +123,7 @@ def _plain(start: float, median: FloatArray, noise: float, count: int) -> float:
     """Return the height from which the loss falls. One batch says little about it, the first steps say
     more; unless they have fallen below the start by more than noise can.
     """
-    first = np.concatenate([[start], median[: max(1, count // PLAIN)]])
+    first = np.concatenate([[start], median[: max(1, count // _PLAIN)]])
     return max(float(np.median(first)), start - 2 * noise)
 
 

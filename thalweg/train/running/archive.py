@@ -2,7 +2,7 @@
 beside them.
 
 No pickle, so reading a file runs nothing. Numbers come back bit for bit: JSON keeps Python's floats
-by their shortest exact decimal form. A checksum over all of it tells a damaged file.
+by their shortest exact decimal form. A checksum over the whole content detects damaged files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from thalweg.files import atomic_path
 
 _FORMAT = "thalweg-1"
 _PAIRS = (torch.complex32, torch.complex128)
-"""Written as pairs of real numbers."""
+"""Complex dtypes that safetensors cannot write: they are written as pairs of real numbers."""
 _KNOWN = frozenset(
     getattr(torch, name)
     for name in (
@@ -36,7 +36,7 @@ _KNOWN = frozenset(
     )
     if hasattr(torch, name)
 )
-"""What safetensors writes."""
+"""The dtypes that safetensors can write."""
 
 
 def write_archive(path: str | os.PathLike[str], content: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on as if it had not stopped, in one file."""
+"""Checkpoints: all that a run needs to be resumed, in one file."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import CheckpointError
+from thalweg.numeric import is_schedule
 from thalweg.objective import Penalties
 from thalweg.objective.blame import blame
 from thalweg.train.history import History
-from thalweg.train.optimizers import is_schedule
 from thalweg.train.running.archive import read_archive, rehearsed, write_archive
 from thalweg.train.running.records import (
     amount_from,
@@ -31,8 +31,9 @@ from thalweg.train.running.state import State
 from thalweg.train.weights import Weights, kind_of
 
 FILE_NAME = "checkpoint.safetensors"
-# `epochs` may grow between runs, and where or how often one looks does not change what is computed.
 _OF_OPTIMIZER = "optimizer's "
+# Fields of a recipe that are not compared as they are: some are compared by name instead, the others
+# (epochs, device, gradient_budget) may differ when a run is resumed.
 _FREE = (
     *("task", "optimizer", "scheduler", "early_stopping", "stop_at", "epochs", "device"),
     "gradient_budget",
@@ -69,7 +70,7 @@ def prepare(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | N
 
 
 def _check_folder(path: Path) -> None:
-    """Find out before training, not after the first epoch, that the file cannot be written."""
+    """Check before training that the file can be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -85,7 +86,7 @@ def save(path: Path, state: State) -> None:
 
 
 def rehearse(state: State) -> None:
-    """Find out before training that a checkpoint could not be written, or not be resumed from.
+    """Check before training that a checkpoint can be written, and resumed from.
 
     Raises CheckpointError for what a module or a scheduler keeps and a file cannot hold.
     """
@@ -129,7 +130,7 @@ def _content(state: State) -> dict[str, Any]:
     }
 
 
-# What a file that was edited may bring about where it is read: other types, shapes and lengths.
+# What reading an edited file may raise: its types, shapes and lengths may be wrong.
 _MALFORMED = (
     *(KeyError, TypeError, AttributeError, ValueError, IndexError, AssertionError),
     *(OverflowError, RuntimeError),
@@ -189,13 +190,13 @@ def _buffers_record(weights: Weights) -> dict[str, Any]:
 
 
 def _weights_from(state: dict[str, Any], record: dict[str, Any]) -> Weights:
-    """Return weights from a stored state dict, and from what else is said of buffers beside it."""
+    """Return weights from a stored state dict and the record of buffers stored beside it."""
     buffers = record.get("buffers") or {"hidden": {}, "names": []}
     return Weights(dict(state), dict(buffers["hidden"]), list(buffers["names"]))
 
 
 def _settings(state: State) -> dict[str, Any]:
-    """Return what must be the same when a run goes on, as plain data."""
+    """Return the settings that must be the same when a run is resumed, as plain data."""
     recipe = state.recipe
     settings: dict[str, Any] = {
         field.name: getattr(recipe, field.name)
@@ -233,7 +234,7 @@ def _plain(rate: Any) -> Any:
 
 
 def _penalty_name(penalty: object) -> str:
-    """Return what a penalty is, without the memory addresses that the text of a function holds."""
+    """Return a penalty as text, without the memory address in the text of a function."""
     if isinstance(penalty, Penalties):
         return " + ".join(_penalty_name(term) for term in penalty.terms)
     return getattr(penalty, "__name__", None) or str(penalty)
@@ -241,7 +242,7 @@ def _penalty_name(penalty: object) -> str:
 
 def _check_settings(path: Path, stored: dict[str, Any], current: dict[str, Any]) -> None:
     names = [*stored, *(name for name in current if name not in stored)]
-    if stored.get("optimizer") != current.get("optimizer"):  # its settings then differ as well
+    if stored.get("optimizer") != current.get("optimizer"):  # then its settings differ as well
         names = [name for name in names if not name.startswith(_OF_OPTIMIZER)]
     differences = [
         f"{name}: {stored.get(name)!r} in the checkpoint, {current.get(name)!r} now"

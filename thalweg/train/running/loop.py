@@ -1,4 +1,4 @@
-"""The loop: epochs of steps, evaluations between them, and the reasons to stop."""
+"""The training loop: epochs of steps, evaluations between them, and reasons to stop."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from thalweg.tasks.generators import generators_of, kept
 from thalweg.tasks.target import figure
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import evaluate
-from thalweg.train.health.failure import Moment, failure
 from thalweg.train.history import Epoch, Evaluation
+from thalweg.train.modes import modes_kept
+from thalweg.train.moment import Moment
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
-from thalweg.train.recipe import Recipe
-from thalweg.train.run import Run
+from thalweg.train.run import BaseRecipe, Run
+from thalweg.train.running.begin import begin
 from thalweg.train.running.checkpoint import load, prepare, rehearse, save
 from thalweg.train.running.progress import Reporter, reporter
-from thalweg.train.running.state import State, begin
+from thalweg.train.running.state import State
 from thalweg.train.running.steps import Steps
 from thalweg.train.stopping import Reached
 
 
 def train(
-    recipe: Recipe,
+    recipe: BaseRecipe,
     *,
     checkpoint: str | os.PathLike[str] | None,
     checkpoint_every: int,
@@ -62,7 +63,7 @@ def train(
             message = f"interrupted in epoch {state.epoch + 1}"
         except Exception as error:
             state.stopped = "diverged" if isinstance(error, DivergedError) else "failed"
-            with contextlib.suppress(Exception):  # what went wrong before is said instead
+            with contextlib.suppress(Exception):  # the error that is being raised matters more
                 _leave(state)
                 error.run = state.run()  # type: ignore[attr-defined]  # as FitDivergedError has it
             raise
@@ -73,9 +74,9 @@ def train(
 
 
 @contextlib.contextmanager
-def _surroundings(recipe: Recipe, device: torch.device | None) -> Iterator[None]:
-    """Give a run random numbers and gradients of its own, and the caller's back at the end."""
-    # Without a device of its own the model may still be built on one, which is seeded as well.
+def _surroundings(recipe: BaseRecipe, device: torch.device | None) -> Iterator[None]:
+    """Seed the run and switch gradients on; restore the caller's settings and generators at the end."""
+    # Without `device` the model may still be built on one: seed_weights seeds that as well.
     home = device or torch.device("cpu")
     with contextlib.ExitStack() as stack:
         # The caller's may be switched off. A model or data that were made so are copied.
@@ -92,9 +93,7 @@ def _surroundings(recipe: Recipe, device: torch.device | None) -> Iterator[None]
 
 
 def _leave(state: State) -> None:
-    """Leave the model where it is to be used: at the optimizer's average, with the best parameters,
-    where there are such.
-    """
+    """Move the model to the optimizer's average, and to the best parameters, if there are any."""
     best = state.tracker is not None and bool(state.tracker.weights)
     state.point.go(recompute=not best)
     if state.tracker is not None:
@@ -103,10 +102,9 @@ def _leave(state: State) -> None:
 
 def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: int) -> None:
     recipe = state.recipe
-    modes = [(module, module.training) for module in state.model.modules()]
-    state.model.train()
     steps = Steps(state, show, functools.partial(_evaluate, state))
-    try:
+    with modes_kept(state.model):
+        state.model.train()
         while not state.stopped:
             if state.epoch >= recipe.epochs:
                 state.stopped = "epochs"
@@ -120,9 +118,6 @@ def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: i
             due = state.epoch % checkpoint_every == 0 or state.epoch == recipe.epochs
             if file is not None and (due or state.stopped):
                 save(file, state)
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _finish_epoch(state: State, train_scores: Scores, show: Reporter) -> None:
@@ -150,18 +145,18 @@ def _finish_epoch(state: State, train_scores: Scores, show: Reporter) -> None:
 
 @contextlib.contextmanager
 def _told(state: State, epoch: int, part: str) -> Iterator[None]:
-    """Say where it was of what fails inside."""
+    """Add epoch and part of training to the message of what is raised inside."""
     try:
         yield
     except Exception as error:
-        told = failure(error, Moment(epoch, part=part), state)
+        told = state.failure(error, Moment(epoch, part=part))
         if told is error:
             raise
         raise told from error
 
 
 def _evaluate(state: State, epoch: int) -> Scores | None:
-    """Measure the validation set at this step, once; note the target when it is first met."""
+    """Evaluate on the validation set, once at each step; record when the target is first met."""
     if state.validation is None:
         return None
     if state.evaluations and state.evaluations[-1].step == state.step:
@@ -180,7 +175,7 @@ def _evaluate(state: State, epoch: int) -> Scores | None:
 
 
 def _last_word(state: State, held: int) -> str:
-    """Return what to say at the end of a run that began with `held` epochs from a checkpoint."""
+    """Return the closing message of a run that began with `held` epochs from a checkpoint."""
     if state.stopped == "epochs":
         count = f"{held} epoch{'' if held == 1 else 's'}"
         nothing = f"the checkpoint already holds {count}; nothing to train"

@@ -1,4 +1,4 @@
-"""Showing progress on standard error: a bar on a terminal, plain lines elsewhere, or nothing."""
+"""Progress on standard error: a bar on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import sys
 import time
 from typing import Any, Protocol
 
-from thalweg.train.history import Epoch
-
-_LARGE = 1e5
+from thalweg.train.history import Epoch, summary
 
 
 class Reporter(Protocol):
@@ -23,7 +21,7 @@ class Reporter(Protocol):
         """Show that an epoch is done."""
 
     def close(self, message: str) -> None:
-        """Show the last word, and end."""
+        """Show a closing message, and end."""
 
 
 class Silent:
@@ -61,7 +59,7 @@ class PlainLines:
         )
 
     def close(self, message: str) -> None:
-        """Write the last word."""
+        """Write the closing message."""
         if message:
             print(message, file=sys.stderr, flush=True)
 
@@ -105,7 +103,7 @@ class Bar:
         )
 
     def close(self, message: str) -> None:
-        """Stop the bar and write the last word."""
+        """Stop the bar and write the closing message."""
         self._progress.stop()
         if message:
             self._progress.console.print(message, highlight=False, markup=False)
@@ -120,31 +118,6 @@ def reporter(progress: bool | None, epochs: int, done: int) -> Reporter:
     if sys.stderr.isatty():
         try:
             return Bar(epochs, done)
-        except ImportError:  # progress is a comfort: without rich, plain lines do
+        except ImportError:  # rich is optional: without it, plain lines
             pass
     return PlainLines(epochs)
-
-
-def summary(record: Epoch) -> str:
-    """Return an epoch's figures on one line.
-
-    >>> from thalweg.objective import Scores
-    >>> summary(Epoch(1, 10, 0.5, 1e-3, Scores(0.5), Scores(0.6, 0, {"accuracy": 0.9})))
-    'train loss 0.5000  validation loss 0.6000  validation accuracy 0.9000'
-    """
-    parts = [f"train loss {_figure(record.train.loss)}"]
-    if record.train.penalty:
-        parts.append(f"penalty {_figure(record.train.penalty)}")
-    if record.validation is None:
-        metrics = record.train.metrics.items()
-        parts += [f"train {name} {_figure(value)}" for name, value in metrics]
-    else:
-        parts.append(f"validation loss {_figure(record.validation.loss)}")
-        metrics = record.validation.metrics.items()
-        parts += [f"validation {name} {_figure(value)}" for name, value in metrics]
-    return "  ".join(parts)
-
-
-def _figure(value: float) -> str:
-    """Return four decimals, or four digits where the number is so large that they say nothing."""
-    return f"{value:.4g}" if abs(value) >= _LARGE else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""The records of a run as plain data, and back again: what was edited into something else is refused."""
+"""The records of a run to plain data and back; malformed records are refused."""
 
 from __future__ import annotations
 

@@ -1,40 +1,31 @@
-"""The state of a run in progress, and how it begins."""
+"""The state of a run in progress."""
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import TaskError
-from thalweg.objective.blame import blame
-from thalweg.tasks.batches import Order
-from thalweg.tasks.data import SPLITS
-from thalweg.tasks.generators import Generator, generators_of
+from thalweg.tasks.generators import Generator
 from thalweg.tasks.sources import ArraySource, Placement, Source
-from thalweg.tasks.task import Task
-from thalweg.train.evaluate import place_of
-from thalweg.train.health.check import checked
+from thalweg.train.health.failure import failure
 from thalweg.train.history import Epoch, Evaluation, History
-from thalweg.train.optimizers import build_optimizer
+from thalweg.train.moment import Moment
 from thalweg.train.point import EvaluationPoint
-from thalweg.train.randomness import generators_in, repeated
-from thalweg.train.recipe import Recipe
-from thalweg.train.run import Run
+from thalweg.train.run import BaseRecipe, Run
+from thalweg.train.running.step import TrainingStep
 from thalweg.train.stopping import Reached, Tracker
-from thalweg.train.weights import Weights
 
 
 @dataclass
 class State:
     """A run in progress."""
 
-    recipe: Recipe
+    recipe: BaseRecipe
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: Any
@@ -75,9 +66,31 @@ class State:
             reached=self.reached,
         )
 
+    def training_step(self) -> TrainingStep:
+        """Return the step that the run takes on each batch."""
+        loss, source = self.recipe.task.cost.surrogate, self.train
+        return TrainingStep(
+            self.model,
+            self.optimizer,
+            loss,
+            self.penalty,
+            is_matched=isinstance(source, ArraySource),
+            by_rows=isinstance(source, ArraySource) and loss.weighs_by_rows(source.targets),
+        )
+
     def is_stopped(self) -> bool:
         """Return whether there is a reason to stop."""
         return bool(self.stopped)
+
+    def failure(self, error: Exception, at: Moment) -> Exception:
+        """Return the error to raise for what was raised at this moment; see `health.failure`."""
+        return failure(
+            error,
+            at,
+            model=self.model,
+            optimizer=self.optimizer,
+            loss=self.recipe.task.cost.surrogate.name,
+        )
 
     def _best(self) -> Epoch | None:
         if self.tracker is not None:
@@ -85,98 +98,6 @@ class State:
         if not len(self.history):
             return None
         return min(self.history, key=_loss)
-
-
-def begin(recipe: Recipe, device: torch.device | None) -> State:
-    """Return the state before the first step: model and optimizer built, data looked at and placed.
-
-    The caller has seeded the drawing of weights.
-    """
-    task = recipe.task
-    model = task.build()
-    if device is not None:
-        model = model.to(device)
-    place = place_of(model)
-    sources = {
-        name: source.placed(place)
-        for name in SPLITS
-        if (source := getattr(task.data, name)) is not None
-    }
-    for name, source in sources.items():
-        sources[name] = checked(task, model, source, name, place, recipe.batch_size)
-    optimizer = build_optimizer(recipe.optimizer, model, recipe.lr)
-    stop = recipe.early_stopping
-    if stop is not None and stop.restore_best:
-        _rehearse_restoring(model)
-    return State(
-        recipe=recipe,
-        model=model,
-        optimizer=optimizer,
-        scheduler=_scheduler(recipe, optimizer),
-        train=sources["train"],
-        validation=sources.get("validation"),
-        place=place,
-        penalty=task.cost.bind_penalty(model),
-        tracker=None if stop is None else Tracker.of(stop, task.cost),
-        point=_point(recipe, optimizer, model, sources["train"], place),
-        noise=_generators(task, model),
-        defaults=dict(optimizer.defaults),
-    )
-
-
-def _point(
-    recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
-    model: nn.Module,
-    train: Source,
-    place: Placement,
-) -> EvaluationPoint:
-    order = Order(recipe.seed, recipe.shuffle)
-    where = None if isinstance(train, ArraySource) else place
-
-    def inputs() -> Iterator[Any]:
-        return (batch[0] for batch in train.batches(recipe.batch_size, order, 1, where))
-
-    isolated = functools.partial(repeated, train, recipe.seed, place.device)
-    return EvaluationPoint(optimizer, model, inputs, isolated)
-
-
-def _rehearse_restoring(model: nn.Module) -> None:
-    """Find out before training that a module does not take back what it keeps beside tensors."""
-    if all(isinstance(value, Tensor) for value in model.state_dict().values()):
-        return
-    try:
-        Weights.of(model).put(model)
-    except Exception as error:  # the model's own functions: anything can be wrong in them
-        raise TaskError(
-            f"Early stopping could not bring the best parameters back. {blame(error)} Mend the "
-            "module's extra state, or use EarlyStopping(restore_best=False)."
-        ) from error
-
-
-def _generators(task: Task, model: nn.Module) -> list[Generator]:
-    validation = task.data.validation
-    own = [] if validation is None else validation.generators
-    found = [*generators_in(model), *generators_of(task.cost), *own]
-    return list({id(each): each for each in found}.values())
-
-
-def _scheduler(recipe: Recipe, optimizer: torch.optim.Optimizer) -> Any:
-    if recipe.scheduler is None:
-        return None
-    scheduler = recipe.scheduler(optimizer)
-    missing = [name for name in ("step", "state_dict") if not hasattr(scheduler, name)]
-    if missing:
-        raise TaskError(
-            f"scheduler is a function (optimizer) -> torch learning rate scheduler, such as "
-            f"functools.partial(StepLR, step_size=3); it returned {type(scheduler).__name__}."
-        )
-    plateau = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
-    if plateau and recipe.scheduler_step == "step":
-        raise TaskError(
-            "ReduceLROnPlateau looks at the loss after each epoch: use scheduler_step='epoch'."
-        )
-    return scheduler
 
 
 def _loss(record: Epoch) -> tuple[bool, float]:

@@ -1,4 +1,4 @@
-"""The steps of each epoch: the hot loop."""
+"""The steps of each epoch: the innermost loop of training."""
 
 from __future__ import annotations
 
@@ -16,42 +16,38 @@ from thalweg.objective.nested import mapped
 from thalweg.objective.weight import Weight
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource
-from thalweg.train.evaluate import count_rows
 from thalweg.train.health.diverged import FitDivergedError, diverged
-from thalweg.train.health.failure import Moment, failure
-from thalweg.train.optimizers import gradient_cleaner, learning_rate, needs_closure
+from thalweg.train.moment import Moment
+from thalweg.train.optimizers import learning_rate
 from thalweg.train.running.progress import Reporter
 from thalweg.train.running.state import State
+from thalweg.train.running.step import Forward
 from thalweg.train.running.updates import Updates
 
 
-class _SmallGradient(Exception):  # noqa: N818 - it says that there is nothing left to do
+class _SmallGradient(Exception):  # noqa: N818 - a signal, no error
     """Ends a step whose first gradient is below the tolerance."""
 
 
-class _NothingCounts(Exception):  # noqa: N818 - it says that there is nothing to do
+class _NothingCounts(Exception):  # noqa: N818 - a signal, no error
     """Ends a step on a batch that weighs nothing, such as one of ignored targets alone."""
 
 
 class Steps:
-    """A run's passes over the training set, with nothing in their loop that could be outside.
+    """A run's passes over the training set; whatever can be done once is done outside their loop.
 
     Args:
         state: the run in progress.
         show: is told of each step.
-        measure: measures the validation set at this step of an epoch, and may find a reason to stop.
+        measure: evaluates on the validation set in this epoch, and may set a reason to stop.
     """
 
     def __init__(self, state: State, show: Reporter, measure: Callable[[int], Any]) -> None:
         self.state = state
         self.show = show
         self.measure = measure
-        self.closure = needs_closure(state.optimizer)
         self.matched = isinstance(state.train, ArraySource)
-        surrogate = state.recipe.task.cost.surrogate
-        self.by_rows = isinstance(state.train, ArraySource) and surrogate.weighs_by_rows(
-            state.train.targets
-        )
+        self.step = state.training_step()
         self.by_step = state.scheduler is not None and state.recipe.scheduler_step == "step"
         self.updates = Updates(state.optimizer)
 
@@ -63,7 +59,7 @@ class Steps:
         state = self.state
         self.epoch = state.epoch + 1
         self.at = Moment(self.epoch)
-        self.clear = gradient_cleaner(state.optimizer, state.model)
+        self.step.begin_epoch(self.at)
         meter = state.recipe.task.cost.meter()
         try:
             self._steps(meter)
@@ -75,7 +71,7 @@ class Steps:
             self.at.part = "metrics"
             return self._scores(meter)
         except Exception as error:
-            told = failure(error, self.at, state)
+            told = state.failure(error, self.at)
             if told is error:
                 raise
             raise told from error
@@ -91,37 +87,22 @@ class Steps:
         return scores
 
     def _steps(self, meter: Meter) -> None:
-        state, recipe, at = self.state, self.state.recipe, self.at
-        model, penalty = state.model, state.penalty
-        surrogate = recipe.task.cost.surrogate
-        clear, budget = self.clear, recipe.gradient_budget
-        losses, isfinite, matched = state.losses, math.isfinite, self.matched
+        state, recipe, at, step = self.state, self.state.recipe, self.at, self.step
+        budget, losses = recipe.gradient_budget, state.losses
         show = self.show if self.show.wants_steps else None
         order = Order(recipe.seed, recipe.shuffle)
         self.started = time.perf_counter()
         for inputs, targets in state.train.batches(
-            recipe.batch_size, order, self.epoch, None if matched else state.place
+            recipe.batch_size, order, self.epoch, None if self.matched else state.place
         ):
             at.batch += 1
-            at.inputs, at.part = inputs, "model"
-            rows = len(targets) if matched else count_rows(targets, inputs)
-            if self.closure:
-                value, outputs, targets, weight = self.by_closure(inputs, targets, rows)
+            if step.by_closure:
+                value, (_, weight, rows, outputs, targets) = self.by_closure(inputs, targets)
             else:
-                outputs = model(inputs)
-                at.outputs, at.part = outputs, "loss"
-                if not matched:
-                    targets = surrogate.match(outputs, targets)
-                loss, weight = self.measured(outputs, targets, rows)
-                value = loss.item()
-                if weight and not isfinite(value):
-                    state.seconds += time.perf_counter() - self.started
-                    raise self.diverged(value, (inputs, targets))
+                loss, weight, rows, outputs, targets = step.forward(inputs, targets)
+                value = self.value(loss, weight, inputs, targets)
                 if weight:
-                    objective = loss if penalty is None else loss + penalty()
-                    clear()
-                    at.part = "backward"
-                    torch.autograd.backward(objective)
+                    step.backward(step.objective(loss))
                     state.gradients += 1
                     at.part = "optimizer"
                     self.advance(rows if weight == "sum" else weight)
@@ -141,13 +122,6 @@ class Steps:
             at.part = "optimizer"
             self.count(self.updates.flush())
         state.seconds += time.perf_counter() - self.started
-
-    def measured(self, outputs: Any, targets: Any, rows: int) -> tuple[Tensor, Weight]:
-        """Return the loss of a batch, and what it weighs in the loss of the epoch."""
-        surrogate = self.state.recipe.task.cost.surrogate
-        if self.by_rows:
-            return surrogate(outputs, targets), rows
-        return surrogate.measured(outputs, targets, rows)
 
     def advance(self, weight: float) -> None:
         """Step by the gradients of a batch of this weight, unless they are small enough to stop."""
@@ -175,41 +149,36 @@ class Steps:
         tolerance = self.state.recipe.gradient_tolerance
         return tolerance is not None and _gradient_norm(self.state.model) < tolerance
 
-    def by_closure(self, inputs: Any, targets: Any, rows: int) -> tuple[float, Any, Any, Weight]:
+    def by_closure(self, inputs: Any, targets: Any) -> tuple[float, Forward]:
         """Step an optimizer that evaluates the objective itself (a line search, SAM).
 
-        Its first evaluation is the one before the step; what it gave is returned: the loss, the
-        outputs, the matched targets, and what the loss weighs. Each evaluation has the batch as it
-        was, whatever the model or the loss changes in place.
+        Its first evaluation is the one before the step; its loss as a number and what else it gave are
+        returned. Each evaluation has the batch as it was, whatever the model or the loss changes in
+        place.
         """
-        state, surrogate, at = self.state, self.state.recipe.task.cost.surrogate, self.at
-        first: list[tuple[float, Any, Any, Weight]] = []
+        state, step, at = self.state, self.step, self.at
+        first: list[tuple[float, Forward]] = []
 
         def closure() -> Tensor:
-            self.clear()
-            at.part = "model"
-            outputs = state.model(mapped(inputs, torch.clone))
-            at.outputs, at.part = outputs, "loss"
-            matched = mapped(targets, torch.clone)
-            matched = matched if self.matched else surrogate.match(outputs, matched)
-            loss, weight = self.measured(outputs, matched, rows)
-            if not weight:
-                first.append((loss.item(), outputs, matched, weight))
+            found = step.forward(mapped(inputs, torch.clone), mapped(targets, torch.clone))
+            value = (
+                self.value(found.loss, found.weight, inputs, found.targets) if not first else 0.0
+            )
+            if not found.weight:
+                first.append((value, found))
                 raise _NothingCounts
-            if not first and not math.isfinite(loss.item()):
-                state.seconds += time.perf_counter() - self.started
-                raise self.diverged(loss.item(), (inputs, matched))
-            objective = loss if state.penalty is None else loss + state.penalty()
-            at.part = "backward"
-            torch.autograd.backward(objective)
+            objective = step.objective(found.loss)
+            step.backward(objective)
             state.gradients += 1
             if not first:
-                first.append((loss.item(), outputs, matched, weight))
+                first.append((value, found))
                 if self.is_small():
                     raise _SmallGradient
             at.part = "optimizer"
             return objective
 
+        at.part = "model"
+        rows = step.count(inputs, targets)
         at.part = "optimizer"
         try:
             self.count(self.updates.step(rows, closure))
@@ -223,6 +192,14 @@ class Steps:
                 "which computes the objective and its gradient."
             )
         return first[0]
+
+    def value(self, loss: Tensor, weight: Weight, inputs: Any, targets: Any) -> float:
+        """Return the loss of a batch as a number; raise FitDivergedError if it is not finite."""
+        value = loss.item()
+        if weight and not math.isfinite(value):
+            self.state.seconds += time.perf_counter() - self.started
+            raise self.diverged(value, (inputs, targets))
+        return value
 
     def fraction(self, rows: int) -> float | None:
         """Return how much of the epoch `rows` are."""

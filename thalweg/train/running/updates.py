@@ -1,4 +1,4 @@
-"""Steps of an optimizer, and how many of its calls were updates."""
+"""Calls an optimizer's step and tells whether the parameters were updated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thalweg.train.optimizers import with_inner
 
 
 class Updates:
-    """Steps an optimizer and says of each call whether it was an update.
+    """Steps an optimizer, and tells of each call whether the parameters were updated.
 
     A wrapper may gather several batches for one update (`thalweg.meta.Accumulate`) or leave one out
     (`NonFinite`): it says so by its attribute `stepped`. One that gathers is told what each batch
@@ -27,7 +27,7 @@ class Updates:
         self._plain = not hasattr(optimizer, "stepped")
 
     def step(self, weight: float, closure: Callable[[], Any] | None = None) -> bool:
-        """Step on a batch, whose mean was over so much; return whether it was an update."""
+        """Step on a batch of this weight; return whether the parameters were updated."""
         given = () if closure is None else (closure,)
         if self._plain:
             self._optimizer.step(*given)

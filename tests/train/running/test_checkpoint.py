@@ -18,14 +18,13 @@ from torch.utils.data import DataLoader
 
 import thalweg
 from tests.exact import RERUN, RESUMED, same
+from tests.train.helpers import blobs, measured, noisy_net, other_run, quiet, same_run
 from thalweg.errors import CheckpointError, TaskError
 from thalweg.objective import L2, Cost
 from thalweg.tasks import Data, Target
 from thalweg.train import EarlyStopping, Run
 from thalweg.train.running.archive import read_archive, write_archive
 from thalweg.train.running.checkpoint import prepare
-
-from .helpers import blobs, measured, noisy_net, other_run, quiet, same_run
 
 OPTIMIZERS: dict[str, Any] = {
     "SGD": functools.partial(torch.optim.SGD, momentum=0.9),
@@ -305,7 +304,6 @@ import os, signal, sys
 import torch
 sys.path.insert(0, {root!r})
 from tests.train.helpers import blobs, quiet
-from thalweg.train import loop
 
 torch.set_num_threads(1)
 step = [0]
@@ -325,7 +323,7 @@ quiet(blobs(), epochs=5, checkpoint={path!r})
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 def test_a_run_killed_in_the_middle_resumes_bit_for_bit(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     script = textwrap.dedent(KILLED).format(root=root, path=str(path))
     ended = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False

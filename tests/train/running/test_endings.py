@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from tests.exact import RERUN
 from tests.exact import same as same_tensor
+from tests.train.helpers import same_run
 from thalweg import optim
 from thalweg.errors import DivergedError, TaskError
 from thalweg.meta import SAM, Accumulate, NonFinite
 from thalweg.tasks import Data, Task
 from thalweg.train import EarlyStopping, Run, fit
-
-from .helpers import same_run
 
 X = torch.linspace(-1, 1, 40).reshape(-1, 1)
 LINE = Task(Data.arrays(X, 3 * X, validation=0.25), "mse", lambda: nn.Linear(1, 1))

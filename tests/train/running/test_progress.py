@@ -6,13 +6,11 @@ import sys
 import pytest
 import torch
 
+from tests.train.helpers import blobs, quiet
 from thalweg.errors import DivergedError
 from thalweg.objective import Cost, Scores
 from thalweg.tasks import Data, Target, Task
-from thalweg.train.history import Epoch
-from thalweg.train.running.progress import summary
-
-from .helpers import blobs, quiet
+from thalweg.train.history import Epoch, summary
 
 
 def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,12 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.train.helpers import blobs, quiet
 from thalweg.errors import DivergedError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
 from thalweg.train import FitDivergedError
-
-from .helpers import blobs, quiet
 
 X = np.linspace(-1, 1, 12).reshape(-1, 1)
 

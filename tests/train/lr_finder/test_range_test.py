@@ -13,6 +13,7 @@ from torch import nn
 from tests.train.helpers import blobs
 from thalweg import meta, optim
 from thalweg.errors import DivergedError, TaskError
+from thalweg.meta import NonFinite
 from thalweg.objective import L2, Cost
 from thalweg.schedules import cosine
 from thalweg.tasks import Task
@@ -315,8 +316,9 @@ def test_an_optimizer_without_a_rate_that_can_be_set() -> None:
         find_lr(line(), Rateless)
     model = from_zero()
     scheduled = optim.SGD(model.parameters(), lr=cosine(0.1, steps=9))
-    with pytest.raises(TaskError, match="is a schedule, which sets it at every step"):
-        find_lr(model, scheduled, line().data.train, "mse")
+    for optimizer in (scheduled, NonFinite(scheduled)):
+        with pytest.raises(TaskError, match="is a schedule, which sets it at every step"):
+            find_lr(model, optimizer, line().data.train, "mse")
     still = torch.optim.SGD(model.parameters(), 0.0)
     with pytest.raises(TaskError, match="Every learning rate of this SGD is 0"):
         find_lr(model, still, line().data.train, "mse")

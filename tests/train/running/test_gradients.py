@@ -12,13 +12,12 @@ import torch
 from torch import nn
 
 from tests.exact import RERUN, RESUMED, close, same
+from tests.train.helpers import blobs, quiet, same_run
 from thalweg import meta, optim
 from thalweg.errors import TaskError
 from thalweg.objective import L2, Cost
 from thalweg.tasks import Task
 from thalweg.train import FitDivergedError
-
-from .helpers import blobs, quiet, same_run
 
 BATCHES = 5  # 35 rows, 8 in a batch
 

@@ -1,0 +1,104 @@
+"""From what a user calls an optimizer to one that is bound to a model's parameters."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from typing import Any
+
+import torch
+from torch import nn
+
+from thalweg.engine.language.chain import Chain
+from thalweg.engine.language.rule import Link, Rule
+from thalweg.errors import TaskError, ThalwegError
+from thalweg.numeric import is_schedule
+from thalweg.optim import __all__ as optimizer_names
+from thalweg.optim.optimizer import Optimizer
+from thalweg.train.optimizers import Rate, name_of
+
+_NO_SCHEDULE = (
+    "A schedule in the place of lr is for the optimizers of thalweg.optim; for another one give "
+    "a number, and scheduler=lambda optimizer: thalweg.schedules.scheduler(optimizer, …)."
+)
+
+
+def build_optimizer(optimizer: Any, model: nn.Module, lr: Rate | None) -> torch.optim.Optimizer:
+    """Return `optimizer` bound to the trainable parameters of `model`.
+
+    `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, any
+    function (parameters, lr=…) that returns a `torch.optim.Optimizer`, or a chain of rules. `lr`
+    None leaves the learning rate to the optimizer's own default; thalweg's optimizers take a
+    schedule, too. Classes of thalweg and torch get the parameters with their names.
+
+    Raises TaskError where that fails.
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    if not named:
+        raise TaskError("The model has no trainable parameters.")
+    rates = {} if lr is None else {"lr": lr}
+    factory = functools.partial(_of_chain, optimizer) if is_chain(optimizer) else optimizer
+    if isinstance(optimizer, (torch.optim.Optimizer, str)) or not callable(factory):
+        raise TaskError(
+            "An optimizer is given as a class such as thalweg.optim.Adam, a functools.partial of "
+            f"one, a function (parameters, lr=…), or a chain; got {_describe(optimizer)}."
+            f"{_class_named(optimizer)} The run binds it to a fresh model."
+        )
+    parameters: list[Any] = named if _takes_names(factory) else [p for _, p in named]
+    try:
+        bound = factory(parameters, **rates)
+    except ThalwegError:
+        raise
+    except (TypeError, ValueError) as error:
+        hint = f". {_NO_SCHEDULE}" if is_schedule(lr) else ""
+        raise TaskError(
+            f"The optimizer {name_of(optimizer)} cannot be built: {error}{hint}"
+        ) from error
+    if not isinstance(bound, torch.optim.Optimizer):
+        raise TaskError(
+            f"The optimizer function returned {type(bound).__name__}, not a torch.optim.Optimizer."
+        )
+    if any(is_schedule(group.get("lr")) for group in bound.param_groups):
+        raise TaskError(f"The optimizer {name_of(optimizer)} takes no schedule. {_NO_SCHEDULE}")
+    return bound
+
+
+def is_chain(optimizer: Any) -> bool:
+    """Return whether `optimizer` is a chain, a link of one, or a rule."""
+    return isinstance(optimizer, (Chain, Link, Rule))
+
+
+def _of_chain(chain: Any, parameters: Any, **rates: Any) -> torch.optim.Optimizer:
+    return Optimizer(parameters, chain, **rates)
+
+
+def _takes_names(factory: Any) -> bool:
+    """Return whether `factory` is known to take (name, parameter) pairs.
+
+    torch.optim.Optimizer does, but a class of another maker may walk through the parameters before
+    calling it.
+    """
+    inner = factory.func if isinstance(factory, functools.partial) else factory
+    if inner is _of_chain:
+        return True
+    own_module = getattr(inner, "__module__", "") or ""
+    return (
+        isinstance(inner, type)
+        and issubclass(inner, torch.optim.Optimizer)
+        and own_module.startswith(("torch.optim.", "thalweg."))
+    )
+
+
+def _describe(optimizer: Any) -> str:
+    if isinstance(optimizer, torch.optim.Optimizer):
+        return f"{type(optimizer).__name__}, already bound to parameters"
+    return repr(optimizer) if isinstance(optimizer, str) else type(optimizer).__name__
+
+
+def _class_named(optimizer: Any) -> str:
+    """Return the hint for a name that was given in the place of a class."""
+    if not isinstance(optimizer, str):
+        return ""
+    known = {name.lower(): name for name in optimizer_names}
+    close = difflib.get_close_matches(optimizer.lower(), known, n=1)
+    return f" Did you mean thalweg.optim.{known[close[0]]}?" if close else ""

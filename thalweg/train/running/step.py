@@ -1,0 +1,119 @@
+"""One training step: forward pass, loss and penalty, backward pass, step of the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.objective.losses import Loss
+from thalweg.objective.weight import Weight
+from thalweg.train.evaluate import count_rows
+from thalweg.train.moment import Moment
+from thalweg.train.optimizers import gradient_cleaner, needs_closure
+
+
+class Forward(NamedTuple):
+    """What a forward pass gave.
+
+    `loss` is L of the batch, `weight` what it weighs in the loss of the set, `rows` the number of
+    its rows. `targets` are as the loss wants them.
+    """
+
+    loss: Tensor
+    weight: Weight
+    rows: int
+    outputs: Any
+    targets: Any
+
+
+class TrainingStep:
+    """The parts of a training step, always in this order: outputs, loss L, objective J = L + λΩ, the
+    old gradients cleared, the gradient of J, the step.
+
+    Args:
+        model: the model, in the mode in which it trains.
+        optimizer: steps its parameters.
+        loss: L.
+        penalty: λΩ, bound to the model; None without one.
+        is_matched: whether targets come as the loss wants them (`Loss.match`).
+        by_rows: whether each batch weighs its rows, for certain or because nobody asks.
+
+    `at` says how far a step is, for messages on what fails.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: Loss,
+        penalty: Callable[[], Tensor] | None,
+        *,
+        is_matched: bool = False,
+        by_rows: bool = False,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = loss
+        self.penalty = penalty
+        self.is_matched = is_matched
+        self.by_rows = by_rows
+        self.by_closure = needs_closure(optimizer)
+        self.begin_epoch(Moment(0))
+
+    def begin_epoch(self, at: Moment) -> None:
+        """Say how far training is, and look again which gradients there are to clear."""
+        self.at = at
+        self.clear = gradient_cleaner(self.optimizer, self.model)
+
+    def count(self, inputs: Any, targets: Any) -> int:
+        """Return the number of rows in a batch."""
+        return len(targets) if self.is_matched else count_rows(targets, inputs)
+
+    def forward(self, inputs: Any, targets: Any) -> Forward:
+        """Compute the loss of a batch."""
+        at = self.at
+        at.inputs, at.part = inputs, "model"
+        rows = self.count(inputs, targets)
+        outputs = self.model(inputs)
+        at.outputs, at.part = outputs, "loss"
+        if not self.is_matched:
+            targets = self.loss.match(outputs, targets)
+        if self.by_rows:
+            return Forward(self.loss(outputs, targets), rows, rows, outputs, targets)
+        loss, weight = self.loss.measured(outputs, targets, rows)
+        return Forward(loss, weight, rows, outputs, targets)
+
+    def objective(self, loss: Tensor) -> Tensor:
+        """Return J of a batch whose loss this is."""
+        return loss if self.penalty is None else loss + self.penalty()
+
+    def backward(self, objective: Tensor) -> None:
+        """Replace the gradients by that of the objective."""
+        self.clear()
+        self.at.part = "backward"
+        torch.autograd.backward(objective)
+
+    def gradient(self, inputs: Any, targets: Any) -> Tensor:
+        """Compute the objective of a batch and its gradient; return the objective."""
+        objective = self.objective(self.forward(inputs, targets).loss)
+        self.backward(objective)
+        return objective
+
+    def take(self, inputs: Any, targets: Any) -> None:
+        """Take a whole step on a batch. It costs what a step of `fit` costs, which reads each loss."""
+
+        def closure() -> Tensor:
+            loss = self.forward(inputs, targets).loss
+            loss.item()
+            objective = self.objective(loss)
+            self.backward(objective)
+            return objective
+
+        if self.by_closure:
+            self.optimizer.step(closure)  # type: ignore[arg-type]  # torch annotates floats
+        else:
+            closure()
+            self.optimizer.step()
