@@ -83,7 +83,11 @@ def _home(name: str, modules: Mapping[str, Path]) -> str | None:
             source, _, imported = given.rpartition(".")
             if imported == own and given != name:
                 return _home(given, modules)
-            if imported == "*" and source in modules and own in _defined(modules[source]):
+            if (
+                imported == "*"
+                and source in modules
+                and own in _defined(modules[source]) - {"__all__"}
+            ):
                 return source
     return package
 

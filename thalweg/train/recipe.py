@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import torch
+from torch import nn
+
+from thalweg.train.binding import build_optimizer
 from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.loop import train
 
@@ -25,6 +29,13 @@ class Recipe(BaseRecipe):
     >>> run.steps, run.recipe.optimizer is recipe.optimizer
     (5, True)
     """
+
+    def bind(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Return the optimizer, bound to the parameters of a model of the task.
+
+        Raises TaskError where it cannot be built for the model.
+        """
+        return build_optimizer(self.optimizer, model, self.lr)
 
     def fit(
         self,

@@ -144,6 +144,10 @@ class BaseRecipe(abc.ABC):
         return dataclasses.replace(self, **parts)
 
     @abc.abstractmethod
+    def bind(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Return the optimizer, bound to the parameters of a model of the task."""
+
+    @abc.abstractmethod
     def fit(
         self,
         *,

@@ -15,9 +15,9 @@ from thalweg.engine.eager.functional import functional_step
 from thalweg.engine.language.compose import program_of
 from thalweg.engine.language.places import name_places, scalar_states_of, states_of
 from thalweg.engine.language.rule import Link, Rule, check_kind, is_switch
-from thalweg.numeric import is_schedule
 from thalweg.engine.program.program import Program
 from thalweg.errors import RuleError, suggest
+from thalweg.numeric import is_schedule
 
 
 class Chain:

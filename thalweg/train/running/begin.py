@@ -16,7 +16,6 @@ from thalweg.tasks.data import SPLITS
 from thalweg.tasks.generators import Generator, generators_of
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.tasks.task import Task
-from thalweg.train.binding import build_optimizer
 from thalweg.train.evaluate import place_of
 from thalweg.train.health.check import checked
 from thalweg.train.point import EvaluationPoint
@@ -44,7 +43,7 @@ def begin(recipe: BaseRecipe, device: torch.device | None) -> State:
     }
     for name, source in sources.items():
         sources[name] = checked(task, model, source, name, place, recipe.batch_size)
-    optimizer = build_optimizer(recipe.optimizer, model, recipe.lr)
+    optimizer = recipe.bind(model)
     stop = recipe.early_stopping
     if stop is not None and stop.restore_best:
         _rehearse_restoring(model)
