@@ -90,7 +90,7 @@ def after_the_target() -> None:
 
 
 def measuring_seconds() -> None:
-    runner.seconds_a_step = lambda *arguments: die()  # type: ignore[attr-defined]
+    runner.measure_seconds = lambda *arguments: die()  # type: ignore[attr-defined]
 
 
 WAYS: dict[str, Callable[[], None]] = {
@@ -205,9 +205,9 @@ def main(folder: Path) -> None:
     for way, plant in STACKED.items():
         killed_and_gone_on_with(folder / "stacked" / way, plant, stack=4)
     two = Local(workers=2)
-    killed_and_gone_on_with(folder / "two workers", around_a_record("within", 3), engine=two)
+    killed_and_gone_on_with(folder / "two workers", around_a_record("within", 3), executor=two)
     killed_over_and_over(folder / "over and over")
-    killed_over_and_over(folder / "over and over, two workers", engine=two)
+    killed_over_and_over(folder / "over and over, two workers", executor=two)
     at_the_same_time(folder / "at the same time")
     side_by_side(folder / "side by side")
 

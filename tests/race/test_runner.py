@@ -223,7 +223,7 @@ def test_schedules_and_initializations_take_part() -> None:
     assert "schedules.cosine(" in document[1]["code"]
 
 
-def test_an_engine_may_hand_records_over_in_any_order() -> None:
+def test_an_executor_may_hand_records_over_in_any_order() -> None:
     class Backwards:
         name = "backwards"
 
@@ -231,11 +231,11 @@ def test_an_engine_may_hand_records_over_in_any_order() -> None:
             return reversed([run_unit(task, unit, setting) for unit in units])
 
     whole = Race(line(), **small(), out=None)
-    backwards = Race(line(), **small(engine=Backwards()), out=None)
+    backwards = Race(line(), **small(executor=Backwards()), out=None)
     for contest in (whole, backwards):
         contest.run()
     assert outcome(backwards) == outcome(whole)
-    assert backwards.result().to_dict()["run"]["engine"] == "backwards"
+    assert backwards.result().to_dict()["run"]["executor"] == "backwards"
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def no_validation() -> Any:
         (line(), {"trials": 0}, "trials=0"),
         (line(), {"batch_size": "all"}, "batch_size is a whole number, None .* got 'all'"),
         (line(), {"search": "haling"}, "No search is called 'haling'.*'halving'"),
-        (line(), {"engine": "rai"}, "No engine is called 'rai'.*'ray'"),
+        (line(), {"executor": "rai"}, "No executor is called 'rai'.*'ray'"),
         (line(), {"stack": -2}, "at least one model"),
         (line(), {"seeds": 0}, "at least one seed"),
         (line(), {"final_seeds": 0}, "at least one seed"),

@@ -106,7 +106,7 @@ def race(
             show_default="where it pays",
         ),
     ] = None,
-    engine: Annotated[
+    executor: Annotated[
         str,
         typer.Option(
             help="local, or ray for the workers of a Ray cluster, which is fully trusted."
@@ -144,7 +144,7 @@ def race(
         "fresh": fresh,
         "threads": threads,
         "stack": stack,
-        "engine": engine,
+        "executor": executor,
         "workers": workers,
         "command": shlex.join(["thalweg", *sys.argv[1:]]),
     }

@@ -31,7 +31,7 @@ def race(
     fresh: bool = False,
     threads: int | None = None,
     stack: bool | int | None = None,
-    engine: str | Executor = "local",
+    executor: str | Executor = "local",
     workers: int | None = None,
     progress: Show | None = None,
 ) -> RaceResult:
@@ -70,7 +70,7 @@ def race(
         threads: threads of torch; None: one for a small model, else as many as torch uses.
         stack: whether models train together as one program: True, False, or how many at most; None:
             where a short measurement says that it pays.
-        engine: "local", or "ray" for the workers of a Ray cluster, which is fully trusted.
+        executor: "local", or "ray" for the workers of a Ray cluster, which is fully trusted.
         workers: how many trials or stacks this machine runs at once, in processes of their own; None:
             as many as its cores have room for. The records do not depend on it.
         progress: called before each trial or stack, and after the last.
@@ -107,7 +107,7 @@ def race(
         fresh=fresh,
         threads=threads,
         stack=stack,
-        engine=engine,
+        executor=executor,
         workers=workers,
     )
     contest.run(progress)

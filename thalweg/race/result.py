@@ -43,7 +43,7 @@ class Circumstances:
     reused: int = 0
     interrupted: bool = False
     wall_seconds: float | None = None
-    engine: str = "local"
+    executor: str = "local"
     stacking: str = ""
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from thalweg.errors import TaskError
 from thalweg.files import write_text
 from thalweg.race.entrants.entrant import Contender, Entrant
-from thalweg.race.executors.executor import Executor, Local, cores_for, find_engine
+from thalweg.race.executors.executor import Executor, Local, cores_for, find_executor
 from thalweg.race.executors.forking import bound_to_process
 from thalweg.race.executors.machine import machine_name, versions
 from thalweg.race.executors.processes import apart, can_fork
@@ -82,7 +82,7 @@ class Race:
         fresh: bool = False,
         threads: int | None = None,
         stack: bool | int | None = None,
-        engine: str | Executor = "local",
+        executor: str | Executor = "local",
         workers: int | None = None,
         command: str | None = None,
     ) -> None:
@@ -99,10 +99,10 @@ class Race:
             batch_size=batch_size_of(self.task, batch_size),
         )
         self._by: RankBy | None = None if by is None else checked_rank(by)
-        self.engine = find_engine(engine, workers) if isinstance(engine, str) else engine
+        self.executor = find_executor(executor, workers) if isinstance(executor, str) else executor
         self._tie = bound_to_process(self.task, self.plan) if can_fork() else None
-        if self._tie is not None and isinstance(self.engine, Local):
-            self.engine = Local(1)
+        if self._tie is not None and isinstance(self.executor, Local):
+            self.executor = Local(1)
         self.command = command
         self.interrupted = False
         self._started = datetime.datetime.now(datetime.UTC)
@@ -170,7 +170,7 @@ class Race:
             reused=self.reused,
             interrupted=self.interrupted,
             wall_seconds=self._wall_seconds,
-            engine=self.engine.name,
+            executor=self.executor.name,
             stacking=self.stacking.why,
         )
         return RaceResult(
@@ -180,7 +180,7 @@ class Race:
             circumstances=circumstances,
             goal=self._goal(),
             found=self._found(),
-            remarks=(*self._keys.remarks, *self._of_engine(), *self._ledger.remarks),
+            remarks=(*self._keys.remarks, *self._of_executor(), *self._ledger.remarks),
             rank_by=self.rank_by,
             steps=self.setting.steps(self.task, self.plan.epochs),
             step_seconds=self._step_seconds(),
@@ -225,9 +225,9 @@ class Race:
         ]
         return held if len(held) == len(trials) else None
 
-    def _of_engine(self) -> tuple[str, ...]:
+    def _of_executor(self) -> tuple[str, ...]:
         """What kept the trials in this process, in a sentence."""
-        if self._tie is None or not isinstance(self.engine, Local):
+        if self._tie is None or not isinstance(self.executor, Local):
             return ()
         note = (
             f"The task holds {self._tie}, which no other process can use: the trials ran one after "
@@ -250,7 +250,7 @@ class Race:
             if not self._ran:
                 self._ledger.check()
             watch.running(tuple(trial for _, trial in todo[0]), waiting)
-        for number, records in enumerate(self.engine.run(self.task, todo, self.setting), start=1):
+        for number, records in enumerate(self.executor.run(self.task, todo, self.setting), start=1):
             self._keep(records)
             watch.ended(records)
             waiting -= len(records)

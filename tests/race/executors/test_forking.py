@@ -125,7 +125,7 @@ def test_what_cannot_be_shared_keeps_the_trials_in_this_process(tie: str) -> Non
     loader = DataLoader(rows, 16)
     assert bound_to_process(loader) == tie
     contest = raced(on(loader), workers=2)
-    assert contest.engine == Local(1)
+    assert contest.executor == Local(1)
     assert {record.status for record in contest.result().records} == {"finished"}
     notes = contest.result().to_dict()["notes"]
     assert [note for note in notes if note.startswith(f"The task holds {tie}, ")]

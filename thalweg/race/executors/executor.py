@@ -1,4 +1,4 @@
-"""Engines: what runs the units of a race."""
+"""Executors: where the units of a race run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from thalweg.race.trials.records import TrialRecord
 from thalweg.tasks import Task
 from thalweg.train.threads import torch_threads
 
-ENGINES = ("local", "ray")
+EXECUTORS = ("local", "ray")
 
 
 class Executor(Protocol):
@@ -24,7 +24,7 @@ class Executor(Protocol):
 
     @property
     def name(self) -> str:
-        """What the engine is called."""
+        """What the executor is called."""
         ...
 
     def run(
@@ -66,11 +66,11 @@ def cores_for(setting: Setting) -> int:
     return max(1, torch.get_num_threads() // setting.threads)
 
 
-def find_engine(name: str, workers: int | None = None) -> Executor:
-    """Return the engine of a name.
+def find_executor(name: str, workers: int | None = None) -> Executor:
+    """Return the executor of a name.
 
     Raises:
-        TaskError: for a name that no engine has.
+        TaskError: for a name that no executor has.
         MissingExtraError: if its package is not installed.
     """
     if name == "local":
@@ -83,5 +83,5 @@ def find_engine(name: str, workers: int | None = None) -> Executor:
         from thalweg.race.executors.ray_cluster import Ray  # an extra
 
         return Ray()
-    hint = suggest(name, ENGINES) or f" Known are: {', '.join(ENGINES)}."
-    raise TaskError(f"No engine is called {name!r}.{hint}")
+    hint = suggest(name, EXECUTORS) or f" Known are: {', '.join(EXECUTORS)}."
+    raise TaskError(f"No executor is called {name!r}.{hint}")

@@ -46,7 +46,7 @@ def pack(value: Any, what: str) -> bytes:
     except Exception as error:  # pickling runs code of whatever is pickled
         raise EngineError(
             f"{what} cannot be sent to another process: {type(error).__name__}: {error}. Build "
-            "inside its functions what cannot be sent, or race on the local engine."
+            "inside its functions what cannot be sent, or race with the local executor."
         ) from error
     return buffer.getvalue()
 

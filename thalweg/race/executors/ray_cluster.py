@@ -1,6 +1,6 @@
-"""The engine on Ray: the units of a race as tasks of a cluster, on one machine or many.
+"""The executor on Ray: the units of a race as tasks of a cluster, on one machine or many.
 
-Every unit is one Ray task. A task computes what the local engine would, from the same seeds with
+Every unit is one Ray task. A task computes what the local executor would, from the same seeds with
 the same number of threads and the same versions, so the records differ in their seconds alone. What
 a lost worker was at runs again on another one.
 """
@@ -71,8 +71,8 @@ class Ray:
         MissingExtraError: if Ray is not installed.
 
     Example:
-        >>> from thalweg.race.executors.executor import find_engine
-        >>> find_engine("ray").name  # doctest: +SKIP
+        >>> from thalweg.race.executors.executor import find_executor
+        >>> find_executor("ray").name  # doctest: +SKIP
         'ray'
     """
 
@@ -215,7 +215,7 @@ def _import_ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError:
-        raise MissingExtraError("ray", "The engine 'ray'", extra="ray") from None
+        raise MissingExtraError("ray", "The executor 'ray'", extra="ray") from None
     finally:
         if before is None:
             del os.environ[_SKIPPED]
