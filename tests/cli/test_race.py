@@ -197,7 +197,10 @@ def test_finished_trials_are_used_again_unless_fresh(line_file: Path) -> None:
         (("line.py", "--batch-size=-1"), "batch_size=-1"),
         (("line.py", "--by", "speed"), "by steps, seconds or gradients, not by 'speed'"),
         (("line.py", "--search", "haling"), "Did you mean 'halving'"),
-        (("line.py", "--executor", "cloud"), "No executor is called 'cloud'. Known are: local, ray"),
+        (
+            ("line.py", "--executor", "cloud"),
+            "No executor is called 'cloud'. Known are: local, ray",
+        ),
         (("line.py", "--threads", "0"), "threads=0"),
         (("line.py", "--target", "nan"), "finite"),
         (("line.py", "--tune", "momentun=0:1"), "Did you mean 'momentum'"),

@@ -52,6 +52,7 @@ def race_progress(contest: Race) -> Iterator[Show]:
 
 
 def _opening(contest: Race) -> str:
+    stacking = contest.prepare().stacking  # what is kept from before is known only then
     plan, subject = contest.plan, contest.subject
     goal = (
         f"to validation {subject.metric.replace('_', ' ')} {subject.target:g}"
@@ -71,7 +72,7 @@ def _opening(contest: Race) -> str:
         f"Racing {_count(len(plan.entrants), 'optimizer')} on {subject.task} {goal}: each is tuned "
         f"with {_count(plan.trials, 'point')} on {_count(len(plan.tuning_seeds), 'seed')}, then "
         f"judged on {_count(len(plan.final_seeds), 'other seed')}, {_count(plan.epochs, 'epoch')} a "
-        f"trial; {contest.stacking.why}.{kept}"
+        f"trial; {stacking.why}.{kept}"
     )
 
 

@@ -152,7 +152,7 @@ def race(
 
 
 def _contests(tasks: list[str], out: Path | None, settings: dict[str, Any]) -> list[Race]:
-    """The races, all made before the first one runs: a mistake in the last task costs nothing."""
+    """The races, all prepared before the first one runs: a mistake in the last task costs nothing."""
     from thalweg.errors import TaskError
     from thalweg.race import Race
     from thalweg.tasks import load_task
@@ -169,4 +169,7 @@ def _contests(tasks: list[str], out: Path | None, settings: dict[str, Any]) -> l
     for name in names:
         if names.count(name) > 1:
             raise TaskError(f"Two of the tasks are called {name!r}: give each its own name.")
-    return [Race(task, **settings, out=folders[name]) for name, task in loaded.items()]
+    contests = [Race(task, **settings, out=folders[name]) for name, task in loaded.items()]
+    for contest in contests:
+        contest.prepare()
+    return contests

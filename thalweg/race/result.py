@@ -18,7 +18,7 @@ from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.standings import Standing
 from thalweg.race.judging.summary import Summary
 from thalweg.race.judging.target import FoundTarget
-from thalweg.race.subject import RacedTask
+from thalweg.race.raced_task import RacedTask
 from thalweg.race.trials.plan import RacePlan, RankBy
 from thalweg.race.trials.records import TrialRecord
 from thalweg.report import plain_table, verdict, write_race_report

@@ -15,7 +15,7 @@ from thalweg.tasks import Task
 Keyed = tuple[tuple[str, Trial], ...]
 
 _DIED = "one by one: the steps of a stack ended their process"
-LARGEST = 2_000_000
+LARGEST_STACKED = 2_000_000
 """Parameters of a model above which stacking is not even tried: calls of PyTorch then cost nothing
 beside the arithmetic, and a stack costs memory.
 """
@@ -38,6 +38,12 @@ class Stacking:
         return stacks(keyed, self.size, self.alone, shares)
 
 
+def check_stack(wanted: bool | int | None) -> None:
+    """Raise TaskError for a size that no stack can have."""
+    if wanted is not None and int(wanted) < 0:
+        raise TaskError(f"A stack holds at least one model, got stack={wanted}.")
+
+
 def choose_stacking(
     task: Task,
     plan: RacePlan,
@@ -56,11 +62,10 @@ def choose_stacking(
     Raises:
         TaskError: if stacks are wanted of models that cannot be stacked; the message says why.
     """
+    check_stack(wanted)
     if wanted is not None and wanted is not True and int(wanted) < 2:
-        if int(wanted) < 0:
-            raise TaskError(f"A stack holds at least one model, got stack={wanted}.")
         return Stacking(1, "each trial trains alone, as asked")
-    if wanted is None and parameters > LARGEST:
+    if wanted is None and parameters > LARGEST_STACKED:
         return Stacking(
             1, "each trial trains alone: so large a model keeps the cores busy by itself"
         )

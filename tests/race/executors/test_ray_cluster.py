@@ -362,6 +362,7 @@ def test_a_race_whose_process_is_killed_goes_on_with_another_executor(tmp_path: 
         race.wait()
     make = runpy.run_path(str(script))["make"]
     resumed, whole = make(out=out), make(out=None)
+    resumed.prepare()
     assert resumed.reused == 3
     resumed.run()
     whole.run()

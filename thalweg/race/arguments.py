@@ -5,68 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from torch import nn
+from typing import Any
 
 from thalweg.errors import TaskError, suggest
 from thalweg.race.entrants.entrant import Contender, Entrant
 from thalweg.race.entrants.known import gather_entrants
-from thalweg.race.judging.reached import Goal
 from thalweg.race.search import SEARCHES, make_search
-from thalweg.race.trials.plan import Direction, RacePlan, gather_seeds, whole
-from thalweg.tasks import Target, Task
-from thalweg.tasks.target import figure
-from thalweg.train.threads import count_parameters
+from thalweg.race.trials.plan import RacePlan, gather_seeds, whole
+from thalweg.tasks import Task
 
-POINTS = 9
+_POINTS = 9
 """The points that tune an entrant whose learning rates are not given."""
-
-
-@dataclass(frozen=True)
-class RacedTask:
-    """What was raced on: the task's name, its model in words, and the validation figure that
-    decides.
-
-    `source` says whose the target is: "given" by the user, of the "task", or, where there is none,
-    set by a "rule" once the trials of tuning are done.
-    """
-
-    task: str
-    model: str
-    metric: str
-    direction: Direction
-    target: float | None
-    source: Literal["given", "task", "rule"]
-
-    @property
-    def goal(self) -> Goal:
-        """What decides, as far as it is known before the race."""
-        return Goal(self.metric, self.direction, self.target)
-
-
-def subject_of(task: Task, model: nn.Module, *, given: bool) -> RacedTask:
-    """Return what is raced on."""
-    metric = _deciding_metric(task)
-    return RacedTask(
-        task=task.name,
-        model=f"{type(model).__name__} of {count_parameters(model):,} parameters",
-        metric=metric,
-        direction=task.cost.direction(metric),
-        target=None if task.target is None else float(task.target.value),
-        source="rule" if task.target is None else "given" if given else "task",
-    )
-
-
-def with_target(task: Task, target: float | Target | None) -> Task:
-    """Return the task with a target of the user's own; a number is one of the deciding figure."""
-    if target is None:
-        return task
-    if isinstance(target, Target):
-        return task.replace(target=target)
-    return task.replace(target=Target(_deciding_metric(task), float(target)))
 
 
 def make_plan(
@@ -95,7 +45,7 @@ def make_plan(
         raise TaskError(f"No search is called {search!r}.{hint}")
     if trials is None:
         own = own_rates and search == "grid"
-        trials = max(len(entrant.lrs) for entrant in gathered) if own else POINTS
+        trials = max(len(entrant.lrs) for entrant in gathered) if own else _POINTS
     trials, epochs = whole("trials", trials), whole("epochs", epochs)
     for entrant in gathered:
         # says now what the first round would say, after a measurement
@@ -138,12 +88,3 @@ def _all_have_rates(entrants: Any) -> bool:
         return False
     each = entrants.values() if hasattr(entrants, "values") else entrants
     return all(isinstance(entrant, Entrant) and bool(entrant.lrs) for entrant in each)
-
-
-def _deciding_metric(task: Task) -> str:
-    """The validation figure that decides: the target's, else the cost's first metric, else its
-    loss.
-    """
-    if task.target is not None:
-        return figure(task.target.metric)
-    return task.cost.measures[0].name if task.cost.measures else "loss"
