@@ -266,3 +266,10 @@ def test_one_of_each_is_said_in_the_singular(line_file: Path) -> None:
         in result.stderr
     )
     assert "2 of 2 trials, done" in result.stderr
+
+
+def test_the_old_name_of_the_executor_names_the_new_one(line_file: Path) -> None:
+    result = call("race", "line.py", *SMALL, "--engine", "ray")
+    assert result.exit_code == 2
+    assert "--executor ray" in flat(result.stderr.replace("│", ""))
+    assert list(line_file.parent.glob("race-*")) == []

@@ -4,9 +4,11 @@ The package is callable: `thalweg.race(task)` runs the function `race`. It has t
 package that was imported an attribute of its parent, in the place of a function of the same name.
 """
 
+import inspect
 import sys
 from types import ModuleType
 
+from thalweg.race.arguments import RaceArguments
 from thalweg.race.call import race
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.entrants.known import find_entrant, known_entrants, log_grid
@@ -36,6 +38,7 @@ __all__ = [
     "Judgement",
     "Point",
     "Race",
+    "RaceArguments",
     "RacePlan",
     "RaceProgress",
     "RaceResult",
@@ -60,6 +63,9 @@ __all__ = [
 
 class _CallablePackage(ModuleType):
     __call__ = staticmethod(race)
+    __signature__ = inspect.signature(
+        race
+    )  # without it, some Pythons leave out the first parameter
 
 
 sys.modules[__name__].__class__ = _CallablePackage

@@ -1,90 +1,91 @@
-"""From what a user asks for to what is raced: the task with its target, the plan, the folder."""
+"""The arguments of a race, written once: `race`, `Race` and the command line take them from here."""
 
 from __future__ import annotations
 
+import inspect
 import os
-import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from thalweg.errors import TaskError, suggest
-from thalweg.race.entrants.entrant import Contender, Entrant
-from thalweg.race.entrants.known import gather_entrants
-from thalweg.race.search import SEARCHES, make_search
-from thalweg.race.trials.plan import RacePlan, gather_seeds, whole
-from thalweg.tasks import Task
+from thalweg.race.entrants.entrant import Contender
+from thalweg.race.executors.executor import Executor
+from thalweg.race.progress import Show
+from thalweg.race.trials.plan import RankBy
+from thalweg.tasks import Target, Task
 
-_POINTS = 9
-"""The points that tune an entrant whose learning rates are not given."""
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
 
 
-def make_plan(
-    entrants: Iterable[Contender] | None,
-    lrs: Sequence[float] | None,
-    *,
-    trials: int | None,
-    search: str | None,
-    seeds: int | Iterable[int],
-    final_seeds: int | Iterable[int],
-    epochs: int,
-    batch_size: int | None,
-) -> RacePlan:
-    """Return the plan of a race.
+@dataclass(frozen=True)
+class RaceArguments:
+    """The arguments of a race with their defaults; `thalweg.race` says what each one means."""
 
-    Raises:
-        TaskError: for an entrant, a search or a budget that cannot be used.
-    """
-    own_rates = lrs is not None or _all_have_rates(entrants)
-    gathered = gather_entrants(entrants, lrs)
-    tuning = gather_seeds(seeds)
-    if search is None:
-        search = "quasi-random" if any(entrant.search for entrant in gathered) else "grid"
-    elif search not in SEARCHES:
-        hint = suggest(search, SEARCHES) or f" Known are: {', '.join(SEARCHES)}."
-        raise TaskError(f"No search is called {search!r}.{hint}")
-    if trials is None:
-        own = own_rates and search == "grid"
-        trials = max(len(entrant.lrs) for entrant in gathered) if own else _POINTS
-    trials, epochs = whole("trials", trials), whole("epochs", epochs)
-    for entrant in gathered:
-        # says now what the first round would say, after a measurement
-        make_search(search, entrant, trials=max(1, trials), epochs=max(1, epochs))
-    return RacePlan(
-        entrants=gathered,
-        trials=trials,
-        tuning_seeds=tuning,
-        final_seeds=gather_seeds(final_seeds, first=max(tuning) + 1),
-        epochs=epochs,
-        batch_size=batch_size,
-        search=search,
-    )
+    task: Task | str
+    entrants: Iterable[Contender] | None = None
+    lrs: Sequence[float] | None = None
+    _: KW_ONLY
+    trials: int | None = None
+    search: str | None = None
+    seeds: int | Iterable[int] = 3
+    final_seeds: int | Iterable[int] = 8
+    epochs: int | None = None
+    batch_size: int | str | None = "task"
+    target: float | Target | None = None
+    by: RankBy | None = None
+    out: str | os.PathLike[str] | None = "race-{task}"
+    fresh: bool = False
+    threads: int | None = None
+    stack: bool | int | None = None
+    executor: str | Executor = "local"
+    workers: int | None = None
+    progress: Show | None = None
+    command: str | None = None
 
+    @classmethod
+    def of_call(cls, given: Sequence[Any], named: Mapping[str, Any]) -> RaceArguments:
+        """Return the arguments that a call was made with.
 
-def batch_size_of(task: Task, given: int | str | None) -> int | None:
-    """Return the rows in a batch: the user's, or the task's own."""
-    if given == "task":
-        return task.batch_size
-    if isinstance(given, str):
-        raise TaskError(
-            f"batch_size is a whole number, None for all rows, or 'task'; got {given!r}."
-        )
-    return given
+        Raises:
+            TypeError: for an argument that a race does not have, or without a task.
+        """
+        if "engine" in named:
+            raise TypeError(
+                "Where a race runs is its executor: write executor=, such as executor='ray', in the "
+                "place of engine=. An engine is what steps an optimizer."
+            )
+        try:
+            inspect.signature(cls).bind(*given, **named)
+        except TypeError as error:
+            raise TypeError(f"race() {error}") from None
+        return cls(*given, **named)
 
 
-def folder_of(out: str | os.PathLike[str], task: Task) -> Path:
-    """Return the folder of a race; a task's name may hold what a file's name cannot."""
-    if not os.fspath(out):  # Path would take it for the working folder
-        raise TaskError(
-            "out is the folder of the records, or None to write nothing; got an empty text."
-        )
-    name = re.sub(r"[^\w.-]+", "-", task.name)
-    return Path(os.fspath(out).replace("{task}", name))
+def takes(
+    arguments: Callable[_P, object],
+) -> Callable[[Callable[..., _Result]], Callable[_P, _Result]]:
+    """Give a function the parameters of another, for type checkers, editors and `inspect`."""
+
+    def signed(function: Callable[..., _Result]) -> Callable[_P, _Result]:
+        _sign(function, arguments)
+        return cast("Callable[_P, _Result]", function)
+
+    return signed
 
 
-def _all_have_rates(entrants: Any) -> bool:
-    """Whether every entrant brings learning rates of its own."""
-    if entrants is None or isinstance(entrants, str):
-        return False
-    each = entrants.values() if hasattr(entrants, "values") else entrants
-    return all(isinstance(entrant, Entrant) and bool(entrant.lrs) for entrant in each)
+def takes_in_method(
+    arguments: Callable[_P, object],
+) -> Callable[[Callable[..., _Result]], Callable[Concatenate[Any, _P], _Result]]:
+    """As `takes`, of a method, whose first parameter is its object."""
+
+    def signed(method: Callable[..., _Result]) -> Callable[Concatenate[Any, _P], _Result]:
+        _sign(method, arguments, inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD))
+        return cast("Callable[Concatenate[Any, _P], _Result]", method)
+
+    return signed
+
+
+def _sign(function: Any, arguments: Callable[..., object], *first: inspect.Parameter) -> None:
+    own, theirs = inspect.signature(function), inspect.signature(arguments)
+    function.__signature__ = own.replace(parameters=[*first, *theirs.parameters.values()])

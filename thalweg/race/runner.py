@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import datetime
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from thalweg.errors import TaskError
 from thalweg.files import write_text
 from thalweg.race.aim import Aim
-from thalweg.race.arguments import batch_size_of, folder_of, make_plan
-from thalweg.race.entrants.entrant import Contender, Entrant
-from thalweg.race.executors.executor import Executor, Local, cores_for, find_executor
+from thalweg.race.arguments import RaceArguments, takes_in_method
+from thalweg.race.entrants.entrant import Entrant
+from thalweg.race.executors.executor import Local, cores_for, find_executor
 from thalweg.race.executors.forking import bound_to_process
 from thalweg.race.executors.machine import machine_name, versions
 from thalweg.race.executors.processes import can_fork
 from thalweg.race.judging.evidence import chosen_points
 from thalweg.race.judging.selection import CostUnit
 from thalweg.race.judging.target import TargetFile
+from thalweg.race.planning import folder_of, make_plan
 from thalweg.race.prepare import Prepared, prepare
 from thalweg.race.progress import Show, Watch
 from thalweg.race.raced_task import raced_task, with_target
@@ -32,7 +33,7 @@ from thalweg.race.trials.ledger import Ledger
 from thalweg.race.trials.measured import MeasuredFile
 from thalweg.race.trials.plan import Point, RankBy, Trial, checked_rank
 from thalweg.race.trials.records import TrialRecord
-from thalweg.tasks import Target, Task, load_task
+from thalweg.tasks import load_task
 
 RECORDS = "records.jsonl"
 MEASURED = "measured.json"
@@ -60,54 +61,29 @@ class Race:
     those that are tried again.
     """
 
-    def __init__(
-        self,
-        task: Task | str,
-        entrants: Iterable[Contender] | None = None,
-        lrs: Sequence[float] | None = None,
-        *,
-        trials: int | None = None,
-        search: str | None = None,
-        seeds: int | Iterable[int] = 3,
-        final_seeds: int | Iterable[int] = 8,
-        epochs: int | None = None,
-        batch_size: int | str | None = "task",
-        target: float | Target | None = None,
-        by: str | None = None,
-        out: str | os.PathLike[str] | None = "race-{task}",
-        fresh: bool = False,
-        threads: int | None = None,
-        stack: bool | int | None = None,
-        executor: str | Executor = "local",
-        workers: int | None = None,
-        command: str | None = None,
-    ) -> None:
-        self.task = with_target(load_task(task) if isinstance(task, str) else task, target)
-        self.task.data.split("validation")  # raises at once if there is nothing to compare on
-        self.plan = make_plan(
-            entrants,
-            lrs,
-            trials=trials,
-            search=search,
-            seeds=seeds,
-            final_seeds=final_seeds,
-            epochs=self.task.epochs if epochs is None else epochs,
-            batch_size=batch_size_of(self.task, batch_size),
+    @takes_in_method(RaceArguments)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        self.arguments = arguments = RaceArguments.of_call(given, named)
+        task, by, executor = arguments.task, arguments.by, arguments.executor
+        self.task = with_target(
+            load_task(task) if isinstance(task, str) else task, arguments.target
         )
+        self.task.data.split("validation")  # raises at once if there is nothing to compare on
+        self.plan = make_plan(arguments, self.task)
         self._by: RankBy | None = None if by is None else checked_rank(by)
-        self.executor = find_executor(executor, workers) if isinstance(executor, str) else executor
+        self.executor = (
+            find_executor(executor, arguments.workers) if isinstance(executor, str) else executor
+        )
         self._tie = bound_to_process(self.task, self.plan) if can_fork() else None
         if self._tie is not None and isinstance(self.executor, Local):
             self.executor = Local(1)
-        if threads is not None and threads < 1:
-            raise TaskError(f"A race needs at least one thread, got threads={threads}.")
-        check_stack(stack)
-        self.subject = raced_task(self.task, given=target is not None)
-        self.folder = None if out is None else folder_of(out, self.task)
-        self.command = command
+        if arguments.threads is not None and arguments.threads < 1:
+            raise TaskError(f"A race needs at least one thread, got threads={arguments.threads}.")
+        check_stack(arguments.stack)
+        self.subject = raced_task(self.task, given=arguments.target is not None)
+        self.folder = folder_of(arguments.out, self.task)
         self.interrupted = False
         self.reused = self.failed = 0
-        self._threads, self._stack, self._fresh = threads, stack, fresh
         self._found: _Known | None = None
         self._records: dict[str, TrialRecord] = {}
         self._ran: set[str] = set()
@@ -135,6 +111,8 @@ class Race:
     def run(self, progress: Show | None = None) -> None:
         """Run every trial that is not finished yet, and those that failed before once more.
 
+        `progress` is called as that of the arguments would be, in its place.
+
         Raises:
             OSError: if the records cannot be written, before the first trial. Where a disk fills up
                 later, they are kept in memory, and the result says so.
@@ -145,7 +123,7 @@ class Race:
         self._known.ledger.begin()
         self._records.clear()
         self.reused = 0
-        watch = Watch(self.plan, progress)
+        watch = Watch(self.plan, progress or self.arguments.progress)
         started = time.monotonic()
         try:
             self._go_through(lambda trials: self._round(trials, watch))
@@ -181,7 +159,7 @@ class Race:
             machine=machine_name(),
             threads=prepared.setting.threads,
             versions=versions(),
-            command=self.command,
+            command=self.arguments.command,
             reused=self.reused,
             interrupted=self.interrupted,
             wall_seconds=self._wall_seconds,
@@ -297,21 +275,21 @@ class Race:
     def _measure(self) -> _Known:
         self._started = datetime.datetime.now(datetime.UTC)
         measured = MeasuredFile(self._path(MEASURED))
-        if self._fresh:
+        if self.arguments.fresh:
             measured.forget()
         prepared = prepare(
             self.task,
             self.plan,
             self.subject,
             measured,
-            threads=self._threads,
-            stack=self._stack,
+            threads=self.arguments.threads,
+            stack=self.arguments.stack,
             tied=self._tie is not None,
         )
         self.subject = replace(self.subject, model=prepared.model)
         return _Known(
             prepared,
-            Ledger(self._path(RECORDS), fresh=self._fresh),
+            Ledger(self._path(RECORDS), fresh=self.arguments.fresh),
             Aim(self.plan, self.subject, prepared.keys, TargetFile(self._path(TARGET))),
             StepTimes(self.task, prepared, measured),
         )
