@@ -15,7 +15,7 @@ from thalweg.meta import Accumulate, NonFinite
 from thalweg.numeric import as_whole, is_real, share
 from thalweg.objective import L2
 from thalweg.race.entrants.space import integers
-from thalweg.race.executors.executor import find_executor
+from thalweg.race.executors.local import find_executor
 from thalweg.race.trials.plan import gather_seeds
 from thalweg.report import plot_schedules
 from thalweg.tasks import Data, Target, Task

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from tests.race.races import small
 from tests.race.tasks import line
 from thalweg.race import Curve, Race, RecordFile, TrialRecord, seconds
-from thalweg.race.executors.executor import Local
+from thalweg.race.executors.local import Local
 from thalweg.race.judging import target as target_module
 from thalweg.race.trials import timing
 

@@ -13,7 +13,7 @@ from torch import nn
 from tests.race.races import TRIALS, by_stage, outcome, small
 from tests.race.tasks import line
 from thalweg.race import Race, RaceProgress, RecordFile
-from thalweg.race.executors.unit import run_unit
+from thalweg.race.stack.run import run_unit
 from thalweg.tasks import Target
 
 
@@ -126,7 +126,7 @@ def test_an_interrupted_race_keeps_what_was_finished_and_goes_on_to_the_same_res
     contest = Race(line(), **small(), out=tmp_path)
     contest.prepare()
     if moment == "before a trial":
-        monkeypatch.setattr("thalweg.race.executors.executor.run_unit", interrupting(run_unit))
+        monkeypatch.setattr("thalweg.race.stack.run.run_unit", interrupting(run_unit))
     elif moment == "within a trial":  # of four steps each
         at = 4 * at - 2
         monkeypatch.setattr(torch.autograd, "backward", interrupting(torch.autograd.backward))

@@ -20,7 +20,6 @@ from thalweg.errors import TaskError
 from thalweg.objective import Cost
 from thalweg.race import Entrant, Race, RaceProgress, race
 from thalweg.race.entrants.space import choice, uniform
-from thalweg.race.executors.unit import run_unit
 from thalweg.tasks import Data, Task
 from thalweg.train import fit
 
@@ -231,7 +230,7 @@ def test_an_executor_may_hand_records_over_in_any_order() -> None:
     class Backwards:
         name = "backwards"
 
-        def run(self, task: Any, units: Any, setting: Any) -> Any:
+        def run(self, task: Any, units: Any, setting: Any, run_unit: Any) -> Any:
             return reversed([run_unit(task, unit, setting) for unit in units])
 
     whole = Race(line(), **small(), out=None)

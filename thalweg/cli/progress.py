@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from thalweg.cli.console import err
+from thalweg.cli.console import counted, err
 from thalweg.report import duration
 
 if TYPE_CHECKING:
-    from thalweg.race import Race, RaceProgress
+    from thalweg.race import RaceProgress
 
 Show = Callable[["RaceProgress"], None]
 
@@ -20,10 +20,10 @@ _SECONDS_BETWEEN_DRAWINGS = 0.1
 
 
 @contextmanager
-def race_progress(contest: Race) -> Iterator[Show]:
-    """Give the function that shows the progress of a race, for as long as the block lasts."""
+def race_progress(opening: str) -> Iterator[Show]:
+    """Print how a race opens; give the function that shows its progress, for as long as the block lasts."""
     console = err()
-    console.print(_opening(contest), markup=False, soft_wrap=True)
+    console.print(opening, markup=False, soft_wrap=True)
     if not console.is_terminal:
         yield _lines()
         return
@@ -51,35 +51,6 @@ def race_progress(contest: Race) -> Iterator[Show]:
         yield show
 
 
-def _opening(contest: Race) -> str:
-    stacking = contest.prepare().stacking  # what is kept from before is known only then
-    plan, subject = contest.plan, contest.subject
-    goal = (
-        f"to validation {subject.metric.replace('_', ' ')} {subject.target:g}"
-        if subject.target is not None
-        else "to a target that tuning sets"
-    )
-    kept = (
-        f" {_count(contest.reused, 'trial')} {'is' if contest.reused == 1 else 'are'} kept from "
-        "before."
-        if contest.reused
-        else ""
-    )
-    if contest.failed:
-        verb = "is" if contest.failed == 1 else "are"
-        kept += f" {_count(contest.failed, 'trial')} that failed {verb} tried again."
-    return (
-        f"Racing {_count(len(plan.entrants), 'optimizer')} on {subject.task} {goal}: each is tuned "
-        f"with {_count(plan.trials, 'point')} on {_count(len(plan.tuning_seeds), 'seed')}, then "
-        f"judged on {_count(len(plan.final_seeds), 'other seed')}, {_count(plan.epochs, 'epoch')} a "
-        f"trial; {stacking.why}.{kept}"
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _lines() -> Show:
     """Print a line now and then, so that a log shows life without drowning in it."""
     last = time.monotonic()
@@ -95,9 +66,9 @@ def _lines() -> Show:
 
 
 def _words(progress: RaceProgress) -> str:
-    counted = f"{progress.done} of {_count(progress.planned, 'trial')}"
+    done = f"{progress.done} of {counted(progress.planned, 'trial')}"
     if not progress.running:
-        return f"{counted}, done"
+        return f"{done}, done"
     first = progress.running[0]
     stage = "final" if first.stage == "final" else "tuning"
     if len(progress.running) > 1:
@@ -107,4 +78,4 @@ def _words(progress: RaceProgress) -> str:
     left = (
         "" if progress.seconds_left is None else f", about {duration(progress.seconds_left)} left"
     )
-    return f"{counted}, {stage}: {what}{left}"
+    return f"{done}, {stage}: {what}{left}"

@@ -28,7 +28,8 @@ from thalweg.race.progress import RaceProgress
 from thalweg.race.result import RaceResult
 from thalweg.race.runner import Race
 from thalweg.race.several import sum_up
-from thalweg.race.trials.plan import Point, RacePlan, Trial
+from thalweg.race.trials.plan import RacePlan, Trial
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import Curve, RecordFile, TrialRecord
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from thalweg.race.entrants.entrant import Contender
 from thalweg.race.executors.executor import Executor
 from thalweg.race.progress import Show
-from thalweg.race.trials.plan import RankBy
+from thalweg.race.trials.ranking import RankBy
 from thalweg.tasks import Target, Task
 
 _P = ParamSpec("_P")

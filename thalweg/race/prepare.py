@@ -1,4 +1,4 @@
-"""What a race measures before its first trial: the keys of the trials, and whether stacks pay."""
+"""What a race finds out before its first trial: the size of the model, threads, keys of trials."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from thalweg.race.executors.executor import cores_for
-from thalweg.race.executors.machine import machine_name, versions
-from thalweg.race.executors.processes import can_fork
+from thalweg.race.executors.apart import can_fork
+from thalweg.race.executors.machine import cores_for, machine_name, versions
 from thalweg.race.raced_task import RacedTask
-from thalweg.race.stack_decision import LARGEST_STACKED, Stacking, choose_stacking
 from thalweg.race.trials.keys import Keys
-from thalweg.race.trials.measured import MeasuredFile
 from thalweg.race.trials.plan import RacePlan, Setting
 from thalweg.tasks import Task
 from thalweg.train.threads import count_parameters, fitting_threads, torch_threads
+
+LARGEST_STACKED = 2_000_000
+"""Parameters of a model above which stacking is not even tried: calls of PyTorch then cost nothing
+beside the arithmetic, and a stack costs memory.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,6 @@ class Prepared:
     parameters: int
     setting: Setting
     workers: int
-    stacking: Stacking
     keys: Keys
 
 
@@ -39,10 +40,8 @@ def prepare(
     task: Task,
     plan: RacePlan,
     subject: RacedTask,
-    measured: MeasuredFile,
     *,
     threads: int | None,
-    stack: bool | int | None,
     tied: bool,
 ) -> Prepared:
     """Build the model, try the first steps of every entrant, and find how trials are to be run.
@@ -51,13 +50,11 @@ def prepare(
         task: what is trained on.
         plan: who trains.
         subject: the figure that decides.
-        measured: where measurements are kept.
         threads: of torch; None: as many as suit the model.
-        stack: what the user wants of stacks.
         tied: whether the task cannot leave this process.
 
     Raises:
-        TaskError: for a model, cost or data that cannot be trained, or cannot be stacked as asked.
+        TaskError: for a model, cost or data that cannot be trained.
     """
     with torch.random.fork_rng(devices=[]):
         model = task.build()
@@ -68,7 +65,7 @@ def prepare(
         subject.direction,
         threads=_threads_for(parameters) if threads is None else threads,
     )
-    workers = 1 if tied else cores_for(setting)
+    workers = 1 if tied else cores_for(setting.threads)
     words = _in_words(model, parameters)
     with torch_threads(setting.threads):
         keys = Keys.of(
@@ -81,18 +78,8 @@ def prepare(
                 "machine": machine_name(),
             },
         )
-        stacking = choose_stacking(
-            task,
-            plan,
-            setting,
-            parameters=parameters,
-            workers=workers,
-            wanted=stack,
-            measured=measured,
-            key=keys.common,
-        )
     keys = replace(keys, threads=setting.threads)
-    return Prepared(words, parameters, setting, workers, stacking, keys)
+    return Prepared(words, parameters, setting, workers, keys)
 
 
 def _threads_for(parameters: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from thalweg.race.judging.reached import Goal
-from thalweg.race.trials.plan import Direction
+from thalweg.race.trials.ranking import Direction
 from thalweg.tasks import Target, Task
 from thalweg.tasks.target import figure
 

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from thalweg.race.entrants.as_code import code_of
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.judge import Judgement, judge
 from thalweg.race.judging.reached import Goal
@@ -19,7 +18,9 @@ from thalweg.race.judging.standings import Standing
 from thalweg.race.judging.summary import Summary
 from thalweg.race.judging.target import FoundTarget
 from thalweg.race.raced_task import RacedTask
-from thalweg.race.trials.plan import RacePlan, RankBy
+from thalweg.race.trials.as_code import code_of
+from thalweg.race.trials.plan import RacePlan
+from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord
 from thalweg.report import plain_table, verdict, write_race_report
 

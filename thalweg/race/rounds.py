@@ -15,7 +15,8 @@ from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import CostUnit, score, select
 from thalweg.race.search import Ask, Score, Search, make_search
-from thalweg.race.trials.plan import Point, RacePlan, Trial, fair_order, rotated
+from thalweg.race.trials.plan import RacePlan, Trial, fair_order, rotated
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import TrialRecord
 
 Rounds = Generator[tuple[Trial, ...], Sequence[TrialRecord], None]

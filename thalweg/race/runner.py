@@ -14,10 +14,10 @@ from thalweg.files import write_text
 from thalweg.race.aim import Aim
 from thalweg.race.arguments import RaceArguments, takes_in_method
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.executors.executor import Local, cores_for, find_executor
+from thalweg.race.executors.apart import can_fork
 from thalweg.race.executors.forking import bound_to_process
-from thalweg.race.executors.machine import machine_name, versions
-from thalweg.race.executors.processes import can_fork
+from thalweg.race.executors.local import Local, find_executor
+from thalweg.race.executors.machine import cores_for, machine_name, versions
 from thalweg.race.judging.evidence import chosen_points
 from thalweg.race.judging.selection import CostUnit
 from thalweg.race.judging.target import TargetFile
@@ -28,10 +28,12 @@ from thalweg.race.raced_task import raced_task, with_target
 from thalweg.race.result import Circumstances, RaceResult
 from thalweg.race.rounds import rounds
 from thalweg.race.seconds import StepTimes
-from thalweg.race.stack_decision import check_stack
+from thalweg.race.stack_decision import Stacking, check_stack, choose_stacking
 from thalweg.race.trials.ledger import Ledger
 from thalweg.race.trials.measured import MeasuredFile
-from thalweg.race.trials.plan import Point, RankBy, Trial, checked_rank
+from thalweg.race.trials.plan import Trial
+from thalweg.race.trials.point import Point
+from thalweg.race.trials.ranking import RankBy, checked_rank
 from thalweg.race.trials.records import TrialRecord
 from thalweg.tasks import load_task
 
@@ -57,8 +59,8 @@ class Race:
 
     Takes the arguments of `race`, checks them, and makes the `plan`; nothing is trained or written
     yet. `run` runs what is not finished yet; `result` sums up what is. Both call `prepare` first,
-    which tries a few steps. Then `reused` counts the trials that are kept from before, and `failed`
-    those that are tried again.
+    which tries a few steps. Then `reused` counts the trials that are kept from before, `failed`
+    those that are tried again, and `stacking` says how many train together and why.
     """
 
     @takes_in_method(RaceArguments)
@@ -84,14 +86,15 @@ class Race:
         self.folder = folder_of(arguments.out, self.task)
         self.interrupted = False
         self.reused = self.failed = 0
+        self.stacking = Stacking(1, "not decided yet")
         self._found: _Known | None = None
         self._records: dict[str, TrialRecord] = {}
         self._ran: set[str] = set()
         self._planned = 0
         self._wall_seconds: float | None = None
 
-    def prepare(self) -> Prepared:
-        """Measure what must be known before the first trial, once; return what was found.
+    def prepare(self) -> None:
+        """Measure what must be known before the first trial, once.
 
         The model is built, each entrant takes a few steps, whose numbers are part of the keys of
         its trials, and a few steps of a stack show whether stacking pays. Then the records on disk
@@ -106,7 +109,6 @@ class Race:
             self._go_through(self._from_disk)
             self.failed = sum(record.status == "failed" for record in self._records.values())
             self.reused = len(self._records) - self.failed
-        return self._found.prepared
 
     def run(self, progress: Show | None = None) -> None:
         """Run every trial that is not finished yet, and those that failed before once more.
@@ -151,7 +153,7 @@ class Race:
         Raises:
             TaskError: as `prepare`.
         """
-        prepared, aim = self.prepare(), self._known.aim
+        prepared, aim = self._known.prepared, self._known.aim
         records = tuple(self._records.values())
         circumstances = Circumstances(
             started=self._started.strftime("%Y-%m-%d %H:%M:%S UTC"),
@@ -164,7 +166,7 @@ class Race:
             interrupted=self.interrupted,
             wall_seconds=self._wall_seconds,
             executor=self.executor.name,
-            stacking=prepared.stacking.why,
+            stacking=self.stacking.why,
         )
         return RaceResult(
             subject=self.subject,
@@ -230,13 +232,17 @@ class Race:
         return (note,)
 
     def _round(self, trials: tuple[Trial, ...], watch: Watch) -> Sequence[TrialRecord]:
+        from thalweg.race.stack.run import (
+            run_unit,  # costs time, which reading results need not spend
+        )
+
         prepared, ledger = self._known.prepared, self._known.ledger
         keyed = tuple((prepared.keys.key(trial), trial) for trial in trials)
         kept = [self._held(key, trial) for key, trial in keyed if not ledger.awaits(key)]
         self.reused += sum(record.key not in self._ran for record in kept)
         watch.kept(kept)
         # Stacks are made of the whole round, so that a race that goes on makes the same ones.
-        units = prepared.stacking.units(keyed, cores_for(prepared.setting))
+        units = self.stacking.units(keyed, cores_for(prepared.setting.threads))
         missing = [tuple(one for one in unit if ledger.awaits(one[0])) for unit in units]
         todo = [unit for unit in missing if unit]
         waiting = sum(map(len, todo))
@@ -244,7 +250,7 @@ class Race:
             if not self._ran:
                 ledger.check()
             watch.running(tuple(trial for _, trial in todo[0]), waiting)
-        ended = self.executor.run(self.task, todo, prepared.setting)
+        ended = self.executor.run(self.task, todo, prepared.setting, run_unit)
         for number, records in enumerate(ended, start=1):
             self._keep(records)
             watch.ended(records)
@@ -281,12 +287,13 @@ class Race:
             self.task,
             self.plan,
             self.subject,
-            measured,
             threads=self.arguments.threads,
-            stack=self.arguments.stack,
             tied=self._tie is not None,
         )
         self.subject = replace(self.subject, model=prepared.model)
+        self.stacking = choose_stacking(
+            self.task, self.plan, prepared, measured, wanted=self.arguments.stack
+        )
         return _Known(
             prepared,
             Ledger(self._path(RECORDS), fresh=self.arguments.fresh),

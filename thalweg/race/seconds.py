@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.executors.processes import apart
+from thalweg.race.executors.apart import apart
 from thalweg.race.prepare import Prepared
 from thalweg.race.trials.measured import MeasuredFile
-from thalweg.race.trials.plan import Point, Trial
+from thalweg.race.trials.plan import Trial
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.timing import MOST_PARAMETERS, measure_seconds
 from thalweg.reading import is_number
 from thalweg.tasks import Task

@@ -12,7 +12,7 @@ import numpy as np
 from thalweg.errors import TaskError
 from thalweg.race.result import SCHEMA as OF_RACE
 from thalweg.race.result import RaceResult
-from thalweg.race.trials.plan import checked_rank
+from thalweg.race.trials.ranking import checked_rank
 from thalweg.race.trials.records import without_nonfinite
 from thalweg.report.data.reading import reads_result
 from thalweg.statistics import (

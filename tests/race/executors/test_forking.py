@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from tests.race.races import outcome, small
 from tests.race.tasks import line
 from thalweg.race import Race
-from thalweg.race.executors.executor import Local
+from thalweg.race.executors.apart import can_fork
 from thalweg.race.executors.forking import bound_to_process, let_go, own_positions
-from thalweg.race.executors.processes import can_fork
+from thalweg.race.executors.local import Local
 from thalweg.tasks import Data, Task
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="no worker processes on this system")

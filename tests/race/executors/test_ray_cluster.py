@@ -24,8 +24,10 @@ from thalweg.errors import EngineError, MissingExtraError
 from thalweg.race import Race
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.executors import ray_cluster as ray_executor
-from thalweg.race.executors.executor import Local, find_executor
-from thalweg.race.trials.plan import Point, Setting, Trial, Unit
+from thalweg.race.executors.local import Local, find_executor
+from thalweg.race.stack.run import run_unit
+from thalweg.race.trials.plan import Setting, Trial, Unit
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import RecordFile, TrialRecord
 from thalweg.tasks import Task, load_task
 
@@ -63,7 +65,9 @@ def unit(entrant: Entrant, lr: float = 0.1, seed: int = 0, epochs: int = 3) -> U
 
 def run(executor: Any, task: Task, units: Sequence[Unit]) -> dict[str, TrialRecord]:
     """The records by key, without the seconds, which no two runs share."""
-    ended = [record for records in executor.run(task, units, SETTING) for record in records]
+    ended = [
+        record for records in executor.run(task, units, SETTING, run_unit) for record in records
+    ]
     assert len(ended) == sum(map(len, units))
     return {record.key: timeless(record) for record in ended}
 
@@ -199,7 +203,9 @@ def test_what_had_ended_at_an_interrupt_is_handed_over_first(tmp_path: Path) -> 
     import ray
 
     sgd = Entrant("sgd", torch.optim.SGD)
-    ended = find_executor("ray").run(line(), [unit(sgd, seed=seed) for seed in (0, 1)], SETTING)
+    ended = find_executor("ray").run(
+        line(), [unit(sgd, seed=seed) for seed in (0, 1)], SETTING, run_unit
+    )
     (first,) = next(ended)
     frame = ended.gi_frame  # type: ignore[attr-defined]
     running = list(frame.f_locals["running"])
@@ -268,7 +274,9 @@ def test_an_interrupt_ends_what_runs_and_keeps_what_has_ended(tmp_path: Path) ->
     file = tmp_path / "process"
     sgd = Entrant("sgd", torch.optim.SGD)
     endless = Entrant("endless", Endless, {"file": str(file)})
-    ended = find_executor("ray").run(line(), [unit(sgd), unit(endless), unit(sgd, seed=1)], SETTING)
+    ended = find_executor("ray").run(
+        line(), [unit(sgd), unit(endless), unit(sgd, seed=1)], SETTING, run_unit
+    )
     got = [next(ended)]
     wait_for(lambda: file.exists() and file.read_text().endswith("."))
     got.append(next(ended))

@@ -49,7 +49,9 @@ def test_a_stack_that_does_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_memory_bounds_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     _clock(monkeypatch, stacked=0.5)
-    small = choice._footprint(choice.recipe_of(task(), _trials()[0], SETTING), choice.probe(task()))
+    small = choice._footprint(
+        choice.recipe_of(task(), _trials()[0], SETTING), choice.probe_task(task())
+    )
     monkeypatch.setattr(choice, "_BYTES", 5 * small + 1)
     assert worth_it(task(), _trials(), SETTING).size == 5
 
@@ -58,7 +60,7 @@ def test_the_footprint_counts_what_the_backward_pass_keeps() -> None:
     def bytes_of(width: int) -> int:
         subject = task(lambda: nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 3)))
         recipe = choice.recipe_of(subject, _trials()[0], SETTING)
-        return choice._footprint(recipe, choice.probe(subject))
+        return choice._footprint(recipe, choice.probe_task(subject))
 
     # of each unit: 4 + 1 + 3 parameters of 8 bytes, and at least one activation for 8 rows
     assert bytes_of(101) - bytes_of(100) >= 8 * (8 * 8 + 8)

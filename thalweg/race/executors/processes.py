@@ -13,41 +13,27 @@ import gc
 import multiprocessing
 import os
 import signal
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar, cast
-
-import torch
+from typing import cast
 
 from thalweg.errors import EngineError
+from thalweg.race.executors.apart import forked
+from thalweg.race.executors.executor import RunUnit
 from thalweg.race.executors.forking import let_go, own_positions
-from thalweg.race.executors.unit import blank_record, run_unit
-from thalweg.race.trials.faults import FAULTS
 from thalweg.race.trials.plan import Setting, Unit
-from thalweg.race.trials.records import TrialRecord
+from thalweg.race.trials.records import FAULTS, TrialRecord
 from thalweg.tasks import Task
 from thalweg.train.threads import torch_threads
 
 _PR_SET_PDEATHSIG = 1
-Result = TypeVar("Result")
-
-
-def can_fork() -> bool:
-    """Return whether workers can be had: on Linux, and while no accelerator is in use.
-
-    macOS can fork, but its libraries cannot be used afterwards.
-    """
-    accelerators = (torch.cuda, torch.xpu)
-    return sys.platform == "linux" and not any(each.is_initialized() for each in accelerators)
 
 
 def run_on_workers(
-    task: Task, units: Sequence[Unit], setting: Setting, workers: int
+    task: Task, units: Sequence[Unit], setting: Setting, run_unit: RunUnit, *, workers: int
 ) -> Iterator[tuple[TrialRecord, ...]]:
     """Yield the records of each unit when it has ended, with so many of them running at once.
 
@@ -55,7 +41,7 @@ def run_on_workers(
         EngineError: for an error in a worker that is no trial's own.
         KeyboardInterrupt: if interrupted; the workers are ended.
     """
-    floor = _Floor(task, tuple(one for unit in units for one in unit), setting)
+    floor = _Floor(task, tuple(one for unit in units for one in unit), setting, run_unit)
     let_go(task, units)
     waiting = floor.jobs(units)
     crew: dict[Connection, _Worker] = {}
@@ -96,53 +82,6 @@ def _ended(crew: Mapping[Connection, _Worker]) -> Iterator[tuple[TrialRecord, ..
                 yield records
 
 
-def apart(function: Callable[[], Result], otherwise: Result, *, workers: int) -> Result:
-    """Return what a function gives in a process of its own, or `otherwise` if that process dies.
-
-    Where there are no workers to be had, it is called in this one.
-
-    Raises:
-        EngineError: if the function raises.
-    """
-    if workers < 2 or not can_fork() or torch.get_num_threads() > 1:
-        return function()
-    let_go(function)
-    ours, theirs = multiprocessing.Pipe()
-
-    def work() -> None:
-        ours.close()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        own_positions()
-        try:
-            theirs.send((True, function()))
-        except FAULTS as error:
-            theirs.send((False, f"{type(error).__name__}: {error}"))
-
-    process = _forked(work)
-    theirs.close()
-    try:
-        good, value = ours.recv()
-    except EOFError:
-        return otherwise
-    finally:
-        process.kill()
-        process.join()
-    if not good:
-        raise EngineError(str(value))
-    result: Result = value
-    return result
-
-
-def _forked(target: Callable[..., None], *arguments: Any) -> BaseProcess:
-    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
-    with warnings.catch_warnings():
-        # Python warns of forks beside other threads. Those here are PyTorch's, which wait for work
-        # and hold no lock.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
-    return process
-
-
 Job = tuple[int, ...]
 """The trials of a unit, by their numbers: that is all a worker needs to be told."""
 
@@ -154,6 +93,7 @@ class _Floor:
     task: Task
     trials: Unit
     setting: Setting
+    run_unit: RunUnit
 
     def jobs(self, units: Sequence[Unit]) -> list[Job]:
         """Return the units as jobs, the first one last."""
@@ -166,7 +106,7 @@ class _Floor:
     def run(self, job: Job) -> tuple[TrialRecord, ...]:
         """Run a job in this process."""
         with torch_threads(self.setting.threads):
-            return run_unit(self.task, tuple(self.trials[k] for k in job), self.setting)
+            return self.run_unit(self.task, tuple(self.trials[k] for k in job), self.setting)
 
     def after_loss(self, worker: _Worker, waiting: list[Job]) -> tuple[TrialRecord, ...]:
         """Return what there is of a job whose worker died: a trial has failed; of a stack there is
@@ -177,7 +117,7 @@ class _Floor:
             waiting.extend((k,) for k in reversed(worker.job))
             return ()
         key, trial = self.trials[worker.job[0]]
-        return (blank_record(trial, key, "failed", what_happened),)
+        return (trial.blank_record(key, "failed", what_happened),)
 
 
 @dataclass
@@ -191,7 +131,7 @@ class _Worker:
     @classmethod
     def hired(cls, floor: _Floor, others: Sequence[Connection]) -> _Worker:
         ours, theirs = multiprocessing.Pipe()
-        process = _forked(_work, floor, theirs, [ours, *others], os.getpid())
+        process = forked(_work, floor, theirs, [ours, *others], os.getpid())
         theirs.close()
         return cls(process, ours)
 

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from thalweg.errors import EngineError, MissingExtraError, ThalwegError
+from thalweg.race.executors.executor import RunUnit
 from thalweg.race.executors.forking import let_go
 from thalweg.race.executors.machine import versions
 from thalweg.race.executors.parcel import TorchDefaults, pack, unpack
-from thalweg.race.executors.unit import blank_record, run_unit
 from thalweg.race.trials.plan import Setting, Unit
 from thalweg.race.trials.records import TrialRecord
 from thalweg.tasks import Task
@@ -71,7 +71,7 @@ class Ray:
         MissingExtraError: if Ray is not installed.
 
     Example:
-        >>> from thalweg.race.executors.executor import find_executor
+        >>> from thalweg.race.executors.local import find_executor
         >>> find_executor("ray").name  # doctest: +SKIP
         'ray'
     """
@@ -83,7 +83,7 @@ class Ray:
         self._connected_here = False
 
     def run(
-        self, task: Task, units: Sequence[Unit], setting: Setting
+        self, task: Task, units: Sequence[Unit], setting: Setting, run_unit: RunUnit
     ) -> Iterator[tuple[TrialRecord, ...]]:
         """Yield the records of each unit when it has ended.
 
@@ -100,7 +100,7 @@ class Ray:
         waiting = deque(_Attempt(unit) for unit in units)
         running: dict[Any, _Attempt] = {}
         try:
-            send = self._sender(task, setting)
+            send = self._sender(task, setting, run_unit)
             while waiting or running:
                 while waiting and len(running) < _IN_FLIGHT:
                     attempt = waiting.popleft()
@@ -139,13 +139,14 @@ class Ray:
             raise EngineError(f"Ray cannot be reached: {error}. {_ADVICE}") from error
         self._connected_here = True
 
-    def _sender(self, task: Task, setting: Setting) -> Callable[[Unit], Any]:
+    def _sender(self, task: Task, setting: Setting, run_unit: RunUnit) -> Callable[[Unit], Any]:
         """Put the task into the object store, and return what sends a unit off."""
         let_go(task)  # live workers cannot be sent
         parcel = pack(task, f"The task {task.name!r}")
         common = _Common(
             digest=hashlib.sha256(parcel).hexdigest(),
             setting=setting,
+            run_unit=run_unit,
             defaults=TorchDefaults.of_process(),
             versions=versions(),
             path=tuple(os.path.abspath(folder) for folder in sys.path),
@@ -300,7 +301,7 @@ class _Attempt:
             f"its process died {losses} times ({error}): too little memory, or code that ends the "
             "process"
         )
-        return (blank_record(trial, key, "failed", why),), []
+        return (trial.blank_record(key, "failed", why),), []
 
 
 @dataclass(frozen=True)
@@ -309,6 +310,7 @@ class _Common:
 
     digest: str
     setting: Setting
+    run_unit: RunUnit
     defaults: TorchDefaults
     versions: dict[str, str]
     path: tuple[str, ...]
@@ -329,7 +331,7 @@ def _work(parcel: Any, common: _Common, unit: bytes) -> tuple[TrialRecord, ...]:
         _held = None  # the old task is let go before there is another
         _held = common.digest, unpack(memoryview(parcel), "The task")
     with torch_threads(common.setting.threads):
-        return run_unit(_held[1], unpack(unit, "An entrant"), common.setting)
+        return common.run_unit(_held[1], unpack(unit, "An entrant"), common.setting)
 
 
 def _check_versions(theirs: dict[str, str]) -> None:

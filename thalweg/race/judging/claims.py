@@ -17,7 +17,7 @@ from thalweg.race.judging.reached import (
     cost_to_target,
     whole_cost,
 )
-from thalweg.race.trials.plan import RankBy
+from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord
 from thalweg.statistics import Interval, compare_all, difference_interval, fewest_seeds
 from thalweg.statistics.comparison import Outcome

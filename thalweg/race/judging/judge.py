@@ -32,7 +32,8 @@ from thalweg.race.judging.tuning import (
     tuned_points,
     tuning_curves,
 )
-from thalweg.race.trials.plan import Point, RankBy
+from thalweg.race.trials.point import Point
+from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import Stage, TrialRecord, without_nonfinite
 from thalweg.statistics import Sensitivity
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from thalweg.race.trials.plan import Direction, RankBy
+from thalweg.race.trials.ranking import Direction, RankBy
 from thalweg.race.trials.records import TrialRecord
 
 StepSeconds = Mapping[str, float]

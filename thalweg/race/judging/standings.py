@@ -13,7 +13,7 @@ from thalweg.race.judging.evidence import Evidence
 from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
 from thalweg.race.judging.selection import GridEdge, edge_of_grid
 from thalweg.race.judging.summary import Summary, summarize
-from thalweg.race.trials.plan import RankBy
+from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord, without_nonfinite
 from thalweg.statistics import Interval, median_interval
 from thalweg.statistics.ranking import groups_of

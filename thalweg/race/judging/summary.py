@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from thalweg.race.judging.reached import Goal, StepSeconds, first_reached
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import TrialRecord, without_nonfinite
 
 

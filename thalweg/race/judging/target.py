@@ -25,7 +25,7 @@ from thalweg.files import write_text
 from thalweg.numeric import share
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import candidates
-from thalweg.race.trials.plan import Direction
+from thalweg.race.trials.ranking import Direction
 from thalweg.race.trials.records import TrialRecord
 from thalweg.reading import UnreadableError, is_count, is_number, read_json
 

@@ -13,7 +13,8 @@ from thalweg.race.judging.claims import ComparedBy
 from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
 from thalweg.race.judging.selection import CostUnit, candidates, score
 from thalweg.race.search.base import Score
-from thalweg.race.trials.plan import Point, RankBy
+from thalweg.race.trials.point import Point
+from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord, without_nonfinite
 from thalweg.statistics import BudgetCurve, Sensitivity, budget_curve, sensitivity
 

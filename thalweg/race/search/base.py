@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thalweg.errors import TaskError
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 
 _SHARES = 64
 """More than the seeds of any tuning: shares of seeds differ by more than one part in so many."""

@@ -13,7 +13,7 @@ from thalweg.race.search.base import Ask, Score, Search
 from thalweg.race.search.domain import Domain
 from thalweg.race.search.halton import stream_seed
 from thalweg.race.search.quasi_random import unseen
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 
 if TYPE_CHECKING:
     from optuna import Study

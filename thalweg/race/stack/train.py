@@ -20,13 +20,14 @@ from thalweg.race.stack.evaluate import Evaluator, row_of
 from thalweg.race.stack.loss import StackedPenalty, losses_of
 from thalweg.race.stack.models import Models
 from thalweg.race.stack.noise import Noise
-from thalweg.race.stack.probe import ROWS, Probe, check_outputs
-from thalweg.race.stack.steps import Points, StackStepper
+from thalweg.race.stack.probe import CPU, ROWS, Probe, check_outputs
+from thalweg.race.stack.steps import Points, StackStepper, refusal
 from thalweg.race.trials.records import Status
 from thalweg.train.health.diverged import diverged
 from thalweg.train.health.failure import Moment, failed_step
 from thalweg.train.history import Evaluation, History
-from thalweg.train.optimizers import learning_rate
+from thalweg.train.optimizers import build_optimizer, learning_rate
+from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 
@@ -46,6 +47,27 @@ class StackedModel:
     status: Status | None = None
     error: str | None = None
     run: Run | None = None
+
+
+def enter(recipe: Recipe) -> StackedModel:
+    """Build the model and the optimizer of a recipe, as `fit` does under its seed.
+
+    Raises:
+        StackError: the optimizer cannot step a model of a stack.
+    """
+    seed_weights(recipe.seed, CPU)
+    model = recipe.task.build()
+    optimizer = build_optimizer(recipe.optimizer, model, recipe.lr)
+    reason = refusal(optimizer, model)
+    if reason is not None:
+        raise StackError(reason)
+    scheduler = None if recipe.scheduler is None else recipe.scheduler(optimizer)
+    if scheduler is not None and (
+        recipe.scheduler_step != "step"
+        or isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+    ):
+        raise StackError("The scheduler is stepped between epochs.")
+    return StackedModel(recipe, model, optimizer, scheduler)
 
 
 class Stack:

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError, ThalwegError
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.trials.faults import FAULTS
 from thalweg.race.trials.plan import RacePlan, Trial
+from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.train.health.check import check_task, remarks

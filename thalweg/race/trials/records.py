@@ -20,6 +20,9 @@ from thalweg.errors import TaskError
 from thalweg.files import append_bytes
 from thalweg.reading import UnreadableError, is_count, is_number, parse_json, read_lines
 
+FAULTS = (Exception, SystemExit)
+"""Exceptions of a user's code that fail one trial, not the race."""
+
 Status = Literal["finished", "diverged", "failed"]
 Stage = Literal["tuning", "final"]
 

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.trials.faults import FAULTS
-from thalweg.race.trials.plan import Point, Setting, rotated
+from thalweg.race.trials.plan import Setting, rotated
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.recipe import optimizing
+from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
 from thalweg.tasks.batches import Order
 from thalweg.train.optimizers import gradient_cleaner, needs_closure

@@ -13,8 +13,7 @@ from thalweg import optim, rules, schedules
 from thalweg.engine import Chain, Link, Rule
 from thalweg.engine.language.chain import chain
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.trials.plan import Point
-from thalweg.race.trials.recipe import schedule_factor
+from thalweg.race.trials.point import Point
 from thalweg.schedules import Schedule
 from thalweg.train.optimizers import is_schedule
 
@@ -47,7 +46,7 @@ def code_of(entrant: Entrant, point: Point, steps: int | None) -> str:
     page = _Page()
     after = ""
     if is_schedule(rate) and not entrant.takes_schedules:
-        share = page.value("lr", schedule_factor(entrant, point.lr, steps))
+        share = page.value("lr", entrant.schedule_factor(point.lr, steps))
         after = (
             f"\nscheduler = schedules.scheduler(optimizer, {share})  # call its step() after each"
         )
