@@ -14,6 +14,7 @@ FLOORS = {
     "version": 0,
     "files": 0,
     "numeric": 0,
+    "hashing": 0,
     "reading": 1,
     "schedules": 1,
     "engine": 1,

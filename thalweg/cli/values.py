@@ -29,7 +29,7 @@ def path_of(text: str) -> Path:
 def read_names(text: str | None) -> list[str] | None:
     """Read names parted by commas.
 
-    >>> names("sgd, adam")
+    >>> read_names("sgd, adam")
     ['sgd', 'adam']
     """
     if text is None:

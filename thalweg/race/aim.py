@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from thalweg.hashing import hash_of
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.target import (
     FoundTarget,
     TargetFile,
     baselines_among,
     find_target,
-    hash_of,
 )
 from thalweg.race.raced_task import RacedTask
 from thalweg.race.trials.keys import Keys

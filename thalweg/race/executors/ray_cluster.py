@@ -8,7 +8,6 @@ a lost worker was at runs again on another one.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import logging
 import os
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.errors import EngineError, MissingExtraError, ThalwegError
+from thalweg.hashing import hash_of_bytes
 from thalweg.race.executors.executor import RunUnit
 from thalweg.race.executors.forking import let_go
 from thalweg.race.executors.machine import versions
@@ -144,7 +144,7 @@ class Ray:
         let_go(task)  # live workers cannot be sent
         parcel = pack(task, f"The task {task.name!r}")
         common = _Common(
-            digest=hashlib.sha256(parcel).hexdigest(),
+            digest=hash_of_bytes(parcel),
             setting=setting,
             run_unit=run_unit,
             defaults=TorchDefaults.of_process(),

@@ -26,7 +26,7 @@ Params = dict[str, float]
 FIRST = 10
 """Points at most that are drawn before the estimator has anything to go by."""
 
-BATCH = 4
+_BATCH = 4
 """Points asked for at once: workers and stacks are kept busy, and all but the first are chosen
 knowing less.
 """
@@ -100,7 +100,7 @@ class TpeSearch(Search):
             if not self._told:
                 points = [self._draw() for _ in range(min(left, FIRST, max(2, self.trials // 3)))]
             else:
-                points = [self._estimate() for _ in range(min(left, BATCH))]
+                points = [self._estimate() for _ in range(min(left, _BATCH))]
         return tuple(Ask(point, self.epochs) for point in points if point is not None)
 
     def _estimate(self) -> Point | None:

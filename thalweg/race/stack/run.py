@@ -41,6 +41,7 @@ def run_stack(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
     Raises:
         KeyboardInterrupt: if the run was interrupted.
 
+    >>> import torch
     >>> from thalweg import optim
     >>> from thalweg.race.entrants.known import Entrant
     >>> from thalweg.race.trials.point import Point
