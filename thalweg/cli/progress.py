@@ -21,7 +21,7 @@ _SECONDS_BETWEEN_DRAWINGS = 0.1
 
 @contextmanager
 def race_progress(opening: str) -> Iterator[Show]:
-    """Print how a race opens; give the function that shows its progress, for as long as the block lasts."""
+    """Print the opening line, and give a function that shows progress inside the block."""
     console = err()
     console.print(opening, markup=False, soft_wrap=True)
     if not console.is_terminal:

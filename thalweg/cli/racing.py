@@ -39,7 +39,7 @@ class Contest(Protocol):
 
 
 def run_races(contests: Sequence[Contest], out: Path | None, *, as_json: bool) -> None:
-    """Run races one after another, show each result, and end with what they came to.
+    """Run races one after another, show each result, and end with the exit code of all.
 
     Raises:
         typer.Exit: 130 if interrupted, 1 if no trial of any race was finished.
@@ -68,7 +68,7 @@ def run_races(contests: Sequence[Contest], out: Path | None, *, as_json: bool) -
 
 
 def _report(write: Callable[[], Path | None]) -> bool:
-    """Write a report; where that cannot be done, say so: what was found has been printed."""
+    """Write a report and return whether that worked; if not, say why. The result was printed before."""
     from thalweg.cli.exits import complain, words
 
     try:
@@ -92,7 +92,7 @@ def _run(contest: Contest) -> bool:
 
 
 def _opening(contest: Contest) -> str:
-    """What a race is about to do, and what it kept from before."""
+    """Say what a race is about to do, and how many trials it has from before."""
     plan, subject = contest.plan, contest.subject
     goal = (
         f"to validation {subject.metric.replace('_', ' ')} {subject.target:g}"

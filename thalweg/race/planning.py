@@ -32,7 +32,7 @@ def make_plan(arguments: RaceArguments, task: Task) -> RacePlan:
     trials = whole("trials", _trials_of(arguments, entrants, search))
     epochs = whole("epochs", task.epochs if arguments.epochs is None else arguments.epochs)
     for entrant in entrants:
-        # says now what the first round would say, after a measurement
+        # so that what a search refuses is refused before anything is measured
         make_search(search, entrant, trials=max(1, trials), epochs=max(1, epochs))
     return RacePlan(
         entrants=entrants,

@@ -1,4 +1,4 @@
-"""What a race gives: the trials, what they say, and the report."""
+"""The result of a race: its trials, how they are judged, and the report."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class RaceResult:
 
     @cached_property
     def judgement(self) -> Judgement:
-        """What the finished trials say."""
+        """The ranking and comparisons, computed from the finished trials."""
         return judge(
             self.records,
             [entrant.name for entrant in self.plan.entrants],

@@ -1,4 +1,4 @@
-"""A race that can be watched, interrupted and gone on with: its rounds, each trial on disk at once."""
+"""The race itself: it prepares, runs rounds of trials, and goes on after an interruption."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Race:
             self._known.step_times.measure(self._points())
         except KeyboardInterrupt:
             self.interrupted = True
-            self._known.ledger.read()  # it may have struck just after a record was written
+            self._known.ledger.read()  # the last record may be on disk, and not counted yet
             self._go_through(self._from_disk)
             raise
         finally:
@@ -221,7 +221,7 @@ class Race:
         return held if len(held) == len(trials) else None
 
     def _of_executor(self) -> tuple[str, ...]:
-        """What kept the trials in this process, in a sentence."""
+        """The note on why the trials ran in this process, if they had to."""
         if self._tie is None or not isinstance(self.executor, Local):
             return ()
         note = (
@@ -232,9 +232,8 @@ class Race:
         return (note,)
 
     def _round(self, trials: tuple[Trial, ...], watch: Watch) -> Sequence[TrialRecord]:
-        from thalweg.race.stack.run import (
-            run_unit,  # costs time, which reading results need not spend
-        )
+        # imported when trials run: reading results has no use for it, and it takes a while
+        from thalweg.race.stack.run import run_unit
 
         prepared, ledger = self._known.prepared, self._known.ledger
         keyed = tuple((prepared.keys.key(trial), trial) for trial in trials)
@@ -260,7 +259,7 @@ class Race:
         return [self._held(key, trial) for key, trial in keyed]
 
     def _held(self, key: str, trial: Trial) -> TrialRecord:
-        self._records.pop(key, None)  # in the order of the round, whichever ended first
+        self._records.pop(key, None)  # so that records are in the order of the round
         self._records[key] = record = self._known.ledger.get(key, trial)
         return record
 
@@ -270,7 +269,7 @@ class Race:
             self._records[record.key] = record
             self._ran.add(record.key)
 
-    # -- what is known --------------------------------------------------------------------------------
+    # -- preparation -----------------------------------------------------------------------------------
 
     @property
     def _known(self) -> _Known:

@@ -51,7 +51,7 @@ def choose_stacking(
     *,
     wanted: bool | int | None,
 ) -> Stacking:
-    """Return how to train: as the user wants it, or, where nothing was said, as pays.
+    """Decide whether trials train in stacks: as the user wants, or by whether it is measured to pay.
 
     What was measured is kept under the key, so that a race that goes on decides as before.
 
@@ -112,7 +112,7 @@ def _chosen(
 
 
 def _is_choice(held: Any) -> bool:
-    """Whether what was read is what was kept: the file may have been edited."""
+    """Whether a value read from the file is a decision: the file may have been edited."""
     return (
         isinstance(held, dict)
         and isinstance(held.get("stack"), bool)

@@ -75,7 +75,7 @@ def run_on_workers(
 
 
 def _ended(crew: Mapping[Connection, _Worker]) -> Iterator[tuple[TrialRecord, ...]]:
-    """Yield the records that have come and were not taken yet."""
+    """Yield the records that have arrived and were not read yet."""
     for line in wait(list(crew), timeout=0):
         with suppress(EngineError):
             if records := crew[cast(Connection, line)].take():
@@ -83,12 +83,12 @@ def _ended(crew: Mapping[Connection, _Worker]) -> Iterator[tuple[TrialRecord, ..
 
 
 Job = tuple[int, ...]
-"""The trials of a unit, by their numbers: that is all a worker needs to be told."""
+"""The numbers of the trials of a unit: a worker has the trials already."""
 
 
 @dataclass(frozen=True)
 class _Floor:
-    """What every worker has when it is forked."""
+    """What a worker inherits when it is forked."""
 
     task: Task
     trials: Unit
@@ -109,8 +109,9 @@ class _Floor:
             return self.run_unit(self.task, tuple(self.trials[k] for k in job), self.setting)
 
     def after_loss(self, worker: _Worker, waiting: list[Job]) -> tuple[TrialRecord, ...]:
-        """Return what there is of a job whose worker died: a trial has failed; of a stack there is
-        nothing, and its trials wait to be run one by one.
+        """Return the records of a job whose worker died.
+
+        A single trial has failed. A stack gives none: its trials are queued to run one by one.
         """
         what_happened = worker.loss()
         if len(worker.job) > 1:
@@ -122,7 +123,7 @@ class _Floor:
 
 @dataclass
 class _Worker:
-    """A process that runs jobs, and the line to it."""
+    """A process that runs jobs, and the pipe to it."""
 
     process: BaseProcess
     line: Connection
@@ -136,9 +137,9 @@ class _Worker:
         return cls(process, ours)
 
     def give(self, job: Job) -> None:
-        """Let the worker run a job."""
+        """Send the worker a job."""
         self.job = job
-        with suppress(BrokenPipeError):  # it has died: that is seen when its records are waited for
+        with suppress(BrokenPipeError):  # it has died, as `take` will see
             self.line.send(job)
 
     def take(self) -> tuple[TrialRecord, ...] | None:
@@ -163,19 +164,19 @@ class _Worker:
         return f"The trial's process was ended by {name}{hint}."
 
     def dismiss(self) -> None:
-        """Let the worker go."""
+        """End the worker, which has no job."""
         self.line.close()
         self.process.join()
 
 
 def _work(floor: _Floor, line: Connection, of_others: Sequence[Connection], parent: int) -> None:
-    """Run jobs until there is nobody to give one: the life of a worker."""
+    """Run jobs until the parent closes the pipe: the main function of a worker."""
     for other in of_others:
         other.close()  # else a worker would not notice that its parent is gone
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     _end_with(parent)
     own_positions()
-    gc.freeze()  # what was inherited stays: to look through it again and again takes time
+    gc.freeze()  # objects from before the fork stay: collecting them each time takes time
     while True:
         try:
             job: Job = line.recv()
@@ -190,7 +191,7 @@ def _work(floor: _Floor, line: Connection, of_others: Sequence[Connection], pare
 
 
 def _end_with(parent: int) -> None:
-    """Let the system end this process when its parent is killed, in the middle of a trial, too."""
+    """Ask the system to kill this process when its parent dies, even in the middle of a trial."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

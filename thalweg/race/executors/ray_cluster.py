@@ -162,7 +162,7 @@ class Ray:
         return send
 
     def _processors(self, threads: int) -> int:
-        """As many as there are threads, or as the largest machine has: Ray would wait for more."""
+        """Processors of a unit: one a thread, at most those of the largest machine, or Ray would wait."""
         each = [node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]]
         largest = int(max(each, default=0))
         return min(threads, largest) if largest else threads  # workers may be yet to come
@@ -269,7 +269,7 @@ def _users() -> tuple[int, ...]:
 
 
 def _check_answers(address: str) -> None:
-    """Say so at once if nothing answers there: Ray itself would try for many minutes."""
+    """Raise EngineError at once if nothing answers there: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         return  # Ray knows other ways, and says what is no address
@@ -281,7 +281,7 @@ def _check_answers(address: str) -> None:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A unit, and how many workers it has lost."""
+    """A unit, and how many of its workers have died."""
 
     unit: Unit
     losses: int = 0
@@ -321,7 +321,7 @@ _held: tuple[str, Task] | None = None
 
 
 def _work(parcel: Any, common: _Common, unit: bytes) -> tuple[TrialRecord, ...]:
-    """Run a unit. This is what workers do."""
+    """Run a unit: the function that Ray calls on a worker."""
     global _held
     _check_versions(common.versions)
     # On one machine, or in a shared folder, a worker can import what the race can.

@@ -1,4 +1,4 @@
-"""Which trials judge the entrants: those of the final, on the seeds that all of them ran."""
+"""The trials that judge the entrants: those of the final, on the seeds that all of them ran."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the records of a race to what it says.
+"""The results of a race, from its records.
 
     point of an entrant     the best score of its tuning: median cost to the target, a miss = ∞; then
                             the share of seeds that missed; then the median final figure
@@ -40,7 +40,7 @@ from thalweg.statistics import Sensitivity
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What a race says.
+    """The results of a race.
 
     `standings` are the entrants that have trials, the best first, and `claims` every pair of them.
     `judged_on` says by which trials: "final", or "tuning" where a race was stopped before its final,
@@ -99,7 +99,7 @@ def judge(
     level: float = 0.95,
     alpha: float = 0.05,
 ) -> Judgement:
-    """Say what the finished trials of a race say.
+    """Rank and compare the entrants of a race by its finished trials.
 
     Args:
         records: the finished trials of tuning and final, in any order; those of others do not count.

@@ -1,4 +1,4 @@
-"""Which of an entrant's points served it best, by the seeds of tuning alone."""
+"""Selection of each entrant's best point, by the trials of tuning alone."""
 
 from __future__ import annotations
 

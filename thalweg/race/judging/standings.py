@@ -1,4 +1,4 @@
-"""The order of the entrants, the best first, with those that the data do not tell apart in groups."""
+"""The ranking of the entrants, with groups of those that are not distinguishable."""
 
 from __future__ import annotations
 

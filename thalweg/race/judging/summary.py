@@ -1,4 +1,4 @@
-"""The trials of one point in a few numbers.
+"""Summary statistics of the trials of one point.
 
 A trial that misses the target is censored, not dropped: its cost counts as infinite. So a median over
 three seeds is finite only if at least two of them reached the target, and "2 of 3 reached" is always

@@ -1,4 +1,4 @@
-"""A target for a task that has none: what the best baseline reaches, found by rule and kept.
+"""A target for a task that has none: the figure that the best baseline reaches in tuning.
 
 The rule is AlgoPerf's: of the standard optimizers, each tuned, the best point of the best one; of its
 best validation figures, the median over seeds. They are taken of the first three quarters of each

@@ -1,4 +1,4 @@
-"""What tuning showed: how sensitive entrants are, what less of it would have given, what it cost."""
+"""Results of tuning: sensitivity to the learning rate, budget curves, and the cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from thalweg.race.trials.records import TrialRecord, without_nonfinite
 from thalweg.statistics import BudgetCurve, Sensitivity, budget_curve, sensitivity
 
 _EVEN = ("grid", "quasi-random")
-"""Searches that look everywhere alike; what an adaptive one tried says little about the rest."""
+"""Searches that cover the space evenly; adaptive ones do not, so their points are no sample of it."""
 
 _Tuned = Mapping[str, Mapping[Point, Sequence[TrialRecord]]]
 
@@ -60,7 +60,7 @@ def sensitivities(
 
 @dataclass(frozen=True, eq=False)
 class TuningCurve:
-    """What tuning with 1, 2, … of the points would have given.
+    """The expected result of tuning with 1, 2, … of the points.
 
     `curve` is of the median cost to the target, infinite as long as a choice of so many points may
     miss it, which it does with the probability `missed`. Without a target it is of the median final

@@ -87,7 +87,7 @@ class TpeSearch(Search):
     def _learn(self, tried: Trial | Params, value: float) -> None:
         from optuna.trial import create_trial
 
-        if isinstance(tried, dict):  # drawn here: the study does not know it yet
+        if isinstance(tried, dict):  # a quasi-random point, which the study does not know yet
             self._study.add_trial(
                 create_trial(params=tried, distributions=self._distributions, value=value)
             )

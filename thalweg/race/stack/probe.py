@@ -1,4 +1,4 @@
-"""What a stack must know of a task before it begins, found by trying a model that is thrown away."""
+"""What a stack must know of a task before it begins: `try_task` finds it out."""
 
 from __future__ import annotations
 

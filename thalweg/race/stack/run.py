@@ -56,7 +56,7 @@ def run_stack(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
     """
     try:
         return _together(task, unit, setting)
-    except FAULTS:  # each by itself shows what is wrong, or that nothing is
+    except FAULTS:  # alone, each trial shows whether it is to blame
         return tuple(run_trial(task, trial, setting, key) for key, trial in unit)
 
 

@@ -1,4 +1,4 @@
-"""Trying a model that is thrown away, to find what a stack must know of a task."""
+"""A trial pass of a task's model, to find what a stack must know before it begins."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def probe_task(task: Task) -> Probe:
 
 @contextlib.contextmanager
 def _noticing() -> Iterator[list[bool]]:
-    """Give a list that holds something, afterwards, if random numbers were drawn."""
+    """Give a list that is not empty after the block if random numbers were drawn in it."""
     noticed: list[bool] = []
     before: Tensor = torch.default_generator.get_state()
     yield noticed

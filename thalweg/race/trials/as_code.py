@@ -65,7 +65,7 @@ def code_of(entrant: Entrant, point: Point, steps: int | None) -> str:
 
 
 class _Page:
-    """The imports that the code needs, and what its reader must know."""
+    """The imports and the notes that go with the code."""
 
     def __init__(self) -> None:
         self.imports: dict[str, set[str]] = {}

@@ -43,7 +43,7 @@ class Trial:
             hyperparameters=dict(self.point.others),
             stage=self.stage,
             epochs=self.epochs,
-            # the odd bytes of a file's name, which no file of text can hold
+            # bytes of a file's name that are no text cannot be written as UTF-8
             error=error and error.encode("utf-8", "backslashreplace").decode(),
         )
 
@@ -54,7 +54,7 @@ Unit = tuple[tuple[str, Trial], ...]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a worker must know besides the task and its trials."""
+    """Settings that all trials of a race share."""
 
     batch_size: int | None
     metric: str
@@ -133,8 +133,12 @@ class RacePlan:
         return len(self.entrants) * self.trials * len(self.tuning_seeds)
 
     def planned_trials(self, known: int, *, final: bool) -> int:
-        """Return how many trials a race will have, of which the rounds until now had `known`; those
-        of the final, of which not everyone is, are the last.
+        """Return the expected total of trials, given the trials so far.
+
+        Args:
+            known: the trials of all rounds until now.
+            final: whether the final is among them: then there are no more, though an entrant may
+                have dropped out before it.
         """
         return known if final else max(known, self.tuning_trials) + self.final_trials
 

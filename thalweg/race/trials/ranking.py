@@ -13,7 +13,7 @@ _RANKS: tuple[RankBy, ...] = ("steps", "seconds", "gradients")
 
 
 def checked_rank(by: str) -> RankBy:
-    """Return what decides the ranking first, if there is such a thing."""
+    """Return the cost of this name; raise TaskError where there is none."""
     for known in _RANKS:
         if by == known:
             return known

@@ -1,4 +1,4 @@
-"""Training a trial by itself, and the record of what a run gave."""
+"""Training a trial by itself, and the record of a run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from thalweg.train import Run
 
 
 def run_trial(task: Task, trial: Trial, setting: Setting, key: str) -> TrialRecord:
-    """Train once and return the record. A run that diverges or raises gives a record too: it is a
-    result.
+    """Train once and return the record.
 
-    Time spent on evaluation does not count.
+    A run that diverges or raises gives a record that says so. Time spent on evaluation does not
+    count.
 
     Raises:
         KeyboardInterrupt: if the run was interrupted.
@@ -26,7 +26,7 @@ def run_trial(task: Task, trial: Trial, setting: Setting, key: str) -> TrialReco
         run = recipe_of(task, trial, setting).fit(progress=False)
     except DivergedError as error:
         return recorded(trial, key, setting, getattr(error, "run", None), "diverged", str(error))
-    except FAULTS as error:  # whatever it is, the other trials go on
+    except FAULTS as error:  # the other trials go on
         return recorded(trial, key, setting, None, "failed", f"{type(error).__name__}: {error}")
     if run.stopped == "interrupted":
         raise KeyboardInterrupt
