@@ -259,6 +259,12 @@ def test_how_many_points_tune(settings: dict[str, Any], trials: int, search: str
     assert (plan.tuning_seeds, plan.final_seeds) == ((0, 1, 2), tuple(range(3, 11)))
 
 
+def test_entrants_may_be_an_iterator() -> None:
+    plan = Race(line(), iter(["sgd", "adam"]), stack=False, out=None).plan
+    assert [entrant.name for entrant in plan.entrants] == ["sgd", "adam"]
+    assert plan.trials == 9
+
+
 def test_threads_and_random_state_are_given_back() -> None:
     before, threads = torch.random.get_rng_state(), torch.get_num_threads()
     seen = set()

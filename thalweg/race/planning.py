@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,14 @@ def make_plan(arguments: RaceArguments, task: Task) -> RacePlan:
     Raises:
         TaskError: for an entrant, a search or a budget that cannot be used.
     """
-    entrants = gather_entrants(arguments.entrants, arguments.lrs)
+    named = arguments.entrants
+    if named is not None and not isinstance(named, str | Mapping):
+        named = tuple(named)  # it may be an iterator, and is looked at twice
+    entrants = gather_entrants(named, arguments.lrs)
+    own_rates = arguments.lrs is not None or _all_have_rates(named)
     tuning = gather_seeds(arguments.seeds)
     search = _search_of(arguments, entrants)
-    trials = whole("trials", _trials_of(arguments, entrants, search))
+    trials = whole("trials", _trials_of(arguments, entrants, search, own_rates=own_rates))
     epochs = whole("epochs", task.epochs if arguments.epochs is None else arguments.epochs)
     for entrant in entrants:
         # so that what a search refuses is refused before anything is measured
@@ -70,11 +74,13 @@ def _search_of(arguments: RaceArguments, entrants: Sequence[Entrant]) -> str:
     return search
 
 
-def _trials_of(arguments: RaceArguments, entrants: Sequence[Entrant], search: str) -> int:
+def _trials_of(
+    arguments: RaceArguments, entrants: Sequence[Entrant], search: str, *, own_rates: bool
+) -> int:
     """The points that tune an entrant: as many as asked for, or as rates are given to a grid."""
     if arguments.trials is not None:
         return arguments.trials
-    if search == "grid" and (arguments.lrs is not None or _all_have_rates(arguments.entrants)):
+    if search == "grid" and own_rates:
         return max(len(entrant.lrs) for entrant in entrants)
     return _POINTS
 
