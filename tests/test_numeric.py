@@ -15,7 +15,7 @@ from thalweg.meta import Accumulate, NonFinite
 from thalweg.numeric import as_whole, is_real, share
 from thalweg.objective import L2
 from thalweg.race.entrants.space import integers
-from thalweg.race.executors.executor import find_engine
+from thalweg.race.executors.local import find_executor
 from thalweg.race.trials.plan import gather_seeds
 from thalweg.report import plot_schedules
 from thalweg.tasks import Data, Target, Task
@@ -89,7 +89,7 @@ def test_whole_numbers_of_numpy_wherever_whole_numbers_are_taken() -> None:
     parameter = torch.nn.Parameter(torch.ones(1))
     Accumulate(torch.optim.SGD([parameter]), every=three)
     NonFinite(torch.optim.SGD([parameter]), policy="skip", limit=three)
-    find_engine("local", np.int64(1))  # type: ignore[arg-type]
+    find_executor("local", np.int64(1))  # type: ignore[arg-type]
     plot_schedules({"a": lambda step: 0.1}, np.int64(4))
     L2(np.float32(0.1))
     assert Target("loss", np.float32(0.1)).value == pytest.approx(0.1, rel=1e-15)

@@ -67,7 +67,7 @@ def test_json_is_one_document_and_nothing_else(line_file: Path) -> None:
     assert [trial["stage"] for trial in document["trials"]] == ["tuning"] * 8 + ["final"] * 4
     run = document["run"]
     assert (run["planned"], run["finished"], run["interrupted"]) == (12, 12, False)
-    assert (run["engine"], run["stacking"]) == ("local", "each trial trains alone, as asked")
+    assert (run["executor"], run["stacking"]) == ("local", "each trial trains alone, as asked")
     assert document == json.loads((line_file.parent / "here" / "race.json").read_text())
 
 
@@ -197,7 +197,10 @@ def test_finished_trials_are_used_again_unless_fresh(line_file: Path) -> None:
         (("line.py", "--batch-size=-1"), "batch_size=-1"),
         (("line.py", "--by", "speed"), "by steps, seconds or gradients, not by 'speed'"),
         (("line.py", "--search", "haling"), "Did you mean 'halving'"),
-        (("line.py", "--engine", "cloud"), "No engine is called 'cloud'. Known are: local, ray"),
+        (
+            ("line.py", "--executor", "cloud"),
+            "No executor is called 'cloud'. Known are: local, ray",
+        ),
         (("line.py", "--threads", "0"), "threads=0"),
         (("line.py", "--target", "nan"), "finite"),
         (("line.py", "--tune", "momentun=0:1"), "Did you mean 'momentum'"),
@@ -263,3 +266,10 @@ def test_one_of_each_is_said_in_the_singular(line_file: Path) -> None:
         in result.stderr
     )
     assert "2 of 2 trials, done" in result.stderr
+
+
+def test_the_old_name_of_the_executor_names_the_new_one(line_file: Path) -> None:
+    result = call("race", "line.py", *SMALL, "--engine", "ray")
+    assert result.exit_code == 2
+    assert "--executor ray" in flat(result.stderr.replace("│", ""))
+    assert list(line_file.parent.glob("race-*")) == []

@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 
 from tests.race.races import small
 from tests.race.tasks import line
-from thalweg.race import Curve, Race, RecordFile, TrialRecord, runner
-from thalweg.race.executors.executor import Local
+from thalweg.race import Curve, Race, RecordFile, TrialRecord, seconds
+from thalweg.race.executors.local import Local
 from thalweg.race.judging import target as target_module
 from thalweg.race.trials import timing
 
@@ -90,7 +90,7 @@ def after_the_target() -> None:
 
 
 def measuring_seconds() -> None:
-    runner.seconds_a_step = lambda *arguments: die()  # type: ignore[attr-defined]
+    seconds.measure_seconds = lambda *arguments: die()  # type: ignore[attr-defined]
 
 
 WAYS: dict[str, Callable[[], None]] = {
@@ -166,6 +166,7 @@ def killed_over_and_over(folder: Path, **settings: Any) -> None:
 def at_the_same_time(folder: Path) -> None:
     def run(name: str) -> None:
         ready = contest(folder, entrants=RIVALS[name])
+        ready.prepare()
         (folder / name).touch()
         while not all((folder / other).exists() for other in RIVALS):
             time.sleep(1e-4)
@@ -205,9 +206,9 @@ def main(folder: Path) -> None:
     for way, plant in STACKED.items():
         killed_and_gone_on_with(folder / "stacked" / way, plant, stack=4)
     two = Local(workers=2)
-    killed_and_gone_on_with(folder / "two workers", around_a_record("within", 3), engine=two)
+    killed_and_gone_on_with(folder / "two workers", around_a_record("within", 3), executor=two)
     killed_over_and_over(folder / "over and over")
-    killed_over_and_over(folder / "over and over, two workers", engine=two)
+    killed_over_and_over(folder / "over and over, two workers", executor=two)
     at_the_same_time(folder / "at the same time")
     side_by_side(folder / "side by side")
 

@@ -109,7 +109,7 @@ def test_seconds_are_those_of_steps_measured_alone_and_measured_once(
     def never(*arguments: Any) -> Any:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("thalweg.race.runner.measure_seconds", never)
+    monkeypatch.setattr("thalweg.race.seconds.measure_seconds", never)
     again = Race(line(), **small(by="seconds", target=1.5), out=tmp_path)
     again.run()
     assert again.result().step_seconds == measured
@@ -124,7 +124,7 @@ def test_seconds_are_of_this_very_batch_size_and_point(
         measured.append({name: (point, setting.batch_size) for name, (_, point) in points.items()})
         return dict.fromkeys(points, 0.25)
 
-    monkeypatch.setattr("thalweg.race.runner.measure_seconds", noted)
+    monkeypatch.setattr("thalweg.race.seconds.measure_seconds", noted)
 
     def run(**change: Any) -> None:
         contest = Race(line(), **small(**change), out=tmp_path)
@@ -158,7 +158,7 @@ def test_who_cannot_be_timed_has_no_seconds_and_is_not_tried_again(
         calls += 1
         return {"sgd": 0.5}
 
-    monkeypatch.setattr("thalweg.race.runner.measure_seconds", but_adam)
+    monkeypatch.setattr("thalweg.race.seconds.measure_seconds", but_adam)
     for _ in range(2):
         contest = Race(line(), **small(by="seconds"), out=tmp_path)
         contest.run()

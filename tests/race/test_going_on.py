@@ -13,15 +13,17 @@ from torch import nn
 from tests.race.races import TRIALS, by_stage, outcome, small
 from tests.race.tasks import line
 from thalweg.race import Race, RaceProgress, RecordFile
-from thalweg.race.executors.unit import run_unit
+from thalweg.race.stack.run import run_unit
 from thalweg.tasks import Target
 
 
 def test_finished_trials_are_used_again(tmp_path: Path) -> None:
     first = Race(line(), **small(), out=tmp_path)
+    first.prepare()
     assert first.reused == 0
     first.run()
     again = Race(line(), **small(), out=tmp_path)
+    again.prepare()
     assert again.reused == TRIALS
     before = (tmp_path / "records.jsonl").read_bytes()
     again.run()
@@ -64,6 +66,7 @@ def test_more_learning_rates_run_what_is_new_of_tuning_and_the_final_of_a_new_be
 ) -> None:
     Race(line(), **small(), out=tmp_path).run()
     more = Race(line(), **small(lrs=[0.001, 0.03, 0.3]), out=tmp_path)
+    more.prepare()
     assert more.reused == TRIALS - 4
     more.run()
     assert len(more.result().records) == TRIALS + 4
@@ -86,6 +89,7 @@ def test_a_trial_of_tuning_may_have_been_one_of_a_final(tmp_path: Path) -> None:
 def test_fresh_runs_anew_and_keeps_the_old_records(tmp_path: Path) -> None:
     Race(line(), **small(), out=tmp_path).run()
     fresh = Race(line(), **small(), out=tmp_path, fresh=True)
+    fresh.prepare()
     assert fresh.reused == 0
     fresh.run()
     assert len(RecordFile(tmp_path / "records.jsonl").read()) == TRIALS
@@ -120,8 +124,9 @@ def test_an_interrupted_race_keeps_what_was_finished_and_goes_on_to_the_same_res
         return counted
 
     contest = Race(line(), **small(), out=tmp_path)
+    contest.prepare()
     if moment == "before a trial":
-        monkeypatch.setattr("thalweg.race.executors.executor.run_unit", interrupting(run_unit))
+        monkeypatch.setattr("thalweg.race.stack.run.run_unit", interrupting(run_unit))
     elif moment == "within a trial":  # of four steps each
         at = 4 * at - 2
         monkeypatch.setattr(torch.autograd, "backward", interrupting(torch.autograd.backward))
@@ -137,6 +142,7 @@ def test_an_interrupted_race_keeps_what_was_finished_and_goes_on_to_the_same_res
     assert len(RecordFile(tmp_path / "records.jsonl").read()) == finished
     assert contest.write_report() is not None
     resumed = Race(line(), **small(), out=tmp_path)
+    resumed.prepare()
     assert resumed.reused == finished
     resumed.run()
     assert outcome(resumed) == undisturbed()
@@ -149,7 +155,7 @@ def test_an_interrupted_measurement_of_seconds_loses_no_trial(
     def interrupted(*arguments: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("thalweg.race.runner.measure_seconds", interrupted)
+    monkeypatch.setattr("thalweg.race.seconds.measure_seconds", interrupted)
     contest = Race(line(), **small(), out=tmp_path)
     with pytest.raises(KeyboardInterrupt):
         contest.run()

@@ -45,6 +45,7 @@ def undisturbed(*entrants: str) -> dict[str, Any]:
 )
 def test_a_killed_race_goes_on_to_the_same_result(graves: Path, way: str) -> None:
     resumed = contest(graves / way)
+    resumed.prepare()
     assert resumed.reused == TRIALS
     assert outcome(resumed) == undisturbed("sgd", "adam")
     records = RecordFile(graves / way / "records.jsonl").read()
@@ -56,6 +57,7 @@ def test_a_killed_race_goes_on_to_the_same_result(graves: Path, way: str) -> Non
 def test_a_killed_race_of_stacks_goes_on_to_the_same_result(graves: Path, way: str) -> None:
     """To rounding: what is left of a stack is trained in a smaller one."""
     resumed, whole = contest(graves / "stacked" / way, stack=4), contest(None, stack=4)
+    resumed.prepare()
     assert resumed.reused == TRIALS
     whole.run()
     ours, theirs = outcome(resumed), outcome(whole)
@@ -79,6 +81,7 @@ def test_a_killed_race_of_stacks_goes_on_to_the_same_result(graves: Path, way: s
 def test_two_races_at_the_same_time_share_a_folder(graves: Path, name: str) -> None:
     folder = graves / "at the same time"
     ended = contest(folder, entrants=RIVALS[name])
+    ended.prepare()
     assert ended.reused == TRIALS
     assert outcome(ended) == undisturbed(*RIVALS[name])
     lines = [line for line in (folder / "records.jsonl").read_bytes().split(b"\n") if line]

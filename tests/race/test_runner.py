@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from tests.exact import RERUN, differs, same
 from tests.race.races import TRIALS, by_stage, outcome, small
@@ -19,7 +20,7 @@ from thalweg.errors import TaskError
 from thalweg.objective import Cost
 from thalweg.race import Entrant, Race, RaceProgress, race
 from thalweg.race.entrants.space import choice, uniform
-from thalweg.race.executors.unit import run_unit
+from thalweg.tasks import Data, Task
 from thalweg.train import fit
 
 
@@ -82,6 +83,7 @@ def test_a_seed_gives_all_entrants_the_same_weights_and_data_order() -> None:
     contest = Race(
         line(), twins, seeds=2, final_seeds=1, epochs=2, batch_size=16, stack=False, out=None
     )
+    contest.prepare()
     Spy.notes.clear()  # those of the warm-up
     contest.run()
     notes = Spy.notes[:6]  # then the steps are timed
@@ -192,6 +194,7 @@ def test_every_search_runs_and_goes_on(search: str, tmp_path: Path) -> None:
     for kept in (1, len(lines) // 2, len(lines) - 1):
         (tmp_path / "records.jsonl").write_bytes(b"".join(lines[:kept]))
         resumed = Race(line(), **settings, out=tmp_path)
+        resumed.prepare()
         assert resumed.reused == kept
         resumed.run()
         assert outcome(resumed) == outcome(whole)
@@ -223,19 +226,19 @@ def test_schedules_and_initializations_take_part() -> None:
     assert "schedules.cosine(" in document[1]["code"]
 
 
-def test_an_engine_may_hand_records_over_in_any_order() -> None:
+def test_an_executor_may_hand_records_over_in_any_order() -> None:
     class Backwards:
         name = "backwards"
 
-        def run(self, task: Any, units: Any, setting: Any) -> Any:
+        def run(self, task: Any, units: Any, setting: Any, run_unit: Any) -> Any:
             return reversed([run_unit(task, unit, setting) for unit in units])
 
     whole = Race(line(), **small(), out=None)
-    backwards = Race(line(), **small(engine=Backwards()), out=None)
+    backwards = Race(line(), **small(executor=Backwards()), out=None)
     for contest in (whole, backwards):
         contest.run()
     assert outcome(backwards) == outcome(whole)
-    assert backwards.result().to_dict()["run"]["engine"] == "backwards"
+    assert backwards.result().to_dict()["run"]["executor"] == "backwards"
 
 
 @pytest.mark.parametrize(
@@ -254,6 +257,12 @@ def test_how_many_points_tune(settings: dict[str, Any], trials: int, search: str
     plan = Race(line(), **({"entrants": ["sgd"], "stack": False} | settings), out=None).plan
     assert (plan.trials, plan.search) == (trials, search)
     assert (plan.tuning_seeds, plan.final_seeds) == ((0, 1, 2), tuple(range(3, 11)))
+
+
+def test_entrants_may_be_an_iterator() -> None:
+    plan = Race(line(), iter(["sgd", "adam"]), stack=False, out=None).plan
+    assert [entrant.name for entrant in plan.entrants] == ["sgd", "adam"]
+    assert plan.trials == 9
 
 
 def test_threads_and_random_state_are_given_back() -> None:
@@ -327,7 +336,7 @@ def no_validation() -> Any:
         (line(), {"trials": 0}, "trials=0"),
         (line(), {"batch_size": "all"}, "batch_size is a whole number, None .* got 'all'"),
         (line(), {"search": "haling"}, "No search is called 'haling'.*'halving'"),
-        (line(), {"engine": "rai"}, "No engine is called 'rai'.*'ray'"),
+        (line(), {"executor": "rai"}, "No executor is called 'rai'.*'ray'"),
         (line(), {"stack": -2}, "at least one model"),
         (line(), {"seeds": 0}, "at least one seed"),
         (line(), {"final_seeds": 0}, "at least one seed"),
@@ -336,9 +345,6 @@ def no_validation() -> Any:
         (line(), {"entrants": ["adma"]}, "'adam'"),
         ("digitz", {}, "'digits'"),
         (no_validation(), {}, "validation"),
-        (line(model=lambda: nn.Linear(7, 1)), {}, "cannot take a batch of the train inputs"),
-        (line(cost=Cost(lambda o, t: 1 / 0), target=None), {}, "fails on the first rows"),
-        (line(cost=Cost("mse", "mse", penalty=lambda m: 1 / 0)), {}, "penalty fails"),
     ],
 )
 def test_what_cannot_be_raced_is_refused_at_once(
@@ -347,6 +353,54 @@ def test_what_cannot_be_raced_is_refused_at_once(
     with pytest.raises(TaskError, match=message):
         Race(task, **small(**change), out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (line(model=lambda: nn.Linear(7, 1)), "cannot take a batch of the train inputs"),
+        (line(cost=Cost(lambda o, t: 1 / 0), target=None), "fails on the first rows"),
+        (line(cost=Cost("mse", "mse", penalty=lambda m: 1 / 0)), "penalty fails"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_the_first_trial(
+    tmp_path: Path, task: Any, message: str
+) -> None:
+    contest = Race(task, **small(), out=tmp_path / "new")
+    with pytest.raises(TaskError, match=message):
+        contest.run()
+    assert not (tmp_path / "new").exists()
+
+
+def test_making_a_race_runs_no_code_of_the_task_and_leaves_files_alone(tmp_path: Path) -> None:
+    def never(*arguments: Any, **options: Any) -> Any:
+        raise AssertionError("called before the race ran")
+
+    class Rows(Dataset[Any]):
+        __getitem__ = never
+
+        def __len__(self) -> int:  # which making the data asks for
+            return 8
+
+    task = Task(
+        data=Data(DataLoader(Rows(), 4, shuffle=False), DataLoader(Rows(), 4)),
+        cost=Cost(never, never, penalty=never),
+        model=never,
+    )
+    rivals = [Entrant("own", never, {}, (0.1,), schedule=never, initialization=never), "adam"]
+    folder = tmp_path / "race"
+    folder.mkdir()
+    for name in ("records.jsonl", "target.json", "measured.json"):
+        (folder / name).write_text("kept")
+    for stack in (None, True, False):
+        contest = Race(task, rivals, stack=stack, out=folder, fresh=True)
+        assert [entrant.name for entrant in contest.plan.entrants] == ["own", "adam"]
+        assert contest.subject.metric
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(
+        ("records.jsonl", "target.json", "measured.json"), "kept"
+    )
+    with pytest.raises(TaskError, match="called before the race ran"):
+        contest.run()
 
 
 def test_an_empty_folder_name_is_not_the_working_folder() -> None:

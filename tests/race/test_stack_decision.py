@@ -65,6 +65,7 @@ def test_what_pays_is_measured_once_and_decides_again(tmp_path: Path) -> None:
         document["measured"][key] = {"stack": decided, "size": 5, "why": "planted"}
         (tmp_path / "measured.json").write_text(json.dumps(document))
         again = Race(line(), **small(stack=None), out=tmp_path)
+        again.prepare()
         assert (again.stacking.size, again.stacking.why) == (5 if decided else 1, "planted")
 
 
@@ -91,8 +92,9 @@ def test_what_cannot_be_stacked_is_refused_where_it_was_asked_for() -> None:
     task = line(model=lambda: Branching(1, 1))
     for wanted in (True, 4):
         with pytest.raises(TaskError, match=r"cannot be stacked.*branches on the data"):
-            Race(task, **small(stack=wanted), out=None)
+            Race(task, **small(stack=wanted), out=None).run()
     contest = Race(task, **small(stack=None), out=None)
+    contest.prepare()
     assert contest.stacking.size == 1
     assert "branches on the data" in contest.stacking.why
 
@@ -150,6 +152,7 @@ def test_an_interrupted_race_of_stacks_goes_on(tmp_path: Path) -> None:
     kept = len(contest.result().records)
     assert kept in (4, 8)
     resumed = Race(line(), **small(stack=4), out=tmp_path)
+    resumed.prepare()
     assert resumed.reused == kept
     resumed.run()
     assert outcome(resumed) == outcome(whole)

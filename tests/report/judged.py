@@ -58,7 +58,7 @@ def judged(
             "started": "2025-01-02 03:04:05 UTC", "seconds": 41.5, "machine": "x86_64, 2 cores",
             "threads": 1, "versions": {"thalweg": "0.1.0", "torch": "2.13.0"},
             "command": f"thalweg race {task}", "reused": 0, "interrupted": False,
-            "planned": len(trials), "finished": len(trials), "engine": "local",
+            "planned": len(trials), "finished": len(trials), "executor": "local",
             "stacking": "stacks of up to 18 models",
         },
     }  # fmt: skip

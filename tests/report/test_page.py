@@ -216,3 +216,10 @@ def test_code_of_a_race_that_was_stopped_is_as_tuned_so_far() -> None:
         section = winner_section(awkward()[name])
         assert section is not None
         assert words in section.hint
+
+
+def test_what_older_results_call_the_engine_is_shown_as_the_executor() -> None:
+    race = planted_race()
+    run = {name: value for name, value in race["run"].items() if name != "executor"}
+    older = {**race, "run": {**run, "engine": "local"}}
+    assert run_section(older).body == run_section(race).body

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from thalweg.cli.console import err
+from thalweg.cli.console import counted, err
 from thalweg.report import duration
 
 if TYPE_CHECKING:
-    from thalweg.race import Race, RaceProgress
+    from thalweg.race import RaceProgress
     from thalweg.race.progress import Show
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -19,10 +19,10 @@ _SECONDS_BETWEEN_DRAWINGS = 0.1
 
 
 @contextmanager
-def race_progress(contest: Race) -> Iterator[Show]:
-    """Give the function that shows the progress of a race, for as long as the block lasts."""
+def race_progress(opening: str) -> Iterator[Show]:
+    """Print the opening line, and give a function that shows progress inside the block."""
     console = err()
-    console.print(_opening(contest), markup=False, soft_wrap=True)
+    console.print(opening, markup=False, soft_wrap=True)
     if not console.is_terminal:
         yield _lines()
         return
@@ -50,34 +50,6 @@ def race_progress(contest: Race) -> Iterator[Show]:
         yield show
 
 
-def _opening(contest: Race) -> str:
-    plan, subject = contest.plan, contest.subject
-    goal = (
-        f"to validation {subject.metric.replace('_', ' ')} {subject.target:g}"
-        if subject.target is not None
-        else "to a target that tuning sets"
-    )
-    kept = (
-        f" {_count(contest.reused, 'trial')} {'is' if contest.reused == 1 else 'are'} kept from "
-        "before."
-        if contest.reused
-        else ""
-    )
-    if contest.failed:
-        verb = "is" if contest.failed == 1 else "are"
-        kept += f" {_count(contest.failed, 'trial')} that failed {verb} tried again."
-    return (
-        f"Racing {_count(len(plan.entrants), 'optimizer')} on {subject.task} {goal}: each is tuned "
-        f"with {_count(plan.trials, 'point')} on {_count(len(plan.tuning_seeds), 'seed')}, then "
-        f"judged on {_count(len(plan.final_seeds), 'other seed')}, {_count(plan.epochs, 'epoch')} a "
-        f"trial; {contest.stacking.why}.{kept}"
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _lines() -> Show:
     """Print a line now and then, so that a log shows life without drowning in it."""
     last = time.monotonic()
@@ -93,9 +65,9 @@ def _lines() -> Show:
 
 
 def _words(progress: RaceProgress) -> str:
-    counted = f"{progress.done} of {_count(progress.planned, 'trial')}"
+    done = f"{progress.done} of {counted(progress.planned, 'trial')}"
     if not progress.running:
-        return f"{counted}, done"
+        return f"{done}, done"
     first = progress.running[0]
     stage = "final" if first.stage == "final" else "tuning"
     if len(progress.running) > 1:
@@ -105,4 +77,4 @@ def _words(progress: RaceProgress) -> str:
     left = (
         "" if progress.seconds_left is None else f", about {duration(progress.seconds_left)} left"
     )
-    return f"{counted}, {stage}: {what}{left}"
+    return f"{done}, {stage}: {what}{left}"

@@ -25,7 +25,17 @@ EXAMPLES = (
 )
 
 
+_OF_COMMAND = ("tasks", "tune", "out", "engine", "as_json")
+"""Parameters of the command that are no arguments of a race, or not of one race."""
+
+
+def _moved(value: str | None) -> None:
+    if value is not None:
+        raise typer.BadParameter(f"Where a race runs is its executor: --executor {value}.")
+
+
 def race(
+    context: typer.Context,
     tasks: Annotated[
         list[str],
         typer.Argument(
@@ -106,12 +116,15 @@ def race(
             show_default="where it pays",
         ),
     ] = None,
-    engine: Annotated[
+    executor: Annotated[
         str,
         typer.Option(
             help="local, or ray for the workers of a Ray cluster, which is fully trusted."
         ),
     ] = "local",
+    engine: Annotated[
+        str | None, typer.Option(hidden=True, callback=_moved, help="See --executor.")
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(help="Trials or stacks at once.", show_default="one for each core"),
@@ -130,29 +143,18 @@ def race(
     from thalweg.cli.racing import run_races
     from thalweg.cli.values import entrants_of, rates, read_names, spaces
 
-    settings: dict[str, Any] = {
+    settings = {name: value for name, value in context.params.items() if name not in _OF_COMMAND}
+    settings |= {
         "entrants": entrants_of(read_names(entrants), spaces(tune)),
         "lrs": rates(lrs),
-        "trials": trials,
-        "search": search,
-        "seeds": seeds,
-        "final_seeds": final_seeds,
-        "epochs": epochs,
         "batch_size": "task" if batch_size is None else batch_size or None,
-        "target": target,
-        "by": by,
-        "fresh": fresh,
-        "threads": threads,
-        "stack": stack,
-        "engine": engine,
-        "workers": workers,
         "command": shlex.join(["thalweg", *sys.argv[1:]]),
     }
     run_races(_contests(tasks, out, settings), out, as_json=as_json)
 
 
 def _contests(tasks: list[str], out: Path | None, settings: dict[str, Any]) -> list[Race]:
-    """The races, all made before the first one runs: a mistake in the last task costs nothing."""
+    """The races, all prepared before the first one runs: a mistake in the last task costs nothing."""
     from thalweg.errors import TaskError
     from thalweg.race import Race
     from thalweg.tasks import load_task
@@ -169,4 +171,7 @@ def _contests(tasks: list[str], out: Path | None, settings: dict[str, Any]) -> l
     for name in names:
         if names.count(name) > 1:
             raise TaskError(f"Two of the tasks are called {name!r}: give each its own name.")
-    return [Race(task, **settings, out=folders[name]) for name, task in loaded.items()]
+    contests = [Race(task, **settings, out=folders[name]) for name, task in loaded.items()]
+    for contest in contests:
+        contest.prepare()
+    return contests

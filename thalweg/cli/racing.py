@@ -4,19 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
+from thalweg.cli.console import counted
+
 if TYPE_CHECKING:
-    from thalweg.race import Race, RaceResult
+    from thalweg.race import RacePlan, RaceProgress, RaceResult
+    from thalweg.race.raced_task import RacedTask
+    from thalweg.race.stack_decision import Stacking
 
 JOINT = "races.html"
 _WIDEST = 120
 
 
-def run_races(contests: Sequence[Race], out: Path | None, *, as_json: bool) -> None:
-    """Run races one after another, show each result, and end with what they came to.
+class Contest(Protocol):
+    """What is run: a `thalweg.race.Race` that is prepared."""
+
+    plan: RacePlan
+    subject: RacedTask
+    stacking: Stacking
+    reused: int
+    failed: int
+
+    def run(self, progress: Callable[[RaceProgress], None]) -> None:
+        """Run the trials."""
+
+    def result(self) -> RaceResult:
+        """Return what is finished."""
+
+    def write_report(self) -> Path | None:
+        """Write the report, and return where it is."""
+
+
+def run_races(contests: Sequence[Contest], out: Path | None, *, as_json: bool) -> None:
+    """Run races one after another, show each result, and end with the exit code of all.
 
     Raises:
         typer.Exit: 130 if interrupted, 1 if no trial of any race was finished.
@@ -45,7 +68,7 @@ def run_races(contests: Sequence[Race], out: Path | None, *, as_json: bool) -> N
 
 
 def _report(write: Callable[[], Path | None]) -> bool:
-    """Write a report; where that cannot be done, say so: what was found has been printed."""
+    """Write a report and return whether that worked; if not, say why. The result was printed before."""
     from thalweg.cli.exits import complain, words
 
     try:
@@ -56,16 +79,41 @@ def _report(write: Callable[[], Path | None]) -> bool:
     return True
 
 
-def _run(contest: Race) -> bool:
+def _run(contest: Contest) -> bool:
     """Run a race under a progress display; return whether it was interrupted."""
     from thalweg.cli.progress import race_progress
 
-    with race_progress(contest) as progress:
+    with race_progress(_opening(contest)) as progress:
         try:
             contest.run(progress)
         except KeyboardInterrupt:
             return True
     return False
+
+
+def _opening(contest: Contest) -> str:
+    """Say what a race is about to do, and how many trials it has from before."""
+    plan, subject = contest.plan, contest.subject
+    goal = (
+        f"to validation {subject.metric.replace('_', ' ')} {subject.target:g}"
+        if subject.target is not None
+        else "to a target that tuning sets"
+    )
+    kept = (
+        f" {counted(contest.reused, 'trial')} {'is' if contest.reused == 1 else 'are'} kept from "
+        "before."
+        if contest.reused
+        else ""
+    )
+    if contest.failed:
+        verb = "is" if contest.failed == 1 else "are"
+        kept += f" {counted(contest.failed, 'trial')} that failed {verb} tried again."
+    return (
+        f"Racing {counted(len(plan.entrants), 'optimizer')} on {subject.task} {goal}: each is tuned "
+        f"with {counted(plan.trials, 'point')} on {counted(len(plan.tuning_seeds), 'seed')}, then "
+        f"judged on {counted(len(plan.final_seeds), 'other seed')}, {counted(plan.epochs, 'epoch')} a "
+        f"trial; {contest.stacking.why}.{kept}"
+    )
 
 
 def _show(result: RaceResult) -> None:

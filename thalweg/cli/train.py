@@ -68,7 +68,8 @@ def train(
     from thalweg.errors import CheckpointError, TaskError, ThalwegError
     from thalweg.objective.blame import blame
     from thalweg.race.entrants.known import find_entrant
-    from thalweg.race.trials.plan import Point, Setting
+    from thalweg.race.trials.plan import Setting
+    from thalweg.race.trials.point import Point
     from thalweg.race.trials.recipe import optimizing
     from thalweg.tasks import load_task
     from thalweg.train import FitDivergedError, fit

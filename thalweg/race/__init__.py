@@ -4,9 +4,11 @@ The package is callable: `thalweg.race(task)` runs the function `race`. It has t
 package that was imported an attribute of its parent, in the place of a function of the same name.
 """
 
+import inspect
 import sys
 from types import ModuleType
 
+from thalweg.race.arguments import RaceArguments
 from thalweg.race.call import race
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.entrants.known import find_entrant, known_entrants, log_grid
@@ -26,7 +28,8 @@ from thalweg.race.progress import RaceProgress
 from thalweg.race.result import RaceResult
 from thalweg.race.runner import Race
 from thalweg.race.several import sum_up
-from thalweg.race.trials.plan import Point, RacePlan, Trial
+from thalweg.race.trials.plan import RacePlan, Trial
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import Curve, RecordFile, TrialRecord
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "Judgement",
     "Point",
     "Race",
+    "RaceArguments",
     "RacePlan",
     "RaceProgress",
     "RaceResult",
@@ -60,6 +64,9 @@ __all__ = [
 
 class _CallablePackage(ModuleType):
     __call__ = staticmethod(race)
+    __signature__ = inspect.signature(
+        race
+    )  # without it, some Pythons leave out the first parameter
 
 
 sys.modules[__name__].__class__ = _CallablePackage

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from typing import Any
 
-from thalweg.race.entrants.entrant import Contender
-from thalweg.race.executors.executor import Executor
-from thalweg.race.progress import Show
+from thalweg.race.arguments import RaceArguments, takes
 from thalweg.race.result import RaceResult
 from thalweg.race.runner import Race
-from thalweg.race.trials.plan import RankBy
-from thalweg.tasks import Target, Task
 
 
-def race(
-    task: Task | str,
-    entrants: Iterable[Contender] | None = None,
-    lrs: Sequence[float] | None = None,
-    *,
-    trials: int | None = None,
-    search: str | None = None,
-    seeds: int | Iterable[int] = 3,
-    final_seeds: int | Iterable[int] = 8,
-    epochs: int | None = None,
-    batch_size: int | str | None = "task",
-    target: float | Target | None = None,
-    by: RankBy | None = None,
-    out: str | os.PathLike[str] | None = "race-{task}",
-    fresh: bool = False,
-    threads: int | None = None,
-    stack: bool | int | None = None,
-    engine: str | Executor = "local",
-    workers: int | None = None,
-    progress: Show | None = None,
-) -> RaceResult:
+@takes(RaceArguments)
+def race(*arguments: Any, **settings: Any) -> RaceResult:
     """Race optimizers on a task: which one trains it fastest?
 
     Each entrant is tuned with the same budget, then judged at its best point on other seeds. A seed
@@ -70,12 +46,14 @@ def race(
         threads: threads of torch; None: one for a small model, else as many as torch uses.
         stack: whether models train together as one program: True, False, or how many at most; None:
             where a short measurement says that it pays.
-        engine: "local", or "ray" for the workers of a Ray cluster, which is fully trusted.
+        executor: "local", or "ray" for the workers of a Ray cluster, which is fully trusted.
         workers: how many trials or stacks this machine runs at once, in processes of their own; None:
             as many as its cores have room for. The records do not depend on it.
         progress: called before each trial or stack, and after the last.
+        command: the command line that asked for the race, for its report.
 
     Raises:
+        TypeError: for an argument that a race does not have.
         TaskError: for a task, entrant or budget that cannot be used.
         KeyboardInterrupt: if interrupted; what was finished is in `out`, and the same call goes on
             from there.
@@ -91,24 +69,6 @@ def race(
     F. Schneider et al., DeepOBS, ICLR 2019; G. Dahl et al., Benchmarking Neural Network Training
     Algorithms, 2023.
     """
-    contest = Race(
-        task,
-        entrants,
-        lrs,
-        trials=trials,
-        search=search,
-        seeds=seeds,
-        final_seeds=final_seeds,
-        epochs=epochs,
-        batch_size=batch_size,
-        target=target,
-        by=by,
-        out=out,
-        fresh=fresh,
-        threads=threads,
-        stack=stack,
-        engine=engine,
-        workers=workers,
-    )
-    contest.run(progress)
+    contest = Race(*arguments, **settings)
+    contest.run()
     return contest.result()

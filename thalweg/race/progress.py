@@ -12,7 +12,7 @@ from thalweg.race.trials.records import TrialRecord
 
 @dataclass(frozen=True)
 class RaceProgress:
-    """Where a race stands.
+    """How far a race has got.
 
     `done` counts the trials that are finished, those that were on disk before included, and
     `planned` all of them, as far as is known. `share` is that of the work, from 0 to 1. `running`
@@ -30,7 +30,7 @@ Show = Callable[[RaceProgress], None]
 
 
 class Watch:
-    """Counts what is done, and tells whoever wants to know.
+    """Counts the trials that are done, and calls the function that shows progress.
 
     Work is counted in epochs of training, since a search by halving runs trials of several lengths.
     """
@@ -45,7 +45,7 @@ class Watch:
         self._started = time.monotonic()
 
     def kept(self, records: Iterable[TrialRecord]) -> None:
-        """Count what was on disk before, which took no time."""
+        """Count trials that were on disk before: they take no time now."""
         for record in records:
             self._done += 1
             self._epochs += record.epochs
@@ -57,7 +57,7 @@ class Watch:
         self._tell(trials)
 
     def ended(self, records: Iterable[TrialRecord]) -> None:
-        """Count what has ended."""
+        """Count trials that have ended."""
         for record in records:
             self._done += 1
             self._epochs += record.epochs

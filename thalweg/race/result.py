@@ -1,4 +1,4 @@
-"""What a race gives: the trials, what they say, and the report."""
+"""The result of a race: its trials, how they are judged, and the report."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from thalweg.race.entrants.as_code import code_of
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.judge import Judgement, judge
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.standings import Standing
 from thalweg.race.judging.summary import Summary
 from thalweg.race.judging.target import FoundTarget
-from thalweg.race.subject import RacedTask
-from thalweg.race.trials.plan import RacePlan, RankBy
+from thalweg.race.raced_task import RacedTask
+from thalweg.race.trials.as_code import code_of
+from thalweg.race.trials.plan import RacePlan
+from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord
 from thalweg.report import plain_table, verdict, write_race_report
 
@@ -43,7 +44,7 @@ class Circumstances:
     reused: int = 0
     interrupted: bool = False
     wall_seconds: float | None = None
-    engine: str = "local"
+    executor: str = "local"
     stacking: str = ""
 
 
@@ -74,7 +75,7 @@ class RaceResult:
 
     @cached_property
     def judgement(self) -> Judgement:
-        """What the finished trials say."""
+        """The ranking and comparisons, computed from the finished trials."""
         return judge(
             self.records,
             [entrant.name for entrant in self.plan.entrants],

@@ -15,14 +15,15 @@ from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import CostUnit, score, select
 from thalweg.race.search import Ask, Score, Search, make_search
-from thalweg.race.trials.plan import Point, RacePlan, Trial, fair_order, rotated
+from thalweg.race.trials.plan import RacePlan, Trial, fair_order, rotated
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import TrialRecord
 
 Rounds = Generator[tuple[Trial, ...], Sequence[TrialRecord], None]
 """Yields the trials of a round; is sent their records, in the same order."""
 
 Aim = Callable[[Sequence[TrialRecord]], Goal]
-"""What decides, given the trials of tuning: their figures may set the target."""
+"""Returns the target, given the trials of tuning, which may set it."""
 
 _Asked = dict[str, tuple[Entrant, tuple[Ask, ...]]]
 
@@ -45,7 +46,7 @@ def rounds(plan: RacePlan, aim: Aim, by: CostUnit = "steps") -> Rounds:
 
 
 def _asked(plan: RacePlan, searches: dict[str, Search]) -> _Asked:
-    """What each search wants to know next; empty when all have spent their budget."""
+    """The points that each search asks for next; empty when all have spent their budget."""
     return {
         entrant.name: (entrant, tuple(asks))
         for entrant in plan.entrants
@@ -54,7 +55,7 @@ def _asked(plan: RacePlan, searches: dict[str, Search]) -> _Asked:
 
 
 def _tuning_trials(plan: RacePlan, asked: _Asked) -> Generator[Trial, None, None]:
-    # Seeds come first in the nesting: a race that is stopped early has compared everyone.
+    # The outer loop is over seeds, so that a race that is stopped early has tried everyone.
     epochs = {(name, ask.point): ask.epochs for name, (_, asks) in asked.items() for ask in asks}
     points = [(entrant, tuple(ask.point for ask in asks)) for entrant, asks in asked.values()]
     for seed in plan.tuning_seeds:

@@ -1,54 +1,41 @@
-"""A race that can be watched, interrupted and gone on with: its rounds, each trial on disk at once."""
+"""The race itself: it prepares, runs rounds of trials, and goes on after an interruption."""
 
 from __future__ import annotations
 
 import datetime
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
-from torch import nn
+from typing import Any
 
 from thalweg.errors import TaskError
 from thalweg.files import write_text
-from thalweg.race.entrants.entrant import Contender, Entrant
-from thalweg.race.executors.executor import Executor, Local, cores_for, find_engine
+from thalweg.race.aim import Aim
+from thalweg.race.arguments import RaceArguments, takes_in_method
+from thalweg.race.entrants.entrant import Entrant
+from thalweg.race.executors.apart import can_fork
 from thalweg.race.executors.forking import bound_to_process
-from thalweg.race.executors.machine import machine_name, versions
-from thalweg.race.executors.processes import apart, can_fork
+from thalweg.race.executors.local import Local, find_executor
+from thalweg.race.executors.machine import cores_for, machine_name, versions
 from thalweg.race.judging.evidence import chosen_points
-from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import CostUnit
-from thalweg.race.judging.target import (
-    FoundTarget,
-    TargetFile,
-    baselines_among,
-    find_target,
-    hash_of,
-)
+from thalweg.race.judging.target import TargetFile
+from thalweg.race.planning import folder_of, make_plan
+from thalweg.race.prepare import Prepared, prepare
 from thalweg.race.progress import Show, Watch
+from thalweg.race.raced_task import raced_task, with_target
 from thalweg.race.result import Circumstances, RaceResult
 from thalweg.race.rounds import rounds
-from thalweg.race.stack_decision import LARGEST, Stacking, choose_stacking
-from thalweg.race.subject import (
-    batch_size_of,
-    folder_of,
-    make_plan,
-    subject_of,
-    with_target,
-)
-from thalweg.race.trials.keys import Keys
+from thalweg.race.seconds import StepTimes
+from thalweg.race.stack_decision import Stacking, check_stack, choose_stacking
 from thalweg.race.trials.ledger import Ledger
 from thalweg.race.trials.measured import MeasuredFile
-from thalweg.race.trials.plan import Point, RankBy, Setting, Trial, checked_rank
+from thalweg.race.trials.plan import Trial
+from thalweg.race.trials.point import Point
+from thalweg.race.trials.ranking import RankBy, checked_rank
 from thalweg.race.trials.records import TrialRecord
-from thalweg.race.trials.timing import MOST_PARAMETERS, measure_seconds
-from thalweg.reading import is_number
-from thalweg.tasks import Target, Task, load_task
-from thalweg.train.threads import count_parameters, fitting_threads, torch_threads
+from thalweg.tasks import load_task
 
 RECORDS = "records.jsonl"
 MEASURED = "measured.json"
@@ -57,92 +44,95 @@ RESULT = "race.json"
 REPORT = "report.html"
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What a race needs to go through its rounds."""
+
+    prepared: Prepared
+    ledger: Ledger
+    aim: Aim
+    step_times: StepTimes
+
+
 class Race:
     """A race that can be watched, interrupted, and asked for its result at any time.
 
-    Takes the arguments of `race`. `run` runs what is not finished yet; `result` sums up what is.
-    `reused` counts the trials that are kept from before, `failed` those that are tried again.
+    Takes the arguments of `race`, checks them, and makes the `plan`; nothing is trained or written
+    yet. `run` runs what is not finished yet; `result` sums up what is. Both call `prepare` first,
+    which tries a few steps. Then `reused` counts the trials that are kept from before, `failed`
+    those that are tried again, and `stacking` says how many train together and why.
     """
 
-    def __init__(
-        self,
-        task: Task | str,
-        entrants: Iterable[Contender] | None = None,
-        lrs: Sequence[float] | None = None,
-        *,
-        trials: int | None = None,
-        search: str | None = None,
-        seeds: int | Iterable[int] = 3,
-        final_seeds: int | Iterable[int] = 8,
-        epochs: int | None = None,
-        batch_size: int | str | None = "task",
-        target: float | Target | None = None,
-        by: str | None = None,
-        out: str | os.PathLike[str] | None = "race-{task}",
-        fresh: bool = False,
-        threads: int | None = None,
-        stack: bool | int | None = None,
-        engine: str | Executor = "local",
-        workers: int | None = None,
-        command: str | None = None,
-    ) -> None:
-        self.task = with_target(load_task(task) if isinstance(task, str) else task, target)
-        self.task.data.split("validation")  # raises at once if there is nothing to compare on
-        self.plan = make_plan(
-            entrants,
-            lrs,
-            trials=trials,
-            search=search,
-            seeds=seeds,
-            final_seeds=final_seeds,
-            epochs=self.task.epochs if epochs is None else epochs,
-            batch_size=batch_size_of(self.task, batch_size),
+    @takes_in_method(RaceArguments)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        self.arguments = arguments = RaceArguments.of_call(given, named)
+        task, by, executor = arguments.task, arguments.by, arguments.executor
+        self.task = with_target(
+            load_task(task) if isinstance(task, str) else task, arguments.target
         )
+        self.task.data.split("validation")  # raises at once if there is nothing to compare on
+        self.plan = make_plan(arguments, self.task)
         self._by: RankBy | None = None if by is None else checked_rank(by)
-        self.engine = find_engine(engine, workers) if isinstance(engine, str) else engine
+        self.executor = (
+            find_executor(executor, arguments.workers) if isinstance(executor, str) else executor
+        )
         self._tie = bound_to_process(self.task, self.plan) if can_fork() else None
-        if self._tie is not None and isinstance(self.engine, Local):
-            self.engine = Local(1)
-        self.command = command
+        if self._tie is not None and isinstance(self.executor, Local):
+            self.executor = Local(1)
+        if arguments.threads is not None and arguments.threads < 1:
+            raise TaskError(f"A race needs at least one thread, got threads={arguments.threads}.")
+        check_stack(arguments.stack)
+        self.subject = raced_task(self.task, given=arguments.target is not None)
+        self.folder = folder_of(arguments.out, self.task)
         self.interrupted = False
-        self._started = datetime.datetime.now(datetime.UTC)
-        with torch.random.fork_rng(devices=[]):
-            model = self.task.build()
-        self.subject = subject_of(self.task, model, given=target is not None)
-        self.folder = None if out is None else folder_of(out, self.task)
-        self._measured = MeasuredFile(self._path(MEASURED))
-        if fresh:
-            self._measured.forget()
-        self._targets = TargetFile(self._path(TARGET))
-        self.setting, self.stacking, self._keys = self._prepare(model, threads, stack)
-        self._ledger = Ledger(self._path(RECORDS), fresh=fresh)
+        self.reused = self.failed = 0
+        self.stacking = Stacking(1, "not decided yet")
+        self._found: _Known | None = None
         self._records: dict[str, TrialRecord] = {}
         self._ran: set[str] = set()
         self._planned = 0
         self._wall_seconds: float | None = None
-        self._go_through(self._from_disk)
-        self.failed = sum(record.status == "failed" for record in self._records.values())
-        self.reused = len(self._records) - self.failed
+
+    def prepare(self) -> None:
+        """Measure what must be known before the first trial, once.
+
+        The model is built, each entrant takes a few steps, whose numbers are part of the keys of
+        its trials, and a few steps of a stack show whether stacking pays. Then the records on disk
+        are read. `run` and `result` do this by themselves.
+
+        Raises:
+            TaskError: for a model, cost or data that cannot be trained, trials that cannot be
+                stacked as asked, and files in the folder that cannot be read.
+        """
+        if self._found is None:
+            self._found = self._measure()
+            self._go_through(self._from_disk)
+            self.failed = sum(record.status == "failed" for record in self._records.values())
+            self.reused = len(self._records) - self.failed
 
     def run(self, progress: Show | None = None) -> None:
         """Run every trial that is not finished yet, and those that failed before once more.
+
+        `progress` is called as that of the arguments would be, in its place.
 
         Raises:
             OSError: if the records cannot be written, before the first trial. Where a disk fills up
                 later, they are kept in memory, and the result says so.
             KeyboardInterrupt: if interrupted; what was finished until then is kept.
+            TaskError: as `prepare`.
         """
-        self._ledger.begin()
+        self.prepare()
+        self._known.ledger.begin()
         self._records.clear()
         self.reused = 0
-        watch = Watch(self.plan, progress)
+        watch = Watch(self.plan, progress or self.arguments.progress)
         started = time.monotonic()
         try:
             self._go_through(lambda trials: self._round(trials, watch))
-            self._measure_seconds()
+            self._known.step_times.measure(self._points())
         except KeyboardInterrupt:
             self.interrupted = True
-            self._ledger.read()  # it may have struck just after a record was written
+            self._known.ledger.read()  # the last record may be on disk, and not counted yet
             self._go_through(self._from_disk)
             raise
         finally:
@@ -158,19 +148,24 @@ class Race:
         return "steps" if alike else "gradients"
 
     def result(self) -> RaceResult:
-        """Return the ranking of what is finished."""
+        """Return the ranking of what is finished.
+
+        Raises:
+            TaskError: as `prepare`.
+        """
+        prepared, aim = self._known.prepared, self._known.aim
         records = tuple(self._records.values())
         circumstances = Circumstances(
             started=self._started.strftime("%Y-%m-%d %H:%M:%S UTC"),
             seconds=sum(record.seconds for record in records),
             machine=machine_name(),
-            threads=self.setting.threads,
+            threads=prepared.setting.threads,
             versions=versions(),
-            command=self.command,
+            command=self.arguments.command,
             reused=self.reused,
             interrupted=self.interrupted,
             wall_seconds=self._wall_seconds,
-            engine=self.engine.name,
+            executor=self.executor.name,
             stacking=self.stacking.why,
         )
         return RaceResult(
@@ -178,12 +173,12 @@ class Race:
             plan=self.plan,
             records=records,
             circumstances=circumstances,
-            goal=self._goal(),
-            found=self._found(),
-            remarks=(*self._keys.remarks, *self._of_engine(), *self._ledger.remarks),
+            goal=aim.now(),
+            found=aim.found(),
+            remarks=(*prepared.keys.remarks, *self._of_executor(), *self._known.ledger.remarks),
             rank_by=self.rank_by,
-            steps=self.setting.steps(self.task, self.plan.epochs),
-            step_seconds=self._step_seconds(),
+            steps=prepared.setting.steps(self.task, self.plan.epochs),
+            step_seconds=self._known.step_times.read(self._points()),
             planned=self._planned,
             folder=self.folder,
         )
@@ -202,7 +197,7 @@ class Race:
         self, handle: Callable[[tuple[Trial, ...]], Sequence[TrialRecord] | None]
     ) -> None:
         """Go through the rounds until one is not finished; `handle` returns None for such a one."""
-        protocol = rounds(self.plan, self._aim, by=self._tuned_by)
+        protocol = rounds(self.plan, self._known.aim.after, by=self._tuned_by)
         known = 0
         try:
             trials = next(protocol)
@@ -221,13 +216,13 @@ class Race:
         held = [
             self._held(key, trial)
             for trial in trials
-            if self._ledger.holds(key := self._keys.key(trial))
+            if self._known.ledger.holds(key := self._known.prepared.keys.key(trial))
         ]
         return held if len(held) == len(trials) else None
 
-    def _of_engine(self) -> tuple[str, ...]:
-        """What kept the trials in this process, in a sentence."""
-        if self._tie is None or not isinstance(self.engine, Local):
+    def _of_executor(self) -> tuple[str, ...]:
+        """The note on why the trials ran in this process, if they had to."""
+        if self._tie is None or not isinstance(self.executor, Local):
             return ()
         note = (
             f"The task holds {self._tie}, which no other process can use: the trials ran one after "
@@ -237,20 +232,25 @@ class Race:
         return (note,)
 
     def _round(self, trials: tuple[Trial, ...], watch: Watch) -> Sequence[TrialRecord]:
-        keyed = tuple((self._keys.key(trial), trial) for trial in trials)
-        kept = [self._held(key, trial) for key, trial in keyed if not self._ledger.awaits(key)]
+        # imported when trials run: reading results has no use for it, and it takes a while
+        from thalweg.race.stack.run import run_unit
+
+        prepared, ledger = self._known.prepared, self._known.ledger
+        keyed = tuple((prepared.keys.key(trial), trial) for trial in trials)
+        kept = [self._held(key, trial) for key, trial in keyed if not ledger.awaits(key)]
         self.reused += sum(record.key not in self._ran for record in kept)
         watch.kept(kept)
         # Stacks are made of the whole round, so that a race that goes on makes the same ones.
-        units = self.stacking.units(keyed, cores_for(self.setting))
-        missing = [tuple(one for one in unit if self._ledger.awaits(one[0])) for unit in units]
+        units = self.stacking.units(keyed, cores_for(prepared.setting.threads))
+        missing = [tuple(one for one in unit if ledger.awaits(one[0])) for unit in units]
         todo = [unit for unit in missing if unit]
         waiting = sum(map(len, todo))
         if todo:
             if not self._ran:
-                self._ledger.check()
+                ledger.check()
             watch.running(tuple(trial for _, trial in todo[0]), waiting)
-        for number, records in enumerate(self.engine.run(self.task, todo, self.setting), start=1):
+        ended = self.executor.run(self.task, todo, prepared.setting, run_unit)
+        for number, records in enumerate(ended, start=1):
             self._keep(records)
             watch.ended(records)
             waiting -= len(records)
@@ -259,140 +259,58 @@ class Race:
         return [self._held(key, trial) for key, trial in keyed]
 
     def _held(self, key: str, trial: Trial) -> TrialRecord:
-        self._records.pop(key, None)  # in the order of the round, whichever ended first
-        self._records[key] = record = self._ledger.get(key, trial)
+        self._records.pop(key, None)  # so that records are in the order of the round
+        self._records[key] = record = self._known.ledger.get(key, trial)
         return record
 
     def _keep(self, records: tuple[TrialRecord, ...]) -> None:
-        self._ledger.keep(records)
+        self._known.ledger.keep(records)
         for record in records:
             self._records[record.key] = record
             self._ran.add(record.key)
 
-    # -- what is measured -----------------------------------------------------------------------------
+    # -- preparation -----------------------------------------------------------------------------------
 
-    def _prepare(
-        self, model: nn.Module, threads: int | None, stack: bool | int | None
-    ) -> tuple[Setting, Stacking, Keys]:
-        """Find the number of threads, whether to stack, and the keys of the trials."""
-        if threads is not None and threads < 1:
-            raise TaskError(f"A race needs at least one thread, got threads={threads}.")
-        self._parameters = count_parameters(model)
-        if threads is None:
-            # Several trials at once, on a thread each, are done sooner than one after another.
-            small = can_fork() and self._parameters <= LARGEST
-            threads = 1 if small else fitting_threads(self._parameters)
-        metric, direction = self.subject.metric, self.subject.direction
-        setting = Setting(self.plan.batch_size, metric, direction, threads)
-        circumstances = {
-            "model": self.subject.model,
-            "metric": metric,
-            "versions": versions(),
-            "machine": machine_name(),
-        }
-        workers = self._processes(setting)
-        with torch_threads(threads):
-            keys = Keys.of(self.task, self.plan, circumstances)
-            stacking = choose_stacking(
-                self.task,
-                self.plan,
-                setting,
-                parameters=self._parameters,
-                workers=workers,
-                wanted=stack,
-                measured=self._measured,
-                key=keys.common,
-            )
-        return setting, stacking, replace(keys, threads=threads)
+    @property
+    def _known(self) -> _Known:
+        self.prepare()
+        assert self._found is not None
+        return self._found
 
-    def _measure_seconds(self) -> None:
-        """Measure the seconds of a step of every entrant that has a point, if not done before.
-
-        Where one is missing all are measured, in turns: only such times can be compared.
-        """
-        points = self._points()
-        if self._parameters * len(points) > MOST_PARAMETERS:
-            return
-        keys = {name: self._seconds_key(*both) for name, both in points.items()}
-        if all(is_number(self._measured.get(key)) for key in keys.values()):
-            return
-        workers, none = self._processes(self.setting), dict[str, float]()
-        with torch_threads(self.setting.threads):
-            seconds = apart(
-                lambda: measure_seconds(self.task, points, self.setting), none, workers=workers
-            )
-        for name, key in keys.items():
-            self._measured.put(key, seconds.get(name, 0.0))  # none, for one that raises
-
-    def _processes(self, setting: Setting) -> int:
-        """How many processes of this machine may measure: this one alone where the task is tied to it."""
-        return cores_for(setting) if self._tie is None else 1
-
-    def _step_seconds(self) -> dict[str, float]:
-        held = {
-            name: self._measured.get(self._seconds_key(*both))
-            for name, both in self._points().items()
-        }
-        return {
-            name: float(value) for name, value in held.items() if is_number(value) and value > 0
-        }
+    def _measure(self) -> _Known:
+        self._started = datetime.datetime.now(datetime.UTC)
+        measured = MeasuredFile(self._path(MEASURED))
+        if self.arguments.fresh:
+            measured.forget()
+        prepared = prepare(
+            self.task,
+            self.plan,
+            self.subject,
+            threads=self.arguments.threads,
+            tied=self._tie is not None,
+        )
+        self.subject = replace(self.subject, model=prepared.model)
+        self.stacking = choose_stacking(
+            self.task, self.plan, prepared, measured, wanted=self.arguments.stack
+        )
+        return _Known(
+            prepared,
+            Ledger(self._path(RECORDS), fresh=self.arguments.fresh),
+            Aim(self.plan, self.subject, prepared.keys, TargetFile(self._path(TARGET))),
+            StepTimes(self.task, prepared, measured),
+        )
 
     def _points(self) -> dict[str, tuple[Entrant, Point]]:
-        points = chosen_points(self._records.values(), self._names(), self._goal(), self._tuned_by)
+        """Return the entrants that have a point, each with the one that was chosen."""
         entrants = {entrant.name: entrant for entrant in self.plan.entrants}
+        goal = self._known.aim.now()
+        points = chosen_points(self._records.values(), list(entrants), goal, self._tuned_by)
         return {name: (entrants[name], point) for name, point in points.items()}
-
-    def _seconds_key(self, entrant: Entrant, point: Point) -> str:
-        return f"seconds a step {self._keys.key(Trial(entrant, point, seed=0, epochs=0))}"
-
-    # -- the target -----------------------------------------------------------------------------------
-
-    def _aim(self, tuned: Sequence[TrialRecord]) -> Goal:
-        """What decides: the target, or the one that all trials of tuning set."""
-        goal = self.subject.goal
-        if goal.value is not None or not tuned:
-            return goal
-        found = self._found()
-        if found is None:
-            found = find_target(tuned, self._names(), goal, of=self._found_on())
-            if found is None:
-                return goal
-            self._targets.put(found)
-        return found.goal
-
-    def _goal(self) -> Goal:
-        """What decides, as far as is known now."""
-        found = self._found()
-        return self.subject.goal if found is None else found.goal
-
-    def _found(self) -> FoundTarget | None:
-        if self.subject.target is not None:
-            return None
-        return self._targets.get(self._found_on())
-
-    def _found_on(self) -> str:
-        """A hash of what a target depends on."""
-        plan = self.plan
-        baselines = baselines_among(self._names())
-        entrants = [
-            [
-                self._keys.of_entrant(entrant),
-                list(entrant.lrs),
-                {name: space.text for name, space in entrant.search.items()},
-            ]
-            for entrant in plan.entrants
-            if entrant.name in baselines
-        ]
-        budget = [plan.trials, plan.search, list(plan.tuning_seeds), plan.epochs]
-        return hash_of({"task": self._keys.common, "entrants": entrants, "budget": budget})
 
     @property
     def _tuned_by(self) -> CostUnit:
         """Trials that train together have no seconds of their own: steps stand for them in tuning."""
         return "steps" if self._by in ("steps", "seconds") else "gradients"
-
-    def _names(self) -> list[str]:
-        return [entrant.name for entrant in self.plan.entrants]
 
     def _path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / name

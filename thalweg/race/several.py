@@ -1,4 +1,4 @@
-"""Races on several tasks side by side: profiles, scores, and what does not depend on who else ran."""
+"""Races on several tasks together: performance profiles, scores, and pairwise comparisons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from thalweg.errors import TaskError
 from thalweg.race.result import SCHEMA as OF_RACE
 from thalweg.race.result import RaceResult
-from thalweg.race.trials.plan import checked_rank
+from thalweg.race.trials.ranking import checked_rank
 from thalweg.race.trials.records import without_nonfinite
 from thalweg.report.data.reading import reads_result
 from thalweg.statistics import (
@@ -32,7 +32,7 @@ ResultDict = Mapping[str, Any]
 
 @reads_result
 def sum_up(races: Sequence[RaceResult | ResultDict], by: str | None = None) -> dict[str, Any]:
-    """Return what races on several tasks say together, as JSON-ready values.
+    """Return the joint results of races on several tasks, as JSON-ready values.
 
     The keys: schema, races, by, notes, and over the entrants that ran on every task:
 
@@ -152,7 +152,7 @@ def _medians(race: ResultDict, cost: str) -> dict[str, float]:
 
 
 def _budget(race: ResultDict, cost: str, entrant: str) -> float:
-    """What an entrant's longest trial took: what a miss of it counts with.
+    """The cost of an entrant's longest trial, with which a miss counts.
 
     Not what the longest of all took: budgets are equal in gradients alone, and of an entrant whose
     steps are cheap nothing is known beyond its own seconds.
@@ -164,7 +164,7 @@ def _budget(race: ResultDict, cost: str, entrant: str) -> float:
         for trial in race["trials"]
         if trial["entrant"] == entrant and trial.get("status", "finished") == "finished"
     ]
-    # One that always diverged was given as much as the others, whenever it did.
+    # An entrant that always diverged had the same budget as the others.
     spent = [
         float(trial[cost] if pace is None else trial["steps"] * pace)
         for trial in own or race["trials"]

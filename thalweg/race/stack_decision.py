@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.errors import TaskError
-from thalweg.race.executors.processes import apart
+from thalweg.race.executors.apart import apart
+from thalweg.race.prepare import LARGEST_STACKED, Prepared
 from thalweg.race.trials.measured import MeasuredFile
-from thalweg.race.trials.plan import Point, RacePlan, Setting, Trial, Unit
+from thalweg.race.trials.plan import RacePlan, Trial, Unit
+from thalweg.race.trials.point import Point
 from thalweg.tasks import Task
+from thalweg.train.threads import torch_threads
 
 Keyed = tuple[tuple[str, Trial], ...]
 
 _DIED = "one by one: the steps of a stack ended their process"
-LARGEST = 2_000_000
-"""Parameters of a model above which stacking is not even tried: calls of PyTorch then cost nothing
-beside the arithmetic, and a stack costs memory.
-"""
 
 
 @dataclass(frozen=True)
@@ -38,34 +37,49 @@ class Stacking:
         return stacks(keyed, self.size, self.alone, shares)
 
 
+def check_stack(wanted: bool | int | None) -> None:
+    """Raise TaskError for a size that no stack can have."""
+    if wanted is not None and int(wanted) < 0:
+        raise TaskError(f"A stack holds at least one model, got stack={wanted}.")
+
+
 def choose_stacking(
     task: Task,
     plan: RacePlan,
-    setting: Setting,
-    *,
-    parameters: int,
-    workers: int,
-    wanted: bool | int | None,
+    prepared: Prepared,
     measured: MeasuredFile,
-    key: str,
+    *,
+    wanted: bool | int | None,
 ) -> Stacking:
-    """Return how to train: as the user wants it, or, where nothing was said, as pays.
+    """Decide whether trials train in stacks: as the user wants, or by whether it is measured to pay.
 
     What was measured is kept under the key, so that a race that goes on decides as before.
 
     Raises:
         TaskError: if stacks are wanted of models that cannot be stacked; the message says why.
     """
+    check_stack(wanted)
+    with torch_threads(prepared.setting.threads):
+        return _chosen(task, plan, prepared, measured, wanted)
+
+
+def _chosen(
+    task: Task,
+    plan: RacePlan,
+    prepared: Prepared,
+    measured: MeasuredFile,
+    wanted: bool | int | None,
+) -> Stacking:
     if wanted is not None and wanted is not True and int(wanted) < 2:
-        if int(wanted) < 0:
-            raise TaskError(f"A stack holds at least one model, got stack={wanted}.")
         return Stacking(1, "each trial trains alone, as asked")
-    if wanted is None and parameters > LARGEST:
+    if wanted is None and prepared.parameters > LARGEST_STACKED:
         return Stacking(
             1, "each trial trains alone: so large a model keeps the cores busy by itself"
         )
     from thalweg.race.stack import Reasons, StackChoice, reasons, worth_it
 
+    setting, workers = prepared.setting, prepared.workers
+    key = f"stacking {prepared.keys.common}"
     trials = _sample(plan)
     died = Reasons("a few steps of its trials ended their process")
     found = apart(lambda: reasons(task, trials, setting), died, workers=workers)
@@ -83,12 +97,12 @@ def choose_stacking(
     but = f"; alone: {', '.join(alone)} ({found.entrants[alone[0]]})" if alone else ""
     if wanted is not None and wanted is not True:
         return Stacking(int(wanted), f"up to {wanted} models train together, as asked{but}", alone)
-    held = measured.get(f"stacking {key}")
+    held = measured.get(key)
     if not _is_choice(held):
         none = StackChoice(False, 1, _DIED)
         choice = apart(lambda: worth_it(task, stackable, setting), none, workers=workers)
         held = {"stack": choice.stack, "size": choice.size, "why": choice.why}
-        measured.put(f"stacking {key}", held)
+        measured.put(key, held)
     if held["stack"]:
         return Stacking(int(held["size"]), f"{held['why']}{but}", alone)
     if wanted:
@@ -98,7 +112,7 @@ def choose_stacking(
 
 
 def _is_choice(held: Any) -> bool:
-    """Whether what was read is what was kept: the file may have been edited."""
+    """Whether a value read from the file is a decision: the file may have been edited."""
     return (
         isinstance(held, dict)
         and isinstance(held.get("stack"), bool)

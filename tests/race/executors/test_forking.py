@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from tests.race.races import outcome, small
 from tests.race.tasks import line
 from thalweg.race import Race
-from thalweg.race.executors.executor import Local
+from thalweg.race.executors.apart import can_fork
 from thalweg.race.executors.forking import bound_to_process, let_go, own_positions
-from thalweg.race.executors.processes import can_fork
+from thalweg.race.executors.local import Local
 from thalweg.tasks import Data, Task
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="no worker processes on this system")
@@ -125,7 +125,7 @@ def test_what_cannot_be_shared_keeps_the_trials_in_this_process(tie: str) -> Non
     loader = DataLoader(rows, 16)
     assert bound_to_process(loader) == tie
     contest = raced(on(loader), workers=2)
-    assert contest.engine == Local(1)
+    assert contest.executor == Local(1)
     assert {record.status for record in contest.result().records} == {"finished"}
     notes = contest.result().to_dict()["notes"]
     assert [note for note in notes if note.startswith(f"The task holds {tie}, ")]

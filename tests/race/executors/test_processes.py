@@ -18,10 +18,12 @@ from tests.race.tasks import line
 from thalweg import optim
 from thalweg.errors import EngineError
 from thalweg.race import Entrant, Race
-from thalweg.race.executors import processes as workers
-from thalweg.race.executors.executor import Local
-from thalweg.race.executors.processes import can_fork, run_on_workers
-from thalweg.race.trials.plan import Point, Setting, Trial, Unit
+from thalweg.race.executors.apart import apart, can_fork
+from thalweg.race.executors.local import Local
+from thalweg.race.executors.processes import run_on_workers
+from thalweg.race.stack.run import run_unit
+from thalweg.race.trials.plan import Setting, Trial, Unit
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import TrialRecord
 from thalweg.train.threads import torch_threads
 
@@ -58,8 +60,8 @@ def dies_above(rate: float, how: str) -> Entrant:
 
 def test_workers_give_what_this_process_gives() -> None:
     todo = units(Entrant("sgd", optim.SGD), Entrant("adam", optim.Adam))
-    alone = by_key(Local(1).run(line(), todo, SETTING))
-    shared = by_key(run_on_workers(line(), todo, SETTING, 2))
+    alone = by_key(Local(1).run(line(), todo, SETTING, run_unit))
+    shared = by_key(run_on_workers(line(), todo, SETTING, run_unit, workers=2))
     assert len(alone) == 6
     assert shared == alone
 
@@ -67,7 +69,7 @@ def test_workers_give_what_this_process_gives() -> None:
 def test_a_stack_and_its_trials_come_back_whole() -> None:
     todo = units(Entrant("sgd", optim.SGD), Entrant("adam", optim.Adam))
     stacks = [tuple(one for unit in todo[:3] for one in unit), *todo[3:]]
-    records = list(run_on_workers(line(), stacks, SETTING, 2))
+    records = list(run_on_workers(line(), stacks, SETTING, run_unit, workers=2))
     assert sorted(map(len, records)) == [1, 1, 1, 3]
     assert set(by_key(records)) == {key for unit in todo for key, _ in unit}
 
@@ -78,7 +80,7 @@ def test_a_stack_and_its_trials_come_back_whole() -> None:
 )
 def test_a_trial_that_takes_its_process_with_it_has_failed(how: str, message: str) -> None:
     todo = units(dies_above(0.05, how), Entrant("sgd", optim.SGD))
-    records = by_key(run_on_workers(line(), todo, SETTING, 2))
+    records = by_key(run_on_workers(line(), todo, SETTING, run_unit, workers=2))
     status = {key: record.status for key, record in records.items()}
     assert status.pop("dies 0.1") == status.pop("dies 0.3") == "failed"
     assert set(status.values()) == {"finished"}
@@ -89,7 +91,7 @@ def test_a_trial_that_takes_its_process_with_it_has_failed(how: str, message: st
 def test_of_a_stack_only_the_trial_that_did_it_is_lost() -> None:
     todo = units(dies_above(0.2, "kill"))
     stack = [tuple(one for unit in todo for one in unit)]
-    records = by_key(run_on_workers(line(), stack, SETTING, 2))
+    records = by_key(run_on_workers(line(), stack, SETTING, run_unit, workers=2))
     status = {record.lr: record.status for record in records.values()}
     assert status == {0.03: "finished", 0.1: "finished", 0.3: "failed"}
 
@@ -98,9 +100,8 @@ def test_an_error_that_is_no_trials_own_is_told(monkeypatch: pytest.MonkeyPatch)
     def broken(*_: Any) -> Any:
         raise RuntimeError("no way")
 
-    monkeypatch.setattr(workers, "run_unit", broken)
     with pytest.raises(EngineError, match="RuntimeError: no way"):
-        list(run_on_workers(line(), units(Entrant("sgd", optim.SGD)), SETTING, 2))
+        list(run_on_workers(line(), units(Entrant("sgd", optim.SGD)), SETTING, broken, workers=2))
 
 
 def test_an_interrupt_ends_the_workers() -> None:
@@ -109,7 +110,7 @@ def test_an_interrupt_ends_the_workers() -> None:
         return torch.optim.SGD(params, lr)
 
     todo = [*units(Entrant("sgd", optim.SGD), lrs=(0.1,)), *units(Entrant("slow", slow))]
-    running = run_on_workers(line(), todo, SETTING, 2)
+    running = run_on_workers(line(), todo, SETTING, run_unit, workers=2)
     assert next(running)[0].entrant == "sgd"
     with pytest.raises(KeyboardInterrupt):
         running.throw(KeyboardInterrupt)  # as Ctrl-C does where the generator waits
@@ -173,16 +174,18 @@ def test_the_number_of_workers_changes_nothing() -> None:
 
 
 def test_what_is_measured_apart_costs_the_race_nothing() -> None:
-    assert workers.apart(lambda: 3, 0, workers=2) == 3
+    assert apart(lambda: 3, 0, workers=2) == 3
     with torch_threads(1):
-        assert workers.apart(lambda: os._exit(7), 0, workers=2) == 0  # type: ignore[arg-type]
+        assert apart(lambda: os._exit(7), 0, workers=2) == 0  # type: ignore[arg-type]
         with pytest.raises(EngineError, match="ValueError: invalid literal"):
-            workers.apart(lambda: int("no"), 0, workers=2)
+            apart(lambda: int("no"), 0, workers=2)
 
 
 def test_a_trial_that_ends_its_program_has_failed() -> None:
     def leaves(params: Any, lr: float) -> torch.optim.Optimizer:
         raise SystemExit(3)
 
-    (records,) = Local(1).run(line(), units(Entrant("leaves", leaves), lrs=(0.1,)), SETTING)
+    (records,) = Local(1).run(
+        line(), units(Entrant("leaves", leaves), lrs=(0.1,)), SETTING, run_unit
+    )
     assert (records[0].status, records[0].error) == ("failed", "SystemExit: 3")

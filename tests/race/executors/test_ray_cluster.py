@@ -1,4 +1,4 @@
-"""The engine on Ray: the records of the local engine, whatever becomes of the workers."""
+"""The executor on Ray: the records of the local executor, whatever becomes of the workers."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from tests.race.tasks import line
 from thalweg.errors import EngineError, MissingExtraError
 from thalweg.race import Race
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.executors import ray_cluster as ray_engine
-from thalweg.race.executors.executor import Local, find_engine
-from thalweg.race.trials.plan import Point, Setting, Trial, Unit
+from thalweg.race.executors import ray_cluster as ray_executor
+from thalweg.race.executors.local import Local, find_executor
+from thalweg.race.stack.run import run_unit
+from thalweg.race.trials.plan import Setting, Trial, Unit
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import RecordFile, TrialRecord
 from thalweg.tasks import Task, load_task
 
@@ -37,7 +39,7 @@ pytestmark = pytest.mark.xdist_group("ray")  # one cluster serves all
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    """A Ray of two workers; the engine takes the one that this process is connected to."""
+    """A Ray of two workers; the executor takes the one that this process is connected to."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     before = signal.getsignal(signal.SIGTERM)  # Ray sets its own
     # Sockets lie in the folder, and their paths may not be long.
@@ -61,9 +63,11 @@ def unit(entrant: Entrant, lr: float = 0.1, seed: int = 0, epochs: int = 3) -> U
     return ((f"{entrant.name} {lr} {seed}", trial),)
 
 
-def run(engine: Any, task: Task, units: Sequence[Unit]) -> dict[str, TrialRecord]:
+def run(executor: Any, task: Task, units: Sequence[Unit]) -> dict[str, TrialRecord]:
     """The records by key, without the seconds, which no two runs share."""
-    ended = [record for records in engine.run(task, units, SETTING) for record in records]
+    ended = [
+        record for records in executor.run(task, units, SETTING, run_unit) for record in records
+    ]
     assert len(ended) == sum(map(len, units))
     return {record.key: timeless(record) for record in ended}
 
@@ -143,7 +147,7 @@ def own_task(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Task]:
     sys.modules.pop("helper")
 
 
-def test_the_records_are_those_of_the_local_engine(own_task: Task) -> None:
+def test_the_records_are_those_of_the_local_executor(own_task: Task) -> None:
     own = sys.modules[type(own_task.build()).__module__]
     entrants = [
         Entrant("adam", torch.optim.Adam),
@@ -155,13 +159,13 @@ def test_the_records_are_those_of_the_local_engine(own_task: Task) -> None:
     units.append(unit(Entrant("diverging", torch.optim.SGD), lr=1e30))
     local = run(Local(), own_task, units)
     assert {record.status for record in local.values()} == {"finished", "diverged", "failed"}
-    assert run(find_engine("ray"), own_task, units[::-1]) == local
+    assert run(find_executor("ray"), own_task, units[::-1]) == local
 
 
 @pytest.mark.full
 def test_of_a_stack_that_takes_its_worker_along_each_trial_runs_alone() -> None:
     stack = unit(Entrant("a", torch.optim.SGD)) + unit(Entrant("b", torch.optim.SGD))
-    attempts = [ray_engine._Attempt(stack)]
+    attempts = [ray_executor._Attempt(stack)]
     for _ in range(3):
         records, attempts = attempts[0].after_loss("WorkerCrashedError")
         assert records == ()
@@ -199,7 +203,9 @@ def test_what_had_ended_at_an_interrupt_is_handed_over_first(tmp_path: Path) -> 
     import ray
 
     sgd = Entrant("sgd", torch.optim.SGD)
-    ended = find_engine("ray").run(line(), [unit(sgd, seed=seed) for seed in (0, 1)], SETTING)
+    ended = find_executor("ray").run(
+        line(), [unit(sgd, seed=seed) for seed in (0, 1)], SETTING, run_unit
+    )
     (first,) = next(ended)
     frame = ended.gi_frame  # type: ignore[attr-defined]
     running = list(frame.f_locals["running"])
@@ -212,7 +218,7 @@ def test_what_had_ended_at_an_interrupt_is_handed_over_first(tmp_path: Path) -> 
 
 @pytest.mark.full
 def test_a_race_of_stacks_is_that_of_this_machine() -> None:
-    def records(engine: str) -> list[TrialRecord]:
+    def records(executor: str) -> list[TrialRecord]:
         contest = Race(
             line(),
             ["sgd", "adam"],
@@ -224,7 +230,7 @@ def test_a_race_of_stacks_is_that_of_this_machine() -> None:
             out=None,
             threads=1,
             stack=6,
-            engine=engine,
+            executor=executor,
         )
         contest.run()
         return [timeless(record) for record in contest.result().records]
@@ -238,28 +244,28 @@ def test_what_cannot_be_sent_is_named() -> None:
     lock = threading.Lock()
     task = line(model=lambda: lock and torch.nn.Linear(1, 1))
     with pytest.raises(EngineError, match=r"The task 'line' cannot be sent.*lock"):
-        run(find_engine("ray"), task, [unit(Entrant("sgd", torch.optim.SGD))])
+        run(find_executor("ray"), task, [unit(Entrant("sgd", torch.optim.SGD))])
 
 
 def test_workers_with_other_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_engine, "versions", lambda: {"torch": "1.0"})
+    monkeypatch.setattr(ray_executor, "versions", lambda: {"torch": "1.0"})
     with pytest.raises(EngineError, match=r"A worker has torch .*, the race runs with 1.0"):
-        run(find_engine("ray"), line(), [unit(Entrant("sgd", torch.optim.SGD))])
+        run(find_executor("ray"), line(), [unit(Entrant("sgd", torch.optim.SGD))])
 
 
 def test_a_cluster_that_does_not_answer_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        ray_engine._check_answers(address)
+        ray_executor._check_answers(address)
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(EngineError, match=f"No Ray cluster answers at {address}.*ray status"):
-        ray_engine._check_answers(ray_engine._address())
+        ray_executor._check_answers(ray_executor._address())
 
 
 def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r'"thalweg\[ray\]"'):
-        find_engine("ray")
+        find_executor("ray")
 
 
 @pytest.mark.full
@@ -268,7 +274,9 @@ def test_an_interrupt_ends_what_runs_and_keeps_what_has_ended(tmp_path: Path) ->
     file = tmp_path / "process"
     sgd = Entrant("sgd", torch.optim.SGD)
     endless = Entrant("endless", Endless, {"file": str(file)})
-    ended = find_engine("ray").run(line(), [unit(sgd), unit(endless), unit(sgd, seed=1)], SETTING)
+    ended = find_executor("ray").run(
+        line(), [unit(sgd), unit(endless), unit(sgd, seed=1)], SETTING, run_unit
+    )
     got = [next(ended)]
     wait_for(lambda: file.exists() and file.read_text().endswith("."))
     got.append(next(ended))
@@ -292,7 +300,7 @@ def test_an_interrupt_ends_what_runs_and_keeps_what_has_ended(tmp_path: Path) ->
 def test_the_trials_of_a_lost_worker_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_engine, "_TRIES", 2)  # a new worker takes seconds
+    monkeypatch.setattr(ray_executor, "_TRIES", 2)  # a new worker takes seconds
     once = {"deaths": str(tmp_path / "once"), "times": 1}
     always = {"deaths": str(tmp_path / "always"), "times": 99}
     units = [
@@ -300,7 +308,7 @@ def test_the_trials_of_a_lost_worker_run_again(
         unit(Entrant("once", Fatal, once)),
         *(unit(Entrant("sgd", torch.optim.SGD), seed=seed) for seed in range(4)),
     ]
-    records = run(find_engine("ray"), line(), units)
+    records = run(find_executor("ray"), line(), units)
     assert ((tmp_path / "once").read_text(), (tmp_path / "always").read_text()) == ("x", "xx")
     failed = records.pop("always 0.1 0")
     assert failed.status == "failed"
@@ -337,12 +345,12 @@ def make(**options):
 
 
 if __name__ == "__main__":
-    make(out=sys.argv[1], engine="ray").run()
+    make(out=sys.argv[1], executor="ray").run()
 """
 
 
 @pytest.mark.full
-def test_a_race_whose_process_is_killed_goes_on_with_another_engine(tmp_path: Path) -> None:
+def test_a_race_whose_process_is_killed_goes_on_with_another_executor(tmp_path: Path) -> None:
     import ray
 
     script, out = tmp_path / "script.py", tmp_path / "out"
@@ -362,6 +370,7 @@ def test_a_race_whose_process_is_killed_goes_on_with_another_engine(tmp_path: Pa
         race.wait()
     make = runpy.run_path(str(script))["make"]
     resumed, whole = make(out=out), make(out=None)
+    resumed.prepare()
     assert resumed.reused == 3
     resumed.run()
     whole.run()
@@ -386,27 +395,27 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_cluster_of_this_machine_is_the_users_own(
     named: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ray_engine._address() == "127.0.0.1:6379"
-    monkeypatch.setattr(ray_engine, "_users", lambda: (os.geteuid() + 1,))
-    assert ray_engine._address() == "local"
+    assert ray_executor._address() == "127.0.0.1:6379"
+    monkeypatch.setattr(ray_executor, "_users", lambda: (os.geteuid() + 1,))
+    assert ray_executor._address() == "local"
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     with pytest.raises(EngineError, match="a Ray of yours on this machine, and there is none"):
-        ray_engine._address()
+        ray_executor._address()
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    assert ray_engine._address() == "10.0.0.1:6379"
+    assert ray_executor._address() == "10.0.0.1:6379"
 
 
 def test_a_link_and_a_pipe_name_no_cluster(named: Path) -> None:
     named.rename(named.with_name("other"))
     named.symlink_to("other")
-    assert ray_engine._address() == "local"
+    assert ray_executor._address() == "local"
     named.unlink()
     os.mkfifo(named)
-    assert ray_engine._address() == "local"
+    assert ray_executor._address() == "local"
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646])
 def test_a_file_to_which_others_may_write_names_no_cluster(named: Path, mode: int) -> None:
     named.chmod(mode)
     with pytest.raises(EngineError, match="others may write to it: `chmod go-w "):
-        ray_engine._address()
+        ray_executor._address()

@@ -11,7 +11,7 @@ import pytest
 from tests.race.recorded import BUDGET, FINAL, GOAL, NO_GOAL, finals, record, trials
 from thalweg.race.judging.judge import Judgement, judge
 from thalweg.race.judging.reached import Goal
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import TrialRecord
 from thalweg.statistics import compare_all, difference_interval
 

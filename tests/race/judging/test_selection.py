@@ -10,7 +10,7 @@ from tests.race.recorded import GOAL, NO_GOAL, record, trials
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import candidates, edge_of_grid, score, select
 from thalweg.race.judging.summary import point_of, summarize, summarize_all
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import TrialRecord
 
 inf = math.inf

@@ -9,13 +9,13 @@ import pytest
 
 from tests.race.recorded import NO_GOAL, curved, record
 from thalweg.errors import TaskError
+from thalweg.hashing import hash_of
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.target import (
     SCHEMA,
     FoundTarget,
     TargetFile,
     find_target,
-    hash_of,
 )
 from thalweg.race.trials.records import TrialRecord
 

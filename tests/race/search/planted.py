@@ -10,7 +10,7 @@ import torch
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.entrants.space import Space
 from thalweg.race.search import Ask, Score, Search
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 
 Scoring = Callable[[Ask], Score]
 

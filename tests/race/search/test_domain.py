@@ -3,7 +3,7 @@ from __future__ import annotations
 from tests.race.search.planted import RATES, entrant
 from thalweg.race.entrants.space import choice, integers, log_uniform, uniform
 from thalweg.race.search.domain import Domain
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 
 
 def test_the_rates_lie_between_the_first_and_the_last_of_the_entrant() -> None:

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from thalweg.objective import Cost
 from thalweg.race.entrants.known import Entrant
-from thalweg.race.executors.unit import run_trial
-from thalweg.race.stack.probe import CPU, probe_task
-from thalweg.race.stack.run import enter
-from thalweg.race.stack.train import Stack, StackedModel
-from thalweg.race.trials.plan import Point, Setting, Trial, Unit
+from thalweg.race.stack.probe import CPU
+from thalweg.race.stack.train import Stack, StackedModel, enter
+from thalweg.race.stack.try_task import probe_task
+from thalweg.race.trials.plan import Setting, Trial, Unit
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import TrialRecord
+from thalweg.race.trials.run import run_trial
 from thalweg.tasks import Data, Task, mlp
 from thalweg.train import Run
 from thalweg.train.randomness import isolated

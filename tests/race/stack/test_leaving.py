@@ -23,7 +23,8 @@ from thalweg.objective import Cost
 from thalweg.race.entrants.known import Entrant
 from thalweg.race.stack import run as module
 from thalweg.race.stack import run_stack
-from thalweg.race.trials.plan import Point, Trial, Unit
+from thalweg.race.trials.plan import Trial, Unit
+from thalweg.race.trials.point import Point
 
 WILD = Cost(lambda o, t: o.pow(4).mean(), metrics="accuracy")
 """A loss that a high rate takes to infinity."""

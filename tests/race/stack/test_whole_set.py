@@ -13,9 +13,10 @@ from torch.nn import functional
 from thalweg import optim
 from thalweg.objective import L2, Cost, Metric
 from thalweg.race.entrants.known import Entrant
-from thalweg.race.executors.unit import run_trial
 from thalweg.race.stack import run_stack
-from thalweg.race.trials.plan import Point, Setting, Trial
+from thalweg.race.trials.plan import Setting, Trial
+from thalweg.race.trials.point import Point
+from thalweg.race.trials.run import run_trial
 from thalweg.tasks import Data, Task
 
 ROWS = 1300

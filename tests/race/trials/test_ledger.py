@@ -53,6 +53,7 @@ def test_a_trial_that_failed_is_tried_again_once_a_call(
     monkeypatch.setenv(AWAY, "yes")
     for call in (1, 2):  # all eight trials of tuning fail, so there is no final
         failing = longer(tmp_path)
+        failing.prepare()
         assert (failing.reused, failing.failed) == (0, 8 * (call - 1))
         failing.run()
         assert {record.status for record in failing.result().records} == {"failed"}
@@ -65,6 +66,7 @@ def test_a_trial_that_failed_is_tried_again_once_a_call(
     assert outcome(mended) == outcome(whole)
     assert len(RecordFile(tmp_path / "records.jsonl").read()) == 16 + TRIALS  # history is kept
     again = longer(tmp_path)
+    again.prepare()
     assert (again.reused, again.failed) == (TRIALS, 0)
 
 
@@ -116,6 +118,7 @@ def test_on_a_full_disk_the_race_goes_on_and_says_so(
     assert note.startswith("The records of 9 trials are in this result alone")
     monkeypatch.undo()
     resumed = Race(line(), **small(), out=tmp_path)
+    resumed.prepare()
     assert resumed.reused == 3
     resumed.run()
     assert outcome(resumed) == outcome(whole)

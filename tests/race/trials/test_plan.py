@@ -13,7 +13,8 @@ from torch.utils.data import IterableDataset
 from tests.race.tasks import line
 from thalweg.errors import TaskError
 from thalweg.race.entrants.known import gather_entrants
-from thalweg.race.trials.plan import Point, RacePlan, Setting, fair_order, gather_seeds
+from thalweg.race.trials.plan import RacePlan, Setting, fair_order, gather_seeds
+from thalweg.race.trials.point import Point
 
 ENTRANTS = gather_entrants(["sgd", "adam", "adagrad"], [0.01, 0.1])
 

@@ -21,7 +21,7 @@ from thalweg.race.entrants.initialize import check_initialization, initialized
 from thalweg.race.entrants.space import Space
 from thalweg.schedules import Schedule
 from thalweg.tasks import Task
-from thalweg.train.optimizers import OptimizerFactory, Rate
+from thalweg.train.optimizers import OptimizerFactory
 
 ScheduleMaker = Callable[[float, int], Schedule]
 """A function (lr, steps) that returns the schedule of a trial of so many steps."""
@@ -78,7 +78,7 @@ class Entrant:
         if self.initialization is not None:
             check_initialization(self.initialization)  # says at once what is not known
 
-    def build(self, params: Any, lr: Rate, **searched: Any) -> torch.optim.Optimizer:
+    def build(self, params: Any, lr: float | Schedule, **searched: Any) -> torch.optim.Optimizer:
         """Build the optimizer for the given parameters and learning rate."""
         return self.bound(searched)(params, lr=lr)
 
@@ -89,7 +89,7 @@ class Entrant:
             return functools.partial(_of_chain, self.factory, values)
         return functools.partial(self.factory, **values) if values else self.factory
 
-    def rate(self, lr: float, steps: int | None) -> Rate:
+    def rate(self, lr: float, steps: int | None) -> float | Schedule:
         """Return the learning rate of a trial of so many steps: a number or a schedule.
 
         >>> Entrant("sgd", torch.optim.SGD, schedule="cosine").rate(0.1, 100)(50)
@@ -104,6 +104,13 @@ class Entrant:
             )
         make = _SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
         return make(lr, steps)
+
+    def schedule_factor(self, lr: float, steps: int | None) -> Any:
+        """Return the schedule as a factor of the learning rate, with the peak 1."""
+        if isinstance(self.schedule, str):  # those by name are proportional to the rate
+            return self.rate(1.0, steps)
+        schedule: Any = self.rate(lr, steps)
+        return schedule * (1 / lr)
 
     @property
     def takes_schedules(self) -> bool:

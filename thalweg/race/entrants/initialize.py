@@ -1,4 +1,4 @@
-"""Initializations of an entrant's own, in the place of the task's."""
+"""Initializations that an entrant brings instead of the task's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entrants of a race: an optimizer, its fixed hyperparameters, and the learning rates to try.
+"""Entrants known by name, and the grids of learning rates that they try.
 
 Every grid is logarithmic, two points a decade, and equally long, so that every entrant is tuned
 with the same budget. The grids differ in where they lie, since the step of an optimizer that

@@ -1,4 +1,4 @@
-"""What is searched of a hyperparameter: its range and its scale.
+"""Search spaces of a hyperparameter: its range and its scale.
 
 A space maps the unit interval onto values, `at(u)`, and it does so monotonically: a search draws u
 and need not know the scale. Values are rounded where the rounding does not matter for training, so
@@ -335,7 +335,7 @@ def _checked(u: float) -> float:
 
 
 def _on_log_scale(low: float, high: float, u: float) -> float:
-    """To three significant digits; to more within a range that is a fraction of a decade."""
+    """Round to three significant digits, or to more where the range is a fraction of a decade."""
     decades = math.log10(high) - math.log10(low)
     if decades < 1:
         decades = math.log1p((high - low) / low) / math.log(10)
@@ -344,7 +344,7 @@ def _on_log_scale(low: float, high: float, u: float) -> float:
 
 
 def _within(low: float, value: float, high: float) -> float:
-    """The value, unless rounding has put it outside."""
+    """Clip a value that rounding has put outside the range."""
     return min(max(low, value), high)
 
 

@@ -1,22 +1,16 @@
-"""Engines: what runs the units of a race."""
+"""What an executor is: where the units of a race run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-import torch
-
-from thalweg.errors import TaskError, suggest
-from thalweg.race.executors.processes import can_fork, run_on_workers
-from thalweg.race.executors.unit import run_unit
-from thalweg.race.trials.plan import Setting, Unit, whole
+from thalweg.race.trials.plan import Setting, Unit
 from thalweg.race.trials.records import TrialRecord
 from thalweg.tasks import Task
-from thalweg.train.threads import torch_threads
 
-ENGINES = ("local", "ray")
+RunUnit = Callable[[Task, Unit, Setting], tuple[TrialRecord, ...]]
+"""Trains a unit, one trial or a stack, and returns the records in its order."""
 
 
 class Executor(Protocol):
@@ -24,64 +18,18 @@ class Executor(Protocol):
 
     @property
     def name(self) -> str:
-        """What the engine is called."""
+        """What the executor is called."""
         ...
 
     def run(
-        self, task: Task, units: Sequence[Unit], setting: Setting
+        self, task: Task, units: Sequence[Unit], setting: Setting, run_unit: RunUnit
     ) -> Iterator[tuple[TrialRecord, ...]]:
-        """Yield the records of each unit when it has ended."""
+        """Yield the records of each unit when it has ended.
+
+        Args:
+            task: what is trained on.
+            units: the trials that train together, with their keys.
+            setting: what they have in common.
+            run_unit: trains a unit; it is a function of a module, so that any process can have it.
+        """
         ...
-
-
-@dataclass(frozen=True)
-class Local:
-    """This machine: as many units at once as there are cores for them.
-
-    `workers` None is as many as torch would use threads. They are processes of their own, so that a
-    trial that crashes its process costs the race nothing; 1 is this process itself, as for trials on
-    several threads.
-    """
-
-    workers: int | None = None
-    name: str = field(default="local", init=False)
-
-    def run(
-        self, task: Task, units: Sequence[Unit], setting: Setting
-    ) -> Iterator[tuple[TrialRecord, ...]]:
-        """Yield the records of each unit when it has ended."""
-        # Threads of OpenMP cannot be used in a fork of a process that has used them.
-        workers = self.workers or cores_for(setting)
-        if workers > 1 and setting.threads == 1 and can_fork():
-            yield from run_on_workers(task, units, setting, min(len(units), workers))
-            return
-        for unit in units:
-            with torch_threads(setting.threads):
-                records = run_unit(task, unit, setting)
-            yield records
-
-
-def cores_for(setting: Setting) -> int:
-    """Return how many trials or stacks this machine can run at once, each on threads of its own."""
-    return max(1, torch.get_num_threads() // setting.threads)
-
-
-def find_engine(name: str, workers: int | None = None) -> Executor:
-    """Return the engine of a name.
-
-    Raises:
-        TaskError: for a name that no engine has.
-        MissingExtraError: if its package is not installed.
-    """
-    if name == "local":
-        if workers is not None:
-            workers = whole("workers", workers)
-            if workers < 1:
-                raise TaskError(f"A race needs at least one worker, got workers={workers}.")
-        return Local(workers)
-    if name == "ray":
-        from thalweg.race.executors.ray_cluster import Ray  # an extra
-
-        return Ray()
-    hint = suggest(name, ENGINES) or f" Known are: {', '.join(ENGINES)}."
-    raise TaskError(f"No engine is called {name!r}.{hint}")

@@ -1,4 +1,4 @@
-"""What a user's objects hold that a fork does not copy: file positions, worker processes, threads.
+"""What a forked process does not get a copy of: positions in files, threads, other processes.
 
 A forked worker has a copy of all memory. Beyond memory there is what the system keeps: two processes
 share the position of an open file, so that each would read what the other skipped; threads and the
@@ -71,7 +71,7 @@ def own_positions() -> None:
 
     for entry in Path("/proc/self/fd").iterdir():
         descriptor = int(entry.name)
-        with suppress(OSError):  # that of this very listing is closed by now
+        with suppress(OSError):  # the descriptor of this listing is closed by now
             how = fcntl.fcntl(descriptor, fcntl.F_GETFL)
             written = how & os.O_ACCMODE == os.O_WRONLY or how & os.O_APPEND
             if descriptor <= 2 or written or not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -111,14 +111,14 @@ def _runs(process: BaseProcess) -> bool:
 
 
 def _reachable(roots: Iterable[Any]) -> Iterator[Any]:
-    """Yield what the roots hold, the near things first; modules and classes aside."""
+    """Yield the objects that the roots refer to, breadth first, without modules and classes."""
     waiting, seen = deque(roots), dict[int, Any]()
     modules = {id(vars(each)) for each in [*sys.modules.values()] if isinstance(each, ModuleType)}
     while waiting and len(seen) < _MOST:
         value = waiting.popleft()
         if isinstance(value, _PLAIN) or id(value) in seen or id(value) in modules:
             continue
-        seen[id(value)] = value  # alive, so that its id stays its own
+        seen[id(value)] = value  # kept alive, or another object could get its id
         yield value
         waiting.extend(_held(value))
 

@@ -1,4 +1,4 @@
-"""The machine a race runs on, for the report and the records."""
+"""The machine a race runs on: its name for the report, its cores, the versions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ import numpy as np
 import torch
 
 from thalweg.version import __version__
+
+
+def cores_for(threads: int) -> int:
+    """Return how many trials or stacks this machine can run at once, each on so many threads."""
+    return max(1, torch.get_num_threads() // threads)
 
 
 def machine_name() -> str:

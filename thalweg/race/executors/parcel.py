@@ -1,4 +1,4 @@
-"""Parcels: values on their way to another process, with what a user's own file defines.
+"""Parcels: values pickled for another process, with the code of a user's own files.
 
 Python pickles a function or a class as the name under which to import it. A task file, a notebook
 and a script cannot be imported elsewhere, and the file need not even exist there: what they define
@@ -47,13 +47,13 @@ def pack(value: Any, what: str) -> bytes:
     except Exception as error:  # pickling runs code of whatever is pickled
         raise EngineError(
             f"{what} cannot be sent to another process: {type(error).__name__}: {error}. Build "
-            "inside its functions what cannot be sent, or race on the local engine."
+            "inside its functions what cannot be sent, or race with the local executor."
         ) from error
     return buffer.getvalue()
 
 
 def unpack(parcel: bytes | memoryview, what: str) -> Any:
-    """Return what `pack` made a parcel of.
+    """Return the value that `pack` was given.
 
     Raises:
         EngineError: if this process lacks something that it is made with.
@@ -77,7 +77,7 @@ class TorchDefaults(NamedTuple):
 
     @classmethod
     def of_process(cls) -> TorchDefaults:
-        """Return those of this process."""
+        """Return the settings of this process."""
         return cls(
             torch.get_default_dtype(),
             torch.get_default_device(),
@@ -86,7 +86,7 @@ class TorchDefaults(NamedTuple):
         )
 
     def apply(self) -> None:
-        """Make them those of this process."""
+        """Set them in this process."""
         torch.set_default_dtype(self.dtype)
         torch.set_float32_matmul_precision(self.matmul)
         torch.set_deterministic_debug_mode(self.deterministic)

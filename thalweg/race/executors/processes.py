@@ -13,41 +13,27 @@ import gc
 import multiprocessing
 import os
 import signal
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar, cast
-
-import torch
+from typing import cast
 
 from thalweg.errors import EngineError
+from thalweg.race.executors.apart import forked
+from thalweg.race.executors.executor import RunUnit
 from thalweg.race.executors.forking import let_go, own_positions
-from thalweg.race.executors.unit import blank_record, run_unit
-from thalweg.race.trials.faults import FAULTS
 from thalweg.race.trials.plan import Setting, Unit
-from thalweg.race.trials.records import TrialRecord
+from thalweg.race.trials.records import FAULTS, TrialRecord
 from thalweg.tasks import Task
 from thalweg.train.threads import torch_threads
 
 _PR_SET_PDEATHSIG = 1
-Result = TypeVar("Result")
-
-
-def can_fork() -> bool:
-    """Return whether workers can be had: on Linux, and while no accelerator is in use.
-
-    macOS can fork, but its libraries cannot be used afterwards.
-    """
-    accelerators = (torch.cuda, torch.xpu)
-    return sys.platform == "linux" and not any(each.is_initialized() for each in accelerators)
 
 
 def run_on_workers(
-    task: Task, units: Sequence[Unit], setting: Setting, workers: int
+    task: Task, units: Sequence[Unit], setting: Setting, run_unit: RunUnit, *, workers: int
 ) -> Iterator[tuple[TrialRecord, ...]]:
     """Yield the records of each unit when it has ended, with so many of them running at once.
 
@@ -55,7 +41,7 @@ def run_on_workers(
         EngineError: for an error in a worker that is no trial's own.
         KeyboardInterrupt: if interrupted; the workers are ended.
     """
-    floor = _Floor(task, tuple(one for unit in units for one in unit), setting)
+    floor = _Floor(task, tuple(one for unit in units for one in unit), setting, run_unit)
     let_go(task, units)
     waiting = floor.jobs(units)
     crew: dict[Connection, _Worker] = {}
@@ -89,71 +75,25 @@ def run_on_workers(
 
 
 def _ended(crew: Mapping[Connection, _Worker]) -> Iterator[tuple[TrialRecord, ...]]:
-    """Yield the records that have come and were not taken yet."""
+    """Yield the records that have arrived and were not read yet."""
     for line in wait(list(crew), timeout=0):
         with suppress(EngineError):
             if records := crew[cast(Connection, line)].take():
                 yield records
 
 
-def apart(function: Callable[[], Result], otherwise: Result, *, workers: int) -> Result:
-    """Return what a function gives in a process of its own, or `otherwise` if that process dies.
-
-    Where there are no workers to be had, it is called in this one.
-
-    Raises:
-        EngineError: if the function raises.
-    """
-    if workers < 2 or not can_fork() or torch.get_num_threads() > 1:
-        return function()
-    let_go(function)
-    ours, theirs = multiprocessing.Pipe()
-
-    def work() -> None:
-        ours.close()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        own_positions()
-        try:
-            theirs.send((True, function()))
-        except FAULTS as error:
-            theirs.send((False, f"{type(error).__name__}: {error}"))
-
-    process = _forked(work)
-    theirs.close()
-    try:
-        good, value = ours.recv()
-    except EOFError:
-        return otherwise
-    finally:
-        process.kill()
-        process.join()
-    if not good:
-        raise EngineError(str(value))
-    result: Result = value
-    return result
-
-
-def _forked(target: Callable[..., None], *arguments: Any) -> BaseProcess:
-    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
-    with warnings.catch_warnings():
-        # Python warns of forks beside other threads. Those here are PyTorch's, which wait for work
-        # and hold no lock.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
-    return process
-
-
 Job = tuple[int, ...]
-"""The trials of a unit, by their numbers: that is all a worker needs to be told."""
+"""The numbers of the trials of a unit: a worker has the trials already."""
 
 
 @dataclass(frozen=True)
 class _Floor:
-    """What every worker has when it is forked."""
+    """What a worker inherits when it is forked."""
 
     task: Task
     trials: Unit
     setting: Setting
+    run_unit: RunUnit
 
     def jobs(self, units: Sequence[Unit]) -> list[Job]:
         """Return the units as jobs, the first one last."""
@@ -166,23 +106,24 @@ class _Floor:
     def run(self, job: Job) -> tuple[TrialRecord, ...]:
         """Run a job in this process."""
         with torch_threads(self.setting.threads):
-            return run_unit(self.task, tuple(self.trials[k] for k in job), self.setting)
+            return self.run_unit(self.task, tuple(self.trials[k] for k in job), self.setting)
 
     def after_loss(self, worker: _Worker, waiting: list[Job]) -> tuple[TrialRecord, ...]:
-        """Return what there is of a job whose worker died: a trial has failed; of a stack there is
-        nothing, and its trials wait to be run one by one.
+        """Return the records of a job whose worker died.
+
+        A single trial has failed. A stack gives none: its trials are queued to run one by one.
         """
         what_happened = worker.loss()
         if len(worker.job) > 1:
             waiting.extend((k,) for k in reversed(worker.job))
             return ()
         key, trial = self.trials[worker.job[0]]
-        return (blank_record(trial, key, "failed", what_happened),)
+        return (trial.blank_record(key, "failed", what_happened),)
 
 
 @dataclass
 class _Worker:
-    """A process that runs jobs, and the line to it."""
+    """A process that runs jobs, and the pipe to it."""
 
     process: BaseProcess
     line: Connection
@@ -191,14 +132,14 @@ class _Worker:
     @classmethod
     def hired(cls, floor: _Floor, others: Sequence[Connection]) -> _Worker:
         ours, theirs = multiprocessing.Pipe()
-        process = _forked(_work, floor, theirs, [ours, *others], os.getpid())
+        process = forked(_work, floor, theirs, [ours, *others], os.getpid())
         theirs.close()
         return cls(process, ours)
 
     def give(self, job: Job) -> None:
-        """Let the worker run a job."""
+        """Send the worker a job."""
         self.job = job
-        with suppress(BrokenPipeError):  # it has died: that is seen when its records are waited for
+        with suppress(BrokenPipeError):  # it has died, as `take` will see
             self.line.send(job)
 
     def take(self) -> tuple[TrialRecord, ...] | None:
@@ -223,19 +164,19 @@ class _Worker:
         return f"The trial's process was ended by {name}{hint}."
 
     def dismiss(self) -> None:
-        """Let the worker go."""
+        """End the worker, which has no job."""
         self.line.close()
         self.process.join()
 
 
 def _work(floor: _Floor, line: Connection, of_others: Sequence[Connection], parent: int) -> None:
-    """Run jobs until there is nobody to give one: the life of a worker."""
+    """Run jobs until the parent closes the pipe: the main function of a worker."""
     for other in of_others:
         other.close()  # else a worker would not notice that its parent is gone
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     _end_with(parent)
     own_positions()
-    gc.freeze()  # what was inherited stays: to look through it again and again takes time
+    gc.freeze()  # objects from before the fork stay: collecting them each time takes time
     while True:
         try:
             job: Job = line.recv()
@@ -250,7 +191,7 @@ def _work(floor: _Floor, line: Connection, of_others: Sequence[Connection], pare
 
 
 def _end_with(parent: int) -> None:
-    """Let the system end this process when its parent is killed, in the middle of a trial, too."""
+    """Ask the system to kill this process when its parent dies, even in the middle of a trial."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

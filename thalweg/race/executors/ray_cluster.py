@@ -1,6 +1,6 @@
-"""The engine on Ray: the units of a race as tasks of a cluster, on one machine or many.
+"""The executor on Ray: the units of a race as tasks of a cluster, on one machine or many.
 
-Every unit is one Ray task. A task computes what the local engine would, from the same seeds with
+Every unit is one Ray task. A task computes what the local executor would, from the same seeds with
 the same number of threads and the same versions, so the records differ in their seconds alone. What
 a lost worker was at runs again on another one.
 """
@@ -8,7 +8,6 @@ a lost worker was at runs again on another one.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import logging
 import os
@@ -24,10 +23,11 @@ from typing import Any
 import numpy as np
 
 from thalweg.errors import EngineError, MissingExtraError, ThalwegError
+from thalweg.hashing import hash_of_bytes
+from thalweg.race.executors.executor import RunUnit
 from thalweg.race.executors.forking import let_go
 from thalweg.race.executors.machine import versions
 from thalweg.race.executors.parcel import TorchDefaults, pack, unpack
-from thalweg.race.executors.unit import blank_record, run_unit
 from thalweg.race.trials.plan import Setting, Unit
 from thalweg.race.trials.records import TrialRecord
 from thalweg.tasks import Task
@@ -71,8 +71,8 @@ class Ray:
         MissingExtraError: if Ray is not installed.
 
     Example:
-        >>> from thalweg.race.executors.executor import find_engine
-        >>> find_engine("ray").name  # doctest: +SKIP
+        >>> from thalweg.race.executors.local import find_executor
+        >>> find_executor("ray").name  # doctest: +SKIP
         'ray'
     """
 
@@ -83,7 +83,7 @@ class Ray:
         self._connected_here = False
 
     def run(
-        self, task: Task, units: Sequence[Unit], setting: Setting
+        self, task: Task, units: Sequence[Unit], setting: Setting, run_unit: RunUnit
     ) -> Iterator[tuple[TrialRecord, ...]]:
         """Yield the records of each unit when it has ended.
 
@@ -100,7 +100,7 @@ class Ray:
         waiting = deque(_Attempt(unit) for unit in units)
         running: dict[Any, _Attempt] = {}
         try:
-            send = self._sender(task, setting)
+            send = self._sender(task, setting, run_unit)
             while waiting or running:
                 while waiting and len(running) < _IN_FLIGHT:
                     attempt = waiting.popleft()
@@ -139,13 +139,14 @@ class Ray:
             raise EngineError(f"Ray cannot be reached: {error}. {_ADVICE}") from error
         self._connected_here = True
 
-    def _sender(self, task: Task, setting: Setting) -> Callable[[Unit], Any]:
+    def _sender(self, task: Task, setting: Setting, run_unit: RunUnit) -> Callable[[Unit], Any]:
         """Put the task into the object store, and return what sends a unit off."""
         let_go(task)  # live workers cannot be sent
         parcel = pack(task, f"The task {task.name!r}")
         common = _Common(
-            digest=hashlib.sha256(parcel).hexdigest(),
+            digest=hash_of_bytes(parcel),
             setting=setting,
+            run_unit=run_unit,
             defaults=TorchDefaults.of_process(),
             versions=versions(),
             path=tuple(os.path.abspath(folder) for folder in sys.path),
@@ -161,7 +162,7 @@ class Ray:
         return send
 
     def _processors(self, threads: int) -> int:
-        """As many as there are threads, or as the largest machine has: Ray would wait for more."""
+        """Processors of a unit: one a thread, at most those of the largest machine, or Ray would wait."""
         each = [node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]]
         largest = int(max(each, default=0))
         return min(threads, largest) if largest else threads  # workers may be yet to come
@@ -215,7 +216,7 @@ def _import_ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError:
-        raise MissingExtraError("ray", "The engine 'ray'", extra="ray") from None
+        raise MissingExtraError("ray", "The executor 'ray'", extra="ray") from None
     finally:
         if before is None:
             del os.environ[_SKIPPED]
@@ -268,7 +269,7 @@ def _users() -> tuple[int, ...]:
 
 
 def _check_answers(address: str) -> None:
-    """Say so at once if nothing answers there: Ray itself would try for many minutes."""
+    """Raise EngineError at once if nothing answers there: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         return  # Ray knows other ways, and says what is no address
@@ -280,7 +281,7 @@ def _check_answers(address: str) -> None:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A unit, and how many workers it has lost."""
+    """A unit, and how many of its workers have died."""
 
     unit: Unit
     losses: int = 0
@@ -300,7 +301,7 @@ class _Attempt:
             f"its process died {losses} times ({error}): too little memory, or code that ends the "
             "process"
         )
-        return (blank_record(trial, key, "failed", why),), []
+        return (trial.blank_record(key, "failed", why),), []
 
 
 @dataclass(frozen=True)
@@ -309,6 +310,7 @@ class _Common:
 
     digest: str
     setting: Setting
+    run_unit: RunUnit
     defaults: TorchDefaults
     versions: dict[str, str]
     path: tuple[str, ...]
@@ -319,7 +321,7 @@ _held: tuple[str, Task] | None = None
 
 
 def _work(parcel: Any, common: _Common, unit: bytes) -> tuple[TrialRecord, ...]:
-    """Run a unit. This is what workers do."""
+    """Run a unit: the function that Ray calls on a worker."""
     global _held
     _check_versions(common.versions)
     # On one machine, or in a shared folder, a worker can import what the race can.
@@ -329,7 +331,7 @@ def _work(parcel: Any, common: _Common, unit: bytes) -> tuple[TrialRecord, ...]:
         _held = None  # the old task is let go before there is another
         _held = common.digest, unpack(memoryview(parcel), "The task")
     with torch_threads(common.setting.threads):
-        return run_unit(_held[1], unpack(unit, "An entrant"), common.setting)
+        return common.run_unit(_held[1], unpack(unit, "An entrant"), common.setting)
 
 
 def _check_versions(theirs: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""From the records of a race to what it says: pure functions, which may be asked again at any time.
+"""Judging a race: pure functions from its records to its results.
 
 reached      when a trial met the target, read off its curve
 summary      the trials of a point in a few numbers
@@ -9,5 +9,4 @@ claims       which of two is better, as far as the data tell
 standings    the order, in groups of those that are not told apart
 tuning       what tuning says: sensitivity, budget curves, cost
 judge        all of that for a race
-many         several races together
 """

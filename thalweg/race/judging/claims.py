@@ -1,4 +1,4 @@
-"""Every entrant against every other: what the final trials allow to be said."""
+"""Pairwise comparisons of the entrants, by the trials of the final."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thalweg.race.judging.reached import (
     cost_to_target,
     whole_cost,
 )
-from thalweg.race.trials.plan import RankBy
+from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord
 from thalweg.statistics import (
     Interval,
@@ -43,7 +43,7 @@ _UNITS = {"steps": "steps", "seconds": "seconds", "gradients": "gradient-equival
 
 @dataclass(frozen=True)
 class Claim:
-    """The first of two entrants against the second.
+    """A comparison of two entrants.
 
     `effect` is the ratio of the geometric means of their costs to the target, below 1 where the first
     is faster; or, where nobody reached the target (`compared_by` is "final"), the difference of their
@@ -257,13 +257,13 @@ def _restricted_badness(trials: _Trials, goal: Goal) -> dict[str, Any]:
 
 
 def _longest(row: Sequence[TrialRecord], by: RankBy, step_seconds: StepSeconds | None) -> float:
-    """What the finished trials of an entrant took; infinity if there is none to say."""
+    """The cost of the longest finished trial of an entrant; infinity if none finished."""
     whole = [whole_cost(record, by, step_seconds) for record in row if record.status == "finished"]
     return max(whole, default=math.inf)
 
 
 def _bound(first: int, second: int, goal: Goal) -> Bound:
-    """What the difference is, since a lost trial may have been worse than the worst."""
+    """How exact the difference is: a lost trial may have been worse than the worst figure."""
     if first and second:
         return "unknown"
     if not first and not second:

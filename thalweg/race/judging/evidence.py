@@ -1,4 +1,4 @@
-"""Which trials judge the entrants: those of the final, on the seeds that all of them ran."""
+"""The trials that judge the entrants: those of the final, on the seeds that all of them ran."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import CostUnit, candidates, select
 from thalweg.race.judging.summary import point_of
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import Stage, TrialRecord
 
 _BySeed = Mapping[int, TrialRecord]

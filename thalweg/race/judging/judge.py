@@ -1,4 +1,4 @@
-"""From the records of a race to what it says.
+"""The results of a race, from its records.
 
     point of an entrant     the best score of its tuning: median cost to the target, a miss = ∞; then
                             the share of seeds that missed; then the median final figure
@@ -32,14 +32,15 @@ from thalweg.race.judging.tuning import (
     tuned_points,
     tuning_curves,
 )
-from thalweg.race.trials.plan import Point, RankBy
+from thalweg.race.trials.point import Point
+from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import Stage, TrialRecord, without_nonfinite
 from thalweg.statistics import Sensitivity
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What a race says.
+    """The results of a race.
 
     `standings` are the entrants that have trials, the best first, and `claims` every pair of them.
     `judged_on` says by which trials: "final", or "tuning" where a race was stopped before its final,
@@ -98,7 +99,7 @@ def judge(
     level: float = 0.95,
     alpha: float = 0.05,
 ) -> Judgement:
-    """Say what the finished trials of a race say.
+    """Rank and compare the entrants of a race by its finished trials.
 
     Args:
         records: the finished trials of tuning and final, in any order; those of others do not count.

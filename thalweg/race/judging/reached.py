@@ -1,4 +1,7 @@
-"""When a trial reached the target, read off its curve: what decides a race is not fixed when it runs."""
+"""The cost at which a trial reached the target, read off its learning curve.
+
+So a race can be judged by another target without running again.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from thalweg.race.trials.plan import Direction, RankBy
+from thalweg.race.trials.ranking import Direction, RankBy
 from thalweg.race.trials.records import TrialRecord
 
 StepSeconds = Mapping[str, float]
@@ -15,7 +18,7 @@ StepSeconds = Mapping[str, float]
 
 _SLACK = 1e-12
 _LEAST_SECONDS = 1e-9
-"""What a clock too coarse to see the first steps counts: a time to the target is positive."""
+"""The least time to a target: a coarse clock may measure none, and times must be positive."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which of an entrant's points served it best, by the seeds of tuning alone."""
+"""Selection of each entrant's best point, by the trials of tuning alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from thalweg.race.judging.reached import Goal, cost_to_target
 from thalweg.race.judging.summary import point_of
 from thalweg.race.search.base import Score
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import TrialRecord
 
 CostUnit = Literal["steps", "gradients"]

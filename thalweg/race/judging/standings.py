@@ -1,4 +1,4 @@
-"""The order of the entrants, the best first, with those that the data do not tell apart in groups."""
+"""The ranking of the entrants, with groups of those that are not distinguishable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from thalweg.race.judging.evidence import Evidence
 from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
 from thalweg.race.judging.selection import GridEdge, edge_of_grid
 from thalweg.race.judging.summary import Summary, summarize
-from thalweg.race.trials.plan import RankBy
+from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord, without_nonfinite
 from thalweg.statistics import Interval, groups_of, median_interval
 

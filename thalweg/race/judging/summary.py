@@ -1,4 +1,4 @@
-"""The trials of one point in a few numbers.
+"""Summary statistics of the trials of one point.
 
 A trial that misses the target is censored, not dropped: its cost counts as infinite. So a median over
 three seeds is finite only if at least two of them reached the target, and "2 of 3 reached" is always
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from thalweg.race.judging.reached import Goal, StepSeconds, first_reached
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import TrialRecord, without_nonfinite
 
 

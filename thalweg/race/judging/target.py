@@ -1,4 +1,4 @@
-"""A target for a task that has none: what the best baseline reaches, found by rule and kept.
+"""A target for a task that has none: the figure that the best baseline reaches in tuning.
 
 The rule is AlgoPerf's: of the standard optimizers, each tuned, the best point of the best one; of its
 best validation figures, the median over seeds. They are taken of the first three quarters of each
@@ -11,10 +11,9 @@ can be compared. It is kept in a file, with a version that counts up, and those 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from reprlib import repr as brief
@@ -25,7 +24,7 @@ from thalweg.files import write_text
 from thalweg.numeric import share
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import candidates
-from thalweg.race.trials.plan import Direction
+from thalweg.race.trials.ranking import Direction
 from thalweg.race.trials.records import TrialRecord
 from thalweg.reading import UnreadableError, is_count, is_number, read_json
 
@@ -90,7 +89,7 @@ def find_target(
         records: those of a complete tuning; final trials do not count.
         entrants: the names of all who take part, of whom the baselines count.
         goal: the figure; its value is not used.
-        of: a hash of what the race depends on: see `hash_of`.
+        of: a hash of what the race depends on: see `thalweg.hashing.hash_of`.
         within: the share of a trial that counts.
 
     Source: Dahl et al. (2023), "Benchmarking Neural Network Training Algorithms" (AlgoPerf), which
@@ -124,16 +123,6 @@ def find_target(
         ),
         of=of,
     )
-
-
-def hash_of(what: Mapping[str, Any]) -> str:
-    """Return a hash of JSON-ready values, by which it is told whether a stored target applies.
-
-    >>> hash_of({"epochs": 3, "data": "x"}) == hash_of({"data": "x", "epochs": 3})
-    True
-    """
-    text = json.dumps(what, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What tuning showed: how sensitive entrants are, what less of it would have given, what it cost."""
+"""Results of tuning: sensitivity to the learning rate, budget curves, and the cost."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from thalweg.race.judging.claims import ComparedBy
 from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
 from thalweg.race.judging.selection import CostUnit, candidates, score
 from thalweg.race.search.base import Score
-from thalweg.race.trials.plan import Point, RankBy
+from thalweg.race.trials.point import Point
+from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord, without_nonfinite
 from thalweg.statistics import BudgetCurve, Sensitivity, budget_curve, sensitivity
 
 _EVEN = ("grid", "quasi-random")
-"""Searches that look everywhere alike; what an adaptive one tried says little about the rest."""
+"""Searches that cover the space evenly; adaptive ones do not, so their points are no sample of it."""
 
 _Tuned = Mapping[str, Mapping[Point, Sequence[TrialRecord]]]
 
@@ -59,7 +60,7 @@ def sensitivities(
 
 @dataclass(frozen=True, eq=False)
 class TuningCurve:
-    """What tuning with 1, 2, … of the points would have given.
+    """The expected result of tuning with 1, 2, … of the points.
 
     `curve` is of the median cost to the target, infinite as long as a choice of so many points may
     miss it, which it does with the probability `missed`. Without a target it is of the median final

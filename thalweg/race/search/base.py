@@ -1,4 +1,4 @@
-"""What every search of hyperparameters has in common: it asks for points, and is told their scores."""
+"""The interface of all searches: they ask for points, and are told their scores."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thalweg.errors import TaskError
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 
 _SHARES = 64
-"""More than the seeds of any tuning: shares of seeds differ by more than one part in so many."""
+"""Shares of seeds differ by more than one part in so many: no tuning has as many seeds."""
 
 
 @dataclass(frozen=True, order=True)

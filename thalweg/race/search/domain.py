@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.entrants.space import Choice, LogUniform, Space
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 
 
 @dataclass(frozen=True)

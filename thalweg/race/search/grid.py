@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from thalweg.errors import TaskError
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.search.base import Ask, Search, best_first
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 
 _LONE_SPACING = math.sqrt(10)
 """The spacing around a grid of one rate: two a decade, as in the default grids."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import random
 from collections.abc import Iterator
+
+from thalweg.hashing import hash_of_bytes
 
 
 def halton(dimensions: int, seed: int | None = None) -> Iterator[tuple[float, ...]]:
@@ -34,7 +35,7 @@ def stream_seed(seed: int, name: str) -> int:
     """Return the seed of a stream of numbers that belongs to an entrant: 32 bits, the same on every
     machine.
     """
-    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4], "big")
+    return int(hash_of_bytes(f"{seed} {name}".encode())[:8], 16)
 
 
 def _radical_inverse(index: int, base: int, digits: list[list[int]]) -> float:

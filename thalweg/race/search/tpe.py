@@ -13,7 +13,7 @@ from thalweg.race.search.base import Ask, Score, Search
 from thalweg.race.search.domain import Domain
 from thalweg.race.search.halton import stream_seed
 from thalweg.race.search.quasi_random import unseen
-from thalweg.race.trials.plan import Point
+from thalweg.race.trials.point import Point
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -26,7 +26,7 @@ Params = dict[str, float]
 FIRST = 10
 """Points at most that are drawn before the estimator has anything to go by."""
 
-BATCH = 4
+_BATCH = 4
 """Points asked for at once: workers and stacks are kept busy, and all but the first are chosen
 knowing less.
 """
@@ -87,7 +87,7 @@ class TpeSearch(Search):
     def _learn(self, tried: Trial | Params, value: float) -> None:
         from optuna.trial import create_trial
 
-        if isinstance(tried, dict):  # drawn here: the study does not know it yet
+        if isinstance(tried, dict):  # a quasi-random point, which the study does not know yet
             self._study.add_trial(
                 create_trial(params=tried, distributions=self._distributions, value=value)
             )
@@ -100,7 +100,7 @@ class TpeSearch(Search):
             if not self._told:
                 points = [self._draw() for _ in range(min(left, FIRST, max(2, self.trials // 3)))]
             else:
-                points = [self._estimate() for _ in range(min(left, BATCH))]
+                points = [self._estimate() for _ in range(min(left, _BATCH))]
         return tuple(Ask(point, self.epochs) for point in points if point is not None)
 
     def _estimate(self) -> Point | None:

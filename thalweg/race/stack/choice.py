@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.race.stack.probe import CPU, Probe, probe_task
-from thalweg.race.stack.run import enter
-from thalweg.race.stack.train import Stack
-from thalweg.race.trials.faults import FAULTS
+from thalweg.race.stack.probe import CPU, Probe
+from thalweg.race.stack.train import Stack, enter
+from thalweg.race.stack.try_task import probe_task
 from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.recipe import recipe_of
+from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
 from thalweg.tasks.batches import Order
 from thalweg.train.evaluate import evaluate

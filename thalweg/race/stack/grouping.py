@@ -19,7 +19,7 @@ def stacks(
 
     >>> import torch
     >>> from thalweg.race.entrants.known import Entrant
-    >>> from thalweg.race.trials.plan import Point
+    >>> from thalweg.race.trials.point import Point
     >>> sgd = Entrant("sgd", torch.optim.SGD)
     >>> trials = [(str(seed), Trial(sgd, Point(0.1), seed, epochs=3)) for seed in range(5)]
     >>> [[key for key, _ in unit] for unit in stacks(trials, size=3)]

@@ -1,21 +1,15 @@
-"""What a stack must know of a task before it begins, found by trying a model that is thrown away."""
+"""What a stack must know of a task before it begins: `try_task` finds it out."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.race.stack.errors import StackError
-from thalweg.race.stack.models import tensors_of
 from thalweg.tasks.sources import ArraySource
-from thalweg.tasks.task import Task
-from thalweg.train.evaluate import evaluating, place_of
-from thalweg.train.health.check import checked
-from thalweg.train.randomness import isolated
+from thalweg.train.evaluate import evaluating
 
 CPU = torch.device("cpu")
 ROWS = 4
@@ -36,52 +30,6 @@ class Probe:
     written: frozenset[str]
     draws: bool
     draws_measured: bool
-
-
-def probe_task(task: Task) -> Probe:
-    """Try a model of the task. The global generator is left as it was.
-
-    Raises:
-        StackError: for a model that is not on the CPU.
-        TaskError, DataError: for what cannot be learned.
-    """
-    with isolated(CPU):
-        model = task.build()
-        place = place_of(model)
-        if any(tensor.device.type != "cpu" for tensor in tensors_of(model).values()):
-            raise StackError(f"The model is on the device {place.device}; stacks run on the CPU.")
-        sets = {}
-        for name in ("train", "validation", "test"):
-            source = getattr(task.data, name)
-            if source is not None:
-                sets[name] = checked(task, model, source.placed(place), name, place, None)
-        train, validation = sets["train"], sets.get("validation")
-        assert isinstance(train, ArraySource)
-        assert validation is None or isinstance(validation, ArraySource)
-        inputs = train.inputs[:ROWS]
-        before = {n: (t._version, t.detach().clone()) for n, t in tensors_of(model).items()}
-        model.train()
-        with torch.no_grad(), _noticing() as training:
-            model(inputs.clone())
-        # batch normalisation writes without counting a version; what it writes, though, changes
-        written = frozenset(
-            name
-            for name, tensor in tensors_of(model).items()
-            if tensor._version != before[name][0] or not torch.equal(tensor, before[name][1])
-        )
-        with evaluating(model), _noticing() as measured:
-            model(inputs.clone())
-    return Probe(train, validation, written, bool(training), bool(measured))
-
-
-@contextlib.contextmanager
-def _noticing() -> Iterator[list[bool]]:
-    """Give a list that holds something, afterwards, if random numbers were drawn."""
-    noticed: list[bool] = []
-    before: Tensor = torch.default_generator.get_state()
-    yield noticed
-    if not torch.equal(before, torch.default_generator.get_state()):
-        noticed.append(True)
 
 
 def check_outputs(stacked: Tensor, modules: list[nn.Module], inputs: Tensor) -> None:

@@ -11,12 +11,12 @@ import torch
 from thalweg.objective.losses import Loss
 from thalweg.race.stack.alike import check_stackable
 from thalweg.race.stack.errors import StackError
-from thalweg.race.stack.probe import CPU, Probe, probe_task
-from thalweg.race.stack.run import enter
-from thalweg.race.stack.train import Stack, StackedModel
-from thalweg.race.trials.faults import FAULTS
+from thalweg.race.stack.probe import CPU, Probe
+from thalweg.race.stack.train import Stack, StackedModel, enter
+from thalweg.race.stack.try_task import probe_task
 from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.recipe import recipe_of
+from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource
 from thalweg.train.randomness import isolated, seed_noise
@@ -39,7 +39,7 @@ def why_not(task: Task, trials: Sequence[Trial], setting: Setting) -> str | None
     A few rows are tried; the global generator is left as it was.
 
     >>> from thalweg.race.entrants.known import Entrant
-    >>> from thalweg.race.trials.plan import Point
+    >>> from thalweg.race.trials.point import Point
     >>> x = torch.linspace(-1, 1, 32).reshape(-1, 1)
     >>> line = Task(data=(x, 2 * x), cost="mse", model=lambda: torch.nn.Linear(1, 1))
     >>> trial = Trial(Entrant("lbfgs", torch.optim.LBFGS), Point(1.0), seed=0, epochs=1)

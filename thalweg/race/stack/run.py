@@ -1,26 +1,33 @@
-"""Running a stack of trials, and the records of what each gave."""
+"""Training a unit, one trial alone or a stack of them, and the records of what each gave."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import replace
 
-import torch
-
-from thalweg.race.executors.unit import recorded, run_trial
 from thalweg.race.stack.alike import check_alike, check_stackable
 from thalweg.race.stack.errors import StackError
-from thalweg.race.stack.probe import CPU, Probe, probe_task
-from thalweg.race.stack.steps import refusal
-from thalweg.race.stack.train import Stack, StackedModel, outcome_of
-from thalweg.race.trials.faults import FAULTS
+from thalweg.race.stack.probe import CPU, Probe
+from thalweg.race.stack.train import Stack, StackedModel, enter, outcome_of
+from thalweg.race.stack.try_task import probe_task
 from thalweg.race.trials.plan import Setting, Unit
 from thalweg.race.trials.recipe import recipe_of
-from thalweg.race.trials.records import TrialRecord
+from thalweg.race.trials.records import FAULTS, TrialRecord
+from thalweg.race.trials.run import recorded, run_trial
 from thalweg.tasks import Task
-from thalweg.train.binding import build_optimizer
-from thalweg.train.randomness import isolated, seed_weights
-from thalweg.train.recipe import Recipe
+from thalweg.train.randomness import isolated
+
+
+def run_unit(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ...]:
+    """Train what belongs together, one trial or a stack, and return the records in its order.
+
+    Raises:
+        KeyboardInterrupt: if the run was interrupted.
+    """
+    if len(unit) == 1:
+        key, trial = unit[0]
+        return (run_trial(task, trial, setting, key),)
+    return run_stack(task, unit, setting)
 
 
 def run_stack(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ...]:
@@ -34,9 +41,11 @@ def run_stack(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
     Raises:
         KeyboardInterrupt: if the run was interrupted.
 
+    >>> import torch
     >>> from thalweg import optim
     >>> from thalweg.race.entrants.known import Entrant
-    >>> from thalweg.race.trials.plan import Point, Trial
+    >>> from thalweg.race.trials.point import Point
+    >>> from thalweg.race.trials.plan import Trial
     >>> x = torch.linspace(-1, 1, 32).reshape(-1, 1)
     >>> line = Task(data=(x, 2 * x), cost="mse", model=lambda: torch.nn.Linear(1, 1))
     >>> sgd = Entrant("sgd", optim.SGD)
@@ -47,7 +56,7 @@ def run_stack(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
     """
     try:
         return _together(task, unit, setting)
-    except FAULTS:  # each by itself shows what is wrong, or that nothing is
+    except FAULTS:  # alone, each trial shows whether it is to blame
         return tuple(run_trial(task, trial, setting, key) for key, trial in unit)
 
 
@@ -77,24 +86,3 @@ def _together(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
         record = recorded(trial, key, setting, member.run, member.status, member.error)
         records[k] = replace(record, stacked=len(members))
     return tuple(records[k] for k in range(len(unit)))
-
-
-def enter(recipe: Recipe) -> StackedModel:
-    """Build the model and the optimizer of a recipe, as `fit` does under its seed.
-
-    Raises:
-        StackError: the optimizer cannot step a model of a stack.
-    """
-    seed_weights(recipe.seed, CPU)
-    model = recipe.task.build()
-    optimizer = build_optimizer(recipe.optimizer, model, recipe.lr)
-    reason = refusal(optimizer, model)
-    if reason is not None:
-        raise StackError(reason)
-    scheduler = None if recipe.scheduler is None else recipe.scheduler(optimizer)
-    if scheduler is not None and (
-        recipe.scheduler_step != "step"
-        or isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
-    ):
-        raise StackError("The scheduler is stepped between epochs.")
-    return StackedModel(recipe, model, optimizer, scheduler)

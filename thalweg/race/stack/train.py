@@ -20,8 +20,8 @@ from thalweg.race.stack.evaluate import Evaluator, row_of
 from thalweg.race.stack.loss import StackedPenalty, losses_of
 from thalweg.race.stack.models import Models
 from thalweg.race.stack.noise import Noise
-from thalweg.race.stack.probe import ROWS, Probe, check_outputs
-from thalweg.race.stack.steps import Points, StackStepper
+from thalweg.race.stack.probe import CPU, ROWS, Probe, check_outputs
+from thalweg.race.stack.steps import Points, StackStepper, refusal
 from thalweg.race.trials.records import Status
 from thalweg.train.evaluate import evaluating
 from thalweg.train.health.diverged import diverged
@@ -30,6 +30,7 @@ from thalweg.train.history import Evaluation, History
 from thalweg.train.modes import modes_kept
 from thalweg.train.moment import Moment
 from thalweg.train.optimizers import learning_rate
+from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 
@@ -49,6 +50,27 @@ class StackedModel:
     status: Status | None = None
     error: str | None = None
     run: Run | None = None
+
+
+def enter(recipe: Recipe) -> StackedModel:
+    """Build the model and the optimizer of a recipe, as `fit` does under its seed.
+
+    Raises:
+        StackError: the optimizer cannot step a model of a stack.
+    """
+    seed_weights(recipe.seed, CPU)
+    model = recipe.task.build()
+    optimizer = recipe.bind(model)
+    reason = refusal(optimizer, model)
+    if reason is not None:
+        raise StackError(reason)
+    scheduler = None if recipe.scheduler is None else recipe.scheduler(optimizer)
+    if scheduler is not None and (
+        recipe.scheduler_step != "step"
+        or isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+    ):
+        raise StackError("The scheduler is stepped between epochs.")
+    return StackedModel(recipe, model, optimizer, scheduler)
 
 
 class Stack:

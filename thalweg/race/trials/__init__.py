@@ -1,1 +1,1 @@
-"""The trials of a race: what each is to do, its key, and the record of what it gave."""
+"""The trials of a race: how each is planned, trained and recorded, and its key."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError, ThalwegError
+from thalweg.hashing import hash_of
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.trials.faults import FAULTS
 from thalweg.race.trials.plan import RacePlan, Trial
+from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.train.health.check import check_task, remarks
@@ -38,7 +38,6 @@ _PROBE_STEPS = 3
 _PROBE_RATE = 0.01
 _CPU = torch.device("cpu")
 _SCHEDULE_STEPS = 40
-_KEY_DIGITS = 20
 _ROWS = 256
 
 
@@ -72,21 +71,21 @@ class Keys:
             "batch_size": plan.batch_size,
             **circumstances,
         }
-        probes = {entrant.name: first_steps(task, entrant) for entrant in plan.entrants}
-        return cls(_hash(common), probes, remarks=tuple(remarks(task, untrained)))
+        probes = {entrant.name: hash_of_first_steps(task, entrant) for entrant in plan.entrants}
+        return cls(hash_of(common), probes, remarks=tuple(remarks(task, untrained)))
 
     def key(self, trial: Trial) -> str:
         """Return the key of a trial, which is the same for the very same trial of any race."""
         own = [trial.point.values, trial.seed, trial.epochs]
-        return _hash([self.common, self.threads, self.of_entrant(trial.entrant), *own])
+        return hash_of([self.common, self.threads, self.of_entrant(trial.entrant), *own])
 
     def of_entrant(self, entrant: Entrant) -> str:
         """Return the hash of what an entrant is, whatever its point."""
         hyperparameters = _lasting(repr(sorted(entrant.hyperparameters.items())))
-        return _hash([entrant.name, hyperparameters, self.probes[entrant.name]])
+        return hash_of([entrant.name, hyperparameters, self.probes[entrant.name]])
 
 
-def first_steps(task: Task, entrant: Entrant) -> str:
+def hash_of_first_steps(task: Task, entrant: Entrant) -> str:
     """Return a hash of what the entrant's first steps compute, or of the error that they end in.
 
     The global random state is left as it was.
@@ -137,11 +136,6 @@ def _first_rows(task: Task, model: nn.Module) -> tuple[Any, Any]:
             f"training set: {type(error).__name__}: {error}"
         ) from error
     return inputs, targets
-
-
-def _hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
 
 
 def _steps(

@@ -1,4 +1,4 @@
-"""What is known of a race's trials: the records on disk, and those of this call."""
+"""The ledger of a race: the newest record of each trial, on disk and in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Ledger:
         self.read()
 
     def read(self) -> None:
-        """Take in what is on disk, where another race may have written, too."""
+        """Read the records on disk, where another race may have written, too."""
         for record in () if self._file is None else self._file.read():
             held = self._stored.get(record.key)
             if held is None or held.status == "failed" or record.status != "failed":
@@ -82,7 +82,9 @@ class Ledger:
             return
         try:
             self._file.append(*records)
-        except OSError as error:  # a full disk is no reason to lose what is computed
+        except (
+            OSError
+        ) as error:  # with a full disk the race goes on, and keeps its records in memory
             first, self._trouble = not self._unsaved, str(error.strerror)
             self._unsaved = records
             if first:

@@ -1,5 +1,6 @@
-"""What a race measured of its machine, kept beside the records, so that a race that goes on need not
-measure again, and decides as it did before.
+"""Measurements of the machine, kept in a file beside the records.
+
+A race that goes on reads them, so that it decides as before without measuring again.
 """
 
 from __future__ import annotations

@@ -1,49 +1,25 @@
-"""What a race will run: points, trials, and the budget that every entrant gets."""
+"""What a race will run: trials, and the budget that every entrant gets."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from thalweg.errors import TaskError, suggest
+from thalweg.errors import TaskError
 from thalweg.numeric import as_whole
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.trials.records import Stage
+from thalweg.race.trials.point import Point
+from thalweg.race.trials.ranking import Direction
+from thalweg.race.trials.records import Stage, Status, TrialRecord
 from thalweg.tasks import Task
 
-Item = TypeVar("Item")
-Direction = Literal["max", "min"]
-RankBy = Literal["steps", "seconds", "gradients"]
-
-_RANKS: tuple[RankBy, ...] = ("steps", "seconds", "gradients")
-
+_Item = TypeVar("_Item")
 _EVALUATIONS = 100
 """About how often a trial is evaluated, for a time to the target that is not rounded to whole
 epochs.
 """
-
-
-@dataclass(frozen=True)
-class Point:
-    """One configuration of an entrant: the learning rate, and the other hyperparameters searched.
-
-    >>> Point(0.1, (("beta1", 0.9),)).values
-    {'lr': 0.1, 'beta1': 0.9}
-    """
-
-    lr: float
-    others: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The hyperparameters by name, the learning rate first."""
-        return {"lr": self.lr, **dict(self.others)}
-
-    def __str__(self) -> str:
-        others = "".join(f", {name} {value}" for name, value in self.others)
-        return f"learning rate {self.lr:g}{others}"
 
 
 @dataclass(frozen=True)
@@ -56,6 +32,21 @@ class Trial:
     epochs: int
     stage: Stage = "tuning"
 
+    def blank_record(self, key: str, status: Status, error: str | None) -> TrialRecord:
+        """Return a record without any figure: what was to be run, and how it ended."""
+        return TrialRecord(
+            key=key,
+            entrant=self.entrant.name,
+            lr=self.point.lr,
+            seed=self.seed,
+            status=status,
+            hyperparameters=dict(self.point.others),
+            stage=self.stage,
+            epochs=self.epochs,
+            # bytes of a file's name that are no text cannot be written as UTF-8
+            error=error and error.encode("utf-8", "backslashreplace").decode(),
+        )
+
 
 Unit = tuple[tuple[str, Trial], ...]
 """Trials with their keys that train together: one alone, or a stack."""
@@ -63,7 +54,7 @@ Unit = tuple[tuple[str, Trial], ...]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a worker must know besides the task and its trials."""
+    """Settings that all trials of a race share."""
 
     batch_size: int | None
     metric: str
@@ -142,8 +133,12 @@ class RacePlan:
         return len(self.entrants) * self.trials * len(self.tuning_seeds)
 
     def planned_trials(self, known: int, *, final: bool) -> int:
-        """Return how many trials a race will have, of which the rounds until now had `known`; those
-        of the final, of which not everyone is, are the last.
+        """Return the expected total of trials, given the trials so far.
+
+        Args:
+            known: the trials of all rounds until now.
+            final: whether the final is among them: then there are no more, though an entrant may
+                have dropped out before it.
         """
         return known if final else max(known, self.tuning_trials) + self.final_trials
 
@@ -189,7 +184,7 @@ def _seed(value: Any) -> int:
     return seed
 
 
-def rotated(items: Sequence[Item], turn: int) -> list[Item]:
+def rotated(items: Sequence[_Item], turn: int) -> list[_Item]:
     """Return the items, beginning with another one at each turn.
 
     >>> rotated("abc", 1), rotated("abc", 5), rotated("", 1)
@@ -213,13 +208,3 @@ def fair_order(
         for entrant, points in rotated(pairs, turn):
             if turn < len(points):
                 yield entrant, points[turn]
-
-
-def checked_rank(by: str) -> RankBy:
-    """Return what decides the ranking first, if there is such a thing."""
-    for known in _RANKS:
-        if by == known:
-            return known
-    raise TaskError(
-        f"A race is ranked by steps, seconds or gradients, not by {by!r}.{suggest(by, _RANKS)}"
-    )

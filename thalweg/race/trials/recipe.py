@@ -6,7 +6,8 @@ from typing import Any
 
 from thalweg.numeric import is_schedule
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.trials.plan import Point, Setting, Trial
+from thalweg.race.trials.plan import Setting, Trial
+from thalweg.race.trials.point import Point
 from thalweg.schedules import scheduler
 from thalweg.tasks import Task
 from thalweg.train.recipe import Recipe
@@ -41,18 +42,10 @@ def optimizing(entrant: Entrant, point: Point, steps: int | None) -> dict[str, A
     rate = entrant.rate(point.lr, steps)
     parts: dict[str, Any] = {"optimizer": entrant.bound(dict(point.others)), "lr": rate}
     if is_schedule(rate) and not entrant.takes_schedules:
-        share = schedule_factor(entrant, point.lr, steps)
+        share = entrant.schedule_factor(point.lr, steps)
         parts |= {
             "lr": point.lr,
             "scheduler": lambda optimizer: scheduler(optimizer, share),
             "scheduler_step": "step",
         }
     return parts
-
-
-def schedule_factor(entrant: Entrant, lr: float, steps: int | None) -> Any:
-    """Return the schedule of an entrant as a factor of the learning rate, with the peak 1."""
-    if isinstance(entrant.schedule, str):  # those by name are proportional to the rate
-        return entrant.rate(1.0, steps)
-    schedule: Any = entrant.rate(lr, steps)
-    return schedule * (1 / lr)

@@ -20,6 +20,9 @@ from thalweg.errors import TaskError
 from thalweg.files import append_bytes
 from thalweg.reading import UnreadableError, is_count, is_number, parse_json, read_lines
 
+FAULTS = (Exception, SystemExit)
+"""Exceptions of a user's code that fail one trial, not the race."""
+
 Status = Literal["finished", "diverged", "failed"]
 Stage = Literal["tuning", "final"]
 
@@ -46,7 +49,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What one trial gave.
+    """The outcome of one trial.
 
     `lr` and `hyperparameters` are the point that was tried. `final` is the validation metric after
     the last epoch, None when the trial diverged or failed; `error` then says why. `gradients` is
@@ -100,7 +103,7 @@ class TrialRecord:
         return record
 
     def is_whole(self) -> bool:
-        """Return whether each part is of its kind, which it may not be in a file that was edited."""
+        """Return whether each field has the right type: the file may have been edited."""
         curve = self.curve
         columns = list(vars(curve).values())
         final = [] if self.final is None else [self.final]

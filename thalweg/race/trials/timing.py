@@ -18,9 +18,10 @@ import torch
 
 from thalweg.errors import DataError
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.trials.faults import FAULTS
-from thalweg.race.trials.plan import Point, Setting, rotated
+from thalweg.race.trials.plan import Setting, rotated
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.recipe import optimizing
+from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
 from thalweg.tasks.batches import Order
 from thalweg.train.randomness import isolated, seed_noise, seed_weights

@@ -97,12 +97,17 @@ def _trial(budget: Record) -> str:
 def _machine(run: Record) -> dict[str, str]:
     return {
         "Machine": f"{run['machine']}, {text.plural(run['threads'], 'thread')}",
-        "Engine": "; ".join(filter(None, (run["engine"], run["stacking"]))),
+        "Executor": "; ".join(filter(None, (_executor(run), run["stacking"]))),
         "Versions": ", ".join(f"{name} {v}" for name, v in run["versions"].items()),
         "Started": run["started"],
         "Trials": f"{run['finished']:,} of {run['planned']:,} finished"
         + (f", {run['reused']:,} of them from before" if run["reused"] else ""),
     }
+
+
+def _executor(run: Record) -> str:
+    """What ran the trials; older results call it "engine"."""
+    return str(run["executor"] if "executor" in run else run["engine"])
 
 
 def _entrants(result: Record) -> str:

@@ -13,7 +13,7 @@ from torch import nn
 from tests.exact import RERUN, same
 from thalweg import chain, optim, rule, rules, schedules
 from thalweg.race import Entrant, Point, find_entrant, known_entrants
-from thalweg.race.entrants.as_code import code_of
+from thalweg.race.trials.as_code import code_of
 
 STEPS = 40
 

@@ -14,8 +14,7 @@ from thalweg.engine import Chain, Link, Rule
 from thalweg.engine.language.chain import chain
 from thalweg.numeric import is_schedule
 from thalweg.race.entrants.entrant import Entrant
-from thalweg.race.trials.plan import Point
-from thalweg.race.trials.recipe import schedule_factor
+from thalweg.race.trials.point import Point
 from thalweg.schedules import Schedule
 
 _NAMES = re.compile(rf"\b({'|'.join(schedules.__all__)})\(")
@@ -47,7 +46,7 @@ def code_of(entrant: Entrant, point: Point, steps: int | None) -> str:
     page = _Page()
     after = ""
     if is_schedule(rate) and not entrant.takes_schedules:
-        share = page.value("lr", schedule_factor(entrant, point.lr, steps))
+        share = page.value("lr", entrant.schedule_factor(point.lr, steps))
         after = (
             f"\nscheduler = schedules.scheduler(optimizer, {share})  # call its step() after each"
         )
@@ -66,7 +65,7 @@ def code_of(entrant: Entrant, point: Point, steps: int | None) -> str:
 
 
 class _Page:
-    """The imports that the code needs, and what its reader must know."""
+    """The imports and the notes that go with the code."""
 
     def __init__(self) -> None:
         self.imports: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""The trials of a race: training runs, and the records of what they gave."""
+"""Training a trial by itself, and the record of a run."""
 
 from __future__ import annotations
 
@@ -6,33 +6,18 @@ import math
 from dataclasses import replace
 
 from thalweg.errors import DivergedError
-from thalweg.race.trials.faults import FAULTS
-from thalweg.race.trials.plan import Setting, Trial, Unit
+from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.recipe import recipe_of
-from thalweg.race.trials.records import Curve, Status, TrialRecord
+from thalweg.race.trials.records import FAULTS, Curve, Status, TrialRecord
 from thalweg.tasks import Task
 from thalweg.train import Run
 
 
-def run_unit(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ...]:
-    """Train what belongs together, one trial or a stack, and return the records in its order.
-
-    Raises:
-        KeyboardInterrupt: if the run was interrupted.
-    """
-    if len(unit) == 1:
-        key, trial = unit[0]
-        return (run_trial(task, trial, setting, key),)
-    from thalweg.race.stack import run_stack  # most races of large models never stack
-
-    return run_stack(task, unit, setting)
-
-
 def run_trial(task: Task, trial: Trial, setting: Setting, key: str) -> TrialRecord:
-    """Train once and return the record. A run that diverges or raises gives a record too: it is a
-    result.
+    """Train once and return the record.
 
-    Time spent on evaluation does not count.
+    A run that diverges or raises gives a record that says so. Time spent on evaluation does not
+    count.
 
     Raises:
         KeyboardInterrupt: if the run was interrupted.
@@ -41,7 +26,7 @@ def run_trial(task: Task, trial: Trial, setting: Setting, key: str) -> TrialReco
         run = recipe_of(task, trial, setting).fit(progress=False)
     except DivergedError as error:
         return recorded(trial, key, setting, getattr(error, "run", None), "diverged", str(error))
-    except FAULTS as error:  # whatever it is, the other trials go on
+    except FAULTS as error:  # the other trials go on
         return recorded(trial, key, setting, None, "failed", f"{type(error).__name__}: {error}")
     if run.stopped == "interrupted":
         raise KeyboardInterrupt
@@ -52,7 +37,7 @@ def recorded(
     trial: Trial, key: str, setting: Setting, run: Run | None, status: Status, error: str | None
 ) -> TrialRecord:
     """Return the record of a trial, which has no run where it failed before its first step."""
-    record = blank_record(trial, key, status, error)
+    record = trial.blank_record(key, status, error)
     if run is None:
         return record
     return replace(
@@ -62,22 +47,6 @@ def recorded(
         gradients=run.gradients,
         final=_final(run, setting.metric) if status == "finished" else None,
         curve=_curve(run, setting.metric),
-    )
-
-
-def blank_record(trial: Trial, key: str, status: Status, error: str | None) -> TrialRecord:
-    """Return the record of a trial without any figure: what was to be run, and how it ended."""
-    return TrialRecord(
-        key=key,
-        entrant=trial.entrant.name,
-        lr=trial.point.lr,
-        seed=trial.seed,
-        status=status,
-        hyperparameters=dict(trial.point.others),
-        stage=trial.stage,
-        epochs=trial.epochs,
-        # the odd bytes of a file's name, which no file of text can hold
-        error=error and error.encode("utf-8", "backslashreplace").decode(),
     )
 
 
