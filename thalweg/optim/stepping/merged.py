@@ -48,7 +48,7 @@ class Merged(Stepper):
             (number, owner, group)
             for number, owner in enumerate(owners)
             for group in owner.param_groups
-            if scheduled.of_group(group, owner._schedules)
+            if owner.schedules_of(group)
         ]
         self._same: dict[Any, Reader] = {}
         self.failed = {}

@@ -68,6 +68,10 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         """Return the chain that steps the parameters of a group, and how the group spells its numbers."""
         raise NotImplementedError
 
+    def schedules_of(self, group: Group) -> Mapping[str, Any]:
+        """Return the hyperparameters of a param group that are functions of the step, by name."""
+        return scheduled.of_group(group, self._schedules)
+
     # -- step -----------------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

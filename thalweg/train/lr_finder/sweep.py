@@ -15,7 +15,6 @@ from thalweg.errors import DataError, DivergedError, TaskError
 from thalweg.objective import Cost
 from thalweg.objective.nested import mapped
 from thalweg.objective.weight import Weight
-from thalweg.optim.stepping.scheduled import of_group
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.train.health.diverged import likely_cause
@@ -92,8 +91,9 @@ class Rates:
         if any("lr" not in group for group in self.groups):
             raise TaskError(f"{name} has no learning rate: its groups hold no 'lr'.")
         if any(
-            "lr" in of_group(group, getattr(each, "_schedules", {}))
+            "lr" in each.schedules_of(group)
             for each in with_inner(optimizer)
+            if hasattr(each, "schedules_of")
             for group in self.groups
         ):
             raise TaskError(
