@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn, TypeGuard
 
 from thalweg.files import check_regular
 
-LARGEST = 16 * 2**20
+LARGEST_FILE = 16 * 2**20
 """The longest file, or line of a file, that is read: a hundred times what any is."""
 
 _AHEAD = 2**16
@@ -31,7 +31,7 @@ class UnreadableError(ValueError):
     """A file, or a part of it, is not what it should be; the message says why."""
 
 
-def read_json(path: str | os.PathLike[str], most: int = LARGEST) -> Any:
+def read_json(path: str | os.PathLike[str], most: int = LARGEST_FILE) -> Any:
     """Return what a file of JSON holds.
 
     Raises:
@@ -53,7 +53,7 @@ def read_json(path: str | os.PathLike[str], most: int = LARGEST) -> Any:
     return parse_json(content)
 
 
-def read_lines(path: str | os.PathLike[str], most: int = LARGEST) -> Iterator[bytes]:
+def read_lines(path: str | os.PathLike[str], most: int = LARGEST_FILE) -> Iterator[bytes]:
     """Yield the lines of a file without their ends; one that is too long, as b"".
 
     Raises:

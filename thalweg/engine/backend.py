@@ -15,7 +15,7 @@ from thalweg.engine.passes import Pass
 from thalweg.engine.program.program import Program
 
 
-class Batch(Protocol):
+class EngineBatch(Protocol):
     """Parameters of one cohort that an engine steps together.
 
     A step is `prepare`, which changes nothing and may refuse, then either `step` or `run`. What `prepare`
@@ -70,5 +70,5 @@ class Backend(Protocol):
     def kind(self, member: Member) -> Hashable | None:
         """Return what parameters of one batch have in common, or None for one that it cannot step."""
 
-    def batch(self, cohort: Cohort, kind: Any, positions: Sequence[int]) -> Batch:
+    def batch(self, cohort: Cohort, kind: Any, positions: Sequence[int]) -> EngineBatch:
         """Return a batch of the members of a cohort at these positions in the plan."""

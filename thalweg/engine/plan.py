@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from thalweg.engine.backend import Backend, Batch
+from thalweg.engine.backend import Backend, EngineBatch
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.member import Member
 from thalweg.engine.passes import run_together
@@ -17,14 +17,14 @@ from thalweg.engine.rows import Lines
 from thalweg.engine.storage import elements, overlapping
 from thalweg.errors import EngineError
 
-Prepared = list[Any]
+Readings = list[Any]
 """For each batch, the gradients as its engine reads them."""
 
 
 class _Planned(NamedTuple):
     """A batch, the positions of its members in the plan, and how it runs."""
 
-    batch: Batch
+    batch: EngineBatch
     positions: list[int]
     cohort: Cohort
     alone: bool
@@ -126,7 +126,7 @@ class Plan:
 
     # -- running --------------------------------------------------------------------------------------
 
-    def prepare(self, grads: list[Tensor | None]) -> Prepared | None:
+    def prepare(self, grads: list[Tensor | None]) -> Readings | None:
         """Return the gradients as the engines read them, or None where the plan does not suit them.
 
         Raises:
@@ -141,7 +141,7 @@ class Plan:
             prepared.append(read)
         return prepared
 
-    def run(self, prepared: Prepared, numbers: Sequence[Sequence[Any]]) -> None:
+    def run(self, prepared: Readings, numbers: Sequence[Sequence[Any]]) -> None:
         """Step every member. `numbers[group]` are lr and the hyperparameters of a group.
 
         Raises:

@@ -22,13 +22,13 @@ from thalweg.race.trials.records import TrialRecord
 Rounds = Generator[tuple[Trial, ...], Sequence[TrialRecord], None]
 """Yields the trials of a round; is sent their records, in the same order."""
 
-Aim = Callable[[Sequence[TrialRecord]], Goal]
+FindGoal = Callable[[Sequence[TrialRecord]], Goal]
 """Returns the target, given the trials of tuning, which may set it."""
 
 _Asked = dict[str, tuple[Entrant, tuple[Ask, ...]]]
 
 
-def rounds(plan: RacePlan, aim: Aim, by: CostUnit = "steps") -> Rounds:
+def rounds(plan: RacePlan, aim: FindGoal, by: CostUnit = "steps") -> Rounds:
     """Yield the rounds of a race: those of tuning, then the final."""
     searches: dict[str, Search] = {
         entrant.name: make_search(

@@ -16,7 +16,7 @@ from thalweg.reading import is_number
 from thalweg.tasks import Task
 from thalweg.train.threads import torch_threads
 
-Points = Mapping[str, tuple[Entrant, Point]]
+TimedPoints = Mapping[str, tuple[Entrant, Point]]
 """The entrants by name, each with its chosen point."""
 
 
@@ -28,7 +28,7 @@ class StepTimes:
     prepared: Prepared
     measured: MeasuredFile
 
-    def measure(self, points: Points) -> None:
+    def measure(self, points: TimedPoints) -> None:
         """Measure the seconds of a step of each entrant at its point, if not done before.
 
         Where one is missing all are measured, in turns: only such times can be compared.
@@ -48,7 +48,7 @@ class StepTimes:
         for name, key in keys.items():
             self.measured.put(key, seconds.get(name, 0.0))  # 0 for one that raises
 
-    def read(self, points: Points) -> dict[str, float]:
+    def read(self, points: TimedPoints) -> dict[str, float]:
         """Return the seconds of a step of each entrant that has been measured at its point."""
         held = {name: self.measured.get(self._key(*both)) for name, both in points.items()}
         return {

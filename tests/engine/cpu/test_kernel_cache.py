@@ -86,7 +86,7 @@ def test_a_file_that_is_too_large_is_not_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_kernel(KEY, CODE)
-    monkeypatch.setattr(kernel_cache, "LARGEST", file_of(folder).stat().st_size - 1)
+    monkeypatch.setattr(kernel_cache, "LARGEST_KERNEL", file_of(folder).stat().st_size - 1)
     assert read_kernel(KEY) is None
 
 

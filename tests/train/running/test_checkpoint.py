@@ -24,7 +24,7 @@ from thalweg.objective import L2, Cost
 from thalweg.tasks import Data, Target
 from thalweg.train import EarlyStopping, Run
 from thalweg.train.running.archive import read_archive, write_archive
-from thalweg.train.running.checkpoint import prepare
+from thalweg.train.running.checkpoint import checkpoint_file
 
 OPTIMIZERS: dict[str, Any] = {
     "SGD": functools.partial(torch.optim.SGD, momentum=0.9),
@@ -378,4 +378,4 @@ def test_another_optimizer_is_all_that_is_said(tmp_path: Path) -> None:
 
 def test_an_empty_checkpoint_is_not_the_working_folder() -> None:
     with pytest.raises(CheckpointError, match="got an empty text"):
-        prepare("", resume=False)
+        checkpoint_file("", resume=False)

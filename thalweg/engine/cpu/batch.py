@@ -31,7 +31,7 @@ THREADED_BYTES = 2**20
 
 ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
 
-Table = np.ndarray[Any, np.dtype[Any]]
+_Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class ReadyPass:
     """A pass over one batch: the tables it reads and writes, and the kernel's argument."""
 
     made: FusedPass
-    reduced: Table
-    partials: Table
-    call: Table
+    reduced: _Array
+    partials: _Array
+    call: _Array
     argument: int
 
 
@@ -95,7 +95,7 @@ class FusedBatch:
         dtypes: tuple[str, ...],
         members: Sequence[Member],
         row_of: Sequence[int],
-        rows: Table,
+        rows: _Array,
     ) -> None:
         self.program = program
         self._sparse = any(m.grad_layout is not torch.strided for m in members)

@@ -40,7 +40,7 @@ import platformdirs
 from thalweg.errors import CacheWarning
 
 MAGIC = b"thalweg kernel 2\n"
-LARGEST = 2**24
+LARGEST_KERNEL = 2**24
 """Bytes of a file; a kernel has some thousands."""
 ROOM = 2**28
 """Bytes of all files together; beyond it, those that were not used for longest go."""
@@ -206,7 +206,7 @@ class _Folder:
             found = os.fstat(handle)
             self._check(found, name)
             with os.fdopen(handle, "rb", closefd=False) as file:
-                return file.read() if found.st_size <= LARGEST else None
+                return file.read() if found.st_size <= LARGEST_KERNEL else None
         finally:
             os.close(handle)
 

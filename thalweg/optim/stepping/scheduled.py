@@ -23,24 +23,24 @@ Known = MutableMapping[int, Schedules]
 """The schedules of an optimizer by the numbers under which its groups know them."""
 
 
-def is_schedule(value: Any) -> bool:
+def has_schedule(value: Any) -> bool:
     """Whether a hyperparameter is a function of the step, or a tuple that holds one."""
     if isinstance(value, (tuple, list)):
-        return any(map(is_schedule, value))
+        return any(map(has_schedule, value))
     return is_function_of_steps(value)
 
 
 def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], Schedules]:
     """Return hyperparameters with their values at the first step, and the schedules among them."""
-    schedules = {name: value for name, value in given.items() if is_schedule(value)}
+    schedules = {name: value for name, value in given.items() if has_schedule(value)}
     return {name: value_at(name, value, 0) for name, value in given.items()}, schedules
 
 
 def value_at(name: str, value: Any, k: int) -> Any:
     """Return a hyperparameter after `k` steps."""
-    if isinstance(value, (tuple, list)) and is_schedule(value):
+    if isinstance(value, (tuple, list)) and has_schedule(value):
         return tuple(value_at(name, each, k) for each in value)
-    if not is_schedule(value):
+    if not has_schedule(value):
         return value
     now = value(k)
     if not hasattr(now, "__float__") or isinstance(now, bool):

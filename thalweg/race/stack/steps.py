@@ -99,7 +99,7 @@ def _step_stranger(optimizer: torch.optim.Optimizer) -> None:
             p.grad = gradient
 
 
-class Points:
+class EvaluationPoints:
     """Where the models of a stack are measured: at the averages of the optimizers that keep one."""
 
     def __init__(

@@ -21,7 +21,7 @@ from thalweg.race.stack.loss import StackedPenalty, losses_of
 from thalweg.race.stack.models import Models
 from thalweg.race.stack.noise import Noise
 from thalweg.race.stack.probe import CPU, ROWS, Probe, check_outputs
-from thalweg.race.stack.steps import Points, StackStepper, refusal
+from thalweg.race.stack.steps import EvaluationPoints, StackStepper, refusal
 from thalweg.race.trials.records import Status
 from thalweg.train.evaluate import evaluating
 from thalweg.train.health.diverged import diverged
@@ -287,7 +287,7 @@ class Stack:
         """Gather the optimizers of the members."""
         optimizers = [member.optimizer for member in self._rows]
         self._steps = StackStepper(optimizers, [member.scheduler for member in self._rows])
-        self._points = Points(optimizers, [member.model for member in self._rows])
+        self._points = EvaluationPoints(optimizers, [member.model for member in self._rows])
 
     # -- the end --------------------------------------------------------------------------------------
 

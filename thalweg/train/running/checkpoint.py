@@ -40,7 +40,7 @@ _FREE = (
 )
 
 
-def prepare(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
+def checkpoint_file(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
     """Return the checkpoint's file; a folder stands for `checkpoint.safetensors` in it.
 
     Raises CheckpointError where a run is there already and is not to be resumed: it would be lost.

@@ -25,7 +25,7 @@ from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.begin import begin
-from thalweg.train.running.checkpoint import load, prepare, rehearse, save
+from thalweg.train.running.checkpoint import checkpoint_file, load, rehearse, save
 from thalweg.train.running.progress import Reporter, reporter
 from thalweg.train.running.state import State
 from thalweg.train.running.steps import Steps
@@ -44,7 +44,7 @@ def train(
     every = as_whole(checkpoint_every)
     if every is None or every < 1:
         raise TaskError(f"checkpoint_every is a whole number ≥ 1; got {checkpoint_every!r}.")
-    file = prepare(checkpoint, resume)
+    file = checkpoint_file(checkpoint, resume)
     device = None if recipe.device is None else usable_device(recipe.device)
     with _surroundings(recipe, device):
         state = begin(recipe, device)
