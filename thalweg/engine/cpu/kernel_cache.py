@@ -103,7 +103,7 @@ def _file_of(key: str, code: bytes) -> bytes:
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
-    """Let a failure only mean that there is no cache; say so, once, where that is no accident."""
+    """Turn a failure into "no cache", with one warning where something is wrong with the folder or a file."""
     global _warned
     try:
         yield

@@ -50,7 +50,7 @@ OF_THE_OPTIMIZER = ("decay", "dialect", "before", "after", "engine")
 
 
 def is_ours(rule: Rule) -> bool:
-    """Whether a rule is of this package, whose names have the ranges above; another's mean what it says."""
+    """Whether a rule is of this package: of others it is not known what their hyperparameters mean."""
     return str(rule.__module__).startswith("thalweg.rules")
 
 
