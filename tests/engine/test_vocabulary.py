@@ -162,6 +162,7 @@ ON_NUMBERS = {k: f for k, f in {**ONE, **TWO}.items() if k.startswith("torch.") 
 ON_NUMBERS |= {k: ONE[k] for k in ("2 ** x", "2 - x", "0.3 / x", "where numbers", "clamp")}
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", ON_NUMBERS)
 def test_each_operation_on_numbers(name: str) -> None:
     """Scalars are float64, and division by zero or the root of a negative number is no error."""
@@ -183,6 +184,7 @@ def test_each_operation_on_numbers(name: str) -> None:
         assert torch.allclose(actual, expected, rtol=4e-15, atol=0.0, equal_nan=True), message
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("engine", ["eager", "auto"])
 @pytest.mark.parametrize("name", ON_NUMBERS)
 def test_each_operation_on_reductions(name: str, engine: str) -> None:

@@ -46,6 +46,7 @@ def assert_same(way: Way, run: Run) -> None:
         assert np.abs(way.evaluated - run.evaluated).max() <= TIGHT
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("engine", ["auto", "eager"])
 @pytest.mark.parametrize("run", EQUAL, ids=lambda run: run.id)
 def test_our_rules_give_their_numbers(run: Run, engine: str) -> None:

@@ -52,6 +52,7 @@ def test_processes_that_start_at_once_share_a_cache(tmp_path: Path) -> None:
     assert [path.stat().st_mtime_ns for path in kept] == times
 
 
+@pytest.mark.full
 def test_a_broken_cache_is_compiled_anew(tmp_path: Path) -> None:
     """Empty, truncated or foreign files are no error."""
     finish(start(tmp_path))

@@ -154,6 +154,7 @@ def test_what_cannot_be_fused_is_said() -> None:
 # -- how it is called ---------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", OPTIMIZER_NAMES)
 def test_each_decay_and_dialect_can_be_given(name: str) -> None:
     found, kind = card(name), OPTIMIZERS[name]

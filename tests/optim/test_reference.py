@@ -10,6 +10,7 @@ from .oracle import QUADRATIC, RECORDED, TOLERANCE, changing, constant, referenc
 from .problem import Problem, assert_same_path
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("rate", [constant, changing])
 @pytest.mark.parametrize("problem", [RECORDED, QUADRATIC], ids=lambda problem: problem.name)
 @each([case for case in CASES if case.reference is not None and case.has_twin])

@@ -29,7 +29,7 @@ RUNS = {
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("run", RUNS)
 @each_engine
 @each_case
@@ -55,6 +55,7 @@ def test_every_step_agrees_further(case: Case, engine: str, run: str) -> None:
     compare(case, engine, problem, dtype, rate)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @each_engine
 @each_optimizer

@@ -76,6 +76,7 @@ CASES = [
 FAIL_MORE = {"Overflowing", "CountsBackwardPasses", "CountsForTheClass", "LeavesGradOff"}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("name", "checks", "says"), CASES, ids=[case[0] for case in CASES])
 def test_a_broken_optimizer_fails(name: str, checks: str, says: str) -> None:
     found = check_optimizer(getattr(broken, name))

@@ -59,6 +59,7 @@ def factory(name: str) -> Callable[[Any], torch.optim.Optimizer]:
     return functools.partial(cls, **options)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NAMES)
 def test_ours_pass_every_check(name: str) -> None:
     found = check_optimizer(factory(name), couples=name in COUPLED)
