@@ -26,6 +26,20 @@ def test_module_and_command_are_the_same() -> None:
     assert done.stdout == f"thalweg {__version__}\n"
 
 
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "thalweg", "explain", "lion"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
 @pytest.mark.parametrize(
     ("verb", "module"),
     [("race", race), ("train", train), ("lr", lr), ("explain", explain), ("list", listing)],

@@ -19,7 +19,7 @@ from thalweg.report.sections.learning import learning_curves
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
-    pytest.mark.full,  # tests/report/test_browser_one_figure.py stands for them in `make test`
+    pytest.mark.full,  # tests/report/plots/test_browser_one_figure.py stands for them in `make test`
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
 ]
 

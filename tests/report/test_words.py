@@ -53,6 +53,13 @@ def test_verdict_names_the_first_those_like_it_and_how_far_the_next_is_behind() 
     )
 
 
+@pytest.mark.parametrize(("value", "words"), [(1, "1 step"), (1.5, "1.5 steps"), (2, "2 steps")])
+def test_one_step_is_not_several(value: float, words: str) -> None:
+    race = copy.deepcopy(RACES["planted"])
+    race["standings"][0]["steps"] = value
+    assert f"nesterov needs {words} (0.18 s) to" in verdict(race)
+
+
 def test_fastest_is_said_only_of_one_that_is_told_from_every_other() -> None:
     race = RACES["planted"]
     assert verdict(changed(race, "worse")).startswith("nesterov is fastest. ")

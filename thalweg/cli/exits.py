@@ -43,6 +43,8 @@ class Verbs(TyperGroup):
             complain("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
         except (SystemExit, GeneratorExit) as error:  # of the user's code: ours ends otherwise
+            if isinstance(error.__context__, BrokenPipeError):
+                raise  # rich's: nobody reads on, as in `thalweg list | head`
             from thalweg.objective.blame import blame
 
             complain(f"The task ends the program. {blame(error)}")

@@ -2,6 +2,7 @@
 
 The package is callable: `thalweg.race(task)` runs the function `race`. It has to be, because Python makes a
 package that was imported an attribute of its parent, in the place of a function of the same name.
+`help(thalweg.race.race)` explains its arguments.
 """
 
 import inspect

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from thalweg.errors import TaskError
 from thalweg.race.judging.reached import Goal
 from thalweg.race.trials.ranking import Direction
 from thalweg.tasks import Target, Task
@@ -46,8 +48,17 @@ def raced_task(task: Task, *, given: bool) -> RacedTask:
     )
 
 
-def with_target(task: Task, target: float | Target | None) -> Task:
-    """Return the task with the target that a user gave; a number is one of the deciding figure."""
+def with_target(task: object, target: float | Target | None) -> Task:
+    """Return the task with the target that a user gave; a number is one of the deciding figure.
+
+    Raises TaskError for what is no task.
+    """
+    if not isinstance(task, Task):
+        several = isinstance(task, Sequence)
+        hint = " Race several one after another, then give the results to `thalweg.race.sum_up`."
+        raise TaskError(
+            f"A race is of one Task, or the name of one; got {task!r}.{hint if several else ''}"
+        )
     if target is None:
         return task
     if isinstance(target, Target):

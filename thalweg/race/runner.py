@@ -67,9 +67,8 @@ class Race:
     def __init__(self, *given: Any, **named: Any) -> None:
         self.arguments = arguments = RaceArguments.of_call(given, named)
         task, by, executor = arguments.task, arguments.by, arguments.executor
-        self.task = with_target(
-            load_task(task) if isinstance(task, str) else task, arguments.target
-        )
+        task = load_task(task) if isinstance(task, str) else task
+        self.task = with_target(task, arguments.target)
         self.task.data.split("validation")  # raises at once if there is nothing to compare on
         self.plan = make_plan(arguments, self.task)
         self._by: RankBy | None = None if by is None else checked_rank(by)

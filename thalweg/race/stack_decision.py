@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.errors import TaskError
+from thalweg.numeric import as_whole
 from thalweg.race.executors.apart import apart
 from thalweg.race.prepare import LARGEST_STACKED, Prepared
 from thalweg.race.trials.measured import MeasuredFile
@@ -38,8 +39,13 @@ class Stacking:
 
 
 def check_stack(wanted: bool | int | None) -> None:
-    """Raise TaskError for a size that no stack can have."""
-    if wanted is not None and int(wanted) < 0:
+    """Raise TaskError for what is no number of models, or a size that no stack can have."""
+    if wanted is None or isinstance(wanted, bool):
+        return
+    size = as_whole(wanted)
+    if size is None:
+        raise TaskError(f"stack is True, False, a number of models or None; got {wanted!r}.")
+    if size < 0:
         raise TaskError(f"A stack holds at least one model, got stack={wanted}.")
 
 

@@ -106,7 +106,8 @@ def _told_apart(first: str, made: Mapping[str, Record], *, by_final: bool) -> st
 
 def _time_of_first(result: Record, first: Record) -> str:
     unit = result["rank_by"]
-    words = f"{text.cost(first[unit], unit)} {UNITS[unit]}"
+    value = text.cost(first[unit], unit)
+    words = f"{value} {UNITS[unit].removesuffix('s') if value == '1' else UNITS[unit]}"
     if unit != "seconds" and first["seconds"] is not None:
         words += f" ({text.seconds(first['seconds'])} s)"
     return (
