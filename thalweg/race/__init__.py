@@ -5,9 +5,11 @@ package that was imported an attribute of its parent, in the place of a function
 `help(thalweg.race.race)` explains its arguments.
 """
 
+import importlib
 import inspect
 import sys
 from types import ModuleType
+from typing import Any
 
 from thalweg.race.arguments import RaceArguments
 from thalweg.race.call import race
@@ -65,6 +67,10 @@ __all__ = [
 
 class _CallablePackage(ModuleType):
     __call__ = staticmethod(race)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importlib.import_module, (self.__name__,)
+
     __signature__ = inspect.signature(
         race
     )  # without it, some Pythons leave out the first parameter
