@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+import pickle
 import pkgutil
 import subprocess
 import sys
@@ -50,6 +52,11 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(AttributeError, match="Did you mean 'Optimizer'"):
         _ = thalweg.Optimiser
+
+
+def test_the_race_can_be_pickled_as_any_function_can() -> None:
+    assert pickle.loads(pickle.dumps(thalweg.race)) is thalweg.race
+    assert copy.deepcopy({"run": thalweg.race})["run"] is thalweg.race
 
 
 @pytest.mark.parametrize(
