@@ -15,6 +15,7 @@ from thalweg.report.data.reading import (
     nobody_ended,
     reads_result,
 )
+from thalweg.report.words.several import score_notes
 
 _NO_FINAL = "No seed of the final has been run"
 """The first words of the note that the final is still to come."""
@@ -25,6 +26,7 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     """Return the caveats of a race, or of the races over several tasks, the gravest first."""
     if is_many(result):
         return [
+            *score_notes(result),
             *result["notes"],
             *(f"Rank reversal: {found['text']}." for found in result["reversals"]),
             *(f"{race['task']}: {note}" for race in result["races"] for note in _gravest(race)),
