@@ -127,8 +127,8 @@ def test_bad_input_is_refused() -> None:
 def test_a_score_is_said_with_what_it_is_without_a_task() -> None:
     low, high = scores_without_a_task([[1, 1, np.inf], [2, 4, 1]])
     each = [profile_scores(np.delete([[1, 1, np.inf], [2, 4, 1]], k, axis=1)) for k in range(3)]
-    assert low.tolist() == np.min(each, axis=0).tolist()
-    assert high.tolist() == np.max(each, axis=0).tolist()
+    assert low == pytest.approx(np.min(each, axis=0))
+    assert high == pytest.approx(np.max(each, axis=0))
     with pytest.raises(TaskError, match="two or more"):
         scores_without_a_task([[1], [2]])
 

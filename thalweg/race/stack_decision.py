@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +101,8 @@ def _chosen(
     held = measured.get(key)
     if not _is_choice(held):
         none = StackChoice(False, 1, _DIED)
-        choice = apart(lambda: worth_it(task, stackable, setting), none, workers=workers)
+        alike = _of_one_size(stackable)
+        choice = apart(lambda: worth_it(task, alike, setting), none, workers=workers)
         held = {"stack": choice.stack, "size": choice.size, "why": choice.why}
         measured.put(key, held)
     if held["stack"]:
@@ -109,6 +111,13 @@ def _chosen(
         size = max(2, int(held["size"]))
         return Stacking(size, f"up to {size} models train together, as asked{but}", alone)
     return Stacking(1, str(held["why"]))
+
+
+def _of_one_size(trials: Sequence[Trial]) -> list[Trial]:
+    """Those of the batch size that most have: only such trials share a stack."""
+    sizes = Counter(trial.entrant.batch_size for trial in trials)
+    (size, _), *_ = sizes.most_common(1)
+    return [trial for trial in trials if trial.entrant.batch_size == size]
 
 
 def _is_choice(held: Any) -> bool:

@@ -58,9 +58,9 @@ def pairwise_bounds(costs: ArrayLike) -> list[list[Bound]]:
         [['exact', 'at least'], ['at most', 'exact']]
     """
     missed = np.isinf(cost_table(costs))
-    alone = (missed[:, None, :] & ~missed[None, :, :]).any(axis=-1)
+    alone = (missed[:, None, :] & ~missed[None, :, :]).any(axis=-1).tolist()
     every = range(len(missed))
-    return [[_bound(bool(alone[i, j]), bool(alone[j, i])) for j in every] for i in every]
+    return [[_bound(alone[i][j], alone[j][i]) for j in every] for i in every]
 
 
 def _bound(first: bool, second: bool) -> Bound:

@@ -93,6 +93,8 @@ def _dry_run(recipes: list[Recipe]) -> str | None:
         warnings.simplefilter("always")
         try:
             found = _few(probe_task(recipes[0].task))
+            # all few rows at once, whatever each one's batch size
+            recipes = [recipe.replace(batch_size=None) for recipe in recipes]
             twice = [*recipes, recipes[0].replace(seed=recipes[0].seed ^ 1)]
             alone = _alone(twice[0], found), _alone(twice[-1], found)
             stack = Stack([enter(recipe) for recipe in twice], found)

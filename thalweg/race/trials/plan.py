@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from thalweg.errors import TaskError
@@ -14,6 +13,7 @@ from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import Direction
 from thalweg.race.trials.records import Stage, Status, TrialRecord
 from thalweg.tasks import Task
+from thalweg.train.gradients import epoch_rows, epoch_steps, gradient_rows
 
 _Item = TypeVar("_Item")
 _EVALUATIONS = 100
@@ -43,6 +43,7 @@ class Trial:
             hyperparameters=dict(self.point.others),
             stage=self.stage,
             epochs=self.epochs,
+            batch_size=self.entrant.batch_size,
             # bytes of a file's name that are no text cannot be written as UTF-8
             error=error and error.encode("utf-8", "backslashreplace").decode(),
         )
@@ -54,12 +55,28 @@ Unit = tuple[tuple[str, Trial], ...]
 
 @dataclass(frozen=True)
 class Setting:
-    """Settings that all trials of a race share."""
+    """Settings that all trials of a race share, but for entrants with a batch size of their own."""
 
     batch_size: int | None
     metric: str
     direction: Direction
     threads: int = 1
+
+    def of(self, entrant: Entrant) -> Setting:
+        """Return the settings of an entrant's trials: it may have a batch size of its own."""
+        own = entrant.batch_size
+        return self if own == "race" else replace(self, batch_size=own)
+
+    def gradients(self, task: Task, epochs: int) -> float | None:
+        """Return the budget of a trial of so many epochs in gradient-equivalents, the same for all
+        entrants; None where the length of the data is not known.
+
+        >>> from thalweg.tasks import load_task
+        >>> Setting(128, "accuracy", "max").gradients(load_task("digits"), 30)
+        292.5
+        """
+        unit, rows = gradient_rows(task), epoch_rows(task.data.train)
+        return None if unit is None or rows is None else rows * epochs / unit
 
     def steps(self, task: Task, epochs: int) -> int | None:
         """Return the steps of so many epochs, None where the length of the data is not known.
@@ -68,24 +85,18 @@ class Setting:
         >>> Setting(128, "accuracy", "max").steps(load_task("digits"), 30)
         300
         """
-        an_epoch = self._steps_an_epoch(task)
+        an_epoch = epoch_steps(task.data.train, self.batch_size)
         return None if an_epoch is None else an_epoch * epochs
 
     def evaluate_every(self, task: Task, epochs: int) -> int | None:
         """Return how many steps to take between evaluations, None where the ends of the epochs are
         often enough.
         """
-        an_epoch = self._steps_an_epoch(task)
+        an_epoch = epoch_steps(task.data.train, self.batch_size)
         if an_epoch is None:
             return None
         between = max(1, an_epoch * epochs // _EVALUATIONS)
         return between if between < an_epoch else None
-
-    def _steps_an_epoch(self, task: Task) -> int | None:
-        rows = task.data.train.rows
-        if rows is None:
-            return None
-        return 1 if self.batch_size is None else math.ceil(rows / self.batch_size)
 
 
 @dataclass(frozen=True)

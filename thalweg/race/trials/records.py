@@ -53,8 +53,10 @@ class TrialRecord:
 
     `lr` and `hyperparameters` are the point that was tried. `final` is the validation metric after
     the last epoch, None when the trial diverged or failed; `error` then says why. `gradients` is
-    the cost in gradient-equivalents. `stacked` is the number of models that trained together with
-    it, itself included: 1 for a run of its own, whose `seconds` then mean what they say.
+    the cost in gradient-equivalents of `unit` rows each; without a unit, as in records of earlier
+    versions, each batch counted 1. `batch_size` is the entrant's own, or "race". `stacked` is the
+    number of models that trained together with it, itself included: 1 for a run of its own, whose
+    `seconds` then mean what they say.
     """
 
     key: str
@@ -71,6 +73,8 @@ class TrialRecord:
     final: float | None = None
     error: str | None = None
     stacked: int = 1
+    batch_size: int | Literal["race"] | None = "race"
+    unit: int | None = None
     curve: Curve = field(default_factory=Curve)
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,6 +116,8 @@ class TrialRecord:
             all(isinstance(text, str) for text in (self.key, self.entrant, self.error or ""))
             and all(map(is_count, (self.seed, self.epochs, self.steps)))
             and is_count(self.stacked, 1)
+            and (self.batch_size in (None, "race") or is_count(self.batch_size, 1))
+            and (self.unit is None or is_count(self.unit, 1))
             and all(map(is_number, (self.lr, *final, *figures)))
             and all(map(_is_cost, (self.seconds, self.gradients)))
             and isinstance(self.hyperparameters, dict)

@@ -103,7 +103,7 @@ class Steps:
                 value = self.value(loss, weight, inputs, targets)
                 if weight:
                     step.backward(step.objective(loss))
-                    state.gradients += 1
+                    state.computed.gradient(rows)
                     at.part = "optimizer"
                     self.advance(rows if weight == "sum" else weight)
             at.part = "metrics"
@@ -154,12 +154,15 @@ class Steps:
 
         Its first evaluation is the one before the step; its loss as a number and what else it gave are
         returned. Each evaluation has the batch as it was, whatever the model or the loss changes in
-        place.
+        place. One without gradients, called as closure(backward=False) or where gradients are
+        switched off, counts as a forward pass.
         """
         state, step, at = self.state, self.step, self.at
         first: list[tuple[float, Forward]] = []
+        looked = False
 
-        def closure() -> Tensor:
+        def closure(backward: bool = True) -> Tensor:
+            nonlocal looked
             found = step.forward(mapped(inputs, torch.clone), mapped(targets, torch.clone))
             value = (
                 self.value(found.loss, found.weight, inputs, found.targets) if not first else 0.0
@@ -168,10 +171,16 @@ class Steps:
                 first.append((value, found))
                 raise _NothingCounts
             objective = step.objective(found.loss)
-            step.backward(objective)
-            state.gradients += 1
             if not first:
                 first.append((value, found))
+            if not backward or not torch.is_grad_enabled():
+                state.computed.forward(found.rows)
+                at.part = "optimizer"
+                return objective
+            step.backward(objective)
+            state.computed.gradient(found.rows)
+            if not looked:
+                looked = True
                 if self.is_small():
                     raise _SmallGradient
             at.part = "optimizer"
