@@ -34,10 +34,10 @@ def race(*arguments: Any, **settings: Any) -> RaceResult:
         epochs: passes over the training set in each trial; None: the task's own number.
         batch_size: rows in a batch; None for all of them; "task": the task's own number.
         target: the figure to reach, instead of the task's own; a number is one of the same metric.
-            Where there is none at all, tuning sets it by AlgoPerf's rule: the median over the seeds
-            of the best figure that the best baseline (Adam, AdamW, NAdam, NAdamW, momentum,
-            Nesterov; of a race without them everyone) reached in the first three quarters of a
-            trial.
+            Where there is none at all, the race sets it after tuning: the best baseline (Adam,
+            AdamW, NAdam, NAdamW, momentum, Nesterov; of a race without them everyone) is run again
+            at its best point on eight fresh seeds, and the third worst of the best figures that
+            these trials reach in their first three quarters is the target.
         by: what decides: "steps", "seconds" or "gradients"; None: steps, or gradients where an
             entrant computes several in a step, as L-BFGS and SAM do.
         out: the folder of the records; None writes nothing. Trials of the very same configuration

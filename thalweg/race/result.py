@@ -120,6 +120,7 @@ class RaceResult:
                 "trials": plan.trials,
                 "tuning_seeds": list(plan.tuning_seeds),
                 "final_seeds": list(plan.final_seeds),
+                "target_seeds": list(plan.target_seeds),
                 "search": plan.search,
                 "equal": True,
             },
@@ -157,6 +158,7 @@ class RaceResult:
             "source": self.subject.source,
             "how": None if self.found is None else self.found.how,
             "version": None if self.found is None else self.found.version,
+            "rule": None if self.found is None else self.found.rule,
         }
 
     def _entrant(self, entrant: Entrant) -> dict[str, Any]:

@@ -208,7 +208,7 @@ class Race:
         self, handle: Callable[[tuple[Trial, ...]], Sequence[TrialRecord] | None]
     ) -> None:
         """Go through the rounds until one is not finished; `handle` returns None for such a one."""
-        protocol = rounds(self.plan, self._known.aim.after, by=self._tuned_by)
+        protocol = rounds(self.plan, self._known.aim, by=self._tuned_by)
         known = 0
         try:
             trials = next(protocol)

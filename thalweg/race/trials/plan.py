@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -16,6 +17,9 @@ from thalweg.tasks import Task
 from thalweg.train.gradients import epoch_rows, epoch_steps, gradient_rows
 
 _Item = TypeVar("_Item")
+TARGET_SEEDS = 8
+"""Seeds on which the target is set."""
+_FIRST_FRESH = 1_000_000
 _EVALUATIONS = 100
 """About how often a trial is evaluated, for a time to the target that is not rounded to whole
 epochs.
@@ -104,7 +108,8 @@ class RacePlan:
     """The entrants, and the budget that each of them gets.
 
     Every entrant is tuned with `trials` points, each on all tuning seeds for `epochs` epochs, or
-    with what costs as much; the point that served it best is judged on the final seeds.
+    with what costs as much; the point that served it best is judged on the final seeds. On the target
+    seeds, of which there are none where the target is known, the best baseline sets the target.
 
     Raises:
         TaskError: for a budget that trains nothing, or a seed that would both tune and judge.
@@ -117,6 +122,7 @@ class RacePlan:
     epochs: int
     batch_size: int | None
     search: str = "grid"
+    target_seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "batch_size"):
@@ -137,6 +143,10 @@ class RacePlan:
                 f"The seed {both[0]} is among the tuning seeds and the final seeds. What tunes an "
                 "entrant cannot judge it: give seeds that differ."
             )
+        if set(self.target_seeds) & {*self.tuning_seeds, *self.final_seeds}:
+            raise TaskError(
+                "The seeds that set the target are others than those that tune or judge."
+            )
 
     @property
     def tuning_trials(self) -> int:
@@ -151,7 +161,8 @@ class RacePlan:
             final: whether the final is among them: then there are no more, though an entrant may
                 have dropped out before it.
         """
-        return known if final else max(known, self.tuning_trials) + self.final_trials
+        before = self.tuning_trials + len(self.target_seeds)
+        return known if final else max(known, before) + self.final_trials
 
     @property
     def final_trials(self) -> int:
@@ -193,6 +204,17 @@ def _seed(value: Any) -> int:
     if seed is None or not 0 <= seed < 2**63:
         raise TaskError(f"A seed is a whole number ≥ 0; got {value!r}.")
     return seed
+
+
+def fresh_seeds(used: Iterable[int], count: int = TARGET_SEEDS) -> tuple[int, ...]:
+    """Return so many seeds that are not used: far from those that users give.
+
+    >>> fresh_seeds([0, 1, 1_000_000], count=2)
+    (1000001, 1000002)
+    """
+    taken = set(used)
+    free = (seed for seed in itertools.count(_FIRST_FRESH) if seed not in taken)
+    return tuple(itertools.islice(free, count))
 
 
 def rotated(items: Sequence[_Item], turn: int) -> list[_Item]:

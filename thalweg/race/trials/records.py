@@ -24,9 +24,11 @@ FAULTS = (Exception, SystemExit)
 """Exceptions of a user's code that fail one trial, not the race."""
 
 Status = Literal["finished", "diverged", "failed"]
-Stage = Literal["tuning", "final"]
+Stage = Literal["tuning", "target", "final"]
+"""What a trial is for: to choose points, to set the target, to judge."""
 
 _STATUSES = ("finished", "diverged", "failed")
+_STAGES = ("tuning", "target", "final")
 _VERSION = 2
 
 
@@ -121,7 +123,7 @@ class TrialRecord:
             and all(map(is_number, (self.lr, *final, *figures)))
             and all(map(_is_cost, (self.seconds, self.gradients)))
             and isinstance(self.hyperparameters, dict)
-            and self.stage in ("tuning", "final")
+            and self.stage in _STAGES
             and len({len(column) for column in columns}) == 1
             and all(map(is_count, (*curve.epochs, *curve.steps)))
             and all(map(_is_cost, (*curve.seconds, *curve.gradients)))
