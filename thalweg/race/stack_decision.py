@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.errors import TaskError
+from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.executors.apart import apart
 from thalweg.race.prepare import LARGEST_STACKED, Prepared
 from thalweg.race.trials.measured import MeasuredFile
@@ -84,8 +85,11 @@ def _chosen(
     trials = _sample(plan)
     died = Reasons("a few steps of its trials ended their process")
     found = apart(lambda: reasons(task, trials, setting), died, workers=workers)
-    stackable = [trial for trial in trials if trial.entrant.name not in found.entrants]
+    alone = (*found.entrants, *found.failed)
+    stackable = [trial for trial in trials if trial.entrant.name not in alone]
     why = found.task
+    if why is None and not stackable and not found.entrants:
+        return Stacking(1, "each trial trains alone: the first steps of every entrant fail", alone)
     if why is None and not stackable:
         why = next(iter(found.entrants.values()))
     if why is not None:
@@ -94,8 +98,8 @@ def _chosen(
         return Stacking(
             1, f"each trial trains alone, since they cannot be stacked: {why.rstrip('.')}"
         )
-    alone = tuple(found.entrants)
-    but = f"; alone: {', '.join(alone)} ({found.entrants[alone[0]]})" if alone else ""
+    first = next(iter({**found.entrants, **found.failed}.values()), "")
+    but = f"; alone: {', '.join(alone)} ({first})" if alone else ""
     if wanted is not None and wanted is not True:
         return Stacking(int(wanted), f"up to {wanted} models train together, as asked{but}", alone)
     held = measured.get(key)
@@ -134,8 +138,13 @@ def _is_choice(held: Any) -> bool:
 def _sample(plan: RacePlan) -> Sequence[Trial]:
     """Trials such as the first round has: each entrant at its rates, with each seed."""
     return [
-        Trial(entrant, Point(lr), seed, plan.epochs)
+        Trial(entrant, Point(lr, _middle(entrant)), seed, plan.epochs)
         for seed in plan.tuning_seeds
         for entrant in plan.entrants
         for lr in entrant.lrs
     ]
+
+
+def _middle(entrant: Entrant) -> tuple[tuple[str, Any], ...]:
+    """The middle of what is searched besides the rate: the optimizer may have no default for it."""
+    return tuple(sorted((name, space.at(0.5)) for name, space in entrant.search.items()))

@@ -58,7 +58,7 @@ def pairwise_bounds(costs: ArrayLike) -> list[list[Bound]]:
         [['exact', 'at least'], ['at most', 'exact']]
     """
     missed = np.isinf(cost_table(costs))
-    alone = (missed[:, None, :] & ~missed[None, :, :]).any(axis=-1).tolist()
+    alone: list[list[bool]] = np.any(missed[:, None, :] & ~missed[None, :, :], axis=-1).tolist()
     every = range(len(missed))
     return [[_bound(alone[i][j], alone[j][i]) for j in every] for i in every]
 
