@@ -237,7 +237,7 @@ def test_a_race_in_which_every_trial_is_lost_fails_and_says_why(line_file: Path)
     lost = ("--optimizers", "sgd", "--lrs", "1e30", "--epochs", "4", "--no-stack")
     result = call("race", "line.py", *lost)
     assert result.exit_code == 1
-    assert "sgd has no trial that came to its end: the first diverged with" in flat(result.stdout)
+    assert "sgd has no trial that came to its end. The first diverged:" in flat(result.stdout)
     assert "Incomplete" not in result.stdout  # who lost everything has no final
     assert (line_file.parent / "race-line" / "report.html").exists()
 

@@ -202,7 +202,7 @@ def test_an_entrant_that_failed_says_why_and_losses_are_told_by_their_kind() -> 
         steps=40,
     )  # fmt: skip
     told = notes(race)
-    assert f"b and c have no trial that came to its end: the first failed with {crash}" in told
+    assert f"b and c have no trial that came to its end. The first failed: {crash}" in told
     assert (
         "2 of 14 trials diverged and count as misses, such as d at learning rate 1, seed 0: the loss "
         "became NaN at step 1.0" in told

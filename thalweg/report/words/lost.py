@@ -26,7 +26,7 @@ def failed_entrants(result: Record) -> Iterator[str]:
         one = next(trial for trial in result["trials"] if trial["entrant"] == alike[0])
         verb = "has" if len(alike) == 1 else "have"
         yield (
-            f"{text.listed(alike)} {verb} no trial that came to its end: the first {status} with "
+            f"{text.listed(alike)} {verb} no trial that came to its end. The first {status}: "
             f"{_reason(one)}"
         )
 

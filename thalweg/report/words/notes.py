@@ -121,7 +121,7 @@ def _edges(result: Record) -> Iterator[str]:
     found = [
         f"{place['entrant']} ({text.rate(place['lr'])}, {words[place['edge']]})"
         for place in result["standings"]
-        if place["edge"] in words
+        if place["edge"] in words and place["diverged"] + place["failed"] < place["trials"]
     ]
     if not found:
         return
