@@ -152,13 +152,9 @@ def find_target(
     """
     _check_share(within)
     setters = [record for record in records if record.stage == "target"]
-    figures = [_best_figure(record, goal, within) for record in setters]
-    ordered = sorted(figures, key=goal.badness, reverse=True)
-    known = [figure for figure in ordered if figure is not None]
-    if not known:
+    figure = _third_worst((_best_figure(record, goal, within) for record in setters), goal)
+    if figure is None:
         return None
-    third = ordered[min(WORST, len(ordered)) - 1]
-    figure = known[0] if third is None else third
     first, baselines = setters[0], baselines_among(entrants)
     metric = goal.metric.replace("_", " ")
     return FoundTarget(
@@ -166,13 +162,20 @@ def find_target(
         metric=goal.metric,
         direction=goal.direction,
         how=(
-            f"the {_place(len(ordered))} of the best validation figures ({metric}) that "
+            f"the {_place(len(setters))} of the best validation figures ({metric}) that "
             f"{first.entrant} reached at {point_of(first)} within the first {100 * within:g} % of its "
-            f"trials on {_counted(len(ordered), 'fresh seed')}; in tuning this was the best point of "
+            f"trials on {_counted(len(setters), 'fresh seed')}; in tuning this was the best point of "
             f"{_counted(len(baselines), 'baseline')}: {', '.join(baselines)}"
         ),
         of=of,
     )
+
+
+def _third_worst(figures: Iterable[float | None], goal: Goal) -> float | None:
+    ordered = sorted(figures, key=goal.badness, reverse=True)
+    known = [figure for figure in ordered if figure is not None]
+    third = ordered[min(WORST, len(ordered)) - 1] if ordered else None
+    return third if third is not None or not known else known[0]
 
 
 def _check_share(within: float) -> None:

@@ -152,10 +152,9 @@ class Steps:
     def by_closure(self, inputs: Any, targets: Any) -> tuple[float, Forward]:
         """Step an optimizer that evaluates the objective itself (a line search, SAM).
 
-        Its first evaluation is the one before the step; its loss as a number and what else it gave are
-        returned. Each evaluation has the batch as it was, whatever the model or the loss changes in
-        place. One without gradients, called as closure(backward=False) or where gradients are
-        switched off, counts as a forward pass.
+        Returned is what its first evaluation gave, the one before the step. Each has the batch as it
+        was, whatever the model or the loss changes in place. One without gradients, called as
+        closure(backward=False) or where they are switched off, counts as a forward pass.
         """
         state, step, at = self.state, self.step, self.at
         first: list[tuple[float, Forward]] = []
