@@ -178,10 +178,9 @@ class Steps:
                 return objective
             step.backward(objective)
             state.computed.gradient(found.rows)
-            if not looked:
-                looked = True
-                if self.is_small():
-                    raise _SmallGradient
+            is_first, looked = not looked, True
+            if is_first and self.is_small():
+                raise _SmallGradient
             at.part = "optimizer"
             return objective
 
