@@ -45,6 +45,7 @@ def test_json_is_one_document_and_nothing_else(line_file: Path) -> None:
         "source": "given",
         "how": None,
         "version": None,
+        "rule": None,
     }
     assert document["budget"] == {
         "epochs": 4,
@@ -54,6 +55,7 @@ def test_json_is_one_document_and_nothing_else(line_file: Path) -> None:
         "trials": 2,
         "tuning_seeds": [0, 1],
         "final_seeds": [2, 3],
+        "target_seeds": [],
         "search": "grid",
         "equal": True,
     }
@@ -235,7 +237,7 @@ def test_a_race_in_which_every_trial_is_lost_fails_and_says_why(line_file: Path)
     lost = ("--optimizers", "sgd", "--lrs", "1e30", "--epochs", "4", "--no-stack")
     result = call("race", "line.py", *lost)
     assert result.exit_code == 1
-    assert "3 of 3 tuning trials diverged" in flat(result.stdout)
+    assert "sgd has no trial that came to its end. The first diverged:" in flat(result.stdout)
     assert "Incomplete" not in result.stdout  # who lost everything has no final
     assert (line_file.parent / "race-line" / "report.html").exists()
 

@@ -38,9 +38,16 @@ class Loop:
     every: int
     strength: float
     steps: int = 0
-    gradients: int = 0
+    seen: int = 0
+    """Rows of which a gradient was taken."""
     validation_losses: list[float] = field(default_factory=list)
     train_losses: list[float] = field(default_factory=list)
+
+    @property
+    def gradients(self) -> float:
+        """Those taken, of whole batches."""
+        rows = len(self.train[0])
+        return self.seen / min(self.batch_size or rows, rows)
 
     def run(self, epochs: int, budget: int | None, patience: int | None) -> None:
         self.model = copy.deepcopy(self.model)
@@ -80,7 +87,7 @@ class Loop:
             held.append((a, b))
             losses.append(value)
             weights.append(divisor(self.case, b))
-            self.gradients += 1
+            self.seen += len(a)
             if len(held) == self.every:
                 self._step(optimizer, held)
             if budget is not None and self.gradients >= budget:

@@ -173,6 +173,7 @@ def fitted(training: dict[str, Any], x: np.ndarray, y: np.ndarray) -> Run:
         data_of(training, x, y),
         Cost(training["case"].given, penalty=penalty),
         lambda: copy.deepcopy(start),
+        batch_size=training["batch_size"],
     )
     keywords: dict[str, Any] = {
         "lr": rate(training),

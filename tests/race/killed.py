@@ -99,7 +99,10 @@ WAYS: dict[str, Callable[[], None]] = {
     "within a record": around_a_record("within", 5),
     "after a record": around_a_record("after", 8),
     "after the last of tuning": around_a_record("after", 8),
-    "within the final": around_a_record("within", 10),
+    "after the first that sets the target": around_a_record("after", 9),
+    "within the setting of the target": around_a_record("within", 12),
+    "after the last that sets the target": around_a_record("after", 16),
+    "within the final": around_a_record("within", 18),
     "writing the target": writing_the_target,
     "after the target": after_the_target,
     "measuring seconds": measuring_seconds,
@@ -109,9 +112,11 @@ STACKED = {
     "within the first stack": around_a_record("within", 1),
     "before the second stack": around_a_record("before", 2),
     "after the last of tuning": around_a_record("after", 2),
-    "within the final": around_a_record("within", 3),
+    "within the setting of the target": around_a_record("within", 3),
+    "within the final": around_a_record("within", 5),
 }
-"""Of a race whose trials train in stacks of four: two that tune, and one that judges."""
+"""Of a race whose trials train in stacks of four: two that tune, two that set the target, and one that
+judges."""
 
 
 def start(work: Callable[[], Any]) -> int:

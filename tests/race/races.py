@@ -10,6 +10,9 @@ from thalweg.race import Race, RaceResult, TrialRecord
 TRIALS = 12
 """The trials of a small race: two entrants, two rates, two seeds; then two seeds of the final."""
 
+SETTERS = 8
+"""Those that set the target of a task that has none."""
+
 
 def small(**other: Any) -> dict[str, Any]:
     """The arguments of a small race."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.race.races import TRIALS, by_stage, small
+from tests.race.races import SETTERS, TRIALS, by_stage, small
 from tests.race.tasks import line
 from thalweg import meta, optim
 from thalweg.race import Entrant, Race, race
@@ -28,12 +28,15 @@ def test_a_target_may_be_given_as_number_or_target() -> None:
     assert Race(line(), **small(), out=None).subject.source == "task"
 
 
-def test_a_task_without_a_target_gets_one_from_tuning(tmp_path: Path) -> None:
+def test_a_task_without_a_target_gets_one_from_fresh_seeds_of_the_best_baseline(
+    tmp_path: Path,
+) -> None:
     contest = Race(line(target=None), **small(), out=tmp_path)
     assert contest.result().to_dict()["target"] is None
     contest.run()
-    target = contest.result().to_dict()["target"]
-    # adam is the one baseline: the best of its two rates, the median of two seeds, in three steps
+    values = contest.result().to_dict()
+    target, setters = values["target"], by_stage(contest, "target")
+    # adam is the one baseline: the better of its two rates, by the median of two seeds
     best = {
         lr: sum(
             min(record.curve.metric[:3])  # type: ignore[type-var]
@@ -43,13 +46,27 @@ def test_a_task_without_a_target_gets_one_from_tuning(tmp_path: Path) -> None:
         / 2
         for lr in (0.03, 0.3)
     }
-    assert target["value"] == pytest.approx(min(best.values()), rel=1e-5)
-    assert target["value"] >= min(best.values())  # rounded to the easier side
+    assert {record.entrant for record in setters} == {"adam"}
+    assert {record.lr for record in setters} == {min(best, key=best.__getitem__)}
+    seeds = [record.seed for record in setters]
+    assert len(set(seeds)) == SETTERS
+    others = [*by_stage(contest, "tuning"), *by_stage(contest, "final")]
+    assert not {record.seed for record in others} & set(seeds)
+    assert values["budget"]["target_seeds"] == seeds
+    third = sorted(min(record.curve.metric[:3]) for record in setters)[-3]  # type: ignore[type-var]
+    assert target["value"] == pytest.approx(third, rel=1e-5)
+    assert target["value"] >= third  # type: ignore[operator]  # rounded to the easier side
     assert (target["source"], target["version"]) == ("rule", 1)
     assert "adam" in target["how"]
+    assert target["rule"] == "third worst of fresh seeds"
     stored = json.loads((tmp_path / "target.json").read_text())
     assert (stored["value"], stored["version"]) == (target["value"], 1)
-    assert all(place["trials"] == 2 for place in contest.result().to_dict()["standings"])
+    assert all(place["trials"] == 2 for place in values["standings"])
+    assert len(contest.result().records) == values["run"]["planned"] == TRIALS + SETTERS
+    spent = {
+        row["entrant"]: row["tuning"]["trials"] + row["final"]["trials"] for row in values["cost"]
+    }
+    assert spent == {"sgd": 6, "adam": 6}  # what sets the target is nobody's budget
 
 
 def test_the_next_race_has_the_same_target_and_another_budget_another(tmp_path: Path) -> None:
@@ -58,18 +75,39 @@ def test_the_next_race_has_the_same_target_and_another_budget_another(tmp_path: 
     target = first.result().to_dict()["target"]
     second = Race(line(target=None), **small(entrants=["adam", "rmsprop"]), out=tmp_path)
     second.run()
-    assert second.reused == 6
+    assert second.reused == 6 + SETTERS
     assert second.result().to_dict()["target"] == target
+    more = Race(line(target=None), **small(final_seeds=4), out=tmp_path)
+    more.run()
+    assert more.reused == TRIALS + SETTERS
+    assert more.result().to_dict()["target"] == target
     longer = Race(line(target=None), **small(epochs=6), out=tmp_path)
     longer.run()
     other = longer.result().to_dict()["target"]
     assert (other["version"], other["value"] < target["value"]) == (2, True)
     again = Race(line(target=None), **small(), out=tmp_path)
     again.run()
-    assert again.reused == TRIALS
+    assert again.reused == TRIALS + SETTERS
     assert again.result().to_dict()["target"] == target
     stored = json.loads((tmp_path / "target.json").read_text())
     assert [earlier["version"] for earlier in stored["earlier"]] == [1]
+
+
+def test_a_target_that_an_earlier_version_found_in_tuning_stays(tmp_path: Path) -> None:
+    Race(line(target=None), **small(), out=tmp_path).run()
+    file, records = tmp_path / "target.json", tmp_path / "records.jsonl"
+    stored = json.loads(file.read_text())
+    del stored["rule"]
+    stored |= {"value": 0.5, "how": "the median over 2 tuning seeds"}
+    file.write_text(json.dumps(stored))
+    lines = [text for text in records.read_text().splitlines() if '"stage":"target"' not in text]
+    records.write_text("".join(f"{text}\n" for text in lines))
+    contest = Race(line(target=None), **small(), out=tmp_path)
+    contest.run()
+    target = contest.result().to_dict()["target"]
+    assert (target["value"], target["rule"]) == (0.5, "median of tuning")
+    assert not by_stage(contest, "target")
+    assert contest.reused == contest.result().to_dict()["run"]["planned"] == TRIALS
 
 
 def test_a_target_found_in_another_range_of_a_search_does_not_hold(tmp_path: Path) -> None:

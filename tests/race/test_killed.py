@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from tests.race.killed import RIVALS, STACKED, WAYS, contest
-from tests.race.races import TRIALS, outcome
+from tests.race.races import SETTERS, outcome
+from tests.race.races import TRIALS as ALL_BUT_SETTERS
 from thalweg.race import RecordFile
+
+TRIALS = ALL_BUT_SETTERS + SETTERS
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),

@@ -64,10 +64,27 @@ def bowl(trial: Trial) -> TrialRecord:
     return record(trial, 20 + 20 * distance + trial.seed % 3)
 
 
+class Known:
+    """A target that is known before the race."""
+
+    def __init__(self, goal: Goal) -> None:
+        self.goal = goal
+
+    def before(self) -> Goal:
+        return self.goal
+
+    def setters(self, tuned: Sequence[TrialRecord]) -> tuple[Trial, ...]:
+        return ()
+
+    def after(self, setting: Sequence[TrialRecord]) -> Goal:
+        assert not setting
+        return self.goal
+
+
 def play(
     plan: RacePlan, gives: Gives, goal: Goal = GOAL, by: Any = "steps"
 ) -> list[tuple[Trial, ...]]:
-    protocol = rounds(plan, lambda tuned: goal, by)
+    protocol = rounds(plan, Known(goal), by)
     played = []
     try:
         trials = next(protocol)
@@ -214,19 +231,31 @@ def test_the_same_records_lead_through_the_same_rounds(search: str) -> None:
     )
 
 
-def test_the_target_may_come_from_tuning_and_decides_the_final() -> None:
+def test_a_round_of_its_own_sets_the_target_which_decides_the_final() -> None:
     """Before, the final figures tell which point is good; the target then says otherwise."""
-    seen: list[int] = []
+    whole = plan("a")
+    seen: list[tuple[str, int]] = []
 
-    def aim(tuned: Sequence[TrialRecord]) -> Goal:
-        seen.append(len(tuned))
-        return GOAL if tuned else Goal("mse", "min")
+    class Sets:
+        def before(self) -> Goal:
+            return Goal("mse", "min")
+
+        def setters(self, tuned: Sequence[TrialRecord]) -> tuple[Trial, ...]:
+            seen.append(("tuned", len(tuned)))
+            (entrant,) = whole.entrants
+            return tuple(Trial(entrant, Point(0.1), seed, EPOCHS, "target") for seed in (90, 91))
+
+        def after(self, setting: Sequence[TrialRecord]) -> Goal:
+            seen.extend((record.stage, record.seed) for record in setting)
+            return GOAL
 
     def gives(trial: Trial) -> TrialRecord:
         final = {0.01: 0.03, 0.1: 0.001, 1.0: 0.04}[trial.point.lr]
         return record(trial, {0.01: 70, 0.1: 50, 1.0: 20}[trial.point.lr], final=final)
 
-    protocol = rounds(plan("a"), aim)
-    final = protocol.send([gives(trial) for trial in next(protocol)])
-    assert seen == [0, 9]
+    protocol = rounds(whole, Sets())
+    setters = protocol.send([gives(trial) for trial in next(protocol)])
+    assert [(trial.stage, trial.seed) for trial in setters] == [("target", 90), ("target", 91)]
+    final = protocol.send([gives(trial) for trial in setters])
+    assert seen == [("tuned", 9), ("target", 90), ("target", 91)]
     assert {trial.point for trial in final} == {Point(1.0)}

@@ -26,7 +26,7 @@ from thalweg.train import fit
 
 def test_a_trial_is_what_fit_gives() -> None:
     result = race(
-        line(), ["sgd"], [0.1], seeds=[3], final_seeds=[7], epochs=20, batch_size=16, out=None
+        line(batch_size=16), ["sgd"], [0.1], seeds=[3], final_seeds=[7], epochs=20, out=None
     )
     assert [(record.stage, record.seed) for record in result.records] == [
         ("tuning", 3),
@@ -67,7 +67,7 @@ def test_who_computes_two_gradients_a_step_takes_half_the_steps() -> None:
     lbfgs = Entrant("lbfgs", torch.optim.LBFGS, {"max_iter": 3}, (1.0,))
     entrants = [Entrant("sam", sam, {}, (0.1,)), Entrant("sgd", optim.SGD, {}, (0.1,)), lbfgs]
     result = race(
-        line(), entrants, seeds=1, final_seeds=2, epochs=8, batch_size=12, stack=False, out=None
+        line(batch_size=12), entrants, seeds=1, final_seeds=2, epochs=8, stack=False, out=None
     )
     of = {record.entrant: record for record in result.records if record.stage == "final"}
     assert (of["sgd"].steps, of["sgd"].gradients) == (32, 32.0)

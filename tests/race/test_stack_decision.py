@@ -135,6 +135,59 @@ def test_a_lost_trial_leaves_the_stack_and_the_others_go_on() -> None:
     assert own == pytest.approx({key: other[key] for key in own}, rel=1e-4)
 
 
+def broken(params: Any, lr: float) -> torch.optim.Optimizer:
+    raise TypeError("it takes no lr")
+
+
+class Stumbles(torch.optim.SGD):
+    def step(self, closure: Any = None) -> Any:
+        raise OSError("the step is out")
+
+
+@pytest.mark.parametrize("factory", [broken, Stumbles])
+def test_an_entrant_that_fails_keeps_nobody_from_stacking(
+    factory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thalweg.race.stack.choice._GAIN", 0.0)
+    entrants = ["sgd", Entrant("fails", factory, {}, (0.03, 0.3)), "adam"]
+    for stack in (None, True, 8):
+        contest = ran(stack=stack, entrants=entrants)
+        sizes = units(contest)
+        assert min(size for name, size in sizes if name != "fails") > 1, contest.stacking
+        assert {size for name, size in sizes if name == "fails"} == {1}
+        assert contest.stacking.alone == ("fails",)
+        assert "alone: fails (" in contest.stacking.why
+    alone = ran(stack=8, entrants=[entrants[1]])
+    assert alone.stacking.why == "each trial trains alone: the first steps of every entrant fail"
+    assert {record.status for record in alone.result().records} == {"failed"}
+
+
+def test_a_rate_that_is_refused_does_not_decide_whether_stacking_pays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(params: Any, lr: float) -> torch.optim.Optimizer:
+        if lr > 1:
+            raise ValueError("lr is at most 1")
+        return optim.SGD(params, lr)
+
+    monkeypatch.setattr("thalweg.race.stack.choice._GAIN", 0.0)
+    entrants = ["sgd", Entrant("fails", fails, {}, (0.3, 3.0)), "adam"]
+    contest = ran(stack=None, entrants=entrants, lrs=[0.3, 3.0])
+    assert contest.stacking.size > 1, contest.stacking
+    assert contest.stacking.alone == ()
+    assert all(size > 1 for name, size in units(contest) if name != "fails")
+
+
+def test_what_is_searched_and_has_no_default_is_stacked() -> None:
+    def needs(params: Any, lr: float, momentum: float) -> torch.optim.Optimizer:
+        return optim.SGD(params, lr, momentum=momentum)
+
+    entrant = Entrant("needs", needs, {}, (0.01, 0.3), {"momentum": uniform(0.1, 0.9)})
+    contest = ran(stack=8, entrants=[entrant], lrs=None, trials=3)
+    assert contest.stacking.alone == ()
+    assert all(size > 1 for _, size in units(contest))
+
+
 def test_an_interrupted_race_of_stacks_goes_on(tmp_path: Path) -> None:
     whole = ran(stack=4)
 

@@ -22,6 +22,7 @@ from thalweg.report.data.reading import against, reached_at
 from thalweg.report.data.text import duration
 from thalweg.report.page import race_sections
 from thalweg.report.parts.section import render
+from thalweg.report.sections.across import across_sections
 
 RACES = {
     "small": example(),
@@ -175,13 +176,73 @@ def test_notes_tell_of_misses_edges_and_lost_trials() -> None:
     found = notes(example())
     assert f"Seeds that missed the target: {HOSTILE} (2 of 2)." in found[2]
     assert found[3] == (
-        "adam: its best learning rate, 0.01, is the lowest tried, so a better one may lie beyond."
+        "A better learning rate may lie beyond those that were tried for adam (0.01, the lowest) and "
+        "sgd (1, the highest): give more points, with which the grid goes on there (--trials 6), or "
+        "rates that reach further (--lrs)."
     )
-    assert found[4].startswith("sgd: its best learning rate, 1, is the highest tried")
-    assert found[5] == (
-        "1 of 5 tuning trials diverged and counts as a miss, adam at learning rate 0.1, seed 0: "
-        "the loss became NaN at step 31"
+    assert found[4] == (
+        "1 of 11 trials diverged and counts as a miss, adam at learning rate 0.1, seed 0: the loss "
+        "became NaN at step 31"
     )
+    drawn = example()
+    drawn["budget"]["search"] = "quasi-random"
+    assert "give rates between which there is more room (--lrs)." in notes(drawn)[3]
+
+
+def test_an_entrant_that_failed_says_why_and_losses_are_told_by_their_kind() -> None:
+    def lost(name: str, lr: float, seed: int, error: str, status: str = "failed") -> Any:
+        return trial(name, lr, seed, [], status=status) | {"error": error}
+
+    crash, full = "TypeError: step() takes no closure", "OutOfMemoryError: 3 GiB"
+    trials = [
+        *(lost(name, 0.1, seed, f"{crash}\n  at line 3") for name in ("b", "c") for seed in (0, 1)),
+        *(trial("a", 0.1, seed, [0.9], stage) for seed, stage in ((0, "tuning"), (9, "final"))),
+        *(trial("d", 0.1, seed, [0.9], stage) for seed, stage in ((0, "tuning"), (9, "final"))),
+        *(lost("a", lr, 0, full) for lr in (0.2, 0.3)),
+        lost("d", 0.2, 0, full),
+        *(lost("d", lr, 0, f"the loss became NaN at step {lr}", "diverged") for lr in (1.0, 2.0)),
+        *(lost("d", lr, 0, f"ValueError: {lr}") for lr in (4.0, 5.0, 6.0, 7.0)),
+        lost("d", 8.0, 0, "x" * 999),
+    ]
+    race = judged(
+        [{"name": name} for name in "abcd"], trials, task="t", metric=ACCURACY, target=0.9, epochs=4,
+        steps=40,
+    )  # fmt: skip
+    told = notes(race)
+    assert f"b and c have no trial that came to its end. The first failed: {crash}" in told
+    assert (
+        "2 of 14 trials diverged and count as misses, such as d at learning rate 1, seed 0: the loss "
+        "became NaN at step 1.0" in told
+    )
+    assert (
+        "3 of 14 trials failed and count as misses (a 2 and d 1), such as a at learning rate 0.2, seed "
+        f"0: {full}" in told
+    )
+    assert "3 more trials failed for other reasons." in told
+    assert sum("failed" in note for note in told) == 6
+
+
+def test_a_target_that_is_met_at_once_is_said_to_be_too_easy() -> None:
+    def race(*reached: int | None) -> Any:
+        made = copy.deepcopy(RACES["planted"])
+        for place, steps in zip(made["standings"], reached, strict=False):
+            place["steps"] = steps
+        for one in made["trials"]:
+            one["curve"]["steps"][:1] = [1]
+        return made
+
+    said = "too easy to tell entrants apart"
+    (easy,) = (note for note in notes(race(2, 3, 5, 40, None, None)) if said in note)
+    assert easy == (
+        "The median entrant reaches the target in 5 steps: it is too easy to tell entrants apart. Set "
+        "one that takes longer (--target)."
+    )
+    assert not any(said in note for note in notes(race(2, 3, 6, 40, None, None)))
+    late = race(20, 20, 20, 40, None, None)
+    for one in late["trials"]:
+        one["curve"]["steps"] = [20 + step for step in one["curve"]["steps"]]
+        one["curve"]["steps"][0] = 20
+    assert any("reaches the target when first looked at" in note for note in notes(late))
 
 
 def test_notes_tell_how_a_target_came_about_and_of_unequal_budgets() -> None:
@@ -193,6 +254,33 @@ def test_notes_tell_how_a_target_came_about_and_of_unequal_budgets() -> None:
     assert any("different budgets" in note for note in found)
 
 
+def test_the_score_over_several_tasks_is_explained_with_how_firm_it_is() -> None:
+    several = RACES["several"]
+    score, firm, pairs = notes(several)[:3]
+    first = max(several["scores"], key=several["scores"].__getitem__)
+    assert score.startswith("The score is the mean height of an entrant's performance profile")
+    assert "4 tasks that were chosen, not drawn, give a score no confidence interval." in firm
+    low, high = several["score_ranges"][first]
+    assert low <= several["scores"][first] <= high
+    assert f"left out the scores are: {first} {low:.2f}–{high:.2f}, " in firm
+    assert pairs.startswith(f"Pairwise, times as many steps as {first} in the geometric mean over")
+    order = several["pairwise"]["entrants"]
+    for name in order:
+        ratio = several["pairwise"]["ratio"][order.index(name)][order.index(first)]
+        bound = several["pairwise"]["bound"][order.index(name)][order.index(first)]
+        if name != first and bound != "unknown":
+            said = f"{name} {ratio:.2f}" if bound == "exact" else f"{name} {bound} {ratio:.2f}"
+            assert said in pairs
+
+
+def test_a_result_of_before_without_ranges_and_bounds_is_still_read() -> None:
+    several = copy.deepcopy(RACES["several"])
+    del several["score_ranges"], several["pairwise"]["bound"]
+    assert "left out" not in " ".join(notes(several)[:2])
+    assert "at least" not in notes(several)[1]
+    assert "<h2" in "".join(render(section) for section in across_sections(several))
+
+
 def test_several_tasks_are_summed_up_without_a_test_that_was_not_made() -> None:
     assert verdict(RACES["several"]) == (
         "First in the median: nesterov on digits; momentum on breast_cancer; adam on parity. The "
@@ -200,7 +288,8 @@ def test_several_tasks_are_summed_up_without_a_test_that_was_not_made() -> None:
         "has a median time to the target on deep_linear. The order by score depends on who else "
         "runs: read the pairwise ratios."
     )
-    assert notes(RACES["several"])[0].startswith("Rank reversal: sgd is above adagrad")
+    told = notes(RACES["several"])
+    assert any(note.startswith("Rank reversal: sgd is above adagrad") for note in told)
     alone = copy.deepcopy(RACES["several"])
     alone["costs"]["tasks"] = alone["costs"]["tasks"][:1]
     alone["races"], alone["reversals"] = alone["races"][:1], []

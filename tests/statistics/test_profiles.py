@@ -7,11 +7,13 @@ import pytest
 
 from thalweg.errors import TaskError
 from thalweg.statistics import (
+    pairwise_bounds,
     pairwise_ratios,
     pairwise_wins,
     performance_profiles,
     profile_scores,
     rank_reversals,
+    scores_without_a_task,
 )
 
 INF = np.inf
@@ -120,3 +122,21 @@ def test_bad_input_is_refused() -> None:
         performance_profiles([[1], [2]]).at(0.5)
     with pytest.raises(TaskError, match="give the budget"):
         pairwise_ratios([[1, INF], [2, 3]], np.inf)
+
+
+def test_a_score_is_said_with_what_it_is_without_a_task() -> None:
+    low, high = scores_without_a_task([[1, 1, np.inf], [2, 4, 1]])
+    each = [profile_scores(np.delete([[1, 1, np.inf], [2, 4, 1]], k, axis=1)) for k in range(3)]
+    assert low == pytest.approx(np.min(each, axis=0))
+    assert high == pytest.approx(np.max(each, axis=0))
+    with pytest.raises(TaskError, match="two or more"):
+        scores_without_a_task([[1], [2]])
+
+
+def test_ratios_with_misses_are_bounds() -> None:
+    bounds = pairwise_bounds([[1, 2, INF], [INF, 2, INF], [1, INF, INF], [INF, INF, INF]])
+    assert bounds[0] == ["exact", "at most", "at most", "at most"]
+    assert [row[0] for row in bounds] == ["exact", "at least", "at least", "at least"]
+    assert bounds[1][2] == bounds[2][1] == "unknown"
+    assert bounds[3][1:3] == ["at least", "at least"]
+    assert pairwise_bounds([[INF, 1], [INF, 2]]) == [["exact", "exact"], ["exact", "exact"]]

@@ -69,7 +69,7 @@ def _words(progress: RaceProgress) -> str:
     if not progress.running:
         return f"{done}, done"
     first = progress.running[0]
-    stage = "final" if first.stage == "final" else "tuning"
+    stage = {"target": "setting the target"}.get(first.stage, first.stage)
     if len(progress.running) > 1:
         what = f"{len(progress.running)} models together"
     else:

@@ -32,14 +32,16 @@ def race(*arguments: Any, **settings: Any) -> RaceResult:
         seeds: how many seeds tune, or which.
         final_seeds: how many other seeds judge, or which.
         epochs: passes over the training set in each trial; None: the task's own number.
-        batch_size: rows in a batch; None for all of them; "task": the task's own number.
+        batch_size: rows in a batch; None for all of them; "task": the task's own number. An `Entrant`
+            may have its own. Every trial has the budget of so many epochs, whatever its batches.
         target: the figure to reach, instead of the task's own; a number is one of the same metric.
-            Where there is none at all, tuning sets it by AlgoPerf's rule: the median over the seeds
-            of the best figure that the best baseline (Adam, AdamW, NAdam, NAdamW, momentum,
-            Nesterov; of a race without them everyone) reached in the first three quarters of a
-            trial.
+            Where there is none at all, the race sets it after tuning: the best baseline (Adam,
+            AdamW, NAdam, NAdamW, momentum, Nesterov; of a race without them everyone) is run again
+            at its best point on eight fresh seeds, and the third worst of the best figures that
+            these trials reach in their first three quarters is the target.
         by: what decides: "steps", "seconds" or "gradients"; None: steps, or gradients where an
-            entrant computes several in a step, as L-BFGS and SAM do.
+            entrant computes several in a step, as L-BFGS and SAM do, or has its own batch size. A
+            gradient is one over as many rows as a batch of the task has.
         out: the folder of the records; None writes nothing. Trials of the very same configuration
             that are finished there, or diverged, are used again; those that failed are tried again.
         fresh: run those again as well; the old records are kept under another name.

@@ -13,7 +13,7 @@ from thalweg.race.arguments import RaceArguments
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.entrants.known import gather_entrants
 from thalweg.race.search import SEARCHES, make_search
-from thalweg.race.trials.plan import RacePlan, gather_seeds, whole
+from thalweg.race.trials.plan import RacePlan, fresh_seeds, gather_seeds, whole
 from thalweg.tasks import Task
 
 _POINTS = 9
@@ -38,11 +38,13 @@ def make_plan(arguments: RaceArguments, task: Task) -> RacePlan:
     for entrant in entrants:
         # so that what a search refuses is refused before anything is measured
         make_search(search, entrant, trials=max(1, trials), epochs=max(1, epochs))
+    final = gather_seeds(arguments.final_seeds, first=max(tuning) + 1)
     return RacePlan(
         entrants=entrants,
         trials=trials,
         tuning_seeds=tuning,
-        final_seeds=gather_seeds(arguments.final_seeds, first=max(tuning) + 1),
+        final_seeds=final,
+        target_seeds=fresh_seeds([*tuning, *final]) if task.target is None else (),
         epochs=epochs,
         batch_size=_batch_size_of(arguments, task),
         search=search,

@@ -37,8 +37,8 @@ class Watch:
 
     def __init__(self, plan: RacePlan, show: Show | None, kept: Iterable[TrialRecord] = ()) -> None:
         self._show = show or (lambda _: None)
-        self._whole = float(plan.epochs * (plan.tuning_trials + plan.final_trials))
-        self._planned = plan.tuning_trials + plan.final_trials
+        self._planned = plan.planned_trials(0, final=False)
+        self._whole = float(plan.epochs * self._planned)
         self._done = 0
         self._epochs = self._before = 0.0
         self.kept(kept)

@@ -53,7 +53,8 @@ class RaceResult:
     """The outcome of a race.
 
     `standings` ranks the entrants, the best first. `records` holds every finished trial. `steps` is
-    the length of a trial, and `step_seconds` the seconds of a step, measured alone. `found` says
+    the length of a trial, `own_steps` that of entrants with a batch size of their own, `gradients`
+    its budget in gradient-equivalents, and `step_seconds` the seconds of a step, measured alone. `found` says
     how the target was found, where neither the user nor the task gave one. `remarks` are
     sentences on the task that a reader should know. `planned` counts all trials, as far as is known:
     the race is complete where there are as many records. `folder` is where the records were written,
@@ -67,6 +68,8 @@ class RaceResult:
     goal: Goal
     rank_by: RankBy = "steps"
     steps: int | None = None
+    gradients: float | None = None
+    own_steps: Mapping[str, int | None] = field(default_factory=dict)
     step_seconds: Mapping[str, float] = field(default_factory=dict)
     found: FoundTarget | None = None
     remarks: tuple[str, ...] = ()
@@ -113,10 +116,11 @@ class RaceResult:
                 "epochs": plan.epochs,
                 "batch_size": plan.batch_size,
                 "steps": self.steps,
-                "gradients": self.steps,
+                "gradients": self.gradients,
                 "trials": plan.trials,
                 "tuning_seeds": list(plan.tuning_seeds),
                 "final_seeds": list(plan.final_seeds),
+                "target_seeds": list(plan.target_seeds),
                 "search": plan.search,
                 "equal": True,
             },
@@ -154,10 +158,12 @@ class RaceResult:
             "source": self.subject.source,
             "how": None if self.found is None else self.found.how,
             "version": None if self.found is None else self.found.version,
+            "rule": None if self.found is None else self.found.rule,
         }
 
     def _entrant(self, entrant: Entrant) -> dict[str, Any]:
         point = self.judgement.chosen.get(entrant.name)
+        steps = self.own_steps.get(entrant.name, self.steps)
         tried = self.judgement.tried.get(entrant.name) or entrant.lrs
         return {
             "name": entrant.name,
@@ -168,11 +174,12 @@ class RaceResult:
             "search": {name: space.text for name, space in entrant.search.items()},
             "schedule": _name(entrant.schedule),
             "initialization": _name(entrant.initialization),
+            "batch_size": entrant.batch_size,
             "lrs": list(tried),
             "chosen": None
             if point is None
             else {name: _plain(value) for name, value in point.values.items()},
-            "code": None if point is None else code_of(entrant, point, self.steps),
+            "code": None if point is None else code_of(entrant, point, steps),
         }
 
 

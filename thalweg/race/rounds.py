@@ -1,15 +1,17 @@
 """The protocol of a race: rounds of trials, each made of what the ones before gave.
 
 Tuning asks each entrant's search for points and tells it how they did, until every entrant has
-spent the same budget; the final runs each entrant's best point on seeds that tuned nothing. What
-happens between the rounds depends on the records alone, so a race that was stopped goes through the
-same rounds again, and finds most of their trials on disk.
+spent the same budget. Where there is no target yet, a round sets one. The final runs each entrant's
+best point on seeds that tuned nothing and set nothing. What happens between the rounds depends on the
+records alone, so a race that was stopped goes through the same rounds again, and finds most of their
+trials on disk.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator, Sequence
+from typing import Protocol
 
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.reached import Goal
@@ -22,27 +24,40 @@ from thalweg.race.trials.records import TrialRecord
 Rounds = Generator[tuple[Trial, ...], Sequence[TrialRecord], None]
 """Yields the trials of a round; is sent their records, in the same order."""
 
-FindGoal = Callable[[Sequence[TrialRecord]], Goal]
-"""Returns the target, given the trials of tuning, which may set it."""
+
+class Aiming(Protocol):
+    """What decides a race, and how it comes about: `thalweg.race.aim.Aim`."""
+
+    def before(self) -> Goal:
+        """Return what is known of the target before the race."""
+
+    def setters(self, tuned: Sequence[TrialRecord]) -> tuple[Trial, ...]:
+        """Return the trials that set the target, given those of tuning; none where it is known."""
+
+    def after(self, setting: Sequence[TrialRecord]) -> Goal:
+        """Return the target, given the trials that set it."""
+
 
 _Asked = dict[str, tuple[Entrant, tuple[Ask, ...]]]
 
 
-def rounds(plan: RacePlan, aim: FindGoal, by: CostUnit = "steps") -> Rounds:
-    """Yield the rounds of a race: those of tuning, then the final."""
+def rounds(plan: RacePlan, aim: Aiming, by: CostUnit = "steps") -> Rounds:
+    """Yield the rounds of a race: those of tuning, one that sets the target if need be, the final."""
     searches: dict[str, Search] = {
         entrant.name: make_search(
             plan.search, entrant, trials=plan.trials, epochs=plan.epochs, seed=0
         )
         for entrant in plan.entrants
     }
-    goal, tuned = aim(()), list[TrialRecord]()
+    goal, tuned = aim.before(), list[TrialRecord]()
     while asked := _asked(plan, searches):
         trials = tuple(_tuning_trials(plan, asked))
         records = yield trials
         _tell(searches, asked, trials, records, functools.partial(score, goal=goal, by=by))
         tuned.extend(records)
-    yield tuple(_final_trials(plan, _chosen(plan, tuned, aim(tuned), by)))
+    setters = aim.setters(tuned)
+    goal = aim.after((yield setters) if setters else ())
+    yield tuple(_final_trials(plan, _chosen(plan, tuned, goal, by)))
 
 
 def _asked(plan: RacePlan, searches: dict[str, Search]) -> _Asked:

@@ -35,7 +35,9 @@ from thalweg.race.trials.plan import Trial
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import RankBy, checked_rank
 from thalweg.race.trials.records import TrialRecord
+from thalweg.race.trials.recount import by_rows
 from thalweg.tasks import load_task
+from thalweg.train.gradients import batch_gradients
 
 RECORDS = "records.jsonl"
 MEASURED = "measured.json"
@@ -143,7 +145,10 @@ class Race:
         """What decides: what the user chose; else steps, or gradients where steps cost several."""
         if self._by is not None:
             return self._by
-        alike = all(record.gradients <= record.steps for record in self._records.values())
+        if any(entrant.batch_size != "race" for entrant in self.plan.entrants):
+            return "gradients"  # steps of other sizes do not compare
+        a_step = batch_gradients(self.task, self.plan.batch_size) * (1 + 1e-9)
+        alike = all(r.gradients <= a_step * r.steps for r in self._records.values())
         return "steps" if alike else "gradients"
 
     def result(self) -> RaceResult:
@@ -177,6 +182,12 @@ class Race:
             remarks=(*prepared.keys.remarks, *self._of_executor(), *self._known.ledger.remarks),
             rank_by=self.rank_by,
             steps=prepared.setting.steps(self.task, self.plan.epochs),
+            gradients=prepared.setting.gradients(self.task, self.plan.epochs),
+            own_steps={
+                entrant.name: prepared.setting.of(entrant).steps(self.task, self.plan.epochs)
+                for entrant in self.plan.entrants
+                if entrant.batch_size != "race"
+            },
             step_seconds=self._known.step_times.read(self._points()),
             planned=self._planned,
             folder=self.folder,
@@ -196,7 +207,7 @@ class Race:
         self, handle: Callable[[tuple[Trial, ...]], Sequence[TrialRecord] | None]
     ) -> None:
         """Go through the rounds until one is not finished; `handle` returns None for such a one."""
-        protocol = rounds(self.plan, self._known.aim.after, by=self._tuned_by)
+        protocol = rounds(self.plan, self._known.aim, by=self._tuned_by)
         known = 0
         try:
             trials = next(protocol)
@@ -259,7 +270,9 @@ class Race:
 
     def _held(self, key: str, trial: Trial) -> TrialRecord:
         self._records.pop(key, None)  # so that records are in the order of the round
-        self._records[key] = record = self._known.ledger.get(key, trial)
+        record = self._known.ledger.get(key, trial)
+        record = by_rows(record, self.task, trial, self._known.prepared.setting)
+        self._records[key] = record
         return record
 
     def _keep(self, records: tuple[TrialRecord, ...]) -> None:

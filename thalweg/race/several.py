@@ -16,11 +16,13 @@ from thalweg.race.trials.ranking import checked_rank
 from thalweg.race.trials.records import without_nonfinite
 from thalweg.report.data.reading import reads_result
 from thalweg.statistics import (
+    pairwise_bounds,
     pairwise_ratios,
     pairwise_wins,
     performance_profiles,
     profile_scores,
     rank_reversals,
+    scores_without_a_task,
 )
 from thalweg.statistics.times import Array
 
@@ -39,11 +41,14 @@ def sum_up(races: Sequence[RaceResult | ResultDict], by: str | None = None) -> d
         costs       entrants, tasks, table: the median cost to the target of each entrant (rows) on
                     each task (columns), None for a miss
         profiles    factor, share (of each entrant), unsolved (tasks that nobody solved)
-        scores      the mean height of each entrant's profile up to four times the best
+        scores      the mean height of each entrant's profile up to four times the best: 1 for the
+                    fastest on every task, 0 for one that nowhere comes within four times of the best
+        score_ranges  the lowest and the highest of these where any one task is left out; empty for
+                    a single task. No confidence interval: tasks are chosen, not drawn
         reversals   where the order of two scores depends on who else ran, in text
-        pairwise    entrants, ratio (geometric mean over tasks, a miss at its entrant's own
-                    budget, the least it can have taken), wins (share of
-                    tasks); of rows against columns
+        pairwise    entrants, ratio (geometric mean over tasks, a miss at its entrant's own budget,
+                    the least it can have taken), bound (what misses make of the ratio: exact, at
+                    least, at most or unknown), wins (share of tasks); of rows against columns
 
     Args:
         races: the results, or what their `to_dict` gave.
@@ -82,6 +87,7 @@ def _over_tasks(
             "unsolved": profiles.unsolved,
         },
         "scores": dict(zip(entrants, profile_scores(costs).tolist(), strict=True)),
+        "score_ranges": _score_ranges(entrants, costs),
         "reversals": [
             {
                 "text": str(reversal),
@@ -96,9 +102,17 @@ def _over_tasks(
         "pairwise": {
             "entrants": list(entrants),
             "ratio": pairwise_ratios(costs, budget).tolist(),
+            "bound": pairwise_bounds(costs),
             "wins": pairwise_wins(costs).tolist(),
         },
     }
+
+
+def _score_ranges(entrants: Sequence[str], costs: Array) -> dict[str, list[float]]:
+    if costs.shape[1] < 2:
+        return {}
+    low, high = scores_without_a_task(costs)
+    return {name: [float(low[k]), float(high[k])] for k, name in enumerate(entrants)}
 
 
 def _nothing(tasks: Sequence[str]) -> dict[str, Any]:
@@ -106,8 +120,9 @@ def _nothing(tasks: Sequence[str]) -> dict[str, Any]:
         "costs": {"tasks": list(tasks), "entrants": [], "table": []},
         "profiles": {"factor": [], "share": {}, "unsolved": len(tasks)},
         "scores": {},
+        "score_ranges": {},
         "reversals": [],
-        "pairwise": {"entrants": [], "ratio": [], "wins": []},
+        "pairwise": {"entrants": [], "ratio": [], "bound": [], "wins": []},
     }
 
 

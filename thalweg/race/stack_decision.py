@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from thalweg.errors import TaskError
 from thalweg.numeric import as_whole
+from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.executors.apart import apart
 from thalweg.race.prepare import LARGEST_STACKED, Prepared
 from thalweg.race.trials.measured import MeasuredFile
@@ -89,8 +91,11 @@ def _chosen(
     trials = _sample(plan)
     died = Reasons("a few steps of its trials ended their process")
     found = apart(lambda: reasons(task, trials, setting), died, workers=workers)
-    stackable = [trial for trial in trials if trial.entrant.name not in found.entrants]
+    alone = (*found.entrants, *found.failed)
+    stackable = [trial for trial in trials if trial.entrant.name not in alone]
     why = found.task
+    if why is None and not stackable and not found.entrants:
+        return Stacking(1, "each trial trains alone: the first steps of every entrant fail", alone)
     if why is None and not stackable:
         why = next(iter(found.entrants.values()))
     if why is not None:
@@ -99,14 +104,15 @@ def _chosen(
         return Stacking(
             1, f"each trial trains alone, since they cannot be stacked: {why.rstrip('.')}"
         )
-    alone = tuple(found.entrants)
-    but = f"; alone: {', '.join(alone)} ({found.entrants[alone[0]]})" if alone else ""
+    first = next(iter({**found.entrants, **found.failed}.values()), "")
+    but = f"; alone: {', '.join(alone)} ({first})" if alone else ""
     if wanted is not None and wanted is not True:
         return Stacking(int(wanted), f"up to {wanted} models train together, as asked{but}", alone)
     held = measured.get(key)
     if not _is_choice(held):
         none = StackChoice(False, 1, _DIED)
-        choice = apart(lambda: worth_it(task, stackable, setting), none, workers=workers)
+        alike = _of_one_size(stackable)
+        choice = apart(lambda: worth_it(task, alike, setting), none, workers=workers)
         held = {"stack": choice.stack, "size": choice.size, "why": choice.why}
         measured.put(key, held)
     if held["stack"]:
@@ -115,6 +121,13 @@ def _chosen(
         size = max(2, int(held["size"]))
         return Stacking(size, f"up to {size} models train together, as asked{but}", alone)
     return Stacking(1, str(held["why"]))
+
+
+def _of_one_size(trials: Sequence[Trial]) -> list[Trial]:
+    """Those of the batch size that most have: only such trials share a stack."""
+    sizes = Counter(trial.entrant.batch_size for trial in trials)
+    (size, _), *_ = sizes.most_common(1)
+    return [trial for trial in trials if trial.entrant.batch_size == size]
 
 
 def _is_choice(held: Any) -> bool:
@@ -131,8 +144,13 @@ def _is_choice(held: Any) -> bool:
 def _sample(plan: RacePlan) -> Sequence[Trial]:
     """Trials such as the first round has: each entrant at its rates, with each seed."""
     return [
-        Trial(entrant, Point(lr), seed, plan.epochs)
+        Trial(entrant, Point(lr, _middle(entrant)), seed, plan.epochs)
         for seed in plan.tuning_seeds
         for entrant in plan.entrants
         for lr in entrant.lrs
     ]
+
+
+def _middle(entrant: Entrant) -> tuple[tuple[str, Any], ...]:
+    """The middle of what is searched besides the rate: the optimizer may have no default for it."""
+    return tuple(sorted((name, space.at(0.5)) for name, space in entrant.search.items()))

@@ -23,13 +23,14 @@ from thalweg.statistics.comparison import (
 from thalweg.statistics.correction import joint
 from thalweg.statistics.interval import Interval, attainable, median_interval
 from thalweg.statistics.paired import fewest_seeds, least_p, paired_p, share_as_far
-from thalweg.statistics.pairwise import pairwise_ratios, pairwise_wins
+from thalweg.statistics.pairwise import pairwise_bounds, pairwise_ratios, pairwise_wins
 from thalweg.statistics.profiles import (
     Profiles,
     Reversal,
     performance_profiles,
     profile_scores,
     rank_reversals,
+    scores_without_a_task,
 )
 from thalweg.statistics.ranking import groups_of
 from thalweg.statistics.sensitivity import Sensitivity, sensitivity
@@ -57,6 +58,7 @@ __all__ = [
     "mean_interval",
     "median_interval",
     "paired_p",
+    "pairwise_bounds",
     "pairwise_ratios",
     "pairwise_wins",
     "performance_profiles",
@@ -64,6 +66,7 @@ __all__ = [
     "rank_reversals",
     "ratio_interval",
     "restricted",
+    "scores_without_a_task",
     "sensitivity",
     "share_as_far",
 ]

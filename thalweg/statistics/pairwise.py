@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import TaskError
 from thalweg.statistics.times import Array, censored, restricted
+
+Bound = Literal["exact", "at least", "at most", "unknown"]
 
 
 def pairwise_ratios(costs: ArrayLike, budget: ArrayLike) -> Array:
@@ -34,6 +38,35 @@ def pairwise_ratios(costs: ArrayLike, budget: ArrayLike) -> Array:
     logs = np.log(restricted(cost_table(costs), budget))
     ratios: Array = np.exp((logs[:, None, :] - logs[None, :, :]).mean(axis=-1))
     return ratios
+
+
+def pairwise_bounds(costs: ArrayLike) -> list[list[Bound]]:
+    """Return what misses make of each pairwise ratio, a miss counting with its own budget.
+
+    "at least" where entrant i missed tasks that j solved, since it would have taken longer than its
+    budget there; "at most" the other way round; "unknown" where both happened. A task that both
+    missed tells nothing of the two: it enters the ratio as that of their budgets, and no bound.
+
+    Args:
+        costs: of (entrants, tasks); infinity for a miss.
+
+    Raises:
+        TaskError: as `pairwise_ratios`.
+
+    Example:
+        >>> pairwise_bounds([[1, np.inf], [2, 4]])
+        [['exact', 'at least'], ['at most', 'exact']]
+    """
+    missed = np.isinf(cost_table(costs))
+    alone: list[list[bool]] = np.any(missed[:, None, :] & ~missed[None, :, :], axis=-1).tolist()
+    every = range(len(missed))
+    return [[_bound(alone[i][j], alone[j][i]) for j in every] for i in every]
+
+
+def _bound(first: bool, second: bool) -> Bound:
+    if first and second:
+        return "unknown"
+    return "at least" if first else "at most" if second else "exact"
 
 
 def pairwise_wins(costs: ArrayLike, budget: ArrayLike = np.inf) -> Array:

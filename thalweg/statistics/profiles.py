@@ -93,6 +93,29 @@ def profile_scores(costs: ArrayLike, largest: float = 4.0) -> Array:
     return scores
 
 
+def scores_without_a_task(costs: ArrayLike, largest: float = 4.0) -> tuple[Array, Array]:
+    """Return the lowest and the highest score of each entrant when any one of the tasks is left out.
+
+    This says how much a score hangs on a single task. It is no confidence interval: tasks are chosen,
+    not drawn, and a handful of them cannot be resampled.
+
+    Raises:
+        TaskError: as `profile_scores`, and for fewer than two tasks.
+
+    Example:
+        >>> low, high = scores_without_a_task([[10, 30, 5], [20, 10, np.inf]])
+        >>> low.round(3), high.round(3)
+        (array([0.667, 0.333]), array([1.   , 0.833]))
+    """
+    c = cost_table(costs)
+    if c.shape[1] < 2:
+        raise TaskError(f"A task is left out of two or more, got {c.shape[1]}.")
+    each = np.array(
+        [profile_scores(np.delete(c, task, axis=1), largest) for task in range(c.shape[1])]
+    )
+    return each.min(axis=0), each.max(axis=0)
+
+
 def ratios_to_best(costs: ArrayLike) -> Array:
     """Return cₑₜ / minₑ cₑₜ, infinite for misses, also where everyone missed."""
     c = censored(cost_table(costs))

@@ -75,7 +75,8 @@ def fit(
     Stopping:
         after `epochs`; by `early_stopping`, which also restores the best parameters; when the norm
         of the gradient is below `gradient_tolerance` (whole batches only); when `gradient_budget`
-        gradients are computed, those of a closure counted each (`run.gradients`); or when the validation
+        gradient-equivalents are computed, those of a closure counted each (`run.gradients`): 1 is a
+        gradient over as many rows as a batch of the task has, `task.batch_size`; or when the validation
         set meets `stop_at`, looked at after each epoch and every `evaluate_every` steps. Ctrl-C
         ends the run too: what is finished is returned, with `run.stopped == "interrupted"`. The best
         parameters are restored however the run ends.

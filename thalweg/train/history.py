@@ -62,7 +62,7 @@ class Epoch:
 @dataclass(frozen=True)
 class Evaluation:
     """The validation figures at one step: after every epoch, and every `evaluate_every` steps where
-    asked. `gradients` is what training had computed until then, in gradient-equivalents.
+    asked. `gradients` is what training had computed until then, in gradient-equivalents (see `Run`).
     """
 
     epoch: int

@@ -170,8 +170,10 @@ class Run:
     was first met: `stop_at`, or else the task's own. `best` is the epoch that was best by early
     stopping's figure, or else by validation loss, or else training loss. `seconds` is time spent in
     training, evaluations excluded; `gradients` what it computed in gradient-equivalents: a forward and a
-    backward pass of one batch are 1, so a step of most optimizers is 1, one of SAM 2, one of L-BFGS
-    as many as its line search.
+    backward pass over as many rows as a batch of the *task* has (`task.batch_size`) are 1, over n rows
+    n / B, and a forward pass alone a third of that. So a step of most optimizers on such a batch is 1,
+    one of SAM 2, one of L-BFGS as many as its line search takes, and an epoch of Adam costs the same
+    whatever the size of its batches.
 
     `model` is where it is to be used: for an optimizer that keeps an average, at the average, with
     batch normalisation's statistics computed there. `optimizer.train()` moves its parameters back

@@ -46,6 +46,20 @@ def test_steps_beyond_the_edge_keep_to_the_grid() -> None:
     assert rates_of(searched(1e-9, 15))[7:] == list(reversed(log_grid(1e-7, 8)))
 
 
+@pytest.mark.parametrize(
+    "lrs", [(1e-300, 1e300), (1e-320, 1.0, 1e308), (5e-324,), (1.79e308,), (5e-324, 1e-323)]
+)
+def test_a_grid_at_the_ends_of_the_numbers_goes_on_to_positive_finite_rates(
+    lrs: tuple[float, ...],
+) -> None:
+    for optimum in (-100, 100):
+        search = GridSearch(entrant(lrs), trials=9, epochs=1)
+        conduct(search, lambda ask, o=optimum: Score(abs(math.log10(ask.point.lr) - o), 0, 0))
+        rates = rates_of(search)
+        assert len(rates) == len(set(rates)) >= len(lrs)
+        assert all(0 < lr < math.inf for lr in rates)
+
+
 def test_the_spacing_is_the_grids_own() -> None:
     assert rates_of(searched(1e6, 5, lrs=(0.01, 0.1, 1.0)))[3:] == [10.0, 100.0]
     assert rates_of(searched(1e6, 4, lrs=(1.0, 1.5, 4.0)))[3:] == [8.0]  # uneven: the mean, 2

@@ -12,14 +12,21 @@ import torch
 from torch import nn
 
 from tests.exact import RERUN, RESUMED, close, same
-from tests.train.helpers import blobs, quiet, same_run
+from tests.train import helpers
+from tests.train.helpers import quiet, same_run
 from thalweg import meta, optim
 from thalweg.errors import TaskError
 from thalweg.objective import L2, Cost
-from thalweg.tasks import Task
+from thalweg.tasks import Data, Task
 from thalweg.train import FitDivergedError
+from thalweg.train.running.archive import read_archive, write_archive
 
-BATCHES = 5  # 35 rows, 8 in a batch
+BATCHES = 5  # 40 rows, 8 in a batch, as the task has it
+
+
+def blobs(rows: int = 58, **parts: Any) -> Task:
+    """Of 58 rows 40 are trained on."""
+    return helpers.blobs(rows, **({"batch_size": 8} | parts))
 
 
 def plain_task(**parts: Any) -> Task:
@@ -72,7 +79,7 @@ def test_a_step_of_lbfgs_is_what_its_line_search_takes(line_search: str | None) 
     factory = functools.partial(CountingLBFGS, line_search_fn=line_search)
     run = quiet(plain_task(), factory, lr=0.5, epochs=2, batch_size=None)
     assert run.steps == 2
-    assert run.gradients == CountingLBFGS.last.evaluations >= 8
+    assert run.gradients == BATCHES * CountingLBFGS.last.evaluations >= BATCHES * 8
 
 
 def test_the_model_is_run_once_for_each_gradient() -> None:
@@ -90,6 +97,80 @@ def test_the_model_is_run_once_for_each_gradient() -> None:
         forwards = 0
         run = quiet(task, optimizer, epochs=2)
         assert forwards == run.gradients
+
+
+def test_rows_are_counted_whatever_the_batches() -> None:
+    """A gradient over n rows is n / B of the task's batch size: an epoch costs the same in any."""
+    for size in (1, 5, 8, 16, 40, None):
+        run = quiet(plain_task(), torch.optim.SGD, epochs=2, batch_size=size)
+        assert run.gradients == 2 * BATCHES, size
+    assert quiet(blobs(batch_size=None), epochs=3).gradients == 3
+    assert quiet(blobs(batch_size=999), epochs=3).gradients == 3  # no batch has more than all rows
+    ragged = quiet(blobs(50), epochs=2)  # 35 rows: the last batch of an epoch has three
+    assert [e.gradients for e in ragged.evaluations] == [35 / 8, 70 / 8]
+    whole = quiet(blobs(), sam, epochs=9, batch_size=None, gradient_budget=20)
+    assert (whole.steps, whole.gradients, whole.stopped) == (2, 20, "gradients")
+
+
+def test_a_loader_counts_by_its_own_batches() -> None:
+    data = blobs().data
+    ((x, y),) = data.train.batches(None)
+    rows = torch.utils.data.TensorDataset(x, y)
+
+    def run(**options: Any) -> Any:
+        loader = torch.utils.data.DataLoader(rows, **options)
+        return quiet(blobs(data=Data(loader)), epochs=2)
+
+    assert run(batch_size=16).gradients == 2 * 40 / 16
+    assert run(batch_size=16, drop_last=True).gradients == 2 * 2
+    sampler = torch.utils.data.BatchSampler(range(40), 10, drop_last=False)
+    assert run(batch_sampler=sampler).gradients == 2 * 4  # of a size that it does not tell
+
+
+class Halving(torch.optim.SGD):
+    """Halves its rate until the loss falls: a gradient, and as many losses without one."""
+
+    needs_closure = True
+    by_flag = True
+
+    def step(self, closure: Any = None) -> Any:
+        before = closure()
+        with torch.no_grad():
+            start = [p.clone() for group in self.param_groups for p in group["params"]]
+        for _ in range(3):
+            super().step()
+            if self.by_flag:
+                closure(backward=False)
+                continue
+            with torch.no_grad():
+                closure()
+        assert len(start) == 2
+        return before
+
+
+@pytest.mark.parametrize("by_flag", [True, False])
+def test_a_forward_pass_alone_is_a_third_of_a_gradient(
+    by_flag: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Halving, "by_flag", by_flag)
+    run = quiet(plain_task(), Halving, epochs=2)
+    assert (run.steps, run.gradients) == (2 * BATCHES, 2 * 2 * BATCHES)
+
+
+def test_what_was_counted_by_batches_is_counted_by_rows_when_resumed(tmp_path: Path) -> None:
+    """A checkpoint of an earlier version counted each batch as one, also a smaller one."""
+    file = tmp_path / "run.safetensors"
+    quiet(blobs(50), sam, epochs=2, checkpoint=file)
+    content = read_archive(file)
+    del content["progress"]["passes"]
+    content["progress"]["gradients"] = 2.0 * 2 * 5
+    for k, each in enumerate(content["evaluations"], start=1):
+        each["gradients"] = 2.0 * 5 * k
+    write_archive(file, content)
+    resumed = quiet(blobs(50), sam, epochs=4, checkpoint=file, resume=True)
+    whole = quiet(blobs(50), sam, epochs=4)
+    assert resumed.gradients == whole.gradients == 4 * 2 * 35 / 8
+    assert [e.gradients for e in resumed.evaluations] == [e.gradients for e in whole.evaluations]
 
 
 # -- the trajectory with a closure -----------------------------------------------------------------
@@ -202,7 +283,7 @@ def test_a_small_gradient_ends_a_run_before_the_step(optimizer: Any) -> None:
     # what found it took no step
     before = quiet(task, optimizer, **(settings | {"epochs": run.steps}))
     same(run.model.parameters(), before.model.parameters(), because=RERUN)
-    assert run.gradients == before.gradients + 1
+    assert run.gradients == before.gradients + BATCHES  # of all rows
 
 
 # -- the budget ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from torch import nn
 from thalweg import schedules
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.errors import TaskError, suggest
+from thalweg.numeric import as_whole
 from thalweg.optim import Optimizer
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.race.entrants.initialize import check_initialization, initialized
@@ -22,6 +23,9 @@ from thalweg.race.entrants.space import Space
 from thalweg.schedules import Schedule
 from thalweg.tasks import Task
 from thalweg.train.optimizers import OptimizerFactory
+
+BatchSize = int | None | Literal["race"]
+"""Rows in a batch of an entrant's own, None for all of them, or those of the race."""
 
 ScheduleMaker = Callable[[float, int], Schedule]
 """A function (lr, steps) that returns the schedule of a trial of so many steps."""
@@ -46,10 +50,13 @@ class Entrant:
             in its middle.
         initialization: the name of a function in `torch.nn.init` such as "orthogonal", for all
             weights of two or more axes, or a function of the model; None: the task's own.
+        batch_size: how many rows it takes in a step, None for all of them; "race": as the race has it.
+            Whoever takes more pays more: the budget of a trial is counted in gradients over so many
+            rows as a batch of the task has, so every entrant trains for as many epochs.
 
     Raises:
-        TaskError: for a schedule or initialization that is not known, or a hyperparameter that is
-            both fixed and searched.
+        TaskError: for a schedule or initialization that is not known, a hyperparameter that is
+            both fixed and searched, or a batch size that is none.
 
     Example:
         >>> entrant = Entrant("heavy ball", torch.optim.SGD, {"momentum": 0.9}, lrs=(0.01, 0.1))
@@ -64,6 +71,7 @@ class Entrant:
     search: Mapping[str, Space] = field(default_factory=dict)
     schedule: str | ScheduleMaker | None = None
     initialization: str | Callable[[nn.Module], Any] | None = None
+    batch_size: BatchSize = "race"
 
     def __post_init__(self) -> None:
         for name in self.search:
@@ -77,6 +85,8 @@ class Entrant:
             raise TaskError(f"No schedule is called {self.schedule!r}.{hint}")
         if self.initialization is not None:
             check_initialization(self.initialization)  # says at once what is not known
+        if self.batch_size is not None and self.batch_size != "race":
+            object.__setattr__(self, "batch_size", _checked_size(self.name, self.batch_size))
 
     def build(self, params: Any, lr: float | Schedule, **searched: Any) -> torch.optim.Optimizer:
         """Build the optimizer for the given parameters and learning rate."""
@@ -138,12 +148,25 @@ class Entrant:
             fixed.append(f"schedule {self.schedule}")
         if isinstance(self.initialization, str):
             fixed.append(f"initialization {self.initialization}")
+        if self.batch_size != "race":
+            size = self.batch_size
+            fixed.append("all rows in a batch" if size is None else f"batches of {size}")
         text = _DESCRIPTIONS.get(self.name) or _first_sentence(_documentation(self.factory))
         return f"{text} ({', '.join(fixed)})" if fixed else text
 
 
 Contender = str | Entrant | OptimizerFactory | Chain | Link | Rule
 """What may stand for an entrant: its name, itself, an optimizer's class or function, a chain."""
+
+
+def _checked_size(name: str, given: Any) -> int:
+    size = as_whole(given)
+    if size is None or size < 1:
+        raise TaskError(
+            f"batch_size of {name!r} is a whole number of rows, None for all of them, or 'race' for "
+            f"those of the race; got {given!r}."
+        )
+    return size
 
 
 def _of_chain(

@@ -1,12 +1,18 @@
-"""A target for a task that has none: the figure that the best baseline reaches in tuning.
+"""A target for a task that has none: what the best baseline reaches surely, found in two steps.
 
-The rule is AlgoPerf's: of the standard optimizers, each tuned, the best point of the best one; of its
-best validation figures, the median over seeds. They are taken of the first three quarters of each
-trial, as AlgoPerf's entrants have a third more time than those that set the target: of a figure that
-a baseline reached with its last step, half of its trials would fall short.
+Tuning finds the best baseline and its best point: that whose best validation figure, in the median
+over the tuning seeds, is the best. This point is run again on fresh seeds, and of the best figures of
+these trials the third worst is the target: as surely as a few seeds can tell, the median trial of such
+a baseline reaches it. The maximum over medians of three seeds would not do: it is the luckiest of many,
+and where curves flatten, the same baseline misses it on other seeds more often than not.
+
+The figures are those of the first three quarters of each trial, as AlgoPerf's entrants have a third
+more time than those that set the target: of a figure that a baseline reached with its last step, half
+of its trials would fall short.
 
 A target that was found stays the same as long as what it was found on does, so that races in one folder
-can be compared. It is kept in a file, with a version that counts up, and those it replaced.
+can be compared. It is kept in a file, with a version that counts up, and those it replaced. One that an
+earlier version found by its own rule, the median of the tuning seeds, stays as well.
 """
 
 from __future__ import annotations
@@ -17,13 +23,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from reprlib import repr as brief
-from typing import Any
+from typing import Any, Literal
 
 from thalweg.errors import TaskError
 from thalweg.files import write_text
 from thalweg.numeric import share
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import candidates
+from thalweg.race.judging.summary import point_of
+from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import Direction
 from thalweg.race.trials.records import TrialRecord
 from thalweg.reading import UnreadableError, is_count, is_number, read_json
@@ -36,7 +44,15 @@ BASELINES = ("momentum", "nesterov", "adam", "adamw", "nadam", "nadamw")
 WITHIN = 0.75
 """The share of a trial in which the figure that becomes the target is reached."""
 
+WORST = 3
+"""Which of the best figures is the target, counted from the worst: of eight, a median is above it."""
+
 _DIGITS = 6
+
+Rule = Literal["third worst of fresh seeds", "median of tuning"]
+"""How a target was found; the second is the rule of earlier versions."""
+
+RULES: tuple[Rule, ...] = ("third worst of fresh seeds", "median of tuning")
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class FoundTarget:
     """A target, and how it came about.
 
     `how` says it in a sentence, `of` is a hash of what it was found on, `version` counts the targets
-    of a folder from 1.
+    of a folder from 1, and `rule` names the rule.
     """
 
     value: float
@@ -53,6 +69,7 @@ class FoundTarget:
     how: str
     of: str
     version: int = 1
+    rule: Rule = RULES[0]
 
     @property
     def goal(self) -> Goal:
@@ -70,6 +87,40 @@ def baselines_among(entrants: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in BASELINES) or names
 
 
+def find_setter(
+    records: Iterable[TrialRecord], entrants: Sequence[str], goal: Goal, within: float = WITHIN
+) -> tuple[str, Point] | None:
+    """Return the best baseline and its best point, None if no baseline finished any.
+
+        arg max over baselines and their points of  median over tuning seeds of  max over t ≤ within · T
+
+    of the validation figure, or the minima of one for which smaller is better. A trial that diverged
+    or failed has the worst figure.
+
+    Args:
+        records: those of a complete tuning; other trials do not count.
+        entrants: the names of all who take part, of whom the baselines count.
+        goal: the figure; its value is not used.
+        within: the share of a trial that counts.
+
+    Raises:
+        TaskError: for a share outside (0, 1].
+    """
+    _check_share(within)
+    given = tuple(records)
+    reached = []
+    for name in baselines_among(entrants):
+        points = candidates(record for record in given if record.entrant == name)
+        for point, trials in points.items():
+            figure = goal.median(_best_figure(record, goal, within) for record in trials)
+            if figure is not None:
+                reached.append((goal.badness(figure), name, point))
+    if not reached:
+        return None
+    _, name, point = min(reached, key=lambda one: one[0])
+    return name, point
+
+
 def find_target(
     records: Iterable[TrialRecord],
     entrants: Sequence[str],
@@ -78,51 +129,62 @@ def find_target(
     of: str,
     within: float = WITHIN,
 ) -> FoundTarget | None:
-    """Return the target that the trials of tuning set, None if no baseline finished any.
+    """Return the target that the trials of the setter set, None if none of them finished.
 
-        max over baselines and their points of  median over tuning seeds of  max over t ≤ within · T
+        the third worst over fresh seeds of  max over t ≤ within · T
 
-    of the validation figure, or the minima of one for which smaller is better; to six digits, rounded
-    to the easier side. A trial that diverged or failed has the worst figure.
+    of the validation figure, or of the minima of one for which smaller is better; to six digits,
+    rounded to the easier side. A trial that diverged or failed is among the worst; where three are,
+    the worst figure of the others is the target.
 
     Args:
-        records: those of a complete tuning; final trials do not count.
-        entrants: the names of all who take part, of whom the baselines count.
+        records: those of the setter's fresh seeds; other trials do not count.
+        entrants: the names of all who take part.
         goal: the figure; its value is not used.
         of: a hash of what the race depends on: see `thalweg.hashing.hash_of`.
         within: the share of a trial that counts.
 
     Source: Dahl et al. (2023), "Benchmarking Neural Network Training Algorithms" (AlgoPerf), which
-    runs the best point again on 20 seeds.
+    runs the best point again on 20 seeds and takes the median of them.
 
     Raises:
         TaskError: for a share outside (0, 1].
     """
-    if not 0 < within <= 1:
-        raise TaskError(f"The share of a trial that sets a target is in (0, 1], got {within}.")
-    given = tuple(records)
-    baselines = baselines_among(entrants)
-    reached = []
-    for name in baselines:
-        points = candidates(record for record in given if record.entrant == name)
-        for point, trials in points.items():
-            figure = goal.median(_best_figure(record, goal, within) for record in trials)
-            if figure is not None:
-                reached.append((goal.badness(figure), name, point, figure, len(trials)))
-    if not reached:
+    _check_share(within)
+    setters = [record for record in records if record.stage == "target"]
+    figure = _third_worst((_best_figure(record, goal, within) for record in setters), goal)
+    if figure is None:
         return None
-    _, name, point, figure, seeds = min(reached, key=lambda one: one[0])
+    first, baselines = setters[0], baselines_among(entrants)
+    metric = goal.metric.replace("_", " ")
     return FoundTarget(
         value=_rounded(figure, goal.direction),
         metric=goal.metric,
         direction=goal.direction,
         how=(
-            f"the median over {_counted(seeds, 'tuning seed')} of the best validation {goal.metric} "
-            f"that {name} reached at {point} within the first {100 * within:g} % of its trials, "
-            f"the best of {_counted(len(baselines), 'baseline')}: {', '.join(baselines)}"
+            f"the {_place(len(setters))} of the best validation figures ({metric}) that "
+            f"{first.entrant} reached at {point_of(first)} within the first {100 * within:g} % of its "
+            f"trials on {_counted(len(setters), 'fresh seed')}; in tuning this was the best point of "
+            f"{_counted(len(baselines), 'baseline')}: {', '.join(baselines)}"
         ),
         of=of,
     )
+
+
+def _third_worst(figures: Iterable[float | None], goal: Goal) -> float | None:
+    ordered = sorted(figures, key=goal.badness, reverse=True)
+    known = [figure for figure in ordered if figure is not None]
+    third = ordered[min(WORST, len(ordered)) - 1] if ordered else None
+    return third if third is not None or not known else known[0]
+
+
+def _check_share(within: float) -> None:
+    if not 0 < within <= 1:
+        raise TaskError(f"The share of a trial that sets a target is in (0, 1], got {within}.")
+
+
+def _place(seeds: int) -> str:
+    return {1: "only one", 2: "better one"}.get(seeds, "third worst")
 
 
 @dataclass(frozen=True)
@@ -241,7 +303,10 @@ def _target(values: Any, path: Path) -> FoundTarget:
     if not all(isinstance(text, str) for text in texts):
         raise _unreadable(path, "the metric, how and of of a target are texts")
     metric, how, of = map(str, texts)
-    return FoundTarget(float(value), metric, direction, how, of, version)
+    rule = values.get("rule", "median of tuning")  # that of the versions that named none
+    if rule not in RULES:
+        raise _unreadable(path, f"the rule of a target is one of {RULES}, got {brief(rule)}")
+    return FoundTarget(float(value), metric, direction, how, of, version, rule)
 
 
 def _unreadable(path: Path, why: str) -> TaskError:

@@ -94,10 +94,12 @@ class GridSearch(Search):
         """The first rate beyond the edge of those that count from the other end of the grid: so the
         rounding of one step does not grow with the next.
         """
-        steps = round(math.log(edge / start) / math.log(ratio)) + 1
+        if not 0 < ratio < math.inf:
+            return math.inf
+        steps = round((math.log(edge) - math.log(start)) / math.log(ratio)) + 1
         try:
             return _tidy(start * ratio**steps)
-        except OverflowError:
+        except OverflowError:  # the range of numbers ends
             return math.inf
 
 
@@ -125,7 +127,11 @@ def _spacing(grid: Sequence[float]) -> float:
     """The ratio of one rate to the next, in the mean."""
     if len(grid) == 1:
         return _LONE_SPACING
-    return float((grid[-1] / grid[0]) ** (1 / (len(grid) - 1)))
+    whole = grid[-1] / grid[0]
+    if math.isinf(whole):  # more than the range of numbers
+        root: float = (math.sqrt(grid[-1]) / math.sqrt(grid[0])) ** (1 / (len(grid) - 1))
+        return root * root
+    return float(whole ** (1 / (len(grid) - 1)))
 
 
 def _three_digits(lr: float) -> float:

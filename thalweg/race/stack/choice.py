@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.probe import CPU, Probe
 from thalweg.race.stack.train import Stack, enter
 from thalweg.race.stack.try_task import probe_task
@@ -72,7 +73,7 @@ def _measured(task: Task, trials: Sequence[Trial], setting: Setting) -> StackCho
     chosen = {trial.entrant.name: trial for trial in trials}
     names = sorted(chosen)[:: max(1, len(chosen) // 3)][:3]
     recipes = [recipe_of(task, chosen[name], setting) for name in names]
-    singles = [_single(recipe, found) for recipe in recipes]
+    singles = _singles(recipes, found)
     alone = statistics.mean(_median(step, 2) for step, _ in singles)
     size = max(2, min(_MOST, _limit() // _footprint(recipes[0], found)))
     count = int(max(2, min(len(trials), size, _STEP / alone)))
@@ -107,6 +108,24 @@ def _once(way: Way, share: float) -> float:
     return _time(step) + share * _time(measure)
 
 
+def _singles(recipes: Sequence[Recipe], found: Probe) -> list[Way]:
+    """The ways of those that can be built: a rate that an optimizer refuses is said by its trials.
+
+    Raises:
+        StackError: for one that cannot be in a stack; and the error of the last, where all raise.
+    """
+    ways: list[Way] = []
+    for recipe in recipes:
+        try:
+            ways.append(_single(recipe, found))
+        except StackError:
+            raise
+        except FAULTS:
+            if recipe is recipes[-1] and not ways:
+                raise
+    return ways
+
+
 def _single(recipe: Recipe, found: Probe) -> Way:
     member = enter(recipe)
     member.model.train()
@@ -132,7 +151,15 @@ def _single(recipe: Recipe, found: Probe) -> Way:
 
 
 def _stack(recipes: list[Recipe], found: Probe) -> Way:
-    stack = Stack([enter(recipe) for recipe in recipes], found)
+    members = []
+    for recipe in recipes:
+        try:
+            members.append(enter(recipe))
+        except StackError:
+            raise
+        except FAULTS:  # it will not enter when trained, either
+            continue
+    stack = Stack(members, found)
     return stack.try_step, stack.measured
 
 

@@ -20,6 +20,11 @@ class StackBatch:
     targets: Tensor
     shared: bool
 
+    @property
+    def rows(self) -> int:
+        """How many rows of the training set each model sees."""
+        return len(self.targets) if self.shared else self.targets.shape[1]
+
     def of(self, row: int) -> tuple[Tensor, Tensor]:
         """Return the batch of one model."""
         return (self.inputs, self.targets) if self.shared else (self.inputs[row], self.targets[row])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Container, Iterable
+from typing import Any
 
 from thalweg.race.trials.plan import Trial, Unit
 
@@ -14,8 +15,9 @@ def stacks(
 ) -> list[Unit]:
     """Return the units in which trials (with their keys) train: stacks of up to `size`.
 
-    Trials of as many epochs go together, in the order given, in stacks that differ by one trial at
-    most, as many as can be dealt out in equal `shares`. Entrants named in `alone` train one by one.
+    Trials of as many epochs and of one batch size go together, in the order given, in stacks that
+    differ by one trial at most, as many as can be dealt out in equal `shares`. Entrants named in
+    `alone` train one by one.
 
     >>> import torch
     >>> from thalweg.race.entrants.known import Entrant
@@ -28,13 +30,13 @@ def stacks(
     [2, 3]
     """
     units: list[Unit] = []
-    by_epochs: dict[int, list[tuple[str, Trial]]] = {}
+    alike: dict[Any, list[tuple[str, Trial]]] = {}
     for key, trial in trials:
         if trial.entrant.name in alone or size < 2:
             units.append(((key, trial),))
         else:
-            by_epochs.setdefault(trial.epochs, []).append((key, trial))
-    for together in by_epochs.values():
+            alike.setdefault((trial.epochs, trial.entrant.batch_size), []).append((key, trial))
+    for together in alike.values():
         count = min(len(together), shares * math.ceil(len(together) / (size * shares)))
         cuts = [round(k * len(together) / count) for k in range(count + 1)]
         units += [tuple(together[a:b]) for a, b in itertools.pairwise(cuts)]

@@ -27,10 +27,15 @@ _ROWS = 8
 
 @dataclass(frozen=True)
 class Reasons:
-    """Why the task cannot be stacked at all, or else why an entrant, by its name, cannot."""
+    """Why the task cannot be stacked at all, or else why an entrant, by its name, cannot.
+
+    `failed` names those whose first steps raise, with the error: alone, each of their trials will say
+    so, and they keep nobody else from being stacked.
+    """
 
     task: str | None = None
     entrants: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def why_not(task: Task, trials: Sequence[Trial], setting: Setting) -> str | None:
@@ -56,6 +61,7 @@ def reasons(task: Task, trials: Sequence[Trial], setting: Setting) -> Reasons:
     """Return why the task, or which of the entrants, cannot be stacked."""
     firsts = {trial.entrant.name: trial for trial in reversed(trials)}
     entrants: dict[str, str] = {}
+    failed: dict[str, str] = {}
     recipes: list[Recipe] = []
     with isolated(CPU):
         for name, trial in reversed(firsts.items()):
@@ -64,16 +70,21 @@ def reasons(task: Task, trials: Sequence[Trial], setting: Setting) -> Reasons:
                 check_stackable(recipe)
             except StackError as error:
                 return Reasons(str(error))
-            except FAULTS:
+            except FAULTS as error:
+                failed[name] = _error(error)
                 continue
             try:
                 _check_optimizer(enter(recipe))
                 recipes.append(recipe)
             except StackError as error:
                 entrants[name] = str(error)
-            except FAULTS:
-                continue
-        return Reasons(_dry_run(recipes) if recipes else None, entrants)
+            except FAULTS as error:
+                failed[name] = _error(error)
+        return Reasons(_dry_run(recipes) if recipes else None, entrants, failed)
+
+
+def _error(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def _check_optimizer(member: StackedModel) -> None:
@@ -93,6 +104,8 @@ def _dry_run(recipes: list[Recipe]) -> str | None:
         warnings.simplefilter("always")
         try:
             found = _few(probe_task(recipes[0].task))
+            # all few rows at once, whatever each one's batch size
+            recipes = [recipe.replace(batch_size=None) for recipe in recipes]
             twice = [*recipes, recipes[0].replace(seed=recipes[0].seed ^ 1)]
             alone = _alone(twice[0], found), _alone(twice[-1], found)
             stack = Stack([enter(recipe) for recipe in twice], found)

@@ -24,6 +24,7 @@ from thalweg.race.stack.probe import CPU, ROWS, Probe, check_outputs
 from thalweg.race.stack.steps import EvaluationPoints, StackStepper, refusal
 from thalweg.race.trials.records import Status
 from thalweg.train.evaluate import evaluating
+from thalweg.train.gradients import Computed, gradient_rows
 from thalweg.train.health.diverged import diverged
 from thalweg.train.health.failure import failed_step
 from thalweg.train.history import Evaluation, History
@@ -116,6 +117,7 @@ class Stack:
         self._alive = np.ones(count, dtype=bool)
         self._first, self._top, self._last = (np.zeros(count) for _ in range(3))
         self._step = 0
+        self._computed = Computed(gradient_rows(recipe.task))
         self._seconds = 0.0
         self._stopped = ""
 
@@ -158,9 +160,10 @@ class Stack:
             self._batch = number
             self.advance(batch, epoch)
             self._step += 1
+            self._computed.gradient(batch.rows)
             if not self._alive.any():
                 break
-            if budget is not None and self._step >= budget:
+            if budget is not None and self._computed.gradients >= budget:
                 self._stopped = "gradients"
                 break
             if every is not None and self._step % every == 0:
@@ -208,7 +211,7 @@ class Stack:
         scores = self.measured()
         for row in np.flatnonzero(self._alive) if scores else ():
             self._rows[row].evaluations.append(
-                Evaluation(epoch, self._step, self._seconds, float(self._step), scores[row])
+                Evaluation(epoch, self._step, self._seconds, self._computed.gradients, scores[row])
             )
 
     def measured(self) -> list[Scores]:
@@ -307,7 +310,7 @@ class Stack:
             evaluations=member.evaluations,
             steps=self._step,
             seconds=self._seconds,
-            gradients=float(self._step),
+            gradients=self._computed.gradients,
             stopped=stopped,
             best=None,
             reached=None,

@@ -61,6 +61,10 @@ def code_of(entrant: Entrant, point: Point, steps: int | None) -> str:
             f"# The weights were drawn by torch.nn.init.{entrant.initialization}_, where they have two "
             "or more axes."
         )
+    if entrant.batch_size != "race":
+        size = entrant.batch_size
+        rows = "all rows at once" if size is None else f"batches of {size} rows"
+        page.notes.append(f"# It was trained on {rows}.")
     return "\n".join([*page.lines(), *page.notes, call]) + after
 
 

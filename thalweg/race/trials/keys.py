@@ -28,7 +28,8 @@ from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.plan import RacePlan, Trial
 from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
-from thalweg.tasks.sources import ArraySource, Placement, Source
+from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
+from thalweg.train.gradients import epoch_rows, gradient_rows
 from thalweg.train.health.check import check_task, remarks
 from thalweg.train.randomness import isolated, seed_weights
 from thalweg.train.running.step import TrainingStep
@@ -64,11 +65,13 @@ class Keys:
             TaskError: if the task itself cannot be trained, whoever does it.
         """
         untrained = check_task(task, batch_size=plan.batch_size)
+        _check_own_sizes(task, plan)
         common = {
             "task": task.name,
             "cost": _lasting(repr(task.cost)),
             "data": [_of_source(getattr(task.data, name)) for name in ("train", "validation")],
             "batch_size": plan.batch_size,
+            **_of_loader(task),
             **circumstances,
         }
         probes = {entrant.name: hash_of_first_steps(task, entrant) for entrant in plan.entrants}
@@ -82,7 +85,30 @@ class Keys:
     def of_entrant(self, entrant: Entrant) -> str:
         """Return the hash of what an entrant is, whatever its point."""
         hyperparameters = _lasting(repr(sorted(entrant.hyperparameters.items())))
-        return hash_of([entrant.name, hyperparameters, self.probes[entrant.name]])
+        own = [] if entrant.batch_size == "race" else [{"batch_size": entrant.batch_size}]
+        return hash_of([entrant.name, hyperparameters, self.probes[entrant.name], *own])
+
+
+def _check_own_sizes(task: Task, plan: RacePlan) -> None:
+    """Check that the task can be trained in the batches of the entrants that have their own size."""
+    own = {entrant.batch_size: entrant.name for entrant in plan.entrants}
+    own.pop("race", None)
+    if own and isinstance(task.data.train, LoaderSource):
+        raise TaskError(
+            f"{next(iter(own.values()))!r} has a batch_size of its own, and the training set is a "
+            "DataLoader, which keeps its size. Give the data set itself, or leave batch_size out."
+        )
+    for size in own:
+        if size != "race":
+            check_task(task, batch_size=size)
+
+
+def _of_loader(task: Task) -> dict[str, Any]:
+    """How a loader's own batches are counted: trials of earlier versions had a wrong budget there."""
+    source = task.data.train
+    if not isinstance(source, LoaderSource):
+        return {}
+    return {"loader": [gradient_rows(task), epoch_rows(source)]}
 
 
 def hash_of_first_steps(task: Task, entrant: Entrant) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from thalweg.errors import TaskError
@@ -14,8 +14,12 @@ from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import Direction
 from thalweg.race.trials.records import Stage, Status, TrialRecord
 from thalweg.tasks import Task
+from thalweg.train.gradients import epoch_rows, epoch_steps, gradient_rows
 
 _Item = TypeVar("_Item")
+TARGET_SEEDS = 8
+"""Seeds on which the target is set."""
+_FIRST_FRESH = 1_000_000
 _EVALUATIONS = 100
 """About how often a trial is evaluated, for a time to the target that is not rounded to whole
 epochs.
@@ -43,6 +47,7 @@ class Trial:
             hyperparameters=dict(self.point.others),
             stage=self.stage,
             epochs=self.epochs,
+            batch_size=self.entrant.batch_size,
             # bytes of a file's name that are no text cannot be written as UTF-8
             error=error and error.encode("utf-8", "backslashreplace").decode(),
         )
@@ -54,12 +59,28 @@ Unit = tuple[tuple[str, Trial], ...]
 
 @dataclass(frozen=True)
 class Setting:
-    """Settings that all trials of a race share."""
+    """Settings that all trials of a race share, but for entrants with a batch size of their own."""
 
     batch_size: int | None
     metric: str
     direction: Direction
     threads: int = 1
+
+    def of(self, entrant: Entrant) -> Setting:
+        """Return the settings of an entrant's trials: it may have a batch size of its own."""
+        own = entrant.batch_size
+        return self if own == "race" else replace(self, batch_size=own)
+
+    def gradients(self, task: Task, epochs: int) -> float | None:
+        """Return the budget of a trial of so many epochs in gradient-equivalents, the same for all
+        entrants; None where the length of the data is not known.
+
+        >>> from thalweg.tasks import load_task
+        >>> Setting(128, "accuracy", "max").gradients(load_task("digits"), 30)
+        292.5
+        """
+        unit, rows = gradient_rows(task), epoch_rows(task.data.train)
+        return None if unit is None or rows is None else rows * epochs / unit
 
     def steps(self, task: Task, epochs: int) -> int | None:
         """Return the steps of so many epochs, None where the length of the data is not known.
@@ -68,24 +89,18 @@ class Setting:
         >>> Setting(128, "accuracy", "max").steps(load_task("digits"), 30)
         300
         """
-        an_epoch = self._steps_an_epoch(task)
+        an_epoch = epoch_steps(task.data.train, self.batch_size)
         return None if an_epoch is None else an_epoch * epochs
 
     def evaluate_every(self, task: Task, epochs: int) -> int | None:
         """Return how many steps to take between evaluations, None where the ends of the epochs are
         often enough.
         """
-        an_epoch = self._steps_an_epoch(task)
+        an_epoch = epoch_steps(task.data.train, self.batch_size)
         if an_epoch is None:
             return None
         between = max(1, an_epoch * epochs // _EVALUATIONS)
         return between if between < an_epoch else None
-
-    def _steps_an_epoch(self, task: Task) -> int | None:
-        rows = task.data.train.rows
-        if rows is None:
-            return None
-        return 1 if self.batch_size is None else math.ceil(rows / self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,8 @@ class RacePlan:
     """The entrants, and the budget that each of them gets.
 
     Every entrant is tuned with `trials` points, each on all tuning seeds for `epochs` epochs, or
-    with what costs as much; the point that served it best is judged on the final seeds.
+    with what costs as much; the point that served it best is judged on the final seeds. On the target
+    seeds, of which there are none where the target is known, the best baseline sets the target.
 
     Raises:
         TaskError: for a budget that trains nothing, or a seed that would both tune and judge.
@@ -106,6 +122,7 @@ class RacePlan:
     epochs: int
     batch_size: int | None
     search: str = "grid"
+    target_seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "batch_size"):
@@ -126,6 +143,10 @@ class RacePlan:
                 f"The seed {both[0]} is among the tuning seeds and the final seeds. What tunes an "
                 "entrant cannot judge it: give seeds that differ."
             )
+        if set(self.target_seeds) & {*self.tuning_seeds, *self.final_seeds}:
+            raise TaskError(
+                "The seeds that set the target are others than those that tune or judge."
+            )
 
     @property
     def tuning_trials(self) -> int:
@@ -140,7 +161,8 @@ class RacePlan:
             final: whether the final is among them: then there are no more, though an entrant may
                 have dropped out before it.
         """
-        return known if final else max(known, self.tuning_trials) + self.final_trials
+        before = self.tuning_trials + len(self.target_seeds)
+        return known if final else max(known, before) + self.final_trials
 
     @property
     def final_trials(self) -> int:
@@ -182,6 +204,17 @@ def _seed(value: Any) -> int:
     if seed is None or not 0 <= seed < 2**63:
         raise TaskError(f"A seed is a whole number ≥ 0; got {value!r}.")
     return seed
+
+
+def fresh_seeds(used: Iterable[int], count: int = TARGET_SEEDS) -> tuple[int, ...]:
+    """Return so many seeds that are not used: far from those that users give.
+
+    >>> fresh_seeds([0, 1, 1_000_000], count=2)
+    (1000001, 1000002)
+    """
+    taken = set(used)
+    free = (seed for seed in itertools.count(_FIRST_FRESH) if seed not in taken)
+    return tuple(itertools.islice(free, count))
 
 
 def rotated(items: Sequence[_Item], turn: int) -> list[_Item]:

@@ -17,11 +17,13 @@ def recipe_of(task: Task, trial: Trial, setting: Setting) -> Recipe:
     """Return the recipe of a trial.
 
     The whole budget is always used, so that the final metric means the same for every entrant. It
-    is one of gradients: an optimizer that computes several in a step takes fewer steps.
+    is one of gradients, counted by rows: an optimizer that computes several in a step takes fewer
+    steps, and so does one that takes more rows in each.
 
     Raises:
         TaskError: for an entrant whose parts do not fit the task.
     """
+    setting = setting.of(trial.entrant)
     steps = setting.steps(task, trial.epochs)
     return Recipe(
         task=trial.entrant.task(task),
@@ -30,7 +32,7 @@ def recipe_of(task: Task, trial: Trial, setting: Setting) -> Recipe:
         batch_size=setting.batch_size,
         seed=trial.seed,
         evaluate_every=setting.evaluate_every(task, trial.epochs),
-        gradient_budget=steps,
+        gradient_budget=setting.gradients(task, trial.epochs),
     )
 
 

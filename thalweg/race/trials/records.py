@@ -24,9 +24,11 @@ FAULTS = (Exception, SystemExit)
 """Exceptions of a user's code that fail one trial, not the race."""
 
 Status = Literal["finished", "diverged", "failed"]
-Stage = Literal["tuning", "final"]
+Stage = Literal["tuning", "target", "final"]
+"""What a trial is for: to choose points, to set the target, to judge."""
 
 _STATUSES = ("finished", "diverged", "failed")
+_STAGES = ("tuning", "target", "final")
 _VERSION = 2
 
 
@@ -53,8 +55,10 @@ class TrialRecord:
 
     `lr` and `hyperparameters` are the point that was tried. `final` is the validation metric after
     the last epoch, None when the trial diverged or failed; `error` then says why. `gradients` is
-    the cost in gradient-equivalents. `stacked` is the number of models that trained together with
-    it, itself included: 1 for a run of its own, whose `seconds` then mean what they say.
+    the cost in gradient-equivalents of `unit` rows each; without a unit, as in records of earlier
+    versions, each batch counted 1. `batch_size` is the entrant's own, or "race". `stacked` is the
+    number of models that trained together with it, itself included: 1 for a run of its own, whose
+    `seconds` then mean what they say.
     """
 
     key: str
@@ -71,6 +75,8 @@ class TrialRecord:
     final: float | None = None
     error: str | None = None
     stacked: int = 1
+    batch_size: int | Literal["race"] | None = "race"
+    unit: int | None = None
     curve: Curve = field(default_factory=Curve)
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,10 +118,12 @@ class TrialRecord:
             all(isinstance(text, str) for text in (self.key, self.entrant, self.error or ""))
             and all(map(is_count, (self.seed, self.epochs, self.steps)))
             and is_count(self.stacked, 1)
+            and (self.batch_size in (None, "race") or is_count(self.batch_size, 1))
+            and (self.unit is None or is_count(self.unit, 1))
             and all(map(is_number, (self.lr, *final, *figures)))
             and all(map(_is_cost, (self.seconds, self.gradients)))
             and isinstance(self.hyperparameters, dict)
-            and self.stage in ("tuning", "final")
+            and self.stage in _STAGES
             and len({len(column) for column in columns}) == 1
             and all(map(is_count, (*curve.epochs, *curve.steps)))
             and all(map(_is_cost, (*curve.seconds, *curve.gradients)))

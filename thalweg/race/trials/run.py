@@ -11,6 +11,7 @@ from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import FAULTS, Curve, Status, TrialRecord
 from thalweg.tasks import Task
 from thalweg.train import Run
+from thalweg.train.gradients import gradient_rows
 
 
 def run_trial(task: Task, trial: Trial, setting: Setting, key: str) -> TrialRecord:
@@ -44,7 +45,8 @@ def recorded(
         record,
         steps=run.steps,
         seconds=round(run.seconds, 6),
-        gradients=run.gradients,
+        gradients=_rounded(run.gradients),
+        unit=gradient_rows(run.task),
         final=_final(run, setting.metric) if status == "finished" else None,
         curve=_curve(run, setting.metric),
     )
@@ -56,10 +58,14 @@ def _curve(run: Run, metric: str) -> Curve:
         epochs=tuple(evaluation.epoch for evaluation in evaluations),
         steps=tuple(evaluation.step for evaluation in evaluations),
         seconds=tuple(round(evaluation.seconds, 6) for evaluation in evaluations),
-        gradients=tuple(round(evaluation.gradients, 2) for evaluation in evaluations),
+        gradients=tuple(_rounded(evaluation.gradients) for evaluation in evaluations),
         loss=tuple(short(evaluation.scores.loss) for evaluation in evaluations),
         metric=tuple(short(evaluation.scores[metric]) for evaluation in evaluations),
     )
+
+
+def _rounded(gradients: float) -> float:
+    return round(gradients, 6)
 
 
 def _final(run: Run, metric: str) -> float | None:

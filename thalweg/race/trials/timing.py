@@ -46,6 +46,7 @@ class _Runner:
 
     @classmethod
     def of(cls, task: Task, entrant: Entrant, point: Point, setting: Setting) -> _Runner:
+        setting = setting.of(entrant)
         recipe = Recipe(
             entrant.task(task),
             **optimizing(entrant, point, _MOST_STEPS * _TURNS * 10),

@@ -12,6 +12,7 @@ from thalweg.report.parts.axes import log_axis
 from thalweg.report.parts.section import Figure, Section, table
 from thalweg.report.parts.tables import Column, cell, heat, maybe_missed, named, row, sortable
 from thalweg.report.words.effects import in_pairs, strength
+from thalweg.report.words.several import SCORE, pairwise_words, score_range
 
 
 def across_sections(result: Record) -> list[Section]:
@@ -39,18 +40,21 @@ def _profiles(result: Record) -> Section:
         if warnings
         else ""
     )
-    rows = [
-        row(
-            [
-                cell(named(name), name, left=True),
-                cell(_bar(result["scores"].get(name, 0.0)), result["scores"].get(name), left=True),
-                cell(f"{result['scores'].get(name, 0.0):.2f}", result["scores"].get(name)),
-            ],
-            name,
-        )
-        for name in ranked(result)
-    ]
+    ranges = result.get("score_ranges", {})
+    rows = []
+    for name in ranked(result):
+        score, ends = result["scores"].get(name, 0.0), ranges.get(name)
+        cells = [
+            cell(named(name), name, left=True),
+            cell(_bar(score), score, left=True),
+            cell(f"{score:.2f}", score),
+        ]
+        if ranges:
+            cells.append(cell(score_range(ends) if ends else "", ends[0] if ends else None))
+        rows.append(row(cells, name))
     columns = [Column("optimizer", left=True), Column("score", left=True), Column("of 1")]
+    if ranges:
+        columns.append(Column("without any one task"))
     unsolved = result["profiles"]["unsolved"]
     verb = "counts" if unsolved == 1 else "count"
     lost = (
@@ -63,8 +67,9 @@ def _profiles(result: Record) -> Section:
         title="Performance profiles",
         hint=(
             "On which share of the tasks an entrant is within a factor of the best: high and left is "
-            f"good. The score is the mean height from 1 to 4.{lost} Profiles describe these tasks, "
-            "and depend on who else runs; the pairwise ratios do not."
+            f"good. {SCORE}{lost} It has no confidence interval, since tasks are chosen and not drawn; "
+            "its range with any one task left out says how much it hangs on a single task. Profiles "
+            "depend on who else runs; the pairwise ratios do not."
         ),
         body=warned + sortable(columns, rows, "Scores", "scores"),
         figures={"": profiles(result)},
@@ -120,11 +125,25 @@ def _pairwise(result: Record) -> Section:
             ratio, wins = result["pairwise"]["ratio"][i][j], result["pairwise"]["wins"][i][j]
             if i == j or ratio is None:
                 continue
+            words = pairwise_words(result, i, j)
+            faster = f"faster on {wins:.0%}"
+            if words is None:
+                said = f"{one} and {other} each miss what the other solves; {faster}"
+                values[one, other] = (None, "–", said)
+                continue
             tint = strength(ratio) if ratio > 1 else -strength(ratio)
-            said = f"{one} {text.times(text.factor(ratio), unit)} as {other}; faster on {wins:.0%}"
-            values[one, other] = (tint, text.factor(ratio), said)
+            said = f"{one} {text.times(words, unit)} as {other}; {faster}"
+            short = words.replace("at least", "≥").replace("at most", "≤")
+            values[one, other] = (tint, short, said)
+    bounds = result["pairwise"].get("bound")
     rows = [
-        (one, other, result["pairwise"]["ratio"][i][j], result["pairwise"]["wins"][i][j])
+        (
+            one,
+            other,
+            result["pairwise"]["ratio"][i][j],
+            bounds[i][j] if bounds else None,
+            result["pairwise"]["wins"][i][j],
+        )
         for i, one in enumerate(order)
         for j, other in enumerate(order)
     ]
@@ -135,10 +154,12 @@ def _pairwise(result: Record) -> Section:
         hint=(
             f"How many {in_pairs(unit)}, as the "
             "geometric mean over the tasks; below 1 the row is faster. A miss counts with its own "
-            "budget, the least that it took. No third entrant changes these numbers."
+            "budget, the least that it took, so the ratio is then a bound (≥, ≤), or open where each "
+            "misses what the other solves (–). A task that both miss counts as the ratio of their "
+            "budgets. No third entrant changes these numbers."
         ),
         body=heat(shown, values, "Pairwise ratios"),
-        table=table(["entrant", "other", "ratio", "wins"], rows),
+        table=table(["entrant", "other", "ratio", "bound", "wins"], rows),
     )
 
 

@@ -38,7 +38,8 @@ def cost_section(result: Record) -> Section | None:
         key="cost",
         title="Cost",
         hint=(
-            "A gradient-equivalent is one forward and one backward pass of a batch. In the bars, "
+            "A gradient-equivalent is one forward and one backward pass over as many rows as a batch of the "
+            "task has. In the bars, "
             f"tuning is dark and the final trials are light.{escape(alone)}"
         ),
         body=sortable(_COLUMNS, rows, "Cost", "costs"),

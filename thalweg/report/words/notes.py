@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from thalweg.report.data import text
@@ -15,7 +15,11 @@ from thalweg.report.data.reading import (
     nobody_ended,
     reads_result,
 )
+from thalweg.report.words.lost import failed_entrants, lost_trials
+from thalweg.report.words.several import score_notes
 
+_FEW_STEPS = 5
+"""A target that is reached in so few steps tells of the first of them alone."""
 _NO_FINAL = "No seed of the final has been run"
 """The first words of the note that the final is still to come."""
 
@@ -25,6 +29,7 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     """Return the caveats of a race, or of the races over several tasks, the gravest first."""
     if is_many(result):
         return [
+            *score_notes(result),
             *result["notes"],
             *(f"Rank reversal: {found['text']}." for found in result["reversals"]),
             *(f"{race['task']}: {note}" for race in result["races"] for note in _gravest(race)),
@@ -32,11 +37,13 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     return [
         *_incomplete(result),
         *_own(result),
+        *failed_entrants(result),
         *_unequal(result),
+        *_easy(result),
         *_few_seeds(result),
         *_missed(result),
         *_edges(result),
-        *_lost(result),
+        *lost_trials(result),
         *_target(result),
     ]
 
@@ -46,7 +53,9 @@ def _gravest(race: Record) -> Iterator[str]:
     yield from (
         *_incomplete(race),
         *_own(race),
+        *failed_entrants(race),
         *_unequal(race),
+        *_easy(race),
         *_few_seeds(race),
         *_edges(race),
     )
@@ -107,32 +116,54 @@ def _missed(result: Record) -> Iterator[str]:
 
 
 def _edges(result: Record) -> Iterator[str]:
-    for place in result["standings"]:
-        if place["edge"] in ("lower", "upper"):
-            word = "highest" if place["edge"] == "upper" else "lowest"
-            yield (
-                f"{place['entrant']}: its best learning rate, {text.rate(place['lr'])}, "
-                f"is the {word} tried, so a better one may lie beyond."
-            )
-
-
-def _lost(result: Record) -> Iterator[str]:
-    for stage in ("final", "tuning"):
-        trials = [trial for trial in result["trials"] if trial["stage"] == stage]
-        for status in ("diverged", "failed"):
-            lost = [trial for trial in trials if trial["status"] == status]
-            if lost:
-                yield _told(lost, len(trials), stage, status)
-
-
-def _told(lost: Sequence[Record], total: int, stage: str, status: str) -> str:
-    one = lost[0]
-    return (
-        f"{len(lost)} of {text.plural(total, f'{stage} trial')} {status} and "
-        f"{'counts as a miss' if len(lost) == 1 else 'count as misses'}, "
-        f"{'' if len(lost) == 1 else 'such as '}{one['entrant']} at learning rate "
-        f"{text.rate(one['lr'])}, seed {one['seed']}: {one['error']}"
+    """Whose best rate is the last one tried on its side, all in one sentence with what to do."""
+    words = {"upper": "the highest", "lower": "the lowest"}
+    found = [
+        f"{place['entrant']} ({text.rate(place['lr'])}, {words[place['edge']]})"
+        for place in result["standings"]
+        if place["edge"] in words and place["diverged"] + place["failed"] < place["trials"]
+    ]
+    if not found:
+        return
+    budget = result["budget"]
+    if budget["search"] == "grid":
+        more = (
+            f"give more points, with which the grid goes on there (--trials {budget['trials'] + 4}), or "
+            "rates that reach further (--lrs)"
+        )
+    else:
+        more = "give rates between which there is more room (--lrs)"
+    yield (
+        f"A better learning rate may lie beyond those that were tried for {text.listed(found)}: {more}."
     )
+
+
+def _easy(result: Record) -> Iterator[str]:
+    """Say so where most entrants reach the target almost at once."""
+    if result["target"] is None or decided_by_final(result):
+        return
+    steps = sorted(
+        float("inf") if place["steps"] is None else place["steps"] for place in result["standings"]
+    )
+    if not steps:
+        return
+    middle = steps[(len(steps) - 1) // 2]
+    first = _first_look(result)
+    if middle > max(_FEW_STEPS, first):
+        return
+    when = (
+        f"in {text.plural(int(middle), 'step')}" if middle <= _FEW_STEPS else "when first looked at"
+    )
+    yield (
+        f"The median entrant reaches the target {when}: it is too easy to tell entrants apart. Set one "
+        "that takes longer (--target)."
+    )
+
+
+def _first_look(result: Record) -> float:
+    """After how many steps trials are first evaluated."""
+    looks = [trial["curve"]["steps"] for trial in result["trials"] if trial["status"] == "finished"]
+    return min((steps[0] for steps in looks if steps), default=0)
 
 
 def _target(result: Record) -> Iterator[str]:

@@ -17,6 +17,7 @@ from thalweg.tasks.generators import Generator, generators_of
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.tasks.task import Task
 from thalweg.train.evaluate import place_of
+from thalweg.train.gradients import Computed, gradient_rows
 from thalweg.train.health.check import checked
 from thalweg.train.point import EvaluationPoint
 from thalweg.train.randomness import generators_in, repeated
@@ -60,6 +61,7 @@ def begin(recipe: BaseRecipe, device: torch.device | None) -> State:
         point=_point(recipe, optimizer, model, sources["train"], place),
         noise=_generators(task, model),
         defaults=dict(optimizer.defaults),
+        computed=Computed(gradient_rows(task)),
     )
 
 

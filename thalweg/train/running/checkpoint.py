@@ -15,6 +15,7 @@ from thalweg.errors import CheckpointError
 from thalweg.numeric import is_schedule
 from thalweg.objective import Penalties
 from thalweg.objective.blame import blame
+from thalweg.train.gradients import Computed, epoch_rows, epoch_steps
 from thalweg.train.history import History
 from thalweg.train.running.archive import read_archive, rehearsed, write_archive
 from thalweg.train.running.records import (
@@ -113,6 +114,7 @@ def _content(state: State) -> dict[str, Any]:
             "step": state.step,
             "seconds": state.seconds,
             "gradients": state.gradients,
+            "passes": state.computed.passes,
             "stopped": state.stopped,
             "losses": torch.tensor(state.losses, dtype=torch.float64),
         },
@@ -161,9 +163,7 @@ def load(path: Path, state: State) -> None:
 def _load_progress(state: State, content: dict[str, Any]) -> None:
     progress, tracker = content["progress"], content["tracker"]
     state.epoch, state.step = (count_from(progress[name]) for name in ("epoch", "step"))
-    state.seconds, state.gradients = (
-        amount_from(progress[name]) for name in ("seconds", "gradients")
-    )
+    state.seconds = amount_from(progress["seconds"])
     state.losses = progress["losses"].to(torch.float64).reshape(-1).tolist()
     # A run that ended because its budget was spent goes on if more is asked for.
     stopped = text_from(progress["stopped"])
@@ -172,6 +172,10 @@ def _load_progress(state: State, content: dict[str, Any]) -> None:
     if [record.epoch for record in state.history] != [*range(1, state.epoch + 1)]:
         raise ValueError(f"{state.epoch} epochs, and the records of others")
     state.evaluations = [evaluation_from(record) for record in content["evaluations"]]
+    if "passes" in progress:
+        state.computed.passes = count_from(progress["passes"])
+    else:
+        _count_rows(state, amount_from(progress["gradients"]))
     reached = content["reached"]
     state.reached = None if reached is None else reached_from(reached)
     if state.tracker is not None:
@@ -183,6 +187,18 @@ def _load_progress(state: State, content: dict[str, Any]) -> None:
         if problems:
             raise ValueError(f"the best parameters are of another model: {'; '.join(problems[:5])}")
         state.tracker.weights = weights
+
+
+def _count_rows(state: State, batches: float) -> None:
+    """Take over the count of a checkpoint of an earlier version, in which each batch counted 1."""
+    source, size = state.train, state.recipe.batch_size
+    steps, rows = epoch_steps(source, size), epoch_rows(source)
+    unit = state.computed.unit
+    scale = 1.0 if not (unit and steps and rows) else rows / (steps * unit)
+    state.computed = Computed.of(unit, scale * batches)
+    state.evaluations = [
+        dataclasses.replace(each, gradients=scale * each.gradients) for each in state.evaluations
+    ]
 
 
 def _buffers_record(weights: Weights) -> dict[str, Any]:

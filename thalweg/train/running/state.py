@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from thalweg.tasks.generators import Generator
 from thalweg.tasks.sources import ArraySource, Placement, Source
+from thalweg.train.gradients import Computed
 from thalweg.train.health.failure import failure
 from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.moment import Moment
@@ -39,16 +40,20 @@ class State:
     """The generators of their own that model, cost and validation set draw from."""
     defaults: dict[str, Any]
     """Those of the optimizer as it was made: loading a state into it adds some of PyTorch's."""
+    computed: Computed
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
-    gradients: float = 0.0
-    """What was computed, in gradient-equivalents: a forward and a backward pass of a batch are 1."""
     stopped: str = ""
     reached: Reached | None = None
     history: History = field(default_factory=History)
     evaluations: list[Evaluation] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+
+    @property
+    def gradients(self) -> float:
+        """What was computed, in gradient-equivalents."""
+        return self.computed.gradients
 
     def run(self) -> Run:
         """Return the run as it stands."""

@@ -96,20 +96,25 @@ class TrainingStep:
         self.at.part = "backward"
         torch.autograd.backward(objective)
 
-    def gradient(self, inputs: Any, targets: Any) -> Tensor:
-        """Compute the objective of a batch and its gradient; return the objective."""
+    def gradient(self, inputs: Any, targets: Any, backward: bool = True) -> Tensor:
+        """Compute the objective of a batch and its gradient; return the objective.
+
+        Without `backward`, or where gradients are switched off, it is the objective alone.
+        """
         objective = self.objective(self.forward(inputs, targets).loss)
-        self.backward(objective)
+        if backward and torch.is_grad_enabled():
+            self.backward(objective)
         return objective
 
     def take(self, inputs: Any, targets: Any) -> None:
         """Take a whole step on a batch. It costs what a step of `fit` costs, which reads each loss."""
 
-        def closure() -> Tensor:
+        def closure(backward: bool = True) -> Tensor:
             loss = self.forward(inputs, targets).loss
             loss.item()
             objective = self.objective(loss)
-            self.backward(objective)
+            if backward and torch.is_grad_enabled():
+                self.backward(objective)
             return objective
 
         if self.by_closure:

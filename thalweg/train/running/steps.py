@@ -103,7 +103,7 @@ class Steps:
                 value = self.value(loss, weight, inputs, targets)
                 if weight:
                     step.backward(step.objective(loss))
-                    state.gradients += 1
+                    state.computed.gradient(rows)
                     at.part = "optimizer"
                     self.advance(rows if weight == "sum" else weight)
             at.part = "metrics"
@@ -152,14 +152,16 @@ class Steps:
     def by_closure(self, inputs: Any, targets: Any) -> tuple[float, Forward]:
         """Step an optimizer that evaluates the objective itself (a line search, SAM).
 
-        Its first evaluation is the one before the step; its loss as a number and what else it gave are
-        returned. Each evaluation has the batch as it was, whatever the model or the loss changes in
-        place.
+        Returned is what its first evaluation gave, the one before the step. Each has the batch as it
+        was, whatever the model or the loss changes in place. One without gradients, called as
+        closure(backward=False) or where they are switched off, counts as a forward pass.
         """
         state, step, at = self.state, self.step, self.at
         first: list[tuple[float, Forward]] = []
+        looked = False
 
-        def closure() -> Tensor:
+        def closure(backward: bool = True) -> Tensor:
+            nonlocal looked
             found = step.forward(mapped(inputs, torch.clone), mapped(targets, torch.clone))
             value = (
                 self.value(found.loss, found.weight, inputs, found.targets) if not first else 0.0
@@ -168,12 +170,17 @@ class Steps:
                 first.append((value, found))
                 raise _NothingCounts
             objective = step.objective(found.loss)
-            step.backward(objective)
-            state.gradients += 1
             if not first:
                 first.append((value, found))
-                if self.is_small():
-                    raise _SmallGradient
+            if not backward or not torch.is_grad_enabled():
+                state.computed.forward(found.rows)
+                at.part = "optimizer"
+                return objective
+            step.backward(objective)
+            state.computed.gradient(found.rows)
+            is_first, looked = not looked, True
+            if is_first and self.is_small():
+                raise _SmallGradient
             at.part = "optimizer"
             return objective
 
