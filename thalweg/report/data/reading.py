@@ -23,8 +23,10 @@ UNITS = {"steps": "steps", "seconds": "seconds", "gradients": "gradient-equivale
 
 _TURNED = {"better": "worse", "worse": "better", "at least": "at most", "at most": "at least"}
 
-
-_MISREAD = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
+_MISREAD = (
+    *(LookupError, TypeError, AttributeError, ValueError, ArithmeticError),
+    *(RecursionError, StopIteration),
+)
 
 
 def reads_result(function: Callable[Given, Made]) -> Callable[Given, Made]:

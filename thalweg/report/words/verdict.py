@@ -156,9 +156,9 @@ def _final_of_first(result: Record, first: Record) -> str:
     metric = result["metric"]["name"]
     if first["final"] is None:
         with_half = "" if first["trials"] == 1 else " with half of its seeds"
-        return f"It did not come to its end{with_half}."
+        return f"{first['entrant']} did not come to its end{with_half}."
     return (
-        f"At learning rate {text.rate(first['lr'])} its final {text.spaced(metric)} is "
+        f"At learning rate {text.rate(first['lr'])} {first['entrant']}'s final {text.spaced(metric)} is "
         f"{text.metric_value(first['final'], metric)} {_on_seeds(result, first)}."
     )
 
