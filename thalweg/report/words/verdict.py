@@ -71,13 +71,14 @@ def detail(result: Record) -> str:
     if not places or nobody_ended(result):
         return ""
     if decided_by_final(result):
-        return " ".join(filter(None, (_final_of_first(result, places[0]), _next_worse(result))))
+        found = (_final_of_first(result, places[0]), _next_worse(result), _left_out(result))
+        return " ".join(filter(None, found))
     unit = result["rank_by"]
     missed = [place["entrant"] for place in places if place[unit] is None]
     if len(missed) == len(places):
         return "No entrant reached the target with more than half of its seeds."
     first = [] if places[0][unit] is None else [_time_of_first(result, places[0])]
-    sentences = [*first, _next_slower(result)]
+    sentences = [*first, _next_slower(result), _left_out(result)]
     if missed:
         if all(place["trials"] == 1 for place in places):
             sentences.append(f"{text.listed(missed)} missed the target.")
@@ -118,6 +119,19 @@ def _next_slower(result: Record) -> str:
         within = f" ({_interval(result, slower)} {span})"
     words = text.times(f"{bound}{text.factor(slower['ratio'])}", result["rank_by"])
     return f"{slower['first']} {words}{within}."
+
+
+def _left_out(result: Record) -> str:
+    """Who is out of the set of the best, though the pair with the first does not tell."""
+    among, made = may_be_best(result), against_first(result)
+    names = [n for n, c in made.items() if c["outcome"] == "not distinguishable" and n not in among]
+    if not names or not among:
+        return ""
+    first = result["standings"][0]["entrant"]
+    return (
+        f"Not distinguishable from {first} as a pair, yet left out of those that may be the "
+        f"{'best' if decided_by_final(result) else 'fastest'}: {text.listed(names)}."
+    )
 
 
 def _next_worse(result: Record) -> str:
