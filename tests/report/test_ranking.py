@@ -82,7 +82,7 @@ def test_a_scale_has_a_place_for_every_effect_and_for_equals() -> None:
 def test_bold_lines_part_groups_and_letters_do_where_lines_cannot() -> None:
     race = planted_race()
     assert [row.count('class="group"') for row in rows(race)] == [0, 0, 0, 1, 1, 0]
-    assert "between two lines" in hint(race)
+    assert "Between two lines" in hint(race)
     scattered = copy.deepcopy(race)
     scattered["standings"][2]["group"], scattered["standings"][3]["group"] = 2, 1
     assert not any('class="group"' in row for row in rows(scattered))

@@ -62,6 +62,15 @@ def test_only_one_whom_nobody_may_equal_is_called_the_fastest() -> None:
         assert "is fastest" not in verdict(given), name
 
 
+def test_those_who_may_be_the_fastest_are_marked_in_the_table() -> None:
+    lines = plain_table(RACES["planted"]).splitlines()
+    assert [line[:3] for line in lines if line[:1].isdigit()] == ["1 *", "2 *", "3 *"]
+    assert "* may be the fastest." in lines
+    assert "* may be the best." in plain_table(RACES["no target"]).splitlines()
+    for name in ("three final seeds", "one entrant", "no final trials yet"):
+        assert "*" not in plain_table(RACES[name])
+
+
 def test_whom_the_set_leaves_out_though_the_pair_does_not_tell_is_named() -> None:
     race = copy.deepcopy(RACES["planted"])
     race["may_be_best"] = ["nesterov", "adam"]
@@ -239,10 +248,10 @@ def test_a_table_is_aligned_and_grouped() -> None:
     assert " ".join(lines[1].split()) == "optimizer rate to target first's steps reached accuracy"
     rules = [number for number, line in enumerate(lines) if set(line) == {"-"}]
     assert rules == [2, 6, 8]
-    assert " ".join(lines[3].split()) == "1 nesterov 0.215 180 (150–220) 1 8 of 8 97.2 %"
+    assert " ".join(lines[3].split()) == "1 * nesterov 0.215 180 (150–220) 1 8 of 8 97.2 %"
     assert "1.10 (0.93–1.30)" in lines[4]
     assert "≥ 1.82" in lines[9]
-    assert len({len(line) for line in lines[2:-1]}) == 1
+    assert len({len(line) for line in lines[2:-2]}) == 1
     wide = plain_table(RACES["planted"], width=120)
     assert "seconds" in wide
     assert "93.0–96.3, 1 diverged" in wide

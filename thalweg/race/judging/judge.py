@@ -153,18 +153,17 @@ def judge(
     tried = _tried(given, entrants)
     seconds_a_step = {**alone_step_seconds(given), **(step_seconds or {})}
     tuned = tuned_points(given, entrants)
-    best = _may_be_best(evidence, goal, compared_by, step_seconds, alpha) if claims else ()
     standings = rank(
         evidence,
         claims,
         goal,
         compared_by,
         tried=tried,
-        best=best,
         step_seconds=step_seconds,
         seconds_a_step=seconds_a_step,
         level=level,
     )
+    best = _may_be_best(evidence, goal, compared_by, step_seconds, alpha) if claims else ()
     return Judgement(
         standings=standings,
         claims=claims,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,10 @@ from thalweg.statistics import Interval, groups_of, median_interval
 class Standing:
     """The place of an entrant.
 
-    `rank` counts from 1 in the order of the means that are compared. `group` counts from 1 for those that
-    may be the best; each later one holds an entrant and those that are not distinguishable from it. `best`
-    sums up its trials at its chosen point, which lies on the `edge` of the learning rates that were tried.
-    `steps`, `seconds` and `gradients` are medians to the target with their intervals.
+    `rank` counts from 1 in the order of the means that are compared; `group` from 1 for those that are not
+    distinguishable from the best. `best` sums up its trials at its chosen point, which lies on the
+    `edge` of the learning rates that were tried. `steps`, `seconds` and `gradients` are medians to the
+    target with their intervals.
     """
 
     rank: int
@@ -83,7 +83,6 @@ def rank(
     compared_by: ComparedBy,
     *,
     tried: Mapping[str, Iterable[float]],
-    best: Collection[str] = (),
     step_seconds: StepSeconds | None = None,
     seconds_a_step: Mapping[str, float] | None = None,
     level: float = 0.95,
@@ -100,7 +99,6 @@ def rank(
         goal: the figure and its target.
         compared_by: what decides.
         tried: the learning rates tried for each entrant.
-        best: those that may be the best, the first group; none where nothing was compared.
         step_seconds: the seconds of a step by entrant, by which steps are turned into seconds.
         seconds_a_step: the same, to be reported.
         level: of the intervals.
@@ -113,7 +111,7 @@ def rank(
         if c.outcome != "not distinguishable"
         for pair in ((c.first, c.second), (c.second, c.first))
     }
-    groups = groups_of(names, lambda one, other: (one, other) not in apart, best)
+    groups = groups_of(names, lambda one, other: (one, other) not in apart)
     last = 1 + max(groups.values(), default=0)
     trials = {**evidence.trials, **evidence.lost}
     return tuple(

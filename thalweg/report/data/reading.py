@@ -159,9 +159,9 @@ def may_be_best(result: Record) -> list[str]:
 
     Example:
         >>> made = {"first": "a", "second": "b", "outcome": "better"}
-        >>> places = [{"entrant": "a"}, {"entrant": "b"}, {"entrant": "c"}]
+        >>> places = [{"entrant": "a"}, {"entrant": "b"}]
         >>> may_be_best({"comparisons": [made], "standings": places})
-        ['a', 'c']
+        ['a']
     """
     if not result["comparisons"]:
         return []
@@ -262,8 +262,8 @@ def groups_legend(result: Record) -> str:
     if len({place["group"] for place in result["standings"]}) < 2:
         return ""
     if groups_follow(result):
-        return "Entrants between two lines tie with the first of them."
-    return "Entrants tie with the first of the same letter."
+        return "Between two lines, nobody is distinguishable from the first of them."
+    return "Nobody is distinguishable from the first of the same letter."
 
 
 def tied(result: Record) -> list[str]:
