@@ -34,7 +34,7 @@ def test_json_is_one_document_and_nothing_else(line_file: Path) -> None:
     assert list(document) == [
         *("schema", "task", "model", "metric", "target", "budget", "rank_by", "entrants"),
         *("judged_on", "compared_by", "judged_seeds", "notes", "standings", "comparisons"),
-        *("tuning", "sensitivity", "budget_curves", "cost", "trials", "run"),
+        *("may_be_best", "tuning", "sensitivity", "budget_curves", "cost", "trials", "run"),
     ]
     assert document["schema"] == "thalweg.race/2"
     assert document["task"] == "line"

@@ -1,15 +1,13 @@
-"""The sign-flip test against scipy's, and its correction against closed testing."""
+"""The sign-flip test of one pair against scipy's."""
 
 from __future__ import annotations
-
-from itertools import combinations, product
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from thalweg.errors import TaskError
-from thalweg.statistics import fewest_seeds, joint, least_p, paired_p
+from thalweg.statistics import fewest_seeds, least_p, paired_p
 
 INF = np.inf
 
@@ -48,24 +46,6 @@ def test_the_fewest_seeds_are_the_first_whose_least_p_is_small_enough() -> None:
     for alpha in (0.05, 0.01, 0.1):
         n = fewest_seeds(alpha)
         assert least_p(n) <= alpha < least_p(n - 1)
-
-
-def test_joint_is_closed_testing_with_the_greatest_sum() -> None:
-    rng = np.random.default_rng(0)
-    signs = np.array(list(product([1, -1], repeat=6)))
-    for _ in range(10):
-        scores = rng.normal(rng.normal(size=(4, 1)), 1, size=(4, 6))
-        sums, observed = np.abs(signs @ scores.T), np.abs(scores.sum(axis=1))
-        closed = [
-            max(
-                np.mean(sums[:, S].max(axis=1) >= observed[list(S)].max() - 1e-9)
-                for size in range(1, 5)
-                for S in combinations(range(4), size)
-                if k in S
-            )
-            for k in range(4)
-        ]
-        assert joint(scores) == pytest.approx(closed)
 
 
 def test_bad_input_is_refused() -> None:

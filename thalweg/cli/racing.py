@@ -125,14 +125,18 @@ def _show(result: RaceResult) -> None:
 
 
 def _print_words(values: dict[str, Any]) -> None:
-    """Print the table, the verdict and the notes of a race or of several."""
+    """Print what is claimed, the table, the details and the notes of a race or of several."""
     from thalweg.cli.console import out
-    from thalweg.report import notes, race_table, verdict
+    from thalweg.report import notes, race_table
+    from thalweg.report.words.verdict import detail, headline
 
     console = out()
-    console.print(race_table(values, width=min(console.width, _WIDEST)))
+    console.print(headline(values), markup=False)
     console.print()
-    console.print(verdict(values), markup=False)
+    console.print(race_table(values, width=min(console.width, _WIDEST)))
+    if said := detail(values):
+        console.print()
+        console.print(said, markup=False)
     for note in notes(values):
         console.print(f"- {note}", style="dim", markup=False)
 

@@ -22,7 +22,8 @@ from thalweg.race.trials.as_code import code_of
 from thalweg.race.trials.plan import RacePlan
 from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord
-from thalweg.report import plain_table, verdict, write_race_report
+from thalweg.report import plain_table, write_race_report
+from thalweg.report.words.verdict import detail, headline
 
 SCHEMA = "thalweg.race/2"
 
@@ -102,7 +103,7 @@ class RaceResult:
         """Return everything as JSON-ready values; a censored cost is None.
 
         The keys: schema, task, model, metric, target, budget, rank_by, entrants, judged_on,
-        compared_by, judged_seeds, notes, standings, comparisons, tuning, sensitivity,
+        compared_by, judged_seeds, notes, standings, comparisons, may_be_best, tuning, sensitivity,
         budget_curves, cost, trials (with their learning curves), run.
         """
         subject, plan, judged = self.subject, self.plan, self.judgement.to_dict()
@@ -146,7 +147,7 @@ class RaceResult:
 
     def __str__(self) -> str:
         values = self.to_dict()
-        return f"{plain_table(values)}\n\n{verdict(values)}"
+        return "\n\n".join(filter(None, (headline(values), plain_table(values), detail(values))))
 
     def _target(self) -> dict[str, Any] | None:
         if self.goal.value is None:

@@ -3,7 +3,7 @@
     times        censored times and times restricted to the budget
     intervals    of medians (order statistics), of means and ratios (typical values), of anything
                  (bootstrap)
-    claims       the sign-flip test, corrected for many comparisons; comparisons and groups
+    claims       the sign-flip test, of one pair and of all at once; the set of the best; groups
     tasks        performance profiles, pairwise ratios, rank reversals
     tuning       budget curves, learning-rate sensitivity
 
@@ -18,11 +18,11 @@ from thalweg.statistics.comparison import (
     Outcome,
     compare_all,
     difference_interval,
+    outcome_of,
     ratio_interval,
 )
-from thalweg.statistics.correction import joint
 from thalweg.statistics.interval import Interval, attainable, median_interval
-from thalweg.statistics.paired import fewest_seeds, least_p, paired_p, share_as_far
+from thalweg.statistics.paired import fewest_seeds, least_p, paired_p
 from thalweg.statistics.pairwise import pairwise_bounds, pairwise_ratios, pairwise_wins
 from thalweg.statistics.profiles import (
     Profiles,
@@ -34,6 +34,11 @@ from thalweg.statistics.profiles import (
 )
 from thalweg.statistics.ranking import groups_of
 from thalweg.statistics.sensitivity import Sensitivity, sensitivity
+from thalweg.statistics.simultaneous import (
+    PairedDifference,
+    paired_differences,
+    possible_bests,
+)
 from thalweg.statistics.times import censored, restricted
 from thalweg.statistics.typical import mean_interval
 
@@ -42,6 +47,7 @@ __all__ = [
     "Comparison",
     "Interval",
     "Outcome",
+    "PairedDifference",
     "Profiles",
     "Reversal",
     "Sensitivity",
@@ -53,20 +59,21 @@ __all__ = [
     "difference_interval",
     "fewest_seeds",
     "groups_of",
-    "joint",
     "least_p",
     "mean_interval",
     "median_interval",
+    "outcome_of",
+    "paired_differences",
     "paired_p",
     "pairwise_bounds",
     "pairwise_ratios",
     "pairwise_wins",
     "performance_profiles",
+    "possible_bests",
     "profile_scores",
     "rank_reversals",
     "ratio_interval",
     "restricted",
     "scores_without_a_task",
     "sensitivity",
-    "share_as_far",
 ]

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import TaskError
-from thalweg.statistics.correction import joint
-from thalweg.statistics.interval import Interval, check_level
-from thalweg.statistics.paired import differences, share_as_far
+from thalweg.statistics.interval import Interval
+from thalweg.statistics.simultaneous import PairedDifference, paired_differences
 from thalweg.statistics.times import Array, censored, restricted
 from thalweg.statistics.typical import mean_interval
 
 Outcome = Literal["better", "worse", "not distinguishable"]
-_OUTCOMES: dict[int, Outcome] = {-1: "better", 0: "not distinguishable", 1: "worse"}
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The first of two entrants against the second.
 
-    `ratio` is that of the geometric means of their times, below 1 where the first is faster, with
-    the interval of this one comparison. A miss enters it with the budget, the least that it took:
-    `bound` says what that makes of the ratio. `p` is that of the sign-flip test and `corrected` is p
-    corrected for all comparisons made together, by which the outcome is decided.
+    `ratio` is that of the geometric means of their times, below 1 where the first is faster. Its
+    interval is one of a set that holds for all pairs at once; it excludes 1 exactly where the outcome is
+    "better" or "worse". A miss enters the ratio with the budget, the least that it took: `bound` says
+    what that makes of it. `p` is that of the sign-flip test of this pair alone, and `corrected` is
+    corrected for all pairs.
     """
 
     first: str
@@ -54,25 +52,22 @@ def compare_all(
     budget: ArrayLike,
     *,
     alpha: float = 0.05,
-    level: float = 0.95,
     tolerance: float = 0.0,
 ) -> tuple[Comparison, ...]:
     """Compare every pair of entrants, over the seeds that they share.
 
-    The test is the sign-flip test on logarithms of times, a miss at its budget. All pairs are corrected
-    for together (see `joint`), whichever of them are looked at afterwards: the best of a race is chosen
-    by the data, so comparisons with it alone would need the same correction. Ratios are taken of
-    logarithms, so that the test does not depend on which entrant comes first.
+    The tests are sign flips of logarithms of times, a miss at its budget, and all pairs are tested at
+    once (see `paired_differences`), whichever of them are looked at afterwards: the first of a race is
+    chosen by the data, so comparisons with it alone would need the same correction. Ratios are taken of
+    logarithms, so that nothing depends on which entrant comes first.
 
     Args:
         times: for each entrant its times to the target (or any positive cost), one for each seed, in
             the same order for all; infinity is a miss. Those of several tasks stand side by side.
         budget: the time given, a number or one for each seed.
-        alpha: the chance of any false claim among all pairs. The outcome is "better" or "worse" where
-            the corrected p is at most this.
-        level: of the interval of each single ratio.
-        tolerance: ratios of up to 1 + tolerance count as equal: what is tested is whether they are
-            further apart, as for times whose unit is not known exactly.
+        alpha: the chance of any false claim, and of any interval without its true ratio, among all pairs.
+        tolerance: ratios of up to 1 + tolerance count as equal, and intervals are as much wider: for
+            times whose unit is not known exactly.
 
     Raises:
         TaskError: for fewer than two entrants, rows of different lengths, times or a budget that are
@@ -84,30 +79,38 @@ def compare_all(
         >>> comparison.outcome, round(comparison.ratio.estimate, 2), comparison.bound
         ('better', 0.48, 'at most')
     """
-    check_level(1 - alpha)
     if not 0 <= tolerance < np.inf:
         raise TaskError(f"A tolerance is a finite number ≥ 0; got tolerance={tolerance}.")
     rows = _rows(times, budget)
-    spent = {name: restricted(row, budget) for name, row in rows.items()}
-    pairs = list(combinations(rows, 2))
-    gaps = [differences(np.log(spent[a]), np.log(spent[b])) for a, b in pairs]
-    if tolerance:
-        gaps = [_nearer(gap, float(np.log1p(tolerance))) for gap in gaps]
-    scores = np.array(gaps)
-    p, corrected = share_as_far(scores), joint(scores)
+    missed = {name: int(np.isinf(row).sum()) for name, row in rows.items()}
+    logs = {name: np.log(restricted(row, budget)) for name, row in rows.items()}
+    pairs = paired_differences(logs, alpha=alpha, tolerance=float(np.log1p(tolerance)))
     return tuple(
         Comparison(
-            first=a,
-            second=b,
-            outcome=_OUTCOMES[int(np.sign(scores[k].sum())) if corrected[k] <= alpha else 0],
-            p=float(p[k]),
-            corrected=float(corrected[k]),
-            ratio=ratio_interval(spent[a], spent[b], level),
-            seeds=scores.shape[-1],
-            misses=(int(np.isinf(rows[a]).sum()), int(np.isinf(rows[b]).sum())),
+            first=pair.first,
+            second=pair.second,
+            outcome=outcome_of(pair, alpha),
+            p=pair.p,
+            corrected=pair.corrected,
+            ratio=_ratio(pair, 1 - alpha),
+            seeds=len(logs[pair.first]),
+            misses=(missed[pair.first], missed[pair.second]),
         )
-        for k, (a, b) in enumerate(pairs)
+        for pair in pairs
     )
+
+
+def outcome_of(pair: PairedDifference, alpha: float) -> Outcome:
+    """Return what a pair's corrected p says of the first, where smaller scores are better."""
+    if pair.corrected > alpha:
+        return "not distinguishable"
+    return "better" if pair.estimate < 0 else "worse"
+
+
+def _ratio(pair: PairedDifference, level: float) -> Interval:
+    with np.errstate(over="ignore"):
+        estimate, low, high = (float(np.exp(x)) for x in (pair.estimate, pair.low, pair.high))
+    return Interval(estimate, low, high, level, pair.attained)
 
 
 def ratio_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Interval:
@@ -146,11 +149,3 @@ def _rows(times: Mapping[str, ArrayLike], budget: ArrayLike) -> dict[str, Array]
             f"{shapes}."
         )
     return rows
-
-
-def _nearer(gap: Array, tolerance: float) -> Array:
-    """Move differences towards zero by their mean, but by no more than the tolerance."""
-    moved = gap - np.clip(gap.mean(), -tolerance, tolerance)
-    # of differences that were all the same, rounding is left: it has a sign, and must not be tested
-    kept: Array = np.where(np.abs(moved) > 1e-12, moved, 0.0)
-    return kept

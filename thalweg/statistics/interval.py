@@ -18,7 +18,8 @@ class Interval:
 
     `attained` is the share that the range can really claim. It is below `level` where there are too
     few seeds: no range between the smallest and the largest of n values covers their centre more
-    often than 1 − 2^(1−n), which is 75 % with three seeds, 94 % with five, 97 % with six.
+    often than 1 − 2^(1−n), which is 75 % with three seeds, 94 % with five, 97 % with six. It is 0 where
+    there is no interval.
 
     Example:
         >>> Interval(2.0, 1.5, 2.5, level=0.95, attained=0.75).too_few

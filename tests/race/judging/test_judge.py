@@ -83,6 +83,32 @@ def test_the_order_of_records_does_not_matter() -> None:
         assert judge(shuffled, ["a", "slow", "fast", "middling"], GOAL).to_dict() == expected
 
 
+def test_the_order_is_that_of_what_is_compared() -> None:
+    """The geometric mean puts first who the median, of the same seeds, would put second."""
+    records = with_tuning(
+        [*finals("median", [90] * 5 + [400] * 3), *finals("mean", [100] * 5 + [110] * 3)]
+    )
+    judgement = judge(records, ["median", "mean"], GOAL)
+    assert order(judgement) == ["mean", "median"]
+    assert judgement.standings[0].steps.estimate > judgement.standings[1].steps.estimate
+    assert judgement.claims[0].effect.estimate > 1
+
+
+def test_who_may_be_the_best_is_said_in_the_order_of_the_standings() -> None:
+    records = with_tuning(
+        [
+            *finals("slow", 800 + EIGHT),
+            *finals("b", 80 + 5 * EIGHT[::-1]),
+            *finals("a", 79 + 5 * EIGHT),
+        ]
+    )
+    assert judge(records, ["slow", "b", "a"], GOAL).may_be_best == ("a", "b")
+    assert judge(three(), ["slow", "fast", "middling"], GOAL).may_be_best == ("fast",)
+    assert judge(records, ["a"], GOAL).may_be_best == ()
+    few = with_tuning([*finals("a", [10, 11, 12]), *finals("b", [90, 91, 92])])
+    assert judge(few, "ab", GOAL).may_be_best == ("a", "b")
+
+
 def test_a_single_entrant_has_a_place_and_no_claims() -> None:
     judgement = judge(with_tuning(finals("adam", 20 + EIGHT)), ["adam"], GOAL)
     assert (order(judgement), groups(judgement), judgement.claims) == (["adam"], [1], ())
@@ -164,7 +190,10 @@ def test_without_a_target_final_figures_are_compared(goal: Goal, first: str) -> 
     assert order(judgement)[0] == first
     assert groups(judgement) == [1, 2]
     assert claim.outcome == ("better" if first == "low" else "worse")
-    assert claim.effect == difference_interval(figures["low"], figures["high"])
+    of_one_pair = difference_interval(figures["low"], figures["high"])  # there is no other
+    assert (claim.effect.low, claim.effect.high) == pytest.approx(
+        (of_one_pair.low, of_one_pair.high)
+    )
     assert claim.p == 2 / 2**8
     values = claim.to_dict()
     assert (values["ratio"], values["low"], values["high"]) == (None, None, None)

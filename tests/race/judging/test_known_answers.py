@@ -191,6 +191,23 @@ def test_the_interval_of_a_ratio_covers_at_its_level() -> None:
     check_rate(attained, hits, 250)
 
 
+def test_the_fastest_is_in_the_set_and_alone_where_it_is_clear() -> None:
+    """One that is twice as fast wins; of three equals that are as fast, nobody does."""
+    clear = {"fast": valley(1000, 0.1), "a": valley(2500, 0.1), "b": valley(2500, 0.1)}
+    world = World(np.random.default_rng(8), clear, spread=0.2)
+    assert count(40, lambda: world.judged().may_be_best == ("fast",)) > 30
+    world = World(np.random.default_rng(9), {**clear, "x": clear["fast"], "y": clear["fast"]})
+    kept = 0
+    for _ in range(60):
+        judgement = world.judged()
+        kept += "x" in judgement.may_be_best
+        assert judgement.standings[0].entrant in judgement.may_be_best
+        assert judgement.to_dict()["may_be_best"] == list(judgement.may_be_best)
+        for claim in judgement.claims:
+            assert (1.0 in claim.effect) == (claim.outcome == "not distinguishable")
+    check_at_least(0.95, kept, 60)
+
+
 def test_identical_finals_are_not_distinguishable_where_nobody_reaches_the_target() -> None:
     """Seeds shift everyone's final figure; one in ten trials diverges."""
     rng = np.random.default_rng(7)

@@ -5,6 +5,7 @@ summary      the trials of a point in a few numbers
 selection    an entrant's best point, by the seeds of tuning
 target       a target set by rule
 evidence     the trials that judge: those of the final
+scores       what entrants are ordered and compared by
 claims       which of two is better, as far as the data tell
 standings    the order, in groups of those that are not told apart
 tuning       what tuning says: sensitivity, budget curves, cost

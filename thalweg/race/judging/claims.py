@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Literal
-
-import numpy as np
 
 from thalweg.race.judging.reached import (
     Goal,
@@ -17,26 +14,20 @@ from thalweg.race.judging.reached import (
     cost_to_target,
     whole_cost,
 )
+from thalweg.race.judging.scores import TIMING, ComparedBy, Trials, scores_of, tolerance_of
 from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord
 from thalweg.statistics import (
     Interval,
     Outcome,
+    PairedDifference,
     compare_all,
-    difference_interval,
     fewest_seeds,
-    joint,
-    share_as_far,
+    outcome_of,
+    paired_differences,
 )
 
-ComparedBy = Literal["steps", "seconds", "gradients", "final"]
 Bound = Literal["exact", "at least", "at most", "unknown"]
-
-_Trials = Mapping[str, Sequence[TrialRecord]]
-TIMING = 0.05
-"""How much of a ratio of seconds may be the clock's: seconds a step are measured once for all seeds,
-so that no test over seeds can see their error.
-"""
 
 _UNITS = {"steps": "steps", "seconds": "seconds", "gradients": "gradient-equivalents"}
 
@@ -47,9 +38,10 @@ class Claim:
 
     `effect` is the ratio of the geometric means of their costs to the target, below 1 where the first
     is faster; or, where nobody reached the target (`compared_by` is "final"), the difference of their
-    mean final figures, first minus second. `bound` says what misses make of it. `p` is of the paired
-    sign-flip test, `corrected` for all pairs together; the outcome is "better" or "worse" where
-    `corrected` ≤ `alpha`. Of seconds, ratios of up to 1.05 count as equal.
+    mean final figures, first minus second. Its interval is one of a set that holds for all pairs at
+    once. `bound` says what misses make of it. `p` is of the paired sign-flip test, `corrected` for all
+    pairs together; the outcome is "better" or "worse" where `corrected` ≤ `alpha`, which is where the
+    interval excludes equality. Of seconds, ratios of up to 1.05 count as equal.
     """
 
     first: str
@@ -128,17 +120,16 @@ class Claim:
             what = f"{_UNITS[self.compared_by]} ratio {e.estimate:.3g}{bound}"
             interval = f"[{e.low:.3g}, {e.high:.3g}]"
         if not e.attained:
-            return what  # one seed has no interval
-        return f"{what}, {100 * e.attained:.3g} % interval {interval}"
+            return what  # too few seeds have no interval
+        return f"{what}, simultaneous {100 * e.attained:.3g} % interval {interval}"
 
 
 def compare_costs(
-    trials: _Trials,
+    trials: Trials,
     goal: Goal,
     by: RankBy,
     *,
     step_seconds: StepSeconds | None = None,
-    level: float = 0.95,
     alpha: float = 0.05,
 ) -> tuple[Claim, ...]:
     """Compare every pair by the cost to the target.
@@ -152,8 +143,7 @@ def compare_costs(
         goal: the figure and its target.
         by: which cost.
         step_seconds: the seconds of a step, by entrant.
-        level: of the intervals.
-        alpha: the chance of any false claim among all pairs.
+        alpha: the chance of any false claim, or interval without its true ratio, among all pairs.
     """
     if len(trials) < 2:
         return ()
@@ -166,15 +156,8 @@ def compare_costs(
     shorter = {
         name: _longest(row, by, step_seconds) < budget * (1 - 1e-9) for name, row in trials.items()
     }
-    made = compare_all(
-        times,
-        budget,
-        alpha=alpha,
-        level=level,
-        tolerance=TIMING if by == "seconds" else 0.0,
-    )
     claims = []
-    for c in made:
+    for c in compare_all(times, budget, alpha=alpha, tolerance=tolerance_of(by)):
         pair = zip((c.first, c.second), c.misses, strict=True)
         open_ended = any(missed and shorter[name] for name, missed in pair)
         claims.append(
@@ -196,9 +179,7 @@ def compare_costs(
     return tuple(claims)
 
 
-def compare_finals(
-    trials: _Trials, goal: Goal, *, level: float = 0.95, alpha: float = 0.05
-) -> tuple[Claim, ...]:
+def compare_finals(trials: Trials, goal: Goal, *, alpha: float = 0.05) -> tuple[Claim, ...]:
     """Compare every pair by the final figure, for races in which nobody reaches a target.
 
     A trial without one, which diverged or failed, counts with the worst that any trial ended with,
@@ -207,53 +188,35 @@ def compare_finals(
     Args:
         trials: those of each entrant, on the same seeds in the same order.
         goal: the figure.
-        level: of the intervals.
-        alpha: the chance of any false claim among all pairs.
+        alpha: the chance of any false claim, or interval without its true value, among all pairs.
     """
     if len(trials) < 2:
         return ()
-    rows = _restricted_badness(trials, goal)
     misses = {name: sum(record.final is None for record in row) for name, row in trials.items()}
-    pairs = list(combinations(rows, 2))
-    scores = np.array([rows[a] - rows[b] for a, b in pairs])
-    p, corrected = share_as_far(scores), joint(scores)
-    sign = -1.0 if goal.direction == "max" else 1.0
-    claims = []
-    for k, (a, b) in enumerate(pairs):
-        toward = float(scores[k].sum())
-        told = corrected[k] <= alpha and toward != 0
-        outcome: Outcome = ("better" if toward < 0 else "worse") if told else "not distinguishable"
-        claims.append(
-            Claim(
-                first=a,
-                second=b,
-                compared_by="final",
-                outcome=outcome,
-                p=float(p[k]),
-                corrected=float(corrected[k]),
-                alpha=alpha,
-                effect=difference_interval(sign * rows[a], sign * rows[b], level),
-                bound=_bound(misses[a], misses[b], goal),
-                seeds=scores.shape[-1],
-                misses=(misses[a], misses[b]),
-                metric=goal.metric,
-            )
+    return tuple(
+        Claim(
+            first=pair.first,
+            second=pair.second,
+            compared_by="final",
+            outcome=outcome_of(pair, alpha),
+            p=pair.p,
+            corrected=pair.corrected,
+            alpha=alpha,
+            effect=_difference(pair, goal, 1 - alpha),
+            bound=_bound(misses[pair.first], misses[pair.second], goal),
+            seeds=len(trials[pair.first]),
+            misses=(misses[pair.first], misses[pair.second]),
+            metric=goal.metric,
         )
-    return tuple(claims)
+        for pair in paired_differences(scores_of(trials, goal, "final"), alpha=alpha)
+    )
 
 
-def mean_badness(trials: _Trials, goal: Goal) -> dict[str, float]:
-    """Return the means that `compare_finals` compares, with the sign by which smaller is better."""
-    return {name: float(row.mean()) for name, row in _restricted_badness(trials, goal).items()}
-
-
-def _restricted_badness(trials: _Trials, goal: Goal) -> dict[str, Any]:
-    finals = [record.final for row in trials.values() for record in row]
-    worst = max((goal.badness(final) for final in finals if final is not None), default=0.0)
-    return {
-        name: np.array([min(goal.badness(record.final), worst) for record in row])
-        for name, row in trials.items()
-    }
+def _difference(pair: PairedDifference, goal: Goal, level: float) -> Interval:
+    """The difference of the figures, from that of the scores, of which smaller is better."""
+    if goal.direction == "max":
+        return Interval(-pair.estimate, -pair.high, -pair.low, level, pair.attained)
+    return Interval(pair.estimate, pair.low, pair.high, level, pair.attained)
 
 
 def _longest(row: Sequence[TrialRecord], by: RankBy, step_seconds: StepSeconds | None) -> float:

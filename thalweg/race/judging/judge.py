@@ -2,8 +2,8 @@
 
     point of an entrant     the best score of its tuning: median cost to the target, a miss = ∞; then
                             the share of seeds that missed; then the median final figure
-    place, group, claims    by the trials of that point on the final seeds, paired: medians with
-                            intervals, the sign-flip test with the joint correction for all pairs
+    order, claims, best     by the trials of that point on the final seeds, paired: means of scores,
+                            sign flips for all pairs at once, the set of those that may be the best
     nobody reaches it       (or there is no target) the final figures are compared instead
     sensitivity, budget     by the trials of tuning
 
@@ -17,9 +17,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thalweg.race.judging.claims import Claim, ComparedBy, compare_costs, compare_finals
+from thalweg.race.judging.claims import Claim, compare_costs, compare_finals
 from thalweg.race.judging.evidence import Evidence, chosen_points, gather_evidence
 from thalweg.race.judging.reached import Goal, StepSeconds, alone_step_seconds, first_reached
+from thalweg.race.judging.scores import ComparedBy, score_tolerance, scores_of
 from thalweg.race.judging.selection import CostUnit
 from thalweg.race.judging.standings import Standing, rank
 from thalweg.race.judging.summary import Summary, summarize_all
@@ -35,7 +36,7 @@ from thalweg.race.judging.tuning import (
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import Stage, TrialRecord, without_nonfinite
-from thalweg.statistics import Sensitivity
+from thalweg.statistics import Sensitivity, possible_bests
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,9 @@ class Judgement:
 
     `standings` are the entrants that have trials, the best first, and `claims` every pair of them.
     `judged_on` says by which trials: "final", or "tuning" where a race was stopped before its final,
-    in which case there are no claims. `compared_by` says by which cost, or "final" for the final
+    in which case there are no claims. `may_be_best` are those that may be the best (the fastest, or
+    of final figures the best), in the order of the standings: a set of one is the winner, and it is
+    empty where nothing was compared. `compared_by` says by which cost, or "final" for the final
     figure where nobody reached the target. `seeds` are those that count. `notes` says in sentences
     what is not as it should be.
 
@@ -54,6 +57,7 @@ class Judgement:
 
     standings: tuple[Standing, ...]
     claims: tuple[Claim, ...]
+    may_be_best: tuple[str, ...]
     judged_on: Stage
     compared_by: ComparedBy
     seeds: tuple[int, ...]
@@ -68,8 +72,8 @@ class Judgement:
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready values; a censored cost is None.
 
-        The keys: judged_on, compared_by, judged_seeds, notes, standings, comparisons, tuning,
-        sensitivity, budget_curves, cost.
+        The keys: judged_on, compared_by, judged_seeds, notes, standings, comparisons, may_be_best,
+        tuning, sensitivity, budget_curves, cost.
         """
         values: dict[str, Any] = without_nonfinite(
             {
@@ -79,6 +83,7 @@ class Judgement:
                 "notes": list(self.notes),
                 "standings": [standing.to_dict() for standing in self.standings],
                 "comparisons": [claim.to_dict() for claim in self.claims],
+                "may_be_best": list(self.may_be_best),
                 "tuning": [summary.to_dict() for summary in self.tuning],
                 "sensitivity": [sensitivity_row(*item) for item in self.sensitivities.items()],
                 "budget_curves": [curve_row(*item) for item in self.tuning_curves.items()],
@@ -110,8 +115,9 @@ def judge(
         step_seconds: the seconds of a step of each entrant, measured alone, by which steps are turned
             into seconds; without, trials count with their own, which mean little where they trained
             together.
-        level: of the intervals.
-        alpha: the chance of any false claim among all pairs.
+        level: of the intervals of medians.
+        alpha: the chance of any false claim, or interval without its true ratio, among all pairs; and
+            that to leave the true best out of `may_be_best`.
 
     Example:
         >>> from thalweg.race.trials.records import Curve
@@ -137,28 +143,31 @@ def judge(
         1 1 adam 202.5
         2 2 sgd 407.5
         >>> print(*judgement.claims)
-        sgd is worse than adam: steps ratio 2.01, 96.9 % interval [2, 2.02], corrected p = 0.031
+        sgd is worse than adam: steps ratio 2.01, simultaneous 96.9 % interval [2, 2.02], corrected p = 0.031
     """
     given = tuple(records)
     by: CostUnit = "gradients" if rank_by == "gradients" else "steps"
     evidence = gather_evidence(given, entrants, goal, by)
     compared_by: ComparedBy = rank_by if _anyone_reached(evidence, goal) else "final"
-    claims = _claims(evidence, goal, compared_by, step_seconds, level, alpha)
+    claims = _claims(evidence, goal, compared_by, step_seconds, alpha)
     tried = _tried(given, entrants)
     seconds_a_step = {**alone_step_seconds(given), **(step_seconds or {})}
     tuned = tuned_points(given, entrants)
+    standings = rank(
+        evidence,
+        claims,
+        goal,
+        compared_by,
+        tried=tried,
+        step_seconds=step_seconds,
+        seconds_a_step=seconds_a_step,
+        level=level,
+    )
+    best = _may_be_best(evidence, goal, compared_by, step_seconds, alpha) if claims else ()
     return Judgement(
-        standings=rank(
-            evidence,
-            claims,
-            goal,
-            compared_by,
-            tried=tried,
-            step_seconds=step_seconds,
-            seconds_a_step=seconds_a_step,
-            level=level,
-        ),
+        standings=standings,
         claims=claims,
+        may_be_best=tuple(place.entrant for place in standings if place.entrant in best),
         judged_on=evidence.stage,
         compared_by=compared_by,
         seeds=evidence.seeds,
@@ -177,16 +186,24 @@ def _claims(
     goal: Goal,
     compared_by: ComparedBy,
     step_seconds: StepSeconds | None,
-    level: float,
     alpha: float,
 ) -> tuple[Claim, ...]:
     if evidence.stage == "tuning":
         return ()
     if compared_by == "final":
-        return compare_finals(evidence.trials, goal, level=level, alpha=alpha)
-    return compare_costs(
-        evidence.trials, goal, compared_by, step_seconds=step_seconds, level=level, alpha=alpha
-    )
+        return compare_finals(evidence.trials, goal, alpha=alpha)
+    return compare_costs(evidence.trials, goal, compared_by, step_seconds=step_seconds, alpha=alpha)
+
+
+def _may_be_best(
+    evidence: Evidence,
+    goal: Goal,
+    compared_by: ComparedBy,
+    step_seconds: StepSeconds | None,
+    alpha: float,
+) -> tuple[str, ...]:
+    scores = scores_of(evidence.trials, goal, compared_by, step_seconds)
+    return possible_bests(scores, alpha=alpha, tolerance=score_tolerance(compared_by))
 
 
 def _anyone_reached(evidence: Evidence, goal: Goal) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from thalweg.race.judging.claims import Claim, ComparedBy, mean_badness
+from thalweg.race.judging.claims import Claim
 from thalweg.race.judging.evidence import Evidence
-from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
+from thalweg.race.judging.reached import Goal, StepSeconds, cost_to_target
+from thalweg.race.judging.scores import ComparedBy, Trials, scores_of
 from thalweg.race.judging.selection import GridEdge, edge_of_grid
 from thalweg.race.judging.summary import Summary, summarize
 from thalweg.race.trials.ranking import RankBy
@@ -22,7 +22,7 @@ from thalweg.statistics import Interval, groups_of, median_interval
 class Standing:
     """The place of an entrant.
 
-    `rank` counts from 1 in the order of what was measured; `group` from 1 for those that are not
+    `rank` counts from 1 in the order of the means that are compared; `group` from 1 for those that are not
     distinguishable from the best. `best` sums up its trials at its chosen point, which lies on the
     `edge` of the learning rates that were tried. `steps`, `seconds` and `gradients` are medians to the
     target with their intervals.
@@ -89,9 +89,9 @@ def rank(
 ) -> tuple[Standing, ...]:
     """Rank the entrants by the trials that judge them.
 
-    By a cost: by its median, then by how many seeds reached the target, by the geometric mean with
-    misses at the budget, by the median final figure, by name. By the final figure: by its median, its
-    mean, by name. Entrants whose tuning was lost come last.
+    By what they are compared by, so that order and claims agree: of a cost the geometric mean with
+    misses at the budget, of final figures the mean. Of equals, by how many seeds reached the target,
+    by the median final figure, by name. Entrants whose tuning was lost come last.
 
     Args:
         evidence: the trials.
@@ -130,28 +130,16 @@ def rank(
 
 
 def _keys(
-    trials: Mapping[str, Sequence[TrialRecord]],
-    goal: Goal,
-    compared_by: ComparedBy,
-    step_seconds: StepSeconds | None,
+    trials: Trials, goal: Goal, compared_by: ComparedBy, step_seconds: StepSeconds | None
 ) -> dict[str, tuple[float | str, ...]]:
     """What each entrant is sorted by."""
-    finals = {
-        name: goal.badness(goal.median(record.final for record in row))
-        for name, row in trials.items()
-    }
-    if compared_by == "final":
-        means = mean_badness(trials, goal)
-        return {name: (finals[name], means[name], name) for name in trials}
-    budget = common_budget(
-        (record for row in trials.values() for record in row), compared_by, step_seconds
-    )
+    scores = scores_of(trials, goal, compared_by, step_seconds)
     keys: dict[str, tuple[float | str, ...]] = {}
     for name, row in trials.items():
-        costs = _costs(row, goal, compared_by, step_seconds)
-        missed = float(np.isinf(costs).mean())
-        mean = float(np.log(np.minimum(costs, budget)).mean())
-        keys[name] = (float(np.median(costs)), missed, mean, finals[name], name)
+        reached = sum(math.isfinite(cost) for cost in _costs(row, goal, "steps", step_seconds))
+        final = goal.badness(goal.median(record.final for record in row))
+        # equal but for rounding is equal
+        keys[name] = (round(float(scores[name].mean()), 12), -reached, final, name)
     return keys
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.race.judging.claims import ComparedBy
 from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
+from thalweg.race.judging.scores import ComparedBy
 from thalweg.race.judging.selection import CostUnit, candidates, score
 from thalweg.race.search.base import Score
 from thalweg.race.trials.point import Point

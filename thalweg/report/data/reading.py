@@ -23,8 +23,10 @@ UNITS = {"steps": "steps", "seconds": "seconds", "gradients": "gradient-equivale
 
 _TURNED = {"better": "worse", "worse": "better", "at least": "at most", "at most": "at least"}
 
-
-_MISREAD = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
+_MISREAD = (
+    *(LookupError, TypeError, AttributeError, ValueError, ArithmeticError),
+    *(RecursionError, StopIteration),
+)
 
 
 def reads_result(function: Callable[Given, Made]) -> Callable[Given, Made]:
@@ -150,6 +152,33 @@ def against_first(result: Record) -> dict[str, dict[str, Any]]:
     return {name: made for name, made in found.items() if made is not None}
 
 
+def may_be_best(result: Record) -> list[str]:
+    """Return the entrants that may be the best, in the order of the ranking; none if nothing was compared.
+
+    Older results do not hold them: there they are those that no comparison tells to be worse than another.
+
+    Example:
+        >>> made = {"first": "a", "second": "b", "outcome": "better"}
+        >>> places = [{"entrant": "a"}, {"entrant": "b"}]
+        >>> may_be_best({"comparisons": [made], "standings": places})
+        ['a']
+    """
+    if not result["comparisons"]:
+        return []
+    named = result.get("may_be_best")
+    if named is None:
+        worse = {
+            made["second" if made["outcome"] == "better" else "first"]
+            for made in result["comparisons"]
+            if made["outcome"] != "not distinguishable"
+        }
+        compared = {
+            name for made in result["comparisons"] for name in (made["first"], made["second"])
+        }
+        named = compared - worse
+    return [place["entrant"] for place in result["standings"] if place["entrant"] in named]
+
+
 def reached_at(result: Record, trial: Record) -> float | None:
     """Return the cost, in the ranking's unit, at which a trial first showed the target; None for a
     miss.
@@ -208,7 +237,7 @@ def final_range(place: Record, metric: str) -> str:
 def groups_follow(result: Record) -> bool:
     """Say whether the ranking lists the groups one after another.
 
-    It need not: ranks go by medians, groups by tests. An entrant whose costs scatter may rank below
+    It need not: ranks go by means, groups by tests. An entrant whose costs scatter may rank below
     another group and still not be distinguishable from the best of its own.
     """
     groups = [place["group"] for place in result["standings"]]
@@ -233,8 +262,14 @@ def groups_legend(result: Record) -> str:
     if len({place["group"] for place in result["standings"]}) < 2:
         return ""
     if groups_follow(result):
-        return "Entrants between two lines tie with the first of them."
-    return "Entrants tie with the first of the same letter."
+        return "Between two lines, nobody is distinguishable from the first of them."
+    return "Nobody is distinguishable from the first of the same letter."
+
+
+def tied(result: Record) -> list[str]:
+    """Return those that may be the best, where the seeds could tell and they are more than one."""
+    named = may_be_best(result)
+    return [] if len(named) < 2 or few(result["comparisons"]) else named
 
 
 def few(comparisons: Sequence[Record]) -> bool:

@@ -19,6 +19,7 @@ from thalweg.report.data.reading import (
     interval,
     is_judged,
     nobody_ended,
+    tied,
 )
 from thalweg.report.parts import forest
 from thalweg.report.parts.section import Section, table
@@ -78,7 +79,7 @@ def _row(
     letter = "" if are_lines else group_letter(place)
     cells = [
         cell(str(place["rank"]), place["rank"], letter, left=True),
-        cell(named(name), name, left=True),
+        cell(named(name), name, _may_be_best(result, name), left=True),
     ]
     against = [] if scale is None else [_effect_cell(result, name, made.get(name), scale)]
     if not decided_by_final(result):
@@ -94,6 +95,11 @@ def _row(
     places = result["standings"]
     before = places[max(places.index(place) - 1, 0)]
     return row(cells, name, "group" if are_lines and before["group"] != place["group"] else "")
+
+
+def _may_be_best(result: Record, name: str) -> str:
+    best = "best" if decided_by_final(result) else "fastest"
+    return f"may be the {best}" if name in tied(result) else ""
 
 
 def _cost_cell(place: Record, unit: str) -> str:
@@ -157,10 +163,14 @@ def _hint(result: Record, made: dict[str, dict[str, Any]]) -> str:
             if told
             else " A hollow mark is not distinguishable from the first "
         )
-        hint += (
-            f"(paired test, corrected for all pairs, α&nbsp;=&nbsp;{alpha:g}); dots are the seeds."
-        )
+        hint += f"({_test(result)}, α&nbsp;=&nbsp;{alpha:g}); dots are the seeds."
     return f"{hint} {groups_legend(result)}".strip()
+
+
+def _test(result: Record) -> str:
+    if "may_be_best" in result:
+        return "sign flips and intervals of all pairs at once"
+    return "paired test, corrected for all pairs"  # an older result, with intervals of single pairs
 
 
 def _scale(result: Record, made: dict[str, dict[str, Any]]) -> forest.EffectAxis | None:

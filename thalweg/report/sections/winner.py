@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from thalweg.report.data.reading import Record, against_first, is_judged, names
+from thalweg.report.data import text
+from thalweg.report.data.reading import Record, is_judged, names, tied
 from thalweg.report.parts.palette import variable
 from thalweg.report.parts.section import Section
 
@@ -16,15 +17,11 @@ def winner_section(result: Record) -> Section | None:
     if not order:
         return None
     first, others = order[0], order[1:]
-    alike = [
-        name
-        for name, made in against_first(result).items()
-        if made["outcome"] == "not distinguishable" and name in codes
-    ]
+    alike = [name for name in tied(result) if name != first and name in codes]
     tuned = "as it was tuned here" if is_judged(result) else "as tuned so far"
     hint = f"{escape(first)} {tuned}, ready to paste."
     if alike:
-        hint += " Those that are not distinguishable from it would serve as well."
+        hint += f" It may be no faster than {escape(text.listed(alike))}."
     folded = "".join(_block(name, codes[name]) for name in others)
     rest = f"<details><summary>The others</summary>{folded}</details>" if others else ""
     return Section(

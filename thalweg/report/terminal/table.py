@@ -20,6 +20,7 @@ from thalweg.report.data.reading import (
     is_many,
     names,
     reads_result,
+    tied,
 )
 from thalweg.report.parts.palette import colours
 from thalweg.report.sections.across import ranked, unit_of
@@ -64,7 +65,7 @@ def grids(result: Record, width: int) -> list[Grid]:
     unit, timed = result["rank_by"], not decided_by_final(result)
     metric = result["metric"]["name"]
     columns: list[tuple[str, list[str]]] = [
-        ("", [_rank(place, letter=not groups_follow(result)) for place in places]),
+        ("", [_rank(result, place) for place in places]),
         ("optimizer", [place["entrant"] for place in places]),
         ("learning rate", [_rate(place) for place in places]),
     ]
@@ -95,7 +96,7 @@ def grids(result: Record, width: int) -> list[Grid]:
         1,
         frozenset({1, 2}),
         frozenset(starts) if are_lines else frozenset(),
-        groups_legend(result),
+        _legend(result),
     )
     return [_fitted(grid, width)]
 
@@ -185,8 +186,15 @@ def _rich(grid: Grid, result: Record) -> RenderableType:
     return table
 
 
-def _rank(place: Record, *, letter: bool) -> str:
-    return f"{place['rank']} {group_letter(place)}" if letter else str(place["rank"])
+def _rank(result: Record, place: Record) -> str:
+    letter = "" if groups_follow(result) else f" {group_letter(place)}"
+    return f"{place['rank']}{letter}{' *' if place['entrant'] in tied(result) else ''}"
+
+
+def _legend(result: Record) -> str:
+    best = "best" if decided_by_final(result) else "fastest"
+    star = f"* may be the {best}." if tied(result) else ""
+    return "\n".join(filter(None, (star, groups_legend(result))))
 
 
 def _rate(place: Record) -> str:

@@ -15,6 +15,7 @@ from thalweg.report.data.reading import (
     few,
     is_judged,
     is_many,
+    may_be_best,
     nobody_ended,
     reads_result,
 )
@@ -30,9 +31,9 @@ def verdict(result: Mapping[str, Any]) -> str:
 
 
 def headline(result: Record) -> str:
-    """Return one sentence: who is first, and whom the data do not tell from it.
+    """Return one sentence: who is the fastest, or among whom it is.
 
-    "Fastest" is said only of one that the test, corrected for all pairs, tells from every other.
+    One is called the fastest only if the set of those that may be it holds nobody else.
     """
     if is_many(result):
         return _headline_of_many(result)
@@ -56,27 +57,28 @@ def headline(result: Record) -> str:
         seeds = text.plural(next(iter(made.values()))["seeds"], "seed")
         better = "better" if start else "faster"
         one = places[0]["trials"] == 1
-        median = "" if start or one else " in the median"
         if one:
             seeds = "one seed"
-        return f"{_capital(start)}{first} comes first{median}, but {seeds} cannot show who is {better}."
-    return _capital(start) + _told_apart(first, made, by_final=bool(start))
+        return f"{_capital(start)}{first} comes first, but {seeds} cannot show who is {better}."
+    return _capital(start) + _winner(may_be_best(result) or [first], by_final=bool(start))
 
 
 def detail(result: Record) -> str:
-    """Return what follows the headline: how long the first takes, the others, who missed."""
+    """Return what follows the headline: how long the first takes, who is slower, who missed."""
     if is_many(result):
         return _detail_of_many(result)
     places = result["standings"]
     if not places or nobody_ended(result):
         return ""
     if decided_by_final(result):
-        return " ".join(filter(None, (_final_of_first(result, places[0]), _next_worse(result))))
+        found = (_final_of_first(result, places[0]), _next_worse(result), _left_out(result))
+        return " ".join(filter(None, found))
     unit = result["rank_by"]
     missed = [place["entrant"] for place in places if place[unit] is None]
-    if places[0][unit] is None:
+    if len(missed) == len(places):
         return "No entrant reached the target with more than half of its seeds."
-    sentences = [_time_of_first(result, places[0]), _next_slower(result)]
+    first = [] if places[0][unit] is None else [_time_of_first(result, places[0])]
+    sentences = [*first, _next_slower(result), _left_out(result)]
     if missed:
         if all(place["trials"] == 1 for place in places):
             sentences.append(f"{text.listed(missed)} missed the target.")
@@ -86,22 +88,12 @@ def detail(result: Record) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _told_apart(first: str, made: Mapping[str, Record], *, by_final: bool) -> str:
-    alike = [name for name, c in made.items() if c["outcome"] == "not distinguishable"]
-    ahead = [name for name, c in made.items() if c["outcome"] == "better"]
-    if ahead:  # medians and paired tests may disagree; both are told
-        better = "better" if by_final else "faster"
-        return (
-            f"{first} comes first in the median, yet seed by seed {text.listed(ahead)} "
-            f"{_is(ahead)} {better}."
-        )
-    if not alike:
-        return f"{first} is {'best' if by_final else 'fastest'}."
-    if len(alike) == len(made):
-        if len(alike) == 1:
-            return f"{first} comes first, but {alike[0]} is not distinguishable from it."
-        return f"{first} comes first, but none of the others is distinguishable from it."
-    return f"{first} comes first; {text.listed(alike)} {_is(alike)} not distinguishable from it."
+def _winner(among: Sequence[str], *, by_final: bool) -> str:
+    best = "best" if by_final else "fastest"
+    if len(among) == 1:
+        return f"{among[0]} is {best}."
+    words = f"the {best} is among {text.listed(among)}: no winner."
+    return words if by_final else _capital(words)
 
 
 def _time_of_first(result: Record, first: Record) -> str:
@@ -125,9 +117,22 @@ def _next_slower(result: Record) -> str:
     within = ""
     if slower["low"] is not None and slower["high"] is not None and not bound:
         span = text.span(text.factor(slower["low"]), text.factor(slower["high"]))
-        within = f" ({text.percent(slower['attained'])} interval {span})"
+        within = f" ({_interval(result, slower)} {span})"
     words = text.times(f"{bound}{text.factor(slower['ratio'])}", result["rank_by"])
     return f"{slower['first']} {words}{within}."
+
+
+def _left_out(result: Record) -> str:
+    """Who is out of the set of the best, though the pair with the first does not tell."""
+    among, made = may_be_best(result), against_first(result)
+    names = [n for n, c in made.items() if c["outcome"] == "not distinguishable" and n not in among]
+    if not names or not among:
+        return ""
+    first = result["standings"][0]["entrant"]
+    return (
+        f"Not distinguishable from {first} as a pair, yet left out of those that may be the "
+        f"{'best' if decided_by_final(result) else 'fastest'}: {text.listed(names)}."
+    )
 
 
 def _next_worse(result: Record) -> str:
@@ -146,8 +151,14 @@ def _next_worse(result: Record) -> str:
     )
     return (
         f"That of {worse['first']} is {way} by {by}{unit} "
-        f"({text.percent(worse['attained'])} interval {text.span(*ends)})."
+        f"({_interval(result, worse)} {text.span(*ends)})."
     )
+
+
+def _interval(result: Record, made: Record) -> str:
+    """What an interval is called; those of older results hold for their pair alone."""
+    together = "simultaneous " if "may_be_best" in result else ""
+    return f"{together}{text.percent(made['attained'])} interval"
 
 
 def _no_time(result: Record) -> str:
@@ -160,9 +171,9 @@ def _final_of_first(result: Record, first: Record) -> str:
     metric = result["metric"]["name"]
     if first["final"] is None:
         with_half = "" if first["trials"] == 1 else " with half of its seeds"
-        return f"It did not come to its end{with_half}."
+        return f"{first['entrant']} did not come to its end{with_half}."
     return (
-        f"At learning rate {text.rate(first['lr'])} its final {text.spaced(metric)} is "
+        f"At learning rate {text.rate(first['lr'])} {first['entrant']}'s final {text.spaced(metric)} is "
         f"{text.metric_value(first['final'], metric)} {_on_seeds(result, first)}."
     )
 
@@ -186,11 +197,11 @@ def _headline_of_many(result: Record) -> str:
     most_first = sorted(won.items(), key=lambda item: -len(item[1]))
     if len(most_first[0][1]) == len(tasks):
         where = {1: tasks[0], 2: "both tasks"}.get(len(tasks), f"all of {number}")
-        return f"{most_first[0][0]} comes first in the median on {where}."
+        return f"{most_first[0][0]} comes first on {where}."
     if len(tasks) > _FEW_TASKS:
         counts = [f"{name} on {len(of)}" for name, of in most_first]
-        return f"Of {number}, first in the median: {text.listed(counts)}."
-    return f"First in the median: {'; '.join(f'{n} on {text.listed(of)}' for n, of in most_first)}."
+        return f"Of {number}, first: {text.listed(counts)}."
+    return f"First: {'; '.join(f'{n} on {text.listed(of)}' for n, of in most_first)}."
 
 
 def _detail_of_many(result: Record) -> str:
@@ -199,10 +210,10 @@ def _detail_of_many(result: Record) -> str:
     solved = [task for task, race in races.items() if _first(race)]
     alone = [task for task in solved if _fastest(races[task])]
     if alone:
-        rest = "; on no other task is it" if len(alone) < len(solved) else ""
-        sentences.append(f"The first is told from all others on {text.listed(alone)}{rest}.")
+        rest = "; elsewhere others may be as fast" if len(alone) < len(solved) else ""
+        sentences.append(f"The first is the winner on {text.listed(alone)}{rest}.")
     elif solved:
-        sentences.append("On no task is the first told from all others.")
+        sentences.append("On no task is there a winner: others may be as fast as the first.")
     unsolved = [task for task, race in races.items() if is_judged(race) and not _first(race)]
     if unsolved and solved:
         sentences.append(f"Nobody has a median time to the target on {text.listed(unsolved)}.")
@@ -219,14 +230,9 @@ def _first(race: Record) -> str | None:
 
 
 def _fastest(race: Record) -> bool:
-    """Whether the test tells the first of a race from every other."""
-    made = against_first(race)
-    return bool(made) and all(c["outcome"] == "worse" for c in made.values())
+    """Whether a race has a winner: nobody else may be the fastest."""
+    return may_be_best(race) == [_first(race)]
 
 
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
-
-
-def _is(names: Sequence[str]) -> str:
-    return "is" if len(names) == 1 else "are"
