@@ -27,6 +27,7 @@ def words(text: str) -> str:
     return "".join(text.split())
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_card_is_printed_whole_within_80_columns(
     name: str, monkeypatch: pytest.MonkeyPatch

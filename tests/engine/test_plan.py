@@ -94,7 +94,11 @@ def test_what_a_plan_says_of_itself() -> None:
 
 
 @each_engine
-@pytest.mark.parametrize("rule", [rules.adam(), rules.clip_by_global_norm(1.0)], ids=repr)
+@pytest.mark.parametrize(
+    "rule",
+    [rules.adam(), pytest.param(rules.clip_by_global_norm(1.0), marks=pytest.mark.full)],
+    ids=repr,
+)
 def test_gradients_are_not_kept_alive(rule: Any, engine: str) -> None:
     params = [*ones(5, 300), Parameter(torch.ones(4, 6)[:, ::2])]
     optimizer = thalweg.Optimizer(params, rule, lr=0.1, engine=engine)

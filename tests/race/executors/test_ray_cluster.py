@@ -247,6 +247,7 @@ def test_what_cannot_be_sent_is_named() -> None:
         run(find_executor("ray"), task, [unit(Entrant("sgd", torch.optim.SGD))])
 
 
+@pytest.mark.full
 def test_workers_with_other_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_executor, "versions", lambda: {"torch": "1.0"})
     with pytest.raises(EngineError, match=r"A worker has torch .*, the race runs with 1.0"):
