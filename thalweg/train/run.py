@@ -20,6 +20,7 @@ from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 from thalweg.tasks.tensors import as_tensor
+from thalweg.tasks.whole import whole_number
 from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.history import Epoch, Evaluation, History, summary
 from thalweg.train.optimizers import OptimizerFactory, Rate, name_of
@@ -60,7 +61,7 @@ class BaseRecipe(abc.ABC):
             )
         for name in ("epochs", "batch_size", "evaluate_every"):
             if name == "epochs" or getattr(self, name) is not None:
-                object.__setattr__(self, name, _count(name, getattr(self, name)))
+                object.__setattr__(self, name, whole_number(name, getattr(self, name)))
         seed = as_whole(self.seed)
         if seed is None or not 0 <= seed < 2**63:
             raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
@@ -254,10 +255,3 @@ def _is_number(value: object) -> bool:
     if isinstance(value, torch.Tensor):
         return value.numel() == 1 and not value.is_complex()
     return is_real(value)
-
-
-def _count(name: str, value: object) -> int:
-    count = as_whole(value)
-    if count is None or count < 1:
-        raise TaskError(f"{name} is a whole number ≥ 1; got {value!r}.")
-    return count

@@ -11,10 +11,10 @@ from thalweg.objective import Cost
 from thalweg.tasks.built_in.char_models import LSTM, Transformer
 from thalweg.tasks.data import Data
 from thalweg.tasks.formats.text import read_text, unicode_names, windows
-from thalweg.tasks.functions.function_task import whole_number
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
+from thalweg.tasks.whole import whole_number
 
 _WINDOWS = 2048
 _VALIDATION = 0.125

@@ -11,10 +11,10 @@ from torch import nn
 from thalweg.objective import Cost
 from thalweg.tasks.data import Data
 from thalweg.tasks.functions.deep_quadratic import sine_basis
-from thalweg.tasks.functions.function_task import whole_number
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
+from thalweg.tasks.whole import whole_number
 
 _ROWS, _VALIDATION = 2560, 256
 

@@ -8,10 +8,10 @@ from thalweg.errors import TaskError
 from thalweg.objective import Cost
 from thalweg.tasks.built_in.dense import mlp
 from thalweg.tasks.data import Data
-from thalweg.tasks.functions.function_task import whole_number
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
+from thalweg.tasks.whole import whole_number
 
 _ROWS, _VALIDATION = 5120, 1024
 

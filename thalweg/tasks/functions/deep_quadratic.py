@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import TaskError
-from thalweg.tasks.functions.function_task import BATCH, function_task, uniform_noise, whole_number
+from thalweg.tasks.functions.function_task import BATCH, function_task, uniform_noise
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
+from thalweg.tasks.whole import whole_number
 
 _STEPS = 25  # in an epoch
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError
-from thalweg.numeric import as_whole, is_real
+from thalweg.numeric import is_real
 from thalweg.objective import Cost
 from thalweg.tasks.data import Data
 from thalweg.tasks.target import Target
@@ -100,11 +100,3 @@ def uniform_noise(rows: int, dimensions: int, deviation: float, seed: int = 0) -
     draws = np.random.Generator(np.random.PCG64(seed)).random((rows // 2, dimensions))
     half = deviation * math.sqrt(12) * (draws - 0.5)
     return np.stack([half, -half], axis=1).reshape(rows, dimensions)
-
-
-def whole_number(name: str, value: int, least: int = 1) -> int:
-    """Return `value` if it is a whole number ≥ `least`; else raise TaskError."""
-    whole = as_whole(value)
-    if whole is None or whole < least:
-        raise TaskError(f"{name} is a whole number ≥ {least}; got {value!r}.")
-    return whole

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from thalweg.tasks.functions.function_task import BATCH, function_task, uniform_noise, whole_number
+from thalweg.tasks.functions.function_task import BATCH, function_task, uniform_noise
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
+from thalweg.tasks.whole import whole_number
 
 _STEPS = 100  # in an epoch
 

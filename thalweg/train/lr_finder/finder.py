@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from thalweg.errors import TaskError
-from thalweg.numeric import as_whole, is_real
+from thalweg.numeric import is_real
 from thalweg.objective import Cost
 from thalweg.tasks.sources import LoaderSource
 from thalweg.tasks.task import Task
+from thalweg.tasks.whole import whole_number
 from thalweg.train.binding import is_chain
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import place_of
@@ -185,7 +186,7 @@ def find_lr(
     True
     """
     rates = _rates(lowest, highest, steps)
-    seeds, seed = _count("seeds", seeds), _count("seed", seed, 0)
+    seeds, seed = whole_number("seeds", seeds), whole_number("seed", seed, 0)
     if isinstance(task, Task):
         if data is not None or loss is not None:
             raise TaskError(
@@ -296,12 +297,5 @@ def _rates(lowest: float, highest: float, steps: int) -> tuple[float, ...]:
         raise TaskError(
             f"The rates rise from lowest to highest; got lowest {lowest:g} and highest {highest:g}."
         )
-    steps = _count("steps", steps, 10)
+    steps = whole_number("steps", steps, 10)
     return tuple(np.geomspace(lowest, highest, steps).tolist())
-
-
-def _count(name: str, value: Any, least: int = 1) -> int:
-    count = as_whole(value)
-    if count is None or count < least:
-        raise TaskError(f"{name} is a whole number ≥ {least}; got {value!r}.")
-    return count

@@ -1,0 +1,16 @@
+"""Whole numbers that users give, refused by name where they are none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thalweg.errors import TaskError
+from thalweg.numeric import as_whole
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """Return `value` if it is a whole number ≥ `least`; else raise TaskError."""
+    whole = as_whole(value)
+    if whole is None or whole < least:
+        raise TaskError(f"{name} is a whole number ≥ {least}; got {value!r}.")
+    return whole
