@@ -27,9 +27,9 @@ from thalweg.train.evaluate import evaluating
 from thalweg.train.gradients import Computed, gradient_rows
 from thalweg.train.health.diverged import diverged
 from thalweg.train.health.failure import failed_step
+from thalweg.train.health.moment import Moment
 from thalweg.train.history import Evaluation, History
 from thalweg.train.modes import modes_kept
-from thalweg.train.moment import Moment
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe

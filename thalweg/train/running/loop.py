@@ -18,9 +18,9 @@ from thalweg.tasks.generators import generators_of, kept
 from thalweg.tasks.target import figure
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import evaluate
+from thalweg.train.health.moment import Moment
 from thalweg.train.history import Epoch, Evaluation
 from thalweg.train.modes import modes_kept
-from thalweg.train.moment import Moment
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.run import BaseRecipe, Run

@@ -14,8 +14,8 @@ from thalweg.tasks.generators import Generator
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.train.gradients import Computed
 from thalweg.train.health.failure import failure
+from thalweg.train.health.moment import Moment
 from thalweg.train.history import Epoch, Evaluation, History
-from thalweg.train.moment import Moment
 from thalweg.train.point import EvaluationPoint
 from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.step import TrainingStep

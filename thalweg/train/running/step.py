@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from thalweg.objective.losses import Loss
 from thalweg.objective.weight import Weight
 from thalweg.train.evaluate import count_rows
-from thalweg.train.moment import Moment
+from thalweg.train.health.moment import Moment
 from thalweg.train.optimizers import gradient_cleaner, needs_closure
 
 

@@ -17,7 +17,7 @@ from thalweg.objective.weight import Weight
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource
 from thalweg.train.health.diverged import FitDivergedError, diverged
-from thalweg.train.moment import Moment
+from thalweg.train.health.moment import Moment
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.running.progress import Reporter
 from thalweg.train.running.state import State
