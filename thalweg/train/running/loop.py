@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from thalweg.errors import DivergedError, TaskError
-from thalweg.numeric import as_whole
+from thalweg.errors import DivergedError
 from thalweg.objective import Scores
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.generators import generators_of, kept
 from thalweg.tasks.target import figure
+from thalweg.tasks.whole import whole_number
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import evaluate
 from thalweg.train.health.moment import Moment
@@ -41,9 +41,7 @@ def train(
     progress: bool | None,
 ) -> Run:
     """Train by `recipe`; `fit` documents the arguments."""
-    every = as_whole(checkpoint_every)
-    if every is None or every < 1:
-        raise TaskError(f"checkpoint_every is a whole number ≥ 1; got {checkpoint_every!r}.")
+    every = whole_number("checkpoint_every", checkpoint_every)
     file = checkpoint_file(checkpoint, resume)
     device = None if recipe.device is None else usable_device(recipe.device)
     with _surroundings(recipe, device):
