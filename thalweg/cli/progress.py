@@ -69,7 +69,9 @@ def _words(progress: RaceProgress) -> str:
     if not progress.running:
         return f"{done}, done"
     first = progress.running[0]
-    stage = {"target": "setting the target"}.get(first.stage, first.stage)
+    stage = {"target": "setting the target", "runoff": "choosing among close points"}.get(
+        first.stage, first.stage
+    )
     if len(progress.running) > 1:
         what = f"{len(progress.running)} models together"
     else:

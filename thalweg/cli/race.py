@@ -73,6 +73,13 @@ def race(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds that tune.")] = 3,
     final_seeds: Annotated[int, typer.Option(help="Other seeds that judge.")] = 8,
+    more_seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Seeds added where they decide: close points, then who may be the best; 0: none.",
+            show_default="as many again",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(

@@ -108,10 +108,11 @@ def _opening(contest: Contest) -> str:
     if contest.failed:
         verb = "is" if contest.failed == 1 else "are"
         kept += f" {counted(contest.failed, 'trial')} that failed {verb} tried again."
+    more = f" (and up to {len(plan.more_seeds)} more where they decide)" if plan.more_seeds else ""
     return (
         f"Racing {counted(len(plan.entrants), 'optimizer')} on {subject.task} {goal}: each is tuned "
         f"with {counted(plan.trials, 'point')} on {counted(len(plan.tuning_seeds), 'seed')}, then "
-        f"judged on {counted(len(plan.final_seeds), 'other seed')}, {counted(plan.epochs, 'epoch')} a "
+        f"judged on {counted(len(plan.final_seeds), 'other seed')}{more}, {counted(plan.epochs, 'epoch')} a "
         f"trial; {contest.stacking.why}.{kept}"
     )
 

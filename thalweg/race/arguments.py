@@ -30,6 +30,7 @@ class RaceArguments:
     search: str | None = None
     seeds: int | Iterable[int] = 3
     final_seeds: int | Iterable[int] = 8
+    more_seeds: int | None = None
     epochs: int | None = None
     batch_size: int | str | None = "task"
     target: float | Target | None = None

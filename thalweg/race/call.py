@@ -13,7 +13,8 @@ from thalweg.race.runner import Race
 def race(*arguments: Any, **settings: Any) -> RaceResult:
     """Race optimizers on a task: which one trains it fastest?
 
-    Each entrant is tuned with the same budget, then judged at its best point on other seeds. A seed
+    Each entrant is tuned with the same budget, then judged at its best point on other seeds, and more
+    of them where they decide. A seed
     fixes the initial weights and the order of the data for all entrants alike. Entrants are ranked
     by the median steps (or seconds, or gradients) of training until a validation figure reaches the
     target; a trial that misses it, diverges or raises counts as infinite. What the data do not tell
@@ -31,6 +32,10 @@ def race(*arguments: Any, **settings: Any) -> RaceResult:
             or quasi-random where an entrant searches more than its learning rate.
         seeds: how many seeds tune, or which.
         final_seeds: how many other seeds judge, or which.
+        more_seeds: how many more seeds are run where they decide: after tuning for the points of an
+            entrant that are close, before one is chosen; and after the final for the entrants that may
+            be the best, who are then judged by all of them. 0: none; None: as many as the final
+            has, none where it has fewer than seven, which can tell nothing at the first look.
         epochs: passes over the training set in each trial; None: the task's own number.
         batch_size: rows in a batch; None for all of them; "task": the task's own number. An `Entrant`
             may have its own. Every trial has the budget of so many epochs, whatever its batches.

@@ -14,10 +14,13 @@ from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.entrants.known import gather_entrants
 from thalweg.race.search import SEARCHES, make_search
 from thalweg.race.trials.plan import RacePlan, fresh_seeds, gather_seeds, whole
+from thalweg.statistics import fewest_first
 from thalweg.tasks import Task
 
 _POINTS = 9
 """The points that tune an entrant whose learning rates are not given."""
+_FIRST_OF_RUNOFF = 2_000_000
+"""Far from the seeds that users give, and from those that set a target."""
 
 
 def make_plan(arguments: RaceArguments, task: Task) -> RacePlan:
@@ -39,12 +42,18 @@ def make_plan(arguments: RaceArguments, task: Task) -> RacePlan:
         # so that what a search refuses is refused before anything is measured
         make_search(search, entrant, trials=max(1, trials), epochs=max(1, epochs))
     final = gather_seeds(arguments.final_seeds, first=max(tuning) + 1)
+    target = fresh_seeds([*tuning, *final]) if task.target is None else ()
+    more = _more_of(arguments, final) if len(entrants) > 1 else 0
+    used = (*tuning, *final, *target)
+    runoff = fresh_seeds(used, more, first=_FIRST_OF_RUNOFF)
     return RacePlan(
         entrants=entrants,
         trials=trials,
         tuning_seeds=tuning,
         final_seeds=final,
-        target_seeds=fresh_seeds([*tuning, *final]) if task.target is None else (),
+        target_seeds=target,
+        runoff_seeds=runoff,
+        more_seeds=fresh_seeds((*used, *runoff), more, first=max((*tuning, *final)) + 1),
         epochs=epochs,
         batch_size=_batch_size_of(arguments, task),
         search=search,
@@ -85,6 +94,16 @@ def _trials_of(
     if search == "grid" and own_rates:
         return max(len(entrant.lrs) for entrant in entrants)
     return _POINTS
+
+
+def _more_of(arguments: RaceArguments, final: Sequence[int]) -> int:
+    """The seeds that are added where they decide: as many as asked for, or as the final has."""
+    if arguments.more_seeds is None:
+        return len(final) if len(final) >= fewest_first() else 0
+    more = whole("more_seeds", arguments.more_seeds)
+    if more < 0:
+        raise TaskError(f"more_seeds is a number of seeds, 0 for none; got more_seeds={more}.")
+    return more
 
 
 def _batch_size_of(arguments: RaceArguments, task: Task) -> int | None:

@@ -38,6 +38,7 @@ class Watch:
     def __init__(self, plan: RacePlan, show: Show | None, kept: Iterable[TrialRecord] = ()) -> None:
         self._show = show or (lambda _: None)
         self._planned = plan.planned_trials(0, final=False)
+        self._length, self._final = plan.epochs, plan.final_trials
         self._whole = float(plan.epochs * self._planned)
         self._done = 0
         self._epochs = self._before = 0.0
@@ -53,6 +54,9 @@ class Watch:
 
     def running(self, trials: tuple[Trial, ...], waiting: int) -> None:
         """Say what trains now; `waiting` trials of the round are not done yet."""
+        if trials[0].stage in ("runoff", "final"):  # nobody knew before how many there would be
+            waiting += self._final if trials[0].stage == "runoff" else 0
+            self._whole = max(self._whole, self._epochs + waiting * self._length)
         self._planned = max(self._planned, self._done + waiting)
         self._tell(trials)
 

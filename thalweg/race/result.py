@@ -87,6 +87,7 @@ class RaceResult:
             self.rank_by,
             search=self.plan.search,
             step_seconds=self.step_seconds or None,
+            more_seeds=self.plan.more_seeds,
         )
 
     @property
@@ -103,7 +104,7 @@ class RaceResult:
         """Return everything as JSON-ready values; a censored cost is None.
 
         The keys: schema, task, model, metric, target, budget, rank_by, entrants, judged_on,
-        compared_by, judged_seeds, notes, standings, comparisons, may_be_best, tuning, sensitivity,
+        compared_by, judged_seeds, second_look, further_seeds, notes, standings, comparisons, may_be_best, tuning, sensitivity,
         budget_curves, cost, trials (with their learning curves), run.
         """
         subject, plan, judged = self.subject, self.plan, self.judgement.to_dict()
@@ -122,6 +123,8 @@ class RaceResult:
                 "tuning_seeds": list(plan.tuning_seeds),
                 "final_seeds": list(plan.final_seeds),
                 "target_seeds": list(plan.target_seeds),
+                "runoff_seeds": list(plan.runoff_seeds),
+                "more_seeds": list(plan.more_seeds),
                 "search": plan.search,
                 "equal": True,
             },

@@ -1,8 +1,10 @@
 """The protocol of a race: rounds of trials, each made of what the ones before gave.
 
 Tuning asks each entrant's search for points and tells it how they did, until every entrant has
-spent the same budget. Where there is no target yet, a round sets one. The final runs each entrant's
-best point on seeds that tuned nothing and set nothing. What happens between the rounds depends on the
+spent the same budget. Where there is no target yet, a round sets one. Points of an entrant that are
+close run again on more seeds, which choose among them: the runoff. The final runs each entrant's
+best point on seeds that chose nothing and set nothing; and again, on more seeds, the entrants that
+it left in question. What happens between the rounds depends on the
 records alone, so a race that was stopped goes through the same rounds again, and finds most of their
 trials on disk.
 """
@@ -10,12 +12,12 @@ trials on disk.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import Protocol
 
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.reached import Goal
-from thalweg.race.judging.selection import CostUnit, score, select
+from thalweg.race.judging.selection import CostUnit, close_points, score, select
 from thalweg.race.search import Ask, Score, Search, make_search
 from thalweg.race.trials.plan import RacePlan, Trial, fair_order, rotated
 from thalweg.race.trials.point import Point
@@ -38,11 +40,21 @@ class Aiming(Protocol):
         """Return the target, given the trials that set it."""
 
 
+InQuestion = Callable[[Sequence[TrialRecord]], Collection[str]]
+"""Names the entrants that the records of the final leave in question."""
+
 _Asked = dict[str, tuple[Entrant, tuple[Ask, ...]]]
 
 
-def rounds(plan: RacePlan, aim: Aiming, by: CostUnit = "steps") -> Rounds:
-    """Yield the rounds of a race: those of tuning, one that sets the target if need be, the final."""
+def rounds(
+    plan: RacePlan,
+    aim: Aiming,
+    by: CostUnit = "steps",
+    in_question: InQuestion = lambda records: (),
+) -> Rounds:
+    """Yield the rounds of a race: those of tuning, one that sets the target if need be, the runoff of
+    close points, the final, and more seeds for those whom it leaves in question.
+    """
     searches: dict[str, Search] = {
         entrant.name: make_search(
             plan.search, entrant, trials=plan.trials, epochs=plan.epochs, seed=0
@@ -57,7 +69,15 @@ def rounds(plan: RacePlan, aim: Aiming, by: CostUnit = "steps") -> Rounds:
         tuned.extend(records)
     setters = aim.setters(tuned)
     goal = aim.after((yield setters) if setters else ())
-    yield tuple(_final_trials(plan, _chosen(plan, tuned, goal, by)))
+    if close := _close(plan, tuned, goal, by):
+        tuned.extend((yield tuple(_runoff_trials(plan, close))))
+    chosen = _chosen(plan, tuned, goal, by)
+    judging = yield tuple(_final_trials(plan, chosen, plan.final_seeds))
+    if plan.more_seeds:
+        names = in_question(judging)
+        again = [one for one in chosen if one[0].name in names]
+        if len(again) > 1:
+            yield tuple(_final_trials(plan, again, plan.more_seeds))
 
 
 def _asked(plan: RacePlan, searches: dict[str, Search]) -> _Asked:
@@ -105,9 +125,29 @@ def _chosen(
     return chosen
 
 
-def _final_trials(
-    plan: RacePlan, chosen: Sequence[tuple[Entrant, Point]]
+def _close(
+    plan: RacePlan, tuned: Sequence[TrialRecord], goal: Goal, by: CostUnit
+) -> list[tuple[Entrant, tuple[Point, ...]]]:
+    """The entrants that have close points, with them; none where there are no seeds for a runoff."""
+    found = []
+    for entrant in plan.entrants if plan.runoff_seeds else ():
+        own = (record for record in tuned if record.entrant == entrant.name)
+        if points := close_points(own, goal, by):
+            found.append((entrant, points))
+    return found
+
+
+def _runoff_trials(
+    plan: RacePlan, close: Sequence[tuple[Entrant, tuple[Point, ...]]]
 ) -> Generator[Trial, None, None]:
-    for turn, seed in enumerate(plan.final_seeds):
+    for seed in plan.runoff_seeds:
+        for entrant, point in fair_order(close):
+            yield Trial(entrant, point, seed, plan.epochs, "runoff")
+
+
+def _final_trials(
+    plan: RacePlan, chosen: Sequence[tuple[Entrant, Point]], seeds: Sequence[int]
+) -> Generator[Trial, None, None]:
+    for turn, seed in enumerate(seeds):
         for entrant, point in rotated(chosen, turn):
             yield Trial(entrant, point, seed, plan.epochs, "final")

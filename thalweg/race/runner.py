@@ -19,6 +19,7 @@ from thalweg.race.executors.forking import bound_to_process
 from thalweg.race.executors.local import Local, find_executor
 from thalweg.race.executors.machine import cores_for, machine_name, versions
 from thalweg.race.judging.evidence import chosen_points
+from thalweg.race.judging.looks import in_question
 from thalweg.race.judging.selection import CostUnit
 from thalweg.race.judging.target import TargetFile
 from thalweg.race.planning import folder_of, make_plan
@@ -129,7 +130,7 @@ class Race:
         watch = Watch(self.plan, progress or self.arguments.progress)
         started = time.monotonic()
         try:
-            self._go_through(lambda trials: self._round(trials, watch))
+            self._go_through(lambda trials: self._measured(trials, watch))
             self._known.step_times.measure(self._points())
         except KeyboardInterrupt:
             self.interrupted = True
@@ -207,7 +208,7 @@ class Race:
         self, handle: Callable[[tuple[Trial, ...]], Sequence[TrialRecord] | None]
     ) -> None:
         """Go through the rounds until one is not finished; `handle` returns None for such a one."""
-        protocol = rounds(self.plan, self._known.aim, by=self._tuned_by)
+        protocol = rounds(self.plan, self._known.aim, self._tuned_by, self._in_question)
         known = 0
         try:
             trials = next(protocol)
@@ -229,6 +230,22 @@ class Race:
             if self._known.ledger.holds(key := self._known.prepared.keys.key(trial))
         ]
         return held if len(held) == len(trials) else None
+
+    def _measured(self, trials: tuple[Trial, ...], watch: Watch) -> Sequence[TrialRecord]:
+        """Run a round. Where seconds decide, those of a step are measured before the race asks whom the
+        final leaves in question.
+        """
+        records = self._round(trials, watch)
+        final = any(trial.stage == "final" for trial in trials)
+        if final and self.plan.more_seeds and self.rank_by == "seconds":
+            self._known.step_times.measure(self._points())
+        return records
+
+    def _in_question(self, final: Sequence[TrialRecord]) -> tuple[str, ...]:
+        """The entrants that the final leaves in question."""
+        names = [entrant.name for entrant in self.plan.entrants]
+        seconds = self._known.step_times.read(self._points())
+        return in_question(final, names, self._known.aim.now(), self.rank_by, seconds or None)
 
     def _of_executor(self) -> tuple[str, ...]:
         """The note on why the trials ran in this process, if they had to."""

@@ -3,7 +3,8 @@
     times        censored times and times restricted to the budget
     intervals    of medians (order statistics), of means and ratios (typical values), of anything
                  (bootstrap)
-    claims       the sign-flip test, of one pair and of all at once; the set of the best; groups
+    claims       the sign-flip test, of one pair and of all at once; the set of the best; groups;
+                 two looks
     tasks        performance profiles, pairwise ratios, rank reversals
     tuning       budget curves, learning-rate sensitivity
 
@@ -22,6 +23,7 @@ from thalweg.statistics.comparison import (
     ratio_interval,
 )
 from thalweg.statistics.interval import Interval, attainable, median_interval
+from thalweg.statistics.looks import fewest_first, width_with_more
 from thalweg.statistics.paired import fewest_seeds, least_p, paired_p
 from thalweg.statistics.pairwise import pairwise_bounds, pairwise_ratios, pairwise_wins
 from thalweg.statistics.profiles import (
@@ -57,6 +59,7 @@ __all__ = [
     "censored",
     "compare_all",
     "difference_interval",
+    "fewest_first",
     "fewest_seeds",
     "groups_of",
     "least_p",
@@ -76,4 +79,5 @@ __all__ = [
     "restricted",
     "scores_without_a_task",
     "sensitivity",
+    "width_with_more",
 ]

@@ -40,8 +40,9 @@ class Claim:
     is faster; or, where nobody reached the target (`compared_by` is "final"), the difference of their
     mean final figures, first minus second. Its interval is one of a set that holds for all pairs at
     once. `bound` says what misses make of it. `p` is of the paired sign-flip test, `corrected` for all
-    pairs together; the outcome is "better" or "worse" where `corrected` ≤ `alpha`, which is where the
-    interval excludes equality. Of seconds, ratios of up to 1.05 count as equal.
+    pairs together, and for both looks where there are two; the outcome is "better" or "worse" where
+    `corrected` ≤ `alpha`, which is where the interval excludes equality. `share` is that of `alpha` which
+    the look had that made the claim. Of seconds, ratios of up to 1.05 count as equal.
     """
 
     first: str
@@ -56,11 +57,12 @@ class Claim:
     seeds: int
     misses: tuple[int, int]
     metric: str
+    share: float = 1.0
 
     @property
     def too_few(self) -> bool:
         """Whether no result whatever of so few seeds could have told the two apart."""
-        return self.seeds < fewest_seeds(self.alpha)
+        return self.seeds < self._needed
 
     def __str__(self) -> str:
         told = {"better": "is better than", "worse": "is worse than"}.get(self.outcome)
@@ -73,9 +75,8 @@ class Claim:
         if self.compared_by == "seconds":
             text += f"; ratios within {100 * TIMING:g} % count as equal, as no clock is surer"
         if self.too_few:
-            needed = fewest_seeds(self.alpha)
             seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
-            text += f"; {seeds} cannot tell, whatever they give: at least {needed} can"
+            text += f"; {seeds} cannot tell, whatever they give: at least {self._needed} can"
         return text
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,6 +105,10 @@ class Claim:
             "too_few": self.too_few,
             "text": str(self),
         }
+
+    @property
+    def _needed(self) -> int:
+        return fewest_seeds(self.share * self.alpha)
 
     def _effect(self) -> str:
         e = self.effect

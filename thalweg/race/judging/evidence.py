@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from thalweg.race.judging.reached import Goal
 from thalweg.race.judging.selection import CostUnit, candidates, select
@@ -20,8 +20,9 @@ class Evidence:
     """The trials that judge.
 
     `trials` holds, for every entrant that is judged, those of its chosen point in the order of
-    `seeds`. `lost` holds the tuning trials of entrants that have no final because every one of them
-    was lost. `notes` says in sentences what is not as it should be.
+    `seeds`. `more` holds those of the entrants that ran more seeds, with the trials on these added in the
+    order of `more_seeds`; none where a seed is missing. `lost` holds the tuning trials of entrants that
+    have no final because every one of them was lost. `notes` says in sentences what is not as it should be.
     """
 
     stage: Stage
@@ -29,6 +30,8 @@ class Evidence:
     trials: Mapping[str, tuple[TrialRecord, ...]]
     lost: Mapping[str, tuple[TrialRecord, ...]]
     notes: tuple[str, ...]
+    more: Mapping[str, tuple[TrialRecord, ...]] = field(default_factory=dict)
+    more_seeds: tuple[int, ...] = ()
 
 
 def chosen_points(
@@ -46,12 +49,17 @@ def chosen_points(
 
 
 def gather_evidence(
-    records: Iterable[TrialRecord], entrants: Sequence[str], goal: Goal, by: CostUnit = "steps"
+    records: Iterable[TrialRecord],
+    entrants: Sequence[str],
+    goal: Goal,
+    by: CostUnit = "steps",
+    more_seeds: Sequence[int] = (),
 ) -> Evidence:
     """Return the trials that judge the entrants, of those that are finished.
 
     They are those of the final, if there is a seed that all entrants have run; otherwise, where a
-    race was interrupted before, the very trials that chose the points.
+    race was interrupted before, the very trials that chose the points. The trials of the final on
+    `more_seeds` are those of entrants that were in question after the others.
     """
     given = tuple(records)
     points = chosen_points(given, entrants, goal, by)
@@ -61,16 +69,29 @@ def gather_evidence(
     tuned = {name: _tuning(trials, goal, by) for name, trials in of_entrant.items()}
     final = {name: _final(trials, points[name]) for name, trials in of_entrant.items()}
     lost = [name for name in final if not final[name] and _all_lost(of_entrant[name])]
-    judged = {name: by_seed for name, by_seed in final.items() if name not in lost}
+    later = {name: _on(by_seed, more_seeds) for name, by_seed in final.items()}
+    judged = {
+        name: {seed: record for seed, record in by_seed.items() if seed not in later[name]}
+        for name, by_seed in final.items()
+        if name not in lost
+    }
     seeds = tuple(sorted(set.intersection(*map(set, judged.values())))) if judged else ()
     if not seeds:
         return _evidence_of_tuning(tuned)
+    trials = {name: tuple(by_seed[seed] for seed in seeds) for name, by_seed in judged.items()}
+    whole = all(len(by_seed) in (0, len(more_seeds)) for by_seed in later.values())
     return Evidence(
         stage="final",
         seeds=seeds,
-        trials={name: tuple(by_seed[seed] for seed in seeds) for name, by_seed in judged.items()},
+        trials=trials,
         lost={name: tuned[name] for name in lost},
-        notes=(*_of_missing_seeds(judged, seeds), *_of_lost(lost)),
+        notes=(*_of_missing_seeds(judged, seeds), *_of_second_look(whole), *_of_lost(lost)),
+        more={
+            name: (*trials[name], *by_seed.values())
+            for name, by_seed in later.items()
+            if by_seed and whole
+        },
+        more_seeds=tuple(more_seeds) if whole and any(later.values()) else (),
     )
 
 
@@ -91,6 +112,14 @@ def _of_missing_seeds(judged: Mapping[str, _BySeed], seeds: Sequence[int]) -> It
         yield (
             f"The final is not complete: entrants are judged on the {len(seeds)} of "
             f"{len(everyone)} seeds that all of them have run. Left out: {_listed(left_out)}."
+        )
+
+
+def _of_second_look(whole: bool) -> Iterable[str]:
+    if not whole:
+        yield (
+            "The entrants in question have not run all of their further seeds yet: they are judged on "
+            "the seeds that everyone has run."
         )
 
 
@@ -125,6 +154,10 @@ def _final(trials: Sequence[TrialRecord], point: Point) -> dict[int, TrialRecord
         for record in trials
         if record.stage == "final" and point_of(record) == point
     }
+
+
+def _on(by_seed: _BySeed, seeds: Sequence[int]) -> dict[int, TrialRecord]:
+    return {seed: by_seed[seed] for seed in seeds if seed in by_seed}
 
 
 def _all_lost(trials: Sequence[TrialRecord]) -> bool:

@@ -1,7 +1,8 @@
 """The results of a race, from its records.
 
     point of an entrant     the best score of its tuning: median cost to the target, a miss = ∞; then
-                            the share of seeds that missed; then the median final figure
+                            the share of seeds that missed; then the median final figure. Of points
+                            that were close and ran again, the best mean over all their seeds
     order, claims, best     by the trials of that point on the final seeds, paired: means of scores,
                             sign flips for all pairs at once, the set of those that may be the best
     nobody reaches it       (or there is no target) the final figures are compared instead
@@ -17,10 +18,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thalweg.race.judging.claims import Claim, compare_costs, compare_finals
+from thalweg.race.judging.claims import Claim
 from thalweg.race.judging.evidence import Evidence, chosen_points, gather_evidence
-from thalweg.race.judging.reached import Goal, StepSeconds, alone_step_seconds, first_reached
-from thalweg.race.judging.scores import ComparedBy, score_tolerance, scores_of
+from thalweg.race.judging.further import FurtherSeeds, further_seeds
+from thalweg.race.judging.looks import Comparing, compared_by, look
+from thalweg.race.judging.reached import Goal, StepSeconds, alone_step_seconds
+from thalweg.race.judging.scores import ComparedBy
 from thalweg.race.judging.selection import CostUnit
 from thalweg.race.judging.standings import Standing, rank
 from thalweg.race.judging.summary import Summary, summarize_all
@@ -36,7 +39,7 @@ from thalweg.race.judging.tuning import (
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import Stage, TrialRecord, without_nonfinite
-from thalweg.statistics import Sensitivity, possible_bests
+from thalweg.statistics import Sensitivity
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +51,10 @@ class Judgement:
     in which case there are no claims. `may_be_best` are those that may be the best (the fastest, or
     of final figures the best), in the order of the standings: a set of one is the winner, and it is
     empty where nothing was compared. `compared_by` says by which cost, or "final" for the final
-    figure where nobody reached the target. `seeds` are those that count. `notes` says in sentences
-    what is not as it should be.
+    figure where nobody reached the target. `seeds` are those that count, and `looked_again` the entrants
+    that ran the last of them, `more_seeds`, because the first left them in question. `further` says what
+    still more seeds would cost and tell, None where nothing is open. `notes` says in sentences what is
+    not as it should be.
 
     `chosen` is the point of each entrant and `tried` its learning rates, ascending. `tuning` sums up
     every point of tuning. `spent` is what each entrant was given.
@@ -68,18 +73,26 @@ class Judgement:
     sensitivities: Mapping[str, Sensitivity]
     tuning_curves: Mapping[str, TuningCurve]
     spent: tuple[dict[str, Any], ...]
+    looked_again: tuple[str, ...] = ()
+    more_seeds: tuple[int, ...] = ()
+    further: FurtherSeeds | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready values; a censored cost is None.
 
-        The keys: judged_on, compared_by, judged_seeds, notes, standings, comparisons, may_be_best,
-        tuning, sensitivity, budget_curves, cost.
+        The keys: judged_on, compared_by, judged_seeds, second_look, further_seeds, notes, standings,
+        comparisons, may_be_best, tuning, sensitivity, budget_curves, cost.
         """
         values: dict[str, Any] = without_nonfinite(
             {
                 "judged_on": self.judged_on,
                 "compared_by": self.compared_by,
                 "judged_seeds": list(self.seeds),
+                "second_look": {
+                    "entrants": list(self.looked_again),
+                    "seeds": list(self.more_seeds),
+                },
+                "further_seeds": None if self.further is None else self.further.to_dict(),
                 "notes": list(self.notes),
                 "standings": [standing.to_dict() for standing in self.standings],
                 "comparisons": [claim.to_dict() for claim in self.claims],
@@ -103,6 +116,7 @@ def judge(
     step_seconds: StepSeconds | None = None,
     level: float = 0.95,
     alpha: float = 0.05,
+    more_seeds: Sequence[int] = (),
 ) -> Judgement:
     """Rank and compare the entrants of a race by its finished trials.
 
@@ -118,6 +132,8 @@ def judge(
         level: of the intervals of medians.
         alpha: the chance of any false claim, or interval without its true ratio, among all pairs; and
             that to leave the true best out of `may_be_best`.
+        more_seeds: those of the final that only entrants run who are in question after the others;
+            none in a race that looks once.
 
     Example:
         >>> from thalweg.race.trials.records import Curve
@@ -147,68 +163,41 @@ def judge(
     """
     given = tuple(records)
     by: CostUnit = "gradients" if rank_by == "gradients" else "steps"
-    evidence = gather_evidence(given, entrants, goal, by)
-    compared_by: ComparedBy = rank_by if _anyone_reached(evidence, goal) else "final"
-    claims = _claims(evidence, goal, compared_by, step_seconds, alpha)
+    evidence = gather_evidence(given, entrants, goal, by, more_seeds)
+    how = Comparing(goal, compared_by(evidence, goal, rank_by), step_seconds, alpha)
+    looked = look(evidence, how, twice=bool(more_seeds))
     tried = _tried(given, entrants)
     seconds_a_step = {**alone_step_seconds(given), **(step_seconds or {})}
     tuned = tuned_points(given, entrants)
     standings = rank(
         evidence,
-        claims,
+        looked.claims,
         goal,
-        compared_by,
+        how.by,
         tried=tried,
         step_seconds=step_seconds,
         seconds_a_step=seconds_a_step,
         level=level,
+        again=looked.again,
     )
-    best = _may_be_best(evidence, goal, compared_by, step_seconds, alpha) if claims else ()
+    further = evidence.more_seeds if looked.again else ()
     return Judgement(
         standings=standings,
-        claims=claims,
-        may_be_best=tuple(place.entrant for place in standings if place.entrant in best),
+        claims=looked.claims,
+        may_be_best=tuple(place.entrant for place in standings if place.entrant in looked.best),
         judged_on=evidence.stage,
-        compared_by=compared_by,
-        seeds=evidence.seeds,
-        notes=(*evidence.notes, *_notes(evidence, goal, compared_by)),
+        compared_by=how.by,
+        seeds=(*evidence.seeds, *further),
+        notes=(*evidence.notes, *_notes(evidence, goal, how.by)),
         chosen=chosen_points(given, entrants, goal, by),
         tried=tried,
         tuning=_summaries(given, entrants, goal, step_seconds),
         sensitivities=sensitivities(tuned, goal, rank_by, search, step_seconds),
         tuning_curves=tuning_curves(tuned, goal, rank_by, search, step_seconds),
         spent=tuple(spent(given, entrants, seconds_a_step)),
-    )
-
-
-def _claims(
-    evidence: Evidence,
-    goal: Goal,
-    compared_by: ComparedBy,
-    step_seconds: StepSeconds | None,
-    alpha: float,
-) -> tuple[Claim, ...]:
-    if evidence.stage == "tuning":
-        return ()
-    if compared_by == "final":
-        return compare_finals(evidence.trials, goal, alpha=alpha)
-    return compare_costs(evidence.trials, goal, compared_by, step_seconds=step_seconds, alpha=alpha)
-
-
-def _may_be_best(
-    evidence: Evidence,
-    goal: Goal,
-    compared_by: ComparedBy,
-    step_seconds: StepSeconds | None,
-    alpha: float,
-) -> tuple[str, ...]:
-    scores = scores_of(evidence.trials, goal, compared_by, step_seconds)
-    return possible_bests(scores, alpha=alpha, tolerance=score_tolerance(compared_by))
-
-
-def _anyone_reached(evidence: Evidence, goal: Goal) -> bool:
-    return any(
-        first_reached(record, goal) for trials in evidence.trials.values() for record in trials
+        looked_again=looked.again,
+        more_seeds=further,
+        further=further_seeds(looked, evidence),
     )
 
 

@@ -1,21 +1,30 @@
-"""Selection of each entrant's best point, by the trials of tuning alone."""
+"""Selection of each entrant's best point, by the trials of tuning and of the runoff alone."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from thalweg.race.judging.reached import Goal, cost_to_target
+import numpy as np
+
+from thalweg.race.judging.reached import Goal, cost_to_target, first_reached
+from thalweg.race.judging.scores import scores_of
 from thalweg.race.judging.summary import point_of
 from thalweg.race.search.base import Score
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import TrialRecord
+from thalweg.statistics.times import Array
 
 CostUnit = Literal["steps", "gradients"]
 """What points are selected by. Not seconds: trials that train together have none of their own."""
 
 GridEdge = Literal["lower", "upper", "single"]
+
+_MOST_CLOSE = 3
+"""The most points of an entrant that run again: of four, the fourth is hardly ever the best."""
+_CLOSE = 2.0
+"""How many standard errors a point may lie behind the best one and still be close to it."""
 
 
 def score(records: Sequence[TrialRecord], goal: Goal, by: CostUnit = "steps") -> Score:
@@ -55,12 +64,89 @@ def candidates(records: Iterable[TrialRecord]) -> dict[Point, list[TrialRecord]]
 
 
 def select(records: Iterable[TrialRecord], goal: Goal, by: CostUnit = "steps") -> Point | None:
-    """Return the point with the best score of one entrant, None if it has no tuning trial.
+    """Return the best point of one entrant, None if it has no tuning trial.
 
-    Of points that are equally good, it is the one with the smallest learning rate, then the first.
+    If points of it were close and ran again, it is the one of these with the best mean of scores (those
+    by which entrants are compared) over all its seeds, of tuning and of the runoff; else the one with
+    the best score of tuning. Of points that are equally good, it is the one with the smallest learning
+    rate, then the first.
     """
-    points = candidates(records)
+    given = tuple(records)
+    if again := _ran_again(given):
+        means = {point: row.mean() for point, row in _rows(again, goal, by).items()}
+        return min(again, key=lambda p: (round(float(means[p]), 12), p.lr))
+    points = candidates(given)
     return min(points, key=lambda p: (score(points[p], goal, by), p.lr), default=None)
+
+
+def close_points(
+    records: Iterable[TrialRecord], goal: Goal, by: CostUnit = "steps"
+) -> tuple[Point, ...]:
+    """Return the points of one entrant that tuning left close, the best first; none if one is clear.
+
+    They are up to three, of which the means of scores (those by which entrants are compared) lie within
+    two standard errors of the best one; and the one that the score of tuning would choose. The standard
+    error is that of a mean of paired differences, pooled over these points; a single seed gives none,
+    and leaves all close.
+    """
+    given = tuple(records)
+    found = candidates(given)
+    points = {
+        point: trials
+        for point, trials in found.items()
+        if any(record.status == "finished" for record in trials)
+    }
+    chosen = select(given, goal, by)
+    if len(points) < 2 or chosen is None:
+        return ()
+    rows = _rows(points, goal, by)
+    best, *others = sorted(points, key=lambda p: (round(float(rows[p].mean()), 12), p.lr))
+    others = others[: _MOST_CLOSE - 1]
+    gaps = np.array([rows[point] - rows[best] for point in others])
+    near = _CLOSE * _standard_error(gaps) + 1e-12
+    close = [point for point, gap in zip(others, gaps, strict=True) if gap.mean() <= near]
+    named = tuple(dict.fromkeys((best, *close, chosen)))
+    return named if len(named) > 1 else ()
+
+
+def _standard_error(gaps: Array) -> float:
+    """Of the mean of a row of differences, pooled over the rows."""
+    count, seeds = gaps.shape
+    if seeds < 2:
+        return float("inf")
+    squares = float(((gaps - gaps.mean(axis=1, keepdims=True)) ** 2).sum())
+    return float(np.sqrt(squares / (count * (seeds - 1) * seeds)))
+
+
+def _ran_again(records: Sequence[TrialRecord]) -> dict[Point, list[TrialRecord]]:
+    """The points that the runoff ran, each with its trials of tuning and of the runoff.
+
+    Of a runoff that was interrupted, those with the most seeds.
+    """
+    again: dict[Point, list[TrialRecord]] = {}
+    for record in records:
+        if record.stage == "runoff":
+            again.setdefault(point_of(record), []).append(record)
+    most = max((len(trials) for trials in again.values()), default=0)
+    return {
+        point: [*trials, *again[point]]
+        for point, trials in candidates(records).items()
+        if len(again.get(point, ())) == most > 0
+    }
+
+
+def _rows(
+    points: Mapping[Point, Sequence[TrialRecord]], goal: Goal, by: CostUnit
+) -> dict[Point, Array]:
+    """The scores of points, one for each trial, in the order of their seeds."""
+    ordered = [sorted(trials, key=lambda record: record.seed) for trials in points.values()]
+    reached = any(first_reached(record, goal) for trials in ordered for record in trials)
+    scores = scores_of(
+        dict(zip(map(str, range(len(ordered))), ordered, strict=True)),
+        goal,
+        by if reached else "final",
+    )
+    return dict(zip(points, scores.values(), strict=True))
 
 
 def edge_of_grid(lr: float, tried: Iterable[float]) -> GridEdge | None:

@@ -86,12 +86,15 @@ def rank(
     step_seconds: StepSeconds | None = None,
     seconds_a_step: Mapping[str, float] | None = None,
     level: float = 0.95,
+    again: Sequence[str] = (),
 ) -> tuple[Standing, ...]:
     """Rank the entrants by the trials that judge them.
 
     By what they are compared by, so that order and claims agree: of a cost the geometric mean with
     misses at the budget, of final figures the mean. Of equals, by how many seeds reached the target,
-    by the median final figure, by name. Entrants whose tuning was lost come last.
+    by the median final figure, by name. Those that were in question and ran more seeds come first, in the
+    order of all their seeds: the others are not among the possible bests. Entrants whose tuning was lost
+    come last.
 
     Args:
         evidence: the trials.
@@ -102,9 +105,15 @@ def rank(
         step_seconds: the seconds of a step by entrant, by which steps are turned into seconds.
         seconds_a_step: the same, to be reported.
         level: of the intervals.
+        again: those that ran more seeds.
     """
-    ordered = sorted(_keys(evidence.trials, goal, compared_by, step_seconds).items(), key=_second)
-    names = [name for name, _ in ordered]
+    further = {name: evidence.more[name] for name in again}
+    others = {name: row for name, row in evidence.trials.items() if name not in further}
+    names = [
+        name
+        for part in (further, others)
+        for name, _ in sorted(_keys(part, goal, compared_by, step_seconds).items(), key=_second)
+    ]
     apart = {
         pair
         for c in claims
@@ -113,7 +122,7 @@ def rank(
     }
     groups = groups_of(names, lambda one, other: (one, other) not in apart)
     last = 1 + max(groups.values(), default=0)
-    trials = {**evidence.trials, **evidence.lost}
+    trials = {**others, **further, **evidence.lost}
     return tuple(
         _standing(
             trials[name],

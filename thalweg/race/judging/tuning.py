@@ -109,12 +109,12 @@ def spent(
     entrants: Sequence[str],
     seconds_a_step: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    """Return what each entrant was given, in the tuning and in the final, as JSON-ready values."""
+    """Return what each entrant was given, in the tuning, the runoff and the final, as JSON-ready values."""
     given = tuple(records)
     rows = []
     for name in entrants:
         row: dict[str, Any] = {"entrant": name}
-        for stage in ("tuning", "final"):
+        for stage in ("tuning", "runoff", "final"):
             trials = [r for r in given if r.entrant == name and r.stage == stage]
             row[stage] = {
                 "trials": len(trials),

@@ -109,7 +109,9 @@ class RacePlan:
 
     Every entrant is tuned with `trials` points, each on all tuning seeds for `epochs` epochs, or
     with what costs as much; the point that served it best is judged on the final seeds. On the target
-    seeds, of which there are none where the target is known, the best baseline sets the target.
+    seeds, of which there are none where the target is known, the best baseline sets the target. On the
+    runoff seeds the points of an entrant that tuning left close run again before one is chosen; on the
+    more seeds, the entrants that the final seeds left in question.
 
     Raises:
         TaskError: for a budget that trains nothing, or a seed that would both tune and judge.
@@ -123,6 +125,8 @@ class RacePlan:
     batch_size: int | None
     search: str = "grid"
     target_seeds: tuple[int, ...] = ()
+    runoff_seeds: tuple[int, ...] = ()
+    more_seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "batch_size"):
@@ -137,6 +141,9 @@ class RacePlan:
             raise TaskError(f"A race needs at least one epoch, got epochs={self.epochs}.")
         if self.batch_size is not None and self.batch_size < 1:
             raise TaskError(f"A batch holds at least one row, got batch_size={self.batch_size}.")
+        self._check_seeds()
+
+    def _check_seeds(self) -> None:
         both = sorted(set(self.tuning_seeds) & set(self.final_seeds))
         if both:
             raise TaskError(
@@ -147,6 +154,9 @@ class RacePlan:
             raise TaskError(
                 "The seeds that set the target are others than those that tune or judge."
             )
+        fresh = (*self.runoff_seeds, *self.more_seeds)
+        if len({*fresh} - {*self.tuning_seeds, *self.final_seeds, *self.target_seeds}) < len(fresh):
+            raise TaskError("The seeds that are added later are others than all those before.")
 
     @property
     def tuning_trials(self) -> int:
@@ -158,7 +168,7 @@ class RacePlan:
 
         Args:
             known: the trials of all rounds until now.
-            final: whether the final is among them: then there are no more, though an entrant may
+            final: whether the final is among them: then no more are known, though an entrant may
                 have dropped out before it.
         """
         before = self.tuning_trials + len(self.target_seeds)
@@ -206,14 +216,16 @@ def _seed(value: Any) -> int:
     return seed
 
 
-def fresh_seeds(used: Iterable[int], count: int = TARGET_SEEDS) -> tuple[int, ...]:
-    """Return so many seeds that are not used: far from those that users give.
+def fresh_seeds(
+    used: Iterable[int], count: int = TARGET_SEEDS, first: int = _FIRST_FRESH
+) -> tuple[int, ...]:
+    """Return so many seeds that are not used, from `first` on: far from those that users give.
 
     >>> fresh_seeds([0, 1, 1_000_000], count=2)
     (1000001, 1000002)
     """
     taken = set(used)
-    free = (seed for seed in itertools.count(_FIRST_FRESH) if seed not in taken)
+    free = (seed for seed in itertools.count(first) if seed not in taken)
     return tuple(itertools.islice(free, count))
 
 

@@ -24,11 +24,11 @@ FAULTS = (Exception, SystemExit)
 """Exceptions of a user's code that fail one trial, not the race."""
 
 Status = Literal["finished", "diverged", "failed"]
-Stage = Literal["tuning", "target", "final"]
-"""What a trial is for: to choose points, to set the target, to judge."""
+Stage = Literal["tuning", "target", "runoff", "final"]
+"""What a trial is for: to find points, to set the target, to choose among close points, to judge."""
 
 _STATUSES = ("finished", "diverged", "failed")
-_STAGES = ("tuning", "target", "final")
+_STAGES = ("tuning", "target", "runoff", "final")
 _VERSION = 2
 
 
