@@ -64,14 +64,15 @@ def _lines() -> Show:
     return show
 
 
+_STAGES = {"target": "setting the target", "runoff": "choosing among close points"}
+
+
 def _words(progress: RaceProgress) -> str:
     done = f"{progress.done} of {counted(progress.planned, 'trial')}"
     if not progress.running:
         return f"{done}, done"
     first = progress.running[0]
-    stage = {"target": "setting the target", "runoff": "choosing among close points"}.get(
-        first.stage, first.stage
-    )
+    stage = _STAGES.get(first.stage, first.stage)
     if len(progress.running) > 1:
         what = f"{len(progress.running)} models together"
     else:

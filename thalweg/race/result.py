@@ -104,8 +104,8 @@ class RaceResult:
         """Return everything as JSON-ready values; a censored cost is None.
 
         The keys: schema, task, model, metric, target, budget, rank_by, entrants, judged_on,
-        compared_by, judged_seeds, second_look, further_seeds, notes, standings, comparisons, may_be_best, tuning, sensitivity,
-        budget_curves, cost, trials (with their learning curves), run.
+        compared_by, judged_seeds, second_look, slack, further_seeds, notes, standings, comparisons,
+        may_be_best, tuning, sensitivity, budget_curves, cost, trials (with their learning curves), run.
         """
         subject, plan, judged = self.subject, self.plan, self.judgement.to_dict()
         return {

@@ -40,8 +40,8 @@ class Aiming(Protocol):
         """Return the target, given the trials that set it."""
 
 
-InQuestion = Callable[[Sequence[TrialRecord]], Collection[str]]
-"""Names the entrants that the records of the final leave in question."""
+InQuestion = Callable[[], Collection[str]]
+"""Names the entrants that the records until now, those of the final the last, leave in question."""
 
 _Asked = dict[str, tuple[Entrant, tuple[Ask, ...]]]
 
@@ -50,7 +50,7 @@ def rounds(
     plan: RacePlan,
     aim: Aiming,
     by: CostUnit = "steps",
-    in_question: InQuestion = lambda records: (),
+    in_question: InQuestion = tuple,
 ) -> Rounds:
     """Yield the rounds of a race: those of tuning, one that sets the target if need be, the runoff of
     close points, the final, and more seeds for those whom it leaves in question.
@@ -72,9 +72,9 @@ def rounds(
     if close := _close(plan, tuned, goal, by):
         tuned.extend((yield tuple(_runoff_trials(plan, close))))
     chosen = _chosen(plan, tuned, goal, by)
-    judging = yield tuple(_final_trials(plan, chosen, plan.final_seeds))
+    yield tuple(_final_trials(plan, chosen, plan.final_seeds))
     if plan.more_seeds:
-        names = in_question(judging)
+        names = in_question()
         again = [one for one in chosen if one[0].name in names]
         if len(again) > 1:
             yield tuple(_final_trials(plan, again, plan.more_seeds))

@@ -241,11 +241,18 @@ class Race:
             self._known.step_times.measure(self._points())
         return records
 
-    def _in_question(self, final: Sequence[TrialRecord]) -> tuple[str, ...]:
+    def _in_question(self) -> tuple[str, ...]:
         """The entrants that the final leaves in question."""
         names = [entrant.name for entrant in self.plan.entrants]
         seconds = self._known.step_times.read(self._points())
-        return in_question(final, names, self._known.aim.now(), self.rank_by, seconds or None)
+        return in_question(
+            self._records.values(),
+            names,
+            self._known.aim.now(),
+            self.rank_by,
+            seconds or None,
+            self.plan.more_seeds,
+        )
 
     def _of_executor(self) -> tuple[str, ...]:
         """The note on why the trials ran in this process, if they had to."""

@@ -53,6 +53,7 @@ def compare_all(
     *,
     alpha: float = 0.05,
     tolerance: float = 0.0,
+    slack: Mapping[str, float] | None = None,
 ) -> tuple[Comparison, ...]:
     """Compare every pair of entrants, over the seeds that they share.
 
@@ -68,6 +69,8 @@ def compare_all(
         alpha: the chance of any false claim, and of any interval without its true ratio, among all pairs.
         tolerance: ratios of up to 1 + tolerance count as equal, and intervals are as much wider: for
             times whose unit is not known exactly.
+        slack: for each entrant the logarithm of the ratio by which its time may be shorter than these,
+            as in `paired_differences`.
 
     Raises:
         TaskError: for fewer than two entrants, rows of different lengths, times or a budget that are
@@ -84,7 +87,7 @@ def compare_all(
     rows = _rows(times, budget)
     missed = {name: int(np.isinf(row).sum()) for name, row in rows.items()}
     logs = {name: np.log(restricted(row, budget)) for name, row in rows.items()}
-    pairs = paired_differences(logs, alpha=alpha, tolerance=float(np.log1p(tolerance)))
+    pairs = paired_differences(logs, alpha=alpha, tolerance=float(np.log1p(tolerance)), slack=slack)
     return tuple(
         Comparison(
             first=pair.first,

@@ -5,7 +5,7 @@ Both look at one score a seed and entrant, of which smaller is better, such as t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -39,7 +39,11 @@ class PairedDifference:
 
 
 def paired_differences(
-    scores: Mapping[str, Array], *, alpha: float = 0.05, tolerance: float = 0.0
+    scores: Mapping[str, Array],
+    *,
+    alpha: float = 0.05,
+    tolerance: float = 0.0,
+    slack: Mapping[str, float] | None = None,
 ) -> tuple[PairedDifference, ...]:
     """Compare the means of every pair of entrants, all at once, by centred sign flips.
 
@@ -51,6 +55,8 @@ def paired_differences(
         scores: for each entrant one finite score a seed, in the same order for all.
         alpha: the chance of any wrong interval, and so of any false claim, among all pairs.
         tolerance: differences of up to this count as none; the intervals are wider by it.
+        slack: by how much smaller an entrant's mean may be than that of its scores, whatever they are:
+            the intervals are wider by it on the side where this entrant is better. None: 0 for all.
 
     Source: Westfall & Young (1993), "Resampling-Based Multiple Testing", for the maximum over pairs;
     Tusher, Tibshirani & Chu (2001) for statistics with a moderated spread.
@@ -69,6 +75,7 @@ def paired_differences(
     pairs = list(combinations(scores, 2))
     rows = _all_differences(scores)
     flips = CentredFlips(rows, moderator(rows))
+    first, second = _slacks(pairs, slack or {}, tolerance)
     allowed = int(alpha * flips.patterns + 1e-9)
     if rows.shape[1] <= MOST_ENUMERATED_SEEDS:
         allowed -= allowed % 2  # a pattern and its mirror image reach equally far
@@ -76,10 +83,11 @@ def paired_differences(
     for block in flips.blocks():
         means = flips.means[block]
         reach_of = {way: flips.reach(block, way) for way in (1, -1)}
-        below, above = (tolerance + _greatest(reach_of[way], allowed) for way in (1, -1))
+        below = first[block] + _greatest(reach_of[1], allowed)
+        above = second[block] + _greatest(reach_of[-1], allowed)
         way = np.where(means >= 0, 1, -1)
         reach = np.where(way > 0, reach_of[1], reach_of[-1])
-        beyond = np.maximum(np.abs(means) - tolerance, 0.0)
+        beyond = np.maximum(np.abs(means) - np.where(way > 0, first[block], second[block]), 0.0)
         corrected = flips.shares(block, reach, beyond)
         alone = flips.shares(block, flips.own_reach(block, way), beyond)
         low, high = means - below, means + above
@@ -96,7 +104,11 @@ def paired_differences(
 
 
 def possible_bests(
-    scores: Mapping[str, Array], *, alpha: float = 0.05, tolerance: float = 0.0
+    scores: Mapping[str, Array],
+    *,
+    alpha: float = 0.05,
+    tolerance: float = 0.0,
+    slack: Mapping[str, float] | None = None,
 ) -> tuple[str, ...]:
     """Return the entrants that may have the smallest mean: multiple comparisons with the best.
 
@@ -112,6 +124,8 @@ def possible_bests(
         scores: for each entrant one finite score a seed, in the same order for all.
         alpha: the chance to leave out the true best.
         tolerance: differences of up to this count as none.
+        slack: by how much smaller an entrant's mean may be than that of its scores, as in
+            `paired_differences`.
 
     Source: Hsu (1984), "Constrained simultaneous confidence intervals for multiple comparisons with the
     best".
@@ -142,7 +156,7 @@ def possible_bests(
             np.array([scores[name] - scores[other] for other in names if other != name]),
             m,
             alpha,
-            tolerance,
+            tolerance + (slack or {}).get(name, 0.0),
         )
     )
 
@@ -156,6 +170,14 @@ def _is_worse(rows: Array, m: float, alpha: float, tolerance: float) -> bool:
         if (flips.shares(block, reach, beyond) <= alpha).any():
             return True
     return False
+
+
+def _slacks(
+    pairs: Sequence[tuple[str, str]], slack: Mapping[str, float], tolerance: float
+) -> tuple[Array, Array]:
+    """How much wider the interval of each pair is below, where its first is better, and above."""
+    first, second = (np.array([slack.get(pair[k], 0.0) for pair in pairs]) for k in (0, 1))
+    return first + tolerance, second + tolerance
 
 
 def _all_differences(scores: Mapping[str, Array]) -> Array:

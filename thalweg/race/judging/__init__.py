@@ -5,6 +5,7 @@ summary      the trials of a point in a few numbers
 selection    an entrant's best point, by the seeds of tuning
 target       a target set by rule
 evidence     the trials that judge: those of the final
+luck         what the choice of a point may have lost: claims allow for it
 looks        what is claimed after the first seeds, and after more where they decide
 further      what still more seeds would cost, and could tell
 scores       what entrants are ordered and compared by

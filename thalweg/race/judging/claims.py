@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -136,6 +136,7 @@ def compare_costs(
     *,
     step_seconds: StepSeconds | None = None,
     alpha: float = 0.05,
+    slack: Mapping[str, float] | None = None,
 ) -> tuple[Claim, ...]:
     """Compare every pair by the cost to the target.
 
@@ -149,6 +150,7 @@ def compare_costs(
         by: which cost.
         step_seconds: the seconds of a step, by entrant.
         alpha: the chance of any false claim, or interval without its true ratio, among all pairs.
+        slack: how much smaller the mean score of an entrant may be (`thalweg.race.judging.luck`).
     """
     if len(trials) < 2:
         return ()
@@ -162,7 +164,7 @@ def compare_costs(
         name: _longest(row, by, step_seconds) < budget * (1 - 1e-9) for name, row in trials.items()
     }
     claims = []
-    for c in compare_all(times, budget, alpha=alpha, tolerance=tolerance_of(by)):
+    for c in compare_all(times, budget, alpha=alpha, tolerance=tolerance_of(by), slack=slack):
         pair = zip((c.first, c.second), c.misses, strict=True)
         open_ended = any(missed and shorter[name] for name, missed in pair)
         claims.append(
@@ -184,7 +186,13 @@ def compare_costs(
     return tuple(claims)
 
 
-def compare_finals(trials: Trials, goal: Goal, *, alpha: float = 0.05) -> tuple[Claim, ...]:
+def compare_finals(
+    trials: Trials,
+    goal: Goal,
+    *,
+    alpha: float = 0.05,
+    slack: Mapping[str, float] | None = None,
+) -> tuple[Claim, ...]:
     """Compare every pair by the final figure, for races in which nobody reaches a target.
 
     A trial without one, which diverged or failed, counts with the worst that any trial ended with,
@@ -194,6 +202,7 @@ def compare_finals(trials: Trials, goal: Goal, *, alpha: float = 0.05) -> tuple[
         trials: those of each entrant, on the same seeds in the same order.
         goal: the figure.
         alpha: the chance of any false claim, or interval without its true value, among all pairs.
+        slack: how much smaller the mean score of an entrant may be (`thalweg.race.judging.luck`).
     """
     if len(trials) < 2:
         return ()
@@ -213,7 +222,7 @@ def compare_finals(trials: Trials, goal: Goal, *, alpha: float = 0.05) -> tuple[
             misses=(misses[pair.first], misses[pair.second]),
             metric=goal.metric,
         )
-        for pair in paired_differences(scores_of(trials, goal, "final"), alpha=alpha)
+        for pair in paired_differences(scores_of(trials, goal, "final"), alpha=alpha, slack=slack)
     )
 
 

@@ -15,16 +15,15 @@ without running anything again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from thalweg.race.judging.claims import Claim
 from thalweg.race.judging.evidence import Evidence, chosen_points, gather_evidence
 from thalweg.race.judging.further import FurtherSeeds, further_seeds
-from thalweg.race.judging.looks import Comparing, compared_by, look
+from thalweg.race.judging.looks import comparing, cost_unit, look
 from thalweg.race.judging.reached import Goal, StepSeconds, alone_step_seconds
 from thalweg.race.judging.scores import ComparedBy
-from thalweg.race.judging.selection import CostUnit
 from thalweg.race.judging.standings import Standing, rank
 from thalweg.race.judging.summary import Summary, summarize_all
 from thalweg.race.judging.tuning import (
@@ -53,8 +52,9 @@ class Judgement:
     empty where nothing was compared. `compared_by` says by which cost, or "final" for the final
     figure where nobody reached the target. `seeds` are those that count, and `looked_again` the entrants
     that ran the last of them, `more_seeds`, because the first left them in question. `further` says what
-    still more seeds would cost and tell, None where nothing is open. `notes` says in sentences what is
-    not as it should be.
+    still more seeds would cost and tell, None where nothing is open. `slack` is what each entrant may have
+    lost in the choice of its point (`thalweg.race.judging.luck`): claims allow for it. `notes` says in
+    sentences what is not as it should be.
 
     `chosen` is the point of each entrant and `tried` its learning rates, ascending. `tuning` sums up
     every point of tuning. `spent` is what each entrant was given.
@@ -76,11 +76,12 @@ class Judgement:
     looked_again: tuple[str, ...] = ()
     more_seeds: tuple[int, ...] = ()
     further: FurtherSeeds | None = None
+    slack: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready values; a censored cost is None.
 
-        The keys: judged_on, compared_by, judged_seeds, second_look, further_seeds, notes, standings,
+        The keys: judged_on, compared_by, judged_seeds, second_look, slack, further_seeds, notes, standings,
         comparisons, may_be_best, tuning, sensitivity, budget_curves, cost.
         """
         values: dict[str, Any] = without_nonfinite(
@@ -92,6 +93,7 @@ class Judgement:
                     "entrants": list(self.looked_again),
                     "seeds": list(self.more_seeds),
                 },
+                "slack": dict(self.slack),
                 "further_seeds": None if self.further is None else self.further.to_dict(),
                 "notes": list(self.notes),
                 "standings": [standing.to_dict() for standing in self.standings],
@@ -162,9 +164,11 @@ def judge(
         sgd is worse than adam: steps ratio 2.01, simultaneous 96.9 % interval [2, 2.02], corrected p = 0.031
     """
     given = tuple(records)
-    by: CostUnit = "gradients" if rank_by == "gradients" else "steps"
+    by = cost_unit(rank_by)
     evidence = gather_evidence(given, entrants, goal, by, more_seeds)
-    how = Comparing(goal, compared_by(evidence, goal, rank_by), step_seconds, alpha)
+    how = comparing(
+        given, entrants, evidence, goal, rank_by, step_seconds=step_seconds, alpha=alpha
+    )
     looked = look(evidence, how, twice=bool(more_seeds))
     tried = _tried(given, entrants)
     seconds_a_step = {**alone_step_seconds(given), **(step_seconds or {})}
@@ -198,6 +202,7 @@ def judge(
         looked_again=looked.again,
         more_seeds=further,
         further=further_seeds(looked, evidence),
+        slack=how.slack if looked.claims else {},
     )
 
 

@@ -7,11 +7,12 @@ of theirs. The looks share α (`thalweg.statistics.looks`), so that all claims a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from thalweg.race.judging.claims import Claim, compare_costs, compare_finals
-from thalweg.race.judging.evidence import Evidence, gather_evidence
+from thalweg.race.judging.evidence import Evidence, chosen_points, gather_evidence
+from thalweg.race.judging.luck import slacks
 from thalweg.race.judging.reached import Goal, StepSeconds, first_reached
 from thalweg.race.judging.scores import ComparedBy, Trials, score_tolerance, scores_of
 from thalweg.race.judging.selection import CostUnit
@@ -36,26 +37,34 @@ class Looked:
 
 @dataclass(frozen=True)
 class Comparing:
-    """By what entrants are compared, and how surely: see `compare_costs`."""
+    """By what entrants are compared, how surely, and what each may have lost in tuning (`luck`)."""
 
     goal: Goal
     by: ComparedBy
     step_seconds: StepSeconds | None = None
     alpha: float = 0.05
+    slack: Mapping[str, float] = field(default_factory=dict)
 
     def claims(self, trials: Trials, share: float = 1.0) -> tuple[Claim, ...]:
         """Compare every pair, with a share of α."""
         alpha = share * self.alpha
         if self.by == "final":
-            return compare_finals(trials, self.goal, alpha=alpha)
+            return compare_finals(trials, self.goal, alpha=alpha, slack=self.slack)
         return compare_costs(
-            trials, self.goal, self.by, step_seconds=self.step_seconds, alpha=alpha
+            trials,
+            self.goal,
+            self.by,
+            step_seconds=self.step_seconds,
+            alpha=alpha,
+            slack=self.slack,
         )
 
     def bests(self, trials: Trials, share: float = 1.0) -> tuple[str, ...]:
         """Return those that may be the best, by a test with a share of α."""
         scores = scores_of(trials, self.goal, self.by, self.step_seconds)
-        return possible_bests(scores, alpha=share * self.alpha, tolerance=score_tolerance(self.by))
+        return possible_bests(
+            scores, alpha=share * self.alpha, tolerance=score_tolerance(self.by), slack=self.slack
+        )
 
 
 def look(evidence: Evidence, how: Comparing, *, twice: bool) -> Looked:
@@ -81,35 +90,56 @@ def look(evidence: Evidence, how: Comparing, *, twice: bool) -> Looked:
 
 
 def in_question(
-    final: Iterable[TrialRecord],
+    records: Iterable[TrialRecord],
     entrants: Sequence[str],
     goal: Goal,
     rank_by: RankBy,
     step_seconds: StepSeconds | None = None,
+    more_seeds: Sequence[int] = (),
 ) -> tuple[str, ...]:
     """Return the entrants that the first look leaves among the possible bests.
 
     Args:
-        final: the records of the final, on its first seeds.
+        records: those of the race; of the final, those on `more_seeds` do not count.
         entrants: the names of all who take part.
         goal: the figure that decides and its target.
         rank_by: the cost that decides.
         step_seconds: the seconds of a step by entrant.
+        more_seeds: those of the second look.
     """
-    by: CostUnit = "gradients" if rank_by == "gradients" else "steps"
-    evidence = gather_evidence(final, entrants, goal, by)
-    if evidence.stage == "tuning":
-        return ()
-    how = Comparing(goal, compared_by(evidence, goal, rank_by), step_seconds)
+    given = [r for r in records if r.stage != "final" or r.seed not in set(more_seeds)]
+    by = cost_unit(rank_by)
+    evidence = gather_evidence(given, entrants, goal, by)
+    how = comparing(given, entrants, evidence, goal, rank_by, step_seconds=step_seconds)
     return look(evidence, how, twice=True).best
 
 
-def compared_by(evidence: Evidence, goal: Goal, rank_by: RankBy) -> ComparedBy:
-    """Return what decides: the cost, or the final figure where nobody reached the target."""
-    anyone = any(
+def comparing(
+    records: Iterable[TrialRecord],
+    entrants: Sequence[str],
+    evidence: Evidence,
+    goal: Goal,
+    rank_by: RankBy,
+    *,
+    step_seconds: StepSeconds | None = None,
+    alpha: float = 0.05,
+) -> Comparing:
+    """Return by what the entrants of a race are compared: a cost, or the final figure where nobody
+    reached the target.
+    """
+    given, unit = tuple(records), cost_unit(rank_by)
+    reached = (
         first_reached(record, goal) for trials in evidence.trials.values() for record in trials
     )
-    return rank_by if anyone else "final"
+    by: ComparedBy = rank_by if any(reached) else "final"
+    chosen = chosen_points(given, entrants, goal, unit)
+    slack = slacks(given, chosen, goal, unit, by)
+    return Comparing(goal, by, step_seconds, alpha, slack)
+
+
+def cost_unit(rank_by: RankBy) -> CostUnit:
+    """Return the cost by which points were chosen where entrants are ranked by another."""
+    return "gradients" if rank_by == "gradients" else "steps"
 
 
 def _of_both(first: Sequence[Claim], second: Sequence[Claim], alpha: float) -> tuple[Claim, ...]:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from thalweg.race.judging.reached import Goal, cost_to_target, first_reached
-from thalweg.race.judging.scores import scores_of
+from thalweg.race.judging.scores import ComparedBy, scores_of
 from thalweg.race.judging.summary import point_of
 from thalweg.race.search.base import Score
 from thalweg.race.trials.point import Point
@@ -72,8 +72,11 @@ def select(records: Iterable[TrialRecord], goal: Goal, by: CostUnit = "steps") -
     rate, then the first.
     """
     given = tuple(records)
-    if again := _ran_again(given):
-        means = {point: row.mean() for point, row in _rows(again, goal, by).items()}
+    if again := ran_again(given):
+        means = {
+            point: row.mean()
+            for point, row in rows_of(again, goal, _decides(again, goal, by)).items()
+        }
         return min(again, key=lambda p: (round(float(means[p]), 12), p.lr))
     points = candidates(given)
     return min(points, key=lambda p: (score(points[p], goal, by), p.lr), default=None)
@@ -99,18 +102,18 @@ def close_points(
     chosen = select(given, goal, by)
     if len(points) < 2 or chosen is None:
         return ()
-    rows = _rows(points, goal, by)
+    rows = rows_of(points, goal, _decides(points, goal, by))
     best, *others = sorted(points, key=lambda p: (round(float(rows[p].mean()), 12), p.lr))
     others = others[: _MOST_CLOSE - 1]
     gaps = np.array([rows[point] - rows[best] for point in others])
-    near = _CLOSE * _standard_error(gaps) + 1e-12
+    near = _CLOSE * standard_error(gaps) + 1e-12
     close = [point for point, gap in zip(others, gaps, strict=True) if gap.mean() <= near]
     named = tuple(dict.fromkeys((best, *close, chosen)))
     return named if len(named) > 1 else ()
 
 
-def _standard_error(gaps: Array) -> float:
-    """Of the mean of a row of differences, pooled over the rows."""
+def standard_error(gaps: Array) -> float:
+    """Return that of the mean of a row of differences, pooled over the rows; infinity of one seed."""
     count, seeds = gaps.shape
     if seeds < 2:
         return float("inf")
@@ -118,8 +121,8 @@ def _standard_error(gaps: Array) -> float:
     return float(np.sqrt(squares / (count * (seeds - 1) * seeds)))
 
 
-def _ran_again(records: Sequence[TrialRecord]) -> dict[Point, list[TrialRecord]]:
-    """The points that the runoff ran, each with its trials of tuning and of the runoff.
+def ran_again(records: Sequence[TrialRecord]) -> dict[Point, list[TrialRecord]]:
+    """Return the points that the runoff ran, each with its trials of tuning and of the runoff.
 
     Of a runoff that was interrupted, those with the most seeds.
     """
@@ -135,18 +138,19 @@ def _ran_again(records: Sequence[TrialRecord]) -> dict[Point, list[TrialRecord]]
     }
 
 
-def _rows(
-    points: Mapping[Point, Sequence[TrialRecord]], goal: Goal, by: CostUnit
+def rows_of(
+    points: Mapping[Point, Sequence[TrialRecord]], goal: Goal, by: ComparedBy
 ) -> dict[Point, Array]:
-    """The scores of points, one for each trial, in the order of their seeds."""
+    """Return the scores of points, one for each trial, in the order of their seeds."""
     ordered = [sorted(trials, key=lambda record: record.seed) for trials in points.values()]
-    reached = any(first_reached(record, goal) for trials in ordered for record in trials)
-    scores = scores_of(
-        dict(zip(map(str, range(len(ordered))), ordered, strict=True)),
-        goal,
-        by if reached else "final",
-    )
-    return dict(zip(points, scores.values(), strict=True))
+    numbered = dict(zip(map(str, range(len(ordered))), ordered, strict=True))
+    return dict(zip(points, scores_of(numbered, goal, by).values(), strict=True))
+
+
+def _decides(points: Mapping[Point, Sequence[TrialRecord]], goal: Goal, by: CostUnit) -> ComparedBy:
+    """The cost; or the final figure, where no point reached the target."""
+    everything = (record for trials in points.values() for record in trials)
+    return by if any(first_reached(record, goal) for record in everything) else "final"
 
 
 def edge_of_grid(lr: float, tried: Iterable[float]) -> GridEdge | None:
