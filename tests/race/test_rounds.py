@@ -135,6 +135,62 @@ def test_the_final_runs_the_best_point_of_each() -> None:
     assert {trial.point.others for trial in final} == {()}
 
 
+def level(trial: Trial) -> TrialRecord:
+    """The two greater rates of every entrant are about as good; the smallest is far behind."""
+    noise = (trial.seed * 7 + round(100 * trial.point.lr)) % 5
+    return record(trial, (80 if trial.point.lr == 0.01 else 20) + noise)
+
+
+def test_points_that_are_close_run_again_and_all_their_seeds_choose() -> None:
+    whole = plan(runoff_seeds=(90, 91, 92, 93))
+
+    def gives(trial: Trial) -> TrialRecord:
+        """On the seeds of the runoff the greatest rate turns out to be much better."""
+        late = trial.seed >= 90 and trial.point.lr == 1.0
+        return record(trial, 5) if late else level(trial)
+
+    *_, runoff, final = play(whole, gives)
+    assert {trial.stage for trial in runoff} == {"runoff"}
+    runs = Counter((trial.entrant.name, trial.point.lr) for trial in runoff)
+    assert runs == {(name, lr): 4 for name in BEST for lr in (0.1, 1.0)}
+    assert [trial.seed for trial in runoff[::6]] == [90, 91, 92, 93]
+    assert {trial.point.lr for trial in final} == {1.0}
+    assert {trial.seed for trial in final} == {10, 11}
+    *_, last = play(plan(), gives)
+    assert {trial.point.lr for trial in last} != {1.0}  # tuning alone would have chosen another
+
+
+def test_points_that_are_clear_do_not_run_again() -> None:
+    tuning, final = split(play(plan(runoff_seeds=(90, 91)), bowl))
+    assert {trial.stage for trial in tuning} == {"tuning"}
+    assert {trial.entrant.name: trial.point.lr for trial in final} == BEST
+
+
+def test_those_in_question_run_more_seeds_and_nobody_else() -> None:
+    whole = plan(more_seeds=(12, 13, 14))
+
+    def after(names: tuple[str, ...]) -> list[tuple[Trial, ...]]:
+        protocol, played = rounds(whole, Known(GOAL), "steps", lambda: names), []
+        try:
+            trials = next(protocol)
+            while True:
+                played.append(trials)
+                trials = protocol.send([bowl(trial) for trial in trials])
+        except StopIteration:
+            return played
+
+    *_, final, more = after(("c", "a"))
+    assert Counter(trial.entrant.name for trial in final) == {"a": 2, "b": 2, "c": 2}
+    assert Counter((t.entrant.name, t.stage) for t in more) == {
+        ("a", "final"): 3,
+        ("c", "final"): 3,
+    }
+    assert {trial.seed for trial in more} == {12, 13, 14}
+    assert {(t.entrant.name, t.point) for t in more} <= {(t.entrant.name, t.point) for t in final}
+    for decided in ((), ("a",)):
+        assert after(decided)[-1] == final
+
+
 def test_the_final_is_fair_in_its_order() -> None:
     _, final = split(play(plan(final_seeds=(10, 11, 12, 13)), bowl))
     turns = ["".join(t.entrant.name for t in final[i : i + 3]) for i in range(0, 12, 3)]

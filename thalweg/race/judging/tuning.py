@@ -21,6 +21,8 @@ from thalweg.statistics import BudgetCurve, Sensitivity, budget_curve, sensitivi
 _EVEN = ("grid", "quasi-random")
 """Searches that cover the space evenly; adaptive ones do not, so their points are no sample of it."""
 
+_PARTS = {"tuning": ("tuning", "runoff"), "final": ("final",)}
+
 _Tuned = Mapping[str, Mapping[Point, Sequence[TrialRecord]]]
 
 
@@ -109,13 +111,13 @@ def spent(
     entrants: Sequence[str],
     seconds_a_step: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    """Return what each entrant was given, in the tuning, the runoff and the final, as JSON-ready values."""
+    """Return what each entrant was given, in tuning with its runoff and in the final, as JSON-ready values."""
     given = tuple(records)
     rows = []
     for name in entrants:
         row: dict[str, Any] = {"entrant": name}
-        for stage in ("tuning", "runoff", "final"):
-            trials = [r for r in given if r.entrant == name and r.stage == stage]
+        for stage, parts in _PARTS.items():
+            trials = [r for r in given if r.entrant == name and r.stage in parts]
             row[stage] = {
                 "trials": len(trials),
                 "gradients": round(sum(record.gradients for record in trials), 2),

@@ -79,7 +79,18 @@ def _final(budget: Record) -> str:
     listed = f" ({', '.join(map(str, seeds))})" if len(seeds) <= 12 else ""
     return (
         f"{text.plural(len(seeds), 'seed')}{listed}, none of them tuned on; a seed fixes the initial "
-        "weights and the order of the data for every entrant"
+        f"weights and the order of the data for every entrant{_more(budget)}"
+    )
+
+
+def _more(budget: Record) -> str:
+    """The seeds that are added where they decide."""
+    runoff, more = (budget.get(name) or () for name in ("runoff_seeds", "more_seeds"))
+    if not runoff and not more:
+        return ""
+    return (
+        f"; {len(runoff)} more seeds to choose among close points of an entrant, and {len(more)} more for "
+        "the entrants that the first leave in question"
     )
 
 

@@ -145,7 +145,7 @@ def _hint(result: Record, made: dict[str, dict[str, Any]]) -> str:
             f"The race was stopped before its final: the order is that of the {text.plural(seeds, 'seed')} "
             "that chose the points, and supports no claim."
         )
-    hint = f"Judged on {text.plural(seeds, 'fresh seed')}, the same for all"
+    hint = f"{_seeds(result, seeds)}"
     if seeds < 2:
         hint += "."
     elif decided_by_final(result):
@@ -163,8 +163,33 @@ def _hint(result: Record, made: dict[str, dict[str, Any]]) -> str:
             if told
             else " A hollow mark is not distinguishable from the first "
         )
-        hint += f"({_test(result)}, α&nbsp;=&nbsp;{alpha:g}); dots are the seeds."
+        hint += (
+            f"({_test(result)}, α&nbsp;=&nbsp;{alpha:g}); dots are the seeds.{_tuned_so(result)}"
+        )
     return f"{hint} {groups_legend(result)}".strip()
+
+
+def _seeds(result: Record, seeds: int) -> str:
+    """On how many seeds the entrants are judged."""
+    look = result.get("second_look") or {"entrants": [], "seeds": []}
+    first = text.plural(seeds - len(look["seeds"]), "fresh seed")
+    if not look["entrants"]:
+        return f"Judged on {first}, the same for all"
+    names = escape(text.listed(look["entrants"]))
+    return (
+        f"Judged on {first}, the same for all, and on {len(look['seeds'])} more where these left open who "
+        f"is best: {names}, who come first, in the order of all their seeds"
+    )
+
+
+def _tuned_so(result: Record) -> str:
+    """What the claims are about: the optimizers, or the points that tuning chose."""
+    if "slack" not in result:
+        return " Claims are about the points that tuning chose, not about what another tuning may find."
+    return (
+        " Claims are about the optimizers, tuned so: where their points were close, the intervals allow for "
+        "a choice that was unlucky."
+    )
 
 
 def _test(result: Record) -> str:

@@ -45,6 +45,7 @@ def notes(result: Mapping[str, Any]) -> list[str]:
         *_edges(result),
         *lost_trials(result),
         *_target(result),
+        *_further(result),
     ]
 
 
@@ -97,6 +98,24 @@ def _few_seeds(result: Record) -> Iterator[str]:
             f"{text.plural(short[0]['trials'], 'seed')} cannot claim {text.percent(short[0]['level'])}: "
             f"the intervals of the medians cover {text.percent(attained)}."
         )
+
+
+def _further(result: Record) -> Iterator[str]:
+    """What more seeds would cost and tell."""
+    more = result.get("further_seeds")
+    if not more or not is_judged(result):
+        return
+    metric = result["metric"]["name"]
+    now, then = (
+        text.factor(x) if more["of"] == "ratio" else text.difference(x, metric).lstrip("+")
+        for x in (more["now"], more["then"])
+    )
+    what = {"ratio": "Ratios", "difference": f"Differences in {text.spaced(metric)}"}[more["of"]]
+    yield (
+        f"{what} of about {now} are told in half of such races among {text.listed(more['entrants'])}; with "
+        f"{text.plural(more['seeds'], 'more seed')} of them it would be {then}, for "
+        f"{text.plural(more['trials'], 'trial')} and about {text.duration(more['seconds'])} of training."
+    )
 
 
 def _missed(result: Record) -> Iterator[str]:
