@@ -4,7 +4,7 @@ Simulated races, whose truth is known, go through the judge; nothing trains. Eac
 The logarithm of a time to the target has a part of standard deviation 0.25 that is shared by all who train
 from the same seed, and drops out of pairs, and one of 0.25 of its own. Each rate comes from `--races` races:
 with 300 of them, one of 5 % is known to ± 1.3 % (its standard error). The cells of the table run side by
-side, one process a core.
+side, one process a core. Then whole races are run, tuning and all: see `_whole_races.py`.
 
     python benchmarks/claims.py [--races 200]
 """
@@ -18,6 +18,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from _whole_races import print_whole_races
 from numpy.typing import NDArray
 
 from thalweg.race.judging.claims import Claim
@@ -218,6 +219,7 @@ def main() -> None:
         print(f"| pairs whose interval and verdict disagree | all of the above | {wrong} | | |")
         found = " | ".join(f"{ratio.result():.2f}" for ratio in ratios)
         print(f"| the winner is named in 80 % of races | one faster than the others by | {found} |")
+        print_whole_races(pool, number)
 
 
 def plan(cells: Cells) -> list[Future[Cell]]:
