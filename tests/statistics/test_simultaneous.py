@@ -188,3 +188,20 @@ def test_beyond_enumeration_nothing_is_left_to_chance() -> None:
     assert paired_differences(scores) == paired_differences(scores)
     for pair, (a, b) in zip(paired_differences(scores), combinations(scores, 2), strict=True):
         assert pair.p == paired_p(scores[a], scores[b])
+
+
+def test_slack_widens_the_intervals_on_the_side_of_the_better_and_the_set_follows() -> None:
+    rng = np.random.default_rng(11)
+    scores = {
+        name: rng.standard_normal(8) * 0.1 + shift
+        for name, shift in (("a", 0), ("b", 0.5), ("c", 0.6))
+    }
+    plain = paired_differences(scores)
+    wide = paired_differences(scores, slack={"b": 0.3})
+    for one, other in zip(plain, wide, strict=True):
+        # rounding
+        assert one.low - other.low == pytest.approx(0.3 if one.first == "b" else 0.0, abs=1e-12)
+        assert other.high - one.high == pytest.approx(0.3 if one.second == "b" else 0.0, abs=1e-12)
+        assert (other.low <= 0 <= other.high) == (other.corrected > 0.05)
+    assert possible_bests(scores) == ("a",)
+    assert possible_bests(scores, slack={"b": 0.6}) == ("a", "b")

@@ -101,6 +101,7 @@ def test_what_more_seeds_would_cost_and_tell_is_said() -> None:
     assert np.log(more.now) / np.log(more.then) == pytest.approx(2**0.5)  # rounding
 
 
+@pytest.mark.full
 def test_both_looks_together_claim_of_equals_what_one_may() -> None:
     rng = np.random.default_rng(5)
 

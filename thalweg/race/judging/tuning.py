@@ -111,7 +111,7 @@ def spent(
     entrants: Sequence[str],
     seconds_a_step: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    """Return what each entrant was given, in tuning (with its runoff) and in the final, as JSON-ready values."""
+    """Return what each entrant was given, as JSON-ready values: in tuning with its runoff, in the final."""
     given = tuple(records)
     rows = []
     for name in entrants:
