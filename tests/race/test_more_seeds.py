@@ -20,6 +20,7 @@ def open_race(**other: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "entrants": {"a": "sgd", "b": "sgd"},
         "lrs": [0.2999, 0.3],
+        "target": 0.2,
         "final_seeds": 7,
         "workers": 1,
         "more_seeds": 2,
