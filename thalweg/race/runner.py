@@ -188,7 +188,7 @@ class Race:
                 for entrant in self.plan.entrants
                 if entrant.batch_size != "race"
             },
-            step_seconds=self._known.step_times.read(self._points()),
+            step_times=self._known.step_times.read(self._points()),
             planned=self._planned,
             folder=self.folder,
         )

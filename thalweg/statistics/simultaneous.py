@@ -15,6 +15,7 @@ from thalweg.errors import TaskError
 from thalweg.statistics.centred import CentredFlips, moderator
 from thalweg.statistics.interval import check_level
 from thalweg.statistics.paired import MOST_ENUMERATED_SEEDS, differences, fewest_seeds
+from thalweg.statistics.shared import PairErrors, SharedError
 from thalweg.statistics.times import Array
 
 
@@ -39,18 +40,23 @@ class PairedDifference:
 
 
 def paired_differences(
-    scores: Mapping[str, Array], *, alpha: float = 0.05, tolerance: float = 0.0
+    scores: Mapping[str, Array],
+    *,
+    alpha: float = 0.05,
+    tolerance: float = 0.0,
+    errors: Mapping[str, SharedError] | None = None,
 ) -> tuple[PairedDifference, ...]:
     """Compare the means of every pair of entrants, all at once, by centred sign flips.
 
-    Over two entrants this is the sign-flip test, and the interval is Hartigan's (`mean_interval`). See
-    `CentredFlips` for more of them. What is tested is whether a pair's differences are symmetric about
+    Over two entrants this is the sign-flip test, and the interval is that of Hartigan's typical values (1969):
+    between means of subsets of the differences. See `CentredFlips` for more of them. What is tested is whether a pair's differences are symmetric about
     zero, which equal means imply only where the shapes of the two distributions mirror each other.
 
     Args:
         scores: for each entrant one finite score a seed, in the same order for all.
         alpha: the chance of any wrong interval, and so of any false claim, among all pairs.
         tolerance: differences of up to this count as none; the intervals are wider by it.
+        errors: those that all scores of an entrant share, by entrant; tests and intervals hold them too.
 
     Source: Westfall & Young (1993), "Resampling-Based Multiple Testing", for the maximum over pairs;
     Tusher, Tibshirani & Chu (2001) for statistics with a moderated spread.
@@ -68,20 +74,21 @@ def paired_differences(
     check_level(1 - alpha)
     pairs = list(combinations(scores, 2))
     rows = _all_differences(scores)
-    flips = CentredFlips(rows, moderator(rows))
+    flips, shared = CentredFlips(rows, moderator(rows)), PairErrors.of(errors, pairs)
     allowed = int(alpha * flips.patterns + 1e-9)
     if rows.shape[1] <= MOST_ENUMERATED_SEEDS:
         allowed -= allowed % 2  # a pattern and its mirror image reach equally far
     found: list[PairedDifference] = []
     for block in flips.blocks():
         means = flips.means[block]
-        reach_of = {way: flips.reach(block, way) for way in (1, -1)}
+        reach_of = {way: _widened(flips.reach(block, way), shared, block) for way in (1, -1)}
         below, above = (tolerance + _greatest(reach_of[way], allowed) for way in (1, -1))
         way = np.where(means >= 0, 1, -1)
         reach = np.where(way > 0, reach_of[1], reach_of[-1])
         beyond = np.maximum(np.abs(means) - tolerance, 0.0)
         corrected = flips.shares(block, reach, beyond)
-        alone = flips.shares(block, flips.own_reach(block, way), beyond)
+        own = _widened(flips.own_reach(block, way), shared, block, alone=True)
+        alone = flips.shares(block, own, beyond)
         low, high = means - below, means + above
         # by rounding, an end could lie on the other side of zero
         low = np.where(corrected > alpha, np.minimum(low, 0.0), low)
@@ -96,7 +103,11 @@ def paired_differences(
 
 
 def possible_bests(
-    scores: Mapping[str, Array], *, alpha: float = 0.05, tolerance: float = 0.0
+    scores: Mapping[str, Array],
+    *,
+    alpha: float = 0.05,
+    tolerance: float = 0.0,
+    errors: Mapping[str, SharedError] | None = None,
 ) -> tuple[str, ...]:
     """Return the entrants that may have the smallest mean: multiple comparisons with the best.
 
@@ -112,6 +123,7 @@ def possible_bests(
         scores: for each entrant one finite score a seed, in the same order for all.
         alpha: the chance to leave out the true best.
         tolerance: differences of up to this count as none.
+        errors: those that all scores of an entrant share, by entrant.
 
     Source: Hsu (1984), "Constrained simultaneous confidence intervals for multiple comparisons with the
     best".
@@ -135,23 +147,23 @@ def possible_bests(
     m = moderator(_all_differences(scores))
     if len(scores[names[0]]) < fewest_seeds(alpha):
         return tuple(names)
-    return tuple(
-        name
-        for name in names
-        if not _is_worse(
-            np.array([scores[name] - scores[other] for other in names if other != name]),
-            m,
-            alpha,
-            tolerance,
-        )
-    )
+    found = []
+    for name in names:
+        pairs = [(name, other) for other in names if other != name]
+        rows = np.array([scores[a] - scores[b] for a, b in pairs])
+        if not _is_worse(rows, m, alpha, tolerance, PairErrors.of(errors, pairs)):
+            found.append(name)
+    return tuple(found)
 
 
-def _is_worse(rows: Array, m: float, alpha: float, tolerance: float) -> bool:
+def _is_worse(
+    rows: Array, m: float, alpha: float, tolerance: float, shared: PairErrors | None
+) -> bool:
     """Whether an entrant is told to be worse than some other, by its differences to all others."""
-    flips = CentredFlips(rows, m)
+    flips, one_sided = CentredFlips(rows, m), len(rows) > 1
     for block in flips.blocks():
-        reach = flips.reach(block, 1, one_sided=len(rows) > 1)
+        reach = flips.reach(block, 1, one_sided=one_sided)
+        reach = _widened(reach, shared, block, one_sided=one_sided)
         beyond = np.maximum(flips.means[block] - tolerance, 0.0)
         if (flips.shares(block, reach, beyond) <= alpha).any():
             return True
@@ -171,6 +183,19 @@ def _all_differences(scores: Mapping[str, Array]) -> Array:
         )
     rows = [differences(scores[a], scores[b]) for a, b in combinations(scores, 2)]
     return np.array(rows)
+
+
+def _widened(
+    reach: Array,
+    shared: PairErrors | None,
+    block: slice,
+    *,
+    one_sided: bool = False,
+    alone: bool = False,
+) -> Array:
+    if shared is None:
+        return reach
+    return shared.widened(reach, block, one_sided=one_sided, alone=alone)
 
 
 def _greatest(reach: Array, allowed: int) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from thalweg.statistics import (
     Interval,
     Outcome,
     PairedDifference,
+    SharedError,
     compare_all,
     fewest_seeds,
     outcome_of,
@@ -41,7 +42,8 @@ class Claim:
     mean final figures, first minus second. Its interval is one of a set that holds for all pairs at
     once. `bound` says what misses make of it. `p` is of the paired sign-flip test, `corrected` for all
     pairs together; the outcome is "better" or "worse" where `corrected` ≤ `alpha`, which is where the
-    interval excludes equality. Of seconds, ratios of up to 1.05 count as equal.
+    interval excludes equality. Of seconds, ratios of up to 1.05 count as equal, and the spread of the turns in
+    which a step was timed is part of interval and test.
     """
 
     first: str
@@ -130,6 +132,7 @@ def compare_costs(
     by: RankBy,
     *,
     step_seconds: StepSeconds | None = None,
+    errors: Mapping[str, SharedError] | None = None,
     alpha: float = 0.05,
 ) -> tuple[Claim, ...]:
     """Compare every pair by the cost to the target.
@@ -143,6 +146,7 @@ def compare_costs(
         goal: the figure and its target.
         by: which cost.
         step_seconds: the seconds of a step, by entrant.
+        errors: how far the logarithms of these seconds may be wrong, by entrant.
         alpha: the chance of any false claim, or interval without its true ratio, among all pairs.
     """
     if len(trials) < 2:
@@ -157,7 +161,8 @@ def compare_costs(
         name: _longest(row, by, step_seconds) < budget * (1 - 1e-9) for name, row in trials.items()
     }
     claims = []
-    for c in compare_all(times, budget, alpha=alpha, tolerance=tolerance_of(by)):
+    compared = compare_all(times, budget, alpha=alpha, tolerance=tolerance_of(by), errors=errors)
+    for c in compared:
         pair = zip((c.first, c.second), c.misses, strict=True)
         open_ended = any(missed and shorter[name] for name, missed in pair)
         claims.append(

@@ -24,7 +24,9 @@ from thalweg.race.judging.scores import ComparedBy, score_tolerance, scores_of
 from thalweg.race.judging.selection import CostUnit
 from thalweg.race.judging.standings import Standing, rank
 from thalweg.race.judging.summary import Summary, summarize_all
+from thalweg.race.judging.timed import StepErrors, known_errors, seconds_notes
 from thalweg.race.judging.tuning import (
+    RateSensitivity,
     TuningCurve,
     curve_row,
     sensitivities,
@@ -36,7 +38,7 @@ from thalweg.race.judging.tuning import (
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import Stage, TrialRecord, without_nonfinite
-from thalweg.statistics import Sensitivity, possible_bests
+from thalweg.statistics import SharedError, possible_bests
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ class Judgement:
     chosen: Mapping[str, Point]
     tried: Mapping[str, tuple[float, ...]]
     tuning: tuple[Summary, ...]
-    sensitivities: Mapping[str, Sensitivity]
+    sensitivities: Mapping[str, RateSensitivity]
     tuning_curves: Mapping[str, TuningCurve]
     spent: tuple[dict[str, Any], ...]
 
@@ -101,6 +103,8 @@ def judge(
     *,
     search: str = "grid",
     step_seconds: StepSeconds | None = None,
+    step_errors: StepErrors | None = None,
+    grids: Mapping[str, Sequence[float]] | None = None,
     level: float = 0.95,
     alpha: float = 0.05,
 ) -> Judgement:
@@ -115,6 +119,10 @@ def judge(
         step_seconds: the seconds of a step of each entrant, measured alone, by which steps are turned
             into seconds; without, trials count with their own, which mean little where they trained
             together.
+        step_errors: how far the logarithms of these seconds may be wrong, None where that is not known:
+            then they count as known, as those of earlier versions do.
+        grids: the learning rates that the search of each entrant began with, if it then placed others by
+            their results; without, all points count as drawn in budget curves.
         level: of the intervals of medians.
         alpha: the chance of any false claim, or interval without its true ratio, among all pairs; and
             that to leave the true best out of `may_be_best`.
@@ -149,7 +157,9 @@ def judge(
     by: CostUnit = "gradients" if rank_by == "gradients" else "steps"
     evidence = gather_evidence(given, entrants, goal, by)
     compared_by: ComparedBy = rank_by if _anyone_reached(evidence, goal) else "final"
-    claims = _claims(evidence, goal, compared_by, step_seconds, alpha)
+    timed = compared_by == "seconds"
+    errors = known_errors(step_seconds, step_errors)
+    claims = _claims(evidence, goal, compared_by, step_seconds, errors if timed else {}, alpha)
     tried = _tried(given, entrants)
     seconds_a_step = {**alone_step_seconds(given), **(step_seconds or {})}
     tuned = tuned_points(given, entrants)
@@ -160,10 +170,20 @@ def judge(
         compared_by,
         tried=tried,
         step_seconds=step_seconds,
+        step_errors=errors,
         seconds_a_step=seconds_a_step,
         level=level,
     )
-    best = _may_be_best(evidence, goal, compared_by, step_seconds, alpha) if claims else ()
+    best = (
+        possible_bests(
+            scores_of(evidence.trials, goal, compared_by, step_seconds),
+            alpha=alpha,
+            tolerance=score_tolerance(compared_by),
+            errors=errors if timed else {},
+        )
+        if claims
+        else ()
+    )
     return Judgement(
         standings=standings,
         claims=claims,
@@ -171,13 +191,17 @@ def judge(
         judged_on=evidence.stage,
         compared_by=compared_by,
         seeds=evidence.seeds,
-        notes=(*evidence.notes, *_notes(evidence, goal, compared_by)),
+        notes=(
+            *evidence.notes,
+            *_notes(evidence, goal, compared_by),
+            *(seconds_notes(list(evidence.trials), step_seconds, errors) if timed else ()),
+        ),
         chosen=chosen_points(given, entrants, goal, by),
         tried=tried,
         tuning=_summaries(given, entrants, goal, step_seconds),
         sensitivities=sensitivities(tuned, goal, rank_by, search, step_seconds),
-        tuning_curves=tuning_curves(tuned, goal, rank_by, search, step_seconds),
-        spent=tuple(spent(given, entrants, seconds_a_step)),
+        tuning_curves=tuning_curves(tuned, goal, rank_by, search, step_seconds, grids=grids),
+        spent=tuple(spent(given, entrants, seconds_a_step, errors)),
     )
 
 
@@ -186,24 +210,16 @@ def _claims(
     goal: Goal,
     compared_by: ComparedBy,
     step_seconds: StepSeconds | None,
+    errors: Mapping[str, SharedError],
     alpha: float,
 ) -> tuple[Claim, ...]:
     if evidence.stage == "tuning":
         return ()
     if compared_by == "final":
         return compare_finals(evidence.trials, goal, alpha=alpha)
-    return compare_costs(evidence.trials, goal, compared_by, step_seconds=step_seconds, alpha=alpha)
-
-
-def _may_be_best(
-    evidence: Evidence,
-    goal: Goal,
-    compared_by: ComparedBy,
-    step_seconds: StepSeconds | None,
-    alpha: float,
-) -> tuple[str, ...]:
-    scores = scores_of(evidence.trials, goal, compared_by, step_seconds)
-    return possible_bests(scores, alpha=alpha, tolerance=score_tolerance(compared_by))
+    return compare_costs(
+        evidence.trials, goal, compared_by, step_seconds=step_seconds, errors=errors, alpha=alpha
+    )
 
 
 def _anyone_reached(evidence: Evidence, goal: Goal) -> bool:
