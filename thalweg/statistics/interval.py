@@ -77,7 +77,7 @@ def median_interval(times: ArrayLike, level: float = 0.95) -> Interval:
     Example:
         >>> interval = median_interval([10, 11, 12, 13, 14, 15, 16, float("inf")])
         >>> interval.estimate, round(interval.low, 2), interval.high, interval.attained
-        (13.5, 10.81, inf, 0.95)
+        (13.5, 10.94, inf, 0.95)
         >>> median_interval([10, 11, 12, 13, float("inf")]).attained
         0.9375
     """
