@@ -45,7 +45,9 @@ def test_of_trials_that_tie_the_first_is_taken() -> None:
     tuning, judged = [1, 2, 1, 2], np.array([5.0, 1.0, 8.0, 2.0])
     curve = budget_curve(judged, selected_by=tuning)
     for k in range(1, 5):
-        each = [judged[min(choice, key=lambda i: tuning[i])] for choice in combinations(range(4), k)]
+        each = [
+            judged[min(choice, key=lambda i: tuning[i])] for choice in combinations(range(4), k)
+        ]
         assert curve.expected[k - 1] == pytest.approx(np.mean(each))
 
 
@@ -58,7 +60,9 @@ def test_what_is_chosen_on_some_seeds_is_judged_on_the_one_left_out() -> None:
     for k in range(1, 7):
         sets = list(combinations(range(4), k)) if k <= 4 else [tuple(range(k))]
         each = [
-            np.median([r[min(chosen, key=lambda i: b[i])] for b, r in zip(by, results, strict=True)])
+            np.median(
+                [r[min(chosen, key=lambda i: b[i])] for b, r in zip(by, results, strict=True)]
+            )
             for chosen in sets
         ]
         assert curve.expected[k - 1] == pytest.approx(np.mean(each))
@@ -71,7 +75,7 @@ def test_judged_on_seeds_left_out_a_curve_is_not_too_good() -> None:
     """
     rng = np.random.default_rng(1)
     same, out = [], []
-    for _ in range(150):
+    for _ in range(100):
         costs = np.exp(0.25 * rng.standard_normal((3, 9)))
         same.append(budget_curve(np.median(costs, axis=0)).expected[-1])
         folds = [np.median(np.delete(costs, seed, axis=0), axis=0) for seed in range(3)]
@@ -85,7 +89,7 @@ def test_the_estimate_is_unbiased_where_the_plug_in_is_not() -> None:
     rng = np.random.default_rng(0)
     n, k = 8, 4
     samples = np.sort(rng.random((4000, n)), axis=1)
-    ours = np.mean([budget_curve(row).expected[k - 1] for row in samples[:1000]])
+    ours = np.mean([budget_curve(row).expected[k - 1] for row in samples[:500]])
     i = np.arange(1, n + 1)
     plug_in = np.mean(samples @ (((n - i + 1) / n) ** k - ((n - i) / n) ** k))
     assert ours == pytest.approx(0.2, abs=0.015)
@@ -104,7 +108,9 @@ def test_misses_are_infinite_as_long_as_all_may_miss() -> None:
 def test_of_many_trials_many_sets_are_drawn() -> None:
     curve = budget_curve(np.arange(40.0))
     k = np.arange(1, 41)
-    assert curve.expected == pytest.approx((41 - (k + 1)) / (k + 1), abs=0.5)  # E[min of k of 0 … n-1]
+    assert curve.expected == pytest.approx(
+        (41 - (k + 1)) / (k + 1), abs=0.5
+    )  # E[min of k of 0 … n-1]
 
 
 def test_the_width_of_a_parabola_is_known() -> None:
@@ -178,6 +184,9 @@ def test_a_width_has_no_interval_where_nothing_shows_the_noise() -> None:
     exact = width_interval(lrs, [[8, 1, 8], [16, 2, 16]])  # the seeds differ, the rates do not
     assert exact is not None
     assert exact.low == pytest.approx(exact.high)
+    barely = width_interval([0.01, 0.1, 1, 10], [[4, 1, 9, INF], [4, 2, INF, INF]])
+    assert barely is not None  # two rates without a miss: the spread may be anything
+    assert barely.high <= 2
 
 
 def test_a_miss_is_worth_its_budget_or_nothing() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -112,14 +112,15 @@ def _results(results: Array, by: Array, sets: NDArray[np.intp]) -> Array:
     return ordered
 
 
-def _sets(n: int, drawn: int) -> Iterator[NDArray[np.intp]]:
+@lru_cache(maxsize=16)
+def _sets(n: int, drawn: int) -> tuple[NDArray[np.intp], ...]:
     """For k = 1, …, n the sets of k trials, one a row."""
     rng = np.random.default_rng(0)
+    sets = []
     for k in range(1, drawn + 1):
         if math.comb(drawn, k) <= _MOST_SETS:
-            yield np.array(list(combinations(range(drawn), k)), dtype=np.intp)
+            sets.append(np.array(list(combinations(range(drawn), k)), dtype=np.intp))
         else:
             keys = rng.random((_MOST_SETS, drawn))
-            yield np.sort(np.argsort(keys, axis=1)[:, :k], axis=1)
-    for k in range(drawn + 1, n + 1):
-        yield np.arange(k, dtype=np.intp)[None, :]
+            sets.append(np.sort(np.argsort(keys, axis=1)[:, :k], axis=1))
+    return (*sets, *(np.arange(k, dtype=np.intp)[None, :] for k in range(drawn + 1, n + 1)))

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import TaskError
 from thalweg.statistics.interval import Interval, check_level
 from thalweg.statistics.times import Array, restricted
 
 _DRAWS = 1000
+_MOST_NOISE = 100.0
+"""Of a logarithm: a factor of 10⁴³."""
 _TAIL = 0.4
 """The share of 1 − level that is cut off the widths that are drawn: noise is in them twice."""
 
@@ -79,7 +81,7 @@ def sensitivity(
     if not np.isfinite(best):
         raise TaskError("Every learning rate of the grid missed the target: there is no good one.")
     decades = np.log10(rate)
-    start, stop, low, high = _region(decades, cost, factor)
+    start, stop, low, high = (ends[0] for ends in _regions(decades, cost[None, :], factor))
     ends: list[Literal["lower", "upper"]] = []
     if start == 0:
         ends.append("lower")
@@ -144,12 +146,11 @@ def width_interval(
     if len(table) < 2 or whole.sum() < 2 or not np.isfinite(medians).any():
         return None
     drawn = medians * np.exp(_noise(np.log(table[:, whole]), len(rate)))
-    decades = np.log10(rate)
-    ends = np.array([_region(decades, row, factor)[2:] for row in (medians, *drawn)])
-    estimate, *widths = ends[:, 1] - ends[:, 0]
+    *_, low, high = _regions(np.log10(rate), np.vstack([medians, drawn]), factor)
+    estimate, widths = high[0] - low[0], high[1:] - low[1:]
     aside = _TAIL * (1 - level) / 2
-    low, high = np.quantile(widths, [aside, 1 - aside])
-    return Interval(float(estimate), float(low), float(high), level, level)
+    ends = np.quantile(widths, [aside, 1 - aside])
+    return Interval(float(estimate), float(ends[0]), float(ends[1]), level, level)
 
 
 def _noise(logs: Array, rates: int) -> Array:
@@ -159,25 +160,29 @@ def _noise(logs: Array, rates: int) -> Array:
     freedom = (whole - 1) * (seeds - 1)
     rng = np.random.default_rng(0)
     spread = np.sqrt((rest**2).sum() / rng.chisquare(freedom, (_DRAWS, 1)))
-    noise: Array = spread * np.median(rng.standard_normal((_DRAWS, seeds, rates)), axis=1)
-    return noise
+    noise = spread * np.median(rng.standard_normal((_DRAWS, seeds, rates)), axis=1)
+    # a spread of one degree of freedom may be anything: costs stay finite, and misses misses
+    clipped: Array = np.clip(noise, -_MOST_NOISE, _MOST_NOISE)
+    return clipped
 
 
-def _region(decades: Array, cost: Array, factor: float) -> tuple[int, int, float, float]:
-    """The first and the last good point, and where the region begins and ends, in decades."""
-    best = int(np.argmin(cost))
-    limit = factor * cost[best] * (1 + 1e-12)
-    start = stop = best
-    while start > 0 and cost[start - 1] <= limit:
-        start -= 1
-    while stop < len(cost) - 1 and cost[stop + 1] <= limit:
-        stop += 1
-    low, high = decades[start], decades[stop]
-    if start > 0:
-        low = _crossing(decades, cost, start, start - 1, limit)
-    if stop + 1 < len(cost):
-        high = _crossing(decades, cost, stop, stop + 1, limit)
-    return start, stop, float(low), float(high)
+def _regions(
+    decades: Array, costs: Array, factor: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Array, Array]:
+    """The first and the last good point of each row, and where its region begins and ends, in decades."""
+    row, last = np.arange(len(costs)), costs.shape[1] - 1
+    best = costs.argmin(axis=1)
+    limit = factor * costs[row, best] * (1 + 1e-12)
+    good = costs <= limit[:, None]
+    start, stop = best.copy(), best.copy()
+    for _ in range(last):
+        start -= (start > 0) & good[row, np.maximum(start - 1, 0)]
+        stop += (stop < last) & good[row, np.minimum(stop + 1, last)]
+    ends = (
+        _crossings(decades, costs, edge, np.clip(edge + way, 0, last), limit)
+        for edge, way in ((start, -1), (stop, 1))
+    )
+    return start, stop, *ends
 
 
 def _grid(lrs: ArrayLike, costs: ArrayLike) -> tuple[Array, Array]:
@@ -196,12 +201,20 @@ def _grid(lrs: ArrayLike, costs: ArrayLike) -> tuple[Array, Array]:
     return rate[order], cost[order]
 
 
-def _crossing(decades: Array, cost: Array, good: int, bad: int, limit: float) -> float:
-    """Where the line through two points, in logarithms, crosses the limit."""
-    if not np.isfinite(cost[bad]):
-        return float(decades[good])
-    share = np.log(limit / cost[good]) / np.log(cost[bad] / cost[good])
-    return float(decades[good] + share * (decades[bad] - decades[good]))
+def _crossings(
+    decades: Array, costs: Array, good: NDArray[np.intp], bad: NDArray[np.intp], limit: Array
+) -> Array:
+    """Where the lines through two points of each row, in logarithms, cross the limits.
+
+    Towards a miss, and at the end of the grid, where there is no bad point, it is the good one.
+    """
+    row = np.arange(len(costs))
+    inner, outer = costs[row, good], costs[row, bad]
+    between = np.isfinite(outer) & (outer > limit)
+    rise = np.log(np.where(between, outer / inner, np.e))
+    share = np.where(between, np.log(limit / inner) / rise, 0.0)
+    crossing: Array = decades[good] + share * (decades[bad] - decades[good])
+    return crossing
 
 
 def _edge(cost: Array) -> Edge | None:

@@ -7,9 +7,9 @@ them: what disturbs a machine lasts longer than one turn, so a mean over turns i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache, reduce
 from typing import Self
 
 import numpy as np
@@ -58,13 +58,14 @@ class SharedError:
 
 @dataclass(frozen=True, eq=False)
 class PairErrors:
-    """The shared errors of differences between entrants: `spread` of each pair, and draws of them.
+    """The shared errors of differences between entrants: `spread` is that of each pair.
 
-    `scaled` has a row for each draw and a column for each pair, in units of the pair's spread.
+    `drawn` has draws of the error of each entrant, `pairs` the two entrants of each pair.
     """
 
     spread: Array
-    scaled: Array
+    drawn: Mapping[str, Array]
+    pairs: Sequence[tuple[str, str]]
 
     @classmethod
     def of(
@@ -78,17 +79,14 @@ class PairErrors:
         if not known:
             return None
         names = sorted({name for pair in pairs for name in pair})
+        size = {name: known[name].spread if name in known else 0.0 for name in names}
         drawn = {
             name: known[name].spread * _drawn(place, known[name].repetitions)
             if name in known
             else np.zeros(_DRAWS)
             for place, name in enumerate(names)
         }
-        size = {name: known[name].spread if name in known else 0.0 for name in names}
-        spread = np.array([np.hypot(size[a], size[b]) for a, b in pairs])
-        rows = np.array([drawn[a] - drawn[b] for a, b in pairs])
-        scaled = (rows / np.where(spread > 0, spread, 1.0)[:, None]).T
-        return cls(spread, scaled)
+        return cls(np.array([np.hypot(size[a], size[b]) for a, b in pairs]), drawn, pairs)
 
     def widened(
         self, reach: Array, block: slice, *, one_sided: bool = False, alone: bool = False
@@ -110,13 +108,37 @@ class PairErrors:
         Source: Howe (1974), "Approximate confidence limits on the mean of X + Y where X and Y are two
         tabled independent random variables"; Zou & Donner (2008).
         """
-        errors = np.concatenate([self.scaled, -self.scaled]) if one_sided else np.abs(self.scaled)
-        errors = errors[:, block] if alone else errors.max(axis=1, keepdims=True)
-        exceeded = np.arange(len(reach)) / len(reach)
-        limits = np.maximum(np.quantile(errors, 1 - exceeded, axis=0), 0.0)
         ordered = -np.sort(-reach, axis=0)
+        if alone:
+            errors = [_descending(np.abs(scaled)) for scaled in self._scaled(block)]
+        else:
+            errors = [self._greatest_above if one_sided else self._greatest]
+        # of the draws, as large a share is greater as of the patterns
+        limits = np.array([row[np.arange(len(reach)) * len(row) // len(reach)] for row in errors]).T
         widened: Array = np.hypot(ordered, limits * self.spread[block])
         return widened
+
+    def _scaled(self, block: slice = slice(None)) -> Iterator[Array]:
+        """The draws of the error of each pair, in units of its spread."""
+        for (a, b), spread in zip(self.pairs[block], self.spread[block].tolist(), strict=True):
+            yield (self.drawn[a] - self.drawn[b]) / (spread or 1.0)
+
+    @cached_property
+    def _greatest(self) -> Array:
+        """The greatest error of any pair."""
+        return _descending(reduce(np.maximum, map(np.abs, self._scaled())))
+
+    @cached_property
+    def _greatest_above(self) -> Array:
+        """The same, of errors above alone; each draw also counts with the opposite sign."""
+        above = reduce(np.maximum, self._scaled())
+        below = reduce(np.minimum, self._scaled())
+        return _descending(np.maximum(np.concatenate([above, -below]), 0.0))
+
+
+def _descending(values: Array) -> Array:
+    ordered: Array = np.sort(values)[::-1]
+    return ordered
 
 
 def with_error(interval: Interval, error: SharedError | None) -> Interval:

@@ -48,9 +48,10 @@ def paired_differences(
 ) -> tuple[PairedDifference, ...]:
     """Compare the means of every pair of entrants, all at once, by centred sign flips.
 
-    Over two entrants this is the sign-flip test, and the interval is that of Hartigan's typical values (1969):
-    between means of subsets of the differences. See `CentredFlips` for more of them. What is tested is whether a pair's differences are symmetric about
-    zero, which equal means imply only where the shapes of the two distributions mirror each other.
+    Over two entrants this is the sign-flip test, and the interval is that of Hartigan's typical values
+    (1969): between means of subsets of the differences. See `CentredFlips` for more of them. What is tested
+    is whether a pair's differences are symmetric about zero, which equal means imply only where the shapes
+    of the two distributions mirror each other.
 
     Args:
         scores: for each entrant one finite score a seed, in the same order for all.

@@ -346,7 +346,9 @@ def test_what_lies_within_the_spread_of_the_turns_is_not_claimed() -> None:
     assert (judged(0.02).may_be_best, judged(0.3).may_be_best) == (("a",), ("a", "b"))
     assert "spread by 30 % (a) to 30 % (b)" in judged(0.3).notes[0]
     assert "did not keep" in judged(None).notes[0]
-    assert judged(None).claims == judge(records, "ab", GOAL, "seconds", step_seconds=measured).claims
+    assert (
+        judged(None).claims == judge(records, "ab", GOAL, "seconds", step_seconds=measured).claims
+    )
     assert judged(0.3, "steps").claims == judged(None, "steps").claims
     wide, narrow = (judged(s).standings[0].seconds for s in (0.3, None))
     assert wide.low < narrow.low < narrow.estimate == wide.estimate < narrow.high < wide.high

@@ -42,8 +42,8 @@ class Claim:
     mean final figures, first minus second. Its interval is one of a set that holds for all pairs at
     once. `bound` says what misses make of it. `p` is of the paired sign-flip test, `corrected` for all
     pairs together; the outcome is "better" or "worse" where `corrected` ≤ `alpha`, which is where the
-    interval excludes equality. Of seconds, ratios of up to 1.05 count as equal, and the spread of the turns in
-    which a step was timed is part of interval and test.
+    interval excludes equality. Of seconds, ratios of up to 1.05 count as equal, and the spread of the
+    turns in which a step was timed is part of interval and test.
     """
 
     first: str
