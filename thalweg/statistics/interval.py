@@ -91,8 +91,8 @@ def median_interval(times: ArrayLike, level: float = 0.95) -> Interval:
     k = max(k for k in range(1, (n + 1) // 2 + 1) if _coverage(n, k) >= level)
     beyond = (_coverage(n, k) - level) / (_coverage(n, k) - _coverage(n, k + 1))
     share = (n - k) * beyond / (k + (n - 2 * k) * beyond)
-    low = _between(ordered[k - 1], ordered[min(k, n - 1)], share)
-    high = _between(ordered[n - k], ordered[max(n - k - 1, 0)], share)
+    low = _between(float(ordered[k - 1]), float(ordered[min(k, n - 1)]), share)
+    high = _between(float(ordered[n - k]), float(ordered[max(n - k - 1, 0)]), share)
     return Interval(estimate, low, high, level, level)
 
 
@@ -103,9 +103,9 @@ def _coverage(n: int, k: int) -> float:
 
 def _between(outer: float, inner: float, share: float) -> float:
     """The point at a share of the way from an end to the next value within; a miss stays one."""
-    if np.isinf(outer):
-        return math.inf if share < 1 else float(inner)
-    return float(outer + share * (inner - outer))
+    if math.isinf(outer):
+        return outer if share < 1 else inner
+    return outer + share * (inner - outer)
 
 
 def check_level(level: float) -> None:
