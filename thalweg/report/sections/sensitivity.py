@@ -42,7 +42,9 @@ def sensitivity_section(result: Record) -> Section | None:
             "says that it goes on beyond what was tried."
         )
         if any(row.get("width_low") is not None for row in regions.values()):
-            hint += " Few seeds see its width too narrow or too wide: its interval holds the true one."
+            hint += (
+                " Few seeds see its width too narrow or too wide: its interval holds the true one."
+            )
     return Section(
         key="sensitivity",
         title="Learning-rate sensitivity",
