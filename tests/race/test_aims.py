@@ -14,6 +14,7 @@ from tests.race.tasks import line
 from thalweg import meta, optim
 from thalweg.race import Entrant, Race, race
 from thalweg.race.entrants.space import uniform
+from thalweg.race.trials.step_time import StepTime
 from thalweg.tasks import Target
 
 
@@ -158,9 +159,9 @@ def test_seconds_are_of_this_very_batch_size_and_point(
 ) -> None:
     measured: list[dict[str, Any]] = []
 
-    def noted(task: Any, points: Any, setting: Any) -> dict[str, float]:
+    def noted(task: Any, points: Any, setting: Any) -> dict[str, StepTime]:
         measured.append({name: (point, setting.batch_size) for name, (_, point) in points.items()})
-        return dict.fromkeys(points, 0.25)
+        return dict.fromkeys(points, StepTime((0.25, 0.25)))
 
     monkeypatch.setattr("thalweg.race.seconds.measure_seconds", noted)
 
@@ -191,10 +192,10 @@ def test_who_cannot_be_timed_has_no_seconds_and_is_not_tried_again(
 ) -> None:
     calls = 0
 
-    def but_adam(task: Any, points: Any, setting: Any) -> dict[str, float]:
+    def but_adam(task: Any, points: Any, setting: Any) -> dict[str, StepTime]:
         nonlocal calls
         calls += 1
-        return {"sgd": 0.5}
+        return {"sgd": StepTime((0.5, 0.4, 0.6))}
 
     monkeypatch.setattr("thalweg.race.seconds.measure_seconds", but_adam)
     for _ in range(2):

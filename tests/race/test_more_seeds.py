@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.race.races import TRIALS, by_stage, outcome, small
+from tests.race.races import TRIALS, outcome, small
 from tests.race.tasks import line
 from thalweg.errors import TaskError
 from thalweg.race import Race, RaceProgress

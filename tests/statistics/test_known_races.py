@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.statistics.simulated import BUDGET, check_at_least, check_rate, count, groups, race
-from thalweg.statistics import compare_all, median_interval, ratio_interval, restricted
+from thalweg.statistics import compare_all, median_interval
 
 
 @pytest.mark.parametrize("centre", [20.0, 110.0], ids=["hits", "half missed"])
@@ -87,8 +87,8 @@ def test_the_interval_of_a_ratio_covers_at_its_level() -> None:
 
     def covers() -> bool:
         times = race(rng, [10, 15], seeds=10)
-        rows = [restricted(row, BUDGET) for row in times.values()]
-        return 10 / 15 in ratio_interval(*rows)
+        (pair,) = compare_all(times, BUDGET)
+        return 10 / 15 in pair.ratio
 
     check_rate(1 - 2 * 25 / 1024, count(1000, covers), 1000)
 

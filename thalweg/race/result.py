@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +18,18 @@ from thalweg.race.judging.standings import Standing
 from thalweg.race.judging.summary import Summary
 from thalweg.race.judging.target import FoundTarget
 from thalweg.race.raced_task import RacedTask
+from thalweg.race.search.grid import thinned
 from thalweg.race.trials.as_code import code_of
 from thalweg.race.trials.plan import RacePlan
 from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord
+from thalweg.race.trials.step_time import StepTime
 from thalweg.report import plain_table, write_race_report
 from thalweg.report.words.verdict import detail, headline
 
 SCHEMA = "thalweg.race/2"
+_BUSY = 0.9
+"""The share of the time that a timed process has a processor for, on a machine that has room for it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class RaceResult:
 
     `standings` ranks the entrants, the best first. `records` holds every finished trial. `steps` is
     the length of a trial, `own_steps` that of entrants with a batch size of their own, `gradients`
-    its budget in gradient-equivalents, and `step_seconds` the seconds of a step, measured alone. `found` says
+    its budget in gradient-equivalents, and `step_times` the seconds of a step, measured alone. `found` says
     how the target was found, where neither the user nor the task gave one. `remarks` are
     sentences on the task that a reader should know. `planned` counts all trials, as far as is known:
     the race is complete where there are as many records. `folder` is where the records were written,
@@ -71,7 +75,7 @@ class RaceResult:
     steps: int | None = None
     gradients: float | None = None
     own_steps: Mapping[str, int | None] = field(default_factory=dict)
-    step_seconds: Mapping[str, float] = field(default_factory=dict)
+    step_times: Mapping[str, StepTime] = field(default_factory=dict)
     found: FoundTarget | None = None
     remarks: tuple[str, ...] = ()
     planned: int | None = None
@@ -87,8 +91,15 @@ class RaceResult:
             self.rank_by,
             search=self.plan.search,
             step_seconds=self.step_seconds or None,
+            step_errors={name: time.error for name, time in self.step_times.items()},
+            grids=self._grids(),
             more_seeds=self.plan.more_seeds,
         )
+
+    @property
+    def step_seconds(self) -> dict[str, float]:
+        """The seconds of a step of each entrant that was timed."""
+        return {name: time.seconds for name, time in self.step_times.items()}
 
     @property
     def standings(self) -> tuple[Standing, ...]:
@@ -131,7 +142,7 @@ class RaceResult:
             "rank_by": self.rank_by,
             "entrants": [self._entrant(entrant) for entrant in plan.entrants],
             **judged,
-            "notes": [*self.remarks, *judged["notes"]],
+            "notes": [*self.remarks, *self._load(), *judged["notes"]],
             "trials": [record.to_dict() for record in self.records],
             "run": {
                 **asdict(self.circumstances),
@@ -151,6 +162,24 @@ class RaceResult:
     def __str__(self) -> str:
         values = self.to_dict()
         return "\n\n".join(filter(None, (headline(values), plain_table(values), detail(values))))
+
+    def _load(self) -> Iterator[str]:
+        """A note on a machine that did something else while steps were timed, where seconds decide."""
+        shares = [time.busy for time in self.step_times.values() if time.busy is not None]
+        if self.rank_by == "seconds" and shares and min(shares) < _BUSY:
+            yield (
+                f"While steps were timed, the process had a processor for {100 * min(shares):.0f} % of the "
+                "time: it waited for one that others used, or for data. On a quiet machine seconds are surer."
+            )
+
+    def _grids(self) -> dict[str, tuple[float, ...]]:
+        """The rates that each entrant's grid began with; what followed was placed by the results."""
+        if self.plan.search != "grid":
+            return {}
+        return {
+            entrant.name: thinned(sorted(set(entrant.lrs)), self.plan.trials)
+            for entrant in self.plan.entrants
+        }
 
     def _target(self) -> dict[str, Any] | None:
         if self.goal.value is None:

@@ -189,7 +189,7 @@ class Race:
                 for entrant in self.plan.entrants
                 if entrant.batch_size != "race"
             },
-            step_seconds=self._known.step_times.read(self._points()),
+            step_times=self._known.step_times.read(self._points()),
             planned=self._planned,
             folder=self.folder,
         )
@@ -244,14 +244,15 @@ class Race:
     def _in_question(self) -> tuple[str, ...]:
         """The entrants that the final leaves in question."""
         names = [entrant.name for entrant in self.plan.entrants]
-        seconds = self._known.step_times.read(self._points())
+        times = self._known.step_times.read(self._points())
         return in_question(
             self._records.values(),
             names,
             self._known.aim.now(),
             self.rank_by,
-            seconds or None,
+            {name: time.seconds for name, time in times.items()} or None,
             self.plan.more_seeds,
+            step_errors={name: time.error for name, time in times.items()},
         )
 
     def _of_executor(self) -> tuple[str, ...]:

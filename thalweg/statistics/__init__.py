@@ -1,30 +1,26 @@
 """The statistics of a race: pure functions from numbers to claims that the numbers carry.
 
     times        censored times and times restricted to the budget
-    intervals    of medians (order statistics), of means and ratios (typical values), of anything
-                 (bootstrap)
-    claims       the sign-flip test, of one pair and of all at once; the set of the best; groups;
-                 two looks
+    intervals    of medians (order statistics)
+    claims       sign flips of all pairs at once, with intervals of ratios; the set of the best; groups;
+                 errors that all scores of an entrant share; two looks
     tasks        performance profiles, pairwise ratios, rank reversals
-    tuning       budget curves, learning-rate sensitivity
+    tuning       budget curves, learning-rate sensitivity and its interval
 
 Every function takes plain numbers or arrays. Times are to the target, smaller is better, and a miss
 is infinity. Everything is deterministic: what is drawn at random is drawn from a fixed seed.
 """
 
-from thalweg.statistics.bootstrap import bootstrap
 from thalweg.statistics.budget import BudgetCurve, budget_curve
 from thalweg.statistics.comparison import (
     Comparison,
     Outcome,
     compare_all,
-    difference_interval,
     outcome_of,
-    ratio_interval,
 )
 from thalweg.statistics.interval import Interval, attainable, median_interval
 from thalweg.statistics.looks import fewest_first, width_with_more
-from thalweg.statistics.paired import fewest_seeds, least_p, paired_p
+from thalweg.statistics.paired import fewest_seeds
 from thalweg.statistics.pairwise import pairwise_bounds, pairwise_ratios, pairwise_wins
 from thalweg.statistics.profiles import (
     Profiles,
@@ -35,14 +31,14 @@ from thalweg.statistics.profiles import (
     scores_without_a_task,
 )
 from thalweg.statistics.ranking import groups_of
-from thalweg.statistics.sensitivity import Sensitivity, sensitivity
+from thalweg.statistics.sensitivity import Sensitivity, sensitivity, width_interval
+from thalweg.statistics.shared import SharedError, with_error
 from thalweg.statistics.simultaneous import (
     PairedDifference,
     paired_differences,
     possible_bests,
 )
 from thalweg.statistics.times import censored, restricted
-from thalweg.statistics.typical import mean_interval
 
 __all__ = [
     "BudgetCurve",
@@ -53,21 +49,17 @@ __all__ = [
     "Profiles",
     "Reversal",
     "Sensitivity",
+    "SharedError",
     "attainable",
-    "bootstrap",
     "budget_curve",
     "censored",
     "compare_all",
-    "difference_interval",
     "fewest_first",
     "fewest_seeds",
     "groups_of",
-    "least_p",
-    "mean_interval",
     "median_interval",
     "outcome_of",
     "paired_differences",
-    "paired_p",
     "pairwise_bounds",
     "pairwise_ratios",
     "pairwise_wins",
@@ -75,9 +67,10 @@ __all__ = [
     "possible_bests",
     "profile_scores",
     "rank_reversals",
-    "ratio_interval",
     "restricted",
     "scores_without_a_task",
     "sensitivity",
+    "width_interval",
     "width_with_more",
+    "with_error",
 ]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import TaskError
 from thalweg.statistics.interval import check_level
 from thalweg.statistics.times import Array
+
+_MOST_SETS = 2000
+"""Sets of trials that are looked at for one budget: 13 trials have no more of any size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,13 +24,14 @@ class BudgetCurve:
 
     `low` and `high` enclose the result in a share `level` of all choices of k trials. They say how
     much luck there is in the choice, not how well n trials represent all there might be: at k = n
-    they meet.
+    they meet. `missed` is the share of the choices that miss the target.
     """
 
     trials: Array
     expected: Array
     low: Array
     high: Array
+    missed: Array
     level: float
 
 
@@ -34,85 +39,88 @@ def budget_curve(
     results: ArrayLike,
     *,
     selected_by: ArrayLike | None = None,
-    mode: Literal["min", "max"] = "min",
+    drawn: int | None = None,
     level: float = 0.9,
 ) -> BudgetCurve:
     """Return the expected result of the best of k trials, drawn from n without replacement.
 
-        E_k = Σᵢ wᵢ(k) r₍ᵢ₎,    wᵢ(k) = C(n − i, k − 1) / C(n, k)
+        E_k = mean over sets A of k trials of  median over folds f of  r[f, argmin over A of b[f, ·]]
 
-    with the trials sorted from the best (i = 1) to the worst: the i-th is chosen when it is drawn
-    and the other k − 1 come from the n − i worse ones. Without replacement the estimate is unbiased;
-    with it, the plug-in of Dodge et al. is too pessimistic. Trials that tie share their weights.
+    Fold f leaves out a seed: b[f] is what trials are chosen by, from the other seeds, and r[f] what they
+    gave on the seed that was left out. Judged by the seeds that chose, a trial looks better than it is, the
+    more so the more there are to choose from. The sets are all there are, or many drawn from a fixed seed.
+
+    Trials beyond the first `drawn` were placed by the results of those before, and are no draw: a set of
+    more than `drawn` trials holds all of these, and then as many of the others, in their order.
 
     Args:
-        results: one for each trial. Infinity is a miss: the expectation is infinite as long as all k
-            may miss; give times restricted to the budget for one that is finite.
-        selected_by: what the best is chosen by, if not by the result itself: chosen by validation on
-            some seeds and judged on others.
-        mode: whether the least ("min") or the greatest ("max") is the best.
+        results: of (folds, trials), or one row. Infinity is a miss: the expectation is infinite as long as
+            all k may miss.
+        selected_by: of the same shape; the least is chosen, of equals the first. None: the results.
+        drawn: how many trials count as drawn at random; None: all.
         level: of the range.
 
-    Source: Dodge et al. (2019), "Show Your Work: Improved Reporting of Experimental Results",
-    corrected by Tang et al. (2020), "Showing Your Work Doesn't Always Work".
+    Source: Dodge et al. (2019), "Show Your Work: Improved Reporting of Experimental Results", corrected
+    by Tang et al. (2020), "Showing Your Work Doesn't Always Work"; Stone (1974), "Cross-validatory choice
+    and assessment of statistical predictions".
 
     Raises:
-        TaskError: for results that are not one row of numbers, or a mode that does not exist.
+        TaskError: for tables of different shapes, NaN, or so many drawn trials as there are not.
 
     Example:
         >>> curve = budget_curve([3.0, 1.0, 2.0])
         >>> curve.expected.round(3), curve.high
         (array([2.   , 1.333, 1.   ]), array([3., 2., 1.]))
+        >>> budget_curve([[4, 3], [5, 9]], selected_by=[[2, 1], [2, 1]]).expected
+        array([5.25, 6.  ])
     """
     check_level(level)
-    r = np.asarray(results, dtype=np.float64)
-    by = r if selected_by is None else np.asarray(selected_by, dtype=np.float64)
-    if r.ndim != 1 or not r.size or by.shape != r.shape or np.isnan(r).any() or np.isnan(by).any():
+    r = np.atleast_2d(np.asarray(results, dtype=np.float64))
+    by = r if selected_by is None else np.atleast_2d(np.asarray(selected_by, dtype=np.float64))
+    if r.ndim != 2 or not r.size or by.shape != r.shape or np.isnan(r).any() or np.isnan(by).any():
         raise TaskError(
-            "A budget curve takes one number for each trial, none of them NaN (a miss is infinity), "
-            f"and as many to select by; got shapes {r.shape} and {by.shape}."
+            "A budget curve takes one number for each trial, in each fold if there are several, none of "
+            "them NaN (a miss is infinity), and as many to select by; got shapes "
+            f"{np.shape(results)} and {by.shape if selected_by is None else np.shape(selected_by)}."
         )
-    if mode not in ("min", "max"):
-        raise TaskError(f"The best result is the 'min' or the 'max', got mode={mode!r}.")
-    order = np.argsort(by if mode == "min" else -by, kind="stable")
-    weights = _shared(_weights(len(r)), by[order])
-    low, high = _ranges(r[order], weights, level)
-    return BudgetCurve(np.arange(1.0, len(r) + 1), _sums(weights, r[order]), low, high, level)
-
-
-def _weights(n: int) -> Array:
-    """wᵢ(k), one row for each k, from integers, so that nothing overflows."""
-    return np.array(
-        [
-            [math.comb(n - i, k - 1) / math.comb(n, k) for i in range(1, n + 1)]
-            for k in range(1, n + 1)
-        ]
+    n = r.shape[1]
+    first = n if drawn is None else drawn
+    if not 1 <= first <= n:
+        raise TaskError(f"Of {n} trials between 1 and {n} are drawn, got drawn={drawn}.")
+    each = [_results(r, by, sets) for sets in _sets(n, first)]
+    low, high = (
+        np.array([found[math.ceil(share * len(found) - 1e-9) - 1] for found in each])
+        for share in ((1 - level) / 2, (1 + level) / 2)
+    )
+    return BudgetCurve(
+        trials=np.arange(1.0, n + 1),
+        expected=np.array([found.mean() for found in each]),
+        low=low,
+        high=high,
+        missed=np.array([np.isinf(found).mean() for found in each]),
+        level=level,
     )
 
 
-def _shared(weights: Array, by: Array) -> Array:
-    """Weights with those of equals replaced by their mean: each is as likely to be taken."""
-    group = np.concatenate([[0], np.cumsum(by[1:] != by[:-1])])
-    member = (group[:, None] == np.arange(group[-1] + 1)).astype(np.float64)
-    mean: Array = weights @ (member / member.sum(axis=0)) @ member.T
-    return mean
+def _results(results: Array, by: Array, sets: NDArray[np.intp]) -> Array:
+    """The median over the folds of what the best of each set gave, in ascending order."""
+    gave = []
+    for row, chosen_by in zip(results, by, strict=True):
+        best = chosen_by[sets].argmin(axis=1)
+        gave.append(row[np.take_along_axis(sets, best[:, None], axis=1)[:, 0]])
+    ordered: Array = np.sort(np.median(gave, axis=0))
+    return ordered
 
 
-def _sums(weights: Array, results: Array) -> Array:
-    """Σ w r, in which an infinite result that cannot be drawn counts nothing."""
-    finite = np.isfinite(results)
-    sums: Array = weights[:, finite] @ results[finite]
-    for i in np.flatnonzero(~finite):
-        sums = np.where(weights[:, i] > 0, sums + results[i], sums)
-    return sums
-
-
-def _ranges(results: Array, weights: Array, level: float) -> tuple[Array, Array]:
-    order = np.argsort(results, kind="stable")
-    steps = np.cumsum(weights[:, order], axis=1)
-    ordered = results[order]
-    ends = []
-    for share in ((1 - level) / 2, (1 + level) / 2):
-        place = (steps < share - 1e-12).sum(axis=1)
-        ends.append(ordered[np.minimum(place, len(ordered) - 1)])
-    return ends[0], ends[1]
+@lru_cache(maxsize=16)
+def _sets(n: int, drawn: int) -> tuple[NDArray[np.intp], ...]:
+    """For k = 1, …, n the sets of k trials, one a row."""
+    rng = np.random.default_rng(0)
+    sets = []
+    for k in range(1, drawn + 1):
+        if math.comb(drawn, k) <= _MOST_SETS:
+            sets.append(np.array(list(combinations(range(drawn), k)), dtype=np.intp))
+        else:
+            keys = rng.random((_MOST_SETS, drawn))
+            sets.append(np.sort(np.argsort(keys, axis=1)[:, :k], axis=1))
+    return (*sets, *(np.arange(k, dtype=np.intp)[None, :] for k in range(drawn + 1, n + 1)))

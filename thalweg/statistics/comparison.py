@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from thalweg.errors import TaskError
 from thalweg.statistics.interval import Interval
+from thalweg.statistics.shared import SharedError
 from thalweg.statistics.simultaneous import PairedDifference, paired_differences
 from thalweg.statistics.times import Array, censored, restricted
-from thalweg.statistics.typical import mean_interval
 
 Outcome = Literal["better", "worse", "not distinguishable"]
 
@@ -54,6 +54,7 @@ def compare_all(
     alpha: float = 0.05,
     tolerance: float = 0.0,
     slack: Mapping[str, float] | None = None,
+    errors: Mapping[str, SharedError] | None = None,
 ) -> tuple[Comparison, ...]:
     """Compare every pair of entrants, over the seeds that they share.
 
@@ -71,6 +72,7 @@ def compare_all(
             times whose unit is not known exactly.
         slack: for each entrant the logarithm of the ratio by which its time may be shorter than these,
             as in `paired_differences`.
+        errors: those that the logarithms of all times of an entrant share, by entrant.
 
     Raises:
         TaskError: for fewer than two entrants, rows of different lengths, times or a budget that are
@@ -87,7 +89,9 @@ def compare_all(
     rows = _rows(times, budget)
     missed = {name: int(np.isinf(row).sum()) for name, row in rows.items()}
     logs = {name: np.log(restricted(row, budget)) for name, row in rows.items()}
-    pairs = paired_differences(logs, alpha=alpha, tolerance=float(np.log1p(tolerance)), slack=slack)
+    pairs = paired_differences(
+        logs, alpha=alpha, tolerance=float(np.log1p(tolerance)), slack=slack, errors=errors
+    )
     return tuple(
         Comparison(
             first=pair.first,
@@ -114,33 +118,6 @@ def _ratio(pair: PairedDifference, level: float) -> Interval:
     with np.errstate(over="ignore"):
         estimate, low, high = (float(np.exp(x)) for x in (pair.estimate, pair.low, pair.high))
     return Interval(estimate, low, high, level, pair.attained)
-
-
-def ratio_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Interval:
-    """Return the ratio of the geometric means of two rows of finite, paired times.
-
-        exp(mean log firstᵢ − mean log secondᵢ)
-
-    Example:
-        >>> ratio = ratio_interval([2, 4, 8], [1, 2, 4])
-        >>> round(ratio.estimate, 9), round(ratio.low, 9), ratio.attained
-        (2.0, 2.0, 0.75)
-    """
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    logs = mean_interval(np.log(a) - np.log(b), level)
-    estimate, low, high = (float(np.exp(x)) for x in (logs.estimate, logs.low, logs.high))
-    return Interval(estimate, low, high, logs.level, logs.attained)
-
-
-def difference_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Interval:
-    """Return the difference of the means of two paired rows, for metrics whose ratio says nothing.
-
-    Example:
-        >>> difference_interval([0.9, 0.8, 0.85], [0.7, 0.65, 0.6]).estimate.__round__(9)
-        0.2
-    """
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    return mean_interval(a - b, level)
 
 
 def _rows(times: Mapping[str, ArrayLike], budget: ArrayLike) -> dict[str, Array]:

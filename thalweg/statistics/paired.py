@@ -1,8 +1,10 @@
-"""The sign-flip test of two entrants that trained from the same seeds.
+"""The patterns of signs by which entrants are compared that trained from the same seeds.
 
-If neither entrant is faster, the difference of each seed could as well have had the other sign. The
-test counts the patterns of signs whose sum is as far from zero as that of the observed ones (Fisher's
-randomization test).
+If neither of two entrants is faster, the difference of each seed could as well have had the other sign. So
+the patterns of signs whose sum is as far from zero as that of the observed ones are counted.
+
+Source: Fisher (1935), "The Design of Experiments", § 21; Phipson & Smyth (2010), "Permutation p-values should
+never be zero".
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from thalweg.errors import TaskError
 from thalweg.statistics.times import Array
@@ -20,53 +21,8 @@ MOST_ENUMERATED_SEEDS = 14
 """The most seeds for which every pattern of signs is counted: 2^14 = 16384."""
 
 
-def paired_p(first: ArrayLike, second: ArrayLike) -> float:
-    """Return the two-sided p-value of the hypothesis that two entrants are equally good.
-
-        p = #{signs ε : |Σ εᵢ dᵢ| ≥ |Σ dᵢ|} / 2ⁿ    with dᵢ = firstᵢ − secondᵢ
-
-    exactly, with up to 14 seeds; beyond, over 2^14 patterns, of which one is the observed and the
-    others are drawn. No p-value is smaller than 2^(1−n): see `least_p`.
-
-    Args:
-        first: a finite value for each seed, of which smaller is better.
-        second: the same, of the same seeds.
-
-    Source: Fisher (1935), "The Design of Experiments", § 21; Phipson & Smyth (2010), "Permutation
-    p-values should never be zero".
-
-    Raises:
-        TaskError: for rows of different lengths, or values that are not finite.
-
-    Example:
-        >>> paired_p([10, 11, 13], [20, 25, 30])  # the least that three seeds can give
-        0.25
-        >>> paired_p([1, 2, 3, 4, 5, 6], [2, 4, 6, 8, 10, 11])
-        0.03125
-    """
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if a.ndim != 1 or a.shape != b.shape or not a.size:
-        raise TaskError(
-            "A paired test takes two rows with the same seeds in the same order, got shapes "
-            f"{a.shape} and {b.shape}."
-        )
-    gap = differences(a, b)
-    sums, observed = np.abs(sign_patterns(len(gap)) @ gap), abs(float(gap.sum()))
-    # rounding must not separate equal sums
-    return float((sums >= observed * (1 - 1e-10) - 1e-300).mean())
-
-
-def least_p(seeds: int) -> float:
-    """Return 2^(1−n), the smallest two-sided p-value that n seeds can give.
-
-    >>> least_p(3), least_p(6)
-    (0.25, 0.03125)
-    """
-    return 2.0 ** (1 - seeds)
-
-
 def fewest_seeds(alpha: float = 0.05) -> int:
-    """Return the fewest seeds with which any p-value can be as small as α: 2^(1−n) ≤ α.
+    """Return the fewest seeds with which any two-sided p-value can be as small as α: 2^(1−n) ≤ α.
 
     >>> fewest_seeds(0.05), fewest_seeds(0.01)
     (6, 8)

@@ -15,6 +15,7 @@ from thalweg.errors import TaskError
 from thalweg.statistics.centred import CentredFlips, moderator
 from thalweg.statistics.interval import check_level
 from thalweg.statistics.paired import MOST_ENUMERATED_SEEDS, differences, fewest_seeds
+from thalweg.statistics.shared import PairErrors, SharedError
 from thalweg.statistics.times import Array
 
 
@@ -44,12 +45,14 @@ def paired_differences(
     alpha: float = 0.05,
     tolerance: float = 0.0,
     slack: Mapping[str, float] | None = None,
+    errors: Mapping[str, SharedError] | None = None,
 ) -> tuple[PairedDifference, ...]:
     """Compare the means of every pair of entrants, all at once, by centred sign flips.
 
-    Over two entrants this is the sign-flip test, and the interval is Hartigan's (`mean_interval`). See
-    `CentredFlips` for more of them. What is tested is whether a pair's differences are symmetric about
-    zero, which equal means imply only where the shapes of the two distributions mirror each other.
+    Over two entrants this is the sign-flip test, and the interval is that of Hartigan's typical values
+    (1969): between means of subsets of the differences. See `CentredFlips` for more of them. What is tested
+    is whether a pair's differences are symmetric about zero, which equal means imply only where the shapes
+    of the two distributions mirror each other.
 
     Args:
         scores: for each entrant one finite score a seed, in the same order for all.
@@ -57,6 +60,7 @@ def paired_differences(
         tolerance: differences of up to this count as none; the intervals are wider by it.
         slack: by how much smaller an entrant's mean may be than that of its scores, whatever they are:
             the intervals are wider by it on the side where this entrant is better. None: 0 for all.
+        errors: those that all scores of an entrant share, by entrant; tests and intervals hold them too.
 
     Source: Westfall & Young (1993), "Resampling-Based Multiple Testing", for the maximum over pairs;
     Tusher, Tibshirani & Chu (2001) for statistics with a moderated spread.
@@ -74,7 +78,7 @@ def paired_differences(
     check_level(1 - alpha)
     pairs = list(combinations(scores, 2))
     rows = _all_differences(scores)
-    flips = CentredFlips(rows, moderator(rows))
+    flips, shared = CentredFlips(rows, moderator(rows)), PairErrors.of(errors, pairs)
     first, second = _slacks(pairs, slack or {}, tolerance)
     allowed = int(alpha * flips.patterns + 1e-9)
     if rows.shape[1] <= MOST_ENUMERATED_SEEDS:
@@ -82,14 +86,15 @@ def paired_differences(
     found: list[PairedDifference] = []
     for block in flips.blocks():
         means = flips.means[block]
-        reach_of = {way: flips.reach(block, way) for way in (1, -1)}
+        reach_of = {way: _widened(flips.reach(block, way), shared, block) for way in (1, -1)}
         below = first[block] + _greatest(reach_of[1], allowed)
         above = second[block] + _greatest(reach_of[-1], allowed)
         way = np.where(means >= 0, 1, -1)
         reach = np.where(way > 0, reach_of[1], reach_of[-1])
         beyond = np.maximum(np.abs(means) - np.where(way > 0, first[block], second[block]), 0.0)
         corrected = flips.shares(block, reach, beyond)
-        alone = flips.shares(block, flips.own_reach(block, way), beyond)
+        own = _widened(flips.own_reach(block, way), shared, block, alone=True)
+        alone = flips.shares(block, own, beyond)
         low, high = means - below, means + above
         # by rounding, an end could lie on the other side of zero
         low = np.where(corrected > alpha, np.minimum(low, 0.0), low)
@@ -109,6 +114,7 @@ def possible_bests(
     alpha: float = 0.05,
     tolerance: float = 0.0,
     slack: Mapping[str, float] | None = None,
+    errors: Mapping[str, SharedError] | None = None,
 ) -> tuple[str, ...]:
     """Return the entrants that may have the smallest mean: multiple comparisons with the best.
 
@@ -126,6 +132,7 @@ def possible_bests(
         tolerance: differences of up to this count as none.
         slack: by how much smaller an entrant's mean may be than that of its scores, as in
             `paired_differences`.
+        errors: those that all scores of an entrant share, by entrant.
 
     Source: Hsu (1984), "Constrained simultaneous confidence intervals for multiple comparisons with the
     best".
@@ -149,23 +156,24 @@ def possible_bests(
     m = moderator(_all_differences(scores))
     if len(scores[names[0]]) < fewest_seeds(alpha):
         return tuple(names)
-    return tuple(
-        name
-        for name in names
-        if not _is_worse(
-            np.array([scores[name] - scores[other] for other in names if other != name]),
-            m,
-            alpha,
-            tolerance + (slack or {}).get(name, 0.0),
-        )
-    )
+    found = []
+    for name in names:
+        pairs = [(name, other) for other in names if other != name]
+        rows = np.array([scores[a] - scores[b] for a, b in pairs])
+        near = tolerance + (slack or {}).get(name, 0.0)
+        if not _is_worse(rows, m, alpha, near, PairErrors.of(errors, pairs)):
+            found.append(name)
+    return tuple(found)
 
 
-def _is_worse(rows: Array, m: float, alpha: float, tolerance: float) -> bool:
+def _is_worse(
+    rows: Array, m: float, alpha: float, tolerance: float, shared: PairErrors | None
+) -> bool:
     """Whether an entrant is told to be worse than some other, by its differences to all others."""
-    flips = CentredFlips(rows, m)
+    flips, one_sided = CentredFlips(rows, m), len(rows) > 1
     for block in flips.blocks():
-        reach = flips.reach(block, 1, one_sided=len(rows) > 1)
+        reach = flips.reach(block, 1, one_sided=one_sided)
+        reach = _widened(reach, shared, block, one_sided=one_sided)
         beyond = np.maximum(flips.means[block] - tolerance, 0.0)
         if (flips.shares(block, reach, beyond) <= alpha).any():
             return True
@@ -193,6 +201,19 @@ def _all_differences(scores: Mapping[str, Array]) -> Array:
         )
     rows = [differences(scores[a], scores[b]) for a, b in combinations(scores, 2)]
     return np.array(rows)
+
+
+def _widened(
+    reach: Array,
+    shared: PairErrors | None,
+    block: slice,
+    *,
+    one_sided: bool = False,
+    alone: bool = False,
+) -> Array:
+    if shared is None:
+        return reach
+    return shared.widened(reach, block, one_sided=one_sided, alone=alone)
 
 
 def _greatest(reach: Array, allowed: int) -> Array:

@@ -13,7 +13,7 @@ from thalweg.race.judging.judge import Judgement, judge
 from thalweg.race.judging.reached import Goal
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import TrialRecord
-from thalweg.statistics import compare_all, difference_interval
+from thalweg.statistics import SharedError, compare_all, paired_differences
 
 EIGHT = np.arange(8)
 LOSS = Goal("loss", "min", 0.1)
@@ -137,10 +137,12 @@ def test_misses_are_censored_and_bound_the_ratio() -> None:
     judgement = judge(with_tuning([*finals("never", [None] * 8), *often]), ["never", "often"], GOAL)
     assert order(judgement) == ["often", "never"]
     first, last = judgement.standings
-    assert (first.best.reached, first.steps.estimate, first.steps.low) == (3, np.inf, 40)
+    assert (first.best.reached, first.steps.estimate) == (3, np.inf)
+    assert 40 < first.steps.low < 50
     assert (last.best.reached, last.steps.low) == (0, np.inf)
     values = judgement.to_dict()["standings"][0]
-    assert (values["steps"], values["steps_low"], values["steps_high"]) == (None, 40, None)
+    ends = (values["steps"], values["steps_low"], values["steps_high"])
+    assert ends == (None, first.steps.low, None)
     (claim,) = judgement.claims
     assert (claim.misses, claim.bound) == ((8, 5), "unknown")
     (claim,) = judge(
@@ -190,7 +192,7 @@ def test_without_a_target_final_figures_are_compared(goal: Goal, first: str) -> 
     assert order(judgement)[0] == first
     assert groups(judgement) == [1, 2]
     assert claim.outcome == ("better" if first == "low" else "worse")
-    of_one_pair = difference_interval(figures["low"], figures["high"])  # there is no other
+    (of_one_pair,) = paired_differences(figures)  # there is no other
     assert (claim.effect.low, claim.effect.high) == pytest.approx(
         (of_one_pair.low, of_one_pair.high)
     )
@@ -328,6 +330,30 @@ def test_what_only_the_clock_tells_apart_is_not_claimed(
     assert "ratios within 5 % count as equal" in str(judgement.claims[0])
 
 
+def test_what_lies_within_the_spread_of_the_turns_is_not_claimed() -> None:
+    """The same steps on every seed: all that differs is the seconds of a step, and how surely."""
+    records = with_tuning([*finals("a", 50 * EIGHT + 50), *finals("b", 50 * EIGHT + 50)])
+    measured = {"a": 0.01, "b": 0.015}
+
+    def judged(spread: float | None, by: Any = "seconds") -> Judgement:
+        errors = dict.fromkeys("ab", None if spread is None else SharedError(spread, 11))
+        return judge(records, "ab", GOAL, by, step_seconds=measured, step_errors=errors)
+
+    exact, sure, unsure = (judged(spread).claims[0] for spread in (None, 0.02, 0.3))
+    assert [c.outcome for c in (exact, sure, unsure)] == ["better", "better", "not distinguishable"]
+    assert unsure.effect.low < sure.effect.low < exact.effect.low
+    assert exact.effect.high < sure.effect.high < 1 < unsure.effect.high
+    assert (judged(0.02).may_be_best, judged(0.3).may_be_best) == (("a",), ("a", "b"))
+    assert "spread by 30 % (a) to 30 % (b)" in judged(0.3).notes[0]
+    assert "did not keep" in judged(None).notes[0]
+    assert (
+        judged(None).claims == judge(records, "ab", GOAL, "seconds", step_seconds=measured).claims
+    )
+    assert judged(0.3, "steps").claims == judged(None, "steps").claims
+    wide, narrow = (judged(s).standings[0].seconds for s in (0.3, None))
+    assert wide.low < narrow.low < narrow.estimate == wide.estimate < narrow.high < wide.high
+
+
 KEYS: dict[str, set[str]] = {
     "standings": {
         *("rank", "group", "entrant", "lr", "hyperparameters", "edge", "trials", "reached"),
@@ -346,11 +372,13 @@ KEYS: dict[str, set[str]] = {
     },
     "sensitivity": {
         *("entrant", "best", "cost", "factor", "low", "high", "width", "open", "area", "edge"),
+        *("width_low", "width_high", "width_level"),
     },
     "budget_curves": {
         *("entrant", "of", "trials", "expected", "low", "high", "missed", "level"),
+        "held_out",
     },
-    "cost": {"entrant", "tuning", "final", "seconds_a_step"},
+    "cost": {"entrant", "tuning", "final", "seconds_a_step", "seconds_spread"},
 }
 
 

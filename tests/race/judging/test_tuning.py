@@ -19,11 +19,15 @@ def tuned(grid: dict[float, float | None], name: str = "adam") -> list[TrialReco
 
 def test_sensitivity_is_of_the_median_costs_of_tuning() -> None:
     records = [*tuned(GRID), *finals("adam", [777] * 8, lr=1.0)]
-    found = judge(records, ["adam"], GOAL).sensitivities["adam"]
+    measured = judge(records, ["adam"], GOAL).sensitivities["adam"]
+    found = measured.found
     assert (found.best, found.cost, found.edge, found.open) == (1.0, 50, None, ())
     assert found.low == pytest.approx(0.1)  # 100 is just a factor of two
     assert found.high == pytest.approx(10 ** (math.log(2) / math.log(8)))
-    by_gradients = judge(records, ["adam"], GOAL, "gradients").sensitivities["adam"]
+    assert measured.width is not None  # no seed differs from another: there is no noise
+    ends = (measured.width.estimate, measured.width.low, measured.width.high)
+    assert ends == pytest.approx((found.width,) * 3)
+    by_gradients = judge(records, ["adam"], GOAL, "gradients").sensitivities["adam"].found
     assert by_gradients.cost == 50
 
 
@@ -54,22 +58,43 @@ def test_the_tuning_curve_is_the_mean_over_all_choices_of_points() -> None:
     for k in range(1, 5):
         best = [min(choice) for choice in itertools.combinations(costs, k)]
         assert curve.curve.expected[k - 1] == pytest.approx(np.mean(best))
-        assert curve.missed[k - 1] == pytest.approx(np.mean(np.isinf(best)))
+        assert curve.curve.missed[k - 1] == pytest.approx(np.mean(np.isinf(best)))
     assert curve.of == "steps"
     (row,) = judgement.to_dict()["budget_curves"]
     assert (row["trials"], row["expected"][0], row["expected"][-1]) == ([1, 2, 3, 4], None, 50)
 
 
-def test_the_tuning_curve_is_of_the_point_with_the_best_score() -> None:
-    """The one of more reached seeds is chosen of two whose median trial misses."""
+def test_the_tuning_curve_is_of_the_point_with_the_best_score_on_the_other_seeds() -> None:
+    """Of all three points the first is chosen without the first or the second seed, the last without the
+    third, on which it misses.
+    """
     records = [
-        *trials("adam", [None, None, 10], lr=0.1),
-        *trials("adam", [None, None, None], lr=1.0, final=0.99),
-        *trials("adam", [90, 90, None], lr=2.0, final=0.2),
+        *trials("adam", [500, 100, 110], lr=0.1),
+        *trials("adam", [700, 700, 700], lr=1.0),
+        *trials("adam", [90, 200, None], lr=2.0),
     ]
-    curve = judge(records, ["adam"], GOAL).tuning_curves["adam"]
-    assert curve.curve.expected.tolist() == [math.inf, math.inf, 90]
-    assert curve.missed == pytest.approx((2 / 3, 1 / 3, 0))
+    found = judge(records, ["adam"], GOAL).tuning_curves["adam"]
+    assert found.held_out
+    one, two = (110 + 700 + 200) / 3, (110 + 500 + 700) / 3
+    assert found.curve.expected.tolist() == pytest.approx([one, two, 500])
+    assert found.curve.missed.tolist() == [0, 0, 0]
+
+
+def test_points_that_a_grid_placed_by_its_results_are_not_drawn() -> None:
+    grid = {0.1: 400, 1.0: 300, 10.0: 500}
+    records = [*tuned({3.16: 50, **grid}), *finals("adam", [777] * 8, lr=3.16)]
+    curve = judge(records, ["adam"], GOAL, grids={"adam": tuple(grid)}).tuning_curves["adam"].curve
+    assert curve.expected.tolist() == pytest.approx([400, (300 + 300 + 400) / 3, 300, 50])
+    drawn = judge(records, ["adam"], GOAL).tuning_curves["adam"].curve
+    assert drawn.expected[0] < 400
+
+
+def test_a_single_tuning_seed_judges_what_it_chose_and_the_curve_says_so() -> None:
+    records = [*trials("adam", [80], lr=0.1), *trials("adam", [40], lr=1.0)]
+    judgement = judge(records, ["adam"], GOAL)
+    assert not judgement.tuning_curves["adam"].held_out
+    assert judgement.tuning_curves["adam"].curve.expected.tolist() == [60, 40]
+    assert judgement.sensitivities["adam"].width is None  # one seed shows no spread
 
 
 def test_without_a_target_the_curve_is_of_final_figures() -> None:

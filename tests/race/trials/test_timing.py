@@ -16,15 +16,20 @@ from thalweg import meta, optim
 from thalweg.race import Entrant, Point
 from thalweg.race.trials import timing as timing_module
 from thalweg.race.trials.plan import Setting
+from thalweg.race.trials.step_time import StepTime
 from thalweg.race.trials.timing import measure_seconds
 from thalweg.tasks import Task
 
 SETTING = Setting(16, "mse", "min")
 
 
-def measured(*entrants: Entrant, task: Task | None = None) -> dict[str, float]:
+def timed(*entrants: Entrant, task: Task | None = None) -> dict[str, StepTime]:
     points = {entrant.name: (entrant, Point(0.1)) for entrant in entrants}
     return measure_seconds(task or line(), points, SETTING)
+
+
+def measured(*entrants: Entrant, task: Task | None = None) -> dict[str, float]:
+    return {name: time.seconds for name, time in timed(*entrants, task=task).items()}
 
 
 class Slow(torch.optim.SGD):
@@ -41,6 +46,30 @@ def test_a_slow_optimizer_is_found_to_be_slow() -> None:
     seconds = measured(Entrant("slow", Slow), Entrant("fast", torch.optim.SGD))
     assert seconds["slow"] > 3e-3
     assert seconds["slow"] > seconds["fast"] > 0
+
+
+def test_the_turns_are_kept_with_their_spread_and_the_share_of_a_processor() -> None:
+    """An optimizer that takes twice as long at every other step, and one that sleeps."""
+
+    class Uneven(Slow):
+        steps = 0
+
+        def step(self, closure: Any = None) -> Any:
+            self.steps += 1
+            return super().step(closure) if self.steps % 2 else torch.optim.SGD.step(self, closure)
+
+    class Sleeping(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            time.sleep(0.01)
+            return super().step(closure)
+
+    times = timed(Entrant("uneven", Uneven), Entrant("sleeping", Sleeping))
+    uneven, sleeping = times["uneven"], times["sleeping"]
+    assert uneven.error is not None
+    assert uneven.error.repetitions == len(uneven.turns) == 11
+    assert uneven.error.spread > 0.3
+    assert sleeping.busy is not None
+    assert 0 <= sleeping.busy < 0.9
 
 
 def test_who_evaluates_the_objective_twice_pays_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +139,7 @@ def test_entrants_take_turns_at_going_first(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(timing_module, "_SECONDS_A_TURN", 0.0)
     measured(noting("a"), noting("b"))
-    assert "".join(order) == "aaabbb" + "abba" * 3 + "ab"
+    assert "".join(order) == "aaabbb" + "abba" * 5 + "ab"
 
 
 def test_schedules_initializations_and_searched_values_are_those_of_the_entrant() -> None:

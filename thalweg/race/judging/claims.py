@@ -21,6 +21,7 @@ from thalweg.statistics import (
     Interval,
     Outcome,
     PairedDifference,
+    SharedError,
     compare_all,
     fewest_seeds,
     outcome_of,
@@ -41,8 +42,9 @@ class Claim:
     mean final figures, first minus second. Its interval is one of a set that holds for all pairs at
     once. `bound` says what misses make of it. `p` is of the paired sign-flip test, `corrected` for all
     pairs together, and for both looks where there are two; the outcome is "better" or "worse" where
-    `corrected` ≤ `alpha`, which is where the interval excludes equality. `share` is that of `alpha` which
-    the look had that made the claim. Of seconds, ratios of up to 1.05 count as equal.
+    `corrected` ≤ `alpha`, which is where the interval excludes equality. Of seconds, ratios of up to 1.05
+    count as equal, and the spread of the turns in which a step was timed is part of interval and test.
+    `share` is that of `alpha` which the look had that made the claim.
     """
 
     first: str
@@ -135,6 +137,7 @@ def compare_costs(
     by: RankBy,
     *,
     step_seconds: StepSeconds | None = None,
+    errors: Mapping[str, SharedError] | None = None,
     alpha: float = 0.05,
     slack: Mapping[str, float] | None = None,
 ) -> tuple[Claim, ...]:
@@ -149,6 +152,7 @@ def compare_costs(
         goal: the figure and its target.
         by: which cost.
         step_seconds: the seconds of a step, by entrant.
+        errors: how far the logarithms of these seconds may be wrong, by entrant.
         alpha: the chance of any false claim, or interval without its true ratio, among all pairs.
         slack: how much smaller the mean score of an entrant may be (`thalweg.race.judging.luck`).
     """
@@ -164,7 +168,10 @@ def compare_costs(
         name: _longest(row, by, step_seconds) < budget * (1 - 1e-9) for name, row in trials.items()
     }
     claims = []
-    for c in compare_all(times, budget, alpha=alpha, tolerance=tolerance_of(by), slack=slack):
+    compared = compare_all(
+        times, budget, alpha=alpha, tolerance=tolerance_of(by), slack=slack, errors=errors
+    )
+    for c in compared:
         pair = zip((c.first, c.second), c.misses, strict=True)
         open_ended = any(missed and shorter[name] for name, missed in pair)
         claims.append(

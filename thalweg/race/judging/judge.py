@@ -21,12 +21,14 @@ from typing import Any
 from thalweg.race.judging.claims import Claim
 from thalweg.race.judging.evidence import Evidence, chosen_points, gather_evidence
 from thalweg.race.judging.further import FurtherSeeds, further_seeds
-from thalweg.race.judging.looks import comparing, cost_unit, look
+from thalweg.race.judging.looks import Comparing, comparing, cost_unit, look
 from thalweg.race.judging.reached import Goal, StepSeconds, alone_step_seconds
 from thalweg.race.judging.scores import ComparedBy
 from thalweg.race.judging.standings import Standing, rank
 from thalweg.race.judging.summary import Summary, summarize_all
+from thalweg.race.judging.timed import StepErrors, known_errors, seconds_notes
 from thalweg.race.judging.tuning import (
+    RateSensitivity,
     TuningCurve,
     curve_row,
     sensitivities,
@@ -38,7 +40,6 @@ from thalweg.race.judging.tuning import (
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import Stage, TrialRecord, without_nonfinite
-from thalweg.statistics import Sensitivity
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class Judgement:
     chosen: Mapping[str, Point]
     tried: Mapping[str, tuple[float, ...]]
     tuning: tuple[Summary, ...]
-    sensitivities: Mapping[str, Sensitivity]
+    sensitivities: Mapping[str, RateSensitivity]
     tuning_curves: Mapping[str, TuningCurve]
     spent: tuple[dict[str, Any], ...]
     looked_again: tuple[str, ...] = ()
@@ -116,6 +117,8 @@ def judge(
     *,
     search: str = "grid",
     step_seconds: StepSeconds | None = None,
+    step_errors: StepErrors | None = None,
+    grids: Mapping[str, Sequence[float]] | None = None,
     level: float = 0.95,
     alpha: float = 0.05,
     more_seeds: Sequence[int] = (),
@@ -131,6 +134,10 @@ def judge(
         step_seconds: the seconds of a step of each entrant, measured alone, by which steps are turned
             into seconds; without, trials count with their own, which mean little where they trained
             together.
+        step_errors: how far the logarithms of these seconds may be wrong, None where that is not known:
+            then they count as known, as those of earlier versions do.
+        grids: the learning rates that the search of each entrant began with, if it then placed others by
+            their results; without, all points count as drawn in budget curves.
         level: of the intervals of medians.
         alpha: the chance of any false claim, or interval without its true ratio, among all pairs; and
             that to leave the true best out of `may_be_best`.
@@ -165,9 +172,17 @@ def judge(
     """
     given = tuple(records)
     by = cost_unit(rank_by)
+    errors = known_errors(step_seconds, step_errors)
     evidence = gather_evidence(given, entrants, goal, by, more_seeds)
     how = comparing(
-        given, entrants, evidence, goal, rank_by, step_seconds=step_seconds, alpha=alpha
+        given,
+        entrants,
+        evidence,
+        goal,
+        rank_by,
+        step_seconds=step_seconds,
+        errors=errors,
+        alpha=alpha,
     )
     looked = look(evidence, how, twice=bool(more_seeds))
     tried = _tried(given, entrants)
@@ -180,6 +195,7 @@ def judge(
         how.by,
         tried=tried,
         step_seconds=step_seconds,
+        step_errors=errors,
         seconds_a_step=seconds_a_step,
         level=level,
         again=looked.again,
@@ -192,13 +208,13 @@ def judge(
         judged_on=evidence.stage,
         compared_by=how.by,
         seeds=(*evidence.seeds, *further),
-        notes=(*evidence.notes, *_notes(evidence, goal, how.by)),
+        notes=(*evidence.notes, *_notes(evidence, how)),
         chosen=chosen_points(given, entrants, goal, by),
         tried=tried,
         tuning=_summaries(given, entrants, goal, step_seconds),
         sensitivities=sensitivities(tuned, goal, rank_by, search, step_seconds),
-        tuning_curves=tuning_curves(tuned, goal, rank_by, search, step_seconds),
-        spent=tuple(spent(given, entrants, seconds_a_step)),
+        tuning_curves=tuning_curves(tuned, goal, rank_by, search, step_seconds, grids=grids),
+        spent=tuple(spent(given, entrants, seconds_a_step, errors)),
         looked_again=looked.again,
         more_seeds=further,
         further=further_seeds(looked, evidence),
@@ -206,8 +222,11 @@ def judge(
     )
 
 
-def _notes(evidence: Evidence, goal: Goal, compared_by: ComparedBy) -> Iterable[str]:
-    if compared_by != "final" or not evidence.trials:
+def _notes(evidence: Evidence, how: Comparing) -> Iterable[str]:
+    goal = how.goal
+    if how.by == "seconds":
+        yield from seconds_notes(list(evidence.trials), how.step_seconds, how.errors)
+    if how.by != "final" or not evidence.trials:
         return
     if goal.value is not None:
         why = f"Nobody reached the target of {goal.metric} {goal.value:g}"

@@ -16,9 +16,10 @@ from thalweg.race.judging.luck import slacks
 from thalweg.race.judging.reached import Goal, StepSeconds, first_reached
 from thalweg.race.judging.scores import ComparedBy, Trials, score_tolerance, scores_of
 from thalweg.race.judging.selection import CostUnit
+from thalweg.race.judging.timed import StepErrors, known_errors
 from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord
-from thalweg.statistics import possible_bests
+from thalweg.statistics import SharedError, possible_bests
 from thalweg.statistics.looks import FIRST, SECOND
 
 
@@ -37,13 +38,17 @@ class Looked:
 
 @dataclass(frozen=True)
 class Comparing:
-    """By what entrants are compared, how surely, and what each may have lost in tuning (`luck`)."""
+    """By what entrants are compared, how surely, and what each may have lost in tuning (`luck`).
+
+    `errors` are those of the seconds of a step, where these are compared (`timed`).
+    """
 
     goal: Goal
     by: ComparedBy
     step_seconds: StepSeconds | None = None
     alpha: float = 0.05
     slack: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, SharedError] = field(default_factory=dict)
 
     def claims(self, trials: Trials, share: float = 1.0) -> tuple[Claim, ...]:
         """Compare every pair, with a share of α."""
@@ -55,6 +60,7 @@ class Comparing:
             self.goal,
             self.by,
             step_seconds=self.step_seconds,
+            errors=self.errors,
             alpha=alpha,
             slack=self.slack,
         )
@@ -63,7 +69,11 @@ class Comparing:
         """Return those that may be the best, by a test with a share of α."""
         scores = scores_of(trials, self.goal, self.by, self.step_seconds)
         return possible_bests(
-            scores, alpha=share * self.alpha, tolerance=score_tolerance(self.by), slack=self.slack
+            scores,
+            alpha=share * self.alpha,
+            tolerance=score_tolerance(self.by),
+            slack=self.slack,
+            errors=self.errors,
         )
 
 
@@ -96,6 +106,8 @@ def in_question(
     rank_by: RankBy,
     step_seconds: StepSeconds | None = None,
     more_seeds: Sequence[int] = (),
+    *,
+    step_errors: StepErrors | None = None,
 ) -> tuple[str, ...]:
     """Return the entrants that the first look leaves among the possible bests.
 
@@ -106,11 +118,20 @@ def in_question(
         rank_by: the cost that decides.
         step_seconds: the seconds of a step by entrant.
         more_seeds: those of the second look.
+        step_errors: how far the logarithms of these seconds may be wrong, None where that is not known.
     """
     given = [r for r in records if r.stage != "final" or r.seed not in set(more_seeds)]
     by = cost_unit(rank_by)
     evidence = gather_evidence(given, entrants, goal, by)
-    how = comparing(given, entrants, evidence, goal, rank_by, step_seconds=step_seconds)
+    how = comparing(
+        given,
+        entrants,
+        evidence,
+        goal,
+        rank_by,
+        step_seconds=step_seconds,
+        errors=known_errors(step_seconds, step_errors),
+    )
     return look(evidence, how, twice=True).best
 
 
@@ -122,6 +143,7 @@ def comparing(
     rank_by: RankBy,
     *,
     step_seconds: StepSeconds | None = None,
+    errors: Mapping[str, SharedError] | None = None,
     alpha: float = 0.05,
 ) -> Comparing:
     """Return by what the entrants of a race are compared: a cost, or the final figure where nobody
@@ -134,7 +156,8 @@ def comparing(
     by: ComparedBy = rank_by if any(reached) else "final"
     chosen = chosen_points(given, entrants, goal, unit)
     slack = slacks(given, chosen, goal, unit, by)
-    return Comparing(goal, by, step_seconds, alpha, slack)
+    shared = errors or {} if by == "seconds" else {}
+    return Comparing(goal, by, step_seconds, alpha, slack, shared)
 
 
 def cost_unit(rank_by: RankBy) -> CostUnit:

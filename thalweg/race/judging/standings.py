@@ -15,7 +15,7 @@ from thalweg.race.judging.selection import GridEdge, edge_of_grid
 from thalweg.race.judging.summary import Summary, summarize
 from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord, without_nonfinite
-from thalweg.statistics import Interval, groups_of, median_interval
+from thalweg.statistics import Interval, SharedError, groups_of, median_interval, with_error
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def rank(
     *,
     tried: Mapping[str, Iterable[float]],
     step_seconds: StepSeconds | None = None,
+    step_errors: Mapping[str, SharedError] | None = None,
     seconds_a_step: Mapping[str, float] | None = None,
     level: float = 0.95,
     again: Sequence[str] = (),
@@ -103,6 +104,7 @@ def rank(
         compared_by: what decides.
         tried: the learning rates tried for each entrant.
         step_seconds: the seconds of a step by entrant, by which steps are turned into seconds.
+        step_errors: how far the logarithms of these seconds may be wrong.
         seconds_a_step: the same, to be reported.
         level: of the intervals.
         again: those that ran more seeds.
@@ -133,6 +135,7 @@ def rank(
             group=groups.get(name, last),
             tried=tried[name],
             seconds_a_step=(seconds_a_step or {}).get(name),
+            error=(step_errors or {}).get(name),
         )
         for position, name in enumerate([*names, *evidence.lost], start=1)
     )
@@ -162,6 +165,7 @@ def _standing(
     group: int,
     tried: Iterable[float],
     seconds_a_step: float | None,
+    error: SharedError | None,
 ) -> Standing:
     best = summarize(records, goal, step_seconds)
     steps, seconds, gradients = (
@@ -169,6 +173,7 @@ def _standing(
         for by in ("steps", "seconds", "gradients")
     )
     edge = edge_of_grid(best.lr, tried)
+    seconds = with_error(seconds, error)
     return Standing(rank, group, best, edge, steps, seconds, gradients, seconds_a_step)
 
 

@@ -16,7 +16,15 @@ from thalweg.race.search.base import Score
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import RankBy
 from thalweg.race.trials.records import TrialRecord, without_nonfinite
-from thalweg.statistics import BudgetCurve, Sensitivity, budget_curve, sensitivity
+from thalweg.statistics import (
+    BudgetCurve,
+    Interval,
+    Sensitivity,
+    SharedError,
+    budget_curve,
+    sensitivity,
+    width_interval,
+)
 
 _EVEN = ("grid", "quasi-random")
 """Searches that cover the space evenly; adaptive ones do not, so their points are no sample of it."""
@@ -42,11 +50,11 @@ def sensitivities(
     by: RankBy,
     search: str,
     step_seconds: StepSeconds | None = None,
-) -> dict[str, Sensitivity]:
+) -> dict[str, RateSensitivity]:
     """Measure how much the median cost of each entrant depends on the learning rate.
 
     Only where nothing else was searched, the search looked everywhere alike, and one rate at least
-    reached the target.
+    reached the target. Its interval is of seeds that ran every rate.
     """
     found = {}
     for name, points in tuned.items():
@@ -56,8 +64,20 @@ def sensitivities(
         if not all(math.isinf(cost) for cost in costs):
             records = [record for trials in points.values() for record in trials]
             budget = common_budget(records, by, step_seconds)
-            found[name] = sensitivity([point.lr for point in points], costs, budget)
+            rates = [point.lr for point in points]
+            each = _costs(points, goal, by, step_seconds)
+            found[name] = RateSensitivity(
+                sensitivity(rates, costs, budget), width_interval(rates, each)
+            )
     return found
+
+
+@dataclass(frozen=True)
+class RateSensitivity:
+    """The sensitivity of an entrant to the learning rate, and the interval of its width, if there is one."""
+
+    found: Sensitivity
+    width: Interval | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +85,13 @@ class TuningCurve:
     """The expected result of tuning with 1, 2, … of the points.
 
     `curve` is of the median cost to the target, infinite as long as a choice of so many points may
-    miss it, which it does with the probability `missed`. Without a target it is of the median final
-    figure, and `of` is "final".
+    miss it, which it does with the probability `curve.missed`. Without a target it is of the median final
+    figure, and `of` is "final". `held_out` says whether it was judged on seeds that did not choose.
     """
 
     of: ComparedBy
     curve: BudgetCurve
-    missed: tuple[float, ...]
+    held_out: bool
 
 
 def tuning_curves(
@@ -80,38 +100,71 @@ def tuning_curves(
     by: RankBy,
     search: str,
     step_seconds: StepSeconds | None = None,
+    *,
+    grids: Mapping[str, Sequence[float]] | None = None,
 ) -> dict[str, TuningCurve]:
     """Return for each entrant what it would have got from fewer points.
 
-    Of k points drawn from those that were tried, the one with the best score is taken, and judged by
-    its median on the same tuning seeds; only one point of each entrant has run others. So the curve
-    compares budgets, and is not what the final gave: with few seeds it is a little too good. Points
-    that an adaptive search chose are no random draw, so it has no curve.
+    Of k points drawn from those that were tried, the one with the best score is taken on all tuning seeds
+    but one, and judged on that one, each in its turn: judged on the seeds that chose, a curve is too good,
+    by 7 to 22 % with three of them. With a single seed there is no other. A grid places its last points by
+    the results of the first: those are no random draw, and are added one by one to the whole of the
+    others. Of an adaptive search all points are such, so it has no curve.
     """
     if search not in _EVEN:
         return {}
     selected_by: CostUnit = "gradients" if by == "gradients" else "steps"
     curves = {}
     for name, points in tuned.items():
-        order = _order([score(trials, goal, selected_by) for trials in points.values()])
-        costs = _median_costs(points, goal, by, step_seconds)
-        results = _final_figures(points, goal) if goal.value is None else costs
-        if results:
-            missed = budget_curve(np.isinf(costs).astype(float), selected_by=order).expected
-            curves[name] = TuningCurve(
-                of="final" if goal.value is None else by,
-                curve=budget_curve(results, selected_by=order),
-                missed=tuple(missed.tolist()),
-            )
+        ordered, drawn = _drawn_first(points, (grids or {}).get(name))
+        trials = list(ordered.values())
+        results = (
+            _final_figures(trials, goal)
+            if goal.value is None
+            else _costs(ordered, goal, by, step_seconds)
+        )
+        if not results:
+            continue
+        folds = range(len(results))
+        chosen_by = [
+            _order([score(_others(each, fold), goal, selected_by) for each in trials])
+            for fold in folds
+        ]
+        curves[name] = TuningCurve(
+            of="final" if goal.value is None else by,
+            curve=budget_curve(results, selected_by=chosen_by, drawn=drawn),
+            held_out=len(results) > 1,
+        )
     return curves
+
+
+def _drawn_first(
+    points: Mapping[Point, Sequence[TrialRecord]], grid: Sequence[float] | None
+) -> tuple[dict[Point, list[TrialRecord]], int]:
+    """The points with those first that count as drawn, by their rates, and how many these are."""
+    by_seed = {point: _by_seed(trials) for point, trials in points.items()}
+    begun = sorted((p for p in by_seed if grid is None or p.lr in grid), key=lambda p: p.lr)
+    if not begun:
+        begun = list(by_seed)
+    return {p: by_seed[p] for p in (*begun, *by_seed)}, len(begun)
+
+
+def _others(trials: Sequence[TrialRecord], fold: int) -> Sequence[TrialRecord]:
+    """The trials without that of one seed; all of them, where there is no other."""
+    return [record for place, record in enumerate(trials) if place != fold] or trials
 
 
 def spent(
     records: Iterable[TrialRecord],
     entrants: Sequence[str],
     seconds_a_step: Mapping[str, float],
+    errors: Mapping[str, SharedError] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return what each entrant was given, as JSON-ready values: in tuning with its runoff, in the final."""
+    """Return what each entrant was given, as JSON-ready values: in tuning with its runoff, in the final.
+
+    `seconds_spread` is how far the seconds of a step lie apart from turn to turn, as a share of them; None
+    where that is not known.
+    """
     given = tuple(records)
     rows = []
     for name in entrants:
@@ -123,12 +176,15 @@ def spent(
                 "gradients": round(sum(record.gradients for record in trials), 2),
                 "seconds": round(sum(record.seconds for record in trials), 6),
             }
-        rows.append({**row, "seconds_a_step": seconds_a_step.get(name)})
+        error = (errors or {}).get(name)
+        row["seconds_a_step"] = seconds_a_step.get(name)
+        rows.append({**row, "seconds_spread": None if error is None else error.spread})
     return rows
 
 
-def sensitivity_row(entrant: str, found: Sensitivity) -> dict[str, Any]:
-    """Return a sensitivity as JSON-ready values."""
+def sensitivity_row(entrant: str, measured: RateSensitivity) -> dict[str, Any]:
+    """Return a sensitivity as JSON-ready values; the ends of the width's interval are None without one."""
+    found, interval = measured.found, measured.width
     return {
         "entrant": entrant,
         "best": found.best,
@@ -137,6 +193,9 @@ def sensitivity_row(entrant: str, found: Sensitivity) -> dict[str, Any]:
         "low": found.low,
         "high": found.high,
         "width": found.width,
+        "width_low": None if interval is None else interval.low,
+        "width_high": None if interval is None else interval.high,
+        "width_level": None if interval is None else interval.level,
         "open": list(found.open),
         "area": found.area,
         "edge": found.edge,
@@ -154,8 +213,9 @@ def curve_row(entrant: str, tuning: TuningCurve) -> dict[str, Any]:
             "expected": curve.expected.tolist(),
             "low": curve.low.tolist(),
             "high": curve.high.tolist(),
-            "missed": list(tuning.missed),
+            "missed": curve.missed.tolist(),
             "level": curve.level,
+            "held_out": tuning.held_out,
         }
     )
     return row
@@ -173,12 +233,35 @@ def _median_costs(
     ]
 
 
-def _final_figures(points: Mapping[Point, Sequence[TrialRecord]], goal: Goal) -> list[float]:
-    """The median final figures, that of a lost point as bad as the worst; none if all are lost."""
-    figures = [goal.median(record.final for record in trials) for trials in points.values()]
-    known = [figure for figure in figures if figure is not None]
+def _costs(
+    points: Mapping[Point, Sequence[TrialRecord]],
+    goal: Goal,
+    by: RankBy,
+    step_seconds: StepSeconds | None,
+) -> list[list[float]]:
+    """The costs of all points (columns) with each seed (rows)."""
+    of_point = [
+        [cost_to_target(record, goal, by, step_seconds) for record in _by_seed(trials)]
+        for trials in points.values()
+    ]
+    return [list(row) for row in zip(*of_point, strict=True)]
+
+
+def _final_figures(points: Sequence[Sequence[TrialRecord]], goal: Goal) -> list[list[float]]:
+    """The final figures of all points (columns) with each seed (rows), that of a lost trial as bad as the
+    worst; none if all are lost.
+    """
+    known = [r.final for trials in points for r in trials if r.final is not None]
     worst = max(known, key=goal.badness, default=None)
-    return [] if worst is None else [worst if f is None else f for f in figures]
+    if worst is None:
+        return []
+    rows = [[worst if r.final is None else r.final for r in trials] for trials in points]
+    return [list(row) for row in zip(*rows, strict=True)]
+
+
+def _by_seed(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Trials in the order of their seeds, so that a seed has the same place with each point."""
+    return sorted(trials, key=lambda record: record.seed)
 
 
 def _order(scores: Sequence[Score]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from thalweg.report.data import text
@@ -40,24 +41,31 @@ def cost_section(result: Record) -> Section | None:
         hint=(
             "A gradient-equivalent is one forward and one backward pass over as many rows as a batch of the "
             "task has. In the bars, "
-            f"tuning is dark and the final trials are light.{escape(alone)}"
+            f"tuning is dark and the final trials are light.{escape(alone)}{_spread(costs)}"
         ),
         body=sortable(_COLUMNS, rows, "Cost", "costs"),
         table=table(
             [
                 "entrant", "tuning_trials", "tuning_gradients", "tuning_seconds", "final_trials",
-                "final_gradients", "final_seconds", "seconds_a_step",
+                "final_gradients", "final_seconds", "seconds_a_step", "seconds_spread",
             ],
             [
                 [
                     spent["entrant"],
                     *(spent[s][n] for s in ("tuning", "final") for n in ("trials", "gradients", "seconds")),
                     spent["seconds_a_step"],
+                    spent.get("seconds_spread"),
                 ]
                 for spent in costs
             ],
         ),
     )  # fmt: skip
+
+
+def _spread(costs: Sequence[Record]) -> str:
+    if all(spent.get("seconds_spread") is None for spent in costs):
+        return ""
+    return " Behind ±: how far the turns in which a step was timed lie apart (their standard deviation)."
 
 
 def _row(result: Record, spent: Record, most: float, fastest: float | None) -> str:
@@ -77,11 +85,22 @@ def _row(result: Record, spent: Record, most: float, fastest: float | None) -> s
             cell(_whole(tuning["gradients"]), tuning["gradients"]),
             cell(_whole(final["gradients"]), final["gradients"]),
             cell(f"{tuning['trials']} + {final['trials']}", tuning["trials"] + final["trials"]),
-            cell(f"{1000 * pace:.3g}" if pace else "–", pace),
+            cell(_milliseconds(pace, spent.get("seconds_spread")), pace),
             cell(f"{pace / fastest:.2f}" if pace and fastest else "–", pace),
         ],
         spent["entrant"],
     )
+
+
+def _milliseconds(pace: float | None, spread: float | None) -> str:
+    """A step's time with its spread from turn to turn.
+
+    >>> _milliseconds(0.00123, 0.042), _milliseconds(0.00123, None), _milliseconds(None, None)
+    ('1.23 ± 4.2 %', '1.23', '–')
+    """
+    if not pace:
+        return "–"
+    return f"{1000 * pace:.3g}" + (f" ± {100 * spread:.2g} %" if spread is not None else "")
 
 
 def _whole(gradients: float) -> str:

@@ -41,6 +41,10 @@ def sensitivity_section(result: Record) -> Section | None:
             f" Below, the region in which the cost stays within {factor:g} times the best; an arrow "
             "says that it goes on beyond what was tried."
         )
+        if any(row.get("width_low") is not None for row in regions.values()):
+            hint += (
+                " Few seeds see its width too narrow or too wide: its interval holds the true one."
+            )
     return Section(
         key="sensitivity",
         title="Learning-rate sensitivity",
@@ -150,12 +154,13 @@ def _with_regions(
         [p[c] if c in p else p["hyperparameters"].get(c) for c in columns] for p in points
     ]  # fmt: skip
     good = {row["entrant"]: row for row in regions}
-    ends = [[good.get(p["entrant"], {}).get(end) for end in ("low", "high")] for p in points]
+    shown = ("low", "high", "width", "width_low", "width_high")
+    ends = [[good.get(p["entrant"], {}).get(end) for end in shown] for p in points]
     return {
         "data": traces,
         "layout": layout,
         "table": table(
-            [*columns, "good_from", "good_to"],
+            [*columns, "good_from", "good_to", "decades", "decades_low", "decades_high"],
             [[*row, *end] for row, end in zip(rows, ends, strict=True)],
         ),
     }
@@ -171,6 +176,9 @@ def _region(row: Record, height: int) -> dict[str, Any]:
     ]
     name = escape(row["entrant"])
     width = f"{row['width']:.2g} decades{' or more' if row['open'] else ''}"
+    if row.get("width_low") is not None:
+        ends = text.span(f"{row['width_low']:.2g}", f"{row['width_high']:.2g}")
+        width += f" ({text.percent(row['width_level'])} interval {ends})"
     return {
         "type": "scatter",
         "mode": "lines+markers",

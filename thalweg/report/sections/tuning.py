@@ -23,8 +23,9 @@ def tuning_section(result: Record) -> Section | None:
     ]
     hint = (
         "The best of so many points of tuning, drawn at random from those that were run: its "
-        f"expectation, and the range of {level} of all draws. A steep end says that more points "
-        "would have paid."
+        f"expectation, and the range of {level} of all draws. Points that a grid placed by the results of "
+        "the first come after these. A steep end says that more points would have paid. "
+        f"{_judged_on(result)}"
     )
     if _of(result) != "final":
         hint += " A curve begins where no draw misses the target."
@@ -75,6 +76,16 @@ def budget_curves(result: Record) -> Figure:
             ],
         ),
     }
+
+
+def _judged_on(result: Record) -> str:
+    """On which seeds the curves were judged; results of earlier versions do not say, and used all."""
+    if all(row.get("held_out", False) for row in result["budget_curves"]):
+        return "Points are chosen on all tuning seeds but one and judged on that one, each in its turn."
+    return (
+        "Points are judged on the very seeds that chose them, so every curve is too good; more than one "
+        "tuning seed would mend it."
+    )
 
 
 def _of(result: Record) -> str:
