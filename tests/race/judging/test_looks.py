@@ -12,6 +12,7 @@ from tests.statistics.simulated import check_at_least, count
 from thalweg.race.judging.judge import Judgement, judge
 from thalweg.race.judging.looks import in_question
 from thalweg.race.trials.records import TrialRecord
+from thalweg.statistics import SharedError
 
 FIRST, MORE = tuple(range(3, 11)), tuple(range(11, 19))
 BUDGET = 1_000_000
@@ -99,6 +100,32 @@ def test_what_more_seeds_would_cost_and_tell_is_said() -> None:
     assert more.seconds == pytest.approx(more.trials * BUDGET * 0.01)  # of each trial, rounded
     assert 1 < more.then < more.now
     assert np.log(more.now) / np.log(more.then) == pytest.approx(2**0.5)  # rounding
+
+
+def test_by_seconds_both_looks_hold_the_spread_of_the_turns_which_no_seed_makes_less() -> None:
+    of = rows(np.random.default_rng(6), [1.0, 1.0, 2.0])
+    seconds = dict.fromkeys(of, 0.01)
+    found = {}
+    for spread in (0.0, 0.3):
+        errors = dict.fromkeys(of, SharedError(spread, 11))
+        records = [r for name, row in of.items() for r in final(name, row[:8], FIRST)]
+        open_ones = in_question(
+            records, list(of), GOAL, "seconds", seconds, MORE, step_errors=errors
+        )
+        records += [r for name in open_ones for r in final(name, of[name][8:], MORE)]
+        found[spread] = judge(
+            records, list(of), GOAL, "seconds", more_seeds=MORE, step_seconds=seconds,
+            step_errors=errors,
+        )  # fmt: skip
+        assert set(found[spread].looked_again) == set(open_ones)
+    assert set(found[0.0].looked_again) == {"e0", "e1"}
+    assert set(found[0.3].looked_again) == set(of)
+    sure, unsure = (found[spread].further for spread in (0.0, 0.3))
+    assert sure is not None
+    assert unsure is not None
+    # ratios of up to 1.05 count as equal, however many seeds there are; rounding
+    assert np.log(sure.now / 1.05) / np.log(sure.then / 1.05) == pytest.approx(2**0.5)
+    assert sure.then < sure.now < unsure.then < unsure.now < 1.1 * unsure.then
 
 
 @pytest.mark.full

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from thalweg.race.judging.claims import Claim
 from thalweg.race.judging.evidence import Evidence
-from thalweg.race.judging.looks import Looked
+from thalweg.race.judging.looks import Comparing, Looked
+from thalweg.race.judging.scores import score_tolerance
 from thalweg.statistics import width_with_more
 
 
@@ -37,36 +38,52 @@ class FurtherSeeds:
         return {**asdict(self), "entrants": list(self.entrants)}
 
 
-def further_seeds(looked: Looked, evidence: Evidence) -> FurtherSeeds | None:
+def further_seeds(looked: Looked, evidence: Evidence, how: Comparing) -> FurtherSeeds | None:
     """Return what as many seeds again would cost and tell; None where nothing is open, or where so few
     seeds have no interval.
+
+    Of the half width w of a pair only h, that of the sign flips, becomes smaller with more seeds. What tuning
+    may have lost and what counts as equal, f together, and the error of the seconds of a step stay:
+
+        w = f + √(h² + e²)   becomes   f + √(h² n / (n + m) + e²)
     """
     among = [c for c in looked.claims if {c.first, c.second} <= set(looked.best)]
-    widths = [width for claim in among for width in _half_width(claim)]
+    widths = {pair: width for claim in among for pair, width in _half_width(claim)}
     if not widths:
         return None
     seeds = among[0].seeds
-    rows = [(evidence.more if looked.again else evidence.trials)[name] for name in looked.best]
-    a_trial = statistics.mean(record.seconds for row in rows for record in row)
-    width = statistics.median(widths)
-    of = "difference" if among[0].compared_by == "final" else "ratio"
-    now, then = width, width_with_more(width, seeds, seeds)
-    trials = seeds * len(rows)
+    trials = {name: evidence.more[name] for name in looked.again} or evidence.trials
+    a_trial = statistics.mean(record.seconds for name in looked.best for record in trials[name])
+    of = "difference" if how.by == "final" else "ratio"
+    bare = replace(how, slack={}, errors={}).claims(trials, among[0].share)
+    by_seeds = dict(found for claim in bare for found in _half_width(claim))
+    later = [_later(how, pair, width, by_seeds[pair], seeds) for pair, width in widths.items()]
+    now, then = statistics.median(widths.values()), statistics.median(later)
+    number = seeds * len(looked.best)
     return FurtherSeeds(
         entrants=looked.best,
         seeds=seeds,
-        trials=trials,
-        seconds=round(a_trial * trials, 3),
+        trials=number,
+        seconds=round(a_trial * number, 3),
         of=of,
         now=math.exp(now) if of == "ratio" else now,
         then=math.exp(then) if of == "ratio" else then,
     )
 
 
-def _half_width(claim: Claim) -> Iterator[float]:
-    """Of the interval, a ratio's in logarithms; none where it is without end."""
+def _later(how: Comparing, pair: frozenset[str], width: float, bare: float, seeds: int) -> float:
+    """The half width of a pair with as many seeds again."""
+    equal = score_tolerance(how.by)
+    fixed = equal + sum(how.slack.get(name, 0.0) for name in pair) / 2
+    by_seeds = max(bare - equal, 0.0)
+    shared = math.sqrt(max((width - fixed) ** 2 - by_seeds**2, 0.0)) if how.errors else 0.0
+    return fixed + math.hypot(width_with_more(by_seeds, seeds, seeds), shared)
+
+
+def _half_width(claim: Claim) -> Iterator[tuple[frozenset[str], float]]:
+    """That of the pair's interval, a ratio's in logarithms; none where it is without end."""
     low, high = claim.effect.low, claim.effect.high
     if claim.compared_by != "final":
         low, high = (math.log(x) if x > 0 else -math.inf for x in (low, high))
     if math.isfinite(high - low):
-        yield (high - low) / 2
+        yield frozenset((claim.first, claim.second)), (high - low) / 2

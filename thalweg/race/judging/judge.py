@@ -15,7 +15,7 @@ without running anything again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from thalweg.race.judging.claims import Claim
@@ -201,10 +201,14 @@ def judge(
         again=looked.again,
     )
     further = evidence.more_seeds if looked.again else ()
+    best, again = (
+        tuple(place.entrant for place in standings if place.entrant in names)
+        for names in (looked.best, looked.again)
+    )
     return Judgement(
         standings=standings,
         claims=looked.claims,
-        may_be_best=tuple(place.entrant for place in standings if place.entrant in looked.best),
+        may_be_best=best,
         judged_on=evidence.stage,
         compared_by=how.by,
         seeds=(*evidence.seeds, *further),
@@ -215,9 +219,9 @@ def judge(
         sensitivities=sensitivities(tuned, goal, rank_by, search, step_seconds),
         tuning_curves=tuning_curves(tuned, goal, rank_by, search, step_seconds, grids=grids),
         spent=tuple(spent(given, entrants, seconds_a_step, errors)),
-        looked_again=looked.again,
+        looked_again=again,
         more_seeds=further,
-        further=further_seeds(looked, evidence),
+        further=further_seeds(replace(looked, best=best), evidence, how),
         slack=how.slack if looked.claims else {},
     )
 

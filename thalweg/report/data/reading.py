@@ -272,6 +272,22 @@ def tied(result: Record) -> list[str]:
     return [] if len(named) < 2 or few(result["comparisons"]) else named
 
 
+def looked_again(result: Record) -> tuple[list[str], list[int]]:
+    """Return those that ran more seeds than the others, as the first left them in question, and these seeds.
+
+    They come first in the ranking. Older results have none.
+
+    Example:
+        >>> (
+        ...     looked_again({"second_look": {"entrants": ["a", "b"], "seeds": [8, 9]}}),
+        ...     looked_again({}),
+        ... )
+        ((['a', 'b'], [8, 9]), ([], []))
+    """
+    look = result.get("second_look") or {}
+    return list(look.get("entrants", ())), list(look.get("seeds", ()))
+
+
 def few(comparisons: Sequence[Record]) -> bool:
     """Say whether there are too few seeds for any of the comparisons to tell two entrants apart."""
     return bool(comparisons) and all(c.get("too_few") for c in comparisons)

@@ -18,6 +18,7 @@ from thalweg.report.data.reading import (
     groups_legend,
     interval,
     is_judged,
+    looked_again,
     nobody_ended,
     tied,
 )
@@ -145,7 +146,7 @@ def _hint(result: Record, made: dict[str, dict[str, Any]]) -> str:
             f"The race was stopped before its final: the order is that of the {text.plural(seeds, 'seed')} "
             "that chose the points, and supports no claim."
         )
-    hint = f"{_seeds(result, seeds)}"
+    hint = f"Judged on {_first_seeds(result)}, the same for all"
     if seeds < 2:
         hint += "."
     elif decided_by_final(result):
@@ -155,6 +156,7 @@ def _hint(result: Record, made: dict[str, dict[str, Any]]) -> str:
         hint += f": medians, and under them their {attained} intervals."
     else:
         hint += "."
+    hint += _second_look(result)
     if made:
         alpha = next(iter(made.values()))["alpha"]
         told = any(c["outcome"] != "not distinguishable" for c in made.values())
@@ -169,16 +171,20 @@ def _hint(result: Record, made: dict[str, dict[str, Any]]) -> str:
     return f"{hint} {groups_legend(result)}".strip()
 
 
-def _seeds(result: Record, seeds: int) -> str:
-    """On how many seeds the entrants are judged."""
-    look = result.get("second_look") or {"entrants": [], "seeds": []}
-    first = text.plural(seeds - len(look["seeds"]), "fresh seed")
-    if not look["entrants"]:
-        return f"Judged on {first}, the same for all"
-    names = escape(text.listed(look["entrants"]))
+def _first_seeds(result: Record) -> str:
+    """On how many seeds everyone is judged."""
+    return text.plural(len(result["judged_seeds"]) - len(looked_again(result)[1]), "fresh seed")
+
+
+def _second_look(result: Record) -> str:
+    """Who was judged on more seeds, and why."""
+    names, seeds = looked_again(result)
+    if not names:
+        return ""
+    best = "best" if decided_by_final(result) else "fastest"
     return (
-        f"Judged on {first}, the same for all, and on {len(look['seeds'])} more where these left open who "
-        f"is best: {names}, who come first, in the order of all their seeds"
+        f" Which of {escape(text.listed(names))} is the {best} was still open then: these ran "
+        f"{text.plural(len(seeds), 'more seed')}, come first, and are ordered by all of their seeds."
     )
 
 

@@ -18,6 +18,7 @@ from thalweg.report.data.reading import (
     groups_legend,
     interval,
     is_many,
+    looked_again,
     names,
     reads_result,
     tied,
@@ -194,7 +195,10 @@ def _rank(result: Record, place: Record) -> str:
 def _legend(result: Record) -> str:
     best = "best" if decided_by_final(result) else "fastest"
     star = f"* may be the {best}." if tied(result) else ""
-    return "\n".join(filter(None, (star, groups_legend(result))))
+    again, seeds = looked_again(result)
+    who = "All" if len(again) == len(result["standings"]) else f"The first {len(again)}"
+    more = f"{who} were still in question, and ran {text.plural(len(seeds), 'more seed')}."
+    return "\n".join(filter(None, (star, more if again else "", groups_legend(result))))
 
 
 def _rate(place: Record) -> str:

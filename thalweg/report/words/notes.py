@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from thalweg.report.words.several import score_notes
 
 _FEW_STEPS = 5
 """A target that is reached in so few steps tells of the first of them alone."""
+_HARDLY = 0.9
+"""More seeds that leave so much of a width are not worth their cost."""
 _NO_FINAL = "No seed of the final has been run"
 """The first words of the note that the final is still to come."""
 
@@ -106,15 +109,25 @@ def _further(result: Record) -> Iterator[str]:
     if not more or not is_judged(result):
         return
     metric = result["metric"]["name"]
+    what, unit = "a ratio", ""
+    if more["of"] == "difference":
+        what = f"a difference in {text.spaced(metric)}"
+        unit = " points" if text.is_share(metric) else ""
     now, then = (
         text.factor(x) if more["of"] == "ratio" else text.difference(x, metric).lstrip("+")
         for x in (more["now"], more["then"])
     )
-    what = {"ratio": "Ratios", "difference": f"Differences in {text.spaced(metric)}"}[more["of"]]
+    told = (
+        f"Among {text.listed(more['entrants'])}, {what} of about {now}{unit} is told apart in half of such "
+        "races."
+    )
+    sizes = [math.log(x) if more["of"] == "ratio" else x for x in (more["now"], more["then"])]
+    if sizes[1] > _HARDLY * sizes[0]:
+        yield f"{told} More seeds would hardly make that less: they are not what is uncertain."
+        return
     yield (
-        f"{what} of about {now} are told in half of such races among {text.listed(more['entrants'])}; with "
-        f"{text.plural(more['seeds'], 'more seed')} of them it would be {then}, for "
-        f"{text.plural(more['trials'], 'trial')} and about {text.duration(more['seconds'])} of training."
+        f"{told} {text.plural(more['seeds'], 'more seed')} for each ({text.plural(more['trials'], 'trial')}, "
+        f"about {text.duration(more['seconds'])} of training) would make that {then}{unit}."
     )
 
 
