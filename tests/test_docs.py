@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.race.conftest import short_turns
+
+__all__ = ["short_turns"]
+
 DOCS = Path(__file__).parent.parent / "docs"
 
 

@@ -12,7 +12,10 @@ import torch
 
 from tests.cli.commands import call
 from tests.exact import differs
+from tests.race.conftest import short_turns
 from thalweg.optim.cards.card import OPTIMIZERS
+
+__all__ = ["short_turns"]
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

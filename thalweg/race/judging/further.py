@@ -55,9 +55,11 @@ def further_seeds(looked: Looked, evidence: Evidence, how: Comparing) -> Further
     trials = {name: evidence.more[name] for name in looked.again} or evidence.trials
     a_trial = statistics.mean(record.seconds for name in looked.best for record in trials[name])
     of = "difference" if how.by == "final" else "ratio"
-    bare = replace(how, slack={}, errors={}).claims(trials, among[0].share)
-    by_seeds = dict(found for claim in bare for found in _half_width(claim))
-    later = [_later(how, pair, width, by_seeds[pair], seeds) for pair, width in widths.items()]
+    exact = widths
+    if how.errors:
+        again = replace(how, errors={}).claims(trials, among[0].share)
+        exact = dict(found for claim in again for found in _half_width(claim))
+    later = [_later(how, pair, width, exact[pair], seeds) for pair, width in widths.items()]
     now, then = statistics.median(widths.values()), statistics.median(later)
     number = seeds * len(looked.best)
     return FurtherSeeds(
@@ -71,12 +73,11 @@ def further_seeds(looked: Looked, evidence: Evidence, how: Comparing) -> Further
     )
 
 
-def _later(how: Comparing, pair: frozenset[str], width: float, bare: float, seeds: int) -> float:
-    """The half width of a pair with as many seeds again."""
-    equal = score_tolerance(how.by)
-    fixed = equal + sum(how.slack.get(name, 0.0) for name in pair) / 2
-    by_seeds = max(bare - equal, 0.0)
-    shared = math.sqrt(max((width - fixed) ** 2 - by_seeds**2, 0.0)) if how.errors else 0.0
+def _later(how: Comparing, pair: frozenset[str], width: float, exact: float, seeds: int) -> float:
+    """The half width of a pair with as many seeds again; `exact` is that without errors of seconds."""
+    fixed = score_tolerance(how.by) + sum(how.slack.get(name, 0.0) for name in pair) / 2
+    by_seeds = max(exact - fixed, 0.0)
+    shared = math.sqrt(max((width - fixed) ** 2 - by_seeds**2, 0.0))
     return fixed + math.hypot(width_with_more(by_seeds, seeds, seeds), shared)
 
 
