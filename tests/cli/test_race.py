@@ -33,8 +33,19 @@ def test_json_is_one_document_and_nothing_else(line_file: Path) -> None:
     document = documented("line.py", *SMALL, "--out", "here", "--target", "0.9")
     assert list(document) == [
         *("schema", "task", "model", "metric", "target", "budget", "rank_by", "entrants"),
-        *("judged_on", "compared_by", "judged_seeds", "notes", "standings", "comparisons"),
-        *("may_be_best", "tuning", "sensitivity", "budget_curves", "cost", "trials", "run"),
+        *("judged_on", "compared_by", "judged_seeds", "second_look", "slack", "further_seeds"),
+        *(
+            "notes",
+            "standings",
+            "comparisons",
+            "may_be_best",
+            "tuning",
+            "sensitivity",
+            "budget_curves",
+            "cost",
+            "trials",
+            "run",
+        ),
     ]
     assert document["schema"] == "thalweg.race/2"
     assert document["task"] == "line"
@@ -56,6 +67,8 @@ def test_json_is_one_document_and_nothing_else(line_file: Path) -> None:
         "tuning_seeds": [0, 1],
         "final_seeds": [2, 3],
         "target_seeds": [],
+        "runoff_seeds": [],
+        "more_seeds": [],
         "search": "grid",
         "equal": True,
     }

@@ -344,7 +344,7 @@ def test_a_table_is_aligned_and_grouped() -> None:
     assert " ".join(lines[1].split()) == "optimizer rate to target first's steps reached accuracy"
     rules = [number for number, line in enumerate(lines) if set(line) == {"-"}]
     assert rules == [2, 6, 8]
-    assert " ".join(lines[3].split()) == "1 * nesterov 0.215 180 (150–220) 1 8 of 8 97.2 %"
+    assert " ".join(lines[3].split()) == "1 * nesterov 0.215 180 (159–220) 1 8 of 8 97.2 %"
     assert "1.10 (0.93–1.35)" in lines[4]
     assert "≥ 1.82" in lines[9]
     assert len({len(line) for line in lines[2:-2]}) == 1

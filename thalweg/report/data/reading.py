@@ -21,6 +21,9 @@ MANY = "thalweg.races/1"
 UNITS = {"steps": "steps", "seconds": "seconds", "gradients": "gradient-equivalents"}
 """What a cost is counted in, in words."""
 
+_WHOLE = 10
+"""From so many steps on, a fraction of one is no matter."""
+
 _TURNED = {"better": "worse", "worse": "better", "at least": "at most", "at most": "at least"}
 
 _MISREAD = (
@@ -216,11 +219,17 @@ def effect(made: Record) -> tuple[float | None, float | None, float | None]:
 
 def interval(place: Record, unit: str) -> str:
     """Return the interval of a median cost in words, '' where it claims nothing: one seed has none,
-    and one that lies among the misses has no end.
+    and one that lies among the misses has no end. Of ten and more, counts are whole: the next ones outside.
+
+    Example:
+        >>> interval({"steps_low": 150.4, "steps_high": 171.2, "attained": 0.95}, "steps")
+        '150–172'
     """
     low, high = place[f"{unit}_low"], place[f"{unit}_high"]
     if low is None or not place["attained"]:
         return ""
+    if unit != "seconds" and low >= _WHOLE:
+        low, high = math.floor(low), None if high is None else math.ceil(round(high, 6))
     return text.span(text.cost(low, unit), text.cost(high, unit))
 
 
