@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,3 +27,37 @@ class Bounds:
         Source: Bertsekas (1982), Projected Newton methods for optimization problems with simple constraints.
         """
         return ~((x <= self.low) & (g > 0) | (x >= self.high) & (g < 0))
+
+
+def as_bounds(given: Any, start: Tensor) -> Bounds:
+    """Return a pair (low, high) of numbers, tensors or None as bounds of the flat start.
+
+    Raises ValueError for what is no pair, has another shape, or is empty: low > high.
+    """
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise ValueError(
+            f"bounds is a pair (low, high), each a number, a tensor of the shape of x0, or None; got {given!r}."
+        )
+    low, high = (
+        _side(side, start, name, limit)
+        for side, name, limit in zip(given, ("low", "high"), (-math.inf, math.inf), strict=True)
+    )
+    if bool((low > high).any()):
+        at = int((low > high).nonzero()[0])
+        raise ValueError(f"bounds: low > high at entry {at} ({low[at]:g} > {high[at]:g}).")
+    return Bounds(low, high)
+
+
+def _side(side: Any, start: Tensor, name: str, limit: float) -> Tensor:
+    if side is None:
+        return torch.full_like(start, limit).reshape(-1)
+    value = torch.as_tensor(side, dtype=start.dtype, device=start.device)
+    if value.isnan().any():
+        raise ValueError(f"bounds: {name} holds NaN; write None or an infinity where there is no bound.")
+    try:
+        return value.expand(start.shape).reshape(-1)
+    except RuntimeError:
+        raise ValueError(
+            f"bounds: {name} has shape {tuple(value.shape)}; expected a number or the shape of x0, "
+            f"{tuple(start.shape)}."
+        ) from None

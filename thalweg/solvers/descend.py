@@ -18,8 +18,6 @@ from thalweg.solvers.stop import Status, Stop
 
 _CAREFUL = 0.01
 """How far the very first step goes, in lengths of x."""
-_FALLEN = 1e100
-"""How many times its first size an objective may fall below zero before it is called unbounded."""
 
 
 class Objective(Protocol):
@@ -72,9 +70,7 @@ class Descent:
         everyone = list(self.lanes)
         for lane in everyone:
             lane.history.append(Record(1, lane.f, lane.size))
-            self._judge(lane)
-            if not (math.isfinite(lane.f) and math.isfinite(lane.size)):
-                lane.status = Status.UNDEFINED
+            lane.judge(self.stop, self.x.dtype)
         self.state = self.direction.init(self.x, self.g)
         self.d = torch.zeros_like(self.g)
         self._leave()
@@ -123,7 +119,7 @@ class Descent:
         for lane in lanes:
             if lane.best_alpha > 0:
                 lane.arrive()
-                self._judge(lane)
+                lane.judge(self.stop, self.x.dtype)
             elif lane.status is None:
                 self._begin_anew(lane)
         if self.callback is not None:
@@ -147,16 +143,11 @@ class Descent:
     def _begin_anew(self, lane: Lane) -> None:
         """Forget what a lane's direction has learnt, as it led to no lower point; give up if that is nothing."""
         if lane.steps == 0:
-            lane.status = self._verdict(lane)
+            lane.status = self.stop.verdict(lane.size, lane.largest, self.x.dtype)
         lane.steps, lane.fall = 0, 0.0
         at = self._places([self.lanes.index(lane)])
         anew = self.direction.init(self.x, self.g)  # of all lanes: states of fewer may have other shapes
         self.state = put(self.state, at, take(anew, at))
-
-    def _verdict(self, lane: Lane) -> Status:
-        """Return what it means that no lower point is found even along −g."""
-        small = self.stop.nearly(lane.size, lane.largest, self.x.dtype)
-        return Status.CONVERGED if small else Status.STALLED
 
     def _aim(self, lanes: list[Lane]) -> None:
         """Give these lanes a direction and begin their searches."""
@@ -187,17 +178,6 @@ class Descent:
         if lengths > 0:
             return _CAREFUL * lengths
         return _CAREFUL * abs(lane.f / slope) if lane.f else 1.0
-
-    def _judge(self, lane: Lane) -> None:
-        """Set why a lane ends, if it does."""
-        if lane.status is not None:
-            return
-        if lane.size == 0 or self.stop.small(lane.size, lane.largest, self.x.dtype):
-            lane.status = Status.CONVERGED
-        elif lane.f < -_FALLEN * max(1.0, abs(lane.history[0].fun)):
-            lane.status = Status.UNBOUNDED
-        else:
-            lane.status = self.stop.spent(lane.iterations, lane.evaluations)
 
     def _call(self, lanes: list[Lane]) -> None:
         assert self.callback is not None

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import torch
+
 from thalweg.solvers.search.search import Found, Searching
-from thalweg.solvers.stop import Status
+from thalweg.solvers.stop import Status, Stop
+
+_FALLEN = 1e100
+"""How many times its first size an objective may fall below zero before it is called unbounded."""
 
 
 class Record(NamedTuple):
@@ -64,3 +70,16 @@ class Lane:
         self.steps += 1
         self.iterations += 1
         self.history.append(Record(self.evaluations, self.f, self.size))
+
+    def judge(self, stop: Stop, dtype: torch.dtype) -> None:
+        """Set why the run ends at the present point, if it does."""
+        if self.status is not None:
+            return
+        if not (math.isfinite(self.f) and math.isfinite(self.size)):
+            self.status = Status.UNDEFINED
+        elif self.size == 0 or stop.small(self.size, self.largest, dtype):
+            self.status = Status.CONVERGED
+        elif self.f < -_FALLEN * max(1.0, abs(self.history[0].fun)):
+            self.status = Status.UNBOUNDED
+        else:
+            self.status = stop.spent(self.iterations, self.evaluations)

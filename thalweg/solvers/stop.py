@@ -51,9 +51,10 @@ class Stop:
         """Return whether a gradient of this size is small beside the largest one."""
         return size <= self.tolerance(dtype) * largest
 
-    def nearly(self, size: float, largest: float, dtype: torch.dtype) -> bool:
-        """Return whether a gradient is as small as can be expected where rounding ends a run early."""
-        return size <= math.sqrt(self.tolerance(dtype)) * largest
+    def verdict(self, size: float, largest: float, dtype: torch.dtype) -> Status:
+        """Return what it means that no lower point is found: where rounding ends a run, √tol is small, too."""
+        small = size <= math.sqrt(self.tolerance(dtype)) * largest
+        return Status.CONVERGED if small else Status.STALLED
 
     def spent(self, iterations: int, evaluations: int) -> Status | None:
         """Return which budget is used up."""
