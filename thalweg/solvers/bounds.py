@@ -53,7 +53,9 @@ def _side(side: Any, start: Tensor, name: str, limit: float) -> Tensor:
         return torch.full_like(start, limit).reshape(-1)
     value = torch.as_tensor(side, dtype=start.dtype, device=start.device)
     if value.isnan().any():
-        raise ValueError(f"bounds: {name} holds NaN; write None or an infinity where there is no bound.")
+        raise ValueError(
+            f"bounds: {name} holds NaN; write None or an infinity where there is no bound."
+        )
     try:
         return value.expand(start.shape).reshape(-1)
     except RuntimeError:

@@ -83,7 +83,9 @@ class Descent:
         """Evaluate one point of each lane; lanes whose search ends there move, and aim anew."""
         trial = self._trial(self._column([lane.alpha for lane in self.lanes]))
         f, g = self.objective.evaluate(trial)
-        figures = torch.stack([f.double(), dot(g, self.d)[:, 0].double(), self._sizes(trial, g).double()])
+        figures = torch.stack(
+            [f.double(), dot(g, self.d)[:, 0].double(), self._sizes(trial, g).double()]
+        )
         ended: list[int] = []
         better: list[int] = []
         for place, (lane, *here) in enumerate(zip(self.lanes, *figures.tolist(), strict=True)):
@@ -146,7 +148,9 @@ class Descent:
             lane.status = self.stop.verdict(lane.size, lane.largest, self.x.dtype)
         lane.steps, lane.fall = 0, 0.0
         at = self._places([self.lanes.index(lane)])
-        anew = self.direction.init(self.x, self.g)  # of all lanes: states of fewer may have other shapes
+        anew = self.direction.init(
+            self.x, self.g
+        )  # of all lanes: states of fewer may have other shapes
         self.state = put(self.state, at, take(anew, at))
 
     def _aim(self, lanes: list[Lane]) -> None:
@@ -167,7 +171,9 @@ class Descent:
         self.d = put((self.d,), at, (d,))[0]
         sizes = torch.stack([slope[:, 0], falls[:, 0].to(d.dtype), _length(x), _length(d)]).tolist()
         for lane, along, kept, far, reach in zip(lanes, *sizes, strict=True):
-            lane.aim(self.search(lane.f, along, self._first(lane, along, bool(kept), far / reach)), along)
+            lane.aim(
+                self.search(lane.f, along, self._first(lane, along, bool(kept), far / reach)), along
+            )
 
     def _first(self, lane: Lane, slope: float, kept: bool, lengths: float) -> float:
         """Return the first step length to try."""
@@ -223,7 +229,11 @@ class Descent:
         """Return `new` at these places and `old` at the others."""
         if len(places) == len(self.lanes):
             return new
-        return old.index_copy(0, at, new[at]) if (at := self._places(places)) is not None and places else old
+        return (
+            old.index_copy(0, at, new[at])
+            if (at := self._places(places)) is not None and places
+            else old
+        )
 
 
 def _length(x: Tensor) -> Tensor:

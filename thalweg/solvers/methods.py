@@ -118,7 +118,9 @@ RESIDUAL_METHODS: dict[str, Callable[..., Method]] = {
 """Of residuals."""
 
 
-def method_named(name: str, options: dict[str, Any], known: dict[str, Callable[..., Method]]) -> Method:
+def method_named(
+    name: str, options: dict[str, Any], known: dict[str, Callable[..., Method]]
+) -> Method:
     """Return the method `name` with its options.
 
     Raises ValueError for an unknown name, TypeError for an unknown option.
@@ -128,7 +130,9 @@ def method_named(name: str, options: dict[str, Any], known: dict[str, Callable[.
     ValueError: There is no method 'bfsg'. Did you mean 'bfgs' or 'ssbfgs' or 'lbfgs'? Known: steepest, cg, bfgs, …
     """
     if name not in known:
-        raise ValueError(f"There is no method {name!r}.{suggest(name, known)} Known: {', '.join(known)}.")
+        raise ValueError(
+            f"There is no method {name!r}.{suggest(name, known)} Known: {', '.join(known)}."
+        )
     allowed = inspect.signature(known[name]).parameters
     for option in options:
         if option not in allowed:

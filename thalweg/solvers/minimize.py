@@ -117,17 +117,23 @@ def minimize_many(
 
     >>> import torch
     >>> from thalweg.solvers import minimize_many
-    >>> results = minimize_many(lambda x: ((x - 1) ** 2).sum(), torch.zeros(3, 2, dtype=torch.float64))
+    >>> results = minimize_many(
+    ...     lambda x: ((x - 1) ** 2).sum(), torch.zeros(3, 2, dtype=torch.float64)
+    ... )
     >>> [result.success for result in results]
     [True, True, True]
     """
     together = as_start(starts)
     if together.ndim < 1 or not len(together):
-        raise ValueError(f"Starts need a first axis with one entry each; got shape {tuple(together.shape)}.")
+        raise ValueError(
+            f"Starts need a first axis with one entry each; got shape {tuple(together.shape)}."
+        )
     objective = ScalarObjective(fun, together.shape[1:])
     chosen = method_named(method, options, METHODS)
     box = None if bounds is None else as_bounds(bounds, together[0])
-    ended, x, g = _run(objective, together, chosen, Stop(tol, max_iter, max_evals), None, box, method)
+    ended, x, g = _run(
+        objective, together, chosen, Stop(tol, max_iter, max_evals), None, box, method
+    )
     shape = together.shape[1:]
     return [
         _result(lane, x[i].view(shape), g[i].view(shape), lane.evaluations, objective.meter)
@@ -137,7 +143,9 @@ def minimize_many(
 
 def as_start(x0: Any) -> Tensor:
     """Return a start as a contiguous tensor of its own, in float64 if it was whole numbers or no tensor."""
-    start = torch.as_tensor(x0) if isinstance(x0, Tensor) else torch.as_tensor(x0, dtype=torch.float64)
+    start = (
+        torch.as_tensor(x0) if isinstance(x0, Tensor) else torch.as_tensor(x0, dtype=torch.float64)
+    )
     if start.is_complex():
         raise ValueError("x0 is complex: minimise over torch.view_as_real(x0).")
     if not start.is_floating_point():

@@ -116,12 +116,19 @@ def as_scalar(value: Any, point: Tensor) -> Tensor:
             "value.sum(). For residuals use thalweg.least_squares."
         )
     if value.is_complex():
-        raise ValueError("The objective returned a complex number; it must return a real one, for example value.abs().")
+        raise ValueError(
+            "The objective returned a complex number; it must return a real one, for example value.abs()."
+        )
     return value.reshape(()).to(point.dtype)
 
 
 def _gradient(
-    value: Tensor, point: Tensor, vector: Tensor | None = None, *, graph: bool = False, keep: bool = False
+    value: Tensor,
+    point: Tensor,
+    vector: Tensor | None = None,
+    *,
+    graph: bool = False,
+    keep: bool = False,
 ) -> Tensor:
     if not value.requires_grad:
         raise ValueError(

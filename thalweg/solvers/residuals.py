@@ -39,7 +39,9 @@ class ResidualObjective:
                 "operations."
             )
         if not value.is_floating_point():
-            raise ValueError(f"The residuals are of type {value.dtype}; they must be real floating-point numbers.")
+            raise ValueError(
+                f"The residuals are of type {value.dtype}; they must be real floating-point numbers."
+            )
         return value.reshape(-1).to(point.dtype)
 
 

@@ -67,7 +67,9 @@ class Stop:
 
 def message(status: Status, size: float, largest: float) -> str:
     """Return in a sentence why a run ended, with the gradient's largest component now and at its largest."""
-    share = f"{size / largest:.1e} of the largest met" if largest and math.isfinite(largest) else "0"
+    share = (
+        f"{size / largest:.1e} of the largest met" if largest and math.isfinite(largest) else "0"
+    )
     return {
         Status.CONVERGED: f"Converged: the gradient is {share}.",
         Status.STALLED: f"Stalled: no lower point was found along the last direction; the gradient is {share}.",

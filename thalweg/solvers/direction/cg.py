@@ -59,16 +59,24 @@ class ConjugateGradient:
 
     def __init__(self, beta: str = "pr+") -> None:
         if beta not in BETAS:
-            raise ValueError(f"There is no β named {beta!r}.{suggest(beta, BETAS)} Known: {', '.join(BETAS)}.")
+            raise ValueError(
+                f"There is no β named {beta!r}.{suggest(beta, BETAS)} Known: {', '.join(BETAS)}."
+            )
         self.beta = BETAS[beta]
 
     def init(self, x: Tensor, g: Tensor) -> Conjugate:
-        return Conjugate(g, torch.zeros_like(g), torch.zeros(len(g), 1, dtype=g.dtype, device=g.device))
+        return Conjugate(
+            g, torch.zeros_like(g), torch.zeros(len(g), 1, dtype=g.dtype, device=g.device)
+        )
 
     def propose(self, state: Conjugate, g: Tensor, model: Model) -> tuple[Tensor, Conjugate]:
         beta = self.beta(g, state.before, state.d)
         # Powell's restart: successive gradients that are far from orthogonal say that the past is of no use.
-        kept = (state.moved > 0) & torch.isfinite(beta) & (dot(g, state.before).abs() < 0.9 * dot(g, g))
+        kept = (
+            (state.moved > 0)
+            & torch.isfinite(beta)
+            & (dot(g, state.before).abs() < 0.9 * dot(g, g))
+        )
         d = torch.where(kept, beta * state.d - g, -g)
         d = torch.where(dot(d, g) < 0, d, -g)
         return d, Conjugate(g, d, torch.zeros_like(state.moved))

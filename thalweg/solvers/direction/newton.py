@@ -115,4 +115,3 @@ def newton_by_products(g: Tensor, model: Model, enough: Tensor, most: int) -> Te
         p = torch.where(going, after / squared * p - residual, p)
         squared = torch.where(going, after, squared)
     return d
-

@@ -94,7 +94,9 @@ class Wolfe:
                 slow = True
             point = Point(alpha, *(yield alpha))
             if not point.defined:
-                high = Point(alpha, low.f + abs(start.slope) * abs(alpha - low.alpha), abs(start.slope))
+                high = Point(
+                    alpha, low.f + abs(start.slope) * abs(alpha - low.alpha), abs(start.slope)
+                )
             elif not self.decreases(start, point) or point.f >= low.f:
                 high = point
             else:

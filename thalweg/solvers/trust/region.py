@@ -75,11 +75,20 @@ class Region:
 
     def _tick(self) -> None:
         """Try one step of each lane; those that it takes down move."""
-        radius = torch.tensor([lane.alpha for lane in self.lanes], dtype=self.x.dtype, device=self.x.device)
+        radius = torch.tensor(
+            [lane.alpha for lane in self.lanes], dtype=self.x.dtype, device=self.x.device
+        )
         p, fall, length = self.subproblem.solve(self.at, radius[:, None])
         trial = self.x + p
         f, g = self.objective.evaluate(trial)
-        rows = (f, g.abs().amax(-1), fall[:, 0], length[:, 0], p.abs().amax(-1), self.x.abs().amax(-1))
+        rows = (
+            f,
+            g.abs().amax(-1),
+            fall[:, 0],
+            length[:, 0],
+            p.abs().amax(-1),
+            self.x.abs().amax(-1),
+        )
         figures = torch.stack([row.double() for row in rows]).tolist()
         moved: list[int] = []
         for place, (lane, *here) in enumerate(zip(self.lanes, *figures, strict=True)):

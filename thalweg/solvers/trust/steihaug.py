@@ -70,4 +70,3 @@ def _to_boundary(step: Tensor, p: Tensor, radius: Tensor) -> Tensor:
     """Return τ ≥ 0 with ‖step + τp‖ = Δ."""
     a, b, c = dot(p, p), dot(step, p), dot(step, step) - radius.square()
     return (-b + (b.square() - a * c).clamp(min=0).sqrt()) / a
-
