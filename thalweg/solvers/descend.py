@@ -11,12 +11,12 @@ from torch import Tensor
 
 from thalweg.solvers.bounds import Bounds
 from thalweg.solvers.direction.direction import Direction, Model
-from thalweg.solvers.lane import Lane, Record
+from thalweg.solvers.lane import Lane
 from thalweg.solvers.lanes import dot, put, take
 from thalweg.solvers.search.search import Search
 from thalweg.solvers.stop import Status, Stop
 
-_CAREFUL = 0.01
+_CAREFUL = 0.03
 """How far the very first step goes, in lengths of x."""
 
 
@@ -64,12 +64,11 @@ class Descent:
         self.g = self.best_g = g
         sizes = self._sizes(self.x, g)
         self.lanes = [
-            Lane(index, first, size, size)
-            for index, (first, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
+            Lane(index, here, size)
+            for index, (here, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
         ]
         everyone = list(self.lanes)
         for lane in everyone:
-            lane.history.append(Record(1, lane.f, lane.size))
             lane.judge(self.stop, self.x.dtype)
         self.state = self.direction.init(self.x, self.g)
         self.d = torch.zeros_like(self.g)
@@ -145,7 +144,8 @@ class Descent:
     def _begin_anew(self, lane: Lane) -> None:
         """Forget what a direction has learnt, as it led to no lower point; give up if that is nothing."""
         if lane.steps == 0:
-            lane.status = self.stop.verdict(lane.size, lane.largest, self.x.dtype)
+            promised = -lane.slope * lane.first_alpha
+            lane.status = self.stop.verdict(lane, promised, self.x.dtype)
         lane.steps, lane.fall = 0, 0.0
         at = self._places([self.lanes.index(lane)])
         anew = self.direction.init(

@@ -30,9 +30,13 @@ class Lane:
     index: int
     f: float
     size: float
-    largest: float
+    largest: float = 0.0
+    first: float = 0.0
+    decrease: float = 0.0
+    """By how much the last step lowered the objective."""
     slope: float = 0.0
     alpha: float = 0.0
+    first_alpha: float = 0.0
     searching: Searching | None = None
     best_alpha: float = 0.0
     best_f: float = 0.0
@@ -46,11 +50,15 @@ class Lane:
     status: Status | None = None
     history: list[Record] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.first, self.largest = self.f, self.size
+        self.history.append(Record(self.evaluations, self.f, self.size))
+
     def aim(self, searching: Searching, slope: float) -> None:
         """Begin a search along a direction with this slope."""
         self.searching, self.slope = searching, slope
         self.best_alpha, self.best_f, self.best_size = 0.0, self.f, self.size
-        self.alpha = next(searching)
+        self.alpha = self.first_alpha = next(searching)
 
     def tell(self, f: float, slope: float) -> Found | None:
         """Send what is at α; return what the search found if that ends it, or else have the next α."""
@@ -64,6 +72,7 @@ class Lane:
 
     def arrive(self) -> None:
         """Take the best point of the search for the present one."""
+        self.decrease = self.f - self.best_f
         self.f, self.size = self.best_f, self.best_size
         self.largest = max(self.largest, self.size)
         self.fall = self.best_alpha * self.slope
@@ -77,7 +86,7 @@ class Lane:
             return
         if not (math.isfinite(self.f) and math.isfinite(self.size)):
             self.status = Status.UNDEFINED
-        elif self.size == 0 or stop.small(self.size, self.largest, dtype):
+        elif self.size == 0 or (self.iterations and stop.converged(self, dtype)):
             self.status = Status.CONVERGED
         elif self.f < -_FALLEN * max(1.0, abs(self.history[0].fun)):
             self.status = Status.UNBOUNDED
