@@ -17,7 +17,7 @@ from torch import Tensor
 from tests.solvers.mgh import Minimum, Problem
 
 MOST = 10_000
-"""Iterations that a solver may take."""
+"""Iterations, evaluations and products with a Hessian that a run may take."""
 TIGHT: dict[str, dict[str, float]] = {
     "BFGS": {"gtol": 1e-8},
     "L-BFGS-B": {"gtol": 1e-8, "ftol": 1e-15, "maxfun": 20 * MOST},
@@ -29,6 +29,10 @@ TIGHT: dict[str, dict[str, float]] = {
 """SciPy's options: so tight that no method stops before it has to."""
 
 
+class Spent(Exception):  # noqa: N818
+    """A run has had all it may take."""
+
+
 @dataclass
 class Run:
     """What one solver did on one problem."""
@@ -36,6 +40,8 @@ class Run:
     problem: Problem
     values: list[float] = field(default_factory=list)
     """The objective at each evaluation, in order; value and gradient at a point are one evaluation."""
+    products: int = 0
+    """With the Hessian; a whole one counts n."""
     message: str = ""
     _last: Tensor | None = None
 
@@ -55,6 +61,13 @@ class Run:
         if self._last is None or not torch.equal(x, self._last):
             self.values.append(float(value.detach()))
             self._last = x.clone()
+        if self.total >= MOST:
+            raise Spent("all evaluations are used up")
+
+    def multiplied(self, products: int) -> None:
+        self.products += products
+        if self.products >= MOST:
+            raise Spent("all products are used up")
 
     @property
     def total(self) -> int:
@@ -85,19 +98,19 @@ def run_scipy(problem: Problem, method: str) -> Run:
     run = Run(problem)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        if method == "lm":
-            run.message = scipy_least_squares(run)
-        else:
-            run.message = scipy_minimize(run, method)
+        try:
+            run.message = (scipy_least_squares if method == "lm" else scipy_minimize)(run, method)
+        except Spent as spent:
+            run.message = str(spent)
     return run
 
 
 def scipy_minimize(run: Run, method: str) -> str:
     second: dict[str, Any] = {}
     if method == "trust-exact":
-        second = {"hess": functools.partial(hessian, run.problem.fun)}
+        second = {"hess": functools.partial(hessian, run)}
     elif method in ("Newton-CG", "trust-ncg"):
-        second = {"hessp": functools.partial(product, run.problem.fun)}
+        second = {"hessp": functools.partial(product, run)}
     found = optimize.minimize(
         functools.partial(value_and_gradient, run.fun),
         np.array(run.problem.start, dtype=float),
@@ -109,13 +122,13 @@ def scipy_minimize(run: Run, method: str) -> str:
     return str(found.message)
 
 
-def scipy_least_squares(run: Run) -> str:
+def scipy_least_squares(run: Run, method: str) -> str:
     jacobian = torch.func.jacrev(run.problem.residuals)
     found = optimize.least_squares(
         lambda x: run.residuals(torch.from_numpy(x.copy())).numpy(),
         np.array(run.problem.start, dtype=float),
         jac=lambda x: jacobian(torch.from_numpy(x.copy())).numpy(),
-        method="lm",
+        method=method,
         x_scale="jac",
         xtol=1e-15,
         ftol=1e-15,
@@ -132,16 +145,23 @@ def value_and_gradient(fun: Callable[[Tensor], Tensor], x: np.ndarray) -> tuple[
     return float(value.detach()), gradient.numpy()
 
 
-def hessian(fun: Callable[[Tensor], Tensor], x: np.ndarray) -> np.ndarray:
-    found: np.ndarray = torch.func.jacrev(torch.func.grad(fun))(torch.from_numpy(x.copy())).numpy()
-    return found
+def hessian(run: Run, x: np.ndarray) -> np.ndarray:
+    run.multiplied(len(x))
+    point, gradient = differentiable_gradient(run.problem, x)
+    units = torch.eye(len(x), dtype=torch.float64)
+    return torch.autograd.grad(gradient, point, units, is_grads_batched=True)[0].numpy()
 
 
-def product(fun: Callable[[Tensor], Tensor], x: np.ndarray, v: np.ndarray) -> np.ndarray:
-    point = torch.from_numpy(x.copy()).requires_grad_()
-    (gradient,) = torch.autograd.grad(fun(point), point, create_graph=True)
+def product(run: Run, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+    run.multiplied(1)
+    point, gradient = differentiable_gradient(run.problem, x)
     vector = torch.from_numpy(np.array(v, dtype=float))
     return torch.autograd.grad(gradient, point, vector)[0].numpy()
+
+
+def differentiable_gradient(problem: Problem, x: np.ndarray) -> tuple[Tensor, Tensor]:
+    point = torch.from_numpy(x.copy()).requires_grad_()
+    return point, torch.autograd.grad(problem.fun(point), point, create_graph=True)[0]
 
 
 def run_thalweg(problem: Problem, method: str, tol: float | None) -> Run:
@@ -154,7 +174,7 @@ def run_thalweg(problem: Problem, method: str, tol: float | None) -> Run:
             found = solvers.least_squares(run.residuals, problem.x0, tol=tol, max_iter=MOST)
         else:
             found = solvers.minimize(run.fun, problem.x0, method=method, tol=tol, max_iter=MOST)
-        run.message = str(found.message)
+        run.message, run.products = str(found.message), found.nhvp
     except Exception as error:  # of any kind: the other cases go on
         run.message = f"{type(error).__name__}: {error}"
     return run

@@ -203,8 +203,8 @@ def starts(only: str | None) -> None:
     base = contestants[-1].median
     rows = []
     for c in contestants:
-        values = torch.as_tensor(found[c.name] if "SciPy" in c.name else found[c.name].fun)
-        solved = int((values <= 1e-8 * problem.f0).sum())
+        values = [float(getattr(value, "fun", value)) for value in found[c.name]]
+        solved = sum(value <= 1e-8 * problem.f0 for value in values)
         rows.append([c.name, f"{c.median:.3f}", f"{c.median / base:.2f}", f"{solved}"])
     title = f"{STARTS} random starts of the extended Rosenbrock function, n = {problem.n}"
     print_table(title, ["contestant", "seconds", "ratio", "solved"], rows)
