@@ -24,6 +24,7 @@ FLOORS = {
     "report": 2,
     "rules": 2,
     "objective": 2,
+    "solvers": 2,
     "optim": 3,
     "tasks": 3,
     "train": 4,

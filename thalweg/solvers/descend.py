@@ -1,0 +1,240 @@
+"""The loop of direction and line search, for several runs at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from thalweg.solvers.bounds import Bounds
+from thalweg.solvers.direction.direction import Direction, Model
+from thalweg.solvers.lane import Lane, Record
+from thalweg.solvers.lanes import dot, put, take
+from thalweg.solvers.search.search import Search
+from thalweg.solvers.stop import Status, Stop
+
+_CAREFUL = 0.01
+"""How far the very first step goes, in lengths of x."""
+
+
+class Objective(Protocol):
+    """What is minimised, at one point of each lane."""
+
+    def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f [lanes] and its gradient [lanes, n] at x [lanes, n]."""
+        ...
+
+    def model(self, x: Tensor) -> Model:
+        """Return the second-order model of each lane at x."""
+        ...
+
+
+Callback = Callable[[Lane, Tensor], bool | None]
+"""Is given a lane and its point after each iteration; True ends the run of that lane."""
+
+
+class Descent:
+    """Runs that go down along directions: each lane in its own search, all evaluated together.
+
+    `x` [lanes, n] and `g` hold the runs that go on; one that has ended leaves, and its point is written to
+    `x_end`.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        x: Tensor,
+        direction: Direction,
+        search: Search,
+        stop: Stop,
+        bounds: Bounds | None = None,
+        callback: Callback | None = None,
+    ) -> None:
+        self.objective, self.direction, self.search, self.stop = objective, direction, search, stop
+        self.bounds, self.callback = bounds, callback
+        self.x = x.clone() if bounds is None else bounds.project(x)
+        self.x_end, self.g_end = self.x.clone(), torch.zeros_like(x)
+
+    def run(self) -> list[Lane]:
+        """Run all lanes to their ends and return them, in their order."""
+        f, g = self.objective.evaluate(self.x)
+        self.g = self.best_g = g
+        sizes = self._sizes(self.x, g)
+        self.lanes = [
+            Lane(index, first, size, size)
+            for index, (first, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
+        ]
+        everyone = list(self.lanes)
+        for lane in everyone:
+            lane.history.append(Record(1, lane.f, lane.size))
+            lane.judge(self.stop, self.x.dtype)
+        self.state = self.direction.init(self.x, self.g)
+        self.d = torch.zeros_like(self.g)
+        self._leave()
+        self._aim(self.lanes)
+        while self.lanes:
+            self._tick()
+        return everyone
+
+    def _tick(self) -> None:
+        """Evaluate one point of each lane; lanes whose search ends there move, and aim anew."""
+        trial = self._trial(self._column([lane.alpha for lane in self.lanes]))
+        f, g = self.objective.evaluate(trial)
+        figures = torch.stack(
+            [f.double(), dot(g, self.d)[:, 0].double(), self._sizes(trial, g).double()]
+        )
+        ended: list[int] = []
+        better: list[int] = []
+        for place, (lane, *here) in enumerate(zip(self.lanes, *figures.tolist(), strict=True)):
+            done, best = self._told(lane, *here)
+            ended += [place] if done else []
+            better += [place] if best else []
+        self.best_g = self._chosen(better, g, self.best_g)
+        if ended:
+            self._arrive(ended)
+
+    def _told(self, lane: Lane, f: float, slope: float, size: float) -> tuple[bool, bool]:
+        """Tell a search what it asked for; return whether it ends there, and whether that is its best."""
+        lane.evaluations += 1
+        tried = lane.alpha
+        if f == -math.inf:
+            lane.status = Status.UNBOUNDED
+        if not (math.isfinite(f) and math.isfinite(size)):
+            f = slope = math.nan
+        found = lane.tell(f, slope)
+        accepted = found is not None and found.holds and found.alpha == tried
+        best = accepted or f < lane.best_f
+        if best:
+            lane.best_alpha, lane.best_f, lane.best_size = tried, f, size
+        spent = self.stop.spent(0, lane.evaluations) is not None
+        return found is not None or spent or lane.status is not None, best
+
+    def _arrive(self, ended: list[int]) -> None:
+        """Move the lanes at these places to the best points of their searches, and aim them anew."""
+        lanes = [self.lanes[place] for place in ended]
+        moved = [place for place in ended if self.lanes[place].best_alpha > 0]
+        if moved:
+            self._move(moved)
+        for lane in lanes:
+            if lane.best_alpha > 0:
+                lane.arrive()
+                lane.judge(self.stop, self.x.dtype)
+            elif lane.status is None:
+                self._begin_anew(lane)
+        if self.callback is not None:
+            self._call(lanes)
+        self._leave()
+        self._aim([lane for lane in lanes if lane.status is None])
+
+    def _move(self, places: list[int]) -> None:
+        """Set x and g of these lanes, and show the direction the steps."""
+        at = self._places(places)
+        there = self._trial(self._column([lane.best_alpha for lane in self.lanes]))
+        x, g = take((there, self.best_g), at)
+        x_before, g_before = take((self.x, self.g), at)
+        step, change = x - x_before, g - g_before
+        if self.bounds is not None:
+            change = torch.where(self._free_of(x_before, g_before), change, 0.0)
+        part = self.direction.update(take(self.state, at), step, change)
+        self.state = put(self.state, at, part)
+        self.x, self.g = put((self.x, self.g), at, (x, g))
+
+    def _begin_anew(self, lane: Lane) -> None:
+        """Forget what a direction has learnt, as it led to no lower point; give up if that is nothing."""
+        if lane.steps == 0:
+            lane.status = self.stop.verdict(lane.size, lane.largest, self.x.dtype)
+        lane.steps, lane.fall = 0, 0.0
+        at = self._places([self.lanes.index(lane)])
+        anew = self.direction.init(
+            self.x, self.g
+        )  # of all lanes: states of fewer may have other shapes
+        self.state = put(self.state, at, take(anew, at))
+
+    def _aim(self, lanes: list[Lane]) -> None:
+        """Give these lanes a direction and begin their searches."""
+        if not lanes:
+            return
+        at = self._places([self.lanes.index(lane) for lane in lanes])
+        x, g = take((self.x, self.g), at)
+        free = self._free_of(x, g)
+        downhill = -g if free is None else torch.where(free, -g, 0.0)
+        d, part = self.direction.propose(take(self.state, at), -downhill, self.objective.model(x))
+        d = d if free is None else torch.where(free, d, 0.0)
+        slope = dot(d, g)
+        falls = (slope < 0) & torch.isfinite(slope)
+        d = torch.where(falls, d, downhill)
+        slope = torch.where(falls, slope, -dot(downhill, downhill))
+        self.state = put(self.state, at, part)
+        self.d = put((self.d,), at, (d,))[0]
+        sizes = torch.stack([slope[:, 0], falls[:, 0].to(d.dtype), _length(x), _length(d)]).tolist()
+        for lane, along, kept, far, reach in zip(lanes, *sizes, strict=True):
+            lane.aim(
+                self.search(lane.f, along, self._first(lane, along, bool(kept), far / reach)), along
+            )
+
+    def _first(self, lane: Lane, slope: float, kept: bool, lengths: float) -> float:
+        """Return the first step length to try."""
+        if kept and self.direction.natural(lane.steps):
+            return 1.0
+        if lane.fall:  # the decrease to first order is expected to be that of the last step
+            return min(max(lane.fall / slope, 1e-10), 1e10)
+        if lengths > 0:
+            return _CAREFUL * lengths
+        return _CAREFUL * abs(lane.f / slope) if lane.f else 1.0
+
+    def _call(self, lanes: list[Lane]) -> None:
+        assert self.callback is not None
+        for lane in lanes:
+            if self.callback(lane, self.x[self.lanes.index(lane)]):
+                lane.status = lane.status or Status.STOPPED
+
+    def _leave(self) -> None:
+        """Let the lanes that have ended leave, and keep their points."""
+        going = [place for place, lane in enumerate(self.lanes) if lane.status is None]
+        if len(going) == len(self.lanes):
+            return
+        index = torch.tensor([lane.index for lane in self.lanes], device=self.x.device)
+        self.x_end[index], self.g_end[index] = self.x, self.g
+        at = torch.tensor(going, dtype=torch.long, device=self.x.device)
+        parts = (self.x, self.g, self.d, self.best_g)
+        self.x, self.g, self.d, self.best_g = take(parts, at)
+        self.state = take(self.state, at)
+        self.lanes = [self.lanes[place] for place in going]
+
+    def _trial(self, alpha: Tensor) -> Tensor:
+        trial = self.x + alpha * self.d
+        return trial if self.bounds is None else self.bounds.project(trial)
+
+    def _sizes(self, x: Tensor, g: Tensor) -> Tensor:
+        """Return the largest component of each lane's gradient, of those that a step could follow."""
+        free = self._free_of(x, g)
+        return _length(g if free is None else torch.where(free, g, 0.0))
+
+    def _free_of(self, x: Tensor, g: Tensor) -> Any:
+        return None if self.bounds is None else self.bounds.free(x, g)
+
+    def _column(self, numbers: list[float]) -> Tensor:
+        return torch.tensor(numbers, dtype=self.x.dtype, device=self.x.device)[:, None]
+
+    def _places(self, places: list[int]) -> Tensor | None:
+        """Return places as an index, None for all of them."""
+        if len(places) == len(self.lanes):
+            return None
+        return torch.tensor(places, device=self.x.device)
+
+    def _chosen(self, places: list[int], new: Tensor, old: Tensor) -> Tensor:
+        """Return `new` at these places and `old` at the others."""
+        if len(places) == len(self.lanes):
+            return new
+        return (
+            old.index_copy(0, at, new[at])
+            if (at := self._places(places)) is not None and places
+            else old
+        )
+
+
+def _length(x: Tensor) -> Tensor:
+    return x.abs().amax(-1)
