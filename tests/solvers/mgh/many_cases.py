@@ -137,6 +137,15 @@ BANDED = (
     *(-0.624503682199, -0.623239471441, -0.621393841797, -0.620453596659, -0.58646927072),
 )
 
+BANDED_LOCAL = Minimum(
+    3.057278432425819,
+    (
+        *(0.210713858096, 0.260976685974, 0.227947672436, 0.197025588739, 0.203229694038),
+        *(0.221915978031, 0.16281223659, 0.0483025282202, -0.0793565842405, -0.153125186683),
+    ),
+)
+"""A minimum that conjugate gradients come to from the start."""
+
 TENS = (
     Problem(
         25,
@@ -174,7 +183,9 @@ TENS = (
     Problem(
         30, "Broyden tridiagonal", 10, many.broyden_tridiagonal, (-1,) * 10, (zero(*TRIDIAGONAL),)
     ),
-    Problem(31, "Broyden banded", 10, many.broyden_banded, (-1,) * 10, (zero(*BANDED),)),
+    Problem(
+        31, "Broyden banded", 10, many.broyden_banded, (-1,) * 10, (zero(*BANDED), BANDED_LOCAL)
+    ),
 )
 
 
