@@ -49,7 +49,7 @@ class Stop:
 
     It has converged where the largest component of the gradient is at most `tol` times the largest one met
     on the way, and the last step lowered the objective by at most `tol` of what it is (or by `tol`² of all
-    that it fell). So the scale of the objective does not matter. `tol=None` takes a number from the precision:
+    that it fell), nor does the next one promise more, where it is known. So the scale of the objective does not matter. `tol=None` takes a number from the precision:
     1e-8 in float64, 1e-4 in float32.
     """
 
@@ -65,9 +65,13 @@ class Stop:
 
     def converged(self, lane: Standing, dtype: torch.dtype) -> bool:
         """Return whether gradient and decrease are small."""
+        small = lane.size <= self.tolerance(dtype) * lane.largest
+        return small and lane.decrease <= self.level(lane, dtype)
+
+    def level(self, lane: Standing, dtype: torch.dtype) -> float:
+        """Return what decrease is small."""
         tol = self.tolerance(dtype)
-        level = max(abs(lane.f), tol * (lane.first - lane.f))
-        return lane.size <= tol * lane.largest and lane.decrease <= tol * level
+        return tol * max(abs(lane.f), tol * (lane.first - lane.f))
 
     def verdict(self, lane: Standing, promised: float, dtype: torch.dtype) -> Status:
         """Return what it means that no lower point is found though a decrease was promised.

@@ -107,6 +107,9 @@ class Region:
         self, lane: Lane, f: float, size: float, fall: float, length: float, step: float, x: float
     ) -> bool:
         """Set a lane's radius by how well the model did; return whether it moves."""
+        if lane.converging and fall <= self.stop.level(lane, self.x.dtype) and length < lane.alpha:
+            lane.status = Status.CONVERGED
+            return False
         lane.evaluations += 1
         eps = torch.finfo(self.x.dtype).eps
         defined = math.isfinite(f) and math.isfinite(size)
