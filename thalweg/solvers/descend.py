@@ -178,11 +178,12 @@ class Descent:
         slope = torch.where(falls, slope, -dot(downhill, downhill))
         self.state = put(self.state, at, part)
         self.d = put((self.d,), at, (d,))[0]
-        sizes = torch.stack([slope[:, 0], falls[:, 0].to(d.dtype), _length(x), _length(d)]).tolist()
-        for lane, along, kept, far, reach in zip(lanes, *sizes, strict=True):
+        turned = _length(x * downhill)
+        rows = (slope[:, 0], falls[:, 0].to(d.dtype), _length(x), _length(d), turned)
+        for lane, along, kept, far, reach, turn in zip(lanes, *torch.stack(rows).tolist(), strict=True):
             first = self._first(lane, along, bool(kept), far / reach if reach else 0.0)
             expected = -along / 2 if kept and self.direction.natural(lane.steps) else 0.0
-            if lane.converging and expected <= self.stop.level(lane, self.x.dtype):
+            if lane.converging and self.stop.leaves_it(lane, expected, turn, self.x.dtype):
                 lane.status = Status.CONVERGED
             else:
                 lane.aim(self.search(lane.f, along, first), along, self.x.dtype)

@@ -47,10 +47,14 @@ class Standing(Protocol):
 class Stop:
     """The rules that end a run.
 
-    It has converged where the largest component of the gradient is at most `tol` times the largest one met
-    on the way, and the last step lowered the objective by at most `tol` of what it is (or by `tol`² of all
-    that it fell), nor does the next one promise more, where it is known. So the scale of the objective does not matter. `tol=None` takes a number from the precision:
-    1e-8 in float64, 1e-4 in float32.
+    With the objective's worth, its size or `tol` of all that it fell, a run has converged where
+
+    - the gradient's largest component is at most `tol` times the largest one met on the way,
+    - the last step lowered the objective by at most `tol` of its worth, and the next promises no more,
+    - no parameter, moved by its own length, would change the objective by more than its worth.
+
+    So the scales of objective and parameters do not matter. `tol=None` takes a number from the precision: 1e-8
+    in float64, 1e-4 in float32.
     """
 
     tol: float | None = None
@@ -65,13 +69,17 @@ class Stop:
 
     def converged(self, lane: Standing, dtype: torch.dtype) -> bool:
         """Return whether gradient and decrease are small."""
-        small = lane.size <= self.tolerance(dtype) * lane.largest
-        return small and lane.decrease <= self.level(lane, dtype)
-
-    def level(self, lane: Standing, dtype: torch.dtype) -> float:
-        """Return what decrease is small."""
         tol = self.tolerance(dtype)
-        return tol * max(abs(lane.f), tol * (lane.first - lane.f))
+        return lane.size <= tol * lane.largest and lane.decrease <= tol * self._worth(lane, tol)
+
+    def leaves_it(self, lane: Standing, promised: float, turned: float, dtype: torch.dtype) -> bool:
+        """Return whether a next step that promises this is not worth it; `turned` is the largest |xᵢgᵢ|."""
+        tol = self.tolerance(dtype)
+        worth = self._worth(lane, tol)
+        return promised <= tol * worth and turned <= worth
+
+    def _worth(self, lane: Standing, tol: float) -> float:
+        return max(abs(lane.f), tol * (lane.first - lane.f))
 
     def verdict(self, lane: Standing, promised: float, dtype: torch.dtype) -> Status:
         """Return what it means that no lower point is found though a decrease was promised.

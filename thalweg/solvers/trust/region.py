@@ -80,14 +80,8 @@ class Region:
         p, fall, length = self.subproblem.solve(self.at, radius[:, None])
         trial = self.x + p
         f, g = self.objective.evaluate(trial)
-        rows = (
-            f,
-            g.abs().amax(-1),
-            fall[:, 0],
-            length[:, 0],
-            p.abs().amax(-1),
-            self.x.abs().amax(-1),
-        )
+        lengths = (p.abs().amax(-1), self.x.abs().amax(-1), (self.x * self.g).abs().amax(-1))
+        rows = (f, g.abs().amax(-1), fall[:, 0], length[:, 0], *lengths)
         figures = torch.stack([row.double() for row in rows]).tolist()
         moved: list[int] = []
         for place, (lane, *here) in enumerate(zip(self.lanes, *figures, strict=True)):
@@ -104,10 +98,19 @@ class Region:
             self._prepare()
 
     def _told(
-        self, lane: Lane, f: float, size: float, fall: float, length: float, step: float, x: float
+        self,
+        lane: Lane,
+        f: float,
+        size: float,
+        fall: float,
+        length: float,
+        step: float,
+        x: float,
+        turn: float,
     ) -> bool:
         """Set a lane's radius by how well the model did; return whether it moves."""
-        if lane.converging and fall <= self.stop.level(lane, self.x.dtype) and length < lane.alpha:
+        inside = length < lane.alpha
+        if lane.converging and inside and self.stop.leaves_it(lane, fall, turn, self.x.dtype):
             lane.status = Status.CONVERGED
             return False
         lane.evaluations += 1
