@@ -13,7 +13,7 @@ from thalweg.solvers import Quadratic, Result, Status, coordinate_descent
 
 def bent(x: Tensor) -> Tensor:
     """Rosenbrock's function with a shallow valley."""
-    return ((x[1:] - x[:-1] ** 2) ** 2 + (1 - x) ** 2).sum()
+    return ((x[1:] - x[:-1] ** 2) ** 2).sum() + ((1 - x) ** 2).sum()
 
 
 def positive(n: int, seed: int = 0) -> tuple[Quadratic, Tensor]:

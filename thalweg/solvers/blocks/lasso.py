@@ -29,10 +29,10 @@ def lasso(
 ) -> Result:
     """Return the coefficients w with the least ‖y − Aw‖²/(2m) + penalty·‖w‖₁, A being [m, n].
 
-    Each coefficient in turn gets its exact minimum, w_j ← S(a_jᵀr/m + ‖a_j‖²w_j/m, penalty)·m/‖a_j‖², where S
-    is the soft threshold and r the residual. After every fifth sweep those that are not 0 are one block, which
-    moves towards its minimum until one of them is 0. This is scikit-learn's `Lasso(alpha=penalty)` without an
-    intercept; for one, subtract the means of A's columns and of y first: it is mean(y) − mean(A)·w.
+    Each coefficient in turn gets its exact minimum, w_j ← S(a_jᵀr/m + ‖a_j‖²w_j/m, penalty)·m/‖a_j‖², where
+    S is the soft threshold and r the residual. After every fifth sweep those that are not 0 are one block,
+    which moves towards its minimum until one of them is 0. This is scikit-learn's `Lasso(alpha=penalty)`
+    without an intercept; for one, subtract the means of A's columns and of y first: it is mean(y) − mean(A)·w.
 
     `x0` is where to start, zeros by default: the coefficients of a penalty nearby save sweeps. It has
     converged where the least subgradient's largest entry, `result.grad`, is at most `tol` times
@@ -92,8 +92,8 @@ def lasso(
 def _solve_active(columns: Tensor, target: Tensor, w: Tensor, penalty: float) -> Tensor:
     """Return w after moves of its nonzero part towards its exact minimum with these signs.
 
-    With fixed signs the penalty is linear. A move ends where a coefficient becomes 0, which then stays. Single
-    coefficients are slow where columns are nearly dependent.
+    With fixed signs the penalty is linear. A move ends where a coefficient becomes 0, which then stays.
+    Single coefficients are slow where columns are nearly dependent.
     """
     best, lowest = w, _twice(columns, target, w, penalty)
     for _ in range(len(w)):
