@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from thalweg.errors import TaskError
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
@@ -33,6 +34,8 @@ class Run:
 
 def compute(chosen: Settings) -> list[Run]:
     """Return a run for each α."""
+    if len(chosen.start) != 2 or chosen.start[1] == 0:
+        raise TaskError(f"start is two numbers, the second not 0; got {chosen.start}.")
     return [_run(alpha, chosen) for alpha in chosen.alphas]
 
 

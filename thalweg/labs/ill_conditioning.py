@@ -130,7 +130,10 @@ def draw(data: Data) -> Picture:
         "conjugate gradients": data.conjugate,
         "Newton": data.newton,
     }
-    points = [curve(name, kappas, counts, dots=True) for name, counts in rows.items()]
+    points = [
+        curve(name, kappas, counts, dots=True, line=name == "Newton")
+        for name, counts in rows.items()
+    ]
     fits = []
     for name in ("gradient descent", "conjugate gradients"):
         slope = _slope(kappas, rows[name])

@@ -44,6 +44,10 @@ def compute(chosen: Settings) -> Data:
     """Follow the coefficients from the penalty where the first appears to a thousandth of it."""
     if chosen.used > chosen.features:
         raise TaskError(f"used is at most features, {chosen.features}; got {chosen.used}.")
+    if chosen.rows < chosen.features + 2:
+        raise TaskError(
+            f"rows is at least features + 2, {chosen.features + 2}, for one minimum; got {chosen.rows}."
+        )
     random = torch.Generator().manual_seed(chosen.seed)
     A = torch.randn(chosen.rows, chosen.features, generator=random, dtype=torch.float64)
     w = torch.randn(chosen.used, generator=random, dtype=torch.float64)
@@ -120,10 +124,7 @@ def prove(data: Data) -> dict[str, Theory]:
 def draw(data: Data) -> Picture:
     """Draw each coefficient over the penalty."""
     columns = torch.stack([each.x for each in data.path]).mT.tolist()
-    names = [
-        f"w{j + 1}" if j < data.used else f"w{j + 1} (not in the truth)"
-        for j in range(len(columns))
-    ]
+    names = [f"w{j + 1}" if j < data.used else f"w{j + 1} (not used)" for j in range(len(columns))]
     return Picture(
         curves=tuple(
             curve(
@@ -131,7 +132,7 @@ def draw(data: Data) -> Picture:
                 data.penalties,
                 column,
                 dash=j >= data.used,
-                family="in the truth" if j < data.used else "not in the truth",
+                family="used by the target" if j < data.used else "not used",
             )
             for j, (name, column) in enumerate(zip(names, columns, strict=True))
         ),

@@ -55,9 +55,9 @@ def lab_page(result: LabResult) -> str:
 <p class="hint">Read on: {escape(lab.source)}.</p>""",
         below=f"""<p class="hint">{escape(picture.hint)}</p>
 {_legend(result)}{_tiles(result)}
-<h2>{verdict}</h2>
+<h2 style="margin-top:26px">{verdict}</h2>
 <dl>{"".join(map(_row, result.findings))}</dl>
-<h2>Settings</h2>
+<h2 style="margin-top:26px">Settings</h2>
 <dl>{_settings(result)}</dl>""",
         palette=picture.palette(),
         saved=Saved(
@@ -83,7 +83,7 @@ def _row(finding: Finding) -> str:
     mark = "holds" if finding.holds else "<b>missed</b>"
     return (
         f"<dt>{escape(finding.name)}</dt><dd>{finding.found:.5g}; theory {finding.theory:.5g} ± "
-        f"{finding.within:.2g}: {mark}. {escape(finding.because)}</dd>"
+        f"{finding.within:.2g}: {mark} ({escape(finding.because)})</dd>"
     )
 
 

@@ -22,7 +22,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points joined by a line, with `dots` or without; `dash` for what theory says.
+    """Points joined by a `line`, shown as `dots`, or both; `dash` for what is fitted or of less interest.
 
     Curves of one `family` have one colour; each is its own family unless it says so.
     """
@@ -31,6 +31,7 @@ class Curve:
     x: tuple[float, ...]
     y: tuple[float, ...]
     dots: bool = False
+    line: bool = True
     dash: bool = False
     family: str | None = None
 
@@ -85,8 +86,12 @@ class Picture:
 
     def _layout(self) -> dict[str, Any]:
         return {
-            "xaxis": {**_axis(self.x), "showgrid": False, "showline": True},
-            "yaxis": _axis(self.y),
+            "xaxis": {
+                **_axis(self.x, [x for each in self.curves for x in each.x]),
+                "showgrid": False,
+                "showline": True,
+            },
+            "yaxis": _axis(self.y, [y for each in self.curves for y in each.y]),
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "showlegend": len(self.curves) > 1,
             "paper_bgcolor": "#ffffff",
@@ -96,8 +101,11 @@ class Picture:
         }
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
-    log = {"type": "log", "exponentformat": "power"} if axis.log else {}
+def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
+    log: dict[str, Any] = {"type": "log", "exponentformat": "power"} if axis.log else {}
+    shown = [value for value in values if math.isfinite(value) and value > 0]
+    if axis.log and shown and 1.5 < math.log10(max(shown) / min(shown)) < 6:
+        log["dtick"] = 1  # a label a decade, and none between
     return {
         "title": {"text": escape(axis.title, quote=False), "standoff": 10},
         "gridcolor": "#ecebe7",
@@ -113,7 +121,7 @@ def _trace(each: Curve, place: int, colour: str, picture: Picture) -> dict[str, 
     dots = {"marker": {"size": 7, "color": colour}} if each.dots else {}
     return {
         "type": "scatter",
-        "mode": "lines+markers" if each.dots else "lines",
+        "mode": "+".join(["lines"] * each.line + ["markers"] * each.dots),
         "name": name,
         "x": _shown(each.x, picture.x),
         "y": _shown(each.y, picture.y),

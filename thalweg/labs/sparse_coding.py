@@ -92,7 +92,7 @@ def draw(data: Data) -> Picture:
     return Picture(
         curves=(curve("objective", range(len(history)), history, dots=True),),
         x=Axis("rounds"),
-        y=Axis("objective", log=True),
+        y=Axis("objective"),
         hint="The objective after each round over codes and atoms: it never rises. Below: the atoms, the "
         "darker the larger a pixel's weight.",
         tiles=tuple(atom.reshape(data.side, data.side).tolist() for atom in data.found.dictionary),

@@ -32,7 +32,8 @@ def lasso(
     Each coefficient in turn gets its exact minimum, w_j ← S(a_jᵀr/m + ‖a_j‖²w_j/m, penalty)·m/‖a_j‖², where
     S is the soft threshold and r the residual. After every fifth sweep those that are not 0 are one block,
     which moves towards its minimum until one of them is 0. This is scikit-learn's `Lasso(alpha=penalty)`
-    without an intercept; for one, subtract the means of A's columns and of y first: it is mean(y) − mean(A)·w.
+    without an intercept; for one, subtract the means of A's columns and of y first: it is
+    mean(y) − mean(A)·w.
 
     `x0` is where to start, zeros by default: the coefficients of a penalty nearby save sweeps. It has
     converged where the least subgradient's largest entry, `result.grad`, is at most `tol` times
