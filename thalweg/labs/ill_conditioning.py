@@ -73,10 +73,12 @@ def _gradient_descent(eigenvalues: Tensor, tol: float) -> int:
 
 
 def _solver(eigenvalues: Tensor, method: str, tol: float) -> int:
+    """Return the iterations until the largest gradient is at most tol: the solver may go on from there."""
     result = minimize(
         lambda x: (eigenvalues * x * x).sum() / 2, 1 / eigenvalues, method, tol=tol, max_iter=5000
     )
-    return result.nit
+    enough = [k for k, record in enumerate(result.history) if record.gradient <= tol]
+    return enough[0] if enough else result.nit
 
 
 def detect(data: Data) -> dict[str, float]:

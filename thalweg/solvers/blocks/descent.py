@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from thalweg.numeric import as_whole
 from thalweg.solvers.blocks.partition import as_blocks, check_order, steepest_block
-from thalweg.solvers.lane import Lane, Record
+from thalweg.solvers.lane import Record
 from thalweg.solvers.minimize import as_start, minimize
 from thalweg.solvers.objective import Function, Meter, ScalarObjective
 from thalweg.solvers.result import Result
@@ -75,7 +76,7 @@ def coordinate_descent(
 
 
 class _Sweeps:
-    """A run: the flat point, its gradient, and what a lane knows of it."""
+    """A run: the flat point, the objective and its gradient there, and what it took."""
 
     def __init__(
         self,
@@ -91,49 +92,67 @@ class _Sweeps:
         self.blocks, self.order, self.stop = blocks, order, stop
         self.solve = self._minimum if solve is None else solve
         self.within = Meter()
-        self.unbounded = False
+        self.sweeps = 0
+        self.status: Status | None = None
+        self.history: list[Record] = []
         self.x = start.reshape(-1)
         self.f, self.g = self._evaluate(self.x)
-        size = self._size(self.g)
-        self.lane = Lane(0, self.f, size, size)
+        self.size = self.largest = self._size(self.g)
         self._record()
 
     def run(self, generator: torch.Generator) -> None:
-        lane = self.lane
-        lane.judge(self.stop, self.x.dtype)
-        while lane.status is None:
-            before = self.x, self.g
+        """Sweep until a rule ends the run."""
+        self._judge()
+        while self.status is None:
+            before = self.x
             for block in self._visits(generator):
                 self._update(block)
             f, g = self._evaluate(self.x)
-            lane.iterations += 1
-            if f < lane.f:
-                self.g, lane.f, lane.size = g, f, self._size(g)
-                lane.largest = max(lane.largest, lane.size)
+            self.sweeps += 1
+            if f < self.f:
+                self.f, self.g, self.size = f, g, self._size(g)
+                self.largest = max(self.largest, self.size)
                 self._record()
             else:
-                self.x, self.g = before
-                lane.status = self.stop.verdict(lane.size, lane.largest, self.x.dtype)
-            if self.unbounded:
-                lane.status = Status.UNBOUNDED
-            lane.judge(self.stop, self.x.dtype)
+                self.x = before
+                self.status = self.status or self._verdict()
+            self._judge()
 
     def result(self) -> Result:
-        lane, meter = self.lane, self.objective.meter
-        assert lane.status is not None
+        """Return what the run ended with."""
+        meter = self.objective.meter
+        assert self.status is not None
         return Result(
             x=self.x.view(self.shape),
-            fun=lane.f,
+            fun=self.f,
             grad=self.g.view(self.shape),
-            nit=lane.iterations,
+            nit=self.sweeps,
             nfev=meter.functions + self.within.functions,
             ngev=meter.gradients + self.within.gradients,
             nhvp=self.within.products,
-            success=lane.status is Status.CONVERGED,
-            status=lane.status,
-            message=sentence(lane.status, lane.size, lane.largest),
-            history=tuple(lane.history),
+            success=self.status is Status.CONVERGED,
+            status=self.status,
+            message=sentence(self.status, self.size, self.largest),
+            history=tuple(self.history),
         )
+
+    def _judge(self) -> None:
+        """Set why the run ends at the present point, if it does."""
+        if self.status is not None:
+            return
+        if not (math.isfinite(self.f) and math.isfinite(self.size)):
+            self.status = Status.UNDEFINED
+        elif self.size <= self.stop.tolerance(self.x.dtype) * self.largest and (
+            self.sweeps or not self.size
+        ):
+            self.status = Status.CONVERGED
+        else:
+            self.status = self.stop.spent(self.sweeps, 0)
+
+    def _verdict(self) -> Status:
+        """Return what it means that a sweep found no lower point: rounding ends a run, too."""
+        small = math.sqrt(self.stop.tolerance(self.x.dtype)) * self.largest
+        return Status.CONVERGED if self.size <= small else Status.STALLED
 
     def _visits(self, generator: torch.Generator) -> Iterator[Tensor]:
         """Yield the blocks of one sweep; a greedy one looks at the gradient before each."""
@@ -180,7 +199,8 @@ class _Sweeps:
         self.within.functions += found.nfev
         self.within.gradients += found.ngev
         self.within.products += found.nhvp
-        self.unbounded |= found.status is Status.UNBOUNDED
+        if found.status is Status.UNBOUNDED:
+            self.status = Status.UNBOUNDED
         return found.x
 
     def _evaluate(self, x: Tensor) -> tuple[float, Tensor]:
@@ -192,14 +212,14 @@ class _Sweeps:
 
     def _record(self) -> None:
         done = self.objective.meter.functions + self.within.functions
-        self.lane.evaluations = done
-        self.lane.history.append(Record(done, self.lane.f, self.lane.size))
+        self.history.append(Record(done, self.f, self.size))
 
 
 def sentence(status: Status, size: float, largest: float) -> str:
     """Return in a sentence why a run of sweeps ended."""
-    text = message(status, size, largest)
-    text = text.replace(
-        "All iterations are used up (max_iter)", "All sweeps are used up (max_sweeps)"
-    )
-    return text.replace("along the last direction", "in the last sweep")
+    share = f"{size / largest:.1e} of the largest met" if size and largest else "0"
+    if status is Status.ITERATIONS:
+        return f"All sweeps are used up (max_sweeps); the gradient is {share}."
+    if status is Status.STALLED:
+        return f"Stalled: the last sweep found no lower point; the gradient is {share}."
+    return message(status, size, largest)

@@ -29,7 +29,8 @@ def as_blocks(given: Any, start: Tensor) -> list[Tensor]:
     if size is not None:
         if size < 1:
             raise ValueError(f"blocks: a block has at least 1 entry; got a size of {size}.")
-        return list(torch.arange(count, device=start.device).split(size))
+        everything = torch.arange(count, device=start.device)
+        return [everything[first : first + size] for first in range(0, count, size)]
     if isinstance(given, (str, Tensor)) or not isinstance(given, Iterable):
         raise ValueError(
             "blocks is None, a size, or a list of index tensors such as [tensor([0, 2]), tensor([1])]; "
@@ -59,7 +60,7 @@ def _block(given: Any, place: int, count: int, device: torch.device) -> Tensor:
     if int(indices.min()) < 0 or int(indices.max()) >= count:
         wrong = int(indices[(indices < 0) | (indices >= count)][0])
         raise ValueError(f"blocks: block {place} holds {wrong}; x0 has entries 0 to {count - 1}.")
-    if len(indices.unique()) < len(indices):
+    if len(set(indices.tolist())) < len(indices):
         raise ValueError(f"blocks: block {place} holds an entry twice.")
     return indices
 
