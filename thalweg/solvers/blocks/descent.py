@@ -47,10 +47,11 @@ def coordinate_descent(
     block's new values where a formula gives them; without it, Newton's method with a line search (L-BFGS for
     blocks above 50 entries) minimises over the block.
 
-    It has converged where `minimize` would: the gradient's largest component is at most `tol` times the
-    largest met after a sweep. `result.nit` counts sweeps; evaluations within blocks are counted, too. For a
-    function with kinks a sweep may end where no single block can lower it, above the minimum: that run is
-    "stalled". The Lasso's kinks are harmless; it has a solver of its own, `lasso`.
+    It has converged where the gradient's largest component is at most `tol` times the largest met after a
+    sweep, by default 1e-8 in float64 and 1e-4 in float32. `result.nit` counts sweeps; evaluations within
+    blocks are counted, too. For a function with kinks a sweep may end where no single block can lower it,
+    above the minimum: that run is "stalled". The Lasso's kinks are harmless; it has a solver of its own,
+    `lasso`.
 
     Raises ValueError for blocks or an order that are none, for what `solve` may not return, and for an
     objective that is not one number.
