@@ -30,6 +30,7 @@ FLOORS = {
     "train": 4,
     "meta": 4,
     "testing": 4,
+    "labs": 4,
     "race": 5,
     "cli": 6,
     "__main__": 7,

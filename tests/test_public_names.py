@@ -18,7 +18,7 @@ from tests.optim.cases import OPTIMIZERS
 NAMES = """
 CheckpointError Chain Cost Data DataError DivergedError EarlyStopping EngineError L1 L2 Link Metric
 MissingExtraError Optimizer RangeTest Recipe Rule RuleError Run Scalar Target Task TaskError
-ThalwegError __version__ chain dimensions find_lr fit largest load_task mean meta noise norm optim
+ThalwegError __version__ chain dimensions find_lr fit labs largest load_task mean meta noise norm optim
 plot_range_test plot_schedules race rule rules schedules tasks testing total
 """
 

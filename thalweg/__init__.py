@@ -5,6 +5,7 @@
     from thalweg import Task, Cost, fit       a recipe: data, cost, model, optimizer
     thalweg.find_lr(task, optim.Adam)         about which learning rate?
     thalweg.race(task)                        which optimizer trains this task fastest?
+    thalweg.labs.run("lasso")                 a phenomenon, measured and compared with theory
 
 Everything is loaded when it is first used, so importing the package costs nothing.
 """
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.version import __version__
 
 if TYPE_CHECKING:
-    from thalweg import meta, optim, rules, schedules, tasks, testing
+    from thalweg import labs, meta, optim, rules, schedules, tasks, testing
     from thalweg.engine import (
         Chain,
         Link,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from thalweg.train import EarlyStopping, RangeTest, Recipe, Run, find_lr, fit
 
 _HOME = {
-    "thalweg": ("meta", "optim", "race", "rules", "schedules", "tasks", "testing"),
+    "thalweg": ("labs", "meta", "optim", "race", "rules", "schedules", "tasks", "testing"),
     "thalweg.engine": (
         "Chain",
         "Link",
@@ -107,6 +108,7 @@ __all__ = [
     "dimensions",
     "find_lr",
     "fit",
+    "labs",
     "largest",
     "load_task",
     "mean",
