@@ -150,9 +150,7 @@ class Problem:
         self.low, self.size = low, high - low
         sobol = torch.quasirandom.SobolEngine(2, scramble=True, seed=seed)
         self.inside = low + self.size * sobol.draw(INSIDE, dtype=torch.float64)
-        self.edge = low + self.size * torch.cat(
-            [_edge(name, EDGE // 4) for name in equation.edges]
-        )
+        self.edge = low + self.size * torch.cat([_edge(name, EDGE // 4) for name in equation.edges])
         self.target = equation.solution(*self.edge.T)
         grid = torch.linspace(0, 1, 65, dtype=torch.float64)
         self.grid = low + self.size * torch.cartesian_prod(grid, grid)
@@ -186,9 +184,7 @@ class Problem:
 
     def layers(self, w: Tensor) -> list[tuple[Tensor, Tensor]]:
         parts = w.split(self.sizes)
-        return [
-            (parts[2 * i].view(shape), parts[2 * i + 1]) for i, shape in enumerate(self.shapes)
-        ]
+        return [(parts[2 * i].view(shape), parts[2 * i + 1]) for i, shape in enumerate(self.shapes)]
 
     def values(self, layers: list[tuple[Tensor, Tensor]], points: Tensor) -> Tensor:
         z = 2 * (points - self.low) / self.size - 1

@@ -25,6 +25,7 @@ from thalweg.solvers.direction.bfgs import BFGS
 from thalweg.solvers.direction.broyden import FAMILIES
 from thalweg.solvers.direction.lbfgs import LBFGS
 
+
 class Timed(Contestant):
     """One whose samples are processor seconds: with one thread, other processes disturb these less."""
 

@@ -21,10 +21,14 @@ def spectrum(n: int, condition: float, seed: int) -> Tensor:
     """Return a random symmetric matrix with eigenvalues from 1 to `condition`."""
     generator = torch.Generator().manual_seed(seed)
     q, _ = torch.linalg.qr(torch.randn(n, n, dtype=torch.float64, generator=generator))
-    return q @ torch.diag(torch.logspace(0, torch.tensor(condition).log10().item(), n).double()) @ q.mT
+    return (
+        q @ torch.diag(torch.logspace(0, torch.tensor(condition).log10().item(), n).double()) @ q.mT
+    )
 
 
-def walk(n: int, steps: int, *, condition: float = 100.0, seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+def walk(
+    n: int, steps: int, *, condition: float = 100.0, seed: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield random steps on a quadratic, with their changes of the gradient."""
     hessian = spectrum(n, condition, seed)
     generator = torch.Generator().manual_seed(seed + 1)
@@ -112,7 +116,10 @@ def test_several_runs_are_updated_as_one_is(family: str) -> None:
     hessians = torch.stack([spectrum(n, 10.0 ** (lane + 1), lane) for lane in range(lanes)])
     x = torch.randn(lanes, n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     g = (hessians @ x[..., None])[..., 0]
-    state, states = several.init(x, g), [alone.init(x[i : i + 1], g[i : i + 1]) for i in range(lanes)]
+    state, states = (
+        several.init(x, g),
+        [alone.init(x[i : i + 1], g[i : i + 1]) for i in range(lanes)],
+    )
     for step in range(10):
         d, state = several.propose(state, g, None)  # type: ignore[arg-type]
         for lane in range(lanes):
@@ -198,7 +205,9 @@ def test_compact_form_is_as_accurate_as_two_loops(
     errors, theirs = [], []
     for seed in range(5):
         pairs = Pairs(torch.zeros(n, dtype=dtype), 10)
-        known = [(s.to(dtype), y.to(dtype)) for s, y in walk(n, steps, condition=condition, seed=seed)]
+        known = [
+            (s.to(dtype), y.to(dtype)) for s, y in walk(n, steps, condition=condition, seed=seed)
+        ]
         size = sum(float(y.norm()) for _, y in known) / steps / share
         g = torch.randn(n, generator=torch.Generator().manual_seed(seed), dtype=dtype)
         g = g * (size / g.norm())

@@ -106,7 +106,10 @@ class Inverse:
         of_ss, of_sh, of_hh, tau, sound = torch.cat(update(self.family, *b_sy_yhy, len(s))).tolist()
         if not sound:
             return hg
-        of_sh, of_hh = of_sh * first, of_hh * first**2  # of the vectors before H is scaled by `first`
+        of_sh, of_hh = (
+            of_sh * first,
+            of_hh * first**2,
+        )  # of the vectors before H is scaled by `first`
         self.taken += 1
         self.scale *= first
         self._append(s, hy, [[of_ss, of_sh], [of_sh, of_hh]])
@@ -118,7 +121,9 @@ class Inverse:
         """Add a pair of vectors to U and W, and these to the base when they are full."""
         at, self.used = self.used, self.used + 2
         self.u[at], self.u[at + 1] = s, hy
-        self.w[at : self.used, at : self.used] = torch.tensor(weights, dtype=self.dtype) / self.scale
+        self.w[at : self.used, at : self.used] = (
+            torch.tensor(weights, dtype=self.dtype) / self.scale
+        )
         if self.used < len(self.u):
             return
         wu = self.w @ self.u
