@@ -51,4 +51,26 @@ def ssbroyden(b: Tensor, h: Tensor, n: int) -> Coefficients:
     return Coefficients((1 - theta) / sigma, torch.where(theta <= 0, below, above))
 
 
+class Update(NamedTuple):
+    """H⁺ = (H + ss·ssᵀ + sh·(s(Hy)ᵀ + (Hy)sᵀ) + hh·(Hy)(Hy)ᵀ)/τ."""
+
+    ss: Tensor
+    sh: Tensor
+    hh: Tensor
+    tau: Tensor
+    sound: Tensor  # whether the formula holds in rounding
+
+
+def update(family: Family, b: Tensor, sy: Tensor, yhy: Tensor, n: int) -> Update:
+    """Return the weights of an update; where b is NaN, since it is not known, those of BFGS."""
+    phi, tau = family(b, yhy / sy, n)
+    known = torch.isfinite(b)
+    phi, tau = torch.where(known, phi, 1.0), torch.where(known, tau, 1.0)
+    ss = phi * yhy / sy.square() + tau / sy
+    sh = -phi / sy
+    hh = (phi - 1) / yhy
+    sound = (yhy > 0) & (tau > 0) & torch.isfinite(ss + sh + hh)
+    return Update(ss, sh, hh, tau, sound)
+
+
 FAMILIES: dict[str, Family] = {"bfgs": bfgs, "ssbfgs": ssbfgs, "ssbroyden": ssbroyden}

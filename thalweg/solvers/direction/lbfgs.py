@@ -1,4 +1,4 @@
-"""L-BFGS in its compact form: the inverse Hessian as a matrix of low rank, four passes over the history."""
+"""L-BFGS in its compact form: the inverse Hessian as a matrix of low rank."""
 
 from __future__ import annotations
 
@@ -8,40 +8,32 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.direction.direction import Model
+from thalweg.solvers.direction.pairs import Pairs
 from thalweg.solvers.lanes import dot, times, transposed_times
 
-_FIRST_ROWS = 8
-"""Rows that a history begins with; they are doubled when they are full."""
+
+class Alone(NamedTuple):
+    """The history of a single run, which is changed in place."""
+
+    pairs: Pairs
 
 
 class History(NamedTuple):
-    """The last pairs (s, y), in rows that are overwritten in turn, and their products in order of time.
+    """The last pairs (s, y) of several runs, in rows that are overwritten in turn, and their products by age.
 
-    With one lane: s and y [rows, n]; sy[i, j] = sᵢᵀyⱼ and yy [rows, rows], the newest last, in
-    float64; sg and yg [rows], the products with the last gradient, by row.
+    s and y are [lanes, rows, n]; sy[i, j] = sᵢᵀyⱼ and yy [lanes, rows, rows], the newest last, in float64.
     """
 
     s: Tensor
     y: Tensor
     sy: Tensor
     yy: Tensor
-    sg: Tensor
-    yg: Tensor
     count: Tensor  # of the pairs that were taken
-    fresh: Tensor  # whether the products with the newest pair are still to be found
     newest: Tensor  # sᵀy and yᵀy of the newest pair
 
 
 class LBFGS:
-    """d = −H·g, where H is BFGS's inverse Hessian made of γI and the last `history` pairs.
-
-    H = γI + [S γY] [R⁻ᵀ(D + γYᵀY)R⁻¹, −R⁻ᵀ; −R⁻¹, 0] [S γY]ᵀ with R the upper triangle of SᵀY, D its
-    diagonal, γ = sᵀy/yᵀy of the newest pair. A pair without sᵀy > 0 is left out. The products with a new
-    pair are differences of those with the gradients, so that a step reads the history four times; two
-    loops over the pairs read it ten times.
-
-    Source: Byrd, Nocedal and Schnabel (1994), Representations of quasi-Newton matrices.
-    """
+    """d = −H·g, where H is BFGS's inverse Hessian made of γI and the last `history` pairs; see `Pairs`."""
 
     def natural(self, steps: int) -> bool:
         return steps > 0
@@ -49,9 +41,11 @@ class LBFGS:
     def __init__(self, history: int = 10) -> None:
         self.history = history
 
-    def init(self, x: Tensor, g: Tensor) -> History:
+    def init(self, x: Tensor, g: Tensor) -> Alone | History:
         lanes, n = g.shape
-        rows = min(self.history, _FIRST_ROWS) if lanes == 1 else self.history
+        if lanes == 1:
+            return Alone(Pairs(g[0], self.history))
+        rows = self.history
         wide = {"dtype": torch.promote_types(g.dtype, torch.float32), "device": g.device}
         exact = {"dtype": torch.float64, "device": g.device}
         return History(
@@ -59,78 +53,65 @@ class LBFGS:
             y=torch.zeros(lanes, rows, n, **wide),
             sy=torch.eye(rows, **exact).repeat(lanes, 1, 1),
             yy=torch.zeros(lanes, rows, rows, **exact),
-            sg=torch.zeros(lanes, rows, **exact),
-            yg=torch.zeros(lanes, rows, **exact),
             count=torch.zeros(lanes, 1, dtype=torch.long, device=g.device),
-            fresh=torch.zeros(lanes, 1, dtype=torch.bool, device=g.device),
             newest=torch.ones(lanes, 2, **exact),
         )
 
-    def propose(self, state: History, g: Tensor, model: Model) -> tuple[Tensor, History]:
-        if bool(state.fresh.any()) is False and int(state.count.max()) == 0:
-            return -g, state
-        state, by_age = _with_products(state, g.to(state.s.dtype))
-        rows = state.sy.shape[-1]
-        gamma = state.newest[:, :1] / state.newest[:, 1:]
-        upper = state.sy.triu()
-        u = _solve(upper, state.sg.gather(1, by_age))
-        inner = times(state.yy * gamma[..., None], u) + state.sy.diagonal(dim1=1, dim2=2) * u
-        v = _solve(upper, inner - gamma * state.yg.gather(1, by_age), transposed=True)
-        blank = torch.zeros(len(g), rows, dtype=torch.float64, device=g.device)
-        of_s = blank.scatter(1, by_age, v).to(state.s.dtype)
-        of_y = blank.scatter(1, by_age, gamma * u).to(state.s.dtype)
-        d = transposed_times(state.y, of_y) - transposed_times(state.s, of_s)
-        return d.to(g.dtype).sub_(gamma.to(g.dtype) * g), state
+    def propose(
+        self, state: Alone | History, g: Tensor, model: Model
+    ) -> tuple[Tensor, Alone | History]:
+        if isinstance(state, Alone):
+            wide = g[0].to(state.pairs.dtype)
+            return state.pairs.direction(wide).to(g.dtype)[None], state
+        return _direction(state, g), state
 
-    def update(self, state: History, step: Tensor, dg: Tensor) -> History:
-        step, dg = step.to(state.s.dtype), dg.to(state.s.dtype)
-        sy, yy = dot(step, dg).double(), dot(dg, dg).double()
-        # A pair whose curvature is within its rounding says nothing.
-        good = sy > torch.finfo(step.dtype).eps * (dot(step, step).double() * yy).sqrt()
-        state = _with_room(state, self.history)
-        rows = state.s.shape[1]
-        row = (state.count % rows)[:, 0]
-        lanes = torch.arange(len(row), device=row.device)
-        s, y = state.s, state.y
-        s[lanes, row] = torch.where(good, step, s[lanes, row])
-        y[lanes, row] = torch.where(good, dg, y[lanes, row])
-        newest = torch.where(good, torch.cat([sy, yy], -1), state.newest)
-        return state._replace(count=state.count + good, fresh=good, newest=newest)
+    def update(self, state: Alone | History, step: Tensor, dg: Tensor) -> Alone | History:
+        if isinstance(state, Alone):
+            state.pairs.add(step[0].to(state.pairs.dtype), dg[0].to(state.pairs.dtype))
+            return state
+        return _with_pair(state, step.to(state.s.dtype), dg.to(state.s.dtype))
 
 
-def _with_products(state: History, g: Tensor) -> tuple[History, Tensor]:
-    """Return the state with the products for the gradient `g`, and the rows from the oldest to the newest."""
-    rows = state.s.shape[1]
+def _direction(state: History, g: Tensor) -> Tensor:
+    rows = state.sy.shape[-1]
     by_age = (state.count + torch.arange(rows, device=g.device)) % rows
-    sg, yg = times(state.s, g).double(), times(state.y, g).double()
-    s_new, y_new = (sg - state.sg).gather(1, by_age), (yg - state.yg).gather(1, by_age)
-    s_new[:, -1], y_new[:, -1] = state.newest[:, 0], state.newest[:, 1]
-    sy, yy = state.sy.roll((-1, -1), (1, 2)), state.yy.roll((-1, -1), (1, 2))
-    sy[:, :, -1] = s_new
-    yy[:, :, -1] = yy[:, -1, :] = y_new
-    fresh = state.fresh[..., None]
-    sy, yy = torch.where(fresh, sy, state.sy), torch.where(fresh, yy, state.yy)
-    known = state._replace(sg=sg, yg=yg, sy=sy, yy=yy, fresh=torch.zeros_like(state.fresh))
-    return known, by_age
+    wide = g.to(state.s.dtype)
+    sg = times(state.s, wide).double().gather(1, by_age)
+    yg = times(state.y, wide).double().gather(1, by_age)
+    gamma = state.newest[:, :1] / state.newest[:, 1:]
+    upper = state.sy.triu()
+    u = _solve(upper, sg)
+    inner = times(state.yy * gamma[..., None], u) + state.sy.diagonal(dim1=1, dim2=2) * u
+    v = _solve(upper, inner - gamma * yg, transposed=True)
+    blank = torch.zeros(len(g), rows, dtype=torch.float64, device=g.device)
+    of_s = blank.scatter(1, by_age, v).to(state.s.dtype)
+    of_y = blank.scatter(1, by_age, gamma * u).to(state.s.dtype)
+    d = transposed_times(state.y, of_y) - transposed_times(state.s, of_s)
+    return d.sub_(gamma.to(d.dtype) * wide).to(g.dtype)
 
 
-def _with_room(state: History, most: int) -> History:
-    """Return a state with twice as many rows where they are full, `most` at the most."""
-    lanes, rows, n = state.s.shape
-    if rows >= most or int(state.count.max()) < rows:
-        return state
-    more = min(2 * rows, most) - rows
-    blank = torch.zeros(lanes, more, n, dtype=state.s.dtype, device=state.s.device)
-    padding = (more, 0, more, 0)  # small matrices are ordered by age: the new rows are the oldest
-    sy = torch.nn.functional.pad(state.sy, padding)
-    sy[:, range(more), range(more)] = 1.0
+def _with_pair(state: History, step: Tensor, dg: Tensor) -> History:
+    """Return the state with one more pair in the lanes where its curvature is beyond its rounding."""
+    sy, yy = dot(step, dg).double(), dot(dg, dg).double()
+    good = sy > torch.finfo(step.dtype).eps * (dot(step, step).double() * yy).sqrt()
+    rows = state.s.shape[1]
+    row = (state.count % rows)[:, 0]
+    lanes = torch.arange(len(row), device=row.device)
+    state.s[lanes, row] = torch.where(good, step, state.s[lanes, row])
+    state.y[lanes, row] = torch.where(good, dg, state.y[lanes, row])
+    count = state.count + good
+    by_age = (count + torch.arange(rows, device=row.device)) % rows
+    s_new = times(state.s, dg).double().gather(1, by_age)
+    y_new = times(state.y, dg).double().gather(1, by_age)
+    s_new[:, -1], y_new[:, -1] = sy[:, 0], yy[:, 0]
+    new_sy, new_yy = state.sy.roll((-1, -1), (1, 2)), state.yy.roll((-1, -1), (1, 2))
+    new_sy[:, :, -1] = s_new
+    new_yy[:, :, -1] = new_yy[:, -1, :] = y_new
     return state._replace(
-        s=torch.cat([state.s, blank], 1),
-        y=torch.cat([state.y, blank], 1),
-        sy=sy,
-        yy=torch.nn.functional.pad(state.yy, padding),
-        sg=torch.nn.functional.pad(state.sg, (0, more)),
-        yg=torch.nn.functional.pad(state.yg, (0, more)),
+        sy=torch.where(good[..., None], new_sy, state.sy),
+        yy=torch.where(good[..., None], new_yy, state.yy),
+        count=count,
+        newest=torch.where(good, torch.cat([sy, yy], -1), state.newest),
     )
 
 
