@@ -23,6 +23,18 @@ class Record(NamedTuple):
     gradient: float
 
 
+class Carried(NamedTuple):
+    """What a run goes on from: steps and α·φ′(0) of the run before, and the largest gradient it met."""
+
+    steps: int = 0
+    fall: float = 0.0
+    largest: float = 0.0
+
+
+NOTHING = Carried()
+"""A run that begins."""
+
+
 @dataclass
 class Lane:
     """One run among several: where it is in its search, and what it has used."""
@@ -45,6 +57,11 @@ class Lane:
     evaluations: int = 1
     status: Status | None = None
     history: list[Record] = field(default_factory=list)
+
+    def go_on(self, from_: Carried) -> None:
+        """Take over what a run before has left."""
+        self.steps, self.fall = from_.steps, from_.fall
+        self.largest = max(self.largest, from_.largest)
 
     def aim(self, searching: Searching, slope: float) -> None:
         """Begin a search along a direction with this slope."""
