@@ -66,7 +66,7 @@ class LBFGS(SolverOptimizer, torch.optim.LBFGS):
     ...     loss.backward()
     ...     return loss
     >>> loss = optimizer.step(closure)
-    >>> optimizer.result.success, [round(value, 6) for value in x.tolist()]
+    >>> optimizer.result.success, [round(value, 3) for value in x.tolist()]
     (True, [1.0, 1.0])
     """
 
