@@ -36,7 +36,8 @@ def as_bounds(given: Any, start: Tensor) -> Bounds:
     """
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         raise ValueError(
-            f"bounds is a pair (low, high), each a number, a tensor of the shape of x0, or None; got {given!r}."
+            "bounds is a pair (low, high), each a number, a tensor of the shape of x0, or None; got "
+            f"{given!r}."
         )
     low, high = (
         _side(side, start, name, limit)

@@ -98,7 +98,7 @@ class Descent:
             self._arrive(ended)
 
     def _told(self, lane: Lane, f: float, slope: float, size: float) -> tuple[bool, bool]:
-        """Tell a lane's search what it asked for; return whether it ends there, and whether it is its best."""
+        """Tell a search what it asked for; return whether it ends there, and whether that is its best."""
         lane.evaluations += 1
         tried = lane.alpha
         if f == -math.inf:
@@ -144,7 +144,7 @@ class Descent:
         self.x, self.g = put((self.x, self.g), at, (x, g))
 
     def _begin_anew(self, lane: Lane) -> None:
-        """Forget what a lane's direction has learnt, as it led to no lower point; give up if that is nothing."""
+        """Forget what a direction has learnt, as it led to no lower point; give up if that is nothing."""
         if lane.steps == 0:
             lane.status = self.stop.verdict(lane.size, lane.largest, self.x.dtype)
         lane.steps, lane.fall = 0, 0.0
@@ -159,7 +159,7 @@ class Descent:
         if not lanes:
             return
         at = self._places([self.lanes.index(lane) for lane in lanes])
-        x, g, before = take((self.x, self.g, self.d), at)
+        x, g = take((self.x, self.g), at)
         free = self._free_of(x, g)
         downhill = -g if free is None else torch.where(free, -g, 0.0)
         d, part = self.direction.propose(take(self.state, at), -downhill, self.objective.model(x))

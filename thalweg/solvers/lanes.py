@@ -69,3 +69,9 @@ def _like(state: State, fields: list[Any]) -> State:
     make = getattr(type(state), "_make", type(state))
     made: State = make(fields)
     return made
+
+
+def norm(x: Tensor) -> Tensor:
+    """Return the Euclidean norm of each lane's vector, [lanes]."""
+    lengths: Tensor = x.norm(dim=-1)
+    return lengths

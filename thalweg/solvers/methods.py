@@ -125,9 +125,9 @@ def method_named(
 
     Raises ValueError for an unknown name, TypeError for an unknown option.
 
-    >>> method_named("bfsg", {}, METHODS)
+    >>> method_named("lbfgs", {"histroy": 5}, METHODS)
     Traceback (most recent call last):
-    ValueError: There is no method 'bfsg'. Did you mean 'bfgs' or 'ssbfgs' or 'lbfgs'? Known: steepest, cg, bfgs, …
+    TypeError: The method 'lbfgs' has no option 'histroy'. Did you mean 'history'? It has: history, c1, c2.
     """
     if name not in known:
         raise ValueError(

@@ -29,6 +29,7 @@ class ScalarObjective:
         self.meter = Meter()
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f [lanes] and its gradient [lanes, n] at x [lanes, n]."""
         self.meter.functions += 1
         self.meter.gradients += 1
         if len(x) > 1:
@@ -41,6 +42,7 @@ class ScalarObjective:
         return f.detach()[None], g.detach()[None]
 
     def model(self, x: Tensor) -> HessianModel:
+        """Return the products with H at x."""
         return HessianModel(self, x)
 
     def _value(self, point: Tensor) -> Tensor:
@@ -107,13 +109,13 @@ def as_scalar(value: Any, point: Tensor) -> Tensor:
     """
     if not isinstance(value, Tensor):
         raise TypeError(
-            f"The objective returned {type(value).__name__}; it must return a tensor with one number, computed "
-            "from x by PyTorch's operations, so that it has a gradient."
+            f"The objective returned {type(value).__name__}; it must return a tensor with one number, "
+            "computed from x by PyTorch's operations, so that it has a gradient."
         )
     if value.numel() != 1:
         raise ValueError(
-            f"The objective returned a tensor of shape {tuple(value.shape)}; it must return one number, for example "
-            "value.sum(). For residuals use thalweg.least_squares."
+            f"The objective returned a tensor of shape {tuple(value.shape)}; it must return one number, "
+            "for example value.sum(). For residuals use thalweg.least_squares."
         )
     if value.is_complex():
         raise ValueError(

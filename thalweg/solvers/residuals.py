@@ -35,8 +35,8 @@ class ResidualObjective:
         value = self.fun(point.view(self.shape))
         if not isinstance(value, Tensor):
             raise TypeError(
-                f"The residuals are {type(value).__name__}; they must be one tensor, computed from x by PyTorch's "
-                "operations."
+                f"The residuals are {type(value).__name__}; they must be one tensor, computed from x by "
+                "PyTorch's operations."
             )
         if not value.is_floating_point():
             raise ValueError(

@@ -52,7 +52,7 @@ class Stop:
         return size <= self.tolerance(dtype) * largest
 
     def verdict(self, size: float, largest: float, dtype: torch.dtype) -> Status:
-        """Return what it means that no lower point is found: where rounding ends a run, √tol is small, too."""
+        """Return what it means that no lower point is found: rounding ends a run at √tol, too."""
         small = size <= math.sqrt(self.tolerance(dtype)) * largest
         return Status.CONVERGED if small else Status.STALLED
 
@@ -72,7 +72,7 @@ def message(status: Status, size: float, largest: float) -> str:
     )
     return {
         Status.CONVERGED: f"Converged: the gradient is {share}.",
-        Status.STALLED: f"Stalled: no lower point was found along the last direction; the gradient is {share}.",
+        Status.STALLED: f"Stalled: the last direction has no lower point; the gradient is {share}.",
         Status.ITERATIONS: f"All iterations are used up (max_iter); the gradient is {share}.",
         Status.EVALUATIONS: f"All evaluations are used up (max_evals); the gradient is {share}.",
         Status.UNBOUNDED: "The objective falls without end: it has no minimum, or lacks a bound.",

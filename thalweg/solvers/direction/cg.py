@@ -55,6 +55,7 @@ class ConjugateGradient:
     """
 
     def natural(self, steps: int) -> bool:
+        """Return whether a step of length 1 is the expected one."""
         return False
 
     def __init__(self, beta: str = "pr+") -> None:
@@ -65,11 +66,13 @@ class ConjugateGradient:
         self.beta = BETAS[beta]
 
     def init(self, x: Tensor, g: Tensor) -> Conjugate:
+        """Return the state before the first step."""
         return Conjugate(
             g, torch.zeros_like(g), torch.zeros(len(g), 1, dtype=g.dtype, device=g.device)
         )
 
     def propose(self, state: Conjugate, g: Tensor, model: Model) -> tuple[Tensor, Conjugate]:
+        """Return the direction, and the state."""
         beta = self.beta(g, state.before, state.d)
         # Powell's restart: successive gradients that are far from orthogonal say that the past is of no use.
         kept = (
@@ -82,4 +85,5 @@ class ConjugateGradient:
         return d, Conjugate(g, d, torch.zeros_like(state.moved))
 
     def update(self, state: Conjugate, step: Tensor, dg: Tensor) -> Conjugate:
+        """Return the state after a step."""
         return state._replace(moved=torch.ones_like(state.moved))

@@ -33,12 +33,15 @@ class Newton:
         self.remedy = remedy
 
     def natural(self, steps: int) -> bool:
+        """Return whether a step of length 1 is the expected one."""
         return True
 
     def init(self, x: Tensor, g: Tensor) -> Nothing:
+        """Return the state before the first step."""
         return Nothing()
 
     def propose(self, state: Nothing, g: Tensor, model: Model) -> tuple[Tensor, Nothing]:
+        """Return the direction, and the state."""
         hessian = model.dense()
         # A Hessian that is not finite gives no direction; the loop then takes −g.
         finite = torch.isfinite(hessian).all(-1).all(-1)[:, None, None]
@@ -54,6 +57,7 @@ class Newton:
         return -times(vectors, transposed_times(vectors, g) / eigenvalues), state
 
     def update(self, state: Nothing, step: Tensor, dg: Tensor) -> Nothing:
+        """Return the state after a step."""
         return state
 
 
@@ -76,17 +80,21 @@ class NewtonCG:
         self.most = most
 
     def natural(self, steps: int) -> bool:
+        """Return whether a step of length 1 is the expected one."""
         return True
 
     def init(self, x: Tensor, g: Tensor) -> FirstSize:
+        """Return the state before the first step."""
         return FirstSize(g.norm(dim=-1, keepdim=True))
 
     def propose(self, state: FirstSize, g: Tensor, model: Model) -> tuple[Tensor, FirstSize]:
+        """Return the direction, and the state."""
         size = g.norm(dim=-1, keepdim=True)
         eta = (size / state.norm).sqrt().clamp(max=0.5)
         return newton_by_products(g, model, eta * size, self.most or 10 * g.shape[-1]), state
 
     def update(self, state: FirstSize, step: Tensor, dg: Tensor) -> FirstSize:
+        """Return the state after a step."""
         return state
 
 

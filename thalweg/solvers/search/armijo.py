@@ -20,6 +20,7 @@ class Armijo:
     most: int = 40
 
     def __call__(self, f: float, slope: float, first: float) -> Searching:
+        """Search from φ(0) and φ′(0), beginning with `first`."""
         alpha = first
         for _ in range(self.most):
             here, _ = yield alpha

@@ -15,6 +15,7 @@ class Point(NamedTuple):
 
     @property
     def defined(self) -> bool:
+        """Whether the objective and its slope are finite there."""
         return math.isfinite(self.f) and math.isfinite(self.slope)
 
 

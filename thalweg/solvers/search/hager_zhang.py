@@ -13,7 +13,7 @@ Asking = Generator[float, tuple[float, float], Point]
 Closing = Generator[float, tuple[float, float], tuple[Point, Point]]
 
 
-class _Accepted(Exception):
+class _AcceptedError(Exception):
     """A point that fulfils the conditions ends the search wherever it is met."""
 
     def __init__(self, point: Point) -> None:
@@ -39,10 +39,11 @@ class HagerZhang:
     most: int = 40
 
     def __call__(self, f: float, slope: float, first: float) -> Searching:
+        """Search from φ(0) and φ′(0), beginning with `first`."""
         run = _Run(self, Point(0.0, f, slope))
         try:
             yield from run.search(first)
-        except _Accepted as end:
+        except _AcceptedError as end:
             return Found(end.point.alpha, True)
         return Found(run.lowest.alpha, False)
 
@@ -63,7 +64,7 @@ class _Run:
             if point.f < self.lowest.f:
                 self.lowest = point
             if self.accepts(point):
-                raise _Accepted(point)
+                raise _AcceptedError(point)
         return point
 
     def accepts(self, point: Point) -> bool:

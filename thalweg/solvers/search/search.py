@@ -26,4 +26,6 @@ class Found:
 class Search(Protocol):
     """A line search: φ(α) = f(x + αd), from φ(0), φ′(0) < 0 and the first step length to try."""
 
-    def __call__(self, f: float, slope: float, first: float) -> Searching: ...
+    def __call__(self, f: float, slope: float, first: float) -> Searching:
+        """Begin a search."""
+        ...

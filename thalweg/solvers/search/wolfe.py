@@ -32,6 +32,7 @@ class Wolfe:
     rounding: float = 4 * sys.float_info.epsilon
 
     def __call__(self, f: float, slope: float, first: float) -> Searching:
+        """Search from φ(0) and φ′(0), beginning with `first`."""
         start = Point(0.0, f, slope)
         budget = _Budget(self.most)
         low, high = yield from self._bracket(start, first, budget)
@@ -53,7 +54,7 @@ class Wolfe:
     def _bracket(
         self, start: Point, first: float, budget: _Budget
     ) -> Generator[float, tuple[float, float], tuple[Point, Point | None]]:
-        """Return a point that is good enough and None, or two points with one between them, the lower first."""
+        """Return a good point and None, or two points with a good one between them, the lower first."""
         before, alpha, barrier = start, first, None
         while budget.left():
             point = Point(alpha, *(yield alpha))
@@ -79,7 +80,7 @@ class Wolfe:
     def _zoom(
         self, start: Point, low: Point, high: Point, budget: _Budget
     ) -> Generator[float, tuple[float, float], Point]:
-        """Return a point between two that is good enough, or the lower end of what is left of the interval."""
+        """Return a good point between two, or the lower end of what is left of the interval."""
         slow = False
         while budget.left() and abs(high.alpha - low.alpha) > self.narrow * max(1.0, low.alpha):
             left, right = sorted((low.alpha, high.alpha))

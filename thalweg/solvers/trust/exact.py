@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.direction.direction import Model
-from thalweg.solvers.lanes import dot, take, times, transposed_times
+from thalweg.solvers.lanes import dot, norm, take, times, transposed_times
 
 _ROUNDS = 60
 _CLOSE = 1e-3
@@ -30,18 +30,22 @@ class Exact:
     """
 
     def prepare(self, before: Any, g: Tensor, model: Model) -> Spectrum:
+        """Return what is computed once at a point."""
         hessian = model.dense()
         finite = torch.isfinite(hessian).all(-1).all(-1)[:, None, None]
         eigenvalues, vectors = torch.linalg.eigh(torch.where(finite, hessian, 0.0))
         return Spectrum(eigenvalues, vectors, transposed_times(vectors, g))
 
     def length(self, at: Spectrum, x: Tensor) -> Tensor:
-        return x.norm(dim=-1)
+        """Return ‖D·x‖ of each lane."""
+        return norm(x)
 
     def leave(self, at: Spectrum, lanes: Tensor) -> Spectrum:
+        """Return what was prepared, of these lanes alone."""
         return take(at, lanes)
 
     def solve(self, at: Spectrum, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the steps, by how much the model falls, and their lengths."""
         q = within(at.eigenvalues, at.a, radius)
         fall = -(dot(at.a, q) + dot(at.eigenvalues * q, q) / 2)
         return times(at.vectors, q), fall, q.norm(dim=-1, keepdim=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from thalweg.solvers.lanes import dot, take, times, transposed_times
+from thalweg.solvers.lanes import dot, norm, take, times, transposed_times
 from thalweg.solvers.trust.exact import within
 
 
@@ -43,6 +43,7 @@ class LevenbergMarquardt:
     """
 
     def prepare(self, before: Singular | None, g: Tensor, model: Linearised) -> Singular:
+        """Return what is computed once at a point."""
         jacobian, residuals = model.jacobian(), model.residuals()
         finite = torch.isfinite(jacobian).all(-1).all(-1)[:, None, None]
         jacobian = torch.where(finite, jacobian, 0.0)
@@ -55,12 +56,16 @@ class LevenbergMarquardt:
         return Singular(sigma.square().flip(-1), vt.mT.flip(-1), a.flip(-1), scales)
 
     def length(self, at: Singular, x: Tensor) -> Tensor:
-        return (at.scales * x).norm(dim=-1)
+        """Return ‖D·x‖ of each lane."""
+        scaled: Tensor = at.scales * x
+        return norm(scaled)
 
     def leave(self, at: Singular, lanes: Tensor) -> Singular:
+        """Return what was prepared, of these lanes alone."""
         return take(at, lanes)
 
     def solve(self, at: Singular, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the steps, by how much the model falls, and their lengths."""
         q = within(at.squares, at.a, radius)
         # Directions that no residual depends on: nothing is to be had there.
         q = torch.where(at.squares > 0, q, 0.0)

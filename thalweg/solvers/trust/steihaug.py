@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.direction.direction import Model
-from thalweg.solvers.lanes import dot
+from thalweg.solvers.lanes import dot, norm
 
 
 class Here(NamedTuple):
@@ -29,17 +29,21 @@ class Steihaug:
         self.most = most
 
     def prepare(self, before: Here | None, g: Tensor, model: Model) -> Here:
+        """Return what is computed once at a point."""
         size = g.norm(dim=-1, keepdim=True)
         known = before is not None and len(before.first) == len(size)
         return Here(g, model, before.first if known and before is not None else size)
 
     def length(self, at: Here, x: Tensor) -> Tensor:
-        return x.norm(dim=-1)
+        """Return ‖D·x‖ of each lane."""
+        return norm(x)
 
     def leave(self, at: Here, lanes: Tensor) -> Here:
+        """Return what was prepared, of these lanes alone."""
         return at._replace(first=at.first[lanes])
 
     def solve(self, at: Here, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the steps, by how much the model falls, and their lengths."""
         g, model = at.g, at.model
         size = g.norm(dim=-1, keepdim=True)
         enough = (size / at.first).sqrt().clamp(max=0.5) * size

@@ -6,13 +6,11 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from thalweg.solvers.direction.direction import Model
-
 
 class Subproblem(Protocol):
     """Steps within ‖D·p‖ ≤ Δ, for several runs at once."""
 
-    def prepare(self, before: Any, g: Tensor, model: Model) -> Any:
+    def prepare(self, before: Any, g: Tensor, model: Any) -> Any:
         """Return what is computed once at a point, for all radii; `before` is that of the last point."""
         ...
 
