@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from thalweg.optim.solvers.flat import Flat
 from thalweg.optim.solvers.outcome import StepResult
@@ -16,6 +17,7 @@ from thalweg.optim.stepping.checkpoint import by_name, loaded_state
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.shell import of_itself
 from thalweg.optim.stepping.steppable import with_names
+from thalweg.optim.stepping.untraced import untraced
 
 
 class SolverOptimizer(torch.optim.Optimizer):
@@ -29,6 +31,11 @@ class SolverOptimizer(torch.optim.Optimizer):
 
     needs_closure: ClassVar[bool] = True
     result: StepResult | None = None
+
+    @property
+    def unseen_passes(self) -> int:
+        """What the last step computed beside the closure, in forward passes: a backward pass is two."""
+        return 0
 
     def _begin(self, params: nn.Module | Iterable[Any], defaults: dict[str, Any]) -> None:
         """Make the groups."""
@@ -61,6 +68,20 @@ class SolverOptimizer(torch.optim.Optimizer):
         """The state of all parameters together, which is that of the first one."""
         state: dict[str, Any] = self.state[self.param_groups[0]["params"][0]]
         return state
+
+    def step(self, closure: Callable[..., Any]) -> Any:  # type: ignore[override]
+        """Take up to `max_iter` iterations, and return what the closure returned first.
+
+        `torch.compile` does not look into it: a step in a compiled function is the step as it is here.
+        """
+        if is_compiling():
+            return _outside_the_graph(self, closure)
+        with torch.no_grad():
+            return self._take(closure)
+
+    def _take(self, closure: Callable[..., Any]) -> Any:
+        """Take a step, where no gradients are computed."""
+        raise NotImplementedError
 
     # -- PyTorch's optimizer --------------------------------------------------------------------------
 
@@ -116,6 +137,11 @@ class SolverOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
+
+
+@untraced
+def _outside_the_graph(optimizer: SolverOptimizer, closure: Callable[..., Any]) -> Any:
+    return optimizer.step(closure)
 
 
 def check_entries(entries: Mapping[str, Any]) -> None:

@@ -32,6 +32,11 @@ class CarriedDirection:
         self.inner, self.objective, self.state, self.absent = inner, objective, state, absent
         self._begins = state is not None
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the state from before is as it was: directions change theirs in place."""
+        return self._begins
+
     def natural(self, steps: int) -> bool:
         return self.inner.natural(steps)
 

@@ -15,7 +15,6 @@ from thalweg.optim.solvers.closure import Closure
 from thalweg.optim.solvers.flat import Flat
 from thalweg.optim.solvers.objectives import GradientObjective, GraphObjective, without_backward
 from thalweg.optim.solvers.outcome import StepResult
-from thalweg.optim.stepping.untraced import untraced
 from thalweg.solvers.descend import Descent
 from thalweg.solvers.direction.bfgs import Inverse
 from thalweg.solvers.direction.bfgs import BFGS as InverseHessian
@@ -55,10 +54,7 @@ class DescentOptimizer(SolverOptimizer):
     def _objective(self, closure: Closure) -> Any:
         return GradientObjective(closure)
 
-    @untraced
-    @torch.no_grad()
-    def step(self, closure: Callable[..., Any]) -> Any:
-        """Take up to `max_iter` iterations, and return the first loss of the closure."""
+    def _take(self, closure: Callable[..., Any]) -> Any:
         group = self._settings()
         flat = Flat(self.param_groups)
         wrapped = Closure(type(self).__name__, closure, flat, bool(group["maximize"]))
@@ -81,6 +77,8 @@ class DescentOptimizer(SolverOptimizer):
             (lane,) = run.run(carried)
         except BaseException:
             flat.put(run.x[0] if len(run.x) else start)
+            if direction.is_untouched:
+                state["direction"] = before
             raise
         flat.put(run.x_end[0])
         self._keep(state, lane, direction.state)
@@ -188,6 +186,11 @@ class NewtonCG(DescentOptimizer):
     def _direction(self) -> Direction:
         return NewtonByProducts()
 
+    @property
+    def unseen_passes(self) -> int:
+        """A backward pass for each evaluation; one product is a backward pass through two passes' graph."""
+        return 0 if self.result is None else 2 * self.result.nfev + 4 * self.result.nhvp
+
     def _objective(self, closure: Closure) -> Any:
         return GraphObjective(closure, without_backward(closure.closure))
 
@@ -211,9 +214,8 @@ Raises:
     ValueError: an argument that is out of range, or groups that differ.
 
 >>> import torch
->>> from thalweg import optim
 >>> x = torch.nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
->>> optimizer = optim.{name}([x], max_iter=100)
+>>> optimizer = {name}([x], max_iter=100)
 >>> def closure():
 ...     optimizer.zero_grad()
 ...     loss = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2{backward}

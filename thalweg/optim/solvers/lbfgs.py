@@ -14,7 +14,6 @@ from thalweg.optim.solvers.closure import Closure
 from thalweg.optim.solvers.flat import Flat
 from thalweg.optim.solvers.lbfgs_run import LBFGSRun, Settings
 from thalweg.optim.solvers.memory import Memory, rearranged
-from thalweg.optim.stepping.untraced import untraced
 
 
 class LBFGS(SolverOptimizer, torch.optim.LBFGS):
@@ -57,9 +56,8 @@ class LBFGS(SolverOptimizer, torch.optim.LBFGS):
         ValueError: an argument that is out of range, or groups that differ.
 
     >>> import torch
-    >>> from thalweg import optim
     >>> x = torch.nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
-    >>> optimizer = optim.LBFGS([x], max_iter=100, line_search_fn="strong_wolfe")
+    >>> optimizer = LBFGS([x], max_iter=100, line_search_fn="strong_wolfe")
     >>> def closure():
     ...     optimizer.zero_grad()
     ...     loss = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
@@ -105,10 +103,7 @@ class LBFGS(SolverOptimizer, torch.optim.LBFGS):
                 f"{suggest(str(search), ['strong_wolfe'])}"
             )
 
-    @untraced
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any]) -> Any:
-        """Take up to `max_iter` iterations, and return the first loss of the closure."""
+    def _take(self, closure: Callable[..., Any]) -> Any:
         group = self._settings()
         flat = Flat(self.param_groups)
         wrapped = Closure(type(self).__name__, closure, flat, bool(group["maximize"]))

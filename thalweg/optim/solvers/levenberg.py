@@ -14,7 +14,6 @@ from thalweg.optim.solvers.closure import Closure
 from thalweg.optim.solvers.flat import Flat
 from thalweg.optim.solvers.objectives import ResidualObjective, without_backward
 from thalweg.optim.solvers.outcome import StepResult
-from thalweg.optim.stepping.untraced import untraced
 from thalweg.solvers.lane import Carried
 from thalweg.solvers.stop import Stop
 from thalweg.solvers.trust.region import Region
@@ -49,11 +48,10 @@ class LevenbergMarquardt(SolverOptimizer):
         ValueError: an argument that is out of range, or groups that differ.
 
     >>> import torch
-    >>> from thalweg import optim
     >>> t = torch.linspace(0, 1, 20, dtype=torch.float64)
     >>> y = 2 * torch.exp(-3 * t)
     >>> p = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
-    >>> optimizer = optim.LevenbergMarquardt([p])
+    >>> optimizer = LevenbergMarquardt([p])
     >>> residuals = optimizer.step(lambda: p[0] * torch.exp(-p[1] * t) - y)
     >>> [round(value, 6) for value in p.tolist()]
     [2.0, 3.0]
@@ -72,10 +70,7 @@ class LevenbergMarquardt(SolverOptimizer):
     ) -> None:
         self._begin(params, {"max_iter": max_iter, "max_eval": max_eval, "tol": tol})
 
-    @untraced
-    @torch.no_grad()
-    def step(self, closure: Callable[..., Any]) -> Any:
-        """Take up to `max_iter` iterations, and return the first residuals of the closure."""
+    def _take(self, closure: Callable[..., Any]) -> Any:
         group = self._settings()
         flat = Flat(self.param_groups)
         wrapped = Closure(type(self).__name__, closure, flat, maximize=False)
@@ -95,6 +90,7 @@ class LevenbergMarquardt(SolverOptimizer):
             (lane,) = run.run(Carried(largest=kept["largest"] or 0.0))
         except BaseException:
             flat.put(run.x[0] if len(run.x) else start)
+            state |= {name: value for name, value in kept.items() if value is not None}
             raise
         flat.put(run.x_end[0])
         state["n_iter"] = state.get("n_iter", 0) + lane.iterations

@@ -216,8 +216,11 @@ class Jacobian:
 
 
 def _all_at_once(product: Callable[[Tensor, bool], Tensor], vectors: Tensor) -> Tensor:
-    """Return the products with all vectors in one pass, or in a loop where an operation has no batching rule."""
+    """Return the products with all vectors in one pass, or in a loop where an operation has no batching rule.
+
+    A vector of a loop is a copy: complex numbers are seen as pairs only where a tensor begins at a pair.
+    """
     try:
         return product(vectors, True)
     except RuntimeError:
-        return torch.stack([product(vector, False) for vector in vectors])
+        return torch.stack([product(vector.clone(), False) for vector in vectors])
