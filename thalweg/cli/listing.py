@@ -94,7 +94,9 @@ def _optimizers() -> list[ListRow]:
     from thalweg.optim.stepping.stepper import Stepper
     from thalweg.race.entrants.known import DEFAULT_ENTRANTS, known_entrants
 
-    summaries = {name.lower(): card(made).summary for name, made in {**OPTIMIZERS, **SOLVERS}.items()}
+    summaries = {
+        name.lower(): card(made).summary for name, made in {**OPTIMIZERS, **SOLVERS}.items()
+    }
     rows: list[ListRow] = []
     for name, entrant in sorted(known_entrants().items()):
         made = entrant.build([torch.nn.Parameter(torch.zeros(1))], lr=0.1)

@@ -18,9 +18,9 @@ Rate = float | Callable[[int], float]
 
 
 NEEDS_RESIDUALS = (
-    "{name} minimises residuals, and training has the loss of a batch alone. Call it in a loop of your own with "
-    "a closure that returns the residuals, or use thalweg.solvers.least_squares; LBFGS, BFGS and SSBroyden take "
-    "any loss."
+    "{name} minimises residuals, and training has the loss of a batch alone. Call it in a loop of "
+    "your own with a closure that returns the residuals, or use thalweg.solvers.least_squares; "
+    "LBFGS, BFGS and SSBroyden take any loss."
 )
 """Why an optimizer over residuals cannot be trained with."""
 

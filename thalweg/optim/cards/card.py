@@ -21,8 +21,8 @@ from thalweg.optim import docstring, family, torch_adam, torch_basic
 from thalweg.optim.cards.cost import StepCost, cost_of, step_cost
 from thalweg.optim.docstring import DocPart, Text, read_docstring
 from thalweg.optim.factory import Named
-from thalweg.optim.solvers.base import SolverOptimizer
 from thalweg.optim.solvers import descents, lbfgs, levenberg
+from thalweg.optim.solvers.base import SolverOptimizer
 from thalweg.optim.stepping.composition import DECAYS, INSIDE
 from thalweg.optim.stepping.evaluation import has_evaluation
 from thalweg.optim.stepping.stepper import Stepper

@@ -56,9 +56,9 @@ class SolverOptimizer(torch.optim.Optimizer):
             for name in self.defaults:
                 if name in group and group[name] != first[name]:
                     raise ValueError(
-                        f"{type(self).__name__} takes one step for all parameters, so {name} is the same in all "
-                        f"param groups; got {first[name]!r} and {group[name]!r}. Give different parameters "
-                        "optimizers of their own"
+                        f"{type(self).__name__} takes one step for all parameters, so {name} is the same in "
+                        f"all param groups; got {first[name]!r} and {group[name]!r}. Give different "
+                        "parameters optimizers of their own"
                     )
         self._check(first)
         return first

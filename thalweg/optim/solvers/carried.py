@@ -38,9 +38,11 @@ class CarriedDirection:
         return self._begins
 
     def natural(self, steps: int) -> bool:
+        """Return whether a step of length 1 is the expected one."""
         return self.inner.natural(steps)
 
     def init(self, x: Tensor, g: Tensor) -> Any:
+        """Return the state from before, the first time, then fresh ones."""
         if self._begins:
             self._begins = False
             self.state = self._at(g)
@@ -49,12 +51,14 @@ class CarriedDirection:
         return self.state
 
     def propose(self, state: Any, g: Tensor, model: Model) -> tuple[Tensor, Any]:
+        """Return the direction, and the state."""
         d, self.state = self.inner.propose(state, g, model)
         if self.objective.absent:
             d = self.objective.flat.without(d[0], self.objective.absent)[None]
         return d, self.state
 
     def update(self, state: Any, step: Tensor, dg: Tensor) -> Any:
+        """Return the state after a step."""
         self.state = self.inner.update(state, step, dg)
         return self.state
 
@@ -78,6 +82,7 @@ class CarriedScales:
         self.inner, self.scales = LevenbergMarquardt(), scales
 
     def prepare(self, before: Singular | None, g: Tensor, model: Linearised) -> Singular:
+        """Return what is computed once at a point, with the scales from before."""
         if before is None and self.scales is not None:
             blank = g.new_zeros(0)
             before = Singular(blank, blank, blank, self.scales)
@@ -86,12 +91,15 @@ class CarriedScales:
         return at
 
     def length(self, at: Singular, x: Tensor) -> Tensor:
+        """Return ‖D·x‖."""
         return self.inner.length(at, x)
 
     def leave(self, at: Singular, lanes: Tensor) -> Singular:
+        """Return what `prepare` made, of these lanes alone."""
         return self.inner.leave(at, lanes)
 
     def solve(self, at: Singular, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the step, by how much the model falls, and ‖D·p‖."""
         return self.inner.solve(at, radius)
 
 
@@ -102,4 +110,5 @@ class Scaled:
         self.inner, self.lr = inner, lr
 
     def __call__(self, f: float, slope: float, first: float) -> Searching:
+        """Return the search."""
         return self.inner(f, slope, self.lr * first)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from thalweg.optim import docstring
 from thalweg.optim.solvers.base import SolverOptimizer
 from thalweg.optim.solvers.carried import CarriedDirection, Scaled
 from thalweg.optim.solvers.closure import Closure
@@ -16,15 +16,50 @@ from thalweg.optim.solvers.flat import Flat
 from thalweg.optim.solvers.objectives import GradientObjective, GraphObjective, without_backward
 from thalweg.optim.solvers.outcome import StepResult
 from thalweg.solvers.descend import Descent
-from thalweg.solvers.direction.bfgs import Inverse
-from thalweg.solvers.direction.bfgs import BFGS as InverseHessian
+from thalweg.solvers.direction import bfgs, newton
 from thalweg.solvers.direction.broyden import FAMILIES
 from thalweg.solvers.direction.direction import Direction
-from thalweg.solvers.direction.newton import FirstSize
-from thalweg.solvers.direction.newton import NewtonCG as NewtonByProducts
 from thalweg.solvers.lane import NOTHING, Carried, Lane
 from thalweg.solvers.search.wolfe import Wolfe
 from thalweg.solvers.stop import Status, Stop
+
+_ARGUMENTS = """
+
+Args:
+    params: a module, or what `torch.optim` takes: tensors, named tensors, or groups; their entries are the
+        same in all groups.
+    lr: factor of the first step length that each search tries. 0 moves nothing.
+    max_iter: most iterations in a step.
+    max_eval: most evaluations of the closure in a step; None for as many as the iterations take.
+    tol: a step ends where the largest component of the gradient is at most `tol` times the largest one met;
+        None takes 1e-8 in float64, 1e-4 in float32.
+    maximize: maximise the loss.
+
+{closure} Steps go on from each other: twenty of one iteration are one of twenty. `result` says why the last
+step ended.
+
+Raises:
+    ValueError: an argument that is out of range, or groups that differ.
+
+>>> import torch
+>>> x = torch.nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
+>>> optimizer = {name}([x], max_iter=100)
+>>> def closure():
+...     optimizer.zero_grad()
+...     loss = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2{backward}
+...     return loss
+>>> loss = optimizer.step(closure)
+>>> optimizer.result.success, [round(value, 3) for value in x.tolist()]
+(True, [1.0, 1.0])
+"""
+
+_GRADIENT = (
+    "The closure zeroes the gradients, computes the loss, calls backward and returns the loss."
+)
+_GRAPH = (
+    "The closure computes the loss and returns it without calling backward; if it takes `backward`, it is\n"
+    "called with backward=False."
+)
 
 
 class DescentOptimizer(SolverOptimizer):
@@ -34,6 +69,17 @@ class DescentOptimizer(SolverOptimizer):
     """The named tuple that is the state of the direction."""
     axes: ClassVar[dict[str, tuple[int, ...]]] = {}
     """The axes of its fields that are numbers of the parameters."""
+    calls_backward: ClassVar[bool] = True
+    """Whether the closure calls backward."""
+
+    def __init_subclass__(cls) -> None:
+        """Say in the docstring what arguments and closure are."""
+        super().__init_subclass__()
+        cls.__doc__ = docstring.of(cls) + _ARGUMENTS.format(
+            name=cls.__name__,
+            closure=_GRADIENT if cls.calls_backward else _GRAPH,
+            backward="\n...     loss.backward()" if cls.calls_backward else "",
+        )
 
     def __init__(
         self,
@@ -96,8 +142,8 @@ class DescentOptimizer(SolverOptimizer):
         for name, axes in self.axes.items():
             if any(kept[name].shape[axis] != flat.size for axis in axes):
                 raise ValueError(
-                    f"the state of {type(self).__name__} is of {kept[name].shape[-1]} numbers, the parameters "
-                    f"have {flat.size}. Was it saved for another model?"
+                    f"the state of {type(self).__name__} is of {kept[name].shape[-1]} numbers, the "
+                    f"parameters have {flat.size}. Was it saved for another model?"
                 )
         return self.state_type(**kept)
 
@@ -134,7 +180,7 @@ class BFGS(DescentOptimizer):
     Cost: n² numbers for n parameters in all, and some vectors; a step reads the matrix twice.
     """
 
-    state_type = Inverse
+    state_type = bfgs.Inverse
     axes: ClassVar[dict[str, tuple[int, ...]]] = {
         "base": (1, 2),
         **dict.fromkeys(("d", "g", "s", "y"), (1,)),
@@ -142,7 +188,7 @@ class BFGS(DescentOptimizer):
     }
 
     def _direction(self) -> Direction:
-        return InverseHessian(FAMILIES["bfgs"])
+        return bfgs.BFGS(FAMILIES["bfgs"])
 
 
 class SSBroyden(BFGS):
@@ -164,7 +210,7 @@ class SSBroyden(BFGS):
     """
 
     def _direction(self) -> Direction:
-        return InverseHessian(FAMILIES["ssbroyden"])
+        return bfgs.BFGS(FAMILIES["ssbroyden"])
 
 
 class NewtonCG(DescentOptimizer):
@@ -181,10 +227,11 @@ class NewtonCG(DescentOptimizer):
     Cost: a few vectors; each product with H costs about two gradients, and needs the graph of the loss.
     """
 
-    state_type = FirstSize
+    state_type = newton.FirstSize
+    calls_backward = False
 
     def _direction(self) -> Direction:
-        return NewtonByProducts()
+        return newton.NewtonCG()
 
     @property
     def unseen_passes(self) -> int:
@@ -195,43 +242,6 @@ class NewtonCG(DescentOptimizer):
         return GraphObjective(closure, without_backward(closure.closure))
 
 
-_ARGUMENTS = """
-
-Args:
-    params: a module, or what `torch.optim` takes: tensors, named tensors, or groups; their entries are the
-        same in all groups.
-    lr: factor of the first step length that each search tries. 0 moves nothing.
-    max_iter: most iterations in a step.
-    max_eval: most evaluations of the closure in a step; None for as many as the iterations take.
-    tol: a step ends where the largest component of the gradient is at most `tol` times the largest one met;
-        None takes 1e-8 in float64, 1e-4 in float32.
-    maximize: maximise the loss.
-
-{closure} Steps go on from each other: twenty of one iteration are one of twenty. `result` says why the last
-step ended.
-
-Raises:
-    ValueError: an argument that is out of range, or groups that differ.
-
->>> import torch
->>> x = torch.nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64))
->>> optimizer = {name}([x], max_iter=100)
->>> def closure():
-...     optimizer.zero_grad()
-...     loss = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2{backward}
-...     return loss
->>> loss = optimizer.step(closure)
->>> optimizer.result.success, [round(value, 3) for value in x.tolist()]
-(True, [1.0, 1.0])
-"""
-
-_GRADIENT = "The closure zeroes the gradients, computes the loss, calls backward and returns the loss."
-_GRAPH = (
-    "The closure computes the loss and returns it without calling backward; if it takes `backward`, it is\n"
-    "called with backward=False."
-)
-
-
 def _rounding(flat: Flat) -> float:
     return 4 * torch.finfo(flat.dtype).eps
 
@@ -239,12 +249,3 @@ def _rounding(flat: Flat) -> float:
 def _result(lane: Lane, closure: Closure, products: int) -> StepResult:
     assert lane.status is not None
     return StepResult(lane.status, lane.f, lane.iterations, closure.count, products)
-
-
-for _kind in (BFGS, SSBroyden, NewtonCG):
-    if _kind.__doc__ is not None:
-        _kind.__doc__ = inspect.cleandoc(_kind.__doc__) + _ARGUMENTS.format(
-            name=_kind.__name__,
-            closure=_GRAPH if _kind is NewtonCG else _GRADIENT,
-            backward="" if _kind is NewtonCG else "\n...     loss.backward()",
-        )

@@ -43,7 +43,7 @@ class Flat:
     def put(self, x: Tensor) -> None:
         """Set the parameters."""
         with torch.no_grad():
-            for p, part in zip(self.params, x.split(self.sizes), strict=True):
+            for p, part in zip(self.params, self._split(x), strict=True):
                 if p.is_complex():
                     part = part.to(p.dtype.to_real()).view(*p.shape, 2)
                     p.copy_(torch.view_as_complex(part))
@@ -67,11 +67,10 @@ class Flat:
 
     def lines(self, tensors: Sequence[Tensor | None], count: int) -> Tensor:
         """Return tensors with one more axis in front, of this length, as the rows of a matrix."""
-        blank = {"dtype": self.dtype, "device": self.device}
         rows = [
-            torch.zeros(count, size, **blank)  # type: ignore[call-overload]
+            torch.zeros(count, size, dtype=self.dtype, device=self.device)
             if x is None
-            else _real(x).reshape(count, size).to(**blank)
+            else _real(x).reshape(count, size).to(device=self.device, dtype=self.dtype)
             for x, size in zip(tensors, self.sizes, strict=True)
         ]
         return torch.cat(rows, 1)
@@ -80,7 +79,7 @@ class Flat:
         """Return a vector with zeros for some of the parameters."""
         if not absent:
             return vector
-        parts = list(vector.split(self.sizes))
+        parts = list(self._split(vector))
         for k in absent:
             parts[k] = torch.zeros_like(parts[k])
         return torch.cat(parts)
@@ -98,6 +97,10 @@ class Flat:
             for p, size in zip(self.params, self.sizes, strict=True)
         ]
         return torch.cat(places).to(self.device)
+
+    def _split(self, vector: Tensor) -> tuple[Tensor, ...]:
+        parts: tuple[Tensor, ...] = torch.functional.split(vector, self.sizes)
+        return parts
 
     def _part(self, k: int, x: Tensor | None) -> Tensor:
         if x is None:

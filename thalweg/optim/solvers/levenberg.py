@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from thalweg.optim.solvers.base import SolverOptimizer

@@ -78,7 +78,8 @@ class Memory:
 
         A parameter without a gradient before or after the step has no part in the pair.
         """
-        assert self.d is not None and self.g is not None
+        assert self.d is not None
+        assert self.g is not None
         unknown = sorted({*absent, *self.absent})
         y = flat.without(g - self.g, unknown)
         s = flat.without(self.d * self.t, unknown)
@@ -122,8 +123,8 @@ def rearranged(state: dict[str, Any], change: Any) -> None:
 def _vector(value: Tensor, flat: Flat) -> Tensor:
     if value.numel() != flat.size:
         raise ValueError(
-            f"the state of LBFGS is of {value.numel()} numbers, the parameters have {flat.size}. Was it saved "
-            "for another model?"
+            f"the state of LBFGS is of {value.numel()} numbers, the parameters have {flat.size}. Was it "
+            "saved for another model?"
         )
     vector: Tensor = torch.as_tensor(value).to(dtype=flat.dtype, device=flat.device)
     return vector

@@ -22,12 +22,14 @@ class GradientObjective:
         self.absent: tuple[int, ...] = ()
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the objective and its gradient at x."""
         self.flat.put(x[0])
         here = self.closure.here()
         self.absent = here.absent
         return x.new_tensor([here.f], dtype=torch.float64), here.g[None]
 
     def model(self, x: Tensor) -> Any:
+        """Return what is known of the objective at x beside its gradient."""
         return None  # the directions that this objective is for use gradients alone
 
 
@@ -96,10 +98,12 @@ class GraphObjective(_Graphs):
     """The loss of a closure that returns it with its graph, so that it has products with its Hessian."""
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the objective and its gradient at x."""
         f, g = self._at(x)
         return x.new_tensor([f], dtype=torch.float64), g.detach()[None]
 
     def model(self, x: Tensor) -> Hessian:
+        """Return what is known of the objective at x beside its gradient."""
         return Hessian(self, x)
 
     def _evaluated(self, value: Any) -> tuple[float, Tensor]:
@@ -130,6 +134,7 @@ class Hessian:
         return objective._products(g, vectors[0], retain_graph=True)[None]
 
     def dense(self) -> Tensor:
+        """Return H, a product for each parameter."""
         unit = torch.eye(self.x.shape[1], dtype=self.x.dtype, device=self.x.device)
         return torch.stack([(self @ row[None])[0] for row in unit])[None]
 
@@ -140,12 +145,14 @@ class ResidualObjective(_Graphs):
     _wanted = "the residuals"
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the objective and its gradient at x."""
         r = self._at(x)
         values = r.detach().to(self.flat.dtype)
         g = self._products(r, r.detach(), retain_graph=True)
         return values.square().sum()[None] / 2, g[None]
 
     def model(self, x: Tensor) -> Jacobian:
+        """Return what is known of the objective at x beside its gradient."""
         return Jacobian(self, x)
 
     def _evaluated(self, value: Any) -> Tensor:

@@ -72,7 +72,7 @@ class StrongWolfe:
         slow = False
         low, high = _lower_first(ends)
         while self.left > 0 and abs(ends[1].alpha - ends[0].alpha) * self.size >= self.narrow:
-            alpha, slow = _between(*ends, slow)
+            alpha, slow = _between(ends[0], ends[1], slow)
             point = yield from self._ask(alpha, *ends)
             if not point.defined:
                 far = abs(self.start.slope)
