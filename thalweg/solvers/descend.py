@@ -11,12 +11,12 @@ from torch import Tensor
 
 from thalweg.solvers.bounds import Bounds
 from thalweg.solvers.direction.direction import Direction, Model
-from thalweg.solvers.lane import NOTHING, Carried, Lane, Record
+from thalweg.solvers.lane import NOTHING, Carried, Lane
 from thalweg.solvers.lanes import dot, put, take
 from thalweg.solvers.search.search import Search
 from thalweg.solvers.stop import Status, Stop
 
-_CAREFUL = 0.01
+_CAREFUL = 0.3
 """How far the very first step goes, in lengths of x."""
 
 
@@ -64,13 +64,12 @@ class Descent:
         self.g = self.best_g = g
         sizes = self._sizes(self.x, g)
         self.lanes = [
-            Lane(index, first, size, size)
-            for index, (first, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
+            Lane(index, here, size)
+            for index, (here, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
         ]
         everyone = list(self.lanes)
         for lane in everyone:
             lane.go_on(carried)
-            lane.history.append(Record(1, lane.f, lane.size))
             lane.judge(self.stop, self.x.dtype)
         self.state = self.direction.init(self.x, self.g)
         self.d = torch.zeros_like(self.g)
@@ -124,6 +123,7 @@ class Descent:
                 lane.arrive()
                 lane.judge(self.stop, self.x.dtype)
             elif lane.status is None:
+                lane.status = self.stop.spent(lane.iterations, lane.evaluations)
                 self._begin_anew(lane)
         if self.callback is not None:
             self._call(lanes)
@@ -136,17 +136,29 @@ class Descent:
         there = self._trial(self._column([lane.best_alpha for lane in self.lanes]))
         x, g = take((there, self.best_g), at)
         x_before, g_before = take((self.x, self.g), at)
-        step, change = x - x_before, g - g_before
-        if self.bounds is not None:
-            change = torch.where(self._free_of(x_before, g_before), change, 0.0)
-        part = self.direction.update(take(self.state, at), step, change)
+        part, step = take(self.state, at), x - x_before
+        if self.bounds is None:
+            part = self.direction.update(part, step, g - g_before)
+        else:
+            both = self.bounds.free(x_before, g_before) & self.bounds.free(x, g)
+            part = self._learnt(part, step * both, g_before * both, g * both)
         self.state = put(self.state, at, part)
         self.x, self.g = put((self.x, self.g), at, (x, g))
 
+    def _learnt(self, part: Any, step: Tensor, g_before: Tensor, g: Tensor) -> Any:
+        """Return a state that has learnt of a step from the parameters that were free before it and after.
+
+        A direction takes g − g₋ for what changed since its last proposal, so it has to have seen both.
+        """
+        model = self.objective.model(self.x)
+        _, part = self.direction.propose(part, g_before, model)
+        part = self.direction.update(part, step, g - g_before)
+        return self.direction.propose(part, g, model)[1]
+
     def _begin_anew(self, lane: Lane) -> None:
         """Forget what a direction has learnt, as it led to no lower point; give up if that is nothing."""
-        if lane.steps == 0:
-            lane.status = self.stop.verdict(lane.size, lane.largest, self.x.dtype)
+        if lane.status is None and lane.steps == 0:
+            lane.status = self.stop.verdict(lane, lane.promise, self.x.dtype)
         lane.steps, lane.fall = 0, 0.0
         at = self._places([self.lanes.index(lane)])
         anew = self.direction.init(
@@ -160,10 +172,7 @@ class Descent:
             return
         at = self._places([self.lanes.index(lane) for lane in lanes])
         x, g = take((self.x, self.g), at)
-        free = self._free_of(x, g)
-        downhill = -g if free is None else torch.where(free, -g, 0.0)
-        d, part = self.direction.propose(take(self.state, at), -downhill, self.objective.model(x))
-        d = d if free is None else torch.where(free, d, 0.0)
+        d, downhill, part = self._proposed(take(self.state, at), x, g)
         slope = dot(d, g)
         falls = (slope < 0) & torch.isfinite(slope)
         d = torch.where(falls, d, downhill)
@@ -172,16 +181,40 @@ class Descent:
         self.d = put((self.d,), at, (d,))[0]
         sizes = torch.stack([slope[:, 0], falls[:, 0].to(d.dtype), _length(x), _length(d)]).tolist()
         for lane, along, kept, far, reach in zip(lanes, *sizes, strict=True):
-            lane.aim(
-                self.search(lane.f, along, self._first(lane, along, bool(kept), far / reach)), along
-            )
+            first = self._first(lane, along, bool(kept), far / reach if reach else 0.0)
+            expected = -along / 2 if kept and self.direction.natural(lane.steps) else 0.0
+            if lane.converging and expected <= self.stop.level(lane, self.x.dtype):
+                lane.status = Status.CONVERGED
+            else:
+                lane.aim(self.search(lane.f, along, first), along, self.x.dtype)
+        self._leave()
+
+    def _proposed(self, part: Any, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Any]:
+        """Return the direction, −g of the parameters that may follow it, and the state."""
+        model = self.objective.model(x)
+        if self.bounds is None:
+            d, part = self.direction.propose(part, g, model)
+            return d, -g, part
+        free = self.bounds.free(x, g)
+        d, part = self.direction.propose(part, g * free, model)
+        d = d * free
+        if not self.direction.natural(1):
+            return d, -g * free, part
+        # What the step would carry beyond its bound goes to the bound, and the others without it.
+        target = self.bounds.project(x + d)
+        stopped = free & (target != x + d) & (d * g < 0)
+        if bool(stopped.any()):
+            others = free & ~stopped
+            rest, part = self.direction.propose(part, g * others, model)
+            d = torch.where(stopped, target - x, rest * others)
+        return d, -g * free, part
 
     def _first(self, lane: Lane, slope: float, kept: bool, lengths: float) -> float:
         """Return the first step length to try."""
         if kept and self.direction.natural(lane.steps):
             return 1.0
         if lane.fall:  # the decrease to first order is expected to be that of the last step
-            return min(max(lane.fall / slope, 1e-10), 1e10)
+            return lane.fall / slope
         if lengths > 0:
             return _CAREFUL * lengths
         return _CAREFUL * abs(lane.f / slope) if lane.f else 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 import torch
 
@@ -28,13 +29,28 @@ class Status(StrEnum):
     """The callback said so."""
 
 
+_ROUNDING = 16
+"""A decrease of fewer roundings of the objective cannot be seen."""
+
+
+class Standing(Protocol):
+    """Where a run stands: the objective at first, now, and its last decrease; the gradient now and at most."""
+
+    first: float
+    f: float
+    decrease: float
+    size: float
+    largest: float
+
+
 @dataclass(frozen=True)
 class Stop:
     """The rules that end a run.
 
     It has converged where the largest component of the gradient is at most `tol` times the largest one met
-    on the way: so the scale of the objective does not matter, and the first gradient need not be typical.
-    `tol=None` takes a number from the precision: 1e-8 in float64, 1e-4 in float32.
+    on the way, and the last step lowered the objective by at most `tol` of what it is (or by `tol`² of all
+    that it fell), nor does the next one promise more, where it is known. So the scale of the objective does not matter. `tol=None` takes a number from the precision:
+    1e-8 in float64, 1e-4 in float32.
     """
 
     tol: float | None = None
@@ -47,14 +63,24 @@ class Stop:
             return self.tol
         return 1e-8 if torch.finfo(dtype).eps < 1e-10 else 1e-4
 
-    def small(self, size: float, largest: float, dtype: torch.dtype) -> bool:
-        """Return whether a gradient of this size is small beside the largest one."""
-        return size <= self.tolerance(dtype) * largest
+    def converged(self, lane: Standing, dtype: torch.dtype) -> bool:
+        """Return whether gradient and decrease are small."""
+        small = lane.size <= self.tolerance(dtype) * lane.largest
+        return small and lane.decrease <= self.level(lane, dtype)
 
-    def verdict(self, size: float, largest: float, dtype: torch.dtype) -> Status:
-        """Return what it means that no lower point is found: rounding ends a run at √tol, too."""
-        small = size <= math.sqrt(self.tolerance(dtype)) * largest
-        return Status.CONVERGED if small else Status.STALLED
+    def level(self, lane: Standing, dtype: torch.dtype) -> float:
+        """Return what decrease is small."""
+        tol = self.tolerance(dtype)
+        return tol * max(abs(lane.f), tol * (lane.first - lane.f))
+
+    def verdict(self, lane: Standing, promised: float, dtype: torch.dtype) -> Status:
+        """Return what it means that no lower point is found though a decrease was promised.
+
+        Rounding ends a run, too: where the gradient has fallen to √tol, or the promise is within it.
+        """
+        small = lane.size <= math.sqrt(self.tolerance(dtype)) * lane.largest
+        nothing = promised <= _ROUNDING * torch.finfo(dtype).eps * abs(lane.f)
+        return Status.CONVERGED if small or nothing else Status.STALLED
 
     def spent(self, iterations: int, evaluations: int) -> Status | None:
         """Return which budget is used up."""

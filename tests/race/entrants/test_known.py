@@ -27,8 +27,8 @@ from thalweg.race.entrants.space import choice
 from thalweg.rules import polyak
 from thalweg.train import fit
 
-
 RACED = sorted(set(optim.__all__) - {"Optimizer", "LevenbergMarquardt"})
+
 
 def parameters() -> list[torch.Tensor]:
     return [torch.ones(2, requires_grad=True)]

@@ -150,7 +150,7 @@ class DescentOptimizer(SolverOptimizer):
     def _keep(self, state: dict[str, Any], lane: Lane, direction: Any) -> None:
         state["n_iter"] = state.get("n_iter", 0) + lane.iterations
         state["func_evals"] = state.get("func_evals", 0) + lane.evaluations
-        state |= {"steps": lane.steps, "fall": lane.fall, "largest": lane.largest}
+        state |= {name: getattr(lane, name) for name in Carried._fields}
         if lane.status is not Status.UNDEFINED and direction is not None:
             state["direction"] = direction._asdict()
 

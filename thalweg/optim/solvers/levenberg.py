@@ -13,9 +13,12 @@ from thalweg.optim.solvers.closure import Closure
 from thalweg.optim.solvers.flat import Flat
 from thalweg.optim.solvers.objectives import ResidualObjective, without_backward
 from thalweg.optim.solvers.outcome import StepResult
-from thalweg.solvers.lane import Carried
+from thalweg.solvers.lane import NOTHING, Carried
 from thalweg.solvers.stop import Stop
 from thalweg.solvers.trust.region import Region
+
+_KEPT = ("scales", "radius", "carried")
+"""What the state holds beside counts."""
 
 
 class LevenbergMarquardt(SolverOptimizer):
@@ -75,7 +78,7 @@ class LevenbergMarquardt(SolverOptimizer):
         wrapped = Closure(type(self).__name__, closure, flat, maximize=False)
         objective = ResidualObjective(wrapped, without_backward(closure))
         start, state = flat.point(), self._kept
-        kept = {name: state.pop(name, None) for name in ("scales", "radius", "largest")}
+        kept = {name: state.pop(name, None) for name in _KEPT}
         scales = kept["scales"]
         if scales is not None and scales.shape[-1] != flat.size:
             raise ValueError(
@@ -86,7 +89,7 @@ class LevenbergMarquardt(SolverOptimizer):
         stop = Stop(group["tol"], group["max_iter"], group["max_eval"])
         run = Region(objective, start[None], subproblem, stop, radius=kept["radius"])  # type: ignore[arg-type]
         try:
-            (lane,) = run.run(Carried(largest=kept["largest"] or 0.0))
+            (lane,) = run.run(NOTHING if kept["carried"] is None else Carried(**kept["carried"]))
         except BaseException:
             flat.put(run.x[0] if len(run.x) else start)
             state |= {name: value for name, value in kept.items() if value is not None}
@@ -96,7 +99,8 @@ class LevenbergMarquardt(SolverOptimizer):
         state["func_evals"] = state.get("func_evals", 0) + wrapped.count
         if subproblem.scales is not None:
             radius = lane.alpha or kept["radius"]
-            state |= {"scales": subproblem.scales, "radius": radius, "largest": lane.largest}
+            carried = {name: getattr(lane, name) for name in Carried._fields}
+            state |= {"scales": subproblem.scales, "radius": radius, "carried": carried}
         assert lane.status is not None
         products = objective.meter.products
         self.result = StepResult(lane.status, lane.f, lane.iterations, wrapped.count, products)

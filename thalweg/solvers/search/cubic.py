@@ -36,6 +36,7 @@ def cubic_minimiser(a: Point, b: Point, low: float, high: float) -> float:
             root = math.sqrt(inside)
             below = right.slope - left.slope + 2 * root
             if below != 0:
-                share = (right.slope + root - first) / below
-                return min(max(right.alpha - width * share, low), high)
+                lowest = right.alpha - width * ((right.slope + root - first) / below)
+                if math.isfinite(lowest):  # huge values overflow
+                    return min(max(lowest, low), high)
     return (low + high) / 2

@@ -19,7 +19,7 @@ class Wolfe:
 
     Where φ(α) and φ(0) differ by their rounding only, the slopes decide: (2c₁ − 1)·φ′(0) ≥ φ′(α) stands for
     the first condition (Hager and Zhang, 2005). Where nothing is defined the search goes back. After `most`
-    points, or in an interval narrower than `narrow` · max(1, α), it ends with the lowest point.
+    points, or in an interval that is relatively narrower than `narrow`, it ends with the lowest point.
 
     Source: Nocedal and Wright, Numerical Optimization, algorithms 3.5 and 3.6; the choice of points is that
     of M. Schmidt's minFunc.
@@ -82,7 +82,9 @@ class Wolfe:
     ) -> Generator[float, tuple[float, float], Point]:
         """Return a good point between two, or the lower end of what is left of the interval."""
         slow = False
-        while budget.left() and abs(high.alpha - low.alpha) > self.narrow * max(1.0, low.alpha):
+        while budget.left() and abs(high.alpha - low.alpha) > self.narrow * max(
+            high.alpha, low.alpha
+        ):
             left, right = sorted((low.alpha, high.alpha))
             alpha = cubic_minimiser(low, high, left, right)
             margin = 0.1 * (right - left)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.descend import Callback, Objective
-from thalweg.solvers.lane import NOTHING, Carried, Lane, Record
+from thalweg.solvers.lane import NOTHING, Carried, Lane
 from thalweg.solvers.lanes import put, take
 from thalweg.solvers.stop import Status, Stop
 from thalweg.solvers.trust.subproblem import Subproblem
@@ -47,13 +47,12 @@ class Region:
         f, self.g = self.objective.evaluate(self.x)
         sizes = self.g.abs().amax(-1)
         self.lanes = [
-            Lane(index, first, size, size)
-            for index, (first, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
+            Lane(index, here, size)
+            for index, (here, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
         ]
         everyone = list(self.lanes)
         for lane in everyone:
             lane.go_on(carried)
-            lane.history.append(Record(1, lane.f, lane.size))
             lane.judge(self.stop, self.x.dtype)
         self.at: Any = None
         self._leave()
@@ -109,6 +108,9 @@ class Region:
         self, lane: Lane, f: float, size: float, fall: float, length: float, step: float, x: float
     ) -> bool:
         """Set a lane's radius by how well the model did; return whether it moves."""
+        if lane.converging and fall <= self.stop.level(lane, self.x.dtype) and length < lane.alpha:
+            lane.status = Status.CONVERGED
+            return False
         lane.evaluations += 1
         eps = torch.finfo(self.x.dtype).eps
         defined = math.isfinite(f) and math.isfinite(size)
@@ -118,7 +120,7 @@ class Region:
         if fall <= _ROUNDING * eps * abs(lane.f):
             moves = defined and f <= lane.f and size < lane.size
             if not moves:
-                lane.status = self.stop.verdict(lane.size, lane.largest, self.x.dtype)
+                lane.status = self.stop.verdict(lane, fall, self.x.dtype)
                 return False
             ratio = 1.0
         else:
@@ -133,7 +135,7 @@ class Region:
             lane.arrive()
             lane.judge(self.stop, self.x.dtype)
         elif step <= eps * x:
-            lane.status = self.stop.verdict(lane.size, lane.largest, self.x.dtype)
+            lane.status = self.stop.verdict(lane, fall, self.x.dtype)
         else:
             lane.status = self.stop.spent(lane.iterations, lane.evaluations)
         return moves
