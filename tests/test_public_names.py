@@ -14,6 +14,7 @@ import torch
 
 import thalweg
 from tests.optim.cases import OPTIMIZERS
+from tests.optim.solvers import SOLVERS
 
 NAMES = """
 CheckpointError Chain Cost Data DataError DivergedError EarlyStopping EngineError L1 L2 Link Metric
@@ -28,7 +29,7 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_every_optimizer_has_cases_and_every_case_is_of_an_optimizer() -> None:
-    assert sorted(thalweg.optim.__all__) == sorted([*OPTIMIZERS, "Optimizer"])
+    assert sorted(thalweg.optim.__all__) == sorted([*OPTIMIZERS, *SOLVERS, "Optimizer"])
 
 
 def test_every_rule_is_exported() -> None:
@@ -89,6 +90,6 @@ def test_optimizers_do_not_load_the_laboratory() -> None:
 
 def test_what_is_missing_in_optim_is_pytorchs_own() -> None:
     assert thalweg.optim.lr_scheduler.StepLR is torch.optim.lr_scheduler.StepLR
-    assert thalweg.optim.LBFGS is torch.optim.LBFGS
+    assert thalweg.optim.SparseAdam is torch.optim.SparseAdam
     with pytest.raises(AttributeError, match="Did you mean 'AdamW'"):
         _ = thalweg.optim.AdamWw

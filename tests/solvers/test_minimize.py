@@ -56,7 +56,11 @@ def test_rosenbrock_is_solved(method: str) -> None:
 def test_conjugate_gradients_need_one_exact_search_a_dimension() -> None:
     a, b = quadratic(8, 50.0)
     points, result = path(
-        lambda x: x @ a @ x / 2 - b @ x, torch.zeros(8, dtype=torch.float64), "cg", c2=1e-10, max_iter=8
+        lambda x: x @ a @ x / 2 - b @ x,
+        torch.zeros(8, dtype=torch.float64),
+        "cg",
+        c2=1e-10,
+        max_iter=8,
     )
     assert result.grad.norm() < 1e-6 * b.norm()
     steps = torch.stack([after - before for before, after in zip(points, points[1:], strict=False)])
@@ -69,7 +73,11 @@ def test_conjugate_gradients_need_one_exact_search_a_dimension() -> None:
 def test_bfgs_needs_n_exact_searches() -> None:
     a, b = quadratic(8, 50.0)
     result = minimize(
-        lambda x: x @ a @ x / 2 - b @ x, torch.zeros(8, dtype=torch.float64), "bfgs", c2=1e-10, max_iter=8
+        lambda x: x @ a @ x / 2 - b @ x,
+        torch.zeros(8, dtype=torch.float64),
+        "bfgs",
+        c2=1e-10,
+        max_iter=8,
     )
     torch.testing.assert_close(result.x, torch.linalg.solve(a, b), rtol=1e-6, atol=1e-6)
 
@@ -77,7 +85,12 @@ def test_bfgs_needs_n_exact_searches() -> None:
 @pytest.mark.parametrize("remedy", ["damped", "saddle-free"])
 def test_newton_solves_a_quadratic_in_one_step(remedy: str) -> None:
     a, b = quadratic(12, 1e4)
-    points, _ = path(lambda x: x @ a @ x / 2 - b @ x, torch.ones(12, dtype=torch.float64), "newton", remedy=remedy)
+    points, _ = path(
+        lambda x: x @ a @ x / 2 - b @ x,
+        torch.ones(12, dtype=torch.float64),
+        "newton",
+        remedy=remedy,
+    )
     torch.testing.assert_close(points[1], torch.linalg.solve(a, b), rtol=1e-9, atol=1e-9)
 
 
@@ -91,7 +104,11 @@ def test_newton_converges_quadratically_on_logistic_regression() -> None:
 
     points, result = path(loss, torch.zeros(4, dtype=torch.float64), "newton", tol=1e-12)
     errors = [float((point - result.x).norm()) for point in points[:-1]]
-    rates = [after / before**2 for before, after in zip(errors, errors[1:], strict=False) if after > 1e-12]
+    rates = [
+        after / before**2
+        for before, after in zip(errors, errors[1:], strict=False)
+        if after > 1e-12
+    ]
     assert result.nit <= 9 and max(rates) < 1.0  # each error is below the square of the one before
 
 
@@ -233,8 +250,16 @@ def test_unknown_names_are_refused() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_bounds_give_what_scipy_gives(method: str, seed: int) -> None:
     a, b = quadratic(6, 30.0, seed)
-    low, high = torch.full((6,), -0.3, dtype=torch.float64), torch.full((6,), 0.2, dtype=torch.float64)
-    found = minimize(lambda x: x @ a @ x / 2 - b @ x, torch.zeros(6, dtype=torch.float64), method, bounds=(low, high))
+    low, high = (
+        torch.full((6,), -0.3, dtype=torch.float64),
+        torch.full((6,), 0.2, dtype=torch.float64),
+    )
+    found = minimize(
+        lambda x: x @ a @ x / 2 - b @ x,
+        torch.zeros(6, dtype=torch.float64),
+        method,
+        bounds=(low, high),
+    )
     known = optimize.minimize(
         lambda x: (x @ a.numpy() @ x / 2 - b.numpy() @ x, a.numpy() @ x - b.numpy()),
         np.zeros(6),
@@ -255,7 +280,12 @@ def test_a_start_outside_the_bounds_is_moved_inside() -> None:
 
 @pytest.mark.parametrize(
     ("bounds", "words"),
-    [((1.0, 0.0), "low > high"), (3.0, "pair"), ((math.nan, None), "NaN"), ((torch.zeros(5), None), "shape")],
+    [
+        ((1.0, 0.0), "low > high"),
+        (3.0, "pair"),
+        ((math.nan, None), "NaN"),
+        ((torch.zeros(5), None), "shape"),
+    ],
 )
 def test_wrong_bounds_are_refused(bounds: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):

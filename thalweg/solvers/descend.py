@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thalweg.solvers.bounds import Bounds
 from thalweg.solvers.direction.direction import Direction, Model
-from thalweg.solvers.lane import Lane
+from thalweg.solvers.lane import NOTHING, Carried, Lane
 from thalweg.solvers.lanes import dot, put, take
 from thalweg.solvers.search.search import Search
 from thalweg.solvers.stop import Status, Stop
@@ -58,8 +58,8 @@ class Descent:
         self.x = x.clone() if bounds is None else bounds.project(x)
         self.x_end, self.g_end = self.x.clone(), torch.zeros_like(x)
 
-    def run(self) -> list[Lane]:
-        """Run all lanes to their ends and return them, in their order."""
+    def run(self, carried: Carried = NOTHING) -> list[Lane]:
+        """Run all lanes to their ends and return them, in their order; `carried` is of a run before."""
         f, g = self.objective.evaluate(self.x)
         self.g = self.best_g = g
         sizes = self._sizes(self.x, g)
@@ -69,6 +69,7 @@ class Descent:
         ]
         everyone = list(self.lanes)
         for lane in everyone:
+            lane.go_on(carried)
             lane.judge(self.stop, self.x.dtype)
         self.state = self.direction.init(self.x, self.g)
         self.d = torch.zeros_like(self.g)

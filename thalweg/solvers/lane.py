@@ -25,6 +25,21 @@ class Record(NamedTuple):
     gradient: float
 
 
+class Carried(NamedTuple):
+    """What a run goes on from: what the lane of the run before knew at its end."""
+
+    steps: int = 0
+    fall: float = 0.0
+    largest: float = 0.0
+    first: float = 0.0
+    decrease: float = 0.0
+    has_moved: bool = False
+
+
+NOTHING = Carried()
+"""A run that begins."""
+
+
 @dataclass
 class Lane:
     """One run among several: where it is in its search, and what it has used."""
@@ -41,6 +56,8 @@ class Lane:
     alpha: float = 0.0
     promise: float = math.inf
     """The decrease that the parabola through a point of this search promised, at the least."""
+    has_moved: bool = False
+    """Whether there was a step, whose decrease is known."""
     converging: bool = False
     """Whether gradient and decrease are small."""
     searching: Searching | None = None
@@ -59,6 +76,15 @@ class Lane:
     def __post_init__(self) -> None:
         self.first, self.largest = self.f, self.size
         self.history.append(Record(self.evaluations, self.f, self.size))
+
+    def go_on(self, before: Carried) -> None:
+        """Take over what a run before has left, if there was one."""
+        if before is NOTHING:
+            return
+        self.steps, self.fall = before.steps, before.fall
+        self.first, self.decrease = before.first, before.decrease
+        self.largest = max(self.largest, before.largest)
+        self.has_moved = before.has_moved
 
     def aim(self, searching: Searching, slope: float, dtype: torch.dtype) -> None:
         """Begin a search along a direction with this slope."""
@@ -87,6 +113,7 @@ class Lane:
         self.f, self.size = self.best_f, self.best_size
         self.largest = max(self.largest, self.size)
         self.fall = self.best_alpha * self.slope
+        self.has_moved = True
         self.steps += 1
         self.iterations += 1
         self.history.append(Record(self.evaluations, self.f, self.size))
@@ -102,5 +129,5 @@ class Lane:
         elif self.f < -_FALLEN * max(1.0, abs(self.history[0].fun)):
             self.status = Status.UNBOUNDED
         else:
-            self.converging = self.iterations > 0 and stop.converged(self, dtype)
+            self.converging = self.has_moved and stop.converged(self, dtype)
             self.status = stop.spent(self.iterations, self.evaluations)

@@ -71,7 +71,9 @@ class HessianModel:
         lanes, n = self.x.shape
         self.objective.meter.products += n
         if lanes > 1:
-            hessian = torch.func.vmap(torch.func.jacrev(torch.func.grad(self.objective._value)))(self.x).detach()
+            hessian = torch.func.vmap(torch.func.jacrev(torch.func.grad(self.objective._value)))(
+                self.x
+            ).detach()
             return (hessian + hessian.mT) / 2
         point, g = self._kept()
         if not g.requires_grad:

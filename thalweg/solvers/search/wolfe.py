@@ -82,7 +82,9 @@ class Wolfe:
     ) -> Generator[float, tuple[float, float], Point]:
         """Return a good point between two, or the lower end of what is left of the interval."""
         slow = False
-        while budget.left() and abs(high.alpha - low.alpha) > self.narrow * max(high.alpha, low.alpha):
+        while budget.left() and abs(high.alpha - low.alpha) > self.narrow * max(
+            high.alpha, low.alpha
+        ):
             left, right = sorted((low.alpha, high.alpha))
             alpha = cubic_minimiser(low, high, left, right)
             margin = 0.1 * (right - left)

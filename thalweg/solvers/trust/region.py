@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.descend import Callback, Objective
-from thalweg.solvers.lane import Lane
+from thalweg.solvers.lane import NOTHING, Carried, Lane
 from thalweg.solvers.lanes import put, take
 from thalweg.solvers.stop import Status, Stop
 from thalweg.solvers.trust.subproblem import Subproblem
@@ -42,8 +42,8 @@ class Region:
         self.x = x.clone()
         self.x_end, self.g_end = self.x.clone(), torch.zeros_like(x)
 
-    def run(self) -> list[Lane]:
-        """Run all lanes to their ends and return them, in their order."""
+    def run(self, carried: Carried = NOTHING) -> list[Lane]:
+        """Run all lanes to their ends and return them, in their order; `carried` is of a run before."""
         f, self.g = self.objective.evaluate(self.x)
         sizes = self.g.abs().amax(-1)
         self.lanes = [
@@ -52,6 +52,7 @@ class Region:
         ]
         everyone = list(self.lanes)
         for lane in everyone:
+            lane.go_on(carried)
             lane.judge(self.stop, self.x.dtype)
         self.at: Any = None
         self._leave()
