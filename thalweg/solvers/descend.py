@@ -181,7 +181,9 @@ class Descent:
         self.d = put((self.d,), at, (d,))[0]
         turned = _length(x * downhill)
         rows = (slope[:, 0], falls[:, 0].to(d.dtype), _length(x), _length(d), turned)
-        for lane, along, kept, far, reach, turn in zip(lanes, *torch.stack(rows).tolist(), strict=True):
+        for lane, along, kept, far, reach, turn in zip(
+            lanes, *torch.stack(rows).tolist(), strict=True
+        ):
             first = self._first(lane, along, bool(kept), far / reach if reach else 0.0)
             expected = -along / 2 if kept and self.direction.natural(lane.steps) else 0.0
             if lane.converging and self.stop.leaves_it(lane, expected, turn, self.x.dtype):

@@ -15,6 +15,7 @@ from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.direction.lbfgs import LBFGS
 from thalweg.solvers.direction.newton import Newton, NewtonCG
 from thalweg.solvers.direction.steepest import Steepest
+from thalweg.solvers.search.hager_zhang import HagerZhang
 from thalweg.solvers.search.search import Search
 from thalweg.solvers.search.wolfe import Wolfe
 from thalweg.solvers.trust.exact import Exact
@@ -41,45 +42,67 @@ class TrustRegion:
 
 Method = LineSearch | TrustRegion
 
+SEARCHES = ("wolfe", "hager-zhang")
 
-def steepest(*, c1: float = 1e-4, c2: float = 0.1) -> Method:
+
+def search_named(name: str, c1: float, c2: float) -> Search:
+    """Return the line search `name` with its two constants, of the decrease and of the slope.
+
+    Raises ValueError for an unknown name, and unless 0 < c1 < c2 < 1.
+    """
+    if not 0 < c1 < c2 < 1:
+        raise ValueError(f"A line search needs 0 < c1 < c2 < 1; got c1={c1:g}, c2={c2:g}.")
+    if name == "wolfe":
+        return Wolfe(c1, c2)
+    if name == "hager-zhang":
+        return HagerZhang(c1, c2)
+    raise ValueError(
+        f"There is no line search {name!r}.{suggest(name, SEARCHES)} Known: {', '.join(SEARCHES)}."
+    )
+
+
+def steepest(*, c1: float = 1e-4, c2: float = 0.1, search: str = "wolfe") -> Method:
     """Steepest descent."""
-    return LineSearch(Steepest(), Wolfe(c1, c2))
+    return LineSearch(Steepest(), search_named(search, c1, c2))
 
 
-def cg(*, beta: str = "pr+", c1: float = 1e-4, c2: float = 0.1) -> Method:
+def cg(*, beta: str = "pr+", c1: float = 1e-4, c2: float = 0.1, search: str = "wolfe") -> Method:
     """Nonlinear conjugate gradients; `beta` is fr, pr+ or hz."""
-    return LineSearch(ConjugateGradient(beta), Wolfe(c1, c2))
+    return LineSearch(ConjugateGradient(beta), search_named(search, c1, c2))
 
 
-def bfgs(*, c1: float = 1e-4, c2: float = 0.9) -> Method:
+def bfgs(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
     """BFGS with a full matrix."""
-    return LineSearch(BFGS(FAMILIES["bfgs"]), Wolfe(c1, c2))
+    return LineSearch(BFGS(FAMILIES["bfgs"]), search_named(search, c1, c2))
 
 
-def ssbfgs(*, c1: float = 1e-4, c2: float = 0.9) -> Method:
+def ssbfgs(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
     """Self-scaled BFGS."""
-    return LineSearch(BFGS(FAMILIES["ssbfgs"]), Wolfe(c1, c2))
+    return LineSearch(BFGS(FAMILIES["ssbfgs"]), search_named(search, c1, c2))
 
 
-def ssbroyden(*, c1: float = 1e-4, c2: float = 0.9) -> Method:
+def ssbroyden(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
     """Self-scaled Broyden."""
-    return LineSearch(BFGS(FAMILIES["ssbroyden"]), Wolfe(c1, c2))
+    return LineSearch(BFGS(FAMILIES["ssbroyden"]), search_named(search, c1, c2))
 
 
-def lbfgs(*, history: int = 10, c1: float = 1e-4, c2: float = 0.9) -> Method:
+def lbfgs(*, history: int = 10, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
     """Limited-memory BFGS."""
-    return LineSearch(LBFGS(history), Wolfe(c1, c2))
+    return LineSearch(LBFGS(history), search_named(search, c1, c2))
 
 
-def newton(*, remedy: str = "saddle-free", c1: float = 1e-4, c2: float = 0.9) -> Method:
+def newton(
+    *, remedy: str = "saddle-free", c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe"
+) -> Method:
     """Newton with a line search; `remedy` is damped or saddle-free."""
-    return LineSearch(Newton(remedy), Wolfe(c1, c2))
+    return LineSearch(Newton(remedy), search_named(search, c1, c2))
 
 
-def newton_cg(*, most: int | None = None, c1: float = 1e-4, c2: float = 0.9) -> Method:
+def newton_cg(
+    *, most: int | None = None, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe"
+) -> Method:
     """Newton by conjugate gradients, at most `most` products a step."""
-    return LineSearch(NewtonCG(most), Wolfe(c1, c2))
+    return LineSearch(NewtonCG(most), search_named(search, c1, c2))
 
 
 def trust_exact(*, radius: float | None = None) -> Method:
