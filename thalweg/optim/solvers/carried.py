@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from thalweg.optim.solvers.flat import Flat
+from thalweg.solvers.direction.bfgs import Alone
 from thalweg.solvers.direction.direction import Direction, Model
 from thalweg.solvers.search.search import Search, Searching
 from thalweg.solvers.trust.gauss_newton import LevenbergMarquardt, Linearised, Singular
@@ -67,12 +67,13 @@ class CarriedDirection:
 
         The pair that is still to be learnt gets this gradient: the closure may be another one now.
         """
-        state = self.state
-        if "y" not in state._fields or not bool(state.fresh.any()):
-            return state
-        if self.absent != self.objective.absent:  # the gradients are not of the same parameters
-            return state._replace(fresh=torch.zeros_like(state.fresh))
-        return self.inner.update(state, state.s, g.to(state.g.dtype) - state.g)
+        if isinstance(self.state, Alone) and self.state.inverse.pair is not None:
+            inverse = self.state.inverse
+            if self.absent != self.objective.absent:  # the gradients are not of the same parameters
+                inverse.pair = None
+            else:
+                inverse.pair = inverse.pair[0], g[0].to(inverse.dtype) - inverse.g
+        return self.state
 
 
 class CarriedScales:

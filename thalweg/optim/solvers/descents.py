@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,12 @@ from thalweg.optim.solvers.flat import Flat
 from thalweg.optim.solvers.objectives import GradientObjective, GraphObjective, without_backward
 from thalweg.optim.solvers.outcome import StepResult
 from thalweg.solvers.descend import Descent
-from thalweg.solvers.direction import bfgs, newton
+from thalweg.solvers.direction import newton
+from thalweg.solvers.direction.bfgs import BFGS as BroydenDirection
+from thalweg.solvers.direction.bfgs import Alone
 from thalweg.solvers.direction.broyden import FAMILIES
 from thalweg.solvers.direction.direction import Direction
+from thalweg.solvers.direction.inverse import Inverse, symmetric
 from thalweg.solvers.lane import NOTHING, Carried, Lane
 from thalweg.solvers.search.wolfe import Wolfe
 from thalweg.solvers.stop import Status, Stop
@@ -65,8 +68,6 @@ _GRAPH = (
 class DescentOptimizer(SolverOptimizer):
     """Steps along directions of a solver, each as far as a search for the strong Wolfe conditions goes."""
 
-    state_type: ClassVar[type]
-    """The named tuple that is the state of the direction."""
     axes: ClassVar[dict[str, tuple[int, ...]]] = {}
     """The axes of its fields that are numbers of the parameters."""
     calls_backward: ClassVar[bool] = True
@@ -140,19 +141,29 @@ class DescentOptimizer(SolverOptimizer):
         if kept is None:
             return None
         for name, axes in self.axes.items():
+            if kept[name] is None:
+                continue
             if any(kept[name].shape[axis] != flat.size for axis in axes):
                 raise ValueError(
                     f"the state of {type(self).__name__} is of {kept[name].shape[-1]} numbers, the "
                     f"parameters have {flat.size}. Was it saved for another model?"
                 )
-        return self.state_type(**kept)
+        return self._state_of(kept)
+
+    def _state_of(self, kept: dict[str, Any]) -> Any:
+        """Return the direction's state that `kept` was made of."""
+        raise NotImplementedError
+
+    def _kept_of(self, direction: Any) -> dict[str, Any]:
+        """Return tensors and numbers of which `_state_of` makes this state again."""
+        raise NotImplementedError
 
     def _keep(self, state: dict[str, Any], lane: Lane, direction: Any) -> None:
         state["n_iter"] = state.get("n_iter", 0) + lane.iterations
         state["func_evals"] = state.get("func_evals", 0) + lane.evaluations
         state |= {name: getattr(lane, name) for name in Carried._fields}
         if lane.status is not Status.UNDEFINED and direction is not None:
-            state["direction"] = direction._asdict()
+            state["direction"] = self._kept_of(direction)
 
     def _grow(self, state: dict[str, Any], before: Flat, after: Flat) -> None:
         state.pop("direction", None)
@@ -162,7 +173,7 @@ class DescentOptimizer(SolverOptimizer):
         kept = state.get("direction", {})
         for name, axes in self.axes.items():
             for axis in axes:
-                if name in kept:
+                if kept.get(name) is not None:
                     kept[name] = kept[name].index_select(axis, order.to(kept[name].device))
 
 
@@ -180,15 +191,27 @@ class BFGS(DescentOptimizer):
     Cost: n² numbers for n parameters in all, and some vectors; a step reads the matrix twice.
     """
 
-    state_type = bfgs.Inverse
     axes: ClassVar[dict[str, tuple[int, ...]]] = {
-        "base": (1, 2),
-        **dict.fromkeys(("d", "g", "s", "y"), (1,)),
-        "u": (2,),
+        "base": (0, 1),
+        **dict.fromkeys(("d", "g", "s", "y"), (0,)),
+        "u": (1,),
     }
+    family: ClassVar[str] = "bfgs"
 
     def _direction(self) -> Direction:
-        return bfgs.BFGS(FAMILIES["bfgs"])
+        return BroydenDirection(FAMILIES[self.family])
+
+    def _state_of(self, kept: dict[str, Any]) -> Any:
+        return Alone(Inverse.of(kept, FAMILIES[self.family]))
+
+    def _kept_of(self, direction: Any) -> dict[str, Any]:
+        return cast(Alone, direction).inverse.kept()
+
+    def _permute(self, state: dict[str, Any], order: Tensor, places: Sequence[int]) -> None:
+        kept = state.get("direction")
+        if kept is not None:
+            kept["base"] = symmetric(kept["base"])
+        super()._permute(state, order, places)
 
 
 class SSBroyden(BFGS):
@@ -209,8 +232,7 @@ class SSBroyden(BFGS):
     Cost: n² numbers for n parameters in all, and some vectors; a step reads the matrix twice.
     """
 
-    def _direction(self) -> Direction:
-        return bfgs.BFGS(FAMILIES["ssbroyden"])
+    family = "ssbroyden"
 
 
 class NewtonCG(DescentOptimizer):
@@ -227,11 +249,16 @@ class NewtonCG(DescentOptimizer):
     Cost: a few vectors; each product with H costs about two gradients, and needs the graph of the loss.
     """
 
-    state_type = newton.FirstSize
     calls_backward = False
 
     def _direction(self) -> Direction:
         return newton.NewtonCG()
+
+    def _state_of(self, kept: dict[str, Any]) -> Any:
+        return newton.FirstSize(**kept)
+
+    def _kept_of(self, direction: Any) -> dict[str, Any]:
+        return cast(newton.FirstSize, direction)._asdict()
 
     @property
     def unseen_passes(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,11 +21,15 @@ PARALLEL = 1e-6
 """1 − cos² of the angle between a step and the direction up to which they are parallel."""
 
 
+KEPT = ("base", "scale", "u", "w", "used", "taken", "g", "d")
+"""What of an inverse is kept between runs, beside the pair that is still to be taken."""
+
+
 class Inverse:
     """H = scale · (base + UᵀWU) of one run, and −H·g; changed in place.
 
-    Of the symmetric base only the panels right of the diagonal are kept: rows a to b, columns from a on. A
-    product with a vector uses each panel twice while it is in the cache, and so reads half of the matrix.
+    Of the symmetric base only panels are used: rows a to b, columns from a on. A product with a vector uses each
+    panel twice while it is in the cache, and so reads half of the matrix.
 
     One product is all that an update and a direction need, since Hy = Hg⁺ + d where y = g⁺ − g.
     """
@@ -32,22 +38,38 @@ class Inverse:
         self.family = family
         self.dtype = torch.promote_types(like.dtype, torch.float32)
         n = like.numel()
-        kind = {"dtype": self.dtype, "device": like.device}
-        size = _PANEL if n >= _LARGE else n
-        self.panels = []
-        for a in range(0, n, size):
-            panel = torch.zeros(min(size, n - a), n - a, **kind)
-            panel.diagonal().fill_(1.0)
-            self.panels.append((a, panel))
+        self.base = torch.eye(n, dtype=self.dtype, device=like.device)
         slots = _DELAYED if n >= _LARGE else 1
         self.scale = 1.0
-        self.u = torch.zeros(2 * slots, n, **kind)
-        self.w = torch.zeros(2 * slots, 2 * slots, **kind)
+        self.u = self.base.new_zeros(2 * slots, n)
+        self.w = self.base.new_zeros(2 * slots, 2 * slots)
         self.used = 0  # rows of U
         self.taken = 0  # pairs
         self.g: Tensor | None = None
         self.d: Tensor | None = None
         self.pair: tuple[Tensor, Tensor] | None = None
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any], family: Family) -> Inverse:
+        """Return what `kept` was made of; its tensors are used, not copied."""
+        inverse = cls(kept["u"][0, :0], family)
+        for name in KEPT:
+            setattr(inverse, name, kept[name])
+        inverse.dtype = inverse.base.dtype
+        inverse.pair = None if kept["s"] is None else (kept["s"], kept["y"])
+        return inverse
+
+    def kept(self) -> dict[str, Any]:
+        """Return tensors and numbers from which `of` goes on; they are changed in place when this does."""
+        s, y = self.pair or (None, None)
+        return {name: getattr(self, name) for name in KEPT} | {"s": s, "y": y}
+
+    @property
+    def panels(self) -> list[tuple[int, Tensor]]:
+        """Where each panel begins, and the panel."""
+        n = len(self.base)
+        size = _PANEL if n >= _LARGE else max(n, 1)
+        return [(a, self.base[a : a + size, a:]) for a in range(0, n, size)]
 
     def add(self, s: Tensor, y: Tensor) -> None:
         """Take a pair, with which H is updated when the next direction is asked for."""
@@ -78,13 +100,7 @@ class Inverse:
 
     def dense(self) -> Tensor:
         """Return H as a whole."""
-        n = self.u.shape[1]
-        upper = self.u.new_zeros(n, n)
-        for a, panel in self.panels:
-            upper[a : a + len(panel), a:] = panel
-        upper.triu_()
-        base = upper + upper.triu(1).mT
-        return self.scale * (base + self.u.mT @ (self.w @ self.u))
+        return self.scale * (symmetric(self.base) + self.u.mT @ (self.w @ self.u))
 
     def _update(self, s: Tensor, y: Tensor, g: Tensor, hg: Tensor) -> Tensor:
         """Update H by a pair, and return H⁺·g from H·g; leave a pair out whose curvature is within rounding."""
@@ -131,6 +147,11 @@ class Inverse:
             panel.addmm_(self.u[:, a : a + len(panel)].mT, wu[:, a:])
         self.w.zero_()
         self.used = 0
+
+
+def symmetric(base: Tensor) -> Tensor:
+    """Return the matrix whose upper triangle is that of `base`."""
+    return base.triu() + base.triu(1).mT
 
 
 def _dots(*pairs: tuple[Tensor, Tensor]) -> list[float]:
