@@ -36,8 +36,8 @@ class BFGS:
 
         H⁺ = (H − (Hy)(Hy)ᵀ/yᵀHy + φ·vvᵀ)/τ + ssᵀ/sᵀy,   v = √(yᵀHy)·(s/sᵀy − Hy/yᵀHy)
 
-    BFGS has φ = τ = 1; the first H is γI with γ = sᵀy/yᵀy. `family` chooses φ and τ: bfgs, ssbfgs, ssbroyden.
-    A pair without sᵀy > 0 is left out, so H stays positive definite. A step that is not along d, as at bounds,
+    BFGS has φ = τ = 1; the first H is γI with γ = sᵀy/yᵀy. `family` chooses φ and τ: bfgs, ssbfgs,
+    ssbroyden. A pair without sᵀy > 0 is left out, so H stays positive definite. A step that is not along d, as at bounds,
     has φ = τ = 1.
 
     Source: Nocedal and Wright, Numerical Optimization, chapter 6.

@@ -87,7 +87,7 @@ class Inverse:
         return self.scale * (base + self.u.mT @ (self.w @ self.u))
 
     def _update(self, s: Tensor, y: Tensor, g: Tensor, hg: Tensor) -> Tensor:
-        """Update H by a pair, and return H⁺·g from H·g; leave a pair out whose curvature is within rounding."""
+        """Update H by a pair unless its curvature is within rounding, and return H⁺·g from H·g."""
         before, d = self.g, self.d
         if before is None or d is None:
             return hg
