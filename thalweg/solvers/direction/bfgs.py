@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,8 +37,8 @@ class BFGS:
         H⁺ = (H − (Hy)(Hy)ᵀ/yᵀHy + φ·vvᵀ)/τ + ssᵀ/sᵀy,   v = √(yᵀHy)·(s/sᵀy − Hy/yᵀHy)
 
     BFGS has φ = τ = 1; the first H is γI with γ = sᵀy/yᵀy. `family` chooses φ and τ: bfgs, ssbfgs,
-    ssbroyden. A pair without sᵀy > 0 is left out, so H stays positive definite. A step that is not along d, as at bounds,
-    has φ = τ = 1.
+    ssbroyden. A pair without sᵀy > 0 is left out, so H stays positive definite. A step that is not along d,
+    as at bounds, has φ = τ = 1.
 
     Source: Nocedal and Wright, Numerical Optimization, chapter 6.
     """
@@ -53,7 +53,10 @@ class BFGS:
         lanes, n = g.shape
         if lanes == 1:
             return Alone(Inverse(g[0], self.family))
-        wide = {"dtype": torch.promote_types(g.dtype, torch.float32), "device": g.device}
+        wide: dict[str, Any] = {
+            "dtype": torch.promote_types(g.dtype, torch.float32),
+            "device": g.device,
+        }
         g = g.to(wide["dtype"])
         return Inverses(
             h=torch.eye(n, **wide).repeat(lanes, 1, 1),

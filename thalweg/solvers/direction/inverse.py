@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ class Inverse:
         self.family = family
         self.dtype = torch.promote_types(like.dtype, torch.float32)
         n = like.numel()
-        kind = {"dtype": self.dtype, "device": like.device}
+        kind: dict[str, Any] = {"dtype": self.dtype, "device": like.device}
         size = _PANEL if n >= _LARGE else n
         self.panels = []
         for a in range(0, n, size):
@@ -84,7 +85,8 @@ class Inverse:
             upper[a : a + len(panel), a:] = panel
         upper.triu_()
         base = upper + upper.triu(1).mT
-        return self.scale * (base + self.u.mT @ (self.w @ self.u))
+        whole: Tensor = self.scale * (base + self.u.mT @ (self.w @ self.u))
+        return whole
 
     def _update(self, s: Tensor, y: Tensor, g: Tensor, hg: Tensor) -> Tensor:
         """Update H by a pair unless its curvature is within rounding, and return H⁺·g from H·g."""
@@ -102,8 +104,9 @@ class Inverse:
         yhy *= first
         # s = −αHg, so that sᵀH⁻¹s = −α·sᵀg, with α = sᵀd/dᵀd.
         b = -sd / dd * sg / first / sy if sd * sd > (1 - PARALLEL) * ss * dd else math.nan
-        b_sy_yhy = torch.tensor([[b], [sy], [yhy]], dtype=torch.float64)
-        of_ss, of_sh, of_hh, tau, sound = torch.cat(update(self.family, *b_sy_yhy, len(s))).tolist()
+        at = torch.tensor([[b], [sy], [yhy]], dtype=torch.float64)
+        numbers = update(self.family, at[0], at[1], at[2], len(s))
+        of_ss, of_sh, of_hh, tau, sound = torch.cat(numbers).tolist()
         if not sound:
             return hg
         of_sh, of_hh = (

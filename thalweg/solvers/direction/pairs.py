@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ class Pairs:
         self.rows = min(most, _FIRST_ROWS)
         self.count = 0
         n = like.numel()
-        exact = {"dtype": torch.float64, "device": like.device}
+        exact: dict[str, Any] = {"dtype": torch.float64, "device": like.device}
         self.vectors = torch.zeros(self.rows, 2, n, dtype=self.dtype, device=like.device)
         self.known = torch.zeros(0, 2, **exact)  # products with the last gradient
         # SᵀY and YᵀY ordered by age: a window moves along the diagonal, and ends at `end`.
