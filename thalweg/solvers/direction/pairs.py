@@ -31,9 +31,9 @@ class Pairs:
 
     H = γI + [S γY] [R⁻ᵀ(D + γYᵀY)R⁻¹, −R⁻ᵀ; −R⁻¹, 0] [S γY]ᵀ with R the upper triangle of SᵀY, D its
     diagonal, γ = sᵀy/yᵀy of the newest pair. A pair without sᵀy > 0 is left out. Products with a new
-    y = g⁺ − g are differences of those with the gradients, so that a direction reads the history twice, where two loops
-    over the pairs read it four times, and the vectors that they change once for each pair. Rounding makes
-    differences worse by |g|/|y|: where y is short it reads the history once more.
+    y = g⁺ − g are differences of those with the gradients, so that a direction reads the history twice; two
+    loops over the pairs read it twice, too, and change a vector for each pair. Rounding makes differences
+    worse by |g|/|y|: where y is short, and where it is no difference, the history is read once more.
 
     Source: Byrd, Nocedal and Schnabel (1994), Representations of quasi-Newton matrices.
     """
