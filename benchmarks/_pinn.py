@@ -1,7 +1,7 @@
 """Physics-informed networks: three equations, and the loss of a network as a function of its flat weights.
 
-The network is u(x, y) = tanh layers of two inputs, 2-24-24-24-1 with 1,297 weights, in float64. The loss is the
-mean square of the equation's residual at fixed points inside, plus a multiple of that of the error on the
+The network is u(x, y) = tanh layers of two inputs, 2-24-24-24-1 with 1,297 weights, in float64. The loss is
+the mean square of the equation's residual at fixed points inside, plus a multiple of that of the error on the
 boundary. Derivatives with respect to the inputs go through the layers with the values (forward mode): a layer
 takes u, its two first derivatives and one second one, and returns the same four, so that the gradient with
 respect to the weights is one backward pass. `nested` computes the same derivatives by autograd, as a check.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -155,7 +156,7 @@ class Problem:
         grid = torch.linspace(0, 1, 65, dtype=torch.float64)
         self.grid = low + self.size * torch.cartesian_prod(grid, grid)
         self.truth = equation.solution(*self.grid.T)
-        self.shapes = list(zip(WIDTHS, WIDTHS[1:], strict=False))
+        self.shapes = list(pairwise(WIDTHS))
         self.sizes = [size for a, b in self.shapes for size in (a * b, b)]
         self.streams = self._inputs(self.inside)
 

@@ -34,7 +34,7 @@ ADAM_STEPS = 500
 HISTORY = 100
 
 
-class Spent(Exception):
+class SpentError(Exception):
     """The seconds are used up."""
 
 
@@ -47,12 +47,13 @@ class Clock:
         self.began = time.process_time()
 
     def left(self) -> bool:
+        """Return whether there is time left."""
         return time.process_time() - self.began < self.seconds
 
     def loss(self, w: Tensor) -> Tensor:
-        """Return the loss, for autograd; raise Spent when the time is up."""
+        """Return the loss, for autograd; raise SpentError when the time is up."""
         if not self.left():
-            raise Spent
+            raise SpentError
         self.evaluations += 1
         value = self.problem.loss(w)
         if value.item() < self.lowest:
@@ -146,7 +147,7 @@ def compete(problem: Problem, name: str, start: Tensor, seconds: float) -> Outco
         while clock.left() and (clock.lowest < before or runs < 2):
             before, runs = clock.lowest, runs + 1
             at = CONTESTANTS[name](clock, at)
-    except Spent:
+    except SpentError:
         pass
     error = problem.error(clock.best)
     return Outcome(

@@ -30,6 +30,7 @@ class Timed(Contestant):
     """One whose samples are processor seconds: with one thread, other processes disturb these less."""
 
     def sample(self) -> None:
+        """Time one run."""
         start = time.process_time()
         for _ in range(self.repeats):
             self.run()
@@ -52,6 +53,7 @@ class Quadratic:
         self.steps = 0
 
     def gradient(self) -> Tensor:
+        """Return the gradient at the point."""
         self.steps += 1
         if self.steps % 50 == 0:
             self.x.div_(self.x.abs().max())

@@ -28,6 +28,8 @@ PICTURE = Path(tempfile.gettempdir()) / "thalweg-poisson.html"
 
 
 class Network(nn.Module):
+    """u(x, y), zero on the boundary."""
+
     def __init__(self, width: int = 16) -> None:
         super().__init__()
         self.layers = nn.Sequential(
@@ -35,6 +37,7 @@ class Network(nn.Module):
         )
 
     def forward(self, points: Tensor) -> Tensor:
+        """Return u at points, [points, 2]."""
         edge = 16 * (points * (1 - points)).prod(1)
         u: Tensor = edge * self.layers(2 * points - 1)[:, 0]
         return u

@@ -1,4 +1,4 @@
-"""Quasi-Newton directions: the secant equation, positive definiteness, and that their short forms are exact."""
+"""Quasi-Newton directions: the secant equation, positive definiteness, exactness of their short forms."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_full_history_is_bfgs() -> None:
 def test_compact_form_is_as_accurate_as_two_loops(
     dtype: torch.dtype, share: float, condition: float
 ) -> None:
-    """Also where the gradient hardly changes in a step, so that differences of products would be worthless."""
+    """Also where the gradient hardly changes in a step, so that differences would be worthless."""
     n, steps = 60, 12
     errors, theirs = [], []
     for seed in range(5):

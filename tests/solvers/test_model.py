@@ -97,7 +97,8 @@ def test_shared_parameters_are_there_once_and_stay_shared() -> None:
     x = flat.x0.clone().requires_grad_()
     flat.fun(x).backward()
     model(rows).square().sum().backward()
-    assert x.grad is not None and model.up.weight.grad is not None
+    assert x.grad is not None
+    assert model.up.weight.grad is not None
     assert torch.allclose(x.grad, model.up.weight.grad.reshape(-1), rtol=1e-12, atol=1e-15)
     flat.write(torch.zeros(9, dtype=torch.float64))
     assert model.down.weight is model.up.weight

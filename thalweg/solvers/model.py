@@ -58,7 +58,7 @@ def flat_objective(model: nn.Module, loss: Callable[[nn.Module], Any]) -> FlatOb
                 f"The vector has shape {tuple(x.shape)}; the model has {sum(sizes)} parameters that require "
                 f"gradients: pass a vector of shape ({sum(sizes)},), as x0 is."
             )
-        return [part.view(shape) for part, shape in zip(x.split(sizes), shapes, strict=True)]
+        return [part.view(shape) for part, shape in zip(torch.split(x, sizes), shapes, strict=True)]
 
     def fun(x: Tensor) -> Any:
         return torch.func.functional_call(call, dict(zip(names, parts(x), strict=True)), ())

@@ -80,9 +80,9 @@ class HessianModel:
             return self.x.new_zeros(1, n, n)
         eye = torch.eye(n, dtype=g.dtype, device=g.device)
         try:
-            (rows,) = torch.autograd.grad(
+            rows = torch.autograd.grad(
                 g, point, eye, is_grads_batched=True, retain_graph=True, materialize_grads=True
-            )
+            )[0]
         except RuntimeError:  # an operation without a batching rule
             rows = torch.stack([_gradient(g, point, row, keep=True) for row in eye])
         return ((rows + rows.mT) / 2)[None]

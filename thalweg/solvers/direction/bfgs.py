@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,24 +36,29 @@ class BFGS:
 
         H⁺ = (H − (Hy)(Hy)ᵀ/yᵀHy + φ·vvᵀ)/τ + ssᵀ/sᵀy,   v = √(yᵀHy)·(s/sᵀy − Hy/yᵀHy)
 
-    BFGS has φ = τ = 1; the first H is γI with γ = sᵀy/yᵀy. `family` chooses φ and τ: bfgs, ssbfgs, ssbroyden.
-    A pair without sᵀy > 0 is left out, so H stays positive definite. A step that is not along d, as at bounds,
-    has φ = τ = 1.
+    BFGS has φ = τ = 1; the first H is γI with γ = sᵀy/yᵀy. `family` chooses φ and τ: bfgs, ssbfgs,
+    ssbroyden. A pair without sᵀy > 0 is left out, so H stays positive definite. A step that is not along d,
+    as at bounds, has φ = τ = 1.
 
     Source: Nocedal and Wright, Numerical Optimization, chapter 6.
     """
 
     def natural(self, steps: int) -> bool:
+        """Return whether a step of length 1 is the expected one."""
         return steps > 0
 
     def __init__(self, family: Family) -> None:
         self.family = family
 
     def init(self, x: Tensor, g: Tensor) -> Alone | Inverses:
+        """Return the state before the first step."""
         lanes, n = g.shape
         if lanes == 1:
             return Alone(Inverse(g[0], self.family))
-        wide = {"dtype": torch.promote_types(g.dtype, torch.float32), "device": g.device}
+        wide: dict[str, Any] = {
+            "dtype": torch.promote_types(g.dtype, torch.float32),
+            "device": g.device,
+        }
         g = g.to(wide["dtype"])
         return Inverses(
             h=torch.eye(n, **wide).repeat(lanes, 1, 1),
@@ -66,6 +71,7 @@ class BFGS:
         )
 
     def update(self, state: Alone | Inverses, step: Tensor, dg: Tensor) -> Alone | Inverses:
+        """Return the state after a step."""
         if isinstance(state, Alone):
             state.inverse.add(step[0].to(state.inverse.dtype), dg[0].to(state.inverse.dtype))
             return state
@@ -76,6 +82,7 @@ class BFGS:
     def propose(
         self, state: Alone | Inverses, g: Tensor, model: Model
     ) -> tuple[Tensor, Alone | Inverses]:
+        """Return the direction, and the state."""
         if isinstance(state, Alone):
             return state.inverse.direction(g[0].to(state.inverse.dtype)).to(g.dtype)[None], state
         wide = g.to(state.d.dtype)

@@ -100,10 +100,11 @@ class Inverse:
 
     def dense(self) -> Tensor:
         """Return H as a whole."""
-        return self.scale * (symmetric(self.base) + self.u.mT @ (self.w @ self.u))
+        whole: Tensor = self.scale * (symmetric(self.base) + self.u.mT @ (self.w @ self.u))
+        return whole
 
     def _update(self, s: Tensor, y: Tensor, g: Tensor, hg: Tensor) -> Tensor:
-        """Update H by a pair, and return H⁺·g from H·g; leave a pair out whose curvature is within rounding."""
+        """Update H by a pair unless its curvature is within rounding, and return H⁺·g from H·g."""
         before, d = self.g, self.d
         if before is None or d is None:
             return hg
@@ -118,8 +119,9 @@ class Inverse:
         yhy *= first
         # s = −αHg, so that sᵀH⁻¹s = −α·sᵀg, with α = sᵀd/dᵀd.
         b = -sd / dd * sg / first / sy if sd * sd > (1 - PARALLEL) * ss * dd else math.nan
-        b_sy_yhy = torch.tensor([[b], [sy], [yhy]], dtype=torch.float64)
-        of_ss, of_sh, of_hh, tau, sound = torch.cat(update(self.family, *b_sy_yhy, len(s))).tolist()
+        at = torch.tensor([[b], [sy], [yhy]], dtype=torch.float64)
+        numbers = update(self.family, at[0], at[1], at[2], len(s))
+        of_ss, of_sh, of_hh, tau, sound = torch.cat(numbers).tolist()
         if not sound:
             return hg
         of_sh, of_hh = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ class History(NamedTuple):
     y: Tensor
     sy: Tensor
     yy: Tensor
-    count: Tensor  # of the pairs that were taken
+    taken: Tensor  # how many pairs
     newest: Tensor  # sᵀy and yᵀy of the newest pair
 
 
@@ -36,36 +36,43 @@ class LBFGS:
     """d = −H·g, where H is BFGS's inverse Hessian made of γI and the last `history` pairs; see `Pairs`."""
 
     def natural(self, steps: int) -> bool:
+        """Return whether a step of length 1 is the expected one."""
         return steps > 0
 
     def __init__(self, history: int = 10) -> None:
         self.history = history
 
     def init(self, x: Tensor, g: Tensor) -> Alone | History:
+        """Return the state before the first step."""
         lanes, n = g.shape
         if lanes == 1:
             return Alone(Pairs(g[0], self.history))
         rows = self.history
-        wide = {"dtype": torch.promote_types(g.dtype, torch.float32), "device": g.device}
-        exact = {"dtype": torch.float64, "device": g.device}
+        wide: dict[str, Any] = {
+            "dtype": torch.promote_types(g.dtype, torch.float32),
+            "device": g.device,
+        }
+        exact: dict[str, Any] = {"dtype": torch.float64, "device": g.device}
         return History(
             s=torch.zeros(lanes, rows, n, **wide),
             y=torch.zeros(lanes, rows, n, **wide),
             sy=torch.eye(rows, **exact).repeat(lanes, 1, 1),
             yy=torch.zeros(lanes, rows, rows, **exact),
-            count=torch.zeros(lanes, 1, dtype=torch.long, device=g.device),
+            taken=torch.zeros(lanes, 1, dtype=torch.long, device=g.device),
             newest=torch.ones(lanes, 2, **exact),
         )
 
     def propose(
         self, state: Alone | History, g: Tensor, model: Model
     ) -> tuple[Tensor, Alone | History]:
+        """Return the direction, and the state."""
         if isinstance(state, Alone):
             wide = g[0].to(state.pairs.dtype)
             return state.pairs.direction(wide).to(g.dtype)[None], state
         return _direction(state, g), state
 
     def update(self, state: Alone | History, step: Tensor, dg: Tensor) -> Alone | History:
+        """Return the state after a step."""
         if isinstance(state, Alone):
             state.pairs.add(step[0].to(state.pairs.dtype), dg[0].to(state.pairs.dtype))
             return state
@@ -74,7 +81,7 @@ class LBFGS:
 
 def _direction(state: History, g: Tensor) -> Tensor:
     rows = state.sy.shape[-1]
-    by_age = (state.count + torch.arange(rows, device=g.device)) % rows
+    by_age = (state.taken + torch.arange(rows, device=g.device)) % rows
     wide = g.to(state.s.dtype)
     sg = times(state.s, wide).double().gather(1, by_age)
     yg = times(state.y, wide).double().gather(1, by_age)
@@ -95,11 +102,11 @@ def _with_pair(state: History, step: Tensor, dg: Tensor) -> History:
     sy, yy = dot(step, dg).double(), dot(dg, dg).double()
     good = sy > torch.finfo(step.dtype).eps * (dot(step, step).double() * yy).sqrt()
     rows = state.s.shape[1]
-    row = (state.count % rows)[:, 0]
+    row = (state.taken % rows)[:, 0]
     lanes = torch.arange(len(row), device=row.device)
     state.s[lanes, row] = torch.where(good, step, state.s[lanes, row])
     state.y[lanes, row] = torch.where(good, dg, state.y[lanes, row])
-    count = state.count + good
+    count = state.taken + good
     by_age = (count + torch.arange(rows, device=row.device)) % rows
     s_new = times(state.s, dg).double().gather(1, by_age)
     y_new = times(state.y, dg).double().gather(1, by_age)
@@ -110,7 +117,7 @@ def _with_pair(state: History, step: Tensor, dg: Tensor) -> History:
     return state._replace(
         sy=torch.where(good[..., None], new_sy, state.sy),
         yy=torch.where(good[..., None], new_yy, state.yy),
-        count=count,
+        taken=count,
         newest=torch.where(good, torch.cat([sy, yy], -1), state.newest),
     )
 
@@ -118,4 +125,5 @@ def _with_pair(state: History, step: Tensor, dg: Tensor) -> History:
 def _solve(upper: Tensor, right: Tensor, transposed: bool = False) -> Tensor:
     """Return R⁻¹·b of each lane, or R⁻ᵀ·b."""
     matrices = upper.mT if transposed else upper
-    return torch.linalg.solve_triangular(matrices, right[..., None], upper=not transposed)[..., 0]
+    solved: Tensor = torch.linalg.solve_triangular(matrices, right[..., None], upper=not transposed)
+    return solved[..., 0]

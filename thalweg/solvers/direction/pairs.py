@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ _CHUNK = 2**17
 
 
 def is_difference(y: Tensor, after: Tensor, before: Tensor) -> bool:
-    """Return whether y = after − before to the bit, as where nothing but a step lies between the gradients."""
+    """Return whether y = after − before to the bit, as with no bounds it is."""
     return all(
         torch.equal(y[at : at + _CHUNK], after[at : at + _CHUNK] - before[at : at + _CHUNK])
         for at in range(0, len(y), _CHUNK)
@@ -29,10 +30,10 @@ class Pairs:
     """The last pairs (s, y) of one run, and H·g of BFGS's inverse Hessian made of γI and them.
 
     H = γI + [S γY] [R⁻ᵀ(D + γYᵀY)R⁻¹, −R⁻ᵀ; −R⁻¹, 0] [S γY]ᵀ with R the upper triangle of SᵀY, D its
-    diagonal, γ = sᵀy/yᵀy of the newest pair. A pair without sᵀy > 0 is left out. Products with a new y = g⁺ − g
-    are differences of those with the gradients, so that a direction reads the history twice, where two loops
-    over the pairs read it four times, and the vectors that they change once for each pair. Rounding makes
-    differences worse by |g|/|y|: where y is short it reads the history once more.
+    diagonal, γ = sᵀy/yᵀy of the newest pair. A pair without sᵀy > 0 is left out. Products with a new
+    y = g⁺ − g are differences of those with the gradients, so that a direction reads the history twice; two
+    loops over the pairs read it twice, too, and change a vector for each pair. Rounding makes differences
+    worse by |g|/|y|: where y is short, and where it is no difference, the history is read once more.
 
     Source: Byrd, Nocedal and Schnabel (1994), Representations of quasi-Newton matrices.
     """
@@ -42,7 +43,7 @@ class Pairs:
         self.rows = min(most, _FIRST_ROWS)
         self.count = 0
         n = like.numel()
-        exact = {"dtype": torch.float64, "device": like.device}
+        exact: dict[str, Any] = {"dtype": torch.float64, "device": like.device}
         self.vectors = torch.zeros(self.rows, 2, n, dtype=self.dtype, device=like.device)
         self.known = torch.zeros(0, 2, **exact)  # products with the last gradient
         # SᵀY and YᵀY ordered by age: a window moves along the diagonal, and ends at `end`.
@@ -54,7 +55,7 @@ class Pairs:
         self.y: Tensor | None = None  # the newest y, as long as its products are not known
 
     def add(self, s: Tensor, y: Tensor) -> None:
-        """Take a pair, if its curvature is beyond its rounding; its products are found with the next gradient."""
+        """Take a pair, if its curvature is beyond its rounding; the next direction finds its products."""
         products = torch.stack([torch.dot(s, s), torch.dot(s, y), torch.dot(y, y)]).double()
         ss, sy, yy = products.tolist()
         if not sy > torch.finfo(self.dtype).eps * math.sqrt(ss) * math.sqrt(yy):
@@ -119,7 +120,7 @@ class Pairs:
         self.gram[1, at, self.end - k : self.end] = new[:, 1]
 
     def _differs(self, g: Tensor, y: Tensor) -> bool:
-        """Return whether y is the difference of the gradients, as it is not at bounds, and not a short one."""
+        """Return whether y is the difference of the gradients, as it is not at bounds, and not short."""
         if self.g is None or self.length < _SHORT * float(torch.linalg.vector_norm(g)):
             return False
         return is_difference(y, g, self.g)
