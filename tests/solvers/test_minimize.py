@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_conjugate_gradients_need_one_exact_search_a_dimension() -> None:
         max_iter=8,
     )
     assert result.grad.norm() < 1e-6 * b.norm()
-    steps = torch.stack([after - before for before, after in zip(points, points[1:], strict=False)])
+    steps = torch.stack([after - before for before, after in itertools.pairwise(points)])
     products = steps @ a @ steps.T
     lengths = products.diagonal().sqrt()
     cosines = products / lengths / lengths[:, None] - torch.eye(len(steps), dtype=torch.float64)
@@ -104,12 +105,9 @@ def test_newton_converges_quadratically_on_logistic_regression() -> None:
 
     points, result = path(loss, torch.zeros(4, dtype=torch.float64), "newton", tol=1e-12)
     errors = [float((point - result.x).norm()) for point in points[:-1]]
-    rates = [
-        after / before**2
-        for before, after in zip(errors, errors[1:], strict=False)
-        if after > 1e-12
-    ]
-    assert result.nit <= 9 and max(rates) < 1.0  # each error is below the square of the one before
+    rates = [after / before**2 for before, after in itertools.pairwise(errors) if after > 1e-12]
+    assert result.nit <= 9
+    assert max(rates) < 1.0
 
 
 @pytest.mark.parametrize("remedy", ["damped", "saddle-free"])
@@ -133,7 +131,7 @@ def test_strong_wolfe_holds_at_each_step(method: str) -> None:
     c1, c2 = 1e-4, (0.1 if method == "cg" else 0.9)
     points, result = path(rosenbrock, [-1.2, 1.0, 0.5, -0.3], method)
     assert result.success
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in itertools.pairwise(points):
         step = after - before
         slope, slope_after = step @ gradient(rosenbrock, before), step @ gradient(rosenbrock, after)
         f, f_after = rosenbrock(before), rosenbrock(after)
@@ -171,8 +169,10 @@ def test_where_nothing_is_defined_the_search_goes_back(method: str) -> None:
 @pytest.mark.parametrize("method", ALL)
 def test_a_start_where_nothing_is_defined_is_told(method: str) -> None:
     result = minimize(logarithm, -1.0, method)
-    assert result.status is Status.UNDEFINED and not result.success
-    assert result.x.item() == -1.0 and result.nit == 0
+    assert result.status is Status.UNDEFINED
+    assert not result.success
+    assert result.x.item() == -1.0
+    assert result.nit == 0
 
 
 @pytest.mark.parametrize("method", ALL)
@@ -192,7 +192,9 @@ def test_a_float32_start_is_minimised_in_float32(method: str) -> None:
 @pytest.mark.parametrize("method", ALL)
 def test_a_start_at_the_minimum_has_converged(method: str) -> None:
     result = minimize(rosenbrock, torch.ones(3), method)
-    assert result.success and result.nit == 0 and result.nfev == 1
+    assert result.success
+    assert result.nit == 0
+    assert result.nfev == 1
 
 
 @pytest.mark.parametrize("method", FAST)
@@ -204,16 +206,20 @@ def test_a_start_within_rounding_of_the_minimum_has_converged(method: str) -> No
 
 def test_budgets_hold_and_say_so() -> None:
     few = minimize(rosenbrock, [-1.2, 1.0], max_iter=3)
-    assert few.nit == 3 and few.status is Status.ITERATIONS and "max_iter" in few.message
+    assert few.nit == 3
+    assert few.status is Status.ITERATIONS
+    assert "max_iter" in few.message
     for method in ALL:
         evaluations = minimize(rosenbrock, [-1.2, 1.0], method, max_evals=7)
-        assert evaluations.nfev <= 7 and evaluations.status is Status.EVALUATIONS
+        assert evaluations.nfev <= 7
+        assert evaluations.status is Status.EVALUATIONS
         assert evaluations.fun <= 24.2
 
 
 def test_a_callback_may_end_a_run() -> None:
     result = minimize(rosenbrock, [-1.2, 1.0], callback=lambda x, fun: fun < 1.0)
-    assert result.status is Status.STOPPED and result.fun < 1.0
+    assert result.status is Status.STOPPED
+    assert result.fun < 1.0
 
 
 def test_the_start_is_left_alone_and_the_shape_kept() -> None:
@@ -325,5 +331,6 @@ def test_least_squares_agrees_with_minimising_the_squares(method: str) -> None:
         return torch.cat([10 * (x[1:] - x[:-1] ** 2), 1 - x[:-1]])
 
     result = least_squares(residuals, [-1.2, 1.0, 0.5], method)
-    assert result.success and result.fun < 1e-12
+    assert result.success
+    assert result.fun < 1e-12
     torch.testing.assert_close(result.x, torch.ones(3, dtype=torch.float64), rtol=1e-5, atol=1e-5)

@@ -21,12 +21,16 @@ class Bounds:
         """Return the nearest point within the bounds."""
         return torch.minimum(torch.maximum(x, self.low), self.high)
 
+    def open(self, x: Tensor, d: Tensor) -> Tensor:
+        """Return which parameters may go along d."""
+        return ~((x <= self.low) & (d < 0) | (x >= self.high) & (d > 0))
+
     def free(self, x: Tensor, g: Tensor) -> Tensor:
         """Return which parameters may follow −g: all but those at a bound that it points out of.
 
         Source: Bertsekas (1982), Projected Newton methods for optimization problems with simple constraints.
         """
-        return ~((x <= self.low) & (g > 0) | (x >= self.high) & (g < 0))
+        return self.open(x, -g)
 
 
 def as_bounds(given: Any, start: Tensor) -> Bounds:

@@ -62,6 +62,7 @@ class Descent:
         """Run all lanes to their ends and return them, in their order; `carried` is of a run before."""
         f, g = self.objective.evaluate(self.x)
         self.g = self.best_g = g
+        self.best_x = self.x
         sizes = self._sizes(self.x, g)
         self.lanes = [
             Lane(index, here, size)
@@ -81,10 +82,10 @@ class Descent:
 
     def _tick(self) -> None:
         """Evaluate one point of each lane; lanes whose search ends there move, and aim anew."""
-        trial = self._trial(self._column([lane.alpha for lane in self.lanes]))
+        trial = self._trial()
         f, g = self.objective.evaluate(trial)
         figures = torch.stack(
-            [f.double(), dot(g, self.d)[:, 0].double(), self._sizes(trial, g).double()]
+            [f.double(), self._slopes(trial, g).double(), self._sizes(trial, g).double()]
         )
         ended: list[int] = []
         better: list[int] = []
@@ -92,7 +93,7 @@ class Descent:
             done, best = self._told(lane, *here)
             ended += [place] if done else []
             better += [place] if best else []
-        self.best_g = self._chosen(better, g, self.best_g)
+        self._choose(better, trial, g)
         if ended:
             self._arrive(ended)
 
@@ -133,8 +134,7 @@ class Descent:
     def _move(self, places: list[int]) -> None:
         """Set x and g of these lanes, and show the direction the steps."""
         at = self._places(places)
-        there = self._trial(self._column([lane.best_alpha for lane in self.lanes]))
-        x, g = take((there, self.best_g), at)
+        x, g = take((self.best_x, self.best_g), at)
         x_before, g_before = take((self.x, self.g), at)
         part, step = take(self.state, at), x - x_before
         if self.bounds is None:
@@ -161,9 +161,8 @@ class Descent:
             lane.status = self.stop.verdict(lane, lane.promise, self.x.dtype)
         lane.steps, lane.fall = 0, 0.0
         at = self._places([self.lanes.index(lane)])
-        anew = self.direction.init(
-            self.x, self.g
-        )  # of all lanes: states of fewer may have other shapes
+        # of all lanes: states of fewer may have other shapes
+        anew = self.direction.init(self.x, self.g)
         self.state = put(self.state, at, take(anew, at))
 
     def _aim(self, lanes: list[Lane]) -> None:
@@ -173,24 +172,38 @@ class Descent:
         at = self._places([self.lanes.index(lane) for lane in lanes])
         x, g = take((self.x, self.g), at)
         d, downhill, part = self._proposed(take(self.state, at), x, g)
-        slope = dot(d, g)
-        falls = (slope < 0) & torch.isfinite(slope)
-        d = torch.where(falls, d, downhill)
-        slope = torch.where(falls, slope, -dot(downhill, downhill))
+        slopes = dot(d, g)[:, 0].tolist()
+        falls = [-math.inf < slope < 0 for slope in slopes]
+        if not all(falls):
+            d = torch.where(torch.tensor(falls, device=d.device)[:, None], d, downhill)
+            slopes = dot(d, g)[:, 0].tolist()
         self.state = put(self.state, at, part)
         self.d = put((self.d,), at, (d,))[0]
-        turned = _length(x * downhill)
-        rows = (slope[:, 0], falls[:, 0].to(d.dtype), _length(x), _length(d), turned)
-        for lane, along, kept, far, reach, turn in zip(
-            lanes, *torch.stack(rows).tolist(), strict=True
+        natural = [
+            kept and self.direction.natural(lane.steps)
+            for lane, kept in zip(lanes, falls, strict=True)
+        ]
+        lengths = self._lengths(lanes, natural, x, d)
+        turned = (
+            _length(x * downhill).tolist() if any(lane.converging for lane in lanes) else lengths
+        )
+        for lane, slope, usual, length, turn in zip(
+            lanes, slopes, natural, lengths, turned, strict=True
         ):
-            first = self._first(lane, along, bool(kept), far / reach if reach else 0.0)
-            expected = -along / 2 if kept and self.direction.natural(lane.steps) else 0.0
+            expected = -slope / 2 if usual else 0.0
             if lane.converging and self.stop.leaves_it(lane, expected, turn, self.x.dtype):
                 lane.status = Status.CONVERGED
             else:
-                lane.aim(self.search(lane.f, along, first), along, self.x.dtype)
+                first = 1.0 if usual else self._first(lane, slope, length)
+                lane.aim(self.search(lane.f, slope, first), slope, self.x.dtype)
         self._leave()
+
+    def _lengths(self, lanes: list[Lane], natural: list[bool], x: Tensor, d: Tensor) -> list[float]:
+        """Return how many times the largest part of d goes into that of x, where a first step needs it."""
+        if all(usual or lane.fall for lane, usual in zip(lanes, natural, strict=True)):
+            return [0.0] * len(lanes)
+        pairs = zip(_length(x).tolist(), _length(d).tolist(), strict=True)
+        return [far / reach if reach else 0.0 for far, reach in pairs]
 
     def _proposed(self, part: Any, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Any]:
         """Return the direction, −g of the parameters that may follow it, and the state."""
@@ -212,10 +225,8 @@ class Descent:
             d = torch.where(stopped, target - x, rest * others)
         return d, -g * free, part
 
-    def _first(self, lane: Lane, slope: float, kept: bool, lengths: float) -> float:
-        """Return the first step length to try."""
-        if kept and self.direction.natural(lane.steps):
-            return 1.0
+    def _first(self, lane: Lane, slope: float, lengths: float) -> float:
+        """Return the first step length to try where 1 is not the expected one."""
         if lane.fall:  # the decrease to first order is expected to be that of the last step
             return lane.fall / slope
         if lengths > 0:
@@ -236,14 +247,24 @@ class Descent:
         index = torch.tensor([lane.index for lane in self.lanes], device=self.x.device)
         self.x_end[index], self.g_end[index] = self.x, self.g
         at = torch.tensor(going, dtype=torch.long, device=self.x.device)
-        parts = (self.x, self.g, self.d, self.best_g)
-        self.x, self.g, self.d, self.best_g = take(parts, at)
+        parts = (self.x, self.g, self.d, self.best_x, self.best_g)
+        self.x, self.g, self.d, self.best_x, self.best_g = take(parts, at)
         self.state = take(self.state, at)
         self.lanes = [self.lanes[place] for place in going]
 
-    def _trial(self, alpha: Tensor) -> Tensor:
-        trial = self.x + alpha * self.d
+    def _trial(self) -> Tensor:
+        """Return the points that the searches ask for."""
+        if len(self.lanes) == 1:
+            trial = torch.add(self.x, self.d, alpha=self.lanes[0].alpha)
+        else:
+            trial = self.x + self.x.new_tensor([[lane.alpha] for lane in self.lanes]) * self.d
         return trial if self.bounds is None else self.bounds.project(trial)
+
+    def _slopes(self, x: Tensor, g: Tensor) -> Tensor:
+        """Return the slopes along the directions, in which a parameter at its bound goes no further."""
+        if self.bounds is None:
+            return dot(g, self.d)[:, 0]
+        return dot(g, self.d * self.bounds.open(x, self.d))[:, 0]
 
     def _sizes(self, x: Tensor, g: Tensor) -> Tensor:
         """Return the largest component of each lane's gradient, of those that a step could follow."""
@@ -253,24 +274,19 @@ class Descent:
     def _free_of(self, x: Tensor, g: Tensor) -> Any:
         return None if self.bounds is None else self.bounds.free(x, g)
 
-    def _column(self, numbers: list[float]) -> Tensor:
-        return torch.tensor(numbers, dtype=self.x.dtype, device=self.x.device)[:, None]
-
     def _places(self, places: list[int]) -> Tensor | None:
         """Return places as an index, None for all of them."""
         if len(places) == len(self.lanes):
             return None
         return torch.tensor(places, device=self.x.device)
 
-    def _chosen(self, places: list[int], new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` at these places and `old` at the others."""
+    def _choose(self, places: list[int], x: Tensor, g: Tensor) -> None:
+        """Take points and gradients for the best of their searches at these places."""
         if len(places) == len(self.lanes):
-            return new
-        return (
-            old.index_copy(0, at, new[at])
-            if (at := self._places(places)) is not None and places
-            else old
-        )
+            self.best_x, self.best_g = x, g
+        elif places:
+            at = torch.tensor(places, device=self.x.device)
+            self.best_x, self.best_g = put((self.best_x, self.best_g), at, take((x, g), at))
 
 
 def _length(x: Tensor) -> Tensor:

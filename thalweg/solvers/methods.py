@@ -15,6 +15,7 @@ from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.direction.lbfgs import LBFGS
 from thalweg.solvers.direction.newton import Newton, NewtonCG
 from thalweg.solvers.direction.steepest import Steepest
+from thalweg.solvers.search.armijo import Armijo
 from thalweg.solvers.search.hager_zhang import HagerZhang
 from thalweg.solvers.search.search import Search
 from thalweg.solvers.search.wolfe import Wolfe
@@ -42,20 +43,25 @@ class TrustRegion:
 
 Method = LineSearch | TrustRegion
 
-SEARCHES = ("wolfe", "hager-zhang")
+SEARCHES = ("wolfe", "hager-zhang", "armijo")
 
 
 def search_named(name: str, c1: float, c2: float) -> Search:
     """Return the line search `name` with its two constants, of the decrease and of the slope.
 
-    Raises ValueError for an unknown name, and unless 0 < c1 < c2 < 1.
+    A c2 below c1 asks for a nearly exact search. Raises ValueError for an unknown name, and for constants
+    that are not between 0 and 1.
     """
-    if not 0 < c1 < c2 < 1:
-        raise ValueError(f"A line search needs 0 < c1 < c2 < 1; got c1={c1:g}, c2={c2:g}.")
+    if not (0 < c1 < 1 and 0 < c2 < 1):
+        raise ValueError(
+            f"A line search needs c1 and c2 between 0 and 1; got c1={c1:g}, c2={c2:g}."
+        )
     if name == "wolfe":
         return Wolfe(c1, c2)
     if name == "hager-zhang":
         return HagerZhang(c1, c2)
+    if name == "armijo":
+        return Armijo(c1)
     raise ValueError(
         f"There is no line search {name!r}.{suggest(name, SEARCHES)} Known: {', '.join(SEARCHES)}."
     )

@@ -15,7 +15,6 @@ from thalweg.solvers.methods import METHODS, RESIDUAL_METHODS, LineSearch, Metho
 from thalweg.solvers.objective import Function, Meter, ScalarObjective
 from thalweg.solvers.residuals import ResidualObjective
 from thalweg.solvers.result import Result
-from thalweg.solvers.search.armijo import Armijo
 from thalweg.solvers.stop import Status, Stop, message
 from thalweg.solvers.trust.region import Region
 
@@ -43,6 +42,8 @@ def minimize(
     - "cg" (`beta="pr+"`, "fr", "hz"), "steepest";
     - "newton" (`remedy="saddle-free"`, "damped"), "newton-cg": the Hessian, or products with it;
     - "trust-exact", "trust-ncg" (`radius=`): the same, in a trust region.
+
+    Those along lines take `search="wolfe"`, "hager-zhang" or "armijo", with its constants `c1=` and `c2=`.
 
     It has converged where the gradient's largest component is at most `tol` times the largest one met on
     the way, so that neither the scale of the objective nor that of x matters; by default 1e-8 in float64 and
@@ -187,8 +188,7 @@ def _run(
     hook = None if callback is None else called
     run: Descent | Region
     if isinstance(method, LineSearch):
-        search = method.search if box is None else Armijo()
-        run = Descent(objective, x, method.direction, search, stop, box, hook)
+        run = Descent(objective, x, method.direction, method.search, stop, box, hook)
     elif box is None:
         run = Region(objective, x, method.subproblem, stop, hook, method.radius)
     else:

@@ -60,7 +60,8 @@ class HessianModel:
     def __matmul__(self, vectors: Tensor) -> Tensor:
         self.objective.meter.products += 1
         if len(self.x) > 1:
-            return torch.func.vmap(self._product)(self.x, vectors).detach()
+            products: Tensor = torch.func.vmap(self._product)(self.x, vectors)
+            return products.detach()
         point, g = self._kept()
         if not g.requires_grad:
             return torch.zeros_like(vectors)
@@ -70,11 +71,11 @@ class HessianModel:
         """Return H of each lane, [lanes, n, n]: n products."""
         lanes, n = self.x.shape
         self.objective.meter.products += n
+        rows: Tensor
         if lanes > 1:
-            hessian = torch.func.vmap(torch.func.jacrev(torch.func.grad(self.objective._value)))(
-                self.x
-            ).detach()
-            return (hessian + hessian.mT) / 2
+            hessian = torch.func.jacrev(torch.func.grad(self.objective._value))
+            rows = torch.func.vmap(hessian)(self.x).detach()
+            return (rows + rows.mT) / 2
         point, g = self._kept()
         if not g.requires_grad:
             return self.x.new_zeros(1, n, n)
@@ -89,8 +90,7 @@ class HessianModel:
 
     def _product(self, point: Tensor, vector: Tensor) -> Tensor:
         gradient = torch.func.grad(self.objective._value)
-        _, back = torch.func.vjp(gradient, point)
-        product: Tensor = back(vector)[0]
+        product: Tensor = torch.func.vjp(gradient, point)[1](vector)[0]
         return product
 
     def _kept(self) -> tuple[Tensor, Tensor]:

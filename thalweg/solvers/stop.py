@@ -34,7 +34,7 @@ _ROUNDING = 16
 
 
 class Standing(Protocol):
-    """Where a run stands: the objective at first, now, and its last decrease; the gradient now and at most."""
+    """Where a run stands: the objective at first, now, its last decrease; the gradient now, and at most."""
 
     first: float
     f: float
@@ -53,8 +53,8 @@ class Stop:
     - the last step lowered the objective by at most `tol` of its worth, and the next promises no more,
     - no parameter, moved by its own length, would change the objective by more than its worth.
 
-    So the scales of objective and parameters do not matter. `tol=None` takes a number from the precision: 1e-8
-    in float64, 1e-4 in float32.
+    So the scales of objective and parameters do not matter. `tol=None` takes a number from the precision:
+    1e-8 in float64, 1e-4 in float32.
     """
 
     tol: float | None = None

@@ -69,10 +69,8 @@ class CarriedDirection:
         """
         if isinstance(self.state, Alone) and self.state.inverse.pair is not None:
             inverse = self.state.inverse
-            if self.absent != self.objective.absent:  # the gradients are not of the same parameters
-                inverse.pair = None
-            else:
-                inverse.pair = inverse.pair[0], g[0].to(inverse.dtype) - inverse.g
+            same = self.absent == self.objective.absent  # or else gradients of other parameters
+            inverse.now(g[0].to(inverse.dtype) if same else None)
         return self.state
 
 

@@ -16,9 +16,7 @@ from thalweg.optim.solvers.flat import Flat
 from thalweg.optim.solvers.objectives import GradientObjective, GraphObjective, without_backward
 from thalweg.optim.solvers.outcome import StepResult
 from thalweg.solvers.descend import Descent
-from thalweg.solvers.direction import newton
-from thalweg.solvers.direction.bfgs import BFGS as BroydenDirection
-from thalweg.solvers.direction.bfgs import Alone
+from thalweg.solvers.direction import bfgs, newton
 from thalweg.solvers.direction.broyden import FAMILIES
 from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.direction.inverse import Inverse, symmetric
@@ -199,13 +197,13 @@ class BFGS(DescentOptimizer):
     family: ClassVar[str] = "bfgs"
 
     def _direction(self) -> Direction:
-        return BroydenDirection(FAMILIES[self.family])
+        return bfgs.BFGS(FAMILIES[self.family])
 
     def _state_of(self, kept: dict[str, Any]) -> Any:
-        return Alone(Inverse.of(kept, FAMILIES[self.family]))
+        return bfgs.Alone(Inverse.of(kept, FAMILIES[self.family]))
 
     def _kept_of(self, direction: Any) -> dict[str, Any]:
-        return cast(Alone, direction).inverse.kept()
+        return cast(bfgs.Alone, direction).inverse.kept()
 
     def _permute(self, state: dict[str, Any], order: Tensor, places: Sequence[int]) -> None:
         kept = state.get("direction")

@@ -28,8 +28,8 @@ KEPT = ("base", "scale", "u", "w", "used", "taken", "g", "d")
 class Inverse:
     """H = scale · (base + UᵀWU) of one run, and −H·g; changed in place.
 
-    Of the symmetric base only panels are used: rows a to b, columns from a on. A product with a vector uses each
-    panel twice while it is in the cache, and so reads half of the matrix.
+    Of the symmetric base only panels are used: rows a to b, columns from a on. A product with a vector uses
+    each panel twice while it is in the cache, and so reads half of the matrix.
 
     One product is all that an update and a direction need, since Hy = Hg⁺ + d where y = g⁺ − g.
     """
@@ -74,6 +74,11 @@ class Inverse:
     def add(self, s: Tensor, y: Tensor) -> None:
         """Take a pair, with which H is updated when the next direction is asked for."""
         self.pair = s, y
+
+    def now(self, g: Tensor | None) -> None:
+        """Let the pair that is due end at another gradient, or leave it out: the objective is another one."""
+        if self.pair is not None and self.g is not None:
+            self.pair = None if g is None else (self.pair[0], g - self.g)
 
     def direction(self, g: Tensor) -> Tensor:
         """Return −H·g, after the update that is due."""
