@@ -160,7 +160,7 @@ class Descent:
         if lane.status is None and lane.steps == 0:
             lane.status = self.stop.verdict(lane, lane.promise, self.x.dtype)
         lane.steps, lane.fall = 0, 0.0
-        at = self._places([self.lanes.index(lane)])
+        at = self._places([lane.place])
         # of all lanes: states of fewer may have other shapes
         anew = self.direction.init(self.x, self.g)
         self.state = put(self.state, at, take(anew, at))
@@ -169,7 +169,7 @@ class Descent:
         """Give these lanes a direction and begin their searches."""
         if not lanes:
             return
-        at = self._places([self.lanes.index(lane) for lane in lanes])
+        at = self._places([lane.place for lane in lanes])
         x, g = take((self.x, self.g), at)
         d, downhill, part = self._proposed(take(self.state, at), x, g)
         slopes = dot(d, g)[:, 0].tolist()
@@ -236,7 +236,7 @@ class Descent:
     def _call(self, lanes: list[Lane]) -> None:
         assert self.callback is not None
         for lane in lanes:
-            if self.callback(lane, self.x[self.lanes.index(lane)]):
+            if self.callback(lane, self.x[lane.place]):
                 lane.status = lane.status or Status.STOPPED
 
     def _leave(self) -> None:
@@ -251,6 +251,8 @@ class Descent:
         self.x, self.g, self.d, self.best_x, self.best_g = take(parts, at)
         self.state = take(self.state, at)
         self.lanes = [self.lanes[place] for place in going]
+        for place, lane in enumerate(self.lanes):
+            lane.place = place
 
     def _trial(self) -> Tensor:
         """Return the points that the searches ask for."""

@@ -40,7 +40,7 @@ NOTHING = Carried()
 """A run that begins."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Lane:
     """One run among several: where it is in its search, and what it has used."""
 
@@ -74,6 +74,7 @@ class Lane:
     history: list[Record] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.place = self.index  # among the lanes that go on
         self.first, self.largest = self.f, self.size
         self.history.append(Record(self.evaluations, self.f, self.size))
 
