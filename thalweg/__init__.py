@@ -53,7 +53,17 @@ if TYPE_CHECKING:
     from thalweg.train import EarlyStopping, RangeTest, Recipe, Run, find_lr, fit
 
 _HOME = {
-    "thalweg": ("labs", "meta", "optim", "race", "rules", "schedules", "solvers", "tasks", "testing"),
+    "thalweg": (
+        "labs",
+        "meta",
+        "optim",
+        "race",
+        "rules",
+        "schedules",
+        "solvers",
+        "tasks",
+        "testing",
+    ),
     "thalweg.engine": (
         "Chain",
         "Link",

@@ -256,7 +256,7 @@ class NewtonCG(DescentOptimizer):
         return newton.FirstSize(**kept)
 
     def _kept_of(self, direction: Any) -> dict[str, Any]:
-        return cast(newton.FirstSize, direction)._asdict()
+        return {"norm": cast(newton.FirstSize, direction).norm}
 
     @property
     def unseen_passes(self) -> int:
