@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.exact import same
+from tests.exact import differs, same
 from thalweg.solvers import flat_objective, least_squares, minimize, minimize_many
 
 X = torch.linspace(-1, 1, 16, dtype=torch.float64)[:, None]

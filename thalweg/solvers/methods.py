@@ -156,7 +156,7 @@ def method_named(
 
     >>> method_named("lbfgs", {"histroy": 5}, METHODS)
     Traceback (most recent call last):
-    TypeError: The method 'lbfgs' has no option 'histroy'. Did you mean 'history'? It has: history, c1, c2.
+    TypeError: The method 'lbfgs' has no option 'histroy'. Did you mean 'history'? It has: history, c1, c2, search.
     """
     if name not in known:
         raise ValueError(
