@@ -154,9 +154,9 @@ def method_named(
 
     Raises ValueError for an unknown name, TypeError for an unknown option.
 
-    >>> method_named("lbfgs", {"histroy": 5}, METHODS)
+    >>> method_named("bfgs", {"history": 5}, METHODS)
     Traceback (most recent call last):
-    TypeError: The method 'lbfgs' has no option 'histroy'. Did you mean 'history'? It has: history, c1, c2, search.
+    TypeError: The method 'bfgs' has no option 'history'. It has: c1, c2, search.
     """
     if name not in known:
         raise ValueError(
