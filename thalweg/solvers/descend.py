@@ -158,7 +158,8 @@ class Descent:
     def _begin_anew(self, lane: Lane) -> None:
         """Forget what a direction has learnt, as it led to no lower point; give up if that is nothing."""
         if lane.status is None and lane.steps == 0:
-            lane.status = self.stop.verdict(lane, lane.promise, self.x.dtype)
+            turned = float(((self.x * self.g)[lane.place]).abs().max())
+            lane.status = self.stop.verdict(lane, lane.promise, turned, self.x.dtype)
         lane.steps, lane.fall = 0, 0.0
         at = self._places([lane.place])
         # of all lanes: states of fewer may have other shapes
@@ -190,7 +191,7 @@ class Descent:
         for lane, slope, usual, length, turn in zip(
             lanes, slopes, natural, lengths, turned, strict=True
         ):
-            expected = -slope / 2 if usual else 0.0
+            expected = -slope / 2 if usual else None
             if lane.converging and self.stop.leaves_it(lane, expected, turn, self.x.dtype):
                 lane.status = Status.CONVERGED
             else:

@@ -72,21 +72,32 @@ class Stop:
         tol = self.tolerance(dtype)
         return lane.size <= tol * lane.largest and lane.decrease <= tol * self._worth(lane, tol)
 
-    def leaves_it(self, lane: Standing, promised: float, turned: float, dtype: torch.dtype) -> bool:
-        """Return whether a next step that promises this is not worth it; `turned` is the largest |xᵢgᵢ|."""
+    def leaves_it(
+        self, lane: Standing, promised: float | None, turned: float, dtype: torch.dtype
+    ) -> bool:
+        """Return whether a next step that promises this is not worth it; `turned` is the largest |xᵢgᵢ|.
+
+        Where nothing is known of the next step, `turned` has to be at most √tol of the worth.
+        """
         tol = self.tolerance(dtype)
         worth = self._worth(lane, tol)
+        if promised is None:
+            return turned <= math.sqrt(tol) * worth
         return promised <= tol * worth and turned <= worth
 
     def _worth(self, lane: Standing, tol: float) -> float:
         return max(abs(lane.f), tol * (lane.first - lane.f))
 
-    def verdict(self, lane: Standing, promised: float, dtype: torch.dtype) -> Status:
+    def verdict(self, lane: Standing, promised: float, turned: float, dtype: torch.dtype) -> Status:
         """Return what it means that no lower point is found though a decrease was promised.
 
-        Rounding ends a run, too: where the gradient has fallen to √tol, or the promise is within it.
+        Rounding ends a run, too: where the gradient has fallen to √tol and no more than `tol` of the worth is
+        promised, or nothing that can be told (infinity), and where the promise is within rounding.
         """
-        small = lane.size <= math.sqrt(self.tolerance(dtype)) * lane.largest
+        tol = self.tolerance(dtype)
+        worth = self._worth(lane, tol)
+        little = promised <= tol * worth or math.isinf(promised)
+        small = lane.size <= math.sqrt(tol) * lane.largest and turned <= worth and little
         nothing = promised <= _ROUNDING * torch.finfo(dtype).eps * abs(lane.f)
         return Status.CONVERGED if small or nothing else Status.STALLED
 

@@ -123,7 +123,7 @@ class Region:
         if fall <= _ROUNDING * eps * abs(lane.f):
             moves = defined and f <= lane.f and size < lane.size
             if not moves:
-                lane.status = self.stop.verdict(lane, fall, self.x.dtype)
+                lane.status = self.stop.verdict(lane, fall, turn, self.x.dtype)
                 return False
             ratio = 1.0
         else:
@@ -138,7 +138,7 @@ class Region:
             lane.arrive()
             lane.judge(self.stop, self.x.dtype)
         elif step <= eps * x:
-            lane.status = self.stop.verdict(lane, fall, self.x.dtype)
+            lane.status = self.stop.verdict(lane, fall, turn, self.x.dtype)
         else:
             lane.status = self.stop.spent(lane.iterations, lane.evaluations)
         return moves
