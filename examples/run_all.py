@@ -16,6 +16,7 @@ PROGRAMS = (
     "linear_regression",
     "lecture_mnist",
     "race_digits",
+    "poisson",
 )
 COMMANDS = (
     ["train", str(HERE / "my_task.py"), "--optimizer", "adam", "--lr", "0.01", "--epochs", "5"],

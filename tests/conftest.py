@@ -1,7 +1,8 @@
 """What every test starts from.
 
 Environment variables choose what `make full` varies: THALWEG_TEST_THREADS, the number of PyTorch's threads,
-and THALWEG_TEST_EXAMPLES (see tests/examples.py).
+THALWEG_TEST_EXAMPLES (see tests/examples.py), and THALWEG_TEST_SAMPLE: of tests with many cases, one in so
+many of those that would run.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from hypothesis import settings
 MANY = 30
 """From so many cases on, a test that is marked so is sampled."""
 
+SAMPLE = int(os.environ.get("THALWEG_TEST_SAMPLE", "1"))
+
 THREADS = int(os.environ.get("THALWEG_TEST_THREADS", "1"))
 
 # the same examples in every run: a test that fails by chance, and on one machine only, helps nobody
@@ -31,10 +34,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to `make full` what is not drawn of tests with many cases; every machine draws the same."""
     cases = Counter(item.nodeid.partition("[")[0] for item in items)
     for item in items:
-        sampled = item.get_closest_marker("sampled")
-        if sampled is None or cases[item.nodeid.partition("[")[0]] < MANY:
+        if cases[item.nodeid.partition("[")[0]] < MANY:
             continue
-        if zlib.crc32(item.nodeid.encode()) % sampled.args[0]:
+        sampled = item.get_closest_marker("sampled")
+        share = (1 if sampled is None else sampled.args[0]) * SAMPLE
+        if zlib.crc32(item.nodeid.encode()) % share:
             item.add_marker(pytest.mark.full)
 
 

@@ -14,12 +14,14 @@ import torch
 
 import thalweg
 from tests.optim.cases import OPTIMIZERS
+from tests.optim.solvers import SOLVERS
 
 NAMES = """
 CheckpointError Chain Cost Data DataError DivergedError EarlyStopping EngineError L1 L2 Link Metric
 MissingExtraError Optimizer RangeTest Recipe Rule RuleError Run Scalar Target Task TaskError
-ThalwegError __version__ chain dimensions find_lr fit largest load_task mean meta noise norm optim
-plot_range_test plot_schedules race rule rules schedules tasks testing total
+ThalwegError __version__ chain dimensions find_lr fit flat_objective labs largest least_squares load_task mean
+meta minimize minimize_many noise norm optim plot_range_test plot_schedules race rule rules schedules solvers
+tasks testing total
 """
 
 
@@ -28,7 +30,7 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_every_optimizer_has_cases_and_every_case_is_of_an_optimizer() -> None:
-    assert sorted(thalweg.optim.__all__) == sorted([*OPTIMIZERS, "Optimizer"])
+    assert sorted(thalweg.optim.__all__) == sorted([*OPTIMIZERS, *SOLVERS, "Optimizer"])
 
 
 def test_every_rule_is_exported() -> None:
@@ -89,6 +91,6 @@ def test_optimizers_do_not_load_the_laboratory() -> None:
 
 def test_what_is_missing_in_optim_is_pytorchs_own() -> None:
     assert thalweg.optim.lr_scheduler.StepLR is torch.optim.lr_scheduler.StepLR
-    assert thalweg.optim.LBFGS is torch.optim.LBFGS
+    assert thalweg.optim.SparseAdam is torch.optim.SparseAdam
     with pytest.raises(AttributeError, match="Did you mean 'AdamW'"):
         _ = thalweg.optim.AdamWw

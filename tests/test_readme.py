@@ -55,7 +55,7 @@ def step_moves(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None
 
 
 def test_there_are_blocks_and_commands() -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     assert {words[0] for words in COMMANDS} == {"explain", "list", "race", "new", "lr", "train"}
     assert len(RACES) == 4
 

@@ -5,6 +5,8 @@
     from thalweg import Task, Cost, fit       a recipe: data, cost, model, optimizer
     thalweg.find_lr(task, optim.Adam)         about which learning rate?
     thalweg.race(task)                        which optimizer trains this task fastest?
+    thalweg.minimize(fun, x0, "lbfgs")        a deterministic objective, by curvature
+    thalweg.labs.run("lasso")                 a phenomenon, measured and compared with theory
 
 Everything is loaded when it is first used, so importing the package costs nothing.
 """
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.version import __version__
 
 if TYPE_CHECKING:
-    from thalweg import meta, optim, rules, schedules, tasks, testing
+    from thalweg import labs, meta, optim, rules, schedules, solvers, tasks, testing
     from thalweg.engine import (
         Chain,
         Link,
@@ -46,11 +48,22 @@ if TYPE_CHECKING:
     from thalweg.optim import Optimizer
     from thalweg.race import race
     from thalweg.report import plot_range_test, plot_schedules
+    from thalweg.solvers import flat_objective, least_squares, minimize, minimize_many
     from thalweg.tasks import Data, Target, Task, load_task
     from thalweg.train import EarlyStopping, RangeTest, Recipe, Run, find_lr, fit
 
 _HOME = {
-    "thalweg": ("meta", "optim", "race", "rules", "schedules", "tasks", "testing"),
+    "thalweg": (
+        "labs",
+        "meta",
+        "optim",
+        "race",
+        "rules",
+        "schedules",
+        "solvers",
+        "tasks",
+        "testing",
+    ),
     "thalweg.engine": (
         "Chain",
         "Link",
@@ -72,6 +85,7 @@ _HOME = {
     "thalweg.objective": ("L1", "L2", "Cost", "Metric"),
     "thalweg.optim": ("Optimizer",),
     "thalweg.report": ("plot_range_test", "plot_schedules"),
+    "thalweg.solvers": ("flat_objective", "least_squares", "minimize", "minimize_many"),
     "thalweg.tasks": ("Data", "Target", "Task", "load_task"),
     "thalweg.train": ("EarlyStopping", "RangeTest", "Recipe", "Run", "find_lr", "fit"),
 }
@@ -107,10 +121,15 @@ __all__ = [
     "dimensions",
     "find_lr",
     "fit",
+    "flat_objective",
+    "labs",
     "largest",
+    "least_squares",
     "load_task",
     "mean",
     "meta",
+    "minimize",
+    "minimize_many",
     "noise",
     "norm",
     "optim",
@@ -120,6 +139,7 @@ __all__ = [
     "rule",
     "rules",
     "schedules",
+    "solvers",
     "tasks",
     "testing",
     "total",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.commands import call
 from thalweg import cli, optim, rules, schedules
-from thalweg.cli import explain, listing, lr, race, train
+from thalweg.cli import explain, lab, listing, lr, race, train
 from thalweg.tasks import list_tasks
 from thalweg.version import __version__
 
@@ -42,7 +42,14 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 @pytest.mark.parametrize(
     ("verb", "module"),
-    [("race", race), ("train", train), ("lr", lr), ("explain", explain), ("list", listing)],
+    [
+        ("race", race),
+        ("train", train),
+        ("lr", lr),
+        ("lab", lab),
+        ("explain", explain),
+        ("list", listing),
+    ],
 )
 def test_help_has_examples_that_are_real_commands(verb: str, module: object) -> None:
     result = call(verb, "--help")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thalweg.cli import explain, listing, lr, new, race, train
+from thalweg.cli import explain, lab, listing, lr, new, race, train
 from thalweg.cli.exits import Verb, Verbs
 from thalweg.version import __version__
 
@@ -23,12 +23,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog=_examples([part.EXAMPLES[0] for part in (race, train, lr, new, explain, listing)]),
+    epilog=_examples([part.EXAMPLES[0] for part in (race, train, lr, lab, new, explain, listing)]),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("race", cls=Verb, epilog=_examples(race.EXAMPLES))(race.race)
 app.command("train", cls=Verb, epilog=_examples(train.EXAMPLES))(train.train)
 app.command("lr", cls=Verb, epilog=_examples(lr.EXAMPLES))(lr.lr)
+app.command("lab", cls=Verb, epilog=_examples(lab.EXAMPLES))(lab.lab)
 app.command("new", cls=Verb, epilog=_examples(new.EXAMPLES))(new.new)
 app.command("explain", cls=Verb, epilog=_examples(explain.EXAMPLES))(explain.explain)
 app.command("list", cls=Verb, epilog=_examples(listing.EXAMPLES))(listing.list_everything)

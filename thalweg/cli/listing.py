@@ -89,12 +89,14 @@ def _tasks() -> list[ListRow]:
 def _optimizers() -> list[ListRow]:
     import torch
 
-    from thalweg.optim.cards.card import OPTIMIZERS, card
+    from thalweg.optim.cards.card import OPTIMIZERS, SOLVERS, card
     from thalweg.optim.cards.cost import cost_of
     from thalweg.optim.stepping.stepper import Stepper
     from thalweg.race.entrants.known import DEFAULT_ENTRANTS, known_entrants
 
-    summaries = {name.lower(): card(made).summary for name, made in OPTIMIZERS.items()}
+    summaries = {
+        name.lower(): card(made).summary for name, made in {**OPTIMIZERS, **SOLVERS}.items()
+    }
     rows: list[ListRow] = []
     for name, entrant in sorted(known_entrants().items()):
         made = entrant.build([torch.nn.Parameter(torch.zeros(1))], lr=0.1)

@@ -92,7 +92,8 @@ def train(
         )
     subject = load_task(task)
     epochs = subject.epochs if epochs is None else epochs
-    rows = subject.batch_size if batch_size is None else batch_size or None
+    usual = subject.batch_size if entrant.batch_size == "race" else entrant.batch_size
+    rows = usual if batch_size is None else batch_size or None
     steps = Setting(rows, "loss", "min").steps(subject, epochs)
     if steps is not None:
         steps = max(1, steps)  # of none, or fewer, `fit` says what is wrong

@@ -1,6 +1,6 @@
 """Optimizers: PyTorch's by name, and `Optimizer` for any chain of rules.
 
-What `torch.optim` has and this package has not (`lr_scheduler`, `swa_utils`, LBFGS, SparseAdam, …) is
+What `torch.optim` has and this package has not (`lr_scheduler`, `swa_utils`, SparseAdam, …) is
 PyTorch's own, so that one import can take the place of the other.
 """
 
@@ -11,23 +11,31 @@ import torch
 from thalweg.optim import family
 from thalweg.optim.family import *  # noqa: F403 — the list of names is that file's
 from thalweg.optim.optimizer import Optimizer
+from thalweg.optim.solvers.descents import BFGS, NewtonCG, SSBroyden
+from thalweg.optim.solvers.lbfgs import LBFGS
+from thalweg.optim.solvers.levenberg import LevenbergMarquardt
 from thalweg.optim.torch_adam import Adam, Adamax, AdamW, NAdam, RAdam
 from thalweg.optim.torch_basic import ASGD, SGD, Adadelta, Adagrad, RMSprop, Rprop
 
 __all__ = [
     *family.__all__,
     "ASGD",
+    "BFGS",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "LevenbergMarquardt",
     "NAdam",
+    "NewtonCG",
     "Optimizer",
     "RAdam",
     "RMSprop",
     "Rprop",
+    "SSBroyden",
 ]
 
 

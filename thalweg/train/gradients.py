@@ -46,6 +46,10 @@ class Computed:
         """Count a forward pass alone."""
         self.passes += 1 if self.unit is None else rows
 
+    def more(self, rows: int, passes: int) -> None:
+        """Count what an optimizer computes beside its closure, in forward passes over a batch."""
+        self.passes += passes * (1 if self.unit is None else rows)
+
     @property
     def gradients(self) -> float:
         """All of it in gradient-equivalents."""

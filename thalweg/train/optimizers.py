@@ -17,6 +17,14 @@ Rate = float | Callable[[int], float]
 """A learning rate: a number, or a schedule, a function of the number of steps taken."""
 
 
+NEEDS_RESIDUALS = (
+    "{name} minimises residuals, and training has the loss of a batch alone. Call it in a loop of "
+    "your own with a closure that returns the residuals, or use thalweg.solvers.least_squares; "
+    "LBFGS, BFGS and SSBroyden take any loss."
+)
+"""Why an optimizer over residuals cannot be trained with."""
+
+
 def name_of(optimizer: Any) -> str:
     """Return a short name for what a user gave as optimizer.
 

@@ -21,6 +21,8 @@ from thalweg.optim import docstring, family, torch_adam, torch_basic
 from thalweg.optim.cards.cost import StepCost, cost_of, step_cost
 from thalweg.optim.docstring import DocPart, Text, read_docstring
 from thalweg.optim.factory import Named
+from thalweg.optim.solvers import descents, lbfgs, levenberg
+from thalweg.optim.solvers.base import SolverOptimizer
 from thalweg.optim.stepping.composition import DECAYS, INSIDE
 from thalweg.optim.stepping.evaluation import has_evaluation
 from thalweg.optim.stepping.stepper import Stepper
@@ -32,7 +34,18 @@ OPTIMIZERS: Mapping[str, type[Stepper]] = {
     for name, made in sorted(vars(module).items())
     if isinstance(made, type) and issubclass(made, (Named, TorchTwin)) and made is not TorchTwin
 }
-"""Every optimizer with a name."""
+"""Every optimizer with a name that steps by a chain of rules."""
+
+SOLVERS: Mapping[str, type[SolverOptimizer]] = {
+    name: made
+    for module in (descents, lbfgs, levenberg)
+    for name, made in sorted(vars(module).items())
+    if isinstance(made, type)
+    and issubclass(made, SolverOptimizer)
+    and made.__module__ == module.__name__
+    and made is not descents.DescentOptimizer
+}
+"""Every optimizer over a solver."""
 
 RULES: Mapping[str, Rule] = {name: getattr(rules, name) for name in rules.__all__}
 """Every rule."""
@@ -148,7 +161,7 @@ class Card:
         }
 
 
-def card(what: str | type[Stepper] | Rule) -> Card:
+def card(what: str | type[torch.optim.Optimizer] | Rule) -> Card:
     """Return the card of an optimizer or a rule, or of the one with this name.
 
     Upper and lower case are alike in a name; where an optimizer and a rule share it, it is the optimizer's,
@@ -168,17 +181,19 @@ def card(what: str | type[Stepper] | Rule) -> Card:
         return _of_rule(found)
     if isinstance(found, type) and issubclass(found, (Named, TorchTwin)):
         return _of_optimizer(found)
+    if isinstance(found, type) and issubclass(found, SolverOptimizer):
+        return describe_callable(found, "optimizer")
     raise TaskError(f"{found!r} has no card: it is no rule and no optimizer of thalweg.optim.")
 
 
-def find(name: str) -> type[Stepper] | Rule:
+def find(name: str) -> type[torch.optim.Optimizer] | Rule:
     """Return the optimizer or the rule of a name (see `card`)."""
     wanted = name.strip().removeprefix("thalweg.").lower()
-    for prefix, known in (("optim.", OPTIMIZERS), ("rules.", RULES)):
+    for prefix, known in (("optim.", OPTIMIZERS), ("optim.", SOLVERS), ("rules.", RULES)):
         for key, found in known.items():
             if wanted in (key.lower(), f"{prefix}{key.lower()}"):
                 return found
-    hint = suggest(wanted.rpartition(".")[2], [*RULES, *OPTIMIZERS])
+    hint = suggest(wanted.rpartition(".")[2], [*RULES, *OPTIMIZERS, *SOLVERS])
     raise TaskError(f"No optimizer and no rule is called {name!r}.{hint}")
 
 

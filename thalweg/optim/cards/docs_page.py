@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from thalweg.files import write_text
-from thalweg.optim.cards.card import OPTIMIZERS, RULES, Card, card
+from thalweg.optim.cards.card import OPTIMIZERS, RULES, SOLVERS, Card, card
 from thalweg.optim.cards.cost import StepCost
 
 WIDTH = 110
@@ -25,7 +25,8 @@ prints one card. This page is written by
     make docs
 
 A state is one number for each number of a parameter: 4 bytes in float32. A pass is one way over the data of a
-step; a reduction that must be known first adds one. In the equations g is the gradient, u the update of the
+step; a reduction that must be known first adds one. Of the solvers, which evaluate a closure as often as they
+need, the card says what they cost. In the equations g is the gradient, u the update of the
 rule before, p the parameter, x the point where the step leads, t the number of the step from 1, λ the weight
 decay; after the last rule p ← p − lr·update. Under "weight decay" the first meaning is the default, and the
 others are arguments, such as `decay="l2"`.
@@ -40,7 +41,8 @@ _PLACES = (
 
 def optimizers_page() -> str:
     """Return the page."""
-    optimizers = sorted((card(made) for made in OPTIMIZERS.values()), key=_by_name)
+    every = [*OPTIMIZERS.values(), *SOLVERS.values()]
+    optimizers = sorted((card(made) for made in every), key=_by_name)
     rules = [card(made) for made in RULES.values()]
     parts = [_HEAD + _table(optimizers, linked=True)]
     parts += [line for each in optimizers for line in _section(each)]
@@ -63,8 +65,8 @@ def _table(cards: Sequence[Card], *, linked: bool) -> str:
         (
             f"[{each.name}](#{each.name.lower()})" if linked else f"`{each.name}`",
             str(each.year or ""),
-            str(len(_cost(each).states)),
-            str(_cost(each).passes),
+            "–" if each.cost is None else str(len(each.cost.states)),
+            "–" if each.cost is None else str(each.cost.passes),
             each.summary.replace("|", "\\|"),
         )
         for each in cards
@@ -107,14 +109,12 @@ def _body(each: Card) -> Iterator[str]:
 
 
 def _costs(each: Card) -> Iterator[str]:
-    yield in_words(_cost(each))
+    if each.cost is None:
+        yield each.text.fields["Cost"]
+        return
+    yield in_words(each.cost)
     for arguments, cost in each.variants.items():
         yield f"with {arguments}, {states_in_words(cost)}"
-
-
-def _cost(each: Card) -> StepCost:
-    assert each.cost is not None, "optimizers and rules have a cost"
-    return each.cost
 
 
 def in_words(cost: StepCost) -> str:

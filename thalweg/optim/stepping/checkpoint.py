@@ -141,6 +141,8 @@ def _own(entry: Any, param: Tensor) -> Any:
     """Return a copy of a state on the device of its parameter; numbers stay on the host."""
     if isinstance(entry, Mapping):
         return {key: _own(value, param) for key, value in entry.items()}
+    if type(entry) in (list, tuple):
+        return type(entry)(_own(value, param) for value in entry)
     if isinstance(entry, Tensor):
         device = entry.device if entry.ndim == 0 and param.ndim else param.device
         return entry.detach().clone().to(device)

@@ -20,9 +20,10 @@ from thalweg import optim
 from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError, suggest
 from thalweg.optim.factory import Named
+from thalweg.optim.solvers.base import SolverOptimizer
 from thalweg.race.entrants.entrant import Contender
 from thalweg.race.entrants.entrant import Entrant as Entrant
-from thalweg.train.optimizers import OptimizerFactory
+from thalweg.train.optimizers import NEEDS_RESIDUALS, OptimizerFactory
 
 GRID_POINTS = 7
 """Learning rates in each default grid."""
@@ -30,7 +31,8 @@ GRID_POINTS = 7
 DEFAULT_ENTRANTS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 """The entrants of a race that names none."""
 
-_NOT_RACED = frozenset({"Optimizer"})
+_NOT_RACED = frozenset({"Optimizer", "LevenbergMarquardt"})
+"""A class without a chain, and one whose closure returns residuals, which a training step has not."""
 
 
 def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
@@ -48,7 +50,7 @@ def default_grid(factory: OptimizerFactory | Chain | Link | Rule) -> tuple[float
 
     For those made of rules they lie around the default: from a tenth of it up, or from a hundredth
     where it is 1, as it is for those that find their own rate, or are given a factor of one. For
-    PyTorch's they are chosen; for others they are Adam's.
+    PyTorch's and for solvers they are chosen; for others they are Adam's.
 
     >>> default_grid(optim.Adan)[:3], default_grid(optim.Prodigy)[4]
     ((0.0001, 0.000316, 0.001), 1.0)
@@ -78,8 +80,10 @@ def known_entrants() -> dict[str, Entrant]:
     for name, factory in vars(optim).items():
         if name in _NOT_RACED or not _is_optimizer(factory):
             continue
-        grid = default_grid(factory)
-        entrants.setdefault(name.lower(), Entrant(name.lower(), factory, {}, grid))
+        # a solver takes differences of gradients, which those of mini-batches drown in noise
+        size: Any = None if issubclass(factory, SolverOptimizer) else "race"
+        entrant = Entrant(name.lower(), factory, {}, default_grid(factory), batch_size=size)
+        entrants.setdefault(entrant.name, entrant)
     return entrants
 
 
@@ -97,6 +101,8 @@ def find_entrant(name: str) -> Entrant:
     try:
         entrant = known[optimizer.lower()]
     except KeyError:
+        if optimizer.lower() == "levenbergmarquardt":
+            raise TaskError(NEEDS_RESIDUALS.format(name="LevenbergMarquardt")) from None
         hint = suggest(optimizer, known) or f" Known are: {', '.join(sorted(known))}."
         raise TaskError(f"No optimizer is called {optimizer!r}.{hint}") from None
     if not plus:
@@ -209,4 +215,5 @@ _LOWEST_RATE = {
     "Adadelta": 1e-2,
     "Adamax": 1e-3,
     "Lion": 3.16e-5,
+    **dict.fromkeys(("BFGS", "LBFGS", "NewtonCG", "SSBroyden"), 1e-2),
 }

@@ -13,9 +13,12 @@
     fixedrange: narrow(), title: { ...given.title, font: { color: css("--soft"), size: 13 } },
   });
   const inked = (parts, key) => (parts || []).map((part) => ({ ...part, [key]: { ...part[key], color: css("--ink") } }));
+  const coloured = (trace, color) => ({
+    ...trace, line: { ...trace.line, color }, ...(trace.marker && { marker: { ...trace.marker, color } }),
+  });
   const draw = () => Plotly.react(
     document.querySelector(".chart"),
-    figure.data.map((trace, i) => ({ ...trace, line: { ...trace.line, color: css("--e" + (trace.meta ?? i)) } })),
+    figure.data.map((trace, i) => coloured(trace, css("--e" + (trace.meta ?? i)))),
     {
       ...figure.layout, template: undefined, showlegend: false,
       xaxis: axis(figure.layout.xaxis), yaxis: axis(figure.layout.yaxis),

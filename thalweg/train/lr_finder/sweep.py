@@ -216,9 +216,10 @@ class _Steps:
         self.loss, self.weight, self.rows, _, _ = self.step.forward(inputs, targets)
         return self.step.objective(self.loss)
 
-    def gradient(self) -> Tensor:
+    def gradient(self, backward: bool = True) -> Tensor:
         value = self.objective()
-        self.step.backward(value)
+        if backward:
+            self.step.backward(value)
         return value
 
     def advance(self, rate: float) -> None:

@@ -189,6 +189,7 @@ class Steps:
         at.part = "optimizer"
         try:
             self.count(self.updates.step(rows, closure))
+            state.computed.more(rows, getattr(state.optimizer, "unseen_passes", 0))
         except _NothingCounts:
             pass
         except _SmallGradient:

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import call
+from thalweg.labs import LABS
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_it_lists_labs_and_their_settings(folder: Path) -> None:
+    result = call("lab")
+    assert result.exit_code == 0
+    for name, lab in LABS.items():
+        assert f"{name}  {lab.title}" in result.stdout
+    assert "--set alphas=0.1,0.3,1,3  values of α" in result.stdout
+    document = json.loads(call("lab", "--json").stdout)
+    assert [each["name"] for each in document["labs"]] == [*LABS]
+    assert list(folder.iterdir()) == []
+
+
+def test_it_says_what_is_found_and_writes_a_page(folder: Path) -> None:
+    result = call("lab", "Coordinate_Descent", "--set", "alphas=0.5", "--set", "sweeps=3")
+    assert result.exit_code == 0
+    lab = LABS["coordinate-descent"]
+    assert lab.title in result.stdout
+    assert lab.why.split(".")[0] in result.stdout.replace("\n", " ")
+    assert "α = 0.5: x a sweep" in result.stdout
+    assert result.stderr == "Picture: lab-coordinate-descent.html\n"
+    page = (folder / "lab-coordinate-descent.html").read_text(encoding="utf-8")
+    assert "α = 0.5: objective a sweep" in page
+
+
+def test_json_alone_on_the_standard_output(folder: Path) -> None:
+    result = call("lab", "coordinate-descent", "--json", "--out", "p/page.html")
+    document = json.loads(result.stdout)
+    assert (document["schema"], document["holds"]) == ("thalweg.lab/1", True)
+    assert (folder / "p" / "page.html").exists()
+
+
+def test_an_older_page_is_kept(folder: Path) -> None:
+    (folder / "lab-coordinate-descent.html").write_text("mine")
+    result = call("lab", "coordinate-descent")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "lab-coordinate-descent.html exists. --force writes over it" in result.stderr
+    assert (folder / "lab-coordinate-descent.html").read_text() == "mine"
+    assert call("lab", "coordinate-descent", "--force").exit_code == 0
+    assert (folder / "lab-coordinate-descent.html").read_text(encoding="utf-8") != "mine"
+
+
+def test_a_finding_that_misses_theory_is_a_failure_that_is_shown(folder: Path) -> None:
+    """One round is too few to find the bars."""
+    result = call("lab", "sparse-coding", "--set", "rounds=1", "--out", "page.html")
+    assert result.exit_code == 1
+    assert "MISSED" in result.stdout
+    assert "error: 1 finding of 3 not as theory says." in result.stderr
+    assert (folder / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("laso",), "no lab 'laso'. Did you mean 'lasso'?"),
+        (("lasso", "--set", "rows"), "--set expects NAME=VALUE, such as rows=100; got 'rows'."),
+        (("lasso", "--set", "rows=9", "--set", "rows=8"), "--set gives rows twice"),
+        (("lasso", "--set", "rwos=9"), "no setting 'rwos'. Did you mean 'rows'"),
+        (("lasso", "--set", "rows=few"), "a whole number of at least 5"),
+        (("lasso", "--out", "page.txt"), "ends in .html; got page.txt"),
+        (("--out", "page.html"), "--set and --out are of one lab"),
+    ],
+)
+def test_wrong_input(folder: Path, arguments: tuple[str, ...], message: str) -> None:
+    result = call("lab", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert list(folder.iterdir()) == []
+
+
+def test_a_page_that_cannot_be_written(folder: Path) -> None:
+    (folder / "file").write_text("")
+    result = call("lab", "coordinate-descent", "--out", "file/page.html")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: Cannot use")

@@ -1,0 +1,60 @@
+"""Labs: phenomena of optimization to be seen, each measured and compared with theory.
+
+thalweg.labs.run("lasso") runs one; `thalweg lab` does from a terminal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thalweg.errors import TaskError, suggest
+from thalweg.labs import (
+    coordinate_descent,
+    ill_conditioning,
+    lasso,
+    linear_regression,
+    sparse_coding,
+)
+from thalweg.labs.lab import Finding, Lab, LabResult, Theory
+from thalweg.labs.page import write_lab_page
+
+__all__ = ["LABS", "Finding", "Lab", "LabResult", "Theory", "find", "run", "write_lab_page"]
+
+LABS: dict[str, Lab[Any, Any]] = {
+    lab.name: lab
+    for lab in (
+        linear_regression.LAB,
+        ill_conditioning.LAB,
+        coordinate_descent.LAB,
+        lasso.LAB,
+        sparse_coding.LAB,
+    )
+}
+"""Every lab by name."""
+
+
+def find(name: str) -> Lab[Any, Any]:
+    """Return the lab of a name.
+
+    Raises TaskError if there is none.
+    """
+    wanted = name.strip().lower().replace("_", "-")
+    if wanted not in LABS:
+        raise TaskError(
+            f"There is no lab {name!r}.{suggest(wanted, LABS)} There are: {', '.join(LABS)}."
+        )
+    return LABS[wanted]
+
+
+def run(name: str, **settings: Any) -> LabResult:
+    """Run a lab, with other settings than the usual ones where given, and return what it found.
+
+    Raises:
+        TaskError: there is no such lab or setting, or a setting cannot have the value.
+        MissingExtraError: a lab compares with a package that is not installed.
+
+    >>> result = run("coordinate-descent", alphas=(1.0,), sweeps=4)
+    >>> result.holds, [finding.name for finding in result.findings]
+    (True, ['α = 1: x a sweep', 'α = 1: objective a sweep'])
+    """
+    return find(name).run(settings)

@@ -1,0 +1,140 @@
+"""The picture of a lab: curves over two axes, drawn as the report draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from thalweg.errors import MissingExtraError
+from thalweg.report.parts.palette import Colour, colours
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis: its title, and whether it is logarithmic."""
+
+    title: str
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points joined by a `line`, shown as `dots`, or both; `dash` for what is fitted or of less interest.
+
+    Curves of one `family` have one colour; each is its own family unless it says so.
+    """
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    dots: bool = False
+    line: bool = True
+    dash: bool = False
+    family: str | None = None
+
+
+def curve(name: str, x: Sequence[float], y: Sequence[float], **how: Any) -> Curve:
+    """Return a curve of any sequences of numbers."""
+    return Curve(name, tuple(map(float, x)), tuple(map(float, y)), **how)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Curves, their axes, and a sentence that says how to read them.
+
+    `tiles` are small grey images below the picture, each a list of rows.
+    """
+
+    curves: tuple[Curve, ...]
+    x: Axis
+    y: Axis
+    hint: str
+    tiles: tuple[Sequence[Sequence[float]], ...] = ()
+
+    def families(self) -> list[str]:
+        """Return what has a colour of its own, in order."""
+        return list(dict.fromkeys(each.family or each.name for each in self.curves))
+
+    def palette(self) -> list[Colour]:
+        """Return the colour of each family."""
+        names = self.families()
+        found = colours(names)
+        return [found[name] for name in names]
+
+    def description(self) -> dict[str, Any]:
+        """Return the figure as Plotly describes it, in the colours of light pages."""
+        families, palette = self.families(), self.palette()
+        traces = []
+        for each in self.curves:
+            place = families.index(each.family or each.name)
+            traces.append(_trace(each, place, palette[place].light, self))
+        return {"data": traces, "layout": self._layout()}
+
+    def plotly(self) -> Any:
+        """Return the Plotly figure.
+
+        Raises MissingExtraError if Plotly is not installed.
+        """
+        try:
+            from plotly.graph_objects import Figure
+        except ImportError:
+            raise MissingExtraError("plotly", "The picture of a lab") from None
+        return Figure(self.description())
+
+    def _layout(self) -> dict[str, Any]:
+        return {
+            "xaxis": {
+                **_axis(self.x, [x for each in self.curves for x in each.x]),
+                "showgrid": False,
+                "showline": True,
+            },
+            "yaxis": _axis(self.y, [y for each in self.curves for y in each.y]),
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "showlegend": len(self.curves) > 1,
+            "paper_bgcolor": "#ffffff",
+            "plot_bgcolor": "#ffffff",
+            "margin": {"l": 72, "r": 14, "t": 14, "b": 48},
+            "hovermode": "closest",
+        }
+
+
+def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
+    log: dict[str, Any] = {"type": "log", "exponentformat": "power"} if axis.log else {}
+    shown = [value for value in values if math.isfinite(value) and value > 0]
+    if axis.log and shown and 1.5 < math.log10(max(shown) / min(shown)) < 6:
+        log["dtick"] = 1  # a label a decade, and none between
+    return {
+        "title": {"text": escape(axis.title, quote=False), "standoff": 10},
+        "gridcolor": "#ecebe7",
+        "linecolor": "#e6e3de",
+        "zeroline": False,
+        "automargin": True,
+        **log,
+    }
+
+
+def _trace(each: Curve, place: int, colour: str, picture: Picture) -> dict[str, Any]:
+    name = escape(each.name, quote=False)  # Plotly reads some tags in a name
+    dots = {"marker": {"size": 7, "color": colour}} if each.dots else {}
+    return {
+        "type": "scatter",
+        "mode": "+".join(["lines"] * each.line + ["markers"] * each.dots),
+        "name": name,
+        "x": _shown(each.x, picture.x),
+        "y": _shown(each.y, picture.y),
+        "line": {"width": 1.6 if each.dash else 2.2, "color": colour}
+        | ({"dash": "dash"} if each.dash else {}),
+        "meta": place,
+        "hovertemplate": f"{name}: %{{y:.4~g}} at %{{x:.4~g}}<extra></extra>",
+        **dots,
+    }
+
+
+def _shown(values: tuple[float, ...], axis: Axis) -> list[float | None]:
+    """Return the values with a gap for each that the axis cannot show."""
+    return [
+        value if math.isfinite(value) and (value > 0 or not axis.log) else None for value in values
+    ]

@@ -1,0 +1,1 @@
+"""Optimizers over the solvers: they evaluate a closure as often as a step needs."""

@@ -1,0 +1,1 @@
+"""Block coordinate descent: some entries at a time, the others held."""

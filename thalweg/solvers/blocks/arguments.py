@@ -1,0 +1,64 @@
+"""Matrices, vectors and penalties as they are given."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.numeric import as_whole, is_real
+
+
+def as_matrix(given: Any, name: str) -> Tensor:
+    """Return a finite matrix; what is no float tensor or array becomes float64.
+
+    Raises ValueError for another number of axes, for no entries, and for values that are not finite.
+
+    >>> as_matrix([[1, 2]], "A")
+    tensor([[1., 2.]], dtype=torch.float64)
+    """
+    matrix = _tensor(given, name)
+    if matrix.ndim != 2 or not matrix.numel():
+        raise ValueError(
+            f"{name} must be a matrix with at least one entry; got shape {tuple(matrix.shape)}."
+        )
+    return matrix
+
+
+def as_vector(given: Any, name: str, like: Tensor, length: int) -> Tensor:
+    """Return a finite vector of a length, with the dtype and on the device of `like`.
+
+    Raises ValueError for another shape, and for values that are not finite.
+    """
+    vector = _tensor(given, name)
+    if tuple(vector.shape) != (length,):
+        raise ValueError(f"{name} must have shape ({length},); got {tuple(vector.shape)}.")
+    return vector.to(like)
+
+
+def as_penalty(given: Any) -> float:
+    """Return a penalty: a finite number, 0 or above."""
+    if not is_real(given) or not math.isfinite(given) or given < 0:
+        raise ValueError(f"penalty must be a finite number of at least 0; got {given!r}.")
+    return float(given)
+
+
+def as_count(given: Any, name: str, least: int = 1) -> int:
+    """Return a whole number of at least `least`."""
+    count = as_whole(given)
+    if count is None or count < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}; got {given!r}.")
+    return count
+
+
+def _tensor(given: Any, name: str) -> Tensor:
+    plain = not isinstance(given, Tensor) and not hasattr(given, "__array__")
+    tensor = torch.as_tensor(given, dtype=torch.float64 if plain else None).detach()
+    if tensor.is_complex():
+        raise ValueError(f"{name} is complex; expected real numbers.")
+    tensor = tensor if tensor.is_floating_point() else tensor.double()
+    if not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"{name} holds values that are not finite: NaN or infinities.")
+    return tensor

@@ -1,0 +1,70 @@
+"""Bounds on each parameter, kept by projection."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """low ≤ x ≤ high, each [n]; infinite where there is no bound."""
+
+    low: Tensor
+    high: Tensor
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return the nearest point within the bounds."""
+        return torch.minimum(torch.maximum(x, self.low), self.high)
+
+    def open(self, x: Tensor, d: Tensor) -> Tensor:
+        """Return which parameters may go along d."""
+        return ~((x <= self.low) & (d < 0) | (x >= self.high) & (d > 0))
+
+    def free(self, x: Tensor, g: Tensor) -> Tensor:
+        """Return which parameters may follow −g: all but those at a bound that it points out of.
+
+        Source: Bertsekas (1982), Projected Newton methods for optimization problems with simple constraints.
+        """
+        return self.open(x, -g)
+
+
+def as_bounds(given: Any, start: Tensor) -> Bounds:
+    """Return a pair (low, high) of numbers, tensors or None as bounds of the flat start.
+
+    Raises ValueError for what is no pair, has another shape, or is empty: low > high.
+    """
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise ValueError(
+            "bounds is a pair (low, high), each a number, a tensor of the shape of x0, or None; got "
+            f"{given!r}."
+        )
+    low, high = (
+        _side(side, start, name, limit)
+        for side, name, limit in zip(given, ("low", "high"), (-math.inf, math.inf), strict=True)
+    )
+    if bool((low > high).any()):
+        at = int((low > high).nonzero()[0])
+        raise ValueError(f"bounds: low > high at entry {at} ({low[at]:g} > {high[at]:g}).")
+    return Bounds(low, high)
+
+
+def _side(side: Any, start: Tensor, name: str, limit: float) -> Tensor:
+    if side is None:
+        return torch.full_like(start, limit).reshape(-1)
+    value = torch.as_tensor(side, dtype=start.dtype, device=start.device)
+    if value.isnan().any():
+        raise ValueError(
+            f"bounds: {name} holds NaN; write None or an infinity where there is no bound."
+        )
+    try:
+        return value.expand(start.shape).reshape(-1)
+    except RuntimeError:
+        raise ValueError(
+            f"bounds: {name} has shape {tuple(value.shape)}; expected a number or the shape of x0, "
+            f"{tuple(start.shape)}."
+        ) from None

@@ -1,0 +1,125 @@
+"""Newton's direction: the Hessian as a matrix, or its products alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from thalweg.errors import suggest
+from thalweg.solvers.direction.direction import Model
+from thalweg.solvers.direction.steepest import Nothing
+from thalweg.solvers.lanes import dot, times, transposed_times
+
+_LEAST = 1e-10
+"""Eigenvalues below this share of the largest are raised to it."""
+REMEDIES = ("damped", "saddle-free")
+
+
+class Newton:
+    """d = −(H + αI)⁻¹·g, from all eigenvalues of H: n products with H and n³ operations a step.
+
+    Where H is not positive definite, `remedy` says what becomes of it: "damped" takes the smallest α that
+    makes it so (Goldfeld, Quandt and Trotter, 1966); "saddle-free" takes |λ| for each eigenvalue (Dauphin et
+    al., 2014).
+    """
+
+    def __init__(self, remedy: str = "saddle-free") -> None:
+        if remedy not in REMEDIES:
+            raise ValueError(
+                f"There is no remedy {remedy!r}.{suggest(remedy, REMEDIES)} Known: {', '.join(REMEDIES)}."
+            )
+        self.remedy = remedy
+
+    def natural(self, steps: int) -> bool:
+        """Return whether a step of length 1 is the expected one."""
+        return True
+
+    def init(self, x: Tensor, g: Tensor) -> Nothing:
+        """Return the state before the first step."""
+        return Nothing()
+
+    def propose(self, state: Nothing, g: Tensor, model: Model) -> tuple[Tensor, Nothing]:
+        """Return the direction, and the state."""
+        hessian = model.dense()
+        # A Hessian that is not finite gives no direction; the loop then takes −g.
+        finite = torch.isfinite(hessian).all(-1).all(-1)[:, None, None]
+        eigenvalues, vectors = torch.linalg.eigh(torch.where(finite, hessian, 0.0))
+        least = _LEAST * eigenvalues.abs().amax(-1, keepdim=True)
+        if self.remedy == "damped":
+            lowest = eigenvalues[:, :1]
+            # As far above zero as the lowest eigenvalue lies below: a step of its own length, not a huge one.
+            wanted = torch.where(lowest < least, torch.maximum(lowest.abs(), least) - lowest, 0.0)
+            eigenvalues = eigenvalues + wanted
+        else:
+            eigenvalues = torch.maximum(eigenvalues.abs(), least)
+        return -times(vectors, transposed_times(vectors, g) / eigenvalues), state
+
+    def update(self, state: Nothing, step: Tensor, dg: Tensor) -> Nothing:
+        """Return the state after a step."""
+        return state
+
+
+class FirstSize(NamedTuple):
+    """‖g‖ where the run began."""
+
+    norm: Tensor
+
+
+class NewtonCG:
+    """d ≈ −H⁻¹·g by conjugate gradients on H·d = −g, which needs products with H alone.
+
+    They end when ‖Hd + g‖ ≤ η‖g‖, with η = min(½, √(‖g‖/‖g₀‖)), so that the run converges faster than
+    linearly; and where dᵀHd ≤ 0 is met, with what was found before.
+
+    Source: Nocedal and Wright, Numerical Optimization, algorithm 7.1.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
+
+    def natural(self, steps: int) -> bool:
+        """Return whether a step of length 1 is the expected one."""
+        return True
+
+    def init(self, x: Tensor, g: Tensor) -> FirstSize:
+        """Return the state before the first step."""
+        return FirstSize(g.norm(dim=-1, keepdim=True))
+
+    def propose(self, state: FirstSize, g: Tensor, model: Model) -> tuple[Tensor, FirstSize]:
+        """Return the direction, and the state."""
+        size = g.norm(dim=-1, keepdim=True)
+        eta = (size / state.norm).sqrt().clamp(max=0.5)
+        return newton_by_products(g, model, eta * size, self.most or 10 * g.shape[-1]), state
+
+    def update(self, state: FirstSize, step: Tensor, dg: Tensor) -> FirstSize:
+        """Return the state after a step."""
+        return state
+
+
+def newton_by_products(g: Tensor, model: Model, enough: Tensor, most: int) -> Tensor:
+    """Return d with ‖Hd + g‖ ≤ `enough` in each lane, or before the first direction that bends down."""
+    d = torch.zeros_like(g)
+    residual, p = g, -g
+    squared = dot(g, g)
+    going = torch.ones_like(squared, dtype=torch.bool)
+    first = True
+    for _ in range(most):
+        hp = model @ p
+        bend = dot(p, hp)
+        up = bend > 0
+        if first:  # the first direction is −g: kept even where the objective bends down along it
+            d = torch.where(up, d, p)
+            first = False
+        going = going & up
+        alpha = torch.where(going, squared / torch.where(going, bend, 1.0), 0.0)
+        d = d + alpha * p
+        residual = residual + alpha * hp
+        after = dot(residual, residual)
+        going = going & (after.sqrt() > enough)
+        if not bool(going.any()):
+            break
+        p = torch.where(going, after / squared * p - residual, p)
+        squared = torch.where(going, after, squared)
+    return d

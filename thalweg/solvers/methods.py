@@ -1,0 +1,172 @@
+"""The methods by name: which direction goes with which search, and which trust region."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from thalweg.errors import suggest
+from thalweg.solvers.direction.bfgs import BFGS
+from thalweg.solvers.direction.broyden import FAMILIES
+from thalweg.solvers.direction.cg import ConjugateGradient
+from thalweg.solvers.direction.direction import Direction
+from thalweg.solvers.direction.lbfgs import LBFGS
+from thalweg.solvers.direction.newton import Newton, NewtonCG
+from thalweg.solvers.direction.steepest import Steepest
+from thalweg.solvers.search.armijo import Armijo
+from thalweg.solvers.search.hager_zhang import HagerZhang
+from thalweg.solvers.search.search import Search
+from thalweg.solvers.search.wolfe import Wolfe
+from thalweg.solvers.trust.exact import Exact
+from thalweg.solvers.trust.gauss_newton import LevenbergMarquardt
+from thalweg.solvers.trust.steihaug import Steihaug
+from thalweg.solvers.trust.subproblem import Subproblem
+
+
+@dataclass(frozen=True)
+class LineSearch:
+    """A direction and the search along it."""
+
+    direction: Direction
+    search: Search
+
+
+@dataclass(frozen=True)
+class TrustRegion:
+    """A subproblem, and the first radius."""
+
+    subproblem: Subproblem
+    radius: float | None = None
+
+
+Method = LineSearch | TrustRegion
+
+SEARCHES = ("wolfe", "hager-zhang", "armijo")
+
+
+def search_named(name: str, c1: float, c2: float) -> Search:
+    """Return the line search `name` with its two constants, of the decrease and of the slope.
+
+    A c2 below c1 asks for a nearly exact search. Raises ValueError for an unknown name, and for constants
+    that are not between 0 and 1.
+    """
+    if not (0 < c1 < 1 and 0 < c2 < 1):
+        raise ValueError(
+            f"A line search needs c1 and c2 between 0 and 1; got c1={c1:g}, c2={c2:g}."
+        )
+    if name == "wolfe":
+        return Wolfe(c1, c2)
+    if name == "hager-zhang":
+        return HagerZhang(c1, c2)
+    if name == "armijo":
+        return Armijo(c1)
+    raise ValueError(
+        f"There is no line search {name!r}.{suggest(name, SEARCHES)} Known: {', '.join(SEARCHES)}."
+    )
+
+
+def steepest(*, c1: float = 1e-4, c2: float = 0.1, search: str = "wolfe") -> Method:
+    """Steepest descent."""
+    return LineSearch(Steepest(), search_named(search, c1, c2))
+
+
+def cg(*, beta: str = "pr+", c1: float = 1e-4, c2: float = 0.1, search: str = "wolfe") -> Method:
+    """Nonlinear conjugate gradients; `beta` is fr, pr+ or hz."""
+    return LineSearch(ConjugateGradient(beta), search_named(search, c1, c2))
+
+
+def bfgs(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
+    """BFGS with a full matrix."""
+    return LineSearch(BFGS(FAMILIES["bfgs"]), search_named(search, c1, c2))
+
+
+def ssbfgs(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
+    """Self-scaled BFGS."""
+    return LineSearch(BFGS(FAMILIES["ssbfgs"]), search_named(search, c1, c2))
+
+
+def ssbroyden(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
+    """Self-scaled Broyden."""
+    return LineSearch(BFGS(FAMILIES["ssbroyden"]), search_named(search, c1, c2))
+
+
+def lbfgs(*, history: int = 10, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
+    """Limited-memory BFGS."""
+    return LineSearch(LBFGS(history), search_named(search, c1, c2))
+
+
+def newton(
+    *, remedy: str = "saddle-free", c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe"
+) -> Method:
+    """Newton with a line search; `remedy` is damped or saddle-free."""
+    return LineSearch(Newton(remedy), search_named(search, c1, c2))
+
+
+def newton_cg(
+    *, most: int | None = None, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe"
+) -> Method:
+    """Newton by conjugate gradients, at most `most` products a step."""
+    return LineSearch(NewtonCG(most), search_named(search, c1, c2))
+
+
+def trust_exact(*, radius: float | None = None) -> Method:
+    """A trust region solved exactly."""
+    return TrustRegion(Exact(), radius)
+
+
+def trust_ncg(*, radius: float | None = None, most: int | None = None) -> Method:
+    """A trust region solved by conjugate gradients."""
+    return TrustRegion(Steihaug(most), radius)
+
+
+def levenberg_marquardt(*, radius: float | None = None) -> Method:
+    """Levenberg-Marquardt."""
+    return TrustRegion(LevenbergMarquardt(), radius)
+
+
+METHODS: dict[str, Callable[..., Method]] = {
+    "steepest": steepest,
+    "cg": cg,
+    "bfgs": bfgs,
+    "ssbfgs": ssbfgs,
+    "ssbroyden": ssbroyden,
+    "lbfgs": lbfgs,
+    "newton": newton,
+    "newton-cg": newton_cg,
+    "trust-exact": trust_exact,
+    "trust-ncg": trust_ncg,
+}
+"""Of an objective."""
+
+RESIDUAL_METHODS: dict[str, Callable[..., Method]] = {
+    "lm": levenberg_marquardt,
+    "trust-ncg": trust_ncg,
+}
+"""Of residuals."""
+
+
+def method_named(
+    name: str, options: dict[str, Any], known: dict[str, Callable[..., Method]]
+) -> Method:
+    """Return the method `name` with its options.
+
+    Raises ValueError for an unknown name, TypeError for an unknown option.
+
+    >>> method_named("bfgs", {"history": 5}, METHODS)
+    Traceback (most recent call last):
+    TypeError: The method 'bfgs' has no option 'history'. It has: c1, c2, search.
+    """
+    if name not in known:
+        raise ValueError(
+            f"There is no method {name!r}.{suggest(name, known)} Known: {', '.join(known)}."
+        )
+    allowed = inspect.signature(known[name]).parameters
+    for option in options:
+        if option not in allowed:
+            raise TypeError(
+                f"The method {name!r} has no option {option!r}.{suggest(option, allowed)} It has: "
+                f"{', '.join(allowed)}."
+            )
+    return known[name](**options)

@@ -1,0 +1,215 @@
+"""Minimising a function of a tensor from one start or from several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.solvers.bounds import Bounds, as_bounds
+from thalweg.solvers.descend import Descent
+from thalweg.solvers.lane import Lane
+from thalweg.solvers.methods import METHODS, RESIDUAL_METHODS, LineSearch, Method, method_named
+from thalweg.solvers.objective import Function, Meter, ScalarObjective
+from thalweg.solvers.residuals import ResidualObjective
+from thalweg.solvers.result import Result
+from thalweg.solvers.stop import Status, Stop, message
+from thalweg.solvers.trust.region import Region
+
+Callback = Callable[[Tensor, float], bool | None]
+
+
+def minimize(
+    fun: Function,
+    x0: Any,
+    method: str = "bfgs",
+    *,
+    tol: float | None = None,
+    max_iter: int = 1000,
+    max_evals: int | None = None,
+    bounds: Any = None,
+    callback: Callback | None = None,
+    **options: Any,
+) -> Result:
+    """Return the lowest point of a differentiable function that a solver finds from `x0`.
+
+    `fun` takes a tensor of the shape of `x0` and returns one number; its gradient comes from autograd. `x0`
+    is a tensor, an array or a number; whole numbers are taken as float64. Methods, each with its options:
+
+    - "bfgs", "ssbfgs", "ssbroyden": a full matrix; "lbfgs" (`history=10`): its last pairs;
+    - "cg" (`beta="pr+"`, "fr", "hz"), "steepest";
+    - "newton" (`remedy="saddle-free"`, "damped"), "newton-cg": the Hessian, or products with it;
+    - "trust-exact", "trust-ncg" (`radius=`): the same, in a trust region.
+
+    Those along lines take `search="wolfe"`, "hager-zhang" or "armijo", with its constants `c1=` and `c2=`.
+
+    It has converged where the gradient's largest component is at most `tol` times the largest one met on
+    the way, so that neither the scale of the objective nor that of x matters; by default 1e-8 in float64 and
+    1e-4 in float32. `bounds` is a pair (low, high) of numbers or tensors, with None for no bound; a start
+    outside is moved inside. `callback(x, fun)` is called after each iteration and stops the run by
+    returning True. What is found is returned however the run ends; `result.success` says if it converged.
+
+    Raises ValueError for an unknown method and for an objective that is not one number, TypeError for an
+    unknown option.
+
+    >>> import torch
+    >>> from thalweg.solvers import minimize
+    >>> result = minimize(lambda x: 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2, [-1.2, 1.0])
+    >>> result.success, [round(value, 6) for value in result.x.tolist()]
+    (True, [1.0, 1.0])
+    """
+    start = as_start(x0)
+    objective = ScalarObjective(fun, start.shape)
+    chosen = method_named(method, options, METHODS)
+    box = None if bounds is None else as_bounds(bounds, start)
+    stop = Stop(tol, max_iter, max_evals)
+    return _one(objective, start, chosen, stop, callback, box, method)
+
+
+def least_squares(
+    residuals: Function,
+    x0: Any,
+    method: str = "lm",
+    *,
+    tol: float | None = None,
+    max_iter: int = 1000,
+    max_evals: int | None = None,
+    callback: Callback | None = None,
+    **options: Any,
+) -> Result:
+    """Return the point with the least ½‖r(x)‖² that a solver finds from `x0`.
+
+    `residuals` takes a tensor of the shape of `x0` and returns a tensor of any shape. Methods: "lm",
+    Levenberg and Marquardt's, from the singular values of the Jacobian; "trust-ncg", by products alone. The
+    rest is as in `minimize`; `result.fun` is ½‖r‖².
+
+    >>> import torch
+    >>> from thalweg.solvers import least_squares
+    >>> t = torch.linspace(0, 1, 20, dtype=torch.float64)
+    >>> y = 2 * torch.exp(-3 * t)
+    >>> result = least_squares(lambda p: p[0] * torch.exp(-p[1] * t) - y, [1.0, 1.0])
+    >>> [round(value, 6) for value in result.x.tolist()]
+    [2.0, 3.0]
+    """
+    start = as_start(x0)
+    objective = ResidualObjective(residuals, start.shape)
+    chosen = method_named(method, options, RESIDUAL_METHODS)
+    return _one(objective, start, chosen, Stop(tol, max_iter, max_evals), callback, None, method)
+
+
+def minimize_many(
+    fun: Function,
+    starts: Tensor | Sequence[Any],
+    method: str = "bfgs",
+    *,
+    tol: float | None = None,
+    max_iter: int = 1000,
+    max_evals: int | None = None,
+    bounds: Any = None,
+    **options: Any,
+) -> list[Result]:
+    """Return a result for each start, the starts being the first axis; they run together.
+
+    Each has its own search; all are evaluated in one call of `torch.func.vmap`, so `fun` must be one that
+    vmap takes. One that has ended leaves; what the last stragglers may cost, `max_iter` and `max_evals` cap.
+    Counts are those of each start, products with the Hessian those of all.
+
+    >>> import torch
+    >>> from thalweg.solvers import minimize_many
+    >>> results = minimize_many(
+    ...     lambda x: ((x - 1) ** 2).sum(), torch.zeros(3, 2, dtype=torch.float64)
+    ... )
+    >>> [result.success for result in results]
+    [True, True, True]
+    """
+    together = as_start(starts)
+    if together.ndim < 1 or not len(together):
+        raise ValueError(
+            f"Starts need a first axis with one entry each; got shape {tuple(together.shape)}."
+        )
+    objective = ScalarObjective(fun, together.shape[1:])
+    chosen = method_named(method, options, METHODS)
+    box = None if bounds is None else as_bounds(bounds, together[0])
+    ended, x, g = _run(
+        objective, together, chosen, Stop(tol, max_iter, max_evals), None, box, method
+    )
+    shape = together.shape[1:]
+    return [
+        _result(lane, x[i].view(shape), g[i].view(shape), lane.evaluations, objective.meter)
+        for i, lane in enumerate(ended)
+    ]
+
+
+def as_start(x0: Any) -> Tensor:
+    """Return a start as a contiguous tensor of its own, in float64 if it was whole numbers or no tensor."""
+    start = (
+        torch.as_tensor(x0) if isinstance(x0, Tensor) else torch.as_tensor(x0, dtype=torch.float64)
+    )
+    if start.is_complex():
+        raise ValueError("x0 is complex: minimise over torch.view_as_real(x0).")
+    if not start.is_floating_point():
+        start = start.double()
+    if not start.numel():
+        raise ValueError("x0 has no numbers: there is nothing to minimise over.")
+    return start.detach().contiguous().clone()
+
+
+def _one(
+    objective: ScalarObjective | ResidualObjective,
+    start: Tensor,
+    method: Method,
+    stop: Stop,
+    callback: Callback | None,
+    box: Bounds | None,
+    name: str,
+) -> Result:
+    (lane,), x, g = _run(objective, start[None], method, stop, callback, box, name)
+    meter = objective.meter
+    return _result(lane, x[0].view(start.shape), g[0].view(start.shape), meter.functions, meter)
+
+
+def _run(
+    objective: Any,
+    starts: Tensor,
+    method: Method,
+    stop: Stop,
+    callback: Callback | None,
+    box: Bounds | None,
+    name: str,
+) -> tuple[list[Lane], Tensor, Tensor]:
+    x, shape = starts.reshape(len(starts), -1), starts.shape[1:]
+
+    def called(lane: Lane, point: Tensor) -> bool | None:
+        assert callback is not None
+        return callback(point.view(shape), lane.f)
+
+    hook = None if callback is None else called
+    run: Descent | Region
+    if isinstance(method, LineSearch):
+        run = Descent(objective, x, method.direction, method.search, stop, box, hook)
+    elif box is None:
+        run = Region(objective, x, method.subproblem, stop, hook, method.radius)
+    else:
+        raise ValueError(
+            f"The method {name!r} takes no bounds; these do: bfgs, ssbfgs, ssbroyden, lbfgs, cg, steepest."
+        )
+    return run.run(), run.x_end, run.g_end
+
+
+def _result(lane: Lane, x: Tensor, grad: Tensor, evaluations: int, meter: Meter) -> Result:
+    assert lane.status is not None
+    return Result(
+        x=x,
+        fun=lane.f,
+        grad=grad,
+        nit=lane.iterations,
+        nfev=evaluations,
+        ngev=evaluations if evaluations != meter.functions else meter.gradients,
+        nhvp=meter.products,
+        success=lane.status is Status.CONVERGED,
+        status=lane.status,
+        message=message(lane.status, lane.size, lane.largest),
+        history=tuple(lane.history),
+    )

@@ -1,0 +1,31 @@
+"""What a line search is: a generator that asks for points along a direction and is sent what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+Searching = Generator[float, tuple[float, float], "Found"]
+"""Yields the step lengths α to try; is sent φ(α) and φ′(α), both NaN or infinite where nothing is defined;
+returns what it found.
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The step length that a search ends with, among those it asked for; 0 where none was good enough.
+
+    `holds` says whether the search's conditions hold there, or else it is the lowest point found.
+    """
+
+    alpha: float
+    holds: bool
+
+
+class Search(Protocol):
+    """A line search: φ(α) = f(x + αd), from φ(0), φ′(0) < 0 and the first step length to try."""
+
+    def __call__(self, f: float, slope: float, first: float) -> Searching:
+        """Begin a search."""
+        ...

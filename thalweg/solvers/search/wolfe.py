@@ -1,0 +1,122 @@
+"""The search for a point of the strong Wolfe conditions: bracket, then zoom by cubic interpolation."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from thalweg.solvers.search.cubic import Point, cubic_minimiser
+from thalweg.solvers.search.search import Found, Searching
+
+_BACK = 0.2
+"""How much of the way back to the last point is left, where the objective is not defined."""
+
+
+@dataclass(frozen=True)
+class Wolfe:
+    """φ(α) ≤ φ(0) + c₁·α·φ′(0) and |φ′(α)| ≤ c₂·|φ′(0)|.
+
+    Where φ(α) and φ(0) differ by their rounding only, the slopes decide: (2c₁ − 1)·φ′(0) ≥ φ′(α) stands for
+    the first condition (Hager and Zhang, 2005). Where nothing is defined the search goes back. After `most`
+    points, or in an interval that is relatively narrower than `narrow`, it ends with the lowest point.
+
+    Source: Nocedal and Wright, Numerical Optimization, algorithms 3.5 and 3.6; the choice of points is that
+    of M. Schmidt's minFunc.
+    """
+
+    c1: float = 1e-4
+    c2: float = 0.9
+    most: int = 25
+    narrow: float = 1e-9
+    rounding: float = 4 * sys.float_info.epsilon
+
+    def __call__(self, f: float, slope: float, first: float) -> Searching:
+        """Search from φ(0) and φ′(0), beginning with `first`."""
+        start = Point(0.0, f, slope)
+        budget = _Budget(self.most)
+        low, high = yield from self._bracket(start, first, budget)
+        if high is not None:
+            low = yield from self._zoom(start, low, high, budget)
+        return Found(low.alpha, low.alpha > 0 and self.holds(start, low))
+
+    def decreases(self, start: Point, point: Point) -> bool:
+        """Return whether the objective is low enough at `point`."""
+        if point.f <= start.f + self.c1 * point.alpha * start.slope:
+            return True
+        equal = abs(point.f - start.f) <= self.rounding * abs(start.f)
+        return equal and point.slope <= (2 * self.c1 - 1) * start.slope
+
+    def holds(self, start: Point, point: Point) -> bool:
+        """Return whether both conditions hold at `point`."""
+        return self.decreases(start, point) and abs(point.slope) <= -self.c2 * start.slope
+
+    def _bracket(
+        self, start: Point, first: float, budget: _Budget
+    ) -> Generator[float, tuple[float, float], tuple[Point, Point | None]]:
+        """Return a good point and None, or two points with a good one between them, the lower first."""
+        before, alpha, barrier = start, first, None
+        while budget.left():
+            point = Point(alpha, *(yield alpha))
+            if not point.defined:
+                barrier = alpha
+                alpha = before.alpha + _BACK * (alpha - before.alpha)
+                continue
+            rises = before is not start and point.f >= before.f
+            if not self.decreases(start, point) or rises:
+                return (before, point) if before.f <= point.f else (point, before)
+            if abs(point.slope) <= -self.c2 * start.slope:
+                return point, None
+            if point.slope >= 0:
+                return point, before
+            nearest, farthest = point.alpha + 0.01 * (point.alpha - before.alpha), 10 * point.alpha
+            if barrier is not None:
+                farthest = (point.alpha + barrier) / 2
+                nearest = min(nearest, farthest)
+            alpha = cubic_minimiser(before, point, nearest, farthest)
+            before = point
+        return before, None
+
+    def _zoom(
+        self, start: Point, low: Point, high: Point, budget: _Budget
+    ) -> Generator[float, tuple[float, float], Point]:
+        """Return a good point between two, or the lower end of what is left of the interval."""
+        slow = False
+        while budget.left() and abs(high.alpha - low.alpha) > self.narrow * max(
+            high.alpha, low.alpha
+        ):
+            left, right = sorted((low.alpha, high.alpha))
+            alpha = cubic_minimiser(low, high, left, right)
+            margin = 0.1 * (right - left)
+            if min(right - alpha, alpha - left) >= margin:
+                slow = False
+            elif slow or alpha >= right or alpha <= left:
+                alpha = right - margin if right - alpha < alpha - left else left + margin
+                slow = False
+            else:  # one step close to an end is allowed
+                slow = True
+            point = Point(alpha, *(yield alpha))
+            if not point.defined:
+                high = Point(
+                    alpha, low.f + abs(start.slope) * abs(alpha - low.alpha), abs(start.slope)
+                )
+            elif not self.decreases(start, point) or point.f >= low.f:
+                high = point
+            else:
+                if abs(point.slope) <= -self.c2 * start.slope:
+                    return point
+                if point.slope * (high.alpha - low.alpha) >= 0:
+                    high = low
+                low = point
+        return low
+
+
+class _Budget:
+    """How many points may still be asked for."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def left(self) -> bool:
+        self.most -= 1
+        return self.most >= 0

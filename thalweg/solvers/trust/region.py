@@ -1,0 +1,164 @@
+"""The loop of a trust region, for several runs at once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.solvers.descend import Callback, Objective
+from thalweg.solvers.lane import NOTHING, Carried, Lane
+from thalweg.solvers.lanes import put, take
+from thalweg.solvers.stop import Status, Stop
+from thalweg.solvers.trust.subproblem import Subproblem
+
+_ACCEPT = 1e-4
+_ROUNDING = 16.0
+"""A predicted decrease below so many roundings of the objective cannot be compared with the actual one."""
+
+
+class Region:
+    """Runs that step to the lowest point of a model within a radius, which follows how good the model was.
+
+    ρ is the actual decrease over the predicted one. A step is taken where ρ > 1e-4; the radius becomes a
+    quarter of the step where ρ < ¼ or nothing is defined, twice the radius where ρ > ¾ at the boundary.
+
+    Source: Nocedal and Wright, Numerical Optimization, algorithm 4.1.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        x: Tensor,
+        subproblem: Subproblem,
+        stop: Stop,
+        callback: Callback | None = None,
+        radius: float | None = None,
+    ) -> None:
+        self.objective, self.subproblem, self.stop = objective, subproblem, stop
+        self.callback, self.first_radius = callback, radius
+        self.x = x.clone()
+        self.x_end, self.g_end = self.x.clone(), torch.zeros_like(x)
+
+    def run(self, carried: Carried = NOTHING) -> list[Lane]:
+        """Run all lanes to their ends and return them, in their order; `carried` is of a run before."""
+        f, self.g = self.objective.evaluate(self.x)
+        sizes = self.g.abs().amax(-1)
+        self.lanes = [
+            Lane(index, here, size)
+            for index, (here, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
+        ]
+        everyone = list(self.lanes)
+        for lane in everyone:
+            lane.go_on(carried)
+            lane.judge(self.stop, self.x.dtype)
+        self.at: Any = None
+        self._leave()
+        if self.lanes:
+            self._prepare()
+            self._widen()
+        while self.lanes:
+            self._tick()
+        return everyone
+
+    def _prepare(self) -> None:
+        self.at = self.subproblem.prepare(self.at, self.g, self.objective.model(self.x))
+
+    def _widen(self) -> None:
+        """Set the first radius: as given, or the length of x, or of ones where x is zero."""
+        lengths = self.subproblem.length(self.at, self.x).tolist()
+        units = self.subproblem.length(self.at, torch.ones_like(self.x)).tolist()
+        for lane, length, unit in zip(self.lanes, lengths, units, strict=True):
+            lane.alpha = self.first_radius or length or unit
+
+    def _tick(self) -> None:
+        """Try one step of each lane; those that it takes down move."""
+        radius = torch.tensor(
+            [lane.alpha for lane in self.lanes], dtype=self.x.dtype, device=self.x.device
+        )
+        p, fall, length = self.subproblem.solve(self.at, radius[:, None])
+        trial = self.x + p
+        f, g = self.objective.evaluate(trial)
+        lengths = (p.abs().amax(-1), self.x.abs().amax(-1), (self.x * self.g).abs().amax(-1))
+        rows = (f, g.abs().amax(-1), fall[:, 0], length[:, 0], *lengths)
+        figures = torch.stack([row.double() for row in rows]).tolist()
+        moved: list[int] = []
+        for place, (lane, *here) in enumerate(zip(self.lanes, *figures, strict=True)):
+            if self._told(lane, *here):
+                moved.append(place)
+        if moved:
+            self._move(moved, trial, g)
+        if self.callback is not None:
+            for place in moved:
+                if self.callback(self.lanes[place], self.x[place]):
+                    self.lanes[place].status = self.lanes[place].status or Status.STOPPED
+        left = self._leave()
+        if self.lanes and (moved or left):
+            self._prepare()
+
+    def _told(
+        self,
+        lane: Lane,
+        f: float,
+        size: float,
+        fall: float,
+        length: float,
+        step: float,
+        x: float,
+        turn: float,
+    ) -> bool:
+        """Set a lane's radius by how well the model did; return whether it moves."""
+        inside = length < lane.alpha
+        if lane.converging and inside and self.stop.leaves_it(lane, fall, turn, self.x.dtype):
+            lane.status = Status.CONVERGED
+            return False
+        lane.evaluations += 1
+        eps = torch.finfo(self.x.dtype).eps
+        defined = math.isfinite(f) and math.isfinite(size)
+        if f == -math.inf:
+            lane.status = Status.UNBOUNDED
+            return False
+        if fall <= _ROUNDING * eps * abs(lane.f):
+            moves = defined and f <= lane.f and size < lane.size
+            if not moves:
+                lane.status = self.stop.verdict(lane, fall, turn, self.x.dtype)
+                return False
+            ratio = 1.0
+        else:
+            ratio = (lane.f - f) / fall if defined else -1.0
+            moves = ratio > _ACCEPT
+        if ratio < 0.25:
+            lane.alpha = 0.25 * min(length, lane.alpha)
+        elif ratio > 0.75 and length > 0.99 * lane.alpha:
+            lane.alpha *= 2
+        if moves:
+            lane.best_alpha, lane.best_f, lane.best_size = 1.0, f, size
+            lane.arrive()
+            lane.judge(self.stop, self.x.dtype)
+        elif step <= eps * x:
+            lane.status = self.stop.verdict(lane, fall, turn, self.x.dtype)
+        else:
+            lane.status = self.stop.spent(lane.iterations, lane.evaluations)
+        return moves
+
+    def _move(self, places: list[int], x: Tensor, g: Tensor) -> None:
+        if len(places) == len(self.lanes):
+            self.x, self.g = x, g
+            return
+        at = torch.tensor(places, device=self.x.device)
+        self.x, self.g = put((self.x, self.g), at, take((x, g), at))
+
+    def _leave(self) -> bool:
+        """Let the lanes that have ended leave, and keep their points; return whether there were any."""
+        going = [place for place, lane in enumerate(self.lanes) if lane.status is None]
+        if len(going) == len(self.lanes):
+            return False
+        index = torch.tensor([lane.index for lane in self.lanes], device=self.x.device)
+        self.x_end[index], self.g_end[index] = self.x, self.g
+        at = torch.tensor(going, dtype=torch.long, device=self.x.device)
+        self.x, self.g = take((self.x, self.g), at)
+        self.lanes = [self.lanes[place] for place in going]
+        self.at = None if self.at is None else self.subproblem.leave(self.at, at)
+        return True
