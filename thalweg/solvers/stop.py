@@ -97,9 +97,9 @@ class Stop:
         tol = self.tolerance(dtype)
         worth = self._worth(lane, tol)
         little = promised <= tol * worth or math.isinf(promised)
-        small = lane.size <= math.sqrt(tol) * lane.largest and turned <= worth and little
+        small = lane.size <= math.sqrt(tol) * lane.largest and little
         nothing = promised <= _ROUNDING * torch.finfo(dtype).eps * abs(lane.f)
-        return Status.CONVERGED if small or nothing else Status.STALLED
+        return Status.CONVERGED if turned <= worth and (small or nothing) else Status.STALLED
 
     def spent(self, iterations: int, evaluations: int) -> Status | None:
         """Return which budget is used up."""
