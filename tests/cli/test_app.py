@@ -86,6 +86,10 @@ def test_wrong_usage(arguments: tuple[str, ...], message: str) -> None:
     assert result.stdout == ""
 
 
+# Levenberg-Marquardt needs residuals, so it can be named in no race
+RACED = [name for name in optim.__all__ if name != "LevenbergMarquardt"]
+
+
 def test_list() -> None:
     result = call("list")
     assert result.exit_code == 0
@@ -97,7 +101,7 @@ def test_list() -> None:
     ("kind", "names", "words"),
     [
         ("tasks", list(list_tasks()), ["Handwritten digits"]),
-        ("optimizers", [*optim.__all__, "momentum", "nesterov"], ["The sign of a momentum"]),
+        ("optimizers", [*RACED, "momentum", "nesterov"], ["The sign of a momentum"]),
         ("rules", rules.__all__, ["Clip every element"]),
         ("schedules", schedules.__all__, ["Half a cosine"]),
         ("wrappers", ["SAM", "ASAM", "Accumulate", "NonFinite"], ["Steps once in k calls"]),
@@ -123,6 +127,7 @@ def test_the_list_of_optimizers_has_their_cost() -> None:
     figures = {
         name: (row["class"], row["state_bytes_per_parameter"], row["passes"])
         for name, row in rows.items()
+        if "passes" in row  # a solver's step is no program of passes
     }
     assert figures["adam"] == ("Adam", 8, 1)
     assert figures["sgd"] == ("SGD", 0, 1)
