@@ -26,9 +26,10 @@ class Newton:
     """
 
     def __init__(self, remedy: str = "saddle-free") -> None:
-        if remedy not in REMEDIES:
+        if not isinstance(remedy, str) or remedy not in REMEDIES:
             raise ValueError(
-                f"There is no remedy {remedy!r}.{suggest(remedy, REMEDIES)} Known: {', '.join(REMEDIES)}."
+                f"There is no remedy {remedy!r}.{suggest(str(remedy), REMEDIES)} Known: "
+                f"{', '.join(REMEDIES)}."
             )
         self.remedy = remedy
 
