@@ -164,9 +164,9 @@ def method_named(
 
     Raises ValueError for an unknown name, TypeError for an unknown option.
 
-    >>> method_named("lbfgs", {"histroy": 5}, METHODS)
+    >>> method_named("trust-exact", {"raduis": 5}, METHODS)
     Traceback (most recent call last):
-    TypeError: The method 'lbfgs' has no option 'histroy'. Did you mean 'history'? It has: history, c1, c2, search.
+    TypeError: The method 'trust-exact' has no option 'raduis'. Did you mean 'radius'? It has: radius.
     """
     if not isinstance(name, str) or name not in known:
         raise ValueError(
