@@ -10,7 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from thalweg.solvers import coordinate_descent, least_squares, minimize, minimize_many
+from thalweg.solvers import (
+    coordinate_descent,
+    flat_objective,
+    lasso,
+    least_squares,
+    minimize,
+    minimize_many,
+    sparse_coding,
+)
 
 NAN, INF = math.nan, math.inf
 
@@ -168,3 +176,34 @@ def test_no_mode_without_gradients_matters(mode: Any) -> None:
     for result in found:
         assert result.success
         assert result.x.tolist() == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize("matrix", ["a", None, [[1, 2], [3]]])
+def test_what_is_no_matrix_is_refused(matrix: Any) -> None:
+    with pytest.raises(TypeError, match=r"A is a tensor, an array or lists"):
+        lasso(matrix, [1.0, 2.0], 0.1)
+    with pytest.raises(TypeError, match=r"data is a tensor, an array or lists"):
+        sparse_coding(matrix, 2, 0.1)
+
+
+def test_wrong_arguments_of_solvers_by_blocks_are_refused() -> None:
+    eye, ones = torch.eye(2), torch.ones(2)
+    for tol in (-1.0, NAN, "a"):
+        with pytest.raises(ValueError, match="tol is a number"):
+            lasso(eye, ones, 0.1, tol=tol)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="float16"):
+        lasso(eye.half(), ones, 0.1)
+    for seed in ("a", 1.5, -1):
+        with pytest.raises(ValueError, match="seed"):
+            coordinate_descent(square, [1.0], seed=seed)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="seed"):
+            sparse_coding(eye, 2, 0.1, seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="complex"):
+        coordinate_descent(square, [3.0], solve=lambda x, block: torch.tensor([1j]))
+
+
+def test_what_is_no_model_or_loss_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"model is a torch\.nn\.Module"):
+        flat_objective(3, lambda model: model)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="loss is a function"):
+        flat_objective(torch.nn.Linear(1, 1), 3)  # type: ignore[arg-type]

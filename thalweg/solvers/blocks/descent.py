@@ -74,7 +74,7 @@ def coordinate_descent(
     stop = Stop(as_tolerance(tol), as_budget(max_sweeps, "max_sweeps", 0))
     parts = as_blocks(blocks, start)
     run = _Sweeps(fun, start, parts, solve, stop, order)
-    run.run(torch.Generator().manual_seed(seed))
+    run.run(torch.Generator().manual_seed(as_budget(seed, "seed", 0)))
     return run.result()
 
 
@@ -182,6 +182,10 @@ class _Sweeps:
             raise ValueError(
                 f"solve returned {got} for a block of {block.numel()}; it must return a tensor with the "
                 "block's new values."
+            )
+        if values.is_complex():
+            raise ValueError(
+                "solve returned complex numbers; it must return the block's new values."
             )
         if not bool(torch.isfinite(values).all()):
             raise ValueError(
