@@ -118,7 +118,7 @@ class Region:
         inside = length < lane.alpha
         if lane.converging and inside and self.stop.leaves_it(lane, fall, turn, self.x.dtype):
             lane.status = Status.CONVERGED
-            return False
+            return _ends_lower(lane, f, size)
         lane.evaluations += 1
         promised = (
             fall if inside else math.inf
@@ -132,7 +132,7 @@ class Region:
             moves = defined and f <= lane.f and size < lane.size
             if not moves:
                 lane.status = self.stop.verdict(lane, promised, self.x.dtype)
-                return False
+                return _ends_lower(lane, f, size)
             ratio = 1.0
         else:
             ratio = (lane.f - f) / fall if defined else -1.0
@@ -170,3 +170,12 @@ class Region:
         self.lanes = [self.lanes[place] for place in going]
         self.at = None if self.at is None else self.subproblem.leave(self.at, at)
         return True
+
+
+def _ends_lower(lane: Lane, f: float, size: float) -> bool:
+    """Move a lane that ends to the last point tried if that is lower; return whether it is."""
+    lower = math.isfinite(f) and math.isfinite(size) and f < lane.f
+    if lower:
+        lane.best_alpha, lane.best_f, lane.best_size = 1.0, f, size
+        lane.arrive()
+    return lower
