@@ -118,7 +118,7 @@ class Region:
         inside = length < lane.alpha
         if lane.converging and inside and self.stop.leaves_it(lane, fall, turn, self.x.dtype):
             lane.status = Status.CONVERGED
-            return _ends_lower(lane, f, size)
+            return False
         lane.evaluations += 1
         promised = (
             fall if inside else math.inf
