@@ -53,7 +53,7 @@ def test_success_is_where_scipy_finds_nothing_lower(seed: int) -> None:
     values: list[float] = []
 
     def scaled(x: Tensor) -> Tensor:
-        value = size_f * (fun(x / size_x) + shift)
+        value: Tensor = size_f * (fun(x / size_x) + shift)
         values.append(float(value.detach()))
         return value
 
