@@ -99,6 +99,7 @@ def assert_engines_alike(rule: Any, dtype: torch.dtype) -> dict[str, Tensor]:
     return fused
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_constants_in_a_rule(name: str, dtype: torch.dtype) -> None:

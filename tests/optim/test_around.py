@@ -54,7 +54,7 @@ BEFORE: dict[str, tuple[Any, Callable[[list[Tensor]], list[Tensor]]]] = {
 }
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", BEFORE)
 @each_engine
 @each_optimizer

@@ -29,7 +29,7 @@ RUNS = {
 }
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("run", RUNS)
 @each_engine
 @each_case

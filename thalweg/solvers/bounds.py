@@ -50,13 +50,26 @@ def as_bounds(given: Any, start: Tensor) -> Bounds:
     if bool((low > high).any()):
         at = int((low > high).nonzero()[0])
         raise ValueError(f"bounds: low > high at entry {at} ({low[at]:g} > {high[at]:g}).")
+    if bool((torch.isinf(low) & (low > 0) | torch.isinf(high) & (high < 0)).any()):
+        raise ValueError(
+            "bounds: low is inf or high −inf somewhere, which leaves no finite number."
+        )
     return Bounds(low, high)
 
 
 def _side(side: Any, start: Tensor, name: str, limit: float) -> Tensor:
     if side is None:
         return torch.full_like(start, limit).reshape(-1)
-    value = torch.as_tensor(side, dtype=start.dtype, device=start.device)
+    try:
+        value = torch.as_tensor(side)
+        if value.is_complex():
+            raise TypeError("complex numbers have no order")
+        value = value.detach().to(dtype=start.dtype, device=start.device)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(
+            f"bounds: {name} is a number, a tensor or numbers of the shape of x0, or None; got "
+            f"{type(side).__name__} ({error})."
+        ) from None
     if value.isnan().any():
         raise ValueError(
             f"bounds: {name} holds NaN; write None or an infinity where there is no bound."

@@ -192,7 +192,9 @@ class Descent:
             lanes, slopes, natural, lengths, turned, strict=True
         ):
             expected = -slope / 2 if usual else None
-            if lane.converging and self.stop.leaves_it(lane, expected, turn, self.x.dtype):
+            if not -math.inf < slope < 0:  # the square of the gradient is below the smallest number
+                lane.status = self.stop.verdict(lane, math.inf, turn, self.x.dtype)
+            elif lane.converging and self.stop.leaves_it(lane, expected, turn, self.x.dtype):
                 lane.status = Status.CONVERGED
             else:
                 first = 1.0 if usual else self._first(lane, slope, length)

@@ -55,7 +55,7 @@ class Lane:
     visible: float = 0.0
     alpha: float = 0.0
     promise: float = math.inf
-    """The decrease that the parabola through a point of this search promised, at the least."""
+    """The decrease that the parabola through a point of this search promised, at the most."""
     has_moved: bool = False
     """Whether there was a step, whose decrease is known."""
     converging: bool = False
@@ -100,7 +100,9 @@ class Lane:
         rise = f - self.f
         if rise > self.visible and math.isfinite(rise):
             fall = self.alpha * self.slope
-            self.promise = min(self.promise, fall * fall / (4 * (rise - fall)))
+            promise = fall * fall / (4 * (rise - fall))
+            # A smooth objective promises the same at each; at a jump shorter steps promise ever less.
+            self.promise = promise if math.isinf(self.promise) else max(self.promise, promise)
         try:
             self.alpha = self.searching.send((f, slope))
         except StopIteration as end:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.errors import suggest
+from thalweg.numeric import is_real
 from thalweg.solvers.direction.bfgs import BFGS
 from thalweg.solvers.direction.broyden import FAMILIES
 from thalweg.solvers.direction.cg import ConjugateGradient
@@ -15,6 +16,7 @@ from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.direction.lbfgs import LBFGS
 from thalweg.solvers.direction.newton import Newton, NewtonCG
 from thalweg.solvers.direction.steepest import Steepest
+from thalweg.solvers.given import as_budget, as_positive
 from thalweg.solvers.search.armijo import Armijo
 from thalweg.solvers.search.hager_zhang import HagerZhang
 from thalweg.solvers.search.search import Search
@@ -52,9 +54,9 @@ def search_named(name: str, c1: float, c2: float) -> Search:
     A c2 below c1 asks for a nearly exact search. Raises ValueError for an unknown name, and for constants
     that are not between 0 and 1.
     """
-    if not (0 < c1 < 1 and 0 < c2 < 1):
+    if not all(is_real(c) and 0 < c < 1 for c in (c1, c2)):
         raise ValueError(
-            f"A line search needs c1 and c2 between 0 and 1; got c1={c1:g}, c2={c2:g}."
+            f"A line search needs c1 and c2 between 0 and 1; got c1={c1!r}, c2={c2!r}."
         )
     if name == "wolfe":
         return Wolfe(c1, c2)
@@ -63,7 +65,7 @@ def search_named(name: str, c1: float, c2: float) -> Search:
     if name == "armijo":
         return Armijo(c1)
     raise ValueError(
-        f"There is no line search {name!r}.{suggest(name, SEARCHES)} Known: {', '.join(SEARCHES)}."
+        f"There is no line search {name!r}.{suggest(str(name), SEARCHES)} Known: {', '.join(SEARCHES)}."
     )
 
 
@@ -94,7 +96,7 @@ def ssbroyden(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Me
 
 def lbfgs(*, history: int = 10, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
     """Limited-memory BFGS."""
-    return LineSearch(LBFGS(history), search_named(search, c1, c2))
+    return LineSearch(LBFGS(as_budget(history, "history", 1)), search_named(search, c1, c2))
 
 
 def newton(
@@ -108,22 +110,30 @@ def newton_cg(
     *, most: int | None = None, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe"
 ) -> Method:
     """Newton by conjugate gradients, at most `most` products a step."""
-    return LineSearch(NewtonCG(most), search_named(search, c1, c2))
+    return LineSearch(NewtonCG(_most(most)), search_named(search, c1, c2))
 
 
 def trust_exact(*, radius: float | None = None) -> Method:
     """A trust region solved exactly."""
-    return TrustRegion(Exact(), radius)
+    return TrustRegion(Exact(), _radius(radius))
 
 
 def trust_ncg(*, radius: float | None = None, most: int | None = None) -> Method:
     """A trust region solved by conjugate gradients."""
-    return TrustRegion(Steihaug(most), radius)
+    return TrustRegion(Steihaug(_most(most)), _radius(radius))
 
 
 def levenberg_marquardt(*, radius: float | None = None) -> Method:
     """Levenberg-Marquardt."""
-    return TrustRegion(LevenbergMarquardt(), radius)
+    return TrustRegion(LevenbergMarquardt(), _radius(radius))
+
+
+def _most(given: int | None) -> int | None:
+    return None if given is None else as_budget(given, "most", 1)
+
+
+def _radius(given: float | None) -> float | None:
+    return None if given is None else as_positive(given, "radius")
 
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -154,13 +164,13 @@ def method_named(
 
     Raises ValueError for an unknown name, TypeError for an unknown option.
 
-    >>> method_named("bfgs", {"history": 5}, METHODS)
+    >>> method_named("trust-exact", {"raduis": 5}, METHODS)
     Traceback (most recent call last):
-    TypeError: The method 'bfgs' has no option 'history'. It has: c1, c2, search.
+    TypeError: The method 'trust-exact' has no option 'raduis'. Did you mean 'radius'? It has: radius.
     """
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ValueError(
-            f"There is no method {name!r}.{suggest(name, known)} Known: {', '.join(known)}."
+            f"There is no method {name!r}.{suggest(str(name), known)} Known: {', '.join(known)}."
         )
     allowed = inspect.signature(known[name]).parameters
     for option in options:

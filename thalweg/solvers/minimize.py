@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg.solvers.bounds import Bounds, as_bounds
 from thalweg.solvers.descend import Descent
+from thalweg.solvers.given import as_budget, as_start, as_tolerance, check_function
 from thalweg.solvers.lane import Lane
 from thalweg.solvers.methods import METHODS, RESIDUAL_METHODS, LineSearch, Method, method_named
 from thalweg.solvers.objective import Function, Meter, ScalarObjective
@@ -21,6 +22,7 @@ from thalweg.solvers.trust.region import Region
 Callback = Callable[[Tensor, float], bool | None]
 
 
+@torch.inference_mode(False)
 def minimize(
     fun: Function,
     x0: Any,
@@ -51,8 +53,8 @@ def minimize(
     outside is moved inside. `callback(x, fun)` is called after each iteration and stops the run by
     returning True. What is found is returned however the run ends; `result.success` says if it converged.
 
-    Raises ValueError for an unknown method and for an objective that is not one number, TypeError for an
-    unknown option.
+    Raises ValueError for an unknown method, for numbers out of range and for an objective that is not one
+    number, TypeError for an unknown option.
 
     >>> import torch
     >>> from thalweg.solvers import minimize
@@ -60,14 +62,16 @@ def minimize(
     >>> result.success, [round(value, 6) for value in result.x.tolist()]
     (True, [1.0, 1.0])
     """
+    check_function(fun, "fun", "a tensor")
     start = as_start(x0)
     objective = ScalarObjective(fun, start.shape)
     chosen = method_named(method, options, METHODS)
     box = None if bounds is None else as_bounds(bounds, start)
-    stop = Stop(tol, max_iter, max_evals)
+    stop = _stop(tol, max_iter, max_evals)
     return _one(objective, start, chosen, stop, callback, box, method)
 
 
+@torch.inference_mode(False)
 def least_squares(
     residuals: Function,
     x0: Any,
@@ -93,12 +97,14 @@ def least_squares(
     >>> [round(value, 6) for value in result.x.tolist()]
     [2.0, 3.0]
     """
+    check_function(residuals, "residuals", "a tensor")
     start = as_start(x0)
     objective = ResidualObjective(residuals, start.shape)
     chosen = method_named(method, options, RESIDUAL_METHODS)
-    return _one(objective, start, chosen, Stop(tol, max_iter, max_evals), callback, None, method)
+    return _one(objective, start, chosen, _stop(tol, max_iter, max_evals), callback, None, method)
 
 
+@torch.inference_mode(False)
 def minimize_many(
     fun: Function,
     starts: Tensor | Sequence[Any],
@@ -124,6 +130,7 @@ def minimize_many(
     >>> [result.success for result in results]
     [True, True, True]
     """
+    check_function(fun, "fun", "a tensor")
     together = as_start(starts)
     if together.ndim < 1 or not len(together):
         raise ValueError(
@@ -133,7 +140,7 @@ def minimize_many(
     chosen = method_named(method, options, METHODS)
     box = None if bounds is None else as_bounds(bounds, together[0])
     ended, x, g = _run(
-        objective, together, chosen, Stop(tol, max_iter, max_evals), None, box, method
+        objective, together, chosen, _stop(tol, max_iter, max_evals), None, box, method
     )
     shape = together.shape[1:]
     return [
@@ -142,18 +149,10 @@ def minimize_many(
     ]
 
 
-def as_start(x0: Any) -> Tensor:
-    """Return a start as a contiguous tensor of its own, in float64 if it was whole numbers or no tensor."""
-    start = (
-        torch.as_tensor(x0) if isinstance(x0, Tensor) else torch.as_tensor(x0, dtype=torch.float64)
-    )
-    if start.is_complex():
-        raise ValueError("x0 is complex: minimise over torch.view_as_real(x0).")
-    if not start.is_floating_point():
-        start = start.double()
-    if not start.numel():
-        raise ValueError("x0 has no numbers: there is nothing to minimise over.")
-    return start.detach().contiguous().clone()
+def _stop(tol: Any, max_iter: Any, max_evals: Any) -> Stop:
+    """Return the rules that end a run, from what was given."""
+    most = None if max_evals is None else as_budget(max_evals, "max_evals", 1)
+    return Stop(as_tolerance(tol), as_budget(max_iter, "max_iter", 0), most)
 
 
 def _one(
@@ -180,10 +179,12 @@ def _run(
     name: str,
 ) -> tuple[list[Lane], Tensor, Tensor]:
     x, shape = starts.reshape(len(starts), -1), starts.shape[1:]
+    if callback is not None:
+        check_function(callback, "callback", "x and fun")
 
     def called(lane: Lane, point: Tensor) -> bool | None:
         assert callback is not None
-        return callback(point.view(shape), lane.f)
+        return callback(point.view(shape).clone(), lane.f)  # which the callback may change
 
     hook = None if callback is None else called
     run: Descent | Region
@@ -193,7 +194,8 @@ def _run(
         run = Region(objective, x, method.subproblem, stop, hook, method.radius)
     else:
         raise ValueError(
-            f"The method {name!r} takes no bounds; these do: bfgs, ssbfgs, ssbroyden, lbfgs, cg, steepest."
+            f"The method {name!r} takes no bounds; these do: bfgs, ssbfgs, ssbroyden, lbfgs, cg, "
+            "steepest, newton, newton-cg."
         )
     return run.run(), run.x_end, run.g_end
 

@@ -33,7 +33,10 @@ class ScalarObjective:
         self.meter.functions += 1
         self.meter.gradients += 1
         if len(x) > 1:
-            g, f = torch.func.vmap(torch.func.grad_and_value(self._value))(x)
+            points = x.detach().requires_grad_()
+            with torch.enable_grad():
+                f = at_once(self._value, points)
+                g = _gradient(f.sum(), points)
             return f.detach(), g.detach()
         point = x[0].detach().requires_grad_()
         with torch.enable_grad():
@@ -46,7 +49,7 @@ class ScalarObjective:
         return HessianModel(self, x)
 
     def _value(self, point: Tensor) -> Tensor:
-        value = self.fun(point.view(self.shape))
+        value = self.fun(point.view(self.shape).clone())  # which the function may change
         return as_scalar(value, point)
 
 
@@ -104,6 +107,26 @@ class HessianModel:
         return self._graph
 
 
+def at_once(fun: Function, points: Tensor) -> Tensor:
+    """Return what a function gives at each point, in one call under `torch.func.vmap`.
+
+    Raises ValueError where vmap cannot take the function.
+    """
+    try:
+        values: Tensor = torch.func.vmap(fun)(points)
+    except RuntimeError as error:
+        said = str(error)
+        if "vmap" not in said and "have storage" not in said:
+            raise
+        raise ValueError(
+            "fun is called for all starts at once, under torch.func.vmap, and does what vmap cannot take: "
+            "if or while on a tensor's value, item(), float(), numpy(), changes of other tensors, or random "
+            "numbers. Use torch.where for a choice by value, or call thalweg.minimize for each start. "
+            f"PyTorch says: {said.splitlines()[0][:200]}"
+        ) from error
+    return values
+
+
 def as_scalar(value: Any, point: Tensor) -> Tensor:
     """Return an objective's value as a tensor without axes, of the point's precision.
 
@@ -137,7 +160,7 @@ def _gradient(
     if not value.requires_grad:
         raise ValueError(
             "The objective does not depend on x: it must be computed from x by PyTorch's operations, without "
-            "detach(), item() or numpy()."
+            "detach(), item(), numpy() or torch.no_grad()."
         )
     (gradient,) = torch.autograd.grad(
         value, point, vector, create_graph=graph, retain_graph=graph or keep, materialize_grads=True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from thalweg.solvers.objective import Function, Meter
+from thalweg.solvers.objective import Function, Meter, at_once
 
 
 class ResidualObjective:
@@ -22,6 +22,13 @@ class ResidualObjective:
         self.meter.gradients += 1
         model = ResidualModel(self, x)
         r = model.residuals()
+        if r.shape[-1] == 0:
+            raise ValueError("There are no residuals: the function returned an empty tensor.")
+        if not model.depends():
+            raise ValueError(
+                "The residuals do not depend on x: they must be computed from x by PyTorch's operations, "
+                "without detach(), item(), numpy() or torch.no_grad()."
+            )
         self._last = x, model
         return r.square().sum(-1) / 2, model.transposed(r)
 
@@ -32,7 +39,7 @@ class ResidualObjective:
         return ResidualModel(self, x)
 
     def _residuals(self, point: Tensor) -> Tensor:
-        value = self.fun(point.view(self.shape))
+        value = self.fun(point.view(self.shape).clone())  # which the function may change
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"The residuals are {type(value).__name__}; they must be one tensor, computed from x by "
@@ -55,6 +62,10 @@ class ResidualModel:
     def residuals(self) -> Tensor:
         """Return r of each lane, [lanes, m]."""
         return self._kept()[1].detach()
+
+    def depends(self) -> bool:
+        """Return whether the residuals are computed from the points."""
+        return self._kept()[1].requires_grad
 
     def transposed(self, u: Tensor) -> Tensor:
         """Return Jᵀ·u of each lane: [lanes, m] to [lanes, n]."""
@@ -123,7 +134,7 @@ class ResidualModel:
             points = self.x.detach().requires_grad_()
             with torch.enable_grad():
                 if len(points) > 1:
-                    r = torch.func.vmap(self.objective._residuals)(points)
+                    r = at_once(self.objective._residuals, points)
                 else:
                     r = self.objective._residuals(points[0])[None]
             self._graph = points, r

@@ -147,6 +147,7 @@ def own_task(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Task]:
     sys.modules.pop("helper")
 
 
+@pytest.mark.full
 def test_the_records_are_those_of_the_local_executor(own_task: Task) -> None:
     own = sys.modules[type(own_task.build()).__module__]
     entrants = [

@@ -158,6 +158,10 @@ def check_entries(entries: Mapping[str, Any]) -> None:
         least = 0.0 if name in ("lr", "tol") else -math.inf  # a negative tolerance is never met
         if not (least <= float(value) and math.isfinite(value)):
             raise ValueError(f"Invalid {name}: {value!r}; it is finite, and not negative")
+        if name == "tol" and float(value) >= 1:
+            raise ValueError(
+                f"Invalid tol: {value!r}; it is below 1, a share of the largest gradient"
+            )
     for name in ("max_iter", "max_eval", "history_size"):
         value = entries.get(name)
         if value is None:

@@ -55,10 +55,19 @@ def as_count(given: Any, name: str, least: int = 1) -> int:
 
 def _tensor(given: Any, name: str) -> Tensor:
     plain = not isinstance(given, Tensor) and not hasattr(given, "__array__")
-    tensor = torch.as_tensor(given, dtype=torch.float64 if plain else None).detach()
+    try:
+        tensor = torch.as_tensor(given, dtype=torch.float64 if plain else None).detach()
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(
+            f"{name} is a tensor, an array or lists of numbers; got {type(given).__name__} ({error})."
+        ) from None
     if tensor.is_complex():
         raise ValueError(f"{name} is complex; expected real numbers.")
     tensor = tensor if tensor.is_floating_point() else tensor.double()
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"{name} is of {str(tensor.dtype).removeprefix('torch.')}; pass it in float32 or float64."
+        )
     if not bool(torch.isfinite(tensor).all()):
         raise ValueError(f"{name} holds values that are not finite: NaN or infinities.")
     return tensor

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.numeric import as_whole
 from thalweg.solvers.blocks.partition import as_blocks, check_order, steepest_block
+from thalweg.solvers.given import as_budget, as_start, as_tolerance, check_function
 from thalweg.solvers.lane import Record
-from thalweg.solvers.minimize import as_start, minimize
+from thalweg.solvers.minimize import minimize
 from thalweg.solvers.objective import Function, Meter, ScalarObjective
 from thalweg.solvers.result import Result
 from thalweg.solvers.stop import Status, Stop, message
@@ -26,6 +26,7 @@ _INNER = 100
 """The most iterations on one block: the next sweep goes on from there."""
 
 
+@torch.inference_mode(False)
 def coordinate_descent(
     fun: Function,
     x0: Any,
@@ -65,14 +66,15 @@ def coordinate_descent(
     >>> result.success, [round(value, 6) for value in result.x.tolist()]
     (True, [0.333333, 0.166667])
     """
+    check_function(fun, "fun", "a tensor")
+    if solve is not None:
+        check_function(solve, "solve", "a point and a block")
     start = as_start(x0)
     check_order(order)
-    sweeps = as_whole(max_sweeps)
-    if sweeps is None or sweeps < 0:
-        raise ValueError(f"max_sweeps is a whole number of at least 0; got {max_sweeps!r}.")
+    stop = Stop(as_tolerance(tol), as_budget(max_sweeps, "max_sweeps", 0))
     parts = as_blocks(blocks, start)
-    run = _Sweeps(fun, start, parts, solve, Stop(tol, sweeps), order)
-    run.run(torch.Generator().manual_seed(seed))
+    run = _Sweeps(fun, start, parts, solve, stop, order)
+    run.run(torch.Generator().manual_seed(as_budget(seed, "seed", 0)))
     return run.result()
 
 
@@ -180,6 +182,10 @@ class _Sweeps:
             raise ValueError(
                 f"solve returned {got} for a block of {block.numel()}; it must return a tensor with the "
                 "block's new values."
+            )
+        if values.is_complex():
+            raise ValueError(
+                "solve returned complex numbers; it must return the block's new values."
             )
         if not bool(torch.isfinite(values).all()):
             raise ValueError(

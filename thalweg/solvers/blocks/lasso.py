@@ -10,6 +10,7 @@ from torch import Tensor
 from thalweg.solvers.blocks.arguments import as_count, as_matrix, as_penalty, as_vector
 from thalweg.solvers.blocks.descent import sentence
 from thalweg.solvers.blocks.shrink import soft_threshold, sweep
+from thalweg.solvers.given import as_tolerance
 from thalweg.solvers.lane import Record
 from thalweg.solvers.result import Result
 from thalweg.solvers.stop import Status
@@ -58,6 +59,7 @@ def lasso(
     w = matrix.new_zeros(n) if x0 is None else as_vector(x0, "x0", matrix, n).clone()
     columns = matrix.mT.contiguous()
     scale = float(columns.norm(dim=1).max() * target.norm()) / m
+    tol = as_tolerance(tol)
     if tol is None:
         tol = 1e-12 if torch.finfo(matrix.dtype).eps < 1e-10 else 1e-5
     status, history = None, []

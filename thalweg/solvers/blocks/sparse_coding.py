@@ -94,7 +94,7 @@ def sparse_coding(
 
 def _beginning(x: Tensor, count: int, seed: int) -> Tensor:
     """Return rows of the data that are not zero, as unit vectors; random ones where they are too few."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(as_count(seed, "seed", 0))
     rows = x[(x != 0).any(1)]
     chosen = rows[torch.randperm(len(rows), generator=generator)[:count].to(x.device)]
     more = torch.randn(count - len(chosen), x.shape[1], generator=generator, dtype=torch.float64)

@@ -59,9 +59,9 @@ class ConjugateGradient:
         return False
 
     def __init__(self, beta: str = "pr+") -> None:
-        if beta not in BETAS:
+        if not isinstance(beta, str) or beta not in BETAS:
             raise ValueError(
-                f"There is no β named {beta!r}.{suggest(beta, BETAS)} Known: {', '.join(BETAS)}."
+                f"There is no β named {beta!r}.{suggest(str(beta), BETAS)} Known: {', '.join(BETAS)}."
             )
         self.beta = BETAS[beta]
 

@@ -26,9 +26,10 @@ class Newton:
     """
 
     def __init__(self, remedy: str = "saddle-free") -> None:
-        if remedy not in REMEDIES:
+        if not isinstance(remedy, str) or remedy not in REMEDIES:
             raise ValueError(
-                f"There is no remedy {remedy!r}.{suggest(remedy, REMEDIES)} Known: {', '.join(REMEDIES)}."
+                f"There is no remedy {remedy!r}.{suggest(str(remedy), REMEDIES)} Known: "
+                f"{', '.join(REMEDIES)}."
             )
         self.remedy = remedy
 
@@ -109,8 +110,10 @@ def newton_by_products(g: Tensor, model: Model, enough: Tensor, most: int) -> Te
         hp = model @ p
         bend = dot(p, hp)
         up = bend > 0
-        if first:  # the first direction is −g: kept even where the objective bends down along it
-            d = torch.where(up, d, p)
+        if (
+            first
+        ):  # along −g the objective may bend down: then as far as it would go if it bent up as much
+            d = torch.where(up, d, p * torch.where(bend < 0, squared / bend.abs(), 1.0))
             first = False
         going = going & up
         alpha = torch.where(going, squared / torch.where(going, bend, 1.0), 0.0)

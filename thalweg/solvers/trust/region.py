@@ -67,11 +67,16 @@ class Region:
         self.at = self.subproblem.prepare(self.at, self.g, self.objective.model(self.x))
 
     def _widen(self) -> None:
-        """Set the first radius: as given, or the length of x, or of ones where x is zero."""
+        """Set the first radius: as given, or the length of x, or of ones where x is zero.
+
+        One below the rounding of x would move nothing.
+        """
         lengths = self.subproblem.length(self.at, self.x).tolist()
         units = self.subproblem.length(self.at, torch.ones_like(self.x)).tolist()
         for lane, length, unit in zip(self.lanes, lengths, units, strict=True):
-            lane.alpha = self.first_radius or length or unit
+            usual = length or unit
+            least = torch.finfo(self.x.dtype).eps * usual
+            lane.alpha = usual if self.first_radius is None else max(self.first_radius, least)
 
     def _tick(self) -> None:
         """Try one step of each lane; those that it takes down move."""
@@ -115,6 +120,9 @@ class Region:
             lane.status = Status.CONVERGED
             return False
         lane.evaluations += 1
+        promised = (
+            fall if inside else math.inf
+        )  # a step that the radius cut says nothing of the point
         eps = torch.finfo(self.x.dtype).eps
         defined = math.isfinite(f) and math.isfinite(size)
         if f == -math.inf:
@@ -123,8 +131,8 @@ class Region:
         if fall <= _ROUNDING * eps * abs(lane.f):
             moves = defined and f <= lane.f and size < lane.size
             if not moves:
-                lane.status = self.stop.verdict(lane, fall, turn, self.x.dtype)
-                return False
+                lane.status = self.stop.verdict(lane, promised, turn, self.x.dtype)
+                return _ends_lower(lane, f, size)
             ratio = 1.0
         else:
             ratio = (lane.f - f) / fall if defined else -1.0
@@ -138,7 +146,7 @@ class Region:
             lane.arrive()
             lane.judge(self.stop, self.x.dtype)
         elif step <= eps * x:
-            lane.status = self.stop.verdict(lane, fall, turn, self.x.dtype)
+            lane.status = self.stop.verdict(lane, promised, turn, self.x.dtype)
         else:
             lane.status = self.stop.spent(lane.iterations, lane.evaluations)
         return moves
@@ -162,3 +170,12 @@ class Region:
         self.lanes = [self.lanes[place] for place in going]
         self.at = None if self.at is None else self.subproblem.leave(self.at, at)
         return True
+
+
+def _ends_lower(lane: Lane, f: float, size: float) -> bool:
+    """Move a lane that ends to the last point tried if that is lower; return whether it is."""
+    lower = math.isfinite(f) and math.isfinite(size) and f < lane.f
+    if lower:
+        lane.best_alpha, lane.best_f, lane.best_size = 1.0, f, size
+        lane.arrive()
+    return lower
