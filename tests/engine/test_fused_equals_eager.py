@@ -29,7 +29,7 @@ DTYPES = (torch.float64, torch.float32, torch.bfloat16)
 LR = 0.1
 
 repeatable = settings(
-    max_examples=20 * examples.MORE,
+    max_examples=12 * examples.MORE,
     phases=[Phase.generate],  # every smaller example would be compiled, for minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

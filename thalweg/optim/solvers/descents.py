@@ -243,7 +243,7 @@ class NewtonCG(DescentOptimizer):
     Defaults: 20 iterations a step; g₀ is the gradient where the first step began.
     Use: for deterministic objectives with too many parameters for a matrix, where an iteration is worth tens
     of gradients; not for mini-batches.
-    Deviations: where H bends down along the first direction, that is −g.
+    Deviations: where H bends down along the first direction, that is −g, as long as if H bent up as much.
     Cost: a few vectors; each product with H costs about two gradients, and needs the graph of the loss.
     """
 
