@@ -229,6 +229,17 @@ def test_an_archive_keeps_all_kinds(tmp_path: Path) -> None:
         write_archive(tmp_path / "b", itself)
 
 
+def test_complex_numbers_of_an_archive_are_aligned(tmp_path: Path) -> None:
+    for before in range(4):  # numbers of 8 bytes that lie before them in the file
+        content = {
+            "a": torch.ones(2 * before + 1, dtype=torch.float64),
+            "z": torch.ones(3, dtype=torch.complex128),
+        }
+        write_archive(tmp_path / "a", content)
+        z = read_archive(tmp_path / "a")["z"]
+        assert z.data_ptr() % z.element_size() == 0
+
+
 def test_a_place_that_cannot_be_written_to_is_named_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match=r"The folder of .*file/run.*") as caught:

@@ -45,7 +45,8 @@ class Flat:
         with torch.no_grad():
             for p, part in zip(self.params, self._split(x), strict=True):
                 if p.is_complex():
-                    part = part.to(p.dtype.to_real()).view(*p.shape, 2)
+                    # a copy of its own: complex128 must lie at a multiple of 16 bytes
+                    part = part.to(p.dtype.to_real(), copy=True).view(*p.shape, 2)
                     p.copy_(torch.view_as_complex(part))
                 else:
                     p.copy_(part.view(p.shape))

@@ -181,7 +181,9 @@ def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
     if kind == "$tensor":
         return tensors[inner]
     if kind == "$complex":
-        return torch.view_as_complex(tensors[inner].contiguous())
+        # A copy, since complex128 must lie at a multiple of 16 bytes, its parts in a file at one of 8: where
+        # compilers rely on that, as in PyTorch's kernels without AVX, reading elsewhere ends the process.
+        return torch.view_as_complex(tensors[inner].clone(memory_format=torch.contiguous_format))
     if kind == "$float":
         return float(inner)
     if kind == "$tuple":
