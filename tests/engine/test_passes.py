@@ -96,7 +96,11 @@ def test_sums_are_the_same_on_every_run_and_any_number_of_threads(
     assert all(one == seen[0] for one in seen)
     exact = [g.double().sum().item() for g in gradients]
     tolerance = {DOUBLE: 1e-12, torch.float32: 1e-6, torch.bfloat16: 2.0**-8}[dtype]
-    assert seen[0][::2] == pytest.approx(exact, rel=tolerance)
+    for one, of, g in zip(seen[0][::2], exact, gradients, strict=True):
+        # Numbers of both signs cancel: rounding is relative to their sizes, and there is the more of it the
+        # fewer of them a processor adds up at once.
+        rounding = (1e-16 if dtype == DOUBLE else 1e-7) * g.double().abs().sum().item()
+        assert one == pytest.approx(of, rel=tolerance, abs=rounding)
 
 
 @each_engine

@@ -10,11 +10,12 @@ import pytest
 
 from thalweg.engine.cpu import kernel_cache, native
 from thalweg.engine.cpu.object_file import symbols
-from thalweg.engine.cpu.processor import host
+from thalweg.engine.cpu.processor import processor
 from thalweg.errors import EngineError
 
 pytestmark = pytest.mark.skipif(
-    native.symbols(native._compile("", host())) is None, reason="names are read from ELF files only"
+    native.symbols(native._compile("", processor())) is None,
+    reason="names are read from ELF files only",
 )
 
 TEXT = 'define void @"step"(ptr %"call") {{ store i64 {number}, ptr %"call" ret void }}'
@@ -41,14 +42,14 @@ def called(kernel: native.Kernel) -> int:
 
 
 def test_the_names_of_an_object_file() -> None:
-    code = native._compile(NEEDY.format(name="mine", needed="exp"), host())
+    code = native._compile(NEEDY.format(name="mine", needed="exp"), processor())
     found = symbols(code)
     assert found is not None
     assert (found.defined, found.needed) == ({"mine"}, {"exp"})
 
 
 def test_a_broken_object_file_is_told() -> None:
-    code = native._compile(NEEDY.format(name="mine", needed="exp"), host())
+    code = native._compile(NEEDY.format(name="mine", needed="exp"), processor())
     for size in (6, 60, 70, len(code) - 1):
         with pytest.raises(ValueError, match="broken"):
             symbols(code[:size])
@@ -90,11 +91,11 @@ def nothing(name: str) -> bytes:
 
 
 def another_kernel(name: str) -> bytes:
-    return native._compile(TEXT.format(number=0), host())
+    return native._compile(TEXT.format(number=0), processor())
 
 
 def from_another_library(name: str) -> bytes:
-    return native._compile(NEEDY.format(name=name, needed="no_such_function_anywhere"), host())
+    return native._compile(NEEDY.format(name=name, needed="no_such_function_anywhere"), processor())
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def from_another_library(name: str) -> bytes:
 def test_stored_code_that_cannot_be_linked_is_compiled_anew(stored) -> None:  # type: ignore[no-untyped-def]
     number = next(NUMBERS)
     text = TEXT.format(number=number)
-    key = native._key(text, host())
+    key = native._key(text, processor())
     planted = stored(f"step_{key[:32]}")
     kernel_cache.write_kernel(key, planted)
     assert kernel_cache.read_kernel(key) == planted
@@ -125,7 +126,7 @@ def test_what_was_compiled_is_loaded_by_the_next_process() -> None:
 FORK = """
 import os, threading, time
 from thalweg.engine.cpu import native
-from thalweg.engine.cpu.processor import host
+from thalweg.engine.cpu.processor import processor
 
 inside, compile_, of_llvm = threading.Event(), native._compile, threading.Lock()
 
