@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from thalweg.solvers.bounds import Bounds
-from thalweg.solvers.direction.direction import Direction, Model
-from thalweg.solvers.lane import NOTHING, Carried, Lane
-from thalweg.solvers.lanes import dot, put, take
+from thalweg.solvers.direction.direction import Direction
+from thalweg.solvers.lane import Lane
+from thalweg.solvers.lanes import dot, largest, put, take
+from thalweg.solvers.runs import Callback, Objective, Runs
 from thalweg.solvers.search.search import Search
 from thalweg.solvers.stop import Status, Stop
 
@@ -20,28 +20,8 @@ _CAREFUL = 0.3
 """How far the very first step goes, in lengths of x."""
 
 
-class Objective(Protocol):
-    """What is minimised, at one point of each lane."""
-
-    def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return f [lanes] and its gradient [lanes, n] at x [lanes, n]."""
-        ...
-
-    def model(self, x: Tensor) -> Model:
-        """Return the second-order model of each lane at x."""
-        ...
-
-
-Callback = Callable[[Lane, Tensor], bool | None]
-"""Is given a lane and its point after each iteration; True ends the run of that lane."""
-
-
-class Descent:
-    """Runs that go down along directions: each lane in its own search, all evaluated together.
-
-    `x` [lanes, n] and `g` hold the runs that go on; one that has ended leaves, and its point is written to
-    `x_end`.
-    """
+class Descent(Runs):
+    """Runs that go down along directions, each lane in its own search."""
 
     def __init__(
         self,
@@ -53,32 +33,17 @@ class Descent:
         bounds: Bounds | None = None,
         callback: Callback | None = None,
     ) -> None:
-        self.objective, self.direction, self.search, self.stop = objective, direction, search, stop
-        self.bounds, self.callback = bounds, callback
-        self.x = x.clone() if bounds is None else bounds.project(x)
-        self.x_end, self.g_end = self.x.clone(), torch.zeros_like(x)
+        super().__init__(
+            objective, x.clone() if bounds is None else bounds.project(x), stop, callback
+        )
+        self.direction, self.search, self.bounds = direction, search, bounds
 
-    def run(self, carried: Carried = NOTHING) -> list[Lane]:
-        """Run all lanes to their ends and return them, in their order; `carried` is of a run before."""
-        f, g = self.objective.evaluate(self.x)
-        self.g = self.best_g = g
-        self.best_x = self.x
-        sizes = self._sizes(self.x, g)
-        self.lanes = [
-            Lane(index, here, size)
-            for index, (here, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
-        ]
-        everyone = list(self.lanes)
-        for lane in everyone:
-            lane.go_on(carried)
-            lane.judge(self.stop, self.x.dtype)
+    def _begin(self) -> None:
+        self.best_x, self.best_g = self.x, self.g
         self.state = self.direction.init(self.x, self.g)
         self.d = torch.zeros_like(self.g)
         self._leave()
         self._aim(self.lanes)
-        while self.lanes:
-            self._tick()
-        return everyone
 
     def _tick(self) -> None:
         """Evaluate one point of each lane; lanes whose search ends there move, and aim anew."""
@@ -126,8 +91,7 @@ class Descent:
             elif lane.status is None:
                 lane.status = self.stop.spent(lane.iterations, lane.evaluations)
                 self._begin_anew(lane)
-        if self.callback is not None:
-            self._call(lanes)
+        self._call(lanes)
         self._leave()
         self._aim([lane for lane in lanes if lane.status is None])
 
@@ -143,7 +107,7 @@ class Descent:
             both = self.bounds.free(x_before, g_before) & self.bounds.free(x, g)
             part = self._learnt(part, step * both, g_before * both, g * both)
         self.state = put(self.state, at, part)
-        self.x, self.g = put((self.x, self.g), at, (x, g))
+        self._go_to(at, x, g)
 
     def _learnt(self, part: Any, step: Tensor, g_before: Tensor, g: Tensor) -> Any:
         """Return a state that has learnt of a step from the parameters that were free before it and after.
@@ -186,7 +150,7 @@ class Descent:
         ]
         lengths = self._lengths(lanes, natural, x, d)
         turned = (
-            _length(x * downhill).tolist() if any(lane.converging for lane in lanes) else lengths
+            largest(x * downhill).tolist() if any(lane.converging for lane in lanes) else lengths
         )
         for lane, slope, usual, length, turn in zip(
             lanes, slopes, natural, lengths, turned, strict=True
@@ -205,7 +169,7 @@ class Descent:
         """Return how many times the largest part of d goes into that of x, where a first step needs it."""
         if all(usual or lane.fall for lane, usual in zip(lanes, natural, strict=True)):
             return [0.0] * len(lanes)
-        pairs = zip(_length(x).tolist(), _length(d).tolist(), strict=True)
+        pairs = zip(largest(x).tolist(), largest(d).tolist(), strict=True)
         return [far / reach if reach else 0.0 for far, reach in pairs]
 
     def _proposed(self, part: Any, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Any]:
@@ -236,26 +200,9 @@ class Descent:
             return _CAREFUL * lengths
         return _CAREFUL * abs(lane.f / slope) if lane.f else 1.0
 
-    def _call(self, lanes: list[Lane]) -> None:
-        assert self.callback is not None
-        for lane in lanes:
-            if self.callback(lane, self.x[lane.place]):
-                lane.status = lane.status or Status.STOPPED
-
-    def _leave(self) -> None:
-        """Let the lanes that have ended leave, and keep their points."""
-        going = [place for place, lane in enumerate(self.lanes) if lane.status is None]
-        if len(going) == len(self.lanes):
-            return
-        index = torch.tensor([lane.index for lane in self.lanes], device=self.x.device)
-        self.x_end[index], self.g_end[index] = self.x, self.g
-        at = torch.tensor(going, dtype=torch.long, device=self.x.device)
-        parts = (self.x, self.g, self.d, self.best_x, self.best_g)
-        self.x, self.g, self.d, self.best_x, self.best_g = take(parts, at)
+    def _keep(self, at: Tensor) -> None:
+        self.d, self.best_x, self.best_g = take((self.d, self.best_x, self.best_g), at)
         self.state = take(self.state, at)
-        self.lanes = [self.lanes[place] for place in going]
-        for place, lane in enumerate(self.lanes):
-            lane.place = place
 
     def _trial(self) -> Tensor:
         """Return the points that the searches ask for."""
@@ -272,27 +219,12 @@ class Descent:
         return dot(g, self.d * self.bounds.open(x, self.d))[:, 0]
 
     def _sizes(self, x: Tensor, g: Tensor) -> Tensor:
-        """Return the largest component of each lane's gradient, of those that a step could follow."""
-        free = self._free_of(x, g)
-        return _length(g if free is None else torch.where(free, g, 0.0))
-
-    def _free_of(self, x: Tensor, g: Tensor) -> Any:
-        return None if self.bounds is None else self.bounds.free(x, g)
-
-    def _places(self, places: list[int]) -> Tensor | None:
-        """Return places as an index, None for all of them."""
-        if len(places) == len(self.lanes):
-            return None
-        return torch.tensor(places, device=self.x.device)
+        if self.bounds is None:
+            return largest(g)
+        return largest(torch.where(self.bounds.free(x, g), g, 0.0))
 
     def _choose(self, places: list[int], x: Tensor, g: Tensor) -> None:
         """Take points and gradients for the best of their searches at these places."""
-        if len(places) == len(self.lanes):
-            self.best_x, self.best_g = x, g
-        elif places:
-            at = torch.tensor(places, device=self.x.device)
+        if places:
+            at = self._places(places)
             self.best_x, self.best_g = put((self.best_x, self.best_g), at, take((x, g), at))
-
-
-def _length(x: Tensor) -> Tensor:
-    return x.abs().amax(-1)

@@ -71,6 +71,11 @@ def _like(state: State, fields: list[Any]) -> State:
     return made
 
 
+def largest(x: Tensor) -> Tensor:
+    """Return the largest absolute component of each lane's vector, [lanes]."""
+    return x.abs().amax(-1)
+
+
 def norm(x: Tensor) -> Tensor:
     """Return the Euclidean norm of each lane's vector, [lanes]."""
     lengths: Tensor = x.norm(dim=-1)

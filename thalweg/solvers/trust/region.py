@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.solvers.descend import Callback, Objective
-from thalweg.solvers.lane import NOTHING, Carried, Lane
-from thalweg.solvers.lanes import put, take
+from thalweg.solvers.lane import Lane
+from thalweg.solvers.lanes import largest, take
+from thalweg.solvers.runs import Callback, Objective, Runs
 from thalweg.solvers.stop import Status, Stop
 from thalweg.solvers.trust.subproblem import Subproblem
 
@@ -19,7 +19,7 @@ _ROUNDING = 16.0
 """A predicted decrease below so many roundings of the objective cannot be compared with the actual one."""
 
 
-class Region:
+class Region(Runs):
     """Runs that step to the lowest point of a model within a radius, which follows how good the model was.
 
     ρ is the actual decrease over the predicted one. A step is taken where ρ > 1e-4; the radius becomes a
@@ -37,31 +37,15 @@ class Region:
         callback: Callback | None = None,
         radius: float | None = None,
     ) -> None:
-        self.objective, self.subproblem, self.stop = objective, subproblem, stop
-        self.callback, self.first_radius = callback, radius
-        self.x = x.clone()
-        self.x_end, self.g_end = self.x.clone(), torch.zeros_like(x)
+        super().__init__(objective, x.clone(), stop, callback)
+        self.subproblem, self.first_radius = subproblem, radius
 
-    def run(self, carried: Carried = NOTHING) -> list[Lane]:
-        """Run all lanes to their ends and return them, in their order; `carried` is of a run before."""
-        f, self.g = self.objective.evaluate(self.x)
-        sizes = self.g.abs().amax(-1)
-        self.lanes = [
-            Lane(index, here, size)
-            for index, (here, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
-        ]
-        everyone = list(self.lanes)
-        for lane in everyone:
-            lane.go_on(carried)
-            lane.judge(self.stop, self.x.dtype)
+    def _begin(self) -> None:
         self.at: Any = None
         self._leave()
         if self.lanes:
             self._prepare()
             self._widen()
-        while self.lanes:
-            self._tick()
-        return everyone
 
     def _prepare(self) -> None:
         self.at = self.subproblem.prepare(self.at, self.g, self.objective.model(self.x))
@@ -86,19 +70,17 @@ class Region:
         p, fall, length = self.subproblem.solve(self.at, radius[:, None])
         trial = self.x + p
         f, g = self.objective.evaluate(trial)
-        lengths = (p.abs().amax(-1), self.x.abs().amax(-1), (self.x * self.g).abs().amax(-1))
-        rows = (f, g.abs().amax(-1), fall[:, 0], length[:, 0], *lengths)
+        lengths = (largest(p), largest(self.x), largest(self.x * self.g))
+        rows = (f, largest(g), fall[:, 0], length[:, 0], *lengths)
         figures = torch.stack([row.double() for row in rows]).tolist()
         moved: list[int] = []
         for place, (lane, *here) in enumerate(zip(self.lanes, *figures, strict=True)):
             if self._told(lane, *here):
                 moved.append(place)
         if moved:
-            self._move(moved, trial, g)
-        if self.callback is not None:
-            for place in moved:
-                if self.callback(self.lanes[place], self.x[place]):
-                    self.lanes[place].status = self.lanes[place].status or Status.STOPPED
+            at = self._places(moved)
+            self._go_to(at, *take((trial, g), at))
+        self._call([self.lanes[place] for place in moved])
         left = self._leave()
         if self.lanes and (moved or left):
             self._prepare()
@@ -120,9 +102,8 @@ class Region:
             lane.status = Status.CONVERGED
             return False
         lane.evaluations += 1
-        promised = (
-            fall if inside else math.inf
-        )  # a step that the radius cut says nothing of the point
+        # a step that the radius cut says nothing of the point
+        promised = fall if inside else math.inf
         eps = torch.finfo(self.x.dtype).eps
         defined = math.isfinite(f) and math.isfinite(size)
         if f == -math.inf:
@@ -151,25 +132,8 @@ class Region:
             lane.status = self.stop.spent(lane.iterations, lane.evaluations)
         return moves
 
-    def _move(self, places: list[int], x: Tensor, g: Tensor) -> None:
-        if len(places) == len(self.lanes):
-            self.x, self.g = x, g
-            return
-        at = torch.tensor(places, device=self.x.device)
-        self.x, self.g = put((self.x, self.g), at, take((x, g), at))
-
-    def _leave(self) -> bool:
-        """Let the lanes that have ended leave, and keep their points; return whether there were any."""
-        going = [place for place, lane in enumerate(self.lanes) if lane.status is None]
-        if len(going) == len(self.lanes):
-            return False
-        index = torch.tensor([lane.index for lane in self.lanes], device=self.x.device)
-        self.x_end[index], self.g_end[index] = self.x, self.g
-        at = torch.tensor(going, dtype=torch.long, device=self.x.device)
-        self.x, self.g = take((self.x, self.g), at)
-        self.lanes = [self.lanes[place] for place in going]
+    def _keep(self, at: Tensor) -> None:
         self.at = None if self.at is None else self.subproblem.leave(self.at, at)
-        return True
 
 
 def _ends_lower(lane: Lane, f: float, size: float) -> bool:
