@@ -55,7 +55,7 @@ def as_budget(given: Any, name: str, least: int) -> int:
     Traceback (most recent call last):
     ValueError: max_iter is a whole number of at least 0; got 1.5.
     """
-    count = None if isinstance(given, bool) else as_whole(given)
+    count = as_whole(given)
     if count is None or count < least:
         raise ValueError(f"{name} is a whole number of at least {least}; got {given!r}.")
     return count

@@ -13,7 +13,7 @@ from thalweg.solvers.descend import Descent
 from thalweg.solvers.given import as_budget, as_start, as_tolerance, check_function
 from thalweg.solvers.lane import Lane
 from thalweg.solvers.methods import METHODS, RESIDUAL_METHODS, LineSearch, Method, method_named
-from thalweg.solvers.objective import Function, Meter, ScalarObjective
+from thalweg.solvers.objective import Function, ScalarObjective
 from thalweg.solvers.residuals import ResidualObjective
 from thalweg.solvers.result import Result
 from thalweg.solvers.stop import Status, Stop, message
@@ -144,7 +144,13 @@ def minimize_many(
     )
     shape = together.shape[1:]
     return [
-        _result(lane, x[i].view(shape), g[i].view(shape), lane.evaluations, objective.meter)
+        _result(
+            lane,
+            x[i].view(shape),
+            g[i].view(shape),
+            ngev=lane.evaluations,
+            nhvp=objective.meter.products,
+        )
         for i, lane in enumerate(ended)
     ]
 
@@ -165,8 +171,10 @@ def _one(
     name: str,
 ) -> Result:
     (lane,), x, g = _run(objective, start[None], method, stop, callback, box, name)
-    meter = objective.meter
-    return _result(lane, x[0].view(start.shape), g[0].view(start.shape), meter.functions, meter)
+    meter, shape = objective.meter, start.shape
+    return _result(
+        lane, x[0].view(shape), g[0].view(shape), ngev=meter.gradients, nhvp=meter.products
+    )
 
 
 def _run(
@@ -200,16 +208,16 @@ def _run(
     return run.run(), run.x_end, run.g_end
 
 
-def _result(lane: Lane, x: Tensor, grad: Tensor, evaluations: int, meter: Meter) -> Result:
+def _result(lane: Lane, x: Tensor, grad: Tensor, *, ngev: int, nhvp: int) -> Result:
     assert lane.status is not None
     return Result(
         x=x,
         fun=lane.f,
         grad=grad,
         nit=lane.iterations,
-        nfev=evaluations,
-        ngev=evaluations if evaluations != meter.functions else meter.gradients,
-        nhvp=meter.products,
+        nfev=lane.evaluations,
+        ngev=ngev,
+        nhvp=nhvp,
         success=lane.status is Status.CONVERGED,
         status=lane.status,
         message=message(lane.status, lane.size, lane.largest),

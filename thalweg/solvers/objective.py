@@ -82,13 +82,19 @@ class HessianModel:
         point, g = self._kept()
         if not g.requires_grad:
             return self.x.new_zeros(1, n, n)
-        eye = torch.eye(n, dtype=g.dtype, device=g.device)
-        try:
-            rows = torch.autograd.grad(
-                g, point, eye, is_grads_batched=True, retain_graph=True, materialize_grads=True
-            )[0]
-        except RuntimeError:  # an operation without a batching rule
-            rows = torch.stack([_gradient(g, point, row, keep=True) for row in eye])
+
+        def row(vectors: Tensor, batched: bool) -> Tensor:
+            (found,) = torch.autograd.grad(
+                g,
+                point,
+                vectors,
+                is_grads_batched=batched,
+                retain_graph=True,
+                materialize_grads=True,
+            )
+            return found
+
+        rows = all_at_once(row, torch.eye(n, dtype=g.dtype, device=g.device))
         return ((rows + rows.mT) / 2)[None]
 
     def _product(self, point: Tensor, vector: Tensor) -> Tensor:
@@ -105,6 +111,18 @@ class HessianModel:
                 value = self.objective._value(point)
                 self._graph = point, _gradient(value, point, graph=True)
         return self._graph
+
+
+def all_at_once(product: Callable[[Tensor, bool], Tensor], vectors: Tensor) -> Tensor:
+    """Return the products with all vectors in one pass, or in a loop where an operation has no batching rule.
+
+    `product` takes all of them and True, or one and False. A vector of a loop is a copy: complex numbers are
+    seen as pairs only where a tensor begins at a pair.
+    """
+    try:
+        return product(vectors, True)
+    except RuntimeError:
+        return torch.stack([product(vector.clone(), False) for vector in vectors])
 
 
 def at_once(fun: Function, points: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from thalweg.solvers.objective import Function, Meter, at_once
+from thalweg.solvers.objective import Function, Meter, all_at_once, at_once
 
 
 class ResidualObjective:
@@ -69,17 +69,23 @@ class ResidualModel:
 
     def transposed(self, u: Tensor) -> Tensor:
         """Return Jᵀ·u of each lane: [lanes, m] to [lanes, n]."""
+        return self._back(u, False)
+
+    def _back(self, u: Tensor, batched: bool) -> Tensor:
+        """Return Jᵀ·u, for one u of each lane or several."""
         points, r = self._kept()
         if not r.requires_grad:
-            return torch.zeros_like(self.x)
-        (product,) = torch.autograd.grad(r, points, u, retain_graph=True, materialize_grads=True)
+            return u.new_zeros(*u.shape[:-1], points.shape[1])
+        (product,) = torch.autograd.grad(
+            r, points, u, is_grads_batched=batched, retain_graph=True, materialize_grads=True
+        )
         return product
 
     def times(self, v: Tensor) -> Tensor:
         """Return J·v of each lane: [lanes, n] to [lanes, m]."""
-        return self._forward(v, batched=False)
+        return self._forward(v, False)
 
-    def _forward(self, v: Tensor, *, batched: bool) -> Tensor:
+    def _forward(self, v: Tensor, batched: bool) -> Tensor:
         """Return J·v as the derivative of uᵀJ, which is linear in u, for one v of each lane or several."""
         points, r = self._kept()
         if not r.requires_grad:
@@ -110,23 +116,9 @@ class ResidualModel:
         side = min(m, n)
         units = torch.eye(side, dtype=self.x.dtype, device=self.x.device)
         units = units[:, None, :].expand(side, lanes, side)
-        try:
-            return self._columns(units) if n < m else self._rows(units)
-        except RuntimeError:  # an operation without a batching rule
-            products = [self.times(unit) if n < m else self.transposed(unit) for unit in units]
-            return torch.stack(products, 2 if n < m else 1)
-
-    def _columns(self, units: Tensor) -> Tensor:
-        return self._forward(units, batched=True).permute(1, 2, 0)
-
-    def _rows(self, units: Tensor) -> Tensor:
-        points, r = self._kept()
-        if not r.requires_grad:
-            return units.new_zeros(*r.shape, points.shape[1])
-        (rows,) = torch.autograd.grad(
-            r, points, units, is_grads_batched=True, retain_graph=True, materialize_grads=True
-        )
-        return rows.transpose(0, 1)
+        if n < m:
+            return all_at_once(self._forward, units).permute(1, 2, 0)
+        return all_at_once(self._back, units).transpose(0, 1)
 
     def _kept(self) -> tuple[Tensor, Tensor]:
         """Return the points, and the residuals with their graph, computed once."""

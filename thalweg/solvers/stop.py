@@ -98,8 +98,12 @@ class Stop:
         worth = self._worth(lane, tol)
         little = promised <= tol * worth or math.isinf(promised)
         small = lane.size <= math.sqrt(tol) * lane.largest and little
-        nothing = promised <= _ROUNDING * torch.finfo(dtype).eps * abs(lane.f)
-        return Status.CONVERGED if turned <= worth and (small or nothing) else Status.STALLED
+        small = small or self.hides(promised, lane.f, dtype)
+        return Status.CONVERGED if turned <= worth and small else Status.STALLED
+
+    def hides(self, decrease: float, f: float, dtype: torch.dtype) -> bool:
+        """Return whether rounding of the objective hides a decrease."""
+        return decrease <= _ROUNDING * torch.finfo(dtype).eps * abs(f)
 
     def spent(self, iterations: int, evaluations: int) -> Status | None:
         """Return which budget is used up."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from thalweg.optim.solvers.closure import Closure, number
-from thalweg.solvers.objective import Meter
+from thalweg.solvers.objective import Meter, all_at_once
 
 
 class GradientObjective:
@@ -208,7 +207,7 @@ class Jacobian:
             )
             return found
 
-        return _all_at_once(column, unit).mT.to(back.dtype)
+        return all_at_once(column, unit).mT.to(back.dtype)
 
     def _batched(self, r: Tensor, unit: Tensor) -> Tensor:
         objective = self.objective
@@ -219,15 +218,4 @@ class Jacobian:
             grads = objective._grads(r, vectors, retain_graph=True, is_grads_batched=True)
             return objective.flat.lines(grads, len(vectors))
 
-        return _all_at_once(row, unit)
-
-
-def _all_at_once(product: Callable[[Tensor, bool], Tensor], vectors: Tensor) -> Tensor:
-    """Return the products with all vectors in one pass, or in a loop where an operation has no batching rule.
-
-    A vector of a loop is a copy: complex numbers are seen as pairs only where a tensor begins at a pair.
-    """
-    try:
-        return product(vectors, True)
-    except RuntimeError:
-        return torch.stack([product(vector.clone(), False) for vector in vectors])
+        return all_at_once(row, unit)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from thalweg.solvers.search.cubic import Point, cubic_minimiser
+from thalweg.solvers.search.cubic import Point
 from thalweg.solvers.search.search import Found, Searching
+from thalweg.solvers.search.steps import back, between, beyond
 
 _C1, _C2 = 1e-4, 0.9
-_BACK = 0.2
-"""How much of the way back to the last point is left, where the objective is not defined."""
 
 
 class StrongWolfe:
@@ -50,7 +49,7 @@ class StrongWolfe:
         while self.left > 0:
             point = yield from self._ask(alpha, before)
             if not point.defined:
-                barrier, alpha = alpha, before.alpha + _BACK * (alpha - before.alpha)
+                barrier, alpha = alpha, back(before, alpha)
                 continue
             if self._too_high(point) or (rounds > 1 and point.f >= before.f):
                 return [before, point], False
@@ -58,12 +57,7 @@ class StrongWolfe:
                 return [point], True
             if point.slope >= 0:
                 return [before, point], False
-            nearest, farthest = point.alpha + 0.01 * (point.alpha - before.alpha), 10 * point.alpha
-            if barrier is not None:
-                farthest = (point.alpha + barrier) / 2
-                nearest = min(nearest, farthest)
-            alpha = cubic_minimiser(before, point, nearest, farthest)
-            before = point
+            before, alpha = point, beyond(before, point, barrier)
             rounds += 1
         return [start, before], False
 
@@ -72,7 +66,7 @@ class StrongWolfe:
         slow = False
         low, high = _lower_first(ends)
         while self.left > 0 and abs(ends[1].alpha - ends[0].alpha) * self.size >= self.narrow:
-            alpha, slow = _between(ends[0], ends[1], slow)
+            alpha, slow = between(ends[0], ends[1], slow)
             point = yield from self._ask(alpha, *ends)
             if not point.defined:
                 far = abs(self.start.slope)
@@ -95,16 +89,3 @@ class StrongWolfe:
 
 def _lower_first(ends: list[Point]) -> tuple[int, int]:
     return (0, 1) if ends[0].f <= ends[1].f else (1, 0)
-
-
-def _between(a: Point, b: Point, slow: bool) -> tuple[float, bool]:
-    """Return the next point between two, and whether it is close to one of them, as may be once."""
-    left, right = min(a.alpha, b.alpha), max(a.alpha, b.alpha)
-    alpha = cubic_minimiser(a, b, left, right)
-    margin = 0.1 * (right - left)
-    if min(right - alpha, alpha - left) >= margin:
-        return alpha, False
-    if not (slow or alpha >= right or alpha <= left):
-        return alpha, True
-    nearer_right = abs(alpha - right) < abs(alpha - left)
-    return (right - margin if nearer_right else left + margin), False

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from thalweg.solvers.search.cubic import Point
 from thalweg.solvers.search.search import Found, Searching
+from thalweg.solvers.search.steps import back
 
 Asking = Generator[float, tuple[float, float], Point]
 Closing = Generator[float, tuple[float, float], tuple[Point, Point]]
@@ -92,7 +93,7 @@ class _Run:
             point = yield from self.ask(alpha)
             if not point.defined:
                 barrier = alpha
-                alpha = low.alpha + 0.2 * (alpha - low.alpha)
+                alpha = back(low, alpha)
             elif point.slope >= 0:
                 return low, point
             elif point.f > self.limit:

@@ -6,11 +6,9 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from thalweg.solvers.search.cubic import Point, cubic_minimiser
+from thalweg.solvers.search.cubic import Point
 from thalweg.solvers.search.search import Found, Searching
-
-_BACK = 0.2
-"""How much of the way back to the last point is left, where the objective is not defined."""
+from thalweg.solvers.search.steps import back, between, beyond
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,7 @@ class Wolfe:
         while budget.left():
             point = Point(alpha, *(yield alpha))
             if not point.defined:
-                barrier = alpha
-                alpha = before.alpha + _BACK * (alpha - before.alpha)
+                barrier, alpha = alpha, back(before, alpha)
                 continue
             rises = before is not start and point.f >= before.f
             if not self.decreases(start, point) or rises:
@@ -69,12 +66,7 @@ class Wolfe:
                 return point, None
             if point.slope >= 0:
                 return point, before
-            nearest, farthest = point.alpha + 0.01 * (point.alpha - before.alpha), 10 * point.alpha
-            if barrier is not None:
-                farthest = (point.alpha + barrier) / 2
-                nearest = min(nearest, farthest)
-            alpha = cubic_minimiser(before, point, nearest, farthest)
-            before = point
+            before, alpha = point, beyond(before, point, barrier)
         return before, None
 
     def _zoom(
@@ -85,16 +77,7 @@ class Wolfe:
         while budget.left() and abs(high.alpha - low.alpha) > self.narrow * max(
             high.alpha, low.alpha
         ):
-            left, right = sorted((low.alpha, high.alpha))
-            alpha = cubic_minimiser(low, high, left, right)
-            margin = 0.1 * (right - left)
-            if min(right - alpha, alpha - left) >= margin:
-                slow = False
-            elif slow or alpha >= right or alpha <= left:
-                alpha = right - margin if right - alpha < alpha - left else left + margin
-                slow = False
-            else:  # one step close to an end is allowed
-                slow = True
+            alpha, slow = between(low, high, slow)
             point = Point(alpha, *(yield alpha))
             if not point.defined:
                 high = Point(

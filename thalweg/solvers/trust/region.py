@@ -15,8 +15,6 @@ from thalweg.solvers.stop import Status, Stop
 from thalweg.solvers.trust.subproblem import Subproblem
 
 _ACCEPT = 1e-4
-_ROUNDING = 16.0
-"""A predicted decrease below so many roundings of the objective cannot be compared with the actual one."""
 
 
 class Region(Runs):
@@ -68,6 +66,8 @@ class Region(Runs):
             [lane.alpha for lane in self.lanes], dtype=self.x.dtype, device=self.x.device
         )
         p, fall, length = self.subproblem.solve(self.at, radius[:, None])
+        if any(lane.converging for lane in self.lanes) and self._ends(fall, length):
+            return
         trial = self.x + p
         f, g = self.objective.evaluate(trial)
         lengths = (largest(p), largest(self.x), largest(self.x * self.g))
@@ -85,6 +85,18 @@ class Region(Runs):
         if self.lanes and (moved or left):
             self._prepare()
 
+    def _ends(self, fall: Tensor, length: Tensor) -> bool:
+        """Let the lanes leave whose steps are not worth an evaluation; return whether there were any."""
+        figures = torch.stack([fall[:, 0], length[:, 0], largest(self.x * self.g)]).tolist()
+        for lane, promised, far, turn in zip(self.lanes, *figures, strict=True):
+            leaves = self.stop.leaves_it(lane, promised, turn, self.x.dtype)
+            if lane.converging and far < lane.alpha and leaves:
+                lane.status = Status.CONVERGED
+        left = self._leave()
+        if self.lanes and left:
+            self._prepare()
+        return left
+
     def _told(
         self,
         lane: Lane,
@@ -97,19 +109,15 @@ class Region(Runs):
         turn: float,
     ) -> bool:
         """Set a lane's radius by how well the model did; return whether it moves."""
-        inside = length < lane.alpha
-        if lane.converging and inside and self.stop.leaves_it(lane, fall, turn, self.x.dtype):
-            lane.status = Status.CONVERGED
-            return False
         lane.evaluations += 1
         # a step that the radius cut says nothing of the point
-        promised = fall if inside else math.inf
-        eps = torch.finfo(self.x.dtype).eps
+        promised = fall if length < lane.alpha else math.inf
         defined = math.isfinite(f) and math.isfinite(size)
         if f == -math.inf:
             lane.status = Status.UNBOUNDED
             return False
-        if fall <= _ROUNDING * eps * abs(lane.f):
+        # what rounding hides cannot be compared with the actual decrease
+        if self.stop.hides(fall, lane.f, self.x.dtype):
             moves = defined and f <= lane.f and size < lane.size
             if not moves:
                 lane.status = self.stop.verdict(lane, promised, turn, self.x.dtype)
@@ -126,7 +134,7 @@ class Region(Runs):
             lane.best_alpha, lane.best_f, lane.best_size = 1.0, f, size
             lane.arrive()
             lane.judge(self.stop, self.x.dtype)
-        elif step <= eps * x:
+        elif step <= torch.finfo(self.x.dtype).eps * x:
             lane.status = self.stop.verdict(lane, promised, turn, self.x.dtype)
         else:
             lane.status = self.stop.spent(lane.iterations, lane.evaluations)
