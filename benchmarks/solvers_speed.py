@@ -21,9 +21,9 @@ from _contest import Contestant, Neighbours, contest, print_table
 from torch import Tensor
 
 from thalweg.solvers import minimize
-from thalweg.solvers.direction.bfgs import BFGS
+from thalweg.solvers.direction.bfgs import BroydenDirection
 from thalweg.solvers.direction.broyden import FAMILIES
-from thalweg.solvers.direction.lbfgs import LBFGS
+from thalweg.solvers.direction.lbfgs import LBFGSDirection
 
 
 class Timed(Contestant):
@@ -101,7 +101,7 @@ def torch_lbfgs(problem: Quadratic, history: int) -> Callable[[], None]:
 def lbfgs(n: int, history: int, dtype: torch.dtype, seconds: float) -> list[list[str]]:
     rivals = [
         Timed("torch", torch_lbfgs(Quadratic(n, dtype), history)),
-        Timed("thalweg", ours(LBFGS(history), Quadratic(n, dtype))),
+        Timed("thalweg", ours(LBFGSDirection(history), Quadratic(n, dtype))),
     ]
     for rival in rivals:
         for _ in range(history + 2):  # until the histories are full
@@ -112,7 +112,9 @@ def lbfgs(n: int, history: int, dtype: torch.dtype, seconds: float) -> list[list
 
 
 def bfgs(n: int, seconds: float) -> list[list[str]]:
-    own = Timed("thalweg", ours(BFGS(FAMILIES["bfgs"]), Quadratic(n, torch.float64)), 16)
+    own = Timed(
+        "thalweg", ours(BroydenDirection(FAMILIES["bfgs"]), Quadratic(n, torch.float64)), 16
+    )
     rivals = [own]
     try:
         import scipy.optimize

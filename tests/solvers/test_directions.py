@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from thalweg.solvers.direction.bfgs import BFGS
+from thalweg.solvers.direction.bfgs import BroydenDirection
 from thalweg.solvers.direction.broyden import FAMILIES
 from thalweg.solvers.direction.inverse import Inverse
-from thalweg.solvers.direction.lbfgs import LBFGS
+from thalweg.solvers.direction.lbfgs import LBFGSDirection
 from thalweg.solvers.direction.pairs import Pairs
 
 
@@ -112,7 +112,7 @@ def test_bfgs_is_the_formula_as_it_is_written(n: int) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_several_runs_are_updated_as_one_is(family: str) -> None:
     n, lanes = 12, 3
-    several, alone = BFGS(FAMILIES[family]), BFGS(FAMILIES[family])
+    several, alone = BroydenDirection(FAMILIES[family]), BroydenDirection(FAMILIES[family])
     hessians = torch.stack([spectrum(n, 10.0 ** (lane + 1), lane) for lane in range(lanes)])
     x = torch.randn(lanes, n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     g = (hessians @ x[..., None])[..., 0]
@@ -148,7 +148,7 @@ def test_pair_without_curvature_is_left_out(pair: str) -> None:
         "infinite": (s, torch.full_like(y, torch.inf)),
         "orthogonal": (torch.eye(n, dtype=torch.float64)[0], torch.eye(n, dtype=torch.float64)[1]),
     }[pair]
-    for direction in (BFGS(FAMILIES["ssbroyden"]), LBFGS(4)):
+    for direction in (BroydenDirection(FAMILIES["ssbroyden"]), LBFGSDirection(4)):
         state = direction.init(g[None], g[None])
         _, state = direction.propose(state, g[None], None)
         state = direction.update(state, s[None], y[None])
@@ -164,7 +164,7 @@ def test_pair_without_curvature_is_left_out(pair: str) -> None:
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_lbfgs_is_the_recursion_of_two_loops(lanes: int, history: int, steps: int) -> None:
     n = 50
-    direction = LBFGS(history)
+    direction = LBFGSDirection(history)
     g = torch.randn(lanes, n, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     state = direction.init(g, g)
     _, state = direction.propose(state, g, None)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Run:
+class Contraction:
     """One α: the points after each update, and the result."""
 
     alpha: float
@@ -32,14 +32,14 @@ class Run:
     result: Result
 
 
-def compute(chosen: Settings) -> list[Run]:
+def compute(chosen: Settings) -> list[Contraction]:
     """Return a run for each α."""
     if len(chosen.start) != 2 or chosen.start[1] == 0:
         raise TaskError(f"start is two numbers, the second not 0; got {chosen.start}.")
     return [_run(alpha, chosen) for alpha in chosen.alphas]
 
 
-def _run(alpha: float, chosen: Settings) -> Run:
+def _run(alpha: float, chosen: Settings) -> Contraction:
     quadratic = Quadratic([[2 + 2 * alpha, -2.0], [-2.0, 2 + 2 * alpha]])
     path = [list(chosen.start)]
 
@@ -50,10 +50,10 @@ def _run(alpha: float, chosen: Settings) -> Run:
 
     start = torch.tensor(chosen.start, dtype=torch.float64)
     result = coordinate_descent(quadratic, start, solve=solve, tol=0.0, max_sweeps=chosen.sweeps)
-    return Run(alpha, path, result)
+    return Contraction(alpha, path, result)
 
 
-def detect(runs: list[Run]) -> dict[str, float]:
+def detect(runs: list[Contraction]) -> dict[str, float]:
     """Return the factor of x₂ and of the objective in the first sweeps after the first."""
     found = {}
     for run in runs:
@@ -63,7 +63,7 @@ def detect(runs: list[Run]) -> dict[str, float]:
     return found
 
 
-def prove(runs: list[Run]) -> dict[str, Theory]:
+def prove(runs: list[Contraction]) -> dict[str, Theory]:
     """Return 1/(1+α)² and its square."""
     expected = {}
     for run in runs:
@@ -77,7 +77,7 @@ def prove(runs: list[Run]) -> dict[str, Theory]:
     return expected
 
 
-def draw(runs: list[Run]) -> Picture:
+def draw(runs: list[Contraction]) -> Picture:
     """Draw the paths in the plane."""
     return Picture(
         curves=tuple(

@@ -21,7 +21,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Line:
     """Points joined by a `line`, shown as `dots`, or both; `dash` for what is fitted or of less interest.
 
     Curves of one `family` have one colour; each is its own family unless it says so.
@@ -36,9 +36,9 @@ class Curve:
     family: str | None = None
 
 
-def curve(name: str, x: Sequence[float], y: Sequence[float], **how: Any) -> Curve:
+def curve(name: str, x: Sequence[float], y: Sequence[float], **how: Any) -> Line:
     """Return a curve of any sequences of numbers."""
-    return Curve(name, tuple(map(float, x)), tuple(map(float, y)), **how)
+    return Line(name, tuple(map(float, x)), tuple(map(float, y)), **how)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Picture:
     `tiles` are small grey images below the picture, each a list of rows.
     """
 
-    curves: tuple[Curve, ...]
+    curves: tuple[Line, ...]
     x: Axis
     y: Axis
     hint: str
@@ -116,7 +116,7 @@ def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
     }
 
 
-def _trace(each: Curve, place: int, colour: str, picture: Picture) -> dict[str, Any]:
+def _trace(each: Line, place: int, colour: str, picture: Picture) -> dict[str, Any]:
     name = escape(each.name, quote=False)  # Plotly reads some tags in a name
     dots = {"marker": {"size": 7, "color": colour}} if each.dots else {}
     return {

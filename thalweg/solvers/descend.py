@@ -13,7 +13,7 @@ from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.lane import Lane
 from thalweg.solvers.lanes import dot, largest, put, take
 from thalweg.solvers.runs import Callback, Objective, Runs
-from thalweg.solvers.search.search import Search
+from thalweg.solvers.search.search import LineSearch
 from thalweg.solvers.stop import Status, Stop
 
 _CAREFUL = 0.3
@@ -28,7 +28,7 @@ class Descent(Runs):
         objective: Objective,
         x: Tensor,
         direction: Direction,
-        search: Search,
+        search: LineSearch,
         stop: Stop,
         bounds: Bounds | None = None,
         callback: Callback | None = None,

@@ -9,30 +9,30 @@ from typing import Any
 
 from thalweg.errors import suggest
 from thalweg.numeric import is_real
-from thalweg.solvers.direction.bfgs import BFGS
+from thalweg.solvers.direction.bfgs import BroydenDirection
 from thalweg.solvers.direction.broyden import FAMILIES
 from thalweg.solvers.direction.cg import ConjugateGradient
 from thalweg.solvers.direction.direction import Direction
-from thalweg.solvers.direction.lbfgs import LBFGS
-from thalweg.solvers.direction.newton import Newton, NewtonCG
+from thalweg.solvers.direction.lbfgs import LBFGSDirection
+from thalweg.solvers.direction.newton import Newton, NewtonCGDirection
 from thalweg.solvers.direction.steepest import Steepest
 from thalweg.solvers.given import as_budget, as_positive
 from thalweg.solvers.search.armijo import Armijo
 from thalweg.solvers.search.hager_zhang import HagerZhang
-from thalweg.solvers.search.search import Search
+from thalweg.solvers.search.search import LineSearch
 from thalweg.solvers.search.wolfe import Wolfe
 from thalweg.solvers.trust.exact import Exact
-from thalweg.solvers.trust.gauss_newton import LevenbergMarquardt
+from thalweg.solvers.trust.gauss_newton import GaussNewton
 from thalweg.solvers.trust.steihaug import Steihaug
 from thalweg.solvers.trust.subproblem import Subproblem
 
 
 @dataclass(frozen=True)
-class LineSearch:
+class AlongLines:
     """A direction and the search along it."""
 
     direction: Direction
-    search: Search
+    search: LineSearch
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class TrustRegion:
     radius: float | None = None
 
 
-Method = LineSearch | TrustRegion
+Method = AlongLines | TrustRegion
 
 SEARCHES = ("wolfe", "hager-zhang", "armijo")
 
 
-def search_named(name: str, c1: float, c2: float) -> Search:
+def search_named(name: str, c1: float, c2: float) -> LineSearch:
     """Return the line search `name` with its two constants, of the decrease and of the slope.
 
     A c2 below c1 asks for a nearly exact search. Raises ValueError for an unknown name, and for constants
@@ -71,46 +71,48 @@ def search_named(name: str, c1: float, c2: float) -> Search:
 
 def steepest(*, c1: float = 1e-4, c2: float = 0.1, search: str = "wolfe") -> Method:
     """Steepest descent."""
-    return LineSearch(Steepest(), search_named(search, c1, c2))
+    return AlongLines(Steepest(), search_named(search, c1, c2))
 
 
 def cg(*, beta: str = "pr+", c1: float = 1e-4, c2: float = 0.1, search: str = "wolfe") -> Method:
     """Nonlinear conjugate gradients; `beta` is fr, pr+ or hz."""
-    return LineSearch(ConjugateGradient(beta), search_named(search, c1, c2))
+    return AlongLines(ConjugateGradient(beta), search_named(search, c1, c2))
 
 
 def bfgs(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
     """BFGS with a full matrix."""
-    return LineSearch(BFGS(FAMILIES["bfgs"]), search_named(search, c1, c2))
+    return AlongLines(BroydenDirection(FAMILIES["bfgs"]), search_named(search, c1, c2))
 
 
 def ssbfgs(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
     """Self-scaled BFGS."""
-    return LineSearch(BFGS(FAMILIES["ssbfgs"]), search_named(search, c1, c2))
+    return AlongLines(BroydenDirection(FAMILIES["ssbfgs"]), search_named(search, c1, c2))
 
 
 def ssbroyden(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
     """Self-scaled Broyden."""
-    return LineSearch(BFGS(FAMILIES["ssbroyden"]), search_named(search, c1, c2))
+    return AlongLines(BroydenDirection(FAMILIES["ssbroyden"]), search_named(search, c1, c2))
 
 
 def lbfgs(*, history: int = 10, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
     """Limited-memory BFGS."""
-    return LineSearch(LBFGS(as_budget(history, "history", 1)), search_named(search, c1, c2))
+    return AlongLines(
+        LBFGSDirection(as_budget(history, "history", 1)), search_named(search, c1, c2)
+    )
 
 
 def newton(
     *, remedy: str = "saddle-free", c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe"
 ) -> Method:
     """Newton with a line search; `remedy` is damped or saddle-free."""
-    return LineSearch(Newton(remedy), search_named(search, c1, c2))
+    return AlongLines(Newton(remedy), search_named(search, c1, c2))
 
 
 def newton_cg(
     *, most: int | None = None, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe"
 ) -> Method:
     """Newton by conjugate gradients, at most `most` products a step."""
-    return LineSearch(NewtonCG(_most(most)), search_named(search, c1, c2))
+    return AlongLines(NewtonCGDirection(_most(most)), search_named(search, c1, c2))
 
 
 def trust_exact(*, radius: float | None = None) -> Method:
@@ -125,7 +127,7 @@ def trust_ncg(*, radius: float | None = None, most: int | None = None) -> Method
 
 def levenberg_marquardt(*, radius: float | None = None) -> Method:
     """Levenberg-Marquardt."""
-    return TrustRegion(LevenbergMarquardt(), _radius(radius))
+    return TrustRegion(GaussNewton(), _radius(radius))
 
 
 def _most(given: int | None) -> int | None:

@@ -12,7 +12,7 @@ from thalweg.solvers.bounds import Bounds, as_bounds
 from thalweg.solvers.descend import Descent
 from thalweg.solvers.given import as_budget, as_start, as_tolerance, check_function
 from thalweg.solvers.lane import Lane
-from thalweg.solvers.methods import METHODS, RESIDUAL_METHODS, LineSearch, Method, method_named
+from thalweg.solvers.methods import METHODS, RESIDUAL_METHODS, AlongLines, Method, method_named
 from thalweg.solvers.objective import Function, ScalarObjective
 from thalweg.solvers.residuals import ResidualObjective
 from thalweg.solvers.result import Result
@@ -149,7 +149,7 @@ def minimize_many(
             x[i].view(shape),
             g[i].view(shape),
             ngev=lane.evaluations,
-            nhvp=objective.meter.products,
+            nhvp=objective.counts.products,
         )
         for i, lane in enumerate(ended)
     ]
@@ -171,9 +171,9 @@ def _one(
     name: str,
 ) -> Result:
     (lane,), x, g = _run(objective, start[None], method, stop, callback, box, name)
-    meter, shape = objective.meter, start.shape
+    counts, shape = objective.counts, start.shape
     return _result(
-        lane, x[0].view(shape), g[0].view(shape), ngev=meter.gradients, nhvp=meter.products
+        lane, x[0].view(shape), g[0].view(shape), ngev=counts.gradients, nhvp=counts.products
     )
 
 
@@ -196,7 +196,7 @@ def _run(
 
     hook = None if callback is None else called
     run: Descent | Region
-    if isinstance(method, LineSearch):
+    if isinstance(method, AlongLines):
         run = Descent(objective, x, method.direction, method.search, stop, box, hook)
     elif box is None:
         run = Region(objective, x, method.subproblem, stop, hook, method.radius)

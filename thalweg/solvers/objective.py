@@ -11,7 +11,7 @@ from torch import Tensor
 Function = Callable[[Tensor], Any]
 
 
-class Meter:
+class Counts:
     """What has been computed: evaluations of the objective, gradients, products with its Hessian."""
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class ScalarObjective:
 
     def __init__(self, fun: Function, shape: torch.Size) -> None:
         self.fun, self.shape = fun, shape
-        self.meter = Meter()
+        self.counts = Counts()
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return f [lanes] and its gradient [lanes, n] at x [lanes, n]."""
-        self.meter.functions += 1
-        self.meter.gradients += 1
+        self.counts.functions += 1
+        self.counts.gradients += 1
         if len(x) > 1:
             points = x.detach().requires_grad_()
             with torch.enable_grad():
@@ -61,7 +61,7 @@ class HessianModel:
         self._graph: tuple[Tensor, Tensor] | None = None
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
-        self.objective.meter.products += 1
+        self.objective.counts.products += 1
         if len(self.x) > 1:
             products: Tensor = torch.func.vmap(self._product)(self.x, vectors)
             return products.detach()
@@ -73,7 +73,7 @@ class HessianModel:
     def dense(self) -> Tensor:
         """Return H of each lane, [lanes, n, n]: n products."""
         lanes, n = self.x.shape
-        self.objective.meter.products += n
+        self.objective.counts.products += n
         rows: Tensor
         if lanes > 1:
             hessian = torch.func.jacrev(torch.func.grad(self.objective._value))
@@ -105,7 +105,7 @@ class HessianModel:
     def _kept(self) -> tuple[Tensor, Tensor]:
         """Return the point and its gradient with its graph, computed once."""
         if self._graph is None:
-            self.objective.meter.gradients += 1
+            self.objective.counts.gradients += 1
             point = self.x[0].detach().requires_grad_()
             with torch.enable_grad():
                 value = self.objective._value(point)

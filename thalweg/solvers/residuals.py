@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from thalweg.solvers.objective import Function, Meter, all_at_once, at_once
+from thalweg.solvers.objective import Counts, Function, all_at_once, at_once
 
 
 class ResidualObjective:
@@ -13,13 +13,13 @@ class ResidualObjective:
 
     def __init__(self, fun: Function, shape: torch.Size) -> None:
         self.fun, self.shape = fun, shape
-        self.meter = Meter()
+        self.counts = Counts()
         self._last: tuple[Tensor, ResidualModel] | None = None
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return ½‖r‖² [lanes] and Jᵀr [lanes, n]; the graph is kept for the model at this point."""
-        self.meter.functions += 1
-        self.meter.gradients += 1
+        self.counts.functions += 1
+        self.counts.gradients += 1
         model = ResidualModel(self, x)
         r = model.residuals()
         if r.shape[-1] == 0:
@@ -101,7 +101,7 @@ class ResidualModel:
         return product
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
-        self.objective.meter.products += 1
+        self.objective.counts.products += 1
         return self.transposed(self.times(vectors))
 
     def dense(self) -> Tensor:
@@ -112,7 +112,7 @@ class ResidualModel:
     def jacobian(self) -> Tensor:
         """Return J of each lane, [lanes, m, n], by as many products as its shorter side is long."""
         (lanes, m), n = self._kept()[1].shape, self.x.shape[1]
-        self.objective.meter.products += min(m, n)
+        self.objective.counts.products += min(m, n)
         side = min(m, n)
         units = torch.eye(side, dtype=self.x.dtype, device=self.x.device)
         units = units[:, None, :].expand(side, lanes, side)

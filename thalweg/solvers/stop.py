@@ -33,7 +33,7 @@ _ROUNDING = 16
 """A decrease of fewer roundings of the objective cannot be seen."""
 
 
-class Standing(Protocol):
+class RunFigures(Protocol):
     """Where a run stands: the objective at first, now, its last decrease; the gradient now, and at most."""
 
     first: float
@@ -67,13 +67,13 @@ class Stop:
             return self.tol
         return 1e-8 if torch.finfo(dtype).eps < 1e-10 else 1e-4
 
-    def converged(self, lane: Standing, dtype: torch.dtype) -> bool:
+    def converged(self, lane: RunFigures, dtype: torch.dtype) -> bool:
         """Return whether gradient and decrease are small."""
         tol = self.tolerance(dtype)
         return lane.size <= tol * lane.largest and lane.decrease <= tol * self._worth(lane, tol)
 
     def leaves_it(
-        self, lane: Standing, promised: float | None, turned: float, dtype: torch.dtype
+        self, lane: RunFigures, promised: float | None, turned: float, dtype: torch.dtype
     ) -> bool:
         """Return whether a next step that promises this is not worth it; `turned` is the largest |xᵢgᵢ|.
 
@@ -85,10 +85,12 @@ class Stop:
             return turned <= math.sqrt(tol) * worth
         return promised <= tol * worth and turned <= worth
 
-    def _worth(self, lane: Standing, tol: float) -> float:
+    def _worth(self, lane: RunFigures, tol: float) -> float:
         return max(abs(lane.f), tol * (lane.first - lane.f))
 
-    def verdict(self, lane: Standing, promised: float, turned: float, dtype: torch.dtype) -> Status:
+    def verdict(
+        self, lane: RunFigures, promised: float, turned: float, dtype: torch.dtype
+    ) -> Status:
         """Return what it means that no lower point is found though a decrease was promised.
 
         Rounding ends a run, too: where the gradient has fallen to √tol and no more than `tol` of the worth is

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from thalweg.optim.solvers.flat import Flat
-from thalweg.solvers.direction.bfgs import Alone
+from thalweg.solvers.direction.bfgs import OneInverse
 from thalweg.solvers.direction.direction import Direction, Model
-from thalweg.solvers.search.search import Search, Searching
-from thalweg.solvers.trust.gauss_newton import LevenbergMarquardt, Linearised, Singular
+from thalweg.solvers.search.search import LineSearch, Searching
+from thalweg.solvers.trust.gauss_newton import GaussNewton, Linearised, Singular
 
 
 class Present(Protocol):
@@ -67,7 +67,7 @@ class CarriedDirection:
 
         The pair that is still to be learnt gets this gradient: the closure may be another one now.
         """
-        if isinstance(self.state, Alone) and self.state.inverse.pair is not None:
+        if isinstance(self.state, OneInverse) and self.state.inverse.pair is not None:
             inverse = self.state.inverse
             same = self.absent == self.objective.absent  # or else gradients of other parameters
             inverse.now(g[0].to(inverse.dtype) if same else None)
@@ -78,7 +78,7 @@ class CarriedScales:
     """Levenberg and Marquardt's subproblem with the scales of the parameters from before."""
 
     def __init__(self, scales: Tensor | None) -> None:
-        self.inner, self.scales = LevenbergMarquardt(), scales
+        self.inner, self.scales = GaussNewton(), scales
 
     def prepare(self, before: Singular | None, g: Tensor, model: Linearised) -> Singular:
         """Return what is computed once at a point, with the scales from before."""
@@ -105,7 +105,7 @@ class CarriedScales:
 class Scaled:
     """A search whose first step length is multiplied by `lr`."""
 
-    def __init__(self, inner: Search, lr: float) -> None:
+    def __init__(self, inner: LineSearch, lr: float) -> None:
         self.inner, self.lr = inner, lr
 
     def __call__(self, f: float, slope: float, first: float) -> Searching:

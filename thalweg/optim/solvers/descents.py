@@ -128,7 +128,7 @@ class DescentOptimizer(SolverOptimizer):
         flat.put(run.x_end[0])
         self._keep(state, lane, direction.state)
         state["absent"] = list(objective.absent)
-        self.result = _result(lane, wrapped, objective.meter.products)
+        self.result = _result(lane, wrapped, objective.counts.products)
         return wrapped.first
 
     def _read(self, kept: dict[str, Any] | None, flat: Flat) -> Any:
@@ -197,13 +197,13 @@ class BFGS(DescentOptimizer):
     family: ClassVar[str] = "bfgs"
 
     def _direction(self) -> Direction:
-        return bfgs.BFGS(FAMILIES[self.family])
+        return bfgs.BroydenDirection(FAMILIES[self.family])
 
     def _state_of(self, kept: dict[str, Any]) -> Any:
-        return bfgs.Alone(Inverse.of(kept, FAMILIES[self.family]))
+        return bfgs.OneInverse(Inverse.of(kept, FAMILIES[self.family]))
 
     def _kept_of(self, direction: Any) -> dict[str, Any]:
-        return cast(bfgs.Alone, direction).inverse.kept()
+        return cast(bfgs.OneInverse, direction).inverse.kept()
 
     def _permute(self, state: dict[str, Any], order: Tensor, places: Sequence[int]) -> None:
         kept = state.get("direction")
@@ -250,7 +250,7 @@ class NewtonCG(DescentOptimizer):
     calls_backward = False
 
     def _direction(self) -> Direction:
-        return newton.NewtonCG()
+        return newton.NewtonCGDirection()
 
     def _state_of(self, kept: dict[str, Any]) -> Any:
         return newton.FirstSize(**kept)

@@ -12,7 +12,7 @@ from thalweg.errors import suggest
 from thalweg.optim.solvers.base import SolverOptimizer
 from thalweg.optim.solvers.closure import Closure
 from thalweg.optim.solvers.flat import Flat
-from thalweg.optim.solvers.lbfgs_run import LBFGSRun, Settings
+from thalweg.optim.solvers.lbfgs_run import LBFGSRun, LBFGSSettings
 from thalweg.optim.solvers.memory import Memory, rearranged
 
 
@@ -136,8 +136,8 @@ class LBFGS(SolverOptimizer, torch.optim.LBFGS):
             state["absent"] = [places[k] for k in state["absent"]]
 
 
-def _settings_of(group: Mapping[str, Any]) -> Settings:
-    return Settings(
+def _settings_of(group: Mapping[str, Any]) -> LBFGSSettings:
+    return LBFGSSettings(
         lr=float(group["lr"]),
         max_iter=group["max_iter"],
         max_eval=_most(group["max_iter"], group["max_eval"]),

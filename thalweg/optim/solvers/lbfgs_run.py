@@ -19,7 +19,7 @@ _BACK = 0.2
 
 
 @dataclass(frozen=True)
-class Settings:
+class LBFGSSettings:
     """The entries of the param groups."""
 
     lr: float
@@ -34,7 +34,9 @@ class Settings:
 class LBFGSRun:
     """The iterations of one step; `x` is the point that the parameters go back to if the closure fails."""
 
-    def __init__(self, flat: Flat, closure: Closure, memory: Memory, settings: Settings) -> None:
+    def __init__(
+        self, flat: Flat, closure: Closure, memory: Memory, settings: LBFGSSettings
+    ) -> None:
         self.flat, self.closure, self.memory, self.settings = flat, closure, memory, settings
         self.x = flat.point()
         self.iterations = 0

@@ -11,7 +11,7 @@ from thalweg.optim.solvers.base import SolverOptimizer
 from thalweg.optim.solvers.carried import CarriedScales
 from thalweg.optim.solvers.closure import Closure
 from thalweg.optim.solvers.flat import Flat
-from thalweg.optim.solvers.objectives import ResidualObjective, without_backward
+from thalweg.optim.solvers.objectives import ResidualClosureObjective, without_backward
 from thalweg.optim.solvers.outcome import StepResult
 from thalweg.solvers.lane import NOTHING, Carried
 from thalweg.solvers.stop import Stop
@@ -76,7 +76,7 @@ class LevenbergMarquardt(SolverOptimizer):
         group = self._settings()
         flat = Flat(self.param_groups)
         wrapped = Closure(type(self).__name__, closure, flat, maximize=False)
-        objective = ResidualObjective(wrapped, without_backward(closure))
+        objective = ResidualClosureObjective(wrapped, without_backward(closure))
         start, state = flat.point(), self._kept
         kept = {name: state.pop(name, None) for name in _KEPT}
         scales = kept["scales"]
@@ -102,7 +102,7 @@ class LevenbergMarquardt(SolverOptimizer):
             carried = {name: getattr(lane, name) for name in Carried._fields}
             state |= {"scales": subproblem.scales, "radius": radius, "carried": carried}
         assert lane.status is not None
-        products = objective.meter.products
+        products = objective.counts.products
         self.result = StepResult(lane.status, lane.f, lane.iterations, wrapped.count, products)
         return wrapped.first
 

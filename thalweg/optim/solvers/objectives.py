@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.optim.solvers.closure import Closure, number
-from thalweg.solvers.objective import Meter, all_at_once
+from thalweg.solvers.objective import Counts, all_at_once
 
 
 class GradientObjective:
@@ -17,7 +17,7 @@ class GradientObjective:
 
     def __init__(self, closure: Closure) -> None:
         self.closure, self.flat = closure, closure.flat
-        self.meter = Meter()
+        self.counts = Counts()
         self.absent: tuple[int, ...] = ()
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,7 +37,7 @@ class _Graphs:
 
     def __init__(self, closure: Closure, options: dict[str, Any]) -> None:
         self.closure, self.flat, self.options = closure, closure.flat, options
-        self.meter = Meter()
+        self.counts = Counts()
         self.absent: tuple[int, ...] = ()
         self._last: tuple[Tensor, Any] | None = None
 
@@ -126,7 +126,7 @@ class Hessian:
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
         objective = self.objective
-        objective.meter.products += 1
+        objective.counts.products += 1
         _, g = objective._at(self.x)
         if not g.requires_grad:
             return torch.zeros_like(vectors)
@@ -138,7 +138,7 @@ class Hessian:
         return torch.stack([(self @ row[None])[0] for row in unit])[None]
 
 
-class ResidualObjective(_Graphs):
+class ResidualClosureObjective(_Graphs):
     """½‖r‖² of a closure that returns residuals r with their graph."""
 
     _wanted = "the residuals"
@@ -173,7 +173,7 @@ class ResidualObjective(_Graphs):
 class Jacobian:
     """r and J at a point."""
 
-    def __init__(self, objective: ResidualObjective, x: Tensor) -> None:
+    def __init__(self, objective: ResidualClosureObjective, x: Tensor) -> None:
         self.objective, self.x = objective, x
 
     def residuals(self) -> Tensor:
@@ -185,7 +185,7 @@ class Jacobian:
         """Return J, [1, m, n], by as many products as its shorter side is long."""
         objective = self.objective
         r, n = objective._at(self.x), objective.flat.size
-        objective.meter.products += min(len(r), n)
+        objective.counts.products += min(len(r), n)
         return (self._rows(r) if len(r) <= n else self._columns(r))[None]
 
     def _rows(self, r: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from thalweg.solvers.search.cubic import Point
+from thalweg.solvers.search.cubic import Sample
 from thalweg.solvers.search.search import Found, Searching
 from thalweg.solvers.search.steps import back, between, beyond
 
@@ -24,7 +24,7 @@ class StrongWolfe:
     def __init__(
         self, f: float, slope: float, first: float, *, size: float, narrow: float, most: int
     ) -> None:
-        self.start = Point(0.0, f, slope)
+        self.start = Sample(0.0, f, slope)
         self.first, self.size, self.narrow, self.left = first, size, narrow, most
         self.alive: tuple[float, ...] = (0.0,)
 
@@ -35,12 +35,12 @@ class StrongWolfe:
             return Found(ends[-1].alpha, True)
         return (yield from self._zoom(ends))
 
-    def _ask(self, alpha: float, *kept: Point) -> Generator[float, tuple[float, float], Point]:
+    def _ask(self, alpha: float, *kept: Sample) -> Generator[float, tuple[float, float], Sample]:
         self.left -= 1
         self.alive = (0.0, alpha, *(point.alpha for point in kept))
-        return Point(alpha, *(yield alpha))
+        return Sample(alpha, *(yield alpha))
 
-    def _bracket(self) -> Generator[float, tuple[float, float], tuple[list[Point], bool]]:
+    def _bracket(self) -> Generator[float, tuple[float, float], tuple[list[Sample], bool]]:
         """Return two points with one that is good enough between them, or one that is and True."""
         start, before, alpha = self.start, self.start, self.first
         barrier: float | None = None
@@ -61,7 +61,7 @@ class StrongWolfe:
             rounds += 1
         return [start, before], False
 
-    def _zoom(self, ends: list[Point]) -> Generator[float, tuple[float, float], Found]:
+    def _zoom(self, ends: list[Sample]) -> Generator[float, tuple[float, float], Found]:
         """Return what is found between two points."""
         slow = False
         low, high = _lower_first(ends)
@@ -71,7 +71,7 @@ class StrongWolfe:
             if not point.defined:
                 far = abs(self.start.slope)
                 far_f = ends[low].f + far * abs(alpha - ends[low].alpha)
-                ends[high] = Point(alpha, far_f, far)
+                ends[high] = Sample(alpha, far_f, far)
             elif self._too_high(point) or point.f >= ends[low].f:
                 ends[high] = point
                 low, high = _lower_first(ends)
@@ -83,9 +83,9 @@ class StrongWolfe:
                 ends[low] = point
         return Found(ends[low].alpha, False)
 
-    def _too_high(self, point: Point) -> bool:
+    def _too_high(self, point: Sample) -> bool:
         return point.f > self.start.f + _C1 * point.alpha * self.start.slope
 
 
-def _lower_first(ends: list[Point]) -> tuple[int, int]:
+def _lower_first(ends: list[Sample]) -> tuple[int, int]:
     return (0, 1) if ends[0].f <= ends[1].f else (1, 0)

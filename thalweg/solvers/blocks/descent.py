@@ -13,7 +13,7 @@ from thalweg.solvers.blocks.partition import as_blocks, check_order, steepest_bl
 from thalweg.solvers.given import as_budget, as_start, as_tolerance, check_function
 from thalweg.solvers.lane import Record
 from thalweg.solvers.minimize import minimize
-from thalweg.solvers.objective import Function, Meter, ScalarObjective
+from thalweg.solvers.objective import Counts, Function, ScalarObjective
 from thalweg.solvers.result import Result
 from thalweg.solvers.stop import Status, Stop, message
 
@@ -94,7 +94,7 @@ class _Sweeps:
         self.objective = ScalarObjective(fun, start.shape)
         self.blocks, self.order, self.stop = blocks, order, stop
         self.solve = self._minimum if solve is None else solve
-        self.within = Meter()
+        self.within = Counts()
         self.sweeps = 0
         self.status: Status | None = None
         self.history: list[Record] = []
@@ -123,15 +123,15 @@ class _Sweeps:
 
     def result(self) -> Result:
         """Return what the run ended with."""
-        meter = self.objective.meter
+        counts = self.objective.counts
         assert self.status is not None
         return Result(
             x=self.x.view(self.shape),
             fun=self.f,
             grad=self.g.view(self.shape),
             nit=self.sweeps,
-            nfev=meter.functions + self.within.functions,
-            ngev=meter.gradients + self.within.gradients,
+            nfev=counts.functions + self.within.functions,
+            ngev=counts.gradients + self.within.gradients,
             nhvp=self.within.products,
             success=self.status is Status.CONVERGED,
             status=self.status,
@@ -218,7 +218,7 @@ class _Sweeps:
         return float(g.abs().max())
 
     def _record(self) -> None:
-        done = self.objective.meter.functions + self.within.functions
+        done = self.objective.counts.functions + self.within.functions
         self.history.append(Record(done, self.f, self.size))
 
 

@@ -13,7 +13,7 @@ from thalweg.solvers.direction.inverse import PARALLEL, Inverse
 from thalweg.solvers.lanes import dot
 
 
-class Alone(NamedTuple):
+class OneInverse(NamedTuple):
     """The matrix of a single run, which is changed in place."""
 
     inverse: Inverse
@@ -31,7 +31,7 @@ class Inverses(NamedTuple):
     taken: Tensor  # pairs
 
 
-class BFGS:
+class BroydenDirection:
     """d = −H·g, with H updated by a formula of Broyden's family, scaled by 1/τ:
 
         H⁺ = (H − (Hy)(Hy)ᵀ/yᵀHy + φ·vvᵀ)/τ + ssᵀ/sᵀy,   v = √(yᵀHy)·(s/sᵀy − Hy/yᵀHy)
@@ -50,11 +50,11 @@ class BFGS:
     def __init__(self, family: Family) -> None:
         self.family = family
 
-    def init(self, x: Tensor, g: Tensor) -> Alone | Inverses:
+    def init(self, x: Tensor, g: Tensor) -> OneInverse | Inverses:
         """Return the state before the first step."""
         lanes, n = g.shape
         if lanes == 1:
-            return Alone(Inverse(g[0], self.family))
+            return OneInverse(Inverse(g[0], self.family))
         wide: dict[str, Any] = {
             "dtype": torch.promote_types(g.dtype, torch.float32),
             "device": g.device,
@@ -70,9 +70,11 @@ class BFGS:
             taken=torch.zeros(lanes, 1, dtype=torch.long, device=g.device),
         )
 
-    def update(self, state: Alone | Inverses, step: Tensor, dg: Tensor) -> Alone | Inverses:
+    def update(
+        self, state: OneInverse | Inverses, step: Tensor, dg: Tensor
+    ) -> OneInverse | Inverses:
         """Return the state after a step."""
-        if isinstance(state, Alone):
+        if isinstance(state, OneInverse):
             state.inverse.add(step[0].to(state.inverse.dtype), dg[0].to(state.inverse.dtype))
             return state
         s, y = step.to(state.d.dtype), dg.to(state.d.dtype)
@@ -80,10 +82,10 @@ class BFGS:
         return state._replace(s=s, y=y, fresh=dot(s, y) > enough)
 
     def propose(
-        self, state: Alone | Inverses, g: Tensor, model: Model
-    ) -> tuple[Tensor, Alone | Inverses]:
+        self, state: OneInverse | Inverses, g: Tensor, model: Model
+    ) -> tuple[Tensor, OneInverse | Inverses]:
         """Return the direction, and the state."""
-        if isinstance(state, Alone):
+        if isinstance(state, OneInverse):
             return state.inverse.direction(g[0].to(state.inverse.dtype)).to(g.dtype)[None], state
         wide = g.to(state.d.dtype)
         state = self._updated(state)

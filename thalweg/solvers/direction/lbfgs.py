@@ -12,13 +12,13 @@ from thalweg.solvers.direction.pairs import Pairs
 from thalweg.solvers.lanes import dot, times, transposed_times
 
 
-class Alone(NamedTuple):
+class OneHistory(NamedTuple):
     """The history of a single run, which is changed in place."""
 
     pairs: Pairs
 
 
-class History(NamedTuple):
+class Histories(NamedTuple):
     """The last pairs (s, y) of several runs, in rows that are overwritten in turn, and their products by age.
 
     s and y are [lanes, rows, n]; sy[i, j] = sᵢᵀyⱼ and yy [lanes, rows, rows], the newest last, in float64.
@@ -32,7 +32,7 @@ class History(NamedTuple):
     newest: Tensor  # sᵀy and yᵀy of the newest pair
 
 
-class LBFGS:
+class LBFGSDirection:
     """d = −H·g, where H is BFGS's inverse Hessian made of γI and the last `history` pairs; see `Pairs`."""
 
     def natural(self, steps: int) -> bool:
@@ -42,18 +42,18 @@ class LBFGS:
     def __init__(self, history: int = 10) -> None:
         self.history = history
 
-    def init(self, x: Tensor, g: Tensor) -> Alone | History:
+    def init(self, x: Tensor, g: Tensor) -> OneHistory | Histories:
         """Return the state before the first step."""
         lanes, n = g.shape
         if lanes == 1:
-            return Alone(Pairs(g[0], self.history))
+            return OneHistory(Pairs(g[0], self.history))
         rows = self.history
         wide: dict[str, Any] = {
             "dtype": torch.promote_types(g.dtype, torch.float32),
             "device": g.device,
         }
         exact: dict[str, Any] = {"dtype": torch.float64, "device": g.device}
-        return History(
+        return Histories(
             s=torch.zeros(lanes, rows, n, **wide),
             y=torch.zeros(lanes, rows, n, **wide),
             sy=torch.eye(rows, **exact).repeat(lanes, 1, 1),
@@ -63,23 +63,25 @@ class LBFGS:
         )
 
     def propose(
-        self, state: Alone | History, g: Tensor, model: Model
-    ) -> tuple[Tensor, Alone | History]:
+        self, state: OneHistory | Histories, g: Tensor, model: Model
+    ) -> tuple[Tensor, OneHistory | Histories]:
         """Return the direction, and the state."""
-        if isinstance(state, Alone):
+        if isinstance(state, OneHistory):
             wide = g[0].to(state.pairs.dtype)
             return state.pairs.direction(wide).to(g.dtype)[None], state
         return _direction(state, g), state
 
-    def update(self, state: Alone | History, step: Tensor, dg: Tensor) -> Alone | History:
+    def update(
+        self, state: OneHistory | Histories, step: Tensor, dg: Tensor
+    ) -> OneHistory | Histories:
         """Return the state after a step."""
-        if isinstance(state, Alone):
+        if isinstance(state, OneHistory):
             state.pairs.add(step[0].to(state.pairs.dtype), dg[0].to(state.pairs.dtype))
             return state
         return _with_pair(state, step.to(state.s.dtype), dg.to(state.s.dtype))
 
 
-def _direction(state: History, g: Tensor) -> Tensor:
+def _direction(state: Histories, g: Tensor) -> Tensor:
     rows = state.sy.shape[-1]
     by_age = (state.taken + torch.arange(rows, device=g.device)) % rows
     wide = g.to(state.s.dtype)
@@ -97,7 +99,7 @@ def _direction(state: History, g: Tensor) -> Tensor:
     return d.sub_(gamma.to(d.dtype) * wide).to(g.dtype)
 
 
-def _with_pair(state: History, step: Tensor, dg: Tensor) -> History:
+def _with_pair(state: Histories, step: Tensor, dg: Tensor) -> Histories:
     """Return the state with one more pair in the lanes where its curvature is beyond its rounding."""
     sy, yy = dot(step, dg).double(), dot(dg, dg).double()
     good = sy > torch.finfo(step.dtype).eps * (dot(step, step).double() * yy).sqrt()

@@ -68,7 +68,7 @@ class FirstSize(NamedTuple):
     norm: Tensor
 
 
-class NewtonCG:
+class NewtonCGDirection:
     """d ≈ −H⁻¹·g by conjugate gradients on H·d = −g, which needs products with H alone.
 
     They end when ‖Hd + g‖ ≤ η‖g‖, with η = min(½, √(‖g‖/‖g₀‖)), so that the run converges faster than

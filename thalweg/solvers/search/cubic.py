@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 
-class Point(NamedTuple):
+class Sample(NamedTuple):
     """A step length α with φ(α) and φ′(α)."""
 
     alpha: float
@@ -19,12 +19,12 @@ class Point(NamedTuple):
         return math.isfinite(self.f) and math.isfinite(self.slope)
 
 
-def cubic_minimiser(a: Point, b: Point, low: float, high: float) -> float:
+def cubic_minimiser(a: Sample, b: Sample, low: float, high: float) -> float:
     """Return where the cubic through `a` and `b` is lowest, within [low, high]; the middle if nowhere.
 
     Source: Nocedal and Wright, Numerical Optimization, equation 3.59.
 
-    >>> cubic_minimiser(Point(0.0, 1.0, -2.0), Point(2.0, 1.0, 2.0), 0.0, 2.0)  # of (α − 1)²
+    >>> cubic_minimiser(Sample(0.0, 1.0, -2.0), Sample(2.0, 1.0, 2.0), 0.0, 2.0)  # of (α − 1)²
     1.0
     """
     left, right = (a, b) if a.alpha <= b.alpha else (b, a)

@@ -6,18 +6,18 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from thalweg.solvers.search.cubic import Point
+from thalweg.solvers.search.cubic import Sample
 from thalweg.solvers.search.search import Found, Searching
 from thalweg.solvers.search.steps import back
 
-Asking = Generator[float, tuple[float, float], Point]
-Closing = Generator[float, tuple[float, float], tuple[Point, Point]]
+Asking = Generator[float, tuple[float, float], Sample]
+Closing = Generator[float, tuple[float, float], tuple[Sample, Sample]]
 
 
 class _AcceptedError(Exception):
     """A point that fulfils the conditions ends the search wherever it is met."""
 
-    def __init__(self, point: Point) -> None:
+    def __init__(self, point: Sample) -> None:
         super().__init__()
         self.point = point
 
@@ -41,7 +41,7 @@ class HagerZhang:
 
     def __call__(self, f: float, slope: float, first: float) -> Searching:
         """Search from φ(0) and φ′(0), beginning with `first`."""
-        run = _Run(self, Point(0.0, f, slope))
+        run = _Run(self, Sample(0.0, f, slope))
         try:
             yield from run.search(first)
         except _AcceptedError as end:
@@ -52,14 +52,14 @@ class HagerZhang:
 class _Run:
     """One search, from its start."""
 
-    def __init__(self, rule: HagerZhang, start: Point) -> None:
+    def __init__(self, rule: HagerZhang, start: Sample) -> None:
         self.rule, self.start, self.lowest = rule, start, start
         self.limit = start.f + rule.epsilon * abs(start.f)
         self.left = rule.most
 
     def ask(self, alpha: float) -> Asking:
         """Return the point at α; leave the search if it is accepted, or if there have been too many."""
-        point = Point(alpha, *(yield alpha))
+        point = Sample(alpha, *(yield alpha))
         self.left -= 1
         if point.defined:
             if point.f < self.lowest.f:
@@ -68,7 +68,7 @@ class _Run:
                 raise _AcceptedError(point)
         return point
 
-    def accepts(self, point: Point) -> bool:
+    def accepts(self, point: Sample) -> bool:
         rule, slope = self.rule, self.start.slope
         if point.slope < rule.sigma * slope:
             return False
@@ -103,7 +103,7 @@ class _Run:
                 alpha = self.rule.rho * alpha if barrier is None else (alpha + barrier) / 2
         return low, low
 
-    def halve(self, a: Point, b: Point) -> Closing:
+    def halve(self, a: Sample, b: Sample) -> Closing:
         """Return an interval with opposite slopes within one whose right end is too high."""
         while self.left > 0:
             point = yield from self.ask((1 - self.rule.theta) * a.alpha + self.rule.theta * b.alpha)
@@ -115,7 +115,7 @@ class _Run:
                 b = point
         return a, a
 
-    def update(self, a: Point, b: Point, c: Point) -> Closing:
+    def update(self, a: Sample, b: Sample, c: Sample) -> Closing:
         """Return the part of [a, b] that is known to hold a minimum, with what c tells."""
         if not a.alpha < c.alpha < b.alpha:
             return a, b
@@ -127,7 +127,7 @@ class _Run:
             return c, b
         return (yield from self.halve(a, c))
 
-    def secant2(self, a: Point, b: Point) -> Closing:
+    def secant2(self, a: Sample, b: Sample) -> Closing:
         """Return the interval after two steps of the secant."""
         alpha = _secant(a, b)
         if not a.alpha < alpha < b.alpha:
@@ -146,7 +146,7 @@ class _Run:
         return (yield from self.update(low, high, c))
 
 
-def _secant(a: Point, b: Point) -> float:
+def _secant(a: Sample, b: Sample) -> float:
     """Return where the line through two slopes is zero."""
     fall = b.slope - a.slope
     return (a.alpha * b.slope - b.alpha * a.slope) / fall if fall else a.alpha

@@ -23,7 +23,7 @@ class Found:
     holds: bool
 
 
-class Search(Protocol):
+class LineSearch(Protocol):
     """A line search: φ(α) = f(x + αd), from φ(0), φ′(0) < 0 and the first step length to try."""
 
     def __call__(self, f: float, slope: float, first: float) -> Searching:

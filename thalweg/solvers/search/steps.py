@@ -5,7 +5,7 @@ Source of the last two: M. Schmidt's minFunc, whose choices PyTorch's L-BFGS has
 
 from __future__ import annotations
 
-from thalweg.solvers.search.cubic import Point, cubic_minimiser
+from thalweg.solvers.search.cubic import Sample, cubic_minimiser
 
 _BACK = 0.2
 """How much of the way back to the last point is left, where the objective is not defined."""
@@ -13,12 +13,12 @@ _MARGIN = 0.1
 """What part of an interval is kept from its ends."""
 
 
-def back(before: Point, alpha: float) -> float:
+def back(before: Sample, alpha: float) -> float:
     """Return a step length on the way back from α, where nothing is defined, to the last point."""
     return before.alpha + _BACK * (alpha - before.alpha)
 
 
-def beyond(before: Point, point: Point, barrier: float | None) -> float:
+def beyond(before: Sample, point: Sample, barrier: float | None) -> float:
     """Return a step length beyond `point`: the cubic's minimiser, at most ten times as far.
 
     `barrier` is a step length where nothing was defined; then it is at most half of the way there.
@@ -30,7 +30,7 @@ def beyond(before: Point, point: Point, barrier: float | None) -> float:
     return cubic_minimiser(before, point, nearest, farthest)
 
 
-def between(a: Point, b: Point, slow: bool) -> tuple[float, bool]:
+def between(a: Sample, b: Sample, slow: bool) -> tuple[float, bool]:
     """Return a step length between two points: the cubic's minimiser, and whether it is close to an end.
 
     That is allowed once; if the last one was (`slow`), or if it is not inside, it keeps a tenth from the end.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from thalweg.solvers.search.cubic import Point
+from thalweg.solvers.search.cubic import Sample
 from thalweg.solvers.search.search import Found, Searching
 from thalweg.solvers.search.steps import back, between, beyond
 
@@ -31,31 +31,31 @@ class Wolfe:
 
     def __call__(self, f: float, slope: float, first: float) -> Searching:
         """Search from φ(0) and φ′(0), beginning with `first`."""
-        start = Point(0.0, f, slope)
+        start = Sample(0.0, f, slope)
         budget = _Budget(self.most)
         low, high = yield from self._bracket(start, first, budget)
         if high is not None:
             low = yield from self._zoom(start, low, high, budget)
         return Found(low.alpha, low.alpha > 0 and self.holds(start, low))
 
-    def decreases(self, start: Point, point: Point) -> bool:
+    def decreases(self, start: Sample, point: Sample) -> bool:
         """Return whether the objective is low enough at `point`."""
         if point.f <= start.f + self.c1 * point.alpha * start.slope:
             return True
         equal = abs(point.f - start.f) <= self.rounding * abs(start.f)
         return equal and point.slope <= (2 * self.c1 - 1) * start.slope
 
-    def holds(self, start: Point, point: Point) -> bool:
+    def holds(self, start: Sample, point: Sample) -> bool:
         """Return whether both conditions hold at `point`."""
         return self.decreases(start, point) and abs(point.slope) <= -self.c2 * start.slope
 
     def _bracket(
-        self, start: Point, first: float, budget: _Budget
-    ) -> Generator[float, tuple[float, float], tuple[Point, Point | None]]:
+        self, start: Sample, first: float, budget: _Budget
+    ) -> Generator[float, tuple[float, float], tuple[Sample, Sample | None]]:
         """Return a good point and None, or two points with a good one between them, the lower first."""
         before, alpha, barrier = start, first, None
         while budget.left():
-            point = Point(alpha, *(yield alpha))
+            point = Sample(alpha, *(yield alpha))
             if not point.defined:
                 barrier, alpha = alpha, back(before, alpha)
                 continue
@@ -70,17 +70,17 @@ class Wolfe:
         return before, None
 
     def _zoom(
-        self, start: Point, low: Point, high: Point, budget: _Budget
-    ) -> Generator[float, tuple[float, float], Point]:
+        self, start: Sample, low: Sample, high: Sample, budget: _Budget
+    ) -> Generator[float, tuple[float, float], Sample]:
         """Return a good point between two, or the lower end of what is left of the interval."""
         slow = False
         while budget.left() and abs(high.alpha - low.alpha) > self.narrow * max(
             high.alpha, low.alpha
         ):
             alpha, slow = between(low, high, slow)
-            point = Point(alpha, *(yield alpha))
+            point = Sample(alpha, *(yield alpha))
             if not point.defined:
-                high = Point(
+                high = Sample(
                     alpha, low.f + abs(start.slope) * abs(alpha - low.alpha), abs(start.slope)
                 )
             elif not self.decreases(start, point) or point.f >= low.f:

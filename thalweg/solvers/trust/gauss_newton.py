@@ -32,7 +32,7 @@ class Singular(NamedTuple):
     scales: Tensor
 
 
-class LevenbergMarquardt:
+class GaussNewton:
     """min ‖r + J·p‖² with ‖D·p‖ ≤ Δ: p = −(JᵀJ + σD²)⁻¹Jᵀr, from the singular values of J·D⁻¹.
 
     D holds the largest norms that J's columns had, so that the scale of each parameter does not matter. With
