@@ -17,6 +17,9 @@ from thalweg.solvers.many_lanes import Flags, Floats, ManyLanes, Places
 from thalweg.solvers.runs import Objective
 from thalweg.solvers.search.search import LineSearch
 from thalweg.solvers.stop import Stop
+Part = tuple[Tensor, Tensor, Any]
+"""x, g and the direction's state of some lanes."""
+
 
 class ManyDescents:
     """Runs that go down along directions, all evaluated together, each lane in its own search.
@@ -47,7 +50,7 @@ class ManyDescents:
         self.lanes.judge(self.lanes.going)
         self.best_x, self.best_g, self.d = self.x, self.g, torch.zeros_like(self.g)
         self.state: Any = self.direction.init(self.x, self.g)
-        self._aim(*self._leave(None, self.state))
+        self._aim(*self._left(None, (self.x, self.g, self.state)))
         while len(self.lanes):
             self._tick()
         return self.lanes.lanes()
@@ -72,23 +75,23 @@ class ManyDescents:
         lanes.judge(moved)
         failed = ended & ~moved & lanes.going
         if failed.any():
-            self.state = put(self.state, self._index(at), part)
+            self.state = put(self.state, self._index(at), part[2])
             self._begin_anew(failed)
             at = _places(moved | failed)
-            part = take(self.state, self._index(at))
-        self._aim(*self._leave(at, part))
+            part = take((self.x, self.g, self.state), self._index(at))
+        self._aim(*self._left(at, part))
 
-    def _move(self, moved: Flags) -> tuple[Places | None, Any]:
-        """Set x and g of these lanes; return their places and states, which have learnt the steps."""
+    def _move(self, moved: Flags) -> tuple[Places | None, Part]:
+        """Set x and g of these lanes; return their places and parts, whose states have learnt the steps."""
         at = _places(moved)
-        index = self._index(at)
-        before = take((self.x, self.g), index)
-        after = take((self.best_x, self.best_g), index)
-        part = take(self.state, index)
-        if at is None or len(at):
-            part = self.bounded.update(part, before, after, self.objective.model(before[0]))
-        self.x, self.g = put((self.x, self.g), index, after)
-        return at, part
+        x, g, best_x, best_g, state = take(
+            (self.x, self.g, self.best_x, self.best_g, self.state), self._index(at)
+        )
+        if len(x):
+            model = self.objective.model(x)
+            state = self.bounded.update(state, (x, g), (best_x, best_g), model)
+        self.x, self.g = self._where(moved, (self.best_x, self.best_g), (self.x, self.g))
+        return at, (best_x, best_g, state)
 
     def _begin_anew(self, failed: Flags) -> None:
         """Forget what directions have learnt, as they led to no lower point; give up if that is nothing."""
@@ -100,19 +103,19 @@ class ManyDescents:
         anew = self.direction.init(self.x, self.g)
         self.state = put(self.state, index, take(anew, index))
 
-    def _aim(self, at: Places | None, part: Any) -> None:
-        """Give the lanes at these places, whose states are `part`, directions and begin their searches."""
-        if not len(self.lanes) or (at is not None and not len(at)):
+    def _aim(self, at: Places | None, part: Part) -> None:
+        """Give the lanes at these places directions, and begin their searches."""
+        x, g, state = part
+        if not len(x):
             return
-        index, lanes = self._index(at), self.lanes
-        x, g = take((self.x, self.g), index)
-        d, downhill, part = self.bounded.propose(part, x, g, self.objective.model(x))
+        lanes = self.lanes
+        d, downhill, state = self.bounded.propose(state, x, g, self.objective.model(x))
         (slope,) = _numbers(dot(d, g)[:, 0])
         falls = (slope > -np.inf) & (slope < 0)
         if not falls.all():
             d = torch.where(self._tensor(falls)[:, None], d, downhill)
             (slope,) = _numbers(dot(d, g)[:, 0])
-        self.state, self.d = put(self.state, index, part), put((self.d,), index, (d,))[0]
+        self.state, self.d = put((self.state, self.d), self._index(at), (state, d))
         steps, fall, converging = (
             figure if at is None else figure[at]
             for figure in (lanes.steps, lanes.fall, lanes.converging)
@@ -126,26 +129,34 @@ class ManyDescents:
             (turned,) = _numbers(largest(x * downhill))
         figures = (self._spread(at, row) for row in (slope, natural, lengths, turned))
         lanes.aim(self._spread(at, np.ones(len(slope), dtype=bool)), *figures)
-        self._leave(at, None)
+        self._leave()
 
-    def _leave(self, at: Places | None, part: Any) -> tuple[Places | None, Any]:
-        """Let the lanes that have ended leave; return which of these places, and of their states, are left."""
+    def _left(self, at: Places | None, part: Part) -> tuple[Places | None, Part]:
+        """Let the lanes that have ended leave; return which of these places, and what of the part, is left."""
         going = self.lanes.going
         if going.all():
             return at, part
+        if at is None:
+            self.state = part[2]
+            self._leave()
+            return None, (self.x, self.g, self.state)
+        self._leave()
+        left = going[at]
+        at = (np.cumsum(going) - 1)[at[left]]
+        part = take(part, self._tensor(np.flatnonzero(left)))
+        return (None if len(at) == len(self.lanes) else at), part
+
+    def _leave(self) -> None:
+        """Let the lanes that have ended leave, and keep their points."""
+        going = self.lanes.going
+        if going.all():
+            return
         gone, kept = (self._tensor(np.flatnonzero(which)) for which in (~going, going))
         index = self._tensor(self.lanes.index)[gone]
         self.x_end[index], self.g_end[index] = self.x[gone], self.g[gone]
-        tensors = self.x, self.g, self.d, self.best_x, self.best_g
-        self.x, self.g, self.d, self.best_x, self.best_g = take(tensors, kept)
-        self.state = take(part if part is not None and at is None else self.state, kept)
+        everything = self.x, self.g, self.d, self.best_x, self.best_g, self.state
+        self.x, self.g, self.d, self.best_x, self.best_g, self.state = take(everything, kept)
         self.lanes.leave(going)
-        if part is None or at is None:
-            return None, self.state
-        left = going[at]
-        part = take(part, self._tensor(np.flatnonzero(left)))
-        at = (np.cumsum(going) - 1)[at[left]]
-        return (None if len(at) == len(self.lanes) else at), part
 
     def _where(
         self, which: Flags, new: tuple[Tensor, Tensor], old: tuple[Tensor, Tensor]

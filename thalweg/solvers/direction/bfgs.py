@@ -20,13 +20,10 @@ class OneInverse(NamedTuple):
 
 
 class Inverses(NamedTuple):
-    """H of several runs, [lanes, n, n], their last gradients and directions, and their last pairs."""
+    """H of several runs, [lanes, n, n], their last pairs s and y, last directions and last gradients."""
 
     h: Tensor
-    g: Tensor
-    d: Tensor
-    s: Tensor
-    y: Tensor
+    vectors: Tensor  # s, y, d and g, [lanes, 4, n]
     fresh: Tensor  # whether the pair is still to be taken
     taken: Tensor  # pairs
 
@@ -60,12 +57,10 @@ class BroydenDirection:
             "device": g.device,
         }
         g = g.to(wide["dtype"])
+        blank = torch.zeros_like(g)
         return Inverses(
             h=torch.eye(n, **wide).repeat(lanes, 1, 1),
-            g=g,
-            d=-g,
-            s=torch.zeros_like(g),
-            y=torch.zeros_like(g),
+            vectors=torch.stack([blank, blank, -g, g], 1),
             fresh=torch.zeros(lanes, 1, dtype=torch.bool, device=g.device),
             taken=torch.zeros(lanes, 1, dtype=torch.long, device=g.device),
         )
@@ -77,40 +72,41 @@ class BroydenDirection:
         if isinstance(state, OneInverse):
             state.inverse.add(step[0].to(state.inverse.dtype), dg[0].to(state.inverse.dtype))
             return state
-        s, y = step.to(state.d.dtype), dg.to(state.d.dtype)
+        pair = torch.stack([step, dg], 1).to(state.h.dtype)
+        s, y = pair.unbind(1)
+        sy = dot(s, y)
         enough = torch.finfo(s.dtype).eps * dot(s, s).sqrt() * dot(y, y).sqrt()
-        return state._replace(s=s, y=y, fresh=dot(s, y) > enough)
+        vectors = torch.cat([pair, state.vectors[:, 2:]], 1)
+        return state._replace(vectors=vectors, fresh=sy > enough)
 
     def propose(
         self, state: OneInverse | Inverses, g: Tensor, model: Model
     ) -> tuple[Tensor, OneInverse | Inverses]:
-        """Return the direction, and the state."""
+        """Return the direction, and the state, whose H of several runs is changed in place."""
         if isinstance(state, OneInverse):
             return state.inverse.direction(g[0].to(state.inverse.dtype)).to(g.dtype)[None], state
-        wide = g.to(state.d.dtype)
-        state = self._updated(state)
-        d = -torch.bmm(state.h, wide[..., None])[..., 0]
-        return d.to(g.dtype), state._replace(d=d, g=wide)
+        wide = g.to(state.h.dtype)
+        d, h, fresh = self._updated(state, wide)
+        vectors = torch.stack([*state.vectors.unbind(1)[:2], d, wide], 1)
+        taken = state.taken + fresh.to(state.taken.dtype)
+        return d.to(g.dtype), Inverses(h, vectors, torch.zeros_like(fresh), taken)
 
-    def _updated(self, state: Inverses) -> Inverses:
-        """Return the state after the update that is due."""
-        s, y, d = state.s, state.y, state.d
-        sy, yy = dot(s, y), dot(y, y)
+    def _updated(self, state: Inverses, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return −H⁺g and H⁺ after the update that is due, and in which lanes there was one."""
+        s, y, d, before = state.vectors.unbind(1)
+        hy, hg = torch.bmm(torch.stack([y, g], 1), state.h).unbind(1)
+        left, right = torch.stack([s, y, y, s, d, s, s]), torch.stack([y, y, hy, d, d, before, s])
+        sy, yy, yhy, sd, dd, sg, ss = (left * right).sum(-1, keepdim=True).unbind()
         first = torch.where(state.fresh & (state.taken == 0), sy / yy, 1.0)
-        hy = first * torch.bmm(state.h, y[..., None])[..., 0]
-        yhy = dot(y, hy)
+        hy, yhy = first * hy, first * yhy
         # s = −αHg, so that sᵀH⁻¹s = −α·sᵀg, with α = sᵀd/dᵀd.
-        sd, dd = dot(s, d), dot(d, d)
-        b = -sd / dd * dot(s, state.g) / first / sy
-        b = torch.where(sd.square() > (1 - PARALLEL) * dot(s, s) * dd, b, torch.nan)
+        b = torch.where(sd * sd > (1 - PARALLEL) * ss * dd, -sd / dd * sg / (first * sy), torch.nan)
         c = update(self.family, b, sy, yhy, s.shape[-1])
         fresh = state.fresh & c.sound
-        over = torch.where(fresh, 1 / c.tau, 0.0)
-        left = torch.stack([s, hy], -1)
-        mixed = torch.stack([c.ss * s + c.sh * hy, c.sh * s + c.hh * hy], 1) * over[..., None]
-        mixed = torch.where(fresh[..., None], mixed, 0.0)
-        kept = torch.where(fresh, first / c.tau, 1.0)[..., None]
-        h = torch.baddbmm(state.h * kept, torch.where(fresh[..., None], left, 0.0), mixed)
-        return state._replace(
-            h=h, fresh=torch.zeros_like(fresh), taken=state.taken + fresh.to(state.taken.dtype)
-        )
+        weights = torch.where(fresh, torch.cat([c.ss, c.sh, c.sh, c.hh], -1) / c.tau, 0.0)
+        pair = torch.where(fresh[..., None], torch.stack([s, hy], 1), 0.0)
+        mixed = torch.bmm(weights.view(-1, 2, 2), pair)
+        kept = torch.where(fresh, first / c.tau, 1.0)
+        h = state.h.mul_(kept[..., None]).baddbmm_(pair.mT, mixed)
+        change = torch.bmm((pair @ g[..., None]).mT, mixed)[:, 0]
+        return torch.addcmul(change, kept, hg).neg_(), h, fresh
