@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.solvers.direction.broyden import Family, update
 from thalweg.solvers.direction.direction import Model
 from thalweg.solvers.direction.inverse import PARALLEL, Inverse
-from thalweg.solvers.lanes import dot
+from thalweg.solvers.lanes import add_products, times
 
 
 class OneInverse(NamedTuple):
@@ -23,8 +23,8 @@ class Inverses(NamedTuple):
     """H of several runs, [lanes, n, n], their last pairs s and y, last directions and last gradients."""
 
     h: Tensor
-    vectors: Tensor  # s, y, d and g, [lanes, 4, n]
-    fresh: Tensor  # whether the pair is still to be taken
+    pair: Tensor  # [lanes, 2, n]; zero once it is taken
+    last: Tensor  # [lanes, 2, n]
     taken: Tensor  # pairs
 
 
@@ -57,11 +57,11 @@ class BroydenDirection:
             "device": g.device,
         }
         g = g.to(wide["dtype"])
-        blank = torch.zeros_like(g)
+        last = torch.stack([-g, g], 1)
         return Inverses(
             h=torch.eye(n, **wide).repeat(lanes, 1, 1),
-            vectors=torch.stack([blank, blank, -g, g], 1),
-            fresh=torch.zeros(lanes, 1, dtype=torch.bool, device=g.device),
+            pair=torch.zeros_like(last),
+            last=last,
             taken=torch.zeros(lanes, 1, dtype=torch.long, device=g.device),
         )
 
@@ -72,12 +72,7 @@ class BroydenDirection:
         if isinstance(state, OneInverse):
             state.inverse.add(step[0].to(state.inverse.dtype), dg[0].to(state.inverse.dtype))
             return state
-        pair = torch.stack([step, dg], 1).to(state.h.dtype)
-        s, y = pair.unbind(1)
-        sy = dot(s, y)
-        enough = torch.finfo(s.dtype).eps * dot(s, s).sqrt() * dot(y, y).sqrt()
-        vectors = torch.cat([pair, state.vectors[:, 2:]], 1)
-        return state._replace(vectors=vectors, fresh=sy > enough)
+        return state._replace(pair=torch.stack([step, dg], 1).to(state.h.dtype))
 
     def propose(
         self, state: OneInverse | Inverses, g: Tensor, model: Model
@@ -86,27 +81,32 @@ class BroydenDirection:
         if isinstance(state, OneInverse):
             return state.inverse.direction(g[0].to(state.inverse.dtype)).to(g.dtype)[None], state
         wide = g.to(state.h.dtype)
-        d, h, fresh = self._updated(state, wide)
-        vectors = torch.stack([*state.vectors.unbind(1)[:2], d, wide], 1)
-        taken = state.taken + fresh.to(state.taken.dtype)
-        return d.to(g.dtype), Inverses(h, vectors, torch.zeros_like(fresh), taken)
+        d, h, taken = self._updated(state, wide)
+        last = torch.stack([d, wide], 1)
+        return d.to(g.dtype), Inverses(h, torch.zeros_like(state.pair), last, taken)
 
     def _updated(self, state: Inverses, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return −H⁺g and H⁺ after the update that is due, and in which lanes there was one."""
-        s, y, d, before = state.vectors.unbind(1)
-        hy, hg = torch.bmm(torch.stack([y, g], 1), state.h).unbind(1)
-        left, right = torch.stack([s, y, y, s, d, s, s]), torch.stack([y, y, hy, d, d, before, s])
-        sy, yy, yhy, sd, dd, sg, ss = (left * right).sum(-1, keepdim=True).unbind()
-        first = torch.where(state.fresh & (state.taken == 0), sy / yy, 1.0)
-        hy, yhy = first * hy, first * yhy
+        """Return −H⁺g and H⁺ after the update that is due, and the pairs taken."""
+        s, y = state.pair.unbind(1)
+        d, before = state.last.unbind(1)
+        hy, hg = times(state.h, y), times(state.h, g)
+        left = torch.stack([s, y, y, s, d, s, s, s, hy])
+        right = torch.stack([y, y, hy, d, d, before, s, g, g])
+        dots = (left * right).sum(-1, keepdim=True)
+        sy, yy, yhy, sd, dd, sg, ss, by_s, by_h = dots.unbind()
+        fresh = sy > torch.finfo(s.dtype).eps * ss.sqrt() * yy.sqrt()
+        first = torch.where(fresh & (state.taken == 0), sy / yy, 1.0)
+        hy, yhy, by_h = first * hy, first * yhy, first * by_h
         # s = −αHg, so that sᵀH⁻¹s = −α·sᵀg, with α = sᵀd/dᵀd.
         b = torch.where(sd * sd > (1 - PARALLEL) * ss * dd, -sd / dd * sg / (first * sy), torch.nan)
         c = update(self.family, b, sy, yhy, s.shape[-1])
-        fresh = state.fresh & c.sound
-        weights = torch.where(fresh, torch.cat([c.ss, c.sh, c.sh, c.hh], -1) / c.tau, 0.0)
-        pair = torch.where(fresh[..., None], torch.stack([s, hy], 1), 0.0)
-        mixed = torch.bmm(weights.view(-1, 2, 2), pair)
+        fresh = fresh & c.sound
+        weights = torch.where(fresh, torch.stack([c.ss, c.sh, c.hh]) / c.tau, 0.0)
+        of_ss, of_sh, of_hh = weights.unbind()
         kept = torch.where(fresh, first / c.tau, 1.0)
-        h = state.h.mul_(kept[..., None]).baddbmm_(pair.mT, mixed)
-        change = torch.bmm((pair @ g[..., None]).mT, mixed)[:, 0]
-        return torch.addcmul(change, kept, hg).neg_(), h, fresh
+        hy, by_h = torch.where(fresh, hy, 0.0), torch.where(fresh, by_h, 0.0)
+        with_s = torch.addcmul(of_ss * s, of_sh, hy)
+        with_h = torch.addcmul(of_sh * s, of_hh, hy)
+        h = add_products(state.h.mul_(kept[..., None]), (s, with_s), (hy, with_h))
+        hg = torch.addcmul(torch.addcmul(kept * hg, by_s, with_s), by_h, with_h)
+        return hg.neg_(), h, state.taken + fresh.to(state.taken.dtype)
