@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +26,13 @@ class Pairs:
     H = γI + [S γY] [R⁻ᵀ(D + γYᵀY)R⁻¹, −R⁻ᵀ; −R⁻¹, 0] [S γY]ᵀ with R the upper triangle of SᵀY, D its
     diagonal, γ = sᵀy/yᵀy of the newest pair. A pair without sᵀy > 0 is left out. Products with a new
     y = g⁺ − g are differences of those with the gradients, so that a direction reads the history twice; two
-    loops over the pairs read it twice, too, and change a vector for each pair. Rounding makes differences
+    loops over the pairs read it twice, too, and change a vector for each pair. R⁻¹ gets a column with each
+    pair, −R⁻¹r/ρ and 1/ρ for a column (r, ρ) of R, and is as accurate as the equations solved. Rounding makes differences
     worse by |g|/|y|: where y is short, and where it is no difference, the history is read once more. The
     small matrices are on the host, in float64.
 
-    Source: Byrd, Nocedal and Schnabel (1994), Representations of quasi-Newton matrices.
+    Source: Byrd, Nocedal and Schnabel (1994), Representations of quasi-Newton matrices; for R⁻¹ Higham (2002),
+    Accuracy and stability of numerical algorithms, section 14.2.
     """
 
     def __init__(self, like: Tensor, most: int) -> None:
@@ -42,20 +43,21 @@ class Pairs:
             self.rows, 2, like.numel(), dtype=self.dtype, device=like.device
         )
         self.known = np.zeros((0, 2))  # products with the last gradient
-        # SᵀY and YᵀY ordered by age: a window moves along the diagonal, and ends at `end`.
-        self.gram = np.zeros((2, 2 * self.rows, 2 * self.rows))
+        # R⁻¹ and YᵀY ordered by age: a window moves along the diagonal, and ends at `end`.
+        self.small = np.zeros((2, 2 * self.rows, 2 * self.rows))
         self.end = 0
+        self.order = np.arange(0)  # rows, the oldest first
         self.gamma, self.newest, self.length = 1.0, (0.0, 0.0), 0.0
         self.g: Tensor | None = None  # the last gradient
         self.is_new = False  # whether the products of the newest y are still to be found
 
     def add(self, s: Tensor, y: Tensor) -> None:
         """Take a pair, if its curvature is beyond its rounding; the next direction finds its products."""
-        ss = sy = yy = 0.0
-        for at in _pieces(s):
-            a, b = s[at], y[at]
-            dots = torch.stack([torch.dot(a, a), torch.dot(a, b), torch.dot(b, b)]).tolist()
-            ss, sy, yy = ss + dots[0], sy + dots[1], yy + dots[2]
+        pieces = [(s[at], y[at]) for at in _pieces(s)]
+        ss, sy, yy = (
+            sum(float(torch.dot(pair[i], pair[j])) for pair in pieces)
+            for i, j in ((0, 0), (0, 1), (1, 1))
+        )
         if not sy > torch.finfo(self.dtype).eps * math.sqrt(ss) * math.sqrt(yy):
             return
         if self.count == self.rows < self.most:
@@ -75,21 +77,13 @@ class Pairs:
         if self.is_new:
             self._extend(now, differs)
         self.known, self.g, self.is_new = now, g, False
-        by_age = now[self._order()]
-        k = len(now)
-        sy, yy = self.gram[:, self.end - k : self.end, self.end - k : self.end]
-        upper = torch.from_numpy(np.ascontiguousarray(sy))
-        u = _solve(upper, by_age[:, 0], upper=True)
-        inner = sy.diagonal() * u + self.gamma * (yy @ u - by_age[:, 1])
-        v = _solve(upper.mT, inner, upper=False)
-        weights = np.empty((k, 2))
-        weights[self._order()] = np.stack([-v, self.gamma * u], 1)
+        of_s, of_y = now[self.order].T
+        inverse, yy = self.small[:, self.end - len(now) : self.end, self.end - len(now) : self.end]
+        u = inverse @ of_s
+        v = (u / inverse.diagonal() + self.gamma * (yy @ u - of_y)) @ inverse
+        weights = np.empty_like(now)
+        weights[self.order, 0], weights[self.order, 1] = -v, self.gamma * u
         return self._mixed(g, weights)
-
-    def _order(self) -> NDArray[np.intp]:
-        """Return the rows by age, the oldest first."""
-        k = min(self.count, self.rows)
-        return (np.arange(k) + (self.count if k == self.rows else 0)) % self.rows
 
     def _matrix(self) -> Tensor:
         """Return the rows that are used, s and y in turn, as a matrix."""
@@ -102,16 +96,16 @@ class Pairs:
         It is not so at bounds; and where y is short, it is no use.
         """
         matrix = self._matrix()
+        if not (self.is_new and self.g is not None):
+            return _times(matrix, g), False
         y = self.vectors[(self.count - 1) % self.rows, 1]
-        products = np.zeros(len(matrix))
-        square, differs = 0.0, self.is_new and self.g is not None
+        products, square, differs = np.zeros((len(matrix) // 2, 2)), 0.0, True
         for at in _pieces(g):
             piece = g[at]
-            products += _on_host(torch.mv(matrix[:, at], piece))
-            if differs and self.g is not None:
-                square += float(torch.dot(piece, piece))
-                differs = torch.equal(y[at], piece - self.g[at])
-        return products.reshape(-1, 2), differs and self.length >= _SHORT * math.sqrt(square)
+            products += _times(matrix[:, at], piece)
+            square += float(torch.dot(piece, piece))
+            differs = differs and torch.equal(y[at], piece - self.g[at])
+        return products, differs and self.length >= _SHORT * math.sqrt(square)
 
     def _mixed(self, g: Tensor, weights: Floats) -> Tensor:
         """Return −γg with the rows by their weights added."""
@@ -123,30 +117,33 @@ class Pairs:
 
     def _extend(self, now: Floats, differs: bool) -> None:
         """Add the products of the newest y, now that those with the present gradient are known."""
-        k, newest = len(now), (self.count - 1) % self.rows
+        k = len(now)
         if differs:
             new = now.copy()
             new[: len(self.known)] -= self.known
         else:
-            new, _ = self._read(self.vectors[newest, 1])
-        new[newest] = self.newest
-        new = new[self._order()]
-        if self.end == self.gram.shape[1]:
-            kept = self.gram[:, self.end - k + 1 :, self.end - k + 1 :].copy()
+            new = _times(self._matrix(), self.vectors[(self.count - 1) % self.rows, 1])
+        self.order = (np.arange(k) + (self.count if k == self.rows else 0)) % self.rows
+        sy, yy = new[self.order[:-1]].T
+        if self.end == self.small.shape[1]:
+            kept = self.small[:, self.end - k + 1 :, self.end - k + 1 :].copy()
             self.end = k - 1
-            self.gram[:, : self.end, : self.end] = kept
+            self.small[:, : self.end, : self.end] = kept
         at, self.end = self.end, self.end + 1
-        self.gram[:, self.end - k : self.end, at] = new.T
-        self.gram[1, at, self.end - k : self.end] = new[:, 1]
+        window = slice(self.end - k, at)
+        inverse, of_y = self.small
+        inverse[window, at] = inverse[window, window] @ sy / -self.newest[0]
+        of_y[window, at] = of_y[at, window] = yy
+        inverse[at, at], of_y[at, at] = 1 / self.newest[0], self.newest[1]
 
     def _grow(self) -> None:
         """Make room for twice as many pairs, `most` at the most."""
         old, self.rows = self.rows, min(2 * self.rows, self.most)
         blank = self.vectors.new_zeros(self.rows - old, 2, self.vectors.shape[2])
         self.vectors = torch.cat([self.vectors, blank])
-        gram = np.zeros((2, 2 * self.rows, 2 * self.rows))
-        gram[:, :old, :old] = self.gram[:, self.end - old : self.end, self.end - old : self.end]
-        self.gram, self.end = gram, old
+        small = np.zeros((2, 2 * self.rows, 2 * self.rows))
+        small[:, :old, :old] = self.small[:, self.end - old : self.end, self.end - old : self.end]
+        self.small, self.end = small, old
 
 
 def _pieces(vector: Tensor) -> Iterator[slice]:
@@ -156,14 +153,7 @@ def _pieces(vector: Tensor) -> Iterator[slice]:
     return (slice(a, a + size) for a in range(0, n, size))
 
 
-def _on_host(numbers: Tensor) -> Floats:
-    found: Floats = numbers.cpu().double().numpy()
-    return found
-
-
-def _solve(triangle: Tensor, right: Floats, *, upper: bool) -> Floats:
-    """Return the solution of triangular equations."""
-    column = torch.from_numpy(right[:, None])
-    found: Any = torch.linalg.solve_triangular(triangle, column, upper=upper)
-    solution: Floats = found[:, 0].numpy()
-    return solution
+def _times(matrix: Tensor, vector: Tensor) -> Floats:
+    """Return the products of rows with a vector, [pairs, 2], on the host."""
+    found: Floats = torch.mv(matrix, vector).double().cpu().numpy()
+    return found.reshape(-1, 2)
