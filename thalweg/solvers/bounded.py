@@ -61,11 +61,13 @@ class Bounded:
         """Return the state after steps between two x and g; `model` is that before them.
 
         It learns from the parameters that were free before and after. A direction takes g − g₋ for what
-        changed since its last proposal, so it has to have seen both.
+        changed since its last proposal, so it has to have seen both. The x before is overwritten where there are
+        no bounds: a new large tensor costs more than a difference.
         """
         (x_before, g_before), (x, g) = before, after
         if self.bounds is None:
-            return self.direction.update(state, x - x_before, g - g_before)
+            step = torch.sub(x, x_before, out=x_before)
+            return self.direction.update(state, step, g - g_before)
         both = self.bounds.free(x_before, g_before) & self.bounds.free(x, g)
         g_before, g = g_before * both, g * both
         _, state = self.direction.propose(state, g_before, model)

@@ -73,13 +73,9 @@ class Descent(Runs):
         """Move to the best point of the search, if it found one, and aim anew."""
         lane = self.lane
         if lane.best_alpha > 0:
-            self.state = self.bounded.update(
-                self.state,
-                (self.x, self.g),
-                (self.best_x, self.best_g),
-                self.objective.model(self.x),
-            )
-            self.x, self.g = self.best_x, self.best_g
+            before, model = (self.x, self.g), self.objective.model(self.x)
+            self.x, self.g = after = self.best_x, self.best_g
+            self.state = self.bounded.update(self.state, before, after, model)
             lane.arrive()
             lane.judge(self.stop, self.x.dtype)
         elif lane.status is None:

@@ -87,10 +87,10 @@ class ManyDescents:
         x, g, best_x, best_g, state = take(
             (self.x, self.g, self.best_x, self.best_g, self.state), self._index(at)
         )
+        self.x, self.g = self._where(moved, (self.best_x, self.best_g), (self.x, self.g))
         if len(x):
             model = self.objective.model(x)
             state = self.bounded.update(state, (x, g), (best_x, best_g), model)
-        self.x, self.g = self._where(moved, (self.best_x, self.best_g), (self.x, self.g))
         return at, (best_x, best_g, state)
 
     def _begin_anew(self, failed: Flags) -> None:

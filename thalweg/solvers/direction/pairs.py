@@ -14,8 +14,8 @@ _FIRST_ROWS = 8
 """Pairs that there is room for at first; it is doubled when it is full."""
 _SHORT = 0.1
 """Where y is shorter than this part of g, products with y are not taken from differences."""
-_PIECE = 2**15
-"""Numbers of a vector that are worked on at once: they stay in the cache from one use to the next."""
+_PIECE = 2**17
+"""Numbers that are compared at once: they fit in the cache."""
 
 Floats = NDArray[np.float64]
 
@@ -49,15 +49,12 @@ class Pairs:
         self.order = np.arange(0)  # rows, the oldest first
         self.gamma, self.newest, self.length = 1.0, (0.0, 0.0), 0.0
         self.g: Tensor | None = None  # the last gradient
+        self.out: Tensor | None = None  # the last direction
         self.is_new = False  # whether the products of the newest y are still to be found
 
     def add(self, s: Tensor, y: Tensor) -> None:
         """Take a pair, if its curvature is beyond its rounding; the next direction finds its products."""
-        pieces = [(s[at], y[at]) for at in _pieces(s)]
-        ss, sy, yy = (
-            sum(float(torch.dot(pair[i], pair[j])) for pair in pieces)
-            for i, j in ((0, 0), (0, 1), (1, 1))
-        )
+        ss, sy, yy = (float(torch.dot(a, b)) for a, b in ((s, s), (s, y), (y, y)))
         if not sy > torch.finfo(self.dtype).eps * math.sqrt(ss) * math.sqrt(yy):
             return
         if self.count == self.rows < self.most:
@@ -69,13 +66,13 @@ class Pairs:
         self.is_new = True
 
     def direction(self, g: Tensor) -> Tensor:
-        """Return −H·g."""
+        """Return −H·g, which holds until the next is asked for: a new large tensor costs more than its sum."""
         if not self.count:
             self.g = g
             return -g
-        now, differs = self._read(g)
+        now = _times(self._matrix(), g)
         if self.is_new:
-            self._extend(now, differs)
+            self._extend(now, g)
         self.known, self.g, self.is_new = now, g, False
         of_s, of_y = now[self.order].T
         inverse, yy = self.small[:, self.end - len(now) : self.end, self.end - len(now) : self.end]
@@ -90,35 +87,27 @@ class Pairs:
         k = min(self.count, self.rows)
         return self.vectors[:k].view(2 * k, -1)
 
-    def _read(self, g: Tensor) -> tuple[Floats, bool]:
-        """Return the products with g, [pairs, 2], and whether the newest y is g less the gradient before.
+    def _differs(self, g: Tensor) -> bool:
+        """Return whether the newest y is the difference of the gradients to the bit, and not short.
 
-        It is not so at bounds; and where y is short, it is no use.
+        At bounds it is no difference.
         """
-        matrix = self._matrix()
-        if not (self.is_new and self.g is not None):
-            return _times(matrix, g), False
-        y = self.vectors[(self.count - 1) % self.rows, 1]
-        products, square, differs = np.zeros((len(matrix) // 2, 2)), 0.0, True
-        for at in _pieces(g):
-            piece = g[at]
-            products += _times(matrix[:, at], piece)
-            square += float(torch.dot(piece, piece))
-            differs = differs and torch.equal(y[at], piece - self.g[at])
-        return products, differs and self.length >= _SHORT * math.sqrt(square)
+        if self.g is None or self.length < _SHORT * float(torch.linalg.vector_norm(g)):
+            return False
+        y, before = self.vectors[(self.count - 1) % self.rows, 1], self.g
+        return all(torch.equal(y[at], g[at] - before[at]) for at in _pieces(y))
 
     def _mixed(self, g: Tensor, weights: Floats) -> Tensor:
         """Return −γg with the rows by their weights added."""
-        matrix, mixed = self._matrix(), torch.empty_like(g)
         factors = torch.from_numpy(weights.reshape(-1)).to(self.dtype).to(g.device)
-        for at in _pieces(g):
-            torch.addmv(g[at], matrix[:, at].mT, factors, beta=-self.gamma, out=mixed[at])
-        return mixed
+        if self.out is None:
+            self.out = torch.empty_like(g)
+        return torch.addmv(g, self._matrix().mT, factors, beta=-self.gamma, out=self.out)
 
-    def _extend(self, now: Floats, differs: bool) -> None:
+    def _extend(self, now: Floats, g: Tensor) -> None:
         """Add the products of the newest y, now that those with the present gradient are known."""
         k = len(now)
-        if differs:
+        if self._differs(g):
             new = now.copy()
             new[: len(self.known)] -= self.known
         else:
@@ -147,7 +136,7 @@ class Pairs:
 
 
 def _pieces(vector: Tensor) -> Iterator[slice]:
-    """Return the pieces of a vector that are worked on at once: on a device all of it."""
+    """Return the pieces of a vector that are compared at once: on a device all of it."""
     n = len(vector)
     size = _PIECE if vector.device.type == "cpu" else max(n, 1)
     return (slice(a, a + size) for a in range(0, n, size))
