@@ -1,4 +1,4 @@
-"""A direction within bounds, of several runs: what is at a bound is left out, and what is learnt leaves it out."""
+"""A direction within bounds, of several runs: what is at a bound is left out of it."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ class Bounded:
             return largest(g)
         return largest(torch.where(self.bounds.free(x, g), g, 0.0))
 
-    def propose(
-        self, state: Any, x: Tensor, g: Tensor, model: Model
-    ) -> tuple[Tensor, Tensor, Any]:
+    def propose(self, state: Any, x: Tensor, g: Tensor, model: Model) -> tuple[Tensor, Tensor, Any]:
         """Return the direction, −g of the parameters that may follow it, and the state."""
         if self.bounds is None:
             d, state = self.direction.propose(state, g, model)
@@ -61,8 +59,8 @@ class Bounded:
         """Return the state after steps between two x and g; `model` is that before them.
 
         It learns from the parameters that were free before and after. A direction takes g − g₋ for what
-        changed since its last proposal, so it has to have seen both. The x before is overwritten where there are
-        no bounds: a new large tensor costs more than a difference.
+        changed since its last proposal, so it has to have seen both. The x before is overwritten where there
+        are no bounds: a new large tensor costs more than a difference.
         """
         (x_before, g_before), (x, g) = before, after
         if self.bounds is None:

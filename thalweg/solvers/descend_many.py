@@ -17,6 +17,7 @@ from thalweg.solvers.many_lanes import Flags, Floats, ManyLanes, Places
 from thalweg.solvers.runs import Objective
 from thalweg.solvers.search.search import LineSearch
 from thalweg.solvers.stop import Stop
+
 Part = tuple[Tensor, Tensor, Any]
 """x, g and the direction's state of some lanes."""
 
@@ -120,7 +121,8 @@ class ManyDescents:
             figure if at is None else figure[at]
             for figure in (lanes.steps, lanes.fall, lanes.converging)
         )
-        natural = falls & self.direction.natural(steps)
+        direction: Any = self.direction  # whose rule for a number of steps is one for arrays, too
+        natural = falls & direction.natural(steps)
         lengths = turned = np.zeros(len(slope))
         if not (natural | (fall != 0)).all():
             reach = largest(d)
@@ -132,7 +134,7 @@ class ManyDescents:
         self._leave()
 
     def _left(self, at: Places | None, part: Part) -> tuple[Places | None, Part]:
-        """Let the lanes that have ended leave; return which of these places, and what of the part, is left."""
+        """Let the lanes that have ended leave; return the places and the part that are left."""
         going = self.lanes.going
         if going.all():
             return at, part

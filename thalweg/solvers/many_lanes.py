@@ -42,13 +42,14 @@ class ManyLanes:
         self.f, self.size, self.first, self.largest = f, size, f, size
         self.decrease, self.slope, self.visible, self.alpha, self.promise = np.zeros((5, k))
         self.best_alpha, self.best_f, self.best_size, self.fall = np.zeros((4, k))
-        self.has_moved, self.converging, self.is_first = np.zeros((3, k), dtype=bool)
+        flags: Any = np.zeros((3, k), dtype=bool)
+        self.has_moved, self.converging, self.is_first = flags
         self.steps, self.iterations = np.zeros((2, k), dtype=int)
         self.evaluations = np.ones(k, dtype=int)
         self.status = np.full(k, _GOING)  # a place in _STATUSES
         self.searches: dict[int, Searching] = {}  # by index
         self.ended: list[Lane | None] = [None] * k
-        self._history = [(self.index, self.evaluations.copy(), f, size)]
+        self._history: list[tuple[Any, ...]] = [(self.index, self.evaluations.copy(), f, size)]
 
     def __len__(self) -> int:
         return len(self.f)
@@ -56,7 +57,8 @@ class ManyLanes:
     @property
     def going(self) -> Flags:
         """Which lanes have not ended."""
-        return self.status == _GOING
+        going: Flags = self.status == _GOING
+        return going
 
     def end(self, which: Flags, status: Status) -> None:
         """Set why these lanes end, of those that have not ended."""
@@ -95,9 +97,7 @@ class ManyLanes:
         if seen.any():
             fall = self.alpha * self.slope
             promise = fall * fall / (4 * (rise - fall))
-            promise = np.where(
-                np.isinf(self.promise), promise, np.fmax(self.promise, promise)
-            )
+            promise = np.where(np.isinf(self.promise), promise, np.fmax(self.promise, promise))
             self.promise = np.where(seen, promise, self.promise)
 
     def _send(
@@ -111,7 +111,8 @@ class ManyLanes:
         for n, (index, begins, *start, here, slope_here) in enumerate(told):
             tried = alphas[n]
             if begins:
-                self.searches[index] = search(*start, tried)
+                f_start, slope_start = start
+                self.searches[index] = search(f_start, slope_start, tried)
                 next(self.searches[index])
             try:
                 alphas[n] = self.searches[index].send((here, slope_here))
@@ -178,7 +179,7 @@ class ManyLanes:
         if self.converging.any():
             known = self.stop.leaves_it(self, -slope / 2, turned, self.dtype)
             unknown = self.stop.leaves_it(self, None, turned, self.dtype)
-            leaves = self.converging & np.where(natural, known, unknown)
+            leaves: Flags = self.converging & np.where(natural, known, unknown).astype(bool)
             self.end(which & leaves, Status.CONVERGED)
         first = np.where(natural, 1.0, self._first(slope, lengths))
         self.alpha, self.slope = np.where(which, (first, slope), (self.alpha, self.slope))
@@ -221,4 +222,3 @@ class ManyLanes:
             lanes.append(lane)
             begin += count
         return lanes
-

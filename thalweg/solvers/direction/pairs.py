@@ -27,21 +27,19 @@ class Pairs:
     diagonal, γ = sᵀy/yᵀy of the newest pair. A pair without sᵀy > 0 is left out. Products with a new
     y = g⁺ − g are differences of those with the gradients, so that a direction reads the history twice; two
     loops over the pairs read it twice, too, and change a vector for each pair. R⁻¹ gets a column with each
-    pair, −R⁻¹r/ρ and 1/ρ for a column (r, ρ) of R, and is as accurate as the equations solved. Rounding makes differences
-    worse by |g|/|y|: where y is short, and where it is no difference, the history is read once more. The
-    small matrices are on the host, in float64.
+    pair, −R⁻¹r/ρ and 1/ρ for a column (r, ρ) of R, and is as accurate as the equations solved. Rounding
+    makes differences worse by |g|/|y|: where y is short, and where it is no difference, the history is read
+    once more. The small matrices are on the host, in float64.
 
-    Source: Byrd, Nocedal and Schnabel (1994), Representations of quasi-Newton matrices; for R⁻¹ Higham (2002),
-    Accuracy and stability of numerical algorithms, section 14.2.
+    Source: Byrd, Nocedal and Schnabel (1994), Representations of quasi-Newton matrices; for R⁻¹ Higham
+    (2002), Accuracy and stability of numerical algorithms, section 14.2.
     """
 
     def __init__(self, like: Tensor, most: int) -> None:
         self.most, self.dtype = most, torch.promote_types(like.dtype, torch.float32)
         self.rows = min(most, _FIRST_ROWS)
         self.count = 0
-        self.vectors = torch.zeros(
-            self.rows, 2, like.numel(), dtype=self.dtype, device=like.device
-        )
+        self.vectors = torch.zeros(self.rows, 2, like.numel(), dtype=self.dtype, device=like.device)
         self.known = np.zeros((0, 2))  # products with the last gradient
         # R⁻¹ and YᵀY ordered by age: a window moves along the diagonal, and ends at `end`.
         self.small = np.zeros((2, 2 * self.rows, 2 * self.rows))
@@ -66,7 +64,7 @@ class Pairs:
         self.is_new = True
 
     def direction(self, g: Tensor) -> Tensor:
-        """Return −H·g, which holds until the next is asked for: a new large tensor costs more than its sum."""
+        """Return −H·g, which holds until the next is asked for: a new large tensor costs more than sums."""
         if not self.count:
             self.g = g
             return -g
