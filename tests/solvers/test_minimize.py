@@ -310,6 +310,47 @@ def test_many_starts_give_what_each_gives_alone(method: str) -> None:
         assert (result.nit, result.nfev) == (alone.nit, alone.nfev)
 
 
+@pytest.mark.parametrize("search", ["wolfe", "hager-zhang", "armijo"])
+@pytest.mark.parametrize("method", ["bfgs", "cg", "newton"])
+def test_many_starts_count_what_each_counts_alone(method: str, search: str) -> None:
+    generator = torch.Generator().manual_seed(2)
+    starts = 3 * torch.randn(12, 2, generator=generator, dtype=torch.float64)
+    options: dict[str, Any] = {"search": search, "max_iter": 6, "max_evals": 11}
+    together = minimize_many(rosenbrock, starts, method, **options)
+    for start, result in zip(starts, together, strict=True):
+        alone = minimize(rosenbrock, start, method, **options)
+        assert (result.nit, result.nfev, result.status) == (alone.nit, alone.nfev, alone.status)
+        told = [(record.evaluations, record.fun, record.gradient) for record in result.history]
+        torch.testing.assert_close(
+            torch.tensor(told, dtype=torch.float64),
+            torch.tensor([tuple(record) for record in alone.history], dtype=torch.float64),
+            rtol=1e-6,
+            atol=1e-6,
+        )
+
+
+@pytest.mark.parametrize("method", ["bfgs", "lbfgs"])
+def test_many_starts_keep_bounds(method: str) -> None:
+    starts = torch.tensor([[-1.2, 1.0], [0.3, 0.2], [0.5, -3.0]], dtype=torch.float64)
+    together = minimize_many(rosenbrock, starts, method, bounds=(-0.5, 0.5))
+    for start, result in zip(starts, together, strict=True):
+        alone = minimize(rosenbrock, start, method, bounds=(-0.5, 0.5))
+        assert result.success
+        torch.testing.assert_close(result.x, alone.x, rtol=1e-6, atol=1e-6)
+
+
+def test_starts_without_a_lower_point_end_as_one_does() -> None:
+    def wrong(x: Tensor) -> Tensor:  # x² whose gradient says −1
+        return (x**2).sum().detach() - (x - x.detach()).sum()
+
+    starts = torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64)
+    together = minimize_many(wrong, starts)
+    for start, result in zip(starts, together, strict=True):
+        alone = minimize(wrong, start)
+        assert (result.status, result.nfev) == (alone.status, alone.nfev)
+        assert result.fun == pytest.approx(alone.fun)
+
+
 def test_one_bad_start_spoils_no_other() -> None:
     results = minimize_many(logarithm, torch.tensor([[0.5], [-1.0], [3.0]], dtype=torch.float64))
     assert [result.success for result in results] == [True, False, True]

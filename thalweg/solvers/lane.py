@@ -11,10 +11,13 @@ import torch
 from thalweg.solvers.search.search import Found, Searching
 from thalweg.solvers.stop import Status, Stop
 
-_FALLEN = 1e100
+FALLEN = 1e100
 """How many times its first size an objective may fall below zero before it is called unbounded."""
-_VISIBLE = 1000
+VISIBLE = 1000
 """Roundings of the objective by which a point must lie higher for its rise to be believed."""
+
+CAREFUL = 0.3
+"""How far the very first step goes, in lengths of x."""
 
 
 class Record(NamedTuple):
@@ -91,7 +94,7 @@ class Lane:
         """Begin a search along a direction with this slope."""
         self.searching, self.slope = searching, slope
         self.best_alpha, self.best_f, self.best_size = 0.0, self.f, self.size
-        self.promise, self.visible = math.inf, _VISIBLE * torch.finfo(dtype).eps * abs(self.f)
+        self.promise, self.visible = math.inf, VISIBLE * torch.finfo(dtype).eps * abs(self.f)
         self.alpha = next(searching)
 
     def tell(self, f: float, slope: float) -> Found | None:
@@ -129,7 +132,7 @@ class Lane:
             self.status = Status.UNDEFINED
         elif self.size == 0:
             self.status = Status.CONVERGED
-        elif self.f < -_FALLEN * max(1.0, abs(self.history[0].fun)):
+        elif self.f < -FALLEN * max(1.0, abs(self.history[0].fun)):
             self.status = Status.UNBOUNDED
         else:
             self.converging = self.has_moved and stop.converged(self, dtype)

@@ -42,7 +42,7 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 def _taken(field: Any, lanes: Tensor) -> Any:
     if isinstance(field, Tensor):
-        return field[lanes]
+        return field.index_select(0, lanes)
     return take(field, lanes) if isinstance(field, tuple) else field
 
 
@@ -52,11 +52,27 @@ def _put(old: Any, lanes: Tensor, new: Any) -> Any:
     return put(old, lanes, new) if isinstance(old, tuple) else new
 
 
+_SMALL = 24
+"""Columns up to which a product of numbers and a sum are faster than a batch of matrix products."""
+
+
 def times(matrices: Tensor, vectors: Tensor) -> Tensor:
     """Return A·v of each lane: [lanes, a, b] and [lanes, b] give [lanes, a]."""
     if len(matrices) == 1:  # a matrix times a vector is faster than a batch of one
         return torch.mv(matrices[0], vectors[0])[None]
+    if vectors.shape[-1] <= _SMALL:
+        return (matrices * vectors[:, None]).sum(-1)
     return torch.bmm(matrices, vectors[..., None])[..., 0]
+
+
+def add_products(matrices: Tensor, *pairs: tuple[Tensor, Tensor]) -> Tensor:
+    """Add abᵀ of each lane to A, [lanes, n, n], for each pair of a and b, [lanes, n]; A is changed."""
+    if matrices.shape[-1] <= _SMALL:
+        for a, b in pairs:
+            matrices.addcmul_(a[..., None], b[:, None])
+        return matrices
+    left, right = (torch.stack(side, 1) for side in zip(*pairs, strict=True))
+    return matrices.baddbmm_(left.mT, right)
 
 
 def transposed_times(matrices: Tensor, vectors: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg.solvers.bounds import Bounds, as_bounds
 from thalweg.solvers.descend import Descent
+from thalweg.solvers.descend_many import ManyDescents
 from thalweg.solvers.given import as_budget, as_start, as_tolerance, check_function
 from thalweg.solvers.lane import Lane
 from thalweg.solvers.methods import METHODS, RESIDUAL_METHODS, AlongLines, Method, method_named
@@ -195,8 +196,10 @@ def _run(
         return callback(point.view(shape).clone(), lane.f)  # which the callback may change
 
     hook = None if callback is None else called
-    run: Descent | Region
-    if isinstance(method, AlongLines):
+    run: Descent | ManyDescents | Region
+    if isinstance(method, AlongLines) and len(x) > 1:
+        run = ManyDescents(objective, x, method.direction, method.search, stop, box)
+    elif isinstance(method, AlongLines):
         run = Descent(objective, x, method.direction, method.search, stop, box, hook)
     elif box is None:
         run = Region(objective, x, method.subproblem, stop, hook, method.radius)

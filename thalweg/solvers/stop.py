@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -33,14 +33,20 @@ _ROUNDING = 16
 """A decrease of fewer roundings of the objective cannot be seen."""
 
 
+Numbers = Any
+"""A float, or an array with one for each of several runs."""
+Flags = Any
+"""A bool, or an array with one for each of several runs."""
+
+
 class RunFigures(Protocol):
     """Where a run stands: the objective at first, now, its last decrease; the gradient now, and at most."""
 
-    first: float
-    f: float
-    decrease: float
-    size: float
-    largest: float
+    first: Numbers
+    f: Numbers
+    decrease: Numbers
+    size: Numbers
+    largest: Numbers
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Stop:
     - no parameter, moved by its own length, would change the objective by more than its worth.
 
     So the scales of objective and parameters do not matter. `tol=None` takes a number from the precision:
-    1e-8 in float64, 1e-4 in float32.
+    1e-8 in float64, 1e-4 in float32. Figures are numbers of one run, or arrays of several.
     """
 
     tol: float | None = None
@@ -67,43 +73,50 @@ class Stop:
             return self.tol
         return 1e-8 if torch.finfo(dtype).eps < 1e-10 else 1e-4
 
-    def converged(self, lane: RunFigures, dtype: torch.dtype) -> bool:
+    def converged(self, run: RunFigures, dtype: torch.dtype) -> Flags:
         """Return whether gradient and decrease are small."""
         tol = self.tolerance(dtype)
-        return lane.size <= tol * lane.largest and lane.decrease <= tol * self._worth(lane, tol)
+        return (run.size <= tol * run.largest) & self._is_within(run.decrease, tol, run, tol)
 
     def leaves_it(
-        self, lane: RunFigures, promised: float | None, turned: float, dtype: torch.dtype
-    ) -> bool:
+        self, run: RunFigures, promised: Numbers | None, turned: Numbers, dtype: torch.dtype
+    ) -> Flags:
         """Return whether a next step that promises this is not worth it; `turned` is the largest |xᵢgᵢ|.
 
         Where nothing is known of the next step, `turned` has to be at most √tol of the worth.
         """
         tol = self.tolerance(dtype)
-        worth = self._worth(lane, tol)
         if promised is None:
-            return turned <= math.sqrt(tol) * worth
-        return promised <= tol * worth and turned <= worth
+            return self._is_within(turned, math.sqrt(tol), run, tol)
+        return self._is_within(promised, tol, run, tol) & self._is_within(turned, 1.0, run, tol)
 
-    def _worth(self, lane: RunFigures, tol: float) -> float:
-        return max(abs(lane.f), tol * (lane.first - lane.f))
+    @staticmethod
+    def _is_within(change: Numbers, part: float, run: RunFigures, tol: float) -> Flags:
+        """Return whether a change is at most this part of the worth, max(|f|, tol·(f₀ − f))."""
+        return (change <= part * abs(run.f)) | (change <= part * (tol * (run.first - run.f)))
 
     def verdict(
-        self, lane: RunFigures, promised: float, turned: float, dtype: torch.dtype
+        self, run: RunFigures, promised: float, turned: float, dtype: torch.dtype
     ) -> Status:
-        """Return what it means that no lower point is found though a decrease was promised.
+        """Return what it means that no lower point is found though a decrease was promised."""
+        over = self.is_over(run, promised, turned, dtype)
+        return Status.CONVERGED if over else Status.STALLED
+
+    def is_over(
+        self, run: RunFigures, promised: Numbers, turned: Numbers, dtype: torch.dtype
+    ) -> Flags:
+        """Return whether a run has converged where no lower point is found though a decrease was promised.
 
         Rounding ends a run, too: where the gradient has fallen to √tol and no more than `tol` of the worth is
         promised, or nothing that can be told (infinity), and where the promise is within rounding.
         """
         tol = self.tolerance(dtype)
-        worth = self._worth(lane, tol)
-        little = promised <= tol * worth or math.isinf(promised)
-        small = lane.size <= math.sqrt(tol) * lane.largest and little
-        small = small or self.hides(promised, lane.f, dtype)
-        return Status.CONVERGED if turned <= worth and small else Status.STALLED
+        little = self._is_within(promised, tol, run, tol) | (promised == math.inf)
+        small = (run.size <= math.sqrt(tol) * run.largest) & little
+        small = small | self.hides(promised, run.f, dtype)
+        return self._is_within(turned, 1.0, run, tol) & small
 
-    def hides(self, decrease: float, f: float, dtype: torch.dtype) -> bool:
+    def hides(self, decrease: Numbers, f: Numbers, dtype: torch.dtype) -> Flags:
         """Return whether rounding of the objective hides a decrease."""
         return decrease <= _ROUNDING * torch.finfo(dtype).eps * abs(f)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from thalweg.optim.solvers.flat import Flat
 from thalweg.solvers.direction.bfgs import OneInverse
 from thalweg.solvers.direction.direction import Direction, Model
+from thalweg.solvers.search.cubic import Sample
 from thalweg.solvers.search.search import LineSearch, Searching
 from thalweg.solvers.trust.gauss_newton import GaussNewton, Linearised, Singular
 
@@ -111,3 +112,7 @@ class Scaled:
     def __call__(self, f: float, slope: float, first: float) -> Searching:
         """Return the search."""
         return self.inner(f, slope, self.lr * first)
+
+    def accepts(self, start: Sample, first: Sample) -> Any:
+        """Return whether the search ends with the first point."""
+        return self.inner.accepts(start, first)

@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.solvers.direction.broyden import Family, update
 from thalweg.solvers.direction.direction import Model
 from thalweg.solvers.direction.inverse import PARALLEL, Inverse
-from thalweg.solvers.lanes import dot
+from thalweg.solvers.lanes import add_products, times
 
 
 class OneInverse(NamedTuple):
@@ -20,14 +20,11 @@ class OneInverse(NamedTuple):
 
 
 class Inverses(NamedTuple):
-    """H of several runs, [lanes, n, n], their last gradients and directions, and their last pairs."""
+    """H of several runs, [lanes, n, n], their last pairs s and y, last directions and last gradients."""
 
     h: Tensor
-    g: Tensor
-    d: Tensor
-    s: Tensor
-    y: Tensor
-    fresh: Tensor  # whether the pair is still to be taken
+    pair: Tensor  # [lanes, 2, n]; zero once it is taken
+    last: Tensor  # [lanes, 2, n]
     taken: Tensor  # pairs
 
 
@@ -60,13 +57,11 @@ class BroydenDirection:
             "device": g.device,
         }
         g = g.to(wide["dtype"])
+        last = torch.stack([-g, g], 1)
         return Inverses(
             h=torch.eye(n, **wide).repeat(lanes, 1, 1),
-            g=g,
-            d=-g,
-            s=torch.zeros_like(g),
-            y=torch.zeros_like(g),
-            fresh=torch.zeros(lanes, 1, dtype=torch.bool, device=g.device),
+            pair=torch.zeros_like(last),
+            last=last,
             taken=torch.zeros(lanes, 1, dtype=torch.long, device=g.device),
         )
 
@@ -77,40 +72,41 @@ class BroydenDirection:
         if isinstance(state, OneInverse):
             state.inverse.add(step[0].to(state.inverse.dtype), dg[0].to(state.inverse.dtype))
             return state
-        s, y = step.to(state.d.dtype), dg.to(state.d.dtype)
-        enough = torch.finfo(s.dtype).eps * dot(s, s).sqrt() * dot(y, y).sqrt()
-        return state._replace(s=s, y=y, fresh=dot(s, y) > enough)
+        return state._replace(pair=torch.stack([step, dg], 1).to(state.h.dtype))
 
     def propose(
         self, state: OneInverse | Inverses, g: Tensor, model: Model
     ) -> tuple[Tensor, OneInverse | Inverses]:
-        """Return the direction, and the state."""
+        """Return the direction, and the state, whose H of several runs is changed in place."""
         if isinstance(state, OneInverse):
             return state.inverse.direction(g[0].to(state.inverse.dtype)).to(g.dtype)[None], state
-        wide = g.to(state.d.dtype)
-        state = self._updated(state)
-        d = -torch.bmm(state.h, wide[..., None])[..., 0]
-        return d.to(g.dtype), state._replace(d=d, g=wide)
+        wide = g.to(state.h.dtype)
+        d, h, taken = self._updated(state, wide)
+        last = torch.stack([d, wide], 1)
+        return d.to(g.dtype), Inverses(h, torch.zeros_like(state.pair), last, taken)
 
-    def _updated(self, state: Inverses) -> Inverses:
-        """Return the state after the update that is due."""
-        s, y, d = state.s, state.y, state.d
-        sy, yy = dot(s, y), dot(y, y)
-        first = torch.where(state.fresh & (state.taken == 0), sy / yy, 1.0)
-        hy = first * torch.bmm(state.h, y[..., None])[..., 0]
-        yhy = dot(y, hy)
+    def _updated(self, state: Inverses, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return −H⁺g and H⁺ after the update that is due, and the pairs taken."""
+        s, y = state.pair.unbind(1)
+        d, before = state.last.unbind(1)
+        hy, hg = times(state.h, y), times(state.h, g)
+        left = torch.stack([s, y, y, s, d, s, s, s, hy])
+        right = torch.stack([y, y, hy, d, d, before, s, g, g])
+        dots = (left * right).sum(-1, keepdim=True)
+        sy, yy, yhy, sd, dd, sg, ss, by_s, by_h = dots.unbind()
+        fresh = sy > torch.finfo(s.dtype).eps * ss.sqrt() * yy.sqrt()
+        first = torch.where(fresh & (state.taken == 0), sy / yy, 1.0)
+        hy, yhy, by_h = first * hy, first * yhy, first * by_h
         # s = −αHg, so that sᵀH⁻¹s = −α·sᵀg, with α = sᵀd/dᵀd.
-        sd, dd = dot(s, d), dot(d, d)
-        b = -sd / dd * dot(s, state.g) / first / sy
-        b = torch.where(sd.square() > (1 - PARALLEL) * dot(s, s) * dd, b, torch.nan)
+        b = torch.where(sd * sd > (1 - PARALLEL) * ss * dd, -sd / dd * sg / (first * sy), torch.nan)
         c = update(self.family, b, sy, yhy, s.shape[-1])
-        fresh = state.fresh & c.sound
-        over = torch.where(fresh, 1 / c.tau, 0.0)
-        left = torch.stack([s, hy], -1)
-        mixed = torch.stack([c.ss * s + c.sh * hy, c.sh * s + c.hh * hy], 1) * over[..., None]
-        mixed = torch.where(fresh[..., None], mixed, 0.0)
-        kept = torch.where(fresh, first / c.tau, 1.0)[..., None]
-        h = torch.baddbmm(state.h * kept, torch.where(fresh[..., None], left, 0.0), mixed)
-        return state._replace(
-            h=h, fresh=torch.zeros_like(fresh), taken=state.taken + fresh.to(state.taken.dtype)
-        )
+        fresh = fresh & c.sound
+        weights = torch.where(fresh, torch.stack([c.ss, c.sh, c.hh]) / c.tau, 0.0)
+        of_ss, of_sh, of_hh = weights.unbind()
+        kept = torch.where(fresh, first / c.tau, 1.0)
+        hy, by_h = torch.where(fresh, hy, 0.0), torch.where(fresh, by_h, 0.0)
+        with_s = torch.addcmul(of_ss * s, of_sh, hy)
+        with_h = torch.addcmul(of_sh * s, of_hh, hy)
+        h = add_products(state.h.mul_(kept[..., None]), (s, with_s), (hy, with_h))
+        hg = torch.addcmul(torch.addcmul(kept * hg, by_s, with_s), by_h, with_h)
+        return hg.neg_(), h, state.taken + fresh.to(state.taken.dtype)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+from thalweg.solvers.search.cubic import Sample
 from thalweg.solvers.search.search import Found, Searching
 
 
@@ -32,3 +34,7 @@ class Armijo:
             parabola = -slope * alpha * alpha / (2 * (here - f - slope * alpha))
             alpha = min(max(parabola, 0.1 * alpha), 0.5 * alpha)
         return Found(0.0, False)
+
+    def accepts(self, start: Sample, first: Sample) -> Any:
+        """Return whether the decrease is sufficient at the first point."""
+        return first.f <= start.f + self.c1 * first.alpha * start.slope

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 from thalweg.solvers.search.cubic import Sample
 from thalweg.solvers.search.search import Found, Searching
@@ -48,6 +50,14 @@ class HagerZhang:
             return Found(end.point.alpha, True)
         return Found(run.lowest.alpha, False)
 
+    def accepts(self, start: Sample, first: Sample) -> Any:
+        """Return whether the conditions hold, or the approximate ones."""
+        limit = start.f + self.epsilon * abs(start.f)
+        steep = (first.slope >= self.sigma * start.slope) & (first.slope < math.inf)
+        lower = first.f - start.f <= self.delta * first.alpha * start.slope
+        flat = first.slope <= (2 * self.delta - 1) * start.slope
+        return steep & (lower | ((first.f <= limit) & flat))
+
 
 class _Run:
     """One search, from its start."""
@@ -64,17 +74,9 @@ class _Run:
         if point.defined:
             if point.f < self.lowest.f:
                 self.lowest = point
-            if self.accepts(point):
+            if self.rule.accepts(self.start, point):
                 raise _AcceptedError(point)
         return point
-
-    def accepts(self, point: Sample) -> bool:
-        rule, slope = self.rule, self.start.slope
-        if point.slope < rule.sigma * slope:
-            return False
-        if point.f - self.start.f <= rule.delta * point.alpha * slope:
-            return True
-        return point.f <= self.limit and point.slope <= (2 * rule.delta - 1) * slope
 
     def search(self, first: float) -> Generator[float, tuple[float, float], None]:
         """Narrow an interval around a minimum until a point is accepted."""

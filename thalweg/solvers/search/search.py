@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from thalweg.solvers.search.cubic import Sample
 
 Searching = Generator[float, tuple[float, float], "Found"]
 """Yields the step lengths α to try; is sent φ(α) and φ′(α), both NaN or infinite where nothing is defined;
@@ -28,4 +30,12 @@ class LineSearch(Protocol):
 
     def __call__(self, f: float, slope: float, first: float) -> Searching:
         """Begin a search."""
+        ...
+
+    def accepts(self, start: Sample, first: Sample) -> Any:
+        """Return whether a search that begins at `start` ends with the first point that it tries.
+
+        The samples hold numbers, or arrays of them, one for each of several searches; where the objective is
+        not defined, NaN.
+        """
         ...

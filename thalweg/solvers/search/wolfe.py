@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 from thalweg.solvers.search.cubic import Sample
 from thalweg.solvers.search.search import Found, Searching
@@ -38,16 +39,19 @@ class Wolfe:
             low = yield from self._zoom(start, low, high, budget)
         return Found(low.alpha, low.alpha > 0 and self.holds(start, low))
 
-    def decreases(self, start: Sample, point: Sample) -> bool:
+    def decreases(self, start: Sample, point: Sample) -> Any:
         """Return whether the objective is low enough at `point`."""
-        if point.f <= start.f + self.c1 * point.alpha * start.slope:
-            return True
+        lower = point.f <= start.f + self.c1 * point.alpha * start.slope
         equal = abs(point.f - start.f) <= self.rounding * abs(start.f)
-        return equal and point.slope <= (2 * self.c1 - 1) * start.slope
+        return lower | (equal & (point.slope <= (2 * self.c1 - 1) * start.slope))
 
-    def holds(self, start: Sample, point: Sample) -> bool:
+    def holds(self, start: Sample, point: Sample) -> Any:
         """Return whether both conditions hold at `point`."""
-        return self.decreases(start, point) and abs(point.slope) <= -self.c2 * start.slope
+        return self.decreases(start, point) & (abs(point.slope) <= -self.c2 * start.slope)
+
+    def accepts(self, start: Sample, first: Sample) -> Any:
+        """Return whether both conditions hold at the first point."""
+        return self.holds(start, first)
 
     def _bracket(
         self, start: Sample, first: float, budget: _Budget
