@@ -9,13 +9,12 @@ from typing import Any, cast
 import torch
 from torch import fx
 
+from thalweg.engine.language.elementwise import ELEMENTWISE, LowerCall
 from thalweg.engine.language.trace import ContractError, plain_number
 from thalweg.engine.program import reductions
 from thalweg.engine.program.noise import noise
 from thalweg.engine.program.ops import OPS
 from thalweg.engine.program.program import Builder, Level, Value
-
-LowerCall = Callable[..., Value]
 
 ALIASES: Mapping[str, str] = {
     "truediv": "div",
@@ -40,53 +39,19 @@ ALIASES: Mapping[str, str] = {
     "or_": "logical_or",
     "bitwise_not": "logical_not",
     "invert": "logical_not",
+    "bitwise_xor": "logical_xor",
+    "xor": "logical_xor",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+    "expit": "sigmoid",
+    "logsigmoid": "log_sigmoid",
+    "_threshold": "threshold",
 }
-
-
-def _add(b: Builder, x: Value, y: Value, alpha: Value | None = None) -> Value:
-    return b.apply("add", x, y if alpha is None else b.apply("mul", alpha, y))
-
-
-def _sub(b: Builder, x: Value, y: Value, alpha: Value | None = None) -> Value:
-    return b.apply("sub", x, y if alpha is None else b.apply("mul", alpha, y))
-
-
-def _clamp(b: Builder, x: Value, min: Value | None = None, max: Value | None = None) -> Value:
-    if min is not None:
-        x = b.apply("maximum", x, min)
-    return x if max is None else b.apply("minimum", x, max)
-
-
-def _lerp(b: Builder, start: Value, end: Value, weight: Value) -> Value:
-    return _add(b, start, b.apply("mul", weight, b.apply("sub", end, start)))
-
-
-def _addcmul(b: Builder, x: Value, y: Value, z: Value, value: Value | None = None) -> Value:
-    return _add(b, x, b.apply("mul", y, z), value)
-
-
-def _addcdiv(b: Builder, x: Value, y: Value, z: Value, value: Value | None = None) -> Value:
-    return _add(b, x, b.apply("div", y, z), value)
-
-
-def _square(b: Builder, x: Value) -> Value:
-    return b.apply("mul", x, x)
-
-
-def _reciprocal(b: Builder, x: Value) -> Value:
-    return b.apply("div", b.constant(1.0), x)
-
-
-def _rsqrt(b: Builder, x: Value) -> Value:
-    return _reciprocal(b, b.apply("sqrt", x))
-
-
-def _sigmoid(b: Builder, x: Value) -> Value:
-    return _reciprocal(b, b.apply("add", b.constant(1.0), b.apply("exp", b.apply("neg", x))))
-
-
-def _relu(b: Builder, x: Value) -> Value:
-    return b.apply("maximum", x, b.constant(0.0))
 
 
 def _same(b: Builder, x: Value) -> Value:
@@ -110,7 +75,7 @@ def _mean(b: Builder, x: Value, scope: str = "tensor") -> Value:
 
 
 def _norm(b: Builder, x: Value, scope: str = "tensor") -> Value:
-    return b.apply("sqrt", b.reduce("sum", _square(b, x), scope))
+    return b.apply("sqrt", b.reduce("sum", b.apply("mul", x, x), scope))
 
 
 def _largest(b: Builder, x: Value, other: Value | None = None, scope: str = "tensor") -> Value:
@@ -124,18 +89,7 @@ def _smallest(b: Builder, x: Value, other: Value | None = None) -> Value:
 
 
 SPELLINGS: Mapping[str, LowerCall] = {
-    "add": _add,
-    "sub": _sub,
-    "clamp": _clamp,
-    "clip": _clamp,
-    "lerp": _lerp,
-    "addcmul": _addcmul,
-    "addcdiv": _addcdiv,
-    "square": _square,
-    "reciprocal": _reciprocal,
-    "rsqrt": _rsqrt,
-    "sigmoid": _sigmoid,
-    "relu": _relu,
+    **ELEMENTWISE,
     "pos": _same,
     "positive": _same,
     "clone": _same,
@@ -223,10 +177,11 @@ class Lowering:
         name = (
             node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
         )
+        name = name.removeprefix("special_")
         name = ALIASES.get(name, name)
         try:
             args = [self._operand(x) for x in node.args]
-            kwargs = {k: self._operand(x) for k, x in node.kwargs.items() if k != "out"}
+            kwargs = {k: self._operand(x) for k, x in node.kwargs.items() if k not in _OURS}
         except ContractError:
             return self._foreign(
                 node, name
@@ -283,6 +238,9 @@ class Lowering:
             raise ContractError(f"it uses `{name}`, which cannot be traced")
         return self.builder.foreign(ForeignCall(name, function, args, kwargs), tuple(operands))
 
+
+_OURS = ("out", "inplace")
+"""Where a result is stored, which the engine decides; a trace refuses a call that asks for a place."""
 
 _REDUCING = frozenset(
     ("total", "sum", "mean", "norm", "vector_norm", "largest", "max", "min", "amax", "amin")
