@@ -357,21 +357,27 @@ class _Printer:
 
     def mod(self, x: ir.Value, y: ir.Value) -> ir.Value:
         """Return the remainder with the sign of the divisor."""
+        rest, apart = self._remainder(x, y)
+        return self.b.select(apart, self.b.fadd(rest, y), rest)
+
+    def _remainder(self, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """Return the remainder with the sign of x, and whether that of y is another one."""
         b, zero = self.b, self.real(0.0)
         rest = b.frem(x, y)
         signs = b.xor(b.fcmp_ordered("<", rest, zero), b.fcmp_ordered("<", y, zero))
-        apart = b.and_(b.fcmp_unordered("!=", rest, zero), signs)
-        return b.select(apart, b.fadd(rest, y), rest)
+        return rest, b.and_(b.fcmp_unordered("!=", rest, zero), signs)
 
     def floordiv(self, x: ir.Value, y: ir.Value) -> ir.Value:
         """Return the floor of a quotient, from the remainder, which is exact."""
-        b, zero = self.b, self.real(0.0)
-        quotient = b.fdiv(x, y)
-        multiple = b.fdiv(b.fsub(x, self.mod(x, y)), y)
+        b, zero, one = self.b, self.real(0.0), self.real(1.0)
+        rest, apart = self._remainder(x, y)
+        multiple = b.fdiv(b.fsub(x, rest), y)
+        multiple = b.select(apart, b.fsub(multiple, one), multiple)
         floor = b.call(self._function("floor", 1), [multiple])
         above = b.fcmp_ordered(">", b.fsub(multiple, floor), self.real(0.5))
-        whole = b.select(above, b.fadd(floor, self.real(1.0)), floor)
+        quotient = b.fdiv(x, y)
         signed = b.call(self._function("copysign", 2), [zero, quotient])
+        whole = b.select(above, b.fadd(floor, one), floor)
         whole = b.select(b.fcmp_unordered("!=", multiple, zero), whole, signed)
         return b.select(b.fcmp_ordered("==", y, zero), quotient, whole)
 

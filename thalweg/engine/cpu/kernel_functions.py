@@ -37,9 +37,11 @@ PURE = ("nounwind", "willreturn", "memory(none)")
 
 def library_symbols(used: set[str], dtype: str) -> list[str]:
     """Return the C functions that kernels with these operations call."""
-    names = [
-        op for op in CALLED if op in used and vector_function(op, dtype, processor()) is None
-    ]
+    names = []
+    for op in (op for op in CALLED if op in used):
+        vector = vector_function(op, dtype, processor())
+        if vector is None or vector.bound:
+            names.append(op)
     if used.intersection(REMAINDER):
         names.append("fmod")
     return [_library_name(op, dtype) for op in names]
@@ -58,8 +60,7 @@ def function_of(module: ir.Module, op: str, dtype: str, arity: int) -> ir.Functi
     vector = vector_function(op, dtype, processor())
     if vector is None:
         return _declared(module, _library_name(op, dtype), signature)
-    name = f"one_{op}"
-    return module.globals.get(name) or _one(module, name, signature, vector)
+    return module.globals.get(f"one_{op}") or _one(module, op, signature, vector)
 
 
 def _declared(module: ir.Module, name: str, signature: ir.FunctionType) -> ir.Function:
@@ -68,6 +69,12 @@ def _declared(module: ir.Module, name: str, signature: ir.FunctionType) -> ir.Fu
         known = ir.Function(module, signature, name)
         _mark(known, *PURE)
     return known
+
+
+def _called(module: ir.Module, vector: VectorFunction, arity: int) -> ir.Function:
+    """Declare a function of a library."""
+    kind = ir.VectorType(DTYPES[vector.dtype], vector.width)
+    return _declared(module, vector.symbol, ir.FunctionType(kind, [kind] * arity))
 
 
 def _defined(module: ir.Module, name: str, signature: ir.FunctionType) -> ir.Function:
@@ -84,15 +91,18 @@ def _mark(function: ir.Function, *attributes: str) -> None:
 
 
 def _one(
-    module: ir.Module, name: str, signature: ir.FunctionType, vector: VectorFunction
+    module: ir.Module, op: str, signature: ir.FunctionType, vector: VectorFunction
 ) -> ir.Function:
     """Define a function of numbers by one of vectors."""
+    name = f"one_{op}"
     real, arity = signature.return_type, len(signature.args)
     own = real == DTYPES[vector.dtype]
     width = vector.width if own else 2 * vector.width
     kind = ir.VectorType(real, width)
     whole = ir.FunctionType(kind, [kind] * arity)
-    called = _declared(module, vector.symbol, whole) if own else _wide(module, whole, vector)
+    called = _bounded(module, op, vector) if vector.bound else _called(module, vector, arity)
+    if not own:
+        called = _wide(module, whole, called)
     one = _defined(module, name, signature)
     _mark(
         one,
@@ -109,12 +119,10 @@ def _one(
     return one
 
 
-def _wide(module: ir.Module, signature: ir.FunctionType, vector: VectorFunction) -> ir.Function:
+def _wide(module: ir.Module, signature: ir.FunctionType, called: ir.Function) -> ir.Function:
     """Define a function of float32 vectors by one of float64, half a vector at a time."""
-    half, arity = vector.width, len(signature.args)
-    kind = ir.VectorType(F64, half)
-    called = _declared(module, vector.symbol, ir.FunctionType(kind, [kind] * arity))
-    wide = _defined(module, f"wide_{vector.symbol}", signature)
+    half = called.function_type.return_type.count
+    wide = _defined(module, f"wide_{called.name}", signature)
     b = ir.IRBuilder(wide.append_basic_block())
     given = [b.fpext(x, ir.VectorType(F64, 2 * half)) for x in wide.args]
     halves = []
@@ -124,3 +132,34 @@ def _wide(module: ir.Module, signature: ir.FunctionType, vector: VectorFunction)
     lanes = ir.Constant(ir.VectorType(I32, 2 * half), list(range(2 * half)))
     b.ret(b.fptrunc(b.shuffle_vector(*halves, lanes), signature.return_type))
     return wide
+
+
+def _bounded(module: ir.Module, op: str, vector: VectorFunction) -> ir.Function:
+    """Define a function of vectors that calls another one for numbers up to its bound.
+
+    One number beyond the bound, and that function computes its whole vector in another way, with other last
+    bits: it gets a 0 in the place of such numbers, which then go to the C library, one by one.
+    """
+    real, bound = DTYPES[vector.dtype], vector.bound
+    kind = ir.VectorType(real, vector.width)
+    called = _called(module, vector, 1)
+    single = _declared(module, _library_name(op, vector.dtype), ir.FunctionType(real, [real]))
+    element = "f64" if real == F64 else "f32"
+    size = _declared(module, f"llvm.fabs.v{vector.width}{element}", ir.FunctionType(kind, [kind]))
+    made = _defined(module, f"bounded_{vector.symbol}", ir.FunctionType(kind, [kind]))
+    x = made.args[0]
+    b = ir.IRBuilder(made.append_basic_block())
+    near = b.fcmp_ordered("<", b.call(size, [x]), ir.Constant(kind, [bound] * vector.width))
+    zeros = ir.Constant(kind, [0.0] * vector.width)
+    result = b.call(called, [b.select(near, x, zeros)])
+    for lane in range(vector.width):
+        within = b.extract_element(near, I32(lane))
+        fast, before = b.extract_element(result, I32(lane)), b.block
+        with b.if_then(b.not_(within), likely=False):
+            exact, beyond = b.call(single, [b.extract_element(x, I32(lane))]), b.block
+        number = b.phi(real)
+        number.add_incoming(fast, before)
+        number.add_incoming(exact, beyond)
+        result = b.insert_element(result, number, I32(lane))
+    b.ret(result)
+    return made

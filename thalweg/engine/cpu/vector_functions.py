@@ -17,7 +17,7 @@ import llvmlite.binding as llvm
 import torch
 
 from thalweg.engine.cpu.processor import Processor, has_feature
-from thalweg.engine.cpu.vector_table import AVX2, SSE, Measured
+from thalweg.engine.cpu.vector_table import AVX2, SSE, Table
 
 
 class VectorFunction(NamedTuple):
@@ -26,6 +26,8 @@ class VectorFunction(NamedTuple):
     symbol: str
     dtype: str
     width: int
+    bound: float = 0.0
+    """If not 0: where a number of this size stands in a vector, the others are computed in another way."""
 
 
 def vector_function(op: str, dtype: str, chosen: Processor) -> VectorFunction | None:
@@ -33,22 +35,25 @@ def vector_function(op: str, dtype: str, chosen: Processor) -> VectorFunction | 
 
     The function returned for float32 may be one of float64, to which numbers are extended.
     """
-    bits, table = _table(chosen)
-    for kind, size in ((dtype, 32 if dtype == "float32" else 64), ("float64", 64)):
-        for measured in table.get((op, kind), ()):
+    functions = table(chosen)
+    bits = 256 if functions is AVX2 else 128
+    for kind in (dtype,) if dtype == "float64" else (dtype, "wide", "float64"):
+        for measured in functions.get((op, kind), ()):
             if find(measured.symbol):
-                return VectorFunction(measured.symbol, kind, bits // size)
+                single = kind == "float32"
+                width = bits // (32 if single else 64)
+                own = "float32" if single else "float64"
+                return VectorFunction(measured.symbol, own, width, measured.bound)
     return None
 
 
-def _table(chosen: Processor) -> tuple[int, dict[tuple[str, str], tuple[Measured, ...]]]:
-    """Return the width of the vectors of a processor, and the functions that take them.
+def table(chosen: Processor) -> Table:
+    """Return the functions whose vectors a processor has.
 
     AVX-512 is left aside: LLVM prefers vectors of 256 bits on most processors that have it.
     """
-    if has_feature(chosen, "avx2") and has_feature(chosen, "fma"):
-        return 256, AVX2
-    return 128, SSE
+    fast = has_feature(chosen, "avx2") and has_feature(chosen, "fma")
+    return AVX2 if fast else SSE
 
 
 @cache

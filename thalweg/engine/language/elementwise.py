@@ -124,7 +124,9 @@ def _silu(x: Term) -> Term:
 
 
 def _gelu(x: Term, approximate: str = "none") -> Term:
-    if approximate == "tanh":  # x(1 + tanh k)/2 = x/(1 + exp(−2k)), which loses no digits below zero
+    if (
+        approximate == "tanh"
+    ):  # x(1 + tanh k)/2 = x/(1 + exp(−2k)), which loses no digits below zero
         k = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
         return x / (1.0 + (-2.0 * k).exp())
     if approximate != "none":
@@ -165,9 +167,7 @@ ACTIVATIONS: Mapping[str, LowerCall] = {
     "mish": _formula(_mish),
     "relu": _formula(lambda x: x.maximum(0.0)),
     "relu6": _formula(lambda x: x.clamp(0.0, 6.0)),
-    "leaky_relu": _formula(
-        lambda x, negative_slope=0.01: (x > 0.0).then(x, x * negative_slope)
-    ),
+    "leaky_relu": _formula(lambda x, negative_slope=0.01: (x > 0.0).then(x, x * negative_slope)),
     "elu": _formula(_elu),
     "celu": _formula(_celu),
     "selu": _formula(_selu),
