@@ -22,11 +22,11 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from _contest import Contestant, Neighbours, contest, print_table
 from _sets import parameters_with_gradients
 from torch import Tensor
 from torch.nn import Parameter
+from torch.nn import functional as F
 
 Function = Callable[[Tensor], Tensor]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional as F
 
 import thalweg
 from thalweg.engine import dimensions, noise
@@ -105,7 +105,10 @@ ONE: dict[str, Function] = {
     "x > 0.5": lambda x: x > 0.5,
     "1 <= x": lambda x: x >= 1,
     "2 ** x": lambda x: 2.0**x,
-    **{f"x ** {n}": (lambda x, n=n: x**n) for n in (0, 1, 2, 3, 0.5, -0.5, 0.25, 1 / 3, -1, -2, 1.7, 4)},
+    **{
+        f"x ** {n}": (lambda x, n=n: x**n)
+        for n in (0, 1, 2, 3, 0.5, -0.5, 0.25, 1 / 3, -1, -2, 1.7, 4)
+    },
     "rounded to decimals": lambda x: torch.round(x, decimals=1),
     "rounded to tens": lambda x: x.round(decimals=-1),
     "logit within": lambda x: torch.logit(x, 0.05),

@@ -3,7 +3,7 @@
     python tests/engine/cpu/function_errors.py            every candidate of this processor
     python tests/engine/cpu/function_errors.py exp tanh   of these functions
 
-`thalweg/engine/cpu/vector_choice.py` holds what this prints: of the functions that are never further than
+`thalweg/engine/cpu/vector_table.py` holds what this prints: of the functions that are never further than
 2 units in the last place (ulp) from the truth the fastest. True values of float32 come from float64, which is
 off by less than a millionth of an ulp of float32; those of float64 from mpmath.
 """
@@ -76,8 +76,8 @@ def points(dtype: str, count: int, seed: int = 0) -> Array:
     real, bits = np.dtype(dtype).type, {"float32": np.uint32, "float64": np.uint64}[dtype]
     every = rng.integers(0, np.iinfo(bits).max, count, dtype=bits).view(real)
     parts = [every.astype(real)]
-    for scale in (1.0, 1.0, 10.0, 100.0, 1000.0):
-        parts.append((scale * rng.uniform(-1, 1, count)).astype(real))
+    scales = (1.0, 1.0, 10.0, 100.0, 1000.0)
+    parts += [(scale * rng.uniform(-1, 1, count)).astype(real) for scale in scales]
     parts.append((1 + 0.01 * rng.standard_normal(count)).astype(real))
     parts.append(
         np.exp(rng.uniform(-30, 10, count) * 1.0).astype(real) * rng.choice([-1, 1], count)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from thalweg.engine.cpu.kernel_sine import emit_sine
 from thalweg.engine.cpu.processor import processor
-from thalweg.engine.cpu.vector_functions import VectorFunction, vector_function
+from thalweg.engine.cpu.vector_functions import PRINTED, VectorFunction, vector_function
 from thalweg.engine.program.ops import TRANSCENDENTAL
 
 INSTRUCTIONS = {
@@ -100,7 +101,10 @@ def _one(
     width = vector.width if own else 2 * vector.width
     kind = ir.VectorType(real, width)
     whole = ir.FunctionType(kind, [kind] * arity)
-    called = _bounded(module, op, vector) if vector.bound else _called(module, vector, arity)
+    printed = vector.symbol == PRINTED
+    called = _sine(module, op, vector) if printed else _called(module, vector, arity)
+    if vector.bound:
+        called = _bounded(module, op, vector, called)
     if not own:
         called = _wide(module, whole, called)
     one = _defined(module, name, signature)
@@ -134,7 +138,20 @@ def _wide(module: ir.Module, signature: ir.FunctionType, called: ir.Function) ->
     return wide
 
 
-def _bounded(module: ir.Module, op: str, vector: VectorFunction) -> ir.Function:
+def _sine(module: ir.Module, op: str, vector: VectorFunction) -> ir.Function:
+    """Define sine or cosine of a vector."""
+    kind, doubles = ir.VectorType(F32, vector.width), ir.VectorType(F64, vector.width)
+    name = f"llvm.fmuladd.v{vector.width}f64"
+    muladd = _declared(module, name, ir.FunctionType(doubles, [doubles] * 3))
+    made = _defined(module, f"printed_{op}", ir.FunctionType(kind, [kind]))
+    b = ir.IRBuilder(made.append_basic_block())
+    b.ret(emit_sine(b, made.args[0], turns=int(op == "cos"), muladd=muladd))
+    return made
+
+
+def _bounded(
+    module: ir.Module, op: str, vector: VectorFunction, called: ir.Function
+) -> ir.Function:
     """Define a function of vectors that calls another one for numbers up to its bound.
 
     One number beyond the bound, and that function computes its whole vector in another way, with other last
@@ -142,24 +159,30 @@ def _bounded(module: ir.Module, op: str, vector: VectorFunction) -> ir.Function:
     """
     real, bound = DTYPES[vector.dtype], vector.bound
     kind = ir.VectorType(real, vector.width)
-    called = _called(module, vector, 1)
     single = _declared(module, _library_name(op, vector.dtype), ir.FunctionType(real, [real]))
     element = "f64" if real == F64 else "f32"
     size = _declared(module, f"llvm.fabs.v{vector.width}{element}", ir.FunctionType(kind, [kind]))
-    made = _defined(module, f"bounded_{vector.symbol}", ir.FunctionType(kind, [kind]))
+    made = _defined(module, f"bounded_{called.name}", ir.FunctionType(kind, [kind]))
     x = made.args[0]
     b = ir.IRBuilder(made.append_basic_block())
     near = b.fcmp_ordered("<", b.call(size, [x]), ir.Constant(kind, [bound] * vector.width))
     zeros = ir.Constant(kind, [0.0] * vector.width)
-    result = b.call(called, [b.select(near, x, zeros)])
-    for lane in range(vector.width):
-        within = b.extract_element(near, I32(lane))
-        fast, before = b.extract_element(result, I32(lane)), b.block
-        with b.if_then(b.not_(within), likely=False):
-            exact, beyond = b.call(single, [b.extract_element(x, I32(lane))]), b.block
-        number = b.phi(real)
-        number.add_incoming(fast, before)
-        number.add_incoming(exact, beyond)
-        result = b.insert_element(result, number, I32(lane))
+    fast = b.call(called, [b.select(near, x, zeros)])
+    beyond, end = made.append_basic_block(), made.append_basic_block()
+    lanes = ir.IntType(vector.width)
+    everywhere = b.icmp_unsigned("==", b.bitcast(near, lanes), lanes(2**vector.width - 1))
+    start = b.block
+    b.cbranch(everywhere, end, beyond)
+    b.position_at_end(beyond)
+    mixed = fast
+    for lane in map(I32, range(vector.width)):
+        exact = b.call(single, [b.extract_element(x, lane)])
+        number = b.select(b.extract_element(near, lane), b.extract_element(fast, lane), exact)
+        mixed = b.insert_element(mixed, number, lane)
+    b.branch(end)
+    b.position_at_end(end)
+    result = b.phi(kind)
+    result.add_incoming(fast, start)
+    result.add_incoming(mixed, beyond)
     b.ret(result)
     return made

@@ -16,8 +16,12 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm
 import torch
 
+from thalweg.engine.cpu.kernel_sine import BOUND
 from thalweg.engine.cpu.processor import Processor, has_feature
 from thalweg.engine.cpu.vector_table import AVX2, SSE, Table
+
+PRINTED = ""
+"""The symbol of a function that is printed into the kernel."""
 
 
 class VectorFunction(NamedTuple):
@@ -36,6 +40,8 @@ def vector_function(op: str, dtype: str, chosen: Processor) -> VectorFunction | 
     The function returned for float32 may be one of float64, to which numbers are extended.
     """
     functions = table(chosen)
+    if op in ("sin", "cos") and dtype == "float32":
+        return VectorFunction(PRINTED, dtype, 8 if functions is AVX2 else 4, BOUND)
     bits = 256 if functions is AVX2 else 128
     for kind in (dtype,) if dtype == "float64" else (dtype, "wide", "float64"):
         for measured in functions.get((op, kind), ()):

@@ -116,7 +116,7 @@ def _logsigmoid(x: Term) -> Term:
 
 def _softplus(x: Term, beta: Any = 1.0, threshold: Any = 20.0) -> Term:
     scaled = x * beta
-    return (scaled > threshold).then(x, scaled.exp().log1p() / beta)
+    return scaled.gt(threshold).then(x, scaled.exp().log1p() / beta)
 
 
 def _silu(x: Term) -> Term:
@@ -151,7 +151,7 @@ def _selu(x: Term) -> Term:
 
 
 def _softshrink(x: Term, lambd: Any = 0.5) -> Term:
-    return (x > lambd).then(x - lambd, (x < -1.0 * lambd).then(x + lambd, 0.0 * x))
+    return x.gt(lambd).then(x - lambd, x.lt(-1.0 * lambd).then(x + lambd, 0.0 * x))
 
 
 def _hardsigmoid(x: Term) -> Term:
@@ -192,7 +192,7 @@ def _rounded(x: Term, decimals: Any = None) -> Term:
     digits = 0.0 if decimals is None else _number(decimals)
     if digits == 0:
         return x.round()
-    scale = 10.0 ** abs(digits)
+    scale = float(10.0 ** abs(digits))
     return (x * scale).round() / scale if digits > 0 else (x / scale).round() * scale
 
 
