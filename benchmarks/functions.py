@@ -4,7 +4,8 @@
     python benchmarks/functions.py --functions exp,log,sin --seconds 6
     python benchmarks/functions.py --dtype float64 --no-compile
 
-thalweg steps ResNet-50's 161 tensors. `torch.compile` of the same lines, with the gradient, the state and the
+thalweg steps the 161 tensors of ResNet-50.
+`torch.compile` of the same lines, with the gradient, the state and the
 parameter in one tensor each, is what PyTorch has at best; where there is no C++ compiler, the lines run as they
 are. Adam steps beside them: memory is used well where a rule moves as many bytes a second. A step reads
 gradient, parameter and state, and writes the last two. Gradients lie in (0.05, 0.95), where every function is
@@ -25,8 +26,7 @@ import torch
 from _contest import Contestant, Neighbours, contest, print_table
 from _sets import parameters_with_gradients
 from torch import Tensor
-from torch.nn import Parameter
-from torch.nn import functional as F
+from torch.nn import Parameter, functional
 
 Function = Callable[[Tensor], Tensor]
 
@@ -52,11 +52,11 @@ FUNCTIONS: dict[str, Function] = {
     "acosh": lambda x: torch.acosh(1 + x),
     "atanh": torch.atanh,
     "sigmoid": torch.sigmoid,
-    "logsigmoid": F.logsigmoid,
-    "softplus": F.softplus,
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "gelu by tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "logsigmoid": functional.logsigmoid,
+    "softplus": functional.softplus,
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+    "gelu by tanh": lambda x: functional.gelu(x, approximate="tanh"),
     "erf": torch.erf,
     "erfc": torch.erfc,
     "x ** 1.7": lambda x: x**1.7,

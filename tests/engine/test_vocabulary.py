@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 import thalweg
 from thalweg.engine import dimensions, noise
@@ -67,20 +67,20 @@ OPERATORS: dict[str, Function] = {
 }
 ACTIVATIONS: dict[str, Function] = {
     **{
-        f"F.{name}": getattr(F, name)
+        f"F.{name}": getattr(functional, name)
         for name in words(
             "silu gelu mish relu relu6 leaky_relu elu celu selu hardtanh hardsigmoid hardswish softsign "
             "tanhshrink softshrink hardshrink softplus logsigmoid sigmoid tanh"
         )
     },
-    "gelu by tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "softplus beta": lambda x: F.softplus(x, beta=0.7, threshold=5.0),
-    "leaky_relu 0.2": lambda x: F.leaky_relu(x, 0.2),
-    "elu alpha": lambda x: F.elu(x, alpha=0.3),
-    "celu alpha": lambda x: F.celu(x, alpha=0.3),
-    "softshrink 1.2": lambda x: F.softshrink(x, 1.2),
-    "F.threshold": lambda x: F.threshold(x, 0.25, -3.0),
-    "log_sigmoid": F.logsigmoid,
+    "gelu by tanh": lambda x: functional.gelu(x, approximate="tanh"),
+    "softplus beta": lambda x: functional.softplus(x, beta=0.7, threshold=5.0),
+    "leaky_relu 0.2": lambda x: functional.leaky_relu(x, 0.2),
+    "elu alpha": lambda x: functional.elu(x, alpha=0.3),
+    "celu alpha": lambda x: functional.celu(x, alpha=0.3),
+    "softshrink 1.2": lambda x: functional.softshrink(x, 1.2),
+    "F.threshold": lambda x: functional.threshold(x, 0.25, -3.0),
+    "log_sigmoid": functional.logsigmoid,
 }
 ONE: dict[str, Function] = {
     **ACTIVATIONS,
@@ -341,7 +341,7 @@ OUTSIDE: dict[str, tuple[str, Function]] = {
     "norm of another order": ("norm", lambda g: g / torch.norm(g, p=1)),
     "norm over a dim": ("linalg_vector_norm", lambda g: g / torch.linalg.vector_norm(g, dim=0)),
     "rounded quotient": ("div", lambda g: torch.div(g, 0.3, rounding_mode="trunc")),
-    "glu": ("glu", lambda g: g + F.glu(torch.cat([g, g]), dim=0)),
+    "glu": ("glu", lambda g: g + functional.glu(torch.cat([g, g]), dim=0)),
     "std": ("std", lambda g: g / g.std()),
     "flip": ("flip", lambda g: g.flip(0)),
     "outer shape": ("reshape", lambda g: g.reshape(-1).sort()[0].reshape(g.shape)),

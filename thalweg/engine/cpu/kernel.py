@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from thalweg.engine.cpu.kernel_division import emit_floordiv, emit_mod
 from thalweg.engine.cpu.kernel_functions import CALLED, INSTRUCTIONS, function_of, library_symbols
 from thalweg.engine.cpu.kernel_noise import NOISE_FUNCTIONS, emit_noise
 from thalweg.engine.program.program import Level, Program, Value
@@ -355,31 +356,10 @@ class _Printer:
         low = self.b.fcmp_ordered("<", below, self.real(-most))
         return self.b.select(low, self.real(-most), below)
 
-    def mod(self, x: ir.Value, y: ir.Value) -> ir.Value:
-        """Return the remainder with the sign of the divisor."""
-        rest, apart = self._remainder(x, y)
-        return self.b.select(apart, self.b.fadd(rest, y), rest)
-
-    def _remainder(self, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Return the remainder with the sign of x, and whether that of y is another one."""
-        b, zero = self.b, self.real(0.0)
-        rest = b.frem(x, y)
-        signs = b.xor(b.fcmp_ordered("<", rest, zero), b.fcmp_ordered("<", y, zero))
-        return rest, b.and_(b.fcmp_unordered("!=", rest, zero), signs)
-
     def floordiv(self, x: ir.Value, y: ir.Value) -> ir.Value:
-        """Return the floor of a quotient, from the remainder, which is exact."""
-        b, zero, one = self.b, self.real(0.0), self.real(1.0)
-        rest, apart = self._remainder(x, y)
-        multiple = b.fdiv(b.fsub(x, rest), y)
-        multiple = b.select(apart, b.fsub(multiple, one), multiple)
-        floor = b.call(self._function("floor", 1), [multiple])
-        above = b.fcmp_ordered(">", b.fsub(multiple, floor), self.real(0.5))
-        quotient = b.fdiv(x, y)
-        signed = b.call(self._function("copysign", 2), [zero, quotient])
-        whole = b.select(above, b.fadd(floor, one), floor)
-        whole = b.select(b.fcmp_unordered("!=", multiple, zero), whole, signed)
-        return b.select(b.fcmp_ordered("==", y, zero), quotient, whole)
+        return emit_floordiv(
+            self.b, x, y, self._function("floor", 1), self._function("copysign", 2)
+        )
 
     def truth(self, x: ir.Value) -> ir.Value:
         return x if x.type == I1 else self.b.fcmp_unordered("!=", x, self.real(0.0))
@@ -393,7 +373,7 @@ _SPECIAL: Mapping[str, Emit] = {
     "sign": _Printer.sign,
     "bounded": _Printer.bounded,
     "fmod": lambda k, x, y: k.b.frem(x, y),
-    "mod": _Printer.mod,
+    "mod": lambda k, x, y: emit_mod(k.b, x, y),
     "floordiv": _Printer.floordiv,
     "isnan": lambda k, x: k.b.fcmp_unordered("uno", x, x),
     "isinf": _Printer.is_infinite,

@@ -1,10 +1,10 @@
 """How far each function of a vector is from the truth, at most, and which is the fastest.
 
-Figures of `python tests/engine/cpu/function_errors.py`, of glibc 2.36 and PyTorch 2.13: those that are never
-further than 2 units in the last place (ulp) from the true value, the fastest first. "wide" are functions of
-float64 that serve float32 alone. Without entry are SLEEF's sinh, cosh, asinh and acosh, which overflow early, and
-its sin, cos and tan of float32: where one number of a vector is large, the last bits of the others change. Those
-of float64 do so only from the bound on.
+Figures of `python tests/engine/cpu/function_errors.py`, of glibc 2.36 and PyTorch 2.13: those that are
+never further than 2 units in the last place (ulp) from the true value, the fastest first. "wide" are
+functions of float64 that serve float32 alone. Without entry are SLEEF's sinh, cosh, asinh and acosh, which
+overflow early, and its sin, cos and tan of float32: where one number of a vector is large, the last bits of
+the others change. Those of float64 do so only from the bound on.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def _logsigmoid(x: Term) -> Term:
 
 
 def _softplus(x: Term, beta: Any = 1.0, threshold: Any = 20.0) -> Term:
-    scaled = x * beta
+    scaled: Term = x * beta
     return scaled.gt(threshold).then(x, scaled.exp().log1p() / beta)
 
 
