@@ -16,6 +16,7 @@ from torch.nn import functional
 
 import thalweg
 from thalweg.engine import dimensions, noise
+from thalweg.engine.language.elementwise import ELEMENTWISE
 from thalweg.engine.language.lower import ALIASES, SPELLINGS
 from thalweg.engine.program.ops import OPS
 from thalweg.errors import EngineError
@@ -311,8 +312,8 @@ def test_the_tables_above_miss_nothing() -> None:
     reductions = {"sum", "mean", "norm", "vector_norm", "total", "largest", "amax", "amin"}
     operators = {"truediv", "floordiv", "mod", "and_", "or_", "xor", "invert", "pos", "real"}
     operators |= {"cbrt", "bounded", "_threshold"}  # what others are made of
-    assert {*OPS, *ALIASES, *SPELLINGS} - spelled - reductions - operators == set()
-    assert {*UNARY, *BINARY} <= {*OPS, *ALIASES, *SPELLINGS}
+    assert {*OPS, *ALIASES, *SPELLINGS, *ELEMENTWISE} - spelled - reductions - operators == set()
+    assert {*UNARY, *BINARY} <= {*OPS, *ALIASES, *SPELLINGS, *ELEMENTWISE}
 
 
 X = torch.tensor([[3.0, -1.0, 0.5], [2.0, 0.25, -4.0]], dtype=torch.float64)

@@ -9,12 +9,13 @@ from typing import Any, cast
 import torch
 from torch import fx
 
-from thalweg.engine.language.elementwise import ELEMENTWISE, LowerCall
 from thalweg.engine.language.trace import ContractError, plain_number
 from thalweg.engine.program import reductions
 from thalweg.engine.program.noise import noise
 from thalweg.engine.program.ops import OPS
 from thalweg.engine.program.program import Builder, Level, Value
+
+LowerCall = Callable[..., Value]
 
 ALIASES: Mapping[str, str] = {
     "truediv": "div",
@@ -89,7 +90,6 @@ def _smallest(b: Builder, x: Value, other: Value | None = None) -> Value:
 
 
 SPELLINGS: Mapping[str, LowerCall] = {
-    **ELEMENTWISE,
     "pos": _same,
     "positive": _same,
     "clone": _same,
@@ -146,10 +146,16 @@ class Hole:
 
 
 class Lowering:
-    """Lowers the nodes of one graph, given the values of its inputs."""
+    """Lowers the nodes of one graph, given the values of its inputs, and formulas of functions by name."""
 
-    def __init__(self, builder: Builder, inputs: Mapping[fx.Node, Value]) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        inputs: Mapping[fx.Node, Value],
+        formulas: Mapping[str, LowerCall],
+    ) -> None:
         self.builder = builder
+        self._spellings = {**formulas, **SPELLINGS}
         self._values = dict(inputs)
 
     def bind(self, node: fx.Node, value: Value) -> None:
@@ -203,9 +209,9 @@ class Lowering:
             args = [args[1], args[0], *args[2:]]
         if node.target is noise:
             return self._noise(node, *args, **kwargs)
-        if name in SPELLINGS:
+        if name in self._spellings:
             try:
-                return SPELLINGS[name](self.builder, *args, **kwargs)
+                return self._spellings[name](self.builder, *args, **kwargs)
             except TypeError:
                 return None  # arguments beyond this spelling: a dim, a dtype
         if name in OPS and not kwargs and all(isinstance(v, Value) for v in args):
