@@ -73,12 +73,11 @@ def program_problem(program: Program) -> str | None:
     """Return why a program cannot be fused, or None."""
     problem = fused_problem()
     if problem is None:
-        from thalweg.engine.cpu.kernel import library_symbols, unsupported
+        from thalweg.engine.cpu.kernel import needed_symbols, unsupported
         from thalweg.engine.cpu.native import has_symbol
 
         foreign = unsupported(program)
-        symbols = [*library_symbols(program, True), *library_symbols(program, False)]
-        missing = [name for name in symbols if not has_symbol(name)]
+        missing = [name for name in needed_symbols(program) if not has_symbol(name)]
         if foreign:
             problem = f"no kernel can run {', '.join(dict.fromkeys(foreign))}"
         elif missing:

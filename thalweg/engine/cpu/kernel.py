@@ -18,8 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 
+from thalweg.engine.cpu.kernel_division import emit_floordiv, emit_mod
+from thalweg.engine.cpu.kernel_functions import CALLED, INSTRUCTIONS, function_of, library_symbols
 from thalweg.engine.cpu.kernel_noise import NOISE_FUNCTIONS, emit_noise
 from thalweg.engine.program.program import Level, Program, Value
 
@@ -38,24 +41,6 @@ Emit = Callable[..., ir.Value]
 
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
-INTRINSICS = {
-    "sqrt": "llvm.sqrt",
-    "abs": "llvm.fabs",
-    "exp": "llvm.exp",
-    "log": "llvm.log",
-    "sin": "llvm.sin",
-    "cos": "llvm.cos",
-    "floor": "llvm.floor",
-    "ceil": "llvm.ceil",
-    "trunc": "llvm.trunc",
-    "pow": "llvm.pow",
-    "maximum": "llvm.maximum",
-    "minimum": "llvm.minimum",
-}
-LIBRARY = ("expm1", "log1p", "tanh")
-"""Functions of the C library, which LLVM has no intrinsic for."""
-LOWERED = ("exp", "log", "sin", "cos", "pow")
-"""Intrinsics that become calls of the C library."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +55,18 @@ class Layout:
 
 def unsupported(program: Program) -> tuple[str, ...]:
     """Return the operations of a program that no kernel can run."""
-    known = {*COMPARISONS, *ARITHMETIC, *INTRINSICS, *LIBRARY, *_SPECIAL, "noise"}
+    known = {*COMPARISONS, *ARITHMETIC, *INSTRUCTIONS, *CALLED, *_SPECIAL, "noise"}
     leaves = {"constant", "scalar", "tensor", "sum", "max", "foreign"}
     wide = (v.op for v in program.values if v.level == Level.TENSOR)
     return (*program.foreign, *(op for op in wide if op not in known and op not in leaves))
 
 
-def library_symbols(program: Program, double: bool) -> list[str]:
+def needed_symbols(program: Program) -> list[str]:
     """Return the C functions that the kernels of a program call."""
     used = {v.op for v in program.values if v.level == Level.TENSOR}
     if "noise" in used:
         used |= set(NOISE_FUNCTIONS)
-    return [op if double else f"{op}f" for op in (*LIBRARY, *LOWERED) if op in used]
+    return [*library_symbols(used, "float64"), *library_symbols(used, "float32")]
 
 
 def print_kernel(program: Program, stage: int, layout: Layout, name: str) -> str:
@@ -98,7 +83,8 @@ class _Printer:
     module: ir.Module = field(default_factory=lambda: ir.Module("thalweg"))
 
     def __post_init__(self) -> None:
-        self.real = F64 if "float64" in self.layout.dtypes else F32
+        self.dtype = "float64" if "float64" in self.layout.dtypes else "float32"
+        self.real = F64 if self.dtype == "float64" else F32
         self.last = self.stage == self.program.stages
         self.roots = self.program.outputs_of(self.stage)
         self.reductions = () if self.last else self.program.reductions(self.stage)
@@ -291,7 +277,8 @@ class _Printer:
         if op == "sum":
             # the order of a sum is free, or it could not be vectorised; it is the same on every run
             return self.b.fadd(start, x, flags=("reassoc",))
-        return self.b.call(self._intrinsic("maximum", x.type, 2), [start, x])
+        maximum = function_of(self.module, "maximum", "float64" if x.type == F64 else "float32", 2)
+        return self.b.call(maximum, [start, x])
 
     def _emit_partials(
         self, partials: Any, turn: Any, ends: Sequence[ir.Value], chunk: Any, end: Any
@@ -321,7 +308,7 @@ class _Printer:
         op = value.op
         if op == "noise":
             counter = self.b.add(self.offset, self.index)
-            functions = [self._intrinsic(name, self.real, 1) for name in NOISE_FUNCTIONS]
+            functions = [self._function(name, 1) for name in NOISE_FUNCTIONS]
             parts = [*map(self._whole, value.operands), *([I64(value.data)] if value.data else [])]
             return emit_noise(self.b, parts, counter, *functions)
         operands = [self._value(v) for v in value.operands]
@@ -333,23 +320,15 @@ class _Printer:
         if op in COMPARISONS:
             ordered = self.b.fcmp_unordered if op == "ne" else self.b.fcmp_ordered
             return ordered(COMPARISONS[op], *operands)
-        if op in INTRINSICS:
-            return self.b.call(self._intrinsic(op, self.real, len(operands)), operands)
-        return self.b.call(self._library(op), operands)
+        return self.b.call(self._function(op, len(operands)), operands)
 
     def _whole(self, value: Value) -> ir.Value:
         """Return the integer that a scalar holds."""
         number = F64(float(value.data)) if value.op == "constant" else self.whole[value]
         return self.b.fptosi(number, I64)
 
-    def _intrinsic(self, op: str, real: ir.Type, arity: int) -> ir.Function:
-        signature = ir.FunctionType(real, [real] * arity)
-        return self.module.declare_intrinsic(INTRINSICS[op], [real], signature)
-
-    def _library(self, op: str) -> ir.Function:
-        name = op if self.real == F64 else f"{op}f"
-        known = self.module.globals.get(name)
-        return known or ir.Function(self.module, ir.FunctionType(self.real, [self.real]), name)
+    def _function(self, op: str, arity: int) -> ir.Function:
+        return function_of(self.module, op, self.dtype, arity)
 
     def where(self, condition: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
         if condition.type != I1:
@@ -364,12 +343,23 @@ class _Printer:
         return self.b.select(self.b.fcmp_ordered("<", x, zero), self.real(-1.0), positive)
 
     def is_infinite(self, x: ir.Value) -> ir.Value:
-        size = self.b.call(self._intrinsic("abs", self.real, 1), [x])
+        size = self.b.call(self._function("abs", 1), [x])
         return self.b.fcmp_ordered("==", size, self.real(math.inf))
 
     def is_finite(self, x: ir.Value) -> ir.Value:
-        size = self.b.call(self._intrinsic("abs", self.real, 1), [x])
+        size = self.b.call(self._function("abs", 1), [x])
         return self.b.fcmp_ordered("<", size, self.real(math.inf))
+
+    def bounded(self, x: ir.Value) -> ir.Value:
+        most = float(np.finfo(self.dtype).max)
+        below = self.b.select(self.b.fcmp_ordered(">", x, self.real(most)), self.real(most), x)
+        low = self.b.fcmp_ordered("<", below, self.real(-most))
+        return self.b.select(low, self.real(-most), below)
+
+    def floordiv(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        return emit_floordiv(
+            self.b, x, y, self._function("floor", 1), self._function("copysign", 2)
+        )
 
     def truth(self, x: ir.Value) -> ir.Value:
         return x if x.type == I1 else self.b.fcmp_unordered("!=", x, self.real(0.0))
@@ -380,7 +370,11 @@ _SPECIAL: Mapping[str, Emit] = {
     "real": lambda k, x: k._as_real(x),
     "spread": lambda k, x: k._as_real(x),
     "where": _Printer.where,
-    "sign": lambda k, x: k.sign(k._as_real(x)),
+    "sign": _Printer.sign,
+    "bounded": _Printer.bounded,
+    "fmod": lambda k, x, y: k.b.frem(x, y),
+    "mod": lambda k, x, y: emit_mod(k.b, x, y),
+    "floordiv": _Printer.floordiv,
     "isnan": lambda k, x: k.b.fcmp_unordered("uno", x, x),
     "isinf": _Printer.is_infinite,
     "isfinite": _Printer.is_finite,

@@ -64,6 +64,13 @@ def host() -> Processor:
     )
 
 
+def has_feature(chosen: Processor, feature: str) -> bool:
+    """Whether a processor has a feature, by LLVM's name."""
+    if chosen.name in LEVELS:
+        return feature in LEVELS[chosen.name]
+    return f"+{feature}" in chosen.features.split(",")
+
+
 def target_machine(chosen: Processor) -> Any:
     """Return LLVM's code generator for a processor."""
     _start()

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import fx
 
+from thalweg.engine.language.elementwise import ELEMENTWISE
 from thalweg.engine.language.lower import Lowering
 from thalweg.engine.language.places import (
     RulePlace,
@@ -71,7 +72,7 @@ class _Composition:
         self.states, self.scalar_states = states_of(places), scalar_states_of(places)
         self.tracer = RuleTracer(fx.Graph())
         self.builder = b = Builder()
-        self.lowering = Lowering(b, {})
+        self.lowering = Lowering(b, {}, ELEMENTWISE)
         names = ("g", "p", *(f"state {s}" for s in self.states))
         self.tensors = {n: self._symbol(n, b.tensor(n)) for n in names}
         scalars = [n for n in scalars_of(places) if n not in reduced]

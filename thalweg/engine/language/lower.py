@@ -40,53 +40,19 @@ ALIASES: Mapping[str, str] = {
     "or_": "logical_or",
     "bitwise_not": "logical_not",
     "invert": "logical_not",
+    "bitwise_xor": "logical_xor",
+    "xor": "logical_xor",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+    "expit": "sigmoid",
+    "logsigmoid": "log_sigmoid",
+    "_threshold": "threshold",
 }
-
-
-def _add(b: Builder, x: Value, y: Value, alpha: Value | None = None) -> Value:
-    return b.apply("add", x, y if alpha is None else b.apply("mul", alpha, y))
-
-
-def _sub(b: Builder, x: Value, y: Value, alpha: Value | None = None) -> Value:
-    return b.apply("sub", x, y if alpha is None else b.apply("mul", alpha, y))
-
-
-def _clamp(b: Builder, x: Value, min: Value | None = None, max: Value | None = None) -> Value:
-    if min is not None:
-        x = b.apply("maximum", x, min)
-    return x if max is None else b.apply("minimum", x, max)
-
-
-def _lerp(b: Builder, start: Value, end: Value, weight: Value) -> Value:
-    return _add(b, start, b.apply("mul", weight, b.apply("sub", end, start)))
-
-
-def _addcmul(b: Builder, x: Value, y: Value, z: Value, value: Value | None = None) -> Value:
-    return _add(b, x, b.apply("mul", y, z), value)
-
-
-def _addcdiv(b: Builder, x: Value, y: Value, z: Value, value: Value | None = None) -> Value:
-    return _add(b, x, b.apply("div", y, z), value)
-
-
-def _square(b: Builder, x: Value) -> Value:
-    return b.apply("mul", x, x)
-
-
-def _reciprocal(b: Builder, x: Value) -> Value:
-    return b.apply("div", b.constant(1.0), x)
-
-
-def _rsqrt(b: Builder, x: Value) -> Value:
-    return _reciprocal(b, b.apply("sqrt", x))
-
-
-def _sigmoid(b: Builder, x: Value) -> Value:
-    return _reciprocal(b, b.apply("add", b.constant(1.0), b.apply("exp", b.apply("neg", x))))
-
-
-def _relu(b: Builder, x: Value) -> Value:
-    return b.apply("maximum", x, b.constant(0.0))
 
 
 def _same(b: Builder, x: Value) -> Value:
@@ -110,7 +76,7 @@ def _mean(b: Builder, x: Value, scope: str = "tensor") -> Value:
 
 
 def _norm(b: Builder, x: Value, scope: str = "tensor") -> Value:
-    return b.apply("sqrt", b.reduce("sum", _square(b, x), scope))
+    return b.apply("sqrt", b.reduce("sum", b.apply("mul", x, x), scope))
 
 
 def _largest(b: Builder, x: Value, other: Value | None = None, scope: str = "tensor") -> Value:
@@ -124,18 +90,6 @@ def _smallest(b: Builder, x: Value, other: Value | None = None) -> Value:
 
 
 SPELLINGS: Mapping[str, LowerCall] = {
-    "add": _add,
-    "sub": _sub,
-    "clamp": _clamp,
-    "clip": _clamp,
-    "lerp": _lerp,
-    "addcmul": _addcmul,
-    "addcdiv": _addcdiv,
-    "square": _square,
-    "reciprocal": _reciprocal,
-    "rsqrt": _rsqrt,
-    "sigmoid": _sigmoid,
-    "relu": _relu,
     "pos": _same,
     "positive": _same,
     "clone": _same,
@@ -192,10 +146,16 @@ class Hole:
 
 
 class Lowering:
-    """Lowers the nodes of one graph, given the values of its inputs."""
+    """Lowers the nodes of one graph, given the values of its inputs, and formulas of functions by name."""
 
-    def __init__(self, builder: Builder, inputs: Mapping[fx.Node, Value]) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        inputs: Mapping[fx.Node, Value],
+        formulas: Mapping[str, LowerCall],
+    ) -> None:
         self.builder = builder
+        self._spellings = {**formulas, **SPELLINGS}
         self._values = dict(inputs)
 
     def bind(self, node: fx.Node, value: Value) -> None:
@@ -223,10 +183,11 @@ class Lowering:
         name = (
             node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
         )
+        name = name.removeprefix("special_")
         name = ALIASES.get(name, name)
         try:
             args = [self._operand(x) for x in node.args]
-            kwargs = {k: self._operand(x) for k, x in node.kwargs.items() if k != "out"}
+            kwargs = {k: self._operand(x) for k, x in node.kwargs.items() if k not in _OURS}
         except ContractError:
             return self._foreign(
                 node, name
@@ -248,9 +209,9 @@ class Lowering:
             args = [args[1], args[0], *args[2:]]
         if node.target is noise:
             return self._noise(node, *args, **kwargs)
-        if name in SPELLINGS:
+        if name in self._spellings:
             try:
-                return SPELLINGS[name](self.builder, *args, **kwargs)
+                return self._spellings[name](self.builder, *args, **kwargs)
             except TypeError:
                 return None  # arguments beyond this spelling: a dim, a dtype
         if name in OPS and not kwargs and all(isinstance(v, Value) for v in args):
@@ -283,6 +244,9 @@ class Lowering:
             raise ContractError(f"it uses `{name}`, which cannot be traced")
         return self.builder.foreign(ForeignCall(name, function, args, kwargs), tuple(operands))
 
+
+_OURS = ("out", "inplace")
+"""Where a result is stored, which the engine decides; a trace refuses a call that asks for a place."""
 
 _REDUCING = frozenset(
     ("total", "sum", "mean", "norm", "vector_norm", "largest", "max", "min", "amax", "amin")

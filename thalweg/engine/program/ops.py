@@ -9,6 +9,7 @@ eagerly.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,10 +49,19 @@ def _operators() -> dict[str, Op]:
     return table
 
 
+TRANSCENDENTAL = (
+    *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p"),
+    *("sin", "cos", "tan", "asin", "acos", "atan"),
+    *("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
+    *("erf", "erfc", "cbrt"),
+)
+"""Functions of one number that no processor has an instruction for."""
+
+
 def _functions() -> dict[str, Op]:
     calls = {
-        1: "abs sqrt exp expm1 log log1p tanh sin cos floor ceil trunc sign real",
-        2: "pow maximum minimum floordiv mod",
+        1: f"abs sqrt {' '.join(TRANSCENDENTAL)} floor ceil trunc round sign bounded real",
+        2: "pow atan2 hypot copysign fmod maximum minimum floordiv mod",
         3: "where",
     }
     truths = {1: "isnan isinf isfinite logical_not", 2: "logical_and logical_or"}
@@ -82,22 +92,31 @@ def _minimum_scalar(a: float, b: float) -> float:
     return a if a <= b or a != a else b
 
 
+def _round_scalar(x: float) -> float:
+    return math.copysign(float(round(x)), x)  # to even, and −0.4 to −0
+
+
+def _bounded_scalar(x: float) -> float:
+    most = sys.float_info.max
+    return min(max(x, -most), most)  # a NaN stays one
+
+
 SCALAR: Mapping[str, Callable[..., Any]] = {
     "abs": abs,
     "sqrt": math.sqrt,
-    "exp": math.exp,
-    "expm1": math.expm1,
-    "log": math.log,
-    "log1p": math.log1p,
-    "tanh": math.tanh,
-    "sin": math.sin,
-    "cos": math.cos,
+    **{name: getattr(math, name) for name in TRANSCENDENTAL},
     "floor": math.floor,
     "ceil": math.ceil,
     "trunc": math.trunc,
+    "round": _round_scalar,
     "sign": _sign_scalar,
+    "bounded": _bounded_scalar,
     "real": float,
     "pow": math.pow,
+    "atan2": math.atan2,
+    "hypot": math.hypot,
+    "copysign": math.copysign,
+    "fmod": math.fmod,
     "maximum": _maximum_scalar,
     "minimum": _minimum_scalar,
     "floordiv": lambda a, b: a // b,
@@ -111,11 +130,29 @@ SCALAR: Mapping[str, Callable[..., Any]] = {
     "logical_or": lambda a, b: bool(a or b),
 }
 
-_NUMPY_NAMES = {"real": "float64", "pow": "power", "floordiv": "floor_divide"}
-ARRAY: Mapping[str, Callable[..., Any]] = {
-    **{name: getattr(np, _NUMPY_NAMES.get(name, name)) for name in SCALAR},
+_NUMPY_NAMES = {
+    "real": "float64",
+    "pow": "power",
+    "round": "rint",
+    "floordiv": "floor_divide",
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "atan2": "arctan2",
+    "asinh": "arcsinh",
+    "acosh": "arccosh",
+    "atanh": "arctanh",
+}
+_NUMPY_OWN: Mapping[str, Callable[..., Any]] = {
     "sign": lambda x: np.nan_to_num(np.sign(x)),
+    "erf": np.vectorize(math.erf, otypes=[np.float64]),
+    "erfc": np.vectorize(math.erfc, otypes=[np.float64]),
+    "bounded": lambda x: np.nan_to_num(x, nan=np.nan),
     "number": np.float64,
+}
+ARRAY: Mapping[str, Callable[..., Any]] = {
+    name: _NUMPY_OWN.get(name) or getattr(np, _NUMPY_NAMES.get(name, name))
+    for name in (*SCALAR, "number")
 }
 
 
@@ -145,8 +182,17 @@ def _where_tensor(condition: Any, a: Any, b: Any) -> Any:
     return torch.where(condition, a, b)
 
 
+def _cbrt_tensor(x: Any) -> Any:
+    x = _as_tensors(x)[0]
+    # in float64: a third is not a number of float32
+    root = torch.copysign(torch.pow(torch.abs(x.double()), 1 / 3), x.double())
+    return root.to(x.dtype)
+
+
 _TENSOR_OWN: Mapping[str, Callable[..., Any]] = {
     "pow": torch.pow,
+    "cbrt": _cbrt_tensor,
+    "bounded": lambda x: torch.nan_to_num(_as_tensors(x)[0], nan=math.nan),
     "real": lambda x: 1.0 * x,
     "where": _where_tensor,
     "maximum": _lifted(torch.maximum),
@@ -154,7 +200,11 @@ _TENSOR_OWN: Mapping[str, Callable[..., Any]] = {
     "floordiv": torch.floor_divide,
     "mod": torch.remainder,
 }
-_LIFTED = "abs sqrt exp expm1 log log1p tanh sin cos floor ceil trunc sign"
+_LIFTED = (
+    *("abs", "sqrt", "floor", "ceil", "trunc", "round", "sign"),
+    *("atan2", "hypot", "copysign", "fmod"),
+    *(name for name in TRANSCENDENTAL if name != "cbrt"),
+)
 _LIFTED_TRUTHS = "isnan isinf isfinite logical_not logical_and logical_or"
 
 
@@ -166,7 +216,7 @@ def as_double(x: Any) -> Tensor:
 TENSOR: Mapping[str, Callable[..., Any]] = {
     **_TENSOR_OWN,
     "number": as_double,
-    **{name: _lifted(getattr(torch, name)) for name in f"{_LIFTED} {_LIFTED_TRUTHS}".split()},
+    **{name: _lifted(getattr(torch, name)) for name in (*_LIFTED, *_LIFTED_TRUTHS.split())},
 }
 
 

@@ -12,6 +12,7 @@ S + 1 passes over the data; the last one writes, the earlier ones only reduce.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -148,18 +149,31 @@ class Builder:
         return self.apply("real", x) if x.boolean else x
 
     def _power(self, x: Value, exponent: float) -> Value | None:
-        """Return the powers that PyTorch computes without `pow`, as PyTorch does."""
-        if exponent == 2.0:
-            return self.apply("mul", x, x)
+        """Return the powers that are products and roots: those that PyTorch computes so, and a few more."""
+        one = self.constant(1.0)
+        if exponent in (2.0, -2.0):
+            square = self.apply("mul", x, x)
+            return square if exponent > 0 else self.apply("div", one, square)
         if exponent == 3.0:
             return self.apply("mul", self.apply("mul", x, x), x)
-        if exponent == 0.5:
-            return self.apply("sqrt", x)
-        if exponent == -0.5:
-            return self.apply("div", self.constant(1.0), self.apply("sqrt", x))
+        if exponent in (0.5, -0.5):
+            root = self.apply("sqrt", x)
+            return root if exponent > 0 else self.apply("div", one, root)
         if exponent == -1.0:
-            return self.apply("div", self.constant(1.0), x)
+            return self.apply("div", one, x)
+        if exponent == 0.25:
+            return self.apply("sqrt", self.apply("sqrt", self._of_power(x)))
+        if exponent == 1 / 3:
+            root = self.apply("cbrt", self.apply("abs", x))
+            negative = self.apply("lt", self._of_power(x), self.constant(0.0))
+            return self.apply("where", negative, self.constant(math.nan), root)
         return None
+
+    def _of_power(self, x: Value) -> Value:
+        """Return what a broken power sees of a number: ∞ in the place of −∞, and 0 in that of −0."""
+        below = self.apply("eq", x, self.constant(-math.inf))
+        positive = self.apply("add", x, self.constant(0.0))
+        return self.apply("where", below, self.constant(math.inf), positive)
 
     @staticmethod
     def _truth(op: str, operands: tuple[Value, ...]) -> bool:
