@@ -20,7 +20,13 @@ from thalweg.engine.passes import Pass
 from thalweg.engine.program.printing import ReducedFunction
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.rows import ReducedNumbers
-from thalweg.engine.storage import PLAIN, check_memory, elements, holds_its_numbers, memory_problem
+from thalweg.engine.storage import (
+    PLAIN,
+    elements,
+    first_without_memory,
+    holds_its_numbers,
+    memory_problem,
+)
 from thalweg.errors import EngineError
 
 CHUNK = 65536
@@ -108,8 +114,8 @@ class FusedBatch:
         self._written = self._read_written()
         self._layouts = Layouts(self._written, [x.dtype for x in self._written])
         self._written_bytes = [x.nbytes for x in self._written]
-        self._grad_layouts = Layouts(params, [m.grad_dtype for m in members])
-        self._grad_bytes = [_grad_bytes(p, dtypes[0]) for p in params]
+        grad_bytes = [elements(p) * ITEM_BYTES[dtypes[0]] for p in params]
+        self._grad_layouts = Layouts(params, [m.grad_dtype for m in members], grad_bytes)
         # a complex tensor may be a conjugated view, and a gradient of one number a negated one
         self._complex = [x for x in self._written if x.is_complex()]
         self._odd = [k for k, p in enumerate(params) if p.is_complex() or p.numel() == 1]
@@ -154,7 +160,9 @@ class FusedBatch:
         found = self._layouts.found
         addresses = found.tobytes()
         if addresses != self._addresses:
-            check_memory(written, self._written_bytes, self._name_of_written)
+            small = first_without_memory(written, self._written_bytes)
+            if small is not None:
+                raise EngineError(memory_problem(written[small], self._name_of_written(small)))
             self._addresses = addresses
             self.pointers[:, 1:] = found.reshape(-1, len(self.params)).T
             self.moved = True
@@ -193,7 +201,9 @@ class FusedBatch:
         """Whether every gradient is stored as its parameter is; every kernel relies on it."""
         if not self._grad_layouts.read(grads):
             return False
-        check_memory(grads, self._grad_bytes, self._name_of_grad)
+        small = self._grad_layouts.without_memory
+        if small is not None:
+            raise EngineError(memory_problem(grads[small], self._name_of_grad(small)))
         return not (self._odd and any(_is_flagged(grads[k]) for k in self._odd))
 
     def _can_be_copied(self, grad: Any, param: Tensor) -> bool:
@@ -289,10 +299,6 @@ class FusedBatch:
 def _is_flagged(x: Tensor) -> bool:
     """Whether the numbers in memory still are to be conjugated or negated."""
     return x.is_conj() or x.is_neg()
-
-
-def _grad_bytes(param: Tensor, dtype: str) -> int:
-    return elements(param) * ITEM_BYTES[dtype]
 
 
 def _reordered(grad: Tensor, param: Tensor) -> Tensor:
