@@ -149,10 +149,9 @@ class CheckedPlan:
         for cached, group in zip(self._cached, groups, strict=True):
             if not cached.is_same(find_reader, group):
                 return False
-        grads = [p.grad for p in self.plan.params]
         if self._absent and any(p.grad is not None for p in self._absent):
             return False
-        prepared = self.plan.prepare(grads)
+        prepared = self.plan.prepare()
         if prepared is None:  # a gradient is missing, or is another kind of tensor than it was
             return False
         self.plan.run(prepared, [cached.numbers for cached in self._cached])
