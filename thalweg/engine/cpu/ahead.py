@@ -88,8 +88,51 @@ storage:
 done:
   ret void
 }
+
+define internal void @look_ahead_at_gradients(ptr %call, ptr %list, i64 %i, i64 %n) alwaysinline {
+  %known = icmp ne ptr %call, null
+  br i1 %known, label %autograd, label %done
+autograd:
+  call void @look_ahead(ptr %call, ptr %list, i64 %i, i64 %n)
+  %autograd_at = getelementptr i64, ptr %call, i64 5
+  %autograd_in = load i64, ptr %autograd_at
+  %has_autograd = icmp ne i64 %autograd_in, 0
+  br i1 %has_autograd, label %near, label %done
+near:
+  %k3 = add i64 %i, 3
+  %k3_object = call ptr @ahead_item(ptr %call, ptr %list, i64 %k3, i64 %n)
+  %k3_tensor = call ptr @ahead_tensor(ptr %call, ptr %k3_object)
+  %k3_some = icmp ne ptr %k3_tensor, null
+  br i1 %k3_some, label %near_autograd, label %next
+near_autograd:
+  %k3_at = getelementptr i8, ptr %k3_tensor, i64 %autograd_in
+  %k3_autograd = load ptr, ptr %k3_at
+  call void @llvm.prefetch.p0(ptr %k3_autograd, i32 0, i32 3, i32 1)
+  br label %next
+next:
+  %k2 = add i64 %i, 2
+  %k2_object = call ptr @ahead_item(ptr %call, ptr %list, i64 %k2, i64 %n)
+  %k2_tensor = call ptr @ahead_tensor(ptr %call, ptr %k2_object)
+  %k2_some = icmp ne ptr %k2_tensor, null
+  br i1 %k2_some, label %next_autograd, label %done
+next_autograd:
+  %k2_at = getelementptr i8, ptr %k2_tensor, i64 %autograd_in
+  %k2_autograd = load ptr, ptr %k2_at
+  %has_gradient = icmp ne ptr %k2_autograd, null
+  br i1 %has_gradient, label %gradient, label %done
+gradient:
+  %gradient_at = getelementptr i64, ptr %call, i64 6
+  %gradient_in = load i64, ptr %gradient_at
+  %k2_gradient_at = getelementptr i8, ptr %k2_autograd, i64 %gradient_in
+  %k2_gradient = load ptr, ptr %k2_gradient_at
+  call void @llvm.prefetch.p0(ptr %k2_gradient, i32 0, i32 3, i32 1)
+  br label %done
+done:
+  ret void
+}
 """
-"""`@look_ahead(call, list, i, n)` asks for what is known of the objects after the i-th of n in a list.
+"""`@look_ahead(call, list, i, n)` asks for what is known of the objects after the i-th of n in a list, and
+`@look_ahead_at_gradients` also for what is known of their gradients.
 
 Only of a plain tensor or parameter anything but its address is used, for only there it is known where the C++
 object is. Asking for memory that is not there does no harm.
@@ -108,8 +151,10 @@ def looking_ahead() -> int:
         found.storage,
         id(torch.Tensor),
         id(torch.nn.Parameter),
+        found.autograd,
+        found.gradient,
     )
     return int(_block.ctypes.data)
 
 
-_block: Any = np.zeros(5, dtype=np.int64)
+_block: Any = np.zeros(7, dtype=np.int64)

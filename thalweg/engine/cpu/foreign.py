@@ -21,6 +21,10 @@ from torch import Tensor
 _SIZE = "aoti_torch_get_storage_size"
 _OFFSET = "aoti_torch_get_storage_offset"
 _BUMP = "_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE"
+_TENSOR_BYTES = 64
+"""Every C++ tensor is larger than that."""
+_AUTOGRAD_BYTES = 96
+"""And so is what autograd knows of one."""
 _HEADER_WORDS = 2  # of DLPackExchangeAPI: version, previous version
 _TELL = _HEADER_WORDS + 3  # its fourth function: dltensor_from_py_object_no_sync
 
@@ -37,6 +41,10 @@ class Handles:
     """That of the function that tells where in its storage a tensor begins, in elements."""
     bump: int
     """That of the function that counts a change, or 0."""
+    autograd: int
+    """Where a C++ tensor has the pointer to what autograd knows of it, or 0."""
+    gradient: int
+    """Where that has the pointer to the gradient, or 0."""
 
 
 @cache
@@ -68,8 +76,9 @@ def handles() -> Handles | None:
         size, offset = getattr(library, _SIZE), getattr(library, _OFFSET)
         bump = getattr(library, _BUMP, None)
         tensor = _common([_within(id(x), type(x).__basicsize__, x._cdata) for x in samples])
-        # every C++ tensor begins with more than these eight words
-        storage = _common([_within(x._cdata, 64, x.untyped_storage()._cdata) for x in samples])
+        storage = _common(
+            [_within(x._cdata, _TENSOR_BYTES, x.untyped_storage()._cdata) for x in samples]
+        )
     except (OSError, AttributeError, TypeError):
         return None
     if tensor is None or storage is None:
@@ -82,7 +91,7 @@ def handles() -> Handles | None:
     if bump is not None and not _counts(bump, samples, tensor):
         bump = None
     addresses = (0 if f is None else address_of(f) for f in (size, offset, bump))
-    return Handles(tensor, storage, *addresses)
+    return Handles(tensor, storage, *addresses, *_places_of_gradients())
 
 
 def address_of(function: Any) -> int:
@@ -94,6 +103,23 @@ def _within(start: int, size: int, word: int) -> set[int]:
     """Return at which bytes of an object after its header, or of other memory, a word stands."""
     words = (ctypes.c_int64 * (size // 8)).from_address(start)
     return {8 * k for k, found in enumerate(words) if found == word}
+
+
+def _places_of_gradients() -> tuple[int, int]:
+    """Return where to look for the gradient of a C++ tensor, or zeros.
+
+    A tensor that autograd knows nothing of has a null where others have a pointer; all else that they begin
+    with is there in both or in neither.
+    """
+    unknown, known = torch.zeros(3), torch.zeros(3).requires_grad_()
+    known.grad = torch.zeros(3)
+    nulls = _within(unknown._cdata, _TENSOR_BYTES, 0) - _within(known._cdata, _TENSOR_BYTES, 0)
+    if len(nulls) != 1:
+        return 0, 0
+    (autograd,) = nulls
+    start = ctypes.c_int64.from_address(known._cdata + autograd).value
+    gradient = _common([_within(start, _AUTOGRAD_BYTES, known.grad._cdata)])
+    return (0, 0) if gradient is None else (autograd, gradient)
 
 
 def _common(places: list[set[int]]) -> int | None:

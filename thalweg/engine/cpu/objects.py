@@ -1,4 +1,4 @@
-"""What a step does with a thousand Python objects, each in one compiled loop: look up, get, count.
+"""What a step does with a thousand Python objects, each in one compiled loop: compare, look up, get, count.
 
 A loop in Python over the entries of states, gradients and version counters takes longer than the arithmetic of
 a small tensor. Raw pointers stand only for objects that these classes keep alive.
@@ -60,6 +60,32 @@ class Gradients:
 _GRAD = "grad"
 
 
+class Same:
+    """The parameters and the states of an optimizer, expected to be the same objects in the same order."""
+
+    def __init__(self, params: Sequence[Tensor], states: Sequence[Any]) -> None:
+        self._kept = (params, states)
+        words = [id(x) for x in (*params, *states)]
+        self._table = np.array([*words, 0], dtype=np.int64)
+        functions = ("PyList_GetItem", "PyDict_Next")
+        called = (*map(python_function, functions), self._table.ctypes.data)
+        self._call = np.array([len(params), len(states), *called], dtype=np.int64)
+        self._argument = self._call.ctypes.data
+        self._compare = _compare()
+
+    def are_in(self, params: list[Any], states: dict[Any, Any]) -> bool:
+        """Whether a list holds the parameters, and a dictionary the states as its values."""
+        return (
+            len(params) == len(self._kept[0])
+            and len(states) == len(self._kept[1])
+            and self._compare(params, states, self._argument) == 0
+        )
+
+
+_AHEAD = 8
+"""How many tensors ahead counters are asked for."""
+
+
 class Versions:
     """The version counters of tensors, by which autograd sees that they have changed."""
 
@@ -70,7 +96,7 @@ class Versions:
         # a tensor made in inference mode has no counter
         if known is not None and known.bump and not any(x.is_inference() for x in tensors):
             words = [word for x in tensors for word in (id(x) + known.tensor, x._cdata)]
-            self._table = np.array(words, dtype=np.int64)
+            self._table = np.array([*words, *[0] * 2 * _AHEAD], dtype=np.int64)
             called = (known.bump, self._table.ctypes.data)
             self._call = np.array([len(tensors), *called], dtype=np.int64)
             self._argument = self._call.ctypes.data
@@ -140,7 +166,7 @@ check:
   %more = icmp slt i64 %i, %n
   br i1 %more, label %read, label %all
 read:
-  call void @look_ahead(ptr %ahead, ptr %objects, i64 %i, i64 %n)
+  call void @look_ahead_at_gradients(ptr %ahead, ptr %objects, i64 %i, i64 %n)
   %object = call ptr %item(ptr %objects, i64 %i)
   %value = call ptr %get(ptr %object, ptr %name)
   %failed = icmp eq ptr %value, null
@@ -159,6 +185,8 @@ error:
 """Puts an attribute of each object of a list into another list; on an error Python raises it on return."""
 
 _COUNT = """
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
+
 define i64 @"count"(ptr %call) {
 entry:
   %bump_at = getelementptr i64, ptr %call, i64 1
@@ -166,41 +194,100 @@ entry:
   %n = load i64, ptr %call
   %bump = load ptr, ptr %bump_at
   %table = load ptr, ptr %table_at
-  br label %compare
-compare:
-  %k = phi i64 [0, %entry], [%k_next, %same]
-  %to_compare = icmp slt i64 %k, %n
-  br i1 %to_compare, label %look, label %change
-look:
-  %k_twice = shl i64 %k, 1
-  %k_handle_p = getelementptr i64, ptr %table, i64 %k_twice
-  %k_tensor_p = getelementptr i64, ptr %k_handle_p, i64 1
-  %k_handle = load ptr, ptr %k_handle_p
-  %k_expected = load ptr, ptr %k_tensor_p
-  %k_tensor = load ptr, ptr %k_handle
-  %is_same = icmp eq ptr %k_tensor, %k_expected
-  br i1 %is_same, label %same, label %other
-same:
-  %k_next = add i64 %k, 1
-  br label %compare
-change:
-  %i = phi i64 [0, %compare], [%i_next, %counted]
+  br label %check
+check:
+  %i = phi i64 [0, %entry], [%i_next, %same]
   %more = icmp slt i64 %i, %n
-  br i1 %more, label %counted, label %all
-counted:
+  br i1 %more, label %compare, label %all
+compare:
   %twice = shl i64 %i, 1
   %handle_p = getelementptr i64, ptr %table, i64 %twice
+  %expected_p = getelementptr i64, ptr %handle_p, i64 1
+  %later_handle_p = getelementptr i64, ptr %handle_p, i64 16
+  %later_p = getelementptr i64, ptr %handle_p, i64 17
+  %later_handle = load ptr, ptr %later_handle_p
+  %later = load ptr, ptr %later_p
+  call void @llvm.prefetch.p0(ptr %later_handle, i32 0, i32 3, i32 1)
+  call void @llvm.prefetch.p0(ptr %later, i32 0, i32 3, i32 1)
   %handle = load ptr, ptr %handle_p
+  %expected = load ptr, ptr %expected_p
+  %tensor = load ptr, ptr %handle
+  %is_same = icmp eq ptr %tensor, %expected
+  br i1 %is_same, label %same, label %other
+same:
   call void %bump(ptr %handle)
   %i_next = add i64 %i, 1
-  br label %change
+  br label %check
 all:
   ret i64 -1
 other:
-  ret i64 %k
+  ret i64 %i
 }
 """
-"""Counts a change of each tensor and returns −1, if all handles still lead to the expected C++ tensors."""
+"""Counts a change of each tensor, until a handle does not lead to the expected C++ tensor; returns which, or −1."""
+
+_COMPARE = """
+define i64 @"compare"(ptr %params, ptr %states, ptr %call) {
+entry:
+  %count_at = getelementptr i64, ptr %call, i64 1
+  %item_at = getelementptr i64, ptr %call, i64 2
+  %next_at = getelementptr i64, ptr %call, i64 3
+  %table_at = getelementptr i64, ptr %call, i64 4
+  %n = load i64, ptr %call
+  %count = load i64, ptr %count_at
+  %item = load ptr, ptr %item_at
+  %next = load ptr, ptr %next_at
+  %table = load ptr, ptr %table_at
+  %place = alloca i64, align 8
+  %key = alloca ptr, align 8
+  %value = alloca ptr, align 8
+  store i64 0, ptr %place
+  br label %check
+check:
+  %i = phi i64 [0, %entry], [%i_next, %same]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %param, label %values
+param:
+  %param_p = getelementptr i64, ptr %table, i64 %i
+  %expected = load ptr, ptr %param_p
+  %found = call ptr %item(ptr %params, i64 %i)
+  %is_same = icmp eq ptr %found, %expected
+  br i1 %is_same, label %same, label %other
+same:
+  %i_next = add i64 %i, 1
+  br label %check
+values:
+  %k = phi i64 [0, %check], [%k_next, %same_state]
+  %more_states = icmp slt i64 %k, %count
+  br i1 %more_states, label %state, label %all
+state:
+  %there = call i32 %next(ptr %states, ptr %place, ptr %key, ptr %value)
+  %is_there = icmp ne i32 %there, 0
+  br i1 %is_there, label %compare_state, label %other
+compare_state:
+  %after_params = add i64 %n, %k
+  %state_p = getelementptr i64, ptr %table, i64 %after_params
+  %expected_state = load ptr, ptr %state_p
+  %found_state = load ptr, ptr %value
+  %is_same_state = icmp eq ptr %found_state, %expected_state
+  br i1 %is_same_state, label %same_state, label %other
+same_state:
+  %k_next = add i64 %k, 1
+  br label %values
+all:
+  ret i64 0
+other:
+  ret i64 1
+}
+"""
+"""Compares the items of a list, and the values of a dictionary, with the expected objects."""
+
+
+@cache
+def _compare() -> Any:
+    given = (ctypes.py_object, ctypes.py_object, ctypes.c_void_p)
+    prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, *given)
+    return prototype(kernel(_COMPARE, "compare").address)
 
 
 @cache
