@@ -80,9 +80,7 @@ class Plan:
         written = [(k, x) for k, m in enumerate(self.members) for x in (m.param, *m.states)]
         return overlapping([x for _, x in written], [k for k, _ in written])
 
-    def _made(
-        self, cohort: Cohort, engines: Sequence[Backend], required: bool
-    ) -> list[_Planned]:
+    def _made(self, cohort: Cohort, engines: Sequence[Backend], required: bool) -> list[_Planned]:
         problems = [engine.problem(cohort.program) for engine in engines]
         if required and problems[0] is not None:
             raise EngineError(
@@ -120,9 +118,7 @@ class Plan:
             return False
         for batch in moved:
             batch.moved = False
-        return self._lines.are_shown and (
-            self._lines.are_as_left() or self._rows_are_uniform()
-        )
+        return self._lines.are_shown and (self._lines.are_as_left() or self._rows_are_uniform())
 
     def _rows_are_uniform(self) -> bool:
         return all(row.is_uniform() for cohort in self._cohorts for row in cohort.rows)

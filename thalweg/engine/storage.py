@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from thalweg.errors import EngineError
-
 PLAIN = (Tensor, torch.nn.Parameter)
 """The types of tensors whose memory is all there is of them."""
 
