@@ -4,8 +4,9 @@
     python benchmarks/against.py /tmp/before
     python benchmarks/against.py /tmp/before --sets tiny --optimizers Adam --samples 100
 
-Each checkout has a process of its own, and the two take turns. Before every sample PyTorch's optimizer of the
-same name steps the same parameters, so that the caches hold other things, as after a backward pass. A ratio above 1 says that this checkout is slower.
+Each checkout has a process of its own, and the two take turns. Before every sample PyTorch's optimizer of
+the same name steps the same parameters, so that the caches hold other things, as after a backward pass. A
+ratio above 1 says that this checkout is slower.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def compared(other: Path, set_name: str, optimizer: str, samples: int) -> list[l
     times: list[list[float]] = [[], []]
     for _ in range(samples):
         for server, found in zip(servers, times, strict=True):
-            assert server.stdin is not None and server.stdout is not None
+            assert server.stdin is not None
+            assert server.stdout is not None
             server.stdin.write("step\n")
             server.stdin.flush()
             found.append(float(server.stdout.readline()))

@@ -4,8 +4,8 @@
 - `aoti_torch_get_storage_size` and `…_offset`, of PyTorch's stable C interface, tell what its storage holds.
 - `bump_version` counts a change of a tensor for autograd.
 
-The last three take a handle: the address of the C++ tensor inside the Python object. Where it lies is found by
-comparing with what Python tells of a tensor, so a PyTorch that lays it out otherwise is seen.
+The last three take a handle: the address of the C++ tensor inside the Python object. Where it lies is found
+by comparing with what Python tells of a tensor, so a PyTorch that lays it out otherwise is seen.
 """
 
 from __future__ import annotations

@@ -255,9 +255,9 @@ small:
 }
 """
 )
-"""Calls PyTorch's function for each object of a list; returns the first that is not as expected, or −1; or −2 − i where the i-th is,
-but its storage does not hold all of its numbers.
+"""Calls PyTorch's function for each object of a list; returns the first that is not as expected, or −1.
 
+Where the i-th is as expected, but its storage does not hold all of its numbers, it returns −2 − i.
 The offsets are those of DLPack's DLTensor: data 0, device 8, ndim 16, dtype 20, shape 24, strides 32.
 """
 

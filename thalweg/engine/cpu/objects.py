@@ -1,7 +1,7 @@
 """What a step does with a thousand Python objects, each in one compiled loop: compare, look up, get, count.
 
-A loop in Python over the entries of states, gradients and version counters takes longer than the arithmetic of
-a small tensor. Raw pointers stand only for objects that these classes keep alive.
+A loop in Python over the entries of states, gradients and version counters takes longer than the arithmetic
+of a small tensor. Raw pointers stand only for objects that these classes keep alive.
 """
 
 from __future__ import annotations
@@ -224,7 +224,10 @@ other:
   ret i64 %i
 }
 """
-"""Counts a change of each tensor, until a handle does not lead to the expected C++ tensor; returns which, or −1."""
+"""Counts a change of each tensor, until a handle does not lead to the expected C++ tensor.
+
+Returns which one that was, or −1.
+"""
 
 _COMPARE = """
 define i64 @"compare"(ptr %params, ptr %states, ptr %call) {

@@ -28,8 +28,8 @@ _KNOW_THEIR_OUTPUT: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
 }
 """Functions whose gradient needs only the output, so that they may take the place of their input."""
 _NARROW = 16
-"""Below so many features the last layer is computed as W·xᵀ: its outputs, of all rows of a feature in a row, take
-half the time, and a softmax over few classes wants them so.
+"""Below so many features the last layer is computed as W·xᵀ, all rows of a feature side by side: that takes
+half the time, and the softmax over few classes wants it so.
 """
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
