@@ -90,8 +90,16 @@ def handles() -> Handles | None:
             return None
     if bump is not None and not _counts(bump, samples, tensor):
         bump = None
-    addresses = (0 if f is None else address_of(f) for f in (size, offset, bump))
-    return Handles(tensor, storage, *addresses, *_places_of_gradients())
+    autograd, gradient = _places_of_gradients()
+    return Handles(
+        tensor=tensor,
+        storage=storage,
+        size=address_of(size),
+        offset=address_of(offset),
+        bump=0 if bump is None else address_of(bump),
+        autograd=autograd,
+        gradient=gradient,
+    )
 
 
 def address_of(function: Any) -> int:
