@@ -21,6 +21,11 @@ def small() -> Iterator[Shape]:
         yield from [(64, 64), (64,)]
 
 
+def tiny() -> Iterator[Shape]:
+    """A thousand matrices of 35 numbers: 1,000 tensors, 35,000 parameters."""
+    yield from [(7, 5)] * 1000
+
+
 def resnet50() -> Iterator[Shape]:
     """ResNet-50 for ImageNet (He et al. 2016): 161 tensors, 25.6 million parameters."""
 
@@ -64,6 +69,7 @@ def gpt2() -> Iterator[Shape]:
 SETS: dict[str, Callable[[], Iterator[Shape]]] = {
     "mlp": mlp,
     "small": small,
+    "tiny": tiny,
     "resnet50": resnet50,
     "gpt2": gpt2,
 }

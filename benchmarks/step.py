@@ -64,7 +64,7 @@ FAMILY_COLUMNS = (
 PEERS = ("peer loop", "peer foreach")
 CONTESTANTS = (*TORCH, *PEERS, "thalweg")
 # Large sets get the larger part of the time: one step of a loop takes a second or two there.
-WEIGHTS = {"mlp": 1, "small": 2, "resnet50": 4, "gpt2": 9}
+WEIGHTS = {"mlp": 1, "small": 2, "tiny": 2, "resnet50": 4, "gpt2": 9}
 
 Record = dict[str, Any]
 Build = Callable[[list[Parameter]], Optimizer]

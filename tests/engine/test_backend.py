@@ -48,8 +48,8 @@ class MatrixBatch:
     def holds(self) -> bool:
         return all(part.holds() for part in self.parts)
 
-    def prepare(self, grads: list[Any]) -> list[Any] | None:
-        read = [part.prepare([grad]) for part, grad in zip(self.parts, grads, strict=True)]
+    def prepare(self) -> list[Any] | None:
+        read = [part.prepare() for part in self.parts]
         return None if any(each is None for each in read) else read
 
     def step(self, prepared: list[Any], count: int) -> None:

@@ -28,11 +28,13 @@ class EngineBatch(Protocol):
     def holds(self) -> bool:
         """Whether parameters and states are still stored as they were when the batch was made.
 
+        The numbers in a state are the same objects as then.
+
         Raises:
             EngineError: the memory behind a tensor is gone.
         """
 
-    def prepare(self, grads: list[Any]) -> Any | None:
+    def prepare(self) -> Any | None:
         """Return the gradients as the engine reads them, or None where they are not what the batch is for.
 
         Raises:

@@ -61,12 +61,13 @@ class Plan:
             by_program.setdefault(member.program, {})[k] = member
         self._cohorts = [Cohort(p, chosen, differentiable) for p, chosen in by_program.items()]
         planned = [
-            each for cohort in self._cohorts for each in self._batches(cohort, engines, required)
+            each for cohort in self._cohorts for each in self._made(cohort, engines, required)
         ]
         self._planned = [each for each in planned if each.alone]
         self._planned += sorted(
             (each for each in planned if not each.alone), key=lambda each: each.positions
         )
+        self._batches = [each.batch for each in self._planned]
         self._lines = Lines([(m.state, m.kept, m.block, m.line) for m in self.members])
 
     # -- making ---------------------------------------------------------------------------------------
@@ -79,9 +80,7 @@ class Plan:
         written = [(k, x) for k, m in enumerate(self.members) for x in (m.param, *m.states)]
         return overlapping([x for _, x in written], [k for k, _ in written])
 
-    def _batches(
-        self, cohort: Cohort, engines: Sequence[Backend], required: bool
-    ) -> list[_Planned]:
+    def _made(self, cohort: Cohort, engines: Sequence[Backend], required: bool) -> list[_Planned]:
         problems = [engine.problem(cohort.program) for engine in engines]
         if required and problems[0] is not None:
             raise EngineError(
@@ -111,31 +110,30 @@ class Plan:
         Raises:
             EngineError: the memory behind a tensor is gone.
         """
-        batches = [each.batch for each in self._planned]
-        if not all([batch.holds() for batch in batches]):  # noqa: C419 — each notes what has moved
+        # a list, since each batch is to note what has moved
+        if not all([batch.holds() for batch in self._batches]):  # noqa: C419
             return False
-        moved = [batch for batch in batches if batch.moved]
+        moved = [batch for batch in self._batches if batch.moved]
         if moved and self._overlapping() != self._sharing:
             return False
         for batch in moved:
             batch.moved = False
-        return self._lines.hold() and (self._lines.are_as_left() or self._rows_are_uniform())
+        return self._lines.are_shown and (self._lines.are_as_left() or self._rows_are_uniform())
 
     def _rows_are_uniform(self) -> bool:
         return all(row.is_uniform() for cohort in self._cohorts for row in cohort.rows)
 
     # -- running --------------------------------------------------------------------------------------
 
-    def prepare(self, grads: list[Tensor | None]) -> Readings | None:
+    def prepare(self) -> Readings | None:
         """Return the gradients as the engines read them, or None where the plan does not suit them.
 
         Raises:
             EngineError: the memory behind a tensor is gone.
         """
         prepared = []
-        for batch, positions, _, _ in self._planned:
-            mine = grads if len(positions) == len(grads) else [grads[k] for k in positions]
-            read = batch.prepare(mine)
+        for batch in self._batches:
+            read = batch.prepare()
             if read is None:
                 return None
             prepared.append(read)

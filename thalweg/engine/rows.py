@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -95,30 +94,23 @@ class Row:
 
 
 class Lines:
-    """The lines of the members of a plan: whether states still show them, and whether they were changed.
+    """The lines of the members of a plan: whether states show them, and whether they were changed.
 
     `places` says for each member its state, the names of its numbers there, and its block and line.
     """
 
     def __init__(self, places: Sequence[tuple[dict[str, Any], Sequence[str], Block, int]]) -> None:
-        self._dicts = [state for state, names, _, _ in places for _ in names]
-        self._names = [name for _, names, _, _ in places for name in names]
-        self._cells = [state.get(name) for state, names, _, _ in places for name in names]
+        cells = [state.get(name) for state, names, _, _ in places for name in names]
         self._blocks = list({id(block): block for _, _, block, _ in places}.values())
         starts = [
             block[line].ctypes.data + 8 * k
             for _, names, block, line in places
             for k in range(len(names))
         ]
-        found = [x.data_ptr() if isinstance(x, Tensor) else None for x in self._cells]
-        self._are_shown = found == starts
+        found = [x.data_ptr() if isinstance(x, Tensor) else None for x in cells]
+        self.are_shown = found == starts
+        """Whether every state showed the numbers of its line; batches see whether it still does."""
         self._left: list[bytes] = []
-
-    def hold(self) -> bool:
-        """Whether every state still shows the numbers of its line, and no others were put in their place."""
-        return self._are_shown and all(
-            map(is_, map(dict.get, self._dicts, self._names), self._cells)
-        )
 
     def are_as_left(self) -> bool:
         """Whether the numbers are those that the plan's own last step left."""

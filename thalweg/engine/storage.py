@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-
-from thalweg.errors import EngineError
 
 PLAIN = (Tensor, torch.nn.Parameter)
 """The types of tensors whose memory is all there is of them."""
@@ -22,19 +20,18 @@ _storage = Tensor.untyped_storage
 _nbytes = torch.UntypedStorage.nbytes
 
 
-def check_memory(
-    tensors: Sequence[Tensor], bytes_of: Sequence[int], name: Callable[[int], str]
-) -> None:
-    """Refuse dense tensors whose storage does not hold all of their numbers.
+def first_without_memory(tensors: Sequence[Tensor], bytes_of: Sequence[int]) -> int | None:
+    """Return which dense tensor is the first whose storage does not hold all of its numbers.
 
-    `bytes_of` says how many bytes each takes; `name` tells what the k-th is called in an error.
+    `bytes_of` says how many bytes each takes.
     """
     sizes = list(map(_nbytes, map(_storage, tensors)))
     if sizes == bytes_of:  # the most common: each has a storage of its own
-        return
+        return None
     for k, (x, size, needed) in enumerate(zip(tensors, sizes, bytes_of, strict=True)):
         if needed and size < x.storage_offset() * x.itemsize + needed:
-            raise EngineError(memory_problem(x, name(k)))
+            return k
+    return None
 
 
 def holds_its_numbers(x: Tensor) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,21 @@ from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.cpu.kernel import Layout, print_kernel
 from thalweg.engine.cpu.layouts import Addresses, Layouts
 from thalweg.engine.cpu.native import kernel
+from thalweg.engine.cpu.objects import Entries as DictEntries
+from thalweg.engine.cpu.objects import Gradients, Versions
 from thalweg.engine.cpu.threads import Kernel, run_on
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
 from thalweg.engine.program.printing import ReducedFunction
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.rows import ReducedNumbers
-from thalweg.engine.storage import PLAIN, check_memory, elements, holds_its_numbers, memory_problem
+from thalweg.engine.storage import (
+    PLAIN,
+    elements,
+    first_without_memory,
+    holds_its_numbers,
+    memory_problem,
+)
 from thalweg.errors import EngineError
 
 CHUNK = 65536
@@ -105,11 +114,13 @@ class FusedBatch:
         names = range(len(members[0].names))
         self._dicts = [m.state for _ in names for m in members]
         self._names = [m.names[k] for k in names for m in members]
-        self._written = self._read_written()
+        self._cells = [m.state.get(name) for m in members for name in m.kept]
+        self._gradients = Gradients(params)
+        self._watch(self._read_written())
         self._layouts = Layouts(self._written, [x.dtype for x in self._written])
         self._written_bytes = [x.nbytes for x in self._written]
-        self._grad_layouts = Layouts(params, [m.grad_dtype for m in members])
-        self._grad_bytes = [_grad_bytes(p, dtypes[0]) for p in params]
+        grad_bytes = [elements(p) * ITEM_BYTES[dtypes[0]] for p in params]
+        self._grad_layouts = Layouts(params, [m.grad_dtype for m in members], grad_bytes)
         # a complex tensor may be a conjugated view, and a gradient of one number a negated one
         self._complex = [x for x in self._written if x.is_complex()]
         self._odd = [k for k, p in enumerate(params) if p.is_complex() or p.numel() == 1]
@@ -142,23 +153,47 @@ class FusedBatch:
         """Return what a step writes: the parameters, then the tensors of each state."""
         return [*self.params, *map(dict.get, self._dicts, self._names)]  # type: ignore[list-item]
 
+    def _watch(self, written: list[Tensor]) -> None:
+        """Expect to find these parameters and states at the next step."""
+        self._written = written
+        self._versions = Versions(written)
+        # the entries of a state one after the other: they lie together
+        shown = [(m.state, name) for m in self._members for name in (*m.kept, *m.names)]
+        self._entries = DictEntries(
+            [state for state, _ in shown],
+            [name for _, name in shown],
+            [state.get(name) for state, name in shown],
+        )
+
+    def _cells_are_same(self) -> bool:
+        shown = (m.state.get(name) for m in self._members for name in m.kept)
+        return all(map(is_, shown, self._cells))
+
     def holds(self) -> bool:
         """Whether parameters and states are still stored as they were; their addresses may change.
+
+        A state tensor may have been replaced by another one that is stored alike; a number may not.
 
         Raises:
             EngineError: a storage that has moved is too small for its tensor.
         """
-        written = self._read_written()
+        replaced = not self._entries.hold()
+        if replaced and not self._cells_are_same():
+            return False
+        written = self._read_written() if replaced else self._written
         if not self._layouts.read(written) or (self._complex and any(map(_is_flagged, written))):
             return False
         found = self._layouts.found
         addresses = found.tobytes()
         if addresses != self._addresses:
-            check_memory(written, self._written_bytes, self._name_of_written)
+            small = first_without_memory(written, self._written_bytes)
+            if small is not None:
+                raise EngineError(memory_problem(written[small], self._name_of_written(small)))
             self._addresses = addresses
             self.pointers[:, 1:] = found.reshape(-1, len(self.params)).T
             self.moved = True
-        self._written = written
+        if replaced:
+            self._watch(written)
         return True
 
     def _name_of_written(self, k: int) -> str:
@@ -169,7 +204,7 @@ class FusedBatch:
     def _name_of_grad(self, k: int) -> str:
         return f"the gradient of {self._members[k].called}"
 
-    def prepare(self, grads: list[Any]) -> tuple[Addresses, list[Any]] | None:
+    def prepare(self) -> tuple[Addresses, list[Any]] | None:
         """Return the addresses of the gradients, and the tensors that must live until the step is over.
 
         A gradient that is sparse or stored in another order than its parameter is copied into that order.
@@ -178,6 +213,7 @@ class FusedBatch:
         Raises:
             EngineError: the storage of a gradient is too small for it.
         """
+        grads = self._gradients.read()
         if not self._in_order(grads):
             for k, grad in enumerate(grads):
                 if not self._can_be_copied(grad, self.params[k]):
@@ -193,7 +229,9 @@ class FusedBatch:
         """Whether every gradient is stored as its parameter is; every kernel relies on it."""
         if not self._grad_layouts.read(grads):
             return False
-        check_memory(grads, self._grad_bytes, self._name_of_grad)
+        small = self._grad_layouts.without_memory
+        if small is not None:
+            raise EngineError(memory_problem(grads[small], self._name_of_grad(small)))
         return not (self._odd and any(_is_flagged(grads[k]) for k in self._odd))
 
     def _can_be_copied(self, grad: Any, param: Tensor) -> bool:
@@ -230,15 +268,11 @@ class FusedBatch:
         """Write the new parameters and states, then the numbers that were computed from reductions."""
         self._reduce(ready, reductions, count)
         self._launch(ready)
-        self._bump_versions()
+        self._versions.increment()
         if self._number_names:
             new = self._new_numbers(self._arguments(self._new_numbers, reductions, count))
             for k, value in enumerate(new):
                 self.numbers.write(k, self.entries.of_tensors(value))
-
-    def _bump_versions(self) -> None:
-        """Tell autograd that the parameters and states change."""
-        torch.autograd.graph.increment_version(self._written)
 
     def _point(self, gradients: Addresses) -> None:
         """Put the addresses of the gradients into the table."""
@@ -289,10 +323,6 @@ class FusedBatch:
 def _is_flagged(x: Tensor) -> bool:
     """Whether the numbers in memory still are to be conjugated or negated."""
     return x.is_conj() or x.is_neg()
-
-
-def _grad_bytes(param: Tensor, dtype: str) -> int:
-    return elements(param) * ITEM_BYTES[dtype]
 
 
 def _reordered(grad: Tensor, param: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
 """How tensors are stored: what kernels, which go by raw addresses, rely on, read anew at every step.
 
-PyTorch exports a C function (DLPack's exchange API) that tells address, shape, strides, dtype and device of a
-tensor in some 70 ns; one compiled loop calls it for all tensors of a batch and compares. An older PyTorch has
-no such function; there the same is compared in Python.
+One compiled loop asks PyTorch's own functions (`foreign.py`) for all tensors of a batch, and compares. Where
+PyTorch has no such functions, the same is compared in Python.
 """
 
 from __future__ import annotations
@@ -16,7 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.engine.cpu.ahead import LOOKING_AHEAD, looking_ahead
+from thalweg.engine.cpu.foreign import exchange_function, handles, python_function
 from thalweg.engine.cpu.native import kernel
+from thalweg.engine.storage import first_without_memory
 
 Addresses = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -34,45 +36,67 @@ class Layouts:
     """What tensors are expected to be like: for each of `models` its shape and strides, and a dtype.
 
     Strides count only where a dimension has more than one element. A tensor that is not on the CPU is never
-    as expected.
+    as expected. With `bytes_of`, the bytes that each takes, their storages are looked at, too.
     """
 
-    def __init__(self, models: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> None:
+    def __init__(
+        self,
+        models: Sequence[Tensor],
+        dtypes: Sequence[torch.dtype],
+        bytes_of: Sequence[int] | None = None,
+    ) -> None:
         self.found: Addresses = np.zeros(len(models), dtype=np.int64)
         """The addresses that were read last."""
-        self._count = len(models)
+        self.without_memory: int | None = None
+        """Which of the tensors that were read last is the first whose storage is too small for it."""
+        self._expected = [
+            (dtype, tuple(x.shape), _strides(x)) for x, dtype in zip(models, dtypes, strict=True)
+        ]
+        self._bytes_of = bytes_of
+        made = _compiled_reader()
+        self._sizes_are_read = made is not None and bytes_of is not None and handles() is not None
+        self._reader: Callable[[list[Any], int], int] | None = made[0] if made else None
+        if made is not None:
+            self._fill(made[1])
+
+    def _fill(self, called: Sequence[int]) -> None:
+        """Write the tables that the compiled loop reads."""
         rows: list[int] = []
         dims: list[int] = []
-        for x, dtype in zip(models, dtypes, strict=True):
+        needed = self._bytes_of if self._sizes_are_read else None
+        for k, (dtype, shape, strides) in enumerate(self._expected):
             code, bits = _CODES[dtype]
-            rows += [x.ndim, code | bits << 8 | 1 << 16, len(dims)]
-            for size, stride in zip(x.shape, x.stride(), strict=True):
-                dims += [size, stride]
+            rows += [len(shape), code | bits << 8 | 1 << 16, len(dims)]
+            rows += [needed[k] if needed else 0, dtype.itemsize]
+            dims += [each for pair in zip(shape, strides, strict=True) for each in pair]
         # one more, since an empty array may have no address
         self._tables = [np.array([*table, 0], dtype=np.int64) for table in (rows, dims)]
-        made = _compiled_reader()
-        self._reader: Callable[[list[Any], int], int] | None = made[0] if made else None
-        if made is None:
-            self._expected = [
-                (dtype, tuple(x.shape), _strides(x))
-                for x, dtype in zip(models, dtypes, strict=True)
-            ]
-        called = made[1] if made else ()
         addresses = (t.ctypes.data for t in (*self._tables, self.found))
         # one block of arguments: each one that ctypes converts costs as much as a tensor
-        self._call = np.array([len(models), *addresses, *called], dtype=np.int64)
+        self._call = np.array([len(self.found), *addresses, *called], dtype=np.int64)
         self._argument = self._call.ctypes.data
 
     def read(self, tensors: list[Any]) -> bool:
-        """Return whether the tensors are all as expected; then `found` holds their addresses."""
-        if len(tensors) != self._count:
+        """Return whether the tensors are all as expected; then `found` holds their addresses.
+
+        It holds only some where `without_memory` tells of a tensor.
+        """
+        self.without_memory = None
+        if len(tensors) != len(self.found):
             return False
         if self._reader is None:
-            return self._read_in_python(tensors)
-        try:
-            return self._reader(tensors, self._argument) < 0
-        except Exception:  # a kind of tensor that has no memory to point to
-            return False
+            alike = self._read_in_python(tensors)
+        else:
+            try:
+                other = self._reader(tensors, self._argument)
+            except Exception:  # a kind of tensor that has no memory to point to
+                return False
+            alike = other < 0
+            if other < _ALIKE:
+                self.without_memory = _ALIKE - 1 - other
+        if alike and self._bytes_of is not None and not self._sizes_are_read:
+            self.without_memory = first_without_memory(tensors, self._bytes_of)
+        return alike
 
     def _read_in_python(self, tensors: list[Any]) -> bool:
         for x, (dtype, shape, strides) in zip(tensors, self._expected, strict=True):
@@ -95,7 +119,11 @@ def _strides(x: Tensor) -> tuple[int, ...]:
     return tuple(s if n > 1 else 0 for n, s in zip(x.shape, x.stride(), strict=True))
 
 
-_READER = """
+_ALIKE = -1
+
+_READER = (
+    LOOKING_AHEAD
+    + """
 define i64 @"read"(ptr %list, ptr %call) {
 entry:
   %rows_at = getelementptr i64, ptr %call, i64 1
@@ -104,6 +132,10 @@ entry:
   %item_at = getelementptr i64, ptr %call, i64 4
   %tell_at = getelementptr i64, ptr %call, i64 5
   %none_at = getelementptr i64, ptr %call, i64 6
+  %size_at = getelementptr i64, ptr %call, i64 7
+  %offset_at = getelementptr i64, ptr %call, i64 8
+  %inside_at = getelementptr i64, ptr %call, i64 9
+  %ahead_at = getelementptr i64, ptr %call, i64 10
   %n = load i64, ptr %call
   %rows = load ptr, ptr %rows_at
   %dims = load ptr, ptr %dims_at
@@ -111,7 +143,12 @@ entry:
   %item = load ptr, ptr %item_at
   %tell = load ptr, ptr %tell_at
   %none = load ptr, ptr %none_at
+  %tell_size = load ptr, ptr %size_at
+  %tell_offset = load ptr, ptr %offset_at
+  %inside = load i64, ptr %inside_at
+  %ahead = load ptr, ptr %ahead_at
   %dl = alloca [48 x i8], align 8
+  %number = alloca i64, align 8
   %device_at = getelementptr i8, ptr %dl, i64 8
   %ndim_at = getelementptr i8, ptr %dl, i64 16
   %dtype_at = getelementptr i8, ptr %dl, i64 20
@@ -121,6 +158,7 @@ entry:
   br i1 %some, label %tensor, label %alike
 tensor:
   %i = phi i64 [0, %entry], [%i_next, %next]
+  call void @look_ahead(ptr %ahead, ptr %list, i64 %i, i64 %n)
   %object = call ptr %item(ptr %list, i64 %i)
   %is_none = icmp eq ptr %object, %none
   br i1 %is_none, label %other, label %present
@@ -129,10 +167,12 @@ present:
   %told = icmp eq i32 %failed, 0
   br i1 %told, label %compare, label %other
 compare:
-  %row = mul i64 %i, 3
+  %row = mul i64 %i, 5
   %ndim_p = getelementptr i64, ptr %rows, i64 %row
   %dtype_p = getelementptr i64, ptr %ndim_p, i64 1
   %first_p = getelementptr i64, ptr %ndim_p, i64 2
+  %needed_p = getelementptr i64, ptr %ndim_p, i64 3
+  %itemsize_p = getelementptr i64, ptr %ndim_p, i64 4
   %ndim = load i64, ptr %ndim_p
   %dtype = load i64, ptr %dtype_p
   %first = load i64, ptr %first_p
@@ -178,7 +218,29 @@ store:
   %address = load i64, ptr %dl
   %out_p = getelementptr i64, ptr %out, i64 %i
   store i64 %address, ptr %out_p
-  br label %next
+  %needed = load i64, ptr %needed_p
+  %is_read = icmp sgt i64 %needed, 0
+  br i1 %is_read, label %memory, label %next
+memory:
+  %handle = getelementptr i8, ptr %object, i64 %inside
+  %no_size = call i32 %tell_size(ptr %handle, ptr %number)
+  %size_told = icmp eq i32 %no_size, 0
+  br i1 %size_told, label %whole, label %other
+whole:
+  %has = load i64, ptr %number
+  %exactly = icmp eq i64 %has, %needed
+  br i1 %exactly, label %next, label %part
+part:
+  %no_offset = call i32 %tell_offset(ptr %handle, ptr %number)
+  %offset_told = icmp eq i32 %no_offset, 0
+  br i1 %offset_told, label %end, label %other
+end:
+  %offset = load i64, ptr %number
+  %itemsize = load i64, ptr %itemsize_p
+  %begins = mul i64 %offset, %itemsize
+  %ends = add i64 %begins, %needed
+  %holds = icmp sge i64 %has, %ends
+  br i1 %holds, label %next, label %small
 next:
   %i_next = add i64 %i, 1
   %more = icmp slt i64 %i_next, %n
@@ -187,44 +249,30 @@ alike:
   ret i64 -1
 other:
   ret i64 %i
+small:
+  %less = sub i64 -2, %i
+  ret i64 %less
 }
 """
+)
 """Calls PyTorch's function for each object of a list; returns the first that is not as expected, or −1.
 
+Where the i-th is as expected, but its storage does not hold all of its numbers, it returns −2 − i.
 The offsets are those of DLPack's DLTensor: data 0, device 8, ndim 16, dtype 20, shape 24, strides 32.
 """
 
-_HEADER_WORDS = 2  # of DLPackExchangeAPI: version, previous version
-_TELL = _HEADER_WORDS + 3  # its fourth function: dltensor_from_py_object_no_sync
-
 
 @cache
-def _compiled_reader() -> tuple[Callable[..., int], tuple[int, int, int]] | None:
-    """Return the compiled loop and the addresses that it calls and compares with, or None.
+def _compiled_reader() -> tuple[Callable[..., int], tuple[int, ...]] | None:
+    """Return the compiled loop and the end of its block of arguments, or None.
 
-    There is none where this PyTorch does not export the function.
+    There is none where this PyTorch does not export the function that tells of a tensor.
     """
-    tell = _exchange_function()
+    tell, known = exchange_function(), handles()
     if tell is None:
         return None
-    item = ctypes.cast(ctypes.pythonapi.PyList_GetItem, ctypes.c_void_p).value
     # called with the GIL held; an error that PyTorch sets is raised on return
     prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.py_object, ctypes.c_void_p)
-    return prototype(kernel(_READER, "read").address), (item or 0, tell, id(None))
-
-
-def _exchange_function() -> int | None:
-    capsule = getattr(Tensor, "__dlpack_c_exchange_api__", None)
-    if capsule is None:
-        return None
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    try:
-        address = pointer(capsule, b"dlpack_exchange_api")
-    except (ValueError, TypeError):
-        return None
-    if not address:
-        return None
-    major = ctypes.c_uint32.from_address(address).value
-    function = (ctypes.c_uint64 * (_TELL + 1)).from_address(address)[_TELL]
-    return int(function) if major == 1 and function else None
+    sizes = (0, 0, 0) if known is None else (known.size, known.offset, known.tensor)
+    called = (python_function("PyList_GetItem"), tell, id(None), *sizes, looking_ahead())
+    return prototype(kernel(_READER, "read").address), called

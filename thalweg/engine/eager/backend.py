@@ -46,16 +46,16 @@ class EagerBatch:
     def __init__(self, cohort: Cohort, member: Member, row: int) -> None:
         self._cohort, self._member, self._row = cohort, member, row
         self._program = eager_program(cohort.program)
-        self._states = member.states
+        self._names = (*member.names, *member.kept)
+        self._entries = [member.state.get(name) for name in self._names]
 
     def holds(self) -> bool:
-        """Whether the states are still the same tensors."""
-        state = self._member.state
-        return all(map(is_, map(state.get, self._member.names), self._states))
+        """Whether the state holds the same tensors and numbers."""
+        return all(map(is_, map(self._member.state.get, self._names), self._entries))
 
-    def prepare(self, grads: list[Any]) -> Tensor | None:
+    def prepare(self) -> Tensor | None:
         """Return the gradient, or None for one of another kind."""
-        member, grad = self._member, grads[0]
+        member, grad = self._member, self._member.param.grad
         if grad is None or grad.layout is not member.grad_layout:
             return None
         if grad.shape != member.param.shape:

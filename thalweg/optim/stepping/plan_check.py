@@ -16,6 +16,7 @@ from torch import Tensor
 
 from thalweg.engine.plan import Plan
 from thalweg.engine.program.program import Program
+from thalweg.engine.same import same_objects
 from thalweg.errors import EngineError
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Composition
@@ -116,12 +117,13 @@ class CheckedPlan:
         absent: list[Tensor],
         readers: list[Reader],
         states: list[dict[str, Any]],
+        compiled: bool = True,
     ) -> None:
         self.plan = plan
         self._params = params
         self._absent = absent
         self._cached = [CachedNumbers(reader, plan.differentiable) for reader in readers]
-        self._states = states
+        self._same = same_objects(params, states, compiled)
 
     def is_for(self, params: Sequence[Tensor]) -> bool:
         """Whether these are the parameters the plan was made for, and their states are still there."""
@@ -139,20 +141,16 @@ class CheckedPlan:
         params = groups[0]["params"] if len(groups) == 1 else all_params(groups)
         if not (
             len(groups) == len(self._cached)
-            and len(params) == len(self._params)
-            and len(states) == len(self._states)
-            and all(map(is_, params, self._params))
-            and all(map(is_, states.values(), self._states))
+            and self._same.are_in(params, states)
             and self.plan.holds()
         ):
             return False
         for cached, group in zip(self._cached, groups, strict=True):
             if not cached.is_same(find_reader, group):
                 return False
-        grads = [p.grad for p in self.plan.params]
         if self._absent and any(p.grad is not None for p in self._absent):
             return False
-        prepared = self.plan.prepare(grads)
+        prepared = self.plan.prepare()
         if prepared is None:  # a gradient is missing, or is another kind of tensor than it was
             return False
         self.plan.run(prepared, [cached.numbers for cached in self._cached])

@@ -192,7 +192,14 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             differentiable=bool(self.defaults.get("differentiable")),
         )
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]
-        return CheckedPlan(plan, params, absent, readers, list(self.state.values()))
+        return CheckedPlan(
+            plan,
+            params,
+            absent,
+            readers,
+            list(self.state.values()),
+            compiled=self.engine != "eager",
+        )
 
     def _open_states(self, wanted: Sequence[tuple[Tensor, Reader]]) -> None:
         """Make the states that are missing, and give each parameter a line for its numbers."""

@@ -83,7 +83,7 @@ class Evaluator:
             weight = self._weight(outputs, targets)
             for mean, loss in zip(means, losses.tolist(), strict=True):
                 mean.add(loss, weight)
-            meter.add(outputs, targets)
+            meter.add(_in_rows(outputs), targets)
         figures = meter.means()
         return [
             Scores(
@@ -157,6 +157,11 @@ class _Meter:
                 self._mapped[metric.name] = False
         count = len(next(iter(_leaves(outputs))))
         return [metric(row_of(outputs, k), targets) for k in range(count)]
+
+
+def _in_rows(outputs: Any) -> Any:
+    """Return outputs with the numbers of a row side by side, as a metric reads them best."""
+    return outputs.contiguous() if isinstance(outputs, Tensor) else outputs
 
 
 def _leaves(outputs: Any) -> list[Tensor]:

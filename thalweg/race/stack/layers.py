@@ -27,6 +27,10 @@ _KNOW_THEIR_OUTPUT: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
     nn.Sigmoid: torch.sigmoid_,
 }
 """Functions whose gradient needs only the output, so that they may take the place of their input."""
+_NARROW = 16
+"""Below so many features the last layer is computed as W·xᵀ, all rows of a feature side by side: that takes
+half the time, and the softmax over few classes wants it so.
+"""
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -57,12 +61,13 @@ def dense(model: nn.Module, trained: Sequence[str]) -> Dense | None:
 
     def outputs(x: Tensor, parameters: Mapping[str, Tensor], shared: bool) -> Tensor | None:
         fresh = False  # whether x is the output of a linear layer, which nothing else needs
-        for layer in layers:
+        for k, layer in enumerate(layers):
             if isinstance(layer, tuple):
                 if x.ndim != (2 if shared else 3):
                     return None
-                weight, bias = layer
-                x = _linear(x, parameters[weight], None if bias is None else parameters[bias])
+                weight = parameters[layer[0]]
+                bias = None if layer[1] is None else parameters[layer[1]]
+                x = _linear(x, weight, bias, k == len(layers) - 1 and weight.shape[1] < _NARROW)
                 fresh, shared = True, False
             elif type(layer) is nn.Flatten:
                 x = x.flatten(1 if shared else 2)
@@ -87,28 +92,33 @@ def _is_of_rows(module: Any) -> bool:
     return bool(module.start_dim == 1 and module.end_dim == -1)
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, narrow: bool) -> Tensor:
     if x.ndim == 2:
         x = x.expand(len(weight), -1, -1)
-    outputs: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-    return outputs
+    outputs: Tensor = _Linear.apply(x, weight, bias, narrow)  # type: ignore[no-untyped-call]
+    return outputs.transpose(1, 2) if narrow else outputs
 
 
 class _Linear(torch.autograd.Function):
-    """x·Wᵀ + b for each model; the gradient of W comes in the order in which W is stored."""
+    """x·Wᵀ + b for each model, or W·xᵀ + b; the gradient of W comes in the order in which W is stored."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, narrow: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.has_bias = bias is not None
+        ctx.has_bias, ctx.narrow = bias is not None, narrow
+        if narrow:
+            columns = x.transpose(1, 2)
+            if bias is None:
+                return torch.bmm(weight, columns)
+            return torch.baddbmm(bias.unsqueeze(2), weight, columns)
         if bias is None:
             return torch.bmm(x, weight.transpose(1, 2))
         return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = upstream
+        gradient = upstream[0].transpose(1, 2) if ctx.narrow else upstream[0]
         x, weight = ctx.saved_tensors
         of_x = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None
         of_weight = torch.bmm(gradient.transpose(1, 2), x)
-        return of_x, of_weight, gradient.sum(1) if ctx.has_bias else None
+        return of_x, of_weight, gradient.sum(1) if ctx.has_bias else None, None
