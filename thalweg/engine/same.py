@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from thalweg.engine.cpu.backend import fused_problem
+from thalweg.engine.cpu.available import fused_problem
 
 
 class SameObjects(Protocol):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from thalweg.engine.cohort import Cohort
+from thalweg.engine.cpu.available import fused_problem
 from thalweg.engine.member import Member
 from thalweg.engine.program.program import Program
 from thalweg.engine.storage import PLAIN
@@ -48,16 +48,6 @@ class Fused:
         return FusedBatch(
             cohort.program, kind, members, [cohort.row_of[k] for k in positions], cohort.table
         )
-
-
-@cache
-def fused_problem() -> str | None:
-    """Return why no program can be fused on this machine, or None."""
-    try:
-        import llvmlite.binding  # noqa: F401
-    except (ImportError, OSError) as error:
-        return f"llvmlite cannot be imported ({error})"
-    return None
 
 
 def compilations() -> int:
