@@ -1,5 +1,6 @@
 """Training: `fit`, recipes and the runs they give, checkpoints, and the learning-rate finder."""
 
+from thalweg.train.callbacks import Callback, Checkpoint, Training
 from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.fit import fit
 from thalweg.train.health.diverged import FitDivergedError
@@ -10,6 +11,8 @@ from thalweg.train.run import Run
 from thalweg.train.stopping import EarlyStopping, Reached
 
 __all__ = [
+    "Callback",
+    "Checkpoint",
     "EarlyStopping",
     "Epoch",
     "Evaluation",
@@ -19,6 +22,7 @@ __all__ = [
     "Reached",
     "Recipe",
     "Run",
+    "Training",
     "evaluate",
     "find_lr",
     "fit",

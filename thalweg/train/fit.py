@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from thalweg.tasks.task import Task
 from thalweg.train.optimizers import OptimizerFactory, Rate
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run, SchedulerFactory
+from thalweg.train.running.listeners import Listener
 from thalweg.train.stopping import EarlyStopping
 
 
@@ -37,6 +39,7 @@ def fit(
     checkpoint_every: int = 1,
     resume: bool = False,
     progress: bool | None = None,
+    callbacks: Iterable[Listener] = (),
 ) -> Run:
     """Train a fresh model of `task` by descending J = L + λΩ; return the run.
 
@@ -88,6 +91,10 @@ def fit(
         What a file cannot hold (an extra state that is no number, text, tensor, list or dictionary of
         them) is said before training.
 
+    Callbacks:
+        `callbacks` is a list of `Callback`s, told of the start, each step, evaluation and epoch, and the
+        end, in their order; `EarlyStopping` and `Checkpoint` may stand among them.
+
     `device` is where to train; None leaves the model where it was built. `progress` None shows a
     bar on a terminal and plain lines elsewhere, on standard error; False nothing.
 
@@ -124,4 +131,5 @@ def fit(
         checkpoint_every=checkpoint_every,
         resume=resume,
         progress=progress,
+        callbacks=callbacks,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -156,6 +156,7 @@ class BaseRecipe(abc.ABC):
         checkpoint_every: int = 1,
         resume: bool = False,
         progress: bool | None = None,
+        callbacks: Iterable[Any] = (),
     ) -> Run:
         """Train by this recipe; return the run."""
 

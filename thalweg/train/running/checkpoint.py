@@ -121,6 +121,7 @@ def _content(state: State) -> dict[str, Any]:
         "history": [epoch_record(record) for record in state.history],
         "evaluations": [evaluation_record(record) for record in state.evaluations],
         "reached": None if state.reached is None else dataclasses.asdict(state.reached),
+        "callbacks": state.callbacks.state(),
         "tracker": None
         if tracker is None
         else {
@@ -176,6 +177,7 @@ def _load_progress(state: State, content: dict[str, Any]) -> None:
         state.computed.passes = count_from(progress["passes"])
     else:
         _count_rows(state, amount_from(progress["gradients"]))
+    state.callbacks.load(content.get("callbacks", []))
     reached = content["reached"]
     state.reached = None if reached is None else reached_from(reached)
     if state.tracker is not None:
