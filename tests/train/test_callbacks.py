@@ -100,7 +100,8 @@ def test_at_a_step_the_gradients_are_there() -> None:
         norms.append(sum(float(g.norm()) for g in gradients))
 
     run = quiet(blobs(), epochs=2, callbacks=[At("step", look)])
-    assert len(norms) == run.steps and min(norms) > 0
+    assert len(norms) == run.steps
+    assert min(norms) > 0
 
 
 def test_a_step_is_an_update_of_the_parameters() -> None:
@@ -181,9 +182,7 @@ def test_evaluations_are_told_where_the_average_is() -> None:
         seen.append(next(training.model.parameters()).detach().clone())
 
     averaged = thalweg.chain(thalweg.rules.adam, thalweg.rules.ema(0.5))
-    run = quiet(
-        blobs(), averaged, epochs=1, callbacks=[At("evaluation", look), At("epoch", look)]
-    )
+    run = quiet(blobs(), averaged, epochs=1, callbacks=[At("evaluation", look), At("epoch", look)])
     end = next(run.model.parameters())
     for there in seen:
         same(there, end, because="it is the very average, copied")

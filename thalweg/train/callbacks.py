@@ -77,9 +77,7 @@ class Callback:
     ...             training.stop("learned")
     >>> x = np.linspace(-1, 1, 20, dtype="float32").reshape(-1, 1)
     >>> line = Task((x, 2 * x), "mse", lambda: nn.Linear(1, 1))
-    >>> run = fit(
-    ...     line, torch.optim.SGD, lr=0.5, epochs=99, callbacks=[Patient()], progress=False
-    ... )
+    >>> run = fit(line, torch.optim.SGD, lr=0.5, epochs=99, callbacks=[Patient()], progress=False)
     >>> run.stopped, run.epochs < 99
     ('learned', True)
     """
@@ -180,4 +178,3 @@ class Callbacks:
             if own is not None:
                 waiting.remove(own)
                 callback.load_state_dict(own["state"])
-
