@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from thalweg.train.around import around
 from thalweg.train.binding import build_optimizer
 from thalweg.train.callbacks import Checkpoint
+from thalweg.train.choice import choice
 from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.listeners import Listener
 from thalweg.train.running.loop import train
@@ -38,7 +40,9 @@ class Recipe(BaseRecipe):
 
         Raises TaskError where it cannot be built for the model.
         """
-        return build_optimizer(self.optimizer, model, self.lr)
+        chosen = choice(self.optimizer, self.hyperparameters)
+        built = build_optimizer(chosen.factory, model, self.rate, chosen.hyperparameters)
+        return around(built, self.accumulate, self.clip_norm)
 
     def fit(
         self,

@@ -12,16 +12,16 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from thalweg.engine import Chain, Link, Rule, chain
+from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError
 from thalweg.numeric import as_whole
-from thalweg.optim import Optimizer
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.race.entrants.initialize import check_initialization, initialized
 from thalweg.race.entrants.space import Space
 from thalweg.schedules import Schedule
 from thalweg.schedules.named import ScheduleMaker, schedule_named
 from thalweg.tasks import Task
+from thalweg.train.binding import of_chain
 from thalweg.train.optimizers import OptimizerFactory
 
 BatchSize = int | None | Literal["race"]
@@ -92,7 +92,7 @@ class Entrant:
         """Return the factory with all hyperparameters set but the learning rate."""
         values = {**self.hyperparameters, **searched}
         if isinstance(self.factory, (Chain, Link, Rule)):
-            return functools.partial(_of_chain, self.factory, values)
+            return functools.partial(of_chain, self.factory, **values)
         return functools.partial(self.factory, **values) if values else self.factory
 
     def rate(self, lr: float, steps: int | None) -> float | Schedule:
@@ -163,17 +163,6 @@ def _checked_size(name: str, given: Any) -> int:
             f"those of the race; got {given!r}."
         )
     return size
-
-
-def _of_chain(
-    rules: Chain | Link | Rule, values: Mapping[str, Any], params: Any, lr: Any
-) -> torch.optim.Optimizer:
-    whole = rules if isinstance(rules, Chain) else chain(rules)
-    whole.with_values(values)  # says which names there are
-    groups = list(params)
-    if not (groups and isinstance(groups[0], dict)):
-        groups = [{"params": groups}]
-    return Optimizer([{**group, **values} for group in groups], whole, lr=lr)
 
 
 def _documentation(factory: Any) -> str:

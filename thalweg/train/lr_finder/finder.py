@@ -19,7 +19,7 @@ from thalweg.objective import Cost
 from thalweg.tasks.sources import LoaderSource
 from thalweg.tasks.task import Task
 from thalweg.tasks.whole import whole_number
-from thalweg.train.binding import is_chain
+from thalweg.train.choice import is_chain
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import place_of
 from thalweg.train.health.check import checked

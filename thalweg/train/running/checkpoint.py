@@ -37,8 +37,10 @@ _OF_OPTIMIZER = "optimizer's "
 # (epochs, device, gradient_budget) may differ when a run is resumed.
 _FREE = (
     *("task", "optimizer", "scheduler", "early_stopping", "stop_at", "epochs", "device"),
-    "gradient_budget",
+    *("gradient_budget", "hyperparameters"),
 )
+_LATER = {"accumulate": 1, "clip_norm": None, "autocast": None}
+"""Fields that earlier versions had not, with the values by which they trained."""
 
 
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
@@ -220,8 +222,9 @@ def _settings(state: State) -> dict[str, Any]:
         field.name: getattr(recipe, field.name)
         for field in dataclasses.fields(recipe)
         if field.name not in _FREE
+        and (field.name not in _LATER or getattr(recipe, field.name) != _LATER[field.name])
     }
-    settings["lr"] = _plain(recipe.lr)
+    settings["lr"] = _plain(recipe.rate)
     settings["early_stopping"] = (
         None if recipe.early_stopping is None else str(recipe.early_stopping)
     )

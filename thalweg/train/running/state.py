@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from thalweg.train.health.moment import Moment
 from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.point import EvaluationPoint
 from thalweg.train.run import BaseRecipe, Run
-from thalweg.train.running.step import TrainingStep
+from thalweg.train.running.step import Autocast, TrainingStep
 from thalweg.train.stopping import Reached, Tracker
 
 
@@ -100,8 +101,15 @@ class State:
             loss,
             self.penalty,
             is_matched=isinstance(source, ArraySource),
+            autocast=self._autocast(),
             by_rows=isinstance(source, ArraySource) and loss.weighs_by_rows(source.targets),
         )
+
+    def _autocast(self) -> Autocast | None:
+        if self.recipe.autocast is None:
+            return None
+        home = self.place.device or torch.device("cpu")
+        return functools.partial(torch.autocast, home.type, dtype=torch.bfloat16)
 
     def is_stopped(self) -> bool:
         """Return whether there is a reason to stop."""
