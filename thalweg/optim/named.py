@@ -11,7 +11,6 @@ import torch
 
 from thalweg import optim
 from thalweg.errors import TaskError, suggest
-from thalweg.optim.solvers.base import SolverOptimizer
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,8 @@ class NamedOptimizer:
 
     @property
     def wants_all_rows(self) -> bool:
-        """Whether it is for whole batches: a solver takes differences of gradients, which those of
-        mini-batches drown in noise.
-        """
-        return issubclass(self.factory, SolverOptimizer)
+        """Whether it is for whole batches, as solvers are."""
+        return bool(getattr(self.factory, "wants_all_rows", False))
 
 
 @functools.cache

@@ -10,12 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from thalweg.engine.language.chain import Chain, chain
-from thalweg.engine.language.rule import Link, Rule
 from thalweg.errors import TaskError, ThalwegError
 from thalweg.numeric import is_schedule
 from thalweg.optim import __all__ as optimizer_names
-from thalweg.optim.optimizer import Optimizer
+from thalweg.optim.optimizer import stepping
 from thalweg.train.choice import is_chain
 from thalweg.train.optimizers import NEEDS_RESIDUALS, Rate, name_of
 
@@ -45,7 +43,7 @@ def build_optimizer(
     if not named:
         raise TaskError("The model has no trainable parameters.")
     given = dict(hyperparameters or {}) | ({} if lr is None else {"lr": lr})
-    factory = functools.partial(of_chain, optimizer) if is_chain(optimizer) else optimizer
+    factory = functools.partial(stepping, optimizer) if is_chain(optimizer) else optimizer
     if isinstance(optimizer, (torch.optim.Optimizer, str)) or not callable(factory):
         raise TaskError(
             "An optimizer is given as a class such as thalweg.optim.Adam, a functools.partial of "
@@ -74,19 +72,6 @@ def build_optimizer(
     return bound
 
 
-def of_chain(
-    rules: Chain | Link | Rule, parameters: Any, lr: Any = None, **values: Any
-) -> torch.optim.Optimizer:
-    """Build the optimizer of a chain; `values` are hyperparameters, for all groups."""
-    whole = chain(rules)
-    whole.with_values(values)  # says which names there are
-    groups = list(parameters)
-    if not (groups and isinstance(groups[0], dict)):
-        groups = [{"params": groups}]
-    rate = {} if lr is None else {"lr": lr}
-    return Optimizer([{**group, **values} for group in groups], whole, **rate)
-
-
 def _takes_names(factory: Any) -> bool:
     """Return whether `factory` is known to take (name, parameter) pairs.
 
@@ -94,7 +79,7 @@ def _takes_names(factory: Any) -> bool:
     calling it.
     """
     inner = factory.func if isinstance(factory, functools.partial) else factory
-    if inner is of_chain:
+    if inner is stepping:
         return True
     own_module = getattr(inner, "__module__", "") or ""
     return (

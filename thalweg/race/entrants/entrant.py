@@ -21,7 +21,6 @@ from thalweg.race.entrants.space import Space
 from thalweg.schedules import Schedule
 from thalweg.schedules.named import ScheduleMaker, schedule_named
 from thalweg.tasks import Task
-from thalweg.train.binding import of_chain
 from thalweg.train.optimizers import OptimizerFactory
 
 BatchSize = int | None | Literal["race"]
@@ -92,7 +91,7 @@ class Entrant:
         """Return the factory with all hyperparameters set but the learning rate."""
         values = {**self.hyperparameters, **searched}
         if isinstance(self.factory, (Chain, Link, Rule)):
-            return functools.partial(of_chain, self.factory, **values)
+            return functools.partial(stepping, self.factory, **values)
         return functools.partial(self.factory, **values) if values else self.factory
 
     def rate(self, lr: float, steps: int | None) -> float | Schedule:
