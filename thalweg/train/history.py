@@ -72,6 +72,16 @@ class Evaluation:
     scores: Scores
 
 
+@dataclass(frozen=True)
+class Reached:
+    """When a target was first met: step, epoch, training seconds, and the figure then."""
+
+    step: int
+    epoch: int
+    seconds: float
+    value: float
+
+
 @dataclass
 class History(Sequence[Epoch]):
     """The epochs of a run in order.

@@ -7,27 +7,26 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from thalweg.errors import DataError, TaskError, suggest
+from thalweg.errors import TaskError, suggest
 from thalweg.numeric import as_whole, is_real, is_schedule
-from thalweg.objective import Scores
 from thalweg.schedules.named import ScheduleMaker
 from thalweg.tasks.batches import Order, Shuffle
-from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.tasks.tensors import as_tensor
 from thalweg.tasks.whole import whole_number
 from thalweg.train.choice import choice
-from thalweg.train.evaluate import evaluate, predict
+from thalweg.train.folder.writing import save_run
 from thalweg.train.gradients import epoch_steps
-from thalweg.train.history import Epoch, Evaluation, History, summary
+from thalweg.train.history import Epoch, Evaluation, History, Reached, summary
 from thalweg.train.optimizers import OptimizerFactory, Rate, name_of
-from thalweg.train.stopping import EarlyStopping, Reached
+from thalweg.train.stopping import EarlyStopping
+from thalweg.train.trained import Trained
 
 SchedulerFactory = Callable[[torch.optim.Optimizer], Any]
 _TASK_PARTS = ("data", "cost", "model", "target")
@@ -200,7 +199,7 @@ class BaseRecipe(abc.ABC):
 
 
 @dataclass
-class Run:
+class Run(Trained):
     """A finished run: the trained model, its history, and why it stopped.
 
     `stopped` is "epochs" (all were done), "early stopping", "target", "gradient" (‖g‖ below the
@@ -244,49 +243,15 @@ class Run:
         """The task that was learned."""
         return self.recipe.task
 
-    @property
-    def epochs(self) -> int:
-        """The number of epochs on record."""
-        return len(self.history)
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the run into a folder that holds none: recipe, history, weights; return the folder.
 
-    def evaluate(self, split: str = "test") -> Scores:
-        """Return loss, penalty and metrics on the whole "train", "validation" or "test" set."""
-        return evaluate(self.model, self.task.data.split(split), self.task.cost)
+        `thalweg.train.load_run` reads it.
 
-    def predict(self, x: Any) -> Any:
-        """Return the model's outputs for the rows `x`: an array for an array, a tensor for a
-        tensor.
-
-        `x` is in the units in which the data was given: the data's scaling, if any, is applied to
-        it, and the targets' scaling is undone in what is returned.
+        Raises:
+            CheckpointError: the folder holds a run already, or cannot be written to.
         """
-        data = self.task.data
-        rows = as_tensor(x, "inputs of predict")
-        if not isinstance(x, Tensor):
-            rows = rows.clone()  # the caller's array, which no layer is to write into
-        if isinstance(data.train, ArraySource):
-            rows = _like(rows, data.train.inputs)
-        if data.scaler is not None:
-            rows = data.scaler(rows)
-        outputs = predict(self.model, rows)
-        if data.target_scaler is not None:
-            outputs = data.target_scaler.inverse(outputs).to(outputs.dtype)
-        return outputs if isinstance(x, Tensor) else outputs.cpu().numpy()
-
-
-def _like(rows: Tensor, inputs: Tensor) -> Tensor:
-    """Return `rows` as numbers of the kind the model was trained on; refuse another shape."""
-    if rows.shape[1:] != inputs.shape[1:]:
-        expected = "".join(f", {size}" for size in inputs.shape[1:])
-        raise DataError(
-            f"predict expects inputs of shape (rows{expected or ','}), as in training; "
-            f"got {tuple(rows.shape)}."
-        )
-    if rows.is_complex() and not inputs.is_complex():
-        raise DataError("predict expects real numbers, as in training; these are complex.")
-    if inputs.is_floating_point() and not rows.is_floating_point():
-        return rows.to(inputs.dtype)
-    return rows
+        return save_run(self, path)
 
 
 def _autocast(given: Any) -> str | None:

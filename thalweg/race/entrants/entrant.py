@@ -15,6 +15,7 @@ from torch import nn
 from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError
 from thalweg.numeric import as_whole
+from thalweg.optim.optimizer import stepping
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.race.entrants.initialize import check_initialization, initialized
 from thalweg.race.entrants.space import Space

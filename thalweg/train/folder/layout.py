@@ -17,18 +17,18 @@ import dataclasses
 import datetime
 import functools
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from thalweg.errors import CheckpointError
 from thalweg.numeric import is_schedule, without_nonfinite
 from thalweg.tasks.data import SPLITS
-from thalweg.tasks.task import Task
-from thalweg.train.history import Epoch, Evaluation
+from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.machine import machine_name, versions
 from thalweg.train.optimizers import name_of
-from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.records import (
     epoch_from,
     epoch_record,
@@ -41,7 +41,42 @@ RUN, HISTORY, MODEL, REPORT = "run.json", "history.jsonl", "model.safetensors", 
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def beginning(recipe: BaseRecipe, optimizer: torch.optim.Optimizer, model: Any) -> dict[str, Any]:
+class Recorded(Protocol):
+    """A recipe, as far as it is written down: a data class with these fields, and others."""
+
+    @property
+    def task(self) -> Any:
+        """What is learned, a `Task`."""
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer as it was given."""
+
+    @property
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """Those that were given with it."""
+
+
+class Ended(Protocol):
+    """A run that has ended, as far as it is written down."""
+
+    @property
+    def recipe(self) -> Recorded:
+        """What it followed."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    history: History
+    evaluations: list[Evaluation]
+    steps: int
+    seconds: float
+    gradients: float
+    stopped: str
+    best: Epoch | None
+    reached: Any
+
+
+def beginning(recipe: Recorded, optimizer: torch.optim.Optimizer, model: Any) -> dict[str, Any]:
     """Return the record of a run that begins."""
     return {
         "schema": SCHEMA,
@@ -60,12 +95,12 @@ def beginning(recipe: BaseRecipe, optimizer: torch.optim.Optimizer, model: Any) 
     }
 
 
-def ending(run: Run, results: dict[str, dict[str, float]] | None = None) -> dict[str, Any]:
+def ending(run: Ended, results: dict[str, dict[str, float]] | None = None) -> dict[str, Any]:
     """Return what is added to the record when a run has ended."""
     document: dict[str, Any] = {
         "status": "ended",
         "stopped": run.stopped,
-        "epochs": run.epochs,
+        "epochs": len(run.history),
         "steps": run.steps,
         "seconds": run.seconds,
         "gradients": run.gradients,
@@ -129,7 +164,7 @@ def _scores(values: dict[str, Any]) -> dict[str, Any]:
     return {**figures, "metrics": metrics}
 
 
-def _task(task: Task) -> dict[str, Any]:
+def _task(task: Any) -> dict[str, Any]:
     cost = task.cost
     return {
         "name": task.name,
@@ -147,9 +182,9 @@ def _task(task: Task) -> dict[str, Any]:
     }
 
 
-def _recipe(recipe: BaseRecipe) -> dict[str, Any]:
+def _recipe(recipe: Recorded) -> dict[str, Any]:
     """Return the settings as plain data: numbers and texts as they are, the rest in words."""
-    fields = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)}
+    fields = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)}  # type: ignore[arg-type]
     for name in ("task", "optimizer", "hyperparameters"):
         fields.pop(name)
     optimizer = recipe.optimizer

@@ -19,7 +19,7 @@ from thalweg.train.callbacks import Checkpoint
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import evaluate
 from thalweg.train.health.moment import Moment
-from thalweg.train.history import Epoch, Evaluation
+from thalweg.train.history import Epoch, Evaluation, Reached
 from thalweg.train.modes import modes_kept
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
@@ -30,7 +30,6 @@ from thalweg.train.running.listeners import Listener, sorted_out
 from thalweg.train.running.progress import Reporter, reporter
 from thalweg.train.running.state import State
 from thalweg.train.running.steps import Steps
-from thalweg.train.stopping import Reached
 
 
 def train(

@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 from thalweg.objective import Scores
-from thalweg.train.history import Epoch, Evaluation, scores_from, scores_record
-from thalweg.train.stopping import Reached
+from thalweg.train.history import Epoch, Evaluation, Reached, scores_from, scores_record
 
 
 def epoch_record(record: Epoch) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from thalweg.train.callbacks import Callbacks
 from thalweg.train.gradients import Computed
 from thalweg.train.health.failure import failure
 from thalweg.train.health.moment import Moment
-from thalweg.train.history import Epoch, Evaluation, History
+from thalweg.train.history import Epoch, Evaluation, History, Reached
 from thalweg.train.point import EvaluationPoint
 from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.step import Autocast, TrainingStep
-from thalweg.train.stopping import Reached, Tracker
+from thalweg.train.stopping import Tracker
 
 
 @dataclass
