@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +26,6 @@ class NamedOptimizer:
         return bool(getattr(self.factory, "wants_all_rows", False))
 
 
-@functools.cache
 def named_optimizers() -> dict[str, NamedOptimizer]:
     """Return every optimizer that has a name: those of `thalweg.optim`, in lower case, and SGD's two with
     momentum.

@@ -20,11 +20,12 @@ from thalweg.train.optimizers import name_of
 class Choice:
     """An optimizer as it was chosen.
 
-    `factory` builds it, a function (parameters, lr=…) or a chain; `hyperparameters` are those that are set;
-    `schedule` makes its learning rate, if the name says so; `wants_all_rows` is whether its own batch is
-    the whole set.
+    `name` is what it is called; `factory` builds it, a function (parameters, lr=…) or a chain;
+    `hyperparameters` are those that are set; `schedule` makes its learning rate, if the name says so;
+    `wants_all_rows` is whether its own batch is the whole set.
     """
 
+    name: str
     factory: Any
     hyperparameters: Mapping[str, Any]
     schedule: ScheduleMaker | None = None
@@ -47,11 +48,12 @@ def choice(optimizer: Any, hyperparameters: Mapping[str, Any]) -> Choice:
     """
     if not isinstance(optimizer, str):
         _check(optimizer, hyperparameters)
-        return Choice(optimizer, dict(hyperparameters))
+        return Choice(name_of(optimizer), optimizer, dict(hyperparameters))
     name, plus, schedule = (part.strip() for part in optimizer.partition("+"))
     found = find_optimizer(name)
     _check(found.factory, hyperparameters)
     return Choice(
+        f"{found.name}+{schedule}" if plus else found.name,
         found.factory,
         {**found.hyperparameters, **hyperparameters},
         schedule_named(schedule) if plus else None,

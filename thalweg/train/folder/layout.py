@@ -190,7 +190,7 @@ def _recipe(recipe: Recorded) -> dict[str, Any]:
     optimizer = recipe.optimizer
     given = optimizer.keywords if isinstance(optimizer, functools.partial) else {}
     return {
-        "optimizer": optimizer if isinstance(optimizer, str) else name_of(optimizer),
+        "optimizer": optimizer.lower() if isinstance(optimizer, str) else name_of(optimizer),
         "by_name": isinstance(optimizer, str),
         "hyperparameters": _plain({**given, **recipe.hyperparameters}),
         **_plain(fields),

@@ -75,7 +75,7 @@ def free_folder(parent: str | os.PathLike[str], name: str) -> Path:
             continue
         except OSError as error:
             raise CheckpointError(
-                f"The folder {folder} cannot be made: {error.strerror or error}."
+                f"The folder {folder} cannot be made: {error.strerror or error}. Name another one."
             ) from error
         return folder
     raise AssertionError("the numbers do not end")
