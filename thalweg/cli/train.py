@@ -137,9 +137,14 @@ def kept(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -> tu
             if as_json:
                 _show(error.run, document, as_json=True)
             raise
-        except ThalwegError:
-            raise
         except Exception as error:  # of the user's model or data, in the middle of training
+            failed = getattr(error, "run", None)
+            if failed is not None and failed.epochs:
+                folder.finish(failed)
+            elif not resume:
+                folder.discard()
+            if isinstance(error, ThalwegError):
+                raise
             raise TaskError(f"Training {task.name} failed. {blame(error)}") from error
         document = _document(run, name, path)
         folder.finish(run, document["results"])

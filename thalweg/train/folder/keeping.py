@@ -8,7 +8,9 @@ from typing import Any
 
 from thalweg.train.callbacks import Callback, Training
 from thalweg.train.folder.layout import (
+    HISTORY,
     MODEL,
+    RUN,
     Ended,
     Recorded,
     beginning,
@@ -57,6 +59,11 @@ class RunFolder(Callback):
     def epoch(self, training: Training, record: Epoch) -> None:
         """Add the line of an epoch."""
         add_line(self.path, epoch_line(record))
+
+    def discard(self) -> None:
+        """Remove what this object wrote: of a run that failed before an epoch was done."""
+        for name in (RUN, HISTORY):
+            (self.path / name).unlink(missing_ok=True)
 
     def finish(self, run: Ended, results: dict[str, dict[str, float]] | None = None) -> None:
         """Write the weights and how the run ended."""
