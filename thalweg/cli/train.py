@@ -128,7 +128,7 @@ def kept(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -> tu
     path = free_folder(RUNS, f"{task.name}-{name}") if out is None else out
     folder = RunFolder(path, resume=resume)
     keep = Checkpoint(path / CHECKPOINT, resume=resume)
-    with torch_threads(threads_for(task)), _empty_removed(path):
+    with _empty_removed(path), torch_threads(threads_for(task)):
         try:
             run = recipe.fit(callbacks=[folder, keep])
         except FitDivergedError as error:
