@@ -102,7 +102,7 @@ def train(
         optimizer,
         lr,
         epochs=epochs,  # type: ignore[arg-type]  # None is the task's
-        batch_size="task" if batch_size is None else batch_size or None,
+        batch_size="task" if batch_size is None else batch_size or None,  # type: ignore[arg-type]
         seed=seed,
         accumulate=accumulate,
         clip_norm=clip_norm,

@@ -126,7 +126,7 @@ def fit(
         optimizer=optimizer,
         lr=lr,
         epochs=epochs,  # type: ignore[arg-type]  # None is the task's
-        batch_size=batch_size,
+        batch_size=batch_size,  # type: ignore[arg-type]  # "task" is its own
         seed=seed,
         shuffle=shuffle,
         scheduler=scheduler,

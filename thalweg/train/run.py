@@ -43,7 +43,7 @@ class BaseRecipe(abc.ABC):
     optimizer: OptimizerFactory | str | Any
     lr: Rate | None = None
     epochs: int = None  # type: ignore[assignment]  # the task's, from __post_init__ on
-    batch_size: int | Literal["task"] | None = "task"
+    batch_size: int | None = "task"  # type: ignore[assignment]  # likewise
     seed: int = 0
     shuffle: Shuffle = "epoch"
     scheduler: SchedulerFactory | None = None
@@ -66,9 +66,10 @@ class BaseRecipe(abc.ABC):
                 f"{self.task!r}."
             )
         chosen = choice(self.optimizer, self.hyperparameters)
-        if self.epochs is None:
+        given: Any = self
+        if given.epochs is None:
             object.__setattr__(self, "epochs", self.task.epochs)
-        if self.batch_size == "task":
+        if given.batch_size == "task":
             own = None if chosen.wants_all_rows else self.task.batch_size
             object.__setattr__(self, "batch_size", own)
         for name in ("epochs", "batch_size", "evaluate_every", "accumulate"):
@@ -100,7 +101,7 @@ class BaseRecipe(abc.ABC):
         given one as its peak.
         """
         make = choice(self.optimizer, self.hyperparameters).schedule
-        batches = epoch_steps(self.task.data.train, cast("int | None", self.batch_size))
+        batches = epoch_steps(self.task.data.train, self.batch_size)
         if make is None:
             return self.lr
         if batches is None:
