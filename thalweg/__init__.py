@@ -58,9 +58,9 @@ if TYPE_CHECKING:
         Recipe,
         Run,
         find_lr,
-        fit,
         load_run,
     )
+    from thalweg.train.fit import fit
 
 _HOME = {
     "thalweg": (
