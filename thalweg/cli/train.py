@@ -23,7 +23,6 @@ EXAMPLES = (
     "thalweg train digits -o sgd --lr 0.3 --out runs/sgd --resume",
 )
 
-CHECKPOINT = "checkpoint.safetensors"
 RUNS = Path("runs")
 """Where runs are kept that are given no folder."""
 
@@ -86,7 +85,6 @@ def train(
     standard error, one line an epoch or a bar on a terminal; the results go to
     the standard output.
     """
-    from thalweg.cli.console import err
     from thalweg.cli.values import settings_of
     from thalweg.errors import TaskError
     from thalweg.tasks import load_task
@@ -109,18 +107,17 @@ def train(
         autocast=autocast,
         hyperparameters=settings_of(settings),
     )
-    folder, run = kept(recipe, out, resume=resume, as_json=as_json)
-    err().print(f"Run: {folder}", markup=False, soft_wrap=True)
-    if run.stopped == "interrupted":
-        raise typer.Exit(130)
+    train_in(recipe, out, resume=resume, as_json=as_json)
 
 
-def kept(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -> tuple[Path, Run]:
-    """Train by a recipe in a folder of its own, and print the results; return folder and run."""
+def train_in(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -> None:
+    """Train by a recipe in a folder of its own, a new one if none is named, and print the results."""
+    from thalweg.cli.console import err
     from thalweg.errors import TaskError, ThalwegError
     from thalweg.objective.blame import blame
     from thalweg.train import Checkpoint, FitDivergedError, RunFolder
     from thalweg.train.choice import choice
+    from thalweg.train.folder.layout import CHECKPOINT
     from thalweg.train.folder.writing import free_folder
     from thalweg.train.threads import threads_for, torch_threads
 
@@ -149,7 +146,9 @@ def kept(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -> tu
         document = _document(run, name, path)
         folder.finish(run, document["results"])
         _show(run, document, as_json=as_json)
-    return path, run
+    err().print(f"Run: {path}", markup=False, soft_wrap=True)
+    if run.stopped == "interrupted":
+        raise typer.Exit(130)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -238,6 +239,11 @@ class Run(Trained):
             f"Run({self.task.name!r}, {type(self.optimizer).__name__}, epochs={self.epochs}, "
             f"steps={self.steps}, stopped={self.stopped!r}{figures})"
         )
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the recipe, why the run ended, and its epochs."""
+        said = f"{self.recipe!r}: {self.steps} steps in {self.seconds:.3g} s, stopped by {self.stopped}"
+        return f"<p><code>{escape(said)}</code></p>{self.history._repr_html_()}"
 
     @property
     def task(self) -> Task:

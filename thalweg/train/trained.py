@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,6 +32,10 @@ class Trained:
     def epochs(self) -> int:
         """The number of epochs on record."""
         return len(self.history)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw loss and metrics over the epochs, as `history.plot` does."""
+        return self.history.plot(path)
 
     def evaluate(self, split: str = "test") -> Scores:
         """Return loss, penalty and metrics on the whole "train", "validation" or "test" set."""

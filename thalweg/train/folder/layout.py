@@ -26,18 +26,23 @@ from torch import nn
 from thalweg.errors import CheckpointError
 from thalweg.numeric import is_schedule, without_nonfinite
 from thalweg.tasks.data import SPLITS
-from thalweg.train.history import Epoch, Evaluation, History
-from thalweg.train.machine import machine_name, versions
-from thalweg.train.optimizers import name_of
-from thalweg.train.running.records import (
+from thalweg.train.history import (
+    Epoch,
+    Evaluation,
+    History,
     epoch_from,
     epoch_record,
     evaluation_from,
     evaluation_record,
 )
+from thalweg.train.machine import machine_name, versions
+from thalweg.train.optimizers import name_of
 
 SCHEMA = "thalweg.run/1"
 RUN, HISTORY, MODEL, REPORT = "run.json", "history.jsonl", "model.safetensors", "report.html"
+CHECKPOINT = "checkpoint.safetensors"
+FILES = (RUN, HISTORY, MODEL, CHECKPOINT, REPORT)
+"""All that a run writes into its folder."""
 _PLAIN = (bool, int, float, str, type(None))
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from thalweg.errors import CheckpointError
 from thalweg.files import append_bytes, atomic_path, write_bytes, write_text
 from thalweg.train.folder.layout import (
+    FILES,
     HISTORY,
     MODEL,
     RUN,
@@ -79,6 +80,19 @@ def free_folder(parent: str | os.PathLike[str], name: str) -> Path:
             ) from error
         return folder
     raise AssertionError("the numbers do not end")
+
+
+def remove_run(folder: Path) -> list[str]:
+    """Remove the files of a run, and its folder if nothing else is in it; return what is left.
+
+    A link is removed, and what it leads to is not.
+    """
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+    left = sorted(each.name for each in folder.iterdir())
+    if not left:
+        folder.rmdir() if not folder.is_symlink() else folder.unlink()
+    return left
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:

@@ -15,19 +15,17 @@ from thalweg.errors import CheckpointError
 from thalweg.numeric import is_schedule
 from thalweg.objective import Penalties
 from thalweg.objective.blame import blame
+from thalweg.reading import amount_from, count_from, text_from
 from thalweg.train.gradients import Computed, epoch_rows, epoch_steps
-from thalweg.train.history import History
-from thalweg.train.running.archive import read_archive, rehearsed, write_archive
-from thalweg.train.running.records import (
-    amount_from,
-    count_from,
+from thalweg.train.history import (
+    History,
     epoch_from,
     epoch_record,
     evaluation_from,
     evaluation_record,
     reached_from,
-    text_from,
 )
+from thalweg.train.running.archive import read_archive, rehearsed, write_archive
 from thalweg.train.running.state import State
 from thalweg.train.weights import Weights, kind_of
 
