@@ -122,7 +122,7 @@ class History(Sequence[Epoch]):
         try:
             import pandas as pd
         except ImportError:
-            raise MissingExtraError("pandas", "A history as a DataFrame") from None
+            raise MissingExtraError("pandas", "A history as a DataFrame", "data") from None
         return pd.DataFrame([record.as_dict() for record in self.epochs]).set_index("epoch")
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:

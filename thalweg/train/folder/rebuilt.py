@@ -30,8 +30,8 @@ def recipe_of(run: SavedRun, epochs: int | None = None) -> Recipe:
         odd.append("lr")
     if odd:
         raise CheckpointError(
-            f"The run {run.name} was made in Python, with a {' and a '.join(odd)} that its record holds "
-            f"in words alone. Go on with it there: fit(…, callbacks=[RunFolder({str(run.folder)!r}, "
+            f"The run {run.name} was made in Python, and its record holds {' and '.join(odd)} in words "
+            f"alone. Go on with it there: fit(…, callbacks=[RunFolder({str(run.folder)!r}, "
             "resume=True), Checkpoint(…, resume=True)])."
         )
     known = {field.name for field in dataclasses.fields(Recipe)}
