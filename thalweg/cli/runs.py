@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,15 +18,16 @@ EXAMPLES = (
     "thalweg runs",
     "thalweg runs compare digits-adam-1 digits-sgd-1",
     "thalweg runs open digits-adam-1",
+    "thalweg runs export digits-adam-1 --out digits.onnx",
     "thalweg runs resume digits-adam-1 --epochs 60",
     "thalweg runs remove digits-adam-1",
 )
-ACTS = ("list", "compare", "open", "resume", "remove")
+ACTS = ("list", "compare", "open", "export", "resume", "remove")
 
 
 def runs(
     act: Annotated[
-        str, typer.Argument(metavar="ACT", help="list, compare, open, resume or remove.")
+        str, typer.Argument(metavar="ACT", help="list, compare, open, export, resume or remove.")
     ] = "list",
     names: Annotated[
         list[str] | None,
@@ -41,7 +43,7 @@ def runs(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Page to draw on.",
+            help="Page to draw on; export: the model's file, .pt2 or .onnx.",
             show_default="open: report.html of the run",
             parser=path_of,
             metavar="PATH",
@@ -54,8 +56,9 @@ def runs(
     """List the runs that `thalweg train` left, or do something with them.
 
     compare shows how recipes and results differ, and draws the runs in one
-    picture with --out; open draws the page of a run; resume goes on with one
-    that was killed, or for more epochs; remove deletes the folders named.
+    picture with --out; open draws the page of a run; export writes its model
+    as a program of torch.export or as ONNX; resume goes on with a run that was
+    killed, or for more epochs; remove deletes the folders named.
     """
     from thalweg.errors import TaskError, suggest
 
@@ -64,15 +67,21 @@ def runs(
             f"There is no act {act!r} on runs.{suggest(act, ACTS)} There are: {', '.join(ACTS)}."
         )
     found = _named(folder, names or [])
-    if act in ("open", "resume") and len(found) != 1:
+    if act in ("open", "export", "resume") and len(found) != 1:
         raise TaskError(f"{act} takes one run: thalweg runs {act} NAME.")
     if act == "remove" and not names:
         raise TaskError("remove takes the names of the runs to remove: thalweg runs remove NAME.")
     if act == "compare" and len(found) < 2:
         raise TaskError("compare takes at least two runs.")
-    {"list": _list, "compare": _compare, "open": _open, "resume": _resume, "remove": _remove}[act](
-        found, epochs=epochs, out=out, as_json=as_json
-    )
+    do: Callable[..., None] = {
+        "list": _list,
+        "compare": _compare,
+        "open": _open,
+        "export": _export,
+        "resume": _resume,
+        "remove": _remove,
+    }[act]
+    do(found, epochs=epochs, out=out, as_json=as_json)
 
 
 def _named(folder: Path, names: list[str]) -> list[SavedRun]:
@@ -173,6 +182,16 @@ def _open(found: list[SavedRun], *, out: Path | None, **_: Any) -> None:
     (run,) = found
     path = draw(run, out)
     err().print(f"Page: {path}", markup=False, soft_wrap=True)
+
+
+def _export(found: list[SavedRun], *, out: Path | None, **_: Any) -> None:
+    from thalweg.cli.console import err
+    from thalweg.errors import TaskError
+
+    (run,) = found
+    if out is None:
+        raise TaskError("export writes a file: --out MODEL.pt2 or --out MODEL.onnx.")
+    err().print(f"Model: {run.export(out)}", markup=False, soft_wrap=True)
 
 
 def draw(run: SavedRun, path: Path | None = None) -> Path:

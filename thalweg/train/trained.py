@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.task import Task
 from thalweg.tasks.tensors import as_tensor
 from thalweg.train.evaluate import evaluate, predict
+from thalweg.train.exported import export_model
 from thalweg.train.history import History
 
 
@@ -56,6 +58,20 @@ class Trained:
         """
         outputs = answers(self.task.cost.surrogate, self._outputs(x), output)
         return outputs if isinstance(x, Tensor) else outputs.cpu().numpy()
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write the model, with the data's scaling, to a file that runs without this package.
+
+        Args:
+            path: .pt2, a program that `torch.export.load` reads, or .onnx, with `thalweg[onnx]`. It takes
+                any number of rows, in the units in which the data was given, and returns raw outputs.
+
+        Raises:
+            TaskError: the model cannot be traced, its inputs are no tensor, or the program gives other
+                outputs than the model.
+            MissingExtraError: ONNX needs packages that are not installed.
+        """
+        return export_model(self.model, self.task.data, path)
 
     def _outputs(self, x: Any) -> Any:
         data = self.task.data
