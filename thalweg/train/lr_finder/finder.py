@@ -201,8 +201,9 @@ def find_lr(
                 f"A range test sets the learning rate of each step itself: name {chosen.name} without its "
                 "schedule."
             )
-        built = functools.partial(chosen.factory, **chosen.hyperparameters)
-        given = built if chosen.hyperparameters else chosen.factory
+        given = chosen.factory  # a class or function, unless there is nothing to set
+        if chosen.hyperparameters:
+            given = functools.partial(given, **chosen.hyperparameters)
         run = functools.partial(_fresh, task, given, rates, batch_size, device)
         source, name, called = task.data.train, task.name, chosen.name
     elif isinstance(task, nn.Module):
