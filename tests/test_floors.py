@@ -27,14 +27,14 @@ FLOORS = {
     "solvers": 2,
     "optim": 3,
     "tasks": 3,
-    "train": 4,
     "meta": 4,
-    "testing": 4,
-    "labs": 4,
-    "race": 5,
-    "cli": 6,
-    "__main__": 7,
-    "__init__": 7,
+    "train": 5,
+    "testing": 5,
+    "labs": 5,
+    "race": 6,
+    "cli": 7,
+    "__main__": 8,
+    "__init__": 8,
 }
 LONGEST = 18
 """Modules in the longest chain of imports."""

@@ -50,7 +50,17 @@ if TYPE_CHECKING:
     from thalweg.report import plot_range_test, plot_schedules
     from thalweg.solvers import flat_objective, least_squares, minimize, minimize_many
     from thalweg.tasks import Data, Target, Task, load_task
-    from thalweg.train import EarlyStopping, RangeTest, Recipe, Run, find_lr, fit
+    from thalweg.train import (
+        Callback,
+        Checkpoint,
+        EarlyStopping,
+        RangeTest,
+        Recipe,
+        Run,
+        find_lr,
+        load_run,
+    )
+    from thalweg.train.fit import fit
 
 _HOME = {
     "thalweg": (
@@ -87,14 +97,26 @@ _HOME = {
     "thalweg.report": ("plot_range_test", "plot_schedules"),
     "thalweg.solvers": ("flat_objective", "least_squares", "minimize", "minimize_many"),
     "thalweg.tasks": ("Data", "Target", "Task", "load_task"),
-    "thalweg.train": ("EarlyStopping", "RangeTest", "Recipe", "Run", "find_lr", "fit"),
+    "thalweg.train": (
+        "Callback",
+        "Checkpoint",
+        "EarlyStopping",
+        "RangeTest",
+        "Recipe",
+        "Run",
+        "find_lr",
+        "fit",
+        "load_run",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "L1",
     "L2",
+    "Callback",
     "Chain",
+    "Checkpoint",
     "CheckpointError",
     "Cost",
     "Data",
@@ -125,6 +147,7 @@ __all__ = [
     "labs",
     "largest",
     "least_squares",
+    "load_run",
     "load_task",
     "mean",
     "meta",

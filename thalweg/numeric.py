@@ -49,6 +49,21 @@ def is_schedule(value: Any) -> bool:
     return callable(value) and not hasattr(value, "__float__") and not isinstance(value, type)
 
 
+def without_nonfinite(value: Any) -> Any:
+    """Replace NaN and infinity, which JSON cannot hold, by None.
+
+    >>> without_nonfinite({"loss": [0.5, float("nan")]})
+    {'loss': [0.5, None]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: without_nonfinite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nonfinite(item) for item in value]
+    return value
+
+
 def share(count: int, fraction: Any) -> Fraction:
     """Return count · fraction, with the fraction as it is written in decimal.
 

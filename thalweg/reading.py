@@ -125,6 +125,37 @@ def is_count(value: Any, least: int = 0) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
+def count_from(value: Any) -> int:
+    """Return a whole number of at least 0; TypeError or ValueError for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"expected a whole number, got {value!r:.60}")
+    if not 0 <= value < 1 << 62:
+        raise ValueError(f"expected a whole number of at least 0, got {value!r:.60}")
+    return value
+
+
+def amount_from(value: Any) -> float:
+    """Return a finite number of at least 0; TypeError or ValueError for what is none."""
+    number = number_from(value)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"expected a finite number of at least 0, got {value!r:.60}")
+    return number
+
+
+def text_from(value: Any) -> str:
+    """Return a text; TypeError for what is none."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, got {value!r:.60}")
+    return value
+
+
+def number_from(value: Any) -> float:
+    """Return a number, which True is not; TypeError for what is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"expected a number, got {value!r:.60}")
+    return float(value)
+
+
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a regular file for reading; opening a pipe does not wait for its other end."""

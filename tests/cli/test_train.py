@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from tests.cli.commands import call
 from thalweg import optim
 from thalweg.schedules import cosine
 from thalweg.tasks import load_task
-from thalweg.train import fit
+from thalweg.train import Recipe, fit, load_run
 
 
 def test_history_and_final_metrics(line_file: Path) -> None:
@@ -97,9 +98,9 @@ def test_resume_goes_on_to_the_very_same_end(line_file: Path) -> None:
         return document
 
     whole = run("--epochs", "6")
-    run("--epochs", "3", "--checkpoint", "kept")
+    run("--epochs", "3", "--out", "kept")
     assert list((line_file.parent / "kept").iterdir()) != []
-    resumed = run("--epochs", "6", "--checkpoint", "kept", "--resume")
+    resumed = run("--epochs", "6", "--out", "kept", "--resume")
     assert resumed["results"] == whole["results"]
     assert len(resumed["history"]) == 6  # type: ignore[arg-type]
 
@@ -126,11 +127,18 @@ def test_divergence_is_a_failure_with_its_cause(line_file: Path) -> None:
         (("line.py", "--lr", "nan"), "positive number"),
         (("line.py", "--epochs", "0"), "epochs"),
         (("line.py", "--batch-size=-1"), "batch_size"),
-        (("line.py", "-o", "adam+cosine"), "The schedule of adam+cosine needs a peak: give --lr"),
+        (("line.py", "-o", "adam+cosine"), "The schedule of 'adam+cosine' needs a number as lr"),
         (("line.py", "-o", "adam+cosin", "--lr", "0.1"), "No schedule is called 'cosin'. Did you"),
         (("line.py", "-o", "adam+cosine", "--lr", "0.1", "--epochs", "0"), "epochs"),
         (("line.py", "-o", "adam+cosine", "--lr", "0.1", "--batch-size=-1"), "batch_size"),
-        (("line.py", "--resume"), "--resume needs --checkpoint"),
+        (("line.py", "--resume"), "--resume needs --out"),
+        (("line.py", "--set", "weight_decay"), "--set expects NAME=VALUE"),
+        (("line.py", "--set", "wd=1", "--set", "wd=2"), "gives 'wd' twice"),
+        (("line.py", "--set", "weight_deacy=1"), "Did you mean 'weight_decay'"),
+        (("line.py", "--accumulate", "0"), "accumulate is a whole number"),
+        (("line.py", "--clip-norm", "0"), "clip_norm is a number > 0"),
+        (("line.py", "--autocast", "float16"), "float16 needs a loss scaler"),
+        (("line.py", "-o", "levenbergmarquardt"), "residuals"),
         (("line.py:taks",), "Did you mean 'task'"),
         (("line.py:broken",), "error: "),
     ],
@@ -165,17 +173,17 @@ def test_ctrl_c_prints_what_was_trained_and_is_130(
 
 
 def test_an_existing_checkpoint_is_not_overwritten(line_file: Path) -> None:
-    arguments = ("train", "line.py", "--epochs", "2", "--checkpoint", "kept")
+    arguments = ("train", "line.py", "--epochs", "2", "--out", "kept")
     assert call(*arguments).exit_code == 0
     again = call(*arguments)
     assert again.exit_code == 1
-    assert "already holds a run. Go on with --resume" in again.stderr
+    assert "already holds a run. Give another one, go on with it (--resume)" in again.stderr
 
 
 @pytest.mark.parametrize("epochs", ["1", "2"])
 def test_resuming_what_is_finished_says_so(line_file: Path, epochs: str) -> None:
-    call("train", "line.py", "--epochs", "2", "--checkpoint", "kept")
-    again = call("train", "line.py", "--epochs", epochs, "--checkpoint", "kept", "--resume")
+    call("train", "line.py", "--epochs", "2", "--out", "kept")
+    again = call("train", "line.py", "--epochs", epochs, "--out", "kept", "--resume")
     assert again.exit_code == 0
     assert "the checkpoint already holds 2 epochs; nothing to train" in again.stderr
 
@@ -185,11 +193,60 @@ def test_a_small_model_trains_on_one_thread(
 ) -> None:
     seen = []
 
-    def watched(*arguments: object, **settings: object) -> object:
+    def watched(recipe: Recipe, **settings: Any) -> object:
         seen.append(torch.get_num_threads())
-        return fit(*arguments, **settings)  # type: ignore[arg-type]
+        return trained(recipe, **settings)
 
-    monkeypatch.setattr("thalweg.train.fit", watched)
+    trained = Recipe.fit
+    monkeypatch.setattr(Recipe, "fit", watched)
     torch.set_num_threads(2)
     assert call("train", "line.py", "--epochs", "1").exit_code == 0
     assert (seen, torch.get_num_threads()) == ([1], 2)
+
+
+def test_every_run_is_kept_in_a_folder_of_its_own(line_file: Path) -> None:
+    arguments = ("train", "line.py", "-o", "Adam", "--epochs", "2", "--set", "betas=0.8,0.9")
+    first, second = call(*arguments), call(*arguments, "--json")
+    assert "Run: runs/line-adam-1" in first.stderr
+    assert json.loads(second.stdout)["folder"] == "runs/line-adam-2"
+    saved = load_run("runs/line-adam-2")
+    assert saved.record["recipe"]["hyperparameters"] == {"betas": [0.8, 0.9]}
+    assert saved.record["results"] == json.loads(second.stdout)["results"]
+    assert saved.evaluate("validation").as_dict() == saved.record["results"]["validation"]
+    assert sorted(file.name for file in saved.folder.iterdir()) == [
+        "checkpoint.safetensors",
+        "history.jsonl",
+        "model.safetensors",
+        "run.json",
+    ]
+
+
+def test_settings_are_those_of_fit(line_file: Path) -> None:
+    arguments = ("--lr", "0.1", "--epochs", "3", "--batch-size", "8", "--json")
+    more = ("--set", "momentum=0.5", "--set", "nesterov=true", "--accumulate", "2")
+    result = call("train", "line.py", "-o", "sgd", *arguments, *more, "--clip-norm", "0.2")
+    document = json.loads(result.stdout)
+    run = fit(
+        load_task(str(line_file)),
+        "sgd",
+        lr=0.1,
+        epochs=3,
+        batch_size=8,
+        accumulate=2,
+        clip_norm=0.2,
+        momentum=0.5,
+        nesterov=True,
+        progress=False,
+    )
+    assert document["results"]["validation"] == run.evaluate("validation").as_dict()
+    assert document["steps"] == run.steps
+
+
+def test_what_never_trained_leaves_no_folder(line_file: Path) -> None:
+    assert call("train", "line.py:broken").exit_code == 2
+    assert not (line_file.parent / "runs").exists()
+
+
+def test_a_diverged_run_is_kept_too(line_file: Path) -> None:
+    assert call("train", "line.py", "-o", "sgd", "--lr", "1e30").exit_code == 1
+    assert load_run("runs/line-sgd-1").state == "diverged"

@@ -80,7 +80,7 @@ def test_what_user_code_prints_does_not_spoil_a_document(
     [
         ("race", "digits", "--out", ""),
         ("lr", "digits", "--out", ""),
-        ("train", "digits", "--checkpoint", ""),
+        ("train", "digits", "--out", ""),
         ("new", "task", ""),
     ],
     ids=" ".join,

@@ -35,7 +35,7 @@ def noisy_net() -> nn.Module:
 
 
 def quiet(task: Task, optimizer: Any = torch.optim.Adam, **settings: Any) -> Run:
-    defaults: dict[str, Any] = {"lr": 0.05, "batch_size": 8, "progress": False}
+    defaults: dict[str, Any] = {"lr": 0.05, "epochs": 10, "batch_size": 8, "progress": False}
     return fit(task, optimizer, **(defaults | settings))
 
 

@@ -59,7 +59,7 @@ def print_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on the standard output, and nothing else; NaN and infinity become
     null.
     """
-    from thalweg.race.trials.records import without_nonfinite
+    from thalweg.numeric import without_nonfinite
 
     stream = _documents or sys.stdout
     json.dump(without_nonfinite(document), stream, allow_nan=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,15 +13,18 @@ from thalweg.cli.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.train import Run
+    from thalweg.train.recipe import Recipe
 
 EXAMPLES = (
     "thalweg train digits --optimizer adam --lr 1e-3",
-    "thalweg train my_task.py --optimizer momentum --lr 0.1 --epochs 50",
-    "thalweg train digits --optimizer sgd --lr 0.3 --checkpoint runs/sgd",
-    "thalweg train digits --optimizer sgd --lr 0.3 --checkpoint runs/sgd --resume",
+    "thalweg train my_task.py -o adamw+cosine --lr 1e-3 --set betas=0.9,0.95",
+    "thalweg train my_task.py -o momentum --lr 0.1 --clip-norm 1 --accumulate 4",
+    "thalweg train digits -o sgd --lr 0.3 --out runs/sgd",
+    "thalweg train digits -o sgd --lr 0.3 --out runs/sgd --resume",
 )
 
-CHECKPOINT = "checkpoint.safetensors"
+RUNS = Path("runs")
+"""Where runs are kept that are given no folder."""
 
 
 def train(
@@ -44,17 +49,30 @@ def train(
         typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and order of the data.")] = 0,
-    checkpoint: Annotated[
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A hyperparameter, NAME=VALUE; may be repeated."),
+    ] = None,
+    accumulate: Annotated[int, typer.Option(help="Batches whose gradients make one step.")] = 1,
+    clip_norm: Annotated[
+        float | None,
+        typer.Option(help="Longest gradient: a longer one is scaled.", show_default="none"),
+    ] = None,
+    autocast: Annotated[
+        str | None,
+        typer.Option(help="bfloat16: compute the model in it.", show_default="none"),
+    ] = None,
+    out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to keep a checkpoint in.",
-            show_default="none",
+            help="Folder of the run.",
+            show_default="runs/TASK-OPTIMIZER-NUMBER",
             parser=path_of,
             metavar="PATH",
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint, where there is one.")
+        bool, typer.Option("--resume", help="Go on with the run in the folder --out.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print history and results as one JSON document.")
@@ -62,72 +80,92 @@ def train(
 ) -> None:
     """Train a task with one optimizer, and print the final metrics.
 
-    Progress goes to the standard error, one line an epoch or a bar on a
-    terminal; the results go to the standard output.
+    The run is kept in a folder: recipe and figures, history, weights, and a
+    checkpoint after each epoch; `thalweg runs` lists them. Progress goes to the
+    standard error, one line an epoch or a bar on a terminal; the results go to
+    the standard output.
     """
-    from thalweg.errors import CheckpointError, TaskError, ThalwegError
-    from thalweg.objective.blame import blame
-    from thalweg.race.entrants.known import find_entrant
-    from thalweg.race.trials.plan import Setting
-    from thalweg.race.trials.point import Point
-    from thalweg.race.trials.recipe import optimizing
+    from thalweg.cli.values import settings_of
+    from thalweg.errors import TaskError
     from thalweg.tasks import load_task
-    from thalweg.train import FitDivergedError, fit
-    from thalweg.train.threads import threads_for, torch_threads
+    from thalweg.train.recipe import Recipe
 
-    if resume and checkpoint is None:
-        raise TaskError("--resume needs --checkpoint FOLDER, the folder to go on from.")
+    if resume and out is None:
+        raise TaskError("--resume needs --out FOLDER, the folder of the run to go on with.")
     if lr is not None and not 0 < lr < float("inf"):
         raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
-    entrant = find_entrant(optimizer)
-    if entrant.schedule is not None and lr is None:
-        raise TaskError(
-            f"The schedule of {entrant.name} needs a peak: give --lr, such as --lr 1e-3."
-        )
-    file = None if checkpoint is None else checkpoint / CHECKPOINT
-    if file is not None and file.exists() and not resume:
-        raise CheckpointError(
-            f"The checkpoint {file} already holds a run. Go on with --resume, or delete it to start "
-            "anew."
-        )
     subject = load_task(task)
-    epochs = subject.epochs if epochs is None else epochs
-    usual = subject.batch_size if entrant.batch_size == "race" else entrant.batch_size
-    rows = usual if batch_size is None else batch_size or None
-    steps = Setting(rows, "loss", "min").steps(subject, epochs)
-    if steps is not None:
-        steps = max(1, steps)  # of none, or fewer, `fit` says what is wrong
-    how: dict[str, Any] = {"optimizer": entrant.bound({})}
-    if lr is not None:
-        how = optimizing(entrant, Point(lr), steps)
-    with torch_threads(threads_for(subject)):
+    recipe = Recipe(
+        subject,
+        optimizer,
+        lr,
+        epochs=epochs,  # type: ignore[arg-type]  # None is the task's
+        batch_size="task" if batch_size is None else batch_size or None,  # type: ignore[arg-type]
+        seed=seed,
+        accumulate=accumulate,
+        clip_norm=clip_norm,
+        autocast=autocast,
+        hyperparameters=settings_of(settings),
+    )
+    train_in(recipe, out, resume=resume, as_json=as_json)
+
+
+def train_in(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -> None:
+    """Train by a recipe in a folder of its own, a new one if none is named, and print the results."""
+    from thalweg.cli.console import err
+    from thalweg.errors import TaskError, ThalwegError
+    from thalweg.objective.blame import blame
+    from thalweg.train import Checkpoint, FitDivergedError, RunFolder
+    from thalweg.train.choice import choice
+    from thalweg.train.folder.layout import CHECKPOINT
+    from thalweg.train.folder.writing import free_folder
+    from thalweg.train.threads import threads_for, torch_threads
+
+    task, name = recipe.task, choice(recipe.optimizer, recipe.hyperparameters).name
+    path = free_folder(RUNS, f"{task.name}-{name}") if out is None else out
+    folder = RunFolder(path, resume=resume)
+    keep = Checkpoint(path / CHECKPOINT, resume=resume)
+    with _empty_removed(path), torch_threads(threads_for(task)):
         try:
-            run = fit(
-                subject,
-                **how,
-                epochs=epochs,
-                batch_size=rows,
-                seed=seed,
-                checkpoint=file,
-                resume=resume,
-            )
+            run = recipe.fit(callbacks=[folder, keep])
         except FitDivergedError as error:
+            document = _document(error.run, name, path)
+            folder.finish(error.run, document["results"])
             if as_json:
-                _show(error.run, entrant.name, as_json=True)
-            raise
-        except ThalwegError:
+                _show(error.run, document, as_json=True)
             raise
         except Exception as error:  # of the user's model or data, in the middle of training
-            raise TaskError(f"Training {subject.name} failed. {blame(error)}") from error
-        _show(run, entrant.name, as_json=as_json)
+            failed = getattr(error, "run", None)
+            if failed is not None and failed.epochs:
+                folder.finish(failed)
+            elif not resume:
+                folder.discard()
+            if isinstance(error, ThalwegError):
+                raise
+            raise TaskError(f"Training {task.name} failed. {blame(error)}") from error
+        document = _document(run, name, path)
+        folder.finish(run, document["results"])
+        _show(run, document, as_json=as_json)
+    err().print(f"Run: {path}", markup=False, soft_wrap=True)
     if run.stopped == "interrupted":
         raise typer.Exit(130)
 
 
-def _show(run: Run, optimizer: str, *, as_json: bool) -> None:
+@contextlib.contextmanager
+def _empty_removed(folder: Path) -> Iterator[None]:
+    """Remove the folder where the run ends before anything was written into it."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty, as usual
+            folder.rmdir()
+            if folder.parent == RUNS:
+                RUNS.rmdir()
+
+
+def _show(run: Run, document: dict[str, Any], *, as_json: bool) -> None:
     from thalweg.cli.console import out, print_json
 
-    document = _document(run, optimizer)
     if as_json:
         print_json(document)
         return
@@ -140,9 +178,10 @@ def _show(run: Run, optimizer: str, *, as_json: bool) -> None:
     )
 
 
-def _document(run: Run, optimizer: str) -> dict[str, Any]:
+def _document(run: Run, optimizer: str, folder: Path) -> dict[str, Any]:
     return {
         "schema": "thalweg.train/1",
+        "folder": str(folder),
         "task": run.task.name,
         "optimizer": optimizer,
         "stopped": run.stopped,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import TaskError
 
@@ -82,3 +82,37 @@ def entrants_of(
     from thalweg.race.entrants.shared_search import with_search
 
     return with_search([find_entrant(name) for name in called or DEFAULT_ENTRANTS], searched)
+
+
+def settings_of(texts: list[str] | None) -> dict[str, Any]:
+    """Read hyperparameters, each NAME=VALUE: a number, true, false, none, a text, or several with commas.
+
+    >>> settings_of(["weight_decay=1e-2", "betas=0.9,0.99", "amsgrad=true"])
+    {'weight_decay': 0.01, 'betas': (0.9, 0.99), 'amsgrad': True}
+    """
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (equals and name.isidentifier() and value):
+            raise TaskError(
+                f"--set expects NAME=VALUE, such as --set weight_decay=0.01; got {text!r}."
+            )
+        if name in found:
+            raise TaskError(f"--set gives {name!r} twice.")
+        parts = [_value(part.strip()) for part in value.split(",")]
+        found[name] = parts[0] if len(parts) == 1 else tuple(parts)
+    return found
+
+
+def _value(word: str) -> Any:
+    if word.lower() in _WORDS:
+        return _WORDS[word.lower()]
+    for number in (int, float):
+        try:
+            return number(word)
+        except ValueError:
+            continue
+    return word
+
+
+_WORDS = {"true": True, "false": False, "none": None}

@@ -72,3 +72,20 @@ class Optimizer(Stepper):
     def composition(self, group: Group) -> Composition:
         """Return the chain: the same for every group."""
         return self._composition
+
+
+def stepping(
+    rules: Chain | Link | Rule, params: Iterable[Any], lr: Any = None, **values: Any
+) -> Optimizer:
+    """Return the optimizer of a chain with these hyperparameters in all groups; `lr` None is its default.
+
+    Raises:
+        RuleError: a hyperparameter that the chain has not.
+    """
+    whole = chain(rules)
+    whole.with_values(values)  # says which names there are
+    groups = list(params)
+    if not (groups and isinstance(groups[0], dict)):
+        groups = [{"params": groups}]
+    rate = {} if lr is None else {"lr": lr}
+    return Optimizer([{**group, **values} for group in groups], whole, **rate)

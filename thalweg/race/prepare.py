@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from thalweg.race.executors.apart import can_fork
-from thalweg.race.executors.machine import cores_for, machine_name, versions
+from thalweg.race.executors.machine import cores_for
 from thalweg.race.raced_task import RacedTask
 from thalweg.race.trials.keys import Keys
 from thalweg.race.trials.plan import RacePlan, Setting
 from thalweg.tasks import Task
+from thalweg.train.machine import machine_name, versions
 from thalweg.train.threads import count_parameters, fitting_threads, torch_threads
 
 LARGEST_STACKED = 2_000_000

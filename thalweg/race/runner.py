@@ -17,7 +17,7 @@ from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.executors.apart import can_fork
 from thalweg.race.executors.forking import bound_to_process
 from thalweg.race.executors.local import Local, find_executor
-from thalweg.race.executors.machine import cores_for, machine_name, versions
+from thalweg.race.executors.machine import cores_for
 from thalweg.race.judging.evidence import chosen_points
 from thalweg.race.judging.looks import in_question
 from thalweg.race.judging.selection import CostUnit
@@ -39,6 +39,7 @@ from thalweg.race.trials.records import TrialRecord
 from thalweg.race.trials.recount import by_rows
 from thalweg.tasks import load_task
 from thalweg.train.gradients import batch_gradients
+from thalweg.train.machine import machine_name, versions
 
 RECORDS = "records.jsonl"
 MEASURED = "measured.json"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from thalweg.errors import TaskError
+from thalweg.numeric import without_nonfinite
 from thalweg.race.result import SCHEMA as OF_RACE
 from thalweg.race.result import RaceResult
 from thalweg.race.trials.ranking import checked_rank
-from thalweg.race.trials.records import without_nonfinite
 from thalweg.report.data.reading import reads_result
 from thalweg.statistics import (
     pairwise_bounds,

@@ -22,7 +22,7 @@ from thalweg.tasks.functions.deep_quadratic import deep_quadratic
 from thalweg.tasks.functions.landscapes import beale, booth, himmelblau, rastrigin, ravine, saddle
 from thalweg.tasks.functions.rosenbrock import rosenbrock
 from thalweg.tasks.own import load_own
-from thalweg.tasks.spec import check_options, read_spec, typed
+from thalweg.tasks.spec import check_options, read_spec, spec_text, typed
 from thalweg.tasks.stated import FACTS, Facts
 from thalweg.tasks.task import Task
 
@@ -82,14 +82,15 @@ def load_task(name: str, **options: Any) -> Task:
     for option in options:
         if option in spec.options:
             raise TaskError(f"The option {option!r} is given twice: in {name!r} and beside it.")
+    text = spec_text(spec, options)
     make = _BUILT_IN.get(spec.home)
     if make is not None:
         check_options(make, {**options, **spec.options}, spec.home)
-        return make(**options, **typed(make, spec.options))
+        return make(**options, **typed(make, spec.options)).replace(spec=text)
     if not (spec.is_file or spec.function):
         raise TaskError(
             f"There is no task {name!r}.{suggest(spec.home, _BUILT_IN)} Built in are "
             f"{', '.join(_BUILT_IN)}; one of your own is given as file.py, file.py:function or "
             "module:function."
         )
-    return load_own(spec, options, _BUILT_IN)
+    return load_own(spec, options, _BUILT_IN).replace(spec=text)

@@ -72,6 +72,29 @@ def _options(text: str, whole: str) -> dict[str, str]:
     return options
 
 
+def spec_text(spec: Spec, options: Mapping[str, Any]) -> str | None:
+    """Return the text from which any process on this machine can load the task: a file by its whole path.
+
+    None where an option was given that is neither a number, a text nor a path: no text stands for it.
+
+    >>> spec_text(Spec("parity", "", {"bits": "12"}), {"relevant": 3})
+    'parity:bits=12,relevant=3'
+    """
+    if any(
+        not isinstance(value, bool | int | float | str | os.PathLike) for value in options.values()
+    ):
+        return None
+    home = str(Path(spec.home).resolve()) if spec.is_file else spec.home
+    function = spec.function if spec.function != DEFAULT_FUNCTION or not spec.is_file else ""
+    given = {**spec.options, **{name: _as_text(value) for name, value in options.items()}}
+    rest = ",".join(f"{name}={value}" for name, value in given.items())
+    return ":".join(part for part in (home, function, rest) if part)
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def check_options(make: Callable[..., Any], options: Mapping[str, Any], called: str) -> None:
     """Raise TaskError for an option that `make` does not take."""
     parameters = inspect.signature(make).parameters.values()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,8 +23,12 @@ UNNAMED = "task"
 """The name of a task that was given none."""
 EPOCHS = 30
 BATCH_SIZE = 128
-_MEASURED = {"data": ("data_hash", "seconds"), "model": ("seconds",), "cost": ("seconds",)}
-"""Fields that are dropped when a part is replaced, since they were measured with the old one."""
+_OF_PARTS = {
+    "data": ("data_hash", "seconds", "spec"),
+    "model": ("seconds", "spec"),
+    "cost": ("seconds", "spec"),
+}
+"""Fields that are dropped when a part is replaced, since they hold for the old one."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Task:
     batch_size: int | None = BATCH_SIZE
     seconds: float | None = None
     data_hash: str | None = None
+    spec: str | None = field(default=None, compare=False)
+    """The text that `load_task` makes it from, None for one that was made in Python."""
 
     def __post_init__(self) -> None:
         data: object = self.data
@@ -104,13 +110,13 @@ class Task:
         return f"Task({self.name!r}, {self.data!r}, {self.cost!r}{target})"
 
     def replace(self, **parts: Any) -> Task:
-        """Return this task with some parts exchanged; the others stay the very same, except for
-        measured figures that do not hold any more: `seconds` of another model, `data_hash` of other
-        data.
+        """Return this task with some parts exchanged; the others stay the very same, except for what
+        does not hold any more: `seconds` of another model, `data_hash` of other data, the `spec` of
+        either.
         """
-        for part, figures in _MEASURED.items():
+        for part, fields in _OF_PARTS.items():
             if part in parts:
-                parts = dict.fromkeys(figures) | parts
+                parts = dict.fromkeys(fields) | parts
         return dataclasses.replace(self, **parts)
 
     def build(self) -> nn.Module:

@@ -1,15 +1,20 @@
 """Training: `fit`, recipes and the runs they give, checkpoints, and the learning-rate finder."""
 
+from thalweg.train.callbacks import Callback, Checkpoint, Training
 from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.fit import fit
+from thalweg.train.folder.keeping import RunFolder
+from thalweg.train.folder.reading import SavedRun, find_runs, load_run
 from thalweg.train.health.diverged import FitDivergedError
-from thalweg.train.history import Epoch, Evaluation, History
+from thalweg.train.history import Epoch, Evaluation, History, Reached
 from thalweg.train.lr_finder.finder import RangeTest, find_lr
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
-from thalweg.train.stopping import EarlyStopping, Reached
+from thalweg.train.stopping import EarlyStopping
 
 __all__ = [
+    "Callback",
+    "Checkpoint",
     "EarlyStopping",
     "Epoch",
     "Evaluation",
@@ -19,8 +24,13 @@ __all__ = [
     "Reached",
     "Recipe",
     "Run",
+    "RunFolder",
+    "SavedRun",
+    "Training",
     "evaluate",
     "find_lr",
+    "find_runs",
     "fit",
+    "load_run",
     "predict",
 ]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from thalweg.engine.language.chain import Chain
-from thalweg.engine.language.rule import Link, Rule
 from thalweg.errors import TaskError, ThalwegError
 from thalweg.numeric import is_schedule
 from thalweg.optim import __all__ as optimizer_names
-from thalweg.optim.optimizer import Optimizer
+from thalweg.optim.optimizer import stepping
+from thalweg.train.choice import is_chain
 from thalweg.train.optimizers import NEEDS_RESIDUALS, Rate, name_of
 
 _NO_SCHEDULE = (
@@ -23,21 +23,27 @@ _NO_SCHEDULE = (
 )
 
 
-def build_optimizer(optimizer: Any, model: nn.Module, lr: Rate | None) -> torch.optim.Optimizer:
+def build_optimizer(
+    optimizer: Any,
+    model: nn.Module,
+    lr: Rate | None,
+    hyperparameters: Mapping[str, Any] | None = None,
+) -> torch.optim.Optimizer:
     """Return `optimizer` bound to the trainable parameters of `model`.
 
     `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, any
     function (parameters, lr=…) that returns a `torch.optim.Optimizer`, or a chain of rules. `lr`
     None leaves the learning rate to the optimizer's own default; thalweg's optimizers take a
-    schedule, too. Classes of thalweg and torch get the parameters with their names.
+    schedule, too. Classes of thalweg and torch get the parameters with their names. Those of the
+    `hyperparameters` that are given go to the class, or into the groups of a chain's optimizer.
 
     Raises TaskError where that fails.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not named:
         raise TaskError("The model has no trainable parameters.")
-    rates = {} if lr is None else {"lr": lr}
-    factory = functools.partial(_of_chain, optimizer) if is_chain(optimizer) else optimizer
+    given = dict(hyperparameters or {}) | ({} if lr is None else {"lr": lr})
+    factory = functools.partial(stepping, optimizer) if is_chain(optimizer) else optimizer
     if isinstance(optimizer, (torch.optim.Optimizer, str)) or not callable(factory):
         raise TaskError(
             "An optimizer is given as a class such as thalweg.optim.Adam, a functools.partial of "
@@ -49,7 +55,7 @@ def build_optimizer(optimizer: Any, model: nn.Module, lr: Rate | None) -> torch.
         raise TaskError(NEEDS_RESIDUALS.format(name=name_of(optimizer)))
     parameters: list[Any] = named if _takes_names(factory) else [p for _, p in named]
     try:
-        bound = factory(parameters, **rates)
+        bound = factory(parameters, **given)
     except ThalwegError:
         raise
     except (TypeError, ValueError) as error:
@@ -66,15 +72,6 @@ def build_optimizer(optimizer: Any, model: nn.Module, lr: Rate | None) -> torch.
     return bound
 
 
-def is_chain(optimizer: Any) -> bool:
-    """Return whether `optimizer` is a chain, a link of one, or a rule."""
-    return isinstance(optimizer, (Chain, Link, Rule))
-
-
-def _of_chain(chain: Any, parameters: Any, **rates: Any) -> torch.optim.Optimizer:
-    return Optimizer(parameters, chain, **rates)
-
-
 def _takes_names(factory: Any) -> bool:
     """Return whether `factory` is known to take (name, parameter) pairs.
 
@@ -82,7 +79,7 @@ def _takes_names(factory: Any) -> bool:
     calling it.
     """
     inner = factory.func if isinstance(factory, functools.partial) else factory
-    if inner is _of_chain:
+    if inner is stepping:
         return True
     own_module = getattr(inner, "__module__", "") or ""
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -13,16 +14,17 @@ from thalweg.tasks.task import Task
 from thalweg.train.optimizers import OptimizerFactory, Rate
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run, SchedulerFactory
+from thalweg.train.running.listeners import Listener
 from thalweg.train.stopping import EarlyStopping
 
 
 def fit(
     task: Task,
-    optimizer: OptimizerFactory | Any,
+    optimizer: OptimizerFactory | str | Any,
     *,
     lr: Rate | None = None,
-    epochs: int = 10,
-    batch_size: int | None = 128,
+    epochs: int | None = None,
+    batch_size: int | Literal["task"] | None = "task",
     seed: int = 0,
     shuffle: Shuffle = "epoch",
     scheduler: SchedulerFactory | None = None,
@@ -33,32 +35,44 @@ def fit(
     stop_at: Target | None = None,
     evaluate_every: int | None = None,
     device: str | torch.device | None = None,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    autocast: str | torch.dtype | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 1,
     resume: bool = False,
     progress: bool | None = None,
+    callbacks: Iterable[Listener] = (),
+    **hyperparameters: Any,
 ) -> Run:
     """Train a fresh model of `task` by descending J = L + λΩ; return the run.
 
     Optimizer:
-        `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, a
-        function (parameters, lr=…), or a chain of rules. `lr` None leaves the learning rate to its
-        own default; it may be a schedule, such as `thalweg.schedules.cosine(1e-3, steps=1000)`, if
-        the optimizer is thalweg's. `scheduler` is a function (optimizer) -> torch learning rate
-        scheduler, stepped each `scheduler_step`.
+        `optimizer` is a name that `thalweg list optimizers` shows, such as "adam", or with a schedule
+        "adam+cosine", whose peak is `lr`; a class of `thalweg.optim` or `torch.optim`, a
+        `functools.partial` of one, a function (parameters, lr=…), or a chain of rules. `lr` None
+        leaves the learning rate to its own default; it may be a schedule, such as
+        `thalweg.schedules.cosine(1e-3, steps=1000)`, if the optimizer is thalweg's. `scheduler` is a
+        function (optimizer) -> torch learning rate scheduler, stepped each `scheduler_step`. What
+        else is given by name is a hyperparameter: `fit(task, "adam", lr=1e-3, weight_decay=0.01)`.
 
         Where the optimizer keeps an average (`ema`, `polyak`, `swa`, schedule-free descent), the
         model is measured there, also for `early_stopping` and `stop_at`, and is there at the end.
         Batch normalisation then gets statistics of the training set there: a pass over it more for
         each measurement.
 
-        `thalweg.meta.Accumulate` is told how many rows each batch has, and steps at the end of an
-        epoch by what it holds: k batches of b rows give the steps of batches of k·b rows. Steps are
-        counted, and schedulers stepped, where the parameters were updated.
+        `accumulate` k steps once in k batches, by the gradient of all their rows, and at the end of an
+        epoch by what it holds: k batches of b rows give the steps of batches of k·b rows
+        (`thalweg.meta.Accumulate`, which may also be the optimizer). Steps are counted, and schedulers
+        stepped, where the parameters were updated. `clip_norm` c scales a gradient whose norm over all
+        parameters is above c down to c, just before the optimizer's step. `autocast` "bfloat16"
+        computes the model's products in it and the loss in float32 (`torch.autocast`), in training
+        alone; parameters and gradients stay as they are.
 
     Data:
-        `batch_size` rows a step; the last batch of an epoch holds what is left. None, or as many as
-        there are rows, is gradient descent on the whole set. A `DataLoader` keeps its own.
+        `batch_size` rows a step, by default the task's own, or all for a solver that is named; the last
+        batch of an epoch holds what is left. None, or as many as there are rows, is gradient descent
+        on the whole set. A `DataLoader` keeps its own.
         `shuffle` "epoch" draws a new order each epoch, "once" one for the run, "never" none.
         Batches are copies: a model or a loss that works in place does not change the data. They keep
         their kind: named tuples, mappings, data classes, packed sequences, and classes of yours with
@@ -73,8 +87,9 @@ def fit(
         each epoch, those with `persistent_workers` too.
 
     Stopping:
-        after `epochs`; by `early_stopping`, which also restores the best parameters; when the norm
-        of the gradient is below `gradient_tolerance` (whole batches only); when `gradient_budget`
+        after `epochs`, by default the task's own; by `early_stopping`, which also restores the best
+        parameters; when the norm of the gradient is below `gradient_tolerance` (whole batches only);
+        when `gradient_budget`
         gradient-equivalents are computed, those of a closure counted each (`run.gradients`): 1 is a
         gradient over as many rows as a batch of the task has, `task.batch_size`; or when the validation
         set meets `stop_at`, looked at after each epoch and every `evaluate_every` steps. Ctrl-C
@@ -87,6 +102,10 @@ def fit(
         many threads, bit for bit as the run that did not stop. `epochs` may have grown meanwhile.
         What a file cannot hold (an extra state that is no number, text, tensor, list or dictionary of
         them) is said before training.
+
+    Callbacks:
+        `callbacks` is a list of `Callback`s, told of the start, each step, evaluation and epoch, and the
+        end, in their order; `EarlyStopping` and `Checkpoint` may stand among them.
 
     `device` is where to train; None leaves the model where it was built. `progress` None shows a
     bar on a terminal and plain lines elsewhere, on standard error; False nothing.
@@ -106,8 +125,8 @@ def fit(
         task=task,
         optimizer=optimizer,
         lr=lr,
-        epochs=epochs,
-        batch_size=batch_size,
+        epochs=epochs,  # type: ignore[arg-type]  # None is the task's
+        batch_size=batch_size,  # type: ignore[arg-type]  # "task" is its own
         seed=seed,
         shuffle=shuffle,
         scheduler=scheduler,
@@ -117,11 +136,16 @@ def fit(
         gradient_budget=gradient_budget,
         stop_at=stop_at,
         evaluate_every=evaluate_every,
+        accumulate=accumulate,
+        clip_norm=clip_norm,
+        autocast=autocast,
         device=device,
+        hyperparameters=hyperparameters,
     )
     return recipe.fit(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,
         progress=progress,
+        callbacks=callbacks,
     )

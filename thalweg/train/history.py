@@ -1,15 +1,20 @@
-"""The record of a run: one entry an epoch, and one an evaluation."""
+"""The record of a run: one entry an epoch, and one an evaluation; as plain data, and back."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, overload
 
-from thalweg.errors import TaskError, suggest
+from thalweg.errors import MissingExtraError, TaskError, suggest
 from thalweg.objective import Scores
+from thalweg.reading import amount_from, count_from, number_from
+from thalweg.report.plots.runs import plot_runs
 
 _LARGE = 1e5
+_MANY = 12
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,16 @@ class Evaluation:
     scores: Scores
 
 
+@dataclass(frozen=True)
+class Reached:
+    """When a target was first met: step, epoch, training seconds, and the figure then."""
+
+    step: int
+    epoch: int
+    seconds: float
+    value: float
+
+
 @dataclass
 class History(Sequence[Epoch]):
     """The epochs of a run in order.
@@ -97,6 +112,41 @@ class History(Sequence[Epoch]):
                 f"{', '.join(rows[0])}."
             )
         return [row[name] for row in rows]
+
+    def to_pandas(self) -> Any:
+        """Return the epochs as a pandas DataFrame, a column for each figure, the epochs as its index.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingExtraError("pandas", "A history as a DataFrame", "data") from None
+        return pd.DataFrame([record.as_dict() for record in self.epochs]).set_index("epoch")
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw loss and metrics over the epochs; return the Plotly figure.
+
+        Args:
+            path: an .html file to write the picture to, a page that needs nothing else.
+
+        Raises:
+            ValueError: the history is empty, or the path does not end in .html.
+            MissingExtraError: Plotly is not installed.
+        """
+        return plot_runs({"run": [record.as_dict() for record in self.epochs]}, path)
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks: the figures of each epoch; of many, the first and the last."""
+        shown = [*self.epochs[:5], *self.epochs[-5:]] if len(self) > _MANY else self.epochs
+        rows = [record.as_dict() for record in shown]
+        head = "".join(f"<th>{escape(name)}</th>" for name in (rows[0] if rows else ()))
+        lines = ["".join(f"<td>{value:.6g}</td>" for value in row.values()) for row in rows]
+        if len(self) > _MANY:
+            lines.insert(5, f'<td colspan="{len(rows[0])}">… {len(self) - 10} more …</td>')
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     @overload
     def __getitem__(self, index: int) -> Epoch: ...
@@ -150,3 +200,73 @@ def scores_record(scores: Scores | None) -> dict[str, Any] | None:
 def _figure(value: float) -> str:
     """Return four decimals, or four digits where the number is so large that they say nothing."""
     return f"{value:.4g}" if abs(value) >= _LARGE else f"{value:.4f}"
+
+
+def epoch_record(record: Epoch) -> dict[str, Any]:
+    """Return an epoch's record as plain data."""
+    return {
+        "epoch": record.epoch,
+        "step": record.step,
+        "seconds": record.seconds,
+        "lr": record.lr,
+        "train": scores_record(record.train),
+        "validation": scores_record(record.validation),
+    }
+
+
+def epoch_from(record: dict[str, Any]) -> Epoch:
+    """Return the epoch of a stored record; TypeError or ValueError where it is none."""
+    train = _scores(record["train"])
+    if train is None:
+        raise ValueError("an epoch without training scores")
+    return Epoch(
+        count_from(record["epoch"]),
+        count_from(record["step"]),
+        amount_from(record["seconds"]),
+        number_from(record["lr"]),
+        train,
+        _scores(record["validation"]),
+    )
+
+
+def evaluation_record(record: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as plain data."""
+    return {
+        "epoch": record.epoch,
+        "step": record.step,
+        "seconds": record.seconds,
+        "gradients": record.gradients,
+        "scores": scores_record(record.scores),
+    }
+
+
+def evaluation_from(record: dict[str, Any]) -> Evaluation:
+    """Return the evaluation of a stored record; TypeError or ValueError where it is none."""
+    scores = _scores(record["scores"])
+    if scores is None:
+        raise ValueError("an evaluation without scores")
+    return Evaluation(
+        count_from(record["epoch"]),
+        count_from(record["step"]),
+        amount_from(record["seconds"]),
+        amount_from(record["gradients"]),
+        scores,
+    )
+
+
+def reached_from(record: dict[str, Any]) -> Reached:
+    """Return when a target was reached; TypeError or ValueError for another record."""
+    return Reached(
+        count_from(record["step"]),
+        count_from(record["epoch"]),
+        amount_from(record["seconds"]),
+        number_from(record["value"]),
+    )
+
+
+def _scores(record: dict[str, Any] | None) -> Scores | None:
+    scores = scores_from(record)
+    if scores is not None:
+        for figure in (scores.loss, scores.penalty, *scores.metrics.values()):
+            number_from(figure)
+    return scores

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from thalweg.train.around import around
 from thalweg.train.binding import build_optimizer
+from thalweg.train.callbacks import Checkpoint
+from thalweg.train.choice import choice
 from thalweg.train.run import BaseRecipe, Run
+from thalweg.train.running.listeners import Listener
 from thalweg.train.running.loop import train
 
 
@@ -35,7 +40,9 @@ class Recipe(BaseRecipe):
 
         Raises TaskError where it cannot be built for the model.
         """
-        return build_optimizer(self.optimizer, model, self.lr)
+        chosen = choice(self.optimizer, self.hyperparameters)
+        built = build_optimizer(chosen.factory, model, self.rate, chosen.hyperparameters)
+        return around(built, self.accumulate, self.clip_norm)
 
     def fit(
         self,
@@ -44,12 +51,14 @@ class Recipe(BaseRecipe):
         checkpoint_every: int = 1,
         resume: bool = False,
         progress: bool | None = None,
+        callbacks: Iterable[Listener] = (),
     ) -> Run:
-        """Train; return the run. The arguments are those of `fit` and do not change the result."""
+        """Train; return the run. The arguments are those of `fit`; but for callbacks that stop it, they
+        do not change the result.
+        """
         return train(
             self,
-            checkpoint=checkpoint,
-            checkpoint_every=checkpoint_every,
-            resume=resume,
+            checkpoint=Checkpoint(checkpoint, checkpoint_every, resume),
             progress=progress,
+            callbacks=callbacks,
         )

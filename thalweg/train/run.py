@@ -5,26 +5,29 @@ from __future__ import annotations
 import abc
 import dataclasses
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any, Literal, Self, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from thalweg.errors import DataError, TaskError, suggest
+from thalweg.errors import TaskError, suggest
 from thalweg.numeric import as_whole, is_real, is_schedule
-from thalweg.objective import Scores
+from thalweg.schedules.named import ScheduleMaker
 from thalweg.tasks.batches import Order, Shuffle
-from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.tasks.tensors import as_tensor
 from thalweg.tasks.whole import whole_number
-from thalweg.train.evaluate import evaluate, predict
-from thalweg.train.history import Epoch, Evaluation, History, summary
+from thalweg.train.choice import choice
+from thalweg.train.folder.writing import save_run
+from thalweg.train.gradients import epoch_steps
+from thalweg.train.history import Epoch, Evaluation, History, Reached, summary
 from thalweg.train.optimizers import OptimizerFactory, Rate, name_of
-from thalweg.train.stopping import EarlyStopping, Reached
+from thalweg.train.stopping import EarlyStopping
+from thalweg.train.trained import Trained
 
 SchedulerFactory = Callable[[torch.optim.Optimizer], Any]
 _TASK_PARTS = ("data", "cost", "model", "target")
@@ -38,10 +41,10 @@ class BaseRecipe(abc.ABC):
     """
 
     task: Task
-    optimizer: OptimizerFactory | Any
+    optimizer: OptimizerFactory | str | Any
     lr: Rate | None = None
-    epochs: int = 10
-    batch_size: int | None = 128
+    epochs: int = None  # type: ignore[assignment]  # the task's, from __post_init__ on
+    batch_size: int | None = "task"  # type: ignore[assignment]  # likewise
     seed: int = 0
     shuffle: Shuffle = "epoch"
     scheduler: SchedulerFactory | None = None
@@ -52,6 +55,10 @@ class BaseRecipe(abc.ABC):
     stop_at: Target | None = None
     evaluate_every: int | None = None
     device: str | torch.device | None = None
+    accumulate: int = 1
+    clip_norm: float | None = None
+    autocast: str | torch.dtype | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.task, Task):
@@ -59,14 +66,24 @@ class BaseRecipe(abc.ABC):
                 "A recipe's task is a thalweg Task (load_task('digits') gives one); got "
                 f"{self.task!r}."
             )
-        for name in ("epochs", "batch_size", "evaluate_every"):
+        chosen = choice(self.optimizer, self.hyperparameters)
+        given: Any = self
+        if given.epochs is None:
+            object.__setattr__(self, "epochs", self.task.epochs)
+        if given.batch_size == "task":
+            own = None if chosen.wants_all_rows else self.task.batch_size
+            object.__setattr__(self, "batch_size", own)
+        for name in ("epochs", "batch_size", "evaluate_every", "accumulate"):
             if name == "epochs" or getattr(self, name) is not None:
                 object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        object.__setattr__(self, "autocast", _autocast(self.autocast))
+        if self.clip_norm is not None and not (is_real(self.clip_norm) and self.clip_norm > 0):
+            raise TaskError(f"clip_norm is a number > 0; got {self.clip_norm!r}.")
         seed = as_whole(self.seed)
         if seed is None or not 0 <= seed < 2**63:
             raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
         object.__setattr__(self, "seed", seed)
-        self._check_rate()
+        self._check_rate(chosen.schedule)
         if self.gradient_budget is not None and not self.gradient_budget > 0:
             raise TaskError(f"gradient_budget is a number > 0; got {self.gradient_budget!r}.")
         if self.scheduler is not None and not callable(self.scheduler):
@@ -79,8 +96,29 @@ class BaseRecipe(abc.ABC):
         Order(self.seed, self.shuffle)
         self._check_stops()
 
-    def _check_rate(self) -> None:
+    @property
+    def rate(self) -> Rate | None:
+        """The learning rate: as given, or the schedule that the optimizer's name asks for, with the
+        given one as its peak.
+        """
+        make = choice(self.optimizer, self.hyperparameters).schedule
+        batches = epoch_steps(self.task.data.train, self.batch_size)
+        if make is None:
+            return self.lr
+        if batches is None:
+            raise TaskError(
+                f"The schedule of {self.optimizer!r} needs to know how many steps the run has; the "
+                "training set does not say how many rows it has. Give a schedule as lr."
+            )
+        return make(cast("float", self.lr), self.epochs * -(-batches // self.accumulate))
+
+    def _check_rate(self, schedule: ScheduleMaker | None) -> None:
         lr: Any = self.lr
+        if schedule is not None and (lr is None or is_schedule(lr) or self.scheduler is not None):
+            raise TaskError(
+                f"The schedule of {self.optimizer!r} needs a number as lr, its peak, and no other "
+                f"schedule beside it; got lr={lr!r}."
+            )
         if is_schedule(lr):
             if self.scheduler is not None:
                 raise TaskError("lr is a schedule already, so there is no place for a scheduler.")
@@ -125,8 +163,9 @@ class BaseRecipe(abc.ABC):
         settings = [
             f"{field.name}={getattr(self, field.name)!r}"
             for field in dataclasses.fields(self)[2:]
-            if getattr(self, field.name) != field.default
+            if field.name != "hyperparameters" and getattr(self, field.name) != field.default
         ]
+        settings += [f"{name}={value!r}" for name, value in self.hyperparameters.items()]
         return f"Recipe({', '.join([repr(self.task), name_of(self.optimizer), *settings])})"
 
     def replace(self, **parts: Any) -> Self:
@@ -156,12 +195,13 @@ class BaseRecipe(abc.ABC):
         checkpoint_every: int = 1,
         resume: bool = False,
         progress: bool | None = None,
+        callbacks: Iterable[Any] = (),
     ) -> Run:
         """Train by this recipe; return the run."""
 
 
 @dataclass
-class Run:
+class Run(Trained):
     """A finished run: the trained model, its history, and why it stopped.
 
     `stopped` is "epochs" (all were done), "early stopping", "target", "gradient" (‖g‖ below the
@@ -200,54 +240,34 @@ class Run:
             f"steps={self.steps}, stopped={self.stopped!r}{figures})"
         )
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: the recipe, why the run ended, and its epochs."""
+        said = f"{self.recipe!r}: {self.steps} steps in {self.seconds:.3g} s, stopped by {self.stopped}"
+        return f"<p><code>{escape(said)}</code></p>{self.history._repr_html_()}"
+
     @property
     def task(self) -> Task:
         """The task that was learned."""
         return self.recipe.task
 
-    @property
-    def epochs(self) -> int:
-        """The number of epochs on record."""
-        return len(self.history)
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the run into a folder that holds none: recipe, history, weights; return the folder.
 
-    def evaluate(self, split: str = "test") -> Scores:
-        """Return loss, penalty and metrics on the whole "train", "validation" or "test" set."""
-        return evaluate(self.model, self.task.data.split(split), self.task.cost)
+        `thalweg.train.load_run` reads it.
 
-    def predict(self, x: Any) -> Any:
-        """Return the model's outputs for the rows `x`: an array for an array, a tensor for a
-        tensor.
-
-        `x` is in the units in which the data was given: the data's scaling, if any, is applied to
-        it, and the targets' scaling is undone in what is returned.
+        Raises:
+            CheckpointError: the folder holds a run already, or cannot be written to.
         """
-        data = self.task.data
-        rows = as_tensor(x, "inputs of predict")
-        if not isinstance(x, Tensor):
-            rows = rows.clone()  # the caller's array, which no layer is to write into
-        if isinstance(data.train, ArraySource):
-            rows = _like(rows, data.train.inputs)
-        if data.scaler is not None:
-            rows = data.scaler(rows)
-        outputs = predict(self.model, rows)
-        if data.target_scaler is not None:
-            outputs = data.target_scaler.inverse(outputs).to(outputs.dtype)
-        return outputs if isinstance(x, Tensor) else outputs.cpu().numpy()
+        return save_run(self, path)
 
 
-def _like(rows: Tensor, inputs: Tensor) -> Tensor:
-    """Return `rows` as numbers of the kind the model was trained on; refuse another shape."""
-    if rows.shape[1:] != inputs.shape[1:]:
-        expected = "".join(f", {size}" for size in inputs.shape[1:])
-        raise DataError(
-            f"predict expects inputs of shape (rows{expected or ','}), as in training; "
-            f"got {tuple(rows.shape)}."
-        )
-    if rows.is_complex() and not inputs.is_complex():
-        raise DataError("predict expects real numbers, as in training; these are complex.")
-    if inputs.is_floating_point() and not rows.is_floating_point():
-        return rows.to(inputs.dtype)
-    return rows
+def _autocast(given: Any) -> str | None:
+    """Return the name of the type to compute in, or None."""
+    name = str(given).removeprefix("torch.") if given is not None else None
+    if name in (None, "bfloat16"):
+        return name
+    advice = "float16 needs a loss scaler, and bfloat16 none: use it" if name == "float16" else ""
+    raise TaskError(f"autocast is None or 'bfloat16'; got {given!r}. {advice}".rstrip(". ") + ".")
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Early stopping, and the record of when a target was reached."""
+"""Early stopping: when, and the best parameters."""
 
 from __future__ import annotations
 
@@ -105,13 +105,3 @@ class Tracker:
         """Put the best parameters back into `model`."""
         if self.weights:
             self.weights.put(model)
-
-
-@dataclass(frozen=True)
-class Reached:
-    """When a target was first met: step, epoch, training seconds, and the figure then."""
-
-    step: int
-    epoch: int
-    seconds: float
-    value: float

@@ -15,8 +15,8 @@ from thalweg import chain, optim, rule, rules, schedules
 from thalweg.errors import RuleError, TaskError
 from thalweg.optim import Optimizer
 from thalweg.race import Entrant
-from thalweg.race.entrants.entrant import schedule_names
 from thalweg.race.entrants.space import choice, uniform
+from thalweg.schedules.named import schedule_names
 
 STEPS = 100
 

@@ -30,6 +30,8 @@ class SolverOptimizer(torch.optim.Optimizer):
     """
 
     needs_closure: ClassVar[bool] = True
+    wants_all_rows: ClassVar[bool] = True
+    """It takes differences of gradients, which those of mini-batches drown in noise."""
     result: StepResult | None = None
 
     @property

@@ -12,23 +12,20 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from thalweg import schedules
-from thalweg.engine import Chain, Link, Rule, chain
-from thalweg.errors import TaskError, suggest
+from thalweg.engine import Chain, Link, Rule
+from thalweg.errors import TaskError
 from thalweg.numeric import as_whole
-from thalweg.optim import Optimizer
+from thalweg.optim.optimizer import stepping
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.race.entrants.initialize import check_initialization, initialized
 from thalweg.race.entrants.space import Space
 from thalweg.schedules import Schedule
+from thalweg.schedules.named import ScheduleMaker, schedule_named
 from thalweg.tasks import Task
 from thalweg.train.optimizers import OptimizerFactory
 
 BatchSize = int | None | Literal["race"]
 """Rows in a batch of an entrant's own, None for all of them, or those of the race."""
-
-ScheduleMaker = Callable[[float, int], Schedule]
-"""A function (lr, steps) that returns the schedule of a trial of so many steps."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +77,8 @@ class Entrant:
                     "the learning rate is searched by lrs" if name == "lr" else "it is fixed, too"
                 )
                 raise TaskError(f"{self.name!r} searches {name!r}, but {kept}.")
-        if isinstance(self.schedule, str) and self.schedule not in _SCHEDULES:
-            hint = suggest(self.schedule, _SCHEDULES) or f" Known are: {', '.join(_SCHEDULES)}."
-            raise TaskError(f"No schedule is called {self.schedule!r}.{hint}")
+        if isinstance(self.schedule, str):
+            schedule_named(self.schedule)  # says at once what is not known
         if self.initialization is not None:
             check_initialization(self.initialization)  # says at once what is not known
         if self.batch_size is not None and self.batch_size != "race":
@@ -96,7 +92,7 @@ class Entrant:
         """Return the factory with all hyperparameters set but the learning rate."""
         values = {**self.hyperparameters, **searched}
         if isinstance(self.factory, (Chain, Link, Rule)):
-            return functools.partial(_of_chain, self.factory, values)
+            return functools.partial(stepping, self.factory, **values)
         return functools.partial(self.factory, **values) if values else self.factory
 
     def rate(self, lr: float, steps: int | None) -> float | Schedule:
@@ -112,7 +108,7 @@ class Entrant:
                 f"{self.name!r} has a schedule, which needs to know how many steps a trial has; the "
                 "training set does not say how many rows it has."
             )
-        make = _SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
+        make = schedule_named(self.schedule) if isinstance(self.schedule, str) else self.schedule
         return make(lr, steps)
 
     def schedule_factor(self, lr: float, steps: int | None) -> Any:
@@ -167,65 +163,6 @@ def _checked_size(name: str, given: Any) -> int:
             f"those of the race; got {given!r}."
         )
     return size
-
-
-def _of_chain(
-    rules: Chain | Link | Rule, values: Mapping[str, Any], params: Any, lr: Any
-) -> torch.optim.Optimizer:
-    whole = rules if isinstance(rules, Chain) else chain(rules)
-    whole.with_values(values)  # says which names there are
-    groups = list(params)
-    if not (groups and isinstance(groups[0], dict)):
-        groups = [{"params": groups}]
-    return Optimizer([{**group, **values} for group in groups], whole, lr=lr)
-
-
-def _constant(lr: float, steps: int) -> Schedule:
-    return schedules.constant(lr)
-
-
-def _cosine(lr: float, steps: int) -> Schedule:
-    return schedules.cosine(lr, steps=steps)
-
-
-def _linear(lr: float, steps: int) -> Schedule:
-    return schedules.linear(lr, 0.0, steps)
-
-
-def _wsd(lr: float, steps: int) -> Schedule:
-    return schedules.warmup_stable_decay(lr, steps=steps, warmup=0, decay=max(1, steps // 5))
-
-
-def _warmed(make: ScheduleMaker) -> ScheduleMaker:
-    """The schedule after a warm-up, both within the steps of the trial."""
-
-    def warmed(lr: float, steps: int) -> Schedule:
-        first = max(1, steps // 20)
-        return schedules.warmup(make(lr, max(1, steps - first)), first)
-
-    return warmed
-
-
-def schedule_names() -> list[str]:
-    """Return the names that a schedule may have.
-
-    >>> schedule_names()[:4]
-    ['constant', 'cosine', 'linear', 'wsd']
-    """
-    return list(_SCHEDULES)
-
-
-_PLAIN: dict[str, ScheduleMaker] = {
-    "constant": _constant,
-    "cosine": _cosine,
-    "linear": _linear,
-    "wsd": _wsd,
-}
-_SCHEDULES: dict[str, ScheduleMaker] = {
-    **_PLAIN,
-    "warmup": _warmed(_constant),
-    **{f"warmup-{name}": _warmed(make) for name, make in _PLAIN.items() if name != "constant"},
-}
 
 
 def _documentation(factory: Any) -> str:

@@ -14,13 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
-from thalweg import optim
 from thalweg.engine import Chain, Link, Rule
-from thalweg.errors import TaskError, suggest
+from thalweg.errors import TaskError
 from thalweg.optim.factory import Named
-from thalweg.optim.solvers.base import SolverOptimizer
+from thalweg.optim.named import find_optimizer, named_optimizers
 from thalweg.race.entrants.entrant import Contender
 from thalweg.race.entrants.entrant import Entrant as Entrant
 from thalweg.train.optimizers import NEEDS_RESIDUALS, OptimizerFactory
@@ -31,8 +28,8 @@ GRID_POINTS = 7
 DEFAULT_ENTRANTS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 """The entrants of a race that names none."""
 
-_NOT_RACED = frozenset({"Optimizer", "LevenbergMarquardt"})
-"""A class without a chain, and one whose closure returns residuals, which a training step has not."""
+_NOT_RACED = frozenset({"LevenbergMarquardt"})
+"""Those whose closure returns residuals, which a training step has not."""
 
 
 def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
@@ -45,6 +42,9 @@ def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
     return tuple(float(f"{10 ** (half / 2):.3g}") for half in range(first, first + points))
 
 
+_MOMENTUM_GRID = log_grid(1e-3)
+
+
 def default_grid(factory: OptimizerFactory | Chain | Link | Rule) -> tuple[float, ...]:
     """Return the learning rates to try for an optimizer that names none.
 
@@ -52,6 +52,7 @@ def default_grid(factory: OptimizerFactory | Chain | Link | Rule) -> tuple[float
     where it is 1, as it is for those that find their own rate, or are given a factor of one. For
     PyTorch's and for solvers they are chosen; for others they are Adam's.
 
+    >>> from thalweg import optim
     >>> default_grid(optim.Adan)[:3], default_grid(optim.Prodigy)[4]
     ((0.0001, 0.000316, 0.001), 1.0)
     """
@@ -70,21 +71,17 @@ def known_entrants() -> dict[str, Entrant]:
     """Return every entrant that can be named: the optimizers of `thalweg.optim`, and SGD's two with
     momentum.
     """
-    entrants = {
-        "sgd": Entrant("sgd", optim.SGD, {}, log_grid(3.16e-3)),
-        "momentum": Entrant("momentum", optim.SGD, {"momentum": 0.9}, log_grid(1e-3)),
-        "nesterov": Entrant(
-            "nesterov", optim.SGD, {"momentum": 0.9, "nesterov": True}, log_grid(1e-3)
-        ),
+    return {
+        name: Entrant(
+            name,
+            each.factory,
+            each.hyperparameters,
+            _MOMENTUM_GRID if each.hyperparameters else default_grid(each.factory),
+            batch_size=None if each.wants_all_rows else "race",
+        )
+        for name, each in named_optimizers().items()
+        if each.factory.__name__ not in _NOT_RACED
     }
-    for name, factory in vars(optim).items():
-        if name in _NOT_RACED or not _is_optimizer(factory):
-            continue
-        # a solver takes differences of gradients, which those of mini-batches drown in noise
-        size: Any = None if issubclass(factory, SolverOptimizer) else "race"
-        entrant = Entrant(name.lower(), factory, {}, default_grid(factory), batch_size=size)
-        entrants.setdefault(entrant.name, entrant)
-    return entrants
 
 
 def find_entrant(name: str) -> Entrant:
@@ -96,15 +93,11 @@ def find_entrant(name: str) -> Entrant:
     >>> find_entrant("Adam+cosine").schedule
     'cosine'
     """
-    known = known_entrants()
     optimizer, plus, schedule = (part.strip() for part in name.strip().partition("+"))
-    try:
-        entrant = known[optimizer.lower()]
-    except KeyError:
-        if optimizer.lower() == "levenbergmarquardt":
-            raise TaskError(NEEDS_RESIDUALS.format(name="LevenbergMarquardt")) from None
-        hint = suggest(optimizer, known) or f" Known are: {', '.join(sorted(known))}."
-        raise TaskError(f"No optimizer is called {optimizer!r}.{hint}") from None
+    found = find_optimizer(optimizer)
+    if found.factory.__name__ in _NOT_RACED:
+        raise TaskError(NEEDS_RESIDUALS.format(name=found.factory.__name__))
+    entrant = known_entrants()[found.name]
     if not plus:
         return entrant
     return replace(entrant, name=f"{entrant.name}+{schedule}", schedule=schedule)
@@ -165,7 +158,7 @@ def _like_named(rules: Chain | Link | Rule) -> Any:
     >>> _like_named(chain(rules.clip_by_global_norm(1.0), rules.lion)).__name__
     'Lion'
     """
-    named = {name.lower(): value for name, value in vars(optim).items() if _is_optimizer(value)}
+    named = {name: each.factory for name, each in named_optimizers().items()}
     links = rules.links if isinstance(rules, Chain) else (rules,)
     names = [(link if isinstance(link, Rule) else link.rule).name for link in links]
     return next((named[name] for name in reversed(names) if name in named), None)
@@ -200,10 +193,6 @@ def _checked_rates(entrant: Entrant) -> tuple[float, ...]:
                 f"A learning rate must be a positive number, got {lr} for {entrant.name!r}."
             )
     return tuple(rates)
-
-
-def _is_optimizer(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
 
 
 # Where the grid of an optimizer begins, when its step has another scale than Adam's, or when small

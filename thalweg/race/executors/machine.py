@@ -1,42 +1,10 @@
-"""The machine a race runs on: its name for the report, its cores, the versions."""
+"""How much of the machine a race may use."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import platform
-from pathlib import Path
-
-import numpy as np
 import torch
-
-from thalweg.version import __version__
 
 
 def cores_for(threads: int) -> int:
     """Return how many trials or stacks this machine can run at once, each on so many threads."""
     return max(1, torch.get_num_threads() // threads)
-
-
-def machine_name() -> str:
-    """Return the processor and the number of cores, in words."""
-    cores = os.cpu_count() or 1
-    return f"{_processor()}, {cores} core{'s' if cores > 1 else ''}"
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what the numbers of a race depend on."""
-    return {
-        "thalweg": __version__,
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return " ".join(line.partition(":")[2].split())
-    return platform.processor() or platform.machine()

@@ -26,11 +26,11 @@ from thalweg.errors import EngineError, MissingExtraError, ThalwegError
 from thalweg.hashing import hash_of_bytes
 from thalweg.race.executors.executor import RunUnit
 from thalweg.race.executors.forking import let_go
-from thalweg.race.executors.machine import versions
 from thalweg.race.executors.parcel import TorchDefaults, pack, unpack
 from thalweg.race.trials.plan import Setting, Unit
 from thalweg.race.trials.records import TrialRecord
 from thalweg.tasks import Task
+from thalweg.train.machine import versions
 from thalweg.train.threads import torch_threads
 
 _TRIES = 3

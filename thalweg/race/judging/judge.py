@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from thalweg.numeric import without_nonfinite
 from thalweg.race.judging.claims import Claim
 from thalweg.race.judging.evidence import Evidence, chosen_points, gather_evidence
 from thalweg.race.judging.further import FurtherSeeds, further_seeds
@@ -39,7 +40,7 @@ from thalweg.race.judging.tuning import (
 )
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import RankBy
-from thalweg.race.trials.records import Stage, TrialRecord, without_nonfinite
+from thalweg.race.trials.records import Stage, TrialRecord
 
 
 @dataclass(frozen=True, eq=False)

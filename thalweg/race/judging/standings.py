@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from thalweg.numeric import without_nonfinite
 from thalweg.race.judging.claims import Claim
 from thalweg.race.judging.evidence import Evidence
 from thalweg.race.judging.reached import Goal, StepSeconds, cost_to_target
@@ -14,7 +15,7 @@ from thalweg.race.judging.scores import ComparedBy, Trials, scores_of
 from thalweg.race.judging.selection import GridEdge, edge_of_grid
 from thalweg.race.judging.summary import Summary, summarize
 from thalweg.race.trials.ranking import RankBy
-from thalweg.race.trials.records import TrialRecord, without_nonfinite
+from thalweg.race.trials.records import TrialRecord
 from thalweg.statistics import Interval, SharedError, groups_of, median_interval, with_error
 
 

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from thalweg.numeric import without_nonfinite
 from thalweg.race.judging.reached import Goal, StepSeconds, first_reached
 from thalweg.race.trials.point import Point
-from thalweg.race.trials.records import TrialRecord, without_nonfinite
+from thalweg.race.trials.records import TrialRecord
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from thalweg.numeric import without_nonfinite
 from thalweg.race.judging.reached import Goal, StepSeconds, common_budget, cost_to_target
 from thalweg.race.judging.scores import ComparedBy
 from thalweg.race.judging.selection import CostUnit, candidates, score
 from thalweg.race.search.base import Score
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import RankBy
-from thalweg.race.trials.records import TrialRecord, without_nonfinite
+from thalweg.race.trials.records import TrialRecord
 from thalweg.statistics import (
     BudgetCurve,
     Interval,

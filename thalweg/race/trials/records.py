@@ -9,7 +9,6 @@ carries the key of the configuration that produced it.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any, Literal
 
 from thalweg.errors import TaskError
 from thalweg.files import append_bytes
+from thalweg.numeric import without_nonfinite
 from thalweg.reading import UnreadableError, is_count, is_number, parse_json, read_lines
 
 FAULTS = (Exception, SystemExit)
@@ -209,14 +209,3 @@ def _is_list(value: Any) -> bool:
 
 def _is_cost(value: Any) -> bool:
     return is_number(value) and value >= 0
-
-
-def without_nonfinite(value: Any) -> Any:
-    """Replace NaN and infinity, which JSON cannot hold, by None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: without_nonfinite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nonfinite(item) for item in value]
-    return value

@@ -21,7 +21,7 @@
     figure.data.map((trace, i) => coloured(trace, css("--e" + (trace.meta ?? i)))),
     {
       ...figure.layout, template: undefined, showlegend: false,
-      xaxis: axis(figure.layout.xaxis), yaxis: axis(figure.layout.yaxis),
+      ...Object.fromEntries(Object.entries(figure.layout).filter(([key]) => /^[xy]axis/.test(key)).map(([key, given]) => [key, axis(given)])),
       shapes: inked(figure.layout.shapes, "line"), annotations: inked(figure.layout.annotations, "font"),
       font: { family: css("--text"), color: css("--ink") },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow() ? false : "zoom",

@@ -32,6 +32,7 @@ def figure_page(
     below: str,
     palette: Sequence[Colour],
     saved: Saved,
+    tall: int | None = None,
 ) -> str:
     """Return the text of a page: a header, the figure, and what stands below it.
 
@@ -43,7 +44,9 @@ def figure_page(
         below: HTML below it, such as a list that can be read without JavaScript.
         palette: the colours in the light and the dark scheme.
         saved: what its buttons save.
+        tall: the figure's height in pixels, if not the usual.
     """
+    height = f' style="--tall:{tall}px"' if tall else ""
     light = "".join(f"--e{i}:{colour.light};" for i, colour in enumerate(palette))
     dark = "".join(f"--e{i}:{colour.dark};" for i, colour in enumerate(palette))
     return f"""<!doctype html>
@@ -62,7 +65,7 @@ def figure_page(
 {header}
 </header>
 <section class="card">
-<div class="chart"></div>
+<div class="chart"{height}></div>
 {below}
 <div class="save"><button type="button" data-save="csv" title="The points of the figure">CSV</button>\
 <button type="button" data-save="json" title="All of it">JSON</button></div>

@@ -16,6 +16,7 @@ from thalweg.tasks.data import SPLITS
 from thalweg.tasks.generators import Generator, generators_of
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.tasks.task import Task
+from thalweg.train.callbacks import Callbacks
 from thalweg.train.evaluate import place_of
 from thalweg.train.gradients import Computed, gradient_rows
 from thalweg.train.health.check import checked
@@ -27,7 +28,9 @@ from thalweg.train.stopping import Tracker
 from thalweg.train.weights import Weights
 
 
-def begin(recipe: BaseRecipe, device: torch.device | None) -> State:
+def begin(
+    recipe: BaseRecipe, device: torch.device | None, callbacks: Callbacks | None = None
+) -> State:
     """Return the state before the first step: model and optimizer built, data looked at and placed.
 
     The caller has seeded the drawing of weights.
@@ -62,6 +65,7 @@ def begin(recipe: BaseRecipe, device: torch.device | None) -> State:
         noise=_generators(task, model),
         defaults=dict(optimizer.defaults),
         computed=Computed(gradient_rows(task)),
+        callbacks=callbacks or Callbacks(()),
     )
 
 

@@ -15,19 +15,17 @@ from thalweg.errors import CheckpointError
 from thalweg.numeric import is_schedule
 from thalweg.objective import Penalties
 from thalweg.objective.blame import blame
+from thalweg.reading import amount_from, count_from, text_from
 from thalweg.train.gradients import Computed, epoch_rows, epoch_steps
-from thalweg.train.history import History
-from thalweg.train.running.archive import read_archive, rehearsed, write_archive
-from thalweg.train.running.records import (
-    amount_from,
-    count_from,
+from thalweg.train.history import (
+    History,
     epoch_from,
     epoch_record,
     evaluation_from,
     evaluation_record,
     reached_from,
-    text_from,
 )
+from thalweg.train.running.archive import read_archive, rehearsed, write_archive
 from thalweg.train.running.state import State
 from thalweg.train.weights import Weights, kind_of
 
@@ -37,8 +35,10 @@ _OF_OPTIMIZER = "optimizer's "
 # (epochs, device, gradient_budget) may differ when a run is resumed.
 _FREE = (
     *("task", "optimizer", "scheduler", "early_stopping", "stop_at", "epochs", "device"),
-    "gradient_budget",
+    *("gradient_budget", "hyperparameters"),
 )
+_LATER = {"accumulate": 1, "clip_norm": None, "autocast": None}
+"""Fields that earlier versions had not, with the values by which they trained."""
 
 
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
@@ -121,6 +121,7 @@ def _content(state: State) -> dict[str, Any]:
         "history": [epoch_record(record) for record in state.history],
         "evaluations": [evaluation_record(record) for record in state.evaluations],
         "reached": None if state.reached is None else dataclasses.asdict(state.reached),
+        "callbacks": state.callbacks.state(),
         "tracker": None
         if tracker is None
         else {
@@ -176,6 +177,7 @@ def _load_progress(state: State, content: dict[str, Any]) -> None:
         state.computed.passes = count_from(progress["passes"])
     else:
         _count_rows(state, amount_from(progress["gradients"]))
+    state.callbacks.load(content.get("callbacks", []))
     reached = content["reached"]
     state.reached = None if reached is None else reached_from(reached)
     if state.tracker is not None:
@@ -218,8 +220,9 @@ def _settings(state: State) -> dict[str, Any]:
         field.name: getattr(recipe, field.name)
         for field in dataclasses.fields(recipe)
         if field.name not in _FREE
+        and (field.name not in _LATER or getattr(recipe, field.name) != _LATER[field.name])
     }
-    settings["lr"] = _plain(recipe.lr)
+    settings["lr"] = _plain(recipe.rate)
     settings["early_stopping"] = (
         None if recipe.early_stopping is None else str(recipe.early_stopping)
     )

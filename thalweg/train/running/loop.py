@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -16,39 +15,40 @@ from thalweg.tasks.data import SPLITS
 from thalweg.tasks.generators import generators_of, kept
 from thalweg.tasks.target import figure
 from thalweg.tasks.whole import whole_number
+from thalweg.train.callbacks import Checkpoint
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import evaluate
 from thalweg.train.health.moment import Moment
-from thalweg.train.history import Epoch, Evaluation
+from thalweg.train.history import Epoch, Evaluation, Reached
 from thalweg.train.modes import modes_kept
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.begin import begin
 from thalweg.train.running.checkpoint import checkpoint_file, load, rehearse, save
+from thalweg.train.running.listeners import Listener, sorted_out
 from thalweg.train.running.progress import Reporter, reporter
 from thalweg.train.running.state import State
 from thalweg.train.running.steps import Steps
-from thalweg.train.stopping import Reached
 
 
 def train(
     recipe: BaseRecipe,
     *,
-    checkpoint: str | os.PathLike[str] | None,
-    checkpoint_every: int,
-    resume: bool,
+    checkpoint: Checkpoint,
     progress: bool | None,
+    callbacks: Iterable[Listener],
 ) -> Run:
     """Train by `recipe`; `fit` documents the arguments."""
-    every = whole_number("checkpoint_every", checkpoint_every)
-    file = checkpoint_file(checkpoint, resume)
+    recipe, keep, told = sorted_out(recipe, checkpoint, callbacks)
+    every = whole_number("checkpoint_every", keep.every)
+    file = checkpoint_file(keep.path, keep.resume)
     device = None if recipe.device is None else usable_device(recipe.device)
     with _surroundings(recipe, device):
-        state = begin(recipe, device)
+        state = begin(recipe, device, told)
         if file is not None:
             rehearse(state)
-            if resume and file.exists():
+            if keep.resume and file.exists():
                 load(file, state)
         show = reporter(progress, recipe.epochs, state.epoch)
         message = ""
@@ -64,11 +64,18 @@ def train(
             with contextlib.suppress(Exception):  # the error that is being raised matters more
                 _leave(state)
                 error.run = state.run()  # type: ignore[attr-defined]  # as FitDivergedError has it
+                told.tell("end", state)
             raise
         finally:
             show.close(message)
         _leave(state)
-        return state.run()
+        run = state.run()
+        try:
+            told.tell("end", state)
+        except Exception as error:
+            error.run = run  # type: ignore[attr-defined]
+            raise
+        return run
 
 
 @contextlib.contextmanager
@@ -103,6 +110,7 @@ def _epochs(state: State, show: Reporter, file: Path | None, checkpoint_every: i
     steps = Steps(state, show, functools.partial(_evaluate, state))
     with modes_kept(state.model):
         state.model.train()
+        state.callbacks.tell("start", state)
         while not state.stopped:
             if state.epoch >= recipe.epochs:
                 state.stopped = "epochs"
@@ -122,8 +130,9 @@ def _finish_epoch(state: State, train_scores: Scores, show: Reporter) -> None:
     recipe = state.recipe
     epoch = state.epoch + 1
     lr = learning_rate(state.optimizer)
+    callbacks = state.callbacks
     with contextlib.ExitStack() as stack:
-        if state.tracker is not None:  # what it keeps is the model that was measured
+        if state.tracker is not None or callbacks.wants("epoch"):  # theirs is the measured model
             stack.enter_context(state.point.entered())
         with _told(state, epoch, "validation"):
             validation = _evaluate(state, epoch)
@@ -132,6 +141,7 @@ def _finish_epoch(state: State, train_scores: Scores, show: Reporter) -> None:
         state.epoch = epoch
         if state.tracker is not None and state.tracker.update(record, state.model):
             state.stopped = state.stopped or "early stopping"
+        callbacks.tell("epoch", state, record)
     if state.scheduler is not None and recipe.scheduler_step == "epoch" and not state.stopped:
         with _told(state, epoch, "optimizer"):
             if isinstance(state.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
@@ -162,13 +172,15 @@ def _evaluate(state: State, epoch: int) -> Scores | None:
     recipe, cost = state.recipe, state.recipe.task.cost
     with state.point.entered():
         scores = evaluate(state.model, state.validation, cost, needed="validation")
-    state.evaluations.append(Evaluation(epoch, state.step, state.seconds, state.gradients, scores))
-    target = recipe.stop_at or recipe.task.target
-    if target is not None and state.reached is None and target.is_reached(scores, cost):
-        value = scores[figure(target.metric)]
-        state.reached = Reached(state.step, epoch, state.seconds, value)
-        if recipe.stop_at is not None:
-            state.stopped = "target"
+        measured = Evaluation(epoch, state.step, state.seconds, state.gradients, scores)
+        state.evaluations.append(measured)
+        target = recipe.stop_at or recipe.task.target
+        if target is not None and state.reached is None and target.is_reached(scores, cost):
+            value = scores[figure(target.metric)]
+            state.reached = Reached(state.step, epoch, state.seconds, value)
+            if recipe.stop_at is not None:
+                state.stopped = "target"
+        state.callbacks.tell("evaluation", state, measured)
     return scores
 
 

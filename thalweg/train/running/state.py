@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,21 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thalweg.errors import TaskError
 from thalweg.tasks.generators import Generator
 from thalweg.tasks.sources import ArraySource, Placement, Source
+from thalweg.tasks.task import Task
+from thalweg.train.callbacks import Callbacks
 from thalweg.train.gradients import Computed
 from thalweg.train.health.failure import failure
 from thalweg.train.health.moment import Moment
-from thalweg.train.history import Epoch, Evaluation, History
+from thalweg.train.history import Epoch, Evaluation, History, Reached
 from thalweg.train.point import EvaluationPoint
 from thalweg.train.run import BaseRecipe, Run
-from thalweg.train.running.step import TrainingStep
-from thalweg.train.stopping import Reached, Tracker
+from thalweg.train.running.step import Autocast, TrainingStep
+from thalweg.train.stopping import Tracker
 
 
 @dataclass
 class State:
-    """A run in progress."""
+    """A run in progress; of it, callbacks see what `Training` names."""
 
     recipe: BaseRecipe
     model: nn.Module
@@ -41,6 +45,7 @@ class State:
     defaults: dict[str, Any]
     """Those of the optimizer as it was made: loading a state into it adds some of PyTorch's."""
     computed: Computed
+    callbacks: Callbacks
     epoch: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -49,6 +54,22 @@ class State:
     history: History = field(default_factory=History)
     evaluations: list[Evaluation] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+
+    @property
+    def task(self) -> Task:
+        """The task that is learned."""
+        return self.recipe.task
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are planned."""
+        return self.recipe.epochs
+
+    def stop(self, reason: str = "callback") -> None:
+        """End the run after the step or epoch that it is in."""
+        if not isinstance(reason, str) or not reason:
+            raise TaskError(f"The reason to stop is a text, such as 'learned'; got {reason!r}.")
+        self.stopped = self.stopped or reason
 
     @property
     def gradients(self) -> float:
@@ -80,8 +101,15 @@ class State:
             loss,
             self.penalty,
             is_matched=isinstance(source, ArraySource),
+            autocast=self._autocast(),
             by_rows=isinstance(source, ArraySource) and loss.weighs_by_rows(source.targets),
         )
+
+    def _autocast(self) -> Autocast | None:
+        if self.recipe.autocast is None:
+            return None
+        home = self.place.device or torch.device("cpu")
+        return functools.partial(torch.autocast, home.type, dtype=torch.bfloat16)
 
     def is_stopped(self) -> bool:
         """Return whether there is a reason to stop."""

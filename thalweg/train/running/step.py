@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.objective.losses import Loss
+from thalweg.objective.nested import mapped
 from thalweg.objective.weight import Weight
 from thalweg.train.evaluate import count_rows
 from thalweg.train.health.moment import Moment
@@ -29,6 +31,10 @@ class Forward(NamedTuple):
     targets: Any
 
 
+Autocast = Callable[[], AbstractContextManager[Any]]
+"""Makes a context in which PyTorch chooses the type that each operation computes in."""
+
+
 class TrainingStep:
     """The parts of a training step, always in this order: outputs, loss L, objective J = L + λΩ, the
     old gradients cleared, the gradient of J, the step.
@@ -40,6 +46,7 @@ class TrainingStep:
         penalty: λΩ, bound to the model; None without one.
         is_matched: whether targets come as the loss wants them (`Loss.match`).
         by_rows: whether each batch weighs its rows, for certain or because nobody asks.
+        autocast: makes the context in which outputs and loss are computed; None for none.
 
     `at` says how far a step is, for messages on what fails.
     """
@@ -53,6 +60,7 @@ class TrainingStep:
         *,
         is_matched: bool = False,
         by_rows: bool = False,
+        autocast: Autocast | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -60,6 +68,7 @@ class TrainingStep:
         self.penalty = penalty
         self.is_matched = is_matched
         self.by_rows = by_rows
+        self.autocast = autocast
         self.by_closure = needs_closure(optimizer)
         self.begin_epoch(Moment(0))
 
@@ -74,6 +83,13 @@ class TrainingStep:
 
     def forward(self, inputs: Any, targets: Any) -> Forward:
         """Compute the loss of a batch."""
+        if self.autocast is None:
+            return self._forward(inputs, targets)
+        with self.autocast():
+            found = self._forward(inputs, targets)
+        return found._replace(outputs=mapped(found.outputs, _widened))
+
+    def _forward(self, inputs: Any, targets: Any) -> Forward:
         at = self.at
         at.inputs, at.part = inputs, "model"
         rows = self.count(inputs, targets)
@@ -122,3 +138,8 @@ class TrainingStep:
         else:
             closure()
             self.optimizer.step()
+
+
+def _widened(x: Tensor) -> Tensor:
+    """Return outputs as the metrics want them: of bfloat16 in float32."""
+    return x.float() if x.dtype == torch.bfloat16 else x

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -50,6 +51,8 @@ class Steps:
         self.step = state.training_step()
         self.by_step = state.scheduler is not None and state.recipe.scheduler_step == "step"
         self.updates = Updates(state.optimizer)
+        self.is_told = state.callbacks.wants("step")
+        self.loss = math.nan
 
     def run(self) -> Scores:
         """Train for one epoch, or until a reason to stop; return the running training scores.
@@ -105,6 +108,7 @@ class Steps:
                     step.backward(step.objective(loss))
                     state.computed.gradient(rows)
                     at.part = "optimizer"
+                    self.loss = value
                     self.advance(rows if weight == "sum" else weight)
             at.part = "metrics"
             meter.add(value, outputs, targets, rows, weight)
@@ -136,13 +140,22 @@ class Steps:
         if not is_update:
             return
         state.step += 1
+        if self.is_told:
+            with self.untimed():
+                state.callbacks.tell("step", state, self.loss)
         if self.by_step:
             state.scheduler.step()
         if every is not None and state.step % every == 0 and not state.stopped:
-            state.seconds += time.perf_counter() - self.started
-            self.at.part = "validation"
-            self.measure(self.epoch)
-            self.started = time.perf_counter()
+            with self.untimed():
+                self.at.part = "validation"
+                self.measure(self.epoch)
+
+    @contextlib.contextmanager
+    def untimed(self) -> Iterator[None]:
+        """Do not count what is done inside as time spent in training."""
+        self.state.seconds += time.perf_counter() - self.started
+        yield
+        self.started = time.perf_counter()
 
     def is_small(self) -> bool:
         """Return whether the gradient is below the tolerance, if there is one."""
@@ -172,6 +185,7 @@ class Steps:
             objective = step.objective(found.loss)
             if not first:
                 first.append((value, found))
+                self.loss = value
             if not backward or not torch.is_grad_enabled():
                 state.computed.forward(found.rows)
                 at.part = "optimizer"

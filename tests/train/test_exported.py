@@ -1,0 +1,88 @@
+"""A trained model as a program that runs without the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.train.helpers import blobs, quiet
+from thalweg.errors import TaskError
+from thalweg.tasks import Data, Task
+
+
+def scaled(model: Any = None) -> Task:
+    generator = torch.Generator().manual_seed(0)
+    x = 5 + 3 * torch.randn(40, 3, generator=generator)
+    data = Data.arrays(x, 100 * x.sum(1, keepdim=True), scale="standard", scale_targets=True)
+    return Task(
+        data, "mse", model or (lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)))
+    )
+
+
+def test_a_program_takes_any_number_of_rows_in_the_units_of_the_data(tmp_path: Path) -> None:
+    run = quiet(scaled(), epochs=20)
+    program = torch.export.load(run.export(tmp_path / "model.pt2")).module()
+    for rows in (1, 2, 17):
+        x = 5 + torch.randn(rows, 3)
+        # the same operations, compiled or not, in float32
+        torch.testing.assert_close(program(x), run.predict(x), rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.full
+def test_onnx_gives_the_same_outputs(tmp_path: Path) -> None:
+    import onnx
+    import onnx.reference
+
+    run = quiet(scaled(), epochs=20)
+    model = onnx.load(run.export(tmp_path / "model.onnx"))
+    onnx.checker.check_model(model)
+    evaluator = onnx.reference.ReferenceEvaluator(model)
+    for rows in (2, 17):
+        x = 5 + torch.randn(rows, 3)
+        (said,) = evaluator.run(None, {model.graph.input[0].name: x.numpy()})
+        torch.testing.assert_close(torch.from_numpy(said), run.predict(x), rtol=1e-5, atol=1e-3)
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.linear(x)
+        return y if y.sum() > 0 else -y
+
+
+class Drawing(Branching):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.linear(x)
+        return out + torch.rand_like(out)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "words"),
+    [
+        (None, "model.bin", r"a file \.pt2 or \.onnx"),
+        (Branching, "model.pt2", "torch.export cannot trace it"),
+        (Drawing, "model.pt2", "gives other outputs than the model"),
+    ],
+)
+def test_what_cannot_be_exported_is_said(tmp_path: Path, model: Any, name: str, words: str) -> None:
+    run = quiet(scaled(model), epochs=1)
+    with pytest.raises(TaskError, match=words):
+        run.export(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
+    run = quiet(blobs(), epochs=1)
+    run.model.train()
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    run.export(tmp_path / "model.pt2")
+    assert run.model.training
+    for name, value in run.model.state_dict().items():
+        assert value.equal(before[name]), name

@@ -1,0 +1,82 @@
+"""`thalweg predict`: what the model of a run says of rows in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thalweg.cli.values import path_of, read_names
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXAMPLES = (
+    "thalweg predict runs/digits-adam-1 new.npz --output class",
+    "thalweg predict runs/mine-adam-1 new.csv --columns age,height --out said.csv",
+)
+
+
+def predict(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The folder of a run.", parser=path_of)
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="Rows: a file .npz, .npy or .csv.", parser=path_of),
+    ],
+    output: Annotated[
+        str, typer.Option(help="raw outputs, probability or class, as the loss means them.")
+    ] = "raw",
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Of a CSV, the columns to read, by name.", show_default="all"),
+    ] = None,
+    array: Annotated[
+        str | None,
+        typer.Option(help="Of a .npz, the array to read.", show_default="x, or the only one"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write: .npz, .npy or .csv.",
+            show_default="CSV on the standard output",
+            parser=path_of,
+            metavar="PATH",
+        ),
+    ] = None,
+) -> None:
+    """Print what the trained model of a run says of new rows, one line each.
+
+    Rows are in the units of the data that the run was trained on. The task is
+    loaded again to build the model; nothing in the run's folder is executed.
+    """
+    from thalweg.errors import TaskError
+    from thalweg.tasks.formats.tables import read_rows, rows_as_csv, write_rows
+    from thalweg.train import load_run
+
+    if output not in ("raw", "probability", "class"):
+        raise TaskError(f"--output is raw, probability or class; got {output!r}.")
+    if out is not None and out.suffix.lower() not in (".npz", ".npy", ".csv"):
+        raise TaskError(f"--out is a file .npz, .npy or .csv; got {out}.")
+    saved = load_run(run)
+    rows = read_rows(data, columns=read_names(columns), array=array)
+    said = _numbers(saved.predict(rows, output))  # type: ignore[arg-type]  # one of the three
+    if out is None:
+        typer.echo(rows_as_csv(said), nl=False)
+    else:
+        write_rows(out, said)
+
+
+def _numbers(said: Any) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    from thalweg.errors import TaskError
+
+    if not isinstance(said, np.ndarray):
+        raise TaskError(
+            f"The model gives {type(said).__name__}, no one array: predict in Python, by "
+            "load_run(folder).predict(x)."
+        )
+    return said

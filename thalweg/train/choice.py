@@ -1,0 +1,97 @@
+"""What a user gives as optimizer: a name, a class, a function or a chain, and its hyperparameters."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from thalweg.engine.language.chain import Chain, chain
+from thalweg.engine.language.rule import Link, Rule
+from thalweg.errors import TaskError, suggest
+from thalweg.optim.named import find_optimizer
+from thalweg.schedules.named import ScheduleMaker, schedule_named
+from thalweg.train.optimizers import name_of
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An optimizer as it was chosen.
+
+    `name` is what it is called; `factory` builds it, a function (parameters, lr=…) or a chain;
+    `hyperparameters` are those that are set; `schedule` makes its learning rate, if the name says so;
+    `wants_all_rows` is whether its own batch is the whole set.
+    """
+
+    name: str
+    factory: Any
+    hyperparameters: Mapping[str, Any]
+    schedule: ScheduleMaker | None = None
+    wants_all_rows: bool = False
+
+
+def is_chain(optimizer: Any) -> bool:
+    """Return whether `optimizer` is a chain, a link of one, or a rule."""
+    return isinstance(optimizer, (Chain, Link, Rule))
+
+
+def choice(optimizer: Any, hyperparameters: Mapping[str, Any]) -> Choice:
+    """Return what an optimizer stands for: of a name, its class; "adam+cosine" names a schedule, too.
+
+    Raises:
+        TaskError: a name that nothing has, or a hyperparameter that the optimizer has not.
+
+    >>> choice("momentum+cosine", {"weight_decay": 1e-4}).hyperparameters
+    {'momentum': 0.9, 'weight_decay': 0.0001}
+    """
+    if not isinstance(optimizer, str):
+        _check(optimizer, hyperparameters)
+        return Choice(name_of(optimizer), optimizer, dict(hyperparameters))
+    name, plus, schedule = (part.strip() for part in optimizer.partition("+"))
+    found = find_optimizer(name)
+    _check(found.factory, hyperparameters)
+    return Choice(
+        f"{found.name}+{schedule}" if plus else found.name,
+        found.factory,
+        {**found.hyperparameters, **hyperparameters},
+        schedule_named(schedule) if plus else None,
+        found.wants_all_rows,
+    )
+
+
+def _check(factory: Any, given: Mapping[str, Any]) -> None:
+    """Refuse a hyperparameter that the optimizer is known not to have."""
+    known = _known(factory) if given else None
+    for name in given:
+        if known is not None and name not in known:
+            raise TaskError(
+                f"{name_of(factory)} has no hyperparameter {name!r}, and training no such setting."
+                f"{suggest(name, [*known, *SETTINGS])} {name_of(factory)} has: {', '.join(known)}."
+            )
+
+
+def _known(factory: Any) -> list[str] | None:
+    """Return the names of the hyperparameters; None where they cannot be known."""
+    if is_chain(factory):
+        return list(chain(factory).hyperparameters)
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return None
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+        return None
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [each.name for each in parameters if each.kind in kinds and each.name != "lr"]
+
+
+SETTINGS = (
+    *("lr", "epochs", "batch_size", "seed", "shuffle", "scheduler", "scheduler_step"),
+    *("early_stopping", "gradient_tolerance", "gradient_budget", "stop_at", "evaluate_every"),
+    *("accumulate", "clip_norm", "autocast", "device", "checkpoint", "checkpoint_every", "resume"),
+    *("progress", "callbacks"),
+)
+"""What `fit` takes beside hyperparameters: a misspelt one looks like one of these."""

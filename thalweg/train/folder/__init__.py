@@ -1,0 +1,1 @@
+"""Runs on disk: the folder that a run leaves behind, written and read in one place."""

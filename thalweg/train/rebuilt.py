@@ -1,0 +1,50 @@
+"""Makes the recipe of a saved run again, to go on with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from thalweg.errors import CheckpointError, ThalwegError
+from thalweg.numeric import is_real
+from thalweg.train.folder.reading import SavedRun
+from thalweg.train.recipe import Recipe
+
+_BY_TEXT = ("scheduler", "early_stopping", "stop_at")
+"""Settings that the record holds in words alone."""
+
+
+def recipe_of(run: SavedRun, epochs: int | None = None) -> Recipe:
+    """Return the recipe of a saved run, for more epochs where they are given.
+
+    Raises:
+        CheckpointError: the recipe holds what no text stands for: an optimizer that was not named, a
+            schedule or a rule to stop made in Python.
+    """
+    given = run.record["recipe"]
+    lr = given.get("lr")
+    odd = [name for name in _BY_TEXT if given.get(name) is not None]
+    if not given.get("by_name"):
+        odd.append("optimizer")
+    if lr is not None and not is_real(lr):
+        odd.append("lr")
+    if odd:
+        raise CheckpointError(
+            f"The run {run.name} was made in Python, and its record holds {' and '.join(odd)} in words "
+            f"alone. Go on with it there: fit(…, callbacks=[RunFolder({str(run.folder)!r}, "
+            "resume=True), Checkpoint(…, resume=True)])."
+        )
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    settings: dict[str, Any] = {k: v for k, v in given.items() if k in known}
+    settings["hyperparameters"] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in dict(given.get("hyperparameters") or {}).items()
+    }
+    if epochs is not None:
+        settings["epochs"] = epochs
+    try:
+        return Recipe(run.task, **settings)
+    except ThalwegError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"The recipe of {run.name} was edited: {error}.") from error
