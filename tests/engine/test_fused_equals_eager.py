@@ -29,7 +29,7 @@ DTYPES = (torch.float64, torch.float32, torch.bfloat16)
 LR = 0.1
 
 repeatable = settings(
-    max_examples=12 * examples.MORE,
+    max_examples=6 * examples.MORE,
     phases=[Phase.generate],  # every smaller example would be compiled, for minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -178,7 +178,7 @@ def test_reductions_are_the_same(
 
 
 @given(st.data())
-@settings(max_examples=200 * examples.MORE)
+@settings(max_examples=100 * examples.MORE)
 def test_the_trees_use_the_whole_vocabulary(data: st.DataObject) -> None:
     """The strategies build what their names say, and no rule that is refused."""
     for trees in (exact(3), near(2, reducing=False), near(2, reducing=True)):

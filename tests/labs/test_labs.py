@@ -18,6 +18,7 @@ from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
 
 pytest.importorskip("sklearn", reason="some labs compare with scikit-learn")
+pytestmark = pytest.mark.xdist_group("labs")  # which are run once, not once in each process
 DOCS = Path(__file__).parents[2] / "docs" / "labs.md"
 
 
