@@ -16,7 +16,7 @@ from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.direction.lbfgs import LBFGSDirection
 from thalweg.solvers.direction.newton import Newton, NewtonCGDirection
 from thalweg.solvers.direction.steepest import Steepest
-from thalweg.solvers.given import as_budget, as_positive
+from thalweg.solvers.given import as_count, as_positive
 from thalweg.solvers.search.armijo import Armijo
 from thalweg.solvers.search.hager_zhang import HagerZhang
 from thalweg.solvers.search.search import LineSearch
@@ -96,9 +96,7 @@ def ssbroyden(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Me
 
 def lbfgs(*, history: int = 10, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
     """Limited-memory BFGS."""
-    return AlongLines(
-        LBFGSDirection(as_budget(history, "history", 1)), search_named(search, c1, c2)
-    )
+    return AlongLines(LBFGSDirection(as_count(history, "history")), search_named(search, c1, c2))
 
 
 def newton(
@@ -131,7 +129,7 @@ def levenberg_marquardt(*, radius: float | None = None) -> Method:
 
 
 def _most(given: int | None) -> int | None:
-    return None if given is None else as_budget(given, "most", 1)
+    return None if given is None else as_count(given, "most")
 
 
 def _radius(given: float | None) -> float | None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.solvers.bounds import Bounds, as_bounds
 from thalweg.solvers.descend import Descent
-from thalweg.solvers.given import as_budget, as_start, as_tolerance, check_function
+from thalweg.solvers.given import as_count, as_start, as_tolerance, check_function
 from thalweg.solvers.lane import Lane
 from thalweg.solvers.methods import METHODS, RESIDUAL_METHODS, AlongLines, Method, method_named
 from thalweg.solvers.objective import Function, ScalarObjective
@@ -157,8 +157,8 @@ def minimize_many(
 
 def _stop(tol: Any, max_iter: Any, max_evals: Any) -> Stop:
     """Return the rules that end a run, from what was given."""
-    most = None if max_evals is None else as_budget(max_evals, "max_evals", 1)
-    return Stop(as_tolerance(tol), as_budget(max_iter, "max_iter", 0), most)
+    most = None if max_evals is None else as_count(max_evals, "max_evals")
+    return Stop(as_tolerance(tol), as_count(max_iter, "max_iter", 0), most)
 
 
 def _one(

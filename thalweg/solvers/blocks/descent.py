@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.blocks.partition import as_blocks, check_order, steepest_block
-from thalweg.solvers.given import as_budget, as_start, as_tolerance, check_function
+from thalweg.solvers.given import as_count, as_start, as_tolerance, check_function
 from thalweg.solvers.lane import Record
 from thalweg.solvers.minimize import minimize
 from thalweg.solvers.objective import Counts, Function, ScalarObjective
@@ -71,10 +71,10 @@ def coordinate_descent(
         check_function(solve, "solve", "a point and a block")
     start = as_start(x0)
     check_order(order)
-    stop = Stop(as_tolerance(tol), as_budget(max_sweeps, "max_sweeps", 0))
+    stop = Stop(as_tolerance(tol), as_count(max_sweeps, "max_sweeps", 0))
     parts = as_blocks(blocks, start)
     run = _Sweeps(fun, start, parts, solve, stop, order)
-    run.run(torch.Generator().manual_seed(as_budget(seed, "seed", 0)))
+    run.run(torch.Generator().manual_seed(as_count(seed, "seed", 0)))
     return run.result()
 
 
