@@ -122,7 +122,7 @@ class Descent(Runs):
     def _begin_anew(self, lane: Lane) -> None:
         """Forget what a direction has learnt, as it led to no lower point; give up if that is nothing."""
         if lane.status is None and lane.steps == 0:
-            turned = float(((self.x * self.g)[lane.place]).abs().max())
+            turned = float(((self.x * self._followed(self.x, self.g))[lane.place]).abs().max())
             lane.status = self.stop.verdict(lane, lane.promise, turned, self.x.dtype)
         lane.steps, lane.fall = 0, 0.0
         at = self._places([lane.place])
@@ -219,9 +219,11 @@ class Descent(Runs):
         return dot(g, self.d * self.bounds.open(x, self.d))[:, 0]
 
     def _sizes(self, x: Tensor, g: Tensor) -> Tensor:
-        if self.bounds is None:
-            return largest(g)
-        return largest(torch.where(self.bounds.free(x, g), g, 0.0))
+        return largest(self._followed(x, g))
+
+    def _followed(self, x: Tensor, g: Tensor) -> Tensor:
+        """Return the gradient of the parameters that may follow it, and zeros."""
+        return g if self.bounds is None else torch.where(self.bounds.free(x, g), g, 0.0)
 
     def _choose(self, places: list[int], x: Tensor, g: Tensor) -> None:
         """Take points and gradients for the best of their searches at these places."""

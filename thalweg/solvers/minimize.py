@@ -46,6 +46,8 @@ def minimize(
     - "trust-exact", "trust-ncg" (`radius=`): the same, in a trust region.
 
     Those along lines take `search="wolfe"`, "hager-zhang" or "armijo", with its constants `c1=` and `c2=`.
+    "cg", "newton-cg" and "trust-ncg" take a `preconditioner=` M ≈ H⁻¹, symmetric and positive definite: a
+    function r ↦ M·r of tensors of the shape of `x0`, M's diagonal in that shape, or the matrix [n, n].
 
     It has converged where the gradient's largest component is at most `tol` times the largest one met on
     the way, so that neither the scale of the objective nor that of x matters; by default 1e-8 in float64 and
@@ -53,8 +55,8 @@ def minimize(
     outside is moved inside. `callback(x, fun)` is called after each iteration and stops the run by
     returning True. What is found is returned however the run ends; `result.success` says if it converged.
 
-    Raises ValueError for an unknown method, for numbers out of range and for an objective that is not one
-    number, TypeError for an unknown option.
+    Raises ValueError for an unknown method, for numbers out of range, for a preconditioner that is not
+    positive definite and for an objective that is not one number, TypeError for an unknown option.
 
     >>> import torch
     >>> from thalweg.solvers import minimize
@@ -65,7 +67,7 @@ def minimize(
     check_function(fun, "fun", "a tensor")
     start = as_start(x0)
     objective = ScalarObjective(fun, start.shape)
-    chosen = method_named(method, options, METHODS)
+    chosen = method_named(method, options, METHODS, start)
     box = None if bounds is None else as_bounds(bounds, start)
     stop = _stop(tol, max_iter, max_evals)
     return _one(objective, start, chosen, stop, callback, box, method)
@@ -100,7 +102,7 @@ def least_squares(
     check_function(residuals, "residuals", "a tensor")
     start = as_start(x0)
     objective = ResidualObjective(residuals, start.shape)
-    chosen = method_named(method, options, RESIDUAL_METHODS)
+    chosen = method_named(method, options, RESIDUAL_METHODS, start)
     return _one(objective, start, chosen, _stop(tol, max_iter, max_evals), callback, None, method)
 
 
@@ -137,7 +139,7 @@ def minimize_many(
             f"Starts need a first axis with one entry each; got shape {tuple(together.shape)}."
         )
     objective = ScalarObjective(fun, together.shape[1:])
-    chosen = method_named(method, options, METHODS)
+    chosen = method_named(method, options, METHODS, together[0])
     box = None if bounds is None else as_bounds(bounds, together[0])
     ended, x, g = _run(
         objective, together, chosen, _stop(tol, max_iter, max_evals), None, box, method
