@@ -176,7 +176,7 @@ def test_least_squares_and_bounds_take_one() -> None:
     [
         (
             torch.ones(3),
-            "has shape (3,); expected a diagonal of the shape of x0, (2,), or a matrix (2, 2)",
+            "has shape (3,); expected a diagonal of x0's shape, (2,), or a matrix (2, 2)",
         ),
         (torch.tensor([1.0, float("nan")]), "holds values that are not finite"),
         ([1.0, -2.0], "not positive definite: entry 1 of its diagonal is -2"),

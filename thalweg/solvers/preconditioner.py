@@ -53,7 +53,7 @@ def as_preconditioner(given: Any, start: Tensor) -> Preconditioner | None:
 
     >>> as_preconditioner(torch.ones(3), torch.zeros(2))
     Traceback (most recent call last):
-    ValueError: preconditioner has shape (3,); expected a diagonal of the shape of x0, (2,), or a matrix (2, 2).
+    ValueError: preconditioner has shape (3,); expected a diagonal of x0's shape, (2,), or a matrix (2, 2).
     """
     if given is None or isinstance(given, Preconditioner):
         return given
@@ -93,7 +93,7 @@ def _of_numbers(given: Any, start: Tensor) -> Callable[[Tensor], Tensor]:
     diagonal = m.shape == start.shape
     if not diagonal and m.shape != (n, n):
         raise ValueError(
-            f"preconditioner has shape {tuple(m.shape)}; expected a diagonal of the shape of x0, "
+            f"preconditioner has shape {tuple(m.shape)}; expected a diagonal of x0's shape, "
             f"{tuple(start.shape)}, or a matrix {(n, n)}."
         )
     if not bool(torch.isfinite(m).all()):
