@@ -62,6 +62,13 @@ class Descent(Runs):
         if ended:
             self._arrive(ended)
 
+    def lowest(self, lane: Lane) -> tuple[Tensor, Tensor]:
+        """Return the lowest point of a lane that goes on, that of its search included."""
+        if lane.best_alpha > 0 and lane.best_f < lane.f:
+            lane.f, lane.size = lane.best_f, lane.best_size
+            return self.best_x[lane.place], self.best_g[lane.place]
+        return super().lowest(lane)
+
     def _told(self, lane: Lane, f: float, slope: float, size: float) -> tuple[bool, bool]:
         """Tell a search what it asked for; return whether it ends there, and whether that is its best."""
         lane.evaluations += 1

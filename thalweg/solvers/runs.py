@@ -42,6 +42,8 @@ class Runs:
     ) -> None:
         self.objective, self.stop, self.callback = objective, stop, callback
         self.x = x
+        self.lanes: list[Lane] = []
+        self.everyone: list[Lane] = []
         self.x_end, self.g_end = x.clone(), torch.zeros_like(x)
 
     def run(self, carried: Carried = NOTHING) -> list[Lane]:
@@ -52,14 +54,18 @@ class Runs:
             Lane(index, here, size)
             for index, (here, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
         ]
-        everyone = list(self.lanes)
-        for lane in everyone:
+        self.everyone = list(self.lanes)
+        for lane in self.everyone:
             lane.go_on(carried)
             lane.judge(self.stop, self.x.dtype)
         self._begin()
         while self.lanes:
             self._tick()
-        return everyone
+        return self.everyone
+
+    def lowest(self, lane: Lane) -> tuple[Tensor, Tensor]:
+        """Return the lowest point of a lane that goes on, and the gradient there."""
+        return self.x[lane.place], self.g[lane.place]
 
     def _begin(self) -> None:
         """Prepare the first tick; runs that have ended where they start leave."""

@@ -22,6 +22,7 @@ from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.direction.inverse import Inverse, symmetric
 from thalweg.solvers.lane import NOTHING, Carried, Lane
 from thalweg.solvers.search.wolfe import Wolfe
+from thalweg.solvers.so_far import so_far
 from thalweg.solvers.stop import Status, Stop
 
 _ARGUMENTS = """
@@ -121,9 +122,11 @@ class DescentOptimizer(SolverOptimizer):
         try:
             (lane,) = run.run(carried)
         except BaseException:
-            flat.put(run.x[0] if len(run.x) else start)
+            found = so_far(run)
+            flat.put(found[0][1] if found else start)
             if direction.is_untouched:
                 state["direction"] = before
+            self.result = StepResult.interrupted(run, wrapped.count, objective.counts.products)
             raise
         flat.put(run.x_end[0])
         self._keep(state, lane, direction.state)

@@ -14,6 +14,7 @@ from thalweg.optim.solvers.flat import Flat
 from thalweg.optim.solvers.objectives import ResidualClosureObjective, without_backward
 from thalweg.optim.solvers.outcome import StepResult
 from thalweg.solvers.lane import NOTHING, Carried
+from thalweg.solvers.so_far import so_far
 from thalweg.solvers.stop import Stop
 from thalweg.solvers.trust.region import Region
 
@@ -91,8 +92,10 @@ class LevenbergMarquardt(SolverOptimizer):
         try:
             (lane,) = run.run(NOTHING if kept["carried"] is None else Carried(**kept["carried"]))
         except BaseException:
-            flat.put(run.x[0] if len(run.x) else start)
+            found = so_far(run)
+            flat.put(found[0][1] if found else start)
             state |= {name: value for name, value in kept.items() if value is not None}
+            self.result = StepResult.interrupted(run, wrapped.count, objective.counts.products)
             raise
         flat.put(run.x_end[0])
         state["n_iter"] = state.get("n_iter", 0) + lane.iterations
