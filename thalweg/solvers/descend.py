@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.solvers.bounds import Bounds
+from thalweg.solvers.bounds import Bounds, FreeModel
 from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.lane import Lane
 from thalweg.solvers.lanes import dot, largest, put, take
@@ -108,7 +108,7 @@ class Descent(Runs):
         x, g = take((self.best_x, self.best_g), at)
         x_before, g_before = take((self.x, self.g), at)
         part, step = take(self.state, at), x - x_before
-        if self.bounds is None:
+        if self.bounds is None or not self.direction.learns:
             part = self.direction.update(part, step, g - g_before)
         else:
             both = self.bounds.free(x_before, g_before) & self.bounds.free(x, g)
@@ -186,7 +186,7 @@ class Descent(Runs):
             d, part = self.direction.propose(part, g, model)
             return d, -g, part
         free = self.bounds.free(x, g)
-        d, part = self.direction.propose(part, g * free, model)
+        d, part = self.direction.propose(part, g * free, FreeModel(model, free))
         d = d * free
         if not self.direction.natural(1):
             return d, -g * free, part
@@ -195,7 +195,7 @@ class Descent(Runs):
         stopped = free & (target != x + d) & (d * g < 0)
         if bool(stopped.any()):
             others = free & ~stopped
-            rest, part = self.direction.propose(part, g * others, model)
+            rest, part = self.direction.propose(part, g * others, FreeModel(model, others))
             d = torch.where(stopped, target - x, rest * others)
         return d, -g * free, part
 

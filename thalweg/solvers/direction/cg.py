@@ -71,6 +71,8 @@ class ConjugateGradient:
     nonlinear conjugate gradient methods, section 8, for M.
     """
 
+    learns = False
+
     def natural(self, steps: int) -> bool:
         """Return whether a step of length 1 is the expected one."""
         return False

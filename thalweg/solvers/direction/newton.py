@@ -26,6 +26,8 @@ class Newton:
     al., 2014).
     """
 
+    learns = False
+
     def __init__(self, remedy: str = "saddle-free") -> None:
         if not isinstance(remedy, str) or remedy not in REMEDIES:
             raise ValueError(
@@ -78,6 +80,8 @@ class NewtonCGDirection:
 
     Source: Nocedal and Wright, Numerical Optimization, algorithm 7.1; algorithm 5.3 for M.
     """
+
+    learns = False
 
     def __init__(
         self, most: int | None = None, preconditioner: Preconditioner | None = None
