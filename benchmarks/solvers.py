@@ -10,7 +10,9 @@ that it does not stop too early. It is deterministic. Methods that crawl take lo
 starts: 256 random starts of the extended Rosenbrock function of 10 variables, all at once, beside a loop over
 SciPy's BFGS, with the same gradients from PyTorch and with hand-written ones in NumPy.
 
-    python benchmarks/solvers.py [evaluations] [starts] [--only scipy] [--methods bfgs,cg] [--each]
+bounds: bounded problems with known minima, beside L-BFGS-B.
+
+    python benchmarks/solvers.py [evaluations] [starts] [bounds] [--only scipy] [--methods bfgs,cg] [--each]
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 import numpy as np
 import scipy
 import torch
+from _bounded import bounds
 from _contest import Contestant, Neighbours, contest, print_table
 from _counted import MOST, Run, run_scipy, run_thalweg, value_and_gradient
 from scipy import optimize
@@ -64,6 +67,8 @@ def main() -> None:
         options.only = "scipy"
     if "evaluations" in options.sections:
         evaluations(options)
+    if "bounds" in options.sections:
+        bounds(options.tau, options.most)
     if "starts" in options.sections:
         starts(options.only)
 

@@ -50,7 +50,7 @@ def test_newton_takes_one_step_in_the_free_parameters() -> None:
     a = f.A[~held][:, ~held]
     expected = torch.zeros_like(start)
     expected[~held] = -torch.linalg.solve(a, slope[~held])
-    assert result.nit == 1
+    assert result.history[1].gradient <= 1e-12 * result.history[0].gradient
     assert torch.allclose(result.x, expected, atol=1e-9)
 
 
