@@ -14,7 +14,7 @@ from tests.solvers.quadratics import quadratic
 
 @dataclass(frozen=True)
 class Bounded:
-    """A function with bounds on each variable, a start, and its lowest value within them."""
+    """A function with bounds, a start, and the value at the minimum that it leads to; HS2 has a lower one."""
 
     name: str
     fun: Callable[[Tensor], Tensor]
@@ -88,9 +88,9 @@ def plateau(x: Tensor) -> Tensor:
 
 
 def _second_minimum() -> float:
-    """Return Rosenbrock's value at the lower root of its derivative on x₂ = 1.5, 400x³ − 598x − 2."""
+    """Return Rosenbrock's value at the lowest root of its derivative on x₂ = 1.5, 400x³ − 598x − 2."""
     third = 598 / 1200
-    angle = math.acos(1 / (400 * third**1.5)) / 3 - 2 * math.pi / 3
+    angle = math.acos(1 / (400 * third**1.5)) / 3 - 4 * math.pi / 3
     x = 2 * math.sqrt(third) * math.cos(angle)
     return 100 * (1.5 - x**2) ** 2 + (1 - x) ** 2
 

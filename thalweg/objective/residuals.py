@@ -72,7 +72,8 @@ def _scale(loss: Loss, outputs: Tensor) -> Tensor | float:
         raise TaskError(
             f"A weight of the loss {loss.name} is negative: its objective is no sum of squares."
         )
-    return (factor * weight / (1.0 if reduction == "sum" else weight.sum())).sqrt()
+    scale: Tensor = (factor * weight / (1.0 if reduction == "sum" else weight.sum())).sqrt()
+    return scale
 
 
 def _squared(penalty: Penalty | None) -> list[L2] | None:
