@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.solvers.bounded import Bounded
 from thalweg.solvers.bounds import Bounds
 from thalweg.solvers.direction.direction import Direction
-from thalweg.solvers.lane import CAREFUL
+from thalweg.solvers.lane import CAREFUL, Lane
 from thalweg.solvers.lanes import dot, largest
 from thalweg.solvers.runs import Callback, Objective, Runs
 from thalweg.solvers.search.search import LineSearch
@@ -52,6 +52,13 @@ class Descent(Runs):
         if ends:
             self._arrive()
 
+    def lowest(self, lane: Lane) -> tuple[Tensor, Tensor]:
+        """Return the lowest point of the run while it goes on, that of its search included."""
+        if lane.best_alpha > 0 and lane.best_f < lane.f:
+            lane.f, lane.size = lane.best_f, lane.best_size
+            return self.best_x[0], self.best_g[0]
+        return super().lowest(lane)
+
     def _told(self, f: float, slope: float, size: float) -> tuple[bool, bool]:
         """Tell the search what it asked for; return whether it ends there, and whether that is its best."""
         lane = self.lane
@@ -75,8 +82,8 @@ class Descent(Runs):
         if lane.best_alpha > 0:
             before, model = (self.x, self.g), self.objective.model(self.x)
             self.x, self.g = after = self.best_x, self.best_g
-            self.state = self.bounded.update(self.state, before, after, model)
             lane.arrive()
+            self.state = self.bounded.update(self.state, before, after, model)
             lane.judge(self.stop, self.x.dtype)
         elif lane.status is None:
             lane.status = self.stop.spent(lane.iterations, lane.evaluations)
@@ -89,7 +96,7 @@ class Descent(Runs):
         """Forget what the direction has learnt, as it led to no lower point; give up if that is nothing."""
         lane = self.lane
         if lane.status is None and lane.steps == 0:
-            turned = float(largest(self.x * self.g))
+            turned = float(largest(self.x * self.bounded.followed(self.x, self.g)))
             lane.status = self.stop.verdict(lane, lane.promise, turned, self.x.dtype)
         lane.steps, lane.fall = 0, 0.0
         self.state = self.direction.init(self.x, self.g)

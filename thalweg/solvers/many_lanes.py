@@ -179,7 +179,7 @@ class ManyLanes:
         if self.converging.any():
             known = self.stop.leaves_it(self, -slope / 2, turned, self.dtype)
             unknown = self.stop.leaves_it(self, None, turned, self.dtype)
-            leaves: Flags = self.converging & np.where(natural, known, unknown).astype(bool)
+            leaves: Flags = self.converging & (natural & known | ~natural & unknown)
             self.end(which & leaves, Status.CONVERGED)
         first = np.where(natural, 1.0, self._first(slope, lengths))
         self.alpha, self.slope = np.where(which, (first, slope), (self.alpha, self.slope))
@@ -208,6 +208,15 @@ class ManyLanes:
             self.searches.pop(lane.index, None)
         for name in _KEPT:
             setattr(self, name, getattr(self, name)[going])
+
+    def interrupt(self) -> Flags:
+        """End all lanes at their lowest points; return which of these are of the searches under way."""
+        lower: Flags = (self.best_alpha > 0) & (self.best_f < self.f)
+        self.f = np.where(lower, self.best_f, self.f)
+        self.size = np.where(lower, self.best_size, self.size)
+        self.end(self.going, Status.INTERRUPTED)
+        self.leave(self.going)
+        return lower
 
     def lanes(self) -> list[Lane]:
         """Return what all runs ended with, with their histories."""

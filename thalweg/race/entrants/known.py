@@ -23,7 +23,7 @@ from thalweg.optim.factory import Named
 from thalweg.optim.solvers.base import SolverOptimizer
 from thalweg.race.entrants.entrant import Contender
 from thalweg.race.entrants.entrant import Entrant as Entrant
-from thalweg.train.optimizers import NEEDS_RESIDUALS, OptimizerFactory
+from thalweg.train.optimizers import OptimizerFactory
 
 GRID_POINTS = 7
 """Learning rates in each default grid."""
@@ -31,8 +31,8 @@ GRID_POINTS = 7
 DEFAULT_ENTRANTS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 """The entrants of a race that names none."""
 
-_NOT_RACED = frozenset({"Optimizer", "LevenbergMarquardt"})
-"""A class without a chain, and one whose closure returns residuals, which a training step has not."""
+_NOT_RACED = frozenset({"Optimizer"})
+"""A class without a chain."""
 
 
 def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
@@ -101,8 +101,6 @@ def find_entrant(name: str) -> Entrant:
     try:
         entrant = known[optimizer.lower()]
     except KeyError:
-        if optimizer.lower() == "levenbergmarquardt":
-            raise TaskError(NEEDS_RESIDUALS.format(name="LevenbergMarquardt")) from None
         hint = suggest(optimizer, known) or f" Known are: {', '.join(sorted(known))}."
         raise TaskError(f"No optimizer is called {optimizer!r}.{hint}") from None
     if not plus:
@@ -215,5 +213,5 @@ _LOWEST_RATE = {
     "Adadelta": 1e-2,
     "Adamax": 1e-3,
     "Lion": 3.16e-5,
-    **dict.fromkeys(("BFGS", "LBFGS", "NewtonCG", "SSBroyden"), 1e-2),
+    **dict.fromkeys(("BFGS", "LBFGS", "LevenbergMarquardt", "NewtonCG", "SSBroyden"), 1e-2),
 }

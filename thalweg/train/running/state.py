@@ -18,7 +18,7 @@ from thalweg.train.health.moment import Moment
 from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.point import EvaluationPoint
 from thalweg.train.run import BaseRecipe, Run
-from thalweg.train.running.step import TrainingStep
+from thalweg.train.running.step import TrainingStep, residuals_for
 from thalweg.train.stopping import Reached, Tracker
 
 
@@ -73,12 +73,14 @@ class State:
 
     def training_step(self) -> TrainingStep:
         """Return the step that the run takes on each batch."""
-        loss, source = self.recipe.task.cost.surrogate, self.train
+        cost, source = self.recipe.task.cost, self.train
+        loss = cost.surrogate
         return TrainingStep(
             self.model,
             self.optimizer,
             loss,
             self.penalty,
+            residuals=residuals_for(self.optimizer, cost, self.model),
             is_matched=isinstance(source, ArraySource),
             by_rows=isinstance(source, ArraySource) and loss.weighs_by_rows(source.targets),
         )
