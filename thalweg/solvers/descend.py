@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.solvers.bounded import Bounded
 from thalweg.solvers.bounds import Bounds
 from thalweg.solvers.direction.direction import Direction
-from thalweg.solvers.lane import CAREFUL, Lane
+from thalweg.solvers.lane import CAREFUL, CRAWL, Lane
 from thalweg.solvers.lanes import dot, largest
 from thalweg.solvers.runs import Callback, Objective, Runs
 from thalweg.solvers.search.search import LineSearch
@@ -85,6 +85,8 @@ class Descent(Runs):
             lane.arrive()
             self.state = self.bounded.update(self.state, before, after, model)
             lane.judge(self.stop, self.x.dtype)
+            if lane.status is None and lane.crawled >= CRAWL:
+                self._give_up(math.inf)  # short steps promise little at a jump, too
         elif lane.status is None:
             lane.status = self.stop.spent(lane.iterations, lane.evaluations)
             self._begin_anew()
@@ -96,10 +98,14 @@ class Descent(Runs):
         """Forget what the direction has learnt, as it led to no lower point; give up if that is nothing."""
         lane = self.lane
         if lane.status is None and lane.steps == 0:
-            turned = float(largest(self.x * self.bounded.followed(self.x, self.g)))
-            lane.status = self.stop.verdict(lane, lane.promise, turned, self.x.dtype)
+            self._give_up(lane.promise)
         lane.steps, lane.fall = 0, 0.0
         self.state = self.direction.init(self.x, self.g)
+
+    def _give_up(self, promised: float) -> None:
+        """End the run, whose searches find nothing, or little of what they promise."""
+        turned = float(largest(self.x * self.bounded.followed(self.x, self.g)))
+        self.lane.status = self.stop.verdict(self.lane, promised, turned, self.x.dtype)
 
     def _aim(self) -> None:
         """Find a direction and begin the search along it, or end the run where that is not worth it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,9 @@ class ManyDescents:
         moved = ended & (lanes.best_alpha > 0)
         at, part = self._move(moved)
         lanes.judge(moved)
+        crawls = lanes.crawls(moved)
+        if crawls.any():
+            lanes.give_up(crawls, math.inf, self._turned())  # promises of short steps are little
         failed = ended & ~moved & lanes.going
         if failed.any():
             self.state = put(self.state, self._index(at), part[2])
@@ -106,13 +110,17 @@ class ManyDescents:
 
     def _begin_anew(self, failed: Flags) -> None:
         """Forget what directions have learnt, as they led to no lower point; give up if that is nothing."""
-        (turned,) = _numbers(largest(self.x * self.bounded.followed(self.x, self.g)))
         self.lanes.spend(failed)
-        self.lanes.begin_anew(failed, turned)
+        self.lanes.begin_anew(failed, self._turned())
         index = self._index(_places(failed))
         # of all lanes: states of fewer may have other shapes
         anew = self.direction.init(self.x, self.g)
         self.state = put(self.state, index, take(anew, index))
+
+    def _turned(self) -> Floats:
+        """Return the largest |xᵢgᵢ| of each lane, of parameters that may follow the gradient."""
+        (turned,) = _numbers(largest(self.x * self.bounded.followed(self.x, self.g)))
+        return turned
 
     def _aim(self, at: Places | None, part: Part) -> None:
         """Give the lanes at these places directions, and begin their searches."""
