@@ -314,7 +314,7 @@ def test_many_starts_give_what_each_gives_alone(method: str) -> None:
 @pytest.mark.parametrize("method", ["bfgs", "cg", "newton"])
 def test_many_starts_count_what_each_counts_alone(method: str, search: str) -> None:
     generator = torch.Generator().manual_seed(2)
-    starts = 3 * torch.randn(12, 2, generator=generator, dtype=torch.float64)
+    starts = 3 * torch.randn(5, 2, generator=generator, dtype=torch.float64)
     options: dict[str, Any] = {"search": search, "max_iter": 6, "max_evals": 11}
     together = minimize_many(rosenbrock, starts, method, **options)
     for start, result in zip(starts, together, strict=True):
