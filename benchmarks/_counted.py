@@ -17,10 +17,10 @@ from torch import Tensor
 from tests.solvers.mgh import Minimum, Problem
 
 MOST = 10_000
-"""Iterations, evaluations and products with a Hessian that a run may take."""
+"""Iterations, evaluations and products with a Hessian that a run may take, unless it is told otherwise."""
 TIGHT: dict[str, dict[str, float]] = {
     "BFGS": {"gtol": 1e-8},
-    "L-BFGS-B": {"gtol": 1e-8, "ftol": 1e-15, "maxfun": 20 * MOST},
+    "L-BFGS-B": {"gtol": 1e-8, "ftol": 1e-15, "maxfun": 10**9},
     "CG": {"gtol": 1e-8},
     "Newton-CG": {"xtol": 1e-12},
     "trust-exact": {"gtol": 1e-8},
@@ -38,6 +38,7 @@ class Run:
     """What one solver did on one problem."""
 
     problem: Problem
+    most: int = MOST
     values: list[float] = field(default_factory=list)
     """The objective at each evaluation, in order; value and gradient at a point are one evaluation."""
     products: int = 0
@@ -61,12 +62,12 @@ class Run:
         if self._last is None or not torch.equal(x, self._last):
             self.values.append(float(value.detach()))
             self._last = x.clone()
-        if self.total >= MOST:
+        if self.total >= self.most:
             raise Spent("all evaluations are used up")
 
     def multiplied(self, products: int) -> None:
         self.products += products
-        if self.products >= MOST:
+        if self.products >= self.most:
             raise Spent("all products are used up")
 
     @property
@@ -94,8 +95,8 @@ class Run:
         return next(k for k, value in enumerate(self.values, 1) if value <= goal)
 
 
-def run_scipy(problem: Problem, method: str) -> Run:
-    run = Run(problem)
+def run_scipy(problem: Problem, method: str, most: int = MOST) -> Run:
+    run = Run(problem, most)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
@@ -116,7 +117,7 @@ def scipy_minimize(run: Run, method: str) -> str:
         np.array(run.problem.start, dtype=float),
         jac=True,
         method=method,
-        options={"maxiter": MOST, **TIGHT[method]},
+        options={"maxiter": run.most, **TIGHT[method]},
         **second,
     )
     return str(found.message)
@@ -133,7 +134,7 @@ def scipy_least_squares(run: Run, method: str) -> str:
         xtol=1e-15,
         ftol=1e-15,
         gtol=1e-15,
-        max_nfev=MOST,
+        max_nfev=run.most,
     )
     return str(found.message)
 
@@ -164,16 +165,16 @@ def differentiable_gradient(problem: Problem, x: np.ndarray) -> tuple[Tensor, Te
     return point, torch.autograd.grad(problem.fun(point), point, create_graph=True)[0]
 
 
-def run_thalweg(problem: Problem, method: str, tol: float | None) -> Run:
+def run_thalweg(problem: Problem, method: str, tol: float | None, most: int = MOST) -> Run:
     """An error counts as a failure, and is told."""
     from thalweg import solvers
 
-    run = Run(problem)
+    run = Run(problem, most)
     try:
         if method == "lm":
-            found = solvers.least_squares(run.residuals, problem.x0, tol=tol, max_iter=MOST)
+            found = solvers.least_squares(run.residuals, problem.x0, tol=tol, max_iter=most)
         else:
-            found = solvers.minimize(run.fun, problem.x0, method=method, tol=tol, max_iter=MOST)
+            found = solvers.minimize(run.fun, problem.x0, method=method, tol=tol, max_iter=most)
         run.message, run.products = str(found.message), found.nhvp
     except Exception as error:  # of any kind: the other cases go on
         run.message = f"{type(error).__name__}: {error}"

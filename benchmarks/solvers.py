@@ -3,13 +3,16 @@
 evaluations: the 43 cases of Moré, Garbow and Hillstrom from their standard starts. Evaluations are counted
 within the function, value and gradient together as one, until f − f* ≤ τ·(f₀ − f*) (Moré and Wild 2009,
 "Benchmarking derivative-free optimization algorithms"), f* the listed minimum that a run comes to. A case is
-solved if there is one. SciPy has 10,000 iterations and tolerances so tight that it does not stop too early.
-It is deterministic.
+solved if there is one. Both have 10,000 evaluations, or as many as --most says, and SciPy tolerances so tight
+that it does not stop too early. It is deterministic. Methods that crawl take long to use that up: give cg
+--most 3000.
 
 starts: 256 random starts of the extended Rosenbrock function of 10 variables, all at once, beside a loop over
 SciPy's BFGS, with the same gradients from PyTorch and with hand-written ones in NumPy.
 
-    python benchmarks/solvers.py [evaluations] [starts] [--only scipy] [--methods bfgs,cg] [--each]
+bounds: bounded problems with known minima, beside L-BFGS-B.
+
+    python benchmarks/solvers.py [evaluations] [starts] [bounds] [--only scipy] [--methods bfgs,cg] [--each]
 """
 
 from __future__ import annotations
@@ -24,8 +27,9 @@ from typing import Any
 import numpy as np
 import scipy
 import torch
+from _bounded import bounds
 from _contest import Contestant, Neighbours, contest, print_table
-from _counted import Run, run_scipy, run_thalweg, value_and_gradient
+from _counted import MOST, Run, run_scipy, run_thalweg, value_and_gradient
 from scipy import optimize
 
 from tests.solvers.mgh import CASES, case
@@ -54,6 +58,7 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(PAIRS))
     parser.add_argument("--tau", type=float, default=1e-8)
     parser.add_argument("--tol", type=float, help="of thalweg's solvers; their own by default")
+    parser.add_argument("--most", type=int, default=MOST, help="evaluations of a run at most")
     parser.add_argument("--each", action="store_true", help="every case, not only totals")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -62,6 +67,8 @@ def main() -> None:
         options.only = "scipy"
     if "evaluations" in options.sections:
         evaluations(options)
+    if "bounds" in options.sections:
+        bounds(options.tau, options.most)
     if "starts" in options.sections:
         starts(options.only)
 
@@ -75,10 +82,10 @@ def evaluations(options: argparse.Namespace) -> None:
     ours: dict[str, Runs] = {}
     if options.only != "thalweg":
         for name in dict.fromkeys(PAIRS[method] for method in methods):
-            theirs[name] = {p.label: run_scipy(p, name) for p in CASES}
+            theirs[name] = {p.label: run_scipy(p, name, options.most) for p in CASES}
     if options.only != "scipy":
         for name in methods:
-            ours[name] = {p.label: run_thalweg(p, name, options.tol) for p in CASES}
+            ours[name] = {p.label: run_thalweg(p, name, options.tol, options.most) for p in CASES}
     for title, table in (("SciPy", theirs), ("thalweg", ours)):
         if table:
             tell_solved(title, table, options.tau)

@@ -86,10 +86,6 @@ def test_wrong_usage(arguments: tuple[str, ...], message: str) -> None:
     assert result.stdout == ""
 
 
-# Levenberg-Marquardt needs residuals, so it can be named in no race
-RACED = [name for name in optim.__all__ if name != "LevenbergMarquardt"]
-
-
 def test_list() -> None:
     result = call("list")
     assert result.exit_code == 0
@@ -101,7 +97,7 @@ def test_list() -> None:
     ("kind", "names", "words"),
     [
         ("tasks", list(list_tasks()), ["Handwritten digits"]),
-        ("optimizers", [*RACED, "momentum", "nesterov"], ["The sign of a momentum"]),
+        ("optimizers", [*optim.__all__, "momentum", "nesterov"], ["The sign of a momentum"]),
         ("rules", rules.__all__, ["Clip every element"]),
         ("schedules", schedules.__all__, ["Half a cosine"]),
         ("wrappers", ["SAM", "ASAM", "Accumulate", "NonFinite"], ["Steps once in k calls"]),

@@ -39,6 +39,8 @@ def test_each_finding_is_what_theory_says(name: str, results: dict[str, LabResul
     [
         ("linear-regression", {"seed": 1, "features": 3, "steps": 300}),
         ("ill-conditioning", {"kappas": "5,20,80", "size": 150}),
+        ("saddle", {"curvatures": "4,1", "distances": (1e-3, 1e-9), "rate": 0.1, "seed": 7}),
+        ("saddle", {"curvatures": 0.7, "noise": 1e-6, "runs": 100, "distances": "1e-2,1e-3,1e-12"}),
         ("coordinate-descent", {"alphas": (0.01, 50), "start": "3,-2", "sweeps": 2}),
         ("lasso", {"seed": 3, "penalties": 4, "used": 2}),
         ("sparse-coding", {"seed": 2, "side": 4}),
@@ -87,6 +89,10 @@ def test_the_pictures_show_what_is_said(results: dict[str, LabResult]) -> None:
     assert regression["Newton"].x[-1] < regression["GD"].x[-1]
     conditioning = curves["ill-conditioning"]
     assert conditioning["gradient descent"].y[-1] > conditioning["conjugate gradients"].y[-1] > 1
+    saddle = curves["saddle"]
+    assert saddle["GD from the ridge"].y[-1] == pytest.approx(0, abs=1e-6)
+    assert saddle["GD from 1e-06"].y[-1] == pytest.approx(-1, abs=0.01)
+    assert len(saddle["saddle-free Newton"].x) < 20
     staircase = curves["coordinate-descent"]["α = 0.1"]
     for i in range(len(staircase.x) - 1):  # one variable at a time
         moves = (staircase.x[i] != staircase.x[i + 1], staircase.y[i] != staircase.y[i + 1])
@@ -170,6 +176,7 @@ def test_settings_that_are_none(settings: dict[str, Any], message: str) -> None:
         ("laso", {}, "no lab 'laso'. Did you mean 'lasso'"),
         ("ill-conditioning", {"kappas": (10, 10)}, "two different numbers"),
         ("coordinate-descent", {"start": (1, 0)}, "the second not 0"),
+        ("saddle", {"distances": 0.01}, "two different numbers"),
         ("lasso", {"used": 20}, "used is at most features, 12"),
         ("lasso", {"rows": 13}, "at least features"),
     ],

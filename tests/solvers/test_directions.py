@@ -91,7 +91,7 @@ def test_secant_equation_and_positive_definiteness_after_each_update(family: str
             break
 
 
-@pytest.mark.parametrize("n", [3, 30, 300, 600])
+@pytest.mark.parametrize("n", [3, 30, 300, pytest.param(600, marks=pytest.mark.full)])
 def test_bfgs_is_the_formula_as_it_is_written(n: int) -> None:
     """Steps that are not along the direction, and changes of the gradient that are not its differences."""
     inverse = Inverse(torch.zeros(n, dtype=torch.float64), FAMILIES["bfgs"])

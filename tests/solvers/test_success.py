@@ -11,7 +11,7 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
-from thalweg.solvers import Result, Status, least_squares, minimize
+from thalweg.solvers import Result, Status, least_squares, minimize, minimize_many
 from thalweg.solvers.methods import METHODS
 
 ALL = sorted(METHODS)
@@ -97,6 +97,27 @@ def kink(x: Tensor) -> Tensor:
 def test_a_search_that_ends_at_a_jump_or_a_kink_is_no_success(fun: Any, method: str) -> None:
     result = minimize(fun, [3.0, 4.0], method, max_iter=60)
     assert not result.success, result
+
+
+def step_down_to_zero(x: Tensor) -> Tensor:
+    return torch.where(x > 0, 1 + x, 2 - x).sum()
+
+
+@pytest.mark.parametrize("start", [[1e-9], [1e-9, 3.0], [2e-3, 1e-9]])
+@pytest.mark.parametrize("search", ["wolfe", "hager-zhang", "armijo"])
+@pytest.mark.parametrize("method", ["bfgs", "cg"])
+def test_a_crawl_towards_a_jump_ends(method: str, search: str, start: list[float]) -> None:
+    """Each step is lower than the last, and much lower than it could promise."""
+    result = minimize(step_down_to_zero, start, method, search=search, max_iter=5000)
+    # a search tries tens of points, and ten steps in a row may do little
+    assert result.nfev < 500, result
+    if len(start) > 1:
+        assert result.status is Status.STALLED
+    else:  # within the rounding of the lowest value there is nothing to gain
+        assert result.status is Status.STALLED or result.fun == 1
+    together = minimize_many(step_down_to_zero, [start, start], method, search=search)
+    for one in together:
+        assert (one.status, one.nfev) == (result.status, result.nfev)
 
 
 def test_a_radius_too_small_to_move_is_no_success() -> None:

@@ -11,9 +11,8 @@ from torch import nn
 import thalweg
 from tests.train.helpers import blobs, quiet
 from thalweg import optim
-from thalweg.errors import TaskError
 from thalweg.race import race
-from thalweg.race.entrants.known import Entrant, find_entrant, known_entrants
+from thalweg.race.entrants.known import Entrant, find_entrant
 from thalweg.race.stack.reasons import why_not
 from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.point import Point
@@ -54,15 +53,7 @@ def test_a_range_test_drives_it() -> None:
     assert thalweg.find_lr(task(), optim.NewtonCG, steps=10).optimizer == "NewtonCG"
 
 
-def test_residuals_are_not_to_be_had_in_training() -> None:
-    with pytest.raises(TaskError, match="minimises residuals"):
-        quiet(task(), optim.LevenbergMarquardt)
-    with pytest.raises(TaskError, match="minimises residuals"):
-        race(task(), ["sgd", "LevenbergMarquardt"], out=None)
-    assert "levenbergmarquardt" not in known_entrants()
-
-
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [*TRAINED, "LevenbergMarquardt"])
 def test_it_is_an_entrant_that_takes_all_rows_and_is_in_no_stack(name: str) -> None:
     entrant = find_entrant(name)
     assert (entrant.name, entrant.batch_size) == (name.lower(), None)

@@ -13,6 +13,7 @@ from thalweg.labs import (
     ill_conditioning,
     lasso,
     linear_regression,
+    saddle,
     sparse_coding,
 )
 from thalweg.labs.lab import Finding, Lab, LabResult, Theory
@@ -25,6 +26,7 @@ LABS: dict[str, Lab[Any, Any]] = {
     for lab in (
         linear_regression.LAB,
         ill_conditioning.LAB,
+        saddle.LAB,
         coordinate_descent.LAB,
         lasso.LAB,
         sparse_coding.LAB,

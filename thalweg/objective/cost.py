@@ -14,6 +14,7 @@ from thalweg.errors import TaskError, suggest
 from thalweg.objective.losses import Loss, LossFunction, as_loss
 from thalweg.objective.metrics import Metric, MetricFunction, as_metric
 from thalweg.objective.penalty import Penalty, bind
+from thalweg.objective.residuals import Residuals, residuals_of
 from thalweg.objective.scores import Meter
 from thalweg.objective.weight import BatchWeight
 
@@ -99,6 +100,13 @@ class Cost:
     def bind_penalty(self, model: nn.Module) -> Callable[[], Tensor] | None:
         """Return λΩ of `model` as a function without arguments, or None without a penalty."""
         return None if self.penalty is None else bind(self.penalty, model)
+
+    def bind_residuals(self, model: nn.Module, name: str) -> Residuals:
+        """Return the residuals r of `model`, J = ½‖r‖², for the optimizer called `name`.
+
+        Raises TaskError where the objective is no sum of squares; `residuals_of` says which are.
+        """
+        return residuals_of(self.surrogate, self.penalty, model, name)
 
     def penalty_value(self, model: nn.Module) -> float:
         """Return λΩ of `model` as a number, 0 where there is no penalty."""

@@ -147,15 +147,15 @@ class Loss:
         """
         if self.kind == "free" or self.batch_weight is not None:
             return False
-        if _setting(self.function, "reduction", "mean") not in ("mean", "batchmean"):
+        if setting_of(self.function, "reduction", "mean") not in ("mean", "batchmean"):
             return False
         if any(
-            _setting(self.function, old, None) is not None for old in ("reduce", "size_average")
+            setting_of(self.function, old, None) is not None for old in ("reduce", "size_average")
         ):
             return False
-        if self.kind != "classes" and _setting(self.function, "weight", None) is None:
+        if self.kind != "classes" and setting_of(self.function, "weight", None) is None:
             return True
-        if not isinstance(targets, Tensor) or _setting(self.function, "weight", None) is not None:
+        if not isinstance(targets, Tensor) or setting_of(self.function, "weight", None) is not None:
             return False
         return self.ignore_index is None or not bool((targets == self.ignore_index).any())
 
@@ -257,24 +257,24 @@ def _named(name: str, function: LossFunction | None = None) -> Loss:
     return Loss(name, given, kind, low, ignored)
 
 
-def _setting(loss: Any, name: str, default: Any) -> Any:
+def setting_of(loss: Any, name: str, default: Any) -> Any:
     """Return what a module or a partial sets, such as `reduction`."""
     if isinstance(loss, functools.partial):
-        return loss.keywords.get(name, _setting(loss.func, name, default))
+        return loss.keywords.get(name, setting_of(loss.func, name, default))
     return getattr(loss, name, default) if isinstance(loss, nn.Module) else default
 
 
 def _ignored(loss: Any, default: int | None = None) -> int | None:
-    ignored = _setting(loss, "ignore_index", default)
+    ignored = setting_of(loss, "ignore_index", default)
     return None if ignored is None else int(ignored)
 
 
 def _sums(loss: Any) -> bool:
-    return bool(_setting(loss, "reduction", "") == "sum")
+    return bool(setting_of(loss, "reduction", "") == "sum")
 
 
 def _check_reduction(loss: Any) -> None:
-    if _setting(loss, "reduction", "mean") == "none":
+    if setting_of(loss, "reduction", "mean") == "none":
         raise TaskError(
             "A loss is one number, to descend; with reduction='none' there is one for each row or "
             "element. Leave it at 'mean', or give Cost a function of (outputs, targets) that ends in "

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.solvers.bounds import Bounds
+from thalweg.solvers.bounds import Bounds, FreeModel
 from thalweg.solvers.direction.direction import Direction, Model
 from thalweg.solvers.lanes import dot, largest
 
@@ -30,9 +30,11 @@ class Bounded:
 
     def sizes(self, x: Tensor, g: Tensor) -> Tensor:
         """Return the gradients' largest components, [lanes], of those that a step could follow."""
-        if self.bounds is None:
-            return largest(g)
-        return largest(torch.where(self.bounds.free(x, g), g, 0.0))
+        return largest(self.followed(x, g))
+
+    def followed(self, x: Tensor, g: Tensor) -> Tensor:
+        """Return the gradient of the parameters that may follow it, and zeros."""
+        return g if self.bounds is None else torch.where(self.bounds.free(x, g), g, 0.0)
 
     def propose(self, state: Any, x: Tensor, g: Tensor, model: Model) -> tuple[Tensor, Tensor, Any]:
         """Return the direction, −g of the parameters that may follow it, and the state."""
@@ -40,7 +42,7 @@ class Bounded:
             d, state = self.direction.propose(state, g, model)
             return d, -g, state
         free = self.bounds.free(x, g)
-        d, state = self.direction.propose(state, g * free, model)
+        d, state = self.direction.propose(state, g * free, FreeModel(model, free))
         d = d * free
         if not self.direction.natural(1):
             return d, -g * free, state
@@ -49,7 +51,7 @@ class Bounded:
         stopped = free & (target != x + d) & (d * g < 0)
         if bool(stopped.any()):
             others = free & ~stopped
-            rest, state = self.direction.propose(state, g * others, model)
+            rest, state = self.direction.propose(state, g * others, FreeModel(model, others))
             d = torch.where(stopped, target - x, rest * others)
         return d, -g * free, state
 
@@ -58,12 +60,12 @@ class Bounded:
     ) -> Any:
         """Return the state after steps between two x and g; `model` is that before them.
 
-        It learns from the parameters that were free before and after. A direction takes g − g₋ for what
-        changed since its last proposal, so it has to have seen both. The x before is overwritten where there
-        are no bounds: a new large tensor costs more than a difference.
+        A direction that learns pairs gets those of the parameters that were free before and after. It takes
+        g − g₋ for what changed since its last proposal, so it has to have seen both. The x before is
+        overwritten where there are no bounds: a new large tensor costs more than a difference.
         """
         (x_before, g_before), (x, g) = before, after
-        if self.bounds is None:
+        if self.bounds is None or not self.direction.learns:
             step = torch.sub(x, x_before, out=x_before)
             return self.direction.update(state, step, g - g_before)
         both = self.bounds.free(x_before, g_before) & self.bounds.free(x, g)

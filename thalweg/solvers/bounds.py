@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thalweg.solvers.direction.direction import Model
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -31,6 +33,23 @@ class Bounds:
         Source: Bertsekas (1982), Projected Newton methods for optimization problems with simple constraints.
         """
         return self.open(x, -g)
+
+
+class FreeModel:
+    """The model of some parameters alone, the others held: H of these, and 1 for each of the others."""
+
+    def __init__(self, model: Model, free: Tensor) -> None:
+        self.model, self.free = model, free
+
+    def __matmul__(self, vectors: Tensor) -> Tensor:
+        return torch.where(self.free, self.model @ torch.where(self.free, vectors, 0.0), vectors)
+
+    def dense(self) -> Tensor:
+        """Return the matrix of each lane, [lanes, n, n]."""
+        both = self.free[:, :, None] & self.free[:, None, :]
+        hessian = self.model.dense()
+        held = torch.diag_embed((~self.free).to(hessian.dtype))
+        return torch.where(both, hessian, held)
 
 
 def as_bounds(given: Any, start: Tensor) -> Bounds:

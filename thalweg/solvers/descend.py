@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.solvers.bounded import Bounded
 from thalweg.solvers.bounds import Bounds
 from thalweg.solvers.direction.direction import Direction
-from thalweg.solvers.lane import CAREFUL
+from thalweg.solvers.lane import CAREFUL, CRAWL, Lane
 from thalweg.solvers.lanes import dot, largest
 from thalweg.solvers.runs import Callback, Objective, Runs
 from thalweg.solvers.search.search import LineSearch
@@ -52,6 +52,13 @@ class Descent(Runs):
         if ends:
             self._arrive()
 
+    def lowest(self, lane: Lane) -> tuple[Tensor, Tensor]:
+        """Return the lowest point of the run while it goes on, that of its search included."""
+        if lane.best_alpha > 0 and lane.best_f < lane.f:
+            lane.f, lane.size = lane.best_f, lane.best_size
+            return self.best_x[0], self.best_g[0]
+        return super().lowest(lane)
+
     def _told(self, f: float, slope: float, size: float) -> tuple[bool, bool]:
         """Tell the search what it asked for; return whether it ends there, and whether that is its best."""
         lane = self.lane
@@ -75,9 +82,11 @@ class Descent(Runs):
         if lane.best_alpha > 0:
             before, model = (self.x, self.g), self.objective.model(self.x)
             self.x, self.g = after = self.best_x, self.best_g
-            self.state = self.bounded.update(self.state, before, after, model)
             lane.arrive()
+            self.state = self.bounded.update(self.state, before, after, model)
             lane.judge(self.stop, self.x.dtype)
+            if lane.status is None and lane.crawled >= CRAWL:
+                self._give_up(math.inf)  # short steps promise little at a jump, too
         elif lane.status is None:
             lane.status = self.stop.spent(lane.iterations, lane.evaluations)
             self._begin_anew()
@@ -89,10 +98,14 @@ class Descent(Runs):
         """Forget what the direction has learnt, as it led to no lower point; give up if that is nothing."""
         lane = self.lane
         if lane.status is None and lane.steps == 0:
-            turned = float(largest(self.x * self.g))
-            lane.status = self.stop.verdict(lane, lane.promise, turned, self.x.dtype)
+            self._give_up(lane.promise)
         lane.steps, lane.fall = 0, 0.0
         self.state = self.direction.init(self.x, self.g)
+
+    def _give_up(self, promised: float) -> None:
+        """End the run, whose searches find nothing, or little of what they promise."""
+        turned = float(largest(self.x * self.bounded.followed(self.x, self.g)))
+        self.lane.status = self.stop.verdict(self.lane, promised, turned, self.x.dtype)
 
     def _aim(self) -> None:
         """Find a direction and begin the search along it, or end the run where that is not worth it."""

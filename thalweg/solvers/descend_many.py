@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.lane import Lane
 from thalweg.solvers.lanes import dot, largest, put, take
 from thalweg.solvers.many_lanes import Flags, Floats, ManyLanes, Places
-from thalweg.solvers.runs import Objective
+from thalweg.solvers.runs import Found, Objective
 from thalweg.solvers.search.search import LineSearch
 from thalweg.solvers.stop import Stop
 
@@ -42,19 +43,29 @@ class ManyDescents:
         self.objective, self.direction, self.search = objective, direction, search
         self.stop, self.x = stop, self.bounded.inside(x.clone())
         self.x_end, self.g_end = torch.zeros_like(self.x), torch.zeros_like(self.x)
+        none = np.zeros(0)
+        self.lanes = ManyLanes(none, none, stop, x.dtype)  # before the first values
 
     def run(self) -> list[Lane]:
         """Run all lanes to their ends and return them, in their order."""
         f, self.g = self.objective.evaluate(self.x)
+        self.best_x, self.best_g, self.d = self.x, self.g, torch.zeros_like(self.g)
+        self.state: Any = self.direction.init(self.x, self.g)
         f_now, size = _numbers(f, self.bounded.sizes(self.x, self.g))
         self.lanes = ManyLanes(f_now, size, self.stop, self.x.dtype)
         self.lanes.judge(self.lanes.going)
-        self.best_x, self.best_g, self.d = self.x, self.g, torch.zeros_like(self.g)
-        self.state: Any = self.direction.init(self.x, self.g)
         self._aim(*self._left(None, (self.x, self.g, self.state)))
         while len(self.lanes):
             self._tick()
         return self.lanes.lanes()
+
+    def so_far(self) -> list[Found]:
+        """Return each lane with its lowest point and the gradient there; those that go on are interrupted."""
+        index, lower = self._tensor(self.lanes.index), self.lanes.interrupt()
+        if len(index):
+            points = self._where(lower, (self.best_x, self.best_g), (self.x, self.g))
+            self.x_end[index], self.g_end[index] = points
+        return list(zip(self.lanes.lanes(), self.x_end, self.g_end, strict=False))
 
     def _tick(self) -> None:
         """Evaluate one point of each lane; lanes whose search ends there move, and aim anew."""
@@ -72,8 +83,10 @@ class ManyDescents:
         lanes = self.lanes
         moved = ended & (lanes.best_alpha > 0)
         at, part = self._move(moved)
-        lanes.arrive(moved)
         lanes.judge(moved)
+        crawls = lanes.crawls(moved)
+        if crawls.any():
+            lanes.give_up(crawls, math.inf, self._turned())  # promises of short steps are little
         failed = ended & ~moved & lanes.going
         if failed.any():
             self.state = put(self.state, self._index(at), part[2])
@@ -83,12 +96,13 @@ class ManyDescents:
         self._aim(*self._left(at, part))
 
     def _move(self, moved: Flags) -> tuple[Places | None, Part]:
-        """Set x and g of these lanes; return their places and parts, whose states have learnt the steps."""
+        """Move these lanes; return their places and parts, whose states have learnt the steps."""
         at = _places(moved)
         x, g, best_x, best_g, state = take(
             (self.x, self.g, self.best_x, self.best_g, self.state), self._index(at)
         )
         self.x, self.g = self._where(moved, (self.best_x, self.best_g), (self.x, self.g))
+        self.lanes.arrive(moved)
         if len(x):
             model = self.objective.model(x)
             state = self.bounded.update(state, (x, g), (best_x, best_g), model)
@@ -96,13 +110,17 @@ class ManyDescents:
 
     def _begin_anew(self, failed: Flags) -> None:
         """Forget what directions have learnt, as they led to no lower point; give up if that is nothing."""
-        (turned,) = _numbers(largest(self.x * self.g))
         self.lanes.spend(failed)
-        self.lanes.begin_anew(failed, turned)
+        self.lanes.begin_anew(failed, self._turned())
         index = self._index(_places(failed))
         # of all lanes: states of fewer may have other shapes
         anew = self.direction.init(self.x, self.g)
         self.state = put(self.state, index, take(anew, index))
+
+    def _turned(self) -> Floats:
+        """Return the largest |xᵢgᵢ| of each lane, of parameters that may follow the gradient."""
+        (turned,) = _numbers(largest(self.x * self.bounded.followed(self.x, self.g)))
+        return turned
 
     def _aim(self, at: Places | None, part: Part) -> None:
         """Give the lanes at these places directions, and begin their searches."""

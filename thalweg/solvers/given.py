@@ -46,12 +46,12 @@ def as_start(x0: Any) -> Tensor:
     return start
 
 
-def as_budget(given: Any, name: str, least: int) -> int:
-    """Return a number of iterations or evaluations.
+def as_count(given: Any, name: str, least: int = 1) -> int:
+    """Return a whole number: of iterations, of evaluations, of atoms.
 
     Raises ValueError for what is no whole number of at least `least`.
 
-    >>> as_budget(1.5, "max_iter", 0)
+    >>> as_count(1.5, "max_iter", 0)
     Traceback (most recent call last):
     ValueError: max_iter is a whole number of at least 0; got 1.5.
     """

@@ -15,9 +15,12 @@ FALLEN = 1e100
 """How many times its first size an objective may fall below zero before it is called unbounded."""
 VISIBLE = 1000
 """Roundings of the objective by which a point must lie higher for its rise to be believed."""
-
 CAREFUL = 0.3
 """How far the very first step goes, in lengths of x."""
+LITTLE = 1e-6
+"""A decrease below this share of what its search promised is little."""
+CRAWL = 10
+"""Steps in a row that do little, and so end a run: at a jump it would go on with ever shorter ones."""
 
 
 class Record(NamedTuple):
@@ -59,6 +62,8 @@ class Lane:
     alpha: float = 0.0
     promise: float = math.inf
     """The decrease that the parabola through a point of this search promised, at the most."""
+    crawled: int = 0
+    """Steps in a row that did little: lowered the objective so, or neither that nor the gradient."""
     has_moved: bool = False
     """Whether there was a step, whose decrease is known."""
     converging: bool = False
@@ -116,6 +121,9 @@ class Lane:
     def arrive(self) -> None:
         """Take the best point of the search for the present one."""
         self.decrease = self.f - self.best_f
+        little = self.decrease <= LITTLE * self.promise < math.inf
+        little = little or (self.decrease <= 0 and self.best_size >= self.size)
+        self.crawled = self.crawled + 1 if little else 0
         self.f, self.size = self.best_f, self.best_size
         self.largest = max(self.largest, self.size)
         self.fall = self.best_alpha * self.slope

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg.solvers.lane import CAREFUL, FALLEN, VISIBLE, Lane, Record
+from thalweg.solvers.lane import CAREFUL, CRAWL, FALLEN, LITTLE, VISIBLE, Lane, Record
 from thalweg.solvers.search.cubic import Sample
 from thalweg.solvers.search.search import LineSearch, Searching
 from thalweg.solvers.stop import Status, Stop
@@ -21,7 +21,7 @@ Places = NDArray[np.intp]
 _KEPT = (
     *("index", "f", "size", "largest", "first", "decrease", "slope", "visible", "alpha", "promise"),
     *("has_moved", "converging", "is_first", "best_alpha", "best_f", "best_size", "steps", "fall"),
-    *("iterations", "evaluations", "status"),
+    *("crawled", "iterations", "evaluations", "status"),
 )
 _STATUSES = tuple(Status)
 _GOING = -1
@@ -44,7 +44,7 @@ class ManyLanes:
         self.best_alpha, self.best_f, self.best_size, self.fall = np.zeros((4, k))
         flags: Any = np.zeros((3, k), dtype=bool)
         self.has_moved, self.converging, self.is_first = flags
-        self.steps, self.iterations = np.zeros((2, k), dtype=int)
+        self.steps, self.iterations, self.crawled = np.zeros((3, k), dtype=int)
         self.evaluations = np.ones(k, dtype=int)
         self.status = np.full(k, _GOING)  # a place in _STATUSES
         self.searches: dict[int, Searching] = {}  # by index
@@ -128,6 +128,9 @@ class ManyLanes:
     def arrive(self, moved: Flags) -> None:
         """Take the best points of these searches for the present ones."""
         self.decrease = np.where(moved, self.f - self.best_f, self.decrease)
+        little = (self.decrease <= LITTLE * self.promise) & np.isfinite(self.promise)
+        little |= (self.decrease <= 0) & (self.best_size >= self.size)
+        self.crawled = np.where(moved, (self.crawled + 1) * little, self.crawled)
         self.f = np.where(moved, self.best_f, self.f)
         self.size = np.where(moved, self.best_size, self.size)
         self.largest = np.maximum(self.largest, self.size)
@@ -160,10 +163,17 @@ class ManyLanes:
     def begin_anew(self, which: Flags, turned: Floats) -> None:
         """Forget the steps of lanes that found no lower point, and give up where there were none."""
         given_up = which & self.going & (self.steps == 0)
-        self._give_up(given_up, self.promise, turned)
+        self.give_up(given_up, self.promise, turned)
         self.steps[which], self.fall[which] = 0, 0.0
 
-    def _give_up(self, which: Flags, promised: Floats | float, turned: Floats) -> None:
+    def crawls(self, which: Flags) -> Flags:
+        """Return which of these lanes do little in many steps."""
+        crawls: Flags = which & self.going & (self.crawled >= CRAWL)
+        return crawls
+
+    @_silent
+    def give_up(self, which: Flags, promised: Floats | float, turned: Floats) -> None:
+        """End these lanes, which find no lower point though a decrease was promised."""
         over = self.stop.is_over(self, promised, turned, self.dtype)
         self.end(which & over, Status.CONVERGED)
         self.end(which, Status.STALLED)
@@ -175,11 +185,11 @@ class ManyLanes:
         """Begin searches along directions with these slopes, or end runs where that is not worth it."""
         falls = (slope > -math.inf) & (slope < 0)
         if not falls[which].all():
-            self._give_up(which & ~falls, math.inf, turned)
+            self.give_up(which & ~falls, math.inf, turned)
         if self.converging.any():
             known = self.stop.leaves_it(self, -slope / 2, turned, self.dtype)
             unknown = self.stop.leaves_it(self, None, turned, self.dtype)
-            leaves: Flags = self.converging & np.where(natural, known, unknown).astype(bool)
+            leaves: Flags = self.converging & (natural & known | ~natural & unknown)
             self.end(which & leaves, Status.CONVERGED)
         first = np.where(natural, 1.0, self._first(slope, lengths))
         self.alpha, self.slope = np.where(which, (first, slope), (self.alpha, self.slope))
@@ -208,6 +218,15 @@ class ManyLanes:
             self.searches.pop(lane.index, None)
         for name in _KEPT:
             setattr(self, name, getattr(self, name)[going])
+
+    def interrupt(self) -> Flags:
+        """End all lanes at their lowest points; return which of these are of the searches under way."""
+        lower: Flags = (self.best_alpha > 0) & (self.best_f < self.f)
+        self.f = np.where(lower, self.best_f, self.f)
+        self.size = np.where(lower, self.best_size, self.size)
+        self.end(self.going, Status.INTERRUPTED)
+        self.leave(self.going)
+        return lower
 
     def lanes(self) -> list[Lane]:
         """Return what all runs ended with, with their histories."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from thalweg.errors import suggest
 from thalweg.numeric import is_real
 from thalweg.solvers.direction.bfgs import BroydenDirection
@@ -16,7 +18,8 @@ from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.direction.lbfgs import LBFGSDirection
 from thalweg.solvers.direction.newton import Newton, NewtonCGDirection
 from thalweg.solvers.direction.steepest import Steepest
-from thalweg.solvers.given import as_budget, as_positive
+from thalweg.solvers.given import as_count, as_positive
+from thalweg.solvers.preconditioner import Preconditioner, as_preconditioner
 from thalweg.solvers.search.armijo import Armijo
 from thalweg.solvers.search.hager_zhang import HagerZhang
 from thalweg.solvers.search.search import LineSearch
@@ -74,9 +77,16 @@ def steepest(*, c1: float = 1e-4, c2: float = 0.1, search: str = "wolfe") -> Met
     return AlongLines(Steepest(), search_named(search, c1, c2))
 
 
-def cg(*, beta: str = "pr+", c1: float = 1e-4, c2: float = 0.1, search: str = "wolfe") -> Method:
+def cg(
+    *,
+    beta: str = "pr+",
+    preconditioner: Preconditioner | None = None,
+    c1: float = 1e-4,
+    c2: float = 0.1,
+    search: str = "wolfe",
+) -> Method:
     """Nonlinear conjugate gradients; `beta` is fr, pr+ or hz."""
-    return AlongLines(ConjugateGradient(beta), search_named(search, c1, c2))
+    return AlongLines(ConjugateGradient(beta, preconditioner), search_named(search, c1, c2))
 
 
 def bfgs(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
@@ -96,9 +106,7 @@ def ssbroyden(*, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Me
 
 def lbfgs(*, history: int = 10, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe") -> Method:
     """Limited-memory BFGS."""
-    return AlongLines(
-        LBFGSDirection(as_budget(history, "history", 1)), search_named(search, c1, c2)
-    )
+    return AlongLines(LBFGSDirection(as_count(history, "history")), search_named(search, c1, c2))
 
 
 def newton(
@@ -109,10 +117,16 @@ def newton(
 
 
 def newton_cg(
-    *, most: int | None = None, c1: float = 1e-4, c2: float = 0.9, search: str = "wolfe"
+    *,
+    most: int | None = None,
+    preconditioner: Preconditioner | None = None,
+    c1: float = 1e-4,
+    c2: float = 0.9,
+    search: str = "wolfe",
 ) -> Method:
     """Newton by conjugate gradients, at most `most` products a step."""
-    return AlongLines(NewtonCGDirection(_most(most)), search_named(search, c1, c2))
+    direction = NewtonCGDirection(_most(most), preconditioner)
+    return AlongLines(direction, search_named(search, c1, c2))
 
 
 def trust_exact(*, radius: float | None = None) -> Method:
@@ -120,9 +134,14 @@ def trust_exact(*, radius: float | None = None) -> Method:
     return TrustRegion(Exact(), _radius(radius))
 
 
-def trust_ncg(*, radius: float | None = None, most: int | None = None) -> Method:
+def trust_ncg(
+    *,
+    radius: float | None = None,
+    most: int | None = None,
+    preconditioner: Preconditioner | None = None,
+) -> Method:
     """A trust region solved by conjugate gradients."""
-    return TrustRegion(Steihaug(_most(most)), _radius(radius))
+    return TrustRegion(Steihaug(_most(most), preconditioner), _radius(radius))
 
 
 def levenberg_marquardt(*, radius: float | None = None) -> Method:
@@ -131,7 +150,7 @@ def levenberg_marquardt(*, radius: float | None = None) -> Method:
 
 
 def _most(given: int | None) -> int | None:
-    return None if given is None else as_budget(given, "most", 1)
+    return None if given is None else as_count(given, "most")
 
 
 def _radius(given: float | None) -> float | None:
@@ -160,13 +179,14 @@ RESIDUAL_METHODS: dict[str, Callable[..., Method]] = {
 
 
 def method_named(
-    name: str, options: dict[str, Any], known: dict[str, Callable[..., Method]]
+    name: str, options: dict[str, Any], known: dict[str, Callable[..., Method]], start: Tensor
 ) -> Method:
-    """Return the method `name` with its options.
+    """Return the method `name` with its options, for points like `start`.
 
     Raises ValueError for an unknown name, TypeError for an unknown option.
 
-    >>> method_named("trust-exact", {"raduis": 5}, METHODS)
+    >>> import torch
+    >>> method_named("trust-exact", {"raduis": 5}, METHODS, torch.zeros(2))
     Traceback (most recent call last):
     TypeError: The method 'trust-exact' has no option 'raduis'. Did you mean 'radius'? It has: radius.
     """
@@ -181,4 +201,6 @@ def method_named(
                 f"The method {name!r} has no option {option!r}.{suggest(option, allowed)} It has: "
                 f"{', '.join(allowed)}."
             )
+    if "preconditioner" in options:
+        options = options | {"preconditioner": as_preconditioner(options["preconditioner"], start)}
     return known[name](**options)

@@ -11,12 +11,13 @@ from torch import Tensor
 from thalweg.solvers.bounds import Bounds, as_bounds
 from thalweg.solvers.descend import Descent
 from thalweg.solvers.descend_many import ManyDescents
-from thalweg.solvers.given import as_budget, as_start, as_tolerance, check_function
+from thalweg.solvers.given import as_count, as_start, as_tolerance, check_function
 from thalweg.solvers.lane import Lane
 from thalweg.solvers.methods import METHODS, RESIDUAL_METHODS, AlongLines, Method, method_named
-from thalweg.solvers.objective import Function, ScalarObjective
+from thalweg.solvers.objective import Counts, Function, ScalarObjective
 from thalweg.solvers.residuals import ResidualObjective
 from thalweg.solvers.result import Result
+from thalweg.solvers.so_far import Run, hand_over
 from thalweg.solvers.stop import Status, Stop, message
 from thalweg.solvers.trust.region import Region
 
@@ -47,15 +48,18 @@ def minimize(
     - "trust-exact", "trust-ncg" (`radius=`): the same, in a trust region.
 
     Those along lines take `search="wolfe"`, "hager-zhang" or "armijo", with its constants `c1=` and `c2=`.
+    "cg", "newton-cg" and "trust-ncg" take a `preconditioner=` M ≈ H⁻¹, symmetric and positive definite: a
+    function r ↦ M·r of tensors of the shape of `x0`, M's diagonal in that shape, or the matrix [n, n].
 
     It has converged where the gradient's largest component is at most `tol` times the largest one met on
     the way, so that neither the scale of the objective nor that of x matters; by default 1e-8 in float64 and
     1e-4 in float32. `bounds` is a pair (low, high) of numbers or tensors, with None for no bound; a start
     outside is moved inside. `callback(x, fun)` is called after each iteration and stops the run by
     returning True. What is found is returned however the run ends; `result.success` says if it converged.
+    An exception of `fun`, and Ctrl-C, go on with the result so far as their attribute `result`.
 
-    Raises ValueError for an unknown method, for numbers out of range and for an objective that is not one
-    number, TypeError for an unknown option.
+    Raises ValueError for an unknown method, for numbers out of range, for a preconditioner that is not
+    positive definite and for an objective that is not one number, TypeError for an unknown option.
 
     >>> import torch
     >>> from thalweg.solvers import minimize
@@ -66,10 +70,11 @@ def minimize(
     check_function(fun, "fun", "a tensor")
     start = as_start(x0)
     objective = ScalarObjective(fun, start.shape)
-    chosen = method_named(method, options, METHODS)
+    chosen = method_named(method, options, METHODS, start)
     box = None if bounds is None else as_bounds(bounds, start)
     stop = _stop(tol, max_iter, max_evals)
-    return _one(objective, start, chosen, stop, callback, box, method)
+    run = _run(objective, start[None], chosen, stop, callback, box, method)
+    return _results(run, objective.counts, start.shape, "minimize")[0]
 
 
 @torch.inference_mode(False)
@@ -101,8 +106,10 @@ def least_squares(
     check_function(residuals, "residuals", "a tensor")
     start = as_start(x0)
     objective = ResidualObjective(residuals, start.shape)
-    chosen = method_named(method, options, RESIDUAL_METHODS)
-    return _one(objective, start, chosen, _stop(tol, max_iter, max_evals), callback, None, method)
+    chosen = method_named(method, options, RESIDUAL_METHODS, start)
+    stop = _stop(tol, max_iter, max_evals)
+    run = _run(objective, start[None], chosen, stop, callback, None, method)
+    return _results(run, objective.counts, start.shape, "least_squares")[0]
 
 
 @torch.inference_mode(False)
@@ -138,44 +145,16 @@ def minimize_many(
             f"Starts need a first axis with one entry each; got shape {tuple(together.shape)}."
         )
     objective = ScalarObjective(fun, together.shape[1:])
-    chosen = method_named(method, options, METHODS)
+    chosen = method_named(method, options, METHODS, together[0])
     box = None if bounds is None else as_bounds(bounds, together[0])
-    ended, x, g = _run(
-        objective, together, chosen, _stop(tol, max_iter, max_evals), None, box, method
-    )
-    shape = together.shape[1:]
-    return [
-        _result(
-            lane,
-            x[i].view(shape),
-            g[i].view(shape),
-            ngev=lane.evaluations,
-            nhvp=objective.counts.products,
-        )
-        for i, lane in enumerate(ended)
-    ]
+    run = _run(objective, together, chosen, _stop(tol, max_iter, max_evals), None, box, method)
+    return _results(run, objective.counts, together.shape[1:], "minimize_many")
 
 
 def _stop(tol: Any, max_iter: Any, max_evals: Any) -> Stop:
     """Return the rules that end a run, from what was given."""
-    most = None if max_evals is None else as_budget(max_evals, "max_evals", 1)
-    return Stop(as_tolerance(tol), as_budget(max_iter, "max_iter", 0), most)
-
-
-def _one(
-    objective: ScalarObjective | ResidualObjective,
-    start: Tensor,
-    method: Method,
-    stop: Stop,
-    callback: Callback | None,
-    box: Bounds | None,
-    name: str,
-) -> Result:
-    (lane,), x, g = _run(objective, start[None], method, stop, callback, box, name)
-    counts, shape = objective.counts, start.shape
-    return _result(
-        lane, x[0].view(shape), g[0].view(shape), ngev=counts.gradients, nhvp=counts.products
-    )
+    most = None if max_evals is None else as_count(max_evals, "max_evals")
+    return Stop(as_tolerance(tol), as_count(max_iter, "max_iter", 0), most)
 
 
 def _run(
@@ -186,7 +165,7 @@ def _run(
     callback: Callback | None,
     box: Bounds | None,
     name: str,
-) -> tuple[list[Lane], Tensor, Tensor]:
+) -> Run:
     x, shape = starts.reshape(len(starts), -1), starts.shape[1:]
     if callback is not None:
         check_function(callback, "callback", "x and fun")
@@ -196,19 +175,45 @@ def _run(
         return callback(point.view(shape).clone(), lane.f)  # which the callback may change
 
     hook = None if callback is None else called
-    run: Descent | ManyDescents | Region
     if isinstance(method, AlongLines) and len(x) > 1:
-        run = ManyDescents(objective, x, method.direction, method.search, stop, box)
-    elif isinstance(method, AlongLines):
-        run = Descent(objective, x, method.direction, method.search, stop, box, hook)
-    elif box is None:
-        run = Region(objective, x, method.subproblem, stop, hook, method.radius)
-    else:
-        raise ValueError(
-            f"The method {name!r} takes no bounds; these do: bfgs, ssbfgs, ssbroyden, lbfgs, cg, "
-            "steepest, newton, newton-cg."
-        )
-    return run.run(), run.x_end, run.g_end
+        return ManyDescents(objective, x, method.direction, method.search, stop, box)
+    if isinstance(method, AlongLines):
+        return Descent(objective, x, method.direction, method.search, stop, box, hook)
+    if box is None:
+        return Region(objective, x, method.subproblem, stop, hook, method.radius)
+    raise ValueError(
+        f"The method {name!r} takes no bounds; these do: bfgs, ssbfgs, ssbroyden, lbfgs, cg, "
+        "steepest, newton, newton-cg."
+    )
+
+
+def _results(run: Run, counts: Counts, shape: torch.Size, who: str) -> list[Result]:
+    """Run all lanes, and return a result for each; an exception gets what was found so far."""
+
+    def found() -> list[Result]:
+        return [
+            _result(
+                lane,
+                x.view(shape),
+                g.view(shape),
+                ngev=lane.evaluations if who == "minimize_many" else counts.gradients,
+                nhvp=counts.products,
+            )
+            for lane, x, g in run.so_far()
+        ]
+
+    try:
+        run.run()
+    except BaseException as error:
+        results = found()
+        if results and who == "minimize_many":
+            hand_over(error, results, "a list with one for each start.")
+        elif results:
+            hand_over(
+                error, results[0], f"f = {results[0].fun:g} after {results[0].nfev} evaluations."
+            )
+        raise
+    return found()
 
 
 def _result(lane: Lane, x: Tensor, grad: Tensor, *, ngev: int, nhvp: int) -> Result:

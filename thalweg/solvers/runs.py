@@ -30,6 +30,10 @@ Callback = Callable[[Lane, Tensor], bool | None]
 """Is given a lane and its point after each iteration; True ends the run of that lane."""
 
 
+Found = tuple[Lane, Tensor, Tensor]
+"""A lane, the lowest point that it has met, and the gradient there."""
+
+
 class Runs:
     """Runs of a solver, all evaluated together.
 
@@ -42,6 +46,8 @@ class Runs:
     ) -> None:
         self.objective, self.stop, self.callback = objective, stop, callback
         self.x = x
+        self.lanes: list[Lane] = []
+        self.everyone: list[Lane] = []
         self.x_end, self.g_end = x.clone(), torch.zeros_like(x)
 
     def run(self, carried: Carried = NOTHING) -> list[Lane]:
@@ -52,14 +58,28 @@ class Runs:
             Lane(index, here, size)
             for index, (here, size) in enumerate(zip(f.tolist(), sizes.tolist(), strict=True))
         ]
-        everyone = list(self.lanes)
-        for lane in everyone:
+        self.everyone = list(self.lanes)
+        for lane in self.everyone:
             lane.go_on(carried)
             lane.judge(self.stop, self.x.dtype)
         self._begin()
         while self.lanes:
             self._tick()
-        return everyone
+        return self.everyone
+
+    def so_far(self) -> list[Found]:
+        """Return each lane with its lowest point and the gradient there; those that go on are interrupted.
+
+        There are none before the first value.
+        """
+        for lane in self.lanes:
+            self.x_end[lane.index], self.g_end[lane.index] = self.lowest(lane)
+            lane.status = lane.status or Status.INTERRUPTED
+        return list(zip(self.everyone, self.x_end, self.g_end, strict=False))
+
+    def lowest(self, lane: Lane) -> tuple[Tensor, Tensor]:
+        """Return the lowest point of a lane that goes on, and the gradient there."""
+        return self.x[lane.place], self.g[lane.place]
 
     def _begin(self) -> None:
         """Prepare the first tick; runs that have ended where they start leave."""

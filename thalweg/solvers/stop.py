@@ -27,6 +27,8 @@ class Status(StrEnum):
     """The objective or its gradient is not finite where the solver started."""
     STOPPED = "stopped"
     """The callback said so."""
+    INTERRUPTED = "interrupted"
+    """An exception ended the run: of the objective's, or Ctrl-C."""
 
 
 _ROUNDING = 16
@@ -142,4 +144,5 @@ def message(status: Status, size: float, largest: float) -> str:
         Status.UNBOUNDED: "The objective falls without end: it has no minimum, or lacks a bound.",
         Status.UNDEFINED: "The objective or its gradient is not finite at the start.",
         Status.STOPPED: "The callback ended the run.",
+        Status.INTERRUPTED: f"Interrupted by an exception; the gradient is {share}.",
     }[status]

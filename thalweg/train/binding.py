@@ -15,7 +15,7 @@ from thalweg.numeric import is_schedule
 from thalweg.optim import __all__ as optimizer_names
 from thalweg.optim.optimizer import stepping
 from thalweg.train.choice import is_chain
-from thalweg.train.optimizers import NEEDS_RESIDUALS, Rate, name_of
+from thalweg.train.optimizers import Rate, name_of
 
 _NO_SCHEDULE = (
     "A schedule in the place of lr is for the optimizers of thalweg.optim; for another one give "
@@ -50,9 +50,6 @@ def build_optimizer(
             f"one, a function (parameters, lr=…), or a chain; got {_describe(optimizer)}."
             f"{_class_named(optimizer)} The run binds it to a fresh model."
         )
-    inner = factory.func if isinstance(factory, functools.partial) else factory
-    if getattr(inner, "needs_residuals", False):
-        raise TaskError(NEEDS_RESIDUALS.format(name=name_of(optimizer)))
     parameters: list[Any] = named if _takes_names(factory) else [p for _, p in named]
     try:
         bound = factory(parameters, **given)

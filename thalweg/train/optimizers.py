@@ -17,14 +17,6 @@ Rate = float | Callable[[int], float]
 """A learning rate: a number, or a schedule, a function of the number of steps taken."""
 
 
-NEEDS_RESIDUALS = (
-    "{name} minimises residuals, and training has the loss of a batch alone. Call it in a loop of "
-    "your own with a closure that returns the residuals, or use thalweg.solvers.least_squares; "
-    "LBFGS, BFGS and SSBroyden take any loss."
-)
-"""Why an optimizer over residuals cannot be trained with."""
-
-
 def name_of(optimizer: Any) -> str:
     """Return a short name for what a user gave as optimizer.
 
@@ -43,6 +35,11 @@ def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
         return True
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def needs_residuals(optimizer: Any) -> bool:
+    """Return whether the closure of an optimizer, or of a class, returns residuals and no loss."""
+    return bool(getattr(optimizer, "needs_residuals", False))
 
 
 def with_inner(optimizer: Any) -> list[Any]:

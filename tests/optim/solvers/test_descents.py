@@ -196,6 +196,54 @@ def test_a_closure_that_fails_in_the_middle_leaves_a_point_that_was_reached(name
     assert optimizer.result.nit > 0
 
 
+@pytest.mark.parametrize("name", SOLVERS)
+def test_an_exception_leaves_the_lowest_point_and_a_state_that_goes_on(name: str) -> None:
+    for at in range(2, 14):
+        search = {"line_search_fn": "strong_wolfe"} if name == "LBFGS" else {}
+        x, optimizer, closure = started(name, max_iter=30, **search)
+        values: list[float] = []
+
+        def failing() -> Tensor:
+            if len(values) + 1 == at:  # noqa: B023 (called before the loop goes on)
+                raise KeyboardInterrupt
+            value: Tensor = closure()  # noqa: B023
+            values.append(float(value.detach().square().sum()))  # noqa: B023
+            return value
+
+        with pytest.raises(KeyboardInterrupt):
+            optimizer.step(failing)
+        assert optimizer.result.status is Status.INTERRUPTED
+        assert not optimizer.result.success
+        lowest = closure().detach().square().sum()
+        assert float(lowest) == pytest.approx(min(values), rel=1e-12)
+        for _ in range(5):
+            optimizer.step(closure)
+        slope = torch.autograd.grad(residuals(x).square().sum(), x)[0]
+        assert float(slope.abs().max()) < 1e-3  # of a hundred at the start; there are two minima
+
+
+def test_what_lbfgs_keeps_of_a_step_that_failed_is_the_step_that_was_taken() -> None:
+    for at in range(3, 14):
+        x, optimizer, closure = started("LBFGS", max_iter=30, line_search_fn="strong_wolfe")
+        calls = iter(range(1, at))
+
+        def failing() -> Tensor:
+            next(calls)  # noqa: B023 (called before the loop goes on)
+            value: Tensor = closure()  # noqa: B023
+            return value
+
+        with pytest.raises(StopIteration):
+            optimizer.step(failing)
+        state = optimizer.state[x]
+        if state.get("d") is None:
+            continue  # it has not moved yet
+        before = (x - state["t"] * state["d"]).detach().requires_grad_()
+        slope = torch.autograd.grad(residuals(before).square().sum(), before)[0]
+        # the point before is known to rounding, and the gradient changes a thousand times as fast
+        assert torch.allclose(slope, state["prev_flat_grad"], rtol=1e-9, atol=1e-9)
+    assert state["old_dirs"]
+
+
 def test_learning_rate_zero_moves_nothing() -> None:
     for name in DESCENTS:
         x, optimizer, closure = started(name, lr=0.0)

@@ -27,7 +27,7 @@ from thalweg.race.entrants.space import choice
 from thalweg.rules import polyak
 from thalweg.train import fit
 
-RACED = sorted(set(optim.__all__) - {"Optimizer", "LevenbergMarquardt"})
+RACED = sorted(set(optim.__all__) - {"Optimizer"})
 
 
 def parameters() -> list[torch.Tensor]:

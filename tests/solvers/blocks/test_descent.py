@@ -44,7 +44,13 @@ def test_a_sweep_contracts_as_theory_says(alpha: float, exact: bool) -> None:
 
 @pytest.mark.parametrize("order", ["cyclic", "random", "greedy"])
 @pytest.mark.parametrize("blocks", [None, 3, [[0, 4, 2], torch.tensor([1, 3, 5, 6]), [6, 0]]])
-@pytest.mark.parametrize("exact", [True, False], ids=["exact", "inner solver"])
+@pytest.mark.parametrize(
+    "exact",
+    [
+        pytest.param(True, id="exact"),
+        pytest.param(False, id="inner solver", marks=pytest.mark.full),
+    ],
+)
 def test_all_orders_and_blocks_reach_the_minimum(order: str, blocks: Any, exact: bool) -> None:
     q, minimum = positive(7)
     x0 = torch.zeros(7, dtype=torch.float64)

@@ -31,6 +31,7 @@ class CarriedDirection:
         self, inner: Direction, objective: Present, state: Any, absent: tuple[int, ...]
     ) -> None:
         self.inner, self.objective, self.state, self.absent = inner, objective, state, absent
+        self.learns = inner.learns
         self._begins = state is not None
 
     @property

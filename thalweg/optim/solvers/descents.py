@@ -121,9 +121,11 @@ class DescentOptimizer(SolverOptimizer):
         try:
             (lane,) = run.run(carried)
         except BaseException:
-            flat.put(run.x[0] if len(run.x) else start)
+            found = run.so_far()
+            flat.put(found[0][1] if found else start)
             if direction.is_untouched:
                 state["direction"] = before
+            self.result = StepResult.interrupted(found, wrapped.count, objective.counts.products)
             raise
         flat.put(run.x_end[0])
         self._keep(state, lane, direction.state)

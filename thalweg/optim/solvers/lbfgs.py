@@ -14,6 +14,8 @@ from thalweg.optim.solvers.closure import Closure
 from thalweg.optim.solvers.flat import Flat
 from thalweg.optim.solvers.lbfgs_run import LBFGSRun, LBFGSSettings
 from thalweg.optim.solvers.memory import Memory, rearranged
+from thalweg.optim.solvers.outcome import StepResult
+from thalweg.solvers.stop import Status
 
 
 class LBFGS(SolverOptimizer, torch.optim.LBFGS):
@@ -113,7 +115,9 @@ class LBFGS(SolverOptimizer, torch.optim.LBFGS):
         try:
             self.result = run.run()
         except BaseException:
-            flat.put(run.x)
+            if run.fall_back():
+                memory.write(state)
+            self.result = StepResult(Status.INTERRUPTED, run.f, run.iterations, wrapped.count)
             raise
         finally:
             state["func_evals"] = int(state.get("func_evals", 0)) + wrapped.count

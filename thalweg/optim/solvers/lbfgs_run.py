@@ -32,13 +32,15 @@ class LBFGSSettings:
 
 
 class LBFGSRun:
-    """The iterations of one step; `x` is the point that the parameters go back to if the closure fails."""
+    """The iterations of one step; `x` is where the parameters are, or were before the search under way."""
 
     def __init__(
         self, flat: Flat, closure: Closure, memory: Memory, settings: LBFGSSettings
     ) -> None:
         self.flat, self.closure, self.memory, self.settings = flat, closure, memory, settings
-        self.x = flat.point()
+        self.x = self.start = flat.point()
+        self.known: dict[float, Evaluated] = {}
+        """What is known along the present direction; nothing between two searches."""
         self.iterations = 0
         self.f = float("nan")
 
@@ -62,12 +64,25 @@ class LBFGSRun:
                     "Converged: along the direction the loss falls by less than tolerance_change.",
                 )
             before = here.f
+            self.known = {0.0: here}
             here, end = self._search(here, slope) if self.settings.search else self._move(here)
-            self.f = here.f
+            self.known, self.f = {}, here.f
             end = end or self._end(here, before)
             if end is not None:
                 return end
         return self._result(Status.ITERATIONS)
+
+    def fall_back(self) -> bool:
+        """Go to the lowest point of a step that an exception ended; return whether that is a new one.
+
+        The memory then holds the step that leads there.
+        """
+        if self.known:
+            defined = [alpha for alpha, at in self.known.items() if at.defined]
+            self.memory.t = min(defined, key=lambda alpha: self.known[alpha].f)
+            self.x, self.f = self._at(self.x, self.memory.t), self.known[self.memory.t].f
+        self.flat.put(self.x)
+        return not torch.equal(self.x, self.start)
 
     def _first(self) -> Evaluated:
         """Evaluate where the parameters are; go back where the last step has led to nothing defined."""
@@ -139,7 +154,6 @@ class LBFGSRun:
             narrow=self.settings.tolerance_change,
             most=self.settings.max_eval - self.closure.count,
         )
-        known = {0.0: here}
         points = search.run()
         found = None
         asked = next(points, None) if search.left > 0 else None
@@ -147,13 +161,14 @@ class LBFGSRun:
             self._put(start, asked)
             there = self.closure.here()
             along = float(there.g.dot(memory.d)) if there.defined else float("nan")
-            known[asked] = there
+            self.known[asked] = there
             try:
                 asked = points.send((there.f, along))
             except StopIteration as end:
                 found = end.value
             if found is None:
-                known = {alpha: at for alpha, at in known.items() if alpha in search.alive}
+                self.known = {a: at for a, at in self.known.items() if a in search.alive}
+        known, self.known = self.known, {}
         memory.t = 0.0 if found is None else found.alpha
         self.x = self._at(start, memory.t)
         self.flat.put(self.x)

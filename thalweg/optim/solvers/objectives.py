@@ -185,7 +185,9 @@ class Jacobian:
         """Return J, [1, m, n], by as many products as its shorter side is long."""
         objective = self.objective
         r, n = objective._at(self.x), objective.flat.size
-        objective.counts.products += min(len(r), n)
+        objective.counts.products += (
+            len(r) if len(r) <= n else n + 1
+        )  # uᵀJ is one, each column another
         return (self._rows(r) if len(r) <= n else self._columns(r))[None]
 
     def _rows(self, r: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from thalweg.solvers.runs import Found
 from thalweg.solvers.stop import Status
 
 _SAID = {
@@ -14,6 +16,7 @@ _SAID = {
     Status.UNBOUNDED: "The objective falls without end: it has no minimum, or lacks a bound.",
     Status.UNDEFINED: "The loss or its gradient is not finite where the step began.",
     Status.STOPPED: "The learning rate is 0: nothing was moved.",
+    Status.INTERRUPTED: "An exception ended the step: the parameters are at the lowest point so far.",
 }
 
 
@@ -36,6 +39,12 @@ class StepResult:
     def __post_init__(self) -> None:
         if not self.message:
             object.__setattr__(self, "message", _SAID[self.status])
+
+    @classmethod
+    def interrupted(cls, found: list[Found], nfev: int, nhvp: int) -> StepResult:
+        """Return what is known of a step that an exception ended."""
+        f, nit = (found[0][0].f, found[0][0].iterations) if found else (math.nan, 0)
+        return cls(Status.INTERRUPTED, f, nit, nfev, nhvp)
 
     @property
     def success(self) -> bool:

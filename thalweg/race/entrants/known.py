@@ -20,16 +20,13 @@ from thalweg.optim.factory import Named
 from thalweg.optim.named import find_optimizer, named_optimizers
 from thalweg.race.entrants.entrant import Contender
 from thalweg.race.entrants.entrant import Entrant as Entrant
-from thalweg.train.optimizers import NEEDS_RESIDUALS, OptimizerFactory
+from thalweg.train.optimizers import OptimizerFactory
 
 GRID_POINTS = 7
 """Learning rates in each default grid."""
 
 DEFAULT_ENTRANTS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 """The entrants of a race that names none."""
-
-_NOT_RACED = frozenset({"LevenbergMarquardt"})
-"""Those whose closure returns residuals, which a training step has not."""
 
 
 def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
@@ -80,7 +77,6 @@ def known_entrants() -> dict[str, Entrant]:
             batch_size=None if each.wants_all_rows else "race",
         )
         for name, each in named_optimizers().items()
-        if each.factory.__name__ not in _NOT_RACED
     }
 
 
@@ -94,10 +90,7 @@ def find_entrant(name: str) -> Entrant:
     'cosine'
     """
     optimizer, plus, schedule = (part.strip() for part in name.strip().partition("+"))
-    found = find_optimizer(optimizer)
-    if found.factory.__name__ in _NOT_RACED:
-        raise TaskError(NEEDS_RESIDUALS.format(name=found.factory.__name__))
-    entrant = known_entrants()[found.name]
+    entrant = known_entrants()[find_optimizer(optimizer).name]
     if not plus:
         return entrant
     return replace(entrant, name=f"{entrant.name}+{schedule}", schedule=schedule)
@@ -204,5 +197,5 @@ _LOWEST_RATE = {
     "Adadelta": 1e-2,
     "Adamax": 1e-3,
     "Lion": 3.16e-5,
-    **dict.fromkeys(("BFGS", "LBFGS", "NewtonCG", "SSBroyden"), 1e-2),
+    **dict.fromkeys(("BFGS", "LBFGS", "LevenbergMarquardt", "NewtonCG", "SSBroyden"), 1e-2),
 }

@@ -31,8 +31,9 @@ from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
 from thalweg.train.gradients import epoch_rows, gradient_rows
 from thalweg.train.health.check import check_task, remarks
+from thalweg.train.optimizers import name_of, needs_residuals
 from thalweg.train.randomness import isolated, seed_weights
-from thalweg.train.running.step import TrainingStep
+from thalweg.train.running.step import TrainingStep, residuals_for
 
 _PROBE_ROWS = 32
 _PROBE_STEPS = 3
@@ -66,6 +67,7 @@ class Keys:
         """
         untrained = check_task(task, batch_size=plan.batch_size)
         _check_own_sizes(task, plan)
+        _check_residuals(task, plan)
         common = {
             "task": task.name,
             "cost": _lasting(repr(task.cost)),
@@ -87,6 +89,18 @@ class Keys:
         hyperparameters = _lasting(repr(sorted(entrant.hyperparameters.items())))
         own = [] if entrant.batch_size == "race" else [{"batch_size": entrant.batch_size}]
         return hash_of([entrant.name, hyperparameters, self.probes[entrant.name], *own])
+
+
+def _check_residuals(task: Task, plan: RacePlan) -> None:
+    """Check that the cost has residuals, where an entrant is known to ask for them.
+
+    Of one in a function of the user's each trial will say so.
+    """
+    for entrant in plan.entrants:
+        factory = entrant.factory
+        factory = factory.func if isinstance(factory, functools.partial) else factory
+        if needs_residuals(factory):
+            task.cost.bind_residuals(nn.Identity(), name_of(factory))
 
 
 def _check_own_sizes(task: Task, plan: RacePlan) -> None:
@@ -176,6 +190,7 @@ def _steps(
         optimizer,
         cost.surrogate,
         cost.bind_penalty(model),
+        residuals=residuals_for(optimizer, cost, model),
         by_rows=True,  # nobody asks what the batch weighs
     )
     gradient = functools.partial(step.gradient, inputs, targets)

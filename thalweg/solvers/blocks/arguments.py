@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.numeric import as_whole, is_real
+from thalweg.numeric import is_real
 
 
 def as_matrix(given: Any, name: str) -> Tensor:
@@ -43,14 +43,6 @@ def as_penalty(given: Any) -> float:
     if not is_real(given) or not math.isfinite(given) or given < 0:
         raise ValueError(f"penalty must be a finite number of at least 0; got {given!r}.")
     return float(given)
-
-
-def as_count(given: Any, name: str, least: int = 1) -> int:
-    """Return a whole number of at least `least`."""
-    count = as_whole(given)
-    if count is None or count < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}; got {given!r}.")
-    return count
 
 
 def _tensor(given: Any, name: str) -> Tensor:

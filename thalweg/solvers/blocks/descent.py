@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.blocks.partition import as_blocks, check_order, steepest_block
-from thalweg.solvers.given import as_budget, as_start, as_tolerance, check_function
+from thalweg.solvers.given import as_count, as_start, as_tolerance, check_function
 from thalweg.solvers.lane import Record
 from thalweg.solvers.minimize import minimize
 from thalweg.solvers.objective import Counts, Function, ScalarObjective
 from thalweg.solvers.result import Result
+from thalweg.solvers.so_far import hand_over
 from thalweg.solvers.stop import Status, Stop, message
 
 Solve = Callable[[Tensor, Tensor], Tensor]
@@ -71,10 +72,16 @@ def coordinate_descent(
         check_function(solve, "solve", "a point and a block")
     start = as_start(x0)
     check_order(order)
-    stop = Stop(as_tolerance(tol), as_budget(max_sweeps, "max_sweeps", 0))
+    stop = Stop(as_tolerance(tol), as_count(max_sweeps, "max_sweeps", 0))
     parts = as_blocks(blocks, start)
     run = _Sweeps(fun, start, parts, solve, stop, order)
-    run.run(torch.Generator().manual_seed(as_budget(seed, "seed", 0)))
+    generator = torch.Generator().manual_seed(as_count(seed, "seed", 0))
+    try:
+        run.run(generator)
+    except BaseException as error:
+        result = run.interrupted()
+        hand_over(error, result, f"f = {result.fun:g} after {result.nit} sweeps.")
+        raise
     return run.result()
 
 
@@ -98,7 +105,7 @@ class _Sweeps:
         self.sweeps = 0
         self.status: Status | None = None
         self.history: list[Record] = []
-        self.x = start.reshape(-1)
+        self.x = self.last = start.reshape(-1)
         self.f, self.g = self._evaluate(self.x)
         self.size = self.largest = self._size(self.g)
         self._record()
@@ -107,7 +114,7 @@ class _Sweeps:
         """Sweep until a rule ends the run."""
         self._judge()
         while self.status is None:
-            before = self.x
+            self.last = self.x
             for block in self._visits(generator):
                 self._update(block)
             f, g = self._evaluate(self.x)
@@ -117,9 +124,14 @@ class _Sweeps:
                 self.largest = max(self.largest, self.size)
                 self._record()
             else:
-                self.x = before
+                self.x = self.last
                 self.status = self.status or self._verdict()
             self._judge()
+
+    def interrupted(self) -> Result:
+        """Return what there was before the sweep that an exception ended."""
+        self.x, self.status = self.last, Status.INTERRUPTED
+        return self.result()
 
     def result(self) -> Result:
         """Return what the run ended with."""

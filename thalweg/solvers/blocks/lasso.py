@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.solvers.blocks.arguments import as_count, as_matrix, as_penalty, as_vector
+from thalweg.solvers.blocks.arguments import as_matrix, as_penalty, as_vector
 from thalweg.solvers.blocks.descent import sentence
 from thalweg.solvers.blocks.shrink import soft_threshold, sweep
-from thalweg.solvers.given import as_tolerance
+from thalweg.solvers.given import as_count, as_tolerance
 from thalweg.solvers.lane import Record
 from thalweg.solvers.result import Result
 from thalweg.solvers.stop import Status

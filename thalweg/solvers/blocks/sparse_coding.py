@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.solvers.blocks.arguments import as_count, as_matrix, as_penalty
+from thalweg.solvers.blocks.arguments import as_matrix, as_penalty
 from thalweg.solvers.blocks.shrink import sweep
+from thalweg.solvers.given import as_count
 from thalweg.solvers.stop import Status
 
 

@@ -40,6 +40,8 @@ class BroydenDirection:
     Source: Nocedal and Wright, Numerical Optimization, chapter 6.
     """
 
+    learns = True
+
     def natural(self, steps: int) -> bool:
         """Return whether a step of length 1 is the expected one."""
         return steps > 0

@@ -1,4 +1,4 @@
-"""Nonlinear conjugate gradients: d = −g + β·d₋, with three choices of β."""
+"""Nonlinear conjugate gradients: d = −M·g + β·d₋, with three choices of β, preconditioned by M ≈ H⁻¹."""
 
 from __future__ import annotations
 
@@ -11,26 +11,46 @@ from torch import Tensor
 from thalweg.errors import suggest
 from thalweg.solvers.direction.direction import Model
 from thalweg.solvers.lanes import dot
-
-Beta = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def fletcher_reeves(g: Tensor, before: Tensor, d: Tensor) -> Tensor:
-    """Return β = gᵀg / g₋ᵀg₋ (Fletcher and Reeves, 1964)."""
-    return dot(g, g) / dot(before, before)
+from thalweg.solvers.preconditioner import Preconditioner
 
 
-def polak_ribiere(g: Tensor, before: Tensor, d: Tensor) -> Tensor:
-    """Return β = max(0, (g − g₋)ᵀg / g₋ᵀg₋): Polak and Ribière's (1969), restarted where negative."""
-    return (dot(g - before, g) / dot(before, before)).clamp(min=0)
+class Here(NamedTuple):
+    """g and z = M·g."""
+
+    g: Tensor
+    z: Tensor
 
 
-def hager_zhang(g: Tensor, before: Tensor, d: Tensor) -> Tensor:
-    """Return β = (y − 2d·yᵀy/dᵀy)ᵀg / dᵀy, not below .4·dᵀg₋/dᵀd (Hager and Zhang, 2005 and 2013)."""
-    y = g - before
+class Conjugate(NamedTuple):
+    """The last gradient and direction, M⁻¹·d, and whether there has been a step since."""
+
+    before: Here
+    d: Tensor
+    w: Tensor
+    moved: Tensor
+
+
+Beta = Callable[[Here, Conjugate], Tensor]
+
+
+def fletcher_reeves(here: Here, last: Conjugate) -> Tensor:
+    """Return β = gᵀz / g₋ᵀz₋ (Fletcher and Reeves, 1964)."""
+    return dot(here.g, here.z) / dot(last.before.g, last.before.z)
+
+
+def polak_ribiere(here: Here, last: Conjugate) -> Tensor:
+    """Return β = max(0, (g − g₋)ᵀz / g₋ᵀz₋): Polak and Ribière's (1969), restarted where negative."""
+    before = last.before
+    return (dot(here.g - before.g, here.z) / dot(before.g, before.z)).clamp(min=0)
+
+
+def hager_zhang(here: Here, last: Conjugate) -> Tensor:
+    """Return β = (yᵀz − 2dᵀg·yᵀMy/dᵀy) / dᵀy, not below .4·dᵀg₋/dᵀM⁻¹d (Hager and Zhang, 2005 and 2013)."""
+    before, d = last.before, last.d
+    y = here.g - before.g
     dy = dot(d, y)
-    beta = (dot(y, g) - 2 * dot(d, g) * dot(y, y) / dy) / dy
-    return torch.maximum(beta, 0.4 * dot(d, before) / dot(d, d))
+    beta = (dot(y, here.z) - 2 * dot(d, here.g) * dot(y, here.z - before.z) / dy) / dy
+    return torch.maximum(beta, 0.4 * dot(d, before.g) / dot(d, last.w))
 
 
 BETAS: dict[str, Beta] = {
@@ -40,49 +60,52 @@ BETAS: dict[str, Beta] = {
 }
 
 
-class Conjugate(NamedTuple):
-    """The last gradient and direction, and whether there has been a step since."""
-
-    before: Tensor
-    d: Tensor
-    moved: Tensor
-
-
 class ConjugateGradient:
-    """d = −g + β·d₋, restarted with d = −g after n steps and where d does not descend.
+    """d = −z + β·d₋ with z = M·g, restarted with d = −z where d does not descend.
 
-    `beta` is "fr", "pr+" or "hz". Source: Nocedal and Wright, Numerical Optimization, chapter 5.
+    `beta` is "fr", "pr+" or "hz". With M = CCᵀ these are the directions of conjugate gradients in the
+    variables C⁻¹x; without a preconditioner M = I. M⁻¹·d, which "hz" needs, follows the same recursion:
+    M⁻¹d = −g + β·M⁻¹d₋.
+
+    Source: Nocedal and Wright, Numerical Optimization, chapter 5; Hager and Zhang (2006), A survey of
+    nonlinear conjugate gradient methods, section 8, for M.
     """
+
+    learns = False
 
     def natural(self, steps: int) -> bool:
         """Return whether a step of length 1 is the expected one."""
         return False
 
-    def __init__(self, beta: str = "pr+") -> None:
+    def __init__(self, beta: str = "pr+", preconditioner: Preconditioner | None = None) -> None:
         if not isinstance(beta, str) or beta not in BETAS:
             raise ValueError(
                 f"There is no β named {beta!r}.{suggest(str(beta), BETAS)} Known: {', '.join(BETAS)}."
             )
-        self.beta = BETAS[beta]
+        self.beta, self.m = BETAS[beta], preconditioner
 
     def init(self, x: Tensor, g: Tensor) -> Conjugate:
         """Return the state before the first step."""
-        return Conjugate(
-            g, torch.zeros_like(g), torch.zeros(len(g), 1, dtype=g.dtype, device=g.device)
-        )
+        zero = torch.zeros_like(g)
+        moved = torch.zeros(len(g), 1, dtype=g.dtype, device=g.device)
+        return Conjugate(Here(g, zero), zero, zero, moved)
 
     def propose(self, state: Conjugate, g: Tensor, model: Model) -> tuple[Tensor, Conjugate]:
         """Return the direction, and the state."""
-        beta = self.beta(g, state.before, state.d)
+        here = Here(g, g if self.m is None else self.m(g))
+        z = here.z
+        beta = self.beta(here, state)
         # Powell's restart: successive gradients that are far from orthogonal say that the past is of no use.
         kept = (
             (state.moved > 0)
             & torch.isfinite(beta)
-            & (dot(g, state.before).abs() < 0.9 * dot(g, g))
+            & (dot(state.before.g, z).abs() < 0.9 * dot(g, z))
         )
-        d = torch.where(kept, beta * state.d - g, -g)
-        d = torch.where(dot(d, g) < 0, d, -g)
-        return d, Conjugate(g, d, torch.zeros_like(state.moved))
+        d = torch.where(kept, beta * state.d - z, -z)
+        kept = kept & (dot(d, g) < 0)
+        d = torch.where(kept, d, -z)
+        w = d if self.m is None else torch.where(kept, beta * state.w - g, -g)
+        return d, Conjugate(here, d, w, torch.zeros_like(state.moved))
 
     def update(self, state: Conjugate, step: Tensor, dg: Tensor) -> Conjugate:
         """Return the state after a step."""

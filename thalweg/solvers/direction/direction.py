@@ -24,6 +24,9 @@ class Direction(Protocol):
     each other.
     """
 
+    learns: bool
+    """Whether a step teaches it the pair (s, y)."""
+
     def natural(self, steps: int) -> bool:
         """Return whether a step of length 1 is the expected one, as Newton's is, after so many steps."""
         ...

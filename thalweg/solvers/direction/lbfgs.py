@@ -35,6 +35,8 @@ class Histories(NamedTuple):
 class LBFGSDirection:
     """d = −H·g, where H is BFGS's inverse Hessian made of γI and the last `history` pairs; see `Pairs`."""
 
+    learns = True
+
     def natural(self, steps: int) -> bool:
         """Return whether a step of length 1 is the expected one."""
         return steps > 0

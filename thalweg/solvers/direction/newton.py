@@ -11,6 +11,7 @@ from thalweg.errors import suggest
 from thalweg.solvers.direction.direction import Model
 from thalweg.solvers.direction.steepest import Nothing
 from thalweg.solvers.lanes import dot, times, transposed_times
+from thalweg.solvers.preconditioner import Preconditioner
 
 _LEAST = 1e-10
 """Eigenvalues below this share of the largest are raised to it."""
@@ -24,6 +25,8 @@ class Newton:
     makes it so (Goldfeld, Quandt and Trotter, 1966); "saddle-free" takes |λ| for each eigenvalue (Dauphin et
     al., 2014).
     """
+
+    learns = False
 
     def __init__(self, remedy: str = "saddle-free") -> None:
         if not isinstance(remedy, str) or remedy not in REMEDIES:
@@ -72,13 +75,18 @@ class NewtonCGDirection:
     """d ≈ −H⁻¹·g by conjugate gradients on H·d = −g, which needs products with H alone.
 
     They end when ‖Hd + g‖ ≤ η‖g‖, with η = min(½, √(‖g‖/‖g₀‖)), so that the run converges faster than
-    linearly; and where dᵀHd ≤ 0 is met, with what was found before.
+    linearly; and where dᵀHd ≤ 0 is met, with what was found before. A preconditioner M ≈ H⁻¹ of the inner
+    iterations changes their number, not where they lead.
 
-    Source: Nocedal and Wright, Numerical Optimization, algorithm 7.1.
+    Source: Nocedal and Wright, Numerical Optimization, algorithm 7.1; algorithm 5.3 for M.
     """
 
-    def __init__(self, most: int | None = None) -> None:
-        self.most = most
+    learns = False
+
+    def __init__(
+        self, most: int | None = None, preconditioner: Preconditioner | None = None
+    ) -> None:
+        self.most, self.m = most, preconditioner
 
     def natural(self, steps: int) -> bool:
         """Return whether a step of length 1 is the expected one."""
@@ -92,18 +100,22 @@ class NewtonCGDirection:
         """Return the direction, and the state."""
         size = g.norm(dim=-1, keepdim=True)
         eta = (size / state.norm).sqrt().clamp(max=0.5)
-        return newton_by_products(g, model, eta * size, self.most or 10 * g.shape[-1]), state
+        most = self.most or 10 * g.shape[-1]
+        return newton_by_products(g, model, eta * size, most, self.m), state
 
     def update(self, state: FirstSize, step: Tensor, dg: Tensor) -> FirstSize:
         """Return the state after a step."""
         return state
 
 
-def newton_by_products(g: Tensor, model: Model, enough: Tensor, most: int) -> Tensor:
+def newton_by_products(
+    g: Tensor, model: Model, enough: Tensor, most: int, m: Preconditioner | None = None
+) -> Tensor:
     """Return d with ‖Hd + g‖ ≤ `enough` in each lane, or before the first direction that bends down."""
     d = torch.zeros_like(g)
-    residual, p = g, -g
-    squared = dot(g, g)
+    residual, z = g, g if m is None else m(g)
+    p = -z
+    squared = dot(g, z)
     going = torch.ones_like(squared, dtype=torch.bool)
     first = True
     for _ in range(most):
@@ -112,17 +124,18 @@ def newton_by_products(g: Tensor, model: Model, enough: Tensor, most: int) -> Te
         up = bend > 0
         if (
             first
-        ):  # along −g the objective may bend down: then as far as it would go if it bent up as much
+        ):  # along p the objective may bend down: then as far as it would go if it bent up as much
             d = torch.where(up, d, p * torch.where(bend < 0, squared / bend.abs(), 1.0))
             first = False
         going = going & up
         alpha = torch.where(going, squared / torch.where(going, bend, 1.0), 0.0)
         d = d + alpha * p
         residual = residual + alpha * hp
-        after = dot(residual, residual)
-        going = going & (after.sqrt() > enough)
+        going = going & (residual.norm(dim=-1, keepdim=True) > enough)
         if not bool(going.any()):
             break
-        p = torch.where(going, after / squared * p - residual, p)
+        z = residual if m is None else m(residual)
+        after = dot(residual, z)
+        p = torch.where(going, after / squared * p - z, p)
         squared = torch.where(going, after, squared)
     return d

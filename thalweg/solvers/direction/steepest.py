@@ -16,6 +16,8 @@ class Nothing(NamedTuple):
 class Steepest:
     """d = −g (Cauchy, 1847)."""
 
+    learns = False
+
     def natural(self, steps: int) -> bool:
         """Return whether a step of length 1 is the expected one."""
         return False

@@ -34,9 +34,10 @@ class Region(Runs):
         stop: Stop,
         callback: Callback | None = None,
         radius: float | None = None,
+        factor: float = 1.0,
     ) -> None:
         super().__init__(objective, x.clone(), stop, callback)
-        self.subproblem, self.first_radius = subproblem, radius
+        self.subproblem, self.first_radius, self.factor = subproblem, radius, factor
 
     def _begin(self) -> None:
         self.at: Any = None
@@ -49,7 +50,7 @@ class Region(Runs):
         self.at = self.subproblem.prepare(self.at, self.g, self.objective.model(self.x))
 
     def _widen(self) -> None:
-        """Set the first radius: as given, or the length of x, or of ones where x is zero.
+        """Set the first radius: as given, or `factor` times the length of x, of ones where x is zero.
 
         One below the rounding of x would move nothing.
         """
@@ -58,7 +59,8 @@ class Region(Runs):
         for lane, length, unit in zip(self.lanes, lengths, units, strict=True):
             usual = length or unit
             least = torch.finfo(self.x.dtype).eps * usual
-            lane.alpha = usual if self.first_radius is None else max(self.first_radius, least)
+            first = self.factor * usual if self.first_radius is None else self.first_radius
+            lane.alpha = max(first, least)
 
     def _tick(self) -> None:
         """Try one step of each lane; those that it takes down move."""

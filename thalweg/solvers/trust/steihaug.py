@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thalweg.solvers.direction.direction import Model
 from thalweg.solvers.lanes import dot, norm
+from thalweg.solvers.preconditioner import Preconditioner
 
 
 class Here(NamedTuple):
@@ -22,11 +23,17 @@ class Here(NamedTuple):
 class Steihaug:
     """Conjugate gradients on H·p = −g that end at the boundary, where H bends down, or at ‖Hp + g‖ ≤ η‖g‖.
 
-    Source: Steihaug (1983); Nocedal and Wright, Numerical Optimization, algorithm 7.2.
+    With a preconditioner M ≈ H⁻¹ the radius is one of √(pᵀM⁻¹p), in which these steps only grow. M⁻¹·p
+    follows the same recursion as p, so M⁻¹ is not needed.
+
+    Source: Steihaug (1983); Nocedal and Wright, Numerical Optimization, algorithm 7.2; Conn, Gould and Toint
+    (2000), Trust-region methods, algorithm 7.5.1, for M.
     """
 
-    def __init__(self, most: int | None = None) -> None:
-        self.most = most
+    def __init__(
+        self, most: int | None = None, preconditioner: Preconditioner | None = None
+    ) -> None:
+        self.most, self.m = most, preconditioner
 
     def prepare(self, before: Here | None, g: Tensor, model: Model) -> Here:
         """Return what is computed once at a point."""
@@ -35,8 +42,11 @@ class Steihaug:
         return Here(g, model, before.first if known and before is not None else size)
 
     def length(self, at: Here, x: Tensor) -> Tensor:
-        """Return ‖D·x‖ of each lane."""
-        return norm(x)
+        """Return √(xᵀM⁻¹x) of each lane, or what it is at least: xᵀx/√(xᵀMx)."""
+        if self.m is None:
+            return norm(x)
+        mx = torch.where(x == 0, x, self.m(x))
+        return torch.where(norm(x) > 0, dot(x, x) / dot(x, mx).sqrt(), 0.0)[:, 0]
 
     def leave(self, at: Here, lanes: Tensor) -> Here:
         """Return what was prepared, of these lanes alone."""
@@ -47,30 +57,38 @@ class Steihaug:
         g, model = at.g, at.model
         size = g.norm(dim=-1, keepdim=True)
         enough = (size / at.first).sqrt().clamp(max=0.5) * size
-        step = hp_of_step = torch.zeros_like(g)
-        residual, p = g, -g
-        squared = dot(g, g)
+        step = dual = hp_of_step = torch.zeros_like(g)
+        residual, z = g, self._preconditioned(g)
+        p, w = -z, -g  # w = M⁻¹p and dual = M⁻¹step, which without M are the same
+        squared = dot(g, z)
         going = torch.ones_like(squared, dtype=torch.bool)
         for _ in range(self.most or 10 * g.shape[-1]):
             hp = model @ p
             bend = dot(p, hp)
             alpha = squared / bend
-            beyond = (bend <= 0) | ((step + alpha * p).norm(dim=-1, keepdim=True) >= radius)
-            alpha = torch.where(beyond, _to_boundary(step, p, radius), alpha)
+            far, far_dual = step + alpha * p, dual + alpha * w
+            beyond = (bend <= 0) | (dot(far, far_dual).sqrt() >= radius)
+            alpha = torch.where(beyond, _to_boundary(step, dual, p, w, radius), alpha)
             alpha = torch.where(going, alpha, 0.0)
             step, hp_of_step = step + alpha * p, hp_of_step + alpha * hp
+            dual = step if self.m is None else dual + alpha * w
             residual = residual + alpha * hp
-            after = dot(residual, residual)
-            going = going & ~beyond & (after.sqrt() > enough)
+            going = going & ~beyond & (residual.norm(dim=-1, keepdim=True) > enough)
             if not bool(going.any()):
                 break
-            p = torch.where(going, after / squared * p - residual, p)
+            z = self._preconditioned(residual)
+            after = dot(residual, z)
+            p = torch.where(going, after / squared * p - z, p)
+            w = p if self.m is None else torch.where(going, after / squared * w - residual, w)
             squared = torch.where(going, after, squared)
         fall = -(dot(g, step) + dot(step, hp_of_step) / 2)
-        return step, fall, step.norm(dim=-1, keepdim=True)
+        return step, fall, dot(step, dual).clamp(min=0).sqrt()
+
+    def _preconditioned(self, r: Tensor) -> Tensor:
+        return r if self.m is None else self.m(r)
 
 
-def _to_boundary(step: Tensor, p: Tensor, radius: Tensor) -> Tensor:
-    """Return τ ≥ 0 with ‖step + τp‖ = Δ."""
-    a, b, c = dot(p, p), dot(step, p), dot(step, step) - radius.square()
+def _to_boundary(step: Tensor, dual: Tensor, p: Tensor, w: Tensor, radius: Tensor) -> Tensor:
+    """Return τ ≥ 0 with (step + τp)ᵀM⁻¹(step + τp) = Δ²; dual and w are M⁻¹ times step and p."""
+    a, b, c = dot(p, w), dot(step, w), dot(step, dual) - radius.square()
     return (-b + (b.square() - a * c).clamp(min=0).sqrt()) / a

@@ -19,7 +19,7 @@ from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.train.health.diverged import likely_cause
 from thalweg.train.health.failure import NO_GRADIENT
-from thalweg.train.optimizers import with_inner
+from thalweg.train.optimizers import needs_residuals, with_inner
 from thalweg.train.randomness import seed_noise
 from thalweg.train.running.step import TrainingStep
 
@@ -181,6 +181,11 @@ class _Steps:
         self.subject = subject
         self.rates = Rates(subject.optimizer)
         cost, model = subject.cost, subject.model
+        if needs_residuals(subject.optimizer):
+            raise TaskError(
+                f"{type(subject.optimizer).__name__} has no learning rate that a sweep could find: its lr "
+                "is a factor of the first trust region alone; those that follow it finds itself."
+            )
         self.step = TrainingStep(model, subject.optimizer, cost.surrogate, cost.bind_penalty(model))
         self.value: Tensor
         self.loss: Tensor

@@ -22,7 +22,7 @@ from thalweg.train.health.moment import Moment
 from thalweg.train.history import Epoch, Evaluation, History, Reached
 from thalweg.train.point import EvaluationPoint
 from thalweg.train.run import BaseRecipe, Run
-from thalweg.train.running.step import Autocast, TrainingStep
+from thalweg.train.running.step import Autocast, TrainingStep, residuals_for
 from thalweg.train.stopping import Tracker
 
 
@@ -94,12 +94,14 @@ class State:
 
     def training_step(self) -> TrainingStep:
         """Return the step that the run takes on each batch."""
-        loss, source = self.recipe.task.cost.surrogate, self.train
+        cost, source = self.recipe.task.cost, self.train
+        loss = cost.surrogate
         return TrainingStep(
             self.model,
             self.optimizer,
             loss,
             self.penalty,
+            residuals=residuals_for(self.optimizer, cost, self.model),
             is_matched=isinstance(source, ArraySource),
             autocast=self._autocast(),
             by_rows=isinstance(source, ArraySource) and loss.weighs_by_rows(source.targets),

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from thalweg.objective.cost import Cost
 from thalweg.objective.losses import Loss
 from thalweg.objective.nested import mapped
+from thalweg.objective.residuals import Residuals
 from thalweg.objective.weight import Weight
 from thalweg.train.evaluate import count_rows
 from thalweg.train.health.moment import Moment
-from thalweg.train.optimizers import gradient_cleaner, needs_closure
+from thalweg.train.optimizers import gradient_cleaner, needs_closure, needs_residuals
 
 
 class Forward(NamedTuple):
@@ -35,6 +37,18 @@ Autocast = Callable[[], AbstractContextManager[Any]]
 """Makes a context in which PyTorch chooses the type that each operation computes in."""
 
 
+def residuals_for(
+    optimizer: torch.optim.Optimizer, cost: Cost, model: nn.Module
+) -> Residuals | None:
+    """Return the residuals of a cost where the optimizer asks for them.
+
+    Raises TaskError where the cost has none.
+    """
+    if not needs_residuals(optimizer):
+        return None
+    return cost.bind_residuals(model, type(optimizer).__name__)
+
+
 class TrainingStep:
     """The parts of a training step, always in this order: outputs, loss L, objective J = L + λΩ, the
     old gradients cleared, the gradient of J, the step.
@@ -44,6 +58,7 @@ class TrainingStep:
         optimizer: steps its parameters.
         loss: L.
         penalty: λΩ, bound to the model; None without one.
+        residuals: those of J, for an optimizer whose closure returns them (`residuals_for`).
         is_matched: whether targets come as the loss wants them (`Loss.match`).
         by_rows: whether each batch weighs its rows, for certain or because nobody asks.
         autocast: makes the context in which outputs and loss are computed; None for none.
@@ -58,6 +73,7 @@ class TrainingStep:
         loss: Loss,
         penalty: Callable[[], Tensor] | None,
         *,
+        residuals: Residuals | None = None,
         is_matched: bool = False,
         by_rows: bool = False,
         autocast: Autocast | None = None,
@@ -66,6 +82,7 @@ class TrainingStep:
         self.optimizer = optimizer
         self.loss = loss
         self.penalty = penalty
+        self.residuals = residuals
         self.is_matched = is_matched
         self.by_rows = by_rows
         self.autocast = autocast
@@ -106,6 +123,12 @@ class TrainingStep:
         """Return J of a batch whose loss this is."""
         return loss if self.penalty is None else loss + self.penalty()
 
+    def asked(self, found: Forward) -> Tensor:
+        """Return what a closure gives the optimizer: the objective, or its residuals."""
+        if self.residuals is None:
+            return self.objective(found.loss)
+        return self.residuals(found.outputs, found.targets)
+
     def backward(self, objective: Tensor) -> None:
         """Replace the gradients by that of the objective."""
         self.clear()
@@ -113,11 +136,11 @@ class TrainingStep:
         torch.autograd.backward(objective)
 
     def gradient(self, inputs: Any, targets: Any, backward: bool = True) -> Tensor:
-        """Compute the objective of a batch and its gradient; return the objective.
+        """Compute what a closure gives of a batch, and its gradient; return the former.
 
-        Without `backward`, or where gradients are switched off, it is the objective alone.
+        Without `backward`, or where gradients are switched off, there is no gradient.
         """
-        objective = self.objective(self.forward(inputs, targets).loss)
+        objective = self.asked(self.forward(inputs, targets))
         if backward and torch.is_grad_enabled():
             self.backward(objective)
         return objective
@@ -126,9 +149,9 @@ class TrainingStep:
         """Take a whole step on a batch. It costs what a step of `fit` costs, which reads each loss."""
 
         def closure(backward: bool = True) -> Tensor:
-            loss = self.forward(inputs, targets).loss
-            loss.item()
-            objective = self.objective(loss)
+            found = self.forward(inputs, targets)
+            found.loss.item()
+            objective = self.asked(found)
             if backward and torch.is_grad_enabled():
                 self.backward(objective)
             return objective

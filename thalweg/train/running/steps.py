@@ -168,6 +168,7 @@ class Steps:
         Returned is what its first evaluation gave, the one before the step. Each has the batch as it
         was, whatever the model or the loss changes in place. One without gradients, called as
         closure(backward=False) or where they are switched off, counts as a forward pass.
+        Residuals are asked for in this way; what their products cost, the optimizer says.
         """
         state, step, at = self.state, self.step, self.at
         first: list[tuple[float, Forward]] = []
@@ -182,7 +183,7 @@ class Steps:
             if not found.weight:
                 first.append((value, found))
                 raise _NothingCounts
-            objective = step.objective(found.loss)
+            objective = step.asked(found)
             if not first:
                 first.append((value, found))
                 self.loss = value
