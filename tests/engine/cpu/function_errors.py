@@ -12,6 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
@@ -21,7 +22,6 @@ import scipy.special
 
 from thalweg.engine.cpu.native import _engine, _load
 from thalweg.engine.cpu.processor import has_feature, processor, target_machine
-from thalweg.engine.cpu.vector_functions import find
 from thalweg.engine.program.ops import TRANSCENDENTAL
 
 Array = np.ndarray[Any, Any]
@@ -175,6 +175,7 @@ def _alike(a: float, b: float) -> bool:
 _COUNT = itertools.count()
 
 
+@cache
 def loop(candidate: Candidate) -> Callable[..., None]:
     """Return a compiled loop that calls a vector function: (addresses of two operands and result, length)."""
     element = {"float32": "float", "float64": "double"}[candidate.dtype]
