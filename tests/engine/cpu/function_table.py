@@ -5,8 +5,9 @@
 
 Every candidate of SLEEF and libmvec is compared with the true values, first everywhere, then around the
 worst points; timed; and called with hard neighbours, as an element must have the same bits among any. Taken
-is, of each library, the fastest function that stays within 2 units in the last place (ulp) of the truth and faster than the C library's. Where no function of float32 is, those of float64 stand in, as "wide".
-What is left out and why goes to the other output.
+is, of each library, the fastest function that stays within 2 units in the last place (ulp) of the truth and
+is faster than the C library's. Where no function of float32 is, those of float64 stand in, as "wide". What is
+left out and why goes to the other output.
 """
 
 from __future__ import annotations
