@@ -4,12 +4,11 @@
     python benchmarks/functions.py --functions exp,log,sin --seconds 6
     python benchmarks/functions.py --dtype float64 --no-compile
 
-thalweg steps the 161 tensors of ResNet-50. `torch.compile` of the same lines, with the gradient, the
-state and the parameter in one tensor each, is what PyTorch has at best; where there is no C++ compiler,
-the lines run as they are. Adam steps beside them: memory is used well where a rule moves as many bytes a
-second. A step reads gradient, parameter and state, and writes the last two. Gradients lie in (0.05,
-0.95), where every function is defined. The first step is timed with an empty kernel cache, so it
-compiles.
+thalweg steps the 161 tensors of ResNet-50. `torch.compile` of the same lines, with the gradient, the state
+and the parameter in one tensor each, is what PyTorch has at best; where there is no C++ compiler, the lines
+run as they are. Adam steps beside them: memory is used well where a rule moves as many bytes a second. A step
+reads gradient, parameter and state, and writes the last two. Gradients lie in (0.05, 0.95), where every
+function is defined. The first step is timed with an empty kernel cache, so it compiles.
 """
 
 from __future__ import annotations

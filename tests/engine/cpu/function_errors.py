@@ -1,21 +1,18 @@
-"""Measure how far vector functions are from the true values, and how long they take.
+"""How far functions of vectors are from the true values, and how long they take.
 
-    python tests/engine/cpu/function_errors.py            every candidate of this processor
-    python tests/engine/cpu/function_errors.py exp tanh   of these functions
-
-`thalweg/engine/cpu/vector_table.py` holds what this prints: of the functions that are never further than
-2 units in the last place (ulp) from the truth the fastest. True values of float32 come from float64, which is
-off by less than a millionth of an ulp of float32; those of float64 from mpmath.
+True values of float32 come from float64, which is off by less than a millionth of an ulp of float32; those
+of float64 from mpmath. `function_table.py` prints the table of these figures.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
+import itertools
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
@@ -25,7 +22,6 @@ import scipy.special
 
 from thalweg.engine.cpu.native import _engine, _load
 from thalweg.engine.cpu.processor import has_feature, processor, target_machine
-from thalweg.engine.cpu.vector_functions import find
 from thalweg.engine.program.ops import TRANSCENDENTAL
 
 Array = np.ndarray[Any, Any]
@@ -50,7 +46,7 @@ EDGES = (
 
 
 class Candidate(NamedTuple):
-    """A function of a vector that a process may have."""
+    """A function of a vector that a process may have; one of width 1 is the C library's, of a number."""
 
     op: str
     dtype: str
@@ -176,12 +172,16 @@ def _alike(a: float, b: float) -> bool:
     return signs and (a == b or near or abs(a - b) <= 2 * math.ulp(b))
 
 
+_COUNT = itertools.count()
+
+
+@cache
 def loop(candidate: Candidate) -> Callable[..., None]:
     """Return a compiled loop that calls a vector function: (addresses of two operands and result, length)."""
     element = {"float32": "float", "float64": "double"}[candidate.dtype]
-    vector = f"<{candidate.width} x {element}>"
+    vector = f"<{candidate.width} x {element}>" if candidate.width > 1 else element
     arity = ARITY[candidate.op]
-    name = f"loop_{candidate.symbol}"
+    name = f"loop_{candidate.symbol}_{next(_COUNT)}"
     loads = "\n".join(
         f"  %p{k} = getelementptr {element}, ptr %x{k}, i64 %i\n"
         f"  %v{k} = load {vector}, ptr %p{k}, align 4"
@@ -226,19 +226,18 @@ def run(candidate: Candidate, operands: tuple[Array, ...]) -> Callable[[], Array
     return computed
 
 
-def measure(candidate: Candidate, count: int) -> tuple[float, str]:
-    """Return the greatest error in ulp, and where it is: first everywhere, then around the worst numbers."""
-    op, dtype = candidate.op, candidate.dtype
+def measure(candidate: Candidate, count: int, kind: str = "") -> tuple[float, str]:
+    """Return the greatest error in ulp, and where it is: first everywhere, then around the worst numbers.
+
+    As "wide" a function of float64 is given numbers of float32, and its result is rounded to such a one.
+    """
+    op, dtype = candidate.op, "float32" if kind == "wide" else candidate.dtype
     operands = (points(dtype, count),) if ARITY[op] == 1 else pairs(op, dtype, count)
     rng = np.random.default_rng(2)
     greatest, where = 0.0, ""
     for spread in (1e-2, 1e-4, 0.0):
         operands = tuple(np.ascontiguousarray(x[: len(x) // 16 * 16]) for x in operands)
-        out = run(candidate, operands)()
-        if dtype == "float32":
-            errors = ulps_of_float32(out, truth(op, operands))
-        else:
-            errors = ulps_of_float64(op, out, operands)
+        out, errors = errors_of(candidate, operands)
         worst = np.argsort(errors)[-20:]
         if errors[worst[-1]] > greatest:
             greatest = float(errors[worst[-1]])
@@ -251,6 +250,54 @@ def measure(candidate: Candidate, count: int) -> tuple[float, str]:
                 for x in operands
             )
     return greatest, where
+
+
+def errors_of(candidate: Candidate, operands: tuple[Array, ...]) -> tuple[Array, Array]:
+    """Return what a function makes of operands, and its errors in ulp of their dtype."""
+    op, dtype = candidate.op, operands[0].dtype
+    with np.errstate(all="ignore"):
+        out = run(candidate, tuple(x.astype(candidate.dtype) for x in operands))().astype(dtype)
+    if dtype == np.float32:
+        return out, ulps_of_float32(out, truth(op, operands))
+    return out, ulps_of_float64(op, out, operands)
+
+
+NEIGHBOURS = (0.0, -0.0, 1e-45, 1e-310, 1.0, 14.9, 130.0, 1e6, 1e30, 3e38, np.inf, -np.inf, np.nan)
+
+
+def first_beside_others(candidate: Candidate, bound: float) -> float | None:
+    """Return a number whose result depends on what else is in its vector, or None.
+
+    With a bound only smaller numbers count, as a kernel calls the function with no others.
+    """
+    op, dtype, width = candidate.op, candidate.dtype, candidate.width
+    x, y = pairs(op, dtype, 20) if ARITY[op] == 2 else (points(dtype, 20),) * 2
+    x, y = (z[:: 1 + len(z) // 500] for z in (x, y))
+    with np.errstate(all="ignore"):
+        others = np.asarray(NEIGHBOURS).astype(dtype)
+    if bound:
+        x, y = (z[np.abs(x) < bound] for z in (x, y))
+        others = others[np.abs(others) < bound]
+
+    def results(columns: list[Array]) -> Array:
+        rows = [np.ascontiguousarray(np.tile(c, (16, 1))) for c in columns]  # whole vectors
+        flat = run(candidate, tuple(r.ravel() for r in rows[: ARITY[op]]))()
+        return flat.reshape(rows[0].shape)[: len(columns[0])].copy()
+
+    alone = results([np.repeat(z[:, None], width, axis=1) for z in (x, y)])[:, 0]
+    for other, lane in itertools.product(others, range(width)):
+        columns = []
+        for z in (x, y):
+            column = np.full((len(z), width), other, dtype=dtype)
+            column[:, lane] = z
+            columns.append(column)
+        found = results(columns)[:, lane]
+        differ = (found.view(f"i{found.itemsize}") != alone.view(f"i{found.itemsize}")) & ~(
+            np.isnan(found) & np.isnan(alone)
+        )
+        if differ.any():
+            return float(x[np.flatnonzero(differ)[0]])
+    return None
 
 
 def nanoseconds(candidate: Candidate) -> float:
@@ -270,30 +317,3 @@ def nanoseconds(candidate: Candidate) -> float:
         call()
         best = min(best, (time.perf_counter_ns() - start) / len(x))
     return float(best)
-
-
-def measured(ops: list[str], count32: int, count64: int) -> Iterator[tuple[Candidate, float, str]]:
-    for op in ops or list(ARITY):
-        for dtype, count in (("float32", count32), ("float64", count64)):
-            for candidate in candidates(op, dtype):
-                if find(candidate.symbol):
-                    yield candidate, *measure(candidate, count)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("functions", nargs="*")
-    parser.add_argument("--float32", type=int, default=200_000, help="points of each kind")
-    parser.add_argument("--float64", type=int, default=1_000, help="points of each kind")
-    given = parser.parse_args()
-    for candidate, ulp, where in measured(given.functions, given.float32, given.float64):
-        time_taken = nanoseconds(candidate)
-        print(
-            f"{candidate.op:6} {candidate.dtype} {candidate.symbol:28} {ulp:8.2f} ulp "
-            f"{time_taken:7.2f} ns  at {where}",
-            flush=True,
-        )
-
-
-if __name__ == "__main__":
-    main()

@@ -15,6 +15,7 @@ from tests.exact import same
 from thalweg.engine.cpu import vector_functions
 from thalweg.engine.cpu.kernel import Layout, print_kernel
 from thalweg.engine.cpu.kernel_functions import CALLED
+from thalweg.engine.cpu.kernel_printed import PRINTED
 from thalweg.engine.cpu.processor import levels, processor
 from thalweg.engine.cpu.vector_table import AVX2, SSE
 from thalweg.engine.language.compose import program_of
@@ -24,7 +25,7 @@ Function = Callable[..., Tensor]
 DTYPES = (torch.float32, torch.float64)
 
 BEHIND = "libmvec and PyTorch's SLEEF, on Linux with x86-64"
-HAVE_VECTORS = vector_functions.vector_function("exp", "float32", processor()) is not None
+HAVE_VECTORS = vector_functions.vector_function("pow", "float32", processor()) is not None
 
 
 def function(op: str) -> Function:
@@ -114,11 +115,48 @@ def test_functions_are_as_exact_as_the_table_says(op: str, dtype: torch.dtype) -
     """Another release of a library may have other errors, within the bound all the same."""
     name = str(dtype).removeprefix("torch.")
     table = vector_functions.table(processor())
-    known = {m.symbol for m in table.get((op, name), ())}
-    for candidate in function_errors.candidates(op, name):
-        if candidate.symbol in known and vector_functions.find(candidate.symbol):
-            ulp, where = function_errors.measure(candidate, 200_000 if name == "float32" else 500)
-            assert ulp <= function_errors.MOST, f"{candidate.symbol}: {ulp} ulp at {where}"
+    for kind in (name, "wide") if name == "float32" else (name,):
+        own = "float64" if kind == "wide" else kind
+        known = {m.symbol for m in table.get((op, kind), ())}
+        for candidate in function_errors.candidates(op, own):
+            if candidate.symbol in known and vector_functions.find(candidate.symbol):
+                count = 200_000 if name == "float32" else 500
+                ulp, where = function_errors.measure(candidate, count, kind)
+                assert ulp <= function_errors.MOST, f"{candidate.symbol}: {ulp} ulp at {where}"
+
+
+@pytest.mark.skipif(not HAVE_VECTORS, reason=f"needs {BEHIND}")
+@pytest.mark.parametrize("op", CALLED)
+def test_no_vector_function_looks_at_its_neighbours(op: str) -> None:
+    """Infinities, NaN, huge and subnormal numbers in the other places change no bit of an element."""
+    table = vector_functions.table(processor())
+    for (name, kind), found in table.items():
+        own = "float64" if kind == "wide" else kind
+        bounds = {m.symbol: m.bound for m in found}
+        for candidate in function_errors.candidates(op, own) if name == op else ():
+            symbol = candidate.symbol
+            if symbol in bounds and vector_functions.find(symbol):
+                at = function_errors.first_beside_others(candidate, bounds[symbol])
+                assert at is None, f"{symbol}({at!r})"
+
+
+def test_the_check_of_neighbours_finds_one() -> None:
+    """SLEEF's sine computes a vector with one large number in another way."""
+    for candidate in function_errors.candidates("sin", "float64"):
+        if candidate.symbol.startswith("Sleef") and vector_functions.find(candidate.symbol):
+            assert function_errors.first_beside_others(candidate, 0.0) is not None
+
+
+@pytest.mark.parametrize("op", PRINTED)
+def test_printed_functions_on_numbers_of_every_size(op: str) -> None:
+    bits = torch.arange(-(2**31), 2**31, 4099).to(torch.int32)
+    x = bits.view(torch.float32)
+    (actual,) = values(op, [(x, x)])
+    errors = function_errors.ulps_of_float32(
+        actual.numpy(), function_errors.truth(op, (x.numpy(),))
+    )
+    worst = int(np.argmax(errors))
+    assert errors[worst] <= 2.0, (float(x[worst]), float(actual[worst]))
 
 
 def test_the_tables_hold_what_is_near_the_truth() -> None:

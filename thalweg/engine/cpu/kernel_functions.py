@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from thalweg.engine.cpu.kernel_sine import emit_sine
+from thalweg.engine.cpu.kernel_printed import Printer
 from thalweg.engine.cpu.processor import processor
-from thalweg.engine.cpu.vector_functions import PRINTED, VectorFunction, vector_function
+from thalweg.engine.cpu.vector_functions import PRINTED_SYMBOL, VectorFunction, vector_function
 from thalweg.engine.program.ops import TRANSCENDENTAL
 
 INSTRUCTIONS = {
@@ -101,8 +101,8 @@ def _one(
     width = vector.width if own else 2 * vector.width
     kind = ir.VectorType(real, width)
     whole = ir.FunctionType(kind, [kind] * arity)
-    printed = vector.symbol == PRINTED
-    called = _sine(module, op, vector) if printed else _called(module, vector, arity)
+    printed = vector.symbol == PRINTED_SYMBOL
+    called = _printed(module, op, vector) if printed else _called(module, vector, arity)
     if vector.bound:
         called = _bounded(module, op, vector, called)
     if not own:
@@ -138,14 +138,14 @@ def _wide(module: ir.Module, signature: ir.FunctionType, called: ir.Function) ->
     return wide
 
 
-def _sine(module: ir.Module, op: str, vector: VectorFunction) -> ir.Function:
-    """Define sine or cosine of a vector."""
-    kind, doubles = ir.VectorType(F32, vector.width), ir.VectorType(F64, vector.width)
-    name = f"llvm.fmuladd.v{vector.width}f64"
-    muladd = _declared(module, name, ir.FunctionType(doubles, [doubles] * 3))
+def _printed(module: ir.Module, op: str, vector: VectorFunction) -> ir.Function:
+    """Define a function of a vector by what is printed."""
+    kind = ir.VectorType(F32, vector.width)
+    name = f"llvm.fmuladd.v{vector.width}f32"
+    muladd = _declared(module, name, ir.FunctionType(kind, [kind] * 3))
     made = _defined(module, f"printed_{op}", ir.FunctionType(kind, [kind]))
     b = ir.IRBuilder(made.append_basic_block())
-    b.ret(emit_sine(b, made.args[0], turns=int(op == "cos"), muladd=muladd))
+    b.ret(Printer(b, vector.width, muladd).emit(op, made.args[0]))
     return made
 
 

@@ -66,7 +66,7 @@ def has_symbol(name: str) -> bool:
 
 def _key(text: str, chosen: Processor) -> str:
     version = ".".join(map(str, llvm.llvm_version_info))
-    parts = (text, llvmlite.__version__, version, f"O{_SPEED}", *chosen)
+    parts = (text, llvmlite.__version__, version, f"O{_SPEED}, inlined", *chosen)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -100,7 +100,19 @@ def _compile(text: str, chosen: Processor) -> bytes:
     options.loop_vectorization = True
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    return machine.emit_object(module)  # type: ignore[no-any-return]
+    return machine.emit_object(_inlined(module, builder))  # type: ignore[no-any-return]
+
+
+def _inlined(module: Any, builder: Any) -> Any:
+    """Put the functions of vectors into the loops. Only now: the vectoriser looks for calls of them."""
+    text = str(module)
+    if " noinline " not in text:
+        return module
+    inlined = llvm.parse_assembly(text.replace(" noinline ", " alwaysinline "))
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.run(inlined, builder)
+    return inlined
 
 
 def _problem(code: bytes, name: str) -> str | None:

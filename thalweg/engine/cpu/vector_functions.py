@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm
 import torch
 
-from thalweg.engine.cpu.kernel_sine import BOUND
+from thalweg.engine.cpu.kernel_printed import NEEDS_FMA, PRINTED
 from thalweg.engine.cpu.processor import Processor, has_feature
 from thalweg.engine.cpu.vector_table import AVX2, SSE, Table
 
-PRINTED = ""
-"""The symbol of a function that is printed into the kernel."""
+PRINTED_SYMBOL = ""
+"""Of a function that is printed into the kernel."""
 
 
 class VectorFunction(NamedTuple):
@@ -40,10 +40,10 @@ def vector_function(op: str, dtype: str, chosen: Processor) -> VectorFunction | 
     The function returned for float32 may be one of float64, to which numbers are extended.
     """
     functions = table(chosen)
-    if op in ("sin", "cos") and dtype == "float32":
-        return VectorFunction(PRINTED, dtype, 8 if functions is AVX2 else 4, BOUND)
     bits = 256 if functions is AVX2 else 128
-    for kind in (dtype,) if dtype == "float64" else (dtype, "wide", "float64"):
+    if is_printed(op, dtype, chosen):
+        return VectorFunction(PRINTED_SYMBOL, dtype, bits // 32, PRINTED[op])
+    for kind in (dtype,) if dtype == "float64" else (dtype, "wide"):
         for measured in functions.get((op, kind), ()):
             if find(measured.symbol):
                 single = kind == "float32"
@@ -51,6 +51,11 @@ def vector_function(op: str, dtype: str, chosen: Processor) -> VectorFunction | 
                 own = "float32" if single else "float64"
                 return VectorFunction(measured.symbol, own, width, measured.bound)
     return None
+
+
+def is_printed(op: str, dtype: str, chosen: Processor) -> bool:
+    """Whether a function is printed into kernels, whatever libraries there are."""
+    return op in PRINTED and dtype == "float32" and (table(chosen) is AVX2 or op not in NEEDS_FMA)
 
 
 def table(chosen: Processor) -> Table:
