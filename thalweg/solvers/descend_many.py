@@ -119,7 +119,7 @@ class ManyDescents:
 
     def _turned(self) -> Floats:
         """Return the largest |xᵢgᵢ| of each lane, of parameters that may follow the gradient."""
-        (turned,) = _numbers(largest(self.x * self.bounded.followed(self.x, self.g)))
+        turned: Floats = _numbers(largest(self.x * self.bounded.followed(self.x, self.g)))[0]
         return turned
 
     def _aim(self, at: Places | None, part: Part) -> None:

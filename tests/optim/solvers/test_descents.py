@@ -198,7 +198,7 @@ def test_a_closure_that_fails_in_the_middle_leaves_a_point_that_was_reached(name
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_an_exception_leaves_the_lowest_point_and_a_state_that_goes_on(name: str) -> None:
-    for at in range(2, 14):
+    for at in (2, 3, 5, 8, 13):
         search = {"line_search_fn": "strong_wolfe"} if name == "LBFGS" else {}
         x, optimizer, closure = started(name, max_iter=30, **search)
         values: list[float] = []
