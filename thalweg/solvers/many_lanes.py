@@ -179,7 +179,9 @@ class ManyLanes:
         if self.converging.any():
             known = self.stop.leaves_it(self, -slope / 2, turned, self.dtype)
             unknown = self.stop.leaves_it(self, None, turned, self.dtype)
-            leaves: Flags = self.converging & np.asarray(np.where(natural, known, unknown), dtype=bool)
+            leaves: Flags = self.converging & np.asarray(
+                np.where(natural, known, unknown), dtype=bool
+            )
             self.end(which & leaves, Status.CONVERGED)
         first = np.where(natural, 1.0, self._first(slope, lengths))
         self.alpha, self.slope = np.where(which, (first, slope), (self.alpha, self.slope))
