@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.objective import Cost, Scores
 from thalweg.objective.join import fit_together
-from thalweg.objective.metrics import Metric
+from thalweg.objective.metrics.metric import Metric
 from thalweg.objective.scores import _HELD, Mean, joined
 from thalweg.objective.weight import Weight
 from thalweg.race.stack.loss import Losses, StackedPenalty
