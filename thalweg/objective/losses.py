@@ -14,18 +14,26 @@ from torch.nn import functional
 
 from thalweg.errors import DataError, TaskError, suggest
 from thalweg.objective.weight import BatchWeight, Listener, Weight
+from thalweg.objective.weighted import (
+    Weighted,
+    check_weights,
+    class_counts,
+    losses_of,
+    unweighted,
+    weighted_loss,
+)
 
 LossFunction = Callable[[Any, Any], Tensor]
 TargetKind = Literal["classes", "elementwise", "probabilities", "free"]
 
 
-def half_mse(outputs: Tensor, targets: Tensor) -> Tensor:
+def half_mse(outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
     """Half the mean squared error, the textbook's (1/m)·Σ ½(ŷ−y)²: its gradient has no factor 2.
 
     >>> float(half_mse(torch.tensor([3.0]), torch.tensor([1.0])))
     2.0
     """
-    return 0.5 * functional.mse_loss(outputs, targets)
+    return 0.5 * functional.mse_loss(outputs, targets, reduction=reduction)
 
 
 # What each loss wants as targets decides the checks: class numbers, values shaped like the outputs,
@@ -100,10 +108,15 @@ class Loss:
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         """Return the loss of a batch; refuse shapes that PyTorch would silently broadcast."""
+        if isinstance(targets, Weighted):
+            return self._weighted(outputs, targets)[0]
+        return self._call(self.function, outputs, targets)
+
+    def _call(self, function: LossFunction, outputs: Any, targets: Any) -> Tensor:
         if self.kind in ("elementwise", "probabilities") and outputs.shape != targets.shape:
             raise TaskError(_shape_message(self.name, outputs, targets))
         try:
-            loss = self.function(outputs, targets)
+            loss = function(outputs, targets)
         except (IndexError, RuntimeError, TypeError, ValueError):
             self.check(outputs, targets)  # says it better, where it knows what is wrong
             raise
@@ -120,8 +133,11 @@ class Loss:
         That is what the batch's mean was divided by: the elements, the rows or positions that are not
         ignored, the sum of the targets' class weights; or "sum" for a sum. It is known wherever the
         loss is one of PyTorch's means, also in a function or module of the user's, alone or with
-        other terms. Elsewhere `batch_weight` says it, and without that it is the rows.
+        other terms. Elsewhere `batch_weight` says it, and without that it is the rows. Of `Weighted`
+        targets each row counts by its weight.
         """
+        if isinstance(targets, Weighted):
+            return self._weighted(outputs, targets)
         if self.batch_weight is not None:
             return self(outputs, targets), self._own_weight(outputs, targets)
         if _sums(self.function):
@@ -129,6 +145,30 @@ class Loss:
         with Listener() as listener:
             loss = self(outputs, targets)
         return loss, listener.weight(loss, rows)
+
+    def _weighted(self, outputs: Any, given: Weighted) -> tuple[Tensor, Weight]:
+        """Return the loss of a batch whose rows weigh differently, and what it weighs."""
+        function, targets, weights = self.function, given.targets, given.weights
+        check_weights(weights, len(weights), "a batch")
+        if self.batch_weight is not None:
+            raise TaskError(
+                "The data weighs its rows, which says what the mean of a batch is divided by: leave "
+                "batch_weight out."
+            )
+        class_weight = _setting(function, "weight", None)
+        if class_weight is not None and self.kind == "elementwise":
+            raise TaskError(
+                f"The data weighs its rows, and the loss {self.name} has weights of its own: give one."
+            )
+        losses = self._call(losses_of(self.name, function), outputs, targets)
+        counts = None
+        if self.name in ("cross_entropy", "nll_loss"):
+            counts = class_counts(targets, self.ignore_index, class_weight)
+        if _setting(function, "reduction", "mean") == "batchmean":
+            losses = losses.flatten(1).sum(1)
+        is_sum = _sums(function)
+        loss, weight = weighted_loss(losses, weights, counts, is_sum=is_sum)
+        return loss, "sum" if is_sum else weight
 
     def _own_weight(self, outputs: Any, targets: Any) -> float:
         assert self.batch_weight is not None
@@ -145,7 +185,7 @@ class Loss:
 
         Then no weight need be measured.
         """
-        if self.kind == "free" or self.batch_weight is not None:
+        if self.kind == "free" or self.batch_weight is not None or isinstance(targets, Weighted):
             return False
         if _setting(self.function, "reduction", "mean") not in ("mean", "batchmean"):
             return False
@@ -163,6 +203,8 @@ class Loss:
         """Return `targets` in the dtype the loss wants beside `outputs`; other targets stay as they
         are.
         """
+        if isinstance(targets, Weighted):
+            return Weighted(self.match(outputs, targets.targets), targets.weights)
         if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
             return targets
         if self.kind in ("elementwise", "probabilities"):
@@ -184,6 +226,7 @@ class Loss:
         `outputs` may be those of a few rows only: their trailing shape says what the model can
         express. `name` is that of the set, where `targets` are a whole one.
         """
+        targets = unweighted(targets)
         if self.kind != "free" and not isinstance(outputs, Tensor):
             raise TaskError(
                 f"The loss {self.name} wants one tensor of outputs; the model gives "

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from thalweg.errors import TaskError, ThalwegError
 from thalweg.objective.blame import blame
+from thalweg.objective.weighted import unweighted
 
 MetricFunction = Callable[[Any, Any], "Tensor | float"]
 
@@ -59,7 +60,7 @@ class Metric:
     def number(self, function: MetricFunction, outputs: Any, targets: Any) -> float:
         """Return what a function gives of outputs and targets; TaskError where it is no number."""
         try:
-            value = function(outputs, targets)
+            value = function(outputs, unweighted(targets))
         except (ThalwegError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # the user's own function: anything can be wrong in it

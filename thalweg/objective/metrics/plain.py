@@ -36,6 +36,7 @@ def error_rate(outputs: Tensor, targets: Tensor, ignore_index: int | None = -100
 
 
 def probability_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 − `probability_accuracy`."""
     return 1 - probability_accuracy(outputs, targets)
 
 
@@ -61,6 +62,7 @@ def r2(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def elements(outputs: Tensor, targets: Tensor) -> float:
+    """Return how many elements an error is the mean of."""
     return float(outputs.numel())
 
 

@@ -19,6 +19,7 @@ from thalweg.tasks.hashes import data_hash
 from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
 from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
+from thalweg.tasks.weighted import WeightedSource
 from thalweg.train.evaluate import EVALUATION_ROWS, count_rows, evaluate, evaluating, place_of
 from thalweg.train.health.failure import NO_GRADIENT, ONE_ROW
 from thalweg.train.health.layers import cause_of_nonfinite, refusal_of, refusing_layer
@@ -113,6 +114,8 @@ def checked(
     else:
         targets = loss.match(outputs, targets)
         loss.check(outputs, targets)
+        if isinstance(source, WeightedSource):
+            loss.check(outputs, loss.match(outputs, source.targets), name)
     _try_cost(task.cost, outputs, targets, name)
     return source
 
