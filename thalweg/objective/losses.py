@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from thalweg.errors import DataError, TaskError, suggest
+from thalweg.objective.fitting import check_classes, shape_message, taken_from
+from thalweg.objective.nested import describe_batch
 from thalweg.objective.weight import BatchWeight, Listener, Weight
 from thalweg.objective.weighted import (
     Weighted,
@@ -30,6 +31,7 @@ TargetKind = Literal["classes", "elementwise", "probabilities", "free"]
 def half_mse(outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
     """Half the mean squared error, the textbook's (1/m)·Σ ½(ŷ−y)²: its gradient has no factor 2.
 
+    >>> import torch
     >>> float(half_mse(torch.tensor([3.0]), torch.tensor([1.0])))
     2.0
     """
@@ -114,7 +116,7 @@ class Loss:
 
     def _call(self, function: LossFunction, outputs: Any, targets: Any) -> Tensor:
         if self.kind in ("elementwise", "probabilities") and outputs.shape != targets.shape:
-            raise TaskError(_shape_message(self.name, outputs, targets))
+            raise TaskError(shape_message(self.name, outputs, targets))
         try:
             loss = function(outputs, targets)
         except (IndexError, RuntimeError, TypeError, ValueError):
@@ -231,12 +233,18 @@ class Loss:
             raise TaskError(
                 f"The loss {self.name} wants one tensor of outputs; the model gives "
                 f"{type(outputs).__name__}. Let it return a tensor, or give Cost a function of "
-                "(outputs, targets) of your own."
+                f"(outputs, targets) of your own, which takes it from there{taken_from(outputs)}."
+            )
+        if self.kind != "free" and not isinstance(targets, Tensor):
+            raise DataError(
+                f"The loss {self.name} wants one tensor of targets; the data give "
+                f"{describe_batch(targets)}. Let each row have numbers as its target, or give Cost a "
+                "function of (outputs, targets) of your own."
             )
         if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
             return
         if self.kind == "classes":
-            _check_classes(self.name, outputs, targets, name, self.ignore_index)
+            check_classes(self.name, outputs, targets, name, self.ignore_index)
         elif self.kind != "free":
             if self.name != "l1_loss" and (outputs.is_complex() or targets.is_complex()):
                 raise TaskError(
@@ -245,7 +253,7 @@ class Loss:
                     "as columns (torch.view_as_real), or give Cost a function of (outputs, targets)."
                 )
             if outputs.shape[1:] != targets.shape[1:]:
-                raise TaskError(_shape_message(self.name, outputs, targets))
+                raise TaskError(shape_message(self.name, outputs, targets))
             if self.kind == "probabilities" and ((targets < 0) | (targets > 1)).any():
                 raise DataError(
                     f"The loss {self.name} expects targets between 0 and 1; these reach from "
@@ -323,67 +331,3 @@ def _check_reduction(loss: Any) -> None:
             "element. Leave it at 'mean', or give Cost a function of (outputs, targets) that ends in "
             "a mean of your own."
         )
-
-
-def _check_classes(
-    name: str, outputs: Tensor, targets: Tensor, set_name: str, ignored: int | None
-) -> None:
-    if outputs.ndim < 2:
-        raise TaskError(
-            f"The loss {name} expects outputs of shape (rows, classes); the model gives "
-            f"{_shape(outputs)}. End the model with one output for each class."
-        )
-    if targets.is_floating_point():
-        if targets.shape[1:] != outputs.shape[1:]:
-            flat = ".reshape(-1)" if targets.shape[1:] == (1,) else ""
-            raise TaskError(
-                f"The loss {name} expects class numbers (integers of shape (rows,)) or "
-                f"probabilities of shape (rows, {outputs.shape[1]}); got {targets.dtype} targets "
-                f"of shape {_shape(targets)}. Convert class numbers with y{flat}.astype('int64')."
-            )
-        return
-    if targets.shape[1:] != outputs.shape[2:]:
-        raise TaskError(
-            f"The loss {name} expects integer targets of shape (rows{_tail(outputs.shape[2:])}), "
-            f"one class number each; got shape {_shape(targets)}. Flatten with y.reshape(-1), or "
-            "give one-hot targets as floats."
-        )
-    classes = outputs.shape[1]
-    wrong = (targets >= classes) | (targets < 0)
-    if ignored is not None:
-        wrong &= targets != ignored
-    if wrong.any():
-        row = int(wrong.nonzero()[0][0])
-        where = f" (first in row {row} of the {set_name} set)" if set_name else ""
-        raise DataError(
-            f"Labels out of range: found {targets[wrong][0].item()}, but the model has {classes} "
-            f"outputs, so labels must be 0 to {classes - 1}{where}. Give the model more outputs, or "
-            "number the classes from 0."
-        )
-    if set_name and ignored is not None and bool((targets == ignored).all()):
-        raise DataError(
-            f"All targets of the {set_name} set are {ignored}, which the loss {name} ignores: nothing "
-            "is left to learn from or to measure."
-        )
-
-
-def _shape_message(name: str, outputs: Tensor, targets: Tensor) -> str:
-    advice = "Make them equal"
-    if outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1:
-        advice = "Give the targets a last axis of 1 with y.reshape(-1, 1)"
-    elif targets.ndim == outputs.ndim + 1 and targets.shape[-1] == 1:
-        advice = "Drop the targets' last axis with y.reshape(-1)"
-    return (
-        f"The loss {name} compares outputs and targets element by element, but the model gives "
-        f"outputs of shape (rows{_tail(outputs.shape[1:])}) and the targets have shape "
-        f"(rows{_tail(targets.shape[1:])}); broadcasting would compare every row with every other. "
-        f"{advice}."
-    )
-
-
-def _shape(tensor: Tensor) -> tuple[int, ...]:
-    return tuple(tensor.shape)
-
-
-def _tail(shape: torch.Size) -> str:
-    return "".join(f", {size}" for size in shape) if shape else ","

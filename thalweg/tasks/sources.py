@@ -103,7 +103,8 @@ class Source(ABC):
     def first(self, count: int) -> Batch:
         """Return the first rows, about `count` of them, to look at."""
         for batch in self.batches(count):
-            return batch
+            if rows_of(batch[0]) != 0:
+                return batch
         raise DataError("The data set yields no batch: it is empty.")
 
 
@@ -299,7 +300,7 @@ def as_source(value: Any, where: str = "train") -> Source:
         return as_arrays(value[0], value[1], where)
     raise DataError(
         f"The {where} set is a pair (x, y) of arrays, a torch Dataset or a DataLoader; got "
-        f"{type(value).__name__}."
+        f"{type(value).__name__}. Of rows that are pairs make a loader, DataLoader(rows, batch_size)."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 from types import EllipsisType
 from typing import Any
 
@@ -145,7 +146,11 @@ def _try(model: nn.Module, inputs: Any, name: str) -> Any:
     if isinstance(outputs, Tensor) and isinstance(inputs, Tensor) and outputs.ndim:
         given = len(outputs)
         if given != rows:
-            raise DataError(f"The model gives {given} rows of outputs for {rows} rows of inputs.")
+            raise DataError(
+                f"The model gives {given} rows of outputs for {rows} rows of inputs. The first axis of a "
+                "batch is its rows; a DataLoader with batch_size=None hands on what its data set yields, "
+                "which then has to be batches."
+            )
     return outputs
 
 
@@ -170,8 +175,14 @@ def _try_one_row(model: nn.Module, inputs: Any, source: Source, batch_size: int 
 
 def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
     shown, advice = f" of {describe_batch(inputs)}", ""
-    if isinstance(inputs, Tensor) and not inputs.is_floating_point() and "dtype" in str(error):
+    of_types = any(words in str(error) for words in ("dtype", "Input type"))
+    if isinstance(inputs, Tensor) and not inputs.is_floating_point() and of_types:
         advice = " Turn whole numbers into real ones with x.astype('float32')."
+    if isinstance(error, TypeError) and isinstance(inputs, (tuple, list, Mapping)):
+        advice = (
+            " The inputs of a batch reach the model as one argument; thalweg.tasks.Unpacked(model) takes "
+            "them apart: a tuple in order, a mapping by name."
+        )
     layer = refusing_layer(model, inputs)
     where = f" ({layer})" if layer else ""
     return (
