@@ -88,8 +88,8 @@ class Data:
         >>> data.train.rows, data.validation.targets.tolist()
         (8, [8, 9])
         """
-        whole: _Rows = as_arrays(x, x if y is None else y)
-        whole, seed = whole if weights is None else weigh(whole, weights), _seed(seed)
+        rows, seed = as_arrays(x, x if y is None else y), _seed(seed)
+        whole: _Rows = rows if weights is None else weigh(rows, weights)
         sets: dict[str, _Rows] = {"train": whole}
         fractions = {}
         for name, part in (("validation", validation), ("test", test)):

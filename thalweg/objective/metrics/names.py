@@ -88,9 +88,13 @@ def _averages() -> list[Metric]:
 
 
 def _named(
-    name: str, measure: Callable[[Classified], Tensor], *further: Any, is_mean: bool = False
+    name: str,
+    measure: Callable[[Classified], Tensor],
+    direction: Literal["max", "min"] = "max",
+    high: float = 1.0,
+    is_mean: bool = False,
 ) -> Metric:
-    return _of_classes(ClassMetric(name, measure), *further, is_mean=is_mean)
+    return _of_classes(ClassMetric(name, measure), direction, high, is_mean)
 
 
 _NAMED = {

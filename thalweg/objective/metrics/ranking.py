@@ -83,7 +83,8 @@ def _area(scores: Tensor, positive: Tensor) -> Tensor:
         counts.cumsum(0) - (counts - 1).double() / 2
     )  # equal scores share the mean of their ranks
     above = ranks[place][positive].sum() - positives * (positives + 1) / 2
-    return above / (positives * negatives)
+    area: Tensor = above / (positives * negatives)
+    return area
 
 
 def _precision(scores: Tensor, positive: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ def checked(
         matched = ArraySource(source.inputs, loss.match(outputs, source.targets))
         loss.check(outputs, matched.targets, name)
         _check_overflow(matched, name)
-        source, targets = matched.lending(), matched.targets[: len(outputs)]
+        source, targets = matched.lending(), matched.targets[: len(inputs)]
     else:
         targets = loss.match(outputs, targets)
         loss.check(outputs, targets)
