@@ -154,7 +154,7 @@ def as_metric(
         return _beside(_by_name(metric, loss), loss, ignore_index)
     if not isinstance(metric, Metric):
         if is_streamed(metric):
-            return Streamed.metric(metric, loss)
+            return _of_object(metric, loss)
         if not callable(metric):
             raise TaskError(
                 "A metric is a name such as 'accuracy', or a function; got "
@@ -170,7 +170,7 @@ def as_metric(
     if metric.name in _RESERVED:
         raise TaskError(f"A metric cannot be called {metric.name!r}: the cost reports that itself.")
     if is_streamed(metric.function):
-        return Streamed.named(metric, loss)
+        return _streaming(metric, loss)
     own = isinstance(metric.function, ClassMetric)
     return _beside(metric, loss, ignore_index) if own else metric
 
@@ -187,6 +187,22 @@ def _by_name(name: str, loss: str) -> Metric:
             f"Unknown metric {name!r}.{hint} A function (outputs, targets) will do as well."
         )
     return _NAMED[name]
+
+
+def _of_object(given: Any, loss: str) -> Metric:
+    """Return the metric that an object is, named by its class; `higher_is_better` is its direction."""
+    name, better = type(given).__name__, getattr(given, "higher_is_better", None)
+    if not isinstance(better, bool):
+        raise TaskError(
+            f"The metric {name} does not say whether higher is better. Say it, and give the metrics "
+            "of a collection one by one: Metric('name', metric, direction='max')."
+        )
+    return _streaming(Metric(name, given, "max" if better else "min"), loss)
+
+
+def _streaming(metric: Metric, loss: str) -> Metric:
+    function = Streamed(metric.function, loss)
+    return dataclasses.replace(metric, function=function, additive=False, weight=None)
 
 
 def _beside(metric: Metric, loss: str, ignore_index: int | None) -> Metric:

@@ -79,9 +79,7 @@ def _area(scores: Tensor, positive: Tensor) -> Tensor:
     if not positives or not negatives:
         return torch.tensor(_UNDEFINED, dtype=torch.float64)
     _, place, counts = torch.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (
-        counts.cumsum(0) - (counts - 1).double() / 2
-    )  # equal scores share the mean of their ranks
+    ranks = counts.cumsum(0) - (counts - 1).double() / 2  # equal scores share their mean rank
     above = ranks[place][positive].sum() - positives * (positives + 1) / 2
     area: Tensor = above / (positives * negatives)
     return area

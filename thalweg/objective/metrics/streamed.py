@@ -9,9 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.errors import TaskError
-from thalweg.objective.metrics.metric import Metric, MetricFunction
-
 
 def is_streamed(value: Any) -> bool:
     """Return whether `value` has the methods update, compute and reset."""
@@ -33,29 +30,6 @@ class Streamed:
     def __init__(self, given: Any, loss: str = "") -> None:
         self._given = given
         self._loss = loss
-
-    @classmethod
-    def metric(cls, given: Any, loss: str) -> Metric:
-        """Return the metric that the object is, named by its class; `higher_is_better` is its direction."""
-        name, better = type(given).__name__, getattr(given, "higher_is_better", None)
-        if not isinstance(better, bool):
-            raise TaskError(
-                f"The metric {name} does not say whether higher is better. Say it, and give the metrics "
-                "of a collection one by one: Metric('name', metric, direction='max')."
-            )
-        return cls.named(Metric(name, given, "max" if better else "min"), loss)
-
-    @classmethod
-    def named(cls, metric: Metric, loss: str) -> Metric:
-        """Return the metric whose function is the object, with the name and direction it was given."""
-        return Metric(
-            metric.name,
-            cls(metric.function, loss),
-            metric.direction,
-            False,
-            metric.low,
-            metric.high,
-        )
 
     def __call__(self, outputs: Any, targets: Any) -> Any:
         """Return the figure of these rows alone."""
@@ -93,6 +67,6 @@ class Stream:
         return self._metric.compute()
 
 
-def stream_of(function: MetricFunction | Callable[..., Any]) -> Stream | None:
+def stream_of(function: Callable[..., Any]) -> Stream | None:
     """Return a stream of the metric with this function; None where it is not one that streams."""
     return function.begin() if isinstance(function, Streamed) else None
