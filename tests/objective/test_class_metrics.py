@@ -13,6 +13,7 @@ import torch
 from sklearn import metrics as reference
 from torch import Tensor
 
+from tests.exact import same
 from thalweg.errors import TaskError
 from thalweg.objective import (
     Cost,
@@ -26,6 +27,7 @@ from thalweg.objective import (
 )
 
 CLASSES = 6
+COUNTS = "both are whole numbers"
 BOUND = 1e-12  # of sums of a few hundred float64 numbers, relative to 1
 
 
@@ -185,13 +187,14 @@ def test_calibration_by_its_definition() -> None:
 def test_confusion_matrices() -> None:
     outputs, targets = rows(5, 60, 4), labels(5, 3, 60)
     expected = reference.confusion_matrix(targets, outputs.argmax(1), labels=range(4))
-    assert confusion_matrix(outputs, targets).tolist() == expected.tolist()
+    same(confusion_matrix(outputs, targets).numpy(), expected, because=COUNTS)
     logits, many = rows(5, 60, 3), labels(5, 2, 60, 3)
     of_labels = reference.multilabel_confusion_matrix(many, logits > 0)
     found = confusion_matrix(logits, many, loss="binary_cross_entropy_with_logits")
-    assert found.tolist() == of_labels.tolist()
+    same(found.numpy(), of_labels, because=COUNTS)
     one = confusion_matrix(logits[:, 0], many[:, 0])
-    assert one.tolist() == reference.confusion_matrix(many[:, 0], logits[:, 0] > 0).tolist()
+    of_one = reference.confusion_matrix(many[:, 0], logits[:, 0] > 0)
+    same(one.numpy(), of_one, because=COUNTS)
 
 
 def settings(name: str) -> tuple[Tensor, Tensor, str]:

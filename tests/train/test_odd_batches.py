@@ -26,12 +26,14 @@ from torch.utils.data import (
     random_split,
 )
 
+from tests.exact import same
 from thalweg.errors import DataError, ThalwegError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task, Unpacked
 from thalweg.train import Run, fit
 
 ROWS = 20
+COUNTS = "both are whole numbers"
 X = torch.randn(ROWS, 3, generator=torch.Generator().manual_seed(0))
 Y = torch.randn(ROWS, 1, generator=torch.Generator().manual_seed(1))
 C = torch.arange(ROWS) % 3
@@ -304,11 +306,11 @@ def test_labels_are_predicted_and_counted_one_by_one() -> None:
     cost = Cost("bce_with_logits", metrics=["f1_macro", "exact_match", "auc"])
     run = trained((X, labels), classes, cost)
     raw, p, said = (run.predict(X, output=kind) for kind in ("raw", "probability", "class"))  # type: ignore[arg-type]
-    assert torch.equal(said, (raw > 0).long())
+    same(said, (raw > 0).long(), because=COUNTS)
     assert torch.allclose(p, raw.sigmoid())
     matrices = run.confusion("train")
     assert matrices.shape == (3, 2, 2)
-    assert matrices[:, 1, 1].tolist() == (said.bool() & labels).sum(0).tolist()
+    same(torch.from_numpy(matrices[:, 1, 1]), (said.bool() & labels).sum(0), because=COUNTS)
     right = (said.bool() == labels).all(1).double().mean()
     assert run.evaluate("train")["exact_match"] == pytest.approx(float(right))
 
@@ -318,7 +320,7 @@ def test_the_confusion_matrix_of_a_run_counts_what_the_loss_counts() -> None:
     targets[:4] = -100
     run = trained(Data.arrays(X, targets, weights=torch.ones(ROWS)), classes, "cross_entropy")
     matrix = run.confusion("train")
-    assert matrix.sum(1).tolist() == torch.bincount(targets[4:], minlength=3).tolist()
+    same(torch.from_numpy(matrix.sum(1)), torch.bincount(targets[4:], minlength=3), because=COUNTS)
     assert matrix.trace() == int((run.predict(X, output="class") == targets).sum())
     with pytest.raises(DataError, match="no test set"):
         run.confusion()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,8 +13,9 @@ from thalweg.objective import Cost, Scores, confusion_matrix
 from thalweg.objective.join import JoinError, join_batches
 from thalweg.objective.nested import describe_batch, is_plain, mapped, rows_of, tensors_in
 from thalweg.objective.weighted import unweighted
-from thalweg.tasks.sources import Placement, Source
-from thalweg.train.modes import modes_kept
+from thalweg.tasks.sources import Source
+from thalweg.train.modes import evaluating
+from thalweg.train.place import place_of
 from thalweg.train.randomness import isolated
 
 # Without gradients a batch needs little memory, and the cost of a call is spread over many rows.
@@ -120,22 +119,6 @@ def confusion(model: nn.Module, source: Source, cost: Cost) -> Tensor:
     if not total.ndim:
         raise DataError("The set yields no batch.")
     return total
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put `model` in evaluation mode without gradients; each module gets its own mode back."""
-    with modes_kept(model), torch.no_grad():
-        model.eval()
-        yield
-
-
-def place_of(model: nn.Module) -> Placement:
-    """Return the device and floating-point dtype of the model's parameters."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point() or tensor.is_complex():
-            return Placement(tensor.device, tensor.dtype.to_real())
-    return Placement(dtype=torch.get_default_dtype())
 
 
 def count_rows(targets: Any, inputs: Any) -> int:

@@ -16,7 +16,8 @@ from thalweg.objective.weight import Weight
 from thalweg.race.stack.loss import Losses, StackedPenalty
 from thalweg.race.stack.models import Models
 from thalweg.tasks.sources import ArraySource
-from thalweg.train.evaluate import EVALUATION_ROWS, evaluating
+from thalweg.train.evaluate import EVALUATION_ROWS
+from thalweg.train.modes import evaluating
 
 _ROWS = 4
 """How many times the rows of a training step are evaluated at a time: without gradients they need a

@@ -21,9 +21,11 @@ from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
 from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
 from thalweg.tasks.weighted import WeightedSource
-from thalweg.train.evaluate import EVALUATION_ROWS, count_rows, evaluate, evaluating, place_of
+from thalweg.train.evaluate import EVALUATION_ROWS, count_rows, evaluate
 from thalweg.train.health.failure import NO_GRADIENT, ONE_ROW
 from thalweg.train.health.layers import cause_of_nonfinite, refusal_of, refusing_layer
+from thalweg.train.modes import evaluating
+from thalweg.train.place import place_of
 from thalweg.train.randomness import isolated, seed_weights
 from thalweg.train.snapshot import untouched
 
