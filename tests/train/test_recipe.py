@@ -80,9 +80,10 @@ def test_scheduler_step_matters() -> None:
 
 def test_fit_declares_the_same_settings() -> None:
     ours = inspect.signature(fit).parameters
-    recipe = inspect.signature(Recipe).parameters
+    recipe = dict(inspect.signature(Recipe).parameters)
+    del recipe["hyperparameters"]  # in `fit` they are all that is given beside these
     run = {n: p for n, p in inspect.signature(Recipe.fit).parameters.items() if n != "self"}
-    assert list(ours) == [*recipe, *run]
+    assert list(ours) == [*recipe, *run, "hyperparameters"]
     for name, parameter in {**recipe, **run}.items():
         assert ours[name].default == parameter.default
 

@@ -73,15 +73,15 @@ def runs(
         raise TaskError("remove takes the names of the runs to remove: thalweg runs remove NAME.")
     if act == "compare" and len(found) < 2:
         raise TaskError("compare takes at least two runs.")
-    do: Callable[..., None] = {
+    acts: dict[str, Callable[..., None]] = {
         "list": _list,
         "compare": _compare,
         "open": _open,
         "export": _export,
         "resume": _resume,
         "remove": _remove,
-    }[act]
-    do(found, epochs=epochs, out=out, as_json=as_json)
+    }
+    acts[act](found, epochs=epochs, out=out, as_json=as_json)
 
 
 def _named(folder: Path, names: list[str]) -> list[SavedRun]:
@@ -210,7 +210,7 @@ def draw(run: SavedRun, path: Path | None = None) -> Path:
 
 def _resume(found: list[SavedRun], *, epochs: int | None, as_json: bool, **_: Any) -> None:
     from thalweg.cli.train import train_in
-    from thalweg.train.folder.rebuilt import recipe_of
+    from thalweg.train.rebuilt import recipe_of
 
     (run,) = found
     train_in(recipe_of(run, epochs), run.folder, resume=True, as_json=as_json)

@@ -63,7 +63,7 @@ def choice(optimizer: Any, hyperparameters: Mapping[str, Any]) -> Choice:
 
 def _check(factory: Any, given: Mapping[str, Any]) -> None:
     """Refuse a hyperparameter that the optimizer is known not to have."""
-    known = _known(factory)
+    known = _known(factory) if given else None
     for name in given:
         if known is not None and name not in known:
             raise TaskError(

@@ -166,10 +166,9 @@ class History(Sequence[Epoch]):
 def summary(record: Epoch) -> str:
     """Return an epoch's figures on one line.
 
-        >>> from thalweg.objective import Scores
-    from thalweg.reading import amount_from, count_from, number_from
-        >>> summary(Epoch(1, 10, 0.5, 1e-3, Scores(0.5), Scores(0.6, 0, {"accuracy": 0.9})))
-        'train loss 0.5000  validation loss 0.6000  validation accuracy 0.9000'
+    >>> from thalweg.objective import Scores
+    >>> summary(Epoch(1, 10, 0.5, 1e-3, Scores(0.5), Scores(0.6, 0, {"accuracy": 0.9})))
+    'train loss 0.5000  validation loss 0.6000  validation accuracy 0.9000'
     """
     parts = [f"train loss {_figure(record.train.loss)}"]
     if record.train.penalty:

@@ -58,7 +58,7 @@ class BaseRecipe(abc.ABC):
     accumulate: int = 1
     clip_norm: float | None = None
     autocast: str | torch.dtype | None = None
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.task, Task):

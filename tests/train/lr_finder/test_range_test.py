@@ -290,8 +290,10 @@ def test_wrong_subjects() -> None:
         find_lr("digits", own)  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="already bound to parameters"):
         find_lr(task, own)
-    with pytest.raises(TaskError, match=r"Did you mean thalweg.optim.Adam"):
-        find_lr(task, "adam")
+    with pytest.raises(TaskError, match=r"No optimizer is called 'adma'"):
+        find_lr(task, "adma")
+    with pytest.raises(TaskError, match="name adam\\+cosine without its schedule"):
+        find_lr(task, "adam+cosine")
     with pytest.raises(TaskError, match=r"the optimizer is the one that trains it.*got SGD"):
         find_lr(model, torch.optim.SGD, data, "mse")
     with pytest.raises(TaskError, match="data and a loss are needed"):

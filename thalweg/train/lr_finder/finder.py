@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,9 +17,9 @@ from thalweg.errors import TaskError
 from thalweg.numeric import is_real
 from thalweg.objective import Cost
 from thalweg.tasks.sources import LoaderSource
-from thalweg.tasks.task import Task
+from thalweg.tasks.task import BATCH_SIZE, Task
 from thalweg.tasks.whole import whole_number
-from thalweg.train.choice import is_chain
+from thalweg.train.choice import choice, is_chain
 from thalweg.train.devices import usable_device
 from thalweg.train.health.check import checked
 from thalweg.train.lr_finder.sweep import Stopped, Sweep, SweepSetup, sweep
@@ -133,14 +133,14 @@ _STOPPED: dict[Stopped, str] = {
 
 def find_lr(
     task: Task | nn.Module,
-    optimizer: OptimizerFactory | torch.optim.Optimizer | Any,
+    optimizer: OptimizerFactory | torch.optim.Optimizer | str | Any,
     data: Any = None,
     loss: Any = None,
     *,
     lowest: float = 1e-7,
     highest: float = 10.0,
     steps: int = 100,
-    batch_size: int | None = 128,
+    batch_size: int | Literal["task"] | None = "task",
     seed: int = 0,
     seeds: int = 5,
     device: str | torch.device | None = None,
@@ -173,6 +173,7 @@ def find_lr(
     modules keep in objects of their own is not known here, nor is the place in a stream that can be read only
     once.
 
+    `batch_size` rows a step, by default a task's own, or 128 beside a model; None is all of them.
     `on_sweep` is called with each `Sweep` when it has ended.
 
     Raises TaskError for what cannot be tested, DivergedError where the loss is not finite before any step.
@@ -187,13 +188,24 @@ def find_lr(
     """
     rates = _rates(lowest, highest, steps)
     seeds, seed = whole_number("seeds", seeds), whole_number("seed", seed, 0)
+    if batch_size == "task":
+        batch_size = task.batch_size if isinstance(task, Task) else BATCH_SIZE
     if isinstance(task, Task):
         if data is not None or loss is not None:
             raise TaskError(
                 "A task has its own data and loss: find_lr(task, optimizer) takes no others."
             )
-        run = functools.partial(_fresh, task, optimizer, rates, batch_size, device)
-        source, name, called = task.data.train, task.name, name_of(optimizer)
+        chosen = choice(optimizer, {})
+        if chosen.schedule is not None:
+            raise TaskError(
+                f"A range test sets the learning rate of each step itself: name {chosen.name} without its "
+                "schedule."
+            )
+        given = chosen.factory  # a class or function, unless there is nothing to set
+        if chosen.hyperparameters:
+            given = functools.partial(given, **chosen.hyperparameters)
+        run = functools.partial(_fresh, task, given, rates, batch_size, device)
+        source, name, called = task.data.train, task.name, chosen.name
     elif isinstance(task, nn.Module):
         own = _task_of(task, optimizer, data, loss, device)
         run = functools.partial(_live, own, task, optimizer, rates, batch_size)
