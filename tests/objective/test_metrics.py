@@ -118,9 +118,14 @@ def test_metrics_lie_within_their_bounds(name: str) -> None:
     metric = as_metric(name)
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
-        outputs, targets = torch.randn(2, 8, generator=generator)
-        if name in ("accuracy", "error_rate"):
-            targets = (targets > 0).long()
+        if name in ("mse", "rmse", "mae", "r2"):
+            outputs, targets = torch.randn(2, 8, generator=generator)
+        else:
+            classes = 2 if name in ("f1", "precision", "recall") else 7
+            outputs = torch.randn(20, classes, generator=generator)
+            targets = torch.randint(0, classes, (20,), generator=generator)
+        if name in ("label_accuracy", "exact_match"):
+            outputs, targets = outputs[:, 0], targets % 2
         assert metric.low <= metric(outputs, targets) <= metric.high
     assert (metric.low > -torch.inf) or (metric.high < torch.inf)
 

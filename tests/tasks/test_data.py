@@ -201,8 +201,8 @@ def test_bad_sets() -> None:
         Data(Squares(0))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="got int"):
         Data(3)  # type: ignore[arg-type]
-    triples = TensorDataset(torch.ones(2), torch.ones(2), torch.ones(2))
-    with pytest.raises(DataError, match=r"pairs .* list of 3"):
-        list(Data(triples).train.batches(2))  # type: ignore[arg-type]
+    quadruples = TensorDataset(*[torch.ones(2)] * 4)
+    with pytest.raises(DataError, match=r"pairs .* list of 4"):
+        list(Data(quadruples).train.batches(2))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="a pair"):
         Data.arrays(X, X, validation=Squares(3))  # type: ignore[arg-type]

@@ -258,7 +258,7 @@ def test_binary_classification_and_integer_targets_of_regression() -> None:
             np.zeros((4, 2)),
             np.array([0, 1, 2, 0]),
             "cross_entropy",
-            "found 1, but the model has 1 outputs",
+            "wants one output for each class",
         ),
         (np.zeros((4, 2)), np.zeros((4, 1)), lambda o, t: o, "must return one number"),
     ],

@@ -6,6 +6,8 @@ from thalweg.objective.metrics import (
     Metric,
     accuracy,
     as_metric,
+    calibration_error,
+    confusion_matrix,
     error_rate,
     mae,
     metric_names,
@@ -13,6 +15,7 @@ from thalweg.objective.metrics import (
     probability_accuracy,
     r2,
     rmse,
+    top_k,
 )
 from thalweg.objective.penalty import L1, L2, Penalties, Penalty, penalised
 from thalweg.objective.scores import Meter, Scores
@@ -30,6 +33,8 @@ __all__ = [
     "accuracy",
     "as_loss",
     "as_metric",
+    "calibration_error",
+    "confusion_matrix",
     "error_rate",
     "half_mse",
     "loss_names",
@@ -40,4 +45,5 @@ __all__ = [
     "probability_accuracy",
     "r2",
     "rmse",
+    "top_k",
 ]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError, suggest
+from thalweg.objective.class_weights import with_class_weights
 from thalweg.objective.losses import Loss, LossFunction, as_loss
 from thalweg.objective.metrics import Metric, MetricFunction, as_metric
 from thalweg.objective.penalty import Penalty, bind
@@ -39,6 +40,9 @@ class Cost:
     targets that the loss counts: all but its `ignore_index`. Where that is within a function of
     yours, say it again: `functools.partial(accuracy, ignore_index=0)`.
 
+    `class_weights` are numbers ≥ 0, one for each class, by which the rows of cross_entropy or nll_loss
+    count; the mean divides by their sum, so that a class of weight 2 counts as if its rows came twice.
+
     Raises TaskError for an unknown name.
 
     >>> import torch
@@ -59,11 +63,16 @@ class Cost:
     metrics: MetricLike | Sequence[MetricLike] | None = None
     penalty: Penalty | None = None
     batch_weight: BatchWeight | None = field(default=None, repr=False)
+    class_weights: Any = None
     surrogate: Loss = field(init=False, repr=False, compare=False)
     measures: tuple[Metric, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         surrogate = as_loss(self.loss)
+        if self.class_weights is not None:
+            surrogate = with_class_weights(surrogate, self.class_weights)
+            numbers = tuple(surrogate.function.keywords["weight"].tolist())  # type: ignore[attr-defined]
+            object.__setattr__(self, "class_weights", numbers)  # hashable, and compared as numbers
         if self.batch_weight is not None:
             if not callable(self.batch_weight):
                 raise TaskError(

@@ -8,24 +8,34 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from thalweg.errors import DataError, TaskError, suggest
+from thalweg.objective.fitting import check_classes, shape_message, taken_from
+from thalweg.objective.nested import describe_batch
 from thalweg.objective.weight import BatchWeight, Listener, Weight
+from thalweg.objective.weighted import (
+    Weighted,
+    check_weights,
+    class_counts,
+    losses_of,
+    unweighted,
+    weighted_loss,
+)
 
 LossFunction = Callable[[Any, Any], Tensor]
 TargetKind = Literal["classes", "elementwise", "probabilities", "free"]
 
 
-def half_mse(outputs: Tensor, targets: Tensor) -> Tensor:
+def half_mse(outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
     """Half the mean squared error, the textbook's (1/m)·Σ ½(ŷ−y)²: its gradient has no factor 2.
 
+    >>> import torch
     >>> float(half_mse(torch.tensor([3.0]), torch.tensor([1.0])))
     2.0
     """
-    return 0.5 * functional.mse_loss(outputs, targets)
+    return 0.5 * functional.mse_loss(outputs, targets, reduction=reduction)
 
 
 # What each loss wants as targets decides the checks: class numbers, values shaped like the outputs,
@@ -100,10 +110,15 @@ class Loss:
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         """Return the loss of a batch; refuse shapes that PyTorch would silently broadcast."""
+        if isinstance(targets, Weighted):
+            return self._weighted(outputs, targets)[0]
+        return self._call(self.function, outputs, targets)
+
+    def _call(self, function: LossFunction, outputs: Any, targets: Any) -> Tensor:
         if self.kind in ("elementwise", "probabilities") and outputs.shape != targets.shape:
-            raise TaskError(_shape_message(self.name, outputs, targets))
+            raise TaskError(shape_message(self.name, outputs, targets))
         try:
-            loss = self.function(outputs, targets)
+            loss = function(outputs, targets)
         except (IndexError, RuntimeError, TypeError, ValueError):
             self.check(outputs, targets)  # says it better, where it knows what is wrong
             raise
@@ -120,8 +135,11 @@ class Loss:
         That is what the batch's mean was divided by: the elements, the rows or positions that are not
         ignored, the sum of the targets' class weights; or "sum" for a sum. It is known wherever the
         loss is one of PyTorch's means, also in a function or module of the user's, alone or with
-        other terms. Elsewhere `batch_weight` says it, and without that it is the rows.
+        other terms. Elsewhere `batch_weight` says it, and without that it is the rows. Of `Weighted`
+        targets each row counts by its weight.
         """
+        if isinstance(targets, Weighted):
+            return self._weighted(outputs, targets)
         if self.batch_weight is not None:
             return self(outputs, targets), self._own_weight(outputs, targets)
         if _sums(self.function):
@@ -129,6 +147,30 @@ class Loss:
         with Listener() as listener:
             loss = self(outputs, targets)
         return loss, listener.weight(loss, rows)
+
+    def _weighted(self, outputs: Any, given: Weighted) -> tuple[Tensor, Weight]:
+        """Return the loss of a batch whose rows weigh differently, and what it weighs."""
+        function, targets, weights = self.function, given.targets, given.weights
+        check_weights(weights, len(weights), "a batch")
+        if self.batch_weight is not None:
+            raise TaskError(
+                "The data weighs its rows, which says what the mean of a batch is divided by: leave "
+                "batch_weight out."
+            )
+        class_weight = _setting(function, "weight", None)
+        if class_weight is not None and self.kind == "elementwise":
+            raise TaskError(
+                f"The data weighs its rows, and the loss {self.name} has weights of its own: give one."
+            )
+        losses = self._call(losses_of(self.name, function), outputs, targets)
+        counts = None
+        if self.name in ("cross_entropy", "nll_loss"):
+            counts = class_counts(targets, self.ignore_index, class_weight)
+        if _setting(function, "reduction", "mean") == "batchmean":
+            losses = losses.flatten(1).sum(1)
+        is_sum = _sums(function)
+        loss, weight = weighted_loss(losses, weights, counts, is_sum=is_sum)
+        return loss, "sum" if is_sum else weight
 
     def _own_weight(self, outputs: Any, targets: Any) -> float:
         assert self.batch_weight is not None
@@ -145,7 +187,7 @@ class Loss:
 
         Then no weight need be measured.
         """
-        if self.kind == "free" or self.batch_weight is not None:
+        if self.kind == "free" or self.batch_weight is not None or isinstance(targets, Weighted):
             return False
         if setting_of(self.function, "reduction", "mean") not in ("mean", "batchmean"):
             return False
@@ -163,6 +205,8 @@ class Loss:
         """Return `targets` in the dtype the loss wants beside `outputs`; other targets stay as they
         are.
         """
+        if isinstance(targets, Weighted):
+            return Weighted(self.match(outputs, targets.targets), targets.weights)
         if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
             return targets
         if self.kind in ("elementwise", "probabilities"):
@@ -184,16 +228,23 @@ class Loss:
         `outputs` may be those of a few rows only: their trailing shape says what the model can
         express. `name` is that of the set, where `targets` are a whole one.
         """
+        targets = unweighted(targets)
         if self.kind != "free" and not isinstance(outputs, Tensor):
             raise TaskError(
                 f"The loss {self.name} wants one tensor of outputs; the model gives "
                 f"{type(outputs).__name__}. Let it return a tensor, or give Cost a function of "
-                "(outputs, targets) of your own."
+                f"(outputs, targets) of your own, which takes it from there{taken_from(outputs)}."
+            )
+        if self.kind != "free" and not isinstance(targets, Tensor):
+            raise DataError(
+                f"The loss {self.name} wants one tensor of targets; the data give "
+                f"{describe_batch(targets)}. Let each row have numbers as its target, or give Cost a "
+                "function of (outputs, targets) of your own."
             )
         if not (isinstance(outputs, Tensor) and isinstance(targets, Tensor)):
             return
         if self.kind == "classes":
-            _check_classes(self.name, outputs, targets, name, self.ignore_index)
+            check_classes(self.name, outputs, targets, name, self.ignore_index)
         elif self.kind != "free":
             if self.name != "l1_loss" and (outputs.is_complex() or targets.is_complex()):
                 raise TaskError(
@@ -202,7 +253,7 @@ class Loss:
                     "as columns (torch.view_as_real), or give Cost a function of (outputs, targets)."
                 )
             if outputs.shape[1:] != targets.shape[1:]:
-                raise TaskError(_shape_message(self.name, outputs, targets))
+                raise TaskError(shape_message(self.name, outputs, targets))
             if self.kind == "probabilities" and ((targets < 0) | (targets > 1)).any():
                 raise DataError(
                     f"The loss {self.name} expects targets between 0 and 1; these reach from "
@@ -280,67 +331,3 @@ def _check_reduction(loss: Any) -> None:
             "element. Leave it at 'mean', or give Cost a function of (outputs, targets) that ends in "
             "a mean of your own."
         )
-
-
-def _check_classes(
-    name: str, outputs: Tensor, targets: Tensor, set_name: str, ignored: int | None
-) -> None:
-    if outputs.ndim < 2:
-        raise TaskError(
-            f"The loss {name} expects outputs of shape (rows, classes); the model gives "
-            f"{_shape(outputs)}. End the model with one output for each class."
-        )
-    if targets.is_floating_point():
-        if targets.shape[1:] != outputs.shape[1:]:
-            flat = ".reshape(-1)" if targets.shape[1:] == (1,) else ""
-            raise TaskError(
-                f"The loss {name} expects class numbers (integers of shape (rows,)) or "
-                f"probabilities of shape (rows, {outputs.shape[1]}); got {targets.dtype} targets "
-                f"of shape {_shape(targets)}. Convert class numbers with y{flat}.astype('int64')."
-            )
-        return
-    if targets.shape[1:] != outputs.shape[2:]:
-        raise TaskError(
-            f"The loss {name} expects integer targets of shape (rows{_tail(outputs.shape[2:])}), "
-            f"one class number each; got shape {_shape(targets)}. Flatten with y.reshape(-1), or "
-            "give one-hot targets as floats."
-        )
-    classes = outputs.shape[1]
-    wrong = (targets >= classes) | (targets < 0)
-    if ignored is not None:
-        wrong &= targets != ignored
-    if wrong.any():
-        row = int(wrong.nonzero()[0][0])
-        where = f" (first in row {row} of the {set_name} set)" if set_name else ""
-        raise DataError(
-            f"Labels out of range: found {targets[wrong][0].item()}, but the model has {classes} "
-            f"outputs, so labels must be 0 to {classes - 1}{where}. Give the model more outputs, or "
-            "number the classes from 0."
-        )
-    if set_name and ignored is not None and bool((targets == ignored).all()):
-        raise DataError(
-            f"All targets of the {set_name} set are {ignored}, which the loss {name} ignores: nothing "
-            "is left to learn from or to measure."
-        )
-
-
-def _shape_message(name: str, outputs: Tensor, targets: Tensor) -> str:
-    advice = "Make them equal"
-    if outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1:
-        advice = "Give the targets a last axis of 1 with y.reshape(-1, 1)"
-    elif targets.ndim == outputs.ndim + 1 and targets.shape[-1] == 1:
-        advice = "Drop the targets' last axis with y.reshape(-1)"
-    return (
-        f"The loss {name} compares outputs and targets element by element, but the model gives "
-        f"outputs of shape (rows{_tail(outputs.shape[1:])}) and the targets have shape "
-        f"(rows{_tail(targets.shape[1:])}); broadcasting would compare every row with every other. "
-        f"{advice}."
-    )
-
-
-def _shape(tensor: Tensor) -> tuple[int, ...]:
-    return tuple(tensor.shape)
-
-
-def _tail(shape: torch.Size) -> str:
-    return "".join(f", {size}" for size in shape) if shape else ","

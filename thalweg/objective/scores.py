@@ -13,7 +13,8 @@ from torch.utils import _pytree
 
 from thalweg.errors import TaskError, suggest
 from thalweg.objective.join import JoinError, fit_together, join_batches
-from thalweg.objective.metrics import Metric
+from thalweg.objective.metrics.metric import Metric
+from thalweg.objective.metrics.streamed import Stream, stream_of
 from thalweg.objective.weight import Weight
 
 # Outputs are kept and measured together, since a metric costs about the same for ten rows as for
@@ -99,7 +100,11 @@ class Meter:
         self.metrics = metrics
         self.rows = 0
         self._loss = Mean()
-        self._may_let_go = all(metric.additive for metric in metrics)
+        self._streams = [stream_of(metric.function) for metric in metrics]
+        self._may_let_go = all(
+            metric.additive or stream is not None
+            for metric, stream in zip(metrics, self._streams, strict=True)
+        )
         self._means = [Mean() for _ in metrics]
         self._parts: list[tuple[Any, Any, int]] = []  # outputs, targets and rows of batches
         self._held = 0
@@ -133,7 +138,10 @@ class Meter:
         if not self.rows:
             raise TaskError("No batch was measured.")
         self._measure()
-        values = {m.name: mean.value() for m, mean in zip(self.metrics, self._means, strict=True)}
+        values = {
+            metric.name: mean.value() if stream is None else _result(metric, stream)
+            for metric, mean, stream in zip(self.metrics, self._means, self._streams, strict=True)
+        }
         return Scores(self._loss.value(), penalty, values)
 
     def _goes_with(self, outputs: Tensor, targets: Tensor) -> bool:
@@ -152,9 +160,24 @@ class Meter:
         outputs, targets, rows = joined(self._parts, self.metrics)
         self._parts, self._held = [], 0
         with torch.no_grad():
-            for metric, mean in zip(self.metrics, self._means, strict=True):
+            for metric, mean, stream in zip(self.metrics, self._means, self._streams, strict=True):
+                if stream is not None:
+                    _feed(metric, stream, outputs, targets)
+                    continue
                 value = metric(outputs, targets)
                 mean.add(value, metric.weigh(outputs, targets, rows) if metric.additive else 1.0)
+
+
+def _feed(metric: Metric, stream: Stream, outputs: Any, targets: Any) -> None:
+    def function(outputs: Any, targets: Any) -> float:
+        stream.update(outputs, targets)
+        return 0.0
+
+    metric.number(function, outputs, targets)
+
+
+def _result(metric: Metric, stream: Stream) -> float:
+    return metric.number(lambda outputs, targets: stream.compute(), None, None)
 
 
 def joined(

@@ -10,6 +10,7 @@ from thalweg.tasks.registry import list_tasks, load_task, task_facts
 from thalweg.tasks.stated import Facts
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
+from thalweg.tasks.unpacked import Unpacked
 
 __all__ = [
     "Data",
@@ -18,6 +19,7 @@ __all__ = [
     "Scaler",
     "Target",
     "Task",
+    "Unpacked",
     "batches",
     "data_hash",
     "function_task",

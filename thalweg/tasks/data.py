@@ -14,9 +14,11 @@ from thalweg.errors import DataError
 from thalweg.numeric import as_whole, is_real, share
 from thalweg.tasks.encode import Scaler
 from thalweg.tasks.sources import ArraySource, Source, as_arrays, as_source
+from thalweg.tasks.weighted import WeightedSource, as_set, weigh
 
 Split = Literal["random", "stratified", "last"]
 Scaling = Literal["standard", "min_max"]
+_Rows = ArraySource | WeightedSource
 SPLITS = ("train", "validation", "test")
 
 
@@ -24,6 +26,10 @@ SPLITS = ("train", "validation", "test")
 class Data:
     """Training, validation and test sets, each a pair of arrays, a torch `Dataset` or a
     `DataLoader`.
+
+    A third array, or a third part of the batches, weighs the rows: (x, y, weights). In the loss a row of
+    the weight n counts as n rows; metrics count every row once. Several inputs are one tuple or
+    mapping, which the model is given as it is: ((a, b), y).
 
     `Data.arrays` and `Data.dataset` cut validation and test sets off one set. `scaler` and
     `target_scaler` are what was applied to inputs and targets; `predict` applies them again, and
@@ -40,7 +46,7 @@ class Data:
         for name in SPLITS:
             value = getattr(self, name)
             if value is not None or name == "train":
-                object.__setattr__(self, name, as_source(value, name))
+                object.__setattr__(self, name, as_set(value, name))
 
     def __repr__(self) -> str:
         sets = {name: getattr(self, name) for name in SPLITS}
@@ -52,8 +58,9 @@ class Data:
         x: Any,
         y: Any = None,
         *,
-        validation: float | tuple[Any, Any] | None = None,
-        test: float | tuple[Any, Any] | None = None,
+        weights: Any = None,
+        validation: float | tuple[Any, ...] | None = None,
+        test: float | tuple[Any, ...] | None = None,
         split: Split = "random",
         seed: int = 0,
         scale: Scaling | None = None,
@@ -61,7 +68,8 @@ class Data:
     ) -> Data:
         """Return the data of arrays or tensors `x` (rows, …) and `y` (rows, …), in memory.
 
-        `y` None stands for `x` itself. `validation` and `test` are sets (x, y) of their own or
+        `y` None stands for `x` itself. `weights` (rows,) are numbers ≥ 0, by which rows count in the
+        loss. `validation` and `test` are sets (x, y) or (x, y, weights) of their own or
         fractions of the rows, cut off by `split`: "random" under `seed`, "stratified" so that each
         class keeps its share, or "last", the last rows as they stand (validation before test). A
         fraction f leaves ⌊n·(1 − f)⌋ of n rows, computed as it is written in decimal: .3 of 90 rows
@@ -80,8 +88,9 @@ class Data:
         >>> data.train.rows, data.validation.targets.tolist()
         (8, [8, 9])
         """
-        whole, seed = as_arrays(x, x if y is None else y), _seed(seed)
-        sets: dict[str, ArraySource] = {"train": whole}
+        rows, seed = as_arrays(x, x if y is None else y), _seed(seed)
+        whole: _Rows = rows if weights is None else weigh(rows, weights)
+        sets: dict[str, _Rows] = {"train": whole}
         fractions = {}
         for name, part in (("validation", validation), ("test", test)):
             if _is_fraction(part):
@@ -147,23 +156,21 @@ def _seed(seed: Any) -> int:
     return whole
 
 
-def _explicit(part: Any, name: str) -> ArraySource:
-    source = as_source(part, name)
-    if not isinstance(source, ArraySource):
+def _explicit(part: Any, name: str) -> _Rows:
+    source = as_set(part, name)
+    if not isinstance(source, (ArraySource, WeightedSource)):
         raise DataError(f"Beside arrays, the {name} set is a pair (x, y) of arrays or a fraction.")
     return source
 
 
-def _cut(
-    whole: ArraySource, fractions: dict[str, Any], split: Split, seed: int
-) -> dict[str, ArraySource]:
+def _cut(whole: _Rows, fractions: dict[str, Any], split: Split, seed: int) -> dict[str, _Rows]:
     rows = torch.arange(len(whole.inputs))
     if split == "random":
         cuts = _cut_rows(rows, fractions, seed)
     elif split == "last":
         cuts = _cut_rows(rows, fractions, None)
     elif split == "stratified":
-        cuts = _cut_classes(whole.targets, fractions, seed)
+        cuts = _cut_classes(_arrays(whole).targets, fractions, seed)
     else:
         raise DataError(f"split is 'random', 'stratified' or 'last'; got {split!r}.")
     return {name: whole.select(index) for name, index in cuts.items()}
@@ -202,9 +209,10 @@ def _cut_classes(targets: Tensor, fractions: dict[str, Any], seed: int) -> dict[
     return {name: torch.cat(index).sort().values for name, index in parts.items()}
 
 
-def _check_shapes(sets: dict[str, ArraySource]) -> None:
-    train = sets["train"]
-    for name, part in sets.items():
+def _check_shapes(sets: dict[str, _Rows]) -> None:
+    train = _arrays(sets["train"])
+    for name, rows in sets.items():
+        part = _arrays(rows)
         for role in ("inputs", "targets"):
             expected, got = (tuple(getattr(s, role).shape[1:]) for s in (train, part))
             if expected != got:
@@ -221,7 +229,8 @@ def _fit(scale: Scaling, values: Tensor) -> Scaler:
     return fits[scale](values)
 
 
-def _fit_targets(scale: Scaling, train: ArraySource) -> Scaler:
+def _fit_targets(scale: Scaling, rows: _Rows) -> Scaler:
+    train = _arrays(rows)
     if not train.targets.is_floating_point():
         raise DataError(
             "scale_targets is for real-valued targets; these are integers (class numbers)."
@@ -229,7 +238,14 @@ def _fit_targets(scale: Scaling, train: ArraySource) -> Scaler:
     return _fit(scale, train.targets)
 
 
-def _scaled(source: ArraySource, inputs: Scaler | None, targets: Scaler | None) -> ArraySource:
+def _arrays(rows: _Rows) -> ArraySource:
+    return rows.arrays if isinstance(rows, WeightedSource) else rows
+
+
+def _scaled(source: _Rows, inputs: Scaler | None, targets: Scaler | None) -> _Rows:
+    if isinstance(source, WeightedSource):
+        arrays = _arrays(_scaled(source.arrays, inputs, targets))
+        return WeightedSource(arrays, source.weights)
     return ArraySource(
         source.inputs if inputs is None else inputs(source.inputs),
         source.targets if targets is None else targets(source.targets),

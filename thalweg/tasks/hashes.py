@@ -10,6 +10,7 @@ from torch import Tensor
 from thalweg.errors import DataError
 from thalweg.tasks.data import SPLITS, Data
 from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.weighted import WeightedSource
 
 GRID = 1e-4  # far above what the order of a sum changes, far below what matters
 
@@ -33,9 +34,11 @@ def data_hash(data: Data) -> str:
         digest.update(name.encode())
         if source is None:
             continue
+        weights = (source.weights,) if isinstance(source, WeightedSource) else ()
+        source = source.arrays if isinstance(source, WeightedSource) else source
         if not isinstance(source, ArraySource):
             raise DataError(f"The {name} set does not lie in memory, so it has no hash.")
-        for tensor in (source.inputs, source.targets):
+        for tensor in (source.inputs, source.targets, *weights):
             kind = "f" if tensor.is_floating_point() else "i"
             digest.update(f"{kind}{tuple(tensor.shape)}".encode())
             digest.update(_whole(tensor).astype("<i8").tobytes())

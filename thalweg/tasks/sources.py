@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from thalweg.errors import DataError, ThalwegError
 from thalweg.objective.blame import blame
-from thalweg.objective.nested import mapped, moves_itself
+from thalweg.objective.nested import mapped, moves_itself, rows_of
+from thalweg.objective.weighted import Weighted, check_weights
 from thalweg.tasks.batches import Lent, Order, batches, derive, left_over
 from thalweg.tasks.generators import (
     Generator,
@@ -102,7 +103,8 @@ class Source(ABC):
     def first(self, count: int) -> Batch:
         """Return the first rows, about `count` of them, to look at."""
         for batch in self.batches(count):
-            return batch
+            if rows_of(batch[0]) != 0:
+                return batch
         raise DataError("The data set yields no batch: it is empty.")
 
 
@@ -298,7 +300,7 @@ def as_source(value: Any, where: str = "train") -> Source:
         return as_arrays(value[0], value[1], where)
     raise DataError(
         f"The {where} set is a pair (x, y) of arrays, a torch Dataset or a DataLoader; got "
-        f"{type(value).__name__}."
+        f"{type(value).__name__}. Of rows that are pairs make a loader, DataLoader(rows, batch_size)."
     )
 
 
@@ -339,13 +341,22 @@ def _check_finite(tensor: Tensor, what: str) -> None:
 
 def _pairs(loader: DataLoader[Any], place: Placement) -> Iterator[Batch]:
     for number, batch in enumerate(_drawn(loader), 1):
-        if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+        if not (isinstance(batch, (tuple, list)) and len(batch) in (2, 3)):
+            count = f" of {len(batch)}" if isinstance(batch, (tuple, list, dict)) else ""
             raise DataError(
-                f"A data set must yield pairs (inputs, targets); batch {number} of this one is "
-                f"{type(batch).__name__}"
-                + (f" of {len(batch)}." if isinstance(batch, (tuple, list)) else ".")
+                "A data set must yield pairs (inputs, targets), or (inputs, targets, weights); batch "
+                f"{number} of this one is {type(batch).__name__}{count}. Let its rows be pairs: "
+                "several inputs are one tuple or mapping, ((a, b), y); of a mapping d with its targets "
+                "return (d, d['labels'])."
             )
-        yield place(batch[0]), place(batch[1])
+        targets = place(batch[1])
+        yield place(batch[0]), targets if len(batch) == 2 else _weigh(targets, place(batch[2]))
+
+
+def _weigh(targets: Any, weights: Any) -> Weighted:
+    rows = rows_of(targets)
+    check_weights(weights, rows or rows_of(weights) or 0, "a batch")
+    return Weighted(targets, weights)
 
 
 def _drawn(loader: DataLoader[Any]) -> Iterator[Any]:

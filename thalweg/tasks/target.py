@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from thalweg.errors import TaskError
 from thalweg.numeric import is_real
-from thalweg.objective import Cost, Scores
+from thalweg.objective.scores import Scores
+
+
+class Figures(Protocol):
+    """What a target asks of a cost: which figures it reports, and what they can be."""
+
+    @property
+    def surrogate(self) -> Any:
+        """The loss."""
+
+    def direction(self, name: str) -> Literal["max", "min"]:
+        """Return which way the figure is better; TaskError if there is no such figure."""
+
+    def bounds(self, name: str) -> tuple[float, float]:
+        """Return the lowest and the highest value of the figure."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +49,7 @@ class Target:
         if not isinstance(value, (int, float)):  # as it is written: .95, not .949999988
             object.__setattr__(self, "value", float(str(value)))
 
-    def check(self, cost: Cost) -> None:
+    def check(self, cost: Figures) -> None:
         """Raise TaskError if `cost` reports no such figure, or none that can be as good as this."""
         name = figure(self.metric)
         direction = cost.direction(name)
@@ -48,7 +62,7 @@ class Target:
             share = f" For {self.value:g} % write {self.value / 100:g}." if high == 1 else ""
             raise TaskError(f"{called} cannot exceed {high:g}; {got}.{share}")
 
-    def is_reached(self, scores: Scores, cost: Cost) -> bool:
+    def is_reached(self, scores: Scores, cost: Figures) -> bool:
         """Return whether `scores` are as good as the target, within rounding."""
         name = figure(self.metric)
         value = scores[name]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import DataError
-from thalweg.objective import Cost, Scores
-from thalweg.objective.nested import rows_of
-from thalweg.tasks.sources import Placement, Source
-from thalweg.train.modes import modes_kept
+from thalweg.errors import DataError, TaskError
+from thalweg.objective import Cost, Scores, confusion_matrix
+from thalweg.objective.join import JoinError, join_batches
+from thalweg.objective.nested import describe_batch, is_plain, mapped, rows_of, tensors_in
+from thalweg.objective.weighted import unweighted
+from thalweg.tasks.sources import Source
+from thalweg.train.modes import evaluating
+from thalweg.train.place import place_of
 from thalweg.train.randomness import isolated
 
 # Without gradients a batch needs little memory, and the cost of a call is spread over many rows.
@@ -56,31 +58,67 @@ def evaluate(
         return meter.scores(cost.penalty_value(model))
 
 
-def predict(model: nn.Module, inputs: Tensor, *, batch_size: int = EVALUATION_ROWS) -> Tensor:
-    """Return the model's outputs for the rows of `inputs`, in evaluation mode, no gradients."""
-    if not len(inputs):
-        raise DataError("There is nothing to predict: the inputs have no rows.")
-    place = place_of(model)
+def predict(model: nn.Module, inputs: Any, *, batch_size: int = EVALUATION_ROWS) -> Any:
+    """Return the model's outputs for the rows of `inputs`, in evaluation mode, no gradients.
+
+    Tensors in a tuple, a mapping or a data class are several inputs, each with one row per sample; outputs
+    may be such, too. A batch of another kind, as a packed sequence, is given to the model as it is.
+    """
+    rows = _rows_to_predict(inputs)
+    size = batch_size if is_plain(inputs) else rows
+    place, starts = place_of(model), range(0, rows, size)
     with evaluating(model), isolated(place.device):
         # A copy of each part: a layer that works in place would change the caller's rows.
-        parts = [model(place(part.clone())) for part in torch.split(inputs, batch_size)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        parts = [
+            model(
+                place(mapped(inputs, functools.partial(_copied, rows=slice(start, start + size))))
+            )
+            for start in starts
+        ]
+    try:
+        return join_batches(parts, [min(size, rows - start) for start in starts])
+    except JoinError as error:
+        raise TaskError(
+            f"The outputs of the {len(parts)} batches that were predicted cannot be joined: {error}. "
+            f"Predict at most {size} rows at once."
+        ) from None
 
 
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put `model` in evaluation mode without gradients; each module gets its own mode back."""
-    with modes_kept(model), torch.no_grad():
-        model.eval()
-        yield
+def _copied(tensor: Tensor, rows: slice) -> Tensor:
+    return tensor[rows].clone()
 
 
-def place_of(model: nn.Module) -> Placement:
-    """Return the device and floating-point dtype of the model's parameters."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point() or tensor.is_complex():
-            return Placement(tensor.device, tensor.dtype.to_real())
-    return Placement(dtype=torch.get_default_dtype())
+def _rows_to_predict(inputs: Any) -> int:
+    rows = rows_of(inputs)
+    if rows is None:
+        raise DataError(
+            "predict wants one tensor or array, or several in a tuple or a mapping, with one row per "
+            f"sample; got {describe_batch(inputs)}."
+        )
+    if not rows:
+        raise DataError("There is nothing to predict: the inputs have no rows.")
+    if is_plain(inputs) and any(each.ndim == 0 or len(each) != rows for each in tensors_in(inputs)):
+        raise DataError(
+            f"The inputs of predict differ in their numbers of rows: {describe_batch(inputs)}."
+        )
+    return rows
+
+
+def confusion(model: nn.Module, source: Source, cost: Cost) -> Tensor:
+    """Return the confusion matrix of `model` on the whole of `source`, of what the loss counts."""
+    place, loss = place_of(model), cost.surrogate
+    total = torch.zeros(())
+    with evaluating(model), source.untraced(), isolated(place.device):
+        for inputs, given in source.batches(EVALUATION_ROWS, place=place):
+            outputs = model(inputs)
+            targets = unweighted(loss.match(outputs, given))
+            matrix = confusion_matrix(
+                outputs, targets, loss=loss.name, ignore_index=loss.ignore_index
+            )
+            total = total.to(matrix) + matrix
+    if not total.ndim:
+        raise DataError("The set yields no batch.")
+    return total
 
 
 def count_rows(targets: Any, inputs: Any) -> int:

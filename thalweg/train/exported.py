@@ -16,7 +16,8 @@ from thalweg.files import write_bytes
 from thalweg.objective.blame import blame
 from thalweg.tasks.data import Data
 from thalweg.tasks.encode import Scaler
-from thalweg.train.evaluate import evaluating, place_of
+from thalweg.train.modes import evaluating
+from thalweg.train.place import place_of
 
 ENDINGS = (".pt2", ".onnx")
 _ROWS = 3

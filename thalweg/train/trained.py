@@ -6,15 +6,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from thalweg.errors import DataError
 from thalweg.objective import Scores
 from thalweg.objective.answers import Output, answers
+from thalweg.objective.nested import mapped, tensors_in
 from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.task import Task
 from thalweg.tasks.tensors import as_tensor
-from thalweg.train.evaluate import evaluate, predict
+from thalweg.tasks.weighted import WeightedSource
+from thalweg.train.evaluate import confusion, evaluate, predict
 from thalweg.train.exported import export_model
 from thalweg.train.history import History
 
@@ -49,6 +52,9 @@ class Trained:
         `x` is in the units in which the data was given: the data's scaling, if any, is applied to
         it, and the targets' scaling is undone in what is returned.
 
+        Where a data set or a loader gave several inputs, `x` is a tuple or a mapping of arrays or tensors,
+        and what is returned is of the kind that the model returns.
+
         `output` "raw" is the model's outputs; "probability" and "class" are what these mean under the
         loss: softmax or the logistic function of them, and the most probable class.
 
@@ -57,7 +63,25 @@ class Trained:
             DataError: `x` has not the shape or kind of the data.
         """
         outputs = answers(self.task.cost.surrogate, self._outputs(x), output)
-        return outputs if isinstance(x, Tensor) else outputs.cpu().numpy()
+        return outputs if any(True for _ in tensors_in(x)) else mapped(outputs, _as_array)
+
+    def confusion(self, split: str = "test") -> np.ndarray:
+        """Return the confusion matrix on a set: in row j and column k, how many of class j were taken for k.
+
+        Classes are those that the loss counts. Under a binary cross-entropy with several outputs a row,
+        which are labels, there is one 2 × 2 matrix for each.
+
+        Args:
+            split: "train", "validation" or "test".
+
+        Raises:
+            TaskError: the targets are no classes.
+            DataError: the data has no such set.
+
+        Source: as `thalweg.objective.confusion_matrix`.
+        """
+        cost, source = self.task.cost, self.task.data.split(split)
+        return confusion(self.model, source, cost).cpu().numpy()
 
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Write the model, with the data's scaling, to a file that runs without this package.
@@ -75,10 +99,11 @@ class Trained:
 
     def _outputs(self, x: Any) -> Any:
         data = self.task.data
+        in_memory = isinstance(data.train, (ArraySource, WeightedSource))
+        if not in_memory and not isinstance(x, list) and not hasattr(x, "__array__"):
+            return predict(self.model, mapped(x, Tensor.detach, _as_tensor))
         rows = as_tensor(x, "inputs of predict")
-        if not isinstance(x, Tensor):
-            rows = rows.clone()  # the caller's array, which no layer is to write into
-        if isinstance(data.train, ArraySource):
+        if isinstance(data.train, (ArraySource, WeightedSource)):
             rows = _like(rows, data.train.inputs)
         if data.scaler is not None:
             rows = data.scaler(rows)
@@ -86,6 +111,14 @@ class Trained:
         if data.target_scaler is not None:
             outputs = data.target_scaler.inverse(outputs).to(outputs.dtype)
         return outputs
+
+
+def _as_tensor(value: Any) -> Any:
+    return as_tensor(value, "inputs of predict") if hasattr(value, "__array__") else value
+
+
+def _as_array(outputs: Tensor) -> Any:
+    return outputs.cpu().numpy()
 
 
 def _like(rows: Tensor, inputs: Tensor) -> Tensor:

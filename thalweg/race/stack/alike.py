@@ -17,8 +17,8 @@ def check_stackable(recipe: Recipe) -> None:
         source = getattr(recipe.task.data, name)
         if source is not None and not isinstance(source, ArraySource):
             raise StackError(
-                f"The {name} set is a data set or a loader of PyTorch's; a stack draws its batches from "
-                "arrays in memory."
+                f"The {name} set is a data set or a loader of PyTorch's, or weighs its rows; a stack draws "
+                "its batches from pairs of arrays in memory."
             )
     for name in ("early_stopping", "gradient_tolerance", "stop_at", "device"):
         if getattr(recipe, name) is not None:

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from thalweg.objective import Cost, Scores
 from thalweg.objective.join import fit_together
-from thalweg.objective.metrics import Metric
+from thalweg.objective.metrics.metric import Metric
 from thalweg.objective.scores import _HELD, Mean, joined
 from thalweg.objective.weight import Weight
 from thalweg.race.stack.loss import Losses, StackedPenalty
 from thalweg.race.stack.models import Models
 from thalweg.tasks.sources import ArraySource
-from thalweg.train.evaluate import EVALUATION_ROWS, evaluating
+from thalweg.train.evaluate import EVALUATION_ROWS
+from thalweg.train.modes import evaluating
 
 _ROWS = 4
 """How many times the rows of a training step are evaluated at a time: without gradients they need a

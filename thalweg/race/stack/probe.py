@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from thalweg.race.stack.errors import StackError
 from thalweg.tasks.sources import ArraySource
-from thalweg.train.evaluate import evaluating
+from thalweg.train.modes import evaluating
 
 CPU = torch.device("cpu")
 ROWS = 4

@@ -23,13 +23,12 @@ from thalweg.race.stack.noise import Noise
 from thalweg.race.stack.probe import CPU, ROWS, Probe, check_outputs
 from thalweg.race.stack.steps import EvaluationPoints, StackStepper, refusal
 from thalweg.race.trials.records import Status
-from thalweg.train.evaluate import evaluating
 from thalweg.train.gradients import Computed, gradient_rows
 from thalweg.train.health.diverged import diverged
 from thalweg.train.health.failure import failed_step
 from thalweg.train.health.moment import Moment
 from thalweg.train.history import Evaluation, History
-from thalweg.train.modes import modes_kept
+from thalweg.train.modes import evaluating, modes_kept
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe

@@ -13,8 +13,9 @@ from thalweg.race.stack.models import tensors_of
 from thalweg.race.stack.probe import CPU, ROWS, Probe
 from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.task import Task
-from thalweg.train.evaluate import evaluating, place_of
 from thalweg.train.health.check import checked
+from thalweg.train.modes import evaluating
+from thalweg.train.place import place_of
 from thalweg.train.randomness import isolated
 
 

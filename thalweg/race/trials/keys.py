@@ -29,6 +29,7 @@ from thalweg.race.trials.plan import RacePlan, Trial
 from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
 from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
+from thalweg.tasks.weighted import WeightedSource
 from thalweg.train.gradients import epoch_rows, gradient_rows
 from thalweg.train.health.check import check_task, remarks
 from thalweg.train.optimizers import name_of, needs_residuals
@@ -230,6 +231,8 @@ def _of_content(source: Source) -> str:
     digest = hashlib.sha256()
     if isinstance(source, ArraySource):
         tensors = [source.inputs, source.targets]
+    elif isinstance(source, WeightedSource):
+        tensors = [source.inputs, source.arrays.targets, source.weights]
     else:
         digest.update(str(source.rows).encode())
         digest.update(_of_rows(getattr(source, "dataset", None) or source.loader.dataset))  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 from types import EllipsisType
 from typing import Any
 
@@ -19,9 +20,12 @@ from thalweg.tasks.hashes import data_hash
 from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
 from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
-from thalweg.train.evaluate import EVALUATION_ROWS, count_rows, evaluate, evaluating, place_of
+from thalweg.tasks.weighted import WeightedSource
+from thalweg.train.evaluate import EVALUATION_ROWS, count_rows, evaluate
 from thalweg.train.health.failure import NO_GRADIENT, ONE_ROW
 from thalweg.train.health.layers import cause_of_nonfinite, refusal_of, refusing_layer
+from thalweg.train.modes import evaluating
+from thalweg.train.place import place_of
 from thalweg.train.randomness import isolated, seed_weights
 from thalweg.train.snapshot import untouched
 
@@ -109,10 +113,12 @@ def checked(
         matched = ArraySource(source.inputs, loss.match(outputs, source.targets))
         loss.check(outputs, matched.targets, name)
         _check_overflow(matched, name)
-        source, targets = matched.lending(), matched.targets[: len(outputs)]
+        source, targets = matched.lending(), matched.targets[: len(inputs)]
     else:
         targets = loss.match(outputs, targets)
         loss.check(outputs, targets)
+        if isinstance(source, WeightedSource):
+            loss.check(outputs, loss.match(outputs, source.targets), name)
     _try_cost(task.cost, outputs, targets, name)
     return source
 
@@ -142,7 +148,11 @@ def _try(model: nn.Module, inputs: Any, name: str) -> Any:
     if isinstance(outputs, Tensor) and isinstance(inputs, Tensor) and outputs.ndim:
         given = len(outputs)
         if given != rows:
-            raise DataError(f"The model gives {given} rows of outputs for {rows} rows of inputs.")
+            raise DataError(
+                f"The model gives {given} rows of outputs for {rows} rows of inputs. The first axis of a "
+                "batch is its rows; a DataLoader with batch_size=None hands on what its data set yields, "
+                "which then has to be batches."
+            )
     return outputs
 
 
@@ -167,8 +177,14 @@ def _try_one_row(model: nn.Module, inputs: Any, source: Source, batch_size: int 
 
 def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
     shown, advice = f" of {describe_batch(inputs)}", ""
-    if isinstance(inputs, Tensor) and not inputs.is_floating_point() and "dtype" in str(error):
+    of_types = any(words in str(error) for words in ("dtype", "Input type"))
+    if isinstance(inputs, Tensor) and not inputs.is_floating_point() and of_types:
         advice = " Turn whole numbers into real ones with x.astype('float32')."
+    if isinstance(error, TypeError) and isinstance(inputs, (tuple, list, Mapping)):
+        advice = (
+            " The inputs of a batch reach the model as one argument; thalweg.tasks.Unpacked(model) takes "
+            "them apart: a tuple in order, a mapping by name."
+        )
     layer = refusing_layer(model, inputs)
     where = f" ({layer})" if layer else ""
     return (

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from thalweg.errors import DataError, TaskError, ThalwegError
 from thalweg.objective.blame import blame
 from thalweg.objective.nested import describe_batch
-from thalweg.train.evaluate import evaluating
 from thalweg.train.health.layers import refusing_layer
 from thalweg.train.health.moment import Moment
+from thalweg.train.modes import evaluating
 
 NO_GRADIENT = (
     "The loss {} has no gradient with respect to the model's parameters: it was cut off on the way, by "

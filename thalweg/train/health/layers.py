@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.objective.nested import mapped, tensors_in
-from thalweg.train.evaluate import evaluating
-from thalweg.train.modes import modes_kept
+from thalweg.train.modes import evaluating, modes_kept
 from thalweg.train.randomness import isolated
 
 

@@ -21,11 +21,11 @@ from thalweg.tasks.task import BATCH_SIZE, Task
 from thalweg.tasks.whole import whole_number
 from thalweg.train.choice import choice, is_chain
 from thalweg.train.devices import usable_device
-from thalweg.train.evaluate import place_of
 from thalweg.train.health.check import checked
 from thalweg.train.lr_finder.sweep import Stopped, Sweep, SweepSetup, sweep
 from thalweg.train.lr_finder.valley import Valley, find_valley
 from thalweg.train.optimizers import OptimizerFactory, name_of
+from thalweg.train.place import place_of
 from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe
 from thalweg.train.running.begin import begin

@@ -17,9 +17,9 @@ from thalweg.tasks.generators import Generator, generators_of
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.tasks.task import Task
 from thalweg.train.callbacks import Callbacks
-from thalweg.train.evaluate import place_of
 from thalweg.train.gradients import Computed, gradient_rows
 from thalweg.train.health.check import checked
+from thalweg.train.place import place_of
 from thalweg.train.point import EvaluationPoint
 from thalweg.train.randomness import generators_in, repeated
 from thalweg.train.run import BaseRecipe
