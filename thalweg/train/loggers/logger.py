@@ -155,6 +155,7 @@ def _hyperparameters(record: dict[str, Any]) -> dict[str, Plain]:
     """Return the settings of a run, flat: of what was not given, the optimizer's own values."""
     recipe = dict(record["recipe"])
     own = recipe.pop("hyperparameters")
+    recipe.pop("by_name")
     given = {name: value for name, value in recipe.items() if value is not None}
     values = {
         "task": record["task"]["name"],

@@ -19,7 +19,7 @@ _MOST = 1000
 class MLflow(Logger):
     """Logs a run in MLflow: `fit(…, callbacks=[MLflow()])`.
 
-    The runs of a folder are a database of SQLite in it, `mlflow.db`. To see them:
+    The runs of a folder are a database of SQLite in it, `mlflow.db`. To see them, with the whole of mlflow:
     `mlflow server --backend-store-uri sqlite:///FOLDER/mlflow.db`. Each task is an experiment. Figures are
     kept in memory until the epoch is over. What a killed run had logged after its last checkpoint stands
     twice once it is resumed, with the same values. `Logger` says what is logged; how the run ended is the

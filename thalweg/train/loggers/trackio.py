@@ -49,7 +49,7 @@ class Trackio(Logger):
         """Begin a run, or go on with one; return its name."""
         key = opening.key or f"{opening.name}-{uuid.uuid4().hex[:8]}"
         project = self.project or opening.task
-        config = {} if opening.key else dict(opening.hyperparameters)
+        config = dict(opening.hyperparameters)
         self._run = self._make(None, project, None, name=key, run_id=key, config=config)
         self._step = opening.step
         return key
