@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from thalweg import Task
 from thalweg.errors import LogWarning, MissingExtraError, TaskError
 from thalweg.train import Checkpoint, FitDivergedError
 from thalweg.train.loggers import Logger, MLflow, TensorBoard, Trackio, WandB
-from thalweg.train.loggers.logger import Opening
+from thalweg.train.loggers.logger import Opening, Row
 
 
 class Memory(Logger):
-    """Keeps the log in memory; fails at the call of this number."""
+    """Keeps the log in memory, row by row; fails at the call of this number."""
+
+    pause = 0.0
 
     def __init__(self, fails_at: int = 0, **settings: Any) -> None:
         super().__init__("memory", **({"every": 2} | settings))
@@ -37,12 +39,13 @@ class Memory(Logger):
         self.openings.append(opening)
         return opening.key or "first"
 
-    def log(self, figures: Mapping[str, float], step: int) -> None:
+    def write(self, rows: Sequence[Row]) -> None:
         self.calls += 1
         if self.calls == self.fails_at:
             raise OSError("No space left on device")
-        for name, value in figures.items():
-            self.curves.setdefault(name, []).append((step, value))
+        for step, _, figures in rows:
+            for name, value in figures.items():
+                self.curves.setdefault(name, []).append((step, value))
 
     def close(self, stopped: str, figures: Mapping[str, float]) -> None:
         self.ended.append((stopped, figures))
@@ -55,6 +58,16 @@ def test_figures_are_logged_at_their_steps() -> None:
     ((stopped, last),) = memory.ended
     assert stopped == "epochs"
     assert last == run.history[-1].as_dict()
+
+
+def test_figures_wait_for_a_second() -> None:
+    class Slow(Memory):
+        pause = 3600.0
+
+    slow = Slow()
+    run = logged(slow)
+    check(slow.curves, run, steps=[2, 4, 6, 8, 10])
+    assert slow.calls == 1, "all at the end"
 
 
 def test_the_recipe_is_logged() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import abc
 import os
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 from thalweg.errors import LogWarning
 from thalweg.objective import Scores
@@ -36,6 +37,14 @@ class Opening:
     step: int
 
 
+class Row(NamedTuple):
+    """Figures of one step, and when they were known, in seconds since 1970."""
+
+    step: int
+    time: float
+    figures: Mapping[str, float]
+
+
 class Logger(Callback, abc.ABC):
     """Logs a run: hyperparameters, figures, learning rate, and how it ended.
 
@@ -53,6 +62,8 @@ class Logger(Callback, abc.ABC):
     A log that cannot be opened is an error before training. One that fails later, as on a full disk, does
     not cost the run: a `LogWarning` says so once, `failure` holds the error, and nothing more is logged.
 
+    Figures are written once a second and at the end; what a process that is killed loses is that second.
+
     To write one of your own, derive from this class: `open` returns what finds the log again.
 
     Args:
@@ -62,6 +73,9 @@ class Logger(Callback, abc.ABC):
     Raises TaskError for `every` below one.
     """
 
+    pause: ClassVar[float] = 1.0
+    """Seconds between two calls of `write`, which would take too long at every step."""
+
     def __init__(self, folder: str | os.PathLike[str], every: int = 10) -> None:
         self.folder = Path(folder)
         self.every = whole_number("every", every)
@@ -69,17 +83,16 @@ class Logger(Callback, abc.ABC):
         self.failure: Exception | None = None
         self._resumed = ""
         self._is_open = False
+        self._rows: list[Row] = []
+        self._written = 0.0
 
     @abc.abstractmethod
     def open(self, opening: Opening) -> str:
         """Open the log of a run that begins or goes on; return a text that finds it again."""
 
     @abc.abstractmethod
-    def log(self, figures: Mapping[str, float], step: int) -> None:
-        """Log figures at a step."""
-
-    def flush(self) -> None:
-        """Write what is still in memory: called after each epoch."""
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write figures into the log; their steps do not fall."""
 
     @abc.abstractmethod
     def close(self, stopped: str, figures: Mapping[str, float]) -> None:
@@ -92,7 +105,7 @@ class Logger(Callback, abc.ABC):
         task = str(record["task"]["name"])
         name = f"{task}-{record['recipe']['optimizer']}"
         values = _hyperparameters(record)
-        self.failure = None
+        self.failure, self._rows, self._written = None, [], time.monotonic()
         self.key = self.open(Opening(task, name, values, self._resumed, training.step))
         self._resumed, self._is_open = "", True
 
@@ -100,23 +113,23 @@ class Logger(Callback, abc.ABC):
         """Log the loss of a step and the learning rate, every `every` steps."""
         if training.step % self.every == 0:
             figures = {"batch/loss": loss, "lr": learning_rate(training.optimizer)}
-            self._attempt(self.log, figures, training.step)
+            self._add(training.step, figures)
 
     def evaluation(self, training: Training, evaluation: Evaluation) -> None:
         """Log the validation figures."""
-        self._attempt(self.log, _figures("validation", evaluation.scores), evaluation.step)
+        self._add(evaluation.step, _figures("validation", evaluation.scores))
 
     def epoch(self, training: Training, record: Epoch) -> None:
         """Log the training figures of an epoch."""
         figures = {"epoch": record.epoch, "lr": record.lr, **_figures("train", record.train)}
-        self._attempt(self.log, figures, record.step)
-        self._attempt(self.flush)
+        self._add(record.step, figures)
 
     def end(self, training: Training) -> None:
         """Close the log."""
         if self._is_open:
             self._is_open = False
             last = training.history[-1].as_dict() if len(training.history) else {}
+            self._attempt(self._write)
             self._attempt(self.close, training.stopped, last)
 
     def state_dict(self) -> dict[str, Any]:
@@ -127,8 +140,19 @@ class Logger(Callback, abc.ABC):
         """Go on with the log that a checkpoint names."""
         self._resumed = str(state["key"])
 
+    def _add(self, step: int, figures: Mapping[str, float]) -> None:
+        self._rows.append(Row(step, time.time(), figures))
+        if time.monotonic() - self._written >= self.pause:
+            self._attempt(self._write)
+
+    def _write(self) -> None:
+        rows, self._rows, self._written = self._rows, [], time.monotonic()
+        if rows:
+            self.write(rows)
+
     def _attempt(self, act: Callable[..., None], *what: Any) -> None:
         if self.failure is not None:
+            self._rows.clear()
             return
         try:
             act(*what)

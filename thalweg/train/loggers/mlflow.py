@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.errors import MissingExtraError
-from thalweg.train.loggers.logger import Logger, Opening
+from thalweg.train.loggers.logger import Logger, Opening, Row
 
 _STATUS = {"diverged": "FAILED", "failed": "FAILED", "interrupted": "KILLED"}
 _MOST = 1000
@@ -20,10 +19,10 @@ class MLflow(Logger):
     """Logs a run in MLflow: `fit(…, callbacks=[MLflow()])`.
 
     The runs of a folder are a database of SQLite in it, `mlflow.db`. To see them, with the whole of mlflow:
-    `mlflow server --backend-store-uri sqlite:///FOLDER/mlflow.db`. Each task is an experiment. Figures are
-    kept in memory until the epoch is over. What a killed run had logged after its last checkpoint stands
-    twice once it is resumed, with the same values. `Logger` says what is logged; how the run ended is the
-    tag `stopped`, and its status FINISHED, KILLED (Ctrl-C) or FAILED.
+    `mlflow server --backend-store-uri sqlite:///FOLDER/mlflow.db`. Each task is an experiment. What
+    a killed run had logged after its last checkpoint stands twice once it is resumed, with the same
+    values. `Logger` says what is logged; how the run ended is the tag `stopped`, and its status FINISHED,
+    KILLED (Ctrl-C) or FAILED.
 
     Nothing is sent anywhere: MLflow's own reports on its use are switched off for this process.
 
@@ -55,13 +54,11 @@ class MLflow(Logger):
             raise MissingExtraError("mlflow-skinny", "A log in MLflow", "mlflow") from None
         self._client: Any = MlflowClient
         self._entities: Any = entities
-        self._waiting: list[Any] = []
 
     def open(self, opening: Opening) -> str:
         """Begin a run in MLflow, or go on with one; return its id."""
         self.folder.mkdir(parents=True, exist_ok=True)
         client = self._client = self._client(self.uri) if callable(self._client) else self._client
-        self._waiting = []
         if opening.key:
             client.update_run(opening.key, status="RUNNING")
             return opening.key
@@ -73,21 +70,18 @@ class MLflow(Logger):
             client.log_param(key, _valid(parameter), value)
         return key
 
-    def log(self, figures: Mapping[str, float], step: int) -> None:
-        """Log figures at a step."""
-        now = int(1000 * time.time())
-        metric = self._entities.Metric
-        self._waiting += [metric(_valid(name), v, now, step) for name, v in figures.items()]
-
-    def flush(self) -> None:
-        """Write the figures that wait."""
-        while self._waiting:
-            self._client.log_batch(self.key, metrics=self._waiting[:_MOST])
-            del self._waiting[:_MOST]
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write figures, as many at once as MLflow takes."""
+        metrics = [
+            self._entities.Metric(_valid(name), value, int(1000 * row.time), row.step)
+            for row in rows
+            for name, value in row.figures.items()
+        ]
+        for first in range(0, len(metrics), _MOST):
+            self._client.log_batch(self.key, metrics=metrics[first : first + _MOST])
 
     def close(self, stopped: str, figures: Mapping[str, float]) -> None:
         """Say how the run ended."""
-        self.flush()
         self._client.set_tag(self.key, "stopped", stopped)
         self._client.set_terminated(self.key, _STATUS.get(stopped, "FINISHED"))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.errors import MissingExtraError
-from thalweg.train.loggers.logger import Logger, Opening
+from thalweg.train.loggers.logger import Logger, Opening, Row
 
 
 class Trackio(Logger):
@@ -54,10 +54,11 @@ class Trackio(Logger):
         self._step = opening.step
         return key
 
-    def log(self, figures: Mapping[str, float], step: int) -> None:
-        """Log figures at a step."""
-        self._step = step
-        self._run.log(dict(figures), step=step)
+    def write(self, rows: Sequence[Row]) -> None:
+        """Log figures at their steps."""
+        for row in rows:
+            self._run.log(dict(row.figures), step=row.step)
+        self._step = rows[-1].step
 
     def close(self, stopped: str, figures: Mapping[str, float]) -> None:
         """Say how the run ended, and write what is still in memory."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from thalweg.errors import MissingExtraError
-from thalweg.train.loggers.logger import Logger, Opening
+from thalweg.train.loggers.logger import Logger, Opening, Row
 
 
 class WandB(Logger):
@@ -65,9 +65,10 @@ class WandB(Logger):
         )
         return str(self._run.id)
 
-    def log(self, figures: Mapping[str, float], step: int) -> None:
-        """Log figures at a step."""
-        self._run.log(dict(figures), step=step)
+    def write(self, rows: Sequence[Row]) -> None:
+        """Log figures at their steps."""
+        for row in rows:
+            self._run.log(dict(row.figures), step=row.step)
 
     def close(self, stopped: str, figures: Mapping[str, float]) -> None:
         """Say how the run ended, and close the log."""
