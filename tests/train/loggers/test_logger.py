@@ -77,8 +77,15 @@ def test_the_recipe_is_logged() -> None:
     assert (opening.task, opening.name, opening.key, opening.step) == ("blobs", "blobs-adam", "", 0)
     values = opening.hyperparameters
     wanted = {
-        **{"task": "blobs", "optimizer": "adam", "lr": 0.05, "weight_decay": 0.01},
-        **{"epochs": 2, "batch_size": 8, "seed": 0, "clip_norm": 2.0, "parameters": 67},
+        "task": "blobs",
+        "optimizer": "adam",
+        "lr": 0.05,
+        "weight_decay": 0.01,
+        "epochs": 2,
+        "batch_size": 8,
+        "seed": 0,
+        "clip_norm": 2.0,
+        "parameters": 67,
     }
     assert {name: values[name] for name in wanted} == wanted
     assert values["betas"] == "[0.9, 0.999]", "the optimizer's own"
@@ -117,7 +124,7 @@ def test_a_log_that_fails_is_said_once_and_the_run_goes_on(call: int) -> None:
 def test_as_an_error_the_warning_ends_the_run_and_loses_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", LogWarning)
-        with pytest.raises(TaskError, match="Memory.epoch fails") as caught:
+        with pytest.raises(TaskError, match=r"Memory\.epoch fails") as caught:
             logged(Memory(fails_at=5))
     assert caught.value.run.epochs == 1  # type: ignore[attr-defined]
 
@@ -130,7 +137,7 @@ def test_a_log_that_cannot_be_opened_is_an_error_before_training(tmp_path: Path)
             (tmp_path / "file" / "log").mkdir(parents=True)
             return ""
 
-    with pytest.raises(TaskError, match="Closed.start fails") as caught:
+    with pytest.raises(TaskError, match=r"Closed\.start fails") as caught:
         logged(Closed())
     assert caught.value.run.steps == 0  # type: ignore[attr-defined]
 
@@ -149,7 +156,7 @@ def test_a_logger_that_was_never_opened_is_not_closed() -> None:
             raise ValueError("no")
 
     late = Memory()
-    with pytest.raises(TaskError, match="Early.start fails"):
+    with pytest.raises(TaskError, match=r"Early\.start fails"):
         quiet(blobs(), callbacks=[Early(), late])
     assert not late.ended
 
