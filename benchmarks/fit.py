@@ -39,7 +39,7 @@ PLAIN = "fit, thalweg Adam"
 class Empty(Callback):
     """Told of each step, it does nothing."""
 
-    def step(self, training: Training, loss: float) -> None:
+    def step(self, training: Training, loss: float) -> None:  # noqa: D102
         pass
 
 

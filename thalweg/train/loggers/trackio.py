@@ -39,7 +39,7 @@ class Trackio(Logger):
         self.project = project
         self._step = 0
 
-        class Local(trackio.Run):  # type: ignore[misc, name-defined]
+        class Local(trackio.Run):  # type: ignore[misc]
             def _get_username(self) -> None:
                 """Return no name: Trackio's own method asks Hugging Face for it."""
 
