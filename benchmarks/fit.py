@@ -7,7 +7,11 @@ in the same time: it checks each loss, measures the training accuracy and keeps 
 train the same model for the same epochs from the same weights; a contestant's time is that of a
 whole call, model and optimizer built, divided by its epochs. No set is evaluated.
 
-    python benchmarks/fit.py [--repeats 31] [--epochs 20] [--threads N]
+`fit` also trains with callbacks: one that does nothing, told of each step; a log for TensorBoard that has
+the loss of every tenth step; and a run folder, a line an epoch. What each adds to a step is printed below
+the table: the median difference from `fit` without it in the same round, in microseconds and as a share.
+
+    python benchmarks/fit.py [--repeats 31] [--epochs 20] [--threads N] [--processor-time]
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 import argparse
 import functools
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,10 +29,18 @@ from torch.nn import functional
 
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task, load_task
-from thalweg.train import fit
+from thalweg.train import Callback, RunFolder, Training, fit
 
 BATCH = 128
 LR = 1e-2
+PLAIN = "fit, thalweg Adam"
+
+
+class Empty(Callback):
+    """Told of each step, it does nothing."""
+
+    def step(self, training: Training, loss: float) -> None:  # noqa: D102
+        pass
 
 
 def main() -> None:
@@ -35,7 +48,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=31)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--processor-time", action="store_true", help="of all threads: for a busy machine"
+    )
     options = parser.parse_args()
+    clock = time.process_time if options.processor_time else time.perf_counter
     torch.set_num_threads(options.threads)
     task = load_task("digits")
     bare = Task(Data(task.data.train), Cost("cross_entropy", metrics="accuracy"), task.model)
@@ -43,11 +60,12 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for repeat in range(options.repeats + 2):
         for name, train in contestants.items():
-            started = time.perf_counter()
+            started = clock()
             train()
             if repeat >= 2:  # the first two are warm-up: compiled kernels, allocator, caches
-                times[name].append((time.perf_counter() - started) / options.epochs)
+                times[name].append((clock() - started) / options.epochs)
     report(times, bare, options.epochs)
+    report_callbacks(times, bare)
 
 
 def contestants_on(task: Task, epochs: int) -> dict[str, Callable[[], Any]]:
@@ -60,12 +78,40 @@ def contestants_on(task: Task, epochs: int) -> dict[str, Callable[[], Any]]:
         from thalweg import optim
     except ImportError:
         return table
-    table["fit, thalweg Adam"] = lambda: run_fit(task, optim.Adam, epochs)
+    table[PLAIN] = lambda: run_fit(task, optim.Adam, epochs)
+    table["  with an empty callback"] = lambda: run_fit(task, optim.Adam, epochs, Empty())
+    table["  with a run folder"] = lambda: in_folder(task, optim.Adam, epochs, run_folder)
+    try:
+        from thalweg.train.loggers import TensorBoard
+
+        TensorBoard()
+    except ImportError:
+        return table
+    table["  with TensorBoard, every 10 steps"] = lambda: in_folder(
+        task, optim.Adam, epochs, TensorBoard
+    )
     return table
 
 
-def run_fit(task: Task, optimizer: Any, epochs: int) -> Any:
-    return fit(task, optimizer, lr=LR, epochs=epochs, batch_size=BATCH, progress=False)
+def run_fit(task: Task, optimizer: Any, epochs: int, *callbacks: Callback) -> Any:
+    return fit(
+        task,
+        optimizer,
+        lr=LR,
+        epochs=epochs,
+        batch_size=BATCH,
+        progress=False,
+        callbacks=callbacks,
+    )
+
+
+def run_folder(path: str) -> RunFolder:
+    return RunFolder(path)
+
+
+def in_folder(task: Task, optimizer: Any, epochs: int, make: Callable[[str], Callback]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run_fit(task, optimizer, epochs, make(folder))
 
 
 def by_hand(task: Task, epochs: int) -> list[float]:
@@ -96,6 +142,19 @@ def report(times: dict[str, list[float]], task: Task, epochs: int) -> None:
     for name, values in times.items():
         low, middle, high = statistics.quantiles([1e3 * value for value in values], n=4)
         print(f"{name:34} {middle:12.3f} {low:7.3f}–{high:<8.3f} {middle / (1e3 * base):7.2f}")
+
+
+def report_callbacks(times: dict[str, list[float]], task: Task) -> None:
+    if PLAIN not in times:
+        return
+    steps = -(-(task.data.train.rows or 0) // BATCH)
+    base = statistics.median(times[PLAIN])
+    for name in [name for name in times if name.startswith("  ")]:
+        added = [a - b for a, b in zip(times[name], times[PLAIN], strict=True)]
+        low, middle, high = statistics.quantiles(added, n=4)
+        print(f"{name.strip():34} {1e6 * middle / steps:+8.2f} µs a step ", end="")
+        print(f"({100 * low / base:+.1f} to {100 * high / base:+.1f} %, ", end="")
+        print(f"median {100 * middle / base:+.1f} %)")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ PROGRAMS = (
     "own_rule",
     "around_the_step",
     "linear_regression",
+    "from_csv",
     "lecture_mnist",
     "race_digits",
     "poisson",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.cli.commands import call
 from tests.race.conftest import short_turns
 
 __all__ = ["short_turns"]
@@ -39,6 +42,30 @@ def test_the_entrants_of_the_race_can_be_raced(
     exec(block.replace("race(\n", "small(\n", 1), {"small": small, **names})
     assert len(raced[0].standings) == 5
     assert {record.status for record in raced[0].records} == {"finished"}
+
+
+def test_the_page_on_training_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks("training.md"):
+        exec(block, names)
+    assert names["run"].epochs == 4, "gone on with"
+    assert names["saved"].predict(names["x"], output="class").shape == (3,)
+    assert (tmp_path / "logs" / "tensorboard" / "digits-adam-1").is_dir()
+    assert (tmp_path / "mine.pt2").exists()
+
+
+def test_the_commands_on_training_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("new.npy", np.zeros((2, 64), dtype="float32"))
+    text = (DOCS / "training.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^thalweg (.*)$", text, flags=re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        ended = call(*shlex.split(command))
+        assert ended.exit_code == 0, (command, ended.output)
 
 
 def test_every_file_that_the_documents_link_to_is_there() -> None:

@@ -10,6 +10,7 @@
     └── MissingExtraError  (ImportError)      an optional dependency is not installed
 
     CacheWarning           (UserWarning)      the kernel cache is not used, since others may write to it
+    LogWarning             (UserWarning)      a log of a run failed, and the run goes on without it
 
 Each message says what is wrong, where, what was expected and what to do. Each class is also the built-in
 exception that a caller would naturally catch.
@@ -51,6 +52,10 @@ class DivergedError(ThalwegError, ArithmeticError):
 
 class CacheWarning(UserWarning):
     """The folder of compiled kernels, or a file in it, is not the user's own, so it is not used."""
+
+
+class LogWarning(UserWarning):
+    """A logger failed while a run trained; the run goes on without its log."""
 
 
 class MissingExtraError(ThalwegError, ImportError):

@@ -175,3 +175,13 @@ def test_arrays_of_objects_are_not_unpickled(two_runs: Path) -> None:
     result = call("predict", "runs/line-adam-1", "new.npz")
     assert "has no array 'x'" in result.stderr
     assert call("predict", "runs/line-adam-1", "new.npz", "--array", "b").exit_code == 0
+
+
+def test_predict_takes_the_name_that_runs_shows(two_runs: Path) -> None:
+    np.save("new.npy", np.zeros((2, 1), dtype="float32"))
+    by_name = call("predict", "line-adam-1", "new.npy")
+    assert by_name.exit_code == 0
+    assert by_name.stdout == call("predict", "runs/line-adam-1", "new.npy").stdout
+    refused = call("predict", "line-adam-9", "new.npy")
+    assert refused.exit_code != 0
+    assert "no run in line-adam-9" in refused.stderr

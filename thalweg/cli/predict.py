@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 EXAMPLES = (
-    "thalweg predict runs/digits-adam-1 new.npz --output class",
+    "thalweg predict digits-adam-1 new.npz --output class",
     "thalweg predict runs/mine-adam-1 new.csv --columns age,height --out said.csv",
 )
 
 
 def predict(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="The folder of a run.", parser=path_of)
+        Path,
+        typer.Argument(
+            metavar="RUN", help="The folder of a run, or its name in runs.", parser=path_of
+        ),
     ],
     data: Annotated[
         Path,
@@ -60,13 +63,19 @@ def predict(
         raise TaskError(f"--output is raw, probability or class; got {output!r}.")
     if out is not None and out.suffix.lower() not in (".npz", ".npy", ".csv"):
         raise TaskError(f"--out is a file .npz, .npy or .csv; got {out}.")
-    saved = load_run(run)
+    saved = load_run(_folder(run))
     rows = read_rows(data, columns=read_names(columns), array=array)
     said = _numbers(saved.predict(rows, output))  # type: ignore[arg-type]  # one of the three
     if out is None:
         typer.echo(rows_as_csv(said), nl=False)
     else:
         write_rows(out, said)
+
+
+def _folder(run: Path) -> Path:
+    """Return the folder that is meant: as `thalweg runs` does, a bare name is one in runs."""
+    named = Path("runs") / run
+    return named if not run.exists() and named.is_dir() else run
 
 
 def _numbers(said: Any) -> np.ndarray[Any, Any]:
