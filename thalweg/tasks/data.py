@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Subset
 
 from thalweg.errors import DataError
 from thalweg.numeric import as_whole, is_real, share
+from thalweg.tasks.cached import cached
 from thalweg.tasks.encode import Scaler
 from thalweg.tasks.sources import ArraySource, Source, as_arrays, as_source
 
@@ -106,10 +107,22 @@ class Data:
         validation: float | Dataset[Any] | None = None,
         test: float | Dataset[Any] | None = None,
         seed: int = 0,
+        cache: bool = False,
     ) -> Data:
         """Return the data of a torch data set; a fraction cuts a random part off it, under `seed`.
 
-        Raises DataError where a fraction is asked of a data set without a length.
+        `cache` reads the items once and keeps them as tensors: batches are the same, bit by bit, and
+        cost no reading. A set that draws random numbers when it is read is refused, since a cache would
+        give the same draw in every epoch.
+
+        Raises DataError where a fraction is asked of a data set without a length, and where a set cannot
+        be cached: it draws, its items differ in shape, or it does not fit into memory.
+
+        >>> class Squares(Dataset):
+        ...     __len__ = lambda self: 10
+        ...     __getitem__ = lambda self, k: (torch.tensor([float(k)]), k * k)
+        >>> Data.dataset(Squares(), cache=True)
+        Data(train=<10 rows: float32 (1,) -> int64 ()>)
         """
         source, seed = as_source(dataset), _seed(seed)
         parts: dict[str, Any] = {"train": dataset, "validation": validation, "test": test}
@@ -122,6 +135,11 @@ class Data:
                 )
             cuts = _cut_rows(torch.arange(source.rows), fractions, seed)
             parts |= {name: Subset(dataset, rows.tolist()) for name, rows in cuts.items()}
+        if cache:
+            parts = {
+                name: None if part is None else cached(as_source(part, name), name)
+                for name, part in parts.items()
+            }
         return cls(parts["train"], parts["validation"], parts["test"])
 
     def split(self, name: str) -> Source:
