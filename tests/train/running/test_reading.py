@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -36,12 +34,12 @@ class Items(Dataset[tuple[torch.Tensor, int]]):
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(reading, "time", clock)
     monkeypatch.setattr(reading, "_is_told", False)
     monkeypatch.setattr(reading, "free_memory", lambda: 400_000_000)
-    yield clock
+    return clock
 
 
 def told(clock: Clock, source: Source, of_model: float) -> list[str]:
