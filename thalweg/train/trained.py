@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from thalweg.errors import DataError
@@ -47,7 +48,8 @@ class Trained:
         """Return what the model says of the rows `x`: an array for an array, a tensor for a tensor.
 
         `x` is in the units in which the data was given: the data's scaling, if any, is applied to
-        it, and the targets' scaling is undone in what is returned.
+        it, and the targets' scaling is undone in what is returned. Where the data were a table, `x` may
+        be one, or its file: its columns are found by name.
 
         `output` "raw" is the model's outputs; "probability" and "class" are what these mean under the
         loss: softmax or the logistic function of them, and the most probable class.
@@ -75,6 +77,8 @@ class Trained:
 
     def _outputs(self, x: Any) -> Any:
         data = self.task.data
+        if data.columns is not None and not isinstance(x, (Tensor, np.ndarray)):
+            x = data.columns.encode(x)
         rows = as_tensor(x, "inputs of predict")
         if not isinstance(x, Tensor):
             rows = rows.clone()  # the caller's array, which no layer is to write into
