@@ -214,7 +214,7 @@ class Data:
         ... )
         >>> data = Data.table(flats, "rent")
         >>> data.features, data.train.inputs.tolist()
-        (('rooms', 'town=Bonn', 'town=Ulm'), [[1.0, 0.0, 1.0], [2.0, 1.0, 0.0], [3.0, 0.0, 1.0]])
+        (('rooms', 'town=Bonn', 'town=Ulm'), [[1.0, 0.0, 1.0], [2.0, 1.0, 0.0]])
         """
         frame, seed = as_frame(table), checked_seed(seed)
         names = features_of(frame, target, features, categorical)
