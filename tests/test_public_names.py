@@ -21,7 +21,7 @@ CheckpointError Chain Cost Data DataError DivergedError EarlyStopping EngineErro
 MissingExtraError Optimizer RangeTest Recipe Rule RuleError Run Scalar Target Task TaskError
 ThalwegError __version__ chain dimensions find_lr fit flat_objective labs largest least_squares load_task mean
 meta minimize minimize_many noise norm optim plot_range_test plot_schedules race rule rules schedules solvers
-tasks testing total
+summary tasks testing total
 """
 
 
