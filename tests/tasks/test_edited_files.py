@@ -16,8 +16,8 @@ from tests.tasks.idx_files import idx_bytes, write_mnist
 from thalweg.errors import DataError
 from thalweg.tasks.built_in.mnist import load_mnist
 from thalweg.tasks.formats.idx import read_idx
-from thalweg.tasks.formats.pictures import read_picture
 from thalweg.tasks.formats.text import read_text
+from thalweg.tasks.pictures import read_picture
 
 
 def header(*shape: int, kind: int = 8) -> bytes:

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.exact import same
 from thalweg.errors import DataError, MissingExtraError
 from thalweg.tasks import Data
-from thalweg.tasks.formats.pictures import read_image_folder, read_picture
+from thalweg.tasks.pictures import read_image_folder, read_picture
 from thalweg.tasks.sources import ArraySource
 
 DRAW = np.random.default_rng(0)

@@ -25,7 +25,7 @@ from thalweg.tasks.cut import (
     is_fraction,
 )
 from thalweg.tasks.encode import Scaler
-from thalweg.tasks.formats.pictures import Mode, read_image_folder
+from thalweg.tasks.pictures import Mode, read_image_folder
 from thalweg.tasks.sources import ArraySource, Source, as_arrays, as_source
 from thalweg.tasks.tables.column import Missing
 from thalweg.tasks.tables.columns import (

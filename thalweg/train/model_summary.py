@@ -130,9 +130,10 @@ def summary(model: nn.Module, x: Any = None) -> ModelSummary:
     Sequential: 7,850 parameters, 7,850 of them trainable
     31.4 kB of parameters, 101.6 kB of outputs for this batch
     """
-    if not isinstance(model, nn.Module):
-        hint = " Build it first: task.build()." if hasattr(model, "build") else ""
-        raise TaskError(f"summary takes an nn.Module; got {type(model).__name__}.{hint}")
+    given: object = model
+    if not isinstance(given, nn.Module):
+        hint = " Build it first: task.build()." if hasattr(given, "build") else ""
+        raise TaskError(f"summary takes an nn.Module; got {type(given).__name__}.{hint}")
     if x is not None and any(map(is_lazy, model.parameters())):
         model = copy.deepcopy(model)  # to run it gives lazy parameters their shapes
     outputs = {} if x is None else _outputs(model, x)
@@ -220,7 +221,7 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for module, name, buffer, before in held:
-            module._buffers[name] = buffer
+            setattr(module, name, buffer)
             with torch.no_grad():
                 buffer.copy_(before)
 

@@ -13,7 +13,7 @@ from thalweg.errors import MissingExtraError, TaskError, suggest
 from thalweg.objective import Cost
 from thalweg.tasks.built_in.dense import mlp
 from thalweg.tasks.data import Data
-from thalweg.tasks.formats.pictures import block_means, read_picture
+from thalweg.tasks.pictures import block_means, read_picture
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task

@@ -1,1 +1,1 @@
-"""Formats of files that tasks read: IDX, images, tables of numbers, text."""
+"""Formats of files that tasks read: IDX, tables of numbers, text."""

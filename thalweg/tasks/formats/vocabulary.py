@@ -58,7 +58,8 @@ class Vocabulary:
     unknown: str | None = "<unk>"
 
     def __post_init__(self) -> None:
-        if isinstance(self.tokens, str):
+        given: object = self.tokens
+        if isinstance(given, str):
             raise DataError(
                 "A vocabulary is of tokens: give characters(text), not the text itself."
             )

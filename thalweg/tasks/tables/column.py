@@ -149,7 +149,7 @@ def label_of(value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value))
     if isinstance(value, numbers.Real) and float(value).is_integer():
-        return str(int(value))
+        return str(int(float(value))) if abs(float(value)) < 2**53 else str(value)
     return str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +45,8 @@ def read_picture(
         raise DataError(f"{where} cannot be read as an image: {error}") from error
     if size is not None and (picture.height, picture.width) != size:
         picture = picture.resize((size[1], size[0]), pillow.Resampling.BILINEAR)
-    return np.asarray(picture).copy()
+    pixels: np.ndarray = np.asarray(picture).copy()
+    return pixels
 
 
 def block_means(picture: np.ndarray, block: int) -> np.ndarray:
@@ -60,7 +62,7 @@ def block_means(picture: np.ndarray, block: int) -> np.ndarray:
 
 
 def read_image_folder(
-    folder: str | Path, mode: Mode = "RGB", size: tuple[int, int] | None = None
+    folder: str | os.PathLike[str], mode: Mode = "RGB", size: tuple[int, int] | None = None
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Return the images of a folder that has one folder of image files for each class.
 
@@ -84,7 +86,8 @@ def read_image_folder(
         raise DataError(
             f"{root} holds no folders. It needs one for each class, with the images of the class in it."
         )
-    pictures, labels = [], []
+    pictures: list[np.ndarray] = []
+    labels: list[int] = []
     for label, (name, files) in enumerate(found.items()):
         if not files:
             raise DataError(
