@@ -45,8 +45,7 @@ def read_picture(
         raise DataError(f"{where} cannot be read as an image: {error}") from error
     if size is not None and (picture.height, picture.width) != size:
         picture = picture.resize((size[1], size[0]), pillow.Resampling.BILINEAR)
-    pixels: np.ndarray = np.asarray(picture).copy()
-    return pixels
+    return np.array(picture)
 
 
 def block_means(picture: np.ndarray, block: int) -> np.ndarray:
@@ -58,7 +57,8 @@ def block_means(picture: np.ndarray, block: int) -> np.ndarray:
     """
     height, width = (length // block for length in picture.shape[:2])
     cut = picture[: height * block, : width * block].astype(np.float64)
-    return cut.reshape(height, block, width, block, -1).mean((1, 3))
+    means: np.ndarray = cut.reshape(height, block, width, block, -1).mean((1, 3))
+    return means
 
 
 def read_image_folder(
