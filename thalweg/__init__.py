@@ -3,6 +3,7 @@
     from thalweg import optim                 torch.optim's optimizers, same numbers, faster
     from thalweg import rule, chain           write an update rule as its equation
     from thalweg import Task, Cost, fit       a recipe: data, cost, model, optimizer
+    thalweg.summary(model, x)                 a table of its layers
     thalweg.find_lr(task, optim.Adam)         about which learning rate?
     thalweg.race(task)                        which optimizer trains this task fastest?
     thalweg.minimize(fun, x0, "lbfgs")        a deterministic objective, by curvature
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         Run,
         find_lr,
         load_run,
+        summary,
     )
     from thalweg.train.fit import fit
 
@@ -107,6 +109,7 @@ _HOME = {
         "find_lr",
         "fit",
         "load_run",
+        "summary",
     ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -163,6 +166,7 @@ __all__ = [
     "rules",
     "schedules",
     "solvers",
+    "summary",
     "tasks",
     "testing",
     "total",

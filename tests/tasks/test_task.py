@@ -85,6 +85,23 @@ def test_mlp() -> None:
         mlp([3])
 
 
+def test_mlp_with_an_initialization() -> None:
+    torch.manual_seed(0)
+    net = mlp([6, 6, 6], initialization="orthogonal")
+    for layer in (net[0], net[2]):
+        assert isinstance(layer, nn.Linear)
+        torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(6))
+        assert layer.bias.abs().sum() > 0  # PyTorch's own
+
+    def ones(model: nn.Module) -> None:
+        for p in model.parameters():
+            nn.init.ones_(p)
+
+    assert all(bool((p == 1).all()) for p in mlp([2, 2, 1], initialization=ones).parameters())
+    with pytest.raises(TaskError, match="Did you mean 'orthogonal'"):
+        mlp([2, 1], initialization="ortogonal")
+
+
 def test_the_text_of_a_task_is_short() -> None:
     x = torch.zeros(1000, 3)
     task = Task((x, x[:, :1]), Cost("mse"), lambda: nn.Linear(3, 1), name="flat")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "thalweg predict digits-adam-1 new.npz --output class",
     "thalweg predict runs/mine-adam-1 new.csv --columns age,height --out said.csv",
+    "thalweg predict runs/flats-adam-1 flats.csv",
 )
 
 
@@ -27,7 +28,9 @@ def predict(
     ],
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="Rows: a file .npz, .npy or .csv.", parser=path_of),
+        typer.Argument(
+            metavar="DATA", help="Rows: a file .npz, .npy, .csv or .parquet.", parser=path_of
+        ),
     ],
     output: Annotated[
         str, typer.Option(help="raw outputs, probability or class, as the loss means them.")
@@ -52,11 +55,15 @@ def predict(
 ) -> None:
     """Print what the trained model of a run says of new rows, one line each.
 
-    Rows are in the units of the data that the run was trained on. The task is
+    Rows are in the units of the data that the run was trained on. A run on a
+    table finds its columns by name, and says classes by their names. The task is
     loaded again to build the model; nothing in the run's folder is executed.
     """
+    import numpy as np
+
     from thalweg.errors import TaskError
     from thalweg.tasks.formats.tables import read_rows, rows_as_csv, write_rows
+    from thalweg.tasks.tables.frames import ENDINGS as TABLES
     from thalweg.train import load_run
 
     if output not in ("raw", "probability", "class"):
@@ -64,8 +71,17 @@ def predict(
     if out is not None and out.suffix.lower() not in (".npz", ".npy", ".csv"):
         raise TaskError(f"--out is a file .npz, .npy or .csv; got {out}.")
     saved = load_run(_folder(run))
-    rows = read_rows(data, columns=read_names(columns), array=array)
+    rows: Any = data
+    if saved.task.data.columns is None or data.suffix.lower() not in TABLES:
+        rows = read_rows(data, columns=read_names(columns), array=array)
+    elif columns is not None or array is not None:
+        raise TaskError(
+            "The run was trained on a table and knows its columns by name: no --columns."
+        )
     said = _numbers(saved.predict(rows, output))  # type: ignore[arg-type]  # one of the three
+    classes = saved.task.data.classes
+    if output == "class" and classes and (out is None or out.suffix.lower() == ".csv"):
+        said = np.array(classes)[said]
     if out is None:
         typer.echo(rows_as_csv(said), nl=False)
     else:

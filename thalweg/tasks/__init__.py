@@ -4,6 +4,7 @@ from thalweg.tasks.batches import Order, batches
 from thalweg.tasks.built_in.dense import mlp
 from thalweg.tasks.data import Data
 from thalweg.tasks.encode import Scaler, min_max_scale, one_hot, standardize
+from thalweg.tasks.formats.vocabulary import Padded, Vocabulary, characters, pad, words
 from thalweg.tasks.functions.function_task import function_task, uniform_noise
 from thalweg.tasks.hashes import data_hash
 from thalweg.tasks.registry import list_tasks, load_task, task_facts
@@ -16,11 +17,14 @@ __all__ = [
     "Data",
     "Facts",
     "Order",
+    "Padded",
     "Scaler",
     "Target",
     "Task",
     "Unpacked",
+    "Vocabulary",
     "batches",
+    "characters",
     "data_hash",
     "function_task",
     "list_tasks",
@@ -28,7 +32,9 @@ __all__ = [
     "min_max_scale",
     "mlp",
     "one_hot",
+    "pad",
     "standardize",
     "task_facts",
     "uniform_noise",
+    "words",
 ]

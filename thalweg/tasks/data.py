@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from thalweg.errors import DataError
-from thalweg.numeric import as_whole, is_real, share
+from thalweg.tasks.cached import cached
+from thalweg.tasks.cut import (
+    Split,
+    checked_seed,
+    cut,
+    cut_rows,
+    fractions_in,
+    given_apart,
+    is_fraction,
+)
 from thalweg.tasks.encode import Scaler
+from thalweg.tasks.pictures import Mode, read_image_folder
 from thalweg.tasks.sources import ArraySource, Source, as_arrays, as_source
-from thalweg.tasks.weighted import WeightedSource, as_set, weigh
+from thalweg.tasks.tables.column import Missing
+from thalweg.tasks.tables.columns import (
+    Categorical,
+    Columns,
+    TargetKind,
+    features_of,
+    target_of,
+)
+from thalweg.tasks.tables.frames import as_frame
+from thalweg.tasks.weighted import Rows, WeightedSource, arrays_of, as_set, weigh
 
-Split = Literal["random", "stratified", "last"]
 Scaling = Literal["standard", "min_max"]
-_Rows = ArraySource | WeightedSource
 SPLITS = ("train", "validation", "test")
 
 
@@ -31,9 +51,10 @@ class Data:
     the weight n counts as n rows; metrics count every row once. Several inputs are one tuple or
     mapping, which the model is given as it is: ((a, b), y).
 
-    `Data.arrays` and `Data.dataset` cut validation and test sets off one set. `scaler` and
-    `target_scaler` are what was applied to inputs and targets; `predict` applies them again, and
-    their inverse.
+    `Data.arrays`, `Data.dataset`, `Data.table` and `Data.images` cut validation and test sets off one
+    set. `scaler` and `target_scaler` are what was applied to inputs and targets; `predict` applies them
+    again, and their inverse. `columns` is how a table became inputs, which `predict` does again, and
+    `classes` has the names of the class numbers, where they have names.
     """
 
     train: Source
@@ -41,6 +62,8 @@ class Data:
     test: Source | None = None
     scaler: Scaler | None = None
     target_scaler: Scaler | None = None
+    columns: Columns | None = None
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in SPLITS:
@@ -51,6 +74,11 @@ class Data:
     def __repr__(self) -> str:
         sets = {name: getattr(self, name) for name in SPLITS}
         return f"Data({', '.join(f'{k}={v!r}' for k, v in sets.items() if v is not None)})"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The name of each column of the inputs, none where the data are no table."""
+        return () if self.columns is None else self.columns.names
 
     @classmethod
     def arrays(
@@ -88,17 +116,11 @@ class Data:
         >>> data.train.rows, data.validation.targets.tolist()
         (8, [8, 9])
         """
-        rows, seed = as_arrays(x, x if y is None else y), _seed(seed)
-        whole: _Rows = rows if weights is None else weigh(rows, weights)
-        sets: dict[str, _Rows] = {"train": whole}
-        fractions = {}
-        for name, part in (("validation", validation), ("test", test)):
-            if _is_fraction(part):
-                fractions[name] = part
-            elif part is not None:
-                sets[name] = _explicit(part, name)
-        if fractions:
-            sets |= _cut(whole, fractions, split, seed)
+        rows, seed = as_arrays(x, x if y is None else y), checked_seed(seed)
+        whole: Rows = rows if weights is None else weigh(rows, weights)
+        given = {"validation": validation, "test": test}
+        sets = {name: _explicit(part, name) for name, part in given_apart(given).items()}
+        sets |= cut(whole, arrays_of(whole).targets, fractions_in(given), split, seed)
         _check_shapes(sets)
         scaler = None if scale is None else _fit(scale, sets["train"].inputs)
         target_scaler = _fit_targets(scale or "standard", sets["train"]) if scale_targets else None
@@ -115,23 +137,177 @@ class Data:
         validation: float | Dataset[Any] | None = None,
         test: float | Dataset[Any] | None = None,
         seed: int = 0,
+        cache: bool = False,
     ) -> Data:
         """Return the data of a torch data set; a fraction cuts a random part off it, under `seed`.
 
-        Raises DataError where a fraction is asked of a data set without a length.
+        `cache` reads the items once and keeps them as tensors: batches are the same, bit by bit, and
+        cost no reading. A set that draws random numbers when it is read is refused, since a cache would
+        give the same draw in every epoch.
+
+        Raises DataError where a fraction is asked of a data set without a length, and where a set cannot
+        be cached: it draws, its items differ in shape, or it does not fit into memory.
+
+        >>> class Squares(Dataset):
+        ...     __len__ = lambda self: 10
+        ...     __getitem__ = lambda self, k: (torch.tensor([float(k)]), k * k)
+        >>> Data.dataset(Squares(), cache=True)
+        Data(train=<10 rows: float32 (1,) -> int64 ()>)
         """
-        source, seed = as_source(dataset), _seed(seed)
+        source, seed = as_source(dataset), checked_seed(seed)
         parts: dict[str, Any] = {"train": dataset, "validation": validation, "test": test}
-        fractions = {name: part for name, part in parts.items() if _is_fraction(part)}
+        fractions = {name: part for name, part in parts.items() if is_fraction(part)}
         if fractions:
             if source.rows is None:
                 raise DataError(
                     "An iterable data set has no length to take a fraction of: give its "
                     "validation and test sets apart."
                 )
-            cuts = _cut_rows(torch.arange(source.rows), fractions, seed)
+            cuts = cut_rows(torch.arange(source.rows), fractions, seed)
             parts |= {name: Subset(dataset, rows.tolist()) for name, rows in cuts.items()}
+        if cache:
+            parts = {
+                name: None if part is None else cached(as_source(part, name), name)
+                for name, part in parts.items()
+            }
         return cls(parts["train"], parts["validation"], parts["test"])
+
+    @classmethod
+    def table(
+        cls,
+        table: Any,
+        target: str,
+        *,
+        features: Sequence[str] | None = None,
+        categorical: Categorical = "auto",
+        missing: Missing = "refuse",
+        target_kind: TargetKind = "auto",
+        validation: Any = None,
+        test: Any = None,
+        split: Split = "random",
+        seed: int = 0,
+        scale: Scaling | None = None,
+        scale_targets: bool = False,
+    ) -> Data:
+        """Return the data of a table with named columns: a pandas.DataFrame, or a file .csv or .parquet.
+
+        Numbers stay numbers and truth values become 0 and 1. A column of categories becomes one column
+        of zeros and ones for each category of the training rows; one that is not among them is zeros.
+
+        Args:
+            table: the rows. In a CSV, pandas takes empty fields, NA, None, null and the like for missing.
+            target: the column to predict. Classes become the numbers 0, 1, … in the order of their names
+                (`data.classes`), of shape (rows,); numbers stay, of shape (rows, 1).
+            features: the columns to predict it from; None is all others.
+            categorical: the columns that are categories; "auto" takes those of text.
+            missing: "refuse" missing values, or "fill" them with the median of the training rows, of
+                categories and truth values with the most frequent one.
+            target_kind: "class" or "number"; "auto" takes text, truth values and the whole numbers 0, 1,
+                …, k − 1 with k ≤ 20 for classes, other numbers for numbers.
+            validation: a table of its own, or a fraction of the rows.
+            test: likewise.
+            split: how fractions are cut off, as in `Data.arrays`.
+            seed: what a random cut is drawn from.
+            scale: a scaling of the columns of numbers, as in `Data.arrays`; zeros and ones stay.
+            scale_targets: whether to scale a target of numbers likewise.
+
+        Raises:
+            DataError: a column is missing, has gaps, or holds what is neither number nor category: dates,
+                names, objects. The message names it.
+            MissingExtraError: pandas, or for Parquet pyarrow, is not installed.
+
+        >>> import pandas as pd
+        >>> flats = pd.DataFrame(
+        ...     {"rooms": [1, 2, 3], "town": ["Ulm", "Bonn", "Ulm"], "rent": [4.0, 6.0, 9.0]}
+        ... )
+        >>> data = Data.table(flats, "rent")
+        >>> data.features, data.train.inputs.tolist()
+        (('rooms', 'town=Bonn', 'town=Ulm'), [[1.0, 0.0, 1.0], [2.0, 1.0, 0.0]])
+        """
+        frame, seed = as_frame(table), checked_seed(seed)
+        names = features_of(frame, target, features, categorical)
+        y, classes = target_of(frame, target, target_kind)
+        given = {"validation": validation, "test": test}
+        whole = ArraySource(torch.arange(len(frame), device="cpu"), torch.from_numpy(y))
+        rows = cut(whole, arrays_of(whole).targets, fractions_in(given), split, seed)
+        columns = Columns.fitted(
+            frame.iloc[rows["train"].inputs.numpy()], names, categorical, missing
+        )
+        sets = {
+            name: as_arrays(columns.encode(frame.iloc[part.inputs.numpy()]), part.targets, name)
+            for name, part in rows.items()
+        }
+        for name, part in given_apart(given).items():
+            other = as_frame(part, f"{name} table")
+            its_y, _ = target_of(other, target, target_kind if classes else "number", classes)
+            sets[name] = as_arrays(columns.encode(other), its_y, name)
+        return cls._of_sets(sets, scale, scale_targets, columns, classes)
+
+    @classmethod
+    def images(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        size: tuple[int, int] | None = None,
+        mode: Mode = "RGB",
+        validation: float | str | os.PathLike[str] | None = None,
+        test: float | str | os.PathLike[str] | None = None,
+        split: Split = "stratified",
+        seed: int = 0,
+    ) -> Data:
+        """Return the images of a folder that has one folder for each class, in memory.
+
+        Args:
+            folder: FOLDER/CLASS/IMAGE. Classes are numbered in the order of their names
+                (`data.classes`).
+            size: (height, width) to scale the images to; None if all have one size.
+            mode: "RGB", or "L" for grey: 3 channels or 1.
+            validation: a folder of its own with the same classes, or a fraction of the images.
+            test: likewise.
+            split: how fractions are cut off, as in `Data.arrays`.
+            seed: what a random cut is drawn from.
+
+        Returns:
+            inputs (rows, channels, height, width), float32 from 0 to 1, and class numbers.
+
+        Raises:
+            DataError: a folder or file is missing or no image, sizes differ, or another folder has
+                other classes.
+            MissingExtraError: Pillow is not installed.
+        """
+        x, y, classes = read_image_folder(folder, mode, size)
+        given: dict[str, Any] = {"validation": validation, "test": test}
+        for name, part in given_apart(given).items():
+            its_x, its_y, its_classes = read_image_folder(part, mode, size or x.shape[2:])
+            if its_classes != classes:
+                raise DataError(
+                    f"The {name} folder has the classes {', '.join(its_classes)}, and the training folder "
+                    f"{', '.join(classes)}."
+                )
+            given[name] = its_x.astype(np.float32) / 255, its_y
+        data = cls.arrays(x.astype(np.float32) / 255, y, split=split, seed=seed, **given)
+        return dataclasses.replace(data, classes=classes)
+
+    @classmethod
+    def _of_sets(
+        cls,
+        sets: dict[str, ArraySource],
+        scale: Scaling | None,
+        scale_targets: bool,
+        columns: Columns,
+        classes: tuple[str, ...],
+    ) -> Data:
+        """Return the data of the sets of a table; columns of zeros and ones are not scaled."""
+        scaler = None if scale is None else _fit(scale, sets["train"].inputs)
+        if scaler is not None:
+            is_number = torch.from_numpy(columns.is_number)
+            scaler = Scaler(
+                torch.where(is_number, scaler.shift, 0.0), torch.where(is_number, scaler.scale, 1.0)
+            )
+        target_scaler = _fit_targets(scale or "standard", sets["train"]) if scale_targets else None
+        done = {name: _scaled(part, scaler, target_scaler) for name, part in sets.items()}
+        others = (done.get("validation"), done.get("test"))
+        return cls(done["train"], *others, scaler, target_scaler, columns, classes)
 
     def split(self, name: str) -> Source:
         """Return the set called "train", "validation" or "test"; DataError if the data has none."""
@@ -145,74 +321,17 @@ class Data:
         return source
 
 
-def _is_fraction(part: Any) -> bool:
-    return isinstance(part, bool) or is_real(part)  # a truth value is refused as one
-
-
-def _seed(seed: Any) -> int:
-    whole = as_whole(seed)
-    if whole is None or not 0 <= whole < 2**63:
-        raise DataError(f"seed is a whole number from 0 to 2⁶³ − 1; got {seed!r}.")
-    return whole
-
-
-def _explicit(part: Any, name: str) -> _Rows:
+def _explicit(part: Any, name: str) -> Rows:
     source = as_set(part, name)
     if not isinstance(source, (ArraySource, WeightedSource)):
         raise DataError(f"Beside arrays, the {name} set is a pair (x, y) of arrays or a fraction.")
     return source
 
 
-def _cut(whole: _Rows, fractions: dict[str, Any], split: Split, seed: int) -> dict[str, _Rows]:
-    rows = torch.arange(len(whole.inputs))
-    if split == "random":
-        cuts = _cut_rows(rows, fractions, seed)
-    elif split == "last":
-        cuts = _cut_rows(rows, fractions, None)
-    elif split == "stratified":
-        cuts = _cut_classes(_arrays(whole).targets, fractions, seed)
-    else:
-        raise DataError(f"split is 'random', 'stratified' or 'last'; got {split!r}.")
-    return {name: whole.select(index) for name, index in cuts.items()}
-
-
-def _cut_rows(rows: Tensor, fractions: dict[str, Any], seed: int | None) -> dict[str, Tensor]:
-    """Return the rows of each part; with a seed drawn at random, then put in order."""
-    count = len(rows)
-    for name, fraction in fractions.items():
-        if not 0 < fraction < 1:
-            raise DataError(f"A fraction lies between 0 and 1; got {name}={fraction}.")
-    sizes = {name: math.ceil(share(count, fraction)) for name, fraction in fractions.items()}
-    if sum(sizes.values()) >= count:
-        asked = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        raise DataError(f"Of {count} rows, {asked} leave none for training.")
-    if seed is not None:
-        rows = rows[torch.randperm(count, generator=torch.Generator().manual_seed(seed))]
-    start = count - sum(sizes.values())
-    cuts = {"train": rows[:start]}
-    for name, size in sizes.items():
-        cuts[name] = rows[start : start + size]
-        start += size
-    return {name: index.sort().values for name, index in cuts.items()}
-
-
-def _cut_classes(targets: Tensor, fractions: dict[str, Any], seed: int) -> dict[str, Tensor]:
-    if targets.ndim != 1 or targets.is_floating_point():
-        raise DataError(
-            "split='stratified' needs class numbers as targets: integers of shape (rows,)."
-        )
-    parts: dict[str, list[Tensor]] = {}
-    for label in torch.unique(targets):
-        cuts = _cut_rows((targets == label).nonzero().flatten(), fractions, seed)
-        for name, index in cuts.items():
-            parts.setdefault(name, []).append(index)
-    return {name: torch.cat(index).sort().values for name, index in parts.items()}
-
-
-def _check_shapes(sets: dict[str, _Rows]) -> None:
-    train = _arrays(sets["train"])
+def _check_shapes(sets: dict[str, Rows]) -> None:
+    train = arrays_of(sets["train"])
     for name, rows in sets.items():
-        part = _arrays(rows)
+        part = arrays_of(rows)
         for role in ("inputs", "targets"):
             expected, got = (tuple(getattr(s, role).shape[1:]) for s in (train, part))
             if expected != got:
@@ -229,8 +348,8 @@ def _fit(scale: Scaling, values: Tensor) -> Scaler:
     return fits[scale](values)
 
 
-def _fit_targets(scale: Scaling, rows: _Rows) -> Scaler:
-    train = _arrays(rows)
+def _fit_targets(scale: Scaling, rows: Rows) -> Scaler:
+    train = arrays_of(rows)
     if not train.targets.is_floating_point():
         raise DataError(
             "scale_targets is for real-valued targets; these are integers (class numbers)."
@@ -238,13 +357,9 @@ def _fit_targets(scale: Scaling, rows: _Rows) -> Scaler:
     return _fit(scale, train.targets)
 
 
-def _arrays(rows: _Rows) -> ArraySource:
-    return rows.arrays if isinstance(rows, WeightedSource) else rows
-
-
-def _scaled(source: _Rows, inputs: Scaler | None, targets: Scaler | None) -> _Rows:
+def _scaled(source: Rows, inputs: Scaler | None, targets: Scaler | None) -> Rows:
     if isinstance(source, WeightedSource):
-        arrays = _arrays(_scaled(source.arrays, inputs, targets))
+        arrays = arrays_of(_scaled(source.arrays, inputs, targets))
         return WeightedSource(arrays, source.weights)
     return ArraySource(
         source.inputs if inputs is None else inputs(source.inputs),

@@ -69,6 +69,15 @@ class WeightedSource(Source):
         return WeightedSource(self.arrays.select(index), self.weights[index])
 
 
+Rows = ArraySource | WeightedSource
+"""A set in memory, whose rows may have weights."""
+
+
+def arrays_of(rows: Rows) -> ArraySource:
+    """Return the arrays of a set, without weights."""
+    return rows.arrays if isinstance(rows, WeightedSource) else rows
+
+
 def as_set(value: Any, where: str = "train") -> Source:
     """Return the `Source` of what `as_source` takes, or of three arrays (x, y, weights).
 

@@ -8,6 +8,7 @@ from thalweg.train.folder.reading import SavedRun, find_runs, load_run
 from thalweg.train.health.diverged import FitDivergedError
 from thalweg.train.history import Epoch, Evaluation, History, Reached
 from thalweg.train.lr_finder.finder import RangeTest, find_lr
+from thalweg.train.model_summary import LayerRow, ModelSummary, summary
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.stopping import EarlyStopping
@@ -20,6 +21,8 @@ __all__ = [
     "Evaluation",
     "FitDivergedError",
     "History",
+    "LayerRow",
+    "ModelSummary",
     "RangeTest",
     "Reached",
     "Recipe",
@@ -33,4 +36,5 @@ __all__ = [
     "fit",
     "load_run",
     "predict",
+    "summary",
 ]

@@ -50,7 +50,8 @@ class Trained:
         """Return what the model says of the rows `x`: an array for an array, a tensor for a tensor.
 
         `x` is in the units in which the data was given: the data's scaling, if any, is applied to
-        it, and the targets' scaling is undone in what is returned.
+        it, and the targets' scaling is undone in what is returned. Where the data were a table, `x` may
+        be one, or its file: its columns are found by name.
 
         Where a data set or a loader gave several inputs, `x` is a tuple or a mapping of arrays or tensors,
         and what is returned is of the kind that the model returns.
@@ -99,6 +100,8 @@ class Trained:
 
     def _outputs(self, x: Any) -> Any:
         data = self.task.data
+        if data.columns is not None and not isinstance(x, (Tensor, np.ndarray)):
+            x = data.columns.encode(x)
         in_memory = isinstance(data.train, (ArraySource, WeightedSource))
         if not in_memory and not isinstance(x, list) and not hasattr(x, "__array__"):
             return predict(self.model, mapped(x, Tensor.detach, _as_tensor))

@@ -17,11 +17,11 @@ from thalweg.errors import TaskError
 from thalweg.numeric import as_whole
 from thalweg.optim.optimizer import stepping
 from thalweg.optim.stepping.stepper import Stepper
-from thalweg.race.entrants.initialize import check_initialization, initialized
 from thalweg.race.entrants.space import Space
 from thalweg.schedules import Schedule
 from thalweg.schedules.named import ScheduleMaker, schedule_named
 from thalweg.tasks import Task
+from thalweg.tasks.initialize import check_initialization, initialized
 from thalweg.train.optimizers import OptimizerFactory
 
 BatchSize = int | None | Literal["race"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
 from thalweg.tasks.batches import Order
+from thalweg.tasks.cached import free_memory
 from thalweg.train.evaluate import evaluate
 from thalweg.train.randomness import isolated
 from thalweg.train.recipe import Recipe
@@ -190,12 +190,8 @@ def _footprint(recipe: Recipe, found: Probe) -> int:
 
 def _limit() -> int:
     """Return the bytes that a stack may need: a gigabyte, or a quarter of what is free if less."""
-    try:
-        pages, size = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not every system tells
-        return _BYTES
-    free: int = pages * size // 4
-    return min(_BYTES, free)
+    free = free_memory()
+    return _BYTES if free is None else min(_BYTES, free // 4)
 
 
 def _median(step: Callable[[], Any], repeats: int) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from thalweg.errors import TaskError
+from thalweg.tasks.initialize import Initialization, initialized
 
 
 def mlp(
@@ -16,6 +17,7 @@ def mlp(
     dropout: float = 0.0,
     *,
     flatten: bool = False,
+    initialization: Initialization | None = None,
 ) -> nn.Sequential:
     """Return a dense network of layers between `sizes`, with `activation` and dropout after each
     but the last.
@@ -23,8 +25,16 @@ def mlp(
     `sizes` runs from inputs to outputs. The last layer gives plain numbers: logits for classes,
     values for regression. `flatten` puts a layer first that turns each sample into a row.
 
+    `initialization` draws the weights anew: the name of a function of `torch.nn.init` such as
+    "orthogonal", for every matrix of weights, or a function of the model. Without it they are
+    PyTorch's: uniform on ±1/√(inputs of the layer).
+
+    Raises TaskError for sizes that make no network and for an initialization that is not known.
+
     >>> sum(p.numel() for p in mlp([784, 32, 10], nn.Sigmoid).parameters())
     25450
+    >>> mlp([2, 2, 1], initialization="ones")[0].weight.tolist()
+    [[1.0, 1.0], [1.0, 1.0]]
     """
     if len(sizes) < 2 or any(size < 1 for size in sizes):
         raise TaskError(
@@ -37,4 +47,8 @@ def mlp(
             if dropout:
                 layers.append(nn.Dropout(dropout))
         layers.append(nn.Linear(width_in, width_out))
-    return nn.Sequential(*layers)
+    network = nn.Sequential(*layers)
+    if initialization is None:
+        return network
+    initialized(lambda: network, initialization)()
+    return network

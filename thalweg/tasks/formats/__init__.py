@@ -1,1 +1,1 @@
-"""Formats of files that tasks read: IDX, JPEG, text."""
+"""Formats of files that tasks read: IDX, tables of numbers, text."""

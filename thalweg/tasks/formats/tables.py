@@ -54,12 +54,16 @@ def read_rows(
 
 
 def rows_as_csv(rows: Rows) -> str:
-    """Return rows as lines of numbers with commas; the axes after the first are laid side by side.
+    """Return rows as lines of numbers or text with commas; the axes after the first lie side by side.
 
     >>> rows_as_csv(np.array([[0.5, 1.0], [2.0, 3.0]]))
     '0.5,1.0\\n2.0,3.0\\n'
     """
     flat = rows.reshape(len(rows), -1)
+    if rows.dtype.kind == "U":
+        held = io.StringIO()
+        csv.writer(held, lineterminator="\n").writerows(flat.tolist())
+        return held.getvalue()
     return "".join(",".join(map(repr, row)) + "\n" for row in flat.tolist())
 
 

@@ -20,6 +20,9 @@ class Reporter(Protocol):
     def epoch(self, record: Epoch) -> None:
         """Show that an epoch is done."""
 
+    def note(self, text: str) -> None:
+        """Show a line of advice."""
+
     def close(self, message: str) -> None:
         """Show a closing message, and end."""
 
@@ -33,6 +36,9 @@ class Silent:
         """Show nothing."""
 
     def epoch(self, record: Epoch) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
         """Show nothing."""
 
     def close(self, message: str) -> None:
@@ -57,6 +63,10 @@ class PlainLines:
             file=sys.stderr,
             flush=True,
         )
+
+    def note(self, text: str) -> None:
+        """Write the line."""
+        print(text, file=sys.stderr, flush=True)
 
     def close(self, message: str) -> None:
         """Write the closing message."""
@@ -101,6 +111,10 @@ class Bar:
         self._progress.update(
             self._task, completed=record.epoch, number=record.epoch, figures=summary(record)
         )
+
+    def note(self, text: str) -> None:
+        """Write the line above the bar."""
+        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def close(self, message: str) -> None:
         """Stop the bar and write the closing message."""

@@ -21,6 +21,7 @@ from thalweg.train.health.diverged import FitDivergedError, diverged
 from thalweg.train.health.moment import Moment
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.running.progress import Reporter
+from thalweg.train.running.reading import Reading
 from thalweg.train.running.state import State
 from thalweg.train.running.step import Forward
 from thalweg.train.running.updates import Updates
@@ -52,6 +53,7 @@ class Steps:
         self.by_step = state.scheduler is not None and state.recipe.scheduler_step == "step"
         self.updates = Updates(state.optimizer)
         self.is_told = state.callbacks.wants("step")
+        self.reading = Reading(state.train, show.note)
         self.loss = math.nan
 
     def run(self) -> Scores:
@@ -95,9 +97,10 @@ class Steps:
         show = self.show if self.show.wants_steps else None
         order = Order(recipe.seed, recipe.shuffle)
         self.started = time.perf_counter()
-        for inputs, targets in state.train.batches(
+        batches = state.train.batches(
             recipe.batch_size, order, self.epoch, None if self.matched else state.place
-        ):
+        )
+        for inputs, targets in self.reading.watched(batches):
             at.batch += 1
             if step.by_closure:
                 value, (_, weight, rows, outputs, targets) = self.by_closure(inputs, targets)

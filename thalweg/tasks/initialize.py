@@ -1,4 +1,4 @@
-"""Initializations that an entrant brings instead of the task's."""
+"""Initializations that replace the one of PyTorch's layers: of a model, or of an entrant's own in a race."""
 
 from __future__ import annotations
 

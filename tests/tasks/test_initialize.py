@@ -1,4 +1,4 @@
-"""Initializations of an entrant's own: what they draw, and what they leave alone."""
+"""Initializations: what they draw, and what they leave alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.exact import RERUN, differs, is_same, same
 from thalweg.errors import TaskError
-from thalweg.race.entrants.initialize import check_initialization, initializations, initialized
+from thalweg.tasks.initialize import check_initialization, initializations, initialized
 
 
 def net() -> nn.Sequential:
