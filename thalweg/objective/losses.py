@@ -157,7 +157,7 @@ class Loss:
                 "The data weighs its rows, which says what the mean of a batch is divided by: leave "
                 "batch_weight out."
             )
-        class_weight = _setting(function, "weight", None)
+        class_weight = setting_of(function, "weight", None)
         if class_weight is not None and self.kind == "elementwise":
             raise TaskError(
                 f"The data weighs its rows, and the loss {self.name} has weights of its own: give one."
@@ -166,7 +166,7 @@ class Loss:
         counts = None
         if self.name in ("cross_entropy", "nll_loss"):
             counts = class_counts(targets, self.ignore_index, class_weight)
-        if _setting(function, "reduction", "mean") == "batchmean":
+        if setting_of(function, "reduction", "mean") == "batchmean":
             losses = losses.flatten(1).sum(1)
         is_sum = _sums(function)
         loss, weight = weighted_loss(losses, weights, counts, is_sum=is_sum)
