@@ -81,12 +81,15 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def append_bytes(path: str | os.PathLike[str], content: bytes, *, separator: bytes = b"") -> None:
+def append_bytes(
+    path: str | os.PathLike[str], content: bytes, *, separator: bytes = b"", flush: bool = True
+) -> None:
     """Add `content` to the end of a regular file, which is made where missing, and flush it to disk.
 
     It goes out in a single write to a file opened for appending, so that two processes may share the
     file. `separator` comes first where the last byte is another: after a line that was torn. Nothing
-    is appended through a link, which may lead to a file that is no business of ours.
+    is appended through a link, which may lead to a file that is no business of ours. Without `flush` it
+    outlives the process, but not a machine that loses power in the next seconds.
 
     Raises:
         OSError: if it cannot be written, or is no regular file; its `filename` is `path`.
@@ -113,7 +116,8 @@ def append_bytes(path: str | os.PathLike[str], content: bytes, *, separator: byt
             if separator and _last_byte(descriptor) not in (b"", separator):
                 content = separator + content
             _write_all(descriptor, content)
-            os.fsync(descriptor)
+            if flush:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

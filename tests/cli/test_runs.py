@@ -84,6 +84,13 @@ def test_a_run_made_in_python_is_gone_on_with_there(line_file: Path) -> None:
     assert "was made in Python, and its record holds optimizer in words alone" in result.stderr
 
 
+def test_a_schedule_that_has_ended_is_not_drawn_longer(line_file: Path) -> None:
+    call("train", "line.py", "-o", "adam+cosine", "--lr", "0.1", "--epochs", "2")
+    result = call("runs", "resume", "line-adam+cosine-1", "--epochs", "4")
+    assert result.exit_code == 1
+    assert "spans the 2 epochs" in result.stderr.replace("\n", " ")
+
+
 def test_only_what_a_run_wrote_is_removed(two_runs: Path) -> None:
     note = Path("runs/line-adam-1/notes.txt")
     note.write_text("mine")

@@ -40,6 +40,11 @@ def recipe_of(run: SavedRun, epochs: int | None = None) -> Recipe:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in dict(given.get("hyperparameters") or {}).items()
     }
+    if epochs is not None and epochs != given.get("epochs") and "+" in str(given["optimizer"]):
+        raise CheckpointError(
+            f"The schedule of {given['optimizer']} spans the {given.get('epochs')} epochs of {run.name}, so "
+            "it cannot go on for another number: begin a new run, or resume this one without --epochs."
+        )
     if epochs is not None:
         settings["epochs"] = epochs
     try:

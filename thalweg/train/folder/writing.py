@@ -144,8 +144,8 @@ def _storable(value: Tensor) -> Tensor:
 
 
 def add_line(folder: Path, line: dict[str, Any]) -> None:
-    """Add a line to `history.jsonl`, at once and for good."""
-    append_bytes(folder / HISTORY, _text(line).encode() + b"\n", separator=b"\n")
+    """Add a line to `history.jsonl`, at once. The disk may take it later: a checkpoint waits for it."""
+    append_bytes(folder / HISTORY, _text(line).encode() + b"\n", separator=b"\n", flush=False)
 
 
 def _text(line: dict[str, Any]) -> str:
