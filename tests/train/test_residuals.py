@@ -62,7 +62,7 @@ COSTS: list[Cost] = [
 ]
 
 
-@pytest.mark.parametrize("cost", COSTS, ids=str)
+@pytest.mark.parametrize("cost", COSTS, ids=range(len(COSTS)))
 def test_half_the_squared_residuals_are_the_objective(cost: Cost) -> None:
     generator = torch.Generator().manual_seed(1)
     x, y = (torch.randn(7, 2, generator=generator, dtype=torch.float64) for _ in range(2))
