@@ -44,6 +44,12 @@ HOOKS_OF_MODULE = "a layer with hooks is not replaced by a batched product"
 PRIVATE: dict[str, tuple[str, Callable[[], Any], str]] = {
     # name: (package, what has it, why it is used)
     "_global_optimizer_pre_hooks": ("torch", module("torch.optim.optimizer"), HOOKS_OF_OPTIMIZER),
+    "_C": ("torch", module("torch"), "where C functions are found that tell of a tensor"),
+    "_cdata": (
+        "torch",
+        lambda: torch.ones(1),
+        "the C++ tensor, by which those functions are tried",
+    ),
     "_global_optimizer_post_hooks": ("torch", module("torch.optim.optimizer"), HOOKS_OF_OPTIMIZER),
     "_optimizer_step_pre_hooks": ("torch", optimizer, HOOKS_OF_OPTIMIZER),
     "_optimizer_step_post_hooks": ("torch", optimizer, HOOKS_OF_OPTIMIZER),

@@ -61,8 +61,7 @@ CASES = {
     HEAD
     + "def task(): return make(Data.arrays(X, Y + 1, validation=0.5))": "Labels out of range: found 3",
     HEAD + "def task(): return make(loaders(y=labels()))": "Labels out of range: found 7",
-    HEAD
-    + "def task(): return make(cost=Cost('mse', metrics='f1'))": "Unknown metric 'f1'. There are: acc",
+    HEAD + "def task(): return make(cost=Cost('mse', metrics='f9'))": "Unknown metric 'f9'.",
     HEAD + "def task(): return make(target=Target('mse', 1))": "The cost has no metric 'mse'",
     HEAD + "def task(): return make(target=Target('accuracy', 95))": "For 95 % write 0.95",
     HEAD

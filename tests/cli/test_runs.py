@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.cli.commands import call
+from tests.exact import same
 from thalweg.tasks import load_task
 from thalweg.train import fit, load_run
 from thalweg.train.folder.writing import free_folder
@@ -139,11 +140,13 @@ def test_predictions_are_those_of_python(two_runs: Path, ending: str) -> None:
     printed = call("predict", "runs/line-adam-1", file.name, *more)
     assert printed.exit_code == 0
     said = load_run("runs/line-adam-1").predict(x)
-    assert [float(line) for line in printed.stdout.split()] == said[:, 0].tolist()
+    lines = np.array([float(line) for line in printed.stdout.split()], dtype=said.dtype)
+    same(lines, said[:, 0], because="as text a float has all of its digits")
     for out in ("said.npz", "said.npy", "said.csv"):
         assert call("predict", "runs/line-adam-1", file.name, *more, "--out", out).exit_code == 0
     with np.load("said.npz") as held:
-        assert held["predictions"].tolist() == np.load("said.npy").tolist() == said.tolist()
+        for written in (held["predictions"], np.load("said.npy")):
+            same(written, said, because="the bits were written and read")
     assert Path("said.csv").read_text() == printed.stdout
 
 

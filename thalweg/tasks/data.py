@@ -221,7 +221,7 @@ class Data:
         ...     {"rooms": [1, 2, 3], "town": ["Ulm", "Bonn", "Ulm"], "rent": [4.0, 6.0, 9.0]}
         ... )
         >>> data = Data.table(flats, "rent")
-        >>> data.features, data.train.inputs.tolist()
+        >>> data.features, data.train.inputs[:2].tolist()
         (('rooms', 'town=Bonn', 'town=Ulm'), [[1.0, 0.0, 1.0], [2.0, 1.0, 0.0]])
         """
         frame, seed = as_frame(table), checked_seed(seed)

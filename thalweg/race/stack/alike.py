@@ -18,7 +18,7 @@ def check_stackable(recipe: Recipe) -> None:
         if source is not None and not isinstance(source, ArraySource):
             raise StackError(
                 f"The {name} set is a data set or a loader of PyTorch's, or weighs its rows; a stack draws "
-                "its batches from pairs of arrays in memory. Data.dataset(…, cache=True) reads a data set "
+                "its batches from arrays in memory. Data.dataset(…, cache=True) reads a data set "
                 "into memory, if it draws nothing at random."
             )
     for name in ("early_stopping", "gradient_tolerance", "stop_at", "device"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,9 +43,7 @@ class TensorBoard(Logger):
         home = Path(opening.key) if opening.key else free_folder(self.folder, opening.name)
         home.mkdir(parents=True, exist_ok=True)
         # What SummaryWriter would write, without its thread and queue: a tenth of the time.
-        name = (
-            f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{uuid.uuid4().hex}"
-        )
+        name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{time.time_ns()}.{os.getpid()}"
         self._file = (home / name).open("xb")
         self._records = self._package.RecordWriter(self._file)
         self._put(file_version="brain.Event:2")
