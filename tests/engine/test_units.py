@@ -61,6 +61,7 @@ SHAPES: dict[str, Callable[[], Tensor]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @each_engine
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", REDUCTIONS)

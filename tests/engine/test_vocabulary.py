@@ -176,7 +176,7 @@ def assert_same(actual: Tensor, expected: Any, dtype: torch.dtype) -> None:
     torch.testing.assert_close(actual, expected, rtol=rtol, atol=rtol, equal_nan=True)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("engine", ["eager", "auto"])
 @pytest.mark.parametrize("name", [*ONE, *TWO])

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("labs")  # which are run once, not once in 
 DOCS = Path(__file__).parents[2] / "docs" / "labs.md"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def results() -> dict[str, LabResult]:
     return {name: labs.run(name) for name in labs.LABS}
 

@@ -49,6 +49,7 @@ def test_every_decay_has_rows() -> None:
         assert sum(options.get("decay") == decay for options in used) >= 2, decay
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("rate", [constant, changing])
 @each(ROWS)
 def test_a_rounding_of_the_gradients_stays_a_rounding(case: Case, rate: object) -> None:
@@ -61,6 +62,7 @@ def test_a_rounding_of_the_gradients_stays_a_rounding(case: Case, rate: object) 
     assert np.max(np.abs(exact[-1] - start)) > 1e-3
 
 
+@pytest.mark.sampled(4)
 @each(ROWS)
 def test_every_option_of_a_row_changes_its_path(case: Case) -> None:
     plain = follow(case, case.options, changing)
