@@ -43,7 +43,8 @@ class TensorBoard(Logger):
         home = Path(opening.key) if opening.key else free_folder(self.folder, opening.name)
         home.mkdir(parents=True, exist_ok=True)
         # What SummaryWriter would write, without its thread and queue: a tenth of the time.
-        name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{time.time_ns()}.{os.getpid()}"
+        now = time.time_ns()  # TensorBoard reads files in the order of their names
+        name = f"events.out.tfevents.{now // 10**9:010}.{socket.gethostname()}.{now}.{os.getpid()}"
         self._file = (home / name).open("xb")
         self._records = self._package.RecordWriter(self._file)
         self._put(file_version="brain.Event:2")
