@@ -220,7 +220,8 @@ def test_each_operation_on_numbers(name: str) -> None:
         expected = torch.as_tensor(function(a) if one else function(a, b)).double()
         actual = optimizer.state[w]["kept"]
         message = f"{name} of {x} and {y}: {actual} instead of {expected}"
-        assert torch.allclose(actual, expected, rtol=4e-15, atol=0.0, equal_nan=True), message
+        # ndtr multiplies the rounding of its argument by the square of it; of logaddexp2 PyTorch's 0 is −5e-17
+        assert torch.allclose(actual, expected, rtol=1e-14, atol=1e-16, equal_nan=True), message
 
 
 @pytest.mark.sampled(4)
