@@ -220,7 +220,7 @@ def test_each_operation_on_numbers(name: str) -> None:
         expected = torch.as_tensor(function(a) if one else function(a, b)).double()
         actual = optimizer.state[w]["kept"]
         message = f"{name} of {x} and {y}: {actual} instead of {expected}"
-        # ndtr multiplies the rounding of its argument by the square of it; of logaddexp2 PyTorch's 0 is −5e-17
+        # ndtr multiplies its argument's rounding by its square; PyTorch's logaddexp2 has −5e-17 for 0
         assert torch.allclose(actual, expected, rtol=1e-14, atol=1e-16, equal_nan=True), message
 
 
