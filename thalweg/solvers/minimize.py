@@ -17,7 +17,7 @@ from thalweg.solvers.methods import METHODS, RESIDUAL_METHODS, AlongLines, Metho
 from thalweg.solvers.objective import Counts, Function, ScalarObjective
 from thalweg.solvers.residuals import ResidualObjective
 from thalweg.solvers.result import Result
-from thalweg.solvers.so_far import Run, hand_over
+from thalweg.solvers.so_far import Interruptible, hand_over
 from thalweg.solvers.stop import Status, Stop, message
 from thalweg.solvers.trust.region import Region
 
@@ -165,7 +165,7 @@ def _run(
     callback: Callback | None,
     box: Bounds | None,
     name: str,
-) -> Run:
+) -> Interruptible:
     x, shape = starts.reshape(len(starts), -1), starts.shape[1:]
     if callback is not None:
         check_function(callback, "callback", "x and fun")
@@ -187,7 +187,7 @@ def _run(
     )
 
 
-def _results(run: Run, counts: Counts, shape: torch.Size, who: str) -> list[Result]:
+def _results(run: Interruptible, counts: Counts, shape: torch.Size, who: str) -> list[Result]:
     """Run all lanes, and return a result for each; an exception gets what was found so far."""
 
     def found() -> list[Result]:

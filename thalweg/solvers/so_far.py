@@ -11,7 +11,7 @@ from thalweg.solvers.runs import Found
 _HELD = "What was found so far is in this exception's `result`: "
 
 
-class Run(Protocol):
+class Interruptible(Protocol):
     """A run, or several, of any loop."""
 
     def run(self) -> list[Lane]:

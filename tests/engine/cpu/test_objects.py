@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from thalweg import optim
 from thalweg.engine.cpu.foreign import handles
 from thalweg.engine.cpu.layouts import Layouts
-from thalweg.engine.cpu.objects import Entries, Gradients, Same, Versions
+from thalweg.engine.cpu.objects import DictEntries, Gradients, Same, Versions
 from thalweg.engine.same import same_objects
 
 
@@ -21,7 +21,7 @@ def test_an_entry_that_is_replaced_or_gone_is_seen() -> None:
     states: list[dict[str, Any]] = [{"a": torch.ones(2), "b": 3.5} for _ in range(20)]
     dicts = [s for s in states for _ in "ab"]
     names = [n for _ in states for n in "ab"]
-    entries = Entries(dicts, names, [s[n] for s, n in zip(dicts, names, strict=True)])
+    entries = DictEntries(dicts, names, [s[n] for s, n in zip(dicts, names, strict=True)])
     assert entries.hold()
     kept = states[7]["a"]
     states[7]["a"] = torch.ones(2)

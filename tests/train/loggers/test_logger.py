@@ -19,7 +19,7 @@ from thalweg import Task
 from thalweg.errors import LogWarning, MissingExtraError, TaskError
 from thalweg.train import Checkpoint, FitDivergedError
 from thalweg.train.loggers import Logger, MLflow, TensorBoard, Trackio, WandB
-from thalweg.train.loggers.logger import Opening, Row
+from thalweg.train.loggers.logger import LogRow, Opening
 
 
 class Memory(Logger):
@@ -39,7 +39,7 @@ class Memory(Logger):
         self.openings.append(opening)
         return opening.key or "first"
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LogRow]) -> None:
         self.calls += 1
         if self.calls == self.fails_at:
             raise OSError("No space left on device")

@@ -15,8 +15,7 @@ from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.cpu.kernel import Layout, print_kernel
 from thalweg.engine.cpu.layouts import Addresses, Layouts
 from thalweg.engine.cpu.native import kernel
-from thalweg.engine.cpu.objects import Entries as DictEntries
-from thalweg.engine.cpu.objects import Gradients, Versions
+from thalweg.engine.cpu.objects import DictEntries, Gradients, Versions
 from thalweg.engine.cpu.threads import Kernel, run_on
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass

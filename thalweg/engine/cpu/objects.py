@@ -20,7 +20,7 @@ from thalweg.engine.cpu.foreign import handles, python_function
 from thalweg.engine.cpu.native import kernel
 
 
-class Entries:
+class DictEntries:
     """Entries of dictionaries that are expected to hold certain objects."""
 
     def __init__(

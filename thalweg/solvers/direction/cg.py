@@ -14,7 +14,7 @@ from thalweg.solvers.lanes import dot
 from thalweg.solvers.preconditioner import Preconditioner
 
 
-class Here(NamedTuple):
+class Gradient(NamedTuple):
     """g and z = M·g."""
 
     g: Tensor
@@ -24,27 +24,27 @@ class Here(NamedTuple):
 class Conjugate(NamedTuple):
     """The last gradient and direction, M⁻¹·d, and whether there has been a step since."""
 
-    before: Here
+    before: Gradient
     d: Tensor
     w: Tensor
     moved: Tensor
 
 
-Beta = Callable[[Here, Conjugate], Tensor]
+Beta = Callable[[Gradient, Conjugate], Tensor]
 
 
-def fletcher_reeves(here: Here, last: Conjugate) -> Tensor:
+def fletcher_reeves(here: Gradient, last: Conjugate) -> Tensor:
     """Return β = gᵀz / g₋ᵀz₋ (Fletcher and Reeves, 1964)."""
     return dot(here.g, here.z) / dot(last.before.g, last.before.z)
 
 
-def polak_ribiere(here: Here, last: Conjugate) -> Tensor:
+def polak_ribiere(here: Gradient, last: Conjugate) -> Tensor:
     """Return β = max(0, (g − g₋)ᵀz / g₋ᵀz₋): Polak and Ribière's (1969), restarted where negative."""
     before = last.before
     return (dot(here.g - before.g, here.z) / dot(before.g, before.z)).clamp(min=0)
 
 
-def hager_zhang(here: Here, last: Conjugate) -> Tensor:
+def hager_zhang(here: Gradient, last: Conjugate) -> Tensor:
     """Return β = (yᵀz − 2dᵀg·yᵀMy/dᵀy) / dᵀy, not below .4·dᵀg₋/dᵀM⁻¹d (Hager and Zhang, 2005 and 2013)."""
     before, d = last.before, last.d
     y = here.g - before.g
@@ -88,11 +88,11 @@ class ConjugateGradient:
         """Return the state before the first step."""
         zero = torch.zeros_like(g)
         moved = torch.zeros(len(g), 1, dtype=g.dtype, device=g.device)
-        return Conjugate(Here(g, zero), zero, zero, moved)
+        return Conjugate(Gradient(g, zero), zero, zero, moved)
 
     def propose(self, state: Conjugate, g: Tensor, model: Model) -> tuple[Tensor, Conjugate]:
         """Return the direction, and the state."""
-        here = Here(g, g if self.m is None else self.m(g))
+        here = Gradient(g, g if self.m is None else self.m(g))
         z = here.z
         beta = self.beta(here, state)
         # Powell's restart: successive gradients that are far from orthogonal say that the past is of no use.

@@ -25,7 +25,7 @@ FEW = 20
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """How a column becomes numbers; `categories` and `fill` are those of the training rows.
 
     A category is one of `categories`, each of which has a column of zeros and ones; another one is
@@ -45,7 +45,7 @@ class Column:
         return tuple(f"{self.name}={category}" for category in self.categories)
 
     @classmethod
-    def fitted(cls, series: Series, name: str, kind: Kind, missing: Missing) -> Column:
+    def fitted(cls, series: Series, name: str, kind: Kind, missing: Missing) -> TableColumn:
         """Return the column of the training rows `series`, with their categories and what fills gaps."""
         known = series.dropna()
         if not len(known):

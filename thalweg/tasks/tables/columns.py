@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from thalweg.errors import DataError
-from thalweg.tasks.tables.column import FEW, Column, Missing, in_order, kind_of, label_of
+from thalweg.tasks.tables.column import FEW, Missing, TableColumn, in_order, kind_of, label_of
 from thalweg.tasks.tables.frames import Frame, as_frame, check_names, column
 
 Categorical = Literal["auto"] | Sequence[str]
@@ -22,7 +22,7 @@ class Columns:
     and others beside them.
     """
 
-    features: tuple[Column, ...]
+    features: tuple[TableColumn, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ class Columns:
         for name in features:
             series = column(frame, name)
             kind = kind_of(series, name, is_categorical(name, categorical))
-            found.append(Column.fitted(series, name, kind, missing))
+            found.append(TableColumn.fitted(series, name, kind, missing))
         return cls(tuple(found))
 
     def encode(self, table: Any) -> np.ndarray:
@@ -115,7 +115,7 @@ def target_of(
     if kind not in ("auto", "class", "number"):
         raise DataError(f"target_kind is 'auto', 'class' or 'number'; got {kind!r}.")
     if not classes and not _are_classes(series, name, kind):
-        return Column(name, "number").encode(series), ()
+        return TableColumn(name, "number").encode(series), ()
     labels = [label_of(value) for value in series.tolist()]
     known = tuple(classes or in_order(set(labels)))
     unknown = in_order(set(labels) - set(known))

@@ -37,7 +37,7 @@ class Opening:
     step: int
 
 
-class Row(NamedTuple):
+class LogRow(NamedTuple):
     """Figures of one step, and when they were known, in seconds since 1970."""
 
     step: int
@@ -83,7 +83,7 @@ class Logger(Callback, abc.ABC):
         self.failure: Exception | None = None
         self._resumed = ""
         self._is_open = False
-        self._rows: list[Row] = []
+        self._rows: list[LogRow] = []
         self._written = 0.0
 
     @abc.abstractmethod
@@ -91,7 +91,7 @@ class Logger(Callback, abc.ABC):
         """Open the log of a run that begins or goes on; return a text that finds it again."""
 
     @abc.abstractmethod
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LogRow]) -> None:
         """Write figures into the log; their steps do not fall."""
 
     @abc.abstractmethod
@@ -141,7 +141,7 @@ class Logger(Callback, abc.ABC):
         self._resumed = str(state["key"])
 
     def _add(self, step: int, figures: Mapping[str, float]) -> None:
-        self._rows.append(Row(step, time.time(), figures))
+        self._rows.append(LogRow(step, time.time(), figures))
         if time.monotonic() - self._written >= self.pause:
             self._attempt(self._write)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.errors import MissingExtraError
-from thalweg.train.loggers.logger import Logger, Opening, Row
+from thalweg.train.loggers.logger import Logger, LogRow, Opening
 
 _STATUS = {"diverged": "FAILED", "failed": "FAILED", "interrupted": "KILLED"}
 _MOST = 1000
@@ -70,7 +70,7 @@ class MLflow(Logger):
             client.log_param(key, _valid(parameter), value)
         return key
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LogRow]) -> None:
         """Write figures, as many at once as MLflow takes."""
         metrics = [
             self._entities.Metric(_valid(name), value, int(1000 * row.time), row.step)

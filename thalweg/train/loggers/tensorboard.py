@@ -11,7 +11,7 @@ from typing import Any
 
 from thalweg.errors import MissingExtraError
 from thalweg.train.folder.writing import free_folder
-from thalweg.train.loggers.logger import Logger, Opening, Row
+from thalweg.train.loggers.logger import Logger, LogRow, Opening
 
 
 class TensorBoard(Logger):
@@ -61,7 +61,7 @@ class TensorBoard(Logger):
         self._file.flush()
         return str(home)
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LogRow]) -> None:
         """Write an event for each row."""
         summary, value = self._summaries.Summary, self._summaries.Summary.Value
         for row in rows:

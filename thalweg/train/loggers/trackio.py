@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg.errors import MissingExtraError
-from thalweg.train.loggers.logger import Logger, Opening, Row
+from thalweg.train.loggers.logger import Logger, LogRow, Opening
 
 
 class Trackio(Logger):
@@ -54,7 +54,7 @@ class Trackio(Logger):
         self._step = opening.step
         return key
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LogRow]) -> None:
         """Log figures at their steps."""
         for row in rows:
             self._run.log(dict(row.figures), step=row.step)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from thalweg.errors import MissingExtraError
-from thalweg.train.loggers.logger import Logger, Opening, Row
+from thalweg.train.loggers.logger import Logger, LogRow, Opening
 
 
 class WandB(Logger):
@@ -65,7 +65,7 @@ class WandB(Logger):
         )
         return str(self._run.id)
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LogRow]) -> None:
         """Log figures at their steps."""
         for row in rows:
             self._run.log(dict(row.figures), step=row.step)
