@@ -17,7 +17,7 @@ from thalweg.optim.named import named_optimizers
 from thalweg.schedules import cosine, warmup
 from thalweg.tasks import Data
 from thalweg.train import Recipe, fit
-from thalweg.train.choice import SETTINGS, choice
+from thalweg.train.choice import SETTINGS, choose
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_hyperparameters_go_to_what_the_optimizer_is() -> None:
 
 def test_every_named_optimizer_has_the_hyperparameters_of_its_name() -> None:
     for name in named_optimizers():
-        assert choice(name, {}).factory is named_optimizers()[name].factory
+        assert choose(name, {}).factory is named_optimizers()[name].factory
 
 
 def test_a_schedule_in_the_name_spans_the_run() -> None:

@@ -58,28 +58,20 @@ def lr(
     about three; where the loss never falls there is none, and the exit code
     is 1.
     """
-    import dataclasses
     import re
 
     from thalweg.errors import TaskError
-    from thalweg.race.entrants.known import find_entrant
     from thalweg.tasks import load_task
     from thalweg.train.lr_finder.finder import find_lr
     from thalweg.train.threads import threads_for, torch_threads
 
     if out is not None and out.suffix.lower() != ".html":
         raise TaskError(f"--out is the page to write, a file that ends in .html; got {out}.")
-    entrant = find_entrant(optimizer)
-    if entrant.schedule is not None:
-        raise TaskError(
-            f"A range test sets the learning rate of each step itself: name the optimizer without "
-            f"+{entrant.schedule}."
-        )
     subject = load_task(task)
     with torch_threads(threads_for(subject)):
         test = find_lr(
             subject,
-            entrant.bound({}),
+            optimizer,
             lowest=lowest,
             highest=highest,
             steps=steps,
@@ -87,7 +79,6 @@ def lr(
             seed=seed,
             seeds=seeds,
         )
-    test = dataclasses.replace(test, optimizer=entrant.name)
     _show(test, as_json=as_json)
     # a task's name may hold what a file's name cannot
     name = re.sub(r"[^\w.-]+", "-", subject.name)

@@ -116,12 +116,11 @@ def train_in(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -
     from thalweg.errors import TaskError, ThalwegError
     from thalweg.objective.blame import blame
     from thalweg.train import Checkpoint, FitDivergedError, RunFolder
-    from thalweg.train.choice import choice
     from thalweg.train.folder.layout import CHECKPOINT
     from thalweg.train.folder.writing import free_folder
     from thalweg.train.threads import threads_for, torch_threads
 
-    task, name = recipe.task, choice(recipe.optimizer, recipe.hyperparameters).name
+    task, name = recipe.task, recipe.chosen.name
     path = free_folder(RUNS, f"{task.name}-{name}") if out is None else out
     folder = RunFolder(path, resume=resume)
     keep = Checkpoint(path / CHECKPOINT, resume=resume)

@@ -17,7 +17,7 @@ from thalweg.train.optimizers import name_of
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenOptimizer:
     """An optimizer as it was chosen.
 
     `name` is what it is called; `factory` builds it, a function (parameters, lr=…) or a chain;
@@ -37,22 +37,22 @@ def is_chain(optimizer: Any) -> bool:
     return isinstance(optimizer, (Chain, Link, Rule))
 
 
-def choice(optimizer: Any, hyperparameters: Mapping[str, Any]) -> Choice:
+def choose(optimizer: Any, hyperparameters: Mapping[str, Any]) -> ChosenOptimizer:
     """Return what an optimizer stands for: of a name, its class; "adam+cosine" names a schedule, too.
 
     Raises:
         TaskError: a name that nothing has, or a hyperparameter that the optimizer has not.
 
-    >>> choice("momentum+cosine", {"weight_decay": 1e-4}).hyperparameters
+    >>> choose("momentum+cosine", {"weight_decay": 1e-4}).hyperparameters
     {'momentum': 0.9, 'weight_decay': 0.0001}
     """
     if not isinstance(optimizer, str):
         _check(optimizer, hyperparameters)
-        return Choice(name_of(optimizer), optimizer, dict(hyperparameters))
+        return ChosenOptimizer(name_of(optimizer), optimizer, dict(hyperparameters))
     name, plus, schedule = (part.strip() for part in optimizer.partition("+"))
     found = find_optimizer(name)
     _check(found.factory, hyperparameters)
-    return Choice(
+    return ChosenOptimizer(
         f"{found.name}+{schedule}" if plus else found.name,
         found.factory,
         {**found.hyperparameters, **hyperparameters},

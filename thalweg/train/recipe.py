@@ -12,7 +12,6 @@ from torch import nn
 from thalweg.train.around import around
 from thalweg.train.binding import build_optimizer
 from thalweg.train.callbacks import Checkpoint
-from thalweg.train.choice import choice
 from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.listeners import Listener
 from thalweg.train.running.loop import train
@@ -40,7 +39,7 @@ class Recipe(BaseRecipe):
 
         Raises TaskError where it cannot be built for the model.
         """
-        chosen = choice(self.optimizer, self.hyperparameters)
+        chosen = self.chosen
         built = build_optimizer(chosen.factory, model, self.rate, chosen.hyperparameters)
         return around(built, self.accumulate, self.clip_norm)
 

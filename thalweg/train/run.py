@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,12 +17,11 @@ from torch import nn
 
 from thalweg.errors import TaskError, suggest
 from thalweg.numeric import as_whole, is_real, is_schedule
-from thalweg.schedules.named import ScheduleMaker
 from thalweg.tasks.batches import Order, Shuffle
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 from thalweg.tasks.whole import whole_number
-from thalweg.train.choice import choice
+from thalweg.train.choice import ChosenOptimizer, choose
 from thalweg.train.folder.writing import save_run
 from thalweg.train.gradients import epoch_steps
 from thalweg.train.history import Epoch, Evaluation, History, Reached, summary
@@ -66,12 +66,11 @@ class BaseRecipe(abc.ABC):
                 "A recipe's task is a thalweg Task (load_task('digits') gives one); got "
                 f"{self.task!r}."
             )
-        chosen = choice(self.optimizer, self.hyperparameters)
         given: Any = self
         if given.epochs is None:
             object.__setattr__(self, "epochs", self.task.epochs)
         if given.batch_size == "task":
-            own = None if chosen.wants_all_rows else self.task.batch_size
+            own = None if self.chosen.wants_all_rows else self.task.batch_size
             object.__setattr__(self, "batch_size", own)
         for name in ("epochs", "batch_size", "evaluate_every", "accumulate"):
             if name == "epochs" or getattr(self, name) is not None:
@@ -83,7 +82,7 @@ class BaseRecipe(abc.ABC):
         if seed is None or not 0 <= seed < 2**63:
             raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
         object.__setattr__(self, "seed", seed)
-        self._check_rate(chosen.schedule)
+        self._check_rate()
         if self.gradient_budget is not None and not self.gradient_budget > 0:
             raise TaskError(f"gradient_budget is a number > 0; got {self.gradient_budget!r}.")
         if self.scheduler is not None and not callable(self.scheduler):
@@ -96,15 +95,20 @@ class BaseRecipe(abc.ABC):
         Order(self.seed, self.shuffle)
         self._check_stops()
 
+    @functools.cached_property
+    def chosen(self) -> ChosenOptimizer:
+        """The optimizer that is meant, with its hyperparameters: a name stands for a class."""
+        return choose(self.optimizer, self.hyperparameters)
+
     @property
     def rate(self) -> Rate | None:
         """The learning rate: as given, or the schedule that the optimizer's name asks for, with the
         given one as its peak.
         """
-        make = choice(self.optimizer, self.hyperparameters).schedule
-        batches = epoch_steps(self.task.data.train, self.batch_size)
+        make = self.chosen.schedule
         if make is None:
             return self.lr
+        batches = epoch_steps(self.task.data.train, self.batch_size)
         if batches is None:
             raise TaskError(
                 f"The schedule of {self.optimizer!r} needs to know how many steps the run has; the "
@@ -112,9 +116,10 @@ class BaseRecipe(abc.ABC):
             )
         return make(cast("float", self.lr), self.epochs * -(-batches // self.accumulate))
 
-    def _check_rate(self, schedule: ScheduleMaker | None) -> None:
+    def _check_rate(self) -> None:
         lr: Any = self.lr
-        if schedule is not None and (lr is None or is_schedule(lr) or self.scheduler is not None):
+        is_named = self.chosen.schedule is not None
+        if is_named and (lr is None or is_schedule(lr) or self.scheduler is not None):
             raise TaskError(
                 f"The schedule of {self.optimizer!r} needs a number as lr, its peak, and no other "
                 f"schedule beside it; got lr={lr!r}."

@@ -19,7 +19,7 @@ from thalweg.objective import Cost
 from thalweg.tasks.sources import LoaderSource
 from thalweg.tasks.task import BATCH_SIZE, Task
 from thalweg.tasks.whole import whole_number
-from thalweg.train.choice import choice, is_chain
+from thalweg.train.choice import choose, is_chain
 from thalweg.train.devices import usable_device
 from thalweg.train.health.check import checked
 from thalweg.train.lr_finder.sweep import Stopped, Sweep, SweepSetup, sweep
@@ -195,16 +195,14 @@ def find_lr(
             raise TaskError(
                 "A task has its own data and loss: find_lr(task, optimizer) takes no others."
             )
-        chosen = choice(optimizer, {})
+        chosen = choose(optimizer, {})
         if chosen.schedule is not None:
             raise TaskError(
-                f"A range test sets the learning rate of each step itself: name {chosen.name} without its "
-                "schedule."
+                "A range test sets the learning rate of each step itself: name the optimizer without "
+                f"+{chosen.name.partition('+')[2]}."
             )
-        given = chosen.factory  # a class or function, unless there is nothing to set
-        if chosen.hyperparameters:
-            given = functools.partial(given, **chosen.hyperparameters)
-        run = functools.partial(_fresh, task, given, rates, batch_size, device)
+        lr = rates[0] if _takes_rate(chosen.factory) else None
+        run = functools.partial(_fresh, task, optimizer, lr, rates, batch_size, device)
         source, name, called = task.data.train, task.name, chosen.name
     elif isinstance(task, nn.Module):
         own = _task_of(task, optimizer, data, loss, device)
@@ -228,13 +226,13 @@ def find_lr(
 def _fresh(
     task: Task,
     optimizer: Any,
+    lr: float | None,
     rates: tuple[float, ...],
     batch_size: int | None,
     device: str | torch.device | None,
     seed: int,
 ) -> Sweep:
     """Sweep with a fresh model and optimizer of the task."""
-    lr = rates[0] if _takes_rate(optimizer) else None
     recipe = Recipe(task, optimizer, lr=lr, batch_size=batch_size, seed=seed, device=device)
     home = None if device is None else usable_device(device)
     with untouched(source=task.data.train):
