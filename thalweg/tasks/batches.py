@@ -139,6 +139,22 @@ def batches(
         )
 
 
+def row_order(rows: int, batch_size: int | None, order: Order | None, epoch: int) -> Tensor | None:
+    """Return the order of the rows in an epoch; None for the set's own, which a single batch has."""
+    if order is None or batch_size is None or batch_size >= rows:
+        return None
+    return order.permutation(rows, epoch)
+
+
+def row_batches(
+    rows: int, batch_size: int | None, order: Order | None, epoch: int
+) -> tuple[Tensor, ...]:
+    """Return which rows are in each batch of an epoch."""
+    permutation = row_order(rows, batch_size, order, epoch)
+    index = torch.arange(rows) if permutation is None else permutation
+    return torch.split(index, rows if batch_size is None else min(batch_size, rows))
+
+
 def left_over(rows: int, batch_size: int | None) -> int:
     """Return how many rows the last batch has.
 

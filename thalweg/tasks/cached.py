@@ -17,7 +17,7 @@ from torch.utils.data import Subset
 
 from thalweg.errors import DataError
 from thalweg.objective.nested import is_plain, mapped, tensors_in
-from thalweg.tasks.batches import Order
+from thalweg.tasks.batches import Order, row_batches
 from thalweg.tasks.generators import Generator, kept, seed_generator
 from thalweg.tasks.sources import ArraySource, Batch, DatasetSource, Placement, Source
 
@@ -46,12 +46,8 @@ class CachedSource(DatasetSource):
         place: Placement | None = None,
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
-        rows = self.rows or 0
-        size = rows if batch_size is None else min(batch_size, rows)
-        permutation = None if order is None or size == rows else order.permutation(rows, epoch)
-        index = torch.arange(rows) if permutation is None else permutation
         moved = place or Placement()
-        for part in torch.split(index, size):
+        for part in row_batches(self.rows or 0, batch_size, order, epoch):
             yield moved(_picked(self.inputs, part)), moved(_picked(self.targets, part))
 
 

@@ -17,7 +17,7 @@ from thalweg.errors import DataError, ThalwegError
 from thalweg.objective.blame import blame
 from thalweg.objective.nested import mapped, moves_itself, rows_of
 from thalweg.objective.weighted import Weighted, check_weights
-from thalweg.tasks.batches import Lent, Order, batches, derive, left_over
+from thalweg.tasks.batches import Lent, Order, batches, derive, left_over, row_order
 from thalweg.tasks.generators import (
     Generator,
     generators_of,
@@ -136,9 +136,7 @@ class ArraySource(Source):
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
         source = self if place is None else self.placed(place)
-        permutation = None
-        if order is not None and batch_size is not None and batch_size < self.rows:
-            permutation = order.permutation(self.rows, epoch)
+        permutation = row_order(self.rows, batch_size, order, epoch)
         return batches(source.inputs, source.targets, batch_size, permutation, source.lent)
 
     def placed(self, place: Placement) -> ArraySource:
@@ -198,7 +196,7 @@ class DatasetSource(Source):
             loader: DataLoader[Any] = DataLoader(self.dataset, batch_size, generator=own)
         else:
             size = rows if batch_size is None else min(batch_size, rows)
-            permutation = None if order is None or size == rows else order.permutation(rows, epoch)
+            permutation = row_order(rows, batch_size, order, epoch)
             indices = range(rows) if permutation is None else permutation.tolist()
             loader = DataLoader(self.dataset, size, sampler=indices, generator=own)
         return _pairs(loader, place or Placement())

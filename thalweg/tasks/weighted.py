@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 from thalweg.errors import DataError
 from thalweg.objective.weighted import Weighted, check_weights
-from thalweg.tasks.batches import Order
+from thalweg.tasks.batches import Order, row_batches
 from thalweg.tasks.sources import ArraySource, Batch, Placement, Source, as_arrays, as_source
 from thalweg.tasks.tensors import as_tensor
 
@@ -51,13 +51,8 @@ class WeightedSource(Source):
     ) -> Iterator[Batch]:
         """Yield the batches of one epoch, with the rows that an `ArraySource` would yield."""
         source = self if place is None else self.placed(place)
-        index = torch.arange(self.rows)
-        size = self.rows if batch_size is None else min(batch_size, self.rows)
-        if order is not None and size < self.rows:
-            permutation = order.permutation(self.rows, epoch)
-            index = index if permutation is None else permutation
-        for rows in torch.split(index.to(source.inputs.device), size):
-            part = source.select(rows)
+        for rows in row_batches(self.rows, batch_size, order, epoch):
+            part = source.select(rows.to(source.inputs.device))
             yield part.inputs, part.targets
 
     def placed(self, place: Placement) -> WeightedSource:
