@@ -11,6 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+_WORDS = {"true": True, "false": False, "none": None}
 _FEWEST_DIGITS = Fraction(1, 1000)
 """A share of a count is taken for whole if it is no farther from it than this, whatever the rounding."""
 
@@ -62,6 +63,22 @@ def without_nonfinite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_nonfinite(item) for item in value]
     return value
+
+
+def plain_value(word: str) -> Any:
+    """Return what a word of the command line stands for: true, false, none, a number, or a text.
+
+    >>> [plain_value(word) for word in ("True", "3", "1e-3", "adam")]
+    [True, 3, 0.001, 'adam']
+    """
+    if word.lower() in _WORDS:
+        return _WORDS[word.lower()]
+    for number in (int, float):
+        try:
+            return number(word)
+        except ValueError:
+            continue
+    return word
 
 
 def share(count: int, fraction: Any) -> Fraction:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import TaskError
+from thalweg.numeric import plain_value
 
 if TYPE_CHECKING:
     from thalweg.race.entrants.entrant import Entrant
@@ -99,20 +100,6 @@ def settings_of(texts: list[str] | None) -> dict[str, Any]:
             )
         if name in found:
             raise TaskError(f"--set gives {name!r} twice.")
-        parts = [_value(part.strip()) for part in value.split(",")]
+        parts = [plain_value(part.strip()) for part in value.split(",")]
         found[name] = parts[0] if len(parts) == 1 else tuple(parts)
     return found
-
-
-def _value(word: str) -> Any:
-    if word.lower() in _WORDS:
-        return _WORDS[word.lower()]
-    for number in (int, float):
-        try:
-            return number(word)
-        except ValueError:
-            continue
-    return word
-
-
-_WORDS = {"true": True, "false": False, "none": None}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.errors import TaskError, suggest
-from thalweg.numeric import as_whole
+from thalweg.numeric import as_whole, plain_value
 
 _DIGITS = 3
 """Significant digits of a value on a logarithmic scale, as in a grid of learning rates."""
@@ -268,7 +268,6 @@ _EXAMPLES = (
     "Write a name and its space: beta1=0.5:0.99, weight_decay=log:1e-5:0.1, beta2=1-log:0.9:0.9999, "
     "k=int:1:10 or nesterov=true|false."
 )
-_WORDS = {"true": True, "false": False, "none": None}
 _SCALES = {"log": log_uniform, "1-log": log_uniform_below_one, "int": integers}
 
 
@@ -295,16 +294,9 @@ def _bound(text: str, whole: bool = False) -> Any:
 
 
 def _value(word: str) -> Any:
-    if word.lower() in _WORDS:
-        return _WORDS[word.lower()]
-    for number in (int, float):
-        try:
-            return number(word)
-        except ValueError:
-            continue
     if not word:
         raise TaskError(f"a choice is empty. {_EXAMPLES}")
-    return word
+    return plain_value(word)
 
 
 def _number(kind: str, value: Any) -> float:
