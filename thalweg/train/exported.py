@@ -15,7 +15,6 @@ from thalweg.errors import MissingExtraError, TaskError
 from thalweg.files import write_bytes
 from thalweg.objective.blame import blame
 from thalweg.tasks.data import Data
-from thalweg.tasks.encode import Scaler
 from thalweg.train.modes import evaluating
 from thalweg.train.place import place_of
 
@@ -30,32 +29,13 @@ class Predictor(nn.Module):
     def __init__(self, model: nn.Module, data: Data) -> None:
         super().__init__()
         self.model = model
-        self.before = None if data.scaler is None else _Affine(data.scaler)
-        self.after = None if data.target_scaler is None else _Affine(data.target_scaler)
+        self.before, self.after = data.scaler, data.target_scaler
 
     def forward(self, rows: Tensor) -> Any:
         """Return what the model says of rows."""
         scaled = rows if self.before is None else self.before(rows).to(rows.dtype)
         outputs = self.model(scaled)
         return outputs if self.after is None else self.after.inverse(outputs).to(outputs.dtype)
-
-
-class _Affine(nn.Module):
-    """The scaling of columns as a module."""
-
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, scaler: Scaler) -> None:
-        super().__init__()
-        self.register_buffer("shift", scaler.shift.clone())
-        self.register_buffer("scale", scaler.scale.clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x.double() - self.shift) / self.scale
-
-    def inverse(self, z: Tensor) -> Tensor:
-        return z.double() * self.scale + self.shift
 
 
 def export_model(model: nn.Module, data: Data, path: str | os.PathLike[str]) -> Path:
