@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thalweg.cli.train import RUNS
 from thalweg.cli.values import path_of, read_names
 
 if TYPE_CHECKING:
@@ -62,13 +63,13 @@ def predict(
     import numpy as np
 
     from thalweg.errors import TaskError
-    from thalweg.tasks.formats.tables import read_rows, rows_as_csv, write_rows
+    from thalweg.tasks.formats.tables import ENDINGS, read_rows, rows_as_csv, write_rows
     from thalweg.tasks.tables.frames import ENDINGS as TABLES
     from thalweg.train import load_run
 
     if output not in ("raw", "probability", "class"):
         raise TaskError(f"--output is raw, probability or class; got {output!r}.")
-    if out is not None and out.suffix.lower() not in (".npz", ".npy", ".csv"):
+    if out is not None and out.suffix.lower() not in ENDINGS:
         raise TaskError(f"--out is a file .npz, .npy or .csv; got {out}.")
     saved = load_run(_folder(run))
     rows: Any = data
@@ -90,7 +91,7 @@ def predict(
 
 def _folder(run: Path) -> Path:
     """Return the folder that is meant: as `thalweg runs` does, a bare name is one in runs."""
-    named = Path("runs") / run
+    named = RUNS / run
     return named if not run.exists() and named.is_dir() else run
 
 

@@ -22,7 +22,6 @@ EXAMPLES = (
     "thalweg runs resume digits-adam-1 --epochs 60",
     "thalweg runs remove digits-adam-1",
 )
-ACTS = ("list", "compare", "open", "export", "resume", "remove")
 
 
 def runs(
@@ -73,15 +72,7 @@ def runs(
         raise TaskError("remove takes the names of the runs to remove: thalweg runs remove NAME.")
     if act == "compare" and len(found) < 2:
         raise TaskError("compare takes at least two runs.")
-    acts: dict[str, Callable[..., None]] = {
-        "list": _list,
-        "compare": _compare,
-        "open": _open,
-        "export": _export,
-        "resume": _resume,
-        "remove": _remove,
-    }
-    acts[act](found, epochs=epochs, out=out, as_json=as_json)
+    ACTS[act](found, epochs=epochs, out=out, as_json=as_json)
 
 
 def _named(folder: Path, names: list[str]) -> list[SavedRun]:
@@ -230,3 +221,13 @@ def _words(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+ACTS: dict[str, Callable[..., None]] = {
+    "list": _list,
+    "compare": _compare,
+    "open": _open,
+    "export": _export,
+    "resume": _resume,
+    "remove": _remove,
+}

@@ -35,6 +35,10 @@ class Training(Protocol):
     stopped: str
 
     @property
+    def recipe(self) -> Any:
+        """The recipe that the run follows, a `Recipe`."""
+
+    @property
     def task(self) -> Task:
         """The task that is learned."""
 

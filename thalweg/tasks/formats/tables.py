@@ -14,6 +14,7 @@ import numpy as np
 from thalweg.errors import DataError, suggest
 from thalweg.files import write_bytes
 
+ENDINGS = (".npz", ".npy", ".csv")
 Rows = np.ndarray[Any, Any]
 
 

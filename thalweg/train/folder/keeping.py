@@ -12,7 +12,6 @@ from thalweg.train.folder.layout import (
     MODEL,
     RUN,
     Ended,
-    Recorded,
     beginning,
     ending,
     epoch_line,
@@ -47,8 +46,7 @@ class RunFolder(Callback):
 
     def start(self, training: Training) -> None:
         """Write the record of a run that begins, and the history that a checkpoint brought."""
-        recipe: Recorded = training.recipe  # type: ignore[attr-defined]
-        self.record = beginning(recipe, training.optimizer, training.model)
+        self.record = beginning(training.recipe, training.optimizer, training.model)
         write_record(self.path, self.record)
         write_history(self.path, training.history, training.evaluations)
 

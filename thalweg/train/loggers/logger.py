@@ -15,7 +15,7 @@ from thalweg.errors import LogWarning
 from thalweg.objective import Scores
 from thalweg.tasks.whole import whole_number
 from thalweg.train.callbacks import Callback, Training
-from thalweg.train.folder.layout import Recorded, beginning
+from thalweg.train.folder.layout import beginning
 from thalweg.train.history import Epoch, Evaluation
 from thalweg.train.optimizers import learning_rate
 
@@ -100,8 +100,7 @@ class Logger(Callback, abc.ABC):
 
     def start(self, training: Training) -> None:
         """Open the log."""
-        recipe: Recorded = training.recipe  # type: ignore[attr-defined]
-        record = beginning(recipe, training.optimizer, training.model)
+        record = beginning(training.recipe, training.optimizer, training.model)
         task = str(record["task"]["name"])
         name = f"{task}-{record['recipe']['optimizer']}"
         values = _hyperparameters(record)
