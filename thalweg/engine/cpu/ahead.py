@@ -29,7 +29,8 @@ none:
   ret ptr null
 }
 
-define internal ptr @ahead_tensor(ptr %call, ptr %object) alwaysinline {
+define internal ptr @ahead_tensor(ptr %call, ptr %list, i64 %k, i64 %n) alwaysinline {
+  %object = call ptr @ahead_item(ptr %call, ptr %list, i64 %k, i64 %n)
   %is_none = icmp eq ptr %object, null
   br i1 %is_none, label %no, label %some
 some:
@@ -61,8 +62,7 @@ objects:
   %far = call ptr @ahead_item(ptr %call, ptr %list, i64 %k8, i64 %n)
   call void @llvm.prefetch.p0(ptr %far, i32 0, i32 3, i32 1)
   %k4 = add i64 %i, 4
-  %near = call ptr @ahead_item(ptr %call, ptr %list, i64 %k4, i64 %n)
-  %near_tensor = call ptr @ahead_tensor(ptr %call, ptr %near)
+  %near_tensor = call ptr @ahead_tensor(ptr %call, ptr %list, i64 %k4, i64 %n)
   %some_near = icmp ne ptr %near_tensor, null
   br i1 %some_near, label %tensors, label %storages
 tensors:
@@ -74,8 +74,7 @@ tensors:
   br label %storages
 storages:
   %k2 = add i64 %i, 2
-  %next = call ptr @ahead_item(ptr %call, ptr %list, i64 %k2, i64 %n)
-  %next_tensor = call ptr @ahead_tensor(ptr %call, ptr %next)
+  %next_tensor = call ptr @ahead_tensor(ptr %call, ptr %list, i64 %k2, i64 %n)
   %some_next = icmp ne ptr %next_tensor, null
   br i1 %some_next, label %storage, label %done
 storage:
@@ -100,8 +99,7 @@ autograd:
   br i1 %has_autograd, label %near, label %done
 near:
   %k3 = add i64 %i, 3
-  %k3_object = call ptr @ahead_item(ptr %call, ptr %list, i64 %k3, i64 %n)
-  %k3_tensor = call ptr @ahead_tensor(ptr %call, ptr %k3_object)
+  %k3_tensor = call ptr @ahead_tensor(ptr %call, ptr %list, i64 %k3, i64 %n)
   %k3_some = icmp ne ptr %k3_tensor, null
   br i1 %k3_some, label %near_autograd, label %next
 near_autograd:
@@ -111,8 +109,7 @@ near_autograd:
   br label %next
 next:
   %k2 = add i64 %i, 2
-  %k2_object = call ptr @ahead_item(ptr %call, ptr %list, i64 %k2, i64 %n)
-  %k2_tensor = call ptr @ahead_tensor(ptr %call, ptr %k2_object)
+  %k2_tensor = call ptr @ahead_tensor(ptr %call, ptr %list, i64 %k2, i64 %n)
   %k2_some = icmp ne ptr %k2_tensor, null
   br i1 %k2_some, label %next_autograd, label %done
 next_autograd:

@@ -6,7 +6,6 @@ PyTorch has no such functions, the same is compared in Python.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from thalweg.engine.cpu.ahead import LOOKING_AHEAD, looking_ahead
 from thalweg.engine.cpu.foreign import exchange_function, handles, python_function
-from thalweg.engine.cpu.native import kernel
+from thalweg.engine.cpu.loops import arguments, compiled_loop
 from thalweg.engine.storage import first_without_memory
 
 Addresses = np.ndarray[Any, np.dtype[np.int64]]
@@ -72,7 +71,6 @@ class Layouts:
         # one more, since an empty array may have no address
         self._tables = [np.array([*table, 0], dtype=np.int64) for table in (rows, dims)]
         addresses = (t.ctypes.data for t in (*self._tables, self.found))
-        # one block of arguments: each one that ctypes converts costs as much as a tensor
         self._call = np.array([len(self.found), *addresses, *called], dtype=np.int64)
         self._argument = self._call.ctypes.data
 
@@ -126,28 +124,21 @@ _READER = (
     + """
 define i64 @"read"(ptr %list, ptr %call) {
 entry:
-  %rows_at = getelementptr i64, ptr %call, i64 1
-  %dims_at = getelementptr i64, ptr %call, i64 2
-  %out_at = getelementptr i64, ptr %call, i64 3
-  %item_at = getelementptr i64, ptr %call, i64 4
-  %tell_at = getelementptr i64, ptr %call, i64 5
-  %none_at = getelementptr i64, ptr %call, i64 6
-  %size_at = getelementptr i64, ptr %call, i64 7
-  %offset_at = getelementptr i64, ptr %call, i64 8
-  %inside_at = getelementptr i64, ptr %call, i64 9
-  %ahead_at = getelementptr i64, ptr %call, i64 10
-  %n = load i64, ptr %call
-  %rows = load ptr, ptr %rows_at
-  %dims = load ptr, ptr %dims_at
-  %out = load ptr, ptr %out_at
-  %item = load ptr, ptr %item_at
-  %tell = load ptr, ptr %tell_at
-  %none = load ptr, ptr %none_at
-  %tell_size = load ptr, ptr %size_at
-  %tell_offset = load ptr, ptr %offset_at
-  %inside = load i64, ptr %inside_at
-  %ahead = load ptr, ptr %ahead_at
-  %dl = alloca [48 x i8], align 8
+"""
+    + arguments(
+        n="i64",
+        rows="ptr",
+        dims="ptr",
+        out="ptr",
+        item="ptr",
+        tell="ptr",
+        none="ptr",
+        tell_size="ptr",
+        tell_offset="ptr",
+        inside="i64",
+        ahead="ptr",
+    )
+    + """  %dl = alloca [48 x i8], align 8
   %number = alloca i64, align 8
   %device_at = getelementptr i8, ptr %dl, i64 8
   %ndim_at = getelementptr i8, ptr %dl, i64 16
@@ -271,8 +262,6 @@ def _compiled_reader() -> tuple[Callable[..., int], tuple[int, ...]] | None:
     tell, known = exchange_function(), handles()
     if tell is None:
         return None
-    # called with the GIL held; an error that PyTorch sets is raised on return
-    prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.py_object, ctypes.c_void_p)
     sizes = (0, 0, 0) if known is None else (known.size, known.offset, known.tensor)
     called = (python_function("PyList_GetItem"), tell, id(None), *sizes, looking_ahead())
-    return prototype(kernel(_READER, "read").address), called
+    return compiled_loop(_READER, "read", 1), called

@@ -6,9 +6,7 @@ of a small tensor. Raw pointers stand only for objects that these classes keep a
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from torch import Tensor
 
 from thalweg.engine.cpu.ahead import LOOKING_AHEAD, looking_ahead
 from thalweg.engine.cpu.foreign import handles, python_function
-from thalweg.engine.cpu.native import kernel
+from thalweg.engine.cpu.loops import arguments, compiled_loop
 
 
 class DictEntries:
@@ -32,7 +30,7 @@ class DictEntries:
         called = (python_function("PyDict_GetItemWithError"), self._table.ctypes.data)
         self._call = np.array([len(dicts), *called], dtype=np.int64)
         self._argument = self._call.ctypes.data
-        self._look = _look_up()
+        self._look = compiled_loop(_LOOK_UP, "look_up", 0)
 
     def hold(self) -> bool:
         """Whether each entry holds the very object that it is expected to hold."""
@@ -48,7 +46,7 @@ class Gradients:
         called = (*map(python_function, functions), id(_GRAD), looking_ahead())
         self._call = np.array([len(params), *called], dtype=np.int64)
         self._argument = self._call.ctypes.data
-        self._get = _get_attribute()
+        self._get = compiled_loop(_GET, "get", 2)
 
     def read(self) -> list[Any]:
         """Return `p.grad` of each parameter."""
@@ -71,7 +69,7 @@ class Same:
         called = (*map(python_function, functions), self._table.ctypes.data)
         self._call = np.array([len(params), len(states), *called], dtype=np.int64)
         self._argument = self._call.ctypes.data
-        self._compare = _compare()
+        self._compare = compiled_loop(_COMPARE, "compare", 2)
 
     def are_in(self, params: list[Any], states: dict[Any, Any]) -> bool:
         """Whether a list holds the parameters, and a dictionary the states as its values."""
@@ -100,7 +98,7 @@ class Versions:
             called = (known.bump, self._table.ctypes.data)
             self._call = np.array([len(tensors), *called], dtype=np.int64)
             self._argument = self._call.ctypes.data
-            self._count = _count_changes()
+            self._count = compiled_loop(_COUNT, "count", 0)
 
     def increment(self) -> None:
         """Count a change of each tensor."""
@@ -109,15 +107,13 @@ class Versions:
             torch.autograd.graph.increment_version(self._tensors)
 
 
-_LOOK_UP = """
+_LOOK_UP = (
+    """
 define i64 @"look_up"(ptr %call) {
 entry:
-  %get_at = getelementptr i64, ptr %call, i64 1
-  %table_at = getelementptr i64, ptr %call, i64 2
-  %n = load i64, ptr %call
-  %get = load ptr, ptr %get_at
-  %table = load ptr, ptr %table_at
-  br label %check
+"""
+    + arguments(n="i64", get="ptr", table="ptr")
+    + """  br label %check
 check:
   %i = phi i64 [0, %entry], [%i_next, %same]
   %more = icmp slt i64 %i, %n
@@ -142,6 +138,7 @@ other:
   ret i64 %i
 }
 """
+)
 """Looks each name up in its dictionary; returns the first that is not the expected object, or −1."""
 
 _GET = (
@@ -149,18 +146,9 @@ _GET = (
     + """
 define i64 @"get"(ptr %objects, ptr %found, ptr %call) {
 entry:
-  %item_at = getelementptr i64, ptr %call, i64 1
-  %get_at = getelementptr i64, ptr %call, i64 2
-  %set_at = getelementptr i64, ptr %call, i64 3
-  %name_at = getelementptr i64, ptr %call, i64 4
-  %ahead_at = getelementptr i64, ptr %call, i64 5
-  %n = load i64, ptr %call
-  %item = load ptr, ptr %item_at
-  %get = load ptr, ptr %get_at
-  %set = load ptr, ptr %set_at
-  %name = load ptr, ptr %name_at
-  %ahead = load ptr, ptr %ahead_at
-  br label %check
+"""
+    + arguments(n="i64", item="ptr", get="ptr", set="ptr", name="ptr", ahead="ptr")
+    + """  br label %check
 check:
   %i = phi i64 [0, %entry], [%i_next, %got]
   %more = icmp slt i64 %i, %n
@@ -184,17 +172,15 @@ error:
 )
 """Puts an attribute of each object of a list into another list; on an error Python raises it on return."""
 
-_COUNT = """
+_COUNT = (
+    """
 declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 
 define i64 @"count"(ptr %call) {
 entry:
-  %bump_at = getelementptr i64, ptr %call, i64 1
-  %table_at = getelementptr i64, ptr %call, i64 2
-  %n = load i64, ptr %call
-  %bump = load ptr, ptr %bump_at
-  %table = load ptr, ptr %table_at
-  br label %check
+"""
+    + arguments(n="i64", bump="ptr", table="ptr")
+    + """  br label %check
 check:
   %i = phi i64 [0, %entry], [%i_next, %same]
   %more = icmp slt i64 %i, %n
@@ -224,24 +210,19 @@ other:
   ret i64 %i
 }
 """
+)
 """Counts a change of each tensor, until a handle does not lead to the expected C++ tensor.
 
 Returns which one that was, or −1.
 """
 
-_COMPARE = """
+_COMPARE = (
+    """
 define i64 @"compare"(ptr %params, ptr %states, ptr %call) {
 entry:
-  %count_at = getelementptr i64, ptr %call, i64 1
-  %item_at = getelementptr i64, ptr %call, i64 2
-  %next_at = getelementptr i64, ptr %call, i64 3
-  %table_at = getelementptr i64, ptr %call, i64 4
-  %n = load i64, ptr %call
-  %count = load i64, ptr %count_at
-  %item = load ptr, ptr %item_at
-  %next = load ptr, ptr %next_at
-  %table = load ptr, ptr %table_at
-  %place = alloca i64, align 8
+"""
+    + arguments(n="i64", count="i64", item="ptr", next="ptr", table="ptr")
+    + """  %place = alloca i64, align 8
   %key = alloca ptr, align 8
   %value = alloca ptr, align 8
   store i64 0, ptr %place
@@ -283,30 +264,5 @@ other:
   ret i64 1
 }
 """
+)
 """Compares the items of a list, and the values of a dictionary, with the expected objects."""
-
-
-@cache
-def _compare() -> Any:
-    given = (ctypes.py_object, ctypes.py_object, ctypes.c_void_p)
-    prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, *given)
-    return prototype(kernel(_COMPARE, "compare").address)
-
-
-@cache
-def _look_up() -> Any:
-    prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-    return prototype(kernel(_LOOK_UP, "look_up").address)
-
-
-@cache
-def _get_attribute() -> Any:
-    lists = (ctypes.py_object, ctypes.py_object)
-    prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, *lists, ctypes.c_void_p)
-    return prototype(kernel(_GET, "get").address)
-
-
-@cache
-def _count_changes() -> Any:
-    prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-    return prototype(kernel(_COUNT, "count").address)
