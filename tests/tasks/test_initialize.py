@@ -8,6 +8,7 @@ from torch import nn
 
 from tests.exact import RERUN, differs, is_same, same
 from thalweg.errors import TaskError
+from thalweg.init.strategies.torch_names import torch_names
 from thalweg.tasks.initialize import check_initialization, initializations, initialized
 
 
@@ -21,8 +22,8 @@ def fresh(how: object = None) -> nn.Module:
 
 
 OF_ANY_SHAPE = sorted(
-    set(initializations()) - {"eye", "dirac"}
-)  # of two axes, and of three to five
+    set(torch_names()) - {"eye", "dirac", "orthogonal"}
+)  # of two axes, of three to five, and the one name that is ours
 
 
 @pytest.mark.parametrize("name", OF_ANY_SHAPE)
@@ -43,8 +44,8 @@ def test_the_usual_names_are_there_and_no_function_that_needs_more() -> None:
         *("orthogonal", "zeros", "ones", "normal", "uniform", "trunc_normal"),
         *("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform"),
     }
-    assert not names & {"constant", "sparse", "calculate_gain"}
-    for name in names:
+    assert not names & {"constant", "calculate_gain", "from_torch"}
+    for name in torch_names():
         getattr(nn.init, f"{name}_")(torch.empty(3, 3, 3) if name == "dirac" else torch.empty(3, 3))
 
 
@@ -87,7 +88,10 @@ def test_weights_are_drawn_under_the_seed() -> None:
         ("zzz", "Known are: .*kaiming_normal"),
         ("constant", "No initialization is called 'constant'"),
         ("orthogonal_", "Did you mean 'orthogonal'"),
-        (3, "a name such as 'orthogonal', or a function of the model; got 3"),
+        (
+            3,
+            "a name such as 'orthogonal', a strategy such as .*, or a function of the model; got 3",
+        ),
     ],
 )
 def test_what_is_no_initialization_is_refused(how: object, message: str) -> None:

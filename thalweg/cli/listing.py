@@ -22,7 +22,7 @@ def list_everything(
         str | None,
         typer.Argument(
             metavar="KIND",
-            help="What to list: tasks, optimizers, rules, schedules or wrappers.",
+            help="What to list: tasks, optimizers, rules, schedules, wrappers or init.",
             show_default="tasks and optimizers",
         ),
     ] = None,
@@ -137,6 +137,23 @@ def _wrappers() -> list[ListRow]:
     return _described(wrappers())
 
 
+def _strategies() -> list[ListRow]:
+    from thalweg.init.named import strategy_names
+    from thalweg.init.strategies.strategy import DEFINITIONS
+
+    ours = [
+        {"name": name, "description": DEFINITIONS[name].summary}
+        for name in strategy_names()
+        if name in DEFINITIONS
+    ]
+    theirs = [
+        {"name": name, "description": f"torch.nn.init.{name}_ for all weights of two or more axes."}
+        for name in strategy_names()
+        if name not in DEFINITIONS
+    ]
+    return [*ours, *theirs]
+
+
 def _described(things: Mapping[str, Any]) -> list[ListRow]:
     from thalweg.optim import docstring
 
@@ -167,6 +184,7 @@ LISTS: Mapping[str, Callable[[], list[ListRow]]] = {
     "rules": _rules,
     "schedules": _schedules,
     "wrappers": _wrappers,
+    "init": _strategies,
 }
 """What can be listed."""
 

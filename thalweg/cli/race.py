@@ -49,7 +49,7 @@ def race(
             "--optimizers",
             "--entrants",
             "-o",
-            help="Who takes part, parted by commas; adam+cosine is adam with a schedule.",
+            help="Who takes part, by commas; adam@he+cosine: with a start and a schedule.",
             show_default="the usual six",
         ),
     ] = None,
@@ -148,11 +148,11 @@ def race(
     after Ctrl-C or a crash, the same command goes on from there.
     """
     from thalweg.cli.racing import run_races
-    from thalweg.cli.values import entrants_of, rates, read_names, spaces
+    from thalweg.cli.values import entrants_of, rates, read_spelled, spaces
 
     settings = {name: value for name, value in context.params.items() if name not in _OF_COMMAND}
     settings |= {
-        "entrants": entrants_of(read_names(entrants), spaces(tune)),
+        "entrants": entrants_of(read_spelled(entrants), spaces(tune)),
         "lrs": rates(lrs),
         "batch_size": "task" if batch_size is None else batch_size or None,
         "command": shlex.join(["thalweg", *sys.argv[1:]]),

@@ -53,6 +53,14 @@ def train(
         list[str] | None,
         typer.Option("--set", help="A hyperparameter, NAME=VALUE; may be repeated."),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--init",
+            help="How the model starts: he, orthogonal:gain=1.4, he|lsuv; `thalweg list init`.",
+            show_default="as the task says",
+        ),
+    ] = None,
     accumulate: Annotated[int, typer.Option(help="Batches whose gradients make one step.")] = 1,
     clip_norm: Annotated[
         float | None,
@@ -95,6 +103,8 @@ def train(
     if lr is not None and not 0 < lr < float("inf"):
         raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
     subject = load_task(task)
+    if start is not None:
+        subject = subject.replace(init=start)
     recipe = Recipe(
         subject,
         optimizer,

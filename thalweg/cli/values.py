@@ -38,6 +38,21 @@ def read_names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def read_spelled(text: str | None) -> list[str] | None:
+    """Read names separated by commas, each with arguments behind a colon, which commas separate, too.
+
+    >>> read_spelled("sgd, adam@truncated_normal:std=0.02,cut=3, lion")
+    ['sgd', 'adam@truncated_normal:std=0.02,cut=3', 'lion']
+    """
+    found: list[str] = []
+    for name in read_names(text) or ():
+        if found and "=" in name and ":" in found[-1] and ":" not in name.partition("=")[0]:
+            found[-1] += f",{name}"
+        else:
+            found.append(name)
+    return None if text is None else found
+
+
 def rates(text: str | None) -> list[float] | None:
     """Read learning rates separated by commas.
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from thalweg.init.strategies.strategy import Chain, Strategy
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.judge import Judgement, judge
 from thalweg.race.judging.reached import Goal
@@ -206,7 +207,7 @@ class RaceResult:
             },
             "search": {name: space.text for name, space in entrant.search.items()},
             "schedule": _name(entrant.schedule),
-            "initialization": _name(entrant.initialization),
+            "initialization": _name(entrant.init),
             "batch_size": entrant.batch_size,
             "lrs": list(tried),
             "chosen": None
@@ -217,6 +218,8 @@ class RaceResult:
 
 
 def _name(value: Any) -> str | None:
+    if isinstance(value, (Strategy, Chain)):
+        return repr(value)
     return value if value is None or isinstance(value, str) else getattr(value, "__name__", "own")
 
 

@@ -1,87 +1,102 @@
-"""Initializations that replace the one of PyTorch's layers: of a model, or of an entrant's own in a race."""
+"""How the model of a task starts: a strategy by name or made in Python, or a function of the model."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from thalweg.errors import TaskError, suggest
+from thalweg.errors import TaskError
+from thalweg.init.apply import apply
+from thalweg.init.model.graph import graph_of
+from thalweg.init.named import find_strategy, strategy_names
+from thalweg.init.strategies.strategy import Chain, Strategy, parts_of
+from thalweg.objective.losses import Loss
+from thalweg.objective.weighted import unweighted
+from thalweg.tasks.batches import Order
+from thalweg.tasks.sources import ArraySource, Placement, Source
 
 Draw = Callable[[nn.Module], Any]
-Initialization = str | Draw
+Initialization = str | Strategy | Chain | Draw
+
+_ROWS = 256
+"""Rows of the batch that a strategy looks at, where the task takes all rows at once."""
 
 
-def check_initialization(how: Initialization) -> Draw:
-    """Return what draws the weights of a model; raise TaskError for what is no initialization."""
-    draw = _by_name(how) if isinstance(how, str) else how
-    if not callable(draw):
+def check_initialization(how: Initialization) -> Strategy | Chain | Draw:
+    """Return what starts a model; raise TaskError for what is no initialization."""
+    if isinstance(how, str):
+        return find_strategy(how)
+    if not (isinstance(how, (Strategy, Chain)) or callable(how)):
         raise TaskError(
-            "An initialization is a name such as 'orthogonal', or a function of the model; got "
-            f"{how!r}."
+            "An initialization is a name such as 'orthogonal', a strategy such as init.he(), or a "
+            f"function of the model; got {how!r}."
         )
-    return draw
+    return how
 
 
 def initialized(build: Callable[[], nn.Module], how: Initialization) -> Callable[[], nn.Module]:
     """Return a function that builds the model and draws its weights anew.
 
-    A name stands for `torch.nn.init`'s function with an underscore after it, for every trainable
-    parameter of two or more axes; other parameters, such as biases and gains, stay as the model set
-    them.
+    A name is that of a strategy of `thalweg.init`, or of a function of `torch.nn.init` without its
+    underscore, for every trainable parameter of two or more axes. What is not matched, such as
+    biases and gains, stays as the model set it. What is drawn depends on PyTorch's global generator, as
+    what the model itself draws does.
 
     Raises:
-        TaskError: for a name that `torch.nn.init` does not have.
+        TaskError: for a name that nothing has.
 
     >>> model = initialized(lambda: nn.Linear(3, 3), "orthogonal")()
     >>> torch.allclose(model.weight @ model.weight.T, torch.eye(3), atol=1e-6)
     True
     """
-    draw = check_initialization(how)
+    start = check_initialization(how)
 
     def model() -> nn.Module:
         built = build()
-        with torch.no_grad():
-            draw(built)
+        started(built, start)
         return built
 
     return model
 
 
+def started(
+    model: nn.Module,
+    how: Strategy | Chain | Draw,
+    data: Source | None = None,
+    loss: Loss | None = None,
+    batch_size: int | None = None,
+) -> None:
+    """Start a model in place, with rows of the training set where the strategy looks at data.
+
+    They are a batch of rows drawn by the seed; of a set in memory `output_bias` sees all targets.
+    """
+    if not isinstance(how, (Strategy, Chain)):
+        with torch.no_grad():
+            how(model)
+        return
+    x = y = None
+    reads = any(part.definition.reads for part in parts_of(how))
+    if data is not None and (reads or graph_of(model) is None):
+        x, y = _batch(model, data, batch_size)
+    apply(model, how, x, y, seed=None, loss=loss)
+
+
+def _batch(model: nn.Module, data: Source, batch_size: int | None) -> tuple[Any, Any]:
+    order = Order(int(torch.randint(2**62, ())))
+    first = next((p for p in model.parameters() if p.is_floating_point()), None)
+    place = Placement() if first is None else Placement(first.device, first.dtype)
+    with torch.random.fork_rng(devices=[]), data.untraced():
+        x, y = next(iter(data.batches(batch_size or _ROWS, order, 1, place)))
+    return x, unweighted(data.targets if isinstance(data, ArraySource) else y)
+
+
 def initializations() -> list[str]:
     """Return the names that an initialization may have.
 
-    >>> "kaiming_normal" in initializations(), "eye" in initializations()
-    (True, True)
+    >>> "kaiming_normal" in initializations(), "he" in initializations(), "eye" in initializations()
+    (True, True, True)
     """
-    return sorted(
-        name.removesuffix("_")
-        for name, function in vars(nn.init).items()
-        if name.endswith("_")
-        and not name.startswith("_")
-        and callable(function)
-        and _needs_only_the_tensor(function)
-    )
-
-
-def _by_name(name: str) -> Callable[[nn.Module], None]:
-    known = initializations()
-    if name not in known:
-        hint = suggest(name, known) or f" Known are: {', '.join(known)}."
-        raise TaskError(f"No initialization is called {name!r}.{hint}")
-    function = getattr(nn.init, f"{name}_")
-
-    def draw(model: nn.Module) -> None:
-        for parameter in model.parameters():
-            if parameter.requires_grad and parameter.ndim >= 2:
-                function(parameter)
-
-    return draw
-
-
-def _needs_only_the_tensor(function: Callable[..., Any]) -> bool:
-    parameters = list(inspect.signature(function).parameters.values())
-    return all(p.default is not inspect.Parameter.empty for p in parameters[1:])
+    return strategy_names()

@@ -16,6 +16,7 @@ from thalweg.numeric import as_whole
 from thalweg.objective import Cost
 from thalweg.objective.blame import blame
 from thalweg.tasks.data import Data
+from thalweg.tasks.initialize import Initialization, check_initialization, started
 from thalweg.tasks.sources import as_source
 from thalweg.tasks.target import Target
 
@@ -40,6 +41,9 @@ class Task:
     arguments that builds a fresh module (a class will do); each run calls it anew under its own
     seed. A module given as such is copied for each run, which then starts from these very weights.
     `target` is the validation figure at which the task counts as learned.
+
+    `init` is how each fresh model starts, instead of as its layers draw themselves: a strategy of
+    `thalweg.init` or its name, such as "he" or "orthogonal:gain=1.4|lsuv", or a function of the model.
 
     `epochs` and `batch_size` are its usual budget: what a race or `thalweg train` gives a run where
     nothing else is said. `batch_size` None is all rows, as in `fit`. Built-in tasks also state about
@@ -71,6 +75,7 @@ class Task:
     data_hash: str | None = None
     spec: str | None = field(default=None, compare=False)
     """The text that `load_task` makes it from, None for one that was made in Python."""
+    init: Initialization | None = None
 
     def __post_init__(self) -> None:
         data: object = self.data
@@ -84,6 +89,8 @@ class Task:
                 f"A task's model is a function that builds an nn.Module, such as "
                 f"`lambda: nn.Linear(4, 1)`; got {type(self.model).__name__}."
             )
+        if self.init is not None:
+            check_initialization(self.init)  # says at once what is not known
         epochs = _count("epochs", self.epochs, "number of epochs")
         object.__setattr__(self, "epochs", epochs)
         if self.batch_size is not None:
@@ -120,7 +127,14 @@ class Task:
         return dataclasses.replace(self, **parts)
 
     def build(self) -> nn.Module:
-        """Return a fresh model."""
+        """Return a fresh model, started by `init`."""
+        model = self._built()
+        if self.init is not None:
+            how = check_initialization(self.init)
+            started(model, how, self.data.train, self.cost.surrogate, self.batch_size)
+        return model
+
+    def _built(self) -> nn.Module:
         if isinstance(self.model, nn.Module):
             return copy.deepcopy(self.model)
         try:

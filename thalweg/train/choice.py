@@ -89,7 +89,7 @@ def _known(factory: Any) -> list[str] | None:
 
 
 SETTINGS = (
-    *("lr", "epochs", "batch_size", "seed", "shuffle", "scheduler", "scheduler_step"),
+    *("lr", "epochs", "batch_size", "seed", "init", "shuffle", "scheduler", "scheduler_step"),
     *("early_stopping", "gradient_tolerance", "gradient_budget", "stop_at", "evaluate_every"),
     *("accumulate", "clip_norm", "autocast", "device", "checkpoint", "checkpoint_every", "resume"),
     *("progress", "callbacks"),

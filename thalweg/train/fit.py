@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from thalweg.tasks.batches import Shuffle
+from thalweg.tasks.initialize import Initialization
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 from thalweg.train.optimizers import OptimizerFactory, Rate
@@ -26,6 +27,7 @@ def fit(
     epochs: int | None = None,
     batch_size: int | Literal["task"] | None = "task",
     seed: int = 0,
+    init: Initialization | None = None,
     shuffle: Shuffle = "epoch",
     scheduler: SchedulerFactory | None = None,
     scheduler_step: Literal["epoch", "step"] = "epoch",
@@ -86,6 +88,9 @@ def fit(
         each epoch, and the caller's are left as they were. Workers of a `DataLoader` begin anew with
         each epoch, those with `persistent_workers` too.
 
+        `init` is how the model starts, instead of as the task says: a strategy of `thalweg.init` or its
+        name, such as "he|lsuv"; see `Task`.
+
     Stopping:
         after `epochs`, by default the task's own; by `early_stopping`, which also restores the best
         parameters; when the norm of the gradient is below `gradient_tolerance` (whole batches only);
@@ -122,7 +127,7 @@ def fit(
     7.0
     """
     recipe = Recipe(
-        task=task,
+        task=task if init is None else task.replace(init=init),
         optimizer=optimizer,
         lr=lr,
         epochs=epochs,  # type: ignore[arg-type]  # None is the task's

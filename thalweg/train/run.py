@@ -30,7 +30,7 @@ from thalweg.train.stopping import EarlyStopping
 from thalweg.train.trained import Trained
 
 SchedulerFactory = Callable[[torch.optim.Optimizer], Any]
-_TASK_PARTS = ("data", "cost", "model", "target")
+_TASK_PARTS = ("data", "cost", "model", "target", "init")
 
 
 @dataclass(frozen=True)

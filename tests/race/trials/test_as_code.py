@@ -132,7 +132,7 @@ def test_functions_without_a_name_get_one() -> None:
 
 def test_the_initialization_is_said() -> None:
     entrant = Entrant("a", torch.optim.SGD, initialization="orthogonal")
-    assert "torch.nn.init.orthogonal_" in check(entrant, Point(0.1))
+    assert "thalweg.init's strategy orthogonal." in check(entrant, Point(0.1))
 
 
 def test_without_a_number_of_steps_the_rate_stands_for_itself() -> None:

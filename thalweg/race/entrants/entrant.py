@@ -6,14 +6,15 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError
+from thalweg.init.strategies.strategy import Chain as Chained
+from thalweg.init.strategies.strategy import Strategy
 from thalweg.numeric import as_whole
 from thalweg.optim.optimizer import stepping
 from thalweg.optim.stepping.stepper import Stepper
@@ -21,7 +22,7 @@ from thalweg.race.entrants.space import Space
 from thalweg.schedules import Schedule
 from thalweg.schedules.named import ScheduleMaker, schedule_named
 from thalweg.tasks import Task
-from thalweg.tasks.initialize import check_initialization, initialized
+from thalweg.tasks.initialize import Initialization, check_initialization
 from thalweg.train.optimizers import OptimizerFactory
 
 BatchSize = int | None | Literal["race"]
@@ -45,11 +46,13 @@ class Entrant:
             "warmup-linear", "warmup-wsd"; or a function (lr, steps) -> Schedule. None: constant. It
             spans the steps of an optimizer that computes one gradient a step; SAM, with two, ends
             in its middle.
-        initialization: the name of a function in `torch.nn.init` such as "orthogonal", for all
-            weights of two or more axes, or a function of the model; None: the task's own.
+        init: how its models start: a strategy of `thalweg.init` or its name, such as "he" or
+            "orthogonal:gain=1.4", the name of a function of `torch.nn.init` such as
+            "kaiming_normal", or a function of the model; None: the task's own.
         batch_size: how many rows it takes in a step, None for all of them; "race": as the race has it.
             Whoever takes more pays more: the budget of a trial is counted in gradients over so many
             rows as a batch of the task has, so every entrant trains for as many epochs.
+        initialization: another name of `init`.
 
     Raises:
         TaskError: for a schedule or initialization that is not known, a hyperparameter that is
@@ -67,10 +70,13 @@ class Entrant:
     lrs: tuple[float, ...] = ()
     search: Mapping[str, Space] = field(default_factory=dict)
     schedule: str | ScheduleMaker | None = None
-    initialization: str | Callable[[nn.Module], Any] | None = None
+    init: Initialization | None = None
     batch_size: BatchSize = "race"
+    initialization: InitVar[Initialization | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, initialization: Initialization | None) -> None:
+        if initialization is not None:
+            object.__setattr__(self, "init", initialization)
         for name in self.search:
             if name in self.hyperparameters or name == "lr":
                 kept = (
@@ -79,8 +85,8 @@ class Entrant:
                 raise TaskError(f"{self.name!r} searches {name!r}, but {kept}.")
         if isinstance(self.schedule, str):
             schedule_named(self.schedule)  # says at once what is not known
-        if self.initialization is not None:
-            check_initialization(self.initialization)  # says at once what is not known
+        if self.init is not None:
+            check_initialization(self.init)  # says at once what is not known
         if self.batch_size is not None and self.batch_size != "race":
             object.__setattr__(self, "batch_size", _checked_size(self.name, self.batch_size))
 
@@ -130,9 +136,7 @@ class Entrant:
 
     def task(self, task: Task) -> Task:
         """Return the task with the entrant's own initialization."""
-        if self.initialization is None:
-            return task
-        return task.replace(model=initialized(task.build, self.initialization))
+        return task if self.init is None else task.replace(init=self.init)
 
     @property
     def description(self) -> str:
@@ -142,8 +146,8 @@ class Entrant:
         fixed = [f"{name}={value!r}" for name, value in self.hyperparameters.items()]
         if isinstance(self.schedule, str):
             fixed.append(f"schedule {self.schedule}")
-        if isinstance(self.initialization, str):
-            fixed.append(f"initialization {self.initialization}")
+        if isinstance(self.init, (str, Strategy, Chained)):
+            fixed.append(f"initialization {self.init}")
         if self.batch_size != "race":
             size = self.batch_size
             fixed.append("all rows in a batch" if size is None else f"batches of {size}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,6 +28,9 @@ GRID_POINTS = 7
 
 DEFAULT_ENTRANTS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 """The entrants of a race that names none."""
+
+_SCHEDULE = re.compile(r"\+\s*((?:[^@\d][^@]*)?)(?=@|$)")  # not the plus of gain=1e+1
+_START = re.compile(r"@(.*)$")
 
 
 def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
@@ -81,19 +85,37 @@ def known_entrants() -> dict[str, Entrant]:
 
 
 def find_entrant(name: str) -> Entrant:
-    """Return the entrant of a name, in whatever case; a schedule may follow a plus sign.
+    """Return the entrant of a name, in whatever case; how its models start may follow an @, and a schedule a
+    plus sign.
 
     Raises:
-        TaskError: for a name that no entrant or schedule has, with the close ones.
+        TaskError: for a name that no entrant, strategy or schedule has, with the close ones.
 
     >>> find_entrant("Adam+cosine").schedule
     'cosine'
+    >>> find_entrant("adam@orthogonal:gain=1.4+cosine").init
+    'orthogonal:gain=1.4'
     """
-    optimizer, plus, schedule = (part.strip() for part in name.strip().partition("+"))
+    called, schedule = _parted(_SCHEDULE, name.strip())
+    optimizer, start = _parted(_START, called)
     entrant = known_entrants()[find_optimizer(optimizer).name]
-    if not plus:
-        return entrant
-    return replace(entrant, name=f"{entrant.name}+{schedule}", schedule=schedule)
+    if start is not None:
+        entrant = replace(entrant, name=f"{entrant.name}@{start}", init=start)
+    if schedule is not None:
+        entrant = replace(entrant, name=f"{entrant.name}+{schedule}", schedule=schedule)
+    return entrant
+
+
+def _parted(sign: re.Pattern[str], text: str) -> tuple[str, str | None]:
+    """Cut a name at a sign; the part behind it may also stand before the next sign, as in adam+cosine@he.
+
+    >>> _parted(_SCHEDULE, "adam+cosine@he:gain=1e+1")
+    ('adam@he:gain=1e+1', 'cosine')
+    """
+    found = sign.search(text)
+    if found is None:
+        return text, None
+    return text[: found.start()].strip() + text[found.end() :], found[1].strip()
 
 
 def gather_entrants(

@@ -1,0 +1,239 @@
+"""`init.apply`: which layers a strategy matches, the order of several, the report, what is refused."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations
+
+from tests.exact import RERUN, differs, same
+from thalweg import TaskError, init
+from thalweg.init.model.layers import layers_of
+from thalweg.init.model.trace import traced
+from thalweg.init.strategies.strategy import DEFINITIONS
+
+
+class Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = x + self.down(functional.gelu(self.up(self.norm(x))))
+        return h
+
+
+class Words(nn.Module):
+    """An embedding, two residual blocks, an output."""
+
+    def __init__(self, *, branching: bool = False) -> None:
+        super().__init__()
+        self.table, self.blocks = nn.Embedding(9, 8), nn.Sequential(Block(8), Block(8))
+        self.head = nn.Linear(8, 9)
+        self.branching = branching
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.blocks(self.table(x))
+        if self.branching and h.sum() > 1e9:  # torch.fx cannot follow
+            h = 2 * h
+        out: Tensor = self.head(h)
+        return out
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(4, 8), nn.ReLU(), nn.LayerNorm(8), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 2)
+    )
+
+
+BATCH = torch.arange(6).reshape(2, 3)
+
+
+@pytest.mark.parametrize("batch", [None, BATCH], ids=["fx", "batch"])
+def test_kinds_activations_and_branch_ends_are_found(batch: Tensor | None) -> None:
+    found = traced(Words(), batch)
+    kinds = {layer.name: (layer.kind, layer.activation, layer.branch_end) for layer in found.layers}
+    assert kinds == {
+        "table": ("embedding", None, False),
+        "blocks.0.norm": ("norm", None, False),
+        "blocks.0.up": ("hidden", "gelu", False),
+        "blocks.0.down": ("hidden", "linear", True),
+        "blocks.1.norm": ("norm", None, False),
+        "blocks.1.up": ("hidden", "gelu", False),
+        "blocks.1.down": ("hidden", "linear", True),
+        "head": ("output", "linear", False),
+    }
+    assert found.by == ("torch.fx" if batch is None else "a batch")
+    assert {layer.branches for layer in found.layers if layer.kind == "hidden"} == {2}
+
+
+def test_a_model_that_branches_is_recorded_or_guessed_which_is_said() -> None:
+    model = Words(branching=True)
+    guessed = init.apply(model, init.he())
+    assert "a guess: give a batch x" in guessed.by
+    assert "blocks.0.up" in guessed.unfound
+    assert "Not found for blocks.0.up" in str(guessed)
+    recorded = init.apply(model, init.he(), x=BATCH)
+    assert recorded.by == "a batch"
+    assert recorded.unfound == ()
+
+
+def test_fans_of_convolutions_groups_and_transposes() -> None:
+    model = nn.ModuleList(
+        [
+            nn.Conv2d(6, 4, 3),
+            nn.Conv2d(6, 4, 3, groups=2),
+            nn.ConvTranspose2d(6, 4, 4, stride=2),
+            nn.ConvTranspose2d(6, 4, 3, groups=2),
+        ]
+    )
+    fans = [(layer.fan_in, layer.fan_out) for layer in layers_of(model)]
+    assert fans == [(54, 36), (27, 18), (24, 64), (27, 18)]
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_matrix_of_a_transposed_convolution_goes_there_and_back(groups: int) -> None:
+    conv = nn.ConvTranspose1d(4, 6, 3, groups=groups, bias=False)
+    (layer,) = layers_of(conv)
+    before = conv.weight.detach().clone()
+    matrix = layer.matrix().clone()
+    layer.put(matrix)
+    same(conv.weight.detach(), before, because="only moved")
+    # a single input channel of 1 reaches unit u by the column of that channel
+    x = torch.zeros(1, 4, 1)
+    x[0, 0] = 1
+    units = 6 // groups
+    taps = matrix[:units].reshape(units, 4 // groups, 3)[:, 0]
+    torch.testing.assert_close(conv(x)[0, :units].detach(), taps)
+
+
+def test_a_later_strategy_wins_where_both_match() -> None:
+    model = net()
+    report = init.apply(model, init.he() | init.scaled_normal(0.01).on("output") | init.norm())
+    chosen = {row.name: row.strategy for row in report.rows}
+    assert chosen == {
+        "0.weight": "he",
+        "2.weight": "norm",
+        "2.bias": "norm",
+        "3.weight": "he",
+        "5.weight": "scaled_normal:std=0.01,on=output",
+    }
+    assert report.untouched == ("0.bias", "3.bias", "5.bias")
+    gains = [row.gain for row in report.rows if row.strategy == "he"]
+    assert gains == pytest.approx([2**0.5, 5 / 3])
+
+
+def test_layers_are_matched_by_name_too() -> None:
+    model = Words()
+    rows = init.apply(model, init.he().on("blocks.*.down", "head")).rows
+    assert [row.name for row in rows] == [
+        *("blocks.0.down.weight", "blocks.1.down.weight", "head.weight")
+    ]
+
+
+def test_the_report_shows_the_spread_before_and_after() -> None:
+    model = net()
+    before = float(model[0].weight.detach().double().std(correction=0))
+    report = init.apply(model, init.orthogonal() | init.bias(0.25))
+    row = report.rows[0]
+    assert (row.fan_in, row.fan_out, row.before) == (4, 8, pytest.approx(before))
+    assert row.after == pytest.approx(float(model[0].weight.detach().double().std(correction=0)))
+    assert "all 0.25" in str(report)
+    assert "<td>0.weight</td>" in report._repr_html_()
+    assert report.to_dict()["rows"][1]["value"] == 0.25
+
+
+def test_the_same_seed_gives_the_same_numbers_whatever_else_there_is() -> None:
+    a, b = net(), net()
+    init.apply(a, init.he())
+    torch.manual_seed(7)
+    init.apply(b.double(), init.he() | init.bias())
+    same(a[0].weight.detach(), b[0].weight.detach().float(), because="the same draws, rounded once")
+    init.apply(b, init.he(), seed=1)
+    differs(a[0].weight.detach(), b[0].weight.detach().float())
+
+
+def test_no_seed_draws_from_torch_s_generator_and_a_seed_leaves_it() -> None:
+    def fresh(seed: int | None) -> tuple[Tensor, Tensor]:
+        model = net()
+        torch.manual_seed(3)
+        init.apply(model, init.he(), seed=seed)
+        return model[0].weight.detach(), torch.rand(2)
+
+    same(fresh(None), fresh(None), because=RERUN)
+    drawn = fresh(0)[1]
+    torch.manual_seed(3)
+    same(drawn, torch.rand(2), because="nothing was drawn between")
+
+
+def test_frozen_tied_and_parametrized_weights() -> None:
+    model = Words()
+    model.head.weight = model.table.weight  # type: ignore[assignment]
+    model.blocks[0].up.weight.requires_grad_(False)  # type: ignore[union-attr,index]
+    before = model.head.weight.detach().clone()
+    report = init.apply(model, init.he())
+    same(model.head.weight.detach(), before, because="it is the embedding's, which he leaves")
+    assert "blocks.0.up.weight (frozen)" in report.untouched
+    assert "head shares the weight of table." in report.remarks
+    normed = nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 4, bias=False)), nn.ReLU())
+    init.apply(normed, init.orthogonal(gain=1.0))
+    weight = normed[0].weight.detach()
+    torch.testing.assert_close(weight @ weight.T, torch.eye(4), atol=1e-5, rtol=0)
+
+
+class Opaque(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixing = nn.Parameter(torch.zeros(3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.mixing
+
+
+def test_a_weight_of_the_user_s_own_module_is_listed_and_can_be_matched() -> None:
+    model = nn.Sequential(Opaque(), nn.Linear(3, 3))
+    assert "0.mixing" in init.apply(model, init.he()).untouched
+    assert init.apply(model, init.scaled_normal(1.0).on("other")).rows[0].name == "0.mixing"
+
+
+@pytest.mark.parametrize(
+    ("model", "strategy", "message"),
+    [
+        (nn.ReLU(), init.he(), "ReLU has no parameters"),
+        (nn.LazyLinear(3), init.he(), "weight has no shape yet.*Run the model on a batch"),
+        (nn.Linear(2, 2, device="meta"), init.he(), "device meta"),
+        (nn.Linear(2, 2, dtype=torch.complex64), init.he(), "weight is complex"),
+        (nn.Linear(2, 2), init.forget_gate(), "forget_gate matches nothing: it is for recurrent"),
+        (net(), init.he().on("hiden"), "matches nothing.*'hidden'.*0 .hidden., 2 .norm."),
+        (net(), init.he().on("conv*"), "matches nothing"),
+        (net(), "he", "made by thalweg.init"),
+        (3, init.he(), "takes an nn.Module; got int"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
+def test_what_cannot_be_started_is_refused(model: object, strategy: object, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        init.apply(model, strategy)  # type: ignore[arg-type]
+
+
+def test_a_batch_that_the_model_does_not_take_is_refused() -> None:
+    with pytest.raises(TaskError, match=r"cannot be run on the batch x.*Give x as the model takes"):
+        init.apply(net(), init.he(), x=torch.zeros(2, 5))
+    with pytest.raises(TaskError, match="seed is a whole number"):
+        init.apply(net(), init.he(), seed=-1)
+
+
+@pytest.mark.parametrize("name", sorted(DEFINITIONS))
+def test_every_strategy_is_documented_and_its_examples_run(name: str) -> None:
+    function = DEFINITIONS[name].function
+    assert DEFINITIONS[name].summary.endswith((".", ".)")), name
+    for parameter in DEFINITIONS[name].parameters:
+        assert f"{parameter}:" in (function.__doc__ or ""), f"{name} does not explain {parameter}"
+    finder = doctest.DocTestFinder(recurse=False)
+    for test in finder.find(function, name, globs=dict(function.__globals__)):
+        assert doctest.DocTestRunner().run(test).failed == 0

@@ -1,0 +1,157 @@
+"""`init.apply`: start a model by a strategy, in place, and say what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from thalweg.errors import TaskError
+from thalweg.init.model.trace import Traced, traced
+from thalweg.init.strategies.strategy import Chain, Setup, Strategy, full_name, parts_of
+from thalweg.init.table import InitReport, InitRow
+from thalweg.numeric import as_whole
+from thalweg.objective.losses import as_loss
+
+
+def apply(
+    model: nn.Module,
+    strategy: Strategy | Chain,
+    x: Any = None,
+    y: Any = None,
+    *,
+    seed: int | None = 0,
+    loss: str | Callable[[Any, Any], Tensor] | None = None,
+) -> InitReport:
+    """Set the weights of a model by a strategy, in place; return what was done.
+
+    Every weight is drawn on the CPU from a generator of its own, by the seed and the name of its layer, so a
+    model gets the same numbers on every device and whatever else is drawn. Frozen parameters stay.
+
+    Args:
+        model: the module.
+        strategy: such as `init.he()`, or several: `init.he() | init.output_bias(counts)`.
+        x: a batch of inputs, for strategies that look at what it gives; also to find what is behind
+            each layer where `torch.fx` cannot.
+        y: the targets, for `output_bias`, `variance` and `gradinit`.
+        seed: of what is drawn; None draws from PyTorch's global generator.
+        loss: by name, such as "cross_entropy", or a function (outputs, targets), for `output_bias`
+            and `gradinit`.
+
+    Raises:
+        TaskError: the model has nothing to set, or a strategy matches nothing in it or cannot run.
+
+    >>> from thalweg import init
+    >>> net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
+    >>> report = apply(net, init.orthogonal() | init.output_bias([50, 30, 20]))
+    >>> [row.strategy for row in report.rows], report.untouched
+    (['orthogonal', 'orthogonal', 'output_bias:counts=50/30/20'], ('0.bias',))
+    >>> net[2].bias.exp()
+    tensor([0.5000, 0.3000, 0.2000], grad_fn=<ExpBackward0>)
+    """
+    _check(model)
+    parts_of(strategy)
+    found = traced(model, x)
+    before = {name: _std(p) for name, p in model.named_parameters()}
+    setup = Setup(
+        model=model,
+        layers=found.layers,
+        seed=_seed(seed),
+        x=x,
+        y=y,
+        loss=None if loss is None else as_loss(loss),
+        shared=seed is None,
+    )
+    with torch.no_grad():
+        strategy.run(setup)
+    _check_finite(model, strategy)
+    return _report(model, setup, found, before)
+
+
+def _seed(seed: Any) -> int | None:
+    if seed is None:
+        return None
+    whole = as_whole(seed)
+    if whole is None or not 0 <= whole < 2**63:
+        raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1, or None; got {seed!r}.")
+    return whole
+
+
+def _check(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        hint = " Build it first: task.build()." if hasattr(model, "build") else ""
+        raise TaskError(f"init.apply takes an nn.Module; got {type(model).__name__}.{hint}")
+    named = dict(model.named_parameters())
+    if not named:
+        raise TaskError(f"{type(model).__name__} has no parameters, so there is nothing to set.")
+    for name, parameter in named.items():
+        if is_lazy(parameter):
+            raise TaskError(
+                f"The parameter {name} has no shape yet: its layer is lazy. Run the model on a batch "
+                "first: model(x)."
+            )
+        if parameter.is_meta:
+            raise TaskError(
+                f"The parameter {name} is on the device meta, without numbers. Give it memory first: "
+                "model.to_empty(device='cpu')."
+            )
+        if parameter.is_complex():
+            raise TaskError(f"The parameter {name} is complex; strategies draw real numbers.")
+
+
+def _check_finite(model: nn.Module, strategy: object) -> None:
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter.detach()).all()):
+            raise TaskError(f"After {strategy} the parameter {name} is not finite.")
+
+
+def _std(parameter: Tensor) -> float:
+    values = parameter.detach().double()
+    return float(values.std(correction=0)) if values.numel() else 0.0
+
+
+def _report(model: nn.Module, setup: Setup, found: Traced, before: dict[str, float]) -> InitReport:
+    weights = {full_name(layer, layer.parameter): layer for layer in found.layers}
+    biases = {full_name(la, la.bias): la for la in found.layers if la.bias is not None}
+    rows = []
+    for name, parameter in model.named_parameters():
+        known = name.replace("parametrizations.", "").removesuffix(".original0")
+        if known not in setup.notes:
+            continue
+        strategy, gain = setup.notes[known]
+        layer = weights.get(known)
+        owner = layer or biases.get(known)
+        values = parameter.detach().double().flatten()
+        alike = bool((values == values[0]).all())
+        rows.append(
+            InitRow(
+                name=known,
+                kind="other" if owner is None else owner.kind,
+                strategy=strategy,
+                fan_in=None if layer is None else layer.fan_in,
+                fan_out=None if layer is None else layer.fan_out,
+                gain=gain,
+                before=before[name],
+                after=_std(parameter),
+                value=float(values[0]) if alike else None,
+            )
+        )
+    touched = {row.name for row in rows}
+    untouched = [
+        _named_with_reason(name, parameter)
+        for name, parameter in model.named_parameters()
+        if name not in touched and ".parametrizations." not in f".{name}"
+    ]
+    tied = [
+        f"{layer.name} shares the weight of {layer.tied}." for layer in found.layers if layer.tied
+    ]
+    return InitReport(
+        tuple(rows), tuple(untouched), found.by, found.unfound, (*setup.remarks, *tied)
+    )
+
+
+def _named_with_reason(name: str, parameter: nn.Parameter) -> str:
+    return name if parameter.requires_grad else f"{name} (frozen)"

@@ -1,0 +1,195 @@
+"""What follows what in a model: a graph of calls, by `torch.fx` or recorded while a batch runs through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.overrides import TorchFunctionMode
+
+from thalweg.init.model.layers import WEIGHTED
+from thalweg.init.model.running import undisturbed, watched
+from thalweg.objective.nested import tensors_in
+
+INPUT = "placeholder"
+"""The label of what the model is given."""
+
+Run = Callable[[nn.Module, Any], Any]
+"""Runs a model on a batch."""
+
+_ADDS = frozenset({"add", "add_", "iadd", "__add__", "__iadd__", "__radd__"})
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: of a module with this name, or of a function, on the results of earlier calls."""
+
+    label: str
+    module: str | None
+    inputs: tuple[int, ...]
+    options: Mapping[str, Any]
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether two results are added."""
+        return self.module is None and self.label in _ADDS and len(set(self.inputs)) > 1
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The calls of a model in order, and those whose results it returns."""
+
+    calls: tuple[Call, ...]
+    returned: tuple[int, ...]
+    by: str
+    """How it was found: "torch.fx" or "a batch"."""
+
+
+def graph_of(model: nn.Module, x: Any = None, run: Run = nn.Module.__call__) -> Graph | None:
+    """Return the graph of a model; None where `torch.fx` cannot trace it and there is no batch.
+
+    With a batch the calls are recorded while `run` runs it through. Without one the model is traced by
+    `torch.fx`, which cannot follow a model that branches on values.
+    """
+    if x is not None:
+        return _recorded(model, x, run)
+    try:
+        return _traced(model)
+    except Exception:  # whatever a user's forward does to a symbol
+        return None
+
+
+def _is_whole(module: nn.Module) -> bool:
+    """Whether a module is one call of the graph: a layer, or one of PyTorch's without parts."""
+    if isinstance(module, WEIGHTED):
+        return True
+    own = type(module).__module__.startswith("torch.nn")
+    return own and not any(module.children())
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return _is_whole(m)
+
+
+def _traced(model: nn.Module) -> Graph:
+    if _is_whole(model):
+        return Graph((Call(type(model).__name__, "", (), {}),), (0,), "torch.fx")
+    place: dict[fx.Node, int] = {}
+    calls: list[Call] = []
+    returned: tuple[int, ...] = ()
+    for node in _Tracer().trace(model).nodes:
+        inputs = tuple(place[each] for each in node.all_input_nodes)
+        if node.op == "output":
+            returned = inputs
+            continue
+        module = str(node.target) if node.op == "call_module" else None
+        options = dict(node.kwargs)
+        if module is not None:
+            label = type(model.get_submodule(module)).__name__
+        elif node.op == "call_function":
+            label, options = _function(node.target, node.args, options)
+        else:
+            label = node.target if node.op == "call_method" else node.op
+        place[node] = len(calls)
+        calls.append(Call(str(label), module, inputs, options))
+    return Graph(tuple(calls), returned, "torch.fx")
+
+
+def _function(function: Any, args: Any, kwargs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    name = str(getattr(function, "__name__", function))
+    options = {
+        k: v for k, v in kwargs.items() if isinstance(v, (int, float, str)) and k != "inplace"
+    }
+    if name.rstrip("_") == "leaky_relu" and len(args) > 1 and isinstance(args[1], (int, float)):
+        options["negative_slope"] = args[1]
+    kept = ("negative_slope", "alpha", "approximate", "beta", "threshold", "min_val", "max_val")
+    return name, {k: v for k, v in options.items() if k in kept}
+
+
+class _Recorder(TorchFunctionMode):
+    """Records the functions that are called outside of whole modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self.within = 0
+        self._place: dict[int, int] = {}
+        self._kept: list[Tensor] = []  # so that no address is used twice
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        result = func(*args, **given)
+        if not self.within:
+            label, options = _function(func, args, given)
+            self.note(label, None, (args, given), result, options)
+        return result
+
+    def note(
+        self, label: str, module: str | None, given: Any, result: Any, options: Mapping[str, Any]
+    ) -> None:
+        with torch._C.DisableTorchFunction():
+            inputs = self.places(given)
+            made = list(tensors_in(result))
+            if not made or not (inputs or module is not None or label == INPUT):
+                return
+            for tensor in made:
+                self._place[id(tensor)] = len(self.calls)
+                self._kept.append(tensor)
+            self.calls.append(Call(label, module, inputs, options))
+
+    def places(self, value: Any) -> tuple[int, ...]:
+        with torch._C.DisableTorchFunction():
+            found = (self._place.get(id(tensor)) for tensor in tensors_in(value))
+            return tuple(dict.fromkeys(place for place in found if place is not None))
+
+
+def _recorded(model: nn.Module, x: Any, run: Run) -> Graph:
+    recorder = _Recorder()
+    names = {module: name for name, module in model.named_modules() if _is_whole(module)}
+
+    def enter(module: nn.Module, _: Any) -> None:
+        recorder.within += 1
+
+    def leave(module: nn.Module, args: Any, result: Any) -> None:
+        recorder.within -= 1
+        if not recorder.within:
+            recorder.note(type(module).__name__, names[module], args, result, {})
+
+    def begin(_: nn.Module, args: Any) -> None:
+        if not recorder.calls:
+            recorder.note(INPUT, None, (), args, {})
+
+    handles = [model.register_forward_pre_hook(begin)]
+    handles += [module.register_forward_pre_hook(enter) for module in names]
+    try:
+        with undisturbed(model), watched(list(names), leave):
+            model.eval()
+            with recorder:
+                returned = run(model, x)
+            return Graph(tuple(recorder.calls), recorder.places(returned), "a batch")
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def followers(graph: Graph) -> list[list[int]]:
+    """Return, for each call, those that take its result."""
+    found: list[list[int]] = [[] for _ in graph.calls]
+    for place, call in enumerate(graph.calls):
+        for before in call.inputs:
+            found[before].append(place)
+    return found
+
+
+def ancestors(graph: Graph) -> list[frozenset[int]]:
+    """Return, for each call, all calls that its result depends on."""
+    found: list[frozenset[int]] = []
+    for call in graph.calls:
+        found.append(frozenset(call.inputs).union(*(found[i] for i in call.inputs)))
+    return found

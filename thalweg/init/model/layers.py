@@ -1,0 +1,237 @@
+"""The layers of a model: each weight with its fans, seen as a matrix of units and inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+KINDS = ("hidden", "output", "embedding", "norm", "recurrent", "branch_end", "convolution", "other")
+"""What layers are matched by: `recurrent` are the weights from state to state and from input to gates,
+`branch_end` the last layer of a residual branch, `convolution` a hidden or output one, `other` a weight in
+a module of the user's own."""
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_NORMS = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.LayerNorm),
+    *(nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.RMSNorm),
+)
+_GATES = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1, nn.LSTMCell: 4, nn.GRUCell: 3, nn.RNNCell: 1}
+WEIGHTED = (
+    *(nn.Linear, nn.Bilinear, nn.Embedding, nn.EmbeddingBag, nn.MultiheadAttention),
+    *(nn.RNNBase, nn.RNNCellBase, *_CONVOLUTIONS, *_TRANSPOSED),
+)
+"""Modules whose weights multiply their input."""
+
+
+@dataclass(eq=False)
+class Layer:
+    """One weight of a model with its bias.
+
+    `fan_in` is how many inputs a unit adds up, `fan_out` how many units an input goes to. `blocks` are
+    the gates that are stacked in one weight. `activation`, `gain`, `branch_end` and the difference
+    between hidden and output are found by tracing; a gain of None was not found.
+    """
+
+    name: str
+    module: nn.Module
+    parameter: str
+    bias: str | None
+    kind: str
+    fan_in: int
+    fan_out: int
+    blocks: int = 1
+    activation: str | None = None
+    gain: float | None = None
+    branch_end: bool = False
+    branches: int = 0
+    tied: str | None = None
+    called: str = ""
+    marks: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """All kinds that it is of."""
+        found = {self.kind, *self.marks}
+        return frozenset(found | {"branch_end"} if self.branch_end else found)
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight as the layer uses it."""
+        found: Tensor = getattr(self.module, self.parameter)
+        return found
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the weight takes gradients."""
+        return any(p.requires_grad for p in self._parameters())
+
+    @property
+    def is_transposed(self) -> bool:
+        """Whether it is a transposed convolution, whose weight has the inputs first."""
+        return isinstance(self.module, _TRANSPOSED)
+
+    @property
+    def units(self) -> int:
+        """The rows of its matrix."""
+        return self.matrix().shape[0]
+
+    @property
+    def inputs(self) -> int:
+        """The columns of its matrix."""
+        return self.matrix().shape[1]
+
+    def matrix(self) -> Tensor:
+        """The weight as a matrix: a row for each unit, a column for each input."""
+        weight = self.weight.detach()
+        if self.is_transposed:
+            groups = int(self.module.groups)  # type: ignore[arg-type]
+            apart = weight.unflatten(0, (groups, -1)).transpose(1, 2)
+            return apart.flatten(0, 1).flatten(1)
+        return weight.reshape(weight.shape[0], -1)
+
+    def put(self, matrix: Tensor) -> None:
+        """Set the weight from a matrix; its type and device stay."""
+        weight = self.weight
+        if self.is_transposed:
+            groups = int(self.module.groups)  # type: ignore[arg-type]
+            rest = weight.shape[2:]
+            shaped = matrix.reshape(groups, weight.shape[1], -1, *rest).transpose(1, 2)
+            matrix = shaped.flatten(0, 1)
+        self.set(self.parameter, matrix.reshape(weight.shape))
+
+    def set(self, name: str, value: Tensor) -> None:
+        """Set a parameter of the module, through its parametrization where it has one."""
+        with torch.no_grad():
+            if parametrize.is_parametrized(self.module, name):
+                present = getattr(self.module, name)
+                setattr(self.module, name, value.to(present.device, present.dtype))
+            else:
+                getattr(self.module, name).copy_(value)
+
+    def _parameters(self) -> Iterator[nn.Parameter]:
+        if parametrize.is_parametrized(self.module, self.parameter):
+            yield from self.module.parametrizations[self.parameter].parameters()  # type: ignore[index,union-attr,operator]
+        elif isinstance(self.weight, nn.Parameter):
+            yield self.weight
+
+
+def layers_of(model: nn.Module) -> list[Layer]:
+    """Return the layers of a model in the order of its modules; a weight that two share counts once.
+
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 10))
+    >>> [(layer.name, layer.kind, layer.fan_in, layer.fan_out) for layer in layers_of(net)]
+    [('0', 'hidden', 27, 72), ('3', 'hidden', 72, 10)]
+    """
+    found: list[Layer] = []
+    first: dict[int, str] = {}
+    for name, module in model.named_modules():
+        for layer in _of_module(name, module):
+            key = id(layer.weight)
+            layer.tied = first.get(key)
+            first.setdefault(key, layer.name)
+            found.append(layer)
+    return found
+
+
+def _of_module(name: str, module: nn.Module) -> Iterator[Layer]:
+    shown = name or "(the model)"
+    if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+        yield from _recurrent(name, module)
+    elif isinstance(module, nn.MultiheadAttention):
+        yield from _attention(name, module)
+    elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        size = module.embedding_dim
+        yield Layer(shown, module, "weight", None, "embedding", 1, size, called=name)
+    elif isinstance(module, _NORMS):
+        if getattr(module, "weight", None) is not None:
+            bias = _bias(module)
+            yield Layer(shown, module, "weight", bias, "norm", 1, 1, called=name)
+    elif isinstance(module, (nn.Linear, nn.Bilinear, *_CONVOLUTIONS, *_TRANSPOSED)):
+        fan_in, fan_out = _fans(module)
+        marks = frozenset({"convolution"} if isinstance(module, _CONVOLUTIONS) else ())
+        yield Layer(
+            *(shown, module, "weight", _bias(module), "hidden", fan_in, fan_out),
+            called=name,
+            marks=marks,
+        )
+    elif type(module).__name__ != "ParametrizationList" and not _is_parametrization(name):
+        yield from _own(name, module)
+
+
+def _is_parametrization(name: str) -> bool:
+    return "parametrizations" in name.split(".")
+
+
+def _own(name: str, module: nn.Module) -> Iterator[Layer]:
+    for parameter, value in module.named_parameters(recurse=False):
+        if value.ndim >= 2 and not nn.parameter.is_lazy(value):
+            fan_in, fan_out = math.prod(value.shape[1:]), value.shape[0]
+            shown = f"{name}.{parameter}" if name else parameter
+            yield Layer(shown, module, parameter, None, "other", fan_in, fan_out, called=name)
+
+
+def _bias(module: nn.Module, name: str = "bias") -> str | None:
+    return None if getattr(module, name, None) is None else name
+
+
+def _fans(module: Any) -> tuple[int, int]:
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features
+    if isinstance(module, nn.Bilinear):
+        return module.in1_features * module.in2_features, module.out_features
+    taps = math.prod(module.kernel_size)
+    fan_in = module.in_channels // module.groups * taps
+    fan_out = module.out_channels // module.groups * taps
+    if isinstance(module, _TRANSPOSED):  # an output is reached by one tap in each stride
+        fan_in = max(1, fan_in // math.prod(module.stride))
+    return fan_in, fan_out
+
+
+def _recurrent(name: str, module: nn.Module) -> Iterator[Layer]:
+    gates = next(count for kind, count in _GATES.items() if isinstance(module, kind))
+    for parameter, value in module.named_parameters(recurse=False):
+        if not parameter.startswith("weight"):
+            continue
+        blocks = 1 if parameter.startswith("weight_hr") else gates
+        yield Layer(
+            name=f"{name}.{parameter}" if name else parameter,
+            module=module,
+            parameter=parameter,
+            bias=_bias(module, parameter.replace("weight", "bias")),
+            kind="recurrent",
+            fan_in=value.shape[1],
+            fan_out=value.shape[0] // blocks,
+            blocks=blocks,
+            called=name,
+        )
+
+
+def _attention(name: str, module: nn.MultiheadAttention) -> Iterator[Layer]:
+    """The projections to queries, keys and values; the one of the outputs is a layer of its own."""
+    for parameter in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
+        value = getattr(module, parameter, None)
+        if value is None:
+            continue
+        blocks = 3 if parameter == "in_proj_weight" else 1
+        yield Layer(
+            name=f"{name}.{parameter}" if name else parameter,
+            module=module,
+            parameter=parameter,
+            bias=_bias(module, "in_proj_bias")
+            if parameter in ("in_proj_weight", "q_proj_weight")
+            else None,
+            kind="hidden",
+            fan_in=value.shape[1],
+            fan_out=value.shape[0] // blocks,
+            blocks=blocks,
+            gain=1.0,
+            activation="linear",
+            called=name,
+        )
