@@ -25,11 +25,11 @@ def targets() -> Tensor:
 
 def test_the_output_bias_gives_the_shares_and_with_zero_weights_the_entropy() -> None:
     model, x = classifier(), torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
-    init.apply(model, init.output_bias(COUNTS))
+    init.apply(model, init.he(gain=2.0) | init.output_bias(COUNTS))
     shares = model[2].bias.detach().softmax(0)
     torch.testing.assert_close(shares, torch.tensor(COUNTS) / 100)
     loss = functional.cross_entropy(model(x), targets())
-    assert abs(float(loss.detach()) - ENTROPY) > 1e-3, "the weights still speak"
+    assert abs(float(loss.detach()) - ENTROPY) > 0.1, "the weights still speak"
     init.apply(model, init.output_bias(COUNTS, zero_weights=True))
     loss = functional.cross_entropy(model(x), targets())
     assert float(loss.detach()) == pytest.approx(ENTROPY, abs=1e-6)

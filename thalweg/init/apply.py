@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from thalweg.errors import TaskError
+from thalweg.init.model.symmetry import symmetric_in
 from thalweg.init.model.trace import Traced, traced
 from thalweg.init.strategies.strategy import Chain, Setup, Strategy, full_name, parts_of
 from thalweg.init.table import InitReport, InitRow
@@ -25,6 +26,7 @@ def apply(
     *,
     seed: int | None = 0,
     loss: str | Callable[[Any, Any], Tensor] | None = None,
+    targets: Any = None,
 ) -> InitReport:
     """Set the weights of a model by a strategy, in place; return what was done.
 
@@ -40,6 +42,8 @@ def apply(
         seed: of what is drawn; None draws from PyTorch's global generator.
         loss: by name, such as "cross_entropy", or a function (outputs, targets), for `output_bias`
             and `gradinit`.
+        targets: all targets of the training set, for `output_bias` and `variance`, where y is those of
+            a batch.
 
     Raises:
         TaskError: the model has nothing to set, or a strategy matches nothing in it or cannot run.
@@ -62,6 +66,7 @@ def apply(
         seed=_seed(seed),
         x=x,
         y=y,
+        targets=y if targets is None else targets,
         loss=None if loss is None else as_loss(loss),
         shared=seed is None,
     )
@@ -148,8 +153,9 @@ def _report(model: nn.Module, setup: Setup, found: Traced, before: dict[str, flo
     tied = [
         f"{layer.name} shares the weight of {layer.tied}." for layer in found.layers if layer.tied
     ]
+    alike = [f"Units that begin alike and stay so: {each}." for each in symmetric_in(found.layers)]
     return InitReport(
-        tuple(rows), tuple(untouched), found.by, found.unfound, (*setup.remarks, *tied)
+        tuple(rows), tuple(untouched), found.by, found.unfound, (*setup.remarks, *tied, *alike)
     )
 
 

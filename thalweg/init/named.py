@@ -6,14 +6,14 @@ import inspect
 from typing import Any
 
 from thalweg.errors import TaskError, suggest
-from thalweg.init.strategies import biases, torch_names, weights
+from thalweg.init.strategies import biases, learned, lsuv, residual, search, torch_names, weights
 from thalweg.init.strategies.strategy import DEFINITIONS, Chain, Strategy, parts_of
 from thalweg.numeric import plain_value
 
 _UNNAMED = ("from_torch",)
 """Strategies that have names of their own: those of PyTorch."""
 
-MODULES = (weights, biases, torch_names)
+MODULES = (weights, biases, residual, lsuv, search, learned, torch_names)
 """Where the strategies are defined."""
 
 

@@ -78,10 +78,11 @@ def started(
             how(model)
         return
     x = y = None
+    targets = unweighted(data.targets) if isinstance(data, ArraySource) else None
     reads = any(part.definition.reads for part in parts_of(how))
     if data is not None and (reads or graph_of(model) is None):
         x, y = _batch(model, data, batch_size)
-    apply(model, how, x, y, seed=None, loss=loss)
+    apply(model, how, x, y, seed=None, loss=loss, targets=targets)
 
 
 def _batch(model: nn.Module, data: Source, batch_size: int | None) -> tuple[Any, Any]:
@@ -90,7 +91,7 @@ def _batch(model: nn.Module, data: Source, batch_size: int | None) -> tuple[Any,
     place = Placement() if first is None else Placement(first.device, first.dtype)
     with torch.random.fork_rng(devices=[]), data.untraced():
         x, y = next(iter(data.batches(batch_size or _ROWS, order, 1, place)))
-    return x, unweighted(data.targets if isinstance(data, ArraySource) else y)
+    return x, unweighted(y)
 
 
 def initializations() -> list[str]:

@@ -36,7 +36,9 @@ class Layer:
 
     `fan_in` is how many inputs a unit adds up, `fan_out` how many units an input goes to. `blocks` are
     the gates that are stacked in one weight. `activation`, `gain`, `branch_end` and the difference
-    between hidden and output are found by tracing; a gain of None was not found.
+    between hidden and output are found by tracing; a gain of None was not found. `branches` is how many
+    residual branches the model has, `branch_layers` how many layers are in this one's, and `feeds` are
+    the layers that its units go to, None where they go to others too.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Layer:
     gain: float | None = None
     branch_end: bool = False
     branches: int = 0
+    branch_layers: int = 0
+    feeds: tuple[str, ...] | None = None
     tied: str | None = None
     called: str = ""
     marks: frozenset[str] = field(default_factory=frozenset)

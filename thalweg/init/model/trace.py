@@ -70,6 +70,7 @@ class _Behind:
         for place, call in enumerate(self.graph.calls):
             for layer in self._layers(call):
                 self._activation(place, layer)
+                self._feeds(place, layer)
         self._outputs()
         self._branches()
 
@@ -106,6 +107,23 @@ class _Behind:
                 return
         layer.activation, layer.gain = "linear", 1.0
 
+    def _feeds(self, place: int, layer: Layer) -> None:
+        """Find the layers that the units go to, each unit to inputs of its own."""
+        ahead, seen, found = list(self.after[place]), set(), list[str]()
+        if layer.feeds is not None or place in self.graph.returned or layer.kind != "hidden":
+            return
+        while ahead:
+            at = ahead.pop()
+            call, layers = self.graph.calls[at], self._layers(self.graph.calls[at])
+            if layers:
+                found += [each.name for each in layers]
+            elif at in self.graph.returned or len(call.inputs) != 1:
+                return  # the units are added to others, or leave the model
+            elif at not in seen:
+                ahead += self.after[at]
+            seen.add(at)
+        layer.feeds = tuple(dict.fromkeys(found))
+
     def _outputs(self) -> None:
         ahead, seen = list(self.graph.returned), set()
         while ahead:
@@ -126,11 +144,21 @@ class _Behind:
         for place, call in enumerate(self.graph.calls):
             if call.is_sum and len(call.inputs) == 2:
                 ends[place] = self._end_of(*call.inputs)
+                if ends[place]:
+                    self._within(*call.inputs)
         found = [layers for layers in ends.values() if layers]
         for layers in found:
             layers[-1].branch_end = True
         for layer in (layer for layers in self.of.values() for layer in layers):
             layer.branches = len(found)
+
+    def _within(self, a: int, b: int) -> None:
+        """Count the layers of a branch, those on one way alone."""
+        ways = [{p, *self.before[p]} for p in (a, b)]
+        alone = max((ways[0] - ways[1], ways[1] - ways[0]), key=len)
+        layers = [layer for p in sorted(alone) for layer in self._layers(self.graph.calls[p])]
+        for layer in layers:
+            layer.branch_layers = max(layer.branch_layers, len(layers))
 
     def _end_of(self, a: int, b: int) -> list[Layer]:
         """Return the last layer of the branch among two results that are added, none if neither is one."""

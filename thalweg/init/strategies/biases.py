@@ -120,12 +120,12 @@ def output_bias(
 
 def _of_targets(setup: Matched, units: int) -> Tensor:
     name = "" if setup.loss is None else setup.loss.name
-    if setup.y is None or name not in (*_SOFTMAX, *_SIGMOID, *_MEAN):
+    if setup.targets is None or name not in (*_SOFTMAX, *_SIGMOID, *_MEAN):
         raise TaskError(
             "init.output_bias needs counts, positive or mean; or the targets and a loss that says "
             f"what the outputs are: y=targets, loss='cross_entropy'. The loss is {name or 'not given'!r}."
         )
-    y = torch.as_tensor(setup.y).detach().cpu()
+    y = torch.as_tensor(setup.targets).detach().cpu()
     if name in _SOFTMAX:
         if y.is_floating_point():
             return _log_shares(y.double().reshape(-1, units).sum(0))
@@ -182,7 +182,7 @@ def variance(
             f"init.variance: no parameter is called {name!r}.{suggest(name, known)} The model has "
             f"{', '.join(known)}."
         )
-    wanted = _variance(setup.y, value)
+    wanted = _variance(setup.targets, value)
     for parameter, tensor in found:
         if wanted.numel() not in (1, tensor.numel()):
             raise TaskError(

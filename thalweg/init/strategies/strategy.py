@@ -35,7 +35,8 @@ class NamedLoss(Protocol):
 class Setup:
     """What a strategy works on: a model with its layers, and the data that it may look at.
 
-    `loss` is a function (outputs, targets). `notes` collects, for each parameter that was set, which
+    `y` are the targets of the batch `x`, `targets` all that are known. `loss` is a function
+    (outputs, targets). `notes` collects, for each parameter that was set, which
     strategy did so and with which gain. `shared` is whether draws depend on PyTorch's global generator: the
     seed is then drawn from it when it is first needed.
     """
@@ -45,6 +46,7 @@ class Setup:
     seed: int | None
     x: Any = None
     y: Any = None
+    targets: Any = None
     loss: NamedLoss | None = None
     shared: bool = False
     notes: dict[str, tuple[str, float | None]] = field(default_factory=dict)
@@ -202,6 +204,14 @@ class Drawing:
         """Set the weight of the layer."""
         self.layer.put(matrix)
         self.setup.note(self.layer, self.layer.parameter, self.strategy, gain)
+
+    def scale(self, factor: float) -> None:
+        """Multiply the weight as it is by a factor; the report names what drew it, too."""
+        name = full_name(self.layer, self.layer.parameter)
+        before, gain = self.setup.notes.get(name, ("", None))
+        self.put(self.layer.matrix() * factor, gain)
+        if before:
+            self.setup.notes[name] = (f"{before}|{self.strategy}", gain)
 
     def put_bias(self, value: Tensor | float) -> None:
         """Set the bias of the layer, if it has one."""

@@ -1,0 +1,224 @@
+"""Scales, and how many weights are 0, found by looking at what the first step does to the loss on a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from thalweg.errors import TaskError
+from thalweg.init.model.layers import Layer
+from thalweg.init.model.outputs import outputs_of
+from thalweg.init.model.running import undisturbed
+from thalweg.init.strategies.strategy import Drawing, Matched, full_name, of_model
+from thalweg.objective.nested import mapped
+
+_LOWEST = 0.01
+"""The least factor of gradinit, as its authors have it."""
+
+
+@of_model("hidden", "output", "recurrent")
+def search(
+    setup: Matched, trials: int = 30, widest: float = 4.0, sparsity: float = 0.0, lr: float = 0.1
+) -> None:
+    """Try random factors of the layers, and random shares of weights that are 0, and keep those after which one
+    step of gradient descent leaves the lowest loss on the batch.
+
+    A factor is drawn log-uniformly from 1/w to w for each layer. The first trial changes nothing, so
+    what is kept is never worse than that. A trial whose loss is not finite is left out.
+
+    Args:
+        trials: how many are tried.
+        widest: w.
+        sparsity: the largest share of each layer's weights that is set to 0.
+        lr: of the step.
+    """
+    if trials < 1 or not widest >= 1 or not 0 <= sparsity < 1 or not lr > 0:
+        raise TaskError(
+            "init.search: trials ≥ 1, widest ≥ 1, sparsity in [0, 1), lr > 0; got "
+            f"{trials!r}, {widest!r}, {sparsity!r}, {lr!r}."
+        )
+    layers = _movable(setup.layers)
+    loss = _loss_of(setup, "init.search")
+    start = [layer.matrix().clone() for layer in layers]
+    generator = setup.generator("search")
+    best: tuple[float, list[Tensor]] | None = None
+    for trial in range(trials):
+        tried = start if trial == 0 else [_tried(w, widest, sparsity, generator) for w in start]
+        for layer, matrix in zip(layers, tried, strict=True):
+            layer.put(matrix)
+        score = _after_step(setup.model, loss, lr)
+        if math.isfinite(score) and (best is None or score < best[0]):
+            best = score, tried
+    if best is None:
+        for layer, matrix in zip(layers, start, strict=True):
+            layer.put(matrix)
+        raise TaskError(
+            f"init.search: the loss after a step was not finite in any of {trials} trials. Give a "
+            f"smaller lr than {lr:g}, or look at the batch."
+        )
+    for layer, first, kept in zip(layers, start, best[1], strict=True):
+        layer.put(first)
+        drawing = Drawing(setup, layer, setup.strategy, generator)
+        drawing.scale(1.0)
+        layer.put(kept)
+    setup.remarks.append(f"The best of {trials} trials has the loss {best[0]:.4g} after a step.")
+
+
+@of_model("hidden", "output", "recurrent")
+def gradinit(
+    setup: Matched,
+    steps: int = 100,
+    optimizer: Literal["sgd", "adam"] = "adam",
+    lr: float = 0.01,
+    bound: float | None = None,
+    factor_lr: float = 0.05,
+) -> None:
+    """Learn a factor for each layer so that one step of an optimizer leaves the lowest loss (GradInit, Zhu et al.
+    2021).
+
+    With θ = α·θ₀ it descends L(θ − lr·A(∇L(θ; S)); S′) in the factors α by Adam, and the norm of the
+    gradient instead wherever that is above the bound. A(g) is g of SGD, with the 2-norm, and sign(g) of
+    Adam, with the 1-norm. S and S′ are two thirds of the batch each, half of S′ in common with S.
+    Factors stay above .01.
+
+    Args:
+        steps: of the factors.
+        optimizer: "sgd" or "adam": whose step it is.
+        lr: of that step.
+        bound: the largest norm of the gradient; by default that at the beginning.
+        factor_lr: the learning rate of the factors.
+    """
+    if optimizer not in ("sgd", "adam") or steps < 1 or not lr > 0 or not factor_lr > 0:
+        raise TaskError(
+            "init.gradinit: optimizer is 'sgd' or 'adam', steps ≥ 1, lr > 0, factor_lr > 0; got "
+            f"{optimizer!r}, {steps!r}, {lr!r}, {factor_lr!r}."
+        )
+    layers = [each for each in _movable(setup.layers) if isinstance(each.weight, nn.Parameter)]
+    names = [full_name(layer, layer.parameter) for layer in layers]
+    first, second = _halves(setup)
+    with torch.enable_grad(), undisturbed(setup.model):
+        _without_noise(setup.model)
+        learned = _Factors(setup, names, optimizer, lr)
+        factors = learned.descend(first, second, steps, bound, factor_lr)
+    for layer, factor in zip(layers, factors.tolist(), strict=True):
+        Drawing(setup, layer, setup.strategy, torch.Generator()).scale(factor)
+
+
+class _Factors:
+    """The factors of the layers, and the loss after a step as a function of them."""
+
+    def __init__(self, setup: Matched, names: list[str], optimizer: str, lr: float) -> None:
+        self.model, self.names, self.lr, self.setup = setup.model, names, lr, setup
+        self.is_adam = optimizer == "adam"
+        self.start = {name: p.detach() for name, p in setup.model.named_parameters()}
+        self.factors = torch.ones(len(names), dtype=torch.float64, requires_grad=True)
+
+    def descend(
+        self, first: Any, second: Any, steps: int, bound: float | None, factor_lr: float
+    ) -> Tensor:
+        adam = torch.optim.Adam([self.factors], lr=factor_lr)
+        for step in range(steps):
+            values = self._scaled()
+            loss = self._loss(values, first)
+            taken = list(values)
+            gradients = torch.autograd.grad(
+                loss, [values[n] for n in taken], create_graph=True, allow_unused=True
+            )
+            kept = {n: g for n, g in zip(taken, gradients, strict=True) if g is not None}
+            norm = self._norm(list(kept.values()))
+            if bound is None:
+                bound = float(norm.detach())
+            if float(norm.detach()) > bound * (1 + 1e-6):
+                aim = norm
+            else:
+                moved = {n: values[n] - self.lr * self._direction(g) for n, g in kept.items()}
+                aim = self._loss({**values, **moved}, second)
+            self._check(aim, step)
+            (slope,) = torch.autograd.grad(aim, [self.factors])
+            self.factors.grad = slope
+            adam.step()
+            with torch.no_grad():
+                self.factors.clamp_(min=_LOWEST)
+        return self.factors.detach()
+
+    def _scaled(self) -> dict[str, Tensor]:
+        values = {n: p.clone().requires_grad_() for n, p in self.start.items()}
+        for factor, name in zip(self.factors, self.names, strict=True):
+            values[name] = self.start[name] * factor.to(self.start[name])
+        return values
+
+    def _loss(self, values: dict[str, Tensor], batch: Any) -> Tensor:
+        loss = self.setup.loss
+        assert loss is not None
+        outputs = functional_call(self.model, values, (mapped(batch[0], torch.clone),))
+        return loss(outputs, batch[1])
+
+    def _norm(self, gradients: Sequence[Tensor]) -> Tensor:
+        whole = torch.cat([g.flatten() for g in gradients])
+        return whole.abs().sum() if self.is_adam else whole.norm()
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        return gradient.sign() if self.is_adam else gradient
+
+    def _check(self, aim: Tensor, step: int) -> None:
+        if not math.isfinite(float(aim.detach())):
+            raise TaskError(
+                f"init.gradinit: in step {step} of the factors the loss or the gradient is not "
+                "finite. Give a smaller lr or factor_lr, or draw the weights anew before."
+            )
+
+
+def _movable(layers: Sequence[Layer]) -> list[Layer]:
+    return [layer for layer in layers if layer.trainable and layer.tied is None]
+
+
+def _tried(start: Tensor, widest: float, sparsity: float, generator: torch.Generator) -> Tensor:
+    exponent = 2 * torch.rand((), generator=generator, dtype=torch.float64) - 1
+    share = sparsity * torch.rand((), generator=generator, dtype=torch.float64)
+    kept = torch.rand(start.shape, generator=generator, dtype=torch.float64) >= share
+    return start * float(widest**exponent) * kept.to(start)
+
+
+def _loss_of(setup: Matched, who: str) -> Callable[[], Tensor]:
+    x, loss = setup.batch(who), setup.loss
+    if loss is None or setup.y is None:
+        raise TaskError(f"{who} needs targets and a loss: y=targets, loss='cross_entropy'.")
+    return lambda: loss(outputs_of(setup.model, x), setup.y)
+
+
+def _after_step(model: nn.Module, loss: Callable[[], Tensor], lr: float) -> float:
+    """Return the loss after one step of gradient descent; the parameters are as before."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    before = [p.detach().clone() for p in parameters]
+    with torch.enable_grad(), undisturbed(model):
+        _without_noise(model)
+        gradients = torch.autograd.grad(loss(), parameters, allow_unused=True)
+        with torch.no_grad():
+            for p, g in zip(parameters, gradients, strict=True):
+                if g is not None:
+                    p -= lr * g
+            after = float(loss())
+            for p, old in zip(parameters, before, strict=True):
+                p.copy_(old)
+    return after
+
+
+def _halves(setup: Matched) -> tuple[Any, Any]:
+    _loss_of(setup, "init.gradinit")
+    rows = len(setup.y)
+    third = max(1, rows // 3)
+
+    def part(rows_of: slice) -> Any:
+        return mapped(setup.x, lambda t: t[rows_of]), setup.y[rows_of]
+
+    return part(slice(0, max(1, 2 * third))), part(slice(min(third, rows - 1), rows))
+
+
+def _without_noise(model: nn.Module) -> None:
+    for module in model.modules():
+        module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
