@@ -10,6 +10,7 @@ name, which `.on(…)` chooses; `a | b` is b after a on the layers that b matche
 
 from thalweg.init.alike import check_symmetry, symmetric_units
 from thalweg.init.apply import apply
+from thalweg.init.compare import Comparison, compare
 from thalweg.init.model.symmetry import SymmetricUnits
 from thalweg.init.mup import Mup, MupRow, mup
 from thalweg.init.named import find_strategy, strategy_names
@@ -37,6 +38,7 @@ from thalweg.init.table import InitReport, InitRow
 
 __all__ = [
     "Chain",
+    "Comparison",
     "InitReport",
     "InitRow",
     "Mup",
@@ -47,6 +49,7 @@ __all__ = [
     "autoencoder",
     "bias",
     "check_symmetry",
+    "compare",
     "delta_orthogonal",
     "find_strategy",
     "fixup",

@@ -77,21 +77,26 @@ def started(
         with torch.no_grad():
             how(model)
         return
-    x = y = None
-    targets = unweighted(data.targets) if isinstance(data, ArraySource) else None
+    x = y = targets = None
     reads = any(part.definition.reads for part in parts_of(how))
     if data is not None and (reads or graph_of(model) is None):
-        x, y = _batch(model, data, batch_size)
+        x, y, targets = batch_for(model, data, batch_size)
     apply(model, how, x, y, seed=None, loss=loss, targets=targets)
 
 
-def _batch(model: nn.Module, data: Source, batch_size: int | None) -> tuple[Any, Any]:
+def batch_for(
+    model: nn.Module, data: Source, batch_size: int | None
+) -> tuple[Any, Any, Any | None]:
+    """Return a batch of rows where the model is, drawn by PyTorch's global generator: inputs, targets, and all
+    targets of a set in memory.
+    """
     order = Order(int(torch.randint(2**62, ())))
     first = next((p for p in model.parameters() if p.is_floating_point()), None)
     place = Placement() if first is None else Placement(first.device, first.dtype)
     with torch.random.fork_rng(devices=[]), data.untraced():
         x, y = next(iter(data.batches(batch_size or _ROWS, order, 1, place)))
-    return x, unweighted(y)
+    whole = unweighted(data.targets) if isinstance(data, ArraySource) else None
+    return x, unweighted(y), whole
 
 
 def initializations() -> list[str]:

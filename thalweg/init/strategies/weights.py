@@ -216,6 +216,22 @@ def random_walk(task: Drawing, gain: float | None = None) -> None:
     task.put(_drawn(task, matrices.normal) * own / math.sqrt(width), own)
 
 
+@per_layer("hidden", "output", "recurrent")
+def mup(task: Drawing, base_width: int = 64) -> None:
+    """Draw weights as `he` does, and those of the output with the variance w₀/m², m inputs and w₀ those of the
+    model whose rate is known: how μP starts a model.
+
+    The learning rates that belong to it are `init.mup(model, base)`'s, which compares two models.
+
+    Args:
+        base_width: w₀.
+    """
+    own = _gain(task.layer, None, math.sqrt(2))
+    m = task.layer.fan_in
+    scale = math.sqrt(_positive("base_width", base_width) / m) if task.layer.kind == "output" else 1
+    task.put(_drawn(task, matrices.normal) * own * scale / math.sqrt(m), own)
+
+
 def _drawn(task: Drawing, draw: Callable[..., Tensor], *arguments: object) -> Tensor:
     """Draw each block of a layer's matrix: a gate, or the projections of an attention."""
     layer = task.layer

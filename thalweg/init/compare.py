@@ -1,0 +1,291 @@
+"""Strategies side by side on one batch: how activations and gradients go through the layers."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import TaskError
+from thalweg.init.apply import apply
+from thalweg.init.model.layers import layers_of
+from thalweg.init.model.outputs import first_tensor, outputs_of
+from thalweg.init.model.running import undisturbed, watched
+from thalweg.init.named import find_strategy
+from thalweg.objective.losses import Loss
+
+AS_BUILT = "default"
+"""The name for what the layers draw themselves."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The mean of a figure over the seeds, and its standard deviation."""
+
+    mean: float
+    std: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Return mean and standard deviation of some numbers."""
+        if not all(map(math.isfinite, values)):
+            return cls(math.nan, math.nan)
+        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0)
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.2f} ± {self.std:.2f}"
+
+
+@dataclass(frozen=True)
+class Started:
+    """What one strategy gives: by layer the logarithm of the root mean square of its outputs, and of the
+    gradient there; and the loss.
+
+    `drift` is how far both go from the first hidden layer to the last, in nats, added up without signs; None
+    where there is one hidden layer alone.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    activations: tuple[Spread, ...]
+    gradients: tuple[Spread, ...]
+    loss: Spread
+    drift: Spread | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        return {
+            "strategy": self.name,
+            "loss": vars(self.loss),
+            "drift": None if self.drift is None else vars(self.drift),
+            "layers": [
+                {"layer": name, "activation": vars(a), "gradient": vars(g)}
+                for name, a, g in zip(self.layers, self.activations, self.gradients, strict=True)
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Strategies side by side; `str` gives the tables and the recommendation."""
+
+    started: tuple[Started, ...]
+    constant: float | None
+    seeds: int
+
+    @property
+    def by_drift(self) -> bool:
+        """Whether the drift decides; of a model with one hidden layer the loss does."""
+        return all(each.drift is not None for each in self.started)
+
+    @property
+    def recommended(self) -> tuple[str, ...]:
+        """The best strategy, and those that the seeds do not tell apart from it."""
+        figures = {each.name: self._figure(each) for each in self.started}
+        known = {name: spread for name, spread in figures.items() if math.isfinite(spread.mean)}
+        if not known:
+            return ()
+        best = min(known, key=lambda name: known[name].mean)
+        alike = [n for n in known if n != best and self._alike(known[n], known[best])]
+        return (best, *alike)
+
+    def _figure(self, each: Started) -> Spread:
+        if self.by_drift and each.drift is not None:
+            return each.drift
+        if not math.isfinite(each.loss.mean):
+            return each.loss
+        return Spread(abs(each.loss.mean - (self.constant or 0.0)), each.loss.std)
+
+    def _alike(self, one: Spread, other: Spread) -> bool:
+        error = math.hypot(one.std, other.std) / math.sqrt(self.seeds)
+        return abs(one.mean - other.mean) <= 2 * error
+
+    def __str__(self) -> str:
+        parts = [_table(each) for each in self.started]
+        return "\n\n".join([*parts, self._summary()])
+
+    def _summary(self) -> str:
+        width = max(len(each.name) for each in self.started)
+        lines = [f"{'':{width}}  {'loss':>16}  {'drift, nats':>16}"]
+        lines += [
+            f"{each.name:{width}}  {each.loss!s:>16}  {'' if each.drift is None else each.drift!s:>16}"
+            for each in self.started
+        ]
+        if self.constant is not None:
+            lines.append(f"The best constant output has the loss {self.constant:.4g}.")
+        return "\n".join([*lines, self._advice()])
+
+    def _advice(self) -> str:
+        names = self.recommended
+        if not names:
+            return "No strategy gives finite figures on this batch."
+        best = next(each for each in self.started if each.name == names[0])
+        if self.by_drift:
+            why = (
+                "From the first hidden layer to the last, activations and gradients change by "
+                f"{best.drift} nats in all"
+            )
+        else:
+            why = f"There is no depth to compare; its loss {best.loss} is next to the constant's"
+        also = f" The seeds do not tell {', '.join(names[1:])} apart from it." if names[1:] else ""
+        return (
+            f"Recommended: {names[0]}. {why}, over {self.seeds} seeds.{also} A race says what trains "
+            "fastest."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        return {
+            "schema": "thalweg.init/1",
+            "seeds": self.seeds,
+            "constant_loss": self.constant,
+            "recommended": list(self.recommended),
+            "strategies": [each.to_dict() for each in self.started],
+        }
+
+
+def compare(
+    build: Callable[[], nn.Module],
+    strategies: Sequence[Any],
+    x: Any,
+    y: Any,
+    loss: Loss,
+    *,
+    targets: Any = None,
+    seeds: int = 5,
+) -> Comparison:
+    """Start models by each strategy, run a batch through and back, and return what the layers see.
+
+    Args:
+        build: makes a fresh model.
+        strategies: by name or made in Python; "default" is what the layers draw themselves.
+        x: a batch of inputs.
+        y: its targets.
+        loss: of outputs and targets.
+        targets: all targets of the training set, if they are known.
+        seeds: models of each strategy, at least 2.
+
+    Raises:
+        TaskError: for a strategy that is not known or cannot run, or a model that cannot be trained on
+            the batch.
+    """
+    if seeds < 2:
+        raise TaskError(f"A comparison needs at least 2 seeds to show a spread; got {seeds}.")
+    if not strategies:
+        raise TaskError("A comparison needs at least one strategy, such as he.")
+    named: Mapping[str, Any] = {str(each): _found(each) for each in strategies}
+    started = []
+    for name, strategy in named.items():
+        runs = []
+        for seed in range(seeds):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                model = build()
+                if strategy is not None:
+                    apply(model, strategy, x, y, seed=seed, loss=loss, targets=targets)
+                runs.append(_measured(model, x, y, loss))
+        started.append(_gathered(name, runs))
+    known = y if targets is None else targets
+    return Comparison(tuple(started), constant_loss(loss.name, known), seeds)
+
+
+def _found(strategy: Any) -> Any:
+    if strategy == AS_BUILT:
+        return None
+    return find_strategy(strategy) if isinstance(strategy, str) else strategy
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One model on the batch: figures by layer, which of them are hidden, and the loss."""
+
+    activations: dict[str, float]
+    gradients: dict[str, float]
+    hidden: tuple[str, ...]
+    loss: float
+
+
+def _measured(model: nn.Module, x: Any, y: Any, loss: Loss) -> _Run:
+    names = {la.module: la.called or la.name for la in layers_of(model) if la.kind == "hidden"}
+    outputs: dict[str, Tensor] = {}
+
+    def see(module: nn.Module, _: Any, result: Any) -> None:
+        value = first_tensor(result)
+        if value is not None and value.requires_grad and names[module] not in outputs:
+            value.retain_grad()
+            outputs[names[module]] = value
+
+    with torch.enable_grad(), undisturbed(model), watched(list(names), see):
+        for module in model.modules():
+            module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        value = loss(outputs_of(model, x), y)
+        value.backward()  # type: ignore[no-untyped-call]
+    activations = {name: _log_rms(out.detach()) for name, out in outputs.items()}
+    gradients = {n: -math.inf if t.grad is None else _log_rms(t.grad) for n, t in outputs.items()}
+    # the last layer that the batch reaches gives the outputs
+    return _Run(
+        activations, gradients, tuple(outputs)[:-1] or tuple(outputs), float(value.detach())
+    )
+
+
+def _log_rms(values: Tensor) -> float:
+    square = float(values.double().square().mean())
+    return math.log(square) / 2 if 0 < square < math.inf else -math.inf if square == 0 else math.nan
+
+
+def _gathered(name: str, runs: Sequence[_Run]) -> Started:
+    layers = tuple(runs[0].activations)
+    if not layers:
+        raise TaskError("The batch reaches no layer of the model that has weights and is hidden.")
+    first, last = runs[0].hidden[0], runs[0].hidden[-1]
+    drifts = [
+        abs(run.activations[last] - run.activations[first])
+        + abs(run.gradients[last] - run.gradients[first])
+        for run in runs
+    ]
+    return Started(
+        name=name,
+        layers=layers,
+        activations=tuple(Spread.of([run.activations[each] for run in runs]) for each in layers),
+        gradients=tuple(Spread.of([run.gradients[each] for run in runs]) for each in layers),
+        loss=Spread.of([run.loss for run in runs]),
+        drift=None if first == last else Spread.of(drifts),
+    )
+
+
+def _table(started: Started) -> str:
+    width = max(len("layer"), *(len(name) for name in started.layers))
+    lines = [started.name, f"{'layer':{width}}  {'log activation':>16}  {'log gradient':>16}"]
+    lines += [
+        f"{name:{width}}  {a!s:>16}  {g!s:>16}"
+        for name, a, g in zip(started.layers, started.activations, started.gradients, strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def constant_loss(loss: str, y: Any) -> float | None:
+    """Return the lowest loss of an output that does not depend on the input: the entropy of the classes, the
+    variance of a regression; None where it is not known.
+
+    >>> round(constant_loss("cross_entropy", torch.tensor([0, 0, 1, 1])), 4)
+    0.6931
+    """
+    if not isinstance(y, Tensor):
+        return None
+    if loss in ("cross_entropy", "nll_loss") and not y.is_floating_point():
+        counts = torch.bincount(y[y >= 0].flatten()).double()
+        shares = counts[counts > 0] / counts.sum()
+        return float(-(shares * shares.log()).sum())
+    columns = y.detach().double().reshape(len(y), -1)
+    if loss in ("mse_loss", "half_mse"):
+        variance = float(columns.var(0, correction=0).mean())
+        return variance / 2 if loss == "half_mse" else variance
+    if loss in ("binary_cross_entropy", "binary_cross_entropy_with_logits"):
+        p = columns.mean(0)
+        return float(-(torch.special.xlogy(p, p) + torch.special.xlogy(1 - p, 1 - p)).mean())
+    return None
