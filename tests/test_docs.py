@@ -68,6 +68,14 @@ def test_the_commands_on_training_run(tmp_path: Path, monkeypatch: pytest.Monkey
         assert ended.exit_code == 0, (command, ended.output)
 
 
+def test_the_page_on_initialization_runs_from_top_to_bottom() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks("init.md"):
+        exec(block, names)
+    assert names["run"].epochs == 2
+    assert names["report"].untouched == ()
+
+
 def test_every_file_that_the_documents_link_to_is_there() -> None:
     for document in DOCS.glob("*.md"):
         text = document.read_text(encoding="utf-8")

@@ -166,7 +166,9 @@ def test_the_gain_of_the_random_walk_is_the_formula_s(width: int, gain: float) -
 
 
 def test_he_drifts_and_the_random_walk_does_not() -> None:
-    """The mean of log‖h‖ after 50 ReLU layers of 64 units, over 200 networks: He −1.00, the walk's about 0."""
+    """The mean of log‖h‖ after 50 ReLU layers of 64 units, over 200 networks: He −1.00, the walk's about
+    0.
+    """
     gains = []
     for strategy in (init.he(), init.random_walk()):
         net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))

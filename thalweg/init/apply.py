@@ -153,9 +153,11 @@ def _report(model: nn.Module, setup: Setup, found: Traced, before: dict[str, flo
     tied = [
         f"{layer.name} shares the weight of {layer.tied}." for layer in found.layers if layer.tied
     ]
-    alike = [f"Units that begin alike and stay so: {each}." for each in symmetric_in(found.layers)]
+    symmetric = [
+        f"Units that begin alike and stay so: {each}." for each in symmetric_in(found.layers)
+    ]
     return InitReport(
-        tuple(rows), tuple(untouched), found.by, found.unfound, (*setup.remarks, *tied, *alike)
+        tuple(rows), tuple(untouched), found.by, found.unfound, (*setup.remarks, *tied, *symmetric)
     )
 
 

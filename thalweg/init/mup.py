@@ -1,5 +1,5 @@
-"""Maximal update parametrization: scales and learning rates under which a small model's best rate holds for a wide
-one.
+"""Maximal update parametrization: scales and learning rates under which a small model's best rate holds for a
+wide one.
 """
 
 from __future__ import annotations

@@ -87,8 +87,9 @@ def started(
 def batch_for(
     model: nn.Module, data: Source, batch_size: int | None
 ) -> tuple[Any, Any, Any | None]:
-    """Return a batch of rows where the model is, drawn by PyTorch's global generator: inputs, targets, and all
-    targets of a set in memory.
+    """Return a batch of rows where the model is, drawn by PyTorch's global generator.
+
+    These are inputs, targets, and all targets of a set in memory.
     """
     order = Order(int(torch.randint(2**62, ())))
     first = next((p for p in model.parameters() if p.is_floating_point()), None)

@@ -90,7 +90,7 @@ def gain_of(name: str, options: Mapping[str, Any] | None = None) -> float:
     z = torch.linspace(-_WIDEST, _WIDEST, _POINTS, dtype=torch.float64)
     density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
     values: Tensor = function(z, **given)
-    return float(torch.trapezoid(values.square() * density, z)) ** -0.5
+    return 1 / math.sqrt(float(torch.trapezoid(values.square() * density, z)))
 
 
 def options_of(module: nn.Module) -> dict[str, Any]:

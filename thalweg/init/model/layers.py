@@ -96,7 +96,7 @@ class Layer:
         weight = self.weight.detach()
         if self.is_transposed:
             groups = int(self.module.groups)  # type: ignore[arg-type]
-            apart = weight.unflatten(0, (groups, -1)).transpose(1, 2)
+            apart = weight.reshape(groups, -1, *weight.shape[1:]).transpose(1, 2)
             return apart.flatten(0, 1).flatten(1)
         return weight.reshape(weight.shape[0], -1)
 
@@ -121,7 +121,7 @@ class Layer:
 
     def _parameters(self) -> Iterator[nn.Parameter]:
         if parametrize.is_parametrized(self.module, self.parameter):
-            yield from self.module.parametrizations[self.parameter].parameters()  # type: ignore[index,union-attr,operator]
+            yield from self.module.parametrizations[self.parameter].parameters()  # type: ignore[index,union-attr]
         elif isinstance(self.weight, nn.Parameter):
             yield self.weight
 

@@ -69,11 +69,13 @@ def _has_like_rows(layer: Layer) -> bool:
     rows = _mixed(_bits(layer.matrix().cpu().double().abs())).sum(1)
     if layer.bias is not None:
         rows += _mixed(_bits(getattr(layer.module, layer.bias).detach().cpu().double().abs()))
-    return rows.unique().numel() < len(rows)
+    return len(set(rows.tolist())) < len(rows)
 
 
 class _Side:
-    """The units of one layer with their colours; those whose outgoing weights are not known are all unlike."""
+    """The units of one layer with their colours; those whose outgoing weights are not known are all
+    unlike.
+    """
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
@@ -119,7 +121,7 @@ class _Side:
     def end(self) -> int:
         if self.known:
             self.colours = torch.unique(self.signature, return_inverse=True)[1]
-        return int(self.colours.unique().numel())
+        return len(set(self.colours.tolist()))
 
     def groups(self) -> list[tuple[int, ...]]:
         counts = torch.bincount(self.colours)

@@ -58,8 +58,8 @@ def transfer(setup: Matched, source: nn.Module | Mapping[str, Tensor]) -> None:
 
 @of_model("hidden")
 def autoencoder(setup: Matched, steps: int = 200, lr: float = 3e-3, noise: float = 0.0) -> None:
-    """Train each hidden linear layer, one after the other, to keep what reaches it: a linear map back from its
-    activations rebuilds its inputs (greedy pretraining, Bengio et al. 2007).
+    """Train each hidden linear layer, one after the other, to keep what reaches it: a linear map back from
+    its activations rebuilds its inputs (greedy pretraining, Bengio et al. 2007).
 
     The error is the mean square, descended by Adam on the batch; the map back is dropped.
 
@@ -74,17 +74,21 @@ def autoencoder(setup: Matched, steps: int = 200, lr: float = 3e-3, noise: float
             f"init.autoencoder: steps ≥ 1, lr > 0, noise ≥ 0; got {steps!r}, {lr!r}, {noise!r}."
         )
     x = setup.batch("init.autoencoder")
-    layers = [la for la in setup.layers if isinstance(la.module, nn.Linear) and la.trainable]
+    layers = [
+        (layer, layer.module)
+        for layer in setup.layers
+        if isinstance(layer.module, nn.Linear) and layer.trainable
+    ]
     if not layers:
         raise TaskError("init.autoencoder trains hidden layers that are nn.Linear; there are none.")
-    for layer in layers:
-        inputs = _inputs_of(setup, layer.module, x)
+    for layer, module in layers:
+        inputs = _inputs_of(setup, module, x)
         if inputs is None:
             setup.remarks.append(f"The batch does not reach {layer.name}.")
             continue
         generator = setup.generator("autoencoder", layer.name)
         weight, bias, error = _rebuilt(
-            layer.module, layer.activation, inputs, steps, lr, noise, generator
+            module, layer.activation, inputs, steps, lr, noise, generator
         )
         if not math.isfinite(error):
             raise TaskError(

@@ -34,7 +34,8 @@ def truncated(units: int, inputs: int, generator: torch.Generator, cut: float = 
     drawn = torch.rand(units, inputs, generator=generator, dtype=FLOAT)
     values = math.sqrt(2) * torch.erfinv(inside * (2 * drawn - 1))
     density = math.exp(-(cut**2) / 2) / math.sqrt(2 * math.pi)
-    return values.clamp(-cut, cut) / math.sqrt(1 - 2 * cut * density / inside)
+    scaled: Tensor = values.clamp(-cut, cut) / math.sqrt(1 - 2 * cut * density / inside)
+    return scaled
 
 
 def orthogonal(units: int, inputs: int, generator: torch.Generator) -> Tensor:

@@ -25,16 +25,18 @@ def scaled_branches(task: Drawing, factor: float | None = None) -> None:
 
 @per_layer("branch_end")
 def zero_branches(task: Drawing) -> None:
-    """Set the last layer of each residual branch to 0, weights and bias: every block begins as the identity."""
+    """Set the last layer of each residual branch to 0, weights and bias: every block begins as the
+    identity.
+    """
     task.put(torch.zeros(task.layer.matrix().shape))
     task.put_bias(0.0)
 
 
 @per_layer("hidden", "output")
 def fixup(task: Drawing) -> None:
-    """Scale a residual network without normalization as Fixup does (Zhang et al. 2019): the last layer of each branch
-    and the output layer are 0, the other layers of a branch are multiplied by L^(−1/(2m−2)) for L branches of
-    m layers, and biases are 0.
+    """Scale a residual network without normalization as Fixup does (Zhang et al. 2019): the last layer of
+    each branch and the output layer are 0, the other layers of a branch are multiplied by L^(−1/(2m−2)) for L
+    branches of m layers, and biases are 0.
 
     Fixup's scalar biases and multipliers are parts of the model, which are not added. Draw the weights
     before: `init.he() | init.fixup()`.
@@ -52,8 +54,8 @@ def fixup(task: Drawing) -> None:
     "hidden", "output", "recurrent", "embedding", "norm", "other", data_driven=False, reads=False
 )
 def parameter(setup: Matched, name: str, value: float = 0.0) -> None:
-    """Set the parameters of a name to a number: the multiplier of a branch to 0 is SkipInit (De and Smith 2020)
-    and ReZero (Bachlechner et al. 2020).
+    """Set the parameters of a name to a number: the multiplier of a branch to 0 is SkipInit (De and Smith
+    2020) and ReZero (Bachlechner et al. 2020).
 
     Args:
         name: of the parameters; `*` stands for any text.

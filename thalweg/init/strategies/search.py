@@ -25,8 +25,8 @@ _LOWEST = 0.01
 def search(
     setup: Matched, trials: int = 30, widest: float = 4.0, sparsity: float = 0.0, lr: float = 0.1
 ) -> None:
-    """Try random factors of the layers, and random shares of weights that are 0, and keep those after which one
-    step of gradient descent leaves the lowest loss on the batch.
+    """Try random factors of the layers, and random shares of weights that are 0, and keep those after which
+    one step of gradient descent leaves the lowest loss on the batch.
 
     A factor is drawn log-uniformly from 1/w to w for each layer. The first trial changes nothing, so
     what is kept is never worse than that. A trial whose loss is not finite is left out.
@@ -78,8 +78,8 @@ def gradinit(
     bound: float | None = None,
     factor_lr: float = 0.05,
 ) -> None:
-    """Learn a factor for each layer so that one step of an optimizer leaves the lowest loss (GradInit, Zhu et al.
-    2021).
+    """Learn a factor for each layer so that one step of an optimizer leaves the lowest loss (GradInit, Zhu et
+    al. 2021).
 
     With θ = α·θ₀ it descends L(θ − lr·A(∇L(θ; S)); S′) in the factors α by Adam, and the norm of the
     gradient instead wherever that is above the bound. A(g) is g of SGD, with the 2-norm, and sign(g) of
@@ -201,7 +201,7 @@ def _after_step(model: nn.Module, loss: Callable[[], Tensor], lr: float) -> floa
         with torch.no_grad():
             for p, g in zip(parameters, gradients, strict=True):
                 if g is not None:
-                    p -= lr * g
+                    p.sub_(g, alpha=lr)
             after = float(loss())
             for p, old in zip(parameters, before, strict=True):
                 p.copy_(old)

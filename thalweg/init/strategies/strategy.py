@@ -285,7 +285,7 @@ def _defined(flags: Flags, function: Callable[..., None]) -> Callable[..., Strat
         return Strategy(definition.name, bound.arguments)
 
     make.__signature__ = given  # type: ignore[attr-defined]
-    del make.__wrapped__  # type: ignore[attr-defined]  # whose signature has the layer first
+    del make.__wrapped__  # whose signature has the layer first
     return make
 
 

@@ -218,8 +218,9 @@ def random_walk(task: Drawing, gain: float | None = None) -> None:
 
 @per_layer("hidden", "output", "recurrent")
 def mup(task: Drawing, base_width: int = 64) -> None:
-    """Draw weights as `he` does, and those of the output with the variance w₀/m², m inputs and w₀ those of the
-    model whose rate is known: how μP starts a model.
+    """Draw weights as `he` does, and those of the output with the variance w₀/m²: how μP starts a model.
+
+    The output layer has m inputs, and w₀ in the model whose rate is known.
 
     The learning rates that belong to it are `init.mup(model, base)`'s, which compares two models.
 
