@@ -44,8 +44,8 @@ def orthogonal(units: int, inputs: int, generator: torch.Generator) -> Tensor:
     """
     tall = torch.randn(max(units, inputs), min(units, inputs), generator=generator, dtype=FLOAT)
     q, r = torch.linalg.qr(tall)
-    q = q * torch.where(r.diagonal() < 0, -1.0, 1.0)
-    return q if units >= inputs else q.T.contiguous()
+    signed: Tensor = q * torch.where(r.diagonal() < 0, -1.0, 1.0)
+    return signed if units >= inputs else signed.T.contiguous()
 
 
 def gram_schmidt(units: int, inputs: int, generator: torch.Generator) -> Tensor:
