@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from tests.cli.commands import call
 from tests.exact import RERUN, differs, same
-from thalweg import Cost, Task, TaskError, fit, init, optim
+from thalweg import CheckpointError, Cost, Task, TaskError, fit, init, load_run, optim
 from thalweg.init.compare import constant_loss
 from thalweg.init.named import as_strategy
 from thalweg.objective.losses import as_loss
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.entrants.known import find_entrant
+from thalweg.train.rebuilt import recipe_of
 
 X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long() + (X[:, 1] > 1).long()
@@ -87,6 +88,10 @@ def test_the_folder_of_a_run_keeps_it(tmp_path: Path) -> None:
     run = fit(task(), "sgd", lr=0.1, init="he|bias", progress=False)
     folder = run.save(tmp_path / "run")
     assert json.loads((folder / "run.json").read_text())["recipe"]["init"] == "he|bias"
+    assert recipe_of(load_run(folder, task=task())).init == "he|bias"
+    own = fit(task(), "sgd", lr=0.1, init=lambda m: None, progress=False).save(tmp_path / "own")
+    with pytest.raises(CheckpointError, match="its record holds init in words alone"):
+        recipe_of(load_run(own, task=task()))
 
 
 def test_entrants_take_it_by_name_with_arguments_and_a_schedule() -> None:

@@ -103,8 +103,6 @@ def train(
     if lr is not None and not 0 < lr < float("inf"):
         raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
     subject = load_task(task)
-    if start is not None:
-        subject = subject.replace(init=start)
     recipe = Recipe(
         subject,
         optimizer,
@@ -112,6 +110,7 @@ def train(
         epochs=epochs,  # type: ignore[arg-type]  # None is the task's
         batch_size="task" if batch_size is None else batch_size or None,  # type: ignore[arg-type]
         seed=seed,
+        init=start,
         accumulate=accumulate,
         clip_norm=clip_norm,
         autocast=autocast,

@@ -127,12 +127,13 @@ def fit(
     7.0
     """
     recipe = Recipe(
-        task=task if init is None else task.replace(init=init),
+        task=task,
         optimizer=optimizer,
         lr=lr,
         epochs=epochs,  # type: ignore[arg-type]  # None is the task's
         batch_size=batch_size,  # type: ignore[arg-type]  # "task" is its own
         seed=seed,
+        init=init,
         shuffle=shuffle,
         scheduler=scheduler,
         scheduler_step=scheduler_step,

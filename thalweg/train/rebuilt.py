@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from thalweg.errors import CheckpointError, ThalwegError
+from thalweg.errors import CheckpointError, TaskError, ThalwegError
+from thalweg.init.named import find_strategy
 from thalweg.numeric import is_real
 from thalweg.train.folder.reading import SavedRun
 from thalweg.train.recipe import Recipe
@@ -28,6 +29,8 @@ def recipe_of(run: SavedRun, epochs: int | None = None) -> Recipe:
         odd.append("optimizer")
     if lr is not None and not is_real(lr):
         odd.append("lr")
+    if not _is_named(given.get("init")):
+        odd.append("init")
     if odd:
         raise CheckpointError(
             f"The run {run.name} was made in Python, and its record holds {' and '.join(odd)} in words "
@@ -53,3 +56,14 @@ def recipe_of(run: SavedRun, epochs: int | None = None) -> Recipe:
         raise
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"The recipe of {run.name} was edited: {error}.") from error
+
+
+def _is_named(init: Any) -> bool:
+    """Return whether a text is that of a strategy, so that the model can be started by it again."""
+    if init is None:
+        return True
+    try:
+        find_strategy(str(init))
+    except TaskError:
+        return False
+    return True

@@ -18,6 +18,7 @@ from torch import nn
 from thalweg.errors import TaskError, suggest
 from thalweg.numeric import as_whole, is_real, is_schedule
 from thalweg.tasks.batches import Order, Shuffle
+from thalweg.tasks.initialize import Initialization
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 from thalweg.tasks.whole import whole_number
@@ -30,7 +31,7 @@ from thalweg.train.stopping import EarlyStopping
 from thalweg.train.trained import Trained
 
 SchedulerFactory = Callable[[torch.optim.Optimizer], Any]
-_TASK_PARTS = ("data", "cost", "model", "target", "init")
+_TASK_PARTS = ("data", "cost", "model", "target")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class BaseRecipe(abc.ABC):
     epochs: int = None  # type: ignore[assignment]  # the task's, from __post_init__ on
     batch_size: int | None = "task"  # type: ignore[assignment]  # likewise
     seed: int = 0
+    init: Initialization | None = None
     shuffle: Shuffle = "epoch"
     scheduler: SchedulerFactory | None = None
     scheduler_step: Literal["epoch", "step"] = "epoch"
@@ -66,6 +68,8 @@ class BaseRecipe(abc.ABC):
                 "A recipe's task is a thalweg Task (load_task('digits') gives one); got "
                 f"{self.task!r}."
             )
+        if self.init is not None:
+            object.__setattr__(self, "task", self.task.replace(init=self.init))
         given: Any = self
         if given.epochs is None:
             object.__setattr__(self, "epochs", self.task.epochs)

@@ -197,7 +197,6 @@ def _recipe(recipe: Recorded) -> dict[str, Any]:
     return {
         "optimizer": optimizer.lower() if isinstance(optimizer, str) else name_of(optimizer),
         "by_name": isinstance(optimizer, str),
-        "init": None if recipe.task.init is None else _value(recipe.task.init),
         "hyperparameters": _plain({**given, **recipe.hyperparameters}),
         **_plain(fields),
     }
