@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.optim.cases import CASES, PROGRAMS, RICHEST, Case
+from tests.optim.cases import PROGRAMS, RICHEST, Case
 from tests.optim.oracle import TOLERANCE
 from tests.optim.problem import Problem, assert_same_path, follow, gentle, recorded
 
@@ -16,15 +16,15 @@ pytestmark = interpreted
 
 # One number, none, a short tensor, rows, and one that ends within its second chunk.
 SHAPES = ((), (7,), (5, 3), (1037,), (0,))
-RECORDED = recorded(SHAPES, steps=6, seed=10)
-GENTLE = gentle(SHAPES, steps=4)
+RECORDED = recorded(SHAPES, steps=5, seed=10)  # odd: steps by the sign do not cancel
+GENTLE = gentle(SHAPES, steps=3)
 # Both engines compute in float32 and round once; where a last bit of float32 differs, the rounding may go the
-# other way, by one unit of the half precision in each of the four steps.
+# other way, by one unit of the half precision in each of the steps.
 ROUNDED = {torch.bfloat16: 4 * 2.0**-8, torch.float16: 4 * 2.0**-11}
 FEW = [case for case in RICHEST if case.optimizer in ("Adam", "LAMB")]
 
 RUNS = [
-    *((case, torch.float64) for case in CASES),
+    *((case, torch.float64) for case in PROGRAMS),
     *((case, torch.float32) for case in PROGRAMS),
     *((case, dtype) for case in RICHEST for dtype in ROUNDED),
 ]

@@ -84,7 +84,11 @@ def test_functions_and_reductions_are_the_same(
                     a[name], e[name], rtol=TOLERANCE[dtype], atol=1e-30, equal_nan=True
                 )
             step = 2 * p.double().abs() + e.get("m_", p).double().abs()
-            error = (a["p"].double() - e["p"].double()).abs()
-            assert ((error <= TOLERANCE[dtype] * step + 1e-30) | e["p"].isnan()).all()
+            x, y = a["p"].double(), e["p"].double()
+            near_enough = (x - y).abs() <= TOLERANCE[dtype] * step + 1e-30
+            assert (near_enough | (x == y) | y.isnan()).all()
         printed.start_from(eager)
-    assert_triton(printed.optimizer)
+    # what is stored by columns has no rows in one piece: the eager engine reduces over its units
+    plan = printed.optimizer.describe_plan().splitlines()
+    assert plan[0].startswith("triton ")
+    assert len(plan) <= 2

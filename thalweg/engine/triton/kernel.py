@@ -64,8 +64,9 @@ class _Pass:
         """Return the kernel: the chunk, its scalars, and its elements in two ways."""
         head = ["def step(pointers, chunks, rows, reduced, partials, count, BLOCK: tl.constexpr):"]
         lines = [*head, *self._chunk()]
-        if self.used:
-            lines.append(f"{INDENT}apart = {' | '.join(f'a{slot}' for slot in self.used)} | offset")
+        if self.used or self.reductions:  # a sum of noise alone reads no slot
+            places = " | ".join([*(f"a{slot}" for slot in self.used), "offset"])
+            lines.append(f"{INDENT}apart = {places}")
             lines.append(f"{INDENT}if (length == BLOCK) & ((apart & 15) == 0):")
             lines += self._elements("", whole=True)
             lines.append(f"{INDENT}else:")

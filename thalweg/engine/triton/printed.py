@@ -96,7 +96,9 @@ class Printer:
         """Return a block full of a number."""
         if isinstance(number, bool):
             return f"tl.full((BLOCK,), {int(number)}, tl.int1)"
-        return f"tl.full((BLOCK,), {_literal(number)}, {self.real})"
+        block = f"tl.full((BLOCK,), {_literal(number)}, {self.real})"
+        # a block that is filled with −0 is filled with 0
+        return f"({block} * -1.0)" if number == 0.0 and math.copysign(1.0, number) < 0 else block
 
     def define(self, value: Value, text: str) -> None:
         """Give a value its name and its text."""
@@ -110,14 +112,15 @@ class Printer:
 
     def read_scalar(self, value: Value, place: str) -> None:
         """Read a float64 that is the same for all elements."""
-        self.define(value, f"tl.broadcast_to({self._number(value, f'tl.load({place})')}, (BLOCK,))")
+        # spread before it is compared: the interpreter spreads a truth value as a number
+        self._read(value, f"tl.broadcast_to(tl.load({place}), (BLOCK,))")
 
     def read_each(self, value: Value, place: str) -> None:
         """Read a float64 for each lane."""
-        self.define(value, self._number(value, f"tl.load({place}, mask=mask, other=0.0)"))
+        self._read(value, f"tl.load({place}, mask=mask, other=0.0)")
 
-    def _number(self, value: Value, loaded: str) -> str:
-        return f"({loaded} != 0.0)" if value.boolean else f"{loaded}.to({self.real})"
+    def _read(self, value: Value, loaded: str) -> None:
+        self.define(value, f"{loaded} != 0.0" if value.boolean else f"{loaded}.to({self.real})")
 
     def compute(self, values: Iterable[Value], wholes: Callable[[Value], str]) -> None:
         """Add the lines of operations; `wholes` is where a scalar is read as an integer."""
