@@ -130,5 +130,3 @@ def test_half_precision_and_float64_have_kernels_of_their_own() -> None:
     for dtype, bits in {"float64": "f64", "float16": "f32", "bfloat16": "f32"}.items():
         (kernel,) = kernels(program_of(ADAM), (dtype,) * len(program_of(ADAM).tensors))
         assert f"mul.{bits}" in assembled(kernel, "sm_90")["ptx"].replace(".rn", "")
-
-

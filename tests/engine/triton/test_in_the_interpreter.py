@@ -25,7 +25,17 @@ FILES = ("test_cases.py", "test_interpreted.py", "test_vocabulary.py", "test_ran
 
 def run(*arguments: str, least: int) -> None:
     """Run tests as a process of its own; all of at least so many must pass, and none be skipped."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        *arguments,
+    ]
     done = subprocess.run(
         command,
         cwd=FOLDER.parents[2],
@@ -47,6 +57,11 @@ def test_a_few() -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 def test_every_case(dtype: str) -> None:
     run(str(FOLDER / FILES[0]), "-m", "full", "-k", dtype, least=30)
+
+
+@pytest.mark.full
+def test_those_of_a_gpu() -> None:
+    run(str(FOLDER / "test_on_a_gpu.py"), "-m", "not full", "-k", "few", least=7)
 
 
 @pytest.mark.full

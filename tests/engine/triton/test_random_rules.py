@@ -60,7 +60,9 @@ def test_arithmetic_is_the_same_to_the_last_bit(
         for walk in (eager, printed):
             walk.step(turn)
         same(
-            printed.numbers(), eager.numbers(), because="both engines round each operation by itself"
+            printed.numbers(),
+            eager.numbers(),
+            because="both engines round each operation by itself",
         )
     assert_triton(printed.optimizer)
 

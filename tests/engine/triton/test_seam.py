@@ -51,7 +51,9 @@ def test_tensors_on_the_cpu_are_refused_with_what_to_do(monkeypatch: pytest.Monk
 
 @outside
 def test_without_triton_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "triton_problem", lambda: "Triton is not installed (pip install …)")
+    monkeypatch.setattr(
+        backend, "triton_problem", lambda: "Triton is not installed (pip install …)"
+    )
     with pytest.raises(EngineError, match="pip install"):
         stepped("triton")
     assert stepped("auto").describe_plan().startswith("fused")

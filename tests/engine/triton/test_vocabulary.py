@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import thalweg
 import torch
 
+import thalweg
 from tests.engine.test_vocabulary import (
     ON_NUMBERS,
     ONE,

@@ -33,5 +33,7 @@ def device_problem(x: Tensor) -> str | None:
     if kind == ("cpu" if is_interpreting() else "cuda"):
         return None
     if kind == "cuda":
-        return "Triton's interpreter was asked for (TRITON_INTERPRET), which is for tensors on the CPU"
+        return (
+            "Triton's interpreter was asked for (TRITON_INTERPRET), which is for tensors on the CPU"
+        )
     return f"it is on the device {str(x.device)!r}, and Triton's kernels run on GPUs"

@@ -195,7 +195,9 @@ class TritonBatch:
         for stage, made in enumerate(self.passes[:-1]):
             with current(self.device):
                 self._launch(stage)
-                shares = [share for k, v in enumerate(made.reductions) for share in self._fold(k, v)]
+                shares = [
+                    share for k, v in enumerate(made.reductions) for share in self._fold(k, v)
+                ]
             wholes = yield tuple(shares)
             over_all = [v for v in made.reductions if v.data == "all"]
             for value, whole in zip(over_all, wholes, strict=True):

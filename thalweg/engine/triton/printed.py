@@ -163,7 +163,9 @@ class Printer:
             return f"({x} > 0.0).to({self.real}) - ({x} < 0.0).to({self.real})"
         if op == "bounded":
             most = self.constant(float(np.finfo(f"float{self.bits}").max))
-            return f"tl.where({x} > {most}, {most}, tl.where({x} < -1.0 * {most}, -1.0 * {most}, {x}))"
+            return (
+                f"tl.where({x} > {most}, {most}, tl.where({x} < -1.0 * {most}, -1.0 * {most}, {x}))"
+            )
         if op == "cbrt":  # in float64: a third is not a number of float32
             third = f"tl.full((BLOCK,), {1 / 3!r}, tl.float64)"
             root = f"lib.pow(tl.abs({x}).to(tl.float64), {third})"

@@ -117,7 +117,9 @@ class Slots:
         return grads
 
     def _are_in_order(self, grads: list[Any]) -> bool:
-        return _stored(grads) == self._grads_like and not any(is_flagged(grads[k]) for k in self._odd)
+        return _stored(grads) == self._grads_like and not any(
+            is_flagged(grads[k]) for k in self._odd
+        )
 
     def _can_be_copied(self, grad: Any, member: Member) -> bool:
         param = member.param

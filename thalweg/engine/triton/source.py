@@ -45,7 +45,11 @@ def _make(text: str, name: str) -> Any:
     lines = text.splitlines(keepends=True)
     linecache.cache[file] = (len(text), None, lines, file)
     # a module of this name is never made: `inspect` takes the source from the cache alone
-    namespace: dict[str, Any] = {"tl": tl, "lib": _functions(), "__name__": f"thalweg.printed.{name}"}
+    namespace: dict[str, Any] = {
+        "tl": tl,
+        "lib": _functions(),
+        "__name__": f"thalweg.printed.{name}",
+    }
     exec(compile(text, file, "exec"), namespace)  # noqa: S102
     function = namespace[name]
     arguments = function.__code__.co_varnames[: function.__code__.co_argcount]
