@@ -5,8 +5,8 @@
     python benchmarks/gpu.py --device cpu           a rehearsal: small sizes, kernels in Triton's interpreter
 
     tests   tests/engine/triton/test_on_a_gpu.py, by pytest
-    steps   milliseconds a step of thalweg's engine, of torch fused and foreach, on the same gradients; what the
-            host alone takes to return; and GB/s beside those of a copy measured in the same run
+    steps   milliseconds a step of thalweg's engine, of torch fused and foreach, on the same gradients; what
+            the host alone takes to return; and GB/s beside those of a copy measured in the same run
     fit     digits_cnn for a few epochs on the CPU and on the device, same seed: the curves must stay together
     race    the same race with its models on the CPU and on the device, stacked where stacks can be had
 
@@ -47,8 +47,8 @@ TOGETHER = 10
 """Steps between two waits for the device: a training loop does not wait after each."""
 EPOCHS = 4
 APART = 0.05
-"""How far two curves may be apart, as a share of the first loss. The same float32 sums in another order differ
-by some 1e-7, and training multiplies that; two seeds differ by several times as much as this."""
+"""How far two curves may be apart, as a share of the first loss. The same float32 sums in another order
+differ by some 1e-7, and training multiplies that; two seeds differ by several times as much as this."""
 
 Record = dict[str, Any]
 

@@ -45,7 +45,8 @@ def run(*arguments: str, least: int) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed is not None and int(passed[1]) >= least, done.stdout
+    assert passed is not None, done.stdout
+    assert int(passed[1]) >= least, done.stdout
     assert "skipped" not in done.stdout.splitlines()[-1], done.stdout
 
 

@@ -1,4 +1,4 @@
-"""Batches in Triton's interpreter: mixtures of tensors, reductions over all of them, noise, states, memory."""
+"""Batches in Triton's interpreter: mixtures of tensors, reductions over all, noise, states, memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -215,4 +214,4 @@ def test_no_buffer_is_made_after_the_first_step() -> None:
         p.grad = torch.ones_like(p)
     optimizer.step()
     assert before == {k: v.data_ptr() for k, v in vars(batch).items() if isinstance(v, Tensor)}
-    assert np.array_equal(batch._pointers[:, 0], [p.grad.data_ptr() for p in params])
+    assert batch._pointers[:, 0].tolist() == [p.grad.data_ptr() for p in params]

@@ -59,6 +59,18 @@ def test_without_triton_the_message_says_how_to_get_it(monkeypatch: pytest.Monke
     assert stepped("auto").describe_plan().startswith("fused")
 
 
+def test_a_toolchain_that_fails_leaves_the_step_to_another_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    why = "Triton cannot launch a kernel on cuda:0 (RuntimeError: Failed to find C compiler)"
+    monkeypatch.setattr(backend, "triton_problem", lambda: None)
+    monkeypatch.setattr(backend, "device_problem", lambda x: None)
+    monkeypatch.setattr(backend, "_launch_problem", lambda device: why)
+    assert stepped("auto").describe_plan().startswith("fused")
+    with pytest.raises(EngineError, match="Failed to find C compiler"):
+        stepped("triton")
+
+
 def test_a_program_that_cannot_be_printed_is_refused_with_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

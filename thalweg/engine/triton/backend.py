@@ -56,7 +56,7 @@ class Triton:
         Raises:
             EngineError: the engine is required, and the member is not where kernels run.
         """
-        problem = device_problem(member.param)
+        problem = device_problem(member.param) or _launch_problem(member.param.device)
         if problem is not None:
             if self._required:
                 raise EngineError(
@@ -75,3 +75,9 @@ class Triton:
         members = [cohort.members[k] for k in positions]
         rows = [cohort.row_of[k] for k in positions]
         return TritonBatch(cohort.program, kind[1], members, rows, cohort.table)
+
+
+def _launch_problem(device: torch.device) -> str | None:
+    from thalweg.engine.triton.probe import launch_problem  # imports Triton, where a GPU is there
+
+    return launch_problem(device)

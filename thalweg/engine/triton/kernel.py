@@ -4,12 +4,12 @@
 
 A chunk is (tensor, offset, length, row, entry), at most BLOCK elements long (`engine/cpu/entries.py`).
 `pointers` has the address of each slot of each tensor (gradient, parameter, states). The instance reads the
-step's scalars from the row and the entry's reductions, and goes through its elements: the last pass writes the
-new parameter and states, an earlier one a partial result of each reduction, `count` of them in a row.
+step's scalars from the row and the entry's reductions, and goes through its elements: the last pass writes
+the new parameter and states, an earlier one a partial result of each reduction, `count` of them in a row.
 
-A chunk that is full and lies at a multiple of 16 bytes in all slots is read and written in vectors of 16 bytes;
-any other one element by element, as far as it goes. Half precision is computed in float32 and rounded once;
-bfloat16 is converted by its bits, which is the same in the interpreter and on every GPU.
+A chunk that is full and lies at a multiple of 16 bytes in all slots is read and written in vectors of 16
+bytes; any other one element by element, as far as it goes. Half precision is computed in float32 and rounded
+once; bfloat16 is converted by its bits, which is the same in the interpreter and on every GPU.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 An entry is a tensor, or a unit of one (`engine/cpu/entries.py`); `places` has the row and the tensor of each.
 `folded` holds a line of results for each reduction of the program; `wholes` those over all tensors, and the
-number of elements of all; `leaves` what is known of each entry; `numbers` the scalar states of each tensor that
-reductions feed. What is computed goes to `out`: a line for each entry, or for each tensor.
+number of elements of all; `leaves` what is known of each entry; `numbers` the scalar states of each tensor
+that reductions feed. What is computed goes to `out`: a line for each entry, or for each tensor.
 """
 
 from __future__ import annotations

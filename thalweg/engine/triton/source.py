@@ -76,5 +76,6 @@ def _check_mode(tl: Any) -> None:
     if own != is_interpreting():
         was = "with" if own else "without"
         raise EngineError(
-            f"TRITON_INTERPRET was changed after Triton had been imported {was} it. Set it before Python starts"
+            f"TRITON_INTERPRET was changed after Triton had been imported {was} it. Set it before "
+            "Python starts"
         )
