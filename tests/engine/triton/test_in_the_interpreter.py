@@ -51,7 +51,7 @@ def run(*arguments: str, least: int) -> None:
 
 
 def test_a_few() -> None:
-    run(*(str(FOLDER / name) for name in FILES), "-m", "not full", least=10)
+    run(str(FOLDER / FILES[0]), "-m", "not full", least=4)
 
 
 @pytest.mark.full
