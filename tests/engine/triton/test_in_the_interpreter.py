@@ -25,19 +25,9 @@ FILES = ("test_cases.py", "test_interpreted.py", "test_vocabulary.py", "test_ran
 
 def run(*arguments: str, least: int) -> None:
     """Run tests as a process of its own; all of at least so many must pass, and none be skipped."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-        *arguments,
-    ]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        command,
+        [*command, *arguments],
         cwd=FOLDER.parents[2],
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
