@@ -122,8 +122,8 @@ def steps(options: argparse.Namespace) -> Record:
     from torch.nn import Parameter
 
     rehearsal = options.device == "cpu"
-    name = "the CPU, a rehearsal" if rehearsal else torch.cuda.get_device_name()
-    print(f"{name}; torch {torch.__version__}")
+    machine = "the CPU, a rehearsal" if rehearsal else torch.cuda.get_device_name()
+    print(f"{machine}; torch {torch.__version__}")
     copied = copy_speed(options.device, 2**22 if rehearsal else 2**30)
     print(f"a copy on {options.device}: {copied:,.0f} GB/s, read and written")
     seconds = options.seconds / (len(options.sets) * len(options.optimizers))
@@ -149,7 +149,7 @@ def steps(options: argparse.Namespace) -> Record:
             print(f"{set_name}, {optimizer}: {plan}")
         columns = ("optimizer", "contestant", "ms a step", "of the host", "GB/s", "copy = 1")
         print_table(f"{set_name}: {len(params)} tensors", columns, rows)
-    return {"device": name, "copy GB/s": copied, "records": records}
+    return {"device": machine, "copy GB/s": copied, "records": records}
 
 
 def contest(
