@@ -7,16 +7,24 @@ from typing import Literal, get_args
 from thalweg.engine.backend import Backend
 from thalweg.engine.cpu.backend import Fused
 from thalweg.engine.eager.backend import Eager
+from thalweg.engine.triton.backend import Triton
 
-Engine = Literal["auto", "eager", "fused"]
-"""What a user asks for: "auto" fuses what it can, "fused" fails where a program cannot be fused."""
+Engine = Literal["auto", "eager", "fused", "triton"]
+"""What a user asks for: "auto" fuses what it can; "fused" (on the CPU) and "triton" (on a GPU) fail where a
+program cannot be fused."""
 
-_FUSED, _EAGER = Fused(), Eager()
+_FUSED, _TRITON, _EAGER = Fused(), Triton(), Eager()
+_ORDER: dict[Engine, tuple[Backend, ...]] = {
+    "auto": (_FUSED, _TRITON, _EAGER),
+    "eager": (_EAGER,),
+    "fused": (_FUSED, _EAGER),
+    "triton": (Triton(required=True), _EAGER),
+}
 
 
 def backends(engine: Engine) -> tuple[Backend, ...]:
     """Return the engines to ask for a step, the first that can step a parameter first."""
-    return (_EAGER,) if engine == "eager" else (_FUSED, _EAGER)
+    return _ORDER[engine]
 
 
 def check_engine(engine: str) -> None:

@@ -28,7 +28,7 @@ class Optimizer(Stepper):
         lr: learning rate, by default 0.001; a number, a 0-d tensor or a schedule, a function from the number
             of steps taken to the learning rate. `param_groups` may hold another.
         engine: "auto" fuses what it can and runs the rest eagerly; "eager" runs everything as PyTorch
-            calls; "fused" fails where the chain cannot be fused.
+            calls; "fused", on the CPU, and "triton", on a GPU, fail where the chain cannot be fused.
 
     Every hyperparameter of the chain is an entry of the parameter groups, and may differ between groups and
     change between steps.

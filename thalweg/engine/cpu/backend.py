@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.cpu.available import fused_problem
+from thalweg.engine.dense import slot_dtypes
 from thalweg.engine.member import Member
 from thalweg.engine.program.program import Program
-from thalweg.engine.storage import PLAIN
 
 if TYPE_CHECKING:
     from thalweg.engine.cpu.batch import FusedBatch
@@ -77,47 +76,4 @@ def program_problem(program: Program) -> str | None:
 
 def fused_dtypes(member: Member) -> tuple[str, ...] | None:
     """Return the dtypes of a member's slots if a kernel can take it, otherwise None."""
-    param, grad_dtype = member.param, member.grad_dtype
-    tensors = [param, *member.states]
-    plain = all(
-        type(x) in PLAIN
-        and x.device.type == "cpu"
-        and x.layout is torch.strided
-        and x.shape == param.shape
-        and x.is_complex() == param.is_complex()
-        and x.dtype in FUSED_DTYPES
-        and not (x.is_conj() or x.is_neg())
-        for x in tensors
-    )
-    if not plain or not member.grad_is_plain or grad_dtype not in FUSED_DTYPES:
-        return None
-    if not _is_dense(param):
-        return None
-    if not all(_same_order(x, param) for x in tensors):
-        return None
-    if member.program.by_unit and not _is_first_outermost(param):
-        return None
-    return tuple(FUSED_DTYPES[d] for d in (grad_dtype, *(x.dtype for x in tensors)))
-
-
-def _is_dense(x: Tensor) -> bool:
-    """Whether the elements fill their memory without gaps or overlaps, in any order of dimensions."""
-    expected = 1
-    sizes = [(s, n) for s, n in zip(x.stride(), x.shape, strict=True) if n != 1]
-    for stride, size in sorted(sizes):
-        if stride != expected:
-            return x.numel() == 0
-        expected *= size
-    return True
-
-
-def _is_first_outermost(x: Tensor) -> bool:
-    """Whether each slice along the first dimension of a dense tensor is one piece of memory."""
-    return x.ndim < 2 or x.shape[0] < 2 or x.stride(0) * x.shape[0] == x.numel()
-
-
-def _same_order(x: Tensor, param: Tensor) -> bool:
-    """Whether two tensors of one shape, one of them dense, store their elements in the same order."""
-    if x.is_contiguous() and param.is_contiguous():
-        return True
-    return x.stride() == param.stride()
+    return slot_dtypes(member, FUSED_DTYPES) if member.param.device.type == "cpu" else None

@@ -17,6 +17,7 @@ from thalweg.engine.cpu.layouts import Addresses, Layouts
 from thalweg.engine.cpu.native import kernel
 from thalweg.engine.cpu.objects import DictEntries, Gradients, Versions
 from thalweg.engine.cpu.threads import Kernel, run_on
+from thalweg.engine.dense import is_flagged, reordered
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
 from thalweg.engine.program.printing import ReducedFunction
@@ -180,7 +181,7 @@ class FusedBatch:
         if replaced and not self._cells_are_same():
             return False
         written = self._read_written() if replaced else self._written
-        if not self._layouts.read(written) or (self._complex and any(map(_is_flagged, written))):
+        if not self._layouts.read(written) or (self._complex and any(map(is_flagged, written))):
             return False
         found = self._layouts.found
         addresses = found.tobytes()
@@ -219,7 +220,7 @@ class FusedBatch:
                     return None
                 if not holds_its_numbers(grad):
                     raise EngineError(memory_problem(grad, self._name_of_grad(k)))
-            grads = [_reordered(g, p) for g, p in zip(grads, self.params, strict=True)]
+            grads = [reordered(g, p) for g, p in zip(grads, self.params, strict=True)]
             if not self._grad_layouts.read(grads):
                 return None
         return self._grad_layouts.found, grads
@@ -231,7 +232,7 @@ class FusedBatch:
         small = self._grad_layouts.without_memory
         if small is not None:
             raise EngineError(memory_problem(grads[small], self._name_of_grad(small)))
-        return not (self._odd and any(_is_flagged(grads[k]) for k in self._odd))
+        return not (self._odd and any(is_flagged(grads[k]) for k in self._odd))
 
     def _can_be_copied(self, grad: Any, param: Tensor) -> bool:
         if type(grad) not in PLAIN or grad.device.type != "cpu" or grad.shape != param.shape:
@@ -317,19 +318,3 @@ class FusedBatch:
             else:
                 reductions[value] = self.entries.reduce(combine, partials, value.data)
         return whole
-
-
-def _is_flagged(x: Tensor) -> bool:
-    """Whether the numbers in memory still are to be conjugated or negated."""
-    return x.is_conj() or x.is_neg()
-
-
-def _reordered(grad: Tensor, param: Tensor) -> Tensor:
-    """Return the gradient as dense numbers in the order in which the parameter stores its own."""
-    grad = grad.detach()
-    if grad.layout is not torch.strided:
-        grad = grad.to_dense()
-    same = grad.stride() == param.stride() or (grad.is_contiguous() and param.is_contiguous())
-    if same and not _is_flagged(grad):
-        return grad
-    return torch.empty_like(param, dtype=grad.dtype).copy_(grad)

@@ -53,6 +53,7 @@ class Entries:
     def chunks(self, longest: int) -> NumberArray:
         """Return the chunks: (tensor, offset, length, row, entry) each; an empty entry has one."""
         pieces = np.maximum(1, -(-self.lengths // longest))
+        self._pieces = pieces
         self._first_chunk = np.concatenate(([0], np.cumsum(pieces)[:-1]))
         entry = np.repeat(np.arange(len(self)), pieces)
         inside = (np.arange(len(entry)) - self._first_chunk[entry]) * longest
@@ -60,6 +61,13 @@ class Entries:
         offset = self.offsets[entry] + inside
         chunks = np.stack([self.tensor[entry], offset, length, self.row_of[entry], entry], axis=1)
         return np.ascontiguousarray(chunks, dtype=np.int64)
+
+    def runs(self, scope: str) -> NumberArray:
+        """Return for each entry ("unit"), or each tensor, its first chunk and how many it has."""
+        if scope == "unit":
+            return np.stack([self._first_chunk, self._pieces], axis=1)
+        pieces = np.add.reduceat(self._pieces, self._first)
+        return np.stack([self._first_chunk[self._first], pieces], axis=1)
 
     def reduce(self, combine: np.ufunc, of_chunks: NumberArray, scope: str) -> NumberArray:
         """Reduce the chunks of each entry, or of each tensor; return a number for each entry."""

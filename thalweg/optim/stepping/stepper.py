@@ -188,7 +188,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         plan = Plan(
             members,
             backends(self.engine),
-            required=self.engine == "fused",
+            required=self.engine not in ("auto", "eager"),
             differentiable=bool(self.defaults.get("differentiable")),
         )
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]

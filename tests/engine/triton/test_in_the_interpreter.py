@@ -1,0 +1,61 @@
+"""The kernels in Triton's interpreter: the other files of this folder, in a process that asks for it.
+
+Triton decides whether it interprets when it is imported, so it is asked for before Python starts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .interpreter import HAS_TRITON, IS_ASKED, WITHOUT
+
+pytestmark = [
+    pytest.mark.skipif(not HAS_TRITON, reason=WITHOUT),
+    pytest.mark.skipif(IS_ASKED, reason="this is the process of the interpreter"),
+]
+FOLDER = Path(__file__).parent
+FILES = ("test_cases.py", "test_interpreted.py", "test_vocabulary.py", "test_random_rules.py")
+
+
+def run(*arguments: str, least: int) -> None:
+    """Run tests as a process of its own; all of at least so many must pass, and none be skipped."""
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, *arguments],
+        cwd=FOLDER.parents[2],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed is not None, done.stdout
+    assert int(passed[1]) >= least, done.stdout
+    assert "skipped" not in done.stdout.splitlines()[-1], done.stdout
+
+
+def test_a_few() -> None:
+    run(str(FOLDER / FILES[0]), "-m", "not full", least=4)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_every_case(dtype: str) -> None:
+    run(str(FOLDER / FILES[0]), "-m", "full", "-k", dtype, least=30)
+
+
+@pytest.mark.full
+def test_those_of_a_gpu() -> None:
+    run(str(FOLDER / "test_on_a_gpu.py"), "-m", "not full", "-k", "few", least=7)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", FILES[1:])
+def test_the_rest(name: str) -> None:
+    run(str(FOLDER / name), "-m", "full or not full", least=2)

@@ -1,0 +1,284 @@
+"""A batch of Triton's: all tensors of one program, one device and one set of dtypes, one launch a pass.
+
+A step launches, for each pass: the arithmetic on reductions where there is any, the pass itself, and one fold
+for each reduction. All buffers are made with the batch. The host never waits, with one exception: numbers of
+the state that are computed from reductions (Prodigy's distance) are kept on the host, so they are read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thalweg.engine.cpu.entries import Entries
+from thalweg.engine.member import Member
+from thalweg.engine.passes import Pass
+from thalweg.engine.program.program import Level, Program, Value
+from thalweg.engine.rows import ReducedNumbers
+from thalweg.engine.storage import elements
+from thalweg.engine.triton.device import Array, Table, current, zeros
+from thalweg.engine.triton.kernel import Layout, print_pass
+from thalweg.engine.triton.scalars import (
+    LEAF_COLUMNS,
+    Scalars,
+    all_reductions,
+    print_fold,
+    print_scalars,
+)
+from thalweg.engine.triton.slots import Slots
+from thalweg.engine.triton.source import jit
+from thalweg.errors import EngineError
+
+LONGEST = 1024
+"""Elements of a chunk: eight for each of the 128 threads of an instance."""
+SHORTEST = 128
+LANES = 256
+"""Entries, or partial results, that an instance of the small kernels takes at once."""
+LAUNCH: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
+"""No product is fused with a sum: PyTorch's eager kernels round each."""
+
+
+@dataclass(frozen=True)
+class MadePass:
+    """A pass as it was printed: its kernel, and the scalars that it reads for each entry."""
+
+    kernel: Any
+    scalars: Scalars | None
+    width: int
+    reductions: tuple[Value, ...]
+
+
+@cache
+def passes(program: Program, dtypes: tuple[str, ...]) -> tuple[MadePass, ...]:
+    """Return the passes of a program for slots of these dtypes."""
+    return tuple(_made(program, stage, dtypes) for stage in range(program.stages + 1))
+
+
+def _made(program: Program, stage: int, dtypes: tuple[str, ...]) -> MadePass:
+    part = program.part(program.outputs_of(stage), Level.TENSOR)
+    reduced = tuple(v for v in part.reads if v.level == Level.REDUCED)
+    text = print_pass(program, stage, Layout(dtypes, program.host_reads, reduced))
+    scalars = print_scalars(program, reduced, of_tensors=False) if reduced else None
+    reductions = () if stage == program.stages else program.reductions(stage)
+    return MadePass(jit(text, "step"), scalars, len(reduced), reductions)
+
+
+class TritonBatch:
+    """Tensors on one device that step together.
+
+    Args:
+        program: what to compute.
+        dtypes: the dtype of each slot: gradient, parameter, states.
+        members: the parameters, and where their states are kept.
+        row_of: for each parameter, which of `rows` holds its scalars.
+        rows: the scalars, written by the owner before each step.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        dtypes: tuple[str, ...],
+        members: Sequence[Member],
+        row_of: Sequence[int],
+        rows: Array,
+    ) -> None:
+        self.program, self.dtypes = program, dtypes
+        self._slots = Slots(members)
+        self.device = members[0].param.device
+        entries = self._entries = Entries(members, row_of, program.by_unit)
+        longest = max(1, int(entries.lengths.max()))
+        self._block = min(LONGEST, max(SHORTEST, 1 << (longest - 1).bit_length()))
+        chunks = entries.chunks(self._block)
+        self._count = len(chunks)
+        self._rows = rows
+        self._row_table = Table(rows, self.device)
+        self._pointers = np.zeros((len(members), len(dtypes)), dtype=np.int64)
+        self._pointer_table = Table(self._pointers, self.device)
+        self._chunks = self._constant(chunks)
+        self._places = self._constant(np.stack([entries.row_of, entries.tensor], axis=1))
+        leaves = [entries.leaves[leaf].astype(np.float64) for leaf in LEAF_COLUMNS]
+        self._leaves = self._constant(np.stack(leaves, axis=1))
+        self._reductions = {v: k for k, v in enumerate(all_reductions(program))}
+        self._runs = {
+            scope: self._constant(entries.runs(scope))
+            for scope in {v.data for v in self._reductions} - {"all"}
+        }
+        self._folded = zeros(len(self._reductions) * len(entries), self.device)
+        self._wholes = zeros(len(self._reductions) + 1, self.device)
+        self._all = -1
+        self._open_numbers(members)
+        self.passes = passes(program, dtypes)
+        self._reduced = [zeros(len(entries) * each.width, self.device) for each in self.passes]
+        most = max(len(each.reductions) for each in self.passes)
+        self._partials = zeros(most * self._count, self.device)
+        self._filled: set[int] = set()
+        self.holds()  # reads the addresses of the parameters and states
+        self._slots.moved = False  # the plan has looked at the memory before it made the batch
+
+    def _constant(self, numbers: Array) -> Tensor:
+        table = Table(numbers, self.device)
+        table.write(numbers)
+        return table.tensor
+
+    def _open_numbers(self, members: Sequence[Member]) -> None:
+        """Make room for the scalar states that are computed from reductions."""
+        program = self.program
+        start = 1 + len(program.scalar_outputs)
+        self._numbers = ReducedNumbers([(m.block, m.line) for m in members], start)
+        self._width = len(program.number_outputs)
+        size = (len(members), self._width)
+        self._number_table = Table(np.zeros(size), self.device)
+        self._new_numbers = zeros(len(members) * self._width, self.device)
+        outputs = tuple(program.number_outputs.values())
+        self._number_scalars = print_scalars(program, outputs, of_tensors=True) if outputs else None
+
+    # -- what the plan asks ---------------------------------------------------------------------------
+
+    @property
+    def moved(self) -> bool:
+        """Whether memory has moved since the plan looked last."""
+        return self._slots.moved
+
+    @moved.setter
+    def moved(self, value: bool) -> None:
+        self._slots.moved = value
+
+    def holds(self) -> bool:
+        """Whether parameters and states are still stored as they were; their addresses may change.
+
+        Raises:
+            EngineError: a storage that has moved is too small for its tensor.
+        """
+        return self._slots.hold()
+
+    def prepare(self) -> list[Tensor] | None:
+        """Return the gradients as they are stored in the order of their parameters, or None.
+
+        Raises:
+            EngineError: the storage of a gradient is too small for it; a CUDA graph is being captured.
+        """
+        if self.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            raise EngineError(
+                "optimizer.step() was called while a CUDA graph is captured: a replay would repeat this very "
+                "step, its number and learning rate with it. Capture forward and backward passes alone, and "
+                "step after the replay"
+            )
+        return self._slots.gradients()
+
+    def describe(self) -> str:
+        """Return how many tensors and numbers step together, and in how many passes."""
+        size = sum(map(elements, self._slots.params))
+        count = len(self.passes)
+        return (
+            f"triton  {len(self._slots.params)} tensors, {size:,} numbers, {self.dtypes[1]}, "
+            f"{self.device}, {count} pass{'es' if count > 1 else ''}"
+        )
+
+    # -- a step ---------------------------------------------------------------------------------------
+
+    def step(self, prepared: list[Tensor], count: int) -> None:
+        """Step all tensors by a program of one pass."""
+        with current(self.device):
+            self._begin(prepared, count)
+            self._finish()
+
+    def run(self, prepared: list[Tensor], count: int) -> Pass:
+        """Step all tensors stage by stage; `count` is the number of all elements."""
+        with current(self.device):
+            self._begin(prepared, count)
+        for stage, made in enumerate(self.passes[:-1]):
+            with current(self.device):
+                self._launch(stage)
+                shares = [
+                    share for k, v in enumerate(made.reductions) for share in self._fold(k, v)
+                ]
+            wholes = yield tuple(shares)
+            over_all = [v for v in made.reductions if v.data == "all"]
+            for value, whole in zip(over_all, wholes, strict=True):
+                self._receive(self._reductions[value], whole)
+        with current(self.device):
+            self._finish()
+
+    def _begin(self, grads: list[Tensor], count: int) -> None:
+        """Put the addresses and the scalars of the step on the device."""
+        self._pointers[:, 0] = list(map(Tensor.data_ptr, grads))
+        self._pointers[:, 1:] = np.reshape(self._slots.addresses, (-1, len(grads))).T
+        self._pointer_table.write(self._pointers)
+        self._row_table.write(self._rows)
+        if count != self._all:
+            self._all = count
+            self._wholes[-1].fill_(count)
+        if self._width:
+            numbers = [self._numbers.read(k) for k in range(self._width)]
+            self._number_table.write(np.stack(numbers, axis=1))
+
+    def _receive(self, k: int, whole: Any) -> None:
+        """Keep a reduction over all tensors, which comes from this device, another one or the host."""
+        cell = self._wholes[k]
+        if isinstance(whole, Tensor):
+            cell.copy_(whole, non_blocking=True)
+        else:
+            cell.fill_(float(whole))
+
+    def _scalars(self, scalars: Scalars, out: Tensor) -> None:
+        count = len(self._entries)
+        jit(scalars.text, "scalars")[(-(-count // LANES),)](
+            self._places,
+            self._row_table.tensor,
+            self._leaves,
+            self._folded,
+            self._wholes,
+            self._number_table.tensor,
+            out,
+            count,
+            BLOCK=LANES,
+            **LAUNCH,
+        )
+
+    def _launch(self, stage: int) -> None:
+        """Go through all tensors once."""
+        made = self.passes[stage]
+        if made.scalars is not None and stage not in self._filled:
+            self._scalars(made.scalars, self._reduced[stage])
+            if made.scalars.is_fixed:
+                self._filled.add(stage)
+        made.kernel[(self._count,)](
+            self._pointer_table.tensor,
+            self._chunks,
+            self._row_table.tensor,
+            self._reduced[stage],
+            self._partials,
+            self._count,
+            BLOCK=self._block,
+            **LAUNCH,
+        )
+
+    def _fold(self, k: int, value: Value) -> list[Tensor]:
+        """Reduce the partial results of the k-th reduction of a pass; return the share of one over all."""
+        partials = self._partials[k * self._count : (k + 1) * self._count]
+        if value.data == "all":
+            return [partials.sum() if value.op == "sum" else partials.amax()]
+        runs = self._runs[value.data]
+        count = len(self._entries)
+        at = self._reductions[value] * count
+        jit(print_fold(value.op), "fold")[(runs.numel() // 2,)](
+            partials, runs, self._folded[at : at + count], BLOCK=LANES, **LAUNCH
+        )
+        return []
+
+    def _finish(self) -> None:
+        """Write the new parameters and states, then the numbers that were computed from reductions."""
+        self._launch(len(self.passes) - 1)
+        torch.autograd.graph.increment_version(self._slots.written)
+        if self._number_scalars is None:
+            return
+        self._scalars(self._number_scalars, self._new_numbers)
+        new = self._new_numbers.cpu().numpy().reshape(-1, self._width)
+        for k in range(self._width):
+            self._numbers.write(k, new[:, k])
