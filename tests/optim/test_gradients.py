@@ -11,6 +11,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from tests.exact import RERUN, differs, same
+from thalweg import optim
 
 from .cases import Case, each, each_alone, each_engine, each_program
 from .oracle import FEW, TOLERANCE, beside_the_oracle
@@ -249,3 +250,18 @@ def test_zero_grad(case: Case, engine: str) -> None:
     assert all(p.grad is not None and not p.grad.any() for p in parameters)
     optimizer.zero_grad()
     assert all(p.grad is None for p in parameters)
+
+
+@each_engine
+def test_a_conjugated_gradient_is_its_numbers(engine: str) -> None:
+    """A gradient of complex numbers may be a view that is yet to be conjugated."""
+    ends = []
+    for resolved in (True, False):
+        p = Parameter(torch.ones(3, dtype=torch.complex64))
+        optimizer = optim.Adam([p], lr=0.1, engine=engine)
+        for k in range(3):
+            grad = torch.tensor([1 + 2j, 3 - 1j, 0.5j * k], dtype=torch.complex64).conj()
+            p.grad = grad.resolve_conj() if resolved else grad
+            optimizer.step()
+        ends.append(p.detach())
+    same(ends[1], ends[0], because=RERUN)

@@ -201,7 +201,7 @@ def _largest(x: Tensor) -> Tensor:
 
 def _widen(x: Tensor) -> Tensor:
     if x.is_complex():
-        x = torch.view_as_real(x)
+        x = torch.view_as_real(x.resolve_conj())
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
