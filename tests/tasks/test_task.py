@@ -113,7 +113,7 @@ def test_what_makes_no_network(
 
 @pytest.mark.parametrize("model", [nn.Linear, None, lambda a, b: a])
 def test_unpacked_takes_a_module(model: Any) -> None:
-    with pytest.raises(TaskError, match="an nn.Module, such as"):
+    with pytest.raises(TaskError, match=r"an nn\.Module, such as"):
         Unpacked(model)
 
 
