@@ -13,11 +13,12 @@ from thalweg.errors import DataError
 from thalweg.objective import Scores
 from thalweg.objective.answers import Output, answers
 from thalweg.objective.nested import mapped, tensors_in
+from thalweg.tasks.data import SPLITS
 from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.task import Task
 from thalweg.tasks.tensors import as_tensor
 from thalweg.tasks.weighted import WeightedSource
-from thalweg.train.evaluate import confusion, evaluate, predict
+from thalweg.train.evaluate import confusion, evaluate, predict, predict_set
 from thalweg.train.exported import export_model
 from thalweg.train.history import History
 
@@ -51,7 +52,8 @@ class Trained:
 
         `x` is in the units in which the data was given: the data's scaling, if any, is applied to
         it, and the targets' scaling is undone in what is returned. Where the data were a table, `x` may
-        be one, or its file: its columns are found by name.
+        be one, or its file: its columns are found by name. "train", "validation" and "test" stand for the
+        rows of that set, in the order in which it yields them.
 
         Where a data set or a loader gave several inputs, `x` is a tuple or a mapping of arrays or tensors,
         and what is returned is of the kind that the model returns.
@@ -100,6 +102,8 @@ class Trained:
 
     def _outputs(self, x: Any) -> Any:
         data = self.task.data
+        if is_set(x):
+            return self._unscaled(predict_set(self.model, data.split(x)))
         if data.columns is not None and not isinstance(x, (Tensor, np.ndarray)):
             x = data.columns.encode(x)
         in_memory = isinstance(data.train, (ArraySource, WeightedSource))
@@ -110,10 +114,16 @@ class Trained:
             rows = _like(rows, data.train.inputs)
         if data.scaler is not None:
             rows = data.scaler(rows)
-        outputs = predict(self.model, rows)
-        if data.target_scaler is not None:
-            outputs = data.target_scaler.inverse(outputs).to(outputs.dtype)
-        return outputs
+        return self._unscaled(predict(self.model, rows))
+
+    def _unscaled(self, outputs: Any) -> Any:
+        scaler = self.task.data.target_scaler
+        return outputs if scaler is None else scaler.inverse(outputs).to(outputs.dtype)
+
+
+def is_set(x: Any) -> bool:
+    """Return whether `x` is the name of a task's set."""
+    return isinstance(x, str) and x in SPLITS
 
 
 def _as_tensor(value: Any) -> Any:
