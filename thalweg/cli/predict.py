@@ -61,7 +61,8 @@ def predict(
     """Print what the trained model of a run says of new rows, one line each.
 
     Rows are in the units of the data that the run was trained on; or they are
-    those of a set of its task, train, validation or test. A run on a table finds its columns by name, and says classes by their names. The task is
+    those of a set of its task, train, validation or test. A run on a table
+    finds its columns by name, and says classes by their names. The task is
     loaded again to build the model; nothing in the run's folder is executed.
     """
     import numpy as np
