@@ -1,4 +1,4 @@
-"""Progress: a table in a notebook; on standard error a bar on a terminal, plain lines elsewhere; or nothing."""
+"""Progress: a table in a notebook, a bar on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
