@@ -92,9 +92,10 @@ class Trained:
         Args:
             path: .pt2, a program that `torch.export.load` reads, or .onnx, with `thalweg[onnx]`. It takes
                 any number of rows, in the units in which the data was given, and returns raw outputs.
+                Several inputs are one tuple or dictionary, as in `predict`, and inputs by name in ONNX.
 
         Raises:
-            TaskError: the model cannot be traced, its inputs are no tensor, or the program gives other
+            TaskError: the model cannot be traced, an input is no tensor, or the program gives other
                 outputs than the model.
             MissingExtraError: ONNX needs packages that are not installed.
         """
