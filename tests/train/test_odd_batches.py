@@ -121,6 +121,14 @@ WORKS: dict[str, tuple[Any, ...]] = {
         loader([(OrderedDict(a=x, b=x), y) for x, y in PAIRS]),
         lambda: Unpacked(Sum()),
     ),
+    "a mapping with its targets": (
+        loader([{"a": x, "b": x, "labels": y} for x, y in PAIRS]),
+        lambda: Unpacked(Sum()),
+    ),
+    "a mapping of another kind": (
+        DataLoader(PAIRS, 8, collate_fn=lambda rows: UserDict(a=X, b=X, y=Y)),  # type: ignore[arg-type]
+        lambda: Unpacked(Sum()),
+    ),
     "named tuples": (loader([Named(x, y) for x, y in PAIRS]), linear),
     "triples": (loader([(x, y, 1.0) for x, y in PAIRS]), linear),
     "triples with whole weights": (loader([(x, y, 2) for x, y in PAIRS]), linear),
@@ -183,14 +191,29 @@ REFUSED: dict[str, tuple[Any, ...]] = {
         loader([((x, x), y) for x, y in PAIRS]),
         Sum,
     ),
-    "a mapping as a batch": (
-        r"batch 1 of this one is dict of 2\. .*return \(d, d\['labels'\]\)",
-        loader([{"x": x, "y": y} for x, y in PAIRS]),
+    "a mapping without a name for its targets": (
+        r"none is called as they \(label, labels, target, targets, y\)\. It has 'x', 'z'\. .*target='labels'",
+        loader([{"x": x, "z": y} for x, y in PAIRS]),
         linear,
     ),
-    "a mapping of another kind": (
-        "this one is UserDict",
-        DataLoader(PAIRS, 8, collate_fn=lambda rows: UserDict(x=X, y=Y)),
+    "a mapping with two names for its targets": (
+        r"several may be they \(label, y\)",
+        loader([{"x": x, "label": y, "y": y} for x, y in PAIRS]),
+        linear,
+    ),
+    "a mapping of targets alone": (
+        "nothing but its targets, 'y'",
+        loader([{"y": y} for _, y in PAIRS]),
+        linear,
+    ),
+    "a misspelt name of the targets": (
+        r"no part 'lables', .*Did you mean 'labels'\?",
+        Data(loader([{"x": x, "labels": y} for x, y in PAIRS]), target="lables"),
+        linear,
+    ),
+    "a mapping for a layer": (
+        r"thalweg\.tasks\.Unpacked\(model\) .*forward\(self, x\)",
+        loader([{"x": x, "y": y} for x, y in PAIRS]),
         linear,
     ),
     "two inputs and a target": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from thalweg.tasks.generators import (
     seed_generator,
     with_parts,
 )
+from thalweg.tasks.mappings import taken_apart
 from thalweg.tasks.tensors import as_tensor
 
 Batch = tuple[Any, Any]
@@ -159,11 +160,13 @@ class ArraySource(Source):
 class DatasetSource(Source):
     """A torch `Dataset` of (input, target) pairs, map-style or iterable.
 
-    What it draws at random is a function of the run's seed and the epoch: by the global generators
-    of PyTorch, NumPy and Python, or by generators among its attributes.
+    `target` is the name of the targets, where rows are mappings. What the set draws at random is a function
+    of the run's seed and the epoch: by the global generators of PyTorch, NumPy and Python, or by
+    generators among its attributes.
     """
 
     dataset: Dataset[Any]
+    target: str | None = None
 
     @property
     def generators(self) -> list[Generator]:
@@ -199,7 +202,7 @@ class DatasetSource(Source):
             permutation = row_order(rows, batch_size, order, epoch)
             indices = range(rows) if permutation is None else permutation.tolist()
             loader = DataLoader(self.dataset, size, sampler=indices, generator=own)
-        return _pairs(loader, place or Placement())
+        return _pairs(loader, place or Placement(), self.target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,9 +213,12 @@ class LoaderSource(Source):
     `fit` seeds for each epoch, or from its own generator, which is seeded likewise. So are the
     generators that its data set holds. Workers are seeded by PyTorch when they begin, so each pass
     begins with new ones: those of `persistent_workers` would draw on from where they were.
+
+    `target` is the name of the targets, where batches are mappings.
     """
 
     loader: DataLoader[Any]
+    target: str | None = None
 
     @property
     def rows(self) -> int | None:
@@ -251,7 +257,7 @@ class LoaderSource(Source):
             _seed_noise(self._others(), order, epoch)
         if self.loader.persistent_workers:
             self.loader._iterator = None
-        return _pairs(self.loader, place or Placement())
+        return _pairs(self.loader, place or Placement(), self.target)
 
     @contextlib.contextmanager
     def untraced(self) -> Iterator[None]:
@@ -337,15 +343,18 @@ def _check_finite(tensor: Tensor, what: str) -> None:
     )
 
 
-def _pairs(loader: DataLoader[Any], place: Placement) -> Iterator[Batch]:
+def _pairs(loader: DataLoader[Any], place: Placement, target: str | None) -> Iterator[Batch]:
     for number, batch in enumerate(_drawn(loader), 1):
+        if isinstance(batch, Mapping):
+            inputs, targets = taken_apart(batch, target)
+            yield place(inputs), place(targets)
+            continue
         if not (isinstance(batch, (tuple, list)) and len(batch) in (2, 3)):
-            count = f" of {len(batch)}" if isinstance(batch, (tuple, list, dict)) else ""
+            count = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
             raise DataError(
-                "A data set must yield pairs (inputs, targets), or (inputs, targets, weights); batch "
-                f"{number} of this one is {type(batch).__name__}{count}. Let its rows be pairs: "
-                "several inputs are one tuple or mapping, ((a, b), y); of a mapping d with its targets "
-                "return (d, d['labels'])."
+                "A data set must yield pairs (inputs, targets), (inputs, targets, weights), or mappings "
+                f"with the targets among them; batch {number} of this one is {type(batch).__name__}{count}. "
+                "Let its rows be pairs: several inputs are one tuple or mapping, ((a, b), y)."
             )
         targets = place(batch[1])
         yield place(batch[0]), targets if len(batch) == 2 else _weigh(targets, place(batch[2]))

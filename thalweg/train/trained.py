@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from thalweg.objective import Scores
 from thalweg.objective.answers import Output, answers
 from thalweg.objective.nested import mapped, tensors_in
 from thalweg.tasks.data import SPLITS
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.mappings import TARGET_NAMES
+from thalweg.tasks.sources import ArraySource, Source
 from thalweg.tasks.task import Task
 from thalweg.tasks.tensors import as_tensor
 from thalweg.tasks.weighted import WeightedSource
 from thalweg.train.evaluate import confusion, evaluate, predict, predict_set
 from thalweg.train.exported import export_model
 from thalweg.train.history import History
+from thalweg.train.randomness import isolated
 
 
 class Trained:
@@ -109,6 +112,7 @@ class Trained:
             x = data.columns.encode(x)
         in_memory = isinstance(data.train, (ArraySource, WeightedSource))
         if not in_memory and not isinstance(x, list) and not hasattr(x, "__array__"):
+            x = _inputs_of(x, data.train)
             return predict(self.model, mapped(x, Tensor.detach, _as_tensor))
         rows = as_tensor(x, "inputs of predict")
         if isinstance(data.train, (ArraySource, WeightedSource)):
@@ -125,6 +129,19 @@ class Trained:
 def is_set(x: Any) -> bool:
     """Return whether `x` is the name of a task's set."""
     return isinstance(x, str) and x in SPLITS
+
+
+def _inputs_of(x: Any, source: Source) -> Any:
+    """Return the inputs of a batch that is one mapping and may still hold its targets."""
+    target = getattr(source, "target", None)
+    names = TARGET_NAMES if target is None else (target,)
+    if not (isinstance(x, Mapping) and any(name in x for name in names)):
+        return x
+    with source.untraced(), isolated():
+        learned, _ = source.first(1)
+    if not isinstance(learned, Mapping):
+        return x
+    return {key: part for key, part in x.items() if key in learned or key not in names}
 
 
 def _as_tensor(value: Any) -> Any:
