@@ -9,15 +9,21 @@ from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    TensorDataset,
+)
 
-from thalweg.errors import DataError, ThalwegError
-from thalweg.objective.blame import blame
+from thalweg.errors import DataError
 from thalweg.objective.nested import mapped, moves_itself, rows_of
 from thalweg.objective.weighted import Weighted, check_weights
 from thalweg.tasks.batches import Lent, Order, batches, derive, left_over, row_order
+from thalweg.tasks.drawn import drawn
 from thalweg.tasks.generators import (
     Generator,
     generators_of,
@@ -51,6 +57,8 @@ class Placement:
         return tensor.to(device=self.device, dtype=dtype)
 
     def _other(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" and value.ndim:
+            return self._tensor(as_tensor(value, "arrays of a batch"))
         if not moves_itself(value):
             return value
         moved = value.to(self.device)
@@ -106,7 +114,9 @@ class Source(ABC):
         for batch in self.batches(count):
             if rows_of(batch[0]) != 0:
                 return batch
-        raise DataError("The data set yields no batch: it is empty.")
+        raise DataError(
+            "The data set yields no batch: it is empty, or its loader drops a batch that is not full."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,7 +354,7 @@ def _check_finite(tensor: Tensor, what: str) -> None:
 
 
 def _pairs(loader: DataLoader[Any], place: Placement, target: str | None) -> Iterator[Batch]:
-    for number, batch in enumerate(_drawn(loader), 1):
+    for number, batch in enumerate(drawn(loader), 1):
         if isinstance(batch, Mapping):
             inputs, targets = taken_apart(batch, target)
             yield place(inputs), place(targets)
@@ -364,19 +374,6 @@ def _weigh(targets: Any, weights: Any) -> Weighted:
     rows = rows_of(targets)
     check_weights(weights, rows or rows_of(weights) or 0, "a batch")
     return Weighted(targets, weights)
-
-
-def _drawn(loader: DataLoader[Any]) -> Iterator[Any]:
-    """Yield the loader's batches; an error in the user's data set becomes one that says where."""
-    batch = 1
-    try:
-        for drawn in loader:
-            yield drawn
-            batch += 1
-    except (ThalwegError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        raise DataError(f"The data set fails at batch {batch}. {blame(error)}") from error
 
 
 def _length(dataset: Dataset[Any]) -> int:

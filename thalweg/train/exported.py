@@ -132,7 +132,7 @@ def _rows(inputs: Any, count: int) -> Any:
 
 
 def _traced(predictor: Predictor, inputs: Any) -> torch.export.ExportedProgram:
-    shapes = (mapped(inputs, lambda part: {0: torch.export.Dim.DYNAMIC}),)
+    shapes = (_pytree.tree_map(lambda part: {0: torch.export.Dim.DYNAMIC}, inputs),)
     try:
         return torch.export.export(predictor, (_rows(inputs, _ROWS),), dynamic_shapes=shapes)
     except Exception as error:  # PyTorch's own, and those of the user's model

@@ -55,10 +55,11 @@ def losses_of(surrogate: Loss, targets: Tensor | Weighted) -> Losses:
 def _weighted_losses(surrogate: Loss, outputs: Any, given: Weighted, shared: bool) -> Tensor:
     """Return the loss of every model where rows have weights."""
     axis = None if shared else 0
-    losses, _ = torch.vmap(surrogate.weighted, (0, axis, axis), (0, None if shared else 0))(
-        outputs, given.targets, given.weights
-    )
-    return losses
+
+    def alone(outputs: Any, targets: Any, weights: Tensor) -> Tensor:
+        return surrogate.weighted(outputs, targets, weights)[0]
+
+    return torch.vmap(alone, (0, axis, axis))(outputs, given.targets, given.weights)
 
 
 class _CrossEntropy(torch.autograd.Function):
