@@ -35,6 +35,19 @@ def test_a_program_takes_any_number_of_rows_in_the_units_of_the_data(tmp_path: P
         torch.testing.assert_close(program(x), run.predict(x), rtol=1e-5, atol=1e-3)
 
 
+def test_a_set_of_the_task_is_predicted_in_the_units_of_the_data() -> None:
+    task = scaled()
+    x = 5 + 3 * torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    run = quiet(task, epochs=5)
+    torch.testing.assert_close(
+        torch.from_numpy(run.predict("train")), run.predict(x), rtol=1e-5, atol=1e-3
+    )
+    weighted = Task(
+        Data.arrays(x, x[:, :1], weights=torch.ones(40)), "mse", lambda: nn.Linear(3, 1)
+    )
+    assert quiet(weighted, epochs=1).predict("train").shape == (40, 1)
+
+
 @pytest.mark.full
 def test_onnx_gives_the_same_outputs(tmp_path: Path) -> None:
     import onnx
