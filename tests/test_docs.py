@@ -62,7 +62,7 @@ def test_the_commands_on_training_run(tmp_path: Path, monkeypatch: pytest.Monkey
     np.save("new.npy", np.zeros((2, 64), dtype="float32"))
     text = (DOCS / "training.md").read_text(encoding="utf-8")
     commands = re.findall(r"^thalweg (.*)$", text, flags=re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         ended = call(*shlex.split(command))
         assert ended.exit_code == 0, (command, ended.output)

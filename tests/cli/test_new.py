@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +25,11 @@ def test_a_file_to_start_from(folder: Path) -> None:
     result = call("new", "task")
     assert result.exit_code == 0
     assert "Wrote my_task.py" in result.stderr
-    assert result.stdout.split("\n")[:2] == [
+    assert result.stdout.splitlines() == [
         "  thalweg train my_task.py",
+        "  thalweg runs",
+        "  thalweg runs open my_task-adam-1",
+        "  thalweg predict my_task-adam-1 validation --output class",
         "  thalweg race my_task.py",
     ]
     assert [path.name for path in folder.iterdir()] == ["my_task.py"]
@@ -47,6 +51,26 @@ def test_it_trains_and_races_as_it_stands(kind: str, folder: Path) -> None:
     few = ("--optimizers", "adam", "--lrs", "0.1", "--seeds", "1", "--epochs", "1", "--json")
     raced = call("race", "sub/wine.py", *few)
     assert raced.exit_code == 0, raced.stderr
+
+
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_what_it_prints_runs_as_printed(kind: str, folder: Path) -> None:
+    (folder / "runs" / "wine-adam-1").mkdir(parents=True)  # a name that is taken
+    printed = call("new", "task", "my files/wine.py", "--kind", kind).stdout
+    *commands, race = [shlex.split(line) for line in printed.splitlines()]
+    results = []
+    for thalweg, *arguments in commands:
+        results.append(call(*arguments))
+        assert thalweg == "thalweg"
+        assert results[-1].exit_code == 0, results[-1].stderr
+    trained, listed, opened, predicted = results
+    assert "validation" in trained.stdout
+    name = "ridge-adam-1" if kind == "function" else "wine-adam-2"
+    assert name in listed.stdout
+    assert (folder / "runs" / name / "report.html").is_file(), opened.stderr
+    rows = load_task("my files/wine.py").data.split("validation").rows
+    assert len(predicted.stdout.splitlines()) == rows
+    assert race == ["thalweg", "race", "my files/wine.py"]  # another test races
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from tests.cli.commands import call
 from tests.exact import same
 from thalweg.tasks import load_task
+from thalweg.tasks.sources import ArraySource
 from thalweg.train import fit, load_run
 from thalweg.train.folder.writing import free_folder
 
@@ -185,6 +186,22 @@ def test_arrays_of_objects_are_not_unpickled(two_runs: Path) -> None:
     result = call("predict", "runs/line-adam-1", "new.npz")
     assert "has no array 'x'" in result.stderr
     assert call("predict", "runs/line-adam-1", "new.npz", "--array", "b").exit_code == 0
+
+
+def test_the_rows_of_a_set_of_the_task(two_runs: Path) -> None:
+    result = call("predict", "line-adam-1", "validation")
+    assert result.exit_code == 0, result.stderr
+    saved = load_run("runs/line-adam-1")
+    said = saved.predict("validation")
+    lines = np.array([float(line) for line in result.stdout.split()], dtype=said.dtype)
+    same(lines, said[:, 0], because="as text a float has all of its digits")
+    source = saved.task.data.validation
+    assert isinstance(source, ArraySource)
+    same(said, saved.predict(source.inputs).numpy(), because="the same model on the same rows")
+    missing = call("predict", "line-adam-1", "test")
+    assert missing.exit_code == 2
+    assert "no test set" in missing.stderr
+    assert "are of files" in call("predict", "line-adam-1", "train", "--array", "x").stderr
 
 
 def test_predict_takes_the_name_that_runs_shows(two_runs: Path) -> None:

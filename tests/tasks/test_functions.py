@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from scipy.optimize import rosen, rosen_der, rosen_hess
 from torch import Tensor
 
 from tests.exact import same
+from thalweg.errors import TaskError
 from thalweg.tasks import load_task
 from thalweg.tasks.functions.deep_quadratic import curvature, sine_basis, spectrum
-from thalweg.tasks.functions.function_task import PointModel, uniform_noise
+from thalweg.tasks.functions.function_task import PointModel, function_task, uniform_noise
 from thalweg.tasks.functions.landscapes import (
     beale_value,
     booth_value,
@@ -186,3 +188,30 @@ def test_noise_adds_its_mean_to_the_gradient_and_nothing_over_all_rows() -> None
     torch.testing.assert_close(gradient(part), exact + part.mean(0), rtol=0, atol=1e-12)
     torch.testing.assert_close(gradient(rows), exact, rtol=0, atol=1e-12)
     assert not uniform_noise(10, 2, 0).any()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"start": 3.0}, r"start is a list of numbers.*got 3\.0"),
+        ({"start": []}, r"start is a list of numbers.*got \[\]"),
+        ({"start": "ab"}, "start is a list of numbers.*got 'ab'"),
+        ({"start": [1.0, 2.0, 3.0]}, r"a row of 3 numbers.*the shape \(16, 2\)"),
+        ({"noise": None}, r"a row of 2 numbers.*the shape \(\)"),
+        ({"spread": math.nan}, "spread is a number ≥ 0; got nan"),
+        ({"spread": "wide"}, "spread is a number ≥ 0; got 'wide'"),
+    ],
+)
+def test_what_is_no_function_to_minimise(changed: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"start": [1.0, 1.0], "noise": uniform_noise(16, 2, 0.0), **changed}
+    with pytest.raises(TaskError, match=message):
+        function_task("bowl", lambda p: p.square().sum(), **given).build()
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [("digits_vae", "latent", True), ("rosenbrock", "spread", -1), ("photo", "picture", 8)],
+)
+def test_options_of_built_in_tasks_are_refused_in_words(name: str, option: str, value: Any) -> None:
+    with pytest.raises(TaskError, match=f"{option} .*{value!r}"):
+        load_task(name, **{option: value}).build()

@@ -10,7 +10,7 @@ from torch import nn
 from tests.exact import same
 from thalweg.errors import TaskError
 from thalweg.objective import Cost, Scores
-from thalweg.tasks import Data, Target, Task, load_task, mlp
+from thalweg.tasks import Data, Target, Task, Unpacked, load_task, mlp
 from thalweg.tasks.sources import ArraySource
 
 X = np.zeros((4, 2), "float32")
@@ -81,8 +81,40 @@ def test_mlp() -> None:
         nn.Linear,
     ]
     assert net(torch.zeros(5, 2, 2)).shape == (5, 2)
-    with pytest.raises(TaskError, match="at least two"):
-        mlp([3])
+    assert [p.shape for p in mlp(np.array([4, 2])).parameters()] == [(2, 4), (2,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "message"),
+    [
+        ((4, 32, 2), {}, r"one list, .* write mlp\(\[4, 32, 2\]\), not mlp\(4, 32, 2\)"),
+        ((4, 32), {}, r"write mlp\(\[4, 32\]\)"),
+        ((4, nn.Tanh), {}, r"write mlp\(\[4, 32, 1\]\), not mlp\(4\)"),
+        (([3],), {}, r"at least two whole numbers ≥ 1.*got \[3\]"),
+        (([4, 0],), {}, r"≥ 1.*got \[4, 0\]"),
+        (([4.0, 2],), {}, r"whole numbers.*got \[4\.0, 2\]"),
+        (([4, "2"],), {}, r"whole numbers.*got \[4, '2'\]"),
+        (("42",), {}, r"a list of .*got '42'"),
+        ((None,), {}, r"a list of .*got None"),
+        (([4, 3, 2], nn.ReLU()), {}, r"a class of layers such as torch.nn.ReLU.*got ReLU\(\)"),
+        (([4, 3, 2], "relu"), {}, r"a class of layers .*got 'relu'"),
+        (([4, 3, 2], torch.relu), {}, r"without arguments .*TypeError"),
+        (([4, 3, 2], dict), {}, r"makes dict"),
+        (([4, 3, 2],), {"dropout": 2}, "from 0 to 1; got 2"),
+        (([4, 3, 2],), {"dropout": "0.1"}, "from 0 to 1; got '0.1'"),
+    ],
+)
+def test_what_makes_no_network(
+    arguments: tuple[Any, ...], keywords: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TaskError, match=message):
+        mlp(*arguments, **keywords)
+
+
+@pytest.mark.parametrize("model", [nn.Linear, None, lambda a, b: a])
+def test_unpacked_takes_a_module(model: Any) -> None:
+    with pytest.raises(TaskError, match=r"an nn\.Module, such as"):
+        Unpacked(model)
 
 
 def test_mlp_with_an_initialization() -> None:

@@ -132,3 +132,14 @@ def test_seeds_of_any_kind() -> None:
     same(cuts[0].inputs, cuts[1].inputs, because="copies")  # type: ignore[attr-defined]
     with pytest.raises(DataError, match="seed is a whole number"):
         Data.arrays(x, x, validation=0.5, seed=0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [">f4", "<f4", ">f8", ">i2", ">c8", ">u2"])
+def test_numbers_of_either_order_of_bytes(kind: str) -> None:
+    numbers = np.arange(6).reshape(3, 2)
+    tensor = as_tensor(numbers.astype(kind), "inputs")
+    same(
+        tensor.to(torch.complex128),
+        torch.from_numpy(numbers).to(torch.complex128),
+        because="small whole numbers are held exactly",
+    )

@@ -19,6 +19,7 @@ from torch.utils.data import (
     Dataset,
     IterableDataset,
     RandomSampler,
+    Sampler,
     SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
@@ -27,7 +28,7 @@ from torch.utils.data import (
 )
 
 from tests.exact import same
-from thalweg.errors import DataError, ThalwegError
+from thalweg.errors import DataError, TaskError, ThalwegError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task, Unpacked
 from thalweg.train import Run, fit
@@ -121,6 +122,28 @@ WORKS: dict[str, tuple[Any, ...]] = {
         loader([(OrderedDict(a=x, b=x), y) for x, y in PAIRS]),
         lambda: Unpacked(Sum()),
     ),
+    "a mapping with its targets": (
+        loader([{"a": x, "b": x, "labels": y} for x, y in PAIRS]),
+        lambda: Unpacked(Sum()),
+    ),
+    "a mapping of another kind": (
+        DataLoader(PAIRS, 8, collate_fn=lambda rows: UserDict(a=X, b=X, y=Y)),  # type: ignore[arg-type]
+        lambda: Unpacked(Sum()),
+    ),
+    "arrays of NumPy from the user's collate_fn": (
+        DataLoader(
+            SET, 8, collate_fn=lambda rows: (X[: len(rows)].numpy(), Y[: len(rows)].numpy())
+        ),
+        linear,
+    ),
+    "arrays of NumPy in a mapping": (
+        DataLoader(
+            SET,
+            8,
+            collate_fn=lambda rows: {"a": X.numpy(), "b": X.numpy(), "y": Y.numpy()},  # type: ignore[arg-type]
+        ),
+        lambda: Unpacked(Sum()),
+    ),
     "named tuples": (loader([Named(x, y) for x, y in PAIRS]), linear),
     "triples": (loader([(x, y, 1.0) for x, y in PAIRS]), linear),
     "triples with whole weights": (loader([(x, y, 2) for x, y in PAIRS]), linear),
@@ -177,20 +200,75 @@ def test_what_trains(name: str) -> None:
     assert all(np.isfinite(epoch.train.loss) for epoch in run.history)
 
 
+class Ending(Dataset[Any]):
+    """Raises StopIteration in the middle, which ends the loop over a loader as if all were well."""
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 13:
+            raise StopIteration
+        return X[index], Y[index]
+
+
+@pytest.mark.parametrize("data", [Data(Ending()), DataLoader(Ending(), 8)])
+def test_an_item_that_ends_the_loop_is_no_end_of_the_set(data: Any) -> None:
+    with pytest.raises(DataError, match=r"ends before its batch \d of 3: .*StopIteration"):
+        trained(data, linear)
+
+
+def test_a_sampler_of_batches_says_how_many_steps_an_epoch_has() -> None:
+    batches = [[0, 1, 2, 3, 4], [5, 6], [7, 8, 9]]
+    data = DataLoader(SET, batch_sampler=batches)
+    run = fit(Task(data, "mse", linear), "sgd+cosine", lr=0.1, epochs=2, progress=False)
+    assert run.steps == 6
+    assert run.history[-1].lr < 0.01  # the cosine has come to its end
+
+    class Unknown(Sampler[list[int]]):
+        def __iter__(self) -> Any:
+            return iter(batches)
+
+    data = DataLoader(SET, batch_sampler=Unknown())
+    with pytest.raises(TaskError, match="needs to know how many steps"):
+        fit(Task(data, "mse", linear), "sgd+cosine", lr=0.1, epochs=2, progress=False)
+    assert fit(Task(data, "mse", linear), "sgd", lr=0.1, epochs=2, progress=False).steps == 6
+
+
 REFUSED: dict[str, tuple[Any, ...]] = {
+    "a loader that drops its only batch": (
+        "drops a batch that is not full",
+        DataLoader(SET, 64, drop_last=True),
+        linear,
+    ),
     "a tuple for two arguments": (
         r"TypeError: .*missing 1 required .*thalweg.tasks.Unpacked\(model\)",
         loader([((x, x), y) for x, y in PAIRS]),
         Sum,
     ),
-    "a mapping as a batch": (
-        r"batch 1 of this one is dict of 2\. .*return \(d, d\['labels'\]\)",
-        loader([{"x": x, "y": y} for x, y in PAIRS]),
+    "a mapping without a name for its targets": (
+        r"none is called as they \(label, labels, target, targets, y\)\. It has 'x', 'z'\. .*target='labels'",
+        loader([{"x": x, "z": y} for x, y in PAIRS]),
         linear,
     ),
-    "a mapping of another kind": (
-        "this one is UserDict",
-        DataLoader(PAIRS, 8, collate_fn=lambda rows: UserDict(x=X, y=Y)),
+    "a mapping with two names for its targets": (
+        r"several may be they \(label, y\)",
+        loader([{"x": x, "label": y, "y": y} for x, y in PAIRS]),
+        linear,
+    ),
+    "a mapping of targets alone": (
+        "nothing but its targets, 'y'",
+        loader([{"y": y} for _, y in PAIRS]),
+        linear,
+    ),
+    "a misspelt name of the targets": (
+        r"no part 'lables', .*Did you mean 'labels'\?",
+        Data(loader([{"x": x, "labels": y} for x, y in PAIRS]), target="lables"),
+        linear,
+    ),
+    "a mapping for a layer": (
+        r"thalweg\.tasks\.Unpacked\(model\) .*forward\(self, x\)",
+        loader([{"x": x, "y": y} for x, y in PAIRS]),
         linear,
     ),
     "two inputs and a target": (

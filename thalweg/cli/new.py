@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from thalweg.cli.train import RUNS
 from thalweg.cli.values import path_of
 
 EXAMPLES = (
@@ -20,6 +23,9 @@ TASK_KINDS = {
     "dataset": "a torch Dataset or DataLoader",
     "function": "a function to be minimised",
 }
+
+_NAMES = {"function": "ridge"}
+"""What a starter calls its task, where it is not called after its file."""
 
 
 def new(
@@ -46,8 +52,24 @@ def new(
     err().print(
         f"Wrote {file}: {TASK_KINDS[kind]}. It runs as it stands.", markup=False, soft_wrap=True
     )
-    for command in (f"thalweg train {file}", f"thalweg race {file}"):
+    for command in _next_commands(file, kind):
         out().print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def _next_commands(file: Path, kind: str) -> list[str]:
+    """Return what can be done with the file, from training to prediction; each runs as it stands."""
+    shown = shlex.quote(str(file))
+    numbers = itertools.count(1)
+    name = _NAMES.get(kind, file.stem)
+    run = next(r for n in numbers if not (RUNS / (r := f"{name}-adam-{n}")).exists())
+    classes = "" if kind == "function" else " --output class"
+    return [
+        f"thalweg train {shown}",
+        "thalweg runs",
+        f"thalweg runs open {run}",
+        f"thalweg predict {run} validation{classes}",
+        f"thalweg race {shown}",
+    ]
 
 
 def template(kind: str) -> str:

@@ -17,6 +17,7 @@ EXAMPLES = (
     "thalweg predict digits-adam-1 new.npz --output class",
     "thalweg predict runs/mine-adam-1 new.csv --columns age,height --out said.csv",
     "thalweg predict runs/flats-adam-1 flats.csv",
+    "thalweg predict digits-adam-1 test --output probability",
 )
 
 
@@ -30,7 +31,10 @@ def predict(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="Rows: a file .npz, .npy, .csv or .parquet.", parser=path_of
+            metavar="DATA",
+            help="Rows: a file .npz, .npy, .csv or .parquet; or train, validation or test: those of the "
+            "task.",
+            parser=path_of,
         ),
     ],
     output: Annotated[
@@ -56,8 +60,9 @@ def predict(
 ) -> None:
     """Print what the trained model of a run says of new rows, one line each.
 
-    Rows are in the units of the data that the run was trained on. A run on a
-    table finds its columns by name, and says classes by their names. The task is
+    Rows are in the units of the data that the run was trained on; or they are
+    those of a set of its task, train, validation or test. A run on a table
+    finds its columns by name, and says classes by their names. The task is
     loaded again to build the model; nothing in the run's folder is executed.
     """
     import numpy as np
@@ -66,6 +71,7 @@ def predict(
     from thalweg.tasks.formats.tables import ENDINGS, read_rows, rows_as_csv, write_rows
     from thalweg.tasks.tables.frames import ENDINGS as TABLES
     from thalweg.train import load_run
+    from thalweg.train.trained import is_set
 
     if output not in ("raw", "probability", "class"):
         raise TaskError(f"--output is raw, probability or class; got {output!r}.")
@@ -73,7 +79,11 @@ def predict(
         raise TaskError(f"--out is a file .npz, .npy or .csv; got {out}.")
     saved = load_run(_folder(run))
     rows: Any = data
-    if saved.task.data.columns is None or data.suffix.lower() not in TABLES:
+    if is_set(str(data)) and not data.exists():
+        if columns is not None or array is not None:
+            raise TaskError("--columns and --array are of files, and DATA is a set of the task.")
+        rows = str(data)
+    elif saved.task.data.columns is None or data.suffix.lower() not in TABLES:
         rows = read_rows(data, columns=read_names(columns), array=array)
     elif columns is not None or array is not None:
         raise TaskError(

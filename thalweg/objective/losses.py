@@ -150,8 +150,16 @@ class Loss:
 
     def _weighted(self, outputs: Any, given: Weighted) -> tuple[Tensor, Weight]:
         """Return the loss of a batch whose rows weigh differently, and what it weighs."""
-        function, targets, weights = self.function, given.targets, given.weights
-        check_weights(weights, len(weights), "a batch")
+        check_weights(given.weights, len(given.weights), "a batch")
+        loss, weight = self.weighted(outputs, given.targets, given.weights)
+        return loss, "sum" if _sums(self.function) else float(weight)
+
+    def weighted(self, outputs: Any, targets: Any, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch whose rows have these weights, and what it weighs: Σᵢ wᵢ·dᵢ.
+
+        The weights are not looked at, so that it may run under `torch.vmap`.
+        """
+        function = self.function
         if self.batch_weight is not None:
             raise TaskError(
                 "The data weighs its rows, which says what the mean of a batch is divided by: leave "
@@ -168,9 +176,7 @@ class Loss:
             counts = class_counts(targets, self.ignore_index, class_weight)
         if setting_of(function, "reduction", "mean") == "batchmean":
             losses = losses.flatten(1).sum(1)
-        is_sum = _sums(function)
-        loss, weight = weighted_loss(losses, weights, counts, is_sum=is_sum)
-        return loss, "sum" if is_sum else weight
+        return weighted_loss(losses, weights, counts, is_sum=_sums(function))
 
     def _own_weight(self, outputs: Any, targets: Any) -> float:
         assert self.batch_weight is not None

@@ -67,8 +67,11 @@ def losses_of(name: str, function: Any) -> Any:
 
 def weighted_loss(
     losses: Tensor, weights: Tensor, counts: Tensor | None, *, is_sum: bool
-) -> tuple[Tensor, float]:
+) -> tuple[Tensor, Tensor]:
     """Return the loss of a batch, and what it weighs in the loss of the set, Σᵢ wᵢ·dᵢ.
+
+    Nothing is read off a tensor, so that it may run under `torch.vmap`. Where all weights are 0 a mean
+    is NaN.
 
     Args:
         losses: of each element, (rows, …).
@@ -85,8 +88,8 @@ def weighted_loss(
     w = weights.to(losses.dtype).reshape(-1, *[1] * (losses.ndim - 1)).expand_as(losses)
     total = (losses * w).sum()
     d = w.double() if counts is None else w.double() * counts
-    weight = float(d.sum())
-    return total if is_sum else total / weight if weight else total * math.nan, weight
+    weight = d.sum()
+    return total if is_sum else total / weight.to(total.dtype), weight
 
 
 def class_counts(targets: Tensor, ignored: int | None, weight: Tensor | None) -> Tensor | None:

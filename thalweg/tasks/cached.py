@@ -81,7 +81,7 @@ def cached(source: Source, what: str) -> Source:
     inputs, targets = held
     if isinstance(inputs, Tensor) and isinstance(targets, Tensor):
         return ArraySource(inputs, targets)
-    return CachedSource(source.dataset, inputs, targets)
+    return CachedSource(source.dataset, inputs=inputs, targets=targets)
 
 
 def bytes_as_tensors(batch: Batch, rows_of_batch: int, rows: int) -> float:
@@ -153,7 +153,7 @@ def _check_again(
         seed_generator(generator, place + 1)
     rows = source.rows or 0
     places = sorted({k * (rows - 1) // (_AGAIN - 1) for k in range(_AGAIN)})
-    read = next(DatasetSource(Subset(source.dataset, places)).batches(None))
+    read = next(DatasetSource(Subset(source.dataset, places), source.target).batches(None))
     index = torch.tensor(places)
     for old, new in zip(tensors_in(held), tensors_in(read), strict=True):
         if not _equal(old.index_select(0, index), new):

@@ -25,8 +25,16 @@ from thalweg.tasks.cut import (
     is_fraction,
 )
 from thalweg.tasks.encode import Scaler
+from thalweg.tasks.mappings import check_target
 from thalweg.tasks.pictures import Mode, read_image_folder
-from thalweg.tasks.sources import ArraySource, Source, as_arrays, as_source
+from thalweg.tasks.sources import (
+    ArraySource,
+    DatasetSource,
+    LoaderSource,
+    Source,
+    as_arrays,
+    as_source,
+)
 from thalweg.tasks.tables.column import Missing
 from thalweg.tasks.tables.columns import (
     Categorical,
@@ -49,7 +57,9 @@ class Data:
 
     A third array, or a third part of the batches, weighs the rows: (x, y, weights). In the loss a row of
     the weight n counts as n rows; metrics count every row once. Several inputs are one tuple or
-    mapping, which the model is given as it is: ((a, b), y).
+    mapping, which the model is given as it is: ((a, b), y). A batch may also be one mapping, of which
+    `target` names the targets, and the others are the inputs by name; without it they are what is called
+    label, labels, target, targets or y.
 
     `Data.arrays`, `Data.dataset`, `Data.table` and `Data.images` cut validation and test sets off one
     set. `scaler` and `target_scaler` are what was applied to inputs and targets; `predict` applies them
@@ -64,12 +74,17 @@ class Data:
     target_scaler: Scaler | None = None
     columns: Columns | None = None
     classes: tuple[str, ...] = ()
+    target: str | None = None
 
     def __post_init__(self) -> None:
+        check_target(self.target)
         for name in SPLITS:
             value = getattr(self, name)
             if value is not None or name == "train":
-                object.__setattr__(self, name, as_set(value, name))
+                source = as_set(value, name)
+                if self.target is not None and isinstance(source, (DatasetSource, LoaderSource)):
+                    source = dataclasses.replace(source, target=self.target)
+                object.__setattr__(self, name, source)
 
     def __repr__(self) -> str:
         sets = {name: getattr(self, name) for name in SPLITS}
@@ -138,8 +153,11 @@ class Data:
         test: float | Dataset[Any] | None = None,
         seed: int = 0,
         cache: bool = False,
+        target: str | None = None,
     ) -> Data:
         """Return the data of a torch data set; a fraction cuts a random part off it, under `seed`.
+
+        `target` is the name of the targets where its items are mappings, as in `Data`.
 
         `cache` reads the items once and keeps them as tensors: batches are the same, bit by bit, and
         cost no reading. A set that draws random numbers when it is read is refused, since a cache would
@@ -166,11 +184,12 @@ class Data:
             cuts = cut_rows(torch.arange(source.rows), fractions, seed)
             parts |= {name: Subset(dataset, rows.tolist()) for name, rows in cuts.items()}
         if cache:
+            each = cls(parts["train"], parts["validation"], parts["test"], target=target)
             parts = {
-                name: None if part is None else cached(as_source(part, name), name)
+                name: None if part is None else cached(each.split(name), name)
                 for name, part in parts.items()
             }
-        return cls(parts["train"], parts["validation"], parts["test"])
+        return cls(parts["train"], parts["validation"], parts["test"], target=target)
 
     @classmethod
     def table(

@@ -5,19 +5,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    TensorDataset,
+)
 
-from thalweg.errors import DataError, ThalwegError
-from thalweg.objective.blame import blame
+from thalweg.errors import DataError
 from thalweg.objective.nested import mapped, moves_itself, rows_of
 from thalweg.objective.weighted import Weighted, check_weights
 from thalweg.tasks.batches import Lent, Order, batches, derive, left_over, row_order
+from thalweg.tasks.drawn import drawn
 from thalweg.tasks.generators import (
     Generator,
     generators_of,
@@ -26,6 +32,7 @@ from thalweg.tasks.generators import (
     seed_generator,
     with_parts,
 )
+from thalweg.tasks.mappings import taken_apart
 from thalweg.tasks.tensors import as_tensor
 
 Batch = tuple[Any, Any]
@@ -50,6 +57,8 @@ class Placement:
         return tensor.to(device=self.device, dtype=dtype)
 
     def _other(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" and value.ndim:
+            return self._tensor(as_tensor(value, "arrays of a batch"))
         if not moves_itself(value):
             return value
         moved = value.to(self.device)
@@ -105,7 +114,9 @@ class Source(ABC):
         for batch in self.batches(count):
             if rows_of(batch[0]) != 0:
                 return batch
-        raise DataError("The data set yields no batch: it is empty.")
+        raise DataError(
+            "The data set yields no batch: it is empty, or its loader drops a batch that is not full."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,11 +170,13 @@ class ArraySource(Source):
 class DatasetSource(Source):
     """A torch `Dataset` of (input, target) pairs, map-style or iterable.
 
-    What it draws at random is a function of the run's seed and the epoch: by the global generators
-    of PyTorch, NumPy and Python, or by generators among its attributes.
+    `target` is the name of the targets, where rows are mappings. What the set draws at random is a function
+    of the run's seed and the epoch: by the global generators of PyTorch, NumPy and Python, or by
+    generators among its attributes.
     """
 
     dataset: Dataset[Any]
+    target: str | None = None
 
     @property
     def generators(self) -> list[Generator]:
@@ -199,7 +212,7 @@ class DatasetSource(Source):
             permutation = row_order(rows, batch_size, order, epoch)
             indices = range(rows) if permutation is None else permutation.tolist()
             loader = DataLoader(self.dataset, size, sampler=indices, generator=own)
-        return _pairs(loader, place or Placement())
+        return _pairs(loader, place or Placement(), self.target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,9 +223,12 @@ class LoaderSource(Source):
     `fit` seeds for each epoch, or from its own generator, which is seeded likewise. So are the
     generators that its data set holds. Workers are seeded by PyTorch when they begin, so each pass
     begins with new ones: those of `persistent_workers` would draw on from where they were.
+
+    `target` is the name of the targets, where batches are mappings.
     """
 
     loader: DataLoader[Any]
+    target: str | None = None
 
     @property
     def rows(self) -> int | None:
@@ -251,7 +267,7 @@ class LoaderSource(Source):
             _seed_noise(self._others(), order, epoch)
         if self.loader.persistent_workers:
             self.loader._iterator = None
-        return _pairs(self.loader, place or Placement())
+        return _pairs(self.loader, place or Placement(), self.target)
 
     @contextlib.contextmanager
     def untraced(self) -> Iterator[None]:
@@ -337,15 +353,18 @@ def _check_finite(tensor: Tensor, what: str) -> None:
     )
 
 
-def _pairs(loader: DataLoader[Any], place: Placement) -> Iterator[Batch]:
-    for number, batch in enumerate(_drawn(loader), 1):
+def _pairs(loader: DataLoader[Any], place: Placement, target: str | None) -> Iterator[Batch]:
+    for number, batch in enumerate(drawn(loader), 1):
+        if isinstance(batch, Mapping):
+            inputs, targets = taken_apart(batch, target)
+            yield place(inputs), place(targets)
+            continue
         if not (isinstance(batch, (tuple, list)) and len(batch) in (2, 3)):
-            count = f" of {len(batch)}" if isinstance(batch, (tuple, list, dict)) else ""
+            count = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
             raise DataError(
-                "A data set must yield pairs (inputs, targets), or (inputs, targets, weights); batch "
-                f"{number} of this one is {type(batch).__name__}{count}. Let its rows be pairs: "
-                "several inputs are one tuple or mapping, ((a, b), y); of a mapping d with its targets "
-                "return (d, d['labels'])."
+                "A data set must yield pairs (inputs, targets), (inputs, targets, weights), or mappings "
+                f"with the targets among them; batch {number} of this one is {type(batch).__name__}{count}. "
+                "Let its rows be pairs: several inputs are one tuple or mapping, ((a, b), y)."
             )
         targets = place(batch[1])
         yield place(batch[0]), targets if len(batch) == 2 else _weigh(targets, place(batch[2]))
@@ -355,19 +374,6 @@ def _weigh(targets: Any, weights: Any) -> Weighted:
     rows = rows_of(targets)
     check_weights(weights, rows or rows_of(weights) or 0, "a batch")
     return Weighted(targets, weights)
-
-
-def _drawn(loader: DataLoader[Any]) -> Iterator[Any]:
-    """Yield the loader's batches; an error in the user's data set becomes one that says where."""
-    batch = 1
-    try:
-        for drawn in loader:
-            yield drawn
-            batch += 1
-    except (ThalwegError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        raise DataError(f"The data set fails at batch {batch}. {blame(error)}") from error
 
 
 def _length(dataset: Dataset[Any]) -> int:

@@ -69,6 +69,8 @@ def _from_array(value: Any, what: str) -> Tensor:
             array = _numbers(array, what)
         elif array.dtype in (np.longdouble, np.clongdouble):  # wider than any tensor
             array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+        if not array.dtype.isnative:  # of a file written on another kind of machine
+            array = array.astype(array.dtype.newbyteorder("="))
         # A copy where NumPy forbids writing, since a tensor cannot promise not to.
         return torch.from_numpy(array if array.flags.writeable else array.copy())
     except DataError:

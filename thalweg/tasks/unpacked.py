@@ -20,10 +20,18 @@ class Unpacked(nn.Module):
     >>> model = Unpacked(nn.Bilinear(2, 3, 1))
     >>> model((torch.zeros(5, 2), torch.zeros(5, 3))).shape
     torch.Size([5, 1])
+
+    Raises:
+        TaskError: `model` is no module, but for example a class of modules.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
+        if not isinstance(model, nn.Module):
+            raise TaskError(
+                "Unpacked takes an nn.Module, such as Unpacked(Net()), with brackets after its class; got "
+                f"{model!r}."
+            )
         self.model = model
 
     def forward(self, inputs: Any) -> Any:

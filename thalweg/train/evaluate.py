@@ -75,13 +75,30 @@ def predict(model: nn.Module, inputs: Any, *, batch_size: int = EVALUATION_ROWS)
             )
             for start in starts
         ]
+    return _joined(parts, [min(size, rows - start) for start in starts])
+
+
+def _joined(parts: list[Any], rows: list[int]) -> Any:
     try:
-        return join_batches(parts, [min(size, rows - start) for start in starts])
+        return join_batches(parts, rows)
     except JoinError as error:
         raise TaskError(
             f"The outputs of the {len(parts)} batches that were predicted cannot be joined: {error}. "
-            f"Predict at most {size} rows at once."
+            f"Predict at most {max(rows)} rows at once."
         ) from None
+
+
+def predict_set(model: nn.Module, source: Source, *, batch_size: int = EVALUATION_ROWS) -> Any:
+    """Return the model's outputs for all rows of a set, as `predict` does for rows that are given."""
+    place = place_of(model)
+    parts, rows = [], []
+    with evaluating(model), source.untraced(), isolated(place.device):
+        for inputs, targets in source.batches(batch_size, place=place):
+            parts.append(model(inputs))
+            rows.append(count_rows(targets, inputs))
+    if not parts:
+        raise DataError("The set to predict yields no batch.")
+    return _joined(parts, rows)
 
 
 def _copied(tensor: Tensor, rows: slice) -> Tensor:

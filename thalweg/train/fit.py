@@ -113,7 +113,7 @@ def fit(
         end, in their order; `EarlyStopping` and `Checkpoint` may stand among them.
 
     `device` is where to train; None leaves the model where it was built. `progress` None shows a
-    bar on a terminal and plain lines elsewhere, on standard error; False nothing.
+    table in a notebook; a bar on a terminal and plain lines elsewhere, on standard error; False nothing.
 
     Raises TaskError and DataError for what cannot be learned, or fails on the way, DivergedError
     when the loss becomes NaN or infinite, CheckpointError for a checkpoint that does not fit or

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sized
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
+
+from torch.utils.data import DataLoader
 
 from thalweg.tasks.sources import LoaderSource, Source
 from thalweg.tasks.task import Task
@@ -106,5 +108,15 @@ def epoch_rows(source: Source) -> int | None:
 
 def epoch_steps(source: Source, batch_size: int | None) -> int | None:
     """Return how many batches an epoch has, None where that is not known."""
+    if isinstance(source, LoaderSource) and source.loader.batch_size is None:
+        return _steps_of(source.loader) if source.rows is not None else None
     rows, size = epoch_rows(source), batch_rows(source, batch_size)
     return None if rows is None or size is None else -(-rows // size)
+
+
+def _steps_of(loader: DataLoader[Any]) -> int | None:
+    """Return how many batches a loader has whose sampler makes them, where that has a length."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None

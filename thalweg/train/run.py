@@ -26,7 +26,7 @@ from thalweg.train.choice import ChosenOptimizer, choose
 from thalweg.train.folder.writing import save_run
 from thalweg.train.gradients import epoch_steps
 from thalweg.train.history import Epoch, Evaluation, History, Reached, summary
-from thalweg.train.optimizers import OptimizerFactory, Rate, name_of
+from thalweg.train.optimizers import OptimizerFactory, Rate
 from thalweg.train.stopping import EarlyStopping
 from thalweg.train.trained import Trained
 
@@ -175,7 +175,7 @@ class BaseRecipe(abc.ABC):
             if field.name != "hyperparameters" and getattr(self, field.name) != field.default
         ]
         settings += [f"{name}={value!r}" for name, value in self.hyperparameters.items()]
-        return f"Recipe({', '.join([repr(self.task), name_of(self.optimizer), *settings])})"
+        return f"Recipe({', '.join([repr(self.task), self.chosen.name, *settings])})"
 
     def replace(self, **parts: Any) -> Self:
         """Return this recipe with some parts exchanged; the others stay the very same.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from thalweg.errors import DataError
 from thalweg.objective import Scores
 from thalweg.objective.answers import Output, answers
 from thalweg.objective.nested import mapped, tensors_in
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.data import SPLITS
+from thalweg.tasks.mappings import TARGET_NAMES
+from thalweg.tasks.sources import ArraySource, Source
 from thalweg.tasks.task import Task
 from thalweg.tasks.tensors import as_tensor
 from thalweg.tasks.weighted import WeightedSource
-from thalweg.train.evaluate import confusion, evaluate, predict
+from thalweg.train.evaluate import confusion, evaluate, predict, predict_set
 from thalweg.train.exported import export_model
 from thalweg.train.history import History
+from thalweg.train.randomness import isolated
 
 
 class Trained:
@@ -51,7 +55,8 @@ class Trained:
 
         `x` is in the units in which the data was given: the data's scaling, if any, is applied to
         it, and the targets' scaling is undone in what is returned. Where the data were a table, `x` may
-        be one, or its file: its columns are found by name.
+        be one, or its file: its columns are found by name. "train", "validation" and "test" stand for the
+        rows of that set, in the order in which it yields them.
 
         Where a data set or a loader gave several inputs, `x` is a tuple or a mapping of arrays or tensors,
         and what is returned is of the kind that the model returns.
@@ -90,9 +95,10 @@ class Trained:
         Args:
             path: .pt2, a program that `torch.export.load` reads, or .onnx, with `thalweg[onnx]`. It takes
                 any number of rows, in the units in which the data was given, and returns raw outputs.
+                Several inputs are one tuple or dictionary, as in `predict`, and inputs by name in ONNX.
 
         Raises:
-            TaskError: the model cannot be traced, its inputs are no tensor, or the program gives other
+            TaskError: the model cannot be traced, an input is no tensor, or the program gives other
                 outputs than the model.
             MissingExtraError: ONNX needs packages that are not installed.
         """
@@ -100,20 +106,42 @@ class Trained:
 
     def _outputs(self, x: Any) -> Any:
         data = self.task.data
+        if is_set(x):
+            return self._unscaled(predict_set(self.model, data.split(x)))
         if data.columns is not None and not isinstance(x, (Tensor, np.ndarray)):
             x = data.columns.encode(x)
         in_memory = isinstance(data.train, (ArraySource, WeightedSource))
         if not in_memory and not isinstance(x, list) and not hasattr(x, "__array__"):
+            x = _inputs_of(x, data.train)
             return predict(self.model, mapped(x, Tensor.detach, _as_tensor))
         rows = as_tensor(x, "inputs of predict")
         if isinstance(data.train, (ArraySource, WeightedSource)):
             rows = _like(rows, data.train.inputs)
         if data.scaler is not None:
             rows = data.scaler(rows)
-        outputs = predict(self.model, rows)
-        if data.target_scaler is not None:
-            outputs = data.target_scaler.inverse(outputs).to(outputs.dtype)
-        return outputs
+        return self._unscaled(predict(self.model, rows))
+
+    def _unscaled(self, outputs: Any) -> Any:
+        scaler = self.task.data.target_scaler
+        return outputs if scaler is None else scaler.inverse(outputs).to(outputs.dtype)
+
+
+def is_set(x: Any) -> bool:
+    """Return whether `x` is the name of a task's set."""
+    return isinstance(x, str) and x in SPLITS
+
+
+def _inputs_of(x: Any, source: Source) -> Any:
+    """Return the inputs of a batch that is one mapping and may still hold its targets."""
+    target = getattr(source, "target", None)
+    names = TARGET_NAMES if target is None else (target,)
+    if not (isinstance(x, Mapping) and any(name in x for name in names)):
+        return x
+    with source.untraced(), isolated():
+        learned, _ = source.first(1)
+    if not isinstance(learned, Mapping):
+        return x
+    return {key: part for key, part in x.items() if key in learned or key not in names}
 
 
 def _as_tensor(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from thalweg.race.stack.errors import StackError
 from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.weighted import WeightedSource
 from thalweg.train.recipe import Recipe
 
 
@@ -15,10 +16,10 @@ def check_stackable(recipe: Recipe) -> None:
     """
     for name in ("train", "validation"):
         source = getattr(recipe.task.data, name)
-        if source is not None and not isinstance(source, ArraySource):
+        if source is not None and not isinstance(source, (ArraySource, WeightedSource)):
             raise StackError(
-                f"The {name} set is a data set or a loader of PyTorch's, or weighs its rows; a stack draws "
-                "its batches from arrays in memory. Data.dataset(…, cache=True) reads a data set "
+                f"The {name} set is a data set or a loader of PyTorch's; a stack draws its batches "
+                "from arrays in memory. Data.dataset(…, cache=True) reads a data set "
                 "into memory, if it draws nothing at random."
             )
     for name in ("early_stopping", "gradient_tolerance", "stop_at", "device"):

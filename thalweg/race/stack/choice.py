@@ -22,6 +22,7 @@ from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
 from thalweg.tasks.batches import Order
 from thalweg.tasks.cached import free_memory
+from thalweg.tasks.sources import ArraySource
 from thalweg.train.evaluate import evaluate
 from thalweg.train.randomness import isolated
 from thalweg.train.recipe import Recipe
@@ -129,14 +130,14 @@ def _singles(recipes: Sequence[Recipe], found: Probe) -> list[Way]:
 def _single(recipe: Recipe, found: Probe) -> Way:
     member = enter(recipe)
     member.model.train()
-    cost = recipe.task.cost
+    cost, is_plain = recipe.task.cost, isinstance(found.train, ArraySource)
     step = TrainingStep(
         member.model,
         member.optimizer,
         cost.surrogate,
         cost.bind_penalty(member.model),
-        is_matched=True,
-        by_rows=True,
+        is_matched=is_plain,
+        by_rows=is_plain,
     )
     inputs, targets = next(found.train.batches(recipe.batch_size, Order(recipe.seed), 1))
 

@@ -8,26 +8,35 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from thalweg.objective.weighted import Weighted
 from thalweg.tasks.batches import Lent, Order, Shuffle
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.weighted import Rows, WeightedSource, arrays_of
 
 
 @dataclass(frozen=True)
 class StackBatch:
-    """The rows of one step, with a first axis over the models unless they are the same for all."""
+    """The rows of one step, with a first axis over the models unless they are the same for all.
+
+    So have the weights of rows, where `targets` are `Weighted`.
+    """
 
     inputs: Tensor
-    targets: Tensor
+    targets: Tensor | Weighted
     shared: bool
 
     @property
     def rows(self) -> int:
         """How many rows of the training set each model sees."""
-        return len(self.targets) if self.shared else self.targets.shape[1]
+        return self.inputs.shape[0 if self.shared else 1]
 
-    def of(self, row: int) -> tuple[Tensor, Tensor]:
+    def of(self, row: int) -> tuple[Tensor, Tensor | Weighted]:
         """Return the batch of one model."""
-        return (self.inputs, self.targets) if self.shared else (self.inputs[row], self.targets[row])
+        if self.shared:
+            return self.inputs, self.targets
+        targets = self.targets
+        if isinstance(targets, Weighted):
+            return self.inputs[row], Weighted(targets.targets[row], targets.weights[row])
+        return self.inputs[row], targets[row]
 
 
 class Batches:
@@ -37,10 +46,12 @@ class Batches:
     """
 
     def __init__(
-        self, source: ArraySource, seeds: Sequence[int], size: int | None, shuffle: Shuffle
+        self, source: Rows, seeds: Sequence[int], size: int | None, shuffle: Shuffle
     ) -> None:
-        self._source = source
-        self._lent = Lent(source.inputs, source.targets)
+        arrays = arrays_of(source)
+        self._source = arrays
+        self._weights = source.weights if isinstance(source, WeightedSource) else None
+        self._lent = Lent(arrays.inputs, arrays.targets)
         self._shuffle = shuffle
         rows = len(source.inputs)
         self._size = rows if size is None else min(size, rows)
@@ -58,14 +69,15 @@ class Batches:
         x, y = self._source.inputs, self._source.targets
         rows = len(x)
         if self._size == rows:
-            yield StackBatch(*self._lent.take(), shared=True)
+            whole_x, whole_y = self._lent.take()
+            yield StackBatch(whole_x, self._weighed(whole_y, slice(None)), shared=True)
             return
         orders = [Order(seed, self._shuffle).permutation(rows, epoch) for seed in self._distinct]
         if orders[0] is None:
-            for part_x, part_y in zip(
-                torch.split(x, self._size), torch.split(y, self._size), strict=True
-            ):
-                yield StackBatch(part_x.clone(), part_y.clone(), shared=True)
+            for start in range(0, rows, self._size):
+                part = slice(start, start + self._size)
+                targets = self._weighed(y[part].clone(), part)
+                yield StackBatch(x[part].clone(), targets, shared=True)
             return
         together = torch.stack([order for order in orders if order is not None])
         for index in torch.split(together, self._size, dim=1):
@@ -75,9 +87,20 @@ class Batches:
         flat = index.reshape(-1)
         inputs, targets = x.index_select(0, flat), y.index_select(0, flat)
         if len(index) == 1:
-            return StackBatch(inputs, targets, shared=True)
-        inputs = inputs.view(*index.shape, *inputs.shape[1:])
-        targets = targets.view(*index.shape, *targets.shape[1:])
+            return StackBatch(inputs, self._weighed(targets, flat), shared=True)
+        parts = [
+            part.view(*index.shape, *part.shape[1:])
+            for part in (
+                inputs,
+                targets,
+                *(() if self._weights is None else (self._weights[flat],)),
+            )
+        ]
         if not self._one_each:
-            inputs, targets = (part.index_select(0, self._which) for part in (inputs, targets))
-        return StackBatch(inputs, targets, shared=False)
+            parts = [part.index_select(0, self._which) for part in parts]
+        inputs, targets, *weights = parts
+        return StackBatch(inputs, Weighted(targets, *weights) if weights else targets, shared=False)
+
+    def _weighed(self, targets: Tensor, rows: slice | Tensor) -> Tensor | Weighted:
+        """Return targets with the weights of their rows, where there are any."""
+        return targets if self._weights is None else Weighted(targets, self._weights[rows].clone())

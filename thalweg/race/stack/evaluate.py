@@ -13,9 +13,10 @@ from thalweg.objective.join import fit_together
 from thalweg.objective.metrics.metric import Metric
 from thalweg.objective.scores import _HELD, Mean, joined
 from thalweg.objective.weight import Weight
+from thalweg.objective.weighted import unweighted
 from thalweg.race.stack.loss import Losses, StackedPenalty
 from thalweg.race.stack.models import Models
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.weighted import Rows
 from thalweg.train.evaluate import EVALUATION_ROWS
 from thalweg.train.modes import evaluating
 
@@ -39,7 +40,7 @@ class Evaluator:
 
     def __init__(
         self,
-        source: ArraySource,
+        source: Rows,
         cost: Cost,
         losses: Losses,
         penalty: StackedPenalty | None,
@@ -81,10 +82,10 @@ class Evaluator:
         for inputs, targets in self._source.batches(EVALUATION_ROWS):
             outputs = models(inputs, shared=True, rows=whole)
             losses = self._losses(outputs, targets, True).double()
-            weight = self._weight(outputs, targets)
+            weight = self._weight(outputs, targets, len(inputs))
             for mean, loss in zip(means, losses.tolist(), strict=True):
                 mean.add(loss, weight)
-            meter.add(_in_rows(outputs), targets)
+            meter.add(_in_rows(outputs), unweighted(targets))
         figures = meter.means()
         return [
             Scores(
@@ -95,11 +96,11 @@ class Evaluator:
             for k, mean in enumerate(means)
         ]
 
-    def _weight(self, outputs: Any, targets: Any) -> Weight:
+    def _weight(self, outputs: Any, targets: Any, rows: int) -> Weight:
         """Return what a batch weighs: the same in all models, whose targets are the same."""
         if self._by_rows:
-            return len(targets)
-        return self._surrogate.measured(row_of(outputs, 0), targets, len(targets))[1]
+            return rows
+        return self._surrogate.measured(row_of(outputs, 0), targets, rows)[1]
 
 
 class _Meter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from thalweg.objective import Cost
 from thalweg.objective.losses import Loss
 from thalweg.objective.penalty import L1, L2, Penalties, penalised
 from thalweg.objective.squares import squares
+from thalweg.objective.weighted import Weighted
 from thalweg.race.stack.errors import StackError
 
 Losses = Callable[[Any, Any, bool], Tensor]
@@ -24,8 +26,11 @@ rows at a time: ten times as fast for ten classes.
 """
 
 
-def losses_of(surrogate: Loss, targets: Tensor) -> Losses:
+def losses_of(surrogate: Loss, targets: Tensor | Weighted) -> Losses:
     """Return what computes the surrogate of every model; `targets` are all that it will be given."""
+
+    if isinstance(targets, Weighted):
+        return functools.partial(_weighted_losses, surrogate)
 
     def by_map(outputs: Any, targets: Any, shared: bool) -> Tensor:
         return torch.vmap(surrogate, (0, None if shared else 0))(outputs, targets)
@@ -45,6 +50,16 @@ def losses_of(surrogate: Loss, targets: Tensor) -> Losses:
         return losses
 
     return by_hand
+
+
+def _weighted_losses(surrogate: Loss, outputs: Any, given: Weighted, shared: bool) -> Tensor:
+    """Return the loss of every model where rows have weights."""
+    axis = None if shared else 0
+
+    def alone(outputs: Any, targets: Any, weights: Tensor) -> Tensor:
+        return surrogate.weighted(outputs, targets, weights)[0]
+
+    return torch.vmap(alone, (0, axis, axis))(outputs, given.targets, given.weights)
 
 
 class _CrossEntropy(torch.autograd.Function):

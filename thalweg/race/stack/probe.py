@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.race.stack.errors import StackError
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.weighted import Rows
 from thalweg.train.modes import evaluating
 
 CPU = torch.device("cpu")
@@ -25,8 +25,8 @@ class Probe:
     draws random numbers in training and in evaluation.
     """
 
-    train: ArraySource
-    validation: ArraySource | None
+    train: Rows
+    validation: Rows | None
     written: frozenset[str]
     draws: bool
     draws_measured: bool

@@ -18,7 +18,7 @@ from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.weighted import Rows, WeightedSource
 from thalweg.train.randomness import isolated, seed_noise
 from thalweg.train.recipe import Recipe
 
@@ -125,11 +125,18 @@ def _dry_run(recipes: list[Recipe]) -> str | None:
 
 
 def _few(found: Probe) -> Probe:
-    train = ArraySource(found.train.inputs[:_ROWS], found.train.targets[:_ROWS])
+    train = _first(found.train)
     if found.validation is None:
         return replace(found, train=train)
-    few = ArraySource(found.validation.inputs[:_ROWS], found.validation.targets[:_ROWS])
-    return replace(found, train=train, validation=few)
+    return replace(found, train=train, validation=_first(found.validation))
+
+
+def _first(rows: Rows) -> Rows:
+    """Return a few rows of a set, some of which count."""
+    index = torch.arange(len(rows.inputs))
+    if isinstance(rows, WeightedSource):
+        index = index[rows.weights > 0]
+    return rows.select(index[:_ROWS])
 
 
 def _alone(recipe: Recipe, found: Probe) -> float:
@@ -138,7 +145,7 @@ def _alone(recipe: Recipe, found: Probe) -> float:
     member.model.train()
     seed_noise(recipe.seed, 1, CPU)
     surrogate: Loss = recipe.task.cost.surrogate
-    inputs, targets = found.train.inputs.clone(), found.train.targets.clone()
+    inputs, targets = next(found.train.batches(None))
     return float(surrogate(member.model(inputs), targets).detach())
 
 

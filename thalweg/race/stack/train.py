@@ -252,7 +252,7 @@ class Stack:
         surrogate = self._recipe.task.cost.surrogate
         for row in map(int, np.flatnonzero(bad)):
             targets = batch.of(row)[1]
-            if not surrogate.measured(row_of(outputs, row), targets, len(targets))[1]:
+            if not surrogate.measured(row_of(outputs, row), targets, batch.rows)[1]:
                 raise StackError(
                     "A batch holds nothing that counts for the loss: its targets are all ignored."
                 )

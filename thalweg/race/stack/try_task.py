@@ -6,13 +6,14 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.models import tensors_of
 from thalweg.race.stack.probe import CPU, ROWS, Probe
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources import ArraySource, Source
 from thalweg.tasks.task import Task
+from thalweg.tasks.weighted import Rows, WeightedSource
 from thalweg.train.health.check import checked
 from thalweg.train.modes import evaluating
 from thalweg.train.place import place_of
@@ -36,9 +37,9 @@ def probe_task(task: Task) -> Probe:
             source = getattr(task.data, name)
             if source is not None:
                 sets[name] = checked(task, model, source.placed(place), name, place, None)
-        train, validation = sets["train"], sets.get("validation")
-        assert isinstance(train, ArraySource)
-        assert validation is None or isinstance(validation, ArraySource)
+        train = _matched(task, model, sets["train"])
+        given = sets.get("validation")
+        validation = None if given is None else _matched(task, model, given)
         inputs = train.inputs[:ROWS]
         before = {n: (t._version, t.detach().clone()) for n, t in tensors_of(model).items()}
         model.train()
@@ -53,6 +54,17 @@ def probe_task(task: Task) -> Probe:
         with evaluating(model), _noticing() as measured:
             model(inputs.clone())
     return Probe(train, validation, written, bool(training), bool(measured))
+
+
+def _matched(task: Task, model: nn.Module, source: Source) -> Rows:
+    """Return a set with its targets as the loss wants them; those without weights are so already."""
+    if isinstance(source, WeightedSource):
+        with evaluating(model), torch.no_grad():
+            outputs = model(source.inputs[:ROWS].clone())
+        targets = task.cost.surrogate.match(outputs, source.arrays.targets)
+        return WeightedSource(ArraySource(source.inputs, targets), source.weights)
+    assert isinstance(source, ArraySource)
+    return source
 
 
 @contextlib.contextmanager

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import nn
 
 from thalweg.errors import TaskError
+from thalweg.numeric import as_whole, is_real
+from thalweg.objective.blame import blame
 from thalweg.tasks.initialize import Initialization, initialized
 
 
@@ -22,28 +25,29 @@ def mlp(
     """Return a dense network of layers between `sizes`, with `activation` and dropout after each
     but the last.
 
-    `sizes` runs from inputs to outputs. The last layer gives plain numbers: logits for classes,
-    values for regression. `flatten` puts a layer first that turns each sample into a row.
+    `sizes` runs from inputs to outputs, all of them in one list. The last layer gives plain numbers:
+    logits for classes, values for regression. `activation` is a class, or a function without
+    arguments that makes a layer. `flatten` puts a layer first that turns each sample into a row.
 
     `initialization` draws the weights anew: the name of a function of `torch.nn.init` such as
     "orthogonal", for every matrix of weights, or a function of the model. Without it they are
     PyTorch's: uniform on ±1/√(inputs of the layer).
 
-    Raises TaskError for sizes that make no network and for an initialization that is not known.
+    Raises TaskError for sizes that make no network, what makes no layer, no share of dropout, and an
+    initialization that is not known.
 
     >>> sum(p.numel() for p in mlp([784, 32, 10], nn.Sigmoid).parameters())
     25450
     >>> mlp([2, 2, 1], initialization="ones")[0].weight.tolist()
     [[1.0, 1.0], [1.0, 1.0]]
     """
-    if len(sizes) < 2 or any(size < 1 for size in sizes):
-        raise TaskError(
-            f"mlp needs at least two positive sizes, inputs and outputs; got {list(sizes)}."
-        )
+    widths = _widths(sizes, activation, dropout)
+    if not (is_real(dropout) and 0 <= dropout <= 1):
+        raise TaskError(f"dropout of mlp is a share from 0 to 1; got {dropout!r}.")
     layers: list[nn.Module] = [nn.Flatten()] if flatten else []
-    for i, (width_in, width_out) in enumerate(itertools.pairwise(sizes)):
+    for i, (width_in, width_out) in enumerate(itertools.pairwise(widths)):
         if i:
-            layers.append(activation())
+            layers.append(_layer(activation))
             if dropout:
                 layers.append(nn.Dropout(dropout))
         layers.append(nn.Linear(width_in, width_out))
@@ -52,3 +56,42 @@ def mlp(
         return network
     initialized(lambda: network, initialization)()
     return network
+
+
+def _widths(sizes: Any, *others: Any) -> list[int]:
+    """Return the sizes as whole numbers; `others` are what was given after them."""
+    if as_whole(sizes) is not None:  # mlp(4, 32, 2)
+        meant = [sizes, *itertools.takewhile(lambda each: as_whole(each) is not None, others)]
+        shown = ", ".join(map(str, meant)) if len(meant) > 1 else f"{sizes}, 32, 1"
+        raise TaskError(
+            f"The sizes of mlp are one list, from inputs to outputs: write mlp([{shown}]), not "
+            f"mlp({', '.join(map(str, meant))})."
+        )
+    try:
+        given = list(sizes)
+    except TypeError:
+        given = [sizes]
+    widths = [size for size in map(as_whole, given) if size is not None and size >= 1]
+    if isinstance(sizes, str) or len(widths) < max(2, len(given)):
+        raise TaskError(
+            "The sizes of mlp are a list of at least two whole numbers ≥ 1, from inputs to outputs, such "
+            f"as mlp([4, 32, 2]); got {sizes!r}."
+        )
+    return widths
+
+
+def _layer(activation: Any) -> nn.Module:
+    """Return a fresh layer of an activation."""
+    advice = (
+        "The activation of mlp is a class of layers such as torch.nn.ReLU, without brackets, or a function "
+        "without arguments that makes one, such as `lambda: torch.nn.LeakyReLU(0.1)`"
+    )
+    if isinstance(activation, nn.Module) or not callable(activation):
+        raise TaskError(f"{advice}; got {activation!r}.")
+    try:
+        layer = activation()
+    except Exception as error:  # the user's own function, or one of tensors such as torch.relu
+        raise TaskError(f"{advice}; {activation!r} fails. {blame(error)}") from error
+    if not isinstance(layer, nn.Module):
+        raise TaskError(f"{advice}; {activation!r} makes {type(layer).__name__}.")
+    return layer

@@ -14,6 +14,7 @@ from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
+from thalweg.tasks.whole import whole_number
 
 _NOISE_ROWS = 1024
 
@@ -78,6 +79,7 @@ def digits_vae(latent: int = 8) -> Task:
     are 300 steps; Adam at lr = 0.01 is there after some 130. Source: D. Kingma, M. Welling,
     Auto-encoding variational Bayes, ICLR 2014.
     """
+    whole_number("latent", latent)
     sets = digits().data
     pixels = {}
     for name in ("train", "validation", "test"):

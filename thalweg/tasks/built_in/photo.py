@@ -76,7 +76,7 @@ def load_photo(picture: str) -> np.ndarray:
     """
     if picture not in _PICTURES:
         raise TaskError(
-            f"There is no picture {picture!r}.{suggest(picture, _PICTURES)} There are: "
+            f"There is no picture {picture!r}.{suggest(str(picture), _PICTURES)} There are: "
             f"{', '.join(_PICTURES)}."
         )
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,9 @@ class PointModel(nn.Module):
     ) -> None:
         super().__init__()
         self.function = function
-        point = torch.tensor(start, dtype=torch.get_default_dtype())
+        point = _start(start)
+        if not (is_real(spread) and 0 <= spread < math.inf):
+            raise TaskError(f"spread is a number ≥ 0; got {spread!r}.")
         if spread:
             point += spread * (2 * torch.rand_like(point) - 1)
         self.point = nn.Parameter(point)
@@ -44,6 +47,19 @@ class PointModel(nn.Module):
     def forward(self, noise: Tensor) -> Tensor:
         """Return f(θ) + ξᵀθ for each row ξ of `noise`."""
         return self.function(self.point) + noise @ self.point
+
+
+def _start(start: Any) -> Tensor:
+    """Return the point where a function's minimisation begins."""
+    try:
+        point = torch.tensor(start, dtype=torch.get_default_dtype())
+    except (TypeError, ValueError, RuntimeError):
+        point = torch.zeros(())
+    if point.ndim != 1 or not len(point):
+        raise TaskError(
+            f"start is a list of numbers, one for each dimension, such as [3.0, -2.0]; got {start!r}."
+        )
+    return point
 
 
 def mean_value(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -72,7 +88,17 @@ def function_task(
     >>> task = function_task("bowl", lambda p: p.square().sum(), [1.0, 1.0], noise=noise, goal=1e-3)
     >>> task.data.train.rows, task.target
     (256, Target(metric='loss', value=0.001))
+
+    Raises:
+        TaskError: `start` is no list of numbers, or a row of `noise` has not one number for each of them.
     """
+    dimensions = len(_start(start))
+    if np.ndim(noise) != 2 or np.shape(noise)[1] != dimensions:
+        raise TaskError(
+            f"noise has a row of {dimensions} numbers, one for each coordinate of start, as "
+            f"uniform_noise(rows, {dimensions}, deviation) gives; got the shape {np.shape(noise)}."
+        )
+    noise = np.asarray(noise)
     rows, still = noise.astype("float32"), np.zeros((1, noise.shape[1]), "float32")
     nothing = np.zeros(len(rows), "float32")
     data = Data.arrays(rows, nothing, validation=(still, nothing[:1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,10 @@ class SavedRun(Trained):
 
     def __repr__(self) -> str:
         return f"SavedRun({str(self.folder)!r}, {self.optimizer_name}, {self.state})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: where the run is, why it ended, and its epochs."""
+        return f"<p><code>{escape(repr(self))}</code></p>{self.history._repr_html_()}"
 
     @property
     def name(self) -> str:

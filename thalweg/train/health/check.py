@@ -180,11 +180,15 @@ def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
     of_types = any(words in str(error) for words in ("dtype", "Input type"))
     if isinstance(inputs, Tensor) and not inputs.is_floating_point() and of_types:
         advice = " Turn whole numbers into real ones with x.astype('float32')."
-    if isinstance(error, TypeError) and isinstance(inputs, (tuple, list, Mapping)):
+    if isinstance(error, (TypeError, AttributeError)) and isinstance(
+        inputs, (tuple, list, Mapping)
+    ):
         advice = (
             " The inputs of a batch reach the model as one argument; thalweg.tasks.Unpacked(model) takes "
-            "them apart: a tuple in order, a mapping by name."
+            "them apart: a tuple in order, a mapping by name"
         )
+        names = ", ".join(map(str, inputs)) if isinstance(inputs, Mapping) else ""
+        advice += f", here forward(self, {names})." if names else "."
     layer = refusing_layer(model, inputs)
     where = f" ({layer})" if layer else ""
     return (

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, plain lines elsewhere, or nothing."""
+"""Progress: a table in a notebook, a bar on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from typing import Any, Protocol
 
 from thalweg.train.history import Epoch, summary
+from thalweg.train.running.notebook import NotebookTable, notebook_display
 
 
 class Reporter(Protocol):
@@ -124,11 +125,14 @@ class Bar:
 
 
 def reporter(progress: bool | None, epochs: int, done: int) -> Reporter:
-    """Return what shows progress: `progress` None is a bar on a terminal and lines elsewhere, False
-    nothing.
+    """Return what shows progress: `progress` None is a table in a notebook, a bar on a terminal and lines
+    elsewhere, False nothing.
     """
     if progress is False:
         return Silent()
+    display = notebook_display()
+    if display is not None:
+        return NotebookTable(epochs, done, display)
     if sys.stderr.isatty():
         try:
             return Bar(epochs, done)
