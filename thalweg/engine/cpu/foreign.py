@@ -11,6 +11,7 @@ by comparing with what Python tells of a tensor, so a PyTorch that lays it out o
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -150,6 +151,20 @@ def _counts(bump: Any, samples: list[Tensor], tensor: int) -> bool:
         if x._version != before + 1:
             return False
     return True
+
+
+@cache
+def power_function() -> int | None:
+    """Return the address of the C library's pow, if Python's `math.pow` is that one."""
+    try:
+        power = ctypes.CDLL(None).pow
+    except (AttributeError, OSError, TypeError):
+        return None
+    power.restype, power.argtypes = ctypes.c_double, [ctypes.c_double, ctypes.c_double]
+    bases = (0.9, 0.95, 0.99, 0.999, 0.9999, 1.5, 2.0, 0.1 + 0.2, 7.0 / 3.0)
+    exponents = (*range(1, 200, 7), 0.25, 1.0 / 3.0, 0.5, 0.8, -0.8, -2.0)
+    alike = all(power(b, e) == math.pow(b, e) for b in bases for e in exponents)
+    return address_of(power) if alike else None
 
 
 def python_function(name: str) -> int:

@@ -1,0 +1,377 @@
+"""A step of which nothing has changed, prepared in one compiled call.
+
+Each of the compiled loops that check a plan takes less time than its call from Python. Where a plan is one
+batch of one pass, one function calls them in a row, by the very tables that Python calls them with; then it
+computes the scalars, and counts the step. Where any of them finds something changed, nothing is written, and
+the step is gone through in Python, which checks the same again and knows what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from thalweg.engine.cpu.host_scalars import HostScalars
+from thalweg.engine.cpu.layouts import Addresses, Layouts
+from thalweg.engine.cpu.loops import arguments, compiled_loop
+from thalweg.engine.cpu.objects import DictEntries, Gradients, Same
+from thalweg.engine.rows import Lines
+
+LONGEST_PAUSE = 64
+"""Steps for which a plan whose steps are refused again and again is not asked."""
+
+
+class Steps(Protocol):
+    """A batch whose step was prepared."""
+
+    moved: bool
+    """Whether memory has moved that the plan has not looked at."""
+
+    def finish(self) -> None:
+        """Write the new parameters and states."""
+
+
+class OneCall:
+    """The step of a batch, the only one of its plan, as long as nothing has changed.
+
+    Args:
+        batch: what steps when all is prepared.
+        same: the parameters and states of the optimizer.
+        entries: what the states hold.
+        written: the parameters and states of the batch, a list that stays the same one, and their layouts.
+        known: the addresses at which they were last.
+        gradients: how the gradients are read, and their layouts.
+        odd: the parameters whose gradients may be negated or conjugated.
+        pointers: the table of addresses that the kernel reads; its first column is the gradients'.
+        lines: the numbers of all members.
+        scalars: the rows.
+    """
+
+    def __init__(
+        self,
+        batch: Steps,
+        *,
+        same: Same,
+        entries: DictEntries,
+        written: tuple[list[Tensor], Layouts],
+        known: Addresses,
+        gradients: tuple[Gradients, Layouts],
+        odd: Sequence[Tensor],
+        pointers: Addresses,
+        lines: Lines,
+        scalars: HostScalars,
+    ) -> None:
+        self._batch = batch
+        self._odd = odd
+        self._scalars = scalars
+        self._count = len(pointers)
+        # what the block has the addresses of
+        self._kept = (same, entries, written, known, gradients, pointers, lines)
+        self._blocks = np.array(lines.places(), dtype=np.int64)
+        words = {
+            **_called("compare", same.called),
+            **_called("look_up", entries.called),
+            **_called("read", written[1].called),
+            "written": id(written[0]),
+            "found": written[1].found.ctypes.data,
+            "known": known.ctypes.data,
+            "known_count": len(known),
+            "blocks": self._blocks.ctypes.data,
+            "block_count": len(self._blocks),
+            **_called("get", gradients[0].called),
+            "owners": id(gradients[0].params),
+            "grad_call": gradients[1].called.block,
+            "grad_found": gradients[1].found.ctypes.data,
+            "pointers": pointers.ctypes.data,
+            "stride": pointers.shape[1],
+            "count": len(pointers),
+            **_called("scalars", scalars.called),
+            "rows": scalars.table.ctypes.data,
+            "row_count": scalars.row_count,
+            "lines": scalars.lines.ctypes.data,
+            "width": scalars.width,
+        }
+        assert tuple(words) == tuple(_WORDS)
+        self._call = np.array(list(words.values()), dtype=np.int64)
+        self._argument = self._call.ctypes.data
+        self._prepare = compiled_loop(_PREPARE, "prepare", 3)
+        self._pause = 0
+        self._refused = 0
+
+    def step(
+        self, params: list[Any], states: dict[Any, Any], numbers: Sequence[list[float]]
+    ) -> bool:
+        """Step, if nothing has changed; otherwise change nothing.
+
+        `numbers` are lr and the hyperparameters of each group.
+        """
+        if self._pause:
+            self._pause -= 1
+            return False
+        grads = [None] * self._count  # it keeps them alive until the step is over
+        if not self._is_prepared(params, states, grads, numbers):
+            self._pause = self._refused
+            self._refused = min(LONGEST_PAUSE, 2 * self._refused or 1)
+            return False
+        self._refused = 0
+        self._batch.finish()
+        return True
+
+    def _is_prepared(
+        self, params: list[Any], states: dict[Any, Any], grads: list[Any], numbers: Any
+    ) -> bool:
+        if self._batch.moved or (self._odd and any(map(_is_flagged, self._odd))):
+            return False
+        self._scalars.take(numbers)
+        try:
+            return self._prepare(params, states, grads, self._argument) == 0  # type: ignore[no-any-return]
+        except Exception:  # a kind of tensor that has no memory to point to; or Python is to raise it
+            return False
+
+
+def _is_flagged(param: Tensor) -> bool:
+    """Whether the numbers of a gradient still are to be conjugated or negated."""
+    grad = param.grad
+    return grad is not None and (grad.is_conj() or grad.is_neg())
+
+
+def _called(name: str, called: tuple[int, int]) -> dict[str, int]:
+    return {name: called[0], f"{name}_call": called[1]}
+
+
+_WORDS = {
+    **{"compare": "ptr", "compare_call": "ptr", "look_up": "ptr", "look_up_call": "ptr"},
+    **{"read": "ptr", "read_call": "ptr", "written": "ptr"},
+    **{"found": "ptr", "known": "ptr", "known_count": "i64"},
+    **{"blocks": "ptr", "block_count": "i64"},
+    **{"get": "ptr", "get_call": "ptr", "owners": "ptr", "grad_call": "ptr", "grad_found": "ptr"},
+    **{"pointers": "ptr", "stride": "i64", "count": "i64"},
+    **{"scalars": "ptr", "scalars_call": "ptr"},
+    **{"rows": "ptr", "row_count": "i64", "lines": "ptr", "width": "i64"},
+}
+"""The words of the block."""
+
+_WORDS_ALIKE = """
+define internal i1 @alike(ptr %a, ptr %b, i64 %n) alwaysinline {
+entry:
+  br label %check
+check:
+  %i = phi i64 [0, %entry], [%i_next, %same]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %compare, label %yes
+compare:
+  %a_p = getelementptr i64, ptr %a, i64 %i
+  %b_p = getelementptr i64, ptr %b, i64 %i
+  %x = load i64, ptr %a_p
+  %y = load i64, ptr %b_p
+  %is_same = icmp eq i64 %x, %y
+  br i1 %is_same, label %same, label %no
+same:
+  %i_next = add i64 %i, 1
+  br label %check
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}
+"""
+"""Whether n words are the same in two places: numbers as bits, since a NaN is not equal to itself."""
+
+_COPIED = """
+define internal void @copied(ptr %from, ptr %to, i64 %to_stride, i64 %n) alwaysinline {
+entry:
+  br label %check
+check:
+  %i = phi i64 [0, %entry], [%i_next, %copy]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %copy, label %done
+copy:
+  %from_p = getelementptr i64, ptr %from, i64 %i
+  %at = mul i64 %i, %to_stride
+  %to_p = getelementptr i64, ptr %to, i64 %at
+  %x = load i64, ptr %from_p
+  store i64 %x, ptr %to_p
+  %i_next = add i64 %i, 1
+  br label %check
+done:
+  ret void
+}
+"""
+"""Copies n words to every k-th place."""
+
+_LINES_AS_LEFT = (
+    """
+define internal i1 @as_left(ptr %blocks, i64 %n) alwaysinline {
+entry:
+  br label %check
+check:
+  %i = phi i64 [0, %entry], [%i_next, %same]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %block, label %yes
+block:
+  %k = mul i64 %i, 3
+  %call = getelementptr i64, ptr %blocks, i64 %k
+"""
+    + arguments(now="ptr", left="ptr", words="i64")
+    + """  %is_same = call i1 @alike(ptr %now, ptr %left, i64 %words)
+  br i1 %is_same, label %same, label %no
+same:
+  %i_next = add i64 %i, 1
+  br label %check
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}
+"""
+)
+"""Whether each block of lines holds what the last step left."""
+
+_LEAVE = (
+    """
+define internal void @leave(ptr %blocks, i64 %n) alwaysinline {
+entry:
+  br label %check
+check:
+  %i = phi i64 [0, %entry], [%i_next, %block]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %block, label %done
+block:
+  %k = mul i64 %i, 3
+  %call = getelementptr i64, ptr %blocks, i64 %k
+"""
+    + arguments(now="ptr", left="ptr", words="i64")
+    + """  call void @copied(ptr %now, ptr %left, i64 1, i64 %words)
+  %i_next = add i64 %i, 1
+  br label %check
+done:
+  ret void
+}
+"""
+)
+"""Notes what the blocks hold at the end of a step."""
+
+_ROW = arguments(
+    line="ptr", numbers="ptr", reads="ptr", kept="ptr", first="i64", count="i64"
+)
+
+_COMPUTED = (
+    """
+define internal i1 @computed(ptr %scalars, ptr %scalars_call, ptr %rows, i64 %n) alwaysinline {
+entry:
+  br label %check
+check:
+  %i = phi i64 [0, %entry], [%i_next, %well]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %row, label %yes
+row:
+  %k = mul i64 %i, 6
+  %call = getelementptr i64, ptr %rows, i64 %k
+"""
+    + _ROW
+    + """  %refused = call i64 %scalars(ptr %line, ptr %numbers, ptr %reads, ptr %kept, ptr %scalars_call)
+  %is_well = icmp eq i64 %refused, 0
+  br i1 %is_well, label %well, label %no
+well:
+  %i_next = add i64 %i, 1
+  br label %check
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}
+"""
+)
+"""Computes the scalars of each row, unless one is refused; the lines stay as they are."""
+
+_COUNTED = (
+    """
+define internal void @counted(ptr %rows, i64 %n, ptr %lines, i64 %width) alwaysinline {
+entry:
+  br label %check
+check:
+  %i = phi i64 [0, %entry], [%i_next, %written]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %row, label %done
+row:
+  %k = mul i64 %i, 6
+  %call = getelementptr i64, ptr %rows, i64 %k
+"""
+    + _ROW
+    + """  br label %lines_of_row
+lines_of_row:
+  %j = phi i64 [0, %row], [%j_next, %write]
+  %more_lines = icmp slt i64 %j, %count
+  br i1 %more_lines, label %write, label %written
+write:
+  %at = add i64 %first, %j
+  %to_p = getelementptr i64, ptr %lines, i64 %at
+  %to = load ptr, ptr %to_p
+  call void @copied(ptr %kept, ptr %to, i64 1, i64 %width)
+  %j_next = add i64 %j, 1
+  br label %lines_of_row
+written:
+  %i_next = add i64 %i, 1
+  br label %check
+done:
+  ret void
+}
+"""
+)
+"""Writes the new numbers of each row into its lines."""
+
+_PREPARE = (
+    _WORDS_ALIKE
+    + _COPIED
+    + _LINES_AS_LEFT
+    + _LEAVE
+    + _COMPUTED
+    + _COUNTED
+    + """
+define i64 @"prepare"(ptr %params, ptr %states, ptr %grads, ptr %call) {
+entry:
+"""
+    + arguments(**_WORDS)
+    + """  %others = call i64 %compare(ptr %params, ptr %states, ptr %compare_call)
+  %are_same = icmp eq i64 %others, 0
+  br i1 %are_same, label %entries, label %changed
+entries:
+  %other_entry = call i64 %look_up(ptr %look_up_call)
+  %hold = icmp eq i64 %other_entry, -1
+  br i1 %hold, label %layouts, label %changed
+layouts:
+  %other_layout = call i64 %read(ptr %written, ptr %read_call)
+  %stored_alike = icmp eq i64 %other_layout, -1
+  br i1 %stored_alike, label %addresses, label %changed
+addresses:
+  %stayed = call i1 @alike(ptr %found, ptr %known, i64 %known_count)
+  br i1 %stayed, label %numbers, label %changed
+numbers:
+  %left = call i1 @as_left(ptr %blocks, i64 %block_count)
+  br i1 %left, label %gradients, label %changed
+gradients:
+  %no_gradient = call i64 %get(ptr %owners, ptr %grads, ptr %get_call)
+  %got = icmp eq i64 %no_gradient, -1
+  br i1 %got, label %grad_layouts, label %changed
+grad_layouts:
+  %other_grad = call i64 %read(ptr %grads, ptr %grad_call)
+  %grads_alike = icmp eq i64 %other_grad, -1
+  br i1 %grads_alike, label %compute, label %changed
+compute:
+  %well = call i1 @computed(ptr %scalars, ptr %scalars_call, ptr %rows, i64 %row_count)
+  br i1 %well, label %commit, label %changed
+commit:
+  call void @copied(ptr %grad_found, ptr %pointers, i64 %stride, i64 %count)
+  call void @counted(ptr %rows, i64 %row_count, ptr %lines, i64 %width)
+  call void @leave(ptr %blocks, i64 %block_count)
+  ret i64 0
+changed:
+  ret i64 1
+}
+"""
+)
+"""Makes all checks, then writes all that a kernel reads, and counts the step; or returns 1 and writes nothing
+but tables that every step writes anew."""
