@@ -10,7 +10,7 @@ import ctypes
 from functools import cache
 from typing import Any, NamedTuple
 
-from thalweg.engine.cpu.native import kernel
+from thalweg.engine.cpu.native import loop
 
 
 class Called(NamedTuple):
@@ -32,7 +32,7 @@ def compiled_loop(text: str, name: str, objects: int) -> Any:
 
 def loop_address(text: str, name: str) -> int:
     """Return the address of the compiled function `name` of an LLVM text, for another one to call."""
-    return kernel(text, name).address
+    return loop(text, name).address
 
 
 def arguments(**kinds: str) -> str:

@@ -154,34 +154,27 @@ _WORDS = {
 }
 """The words of the block."""
 
-_WORDS_ALIKE = """
-define internal i1 @alike(ptr %a, ptr %b, i64 %n) alwaysinline {
-entry:
-  br label %check
-check:
-  %i = phi i64 [0, %entry], [%i_next, %same]
-  %more = icmp slt i64 %i, %n
-  br i1 %more, label %compare, label %yes
-compare:
-  %a_p = getelementptr i64, ptr %a, i64 %i
-  %b_p = getelementptr i64, ptr %b, i64 %i
-  %x = load i64, ptr %a_p
-  %y = load i64, ptr %b_p
-  %is_same = icmp eq i64 %x, %y
-  br i1 %is_same, label %same, label %no
-same:
-  %i_next = add i64 %i, 1
-  br label %check
-yes:
-  ret i1 true
-no:
-  ret i1 false
+_COPIED = """
+declare i32 @memcmp(ptr, ptr, i64)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+
+define internal i1 @alike(ptr %a, ptr %b, i64 %n) optsize {
+  %bytes = shl i64 %n, 3
+  %order = call i32 @memcmp(ptr %a, ptr %b, i64 %bytes)
+  %is_same = icmp eq i32 %order, 0
+  ret i1 %is_same
+}
+
+define internal void @copied(ptr %from, ptr %to, i64 %n) optsize {
+  %bytes = shl i64 %n, 3
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %bytes, i1 false)
+  ret void
 }
 """
-"""Whether n words are the same in two places: numbers as bits, since a NaN is not equal to itself."""
+"""Whether n words are the same in two places, numbers as bits: a NaN is not equal to itself. A copy of words."""
 
-_COPIED = """
-define internal void @copied(ptr %from, ptr %to, i64 %to_stride, i64 %n) alwaysinline {
+_POINTED = """
+define internal void @pointed(ptr %from, ptr %to, i64 %stride, i64 %n) optsize {
 entry:
   br label %check
 check:
@@ -190,7 +183,7 @@ check:
   br i1 %more, label %copy, label %done
 copy:
   %from_p = getelementptr i64, ptr %from, i64 %i
-  %at = mul i64 %i, %to_stride
+  %at = mul i64 %i, %stride
   %to_p = getelementptr i64, ptr %to, i64 %at
   %x = load i64, ptr %from_p
   store i64 %x, ptr %to_p
@@ -200,11 +193,11 @@ done:
   ret void
 }
 """
-"""Copies n words to every k-th place."""
+"""Puts addresses into the first column of a table."""
 
 _LINES_AS_LEFT = (
     """
-define internal i1 @as_left(ptr %blocks, i64 %n) alwaysinline {
+define internal i1 @as_left(ptr %blocks, i64 %n) optsize {
 entry:
   br label %check
 check:
@@ -232,7 +225,7 @@ no:
 
 _LEAVE = (
     """
-define internal void @leave(ptr %blocks, i64 %n) alwaysinline {
+define internal void @leave(ptr %blocks, i64 %n) optsize {
 entry:
   br label %check
 check:
@@ -244,7 +237,7 @@ block:
   %call = getelementptr i64, ptr %blocks, i64 %k
 """
     + arguments(now="ptr", left="ptr", words="i64")
-    + """  call void @copied(ptr %now, ptr %left, i64 1, i64 %words)
+    + """  call void @copied(ptr %now, ptr %left, i64 %words)
   %i_next = add i64 %i, 1
   br label %check
 done:
@@ -260,7 +253,7 @@ _ROW = arguments(
 
 _COMPUTED = (
     """
-define internal i1 @computed(ptr %scalars, ptr %scalars_call, ptr %rows, i64 %n) alwaysinline {
+define internal i1 @computed(ptr %scalars, ptr %scalars_call, ptr %rows, i64 %n) optsize {
 entry:
   br label %check
 check:
@@ -289,7 +282,7 @@ no:
 
 _COUNTED = (
     """
-define internal void @counted(ptr %rows, i64 %n, ptr %lines, i64 %width) alwaysinline {
+define internal void @counted(ptr %rows, i64 %n, ptr %lines, i64 %width) optsize {
 entry:
   br label %check
 check:
@@ -310,7 +303,7 @@ write:
   %at = add i64 %first, %j
   %to_p = getelementptr i64, ptr %lines, i64 %at
   %to = load ptr, ptr %to_p
-  call void @copied(ptr %kept, ptr %to, i64 1, i64 %width)
+  call void @copied(ptr %kept, ptr %to, i64 %width)
   %j_next = add i64 %j, 1
   br label %lines_of_row
 written:
@@ -324,14 +317,14 @@ done:
 """Writes the new numbers of each row into its lines."""
 
 _PREPARE = (
-    _WORDS_ALIKE
-    + _COPIED
+    _COPIED
+    + _POINTED
     + _LINES_AS_LEFT
     + _LEAVE
     + _COMPUTED
     + _COUNTED
     + """
-define i64 @"prepare"(ptr %params, ptr %states, ptr %grads, ptr %call) {
+define i64 @"prepare"(ptr %params, ptr %states, ptr %grads, ptr %call) optsize {
 entry:
 """
     + arguments(**_WORDS)
@@ -364,7 +357,7 @@ compute:
   %well = call i1 @computed(ptr %scalars, ptr %scalars_call, ptr %rows, i64 %row_count)
   br i1 %well, label %commit, label %changed
 commit:
-  call void @copied(ptr %grad_found, ptr %pointers, i64 %stride, i64 %count)
+  call void @pointed(ptr %grad_found, ptr %pointers, i64 %stride, i64 %count)
   call void @counted(ptr %rows, i64 %row_count, ptr %lines, i64 %width)
   call void @leave(ptr %blocks, i64 %block_count)
   ret i64 0
