@@ -59,9 +59,7 @@ class EngineBatch(Protocol):
 class StepInOneCall(Protocol):
     """Check, prepare and run the step of a plan at once, while nothing changes that it relies on."""
 
-    def step(
-        self, params: list[Any], states: dict[Any, Any], numbers: Sequence[list[Any]]
-    ) -> bool:
+    def step(self, params: list[Any], states: dict[Any, Any], numbers: Sequence[list[Any]]) -> bool:
         """Step, or change nothing where something is other than it was."""
 
 

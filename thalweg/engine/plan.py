@@ -170,7 +170,7 @@ class Plan:
             return None
         (planned,) = self._planned
         offered = getattr(planned.batch, "one_call", None)
-        return offered(same, planned.cohort, self._lines) if offered else None
+        return offered(same, planned.cohort.rows, self._lines) if offered else None
 
     def _check_graph(self, numbers: Sequence[Sequence[Any]]) -> None:
         """Refuse to lose a gradient: numbers of the state are kept on the host, without their history."""

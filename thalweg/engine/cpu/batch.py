@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.engine.cohort import Cohort
 from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.cpu.host_scalars import host_scalars
 from thalweg.engine.cpu.kernel import Layout, print_kernel
@@ -24,8 +23,7 @@ from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
 from thalweg.engine.program.printing import ReducedFunction
 from thalweg.engine.program.program import Level, Program, Value
-from thalweg.engine.rows import Lines, ReducedNumbers
-from thalweg.engine.same import SameObjects
+from thalweg.engine.rows import Lines, ReducedNumbers, Row
 from thalweg.engine.storage import (
     PLAIN,
     elements,
@@ -257,14 +255,17 @@ class FusedBatch:
         self._point(prepared[0])
         self._end({}, count)
 
-    def one_call(self, same: SameObjects, cohort: Cohort, lines: Lines) -> OneCall | None:
-        """Return how to step in one call while nothing changes, or None where that is not possible."""
+    def one_call(self, same: object, rows: Sequence[Row], lines: Lines) -> OneCall | None:
+        """Return how to step in one call while nothing changes, or None where that is not possible.
+
+        `same` compares the parameters and states of the optimizer, `lines` are the numbers of all members.
+        """
         plain = len(self.passes) == 1 and not self._number_names and not self._complex
         plain = plain and not self.passes[-1].made.width
-        read = self._layouts.called is not None and self._grad_layouts.called is not None
+        read = self._layouts.called.function and self._grad_layouts.called.function
         if not (plain and read and lines.are_shown and isinstance(same, Same)):
             return None
-        scalars = host_scalars(cohort)
+        scalars = host_scalars(self.program, rows, self.rows)
         if scalars is None:
             return None
         return OneCall(

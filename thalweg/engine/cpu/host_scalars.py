@@ -14,31 +14,30 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.engine.cohort import Cohort
 from thalweg.engine.cpu.foreign import power_function
 from thalweg.engine.cpu.loops import Called, arguments, loop_address
 from thalweg.engine.program.program import Level, Program, Value
+from thalweg.engine.rows import Row
 
 _ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _COMPARISONS = {"eq": "oeq", "ne": "une", "lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge"}
 _MAY_RAISE = ("div", "sqrt", "pow")
 """What Python may refuse; then its result is not finite."""
-_PRINTED = frozenset(
-    ("scalar", "neg", "where", "real", "maximum", "minimum")
-    + (*_ARITHMETIC, *_COMPARISONS, *_MAY_RAISE)
-)
+_OTHERS = ("scalar", "neg", "where", "real", "maximum", "minimum")
+_PRINTED = frozenset((*_OTHERS, *_ARITHMETIC, *_COMPARISONS, *_MAY_RAISE))
 
 
 class HostScalars:
-    """The rows of a cohort, and the compiled function that computes their scalars.
+    """Rows of one program, and the compiled function that computes their scalars.
+
+    `reads` is the table in which each row has what the passes read.
 
     `called` are the address of the function and that of its block. `table` holds for each row: the addresses
     of the line that it reads, of the group's numbers, of what the passes read, and of the new numbers of the
     line; then where its lines begin in `lines`, and how many they are.
     """
 
-    def __init__(self, cohort: Cohort, function: int) -> None:
-        program, rows = cohort.program, cohort.rows
+    def __init__(self, program: Program, rows: Sequence[Row], reads: Any, function: int) -> None:
         self.width = 1 + len(program.scalar_outputs)
         self.row_count = len(rows)
         self._groups = sorted({row.group for row in rows})
@@ -46,7 +45,7 @@ class HostScalars:
         self._known: list[Any] = [None] * (self._groups[-1] + 1)
         self._numbers = np.zeros((len(self._known), count), dtype=np.float64)
         self._kept = np.zeros((len(rows), self.width), dtype=np.float64)
-        self._reads = cohort.table
+        self._reads = reads
         lines = [row.line_addresses() for row in rows]
         starts = np.cumsum([0, *map(len, lines)])
         words = [
@@ -78,10 +77,10 @@ def _address(table: Any, row: int) -> int:
     return int(table.ctypes.data + row * table.strides[0])
 
 
-def host_scalars(cohort: Cohort) -> HostScalars | None:
-    """Return the compiled scalars of a cohort, or None where an operation is not one of the known ones."""
-    function = _compiled(cohort.program)
-    return None if function is None else HostScalars(cohort, function)
+def host_scalars(program: Program, rows: Sequence[Row], reads: Any) -> HostScalars | None:
+    """Return the compiled scalars of rows, or None where an operation is not one of the known ones."""
+    function = _compiled(program)
+    return None if function is None else HostScalars(program, rows, reads, function)
 
 
 @cache

@@ -53,8 +53,8 @@ class Layouts:
         ]
         self._bytes_of = bytes_of
         made = _compiled_reader()
-        self.called: Called | None = None
-        """What reads them, where it is compiled and sees all there is to see."""
+        self.called = Called(0, 0)
+        """What reads them, where it is compiled and sees all there is to see; otherwise zeros."""
         self._sizes_are_read = made is not None and bytes_of is not None and handles() is not None
         self._reader: Callable[[list[Any], int], int] | None = made[0] if made else None
         if made is not None:

@@ -228,8 +228,13 @@ define i64 @"compare"(ptr %params, ptr %states, ptr %call) {
 entry:
 """
     + arguments(
-        **{"n": "i64", "count": "i64", "list_size": "ptr", "dict_size": "ptr"},
-        **{"item": "ptr", "next": "ptr", "table": "ptr"},
+        n="i64",
+        count="i64",
+        list_size="ptr",
+        dict_size="ptr",
+        item="ptr",
+        next="ptr",
+        table="ptr",
     )
     + """  %place = alloca i64, align 8
   %key = alloca ptr, align 8

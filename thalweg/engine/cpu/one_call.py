@@ -128,7 +128,9 @@ class OneCall:
         self._scalars.take(numbers)
         try:
             return self._prepare(params, states, grads, self._argument) == 0  # type: ignore[no-any-return]
-        except Exception:  # a kind of tensor that has no memory to point to; or Python is to raise it
+        except (
+            Exception
+        ):  # a kind of tensor that has no memory to point to; or Python is to raise it
             return False
 
 
@@ -143,14 +145,32 @@ def _called(name: str, called: tuple[int, int]) -> dict[str, int]:
 
 
 _WORDS = {
-    **{"compare": "ptr", "compare_call": "ptr", "look_up": "ptr", "look_up_call": "ptr"},
-    **{"read": "ptr", "read_call": "ptr", "written": "ptr"},
-    **{"found": "ptr", "known": "ptr", "known_count": "i64"},
-    **{"blocks": "ptr", "block_count": "i64"},
-    **{"get": "ptr", "get_call": "ptr", "owners": "ptr", "grad_call": "ptr", "grad_found": "ptr"},
-    **{"pointers": "ptr", "stride": "i64", "count": "i64"},
-    **{"scalars": "ptr", "scalars_call": "ptr"},
-    **{"rows": "ptr", "row_count": "i64", "lines": "ptr", "width": "i64"},
+    "compare": "ptr",
+    "compare_call": "ptr",
+    "look_up": "ptr",
+    "look_up_call": "ptr",
+    "read": "ptr",
+    "read_call": "ptr",
+    "written": "ptr",
+    "found": "ptr",
+    "known": "ptr",
+    "known_count": "i64",
+    "blocks": "ptr",
+    "block_count": "i64",
+    "get": "ptr",
+    "get_call": "ptr",
+    "owners": "ptr",
+    "grad_call": "ptr",
+    "grad_found": "ptr",
+    "pointers": "ptr",
+    "stride": "i64",
+    "count": "i64",
+    "scalars": "ptr",
+    "scalars_call": "ptr",
+    "rows": "ptr",
+    "row_count": "i64",
+    "lines": "ptr",
+    "width": "i64",
 }
 """The words of the block."""
 
@@ -171,7 +191,7 @@ define internal void @copied(ptr %from, ptr %to, i64 %n) optsize {
   ret void
 }
 """
-"""Whether n words are the same in two places, numbers as bits: a NaN is not equal to itself. A copy of words."""
+"""Whether n words are the same in two places (as bits: a NaN is not equal to itself), and their copy."""
 
 _POINTED = """
 define internal void @pointed(ptr %from, ptr %to, i64 %stride, i64 %n) optsize {
@@ -247,9 +267,7 @@ done:
 )
 """Notes what the blocks hold at the end of a step."""
 
-_ROW = arguments(
-    line="ptr", numbers="ptr", reads="ptr", kept="ptr", first="i64", count="i64"
-)
+_ROW = arguments(line="ptr", numbers="ptr", reads="ptr", kept="ptr", first="i64", count="i64")
 
 _COMPUTED = (
     """

@@ -22,7 +22,6 @@ from thalweg.errors import EngineError
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Composition
 
-
 USED = 2
 """Steps after which a plan is worth a compiled function of its own."""
 
@@ -145,7 +144,9 @@ class CheckedPlan:
     ) -> bool:
         """Step, if nothing has changed that the plan relies on; otherwise change nothing."""
         groups, states = optimizer.param_groups, optimizer.state
-        params = groups[0]["params"] if len(groups) == 1 else all_params(groups)
+        params = groups[0]["params"] if len(groups) == 1 else None
+        if type(params) is not list:  # compiled loops go through a list
+            params = all_params(groups)
         if len(groups) != len(self._cached):
             return False
         for cached, group in zip(self._cached, groups, strict=True):
