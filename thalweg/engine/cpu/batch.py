@@ -277,7 +277,7 @@ class FusedBatch:
             gradients=(self._gradients, self._grad_layouts),
             odd=[self.params[k] for k in self._odd],
             pointers=self.pointers,
-            lines=lines,
+            blocks=lines.places(),
             scalars=scalars,
         )
 

@@ -32,14 +32,13 @@ class HostScalars:
 
     `reads` is the table in which each row has what the passes read.
 
-    `called` are the address of the function and that of its block. `table` holds for each row: the addresses
-    of the line that it reads, of the group's numbers, of what the passes read, and of the new numbers of the
-    line; then where its lines begin in `lines`, and how many they are.
+    `table` holds for each row the addresses of the line that it reads, of its group's numbers, of what the
+    passes read, and of the new numbers of its lines; `lines` has for each line the address of its new numbers,
+    and its own.
     """
 
     def __init__(self, program: Program, rows: Sequence[Row], reads: Any, function: int) -> None:
         self.width = 1 + len(program.scalar_outputs)
-        self.row_count = len(rows)
         self._groups = sorted({row.group for row in rows})
         count = len(program.scalars) - self.width
         self._known: list[Any] = [None] * (self._groups[-1] + 1)
@@ -47,20 +46,14 @@ class HostScalars:
         self._kept = np.zeros((len(rows), self.width), dtype=np.float64)
         self._reads = reads
         lines = [row.line_addresses() for row in rows]
-        starts = np.cumsum([0, *map(len, lines)])
+        new = [_address(self._kept, k) for k in range(len(rows))]
         words = [
-            (of[0], numbers, reads, kept, start, len(of))
-            for of, numbers, reads, kept, start in zip(
-                lines,
-                (_address(self._numbers, row.group) for row in rows),
-                (_address(self._reads, k) for k in range(len(rows))),
-                (_address(self._kept, k) for k in range(len(rows))),
-                starts,
-                strict=False,
-            )
+            (lines[k][0], _address(self._numbers, row.group), _address(reads, k), new[k])
+            for k, row in enumerate(rows)
         ]
         self.table = np.array(words, dtype=np.int64)
-        self.lines = np.array([each for of in lines for each in of], dtype=np.int64)
+        places = [(new[k], line) for k, of_row in enumerate(lines) for line in of_row]
+        self.lines = np.array(places, dtype=np.int64)
         self._call = np.array([power_function() or 0], dtype=np.int64)
         self.called = Called(function, self._call.ctypes.data)
 

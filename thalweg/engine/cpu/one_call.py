@@ -14,14 +14,43 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from thalweg.engine.cpu.host_scalars import HostScalars
-from thalweg.engine.cpu.layouts import Addresses, Layouts
-from thalweg.engine.cpu.loops import arguments, compiled_loop
-from thalweg.engine.cpu.objects import DictEntries, Gradients, Same
-from thalweg.engine.rows import Lines
+from thalweg.engine.cpu.loops import Called, arguments, compiled_loop
 
 LONGEST_PAUSE = 64
 """Steps for which a plan whose steps are refused again and again is not asked."""
+
+
+Words = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Compiled(Protocol):
+    """What is done by compiled code."""
+
+    called: Called
+
+
+class Reads(Compiled, Protocol):
+    """The layouts of tensors."""
+
+    found: Words
+    """The addresses that were read last."""
+
+
+class Gets(Compiled, Protocol):
+    """The gradients of parameters."""
+
+    params: list[Tensor]
+
+
+class Scalars(Compiled, Protocol):
+    """The scalars of rows, see `HostScalars`."""
+
+    table: Words
+    lines: Words
+    width: int
+
+    def take(self, numbers: Sequence[list[float]]) -> None:
+        """Take the numbers of the groups."""
 
 
 class Steps(Protocol):
@@ -46,31 +75,34 @@ class OneCall:
         gradients: how the gradients are read, and their layouts.
         odd: the parameters whose gradients may be negated or conjugated.
         pointers: the table of addresses that the kernel reads; its first column is the gradients'.
-        lines: the numbers of all members.
+        blocks: the numbers of all members: the address where they are, the one where they are as the last
+            step left them, and how many they are.
         scalars: the rows.
+
+    The block of arguments has addresses of what batch and plan keep, which they change in place alone.
     """
 
     def __init__(
         self,
         batch: Steps,
         *,
-        same: Same,
-        entries: DictEntries,
-        written: tuple[list[Tensor], Layouts],
-        known: Addresses,
-        gradients: tuple[Gradients, Layouts],
+        same: Compiled,
+        entries: Compiled,
+        written: tuple[list[Tensor], Reads],
+        known: Words,
+        gradients: tuple[Gets, Reads],
         odd: Sequence[Tensor],
-        pointers: Addresses,
-        lines: Lines,
-        scalars: HostScalars,
+        pointers: Words,
+        blocks: Sequence[tuple[int, int, int]],
+        scalars: Scalars,
     ) -> None:
         self._batch = batch
         self._odd = odd
         self._scalars = scalars
         self._count = len(pointers)
         # what the block has the addresses of
-        self._kept = (same, entries, written, known, gradients, pointers, lines)
-        self._blocks = np.array(lines.places(), dtype=np.int64)
+        self._kept = (same, entries, written, known, gradients, pointers)
+        self._blocks = np.array(blocks, dtype=np.int64)
         words = {
             **_called("compare", same.called),
             **_called("look_up", entries.called),
@@ -90,8 +122,9 @@ class OneCall:
             "count": len(pointers),
             **_called("scalars", scalars.called),
             "rows": scalars.table.ctypes.data,
-            "row_count": scalars.row_count,
+            "row_count": len(scalars.table),
             "lines": scalars.lines.ctypes.data,
+            "line_count": len(scalars.lines),
             "width": scalars.width,
         }
         assert tuple(words) == tuple(_WORDS)
@@ -140,41 +173,46 @@ def _is_flagged(param: Tensor) -> bool:
     return grad is not None and (grad.is_conj() or grad.is_neg())
 
 
-def _called(name: str, called: tuple[int, int]) -> dict[str, int]:
+def _called(name: str, called: Called) -> dict[str, int]:
     return {name: called[0], f"{name}_call": called[1]}
 
 
-_WORDS = {
-    "compare": "ptr",
-    "compare_call": "ptr",
-    "look_up": "ptr",
-    "look_up_call": "ptr",
-    "read": "ptr",
-    "read_call": "ptr",
-    "written": "ptr",
-    "found": "ptr",
-    "known": "ptr",
-    "known_count": "i64",
-    "blocks": "ptr",
-    "block_count": "i64",
-    "get": "ptr",
-    "get_call": "ptr",
-    "owners": "ptr",
-    "grad_call": "ptr",
-    "grad_found": "ptr",
-    "pointers": "ptr",
-    "stride": "i64",
-    "count": "i64",
-    "scalars": "ptr",
-    "scalars_call": "ptr",
-    "rows": "ptr",
-    "row_count": "i64",
-    "lines": "ptr",
-    "width": "i64",
-}
-"""The words of the block."""
+_NAMES = """
+    compare compare_call look_up look_up_call read read_call written found known known_count
+    blocks block_count get get_call owners grad_call grad_found pointers stride count
+    scalars scalars_call rows row_count lines line_count width
+"""
+_NUMBERS = ("known_count", "block_count", "stride", "count", "row_count", "line_count", "width")
+_WORDS = {name: "i64" if name in _NUMBERS else "ptr" for name in _NAMES.split()}
+"""The words of the block: addresses, and numbers."""
 
-_COPIED = """
+
+def _each(name: str, given: str, record: dict[str, str], body: str) -> str:
+    """Return the LLVM text of a loop over n records of words, until one of them is not `%well`."""
+    return f"""
+define internal i1 @{name}(ptr %records, i64 %n{given}) optsize {{
+entry:
+  br label %check
+check:
+  %i = phi i64 [0, %entry], [%i_next, %next]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %record, label %yes
+record:
+  %at = mul i64 %i, {len(record)}
+  %call = getelementptr i64, ptr %records, i64 %at
+{arguments(**record)}{body}  br i1 %well, label %next, label %no
+next:
+  %i_next = add i64 %i, 1
+  br label %check
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}}
+"""
+
+
+_WORDS_OF_MEMORY = """
 declare i32 @memcmp(ptr, ptr, i64)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 
@@ -185,162 +223,56 @@ define internal i1 @alike(ptr %a, ptr %b, i64 %n) optsize {
   ret i1 %is_same
 }
 
-define internal void @copied(ptr %from, ptr %to, i64 %n) optsize {
+define internal i1 @copied(ptr %from, ptr %to, i64 %n) optsize {
   %bytes = shl i64 %n, 3
   call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %bytes, i1 false)
-  ret void
+  ret i1 true
 }
 """
 """Whether n words are the same in two places (as bits: a NaN is not equal to itself), and their copy."""
 
-_POINTED = """
-define internal void @pointed(ptr %from, ptr %to, i64 %stride, i64 %n) optsize {
-entry:
-  br label %check
-check:
-  %i = phi i64 [0, %entry], [%i_next, %copy]
-  %more = icmp slt i64 %i, %n
-  br i1 %more, label %copy, label %done
-copy:
-  %from_p = getelementptr i64, ptr %from, i64 %i
-  %at = mul i64 %i, %stride
-  %to_p = getelementptr i64, ptr %to, i64 %at
-  %x = load i64, ptr %from_p
-  store i64 %x, ptr %to_p
-  %i_next = add i64 %i, 1
-  br label %check
-done:
-  ret void
-}
-"""
-"""Puts addresses into the first column of a table."""
+_BLOCK = {"now": "ptr", "left": "ptr", "words": "i64"}
 
-_LINES_AS_LEFT = (
-    """
-define internal i1 @as_left(ptr %blocks, i64 %n) optsize {
-entry:
-  br label %check
-check:
-  %i = phi i64 [0, %entry], [%i_next, %same]
-  %more = icmp slt i64 %i, %n
-  br i1 %more, label %block, label %yes
-block:
-  %k = mul i64 %i, 3
-  %call = getelementptr i64, ptr %blocks, i64 %k
-"""
-    + arguments(now="ptr", left="ptr", words="i64")
-    + """  %is_same = call i1 @alike(ptr %now, ptr %left, i64 %words)
-  br i1 %is_same, label %same, label %no
-same:
-  %i_next = add i64 %i, 1
-  br label %check
-yes:
-  ret i1 true
-no:
-  ret i1 false
-}
-"""
+_AS_LEFT = _each(
+    "as_left", "", _BLOCK, "  %well = call i1 @alike(ptr %now, ptr %left, i64 %words)\n"
 )
 """Whether each block of lines holds what the last step left."""
 
-_LEAVE = (
-    """
-define internal void @leave(ptr %blocks, i64 %n) optsize {
-entry:
-  br label %check
-check:
-  %i = phi i64 [0, %entry], [%i_next, %block]
-  %more = icmp slt i64 %i, %n
-  br i1 %more, label %block, label %done
-block:
-  %k = mul i64 %i, 3
-  %call = getelementptr i64, ptr %blocks, i64 %k
-"""
-    + arguments(now="ptr", left="ptr", words="i64")
-    + """  call void @copied(ptr %now, ptr %left, i64 %words)
-  %i_next = add i64 %i, 1
-  br label %check
-done:
-  ret void
-}
-"""
-)
+_LEAVE = _each("leave", "", _BLOCK, "  %well = call i1 @copied(ptr %now, ptr %left, i64 %words)\n")
 """Notes what the blocks hold at the end of a step."""
 
-_ROW = arguments(line="ptr", numbers="ptr", reads="ptr", kept="ptr", first="i64", count="i64")
-
-_COMPUTED = (
-    """
-define internal i1 @computed(ptr %scalars, ptr %scalars_call, ptr %rows, i64 %n) optsize {
-entry:
-  br label %check
-check:
-  %i = phi i64 [0, %entry], [%i_next, %well]
-  %more = icmp slt i64 %i, %n
-  br i1 %more, label %row, label %yes
-row:
-  %k = mul i64 %i, 6
-  %call = getelementptr i64, ptr %rows, i64 %k
-"""
-    + _ROW
-    + """  %refused = call i64 %scalars(ptr %line, ptr %numbers, ptr %reads, ptr %kept, ptr %scalars_call)
-  %is_well = icmp eq i64 %refused, 0
-  br i1 %is_well, label %well, label %no
-well:
-  %i_next = add i64 %i, 1
-  br label %check
-yes:
-  ret i1 true
-no:
-  ret i1 false
-}
-"""
+_COMPUTED = _each(
+    "computed",
+    ", ptr %scalars, ptr %scalars_call",
+    {"line": "ptr", "numbers": "ptr", "reads": "ptr", "kept": "ptr"},
+    "  %refused = call i64 %scalars("
+    "ptr %line, ptr %numbers, ptr %reads, ptr %kept, ptr %scalars_call)\n"
+    "  %well = icmp eq i64 %refused, 0\n",
 )
 """Computes the scalars of each row, unless one is refused; the lines stay as they are."""
 
-_COUNTED = (
-    """
-define internal void @counted(ptr %rows, i64 %n, ptr %lines, i64 %width) optsize {
-entry:
-  br label %check
-check:
-  %i = phi i64 [0, %entry], [%i_next, %written]
-  %more = icmp slt i64 %i, %n
-  br i1 %more, label %row, label %done
-row:
-  %k = mul i64 %i, 6
-  %call = getelementptr i64, ptr %rows, i64 %k
-"""
-    + _ROW
-    + """  br label %lines_of_row
-lines_of_row:
-  %j = phi i64 [0, %row], [%j_next, %write]
-  %more_lines = icmp slt i64 %j, %count
-  br i1 %more_lines, label %write, label %written
-write:
-  %at = add i64 %first, %j
-  %to_p = getelementptr i64, ptr %lines, i64 %at
-  %to = load ptr, ptr %to_p
-  call void @copied(ptr %kept, ptr %to, i64 %width)
-  %j_next = add i64 %j, 1
-  br label %lines_of_row
-written:
-  %i_next = add i64 %i, 1
-  br label %check
-done:
-  ret void
-}
-"""
+_COUNTED = _each(
+    "counted",
+    ", i64 %width",
+    {"from": "ptr", "to": "ptr"},
+    "  %well = call i1 @copied(ptr %from, ptr %to, i64 %width)\n",
 )
-"""Writes the new numbers of each row into its lines."""
+"""Writes the new numbers of its row into each line."""
+
+_POINTED = _each(
+    "pointed",
+    ", ptr %table, i64 %stride",
+    {"address": "i64"},
+    """  %to_at = mul i64 %i, %stride
+  %to_p = getelementptr i64, ptr %table, i64 %to_at
+  store i64 %address, ptr %to_p
+  %well = icmp eq i64 %n, %n
+""",
+)
+"""Puts addresses into the first column of a table."""
 
 _PREPARE = (
-    _COPIED
-    + _POINTED
-    + _LINES_AS_LEFT
-    + _LEAVE
-    + _COMPUTED
-    + _COUNTED
+    "".join((_WORDS_OF_MEMORY, _AS_LEFT, _LEAVE, _COMPUTED, _COUNTED, _POINTED))
     + """
 define i64 @"prepare"(ptr %params, ptr %states, ptr %grads, ptr %call) optsize {
 entry:
@@ -372,12 +304,12 @@ grad_layouts:
   %grads_alike = icmp eq i64 %other_grad, -1
   br i1 %grads_alike, label %compute, label %changed
 compute:
-  %well = call i1 @computed(ptr %scalars, ptr %scalars_call, ptr %rows, i64 %row_count)
+  %well = call i1 @computed(ptr %rows, i64 %row_count, ptr %scalars, ptr %scalars_call)
   br i1 %well, label %commit, label %changed
 commit:
-  call void @pointed(ptr %grad_found, ptr %pointers, i64 %stride, i64 %count)
-  call void @counted(ptr %rows, i64 %row_count, ptr %lines, i64 %width)
-  call void @leave(ptr %blocks, i64 %block_count)
+  call i1 @pointed(ptr %grad_found, i64 %count, ptr %pointers, i64 %stride)
+  call i1 @counted(ptr %lines, i64 %line_count, i64 %width)
+  call i1 @leave(ptr %blocks, i64 %block_count)
   ret i64 0
 changed:
   ret i64 1
