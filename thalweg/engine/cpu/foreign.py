@@ -3,9 +3,10 @@
 - DLPack's exchange API tells address, shape, strides, dtype and device of a tensor in some 40 ns.
 - `aoti_torch_get_storage_size` and `…_offset`, of PyTorch's stable C interface, tell what its storage holds.
 - `bump_version` counts a change of a tensor for autograd.
+- `pow` of the C library, if it is the one of Python's `math`.
 
-The last three take a handle: the address of the C++ tensor inside the Python object. Where it lies is found
-by comparing with what Python tells of a tensor, so a PyTorch that lays it out otherwise is seen.
+Size, offset and count take a handle: the address of the C++ tensor inside the Python object. Where it lies
+is found by comparing with what Python tells of a tensor, so a PyTorch that lays it out otherwise is seen.
 """
 
 from __future__ import annotations

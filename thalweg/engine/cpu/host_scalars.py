@@ -33,8 +33,8 @@ class HostScalars:
     `reads` is the table in which each row has what the passes read.
 
     `table` holds for each row the addresses of the line that it reads, of its group's numbers, of what the
-    passes read, and of the new numbers of its lines; `lines` has for each line the address of its new numbers,
-    and its own.
+    passes read, and of the new numbers of its lines; `lines` for each line the addresses of its new numbers
+    and of itself.
     """
 
     def __init__(self, program: Program, rows: Sequence[Row], reads: Any, function: int) -> None:
