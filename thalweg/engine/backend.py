@@ -19,7 +19,8 @@ class EngineBatch(Protocol):
     """Parameters of one cohort that an engine steps together.
 
     A step is `prepare`, which changes nothing and may refuse, then either `step` or `run`. What `prepare`
-    returned is alive until the step is over.
+    returned is alive until the step is over. A batch may have `one_call` besides, which returns a
+    `StepInOneCall` or None.
     """
 
     moved: bool
@@ -53,6 +54,13 @@ class EngineBatch(Protocol):
 
     def describe(self) -> str:
         """Return in a line what runs how."""
+
+
+class StepInOneCall(Protocol):
+    """Check, prepare and run the step of a plan at once, while nothing changes that it relies on."""
+
+    def step(self, params: list[Any], states: dict[Any, Any], numbers: Sequence[list[Any]]) -> bool:
+        """Step, or change nothing where something is other than it was."""
 
 
 class Backend(Protocol):

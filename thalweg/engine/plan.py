@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from thalweg.engine.backend import Backend, EngineBatch
+from thalweg.engine.backend import Backend, EngineBatch, StepInOneCall
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.member import Member
 from thalweg.engine.passes import run_together
 from thalweg.engine.program.program import Program
 from thalweg.engine.rows import Lines
+from thalweg.engine.same import SameObjects
 from thalweg.engine.storage import elements, overlapping
 from thalweg.errors import EngineError
 
@@ -159,6 +160,17 @@ class Plan:
             with torch.set_grad_enabled(self.differentiable):
                 run_together(together)
         self._lines.leave()
+
+    def one_call(self, same: SameObjects) -> StepInOneCall | None:
+        """Return how to step in one call, or None where batches or engine have no such way.
+
+        `same` compares the parameters and states of the optimizer.
+        """
+        if len(self._planned) != 1 or self.differentiable:
+            return None
+        (planned,) = self._planned
+        offered = getattr(planned.batch, "one_call", None)
+        return offered(same, planned.cohort.rows, self._lines) if offered else None
 
     def _check_graph(self, numbers: Sequence[Sequence[Any]]) -> None:
         """Refuse to lose a gradient: numbers of the state are kept on the host, without their history."""

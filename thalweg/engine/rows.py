@@ -87,6 +87,11 @@ class Row:
         self.block[self.lines, : self.width] = (t + 1.0, *map(float, changed))
         return reads
 
+    def line_addresses(self) -> list[int]:
+        """Return where in memory its lines begin."""
+        start, stride = self.block.ctypes.data, self.block.strides[0]
+        return [int(start + k * stride) for k in np.arange(len(self.block))[self.lines]]
+
     def is_uniform(self) -> bool:
         """Whether all lines still agree: another plan may have stepped some of them."""
         chosen = np.ascontiguousarray(self.block[self.lines, : self.width]).view(np.int64)
@@ -110,15 +115,29 @@ class Lines:
         found = [x.data_ptr() if isinstance(x, Tensor) else None for x in cells]
         self.are_shown = found == starts
         """Whether every state showed the numbers of its line; batches see whether it still does."""
-        self._left: list[bytes] = []
+        # written in place: compiled code compares with it, too
+        self._left = [np.zeros_like(block) for block in self._blocks]
+        self._is_left = False
 
     def are_as_left(self) -> bool:
         """Whether the numbers are those that the plan's own last step left."""
-        return [block.tobytes() for block in self._blocks] == self._left
+        return self._is_left and all(
+            block.tobytes() == left.tobytes()
+            for block, left in zip(self._blocks, self._left, strict=True)
+        )
 
     def leave(self) -> None:
         """Note the numbers at the end of a step."""
-        self._left = [block.tobytes() for block in self._blocks]
+        for block, left in zip(self._blocks, self._left, strict=True):
+            left[:] = block
+        self._is_left = True
+
+    def places(self) -> list[tuple[int, int, int]]:
+        """Return for each block its address, that of the numbers that were left, and how many they are."""
+        return [
+            (block.ctypes.data, left.ctypes.data, block.size)
+            for block, left in zip(self._blocks, self._left, strict=True)
+        ]
 
 
 class ReducedNumbers:

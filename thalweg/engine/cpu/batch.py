@@ -12,17 +12,19 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.cpu.entries import Entries
+from thalweg.engine.cpu.host_scalars import host_scalars
 from thalweg.engine.cpu.kernel import Layout, print_kernel
 from thalweg.engine.cpu.layouts import Addresses, Layouts
 from thalweg.engine.cpu.native import kernel
-from thalweg.engine.cpu.objects import DictEntries, Gradients, Versions
+from thalweg.engine.cpu.objects import DictEntries, Gradients, Same, Versions
+from thalweg.engine.cpu.one_call import OneCall
 from thalweg.engine.cpu.threads import Kernel, run_on
 from thalweg.engine.dense import is_flagged, reordered
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
 from thalweg.engine.program.printing import ReducedFunction
 from thalweg.engine.program.program import Level, Program, Value
-from thalweg.engine.rows import ReducedNumbers
+from thalweg.engine.rows import Lines, ReducedNumbers, Row
 from thalweg.engine.storage import (
     PLAIN,
     elements,
@@ -116,6 +118,12 @@ class FusedBatch:
         self._names = [m.names[k] for k in names for m in members]
         self._cells = [m.state.get(name) for m in members for name in m.kept]
         self._gradients = Gradients(params)
+        # the entries of a state one after the other: they lie together
+        self._shown = [(m.state, name) for m in members for name in (*m.kept, *m.names)]
+        self._entries = DictEntries(
+            [state for state, _ in self._shown], [name for _, name in self._shown], self._found()
+        )
+        self._written: list[Tensor] = []
         self._watch(self._read_written())
         self._layouts = Layouts(self._written, [x.dtype for x in self._written])
         self._written_bytes = [x.nbytes for x in self._written]
@@ -124,7 +132,7 @@ class FusedBatch:
         # a complex tensor may be a conjugated view, and a gradient of one number a negated one
         self._complex = [x for x in self._written if x.is_complex()]
         self._odd = [k for k, p in enumerate(params) if p.is_complex() or p.numel() == 1]
-        self._addresses = b""
+        self._addresses = np.full(len(self._written), -1, dtype=np.int64)
         self.moved = False
         """Whether memory has moved since the owner looked last."""
         self.rows = rows
@@ -155,15 +163,12 @@ class FusedBatch:
 
     def _watch(self, written: list[Tensor]) -> None:
         """Expect to find these parameters and states at the next step."""
-        self._written = written
+        self._written[:] = written  # in place, as all that compiled code has the address of
         self._versions = Versions(written)
-        # the entries of a state one after the other: they lie together
-        shown = [(m.state, name) for m in self._members for name in (*m.kept, *m.names)]
-        self._entries = DictEntries(
-            [state for state, _ in shown],
-            [name for _, name in shown],
-            [state.get(name) for state, name in shown],
-        )
+        self._entries.expect(self._found())
+
+    def _found(self) -> list[Any]:
+        return [state.get(name) for state, name in self._shown]
 
     def _cells_are_same(self) -> bool:
         shown = (m.state.get(name) for m in self._members for name in m.kept)
@@ -184,12 +189,11 @@ class FusedBatch:
         if not self._layouts.read(written) or (self._complex and any(map(is_flagged, written))):
             return False
         found = self._layouts.found
-        addresses = found.tobytes()
-        if addresses != self._addresses:
+        if found.tobytes() != self._addresses.tobytes():
             small = first_without_memory(written, self._written_bytes)
             if small is not None:
                 raise EngineError(memory_problem(written[small], self._name_of_written(small)))
-            self._addresses = addresses
+            self._addresses[:] = found
             self.pointers[:, 1:] = found.reshape(-1, len(self.params)).T
             self.moved = True
         if replaced:
@@ -250,7 +254,38 @@ class FusedBatch:
     def step(self, prepared: tuple[Addresses, list[Any]], count: int) -> None:
         """Step all tensors by a program of one pass."""
         self._point(prepared[0])
-        self._finish(self.passes[-1], {}, count)
+        self._end({}, count)
+
+    def one_call(self, same: object, rows: Sequence[Row], lines: Lines) -> OneCall | None:
+        """Return how to step in one call while nothing changes, or None where that is not possible.
+
+        `same` compares the parameters and states of the optimizer, `lines` are the numbers of all members.
+        """
+        plain = len(self.passes) == 1 and not self._number_names and not self._complex
+        plain = plain and not self.passes[-1].made.width
+        read = self._layouts.called.function and self._grad_layouts.called.function
+        if not (plain and read and lines.are_shown and isinstance(same, Same)):
+            return None
+        scalars = host_scalars(self.program, rows, self.rows)
+        if scalars is None:
+            return None
+        return OneCall(
+            self,
+            same=same,
+            entries=self._entries,
+            written=(self._written, self._layouts),
+            known=self._addresses,
+            gradients=(self._gradients, self._grad_layouts),
+            odd=[self.params[k] for k in self._odd],
+            pointers=self.pointers,
+            blocks=lines.places(),
+            scalars=scalars,
+        )
+
+    def finish(self) -> None:
+        """Write the new parameters and states, all that the kernel reads being there."""
+        self._launch(self.passes[-1])
+        self._versions.increment()
 
     def run(self, prepared: tuple[Addresses, list[Any]], count: int) -> Pass:
         """Step all tensors stage by stage; `count` is the number of all elements."""
@@ -262,13 +297,12 @@ class FusedBatch:
             whole = self._gather(ready, reductions)
             sent = yield tuple(whole.values())
             reductions.update(zip(whole, sent, strict=True))
-        self._finish(self.passes[-1], reductions, count)
+        self._end(reductions, count)
 
-    def _finish(self, ready: ReadyPass, reductions: dict[Value, Any], count: int) -> None:
+    def _end(self, reductions: dict[Value, Any], count: int) -> None:
         """Write the new parameters and states, then the numbers that were computed from reductions."""
-        self._reduce(ready, reductions, count)
-        self._launch(ready)
-        self._versions.increment()
+        self._reduce(self.passes[-1], reductions, count)
+        self.finish()
         if self._number_names:
             new = self._new_numbers(self._arguments(self._new_numbers, reductions, count))
             for k, value in enumerate(new):

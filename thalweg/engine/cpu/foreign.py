@@ -3,14 +3,16 @@
 - DLPack's exchange API tells address, shape, strides, dtype and device of a tensor in some 40 ns.
 - `aoti_torch_get_storage_size` and `…_offset`, of PyTorch's stable C interface, tell what its storage holds.
 - `bump_version` counts a change of a tensor for autograd.
+- `pow` of the C library, if it is the one of Python's `math`.
 
-The last three take a handle: the address of the C++ tensor inside the Python object. Where it lies is found
-by comparing with what Python tells of a tensor, so a PyTorch that lays it out otherwise is seen.
+Size, offset and count take a handle: the address of the C++ tensor inside the Python object. Where it lies
+is found by comparing with what Python tells of a tensor, so a PyTorch that lays it out otherwise is seen.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -150,6 +152,20 @@ def _counts(bump: Any, samples: list[Tensor], tensor: int) -> bool:
         if x._version != before + 1:
             return False
     return True
+
+
+@cache
+def power_function() -> int | None:
+    """Return the address of the C library's pow, if Python's `math.pow` is that one."""
+    try:
+        power = ctypes.CDLL(None).pow
+    except (AttributeError, OSError, TypeError):
+        return None
+    power.restype, power.argtypes = ctypes.c_double, [ctypes.c_double, ctypes.c_double]
+    bases = (0.9, 0.95, 0.99, 0.999, 0.9999, 1.5, 2.0, 0.1 + 0.2, 7.0 / 3.0)
+    exponents = (*range(1, 200, 7), 0.25, 1.0 / 3.0, 0.5, 0.8, -0.8, -2.0)
+    alike = all(power(b, e) == math.pow(b, e) for b in bases for e in exponents)
+    return address_of(power) if alike else None
 
 
 def python_function(name: str) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from thalweg.engine.cpu.ahead import LOOKING_AHEAD, looking_ahead
 from thalweg.engine.cpu.foreign import exchange_function, handles, python_function
-from thalweg.engine.cpu.loops import arguments, compiled_loop
+from thalweg.engine.cpu.loops import Called, arguments, compiled_loop, loop_address
 from thalweg.engine.storage import first_without_memory
 
 Addresses = np.ndarray[Any, np.dtype[np.int64]]
@@ -53,6 +53,8 @@ class Layouts:
         ]
         self._bytes_of = bytes_of
         made = _compiled_reader()
+        self.called = Called(0, 0)
+        """What reads them, where it is compiled and sees all there is to see; otherwise zeros."""
         self._sizes_are_read = made is not None and bytes_of is not None and handles() is not None
         self._reader: Callable[[list[Any], int], int] | None = made[0] if made else None
         if made is not None:
@@ -73,6 +75,8 @@ class Layouts:
         addresses = (t.ctypes.data for t in (*self._tables, self.found))
         self._call = np.array([len(self.found), *addresses, *called], dtype=np.int64)
         self._argument = self._call.ctypes.data
+        if self._bytes_of is None or self._sizes_are_read:
+            self.called = Called(loop_address(_READER, "read"), self._argument)
 
     def read(self, tensors: list[Any]) -> bool:
         """Return whether the tensors are all as expected; then `found` holds their addresses.

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from thalweg.engine.cpu.native import kernel
+from thalweg.engine.cpu.native import loop
+
+
+class Called(NamedTuple):
+    """A compiled function, and the block that it is called with: two addresses."""
+
+    function: int
+    block: int
 
 
 @cache
@@ -20,7 +27,12 @@ def compiled_loop(text: str, name: str, objects: int) -> Any:
     It is called with the GIL held; an error that it leaves set is raised on return.
     """
     given: list[Any] = [*[ctypes.py_object] * objects, ctypes.c_void_p]
-    return ctypes.PYFUNCTYPE(ctypes.c_int64, *given)(kernel(text, name).address)
+    return ctypes.PYFUNCTYPE(ctypes.c_int64, *given)(loop_address(text, name))
+
+
+def loop_address(text: str, name: str) -> int:
+    """Return the address of the compiled function `name` of an LLVM text, for another one to call."""
+    return loop(text, name).address
 
 
 def arguments(**kinds: str) -> str:

@@ -27,6 +27,7 @@ _SPEED = 3
 """The level of LLVM's passes."""
 
 _kernels: dict[str, Kernel] = {}
+_loops: dict[str, Kernel] = {}
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
     # A fork waits until nothing is compiled: a child could not go on with what another thread began, and
@@ -47,14 +48,27 @@ def kernel(text: str, name: str) -> Kernel:
     Raises:
         EngineError: if the kernel cannot be linked into this process.
     """
+    return _known(text, name, _kernels)
+
+
+def loop(text: str, name: str) -> Kernel:
+    """Return what prepares a step, compiled like a kernel, but not counted as one.
+
+    Raises:
+        EngineError: if it cannot be linked into this process.
+    """
+    return _known(text, name, _loops)
+
+
+def _known(text: str, name: str, known: dict[str, Kernel]) -> Kernel:
     with _lock:
         chosen = processor()
         key = _key(text, chosen)
-        if key not in _kernels:
+        if key not in known:
             # several modules share one process-wide engine, so each function gets a name of its own
             unique = f"{name}_{key[:32]}"
-            _kernels[key] = _made(key, text.replace(f'"{name}"', f'"{unique}"'), unique, chosen)
-        return _kernels[key]
+            known[key] = _made(key, text.replace(f'"{name}"', f'"{unique}"'), unique, chosen)
+        return known[key]
 
 
 def has_symbol(name: str) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from thalweg.engine.cpu.ahead import LOOKING_AHEAD, looking_ahead
 from thalweg.engine.cpu.foreign import handles, python_function
-from thalweg.engine.cpu.loops import arguments, compiled_loop
+from thalweg.engine.cpu.loops import Called, arguments, compiled_loop, loop_address
 
 
 class DictEntries:
@@ -24,13 +24,21 @@ class DictEntries:
     def __init__(
         self, dicts: Sequence[dict[str, Any]], names: Sequence[str], objects: Sequence[Any]
     ) -> None:
-        self._kept = (dicts, names, objects)
-        words = [id(x) for entry in zip(*self._kept, strict=True) for x in entry]
-        self._table = np.array(words, dtype=np.int64)
+        self._kept = (dicts, names)
+        self._table = np.zeros((len(dicts), 3), dtype=np.int64)
+        self._table[:, 0] = [id(x) for x in dicts]
+        self._table[:, 1] = [id(x) for x in names]
+        self.expect(objects)
         called = (python_function("PyDict_GetItemWithError"), self._table.ctypes.data)
         self._call = np.array([len(dicts), *called], dtype=np.int64)
         self._argument = self._call.ctypes.data
         self._look = compiled_loop(_LOOK_UP, "look_up", 0)
+        self.called = Called(loop_address(_LOOK_UP, "look_up"), self._argument)
+
+    def expect(self, objects: Sequence[Any]) -> None:
+        """Expect other objects from now on, in the same table."""
+        self._table[:, 2] = [id(x) for x in objects]
+        self._objects = objects
 
     def hold(self) -> bool:
         """Whether each entry holds the very object that it is expected to hold."""
@@ -41,17 +49,18 @@ class Gradients:
     """The gradients of parameters."""
 
     def __init__(self, params: Sequence[Tensor]) -> None:
-        self._params = list(params)
+        self.params = list(params)
         functions = ("PyList_GetItem", "PyObject_GetAttr", "PyList_SetItem")
         called = (*map(python_function, functions), id(_GRAD), looking_ahead())
         self._call = np.array([len(params), *called], dtype=np.int64)
         self._argument = self._call.ctypes.data
         self._get = compiled_loop(_GET, "get", 2)
+        self.called = Called(loop_address(_GET, "get"), self._argument)
 
     def read(self) -> list[Any]:
         """Return `p.grad` of each parameter."""
-        found = [None] * len(self._params)
-        self._get(self._params, found, self._argument)
+        found = [None] * len(self.params)
+        self._get(self.params, found, self._argument)
         return found
 
 
@@ -65,19 +74,16 @@ class Same:
         self._kept = (params, states)
         words = [id(x) for x in (*params, *states)]
         self._table = np.array([*words, 0], dtype=np.int64)
-        functions = ("PyList_GetItem", "PyDict_Next")
+        functions = ("PyList_Size", "PyDict_Size", "PyList_GetItem", "PyDict_Next")
         called = (*map(python_function, functions), self._table.ctypes.data)
         self._call = np.array([len(params), len(states), *called], dtype=np.int64)
         self._argument = self._call.ctypes.data
         self._compare = compiled_loop(_COMPARE, "compare", 2)
+        self.called = Called(loop_address(_COMPARE, "compare"), self._argument)
 
     def are_in(self, params: list[Any], states: dict[Any, Any]) -> bool:
         """Whether a list holds the parameters, and a dictionary the states as its values."""
-        return (
-            len(params) == len(self._kept[0])
-            and len(states) == len(self._kept[1])
-            and self._compare(params, states, self._argument) == 0
-        )
+        return self._compare(params, states, self._argument) == 0  # type: ignore[no-any-return]
 
 
 _AHEAD = 8
@@ -221,12 +227,25 @@ _COMPARE = (
 define i64 @"compare"(ptr %params, ptr %states, ptr %call) {
 entry:
 """
-    + arguments(n="i64", count="i64", item="ptr", next="ptr", table="ptr")
+    + arguments(
+        n="i64",
+        count="i64",
+        list_size="ptr",
+        dict_size="ptr",
+        item="ptr",
+        next="ptr",
+        table="ptr",
+    )
     + """  %place = alloca i64, align 8
   %key = alloca ptr, align 8
   %value = alloca ptr, align 8
   store i64 0, ptr %place
-  br label %check
+  %n_x = call i64 %list_size(ptr %params)
+  %count_x = call i64 %dict_size(ptr %states)
+  %as_many = icmp eq i64 %n_x, %n
+  %as_many_states = icmp eq i64 %count_x, %count
+  %all_there = and i1 %as_many, %as_many_states
+  br i1 %all_there, label %check, label %other
 check:
   %i = phi i64 [0, %entry], [%i_next, %same]
   %more = icmp slt i64 %i, %n

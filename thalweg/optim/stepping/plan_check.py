@@ -14,12 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thalweg.engine.backend import StepInOneCall
 from thalweg.engine.plan import Plan
 from thalweg.engine.program.program import Program
 from thalweg.engine.same import same_objects
 from thalweg.errors import EngineError
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Composition
+
+USED = 2
+"""Steps after which a plan is worth a compiled function of its own."""
 
 
 class Reader:
@@ -124,6 +128,8 @@ class CheckedPlan:
         self._absent = absent
         self._cached = [CachedNumbers(reader, plan.differentiable) for reader in readers]
         self._same = same_objects(params, states, compiled)
+        self._steps = 0
+        self._one_call: StepInOneCall | None = None
 
     def is_for(self, params: Sequence[Tensor]) -> bool:
         """Whether these are the parameters the plan was made for, and their states are still there."""
@@ -138,22 +144,28 @@ class CheckedPlan:
     ) -> bool:
         """Step, if nothing has changed that the plan relies on; otherwise change nothing."""
         groups, states = optimizer.param_groups, optimizer.state
-        params = groups[0]["params"] if len(groups) == 1 else all_params(groups)
-        if not (
-            len(groups) == len(self._cached)
-            and self._same.are_in(params, states)
-            and self.plan.holds()
-        ):
+        params = groups[0]["params"] if len(groups) == 1 else None
+        if type(params) is not list:  # compiled loops go through a list
+            params = all_params(groups)
+        if len(groups) != len(self._cached):
             return False
         for cached, group in zip(self._cached, groups, strict=True):
             if not cached.is_same(find_reader, group):
                 return False
         if self._absent and any(p.grad is not None for p in self._absent):
             return False
+        numbers = [cached.numbers for cached in self._cached]
+        if self._one_call is not None and self._one_call.step(params, states, numbers):
+            return True
+        if not (self._same.are_in(params, states) and self.plan.holds()):
+            return False
         prepared = self.plan.prepare()
         if prepared is None:  # a gradient is missing, or is another kind of tensor than it was
             return False
-        self.plan.run(prepared, [cached.numbers for cached in self._cached])
+        self.plan.run(prepared, numbers)
+        self._steps += 1
+        if self._steps == USED:
+            self._one_call = self.plan.one_call(self._same)
         return True
 
 
