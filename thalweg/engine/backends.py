@@ -7,16 +7,29 @@ from typing import Literal, get_args
 from thalweg.engine.backend import Backend
 from thalweg.engine.cpu.backend import Fused
 from thalweg.engine.eager.backend import Eager
+from thalweg.engine.foreach.backend import Foreach
 
-Engine = Literal["auto", "eager", "fused"]
-"""What a user asks for: "auto" fuses what it can, "fused" fails where a program cannot be fused."""
+Engine = Literal["auto", "eager", "fused", "foreach"]
+"""What a user asks for. "auto" takes the fastest engine that can step a parameter; "fused" and "foreach" fail
+where such an engine cannot run a program, and step eagerly the parameters that it cannot take."""
 
-_FUSED, _EAGER = Fused(), Eager()
+_FUSED, _FOREACH, _EAGER = Fused(), Foreach(), Eager()
+_ASKED: dict[str, tuple[Backend, ...]] = {
+    "auto": (_FUSED, _FOREACH, _EAGER),
+    "fused": (_FUSED, _FOREACH, _EAGER),
+    "foreach": (_FOREACH, _EAGER),
+    "eager": (_EAGER,),
+}
 
 
 def backends(engine: Engine) -> tuple[Backend, ...]:
     """Return the engines to ask for a step, the first that can step a parameter first."""
-    return (_EAGER,) if engine == "eager" else (_FUSED, _EAGER)
+    return _ASKED[engine]
+
+
+def is_required(engine: Engine) -> bool:
+    """Whether the first engine must be able to run every program."""
+    return engine not in ("auto", "eager")
 
 
 def check_engine(engine: str) -> None:

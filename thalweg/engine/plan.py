@@ -84,8 +84,8 @@ class Plan:
         problems = [engine.problem(cohort.program) for engine in engines]
         if required and problems[0] is not None:
             raise EngineError(
-                f"engine={engines[0].name!r} was asked for, but {problems[0]}. Use engine='auto', which runs "
-                "eagerly what cannot be fused"
+                f"engine={engines[0].name!r} was asked for, but {problems[0]}. Use engine='auto', which "
+                "steps by another engine what this one cannot"
             )
         able = [e for e, problem in zip(engines, problems, strict=True) if problem is None]
         together: dict[Any, list[int]] = {}

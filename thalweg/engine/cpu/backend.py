@@ -12,7 +12,7 @@ from thalweg.engine.cohort import Cohort
 from thalweg.engine.cpu.available import fused_problem
 from thalweg.engine.member import Member
 from thalweg.engine.program.program import Program
-from thalweg.engine.storage import PLAIN
+from thalweg.engine.storage import PLAIN, is_dense
 
 if TYPE_CHECKING:
     from thalweg.engine.cpu.batch import FusedBatch
@@ -91,24 +91,13 @@ def fused_dtypes(member: Member) -> tuple[str, ...] | None:
     )
     if not plain or not member.grad_is_plain or grad_dtype not in FUSED_DTYPES:
         return None
-    if not _is_dense(param):
+    if not is_dense(param):
         return None
     if not all(_same_order(x, param) for x in tensors):
         return None
     if member.program.by_unit and not _is_first_outermost(param):
         return None
     return tuple(FUSED_DTYPES[d] for d in (grad_dtype, *(x.dtype for x in tensors)))
-
-
-def _is_dense(x: Tensor) -> bool:
-    """Whether the elements fill their memory without gaps or overlaps, in any order of dimensions."""
-    expected = 1
-    sizes = [(s, n) for s, n in zip(x.stride(), x.shape, strict=True) if n != 1]
-    for stride, size in sorted(sizes):
-        if stride != expected:
-            return x.numel() == 0
-        expected *= size
-    return True
 
 
 def _is_first_outermost(x: Tensor) -> bool:

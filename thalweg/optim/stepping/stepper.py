@@ -13,7 +13,7 @@ from torch.optim.optimizer import (
     _global_optimizer_pre_hooks,
 )
 
-from thalweg.engine.backends import Engine, backends
+from thalweg.engine.backends import Engine, backends, is_required
 from thalweg.engine.member import Member, called
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Plan
@@ -188,7 +188,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         plan = Plan(
             members,
             backends(self.engine),
-            required=self.engine == "fused",
+            required=is_required(self.engine),
             differentiable=bool(self.defaults.get("differentiable")),
         )
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]
