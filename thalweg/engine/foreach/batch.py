@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import is_
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,11 +11,12 @@ from torch import Tensor
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.foreach.dtypes import computed_in, reduced_in
 from thalweg.engine.foreach.lists import fitted, lift
-from thalweg.engine.foreach.part import Part, flattened
+from thalweg.engine.foreach.part import Gradients, Part
 from thalweg.engine.foreach.printed import Kind, Segment, printed
 from thalweg.engine.foreach.slices import can_be_cut, largest_part, sliced
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
+from thalweg.engine.same import same_entries
 from thalweg.engine.storage import (
     PLAIN,
     elements,
@@ -30,17 +30,11 @@ from thalweg.errors import EngineError
 FUSES = True
 """Whether operations are put together; tests compare what is not, to the last bit."""
 
+_PLAIN = set(PLAIN)
 _address = Tensor.data_ptr
 _shape = Tensor.size
 _strides = Tensor.stride
 _dtype: Any = Tensor.dtype.__get__  # type: ignore[attr-defined]
-
-
-class Gradients(NamedTuple):
-    """The gradients of a step, and of those that are cut the elements in order."""
-
-    whole: list[Tensor]
-    flat: dict[int, Tensor]
 
 
 class ForeachBatch:
@@ -62,50 +56,50 @@ class ForeachBatch:
         self._cuts = can_be_cut(self.program)
         self._conditions = [k for k, v in enumerate(self.program.host_reads) if v.boolean]
         shown = [(m.state, name) for m in self._members for name in (*m.names, *m.kept)]
-        self._dicts = [state for state, _ in shown]
-        self._names = [name for _, name in shown]
-        self._entries = [state.get(name) for state, name in shown]
+        self._entries = same_entries(
+            [state for state, _ in shown],
+            [name for _, name in shown],
+            [state.get(name) for state, name in shown],
+        )
         self._tensors = _written(self._members)
-        self._looks = self._look()
-        self._addresses = self._read_addresses()
         self._bytes = [x.nbytes for x in self._tensors]
         self._grad_bytes = [p.numel() * first.grad_dtype.itemsize for p in self.params]
-        self._shapes = [p.shape for p in self.params]
+        self._shapes = list(map(_shape, self.params))
+        self._layouts = _layouts(self._tensors)
+        self._note_addresses(list(map(_address, self._tensors)))
         self._parts: dict[tuple[int, int], list[Part]] = {}
+        self._cut_strides: list[tuple[int, tuple[int, ...]]] = []
+        """The strides of the parameters that are cut, for which pieces of memory were noted."""
         self.moved = False
         """Whether memory has moved since the owner looked last."""
 
     # -- checking ------------------------------------------------------------------------------------
 
-    def _look(self) -> list[Any]:
-        """Return what the parameters and states are like, as far as a step relies on it."""
-        xs = self._tensors
-        found: list[Any] = [*map(_shape, xs), *map(_dtype, xs)]
-        return [*found, *map(_strides, xs)] if self._cuts else found
-
-    def _read_addresses(self) -> list[int]:
-        return list(map(_address, self._tensors))
+    def _note_addresses(self, found: list[int]) -> None:
+        self._addresses = found
+        self._places = frozenset(found) - {0}  # an empty tensor is nowhere
 
     def holds(self) -> bool:
         """Whether states hold the same objects, and tensors are as they were; their memory may have moved.
 
+        What has not moved is looked at as far as a parameter may become another tensor in the same memory.
+
         Raises:
             EngineError: a storage that has moved is too small for its tensor.
         """
-        if not all(map(is_, map(dict.get, self._dicts, self._names), self._entries)):
+        if not self._entries.hold() or list(map(_shape, self.params)) != self._shapes:
             return False
-        if self._look() != self._looks:
+        found = list(map(_address, self._tensors))
+        if found == self._addresses:
+            return all(_strides(self.params[k]) == s for k, s in self._cut_strides)
+        if _layouts(self._tensors) != self._layouts:
             return False
-        found = self._read_addresses()
-        if found != self._addresses:
-            if any(p.device != self.device for p in self.params):
-                return False
-            small = first_without_memory(self._tensors, self._bytes)
-            if small is not None:
-                raise EngineError(memory_problem(self._tensors[small], self._called(small)))
-            self._addresses = found
-            self._parts = {}
-            self.moved = True
+        small = first_without_memory(self._tensors, self._bytes)
+        if small is not None:
+            raise EngineError(memory_problem(self._tensors[small], self._called(small)))
+        self._note_addresses(found)
+        self._parts, self._cut_strides = {}, []
+        self.moved = True
         return True
 
     def _called(self, k: int) -> str:
@@ -121,24 +115,18 @@ class ForeachBatch:
             EngineError: the storage of a gradient is too small for it.
         """
         grads: list[Any] = [p.grad for p in self.params]
-        if not all(map(_is_plain, grads)):
+        if not set(map(type, grads)) <= _PLAIN or set(map(_dtype, grads)) != {self._grad_dtype}:
             return None
-        if list(map(_shape, grads)) != self._shapes or any(
-            d is not self._grad_dtype for d in map(_dtype, grads)
-        ):
+        if list(map(_shape, grads)) != self._shapes:
+            return None
+        try:
+            places = list(map(_address, grads))
+        except RuntimeError:  # sparse, or of another kind without memory
             return None
         self._check_memory(grads)
-        shared = set(self._addresses).intersection(map(_address, grads))
-        if shared:  # what is written first must not change a gradient that is read later
-            grads = [g.clone() if g.data_ptr() in shared and g.numel() else g for g in grads]
-        cut = {
-            item.position
-            for parts in self._parts.values()
-            for part in parts
-            for item in part.items
-            if item.start is not None
-        }
-        return Gradients(grads, {k: self._flat(grads[k], self.params[k]) for k in cut})
+        if not self._places.isdisjoint(places):  # what is written must not change what is read later
+            grads = [g.clone() if at in self._places else g for g, at in zip(grads, places)]
+        return Gradients(grads, self.params)
 
     def _check_memory(self, grads: list[Tensor]) -> None:
         if first_without_memory(grads, self._grad_bytes) is None or self.device.type == "meta":
@@ -146,13 +134,6 @@ class ForeachBatch:
         for g, member in zip(grads, self._members, strict=True):
             if not holds_its_numbers(g):
                 raise EngineError(memory_problem(g, f"the gradient of {member.called}"))
-
-    @staticmethod
-    def _flat(grad: Tensor, param: Tensor) -> Tensor:
-        """Return the elements of a gradient in the order in which the parameter stores its own."""
-        if grad.stride() != param.stride():
-            grad = torch.empty_like(param, dtype=grad.dtype, requires_grad=False).copy_(grad)
-        return flattened(grad)
 
     # -- stepping ------------------------------------------------------------------------------------
 
@@ -195,9 +176,10 @@ class ForeachBatch:
         for row in sorted(set(self._rows)):
             reads = self._cohort.reads[row]
             truths = tuple(bool(reads[k]) for k in self._conditions)
+            fit = [fitted(x, self.dtype) for x in reads]
             segments = printed(self.program, truths, self._kind)
             for part in self._parts_of(row, max(s.temporaries for s in segments)):
-                part.count = count
+                part.count, part.reads = count, fit
                 ready.append((part, segments))
         return ready
 
@@ -212,8 +194,10 @@ class ForeachBatch:
                 for k, p in enumerate(self.params)
                 if self._rows[k] == row
             ]
+            cut = {each[0] for each in sizes if each[2] and each[1] > most}
+            self._cut_strides += [(k, self.params[k].stride()) for k in cut]
             self._parts[key] = [
-                Part(self._members, items, row, self.dtype, self._wide)
+                Part(self._members, items, self.dtype, self._wide)
                 for items in sliced(sizes, most)
             ]
         return self._parts[key]
@@ -221,9 +205,7 @@ class ForeachBatch:
     def _run(
         self, segment: Segment, part: Part, prepared: Gradients, known: tuple[Any, ...]
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        reads = [fitted(x, self.dtype) for x in self._cohort.reads[part.row]]
-        grads = part.gradients(prepared.whole, prepared.flat)
-        return segment.run(part, grads, part.slots, reads, known)
+        return segment.run(part, prepared.of(part.items), part.slots, part.reads, known)
 
     def describe(self) -> str:
         """Return how many tensors and numbers step together, and where."""
@@ -237,8 +219,9 @@ def _written(members: Sequence[Member]) -> list[Tensor]:
     return [x for m in members for x in (m.param, *m.states)]
 
 
-def _is_plain(grad: Any) -> bool:
-    return type(grad) in PLAIN and grad.layout is torch.strided
+def _layouts(xs: Sequence[Tensor]) -> list[Any]:
+    """Return what tensors are like, apart from where they are."""
+    return [(x.device, x.dtype, x.shape, x.stride()) for x in xs]
 
 
 def _can_be_cut(member: Member) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -21,13 +21,37 @@ class Item(NamedTuple):
     stop: int | None = None
 
 
+class Gradients:
+    """The gradients of a step, whole or in pieces."""
+
+    def __init__(self, grads: Sequence[Tensor], params: Sequence[Tensor]) -> None:
+        self._grads, self._params = grads, params
+        self._flat: dict[int, Tensor] = {}
+
+    def of(self, items: Sequence[Item]) -> list[Tensor]:
+        """Return the gradients of some tensors, or the pieces of them."""
+        return [
+            self._grads[k] if start is None else self._in_order(k)[start:stop]
+            for k, start, stop in items
+        ]
+
+    def _in_order(self, k: int) -> Tensor:
+        """Return the elements of a gradient in the order in which its parameter stores its own."""
+        if k not in self._flat:
+            grad, param = self._grads[k], self._params[k]
+            if grad.stride() != param.stride():
+                dense = torch.empty_like(param, dtype=grad.dtype, requires_grad=False)
+                grad = dense.copy_(grad.detach())
+            self._flat[k] = flattened(grad)
+        return self._flat[k]
+
+
 class Part:
     """The lists of parameters and states of some tensors, and what printed functions ask about them.
 
     Args:
         members: the members of the batch.
         items: which tensors, or pieces of tensors.
-        row: their row of scalars.
         dtype: in which elements are computed.
         wide: in which reductions are computed.
     """
@@ -36,12 +60,10 @@ class Part:
         self,
         members: Sequence[Member],
         items: Sequence[Item],
-        row: int,
         dtype: torch.dtype,
         wide: torch.dtype,
     ) -> None:
         self.items = items
-        self.row = row
         self.dtype, self.wide = dtype, wide
         self.members = [members[item.position] for item in items]
         self._params = [m.param for m in self.members]
@@ -53,13 +75,9 @@ class Part:
         self.ordinals = [m.ordinal for m in self.members]
         self.count = 0
         """The number of elements of all tensors of the step."""
+        self.reads: list[Any] = []
+        """The numbers of the host that a step reads."""
         self._kept: dict[tuple[str, str], Tensor] = {}
-
-    def gradients(self, grads: Sequence[Tensor], flat: Mapping[int, Tensor]) -> list[Tensor]:
-        """Return the gradients, or pieces of them, from those of all members; `flat` has those that are cut."""
-        return [
-            grads[k] if start is None else flat[k][start:stop] for k, start, stop in self.items
-        ]
 
     # -- units ---------------------------------------------------------------------------------------
 

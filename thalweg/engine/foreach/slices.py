@@ -1,7 +1,7 @@
 """How the tensors of a batch are divided into parts.
 
-On the CPU a part is small enough that what one operation leaves is still in the cache when the next one reads
-it. Elsewhere parts are as large as they may be so that all temporary tensors together take no more memory than
+On the CPU a part is a few megabytes, so that temporary tensors are small and much of what one operation leaves
+is still in a cache when the next one reads it. Elsewhere parts are as large as they may be so that all temporary tensors together take no more memory than
 the parameters. A tensor larger than a part is cut, where a program only computes element by element.
 """
 
@@ -14,7 +14,7 @@ import torch
 from thalweg.engine.foreach.part import Item
 from thalweg.engine.program.program import Program
 
-CACHED = 2**17
+CACHED = 2**19
 """Elements of a part on the CPU."""
 LEAST = 2**22
 """Elements of a part elsewhere at the least: a smaller one would not use the whole device."""
