@@ -40,6 +40,10 @@ class Fused:
         """Return the dtypes of a member's slots if a kernel can take it."""
         return fused_dtypes(member)
 
+    def refusal(self, member: Member) -> str | None:
+        """Return why a kernel cannot take a member, or None."""
+        return fused_refusal(member)
+
     def batch(self, cohort: Cohort, kind: tuple[str, ...], positions: Sequence[int]) -> FusedBatch:
         """Return a batch of members with these dtypes."""
         from thalweg.engine.cpu.batch import FusedBatch  # needs llvmlite, which may be missing
@@ -77,27 +81,36 @@ def program_problem(program: Program) -> str | None:
 
 def fused_dtypes(member: Member) -> tuple[str, ...] | None:
     """Return the dtypes of a member's slots if a kernel can take it, otherwise None."""
-    param, grad_dtype = member.param, member.grad_dtype
+    if fused_refusal(member) is not None:
+        return None
+    tensors = (member.param, *member.states)
+    return tuple(FUSED_DTYPES[d] for d in (member.grad_dtype, *(x.dtype for x in tensors)))
+
+
+def fused_refusal(member: Member) -> str | None:
+    """Return why a kernel cannot take a member, or None."""
+    param = member.param
     tensors = [param, *member.states]
-    plain = all(
-        type(x) in PLAIN
-        and x.device.type == "cpu"
-        and x.layout is torch.strided
-        and x.shape == param.shape
-        and x.is_complex() == param.is_complex()
-        and x.dtype in FUSED_DTYPES
-        and not (x.is_conj() or x.is_neg())
-        for x in tensors
-    )
-    if not plain or not member.grad_is_plain or grad_dtype not in FUSED_DTYPES:
-        return None
+    dtypes = [member.grad_dtype, *(x.dtype for x in tensors)]
+    if any(type(x) not in PLAIN for x in tensors) or not member.grad_is_plain:
+        return "a subclass of tensors"
+    if any(x.device.type != "cpu" for x in tensors):
+        return f"on {next(x.device.type for x in tensors if x.device.type != 'cpu')}"
+    if any(x.layout is not torch.strided for x in tensors):
+        return "a sparse tensor"
+    if any(d not in FUSED_DTYPES for d in dtypes):
+        return str(next(d for d in dtypes if d not in FUSED_DTYPES)).removeprefix("torch.")
+    if any(x.shape != param.shape or x.is_complex() != param.is_complex() for x in tensors):
+        return "states of another kind than the parameter"
+    if any(x.is_conj() or x.is_neg() for x in tensors):
+        return "a conjugated or negated view"
     if not is_dense(param):
-        return None
+        return "elements with gaps between them"
     if not all(_same_order(x, param) for x in tensors):
-        return None
+        return "states in another order in memory than the parameter"
     if member.program.by_unit and not _is_first_outermost(param):
-        return None
-    return tuple(FUSED_DTYPES[d] for d in (grad_dtype, *(x.dtype for x in tensors)))
+        return "units that are no pieces of memory"
+    return None
 
 
 def _is_first_outermost(x: Tensor) -> bool:

@@ -50,11 +50,11 @@ class Foreach:
         if any(x.layout is not torch.strided for x in tensors) or (
             member.grad_layout is not torch.strided
         ):
-            return "sparse"
+            return "a sparse tensor"
         if any(d.is_complex for d in dtypes):
-            return "complex numbers"
+            return "complex"
         if any(d not in DTYPES for d in dtypes):
-            return f"{_named(next(d for d in dtypes if d not in DTYPES))} numbers"
+            return str(next(d for d in dtypes if d not in DTYPES)).removeprefix("torch.")
         if len(set(map(computed_in, dtypes))) > 1:
             return "float64 beside other numbers"
         if any(x.device != member.param.device for x in tensors):
@@ -68,10 +68,6 @@ class Foreach:
     def batch(self, cohort: Cohort, kind: Alike, positions: Sequence[int]) -> ForeachBatch:
         """Return a batch of members with this device and these dtypes."""
         return ForeachBatch(cohort, positions)
-
-
-def _named(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _has_address(x: Tensor) -> bool:

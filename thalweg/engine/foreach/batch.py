@@ -211,7 +211,7 @@ class ForeachBatch:
         """Return how many tensors and numbers step together, and where."""
         size = sum(elements(p) for p in self.params)
         dtype = str(self.params[0].dtype).removeprefix("torch.")
-        return f"foreach  {len(self.params)} tensors, {size:,} numbers, {dtype}, {self.device}"
+        return f"foreach  {len(self.params)} tensors, {size:,} numbers, {dtype} {self.device}"
 
 
 def _written(members: Sequence[Member]) -> list[Tensor]:

@@ -105,10 +105,15 @@ def graph_of(program: Program, truths: Mapping[Value, bool]) -> Graph:
             made[value] = convert(value)
         return made[value]
 
+    def whole(value: Value) -> Node:
+        """Return what is written: a rule may return one number for a whole tensor."""
+        x = of(value)
+        return x if x.scope == Scope.EACH else node("spread", (x,), Scope.EACH, value)
+
     for value in program.reached():  # in order, so that none is reached deep down
         of(value)
     return Graph(
-        [of(v) for v in program.outputs],
+        [whole(v) for v in program.outputs],
         [of(v) for v in program.number_outputs.values()],
         [
             [of(v) for v in program.reductions(stage) if v.data == "all"]

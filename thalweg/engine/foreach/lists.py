@@ -46,11 +46,11 @@ def foreach_functions() -> dict[str, Callable[..., Any]]:
 
 
 def fitted(x: Any, dtype: torch.dtype) -> Any:
-    """Return a number as a dtype has it: what is too large for it is infinite."""
-    most = torch.finfo(dtype).max
-    if isinstance(x, bool) or -most <= x <= most or x != x:
+    """Return a plain number as a dtype has it: what is too large for it is infinite."""
+    if isinstance(x, bool):
         return x
-    return math.copysign(math.inf, x)
+    most, plain = torch.finfo(dtype).max, float(x)
+    return plain if -most <= plain <= most or plain != plain else math.copysign(math.inf, plain)
 
 
 def scalar_on_cpu(part: Part, x: float) -> Tensor:
@@ -168,12 +168,9 @@ def widened(part: Part, xs: Lists) -> list[Tensor]:
 
 def filled(part: Part, xs: Lists, value: Any) -> list[Tensor]:
     """Return lists like another, of one number."""
-    if isinstance(value, bool):
-        return [torch.full_like(x, value, dtype=torch.bool) for x in xs]
-    new = [torch.empty_like(x, dtype=part.dtype, requires_grad=False) for x in xs]
-    torch._foreach_zero_(new)
-    torch._foreach_add_(new, fitted(value, part.dtype))
-    return new
+    dtype = torch.bool if isinstance(value, bool) else part.dtype
+    number = fitted(value, part.dtype)
+    return [torch.full_like(x, number, dtype=dtype, requires_grad=False) for x in xs]
 
 
 def spread(part: Part, xs: Lists, values: Lists) -> list[Tensor]:
