@@ -120,7 +120,10 @@ def test_a_global_clip_over_every_kind_of_tensor(engine: str, grouped: bool) -> 
         assert_alike(p.detach(), 0.5 * numbers(torch.ones_like(g)) - lr * 2.0 / length * numbers(g))
     plan = optimizer.describe_plan()
     assert ("fused" in plan) == (engine == "auto")
-    assert plan.count("eager") == (len(params) if engine == "eager" else 2)
+    if engine == "eager":
+        assert plan.count("eager") == len(params)
+    else:  # float16, and what has gaps
+        assert plan.count("foreach  1 tensors") == 2
 
 
 @each_engine

@@ -86,7 +86,7 @@ def test_what_a_plan_says_of_itself() -> None:
     assert optimizer.describe_plan().splitlines() == [
         "fused  2 tensors, 1,240 numbers, float32, 2 passes",
         "fused  1 tensors, 2 numbers, float64, 2 passes",
-        "eager  (4, 4) float16 cpu",
+        "foreach  1 tensors, 16 numbers, float16 cpu; not fused: float16",
     ]
     params[0].grad = params[2].grad = params[3].grad = None
     optimizer.step()

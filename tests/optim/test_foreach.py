@@ -128,5 +128,3 @@ def test_nothing_is_read_from_the_device(case: Case) -> None:
             p.grad = torch.empty_like(p)
         optimizer.step()
     assert optimizer.describe_plan().startswith("foreach  4 tensors, 20 numbers, float32 meta")
-
-

@@ -195,9 +195,7 @@ class Plan:
     def describe(self) -> str:
         """Return what runs how, a line for each batch, and why no engine before could have it."""
         order = sorted(self._planned, key=lambda each: (not each.alone, each.positions))
-        return "\n".join(
-            "; ".join((each.batch.describe(), *self._reasons(each))) for each in order
-        )
+        return "\n".join("; ".join((each.batch.describe(), *self._reasons(each))) for each in order)
 
     def _reasons(self, planned: _Planned) -> list[str]:
         """Return why the engines that were asked before did not get a batch."""

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.foreach.batch import ForeachBatch
-from thalweg.engine.foreach.dtypes import DTYPES, computed_in
 from thalweg.engine.member import Member
+from thalweg.engine.precision import REAL, computed_in
 from thalweg.engine.program.program import Program
 from thalweg.engine.storage import PLAIN
 
@@ -53,8 +53,8 @@ class Foreach:
             return "a sparse tensor"
         if any(d.is_complex for d in dtypes):
             return "complex"
-        if any(d not in DTYPES for d in dtypes):
-            return str(next(d for d in dtypes if d not in DTYPES)).removeprefix("torch.")
+        if any(d not in REAL for d in dtypes):
+            return str(next(d for d in dtypes if d not in REAL)).removeprefix("torch.")
         if len(set(map(computed_in, dtypes))) > 1:
             return "float64 beside other numbers"
         if any(x.device != member.param.device for x in tensors):

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.cohort import Cohort
-from thalweg.engine.foreach.dtypes import computed_in, reduced_in
 from thalweg.engine.foreach.lists import fitted, lift
 from thalweg.engine.foreach.part import Gradients, Part
 from thalweg.engine.foreach.printed import Kind, Segment, printed
 from thalweg.engine.foreach.slices import can_be_cut, largest_part, sliced
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
+from thalweg.engine.precision import computed_in, reduced_in
 from thalweg.engine.same import same_entries
 from thalweg.engine.storage import (
     PLAIN,
@@ -124,8 +124,12 @@ class ForeachBatch:
         except RuntimeError:  # sparse, or of another kind without memory
             return None
         self._check_memory(grads)
-        if not self._places.isdisjoint(places):  # what is written must not change what is read later
-            grads = [g.clone() if at in self._places else g for g, at in zip(grads, places)]
+        if not self._places.isdisjoint(
+            places
+        ):  # what is written must not change what is read later
+            grads = [
+                g.clone() if at in self._places else g for g, at in zip(grads, places, strict=True)
+            ]
         return Gradients(grads, self.params)
 
     def _check_memory(self, grads: list[Tensor]) -> None:
@@ -197,8 +201,7 @@ class ForeachBatch:
             cut = {each[0] for each in sizes if each[2] and each[1] > most}
             self._cut_strides += [(k, self.params[k].stride()) for k in cut]
             self._parts[key] = [
-                Part(self._members, items, self.dtype, self._wide)
-                for items in sliced(sizes, most)
+                Part(self._members, items, self.dtype, self._wide) for items in sliced(sizes, most)
             ]
         return self._parts[key]
 

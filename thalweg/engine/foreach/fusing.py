@@ -67,8 +67,10 @@ class Fusing:
 
     def _same(self, n: Node) -> Node:
         operands = tuple(self._new[x] for x in n.operands)
-        return n if operands == n.operands else Node(
-            n.op, operands, n.scope, n.index, n.boolean, n.data
+        return (
+            n
+            if operands == n.operands
+            else Node(n.op, operands, n.scope, n.index, n.boolean, n.data)
         )
 
     def _fused(self, n: Node) -> Node | None:
@@ -118,7 +120,7 @@ class Fusing:
         return self._decayed(n, base, inner, scale) or self._made("axpy", n, (base, inner), scale)
 
     def _decayed(self, n: Node, base: Node, inner: Node, scale: Scale) -> Node | None:
-        """Return (x + s·x) + u in the place of (x + u) + s·x: x is read last at once, so it may be overwritten."""
+        """Return (x + s·x) + u in the place of (x + u) + s·x: x may then be overwritten at once."""
         moved = self._new[base]
         at_once = inner.op == "input" and self._uses[base] == 1 and moved.op in FUSED
         if not at_once or moved.operands[0] is not inner:
@@ -157,4 +159,3 @@ class Fusing:
 
 def _all_each(n: Node) -> bool:
     return all(x.scope == Scope.EACH and not x.boolean for x in n.operands)
-

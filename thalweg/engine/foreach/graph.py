@@ -1,8 +1,8 @@
 """A program for one step: its values as nodes, after the choices that the step's numbers make.
 
-A `where` on a condition of level HOST is one of its branches for the whole step, so it is gone here, and what
-only the other branch needs is not computed. Reductions over all tensors stay, needed or not: parameters of one
-program go through its stages together.
+A `where` on a condition of level HOST is one of its branches for the whole step, so it is gone here, and
+what only the other branch needs is not computed. Reductions over all tensors stay, needed or not: parameters
+of one program go through its stages together.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def graph_of(program: Program, truths: Mapping[Value, bool]) -> Graph:
     made: dict[Value, Node] = {}
     every: list[Node] = []
 
-    def node(op: str, operands: Iterable[Node], scope: Scope, value: Value, data: Any = None) -> Node:
+    def node(
+        op: str, operands: Iterable[Node], scope: Scope, value: Value, data: Any = None
+    ) -> Node:
         new = Node(op, tuple(operands), scope, len(every), value.boolean, data)
         every.append(new)
         return new

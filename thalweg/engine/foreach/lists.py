@@ -7,7 +7,7 @@ holds it. Elsewhere a number is an argument of the kernel, while a tensor of the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,7 @@ from thalweg.engine.program.ops import TENSOR
 if TYPE_CHECKING:
     from thalweg.engine.foreach.part import Part
 
-Lists = Sequence[Tensor]
+Lists = list[Tensor] | tuple[Tensor, ...]
 
 UNARY = tuple(
     name
@@ -63,7 +63,7 @@ def scalar_elsewhere(part: Part, x: float) -> float:
     return x
 
 
-def shift_on_cpu(xs: Lists, x: Tensor) -> Sequence[Tensor]:
+def shift_on_cpu(xs: Lists, x: Tensor) -> Lists:
     """Add a number to a list."""
     return torch._foreach_add(xs, [x] * len(xs))
 
@@ -101,7 +101,7 @@ def of_tensors(part: Part, x: Tensor) -> list[Tensor]:
 
 def of_units(part: Part, x: Tensor) -> list[Tensor]:
     """Return a vector over units as a list, each shaped so that it meets its tensor."""
-    pieces = one(part, x).split(part.unit_counts)
+    pieces = torch.split(one(part, x), part.unit_counts)
     return [piece.view(s) for piece, s in zip(pieces, part.unit_shapes, strict=True)]
 
 
@@ -221,5 +221,5 @@ def functions(on_cpu: bool) -> dict[str, Any]:
     if on_cpu:
         shifts = {"list_shift": shift_on_cpu, "list_shift_": shift_on_cpu_}
         return {**named, **shifts, "scalar": scalar_on_cpu, "squares": squares_on_cpu}
-    shifts = {"list_shift": torch._foreach_add, "list_shift_": torch._foreach_add_}
-    return {**named, **shifts, "scalar": scalar_elsewhere, "squares": squares_elsewhere}
+    plain = {"list_shift": on_lists["list_add"], "list_shift_": on_lists["list_add_"]}
+    return {**named, **plain, "scalar": scalar_elsewhere, "squares": squares_elsewhere}

@@ -83,7 +83,7 @@ class Memory:
         return name
 
     def take(self, node: Node, operands: Iterable[Node]) -> Node | None:
-        """Return the operand whose list is given to a value, or None; a slot that waits for it is preferred."""
+        """Return the operand whose list is given to a value, or None; best the slot that waits for it."""
         free = [x for x in operands if self._is_free_for(x, node)]
         if not free:
             return None
@@ -145,4 +145,3 @@ class Memory:
         for slot, _ in rest:
             self.lines.append(f"list_copy_(s{slot}, c{slot})")
         self._wanted.clear()
-

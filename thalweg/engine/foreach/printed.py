@@ -1,7 +1,7 @@
 """A program printed as straight-line Python over lists of tensors.
 
 What runs between two reductions over all tensors is one function (`Segment`). A function that only reduces
-writes nothing, and the next one computes again what it needs: nothing but numbers is kept from one to the next.
+writes nothing, and the next one computes again what it needs: only numbers are kept from one to the next.
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ class Segment:
     text: str
 
 
-def segments(
-    program: Program, truths: Mapping[Value, bool], kind: Kind
-) -> tuple[Segment, ...]:
+def segments(program: Program, truths: Mapping[Value, bool], kind: Kind) -> tuple[Segment, ...]:
     """Return the functions of a program in order, where its conditions of level HOST have these truths."""
     graph = graph_of(program, truths)
     made: list[Segment] = []

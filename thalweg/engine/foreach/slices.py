@@ -1,8 +1,9 @@
 """How the tensors of a batch are divided into parts.
 
-On the CPU a part is a few megabytes, so that temporary tensors are small and much of what one operation leaves
-is still in a cache when the next one reads it. Elsewhere parts are as large as they may be so that all temporary tensors together take no more memory than
-the parameters. A tensor larger than a part is cut, where a program only computes element by element.
+On the CPU a part is a few megabytes, so that temporary tensors are small, and much of what one operation
+leaves is still in a cache when the next one reads it. Elsewhere parts are as large as they may be so that all
+temporary tensors together take no more memory than the parameters. A tensor larger than a part is cut, where
+a program only computes element by element.
 """
 
 from __future__ import annotations

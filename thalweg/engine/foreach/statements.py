@@ -197,10 +197,8 @@ class Statements:
             else:
                 looped[f"a{k}"] = self._listed(x)
                 texts.append(f"a{k}")
-        if node.op == "real":
-            text = f"{texts[0]}.to(part.dtype)"
-        else:
-            text = OPS[node.op].template.format(*texts)
+        template = "{0}.to(part.dtype)" if node.op == "real" else OPS[node.op].template
+        text = template.format(*texts)
         over = next(iter(looped.values()))
         if len(looped) > 1:
             over = f"zip({', '.join(looped.values())}, strict=True)"

@@ -331,7 +331,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             self.state = defaultdict(dict, self.state)
 
     def describe_plan(self) -> str:
-        """Return what the last step ran how: the fused batches, and the tensors that ran eagerly."""
+        """Return which engine stepped which tensors, and why no faster one: a line for each batch."""
         if self._current is None:
             return "no step yet"
         return self._current.plan.describe()

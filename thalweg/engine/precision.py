@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def computed_in(dtype: torch.dtype) -> torch.dtype:
