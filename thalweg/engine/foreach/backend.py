@@ -13,6 +13,7 @@ from thalweg.engine.foreach.batch import ForeachBatch
 from thalweg.engine.member import Member
 from thalweg.engine.precision import REAL, computed_in
 from thalweg.engine.program.program import Program
+from thalweg.engine.same import same_entries
 from thalweg.engine.storage import PLAIN
 
 
@@ -67,7 +68,14 @@ class Foreach:
 
     def batch(self, cohort: Cohort, kind: Alike, positions: Sequence[int]) -> ForeachBatch:
         """Return a batch of members with this device and these dtypes."""
-        return ForeachBatch(cohort, positions)
+        members = [cohort.members[k] for k in positions]
+        shown = [(m.state, name) for m in members for name in (*m.names, *m.kept)]
+        entries = same_entries(
+            [state for state, _ in shown],
+            [name for _, name in shown],
+            [state.get(name) for state, name in shown],
+        )
+        return ForeachBatch(cohort, positions, entries.hold)
 
 
 def _has_address(x: Tensor) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,6 @@ from thalweg.engine.foreach.slices import can_be_cut, largest_part, sliced
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
 from thalweg.engine.precision import computed_in, reduced_in
-from thalweg.engine.same import same_entries
 from thalweg.engine.storage import (
     PLAIN,
     elements,
@@ -38,9 +37,17 @@ _dtype: Any = Tensor.dtype.__get__  # type: ignore[attr-defined]
 
 
 class ForeachBatch:
-    """Tensors that step together, by functions over lists of them."""
+    """Tensors that step together, by functions over lists of them.
 
-    def __init__(self, cohort: Cohort, positions: Sequence[int]) -> None:
+    Args:
+        cohort: the parameters of one program.
+        positions: which of them.
+        states_hold: says whether their states hold the same objects as now.
+    """
+
+    def __init__(
+        self, cohort: Cohort, positions: Sequence[int], states_hold: Callable[[], bool]
+    ) -> None:
         self._cohort = cohort
         self.program = cohort.program
         self._members = [cohort.members[k] for k in positions]
@@ -55,12 +62,7 @@ class ForeachBatch:
         self._kind = Kind(self.device.type == "cpu", widens, FUSES)
         self._cuts = can_be_cut(self.program)
         self._conditions = [k for k, v in enumerate(self.program.host_reads) if v.boolean]
-        shown = [(m.state, name) for m in self._members for name in (*m.names, *m.kept)]
-        self._entries = same_entries(
-            [state for state, _ in shown],
-            [name for _, name in shown],
-            [state.get(name) for state, name in shown],
-        )
+        self._states_hold = states_hold
         self._tensors = _written(self._members)
         self._bytes = [x.nbytes for x in self._tensors]
         self._grad_bytes = [p.numel() * first.grad_dtype.itemsize for p in self.params]
@@ -87,7 +89,7 @@ class ForeachBatch:
         Raises:
             EngineError: a storage that has moved is too small for its tensor.
         """
-        if not self._entries.hold() or list(map(_shape, self.params)) != self._shapes:
+        if not self._states_hold() or list(map(_shape, self.params)) != self._shapes:
             return False
         found = list(map(_address, self._tensors))
         if found == self._addresses:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from thalweg.engine.foreach.graph import Node, Scope
+from thalweg.engine.foreach.nodes import Node, Scope
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,8 +16,29 @@ from torch import Tensor
 from thalweg.engine.program.noise import normal
 from thalweg.engine.program.ops import TENSOR
 
-if TYPE_CHECKING:
-    from thalweg.engine.foreach.part import Part
+
+class Place(Protocol):
+    """What functions ask about the tensors that they are called for: a part of a batch."""
+
+    device: torch.device
+    dtype: torch.dtype
+    """In which elements are computed."""
+    wide: torch.dtype
+    """In which reductions are computed."""
+    ordinals: list[int]
+
+    @property
+    def unit_counts(self) -> list[int]:
+        """How many units each tensor has."""
+
+    @property
+    def unit_shapes(self) -> list[tuple[int, ...]]:
+        """The shape in which a number for each unit meets its tensor."""
+
+    @property
+    def tensor_of_unit(self) -> Tensor:
+        """Which tensor each unit belongs to."""
+
 
 Lists = list[Tensor] | tuple[Tensor, ...]
 
@@ -53,12 +74,12 @@ def fitted(x: Any, dtype: torch.dtype) -> Any:
     return plain if -most <= plain <= most or plain != plain else math.copysign(math.inf, plain)
 
 
-def scalar_on_cpu(part: Part, x: float) -> Tensor:
+def scalar_on_cpu(part: Place, x: float) -> Tensor:
     """Return a number as what multiplies a list."""
     return torch.tensor(x, dtype=part.dtype)
 
 
-def scalar_elsewhere(part: Part, x: float) -> float:
+def scalar_elsewhere(part: Place, x: float) -> float:
     """Return a number as what multiplies a list."""
     return x
 
@@ -73,14 +94,14 @@ def shift_on_cpu_(xs: Lists, x: Tensor) -> None:
     torch._foreach_add_(xs, [x] * len(xs))
 
 
-def number(part: Part, x: Any) -> Tensor:
+def number(part: Place, x: Any) -> Tensor:
     """Return a number on the device, as elements are computed."""
     if isinstance(x, bool):
         return torch.full((), x, dtype=torch.bool, device=part.device)
     return torch.full((), fitted(x, part.dtype), dtype=part.dtype, device=part.device)
 
 
-def lift(part: Part, x: Any) -> Tensor:
+def lift(part: Place, x: Any) -> Tensor:
     """Return a number on the device, as reductions are computed."""
     dtype = torch.bool if isinstance(x, bool) else part.wide
     return torch.full((), x, dtype=dtype, device=part.device)
@@ -89,23 +110,23 @@ def lift(part: Part, x: Any) -> Tensor:
 # -- from a number for each tensor or unit to lists ------------------------------------------------------
 
 
-def one(part: Part, x: Tensor) -> Tensor:
+def one(part: Place, x: Tensor) -> Tensor:
     """Return one number for all, as elements are computed."""
     return x if x.dtype == torch.bool else x.to(part.dtype)
 
 
-def of_tensors(part: Part, x: Tensor) -> list[Tensor]:
+def of_tensors(part: Place, x: Tensor) -> list[Tensor]:
     """Return a vector over tensors as a list."""
     return list(one(part, x).unbind())
 
 
-def of_units(part: Part, x: Tensor) -> list[Tensor]:
+def of_units(part: Place, x: Tensor) -> list[Tensor]:
     """Return a vector over units as a list, each shaped so that it meets its tensor."""
     pieces = torch.split(one(part, x), part.unit_counts)
     return [piece.view(s) for piece, s in zip(pieces, part.unit_shapes, strict=True)]
 
 
-def at_units(part: Part, x: Tensor) -> Tensor:
+def at_units(part: Place, x: Tensor) -> Tensor:
     """Return a vector over tensors as one over units."""
     return x.index_select(0, part.tensor_of_unit)
 
@@ -113,44 +134,44 @@ def at_units(part: Part, x: Tensor) -> Tensor:
 # -- reductions -----------------------------------------------------------------------------------------
 
 
-def _stacked(part: Part, xs: Lists) -> Tensor:
+def _stacked(part: Place, xs: Lists) -> Tensor:
     return torch.stack(list(xs)).to(part.wide)
 
 
-def sums(part: Part, xs: Lists) -> Tensor:
+def sums(part: Place, xs: Lists) -> Tensor:
     """Return the sum of each tensor."""
     return _stacked(part, [torch.sum(x) for x in xs])
 
 
-def squares_on_cpu(part: Part, xs: Lists) -> Tensor:
+def squares_on_cpu(part: Place, xs: Lists) -> Tensor:
     """Return the sum of squares of each tensor; the norms of the CPU add up in float32, one by one."""
     return _stacked(part, [torch.sum(x * x) for x in xs])
 
 
-def squares_elsewhere(part: Part, xs: Lists) -> Tensor:
+def squares_elsewhere(part: Place, xs: Lists) -> Tensor:
     """Return the sum of squares of each tensor."""
     norms = _stacked(part, torch._foreach_norm(xs))
     return norms * norms
 
 
-def maxima(part: Part, xs: Lists) -> Tensor:
+def maxima(part: Place, xs: Lists) -> Tensor:
     """Return the largest element of each tensor, −∞ of an empty one."""
     return _stacked(part, [x.max() if x.numel() else x.new_full((), -math.inf) for x in xs])
 
 
-def unit_sums(part: Part, xs: Lists) -> Tensor:
+def unit_sums(part: Place, xs: Lists) -> Tensor:
     """Return the sum of each unit."""
     return _by_unit(part, xs, lambda x: x.sum(1))
 
 
-def unit_maxima(part: Part, xs: Lists) -> Tensor:
+def unit_maxima(part: Place, xs: Lists) -> Tensor:
     """Return the largest element of each unit."""
     return _by_unit(
         part, xs, lambda x: x.amax(1) if x.numel() else x.new_full(x.shape[:1], -math.inf)
     )
 
 
-def _by_unit(part: Part, xs: Lists, reduce: Callable[[Tensor], Tensor]) -> Tensor:
+def _by_unit(part: Place, xs: Lists, reduce: Callable[[Tensor], Tensor]) -> Tensor:
     counts = part.unit_counts
     rows = [x.reshape(n, x.numel() // n if n else 0) for x, n in zip(xs, counts, strict=True)]
     return torch.cat([reduce(x) for x in rows]).to(part.wide)
@@ -159,21 +180,21 @@ def _by_unit(part: Part, xs: Lists, reduce: Callable[[Tensor], Tensor]) -> Tenso
 # -- one by one -----------------------------------------------------------------------------------------
 
 
-def widened(part: Part, xs: Lists) -> list[Tensor]:
+def widened(part: Place, xs: Lists) -> list[Tensor]:
     """Return copies with the precision in which half precision is computed."""
     wide = [torch.empty_like(x, dtype=part.dtype, requires_grad=False) for x in xs]
     torch._foreach_copy_(wide, list(xs))
     return wide
 
 
-def filled(part: Part, xs: Lists, value: Any) -> list[Tensor]:
+def filled(part: Place, xs: Lists, value: Any) -> list[Tensor]:
     """Return lists like another, of one number."""
     dtype = torch.bool if isinstance(value, bool) else part.dtype
     number = fitted(value, part.dtype)
     return [torch.full_like(x, number, dtype=dtype, requires_grad=False) for x in xs]
 
 
-def spread(part: Part, xs: Lists, values: Lists) -> list[Tensor]:
+def spread(part: Place, xs: Lists, values: Lists) -> list[Tensor]:
     """Return lists like another, of a number for each tensor or unit."""
     return [
         v.expand(x.shape).clone(memory_format=torch.contiguous_format)
@@ -181,7 +202,7 @@ def spread(part: Part, xs: Lists, values: Lists) -> list[Tensor]:
     ]
 
 
-def noises(part: Part, like: Lists, seed: Any, t: Any, draw: int) -> list[Tensor]:
+def noises(part: Place, like: Lists, seed: Any, t: Any, draw: int) -> list[Tensor]:
     """Return the noise of each tensor; seed and step are numbers, or lists of them."""
     n = len(like)
     seeds = seed if isinstance(seed, list) else [seed] * n

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from thalweg.engine.foreach.graph import Node
+from thalweg.engine.foreach.nodes import Node
 
 
 class Memory:

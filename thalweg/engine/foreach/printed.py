@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.engine.foreach.fusing import Fusing
-from thalweg.engine.foreach.graph import Graph, Node, graph_of, needed
+from thalweg.engine.foreach.graph import Graph, graph_of
 from thalweg.engine.foreach.lists import functions
 from thalweg.engine.foreach.memory import Memory
+from thalweg.engine.foreach.nodes import Node, needed
 from thalweg.engine.foreach.statements import Statements
 from thalweg.engine.program.printing import define
 from thalweg.engine.program.program import Program, Value

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from thalweg.engine.foreach.fusing import Scale
-from thalweg.engine.foreach.graph import Node, Scope
 from thalweg.engine.foreach.lists import UNARY
 from thalweg.engine.foreach.memory import Memory
+from thalweg.engine.foreach.nodes import Node, Scope
 from thalweg.engine.program.ops import OPS
 
 _COMMUTE = ("add", "mul", "maximum", "minimum")
