@@ -145,7 +145,7 @@ def steps(options: argparse.Namespace) -> Record:
                 records.append(record)
                 cells = (f"{1e3 * each:.3f}", f"{1e3 * host[name]:.3f}", f"{speed:,.0f}")
                 rows.append([optimizer, name, *cells, f"{speed / copied:.2f}"])
-            plan = contestants["thalweg"].describe_plan().splitlines()[0]
+            plan = contestants["thalweg"].plan().splitlines()[0]
             print(f"{set_name}, {optimizer}: {plan}")
         columns = ("optimizer", "contestant", "ms a step", "of the host", "GB/s", "copy = 1")
         print_table(f"{set_name}: {len(params)} tensors", columns, rows)

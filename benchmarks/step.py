@@ -3,6 +3,7 @@
     python benchmarks/step.py            all sets and optimizers, about 8 minutes
     python benchmarks/step.py --sets mlp,small --optimizers Adam --seconds 20
     python benchmarks/step.py --json results.json
+    python benchmarks/step.py --engine foreach --contestants foreach,thalweg    PyTorch's foreach and ours
 
 Optimizers that PyTorch has not are compared with pytorch_optimizer's of the same name, where that is
 installed (`pip install --no-deps pytorch_optimizer`), and with thalweg's Adam.
@@ -16,6 +17,7 @@ read, each state tensor read and written.
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import json
 import platform
@@ -70,7 +72,7 @@ Record = dict[str, Any]
 Build = Callable[[list[Parameter]], Optimizer]
 
 
-def own_rule(parameters: list[Parameter]) -> Optimizer:
+def own_rule(parameters: list[Parameter], engine: str) -> Optimizer:
     """Build what a user writes: Lion (Chen et al. 2023) as a rule of three lines."""
     import thalweg
 
@@ -80,15 +82,16 @@ def own_rule(parameters: list[Parameter]) -> Optimizer:
         m = beta2 * m + (1 - beta2) * g
         return direction, m
 
-    return thalweg.Optimizer(parameters, lion(), lr=1e-4)
+    return thalweg.Optimizer(parameters, lion(), lr=1e-4, engine=engine)
 
 
-def builders(optimizer: str, wanted: Sequence[str]) -> dict[str, Build]:
-    """Return how to build each contestant of an optimizer."""
+def builders(optimizer: str, wanted: Sequence[str], engine: str) -> dict[str, Build]:
+    """Return how to build each contestant of an optimizer; `engine` is what steps thalweg's."""
     if optimizer == OWN_RULE:
-        return {**builders("Adam", ["thalweg"]), OWN_RULE: own_rule}
+        own = functools.partial(own_rule, engine=engine)
+        return {**builders("Adam", ["thalweg"], engine), OWN_RULE: own}
     if optimizer in FAMILY:
-        return family(optimizer, wanted)
+        return family(optimizer, wanted, engine)
     name, options = OPTIMIZERS[optimizer]
     theirs = getattr(torch.optim, name)
     found: dict[str, Build] = {
@@ -100,11 +103,12 @@ def builders(optimizer: str, wanted: Sequence[str]) -> dict[str, Build]:
     if "thalweg" in wanted:
         from thalweg import optim
 
-        found["thalweg"] = lambda params: getattr(optim, name)(params, **options)
+        ours = functools.partial(getattr(optim, name), engine=engine)
+        found["thalweg"] = lambda params: ours(params, **options)
     return {name: build for name, build in found.items() if name in wanted}
 
 
-def family(optimizer: str, wanted: Sequence[str]) -> dict[str, Build]:
+def family(optimizer: str, wanted: Sequence[str], engine: str) -> dict[str, Build]:
     """Return how to build the contestants of an optimizer that PyTorch has not, and Adam beside them."""
     found: dict[str, Build] = {}
     try:
@@ -117,9 +121,9 @@ def family(optimizer: str, wanted: Sequence[str]) -> dict[str, Build]:
         found["peer foreach"] = lambda params: theirs(params, foreach=True)
     from thalweg import optim
 
-    found["thalweg"] = lambda params: getattr(optim, optimizer)(params)
+    found["thalweg"] = functools.partial(getattr(optim, optimizer), engine=engine)
     chosen = {name: build for name, build in found.items() if name in wanted}
-    return {"Adam": lambda params: optim.Adam(params), **chosen}
+    return {"Adam": functools.partial(optim.Adam, engine=engine), **chosen}
 
 
 def traffic(optimizer: Optimizer) -> int:
@@ -140,9 +144,10 @@ def measure(
     wanted: Sequence[str],
     seconds: float,
     repeats: int,
+    engine: str,
 ) -> list[Record]:
     """Time all contestants of one optimizer on one set."""
-    built = {name: build(parameters) for name, build in builders(optimizer, wanted).items()}
+    built = {name: build(parameters) for name, build in builders(optimizer, wanted, engine).items()}
     contestants = [Contestant(name, one.step) for name, one in built.items()]
     contest(contestants, seconds, most=repeats)
     return [
@@ -227,6 +232,7 @@ def arguments() -> argparse.Namespace:
         default=everything,
         help=f"of {', '.join(everything)}",
     )
+    parser.add_argument("--engine", default="auto", help="what steps thalweg's optimizers")
     parser.add_argument("--contestants", type=choice(CONTESTANTS), default=[*CONTESTANTS])
     parser.add_argument(
         "--repeats", type=int, default=200, help="samples of each contestant at most"
@@ -250,7 +256,13 @@ def main() -> int:
         for optimizer in options.optimizers:
             seconds = unit * WEIGHTS[set_name]
             found = measure(
-                set_name, optimizer, parameters, options.contestants, seconds, options.repeats
+                set_name,
+                optimizer,
+                parameters,
+                options.contestants,
+                seconds,
+                options.repeats,
+                options.engine,
             )
             gc.collect()
             records += found
@@ -278,6 +290,7 @@ def main() -> int:
         print(f"\n{warning}", file=sys.stderr)
     document = {
         "used by others": neighbours.share,
+        "engine": options.engine,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "machine": platform.processor() or platform.machine(),

@@ -32,7 +32,7 @@ def main() -> None:
     pairs = zip(model.parameters(), reference.parameters(), strict=True)
     gap = max(float((a - b).detach().abs().max()) for a, b in pairs)
     print(f"after 100 steps the parameters differ from torch.optim.Adam's by {gap:.1e}")
-    print(optimizer.describe_plan())
+    print(optimizer.plan())
     if gap > 1e-12:
         raise SystemExit("the two runs should be the same")
 

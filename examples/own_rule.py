@@ -37,7 +37,7 @@ def main() -> None:
         optimizer.step()
         losses.append(loss.item())
     print(f"loss {losses[0]:.3f} at the first step, {losses[-1]:.3f} at the last")
-    print(optimizer.describe_plan())
+    print(optimizer.plan())
     # the same rule by hand, on one tensor, with nothing hidden
     w, state = torch.ones(1), chain(lion()).init(torch.ones(1))
     for _ in range(3):

@@ -35,6 +35,9 @@ class Matrices:
     def kind(self, member: Member) -> torch.dtype | None:
         return member.param.dtype if member.param.ndim == 2 else None
 
+    def refusal(self, member: Member) -> str | None:
+        return None if member.param.ndim == 2 else "no matrix"
+
     def batch(self, cohort: Cohort, kind: Any, positions: Sequence[int]) -> MatrixBatch:
         return MatrixBatch(cohort, positions)
 
@@ -83,7 +86,7 @@ def path(chain: thalweg.Chain, shapes: Sequence[tuple[int, ...]] = SHAPES) -> tu
         for p in params:
             p.grad = torch.randn(p.shape, generator=draws, dtype=torch.float64)
         optimizer.step()
-    return [p.detach() for p in params], optimizer.describe_plan()
+    return [p.detach() for p in params], optimizer.plan()
 
 
 @pytest.mark.parametrize(
@@ -104,18 +107,20 @@ def test_a_new_engine_fits_without_a_change_of_the_plan(
     params, plan = path(chain)
     assert "matrices  2" in plan
     assert plan.count("eager") == 3
+    assert plan.count("not matrices: no matrix") == 3
     close(params, expected, ulps=64, because="shares of a sum over all are added in another order")
 
 
 def test_what_an_engine_cannot_run_goes_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stepper, "backends", lambda engine: (Matrices(), Eager()))
-    assert "matrices" not in path(thalweg.chain(rules.sign()))[1]
-    assert "matrices" not in path(thalweg.chain(rules.adam()), [(3,), ()])[1]
+    for shape, reason in (((2, 2), "no signs"), ((3,), "no matrix")):
+        chain = thalweg.chain(rules.sign() if reason == "no signs" else rules.adam())
+        plan = path(chain, [shape])[1]
+        assert plan == f"eager  {shape} float64 cpu; not matrices: {reason}"
 
 
-def test_only_the_eager_engine_steps_what_shares_memory() -> None:
-    *others, eager = backends("auto")
-    assert (eager.name, eager.alone) == ("eager", False)
-    assert others[0].name == "fused"
-    assert all(each.alone for each in others)
+def test_the_last_engine_steps_what_shares_memory_one_after_the_other() -> None:
+    asked = [(each.name, each.alone) for each in backends("auto")]
+    assert asked == [("fused", True), ("foreach", True), ("eager", False)]
+    assert [each.name for each in backends("foreach")] == ["foreach", "eager"]
     assert [each.name for each in backends("eager")] == ["eager"]

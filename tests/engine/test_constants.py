@@ -78,7 +78,7 @@ def states_by(rule: Any, dtype: torch.dtype, engine: str) -> dict[str, Tensor]:
     w.grad = torch.tensor(VALUES, dtype=torch.float64).to(dtype)
     optimizer = thalweg.Optimizer([w], rule, lr=0.5, engine=engine)
     optimizer.step()
-    assert optimizer.describe_plan().split()[0] == engine
+    assert optimizer.plan().split()[0] == engine
     return {name: x for name, x in optimizer.state[w].items() if name != "step"}
 
 

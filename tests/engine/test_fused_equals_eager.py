@@ -1,4 +1,4 @@
-"""Random rules give the same numbers in both engines."""
+"""Random rules give the same numbers in all engines."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import thalweg
 from tests import examples
 from tests.exact import same
 from thalweg.engine.cpu import batch
+from thalweg.engine.foreach import batch as foreach
 
 from .trees import Tree, exact, near, number, point, rule_of
 
@@ -76,6 +77,7 @@ def laid_out(x: Tensor) -> Parameter:
     return Parameter(x.t().contiguous().t() if x.shape == TRANSPOSED else x)
 
 
+ENGINES = ("eager", "fused", "foreach")
 STATES = ("m_", "v_", "d_", "kept_")
 
 
@@ -117,13 +119,18 @@ def test_arithmetic_is_the_same_to_the_last_bit(
 ) -> None:
     chain = rule_of(update, m, v, after=after, kept=kept)
     special = extreme(dtype)
-    eager, fused = Walk(chain, "eager", dtype, special), Walk(chain, "fused", dtype, special)
-    for turn in range(1, STEPS + 1):
-        for walk in (eager, fused):
-            walk.step(turn)
-        same(
-            fused.numbers(), eager.numbers(), because="both engines round each operation by itself"
-        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(foreach, "FUSES", False)
+        eager, *others = (Walk(chain, engine, dtype, special) for engine in ENGINES)
+        for turn in range(1, STEPS + 1):
+            for walk in (eager, *others):
+                walk.step(turn)
+            for walk in others:
+                same(
+                    walk.numbers(),
+                    eager.numbers(),
+                    because="each engine rounds each operation by itself",
+                )
 
 
 # An ulp of bfloat16; some ulps of float32; and of float32 where a reduction adds thousands of elements.
@@ -137,23 +144,33 @@ def assert_steps_alike(
 
     The update is also the new m, so the tolerance of the points is relative to the larger of p and its step.
     """
-    eager, fused = Walk(chain, "eager", dtype, special), Walk(chain, "fused", dtype, special)
-    tiny = torch.finfo(dtype).smallest_normal
+    eager, *others = (Walk(chain, engine, dtype, special) for engine in ENGINES)
     for turn in range(1, STEPS + 1):
         before = [p.detach().clone() for p in eager.params]
-        for walk in (eager, fused):
+        for walk in (eager, *others):
             walk.step(turn)
-        for a, e, p in zip(fused.numbers(), eager.numbers(), before, strict=True):
-            assert a.keys() == e.keys()
-            for name in e.keys() & {"m_", "v_", "d_"}:
-                torch.testing.assert_close(a[name], e[name], rtol=rtol, atol=tiny, equal_nan=True)
-            size = 2 * p.double().abs() + 2 * LR * e.get("m_", p).double().abs()
-            for name in e.keys() & {"p", "kept_"}:
-                x, y = a[name], e[name]
-                same(x.isnan(), y.isnan(), because="a NaN is made by the same operation")
-                error = (x.double() - y.double()).abs()
-                assert ((x == y) | y.isnan() | (error <= rtol * size + tiny)).all()
-        fused.start_from(eager)
+        for walk in others:
+            assert_alike(walk.numbers(), eager.numbers(), before, rtol)
+            walk.start_from(eager)
+
+
+def assert_alike(
+    actual: list[dict[str, Tensor]],
+    expected: list[dict[str, Tensor]],
+    before: list[Tensor],
+    rtol: float,
+) -> None:
+    tiny = torch.finfo(before[0].dtype).smallest_normal
+    for a, e, p in zip(actual, expected, before, strict=True):
+        assert a.keys() == e.keys()
+        for name in e.keys() & {"m_", "v_", "d_"}:
+            torch.testing.assert_close(a[name], e[name], rtol=rtol, atol=tiny, equal_nan=True)
+        size = 2 * p.double().abs() + 2 * LR * e.get("m_", p).double().abs()
+        for name in e.keys() & {"p", "kept_"}:
+            x, y = a[name], e[name]
+            same(x.isnan(), y.isnan(), because="a NaN is made by the same operation")
+            error = (x.double() - y.double()).abs()
+            assert ((x == y) | y.isnan() | (error <= rtol * size + tiny)).all()
 
 
 @each_dtype

@@ -77,7 +77,7 @@ def test_what_still_is_a_gradient(name: str, engine: str) -> None:
     g, p = torch.full((3,), 3.0, dtype=DOUBLE), torch.ones(3, dtype=DOUBLE)
     after, optimizer = step(thalweg.chain(*links), [g], engine, [p], lr=0.25)
     torch.testing.assert_close(after[0], p - 0.25 * (a * g + b * p))
-    assert engine == "eager" or optimizer.describe_plan().startswith("fused")
+    assert engine == "eager" or optimizer.plan().startswith("fused")
 
 
 @each_engine

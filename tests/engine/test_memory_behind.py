@@ -189,7 +189,7 @@ def test_parameters_that_overlap_in_part(engine: str) -> None:
     assert memory.tolist() == [-1.0] * 4 + [-2.0] * 4 + [-1.0] * 4
     optimizer = optim.SGD(parts[:2], lr=1.0, engine=engine)
     optimizer.step()
-    assert engine == "eager" or optimizer.describe_plan().startswith("fused  2 tensors")
+    assert engine == "eager" or optimizer.plan().startswith("fused  2 tensors")
 
 
 @each_engine

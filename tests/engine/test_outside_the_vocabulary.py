@@ -64,7 +64,7 @@ def test_an_operation_outside_the_vocabulary_runs_eagerly(name: str) -> None:
         optimizer.step()
     torch.testing.assert_close(w.detach(), -function(X), rtol=1e-12, atol=1e-15)
     torch.testing.assert_close(optimizer.state[w]["m"], 2 * function(X), rtol=1e-12, atol=1e-15)
-    assert optimizer.describe_plan().startswith("eager")
+    assert optimizer.plan().startswith("eager")
     with pytest.raises(EngineError, match=rf"engine='fused' .*\b{label}\b.*engine='auto'"):
         thalweg.Optimizer([w], outside, engine="fused").step()
 

@@ -43,7 +43,7 @@ def test_a_reduction_of_a_reduction(engine: str) -> None:
         scaled = centred / torch.linalg.vector_norm(centred)
         update = scaled * scaled.abs().max() + 0.01 * torch.linalg.vector_norm(p) * p
         torch.testing.assert_close(a, p - 0.5 * update, rtol=1e-12, atol=1e-14)
-    assert engine == "eager" or "4 passes" in optimizer.describe_plan()
+    assert engine == "eager" or "4 passes" in optimizer.plan()
 
 
 @thalweg.rule
@@ -118,9 +118,12 @@ def test_a_global_clip_over_every_kind_of_tensor(engine: str, grouped: bool) -> 
     for k, (p, g) in enumerate(zip(params, gradients, strict=True)):
         lr = 0.5 + k * grouped
         assert_alike(p.detach(), 0.5 * numbers(torch.ones_like(g)) - lr * 2.0 / length * numbers(g))
-    plan = optimizer.describe_plan()
+    plan = optimizer.plan()
     assert ("fused" in plan) == (engine == "auto")
-    assert plan.count("eager") == (len(params) if engine == "eager" else 2)
+    if engine == "eager":
+        assert plan.count("eager") == len(params)
+    else:  # float16, and what has gaps
+        assert plan.count("foreach  1 tensors") == 2
 
 
 @each_engine

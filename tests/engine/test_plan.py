@@ -79,18 +79,18 @@ def test_what_a_plan_says_of_itself() -> None:
         Parameter(torch.ones(4, 4, dtype=torch.float16)),
     ]
     optimizer = thalweg.Optimizer(params, rules.clip_by_norm(1.0), lr=0.1)
-    assert optimizer.describe_plan() == "no step yet"
+    assert optimizer.plan() == "no step yet"
     for p in params:
         p.grad = torch.ones_like(p)
     optimizer.step()
-    assert optimizer.describe_plan().splitlines() == [
+    assert optimizer.plan().splitlines() == [
         "fused  2 tensors, 1,240 numbers, float32, 2 passes",
         "fused  1 tensors, 2 numbers, float64, 2 passes",
-        "eager  (4, 4) float16 cpu",
+        "foreach  1 tensors, 16 numbers, float16 cpu; not fused: float16",
     ]
     params[0].grad = params[2].grad = params[3].grad = None
     optimizer.step()
-    assert optimizer.describe_plan() == "fused  1 tensors, 240 numbers, float32, 2 passes"
+    assert optimizer.plan() == "fused  1 tensors, 240 numbers, float32, 2 passes"
 
 
 @each_engine

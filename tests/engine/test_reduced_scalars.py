@@ -35,7 +35,7 @@ def test_a_number_for_each_parameter(engine: str, scope: str) -> None:
         assert_state(optimizer.state[p], 4, e)
     ways = {e["way"] for e in expected}
     assert len(ways) == (len(SHAPES) if scope == "tensor" else 1)
-    assert engine == "eager" or "fused  4 tensors" in optimizer.describe_plan()
+    assert engine == "eager" or "fused  4 tensors" in optimizer.plan()
 
 
 @each_engine
@@ -158,7 +158,7 @@ def test_numbers_of_the_shape(engine: str) -> None:
         same(p.detach(), expected, because="small whole numbers")
         assert optimizer.state[p]["size"] == 2 * p.numel()
         assert optimizer.state[p]["rank"] == len(shape) + 0.5 * p.numel()
-    assert engine == "eager" or "1 pass" in optimizer.describe_plan()
+    assert engine == "eager" or "1 pass" in optimizer.plan()
 
 
 @each_engine

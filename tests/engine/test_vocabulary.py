@@ -162,7 +162,7 @@ def run(rule: thalweg.Rule, engine: str, *columns: Tensor) -> tuple[Tensor, str]
     w.grad = g.clone()
     optimizer = thalweg.Optimizer([w], rule, lr=0.0, engine=engine)
     optimizer.step()
-    return optimizer.state[w]["kept"], optimizer.describe_plan().split()[0]
+    return optimizer.state[w]["kept"], optimizer.plan().split()[0]
 
 
 def pairs(dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -46,7 +46,7 @@ def lives(draw: st.DrawFn) -> dict[str, Any]:
         "memory": draw(st.sampled_from(["own", "flat", "spaced", "transposed"])),
         "split": draw(st.integers(0, len(shapes))),
         "wrapper": draw(st.sampled_from([None, None, "NonFinite"])),
-        "engine": draw(st.sampled_from(["auto", "auto", "eager"])),
+        "engine": draw(st.sampled_from(["auto", "foreach", "eager"])),
         "actions": draw(
             st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 63)), max_size=14)
         ),

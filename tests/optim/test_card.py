@@ -115,7 +115,7 @@ def test_states_and_passes_are_those_of_a_step(name: str) -> None:
     assert cost.bytes * 12 == sum(v.numel() * v.element_size() for v in of_shape.values())
     assert set(cost.numbers) == {n for n, _ in kept(optimizer, params[0])} - set(of_shape)
     assert cost.problem is None
-    passes = re.findall(r"(\d+) pass", optimizer.describe_plan())
+    passes = re.findall(r"(\d+) pass", optimizer.plan())
     assert passes == [str(cost.passes)]
 
 

@@ -110,7 +110,7 @@ def three_steps(make: Make) -> tuple[list[float], str]:
         for p in params:
             p.grad = torch.ones_like(p)
         optimizer.step()
-    described = optimizer.describe_plan() if hasattr(optimizer, "describe_plan") else ""
+    described = optimizer.plan() if hasattr(optimizer, "plan") else ""
     return [p.item() for p in params], described
 
 

@@ -80,5 +80,8 @@ class Backend(Protocol):
     def kind(self, member: Member) -> Hashable | None:
         """Return what parameters of one batch have in common, or None for one that it cannot step."""
 
+    def refusal(self, member: Member) -> str | None:
+        """Return what it is about a parameter that it cannot be stepped, or None; for `plan`."""
+
     def batch(self, cohort: Cohort, kind: Any, positions: Sequence[int]) -> EngineBatch:
         """Return a batch of the members of a cohort at these positions in the plan."""

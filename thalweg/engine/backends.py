@@ -7,24 +7,33 @@ from typing import Literal, get_args
 from thalweg.engine.backend import Backend
 from thalweg.engine.cpu.backend import Fused
 from thalweg.engine.eager.backend import Eager
+from thalweg.engine.foreach.backend import Foreach
 from thalweg.engine.triton.backend import Triton
 
-Engine = Literal["auto", "eager", "fused", "triton"]
-"""What a user asks for: "auto" fuses what it can; "fused" (on the CPU) and "triton" (on a GPU) fail where a
-program cannot be fused."""
+Engine = Literal["auto", "eager", "fused", "foreach", "triton"]
+"""What a user asks for. "auto" takes the fastest engine that can step a parameter; "fused", "foreach" and
+"triton" fail where such an engine cannot run a program, and leave the parameters that it cannot take to the
+next one."""
 
-_FUSED, _TRITON, _EAGER = Fused(), Triton(), Eager()
-_ORDER: dict[Engine, tuple[Backend, ...]] = {
-    "auto": (_FUSED, _TRITON, _EAGER),
+_FUSED, _FOREACH, _EAGER = Fused(), Foreach(), Eager()
+_ASKED: dict[Engine, tuple[Backend, ...]] = {
+    # Triton joins them when its kernels have been measured on a GPU
+    "auto": (_FUSED, _FOREACH, _EAGER),
+    "fused": (_FUSED, _FOREACH, _EAGER),
+    "triton": (Triton(required=True), _FOREACH, _EAGER),
+    "foreach": (_FOREACH, _EAGER),
     "eager": (_EAGER,),
-    "fused": (_FUSED, _EAGER),
-    "triton": (Triton(required=True), _EAGER),
 }
 
 
 def backends(engine: Engine) -> tuple[Backend, ...]:
     """Return the engines to ask for a step, the first that can step a parameter first."""
-    return _ORDER[engine]
+    return _ASKED[engine]
+
+
+def is_required(engine: Engine) -> bool:
+    """Whether the first engine must be able to run every program."""
+    return engine not in ("auto", "eager")
 
 
 def check_engine(engine: str) -> None:

@@ -8,35 +8,50 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.member import Member
-from thalweg.engine.storage import PLAIN
+from thalweg.engine.storage import PLAIN, is_dense
 
 
 def slot_dtypes(member: Member, known: Mapping[torch.dtype, str]) -> tuple[str, ...] | None:
     """Return the dtypes of a member's slots (gradient, parameter, states), or None where no kernel takes it.
 
-    `known` says what a kernel calls the dtypes that it takes. All slots lie on the device of the parameter.
+    `known` says what a kernel calls the dtypes that it takes.
     """
-    param, grad_dtype = member.param, member.grad_dtype
+    if dense_refusal(member, known) is not None:
+        return None
+    return tuple(known[d] for d in _dtypes(member))
+
+
+def dense_refusal(member: Member, known: Mapping[torch.dtype, str]) -> str | None:
+    """Return why no kernel with these dtypes can take a member, or None.
+
+    All of its tensors lie on the device of the parameter.
+    """
+    param = member.param
     tensors = [param, *member.states]
-    plain = all(
-        type(x) in PLAIN
-        and x.device == param.device
-        and x.layout is torch.strided
-        and x.shape == param.shape
-        and x.is_complex() == param.is_complex()
-        and x.dtype in known
-        and not is_flagged(x)
-        for x in tensors
-    )
-    if not plain or not member.grad_is_plain or grad_dtype not in known:
-        return None
-    if not _is_dense(param):
-        return None
+    if any(type(x) not in PLAIN for x in tensors) or not member.grad_is_plain:
+        return "a subclass of tensors"
+    if any(x.device != param.device for x in tensors):
+        return "states on another device"
+    if any(x.layout is not torch.strided for x in tensors):
+        return "a sparse tensor"
+    unknown = [d for d in _dtypes(member) if d not in known]
+    if unknown:
+        return str(unknown[0]).removeprefix("torch.")
+    if any(x.shape != param.shape or x.is_complex() != param.is_complex() for x in tensors):
+        return "states of another kind than the parameter"
+    if any(map(is_flagged, tensors)):
+        return "a conjugated or negated view"
+    if not is_dense(param):
+        return "elements with gaps between them"
     if not all(_same_order(x, param) for x in tensors):
-        return None
+        return "states in another order in memory than the parameter"
     if member.program.by_unit and not _is_first_outermost(param):
-        return None
-    return tuple(known[d] for d in (grad_dtype, *(x.dtype for x in tensors)))
+        return "units that are no pieces of memory"
+    return None
+
+
+def _dtypes(member: Member) -> tuple[torch.dtype, ...]:
+    return (member.grad_dtype, *(x.dtype for x in (member.param, *member.states)))
 
 
 def is_flagged(x: Tensor) -> bool:
@@ -52,17 +67,6 @@ def reordered(grad: Tensor, param: Tensor) -> Tensor:
     if _same_order(grad, param) and not is_flagged(grad):
         return grad
     return torch.empty_like(param, dtype=grad.dtype).copy_(grad)
-
-
-def _is_dense(x: Tensor) -> bool:
-    """Whether the elements fill their memory without gaps or overlaps, in any order of dimensions."""
-    expected = 1
-    sizes = [(s, n) for s, n in zip(x.stride(), x.shape, strict=True) if n != 1]
-    for stride, size in sorted(sizes):
-        if stride != expected:
-            return x.numel() == 0
-        expected *= size
-    return True
 
 
 def _is_first_outermost(x: Tensor) -> bool:

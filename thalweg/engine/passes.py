@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thalweg.engine.precision import reduced_in
 from thalweg.engine.program.program import Program
 
 Partials = tuple[Any, ...]
@@ -55,7 +56,7 @@ def _combine(name: str, partials: Sequence[Any]) -> Any:
         return partials[0]
     tensors = all(isinstance(x, Tensor) for x in partials)
     if tensors and len({x.device for x in partials}) == 1:
-        stacked = torch.stack([x.double() for x in partials])
+        stacked = torch.stack([x.to(reduced_in(x.device)) for x in partials])
         return stacked.sum() if name == "sum" else stacked.max()
     numbers = torch.tensor(
         [float(x) for x in partials], dtype=torch.float64

@@ -23,12 +23,17 @@ Readings = list[Any]
 
 
 class _Planned(NamedTuple):
-    """A batch, the positions of its members in the plan, and how it runs."""
+    """A batch, the positions of its members in the plan, and which engine runs it."""
 
     batch: EngineBatch
     positions: list[int]
     cohort: Cohort
-    alone: bool
+    engine: Backend
+
+    @property
+    def alone(self) -> bool:
+        """Whether it may be stepped at any time."""
+        return self.engine.alone
 
 
 class Plan:
@@ -56,6 +61,7 @@ class Plan:
         self.params = [m.param for m in self.members]
         self.count = sum(elements(p) for p in self.params)
         self.differentiable = differentiable
+        self._engines = engines
         self._sharing = self._overlapping()
         by_program: dict[Program, dict[int, Member]] = {}
         for k, member in enumerate(self.members):
@@ -85,23 +91,29 @@ class Plan:
         problems = [engine.problem(cohort.program) for engine in engines]
         if required and problems[0] is not None:
             raise EngineError(
-                f"engine={engines[0].name!r} was asked for, but {problems[0]}. Use engine='auto', which runs "
-                "eagerly what cannot be fused"
+                f"engine={engines[0].name!r} was asked for, but {problems[0]}. Use engine='auto', which "
+                "steps by another engine what this one cannot"
             )
         able = [e for e, problem in zip(engines, problems, strict=True) if problem is None]
         together: dict[Any, list[int]] = {}
         for k, member in cohort.members.items():
             for engine in able:
-                if engine.alone and (self.differentiable or k in self._sharing):
-                    continue
-                kind = engine.kind(member)
+                kind = None if self._must_wait(engine, k) else engine.kind(member)
                 if kind is not None:
                     together.setdefault((engine, kind), []).append(k)
                     break
         return [
-            _Planned(engine.batch(cohort, kind, chosen), chosen, cohort, engine.alone)
+            _Planned(engine.batch(cohort, kind, chosen), chosen, cohort, engine)
             for (engine, kind), chosen in together.items()
         ]
+
+    def _must_wait(self, engine: Backend, k: int) -> str | None:
+        """Return why an engine whose batches are stepped at any time cannot step a member, or None."""
+        if engine.alone and self.differentiable:
+            return "a differentiable step"
+        if engine.alone and k in self._sharing:
+            return "memory that is shared with another tensor"
+        return None
 
     # -- checking -------------------------------------------------------------------------------------
 
@@ -151,8 +163,8 @@ class Plan:
         for cohort in self._cohorts:
             cohort.advance(numbers)
         together = []
-        for (batch, _, cohort, alone), read in zip(self._planned, prepared, strict=True):
-            if alone and not cohort.over_all:
+        for (batch, _, cohort, engine), read in zip(self._planned, prepared, strict=True):
+            if engine.alone and not cohort.over_all:
                 batch.step(read, self.count)
             else:
                 together.append((batch.run(read, self.count), cohort.over_all))
@@ -193,6 +205,18 @@ class Plan:
                         )
 
     def describe(self) -> str:
-        """Return what runs how, a line for each batch."""
+        """Return what runs how, a line for each batch, and why no engine before could have it."""
         order = sorted(self._planned, key=lambda each: (not each.alone, each.positions))
-        return "\n".join(each.batch.describe() for each in order)
+        return "\n".join("; ".join((each.batch.describe(), *self._reasons(each))) for each in order)
+
+    def _reasons(self, planned: _Planned) -> list[str]:
+        """Return why the engines that were asked before did not get a batch."""
+        found = []
+        for engine in self._engines[: list(self._engines).index(planned.engine)]:
+            problem = engine.problem(planned.cohort.program)
+            whys = [
+                problem or self._must_wait(engine, k) or engine.refusal(self.members[k])
+                for k in planned.positions
+            ]
+            found.append(f"not {engine.name}: {', '.join(dict.fromkeys(filter(None, whys)))}")
+        return found

@@ -27,6 +27,34 @@ def same_objects(params: Sequence[Tensor], states: Sequence[Any], compiled: bool
     return _InPython(params, states)
 
 
+class SameEntries(Protocol):
+    """Entries of dictionaries that are expected to hold certain objects."""
+
+    def hold(self) -> bool:
+        """Whether each entry holds the very object that it is expected to hold."""
+
+
+def same_entries(
+    dicts: Sequence[dict[str, Any]], names: Sequence[str], objects: Sequence[Any]
+) -> SameEntries:
+    """Return what compares entries of dictionaries by identity: by a compiled loop, if it can be had."""
+    if fused_problem() is None:
+        from thalweg.engine.cpu.objects import DictEntries  # needs llvmlite, which may be missing
+
+        return DictEntries(dicts, names, objects)
+    return _EntriesInPython(dicts, names, objects)
+
+
+class _EntriesInPython:
+    def __init__(
+        self, dicts: Sequence[dict[str, Any]], names: Sequence[str], objects: Sequence[Any]
+    ) -> None:
+        self._dicts, self._names, self._objects = dicts, names, objects
+
+    def hold(self) -> bool:
+        return all(map(is_, map(dict.get, self._dicts, self._names), self._objects))
+
+
 class _InPython:
     def __init__(self, params: Sequence[Tensor], states: Sequence[Any]) -> None:
         self._params, self._states = params, states

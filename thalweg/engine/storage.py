@@ -16,6 +16,17 @@ def elements(x: Tensor) -> int:
     return 2 * x.numel() if x.is_complex() else x.numel()
 
 
+def is_dense(x: Tensor) -> bool:
+    """Whether the elements fill their memory without gaps or overlaps, in any order of dimensions."""
+    expected = 1
+    sizes = [(s, n) for s, n in zip(x.stride(), x.shape, strict=True) if n != 1]
+    for stride, size in sorted(sizes):
+        if stride != expected:
+            return x.numel() == 0
+        expected *= size
+    return True
+
+
 _storage = Tensor.untyped_storage
 _nbytes = torch.UntypedStorage.nbytes
 

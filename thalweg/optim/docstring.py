@@ -33,8 +33,8 @@ AROUND = """\
     before, after: links, or lists of links, of a chain around the optimizer's own rules, such as
         `before=clip_by_global_norm(1.0)`, `after=ema(0.999)`. Their hyperparameters are entries of the
         param groups under "rule.name".
-    engine: "auto" fuses what it can, "eager" runs PyTorch calls, "fused" (on the CPU) and "triton" (on a
-        GPU) fail where they cannot fuse.
+    engine: "auto" takes the fastest for each tensor, "eager" goes tensor by tensor; "fused", "foreach" and
+        "triton" fail where they cannot run the rule.
 """
 """What a docstring says of the arguments that every optimizer takes; `decay` is the default meaning."""
 

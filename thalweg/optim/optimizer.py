@@ -27,8 +27,9 @@ class Optimizer(Stepper):
         rule: a chain, a rule, or a rule with its hyperparameters.
         lr: learning rate, by default 0.001; a number, a 0-d tensor or a schedule, a function from the number
             of steps taken to the learning rate. `param_groups` may hold another.
-        engine: "auto" fuses what it can and runs the rest eagerly; "eager" runs everything as PyTorch
-            calls; "fused", on the CPU, and "triton", on a GPU, fail where the chain cannot be fused.
+        engine: "auto" takes the fastest for each tensor: compiled kernels, else PyTorch's calls on lists of
+            tensors, else on one tensor after the other; "eager" takes the last one for all; "fused",
+            "foreach" and "triton" (on a GPU) fail where they cannot run the chain.
 
     Every hyperparameter of the chain is an entry of the parameter groups, and may differ between groups and
     change between steps.

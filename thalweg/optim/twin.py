@@ -6,7 +6,7 @@ defaults, checks and param groups are PyTorch's own. What it adds are keyword-on
     dialect        "torch": PyTorch's equations; others where papers and libraries differ
     decay          which meaning the weight decay has
     before, after  links of a chain around the optimizer's own rules
-    engine         "auto", "eager", "fused" or "triton" (see `thalweg.Optimizer`)
+    engine         "auto", "eager", "fused", "foreach" or "triton" (see `thalweg.Optimizer`)
 
 Arguments that PyTorch has only to choose among its own implementations are accepted: `foreach`, `fused`
 and `capturable` choose nothing here, `differentiable=True` runs eagerly and lets autograd see the step.

@@ -35,5 +35,5 @@ def program_of(case: Case) -> Program:
 
 def assert_triton(optimizer: torch.optim.Optimizer) -> None:
     """No tensor has gone to another engine."""
-    plan = optimizer.describe_plan()
+    plan = optimizer.plan()
     assert all(line.startswith("triton ") for line in plan.splitlines()), plan

@@ -67,7 +67,7 @@ def both(
 def test_a_norm_over_all_tensors_of_every_dtype() -> None:
     chain = thalweg.chain(rules.clip_by_global_norm(0.5), rules.adam())
     plan = both(chain, [torch.float64, torch.float32, torch.bfloat16, torch.float16])
-    assert len(plan.describe_plan().splitlines()) == 4
+    assert len(plan.plan().splitlines()) == 4
 
 
 def test_reductions_of_tensors_units_and_all_together() -> None:

@@ -129,7 +129,7 @@ def test_a_norm_over_tensors_on_the_gpu_and_on_the_cpu() -> None:
     for p in params:
         p.grad = torch.ones_like(p)
     optimizer.step()
-    plan = optimizer.describe_plan()
+    plan = optimizer.plan()
     assert "triton  1 tensors" in plan
     for p in params:
         torch.testing.assert_close(p.detach().cpu(), torch.full(p.shape, 1 - 1 / 32))

@@ -34,10 +34,9 @@ def stepped(engine: str, rule: thalweg.Rule | None = None) -> thalweg.Optimizer:
     return optimizer
 
 
-def test_it_is_asked_after_the_fused_engine_and_before_the_eager_one() -> None:
-    names = [engine.name for engine in backends("auto")]
-    assert names.index("fused") < names.index("triton") < names.index("eager")
-    assert [engine.name for engine in backends("triton")] == ["triton", "eager"]
+def test_it_is_asked_only_by_name_and_before_the_engines_that_run_all() -> None:
+    assert "triton" not in [engine.name for engine in backends("auto")]
+    assert [engine.name for engine in backends("triton")] == ["triton", "foreach", "eager"]
 
 
 @outside
@@ -56,7 +55,7 @@ def test_without_triton_the_message_says_how_to_get_it(monkeypatch: pytest.Monke
     )
     with pytest.raises(EngineError, match="pip install"):
         stepped("triton")
-    assert stepped("auto").describe_plan().startswith("fused")
+    assert stepped("auto").plan().startswith("fused")
 
 
 def test_a_toolchain_that_fails_leaves_the_step_to_another_engine(
@@ -66,7 +65,7 @@ def test_a_toolchain_that_fails_leaves_the_step_to_another_engine(
     monkeypatch.setattr(backend, "triton_problem", lambda: None)
     monkeypatch.setattr(backend, "device_problem", lambda x: None)
     monkeypatch.setattr(backend, "_launch_problem", lambda device: why)
-    assert stepped("auto").describe_plan().startswith("fused")
+    assert stepped("auto").plan().startswith("fused")
     with pytest.raises(EngineError, match="Failed to find C compiler"):
         stepped("triton")
 

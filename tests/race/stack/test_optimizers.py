@@ -130,7 +130,7 @@ def test_merged_optimizers_are_one_batch_of_kernels() -> None:
         owner.param_groups[0]["params"][0].grad = torch.ones(3)
     merged = Merged(owners)
     merged.step()
-    plan = merged.describe_plan()
+    plan = merged.plan()
     if "eager" not in plan:  # without llvmlite there are no kernels
         assert plan.startswith("fused  4 tensors")
     moved = [owner.param_groups[0]["params"][0][0].item() for owner in owners]

@@ -9,7 +9,7 @@ import torch
 
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.cpu.available import fused_problem
-from thalweg.engine.dense import slot_dtypes
+from thalweg.engine.dense import dense_refusal, slot_dtypes
 from thalweg.engine.member import Member
 from thalweg.engine.program.program import Program
 
@@ -38,6 +38,10 @@ class Fused:
     def kind(self, member: Member) -> tuple[str, ...] | None:
         """Return the dtypes of a member's slots if a kernel can take it."""
         return fused_dtypes(member)
+
+    def refusal(self, member: Member) -> str | None:
+        """Return why a kernel cannot take a member, or None."""
+        return fused_refusal(member)
 
     def batch(self, cohort: Cohort, kind: tuple[str, ...], positions: Sequence[int]) -> FusedBatch:
         """Return a batch of members with these dtypes."""
@@ -77,3 +81,9 @@ def program_problem(program: Program) -> str | None:
 def fused_dtypes(member: Member) -> tuple[str, ...] | None:
     """Return the dtypes of a member's slots if a kernel can take it, otherwise None."""
     return slot_dtypes(member, FUSED_DTYPES) if member.param.device.type == "cpu" else None
+
+
+def fused_refusal(member: Member) -> str | None:
+    """Return why a kernel cannot take a member, or None."""
+    device = member.param.device.type
+    return dense_refusal(member, FUSED_DTYPES) if device == "cpu" else f"on {device}"

@@ -32,6 +32,10 @@ class Eager:
         """Return something of each member's own."""
         return id(member)
 
+    def refusal(self, member: Member) -> str | None:
+        """Return None: it steps every parameter."""
+        return None
+
     def batch(self, cohort: Cohort, kind: Any, positions: Sequence[int]) -> EagerBatch:
         """Return the batch of one member."""
         (position,) = positions

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.passes import Pass
+from thalweg.engine.precision import reduced_in
 from thalweg.engine.program.noise import normal
 from thalweg.engine.program.ops import TENSOR
 from thalweg.engine.program.printing import define, operand, statement
@@ -92,7 +93,7 @@ class EagerProgram:
             "normal": normal,
             "as_numbers": _as_numbers,
             "chosen": _chosen,
-            "float64": torch.float64,
+            "reduced_in": reduced_in,
             "quotient": _quotient,
             "received": _received,
             "spread": _spread,
@@ -115,7 +116,7 @@ def _line(value: Value) -> str:
         return f"{value.name} = as_numbers({operand(value.operands[0])}, 1.0, 0.0, _like)"
     if value.op == "where":
         condition, a, b = map(operand, value.operands)
-        dtype = "_like.dtype" if value.level == Level.TENSOR else "float64"
+        dtype = "_like.dtype" if value.level == Level.TENSOR else "reduced_in(_like.device)"
         return f"{value.name} = chosen({condition}, {a}, {b}, {dtype}, _like.device)"
     if value.op == "spread":
         return f"{value.name} = spread({operand(value.operands[0])}, _like)"
@@ -170,7 +171,7 @@ def _received(wholes: Sequence[Any], like: Tensor) -> tuple[Tensor, ...]:
     return tuple(
         x
         if isinstance(x, Tensor)
-        else torch.tensor(float(x), dtype=torch.float64, device=like.device)
+        else torch.tensor(float(x), dtype=reduced_in(like.device), device=like.device)
         for x in wholes
     )
 

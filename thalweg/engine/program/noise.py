@@ -47,8 +47,13 @@ def normal(seed: Any, t: Any, ordinal: Any, like: Tensor, draw: int = 0) -> Tens
     """
     key = _signed(0)
     for part in (seed, t, ordinal, *((draw,) if draw else ())):
-        whole = part.long() if isinstance(part, Tensor) else int(part)
-        key = mixed((key ^ torch.as_tensor(whole, device=like.device)) + _signed(GOLDEN))
+        # a number is written on the device: one of the host would be copied there
+        whole = (
+            part.to(like.device).long()
+            if isinstance(part, Tensor)
+            else torch.full((), int(part), dtype=torch.int64, device=like.device)
+        )
+        key = mixed((key ^ whole) + _signed(GOLDEN))
     counter = torch.arange(like.numel(), device=like.device)
     bits = mixed(key + (counter + 1) * _signed(GOLDEN))
     dtype = torch.float64 if like.dtype == torch.float64 else torch.float32

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from thalweg.engine.cohort import Cohort
-from thalweg.engine.dense import slot_dtypes
+from thalweg.engine.dense import dense_refusal, slot_dtypes
 from thalweg.engine.member import Member
 from thalweg.engine.program.program import Program
 from thalweg.engine.triton.available import device_problem, triton_problem
@@ -67,6 +67,10 @@ class Triton:
             return None
         dtypes = slot_dtypes(member, DTYPES)
         return None if dtypes is None else (member.param.device, dtypes)
+
+    def refusal(self, member: Member) -> str | None:
+        """Return why a kernel cannot take a member, or None."""
+        return device_problem(member.param) or dense_refusal(member, DTYPES)
 
     def batch(self, cohort: Cohort, kind: Kind, positions: Sequence[int]) -> TritonBatch:
         """Return a batch of members on this device with these dtypes."""

@@ -13,7 +13,7 @@ from torch.optim.optimizer import (
     _global_optimizer_pre_hooks,
 )
 
-from thalweg.engine.backends import Engine, backends
+from thalweg.engine.backends import Engine, backends, is_required
 from thalweg.engine.member import Member, called
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Plan
@@ -188,7 +188,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         plan = Plan(
             members,
             backends(self.engine),
-            required=self.engine not in ("auto", "eager"),
+            required=is_required(self.engine),
             differentiable=bool(self.defaults.get("differentiable")),
         )
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]
@@ -330,8 +330,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
 
             self.state = defaultdict(dict, self.state)
 
-    def describe_plan(self) -> str:
-        """Return what the last step ran how: the fused batches, and the tensors that ran eagerly."""
+    def plan(self) -> str:
+        """Return which engine stepped which tensors, and why no faster one: a line for each batch."""
         if self._current is None:
             return "no step yet"
         return self._current.plan.describe()

@@ -1,0 +1,92 @@
+"""A program for one step: its values as nodes, after the choices that the step's numbers make.
+
+A `where` on a condition of level HOST is one of its branches for the whole step, so it is gone here, and
+what only the other branch needs is not computed. Reductions over all tensors stay, needed or not: parameters
+of one program go through its stages together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from thalweg.engine.foreach.nodes import Node, Scope
+from thalweg.engine.program.program import Level, Program, Value
+
+_SCOPES = {"all": Scope.ALL, "tensor": Scope.TENSOR, "unit": Scope.UNIT}
+
+
+@dataclass
+class Graph:
+    """The nodes of a step that are asked for."""
+
+    outputs: list[Node]
+    """The new parameter, then the new states."""
+    numbers: list[Node]
+    """The new scalar states that come from reductions."""
+    over_all: list[list[Node]]
+    """For each stage but the last, the reductions over all tensors."""
+    every: list[Node] = field(default_factory=list)
+
+
+def graph_of(program: Program, truths: Mapping[Value, bool]) -> Graph:
+    """Return the nodes of a program, where its conditions of level HOST have these truths."""
+    made: dict[Value, Node] = {}
+    every: list[Node] = []
+
+    def node(
+        op: str, operands: Iterable[Node], scope: Scope, value: Value, data: Any = None
+    ) -> Node:
+        new = Node(op, tuple(operands), scope, len(every), value.boolean, data)
+        every.append(new)
+        return new
+
+    def spread(x: Node, value: Value) -> Node:
+        """Return a node as large as the value in whose place it stands."""
+        if value.level == Level.TENSOR and x.scope < Scope.EACH:
+            return node("spread", (x,), Scope.EACH, value)
+        if value.level == Level.REDUCED and x.scope == Scope.HOST:
+            return node("lift", (x,), Scope.ALL, value)
+        return x
+
+    def convert(value: Value) -> Node:
+        if value.op == "constant" or value in truths:
+            return node("constant", (), Scope.HOST, value, truths.get(value, value.data))
+        if value.level == Level.HOST:
+            return node("host", (), Scope.HOST, value, value.name)
+        if value.op == "tensor":
+            return node("input", (), Scope.EACH, value, program.tensors.index(value.data))
+        operands = [of(x) for x in value.operands]
+        if value.op in ("count", "dimensions", "ordinal", "number"):
+            scope = Scope.ALL if (value.op, value.data) == ("count", "all") else Scope.TENSOR
+            return node(value.op, (), scope, value, value.data)
+        if value.op == "where" and operands[0].op == "constant":
+            return spread(operands[1] if operands[0].data else operands[2], value)
+        if value.is_reduction:
+            return node(value.op, operands, _SCOPES[value.data], value)
+        if value.level == Level.TENSOR:
+            return node(value.op, operands, Scope.EACH, value, value.data)
+        return node(value.op, operands, max(x.scope for x in operands), value)
+
+    def of(value: Value) -> Node:
+        if value not in made:
+            made[value] = convert(value)
+        return made[value]
+
+    def whole(value: Value) -> Node:
+        """Return what is written: a rule may return one number for a whole tensor."""
+        x = of(value)
+        return x if x.scope == Scope.EACH else node("spread", (x,), Scope.EACH, value)
+
+    for value in program.reached():  # in order, so that none is reached deep down
+        of(value)
+    return Graph(
+        [whole(v) for v in program.outputs],
+        [of(v) for v in program.number_outputs.values()],
+        [
+            [of(v) for v in program.reductions(stage) if v.data == "all"]
+            for stage in range(program.stages)
+        ],
+        every,
+    )

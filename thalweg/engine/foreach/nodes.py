@@ -1,0 +1,54 @@
+"""Nodes: the values of one step, and how many numbers each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+
+class Scope(IntEnum):
+    """How many numbers a node is."""
+
+    HOST = 0
+    """One Python number."""
+    ALL = 1
+    """One number on the device for all tensors."""
+    TENSOR = 2
+    """One for each tensor: a vector."""
+    UNIT = 3
+    """One for each unit of each tensor: a vector, unit after unit."""
+    EACH = 4
+    """One for each element: a list of tensors."""
+
+
+@dataclass(eq=False)
+class Node:
+    """A value of one step. `index` is its place in the order of computation."""
+
+    op: str
+    operands: tuple[Node, ...]
+    scope: Scope
+    index: float
+    boolean: bool = False
+    data: Any = None
+
+    @property
+    def is_reduction(self) -> bool:
+        """Whether it is a reduction over elements."""
+        return self.op in ("sum", "squares", "max")
+
+
+def needed(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:
+    """Return what the roots depend on, in order; what is known already is not looked behind."""
+    behind = set(known)
+    found: set[Node] = set()
+    pending = list(roots)
+    while pending:
+        x = pending.pop()
+        if x not in found:
+            found.add(x)
+            if x not in behind:
+                pending.extend(x.operands)
+    return sorted(found, key=lambda x: x.index)

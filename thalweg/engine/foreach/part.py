@@ -1,0 +1,145 @@
+"""A part of a batch: tensors of one row of scalars that are stepped by one call of a printed function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from thalweg.engine.member import Member
+from thalweg.engine.rows import ReducedNumbers
+
+
+class Item(NamedTuple):
+    """A tensor of a batch, or a piece of its elements in the order in which they are stored."""
+
+    position: int
+    start: int | None = None
+    stop: int | None = None
+
+
+class Gradients:
+    """The gradients of a step, whole or in pieces."""
+
+    def __init__(self, grads: Sequence[Tensor], params: Sequence[Tensor]) -> None:
+        self._grads, self._params = grads, params
+        self._flat: dict[int, Tensor] = {}
+
+    def of(self, items: Sequence[Item]) -> list[Tensor]:
+        """Return the gradients of some tensors, or the pieces of them."""
+        return [
+            self._grads[k] if start is None else self._in_order(k)[start:stop]
+            for k, start, stop in items
+        ]
+
+    def _in_order(self, k: int) -> Tensor:
+        """Return the elements of a gradient in the order in which its parameter stores its own."""
+        if k not in self._flat:
+            grad, param = self._grads[k], self._params[k]
+            if grad.stride() != param.stride():
+                dense = torch.empty_like(param, dtype=grad.dtype, requires_grad=False)
+                grad = dense.copy_(grad.detach())
+            self._flat[k] = flattened(grad)
+        return self._flat[k]
+
+
+class Part:
+    """The lists of parameters and states of some tensors, and what printed functions ask about them.
+
+    Args:
+        members: the members of the batch.
+        items: which tensors, or pieces of tensors.
+        dtype: in which elements are computed.
+        wide: in which reductions are computed.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        items: Sequence[Item],
+        dtype: torch.dtype,
+        wide: torch.dtype,
+    ) -> None:
+        self.items = items
+        self.dtype, self.wide = dtype, wide
+        self.members = [members[item.position] for item in items]
+        self._params = [m.param for m in self.members]
+        self.device = self._params[0].device
+        columns = zip(*([m.param, *m.states] for m in self.members), strict=True)
+        self.slots = [
+            [_piece(x, item) for x, item in zip(column, items, strict=True)] for column in columns
+        ]
+        self.ordinals = [m.ordinal for m in self.members]
+        self.count = 0
+        """The number of elements of all tensors of the step."""
+        self.reads: list[Any] = []
+        """The numbers of the host that a step reads."""
+        self._kept: dict[tuple[str, str], Tensor] = {}
+
+    # -- units ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def unit_counts(self) -> list[int]:
+        """How many units each tensor has."""
+        return [p.shape[0] if p.ndim > 1 else 1 for p in self._params]
+
+    @cached_property
+    def unit_shapes(self) -> list[tuple[int, ...]]:
+        """The shape in which a number for each unit meets its tensor."""
+        return [(p.shape[0], *(1 for _ in p.shape[1:])) if p.ndim > 1 else () for p in self._params]
+
+    @cached_property
+    def tensor_of_unit(self) -> Tensor:
+        """Which tensor each unit belongs to."""
+        owners = [k for k, n in enumerate(self.unit_counts) for _ in range(n)]
+        return torch.tensor(owners, dtype=torch.int64, device=self.device)
+
+    # -- leaves --------------------------------------------------------------------------------------
+
+    def leaf(self, op: str, data: str) -> Tensor:
+        """Return a leaf of the program: a vector over tensors, or one number for all."""
+        if (op, data) == ("count", "all"):
+            return torch.full((), float(self.count), dtype=self.wide, device=self.device)
+        if op == "number":
+            return self._number(data)
+        if (op, data) not in self._kept:
+            values = [_leaf(op, data, p) for p in self._params]
+            self._kept[op, data] = torch.tensor(values, dtype=self.wide, device=self.device)
+        return self._kept[op, data]
+
+    @cached_property
+    def _numbers(self) -> ReducedNumbers:
+        start = 1 + len(self.members[0].program.scalar_outputs)
+        return ReducedNumbers([(m.block, m.line) for m in self.members], start)
+
+    def _number(self, name: str) -> Tensor:
+        place = list(self.members[0].program.number_outputs).index(name)
+        vector = torch.from_numpy(self._numbers.read(place))
+        return vector.to(device=self.device, dtype=self.wide)
+
+    def keep(self, numbers: Sequence[Tensor]) -> None:
+        """Keep the new scalar states, which the host holds: this waits for the device, once."""
+        if numbers:
+            rows = [x.expand(len(self.members)) for x in numbers]
+            for place, row in enumerate(torch.stack(rows).cpu().double().numpy()):
+                self._numbers.write(place, row)
+
+
+def _leaf(op: str, data: str, p: Tensor) -> float:
+    if op == "dimensions":
+        return float(p.ndim)
+    if data == "unit" and p.ndim > 1 and p.shape[0]:
+        return float(max(1, p.numel() // p.shape[0]))
+    return float(p.numel())
+
+
+def _piece(x: Tensor, item: Item) -> Tensor:
+    return x if item.start is None else flattened(x)[item.start : item.stop]
+
+
+def flattened(x: Tensor) -> Tensor:
+    """Return the elements of a dense tensor in the order in which they are stored."""
+    return x.detach().as_strided((x.numel(),), (1,))

@@ -1,0 +1,131 @@
+"""A program printed as straight-line Python over lists of tensors.
+
+What runs between two reductions over all tensors is one function (`Segment`). A function that only reduces
+writes nothing, and the next one computes again what it needs: only numbers are kept from one to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thalweg.engine.foreach.fusing import Fusing
+from thalweg.engine.foreach.graph import Graph, graph_of
+from thalweg.engine.foreach.lists import functions
+from thalweg.engine.foreach.memory import Memory
+from thalweg.engine.foreach.nodes import Node, needed
+from thalweg.engine.foreach.statements import Statements
+from thalweg.engine.program.printing import define
+from thalweg.engine.program.program import Program, Value
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the text of a program depends on, besides the program."""
+
+    on_cpu: bool
+    widens: bool
+    """Whether values are computed with another precision than they are stored with."""
+    fuses: bool = True
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A printed function: `run(part, g, slots, reads, known)`.
+
+    It takes a part of a batch, the lists of gradients and of parameters and states, the numbers of the host,
+    and what is known from the functions before. It returns the shares of the reductions over all tensors (the
+    last function: the new numbers), and what the next function is to know besides the wholes.
+    """
+
+    run: Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]]
+    stage: int | None
+    """The stage whose reductions over all tensors it computes; None of the last one, which writes."""
+    ops: tuple[str, ...]
+    """The names of these reductions, "sum" or "max"."""
+    temporaries: int
+    """The most temporary lists that there are at once."""
+    text: str
+
+
+def segments(program: Program, truths: Mapping[Value, bool], kind: Kind) -> tuple[Segment, ...]:
+    """Return the functions of a program in order, where its conditions of level HOST have these truths."""
+    graph = graph_of(program, truths)
+    made: list[Segment] = []
+    known: list[Node] = []
+    for stage in [*(s for s, found in enumerate(graph.over_all) if found), None]:
+        segment, known = _segment(program, graph, stage, known, kind)
+        made.append(segment)
+    return tuple(made)
+
+
+def _segment(
+    program: Program, graph: Graph, stage: int | None, known: list[Node], kind: Kind
+) -> tuple[Segment, list[Node]]:
+    """Return the function up to a stage, and what is known after it."""
+    results = graph.numbers if stage is None else graph.over_all[stage]
+    outputs = graph.outputs if stage is None else []
+    nodes = needed([*outputs, *results], known)
+    carried: list[Node] = []
+    if stage is not None:
+        later = _needed_after(graph, stage)
+        inside = [x for x in nodes if x.is_reduction and x not in known and x not in results]
+        carried = [x for x in [*known, *inside] if x in later]
+    slot_of: dict[Node, int] = {}
+    for slot, v in enumerate(outputs):
+        slot_of.setdefault(v, slot)
+    given = {
+        x: Node("known", (), x.scope, x.index, x.boolean, f"k{i}") for i, x in enumerate(known)
+    }
+    roots = [*outputs, *results, *carried]
+    new = Fusing(nodes, roots, slot_of, given, kind.fuses).new
+    returned = [new(x) for x in (*results, *carried)]
+    written = [new(x) for x in outputs]
+    order = needed([*written, *returned])
+    memory = Memory(order, written, len(program.tensors) - 1, kind.widens, returned)
+    statements = Statements(memory)
+    body = [_unpacked("s", len(program.tensors) - 1, "slots"), _unpacked("k", len(known), "known")]
+    names = "".join(f"{v.name}, " for v in program.host_reads)
+    body += [f"({names}) = reads"] if names else []
+    memory.finish()
+    for index, node in enumerate(order):
+        memory.at(index)
+        statements.print(node)
+        memory.finish()
+    memory.end(order)
+    texts = [statements.text_of(x) for x in returned]
+    shares, rest = texts[: len(results)], texts[len(results) :]
+    body += [*memory.lines, f"return {_tuple(shares)}, {_tuple(rest)}"]
+    body = [line for line in body if line]
+    run = define("foreach", ("part", "g", "slots", "reads", "known"), body, functions(kind.on_cpu))
+    ops = () if stage is None else tuple(x.op for x in results)
+    segment = Segment(run, stage, ops, memory.most, "\n".join(body))
+    return segment, [*results, *carried]
+
+
+def _needed_after(graph: Graph, stage: int) -> set[Node]:
+    """Return what the functions after a stage look at."""
+    rest = [x for found in graph.over_all[stage + 1 :] for x in found]
+    return set(needed([*graph.outputs, *graph.numbers, *rest]))
+
+
+def _unpacked(letter: str, count: int, given: str) -> str:
+    names = "".join(f"{letter}{i}, " for i in range(count))
+    return f"({names}) = {given}" if count else ""
+
+
+def _tuple(texts: Sequence[str]) -> str:
+    return "(" + "".join(f"{text}, " for text in texts) + ")"
+
+
+_printed: dict[tuple[Program, tuple[bool, ...], Kind], tuple[Segment, ...]] = {}
+
+
+def printed(program: Program, truths: tuple[bool, ...], kind: Kind) -> tuple[Segment, ...]:
+    """Return the functions of a program, printed once; `truths` are those of its conditions in order."""
+    key = (program, truths, kind)
+    if key not in _printed:
+        conditions = [v for v in program.host_reads if v.boolean]
+        _printed[key] = segments(program, dict(zip(conditions, truths, strict=True)), kind)
+    return _printed[key]
