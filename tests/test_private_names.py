@@ -41,6 +41,7 @@ def module(name: str) -> Callable[[], Any]:
 
 HOOKS_OF_OPTIMIZER = "a step and a state dict of ours run the hooks that PyTorch's would run"
 HOOKS_OF_MODULE = "a layer with hooks is not replaced by a batched product"
+LISTS = "one call for many tensors, of which torch.optim has no other either"
 PRIVATE: dict[str, tuple[str, Callable[[], Any], str]] = {
     # name: (package, what has it, why it is used)
     "_global_optimizer_pre_hooks": ("torch", module("torch.optim.optimizer"), HOOKS_OF_OPTIMIZER),
@@ -86,6 +87,10 @@ PRIVATE: dict[str, tuple[str, Callable[[], Any], str]] = {
         "workers that persist would go on with the data of another run",
     ),
     "_reduction": ("torch", module("torch.nn"), "how a loss was told to reduce, in the old words"),
+    "_foreach_add": ("torch", module("torch"), LISTS),
+    "_foreach_add_": ("torch", module("torch"), LISTS),
+    "_foreach_copy_": ("torch", module("torch"), LISTS),
+    "_foreach_norm": ("torch", module("torch"), LISTS),
     "_rand": ("numpy", module("numpy.random.mtrand"), "the global generator is kept and put back"),
     "_bit_generator": ("numpy", np.random.RandomState, "a legacy generator over bits of any kind"),
     "_make": ("python", lambda: NamedTuple("Pair", [("a", int)]), "a named tuple is made anew"),
