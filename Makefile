@@ -1,5 +1,6 @@
-# Two commands for a newcomer: `make race` and `make test`; `make full` before a release. Each sets up .venv
-# first, once: `make race` installs what a race needs, the others add the tools of development to it.
+# Two commands for a newcomer: `make race` and `make test`; `make full` before a release, `make every` for all
+# cases of all tests. Each sets up .venv first, once: `make race` installs what a race needs, the others add
+# the tools of development to it.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,7 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 LAB := .venv/.installed-lab
 DEV := .venv/.installed-dev
 
-.PHONY: race test full lint format types unit marked processors examples docs bench clean
+.PHONY: race test full every lint format types unit marked processors examples docs bench clean
 
 $(LAB): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -25,6 +26,9 @@ test: lint types unit examples
 
 full: marked processors
 
+every: $(DEV)
+	THALWEG_TEST_EXAMPLES=4 $(BIN)/pytest -n auto --dist loadgroup -m ""
+
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,7 +44,7 @@ unit: $(DEV)
 	$(BIN)/pytest -n auto --dist loadgroup
 
 marked: $(DEV)
-	THALWEG_TEST_EXAMPLES=4 $(BIN)/pytest -n auto --dist loadgroup -m "full or hypothesis"
+	THALWEG_TEST_EXAMPLES=4 $(BIN)/pytest -n auto --dist loadgroup -m "(full or hypothesis) and not every"
 
 processors: $(DEV)
 	$(BIN)/python tests/processors.py -n auto --dist loadgroup

@@ -31,15 +31,19 @@ settings.load_profile("fixed")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to `make full` what is not drawn of tests with many cases; every machine draws the same."""
+    """Draw from tests with many cases; every machine draws the same.
+
+    Of what is not drawn for `make test`, `make full` runs every second case and `make every` the rest, too.
+    """
     cases = Counter(item.nodeid.partition("[")[0] for item in items)
     for item in items:
         if cases[item.nodeid.partition("[")[0]] < MANY:
             continue
         sampled = item.get_closest_marker("sampled")
         share = (1 if sampled is None else sampled.args[0]) * SAMPLE
-        if zlib.crc32(item.nodeid.encode()) % share:
-            item.add_marker(pytest.mark.full)
+        number = zlib.crc32(item.nodeid.encode())
+        if number % share:
+            item.add_marker(pytest.mark.every if number // share % 2 else pytest.mark.full)
 
 
 @pytest.fixture(autouse=True, scope="session")
