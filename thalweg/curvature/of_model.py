@@ -7,6 +7,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -164,6 +165,31 @@ class ModelOperator(Operator):
             yield weight, seen, product
         self._gradients += self.build_cost
 
+    def batch_gradients(self, most: int | None = None) -> list[tuple[int, Tensor]]:
+        """Return, of each batch that counts, at most so many, its number of rows and the gradient of its
+        loss.
+
+        The penalty is not part of it.
+        """
+        at = self._leaves()
+        found: list[tuple[int, Tensor]] = []
+        read = total = 0
+        with self._inside():
+            for inputs, targets in self._batches:
+                rows = rows_in(inputs, targets)
+                total += rows
+                if most is not None and len(found) >= most:
+                    continue
+                read += rows
+                outputs = self._call(at, partial(_called, inputs=inputs))
+                matched = self.cost.surrogate.match(outputs, targets)
+                loss, weight = self._measured(outputs, matched, rows)
+                if weight and loss.requires_grad:
+                    g = torch.autograd.grad(loss, at, materialize_grads=True)
+                    found.append((rows, self.layout.flat(g)))
+        self._gradients += read / max(total, 1)
+        return found
+
     def _look(self) -> None:
         """Forget what was kept if the model or the batch has changed since."""
         now = self.layout.flat(self.layout.parameters)
@@ -239,6 +265,10 @@ def second_derivative(value: Tensor, at: Sequence[Tensor]) -> Product:
     return product
 
 
+def _called(model: nn.Module, inputs: Any) -> Any:
+    return model(inputs)
+
+
 class Hessian(ModelOperator):
     """∇²J of J = L + λΩ, the loss over the data and the penalty of a `Cost`; see `hessian`."""
 
@@ -248,7 +278,7 @@ class Hessian(ModelOperator):
         )
 
     def _begin(self, at: list[Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Weight, Product]:
-        outputs = self._call(at, lambda model: model(inputs))
+        outputs = self._call(at, partial(_called, inputs=inputs))
         targets = self.cost.surrogate.match(outputs, targets)
         loss, weight = self._measured(outputs, targets, rows_in(inputs, targets))
         return loss, weight, second_derivative(loss, at)
@@ -265,7 +295,7 @@ class GaussNewton(ModelOperator):
         )
 
     def _begin(self, at: list[Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Weight, Product]:
-        outputs = self._call(at, lambda model: model(inputs))
+        outputs = self._call(at, partial(_called, inputs=inputs))
         targets = self.cost.surrogate.match(outputs, targets)
         tensors: list[Tensor] = []
         leaves: list[Tensor] = []
