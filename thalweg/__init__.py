@@ -7,6 +7,7 @@
     thalweg.find_lr(task, optim.Adam)         about which learning rate?
     thalweg.race(task)                        which optimizer trains this task fastest?
     thalweg.minimize(fun, x0, "lbfgs")        a deterministic objective, by curvature
+    thalweg.curvature.hessian(model, …)       products with it: spectra, traces, sharpness
     thalweg.labs.run("lasso")                 a phenomenon, measured and compared with theory
 
 Everything is loaded when it is first used, so importing the package costs nothing.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.version import __version__
 
 if TYPE_CHECKING:
-    from thalweg import labs, meta, optim, rules, schedules, solvers, tasks, testing
+    from thalweg import curvature, labs, meta, optim, rules, schedules, solvers, tasks, testing
     from thalweg.engine import (
         Chain,
         Link,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "thalweg": (
+        "curvature",
         "labs",
         "meta",
         "optim",
@@ -143,6 +145,7 @@ __all__ = [
     "ThalwegError",
     "__version__",
     "chain",
+    "curvature",
     "dimensions",
     "find_lr",
     "fit",

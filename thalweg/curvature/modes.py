@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from thalweg.errors import EngineError
+from thalweg.errors import EngineError, ThalwegError
 
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 _DROPOUT = (nn.modules.dropout._DropoutNd, nn.RNNBase, nn.MultiheadAttention)
@@ -103,16 +104,44 @@ def twice_differentiable(model: nn.Module | None = None) -> Iterator[None]:
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         try:
             yield
+        except ThalwegError:
+            raise
         except RuntimeError as error:
             named = _without_second_derivative(str(error))
             if named is None:
                 raise
+            raise EngineError(_NO_SECOND.format(named=named)) from error
+
+
+def refuse_once_differentiable(value: Tensor) -> None:
+    """Raise EngineError where a value was computed by a function that can be differentiated only once.
+
+    PyTorch notices that where the gradient that reaches the function depends on the parameters; where it
+    does not, the second derivative would silently be 0.
+    """
+    seen, waiting = set(), [value.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        made_by = getattr(node, "_forward_cls", None)
+        if getattr(getattr(made_by, "backward", None), "__code__", None) is _ONCE:
             raise EngineError(
-                f"The operation {named} has no second derivative in PyTorch, so the model has no products "
-                f"with its "
-                "Hessian by double backward. Write it with operations that have one; "
-                "torch.nn.functional.scaled_dot_product_attention is computed by its math path here."
-            ) from error
+                _NO_SECOND.format(named=f"{made_by.__name__}, marked once_differentiable,")
+            )
+        waiting += [each for each, _ in node.next_functions]
+
+
+_ONCE = once_differentiable(lambda ctx: None).__code__
+"""All functions that are marked once_differentiable run this code."""
+_NO_SECOND = (
+    "The operation {named} has no second derivative in PyTorch, so the model has no products with its "
+    "Hessian by "
+    "double backward. Write it with operations that have one; "
+    "torch.nn.functional.scaled_dot_product_attention is "
+    "computed by its math path here."
+)
 
 
 def _without_second_derivative(said: str) -> str | None:
@@ -125,7 +154,7 @@ def _without_second_derivative(said: str) -> str | None:
     if found and "derivative for " in before:
         return before.rpartition("derivative for ")[2]
     if "once_differentiable" in said:
-        return "of a torch.autograd.Function marked once_differentiable"
+        return "of a torch.autograd.Function, marked once_differentiable,"
     return None
 
 

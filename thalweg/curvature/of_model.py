@@ -22,6 +22,7 @@ from thalweg.curvature.modes import (
     describe_modes,
     in_mode,
     kept_graph_key,
+    refuse_once_differentiable,
     twice_differentiable,
 )
 from thalweg.curvature.operator import Operator, places_of
@@ -80,8 +81,8 @@ class ModelOperator(Operator):
         self._random = RandomNumbers(data)
         self._whole = _Whole(model)
         self._gradients = 0.0
-        self._at: Tensor | None = None
-        self._kept: tuple[Any, Weight, Seen, Product] | None = None
+        self._at: tuple[Any, Tensor] | None = None
+        self._kept: tuple[Weight, Seen, Product] | None = None
 
     @property
     def gradients(self) -> float:
@@ -150,8 +151,7 @@ class ModelOperator(Operator):
     def _products_of_batches(self) -> Iterator[tuple[Weight, Seen, Product]]:
         """Yield what each batch weighs, what was seen of it, and its products."""
         if self._kept is not None:
-            _, weight, seen, product = self._kept
-            yield weight, seen, product
+            yield self._kept
             return
         at = self._leaves()
         for inputs, targets in self._batches:
@@ -161,7 +161,7 @@ class ModelOperator(Operator):
             size = abs(float(loss.detach())) * share if share else 0.0
             seen = Seen(1, rows, share, size)
             if self._batches.single is not None:
-                self._kept = (self._key(), weight, seen, product)
+                self._kept = (weight, seen, product)
             yield weight, seen, product
         self._gradients += self.build_cost
 
@@ -195,13 +195,12 @@ class ModelOperator(Operator):
         now = self.layout.flat(self.layout.parameters)
         buffers = [each.detach().reshape(-1).to(now) for each in self.model.buffers()]
         now = torch.cat([now, *buffers])
+        key = self._key()
         # values, not versions: kernels that write through addresses leave no trace in those
-        if self._at is None or not torch.equal(now, self._at):
-            self._at = now
+        if self._at is None or self._at[0] != key or not torch.equal(now, self._at[1]):
+            self._at = (key, now)
             self._kept = None
             self._batches.forget()
-        if self._kept is not None and self._kept[0] != self._key():
-            self._kept = None
 
     def _key(self) -> tuple[Any, ...]:
         return kept_graph_key(self.model, self._batches.tensors)
@@ -248,6 +247,7 @@ def second_derivative(value: Tensor, at: Sequence[Tensor]) -> Product:
     """Return the products with the Hessian of a scalar with respect to leaves, by double backward."""
     if not value.requires_grad:
         return lambda vector: [torch.zeros_like(part) for part in vector]
+    refuse_once_differentiable(value)
     first = torch.autograd.grad(value, at, create_graph=True, materialize_grads=True)
     curved = [place for place, each in enumerate(first) if each.requires_grad]
 

@@ -75,11 +75,13 @@ class Operator(ABC):
                 f"convert "
                 "it with v.to(dtype=A.dtype, device=A.device)."
             )
-        columns = vectors.detach().reshape(n, -1)
-        self._products += columns.shape[1]
-        if not columns.shape[1]:
-            return columns.clone()
-        return self._times(columns).reshape(vectors.shape)
+        with torch.inference_mode(False):
+            # a copy: what is made in inference mode can take no part in a graph
+            columns = vectors.detach().reshape(n, -1).clone()
+            self._products += columns.shape[1]
+            if not columns.shape[1]:
+                return columns.reshape(vectors.shape)
+            return self._times(columns).reshape(vectors.shape)
 
     def __add__(self, other: Operator) -> Operator:
         return Sum([(1.0, self), (1.0, _operator(other, self))])

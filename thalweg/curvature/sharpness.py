@@ -153,7 +153,8 @@ class Sharpness:
 
 
 def sharpness(a: Operator, edge: Edge, *, tol: float = 1e-3, most: int = 200) -> Sharpness:
-    """Return the largest eigenvalue of P⁻¹A, A a Hessian and P the preconditioner of `edge`, beside the edge.
+    """Return the largest eigenvalue of P⁻¹A, A a Hessian and P the preconditioner of `edge`, beside the
+    edge.
 
     >>> from thalweg.curvature import Matrix
     >>> found = sharpness(Matrix(torch.diag(torch.tensor([1.0, 5.0]))), Edge("SGD", 0.1, 2.0))
