@@ -79,7 +79,7 @@ def test_sharpness_of_an_adaptive_optimizer_is_that_of_the_preconditioned_hessia
     share = 0.99 if name == "RMSprop" else 0.999
     for _ in range(3):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x), y).backward()
+        torch.autograd.backward(nn.functional.cross_entropy(model(x), y))
         for v, p in zip(squares, parts, strict=True):
             assert p.grad is not None
             v.mul_(share).add_((1 - share) * p.grad**2)
@@ -106,8 +106,9 @@ def test_an_edge_that_is_not_known_is_an_error() -> None:
     ):
         with pytest.raises(TaskError, match="not known"):
             edge_of(optimizer)
+    groups: list[dict[str, Any]] = [{"params": [x], "lr": 0.2}, {"params": [y]}]
     with pytest.raises(TaskError, match="differ in lr"):
-        edge_of(torch.optim.SGD([{"params": [x], "lr": 0.2}, {"params": [y]}], lr=0.1))
+        edge_of(torch.optim.SGD(groups, lr=0.1))
     assert Edge("SGD", 0.0, 2.0).largest == math.inf
     assert gradient_descent_edge(0.0, nesterov=True) == 2.0
 

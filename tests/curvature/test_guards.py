@@ -44,7 +44,7 @@ def state(model: nn.Module, generator: torch.Generator) -> dict[str, Any]:
         "gradients": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
         "modes": [module.training for module in model.modules()],
         "torch": torch.get_rng_state(),
-        "numpy": np.random.get_state(legacy=False)["state"]["key"],  # type: ignore[call-overload]
+        "numpy": np.random.get_state(legacy=False)["state"]["key"],
         "python": random.getstate(),
         "own": generator.get_state(),
     }
@@ -149,7 +149,7 @@ def test_data_in_which_nothing_counts_are_an_error() -> None:
 
 @pytest.mark.parametrize("make", [hessian, ggn, fisher])
 def test_a_kept_graph_is_not_used_for_another_point_mode_or_batch(make: Callable[..., Any]) -> None:
-    model = normed()
+    model: Any = normed()
     x, y = rows()
     a = make(model, "cross_entropy", (x, y))
     v = torch.ones(a.shape[0], dtype=torch.float64)
@@ -163,7 +163,7 @@ def test_a_kept_graph_is_not_used_for_another_point_mode_or_batch(make: Callable
     spent = a.gradients
     a @ v
     assert abs(a.gradients - spent - a.product_cost) < 1e-9, "the graph was kept"
-    changes = [
+    changes: list[Callable[[], Any]] = [
         lambda: model.get_submodule("0").weight.data.mul_(1.5),  # unseen by PyTorch's count
         lambda: model.get_submodule("1").running_var.mul_(2),
         lambda: x.mul_(0.5),
@@ -210,7 +210,7 @@ def test_an_operation_without_a_second_derivative_is_named() -> None:
 
         @staticmethod
         @once_differentiable
-        def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+        def backward(ctx: Any, g: Tensor) -> Any:
             return 2 * g * ctx.saved_tensors[0]
 
     with pytest.raises(EngineError, match=r"Square, marked once_differentiable, has no second"):

@@ -18,7 +18,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from thalweg.errors import EngineError, ThalwegError
 
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
-_DROPOUT = (nn.modules.dropout._DropoutNd, nn.RNNBase, nn.MultiheadAttention)
+_DROPOUT = (
+    *(
+        nn.Dropout,
+        nn.Dropout1d,
+        nn.Dropout2d,
+        nn.Dropout3d,
+        nn.AlphaDropout,
+        nn.FeatureAlphaDropout,
+    ),
+    *(nn.RNNBase, nn.MultiheadAttention),
+)
 
 
 class RandomNumbers:
@@ -125,7 +135,7 @@ def refuse_once_differentiable(value: Tensor) -> None:
         if node is None or node in seen:
             continue
         seen.add(node)
-        made_by = getattr(node, "_forward_cls", None)
+        made_by: Any = getattr(node, "_forward_cls", None)
         if getattr(getattr(made_by, "backward", None), "__code__", None) is _ONCE:
             raise EngineError(
                 _NO_SECOND.format(named=f"{made_by.__name__}, marked once_differentiable,")
