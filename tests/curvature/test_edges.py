@@ -150,6 +150,11 @@ def test_the_noise_scale_averages_numerator_and_denominator_apart() -> None:
     assert (found.rows, found.scale.samples, found.scale.gradients) == (4, 300, 1.0)
     some = noise_scale(Linear(4), lambda outputs, targets: outputs.mean(), data, most=30)
     assert some.scale.samples == 30
+    sums = (
+        noise_scale(Linear(4), lambda outputs, targets: outputs.mean() * 1.0, data[:30]),
+        noise_scale(Linear(4), nn.L1Loss(reduction="sum"), [(x, y - 100) for x, y in data[:30]]),
+    )  # far above its target |o − y| has the gradient of o
+    assert abs(sums[0].scale.value - sums[1].scale.value) < 1e-9
     with pytest.raises(DataError, match="at least 3 batches"):
         noise_scale(Linear(4), lambda outputs, targets: outputs.mean(), data[:2])
 

@@ -198,3 +198,20 @@ def test_sums_multiples_and_scaled_matrices() -> None:
         Matrix(a) + Matrix(torch.eye(6))
     with pytest.raises(TypeError, match="finite number"):
         Matrix(a) * math.nan
+
+
+def test_a_block_of_any_matrix_with_layers() -> None:
+    class Named(Matrix):
+        @property
+        def layers(self) -> dict[str, Tensor]:
+            return {"a": torch.arange(2), "b": torch.arange(2, 5), "c": torch.arange(5, 6)}
+
+    a = random_symmetric(6)
+    kept = [0, 1, 5]
+    block = Named(a).block("c", "a")
+    assert float((block.dense() - a[kept][:, kept]).abs().max()) < 1e-15
+    assert float((block.block("c").dense() - a[5, 5]).abs().max()) < 1e-15
+    scale = torch.arange(1.0, 7.0, dtype=torch.float64)
+    scaled = (2 * Named(a)).scaled(scale).block("a", "c")
+    expected = (2 * scale[:, None] * a * scale)[kept][:, kept]
+    assert float((scaled.dense() - expected).abs().max()) < 1e-14

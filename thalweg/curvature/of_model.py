@@ -130,7 +130,7 @@ class ModelOperator(Operator):
     def _times(self, vectors: Tensor) -> Tensor:
         self._look()
         columns = self.layout.split(vectors)
-        total = torch.zeros_like(vectors)
+        total = vectors.new_zeros(len(columns), len(vectors))  # a row each: written in one go
         seen, weights = Seen(0, 0, 0.0, 0.0), 0.0
         is_sum = False
         with self._inside():
@@ -142,11 +142,12 @@ class ModelOperator(Operator):
                 share = 1.0 if weight == "sum" else weight
                 weights += share
                 for place, column in enumerate(columns):
-                    total[:, place] += share * self.layout.flat(product(column))
+                    total[place].add_(self.layout.flat(product(column)), alpha=share)
             self._batches.check(seen, self.dtype)
-            total = total if is_sum else total / weights
+            if not is_sum:
+                total /= weights
             self._gradients += self.product_cost * len(columns)
-            return total + self._of_penalty(columns)
+            return self._with_penalty(total, columns).mT
 
     def _products_of_batches(self) -> Iterator[tuple[Weight, Seen, Product]]:
         """Yield what each batch weighs, what was seen of it, and its products."""
@@ -169,7 +170,7 @@ class ModelOperator(Operator):
         """Return, of each batch that counts, at most so many, its number of rows and the gradient of its
         loss.
 
-        The penalty is not part of it.
+        Of a loss that is a sum it is that of the sum divided by the rows. The penalty is not part of it.
         """
         at = self._leaves()
         found: list[tuple[int, Tensor]] = []
@@ -186,15 +187,15 @@ class ModelOperator(Operator):
                 loss, weight = self._measured(outputs, matched, rows)
                 if weight and loss.requires_grad:
                     g = torch.autograd.grad(loss, at, materialize_grads=True)
-                    found.append((rows, self.layout.flat(g)))
+                    mean = self.layout.flat(g)
+                    found.append((rows, mean / rows if weight == "sum" else mean))
         self._gradients += read / max(total, 1)
         return found
 
     def _look(self) -> None:
         """Forget what was kept if the model or the batch has changed since."""
         now = self.layout.flat(self.layout.parameters)
-        buffers = [each.detach().reshape(-1).to(now) for each in self.model.buffers()]
-        now = torch.cat([now, *buffers])
+        now = torch.cat([now, *(_real(each).to(now) for each in self.model.buffers())])
         key = self._key()
         # values, not versions: kernels that write through addresses leave no trace in those
         if self._at is None or self._at[0] != key or not torch.equal(now, self._at[1]):
@@ -230,13 +231,13 @@ class ModelOperator(Operator):
             raise TaskError(f"The loss of a batch is one number; got {got}.")
         return loss.reshape(()), weight
 
-    def _of_penalty(self, columns: list[list[Tensor]]) -> Tensor | float:
+    def _with_penalty(self, total: Tensor, columns: list[list[Tensor]]) -> Tensor:
         penalty = self.cost.penalty
         if penalty is None or not self._has_penalty():
-            return 0.0
+            return total
         at = self._leaves()
         product = second_derivative(self._call(at, penalty), at)
-        return torch.stack([self.layout.flat(product(column)) for column in columns], 1)
+        return total + torch.stack([self.layout.flat(product(column)) for column in columns])
 
     def _has_penalty(self) -> bool:
         """Return whether the penalty belongs to this matrix."""
@@ -263,6 +264,11 @@ def second_derivative(value: Tensor, at: Sequence[Tensor]) -> Product:
         )
 
     return product
+
+
+def _real(buffer: Tensor) -> Tensor:
+    buffer = buffer.detach()
+    return (torch.view_as_real(buffer) if buffer.is_complex() else buffer).reshape(-1)
 
 
 def _called(model: nn.Module, inputs: Any) -> Any:

@@ -77,7 +77,9 @@ class Operator(ABC):
             )
         with torch.inference_mode(False):
             # a copy: what is made in inference mode can take no part in a graph
-            columns = vectors.detach().reshape(n, -1).clone()
+            columns = (
+                vectors.detach().reshape(n, -1).mT.clone(memory_format=torch.contiguous_format).mT
+            )
             self._products += columns.shape[1]
             if not columns.shape[1]:
                 return columns.reshape(vectors.shape)
