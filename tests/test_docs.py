@@ -76,6 +76,24 @@ def test_the_page_on_initialization_runs_from_top_to_bottom() -> None:
     assert names["report"].untouched == ()
 
 
+def test_the_page_on_curvature_runs_from_top_to_bottom() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks("curvature.md"):
+        exec(block, names)
+    assert 0 < names["found"].ratio < 1
+    assert names["density"].products == 180
+
+
+def test_the_commands_on_curvature_run() -> None:
+    text = (DOCS / "curvature.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^thalweg (.*)$", text, flags=re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        quick = ("--rows", "64", "--probes", "2", "--most", "20", "--no-layers")
+        ended = call(*shlex.split(command), *quick)
+        assert ended.exit_code == 0, (command, ended.output)
+
+
 def test_every_file_that_the_documents_link_to_is_there() -> None:
     for document in DOCS.glob("*.md"):
         text = document.read_text(encoding="utf-8")

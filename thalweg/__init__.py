@@ -8,6 +8,7 @@
     thalweg.race(task)                        which optimizer trains this task fastest?
     thalweg.minimize(fun, x0, "lbfgs")        a deterministic objective, by curvature
     from thalweg import init                  how a model starts: strategies over its layers
+    thalweg.curvature.hessian(model, …)       products with it: spectra, traces, sharpness
     thalweg.labs.run("lasso")                 a phenomenon, measured and compared with theory
 
 Everything is loaded when it is first used, so importing the package costs nothing.
@@ -21,7 +22,18 @@ from typing import TYPE_CHECKING, Any
 from thalweg.version import __version__
 
 if TYPE_CHECKING:
-    from thalweg import init, labs, meta, optim, rules, schedules, solvers, tasks, testing
+    from thalweg import (
+        curvature,
+        init,
+        labs,
+        meta,
+        optim,
+        rules,
+        schedules,
+        solvers,
+        tasks,
+        testing,
+    )
     from thalweg.engine import (
         Chain,
         Link,
@@ -67,6 +79,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "thalweg": (
+        "curvature",
         "init",
         "labs",
         "meta",
@@ -145,6 +158,7 @@ __all__ = [
     "ThalwegError",
     "__version__",
     "chain",
+    "curvature",
     "dimensions",
     "find_lr",
     "fit",

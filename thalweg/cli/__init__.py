@@ -1,4 +1,4 @@
-"""The command line: `thalweg race`, `lr`, `train`, `new`, `explain`, `list`."""
+"""The command line: `thalweg race`, `lr`, `train`, `curvature`, `new`, `explain`, `list`."""
 
 from __future__ import annotations
 

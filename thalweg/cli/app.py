@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thalweg.cli import explain, init, lab, listing, lr, new, predict, race, runs, train
+from thalweg.cli import curvature, explain, init, lab, listing, lr, new, predict, race, runs, train
 from thalweg.cli.exits import Verb, Verbs
 from thalweg.version import __version__
 
@@ -24,7 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog=_examples(
-        [part.EXAMPLES[0] for part in (race, train, runs, lr, init, lab, new, explain, listing)]
+        [
+            part.EXAMPLES[0]
+            for part in (race, train, runs, lr, init, curvature, lab, new, explain, listing)
+        ]
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -34,6 +37,7 @@ app.command("runs", cls=Verb, epilog=_examples(runs.EXAMPLES))(runs.runs)
 app.command("predict", cls=Verb, epilog=_examples(predict.EXAMPLES))(predict.predict)
 app.command("lr", cls=Verb, epilog=_examples(lr.EXAMPLES))(lr.lr)
 app.command("init", cls=Verb, epilog=_examples(init.EXAMPLES))(init.init)
+app.command("curvature", cls=Verb, epilog=_examples(curvature.EXAMPLES))(curvature.curvature)
 app.command("lab", cls=Verb, epilog=_examples(lab.EXAMPLES))(lab.lab)
 app.command("new", cls=Verb, epilog=_examples(new.EXAMPLES))(new.new)
 app.command("explain", cls=Verb, epilog=_examples(explain.EXAMPLES))(explain.explain)
