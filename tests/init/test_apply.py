@@ -237,3 +237,107 @@ def test_every_strategy_is_documented_and_its_examples_run(name: str) -> None:
     finder = doctest.DocTestFinder(recurse=False)
     for test in finder.find(function, name, globs=dict(function.__globals__)):
         assert doctest.DocTestRunner().run(test).failed == 0
+
+
+SET = init.he() | init.bias(3.0)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        SET,
+        init.output_bias([5, 1], zero_weights=True),
+        init.norm(2.0, 1.0),
+        init.he() | init.fixup(),
+        init.orthogonal() | init.lsuv(),
+        init.orthogonal() | init.search(trials=3),
+        init.orthogonal() | init.gradinit(steps=2),
+        init.he() | init.autoencoder(steps=2),
+        init.variance("*", form="std"),
+        init.parameter("*", 3.0),
+    ],
+    ids=repr,
+)
+def test_no_strategy_sets_what_is_frozen(strategy: init.Chain) -> None:
+    model = nn.Sequential(
+        *(nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU()),
+        nn.Linear(8, 2),
+    )
+    frozen = ["0.weight", "1.weight", "3.bias", "5.bias"]
+    for name in frozen:
+        model.get_parameter(name).requires_grad_(False)
+    before = {name: model.get_parameter(name).clone() for name in frozen}
+    noise = torch.Generator().manual_seed(0)
+    x, y = torch.randn(32, 4, generator=noise), torch.arange(32) % 2
+    report = init.apply(model, strategy, x=x, y=y, loss="cross_entropy")
+    for name, value in before.items():
+        same(model.get_parameter(name), value, because="it is frozen")
+        assert f"{name} (frozen)" in report.untouched
+
+
+def test_the_bias_of_a_frozen_weight_is_set() -> None:
+    model = net()
+    model[0].weight.requires_grad_(False)
+    weight = model[0].weight.clone()
+    init.apply(model, SET)
+    same(model[0].weight, weight, because="it is frozen")
+    same(model[0].bias.detach(), torch.full((8,), 3.0), because="the bias is not")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (init.search(), "init.search: no layer's weight can be scaled: each of 0.*is frozen"),
+        (init.gradinit(), "init.gradinit: no layer's weight can be scaled: each of 0.*is frozen"),
+        (init.parameter("*", 1.0), "init.parameter: 0.weight.*frozen.*requires_grad"),
+        (init.variance("0.bias"), "init.variance: 0.bias is frozen"),
+    ],
+    ids=repr,
+)
+def test_where_all_is_frozen_the_error_says_so(strategy: init.Strategy, message: str) -> None:
+    model = net().requires_grad_(False)
+    with pytest.raises(TaskError, match=message):
+        init.apply(
+            model, strategy, x=torch.ones(6, 4), y=torch.zeros(6).long(), loss="cross_entropy"
+        )
+
+
+def test_a_computed_weight_has_no_factor_of_gradinit() -> None:
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 2)))
+    with pytest.raises(TaskError, match="gradinit.*each of 0 is computed by a parametrization"):
+        init.apply(
+            model,
+            init.gradinit(),
+            x=torch.ones(6, 4),
+            y=torch.zeros(6).long(),
+            loss="cross_entropy",
+        )
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (init.gradinit(steps=2), r"gradinit.*y has 5 rows, but x a tensor of shape \(6, 4\)"),
+        (init.search(trials=2), "loss of the model's outputs cannot be computed.*target"),
+    ],
+    ids=repr,
+)
+def test_targets_that_do_not_suit_the_batch_are_refused(
+    strategy: init.Strategy, message: str
+) -> None:
+    with pytest.raises(TaskError, match=message):
+        init.apply(
+            net(), strategy, x=torch.ones(6, 4), y=torch.zeros(5).long(), loss="cross_entropy"
+        )
+
+
+def test_a_model_that_cannot_be_run_with_other_parameters_is_an_error_that_says_so() -> None:
+    wrapped = nn.DataParallel(net())
+    with pytest.raises(TaskError, match="cannot be run on the batch x.*DataParallel"):
+        init.apply(
+            wrapped,
+            init.gradinit(steps=2),
+            x=torch.ones(6, 4),
+            y=torch.zeros(6).long(),
+            loss="cross_entropy",
+        )
