@@ -142,6 +142,8 @@ def layers_of(model: nn.Module) -> list[Layer]:
     first: dict[int, str] = {}
     for name, module in model.named_modules():
         for layer in _of_module(name, module):
+            if not layer.weight.numel():  # a place that is left empty
+                continue
             key = id(layer.weight)
             layer.tied = first.get(key)
             first.setdefault(key, layer.name)

@@ -21,7 +21,7 @@ def outputs_of(model: nn.Module, x: Any, values: Mapping[str, Tensor] | None = N
     """
     batch = mapped(x, torch.clone)
     try:
-        return model(batch) if values is None else functional_call(model, dict(values), (batch,))
+        return model(batch) if values is None else _with(model, values, batch)
     except TaskError:
         raise
     except Exception as error:  # the user's own model: anything can be wrong in it
@@ -29,6 +29,21 @@ def outputs_of(model: nn.Module, x: Any, values: Mapping[str, Tensor] | None = N
             f"The model cannot be run on the batch x. {blame(error)} Give x as the model takes it: "
             "a batch of inputs, without targets."
         ) from error
+
+
+def _with(model: nn.Module, values: Mapping[str, Tensor], batch: Any) -> Any:
+    """Run a model with other parameters.
+
+    Each module gets them once, by its first name, since PyTorch does not put back those of a module that has
+    several names where it finds out itself what is tied.
+    """
+    first = {id(p): name for name, p in model.named_parameters()}
+    every = {
+        f"{name}.{own}" if name else own: values[first[id(p)]]
+        for name, module in model.named_modules()
+        for own, p in module.named_parameters(recurse=False, remove_duplicate=False)
+    }
+    return functional_call(model, every, (batch,), tie_weights=False)
 
 
 def loss_of(loss: Callable[[Any, Any], Tensor], outputs: Any, y: Any) -> Tensor:

@@ -103,7 +103,13 @@ def gradinit(
     with torch.enable_grad(), undisturbed(setup.model):
         _without_noise(setup.model)
         learned = _Factors(setup, names, optimizer, lr)
-        factors = learned.descend(first, second, steps, bound, factor_lr)
+        try:
+            factors = learned.descend(first, second, steps, bound, factor_lr)
+        except NotImplementedError as error:
+            raise TaskError(
+                "init.gradinit differentiates a gradient, and an operation of this model has no second "
+                f"derivative: {error} init.search needs only first ones."
+            ) from error
     for layer, factor in zip(layers, factors.tolist(), strict=True):
         Drawing(setup, layer, setup.strategy, torch.Generator()).scale(factor)
 
