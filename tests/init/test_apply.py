@@ -313,7 +313,7 @@ def test_where_all_is_frozen_the_error_says_so(strategy: init.Strategy, message:
 
 def test_a_computed_weight_has_no_factor_of_gradinit() -> None:
     model = nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 2)))
-    with pytest.raises(TaskError, match="gradinit.*each of 0 is computed by a parametrization"):
+    with pytest.raises(TaskError, match=r"gradinit.*each of 0 is computed by a parametrization"):
         init.apply(
             model,
             init.gradinit(),
