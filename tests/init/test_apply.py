@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import warnings
 
 import pytest
 import torch
@@ -201,6 +202,13 @@ def test_a_weight_of_the_user_s_own_module_is_listed_and_can_be_matched() -> Non
     assert init.apply(model, init.scaled_normal(1.0).on("other")).rows[0].name == "0.mixing"
 
 
+def scripted() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        made: nn.Module = torch.jit.script(net())
+    return made
+
+
 @pytest.mark.parametrize(
     ("model", "strategy", "message"),
     [
@@ -213,6 +221,7 @@ def test_a_weight_of_the_user_s_own_module_is_listed_and_can_be_matched() -> Non
         (net(), init.he().on("conv*"), "matches nothing"),
         (net(), "he", "made by thalweg.init"),
         (3, init.he(), "takes an nn.Module; got int"),
+        (scripted(), init.he(), "compiled by torch.jit.*Start the model before"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
@@ -237,3 +246,154 @@ def test_every_strategy_is_documented_and_its_examples_run(name: str) -> None:
     finder = doctest.DocTestFinder(recurse=False)
     for test in finder.find(function, name, globs=dict(function.__globals__)):
         assert doctest.DocTestRunner().run(test).failed == 0
+
+
+SET = init.he() | init.bias(3.0)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        SET,
+        init.output_bias([5, 1], zero_weights=True),
+        init.norm(2.0, 1.0),
+        init.he() | init.fixup(),
+        init.orthogonal() | init.lsuv(),
+        init.orthogonal() | init.search(trials=3),
+        init.orthogonal() | init.gradinit(steps=2),
+        init.he() | init.autoencoder(steps=2),
+        init.variance("*", form="std"),
+        init.parameter("*", 3.0),
+    ],
+    ids=repr,
+)
+def test_no_strategy_sets_what_is_frozen(strategy: init.Chain) -> None:
+    model = nn.Sequential(
+        *(nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU()),
+        nn.Linear(8, 2),
+    )
+    frozen = ["0.weight", "1.weight", "3.bias", "5.bias"]
+    for name in frozen:
+        model.get_parameter(name).requires_grad_(False)
+    before = {name: model.get_parameter(name).clone() for name in frozen}
+    noise = torch.Generator().manual_seed(0)
+    x, y = torch.randn(32, 4, generator=noise), torch.arange(32) % 2
+    report = init.apply(model, strategy, x=x, y=y, loss="cross_entropy")
+    for name, value in before.items():
+        same(model.get_parameter(name), value, because="it is frozen")
+        assert f"{name} (frozen)" in report.untouched
+
+
+def test_the_bias_of_a_frozen_weight_is_set() -> None:
+    model = net()
+    model[0].weight.requires_grad_(False)
+    weight = model[0].weight.clone()
+    init.apply(model, SET)
+    same(model[0].weight, weight, because="it is frozen")
+    same(model[0].bias.detach(), torch.full((8,), 3.0), because="the bias is not")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (init.search(), "init.search: no layer's weight can be scaled: each of 0.*is frozen"),
+        (init.gradinit(), "init.gradinit: no layer's weight can be scaled: each of 0.*is frozen"),
+        (init.parameter("*", 1.0), "init.parameter: 0.weight.*frozen.*requires_grad"),
+        (init.variance("0.bias"), "init.variance: 0.bias is frozen"),
+    ],
+    ids=repr,
+)
+def test_where_all_is_frozen_the_error_says_so(strategy: init.Strategy, message: str) -> None:
+    model = net().requires_grad_(False)
+    with pytest.raises(TaskError, match=message):
+        init.apply(
+            model, strategy, x=torch.ones(6, 4), y=torch.zeros(6).long(), loss="cross_entropy"
+        )
+
+
+def test_a_computed_weight_has_no_factor_of_gradinit() -> None:
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 2)))
+    with pytest.raises(TaskError, match=r"gradinit.*each of 0 is computed by a parametrization"):
+        init.apply(
+            model,
+            init.gradinit(),
+            x=torch.ones(6, 4),
+            y=torch.zeros(6).long(),
+            loss="cross_entropy",
+        )
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (init.gradinit(steps=2), r"gradinit.*y has 5 rows, but x a tensor of shape \(6, 4\)"),
+        (init.search(trials=2), r"loss of the model's outputs cannot be computed.*target"),
+    ],
+    ids=repr,
+)
+def test_targets_that_do_not_suit_the_batch_are_refused(
+    strategy: init.Strategy, message: str
+) -> None:
+    with pytest.raises(TaskError, match=message):
+        init.apply(
+            net(), strategy, x=torch.ones(6, 4), y=torch.zeros(5).long(), loss="cross_entropy"
+        )
+
+
+def test_a_model_that_cannot_be_run_with_other_parameters_is_an_error_that_says_so() -> None:
+    wrapped = nn.DataParallel(net())
+    with pytest.raises(TaskError, match=r"cannot be run on the batch x.*DataParallel"):
+        init.apply(
+            wrapped,
+            init.gradinit(steps=2),
+            x=torch.ones(6, 4),
+            y=torch.zeros(6).long(),
+            loss="cross_entropy",
+        )
+
+
+def test_a_module_in_two_places_keeps_its_parameters() -> None:
+    twice = nn.Linear(4, 4)
+    model = nn.Sequential(twice, nn.ReLU(), twice, nn.ReLU(), nn.Linear(4, 2))
+    model[4].weight = nn.Parameter(twice.weight[:2].detach().clone())
+    own = dict(model.named_parameters())
+    noise = torch.Generator().manual_seed(0)
+    x, y = torch.randn(32, 4, generator=noise), torch.arange(32) % 2
+    init.apply(model, init.he() | init.gradinit(steps=3), x=x, y=y, loss="cross_entropy")
+    assert {name: id(p) for name, p in model.named_parameters()} == {
+        name: id(p) for name, p in own.items()
+    }
+    assert twice.weight.is_leaf
+    assert twice.weight.requires_grad
+
+
+def test_a_parametrization_that_draws_does_so_by_the_seed() -> None:
+    def drawn(seed: int) -> tuple[Tensor, Tensor]:
+        model = nn.Sequential(parametrizations.orthogonal(nn.Linear(3, 5, bias=False)))
+        torch.manual_seed(seed)
+        init.apply(model, init.he())
+        return model[0].parametrizations.weight[0].base.clone(), torch.rand(2)
+
+    (a, _), (b, after) = drawn(1), drawn(2)
+    same(a, b, because=RERUN)
+    torch.manual_seed(2)
+    same(after, torch.rand(2), because="PyTorch's generator was put back")
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_an_empty_layer_is_left_out() -> None:
+    model = nn.Sequential(nn.Linear(0, 4), nn.ReLU(), nn.Linear(4, 2))
+    report = init.apply(model, init.he() | init.bias(1.0))
+    assert [row.name for row in report.rows] == ["2.weight", "2.bias"]
+
+
+def test_what_is_not_finite_and_not_touched_is_no_error() -> None:
+    model = nn.Sequential(Opaque(), nn.Linear(3, 3))
+    model[0].mixing.data.fill_(-torch.inf)  # a mask
+    init.apply(model, init.he())
+
+
+def test_a_model_that_gradinit_cannot_differentiate_twice() -> None:
+    model = nn.Sequential(nn.EmbeddingBag(9, 4), nn.Linear(4, 2))
+    with pytest.raises(TaskError, match=r"gradinit.*no second derivative.*init\.search"):
+        init.apply(model, init.gradinit(steps=2), x=BATCH, y=torch.arange(2), loss="cross_entropy")

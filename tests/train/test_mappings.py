@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tests.exact import RERUN, same
 from tests.train.helpers import same_run
 from thalweg import find_lr, race
-from thalweg.errors import DataError
+from thalweg.errors import DataError, TaskError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task, Unpacked
 from thalweg.train import fit, load_run
@@ -115,3 +115,32 @@ def test_they_race_and_are_swept() -> None:
     result = race(task, ["adam", "sgd"], lrs=[0.05], seeds=2, epochs=2, out=None, progress=False)
     assert {each.status for each in result.records} == {"finished"}
     assert find_lr(task, "adam").rates
+
+
+class Strict(Classifier):
+    def forward(self, input_ids: Tensor, *, mask: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        return super().forward(input_ids, mask)
+
+
+def test_a_part_that_the_model_does_not_take_is_named() -> None:
+    task = Task(DataLoader(Texts(), 8), of_logits, lambda: Unpacked(Strict()))
+    expected = (
+        r"The batch has 'input_ids', 'attention_mask'; forward of Strict takes input_ids, mask"
+    )
+    with pytest.raises(TaskError, match=expected):
+        fit(task, "adam", epochs=1, progress=False)
+
+
+def test_what_is_proposed_as_the_name_of_the_targets_is_there() -> None:
+    task = Task(DataLoader(Texts("kind"), 8), of_logits, lambda: Unpacked(Classifier()))
+    with pytest.raises(DataError, match=r"Say it: Data\(train, target='kind'\)"):
+        fit(task, "adam", epochs=1, progress=False)
+
+
+def test_a_mapping_of_arrays_is_no_set() -> None:
+    with pytest.raises(DataError, match=r"got dict\. Make a loader of rows that are mappings"):
+        Data({"input_ids": IDS, "labels": LABELS})
+    with pytest.raises(
+        DataError, match=r"train inputs are made of arrays.*got dict\. Make a loader"
+    ):
+        Data(({"input_ids": IDS}, LABELS))

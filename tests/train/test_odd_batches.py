@@ -247,7 +247,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
         Sum,
     ),
     "a mapping without a name for its targets": (
-        r"none is called as they \(label, labels, target, targets, y\)\. It has 'x', 'z'\. .*target='labels'",
+        r"none is called as they \(label, labels, target, targets, y\)\. It has 'x', 'z'\. .*target='z'",
         loader([{"x": x, "z": y} for x, y in PAIRS]),
         linear,
     ),

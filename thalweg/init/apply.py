@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from thalweg.errors import TaskError
+from thalweg.init.model.running import seeded
 from thalweg.init.model.symmetry import symmetric_in
 from thalweg.init.model.trace import Traced, traced
 from thalweg.init.strategies.strategy import Chain, Setup, Strategy, full_name, parts_of
@@ -70,9 +72,9 @@ def apply(
         loss=None if loss is None else as_loss(loss),
         shared=seed is None,
     )
-    with torch.no_grad():
+    with torch.no_grad(), seeded(model, setup.seed):
         strategy.run(setup)
-    _check_finite(model, strategy)
+    _check_finite(model, strategy, before)
     return _report(model, setup, found, before)
 
 
@@ -92,6 +94,11 @@ def _check(model: Any) -> None:
     named = dict(model.named_parameters())
     if not named:
         raise TaskError(f"{type(model).__name__} has no parameters, so there is nothing to set.")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TaskError(
+            f"{type(model).__name__} was compiled by torch.jit: its layers cannot be told apart any more. "
+            "Start the model before: init.apply(model, …), then torch.jit.script(model)."
+        )
     for name, parameter in named.items():
         if is_lazy(parameter):
             raise TaskError(
@@ -107,9 +114,9 @@ def _check(model: Any) -> None:
             raise TaskError(f"The parameter {name} is complex; strategies draw real numbers.")
 
 
-def _check_finite(model: nn.Module, strategy: object) -> None:
+def _check_finite(model: nn.Module, strategy: object, before: dict[str, float]) -> None:
     for name, parameter in model.named_parameters():
-        if not bool(torch.isfinite(parameter.detach()).all()):
+        if math.isfinite(before[name]) and not bool(torch.isfinite(parameter.detach()).all()):
             raise TaskError(f"After {strategy} the parameter {name} is not finite.")
 
 
@@ -130,7 +137,7 @@ def _report(model: nn.Module, setup: Setup, found: Traced, before: dict[str, flo
         layer = weights.get(known)
         owner = layer or biases.get(known)
         values = parameter.detach().double().flatten()
-        alike = bool((values == values[0]).all())
+        alike = bool((values == values[:1]).all()) and bool(values.numel())
         rows.append(
             InitRow(
                 name=known,

@@ -20,6 +20,15 @@ def check_target(target: Any) -> None:
         )
 
 
+def check_no_mapping(value: Any, what: str) -> None:
+    """Raise DataError for a mapping where arrays are wanted; `what` begins the message."""
+    if isinstance(value, Mapping):
+        raise DataError(
+            f"{what} made of arrays with a row for each sample; got {type(value).__name__}. Make a loader of "
+            "rows that are mappings: DataLoader(rows, batch_size)."
+        )
+
+
 def taken_apart(batch: Mapping[Any, Any], target: str | None) -> tuple[dict[Any, Any], Any]:
     """Return the inputs of a batch by name, and its targets.
 
@@ -42,7 +51,7 @@ def taken_apart(batch: Mapping[Any, Any], target: str | None) -> tuple[dict[Any,
             usual = ", ".join(found or TARGET_NAMES)
             raise DataError(
                 f"A batch is a mapping, and which of its parts the targets are cannot be told: {what} they "
-                f"({usual}). It has {there}. Say it: Data(train, target='labels')."
+                f"({usual}). It has {there}. Say it: Data(train, target={(found or list(batch))[-1]!r})."
             )
         (name,) = found
     if name not in batch:

@@ -32,7 +32,7 @@ from thalweg.tasks.generators import (
     seed_generator,
     with_parts,
 )
-from thalweg.tasks.mappings import taken_apart
+from thalweg.tasks.mappings import check_no_mapping, taken_apart
 from thalweg.tasks.tensors import as_tensor
 
 Batch = tuple[Any, Any]
@@ -312,6 +312,7 @@ def as_source(value: Any, where: str = "train") -> Source:
         return as_arrays(value, value, where=where)
     if isinstance(value, (tuple, list)) and len(value) == 2:
         return as_arrays(value[0], value[1], where)
+    check_no_mapping(value, f"The {where} set is")
     raise DataError(
         f"The {where} set is a pair (x, y) of arrays, a torch Dataset or a DataLoader; got "
         f"{type(value).__name__}. Of rows that are pairs make a loader, DataLoader(rows, batch_size)."
@@ -324,6 +325,8 @@ def as_arrays(x: Any, y: Any, where: str = "train") -> ArraySource:
     Integer targets become int64, as torch's losses want class numbers. Raises DataError for an
     empty set, unequal lengths, and numbers that are NaN or infinite.
     """
+    check_no_mapping(x, f"The {where} inputs are")
+    check_no_mapping(y, f"The {where} targets are")
     inputs, targets = as_tensor(x, f"{where} inputs"), as_tensor(y, f"{where} targets")
     if len(inputs) != len(targets):
         raise DataError(

@@ -74,7 +74,12 @@ class Layer:
     @property
     def trainable(self) -> bool:
         """Whether the weight takes gradients."""
-        return any(p.requires_grad for p in self._parameters())
+        return any(p.requires_grad for p in self._parameters(self.parameter))
+
+    @property
+    def has_trainable_bias(self) -> bool:
+        """Whether it has a bias that takes gradients."""
+        return self.bias is not None and any(p.requires_grad for p in self._parameters(self.bias))
 
     @property
     def is_transposed(self) -> bool:
@@ -119,11 +124,11 @@ class Layer:
             else:
                 getattr(self.module, name).copy_(value)
 
-    def _parameters(self) -> Iterator[nn.Parameter]:
-        if parametrize.is_parametrized(self.module, self.parameter):
-            yield from self.module.parametrizations[self.parameter].parameters()  # type: ignore[index,union-attr]
-        elif isinstance(self.weight, nn.Parameter):
-            yield self.weight
+    def _parameters(self, name: str) -> Iterator[nn.Parameter]:
+        if parametrize.is_parametrized(self.module, name):
+            yield from self.module.parametrizations[name].parameters()  # type: ignore[index,union-attr]
+        elif isinstance(getattr(self.module, name), nn.Parameter):
+            yield getattr(self.module, name)
 
 
 def layers_of(model: nn.Module) -> list[Layer]:
@@ -137,6 +142,8 @@ def layers_of(model: nn.Module) -> list[Layer]:
     first: dict[int, str] = {}
     for name, module in model.named_modules():
         for layer in _of_module(name, module):
+            if not layer.weight.numel():  # a place that is left empty
+                continue
             key = id(layer.weight)
             layer.tied = first.get(key)
             first.setdefault(key, layer.name)

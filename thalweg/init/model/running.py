@@ -21,8 +21,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         for name, buffer in module.named_buffers(recurse=False)
         if not is_lazy(buffer)
     ]
-    devices = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=_gpus(model)):
         try:
             yield
         finally:
@@ -32,6 +31,27 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                 setattr(module, name, buffer)
                 with torch.no_grad():
                     buffer.copy_(before)
+
+
+@contextlib.contextmanager
+def seeded(model: nn.Module, seed: int | None) -> Iterator[None]:
+    """Let what draws by itself, as some parametrizations do when they are set, depend on a seed alone.
+
+    PyTorch's generators are put back at the end. Without a seed they are used as they are.
+    """
+    if seed is None:
+        yield
+        return
+    gpus = _gpus(model)
+    with torch.random.fork_rng(devices=gpus):
+        torch.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            torch.cuda.default_generators[gpu].manual_seed(seed)
+        yield
+
+
+def _gpus(model: nn.Module) -> list[int]:
+    return sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError, suggest
-from thalweg.init.strategies.strategy import Drawing, Matched, of_model, per_layer
+from thalweg.init.strategies.strategy import Drawing, Matched, of_model, per_layer, trainable
 
 Form = Literal["variance", "std", "precision", "log_variance", "log_std", "log_precision"]
 _FORMS = {
@@ -175,15 +175,16 @@ def variance(
     """
     if form not in _FORMS:
         raise TaskError(f"form is one of {', '.join(_FORMS)}; got {form!r}.{suggest(form, _FORMS)}")
-    found = [(n, p) for n, p in setup.model.named_parameters() if fnmatch.fnmatchcase(n, name)]
+    found = {n: p for n, p in setup.model.named_parameters() if fnmatch.fnmatchcase(n, name)}
     if not found:
         known = [n for n, _ in setup.model.named_parameters()]
         raise TaskError(
             f"init.variance: no parameter is called {name!r}.{suggest(name, known)} The model has "
             f"{', '.join(known)}."
         )
+    set_here = trainable("variance", found)
     wanted = _variance(setup.targets, value)
-    for parameter, tensor in found:
+    for parameter, tensor in set_here:
         if wanted.numel() not in (1, tensor.numel()):
             raise TaskError(
                 f"init.variance: {parameter} has {tensor.numel()} numbers, the targets "

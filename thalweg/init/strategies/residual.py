@@ -8,7 +8,7 @@ import math
 import torch
 
 from thalweg.errors import TaskError, suggest
-from thalweg.init.strategies.strategy import Drawing, Matched, of_model, per_layer
+from thalweg.init.strategies.strategy import Drawing, Matched, of_model, per_layer, trainable
 
 
 @per_layer("branch_end")
@@ -61,14 +61,14 @@ def parameter(setup: Matched, name: str, value: float = 0.0) -> None:
         name: of the parameters; `*` stands for any text.
         value: the number.
     """
-    known = [each for each, _ in setup.model.named_parameters()]
-    found = [each for each in known if fnmatch.fnmatchcase(each, name)]
+    known = dict(setup.model.named_parameters())
+    found = {each: p for each, p in known.items() if fnmatch.fnmatchcase(each, name)}
     if not found:
         raise TaskError(
             f"init.parameter: no parameter is called {name!r}.{suggest(name, known)} The model has "
             f"{', '.join(known)}."
         )
-    for each in found:
+    for each, tensor in trainable("parameter", found):
         with torch.no_grad():
-            setup.model.get_parameter(each).fill_(float(value))
+            tensor.fill_(float(value))
         setup.notes[each] = (setup.strategy, None)

@@ -8,14 +8,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from thalweg.errors import TaskError
 from thalweg.init.model.layers import Layer
-from thalweg.init.model.outputs import outputs_of
+from thalweg.init.model.outputs import loss_of, outputs_of
 from thalweg.init.model.running import undisturbed
 from thalweg.init.strategies.strategy import Drawing, Matched, full_name, of_model
-from thalweg.objective.nested import mapped
+from thalweg.objective.nested import mapped, tensors_in
 
 _LOWEST = 0.01
 """The least factor of gradinit, as its authors have it."""
@@ -42,7 +41,7 @@ def search(
             "init.search: trials ≥ 1, widest ≥ 1, sparsity in [0, 1), lr > 0; got "
             f"{trials!r}, {widest!r}, {sparsity!r}, {lr!r}."
         )
-    layers = _movable(setup.layers)
+    layers = _movable("search", setup.layers)
     loss = _loss_of(setup, "init.search")
     start = [layer.matrix().clone() for layer in layers]
     generator = setup.generator("search")
@@ -98,13 +97,19 @@ def gradinit(
             "init.gradinit: optimizer is 'sgd' or 'adam', steps ≥ 1, lr > 0, factor_lr > 0; got "
             f"{optimizer!r}, {steps!r}, {lr!r}, {factor_lr!r}."
         )
-    layers = [each for each in _movable(setup.layers) if isinstance(each.weight, nn.Parameter)]
+    layers = _movable("gradinit", setup.layers, whole=True)
     names = [full_name(layer, layer.parameter) for layer in layers]
     first, second = _halves(setup)
     with torch.enable_grad(), undisturbed(setup.model):
         _without_noise(setup.model)
         learned = _Factors(setup, names, optimizer, lr)
-        factors = learned.descend(first, second, steps, bound, factor_lr)
+        try:
+            factors = learned.descend(first, second, steps, bound, factor_lr)
+        except NotImplementedError as error:
+            raise TaskError(
+                "init.gradinit differentiates a gradient, and an operation of this model has no second "
+                f"derivative: {error} init.search needs only first ones."
+            ) from error
     for layer, factor in zip(layers, factors.tolist(), strict=True):
         Drawing(setup, layer, setup.strategy, torch.Generator()).scale(factor)
 
@@ -115,7 +120,9 @@ class _Factors:
     def __init__(self, setup: Matched, names: list[str], optimizer: str, lr: float) -> None:
         self.model, self.names, self.lr, self.setup = setup.model, names, lr, setup
         self.is_adam = optimizer == "adam"
-        self.start = {name: p.detach() for name, p in setup.model.named_parameters()}
+        own = dict(setup.model.named_parameters())
+        self.start = {name: p.detach() for name, p in own.items()}
+        self.moved = [name for name, p in own.items() if p.requires_grad]
         self.factors = torch.ones(len(names), dtype=torch.float64, requires_grad=True)
 
     def descend(
@@ -125,11 +132,10 @@ class _Factors:
         for step in range(steps):
             values = self._scaled()
             loss = self._loss(values, first)
-            taken = list(values)
             gradients = torch.autograd.grad(
-                loss, [values[n] for n in taken], create_graph=True, allow_unused=True
+                loss, [values[n] for n in self.moved], create_graph=True, allow_unused=True
             )
-            kept = {n: g for n, g in zip(taken, gradients, strict=True) if g is not None}
+            kept = {n: g for n, g in zip(self.moved, gradients, strict=True) if g is not None}
             norm = self._norm(list(kept.values()))
             if bound is None:
                 bound = float(norm.detach())
@@ -155,8 +161,7 @@ class _Factors:
     def _loss(self, values: dict[str, Tensor], batch: Any) -> Tensor:
         loss = self.setup.loss
         assert loss is not None
-        outputs = functional_call(self.model, values, (mapped(batch[0], torch.clone),))
-        return loss(outputs, batch[1])
+        return loss_of(loss, outputs_of(self.model, batch[0], values), batch[1])
 
     def _norm(self, gradients: Sequence[Tensor]) -> Tensor:
         whole = torch.cat([g.flatten() for g in gradients])
@@ -173,8 +178,18 @@ class _Factors:
             )
 
 
-def _movable(layers: Sequence[Layer]) -> list[Layer]:
-    return [layer for layer in layers if layer.trainable and layer.tied is None]
+def _movable(who: str, layers: Sequence[Layer], whole: bool = False) -> list[Layer]:
+    """Return the layers whose weights can be set; with `whole`, those whose weight is one parameter."""
+    own = [layer for layer in layers if layer.trainable and layer.tied is None]
+    found = [each for each in own if isinstance(each.weight, nn.Parameter)] if whole else own
+    if not found:
+        names = ", ".join(layer.name for layer in layers[:12])
+        why = "computed by a parametrization" if own else "frozen, or shares that of another layer"
+        raise TaskError(
+            f"init.{who}: no layer's weight can be scaled: each of {names} is {why}. Unfreeze what is "
+            "to be scaled, or leave the strategy out."
+        )
+    return found
 
 
 def _tried(start: Tensor, widest: float, sparsity: float, generator: torch.Generator) -> Tensor:
@@ -188,7 +203,7 @@ def _loss_of(setup: Matched, who: str) -> Callable[[], Tensor]:
     x, loss = setup.batch(who), setup.loss
     if loss is None or setup.y is None:
         raise TaskError(f"{who} needs targets and a loss: y=targets, loss='cross_entropy'.")
-    return lambda: loss(outputs_of(setup.model, x), setup.y)
+    return lambda: loss_of(loss, outputs_of(setup.model, x), setup.y)
 
 
 def _after_step(model: nn.Module, loss: Callable[[], Tensor], lr: float) -> float:
@@ -211,6 +226,12 @@ def _after_step(model: nn.Module, loss: Callable[[], Tensor], lr: float) -> floa
 def _halves(setup: Matched) -> tuple[Any, Any]:
     _loss_of(setup, "init.gradinit")
     rows = len(setup.y)
+    other = next((t for t in tensors_in(setup.x) if not t.ndim or len(t) != rows), None)
+    if other is not None:
+        raise TaskError(
+            f"init.gradinit takes parts of the batch, row by row: y has {rows} rows, but x a tensor of "
+            f"shape {tuple(other.shape)}. Give both with the rows first, as many of them."
+        )
     third = max(1, rows // 3)
 
     def part(rows_of: slice) -> Any:

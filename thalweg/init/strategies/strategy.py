@@ -167,7 +167,7 @@ class Strategy:
             self.definition.function(_Narrowed(setup, layers, repr(self)), **self.arguments)
             return
         for layer in layers:
-            if layer.trainable and layer.tied is None:
+            if layer.tied is None and (layer.trainable or layer.has_trainable_bias):
                 task = Drawing(setup, layer, repr(self), setup.generator(self.name, layer.name))
                 self.definition.function(task, **self.arguments)
 
@@ -201,12 +201,16 @@ class Drawing:
     generator: torch.Generator
 
     def put(self, matrix: Tensor, gain: float | None = None) -> None:
-        """Set the weight of the layer."""
+        """Set the weight of the layer, unless it is frozen."""
+        if not self.layer.trainable:
+            return
         self.layer.put(matrix)
         self.setup.note(self.layer, self.layer.parameter, self.strategy, gain)
 
     def scale(self, factor: float) -> None:
         """Multiply the weight as it is by a factor; the report names what drew it, too."""
+        if not self.layer.trainable:
+            return
         name = full_name(self.layer, self.layer.parameter)
         before, gain = self.setup.notes.get(name, ("", None))
         self.put(self.layer.matrix() * factor, gain)
@@ -214,9 +218,9 @@ class Drawing:
             self.setup.notes[name] = (f"{before}|{self.strategy}", gain)
 
     def put_bias(self, value: Tensor | float) -> None:
-        """Set the bias of the layer, if it has one."""
+        """Set the bias of the layer, if it has one that is not frozen."""
         name = self.layer.bias
-        if name is not None:
+        if name is not None and self.layer.has_trainable_bias:
             present = getattr(self.layer.module, name)
             self.layer.set(name, torch.as_tensor(value).expand(present.shape))
             self.setup.note(self.layer, name, self.strategy)
@@ -287,6 +291,17 @@ def _defined(flags: Flags, function: Callable[..., None]) -> Callable[..., Strat
     make.__signature__ = given  # type: ignore[attr-defined]
     del make.__wrapped__  # whose signature has the layer first
     return make
+
+
+def trainable(who: str, found: Mapping[str, nn.Parameter]) -> list[tuple[str, nn.Parameter]]:
+    """Return those of the parameters, by name, that are not frozen; TaskError where all are."""
+    kept = [(name, p) for name, p in found.items() if p.requires_grad]
+    if not kept:
+        raise TaskError(
+            f"init.{who}: {', '.join(found)} is frozen, and frozen parameters stay as they are. Set "
+            "requires_grad to have it set."
+        )
+    return kept
 
 
 def _wrong_arguments(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 from collections.abc import Mapping
 from types import EllipsisType
@@ -20,6 +21,7 @@ from thalweg.tasks.hashes import data_hash
 from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
 from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
+from thalweg.tasks.unpacked import Unpacked
 from thalweg.tasks.weighted import WeightedSource
 from thalweg.train.evaluate import EVALUATION_ROWS, count_rows, evaluate
 from thalweg.train.health.failure import NO_GRADIENT, ONE_ROW
@@ -183,16 +185,29 @@ def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
     if isinstance(error, (TypeError, AttributeError)) and isinstance(
         inputs, (tuple, list, Mapping)
     ):
-        advice = (
-            " The inputs of a batch reach the model as one argument; thalweg.tasks.Unpacked(model) takes "
-            "them apart: a tuple in order, a mapping by name"
-        )
-        names = ", ".join(map(str, inputs)) if isinstance(inputs, Mapping) else ""
-        advice += f", here forward(self, {names})." if names else "."
+        advice = _on_parts(model, inputs)
     layer = refusing_layer(model, inputs)
     where = f" ({layer})" if layer else ""
     return (
         f"The model cannot take a batch of the {name} inputs{shown}{where}. {blame(error)}{advice}"
+    )
+
+
+def _on_parts(model: nn.Module, inputs: Any) -> str:
+    """Return the advice on a model that does not take the parts of a batch."""
+    by_name = isinstance(inputs, Mapping)
+    if isinstance(model, Unpacked):
+        has = ", ".join(map(repr, inputs)) if by_name else f"{len(inputs)} parts in order"
+        names = ", ".join(inspect.signature(model.model.forward).parameters)
+        return (
+            f" The batch has {has}; forward of {type(model.model).__name__} takes {names or 'nothing'}. "
+            "Leave out the others where batches are made, such as in collate_fn, or let forward take them."
+        )
+    names = ", ".join(map(str, inputs)) if by_name else ""
+    return (
+        " The inputs of a batch reach the model as one argument; thalweg.tasks.Unpacked(model) takes "
+        "them apart: a tuple in order, a mapping by name"
+        + (f", here forward(self, {names})." if names else ".")
     )
 
 
