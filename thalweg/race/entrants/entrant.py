@@ -23,6 +23,7 @@ from thalweg.schedules.named import ScheduleMaker, schedule_named
 from thalweg.tasks import Task
 from thalweg.tasks.initialize import check_initialization, initialized
 from thalweg.train.optimizers import OptimizerFactory
+from thalweg.train.staged import Staged, check_strategy
 
 BatchSize = int | None | Literal["race"]
 """Rows in a batch of an entrant's own, None for all of them, or those of the race."""
@@ -50,6 +51,8 @@ class Entrant:
         batch_size: how many rows it takes in a step, None for all of them; "race": as the race has it.
             Whoever takes more pays more: the budget of a trial is counted in gradients over so many
             rows as a batch of the task has, so every entrant trains for as many epochs.
+        strategy: one of `thalweg.strategies` by which it trains, such as `curriculum()`. All of its stages
+            together have the budget of a trial.
 
     Raises:
         TaskError: for a schedule or initialization that is not known, a hyperparameter that is
@@ -69,6 +72,7 @@ class Entrant:
     schedule: str | ScheduleMaker | None = None
     initialization: str | Callable[[nn.Module], Any] | None = None
     batch_size: BatchSize = "race"
+    strategy: Staged | None = None
 
     def __post_init__(self) -> None:
         for name in self.search:
@@ -81,6 +85,7 @@ class Entrant:
             schedule_named(self.schedule)  # says at once what is not known
         if self.initialization is not None:
             check_initialization(self.initialization)  # says at once what is not known
+        check_strategy(self.strategy)
         if self.batch_size is not None and self.batch_size != "race":
             object.__setattr__(self, "batch_size", _checked_size(self.name, self.batch_size))
 
@@ -147,6 +152,8 @@ class Entrant:
         if self.batch_size != "race":
             size = self.batch_size
             fixed.append("all rows in a batch" if size is None else f"batches of {size}")
+        if self.strategy is not None:
+            fixed.append(f"strategy {self.strategy}")
         text = _DESCRIPTIONS.get(self.name) or _first_sentence(_documentation(self.factory))
         return f"{text} ({', '.join(fixed)})" if fixed else text
 

@@ -1,0 +1,25 @@
+"""Strategies: from a recipe to recipes. Given to `fit(…, strategy=)` or to an entrant of a race.
+
+    from thalweg.strategies import curriculum
+    run = fit(task, "adam", lr=1e-3, strategy=curriculum(start=0.3))
+
+docs/strategies.md says what each does, and when it works.
+"""
+
+from thalweg.strategies.curriculum import curriculum
+from thalweg.strategies.merged import StagedRun
+from thalweg.strategies.named import STRATEGIES, strategy_named
+from thalweg.strategies.stage import Stage, StageRecord
+from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.unchanged import plain
+
+__all__ = [
+    "STRATEGIES",
+    "Stage",
+    "StageRecord",
+    "StagedRun",
+    "Strategy",
+    "curriculum",
+    "plain",
+    "strategy_named",
+]
