@@ -169,7 +169,7 @@ def test_errors_name_the_stage() -> None:
     with pytest.raises(DivergedError, match="Stage 2 of 2, 'part 2': The loss became") as raised:
         quiet(blobs(), Explodes, strategy=plain(parts=2), epochs=4)
     assert [stage.name for stage in raised.value.run.stages] == ["part 1", "part 2"]
-    assert raised.value.run.steps == 10
+    assert raised.value.run.steps == 11
     with pytest.raises(TaskError, match="are called 'same'"):
         quiet(blobs(), strategy=Same())
     with pytest.raises(TaskError, match=r"strategy is one of .*; got 'curriculum'"):
@@ -187,7 +187,7 @@ class Explodes(torch.optim.SGD):
 
     def __init__(self, params: Any, lr: float) -> None:
         Explodes.made += 1
-        super().__init__(params, lr if Explodes.made % 2 else 1e30)
+        super().__init__(params, lr if Explodes.made % 2 else float("inf"))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from thalweg.strategies.curriculum.difficulty import (
 from thalweg.strategies.curriculum.rows import Pace, Ranked, RankedSource, Ranking
 from thalweg.strategies.stage import Log, Models, Stage, unchanged
 from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.units import in_gradients
 from thalweg.tasks.weighted import Rows
 from thalweg.train.callbacks import Callback, Training
 from thalweg.train.history import Epoch
@@ -174,8 +175,15 @@ class _Watched(Callback):
     def epoch(self, training: Training, record: Epoch) -> None:
         """Measure them again where it is due."""
         self.done = record.epoch
-        if self.refresh and record.epoch % self.refresh == 0 and record.epoch < training.epochs:
+        is_due = self.refresh and record.epoch % self.refresh == 0
+        if is_due and record.epoch < training.epochs and self._is_affordable(training):
             self._measure(training)
+
+    def _is_affordable(self, training: Training) -> bool:
+        """Return whether anything is left of the budget after a measurement."""
+        budget = training.recipe.gradient_budget
+        cost = in_gradients(self.rows.rows, training.recipe)
+        return not training.stopped and (budget is None or training.gradients + cost < budget)
 
     def _measure(self, training: Training) -> None:
         self.ranked.difficulty = row_losses(training.model, self.rows, training.task.cost)
