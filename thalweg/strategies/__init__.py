@@ -7,10 +7,13 @@ docs/strategies.md says what each does, and when it works.
 """
 
 from thalweg.strategies.curriculum import curriculum
+from thalweg.strategies.layers import copy_layers
 from thalweg.strategies.merged import StagedRun
 from thalweg.strategies.named import STRATEGIES, strategy_named
+from thalweg.strategies.net2net import deepened, net2net, widened
 from thalweg.strategies.stage import Stage, StageRecord
 from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.transfer import copied_layers, transfer
 from thalweg.strategies.unchanged import plain
 
 __all__ = [
@@ -19,7 +22,13 @@ __all__ = [
     "StageRecord",
     "StagedRun",
     "Strategy",
+    "copied_layers",
+    "copy_layers",
     "curriculum",
+    "deepened",
+    "net2net",
     "plain",
     "strategy_named",
+    "transfer",
+    "widened",
 ]
