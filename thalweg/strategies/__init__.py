@@ -11,6 +11,7 @@ from thalweg.strategies.layers import copy_layers
 from thalweg.strategies.merged import StagedRun
 from thalweg.strategies.named import STRATEGIES, strategy_named
 from thalweg.strategies.net2net import deepened, net2net, widened
+from thalweg.strategies.pretraining import pretraining
 from thalweg.strategies.stage import Stage, StageRecord
 from thalweg.strategies.strategy import Strategy
 from thalweg.strategies.transfer import copied_layers, transfer
@@ -28,6 +29,7 @@ __all__ = [
     "deepened",
     "net2net",
     "plain",
+    "pretraining",
     "strategy_named",
     "transfer",
     "widened",

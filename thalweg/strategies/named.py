@@ -8,10 +8,13 @@ from typing import Any
 from thalweg.errors import TaskError, suggest
 from thalweg.numeric import plain_value
 from thalweg.strategies.curriculum import curriculum
+from thalweg.strategies.pretraining import pretraining
 from thalweg.strategies.strategy import Strategy
 from thalweg.strategies.unchanged import plain
 
-STRATEGIES: dict[str, type[Strategy]] = {kind.__name__: kind for kind in (plain, curriculum)}
+STRATEGIES: dict[str, type[Strategy]] = {
+    kind.__name__: kind for kind in (plain, curriculum, pretraining)
+}
 """The strategies that a text can name."""
 
 
