@@ -14,6 +14,7 @@ from thalweg.strategies.net2net import deepened, net2net, widened
 from thalweg.strategies.pretraining import pretraining
 from thalweg.strategies.stage import Stage, StageRecord
 from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.teachers import distillation, hints
 from thalweg.strategies.transfer import copied_layers, transfer
 from thalweg.strategies.unchanged import plain
 
@@ -27,6 +28,8 @@ __all__ = [
     "copy_layers",
     "curriculum",
     "deepened",
+    "distillation",
+    "hints",
     "net2net",
     "plain",
     "pretraining",

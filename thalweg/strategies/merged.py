@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from torch import nn
+
 from thalweg.strategies.stage import Stage, StageRecord
 from thalweg.strategies.units import as_whole_gradients, in_gradients
 from thalweg.train.history import Epoch, Evaluation, History, Reached
@@ -61,6 +63,11 @@ class Ended:
     run: Run
 
     @property
+    def model(self) -> nn.Module:
+        """The trained model, as it is handed on."""
+        return self.stage.finish(self.run.model)
+
+    @property
     def epochs(self) -> int:
         """The epochs that count in the history of the whole."""
         return self.run.epochs if self.stage.is_judged else 0
@@ -109,7 +116,7 @@ def merged(ended: Sequence[Ended], whole: BaseRecipe) -> StagedRun:
     total = offset_after(ended, whole)
     return StagedRun(
         recipe=whole,
-        model=last.model,
+        model=ended[-1].model,
         optimizer=last.optimizer,
         history=history,
         evaluations=evaluations,

@@ -27,6 +27,11 @@ def unchanged(recipe: BaseRecipe, models: Models) -> BaseRecipe:
     return recipe
 
 
+def as_trained(model: nn.Module) -> nn.Module:
+    """Return the model as it is."""
+    return model
+
+
 @dataclass(frozen=True)
 class Stage:
     """One training run of a strategy.
@@ -41,6 +46,7 @@ class Stage:
             history and evaluations, and no target or early stopping is looked at.
         row_passes: forward passes over a row that making it costs, as for the losses of a first model.
         log: what the stage has to say at its end, such as the mixture of each epoch.
+        finish: returns the model that is handed on of the one that was trained, as where it was wrapped.
 
     Raises TaskError for a share that is no number above 0.
     """
@@ -52,6 +58,7 @@ class Stage:
     is_judged: bool = True
     row_passes: int = 0
     log: Callable[[], Log] = list
+    finish: Callable[[nn.Module], nn.Module] = as_trained
 
     def __post_init__(self) -> None:
         if not (is_real(self.share) and 0 < self.share < float("inf")):

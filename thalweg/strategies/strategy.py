@@ -138,7 +138,7 @@ class _Runner:
         before = offset_after(self.ended, self.whole)
         spent = Spent(before.step, before.gradients)
         base = share_of(self.plain, self.stages, k, spent)
-        models = tuple(each.run.model for each in self.ended)
+        models = tuple(each.model for each in self.ended)
         made = within_budget(stage.make(base, models), self.plain, self.stages, k, spent)
         self.made = made
         offset = offset_of(stage, made, before, self.whole)
