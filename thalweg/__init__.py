@@ -7,6 +7,7 @@
     thalweg.find_lr(task, optim.Adam)         about which learning rate?
     thalweg.race(task)                        which optimizer trains this task fastest?
     thalweg.minimize(fun, x0, "lbfgs")        a deterministic objective, by curvature
+    thalweg.strategies.curriculum()           how a recipe is trained: give it to fit or a race
     thalweg.labs.run("lasso")                 a phenomenon, measured and compared with theory
 
 Everything is loaded when it is first used, so importing the package costs nothing.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.version import __version__
 
 if TYPE_CHECKING:
-    from thalweg import labs, meta, optim, rules, schedules, solvers, tasks, testing
+    from thalweg import labs, meta, optim, rules, schedules, solvers, strategies, tasks, testing
     from thalweg.engine import (
         Chain,
         Link,
@@ -73,6 +74,7 @@ _HOME = {
         "rules",
         "schedules",
         "solvers",
+        "strategies",
         "tasks",
         "testing",
     ),

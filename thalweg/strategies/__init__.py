@@ -6,7 +6,10 @@
 docs/strategies.md says what each does, and when it works.
 """
 
+from thalweg.strategies.batches import growing_batches
 from thalweg.strategies.curriculum import curriculum
+from thalweg.strategies.depth import stochastic_depth
+from thalweg.strategies.freezing import freezing
 from thalweg.strategies.layers import copy_layers
 from thalweg.strategies.merged import StagedRun
 from thalweg.strategies.named import STRATEGIES, strategy_named
@@ -29,10 +32,13 @@ __all__ = [
     "curriculum",
     "deepened",
     "distillation",
+    "freezing",
+    "growing_batches",
     "hints",
     "net2net",
     "plain",
     "pretraining",
+    "stochastic_depth",
     "strategy_named",
     "transfer",
     "widened",

@@ -7,13 +7,14 @@ from typing import Any
 
 from thalweg.errors import TaskError, suggest
 from thalweg.numeric import plain_value
+from thalweg.strategies.batches import growing_batches
 from thalweg.strategies.curriculum import curriculum
 from thalweg.strategies.pretraining import pretraining
 from thalweg.strategies.strategy import Strategy
 from thalweg.strategies.unchanged import plain
 
 STRATEGIES: dict[str, type[Strategy]] = {
-    kind.__name__: kind for kind in (plain, curriculum, pretraining)
+    kind.__name__: kind for kind in (plain, curriculum, pretraining, growing_batches)
 }
 """The strategies that a text can name."""
 

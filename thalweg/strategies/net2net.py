@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -195,21 +196,24 @@ def _identity(name: str, activation: nn.Module, layer: nn.Module | None) -> nn.M
         )
     if layer is None:
         raise TaskError(f"Before layer {name!r} stands no linear or convolutional layer.")
-    like = {"dtype": layer.weight.dtype, "device": layer.weight.device}
-    width = _width(layer)
-    if isinstance(layer, nn.Linear):
-        made: nn.Module = nn.utils.skip_init(nn.Linear, width, width, **like)
+    like: dict[str, Any] = {"dtype": layer.weight.dtype, "device": layer.weight.device}
+    width, axes = _width(layer), cast("Tensor", layer.weight).ndim - 2
+    make: Any = nn.utils.skip_init  # the weights are known: no random number is drawn
+    if axes == 0:
+        made = make(nn.Linear, width, width, **like)
         eye = torch.eye(width)
     else:
-        axes = layer.weight.ndim - 2  # type: ignore[operator]  # a tensor
         kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1]
-        made = nn.utils.skip_init(kind, width, width, 3, padding=1, **like)
-        eye = torch.zeros(width, width, *[3] * axes)
-        eye[(torch.arange(width), torch.arange(width), *[1] * axes)] = 1
+        made = make(kind, width, width, 3, padding=1, **like)
+        units = torch.arange(width)
+        eye = torch.zeros(width, width, 3**axes)
+        eye[units, units, 3**axes // 2] = 1
+        eye = eye.reshape(width, width, *[3] * axes)
     with torch.no_grad():
-        made.weight.copy_(eye)  # type: ignore[operator,union-attr]
-        made.bias.zero_()  # type: ignore[operator,union-attr]
-    return made
+        made.weight.copy_(eye)
+        made.bias.zero_()
+    identity: nn.Module = made
+    return identity
 
 
 def grown_into(small: nn.Module, big: nn.Module, deepen: Iterable[str] = (), seed: int = 0) -> None:

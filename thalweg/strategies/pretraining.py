@@ -98,6 +98,7 @@ class pretraining(Strategy):
         def make(recipe: BaseRecipe, models: Models) -> BaseRecipe:
             inputs = arrays_of(rows).inputs
             for model in models:
+                assert isinstance(model, _Autoencoder)
                 inputs = predict(model.encoder, inputs).cpu()
             shapes = [_shape_after(recipe.task, cut) for cut in (first, cuts[k])]
 
