@@ -168,6 +168,7 @@ __all__ = [
     "rules",
     "schedules",
     "solvers",
+    "strategies",
     "summary",
     "tasks",
     "testing",

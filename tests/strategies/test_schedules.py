@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ def residual() -> nn.Sequential:
     return nn.Sequential(nn.Linear(2, 4), Block(), Block(), nn.Linear(4, 3)).double()
 
 
+def single() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(2, 3)).double()
+
+
 BRANCHES = ("1.branch", "2.branch")
 
 
@@ -53,7 +58,7 @@ def test_a_layer_moves_in_its_epochs_alone(optimizer: Any) -> None:
     moves = {
         name: [
             not is_same(after[name], before[name], because="frozen")
-            for before, after in zip(watch.seen, watch.seen[1:], strict=False)
+            for before, after in itertools.pairwise(watch.seen)
         ]
         for name in ("0.weight", "1.branch.0.weight", "3.weight")
     }
@@ -66,7 +71,7 @@ def test_a_layer_moves_in_its_epochs_alone(optimizer: Any) -> None:
 def test_batches_grow_and_epochs_cost_alike() -> None:
     run = quiet(blobs(), strategy=growing_batches(2, 3), epochs=6)
     steps = [0, *run.history.column("step")]
-    assert [b - a for a, b in zip(steps, steps[1:], strict=False)] == [5, 5, 3, 3, 2, 2]
+    assert [b - a for a, b in itertools.pairwise(steps)] == [5, 5, 3, 3, 2, 2]
     assert [each.gradients for each in run.evaluations] == [1, 2, 3, 4, 5, 6]
 
 
@@ -110,10 +115,7 @@ def test_what_cannot_be_is_said() -> None:
     with pytest.raises(TaskError, match=r"Layer '0' is trained from .*got \(0.5, 0.2\)"):
         freezing({"0": (0.5, 0.2)})
     with pytest.raises(TaskError, match="Epoch 6 of 10 trains nothing"):
-        quiet(
-            blobs(model=lambda: nn.Sequential(nn.Linear(2, 3).double())),
-            strategy=freezing({"0": (0, 0.5)}),
-        )
+        quiet(blobs(model=single), strategy=freezing({"0": (0, 0.5)}))
     with pytest.raises(TaskError, match="A batch of all rows cannot grow"):
         quiet(task, batch_size=None, strategy=growing_batches())
     with pytest.raises(TaskError, match="factor of growing batches is a whole number ≥ 2; got 1"):

@@ -20,9 +20,9 @@ from thalweg.train.run import BaseRecipe
 class growing_batches(Strategy):
     """Multiply the batch size in equal parts of the epochs: b, f·b, f²·b, …
 
-    A larger batch has a gradient with less noise, as a smaller learning rate has less of it in its steps: this
-    takes the place of a decay of the learning rate. Cost is counted by rows, so that all epochs cost alike;
-    there are fewer steps in the later ones, and a schedule that counts steps ends before its end.
+    A larger batch has a gradient with less noise, as a smaller learning rate has less of it in its steps:
+    this takes the place of a decay of the learning rate. Cost is counted by rows, so that all epochs cost
+    alike; there are fewer steps in the later ones, and a schedule that counts steps does not reach its end.
 
     Args:
         factor: f, a whole number ≥ 2.
@@ -79,7 +79,8 @@ class _Growing(Source):
         if batch_size is None:
             return None
         part = min(self.parts - 1, (epoch - 1) * self.parts // self.epochs)
-        return batch_size * self.factor**part
+        grown: int = batch_size * self.factor**part
+        return grown
 
     def batches(
         self,

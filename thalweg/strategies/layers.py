@@ -11,6 +11,9 @@ from thalweg.errors import TaskError, suggest
 from thalweg.tasks.task import Task
 from thalweg.train.randomness import isolated
 
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""Layers of units or channels, each with weights from all that come in."""
+
 Layers = Iterable[str] | Mapping[str, str] | None
 """Names of layers; or by the name in the new model the name in the old; None for all that agree."""
 

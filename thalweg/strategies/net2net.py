@@ -11,11 +11,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from thalweg.errors import TaskError, suggest
 from thalweg.numeric import as_whole
-from thalweg.strategies.layers import built, changed
+from thalweg.strategies.layers import WEIGHTED, built, changed
 from thalweg.strategies.stage import Models, Stage
 from thalweg.strategies.strategy import Strategy
 from thalweg.strategies.transfer import check_share
@@ -108,7 +107,7 @@ def _check_name(model: nn.Module, name: str) -> None:
 
 
 def _is_weighted(layer: nn.Module) -> bool:
-    return isinstance(layer, (nn.Linear, _ConvNd)) and not isinstance(layer, _ConvTransposeNd)
+    return isinstance(layer, WEIGHTED)
 
 
 def _width(layer: nn.Module) -> int:

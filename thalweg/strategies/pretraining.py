@@ -14,7 +14,7 @@ from thalweg.errors import TaskError
 from thalweg.numeric import is_real
 from thalweg.objective.cost import Cost
 from thalweg.strategies.curriculum.difficulty import rows_in_memory
-from thalweg.strategies.layers import built, changed
+from thalweg.strategies.layers import WEIGHTED, built, changed
 from thalweg.strategies.stage import Models, Stage
 from thalweg.strategies.strategy import Strategy
 from thalweg.strategies.transfer import check_share
@@ -25,8 +25,6 @@ from thalweg.train.evaluate import predict
 from thalweg.train.modes import evaluating
 from thalweg.train.place import place_of
 from thalweg.train.run import BaseRecipe
-
-_WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd)
 
 
 @dataclass(frozen=True)
@@ -194,7 +192,7 @@ def _sequence(model: nn.Module) -> nn.Sequential:
 
 def _cuts(model: nn.Module) -> list[int]:
     """Return where each hidden layer ends: before the next linear or convolutional one."""
-    places = [k for k, layer in enumerate(_sequence(model)) if isinstance(layer, _WEIGHTED)]
+    places = [k for k, layer in enumerate(_sequence(model)) if isinstance(layer, WEIGHTED)]
     if len(places) < 2:
         raise TaskError(
             f"Greedy pretraining needs a hidden layer; the model has {len(places)} linear or convolutional "
