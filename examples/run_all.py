@@ -18,6 +18,7 @@ PROGRAMS = (
     "lecture_mnist",
     "race_digits",
     "poisson",
+    "strategies",
 )
 COMMANDS = (
     ["train", str(HERE / "my_task.py"), "--optimizer", "adam", "--lr", "0.01", "--epochs", "5"],

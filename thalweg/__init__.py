@@ -9,6 +9,7 @@
     thalweg.minimize(fun, x0, "lbfgs")        a deterministic objective, by curvature
     from thalweg import init                  how a model starts: strategies over its layers
     thalweg.curvature.hessian(model, …)       products with it: spectra, traces, sharpness
+    thalweg.strategies.curriculum()           how a recipe is trained: give it to fit or a race
     thalweg.labs.run("lasso")                 a phenomenon, measured and compared with theory
 
 Everything is loaded when it is first used, so importing the package costs nothing.
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         rules,
         schedules,
         solvers,
+        strategies,
         tasks,
         testing,
     )
@@ -88,6 +90,7 @@ _HOME = {
         "rules",
         "schedules",
         "solvers",
+        "strategies",
         "tasks",
         "testing",
     ),
@@ -183,6 +186,7 @@ __all__ = [
     "rules",
     "schedules",
     "solvers",
+    "strategies",
     "summary",
     "tasks",
     "testing",

@@ -201,10 +201,12 @@ def draw(run: SavedRun, path: Path | None = None) -> Path:
 
 def _resume(found: list[SavedRun], *, epochs: int | None, as_json: bool, **_: Any) -> None:
     from thalweg.cli.train import train_in
+    from thalweg.strategies import strategy_named
     from thalweg.train.rebuilt import recipe_of
 
     (run,) = found
-    train_in(recipe_of(run, epochs), run.folder, resume=True, as_json=as_json)
+    recipe = recipe_of(run, epochs, strategy_named)
+    train_in(recipe, run.folder, resume=True, as_json=as_json)
 
 
 def _remove(found: list[SavedRun], **_: Any) -> None:

@@ -19,6 +19,7 @@ EXAMPLES = (
     "thalweg train digits --optimizer adam --lr 1e-3",
     "thalweg train my_task.py -o adamw+cosine --lr 1e-3 --set betas=0.9,0.95",
     "thalweg train my_task.py -o momentum --lr 0.1 --clip-norm 1 --accumulate 4",
+    "thalweg train digits -o adam --lr 1e-3 --strategy curriculum:order=easy,start=0.3",
     "thalweg train digits -o sgd --lr 0.3 --out runs/sgd",
     "thalweg train digits -o sgd --lr 0.3 --out runs/sgd --resume",
 )
@@ -70,6 +71,10 @@ def train(
         str | None,
         typer.Option(help="bfloat16: compute the model in it.", show_default="none"),
     ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="NAME:setting=value,…, such as curriculum.", show_default="none"),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -95,6 +100,7 @@ def train(
     """
     from thalweg.cli.values import settings_of
     from thalweg.errors import TaskError
+    from thalweg.strategies import strategy_named
     from thalweg.tasks import load_task
     from thalweg.train.recipe import Recipe
 
@@ -114,6 +120,7 @@ def train(
         accumulate=accumulate,
         clip_norm=clip_norm,
         autocast=autocast,
+        strategy=None if strategy is None else strategy_named(strategy),
         hyperparameters=settings_of(settings),
     )
     train_in(recipe, out, resume=resume, as_json=as_json)

@@ -13,6 +13,7 @@ from torch import nn
 from thalweg.errors import TaskError, ThalwegError
 from thalweg.objective.blame import blame
 from thalweg.tasks.task import Task
+from thalweg.train.gradients import Computed
 from thalweg.train.history import Epoch, Evaluation, History
 
 
@@ -21,7 +22,8 @@ class Training(Protocol):
 
     `epoch` counts the finished epochs, `step` the updates of the parameters, `epochs` how many epochs are
     planned. `seconds` is time spent in training, evaluations and callbacks excluded; `gradients` what it
-    computed, in gradient-equivalents (see `Run`). `stopped` is the reason to stop, empty while there is
+    computed, in gradient-equivalents (see `Run`); `computed` counts them, also those of a callback that
+    trains: `training.computed.forward(rows)`. `stopped` is the reason to stop, empty while there is
     none.
     """
 
@@ -33,6 +35,7 @@ class Training(Protocol):
     step: int
     seconds: float
     stopped: str
+    computed: Computed
 
     @property
     def recipe(self) -> Any:

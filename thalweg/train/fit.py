@@ -16,6 +16,7 @@ from thalweg.train.optimizers import OptimizerFactory, Rate
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run, SchedulerFactory
 from thalweg.train.running.listeners import Listener
+from thalweg.train.staged import Staged
 from thalweg.train.stopping import EarlyStopping
 
 
@@ -40,6 +41,7 @@ def fit(
     accumulate: int = 1,
     clip_norm: float | None = None,
     autocast: str | torch.dtype | None = None,
+    strategy: Staged | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 1,
     resume: bool = False,
@@ -70,6 +72,10 @@ def fit(
         parameters is above c down to c, just before the optimizer's step. `autocast` "bfloat16"
         computes the model's products in it and the loss in float32 (`torch.autocast`), in training
         alone; parameters and gradients stay as they are.
+
+    Strategy:
+        `strategy` is one of `thalweg.strategies`, such as `curriculum()`: it makes of the recipe another
+        one, or several that are trained one after the other for the same cost as this one.
 
     Data:
         `batch_size` rows a step, by default the task's own, or all for a solver that is named; the last
@@ -145,6 +151,7 @@ def fit(
         accumulate=accumulate,
         clip_norm=clip_norm,
         autocast=autocast,
+        strategy=strategy,
         device=device,
         hyperparameters=hyperparameters,
     )

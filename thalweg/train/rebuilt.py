@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from thalweg.errors import CheckpointError, TaskError, ThalwegError
@@ -10,13 +11,20 @@ from thalweg.init.named import find_strategy
 from thalweg.numeric import is_real
 from thalweg.train.folder.reading import SavedRun
 from thalweg.train.recipe import Recipe
+from thalweg.train.staged import Staged
 
 _BY_TEXT = ("scheduler", "early_stopping", "stop_at")
 """Settings that the record holds in words alone."""
 
 
-def recipe_of(run: SavedRun, epochs: int | None = None) -> Recipe:
+def recipe_of(
+    run: SavedRun,
+    epochs: int | None = None,
+    strategy_named: Callable[[str], Staged] | None = None,
+) -> Recipe:
     """Return the recipe of a saved run, for more epochs where they are given.
+
+    `strategy_named` makes a strategy of the text that the record has; None where none can be made.
 
     Raises:
         CheckpointError: the recipe holds what no text stands for: an optimizer that was not named, a
@@ -31,6 +39,9 @@ def recipe_of(run: SavedRun, epochs: int | None = None) -> Recipe:
         odd.append("lr")
     if not _is_named(given.get("init")):
         odd.append("init")
+    strategy = given.get("strategy")
+    if strategy is not None and (strategy_named is None or "<" in strategy):
+        odd.append("strategy")
     if odd:
         raise CheckpointError(
             f"The run {run.name} was made in Python, and its record holds {' and '.join(odd)} in words "
@@ -39,6 +50,8 @@ def recipe_of(run: SavedRun, epochs: int | None = None) -> Recipe:
         )
     known = {field.name for field in dataclasses.fields(Recipe)}
     settings: dict[str, Any] = {k: v for k, v in given.items() if k in known}
+    if strategy is not None and strategy_named is not None:
+        settings["strategy"] = strategy_named(strategy)
     settings["hyperparameters"] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in dict(given.get("hyperparameters") or {}).items()

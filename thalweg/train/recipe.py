@@ -55,9 +55,11 @@ class Recipe(BaseRecipe):
         """Train; return the run. The arguments are those of `fit`; but for callbacks that stop it, they
         do not change the result.
         """
-        return train(
-            self,
-            checkpoint=Checkpoint(checkpoint, checkpoint_every, resume),
-            progress=progress,
-            callbacks=callbacks,
-        )
+        keep = Checkpoint(checkpoint, checkpoint_every, resume)
+        if self.strategy is not None:
+            plain = self.replace(strategy=None)
+            run: Run = self.strategy.fit(
+                plain, checkpoint=keep, progress=progress, callbacks=callbacks
+            )
+            return run
+        return train(self, checkpoint=keep, progress=progress, callbacks=callbacks)

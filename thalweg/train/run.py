@@ -27,6 +27,7 @@ from thalweg.train.folder.writing import save_run
 from thalweg.train.gradients import epoch_steps
 from thalweg.train.history import Epoch, Evaluation, History, Reached, summary
 from thalweg.train.optimizers import OptimizerFactory, Rate
+from thalweg.train.staged import Staged, check_strategy
 from thalweg.train.stopping import EarlyStopping
 from thalweg.train.trained import Trained
 
@@ -60,6 +61,7 @@ class BaseRecipe(abc.ABC):
     accumulate: int = 1
     clip_norm: float | None = None
     autocast: str | torch.dtype | None = None
+    strategy: Staged | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +99,7 @@ class BaseRecipe(abc.ABC):
         if self.scheduler_step not in ("epoch", "step"):
             raise TaskError(f"scheduler_step is 'epoch' or 'step'; got {self.scheduler_step!r}.")
         Order(self.seed, self.shuffle)
+        check_strategy(self.strategy)
         self._check_stops()
 
     @functools.cached_property

@@ -24,6 +24,7 @@ from thalweg.schedules.named import ScheduleMaker, schedule_named
 from thalweg.tasks import Task
 from thalweg.tasks.initialize import Initialization, check_initialization
 from thalweg.train.optimizers import OptimizerFactory
+from thalweg.train.staged import Staged, check_strategy
 
 BatchSize = int | None | Literal["race"]
 """Rows in a batch of an entrant's own, None for all of them, or those of the race."""
@@ -53,6 +54,8 @@ class Entrant:
             Whoever takes more pays more: the budget of a trial is counted in gradients over so many
             rows as a batch of the task has, so every entrant trains for as many epochs.
         initialization: another name of `init`.
+        strategy: one of `thalweg.strategies` by which it trains, such as `curriculum()`. All of its stages
+            together have the budget of a trial.
 
     Raises:
         TaskError: for a schedule or initialization that is not known, a hyperparameter that is
@@ -72,6 +75,7 @@ class Entrant:
     schedule: str | ScheduleMaker | None = None
     init: Initialization | None = None
     batch_size: BatchSize = "race"
+    strategy: Staged | None = None
     initialization: InitVar[Initialization | None] = None
 
     def __post_init__(self, initialization: Initialization | None) -> None:
@@ -87,6 +91,7 @@ class Entrant:
             schedule_named(self.schedule)  # says at once what is not known
         if self.init is not None:
             check_initialization(self.init)  # says at once what is not known
+        check_strategy(self.strategy)
         if self.batch_size is not None and self.batch_size != "race":
             object.__setattr__(self, "batch_size", _checked_size(self.name, self.batch_size))
 
@@ -151,6 +156,8 @@ class Entrant:
         if self.batch_size != "race":
             size = self.batch_size
             fixed.append("all rows in a batch" if size is None else f"batches of {size}")
+        if self.strategy is not None:
+            fixed.append(f"strategy {self.strategy}")
         text = _DESCRIPTIONS.get(self.name) or _first_sentence(_documentation(self.factory))
         return f"{text} ({', '.join(fixed)})" if fixed else text
 

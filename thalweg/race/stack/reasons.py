@@ -73,6 +73,9 @@ def reasons(task: Task, trials: Sequence[Trial], setting: Setting) -> Reasons:
             except FAULTS as error:
                 failed[name] = _error(error)
                 continue
+            if recipe.strategy is not None:
+                entrants[name] = "Its strategy trains one model at a time."
+                continue
             try:
                 _check_optimizer(enter(recipe))
                 recipes.append(recipe)

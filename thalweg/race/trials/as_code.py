@@ -64,6 +64,8 @@ def code_of(entrant: Entrant, point: Point, steps: int | None) -> str:
         size = entrant.batch_size
         rows = "all rows at once" if size is None else f"batches of {size} rows"
         page.notes.append(f"# It was trained on {rows}.")
+    if entrant.strategy is not None:
+        page.notes.append(f"# It was trained by the strategy {entrant.strategy}.")
     return "\n".join([*page.lines(), *page.notes, call]) + after
 
 

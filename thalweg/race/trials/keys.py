@@ -88,7 +88,10 @@ class Keys:
     def of_entrant(self, entrant: Entrant) -> str:
         """Return the hash of what an entrant is, whatever its point."""
         hyperparameters = _lasting(repr(sorted(entrant.hyperparameters.items())))
-        own = [] if entrant.batch_size == "race" else [{"batch_size": entrant.batch_size}]
+        own: list[Any] = (
+            [] if entrant.batch_size == "race" else [{"batch_size": entrant.batch_size}]
+        )
+        own += [] if entrant.strategy is None else [{"strategy": entrant.strategy.identity()}]
         return hash_of([entrant.name, hyperparameters, self.probes[entrant.name], *own])
 
 

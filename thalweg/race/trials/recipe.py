@@ -33,6 +33,7 @@ def recipe_of(task: Task, trial: Trial, setting: Setting) -> Recipe:
         seed=trial.seed,
         evaluate_every=setting.evaluate_every(task, trial.epochs),
         gradient_budget=setting.gradients(task, trial.epochs),
+        strategy=trial.entrant.strategy,
     )
 
 

@@ -21,6 +21,7 @@ from thalweg.train.folder.layout import (
     HISTORY,
     MODEL,
     RUN,
+    STAGE_CHECKPOINTS,
     Ended,
     beginning,
     ending,
@@ -87,8 +88,8 @@ def remove_run(folder: Path) -> list[str]:
 
     A link is removed, and what it leads to is not.
     """
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    for file in (*(folder / name for name in FILES), *folder.glob(STAGE_CHECKPOINTS)):
+        file.unlink(missing_ok=True)
     left = sorted(each.name for each in folder.iterdir())
     if not left:
         folder.rmdir() if not folder.is_symlink() else folder.unlink()

@@ -37,7 +37,7 @@ _FREE = (
     *("task", "optimizer", "scheduler", "early_stopping", "stop_at", "epochs", "device"),
     *("gradient_budget", "hyperparameters"),
 )
-_LATER = {"accumulate": 1, "clip_norm": None, "autocast": None}
+_LATER = {"accumulate": 1, "clip_norm": None, "autocast": None, "strategy": None}
 """Fields that earlier versions had not, with the values by which they trained."""
 
 

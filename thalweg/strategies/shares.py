@@ -1,0 +1,121 @@
+"""What a stage gets of the budget of the whole: epochs, gradient-equivalents, seed and schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thalweg.errors import TaskError
+from thalweg.numeric import is_schedule
+from thalweg.schedules import Schedule
+from thalweg.strategies.stage import Stage
+from thalweg.strategies.units import in_gradients, unit_of
+from thalweg.tasks.batches import derive
+from thalweg.train.gradients import epoch_rows
+from thalweg.train.run import BaseRecipe
+
+
+@dataclass(frozen=True, repr=False)
+class continued(Schedule):  # noqa: N801 - schedules are called like functions
+    """A schedule that goes on where an earlier stage left it.
+
+        schedule(k + after)
+
+    >>> from thalweg.schedules import cosine
+    >>> continued(cosine(0.1, steps=100), 50)(0) == cosine(0.1, steps=100)(50)
+    True
+    """
+
+    schedule: Schedule
+    after: float
+
+    def _value(self, k: float) -> float:
+        return self.schedule(k + self.after)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the stages before have spent: updates, and gradient-equivalents of the whole."""
+
+    steps: int = 0
+    gradients: float = 0.0
+
+
+def cuts_of(stages: Sequence[Stage]) -> list[float]:
+    """Return the share that is spent at the beginning of each stage, and 1 at the end.
+
+    >>> cuts_of([Stage("first"), Stage("second", share=3)])
+    [0.0, 0.25, 1.0]
+    """
+    total = math.fsum(stage.share for stage in stages)
+    before = [math.fsum(stage.share for stage in stages[:k]) for k in range(len(stages))]
+    return [*(each / total for each in before), 1.0]
+
+
+def share_of(recipe: BaseRecipe, stages: Sequence[Stage], k: int, spent: Spent) -> BaseRecipe:
+    """Return the recipe with the epochs, the seed and the learning rate of stage k.
+
+    The first stage has the seed of the whole, so that a single one is the run without a strategy. A
+    schedule goes on over the stages; a scheduler of PyTorch's kind begins anew in each.
+    """
+    if len(stages) == 1:
+        return recipe
+    changes: dict[str, Any] = {"epochs": _epochs(recipe, stages, k)}
+    if k:
+        changes["seed"] = derive(recipe.seed, "stage", k)
+    rate = recipe.rate
+    if is_schedule(rate):
+        changes["lr"] = _later(rate, spent.steps)
+        if isinstance(
+            recipe.optimizer, str
+        ):  # the name of a schedule in it is what the rate is now
+            changes["optimizer"] = recipe.optimizer.partition("+")[0].strip()
+    if not stages[k].is_judged:
+        changes |= {"early_stopping": None, "stop_at": None, "evaluate_every": None}
+    return recipe.replace(**changes)
+
+
+def _epochs(recipe: BaseRecipe, stages: Sequence[Stage], k: int) -> int:
+    cuts = cuts_of(stages)
+    first, last = (round(cut * recipe.epochs) for cut in cuts[k : k + 2])
+    if last <= first and recipe.gradient_budget is None:
+        raise TaskError(
+            f"Stage {stages[k].name!r} gets no epoch: its share is {cuts[k + 1] - cuts[k]:.3g} of "
+            f"{recipe.epochs} epochs in {len(stages)} stages. Give the run more epochs, or the stage a "
+            "larger share."
+        )
+    return max(1, last - first)
+
+
+def _later(rate: Any, steps: int) -> Any:
+    if not steps:
+        return rate
+    if isinstance(rate, Schedule):
+        return continued(rate, steps)
+    return lambda k: rate(k + steps)
+
+
+def within_budget(
+    made: BaseRecipe, recipe: BaseRecipe, stages: Sequence[Stage], k: int, spent: Spent
+) -> BaseRecipe:
+    """Return a stage's own recipe with its part of the budget of gradients, where there is one.
+
+    What a stage leaves or overdraws changes what the last one may spend, so that the whole costs what
+    is asked for.
+    """
+    if recipe.gradient_budget is None or (len(stages) == 1 and not stages[0].row_passes):
+        return made
+    left = cuts_of(stages)[k + 1] * recipe.gradient_budget - spent.gradients
+    left -= in_gradients(stages[k].row_passes, recipe)
+    if left <= 0:
+        raise TaskError(
+            f"Stage {stages[k].name!r} gets nothing of the budget of {recipe.gradient_budget:g} "
+            "gradient-equivalents: the stages before and its own preparation have spent it. Give it a "
+            "larger share."
+        )
+    budget = left * unit_of(recipe) / unit_of(made)
+    rows = epoch_rows(made.task.data.train)
+    epochs = made.epochs if rows is None else math.ceil(budget * unit_of(made) / rows)
+    return made.replace(gradient_budget=budget, epochs=max(1, epochs))
