@@ -50,6 +50,14 @@ def test_a_killed_run_is_listed_as_one(two_runs: Path) -> None:
     assert [row["ended"] for row in rows] == ["running or killed"]
 
 
+def test_a_run_that_cannot_be_read_hides_no_other(two_runs: Path) -> None:
+    Path("runs/line-sgd-1/run.json").write_text("{")
+    result = call("runs", "--json")
+    assert [row["name"] for row in json.loads(result.stdout)["runs"]] == ["line-adam-1"]
+    assert "Left out" in result.stderr
+    assert "line-sgd-1" in result.stderr
+
+
 def test_comparing_shows_what_differs(two_runs: Path) -> None:
     document = json.loads(call("runs", "compare", "--json").stdout)
     assert {"optimizer", "loss", "mse"} == set(document["differ"])

@@ -82,7 +82,7 @@ def _named(folder: Path, names: list[str]) -> list[SavedRun]:
 
     there = find_runs(folder)
     if not names:
-        return [load_run(each) for each in there]
+        return _readable(there)
     found = []
     for name in names:
         by_name = [each for each in there if each.name == name]
@@ -91,6 +91,21 @@ def _named(folder: Path, names: list[str]) -> list[SavedRun]:
             hint = suggest(name, [each.name for each in there])
             raise CheckpointError(f"There is no run {name!r} in {folder}.{hint}")
         found.append(load_run(path))
+    return found
+
+
+def _readable(folders: list[Path]) -> list[SavedRun]:
+    """Return the runs in these folders; what cannot be read is said, and hides no other."""
+    from thalweg.cli.console import err
+    from thalweg.errors import CheckpointError
+    from thalweg.train import load_run
+
+    found = []
+    for folder in folders:
+        try:
+            found.append(load_run(folder))
+        except CheckpointError as error:
+            err().print(f"Left out: {error}", markup=False, soft_wrap=True)
     return found
 
 
