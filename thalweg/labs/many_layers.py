@@ -103,7 +103,7 @@ LAB = Lab(
     "gradient descent on it. The gradient promises a change of −εn. With 20 layers and ε = 0.1 that is −2, "
     "and the step brings −0.878; with ε = 0.005 it is −0.1, and the step brings −0.0954.",
     why="The gradient says what happens if one weight changes and the others do not. Here all change, and "
-    "the second order is ½ε²·n(n − 1), which grows with the square of the depth; so do the higher ones. Where "
+    "the second order is ½ε²·n(n − 1), which grows with the square of the depth. Where "
     "a layer's statistics are held, as batch normalisation does, the layers below cannot change scale and "
     "shift, and most of these interactions are gone.",
     source="Goodfellow, Bengio and Courville, Deep Learning, section 8.7.1; Ioffe and Szegedy 2015",
