@@ -44,6 +44,7 @@ def test_each_finding_is_what_theory_says(name: str, results: dict[str, LabResul
         ("coordinate-descent", {"alphas": (0.01, 50), "start": "3,-2", "sweeps": 2}),
         ("lasso", {"seed": 3, "penalties": 4, "used": 2}),
         ("sparse-coding", {"seed": 2, "side": 4}),
+        ("many-layers", {"layers": 60, "rates": "0.5,1e-4"}),
     ],
 )
 def test_with_other_settings_too(name: str, settings: dict[str, Any]) -> None:
@@ -98,6 +99,8 @@ def test_the_pictures_show_what_is_said(results: dict[str, LabResult]) -> None:
         moves = (staircase.x[i] != staircase.x[i + 1], staircase.y[i] != staircase.y[i + 1])
         assert sum(moves) == 1
     assert all(each.y[0] == 0 for each in curves["lasso"].values())
+    layers = curves["many-layers"]
+    assert layers["first order"].y[-1] < -1 < layers["actual"].y[-1] < layers["second order"].y[-1]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ EXAMPLES = (
     "thalweg train digits --optimizer adam --lr 1e-3",
     "thalweg train my_task.py -o adamw+cosine --lr 1e-3 --set betas=0.9,0.95",
     "thalweg train my_task.py -o momentum --lr 0.1 --clip-norm 1 --accumulate 4",
-    "thalweg train digits -o adam --lr 1e-3 --strategy curriculum:start=0.3",
+    "thalweg train digits -o adam --strategy curriculum:start=0.3",
     "thalweg train digits -o sgd --lr 0.3 --out runs/sgd",
     "thalweg train digits -o sgd --lr 0.3 --out runs/sgd --resume",
 )

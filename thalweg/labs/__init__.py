@@ -13,6 +13,7 @@ from thalweg.labs import (
     ill_conditioning,
     lasso,
     linear_regression,
+    many_layers,
     saddle,
     sparse_coding,
 )
@@ -30,6 +31,7 @@ LABS: dict[str, Lab[Any, Any]] = {
         coordinate_descent.LAB,
         lasso.LAB,
         sparse_coding.LAB,
+        many_layers.LAB,
     )
 }
 """Every lab by name."""
