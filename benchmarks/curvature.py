@@ -100,7 +100,7 @@ def main() -> None:
         run = fit(load_task("digits_cnn"), "adam", epochs=5)
         batch = next(iter(run.task.data.train.batches(1024)))
         a = hessian(run.model, run.task.cost, batch, training=False)
-        print(json.dumps(density(a, steps=60, probes=8).to_dict()))
+        print(json.dumps(density(a, steps=40, probes=6).to_dict()))
         return
     for name, (model, x, y) in nets().items():
         n = sum(p.numel() for p in model.parameters())

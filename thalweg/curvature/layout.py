@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,3 +92,21 @@ def layer_of(name: str) -> str:
         if ".parametrizations." in name
         else name.rpartition(".")[0]
     )
+
+
+class Whole(nn.Module):
+    """Holds a model, so that `functional_call` can give it parameters in any call of it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, use: Callable[[nn.Module], Any]) -> Any:
+        """Return what `use` makes of the model."""
+        return use(self.model)
+
+
+def real_numbers(buffer: Tensor) -> Tensor:
+    """Return the numbers of a buffer as a vector; of complex ones both parts."""
+    buffer = buffer.detach()
+    return (torch.view_as_real(buffer) if buffer.is_complex() else buffer).reshape(-1)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from thalweg.curvature.data import Batches, Seen, rows_in
-from thalweg.curvature.layout import Layout, layer_of
+from thalweg.curvature.layout import Layout, Whole, layer_of, real_numbers
 from thalweg.curvature.likelihood import Kind, fisher_block
 from thalweg.curvature.modes import (
     RandomNumbers,
@@ -33,17 +33,6 @@ from thalweg.objective.weight import Weight
 
 Product = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 """Parts of a vector -> parts of the product with a batch's matrix."""
-
-
-class _Whole(nn.Module):
-    """Holds a model, so that `functional_call` can give it parameters in any call of it."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, use: Callable[[nn.Module], Any]) -> Any:
-        return use(self.model)
 
 
 class ModelOperator(Operator):
@@ -79,7 +68,7 @@ class ModelOperator(Operator):
         self.data = data
         self._batches = Batches(data)
         self._random = RandomNumbers(data)
-        self._whole = _Whole(model)
+        self._whole = Whole(model)
         self._gradients = 0.0
         self._at: tuple[Any, Tensor] | None = None
         self._kept: tuple[Weight, Seen, Product] | None = None
@@ -195,7 +184,7 @@ class ModelOperator(Operator):
     def _look(self) -> None:
         """Forget what was kept if the model or the batch has changed since."""
         now = self.layout.flat(self.layout.parameters)
-        now = torch.cat([now, *(_real(each).to(now) for each in self.model.buffers())])
+        now = torch.cat([now, *(real_numbers(each).to(now) for each in self.model.buffers())])
         key = self._key()
         # values, not versions: kernels that write through addresses leave no trace in those
         if self._at is None or self._at[0] != key or not torch.equal(now, self._at[1]):
@@ -264,11 +253,6 @@ def second_derivative(value: Tensor, at: Sequence[Tensor]) -> Product:
         )
 
     return product
-
-
-def _real(buffer: Tensor) -> Tensor:
-    buffer = buffer.detach()
-    return (torch.view_as_real(buffer) if buffer.is_complex() else buffer).reshape(-1)
 
 
 def _called(model: nn.Module, inputs: Any) -> Any:
