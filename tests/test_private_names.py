@@ -186,7 +186,7 @@ def test_every_private_name_in_use_is_listed() -> None:
     )
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.full
 @pytest.mark.parametrize("name", [*PRIVATE, *UNDOCUMENTED])
 def test_every_listed_name_is_used(name: str) -> None:
     methods = {

@@ -194,6 +194,7 @@ def test_reductions_are_the_same(
     assert_steps_alike(chain, dtype, ROUND, 5 * TOLERANCE[dtype])
 
 
+@pytest.mark.full
 @given(st.data())
 @settings(max_examples=100 * examples.MORE)
 def test_the_trees_use_the_whole_vocabulary(data: st.DataObject) -> None:

@@ -47,7 +47,7 @@ def undisturbed(*entrants: str) -> dict[str, Any]:
     "way",
     [
         *(
-            pytest.param(way, marks=() if k % 4 == 1 else pytest.mark.full)
+            pytest.param(way, marks=() if k % 8 == 1 else pytest.mark.full)
             for k, way in enumerate([*WAYS, "two workers", "over and over"])
         ),
         "over and over, two workers",

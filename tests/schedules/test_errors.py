@@ -244,7 +244,7 @@ def test_bad_numbers_are_refused(
         ({"name": ["cosine"]}, "a schedule is stored as a dictionary with its name"),
         (
             {"name": "cosin", "steps": 5},
-            "no schedule is called 'cosin'; there are constant, cosine,",
+            "no schedule is called 'cosin'; there are constant, ",
         ),
         ({"name": "Schedule"}, "no schedule is called 'Schedule'; there are"),
         (
