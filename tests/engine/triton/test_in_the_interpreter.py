@@ -58,4 +58,6 @@ def test_those_of_a_gpu() -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("name", FILES[1:])
 def test_the_rest(name: str) -> None:
-    run(str(FOLDER / name), "-m", "full or not full", least=2)
+    # the interpreter takes seconds for what a kernel does in microseconds: of the vocabulary one case in nine
+    chosen = "not full and not every" if name == "test_vocabulary.py" else "not every"
+    run(str(FOLDER / name), "-m", chosen, least=2)

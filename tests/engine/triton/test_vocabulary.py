@@ -18,7 +18,7 @@ from tests.engine.test_vocabulary import (
 
 from .interpreter import interpreted
 
-pytestmark = [interpreted, pytest.mark.full]
+pytestmark = [interpreted, pytest.mark.sampled(9)]
 DTYPES = {**TOLERANCE, torch.float16: 2.0**-10}
 
 
