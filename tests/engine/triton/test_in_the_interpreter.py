@@ -29,7 +29,7 @@ def run(*arguments: str, least: int) -> None:
     done = subprocess.run(
         [*command, *arguments],
         cwd=FOLDER.parents[2],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
+        env={**os.environ, "TRITON_INTERPRET": "1", "THALWEG_TEST_EXAMPLES": "1"},
         capture_output=True,
         text=True,
     )
