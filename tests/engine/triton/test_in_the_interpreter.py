@@ -45,7 +45,15 @@ def test_a_few() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "float64",
+        "bfloat16",
+        pytest.param("float32", marks=pytest.mark.every),
+        pytest.param("float16", marks=pytest.mark.every),
+    ],
+)
 def test_every_case(dtype: str) -> None:
     run(str(FOLDER / FILES[0]), "-m", "full", "-k", dtype, least=30)
 
