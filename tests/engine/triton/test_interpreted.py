@@ -105,6 +105,16 @@ def test_noise_is_that_of_the_other_engines(seed: int) -> None:
     both(thalweg.chain(noisy(seed=seed)), [torch.float64, torch.float32])
 
 
+def test_a_constant_of_minus_zero_keeps_its_sign() -> None:
+    @thalweg.rule
+    def signed(g: Any, kept: Any) -> Any:
+        return g, torch.where(kept > 5.0, g, -0.0)
+
+    p = Parameter(torch.ones(3))
+    optimizer = walked("triton", signed(), [p], steps=1)
+    assert torch.signbit(optimizer.state[p]["kept"]).all()
+
+
 def test_numbers_that_reductions_feed_are_kept() -> None:
     optimizer = both(thalweg.chain(rules.prodigy()), [torch.float64])
     d = {float(optimizer.state[p]["d"]) for g in optimizer.param_groups for p in g["params"]}

@@ -96,9 +96,10 @@ class Printer:
         """Return a block full of a number."""
         if isinstance(number, bool):
             return f"tl.full((BLOCK,), {int(number)}, tl.int1)"
-        block = f"tl.full((BLOCK,), {_literal(number)}, {self.real})"
-        # a block that is filled with −0 is filled with 0
-        return f"({block} * -1.0)" if number == 0.0 and math.copysign(1.0, number) < 0 else block
+        if number == 0.0 and math.copysign(1.0, number) < 0:
+            # Triton 3.6 fills a block with 0 that is to be filled with −0, Triton 3.9 does not
+            return f"(tl.full((BLOCK,), 0.0, {self.real}) * -1.0)"
+        return f"tl.full((BLOCK,), {_literal(number)}, {self.real})"
 
     def define(self, value: Value, text: str) -> None:
         """Give a value its name and its text."""
