@@ -267,7 +267,7 @@ SET = init.he() | init.bias(3.0)
     ],
     ids=repr,
 )
-def test_no_strategy_sets_what_is_frozen(strategy: init.Chain) -> None:
+def test_no_strategy_sets_what_is_frozen(strategy: init.InitChain) -> None:
     model = nn.Sequential(
         *(nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU()),
         nn.Linear(8, 2),
@@ -303,7 +303,7 @@ def test_the_bias_of_a_frozen_weight_is_set() -> None:
     ],
     ids=repr,
 )
-def test_where_all_is_frozen_the_error_says_so(strategy: init.Strategy, message: str) -> None:
+def test_where_all_is_frozen_the_error_says_so(strategy: init.InitStrategy, message: str) -> None:
     model = net().requires_grad_(False)
     with pytest.raises(TaskError, match=message):
         init.apply(
@@ -332,7 +332,7 @@ def test_a_computed_weight_has_no_factor_of_gradinit() -> None:
     ids=repr,
 )
 def test_targets_that_do_not_suit_the_batch_are_refused(
-    strategy: init.Strategy, message: str
+    strategy: init.InitStrategy, message: str
 ) -> None:
     with pytest.raises(TaskError, match=message):
         init.apply(

@@ -70,7 +70,7 @@ def test_numbers_give_it_too() -> None:
         (init.output_bias([1, 1, 1], mean=0.0), "one of counts, positive and mean"),
     ],
 )
-def test_what_is_no_share_is_refused(strategy: init.Strategy, message: str) -> None:
+def test_what_is_no_share_is_refused(strategy: init.InitStrategy, message: str) -> None:
     with pytest.raises(TaskError, match=message):
         init.apply(classifier(), strategy)
 

@@ -109,7 +109,7 @@ def dead() -> nn.Sequential:
     ],
 )
 def test_what_cannot_be_computed_is_refused(
-    model: nn.Module, strategy: init.Strategy, x: Any, message: str
+    model: nn.Module, strategy: init.InitStrategy, x: Any, message: str
 ) -> None:
     with pytest.raises(TaskError, match=message):
         init.apply(model, strategy, x=x)

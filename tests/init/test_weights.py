@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg import init
-from thalweg.init import Strategy
+from thalweg.init import InitStrategy
 from thalweg.init.strategies import matrices
 
 INPUTS, UNITS = 500, 800
@@ -18,7 +18,9 @@ KURTOSIS = {"normal": 3.0, "uniform": 1.8, "truncated": 3.0}
 """Fourth moment over the square of the variance; a cut tail has less than the normal's."""
 
 
-def drawn(strategy: Strategy, inputs: int = INPUTS, units: int = UNITS, seed: int = 0) -> Tensor:
+def drawn(
+    strategy: InitStrategy, inputs: int = INPUTS, units: int = UNITS, seed: int = 0
+) -> Tensor:
     """The weight of a layer with a ReLU behind it."""
     net = nn.Sequential(nn.Linear(inputs, units), nn.ReLU(), nn.Linear(units, 1))
     init.apply(net, strategy, seed=seed)
@@ -30,7 +32,7 @@ def spread(kurtosis: float, count: int) -> float:
     return 5 * math.sqrt((kurtosis - 1) / count)
 
 
-VARIANCES: dict[str, tuple[Strategy, float, str]] = {
+VARIANCES: dict[str, tuple[InitStrategy, float, str]] = {
     "scaled_uniform": (init.scaled_uniform(), 1 / (3 * INPUTS), "uniform"),
     "scaled_normal": (init.scaled_normal(), 1 / INPUTS, "normal"),
     "scaled_normal std": (init.scaled_normal(0.02), 0.02**2, "normal"),
@@ -67,7 +69,7 @@ def test_uniform_and_truncated_draws_have_bounds() -> None:
     assert drawn(init.scaled_normal(1.0)).abs().max() > 3
 
 
-TWINS: dict[str, tuple[Strategy, Callable[[Tensor], Tensor]]] = {
+TWINS: dict[str, tuple[InitStrategy, Callable[[Tensor], Tensor]]] = {
     "he": (init.he(), lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu")),
     "he uniform": (
         init.he(distribution="uniform"),
@@ -109,7 +111,7 @@ def test_the_distributions_are_those_of_torch(name: str, kind: str) -> None:
 @pytest.mark.parametrize("name", ["orthogonal", "gram_schmidt"])
 def test_orthogonal_weights_are(name: str, inputs: int, units: int) -> None:
     strategy = init.find_strategy(f"{name}:gain=1.5,aspect=false")
-    assert isinstance(strategy, Strategy)
+    assert isinstance(strategy, InitStrategy)
     w = drawn(strategy, inputs, units)
     square = w @ w.T if units <= inputs else w.T @ w
     eye = 1.5**2 * torch.eye(min(units, inputs), dtype=torch.float64)
@@ -206,6 +208,6 @@ def test_each_gate_of_a_recurrent_layer_is_orthogonal() -> None:
         (lambda: init.he(gian=1.0), "no argument 'gian'. Did you mean 'gain'"),  # type: ignore[call-arg]
     ],
 )
-def test_wrong_arguments_are_named(make: Callable[[], Strategy], message: str) -> None:
+def test_wrong_arguments_are_named(make: Callable[[], InitStrategy], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         drawn(make())

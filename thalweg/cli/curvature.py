@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from thalweg.curvature.sharpness import Edge
-    from thalweg.curvature.summary import Summary
+    from thalweg.curvature.summary import CurvatureSummary
     from thalweg.curvature.trace import Estimate
     from thalweg.tasks import Task
 
@@ -153,7 +153,7 @@ def _operator(
     return make(model, task.cost, data, training=training)
 
 
-def _show(found: Summary, about: dict[str, Any], *, as_json: bool) -> None:
+def _show(found: CurvatureSummary, about: dict[str, Any], *, as_json: bool) -> None:
     from thalweg.cli.console import out, print_json
 
     if as_json:
@@ -169,7 +169,7 @@ def _show(found: Summary, about: dict[str, Any], *, as_json: bool) -> None:
     console.print(f"{found.spent:.0f} gradients in all", markup=False)
 
 
-def _lines(found: Summary) -> list[tuple[str, str, str]]:
+def _lines(found: CurvatureSummary) -> list[tuple[str, str, str]]:
     """Return the lines of the table: what it is, the figure with its error, what it cost."""
     ends = found.ends
     lines = []

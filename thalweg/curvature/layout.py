@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from thalweg.errors import TaskError, suggest
 
 
-class Layout:
+class VectorLayout:
     """The parameters that an operator is of, one after the other in the order of
     `model.named_parameters()`.
 
@@ -94,7 +94,7 @@ def layer_of(name: str) -> str:
     )
 
 
-class Whole(nn.Module):
+class WholeModel(nn.Module):
     """Holds a model, so that `functional_call` can give it parameters in any call of it."""
 
     def __init__(self, model: nn.Module) -> None:

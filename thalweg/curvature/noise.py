@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.curvature.of_model import Hessian
+from thalweg.curvature.of_model import HessianMatrix
 from thalweg.curvature.trace import Estimate
 from thalweg.errors import DataError
 
@@ -44,7 +44,7 @@ def noise_scale(
 
     Source: McCandlish and others, An Empirical Model of Large-Batch Training, 2018, appendix A.
     """
-    operator = Hessian(model, loss, data, training=training)
+    operator = HessianMatrix(model, loss, data, training=training)
     found = operator.batch_gradients(most)
     rows = max((size for size, _ in found), default=0)
     kept = [g.double() for size, g in found if size == rows]

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from thalweg.curvature.data import Batches, Seen, rows_in
-from thalweg.curvature.layout import Layout, Whole, layer_of, real_numbers
+from thalweg.curvature.data import RepeatedBatches, Seen, rows_in
+from thalweg.curvature.layout import VectorLayout, WholeModel, layer_of, real_numbers
 from thalweg.curvature.likelihood import Kind, fisher_block
 from thalweg.curvature.modes import (
     RandomNumbers,
@@ -61,14 +61,14 @@ class ModelOperator(Operator):
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model is a torch.nn.Module; got {type(model).__name__}.")
-        self.layout = Layout(model, parameters)
+        self.layout = VectorLayout(model, parameters)
         super().__init__(self.layout.n, self.layout.dtype, self.layout.device)
         self.model, self.cost = model, loss if isinstance(loss, Cost) else Cost(loss)
         self.training = training
         self.data = data
-        self._batches = Batches(data)
+        self._batches = RepeatedBatches(data)
         self._random = RandomNumbers(data)
-        self._whole = Whole(model)
+        self._whole = WholeModel(model)
         self._gradients = 0.0
         self._at: tuple[Any, Tensor] | None = None
         self._kept: tuple[Weight, Seen, Product] | None = None
@@ -259,11 +259,11 @@ def _called(model: nn.Module, inputs: Any) -> Any:
     return model(inputs)
 
 
-class Hessian(ModelOperator):
+class HessianMatrix(ModelOperator):
     """∇²J of J = L + λΩ, the loss over the data and the penalty of a `Cost`; see `hessian`."""
 
     def _again(self, parameters: Sequence[str]) -> ModelOperator:
-        return Hessian(
+        return HessianMatrix(
             self.model, self.cost, self.data, training=self.training, parameters=parameters
         )
 
@@ -274,13 +274,13 @@ class Hessian(ModelOperator):
         return loss, weight, second_derivative(loss, at)
 
 
-class GaussNewton(ModelOperator):
+class GaussNewtonMatrix(ModelOperator):
     """JᵀBJ, J the Jacobian of the outputs; B is the loss's Hessian in the outputs; see `ggn`."""
 
     product_cost = 4 / 3
 
     def _again(self, parameters: Sequence[str]) -> ModelOperator:
-        return GaussNewton(
+        return GaussNewtonMatrix(
             self.model, self.cost, self.data, training=self.training, parameters=parameters
         )
 
@@ -310,7 +310,7 @@ class GaussNewton(ModelOperator):
         return second_derivative(loss, leaves)
 
 
-class Fisher(GaussNewton):
+class FisherMatrix(GaussNewtonMatrix):
     """JᵀBJ, B = Σᵢ cᵢ·E sᵢsᵢᵀ from scores sᵢ in the outputs; see `fisher`."""
 
     def __init__(
@@ -331,7 +331,7 @@ class Fisher(GaussNewton):
 
     def _again(self, parameters: Sequence[str]) -> ModelOperator:
         how: dict[str, Any] = {"kind": self.kind, "draws": self.draws, "seed": self.seed}
-        return Fisher(
+        return FisherMatrix(
             self.model, self.cost, self.data, training=self.training, parameters=parameters, **how
         )
 

@@ -107,7 +107,7 @@ class Operator(ABC):
         """Return D·A·D for a diagonal D, given as a vector; with D = P^-½ it has the eigenvalues of
         P⁻¹A.
         """
-        return Scaled(self, scale)
+        return ScaledOperator(self, scale)
 
     def block(self, *names: str) -> Operator:
         """Return the part of A that belongs to the layers `names`, in their order in the vector.
@@ -244,7 +244,7 @@ class Sum(_Over):
         return Sum([(factor, part.block(*names)) for factor, part in self.terms], self.shift)
 
 
-class Scaled(_Over):
+class ScaledOperator(_Over):
     """D·A·D, D diagonal."""
 
     def __init__(self, inner: Operator, scale: Tensor) -> None:
@@ -262,7 +262,7 @@ class Scaled(_Over):
     def block(self, *names: str) -> Operator:
         """Return the part that belongs to some layers."""
         places = places_of(self.layers, names)
-        return Scaled(self.inner.block(*names), self.scale[places, 0])
+        return ScaledOperator(self.inner.block(*names), self.scale[places, 0])
 
 
 class Block(_Over):

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from thalweg.curvature.likelihood import Kind
-from thalweg.curvature.of_model import Fisher, GaussNewton, Hessian
+from thalweg.curvature.of_model import FisherMatrix, GaussNewtonMatrix, HessianMatrix
 from thalweg.errors import TaskError, suggest
 
 KINDS = ("exact", "sampled", "empirical")
@@ -21,7 +21,7 @@ def hessian(
     *,
     training: bool | None = None,
     parameters: Sequence[str] | None = None,
-) -> Hessian:
+) -> HessianMatrix:
     """Return the Hessian ∇²J of a model's objective over data, as an operator.
 
         J(θ) = Σ_b W_b·L_b(θ) / Σ_b W_b + λΩ(θ)
@@ -50,7 +50,7 @@ def hessian(
     >>> hessian(model, "mse", (x, y)).dense()  # 2·mean of x²
     tensor([[5.]])
     """
-    return Hessian(model, loss, data, training=training, parameters=parameters)
+    return HessianMatrix(model, loss, data, training=training, parameters=parameters)
 
 
 def ggn(
@@ -60,7 +60,7 @@ def ggn(
     *,
     training: bool | None = None,
     parameters: Sequence[str] | None = None,
-) -> GaussNewton:
+) -> GaussNewtonMatrix:
     """Return the generalised Gauss-Newton matrix JᵀBJ (+ λ∇²Ω) over data, as an operator.
 
     J is the Jacobian of the outputs with respect to the parameters, B the Hessian of the loss in the
@@ -77,7 +77,7 @@ def ggn(
     tensor([[1., 0.],
             [0., 1.]])
     """
-    return GaussNewton(model, loss, data, training=training, parameters=parameters)
+    return GaussNewtonMatrix(model, loss, data, training=training, parameters=parameters)
 
 
 def fisher(
@@ -90,7 +90,7 @@ def fisher(
     seed: int = 0,
     training: bool | None = None,
     parameters: Sequence[str] | None = None,
-) -> Fisher:
+) -> FisherMatrix:
     """Return the Fisher information of a model over data, as an operator.
 
         F = Σᵢ cᵢ·Jᵢᵀ·E[sᵢsᵢᵀ]·Jᵢ,  sᵢ = ∂(−log p(y | output i))/∂(output i)
@@ -124,7 +124,7 @@ def fisher(
         )
     if not isinstance(draws, int) or isinstance(draws, bool) or draws < 1:
         raise TaskError(f"draws is the number of labels of each term, at least 1; got {draws!r}.")
-    return Fisher(
+    return FisherMatrix(
         model,
         loss,
         data,

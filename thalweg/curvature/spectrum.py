@@ -15,7 +15,7 @@ from torch import Tensor
 
 from thalweg.curvature.krylov import Lanczos, lanczos
 from thalweg.curvature.operator import Operator
-from thalweg.curvature.trace import Estimate, Ledger, Probes, mean_and_error
+from thalweg.curvature.trace import CostSince, Estimate, Probes, mean_and_error
 from thalweg.errors import TaskError
 
 
@@ -85,7 +85,7 @@ def extremes(
     """
     if k < 1 or most < 1:
         raise TaskError(f"k and most are whole numbers of at least 1; got k={k}, most={most}.")
-    spent = Ledger(a)
+    spent = CostSince(a)
     building = Lanczos(a, Probes(a, "gaussian", seed)(1)[:, 0])
     while True:
         going = building.step()
@@ -181,7 +181,7 @@ def density(a: Operator, *, steps: int = 40, probes: int = 8, seed: int = 0) -> 
     """
     if steps < 1 or probes < 1:
         raise TaskError(f"steps and probes are at least 1; got steps={steps}, probes={probes}.")
-    spent, draw, n = Ledger(a), Probes(a, "gaussian", seed), a.shape[0]
+    spent, draw, n = CostSince(a), Probes(a, "gaussian", seed), a.shape[0]
     nodes = np.zeros((probes, min(steps, n)))
     weights = np.zeros_like(nodes)
     for row in range(probes):

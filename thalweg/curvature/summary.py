@@ -32,7 +32,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Summary:
+class CurvatureSummary:
     """The curvature of a loss at one point: see `summarise`.
 
     `notes` say what is missing and why.
@@ -80,7 +80,7 @@ def summarise(
     effort: Effort | None = None,
     by_layer: bool = True,
     notes: Sequence[str] = (),
-) -> Summary:
+) -> CurvatureSummary:
     """Measure both ends of the spectrum, of all and by layer, density, trace, noise scale and sharpness.
 
     Args:
@@ -122,7 +122,7 @@ def summarise(
         said.append(
             f"The eigenvalues had not converged after {how.most} products: see their errors."
         )
-    return Summary(
+    return CurvatureSummary(
         a.shape[0],
         a.mode,
         ends,

@@ -45,7 +45,7 @@ class Estimate:
         }
 
 
-class Ledger:
+class CostSince:
     """What was computed with an operator since this was made."""
 
     def __init__(self, a: Operator) -> None:
@@ -80,7 +80,7 @@ def hutchinson(
     3 ± 0
     """
     _check(probes, 2)
-    spent = Ledger(a)
+    spent = CostSince(a)
     draw = Probes(a, distribution, seed)
     values = []
     for count in _chunks(probes):
@@ -110,7 +110,7 @@ def hutchpp(
     20.0
     """
     _check(products, 6)
-    spent, n = Ledger(a), a.shape[0]
+    spent, n = CostSince(a), a.shape[0]
     draw = Probes(a, distribution, seed)
     side = min(products // 3, n)
     q = torch.linalg.qr(
@@ -143,7 +143,7 @@ def hutchinson_diag(a: Operator, probes: int = 32, *, seed: int = 0) -> Diagonal
     Source: Bekas, Kokiopoulou and Saad, 2007.
     """
     _check(probes, 2)
-    spent, draw = Ledger(a), Probes(a, "rademacher", seed)
+    spent, draw = CostSince(a), Probes(a, "rademacher", seed)
     found = []
     for count in _chunks(probes):
         v = draw(count)

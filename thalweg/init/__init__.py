@@ -10,7 +10,7 @@ name, which `.on(…)` chooses; `a | b` is b after a on the layers that b matche
 
 from thalweg.init.alike import check_symmetry, symmetric_units
 from thalweg.init.apply import apply
-from thalweg.init.compare import Comparison, compare
+from thalweg.init.compare import InitComparison, compare
 from thalweg.init.model.symmetry import SymmetricUnits
 from thalweg.init.mup import Mup, MupRow, mup
 from thalweg.init.named import find_strategy, strategy_names
@@ -19,7 +19,7 @@ from thalweg.init.strategies.learned import autoencoder, transfer
 from thalweg.init.strategies.lsuv import lsuv
 from thalweg.init.strategies.residual import fixup, parameter, scaled_branches, zero_branches
 from thalweg.init.strategies.search import gradinit, search
-from thalweg.init.strategies.strategy import Chain, Strategy
+from thalweg.init.strategies.strategy import InitChain, InitStrategy
 from thalweg.init.strategies.torch_names import from_torch
 from thalweg.init.strategies.weights import (
     delta_orthogonal,
@@ -37,13 +37,13 @@ from thalweg.init.strategies.weights import (
 from thalweg.init.table import InitReport, InitRow
 
 __all__ = [
-    "Chain",
-    "Comparison",
+    "InitChain",
+    "InitComparison",
     "InitReport",
     "InitRow",
+    "InitStrategy",
     "Mup",
     "MupRow",
-    "Strategy",
     "SymmetricUnits",
     "apply",
     "autoencoder",

@@ -14,7 +14,7 @@ from thalweg.errors import TaskError
 from thalweg.init.model.running import seeded
 from thalweg.init.model.symmetry import symmetric_in
 from thalweg.init.model.trace import Traced, traced
-from thalweg.init.strategies.strategy import Chain, Setup, Strategy, full_name, parts_of
+from thalweg.init.strategies.strategy import InitChain, InitStrategy, Setup, full_name, parts_of
 from thalweg.init.table import InitReport, InitRow
 from thalweg.numeric import as_whole
 from thalweg.objective.losses import as_loss
@@ -22,7 +22,7 @@ from thalweg.objective.losses import as_loss
 
 def apply(
     model: nn.Module,
-    strategy: Strategy | Chain,
+    strategy: InitStrategy | InitChain,
     x: Any = None,
     y: Any = None,
     *,

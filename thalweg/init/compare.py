@@ -71,7 +71,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class InitComparison:
     """Strategies side by side; `str` gives the tables and the recommendation."""
 
     started: tuple[Started, ...]
@@ -158,7 +158,7 @@ def compare(
     *,
     targets: Any = None,
     seeds: int = 5,
-) -> Comparison:
+) -> InitComparison:
     """Start models by each strategy, run a batch through and back, and return what the layers see.
 
     Args:
@@ -191,7 +191,7 @@ def compare(
                 runs.append(_measured(model, x, y, loss))
         started.append(_gathered(name, runs))
     known = y if targets is None else targets
-    return Comparison(tuple(started), constant_loss(loss.name, known), seeds)
+    return InitComparison(tuple(started), constant_loss(loss.name, known), seeds)
 
 
 def _found(strategy: Any) -> Any:

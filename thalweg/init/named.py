@@ -7,7 +7,7 @@ from typing import Any
 
 from thalweg.errors import TaskError, suggest
 from thalweg.init.strategies import biases, learned, lsuv, residual, search, torch_names, weights
-from thalweg.init.strategies.strategy import DEFINITIONS, Chain, Strategy, parts_of
+from thalweg.init.strategies.strategy import DEFINITIONS, InitChain, InitStrategy, parts_of
 from thalweg.numeric import plain_value
 
 _UNNAMED = ("from_torch",)
@@ -26,7 +26,7 @@ def strategy_names() -> list[str]:
     return sorted({*DEFINITIONS, *torch_names.torch_names()} - {*_UNNAMED})
 
 
-def find_strategy(text: str) -> Strategy | Chain:
+def find_strategy(text: str) -> InitStrategy | InitChain:
     """Return the strategy of a text: a name, arguments behind a colon, several joined by `|`.
 
     Where a name is both ours and PyTorch's (`orthogonal`) it is ours. Several numbers in one
@@ -40,31 +40,31 @@ def find_strategy(text: str) -> Strategy | Chain:
     """
     parts = [part.strip() for part in text.split("|")]
     found = [_one(part, text) for part in parts]
-    return found[0] if len(found) == 1 else Chain(tuple(found))
+    return found[0] if len(found) == 1 else InitChain(tuple(found))
 
 
-def as_strategy(given: Any) -> Strategy | Chain:
+def as_strategy(given: Any) -> InitStrategy | InitChain:
     """Return a strategy as it is, or the one that a text names."""
     if isinstance(given, str):
         return find_strategy(given)
     parts = parts_of(given)
-    return parts[0] if len(parts) == 1 else Chain(parts)
+    return parts[0] if len(parts) == 1 else InitChain(parts)
 
 
-def _one(text: str, whole: str) -> Strategy:
+def _one(text: str, whole: str) -> InitStrategy:
     name, _, rest = (part.strip() for part in text.partition(":"))
     given = _arguments(rest, whole)
     where = tuple(filter(None, str(given.pop("on", "")).split("/")))
     if name in DEFINITIONS and name not in _UNNAMED:
         _check_arguments(name, given)
-        return Strategy(name, {key: _value(value) for key, value in given.items()}, where)
+        return InitStrategy(name, {key: _value(value) for key, value in given.items()}, where)
     if name in torch_names.torch_names():
         if given or where:
             raise TaskError(
                 f"{name!r} is a function of torch.nn.init, which is called with the tensor alone; got "
                 f"{rest!r}."
             )
-        return Strategy("from_torch", {"name": name})
+        return InitStrategy("from_torch", {"name": name})
     known = strategy_names()
     hint = suggest(name, known) or f" Known are: {', '.join(known)}."
     raise TaskError(f"No initialization is called {name!r}.{hint}")

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from thalweg.init.strategies.strategy import Chain, Strategy
+from thalweg.init.strategies.strategy import InitChain, InitStrategy
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.judge import Judgement, judge
 from thalweg.race.judging.reached import Goal
@@ -218,7 +218,7 @@ class RaceResult:
 
 
 def _name(value: Any) -> str | None:
-    if isinstance(value, (Strategy, Chain)):
+    if isinstance(value, (InitStrategy, InitChain)):
         return repr(value)
     return value if value is None or isinstance(value, str) else getattr(value, "__name__", "own")
 

@@ -55,7 +55,7 @@ class Offset:
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedStage:
     """A stage that has ended, with its run."""
 
     stage: Stage
@@ -73,7 +73,7 @@ class Ended:
         return self.run.epochs if self.stage.is_judged else 0
 
 
-def offset_after(ended: Sequence[Ended], whole: BaseRecipe) -> Offset:
+def offset_after(ended: Sequence[EndedStage], whole: BaseRecipe) -> Offset:
     """Return what the stages so far have done."""
     return Offset(
         epoch=sum(each.epochs for each in ended),
@@ -92,12 +92,12 @@ def offset_of(stage: Stage, made: BaseRecipe, before: Offset, whole: BaseRecipe)
     )
 
 
-def _gradients(ended: Ended, whole: BaseRecipe) -> float:
+def _gradients(ended: EndedStage, whole: BaseRecipe) -> float:
     own = as_whole_gradients(ended.run.gradients, ended.recipe, whole)
     return own + in_gradients(ended.stage.row_passes, whole)
 
 
-def histories(ended: Sequence[Ended], whole: BaseRecipe) -> tuple[History, list[Evaluation]]:
+def histories(ended: Sequence[EndedStage], whole: BaseRecipe) -> tuple[History, list[Evaluation]]:
     """Return history and evaluations of the stages that have the figures of the task."""
     history, evaluations = History(), []
     for k, each in enumerate(ended):
@@ -109,7 +109,7 @@ def histories(ended: Sequence[Ended], whole: BaseRecipe) -> tuple[History, list[
     return history, evaluations
 
 
-def merged(ended: Sequence[Ended], whole: BaseRecipe) -> StagedRun:
+def merged(ended: Sequence[EndedStage], whole: BaseRecipe) -> StagedRun:
     """Return the run that the stages make together."""
     last = ended[-1].run
     history, evaluations = histories(ended, whole)
@@ -141,7 +141,7 @@ def merged(ended: Sequence[Ended], whole: BaseRecipe) -> StagedRun:
     )
 
 
-def _best(ended: Sequence[Ended], whole: BaseRecipe) -> Epoch | None:
+def _best(ended: Sequence[EndedStage], whole: BaseRecipe) -> Epoch | None:
     """Return the best epoch of the last stage: only its model is kept."""
     last = ended[-1]
     if last.run.best is None or not last.stage.is_judged:
@@ -149,7 +149,7 @@ def _best(ended: Sequence[Ended], whole: BaseRecipe) -> Epoch | None:
     return offset_after(ended[:-1], whole).epoch_of(last.run.best)
 
 
-def _reached(ended: Sequence[Ended], whole: BaseRecipe) -> Reached | None:
+def _reached(ended: Sequence[EndedStage], whole: BaseRecipe) -> Reached | None:
     for k, each in enumerate(ended):
         hit = each.run.reached
         if hit is not None and each.stage.is_judged:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from thalweg.errors import CheckpointError
-from thalweg.strategies.merged import Ended, Offset, histories
+from thalweg.strategies.merged import EndedStage, Offset, histories
 from thalweg.tasks.task import Task
 from thalweg.train.callbacks import Callback, Callbacks, Training
 from thalweg.train.gradients import Computed
@@ -18,11 +18,11 @@ from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.run import BaseRecipe
 
 
-class Whole:
+class WholeRun:
     """A run in stages as its callbacks see it: a `Training` that counts from the first stage on."""
 
     def __init__(
-        self, whole: BaseRecipe, ended: Sequence[Ended], offset: Offset, stage: Training
+        self, whole: BaseRecipe, ended: Sequence[EndedStage], offset: Offset, stage: Training
     ) -> None:
         self._ended, self._offset, self._stage = ended, offset, stage
         self.recipe: Any = whole
@@ -100,7 +100,7 @@ class Relay(Callback):
         self,
         told: Told,
         whole: BaseRecipe,
-        ended: Sequence[Ended],
+        ended: Sequence[EndedStage],
         offset: Offset,
         *,
         is_last: bool,
@@ -111,7 +111,7 @@ class Relay(Callback):
         self.is_last, self.is_judged = is_last, is_judged
 
     def _seen(self, training: Training) -> Any:
-        return Whole(self.whole, self.ended, self.offset, training)
+        return WholeRun(self.whole, self.ended, self.offset, training)
 
     def start(self, training: Training) -> None:
         """Tell of the start of the whole: once, in the first stage that is not yet done."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from thalweg.errors import TaskError, ThalwegError
 from thalweg.strategies.identity import identified, written
-from thalweg.strategies.merged import Ended, Offset, StagedRun, merged, offset_after, offset_of
-from thalweg.strategies.relay import Mark, Relay, Told, Whole
+from thalweg.strategies.merged import EndedStage, Offset, StagedRun, merged, offset_after, offset_of
+from thalweg.strategies.relay import Mark, Relay, Told, WholeRun
 from thalweg.strategies.shares import Spent, share_of, within_budget
 from thalweg.strategies.stage import Stage
 from thalweg.train.callbacks import Callback, Callbacks, Checkpoint, Training
@@ -113,7 +113,7 @@ class _Runner:
         self.whole = plain.replace(strategy=strategy)
         self.identity = strategy.identity()
         self.told, self.once = told, Told(told)
-        self.ended: list[Ended] = []
+        self.ended: list[EndedStage] = []
         self.made: BaseRecipe | None = None
         self.seen: Any = None
 
@@ -149,7 +149,7 @@ class _Runner:
             progress=progress,
             callbacks=self._callbacks(k, offset),
         )
-        self.ended.append(Ended(stage, made, run))
+        self.ended.append(EndedStage(stage, made, run))
 
     def _callbacks(self, k: int, offset: Offset) -> list[Callback]:
         stage = self.stages[k]
@@ -162,7 +162,9 @@ class _Runner:
             is_last=k == len(self.stages) - 1,
             is_judged=stage.is_judged,
         )
-        watch = _Watch(lambda training: self._saw(Whole(self.whole, relay.ended, offset, training)))
+        watch = _Watch(
+            lambda training: self._saw(WholeRun(self.whole, relay.ended, offset, training))
+        )
         silent = not self.told.each
         return [mark, *stage.callbacks, *([] if silent else [relay, watch])]
 
@@ -177,7 +179,7 @@ class _Runner:
         except Exception as error:
             part = getattr(error, "run", None)
             if part is not None and self.made is not None:
-                ended = [*self.ended, Ended(self.stages[k], self.made, part)]
+                ended = [*self.ended, EndedStage(self.stages[k], self.made, part)]
                 error.run = merged(ended, self.whole)  # type: ignore[attr-defined]
                 if self.seen is not None:
                     with contextlib.suppress(Exception):  # the error being raised matters more

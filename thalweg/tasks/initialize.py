@@ -12,24 +12,24 @@ from thalweg.errors import TaskError
 from thalweg.init.apply import apply
 from thalweg.init.model.graph import graph_of
 from thalweg.init.named import find_strategy, strategy_names
-from thalweg.init.strategies.strategy import Chain, Strategy, parts_of
+from thalweg.init.strategies.strategy import InitChain, InitStrategy, parts_of
 from thalweg.objective.losses import Loss
 from thalweg.objective.weighted import unweighted
 from thalweg.tasks.batches import Order
 from thalweg.tasks.sources import ArraySource, Placement, Source
 
 Draw = Callable[[nn.Module], Any]
-Initialization = str | Strategy | Chain | Draw
+Initialization = str | InitStrategy | InitChain | Draw
 
 _ROWS = 256
 """Rows of the batch that a strategy looks at, where the task takes all rows at once."""
 
 
-def check_initialization(how: Initialization) -> Strategy | Chain | Draw:
+def check_initialization(how: Initialization) -> InitStrategy | InitChain | Draw:
     """Return what starts a model; raise TaskError for what is no initialization."""
     if isinstance(how, str):
         return find_strategy(how)
-    if not (isinstance(how, (Strategy, Chain)) or callable(how)):
+    if not (isinstance(how, (InitStrategy, InitChain)) or callable(how)):
         raise TaskError(
             "An initialization is a name such as 'orthogonal', a strategy such as init.he(), or a "
             f"function of the model; got {how!r}."
@@ -64,7 +64,7 @@ def initialized(build: Callable[[], nn.Module], how: Initialization) -> Callable
 
 def started(
     model: nn.Module,
-    how: Strategy | Chain | Draw,
+    how: InitStrategy | InitChain | Draw,
     data: Source | None = None,
     loss: Loss | None = None,
     batch_size: int | None = None,
@@ -73,7 +73,7 @@ def started(
 
     They are a batch of rows drawn by the seed; of a set in memory `output_bias` sees all targets.
     """
-    if not isinstance(how, (Strategy, Chain)):
+    if not isinstance(how, (InitStrategy, InitChain)):
         with torch.no_grad():
             how(model)
         return

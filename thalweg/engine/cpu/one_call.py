@@ -53,7 +53,7 @@ class Scalars(Compiled, Protocol):
         """Take the numbers of the groups."""
 
 
-class Steps(Protocol):
+class PreparedBatch(Protocol):
     """A batch whose step was prepared."""
 
     moved: bool
@@ -84,7 +84,7 @@ class OneCall:
 
     def __init__(
         self,
-        batch: Steps,
+        batch: PreparedBatch,
         *,
         same: Compiled,
         entries: Compiled,

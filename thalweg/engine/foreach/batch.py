@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.foreach.lists import fitted, lift
-from thalweg.engine.foreach.part import Gradients, Part
+from thalweg.engine.foreach.part import ListPart, PartGradients
 from thalweg.engine.foreach.printed import Kind, Segment, printed
 from thalweg.engine.foreach.slices import can_be_cut, largest_part, sliced
 from thalweg.engine.member import Member
@@ -69,7 +69,7 @@ class ForeachBatch:
         self._shapes = list(map(_shape, self.params))
         self._layouts = _layouts(self._tensors)
         self._note_addresses(list(map(_address, self._tensors)))
-        self._parts: dict[tuple[int, int], list[Part]] = {}
+        self._parts: dict[tuple[int, int], list[ListPart]] = {}
         self._cut_strides: list[tuple[int, tuple[int, ...]]] = []
         """The strides of the parameters that are cut, for which pieces of memory were noted."""
         self.moved = False
@@ -110,7 +110,7 @@ class ForeachBatch:
         member = self._members[k]
         return f"the state {member.names[slot - 1]!r} of {member.called}" if slot else member.called
 
-    def prepare(self) -> Gradients | None:
+    def prepare(self) -> PartGradients | None:
         """Return the gradients, or None where one is missing or of another kind.
 
         Raises:
@@ -132,7 +132,7 @@ class ForeachBatch:
             grads = [
                 g.clone() if at in self._places else g for g, at in zip(grads, places, strict=True)
             ]
-        return Gradients(grads, self.params)
+        return PartGradients(grads, self.params)
 
     def _check_memory(self, grads: list[Tensor]) -> None:
         if first_without_memory(grads, self._grad_bytes) is None or self.device.type == "meta":
@@ -143,13 +143,13 @@ class ForeachBatch:
 
     # -- stepping ------------------------------------------------------------------------------------
 
-    def step(self, prepared: Gradients, count: int) -> None:
+    def step(self, prepared: PartGradients, count: int) -> None:
         """Step all tensors by a program of one pass."""
         with torch.no_grad():
             for part, segments in self._ready(count):
                 self._run(segments[-1], part, prepared, ())
 
-    def run(self, prepared: Gradients, count: int) -> Pass:
+    def run(self, prepared: PartGradients, count: int) -> Pass:
         """Step all tensors stage by stage; `count` is the number of all elements."""
         ready = self._ready(count)
         known: list[tuple[Any, ...]] = [() for _ in ready]
@@ -176,7 +176,7 @@ class ForeachBatch:
                 numbers, _ = self._run(segments[-1], part, prepared, k)
                 part.keep(numbers)
 
-    def _ready(self, count: int) -> list[tuple[Part, tuple[Segment, ...]]]:
+    def _ready(self, count: int) -> list[tuple[ListPart, tuple[Segment, ...]]]:
         """Return the parts with the functions that step them now."""
         ready = []
         for row in sorted(set(self._rows)):
@@ -189,7 +189,7 @@ class ForeachBatch:
                 ready.append((part, segments))
         return ready
 
-    def _parts_of(self, row: int, temporaries: int) -> list[Part]:
+    def _parts_of(self, row: int, temporaries: int) -> list[ListPart]:
         key = (row, temporaries)
         if key not in self._parts:
             ratio = -(-self.dtype.itemsize // self.params[0].itemsize)
@@ -203,12 +203,13 @@ class ForeachBatch:
             cut = {each[0] for each in sizes if each[2] and each[1] > most}
             self._cut_strides += [(k, self.params[k].stride()) for k in cut]
             self._parts[key] = [
-                Part(self._members, items, self.dtype, self._wide) for items in sliced(sizes, most)
+                ListPart(self._members, items, self.dtype, self._wide)
+                for items in sliced(sizes, most)
             ]
         return self._parts[key]
 
     def _run(
-        self, segment: Segment, part: Part, prepared: Gradients, known: tuple[Any, ...]
+        self, segment: Segment, part: ListPart, prepared: PartGradients, known: tuple[Any, ...]
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         return segment.run(part, prepared.of(part.items), part.slots, part.reads, known)
 
@@ -245,7 +246,7 @@ def _joined(ops: Sequence[str], shares: Sequence[tuple[Tensor, ...]]) -> tuple[T
     )
 
 
-def _received(part: Part, whole: Any) -> Tensor:
+def _received(part: ListPart, whole: Any) -> Tensor:
     """Return a reduction over all tensors on the device of a part."""
     if isinstance(whole, Tensor):
         return whole.to(device=part.device, dtype=part.wide)

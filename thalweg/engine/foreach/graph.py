@@ -18,7 +18,7 @@ _SCOPES = {"all": Scope.ALL, "tensor": Scope.TENSOR, "unit": Scope.UNIT}
 
 
 @dataclass
-class Graph:
+class StepGraph:
     """The nodes of a step that are asked for."""
 
     outputs: list[Node]
@@ -30,7 +30,7 @@ class Graph:
     every: list[Node] = field(default_factory=list)
 
 
-def graph_of(program: Program, truths: Mapping[Value, bool]) -> Graph:
+def graph_of(program: Program, truths: Mapping[Value, bool]) -> StepGraph:
     """Return the nodes of a program, where its conditions of level HOST have these truths."""
     made: dict[Value, Node] = {}
     every: list[Node] = []
@@ -81,7 +81,7 @@ def graph_of(program: Program, truths: Mapping[Value, bool]) -> Graph:
 
     for value in program.reached():  # in order, so that none is reached deep down
         of(value)
-    return Graph(
+    return StepGraph(
         [whole(v) for v in program.outputs],
         [of(v) for v in program.number_outputs.values()],
         [

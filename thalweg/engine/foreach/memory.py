@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from thalweg.engine.foreach.nodes import Node
 
 
-class Memory:
+class ListMemory:
     """The lists of one printed function.
 
     Args:

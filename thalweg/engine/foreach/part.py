@@ -21,7 +21,7 @@ class Item(NamedTuple):
     stop: int | None = None
 
 
-class Gradients:
+class PartGradients:
     """The gradients of a step, whole or in pieces."""
 
     def __init__(self, grads: Sequence[Tensor], params: Sequence[Tensor]) -> None:
@@ -46,7 +46,7 @@ class Gradients:
         return self._flat[k]
 
 
-class Part:
+class ListPart:
     """The lists of parameters and states of some tensors, and what printed functions ask about them.
 
     Args:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.engine.foreach.fusing import Fusing
-from thalweg.engine.foreach.graph import Graph, graph_of
+from thalweg.engine.foreach.graph import StepGraph, graph_of
 from thalweg.engine.foreach.lists import functions
-from thalweg.engine.foreach.memory import Memory
+from thalweg.engine.foreach.memory import ListMemory
 from thalweg.engine.foreach.nodes import Node, needed
 from thalweg.engine.foreach.statements import Statements
 from thalweg.engine.program.printing import define
@@ -61,7 +61,7 @@ def segments(program: Program, truths: Mapping[Value, bool], kind: Kind) -> tupl
 
 
 def _segment(
-    program: Program, graph: Graph, stage: int | None, known: list[Node], kind: Kind
+    program: Program, graph: StepGraph, stage: int | None, known: list[Node], kind: Kind
 ) -> tuple[Segment, list[Node]]:
     """Return the function up to a stage, and what is known after it."""
     results = graph.numbers if stage is None else graph.over_all[stage]
@@ -83,7 +83,7 @@ def _segment(
     returned = [new(x) for x in (*results, *carried)]
     written = [new(x) for x in outputs]
     order = needed([*written, *returned])
-    memory = Memory(order, written, len(program.tensors) - 1, kind.widens, returned)
+    memory = ListMemory(order, written, len(program.tensors) - 1, kind.widens, returned)
     statements = Statements(memory)
     body = [_unpacked("s", len(program.tensors) - 1, "slots"), _unpacked("k", len(known), "known")]
     names = "".join(f"{v.name}, " for v in program.host_reads)
@@ -104,7 +104,7 @@ def _segment(
     return segment, [*results, *carried]
 
 
-def _needed_after(graph: Graph, stage: int) -> set[Node]:
+def _needed_after(graph: StepGraph, stage: int) -> set[Node]:
     """Return what the functions after a stage look at."""
     rest = [x for found in graph.over_all[stage + 1 :] for x in found]
     return set(needed([*graph.outputs, *graph.numbers, *rest]))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from thalweg.engine.foreach.fusing import Scale
 from thalweg.engine.foreach.lists import UNARY
-from thalweg.engine.foreach.memory import Memory
+from thalweg.engine.foreach.memory import ListMemory
 from thalweg.engine.foreach.nodes import Node, Scope
 from thalweg.engine.program.ops import OPS
 
@@ -20,7 +20,7 @@ _OPERATORS = ("add", "sub", "mul", "div", "neg", "eq", "ne", "lt", "le", "gt", "
 class Statements:
     """Prints one value after the other; `memory` collects the lines."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: ListMemory) -> None:
         self._memory = memory
         self._lines = memory.lines
         self._names: dict[Node, str] = {}

@@ -26,7 +26,7 @@ from thalweg.engine.triton.device import Array, Table, current, zeros
 from thalweg.engine.triton.kernel import Layout, print_pass
 from thalweg.engine.triton.scalars import (
     LEAF_COLUMNS,
-    Scalars,
+    ScalarsKernel,
     all_reductions,
     print_fold,
     print_scalars,
@@ -49,7 +49,7 @@ class MadePass:
     """A pass as it was printed: its kernel, and the scalars that it reads for each entry."""
 
     kernel: Any
-    scalars: Scalars | None
+    scalars: ScalarsKernel | None
     width: int
     reductions: tuple[Value, ...]
 
@@ -226,7 +226,7 @@ class TritonBatch:
         else:
             cell.fill_(float(whole))
 
-    def _scalars(self, scalars: Scalars, out: Tensor) -> None:
+    def _scalars(self, scalars: ScalarsKernel, out: Tensor) -> None:
         count = len(self._entries)
         jit(scalars.text, "scalars")[(-(-count // LANES),)](
             self._places,

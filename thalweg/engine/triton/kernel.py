@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from thalweg.engine.program.program import Level, Part, Program, Value
-from thalweg.engine.triton.printed import INDENT, Printer
+from thalweg.engine.triton.printed import INDENT, TritonPrinter
 
 STORED = {"float32": "float32", "float64": "float64", "float16": "float16", "bfloat16": "uint16"}
 """As what a kernel reads and writes a dtype."""
@@ -95,7 +95,7 @@ class _Pass:
 
     def _elements(self, prefix: str, whole: bool) -> list[str]:
         """Return the lines that go through the elements of a chunk: all of a block, or some of it."""
-        printer = Printer(self.bits, prefix, indent=2)
+        printer = TritonPrinter(self.bits, prefix, indent=2)
         printer.line(f"{prefix}at = {'tl.multiple_of(offset, 16)' if whole else 'offset'} + lane")
         if not whole:
             printer.line("mask = lane < length")
@@ -135,7 +135,7 @@ class _Pass:
             loaded = f"({loaded}.to(tl.uint32) << 16).to(tl.float32, bitcast=True)"
         return f"{loaded}.to(tl.float{self.bits})"
 
-    def _store(self, printer: Printer, slot: int, root: Value, whole: bool) -> None:
+    def _store(self, printer: TritonPrinter, slot: int, root: Value, whole: bool) -> None:
         dtype, prefix = self.layout.dtypes[slot], printer.prefix
         value = printer.as_real(root)
         if dtype == "bfloat16":
@@ -145,7 +145,7 @@ class _Pass:
         masked = "" if whole else ", mask=mask"
         printer.line(f"tl.store({prefix}p{slot} + {prefix}at, {value}{masked})")
 
-    def _partial(self, printer: Printer, k: int, op: str, root: Value, whole: bool) -> None:
+    def _partial(self, printer: TritonPrinter, k: int, op: str, root: Value, whole: bool) -> None:
         """Reduce a block to one number. Triton's own maximum loses a NaN."""
         own = f"{printer.prefix}r{k}"
         printer.line(f"{own} = {printer.as_real(root)}")
@@ -159,7 +159,7 @@ class _Pass:
         printer.line(f"tl.store(partials + {k} * count + turn, {own}_whole.to(tl.float64))")
 
 
-def _rounded_to_bfloat16(printer: Printer, own: str, value: str) -> str:
+def _rounded_to_bfloat16(printer: TritonPrinter, own: str, value: str) -> str:
     """Round to nearest, ties to even; a NaN stays one."""
     printer.line(f"{own} = ({value}).to(tl.float32)")
     printer.line(f"{own}_bits = {own}.to(tl.uint32, bitcast=True)")

@@ -67,7 +67,7 @@ def unprintable(program: Program) -> tuple[str, ...]:
     return (*program.foreign, *(op for op in above if op not in known | leaves))
 
 
-class Printer:
+class TritonPrinter:
     """Lines of a kernel: values by name, in the precision `bits` (32 or 64).
 
     Args:

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
-from thalweg.engine.triton.printed import INDENT, Printer
+from thalweg.engine.triton.printed import INDENT, TritonPrinter
 
 LEAF_COLUMNS = (("count", "tensor"), ("count", "unit"), ("dimensions", ""), ("ordinal", ""))
 """What is known of each entry, in the order of the columns of `leaves`."""
 
 
 @dataclass(frozen=True)
-class Scalars:
+class ScalarsKernel:
     """The text of a kernel of scalars, and whether what it computes never changes."""
 
     text: str
@@ -33,10 +33,10 @@ def all_reductions(program: Program) -> tuple[Value, ...]:
     return tuple(v for v in program.reached() if v.is_reduction)
 
 
-def print_scalars(program: Program, wanted: Sequence[Value], of_tensors: bool) -> Scalars:
+def print_scalars(program: Program, wanted: Sequence[Value], of_tensors: bool) -> ScalarsKernel:
     """Return the kernel that computes these values for each entry, or for each tensor."""
     part = program.part(wanted, Level.REDUCED)
-    printer = Printer(64)
+    printer = TritonPrinter(64)
     head = "def scalars(places, rows, leaves, folded, wholes, numbers, out, count, BLOCK: tl.constexpr):"
     for text in (
         "lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)",
@@ -63,10 +63,10 @@ def print_scalars(program: Program, wanted: Sequence[Value], of_tensors: bool) -
         printer.line(f"tl.store(out + {line} * {len(wanted)} + {k}, {number}, mask=mask)")
     changing = {("count", "all"), *(("number", name) for name in program.number_outputs)}
     is_fixed = not part.reads and not any((v.op, v.data) in changing for v in leaves)
-    return Scalars("\n".join([head, *printer.lines]) + "\n", is_fixed)
+    return ScalarsKernel("\n".join([head, *printer.lines]) + "\n", is_fixed)
 
 
-def _read_reduction(printer: Printer, value: Value, k: int) -> None:
+def _read_reduction(printer: TritonPrinter, value: Value, k: int) -> None:
     if value.data == "all":
         printer.read_scalar(value, f"wholes + {k}")
         return
@@ -74,7 +74,7 @@ def _read_reduction(printer: Printer, value: Value, k: int) -> None:
     printer.read_each(value, f"folded + {k} * count + {column}")
 
 
-def _read_leaf(printer: Printer, leaf: Value, program: Program, reductions: int) -> None:
+def _read_leaf(printer: TritonPrinter, leaf: Value, program: Program, reductions: int) -> None:
     if leaf.op == "number":
         names = list(program.number_outputs)
         column = names.index(leaf.data)
@@ -112,7 +112,7 @@ def print_fold(op: str) -> str:
         f"{INDENT}run = {join}",
         f"{INDENT}start = start + BLOCK",
     ]
-    printer = Printer(64)
+    printer = TritonPrinter(64)
     for line in lines:
         printer.line(line)
     if op == "sum":

@@ -39,7 +39,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Graph:
+class CallGraph:
     """The calls of a model in order, and those whose results it returns."""
 
     calls: tuple[Call, ...]
@@ -48,7 +48,7 @@ class Graph:
     """How it was found: "torch.fx" or "a batch"."""
 
 
-def graph_of(model: nn.Module, x: Any = None, run: Run = nn.Module.__call__) -> Graph | None:
+def graph_of(model: nn.Module, x: Any = None, run: Run = nn.Module.__call__) -> CallGraph | None:
     """Return the graph of a model; None where `torch.fx` cannot trace it and there is no batch.
 
     With a batch the calls are recorded while `run` runs it through. Without one the model is traced by
@@ -75,9 +75,9 @@ class _Tracer(fx.Tracer):
         return _is_whole(m)
 
 
-def _traced(model: nn.Module) -> Graph:
+def _traced(model: nn.Module) -> CallGraph:
     if _is_whole(model):
-        return Graph((Call(type(model).__name__, "", (), {}),), (0,), "torch.fx")
+        return CallGraph((Call(type(model).__name__, "", (), {}),), (0,), "torch.fx")
     place: dict[fx.Node, int] = {}
     calls: list[Call] = []
     returned: tuple[int, ...] = ()
@@ -96,7 +96,7 @@ def _traced(model: nn.Module) -> Graph:
             label = node.target if node.op == "call_method" else node.op
         place[node] = len(calls)
         calls.append(Call(str(label), module, inputs, options))
-    return Graph(tuple(calls), returned, "torch.fx")
+    return CallGraph(tuple(calls), returned, "torch.fx")
 
 
 def _function(function: Any, args: Any, kwargs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -149,7 +149,7 @@ class _Recorder(TorchFunctionMode):
             return tuple(dict.fromkeys(place for place in found if place is not None))
 
 
-def _recorded(model: nn.Module, x: Any, run: Run) -> Graph:
+def _recorded(model: nn.Module, x: Any, run: Run) -> CallGraph:
     recorder = _Recorder()
     names = {module: name for name, module in model.named_modules() if _is_whole(module)}
 
@@ -172,13 +172,13 @@ def _recorded(model: nn.Module, x: Any, run: Run) -> Graph:
             model.eval()
             with recorder:
                 returned = run(model, x)
-            return Graph(tuple(recorder.calls), recorder.places(returned), "a batch")
+            return CallGraph(tuple(recorder.calls), recorder.places(returned), "a batch")
     finally:
         for handle in handles:
             handle.remove()
 
 
-def followers(graph: Graph) -> list[list[int]]:
+def followers(graph: CallGraph) -> list[list[int]]:
     """Return, for each call, those that take its result."""
     found: list[list[int]] = [[] for _ in graph.calls]
     for place, call in enumerate(graph.calls):
@@ -187,7 +187,7 @@ def followers(graph: Graph) -> list[list[int]]:
     return found
 
 
-def ancestors(graph: Graph) -> list[frozenset[int]]:
+def ancestors(graph: CallGraph) -> list[frozenset[int]]:
     """Return, for each call, all calls that its result depends on."""
     found: list[frozenset[int]] = []
     for call in graph.calls:

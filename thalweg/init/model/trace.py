@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from thalweg.init.model.activations import gain_of, name_of, options_of
-from thalweg.init.model.graph import Call, Graph, ancestors, followers, graph_of
+from thalweg.init.model.graph import Call, CallGraph, ancestors, followers, graph_of
 from thalweg.init.model.layers import Layer, layers_of
 from thalweg.init.model.outputs import outputs_of
 
@@ -52,7 +52,7 @@ def traced(model: nn.Module, x: Any = None) -> Traced:
 class _Behind:
     """One walk over the graph of a model."""
 
-    def __init__(self, model: nn.Module, graph: Graph, layers: list[Layer]) -> None:
+    def __init__(self, model: nn.Module, graph: CallGraph, layers: list[Layer]) -> None:
         self.modules = dict(model.named_modules())
         self.graph = graph
         self.after = followers(graph)

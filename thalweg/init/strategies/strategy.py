@@ -108,7 +108,7 @@ DEFINITIONS: Final[dict[str, Definition]] = {}
 
 
 @dataclass(frozen=True)
-class Strategy:
+class InitStrategy:
     """A strategy with its arguments, for the layers of its kinds or those named by `on`.
 
     `a | b` is both: b after a, on the layers that b matches; those that compute from a batch run last.
@@ -122,13 +122,13 @@ class Strategy:
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
     where: tuple[str, ...] = ()
 
-    def on(self, *where: str) -> Strategy:
+    def on(self, *where: str) -> InitStrategy:
         """Return the strategy for layers of these kinds, or with these names; `*` stands for any text."""
         return dataclasses.replace(self, where=where)
 
-    def __or__(self, other: Strategy | Chain) -> Chain:
+    def __or__(self, other: InitStrategy | InitChain) -> InitChain:
         """Join with another one, which runs after it."""
-        return Chain((self, *parts_of(other)))
+        return InitChain((self, *parts_of(other)))
 
     def __repr__(self) -> str:
         given = [f"{name}={_shown(value)}" for name, value in self.arguments.items()]
@@ -173,14 +173,14 @@ class Strategy:
 
 
 @dataclass(frozen=True)
-class Chain:
+class InitChain:
     """Strategies one after the other."""
 
-    parts: tuple[Strategy, ...]
+    parts: tuple[InitStrategy, ...]
 
-    def __or__(self, other: Strategy | Chain) -> Chain:
+    def __or__(self, other: InitStrategy | InitChain) -> InitChain:
         """Join with another one, which runs after it."""
-        return Chain((*self.parts, *parts_of(other)))
+        return InitChain((*self.parts, *parts_of(other)))
 
     def __repr__(self) -> str:
         return "|".join(map(repr, self.parts))
@@ -240,28 +240,28 @@ class _Narrowed(Setup):
 Matched = _Narrowed
 
 
-def parts_of(strategy: Any) -> tuple[Strategy, ...]:
+def parts_of(strategy: Any) -> tuple[InitStrategy, ...]:
     """Return the parts of a strategy, one or several.
 
     Raises TaskError for what is none.
     """
-    if isinstance(strategy, Strategy):
+    if isinstance(strategy, InitStrategy):
         return (strategy,)
-    if isinstance(strategy, Chain):
+    if isinstance(strategy, InitChain):
         return strategy.parts
     raise TaskError(f"A strategy is made by thalweg.init, such as init.he(); got {strategy!r}.")
 
 
 def per_layer(
     *kinds: str,
-) -> Callable[[Callable[Concatenate[Drawing, P], None]], Callable[P, Strategy]]:
+) -> Callable[[Callable[Concatenate[Drawing, P], None]], Callable[P, InitStrategy]]:
     """Make a strategy of a function that sets one layer, for the layers of these kinds."""
     return functools.partial(_defined, Flags(kinds, False, False, False))
 
 
 def of_model(
     *kinds: str, data_driven: bool = True, reads: bool = True
-) -> Callable[[Callable[Concatenate[Matched, P], None]], Callable[P, Strategy]]:
+) -> Callable[[Callable[Concatenate[Matched, P], None]], Callable[P, InitStrategy]]:
     """Make a strategy of a function that sets all layers of these kinds together."""
     return functools.partial(_defined, Flags(kinds, True, data_driven, reads))
 
@@ -275,18 +275,18 @@ class Flags(NamedTuple):
     reads: bool
 
 
-def _defined(flags: Flags, function: Callable[..., None]) -> Callable[..., Strategy]:
+def _defined(flags: Flags, function: Callable[..., None]) -> Callable[..., InitStrategy]:
     definition = Definition(function.__name__, function, *flags)
     DEFINITIONS[definition.name] = definition
     given = inspect.Signature(list(definition.parameters.values()))
 
     @functools.wraps(function)
-    def make(*args: Any, **kwargs: Any) -> Strategy:
+    def make(*args: Any, **kwargs: Any) -> InitStrategy:
         try:
             bound = given.bind(*args, **kwargs)
         except TypeError as error:
             raise _wrong_arguments(definition, kwargs, error) from None
-        return Strategy(definition.name, bound.arguments)
+        return InitStrategy(definition.name, bound.arguments)
 
     make.__signature__ = given  # type: ignore[attr-defined]
     del make.__wrapped__  # whose signature has the layer first
@@ -316,7 +316,7 @@ def _wrong_arguments(
     return TaskError(f"init.{definition.name}: {error}. {has}")
 
 
-def _nothing(strategy: Strategy, layers: Iterable[Layer]) -> TaskError:
+def _nothing(strategy: InitStrategy, layers: Iterable[Layer]) -> TaskError:
     layers = tuple(layers)
     wanted = strategy.where or strategy.definition.kinds
     has = ", ".join(f"{layer.name} ({layer.kind})" for layer in layers[:12]) or "no layers"

@@ -13,8 +13,7 @@ import torch
 
 from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError
-from thalweg.init.strategies.strategy import Chain as Chained
-from thalweg.init.strategies.strategy import Strategy
+from thalweg.init.strategies.strategy import InitChain, InitStrategy
 from thalweg.numeric import as_whole
 from thalweg.optim.optimizer import stepping
 from thalweg.optim.stepping.stepper import Stepper
@@ -151,7 +150,7 @@ class Entrant:
         fixed = [f"{name}={value!r}" for name, value in self.hyperparameters.items()]
         if isinstance(self.schedule, str):
             fixed.append(f"schedule {self.schedule}")
-        if isinstance(self.init, (str, Strategy, Chained)):
+        if isinstance(self.init, (str, InitStrategy, InitChain)):
             fixed.append(f"initialization {self.init}")
         if self.batch_size != "race":
             size = self.batch_size

@@ -12,8 +12,7 @@ import torch
 from thalweg import optim, rules, schedules
 from thalweg.engine import Chain, Link, Rule
 from thalweg.engine.language.chain import chain
-from thalweg.init.strategies.strategy import Chain as Chained
-from thalweg.init.strategies.strategy import Strategy
+from thalweg.init.strategies.strategy import InitChain, InitStrategy
 from thalweg.numeric import is_schedule
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.point import Point
@@ -58,7 +57,7 @@ def code_of(entrant: Entrant, point: Point, steps: int | None) -> str:
         call = _of_chain(factory if isinstance(factory, Chain) else chain(factory), arguments, page)
     else:
         call = _of_function(factory, arguments, page)
-    if isinstance(entrant.init, (str, Strategy, Chained)):
+    if isinstance(entrant.init, (str, InitStrategy, InitChain)):
         page.notes.append(f"# The model was started by thalweg.init's strategy {entrant.init}.")
     if entrant.batch_size != "race":
         size = entrant.batch_size
