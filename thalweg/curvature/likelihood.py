@@ -57,10 +57,8 @@ def fisher_block(
         )
     raise TaskError(
         f"The Fisher information is that of a distribution, and the loss {loss} is not known to be the "
-        f"negative logarithm "
-        f"of one. These are: {', '.join(KNOWN)}, by name or as modules. For any loss there is ggn(…), "
-        f"which equals the "
-        "Fisher information of these."
+        f"negative logarithm of one. These are: {', '.join(KNOWN)}, by name or as modules. For any loss "
+        "there is ggn(…), which equals the Fisher information of these."
     )
 
 

@@ -108,13 +108,26 @@ class ModelOperator(Operator):
         part._random = self._random
         return part
 
-    @abstractmethod
     def _again(self, parameters: Sequence[str]) -> ModelOperator:
         """Return the same matrix of other parameters."""
+        return type(self)(
+            self.model,
+            self.cost,
+            self.data,
+            training=self.training,
+            parameters=parameters,
+            **self._settings(),
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what the matrix takes beside the arguments that all take."""
+        return {}
 
     @abstractmethod
-    def _begin(self, at: list[Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Weight, Product]:
-        """Return a batch's loss, what it weighs, and its products, at leaves `at`."""
+    def _begin(
+        self, at: list[Tensor], outputs: Any, targets: Any, rows: int
+    ) -> tuple[Tensor, Weight, Product]:
+        """Return a batch's loss, what it weighs, and its products, from outputs made of the leaves `at`."""
 
     def _times(self, vectors: Tensor) -> Tensor:
         self._look()
@@ -146,7 +159,8 @@ class ModelOperator(Operator):
         at = self._leaves()
         for inputs, targets in self._batches:
             rows = rows_in(inputs, targets)
-            loss, weight, product = self._begin(at, inputs, targets)
+            outputs, matched = self._outputs(at, inputs, targets)
+            loss, weight, product = self._begin(at, outputs, matched, rows)
             share = float(rows) if weight == "sum" else weight
             size = abs(float(loss.detach())) * share if share else 0.0
             seen = Seen(1, rows, share, size)
@@ -171,9 +185,7 @@ class ModelOperator(Operator):
                 if most is not None and len(found) >= most:
                     continue
                 read += rows
-                outputs = self._call(at, partial(_called, inputs=inputs))
-                matched = self.cost.surrogate.match(outputs, targets)
-                loss, weight = self._measured(outputs, matched, rows)
+                loss, weight = self._measured(*self._outputs(at, inputs, targets), rows)
                 if weight and loss.requires_grad:
                     g = torch.autograd.grad(loss, at, materialize_grads=True)
                     mean = self.layout.flat(g)
@@ -185,15 +197,12 @@ class ModelOperator(Operator):
         """Forget what was kept if the model or the batch has changed since."""
         now = self.layout.flat(self.layout.parameters)
         now = torch.cat([now, *(real_numbers(each).to(now) for each in self.model.buffers())])
-        key = self._key()
+        key = kept_graph_key(self.model, self._batches.tensors)
         # values, not versions: kernels that write through addresses leave no trace in those
         if self._at is None or self._at[0] != key or not torch.equal(now, self._at[1]):
             self._at = (key, now)
             self._kept = None
             self._batches.forget()
-
-    def _key(self) -> tuple[Any, ...]:
-        return kept_graph_key(self.model, self._batches.tensors)
 
     def _inside(self) -> ExitStack:
         stack = ExitStack()
@@ -205,6 +214,11 @@ class ModelOperator(Operator):
     def _leaves(self) -> list[Tensor]:
         """Return copies of the parameters, of which derivatives are taken: a kept graph outlives a step."""
         return [p.detach().clone().requires_grad_() for p in self.layout.parameters]
+
+    def _outputs(self, at: list[Tensor], inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """Return the outputs of a batch at leaves `at`, and its targets as the loss takes them."""
+        outputs = self._call(at, partial(_called, inputs=inputs))
+        return outputs, self.cost.surrogate.match(outputs, targets)
 
     def _call(self, at: list[Tensor], use: Callable[[nn.Module], Any]) -> Any:
         """Return what `use` makes of the model with parameters `at` and copies of its buffers."""
@@ -262,15 +276,10 @@ def _called(model: nn.Module, inputs: Any) -> Any:
 class HessianMatrix(ModelOperator):
     """∇²J of J = L + λΩ, the loss over the data and the penalty of a `Cost`; see `hessian`."""
 
-    def _again(self, parameters: Sequence[str]) -> ModelOperator:
-        return HessianMatrix(
-            self.model, self.cost, self.data, training=self.training, parameters=parameters
-        )
-
-    def _begin(self, at: list[Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Weight, Product]:
-        outputs = self._call(at, partial(_called, inputs=inputs))
-        targets = self.cost.surrogate.match(outputs, targets)
-        loss, weight = self._measured(outputs, targets, rows_in(inputs, targets))
+    def _begin(
+        self, at: list[Tensor], outputs: Any, targets: Any, rows: int
+    ) -> tuple[Tensor, Weight, Product]:
+        loss, weight = self._measured(outputs, targets, rows)
         return loss, weight, second_derivative(loss, at)
 
 
@@ -279,14 +288,9 @@ class GaussNewtonMatrix(ModelOperator):
 
     product_cost = 4 / 3
 
-    def _again(self, parameters: Sequence[str]) -> ModelOperator:
-        return GaussNewtonMatrix(
-            self.model, self.cost, self.data, training=self.training, parameters=parameters
-        )
-
-    def _begin(self, at: list[Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Weight, Product]:
-        outputs = self._call(at, partial(_called, inputs=inputs))
-        targets = self.cost.surrogate.match(outputs, targets)
+    def _begin(
+        self, at: list[Tensor], outputs: Any, targets: Any, rows: int
+    ) -> tuple[Tensor, Weight, Product]:
         tensors: list[Tensor] = []
         leaves: list[Tensor] = []
 
@@ -298,7 +302,7 @@ class GaussNewtonMatrix(ModelOperator):
             return leaves[-1]
 
         above = mapped(outputs, leaf)
-        loss, weight = self._measured(above, targets, rows_in(inputs, targets))
+        loss, weight = self._measured(above, targets, rows)
         if not leaves:
             raise TaskError("The model's outputs do not depend on its parameters.")
         inner = self._block(loss, leaves, targets)
@@ -329,11 +333,8 @@ class FisherMatrix(GaussNewtonMatrix):
         self.kind, self.draws, self.seed = kind, draws, seed
         self._generator = torch.Generator()
 
-    def _again(self, parameters: Sequence[str]) -> ModelOperator:
-        how: dict[str, Any] = {"kind": self.kind, "draws": self.draws, "seed": self.seed}
-        return FisherMatrix(
-            self.model, self.cost, self.data, training=self.training, parameters=parameters, **how
-        )
+    def _settings(self) -> dict[str, Any]:
+        return {"kind": self.kind, "draws": self.draws, "seed": self.seed}
 
     def _times(self, vectors: Tensor) -> Tensor:
         self._generator.manual_seed(self.seed)  # the same labels in each product

@@ -34,10 +34,12 @@ def hessian(
 
     Args:
         model: with the parameters where the matrix is wanted; those that require gradients. Nothing of it
-        is changed. loss: a `Cost`, or what it takes as its loss: a name, a module, a function (outputs,
-        targets). data: one batch (inputs, targets), a list of batches, or a loader, which is read at each
-        product. training: the mode in which the model is computed: True, False, or None for the one that
-        each module has. parameters: the names of those to take; None for all that require gradients.
+            is changed.
+        loss: a `Cost`, or what it takes as its loss: a name, a module, a function (outputs, targets).
+        data: one batch (inputs, targets), a list of batches, or a loader, which is read at each product.
+        training: the mode in which the model is computed: True, False, or None for the one that each
+            module has.
+        parameters: the names of those to take; None for all that require gradients.
 
     Raises:
         DataError: the data can be read only once, are empty, or changed between two products.

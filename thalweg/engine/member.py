@@ -45,6 +45,15 @@ class Member:
         return called(self.ordinal, self.name)
 
     @property
+    def gradient_called(self) -> str:
+        """What its gradient is called in a message."""
+        return f"the gradient of {self.called}"
+
+    def slot_called(self, slot: int) -> str:
+        """Return what a tensor that a step writes is called in a message: the parameter, then its states."""
+        return f"the state {self.names[slot - 1]!r} of {self.called}" if slot else self.called
+
+    @property
     def states(self) -> list[Tensor]:
         """Its state tensors."""
         return [self.state[name] for name in self.names]

@@ -13,13 +13,14 @@ import thalweg
 from tests.engine.cpu import function_errors
 from tests.exact import same
 from thalweg.engine.cpu import vector_functions
-from thalweg.engine.cpu.kernel import Layout, print_kernel
+from thalweg.engine.cpu.kernel import print_kernel
 from thalweg.engine.cpu.kernel_functions import CALLED
 from thalweg.engine.cpu.kernel_printed import PRINTED
 from thalweg.engine.cpu.processor import levels, processor
 from thalweg.engine.cpu.vector_table import AVX2, SSE
 from thalweg.engine.language.compose import program_of
 from thalweg.engine.language.places import name_places
+from thalweg.engine.program.printing import Layout
 
 Function = Callable[..., Tensor]
 DTYPES = (torch.float32, torch.float64)

@@ -14,8 +14,9 @@ from tests.optim.cases import RICHEST, Case
 from tests.optim.cases import each as each_of
 from thalweg import optim
 from thalweg.engine.backends import backends
+from thalweg.engine.program.printing import Layout
 from thalweg.engine.triton import backend
-from thalweg.engine.triton.kernel import Layout, print_pass
+from thalweg.engine.triton.kernel import print_pass
 from thalweg.engine.triton.printed import unprintable
 from thalweg.engine.triton.scalars import print_scalars
 from thalweg.errors import EngineError

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.cpu.host_scalars import host_scalars
-from thalweg.engine.cpu.kernel import Layout, print_kernel
+from thalweg.engine.cpu.kernel import print_kernel
 from thalweg.engine.cpu.layouts import Addresses, Layouts
 from thalweg.engine.cpu.native import kernel
 from thalweg.engine.cpu.objects import DictEntries, Gradients, Same, Versions
@@ -22,7 +22,7 @@ from thalweg.engine.cpu.threads import Kernel, run_on
 from thalweg.engine.dense import is_flagged, reordered
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
-from thalweg.engine.program.printing import ReducedFunction
+from thalweg.engine.program.printing import Layout, ReducedFunction
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.rows import Lines, ReducedNumbers, Row
 from thalweg.engine.storage import (
@@ -202,11 +202,7 @@ class FusedBatch:
 
     def _name_of_written(self, k: int) -> str:
         slot, k = divmod(k, len(self.params))
-        member = self._members[k]
-        return f"the state {member.names[slot - 1]!r} of {member.called}" if slot else member.called
-
-    def _name_of_grad(self, k: int) -> str:
-        return f"the gradient of {self._members[k].called}"
+        return self._members[k].slot_called(slot)
 
     def prepare(self) -> tuple[Addresses, list[Any]] | None:
         """Return the addresses of the gradients, and the tensors that must live until the step is over.
@@ -223,7 +219,7 @@ class FusedBatch:
                 if not self._can_be_copied(grad, self.params[k]):
                     return None
                 if not holds_its_numbers(grad):
-                    raise EngineError(memory_problem(grad, self._name_of_grad(k)))
+                    raise EngineError(memory_problem(grad, self._members[k].gradient_called))
             grads = [reordered(g, p) for g, p in zip(grads, self.params, strict=True)]
             if not self._grad_layouts.read(grads):
                 return None
@@ -235,7 +231,7 @@ class FusedBatch:
             return False
         small = self._grad_layouts.without_memory
         if small is not None:
-            raise EngineError(memory_problem(grads[small], self._name_of_grad(small)))
+            raise EngineError(memory_problem(grads[small], self._members[small].gradient_called))
         return not (self._odd and any(is_flagged(grads[k]) for k in self._odd))
 
     def _can_be_copied(self, grad: Any, param: Tensor) -> bool:

@@ -24,6 +24,7 @@ from llvmlite import ir
 from thalweg.engine.cpu.kernel_division import emit_floordiv, emit_mod
 from thalweg.engine.cpu.kernel_functions import CALLED, INSTRUCTIONS, function_of, library_symbols
 from thalweg.engine.cpu.kernel_noise import NOISE_FUNCTIONS, emit_noise
+from thalweg.engine.program.printing import Layout
 from thalweg.engine.program.program import Level, Program, Value
 
 I1, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
@@ -41,16 +42,6 @@ Emit = Callable[..., ir.Value]
 
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a pass reads and in which columns it finds it."""
-
-    dtypes: tuple[str, ...]
-    """The dtype of each slot: "float32", "float64" or "bfloat16"."""
-    rows: tuple[Value, ...]
-    reduced: tuple[Value, ...]
 
 
 def unsupported(program: Program) -> tuple[str, ...]:

@@ -107,8 +107,8 @@ class EagerBatch:
 
 def _check_memory(member: Member, grad: Tensor) -> None:
     """Refuse a parameter whose own memory, or that of its states or its gradient, is gone."""
-    named = [(member.called, member.param), (f"the gradient of {member.called}", grad)]
-    named += [(f"the state {n!r} of {member.called}", member.state[n]) for n in member.names]
+    named = [(member.called, member.param), (member.gradient_called, grad)]
+    named += [(member.slot_called(1 + k), x) for k, x in enumerate(member.states)]
     for called, x in named:
         if not holds_its_numbers(x):
             raise EngineError(memory_problem(x, called))

@@ -107,8 +107,7 @@ class ForeachBatch:
     def _called(self, k: int) -> str:
         """Return what the k-th of the tensors that are written is called in a message."""
         k, slot = divmod(k, 1 + len(self._members[0].names))
-        member = self._members[k]
-        return f"the state {member.names[slot - 1]!r} of {member.called}" if slot else member.called
+        return self._members[k].slot_called(slot)
 
     def prepare(self) -> PartGradients | None:
         """Return the gradients, or None where one is missing or of another kind.
@@ -139,7 +138,7 @@ class ForeachBatch:
             return
         for g, member in zip(grads, self._members, strict=True):
             if not holds_its_numbers(g):
-                raise EngineError(memory_problem(g, f"the gradient of {member.called}"))
+                raise EngineError(memory_problem(g, member.gradient_called))
 
     # -- stepping ------------------------------------------------------------------------------------
 

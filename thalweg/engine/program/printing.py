@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,16 @@ from torch import Tensor
 
 from thalweg.engine.program.ops import ARRAY, MIXED, OPS, SCALAR, TENSOR, as_double, as_truth
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a pass reads and in which columns it finds it."""
+
+    dtypes: tuple[str, ...]
+    """The dtype of each slot: "float32", "float64", "bfloat16" or "float16"."""
+    rows: tuple[Value, ...]
+    reduced: tuple[Value, ...]
 
 
 def operand(value: Value) -> str:

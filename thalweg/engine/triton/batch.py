@@ -19,11 +19,12 @@ from torch import Tensor
 from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
+from thalweg.engine.program.printing import Layout
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.rows import ReducedNumbers
 from thalweg.engine.storage import elements
 from thalweg.engine.triton.device import Array, Table, current, zeros
-from thalweg.engine.triton.kernel import Layout, print_pass
+from thalweg.engine.triton.kernel import print_pass
 from thalweg.engine.triton.scalars import (
     LEAF_COLUMNS,
     ScalarsKernel,

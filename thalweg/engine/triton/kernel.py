@@ -14,8 +14,7 @@ once; bfloat16 is converted by its bits, which is the same in the interpreter an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from thalweg.engine.program.printing import Layout
 from thalweg.engine.program.program import Level, Part, Program, Value
 from thalweg.engine.triton.printed import INDENT, TritonPrinter
 
@@ -23,15 +22,6 @@ STORED = {"float32": "float32", "float64": "float64", "float16": "float16", "bfl
 """As what a kernel reads and writes a dtype."""
 FIELDS = ("tensor", "offset", "length", "row", "entry")
 """The columns of the table of chunks."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a pass reads and in which columns it finds it."""
-
-    dtypes: tuple[str, ...]
-    rows: tuple[Value, ...]
-    reduced: tuple[Value, ...]
 
 
 def print_pass(program: Program, stage: int, layout: Layout) -> str:

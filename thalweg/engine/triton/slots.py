@@ -98,8 +98,7 @@ class Slots:
 
     def _called(self, k: int) -> str:
         slot, k = divmod(k, len(self.params))
-        member = self._members[k]
-        return f"the state {member.names[slot - 1]!r} of {member.called}" if slot else member.called
+        return self._members[k].slot_called(slot)
 
     def gradients(self) -> list[Tensor] | None:
         """Return the gradients, stored as their parameters are; None where one is of another kind.
@@ -128,11 +127,10 @@ class Slots:
         if grad.dtype != member.grad_dtype or not (self._sparse or grad.layout is torch.strided):
             return False
         if not holds_its_numbers(grad):
-            raise EngineError(memory_problem(grad, f"the gradient of {member.called}"))
+            raise EngineError(memory_problem(grad, member.gradient_called))
         return True
 
     def _check_memory(self, grads: list[Tensor]) -> None:
         small = first_without_memory(grads, self._grad_bytes)
         if small is not None:
-            called = f"the gradient of {self._members[small].called}"
-            raise EngineError(memory_problem(grads[small], called))
+            raise EngineError(memory_problem(grads[small], self._members[small].gradient_called))
