@@ -8,8 +8,9 @@ train the same model for the same epochs from the same weights; a contestant's t
 whole call, model and optimizer built, divided by its epochs. No set is evaluated.
 
 `fit` also trains with callbacks: one that does nothing, told of each step; a log for TensorBoard that has
-the loss of every tenth step; and a run folder, a line an epoch. What each adds to a step is printed below
-the table: the median difference from `fit` without it in the same round, in microseconds and as a share.
+the loss of every tenth step; and a run folder, a line an epoch. Below the table stands what each takes, timed
+inside: once a run, at its start and end, and for each step, those of epochs and evaluations divided among
+the steps.
 
     python benchmarks/fit.py [--repeats 31] [--epochs 20] [--threads N] [--processor-time]
 """
@@ -30,10 +31,36 @@ from torch.nn import functional
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task, load_task
 from thalweg.train import Callback, RunFolder, Training, fit
+from thalweg.train.callbacks import EVENTS
 
 BATCH = 128
 LR = 1e-2
 PLAIN = "fit, thalweg Adam"
+
+
+TAKEN: dict[str, list[dict[str, float]]] = {}
+"""The seconds that each callback took in each run, by what it was told of."""
+
+
+class Timed(Callback):
+    """Tells another callback, and times it."""
+
+    def __init__(self, name: str, inner: Callback) -> None:
+        self.inner, self.taken = inner, dict.fromkeys(EVENTS, 0.0)
+        TAKEN.setdefault(name, []).append(self.taken)
+
+
+def timed(event: str) -> Callable[..., None]:
+    def tell(self: Timed, *what: Any) -> None:
+        started = time.perf_counter()
+        getattr(self.inner, event)(*what)
+        self.taken[event] += time.perf_counter() - started
+
+    return tell
+
+
+for each in EVENTS:
+    setattr(Timed, each, timed(each))
 
 
 class Empty(Callback):
@@ -64,8 +91,10 @@ def main() -> None:
             train()
             if repeat >= 2:  # the first two are warm-up: compiled kernels, allocator, caches
                 times[name].append((clock() - started) / options.epochs)
+            else:
+                TAKEN.clear()
     report(times, bare, options.epochs)
-    report_callbacks(times, bare)
+    report_callbacks(times, bare, options.epochs)
 
 
 def contestants_on(task: Task, epochs: int) -> dict[str, Callable[[], Any]]:
@@ -79,17 +108,19 @@ def contestants_on(task: Task, epochs: int) -> dict[str, Callable[[], Any]]:
     except ImportError:
         return table
     table[PLAIN] = lambda: run_fit(task, optim.Adam, epochs)
-    table["  with an empty callback"] = lambda: run_fit(task, optim.Adam, epochs, Empty())
-    table["  with a run folder"] = lambda: in_folder(task, optim.Adam, epochs, run_folder)
+    makers: dict[str, Callable[[str], Callback]] = {
+        "  with an empty callback": lambda _: Empty(),
+        "  with a run folder": RunFolder,
+    }
     try:
         from thalweg.train.loggers import TensorBoard
 
         TensorBoard()
+        makers["  with TensorBoard, every 10 steps"] = TensorBoard
     except ImportError:
-        return table
-    table["  with TensorBoard, every 10 steps"] = lambda: in_folder(
-        task, optim.Adam, epochs, TensorBoard
-    )
+        pass
+    for name, make in makers.items():
+        table[name] = functools.partial(in_folder, task, optim.Adam, epochs, name, make)
     return table
 
 
@@ -105,13 +136,11 @@ def run_fit(task: Task, optimizer: Any, epochs: int, *callbacks: Callback) -> An
     )
 
 
-def run_folder(path: str) -> RunFolder:
-    return RunFolder(path)
-
-
-def in_folder(task: Task, optimizer: Any, epochs: int, make: Callable[[str], Callback]) -> None:
+def in_folder(
+    task: Task, optimizer: Any, epochs: int, name: str, make: Callable[[str], Callback]
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        run_fit(task, optimizer, epochs, make(folder))
+        run_fit(task, optimizer, epochs, Timed(name, make(folder)))
 
 
 def by_hand(task: Task, epochs: int) -> list[float]:
@@ -144,17 +173,19 @@ def report(times: dict[str, list[float]], task: Task, epochs: int) -> None:
         print(f"{name:34} {middle:12.3f} {low:7.3f}–{high:<8.3f} {middle / (1e3 * base):7.2f}")
 
 
-def report_callbacks(times: dict[str, list[float]], task: Task) -> None:
+def report_callbacks(times: dict[str, list[float]], task: Task, epochs: int) -> None:
     if PLAIN not in times:
         return
-    steps = -(-(task.data.train.rows or 0) // BATCH)
-    base = statistics.median(times[PLAIN])
-    for name in [name for name in times if name.startswith("  ")]:
-        added = [a - b for a, b in zip(times[name], times[PLAIN], strict=True)]
-        low, middle, high = statistics.quantiles(added, n=4)
-        print(f"{name.strip():34} {1e6 * middle / steps:+8.2f} µs a step ", end="")
-        print(f"({100 * low / base:+.1f} to {100 * high / base:+.1f} %, ", end="")
-        print(f"median {100 * middle / base:+.1f} %)")
+    steps = epochs * -(-(task.data.train.rows or 0) // BATCH)
+    step = statistics.median(times[PLAIN]) * epochs / steps
+    for name, runs in TAKEN.items():
+        once = statistics.median(sum(each[e] for e in ("start", "end")) for each in runs)
+        often = [sum(each[e] for e in ("step", "evaluation", "epoch")) / steps for each in runs]
+        low, middle, high = statistics.quantiles(often, n=4)
+        print(
+            f"{name.strip():34} {1e3 * once:6.2f} ms a run, {1e6 * middle:6.2f} µs a step: ", end=""
+        )
+        print(f"{100 * middle / step:.2f} % ({100 * low / step:.2f}–{100 * high / step:.2f})")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from thalweg.files import append_bytes, atomic_path, write_bytes, write_text
+from thalweg.files import AppendedFile, append_bytes, atomic_path, write_bytes, write_text
 
 
 def test_a_file_is_written_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -183,3 +183,21 @@ def test_nothing_is_appended_through_a_link_or_to_what_is_no_file(tmp_path: Path
             append_bytes(tmp_path / name, b"text")
         assert caught.value.filename == str(tmp_path / name)
     assert (tmp_path / "other").read_text() == "mine"
+
+
+def test_a_file_that_stays_open_is_added_to_and_made_anew_where_it_was_removed(tmp_path):
+    path = tmp_path / "runs" / "log"
+    with AppendedFile(path) as log:
+        log.append(b"a\n")
+        assert path.read_bytes() == b"a\n"  # at once
+        with path.open("ab") as other:
+            other.write(b"torn")
+        log.append(b"b\n", separator=b"\n", flush=False)
+        assert path.read_bytes() == b"a\ntorn\nb\n"
+        path.unlink()
+        path.parent.rmdir()
+        log.append(b"c\n", separator=b"\n")
+        assert path.read_bytes() == b"c\n"
+    log.close()  # once more does nothing
+    with pytest.raises(OSError, match="log"):
+        log.append(b"d\n")

@@ -16,6 +16,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FIXED = (*_CLOSED, errno.EBUSY, errno.EXDEV)  # a file mounted by itself is busy for ever
@@ -101,6 +102,59 @@ def append_bytes(
     ...     print(log.read_text())
     a|b
     """
+    with AppendedFile(path) as file:
+        file.append(content, separator=separator, flush=flush)
+
+
+class AppendedFile:
+    """A regular file that stays open to be added to, by `append`; it is made where missing.
+
+    One that was removed meanwhile is made anew. Nothing is appended through a link.
+
+    Raises:
+        OSError: if it cannot be opened or written, or is no regular file; its `filename` is `path`.
+
+    >>> with tempfile.TemporaryDirectory() as folder, AppendedFile(Path(folder) / "log") as log:
+    ...     log.append(b"a")
+    ...     log.append(b"b", separator=b"|")
+    ...     print(log.path.read_text())
+    a|b
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._descriptor = -1
+        self._descriptor = _opened(path)
+
+    def append(self, content: bytes, *, separator: bytes = b"", flush: bool = True) -> None:
+        """Add `content` in a single write; see `append_bytes`."""
+        with _naming(self.path):
+            if not os.fstat(self._descriptor).st_nlink:
+                self.close()
+                self._descriptor = _opened(self.path)
+            if separator and _last_byte(self._descriptor) not in (b"", separator):
+                content = separator + content
+            _write_all(self._descriptor, content)
+            if flush:
+                os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file; once more does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    __del__ = close
+
+
+def _opened(path: str | os.PathLike[str]) -> int:
+    """Open a regular file to be read and added to; return its descriptor."""
     how = os.O_RDWR | os.O_APPEND | os.O_CREAT | _NO_LINK | _NO_WAIT | _AS_IT_IS
     with _naming(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -113,13 +167,10 @@ def append_bytes(
             raise
         try:
             check_regular(os.fstat(descriptor), path)
-            if separator and _last_byte(descriptor) not in (b"", separator):
-                content = separator + content
-            _write_all(descriptor, content)
-            if flush:
-                os.fsync(descriptor)
-        finally:
+        except OSError:
             os.close(descriptor)
+            raise
+        return descriptor
 
 
 def check_regular(state: os.stat_result, path: str | os.PathLike[str]) -> None:

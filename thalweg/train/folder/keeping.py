@@ -18,7 +18,7 @@ from thalweg.train.folder.layout import (
     evaluation_line,
 )
 from thalweg.train.folder.writing import (
-    add_line,
+    HistoryLog,
     check_free,
     write_history,
     write_record,
@@ -41,6 +41,7 @@ class RunFolder(Callback):
     def __init__(self, path: str | os.PathLike[str], *, resume: bool = False) -> None:
         self.path = Path(path)
         self.record: dict[str, Any] = {}
+        self._log: HistoryLog | None = None
         if not resume:
             check_free(self.path)
 
@@ -52,11 +53,22 @@ class RunFolder(Callback):
 
     def evaluation(self, training: Training, evaluation: Evaluation) -> None:
         """Add the line of an evaluation."""
-        add_line(self.path, evaluation_line(evaluation))
+        self._add(evaluation_line(evaluation))
 
     def epoch(self, training: Training, record: Epoch) -> None:
         """Add the line of an epoch."""
-        add_line(self.path, epoch_line(record))
+        self._add(epoch_line(record))
+
+    def end(self, training: Training) -> None:
+        """Close the history."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _add(self, line: dict[str, Any]) -> None:
+        if self._log is None:
+            self._log = HistoryLog(self.path)
+        self._log.add(line)
 
     def discard(self) -> None:
         """Remove what this object wrote: of a run that failed before an epoch was done."""

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from thalweg.errors import CheckpointError
-from thalweg.files import append_bytes, atomic_path, write_bytes, write_text
+from thalweg.files import AppendedFile, atomic_path, write_bytes, write_text
 from thalweg.train.folder.layout import (
     FILES,
     HISTORY,
@@ -144,9 +144,22 @@ def _storable(value: Tensor) -> Tensor:
     return plain.clone(memory_format=torch.contiguous_format)
 
 
-def add_line(folder: Path, line: dict[str, Any]) -> None:
-    """Add a line to `history.jsonl`, at once. The disk may take it later: a checkpoint waits for it."""
-    append_bytes(folder / HISTORY, _text(line).encode() + b"\n", separator=b"\n", flush=False)
+class HistoryLog:
+    """`history.jsonl` of a run that trains: a line is added at once, to a file that stays open.
+
+    The disk may take it later: a checkpoint waits for it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = AppendedFile(folder / HISTORY)
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Add a line."""
+        self._file.append(_text(line).encode() + b"\n", separator=b"\n", flush=False)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def _text(line: dict[str, Any]) -> str:
