@@ -30,7 +30,8 @@ def answers(loss: Loss, outputs: Any, kind: Output) -> Any:
         "class":        argmax over the classes, the second axis; o > 0 or p > ½ of one output, as 0 or 1
 
     Raises:
-        TaskError: the loss gives its outputs no such meaning, or there is no such kind.
+        TaskError: the loss gives its outputs no such meaning, there is no such kind, or an output that is
+            to be a class is NaN.
 
     >>> from thalweg.objective.losses import as_loss
     >>> answers(as_loss("cross_entropy"), torch.tensor([[0.0, 2.0]]), "class")
@@ -60,6 +61,15 @@ def answers(loss: Loss, outputs: Any, kind: Output) -> Any:
 
 
 def _classes(name: str, outputs: Tensor) -> Tensor:
+    if outputs.is_floating_point() and bool((missing := outputs.isnan()).any()):
+        if outputs.ndim < 2 and name in _ONE_ROW_OF_SCORES:
+            missing = missing[None]
+        rows = missing.reshape(len(missing), -1).any(1)
+        raise TaskError(
+            f"The outputs of {int(rows.sum())} of {len(rows)} rows are not numbers (NaN), first of row "
+            f"{int(rows.int().argmax())} (counted from 0), so these rows have no class. Look for NaN in "
+            "them and leave them out; output='raw' shows all outputs."
+        )
     if name in _ONE_ROW_OF_SCORES:
         return outputs.argmax(_axis(outputs))
     return (outputs > _HALF[name]).to(torch.int64)
