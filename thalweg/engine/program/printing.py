@@ -23,6 +23,13 @@ class Layout:
     reduced: tuple[Value, ...]
 
 
+def layout_of(program: Program, stage: int, dtypes: tuple[str, ...]) -> Layout:
+    """Return what the pass of a stage reads, for slots of these dtypes."""
+    part = program.part(program.outputs_of(stage), Level.TENSOR)
+    reduced = tuple(v for v in part.reads if v.level == Level.REDUCED)
+    return Layout(dtypes, program.host_reads, reduced)
+
+
 def operand(value: Value) -> str:
     """Return how a value is written where it is used: a number in place, anything else by name."""
     return repr(value.data) if value.op == "constant" else value.name
