@@ -20,7 +20,7 @@ _ASKED: dict[Engine, tuple[Backend, ...]] = {
     # Triton joins them when its kernels have been measured on a GPU
     "auto": (_FUSED, _FOREACH, _EAGER),
     "fused": (_FUSED, _FOREACH, _EAGER),
-    "triton": (Triton(required=True), _FOREACH, _EAGER),
+    "triton": (Triton(), _FOREACH, _EAGER),
     "foreach": (_FOREACH, _EAGER),
     "eager": (_EAGER,),
 }

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from .interpreter import HAS_TRITON, IS_ASKED, WITHOUT
+from thalweg.engine.triton.available import triton_problem
+
+from .interpreter import HAS_TRITON, IS_ASKED
 
 pytestmark = [
-    pytest.mark.skipif(not HAS_TRITON, reason=WITHOUT),
+    pytest.mark.skipif(not HAS_TRITON, reason=str(triton_problem())),
     pytest.mark.skipif(IS_ASKED, reason="this is the process of the interpreter"),
 ]
 FOLDER = Path(__file__).parent

@@ -19,8 +19,8 @@ from torch import Tensor
 from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
-from thalweg.engine.program.printing import Layout
-from thalweg.engine.program.program import Level, Program, Value
+from thalweg.engine.program.printing import layout_of
+from thalweg.engine.program.program import Program, Value
 from thalweg.engine.rows import ReducedNumbers
 from thalweg.engine.storage import elements
 from thalweg.engine.triton.device import Array, Table, current, zeros
@@ -62,9 +62,9 @@ def passes(program: Program, dtypes: tuple[str, ...]) -> tuple[MadePass, ...]:
 
 
 def _made(program: Program, stage: int, dtypes: tuple[str, ...]) -> MadePass:
-    part = program.part(program.outputs_of(stage), Level.TENSOR)
-    reduced = tuple(v for v in part.reads if v.level == Level.REDUCED)
-    text = print_pass(program, stage, Layout(dtypes, program.host_reads, reduced))
+    layout = layout_of(program, stage, dtypes)
+    reduced = layout.reduced
+    text = print_pass(program, stage, layout)
     scalars = print_scalars(program, reduced, of_tensors=False) if reduced else None
     reductions = () if stage == program.stages else program.reductions(stage)
     return MadePass(jit(text, "step"), scalars, len(reduced), reductions)
@@ -156,7 +156,12 @@ class TritonBatch:
         Raises:
             EngineError: a storage that has moved is too small for its tensor.
         """
-        return self._slots.hold()
+        before = self._slots.addresses
+        if not self._slots.hold():
+            return False
+        if self._slots.addresses is not before:
+            self._pointers[:, 1:] = np.reshape(self._slots.addresses, (-1, len(self._pointers))).T
+        return True
 
     def prepare(self) -> list[Tensor] | None:
         """Return the gradients as they are stored in the order of their parameters, or None.
@@ -209,7 +214,6 @@ class TritonBatch:
     def _begin(self, grads: list[Tensor], count: int) -> None:
         """Put the addresses and the scalars of the step on the device."""
         self._pointers[:, 0] = list(map(Tensor.data_ptr, grads))
-        self._pointers[:, 1:] = np.reshape(self._slots.addresses, (-1, len(grads))).T
         self._pointer_table.write(self._pointers)
         self._row_table.write(self._rows)
         if count != self._all:

@@ -13,7 +13,7 @@ import numpy as np
 
 from thalweg.engine.program.noise import GOLDEN, HALF, MIX, SCALE
 from thalweg.engine.program.ops import TRANSCENDENTAL
-from thalweg.engine.program.program import Level, Program, Value
+from thalweg.engine.program.program import LEAVES, Level, Program, Value
 
 LIBRARY = {
     **{name: name for name in (*TRANSCENDENTAL, "pow", "atan2", "hypot", "copysign", "fmod")},
@@ -61,8 +61,7 @@ INDENT = "    "
 def unprintable(program: Program) -> tuple[str, ...]:
     """Return the operations of a program that no kernel can run."""
     known = {*_SIMPLE, *_TRUTHS, *_SPECIAL, *LIBRARY}
-    leaves = {"constant", "scalar", "tensor", "sum", "max", "foreign", "count"}
-    leaves |= {"dimensions", "ordinal", "number"}
+    leaves = {"constant", "scalar", "tensor", "sum", "max", "foreign", *LEAVES}
     above = (v.op for v in program.reached() if v.level > Level.HOST)
     return (*program.foreign, *(op for op in above if op not in known | leaves))
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
 from thalweg.engine.triton.printed import INDENT, TritonPrinter
@@ -90,6 +91,7 @@ def _no_integers(value: Value) -> str:
     raise AssertionError("noise is drawn for elements alone")
 
 
+@cache
 def print_fold(op: str) -> str:
     """Return the kernel `fold`, which reduces runs of partial results, an instance a run.
 
