@@ -22,7 +22,13 @@ pytestmark = [
     pytest.mark.skipif(IS_ASKED, reason="this is the process of the interpreter"),
 ]
 FOLDER = Path(__file__).parent
-FILES = ("test_cases.py", "test_interpreted.py", "test_vocabulary.py", "test_random_rules.py")
+FILES = (
+    "test_cases.py",
+    "test_interpreted.py",
+    "test_capturable.py",
+    "test_vocabulary.py",
+    "test_random_rules.py",
+)
 
 
 def run(*arguments: str, least: int) -> None:
@@ -43,7 +49,8 @@ def run(*arguments: str, least: int) -> None:
 
 
 def test_a_few() -> None:
-    run(str(FOLDER / FILES[0]), "-m", "not full", least=4)
+    few = ("test_cases.py", "test_capturable.py")
+    run(*(str(FOLDER / name) for name in few), "-m", "not full", least=10)
 
 
 @pytest.mark.full

@@ -21,6 +21,8 @@ class Layout:
     """The dtype of each slot: "float32", "float64", "bfloat16" or "float16"."""
     rows: tuple[Value, ...]
     reduced: tuple[Value, ...]
+    scaled: bool = False
+    """Whether gradients are divided by a loss scale as they are read."""
 
 
 def layout_of(program: Program, stage: int, dtypes: tuple[str, ...]) -> Layout:

@@ -65,11 +65,19 @@ class Triton:
 
     def batch(self, cohort: Cohort, kind: Kind, positions: Sequence[int]) -> TritonBatch:
         """Return a batch of members on this device with these dtypes."""
-        from thalweg.engine.triton.batch import TritonBatch  # imports Triton, which takes a second
+        from thalweg.engine.triton.batch import TritonBatch
+        from thalweg.engine.triton.device_numbers import DeviceNumbers
+        from thalweg.engine.triton.host_numbers import HostNumbers
 
         members = [cohort.members[k] for k in positions]
-        rows = [cohort.row_of[k] for k in positions]
-        return TritonBatch(cohort.program, kind[1], members, rows, cohort.table)
+        device, dtypes = kind
+        if cohort.on_device:
+            row_of = list(range(len(members)))
+            on_device = DeviceNumbers(cohort, members, device)
+            return TritonBatch(cohort.program, dtypes, members, row_of, on_device)
+        row_of = [cohort.row_of[k] for k in positions]
+        numbers = HostNumbers(cohort.program, members, cohort.table, device)
+        return TritonBatch(cohort.program, dtypes, members, row_of, numbers)
 
 
 def _place_problem(x: Tensor) -> str | None:

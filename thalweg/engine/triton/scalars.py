@@ -57,7 +57,7 @@ def print_scalars(program: Program, wanted: Sequence[Value], of_tensors: bool) -
             printer.read_each(value, f"rows + row * {len(columns)} + {columns.index(value)}")
     for leaf in leaves:
         _read_leaf(printer, leaf, program, len(reductions))
-    printer.compute([v for v in part.computes if v.op not in LEAVES], _no_integers)
+    printer.compute(v for v in part.computes if v.op not in LEAVES)
     line = "tensor" if of_tensors else "lane"
     for k, value in enumerate(wanted):
         number = f"({printer.as_real(value)}).to(tl.float64)"
@@ -85,10 +85,6 @@ def _read_leaf(printer: TritonPrinter, leaf: Value, program: Program, reductions
     else:
         column = LEAF_COLUMNS.index((leaf.op, leaf.data))
         printer.read_each(leaf, f"leaves + lane * {len(LEAF_COLUMNS)} + {column}")
-
-
-def _no_integers(value: Value) -> str:
-    raise AssertionError("noise is drawn for elements alone")
 
 
 @cache

@@ -17,10 +17,11 @@ from thalweg.errors import EngineError
 
 
 @cache
-def jit(text: str, name: str) -> Any:
+def jit(text: str, name: str, plain: tuple[str, ...] = ("count",)) -> Any:
     """Return the function `name` of a text as a kernel to launch: compiled, or interpreted on the CPU.
 
     The text is made of a program's values (vocabulary, generated names, numbers), never of what a user typed.
+    No value of a `plain` argument makes a kernel of its own.
 
     Raises:
         EngineError: the interpreter was asked for after Triton had been imported.
@@ -40,8 +41,7 @@ def jit(text: str, name: str) -> Any:
         "__name__": f"thalweg.printed.{name}",
     }
     exec(compile(text, file, "exec"), namespace)  # noqa: S102
-    # no value of `count` makes a kernel of its own
-    made = triton.jit(namespace[name], do_not_specialize=["count"])
+    made = triton.jit(namespace[name], do_not_specialize=list(plain))
     if is_interpreting():
         made.rewrite()  # it reads the source now, as the compiler does
     return made
