@@ -61,9 +61,7 @@ class Optimizer(Stepper):
         engine: Engine = "auto",
         capturable: bool = False,
     ) -> None:
-        check_engine(engine)
-        if capturable and engine != "triton":
-            raise ValueError(f"capturable=True needs engine='triton', got engine={engine!r}")
+        check_engine(engine, capturable)
         self.chain = rule if isinstance(rule, Chain) else chain(rule)
         self._composition = Composition(self.chain)
         self.engine = engine

@@ -39,6 +39,7 @@ BUILDS: dict[str, Build] = {
     "Adam": optim.Adam,
     "NAdam": optim.NAdam,  # a scalar state
     "clipped Prodigy": composed,
+    "Lion": optim.Lion,
 }
 
 EACH = [
