@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
-WAITS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default}
-"""Operations that read a number of the device on the host."""
+WAITS = torch.ops.aten._local_scalar_dense.default
+"""The operation by which PyTorch reads a number of the device on the host."""
 
 
 class Recorder(TorchDispatchMode):
@@ -27,7 +27,7 @@ class Recorder(TorchDispatchMode):
         self._calls: list[tuple[Any, Any, Any, Any]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert func not in WAITS, f"{func} waits for the device"
+        assert func is not WAITS, f"{func} waits for the device"
         out = func(*args, **(kwargs or {}))
         self._calls.append((func, args, kwargs or {}, out))
         return out
