@@ -209,6 +209,24 @@ def test_a_loss_scaler_leaves_its_scale_to_the_kernels(
     assert_triton(ours)
 
 
+@pytest.mark.full
+def test_many_tensors_and_groups_take_several_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a kernel has arguments for, and than one instance counts."""
+    ends = []
+    for engine in ("triton", "eager"):
+        params = [Parameter(torch.full((2,), float(k), dtype=torch.float64)) for k in range(300)]
+        groups = [{"params": params[k::30], "lr": 0.01 * (k + 1)} for k in range(30)]
+        options: Any = {"capturable": True} if engine == "triton" else {}
+        optimizer = optim.Adam(groups, engine=engine, **options)
+        for k in range(2):
+            give(params, [torch.full_like(p, 0.1 * n - k) for n, p in enumerate(params)])
+            captures = engine == "triton" and k == 1
+            with recording(monkeypatch) if captures else torch.no_grad():
+                optimizer.step()
+        ends.append(optimizer)
+    assert_alike(*ends)
+
+
 def test_a_scale_and_what_it_found_are_read_at_each_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     params, others = started(), started()
     ours: Any = optim.Adam(params, engine="triton", capturable=True)

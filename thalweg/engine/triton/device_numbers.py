@@ -22,7 +22,16 @@ from thalweg.engine.triton.counting import (
     print_numbers,
     uncountable,
 )
-from thalweg.engine.triton.device import LANES, LAUNCH, Array, Table, constant, is_capturing, zeros
+from thalweg.engine.triton.device import (
+    LANES,
+    LAUNCH,
+    Array,
+    Table,
+    constant,
+    current,
+    is_capturing,
+    zeros,
+)
 from thalweg.engine.triton.source import jit
 from thalweg.errors import EngineError
 
@@ -49,7 +58,10 @@ class DeviceNumbers:
                 f"({', '.join(dict.fromkeys(names))}). Leave out capturable=True"
             )
         self._cohort, self._device, self._count = cohort, device, len(members)
-        self._lines = constant(np.array([m.state[m.kept[0]].data_ptr() for m in members]), device)
+        self._first_cells = [
+            m.state[m.kept[0]] for m in members
+        ]  # a graph goes on using their memory
+        self._lines = constant(np.array(list(map(Tensor.data_ptr, self._first_cells))), device)
         self._group_of = constant(np.array([m.group for m in members]), device)
         self._groups = sorted({m.group for m in members})
         self._first = 1 + len(program.scalar_outputs)
@@ -130,9 +142,9 @@ def fill(table: Tensor, words: Array, stride: int) -> None:
     values = words.view(np.int64).tolist()
     cells = table.view(torch.int64)
     size = len(WORDS)
+    kernel = jit(print_fill(), "fill", ("count", "stride", *WORDS))
     for start in range(0, max(1, len(values)), size):
         some = values[start : start + size]
         padded = some + [0] * (size - len(some))
-        jit(print_fill(), "fill", ("count", "stride", *WORDS))[(1,)](
-            cells[start * stride :], stride, len(some), *padded, **LAUNCH
-        )
+        with current(table.device):
+            kernel[(1,)](cells[start * stride :], stride, len(some), *padded, **LAUNCH)
