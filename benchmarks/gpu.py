@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import inspect
 import json
 import os
 import statistics
@@ -86,8 +87,11 @@ def built(optimizer: str, params: list[Parameter], device: str) -> dict[str, Any
 
     name, options = OPTIMIZERS[optimizer]
     engine: Any = "triton" if triton_problem() is None else "auto"
-    found = {"thalweg": getattr(optim, name)(params, engine=engine, **options)}
-    found["thalweg eager"] = getattr(optim, name)(params, engine="eager", **options)
+    ours = getattr(optim, name)
+    found = {"thalweg": ours(params, engine=engine, **options)}
+    if engine == "triton" and "capturable" in inspect.signature(ours).parameters:
+        found["thalweg capturable"] = ours(params, engine=engine, capturable=True, **options)
+    found["thalweg eager"] = ours(params, engine="eager", **options)
     if hasattr(torch.optim, name):
         theirs = getattr(torch.optim, name)
         found["torch foreach"] = theirs(params, foreach=True, **options)
