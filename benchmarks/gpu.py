@@ -18,20 +18,25 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import inspect
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch.nn import Parameter
+import torch
+from _contest import print_table
+from _sets import SETS
+from step import HAS_FUSED, choice, traffic
+from torch.nn import Parameter
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("tests", "steps", "fit", "race")
@@ -42,7 +47,6 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Adagrad": ("Adagrad", {}),
     "LAMB": ("LAMB", {}),
 }
-FUSED = {"Adam", "AdamW", "SGD", "Adagrad"}
 TOGETHER = 10
 """Steps between two waits for the device: a training loop does not wait after each."""
 EPOCHS = 4
@@ -54,8 +58,6 @@ Record = dict[str, Any]
 
 
 def synchronize(device: str) -> None:
-    import torch
-
     if device == "cuda":
         torch.cuda.synchronize()
 
@@ -80,27 +82,26 @@ def tests(options: argparse.Namespace) -> Record:
 
 def built(optimizer: str, params: list[Parameter], device: str) -> dict[str, Any]:
     """Return the contestants of an optimizer."""
-    import torch
-
     from thalweg import optim
     from thalweg.engine.triton.available import triton_problem
 
     name, options = OPTIMIZERS[optimizer]
     engine: Any = "triton" if triton_problem() is None else "auto"
-    found = {"thalweg": getattr(optim, name)(params, engine=engine, **options)}
-    found["thalweg eager"] = getattr(optim, name)(params, engine="eager", **options)
+    ours = getattr(optim, name)
+    found = {"thalweg": ours(params, engine=engine, **options)}
+    if engine == "triton" and "capturable" in inspect.signature(ours).parameters:
+        found["thalweg capturable"] = ours(params, engine=engine, capturable=True, **options)
+    found["thalweg eager"] = ours(params, engine="eager", **options)
     if hasattr(torch.optim, name):
         theirs = getattr(torch.optim, name)
         found["torch foreach"] = theirs(params, foreach=True, **options)
-        if name in FUSED:
+        if name in HAS_FUSED:
             found["torch fused"] = theirs(params, fused=True, **options)
     return found
 
 
 def copy_speed(device: str, size: int) -> float:
     """Return the GB/s, read and written, of copies of `size` bytes."""
-    import torch
-
     source = torch.empty(size // 4, device=device)
     target = torch.empty_like(source)
     seconds = []
@@ -115,12 +116,6 @@ def copy_speed(device: str, size: int) -> float:
 
 def steps(options: argparse.Namespace) -> Record:
     """Time the steps of all contestants in turns."""
-    import torch
-    from _contest import print_table
-    from _sets import SETS
-    from step import traffic
-    from torch.nn import Parameter
-
     rehearsal = options.device == "cpu"
     machine = "the CPU, a rehearsal" if rehearsal else torch.cuda.get_device_name()
     print(f"{machine}; torch {torch.__version__}")
@@ -156,8 +151,6 @@ def contest(
     contestants: dict[str, Any], device: str, seconds: float
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return the median seconds of a step, and what the host needs for it, interleaved."""
-    import statistics
-
     for each in contestants.values():  # compiles, and makes the states
         each.step()
         each.step()
@@ -184,8 +177,6 @@ def contest(
 @contextmanager
 def exact_float32() -> Iterator[None]:
     """Let no convolution round its float32 to the 10 bits of TF32."""
-    import torch
-
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
@@ -244,7 +235,7 @@ def race(options: argparse.Namespace) -> Record:
             continue
         kinds.append(f"{'CPU' if raced is task else options.device}, stack={stack}")
         seconds.append(time.perf_counter() - start)
-        scores.append(str(result.ranking) if hasattr(result, "ranking") else str(result))
+        scores.append(str(result))
         print(f"{kinds[-1]}: {seconds[-1]:.1f} s\n{scores[-1]}")
     return {"kinds": kinds, "seconds": seconds, "results": scores}
 
@@ -252,19 +243,7 @@ def race(options: argparse.Namespace) -> Record:
 # -- all --------------------------------------------------------------------------------------------
 
 
-def choice(known: Sequence[str]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        names = [name.strip() for name in text.split(",")]
-        if unknown := [name for name in names if name not in known]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of: {', '.join(known)}")
-        return names
-
-    return parse
-
-
 def arguments() -> argparse.Namespace:
-    from _sets import SETS
-
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -283,8 +262,6 @@ def main() -> int:
         os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported
     # a race forks its workers, which cannot use CUDA if this process has begun to: ask the driver's library
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    import torch
-
     if options.device == "cuda" and not torch.cuda.is_available():
         print("There is no GPU here: nothing was measured. --device cpu rehearses the parts.")
         return 1

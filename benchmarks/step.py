@@ -95,16 +95,15 @@ def builders(optimizer: str, wanted: Sequence[str], engine: str) -> dict[str, Bu
     name, options = OPTIMIZERS[optimizer]
     theirs = getattr(torch.optim, name)
     found: dict[str, Build] = {
-        "loop": lambda params: theirs(params, foreach=False, **options),
-        "foreach": lambda params: theirs(params, foreach=True, **options),
+        "loop": functools.partial(theirs, foreach=False, **options),
+        "foreach": functools.partial(theirs, foreach=True, **options),
     }
     if name in HAS_FUSED:
-        found["fused"] = lambda params: theirs(params, fused=True, **options)
+        found["fused"] = functools.partial(theirs, fused=True, **options)
     if "thalweg" in wanted:
         from thalweg import optim
 
-        ours = functools.partial(getattr(optim, name), engine=engine)
-        found["thalweg"] = lambda params: ours(params, **options)
+        found["thalweg"] = functools.partial(getattr(optim, name), engine=engine, **options)
     return {name: build for name, build in found.items() if name in wanted}
 
 
@@ -117,8 +116,8 @@ def family(optimizer: str, wanted: Sequence[str], engine: str) -> dict[str, Buil
         pass
     else:
         theirs = getattr(pytorch_optimizer, FAMILY[optimizer])
-        found["peer loop"] = lambda params: theirs(params, foreach=False)
-        found["peer foreach"] = lambda params: theirs(params, foreach=True)
+        found["peer loop"] = functools.partial(theirs, foreach=False)
+        found["peer foreach"] = functools.partial(theirs, foreach=True)
     from thalweg import optim
 
     found["thalweg"] = functools.partial(getattr(optim, optimizer), engine=engine)

@@ -13,8 +13,8 @@ from torch.nn import Parameter
 import thalweg
 from tests.exact import close, same
 from thalweg import optim, rules
-from thalweg.engine.cpu import layouts as compiled
-from thalweg.engine.cpu.layouts import Layouts
+from thalweg.engine.cpu.calls import layouts as compiled
+from thalweg.engine.cpu.calls.layouts import Layouts
 from thalweg.engine.storage import overlapping
 from thalweg.errors import EngineError
 

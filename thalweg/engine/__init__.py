@@ -1,4 +1,4 @@
-"""The engine: rules are traced once, lowered to a program, and run eagerly or fused."""
+"""The engine: rules are traced once, lowered to a program, and run by one of the engines."""
 
 from thalweg.engine.cpu.backend import compilations
 from thalweg.engine.language.chain import Chain, chain

@@ -20,7 +20,7 @@ _ASKED: dict[Engine, tuple[Backend, ...]] = {
     # Triton joins them when its kernels have been measured on a GPU
     "auto": (_FUSED, _FOREACH, _EAGER),
     "fused": (_FUSED, _FOREACH, _EAGER),
-    "triton": (Triton(required=True), _FOREACH, _EAGER),
+    "triton": (Triton(), _FOREACH, _EAGER),
     "foreach": (_FOREACH, _EAGER),
     "eager": (_EAGER,),
 }
@@ -36,7 +36,9 @@ def is_required(engine: Engine) -> bool:
     return engine not in ("auto", "eager")
 
 
-def check_engine(engine: str) -> None:
-    """Refuse an engine that does not exist."""
+def check_engine(engine: str, capturable: bool = False) -> None:
+    """Refuse an engine that does not exist, or that cannot keep step numbers on the device."""
     if engine not in get_args(Engine):
         raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
+    if capturable and engine != "triton":
+        raise ValueError(f"capturable=True needs engine='triton', got engine={engine!r}")

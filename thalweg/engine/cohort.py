@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from thalweg.engine.member import Member
 from thalweg.engine.passes import reductions_over_all
@@ -18,6 +19,18 @@ from thalweg.engine.rows import Row, consecutive
 Table = np.ndarray[Any, np.dtype[np.float64]]
 
 
+class LossScale(NamedTuple):
+    """What a loss scaler leaves to a step; None where it leaves nothing."""
+
+    scale: Tensor | None = None
+    """By what the loss was multiplied."""
+    infinite: Tensor | None = None
+    """More than 0 where a gradient is not finite."""
+
+
+NO_SCALE = LossScale()
+
+
 class Cohort:
     """Parameters of one program: their rows of scalars, computed once a step.
 
@@ -25,19 +38,28 @@ class Cohort:
         program: what steps them.
         members: the parameters, each with its position in the plan.
         differentiable: whether hyperparameters may be tensors that require a gradient.
+        on_device: whether step numbers live on the device, which counts them; then there are no rows.
 
     Attributes: `row_of`, the row of each position; `reads`, the scalars that the passes of the present step
-    read, a tuple for each row; `over_all`, for each stage the reductions over all tensors.
+    read, a tuple for each row; `over_all`, for each stage the reductions over all tensors; `numbers`, those
+    of each param group; `loss_scale`, by what gradients are divided.
     """
 
     def __init__(
-        self, program: Program, members: Mapping[int, Member], differentiable: bool = False
+        self,
+        program: Program,
+        members: Mapping[int, Member],
+        differentiable: bool = False,
+        on_device: bool = False,
     ) -> None:
         self.program = program
         self.members = members
         self.differentiable = differentiable
         self.over_all = reductions_over_all(program)
-        self.rows, self.row_of = _rows(program, members)
+        self.on_device = on_device
+        self.rows, self.row_of = ([], {}) if on_device else _rows(program, members)
+        self.numbers: Sequence[Sequence[Any]] = ()
+        self.loss_scale = NO_SCALE
         self.reads: list[tuple[Any, ...]] = []
         self._host: Any = host_function(program)
         if differentiable:
@@ -54,6 +76,7 @@ class Cohort:
 
     def advance(self, numbers: Sequence[Sequence[Any]]) -> None:
         """Count a step of every row, and compute its scalars; `numbers` are those of each param group."""
+        self.numbers = numbers
         host = self._host
         self.reads = [row.advance(host, numbers[row.group]) for row in self.rows]
         if self._bytes is not None:

@@ -18,7 +18,7 @@ def slot_dtypes(member: Member, known: Mapping[torch.dtype, str]) -> tuple[str, 
     """
     if dense_refusal(member, known) is not None:
         return None
-    return tuple(known[d] for d in _dtypes(member))
+    return tuple(known[d] for d in member.dtypes)
 
 
 def dense_refusal(member: Member, known: Mapping[torch.dtype, str]) -> str | None:
@@ -34,7 +34,7 @@ def dense_refusal(member: Member, known: Mapping[torch.dtype, str]) -> str | Non
         return "states on another device"
     if any(x.layout is not torch.strided for x in tensors):
         return "a sparse tensor"
-    unknown = [d for d in _dtypes(member) if d not in known]
+    unknown = [d for d in member.dtypes if d not in known]
     if unknown:
         return str(unknown[0]).removeprefix("torch.")
     if any(x.shape != param.shape or x.is_complex() != param.is_complex() for x in tensors):
@@ -48,10 +48,6 @@ def dense_refusal(member: Member, known: Mapping[torch.dtype, str]) -> str | Non
     if member.program.by_unit and not _is_first_outermost(param):
         return "units that are no pieces of memory"
     return None
-
-
-def _dtypes(member: Member) -> tuple[torch.dtype, ...]:
-    return (member.grad_dtype, *(x.dtype for x in (member.param, *member.states)))
 
 
 def is_flagged(x: Tensor) -> bool:

@@ -59,6 +59,11 @@ class Member:
         return [self.state[name] for name in self.names]
 
     @property
+    def dtypes(self) -> tuple[torch.dtype, ...]:
+        """The dtypes of its slots: gradient, parameter, states."""
+        return (self.grad_dtype, self.param.dtype, *(x.dtype for x in self.states))
+
+    @property
     def numbers(self) -> list[Tensor]:
         """Its scalar states that are computed from reductions."""
         start = 1 + len(self.program.scalar_outputs)

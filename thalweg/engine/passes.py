@@ -32,10 +32,7 @@ def run_together(passes: Sequence[tuple[Pass, Sequence[tuple[str, ...]]]]) -> No
         wholes: dict[tuple[str, ...], Partials] = {}
         for names in {passes[k][1][stage] for k in waiting}:
             shares = [waiting[k] for k in waiting if passes[k][1][stage] == names]
-            wholes[names] = tuple(
-                _combine(name, share)
-                for name, share in zip(names, zip(*shares, strict=True), strict=True)
-            )
+            wholes[names] = combined(names, shares)
         for k in list(waiting):
             each, names_by_stage = passes[k]
             sent = wholes[names_by_stage[stage]]
@@ -48,6 +45,12 @@ def _resume(k: int, go: Callable[[], Partials], waiting: dict[int, Partials]) ->
         waiting[k] = go()
     except StopIteration:
         waiting.pop(k, None)
+
+
+def combined(names: Sequence[str], shares: Sequence[Partials]) -> Partials:
+    """Return each reduction ("sum" or "max") over the shares that tensors, batches or parts have in it."""
+    columns = zip(names, zip(*shares, strict=True), strict=True)
+    return tuple(_combine(name, share) for name, share in columns)
 
 
 def _combine(name: str, partials: Sequence[Any]) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.backend import Backend, EngineBatch, StepInOneCall
-from thalweg.engine.cohort import Cohort
+from thalweg.engine.cohort import NO_SCALE, Cohort, LossScale
 from thalweg.engine.member import Member
 from thalweg.engine.passes import run_together
 from thalweg.engine.program.program import Program
@@ -44,9 +44,10 @@ class Plan:
         engines: the engines to ask for each, the first that can step it first; the last one can step any.
         required: whether the first engine must be able to run every program.
         differentiable: whether the step is part of a graph of gradients.
+        on_device: whether step numbers live on the device: then the first engine steps every member.
 
     Raises:
-        EngineError: the first engine is required, and cannot run a program.
+        EngineError: the first engine is required, and cannot run a program, or step a member.
     """
 
     def __init__(
@@ -56,17 +57,21 @@ class Plan:
         *,
         required: bool = False,
         differentiable: bool = False,
+        on_device: bool = False,
     ) -> None:
         self.members = list(members)
         self.params = [m.param for m in self.members]
         self.count = sum(elements(p) for p in self.params)
         self.differentiable = differentiable
-        self._engines = engines
+        self.on_device = on_device
+        self._engines = engines = engines[:1] if on_device else engines
         self._sharing = self._overlapping()
         by_program: dict[Program, dict[int, Member]] = {}
         for k, member in enumerate(self.members):
             by_program.setdefault(member.program, {})[k] = member
-        self._cohorts = [Cohort(p, chosen, differentiable) for p, chosen in by_program.items()]
+        self._cohorts = [
+            Cohort(p, chosen, differentiable, on_device) for p, chosen in by_program.items()
+        ]
         planned = [
             each for cohort in self._cohorts for each in self._made(cohort, engines, required)
         ]
@@ -75,7 +80,8 @@ class Plan:
             (each for each in planned if not each.alone), key=lambda each: each.positions
         )
         self._batches = [each.batch for each in self._planned]
-        self._lines = Lines([(m.state, m.kept, m.block, m.line) for m in self.members])
+        on_host = [] if on_device else self.members
+        self._lines = Lines([(m.state, m.kept, m.block, m.line) for m in on_host])
 
     # -- making ---------------------------------------------------------------------------------------
 
@@ -102,6 +108,12 @@ class Plan:
                 if kind is not None:
                     together.setdefault((engine, kind), []).append(k)
                     break
+            else:  # the last engine takes any
+                why = self._must_wait(engines[0], k) or engines[0].refusal(member)
+                raise EngineError(
+                    f"capturable=True was asked for, but engine={engines[0].name!r} cannot step "
+                    f"{member.called}: {why}. Put it into an optimizer of its own, or leave that out"
+                )
         return [
             _Planned(engine.batch(cohort, kind, chosen), chosen, cohort, engine)
             for (engine, kind), chosen in together.items()
@@ -152,8 +164,15 @@ class Plan:
             prepared.append(read)
         return prepared
 
-    def run(self, prepared: Readings, numbers: Sequence[Sequence[Any]]) -> None:
+    def run(
+        self,
+        prepared: Readings,
+        numbers: Sequence[Sequence[Any]],
+        loss_scale: LossScale = NO_SCALE,
+    ) -> None:
         """Step every member. `numbers[group]` are lr and the hyperparameters of a group.
+
+        Only a step whose numbers live on the device looks at a loss scale.
 
         Raises:
             EngineError: a gradient is wanted of a hyperparameter that a number kept on the host depends on.
@@ -162,6 +181,7 @@ class Plan:
             self._check_graph(numbers)
         for cohort in self._cohorts:
             cohort.advance(numbers)
+            cohort.loss_scale = loss_scale
         together = []
         for (batch, _, cohort, engine), read in zip(self._planned, prepared, strict=True):
             if engine.alone and not cohort.over_all:

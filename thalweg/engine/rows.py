@@ -16,18 +16,32 @@ import torch
 from torch import Tensor
 
 Block = np.ndarray[Any, np.dtype[np.float64]]
+NOT_ON_HOST: Block = np.zeros((0, 0))
+"""In the place of a block that lies on a device."""
 
 
 def open_block(
-    states: Sequence[dict[str, Any]], names: Sequence[str], first: Sequence[Sequence[float]]
-) -> Block:
-    """Return a block with one line for each state; put views of the line into the state under `names`."""
+    states: Sequence[dict[str, Any]],
+    names: Sequence[str],
+    first: Sequence[Sequence[float]],
+    device: torch.device | None = None,
+) -> Block | Tensor:
+    """Return a block with one line for each state; put views of the line into the state under `names`.
+
+    With a device it is a tensor there, otherwise an array of the host.
+    """
     block: Block = np.array(first, dtype=np.float64).reshape(len(states), len(names))
-    views = torch.from_numpy(block)
-    for state, line in zip(states, views, strict=True):
+    lines = torch.from_numpy(block) if device is None else torch.tensor(block, device=device)
+    for state, line in zip(states, lines.unbind(), strict=True):
         for name, cell in zip(names, line.unbind(), strict=True):
             state[name] = cell
-    return block
+    return block if device is None else lines
+
+
+def address(block: Block | Tensor, line: int) -> int:
+    """Return where in memory a line of a block begins."""
+    found = block[line]
+    return found.data_ptr() if isinstance(found, Tensor) else int(found.ctypes.data)
 
 
 def read_line(

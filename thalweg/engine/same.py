@@ -21,7 +21,7 @@ class SameObjects(Protocol):
 def same_objects(params: Sequence[Tensor], states: Sequence[Any], compiled: bool) -> SameObjects:
     """Return what compares objects by identity: by a compiled loop, if it is wanted and can be had."""
     if compiled and fused_problem() is None:
-        from thalweg.engine.cpu.objects import Same  # needs llvmlite, which may be missing
+        from thalweg.engine.cpu.calls.objects import Same  # needs llvmlite, which may be missing
 
         return Same(params, states)
     return _InPython(params, states)
@@ -34,12 +34,17 @@ class SameEntries(Protocol):
         """Whether each entry holds the very object that it is expected to hold."""
 
 
-def same_entries(
-    dicts: Sequence[dict[str, Any]], names: Sequence[str], objects: Sequence[Any]
-) -> SameEntries:
-    """Return what compares entries of dictionaries by identity: by a compiled loop, if it can be had."""
+def same_entries(entries: Sequence[tuple[dict[str, Any], str]]) -> SameEntries:
+    """Return what compares entries with those of now, by identity: by a compiled loop, if it can be had.
+
+    An entry is a dictionary and a name in it.
+    """
+    dicts, names = [each for each, _ in entries], [name for _, name in entries]
+    objects = list(map(dict.get, dicts, names))
     if fused_problem() is None:
-        from thalweg.engine.cpu.objects import DictEntries  # needs llvmlite, which may be missing
+        from thalweg.engine.cpu.calls.objects import (
+            DictEntries,  # needs llvmlite, which may be missing
+        )
 
         return DictEntries(dicts, names, objects)
     return _EntriesInPython(dicts, names, objects)

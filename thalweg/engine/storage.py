@@ -16,6 +16,16 @@ def elements(x: Tensor) -> int:
     return 2 * x.numel() if x.is_complex() else x.numel()
 
 
+def unit_elements(x: Tensor) -> int:
+    """Return how many real numbers a unit of a tensor holds.
+
+    A unit is a slice along the first dimension; a tensor of fewer than two dimensions is one.
+    """
+    if x.ndim < 2 or not x.shape[0]:
+        return elements(x)
+    return max(1, elements(x) // x.shape[0])
+
+
 def is_dense(x: Tensor) -> bool:
     """Whether the elements fill their memory without gaps or overlaps, in any order of dimensions."""
     expected = 1

@@ -42,7 +42,9 @@ Args:
     {hyperparameters}: as in the equation.
     weight_decay: its strength λ, by default 0.
 {dialects}    maximize: ascend.
-{around}
+{around}    capturable: with engine="triton", keep step numbers on the GPU: no step waits for it, and a
+        CUDA graph can repeat a step.
+
 A param group holds these numbers and `maximize` under the names they have here. PyTorch's schedulers that
 cycle a momentum look for `momentum` or `betas`; where there is neither, give them `cycle_momentum=False`.
 
@@ -72,8 +74,9 @@ class Named(Stepper):
     ) -> None:
         values = self._bound(*(() if lr is None else (lr,)), *args, **kwargs)
         engine, decay = values.pop("engine"), values.pop("decay")
+        capturable = values.pop("capturable")
         self.dialect = values.pop("dialect", next(iter(self.rules)))
-        check_engine(engine)
+        check_engine(engine, capturable)
         self.engine = engine
         check_dialect(type(self).__name__, self.dialect, self.rules)
         meanings = (*DECAYS, INSIDE) if self.decay == INSIDE else tuple(DECAYS)
@@ -82,7 +85,8 @@ class Named(Stepper):
         self._checked = frozenset(values) | self._around.checked
         for name in self._checked:
             check_range(name, numbers[name], _default(type(self), name, numbers[name]))
-        super().__init__(with_names(params), numbers)
+        super().__init__(with_names(params), numbers | ({"capturable": True} if capturable else {}))
+        self._step_supports_amp_scaling = self._is_capturable()
         for group in self.param_groups:
             self.composition(group)  # links that cannot stand where they were put are refused here
 
@@ -195,6 +199,7 @@ def _signature(
             inspect.Parameter("weight_decay", either, default=0.0),
             *(inspect.Parameter(n, keyword, default=v) for n, v in named_only.items()),
             inspect.Parameter("engine", keyword, default="auto"),
+            inspect.Parameter("capturable", keyword, default=False),
         ]
     )
 

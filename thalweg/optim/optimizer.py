@@ -30,12 +30,15 @@ class Optimizer(Stepper):
         engine: "auto" takes the fastest for each tensor: compiled kernels, else PyTorch's calls on lists of
             tensors, else on one tensor after the other; "eager" takes the last one for all; "fused",
             "foreach" and "triton" (on a GPU) fail where they cannot run the chain.
+        capturable: with engine="triton", keep step numbers on the GPU: no step waits for it, a CUDA graph can
+            repeat a step, and `torch.amp.GradScaler` leaves its scale to the kernels.
 
     Every hyperparameter of the chain is an entry of the parameter groups, and may differ between groups and
     change between steps.
 
     Raises:
-        ValueError: a negative learning rate, or PyTorch's own errors about parameters.
+        ValueError: a negative learning rate, capturable with another engine, or PyTorch's own errors about
+            parameters.
         RuleError: `rule` is not a rule or a chain of rules.
 
     >>> import torch
@@ -56,8 +59,9 @@ class Optimizer(Stepper):
         lr: float | Tensor = 1e-3,
         *,
         engine: Engine = "auto",
+        capturable: bool = False,
     ) -> None:
-        check_engine(engine)
+        check_engine(engine, capturable)
         self.chain = rule if isinstance(rule, Chain) else chain(rule)
         self._composition = Composition(self.chain)
         self.engine = engine
@@ -68,7 +72,8 @@ class Optimizer(Stepper):
         self._checked = frozenset({"lr", *known} & set(numbers))
         for name in self._checked:
             check_range(name, numbers[name], numbers[name])
-        super().__init__(with_names(params), numbers)
+        super().__init__(with_names(params), numbers | ({"capturable": True} if capturable else {}))
+        self._step_supports_amp_scaling = self._is_capturable()
 
     def composition(self, group: Group) -> Composition:
         """Return the chain: the same for every group."""

@@ -8,8 +8,9 @@ defaults, checks and param groups are PyTorch's own. What it adds are keyword-on
     before, after  links of a chain around the optimizer's own rules
     engine         "auto", "eager", "fused", "foreach" or "triton" (see `thalweg.Optimizer`)
 
-Arguments that PyTorch has only to choose among its own implementations are accepted: `foreach`, `fused`
-and `capturable` choose nothing here, `differentiable=True` runs eagerly and lets autograd see the step.
+Arguments that PyTorch has only to choose among its own implementations are accepted: `foreach` and `fused`
+choose nothing here, `capturable=True` keeps step numbers on the GPU with engine="triton" and chooses nothing
+elsewhere, `differentiable=True` runs eagerly and lets autograd see the step.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ Args:
     dialect: {dialects}: whose equation to step by, where they differ.
 {around}
 All other arguments, their defaults and their checks are those of `torch.optim.{name}`, and every number may
-be a schedule; `foreach`, `fused` and `capturable` choose nothing here, `differentiable` runs eagerly and
-lets autograd see the step.
+be a schedule; `foreach` and `fused` choose nothing here, `capturable` keeps step numbers on the GPU with
+engine="triton" and chooses nothing elsewhere, `differentiable` runs eagerly and lets autograd see the step.
 
 >>> import torch
 >>> from thalweg import optim
@@ -102,7 +103,7 @@ class TorchTwin(Stepper):
         for group in self.param_groups:
             self.composition(group)  # links that cannot stand where they were put are refused here
         # PyTorch's fused kernels divide by GradScaler's scale themselves; here GradScaler does it, as usual
-        self._step_supports_amp_scaling = False
+        self._step_supports_amp_scaling = self._is_capturable()
 
     @classmethod
     def twin(cls) -> type[torch.optim.Optimizer]:

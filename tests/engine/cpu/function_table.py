@@ -1,4 +1,4 @@
-"""Print the table of `thalweg/engine/cpu/vector_table.py`, from measurements of this machine.
+"""Print the table of `thalweg/engine/cpu/functions/vector_table.py`, from measurements of this machine.
 
     python -m tests.engine.cpu.function_table            about 20 minutes
     python -m tests.engine.cpu.function_table exp tanh   of these functions
@@ -25,9 +25,9 @@ from tests.engine.cpu.function_errors import (
     measure,
     nanoseconds,
 )
+from thalweg.engine.cpu.functions.vector_table import Measured
+from thalweg.engine.cpu.functions.vectors import find, is_printed
 from thalweg.engine.cpu.processor import processor
-from thalweg.engine.cpu.vector_functions import find, is_printed
-from thalweg.engine.cpu.vector_table import Measured
 
 TABLES = {"AVX2": "x86-64-v3", "SSE": "x86-64-v2"}
 BOUNDS = dict.fromkeys((("sin", "float64"), ("cos", "float64"), ("tan", "float64")), 15.0)

@@ -12,12 +12,12 @@ from torch import Tensor
 import thalweg
 from tests.engine.cpu import function_errors
 from tests.exact import same
-from thalweg.engine.cpu import vector_functions
+from thalweg.engine.cpu.functions import vectors
+from thalweg.engine.cpu.functions.called import CALLED
+from thalweg.engine.cpu.functions.printed import PRINTED
+from thalweg.engine.cpu.functions.vector_table import AVX2, SSE
 from thalweg.engine.cpu.kernel import print_kernel
-from thalweg.engine.cpu.kernel_functions import CALLED
-from thalweg.engine.cpu.kernel_printed import PRINTED
 from thalweg.engine.cpu.processor import levels, processor
-from thalweg.engine.cpu.vector_table import AVX2, SSE
 from thalweg.engine.language.compose import program_of
 from thalweg.engine.language.places import name_places
 from thalweg.engine.program.printing import Layout
@@ -26,7 +26,7 @@ Function = Callable[..., Tensor]
 DTYPES = (torch.float32, torch.float64)
 
 BEHIND = "libmvec and PyTorch's SLEEF, on Linux with x86-64"
-HAVE_VECTORS = vector_functions.vector_function("pow", "float32", processor()) is not None
+HAVE_VECTORS = vectors.vector_function("pow", "float32", processor()) is not None
 
 
 def function(op: str) -> Function:
@@ -115,12 +115,12 @@ def test_no_element_is_far_from_the_truth(op: str, dtype: torch.dtype) -> None:
 def test_functions_are_as_exact_as_the_table_says(op: str, dtype: torch.dtype) -> None:
     """Another release of a library may have other errors, within the bound all the same."""
     name = str(dtype).removeprefix("torch.")
-    table = vector_functions.table(processor())
+    table = vectors.table(processor())
     for kind in (name, "wide") if name == "float32" else (name,):
         own = "float64" if kind == "wide" else kind
         known = {m.symbol for m in table.get((op, kind), ())}
         for candidate in function_errors.candidates(op, own):
-            if candidate.symbol in known and vector_functions.find(candidate.symbol):
+            if candidate.symbol in known and vectors.find(candidate.symbol):
                 count = 200_000 if name == "float32" else 500
                 ulp, where = function_errors.measure(candidate, count, kind)
                 assert ulp <= function_errors.MOST, f"{candidate.symbol}: {ulp} ulp at {where}"
@@ -130,13 +130,13 @@ def test_functions_are_as_exact_as_the_table_says(op: str, dtype: torch.dtype) -
 @pytest.mark.parametrize("op", CALLED)
 def test_no_vector_function_looks_at_its_neighbours(op: str) -> None:
     """Infinities, NaN, huge and subnormal numbers in the other places change no bit of an element."""
-    table = vector_functions.table(processor())
+    table = vectors.table(processor())
     for (name, kind), found in table.items():
         own = "float64" if kind == "wide" else kind
         bounds = {m.symbol: m.bound for m in found}
         for candidate in function_errors.candidates(op, own) if name == op else ():
             symbol = candidate.symbol
-            if symbol in bounds and vector_functions.find(symbol):
+            if symbol in bounds and vectors.find(symbol):
                 at = function_errors.first_beside_others(candidate, bounds[symbol])
                 assert at is None, f"{symbol}({at!r})"
 
@@ -144,7 +144,7 @@ def test_no_vector_function_looks_at_its_neighbours(op: str) -> None:
 def test_the_check_of_neighbours_finds_one() -> None:
     """SLEEF's sine computes a vector with one large number in another way."""
     for candidate in function_errors.candidates("sin", "float64"):
-        if candidate.symbol.startswith("Sleef") and vector_functions.find(candidate.symbol):
+        if candidate.symbol.startswith("Sleef") and vectors.find(candidate.symbol):
             assert function_errors.first_beside_others(candidate, 0.0) is not None
 
 
@@ -197,7 +197,7 @@ def test_without_libraries_kernels_call_the_c_library(
     op: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(vector_functions, "find", lambda symbol: False)
+        patched.setattr(vectors, "find", lambda symbol: False)
         x, y = (z[-60:] for z in hard(op, dtype, 10))
         (actual,) = values(op, [(x, y)])
         printed = text(op, str(dtype).removeprefix("torch."))
@@ -212,8 +212,8 @@ def test_without_libraries_kernels_call_the_c_library(
 def test_a_kernel_beside_other_libraries_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The names of the functions are in its text, so it is never taken from the cache in their absence."""
     with_vectors = text("exp", "float32")
-    known = vector_functions.find
-    monkeypatch.setattr(vector_functions, "find", lambda s: s.startswith("_ZGV") and known(s))
+    known = vectors.find
+    monkeypatch.setattr(vectors, "find", lambda s: s.startswith("_ZGV") and known(s))
     without_sleef = text("exp", "float32")
     assert "Sleef" not in without_sleef
     assert with_vectors != without_sleef or "Sleef" not in with_vectors

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from thalweg import optim
-from thalweg.engine.cpu.foreign import handles
-from thalweg.engine.cpu.layouts import Layouts
-from thalweg.engine.cpu.objects import DictEntries, Gradients, Same, Versions
+from thalweg.engine.cpu.calls.foreign import handles
+from thalweg.engine.cpu.calls.layouts import Layouts
+from thalweg.engine.cpu.calls.objects import DictEntries, Gradients, Same, Versions
 from thalweg.engine.same import same_objects
 
 

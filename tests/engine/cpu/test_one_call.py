@@ -16,10 +16,10 @@ from torch.nn import Parameter
 
 from tests.exact import same
 from thalweg import optim
-from thalweg.engine.cpu.foreign import exchange_function, handles, power_function
-from thalweg.engine.cpu.host_scalars import scalars_text
-from thalweg.engine.cpu.loops import loop_address
-from thalweg.engine.cpu.one_call import LONGEST_PAUSE, OneCall
+from thalweg.engine.cpu.calls.foreign import exchange_function, handles, power_function
+from thalweg.engine.cpu.calls.host_scalars import scalars_text
+from thalweg.engine.cpu.calls.loops import loop_address
+from thalweg.engine.cpu.calls.one_call import LONGEST_PAUSE, OneCall
 from thalweg.engine.plan import Plan
 from thalweg.engine.program.printing import host_function
 from thalweg.engine.program.program import Builder, Program, Value

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
-
 import pytest
 import torch
 
 from tests.optim.cases import Case
 from thalweg.engine.program.program import Program
+from thalweg.engine.triton.available import is_interpreting, triton_problem
 
-HAS_TRITON = find_spec("triton") is not None
-WITHOUT = "Triton is not installed (pip install -e '.[triton]')"
-IS_ASKED = os.environ.get("TRITON_INTERPRET") == "1"
+HAS_TRITON = triton_problem() is None
+IS_ASKED = is_interpreting()
 
 interpreted = pytest.mark.skipif(
     not (HAS_TRITON and IS_ASKED),
     reason="needs Triton's interpreter: test_in_the_interpreter.py runs these in a process of their own",
 )
-compiled = pytest.mark.skipif(not HAS_TRITON or IS_ASKED, reason=WITHOUT)
-
-HALF = {torch.bfloat16: "bfloat16", torch.float16: "float16"}
+compiled = pytest.mark.skipif(
+    not HAS_TRITON or IS_ASKED,
+    reason=triton_problem() or "Triton's interpreter was asked for, which compiles nothing",
+)
 
 
 def program_of(case: Case) -> Program:

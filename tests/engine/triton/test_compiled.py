@@ -33,14 +33,17 @@ def assembled(kernel: Any, target: str, block: int = 1024) -> dict[str, Any]:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from thalweg.engine.triton.batch import LAUNCH
+    from thalweg.engine.triton.counting import WORDS
+    from thalweg.engine.triton.device import LAUNCH
 
-    integers = {"pointers", "chunks", "places", "segments"}
+    integers = {"pointers", "chunks", "places", "segments", "lines", "groups", "table"}
     signature = {
         name: "constexpr"
         if name == "BLOCK"
         else "i32"
-        if name == "count"
+        if name in ("count", "stride")
+        else "i64"
+        if name in WORDS
         else "*i64"
         if name in integers
         else "*fp64"
@@ -52,19 +55,32 @@ def assembled(kernel: Any, target: str, block: int = 1024) -> dict[str, Any]:
         for k, kind in enumerate(signature.values())
         if kind.startswith("*")
     }
-    source = ASTSource(kernel, signature, constexprs={"BLOCK": block}, attrs=aligned)
+    constants = {"BLOCK": block} if "BLOCK" in signature else {}
+    source = ASTSource(kernel, signature, constexprs=constants, attrs=aligned)
     made = triton.compile(source, target=GPUTarget(*TARGETS[target]), options=LAUNCH)
     found: dict[str, Any] = made.asm
     return found
 
 
-def kernels(program: Program, dtypes: tuple[str, ...]) -> list[Any]:
+def counting_kernels(program: Program) -> list[Any]:
+    """Return the kernels that a step launches besides where its numbers live on the device."""
+    from thalweg.engine.triton.counting import WORDS, print_fill, print_keep, print_numbers
+    from thalweg.engine.triton.source import jit
+
+    return [
+        jit(print_numbers(program), "numbers"),
+        jit(print_keep(1 + len(program.scalar_outputs), 2), "keep"),
+        jit(print_fill(), "fill", ("count", "stride", *WORDS)),
+    ]
+
+
+def kernels(program: Program, dtypes: tuple[str, ...], scaled: bool = False) -> list[Any]:
     """Return every kernel that a step of a program launches."""
     from thalweg.engine.triton.batch import passes
     from thalweg.engine.triton.scalars import all_reductions, print_fold, print_scalars
     from thalweg.engine.triton.source import jit
 
-    made = passes(program, dtypes)
+    made = passes(program, dtypes, scaled)
     found = [each.kernel for each in made]
     found += [jit(each.scalars.text, "scalars") for each in made if each.scalars]
     numbers = tuple(program.number_outputs.values())
@@ -84,6 +100,17 @@ def assert_compiles(case: Case, dtype: str, target: str) -> None:
 @pytest.mark.parametrize("target", ["sm_90", "gfx942"])
 def test_a_few_compile(target: str) -> None:
     assert_compiles(LAMB, "float32", target)
+
+
+@pytest.mark.parametrize(
+    "target", ["sm_90", pytest.param("gfx942", marks=pytest.mark.full)], ids=str
+)
+def test_steps_that_count_on_the_device_compile(target: str) -> None:
+    program = program_of(next(case for case in RICHEST if case.optimizer == "NAdam"))
+    dtypes = ("float16",) * len(program.tensors)
+    for kernel in [*counting_kernels(program), *kernels(program, dtypes, scaled=True)]:
+        made = assembled(kernel, target)
+        assert made["hsaco" if target == "gfx942" else "cubin"]
 
 
 @pytest.mark.full

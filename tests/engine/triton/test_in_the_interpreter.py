@@ -13,14 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from .interpreter import HAS_TRITON, IS_ASKED, WITHOUT
+from thalweg.engine.triton.available import triton_problem
+
+from .interpreter import HAS_TRITON, IS_ASKED
 
 pytestmark = [
-    pytest.mark.skipif(not HAS_TRITON, reason=WITHOUT),
+    pytest.mark.skipif(not HAS_TRITON, reason=str(triton_problem())),
     pytest.mark.skipif(IS_ASKED, reason="this is the process of the interpreter"),
 ]
 FOLDER = Path(__file__).parent
-FILES = ("test_cases.py", "test_interpreted.py", "test_vocabulary.py", "test_random_rules.py")
+FILES = (
+    "test_cases.py",
+    "test_interpreted.py",
+    "test_capturable.py",
+    "test_vocabulary.py",
+    "test_random_rules.py",
+)
 
 
 def run(*arguments: str, least: int) -> None:
@@ -41,7 +49,8 @@ def run(*arguments: str, least: int) -> None:
 
 
 def test_a_few() -> None:
-    run(str(FOLDER / FILES[0]), "-m", "not full", least=4)
+    few = ("test_cases.py", "test_capturable.py")
+    run(*(str(FOLDER / name) for name in few), "-m", "not full", least=10)
 
 
 @pytest.mark.full

@@ -130,7 +130,7 @@ def test_a_norm_over_tensors_on_the_gpu_and_on_the_cpu() -> None:
         p.grad = torch.ones_like(p)
     optimizer.step()
     plan = optimizer.plan()
-    assert "triton  1 tensors" in plan
+    assert "foreach  1 tensors" in plan  # "auto" leaves GPUs to it
     for p in params:
         torch.testing.assert_close(p.detach().cpu(), torch.full(p.shape, 1 - 1 / 32))
 
@@ -143,6 +143,68 @@ def test_a_step_within_the_capture_of_a_graph_is_refused() -> None:
     optimizer.step()
     with pytest.raises(EngineError, match="captured"), torch.cuda.graph(torch.cuda.CUDAGraph()):
         optimizer.step()
+
+
+@on_cuda
+@pytest.mark.parametrize("name", ["Adam", "NAdam"])
+def test_a_captured_step_counts_at_each_replay(name: str) -> None:
+    """Gradients lie where the capture put them; the learning rate is read at each replay."""
+    ends = []
+    for captured in (True, False):
+        rate = torch.tensor(0.1, dtype=torch.float64, device="cuda")
+        params = [Parameter(torch.ones(s, device="cuda")) for s in SHAPES]
+        optimizer = getattr(optim, name)(params, lr=rate, capturable=True, engine="triton")
+        inputs = [torch.ones_like(p) for p in params]
+
+        def whole(params: Sequence[Parameter] = params, inputs: Sequence[Tensor] = inputs) -> None:
+            for p in params:
+                p.grad = None
+            sum((p * p * x).sum() for p, x in zip(params, inputs, strict=True)).backward()
+
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            whole()
+            optimizer.step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        if captured:
+            with torch.cuda.graph(graph):
+                whole()
+                optimizer.step()
+        for k in range(4):
+            rate.fill_(0.1 / (k + 1))
+            for x in inputs:
+                x.fill_(k - 1.5)
+            if captured:
+                graph.replay()
+            else:
+                whole()
+                optimizer.step()
+        assert [float(optimizer.state[p]["step"]) for p in params] == [5.0] * len(params)
+        ends.append([p.detach().cpu() for p in params])
+    same(*ends, because="the same kernels on the same numbers")
+
+
+@on_cuda
+def test_a_loss_scaler_on_the_gpu_waits_for_nothing() -> None:
+    params = [Parameter(torch.ones(s, device="cuda")) for s in SHAPES]
+    optimizer = optim.Adam(params, lr=0.1, capturable=True, engine="triton")
+    scaler = torch.amp.GradScaler("cuda", init_scale=1024.0)
+    for k in range(4):
+        scaler.scale(sum((p * p).sum() for p in params)).backward()
+        if k == 1:
+            assert params[0].grad is not None
+            params[0].grad[0, 0] = float("inf")
+        torch.cuda.set_sync_debug_mode("error" if k > 1 else "default")
+        try:
+            scaler.step(optimizer)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        scaler.update()
+        optimizer.zero_grad()
+    assert [float(optimizer.state[p]["step"]) for p in params] == [3.0] * len(params)
+    assert scaler.get_scale() == 512.0
 
 
 @on_cuda

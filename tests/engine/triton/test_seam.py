@@ -14,7 +14,7 @@ from tests.optim.cases import RICHEST, Case
 from tests.optim.cases import each as each_of
 from thalweg import optim
 from thalweg.engine.backends import backends
-from thalweg.engine.program.printing import Layout
+from thalweg.engine.program.printing import layout_of
 from thalweg.engine.triton import backend
 from thalweg.engine.triton.kernel import print_pass
 from thalweg.engine.triton.printed import unprintable
@@ -104,10 +104,9 @@ def test_every_optimizer_is_printed_as_python(case: Case) -> None:
     program = program_of(case)
     assert not unprintable(program)
     for dtype in ("float32", "float64", "bfloat16", "float16"):
-        layout = Layout((dtype,) * len(program.tensors), program.host_reads, ())
-        reduced = tuple(v for v in program.reached() if v.level == 1)
-        layout = Layout(layout.dtypes, layout.rows, reduced)
+        dtypes = (dtype,) * len(program.tensors)
         for stage in range(program.stages + 1):
+            layout = layout_of(program, stage, dtypes)
             compile(print_pass(program, stage, layout), "<kernel>", "exec")
     if program.number_outputs:
         outputs = tuple(program.number_outputs.values())
@@ -122,8 +121,7 @@ def test_a_slot_that_keeps_its_numbers_is_not_written() -> None:
         return g + kept, kept
 
     program = thalweg.chain(keeping).program({})
-    layout = Layout(("float32",) * 3, program.host_reads, ())
-    text = print_pass(program, 0, layout)
+    text = print_pass(program, 0, layout_of(program, 0, ("float32",) * 3))
     assert "tl.store(p1 + at" in text
     assert "tl.store(p2 + at" not in text
 

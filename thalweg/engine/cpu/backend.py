@@ -37,11 +37,14 @@ class Fused:
 
     def kind(self, member: Member) -> tuple[str, ...] | None:
         """Return the dtypes of a member's slots if a kernel can take it."""
-        return fused_dtypes(member)
+        if member.param.device.type != "cpu":
+            return None
+        return slot_dtypes(member, FUSED_DTYPES)
 
     def refusal(self, member: Member) -> str | None:
         """Return why a kernel cannot take a member, or None."""
-        return fused_refusal(member)
+        device = member.param.device.type
+        return dense_refusal(member, FUSED_DTYPES) if device == "cpu" else f"on {device}"
 
     def batch(self, cohort: Cohort, kind: tuple[str, ...], positions: Sequence[int]) -> FusedBatch:
         """Return a batch of members with these dtypes."""
@@ -76,14 +79,3 @@ def program_problem(program: Program) -> str | None:
         elif missing:
             problem = f"the C library lacks {', '.join(missing)}"
     return problem
-
-
-def fused_dtypes(member: Member) -> tuple[str, ...] | None:
-    """Return the dtypes of a member's slots if a kernel can take it, otherwise None."""
-    return slot_dtypes(member, FUSED_DTYPES) if member.param.device.type == "cpu" else None
-
-
-def fused_refusal(member: Member) -> str | None:
-    """Return why a kernel cannot take a member, or None."""
-    device = member.param.device.type
-    return dense_refusal(member, FUSED_DTYPES) if device == "cpu" else f"on {device}"

@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.engine.cpu.calls.host_scalars import host_scalars
+from thalweg.engine.cpu.calls.layouts import Addresses, Layouts
+from thalweg.engine.cpu.calls.objects import DictEntries, Gradients, Same, Versions
+from thalweg.engine.cpu.calls.one_call import OneCall
 from thalweg.engine.cpu.entries import Entries
-from thalweg.engine.cpu.host_scalars import host_scalars
 from thalweg.engine.cpu.kernel import print_kernel
-from thalweg.engine.cpu.layouts import Addresses, Layouts
 from thalweg.engine.cpu.native import kernel
-from thalweg.engine.cpu.objects import DictEntries, Gradients, Same, Versions
-from thalweg.engine.cpu.one_call import OneCall
 from thalweg.engine.cpu.threads import Kernel, run_on
 from thalweg.engine.dense import is_flagged, reordered
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
-from thalweg.engine.program.printing import Layout, ReducedFunction
-from thalweg.engine.program.program import Level, Program, Value
+from thalweg.engine.program.printing import ReducedFunction, layout_of
+from thalweg.engine.program.program import Program, Value
 from thalweg.engine.rows import Lines, ReducedNumbers, Row
 from thalweg.engine.storage import (
     PLAIN,
@@ -80,13 +80,11 @@ _passes: dict[tuple[Program, tuple[str, ...]], tuple[FusedPass, ...]] = {}
 
 
 def _compile_pass(program: Program, stage: int, dtypes: tuple[str, ...]) -> FusedPass:
-    part = program.part(program.outputs_of(stage), Level.TENSOR)
-    reduced = tuple(v for v in part.reads if v.level == Level.REDUCED)
-    text = print_kernel(program, stage, Layout(dtypes, program.host_reads, reduced), "step")
+    layout = layout_of(program, stage, dtypes)
+    text = print_kernel(program, stage, layout, "step")
+    reduced = ReducedFunction(program, layout.reduced)
     reductions = () if stage == program.stages else program.reductions(stage)
-    return FusedPass(
-        kernel(text, "step"), ReducedFunction(program, reduced), len(reduced), reductions
-    )
+    return FusedPass(kernel(text, "step"), reduced, len(layout.reduced), reductions)
 
 
 class FusedBatch:

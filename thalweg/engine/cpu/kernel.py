@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from thalweg.engine.cpu.kernel_division import emit_floordiv, emit_mod
-from thalweg.engine.cpu.kernel_functions import CALLED, INSTRUCTIONS, function_of, library_symbols
-from thalweg.engine.cpu.kernel_noise import NOISE_FUNCTIONS, emit_noise
+from thalweg.engine.cpu.functions.called import CALLED, INSTRUCTIONS, function_of, library_symbols
+from thalweg.engine.cpu.functions.division import emit_floordiv, emit_mod
+from thalweg.engine.cpu.functions.noise import NOISE_FUNCTIONS, emit_noise
 from thalweg.engine.program.printing import Layout
 from thalweg.engine.program.program import Level, Program, Value
 

@@ -18,6 +18,7 @@ from thalweg.engine.program.noise import normal
 from thalweg.engine.program.ops import TENSOR
 from thalweg.engine.program.printing import define, operand, statement
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
+from thalweg.engine.storage import elements, unit_elements
 from thalweg.errors import RuleError
 
 
@@ -43,10 +44,7 @@ class EagerProgram:
         """
         wide = [_widen(x) for x in tensors]
         p = tensors[1]
-        unit = (
-            max(1, wide[1].numel() // p.shape[0]) if p.ndim > 1 and p.shape[0] else wide[1].numel()
-        )
-        counts = (wide[1].numel(), count, unit)
+        counts = (elements(p), count, unit_elements(p))
         run = self._function(*wide, *host, *counts, p.ndim, ordinal, *numbers, p.ndim, wide[1])
         if not self.program.foreign:
             return (yield from run)

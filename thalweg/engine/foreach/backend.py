@@ -39,13 +39,12 @@ class Foreach:
         """Return device and dtypes of a member if lists can hold it."""
         if self.refusal(member) is not None:
             return None
-        tensors = (member.param, *member.states)
-        return Alike(member.param.device, (member.grad_dtype, *(x.dtype for x in tensors)))
+        return Alike(member.param.device, member.dtypes)
 
     def refusal(self, member: Member) -> str | None:
         """Return why a member cannot be in a list, or None."""
         tensors = [member.param, *member.states]
-        dtypes = [member.grad_dtype, *(x.dtype for x in tensors)]
+        dtypes = member.dtypes
         if any(type(x) not in PLAIN for x in tensors) or not member.grad_is_plain:
             return "a subclass of tensors"
         if any(x.layout is not torch.strided for x in tensors) or (
@@ -69,12 +68,7 @@ class Foreach:
     def batch(self, cohort: Cohort, kind: Alike, positions: Sequence[int]) -> ForeachBatch:
         """Return a batch of members with this device and these dtypes."""
         members = [cohort.members[k] for k in positions]
-        shown = [(m.state, name) for m in members for name in (*m.names, *m.kept)]
-        entries = same_entries(
-            [state for state, _ in shown],
-            [name for _, name in shown],
-            [state.get(name) for state, name in shown],
-        )
+        entries = same_entries([(m.state, name) for m in members for name in (*m.names, *m.kept)])
         return ForeachBatch(cohort, positions, entries.hold)
 
 

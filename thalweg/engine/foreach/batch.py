@@ -14,7 +14,7 @@ from thalweg.engine.foreach.part import ListPart, PartGradients
 from thalweg.engine.foreach.printed import Kind, Segment, printed
 from thalweg.engine.foreach.slices import can_be_cut, largest_part, sliced
 from thalweg.engine.member import Member
-from thalweg.engine.passes import Pass
+from thalweg.engine.passes import Pass, combined
 from thalweg.engine.precision import computed_in, reduced_in
 from thalweg.engine.storage import (
     PLAIN,
@@ -52,6 +52,7 @@ class ForeachBatch:
         self.program = cohort.program
         self._members = [cohort.members[k] for k in positions]
         self._rows = [cohort.row_of[k] for k in positions]
+        self._sorted_rows = sorted(set(self._rows))
         self.params = [m.param for m in self._members]
         first = self._members[0]
         self._grad_dtype = first.grad_dtype
@@ -125,16 +126,15 @@ class ForeachBatch:
         except RuntimeError:  # sparse, or of another kind without memory
             return None
         self._check_memory(grads)
-        if not self._places.isdisjoint(
-            places
-        ):  # what is written must not change what is read later
+        # what is written must not change what is read later
+        if not self._places.isdisjoint(places):
             grads = [
                 g.clone() if at in self._places else g for g, at in zip(grads, places, strict=True)
             ]
         return PartGradients(grads, self.params)
 
     def _check_memory(self, grads: list[Tensor]) -> None:
-        if first_without_memory(grads, self._grad_bytes) is None or self.device.type == "meta":
+        if first_without_memory(grads, self._grad_bytes) is None:
             return
         for g, member in zip(grads, self._members, strict=True):
             if not holds_its_numbers(g):
@@ -164,7 +164,7 @@ class ForeachBatch:
                     for (part, segments), k in zip(ready, known, strict=True)
                 ]
                 ops = ready[0][1][place].ops
-                shares = _joined(ops, [each for each, _ in made])
+                shares = combined(ops, [each for each, _ in made])
             wholes = yield shares
             known = [
                 (*(_received(part, x) for x in wholes), *carried)
@@ -178,7 +178,7 @@ class ForeachBatch:
     def _ready(self, count: int) -> list[tuple[ListPart, tuple[Segment, ...]]]:
         """Return the parts with the functions that step them now."""
         ready = []
-        for row in sorted(set(self._rows)):
+        for row in self._sorted_rows:
             reads = self._cohort.reads[row]
             truths = tuple(bool(reads[k]) for k in self._conditions)
             fit = [fitted(x, self.dtype) for x in reads]
@@ -233,16 +233,6 @@ def _can_be_cut(member: Member) -> bool:
     """Whether the elements of a member's tensors are stored in one order, without gaps."""
     p = member.param
     return is_dense(p) and all(x.stride() == p.stride() for x in member.states)
-
-
-def _joined(ops: Sequence[str], shares: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """Reduce over the parts of a batch."""
-    if len(shares) == 1:
-        return shares[0]
-    columns = zip(ops, zip(*shares, strict=True), strict=True)
-    return tuple(
-        torch.stack(xs).sum() if op == "sum" else torch.stack(xs).max() for op, xs in columns
-    )
 
 
 def _received(part: ListPart, whole: Any) -> Tensor:

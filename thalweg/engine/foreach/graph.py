@@ -8,7 +8,8 @@ of one program go through its stages together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from thalweg.engine.foreach.nodes import Node, Scope
@@ -27,20 +28,17 @@ class StepGraph:
     """The new scalar states that come from reductions."""
     over_all: list[list[Node]]
     """For each stage but the last, the reductions over all tensors."""
-    every: list[Node] = field(default_factory=list)
 
 
 def graph_of(program: Program, truths: Mapping[Value, bool]) -> StepGraph:
     """Return the nodes of a program, where its conditions of level HOST have these truths."""
     made: dict[Value, Node] = {}
-    every: list[Node] = []
+    index = count()
 
     def node(
         op: str, operands: Iterable[Node], scope: Scope, value: Value, data: Any = None
     ) -> Node:
-        new = Node(op, tuple(operands), scope, len(every), value.boolean, data)
-        every.append(new)
-        return new
+        return Node(op, tuple(operands), scope, next(index), value.boolean, data)
 
     def spread(x: Node, value: Value) -> Node:
         """Return a node as large as the value in whose place it stands."""
@@ -88,5 +86,4 @@ def graph_of(program: Program, truths: Mapping[Value, bool]) -> StepGraph:
             [of(v) for v in program.reductions(stage) if v.data == "all"]
             for stage in range(program.stages)
         ],
-        every,
     )

@@ -35,7 +35,7 @@ class ListMemory:
     ) -> None:
         self._last = {x: i for i, n in enumerate(order) for x in n.operands}
         self._last.update(dict.fromkeys(returned, len(order)))
-        self._now = -1
+        self._now, self._end = -1, len(order)
         self._widens = widens
         self._writes = bool(outputs)
         self.lines: list[str] = []
@@ -45,7 +45,6 @@ class ListMemory:
         self.most = 0
         """The most temporary lists there are at once."""
         inputs = {n.data: n for n in order if n.op == "input"}
-        self._inputs = inputs
         for slot in range(slots):
             if slot + 1 in inputs:
                 self._holds[f"s{slot}"] = inputs[slot + 1]
@@ -135,9 +134,9 @@ class ListMemory:
             return self._list[value]
         return "g" if value.data == 0 else f"s{value.data - 1}"
 
-    def end(self, order: Sequence[Node]) -> None:
+    def end(self) -> None:
         """Store the rest: values that stand in one another's place are copied first."""
-        self._now = len(order)
+        self._now = self._end
         self.finish()
         rest = list(self._wanted.items())
         for slot, value in rest:

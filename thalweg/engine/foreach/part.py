@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from thalweg.engine.dense import reordered
+from thalweg.engine.foreach.slices import Item
 from thalweg.engine.member import Member
 from thalweg.engine.rows import ReducedNumbers
-
-
-class Item(NamedTuple):
-    """A tensor of a batch, or a piece of its elements in the order in which they are stored."""
-
-    position: int
-    start: int | None = None
-    stop: int | None = None
+from thalweg.engine.storage import unit_elements
 
 
 class PartGradients:
@@ -38,11 +33,7 @@ class PartGradients:
     def _in_order(self, k: int) -> Tensor:
         """Return the elements of a gradient in the order in which its parameter stores its own."""
         if k not in self._flat:
-            grad, param = self._grads[k], self._params[k]
-            if grad.stride() != param.stride():
-                dense = torch.empty_like(param, dtype=grad.dtype, requires_grad=False)
-                grad = dense.copy_(grad.detach())
-            self._flat[k] = flattened(grad)
+            self._flat[k] = flattened(reordered(self._grads[k], self._params[k]))
         return self._flat[k]
 
 
@@ -131,9 +122,7 @@ class ListPart:
 def _leaf(op: str, data: str, p: Tensor) -> float:
     if op == "dimensions":
         return float(p.ndim)
-    if data == "unit" and p.ndim > 1 and p.shape[0]:
-        return float(max(1, p.numel() // p.shape[0]))
-    return float(p.numel())
+    return float(unit_elements(p) if data == "unit" else p.numel())
 
 
 def _piece(x: Tensor, item: Item) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from thalweg.engine.foreach.fusing import Fusing
@@ -93,7 +94,7 @@ def _segment(
         memory.at(index)
         statements.print(node)
         memory.finish()
-    memory.end(order)
+    memory.end()
     texts = [statements.text_of(x) for x in returned]
     shares, rest = texts[: len(results)], texts[len(results) :]
     body += [*memory.lines, f"return {_tuple(shares)}, {_tuple(rest)}"]
@@ -119,13 +120,8 @@ def _tuple(texts: Sequence[str]) -> str:
     return "(" + "".join(f"{text}, " for text in texts) + ")"
 
 
-_printed: dict[tuple[Program, tuple[bool, ...], Kind], tuple[Segment, ...]] = {}
-
-
+@cache
 def printed(program: Program, truths: tuple[bool, ...], kind: Kind) -> tuple[Segment, ...]:
     """Return the functions of a program, printed once; `truths` are those of its conditions in order."""
-    key = (program, truths, kind)
-    if key not in _printed:
-        conditions = [v for v in program.host_reads if v.boolean]
-        _printed[key] = segments(program, dict(zip(conditions, truths, strict=True)), kind)
-    return _printed[key]
+    conditions = [v for v in program.host_reads if v.boolean]
+    return segments(program, dict(zip(conditions, truths, strict=True)), kind)

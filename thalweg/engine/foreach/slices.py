@@ -9,16 +9,24 @@ a program only computes element by element.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 
-from thalweg.engine.foreach.part import Item
 from thalweg.engine.program.program import Program
 
 CACHED = 2**19
 """Elements of a part on the CPU."""
 LEAST = 2**22
 """Elements of a part elsewhere at the least: a smaller one would not use the whole device."""
+
+
+class Item(NamedTuple):
+    """A tensor of a batch, or a piece of its elements in the order in which they are stored."""
+
+    position: int
+    start: int | None = None
+    stop: int | None = None
 
 
 def largest_part(device: torch.device, total: int, temporaries: int) -> int:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from thalweg.engine.foreach.fusing import Scale
-from thalweg.engine.foreach.lists import UNARY
+from thalweg.engine.foreach.lists import BINARY, UNARY
 from thalweg.engine.foreach.memory import ListMemory
 from thalweg.engine.foreach.nodes import Node, Scope
 from thalweg.engine.program.ops import OPS
 
 _COMMUTE = ("add", "mul", "maximum", "minimum")
-_ON_LISTS = ("add", "sub", "mul", "div", "maximum", "minimum", "pow")
 _REDUCED = {"sum": "sums", "squares": "squares", "max": "maxima"}
 _OF_UNITS = {"sum": "unit_sums", "max": "unit_maxima"}
 _OPERATORS = ("add", "sub", "mul", "div", "neg", "eq", "ne", "lt", "le", "gt", "ge")
@@ -103,7 +102,7 @@ class Statements:
             self._lines.append(f"{new} = noises(part, {like}, {seed}, {t}, {node.data})")
         elif node.op in UNARY:
             self._call(node, node.op, operands[0], [])
-        elif node.op in _ON_LISTS and operands[0].scope == Scope.EACH:
+        elif node.op in BINARY and operands[0].scope == Scope.EACH:
             self._binary(node, *operands)
         elif node.op in _COMMUTE:
             self._binary(node, operands[1], operands[0])

@@ -21,6 +21,15 @@ class Layout:
     """The dtype of each slot: "float32", "float64", "bfloat16" or "float16"."""
     rows: tuple[Value, ...]
     reduced: tuple[Value, ...]
+    scaled: bool = False
+    """Whether gradients are divided by a loss scale as they are read."""
+
+
+def layout_of(program: Program, stage: int, dtypes: tuple[str, ...]) -> Layout:
+    """Return what the pass of a stage reads, for slots of these dtypes."""
+    part = program.part(program.outputs_of(stage), Level.TENSOR)
+    reduced = tuple(v for v in part.reads if v.level == Level.REDUCED)
+    return Layout(dtypes, program.host_reads, reduced)
 
 
 def operand(value: Value) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.dense import dense_refusal, slot_dtypes
@@ -31,17 +32,10 @@ Kind = tuple[torch.device, tuple[str, ...]]
 
 
 class Triton:
-    """Steps dense tensors on a GPU by printed kernels, one launch a pass for all of one device and dtypes.
-
-    Args:
-        required: whether tensors elsewhere are refused; otherwise the next engine gets them.
-    """
+    """Steps dense tensors on a GPU by printed kernels, one launch a pass for all of one device and dtypes."""
 
     name = "triton"
     alone = True
-
-    def __init__(self, required: bool = False) -> None:
-        self._required = required
 
     def problem(self, program: Program) -> str | None:
         """Return why a program has no kernels, or None."""
@@ -54,31 +48,41 @@ class Triton:
         """Return the device and the dtypes of a member's slots if a kernel can take it.
 
         Raises:
-            EngineError: the engine is required, and the member is not where kernels run.
+            EngineError: the member is not where kernels run.
         """
-        problem = device_problem(member.param) or _launch_problem(member.param.device)
+        problem = _place_problem(member.param)
         if problem is not None:
-            if self._required:
-                raise EngineError(
-                    f"engine='triton' was asked for, but of {member.called}: {problem}. Move the model to a "
-                    "GPU, or use engine='auto'; to try kernels on the CPU, set TRITON_INTERPRET=1 before "
-                    "Python starts"
-                )
-            return None
+            raise EngineError(
+                f"engine='triton' was asked for, but of {member.called}: {problem}. Move the model to a GPU, "
+                "or use engine='auto'; to try kernels on the CPU, set TRITON_INTERPRET=1 before Python starts"
+            )
         dtypes = slot_dtypes(member, DTYPES)
         return None if dtypes is None else (member.param.device, dtypes)
 
     def refusal(self, member: Member) -> str | None:
         """Return why a kernel cannot take a member, or None."""
-        return device_problem(member.param) or dense_refusal(member, DTYPES)
+        return _place_problem(member.param) or dense_refusal(member, DTYPES)
 
     def batch(self, cohort: Cohort, kind: Kind, positions: Sequence[int]) -> TritonBatch:
         """Return a batch of members on this device with these dtypes."""
-        from thalweg.engine.triton.batch import TritonBatch  # imports Triton, which takes a second
+        from thalweg.engine.triton.batch import TritonBatch
+        from thalweg.engine.triton.device_numbers import DeviceNumbers
+        from thalweg.engine.triton.host_numbers import HostNumbers
 
         members = [cohort.members[k] for k in positions]
-        rows = [cohort.row_of[k] for k in positions]
-        return TritonBatch(cohort.program, kind[1], members, rows, cohort.table)
+        device, dtypes = kind
+        if cohort.on_device:
+            row_of = list(range(len(members)))
+            on_device = DeviceNumbers(cohort, members, device)
+            return TritonBatch(cohort.program, dtypes, members, row_of, on_device)
+        row_of = [cohort.row_of[k] for k in positions]
+        numbers = HostNumbers(cohort.program, members, cohort.table, device)
+        return TritonBatch(cohort.program, dtypes, members, row_of, numbers)
+
+
+def _place_problem(x: Tensor) -> str | None:
+    """Return why no kernel can be launched for a tensor where it lies, or None."""
+    return device_problem(x) or _launch_problem(x.device)
 
 
 def _launch_problem(device: torch.device) -> str | None:

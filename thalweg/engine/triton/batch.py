@@ -8,7 +8,7 @@ the state that are computed from reductions (Prodigy's distance) are kept on the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -19,11 +19,20 @@ from torch import Tensor
 from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
-from thalweg.engine.program.printing import Layout
-from thalweg.engine.program.program import Level, Program, Value
-from thalweg.engine.rows import ReducedNumbers
+from thalweg.engine.program.printing import layout_of
+from thalweg.engine.program.program import Program, Value
 from thalweg.engine.storage import elements
-from thalweg.engine.triton.device import Array, Table, current, zeros
+from thalweg.engine.triton.device import (
+    LANES,
+    LAUNCH,
+    Table,
+    constant,
+    current,
+    is_capturing,
+    zeros,
+)
+from thalweg.engine.triton.device_numbers import DeviceNumbers, fill
+from thalweg.engine.triton.host_numbers import HostNumbers
 from thalweg.engine.triton.kernel import print_pass
 from thalweg.engine.triton.scalars import (
     LEAF_COLUMNS,
@@ -39,10 +48,6 @@ from thalweg.errors import EngineError
 LONGEST = 1024
 """Elements of a chunk: eight for each of the 128 threads of an instance."""
 SHORTEST = 128
-LANES = 256
-"""Entries, or partial results, that an instance of the small kernels takes at once."""
-LAUNCH: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
-"""No product is fused with a sum: PyTorch's eager kernels round each."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,15 @@ class MadePass:
 
 
 @cache
-def passes(program: Program, dtypes: tuple[str, ...]) -> tuple[MadePass, ...]:
+def passes(program: Program, dtypes: tuple[str, ...], scaled: bool = False) -> tuple[MadePass, ...]:
     """Return the passes of a program for slots of these dtypes."""
-    return tuple(_made(program, stage, dtypes) for stage in range(program.stages + 1))
+    return tuple(_made(program, stage, dtypes, scaled) for stage in range(program.stages + 1))
 
 
-def _made(program: Program, stage: int, dtypes: tuple[str, ...]) -> MadePass:
-    part = program.part(program.outputs_of(stage), Level.TENSOR)
-    reduced = tuple(v for v in part.reads if v.level == Level.REDUCED)
-    text = print_pass(program, stage, Layout(dtypes, program.host_reads, reduced))
+def _made(program: Program, stage: int, dtypes: tuple[str, ...], scaled: bool) -> MadePass:
+    layout = replace(layout_of(program, stage, dtypes), scaled=scaled)
+    reduced = layout.reduced
+    text = print_pass(program, stage, layout)
     scalars = print_scalars(program, reduced, of_tensors=False) if reduced else None
     reductions = () if stage == program.stages else program.reductions(stage)
     return MadePass(jit(text, "step"), scalars, len(reduced), reductions)
@@ -77,8 +82,8 @@ class TritonBatch:
         program: what to compute.
         dtypes: the dtype of each slot: gradient, parameter, states.
         members: the parameters, and where their states are kept.
-        row_of: for each parameter, which of `rows` holds its scalars.
-        rows: the scalars, written by the owner before each step.
+        row_of: for each parameter, in which row its scalars are.
+        numbers: the rows, and the numbers that the program keeps.
     """
 
     def __init__(
@@ -87,7 +92,7 @@ class TritonBatch:
         dtypes: tuple[str, ...],
         members: Sequence[Member],
         row_of: Sequence[int],
-        rows: Array,
+        numbers: HostNumbers | DeviceNumbers,
     ) -> None:
         self.program, self.dtypes = program, dtypes
         self._slots = Slots(members)
@@ -97,47 +102,36 @@ class TritonBatch:
         self._block = min(LONGEST, max(SHORTEST, 1 << (longest - 1).bit_length()))
         chunks = entries.chunks(self._block)
         self._count = len(chunks)
-        self._rows = rows
-        self._row_table = Table(rows, self.device)
+        self._numbers = numbers
         self._pointers = np.zeros((len(members), len(dtypes)), dtype=np.int64)
         self._pointer_table = Table(self._pointers, self.device)
-        self._chunks = self._constant(chunks)
-        self._places = self._constant(np.stack([entries.row_of, entries.tensor], axis=1))
+        self._pointed = self._pointer_table.tensor
+        self._chunks = constant(chunks, self.device)
+        self._places = constant(np.stack([entries.row_of, entries.tensor], axis=1), self.device)
         leaves = [entries.leaves[leaf].astype(np.float64) for leaf in LEAF_COLUMNS]
-        self._leaves = self._constant(np.stack(leaves, axis=1))
+        self._leaves = constant(np.stack(leaves, axis=1), self.device)
         self._reductions = {v: k for k, v in enumerate(all_reductions(program))}
         self._runs = {
-            scope: self._constant(entries.runs(scope))
+            scope: constant(entries.runs(scope), self.device)
             for scope in {v.data for v in self._reductions} - {"all"}
         }
         self._folded = zeros(len(self._reductions) * len(entries), self.device)
         self._wholes = zeros(len(self._reductions) + 1, self.device)
         self._all = -1
-        self._open_numbers(members)
-        self.passes = passes(program, dtypes)
+        width = len(program.number_outputs)
+        self._new_numbers = zeros(len(members) * width, self.device)
+        outputs = tuple(program.number_outputs.values())
+        self._number_scalars = print_scalars(program, outputs, of_tensors=True) if width else None
+        self.passes = passes(program, dtypes, numbers.scaled)
         self._reduced = [zeros(len(entries) * each.width, self.device) for each in self.passes]
         most = max(len(each.reductions) for each in self.passes)
         self._partials = zeros(most * self._count, self.device)
         self._filled: set[int] = set()
+        self._sent: list[int] | None = None
+        if numbers.scaled:  # compiled now, since a capture must not
+            fill(self._pointed, np.zeros(0), self._pointers.shape[1])
         self.holds()  # reads the addresses of the parameters and states
         self._slots.moved = False  # the plan has looked at the memory before it made the batch
-
-    def _constant(self, numbers: Array) -> Tensor:
-        table = Table(numbers, self.device)
-        table.write(numbers)
-        return table.tensor
-
-    def _open_numbers(self, members: Sequence[Member]) -> None:
-        """Make room for the scalar states that are computed from reductions."""
-        program = self.program
-        start = 1 + len(program.scalar_outputs)
-        self._numbers = ReducedNumbers([(m.block, m.line) for m in members], start)
-        self._width = len(program.number_outputs)
-        size = (len(members), self._width)
-        self._number_table = Table(np.zeros(size), self.device)
-        self._new_numbers = zeros(len(members) * self._width, self.device)
-        outputs = tuple(program.number_outputs.values())
-        self._number_scalars = print_scalars(program, outputs, of_tensors=True) if outputs else None
 
     # -- what the plan asks ---------------------------------------------------------------------------
 
@@ -156,7 +150,12 @@ class TritonBatch:
         Raises:
             EngineError: a storage that has moved is too small for its tensor.
         """
-        return self._slots.hold()
+        before = self._slots.addresses
+        if not self._slots.hold():
+            return False
+        if self._slots.addresses is not before:
+            self._pointers[:, 1:] = np.reshape(self._slots.addresses, (-1, len(self._pointers))).T
+        return True
 
     def prepare(self) -> list[Tensor] | None:
         """Return the gradients as they are stored in the order of their parameters, or None.
@@ -164,11 +163,11 @@ class TritonBatch:
         Raises:
             EngineError: the storage of a gradient is too small for it; a CUDA graph is being captured.
         """
-        if self.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        self._numbers.check()
+        if is_capturing(self.device) and self._sent is not self._slots.addresses:
             raise EngineError(
-                "optimizer.step() was called while a CUDA graph is captured: a replay would repeat this very "
-                "step, its number and learning rate with it. Capture forward and backward passes alone, and "
-                "step after the replay"
+                "parameters or states have moved since the last step, and a CUDA graph is captured now. Step "
+                "once before the capture"
             )
         return self._slots.gradients()
 
@@ -209,15 +208,22 @@ class TritonBatch:
     def _begin(self, grads: list[Tensor], count: int) -> None:
         """Put the addresses and the scalars of the step on the device."""
         self._pointers[:, 0] = list(map(Tensor.data_ptr, grads))
-        self._pointers[:, 1:] = np.reshape(self._slots.addresses, (-1, len(grads))).T
-        self._pointer_table.write(self._pointers)
-        self._row_table.write(self._rows)
+        if is_capturing(self.device):
+            self._pointed = self._captured_pointers()
+        else:
+            self._pointer_table.write(self._pointers)
+            self._sent = self._slots.addresses
+            self._pointed = self._pointer_table.tensor
+        self._numbers.begin()
         if count != self._all:
             self._all = count
             self._wholes[-1].fill_(count)
-        if self._width:
-            numbers = [self._numbers.read(k) for k in range(self._width)]
-            self._number_table.write(np.stack(numbers, axis=1))
+
+    def _captured_pointers(self) -> Tensor:
+        """Return a table that a CUDA graph makes anew: the one of other steps will have other gradients."""
+        table = self._pointer_table.tensor.clone()
+        fill(table, np.ascontiguousarray(self._pointers[:, 0]), self._pointers.shape[1])
+        return table
 
     def _receive(self, k: int, whole: Any) -> None:
         """Keep a reduction over all tensors, which comes from this device, another one or the host."""
@@ -231,11 +237,11 @@ class TritonBatch:
         count = len(self._entries)
         jit(scalars.text, "scalars")[(-(-count // LANES),)](
             self._places,
-            self._row_table.tensor,
+            self._numbers.rows,
             self._leaves,
             self._folded,
             self._wholes,
-            self._number_table.tensor,
+            self._numbers.kept,
             out,
             count,
             BLOCK=LANES,
@@ -250,11 +256,12 @@ class TritonBatch:
             if made.scalars.is_fixed:
                 self._filled.add(stage)
         made.kernel[(self._count,)](
-            self._pointer_table.tensor,
+            self._pointed,
             self._chunks,
-            self._row_table.tensor,
+            self._numbers.rows,
             self._reduced[stage],
             self._partials,
+            self._numbers.scaling,
             self._count,
             BLOCK=self._block,
             **LAUNCH,
@@ -280,6 +287,4 @@ class TritonBatch:
         if self._number_scalars is None:
             return
         self._scalars(self._number_scalars, self._new_numbers)
-        new = self._new_numbers.cpu().numpy().reshape(-1, self._width)
-        for k in range(self._width):
-            self._numbers.write(k, new[:, k])
+        self._numbers.keep(self._new_numbers)

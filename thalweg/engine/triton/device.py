@@ -12,6 +12,11 @@ from torch import Tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+LANES = 256
+"""Entries, or partial results, that an instance of the small kernels takes at once."""
+LAUNCH: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
+"""No product is fused with a sum: PyTorch's eager kernels round each."""
+
 
 class Table:
     """A table on a device that is written anew where its numbers have changed."""
@@ -36,6 +41,22 @@ class Table:
         if self.tensor.is_cuda:
             source = source.pin_memory()
         self.tensor[: source.numel()].copy_(source, non_blocking=True)
+
+    def forget(self) -> None:
+        """Write everything the next time: the device has written into the table."""
+        self._known = None
+
+
+def constant(numbers: Array, device: torch.device) -> Tensor:
+    """Return a table that is never written again."""
+    table = Table(numbers, device)
+    table.write(numbers)
+    return table.tensor
+
+
+def is_capturing(device: torch.device) -> bool:
+    """Whether a CUDA graph is being captured: the host's numbers of now would be repeated with it."""
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.engine.program.ops import ARRAY
-from thalweg.engine.triton.printed import LIBRARY
+from thalweg.engine.triton.library import LIBRARY
 
 
 def functions() -> SimpleNamespace:

@@ -1,6 +1,6 @@
 """Print one pass of a program as a Triton kernel over a chunk table, one chunk an instance.
 
-    step(pointers, chunks, rows, reduced, partials, count, BLOCK)
+    step(pointers, chunks, rows, reduced, partials, scaling, count, BLOCK)
 
 A chunk is (tensor, offset, length, row, entry), at most BLOCK elements long (`engine/cpu/entries.py`).
 `pointers` has the address of each slot of each tensor (gradient, parameter, states). The instance reads the
@@ -10,6 +10,9 @@ the new parameter and states, an earlier one a partial result of each reduction,
 A chunk that is full and lies at a multiple of 16 bytes in all slots is read and written in vectors of 16
 bytes; any other one element by element, as far as it goes. Half precision is computed in float32 and rounded
 once; bfloat16 is converted by its bits, which is the same in the interpreter and on every GPU.
+
+Where the layout says so, `scaling` has the number by which each gradient is multiplied as it is read, and
+another one that is not 0 where a gradient is not finite: then the last pass writes nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +55,9 @@ class _Pass:
 
     def text(self) -> str:
         """Return the kernel: the chunk, its scalars, and its elements in two ways."""
-        head = ["def step(pointers, chunks, rows, reduced, partials, count, BLOCK: tl.constexpr):"]
+        head = [
+            "def step(pointers, chunks, rows, reduced, partials, scaling, count, BLOCK: tl.constexpr):"
+        ]
         lines = [*head, *self._chunk()]
         if self.used or self.reductions:  # a sum of noise alone reads no slot
             places = " | ".join([*(f"a{slot}" for slot in self.used), "offset"])
@@ -67,6 +72,8 @@ class _Pass:
         width = len(self.layout.dtypes)
         lines = ["turn = tl.program_id(0).to(tl.int64)", f"chunk = chunks + turn * {len(FIELDS)}"]
         lines += [f"{name} = tl.load(chunk + {k})" for k, name in enumerate(FIELDS)]
+        if self.layout.scaled and self.last:
+            lines.append("length = tl.where(tl.load(scaling + 1) == 0.0, length, 0)")
         lines += [f"a{slot} = tl.load(pointers + tensor * {width} + {slot})" for slot in self.used]
         lines.append("lane = tl.arange(0, BLOCK)")
         return [INDENT + line for line in lines]
@@ -96,6 +103,9 @@ class _Pass:
             pointer = f"a{slot}.to(tl.pointer_type(tl.{stored}))"
             aligned = f"tl.multiple_of({pointer}, 16)" if whole else pointer
             printer.line(f"{prefix}p{slot} = {aligned}")
+        if self.layout.scaled:
+            inverse = f"tl.broadcast_to(tl.load(scaling), (BLOCK,)).to({printer.real})"
+            printer.line(f"{prefix}inverse = {inverse}")
         noise_only = self._read_as_integers()
         for value in self.part.reads:
             if value not in noise_only:
@@ -123,7 +133,8 @@ class _Pass:
         loaded = f"tl.load({at})" if whole else f"tl.load({at}, mask=mask, other=0)"
         if dtype == "bfloat16":  # the upper half of a float32
             loaded = f"({loaded}.to(tl.uint32) << 16).to(tl.float32, bitcast=True)"
-        return f"{loaded}.to(tl.float{self.bits})"
+        number = f"{loaded}.to(tl.float{self.bits})"
+        return f"{number} * {prefix}inverse" if self.layout.scaled and slot == 0 else number
 
     def _store(self, printer: TritonPrinter, slot: int, root: Value, whole: bool) -> None:
         dtype, prefix = self.layout.dtypes[slot], printer.prefix

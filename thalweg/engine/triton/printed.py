@@ -12,16 +12,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from thalweg.engine.program.noise import GOLDEN, HALF, MIX, SCALE
-from thalweg.engine.program.ops import TRANSCENDENTAL
-from thalweg.engine.program.program import Level, Program, Value
-
-LIBRARY = {
-    **{name: name for name in (*TRANSCENDENTAL, "pow", "atan2", "hypot", "copysign", "fmod")},
-    "round": "nearbyint",
-}
-"""Operations that are calls of libdevice, and what it calls them. Its functions are exact to an ulp or two,
-where Triton's own exp and sin are quick ones."""
-del LIBRARY["cbrt"]  # libdevice of AMD has none
+from thalweg.engine.program.program import LEAVES, Level, Program, Value
+from thalweg.engine.triton.library import LIBRARY
 
 _SIMPLE = {
     "add": "{0} + {1}",
@@ -60,11 +52,19 @@ INDENT = "    "
 
 def unprintable(program: Program) -> tuple[str, ...]:
     """Return the operations of a program that no kernel can run."""
+    above = [v for v in program.reached() if v.level > Level.HOST]
+    return (*program.foreign, *unprintable_values(above))
+
+
+def unprintable_values(values: Iterable[Value]) -> tuple[str, ...]:
+    """Return the operations among values that no kernel can run."""
     known = {*_SIMPLE, *_TRUTHS, *_SPECIAL, *LIBRARY}
-    leaves = {"constant", "scalar", "tensor", "sum", "max", "foreign", "count"}
-    leaves |= {"dimensions", "ordinal", "number"}
-    above = (v.op for v in program.reached() if v.level > Level.HOST)
-    return (*program.foreign, *(op for op in above if op not in known | leaves))
+    leaves = {"constant", "scalar", "tensor", "sum", "max", "foreign", *LEAVES}
+    return tuple(v.op for v in values if v.op not in known | leaves)
+
+
+def _no_integers(value: Value) -> str:
+    raise AssertionError("noise is drawn for elements alone")
 
 
 class TritonPrinter:
@@ -123,7 +123,9 @@ class TritonPrinter:
     def _read(self, value: Value, loaded: str) -> None:
         self.define(value, f"{loaded} != 0.0" if value.boolean else f"{loaded}.to({self.real})")
 
-    def compute(self, values: Iterable[Value], wholes: Callable[[Value], str]) -> None:
+    def compute(
+        self, values: Iterable[Value], wholes: Callable[[Value], str] = _no_integers
+    ) -> None:
         """Add the lines of operations; `wholes` is where a scalar is read as an integer."""
         for value in values:
             if value.op == "noise":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
 from thalweg.engine.triton.printed import INDENT, TritonPrinter
@@ -56,7 +57,7 @@ def print_scalars(program: Program, wanted: Sequence[Value], of_tensors: bool) -
             printer.read_each(value, f"rows + row * {len(columns)} + {columns.index(value)}")
     for leaf in leaves:
         _read_leaf(printer, leaf, program, len(reductions))
-    printer.compute([v for v in part.computes if v.op not in LEAVES], _no_integers)
+    printer.compute(v for v in part.computes if v.op not in LEAVES)
     line = "tensor" if of_tensors else "lane"
     for k, value in enumerate(wanted):
         number = f"({printer.as_real(value)}).to(tl.float64)"
@@ -86,10 +87,7 @@ def _read_leaf(printer: TritonPrinter, leaf: Value, program: Program, reductions
         printer.read_each(leaf, f"leaves + lane * {len(LEAF_COLUMNS)} + {column}")
 
 
-def _no_integers(value: Value) -> str:
-    raise AssertionError("noise is drawn for elements alone")
-
-
+@cache
 def print_fold(op: str) -> str:
     """Return the kernel `fold`, which reduces runs of partial results, an instance a run.
 

@@ -17,7 +17,6 @@ from thalweg.engine.dense import is_flagged, reordered
 from thalweg.engine.member import Member
 from thalweg.engine.storage import (
     PLAIN,
-    elements,
     first_without_memory,
     holds_its_numbers,
     memory_problem,
@@ -53,11 +52,10 @@ class Slots:
         self.written = self._found()
         self._written_like = _stored(self.written)
         self._written_bytes = [x.nbytes for x in self.written]
-        size = members[0].grad_dtype.itemsize
-        of_complex = 2 if members[0].grad_dtype.is_complex else 1
-        self._grad_bytes = [elements(p) * size // of_complex for p in self.params]
+        self._grad_bytes = [m.param.numel() * m.grad_dtype.itemsize for m in members]
         self._grads_like = self._expected_grads()
-        self._complex = [x for x in self.written if x.is_complex()]
+        # complex and real tensors may be in one batch
+        self._some_are_complex = any(p.is_complex() for p in self.params)
         self._odd = [k for k, p in enumerate(self.params) if p.is_complex() or p.numel() == 1]
         self.addresses: list[int] = []
         """Of the parameters, then of each state."""
@@ -84,8 +82,7 @@ class Slots:
         written = self._found()
         if _stored(written) != self._written_like:
             return False
-        self._complex = [x for x in written if x.is_complex()] if self._complex else []
-        if any(map(is_flagged, self._complex)):
+        if self._some_are_complex and any(map(is_flagged, written)):
             return False
         addresses = list(map(Tensor.data_ptr, written))
         if addresses != self.addresses:

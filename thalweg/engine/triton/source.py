@@ -9,33 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+from functools import cache
 from typing import Any
 
 from thalweg.engine.triton.available import is_interpreting
 from thalweg.errors import EngineError
 
-RESERVED = ("count", "first", "stride")
-"""Arguments whose values make no kernel of their own."""
 
-
-def jit(text: str, name: str) -> Any:
+@cache
+def jit(text: str, name: str, plain: tuple[str, ...] = ("count",)) -> Any:
     """Return the function `name` of a text as a kernel to launch: compiled, or interpreted on the CPU.
 
     The text is made of a program's values (vocabulary, generated names, numbers), never of what a user typed.
+    No value of a `plain` argument makes a kernel of its own.
 
     Raises:
         EngineError: the interpreter was asked for after Triton had been imported.
     """
-    key = (text, name)
-    if key not in _made:
-        _made[key] = _make(text, name)
-    return _made[key]
-
-
-_made: dict[tuple[str, str], Any] = {}
-
-
-def _make(text: str, name: str) -> Any:
     import triton
     import triton.language as tl
 
@@ -51,9 +41,7 @@ def _make(text: str, name: str) -> Any:
         "__name__": f"thalweg.printed.{name}",
     }
     exec(compile(text, file, "exec"), namespace)  # noqa: S102
-    function = namespace[name]
-    arguments = function.__code__.co_varnames[: function.__code__.co_argcount]
-    made = triton.jit(function, do_not_specialize=[a for a in arguments if a in RESERVED])
+    made = triton.jit(namespace[name], do_not_specialize=list(plain))
     if is_interpreting():
         made.rewrite()  # it reads the source now, as the compiler does
     return made

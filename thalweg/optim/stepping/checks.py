@@ -45,7 +45,7 @@ RANGES: Mapping[str, Range] = {
 _MAY_BE_INFINITE = ("t0", "step_sizes")
 """Arguments of PyTorch's classes for which infinity may be meant."""
 
-OF_THE_OPTIMIZER = ("decay", "dialect", "before", "after", "engine")
+OF_THE_OPTIMIZER = ("decay", "dialect", "before", "after", "engine", "capturable")
 """Arguments that hold for all groups."""
 
 

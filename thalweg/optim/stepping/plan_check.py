@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.backend import StepInOneCall
+from thalweg.engine.cohort import LossScale
 from thalweg.engine.plan import Plan
 from thalweg.engine.program.program import Program
 from thalweg.engine.same import same_objects
@@ -44,13 +45,16 @@ class Reader:
         self.numbers_kept = ("step", *(state_names.get(s, s) for s in kept))
         self.fresh = (0.0, *(made.scalar_states[s] for s in kept))
 
-    def numbers(self, group: Group, differentiable: bool = False) -> list[Any]:
+    def numbers(
+        self, group: Group, differentiable: bool = False, on_device: bool = False
+    ) -> list[Any]:
         """Return lr and the hyperparameters of a group, as numbers.
 
-        For a differentiable step, what requires a gradient stays the tensor that it is.
+        For a differentiable step, what requires a gradient stays the tensor that it is, and for a step on the
+        device every tensor does: nothing waits for its number.
         """
         try:
-            return [_number(get(group), differentiable) for get in self._getters]
+            return [_number(get(group), differentiable, on_device) for get in self._getters]
         except (TypeError, ValueError, KeyError, IndexError, RuntimeError):
             raise self._problem(group) from None
 
@@ -58,7 +62,7 @@ class Reader:
         """Return the error of the first hyperparameter that is no number."""
         for name, get in self._named:
             try:
-                _number(get(group), False)
+                _number(get(group))
             except KeyError as error:
                 return KeyError(f"a param group lacks the entry {error}, from which {name} is read")
             except (TypeError, ValueError, IndexError, RuntimeError) as error:
@@ -69,7 +73,9 @@ class Reader:
         return EngineError("the numbers of a param group changed while they were read")
 
 
-def _number(value: Any, differentiable: bool) -> Any:
+def _number(value: Any, differentiable: bool = False, on_device: bool = False) -> Any:
+    if on_device and isinstance(value, Tensor) and value.numel() == 1:
+        return value.detach()
     if isinstance(value, Tensor) and value.requires_grad:
         return value if differentiable else float(value.detach())
     return float(value)
@@ -78,9 +84,9 @@ def _number(value: Any, differentiable: bool) -> Any:
 class CachedNumbers:
     """The hyperparameters of a group as numbers, read again when an entry of the group is replaced."""
 
-    def __init__(self, reader: Reader, differentiable: bool) -> None:
+    def __init__(self, reader: Reader, differentiable: bool, on_device: bool) -> None:
         self.reader = reader
-        self._differentiable = differentiable
+        self._differentiable, self._on_device = differentiable, on_device
         self._entries: list[Any] | None = None
         self.numbers: list[Any] = []
 
@@ -95,7 +101,7 @@ class CachedNumbers:
             return True
         if find_reader(group) is not self.reader:
             return False
-        self.numbers = self.reader.numbers(group, self._differentiable)
+        self.numbers = self.reader.numbers(group, self._differentiable, self._on_device)
         # a list or a tensor may change without being another object
         frozen = all(_is_frozen(value) for name, value in group.items() if name not in _LISTS)
         self._entries = entries if frozen else None
@@ -126,7 +132,9 @@ class CheckedPlan:
         self.plan = plan
         self._params = params
         self._absent = absent
-        self._cached = [CachedNumbers(reader, plan.differentiable) for reader in readers]
+        self._cached = [
+            CachedNumbers(reader, plan.differentiable, plan.on_device) for reader in readers
+        ]
         self._same = same_objects(params, states, compiled)
         self._steps = 0
         self._one_call: StepInOneCall | None = None
@@ -162,7 +170,11 @@ class CheckedPlan:
         prepared = self.plan.prepare()
         if prepared is None:  # a gradient is missing, or is another kind of tensor than it was
             return False
-        self.plan.run(prepared, numbers)
+        if self.plan.on_device:
+            given = (getattr(optimizer, name, None) for name in ("grad_scale", "found_inf"))
+            self.plan.run(prepared, numbers, LossScale(*given))
+        else:
+            self.plan.run(prepared, numbers)
         self._steps += 1
         if self._steps == USED:
             self._one_call = self.plan.one_call(self._same)

@@ -17,10 +17,11 @@ from thalweg.engine.backends import Engine, backends, is_required
 from thalweg.engine.member import Member, called
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Plan
-from thalweg.engine.rows import Block, open_block, read_line
+from thalweg.engine.rows import NOT_ON_HOST, Block, address, open_block, read_line
 from thalweg.engine.storage import PLAIN
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import distributed, scheduled
+from thalweg.optim.stepping.captured import is_capturing, not_ready, refuse_schedules
 from thalweg.optim.stepping.checkpoint import loaded_state, saved_state, without_orphans
 from thalweg.optim.stepping.checks import Group, check_group, check_range
 from thalweg.optim.stepping.composition import Composition
@@ -52,7 +53,9 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     _current: CheckedPlan | None
     _plans: list[CheckedPlan]
     _readers: dict[Any, Reader]
-    _places: dict[int, tuple[dict[str, Any], Block, int]]
+    _places: dict[int, tuple[dict[str, Any], Block | Tensor, int]]
+    _captured: list[CheckedPlan]
+    """Plans whose memory the CUDA graphs that captured their steps go on using."""
     _checked: frozenset[str] = frozenset()
     """The hyperparameters whose ranges are known."""
     _default_schedules: scheduled.Schedules
@@ -67,6 +70,10 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     def composition(self, group: Group) -> Composition:
         """Return the chain that steps the parameters of a group, and how the group spells its numbers."""
         raise NotImplementedError
+
+    def _is_capturable(self) -> bool:
+        """Whether step numbers live on the device, so that a CUDA graph may repeat a step."""
+        return self.engine == "triton" and bool(self.defaults.get("capturable"))
 
     def schedules_of(self, group: Group) -> Mapping[str, Any]:
         """Return the hyperparameters of a param group that are functions of the step, by name."""
@@ -117,12 +124,22 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             raise EngineError(
                 "the parameters are where the model is evaluated. Call optimizer.train() before the next step"
             )
+        if self.engine == "triton" and self._is_capturable() and is_capturing():
+            self._be_captured()
+            return
         if not self._schedules:
             self._move()
             return
         scheduled.apply(self.param_groups, self._schedules, self._checked)
         self._move()
         scheduled.count_step(self.param_groups, self._schedules)
+
+    def _be_captured(self) -> None:
+        refuse_schedules(bool(self._schedules))
+        current = self._current
+        if current is None or not current.step(self, self._reader):
+            raise not_ready()
+        self._captured.append(current)
 
     def _move(self) -> None:
         current = self._current
@@ -179,7 +196,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                     kept=reader.numbers_kept,
                     group=k,
                     program=reader.program,
-                    block=block,
+                    block=NOT_ON_HOST if isinstance(block, Tensor) else block,
                     line=line,
                     ordinal=ordinal,
                     name=names[ordinal],
@@ -190,6 +207,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             backends(self.engine),
             required=is_required(self.engine),
             differentiable=bool(self.defaults.get("differentiable")),
+            on_device=self._is_capturable(),
         )
         absent = [p for p, g in zip(params, grads, strict=True) if g is None]
         return CheckedPlan(
@@ -203,19 +221,20 @@ class Stepper(Evaluating, torch.optim.Optimizer):
 
     def _open_states(self, wanted: Sequence[tuple[Tensor, Reader]]) -> None:
         """Make the states that are missing, and give each parameter a line for its numbers."""
-        new: dict[Reader, list[dict[str, Any]]] = {}
+        new: dict[tuple[Reader, torch.device | None], list[dict[str, Any]]] = {}
         for p, reader in wanted:
             state = self.state[p]
             place = self._places.get(id(state))
             # a state that was replaced or loaded has numbers of its own
             if place is None or place[0] is not state or not _holds_line(state, reader, place):
-                new.setdefault(reader, []).append(state)
-        for reader, states in new.items():
+                device = p.device if self._is_capturable() else None
+                new.setdefault((reader, device), []).append(state)
+        for (reader, device), states in new.items():
             first = [
                 read_line(state, reader.numbers_kept, reader.fresh, reader.names)
                 for state in states
             ]
-            block = open_block(states, reader.numbers_kept, first)
+            block = open_block(states, reader.numbers_kept, first, device)
             for line, state in enumerate(states):
                 self._places[id(state)] = (state, block, line)
         for p, reader in wanted:
@@ -250,6 +269,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         self._plans = []
         self._readers = {}
         self._places = {}
+        self.__dict__.setdefault("_captured", [])
         self.__dict__.setdefault("_is_evaluating", False)
 
     # -- PyTorch's optimizer --------------------------------------------------------------------------
@@ -343,6 +363,7 @@ _NOT_COPIED = frozenset(
         "_plans",
         "_readers",
         "_places",
+        "_captured",
         "step",
         "_optimizer_step_pre_hooks",
         "_optimizer_step_post_hooks",
@@ -363,12 +384,14 @@ def _is_line(value: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim == 0 and value._is_view()
 
 
-def _holds_line(state: Mapping[str, Any], reader: Reader, place: tuple[Any, Block, int]) -> bool:
+def _holds_line(
+    state: Mapping[str, Any], reader: Reader, place: tuple[Any, Block | Tensor, int]
+) -> bool:
     """Whether the numbers in a state are still the views of its line."""
     _, block, line = place
     if block.shape[1] != len(reader.numbers_kept):
         return False
-    start = block[line].ctypes.data
+    start = address(block, line)
     return all(
         isinstance(state.get(name), Tensor) and state[name].data_ptr() == start + 8 * k
         for k, name in enumerate(reader.numbers_kept)

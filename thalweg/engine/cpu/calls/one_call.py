@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from thalweg.engine.cpu.loops import Called, arguments, compiled_loop
+from thalweg.engine.cpu.calls.loops import Called, arguments, compiled_loop
+from thalweg.engine.dense import is_flagged
 
 LONGEST_PAUSE = 64
 """Steps for which a plan whose steps are refused again and again is not asked."""
@@ -161,16 +162,15 @@ class OneCall:
         self._scalars.take(numbers)
         try:
             return self._prepare(params, states, grads, self._argument) == 0  # type: ignore[no-any-return]
-        except (
-            Exception
-        ):  # a kind of tensor that has no memory to point to; or Python is to raise it
+        # a kind of tensor that has no memory to point to; or Python is to raise it
+        except Exception:
             return False
 
 
 def _is_flagged(param: Tensor) -> bool:
-    """Whether the numbers of a gradient still are to be conjugated or negated."""
+    """Whether a parameter has a gradient that still is to be conjugated or negated."""
     grad = param.grad
-    return grad is not None and (grad.is_conj() or grad.is_neg())
+    return grad is not None and is_flagged(grad)
 
 
 def _called(name: str, called: Called) -> dict[str, int]:

@@ -5,7 +5,7 @@ fastest function that is never further than 2 units in the last place (ulp) from
 than the C library's, the fastest first. "wide" are functions of float64 that serve float32 where no other
 does. Without entry are SLEEF's sinh, cosh, asinh and acosh, which overflow early, its sin, cos and tan of
 float32 (where one number of a vector is large, the last bits of the others change; those of float64 do so
-only from the bound on), and what `kernel_printed.py` prints.
+only from the bound on), and what `printed.py` prints.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from thalweg.engine.cpu.kernel_printed import Printer
+from thalweg.engine.cpu.functions.printed import Printer
+from thalweg.engine.cpu.functions.vectors import PRINTED_SYMBOL, VectorFunction, vector_function
 from thalweg.engine.cpu.processor import processor
-from thalweg.engine.cpu.vector_functions import PRINTED_SYMBOL, VectorFunction, vector_function
 from thalweg.engine.program.ops import TRANSCENDENTAL
 
 INSTRUCTIONS = {

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.engine.cpu.ahead import LOOKING_AHEAD, looking_ahead
-from thalweg.engine.cpu.foreign import handles, python_function
-from thalweg.engine.cpu.loops import Called, arguments, compiled_loop, loop_address
+from thalweg.engine.cpu.calls.ahead import LOOKING_AHEAD, looking_ahead
+from thalweg.engine.cpu.calls.foreign import handles, python_function
+from thalweg.engine.cpu.calls.loops import Called, arguments, compiled_loop, loop_address
 
 
 class DictEntries:

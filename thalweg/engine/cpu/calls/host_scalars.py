@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.engine.cpu.foreign import power_function
-from thalweg.engine.cpu.loops import Called, arguments, loop_address
+from thalweg.engine.cpu.calls.foreign import power_function
+from thalweg.engine.cpu.calls.loops import Called, arguments, loop_address
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.rows import Row
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from thalweg.engine.cpu.foreign import handles, python_function
+from thalweg.engine.cpu.calls.foreign import handles, python_function
 
 LOOKING_AHEAD = """
 declare void @llvm.prefetch.p0(ptr, i32, i32, i32)

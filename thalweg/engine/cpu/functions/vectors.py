@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm
 import torch
 
-from thalweg.engine.cpu.kernel_printed import NEEDS_FMA, PRINTED
+from thalweg.engine.cpu.functions.printed import NEEDS_FMA, PRINTED
+from thalweg.engine.cpu.functions.vector_table import AVX2, SSE, Table
 from thalweg.engine.cpu.processor import Processor, has_feature
-from thalweg.engine.cpu.vector_table import AVX2, SSE, Table
 
 PRINTED_SYMBOL = ""
 """Of a function that is printed into the kernel."""

@@ -30,6 +30,7 @@ def compiled_loop(text: str, name: str, objects: int) -> Any:
     return ctypes.PYFUNCTYPE(ctypes.c_int64, *given)(loop_address(text, name))
 
 
+@cache
 def loop_address(text: str, name: str) -> int:
     """Return the address of the compiled function `name` of an LLVM text, for another one to call."""
     return loop(text, name).address

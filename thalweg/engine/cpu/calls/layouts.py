@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.engine.cpu.ahead import LOOKING_AHEAD, looking_ahead
-from thalweg.engine.cpu.foreign import exchange_function, handles, python_function
-from thalweg.engine.cpu.loops import Called, arguments, compiled_loop, loop_address
+from thalweg.engine.cpu.calls.ahead import LOOKING_AHEAD, looking_ahead
+from thalweg.engine.cpu.calls.foreign import exchange_function, handles, python_function
+from thalweg.engine.cpu.calls.loops import Called, arguments, compiled_loop, loop_address
 from thalweg.engine.storage import first_without_memory
 
 Addresses = np.ndarray[Any, np.dtype[np.int64]]

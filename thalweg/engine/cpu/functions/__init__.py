@@ -1,0 +1,1 @@
+"""The functions that kernels call, and those that are printed into them."""
