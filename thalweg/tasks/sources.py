@@ -20,11 +20,7 @@ from torch.utils.data import (
 )
 
 from thalweg.errors import DataError
-from thalweg.objective.nested import mapped, moves_itself, rows_of
-from thalweg.objective.weighted import Weighted, check_weights
-from thalweg.tasks.batches import Lent, Order, batches, derive, left_over, row_order
-from thalweg.tasks.drawn import drawn
-from thalweg.tasks.generators import (
+from thalweg.generators import (
     Generator,
     generators_of,
     is_generator,
@@ -32,6 +28,10 @@ from thalweg.tasks.generators import (
     seed_generator,
     with_parts,
 )
+from thalweg.objective.nested import mapped, moves_itself, rows_of
+from thalweg.objective.weighted import Weighted, check_weights
+from thalweg.tasks.batches import Lent, Order, batches, derive, left_over, row_order
+from thalweg.tasks.drawn import drawn
 from thalweg.tasks.mappings import check_no_mapping, taken_apart
 from thalweg.tasks.tensors import as_tensor
 
