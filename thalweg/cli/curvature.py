@@ -130,8 +130,8 @@ def _edge(
 
 def _batches(task: Task, model: nn.Module, size: int | None, rows: int, seed: int) -> list[Any]:
     """Return batches of the training set, in an order drawn from the seed, up to so many rows."""
+    from thalweg.objective.weighted import count_rows
     from thalweg.tasks.batches import Order
-    from thalweg.train.evaluate import count_rows
     from thalweg.train.place import place_of
 
     found, taken = [], 0

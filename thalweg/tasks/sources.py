@@ -29,7 +29,7 @@ from thalweg.generators import (
     with_parts,
 )
 from thalweg.objective.nested import mapped, moves_itself, rows_of
-from thalweg.objective.weighted import Weighted, check_weights
+from thalweg.objective.weighted import weigh_batch
 from thalweg.tasks.batches import Lent, Order, batches, derive, left_over, row_order
 from thalweg.tasks.drawn import drawn
 from thalweg.tasks.mappings import check_no_mapping, taken_apart
@@ -370,13 +370,7 @@ def _pairs(loader: DataLoader[Any], place: Placement, target: str | None) -> Ite
                 "Let its rows be pairs: several inputs are one tuple or mapping, ((a, b), y)."
             )
         targets = place(batch[1])
-        yield place(batch[0]), targets if len(batch) == 2 else _weigh(targets, place(batch[2]))
-
-
-def _weigh(targets: Any, weights: Any) -> Weighted:
-    rows = rows_of(targets)
-    check_weights(weights, rows or rows_of(weights) or 0, "a batch")
-    return Weighted(targets, weights)
+        yield place(batch[0]), targets if len(batch) == 2 else weigh_batch(targets, place(batch[2]))
 
 
 def _length(dataset: Dataset[Any]) -> int:
