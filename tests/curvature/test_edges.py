@@ -109,6 +109,15 @@ def test_an_edge_that_is_not_known_is_an_error() -> None:
     groups: list[dict[str, Any]] = [{"params": [x], "lr": 0.2}, {"params": [y]}]
     with pytest.raises(TaskError, match="differ in lr"):
         edge_of(torch.optim.SGD(groups, lr=0.1))
+    for kind, name, differing in (
+        (torch.optim.SGD, "dampening", {"momentum": 0.9, "dampening": 0.5}),
+        (torch.optim.Adam, "amsgrad", {"amsgrad": True}),
+        (torch.optim.RMSprop, "centered", {"centered": True}),
+    ):
+        options = {"momentum": 0.9} if kind is torch.optim.SGD else {}
+        mixed: Any = kind([{"params": [x]}, {"params": [y], **differing}], lr=0.1, **options)
+        with pytest.raises(TaskError, match=f"differ in {name}"):
+            edge_of(mixed)
     assert Edge("SGD", 0.0, 2.0).largest == math.inf
     assert gradient_descent_edge(0.0, nesterov=True) == 2.0
 
