@@ -106,8 +106,7 @@ def _dictionary(
             sines.append(float(torch.linalg.matrix_norm(outside, 2)))
         if step == steps or sines[-1] < _LEFT:
             break
-        optimizer.zero_grad()
-        _error(x, d).backward()
+        (d.grad,) = torch.autograd.grad(_error(x, d), [d])
         optimizer.step()
     return d.detach(), sines, lengths
 
@@ -117,8 +116,7 @@ def _code(x: Tensor, d: Tensor) -> Tensor:
     c = torch.nn.Parameter(torch.zeros(d.shape[1], dtype=d.dtype))
     optimizer = SGD([c], lr=0.25)
     for _ in range(100):
-        optimizer.zero_grad()
-        (x - d @ c).square().sum().backward()
+        (c.grad,) = torch.autograd.grad((x - d @ c).square().sum(), [c])
         optimizer.step()
     return c.detach()
 
