@@ -155,7 +155,9 @@ class Sharpness:
         }
 
 
-def sharpness(a: Operator, edge: Edge, *, tol: float = 1e-3, most: int = 200) -> Sharpness:
+def sharpness(
+    a: Operator, edge: Edge, *, tol: float = 1e-3, most: int = 200, seed: int = 0
+) -> Sharpness:
     """Return the largest eigenvalue of P⁻¹A, A a Hessian and P the preconditioner of `edge`, beside the
     edge.
 
@@ -165,4 +167,4 @@ def sharpness(a: Operator, edge: Edge, *, tol: float = 1e-3, most: int = 200) ->
     0.25
     """
     scaled = a if edge.scale is None else a.scaled(edge.scale.to(a.device))
-    return Sharpness(extremes(scaled, tol=tol, most=most).top, edge)
+    return Sharpness(extremes(scaled, tol=tol, most=most, seed=seed).top, edge)
