@@ -150,6 +150,7 @@ class Sharpness:
             "optimizer": self.edge.name,
             "lr": self.edge.lr,
             "threshold": self.edge.threshold,
+            "is_scaled": self.edge.scale is not None,
             "stable_up_to": self.edge.largest,
             "ratio": self.ratio,
         }
