@@ -190,6 +190,13 @@ def test_a_summary_has_every_figure_with_its_cost() -> None:
     assert abs(document["gradients"] - sum(parts) - 1) < 1e-6 + 2 * 24 + 1, (
         "and that of the dense matrix"
     )
+    assert document["sharpness"]["gradients"] == 0, (
+        "of gradient descent it is the largest eigenvalue"
+    )
+    scaled = summarise(a, edge=Edge("Adam", 0.1, 38.0, torch.full((24,), 2.0).double()))
+    assert scaled.sharpness is not None
+    assert abs(scaled.sharpness.value.value - 4 * float(dense[-1])) < 1e-3
+    assert scaled.sharpness.value.gradients > 10
     few = summarise(a, batches=batches[:1], by_layer=False, effort=Effort(most=2))
     assert (few.layers, few.noise, few.sharpness) == ({}, None, None)
     assert "at least 3 batches" in few.notes[0]
