@@ -15,7 +15,7 @@ from torch import nn
 from tests.exact import same
 from tests.train.helpers import blobs, quiet, same_run
 from thalweg.curvature import edge_of, hessian
-from thalweg.errors import TaskError
+from thalweg.errors import DivergedError, TaskError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
 from thalweg.train import Callback, SharpnessAlong
@@ -93,6 +93,16 @@ def test_it_changes_nothing_and_goes_on_when_a_run_does(tmp_path: Path) -> None:
     same(points[0], points[1], because="a resumed run is the same run")
     quiet(blobs(), epochs=1, callbacks=[again])
     assert [point.step for point in again.points] == [1, 3], "a new run begins anew"
+
+
+def test_a_run_that_diverges_says_so_itself() -> None:
+    along = SharpnessAlong(every=1)
+    with pytest.raises(DivergedError):
+        quiet(chebyshev(), torch.optim.SGD, lr=1e3, epochs=80, batch_size=None, callbacks=[along])
+    assert along.points[-1].ratio is not None
+    assert along.points[-1].ratio > 1
+    assert "is not finite" in along.notes[0]
+    assert along.notes[0].startswith(f"Step {along.points[-1].step + 1}: ")
 
 
 def test_where_the_edge_is_not_known_the_eigenvalue_is_recorded_alone() -> None:

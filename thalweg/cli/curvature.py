@@ -90,7 +90,7 @@ def curvature(
             batches=some_batches(subject, model, subject.batch_size, rows, seed),
             effort=effort,
             by_layer=by_layer,
-            notes=notes,
+            notes=tuple(dict.fromkeys([*notes, *(note for each in watch for note in each.notes)])),
         )
     record = {
         "schema": "thalweg.curvature/1",

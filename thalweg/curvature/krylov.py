@@ -12,6 +12,10 @@ from thalweg.errors import TaskError
 from thalweg.whole import whole_number
 
 
+class NotFiniteError(TaskError):
+    """A product holds NaN or infinity, as those of a model that has diverged."""
+
+
 class Multiplies(Protocol):
     """What these methods need of a matrix: its size and its products."""
 
@@ -146,7 +150,7 @@ class Lanczos:
         q = self._next
         w = self.a @ q
         if not bool(torch.isfinite(w).all()):
-            raise TaskError(
+            raise NotFiniteError(
                 "A product with the matrix is not finite: NaN or infinity in the model, its data or its "
                 "loss."
             )

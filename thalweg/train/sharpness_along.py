@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from thalweg.curvature.krylov import NotFiniteError
 from thalweg.curvature.of_model import ModelOperator
 from thalweg.curvature.operators import hessian
 from thalweg.curvature.sharpness import Edge, edge_of, sharpness
@@ -57,7 +58,7 @@ class SharpnessAlong(Callback):
     H is the Hessian of the objective over rows of the training set, P and the threshold are those of
     `thalweg.curvature.edge_of`. The run is not changed by it: neither its random numbers nor its buffers,
     and its cost is not counted as training. Of an optimizer whose edge is not known λ_max(H) is recorded
-    alone, and `notes` says why.
+    alone, and `notes` says why; where products are not finite there is no point.
 
     Args:
         every: steps from one point to the next.
@@ -113,11 +114,16 @@ class SharpnessAlong(Callback):
         if training.step != 1 and training.step % self.every:
             return
         a, edge = self._operator(training), self._edge(training)
-        if edge is None:
-            top = extremes(a, tol=self.tol, most=self.most, seed=self.seed).top
-        else:
-            top = sharpness(a, edge, tol=self.tol, most=self.most, seed=self.seed).value
-        a.release()
+        try:
+            if edge is None:
+                top = extremes(a, tol=self.tol, most=self.most, seed=self.seed).top
+            else:
+                top = sharpness(a, edge, tol=self.tol, most=self.most, seed=self.seed).value
+        except NotFiniteError as error:  # the run diverges, and says so itself
+            self.notes.append(f"Step {training.step}: {error}")
+            return
+        finally:
+            a.release()
         limit, lr = (None, None) if edge is None else (edge.largest, edge.lr)
         self.points.append(
             SharpnessPoint(training.step, loss, top.value, top.stderr, limit, lr, top.gradients)
