@@ -84,14 +84,16 @@ def test_the_page_on_curvature_runs_from_top_to_bottom() -> None:
     assert names["density"].products == 180
 
 
-def test_the_commands_on_curvature_run() -> None:
+def test_the_commands_on_curvature_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     text = (DOCS / "curvature.md").read_text(encoding="utf-8")
     commands = re.findall(r"^thalweg (.*)$", text, flags=re.MULTILINE)
-    assert len(commands) == 2
+    assert len(commands) == 3
     for command in commands:
         quick = ("--rows", "64", "--probes", "2", "--most", "20", "--no-layers")
         ended = call(*shlex.split(command), *quick)
         assert ended.exit_code == 0, (command, ended.output)
+    assert [each.name for each in tmp_path.iterdir()] == ["curvature.html"]
 
 
 def test_every_file_that_the_documents_link_to_is_there() -> None:

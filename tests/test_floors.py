@@ -17,6 +17,8 @@ FLOORS = {
     "files": 0,
     "numeric": 0,
     "hashing": 0,
+    "generators": 0,
+    "whole": 1,
     "reading": 1,
     "schedules": 1,
     "statistics": 1,

@@ -49,6 +49,21 @@ def test_json_is_what_the_functions_give(line_file: Path) -> None:
     assert found["eigenvalues"]["largest"][0] != value, "of 16 rows alone"
 
 
+def test_the_sharpness_along_the_run_and_the_page(line_file: Path) -> None:
+    pytest.importorskip("plotly", reason="the page needs it")
+    options = ("-o", "sgd", "--lr", "0.1", "--html", "page.html")
+    along = ("--along", "2", "--epochs", "4", "--no-layers", *FEW)
+    result = call("curvature", "line.py", *options, *along, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "Page: page.html" in result.stderr
+    points = json.loads(result.stdout)["along"]
+    assert [point["step"] for point in points][:2] == [1, 2]
+    assert all(abs(point["stable_up_to"] - 20) < 1e-9 for point in points)
+    assert "sharpness, step 2" in (line_file.parent / "page.html").read_text(encoding="utf-8")
+    shown = call("curvature", "line.py", *along)
+    assert "sharpness, step 2" in shown.stdout
+
+
 @pytest.mark.parametrize("matrix", ["ggn", "fisher"])
 def test_before_training_and_of_other_matrices(line_file: Path, matrix: str) -> None:
     result = call("curvature", "line.py", "--epochs", "0", "--matrix", matrix, "--training", *FEW)
@@ -67,6 +82,9 @@ def test_before_training_and_of_other_matrices(line_file: Path, matrix: str) -> 
         (("--rows", "0"), "--rows is at least 1"),
         (("-k", "0"), "-k is at least 1"),
         (("--lr", "-1"), "--lr -1"),
+        (("--along", "0"), "--along is at least 1"),
+        (("--along", "5", "--epochs", "0"), "--along is of the training"),
+        (("--html", "page.txt"), "ends in .html"),
     ],
 )
 def test_wrong_options_are_refused(line_file: Path, options: tuple[str, ...], said: str) -> None:

@@ -109,6 +109,15 @@ def test_an_edge_that_is_not_known_is_an_error() -> None:
     groups: list[dict[str, Any]] = [{"params": [x], "lr": 0.2}, {"params": [y]}]
     with pytest.raises(TaskError, match="differ in lr"):
         edge_of(torch.optim.SGD(groups, lr=0.1))
+    for kind, name, differing in (
+        (torch.optim.SGD, "dampening", {"momentum": 0.9, "dampening": 0.5}),
+        (torch.optim.Adam, "amsgrad", {"amsgrad": True}),
+        (torch.optim.RMSprop, "centered", {"centered": True}),
+    ):
+        options = {"momentum": 0.9} if kind is torch.optim.SGD else {}
+        mixed: Any = kind([{"params": [x]}, {"params": [y], **differing}], lr=0.1, **options)
+        with pytest.raises(TaskError, match=f"differ in {name}"):
+            edge_of(mixed)
     assert Edge("SGD", 0.0, 2.0).largest == math.inf
     assert gradient_descent_edge(0.0, nesterov=True) == 2.0
 
@@ -181,6 +190,13 @@ def test_a_summary_has_every_figure_with_its_cost() -> None:
     assert abs(document["gradients"] - sum(parts) - 1) < 1e-6 + 2 * 24 + 1, (
         "and that of the dense matrix"
     )
+    assert document["sharpness"]["gradients"] == 0, (
+        "of gradient descent it is the largest eigenvalue"
+    )
+    scaled = summarise(a, edge=Edge("Adam", 0.1, 38.0, torch.full((24,), 2.0).double()))
+    assert scaled.sharpness is not None
+    assert abs(scaled.sharpness.value.value - 4 * float(dense[-1])) < 1e-3
+    assert scaled.sharpness.value.gradients > 10
     few = summarise(a, batches=batches[:1], by_layer=False, effort=Effort(most=2))
     assert (few.layers, few.noise, few.sharpness) == ({}, None, None)
     assert "at least 3 batches" in few.notes[0]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from tests.curvature.nets import Recurrent, dense_hessian, mlp, net
 from tests.exact import same
@@ -67,6 +67,71 @@ def test_a_product_changes_nothing(make: Callable[..., Any], training: bool | No
     assert a.mode
     noise_scale(model, "cross_entropy", [some] * 3, training=training)
     same(state(model, generator), before, because=UNCHANGED)
+
+
+class NoisyRows(Dataset[Any]):
+    """Rows with noise from a generator of the data set's own, by the function `draw`."""
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        self.draw = draw
+        self.x, self.y = rows()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
+        return self.x[place] + self.draw(), self.y[place]
+
+
+class NoisyModel(nn.Module):
+    """Adds noise to its inputs from a generator of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = mlp().double()
+        self.generator = torch.Generator().manual_seed(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        noise = torch.randn(x.shape, generator=self.generator, dtype=x.dtype)
+        out: Tensor = self.inner(x + noise)
+        return out
+
+
+def test_generators_of_any_kind_draw_the_same_in_each_product() -> None:
+    drawing: list[tuple[Any, Callable[[], float]]] = []
+    modern, old, plain = np.random.default_rng(1), np.random.RandomState(2), random.Random(3)
+    drawing += [(modern, modern.normal), (old, old.normal), (plain, lambda: plain.gauss(0, 1))]
+    for generator, draw in drawing:
+        data = DataLoader(NoisyRows(draw), batch_size=3)
+        before = copy.deepcopy(generator)
+        a = hessian(mlp().double(), "cross_entropy", data)
+        v = torch.ones(a.shape[0], dtype=torch.float64)
+        same(a @ v, a @ v, because="each product draws the same")
+        assert generator_draws(generator) == generator_draws(before), "it is left as it was"
+
+
+def test_a_generator_of_the_model_or_the_loss_draws_the_same_in_each_product() -> None:
+    model, own = NoisyModel(), torch.Generator().manual_seed(6)
+
+    def noisy(outputs: Tensor, targets: Tensor) -> Tensor:
+        noise = torch.randn(outputs.shape, generator=own, dtype=outputs.dtype)
+        return ((outputs - noise) ** 2).mean()
+
+    x, y = rows()
+    held = (model.generator, own)
+    before = [generator.get_state() for generator in held]
+    for model_of, loss in ((model, "cross_entropy"), (mlp().double(), noisy)):
+        a = hessian(model_of, loss, [(x[:4], y[:4]), (x[4:], y[4:])])
+        v = torch.ones(a.shape[0], dtype=torch.float64)
+        same(a @ v, a @ v, because="each product draws the same")
+    own_hessian = hessian_of(lambda z: (torch.rand(3, generator=own) * z**2).sum(), torch.ones(3))
+    v = torch.ones(3)
+    same(own_hessian @ v, own_hessian @ v, because="the function is computed once")
+    same([generator.get_state() for generator in held], before, because=UNCHANGED)
+
+
+def generator_draws(generator: Any) -> float:
+    return float(generator.random())
 
 
 def test_what_draws_at_random_is_one_matrix() -> None:
@@ -137,6 +202,18 @@ def test_data_that_change_between_products_are_noticed() -> None:
     a @ v
     with pytest.raises(DataError, match="changed between two products"):
         a @ v
+
+
+def test_weights_that_do_not_belong_to_the_rows_are_refused() -> None:
+    model, x = net("mlp")
+    y = torch.arange(6) % 3
+    for weights, message in (
+        (torch.ones(5), r"The weights of a batch are one number for each row, of shape \(6,\)"),
+        ([1.0] * 6, r"of shape \(6,\); got list"),
+        (-torch.ones(6), "finite numbers ≥ 0; got -1"),
+    ):
+        with pytest.raises(DataError, match=message):
+            hessian(model, "cross_entropy", (x, y, weights))
 
 
 def test_data_in_which_nothing_counts_are_an_error() -> None:

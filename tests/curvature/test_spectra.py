@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tests.curvature.nets import net, settings
+from tests.exact import same
 from thalweg.curvature import (
     Estimate,
     Matrix,
@@ -18,6 +20,7 @@ from thalweg.curvature import (
     conjugate_gradients,
     density,
     extremes,
+    fisher,
     hessian,
     hutchinson,
     hutchinson_diag,
@@ -82,6 +85,41 @@ def test_matrices_with_few_distinct_eigenvalues_end_early() -> None:
         assert found.products < 9
     basis = lanczos(Matrix(random_symmetric(30)), torch.randn(30, dtype=torch.float64), 30)
     assert float((basis.q.mT @ basis.q - torch.eye(30)).abs().max()) < 1e-13
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda a, count: hutchinson(a, count(8)), "probes is a whole number ≥ 2"),
+        (lambda a, count: hutchinson_diag(a, count(8)), "probes is a whole number ≥ 2"),
+        (lambda a, count: hutchpp(a, count(12)), "products is a whole number ≥ 6"),
+        (lambda a, count: lanczos(a, torch.ones(6), count(3)), "steps is a whole number ≥ 1"),
+        (lambda a, count: extremes(a, count(2)), "k is a whole number ≥ 1"),
+        (lambda a, count: extremes(a, most=count(9)), "most is a whole number ≥ 1"),
+        (lambda a, count: density(a, steps=count(4)), "steps is a whole number ≥ 1"),
+        (lambda a, count: density(a, probes=count(2)), "probes is a whole number ≥ 1"),
+    ],
+)
+def test_counts_are_whole_numbers_of_any_kind(call: Callable[..., Any], message: str) -> None:
+    a = Matrix(torch.diag(torch.arange(1.0, 7.0)))
+    assert str(call(a, np.int64)) == str(call(a, int))
+    for wrong in (1.5, True, 0, "3"):
+        with pytest.raises(TaskError, match=f"{message}; got {wrong!r}"):
+            call(a, lambda _, wrong=wrong: wrong)
+
+
+def test_the_draws_of_a_fisher_matrix_are_a_whole_number_of_any_kind() -> None:
+    model, x = net("mlp")
+    data = (x, settings()["cross_entropy"].targets)
+    v = torch.ones(24, dtype=torch.float64)
+    found, expected = (
+        fisher(model, "cross_entropy", data, kind="sampled", draws=draws) @ v
+        for draws in (np.int64(3), 3)
+    )
+    same(found, expected, because="the labels are drawn from one seed")
+    for wrong in (1.5, True, 0):
+        with pytest.raises(TaskError, match=f"draws is a whole number ≥ 1; got {wrong!r}"):
+            fisher(model, "cross_entropy", data, kind="sampled", draws=wrong)  # type: ignore[arg-type]
 
 
 def test_a_matrix_that_is_not_finite_and_a_start_of_zeros_are_errors() -> None:
@@ -159,7 +197,7 @@ def test_the_diagonal_and_its_error() -> None:
     assert float(z.abs().max()) < 4.5
     assert 0.5 < float(z.std()) < 1.6
     assert float((Matrix(matrix).diag() - matrix.diag()).abs().max()) < 1e-15
-    with pytest.raises(TaskError, match="at least 2"):
+    with pytest.raises(TaskError, match="probes is a whole number ≥ 2; got 1"):
         hutchinson(Matrix(matrix), 1)
 
 

@@ -45,6 +45,8 @@ def test_each_finding_is_what_theory_says(name: str, results: dict[str, LabResul
         ("lasso", {"seed": 3, "penalties": 4, "used": 2}),
         ("sparse-coding", {"seed": 2, "side": 4}),
         ("many-layers", {"layers": 60, "rates": "0.5,1e-4"}),
+        ("pca", {"seed": 4, "components": 1, "decay": 0.8}),
+        ("pca", {"seed": 5, "components": 2, "decay": 0.4, "rows": 30, "size": 5}),
     ],
 )
 def test_with_other_settings_too(name: str, settings: dict[str, Any]) -> None:

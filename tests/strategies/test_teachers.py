@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.train.helpers import blobs, other_run, quiet, same_run
 from thalweg.errors import TaskError
 from thalweg.objective import L2, Cost
 from thalweg.strategies import distillation, hints
+from thalweg.strategies.identity import identified
 from thalweg.strategies.teachers import soft_term
 from thalweg.train import Callback
 
@@ -135,3 +137,28 @@ def test_what_cannot_teach_is_said() -> None:
         distillation("big")  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="trained model; got 'big'"):
         hints("big", "0", "0")  # type: ignore[arg-type]
+
+
+def test_a_teacher_of_any_type_tells_two_strategies_apart() -> None:
+    teacher = wide().bfloat16()
+    strategy = distillation(teacher)
+    assert strategy.identity() == distillation(copy.deepcopy(teacher)).identity()
+    other = copy.deepcopy(teacher)
+    other.get_parameter("0.weight").data[0, 0] += 1
+    assert strategy.identity() != distillation(other).identity()
+    quiet(blobs(model=thin), strategy=strategy, epochs=1)
+
+
+def test_a_tensor_is_told_apart_as_it_always_was() -> None:
+    """Checkpoints and records of races hold these texts."""
+    assert identified(torch.arange(6.0).reshape(2, 3).mT) == (
+        "float32(3, 2) 0c9d0bb54e4f5a0121543129f106617549c7ff2b34c6842c5a2e19186c5a7914"
+    )
+    assert (
+        identified(torch.tensor(True))
+        == "bool() 4bf5122f344554c53bde2ebb8cd2b7e3d1600ad631c385a5d7cce23c7785459a"
+    )
+    assert (
+        identified(torch.zeros(0, 2))
+        == "float32(0, 2) e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from thalweg.cli.values import path_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from thalweg.curvature.sharpness import Edge
-    from thalweg.curvature.summary import CurvatureSummary
-    from thalweg.curvature.trace import Estimate
     from thalweg.tasks import Task
+    from thalweg.train.sharpness_along import SharpnessAlong
 
 EXAMPLES = (
     "thalweg curvature digits",
     "thalweg curvature digits_cnn --optimizer momentum --lr 0.05 --epochs 5",
     "thalweg curvature my_task.py --epochs 0 --matrix ggn --rows 512",
+    "thalweg curvature digits -o sgd --lr 0.1 --along 20 --html curvature.html",
     "thalweg curvature my_task.py:make --json",
 )
 
@@ -47,6 +50,14 @@ def curvature(
         bool, typer.Option("--training", help="Keep dropout and batch norm in training mode.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the run and of the random vectors.")] = 0,
+    along: Annotated[
+        int | None,
+        typer.Option(help="Record the sharpness every so many steps of the training."),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Page to write, with pictures.", parser=path_of, metavar="PATH"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure how the loss bends where training has led.
@@ -55,31 +66,45 @@ def curvature(
     eigenvalues of the loss's Hessian, of all and by layer, its trace and
     density, the noise scale, and the sharpness beside what the optimizer is
     stable at. Each figure comes with its error and what it cost: 1 gradient
-    is one over the rows used.
+    is one over the rows used. --along shows how the sharpness came there.
     """
     from thalweg.curvature.summary import Effort, summarise
     from thalweg.errors import TaskError
     from thalweg.tasks import load_task
+    from thalweg.train.sharpness_along import some_batches
     from thalweg.train.threads import threads_for, torch_threads
 
     _check(matrix, epochs=epochs, rows=rows, k=k, most=most, probes=probes)
+    _check_along(along, epochs, html)
     if lr is not None and not 0 < lr < float("inf"):
         raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
     subject = load_task(task)
     with torch_threads(threads_for(subject)):
-        model, stepped = _trained(subject, optimizer, lr, epochs, seed)
+        watch = _watch(along, rows=rows, training=training, most=most, seed=seed)
+        model, stepped = _trained(subject, optimizer, lr, epochs, seed, watch)
         edge, notes = _edge(stepped, model)
         effort = Effort(k=k, most=most, probes=probes, seed=seed)
         found = summarise(
             _operator(matrix, model, subject, rows, training, seed),
             edge=edge,
-            batches=_batches(subject, model, subject.batch_size, rows, seed),
+            batches=some_batches(subject, model, subject.batch_size, rows, seed),
             effort=effort,
             by_layer=by_layer,
-            notes=notes,
+            notes=tuple(dict.fromkeys([*notes, *(note for each in watch for note in each.notes)])),
         )
-    about = {"task": subject.name, "optimizer": optimizer, "epochs": epochs, "matrix": matrix}
-    _show(found, {"schema": "thalweg.curvature/1", **about, "seed": seed}, as_json=as_json)
+    record = {
+        "schema": "thalweg.curvature/1",
+        "task": subject.name,
+        "optimizer": optimizer,
+        "epochs": epochs,
+        "matrix": matrix,
+        "seed": seed,
+        **found.to_dict(),
+        "along": [point.to_dict() for each in watch for point in each.points],
+    }
+    _show(record, as_json=as_json)
+    if html is not None:
+        _write(record, html)
 
 
 def _check(matrix: str, *, epochs: int, **counts: int) -> None:
@@ -97,8 +122,30 @@ def _check(matrix: str, *, epochs: int, **counts: int) -> None:
             raise TaskError(f"{'-k' if name == 'k' else f'--{name}'} is at least 1; got {count}.")
 
 
+def _check_along(along: int | None, epochs: int, html: Path | None) -> None:
+    from thalweg.errors import TaskError
+
+    if along is not None and along < 1:
+        raise TaskError(f"--along is at least 1; got {along}.")
+    if along is not None and not epochs:
+        raise TaskError("--along is of the training: give it --epochs of 1 or more.")
+    if html is not None and html.suffix.lower() != ".html":
+        raise TaskError(f"--html is the page to write, a file that ends in .html; got {html}.")
+
+
+def _watch(every: int | None, **settings: Any) -> list[SharpnessAlong]:
+    from thalweg.train.sharpness_along import SharpnessAlong
+
+    return [] if every is None else [SharpnessAlong(every, **settings)]
+
+
 def _trained(
-    task: Task, optimizer: str, lr: float | None, epochs: int, seed: int
+    task: Task,
+    optimizer: str,
+    lr: float | None,
+    epochs: int,
+    seed: int,
+    watch: list[SharpnessAlong],
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     """Return a model that was trained for so many epochs, and the optimizer that did it."""
     import torch
@@ -108,7 +155,7 @@ def _trained(
 
     recipe = Recipe(task, optimizer, lr, epochs=max(epochs, 1), seed=seed)
     if epochs:
-        run = recipe.fit()
+        run = recipe.fit(callbacks=watch)
         return run.model, run.optimizer
     with isolated():
         seed_weights(seed, torch.device("cpu"))
@@ -128,79 +175,47 @@ def _edge(
         return None, (str(error),)
 
 
-def _batches(task: Task, model: nn.Module, size: int | None, rows: int, seed: int) -> list[Any]:
-    """Return batches of the training set, in an order drawn from the seed, up to so many rows."""
-    from thalweg.tasks.batches import Order
-    from thalweg.train.evaluate import count_rows
-    from thalweg.train.place import place_of
-
-    found, taken = [], 0
-    for inputs, targets in task.data.train.batches(size, Order(seed), place=place_of(model)):
-        found.append((inputs, targets))
-        taken += count_rows(targets, inputs)
-        if taken >= rows:
-            break
-    return found
-
-
 def _operator(
     matrix: str, model: nn.Module, task: Task, rows: int, training: bool, seed: int
 ) -> Any:
     from thalweg.curvature.operators import fisher, ggn, hessian
+    from thalweg.train.sharpness_along import some_batches
 
     make: Any = {"hessian": hessian, "ggn": ggn, "fisher": fisher}[matrix]
-    data = _batches(task, model, rows, rows, seed)
+    data = some_batches(task, model, rows, rows, seed)
     return make(model, task.cost, data, training=training)
 
 
-def _show(found: CurvatureSummary, about: dict[str, Any], *, as_json: bool) -> None:
+def _show(record: dict[str, Any], *, as_json: bool) -> None:
     from thalweg.cli.console import out, print_json
+    from thalweg.report.words.curvature import along_lines, curvature_lines, layer_lines
 
     if as_json:
-        print_json({**about, **found.to_dict()})
+        print_json(record)
         return
     console = out()
-    heading = "{matrix} of {task}, epochs of {optimizer}: {epochs}".format(**about)
-    console.print(f"{heading}; {found.parameters} parameters, {found.mode}", markup=False)
-    for name, figure, cost in _lines(found):
+    heading = "{matrix} of {task}, epochs of {optimizer}: {epochs}".format(**record)
+    console.print(
+        f"{heading}; {record['parameters']} parameters, {record['mode']}",
+        markup=False,
+        soft_wrap=True,
+    )
+    lines = [*curvature_lines(record), *layer_lines(record), *along_lines(record["along"])]
+    for name, figure, cost in lines:
         console.print(f"  {name:<26}{figure:<36}{cost}", markup=False, soft_wrap=True)
-    for note in found.notes:
+    for note in record["notes"]:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
-    console.print(f"{found.spent:.0f} gradients in all", markup=False)
+    console.print(f"{record['gradients']:.0f} gradients in all", markup=False)
 
 
-def _lines(found: CurvatureSummary) -> list[tuple[str, str, str]]:
-    """Return the lines of the table: what it is, the figure with its error, what it cost."""
-    ends = found.ends
-    lines = []
-    for name, pairs in (
-        ("largest eigenvalue", ends.largest),
-        ("smallest eigenvalue", ends.smallest),
-    ):
-        for value, error in zip(pairs.values.tolist(), pairs.residuals.tolist(), strict=True):
-            lines.append((name, f"{value:.4g} ± {error:.1g}", _cost(ends.gradients)))
-    lines.append(("condition", f"{ends.condition():.4g}", ""))
-    lines.append(("trace", str(found.trace), _cost(found.trace.gradients)))
-    lines.append(_line("share below -1 % of it", found.negative_share()))
-    if found.noise is not None:
-        lines.append(_line(f"noise scale, rows of {found.noise.rows}", found.noise.scale))
-    if found.sharpness is not None:
-        edge = found.sharpness.edge
-        lines.append(_line(f"sharpness of {edge.name}", found.sharpness.value))
-        lines.append(("  stable up to", f"{edge.largest:.4g}", f"lr {edge.lr:g}"))
-        lines.append(("  share of that", f"{found.sharpness.ratio:.3g}", ""))
-    for name, each in found.layers.items():
-        low, high = each.bottom, each.top
-        figure = f"{low.value:.3g} ± {low.stderr:.1g} to {high.value:.4g} ± {high.stderr:.1g}"
-        lines.append((f"layer {name or '(the model)'}", figure, _cost(each.gradients)))
-    return lines
+def _write(record: dict[str, Any], path: Path) -> None:
+    from thalweg.cli.console import err
+    from thalweg.errors import MissingExtraError
+    from thalweg.report.plots.curvature import write_curvature_page
 
-
-def _line(name: str, estimate: Estimate) -> tuple[str, str, str]:
-    return name, str(estimate), _cost(estimate.gradients)
-
-
-def _cost(gradients: float) -> str:
-    from thalweg.cli.console import counted
-
-    return counted(round(gradients), "gradient") if gradients else ""
+    try:
+        write_curvature_page(record, path)
+    except MissingExtraError as error:  # what was measured is worth having without a picture
+        err().print(str(error), style="yellow", markup=False, soft_wrap=True)
+    else:
+        err().print(f"Page: {path}", markup=False, soft_wrap=True)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import DataError
-from thalweg.objective.nested import describe_batch, rows_of, tensors_in
-from thalweg.objective.weighted import Weighted
+from thalweg.objective.nested import describe_batch, tensors_in
+from thalweg.objective.weighted import unweighted, weigh_batch
 
 
 class Seen(NamedTuple):
@@ -49,10 +49,9 @@ class RepeatedBatches:
             self.single = as_batch(data[0])
         elif isinstance(data, Iterator):
             raise DataError(
-                f"The data are an iterator ({type(data).__name__}), which can be read only once, and "
-                f"every product reads "
-                "them: a second one would see nothing. Give list(data), or the loader itself instead of "
-                "iter(loader)."
+                f"The data are an iterator ({type(data).__name__}), which can be read only once, and every "
+                "product reads them: a second one would see nothing. Give list(data), or the loader "
+                "itself instead of iter(loader)."
             )
         elif not isinstance(data, Iterable) or isinstance(data, (str, bytes, Tensor, dict)):
             raise DataError(
@@ -74,7 +73,7 @@ class RepeatedBatches:
         if self.single is not None:
             inputs, targets = self.single
             yield from tensors_in(inputs)
-            yield from tensors_in(targets.targets if isinstance(targets, Weighted) else targets)
+            yield from tensors_in(unweighted(targets))
 
     def forget(self) -> None:
         """Forget what the data gave, since the model has changed."""
@@ -103,9 +102,8 @@ class RepeatedBatches:
         if not alike:
             raise DataError(
                 f"The data changed between two products: first {_words(first)}, now {_words(seen)}. "
-                f"Products with different "
-                "data belong to different matrices. Give a list of batches, or a loader without a state "
-                "of its own."
+                "Products with different data belong to different matrices. Give a list of batches, or a "
+                "loader without a state of its own."
             )
 
 
@@ -114,23 +112,10 @@ def as_batch(batch: Any) -> tuple[Any, Any]:
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         return batch[0], batch[1]
     if isinstance(batch, (tuple, list)) and len(batch) == 3:
-        return batch[0], Weighted(batch[1], batch[2])
+        return batch[0], weigh_batch(batch[1], batch[2])
     raise DataError(
         f"A batch is (inputs, targets), or (inputs, targets, weights); got {describe_batch(batch)}. "
-        f"Several inputs are "
-        "one tuple: ((a, b), y)."
-    )
-
-
-def rows_in(inputs: Any, targets: Any) -> int:
-    """Return the number of rows of a batch."""
-    plain = targets.targets if isinstance(targets, Weighted) else targets
-    for value in (plain, inputs):
-        rows = rows_of(value)
-        if rows is not None:
-            return rows
-    raise DataError(
-        "A batch whose number of rows cannot be told: neither inputs nor targets hold a tensor."
+        "Several inputs are one tuple: ((a, b), y)."
     )
 
 

@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import TaskError
+from thalweg.whole import whole_number
+
+
+class NotFiniteError(TaskError):
+    """A product holds NaN or infinity, as those of a model that has diverged."""
 
 
 class Multiplies(Protocol):
@@ -96,8 +101,9 @@ def conjugate_gradients(
 
 @dataclass(frozen=True)
 class Basis:
-    """Lanczos' basis: orthonormal columns Q (n, m), T = QᵀAQ tridiagonal (m, m), and β with A·Q = Q·T +
-    β·q·eₘᵀ.
+    """Lanczos' basis: orthonormal columns Q (n, m), and T = QᵀAQ, tridiagonal (m, m).
+
+        A·Q = Q·T + β·q·eₘᵀ
 
     `next` is q, the vector that would follow; β is 0 where the basis spans an invariant subspace.
     """
@@ -120,7 +126,7 @@ class Lanczos:
     """Builds Lanczos' basis step by step, orthogonalised against all of it twice in each step.
 
     Without that, rounding brings copies of eigenvalues that were found already. One product a step; the
-    memory is that of the basis, steps × n numbers. T is kept in float64.
+    memory is at most twice that of the basis, steps × n numbers. T is kept in float64.
 
     Source: Lanczos, 1950; Parlett, The Symmetric Eigenvalue Problem, chapter 13 (twice is enough).
     """
@@ -132,7 +138,7 @@ class Lanczos:
                 "Lanczos' method begins with a vector other than zero, of finite numbers."
             )
         self.a = a
-        self.columns: list[Tensor] = []
+        self._rows = start.new_empty(8, len(start))  # twice as many when they are full
         self.alphas: list[float] = []
         self.betas: list[float] = []
         self._next = start / size
@@ -142,31 +148,42 @@ class Lanczos:
     def step(self) -> bool:
         """Add a vector; return whether there is a further one."""
         q = self._next
-        self.columns.append(q)
         w = self.a @ q
         if not bool(torch.isfinite(w).all()):
-            raise TaskError(
+            raise NotFiniteError(
                 "A product with the matrix is not finite: NaN or infinity in the model, its data or its "
                 "loss."
             )
         self._scale = max(self._scale, float(w.norm()))
+        basis = self._with(q)
         self.alphas.append(float(q.dot(w)))
-        basis = torch.stack(self.columns, 1)
         for _ in range(2):
             w = w - basis @ (basis.mT @ w)
         beta = float(w.norm())
         small = 10 * torch.finfo(w.dtype).eps * self._scale * len(w) ** 0.5
-        self.is_whole = beta <= small or len(self.columns) == len(w)
+        self.is_whole = beta <= small or self.steps == len(w)
         self.betas.append(0.0 if self.is_whole else beta)
         self._next = torch.zeros_like(w) if self.is_whole else w / beta
         return not self.is_whole
+
+    def _with(self, q: Tensor) -> Tensor:
+        """Keep a vector; return all so far as columns."""
+        if self.steps == len(self._rows):
+            self._rows = torch.cat([self._rows, torch.empty_like(self._rows)])
+        self._rows[self.steps] = q
+        return self._rows[: self.steps + 1].mT
+
+    @property
+    def steps(self) -> int:
+        """How many vectors there are."""
+        return len(self.alphas)
 
     def basis(self) -> Basis:
         """Return the basis built so far."""
         inner = torch.tensor(self.betas[:-1], dtype=torch.float64)
         t = torch.diag(torch.tensor(self.alphas, dtype=torch.float64))
         t = t + torch.diag(inner, 1) + torch.diag(inner, -1)
-        return Basis(torch.stack(self.columns, 1), t, self.betas[-1], self._next)
+        return Basis(self._rows[: self.steps].mT, t, self.betas[-1], self._next)
 
 
 def lanczos(a: Multiplies, start: Tensor, steps: int) -> Basis:
@@ -178,9 +195,8 @@ def lanczos(a: Multiplies, start: Tensor, steps: int) -> Basis:
     >>> [round(float(value), 4) for value in values]
     [-5.0, 1.0, 3.0]
     """
-    if steps < 1:
-        raise TaskError(f"Lanczos' method takes at least 1 step; got {steps}.")
+    steps = whole_number("steps", steps)
     building = Lanczos(a, start)
-    while building.step() and len(building.columns) < steps:
+    while building.step() and building.steps < steps:
         pass
     return building.basis()

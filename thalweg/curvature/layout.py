@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,8 +32,7 @@ class VectorLayout:
                 if name not in named:
                     raise TaskError(
                         f"The model has no parameter {name!r}.{suggest(name, named)} Of a shared "
-                        f"parameter the first "
-                        "name counts."
+                        "parameter the first name counts."
                     )
             named = {name: p for name, p in named.items() if name in set(chosen)}
         if not named:
@@ -66,8 +66,9 @@ class VectorLayout:
         """Return parts of the parameters' shapes as one vector."""
         return torch.cat([part.detach().reshape(-1) for part in parts])
 
+    @functools.cached_property
     def layers(self) -> dict[str, Tensor]:
-        """Return the places in the vector of each layer."""
+        """The places in the vector of each layer."""
         found: dict[str, list[Tensor]] = {}
         start = 0
         for name, size in zip(self.names, self.sizes, strict=True):

@@ -5,7 +5,7 @@ numbers.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.errors import EngineError, ThalwegError
+from thalweg.generators import Generator, keeper, kept
 
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 _DROPOUT = (
@@ -35,29 +36,31 @@ class RandomNumbers:
     """The random numbers that each product draws: those that followed when this was made.
 
     Dropout, and a loader that shuffles or augments, so give the same in each product, and the operator is
-    one matrix. The generators are those of PyTorch, NumPy and Python, and those that a loader and its
-    samplers hold.
+    one matrix. The generators are the global ones of PyTorch, NumPy and Python, and `own`.
     """
 
-    def __init__(self, data: Any) -> None:
-        self._own = _generators(data)
-        self._then = self._states()
+    def __init__(self, own: Sequence[Generator]) -> None:
+        self._own = own
+        self._then, self._own_then = self._states(), [keeper(each) for each in own]
 
     @contextmanager
     def replayed(self) -> Iterator[None]:
         """Draw them inside the block; at the end the generators are as they were before it."""
         before = self._states()
-        self._set(self._then)
-        try:
-            yield
-        finally:
-            self._set(before)
+        with kept(self._own):
+            self._set(self._then)
+            for restore in self._own_then:
+                restore()
+            try:
+                yield
+            finally:
+                self._set(before)
 
     def _states(self) -> list[Any]:
         started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
         cuda = torch.cuda.get_rng_state_all() if started else []
-        numpy, own = np.random.get_state(legacy=False), [each.get_state() for each in self._own]
-        return [torch.get_rng_state(), numpy, random.getstate(), cuda, own]
+        numpy = np.random.get_state(legacy=False)
+        return [torch.get_rng_state(), numpy, random.getstate(), cuda]
 
     def _set(self, states: list[Any]) -> None:
         torch.set_rng_state(states[0])
@@ -65,24 +68,6 @@ class RandomNumbers:
         random.setstate(states[2])
         if states[3]:
             torch.cuda.set_rng_state_all(states[3])
-        for generator, state in zip(self._own, states[4], strict=True):
-            generator.set_state(state)
-
-
-def _generators(data: Any) -> list[torch.Generator]:
-    """Return the generators of a loader and its samplers."""
-    sampler = getattr(data, "sampler", None)
-    batches = getattr(data, "batch_sampler", None)
-    places = (
-        data,
-        sampler,
-        batches,
-        getattr(batches, "sampler", None),
-        getattr(data, "dataset", None),
-    )
-    held = [getattr(place, "generator", None) for place in places]
-    found = {id(each): each for each in held if isinstance(each, torch.Generator)}
-    return list(found.values())
 
 
 @contextmanager
@@ -147,10 +132,8 @@ _ONCE = once_differentiable(lambda ctx: None).__code__
 """All functions that are marked once_differentiable run this code."""
 _NO_SECOND = (
     "The operation {named} has no second derivative in PyTorch, so the model has no products with its "
-    "Hessian by "
-    "double backward. Write it with operations that have one; "
-    "torch.nn.functional.scaled_dot_product_attention is "
-    "computed by its math path here."
+    "Hessian by double backward. Write it with operations that have one; "
+    "torch.nn.functional.scaled_dot_product_attention is computed by its math path here."
 )
 
 

@@ -51,8 +51,7 @@ def noise_scale(
     if len(kept) < 3:
         raise DataError(
             f"The noise scale needs at least 3 batches of one size; the data have {len(kept)} of {rows} "
-            f"rows. Cut them into "
-            "smaller batches."
+            "rows. Cut them into smaller batches."
         )
     return _noise(torch.stack(kept), rows, operator.gradients)
 

@@ -12,6 +12,7 @@ from thalweg.curvature.modes import RandomNumbers, twice_differentiable
 from thalweg.curvature.of_model import Product, second_derivative
 from thalweg.curvature.operator import Operator
 from thalweg.errors import TaskError
+from thalweg.generators import generators_of
 
 
 class FunctionHessian(Operator):
@@ -22,7 +23,7 @@ class FunctionHessian(Operator):
             raise TaskError(f"The point is a tensor of real floating-point numbers; got {x.dtype}.")
         super().__init__(x.numel(), x.dtype, x.device)
         self._point = x.detach().clone().requires_grad_()
-        self._random = RandomNumbers(None)
+        self._random = RandomNumbers(generators_of(fun))
         self._gradients = 0.0
         self._fun = fun
         self._product: Product | None = None

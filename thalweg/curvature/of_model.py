@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from thalweg.curvature.data import RepeatedBatches, Seen, rows_in
+from thalweg.curvature.data import RepeatedBatches, Seen
 from thalweg.curvature.layout import VectorLayout, WholeModel, layer_of, real_numbers
 from thalweg.curvature.likelihood import Kind, fisher_block
 from thalweg.curvature.modes import (
@@ -27,9 +27,11 @@ from thalweg.curvature.modes import (
 )
 from thalweg.curvature.operator import Operator, places_of
 from thalweg.errors import TaskError
+from thalweg.generators import generators_in, generators_of
 from thalweg.objective.cost import Cost
 from thalweg.objective.nested import mapped
 from thalweg.objective.weight import Weight
+from thalweg.objective.weighted import count_rows
 
 Product = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 """Parts of a vector -> parts of the product with a batch's matrix."""
@@ -67,7 +69,8 @@ class ModelOperator(Operator):
         self.training = training
         self.data = data
         self._batches = RepeatedBatches(data)
-        self._random = RandomNumbers(data)
+        own = [*generators_of(data, self.cost), *generators_in(model)]
+        self._random = RandomNumbers(own)
         self._whole = WholeModel(model)
         self._gradients = 0.0
         self._at: tuple[Any, Tensor] | None = None
@@ -81,7 +84,7 @@ class ModelOperator(Operator):
     @property
     def layers(self) -> Mapping[str, Tensor]:
         """The places in the vector of each layer, the module that holds the parameters, by its path."""
-        return self.layout.layers()
+        return self.layout.layers
 
     @property
     def mode(self) -> str:
@@ -158,7 +161,7 @@ class ModelOperator(Operator):
             return
         at = self._leaves()
         for inputs, targets in self._batches:
-            rows = rows_in(inputs, targets)
+            rows = count_rows(targets, inputs)
             outputs, matched = self._outputs(at, inputs, targets)
             loss, weight, product = self._begin(at, outputs, matched, rows)
             share = float(rows) if weight == "sum" else weight
@@ -180,7 +183,7 @@ class ModelOperator(Operator):
         read = total = 0
         with self._inside():
             for inputs, targets in self._batches:
-                rows = rows_in(inputs, targets)
+                rows = count_rows(targets, inputs)
                 total += rows
                 if most is not None and len(found) >= most:
                     continue

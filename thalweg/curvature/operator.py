@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Real
 
 import torch
@@ -72,8 +72,7 @@ class Operator(ABC):
         if (vectors.dtype, vectors.device) != (self.dtype, self.device):
             raise TaskError(
                 f"A is of {self.dtype} on {self.device}, and v of {vectors.dtype} on {vectors.device}; "
-                f"convert "
-                "it with v.to(dtype=A.dtype, device=A.device)."
+                "convert it with v.to(dtype=A.dtype, device=A.device)."
             )
         with torch.inference_mode(False):
             # a copy: what is made in inference mode can take no part in a graph
@@ -86,10 +85,10 @@ class Operator(ABC):
             return self._times(columns).reshape(vectors.shape)
 
     def __add__(self, other: Operator) -> Operator:
-        return Sum([(1.0, self), (1.0, _operator(other, self))])
+        return Sum([(1.0, self), (1.0, _operator(other))])
 
     def __sub__(self, other: Operator) -> Operator:
-        return Sum([(1.0, self), (-1.0, _operator(other, self))])
+        return Sum([(1.0, self), (-1.0, _operator(other))])
 
     def __neg__(self) -> Operator:
         return Sum([(-1.0, self)])
@@ -118,15 +117,8 @@ class Operator(ABC):
 
     def dense(self, limit: int = DENSE_LIMIT) -> Tensor:
         """Return A as a matrix, by n products. Raises TaskError where n is above `limit`."""
-        n = self.shape[0]
         self._check_size(limit, "dense()")
-        width = max(1, min(n, 64))
-        parts = []
-        for start in range(0, n, width):
-            units = torch.zeros(n, min(width, n - start), dtype=self.dtype, device=self.device)
-            units[start:].fill_diagonal_(1.0)
-            parts.append(self @ units)
-        return torch.cat(parts, 1)
+        return torch.cat([columns for _, columns in self._columns()], 1)
 
     def diag(self, limit: int = DENSE_LIMIT) -> Tensor:
         """Return the diagonal of A, by n products; `thalweg.curvature.hutchinson_diag` estimates it by
@@ -135,7 +127,16 @@ class Operator(ABC):
         Raises TaskError where n is above `limit`.
         """
         self._check_size(limit, "diag()")
-        return self.dense(limit).diagonal().clone()
+        return torch.cat([columns[first:].diagonal() for first, columns in self._columns()])
+
+    def _columns(self) -> Iterator[tuple[int, Tensor]]:
+        """Yield A in parts of some columns, each with the place of its first."""
+        n = self.shape[0]
+        width = max(1, min(n, 64))
+        for first in range(0, n, width):
+            units = torch.zeros(n, min(width, n - first), dtype=self.dtype, device=self.device)
+            units[first:].fill_diagonal_(1.0)
+            yield first, self @ units
 
     def solve(self, b: Tensor, *, tol: float = 1e-6, most: int | None = None) -> Solution:
         """Return x with A·x ≈ b by conjugate gradients, for a positive definite A
@@ -147,8 +148,8 @@ class Operator(ABC):
         if self.shape[0] > limit:
             raise TaskError(
                 f"{what} takes {self.shape[0]} products, above its limit of {limit}. Pass "
-                f"limit={self.shape[0]} "
-                "if you mean it; spectra, traces and diagonals can be estimated by fewer products."
+                f"limit={self.shape[0]} if you mean it; spectra, traces and diagonals can be "
+                "estimated by fewer products."
             )
 
 
@@ -301,7 +302,7 @@ def places_of(layers: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
     return torch.cat([layers[name] for name in dict.fromkeys(names)]).sort().values
 
 
-def _operator(other: object, beside: Operator) -> Operator:
+def _operator(other: object) -> Operator:
     if isinstance(other, Operator):
         return other
     hint = " For A + λI write A.shifted(λ)." if isinstance(other, Real) else ""

@@ -10,6 +10,7 @@ from torch import nn
 from thalweg.curvature.likelihood import Kind
 from thalweg.curvature.of_model import FisherMatrix, GaussNewtonMatrix, HessianMatrix
 from thalweg.errors import TaskError, suggest
+from thalweg.whole import whole_number
 
 KINDS = ("exact", "sampled", "empirical")
 
@@ -124,14 +125,12 @@ def fisher(
         raise TaskError(
             f"kind is 'exact', 'sampled' or 'empirical'; got {kind!r}.{suggest(str(kind), KINDS)}"
         )
-    if not isinstance(draws, int) or isinstance(draws, bool) or draws < 1:
-        raise TaskError(f"draws is the number of labels of each term, at least 1; got {draws!r}.")
     return FisherMatrix(
         model,
         loss,
         data,
         kind=kind,
-        draws=draws,
+        draws=whole_number("draws", draws),
         seed=seed,
         training=training,
         parameters=parameters,

@@ -33,8 +33,9 @@ class Edge:
 
 
 def gradient_descent_edge(beta: float = 0.0, *, nesterov: bool = False) -> float:
-    """Return the threshold of lr·λ of gradient descent: 2; with momentum 2 + 2β; of Nesterov (2 + 2β)/(1 +
-    2β).
+    """Return the threshold of lr·λ of gradient descent.
+
+        2,  with momentum 2 + 2β,  with Nesterov's (2 + 2β)/(1 + 2β)
 
     Source: Cohen and others, Gradient Descent on Neural Networks Typically Occurs at the Edge of
     Stability, 2021.
@@ -87,20 +88,22 @@ def edge_of(optimizer: torch.optim.Optimizer, model: nn.Module | None = None) ->
         return Edge(name, lr, 2.0, _scale(optimizer, model, "square_avg", 0.0))
     raise TaskError(
         f"The edge of stability of {name} with these settings is not known. It is of SGD (momentum, "
-        f"Nesterov), Adam, AdamW "
-        "and RMSprop without momentum."
+        "Nesterov), Adam, AdamW and RMSprop without momentum."
     )
+
+
+_SETTINGS = ["lr", "momentum", "dampening", "nesterov", "betas", "eps", "amsgrad", "centered"]
+"""Those on which an edge, or whether it is known, depends."""
 
 
 def _single(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     first = optimizer.param_groups[0]
     for group in optimizer.param_groups[1:]:
-        for name in ("lr", "momentum", "betas", "nesterov", "eps"):
+        for name in _SETTINGS:
             if group.get(name) != first.get(name):
                 raise TaskError(
                     f"The optimizer's groups differ in {name} ({first.get(name)} and {group.get(name)}); "
-                    f"one edge is that "
-                    "of one setting."
+                    "one edge is that of one setting."
                 )
     return first
 
@@ -109,7 +112,7 @@ def _scale(
     optimizer: torch.optim.Optimizer, model: nn.Module | None, key: str, beta2: float
 ) -> Tensor:
     """Return P^-½ with P = √v̂ + ε, v̂ corrected for its bias where beta2 > 0."""
-    eps = {id(p): group["eps"] for group in optimizer.param_groups for p in group["params"]}
+    eps = optimizer.param_groups[0]["eps"]
     known = [p for group in optimizer.param_groups for p in group["params"]]
     parts = []
     for p in known if model is None else model.parameters():
@@ -124,7 +127,7 @@ def _scale(
         v = state[key].detach().double()
         if beta2:
             v = v / (1 - beta2 ** float(state["step"]))
-        parts.append((v.sqrt() + eps[id(p)]).rsqrt().reshape(-1))
+        parts.append((v.sqrt() + eps).rsqrt().reshape(-1))
     return torch.cat(parts)
 
 
@@ -147,12 +150,15 @@ class Sharpness:
             "optimizer": self.edge.name,
             "lr": self.edge.lr,
             "threshold": self.edge.threshold,
+            "is_scaled": self.edge.scale is not None,
             "stable_up_to": self.edge.largest,
             "ratio": self.ratio,
         }
 
 
-def sharpness(a: Operator, edge: Edge, *, tol: float = 1e-3, most: int = 200) -> Sharpness:
+def sharpness(
+    a: Operator, edge: Edge, *, tol: float = 1e-3, most: int = 200, seed: int = 0
+) -> Sharpness:
     """Return the largest eigenvalue of P⁻¹A, A a Hessian and P the preconditioner of `edge`, beside the
     edge.
 
@@ -162,4 +168,4 @@ def sharpness(a: Operator, edge: Edge, *, tol: float = 1e-3, most: int = 200) ->
     0.25
     """
     scaled = a if edge.scale is None else a.scaled(edge.scale.to(a.device))
-    return Sharpness(extremes(scaled, tol=tol, most=most).top, edge)
+    return Sharpness(extremes(scaled, tol=tol, most=most, seed=seed).top, edge)

@@ -16,7 +16,7 @@ from torch import Tensor
 from thalweg.curvature.krylov import Lanczos, lanczos
 from thalweg.curvature.operator import Operator
 from thalweg.curvature.trace import CostSince, Estimate, Probes, mean_and_error
-from thalweg.errors import TaskError
+from thalweg.whole import whole_number
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,12 @@ def extremes(
     >>> round(found.top.value, 3), round(found.bottom.value, 3)
     (3.0, -5.0)
     """
-    if k < 1 or most < 1:
-        raise TaskError(f"k and most are whole numbers of at least 1; got k={k}, most={most}.")
+    k, most = whole_number("k", k), whole_number("most", most)
     spent = CostSince(a)
     building = Lanczos(a, Probes(a, "gaussian", seed)(1)[:, 0])
     while True:
         going = building.step()
-        steps = len(building.columns)
+        steps = building.steps
         if going and steps < most and (steps % 5 or steps < 2 * k):
             continue
         basis = building.basis()
@@ -179,8 +178,7 @@ def density(a: Operator, *, steps: int = 40, probes: int = 8, seed: int = 0) -> 
     >>> abs(mean.value - 10.5) < 3 * mean.stderr
     True
     """
-    if steps < 1 or probes < 1:
-        raise TaskError(f"steps and probes are at least 1; got steps={steps}, probes={probes}.")
+    steps, probes = whole_number("steps", steps), whole_number("probes", probes)
     spent, draw, n = CostSince(a), Probes(a, "gaussian", seed), a.shape[0]
     nodes = np.zeros((probes, min(steps, n)))
     weights = np.zeros_like(nodes)

@@ -110,7 +110,11 @@ def summarise(
         spent += part.gradients
     found = density(a, steps=how.steps, probes=how.probes, seed=how.seed)
     trace = hutchpp(a, how.trace, seed=how.seed)
-    edged = None if edge is None else sharpness(a, edge, tol=how.tol, most=how.most)
+    edged = None
+    if edge is not None and edge.scale is None:  # of the matrix itself: its end is known
+        edged = Sharpness(Estimate(ends.top.value, ends.top.stderr, 0), edge)
+    elif edge is not None:
+        edged = sharpness(a, edge, tol=how.tol, most=how.most, seed=how.seed)
     noise = None
     if batches is not None:
         try:

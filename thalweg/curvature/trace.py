@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from thalweg.curvature.operator import Operator
 from thalweg.errors import TaskError
+from thalweg.whole import whole_number
 
 Distribution = Literal["rademacher", "gaussian"]
 
@@ -36,13 +38,7 @@ class Estimate:
 
     def to_dict(self) -> dict[str, float | int]:
         """Return its fields as plain numbers."""
-        return {
-            "value": self.value,
-            "stderr": self.stderr,
-            "products": self.products,
-            "gradients": self.gradients,
-            "samples": self.samples,
-        }
+        return dataclasses.asdict(self)
 
 
 class CostSince:
@@ -79,7 +75,7 @@ def hutchinson(
     >>> print(hutchinson(Matrix(torch.diag(torch.tensor([1.0, 2.0])))))
     3 ± 0
     """
-    _check(probes, 2)
+    probes = whole_number("probes", probes, 2)
     spent = CostSince(a)
     draw = Probes(a, distribution, seed)
     values = []
@@ -109,7 +105,7 @@ def hutchpp(
     >>> round(hutchpp(Matrix(low_rank), 6).value, 3)
     20.0
     """
-    _check(products, 6)
+    products = whole_number("products", products, 6)
     spent, n = CostSince(a), a.shape[0]
     draw = Probes(a, distribution, seed)
     side = min(products // 3, n)
@@ -142,7 +138,7 @@ def hutchinson_diag(a: Operator, probes: int = 32, *, seed: int = 0) -> Diagonal
 
     Source: Bekas, Kokiopoulou and Saad, 2007.
     """
-    _check(probes, 2)
+    probes = whole_number("probes", probes, 2)
     spent, draw = CostSince(a), Probes(a, "rademacher", seed)
     found = []
     for count in _chunks(probes):
@@ -181,10 +177,3 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 
 def _chunks(total: int, most: int = 16) -> list[int]:
     return [most] * (total // most) + ([total % most] if total % most else [])
-
-
-def _check(number: object, least: int) -> None:
-    if not isinstance(number, int) or isinstance(number, bool) or number < least:
-        raise TaskError(
-            f"This estimate takes a whole number of products, at least {least}; got {number!r}."
-        )

@@ -14,6 +14,7 @@ from thalweg.labs import (
     lasso,
     linear_regression,
     many_layers,
+    pca,
     saddle,
     sparse_coding,
 )
@@ -32,6 +33,7 @@ LABS: dict[str, Lab[Any, Any]] = {
         lasso.LAB,
         sparse_coding.LAB,
         many_layers.LAB,
+        pca.LAB,
     )
 }
 """Every lab by name."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import DataError, TaskError
+from thalweg.objective.nested import rows_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,17 @@ def unweighted(targets: Any) -> Any:
     return targets.targets if isinstance(targets, Weighted) else targets
 
 
+def count_rows(targets: Any, inputs: Any) -> int:
+    """Return the number of rows in a batch; DataError where it cannot be told."""
+    for value in (unweighted(targets), inputs):
+        rows = rows_of(value)
+        if rows is not None:
+            return rows
+    raise DataError(
+        "A batch whose number of rows cannot be told: neither inputs nor targets hold a tensor."
+    )
+
+
 def check_weights(weights: Any, rows: int, where: str) -> None:
     """Raise DataError if `weights` are no weights of so many rows."""
     if not isinstance(weights, Tensor) or weights.is_complex() or tuple(weights.shape) != (rows,):
@@ -48,6 +60,13 @@ def check_weights(weights: Any, rows: int, where: str) -> None:
         )
     if rows and not (math.isfinite(float(weights.sum())) and float(weights.min()) >= 0):
         raise DataError(f"The weights of {where} are finite numbers ≥ 0; got {_worst(weights):g}.")
+
+
+def weigh_batch(targets: Any, weights: Any) -> Weighted:
+    """Return the targets of a batch with the weights of its rows; DataError if they are none."""
+    rows = rows_of(targets)
+    check_weights(weights, rows or rows_of(weights) or 0, "a batch")
+    return Weighted(targets, weights)
 
 
 def losses_of(name: str, function: Any) -> Any:

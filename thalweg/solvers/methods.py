@@ -171,6 +171,9 @@ METHODS: dict[str, Callable[..., Method]] = {
 }
 """Of an objective."""
 
+SECOND_ORDER = ("newton", "newton-cg", "trust-exact", "trust-ncg")
+"""Those that use a second-order model."""
+
 RESIDUAL_METHODS: dict[str, Callable[..., Method]] = {
     "lm": levenberg_marquardt,
     "trust-ncg": trust_ncg,

@@ -12,8 +12,16 @@ from thalweg.solvers.bounds import Bounds, as_bounds
 from thalweg.solvers.descend import Descent
 from thalweg.solvers.descend_many import ManyDescents
 from thalweg.solvers.given import as_count, as_start, as_tolerance, check_function
+from thalweg.solvers.given_model import Curvature, CurvedObjective, check_curvature
 from thalweg.solvers.lane import Lane
-from thalweg.solvers.methods import METHODS, RESIDUAL_METHODS, AlongLines, Method, method_named
+from thalweg.solvers.methods import (
+    METHODS,
+    RESIDUAL_METHODS,
+    SECOND_ORDER,
+    AlongLines,
+    Method,
+    method_named,
+)
 from thalweg.solvers.objective import Counts, Function, ScalarObjective
 from thalweg.solvers.residuals import ResidualObjective
 from thalweg.solvers.result import Result
@@ -35,6 +43,7 @@ def minimize(
     max_evals: int | None = None,
     bounds: Any = None,
     callback: Callback | None = None,
+    curvature: Curvature | None = None,
     **options: Any,
 ) -> Result:
     """Return the lowest point of a differentiable function that a solver finds from `x0`.
@@ -49,7 +58,13 @@ def minimize(
 
     Those along lines take `search="wolfe"`, "hager-zhang" or "armijo", with its constants `c1=` and `c2=`.
     "cg", "newton-cg" and "trust-ncg" take a `preconditioner=` M ≈ H⁻¹, symmetric and positive definite: a
-    function r ↦ M·r of tensors of the shape of `x0`, M's diagonal in that shape, or the matrix [n, n].
+    function r ↦ M·r of tensors of the shape of `x0`, M's diagonal in that shape, the matrix [n, n], or an
+    object A ≈ H with `solve`, of which M is the inverse.
+
+    The Hessian of "newton", "newton-cg", "trust-exact" and "trust-ncg" comes from autograd, too; `curvature`
+    gives another matrix in its place: a function of x that returns an A with products `A @ v` of vectors (n,)
+    and of columns (n, k), such as an operator of `thalweg.curvature` (a Gauss-Newton matrix is never
+    indefinite). It is called once at each point where a product is wanted, and used until the next one.
 
     It has converged where the gradient's largest component is at most `tol` times the largest one met on
     the way, so that neither the scale of the objective nor that of x matters; by default 1e-8 in float64 and
@@ -69,8 +84,13 @@ def minimize(
     """
     check_function(fun, "fun", "a tensor")
     start = as_start(x0)
-    objective = ScalarObjective(fun, start.shape)
     chosen = method_named(method, options, METHODS, start)
+    check_curvature(curvature, method, SECOND_ORDER)
+    objective: ScalarObjective = (
+        ScalarObjective(fun, start.shape)
+        if curvature is None
+        else CurvedObjective(fun, start.shape, curvature)
+    )
     box = None if bounds is None else as_bounds(bounds, start)
     stop = _stop(tol, max_iter, max_evals)
     run = _run(objective, start[None], chosen, stop, callback, box, method)

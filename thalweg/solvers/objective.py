@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thalweg.solvers.direction.direction import Model
+
 Function = Callable[[Tensor], Any]
 
 
@@ -44,7 +46,7 @@ class ScalarObjective:
             g = _gradient(f, point)
         return f.detach()[None], g.detach()[None]
 
-    def model(self, x: Tensor) -> HessianModel:
+    def model(self, x: Tensor) -> Model:
         """Return the products with H at x."""
         return HessianModel(self, x)
 

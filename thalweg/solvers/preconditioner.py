@@ -46,7 +46,9 @@ class Preconditioner:
 
 
 def as_preconditioner(given: Any, start: Tensor) -> Preconditioner | None:
-    """Return M as it is given: None, a function r ↦ M·r, its diagonal or the matrix.
+    """Return M as it is given: None, a function r ↦ M·r, its diagonal, the matrix, or an A with A⁻¹ = M.
+
+    A is any object with `solve`: `A.solve(r)` is A⁻¹·r for vectors (n,), or has it as its `x`.
 
     Raises ValueError for a tensor of another shape, not finite, not symmetric, or with a diagonal that is not
     positive; TypeError for anything else.
@@ -59,6 +61,9 @@ def as_preconditioner(given: Any, start: Tensor) -> Preconditioner | None:
         return given
     if isinstance(given, Tensor) or hasattr(given, "__array__") or isinstance(given, (list, tuple)):
         return Preconditioner(_of_numbers(given, start))
+    if not callable(given) and callable(getattr(given, "solve", None)):
+        solve = given.solve
+        return as_preconditioner(lambda r: _solved(solve(r.reshape(-1)), start), start)
     check_function(given, "preconditioner", "r that returns M·r, or a tensor")
     shape = start.shape
 
@@ -73,6 +78,11 @@ def as_preconditioner(given: Any, start: Tensor) -> Preconditioner | None:
         return z.detach().reshape(-1).to(r)
 
     return Preconditioner(lambda r: torch.stack([one(row) for row in r]))
+
+
+def _solved(found: Any, start: Tensor) -> Any:
+    z = getattr(found, "x", found)
+    return z.view(start.shape) if isinstance(z, Tensor) and z.numel() == start.numel() else z
 
 
 def _of_numbers(given: Any, start: Tensor) -> Callable[[Tensor], Tensor]:

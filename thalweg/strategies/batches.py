@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from thalweg.errors import TaskError
-from thalweg.numeric import as_whole
 from thalweg.strategies.stage import Models, Stage
 from thalweg.strategies.strategy import Strategy
 from thalweg.tasks.batches import Order, left_over
 from thalweg.tasks.sources import Batch, LoaderSource, Placement, Source
 from thalweg.train.run import BaseRecipe
+from thalweg.whole import whole_number
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,7 @@ class growing_batches(Strategy):
 
     def __post_init__(self) -> None:
         for name in ("factor", "parts"):
-            if (as_whole(getattr(self, name)) or 0) < 2:
-                raise TaskError(
-                    f"{name} of growing batches is a whole number ≥ 2; got {getattr(self, name)!r}."
-                )
+            whole_number(f"{name} of growing batches", getattr(self, name), 2)
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:
         """Return the one stage."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import re
 from collections.abc import Mapping
 from types import CodeType
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from thalweg.hashing import hash_of
+from thalweg.hashing import hash_of, hash_of_numbers, lasting
 
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -25,11 +23,9 @@ def identified(value: Any) -> str:
     """
     if isinstance(value, nn.Module):
         return f"{value!r} {hash_of([[k, identified(v)] for k, v in value.state_dict().items()])}"
-    if isinstance(value, Tensor):
-        return identified(value.detach().cpu().numpy())
-    if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-        return f"{value.dtype}{value.shape} {digest}"
+    if isinstance(value, Tensor | np.ndarray):
+        dtype = str(value.dtype).removeprefix("torch.")
+        return f"{dtype}{tuple(value.shape)} {hash_of_numbers(value)}"
     if isinstance(value, functools.partial):
         return f"{identified(value.func)}{identified(value.args)}{identified(value.keywords)}"
     if isinstance(value, Mapping):
@@ -38,7 +34,7 @@ def identified(value: Any) -> str:
         return repr([identified(each) for each in value])
     code = getattr(value, "__code__", None)
     if code is None:
-        return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+        return lasting(repr(value))
     held = [identified(cell.cell_contents) for cell in value.__closure__ or ()]
     content = [_code(code), identified(value.__defaults__ or ()), held]
     return f"{value.__qualname__} {hash_of(content)}"

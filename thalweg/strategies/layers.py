@@ -23,13 +23,14 @@ def layer_of(model: nn.Module, name: str, what: str = "The model") -> nn.Module:
 
     Raises TaskError for a name that no layer has, or of a layer without parameters.
     """
-    known = [each for each, module in model.named_modules() if each and _own(module)]
-    if name not in known:
+    modules: dict[str, nn.Module] = {n: each for n, each in model.named_modules() if n}
+    if name not in modules or not _own(modules[name]):
+        known = [each for each, layer in modules.items() if _own(layer)]
         raise TaskError(
             f"{what} has no layer {name!r} with parameters.{suggest(str(name), known)} It has: "
             f"{', '.join(known) or 'none'}."
         )
-    return model.get_submodule(name)
+    return modules[name]
 
 
 def _own(module: nn.Module) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from torch import nn
 
@@ -11,6 +12,8 @@ from thalweg.strategies.stage import Stage, StageRecord
 from thalweg.strategies.units import as_whole_gradients, in_gradients
 from thalweg.train.history import Epoch, Evaluation, History, Reached
 from thalweg.train.run import BaseRecipe, Run
+
+_Record = TypeVar("_Record", Epoch, Evaluation, Reached)
 
 
 @dataclass(repr=False)
@@ -34,8 +37,8 @@ class Offset:
     gradients: float = 0.0
     factor: float = 1.0
 
-    def epoch_of(self, record: Epoch) -> Epoch:
-        """Return the record of an epoch, counted from the beginning of the whole."""
+    def shifted(self, record: _Record) -> _Record:
+        """Return a record of a stage, counted from the beginning of the whole."""
         return replace(
             record,
             epoch=self.epoch + record.epoch,
@@ -45,13 +48,8 @@ class Offset:
 
     def evaluation_of(self, record: Evaluation) -> Evaluation:
         """Return an evaluation, counted from the beginning of the whole."""
-        return replace(
-            record,
-            epoch=self.epoch + record.epoch,
-            step=self.step + record.step,
-            seconds=self.seconds + record.seconds,
-            gradients=self.gradients + self.factor * record.gradients,
-        )
+        gradients = self.gradients + self.factor * record.gradients
+        return replace(self.shifted(record), gradients=gradients)
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def histories(ended: Sequence[EndedStage], whole: BaseRecipe) -> tuple[History, 
         if not each.stage.is_judged:
             continue
         offset = offset_of(each.stage, each.recipe, offset_after(ended[:k], whole), whole)
-        history.epochs += [offset.epoch_of(record) for record in each.run.history]
+        history.epochs += [offset.shifted(record) for record in each.run.history]
         evaluations += [offset.evaluation_of(record) for record in each.run.evaluations]
     return history, evaluations
 
@@ -146,18 +144,12 @@ def _best(ended: Sequence[EndedStage], whole: BaseRecipe) -> Epoch | None:
     last = ended[-1]
     if last.run.best is None or not last.stage.is_judged:
         return None
-    return offset_after(ended[:-1], whole).epoch_of(last.run.best)
+    return offset_after(ended[:-1], whole).shifted(last.run.best)
 
 
 def _reached(ended: Sequence[EndedStage], whole: BaseRecipe) -> Reached | None:
     for k, each in enumerate(ended):
         hit = each.run.reached
         if hit is not None and each.stage.is_judged:
-            before = offset_after(ended[:k], whole)
-            return Reached(
-                hit.step + before.step,
-                hit.epoch + before.epoch,
-                hit.seconds + before.seconds,
-                hit.value,
-            )
+            return offset_after(ended[:k], whole).shifted(hit)
     return None

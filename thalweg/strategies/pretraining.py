@@ -70,26 +70,30 @@ class pretraining(Strategy):
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:
         """Return a stage for each hidden layer, and the joint one."""
-        cuts = _cuts(built(recipe.task))
+        model = _sequence(built(recipe.task))
+        cuts, shapes = _cuts(model), _shapes_behind(model, recipe.task)
         make = self._supervised if self.kind == "supervised" else self._unsupervised
-        each = self.share / len(cuts)
-        layers = [make(recipe, cuts, k, each) for k in range(len(cuts))]
+        layers = [make(recipe, cuts, shapes, k) for k in range(len(cuts))]
         return [*layers, Stage("joint", self._joint(cuts), 1 - self.share)]
 
-    def _supervised(self, recipe: BaseRecipe, cuts: list[int], k: int, share: float) -> Stage:
-        outputs = _outputs(recipe.task)
+    def _supervised(
+        self, recipe: BaseRecipe, cuts: list[int], shapes: list[torch.Size], k: int
+    ) -> Stage:
+        outputs = _outputs(shapes[-1])
 
         def make(recipe: BaseRecipe, models: Models) -> BaseRecipe:
             def build() -> nn.Module:
                 layers = list(_sequence(recipe.task.build()))
                 body = layers[: cuts[k]]
-                return _behind(models, body, _shape_after(recipe.task, cuts[k]), outputs)
+                return _behind(models, body, shapes[cuts[k]], outputs)
 
             return recipe.replace(model=build, target=None)
 
-        return Stage(f"layer {k + 1}", make, share, is_judged=False)
+        return Stage(f"layer {k + 1}", make, self.share / len(cuts), is_judged=False)
 
-    def _unsupervised(self, recipe: BaseRecipe, cuts: list[int], k: int, share: float) -> Stage:
+    def _unsupervised(
+        self, recipe: BaseRecipe, cuts: list[int], shapes: list[torch.Size], k: int
+    ) -> Stage:
         rows = rows_in_memory(recipe.task.data.train)
         first = 0 if k == 0 else cuts[k - 1]
 
@@ -98,11 +102,11 @@ class pretraining(Strategy):
             for model in models:
                 assert isinstance(model, _Autoencoder)
                 inputs = predict(model.encoder, inputs).cpu()
-            shapes = [_shape_after(recipe.task, cut) for cut in (first, cuts[k])]
 
             def build() -> nn.Module:
                 layers = list(_sequence(recipe.task.build()))[first : cuts[k]]
-                return _Autoencoder(nn.Sequential(*layers), shapes[1], inputs.shape[1:], self.noise)
+                code, shape = shapes[cuts[k]], inputs.shape[1:]
+                return _Autoencoder(nn.Sequential(*layers), code, shape, self.noise)
 
             task = Task(
                 Data.arrays(inputs, inputs),
@@ -116,6 +120,7 @@ class pretraining(Strategy):
 
         # the layers so far are passed once, which is less than a pass through the model
         passes = rows.rows if k else 0
+        share = self.share / len(cuts)
         return Stage(f"layer {k + 1}", make, share, is_judged=False, row_passes=passes)
 
     def _joint(self, cuts: list[int]) -> Callable[[BaseRecipe, Models], BaseRecipe]:
@@ -190,9 +195,9 @@ def _sequence(model: nn.Module) -> nn.Sequential:
     )
 
 
-def _cuts(model: nn.Module) -> list[int]:
+def _cuts(model: nn.Sequential) -> list[int]:
     """Return where each hidden layer ends: before the next linear or convolutional one."""
-    places = [k for k, layer in enumerate(_sequence(model)) if isinstance(layer, WEIGHTED)]
+    places = [k for k, layer in enumerate(model) if isinstance(layer, WEIGHTED)]
     if len(places) < 2:
         raise TaskError(
             f"Greedy pretraining needs a hidden layer; the model has {len(places)} linear or convolutional "
@@ -201,17 +206,18 @@ def _cuts(model: nn.Module) -> list[int]:
     return places[1:]
 
 
-def _shape_after(task: Task, cut: int) -> torch.Size:
-    """Return the shape of a row behind so many layers."""
-    model = _sequence(built(task))
-    place = place_of(model)
+def _shapes_behind(model: nn.Sequential, task: Task) -> list[torch.Size]:
+    """Return the shape of a row before the first layer, and behind each."""
     with evaluating(model), torch.no_grad():
-        x = place(task.data.train.first(2)[0])
-        return torch.Size(nn.Sequential(*list(model)[:cut])(x).shape[1:])
+        x = place_of(model)(task.data.train.first(2)[0])
+        shapes = [x.shape[1:]]
+        for layer in model:
+            x = layer(x)
+            shapes.append(x.shape[1:])
+    return shapes
 
 
-def _outputs(task: Task) -> int:
-    shape = _shape_after(task, len(_sequence(built(task))))
+def _outputs(shape: torch.Size) -> int:
     if len(shape) != 1:
         raise TaskError(
             "Supervised pretraining puts a linear output layer behind each layer: the model's outputs are to "

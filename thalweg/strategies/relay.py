@@ -61,9 +61,7 @@ class WholeRun:
     def history(self) -> History:
         """The epochs of all stages."""
         before, _ = histories(self._ended, self.recipe)
-        return History(
-            [*before, *(self._offset.epoch_of(record) for record in self._stage.history)]
-        )
+        return History([*before, *(self._offset.shifted(record) for record in self._stage.history)])
 
     @property
     def evaluations(self) -> list[Evaluation]:
@@ -78,10 +76,11 @@ class WholeRun:
 
 @dataclass
 class Told:
-    """The callbacks of the whole, and whether they were told of its start."""
+    """The callbacks of the whole, whether they were told of its start, and the run at the end of a stage."""
 
     callbacks: Callbacks
     is_started: bool = False
+    seen: Any = None
 
 
 class Relay(Callback):
@@ -134,7 +133,11 @@ class Relay(Callback):
     def epoch(self, training: Training, record: Epoch) -> None:
         """Tell of an epoch."""
         if self.is_judged:
-            self.told.tell("epoch", self._seen(training), self.offset.epoch_of(record))
+            self.told.tell("epoch", self._seen(training), self.offset.shifted(record))
+
+    def end(self, training: Training) -> None:
+        """Keep the run, of whose end the callbacks are told when no stage follows."""
+        self.once.seen = self._seen(training)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of the callbacks."""

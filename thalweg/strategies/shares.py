@@ -10,6 +10,7 @@ from typing import Any
 from thalweg.errors import TaskError
 from thalweg.numeric import is_schedule
 from thalweg.schedules import Schedule
+from thalweg.strategies.merged import Offset
 from thalweg.strategies.stage import Stage
 from thalweg.strategies.units import in_gradients, unit_of
 from thalweg.tasks.batches import derive
@@ -35,14 +36,6 @@ class continued(Schedule):  # noqa: N801 - schedules are called like functions
         return self.schedule(k + self.after)
 
 
-@dataclass(frozen=True)
-class Spent:
-    """What the stages before have spent: updates, and gradient-equivalents of the whole."""
-
-    steps: int = 0
-    gradients: float = 0.0
-
-
 def cuts_of(stages: Sequence[Stage]) -> list[float]:
     """Return the share that is spent at the beginning of each stage, and 1 at the end.
 
@@ -54,7 +47,7 @@ def cuts_of(stages: Sequence[Stage]) -> list[float]:
     return [*(each / total for each in before), 1.0]
 
 
-def share_of(recipe: BaseRecipe, stages: Sequence[Stage], k: int, spent: Spent) -> BaseRecipe:
+def share_of(recipe: BaseRecipe, stages: Sequence[Stage], k: int, before: Offset) -> BaseRecipe:
     """Return the recipe with the epochs, the seed and the learning rate of stage k.
 
     The first stage has the seed of the whole, so that a single one is the run without a strategy. A
@@ -67,7 +60,7 @@ def share_of(recipe: BaseRecipe, stages: Sequence[Stage], k: int, spent: Spent) 
         changes["seed"] = derive(recipe.seed, "stage", k)
     rate = recipe.rate
     if is_schedule(rate):
-        changes["lr"] = _later(rate, spent.steps)
+        changes["lr"] = _later(rate, before.step)
         if isinstance(
             recipe.optimizer, str
         ):  # the name of a schedule in it is what the rate is now
@@ -98,7 +91,7 @@ def _later(rate: Any, steps: int) -> Any:
 
 
 def within_budget(
-    made: BaseRecipe, recipe: BaseRecipe, stages: Sequence[Stage], k: int, spent: Spent
+    made: BaseRecipe, recipe: BaseRecipe, stages: Sequence[Stage], k: int, before: Offset
 ) -> BaseRecipe:
     """Return a stage's own recipe with its part of the budget of gradients, where there is one.
 
@@ -107,7 +100,7 @@ def within_budget(
     """
     if recipe.gradient_budget is None or (len(stages) == 1 and not stages[0].row_passes):
         return made
-    left = cuts_of(stages)[k + 1] * recipe.gradient_budget - spent.gradients
+    left = cuts_of(stages)[k + 1] * recipe.gradient_budget - before.gradients
     left -= in_gradients(stages[k].row_passes, recipe)
     if left <= 0:
         raise TaskError(

@@ -7,15 +7,14 @@ import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from thalweg.errors import TaskError, ThalwegError
 from thalweg.strategies.identity import identified, written
 from thalweg.strategies.merged import EndedStage, Offset, StagedRun, merged, offset_after, offset_of
-from thalweg.strategies.relay import Mark, Relay, Told, WholeRun
-from thalweg.strategies.shares import Spent, share_of, within_budget
+from thalweg.strategies.relay import Mark, Relay, Told
+from thalweg.strategies.shares import share_of, within_budget
 from thalweg.strategies.stage import Stage
-from thalweg.train.callbacks import Callback, Callbacks, Checkpoint, Training
+from thalweg.train.callbacks import Callback, Callbacks, Checkpoint
 from thalweg.train.run import BaseRecipe
 from thalweg.train.running.checkpoint import checkpoint_file
 from thalweg.train.running.listeners import Listener, sorted_out
@@ -112,10 +111,9 @@ class _Runner:
         self.plain, self.stages, self.files, self.keep = plain, stages, files, keep
         self.whole = plain.replace(strategy=strategy)
         self.identity = strategy.identity()
-        self.told, self.once = told, Told(told)
+        self.told = Told(told)
         self.ended: list[EndedStage] = []
         self.made: BaseRecipe | None = None
-        self.seen: Any = None
 
     def run(self, progress: bool | None) -> StagedRun:
         """Train all stages; return the run."""
@@ -125,9 +123,9 @@ class _Runner:
             if self.ended[-1].run.stopped not in _DONE:
                 break
         run = merged(self.ended, self.whole)
-        if self.seen is not None:
+        if self.told.seen is not None:
             try:
-                self.told.tell("end", self.seen)
+                self.told.callbacks.tell("end", self.told.seen)
             except Exception as error:
                 error.run = run  # type: ignore[attr-defined]  # as `fit` does
                 raise
@@ -136,10 +134,9 @@ class _Runner:
     def _train(self, k: int, progress: bool | None) -> None:
         stage = self.stages[k]
         before = offset_after(self.ended, self.whole)
-        spent = Spent(before.step, before.gradients)
-        base = share_of(self.plain, self.stages, k, spent)
+        base = share_of(self.plain, self.stages, k, before)
         models = tuple(each.model for each in self.ended)
-        made = within_budget(stage.make(base, models), self.plain, self.stages, k, spent)
+        made = within_budget(stage.make(base, models), self.plain, self.stages, k, before)
         self.made = made
         offset = offset_of(stage, made, before, self.whole)
         run = made.fit(
@@ -155,21 +152,15 @@ class _Runner:
         stage = self.stages[k]
         mark = Mark(self.identity, f"{k + 1} {stage.name}", self.plain)
         relay = Relay(
-            self.once,
+            self.told,
             self.whole,
             self.ended,
             offset,
             is_last=k == len(self.stages) - 1,
             is_judged=stage.is_judged,
         )
-        watch = _Watch(
-            lambda training: self._saw(WholeRun(self.whole, relay.ended, offset, training))
-        )
-        silent = not self.told.each
-        return [mark, *stage.callbacks, *([] if silent else [relay, watch])]
-
-    def _saw(self, seen: Any) -> None:
-        self.seen = seen
+        silent = not self.told.callbacks.each
+        return [mark, *stage.callbacks, *([] if silent else [relay])]
 
     @contextlib.contextmanager
     def _named(self, k: int) -> Iterator[None]:
@@ -181,24 +172,13 @@ class _Runner:
             if part is not None and self.made is not None:
                 ended = [*self.ended, EndedStage(self.stages[k], self.made, part)]
                 error.run = merged(ended, self.whole)  # type: ignore[attr-defined]
-                if self.seen is not None:
+                if self.told.seen is not None:
                     with contextlib.suppress(Exception):  # the error being raised matters more
-                        self.told.tell("end", self.seen)
+                        self.told.callbacks.tell("end", self.told.seen)
             if isinstance(error, ThalwegError) and len(self.stages) > 1 and error.args:
                 name = f"Stage {k + 1} of {len(self.stages)}, {self.stages[k].name!r}"
                 error.args = (f"{name}: {error.args[0]}", *error.args[1:])
             raise
-
-
-class _Watch(Callback):
-    """Hands over the training of a stage when it ends."""
-
-    def __init__(self, tell: Any) -> None:
-        self.tell = tell
-
-    def end(self, training: Training) -> None:
-        """Hand it over."""
-        self.tell(training)
 
 
 def _checked(strategy: Strategy, recipe: BaseRecipe) -> list[Stage]:

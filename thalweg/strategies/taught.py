@@ -23,7 +23,7 @@ class Taught(nn.Module):
 
     Args:
         student: learns.
-        teacher: does not, and is in evaluation mode throughout.
+        teacher: does not, and is in evaluation mode throughout; a copy, which is changed.
         term: of the outputs of both.
     """
 
@@ -32,7 +32,7 @@ class Taught(nn.Module):
     def __init__(self, student: nn.Module, teacher: nn.Module, term: Term) -> None:
         super().__init__()
         self.student = student
-        self.teacher = copy.deepcopy(teacher).requires_grad_(False)
+        self.teacher = teacher.requires_grad_(False)
         self._of = term
         self.rows = 0
         self.term = torch.zeros(())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thalweg.errors import TaskError
+from thalweg.init.model.running import watched
 from thalweg.numeric import is_real
 from thalweg.objective.cost import Cost
 from thalweg.strategies.curriculum.difficulty import rows_in_memory
@@ -199,11 +200,8 @@ class _Layer(nn.Module):
     def forward(self, x: Any) -> Tensor:
         found: list[Tensor] = []
         layer = self.model.get_submodule(self.layer)
-        hook = layer.register_forward_hook(lambda _, __, outputs: found.append(outputs))
-        try:
+        with watched([layer], lambda _, __, outputs: found.append(outputs)):
             self.model(x)
-        finally:
-            hook.remove()
         return found[-1].flatten(1)
 
 

@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from thalweg.errors import TaskError
-from thalweg.numeric import as_whole
 from thalweg.strategies.stage import Models, Stage
 from thalweg.strategies.strategy import Strategy
 from thalweg.train.run import BaseRecipe
+from thalweg.whole import whole_number
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,7 @@ class plain(Strategy):
     parts: int = 1
 
     def __post_init__(self) -> None:
-        if (as_whole(self.parts) or 0) < 1:
-            raise TaskError(f"parts is a whole number ≥ 1; got {self.parts!r}.")
+        whole_number("parts", self.parts)
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:
         """Return the parts, all of the same share."""

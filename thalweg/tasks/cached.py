@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from thalweg.errors import DataError
+from thalweg.generators import Generator, kept, seed_generator
 from thalweg.objective.nested import is_plain, mapped, tensors_in
 from thalweg.tasks.batches import Order, row_batches
-from thalweg.tasks.generators import Generator, kept, seed_generator
 from thalweg.tasks.sources import ArraySource, Batch, DatasetSource, Placement, Source
 
 _PIECE = 64

@@ -20,11 +20,7 @@ from torch.utils.data import (
 )
 
 from thalweg.errors import DataError
-from thalweg.objective.nested import mapped, moves_itself, rows_of
-from thalweg.objective.weighted import Weighted, check_weights
-from thalweg.tasks.batches import Lent, Order, batches, derive, left_over, row_order
-from thalweg.tasks.drawn import drawn
-from thalweg.tasks.generators import (
+from thalweg.generators import (
     Generator,
     generators_of,
     is_generator,
@@ -32,6 +28,10 @@ from thalweg.tasks.generators import (
     seed_generator,
     with_parts,
 )
+from thalweg.objective.nested import mapped, moves_itself, rows_of
+from thalweg.objective.weighted import weigh_batch
+from thalweg.tasks.batches import Lent, Order, batches, derive, left_over, row_order
+from thalweg.tasks.drawn import drawn
 from thalweg.tasks.mappings import check_no_mapping, taken_apart
 from thalweg.tasks.tensors import as_tensor
 
@@ -370,13 +370,7 @@ def _pairs(loader: DataLoader[Any], place: Placement, target: str | None) -> Ite
                 "Let its rows be pairs: several inputs are one tuple or mapping, ((a, b), y)."
             )
         targets = place(batch[1])
-        yield place(batch[0]), targets if len(batch) == 2 else _weigh(targets, place(batch[2]))
-
-
-def _weigh(targets: Any, weights: Any) -> Weighted:
-    rows = rows_of(targets)
-    check_weights(weights, rows or rows_of(weights) or 0, "a batch")
-    return Weighted(targets, weights)
+        yield place(batch[0]), targets if len(batch) == 2 else weigh_batch(targets, place(batch[2]))
 
 
 def _length(dataset: Dataset[Any]) -> int:

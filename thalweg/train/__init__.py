@@ -11,6 +11,7 @@ from thalweg.train.lr_finder.finder import RangeTest, find_lr
 from thalweg.train.model_summary import LayerRow, ModelSummary, summary
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
+from thalweg.train.sharpness_along import SharpnessAlong
 from thalweg.train.stopping import EarlyStopping
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Run",
     "RunFolder",
     "SavedRun",
+    "SharpnessAlong",
     "Training",
     "evaluate",
     "find_lr",

@@ -11,8 +11,14 @@ from torch import Tensor, nn
 from thalweg.errors import DataError, TaskError
 from thalweg.objective import Cost, Scores, confusion_matrix
 from thalweg.objective.join import JoinError, join_batches
-from thalweg.objective.nested import describe_batch, is_plain, mapped, rows_of, tensors_in
-from thalweg.objective.weighted import unweighted
+from thalweg.objective.nested import (
+    describe_batch,
+    is_plain,
+    mapped,
+    rows_of,
+    tensors_in,
+)
+from thalweg.objective.weighted import count_rows, unweighted
 from thalweg.tasks.sources import Source
 from thalweg.train.modes import evaluating
 from thalweg.train.place import place_of
@@ -136,14 +142,3 @@ def confusion(model: nn.Module, source: Source, cost: Cost) -> Tensor:
     if not total.ndim:
         raise DataError("The set yields no batch.")
     return total
-
-
-def count_rows(targets: Any, inputs: Any) -> int:
-    """Return the number of rows in a batch."""
-    for value in (targets, inputs):
-        rows = rows_of(value)
-        if rows is not None:
-            return rows
-    raise DataError(
-        "A batch whose number of rows cannot be told: neither inputs nor targets hold a tensor."
-    )

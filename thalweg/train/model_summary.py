@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from thalweg.errors import TaskError
+from thalweg.generators import generators_in, kept
 from thalweg.numeric import as_whole
 from thalweg.objective.blame import blame
 from thalweg.objective.nested import mapped, tensors_in
-from thalweg.tasks.generators import kept
 from thalweg.tasks.tensors import as_tensor
 from thalweg.train.health.layers import refusing_layer
 from thalweg.train.modes import evaluating
 from thalweg.train.place import place_of
-from thalweg.train.randomness import generators_in, isolated
+from thalweg.train.randomness import isolated
 
 _HEADINGS = ("layer", "kind", "output", "parameters", "trainable")
 

@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
+from thalweg.generators import Generator, seed_generator, seed_numpy
 from thalweg.tasks.batches import derive
-from thalweg.tasks.generators import Generator, is_generator, seed_generator, seed_numpy
 from thalweg.tasks.sources import Source
 
 _cuda_is_seeded = False
@@ -59,12 +58,6 @@ def seed_noise(seed: int, epoch: int, device: torch.device, own: Sequence[Genera
     _seed(drawn, device, drawn >> 31)  # NumPy takes 32 bits five times as fast as more
     for place, generator in enumerate(own):
         seed_generator(generator, derive(seed, "model", epoch, place))
-
-
-def generators_in(model: nn.Module) -> list[Generator]:
-    """Return the random generators among the attributes of a model's modules."""
-    found = [each for module in model.modules() for each in vars(module).values()]
-    return list({id(each): each for each in found if is_generator(each)}.values())
 
 
 @contextlib.contextmanager

@@ -21,7 +21,6 @@ from thalweg.tasks.batches import Order, Shuffle
 from thalweg.tasks.initialize import Initialization
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.tasks.whole import whole_number
 from thalweg.train.choice import ChosenOptimizer, choose
 from thalweg.train.folder.writing import save_run
 from thalweg.train.gradients import epoch_steps
@@ -30,6 +29,7 @@ from thalweg.train.optimizers import OptimizerFactory, Rate
 from thalweg.train.staged import Staged, check_strategy
 from thalweg.train.stopping import EarlyStopping
 from thalweg.train.trained import Trained
+from thalweg.whole import whole_number
 
 SchedulerFactory = Callable[[torch.optim.Optimizer], Any]
 _TASK_PARTS = ("data", "cost", "model", "target")

@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
 from thalweg.errors import TaskError
-from thalweg.tasks.generators import is_generator, keeper, with_parts
+from thalweg.generators import is_generator, keeper, with_parts
 from thalweg.tasks.sources import DatasetSource, LoaderSource, Source
 
 Undo = Callable[[], Any]

@@ -14,10 +14,11 @@ from torch import nn
 from tests.exact import same
 from tests.race.tasks import line
 from thalweg import chain, meta, optim, rule, rules, schedules
+from thalweg.hashing import bytes_of
 from thalweg.objective import L2, Cost
 from thalweg.race import Entrant, Point, RacePlan, Trial
 from thalweg.race.entrants.space import uniform
-from thalweg.race.trials.keys import Keys, _bytes
+from thalweg.race.trials.keys import Keys
 from thalweg.tasks import Data, Target, Task
 
 ENTRANT = Entrant("sgd", optim.SGD, {"momentum": 0.9}, (0.1,))
@@ -250,8 +251,8 @@ def test_one_row_cut_from_a_matrix_is_read_as_its_copy() -> None:
     matrix = torch.arange(12.0).reshape(1, 12)
     column = matrix[:, ::4][:, 0]
     assert column.stride() != (1,)
-    assert _bytes(column) == _bytes(column.clone(memory_format=torch.contiguous_format))
-    assert _bytes(matrix.T) == matrix.numpy().tobytes()
+    assert bytes_of(column) == bytes_of(column.clone(memory_format=torch.contiguous_format))
+    assert bytes_of(matrix.T) == matrix.numpy().tobytes()
 
 
 class Pairs(torch.utils.data.Dataset[Any]):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError, ThalwegError
-from thalweg.hashing import hash_of
+from thalweg.hashing import bytes_of, hash_of, hash_of_numbers, lasting
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.plan import RacePlan, Trial
 from thalweg.race.trials.records import FAULTS
@@ -71,7 +70,7 @@ class Keys:
         _check_residuals(task, plan)
         common = {
             "task": task.name,
-            "cost": _lasting(repr(task.cost)),
+            "cost": lasting(repr(task.cost)),
             "data": [_of_source(getattr(task.data, name)) for name in ("train", "validation")],
             "batch_size": plan.batch_size,
             **_of_loader(task),
@@ -87,7 +86,7 @@ class Keys:
 
     def of_entrant(self, entrant: Entrant) -> str:
         """Return the hash of what an entrant is, whatever its point."""
-        hyperparameters = _lasting(repr(sorted(entrant.hyperparameters.items())))
+        hyperparameters = lasting(repr(sorted(entrant.hyperparameters.items())))
         own: list[Any] = (
             [] if entrant.batch_size == "race" else [{"batch_size": entrant.batch_size}]
         )
@@ -146,7 +145,7 @@ def hash_of_first_steps(task: Task, entrant: Entrant) -> str:
             seed_weights(0, _CPU)
             model = entrant.task(task).build()
             for value in _steps(task, model, entrant, inputs, targets):
-                digest.update(_bytes(value))
+                digest.update(bytes_of(value))
             outputs = model(inputs).detach()
             model.eval()  # which may be another way through the model
             digest.update(_content(model(inputs)).encode())
@@ -158,7 +157,7 @@ def hash_of_first_steps(task: Task, entrant: Entrant) -> str:
                 repr([measure(outputs, targets) for measure in task.cost.measures]).encode()
             )
         except FAULTS as error:  # the entrant's own fault: each of its trials will say so
-            digest.update(_lasting(repr(error)).encode())
+            digest.update(lasting(repr(error)).encode())
     return digest.hexdigest()
 
 
@@ -215,11 +214,6 @@ def _of_schedule(entrant: Entrant) -> bytes:
     return repr([rate(step) for step in range(_SCHEDULE_STEPS)]).encode()
 
 
-def _lasting(text: str) -> str:
-    """The text without addresses in memory, which differ from one process to the next."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
-
-
 def _of_source(source: Source | None) -> str:
     """A hash of a data set: of all its numbers where they are in memory, else of its length and of
     rows spread over it, which an edit of a whole set does not leave as they were.
@@ -242,7 +236,7 @@ def _of_content(source: Source) -> str:
         tensors = []
     for tensor in tensors:
         digest.update(str((tuple(tensor.shape), tensor.dtype)).encode())
-        digest.update(_bytes(tensor))
+        digest.update(bytes_of(tensor))
     return digest.hexdigest()
 
 
@@ -261,21 +255,13 @@ def _of_rows(dataset: Any) -> bytes:
 
 def _content(row: Any) -> str:
     """What a row holds, in a text that is the same in every process."""
-    if isinstance(row, Tensor):
-        return hashlib.sha256(_bytes(row)).hexdigest()
-    if isinstance(row, np.ndarray):
-        return hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest()
+    if isinstance(row, Tensor | np.ndarray):
+        return hash_of_numbers(row)
     if isinstance(row, Mapping):
         return repr([(key, _content(value)) for key, value in row.items()])
     if isinstance(row, tuple | list):
         return repr([_content(item) for item in row])
-    return _lasting(repr(row))
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    # of one row, any stride counts as contiguous; a copy has the usual one
-    flat = tensor.detach().cpu().clone(memory_format=torch.contiguous_format).reshape(-1)
-    return flat.view(torch.uint8).numpy().tobytes()
+    return lasting(repr(row))
 
 
 def _dtype(model: nn.Module) -> torch.dtype | None:

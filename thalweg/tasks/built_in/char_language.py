@@ -14,7 +14,7 @@ from thalweg.tasks.formats.text import read_text, unicode_names, windows
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.tasks.whole import whole_number
+from thalweg.whole import whole_number
 
 _WINDOWS = 2048
 _VALIDATION = 0.125

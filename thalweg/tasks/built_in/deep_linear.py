@@ -14,7 +14,7 @@ from thalweg.tasks.functions.deep_quadratic import sine_basis
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.tasks.whole import whole_number
+from thalweg.whole import whole_number
 
 _ROWS, _VALIDATION = 2560, 256
 

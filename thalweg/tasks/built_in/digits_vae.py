@@ -14,7 +14,7 @@ from thalweg.tasks.sources import ArraySource
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.tasks.whole import whole_number
+from thalweg.whole import whole_number
 
 _NOISE_ROWS = 1024
 

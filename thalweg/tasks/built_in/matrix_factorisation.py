@@ -11,7 +11,7 @@ from thalweg.tasks.data import Data
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.tasks.whole import whole_number
+from thalweg.whole import whole_number
 
 _SHAPE = (96, 64)
 

@@ -8,7 +8,7 @@ from thalweg.tasks.functions.function_task import BATCH, function_task, uniform_
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.tasks.whole import whole_number
+from thalweg.whole import whole_number
 
 _STEPS = 100  # in an epoch
 

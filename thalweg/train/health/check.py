@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from thalweg.errors import DataError, TaskError, ThalwegError
 from thalweg.objective import Cost, Scores
 from thalweg.objective.blame import blame
-from thalweg.objective.nested import describe_batch, is_plain, mapped, rows_of, tensors_in
+from thalweg.objective.nested import (
+    describe_batch,
+    is_plain,
+    mapped,
+    rows_of,
+    tensors_in,
+)
+from thalweg.objective.weighted import count_rows
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.hashes import data_hash
 from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
@@ -23,7 +30,7 @@ from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
 from thalweg.tasks.unpacked import Unpacked
 from thalweg.tasks.weighted import WeightedSource
-from thalweg.train.evaluate import EVALUATION_ROWS, count_rows, evaluate
+from thalweg.train.evaluate import EVALUATION_ROWS, evaluate
 from thalweg.train.health.failure import NO_GRADIENT, ONE_ROW
 from thalweg.train.health.layers import cause_of_nonfinite, refusal_of, refusing_layer
 from thalweg.train.modes import evaluating

@@ -13,11 +13,11 @@ from typing import Any, ClassVar, NamedTuple
 
 from thalweg.errors import LogWarning
 from thalweg.objective import Scores
-from thalweg.tasks.whole import whole_number
 from thalweg.train.callbacks import Callback, Training
 from thalweg.train.folder.layout import beginning
 from thalweg.train.history import Epoch, Evaluation
 from thalweg.train.optimizers import learning_rate
+from thalweg.whole import whole_number
 
 Plain = bool | int | float | str
 

@@ -18,7 +18,6 @@ from thalweg.numeric import is_real
 from thalweg.objective import Cost
 from thalweg.tasks.sources import LoaderSource
 from thalweg.tasks.task import BATCH_SIZE, Task
-from thalweg.tasks.whole import whole_number
 from thalweg.train.choice import choose, is_chain
 from thalweg.train.devices import usable_device
 from thalweg.train.health.check import checked
@@ -30,6 +29,7 @@ from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe
 from thalweg.train.running.begin import begin
 from thalweg.train.snapshot import untouched
+from thalweg.whole import whole_number
 
 OnSweep = Callable[[Sweep], None]
 

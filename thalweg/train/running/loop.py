@@ -10,11 +10,10 @@ from pathlib import Path
 import torch
 
 from thalweg.errors import DivergedError
+from thalweg.generators import generators_of, kept
 from thalweg.objective import Scores
 from thalweg.tasks.data import SPLITS
-from thalweg.tasks.generators import generators_of, kept
 from thalweg.tasks.target import figure
-from thalweg.tasks.whole import whole_number
 from thalweg.train.callbacks import Checkpoint
 from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import evaluate
@@ -30,6 +29,7 @@ from thalweg.train.running.listeners import Listener, sorted_out
 from thalweg.train.running.progress import Reporter, reporter
 from thalweg.train.running.state import State
 from thalweg.train.running.steps import Steps
+from thalweg.whole import whole_number
 
 
 def train(

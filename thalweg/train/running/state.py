@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError
-from thalweg.tasks.generators import Generator
+from thalweg.generators import Generator
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.tasks.task import Task
 from thalweg.train.callbacks import Callbacks

@@ -14,7 +14,7 @@ from thalweg.objective.losses import Loss
 from thalweg.objective.nested import mapped
 from thalweg.objective.residuals import Residuals
 from thalweg.objective.weight import Weight
-from thalweg.train.evaluate import count_rows
+from thalweg.objective.weighted import count_rows
 from thalweg.train.health.moment import Moment
 from thalweg.train.optimizers import gradient_cleaner, needs_closure, needs_residuals
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from thalweg.tasks.generators import (
+from thalweg.generators import (
     generators_of,
     is_generator,
     keeper,

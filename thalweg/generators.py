@@ -1,4 +1,4 @@
-"""Finds, seeds and restores the random generators that data sets, samplers and loaders hold."""
+"""Finds, seeds and restores the random generators that data sets, samplers, loaders and models hold."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 Generator = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
@@ -49,6 +50,12 @@ def generators_of(*holders: Any) -> list[Generator]:
         elif depth < _DEPTH:
             queue.extend((part, depth + 1) for part in _parts(value))
     return found
+
+
+def generators_in(model: nn.Module) -> list[Generator]:
+    """Return the random generators among the attributes of a model's modules."""
+    found = [each for module in model.modules() for each in vars(module).values()]
+    return list({id(each): each for each in found if is_generator(each)}.values())
 
 
 def with_parts(outer: Any) -> list[Any]:
