@@ -15,7 +15,7 @@ from thalweg.errors import TaskError
 from thalweg.init.apply import apply
 from thalweg.init.model.layers import layers_of
 from thalweg.init.model.outputs import first_tensor, outputs_of
-from thalweg.init.model.running import undisturbed, watched
+from thalweg.init.model.running import by_batch, undisturbed, watched
 from thalweg.init.named import find_strategy
 from thalweg.objective.losses import Loss
 
@@ -221,8 +221,7 @@ def _measured(model: nn.Module, x: Any, y: Any, loss: Loss) -> _Run:
             outputs[names[module]] = value
 
     with torch.enable_grad(), undisturbed(model), watched(list(names), see):
-        for module in model.modules():
-            module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        by_batch(model)
         value = loss(outputs_of(model, x), y)
         value.backward()  # type: ignore[no-untyped-call]
     activations = {name: _log_rms(out.detach()) for name, out in outputs.items()}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from thalweg.errors import TaskError
+from thalweg.kept import buffers_kept
 from thalweg.numeric import as_whole
 from thalweg.objective.blame import blame
 from thalweg.objective.nested import mapped, tensors_in
@@ -186,7 +185,7 @@ def _outputs(model: nn.Module, x: Any) -> dict[nn.Module, tuple[Tensor, ...]]:
     place = place_of(model)
     batch = place(_batch(x))
     handles: list[Any] = []
-    with kept(generators_in(model)), isolated(place.device), _buffers_kept(model):
+    with kept(generators_in(model)), isolated(place.device), buffers_kept(model):
         try:
             handles += [each.register_forward_hook(note) for each in model.modules()]
             with evaluating(model):
@@ -207,24 +206,6 @@ def _batch(x: Any) -> Any:
     if hasattr(x, "__array__") and not isinstance(x, Tensor):
         return as_tensor(x, "batch x")
     return mapped(x, torch.clone)
-
-
-@contextlib.contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Put each buffer back at the end, the object and its numbers."""
-    held = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-        if not is_lazy(buffer)
-    ]
-    try:
-        yield
-    finally:
-        for module, name, buffer, before in held:
-            setattr(module, name, buffer)
-            with torch.no_grad():
-                buffer.copy_(before)
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:

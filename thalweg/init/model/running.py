@@ -8,29 +8,21 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
+
+from thalweg.kept import buffers_kept, modes_kept
 
 
 @contextlib.contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Put each module's mode, each buffer and PyTorch's generators back at the end."""
-    modes = [(module, module.training) for module in model.modules()]
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-        if not is_lazy(buffer)
-    ]
-    with torch.random.fork_rng(devices=_gpus(model)):
-        try:
-            yield
-        finally:
-            for module, training in modes:
-                module.training = training
-            for module, name, buffer, before in buffers:
-                setattr(module, name, buffer)
-                with torch.no_grad():
-                    buffer.copy_(before)
+    with torch.random.fork_rng(devices=_gpus(model)), modes_kept(model), buffers_kept(model):
+        yield
+
+
+def by_batch(model: nn.Module) -> None:
+    """Let batch normalization use the batch, and all else run as in evaluation."""
+    for module in model.modules():
+        module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
 
 
 @contextlib.contextmanager

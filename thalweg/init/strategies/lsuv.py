@@ -11,7 +11,7 @@ from torch import nn
 from thalweg.errors import TaskError
 from thalweg.init.model.layers import Layer
 from thalweg.init.model.outputs import first_tensor, outputs_of
-from thalweg.init.model.running import undisturbed, watched
+from thalweg.init.model.running import by_batch, undisturbed, watched
 from thalweg.init.strategies.strategy import Drawing, Matched, of_model
 
 
@@ -36,7 +36,7 @@ def lsuv(setup: Matched, tol: float = 0.01, iterations: int = 10, std: float = 1
     x = setup.batch("init.lsuv")
     scaling = _Scaling(setup, tol, std)
     with undisturbed(setup.model), watched(list(scaling.layers), scaling.see):
-        _looking(setup.model)
+        by_batch(setup.model)
         for _ in range(iterations):
             scaling.begin()
             outputs_of(setup.model, x)
@@ -102,9 +102,3 @@ class _Scaling:
 
 def _said(found: float) -> str:
     return "the same for every row" if found == found and found < 1 else "numbers not finite"
-
-
-def _looking(model: nn.Module) -> None:
-    """Let batch normalization use the batch, and dropout nothing."""
-    for module in model.modules():
-        module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from thalweg.errors import TaskError
 from thalweg.init.model.layers import Layer
 from thalweg.init.model.outputs import loss_of, outputs_of
-from thalweg.init.model.running import undisturbed
+from thalweg.init.model.running import by_batch, undisturbed
 from thalweg.init.strategies.strategy import Drawing, Matched, full_name, of_model
 from thalweg.objective.nested import mapped, tensors_in
 
@@ -101,7 +101,7 @@ def gradinit(
     names = [full_name(layer, layer.parameter) for layer in layers]
     first, second = _halves(setup)
     with torch.enable_grad(), undisturbed(setup.model):
-        _without_noise(setup.model)
+        by_batch(setup.model)
         learned = _Factors(setup, names, optimizer, lr)
         try:
             factors = learned.descend(first, second, steps, bound, factor_lr)
@@ -211,7 +211,7 @@ def _after_step(model: nn.Module, loss: Callable[[], Tensor], lr: float) -> floa
     parameters = [p for p in model.parameters() if p.requires_grad]
     before = [p.detach().clone() for p in parameters]
     with torch.enable_grad(), undisturbed(model):
-        _without_noise(model)
+        by_batch(model)
         gradients = torch.autograd.grad(loss(), parameters, allow_unused=True)
         with torch.no_grad():
             for p, g in zip(parameters, gradients, strict=True):
@@ -238,8 +238,3 @@ def _halves(setup: Matched) -> tuple[Any, Any]:
         return mapped(setup.x, lambda t: t[rows_of]), setup.y[rows_of]
 
     return part(slice(0, max(1, 2 * third))), part(slice(min(third, rows - 1), rows))
-
-
-def _without_noise(model: nn.Module) -> None:
-    for module in model.modules():
-        module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
