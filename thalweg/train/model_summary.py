@@ -18,6 +18,7 @@ from thalweg.objective.blame import blame
 from thalweg.objective.nested import mapped, tensors_in
 from thalweg.tasks.generators import kept
 from thalweg.tasks.tensors import as_tensor
+from thalweg.text_table import aligned, html_table
 from thalweg.train.health.layers import refusing_layer
 from thalweg.train.modes import evaluating
 from thalweg.train.place import place_of
@@ -79,23 +80,14 @@ class ModelSummary:
         return sum(layer.output_bytes for layer in self.layers)
 
     def __str__(self) -> str:
-        rows = [_HEADINGS, *(layer.cells() for layer in self.layers)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-        lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+        lines = aligned(_HEADINGS, (layer.cells() for layer in self.layers))
         rule = "─" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1:], rule, self._totals()])
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
-        head = "".join(f"<th>{name}</th>" for name in _HEADINGS)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in layer.cells())}</tr>"
-            for layer in self.layers
-        )
-        return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p>{escape(self._totals())}</p>"
-        )
+        table = html_table(_HEADINGS, (layer.cells() for layer in self.layers))
+        return f"{table}<p>{escape(self._totals())}</p>"
 
     def _totals(self) -> str:
         held = f"{_amount(self.parameter_bytes)} of parameters"
@@ -206,13 +198,6 @@ def _batch(x: Any) -> Any:
     if hasattr(x, "__array__") and not isinstance(x, Tensor):
         return as_tensor(x, "batch x")
     return mapped(x, torch.clone)
-
-
-def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
-    return [
-        cell.ljust(width) if column < 3 else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
 
 
 def _amount(size: int) -> str:
