@@ -17,6 +17,8 @@ FLOORS = {
     "files": 0,
     "numeric": 0,
     "hashing": 0,
+    "kept": 0,
+    "text_table": 0,
     "reading": 1,
     "schedules": 1,
     "statistics": 1,

@@ -1,9 +1,10 @@
-"""The modes and the buffers of a model, kept and put back."""
+"""Running a model to look at it: its modes, buffers and the random generators are put back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -53,3 +54,48 @@ def buffers_kept(model: nn.Module) -> Iterator[None]:
             setattr(module, name, buffer)
             with torch.no_grad():
                 buffer.copy_(before)
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Put each module's mode, each buffer and PyTorch's generators back at the end."""
+    with torch.random.fork_rng(devices=_gpus(model)), modes_kept(model), buffers_kept(model):
+        yield
+
+
+def by_batch(model: nn.Module) -> None:
+    """Let batch normalization use the batch, and all else run as in evaluation."""
+    for module in model.modules():
+        module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
+
+
+@contextmanager
+def seeded(model: nn.Module, seed: int | None) -> Iterator[None]:
+    """Let what draws by itself, as some parametrizations do when they are set, depend on a seed alone.
+
+    PyTorch's generators are put back at the end. Without a seed they are used as they are.
+    """
+    if seed is None:
+        yield
+        return
+    gpus = _gpus(model)
+    with torch.random.fork_rng(devices=gpus):
+        torch.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            torch.cuda.default_generators[gpu].manual_seed(seed)
+        yield
+
+
+def _gpus(model: nn.Module) -> list[int]:
+    return sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
+
+
+@contextmanager
+def watched(modules: list[nn.Module], see: Callable[[nn.Module, Any, Any], Any]) -> Iterator[None]:
+    """Call `see` (module, inputs, outputs) after each call of one of the modules."""
+    handles = [module.register_forward_hook(see) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

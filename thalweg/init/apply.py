@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from thalweg.errors import TaskError
-from thalweg.init.model.running import seeded
 from thalweg.init.model.symmetry import symmetric_in
 from thalweg.init.model.trace import Traced, traced
 from thalweg.init.strategies.strategy import InitChain, InitStrategy, Setup, full_name, parts_of
 from thalweg.init.table import InitReport, InitRow
+from thalweg.kept import seeded
 from thalweg.numeric import as_whole
 from thalweg.objective.losses import as_loss
 
