@@ -15,8 +15,8 @@ from thalweg.errors import TaskError
 from thalweg.init.apply import apply
 from thalweg.init.model.layers import layers_of
 from thalweg.init.model.outputs import first_tensor, outputs_of
-from thalweg.init.model.running import by_batch, undisturbed, watched
-from thalweg.init.named import find_strategy
+from thalweg.init.named import as_strategy
+from thalweg.kept import by_batch, undisturbed, watched
 from thalweg.objective.losses import Loss
 
 AS_BUILT = "default"
@@ -178,7 +178,9 @@ def compare(
         raise TaskError(f"A comparison needs at least 2 seeds to show a spread; got {seeds}.")
     if not strategies:
         raise TaskError("A comparison needs at least one strategy, such as he.")
-    named: Mapping[str, Any] = {str(each): _found(each) for each in strategies}
+    named: Mapping[str, Any] = {
+        str(each): None if each == AS_BUILT else as_strategy(each) for each in strategies
+    }
     started = []
     for name, strategy in named.items():
         runs = []
@@ -192,12 +194,6 @@ def compare(
         started.append(_gathered(name, runs))
     known = y if targets is None else targets
     return InitComparison(tuple(started), constant_loss(loss.name, known), seeds)
-
-
-def _found(strategy: Any) -> Any:
-    if strategy == AS_BUILT:
-        return None
-    return find_strategy(strategy) if isinstance(strategy, str) else strategy
 
 
 @dataclass(frozen=True)

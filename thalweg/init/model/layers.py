@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,6 +149,13 @@ def layers_of(model: nn.Module) -> list[Layer]:
             first.setdefault(key, layer.name)
             found.append(layer)
     return found
+
+
+def attention_of(layer: Layer, modules: Mapping[str, nn.Module]) -> str | None:
+    """Return the name of the attention that the layer gives the outputs of, None where it is no such one."""
+    owner, _, last = layer.called.rpartition(".")
+    is_one = last == "out_proj" and isinstance(modules.get(owner), nn.MultiheadAttention)
+    return owner if is_one else None
 
 
 def _of_module(name: str, module: nn.Module) -> Iterator[Layer]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from thalweg.init.model.activations import gain_of, name_of, options_of
 from thalweg.init.model.graph import Call, CallGraph, ancestors, followers, graph_of
-from thalweg.init.model.layers import Layer, layers_of
+from thalweg.init.model.layers import Layer, attention_of, layers_of
 from thalweg.init.model.outputs import outputs_of
 
 _WEIGHTS = ("hidden", "output", "recurrent", "embedding", "other")
@@ -62,8 +62,8 @@ class _Behind:
             if layer.kind in _WEIGHTS:
                 self.of.setdefault(layer.called, []).append(layer)
         for layer in layers:  # attention multiplies by the weight of a module that it does not call
-            owner, _, last = layer.called.rpartition(".")
-            if last == "out_proj" and isinstance(self.modules.get(owner), nn.MultiheadAttention):
+            owner = attention_of(layer, self.modules)
+            if owner is not None:
                 self.of[owner].append(layer)
 
     def find(self) -> None:
