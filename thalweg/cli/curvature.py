@@ -57,14 +57,13 @@ def curvature(
     stable at. Each figure comes with its error and what it cost: 1 gradient
     is one over the rows used.
     """
+    from thalweg.cli.values import checked_rate
     from thalweg.curvature.summary import Effort, summarise
-    from thalweg.errors import TaskError
     from thalweg.tasks import load_task
     from thalweg.train.threads import threads_for, torch_threads
 
     _check(matrix, epochs=epochs, rows=rows, k=k, most=most, probes=probes)
-    if lr is not None and not 0 < lr < float("inf"):
-        raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
+    checked_rate(lr)
     subject = load_task(task)
     with torch_threads(threads_for(subject)):
         model, stepped = _trained(subject, optimizer, lr, epochs, seed)
@@ -131,8 +130,8 @@ def _edge(
 def _batches(task: Task, model: nn.Module, size: int | None, rows: int, seed: int) -> list[Any]:
     """Return batches of the training set, in an order drawn from the seed, up to so many rows."""
     from thalweg.tasks.batches import Order
+    from thalweg.tasks.place import place_of
     from thalweg.train.evaluate import count_rows
-    from thalweg.train.place import place_of
 
     found, taken = [], 0
     for inputs, targets in task.data.train.batches(size, Order(seed), place=place_of(model)):

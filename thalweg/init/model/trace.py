@@ -25,18 +25,18 @@ class Traced:
     unfound: tuple[str, ...]
 
 
-def traced(model: nn.Module, x: Any = None) -> Traced:
+def traced(model: nn.Module, x: Any = None, graph: CallGraph | None = None) -> Traced:
     """Return the layers of a model with what stands behind each.
 
     With a batch it is recorded, without one traced by `torch.fx`; where that fails, the order in which the
-    modules were defined is taken, which is a guess.
+    modules were defined is taken, which is a guess. A graph that is known already is taken as it is.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> [(layer.name, layer.kind, layer.activation) for layer in traced(net).layers]
     [('0', 'hidden', 'relu'), ('2', 'output', 'linear')]
     """
     layers = layers_of(model)
-    graph = graph_of(model, x, outputs_of)
+    graph = graph_of(model, x, outputs_of) if graph is None else graph
     if graph is None:
         _by_order(model, layers)
         by = "the order of definition, a guess: give a batch x"
