@@ -41,19 +41,55 @@ def buffers_kept(model: nn.Module) -> Iterator[None]:
     >>> model.running_mean
     tensor([0., 0.])
     """
+    put_back = _copied_buffers(model)
+    try:
+        yield
+    finally:
+        put_back()
+
+
+def _copied_buffers(model: nn.Module) -> Callable[[], None]:
+    """Copy the buffers; return what puts them back."""
     held = [
         (module, name, buffer, buffer.clone())
         for module in model.modules()
         for name, buffer in module.named_buffers(recurse=False)
         if not is_lazy(buffer)
     ]
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         for module, name, buffer, before in held:
             setattr(module, name, buffer)
             with torch.no_grad():
                 buffer.copy_(before)
+
+    return put_back
+
+
+@contextmanager
+def kept_if_it_fails(model: nn.Module) -> Iterator[None]:
+    """Put each parameter and buffer of `model` back if the block raises, an interrupt included.
+
+    >>> model = nn.Linear(1, 1)
+    >>> before = model.weight.item()
+    >>> try:
+    ...     with kept_if_it_fails(model), torch.no_grad():
+    ...         _ = model.weight.fill_(before + 1)
+    ...         raise ValueError
+    ... except ValueError:
+    ...     print(model.weight.item() == before)
+    True
+    """
+    held = [(p, p.detach().clone()) for p in model.parameters()]
+    put_buffers_back = _copied_buffers(model)
+    try:
+        yield
+    except BaseException:
+        put_buffers_back()
+        with torch.no_grad():
+            for parameter, before in held:
+                parameter.copy_(before)
+        raise
 
 
 @contextmanager

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from tests.exact import RERUN, differs, is_same, same
+from thalweg import Cost, Data, Task
 from thalweg.errors import TaskError
 from thalweg.init.named import strategy_names
 from thalweg.init.strategies.torch_names import torch_names
-from thalweg.tasks import Task, mlp
+from thalweg.tasks import mlp
 from thalweg.tasks.initialize import Initialization, check_initialization, started
 from thalweg.train.threads import threads_for
 
@@ -19,7 +20,7 @@ def net() -> nn.Sequential:
     return nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.Flatten(), nn.Linear(8, 3))
 
 
-def fresh(how: Initialization | None = None) -> nn.Module:
+def fresh(how: Initialization | None = None) -> nn.Sequential:
     torch.manual_seed(0)
     model = net()
     if how is not None:
@@ -57,7 +58,7 @@ def test_the_usual_names_are_there_and_no_function_that_needs_more() -> None:
 
 def test_biases_gains_and_frozen_weights_stay() -> None:
     drawn, plain = fresh(), fresh()
-    drawn[3].weight.requires_grad_(False)  # type: ignore[index]
+    drawn[3].weight.requires_grad_(False)
     started(drawn, check_initialization("zeros"))
     changed = [
         name
@@ -108,7 +109,7 @@ def test_a_bare_model_runs_no_strategy_and_every_function() -> None:
         model.add_module("added", nn.Linear(1, 1))
 
     x, y = torch.randn(8, 2, 4), torch.randint(3, (8,))
-    task = Task((x, y), "cross_entropy", net, init="lsuv:tol=1e-9,iterations=1")
+    task = Task(Data((x, y)), Cost("cross_entropy"), net, init="lsuv:tol=1e-9,iterations=1")
     with pytest.raises(TaskError, match="lsuv"):
         task.build()
     assert isinstance(task.bare(), nn.Sequential)

@@ -15,7 +15,7 @@ from thalweg.init.model.symmetry import symmetric_in
 from thalweg.init.model.trace import Traced, traced
 from thalweg.init.strategies.strategy import InitChain, InitStrategy, Setup, full_name, parts_of
 from thalweg.init.table import InitReport, InitRow
-from thalweg.kept import seeded
+from thalweg.kept import kept_if_it_fails, seeded
 from thalweg.numeric import as_seed
 from thalweg.objective.losses import as_loss
 
@@ -48,7 +48,8 @@ def apply(
             a batch.
 
     Raises:
-        TaskError: the model has nothing to set, or a strategy matches nothing in it or cannot run.
+        TaskError: the model has nothing to set, or a strategy matches nothing in it or cannot run. The
+            model is then as it was.
 
     >>> from thalweg import init
     >>> net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
@@ -93,9 +94,10 @@ def set_up(
         loss=None if loss is None else as_loss(loss),
         shared=seed is None,
     )
-    with torch.no_grad(), seeded(model, setup.seed):
-        strategy.run(setup)
-    _check_finite(model, strategy, finite)
+    with kept_if_it_fails(model):
+        with torch.no_grad(), seeded(model, setup.seed):
+            strategy.run(setup)
+        _check_finite(model, strategy, finite)
     return setup, found
 
 

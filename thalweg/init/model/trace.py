@@ -12,6 +12,7 @@ from thalweg.init.model.activations import gain_of, name_of, options_of
 from thalweg.init.model.graph import Call, CallGraph, ancestors, followers, graph_of
 from thalweg.init.model.layers import Layer, attention_of, layers_of
 from thalweg.init.model.outputs import outputs_of
+from thalweg.kept import buffers_kept
 
 _WEIGHTS = ("hidden", "output", "recurrent", "embedding", "other")
 
@@ -35,8 +36,9 @@ def traced(model: nn.Module, x: Any = None, graph: CallGraph | None = None) -> T
     >>> [(layer.name, layer.kind, layer.activation) for layer in traced(net).layers]
     [('0', 'hidden', 'relu'), ('2', 'output', 'linear')]
     """
-    layers = layers_of(model)
-    graph = graph_of(model, x, outputs_of) if graph is None else graph
+    with buffers_kept(model):  # reading a weight may move those of its parametrization
+        layers = layers_of(model)
+        graph = graph_of(model, x, outputs_of) if graph is None else graph
     if graph is None:
         _by_order(model, layers)
         by = "the order of definition, a guess: give a batch x"
