@@ -9,7 +9,10 @@ from typing import Any
 
 from thalweg.errors import TaskError, suggest
 from thalweg.labs import (
+    batch_normalization,
+    continuation,
     coordinate_descent,
+    easy_models,
     ill_conditioning,
     lasso,
     linear_regression,
@@ -32,6 +35,9 @@ LABS: dict[str, Lab[Any, Any]] = {
         lasso.LAB,
         sparse_coding.LAB,
         many_layers.LAB,
+        batch_normalization.LAB,
+        easy_models.LAB,
+        continuation.LAB,
     )
 }
 """Every lab by name."""
