@@ -18,6 +18,7 @@ from thalweg.init.model.outputs import first_tensor, outputs_of
 from thalweg.init.named import as_strategy
 from thalweg.kept import by_batch, undisturbed, watched
 from thalweg.objective.losses import Loss
+from thalweg.report.plots.starts import starts_html
 
 AS_BUILT = "default"
 """The name for what the layers draw themselves."""
@@ -117,7 +118,10 @@ class InitComparison:
             for each in self.started
         ]
         if self.constant is not None:
-            lines.append(f"The best constant output has the loss {self.constant:.4g}.")
+            lines.append(
+                f"The best constant output has the loss {self.constant:.4g}: of classes the entropy of "
+                "their shares."
+            )
         return "\n".join([*lines, self._advice()])
 
     def _advice(self) -> str:
@@ -138,6 +142,10 @@ class InitComparison:
             "fastest."
         )
 
+    def _repr_html_(self) -> str:
+        """The figures by layer and a table, for notebooks."""
+        return starts_html(self.to_dict())
+
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values."""
         return {
@@ -145,6 +153,7 @@ class InitComparison:
             "seeds": self.seeds,
             "constant_loss": self.constant,
             "recommended": list(self.recommended),
+            "advice": self._advice(),
             "strategies": [each.to_dict() for each in self.started],
         }
 

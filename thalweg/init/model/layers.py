@@ -145,7 +145,7 @@ class Layer:
         """Return what computes a parameter, None where it is one itself."""
         if not parametrize.is_parametrized(self.module, name):
             return None
-        found: nn.Module = self.module.parametrizations[name]  # type: ignore[index,union-attr,assignment]
+        found: nn.Module = self.module.parametrizations[name]  # type: ignore[index,assignment]
         return found
 
     def _parameters(self, name: str) -> Iterator[nn.Parameter]:
