@@ -112,13 +112,15 @@ def init(
 def _race(task: Task, names: list[str], optimizer: str, epochs: int | None) -> StartRace:
     from thalweg.cli.console import counted
     from thalweg.cli.progress import race_progress
-    from thalweg.race import race
+    from thalweg.race import Race
     from thalweg.race.starts import StartRace, start_settings
 
     settings = start_settings(task, names, optimizer, epochs)
     opening = f"{optimizer} from {counted(len(names), 'start')} of {task.name}"
     with race_progress(opening) as progress:
-        return StartRace(race(task, **settings, progress=progress), optimizer)
+        contest = Race(task, **settings, progress=progress)
+        contest.run()
+    return StartRace(contest.result(), optimizer)
 
 
 def _write(document: dict[str, Any], page: Path) -> None:

@@ -23,6 +23,9 @@ from thalweg.report.plots.starts import starts_html
 AS_BUILT = "default"
 """The name for what the layers draw themselves."""
 
+_LONGEST = 1e6
+"""Numbers from here on are shown with an exponent."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -39,7 +42,8 @@ class Spread:
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0)
 
     def __str__(self) -> str:
-        return f"{self.mean:+.2f} ± {self.std:.2f}"
+        how = ".2f" if abs(self.mean) < _LONGEST else ".3g"  # a loss may be astronomic
+        return f"{self.mean:+{how}} ± {self.std:{how}}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from thalweg.report.parts.palette import Colour, colours
 
 WIDTH, HEIGHT = 480, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 16, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 14, 16, 48
 _MOST_DOTS = 16
 """Layers up to which each has a dot, which says its name and numbers."""
 
@@ -85,7 +85,7 @@ def depth_svg(lines: Sequence[DepthLine], title: str) -> str:
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" width="100%" '
         f'aria-label="{escape(title)} by layer, of {escape(names)}" '
-        f'style="display:block;font:14px system-ui,sans-serif;fill:currentColor">'
+        f'style="display:block;font:15px system-ui,sans-serif;fill:currentColor">'
         f"{_axes(plane, ticks, title)}{''.join(bands)}{''.join(curves)}</svg>"
     )
 
@@ -114,9 +114,18 @@ def _ticks(low: float, high: float) -> list[float]:
     [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5]
     """
     length = max(high - low, 1e-3)
-    size = 10 ** math.floor(math.log10(length / 4))
-    step = next(mark * size for mark in (1, 2, 5, 10) if mark * size >= length / 5)
+    step = _step(length)
     return [k * step for k in range(math.floor(low / step), math.ceil(high / step) + 1)]
+
+
+def _step(length: float) -> float:
+    """Return 1, 2 or 5 times a power of ten that goes into a length five times at most.
+
+    >>> _step(50), _step(2.2)
+    (10, 0.5)
+    """
+    size = 10 ** math.floor(math.log10(length / 5))
+    return next(mark * size for mark in (1, 2, 5, 10) if mark * size >= length / 5)
 
 
 def _axes(plane: _Plane, ticks: Sequence[float], title: str) -> str:
@@ -127,11 +136,11 @@ def _axes(plane: _Plane, ticks: Sequence[float], title: str) -> str:
         f"{f'{t:.6g}'.replace('-', '−')}</text>"
         for t in ticks
     )
-    step = max(1, math.ceil((plane.last - 1) / 6))
+    step = max(1, round(_step(plane.last)))
     layers = "".join(
         f'<text x="{plane.x(place):.1f}" y="{HEIGHT - _BOTTOM + 20}" text-anchor="middle" '
         f'opacity=".75">{place}</text>'
-        for place in range(1, plane.last + 1, step)
+        for place in dict.fromkeys((1, *range(step, plane.last + 1, step)))
     )
     middle = (_LEFT + WIDTH - _RIGHT) / 2
     return (

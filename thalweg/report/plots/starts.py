@@ -14,6 +14,8 @@ from thalweg.report.parts.offline import POLICY, asset
 from thalweg.report.plots.depth import depth_lines, depth_svg, palette_of
 
 _FIGURES = {"activation": "log RMS of activations", "gradient": "log RMS of gradients"}
+_LONGEST = 1e6
+"""Numbers from here on are shown with an exponent."""
 _STYLE = """
 .depth { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 18px; }
 .scroll { overflow-x: auto; }
@@ -67,8 +69,8 @@ def _figures(record: Mapping[str, Any], style: str = "") -> str:
 
 def _key(record: Mapping[str, Any]) -> str:
     names = "".join(
-        f'<li><span class="name"><span style="color:var(--e{place})">━</span> '
-        f"{escape(each['strategy'])}</span></li>"
+        f'<li style="font-weight:600"><span style="color:var(--e{place})">━</span> '
+        f"{escape(each['strategy'])}</li>"
         for place, each in enumerate(record["strategies"])
     )
     return (
@@ -79,17 +81,17 @@ def _key(record: Mapping[str, Any]) -> str:
 
 def _summary(record: Mapping[str, Any]) -> str:
     constant = record["constant_loss"]
-    headings = ["strategy", "loss at the start", "drift, nats"]
-    rows = [
-        [each["strategy"], _spread(each["loss"], ".4g"), _spread(each["drift"], "+.2f")]
-        for each in record["strategies"]
-    ]
+    columns = {
+        "strategy": [each["strategy"] for each in record["strategies"]],
+        "loss at the start": [_spread(each["loss"], ".3f") for each in record["strategies"]],
+    }
     if constant is not None:
-        headings.insert(2, f"above {constant:.4g}")
-        for row, each in zip(rows, record["strategies"], strict=True):
-            mean = each["loss"]["mean"]
-            row.insert(2, "" if not _is_finite(mean) else f"{mean - constant:+.3g}")
-    return _table(headings, rows)
+        columns[f"above {constant:.4g}"] = [
+            _signed(each["loss"]["mean"], constant) for each in record["strategies"]
+        ]
+    if any(each["drift"] is not None for each in record["strategies"]):
+        columns["drift, nats"] = [_spread(each["drift"], "+.2f") for each in record["strategies"]]
+    return _table(list(columns), list(zip(*columns.values(), strict=True)))
 
 
 def _by_layer(record: Mapping[str, Any]) -> str:
@@ -132,8 +134,17 @@ def _spread(value: Mapping[str, Any] | None, how: str) -> str:
         return ""
     if not _is_finite(value["mean"]):
         return "not finite"
+    if abs(value["mean"]) >= _LONGEST:
+        how = ".3g"
     shown = f"{value['mean']:{how}} ± {value['std']:{how.replace('+', '')}}"
     return shown.replace("-", "−")
+
+
+def _signed(value: float | None, zero: float) -> str:
+    if value is None or not _is_finite(value):
+        return ""
+    how = "+.3f" if abs(value) < _LONGEST else "+.3g"
+    return f"{value - zero:{how}}".replace("-", "−")
 
 
 def _is_finite(value: float | None) -> bool:
