@@ -152,6 +152,7 @@ def task():
 """
 
 
+@pytest.mark.full  # tests/race/test_starts.py stands for it in `make test`
 def test_the_command_races_them_and_writes_a_page(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny.py").write_text(TINY)
