@@ -1,15 +1,15 @@
 """What the start of a model does: the figures of docs/init.md.
 
-drift: the log of the root mean square of activations and gradients, from the first layer to the last of 50 ReLU
-layers, in nats, median over the seeds with the least and the largest. It is deterministic.
+drift: the log of the root mean square of activations and gradients, from the first layer to the last of 50
+ReLU layers, in nats, median over the seeds with the least and the largest. It is deterministic.
 
-transfer: the best learning rate of Adam by the width of a network, under the standard parametrization (he) and
-under μP with the narrowest width as its base: the median loss on the digits after so many steps, and the rate
-where it is lowest. How far that moves with the width is what a user would have to tune again.
+transfer: the best learning rate of Adam by the width of a network, under the standard parametrization (he)
+and under μP with the narrowest width as its base: the median loss on the digits after so many steps, and the
+rate where it is lowest. How far that moves with the width is what a user would have to tune again.
 
 epochs: epochs to a training loss on the digits, of a network of ten ReLU layers and SGD with momentum, from
-PyTorch's own draw, he, LSUV and GradInit: the best learning rate for each, then the median over other seeds with
-the least and the largest, and the seconds that the start itself takes. The starts take turns.
+PyTorch's own draw, he, LSUV and GradInit: the best learning rate for each, then the median over other seeds
+with the least and the largest, and the seconds that the start itself takes. The starts take turns.
 
     python benchmarks/init.py [drift] [transfer] [epochs] [--seeds 8] [--steps 200] [--widths 64,256,1024]
 """

@@ -122,9 +122,9 @@ def _step(length: float) -> float:
     """Return 1, 2 or 5 times a power of ten that goes into a length five times at most.
 
     >>> _step(50), _step(2.2)
-    (10, 0.5)
+    (10.0, 0.5)
     """
-    size = 10 ** math.floor(math.log10(length / 5))
+    size = 10.0 ** math.floor(math.log10(length / 5))
     return next(mark * size for mark in (1, 2, 5, 10) if mark * size >= length / 5)
 
 
