@@ -19,6 +19,8 @@ FLOORS = {
     "hashing": 0,
     "generators": 0,
     "whole": 1,
+    "kept": 0,
+    "text_table": 0,
     "reading": 1,
     "schedules": 1,
     "statistics": 1,

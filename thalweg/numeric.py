@@ -34,6 +34,16 @@ def as_whole(value: Any) -> int | None:
         return None
 
 
+def as_seed(value: Any) -> int | None:
+    """Return a seed of PyTorch's generators, a whole number from 0 to 2⁶³ − 1, else None.
+
+    >>> as_seed(3), as_seed(-1), as_seed(2**63)
+    (3, None, None)
+    """
+    seed = as_whole(value)
+    return seed if seed is not None and 0 <= seed < 2**63 else None
+
+
 def is_real(value: Any) -> bool:
     """Return whether `value` is a real number of Python's or NumPy's, finite or not; no truth value."""
     return isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
 import math
 import pickle
@@ -123,16 +124,55 @@ def test_the_command_line_trains_and_lists(tmp_path: Path, monkeypatch: Any) -> 
 
 def test_the_command_compares_strategies(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    ended = call("init", "digits", "--compare", "default,he:gain=2,slope=none,lsuv", "--json")
+    compared = "default,he:gain=2,slope=none,lsuv"
+    ended = call("init", "digits", "--compare", compared, "--epochs", "0", "--json")
     assert ended.exit_code == 0, ended.output
     document = json.loads(ended.stdout)
     names = [each["strategy"] for each in document["strategies"]]
     assert names == ["default", "he:gain=2,slope=none", "lsuv"]
     assert document["constant_loss"] == pytest.approx(math.log(10), abs=0.01)
+    assert "race" not in document
     shown = call("init", "digits", "--show", "he|output_bias")
     assert (shown.exit_code, "2.bias" in shown.output) == (0, True)
     assert call("init", "digits", "--compare", "").exit_code == 2
     assert call("init", "digits", "--seeds", "1").exit_code == 2
+
+
+TINY = """
+import torch
+from torch import nn
+from thalweg import Cost, Data, Target, Task
+
+def task():
+    x = torch.randn(96, 4, generator=torch.Generator().manual_seed(0))
+    y = (x.sum(1) > 0).long()
+    model = lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    data, target = Data.arrays(x, y, validation=0.25), Target("loss", 0.6)
+    return Task(data, Cost("cross_entropy"), model, "tiny", target, batch_size=8)
+"""
+
+
+@pytest.mark.full  # tests/race/test_starts.py stands for it in `make test`
+def test_the_command_races_them_and_writes_a_page(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.py").write_text(TINY)
+    call_with = ("init", "tiny.py", "--compare", "default,zeros|bias", "-o", "sgd", "--epochs", "2")
+    ended = call(*call_with, "--html", "starts.html", "--json")
+    assert ended.exit_code == 0, ended.output
+    race = json.loads(ended.stdout)["race"]
+    assert (race["optimizer"], race["budget"]["epochs"], len(race["budget"]["final_seeds"])) == (
+        *("sgd", 2, 8),
+    )
+    assert race["budget"]["equal"] is True
+    # where all is zero, no gradient passes a layer: only the last bias learns
+    assert race["may_be_best"] == ["default"], race["verdict"]
+    (evidence,) = race["evidence"]
+    assert "interval" in evidence
+    page = Path("starts.html").read_text(encoding="utf-8")
+    assert "After some training" in page
+    assert html.escape(evidence) in page
+    for wrong in (["--html", "starts.txt"], ["--show", "he", "--html", "a.html"]):
+        assert call("init", "tiny.py", *wrong).exit_code == 2
 
 
 def deep() -> nn.Sequential:
@@ -153,6 +193,7 @@ def test_the_comparison_finds_the_drift_and_recommends_what_has_least() -> None:
     assert drift["he|bias"] < 2
     assert found.recommended == ("he|bias",)
     assert "Recommended: he|bias. From the first hidden layer" in str(found)
+    assert found._repr_html_().count("<polyline") == 2 * 3
     row = found.to_dict()["strategies"][1]["layers"][0]
     assert row["layer"] == "0"
     x = X.double()

@@ -47,6 +47,11 @@ def test_each_finding_is_what_theory_says(name: str, results: dict[str, LabResul
         ("many-layers", {"layers": 60, "rates": "0.5,1e-4"}),
         ("pca", {"seed": 4, "components": 1, "decay": 0.8}),
         ("pca", {"seed": 5, "components": 2, "decay": 0.4, "rows": 30, "size": 5}),
+        ("batch-normalization", {"rows": 64, "channels": 100, "momentum": 0.3, "seed": 1}),
+        ("batch-normalization", {"rows": 3, "channels": 101, "steps": 7, "seed": 2}),
+        ("easy-models", {"layers": 12, "every": 4, "width": 64, "forget": -1, "seed": 2}),
+        ("continuation", {"depth": 3, "waves": 6, "minimum": -0.4, "starts": 40, "seed": 3}),
+        ("continuation", {"blurs": "1.5,0.8,0.4,0.1,0", "depth": 0.5, "seed": 2}),
     ],
 )
 def test_with_other_settings_too(name: str, settings: dict[str, Any]) -> None:
@@ -103,6 +108,17 @@ def test_the_pictures_show_what_is_said(results: dict[str, LabResult]) -> None:
     assert all(each.y[0] == 0 for each in curves["lasso"].values())
     layers = curves["many-layers"]
     assert layers["first order"].y[-1] < -1 < layers["actual"].y[-1] < layers["second order"].y[-1]
+    norm = curves["batch-normalization"]
+    assert (
+        norm["PyTorch's running variance"].y[-1]
+        > 1.2 * norm["the same of the biased variance"].y[-1]
+    )
+    models = curves["easy-models"]
+    assert models["sigmoid"].y[0] < 1e-12 < 1e-2 < models["skip connections"].y[0]
+    assert models["auxiliary heads"].y[0] > 1e10 * models["sigmoid"].y[0]
+    wells = curves["continuation"]
+    assert min(wells["ends of gradient descent"].y) == pytest.approx(wells["continuation"].y[-1])
+    assert max(wells["ends of gradient descent"].y) > wells["continuation"].y[-1] + 1
 
 
 @dataclass(frozen=True)
@@ -184,6 +200,10 @@ def test_settings_that_are_none(settings: dict[str, Any], message: str) -> None:
         ("saddle", {"distances": 0.01}, "two different numbers"),
         ("lasso", {"used": 20}, "used is at most features, 12"),
         ("lasso", {"rows": 13}, "at least features"),
+        ("easy-models", {"layers": 12, "every": 12}, "less than its layers"),
+        ("continuation", {"blurs": (0.5, 1, 0)}, "fall, the last one to 0"),
+        ("continuation", {"blurs": (1, 0.5)}, "fall, the last one to 0"),
+        ("continuation", {"blurs": (0.3, 0)}, "larger than 0.507"),
     ],
 )
 def test_wrong_input(name: str, settings: dict[str, Any], message: str) -> None:

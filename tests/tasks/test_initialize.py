@@ -7,18 +7,25 @@ import torch
 from torch import nn
 
 from tests.exact import RERUN, differs, is_same, same
+from thalweg import Cost, Data, Task
 from thalweg.errors import TaskError
+from thalweg.init.named import strategy_names
 from thalweg.init.strategies.torch_names import torch_names
-from thalweg.tasks.initialize import check_initialization, initializations, initialized
+from thalweg.tasks import mlp
+from thalweg.tasks.initialize import Initialization, check_initialization, started
+from thalweg.train.threads import threads_for
 
 
 def net() -> nn.Sequential:
     return nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.Flatten(), nn.Linear(8, 3))
 
 
-def fresh(how: object = None) -> nn.Module:
+def fresh(how: Initialization | None = None) -> nn.Sequential:
     torch.manual_seed(0)
-    return net() if how is None else initialized(net, how)()  # type: ignore[arg-type]
+    model = net()
+    if how is not None:
+        started(model, check_initialization(how))
+    return model
 
 
 OF_ANY_SHAPE = sorted(
@@ -39,7 +46,7 @@ def test_every_name_is_that_of_torch(name: str) -> None:
 
 
 def test_the_usual_names_are_there_and_no_function_that_needs_more() -> None:
-    names = set(initializations())
+    names = set(strategy_names())
     assert names >= {
         *("orthogonal", "zeros", "ones", "normal", "uniform", "trunc_normal"),
         *("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform"),
@@ -50,12 +57,9 @@ def test_the_usual_names_are_there_and_no_function_that_needs_more() -> None:
 
 
 def test_biases_gains_and_frozen_weights_stay() -> None:
-    def build() -> nn.Module:
-        model = fresh()
-        model[3].weight.requires_grad_(False)  # type: ignore[index]
-        return model
-
-    drawn, plain = initialized(build, "zeros")(), fresh()
+    drawn, plain = fresh(), fresh()
+    drawn[3].weight.requires_grad_(False)
+    started(drawn, check_initialization("zeros"))
     changed = [
         name
         for (name, p), q in zip(drawn.named_parameters(), plain.parameters(), strict=True)
@@ -95,6 +99,19 @@ def test_weights_are_drawn_under_the_seed() -> None:
     ],
 )
 def test_what_is_no_initialization_is_refused(how: object, message: str) -> None:
-    for check in (check_initialization, lambda how: initialized(net, how)):
+    for check in (check_initialization, fresh, lambda how: mlp([2, 2], initialization=how)):
         with pytest.raises(TaskError, match=message):
             check(how)  # type: ignore[arg-type]
+
+
+def test_a_bare_model_runs_no_strategy_and_every_function() -> None:
+    def widened(model: nn.Module) -> None:
+        model.add_module("added", nn.Linear(1, 1))
+
+    x, y = torch.randn(8, 2, 4), torch.randint(3, (8,))
+    task = Task(Data((x, y)), Cost("cross_entropy"), net, init="lsuv:tol=1e-9,iterations=1")
+    with pytest.raises(TaskError, match="lsuv"):
+        task.build()
+    assert isinstance(task.bare(), nn.Sequential)
+    assert threads_for(task) == 1
+    assert hasattr(task.replace(init=widened).bare(), "added")

@@ -1,4 +1,4 @@
-"""The command line: `thalweg race`, `lr`, `train`, `curvature`, `new`, `explain`, `list`."""
+"""The command line, `thalweg`: its verbs are listed in `thalweg.cli.app`."""
 
 from __future__ import annotations
 

@@ -68,16 +68,15 @@ def curvature(
     stable at. Each figure comes with its error and what it cost: 1 gradient
     is one over the rows used. --along shows how the sharpness came there.
     """
+    from thalweg.cli.values import checked_rate
     from thalweg.curvature.summary import Effort, summarise
-    from thalweg.errors import TaskError
     from thalweg.tasks import load_task
     from thalweg.train.sharpness_along import some_batches
     from thalweg.train.threads import threads_for, torch_threads
 
     _check(matrix, epochs=epochs, rows=rows, k=k, most=most, probes=probes)
     _check_along(along, epochs, html)
-    if lr is not None and not 0 < lr < float("inf"):
-        raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
+    checked_rate(lr)
     subject = load_task(task)
     with torch_threads(threads_for(subject)):
         watch = _watch(along, rows=rows, training=training, most=most, seed=seed)

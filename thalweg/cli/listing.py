@@ -140,18 +140,15 @@ def _wrappers() -> list[ListRow]:
 def _strategies() -> list[ListRow]:
     from thalweg.init.named import strategy_names
     from thalweg.init.strategies.strategy import DEFINITIONS
+    from thalweg.optim import docstring
 
-    ours = [
-        {"name": name, "description": DEFINITIONS[name].summary}
-        for name in strategy_names()
-        if name in DEFINITIONS
-    ]
-    theirs = [
-        {"name": name, "description": f"torch.nn.init.{name}_ for all weights of two or more axes."}
-        for name in strategy_names()
-        if name not in DEFINITIONS
-    ]
-    return [*ours, *theirs]
+    def described(name: str) -> str:
+        if name not in DEFINITIONS:
+            return f"torch.nn.init.{name}_ for all weights of two or more axes."
+        return docstring.read_docstring(docstring.of(DEFINITIONS[name].function)).title
+
+    ours_first = sorted(strategy_names(), key=lambda name: name not in DEFINITIONS)
+    return [{"name": name, "description": described(name)} for name in ours_first]
 
 
 def _described(things: Mapping[str, Any]) -> list[ListRow]:

@@ -98,7 +98,7 @@ def train(
     standard error, one line an epoch or a bar on a terminal; the results go to
     the standard output.
     """
-    from thalweg.cli.values import settings_of
+    from thalweg.cli.values import checked_rate, settings_of
     from thalweg.errors import TaskError
     from thalweg.strategies import strategy_named
     from thalweg.tasks import load_task
@@ -106,8 +106,7 @@ def train(
 
     if resume and out is None:
         raise TaskError("--resume needs --out FOLDER, the folder of the run to go on with.")
-    if lr is not None and not 0 < lr < float("inf"):
-        raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
+    checked_rate(lr)
     subject = load_task(task)
     recipe = Recipe(
         subject,

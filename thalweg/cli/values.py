@@ -53,6 +53,12 @@ def read_spelled(text: str | None) -> list[str] | None:
     return None if text is None else found
 
 
+def checked_rate(lr: float | None) -> None:
+    """Raise TaskError for a learning rate of `--lr` that is no positive number."""
+    if lr is not None and not 0 < lr < float("inf"):
+        raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
+
+
 def rates(text: str | None) -> list[float] | None:
     """Read learning rates separated by commas.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from thalweg.errors import TaskError
-from thalweg.init.model.running import seeded
+from thalweg.init.model.graph import CallGraph
 from thalweg.init.model.symmetry import symmetric_in
 from thalweg.init.model.trace import Traced, traced
 from thalweg.init.strategies.strategy import InitChain, InitStrategy, Setup, full_name, parts_of
 from thalweg.init.table import InitReport, InitRow
-from thalweg.numeric import as_whole
+from thalweg.kept import kept_if_it_fails, seeded
+from thalweg.numeric import as_seed
 from thalweg.objective.losses import as_loss
 
 
@@ -40,15 +40,16 @@ def apply(
         strategy: such as `init.he()`, or several: `init.he() | init.output_bias(counts)`.
         x: a batch of inputs, for strategies that look at what it gives; also to find what is behind
             each layer where `torch.fx` cannot.
-        y: the targets, for `output_bias`, `variance` and `gradinit`.
+        y: the targets, for `output_bias`, `variance`, `search` and `gradinit`.
         seed: of what is drawn; None draws from PyTorch's global generator.
-        loss: by name, such as "cross_entropy", or a function (outputs, targets), for `output_bias`
-            and `gradinit`.
+        loss: by name, such as "cross_entropy", or a function (outputs, targets), for `output_bias`,
+            `search` and `gradinit`.
         targets: all targets of the training set, for `output_bias` and `variance`, where y is those of
             a batch.
 
     Raises:
-        TaskError: the model has nothing to set, or a strategy matches nothing in it or cannot run.
+        TaskError: the model has nothing to set, or a strategy matches nothing in it or cannot run. The
+            model is then as it was.
 
     >>> from thalweg import init
     >>> net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
@@ -59,9 +60,30 @@ def apply(
     tensor([0.5000, 0.3000, 0.2000], grad_fn=<ExpBackward0>)
     """
     _check(model)
-    parts_of(strategy)
-    found = traced(model, x)
     before = {name: _std(p) for name, p in model.named_parameters()}
+    setup, found = set_up(model, strategy, x, y, seed=seed, loss=loss, targets=targets)
+    return _report(model, setup, found, before)
+
+
+def set_up(
+    model: nn.Module,
+    strategy: InitStrategy | InitChain,
+    x: Any = None,
+    y: Any = None,
+    *,
+    seed: int | None = 0,
+    loss: str | Callable[[Any, Any], Tensor] | None = None,
+    targets: Any = None,
+    graph: CallGraph | None = None,
+) -> tuple[Setup, Traced]:
+    """Do what `apply` does, without a report; return what the strategy worked on.
+
+    `graph` is the model's, where it is known already.
+    """
+    _check(model)
+    parts_of(strategy)
+    found = traced(model, x, graph)
+    finite = {name for name, p in model.named_parameters() if _is_finite(p)}
     setup = Setup(
         model=model,
         layers=found.layers,
@@ -72,17 +94,16 @@ def apply(
         loss=None if loss is None else as_loss(loss),
         shared=seed is None,
     )
-    with torch.no_grad(), seeded(model, setup.seed):
-        strategy.run(setup)
-    _check_finite(model, strategy, before)
-    return _report(model, setup, found, before)
+    with kept_if_it_fails(model):
+        with torch.no_grad(), seeded(model, setup.seed):
+            strategy.run(setup)
+        _check_finite(model, strategy, finite)
+    return setup, found
 
 
 def _seed(seed: Any) -> int | None:
-    if seed is None:
-        return None
-    whole = as_whole(seed)
-    if whole is None or not 0 <= whole < 2**63:
+    whole = as_seed(seed)
+    if whole is None and seed is not None:
         raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1, or None; got {seed!r}.")
     return whole
 
@@ -114,10 +135,15 @@ def _check(model: Any) -> None:
             raise TaskError(f"The parameter {name} is complex; strategies draw real numbers.")
 
 
-def _check_finite(model: nn.Module, strategy: object, before: dict[str, float]) -> None:
+def _check_finite(model: nn.Module, strategy: object, before: set[str]) -> None:
+    """Raise TaskError for a parameter that was finite before, and is not now."""
     for name, parameter in model.named_parameters():
-        if math.isfinite(before[name]) and not bool(torch.isfinite(parameter.detach()).all()):
+        if name in before and not _is_finite(parameter):
             raise TaskError(f"After {strategy} the parameter {name} is not finite.")
+
+
+def _is_finite(parameter: Tensor) -> bool:
+    return bool(torch.isfinite(parameter.detach()).all())
 
 
 def _std(parameter: Tensor) -> float:

@@ -15,12 +15,16 @@ from thalweg.errors import TaskError
 from thalweg.init.apply import apply
 from thalweg.init.model.layers import layers_of
 from thalweg.init.model.outputs import first_tensor, outputs_of
-from thalweg.init.model.running import undisturbed, watched
-from thalweg.init.named import find_strategy
+from thalweg.init.named import as_strategy
+from thalweg.kept import by_batch, undisturbed, watched
 from thalweg.objective.losses import Loss
+from thalweg.report.plots.starts import starts_html
 
 AS_BUILT = "default"
 """The name for what the layers draw themselves."""
+
+_LONGEST = 1e6
+"""Numbers from here on are shown with an exponent."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Spread:
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0)
 
     def __str__(self) -> str:
-        return f"{self.mean:+.2f} ± {self.std:.2f}"
+        how = ".2f" if abs(self.mean) < _LONGEST else ".3g"  # a loss may be astronomic
+        return f"{self.mean:+{how}} ± {self.std:{how}}"
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,10 @@ class InitComparison:
             for each in self.started
         ]
         if self.constant is not None:
-            lines.append(f"The best constant output has the loss {self.constant:.4g}.")
+            lines.append(
+                f"The best constant output has the loss {self.constant:.4g}: of classes the entropy of "
+                "their shares."
+            )
         return "\n".join([*lines, self._advice()])
 
     def _advice(self) -> str:
@@ -138,6 +146,10 @@ class InitComparison:
             "fastest."
         )
 
+    def _repr_html_(self) -> str:
+        """The figures by layer and a table, for notebooks."""
+        return starts_html(self.to_dict())
+
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values."""
         return {
@@ -145,6 +157,7 @@ class InitComparison:
             "seeds": self.seeds,
             "constant_loss": self.constant,
             "recommended": list(self.recommended),
+            "advice": self._advice(),
             "strategies": [each.to_dict() for each in self.started],
         }
 
@@ -178,7 +191,9 @@ def compare(
         raise TaskError(f"A comparison needs at least 2 seeds to show a spread; got {seeds}.")
     if not strategies:
         raise TaskError("A comparison needs at least one strategy, such as he.")
-    named: Mapping[str, Any] = {str(each): _found(each) for each in strategies}
+    named: Mapping[str, Any] = {
+        str(each): None if each == AS_BUILT else as_strategy(each) for each in strategies
+    }
     started = []
     for name, strategy in named.items():
         runs = []
@@ -192,12 +207,6 @@ def compare(
         started.append(_gathered(name, runs))
     known = y if targets is None else targets
     return InitComparison(tuple(started), constant_loss(loss.name, known), seeds)
-
-
-def _found(strategy: Any) -> Any:
-    if strategy == AS_BUILT:
-        return None
-    return find_strategy(strategy) if isinstance(strategy, str) else strategy
 
 
 @dataclass(frozen=True)
@@ -221,8 +230,7 @@ def _measured(model: nn.Module, x: Any, y: Any, loss: Loss) -> _Run:
             outputs[names[module]] = value
 
     with torch.enable_grad(), undisturbed(model), watched(list(names), see):
-        for module in model.modules():
-            module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        by_batch(model)
         value = loss(outputs_of(model, x), y)
         value.backward()  # type: ignore[no-untyped-call]
     activations = {name: _log_rms(out.detach()) for name, out in outputs.items()}

@@ -15,6 +15,7 @@ from thalweg.errors import TaskError
 from thalweg.init.model.layers import Layer
 from thalweg.init.model.trace import traced
 from thalweg.init.strategies.strategy import full_name
+from thalweg.text_table import aligned
 
 Rates = Literal["adam", "sgd"]
 
@@ -73,13 +74,8 @@ class Mup:
 
     def __str__(self) -> str:
         headings = ("parameter", "role", "width", "scale", "rate", "decay")
-        cells = [headings, *(row.cells() for row in self.rows)]
-        widths = [max(len(row[k]) for row in cells) for k in range(len(headings))]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in cells
-        ]
-        return "\n".join(lines)
+        rows = (row.cells() for row in self.rows)
+        return "\n".join(aligned(headings, rows, left=len(headings)))
 
 
 def mup(model: nn.Module, base: nn.Module, rates: Rates = "adam", x: Any = None) -> Mup:

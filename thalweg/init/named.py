@@ -6,15 +6,22 @@ import inspect
 from typing import Any
 
 from thalweg.errors import TaskError, suggest
-from thalweg.init.strategies import biases, learned, lsuv, residual, search, torch_names, weights
+
+# Importing a module of strategies defines them.
+from thalweg.init.strategies import (
+    biases,  # noqa: F401
+    learned,  # noqa: F401
+    lsuv,  # noqa: F401
+    residual,  # noqa: F401
+    search,  # noqa: F401
+    torch_names,
+    weights,  # noqa: F401
+)
 from thalweg.init.strategies.strategy import DEFINITIONS, InitChain, InitStrategy, parts_of
 from thalweg.numeric import plain_value
 
 _UNNAMED = ("from_torch",)
 """Strategies that have names of their own: those of PyTorch."""
-
-MODULES = (weights, biases, residual, lsuv, search, learned, torch_names)
-"""Where the strategies are defined."""
 
 
 def strategy_names() -> list[str]:

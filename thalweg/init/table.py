@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from thalweg.text_table import aligned, html_table
+
 _HEADINGS = (
     "parameter",
     "kind",
@@ -58,21 +60,14 @@ class InitReport:
     remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        cells = [_HEADINGS, *(row.cells() for row in self.rows)]
-        widths = [max(len(row[k]) for row in cells) for k in range(len(_HEADINGS))]
-        lines = ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
+        lines = aligned(_HEADINGS, (row.cells() for row in self.rows))
         rule = "─" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1:], rule, *self.sentences()])
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
-        head = "".join(f"<th>{name}</th>" for name in _HEADINGS)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row.cells())}</tr>"
-            for row in self.rows
-        )
         said = "".join(f"<p>{escape(sentence)}</p>" for sentence in self.sentences())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{said}"
+        return html_table(_HEADINGS, (row.cells() for row in self.rows)) + said
 
     def sentences(self) -> list[str]:
         """What is to be said below the table."""
@@ -91,10 +86,3 @@ class InitReport:
             "unfound": list(self.unfound),
             "remarks": list(self.remarks),
         }
-
-
-def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
-    return [
-        cell.ljust(width) if column < 3 else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]

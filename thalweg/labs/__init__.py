@@ -9,7 +9,10 @@ from typing import Any
 
 from thalweg.errors import TaskError, suggest
 from thalweg.labs import (
+    batch_normalization,
+    continuation,
     coordinate_descent,
+    easy_models,
     ill_conditioning,
     lasso,
     linear_regression,
@@ -34,6 +37,9 @@ LABS: dict[str, Lab[Any, Any]] = {
         sparse_coding.LAB,
         many_layers.LAB,
         pca.LAB,
+        batch_normalization.LAB,
+        easy_models.LAB,
+        continuation.LAB,
     )
 }
 """Every lab by name."""

@@ -58,7 +58,7 @@ def prepare(
         TaskError: for a model, cost or data that cannot be trained.
     """
     with torch.random.fork_rng(devices=[]):
-        model = task.build()
+        model = task.bare()
     parameters = count_parameters(model)
     setting = Setting(
         plan.batch_size,

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from thalweg.init.strategies.strategy import InitChain, InitStrategy
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.judging.judge import Judgement, judge
 from thalweg.race.judging.reached import Goal
@@ -27,6 +26,7 @@ from thalweg.race.trials.records import TrialRecord
 from thalweg.race.trials.step_time import StepTime
 from thalweg.report import plain_table, write_race_report
 from thalweg.report.words.verdict import detail, headline
+from thalweg.tasks.initialize import text_of
 
 SCHEMA = "thalweg.race/2"
 _BUSY = 0.9
@@ -207,7 +207,7 @@ class RaceResult:
             },
             "search": {name: space.text for name, space in entrant.search.items()},
             "schedule": _name(entrant.schedule),
-            "initialization": _name(entrant.init),
+            "initialization": text_of(entrant.init) or _name(entrant.init),
             "batch_size": entrant.batch_size,
             "lrs": list(tried),
             "chosen": None
@@ -218,8 +218,6 @@ class RaceResult:
 
 
 def _name(value: Any) -> str | None:
-    if isinstance(value, (InitStrategy, InitChain)):
-        return repr(value)
     return value if value is None or isinstance(value, str) else getattr(value, "__name__", "own")
 
 

@@ -19,11 +19,11 @@ from thalweg.strategies.stage import Models, Stage
 from thalweg.strategies.strategy import Strategy
 from thalweg.strategies.transfer import check_share
 from thalweg.tasks.data import Data
+from thalweg.tasks.place import place_of
 from thalweg.tasks.task import Task
 from thalweg.tasks.weighted import arrays_of
 from thalweg.train.evaluate import predict
 from thalweg.train.modes import evaluating
-from thalweg.train.place import place_of
 from thalweg.train.run import BaseRecipe
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import DataError
-from thalweg.numeric import as_whole, is_real, share
+from thalweg.numeric import as_seed, is_real, share
 
 Split = Literal["random", "stratified", "last"]
 
@@ -31,8 +31,8 @@ def is_fraction(part: Any) -> bool:
 
 def checked_seed(seed: Any) -> int:
     """Return a seed as a whole number; DataError for what is none."""
-    whole = as_whole(seed)
-    if whole is None or not 0 <= whole < 2**63:
+    whole = as_seed(seed)
+    if whole is None:
         raise DataError(f"seed is a whole number from 0 to 2⁶³ − 1; got {seed!r}.")
     return whole
 

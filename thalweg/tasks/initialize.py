@@ -9,14 +9,15 @@ import torch
 from torch import nn
 
 from thalweg.errors import TaskError
-from thalweg.init.apply import apply
+from thalweg.init.apply import set_up
 from thalweg.init.model.graph import graph_of
-from thalweg.init.named import find_strategy, strategy_names
+from thalweg.init.named import find_strategy
 from thalweg.init.strategies.strategy import InitChain, InitStrategy, parts_of
 from thalweg.objective.losses import Loss
 from thalweg.objective.weighted import unweighted
 from thalweg.tasks.batches import Order
-from thalweg.tasks.sources import ArraySource, Placement, Source
+from thalweg.tasks.place import place_of
+from thalweg.tasks.sources import ArraySource, Source
 
 Draw = Callable[[nn.Module], Any]
 Initialization = str | InitStrategy | InitChain | Draw
@@ -37,29 +38,9 @@ def check_initialization(how: Initialization) -> InitStrategy | InitChain | Draw
     return how
 
 
-def initialized(build: Callable[[], nn.Module], how: Initialization) -> Callable[[], nn.Module]:
-    """Return a function that builds the model and draws its weights anew.
-
-    A name is that of a strategy of `thalweg.init`, or of a function of `torch.nn.init` without its
-    underscore, for every trainable parameter of two or more axes. What is not matched, such as
-    biases and gains, stays as the model set it. What is drawn depends on PyTorch's global generator, as
-    what the model itself draws does.
-
-    Raises:
-        TaskError: for a name that nothing has.
-
-    >>> model = initialized(lambda: nn.Linear(3, 3), "orthogonal")()
-    >>> torch.allclose(model.weight @ model.weight.T, torch.eye(3), atol=1e-6)
-    True
-    """
-    start = check_initialization(how)
-
-    def model() -> nn.Module:
-        built = build()
-        started(built, start)
-        return built
-
-    return model
+def text_of(how: Any) -> str | None:
+    """Return the text of a strategy; None where there is none, and for a function."""
+    return str(how) if isinstance(how, (str, InitStrategy, InitChain)) else None
 
 
 def started(
@@ -79,9 +60,10 @@ def started(
         return
     x = y = targets = None
     reads = any(part.definition.reads for part in parts_of(how))
-    if data is not None and (reads or graph_of(model) is None):
+    graph = None if reads and data is not None else graph_of(model)
+    if data is not None and graph is None:
         x, y, targets = batch_for(model, data, batch_size)
-    apply(model, how, x, y, seed=None, loss=loss, targets=targets)
+    set_up(model, how, x, y, seed=None, loss=loss, targets=targets, graph=graph)
 
 
 def batch_for(
@@ -92,18 +74,8 @@ def batch_for(
     These are inputs, targets, and all targets of a set in memory.
     """
     order = Order(int(torch.randint(2**62, ())))
-    first = next((p for p in model.parameters() if p.is_floating_point()), None)
-    place = Placement() if first is None else Placement(first.device, first.dtype)
+    place = place_of(model)
     with torch.random.fork_rng(devices=[]), data.untraced():
         x, y = next(iter(data.batches(batch_size or _ROWS, order, 1, place)))
     whole = unweighted(data.targets) if isinstance(data, ArraySource) else None
     return x, unweighted(y), whole
-
-
-def initializations() -> list[str]:
-    """Return the names that an initialization may have.
-
-    >>> "kaiming_normal" in initializations(), "he" in initializations(), "eye" in initializations()
-    (True, True, True)
-    """
-    return strategy_names()

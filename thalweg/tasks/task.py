@@ -16,7 +16,7 @@ from thalweg.numeric import as_whole
 from thalweg.objective import Cost
 from thalweg.objective.blame import blame
 from thalweg.tasks.data import Data
-from thalweg.tasks.initialize import Initialization, check_initialization, started
+from thalweg.tasks.initialize import Initialization, check_initialization, started, text_of
 from thalweg.tasks.sources import as_source
 from thalweg.tasks.target import Target
 
@@ -133,6 +133,15 @@ class Task:
             how = check_initialization(self.init)
             started(model, how, self.data.train, self.cost.surrogate, self.batch_size)
         return model
+
+    def bare(self) -> nn.Module:
+        """Return a fresh model whose numbers do not matter: to be counted, or to load weights into.
+
+        A strategy sets numbers alone and is left out; a function, which may change more, is called.
+        """
+        if self.init is None or text_of(self.init) is not None:
+            return self._built()
+        return self.build()
 
     def _built(self) -> nn.Module:
         if isinstance(self.model, nn.Module):

@@ -11,17 +11,11 @@ from torch import Tensor, nn
 from thalweg.errors import DataError, TaskError
 from thalweg.objective import Cost, Scores, confusion_matrix
 from thalweg.objective.join import JoinError, join_batches
-from thalweg.objective.nested import (
-    describe_batch,
-    is_plain,
-    mapped,
-    rows_of,
-    tensors_in,
-)
+from thalweg.objective.nested import describe_batch, is_plain, mapped, rows_of, tensors_in
 from thalweg.objective.weighted import count_rows, unweighted
+from thalweg.tasks.place import place_of
 from thalweg.tasks.sources import Source
 from thalweg.train.modes import evaluating
-from thalweg.train.place import place_of
 from thalweg.train.randomness import isolated
 
 # Without gradients a batch needs little memory, and the cost of a call is spread over many rows.

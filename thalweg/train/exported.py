@@ -18,8 +18,8 @@ from thalweg.files import write_bytes
 from thalweg.objective.blame import blame
 from thalweg.objective.nested import mapped
 from thalweg.tasks.data import Data
+from thalweg.tasks.place import place_of
 from thalweg.train.modes import evaluating
-from thalweg.train.place import place_of
 
 ENDINGS = (".pt2", ".onnx")
 _ROWS = 3

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -15,13 +13,15 @@ from torch.nn.parameter import is_lazy
 
 from thalweg.errors import TaskError
 from thalweg.generators import generators_in, kept
+from thalweg.kept import buffers_kept
 from thalweg.numeric import as_whole
 from thalweg.objective.blame import blame
 from thalweg.objective.nested import mapped, tensors_in
+from thalweg.tasks.place import place_of
 from thalweg.tasks.tensors import as_tensor
+from thalweg.text_table import aligned, html_table
 from thalweg.train.health.layers import refusing_layer
 from thalweg.train.modes import evaluating
-from thalweg.train.place import place_of
 from thalweg.train.randomness import isolated
 
 _HEADINGS = ("layer", "kind", "output", "parameters", "trainable")
@@ -80,23 +80,14 @@ class ModelSummary:
         return sum(layer.output_bytes for layer in self.layers)
 
     def __str__(self) -> str:
-        rows = [_HEADINGS, *(layer.cells() for layer in self.layers)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-        lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+        lines = aligned(_HEADINGS, (layer.cells() for layer in self.layers))
         rule = "─" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1:], rule, self._totals()])
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
-        head = "".join(f"<th>{name}</th>" for name in _HEADINGS)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in layer.cells())}</tr>"
-            for layer in self.layers
-        )
-        return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p>{escape(self._totals())}</p>"
-        )
+        table = html_table(_HEADINGS, (layer.cells() for layer in self.layers))
+        return f"{table}<p>{escape(self._totals())}</p>"
 
     def _totals(self) -> str:
         held = f"{_amount(self.parameter_bytes)} of parameters"
@@ -186,7 +177,7 @@ def _outputs(model: nn.Module, x: Any) -> dict[nn.Module, tuple[Tensor, ...]]:
     place = place_of(model)
     batch = place(_batch(x))
     handles: list[Any] = []
-    with kept(generators_in(model)), isolated(place.device), _buffers_kept(model):
+    with kept(generators_in(model)), isolated(place.device), buffers_kept(model):
         try:
             handles += [each.register_forward_hook(note) for each in model.modules()]
             with evaluating(model):
@@ -207,31 +198,6 @@ def _batch(x: Any) -> Any:
     if hasattr(x, "__array__") and not isinstance(x, Tensor):
         return as_tensor(x, "batch x")
     return mapped(x, torch.clone)
-
-
-@contextlib.contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Put each buffer back at the end, the object and its numbers."""
-    held = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-        if not is_lazy(buffer)
-    ]
-    try:
-        yield
-    finally:
-        for module, name, buffer, before in held:
-            setattr(module, name, buffer)
-            with torch.no_grad():
-                buffer.copy_(before)
-
-
-def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
-    return [
-        cell.ljust(width) if column < 3 else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
 
 
 def _amount(size: int) -> str:

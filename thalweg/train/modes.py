@@ -1,4 +1,4 @@
-"""The modes of a model's modules, training or evaluation, kept and put back."""
+"""A model in evaluation mode, for as long as it is measured."""
 
 from __future__ import annotations
 
@@ -8,25 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-
-@contextmanager
-def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Put each module of `model` back, at the end, into the mode that it has now.
-
-    Each has a mode of its own: a part of a model may stay in evaluation mode while the rest trains.
-
-    >>> model = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
-    >>> with modes_kept(model):
-    ...     _ = model.eval()
-    >>> [module.training for module in model]
-    [True, False]
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+from thalweg.kept import modes_kept
 
 
 @contextmanager

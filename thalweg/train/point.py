@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.errors import DataError
-from thalweg.train.modes import modes_kept
+from thalweg.kept import modes_kept
 from thalweg.train.optimizers import with_inner
 
 

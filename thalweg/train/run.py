@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from thalweg.errors import TaskError, suggest
-from thalweg.numeric import as_whole, is_real, is_schedule
+from thalweg.numeric import as_seed, is_real, is_schedule
 from thalweg.tasks.batches import Order, Shuffle
 from thalweg.tasks.initialize import Initialization
 from thalweg.tasks.target import Target
@@ -84,8 +84,8 @@ class BaseRecipe(abc.ABC):
         object.__setattr__(self, "autocast", _autocast(self.autocast))
         if self.clip_norm is not None and not (is_real(self.clip_norm) and self.clip_norm > 0):
             raise TaskError(f"clip_norm is a number > 0; got {self.clip_norm!r}.")
-        seed = as_whole(self.seed)
-        if seed is None or not 0 <= seed < 2**63:
+        seed = as_seed(self.seed)
+        if seed is None:
             raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
         object.__setattr__(self, "seed", seed)
         self._check_rate()

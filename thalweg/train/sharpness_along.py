@@ -15,9 +15,9 @@ from thalweg.curvature.spectrum import extremes
 from thalweg.errors import TaskError
 from thalweg.objective.weighted import count_rows
 from thalweg.tasks.batches import Order
+from thalweg.tasks.place import place_of
 from thalweg.tasks.task import Task
 from thalweg.train.callbacks import Callback, Training
-from thalweg.train.place import place_of
 from thalweg.train.randomness import repeated
 from thalweg.whole import whole_number
 

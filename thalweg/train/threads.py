@@ -31,7 +31,7 @@ def threads_for(task: Task) -> int:
     global random state is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        return fitting_threads(count_parameters(task.build()))
+        return fitting_threads(count_parameters(task.bare()))
 
 
 @contextlib.contextmanager

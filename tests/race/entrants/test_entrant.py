@@ -144,6 +144,11 @@ def test_an_unknown_initialization_is_refused_when_it_is_given() -> None:
         Entrant("sgd", optim.SGD, initialization="ortogonal")
 
 
+def test_an_initialization_by_both_of_its_names_is_refused() -> None:
+    with pytest.raises(TaskError, match=r"init='he' and initialization='ones'.*give one of them"):
+        Entrant("sgd", optim.SGD, init="he", initialization="ones")
+
+
 @rule
 def mine(g: Any, *, scale: float = 2.0) -> Any:
     """Steps by twice the gradient. And more."""

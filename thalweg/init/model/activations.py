@@ -39,6 +39,9 @@ NAMES = {
 }
 """Modules of `torch.nn`, and functions that work in place, by the name of their function."""
 
+OPTIONS = ("negative_slope", "alpha", "approximate", "beta", "threshold", "min_val", "max_val")
+"""Arguments of an activation that its gain depends on."""
+
 _STATED = {"linear": 1.0, "sigmoid": 1.0, "softmax": 1.0, "log_softmax": 1.0}
 _SELF_NORMALIZING = {"selu": 1.0}
 _COMPUTED = (
@@ -101,5 +104,4 @@ def options_of(module: nn.Module) -> dict[str, Any]:
     """
     if isinstance(module, nn.PReLU):
         return {"negative_slope": float(module.weight.detach().mean())}
-    names = ("negative_slope", "alpha", "approximate", "beta", "threshold", "min_val", "max_val")
-    return {name: getattr(module, name) for name in names if hasattr(module, name)}
+    return {name: getattr(module, name) for name in OPTIONS if hasattr(module, name)}

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
+from thalweg.init.model.activations import OPTIONS
 from thalweg.init.model.layers import WEIGHTED
-from thalweg.init.model.running import undisturbed, watched
+from thalweg.kept import undisturbed, watched
 from thalweg.objective.nested import tensors_in
 
 INPUT = "placeholder"
@@ -101,13 +102,10 @@ def _traced(model: nn.Module) -> CallGraph:
 
 def _function(function: Any, args: Any, kwargs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     name = str(getattr(function, "__name__", function))
-    options = {
-        k: v for k, v in kwargs.items() if isinstance(v, (int, float, str)) and k != "inplace"
-    }
+    options = {k: v for k, v in kwargs.items() if k in OPTIONS and isinstance(v, (int, float, str))}
     if name.rstrip("_") == "leaky_relu" and len(args) > 1 and isinstance(args[1], (int, float)):
         options["negative_slope"] = args[1]
-    kept = ("negative_slope", "alpha", "approximate", "beta", "threshold", "min_val", "max_val")
-    return name, {k: v for k, v in options.items() if k in kept}
+    return name, options
 
 
 class _Recorder(TorchFunctionMode):

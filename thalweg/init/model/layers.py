@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,9 @@ WEIGHTED = (
     *(nn.RNNBase, nn.RNNCellBase, *_CONVOLUTIONS, *_TRANSPOSED),
 )
 """Modules whose weights multiply their input."""
+
+_ESTIMATES = 15
+"""Steps of the power method that PyTorch's spectral norm takes for the weight it is begun with."""
 
 
 @dataclass(eq=False)
@@ -67,9 +71,13 @@ class Layer:
 
     @property
     def weight(self) -> Tensor:
-        """The weight as the layer uses it."""
-        found: Tensor = getattr(self.module, self.parameter)
-        return found
+        """The weight as the layer uses it; what a parametrization estimates is not estimated further."""
+        made_by = self._made_by(self.parameter)
+        if made_by is None:
+            found: Tensor = getattr(self.module, self.parameter)
+            return found
+        with _in_mode(made_by, training=False):
+            return getattr(self.module, self.parameter)  # type: ignore[no-any-return]
 
     @property
     def trainable(self) -> bool:
@@ -116,19 +124,47 @@ class Layer:
         self.set(self.parameter, matrix.reshape(weight.shape))
 
     def set(self, name: str, value: Tensor) -> None:
-        """Set a parameter of the module, through its parametrization where it has one."""
+        """Set a parameter of the module, through its parametrization where it has one.
+
+        What the parametrization estimates of a weight while it trains, as a spectral norm its largest
+        singular value, is estimated for the new one.
+        """
+        made_by = self._made_by(name)
         with torch.no_grad():
-            if parametrize.is_parametrized(self.module, name):
-                present = getattr(self.module, name)
-                setattr(self.module, name, value.to(present.device, present.dtype))
-            else:
+            if made_by is None:
                 getattr(self.module, name).copy_(value)
+                return
+            present = getattr(self.module, name)
+            setattr(self.module, name, value.to(present.device, present.dtype))
+            if list(made_by.buffers()):
+                with _in_mode(made_by, training=True):
+                    for _ in range(_ESTIMATES):
+                        getattr(self.module, name)
+
+    def _made_by(self, name: str) -> nn.Module | None:
+        """Return what computes a parameter, None where it is one itself."""
+        if not parametrize.is_parametrized(self.module, name):
+            return None
+        found: nn.Module = self.module.parametrizations[name]  # type: ignore[index,assignment]
+        return found
 
     def _parameters(self, name: str) -> Iterator[nn.Parameter]:
-        if parametrize.is_parametrized(self.module, name):
-            yield from self.module.parametrizations[name].parameters()  # type: ignore[index,union-attr]
+        made_by = self._made_by(name)
+        if made_by is not None:
+            yield from made_by.parameters()
         elif isinstance(getattr(self.module, name), nn.Parameter):
             yield getattr(self.module, name)
+
+
+@contextmanager
+def _in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
+    before = [(each, each.training) for each in module.modules()]
+    module.train(training)
+    try:
+        yield
+    finally:
+        for each, mode in before:
+            each.training = mode
 
 
 def layers_of(model: nn.Module) -> list[Layer]:
@@ -149,6 +185,13 @@ def layers_of(model: nn.Module) -> list[Layer]:
             first.setdefault(key, layer.name)
             found.append(layer)
     return found
+
+
+def attention_of(layer: Layer, modules: Mapping[str, nn.Module]) -> str | None:
+    """Return the name of the attention that the layer gives the outputs of, None where it is no such one."""
+    owner, _, last = layer.called.rpartition(".")
+    is_one = last == "out_proj" and isinstance(modules.get(owner), nn.MultiheadAttention)
+    return owner if is_one else None
 
 
 def _of_module(name: str, module: nn.Module) -> Iterator[Layer]:

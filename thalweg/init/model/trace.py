@@ -10,8 +10,9 @@ from torch import nn
 
 from thalweg.init.model.activations import gain_of, name_of, options_of
 from thalweg.init.model.graph import Call, CallGraph, ancestors, followers, graph_of
-from thalweg.init.model.layers import Layer, layers_of
+from thalweg.init.model.layers import Layer, attention_of, layers_of
 from thalweg.init.model.outputs import outputs_of
+from thalweg.kept import buffers_kept
 
 _WEIGHTS = ("hidden", "output", "recurrent", "embedding", "other")
 
@@ -25,18 +26,19 @@ class Traced:
     unfound: tuple[str, ...]
 
 
-def traced(model: nn.Module, x: Any = None) -> Traced:
+def traced(model: nn.Module, x: Any = None, graph: CallGraph | None = None) -> Traced:
     """Return the layers of a model with what stands behind each.
 
     With a batch it is recorded, without one traced by `torch.fx`; where that fails, the order in which the
-    modules were defined is taken, which is a guess.
+    modules were defined is taken, which is a guess. A graph that is known already is taken as it is.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> [(layer.name, layer.kind, layer.activation) for layer in traced(net).layers]
     [('0', 'hidden', 'relu'), ('2', 'output', 'linear')]
     """
-    layers = layers_of(model)
-    graph = graph_of(model, x, outputs_of)
+    with buffers_kept(model):  # reading a weight may move those of its parametrization
+        layers = layers_of(model)
+        graph = graph_of(model, x, outputs_of) if graph is None else graph
     if graph is None:
         _by_order(model, layers)
         by = "the order of definition, a guess: give a batch x"
@@ -62,8 +64,8 @@ class _Behind:
             if layer.kind in _WEIGHTS:
                 self.of.setdefault(layer.called, []).append(layer)
         for layer in layers:  # attention multiplies by the weight of a module that it does not call
-            owner, _, last = layer.called.rpartition(".")
-            if last == "out_proj" and isinstance(self.modules.get(owner), nn.MultiheadAttention):
+            owner = attention_of(layer, self.modules)
+            if owner is not None:
                 self.of[owner].append(layer)
 
     def find(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError, suggest
-from thalweg.init.strategies.strategy import Drawing, Matched, of_model, per_layer, trainable
+from thalweg.init.strategies.strategy import Drawing, Setup, named_parameters, of_model, per_layer
 
 Form = Literal["variance", "std", "precision", "log_variance", "log_std", "log_precision"]
 _FORMS = {
@@ -71,7 +70,7 @@ def forget_gate(task: Drawing, value: float = 1.0) -> None:
 
 @of_model("output", data_driven=False)
 def output_bias(
-    setup: Matched,
+    setup: Setup,
     counts: Sequence[float] | None = None,
     positive: Sequence[float] | float | None = None,
     mean: Sequence[float] | float | None = None,
@@ -97,6 +96,7 @@ def output_bias(
     if not layers:
         names = ", ".join(layer.name for layer in setup.layers)
         raise TaskError(f"init.output_bias: the output layer has no bias ({names}).")
+    setup.generator()  # the seed of this strategy: what others draw after it depends on that it was
     for layer in layers:
         units = layer.units
         if counts is not None:
@@ -112,13 +112,13 @@ def output_bias(
                 f"init.output_bias: the output layer {layer.name!r} has {units} units; got "
                 f"{value.numel()} numbers. Give one for each unit."
             )
-        drawing = Drawing(setup, layer, setup.strategy, setup.generator("unused"))
+        drawing = setup.drawing(layer)
         drawing.put_bias(value)
         if zero_weights:
             drawing.put(torch.zeros(layer.matrix().shape))
 
 
-def _of_targets(setup: Matched, units: int) -> Tensor:
+def _of_targets(setup: Setup, units: int) -> Tensor:
     name = "" if setup.loss is None else setup.loss.name
     if setup.targets is None or name not in (*_SOFTMAX, *_SIGMOID, *_MEAN):
         raise TaskError(
@@ -161,7 +161,7 @@ def _log_odds(share: Tensor) -> Tensor:
 
 @of_model("hidden", "output", "recurrent", "embedding", "norm", "other", data_driven=False)
 def variance(
-    setup: Matched, name: str = "*var*", form: Form = "log_variance", value: float | None = None
+    setup: Setup, name: str = "*var*", form: Form = "log_variance", value: float | None = None
 ) -> None:
     """Set the parameters of a variance or precision to that of the targets, or to a number.
 
@@ -175,14 +175,7 @@ def variance(
     """
     if form not in _FORMS:
         raise TaskError(f"form is one of {', '.join(_FORMS)}; got {form!r}.{suggest(form, _FORMS)}")
-    found = {n: p for n, p in setup.model.named_parameters() if fnmatch.fnmatchcase(n, name)}
-    if not found:
-        known = [n for n, _ in setup.model.named_parameters()]
-        raise TaskError(
-            f"init.variance: no parameter is called {name!r}.{suggest(name, known)} The model has "
-            f"{', '.join(known)}."
-        )
-    set_here = trainable("variance", found)
+    set_here = named_parameters("variance", setup.model, name)
     wanted = _variance(setup.targets, value)
     for parameter, tensor in set_here:
         if wanted.numel() not in (1, tensor.numel()):

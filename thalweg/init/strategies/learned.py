@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from thalweg.errors import TaskError
 from thalweg.init.model.activations import gain_of
 from thalweg.init.model.outputs import first_tensor, outputs_of
-from thalweg.init.model.running import undisturbed, watched
 from thalweg.init.strategies import matrices
-from thalweg.init.strategies.strategy import Drawing, Matched, of_model
+from thalweg.init.strategies.strategy import Setup, of_model
+from thalweg.kept import undisturbed, watched
 
 _ALL = ("hidden", "output", "recurrent", "embedding", "norm", "other")
 
 
 @of_model(*_ALL, data_driven=False, reads=False)
-def transfer(setup: Matched, source: nn.Module | Mapping[str, Tensor]) -> None:
+def transfer(setup: Setup, source: nn.Module | Mapping[str, Tensor]) -> None:
     """Copy parameters and buffers from a model of a related task, those with the same name and shape.
 
     The report says which were not copied, and why. With `.on("hidden", "norm")` the output layer, which
@@ -57,7 +57,7 @@ def transfer(setup: Matched, source: nn.Module | Mapping[str, Tensor]) -> None:
 
 
 @of_model("hidden")
-def autoencoder(setup: Matched, steps: int = 200, lr: float = 3e-3, noise: float = 0.0) -> None:
+def autoencoder(setup: Setup, steps: int = 200, lr: float = 3e-3, noise: float = 0.0) -> None:
     """Train each hidden linear layer, one after the other, to keep what reaches it: a linear map back from
     its activations rebuilds its inputs (greedy pretraining, Bengio et al. 2007).
 
@@ -95,7 +95,7 @@ def autoencoder(setup: Matched, steps: int = 200, lr: float = 3e-3, noise: float
                 f"init.autoencoder: the error of layer {layer.name!r} is not finite; give a smaller "
                 f"lr than {lr:g}."
             )
-        drawing = Drawing(setup, layer, setup.strategy, generator)
+        drawing = setup.drawing(layer)
         drawing.put(weight)
         if bias is not None:
             drawing.put_bias(bias)
@@ -104,7 +104,7 @@ def autoencoder(setup: Matched, steps: int = 200, lr: float = 3e-3, noise: float
         )
 
 
-def _inputs_of(setup: Matched, module: nn.Module, x: Any) -> Tensor | None:
+def _inputs_of(setup: Setup, module: nn.Module, x: Any) -> Tensor | None:
     found: list[Tensor] = []
 
     def see(_: nn.Module, args: Any, __: Any) -> None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import nn
 
 from thalweg.errors import TaskError
-from thalweg.init.model.layers import Layer
+from thalweg.init.model.layers import Layer, attention_of
 from thalweg.init.model.outputs import first_tensor, outputs_of
-from thalweg.init.model.running import undisturbed, watched
-from thalweg.init.strategies.strategy import Drawing, Matched, of_model
+from thalweg.init.strategies.strategy import Setup, of_model
+from thalweg.kept import by_batch, undisturbed, watched
 
 
 @of_model("hidden", "output")
-def lsuv(setup: Matched, tol: float = 0.01, iterations: int = 10, std: float = 1.0) -> None:
+def lsuv(setup: Setup, tol: float = 0.01, iterations: int = 10, std: float = 1.0) -> None:
     """Divide each layer's weights and bias by the standard deviation of its outputs on a batch, so that it is
     1 there (Mishkin and Matas 2016).
 
@@ -36,7 +35,7 @@ def lsuv(setup: Matched, tol: float = 0.01, iterations: int = 10, std: float = 1
     x = setup.batch("init.lsuv")
     scaling = _Scaling(setup, tol, std)
     with undisturbed(setup.model), watched(list(scaling.layers), scaling.see):
-        _looking(setup.model)
+        by_batch(setup.model)
         for _ in range(iterations):
             scaling.begin()
             outputs_of(setup.model, x)
@@ -57,18 +56,17 @@ def lsuv(setup: Matched, tol: float = 0.01, iterations: int = 10, std: float = 1
 class _Scaling:
     """The layers that are scaled, and what the present pass has found."""
 
-    def __init__(self, setup: Matched, tol: float, std: float) -> None:
+    def __init__(self, setup: Setup, tol: float, std: float) -> None:
         self.setup, self.tol, self.std = setup, tol, std
         self.layers: dict[nn.Module, Layer] = {}
         self.seen: set[str] = set()
         self.beyond: dict[str, float] = {}
         modules = dict(setup.model.named_modules())
         for layer in setup.layers:
-            owner, _, last = layer.called.rpartition(".")
             if isinstance(layer.module, nn.MultiheadAttention) or not layer.trainable:
                 continue  # what its inner projections give is not seen; the outputs' is scaled
-            attention = last == "out_proj" and isinstance(modules[owner], nn.MultiheadAttention)
-            self.layers[modules[owner] if attention else layer.module] = layer
+            owner = attention_of(layer, modules)
+            self.layers[layer.module if owner is None else modules[owner]] = layer
 
     def begin(self) -> None:
         self.seen, self.beyond = set(), {}
@@ -91,7 +89,7 @@ class _Scaling:
             return None
         self.beyond[layer.name] = found
         factor = self.std / found
-        drawing = Drawing(self.setup, layer, self.setup.strategy, torch.Generator())
+        drawing = self.setup.drawing(layer)
         drawing.scale(factor)
         if layer.bias is not None:  # or a shifted output would not be scaled as a whole
             drawing.put_bias(getattr(layer.module, layer.bias).detach() * factor)
@@ -102,9 +100,3 @@ class _Scaling:
 
 def _said(found: float) -> str:
     return "the same for every row" if found == found and found < 1 else "numbers not finite"
-
-
-def _looking(model: nn.Module) -> None:
-    """Let batch normalization use the batch, and dropout nothing."""
-    for module in model.modules():
-        module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)

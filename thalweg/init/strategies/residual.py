@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 
 import torch
 
-from thalweg.errors import TaskError, suggest
-from thalweg.init.strategies.strategy import Drawing, Matched, of_model, per_layer, trainable
+from thalweg.init.strategies.strategy import Drawing, Setup, named_parameters, of_model, per_layer
 
 
 @per_layer("branch_end")
@@ -53,7 +51,7 @@ def fixup(task: Drawing) -> None:
 @of_model(
     "hidden", "output", "recurrent", "embedding", "norm", "other", data_driven=False, reads=False
 )
-def parameter(setup: Matched, name: str, value: float = 0.0) -> None:
+def parameter(setup: Setup, name: str, value: float = 0.0) -> None:
     """Set the parameters of a name to a number: the multiplier of a branch to 0 is SkipInit (De and Smith
     2020) and ReZero (Bachlechner et al. 2020).
 
@@ -61,14 +59,7 @@ def parameter(setup: Matched, name: str, value: float = 0.0) -> None:
         name: of the parameters; `*` stands for any text.
         value: the number.
     """
-    known = dict(setup.model.named_parameters())
-    found = {each: p for each, p in known.items() if fnmatch.fnmatchcase(each, name)}
-    if not found:
-        raise TaskError(
-            f"init.parameter: no parameter is called {name!r}.{suggest(name, known)} The model has "
-            f"{', '.join(known)}."
-        )
-    for each, tensor in trainable("parameter", found):
+    for each, tensor in named_parameters("parameter", setup.model, name):
         with torch.no_grad():
             tensor.fill_(float(value))
         setup.notes[each] = (setup.strategy, None)

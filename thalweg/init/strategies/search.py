@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from thalweg.errors import TaskError
 from thalweg.init.model.layers import Layer
 from thalweg.init.model.outputs import loss_of, outputs_of
-from thalweg.init.model.running import undisturbed
-from thalweg.init.strategies.strategy import Drawing, Matched, full_name, of_model
+from thalweg.init.strategies.strategy import Setup, full_name, of_model
+from thalweg.kept import by_batch, undisturbed
 from thalweg.objective.nested import mapped, tensors_in
 
 _LOWEST = 0.01
@@ -22,7 +22,7 @@ _LOWEST = 0.01
 
 @of_model("hidden", "output", "recurrent")
 def search(
-    setup: Matched, trials: int = 30, widest: float = 4.0, sparsity: float = 0.0, lr: float = 0.1
+    setup: Setup, trials: int = 30, widest: float = 4.0, sparsity: float = 0.0, lr: float = 0.1
 ) -> None:
     """Try random factors of the layers, and random shares of weights that are 0, and keep those after which
     one step of gradient descent leaves the lowest loss on the batch.
@@ -60,17 +60,14 @@ def search(
             f"init.search: the loss after a step was not finite in any of {trials} trials. Give a "
             f"smaller lr than {lr:g}, or look at the batch."
         )
-    for layer, first, kept in zip(layers, start, best[1], strict=True):
-        layer.put(first)
-        drawing = Drawing(setup, layer, setup.strategy, generator)
-        drawing.scale(1.0)
-        layer.put(kept)
+    for layer, kept in zip(layers, best[1], strict=True):
+        setup.drawing(layer).change(kept)
     setup.remarks.append(f"The best of {trials} trials has the loss {best[0]:.4g} after a step.")
 
 
 @of_model("hidden", "output", "recurrent")
 def gradinit(
-    setup: Matched,
+    setup: Setup,
     steps: int = 100,
     optimizer: Literal["sgd", "adam"] = "adam",
     lr: float = 0.01,
@@ -101,7 +98,7 @@ def gradinit(
     names = [full_name(layer, layer.parameter) for layer in layers]
     first, second = _halves(setup)
     with torch.enable_grad(), undisturbed(setup.model):
-        _without_noise(setup.model)
+        by_batch(setup.model)
         learned = _Factors(setup, names, optimizer, lr)
         try:
             factors = learned.descend(first, second, steps, bound, factor_lr)
@@ -111,13 +108,13 @@ def gradinit(
                 f"derivative: {error} init.search needs only first ones."
             ) from error
     for layer, factor in zip(layers, factors.tolist(), strict=True):
-        Drawing(setup, layer, setup.strategy, torch.Generator()).scale(factor)
+        setup.drawing(layer).scale(factor)
 
 
 class _Factors:
     """The factors of the layers, and the loss after a step as a function of them."""
 
-    def __init__(self, setup: Matched, names: list[str], optimizer: str, lr: float) -> None:
+    def __init__(self, setup: Setup, names: list[str], optimizer: str, lr: float) -> None:
         self.model, self.names, self.lr, self.setup = setup.model, names, lr, setup
         self.is_adam = optimizer == "adam"
         own = dict(setup.model.named_parameters())
@@ -199,7 +196,7 @@ def _tried(start: Tensor, widest: float, sparsity: float, generator: torch.Gener
     return start * float(widest**exponent) * kept.to(start)
 
 
-def _loss_of(setup: Matched, who: str) -> Callable[[], Tensor]:
+def _loss_of(setup: Setup, who: str) -> Callable[[], Tensor]:
     x, loss = setup.batch(who), setup.loss
     if loss is None or setup.y is None:
         raise TaskError(f"{who} needs targets and a loss: y=targets, loss='cross_entropy'.")
@@ -211,7 +208,7 @@ def _after_step(model: nn.Module, loss: Callable[[], Tensor], lr: float) -> floa
     parameters = [p for p in model.parameters() if p.requires_grad]
     before = [p.detach().clone() for p in parameters]
     with torch.enable_grad(), undisturbed(model):
-        _without_noise(model)
+        by_batch(model)
         gradients = torch.autograd.grad(loss(), parameters, allow_unused=True)
         with torch.no_grad():
             for p, g in zip(parameters, gradients, strict=True):
@@ -223,7 +220,7 @@ def _after_step(model: nn.Module, loss: Callable[[], Tensor], lr: float) -> floa
     return after
 
 
-def _halves(setup: Matched) -> tuple[Any, Any]:
+def _halves(setup: Setup) -> tuple[Any, Any]:
     _loss_of(setup, "init.gradinit")
     rows = len(setup.y)
     other = next((t for t in tensors_in(setup.x) if not t.ndim or len(t) != rows), None)
@@ -238,8 +235,3 @@ def _halves(setup: Matched) -> tuple[Any, Any]:
         return mapped(setup.x, lambda t: t[rows_of]), setup.y[rows_of]
 
     return part(slice(0, max(1, 2 * third))), part(slice(min(third, rows - 1), rows))
-
-
-def _without_noise(model: nn.Module) -> None:
-    for module in model.modules():
-        module.training = isinstance(module, nn.modules.batchnorm._BatchNorm)

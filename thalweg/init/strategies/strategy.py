@@ -9,7 +9,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, Protocol
+from typing import Any, Concatenate, Final, ParamSpec, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,8 @@ class Setup:
     `y` are the targets of the batch `x`, `targets` all that are known. `loss` is a function
     (outputs, targets). `notes` collects, for each parameter that was set, which
     strategy did so and with which gain. `shared` is whether draws depend on PyTorch's global generator: the
-    seed is then drawn from it when it is first needed.
+    seed is then drawn from it when it is first needed. A strategy that sets layers together gets a setup
+    with those that it matches alone, and with its own text as `strategy`.
     """
 
     model: nn.Module
@@ -49,6 +50,7 @@ class Setup:
     targets: Any = None
     loss: NamedLoss | None = None
     shared: bool = False
+    strategy: str = ""
     notes: dict[str, tuple[str, float | None]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
@@ -59,6 +61,10 @@ class Setup:
         text = repr((self.seed, *map(str, purpose))).encode()
         seed = int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1
         return torch.Generator("cpu").manual_seed(seed)
+
+    def drawing(self, layer: Layer) -> Drawing:
+        """Return a layer to be set with what the strategy has drawn or found itself."""
+        return Drawing(self, layer, self.strategy)
 
     def note(self, layer: Layer, parameter: str, strategy: str, gain: float | None = None) -> None:
         """Keep that a strategy has set a parameter of a layer."""
@@ -96,11 +102,6 @@ class Definition:
     def parameters(self) -> dict[str, inspect.Parameter]:
         """The arguments that a user gives, by name."""
         return dict(list(inspect.signature(self.function).parameters.items())[1:])
-
-    @property
-    def summary(self) -> str:
-        """The first sentence of its documentation."""
-        return (inspect.getdoc(self.function) or "").split("\n\n")[0].replace("\n", " ")
 
 
 DEFINITIONS: Final[dict[str, Definition]] = {}
@@ -164,7 +165,9 @@ class InitStrategy:
         if not layers:
             raise _nothing(self, setup.layers)
         if self.definition.of_model:
-            self.definition.function(_Narrowed(setup, layers, repr(self)), **self.arguments)
+            # notes and remarks are those of the whole
+            own = dataclasses.replace(setup, layers=tuple(layers), strategy=repr(self))
+            self.definition.function(own, **self.arguments)
             return
         for layer in layers:
             if layer.tied is None and (layer.trainable or layer.has_trainable_bias):
@@ -198,7 +201,7 @@ class Drawing:
     setup: Setup
     layer: Layer
     strategy: str
-    generator: torch.Generator
+    generator: torch.Generator = field(default_factory=torch.Generator)
 
     def put(self, matrix: Tensor, gain: float | None = None) -> None:
         """Set the weight of the layer, unless it is frozen."""
@@ -208,12 +211,16 @@ class Drawing:
         self.setup.note(self.layer, self.layer.parameter, self.strategy, gain)
 
     def scale(self, factor: float) -> None:
-        """Multiply the weight as it is by a factor; the report names what drew it, too."""
+        """Multiply the weight as it is by a factor."""
+        self.change(self.layer.matrix() * factor)
+
+    def change(self, matrix: Tensor) -> None:
+        """Set the weight to what was made of it; the report names what drew it, too."""
         if not self.layer.trainable:
             return
         name = full_name(self.layer, self.layer.parameter)
         before, gain = self.setup.notes.get(name, ("", None))
-        self.put(self.layer.matrix() * factor, gain)
+        self.put(matrix, gain)
         if before:
             self.setup.notes[name] = (f"{before}|{self.strategy}", gain)
 
@@ -224,20 +231,6 @@ class Drawing:
             present = getattr(self.layer.module, name)
             self.layer.set(name, torch.as_tensor(value).expand(present.shape))
             self.setup.note(self.layer, name, self.strategy)
-
-
-class _Narrowed(Setup):
-    """A setup with the layers that a strategy matches alone."""
-
-    def __init__(self, whole: Setup, matched: list[Layer], strategy: str) -> None:
-        values = {each.name: getattr(whole, each.name) for each in dataclasses.fields(Setup)}
-        super().__init__(**values)  # notes and remarks are those of the whole
-        self.whole = whole.layers
-        self.layers = tuple(matched)
-        self.strategy = strategy
-
-
-Matched = _Narrowed
 
 
 def parts_of(strategy: Any) -> tuple[InitStrategy, ...]:
@@ -256,27 +249,20 @@ def per_layer(
     *kinds: str,
 ) -> Callable[[Callable[Concatenate[Drawing, P], None]], Callable[P, InitStrategy]]:
     """Make a strategy of a function that sets one layer, for the layers of these kinds."""
-    return functools.partial(_defined, Flags(kinds, False, False, False))
+    return functools.partial(_defined, kinds, of_model=False, data_driven=False, reads=False)
 
 
 def of_model(
     *kinds: str, data_driven: bool = True, reads: bool = True
-) -> Callable[[Callable[Concatenate[Matched, P], None]], Callable[P, InitStrategy]]:
+) -> Callable[[Callable[Concatenate[Setup, P], None]], Callable[P, InitStrategy]]:
     """Make a strategy of a function that sets all layers of these kinds together."""
-    return functools.partial(_defined, Flags(kinds, True, data_driven, reads))
+    return functools.partial(_defined, kinds, of_model=True, data_driven=data_driven, reads=reads)
 
 
-class Flags(NamedTuple):
-    """For which layers a strategy is, whether it sets them together, and whether it needs data."""
-
-    kinds: tuple[str, ...]
-    of_model: bool
-    data_driven: bool
-    reads: bool
-
-
-def _defined(flags: Flags, function: Callable[..., None]) -> Callable[..., InitStrategy]:
-    definition = Definition(function.__name__, function, *flags)
+def _defined(
+    kinds: tuple[str, ...], function: Callable[..., None], **flags: bool
+) -> Callable[..., InitStrategy]:
+    definition = Definition(function.__name__, function, kinds, **flags)
     DEFINITIONS[definition.name] = definition
     given = inspect.Signature(list(definition.parameters.values()))
 
@@ -293,8 +279,15 @@ def _defined(flags: Flags, function: Callable[..., None]) -> Callable[..., InitS
     return make
 
 
-def trainable(who: str, found: Mapping[str, nn.Parameter]) -> list[tuple[str, nn.Parameter]]:
-    """Return those of the parameters, by name, that are not frozen; TaskError where all are."""
+def named_parameters(who: str, model: nn.Module, pattern: str) -> list[tuple[str, nn.Parameter]]:
+    """Return the parameters of these names that are not frozen; TaskError where there are none."""
+    known = dict(model.named_parameters())
+    found = {name: p for name, p in known.items() if fnmatch.fnmatchcase(name, pattern)}
+    if not found:
+        raise TaskError(
+            f"init.{who}: no parameter is called {pattern!r}.{suggest(pattern, known)} The model has "
+            f"{', '.join(known)}."
+        )
     kept = [(name, p) for name, p in found.items() if p.requires_grad]
     if not kept:
         raise TaskError(

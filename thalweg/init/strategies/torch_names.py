@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from thalweg.init.strategies.strategy import Matched, of_model
+from thalweg.init.strategies.strategy import Setup, of_model
 
 
 def torch_names() -> list[str]:
@@ -29,7 +29,7 @@ def torch_names() -> list[str]:
 
 
 @of_model("*", data_driven=False, reads=False)
-def from_torch(setup: Matched, name: str) -> None:
+def from_torch(setup: Setup, name: str) -> None:
     """Draw every trainable parameter of two or more axes by a function of `torch.nn.init`.
 
     Args:

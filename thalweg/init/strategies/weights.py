@@ -94,8 +94,8 @@ def he(
     fan: Fan = "fan_in",
     distribution: Distribution = "normal",
 ) -> None:
-    """Draw weights with the variance g²/m, m inputs of a unit (He et al. 2015): 2/m before a ReLU, 2/((1
-    + a²)m) before a leaky one.
+    """Draw weights with the variance g²/m, m inputs of a unit (He et al. 2015): 2/m before a ReLU,
+    2/((1 + a²)m) before a leaky one.
 
     The gain is that of the activation behind the layer, 1 where there is none, and √2 where it is not
     known what there is.
@@ -202,9 +202,12 @@ def random_walk(task: Drawing, gain: float | None = None) -> None:
     """Draw weights from N(0, g²/m) with the gain that keeps the *typical* length of a gradient through very
     many layers (Sussillo and Abbott 2015).
 
-    He's gain keeps the mean of the square, and the logarithm drifts down. Here g = √2·exp(1.2/(max(N, 6)
-    − 2.4)) before a ReLU, and exp(1/(2N)) otherwise, N the width. The formula is a fit: N = 100 still
-    drifts by −.4 nats in 1000 layers.
+    He's gain keeps the mean of the square, and the logarithm drifts down. Here N is the width, and
+
+        g = √2·exp(1.2/(max(N, 6) − 2.4))    before a ReLU
+        g = exp(1/(2N))                      otherwise
+
+    The formula is a fit: N = 100 still drifts by −.4 nats in 1000 layers.
 
     Args:
         gain: g, instead of the formula's.
@@ -220,9 +223,8 @@ def random_walk(task: Drawing, gain: float | None = None) -> None:
 def mup(task: Drawing, base_width: int = 64) -> None:
     """Draw weights as `he` does, and those of the output with the variance w₀/m²: how μP starts a model.
 
-    The output layer has m inputs, and w₀ in the model whose rate is known.
-
-    The learning rates that belong to it are `init.mup(model, base)`'s, which compares two models.
+    The output layer has m inputs, and w₀ in the model whose rate is known. The learning rates that belong
+    to it are `init.mup(model, base)`'s, which compares two models.
 
     Args:
         base_width: w₀.

@@ -13,7 +13,6 @@ import torch
 
 from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError
-from thalweg.init.strategies.strategy import InitChain, InitStrategy
 from thalweg.numeric import as_whole
 from thalweg.optim.optimizer import stepping
 from thalweg.optim.stepping.stepper import Stepper
@@ -21,7 +20,7 @@ from thalweg.race.entrants.space import Space
 from thalweg.schedules import Schedule
 from thalweg.schedules.named import ScheduleMaker, schedule_named
 from thalweg.tasks import Task
-from thalweg.tasks.initialize import Initialization, check_initialization
+from thalweg.tasks.initialize import Initialization, check_initialization, text_of
 from thalweg.train.optimizers import OptimizerFactory
 from thalweg.train.staged import Staged, check_strategy
 
@@ -57,8 +56,8 @@ class Entrant:
             together have the budget of a trial.
 
     Raises:
-        TaskError: for a schedule or initialization that is not known, a hyperparameter that is
-            both fixed and searched, or a batch size that is none.
+        TaskError: for a schedule or initialization that is not known, or one that is given by both
+            names, a hyperparameter that is both fixed and searched, or a batch size that is none.
 
     Example:
         >>> entrant = Entrant("heavy ball", torch.optim.SGD, {"momentum": 0.9}, lrs=(0.01, 0.1))
@@ -79,6 +78,11 @@ class Entrant:
 
     def __post_init__(self, initialization: Initialization | None) -> None:
         if initialization is not None:
+            if self.init is not None:
+                raise TaskError(
+                    f"{self.name!r} has init={self.init!r} and initialization={initialization!r}, two "
+                    "names of one argument: give one of them."
+                )
             object.__setattr__(self, "init", initialization)
         for name in self.search:
             if name in self.hyperparameters or name == "lr":
@@ -150,8 +154,9 @@ class Entrant:
         fixed = [f"{name}={value!r}" for name, value in self.hyperparameters.items()]
         if isinstance(self.schedule, str):
             fixed.append(f"schedule {self.schedule}")
-        if isinstance(self.init, (str, InitStrategy, InitChain)):
-            fixed.append(f"initialization {self.init}")
+        start = text_of(self.init)
+        if start is not None:
+            fixed.append(f"initialization {start}")
         if self.batch_size != "race":
             size = self.batch_size
             fixed.append("all rows in a batch" if size is None else f"batches of {size}")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import DivergedError
+from thalweg.kept import modes_kept
 from thalweg.objective import Scores
 from thalweg.race.stack.data import Batches, StackBatch
 from thalweg.race.stack.errors import StackError
@@ -28,7 +29,7 @@ from thalweg.train.health.diverged import diverged
 from thalweg.train.health.failure import failed_step
 from thalweg.train.health.moment import Moment
 from thalweg.train.history import Evaluation, History
-from thalweg.train.modes import evaluating, modes_kept
+from thalweg.train.modes import evaluating
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe

@@ -12,11 +12,11 @@ import torch
 from thalweg import optim, rules, schedules
 from thalweg.engine import Chain, Link, Rule
 from thalweg.engine.language.chain import chain
-from thalweg.init.strategies.strategy import InitChain, InitStrategy
 from thalweg.numeric import is_schedule
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.point import Point
 from thalweg.schedules import Schedule
+from thalweg.tasks.initialize import text_of
 
 _NAMES = re.compile(rf"\b({'|'.join(schedules.__all__)})\(")
 
@@ -57,8 +57,9 @@ def code_of(entrant: Entrant, point: Point, steps: int | None) -> str:
         call = _of_chain(factory if isinstance(factory, Chain) else chain(factory), arguments, page)
     else:
         call = _of_function(factory, arguments, page)
-    if isinstance(entrant.init, (str, InitStrategy, InitChain)):
-        page.notes.append(f"# The model was started by thalweg.init's strategy {entrant.init}.")
+    start = text_of(entrant.init)
+    if start is not None:
+        page.notes.append(f"# The model was started by thalweg.init's strategy {start}.")
     if entrant.batch_size != "race":
         size = entrant.batch_size
         rows = "all rows at once" if size is None else f"batches of {size} rows"

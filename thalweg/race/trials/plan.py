@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from thalweg.errors import TaskError
-from thalweg.numeric import as_whole
+from thalweg.numeric import as_seed, as_whole
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.ranking import Direction
@@ -210,8 +210,8 @@ def gather_seeds(seeds: int | Iterable[int], first: int = 0) -> tuple[int, ...]:
 
 
 def _seed(value: Any) -> int:
-    seed = as_whole(value)
-    if seed is None or not 0 <= seed < 2**63:
+    seed = as_seed(value)
+    if seed is None:
         raise TaskError(f"A seed is a whole number ≥ 0; got {value!r}.")
     return seed
 

@@ -11,7 +11,7 @@ from torch import nn
 from thalweg.errors import TaskError
 from thalweg.numeric import as_whole, is_real
 from thalweg.objective.blame import blame
-from thalweg.tasks.initialize import Initialization, initialized
+from thalweg.tasks.initialize import Initialization, check_initialization, started
 
 
 def mlp(
@@ -29,8 +29,8 @@ def mlp(
     logits for classes, values for regression. `activation` is a class, or a function without
     arguments that makes a layer. `flatten` puts a layer first that turns each sample into a row.
 
-    `initialization` draws the weights anew: the name of a function of `torch.nn.init` such as
-    "orthogonal", for every matrix of weights, or a function of the model. Without it they are
+    `initialization` draws the weights anew: a strategy of `thalweg.init` or its name, such as
+    "orthogonal", the name of a function of `torch.nn.init`, or a function of the model. Without it they are
     PyTorch's: uniform on ±1/√(inputs of the layer).
 
     Raises TaskError for sizes that make no network, what makes no layer, no share of dropout, and an
@@ -52,9 +52,8 @@ def mlp(
                 layers.append(nn.Dropout(dropout))
         layers.append(nn.Linear(width_in, width_out))
     network = nn.Sequential(*layers)
-    if initialization is None:
-        return network
-    initialized(lambda: network, initialization)()
+    if initialization is not None:
+        started(network, check_initialization(initialization))
     return network
 
 

@@ -98,7 +98,7 @@ class SavedRun(Trained):
             )
         with isolated():
             seed_weights(0, torch.device("cpu"))
-            model = self.task.build()
+            model = self.task.bare()
         try:
             _put(load_file(file), model)
         except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:

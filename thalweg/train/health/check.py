@@ -25,6 +25,7 @@ from thalweg.objective.nested import (
 from thalweg.objective.weighted import count_rows
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.hashes import data_hash
+from thalweg.tasks.place import place_of
 from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
 from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
@@ -34,7 +35,6 @@ from thalweg.train.evaluate import EVALUATION_ROWS, evaluate
 from thalweg.train.health.failure import NO_GRADIENT, ONE_ROW
 from thalweg.train.health.layers import cause_of_nonfinite, refusal_of, refusing_layer
 from thalweg.train.modes import evaluating
-from thalweg.train.place import place_of
 from thalweg.train.randomness import isolated, seed_weights
 from thalweg.train.snapshot import untouched
 

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thalweg.kept import modes_kept
 from thalweg.objective.nested import mapped, tensors_in
-from thalweg.train.modes import evaluating, modes_kept
+from thalweg.train.modes import evaluating
 from thalweg.train.randomness import isolated
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from thalweg.errors import TaskError
 from thalweg.numeric import is_real
 from thalweg.objective import Cost
+from thalweg.tasks.place import place_of
 from thalweg.tasks.sources import LoaderSource
 from thalweg.tasks.task import BATCH_SIZE, Task
 from thalweg.train.choice import choose, is_chain
@@ -24,7 +25,6 @@ from thalweg.train.health.check import checked
 from thalweg.train.lr_finder.sweep import Stopped, Sweep, SweepSetup, sweep
 from thalweg.train.lr_finder.valley import Valley, find_valley
 from thalweg.train.optimizers import OptimizerFactory, name_of
-from thalweg.train.place import place_of
 from thalweg.train.randomness import seed_weights
 from thalweg.train.recipe import Recipe
 from thalweg.train.running.begin import begin

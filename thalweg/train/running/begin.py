@@ -14,12 +14,12 @@ from thalweg.generators import Generator, generators_in, generators_of
 from thalweg.objective.blame import blame
 from thalweg.tasks.batches import Order
 from thalweg.tasks.data import SPLITS
+from thalweg.tasks.place import place_of
 from thalweg.tasks.sources import ArraySource, Placement, Source
 from thalweg.tasks.task import Task
 from thalweg.train.callbacks import Callbacks
 from thalweg.train.gradients import Computed, gradient_rows
 from thalweg.train.health.check import checked
-from thalweg.train.place import place_of
 from thalweg.train.point import EvaluationPoint
 from thalweg.train.randomness import repeated
 from thalweg.train.run import BaseRecipe

@@ -11,6 +11,7 @@ import torch
 
 from thalweg.errors import DivergedError
 from thalweg.generators import generators_of, kept
+from thalweg.kept import modes_kept
 from thalweg.objective import Scores
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.target import figure
@@ -19,7 +20,6 @@ from thalweg.train.devices import usable_device
 from thalweg.train.evaluate import evaluate
 from thalweg.train.health.moment import Moment
 from thalweg.train.history import Epoch, Evaluation, Reached
-from thalweg.train.modes import modes_kept
 from thalweg.train.optimizers import learning_rate
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.run import BaseRecipe, Run
