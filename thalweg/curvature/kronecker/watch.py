@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -22,15 +22,16 @@ class Passes:
         self.inputs: list[Tensor] = []
         self.gradients: list[Tensor | None] = []
 
-    def called(self, args: tuple[Any, ...], output: Any) -> None:
+    def called(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         """Take the inputs of a call, and be told the gradient of its output.
 
         A hook on the tensor, which sees the gradient before anything that changes the output in place.
         """
         if not isinstance(output, Tensor) or not output.requires_grad:
             return
+        given: Tensor = args[0] if args else kwargs["input"]
         with torch.no_grad():
-            self.inputs.append(self.layer.inputs(args[0].detach()))
+            self.inputs.append(self.layer.inputs(given.detach()))
         self.gradients.append(None)
         came: Any = partial(self._came, len(self.inputs) - 1)
         output.register_hook(came)  # type: ignore[no-untyped-call]
@@ -69,7 +70,8 @@ def watched(layers: Iterable[FactoredLayer]) -> Iterator[list[Passes]]:
             found.append(passes)
             handles.append(
                 layer.module.register_forward_hook(
-                    lambda _, args, output, passes=passes: passes.called(args, output)
+                    lambda _, args, kwargs, out, passes=passes: passes.called(args, kwargs, out),
+                    with_kwargs=True,
                 )
             )
         yield found
