@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.exact import RERUN, differs, is_same, same
+from tests.optim.kronecker import OF_MODELS as MODEL_NAMES
 from tests.optim.solvers import SOLVERS as SOLVER_NAMES
 from thalweg import optim, rule, rules
 from thalweg.errors import EngineError, TaskError
 from thalweg.optim.cards.card import OPTIMIZERS, RULES, SOLVERS, Card, card, describe_callable, find
 
-OPTIMIZER_NAMES = sorted(set(optim.__all__) - {"Optimizer", *SOLVER_NAMES})
+OPTIMIZER_NAMES = sorted(set(optim.__all__) - {"Optimizer", *SOLVER_NAMES, *MODEL_NAMES})
 
 
 def parameters(dtype: torch.dtype = torch.float64) -> list[nn.Parameter]:

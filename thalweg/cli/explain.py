@@ -67,7 +67,14 @@ def _matches(name: str) -> list[str]:
 def _cards() -> dict[str, Callable[[], Card]]:
     """Return what makes each card, by full name; a short name means the first that has it."""
     from thalweg.cli.listing import schedules, wrappers
-    from thalweg.optim.cards.card import OF_MODELS, OPTIMIZERS, RULES, SOLVERS, card, describe_callable
+    from thalweg.optim.cards.card import (
+        OF_MODELS,
+        OPTIMIZERS,
+        RULES,
+        SOLVERS,
+        card,
+        describe_callable,
+    )
     from thalweg.race.entrants.known import known_entrants
 
     cards: dict[str, Callable[[], Card]] = {}

@@ -54,7 +54,7 @@ OF_MODELS: Mapping[str, type[KFAC]] = {"KFAC": KFAC}
 RULES: Mapping[str, Rule] = {name: getattr(rules, name) for name in rules.__all__}
 """Every rule."""
 
-_PLACES: tuple[tuple[str, Mapping[str, Any]], ...] = (
+_PLACES: tuple[tuple[str, Mapping[str, type[torch.optim.Optimizer] | Rule]], ...] = (
     ("optim.", OPTIMIZERS),
     ("optim.", SOLVERS),
     ("optim.", OF_MODELS),

@@ -21,6 +21,8 @@ from thalweg.curvature.kronecker.watch import Passes, weights_of_places
 from thalweg.curvature.likelihood import KNOWN
 from thalweg.objective.losses import Loss
 
+_HALF = (torch.float16, torch.bfloat16)
+
 
 class StepCurvature:
     """Sums of the layers' factors over the batches that were seen since the last step."""
@@ -48,7 +50,7 @@ class StepCurvature:
             pair = seen.pairs(count)
             if pair is None:
                 continue
-            a, g = pair
+            a, g = (_widened(each) for each in pair)
             counts = g.new_full((count,), 1.0 / count) if terms is None else terms.counts.to(g)
             if not is_scaled:
                 g = _scaled(g, counts)
@@ -77,8 +79,7 @@ class Terms:
     """
 
     def __init__(self, loss: Loss, outputs: Tensor, targets: Any, *, is_sampled: bool) -> None:
-        flat = outputs.detach()
-        self.flat = flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
+        flat = self.flat = _widened(outputs.detach())
         self.loss, self.targets = loss, targets
         with torch.no_grad():
             weight = loss.measured(self.flat, targets, len(flat))[1]
@@ -105,6 +106,11 @@ class Terms:
             leaf = at.detach().clone().requires_grad_()
             (found,) = torch.autograd.grad(self.loss(leaf, self.targets), leaf)
         return found
+
+
+def _widened(x: Tensor) -> Tensor:
+    """Return half-precision numbers in float32: factors have no inverse in less."""
+    return x.float() if x.dtype in _HALF else x
 
 
 def _scaled(g: Tensor, counts: Tensor) -> Tensor:

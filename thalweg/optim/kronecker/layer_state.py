@@ -67,8 +67,13 @@ def invert(
         state[name] = inverse
 
 
-def times_inverse(state: State, m: Tensor) -> Tensor:
-    """Return the product of a layer's inverse with its gradient."""
+def times_inverse(state: State, gradient: Tensor) -> Tensor:
+    """Return the product of a layer's inverse with its gradient, in the gradient's dtype."""
+    kept: Tensor = state["factor" if "factor" in state else "factor_b"]
+    return _product(state, gradient.to(kept.dtype)).to(gradient.dtype)
+
+
+def _product(state: State, m: Tensor) -> Tensor:
     if "inverse" in state:
         inverse: Tensor = state["inverse"]
         return m @ inverse
