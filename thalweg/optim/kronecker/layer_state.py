@@ -29,7 +29,8 @@ def learn(state: State, block: LayerBlock, averaging: float) -> None:
     assert isinstance(block, (Pair, Whole))
     for name, new in _factors(block).items():
         old = state.get(name)
-        state[name] = (1 - averaging) * new if old is None else old.lerp(new, 1 - averaging)
+        now = (1 - averaging) * new if old is None else old.lerp(new, 1 - averaging)
+        state[name] = now.contiguous()
     state["refreshes"] = state.get("refreshes", 0) + 1
 
 
@@ -59,12 +60,14 @@ def invert(
             wanted.append((state, "inverse_b", shifted(block.b, b)))
         else:
             spectral = block.eigen()
-            state["basis_b"], state["eigenvalues"] = spectral.q_b, spectral.values + damping
+            state["eigenvalues"] = spectral.values + damping
+            state["basis_b"] = spectral.q_b.contiguous()
             if spectral.q_a is not None:
-                state["basis_a"] = spectral.q_a
+                state["basis_a"] = spectral.q_a.contiguous()
     found = inverses_of([factor for _, _, factor in wanted])
     for (state, name, _), inverse in zip(wanted, found, strict=True):
-        state[name] = inverse
+        # a checkpoint keeps no strides, and products of other strides are rounded in another way
+        state[name] = inverse.contiguous()
 
 
 def times_inverse(state: State, gradient: Tensor) -> Tensor:
