@@ -93,7 +93,8 @@ def test_a_schedule_and_groups_of_all_settings_are_taken() -> None:
 
 def test_a_loss_of_no_distribution_wants_the_empirical_factors() -> None:
     x = torch.linspace(-1, 1, 40).reshape(-1, 1)
-    task = thalweg.Task(data=(x, 2 * x), cost="huber", model=lambda: nn.Linear(1, 1))
+    made: Any = thalweg.Task  # it takes a tuple and a name, too
+    task = made(data=(x, 2 * x), cost="huber", model=lambda: nn.Linear(1, 1))
     with pytest.raises(TaskError, match="not known to be the negative logarithm"):
         quiet(task, "kfac", epochs=1)
     run = quiet(task, "kfac", lr=0.1, epochs=5, fisher="empirical")

@@ -40,10 +40,9 @@ def move(p: Tensor, u: Tensor, group: Group, state: dict[str, Any]) -> None:
         p.mul_(1 - lr * float(group["weight_decay"]))
     if group["momentum"]:
         before = state.get("momentum_buffer")
-        u = (
-            u.clone(memory_format=torch.contiguous_format)
-            if before is None
-            else before.mul_(float(group["momentum"])).add_(u)
-        )
+        if before is None:
+            u = u.clone(memory_format=torch.contiguous_format)
+        else:
+            u = before.mul_(float(group["momentum"])).add_(u)
         state["momentum_buffer"] = u
     p.add_(u, alpha=-lr)

@@ -106,8 +106,8 @@ class KFAC(torch.optim.Optimizer):
     def __init__(
         self,
         model: nn.Module,
-        lr: float | Tensor = 0.01,
-        damping: float = 1e-3,
+        lr: float | Tensor = 0.1,
+        damping: float = 0.01,
         refresh: int = 10,
         averaging: float = 0.95,
         momentum: float = 0.9,
