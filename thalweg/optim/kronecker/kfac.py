@@ -12,26 +12,24 @@ from thalweg.curvature.kronecker.of_layers import BlockPlan, sorted_layers
 from thalweg.errors import EngineError, TaskError
 from thalweg.objective.losses import as_loss
 from thalweg.optim.kronecker.descent import clipping, move
+from thalweg.optim.kronecker.directions import Directions
 from thalweg.optim.kronecker.gathered import StepCurvature, Terms
 from thalweg.optim.kronecker.groups import (
     KFACSettings,
     check_entries,
     groups_of,
     names_in,
-    parted,
-    put_together,
     rest_of,
 )
-from thalweg.optim.kronecker.layer_state import invert, learn, times_inverse
+from thalweg.optim.kronecker.layer_state import State, invert, learn
 from thalweg.optim.kronecker.watching import LayerWatch
-from thalweg.optim.stepping.checkpoint import loaded_state
-from thalweg.optim.stepping.checks import Group
+from thalweg.optim.kronecker.watching_optimizer import WatchingOptimizer
 
 _BACKWARD = 2
 """A backward pass in forward passes."""
 
 
-class KFAC(torch.optim.Optimizer):
+class KFAC(WatchingOptimizer):
     """K-FAC (Martens and Grosse 2015): natural gradients by Kronecker factors of each layer.
 
         A = E[a·aᵀ],  B = E[g·gᵀ]   a a layer's inputs and 1, g the gradients of −log p in its outputs
@@ -86,7 +84,7 @@ class KFAC(torch.optim.Optimizer):
 
     >>> _ = torch.manual_seed(0)
     >>> model = nn.Linear(2, 1)
-    >>> optimizer = KFAC(model, lr=0.5, momentum=0.0, refresh=1, kl_clip=None)
+    >>> optimizer = KFAC(model, lr=0.5, damping=1e-3, momentum=0.0, refresh=1, kl_clip=None)
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 10.0], [1.0, 5.0]])
     >>> y = x @ torch.tensor([[2.0], [3.0]])
     >>> for _ in range(20):
@@ -102,6 +100,7 @@ class KFAC(torch.optim.Optimizer):
     needs_model: ClassVar[bool] = True
     """It is built from a model, not from parameters alone."""
     _terms: Terms | None
+    _directions: tuple[tuple[int, ...], Directions] | None
 
     def __init__(
         self,
@@ -135,13 +134,8 @@ class KFAC(torch.optim.Optimizer):
         check_entries(defaults)
         groups, left = groups_of(model, params)
         self.rest = rest_of(left, rest)
-        self._first_lr = float(lr)
-        self._rates: list[float] = []
-        super().__init__(groups, defaults)
-        if self.rest is not None:
-            self._rates = [float(group["lr"]) for group in self.rest.param_groups]
-            self.param_groups.extend(self.rest.param_groups)
-        self._attach()
+        torch.optim.Optimizer.__init__(self, groups, defaults)
+        self._add_rest()
 
     # -- what it sees of the model --------------------------------------------------------------------
 
@@ -202,16 +196,17 @@ class KFAC(torch.optim.Optimizer):
         self._plans = [BlockPlan(*each) for each in known]
         parameters = dict(self.model.named_parameters())
         self._members = [[parameters[name] for name in plan.names] for plan in self._plans]
+        self._shapes = [[p.shape for p in members] for members in self._members]
+        self._directions = None
         layers = [plan.layer for plan in self._plans]
         self._watch = LayerWatch(self.model, layers, self._fold)
         self._begin_gathering()
 
     def _begin_gathering(self) -> None:
-        self._curvature = StepCurvature(self._plans, self.settings.sharing)
-        self._terms = None
-        self._draws = 0
-        self._watch.forget()
-        self._watch.is_on = self.is_due
+        self._terms, self._draws = None, 0
+        self._watch.watch(self.is_due)
+        if self.is_due:
+            self._curvature = StepCurvature(self._plans, self.settings.sharing)
 
     def _fold(self) -> None:
         """Take what the training loss's backward pass has sent, before another forward pass."""
@@ -222,8 +217,8 @@ class KFAC(torch.optim.Optimizer):
 
     def _ends(self) -> list[Tensor]:
         """Return a parameter of each layer, the smallest: a gradient sent to all passes every layer."""
-        least = [min(members, key=Tensor.numel) for members in self._members]
-        return [p for p in least if p.requires_grad]
+        trained = [[p for p in members if p.requires_grad] for members in self._members]
+        return [min(members, key=Tensor.numel) for members in trained if members]
 
     # -- the step -------------------------------------------------------------------------------------
 
@@ -238,7 +233,6 @@ class KFAC(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 value = closure()
-        self._group_of = {p: group for group in self._own_groups() for p in group["params"]}
         if self.is_due:
             self._refresh()
         self._descend()
@@ -252,6 +246,7 @@ class KFAC(torch.optim.Optimizer):
         """Average the step's factors into the layers' states, and invert these."""
         self._fold()
         learnt, dampings = [], []
+        damping_of = {p: float(g["damping"]) for g in self._own_groups() for p in g["params"]}
         averaging = self.settings.averaging
         for place, members in enumerate(self._members):
             block = self._curvature.block(place)
@@ -262,39 +257,71 @@ class KFAC(torch.optim.Optimizer):
             state = self.state[members[0]]
             learn(state, block, averaging)
             learnt.append(state)
-            dampings.append(float(self._group_of[members[0]]["damping"]))
+            dampings.append(damping_of[members[0]])
         invert(learnt, averaging, dampings, self.settings.factored)
+        self._directions = None
 
     def _descend(self) -> None:
-        moved: list[tuple[Tensor, Tensor]] = []
-        for plan, members in zip(self._plans, self._members, strict=True):
-            if all(p.grad is None for p in members):
-                continue
-            state = self.state[members[0]]
-            if "refreshes" not in state:
-                raise EngineError(
-                    f"The layer {plan.layer.name!r} has a gradient for the first time between two "
-                    f"refreshes, and no curvature yet. Freeze and thaw layers every {self.settings.refresh} "
-                    "steps, or take refresh=1."
-                )
-            grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in members]
-            found = times_inverse(state, plan.joined(grads))
-            parts = plan.parts(found, [p.shape for p in members])
-            moved += [(p, u) for p, u in zip(members, parts, strict=True) if p.grad is not None]
-        factor = clipping(moved, self._group_of, self.settings.kl_clip)
-        for p, u in moved:
-            scaled = u if factor is None else u * factor.to(u)
-            move(p, scaled, self._group_of[p], self.state[p])
+        live = [
+            k for k, members in enumerate(self._members) if any(p.grad is not None for p in members)
+        ]
+        if not live:
+            return
+        key = tuple(live)
+        if self._directions is None or self._directions[0] != key:
+            self._directions = key, Directions([self._state_of(place) for place in live])
+        gradients = [
+            self._plans[place].joined(
+                [torch.zeros_like(p) if p.grad is None else p.grad for p in self._members[place]]
+            )
+            for place in live
+        ]
+        found, total = self._directions[1].of(gradients)
+        moved: dict[Tensor, Tensor] = {
+            p: u
+            for place, joined in zip(live, found, strict=True)
+            for p, u in zip(
+                self._members[place],
+                self._plans[place].parts(joined, self._shapes[place]),
+                strict=True,
+            )
+            if p.grad is not None
+        }
+        factor = self._clipping(moved, total)
+        if factor is not None:
+            for joined in found:
+                joined.mul_(factor)
+        for group in self._own_groups():
+            params = [p for p in group["params"] if p in moved]
+            if params:
+                move(params, [moved[p] for p in params], group, self.state)
 
-    def _step_rest(self) -> None:
-        """Step the others, their rates changed as that of the first group has."""
-        assert self.rest is not None
-        now = float(self.param_groups[0]["lr"])
-        ratio = now / self._first_lr if self._first_lr else 1.0
-        for group, rate in zip(self.rest.param_groups, self._rates, strict=True):
-            group["lr"] = rate * ratio
-        with torch.enable_grad():
-            self.rest.step()
+    def _clipping(self, moved: Mapping[Tensor, Tensor], total: Tensor) -> Tensor | None:
+        """Return ν, None without a bound; `total` is Σ U·G."""
+        bound = self.settings.kl_clip
+        if bound is None:
+            return None
+        rates = {float(group["lr"]) for group in self._own_groups()}
+        if len(rates) == 1:
+            return clipping(rates.pop() ** 2 * total, bound)
+        parts = [
+            float(group["lr"]) ** 2 * (moved[p] * p.grad).sum(dtype=torch.float64).to(total.device)
+            for group in self._own_groups()
+            for p in group["params"]
+            if p in moved and p.grad is not None
+        ]
+        return clipping(torch.stack(parts).sum(), bound)
+
+    def _state_of(self, place: int) -> State:
+        """Return a layer's state; raise EngineError where it has no curvature yet."""
+        state: State = self.state[self._members[place][0]]
+        if "refreshes" not in state:
+            raise EngineError(
+                f"The layer {self._plans[place].layer.name!r} has a gradient for the first time between two "
+                f"refreshes, and no curvature yet. Freeze and thaw layers every {self.settings.refresh} "
+                "steps, or take refresh=1."
+            )
+        return state
 
     def _unseen(self, place: int) -> str:
         layer = self._plans[place].layer.name
@@ -309,73 +336,6 @@ class KFAC(torch.optim.Optimizer):
             "parameters are used without calling it, or the optimizer's detach() has taken the hooks off "
             "the model, or the forward pass was before the optimizer was made or loaded."
         )
-
-    # -- PyTorch's optimizer --------------------------------------------------------------------------
-
-    @property
-    def _count(self) -> int:
-        """The number of steps taken."""
-        return int(self.state[self.param_groups[0]["params"][0]].get("step", 0))
-
-    @_count.setter
-    def _count(self, value: int) -> None:
-        self.state[self.param_groups[0]["params"][0]]["step"] = value
-
-    def _own_groups(self) -> list[Group]:
-        others = 0 if self.rest is None else len(self.rest.param_groups)
-        return self.param_groups[: len(self.param_groups) - others]
-
-    def add_param_group(self, param_group: Group) -> None:
-        """Add a group while the optimizer is made; later that is refused: its layers are watched already.
-
-        Raises ValueError for entries that are out of range.
-        """
-        if hasattr(self, "_watch"):
-            raise ValueError(
-                "KFAC watches its layers from the beginning: make another one with params=groups instead of "
-                "add_param_group"
-            )
-        check_entries({**self.defaults, **param_group})
-        super().add_param_group(param_group)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of this optimizer and of the rest's as one dictionary."""
-        if self.rest is None:
-            return super().state_dict()
-        every, self.param_groups = self.param_groups, self._own_groups()
-        try:
-            own = super().state_dict()
-        finally:
-            self.param_groups = every
-        return put_together(own, self.rest.state_dict())
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned; parameters are found by name where both sides know names."""
-        if self.rest is None:
-            loaded_state(self, state_dict)
-        else:
-            own = self._own_groups()
-            first, second = parted(state_dict, len(own))
-            every, self.param_groups = self.param_groups, own
-            try:
-                loaded_state(self, first)
-                self.rest.load_state_dict(second)
-            except BaseException:
-                self.param_groups = every
-                raise
-            self.param_groups = [*self.param_groups, *self.rest.param_groups]
-        self._attach()
-
-    def __getstate__(self) -> dict[str, Any]:
-        names = ("model", "settings", "rest", "_first_lr", "_rates")
-        return {**super().__getstate__(), **{name: getattr(self, name) for name in names}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "model" in state:  # a copy, not what a checkpoint holds
-            if self.rest is not None:
-                self.param_groups = [*self._own_groups(), *self.rest.param_groups]
-            self._attach()
 
 
 def _mixed(*numbers: int) -> int:

@@ -14,7 +14,7 @@ from thalweg.objective.nested import rows_of
 
 
 class LayerWatch:
-    """Watches the layers of a model while `is_on`, from its beginning until `remove()`.
+    """Watches the layers of a model while `is_on`, until `remove()`.
 
     `passes` are those of the forward pass that began last, `rows` those of its inputs; `begins`, a method,
     is called before one begins. Neither hooks nor this object keep an optimizer alive: they go when it does.
@@ -26,18 +26,30 @@ class LayerWatch:
         self.layers, self.is_on = tuple(layers), False
         self.passes = [Passes(layer) for layer in self.layers]
         self.rows: int | None = None
+        self._model = model
         self._begins = weakref.WeakMethod(begins)
-        me = weakref.ref(self)
-        handles = [model.register_forward_pre_hook(_Beginning(me))]
-        handles += [
-            layer.module.register_forward_hook(_Call(me, place), with_kwargs=True)
-            for place, layer in enumerate(self.layers)
-        ]
-        self._remove = weakref.finalize(self, _remove, handles)
+        self._handles: list[Any] = []
+        self._is_removed = False
+        weakref.finalize(self, _remove, self._handles)
+
+    def watch(self, is_on: bool) -> None:
+        """Watch from now on, or no more: modules without hooks are called faster."""
+        self.forget()
+        if is_on and not self._handles and not self._is_removed:
+            me = weakref.ref(self)
+            self._handles.append(self._model.register_forward_pre_hook(_Beginning(me)))
+            self._handles += [
+                layer.module.register_forward_hook(_Call(me, place), with_kwargs=True)
+                for place, layer in enumerate(self.layers)
+            ]
+        elif not is_on:
+            _remove(self._handles)
+        self.is_on = is_on
 
     def remove(self) -> None:
-        """Take the hooks off the model."""
-        self._remove()
+        """Take the hooks off the model for good."""
+        _remove(self._handles)
+        self._is_removed = True
 
     def begin(self, args: Any) -> None:
         """Be told that a forward pass of these inputs begins."""
@@ -87,6 +99,6 @@ class _Call(_Hook):
             watch.passes[self._place].called(args, kwargs, output)
 
 
-def _remove(handles: Sequence[Any]) -> None:
-    for handle in handles:
-        handle.remove()
+def _remove(handles: list[Any]) -> None:
+    while handles:
+        handles.pop().remove()
