@@ -62,11 +62,12 @@ def contestants(build: Callable[[], nn.Module], x: Any, y: Any, loss: str) -> li
 
 def _steps(model: nn.Module, make: Callable[[nn.Module], Any], x: Any, y: Any, loss: str) -> Any:
     optimizer, function = make(model), as_loss(loss)
-    y = function.match(model(x), y)
+    y, parameters = function.match(model(x), y), list(model.parameters())
 
     def run() -> None:
         for _ in range(REFRESH):
-            optimizer.zero_grad()
+            for p in parameters:
+                p.grad = None
             outputs = model(x)
             if isinstance(optimizer, optim.KFAC):
                 optimizer.observe(outputs, y, function)

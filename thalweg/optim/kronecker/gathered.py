@@ -20,6 +20,7 @@ from thalweg.curvature.kronecker.scores import (
 from thalweg.curvature.kronecker.watch import Passes, weights_of_places
 from thalweg.curvature.likelihood import KNOWN
 from thalweg.objective.losses import Loss
+from thalweg.objective.weight import Weight
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -81,8 +82,10 @@ class Terms:
     def __init__(self, loss: Loss, outputs: Tensor, targets: Any, *, is_sampled: bool) -> None:
         flat = self.flat = _widened(outputs.detach())
         self.loss, self.targets = loss, targets
-        with torch.no_grad():
-            weight = loss.measured(self.flat, targets, len(flat))[1]
+        weight: Weight = len(flat)
+        if not loss.weighs_by_rows(targets):
+            with torch.no_grad():
+                weight = loss.measured(self.flat, targets, len(flat))[1]
         self.is_sum = weight == "sum"
         self.share = 1.0 if weight == "sum" else float(weight)
         self.mass: Tensor | None = None

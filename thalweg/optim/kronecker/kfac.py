@@ -196,7 +196,6 @@ class KFAC(WatchingOptimizer):
         self._plans = [BlockPlan(*each) for each in known]
         parameters = dict(self.model.named_parameters())
         self._members = [[parameters[name] for name in plan.names] for plan in self._plans]
-        self._shapes = [[p.shape for p in members] for members in self._members]
         self._directions = None
         layers = [plan.layer for plan in self._plans]
         self._watch = LayerWatch(self.model, layers, self._fold)
@@ -269,28 +268,23 @@ class KFAC(WatchingOptimizer):
             return
         key = tuple(live)
         if self._directions is None or self._directions[0] != key:
-            self._directions = key, Directions([self._state_of(place) for place in live])
+            plans = [self._plans[place] for place in live]
+            self._directions = key, Directions(plans, [self._state_of(place) for place in live])
         gradients = [
-            self._plans[place].joined(
-                [torch.zeros_like(p) if p.grad is None else p.grad for p in self._members[place]]
-            )
+            [torch.zeros_like(p) if p.grad is None else p.grad for p in self._members[place]]
             for place in live
         ]
-        found, total = self._directions[1].of(gradients)
+        found, total, whole = self._directions[1].of(gradients)
         moved: dict[Tensor, Tensor] = {
             p: u
-            for place, joined in zip(live, found, strict=True)
-            for p, u in zip(
-                self._members[place],
-                self._plans[place].parts(joined, self._shapes[place]),
-                strict=True,
-            )
+            for place, parts in zip(live, found, strict=True)
+            for p, u in zip(self._members[place], parts, strict=True)
             if p.grad is not None
         }
         factor = self._clipping(moved, total)
         if factor is not None:
-            for joined in found:
-                joined.mul_(factor)
+            for each in whole:
+                each.mul_(factor)
         for group in self._own_groups():
             params = [p for p in group["params"] if p in moved]
             if params:
