@@ -51,6 +51,7 @@ def contestants(build: Callable[[], nn.Module], x: Any, y: Any, loss: str) -> li
     """Return ten steps of each optimizer."""
     made: dict[str, Callable[[nn.Module], Any]] = {
         "adam": lambda model: optim.Adam(model, lr=1e-4),
+        "torch.optim.Adam": lambda model: torch.optim.Adam(model.parameters(), lr=1e-4),
         "kfac, sampled": lambda model: optim.KFAC(model, lr=1e-4, refresh=REFRESH),
         "kfac, empirical": lambda model: optim.KFAC(
             model, lr=1e-4, refresh=REFRESH, fisher="empirical"
