@@ -13,7 +13,7 @@ from torch.nn import functional
 from tests.curvature.nets import Attention, Recurrent, Setting, Tied, cuts, settings
 from tests.curvature.test_products import near
 from thalweg.curvature import KroneckerMatrix, ekfac, fisher, ggn, kfac
-from thalweg.curvature.kronecker.blocks import Pair, inverses_of
+from thalweg.curvature.kronecker.blocks import KroneckerPair, inverses_of
 from thalweg.errors import DataError, EngineError, TaskError
 
 # some hundred sums of numbers of size 1 in float64, twice through roots of eigenvalues
@@ -331,8 +331,8 @@ def test_the_inverse_is_that_of_the_damped_matrix(factored: bool, made: Any) -> 
 def test_factored_damping_is_that_of_its_definition() -> None:
     torch.manual_seed(0)
     a, b = (x @ x.mT for x in (torch.randn(3, 3).double(), 5 * torch.randn(4, 4).double()))
-    found = Pair(a, b).damped(0.09, factored=True)
-    assert isinstance(found, Pair)
+    found = KroneckerPair(a, b).damped(0.09, factored=True)
+    assert isinstance(found, KroneckerPair)
     pi = float(((a.trace() / 3) / (b.trace() / 4)) ** 0.5)
     near(found.a, a + 0.3 * pi * torch.eye(3).double())
     near(found.b, b + 0.3 / pi * torch.eye(4).double())

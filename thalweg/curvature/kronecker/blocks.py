@@ -16,7 +16,7 @@ from thalweg.errors import EngineError, TaskError
 
 
 @dataclass(frozen=True)
-class Pair:
+class KroneckerPair:
     """B·M·A with Kronecker factors A (inputs) and B (output gradients): the matrix A ⊗ B.
 
     A diagonal A is given as a vector.
@@ -35,11 +35,11 @@ class Pair:
         if not factored:
             return self.eigen().damped(amount, factored=False)
         a, b = tikhonov(self.a, self.b, amount)
-        return Pair(shifted(self.a, a), shifted(self.b, b))
+        return KroneckerPair(shifted(self.a, a), shifted(self.b, b))
 
     def inverse(self) -> LayerBlock:
         """Return A⁻¹ ⊗ B⁻¹."""
-        return Pair(_inverse(self.a), _inverse(self.b))
+        return KroneckerPair(_inverse(self.a), _inverse(self.b))
 
     def eigen(self) -> Spectral:
         """Return the same matrix in the basis of its eigenvectors."""
@@ -92,7 +92,7 @@ class Whole:
         return Whole(_inverse(self.matrix))
 
 
-LayerBlock = Pair | Spectral | Whole
+LayerBlock = KroneckerPair | Spectral | Whole
 
 _SINGULAR = (
     "The matrix is singular up to rounding, or as good as that: it has an eigenvalue 0. Add to it before "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from thalweg.curvature.kronecker.blocks import Pair, Spectral, Whole, eigen_of
+from thalweg.curvature.kronecker.blocks import KroneckerPair, Spectral, Whole, eigen_of
 from thalweg.curvature.kronecker.layers import KroneckerLayer, NormLayer
 from thalweg.curvature.kronecker.watch import weights_of_places
 from thalweg.errors import TaskError
@@ -60,7 +60,7 @@ class PairSum:
             flat = g.reshape(-1, g.shape[-1])
             self.b = _plus(self.b, share * (flat.mT @ flat))
 
-    def block(self, weight: Tensor, whole: float) -> Pair:
+    def block(self, weight: Tensor, whole: float) -> KroneckerPair:
         """Return the block of a loss whose batches weigh `whole` together; 0 where nothing passed."""
         width = (self.layer.width if self.has_weight else 0) + self.has_bias
         a, b = self.a, self.b
@@ -69,7 +69,7 @@ class PairSum:
             a = weight.new_zeros(width) if self.layer.is_lookup else weight.new_zeros(width, width)
         else:
             a = a / self.total
-        return Pair(a, weight.new_zeros(out, out) if b is None else b / whole)
+        return KroneckerPair(a, weight.new_zeros(out, out) if b is None else b / whole)
 
     @property
     def _reduces(self) -> bool:
@@ -106,7 +106,7 @@ class SpectrumSum:
     values: Tensor
 
     @classmethod
-    def of(cls, pair: PairSum, block: Pair) -> SpectrumSum:
+    def of(cls, pair: PairSum, block: KroneckerPair) -> SpectrumSum:
         """Return an empty sum in the basis of a block."""
         (_, q_a), (_, q_b) = eigen_of(block.a), eigen_of(block.b)
         assert q_b is not None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from thalweg.curvature.data import RepeatedBatches, Seen, rows_in
-from thalweg.curvature.kronecker.blocks import LayerBlock, Pair
+from thalweg.curvature.kronecker.blocks import KroneckerPair, LayerBlock
 from thalweg.curvature.kronecker.factors import BlockSum, Sharing, SpectrumSum, check_sharing
 from thalweg.curvature.kronecker.matrix import KroneckerMatrix
 from thalweg.curvature.kronecker.of_layers import BlockPlan, plan_blocks
@@ -165,7 +165,9 @@ class FactorReader:
         sums = [plan.sums(self.sharing) for plan in self.plans]
         blocks = self._read(sums)
         again: list[BlockSum] = [
-            SpectrumSum.of(each, block) if isinstance(block, Pair) else plan.sums(self.sharing)  # type: ignore[arg-type]
+            SpectrumSum.of(each, block)
+            if isinstance(block, KroneckerPair)
+            else plan.sums(self.sharing)  # type: ignore[arg-type]
             for each, block, plan in zip(sums, blocks, self.plans, strict=True)
         ]
         return self._matrix(self._read(again), "EKFAC")

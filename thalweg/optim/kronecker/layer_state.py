@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from thalweg.curvature.kronecker.blocks import (
+    KroneckerPair,
     LayerBlock,
-    Pair,
     Whole,
     inverses_of,
     shifted,
@@ -26,7 +26,7 @@ def learn(state: State, block: LayerBlock, averaging: float) -> None:
 
     So the first batch counts wholly: without the division its factors would be too small by 1 − β.
     """
-    assert isinstance(block, (Pair, Whole))
+    assert isinstance(block, (KroneckerPair, Whole))
     for name, new in _factors(block).items():
         old = state.get(name)
         now = (1 - averaging) * new if old is None else old.lerp(new, 1 - averaging)
@@ -34,12 +34,12 @@ def learn(state: State, block: LayerBlock, averaging: float) -> None:
     state["refreshes"] = state.get("refreshes", 0) + 1
 
 
-def block_of(state: State, averaging: float) -> Pair | Whole:
+def block_of(state: State, averaging: float) -> KroneckerPair | Whole:
     """Return the average of a layer's blocks, its bias corrected."""
     share = 1 - averaging ** state["refreshes"]
     if "factor" in state:
         return Whole(state["factor"] / share)
-    return Pair(state["factor_a"] / share, state["factor_b"] / share)
+    return KroneckerPair(state["factor_a"] / share, state["factor_b"] / share)
 
 
 def invert(
@@ -90,7 +90,7 @@ def _product(state: State, m: Tensor) -> Tensor:
     return left * a if a.ndim == 1 else left @ a
 
 
-def _factors(block: Pair | Whole) -> dict[str, Tensor]:
+def _factors(block: KroneckerPair | Whole) -> dict[str, Tensor]:
     if isinstance(block, Whole):
         return {"factor": block.matrix}
     return {"factor_a": block.a, "factor_b": block.b}
