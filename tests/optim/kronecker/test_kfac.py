@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from tests.exact import RESUMED, close, differs, same
 from tests.optim.kronecker.transcription import TwoLayers
-from thalweg import optim
+from thalweg import meta, optim
 from thalweg.errors import EngineError, TaskError
 from thalweg.optim.kronecker import gathered
 
@@ -402,6 +402,53 @@ def test_a_step_that_was_told_nothing_says_what_to_call() -> None:
     sent_back(functional.cross_entropy(model(X), Y))
     with pytest.raises(EngineError, match=r"optimizer.observe\(outputs, targets"):
         optimizer.step()
+
+
+@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
+def test_a_batch_that_is_not_finite_is_left_out_with_its_step(fisher: str) -> None:
+    """By a wrapper; a step that is taken all the same says what is wrong, and changes nothing."""
+
+    def batches(k: int) -> tuple[Tensor, Tensor]:
+        x, y = batch(k)
+        return (x * float("inf") if k == 0 else x), y
+
+    model, alone = net(), net()
+    wrapped = meta.NonFinite(optim.KFAC(model, fisher=fisher))
+    watched: Any = wrapped.optimizer
+    for k in range(3):
+        x, y = batches(k)
+        wrapped.zero_grad()
+        outputs = model(x)
+        watched.observe(outputs, y, "cross_entropy")
+        sent_back(functional.cross_entropy(outputs, y))
+        wrapped.step()
+    path = train(alone, optim.KFAC(alone, fisher="empirical"), range(1, 3))
+    assert bool(torch.isfinite(point(model)).all())
+    if fisher == "empirical":  # the labels of another draw else
+        close(point(model), path[-1], ulps=1e6, because="the same two steps")
+    broken = net()
+    before = point(broken)
+    with pytest.raises(EngineError, match="not finite"):
+        train(broken, optim.KFAC(broken, fisher=fisher), range(1), batches=batches)
+    same(point(broken), before, because="nothing was stepped")
+
+
+def test_the_empirical_factors_take_outputs_of_any_kind() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net()
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            found = self.net(x)
+            return found, found
+
+    model, loss = Two(), lambda outputs, y: functional.cross_entropy(outputs[0], y)
+    start = point(model)
+    train(model, optim.KFAC(model, fisher="empirical"), range(2), loss=loss)
+    differs(point(model), start)
+    with pytest.raises(TaskError, match="one tensor of outputs"):
+        train(model, optim.KFAC(model), range(1), loss=loss)
 
 
 def test_a_layer_that_is_not_called_is_named() -> None:

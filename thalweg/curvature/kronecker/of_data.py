@@ -12,7 +12,13 @@ from torch.func import functional_call
 
 from thalweg.curvature.data import RepeatedBatches, Seen, rows_in
 from thalweg.curvature.kronecker.blocks import KroneckerPair, LayerBlock
-from thalweg.curvature.kronecker.factors import BlockSum, Sharing, SpectrumSum, check_sharing
+from thalweg.curvature.kronecker.factors import (
+    BlockSum,
+    PairSum,
+    Sharing,
+    SpectrumSum,
+    check_sharing,
+)
 from thalweg.curvature.kronecker.matrix import KroneckerMatrix
 from thalweg.curvature.kronecker.of_layers import BlockPlan, plan_blocks
 from thalweg.curvature.kronecker.scores import masses, row_masses, scores
@@ -164,12 +170,12 @@ class FactorReader:
         """Return the matrix with corrected eigenvalues, by a second reading."""
         sums = [plan.sums(self.sharing) for plan in self.plans]
         blocks = self._read(sums)
-        again: list[BlockSum] = [
-            SpectrumSum.of(each, block)
-            if isinstance(block, KroneckerPair)
-            else plan.sums(self.sharing)  # type: ignore[arg-type]
-            for each, block, plan in zip(sums, blocks, self.plans, strict=True)
-        ]
+        again: list[BlockSum] = []
+        for each, block, plan in zip(sums, blocks, self.plans, strict=True):
+            if isinstance(each, PairSum) and isinstance(block, KroneckerPair):
+                again.append(SpectrumSum.of(each, block))
+            else:
+                again.append(plan.sums(self.sharing))
         return self._matrix(self._read(again), "EKFAC")
 
     def _matrix(self, blocks: list[LayerBlock], method: str) -> KroneckerMatrix:

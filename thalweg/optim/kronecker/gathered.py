@@ -33,6 +33,8 @@ class StepCurvature:
         self.sums = [plan.sums(sharing) for plan in plans]
         self.is_seen = [False] * len(plans)
         self.whole = 0.0
+        self.is_undefined = False
+        """Whether a batch was left out, since what passed was not finite."""
 
     def add(
         self, passes: Sequence[Passes], terms: Terms | None, rows: int | None, is_scaled: bool
@@ -52,6 +54,9 @@ class StepCurvature:
             if pair is None:
                 continue
             a, g = (_widened(each) for each in pair)
+            if not bool(torch.isfinite(g).all() & torch.isfinite(a).all()):
+                self.is_undefined = True  # such a batch may be left out by a wrapper, before a step
+                continue
             counts = g.new_full((count,), 1.0 / count) if terms is None else terms.counts.to(g)
             if not is_scaled:
                 g = _scaled(g, counts)

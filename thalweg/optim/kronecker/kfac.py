@@ -145,7 +145,7 @@ class KFAC(WatchingOptimizer):
         return self._count % self.settings.refresh == 0
 
     @torch.no_grad()
-    def observe(self, outputs: Tensor, targets: Any, loss: Any) -> int:
+    def observe(self, outputs: Any, targets: Any, loss: Any) -> int:
         """Be told a forward pass's outputs and what its loss will be, before its backward pass.
 
         Returns what it computed, in forward passes.
@@ -154,17 +154,24 @@ class KFAC(WatchingOptimizer):
         targets, mean or sum). With fisher="sampled", labels are drawn and sent backwards through the layers
         here. Where the next step is no refresh, and where the outputs have no graph, nothing is done.
 
-        Raises TaskError for a loss of no distribution, or outputs that are not one tensor.
+        Raises TaskError, with fisher="sampled", for a loss of no distribution, or outputs that are not one
+        tensor.
         """
         if not self._watch.is_on:
             return 0
+        is_sampled = self.settings.fisher == "sampled"
         if not isinstance(outputs, Tensor):
+            if not is_sampled:
+                return 0
             raise TaskError(
                 f"KFAC wants a model with one tensor of outputs; it gives {type(outputs).__name__}."
             )
         if not outputs.requires_grad:
             return 0
-        is_sampled = self.settings.fisher == "sampled"
+        if is_sampled and not bool(torch.isfinite(outputs).all()):
+            self._curvature.is_undefined = True  # no labels can be drawn
+            self._watch.forget()
+            return 0
         given = as_loss(loss)
         terms = Terms(given, outputs, given.match(outputs, targets), is_sampled=is_sampled)
         if not terms.share:
@@ -319,6 +326,12 @@ class KFAC(WatchingOptimizer):
 
     def _unseen(self, place: int) -> str:
         layer = self._plans[place].layer.name
+        if self._curvature.is_undefined:
+            return (
+                f"What passed through the layer {layer!r} was not finite, inputs or gradients: KFAC has no "
+                "curvature for this step. Lower the learning rate or raise damping; meta.NonFinite leaves "
+                "out batches whose gradients are not finite."
+            )
         if self.settings.fisher == "sampled" and not self._draws:
             return (
                 "KFAC was not told the outputs of this step, which computes the curvature anew. Between "
