@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import thalweg
-from tests.exact import RESUMED
+from tests.exact import RESUMED, close
 from tests.train.helpers import blobs, other_run, quiet, same_run
 from thalweg import optim
 from thalweg.errors import TaskError
@@ -70,6 +70,19 @@ def test_batches_are_gathered_and_gradients_clipped(fisher: str) -> None:
     same_run(quiet(task, built, lr=0.03, epochs=2), by_setting, because="the same steps")
     clipped = quiet(task, "kfac", lr=0.03, epochs=2, clip_norm=1e-3, fisher=fisher)
     other_run(clipped, quiet(task, "kfac", lr=0.03, epochs=2, fisher=fisher))
+
+
+@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
+def test_factors_are_computed_in_the_parameters_type_under_autocast(fisher: str) -> None:
+    task = blobs(model=lambda: plain().float())
+    given: dict[str, Any] = {"lr": 0.0, "epochs": 1, "fisher": fisher}
+    found = [
+        quiet(task, "kfac", **given, **more).optimizer.state_dict()["state"][0]
+        for more in ({}, {"autocast": "bfloat16"})
+    ]
+    # the inputs are the same, and in bfloat16 the products would be off by 2⁻⁹
+    close(found[1]["factor_a"], found[0]["factor_a"], ulps=64, because="sums of eight rows")
+    assert found[1]["factor_b"].dtype == torch.float32
 
 
 def test_a_schedule_and_groups_of_all_settings_are_taken() -> None:

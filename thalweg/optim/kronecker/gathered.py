@@ -86,7 +86,8 @@ class Terms:
 
     def __init__(self, loss: Loss, outputs: Tensor, targets: Any, *, is_sampled: bool) -> None:
         flat = self.flat = _widened(outputs.detach())
-        self.loss, self.targets = loss, targets
+        self.loss, self.targets = loss, loss.match(flat, targets)
+        targets = self.targets
         weight: Weight = len(flat)
         if not loss.weighs_by_rows(targets):
             with torch.no_grad():

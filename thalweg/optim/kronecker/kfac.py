@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from thalweg.curvature.kronecker.of_layers import BlockPlan, sorted_layers
 from thalweg.errors import EngineError, TaskError
-from thalweg.objective.losses import as_loss
+from thalweg.objective.losses import Loss, as_loss
 from thalweg.optim.kronecker.descent import clipping, move
 from thalweg.optim.kronecker.directions import Directions
 from thalweg.optim.kronecker.gathered import StepCurvature, Terms
@@ -172,8 +172,13 @@ class KFAC(WatchingOptimizer):
             self._curvature.is_undefined = True  # no labels can be drawn
             self._watch.forget()
             return 0
-        given = as_loss(loss)
-        terms = Terms(given, outputs, given.match(outputs, targets), is_sampled=is_sampled)
+        # what follows is no part of the model, whose types a context may choose
+        with torch.autocast(outputs.device.type, enabled=False):
+            return self._told(outputs, targets, as_loss(loss))
+
+    def _told(self, outputs: Tensor, targets: Any, loss: Loss) -> int:
+        is_sampled = self.settings.fisher == "sampled"
+        terms = Terms(loss, outputs, targets, is_sampled=is_sampled)
         if not terms.share:
             self._watch.forget()
             return 0
@@ -217,8 +222,9 @@ class KFAC(WatchingOptimizer):
     def _fold(self) -> None:
         """Take what the training loss's backward pass has sent, before another forward pass."""
         if self.settings.fisher == "empirical":
-            rows = self._watch.rows
-            self._curvature.add(self._watch.passes, self._terms, rows, is_scaled=False)
+            rows, device = self._watch.rows, self._members[0][0].device.type
+            with torch.autocast(device, enabled=False):
+                self._curvature.add(self._watch.passes, self._terms, rows, is_scaled=False)
             self._terms = None
 
     def _ends(self) -> list[Tensor]:
