@@ -84,6 +84,14 @@ def test_the_page_on_curvature_runs_from_top_to_bottom() -> None:
     assert names["density"].products == 180
 
 
+def test_the_page_on_kronecker_factors_runs_from_top_to_bottom() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks("kfac.md"):
+        exec(block, names)
+    assert names["K"].shape == (67, 67)
+    assert names["run"].steps == 20
+
+
 def test_the_commands_on_curvature_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = (DOCS / "curvature.md").read_text(encoding="utf-8")

@@ -90,6 +90,7 @@ PRIVATE: dict[str, tuple[str, Callable[[], Any], str]] = {
     "_foreach_add": ("torch", module("torch"), LISTS),
     "_foreach_add_": ("torch", module("torch"), LISTS),
     "_foreach_copy_": ("torch", module("torch"), LISTS),
+    "_foreach_mul_": ("torch", module("torch"), LISTS),
     "_foreach_norm": ("torch", module("torch"), LISTS),
     "_rand": ("numpy", module("numpy.random.mtrand"), "the global generator is kept and put back"),
     "_bit_generator": ("numpy", np.random.RandomState, "a legacy generator over bits of any kind"),

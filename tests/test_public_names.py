@@ -14,6 +14,7 @@ import torch
 
 import thalweg
 from tests.optim.cases import OPTIMIZERS
+from tests.optim.kronecker import OF_MODELS
 from tests.optim.solvers import SOLVERS
 
 NAMES = """
@@ -30,7 +31,7 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_every_optimizer_has_cases_and_every_case_is_of_an_optimizer() -> None:
-    assert sorted(thalweg.optim.__all__) == sorted([*OPTIMIZERS, *SOLVERS, "Optimizer"])
+    assert sorted(thalweg.optim.__all__) == sorted([*OPTIMIZERS, *SOLVERS, *OF_MODELS, "Optimizer"])
 
 
 def test_every_rule_is_exported() -> None:

@@ -13,12 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from tests.exact import RERUN, differs, is_same, same
+from tests.optim.kronecker import OF_MODELS as MODEL_NAMES
 from tests.optim.solvers import SOLVERS as SOLVER_NAMES
 from thalweg import optim, rule, rules
 from thalweg.errors import EngineError, TaskError
-from thalweg.optim.cards.card import OPTIMIZERS, RULES, SOLVERS, Card, card, describe_callable, find
+from thalweg.optim.cards.card import (
+    OF_MODELS,
+    OPTIMIZERS,
+    RULES,
+    SOLVERS,
+    Card,
+    card,
+    describe_callable,
+    find,
+)
 
-OPTIMIZER_NAMES = sorted(set(optim.__all__) - {"Optimizer", *SOLVER_NAMES})
+OPTIMIZER_NAMES = sorted(set(optim.__all__) - {"Optimizer", *SOLVER_NAMES, *MODEL_NAMES})
 
 
 def parameters(dtype: torch.dtype = torch.float64) -> list[nn.Parameter]:
@@ -39,11 +49,12 @@ def stepped(optimizer: Any, params: list[nn.Parameter], factor: float = 1.0) -> 
 def test_there_is_a_card_for_every_name() -> None:
     assert sorted(OPTIMIZERS) == OPTIMIZER_NAMES
     assert sorted(SOLVERS) == sorted(SOLVER_NAMES)
+    assert sorted(OF_MODELS) == sorted(MODEL_NAMES)
     assert sorted(RULES) == sorted(rules.__all__)
     assert all(OPTIMIZERS[name] is getattr(optim, name) for name in OPTIMIZER_NAMES)
 
 
-@pytest.mark.parametrize("name", SOLVER_NAMES)
+@pytest.mark.parametrize("name", [*SOLVER_NAMES, *MODEL_NAMES])
 def test_every_solver_has_a_complete_card(name: str) -> None:
     found = card(name)
     assert (found.name, found.kind, found.cost) == (name, "optimizer", None)
@@ -52,7 +63,8 @@ def test_every_solver_has_a_complete_card(name: str) -> None:
     assert '"' in found.paper
     fields = (found.paper, found.defaults, found.use, found.deviations, found.text.fields["Cost"])
     assert all(text.endswith(".") for text in fields)
-    assert found.signature.startswith(f"{name}(params, ")
+    first = "model" if name in MODEL_NAMES else "params"
+    assert found.signature.startswith(f"{name}({first}, ")
     assert "optimizer.step(" in found.example
     json.dumps(found.as_dict())
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.optim.kronecker import OF_MODELS
 from tests.optim.solvers import SOLVERS
 from thalweg import optim, rules
 from thalweg.optim.cards import docs_page as catalogue
@@ -23,7 +24,7 @@ def test_every_optimizer_is_in_the_table_and_has_a_section() -> None:
         if name == "Optimizer":
             continue
         found = card(name)
-        if name in SOLVERS:
+        if name in (*SOLVERS, *OF_MODELS):
             assert f"| [{name}](#{name.lower()}) | {found.year} | – | – |" in text
             continue
         assert found.cost is not None

@@ -12,6 +12,7 @@ from tests.exact import same
 from thalweg.errors import EngineError
 
 from .cases import CASES, NOT_EXERCISED, OPTIMIZERS, TORCH_CASES, Case, each, each_case, each_engine
+from .kronecker import OF_MODELS
 from .oracle import FEW, QUADRATIC, changing, set_rates
 from .problem import Problem, follow, snapshot
 from .references.compose import options_of
@@ -41,7 +42,7 @@ def test_every_optimizer_is_in_the_table() -> None:
 
     named = [getattr(optim, name) for name in optim.__all__]
     made = [each.__name__ for each in named if isinstance(each, type)]
-    assert set(made) - {"Optimizer", *SOLVERS} == set(OPTIMIZERS)
+    assert set(made) - {"Optimizer", *SOLVERS, *OF_MODELS} == set(OPTIMIZERS)
     assert {case.optimizer for case in TORCH_CASES} == set(dir(torch.optim)) & set(OPTIMIZERS)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.optim.kronecker import OF_MODELS
 from tests.optim.solvers import SOLVERS
 from thalweg import optim, rules
 from thalweg.engine import chain
@@ -22,8 +23,9 @@ def is_optimizer(name: str) -> bool:
     return is_class and value is not optim.Optimizer
 
 
-# solvers need closures: tests/optim/solvers has their contract
-NAMES = [name for name in optim.__all__ if is_optimizer(name) and name not in SOLVERS]
+# solvers need closures, others a model: tests/optim/solvers and tests/optim/kronecker have their contract
+APART = (*SOLVERS, *OF_MODELS)
+NAMES = [name for name in optim.__all__ if is_optimizer(name) and name not in APART]
 
 # those whose update of a tensor depends on others by design: a norm over all, one stream of noise
 COUPLED = {"DAdaptAdam", "DoG", "Prodigy", "SGLD"}

@@ -12,6 +12,7 @@ import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from tests.optim.kronecker import OF_MODELS
 from tests.optim.problem import recorded
 from tests.optim.solvers import SOLVERS
 from thalweg import optim
@@ -26,7 +27,8 @@ PROBLEM = recorded([(5,), (3, 4), (40,)], steps=8)
 NAMES = [
     name
     for name in optim.__all__
-    if name not in SOLVERS  # they need closures: tests/optim/solvers asks the same of them
+    # they need closures, or a model: tests/optim/solvers and tests/optim/kronecker ask the same of them
+    if name not in (*SOLVERS, *OF_MODELS)
     and inspect.isclass(getattr(optim, name))
     and getattr(optim, name) is not optim.Optimizer
 ]

@@ -67,14 +67,21 @@ def _matches(name: str) -> list[str]:
 def _cards() -> dict[str, Callable[[], Card]]:
     """Return what makes each card, by full name; a short name means the first that has it."""
     from thalweg.cli.listing import schedules, wrappers
-    from thalweg.optim.cards.card import OPTIMIZERS, RULES, SOLVERS, card, describe_callable
+    from thalweg.optim.cards.card import (
+        OF_MODELS,
+        OPTIMIZERS,
+        RULES,
+        SOLVERS,
+        card,
+        describe_callable,
+    )
     from thalweg.race.entrants.known import known_entrants
 
     cards: dict[str, Callable[[], Card]] = {}
     for kind, things in (("schedule", schedules()), ("wrapper", wrappers())):
         for name, thing in things.items():
             cards[_HOME[kind] + name] = partial(describe_callable, thing, kind)
-    for kind, made in (("optimizer", {**OPTIMIZERS, **SOLVERS}), ("rule", RULES)):
+    for kind, made in (("optimizer", {**OPTIMIZERS, **SOLVERS, **OF_MODELS}), ("rule", RULES)):
         for name in made:
             cards[_HOME[kind] + name] = partial(card, _HOME[kind] + name)
     for name, entrant in known_entrants().items():

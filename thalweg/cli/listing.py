@@ -89,17 +89,18 @@ def _tasks() -> list[ListRow]:
 def _optimizers() -> list[ListRow]:
     import torch
 
-    from thalweg.optim.cards.card import OPTIMIZERS, SOLVERS, card
+    from thalweg.optim.cards.card import OF_MODELS, OPTIMIZERS, SOLVERS, card
     from thalweg.optim.cards.cost import cost_of
     from thalweg.optim.stepping.stepper import Stepper
     from thalweg.race.entrants.known import DEFAULT_ENTRANTS, known_entrants
 
     summaries = {
-        name.lower(): card(made).summary for name, made in {**OPTIMIZERS, **SOLVERS}.items()
+        name.lower(): card(made).summary
+        for name, made in {**OPTIMIZERS, **SOLVERS, **OF_MODELS}.items()
     }
     rows: list[ListRow] = []
     for name, entrant in sorted(known_entrants().items()):
-        made = entrant.build([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        made = entrant.build(torch.nn.Linear(1, 1), lr=0.1)
         row = {
             "name": name,
             "class": type(made).__name__,

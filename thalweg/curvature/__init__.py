@@ -1,5 +1,7 @@
 """The curvature of a loss by products with its matrices, and what they tell: spectra, traces, sharpness."""
 
+from thalweg.curvature.kronecker.matrix import KroneckerMatrix
+from thalweg.curvature.kronecker.of_data import ekfac, kfac
 from thalweg.curvature.krylov import Basis, Solution, conjugate_gradients, lanczos
 from thalweg.curvature.noise import NoiseScale, noise_scale
 from thalweg.curvature.of_function import hessian_of
@@ -30,6 +32,7 @@ __all__ = [
     "Eigenpairs",
     "Estimate",
     "Extremes",
+    "KroneckerMatrix",
     "Matrix",
     "NoiseScale",
     "Operator",
@@ -40,6 +43,7 @@ __all__ = [
     "conjugate_gradients",
     "density",
     "edge_of",
+    "ekfac",
     "extremes",
     "fisher",
     "ggn",
@@ -49,6 +53,7 @@ __all__ = [
     "hutchinson",
     "hutchinson_diag",
     "hutchpp",
+    "kfac",
     "lanczos",
     "noise_scale",
     "sharpness",

@@ -10,6 +10,7 @@ import torch
 
 from thalweg.optim import family
 from thalweg.optim.family import *  # noqa: F403 — the list of names is that file's
+from thalweg.optim.kronecker.kfac import KFAC
 from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.solvers.descents import BFGS, NewtonCG, SSBroyden
 from thalweg.optim.solvers.lbfgs import LBFGS
@@ -21,6 +22,7 @@ __all__ = [
     *family.__all__,
     "ASGD",
     "BFGS",
+    "KFAC",
     "LBFGS",
     "SGD",
     "Adadelta",

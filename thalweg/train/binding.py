@@ -15,7 +15,7 @@ from thalweg.numeric import is_schedule
 from thalweg.optim import __all__ as optimizer_names
 from thalweg.optim.optimizer import stepping
 from thalweg.train.choice import is_chain
-from thalweg.train.optimizers import Rate, name_of
+from thalweg.train.optimizers import Rate, name_of, needs_model
 
 _NO_SCHEDULE = (
     "A schedule in the place of lr is for the optimizers of thalweg.optim; for another one give "
@@ -34,7 +34,8 @@ def build_optimizer(
     `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, any
     function (parameters, lr=…) that returns a `torch.optim.Optimizer`, or a chain of rules. `lr`
     None leaves the learning rate to the optimizer's own default; thalweg's optimizers take a
-    schedule, too. Classes of thalweg and torch get the parameters with their names. Those of the
+    schedule, too. Classes of thalweg and torch get the parameters with their names; those that read
+    a model's layers get the model. Those of the
     `hyperparameters` that are given go to the class, or into the groups of a chain's optimizer.
 
     Raises TaskError where that fails.
@@ -50,7 +51,9 @@ def build_optimizer(
             f"one, a function (parameters, lr=…), or a chain; got {_describe(optimizer)}."
             f"{_class_named(optimizer)} The run binds it to a fresh model."
         )
-    parameters: list[Any] = named if _takes_names(factory) else [p for _, p in named]
+    parameters: Any = named if _takes_names(factory) else [p for _, p in named]
+    if needs_model(factory):
+        parameters = model
     try:
         bound = factory(parameters, **given)
     except ThalwegError:

@@ -42,6 +42,25 @@ def needs_residuals(optimizer: Any) -> bool:
     return bool(getattr(optimizer, "needs_residuals", False))
 
 
+def needs_model(optimizer: Any) -> bool:
+    """Return whether an optimizer, or what makes one, reads a model's layers (K-FAC).
+
+    It is then built from the model, not from its parameters.
+    """
+    while isinstance(optimizer, functools.partial):
+        optimizer = optimizer.func
+    return bool(getattr(optimizer, "needs_model", False))
+
+
+def observer_of(optimizer: torch.optim.Optimizer) -> Callable[..., int] | None:
+    """Return what is to be told of each forward pass (outputs, targets, loss), and returns what it computed.
+
+    None for an optimizer that asks for nothing.
+    """
+    found = [getattr(each, "observe", None) for each in with_inner(optimizer)]
+    return next((each for each in found if each is not None), None)
+
+
 def with_inner(optimizer: Any) -> list[Any]:
     """Return an optimizer and those that it wraps, from the outside in."""
     found = []

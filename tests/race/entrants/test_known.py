@@ -56,7 +56,8 @@ def test_every_optimizer_of_the_package_can_be_named_and_built() -> None:
     known = known_entrants()
     for name in RACED:
         entrant = known[name.lower()]
-        assert type(entrant.build(parameters(), lr=0.1)).__name__ == name
+        # a model will do for all of them, and is what some of them need
+        assert type(entrant.build(torch.nn.Linear(2, 1), lr=0.1)).__name__ == name
         assert len(entrant.lrs) == GRID_POINTS
         assert entrant.description, name
         assert not entrant.description.endswith("."), name

@@ -21,6 +21,7 @@ from thalweg.optim import docstring, family, torch_adam, torch_basic
 from thalweg.optim.cards.cost import StepCost, cost_of, step_cost
 from thalweg.optim.docstring import DocPart, Text, read_docstring
 from thalweg.optim.factory import Named
+from thalweg.optim.kronecker.kfac import KFAC
 from thalweg.optim.solvers import descents, lbfgs, levenberg
 from thalweg.optim.solvers.base import SolverOptimizer
 from thalweg.optim.stepping.composition import DECAYS, INSIDE
@@ -47,8 +48,18 @@ SOLVERS: Mapping[str, type[SolverOptimizer]] = {
 }
 """Every optimizer over a solver."""
 
+OF_MODELS: Mapping[str, type[KFAC]] = {"KFAC": KFAC}
+"""Every optimizer that reads a model's layers."""
+
 RULES: Mapping[str, Rule] = {name: getattr(rules, name) for name in rules.__all__}
 """Every rule."""
+
+_PLACES: tuple[tuple[str, Mapping[str, type[torch.optim.Optimizer] | Rule]], ...] = (
+    ("optim.", OPTIMIZERS),
+    ("optim.", SOLVERS),
+    ("optim.", OF_MODELS),
+    ("rules.", RULES),
+)
 
 _WITHOUT_EFFECT = ("foreach", "fused", "capturable", "differentiable")
 """Arguments that PyTorch has to choose among its own implementations."""
@@ -181,7 +192,7 @@ def card(what: str | type[torch.optim.Optimizer] | Rule) -> Card:
         return _of_rule(found)
     if isinstance(found, type) and issubclass(found, (Named, TorchTwin)):
         return _of_optimizer(found)
-    if isinstance(found, type) and issubclass(found, SolverOptimizer):
+    if isinstance(found, type) and issubclass(found, (SolverOptimizer, KFAC)):
         return describe_callable(found, "optimizer")
     raise TaskError(f"{found!r} has no card: it is no rule and no optimizer of thalweg.optim.")
 
@@ -189,11 +200,11 @@ def card(what: str | type[torch.optim.Optimizer] | Rule) -> Card:
 def find(name: str) -> type[torch.optim.Optimizer] | Rule:
     """Return the optimizer or the rule of a name (see `card`)."""
     wanted = name.strip().removeprefix("thalweg.").lower()
-    for prefix, known in (("optim.", OPTIMIZERS), ("optim.", SOLVERS), ("rules.", RULES)):
+    for prefix, known in _PLACES:
         for key, found in known.items():
             if wanted in (key.lower(), f"{prefix}{key.lower()}"):
                 return found
-    hint = suggest(wanted.rpartition(".")[2], [*RULES, *OPTIMIZERS, *SOLVERS])
+    hint = suggest(wanted.rpartition(".")[2], [*RULES, *OPTIMIZERS, *SOLVERS, *OF_MODELS])
     raise TaskError(f"No optimizer and no rule is called {name!r}.{hint}")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from thalweg.files import write_text
-from thalweg.optim.cards.card import OPTIMIZERS, RULES, SOLVERS, Card, card
+from thalweg.optim.cards.card import OF_MODELS, OPTIMIZERS, RULES, SOLVERS, Card, card
 from thalweg.optim.cards.cost import StepCost
 
 WIDTH = 110
@@ -41,7 +41,7 @@ _PLACES = (
 
 def optimizers_page() -> str:
     """Return the page."""
-    every = [*OPTIMIZERS.values(), *SOLVERS.values()]
+    every = [*OPTIMIZERS.values(), *SOLVERS.values(), *OF_MODELS.values()]
     optimizers = sorted((card(made) for made in every), key=_by_name)
     rules = [card(made) for made in RULES.values()]
     parts = [_HEAD + _table(optimizers, linked=True)]

@@ -219,5 +219,6 @@ _LOWEST_RATE = {
     "Adadelta": 1e-2,
     "Adamax": 1e-3,
     "Lion": 3.16e-5,
+    "KFAC": 1e-3,
     **dict.fromkeys(("BFGS", "LBFGS", "LevenbergMarquardt", "NewtonCG", "SSBroyden"), 1e-2),
 }

@@ -14,7 +14,7 @@ from thalweg.meta.wrapper import Wrapper
 from thalweg.optim.stepping.merged import Merged, can_merge
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.race.stack.errors import StackError
-from thalweg.train.optimizers import needs_closure, with_inner
+from thalweg.train.optimizers import needs_closure, needs_model, with_inner
 from thalweg.train.point import EvaluationPoint
 
 
@@ -147,6 +147,8 @@ def refusal(optimizer: torch.optim.Optimizer, module: nn.Module) -> str | None:
     kind = type(optimizer).__name__
     if needs_closure(optimizer):
         return f"{kind} evaluates the objective itself, several times in a step."
+    if any(map(needs_model, with_inner(optimizer))):
+        return f"{kind} reads the layers of a model while it trains."
     for inside in with_inner(optimizer):
         own = type(inside).zero_grad
         if own not in (torch.optim.Optimizer.zero_grad, Wrapper.zero_grad):

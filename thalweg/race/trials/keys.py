@@ -31,7 +31,7 @@ from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
 from thalweg.tasks.weighted import WeightedSource
 from thalweg.train.gradients import epoch_rows, gradient_rows
 from thalweg.train.health.check import check_task, remarks
-from thalweg.train.optimizers import name_of, needs_residuals
+from thalweg.train.optimizers import name_of, needs_model, needs_residuals
 from thalweg.train.randomness import isolated, seed_weights
 from thalweg.train.running.step import TrainingStep, residuals_for
 
@@ -185,8 +185,10 @@ def _steps(
     task: Task, model: nn.Module, entrant: Entrant, inputs: Any, targets: Any
 ) -> Iterator[Tensor]:
     searched = {name: space.at(0.5) for name, space in entrant.search.items()}
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = entrant.build(parameters, _PROBE_RATE, **searched)
+    stepped: Any = [p for p in model.parameters() if p.requires_grad]
+    if needs_model(entrant.factory):
+        stepped = model
+    optimizer = entrant.build(stepped, _PROBE_RATE, **searched)
     cost = task.cost
     step = TrainingStep(
         model,

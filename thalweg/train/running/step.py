@@ -16,7 +16,12 @@ from thalweg.objective.residuals import Residuals
 from thalweg.objective.weight import Weight
 from thalweg.objective.weighted import count_rows
 from thalweg.train.health.moment import Moment
-from thalweg.train.optimizers import gradient_cleaner, needs_closure, needs_residuals
+from thalweg.train.optimizers import (
+    gradient_cleaner,
+    needs_closure,
+    needs_residuals,
+    observer_of,
+)
 
 
 class Forward(NamedTuple):
@@ -63,7 +68,8 @@ class TrainingStep:
         by_rows: whether each batch weighs its rows, for certain or because nobody asks.
         autocast: makes the context in which outputs and loss are computed; None for none.
 
-    `at` says how far a step is, for messages on what fails.
+    `at` says how far a step is, for messages on what fails. `observed` is what an optimizer that asks for
+    outputs has computed of the last ones, in forward passes.
     """
 
     def __init__(
@@ -87,6 +93,8 @@ class TrainingStep:
         self.by_rows = by_rows
         self.autocast = autocast
         self.by_closure = needs_closure(optimizer)
+        self.observe = observer_of(optimizer)
+        self.observed = 0
         self.begin_epoch(Moment(0))
 
     def begin_epoch(self, at: Moment) -> None:
@@ -114,6 +122,8 @@ class TrainingStep:
         at.outputs, at.part = outputs, "loss"
         if not self.is_matched:
             targets = self.loss.match(outputs, targets)
+        if self.observe is not None:
+            self.observed = self.observe(outputs, targets, self.loss)
         if self.by_rows:
             return Forward(self.loss(outputs, targets), rows, rows, outputs, targets)
         loss, weight = self.loss.measured(outputs, targets, rows)

@@ -110,6 +110,8 @@ class Steps:
                 if weight:
                     step.backward(step.objective(loss))
                     state.computed.gradient(rows)
+                    if step.observed:
+                        state.computed.more(rows, step.observed)
                     at.part = "optimizer"
                     self.loss = value
                     self.advance(rows if weight == "sum" else weight)
@@ -198,6 +200,8 @@ class Steps:
                 return objective
             step.backward(objective)
             state.computed.gradient(found.rows)
+            if step.observed:
+                state.computed.more(found.rows, step.observed)
             is_first, looked = not looked, True
             if is_first and self.is_small():
                 raise _SmallGradient

@@ -1,0 +1,3 @@
+"""The optimizers that are built from a model, and have no rows in the case table."""
+
+OF_MODELS = ("KFAC",)

@@ -1,0 +1,522 @@
+"""KFAC against a transcription in NumPy, its invariance, its state, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import gc
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tests.exact import RESUMED, close, differs, same
+from tests.optim.kronecker.transcription import TwoLayers
+from thalweg import meta, optim
+from thalweg.errors import EngineError, TaskError
+from thalweg.optim.kronecker import gathered
+
+X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+Y = (X.sum(1) > 0).long() + (X[:, 0] > 1).long()
+
+
+def net() -> Any:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+
+
+def batch(k: int, size: int = 10) -> tuple[Tensor, Tensor]:
+    rows = [(k * size + i) % len(X) for i in range(size)]
+    return X[rows], Y[rows]
+
+
+def train(
+    model: nn.Module,
+    optimizer: Any,
+    numbers: range,
+    loss: Any = "cross_entropy",
+    batches: Callable[[int], tuple[Tensor, Tensor]] = batch,
+) -> list[Tensor]:
+    """Take these steps; return the parameters after each."""
+    path = []
+    for k in numbers:
+        x, y = batches(k)
+        optimizer.zero_grad()
+        outputs = model(x)
+        optimizer.observe(outputs, y, loss)
+        function = functional.cross_entropy if isinstance(loss, str) else loss
+        sent_back(function(outputs, y))
+        optimizer.step()
+        path.append(point(model))
+    return path
+
+
+def sent_back(loss: Any) -> None:
+    loss.backward()
+
+
+def point(model: nn.Module) -> Tensor:
+    return torch.cat([p.detach().reshape(-1) for p in model.parameters()]).clone()
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "usual": {"lr": 0.1, "kl_clip": 1e-3},
+    "unbounded": {"lr": 0.05, "kl_clip": None, "weight_decay": 0.1, "averaging": 0.5},
+    "seldom": {"lr": 0.1, "kl_clip": 1e-2, "momentum": 0.0, "damping": 0.1, "refresh": 4},
+}
+
+
+@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_it_takes_the_steps_of_the_transcription(
+    name: str, fisher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {"damping": 1e-3, "refresh": 3, "averaging": 0.95}
+    given |= {"momentum": 0.9, "weight_decay": 0.0, **SETTINGS[name]}
+    model = net()
+    optimizer = optim.KFAC(model, fisher=fisher, **given)
+    w = [
+        torch.cat([layer.weight, layer.bias[:, None]], 1).detach().numpy().copy()
+        for layer in (model[0], model[2])
+    ]
+    theirs = TwoLayers(w, **given)
+    labels = np.random.default_rng(0).integers(0, 3, size=(12, 10))
+
+    def drawn(loss: str, outputs: Tensor, mass: Tensor, generator: Any) -> Tensor:
+        y = torch.as_tensor(labels[theirs.steps])
+        return mass[:, None].sqrt() * (outputs.softmax(1) - functional.one_hot(y, 3))
+
+    monkeypatch.setattr(gathered, "sampled_score", drawn)
+    for k in range(12):
+        x, y = batch(k)
+        train(model, optimizer, range(k, k + 1))
+        theirs.step(x.numpy(), y.numpy(), labels[k] if fisher == "sampled" else y.numpy())
+        for layer, expected in zip((model[0], model[2]), theirs.w, strict=True):
+            ours = torch.cat([layer.weight, layer.bias[:, None]], 1).detach()
+            # inverses of factors with condition 1e4, over twelve steps
+            assert float((ours - torch.as_tensor(expected)).abs().max()) < 1e-9
+
+
+def test_the_empirical_factors_need_no_word_of_a_mean_over_rows() -> None:
+    """What it is told of the loss and what it assumes without are the same there."""
+    told, untold = net(), net()
+    train(told, optim.KFAC(told, fisher="empirical"), range(5))
+    optimizer = optim.KFAC(untold, fisher="empirical")
+    for k in range(5):
+        x, y = batch(k)
+        optimizer.zero_grad()
+        sent_back(functional.cross_entropy(untold(x), y))
+        optimizer.step()
+    close(point(untold), point(told), ulps=1e6, because="1/n is read off the loss, or computed")
+
+
+@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
+def test_weights_of_classes_and_ignored_targets_count_as_in_the_loss(fisher: str) -> None:
+    """A row of weight 3 is three rows of the same label; one that is ignored is none."""
+    loss = nn.CrossEntropyLoss(
+        weight=torch.tensor([1.0, 3.0, 1.0], dtype=torch.float64), reduction="mean"
+    )
+    found = []
+    for weighted in (True, False):
+        model = net()
+        optimizer = optim.KFAC(model, lr=0.1, fisher=fisher, kl_clip=None)
+        # labels play no part in the sampled factors' weights, so few factors are enough
+        x, y = X[:6], torch.tensor([0, 1, 2, 1, -100, 0])
+        if not weighted:
+            rows = [0, 1, 1, 1, 2, 3, 3, 3, 5]
+            x, y = x[rows], y[rows]
+        plain: Any = loss if weighted else functional.cross_entropy
+        name = loss if weighted else "cross_entropy"
+        outputs = model(x)
+        optimizer.observe(outputs, y, name)
+        sent_back(plain(outputs, y))
+        optimizer.step()
+        state = optimizer.state[model[0].weight]
+        found.append((state["factor_a"], state["factor_b"]))
+    close(found[0][0], found[1][0], ulps=1e3, because="a sum with weights and one with repetitions")
+    if fisher == "empirical":
+        close(found[0][1], found[1][1], ulps=1e3, because="as above")
+
+
+def test_a_step_is_the_same_however_the_inputs_of_a_layer_are_written() -> None:
+    """Affine changes of a layer's inputs: y = W·x + b = (W·M⁻¹)·(M·x + c) + (b − W·M⁻¹·c).
+
+    Without damping K-FAC takes the same step in function space (Martens and Grosse 2015, theorem 1); with
+    next to none, up to that.
+    """
+    torch.manual_seed(3)
+    m, c = torch.randn(3, 3).double() + 2 * torch.eye(3).double(), torch.randn(3).double()
+    given = {"damping": 1e-14, "refresh": 1, "kl_clip": None, "momentum": 0.0, "lr": 0.2}
+    # two hidden units, whose gradients have a factor B that is far from singular
+    start: Any = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 3)).double()
+    apart: dict[str, list[Tensor]] = {"kfac": [], "sgd": []}
+    for is_changed in (False, True):
+        x = X @ m.mT + c if is_changed else X
+        for kind, outputs in apart.items():
+            model = copy.deepcopy(start)
+            if is_changed:
+                with torch.no_grad():
+                    model[0].weight.copy_(start[0].weight @ torch.linalg.inv(m))
+                    model[0].bias.sub_(model[0].weight @ c)
+            optimizer: Any = torch.optim.SGD(model.parameters(), lr=0.2)
+            optimizer.observe = lambda *_: 0
+            if kind == "kfac":
+                optimizer = optim.KFAC(model, **given)  # type: ignore[arg-type]
+            train(model, optimizer, range(3), batches=lambda _, x=x: (x, Y))  # type: ignore[misc]
+            outputs.append(model(x).detach())
+    # √λ, 1e-7, beside eigenvalues above 1e-3, three times
+    assert float((apart["kfac"][0] - apart["kfac"][1]).abs().max()) < 1e-3
+    assert float((apart["sgd"][0] - apart["sgd"][1]).abs().max()) > 1e-2
+
+
+def conv_net() -> Any:
+    torch.manual_seed(2)
+    parts = [nn.Conv1d(1, 2, 2), nn.BatchNorm1d(2), nn.ReLU(inplace=True), nn.Flatten()]
+    return nn.Sequential(nn.Unflatten(1, (1, 3)), *parts, nn.Linear(4, 3)).double()
+
+
+@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
+@pytest.mark.parametrize("factored", [True, False])
+@pytest.mark.parametrize("steps", [3, 5])
+def test_a_resumed_run_goes_on_to_the_bit(steps: int, factored: bool, fisher: str) -> None:
+    """Also between two refreshes, from inverses that were kept."""
+    given: dict[str, Any] = {"fisher": fisher, "factored": factored, "refresh": 4, "lr": 0.1}
+    model = conv_net()
+    optimizer = optim.KFAC(model, **given)
+    train(model, optimizer, range(steps))
+    saved = pickle.loads(pickle.dumps((model.state_dict(), optimizer.state_dict())))
+    # a checkpoint keeps no strides
+    for state in saved[1]["state"].values():
+        state |= {k: v.contiguous() for k, v in state.items() if isinstance(v, Tensor)}
+    whole = train(model, optimizer, range(steps, steps + 6))
+    again = conv_net()
+    resumed = optim.KFAC(again, **given)
+    again.load_state_dict(saved[0])
+    resumed.load_state_dict(saved[1])
+    same(train(again, resumed, range(steps, steps + 6)), whole, because=RESUMED)
+
+
+@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
+def test_a_copy_goes_on_by_itself(way: str) -> None:
+    model = net()
+    optimizer = optim.KFAC(model, refresh=2)
+    train(model, optimizer, range(3))
+    copied: tuple[nn.Module, Any] = (
+        copy.deepcopy((model, optimizer))
+        if way == "deepcopy"
+        else pickle.loads(pickle.dumps((model, optimizer)))
+    )
+    assert copied[1].model is copied[0]
+    whole = train(model, optimizer, range(3, 8))
+    same(train(*copied, range(3, 8)), whole, because=RESUMED)
+
+
+def test_a_copy_of_the_model_alone_is_watched_by_nobody() -> None:
+    model = net()
+    optimizer = optim.KFAC(model, fisher="empirical")
+    twin = copy.deepcopy(model)
+    x, y = batch(0)
+    sent_back(functional.cross_entropy(model(x), y))
+    sent_back(functional.cross_entropy(twin(2 * x), y))
+    optimizer.step()
+    alone = net()
+    train(alone, optim.KFAC(alone, fisher="empirical"), range(1))
+    close(point(model), point(alone), ulps=1e6, because="1/n is read off the loss, or computed")
+
+
+def test_the_hooks_go_with_the_optimizer() -> None:
+    model = net()
+    optimizer = optim.KFAC(model)
+    assert any(module._forward_hooks for module in model.modules())
+    del optimizer
+    gc.collect()
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    optimizer = optim.KFAC(model)
+    optimizer.detach()
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    with pytest.raises(EngineError, match="detach"):
+        train(model, optimizer, range(1))
+
+
+def test_factors_are_computed_in_every_refreshth_step_alone() -> None:
+    model = net()
+    optimizer = optim.KFAC(model, refresh=3)
+    kept, due = [], []
+    for k in range(7):
+        due.append(optimizer.is_due)
+        train(model, optimizer, range(k, k + 1))
+        kept.append(optimizer.state[model[0].weight]["inverse_b"].clone())
+    assert due == [True, False, False, True, False, False, True]
+    for k, was_due in enumerate(due[1:], 1):
+        if was_due:
+            differs(kept[k], kept[k - 1])
+        else:
+            same(kept[k], kept[k - 1], because="it is kept")
+
+
+def test_averages_are_corrected_for_their_beginning() -> None:
+    """Of the same batch in each refresh the average is that batch's, from the first on."""
+    model = net()
+    optimizer = optim.KFAC(model, lr=0.0, refresh=1, fisher="empirical", averaging=0.9)
+    from thalweg.optim.kronecker.layer_state import block_of
+
+    first = None
+    for _ in range(4):
+        train(model, optimizer, range(1))
+        block: Any = block_of(optimizer.state[model[0].weight], 0.9)
+        first = block if first is None else first
+        close(block.b, first.b, ulps=50, because="a few sums and divisions")
+        assert float(block.a[-1, -1]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
+def test_batches_before_a_step_are_taken_together(fisher: str) -> None:
+    """The factors of the inputs are those of all rows; of the targets' gradients, too."""
+    found = []
+    for cuts in ([12], [4, 8]):
+        model = net()
+        optimizer = optim.KFAC(model, lr=0.1, fisher=fisher)
+        x, y = batch(0, 12)
+        for a, b in zip(
+            torch.functional.split(x, cuts), torch.functional.split(y, cuts), strict=True
+        ):
+            outputs = model(a)
+            optimizer.observe(outputs, b, "cross_entropy")
+            sent_back(functional.cross_entropy(outputs, b))
+        optimizer.step()
+        state = optimizer.state[model[0].weight]
+        found.append([state["factor_a"], *([state["factor_b"]] if fisher == "empirical" else [])])
+    close(found[1], found[0], ulps=1e3, because="sums of the rows in other parts")
+
+
+def test_groups_have_their_own_rates_and_decay() -> None:
+    model, alone = net(), net()
+    groups = [
+        {"params": [model[0].weight, model[2].weight], "weight_decay": 0.1, "damping": 0.01},
+        {"params": [model[0].bias, model[2].bias], "lr": 0.0},
+    ]
+    optimizer = optim.KFAC(model, lr=0.1, params=groups)
+    before = point(model)
+    train(model, optimizer, range(3))
+    same(model[0].bias.detach(), alone[0].bias.detach(), because="its rate is 0")
+    differs(point(model), before)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    with pytest.raises(ValueError, match="params=groups"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
+
+
+class Mixed(nn.Module):
+    """A layer that K-FAC knows beside parameters that it does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.act, self.scale = (
+            nn.Linear(3, 3).double(),
+            nn.PReLU(3).double(),
+            nn.Parameter(torch.ones(3, dtype=torch.float64)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.act(self.layer(x)) * self.scale
+        return found
+
+
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, optim.AdamW, optim.SGD])
+def test_the_rest_is_stepped_by_the_rule_that_is_given(kind: Any) -> None:
+    rest = functools.partial(kind, lr=0.02)
+    model = Mixed()
+    optimizer = optim.KFAC(model, lr=0.1, refresh=2, rest=rest)
+    twin, x = Mixed(), batch(0)
+    by_itself = kind([twin.act.weight, twin.scale], lr=0.02)
+    sent_back(functional.cross_entropy(twin(x[0]), x[1]))
+    by_itself.step()
+    train(model, optimizer, range(1))
+    same(
+        [model.scale.detach(), model.act.weight.detach()],
+        [twin.scale.detach(), twin.act.weight.detach()],
+        because="the same steps of the same optimizer",
+    )
+    # its rates follow, its state is saved, and it is copied
+    optimizer.param_groups[0]["lr"] = 0.05
+    train(model, optimizer, range(1, 3))
+    assert optimizer.param_groups[-1]["lr"] == pytest.approx(0.01)
+    saved = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+    copied = copy.deepcopy((model, optimizer))
+    whole = train(model, optimizer, range(3, 7))
+    same(train(*copied, range(3, 7)), whole, because=RESUMED)
+    again = Mixed()
+    resumed = optim.KFAC(again, lr=0.1, refresh=2, rest=rest)
+    again.load_state_dict(saved[0])
+    resumed.load_state_dict(saved[1])
+    same(train(again, resumed, range(3, 7)), whole, because=RESUMED)
+
+
+def test_what_it_has_no_block_for_is_refused_by_name() -> None:
+    with pytest.raises(
+        TaskError, match=r"'scale': it is a Mixed; 'act.weight': it is a PReLU.*rest="
+    ):
+        optim.KFAC(Mixed())
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    with pytest.raises(TaskError, match=r"tied, '0.weight' and '1.weight' are one parameter"):
+        optim.KFAC(tied)
+    with pytest.raises(TaskError, match="not the model's"):
+        optim.KFAC(net(), params=[nn.Parameter(torch.ones(2))])
+    with pytest.raises(TypeError, match=r"KFAC\(model, lr=…\)"):
+        optim.KFAC(net().parameters())
+    with pytest.raises(TaskError, match="evaluates the objective itself"):
+        optim.KFAC(Mixed(), rest=optim.LBFGS)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"lr": -1.0},
+        {"lr": "high"},
+        {"damping": 0.0},
+        {"momentum": 1.0},
+        {"weight_decay": float("nan")},
+        {"refresh": 0},
+        {"averaging": 1.0},
+        {"fisher": "exact"},
+        {"kl_clip": 0.0},
+        {"label_seed": 0.5},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused_by_name(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(given)).replace("lr", "lr")):
+        optim.KFAC(net(), **given)
+
+
+def test_a_step_that_was_told_nothing_says_what_to_call() -> None:
+    model = net()
+    optimizer = optim.KFAC(model)
+    sent_back(functional.cross_entropy(model(X), Y))
+    with pytest.raises(EngineError, match=r"optimizer.observe\(outputs, targets"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
+def test_a_batch_that_is_not_finite_is_left_out_with_its_step(fisher: str) -> None:
+    """By a wrapper; a step that is taken all the same says what is wrong, and changes nothing."""
+
+    def batches(k: int) -> tuple[Tensor, Tensor]:
+        x, y = batch(k)
+        return (x * float("inf") if k == 0 else x), y
+
+    model, alone = net(), net()
+    wrapped = meta.NonFinite(optim.KFAC(model, fisher=fisher))
+    watched: Any = wrapped.optimizer
+    for k in range(3):
+        x, y = batches(k)
+        wrapped.zero_grad()
+        outputs = model(x)
+        watched.observe(outputs, y, "cross_entropy")
+        sent_back(functional.cross_entropy(outputs, y))
+        wrapped.step()
+    path = train(alone, optim.KFAC(alone, fisher="empirical"), range(1, 3))
+    assert bool(torch.isfinite(point(model)).all())
+    if fisher == "empirical":  # the labels of another draw else
+        close(point(model), path[-1], ulps=1e6, because="the same two steps")
+    broken = net()
+    before = point(broken)
+    with pytest.raises(EngineError, match="not finite"):
+        train(broken, optim.KFAC(broken, fisher=fisher), range(1), batches=batches)
+    same(point(broken), before, because="nothing was stepped")
+
+
+def test_the_empirical_factors_take_outputs_of_any_kind() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net()
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            found = self.net(x)
+            return found, found
+
+    model, loss = Two(), lambda outputs, y: functional.cross_entropy(outputs[0], y)
+    start = point(model)
+    train(model, optim.KFAC(model, fisher="empirical"), range(2), loss=loss)
+    differs(point(model), start)
+    with pytest.raises(TaskError, match="one tensor of outputs"):
+        train(model, optim.KFAC(model), range(1), loss=loss)
+
+
+def test_a_layer_that_is_not_called_is_named() -> None:
+    class Bypass(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.out = nn.Linear(3, 3).double(), nn.Linear(3, 3).double()
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.out(functional.linear(x, self.layer.weight, self.layer.bias))
+            return found
+
+    model = Bypass()
+    with pytest.raises(EngineError, match=r"'layer' has a gradient, and KFAC did not see"):
+        train(model, optim.KFAC(model), range(1))
+
+
+def test_other_passes_of_the_model_do_not_count() -> None:
+    """Evaluations between, with and without gradients."""
+    model, alone = net(), net()
+    optimizer = optim.KFAC(model, fisher="empirical")
+    model(2 * X)
+    with torch.no_grad():
+        model(3 * X)
+    train(model, optimizer, range(1))
+    train(alone, optim.KFAC(alone, fisher="empirical"), range(1))
+    same(point(model), point(alone), because="what was not sent backwards is forgotten")
+
+
+def test_frozen_layers_stay_and_a_layer_without_gradient_does_not_stop_it() -> None:
+    model = net()
+    for p in model[0].parameters():
+        p.requires_grad_(False)
+    before = model[0].weight.clone()
+    train(model, optim.KFAC(model), range(2))
+    same(model[0].weight, before, because="it is frozen")
+    late = net()
+    optimizer = optim.KFAC(late)
+    for p in late[0].parameters():
+        p.requires_grad_(False)
+    train(late, optimizer, range(2))
+    same(late[0].weight, before, because="it is frozen")
+
+
+def test_half_precision_is_trained_too() -> None:
+    model = net().to(torch.bfloat16)
+    optimizer = optim.KFAC(model, lr=0.05)
+    before = point(model)
+    train(model, optimizer, range(2), batches=lambda k: (batch(k)[0].bfloat16(), batch(k)[1]))
+    assert optimizer.state[model[0].weight]["factor_a"].dtype == torch.float32
+    assert bool(torch.isfinite(point(model)).all())
+    differs(point(model), before)
+
+
+def test_the_labels_depend_on_their_seed() -> None:
+    ends = []
+    for seed in (0, 0, 1):
+        model = net()
+        ends.append(train(model, optim.KFAC(model, label_seed=seed), range(2))[-1])
+    same(ends[0], ends[1], because="the same instructions on the same shapes")
+    differs(ends[0], ends[2])
+
+
+@pytest.mark.parametrize("sharing", ["expand", "reduce"])
+def test_sharing_is_used(sharing: str) -> None:
+    model = conv_net()
+    train(model, optim.KFAC(model, sharing=sharing), range(2))
+    plain = conv_net()
+    train(plain, optim.KFAC(plain), range(2))
+    if sharing == "reduce":
+        differs(point(model), point(plain))

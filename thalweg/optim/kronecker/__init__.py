@@ -1,0 +1,1 @@
+"""K-FAC as an optimizer: what it watches of a model, the layers' curvature, and the step."""
