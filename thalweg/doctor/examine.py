@@ -1,0 +1,127 @@
+"""Examinations that are made once, at the report: on the kept batches, and on the run's start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thalweg.doctor.gauges.layers import LayerGauge
+from thalweg.doctor.origin import Origin
+from thalweg.doctor.undisturbed import loss_of, outputs_of, undisturbed
+from thalweg.doctor.watched import ModeLoss, OutputSpread, Watched
+from thalweg.objective.nested import tensors_in
+
+PROBE_ROWS = 1024
+"""Rows that units are looked at on; 512 are the fewest that call a unit dead."""
+MOST_PROBES = 8
+
+
+def examine(
+    watched: Watched, loss: Callable[[Any, Any], Tensor] | None, start: Origin | None
+) -> None:
+    """Look at the model as it is now: its units, its losses in both modes, its outputs.
+
+    Nothing is done without batches, or where the weights are not finite any more; then the place where
+    numbers first were not finite is looked for, from the start.
+    """
+    if not watched.kept or loss is None:
+        return
+    batches = [batch for _, batch in watched.kept[-MOST_PROBES:]]
+    if not _is_finite(watched.model):
+        if start is not None:
+            _find_nonfinite(watched, start)
+        return
+    _probe_units(watched, batches)
+    _compare_modes(watched, loss, batches)
+    _see_outputs(watched, batches)
+
+
+def _is_finite(model: nn.Module) -> bool:
+    return all(bool(torch.isfinite(p.detach()).all()) for p in model.parameters())
+
+
+def _probe_units(watched: Watched, batches: list[Any]) -> None:
+    """Count silent units on some batches, with the gauge that does so in training."""
+    if not watched.model.training:
+        return
+    own = Watched(watched.model, watched.optimizer)
+    failures: list[Exception] = []
+    gauge = LayerGauge(own, lambda _, error: failures.append(error))
+    rows = 0
+    try:
+        for inputs, _ in batches:
+            gauge.attach()
+            with undisturbed(watched.model), torch.enable_grad():
+                outputs_of(watched.model, inputs)
+            gauge.read(watched.steps)
+            gauge.detach()
+            rows += len(next(tensors_in(inputs)))
+            if rows >= PROBE_ROWS:
+                break
+    finally:
+        gauge.detach()
+    for name, record in own.units.items():
+        before = watched.units.get(name)
+        if before is not None and len(before.silent) == len(record.silent):
+            quiet = np.where(record.silent >= record.rows, record.silent + before.silent, 0)
+            record.silent, record.rows = quiet, record.rows + before.rows
+        watched.units[name] = record
+    if failures:
+        raise failures[0]
+
+
+def _compare_modes(
+    watched: Watched, loss: Callable[[Any, Any], Tensor], batches: list[Any]
+) -> None:
+    model = watched.model
+    training = float(np.mean([loss_of(model, loss, batch) for batch in batches]))
+    with undisturbed(model):
+        model.eval()
+        evaluation = float(np.mean([loss_of(model, loss, batch) for batch in batches]))
+    watched.modes.append(ModeLoss(watched.steps, training, evaluation))
+
+
+def _see_outputs(watched: Watched, batches: list[Any]) -> None:
+    """Measure how much outputs differ between rows, beside their size."""
+    with undisturbed(watched.model), torch.no_grad():
+        watched.model.eval()
+        outputs = [
+            next(tensors_in(outputs_of(watched.model, inputs))).flatten(1).double()
+            for inputs, _ in batches
+        ]
+    if len({out.shape[1] for out in outputs}) > 1:
+        return
+    every = torch.cat(outputs)
+    if len(every) > 1:
+        spread = float(every.std(0).mean())
+        watched.outputs = OutputSpread(watched.steps, spread, float(every.abs().mean()), len(every))
+
+
+def _find_nonfinite(watched: Watched, start: Origin) -> None:
+    """Find the first module that gives what is not finite, at the start of the run."""
+    found = watched.not_finite
+    if found is None:
+        return
+    names = {module: name or "the model" for name, module in watched.model.named_modules()}
+    spoilt: list[str] = []
+
+    def see(module: nn.Module, args: Any, output: Any) -> None:
+        if not spoilt and any(not bool(torch.isfinite(t).all()) for t in tensors_in(output)):
+            spoilt.append(names[module])
+
+    handles = [module.register_forward_hook(see) for module in names]
+    parameters = {k: v for k, v in start.parameters.items() if not k.startswith("#")}
+    try:
+        with undisturbed(watched.model), torch.no_grad():
+            for step, (inputs, _) in watched.kept:
+                if step <= found.step and not spoilt:
+                    outputs_of(watched.model, inputs, parameters)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if spoilt:
+        found.where = spoilt[0]

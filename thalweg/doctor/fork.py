@@ -1,0 +1,145 @@
+"""Forks: training for some steps from a state of the run, with and without a remedy, on the same batches."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thalweg.doctor.arm import Arm, Batches
+from thalweg.doctor.origin import Origin
+from thalweg.doctor.verdict import Effect, Remedy
+from thalweg.statistics import paired_differences
+from thalweg.train.snapshot import untouched
+
+STEPS = 30
+FORKS = 6
+"""The fewest for which sign flips can claim 95 %."""
+PROBES = 8
+"""Batches on which an arm is measured."""
+FEWEST_BATCHES = 4
+HOPELESS = 1e3
+"""What a loss that is not finite counts as, as a multiple of the loss at the start."""
+
+
+class OutOfBudgetError(Exception):
+    """The budget of forks does not allow another one."""
+
+
+class Forks:
+    """Measures remedies by forks of a run, which is left as it was, to the bit.
+
+    Each of `FORKS` forks draws its batches from those that were kept, in the order in which they came; both
+    arms draw the same random numbers. Arms without a remedy are trained once for each origin.
+
+    Args:
+        model, optimizer, loss: those of the run.
+        start, middle: where forks begin; a remedy says which.
+        batches: what was kept, with the step of each.
+        lr: the learning rate in the forks, that of the first group; None for that of the origin.
+        budget: gradient-equivalents that forks may cost.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: Callable[[Any, Any], Tensor],
+        start: Origin,
+        middle: Origin,
+        batches: list[tuple[int, Any]],
+        *,
+        lr: float | None = None,
+        budget: float = 2000.0,
+    ) -> None:
+        self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.start, self.middle = start, middle
+        self.kept = [batch for _, batch in sorted(batches, key=lambda each: each[0])]
+        self.lr, self.budget = lr, budget
+        self.spent = 0.0
+        self._plain: dict[int, list[float]] = {}
+
+    @property
+    def steps(self) -> int:
+        """The steps of a fork."""
+        return STEPS
+
+    def effect(self, remedy: Remedy) -> Effect | None:
+        """Return the loss without and with a remedy; None for one that cannot be tried.
+
+        Raises OutOfBudgetError where it would cost more than is left.
+        """
+        if remedy.change is None or len(self.kept) < FEWEST_BATCHES:
+            return None
+        origin = self.start if remedy.from_start else self.middle
+        if origin.step not in self._plain:
+            self._plain[origin.step] = self._losses(origin, None)
+        without, treated = self._plain[origin.step], self._losses(origin, remedy)
+        return _effect(without, treated, len(self._drawn(0)[0]))
+
+    def _losses(self, origin: Origin, remedy: Remedy | None) -> list[float]:
+        cost = FORKS * (len(self._drawn(0)[0]) + PROBES / 3)
+        if self.spent + cost > self.budget:
+            raise OutOfBudgetError
+        self.spent += cost
+        return [self._loss(origin, remedy, fork) for fork in range(FORKS)]
+
+    def _loss(self, origin: Origin, remedy: Remedy | None, fork: int) -> float:
+        with untouched(self.model, self.optimizer):
+            origin.enter(self.model, self.optimizer, self.lr)
+            batches, probe = self._drawn(fork)
+            arm = Arm(self.model, self.optimizer, batches, probe, self.kept, self.loss, fork)
+            self.model.train()
+            _seed(fork)
+            if remedy is not None and remedy.change is not None:
+                remedy.change(arm)
+                _seed(fork)
+            try:
+                arm.train()
+                return arm.measure()
+            except (ArithmeticError, torch.linalg.LinAlgError):
+                return math.inf  # such as a decomposition of what is not finite
+
+    def _drawn(self, fork: int) -> tuple[Batches, Batches]:
+        """Return the batches of a fork in their order, and those that measure it."""
+        order = random.Random(fork)  # noqa: S311
+        count = len(self.kept)
+        probe = order.sample(range(count), min(PROBES, max(1, count // 4)))
+        rest = [place for place in range(count) if place not in probe]
+        chosen = sorted(
+            order.choices(rest, k=STEPS) if len(rest) < STEPS else order.sample(rest, STEPS)
+        )
+        return [self.kept[i] for i in chosen], [self.kept[i] for i in sorted(probe)]
+
+
+def _seed(fork: int) -> None:
+    torch.manual_seed(fork)
+    np.random.seed(fork)
+    random.seed(fork)
+
+
+def _effect(without: list[float], treated: list[float], steps: int) -> Effect:
+    """Return the ratio of the losses with an interval by sign flips, of their logarithms.
+
+    Losses that may be negative are shifted, so that the smallest is a tenth of their spread.
+    """
+    finite = [x for x in (*without, *treated) if math.isfinite(x)]
+    worst = max(map(abs, finite), default=1.0) * HOPELESS
+    a, b = (np.array([x if math.isfinite(x) else worst for x in xs]) for xs in (without, treated))
+    both = np.concatenate([a, b])
+    shift = 0.0
+    if both.min() < 0:
+        shift = float(-both.min() + 0.1 * max(both.max() - both.min(), 1e-12))
+    tiny = float(np.finfo(np.float64).tiny)
+    scores = {
+        "with": np.log(np.maximum(b + shift, tiny)),
+        "without": np.log(np.maximum(a + shift, tiny)),
+    }
+    (pair,) = paired_differences(scores)
+    first, second = (float(np.exp(scores[name].mean())) for name in ("without", "with"))
+    return Effect("loss", first, second, math.exp(pair.low), math.exp(pair.high), steps, len(a))
