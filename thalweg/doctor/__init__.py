@@ -9,12 +9,14 @@ A symptom has a cheap trigger; forks of the run, with and without its remedy on 
 fault of it or refute it.
 """
 
+from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.doctor import Doctor
 from thalweg.doctor.report import Report, WatchingCost
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Effect, Remedy, Statistic, Verdict
 
 __all__ = [
+    "Diagnosis",
     "Doctor",
     "Effect",
     "Remedy",

@@ -26,6 +26,7 @@ class Arm:
         probe: the batches on which the loss is measured at the end.
         pool: all batches that were kept, for remedies that make other batches of their rows.
         loss: L(outputs, targets).
+        penalty: added to it in training; None for none.
         seed: of what a remedy draws.
         clip: the norm to which gradients are cut; None for no clipping.
     """
@@ -36,6 +37,7 @@ class Arm:
     probe: Batches
     pool: Batches
     loss: Callable[[Any, Any], Tensor]
+    penalty: Callable[[nn.Module], Tensor] | None = None
     seed: int = 0
     clip: float | None = None
 
@@ -53,6 +55,8 @@ class Arm:
         def closure(backward: bool = True) -> Tensor:
             self.optimizer.zero_grad()
             loss = self.loss(self.model(mapped(inputs, torch.clone)), mapped(targets, torch.clone))
+            if self.penalty is not None:
+                loss = loss + self.penalty(self.model)
             if backward and torch.is_grad_enabled():
                 loss.backward()  # type: ignore[no-untyped-call]
                 if self.clip is not None:

@@ -24,12 +24,13 @@ from thalweg.doctor.origin import MOST_BYTES, Origin, size_of
 from thalweg.doctor.report import Report, WatchingCost
 from thalweg.doctor.symptoms.all import SYMPTOMS
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.undisturbed import loss_of
+from thalweg.doctor.undisturbed import loss_of, modes_of
 from thalweg.doctor.unwatched import blind_spots
 from thalweg.doctor.verdict import Verdict
 from thalweg.doctor.watched import BatchLoss, NotFinite, Watched
 from thalweg.errors import TaskError
-from thalweg.objective.losses import as_loss
+from thalweg.objective.cost import Cost
+from thalweg.objective.losses import Loss, as_loss
 
 PAUSE = 20.0
 """A pause between two steps counts as training up to so many times the mean of the steps before."""
@@ -46,8 +47,8 @@ class Doctor:
         model: what is trained.
         optimizer: any `torch.optim.Optimizer`.
         budget: the time of watching as a share of that of training.
-        loss: the name of a loss, a module, or a function (outputs, targets); None where nothing is to be
-            tried. Outputs are `model(inputs)`.
+        loss: the name of a loss, a module, a function (outputs, targets), or a `Cost` with its penalty; None
+            where nothing is to be tried. Outputs are `model(inputs)`.
         forks: gradient-equivalents that forks may cost, reported apart; 0 for none.
         planned: how many steps the run will have, where that is known.
         symptoms: what is looked for; None for all that are known.
@@ -84,14 +85,16 @@ class Doctor:
     ) -> None:
         _check(model, optimizer, budget, forks)
         self.model, self.optimizer = model, optimizer
-        self.loss: Callable[[Any, Any], Tensor] | None = None if loss is None else as_loss(loss)
+        self.penalty = loss.penalty if isinstance(loss, Cost) else None
+        surrogate = loss.surrogate if isinstance(loss, Cost) else loss
+        self.loss = None if surrogate is None else matching(as_loss(surrogate))
         self.symptoms = tuple(SYMPTOMS if symptoms is None else symptoms)
         self.clock = Clock(budget)
         self.spent = 0.0
         self._forks, self._is_closed, self._last = forks, False, math.nan
         self._unwatched = blind_spots(model, optimizer)
         self.watched = Watched(model, optimizer, planned=planned)
-        self.watched.loss_name = getattr(self.loss, "name", "")
+        self.watched.loss_name = "" if surrogate is None else as_loss(surrogate).name
         _, self.watched.parameters = named_parameters(model, optimizer)
         self._gauges: list[Gauge] = [UpdateGauge(self.watched, self._failed)]
         if "activations" not in self._unwatched:
@@ -133,7 +136,7 @@ class Doctor:
             self.clock.watched(spent)
 
     def report(self, *, confirm: bool = True) -> Report:
-        """Return the verdicts up to now; with `confirm`, remedies are tried in forks where that is possible."""
+        """Return the verdicts up to now; with `confirm`, remedies are tried in forks where they can be."""
         self._detach()
         self._read_pending()
         self._guard("examination", lambda: examine(self.watched, self.loss, self._start))
@@ -149,6 +152,14 @@ class Doctor:
         cost = WatchingCost(self.clock.watching, self.clock.training, self.spent)
         unwatched = tuple(f"{what}: {why}" for what, why in self._unwatched.items())
         return Report(tuple(verdicts), unwatched, cost, self.watched.steps)
+
+    def diverged(self, batch: Any = None) -> None:
+        """Tell the doctor that the loss of the next batch is not finite, so that no step is taken on it."""
+        if batch is not None:
+            self._guard("data", lambda: self._data.see(self.watched.steps + 1, batch))
+            self._kept.force(self.watched.steps + 1, batch)
+            self.watched.kept = self._kept.batches
+        self._guard("losses", lambda: self._add_loss(math.nan, self.watched.steps + 1))
 
     def close(self) -> None:
         """Remove all hooks; `report` still tells what was seen."""
@@ -184,6 +195,8 @@ class Doctor:
         """Keep the loss, and what is to be kept of the batch."""
         watched = self.watched
         watched.steps += 1
+        if watched.steps == 1:
+            watched.modules = modes_of(self.model)
         watched.rates.add(float(self.optimizer.param_groups[0].get("lr", math.nan)))
         if isinstance(loss, Tensor) and loss.device.type != "cpu":
             self._pending.append(loss.detach().clone())
@@ -269,6 +282,8 @@ class Doctor:
             *(self.model, self.optimizer, self.loss, start, middle, self._kept.batches),
             lr=lr,
             budget=budget,
+            penalty=self.penalty,
+            modes=self.watched.modules,
         )
 
     def _guard(self, name: str, do: Callable[[], Any]) -> None:
@@ -284,6 +299,11 @@ class Doctor:
         for gauge in [g for g in self._gauges if g.name == name]:
             self._gauges.remove(gauge)
             gauge.detach()
+
+
+def matching(loss: Loss) -> Callable[[Any, Any], Tensor]:
+    """Return a loss that brings targets into the shape that it wants."""
+    return lambda outputs, targets: loss(outputs, loss.match(outputs, targets))
 
 
 def _check(model: Any, optimizer: Any, budget: Any, forks: Any) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from thalweg.doctor.gauges.layers import LayerGauge
 from thalweg.doctor.origin import Origin
-from thalweg.doctor.undisturbed import loss_of, outputs_of, undisturbed
+from thalweg.doctor.undisturbed import enter_modes, loss_of, outputs_of, undisturbed
 from thalweg.doctor.watched import ModeLoss, OutputSpread, Watched
 from thalweg.objective.nested import tensors_in
 
@@ -46,8 +46,6 @@ def _is_finite(model: nn.Module) -> bool:
 
 def _probe_units(watched: Watched, batches: list[Any]) -> None:
     """Count silent units on some batches, with the gauge that does so in training."""
-    if not watched.model.training:
-        return
     own = Watched(watched.model, watched.optimizer)
     failures: list[Exception] = []
     gauge = LayerGauge(own, lambda _, error: failures.append(error))
@@ -56,6 +54,7 @@ def _probe_units(watched: Watched, batches: list[Any]) -> None:
         for inputs, _ in batches:
             gauge.attach()
             with undisturbed(watched.model), torch.enable_grad():
+                enter_modes(watched.modules)
                 outputs_of(watched.model, inputs)
             gauge.read(watched.steps)
             gauge.detach()
@@ -78,8 +77,9 @@ def _compare_modes(
     watched: Watched, loss: Callable[[Any, Any], Tensor], batches: list[Any]
 ) -> None:
     model = watched.model
-    training = float(np.mean([loss_of(model, loss, batch) for batch in batches]))
     with undisturbed(model):
+        enter_modes(watched.modules)
+        training = float(np.mean([loss_of(model, loss, batch) for batch in batches]))
         model.eval()
         evaluation = float(np.mean([loss_of(model, loss, batch) for batch in batches]))
     watched.modes.append(ModeLoss(watched.steps, training, evaluation))

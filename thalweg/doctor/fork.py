@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from thalweg.doctor.arm import Arm, Batches
 from thalweg.doctor.origin import Origin
+from thalweg.doctor.undisturbed import Modes, enter_modes
 from thalweg.doctor.verdict import Effect, Remedy
 from thalweg.statistics import paired_differences
 from thalweg.train.snapshot import untouched
 
-STEPS = 30
+STEPS = 40
 FORKS = 6
 """The fewest for which sign flips can claim 95 %."""
 PROBES = 8
@@ -43,6 +44,8 @@ class Forks:
         batches: what was kept, with the step of each.
         lr: the learning rate in the forks, that of the first group; None for that of the origin.
         budget: gradient-equivalents that forks may cost.
+        penalty: added to the loss in training.
+        modes: of the modules in training.
     """
 
     def __init__(
@@ -56,13 +59,17 @@ class Forks:
         *,
         lr: float | None = None,
         budget: float = 2000.0,
+        penalty: Callable[[nn.Module], Tensor] | None = None,
+        modes: Modes = (),
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.penalty, self.modes = penalty, modes
         self.start, self.middle = start, middle
         self.kept = [batch for _, batch in sorted(batches, key=lambda each: each[0])]
         self.lr, self.budget = lr, budget
         self.spent = 0.0
         self._plain: dict[int, list[float]] = {}
+        self._before: dict[int, float] = {}
 
     @property
     def steps(self) -> int:
@@ -78,9 +85,12 @@ class Forks:
             return None
         origin = self.start if remedy.from_start else self.middle
         if origin.step not in self._plain:
+            self._before[origin.step] = float(
+                np.mean([self._first(origin, i) for i in range(FORKS)])
+            )
             self._plain[origin.step] = self._losses(origin, None)
         without, treated = self._plain[origin.step], self._losses(origin, remedy)
-        return _effect(without, treated, len(self._drawn(0)[0]))
+        return _effect(without, treated, len(self._drawn(0)[0]), self._before[origin.step])
 
     def _losses(self, origin: Origin, remedy: Remedy | None) -> list[float]:
         cost = FORKS * (len(self._drawn(0)[0]) + PROBES / 3)
@@ -89,13 +99,14 @@ class Forks:
         self.spent += cost
         return [self._loss(origin, remedy, fork) for fork in range(FORKS)]
 
+    def _first(self, origin: Origin, fork: int) -> float:
+        """Return the loss of the probe of a fork before its first step."""
+        with untouched(self.model, self.optimizer):
+            return self._arm(origin, fork).measure()
+
     def _loss(self, origin: Origin, remedy: Remedy | None, fork: int) -> float:
         with untouched(self.model, self.optimizer):
-            origin.enter(self.model, self.optimizer, self.lr)
-            batches, probe = self._drawn(fork)
-            arm = Arm(self.model, self.optimizer, batches, probe, self.kept, self.loss, fork)
-            self.model.train()
-            _seed(fork)
+            arm = self._arm(origin, fork)
             if remedy is not None and remedy.change is not None:
                 remedy.change(arm)
                 _seed(fork)
@@ -104,6 +115,17 @@ class Forks:
                 return arm.measure()
             except (ArithmeticError, torch.linalg.LinAlgError):
                 return math.inf  # such as a decomposition of what is not finite
+
+    def _arm(self, origin: Origin, fork: int) -> Arm:
+        origin.enter(self.model, self.optimizer, self.lr)
+        enter_modes(self.modes)
+        batches, probe = self._drawn(fork)
+        _seed(fork)
+        return Arm(
+            *(self.model, self.optimizer, batches, probe, self.kept, self.loss),
+            penalty=self.penalty,
+            seed=fork,
+        )
 
     def _drawn(self, fork: int) -> tuple[Batches, Batches]:
         """Return the batches of a fork in their order, and those that measure it."""
@@ -123,7 +145,7 @@ def _seed(fork: int) -> None:
     random.seed(fork)
 
 
-def _effect(without: list[float], treated: list[float], steps: int) -> Effect:
+def _effect(without: list[float], treated: list[float], steps: int, before: float) -> Effect:
     """Return the ratio of the losses with an interval by sign flips, of their logarithms.
 
     Losses that may be negative are shifted, so that the smallest is a tenth of their spread.
@@ -142,4 +164,6 @@ def _effect(without: list[float], treated: list[float], steps: int) -> Effect:
     }
     (pair,) = paired_differences(scores)
     first, second = (float(np.exp(scores[name].mean())) for name in ("without", "with"))
-    return Effect("loss", first, second, math.exp(pair.low), math.exp(pair.high), steps, len(a))
+    return Effect(
+        "loss", first, second, math.exp(pair.low), math.exp(pair.high), steps, len(a), before
+    )

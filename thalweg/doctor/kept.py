@@ -50,6 +50,10 @@ class Kept:
         if place < len(self._sample):
             self._sample[place] = (step, _copied(batch))
 
+    def force(self, step: int, batch: Any) -> None:
+        """Keep a batch whatever is drawn."""
+        self._sample.append((step, _copied(batch)))
+
 
 def _copied(batch: Any) -> Any:
     return mapped(tuple(batch), lambda t: torch.clone(t.detach()))

@@ -28,7 +28,7 @@ def scaled_rate(factor: float, *, from_start: bool) -> Remedy:
 
     words = f"lr × {factor:g}" if factor > 1 else f"lr / {1 / factor:g}"
     name = "higher_rate" if factor > 1 else "lower_rate"
-    return Remedy(name, words, {"lr_factor": factor}, change, from_start)
+    return Remedy(name, words, {"lr_factor": factor}, change, from_start, for_speed=factor > 1)
 
 
 def clipped(norm: float, *, from_start: bool = False) -> Remedy:
@@ -60,7 +60,8 @@ def started(strategy: Strategy, name: str, words: str) -> Remedy:
         inputs, _ = arm.batches[0]
         init.apply(arm.model, strategy, x=mapped(inputs, torch.clone), seed=arm.seed)
 
-    return Remedy(name, words, {"init": str(strategy)}, change, from_start=True)
+    settings = {"init": str(strategy)}
+    return Remedy(name, words, settings, change, from_start=True, for_speed=True)
 
 
 def rectified() -> Remedy:
@@ -74,7 +75,8 @@ def rectified() -> Remedy:
         init.apply(arm.model, init.he() | init.bias(0.0), x=arm.batches[0][0], seed=arm.seed)
 
     words = "ReLU in the place of sigmoid or tanh, started by He"
-    return Remedy("rectify", words, {"activation": "relu", "init": "he"}, change, from_start=True)
+    settings = {"activation": "relu", "init": "he"}
+    return Remedy("rectify", words, settings, change, from_start=True, for_speed=True)
 
 
 def shuffled() -> Remedy:

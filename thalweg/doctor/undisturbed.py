@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,6 +38,21 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                 ):
                     now.clear()
                     now.update(attributes)
+
+
+Modes = Sequence[tuple[nn.Module, bool]]
+"""Modules with the mode, training or not, that each has in training."""
+
+
+def modes_of(model: nn.Module) -> Modes:
+    """Return the modes of all modules."""
+    return [(module, module.training) for module in model.modules()]
+
+
+def enter_modes(modes: Modes) -> None:
+    """Put modules into these modes."""
+    for module, training in modes:
+        module.training = training
 
 
 def outputs_of(

@@ -64,6 +64,7 @@ class Remedy:
         settings: the same as plain data, for those who change a recipe: {"lr_factor": 0.1}.
         change: applies it to one arm of a fork; None where a fork cannot try it.
         from_start: whether it changes how training begins, so that both arms must begin there.
+        for_speed: whether it is enough that the loss falls faster.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Remedy:
     settings: Mapping[str, Any] = field(default_factory=dict)
     change: Callable[[Arm], None] | None = field(default=None, repr=False, compare=False)
     from_start: bool = False
+    for_speed: bool = False
 
     def __str__(self) -> str:
         return self.words
@@ -91,7 +93,7 @@ class Effect:
     """What forks measured of a remedy: the loss after as many steps without and with it.
 
     `without` and `with_remedy` are geometric means over the forks; `low` and `high` enclose their ratio
-    with / without, below 1 where the remedy helps.
+    with / without, below 1 where the remedy helps. `before` is the loss where the forks begin.
 
     >>> print(Effect("loss", 2.0, 0.5, 0.2, 0.3, steps=30, forks=6))
     loss 2 → 0.5 over 30 steps (ratio, 95 %: 0.2 to 0.3, 6 forks)
@@ -104,11 +106,20 @@ class Effect:
     high: float
     steps: int
     forks: int
+    before: float = math.nan
 
     @property
     def ratio(self) -> float:
         """The loss with the remedy as a share of the loss without."""
         return self.with_remedy / self.without if self.without else math.nan
+
+    @property
+    def progress(self) -> float:
+        """How far the loss fell with the remedy, as a multiple of that without; infinite where it did
+        not fall without.
+        """
+        without, treated = self.before - self.without, self.before - self.with_remedy
+        return treated / without if without > 0 else math.copysign(math.inf, treated)
 
     def __str__(self) -> str:
         return (
@@ -118,7 +129,7 @@ class Effect:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
-        names = ("measure", "without", "with_remedy", "low", "high", "steps", "forks")
+        names = ("measure", "without", "with_remedy", "low", "high", "steps", "forks", "before")
         plain: dict[str, Any] = without_nonfinite({name: getattr(self, name) for name in names})
         return plain
 

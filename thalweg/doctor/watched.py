@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,7 +154,8 @@ class Watched:
     """All that was seen of a run.
 
     `steps` counts updates, the first is step 1. `loss_name` is the loss that the doctor was given, empty
-    without one; `kept` are batches of the run in order.
+    without one; `kept` are batches of the run in order; `modules` the modules with the mode that each has
+    in training.
     """
 
     model: nn.Module
@@ -174,3 +176,4 @@ class Watched:
     not_finite: NotFinite | None = None
     kept: list[tuple[int, Any]] = field(default_factory=list)
     planned: int | None = None
+    modules: Sequence[tuple[nn.Module, bool]] = ()
