@@ -9,15 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from thalweg.curvature import noise_scale
 from thalweg.doctor.gauges.layers import LayerGauge
 from thalweg.doctor.origin import Origin
 from thalweg.doctor.undisturbed import enter_modes, loss_of, outputs_of, undisturbed
-from thalweg.doctor.watched import ModeLoss, OutputSpread, Watched
-from thalweg.objective.nested import tensors_in
+from thalweg.doctor.watched import BatchNoise, ModeLoss, OutputSpread, Watched
+from thalweg.objective.nested import mapped, tensors_in
 
 PROBE_ROWS = 1024
 """Rows that units are looked at on; 512 are the fewest that call a unit dead."""
 MOST_PROBES = 8
+PARTS, MOST_PIECES = 8, 48
 
 
 def examine(
@@ -38,6 +40,7 @@ def examine(
     _probe_units(watched, batches)
     _compare_modes(watched, loss, batches)
     _see_outputs(watched, batches)
+    _measure_noise(watched, loss)
 
 
 def _is_finite(model: nn.Module) -> bool:
@@ -99,6 +102,24 @@ def _see_outputs(watched: Watched, batches: list[Any]) -> None:
     if len(every) > 1:
         spread = float(every.std(0).mean())
         watched.outputs = OutputSpread(watched.steps, spread, float(every.abs().mean()), len(every))
+
+
+def _measure_noise(watched: Watched, loss: Callable[[Any, Any], Tensor]) -> None:
+    """Measure the gradient noise scale on parts of batches, or on whole ones where they are small."""
+    kept = [batch for _, batch in watched.kept]
+    rows = len(next(tensors_in(kept[0])))
+    part = max(rows // PARTS, 1)
+    pieces: list[Any] = []
+    for batch in kept:
+        if any(len(t) != rows for t in tensors_in(batch)):
+            continue
+        pieces += [
+            mapped(batch, lambda t, i=i: t[i : i + part]) for i in range(0, rows - part + 1, part)
+        ]
+        if len(pieces) >= MOST_PIECES:
+            break
+    found = noise_scale(watched.model, loss, pieces[:MOST_PIECES], most=MOST_PIECES, training=False)
+    watched.noise = BatchNoise(found.scale, rows)
 
 
 def _find_nonfinite(watched: Watched, start: Origin) -> None:

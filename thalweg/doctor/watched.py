@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from thalweg.curvature.trace import Estimate
 from thalweg.doctor.series import Series, Thinned
 
 Floats = NDArray[np.float64]
@@ -35,7 +36,8 @@ class UpdateSample:
     """What one update did, by parameter: root mean squares of gradient, update and weights before it.
 
     `unchanged` is the share of weights with a gradient that are bit-equal after the update; `twins` the share
-    of units whose weights and gradient point the same way as those of another unit. NaN where unknown.
+    of units whose weights and gradient point the same way as those of another unit; `still` the share of
+    weights that are what they were at least 16 steps before. NaN where unknown.
     """
 
     step: int
@@ -45,6 +47,7 @@ class UpdateSample:
     weight: Floats
     unchanged: Floats
     twins: Floats
+    still: float = np.nan
 
 
 @dataclass
@@ -103,6 +106,14 @@ class OutputSpread:
     spread: float
     size: float
     rows: int
+
+
+@dataclass(frozen=True)
+class BatchNoise:
+    """The gradient noise scale in rows, and the rows of a batch in training."""
+
+    scale: Estimate
+    batch: int
 
 
 @dataclass
@@ -171,6 +182,7 @@ class Watched:
     batch_losses: Thinned[BatchLoss] = field(default_factory=Thinned)
     modes: list[ModeLoss] = field(default_factory=list)
     outputs: OutputSpread | None = None
+    noise: BatchNoise | None = None
     labels: Labels = field(default_factory=Labels)
     inputs: Inputs = field(default_factory=Inputs)
     not_finite: NotFinite | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from thalweg.doctor.symptoms.balance import DecayImbalance, LayerImbalance, Schedule
 from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder, InputScale
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
+from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike, Plateau
 from thalweg.doctor.symptoms.numbers import LostUpdates, NonFinite
 from thalweg.doctor.symptoms.rates import RateTooHigh, RateTooLow
 from thalweg.doctor.symptoms.starts import InitScale
@@ -24,6 +26,13 @@ SYMPTOMS: tuple[Symptom, ...] = (
     LostUpdates(),
     InputScale(),
     Cliff(),
+    LossSpike(),
+    DecayImbalance(),
+    LayerImbalance(),
+    Schedule(),
+    BatchTooSmall(),
+    BatchTooLarge(),
+    Plateau(),
     RateTooLow(),
 )
 """In the order in which they are confirmed while the budget of forks lasts."""
