@@ -99,13 +99,38 @@ class ModeLoss:
 
 
 @dataclass(frozen=True)
-class OutputSpread:
-    """How much the outputs differ between rows, and their mean size."""
+class OutputCheck:
+    """What the outputs of a batch are like in evaluation mode.
 
-    step: int
+    `spread` is how much they differ between rows, `size` their mean size; `is_random` whether two evaluations
+    `spread` is how much they differ between rows, `size` their mean size; `is_random` whether two
+    evaluations differ; `mixes_rows` whether rows depend on their places; `made_by` the last operation; `loss`
+    that of some batches, `shuffled` the same with the outputs of other rows; `targets` and `range` the least
+    and the greatest of targets and outputs.
+
     spread: float
     size: float
-    rows: int
+    is_random: bool
+    mixes_rows: bool
+    made_by: str
+    loss: float
+    shuffled: float
+    targets: tuple[float, float]
+    range: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class GradientError:
+    """A parameter whose gradient has this norm, while the loss has this slope along it."""
+
+    name: str
+    norm: float
+    slope: float
+
+    @property
+    def ratio(self) -> float:
+        """Slope / norm: 1 where the gradient is right."""
+        return self.slope / self.norm if self.norm else np.nan
 
 
 @dataclass(frozen=True)
@@ -180,8 +205,10 @@ class Watched:
     layers: Thinned[LayerSample] = field(default_factory=Thinned)
     units: dict[str, UnitRecord] = field(default_factory=dict)
     batch_losses: Thinned[BatchLoss] = field(default_factory=Thinned)
+    validations: list[tuple[int, float]] = field(default_factory=list)
     modes: list[ModeLoss] = field(default_factory=list)
-    outputs: OutputSpread | None = None
+    check: OutputCheck | None = None
+    gradient_errors: list[GradientError] = field(default_factory=list)
     noise: BatchNoise | None = None
     labels: Labels = field(default_factory=Labels)
     inputs: Inputs = field(default_factory=Inputs)

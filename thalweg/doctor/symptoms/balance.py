@@ -18,6 +18,8 @@ others, 2023), which is far below."""
 APART = 2.0
 """Decades between the update of one matrix, as a share of its weights, and the median of the others
 (TheDeepChecker, 2021; Karpathy)."""
+APART_BY_GROUP = 1.3
+"""The same where the groups have different learning rates, which a fork can make equal."""
 FEWEST_MATRICES = 3
 OVER = 0.1
 """A rate below this share of the largest is over …"""
@@ -50,7 +52,7 @@ class DecayImbalance(Symptom):
         ]  # fmt: skip
 
     def _shares(self, watched: Watched) -> np.ndarray:  # type: ignore[type-arg]
-        """Return lr·wd·|w| / |update| by sample and matrix; wd·|w| / |g| where decay goes into the gradient."""
+        """Return lr·wd·|w| / |update| by sample and matrix; wd·|w| / |g| in L2."""
         chosen = matrices(watched)
         decays = group_values(watched, "weight_decay", 0.0)[chosen]
         if not chosen.any() or not decays.any():
@@ -90,13 +92,12 @@ class LayerImbalance(Symptom):
             return []
         place = int(np.nanargmax(np.abs(apart)))
         value = float(apart[place])
-        if not abs(value) > APART:
+        same = len(set(group_values(watched, "lr", math.nan).tolist())) < 2
+        if not abs(value) > (APART if same else APART_BY_GROUP):
             return []
         word = "more" if value > 0 else "less"
         found = Statistic("decades from the median of the others", value, low=-APART, high=APART)
         words = f"{names[place]} moves {10 ** abs(value):.3g} times {word} than the others."
-        rates = group_values(watched, "lr", math.nan)
-        same = len(set(rates.tolist())) < 2
         remedy = (
             advice("layer_rates", "a learning rate for each layer, or muP")
             if same

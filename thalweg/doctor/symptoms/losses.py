@@ -25,6 +25,8 @@ SPIKE = 6.0
 HIGH = 3.0
 """And as a multiple of that median: noise of small batches has long tails."""
 AROUND = 100
+FIRST = 10
+"""Steps at the beginning, when the loss falls fast."""
 FEWEST_STEPS = 60
 PEAKS = 0.2
 """Share of steps, at most, that are spikes; more is noise."""
@@ -69,7 +71,7 @@ class LossSpike(Symptom):
         around = losses[max(0, place - AROUND) : place + AROUND]
         middle = float(np.median(around))
         deviation = float(np.median(np.abs(around - middle)))
-        if middle <= 0 or place < 5:
+        if middle <= 0 or place < FIRST:
             return 0.0
         by_noise = (losses[place] - middle) / (SPIKE * deviation + 1e-12)
         return float(min(by_noise, losses[place] / (HIGH * middle)))
