@@ -102,11 +102,11 @@ class ModeLoss:
 class OutputCheck:
     """What the outputs of a batch are like in evaluation mode.
 
-    `spread` is how much they differ between rows, `size` their mean size; `is_random` whether two evaluations
     `spread` is how much they differ between rows, `size` their mean size; `is_random` whether two
     evaluations differ; `mixes_rows` whether rows depend on their places; `made_by` the last operation; `loss`
     that of some batches, `shuffled` the same with the outputs of other rows; `targets` and `range` the least
     and the greatest of targets and outputs.
+    """
 
     spread: float
     size: float
