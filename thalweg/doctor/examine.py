@@ -41,13 +41,14 @@ def examine(
         if start is not None:
             _find_nonfinite(watched, start)
         return
-    for name, look in (
-        ("units", lambda: _probe_units(watched, batches)),
-        ("modes", lambda: _compare_modes(watched, loss, batches)),
-        ("outputs", lambda: _check_outputs(watched, loss, batches)),
-        ("gradients", lambda: _check_gradients(watched, loss, batches)),
-        ("noise", lambda: _measure_noise(watched, loss)),
-    ):
+    looks: dict[str, Callable[[], None]] = {
+        "units": lambda: _probe_units(watched, batches),
+        "modes": lambda: _compare_modes(watched, loss, batches),
+        "outputs": lambda: _check_outputs(watched, loss, batches),
+        "gradients": lambda: _check_gradients(watched, loss, batches),
+        "noise": lambda: _measure_noise(watched, loss),
+    }
+    for name, look in looks.items():
         try:
             look()
         except Exception as error:  # each is told apart, and the others go on
@@ -108,13 +109,15 @@ def _measure_noise(watched: Watched, loss: LossFunction) -> None:
     for batch in kept:
         if any(len(t) != rows for t in tensors_in(batch)):
             continue
-        pieces += [
-            mapped(batch, lambda t, i=i: t[i : i + part]) for i in range(0, rows - part + 1, part)
-        ]
+        pieces += [_cut(batch, i, i + part) for i in range(0, rows - part + 1, part)]
         if len(pieces) >= MOST_PIECES:
             break
     found = noise_scale(watched.model, loss, pieces[:MOST_PIECES], most=MOST_PIECES, training=False)
     watched.noise = BatchNoise(found.scale, rows)
+
+
+def _cut(batch: Any, begin: int, end: int) -> Any:
+    return mapped(batch, lambda t: t[begin:end])
 
 
 def _find_nonfinite(watched: Watched, start: Origin) -> None:

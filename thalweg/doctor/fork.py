@@ -113,7 +113,7 @@ class Forks:
             try:
                 arm.train()
                 return arm.measure()
-            except (ArithmeticError, torch.linalg.LinAlgError):
+            except (ArithmeticError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
                 return math.inf  # such as a decomposition of what is not finite
 
     def _arm(self, origin: Origin, fork: int) -> Arm:

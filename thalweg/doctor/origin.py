@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thalweg.optim.stepping.scheduled import NUMBER
+
 MOST_BYTES = 2**28
 """Models whose parameters take more are not kept, and not forked."""
 
@@ -53,7 +55,9 @@ def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def scale_rate(group: dict[str, Any], factor: float | None, otherwise: float = 0.0) -> None:
-    """Multiply the learning rate of a group, be it a number or a tensor."""
+    """Multiply the learning rate of a group, be it a number or a tensor; a schedule does not set it again."""
+    if NUMBER in group:
+        group[NUMBER] = -1  # that of no schedule
     old = group["lr"]
     new = otherwise if factor is None else float(old) * factor
     group["lr"] = torch.full_like(old, new) if isinstance(old, Tensor) else new

@@ -221,7 +221,8 @@ def _mixed(pool: Batches, batch: tuple[Any, Any], draw: random.Random) -> tuple[
     def pick(x: Tensor) -> Tensor:
         return x[chosen.to(x.device)]
 
-    return mapped(joined, pick)
+    mixed: tuple[Any, Any] = mapped(joined, pick)
+    return mixed
 
 
 def _joined(batches: Batches) -> tuple[Any, Any]:

@@ -68,7 +68,9 @@ class LayerGauge(Gauge):
                 if given.requires_grad:
                     self._see_units(call, module, given, parts)
         if out.requires_grad:
-            out.register_hook(self.guarded(lambda g: parts.__setitem__("gradient", _rms(g))))
+            out.register_hook(  # type: ignore[no-untyped-call]
+                self.guarded(lambda g: parts.__setitem__("gradient", _rms(g)))
+            )
         self._calls.append((call, parts))
 
     def _see_units(
@@ -139,7 +141,8 @@ def _made_by(x: Tensor) -> str:
 
 def _rms(x: Tensor) -> Tensor:
     wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
-    return torch.linalg.vector_norm(wide) / max(x.numel(), 1) ** 0.5
+    size: Tensor = torch.linalg.vector_norm(wide) / max(x.numel(), 1) ** 0.5
+    return size
 
 
 def _flat(output: Any) -> list[Tensor]:

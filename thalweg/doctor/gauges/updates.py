@@ -191,7 +191,8 @@ def _cosines(rows: Tensor) -> Tensor:
     length = rows.norm(dim=1, keepdim=True)
     unit = rows / length.clamp_min(torch.finfo(rows.dtype).tiny)
     same = (length / length.T.clamp_min(torch.finfo(rows.dtype).tiny)).sub(1).abs() < 1e-3
-    return ((unit @ unit.T > ALIKE) & same).float()
+    alike: Tensor = ((unit @ unit.T > ALIKE) & same).float()
+    return alike
 
 
 def _gradients(tensors: Sequence[Tensor]) -> list[Tensor | None]:

@@ -9,8 +9,8 @@ import numpy as np
 from thalweg.doctor.remedies import advice, equal_rates, scaled_decay, scaled_rate
 from thalweg.doctor.symptoms.reading import matrices, update_ratios
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.verdict import Statistic, Verdict
-from thalweg.doctor.watched import Watched
+from thalweg.doctor.verdict import Kind, Statistic, Verdict
+from thalweg.doctor.watched import Floats, Watched
 
 DECAYED = 0.5
 """Decay as a share of the update. At the equilibrium of normalised weights it is sqrt(lr wd / 2) (Kosson and
@@ -51,7 +51,7 @@ class DecayImbalance(Symptom):
             )
         ]  # fmt: skip
 
-    def _shares(self, watched: Watched) -> np.ndarray:  # type: ignore[type-arg]
+    def _shares(self, watched: Watched) -> Floats:
         """Return lr·wd·|w| / |update| by sample and matrix; wd·|w| / |g| in L2."""
         chosen = matrices(watched)
         decays = group_values(watched, "weight_decay", 0.0)[chosen]
@@ -103,7 +103,7 @@ class LayerImbalance(Symptom):
             if same
             else equal_rates()
         )
-        kind = "warning" if same else "fault"
+        kind: Kind = "warning" if same else "fault"
         return [
             Verdict(
                 self.name, found, kind=kind, where=names[place], since=1, words=words, remedy=remedy
@@ -140,7 +140,7 @@ class Schedule(Symptom):
         ]  # fmt: skip
 
 
-def group_values(watched: Watched, name: str, default: float) -> np.ndarray:  # type: ignore[type-arg]
+def group_values(watched: Watched, name: str, default: float) -> Floats:
     """Return a number of the groups for each parameter, in the order of samples."""
     found: dict[int, float] = {}
     for group in watched.optimizer.param_groups:
@@ -153,6 +153,6 @@ def group_values(watched: Watched, name: str, default: float) -> np.ndarray:  # 
     return np.array(list(found.values()))
 
 
-def _median(values: np.ndarray) -> float:  # type: ignore[type-arg]
+def _median(values: Floats) -> float:
     known = values[np.isfinite(values)]
     return float(np.median(known)) if len(known) else math.nan

@@ -18,12 +18,15 @@ from thalweg.doctor.remedies import (
 from thalweg.doctor.symptoms.reading import gradient_norms, is_falling
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Statistic, Verdict
-from thalweg.doctor.watched import Watched
+from thalweg.doctor.watched import Floats, Watched
 
 SPIKE = 6.0
 """Median absolute deviations above the median of the 200 losses around (Wortsman and others, 2023)."""
 HIGH = 3.0
-"""And as a multiple of that median: noise of small batches has long tails."""
+"""And as a multiple of what nine of ten around it are below: noise of small batches has long tails."""
+USUAL = 0.9
+MATTERS = 0.05
+"""What is below such a share of the first loss is small anyway."""
 AROUND = 100
 FIRST = 10
 """Steps at the beginning, when the loss falls fast."""
@@ -66,7 +69,7 @@ class LossSpike(Symptom):
             )
         ]  # fmt: skip
 
-    def _height(self, losses: np.ndarray, place: int) -> float:  # type: ignore[type-arg]
+    def _height(self, losses: Floats, place: int) -> float:
         """Return how far a loss stands above those around it; 1 is the threshold."""
         around = losses[max(0, place - AROUND) : place + AROUND]
         middle = float(np.median(around))
@@ -74,7 +77,8 @@ class LossSpike(Symptom):
         if middle <= 0 or place < FIRST:
             return 0.0
         by_noise = (losses[place] - middle) / (SPIKE * deviation + 1e-12)
-        return float(min(by_noise, losses[place] / (HIGH * middle)))
+        usual = max(float(np.quantile(around, USUAL)), MATTERS * float(losses[0]))
+        return float(min(by_noise, losses[place] / (HIGH * usual)))
 
 
 class Plateau(Symptom):

@@ -7,7 +7,7 @@ import math
 from thalweg.doctor.remedies import advice
 from thalweg.doctor.symptoms.starts import guessing
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.verdict import Statistic, Verdict
+from thalweg.doctor.verdict import Kind, Statistic, Verdict
 from thalweg.doctor.watched import Watched
 
 INFORMED = 0.97
@@ -93,7 +93,7 @@ class RandomEvaluation(Symptom):
             return []
         remedy = advice("use_modules", "nn.Dropout, or training=self.training in functions")
         words = "Two evaluations of a batch differ: something draws in evaluation mode."
-        kind = "fault" if self._matters(watched) else "information"
+        kind: Kind = "fault" if self._matters(watched) else "information"
         return [Verdict(self.name, kind=kind, status="confirmed", words=words, remedy=remedy)]
 
     def _matters(self, watched: Watched) -> bool:

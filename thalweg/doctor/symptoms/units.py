@@ -10,7 +10,7 @@ from thalweg import init
 from thalweg.doctor.remedies import scaled_rate, standardized, started
 from thalweg.doctor.symptoms.reading import typical_calls
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.verdict import Remedy, Statistic, Verdict
+from thalweg.doctor.verdict import Kind, Remedy, Statistic, Verdict
 from thalweg.doctor.watched import Watched
 
 FEWEST_ROWS = 512
@@ -45,7 +45,7 @@ class DeadUnits(Symptom):
             statistic = Statistic("share of dead units", share, error, high=WARNING)
             words = f"{dead} of the {count} units that go into {record.name} never fire."
             others = (scaled_rate(0.1, from_start=True),)
-            kind = "fault" if share > FAULT else "warning"
+            kind: Kind = "fault" if share > FAULT else "warning"
             found.append(
                 Verdict(
                     self.name, statistic, kind=kind, where=record.name, words=words,
