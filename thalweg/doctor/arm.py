@@ -64,11 +64,12 @@ class Arm:
         """Take a step on each batch."""
         total: list[Tensor] = []
         begin = len(self.batches) // 4
+        by_closure = needs_closure(self.optimizer)  # type: ignore[arg-type]
         for place, (inputs, targets) in enumerate(self.batches):
             if self.averages and place >= begin:
                 total = self._added(total)
             closure = self._closure(inputs, targets)
-            if needs_closure(self.optimizer):  # type: ignore[arg-type]
+            if by_closure:
                 self.optimizer.step(closure)
             else:
                 closure()

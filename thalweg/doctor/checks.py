@@ -17,6 +17,8 @@ SHUFFLES = 8
 MOST_PARAMETERS = 24
 STEP = 1e-2
 """How far weights are moved to see what their gradient should be, as a share of their norm."""
+SHARES = (1.0, 0.4, 0.1)
+"""And by these shares of that, at which the slopes must agree."""
 NOISE = 3e-6
 """Changes of the loss, as a share of it, that may be rounding in float32."""
 
@@ -116,7 +118,7 @@ def _gradient_error(
     way = way / way.norm()
     step = STEP * max(float(p.detach().norm()), 1e-3)
     slopes = []
-    for share in (1.0, 0.5):
+    for share in SHARES:
         ends = []
         for sign in (share, -share):
             moved = {name: p.detach() + sign * step * way}
@@ -126,9 +128,10 @@ def _gradient_error(
         slopes.append((ends[0] - ends[1]) / (2 * share * step))
     expected = 0.0 if is_none or gradient is None else float(gradient.norm())
     seen = min(slopes, key=abs)
-    noise = NOISE * level / step
-    agree = slopes[0] * slopes[1] > 0 and 0.5 < abs(slopes[0] / slopes[1]) < 2
-    if not agree or abs(seen) < 10 * noise:
+    noise = NOISE * level / (step * SHARES[-1])
+    if not 0 < max(slopes) <= 2 * min(slopes) and not 0 > min(slopes) >= 2 * max(slopes):
+        return None  # a kink, or a step too long
+    if abs(seen) < 10 * noise:
         return None
     if is_none or seen < -0.3 * expected:
         return GradientError(name, expected, seen)

@@ -30,7 +30,12 @@ def confirmed(
     judged = [_judged(verdict, forks, failed) for verdict in suspected]
     causes = {v.symptom for v in judged if v.kind == "fault" and v.status == "confirmed"}
     after = {symptom.name: symptom.after for symptom in symptoms}
-    return [_after_cause(v, causes & set(after.get(v.symptom, ()))) for v in judged]
+    return [_after_cause(v, _causes(v, causes, after.get(v.symptom, ()))) for v in judged]
+
+
+def _causes(verdict: Verdict, causes: set[str], after: tuple[str, ...]) -> set[str]:
+    found = causes if "*" in after else causes & set(after)
+    return found - {verdict.symptom}
 
 
 def _judged(

@@ -172,7 +172,7 @@ class Verdict:
         measured = f" {self.statistic}" if self.statistic is not None else ""
         since = "" if self.since is None else f", since step {self.since}"
         parts = [f"{self.symptom}{place} ({self.kind}, {self.status}):{measured}{since}"]
-        parts[0] = parts[0].rstrip(":") if not (measured or since) else parts[0] + "."
+        parts[0] = (parts[0] if measured or since else parts[0].rstrip(":")) + "."
         parts += [self.words] if self.words else []
         parts += [f"Remedy: {self.remedy}."] if self.remedy is not None else []
         parts += [f"Effect measured: {self.effect}."] if self.effect is not None else []

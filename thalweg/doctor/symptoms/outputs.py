@@ -34,6 +34,7 @@ class LearnsNothing(Symptom):
     """The outputs say no more of their targets than those of other rows do."""
 
     name = "learns_nothing"
+    after = ("*",)
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where exchanging the outputs of rows does not raise the loss."""
@@ -56,6 +57,7 @@ class ConstantOutputs(Symptom):
     """The outputs do not depend on the inputs."""
 
     name = "constant_outputs"
+    after = ("*",)
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a verdict where outputs are the same for all rows."""
@@ -163,6 +165,7 @@ class NoGeneralization(Symptom):
     """The training set is learned, and the validation set is not guessed better than without inputs."""
 
     name = "no_generalization"
+    after = ("*",)
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where the loss of the validation set is that of guessing, or above."""

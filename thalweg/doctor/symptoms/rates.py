@@ -19,6 +19,8 @@ FEWEST_SAMPLES = 4
 BLOWN_UP = 3.0
 """The smoothed loss as a multiple of its smallest value before."""
 BLOWN_UP_STEPS = 20
+THROWN = 10.0
+"""One loss as a multiple of the first; a fork decides."""
 LARGE_UPDATE = -2.0
 """log10 of update / weight, ten times the usual 1e-3 (CS231n; Karpathy); a fork decides."""
 SMALL_UPDATE = -4.0
@@ -69,6 +71,12 @@ class RateTooHigh(Symptom):
             return None
         if len(losses) < 2 * BLOWN_UP_STEPS or not np.isfinite(losses).all():
             return None
+        peak = float(losses.max() / max(abs(losses[0]), 1e-12))
+        if peak > THROWN:
+            since = watched.losses.last_begins + int(losses.argmax()) + 1
+            return Statistic(
+                "loss at its highest, as a multiple of the first", peak, high=THROWN
+            ), since
         level = smoothed(losses, BLOWN_UP_STEPS)
         lowest = np.minimum.accumulate(level)
         above = level > BLOWN_UP * np.maximum(lowest, 1e-3 * abs(losses[0]))
