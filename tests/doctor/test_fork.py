@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -76,7 +77,7 @@ def test_every_remedy_leaves_the_run_as_it_was(
     model, optimizer = forks.model, forks.optimizer
     kept = {
         "weights": {n: p.detach().clone() for n, p in model.state_dict().items()},
-        "state": {k: {n: v.clone() for n, v in s.items()} for k, s in optimizer.state_dict()["state"].items()},
+        "state": copy.deepcopy(optimizer.state_dict()["state"]),
         "groups": [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups],
         "gradients": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
         "generators": generators(),

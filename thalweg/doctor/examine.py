@@ -42,7 +42,7 @@ def examine(
             _find_nonfinite(watched, start)
         return
     looks: dict[str, Callable[[], None]] = {
-        "units": lambda: _probe_units(watched, batches),
+        "units": lambda: _probe_units(watched, [batch for _, batch in watched.kept[::-1]]),
         "modes": lambda: _compare_modes(watched, loss, batches),
         "outputs": lambda: _check_outputs(watched, loss, batches),
         "gradients": lambda: _check_gradients(watched, loss, batches),

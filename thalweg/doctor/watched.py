@@ -103,7 +103,7 @@ class OutputCheck:
     """What the outputs of a batch are like in evaluation mode.
 
     `spread` is how much they differ between rows, `size` their mean size; `is_random` whether two
-    evaluations differ; `mixes_rows` whether rows depend on their places; `made_by` the last operation; `loss`
+    evaluations differ; `mixes_rows` whether rows depend on others; `made_by` the last operation; `loss`
     that of some batches, `shuffled` the same with the outputs of other rows; `targets` and `range` the least
     and the greatest of targets and outputs.
     """

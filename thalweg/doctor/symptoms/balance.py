@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from thalweg.doctor.remedies import advice, equal_rates, scaled_decay, scaled_rate
-from thalweg.doctor.symptoms.reading import matrices, update_ratios
+from thalweg.doctor.symptoms.reading import matrices, median, update_ratios
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Kind, Statistic, Verdict
 from thalweg.doctor.watched import Floats, Watched
@@ -38,7 +38,7 @@ class DecayImbalance(Symptom):
         if not len(shares):
             return []
         late = shares[len(shares) // 2 :]
-        value = float(np.nanmedian(late))
+        value = median(late)
         if not value > DECAYED:
             return []
         error = float(np.nanstd(late) / math.sqrt(late.size))
@@ -85,9 +85,9 @@ class LayerImbalance(Symptom):
         ratios = update_ratios(watched)
         if ratios.ndim < 2 or ratios.shape[1] < FEWEST_MATRICES or len(ratios) < 3:
             return []
-        usual = np.array([_median(column) for column in ratios.T])
+        usual = np.array([median(column) for column in ratios.T])
         names = [p.name for p in watched.parameters if p.is_matrix]
-        apart = np.array([u - _median(np.delete(usual, i)) for i, u in enumerate(usual)])
+        apart = np.array([u - median(np.delete(usual, i)) for i, u in enumerate(usual)])
         if np.isnan(apart).all():
             return []
         place = int(np.nanargmax(np.abs(apart)))
@@ -151,8 +151,3 @@ def group_values(watched: Watched, name: str, default: float) -> Floats:
         for p in group["params"]:
             found.setdefault(id(p), number)
     return np.array(list(found.values()))
-
-
-def _median(values: Floats) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else math.nan

@@ -10,6 +10,7 @@ from thalweg.doctor.remedies import clipped, rectified, scaled_rate, started
 from thalweg.doctor.symptoms.reading import (
     gradient_norms,
     is_falling,
+    median,
     slope,
     typical_calls,
     update_ratios,
@@ -120,7 +121,7 @@ class ExplodingGradient(Symptom):
                 return Statistic(name, steep, high=STEEP), calls[0].name
         norms = gradient_norms(watched)
         if len(norms) >= 8:
-            usual = float(np.nanmedian(norms[len(norms) // 2 :]))
+            usual = median(norms[len(norms) // 2 :])
             largest = float(np.nanmax(np.where(np.isfinite(norms), norms, np.inf)))
             if usual > 0 and largest > SPIKE * usual and _is_recurrent(watched):
                 name = "largest norm of the gradient / median"

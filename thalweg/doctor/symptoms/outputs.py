@@ -71,16 +71,16 @@ class ConstantOutputs(Symptom):
 
 
 class MixedRows(Symptom):
-    """The outputs of a row depend on where it stands in the batch."""
+    """The outputs of a row depend on the other rows of the batch, in evaluation mode."""
 
     name = "mixed_rows"
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a verdict where a batch in another order gives other outputs."""
+        """Return a verdict where other rows, in another order, change the outputs of rows that stay."""
         if watched.check is None or not watched.check.mixes_rows:
             return []
         remedy = advice("look_at_shapes", "look for a reshape or a sum over the axis of the rows")
-        words = "In evaluation mode, a batch in another order gives its rows other outputs."
+        words = "In evaluation mode, the outputs of a row depend on the other rows of its batch."
         return [Verdict(self.name, status="confirmed", words=words, remedy=remedy)]
 
 

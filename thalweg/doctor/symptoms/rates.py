@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from thalweg.doctor.remedies import scaled_rate
-from thalweg.doctor.symptoms.reading import is_falling, smoothed, update_ratios
+from thalweg.doctor.symptoms.reading import is_falling, median, smoothed, update_ratios
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.doctor.watched import Watched
@@ -91,7 +91,7 @@ class RateTooHigh(Symptom):
         ratios = update_ratios(watched)
         if not len(ratios) or watched.steps < 2 * BLOWN_UP_STEPS:
             return None
-        middle = float(np.nanmedian(ratios))
+        middle = median(ratios)
         if not middle > LARGE_UPDATE:
             return None
         name = "log10 of update / weight"
@@ -114,8 +114,8 @@ class RateTooLow(Symptom):
         within = (steps > 0.1 * watched.steps) & (steps <= 0.8 * watched.steps)
         if not within.any():
             return []
-        middle = np.nanmedian(ratios[within], axis=0)
-        value = float(np.nanmedian(middle))
+        middle = np.array([median(column) for column in ratios[within].T])
+        value = median(middle)
         if not value < SMALL_UPDATE:
             return []
         error = float(np.nanstd(middle) / math.sqrt(max(np.isfinite(middle).sum(), 1)))

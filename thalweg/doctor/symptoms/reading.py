@@ -84,6 +84,12 @@ def typical_calls(watched: Watched, most: int = 64) -> list[LayerCall]:
     return merged
 
 
+def median(values: Floats) -> float:
+    """Return the median of the numbers that are finite; NaN without any."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else math.nan
+
+
 def slope(values: Floats) -> float:
     """Return the slope of log10 of positive values over their places."""
     logs = np.log10(np.maximum(values, TINY))
