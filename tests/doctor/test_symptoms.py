@@ -197,7 +197,7 @@ PLANTS: dict[str, tuple[type[Symptom], Callable[[], Report]]] = {
         lambda: told(
             LossSpike,
             net(),
-            0.05,
+            1e-4,
             steps=80,
             given=changed(lambda x, i: x * 100 if i == 50 else x, 80),
         ),
@@ -226,7 +226,7 @@ PLANTS: dict[str, tuple[type[Symptom], Callable[[], Report]]] = {
     "a wrong sign": (WrongGradient, lambda: told(WrongGradient, flipped(net()), 1e-3)),
     "targets of other rows": (
         LearnsNothing,
-        lambda: told(LearnsNothing, net(), 1e-5, given=[(x, y.roll(1)) for x, y in batches(120)]),
+        lambda: told(LearnsNothing, net(), 1e-3, given=[(x, y.roll(1)) for x, y in batches(120)]),
     ),
 }
 LOOK_ALIKES: dict[str, tuple[type[Symptom], Callable[[], Report]]] = {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from thalweg.doctor.doctor import Doctor
 from thalweg.doctor.report import Report
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.train.callbacks import Callback, Training
+from thalweg.train.folder.gauges import write_gauges
 from thalweg.train.history import Evaluation
 
 
@@ -16,6 +19,7 @@ class Diagnosis(Callback):
         budget: the time of watching as a share of that of training.
         forks: gradient-equivalents that forks may cost; 0 for none. They are not counted as training.
         symptoms: what is looked for; None for all that are known.
+        folder: where the gauges are written at the end, that of the run; None for nowhere.
 
     >>> from thalweg import fit, load_task
     >>> diagnosis = Diagnosis(forks=0)
@@ -32,8 +36,10 @@ class Diagnosis(Callback):
         budget: float = 0.05,
         forks: float = 5000.0,
         symptoms: tuple[Symptom, ...] | None = None,
+        folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self.budget, self.forks, self.symptoms = budget, forks, symptoms
+        self.folder = folder
         self.doctor: Doctor | None = None
         self.report = Report()
 
@@ -69,6 +75,8 @@ class Diagnosis(Callback):
             self.doctor.diverged(training.batch)
         self.doctor.close()
         self.report = self.doctor.report()
+        if self.folder is not None:
+            write_gauges(self.folder, self.doctor.gauges)
 
 
 def _planned(training: Training) -> int | None:

@@ -21,6 +21,7 @@ from thalweg.doctor.gauges.layers import LayerGauge
 from thalweg.doctor.gauges.updates import UpdateGauge, named_parameters
 from thalweg.doctor.kept import Kept
 from thalweg.doctor.origin import MOST_BYTES, Origin, size_of
+from thalweg.doctor.recorded import gauges_of
 from thalweg.doctor.report import Report, WatchingCost
 from thalweg.doctor.symptoms.all import SYMPTOMS
 from thalweg.doctor.symptoms.symptom import Symptom
@@ -31,6 +32,7 @@ from thalweg.doctor.watched import BatchLoss, NotFinite, Watched
 from thalweg.errors import TaskError
 from thalweg.objective.cost import Cost
 from thalweg.objective.losses import Loss, as_loss
+from thalweg.train.folder.gauges import Gauges
 
 PAUSE = 20.0
 """A pause between two steps counts as training up to so many times the mean of the steps before."""
@@ -154,6 +156,11 @@ class Doctor:
         cost = WatchingCost(self.clock.watching, self.clock.training, self.spent)
         unwatched = tuple(f"{what}: {why}" for what, why in self._unwatched.items())
         return Report(tuple(verdicts), unwatched, cost, self.watched.steps)
+
+    @property
+    def gauges(self) -> Gauges:
+        """What was read of the steps that were looked at, as arrays; `write_gauges` puts it on disk."""
+        return gauges_of(self.watched)
 
     def validated(self, loss: float) -> None:
         """Tell the doctor the loss of the validation set."""

@@ -30,8 +30,8 @@ class Snapshot:
     Of modules and optimizers all attributes are kept, through lists, tuples, sets and dicts: parameters,
     buffers, gradients, modes, states, groups, counters, generators. Of a source, if one is given, the
     attributes of its loader, samplers and data set, and the states of the generators that these hold, but not
-    the contents of the data. Of the process, the global generators of PyTorch, NumPy and Python. What an object of another
-    kind keeps inside is left alone.
+    the contents of the data. Of the process, the global generators of PyTorch, NumPy and Python. What an
+    object of another kind keeps inside is left alone.
 
     Raises TaskError for a lazy module that has not seen a batch.
     """
