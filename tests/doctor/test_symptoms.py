@@ -17,6 +17,7 @@ from thalweg.doctor.remedies import advice
 from thalweg.doctor.symptoms.all import SYMPTOMS
 from thalweg.doctor.symptoms.balance import DecayImbalance, LayerImbalance, Schedule
 from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder, InputScale
+from thalweg.doctor.symptoms.edge import EdgeOfStability
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
 from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike, Plateau
 from thalweg.doctor.symptoms.numbers import LostUpdates, NonFinite
@@ -291,7 +292,7 @@ def test_a_symptom_stays_silent_on_what_looks_like_it(name: str) -> None:
 
 
 def test_every_symptom_has_a_plant_or_a_test_of_its_own() -> None:
-    alone = {Cliff, BatchTooSmall, BatchTooLarge, NoGeneralization, Schedule}
+    alone = {EdgeOfStability, Cliff, BatchTooSmall, BatchTooLarge, NoGeneralization, Schedule}
     assert {symptom for symptom, _ in PLANTS.values()} | alone == {type(s) for s in SYMPTOMS}
     names = [s.name for s in SYMPTOMS]
     assert len(set(names)) == len(names)
@@ -313,7 +314,7 @@ def test_a_cliff_is_seen_and_clipping_confirmed() -> None:
     x = torch.randn(40, 20, 1, generator=draw)
     model = Product()
     optimizer = SGD(model.parameters(), lr=0.04, momentum=0.9)
-    doctor = Doctor(model, optimizer, loss="mse", budget=1.0, symptoms=[Cliff()])
+    doctor = Doctor(model, optimizer, loss="mse", budget=1e9, symptoms=[Cliff()])
     for each in x:
         optimizer.zero_grad()
         loss = functional.mse_loss(model(each), 2 * each)
@@ -374,6 +375,26 @@ def test_a_schedule_that_ends_early_is_told(factor: float, is_told: bool) -> Non
         doctor.step(loss)
         scheduler.step()
     assert ("schedule" in doctor.report()) == is_told
+
+
+def test_the_edge_of_stability_is_information() -> None:
+    x = torch.eye(4) * torch.tensor([4.0, 1.0, 1.0, 1.0])
+    model = nn.Linear(4, 1, bias=False)  # a quadratic, whose Hessian is 2 xᵀx / 4
+    y = torch.ones(4, 1)
+    for share, is_told in ((0.95, True), (0.5, False)):
+        optimizer = SGD(model.parameters(), lr=share * 2 / 8.0)
+        doctor = trained(
+            model, optimizer, [(x, y)] * 60, loss=functional.mse_loss, forks=0.0,
+            symptoms=[EdgeOfStability()],
+        )  # fmt: skip
+        assert doctor is not None
+        found = doctor.report()
+        assert found.healthy, str(found)
+        assert ("edge_of_stability" in found) == is_told
+        if is_told:
+            statistic = found["edge_of_stability"].statistic
+            assert statistic is not None
+            assert abs(statistic.value - 1.9) < 0.05, "lr λ = .95 · 2"
 
 
 class Mine(Symptom):

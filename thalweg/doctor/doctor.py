@@ -153,7 +153,8 @@ class Doctor:
             self.spent += forks.spent
         if not self._is_closed:
             self._prepare()
-        cost = WatchingCost(self.clock.watching, self.clock.training, self.spent)
+        spent = self.spent + self.watched.gradients
+        cost = WatchingCost(self.clock.watching, self.clock.training, spent)
         unwatched = tuple(f"{what}: {why}" for what, why in self._unwatched.items())
         return Report(tuple(verdicts), unwatched, cost, self.watched.steps)
 

@@ -9,18 +9,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from thalweg.curvature import noise_scale
+from thalweg.curvature import edge_of, hessian, noise_scale, sharpness
 from thalweg.doctor.checks import LossFunction, check_gradients, check_outputs, compare_modes
 from thalweg.doctor.gauges.layers import LayerGauge
 from thalweg.doctor.origin import Origin
 from thalweg.doctor.undisturbed import enter_modes, outputs_of, undisturbed
 from thalweg.doctor.watched import BatchNoise, ModeLoss, Watched
+from thalweg.errors import TaskError
 from thalweg.objective.nested import mapped, tensors_in
 
 PROBE_ROWS = 1024
 """Rows that units are looked at on; 512 are the fewest that call a unit dead."""
 MOST_PROBES = 8
 PARTS, MOST_PIECES = 8, 48
+MOST_CURVED = 1_000_000
+"""Parameters, at most, of a model whose largest curvature is measured."""
+PRODUCTS, FEWEST_STEPS = 40, 50
 
 
 def examine(
@@ -47,6 +51,7 @@ def examine(
         "outputs": lambda: _check_outputs(watched, loss, batches),
         "gradients": lambda: _check_gradients(watched, loss, batches),
         "noise": lambda: _measure_noise(watched, loss),
+        "sharpness": lambda: _measure_sharpness(watched, loss, batches),
     }
     for name, look in looks.items():
         try:
@@ -114,6 +119,22 @@ def _measure_noise(watched: Watched, loss: LossFunction) -> None:
             break
     found = noise_scale(watched.model, loss, pieces[:MOST_PIECES], most=MOST_PIECES, training=False)
     watched.noise = BatchNoise(found.scale, rows)
+
+
+def _measure_sharpness(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
+    """Measure the largest curvature where every step is made on the same batch, if the edge is known."""
+    one, other = (next(tensors_in(batch)) for batch in (watched.kept[0][1], watched.kept[-1][1]))
+    size = sum(p.numel() for p in watched.model.parameters())
+    is_whole = len(watched.kept) > 3 and one.shape == other.shape and torch.equal(one, other)
+    if not is_whole or size > MOST_CURVED or watched.steps < FEWEST_STEPS:
+        return
+    try:
+        edge = edge_of(watched.optimizer, watched.model)
+    except TaskError:
+        return  # an optimizer whose edge is not known
+    matrix = hessian(watched.model, loss, batches[-1], training=False)
+    watched.sharpness = sharpness(matrix, edge, tol=1e-2, most=PRODUCTS)
+    watched.gradients += matrix.gradients
 
 
 def _cut(batch: Any, begin: int, end: int) -> Any:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from thalweg.curvature.sharpness import Sharpness
 from thalweg.curvature.trace import Estimate
 from thalweg.doctor.series import Series, Thinned
 
@@ -191,7 +192,7 @@ class Watched:
 
     `steps` counts updates, the first is step 1. `loss_name` is the loss that the doctor was given, empty
     without one; `kept` are batches of the run in order; `modules` the modules with the mode that each has
-    in training.
+    in training; `gradients` what examinations cost, in gradient-equivalents.
     """
 
     model: nn.Module
@@ -210,6 +211,8 @@ class Watched:
     check: OutputCheck | None = None
     gradient_errors: list[GradientError] = field(default_factory=list)
     noise: BatchNoise | None = None
+    sharpness: Sharpness | None = None
+    gradients: float = 0.0
     labels: Labels = field(default_factory=Labels)
     inputs: Inputs = field(default_factory=Inputs)
     not_finite: NotFinite | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from thalweg.doctor.symptoms.balance import DecayImbalance, LayerImbalance, Schedule
 from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder, InputScale
+from thalweg.doctor.symptoms.edge import EdgeOfStability
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
 from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike, Plateau
 from thalweg.doctor.symptoms.numbers import LostUpdates, NonFinite
@@ -48,6 +49,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
     Schedule(),
     BatchTooSmall(),
     BatchTooLarge(),
+    EdgeOfStability(),
     Plateau(),
     RateTooLow(),
     LearnsNothing(),
