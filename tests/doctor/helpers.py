@@ -58,7 +58,7 @@ def trained(
     loss: Any = "cross_entropy",
     **options: Any,
 ) -> Doctor | None:
-    """Train on batches, with a doctor or without one; it may take any time, so that tests do not depend on it."""
+    """Train on batches, with a doctor, which may take any time, or without one."""
     function = functional.cross_entropy if isinstance(loss, str) or loss is None else loss
     settings = {"budget": 1e9, "loss": loss, **options}
     doctor = Doctor(model, optimizer, **settings) if watch else None
@@ -71,7 +71,7 @@ def trained(
             return value
 
         if isinstance(optimizer, torch.optim.LBFGS):
-            value = optimizer.step(closure)  # type: ignore[arg-type]
+            value = optimizer.step(closure)  # type: ignore[no-untyped-call]
         else:
             value = closure()
             optimizer.step()

@@ -21,7 +21,7 @@ from thalweg.train.folder.gauges import read_gauges
 
 def task(model: Any = net) -> Task:
     x, y = rows(256)
-    return Task(Data((x, y), validation=rows(64, seed=1)), Cost("cross_entropy"), model)
+    return Task(Data.arrays(x, y, validation=rows(64, seed=1)), Cost("cross_entropy"), model)
 
 
 def run(diagnosis: Diagnosis | None, lr: float = 0.01, **settings: Any) -> Any:

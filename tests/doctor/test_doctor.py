@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from thalweg.doctor.clock import Clock
 from thalweg.doctor.watched import Watched
 from thalweg.errors import TaskError
 
-BUILDERS = {
+BUILDERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "fused Adam": lambda p: optim.Adam(p, lr=0.01),
     "torch's Adam": lambda p: torch.optim.Adam(p, lr=0.01),
     "SGD": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-3),

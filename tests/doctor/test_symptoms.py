@@ -48,7 +48,7 @@ def scaled(model: nn.Module, by: float) -> nn.Module:
 
 def filled(
     model: nn.Sequential, place: int, *, bias: float | None = None, weight: float | None = None
-) -> nn.Module:
+) -> nn.Sequential:
     layer: Any = model[place]
     with torch.no_grad():
         if bias is not None:
@@ -88,7 +88,7 @@ def in_order(x: Tensor, y: Tensor) -> Tensor:
 
 def in_turns(x: Tensor, y: Tensor) -> Tensor:
     turn = torch.zeros(len(y), dtype=torch.long)
-    for each in y.unique():
+    for each in torch.unique(y):
         turn[y == each] = torch.arange(int((y == each).sum()))
     return (turn * 10 + y).argsort(stable=True)
 
@@ -118,13 +118,24 @@ class Detached(nn.Module):
 
 
 def cut(model: nn.Sequential) -> nn.Module:
-    return nn.Sequential(*model[:2], Detached(), *model[2:])
+    layers = list(model)
+    return nn.Sequential(*layers[:2], Detached(), *layers[2:])
 
 
-def flipped(model: nn.Sequential) -> nn.Module:
+def flipped(model: nn.Sequential) -> nn.Sequential:
     layer: Any = model[0]
     layer.weight.register_hook(lambda g: -g)
     return model
+
+
+def unequal(model: nn.Module) -> Report:
+    slow = model.get_parameter("2.weight")
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in model.parameters() if p is not slow]},
+        {"params": [slow], "lr": 1e-7},
+    ]
+    optimizer = ADAM(groups, lr=1e-3)
+    return report(model, optimizer, batches(40), symptoms=[LayerImbalance()], forks=0.0)
 
 
 def never_moving() -> nn.Module:
@@ -177,22 +188,7 @@ PLANTS: dict[str, tuple[type[Symptom], Callable[[], Report]]] = {
             DecayImbalance, net(), 0.01, kind=torch.optim.AdamW, hyper={"weight_decay": 30.0}
         ),
     ),
-    "one layer × 1e-4": (
-        LayerImbalance,
-        lambda: report(
-            model := net(depth=3),
-            ADAM(
-                [
-                    {"params": [p for n, p in model.named_parameters() if n != "2.weight"]},
-                    {"params": [model.get_parameter("2.weight")], "lr": 1e-7},
-                ],
-                lr=1e-3,
-            ),
-            batches(40),
-            symptoms=[LayerImbalance()],
-            forks=0.0,
-        ),
-    ),
+    "one layer × 1e-4": (LayerImbalance, lambda: unequal(net(depth=3))),
     "one batch × 100": (
         LossSpike,
         lambda: told(

@@ -15,12 +15,16 @@ from thalweg.doctor.arm import Arm, Batches
 from thalweg.doctor.origin import Origin
 from thalweg.doctor.undisturbed import Modes, enter_modes
 from thalweg.doctor.verdict import Effect, Remedy
-from thalweg.statistics import paired_differences
+from thalweg.statistics import fewest_seeds, paired_differences
 from thalweg.train.snapshot import untouched
 
 STEPS = 40
 FORKS = 6
 """The fewest for which sign flips can claim 95 %."""
+SCREENED = 2
+"""After so many forks a remedy is given up that has not helped in any of them …"""
+SLIGHT = 0.995
+"""… by so much."""
 PROBES = 8
 """Batches on which an arm is measured."""
 FEWEST_BATCHES = 4
@@ -35,8 +39,9 @@ class OutOfBudgetError(Exception):
 class Forks:
     """Measures remedies by forks of a run, which is left as it was, to the bit.
 
-    Each of `FORKS` forks draws its batches from those that were kept, in the order in which they came; both
-    arms draw the same random numbers. Arms without a remedy are trained once for each origin.
+    Each fork draws its batches from those that were kept, in the order in which they came; both arms draw the
+    same random numbers. Arms without a remedy are trained once for each origin. A remedy that does not help
+    in the first two forks is given up.
 
     Args:
         model, optimizer, loss: those of the run.
@@ -84,20 +89,19 @@ class Forks:
         if remedy.change is None or len(self.kept) < FEWEST_BATCHES:
             return None
         origin = self.start if remedy.from_start else self.middle
-        if origin.step not in self._plain:
+        without, treated = self._plain.setdefault(origin.step, []), []
+        for fork in range(FORKS):
+            if len(without) <= fork:
+                without.append(self._loss(origin, None, fork))
+            treated.append(self._loss(origin, remedy, fork))
+            if fork + 1 == SCREENED and _is_hopeless(without, treated):
+                break
+        if origin.step not in self._before:
             self._before[origin.step] = float(
-                np.mean([self._first(origin, i) for i in range(FORKS)])
+                np.mean([self._first(origin, fork) for fork in range(SCREENED)])
             )
-            self._plain[origin.step] = self._losses(origin, None)
-        without, treated = self._plain[origin.step], self._losses(origin, remedy)
-        return _effect(without, treated, len(self._drawn(0)[0]), self._before[origin.step])
-
-    def _losses(self, origin: Origin, remedy: Remedy | None) -> list[float]:
-        cost = FORKS * (len(self._drawn(0)[0]) + PROBES / 3)
-        if self.spent + cost > self.budget:
-            raise OutOfBudgetError
-        self.spent += cost
-        return [self._loss(origin, remedy, fork) for fork in range(FORKS)]
+        steps = len(self._drawn(0)[0])
+        return _effect(without[: len(treated)], treated, steps, self._before[origin.step])
 
     def _first(self, origin: Origin, fork: int) -> float:
         """Return the loss of the probe of a fork before its first step."""
@@ -105,6 +109,10 @@ class Forks:
             return self._arm(origin, fork).measure()
 
     def _loss(self, origin: Origin, remedy: Remedy | None, fork: int) -> float:
+        cost = len(self._drawn(fork)[0]) + PROBES / 3
+        if self.spent + cost > self.budget:
+            raise OutOfBudgetError
+        self.spent += cost
         with untouched(self.model, self.optimizer):
             arm = self._arm(origin, fork)
             if remedy is not None and remedy.change is not None:
@@ -139,6 +147,11 @@ class Forks:
         return [self.kept[i] for i in chosen], [self.kept[i] for i in sorted(probe)]
 
 
+def _is_hopeless(without: list[float], treated: list[float]) -> bool:
+    pairs = zip(without, treated, strict=False)
+    return all(not b < a * (SLIGHT if a > 0 else 1.0) and math.isfinite(a) for a, b in pairs)
+
+
 def _seed(fork: int) -> None:
     torch.manual_seed(fork)
     np.random.seed(fork)
@@ -162,8 +175,9 @@ def _effect(without: list[float], treated: list[float], steps: int, before: floa
         "with": np.log(np.maximum(b + shift, tiny)),
         "without": np.log(np.maximum(a + shift, tiny)),
     }
-    (pair,) = paired_differences(scores)
+    low, high = 0.0, math.inf
+    if len(a) >= fewest_seeds():
+        (pair,) = paired_differences(scores)
+        low, high = math.exp(pair.low), math.exp(pair.high)
     first, second = (float(np.exp(scores[name].mean())) for name in ("without", "with"))
-    return Effect(
-        "loss", first, second, math.exp(pair.low), math.exp(pair.high), steps, len(a), before
-    )
+    return Effect("loss", first, second, low, high, steps, len(a), before)
