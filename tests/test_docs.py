@@ -116,3 +116,11 @@ def test_every_file_that_the_documents_name_is_there() -> None:
     for page in (*DOCS.glob("*.md"), root / "README.md", root / "CONTRIBUTING.md"):
         for name in re.findall(r"`([a-z_]+/[a-z_/]+(?:\.py)?)`", page.read_text(encoding="utf-8")):
             assert (root / "thalweg" / name).exists() or (root / name).exists(), (page.name, name)
+
+
+def test_the_page_on_the_doctor_runs_from_top_to_bottom() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks("doctor.md"):
+        exec(block, names)
+    assert names["report"]["lr_too_high"].status == "confirmed"
+    assert names["diagnosis"].report.healthy

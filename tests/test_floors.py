@@ -37,6 +37,7 @@ FLOORS = {
     "train": 5,
     "testing": 5,
     "labs": 5,
+    "doctor": 6,
     "strategies": 6,
     "race": 6,
     "cli": 7,

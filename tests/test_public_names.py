@@ -20,8 +20,8 @@ from tests.optim.solvers import SOLVERS
 NAMES = """
 Callback Checkpoint CheckpointError Chain Cost Data DataError DivergedError EarlyStopping EngineError L1
 L2 Link Metric MissingExtraError Optimizer RangeTest Recipe Rule RuleError Run Scalar Target Task
-TaskError ThalwegError __version__ chain curvature dimensions find_lr fit flat_objective init labs largest
-least_squares load_run load_task mean meta minimize minimize_many noise norm optim plot_range_test
+TaskError ThalwegError __version__ chain curvature dimensions doctor find_lr fit flat_objective init labs
+largest least_squares load_run load_task mean meta minimize minimize_many noise norm optim plot_range_test
 plot_schedules race rule rules schedules solvers strategies summary tasks testing total
 """
 

@@ -10,6 +10,7 @@
     from thalweg import init                  how a model starts: strategies over its layers
     thalweg.curvature.hessian(model, …)       products with it: spectra, traces, sharpness
     thalweg.strategies.curriculum()           how a recipe is trained: give it to fit or a race
+    thalweg.doctor.Doctor(model, optimizer)   why is this training slow or bad?
     thalweg.labs.run("lasso")                 a phenomenon, measured and compared with theory
 
 Everything is loaded when it is first used, so importing the package costs nothing.
@@ -25,6 +26,7 @@ from thalweg.version import __version__
 if TYPE_CHECKING:
     from thalweg import (
         curvature,
+        doctor,
         init,
         labs,
         meta,
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
 _HOME = {
     "thalweg": (
         "curvature",
+        "doctor",
         "init",
         "labs",
         "meta",
@@ -163,6 +166,7 @@ __all__ = [
     "chain",
     "curvature",
     "dimensions",
+    "doctor",
     "find_lr",
     "fit",
     "flat_objective",

@@ -69,6 +69,11 @@ class WholeRun:
         _, before = histories(self._ended, self.recipe)
         return [*before, *(self._offset.evaluation_of(each) for each in self._stage.evaluations)]
 
+    @property
+    def batch(self) -> Any:
+        """The batch of the last step."""
+        return self._stage.batch
+
     def stop(self, reason: str = "callback") -> None:
         """End the whole run after the step or epoch that it is in."""
         self._stage.stop(reason)

@@ -24,7 +24,7 @@ class Training(Protocol):
     planned. `seconds` is time spent in training, evaluations and callbacks excluded; `gradients` what it
     computed, in gradient-equivalents (see `Run`); `computed` counts them, also those of a callback that
     trains: `training.computed.forward(rows)`. `stopped` is the reason to stop, empty while there is
-    none.
+    none. `batch` is the batch of the last step, (inputs, targets), where a callback is told of steps.
     """
 
     model: nn.Module
@@ -36,6 +36,7 @@ class Training(Protocol):
     seconds: float
     stopped: str
     computed: Computed
+    batch: Any
 
     @property
     def recipe(self) -> Any:

@@ -28,15 +28,17 @@ class Snapshot:
     """What `objects` hold at this moment; `restore` puts it back, any number of times.
 
     Of modules and optimizers all attributes are kept, through lists, tuples, sets and dicts: parameters,
-    buffers, gradients, modes, states, groups, counters, generators. Of a source, the attributes of its
-    loader, samplers and data set, and the states of the generators that these hold, but not the contents of
-    the data. Of the process, the global generators of PyTorch, NumPy and Python. What an object of another
-    kind keeps inside is left alone.
+    buffers, gradients, modes, states, groups, counters, generators. Of a source, if one is given, the
+    attributes of its loader, samplers and data set, and the states of the generators that these hold, but not
+    the contents of the data. Of the process, the global generators of PyTorch, NumPy and Python. What an
+    object of another kind keeps inside is left alone.
 
     Raises TaskError for a lazy module that has not seen a batch.
     """
 
-    def __init__(self, *objects: nn.Module | torch.optim.Optimizer, source: Source) -> None:
+    def __init__(
+        self, *objects: nn.Module | torch.optim.Optimizer, source: Source | None = None
+    ) -> None:
         self._undo: list[Undo] = []
         self._seen: dict[
             int, Any
@@ -45,7 +47,7 @@ class Snapshot:
         self._keep_global_generators()
         for part in _parts(source):
             self._keep_attributes(part, deep=False)
-        for generator in source.generators:
+        for generator in () if source is None else source.generators:
             self._keep_generator(generator)
         for each in objects:
             self._keep(each)
@@ -143,7 +145,9 @@ class Snapshot:
 
 
 @contextmanager
-def untouched(*objects: nn.Module | torch.optim.Optimizer, source: Source) -> Iterator[Snapshot]:
+def untouched(
+    *objects: nn.Module | torch.optim.Optimizer, source: Source | None = None
+) -> Iterator[Snapshot]:
     """Restore everything at the end, also after an error; see `Snapshot`."""
     snapshot = Snapshot(*objects, source=source)
     try:
@@ -156,7 +160,7 @@ def untouched(*objects: nn.Module | torch.optim.Optimizer, source: Source) -> It
         snapshot.restore()
 
 
-def _parts(source: Source) -> list[Any]:
+def _parts(source: Source | None) -> list[Any]:
     """Return the objects of a source that may keep something from one pass to the next."""
     if isinstance(source, DatasetSource):
         return with_parts(source.dataset)

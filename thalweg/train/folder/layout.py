@@ -7,6 +7,7 @@
 | `model.safetensors` | the weights of the model, where it is to be used |
 | `checkpoint.safetensors` | all that the run needs to be resumed |
 | `checkpoint.stage-1.safetensors` | likewise of each stage, where a strategy has several |
+| `gauges.safetensors` | norms by step, parameter and layer, where they were recorded |
 | `report.html` | a page on the run, once it is drawn |
 
 JSON holds neither NaN nor infinity: both are null.
@@ -42,8 +43,9 @@ from thalweg.train.optimizers import name_of
 SCHEMA = "thalweg.run/1"
 RUN, HISTORY, MODEL, REPORT = "run.json", "history.jsonl", "model.safetensors", "report.html"
 CHECKPOINT = "checkpoint.safetensors"
+GAUGES = "gauges.safetensors"
 STAGE_CHECKPOINTS = "checkpoint.stage-*.safetensors"
-FILES = (RUN, HISTORY, MODEL, CHECKPOINT, REPORT)
+FILES = (RUN, HISTORY, MODEL, CHECKPOINT, GAUGES, REPORT)
 """All that a run writes into its folder."""
 _PLAIN = (bool, int, float, str, type(None))
 

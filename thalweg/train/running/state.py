@@ -54,6 +54,7 @@ class State:
     history: History = field(default_factory=History)
     evaluations: list[Evaluation] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    batch: Any = None
 
     @property
     def task(self) -> Task:

@@ -102,6 +102,8 @@ class Steps:
         )
         for inputs, targets in self.reading.watched(batches):
             at.batch += 1
+            if self.is_told:
+                state.batch = inputs, targets
             if step.by_closure:
                 value, (_, weight, rows, outputs, targets) = self.by_closure(inputs, targets)
             else:

@@ -1,0 +1,201 @@
+"""The doctor in a loop: training stays as it was, to the bit, and nothing of the doctor ends it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tests.doctor.helpers import batches, generators, hooks, net, report, trained
+from tests.exact import RERUN, same
+from thalweg import optim
+from thalweg.doctor import Doctor, Symptom, Verdict
+from thalweg.doctor.clock import Clock
+from thalweg.doctor.watched import Watched
+from thalweg.errors import TaskError
+
+BUILDERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
+    "fused Adam": lambda p: optim.Adam(p, lr=0.01),
+    "torch's Adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "SGD": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-3),
+    "L-BFGS": lambda p: torch.optim.LBFGS(p, lr=0.1, max_iter=3),
+}
+
+
+class Odd(nn.Module):
+    """A module used twice, one that is frozen, one that is not used, a parameter of its own, dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(8, 8)
+        self.frozen = nn.Linear(8, 8).requires_grad_(False)
+        self.unused = nn.Linear(3, 3)
+        self.norm = nn.BatchNorm1d(8)
+        self.drop = nn.Dropout(0.2)
+        self.scale = nn.Parameter(torch.ones(8))
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.relu(self.first(torch.relu(self.first(x))))
+        out: Tensor = self.last(self.drop(self.norm(self.frozen(h))) * self.scale)
+        return out
+
+
+def left(model: nn.Module, optimizer: torch.optim.Optimizer) -> Any:
+    """Return all that training leaves: weights, buffers, gradients, the optimizer's state, generators."""
+    gradients = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+    state = copy.deepcopy(optimizer.state_dict())
+    return copy.deepcopy(model.state_dict()), gradients, state, generators()
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_training_is_unchanged_to_the_bit(name: str) -> None:
+    ends = []
+    for watch in (False, True):
+        torch.manual_seed(0)
+        model = Odd()
+        optimizer = BUILDERS[name](model.parameters())
+        doctor = trained(model, optimizer, batches(24), watch=watch)
+        if doctor is not None:
+            assert doctor.clock.looks > 3
+        ends.append(left(model, optimizer))
+    same(ends[1], ends[0], because=RERUN)
+
+
+def test_a_report_leaves_everything_as_it_was() -> None:
+    model = Odd()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.5)
+    doctor = trained(model, optimizer, batches(60))
+    assert doctor is not None
+    before = left(model, optimizer)
+    modes = [m.training for m in model.modules()]
+    found = doctor.report()
+    assert found.cost.gradients > 0, "forks have trained"
+    same(left(model, optimizer), before, because="a copy")
+    assert [m.training for m in model.modules()] == modes
+
+
+def test_hooks_are_there_only_for_steps_that_are_looked_at_and_removed_in_the_end() -> None:
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Doctor(model, optimizer, budget=0.0) as doctor:
+        assert hooks(model, optimizer) > 0, "the first step is looked at"
+        for x, y in batches(20):
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(x), y)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            doctor.step(loss)
+        assert hooks(model, optimizer) == 0, "no time is left for another look"
+        assert doctor.clock.looks == 4
+    with Doctor(model, optimizer) as doctor:
+        pass
+    assert hooks(model, optimizer) == 0
+    assert doctor.report().steps == 0
+
+
+class Broken(Symptom):
+    """Fails."""
+
+    name = "broken"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        raise ZeroDivisionError("of its own")
+
+
+def test_what_fails_in_the_doctor_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a gauge")
+
+    monkeypatch.setattr("thalweg.doctor.gauges.layers.LayerGauge._see", fail)
+    found = report(model, optimizer, batches(10), symptoms=[Broken()])
+    assert "broken: ZeroDivisionError: of its own" in found.unwatched
+    assert "activations: RuntimeError: a gauge" in found.unwatched
+    assert "Could not be watched: broken" in str(found)
+
+
+def test_any_optimizer_and_any_loss_will_do_without_batches() -> None:
+    model = net()
+    optimizer = torch.optim.Rprop(model.parameters(), lr=1e-3)
+    doctor = trained(model, optimizer, batches(12), loss=None)
+    assert doctor is not None
+    assert doctor.report().unwatched == ()
+    doctor.step(0.5)
+    assert doctor.watched.steps == 13
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((lambda x: x, None), "watches an nn.Module"),
+        ((nn.Linear(1, 1), torch.optim.SGD), "Build it first"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: Any, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        Doctor(*arguments)
+
+
+def test_wrong_steps_are_refused() -> None:
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(TaskError, match="budget is a number"):
+        Doctor(model, optimizer, budget=-1)
+    with pytest.raises(TaskError, match="Unknown loss"):
+        Doctor(model, optimizer, loss="hubber")
+    with Doctor(model, optimizer) as doctor:
+        with pytest.raises(TaskError, match=r"loss.mean\(\)"):
+            doctor.step(torch.zeros(3))
+        with pytest.raises(TaskError, match="pair"):
+            doctor.step(0.1, batch=torch.zeros(3))
+
+
+def test_a_compiled_model_says_what_cannot_be_watched() -> None:
+    model = torch.compile(net(), backend="eager")
+    assert isinstance(model, nn.Module)
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    told = doctor.report().unwatched
+    assert any(line.startswith("activations: the model is compiled") for line in told)
+
+
+def test_the_clock_stays_within_the_budget() -> None:
+    clock = Clock(0.05)
+    for step in range(1, 4001):
+        clock.trained(1e-3)
+        clock.watched(1e-6)
+        if clock.is_due(step):
+            clock.looked(2e-3)
+    assert clock.share <= 0.05 + 1e-9
+    assert clock.looks > 50
+
+
+def test_the_clock_looks_at_one_step_of_ten_at_most_when_there_is_time() -> None:
+    clock = Clock(10.0)
+    due = []
+    for step in range(1, 1001):
+        clock.trained(1e-3)
+        if clock.is_due(step):
+            clock.looked(1e-6)
+            due.append(step)
+    assert np.diff(due[-20:]).min() == 10
+
+
+def test_memory_stays_bounded() -> None:
+    from thalweg.doctor.series import FIRST, LAST, Series
+
+    seen = Series()
+    for i in range(50_000):
+        seen.add(float(i))
+    assert len(seen) == 50_000
+    assert len(seen._first) + len(seen._last) <= FIRST + 2 * LAST
+    assert seen.last()[-1] == 49_999
+    assert seen.last()[0] == seen.last_begins

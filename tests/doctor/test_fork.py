@@ -1,0 +1,216 @@
+"""Forks: they leave the run as it was, and tell remedies that help from those that do not."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tests.doctor.helpers import batches, generators, net
+from tests.exact import same
+from thalweg import optim
+from thalweg.doctor.confirm import confirmed, helps
+from thalweg.doctor.fork import Forks, OutOfBudgetError
+from thalweg.doctor.origin import Origin
+from thalweg.doctor.remedies import (
+    advice,
+    averaged,
+    clipped,
+    equal_rates,
+    larger_batches,
+    perturbed,
+    rectified,
+    scaled_decay,
+    scaled_rate,
+    shuffled,
+    standardized,
+    widened,
+)
+from thalweg.doctor.undisturbed import modes_of
+from thalweg.doctor.verdict import Effect, Remedy, Verdict
+from thalweg.init import he
+
+REMEDIES = {
+    remedy.name: remedy
+    for remedy in (
+        scaled_rate(0.1, from_start=False),
+        scaled_rate(10.0, from_start=True),
+        clipped(1.0),
+        scaled_decay(0.1),
+        rectified(),
+        shuffled(),
+        larger_batches(2),
+        standardized(),
+        perturbed(),
+        averaged(),
+        widened(),
+        equal_rates(),
+    )
+}
+
+
+def forked(lr: float = 0.1, budget: float = 1e4, kind: type = torch.optim.SGD) -> Forks:
+    model = net(nn.Tanh)
+    optimizer = kind(model.parameters(), lr=lr)
+    start = Origin(model, optimizer, 0)
+    kept = list(enumerate(batches(16, 8)))
+    return Forks(
+        model, optimizer, functional.cross_entropy, start, start, kept,
+        budget=budget, modes=modes_of(model),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, optim.Adam])
+def test_every_remedy_leaves_the_run_as_it_was(
+    name: str, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thalweg.doctor.fork.FORKS", 2)
+    monkeypatch.setattr("thalweg.doctor.fork.STEPS", 3)
+    forks = forked(0.01, kind=kind)
+    forks.model(torch.zeros(2, 8)).sum().backward()
+    forks.optimizer.step()
+    model, optimizer = forks.model, forks.optimizer
+    kept = {
+        "weights": {n: p.detach().clone() for n, p in model.state_dict().items()},
+        "state": copy.deepcopy(optimizer.state_dict()["state"]),
+        "groups": [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups],
+        "gradients": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
+        "generators": generators(),
+    }  # fmt: skip
+    modules, parameters = list(model.modules()), list(model.parameters())
+    effect = forks.effect(REMEDIES[name])
+    assert effect is not None
+    assert effect.forks == 2
+    same(
+        {
+            "weights": dict(model.state_dict()),
+            "state": optimizer.state_dict()["state"],
+            "groups": [
+                {k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups
+            ],
+            "gradients": [p.grad for p in model.parameters()],
+            "generators": generators(),
+        },
+        kept,
+        because="a copy",
+    )
+    assert all(a is b for a, b in zip(modules, model.modules(), strict=True))
+    assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
+
+
+def test_a_remedy_that_helps_is_told_from_one_that_does_not() -> None:
+    forks = forked(lr=1e-3)
+    faster, slower = scaled_rate(100.0, from_start=True), scaled_rate(0.1, from_start=True)
+    better, worse = forks.effect(faster), forks.effect(slower)
+    assert better is not None
+    assert worse is not None
+    assert better.low <= better.ratio <= better.high < 0.9
+    assert helps(faster, better)
+    assert not helps(slower, worse)
+    assert better.before == worse.before > better.with_remedy
+    assert forks.spent > 0
+
+
+def test_a_loss_that_is_not_finite_counts_as_the_worst() -> None:
+    forks = forked(lr=1e12)
+    remedy = scaled_rate(1e-13, from_start=True)
+    effect = forks.effect(remedy)
+    assert effect is not None
+    assert effect.high < 1e-2
+
+
+def test_what_cannot_be_tried_stays_suspected() -> None:
+    forks = forked(budget=1.0)
+    with pytest.raises(OutOfBudgetError):
+        forks.effect(scaled_rate(0.1, from_start=True))
+    assert forks.effect(advice("look", "look there")) is None
+    told: dict[str, Exception] = {}
+    suspected = [Verdict("a", remedy=scaled_rate(0.1, from_start=True)), Verdict("b")]
+    assert confirmed(suspected, forks, (), told.__setitem__) == suspected
+    assert "budget is spent" in str(told["forks"])
+    assert confirmed(suspected, None, (), told.__setitem__) == suspected
+
+
+def test_a_remedy_that_fails_is_told_and_others_are_tried() -> None:
+    def fail(_: object) -> None:
+        raise KeyError("no such layer")
+
+    told: dict[str, Exception] = {}
+    good = scaled_rate(100.0, from_start=True)
+    verdict = Verdict("a", remedy=Remedy("bad", "bad", change=fail), others=(good,))
+    (judged,) = confirmed([verdict], forked(lr=1e-3), (), told.__setitem__)
+    assert (judged.status, judged.remedy) == ("confirmed", good)
+    assert list(told) == ["a fork with bad"]
+
+
+def test_what_a_remedy_does_not_better_becomes_information() -> None:
+    verdict = Verdict("a", remedy=clipped(1e6))
+    (judged,) = confirmed([verdict], forked(), (), lambda *_: None)
+    assert (judged.kind, judged.status) == ("information", "refuted")
+    assert judged.effect is not None
+    assert not judged.is_fault
+
+
+def test_a_consequence_of_a_confirmed_fault_becomes_a_warning() -> None:
+    from thalweg.doctor.symptoms.numbers import NonFinite
+
+    cause = Verdict("lr_too_high", status="confirmed")
+    follows = Verdict("non_finite", status="confirmed")
+    _, told = confirmed([cause, follows], None, (NonFinite(),), lambda *_: None)
+    assert told.kind == "warning"
+    assert told.words.endswith("It would go with lr_too_high.")
+
+
+def test_a_remedy_for_slow_runs_helps_where_the_loss_falls_much_faster() -> None:
+    little = Effect("loss", 2.30, 2.20, 0.95, 0.97, 40, 6, before=2.302)
+    quick = scaled_rate(10.0, from_start=False)
+    assert helps(quick, little)
+    assert not helps(dataclasses.replace(quick, for_speed=False), little)
+    assert not helps(quick, dataclasses.replace(little, high=1.01))
+
+
+def test_a_schedule_does_not_set_a_rate_again_that_a_fork_has_set() -> None:
+    from thalweg.schedules import cosine
+
+    model = net()
+    optimizer = optim.SGD(model.parameters(), lr=cosine(0.1, steps=50))
+    start = Origin(model, optimizer, 0)
+    kept = list(enumerate(batches(16, 8)))
+    forks = Forks(
+        model,
+        optimizer,
+        functional.cross_entropy,
+        start,
+        start,
+        kept,
+        lr=0.05,
+        modes=modes_of(model),
+    )
+    assert forks.effect(scaled_rate(0.1, from_start=True)) is not None
+    optimizer.step()
+
+
+def test_a_start_is_put_back_with_the_optimizers_state() -> None:
+    model = net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    start = Origin(model, optimizer, 0)
+    before = {n: p.clone() for n, p in model.state_dict().items()}
+    for x, y in batches(3):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    start.enter(model, optimizer, lr=0.3)
+    same(dict(model.state_dict()), before, because="a copy")
+    assert not optimizer.state
+    assert optimizer.param_groups[0]["lr"] == 0.3
+
+
+def test_he_is_a_strategy_that_a_remedy_can_name() -> None:
+    from thalweg.doctor.remedies import started
+
+    assert started(he(), "he", "start by He").settings == {"init": "he"}

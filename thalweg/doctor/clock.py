@@ -1,0 +1,64 @@
+"""When to look: as often as the budget of time allows."""
+
+from __future__ import annotations
+
+import math
+
+FIRST_STEPS = (1, 2, 4, 8)
+"""Steps that are looked at whatever that costs: a run begins once."""
+SOON = 1.5
+"""While there is time, looks come at steps that grow by this factor up to the narrowest cadence."""
+NARROWEST = 10
+"""The cadence with time to spare: one of 10 steps."""
+
+
+class Clock:
+    """Measures the seconds of watching against those of training, and says which steps are looked at.
+
+    A step is due when the last cadence is over and what was spent, with one more look, is at most the
+    share `budget` of the time of training so far. The first steps are always looked at.
+
+    >>> clock = Clock(0.05)
+    >>> clock.trained(1.0), clock.looked(0.01)
+    (None, None)
+    >>> round(clock.share, 3)
+    0.01
+    """
+
+    def __init__(self, budget: float) -> None:
+        self.budget = budget
+        self.training = 0.0
+        self.watching = 0.0
+        self.looks = 0
+        self._dearest = 0.0
+        self._next = 0
+
+    def trained(self, seconds: float) -> None:
+        """Count seconds of training."""
+        self.training += seconds
+
+    def watched(self, seconds: float) -> None:
+        """Count seconds of watching outside of looks."""
+        self.watching += seconds
+
+    def looked(self, seconds: float) -> None:
+        """Count the seconds of one look."""
+        self.watching += seconds
+        self.looks += 1
+        self._dearest = seconds if self.looks == 1 else 0.7 * self._dearest + 0.3 * seconds
+
+    def is_due(self, step: int) -> bool:
+        """Return whether a step is to be looked at."""
+        if step in FIRST_STEPS:
+            return True
+        if step < self._next:
+            return False
+        if self.watching + self._dearest > self.budget * self.training:
+            return False
+        self._next = step + max(1, min(NARROWEST, math.ceil(step * (SOON - 1))))
+        return True
+
+    @property
+    def share(self) -> float:
+        """The time of watching as a share of that of training."""
+        return self.watching / self.training if self.training else 0.0

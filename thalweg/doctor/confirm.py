@@ -1,0 +1,94 @@
+"""From suspicions to verdicts: each remedy is tried in forks, and what does not help is no fault."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from thalweg.doctor.fork import Forks, OutOfBudgetError
+from thalweg.doctor.symptoms.symptom import Symptom
+from thalweg.doctor.verdict import Effect, Remedy, Verdict
+
+FASTER = 4.0
+"""A remedy helps where it lowers the loss by 10 % (`Remedy.least`), and the whole interval lies below no
+effect. One that is to make a run faster helps, too, where the loss falls so many times as far …"""
+FALLS = 0.01
+"""… and by such a share of itself."""
+
+
+def confirmed(
+    suspected: Iterable[Verdict],
+    forks: Forks | None,
+    symptoms: Iterable[Symptom],
+    failed: Callable[[str, Exception], None],
+) -> list[Verdict]:
+    """Return the verdicts on what is suspected.
+
+    A fault stays one only where its remedy, or one of the others, helps in forks. Where nothing can be
+    tried it stays suspected. One that follows from another confirmed fault becomes a warning.
+    """
+    judged = [_judged(verdict, forks, failed) for verdict in suspected]
+    causes = {v.symptom for v in judged if v.kind == "fault" and v.status == "confirmed"}
+    after = {symptom.name: symptom.after for symptom in symptoms}
+    return [_after_cause(v, _causes(v, causes, after.get(v.symptom, ()))) for v in judged]
+
+
+def _causes(verdict: Verdict, causes: set[str], after: tuple[str, ...]) -> set[str]:
+    found = causes if "*" in after else causes & set(after)
+    return found - {verdict.symptom}
+
+
+def _judged(
+    verdict: Verdict, forks: Forks | None, failed: Callable[[str, Exception], None]
+) -> Verdict:
+    remedies = [r for r in (verdict.remedy, *verdict.others) if r is not None and r.change]
+    if verdict.status != "suspected" or verdict.kind == "information" or not remedies:
+        return verdict
+    if forks is None:
+        return verdict
+    tried: list[tuple[Remedy, Effect]] = []
+    for remedy in remedies:
+        try:
+            effect = forks.effect(remedy)
+        except OutOfBudgetError:
+            failed("forks", RuntimeError("their budget is spent; raise it with forks=…"))
+            break
+        except Exception as error:  # a remedy that does not fit the model
+            failed(f"a fork with {remedy.name}", error)
+            continue
+        if effect is None:
+            continue
+        tried.append((remedy, effect))
+        if helps(remedy, effect):
+            break
+    return _with_effect(verdict, tried)
+
+
+def _with_effect(verdict: Verdict, tried: list[tuple[Remedy, Effect]]) -> Verdict:
+    if not tried:
+        return verdict
+    remedy, effect = min(tried, key=lambda each: each[1].ratio)
+    if helps(remedy, effect):
+        return dataclasses.replace(verdict, status="confirmed", remedy=remedy, effect=effect)
+    return dataclasses.replace(
+        verdict, kind="information", status="refuted", remedy=remedy, effect=effect
+    )
+
+
+def helps(remedy: Remedy, effect: Effect) -> bool:
+    """Return whether an effect is certain and large enough: in the loss, or, of a remedy for slow runs,
+    in how far the loss falls.
+    """
+    if not effect.high < 1:
+        return False
+    if effect.ratio < remedy.least:
+        return True
+    falls = effect.with_remedy < (1 - FALLS) * effect.before
+    return remedy.for_speed and falls and effect.progress > FASTER
+
+
+def _after_cause(verdict: Verdict, causes: set[str]) -> Verdict:
+    if not causes or verdict.kind != "fault":
+        return verdict
+    words = f"{verdict.words} It would go with {', '.join(sorted(causes))}.".strip()
+    return dataclasses.replace(verdict, kind="warning", words=words)

@@ -1,0 +1,348 @@
+"""The doctor in any training loop: it watches, suspects, and confirms by forks what it suspects."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.doctor.clock import Clock
+from thalweg.doctor.confirm import confirmed
+from thalweg.doctor.examine import examine
+from thalweg.doctor.fork import Forks
+from thalweg.doctor.gauges.data import DataGauge
+from thalweg.doctor.gauges.gauge import Gauge
+from thalweg.doctor.gauges.layers import LayerGauge
+from thalweg.doctor.gauges.updates import UpdateGauge, named_parameters
+from thalweg.doctor.kept import Kept
+from thalweg.doctor.origin import MOST_BYTES, Origin, size_of
+from thalweg.doctor.recorded import gauges_of
+from thalweg.doctor.report import Report, WatchingCost
+from thalweg.doctor.symptoms.all import SYMPTOMS
+from thalweg.doctor.symptoms.symptom import Symptom
+from thalweg.doctor.undisturbed import loss_of, modes_of
+from thalweg.doctor.unwatched import blind_spots
+from thalweg.doctor.verdict import Verdict
+from thalweg.doctor.watched import BatchLoss, NotFinite, Watched
+from thalweg.errors import TaskError
+from thalweg.objective.cost import Cost
+from thalweg.objective.losses import Loss, as_loss
+from thalweg.train.folder.gauges import Gauges
+
+PAUSE = 20.0
+"""A pause between two steps counts as training up to so many times the mean of the steps before."""
+PENDING = 64
+"""Losses on a device that are read together, since each read waits for it."""
+
+
+class Doctor:
+    """Watches a training loop and says why it is slow or bad; the training is unchanged, to the bit.
+
+    Without `loss` and batches it only suspects; with both it tries each remedy in forks of the run.
+
+    Args:
+        model: what is trained.
+        optimizer: any `torch.optim.Optimizer`.
+        budget: the time of watching as a share of that of training.
+        loss: the name of a loss, a module, a function (outputs, targets), or a `Cost` with its penalty; None
+            where nothing is to be tried. Outputs are `model(inputs)`.
+        forks: gradient-equivalents that forks may cost, reported apart; 0 for none.
+        planned: how many steps the run will have, where that is known.
+        symptoms: what is looked for; None for all that are known.
+
+    Raises:
+        TaskError: a model or an optimizer that is none, or a budget that is no number of at least 0.
+
+    >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
+    <torch...>
+    >>> model = nn.Linear(3, 1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> x = torch.randn(64, 3)
+    >>> with Doctor(model, optimizer, loss="mse") as doctor:
+    ...     for _ in range(20):
+    ...         optimizer.zero_grad()
+    ...         loss = nn.functional.mse_loss(model(x), x[:, :1])
+    ...         loss.backward()
+    ...         optimizer.step()
+    ...         doctor.step(loss, batch=(x, x[:, :1]))
+    >>> doctor.report().healthy
+    True
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        budget: float = 0.05,
+        loss: Any = None,
+        forks: float = 5000.0,
+        planned: int | None = None,
+        symptoms: Iterable[Symptom] | None = None,
+    ) -> None:
+        _check(model, optimizer, budget, forks)
+        self.model, self.optimizer = model, optimizer
+        self.penalty = loss.penalty if isinstance(loss, Cost) else None
+        surrogate = loss.surrogate if isinstance(loss, Cost) else loss
+        self.loss = None if surrogate is None else matching(as_loss(surrogate))
+        self.symptoms = tuple(SYMPTOMS if symptoms is None else symptoms)
+        self.clock = Clock(budget)
+        self.spent = 0.0
+        self._forks, self._is_closed, self._last = forks, False, math.nan
+        self._unwatched = blind_spots(model, optimizer)
+        self.watched = Watched(model, optimizer, planned=planned)
+        self.watched.loss_name = "" if surrogate is None else as_loss(surrogate).name
+        _, self.watched.parameters = named_parameters(model, optimizer)
+        self._gauges: list[Gauge] = [UpdateGauge(self.watched, self._failed)]
+        if "activations" not in self._unwatched:
+            self._gauges.append(LayerGauge(self.watched, self._failed))
+        self._data, self._kept = DataGauge(self.watched), Kept()
+        self._pending: list[Tensor] = []
+        self._is_attached = False
+        self._origins: list[Origin] = []
+        self._guard("forks", self._keep_origin)
+        self._prepare()
+
+    def step(self, loss: Tensor | float, batch: Any = None) -> None:
+        """Tell the doctor of a step, after `optimizer.step()`.
+
+        Args:
+            loss: that of the batch, before the update: one number.
+            batch: (inputs, targets), where the doctor may look at them and keep some.
+
+        Raises:
+            TaskError: the loss is no number, or the batch no pair. Whatever else fails is reported and does
+                not end the training.
+        """
+        began = time.perf_counter()
+        _check_step(loss, batch)
+        if self._is_closed:
+            return
+        watching = sum(gauge.seconds for gauge in self._gauges)
+        self._count_training(began, watching)
+        self._guard("steps", lambda: self._see(loss, batch))
+        was_looked_at = self._is_attached
+        if was_looked_at:
+            self._look(batch)
+        self._prepare()
+        self._last = time.perf_counter()
+        spent = self._last - began
+        if was_looked_at:
+            self.clock.looked(spent + watching)
+        else:
+            self.clock.watched(spent)
+
+    def report(self, *, confirm: bool = True) -> Report:
+        """Return the verdicts up to now; with `confirm`, remedies are tried in forks where they can be."""
+        self._detach()
+        self._read_pending()
+        self._guard(
+            "examination", lambda: examine(self.watched, self.loss, self._start, self._failed)
+        )
+        suspected: list[Verdict] = []
+        for symptom in self.symptoms:
+            self._guard(symptom.name, lambda s=symptom: suspected.extend(s.looks(self.watched)))  # type: ignore[misc]
+        forks = self._make_forks() if confirm and suspected else None
+        verdicts = confirmed(suspected, forks, self.symptoms, self._failed)
+        if forks is not None:
+            self.spent += forks.spent
+        if not self._is_closed:
+            self._prepare()
+        spent = self.spent + self.watched.gradients
+        cost = WatchingCost(self.clock.watching, self.clock.training, spent)
+        unwatched = tuple(f"{what}: {why}" for what, why in self._unwatched.items())
+        return Report(tuple(verdicts), unwatched, cost, self.watched.steps)
+
+    @property
+    def gauges(self) -> Gauges:
+        """What was read of the steps that were looked at, as arrays; `write_gauges` puts it on disk."""
+        return gauges_of(self.watched)
+
+    def validated(self, loss: float) -> None:
+        """Tell the doctor the loss of the validation set."""
+        self.watched.validations.append((self.watched.steps, float(loss)))
+
+    def diverged(self, batch: Any = None) -> None:
+        """Tell the doctor that the loss of the next batch is not finite, so that no step is taken on it."""
+        if batch is not None:
+            self._guard("data", lambda: self._data.see(self.watched.steps + 1, batch))
+            self._kept.force(self.watched.steps + 1, batch)
+            self.watched.kept = self._kept.batches
+        self._guard("losses", lambda: self._add_loss(math.nan, self.watched.steps + 1))
+
+    def close(self) -> None:
+        """Remove all hooks; `report` still tells what was seen."""
+        self._is_closed = True
+        self._detach()
+
+    def __enter__(self) -> Doctor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def _start(self) -> Origin | None:
+        return self._origins[0] if self._origins and self._origins[0].step == 0 else None
+
+    def _count_training(self, now: float, watching: float) -> None:
+        """Count the time since the last step as training, that of hooks and of long pauses left out."""
+        if math.isnan(self._last):
+            return
+        seconds = max(now - self._last - watching, 0.0)
+        steps = max(self.watched.steps - 1, 1)
+        if self.watched.steps > 3:
+            seconds = min(seconds, PAUSE * self.clock.training / steps)
+        self.clock.trained(seconds)
+
+    def _see(self, loss: Tensor | float, batch: Any) -> None:
+        """Keep the loss, and what is to be kept of the batch."""
+        watched = self.watched
+        watched.steps += 1
+        if watched.steps == 1:
+            watched.modules = modes_of(self.model)
+        watched.rates.add(float(self.optimizer.param_groups[0].get("lr", math.nan)))
+        if isinstance(loss, Tensor) and loss.device.type != "cpu":
+            self._pending.append(loss.detach().clone())
+            if len(self._pending) >= PENDING:
+                self._read_pending()
+        else:
+            value = loss.item() if isinstance(loss, Tensor) else float(loss)
+            self._add_loss(value, watched.steps)
+        if batch is not None:
+            self._data.see(watched.steps, batch)
+            self._kept.see(watched.steps, batch)
+            watched.kept = self._kept.batches
+        if watched.steps >= 32 and watched.steps & (watched.steps - 1) == 0:
+            self._keep_origin()
+
+    def _read_pending(self) -> None:
+        if self._pending:
+            values = torch.stack([x.reshape(()) for x in self._pending]).tolist()
+            first = self.watched.steps - len(values) + 1
+            self._pending = []
+            for place, value in enumerate(values):
+                self._add_loss(value, first + place)
+
+    def _add_loss(self, value: float, step: int) -> None:
+        self.watched.losses.add(value)
+        if not math.isfinite(value) and self.watched.not_finite is None:
+            self.watched.not_finite = NotFinite(step, "loss", "forward")
+
+    def _keep_origin(self) -> None:
+        """Keep the state of the run for forks: the start, and the last two states of powers of 2."""
+        if self.loss is None or "forks" in self._unwatched:
+            return
+        if size_of(self.model) > MOST_BYTES:
+            self._unwatched["forks"] = (
+                f"the parameters take more than {MOST_BYTES >> 20} MB, so no state of the run is kept."
+            )
+            return
+        if self.watched.not_finite is None:
+            self._origins.append(Origin(self.model, self.optimizer, self.watched.steps))
+            del self._origins[1:-2]
+
+    def _look(self, batch: Any) -> None:
+        """Read the gauges after a step that was looked at."""
+        step = self.watched.steps
+        before = next((g.before() for g in self._gauges if isinstance(g, UpdateGauge)), None)
+        if batch is not None and self.loss is not None and before and self.clock.looks % 2 == 0:
+            self._guard("the loss after a step", lambda: self._compare(step, batch, before))
+        for gauge in list(self._gauges):
+            self._guard(gauge.name, lambda g=gauge: g.read(step))  # type: ignore[misc]
+        self._detach()
+
+    def _compare(self, step: int, batch: Any, before: dict[str, Tensor]) -> None:
+        """Compute the loss of a batch before and after the update that was made on it."""
+        if self.loss is None or "functional" in self._unwatched:
+            return
+        first = loss_of(self.model, self.loss, batch, before)
+        self.watched.batch_losses.add(BatchLoss(step, first, loss_of(self.model, self.loss, batch)))
+
+    def _prepare(self) -> None:
+        """Attach the gauges if the next step is to be looked at."""
+        self._is_attached = self.clock.is_due(self.watched.steps + 1)
+        if self._is_attached:
+            for gauge in list(self._gauges):
+                gauge.seconds = 0.0
+                self._guard(gauge.name, gauge.attach)
+
+    def _detach(self) -> None:
+        self._is_attached = False
+        for gauge in self._gauges:
+            gauge.detach()
+            gauge.seconds = 0.0
+
+    def _make_forks(self) -> Forks | None:
+        start = self._start
+        if self.loss is None or start is None or not self._forks or "forks" in self._unwatched:
+            return None
+        later = [o for o in self._origins[1:] if o.step >= 32]
+        rates = self.watched.rates.last()
+        lr = float(sorted(rates)[len(rates) // 2]) if len(rates) else None
+        budget = self._forks - self.spent
+        middle = later[0] if later else start
+        return Forks(
+            *(self.model, self.optimizer, self.loss, start, middle, self._kept.batches),
+            lr=lr,
+            budget=budget,
+            penalty=self.penalty,
+            modes=self.watched.modules,
+        )
+
+    def _guard(self, name: str, do: Callable[[], Any]) -> None:
+        """Do something; what it raises is told in the report."""
+        try:
+            do()
+        except Exception as error:  # the doctor's own: it must not end the training
+            self._failed(name, error)
+
+    def _failed(self, name: str, error: Exception) -> None:
+        """Keep in mind what could not be watched, and leave its gauge out from now on."""
+        self._unwatched.setdefault(name, f"{type(error).__name__}: {error}".rstrip(": "))
+        for gauge in [g for g in self._gauges if g.name == name]:
+            self._gauges.remove(gauge)
+            gauge.detach()
+
+
+def matching(loss: Loss) -> Callable[[Any, Any], Tensor]:
+    """Return a loss that brings targets into the shape that it wants."""
+    return lambda outputs, targets: loss(outputs, loss.match(outputs, targets))
+
+
+def _check(model: Any, optimizer: Any, budget: Any, forks: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise TaskError(f"Doctor watches an nn.Module; got {type(model).__name__}.")
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TaskError(
+            f"Doctor takes the optimizer that trains the model, a torch.optim.Optimizer; got "
+            f"{type(optimizer).__name__}. Build it first."
+        )
+    for name, value in (("budget", budget), ("forks", forks)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            raise TaskError(f"{name} is a number of at least 0, such as 0.05; got {value!r}.")
+
+
+def _check_step(loss: Any, batch: Any) -> None:
+    is_number = isinstance(loss, (int, float)) and not isinstance(loss, bool)
+    if not is_number and not (isinstance(loss, Tensor) and loss.numel() == 1):
+        what = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise TaskError(
+            f"doctor.step takes the loss of the batch, one number; got {what}. Give it loss.mean(), or "
+            "whatever was differentiated."
+        )
+    if batch is not None and not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+        raise TaskError(
+            f"batch is a pair (inputs, targets); got {type(batch).__name__}. Several inputs are one tuple: "
+            "((a, b), targets)."
+        )

@@ -1,0 +1,167 @@
+"""Examinations that are made once, at the report: on the kept batches, and on the run's start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from thalweg.curvature import edge_of, hessian, noise_scale, sharpness
+from thalweg.doctor.checks import LossFunction, check_gradients, check_outputs, compare_modes
+from thalweg.doctor.gauges.layers import LayerGauge
+from thalweg.doctor.origin import Origin
+from thalweg.doctor.undisturbed import enter_modes, outputs_of, undisturbed
+from thalweg.doctor.watched import BatchNoise, ModeLoss, Watched
+from thalweg.errors import TaskError
+from thalweg.objective.nested import mapped, tensors_in
+
+PROBE_ROWS = 1024
+"""Rows that units are looked at on; 512 are the fewest that call a unit dead."""
+MOST_PROBES = 8
+PARTS, MOST_PIECES = 8, 48
+MOST_CURVED = 1_000_000
+"""Parameters, at most, of a model whose largest curvature is measured."""
+PRODUCTS, FEWEST_STEPS = 40, 50
+
+
+def examine(
+    watched: Watched,
+    loss: LossFunction | None,
+    start: Origin | None,
+    failed: Callable[[str, Exception], None],
+) -> None:
+    """Look at the model as it is now: its units, its losses in both modes, its outputs.
+
+    Nothing is done without batches, or where the weights are not finite any more; then the place where
+    numbers first were not finite is looked for, from the start.
+    """
+    if not watched.kept or loss is None:
+        return
+    batches = [batch for _, batch in watched.kept[-MOST_PROBES:]]
+    if not _is_finite(watched.model):
+        if start is not None:
+            _find_nonfinite(watched, start)
+        return
+    looks: dict[str, Callable[[], None]] = {
+        "units": lambda: _probe_units(watched, [batch for _, batch in watched.kept[::-1]]),
+        "modes": lambda: _compare_modes(watched, loss, batches),
+        "outputs": lambda: _check_outputs(watched, loss, batches),
+        "gradients": lambda: _check_gradients(watched, loss, batches),
+        "noise": lambda: _measure_noise(watched, loss),
+        "sharpness": lambda: _measure_sharpness(watched, loss, batches),
+    }
+    for name, look in looks.items():
+        try:
+            look()
+        except Exception as error:  # each is told apart, and the others go on
+            failed(f"the examination of {name}", error)
+
+
+def _is_finite(model: nn.Module) -> bool:
+    return all(bool(torch.isfinite(p.detach()).all()) for p in model.parameters())
+
+
+def _probe_units(watched: Watched, batches: list[Any]) -> None:
+    """Count silent units on some batches, with the gauge that does so in training."""
+    own = Watched(watched.model, watched.optimizer)
+    failures: list[Exception] = []
+    gauge = LayerGauge(own, lambda _, error: failures.append(error))
+    rows = 0
+    try:
+        for inputs, _ in batches:
+            gauge.attach()
+            with undisturbed(watched.model), torch.enable_grad():
+                enter_modes(watched.modules)
+                outputs_of(watched.model, inputs)
+            gauge.read(watched.steps)
+            gauge.detach()
+            rows += len(next(tensors_in(inputs)))
+            if rows >= PROBE_ROWS:
+                break
+    finally:
+        gauge.detach()
+    for name, record in own.units.items():
+        before = watched.units.get(name)
+        if before is not None and len(before.silent) == len(record.silent):
+            quiet = np.where(record.silent >= record.rows, record.silent + before.silent, 0)
+            record.silent, record.rows = quiet, record.rows + before.rows
+        watched.units[name] = record
+    if failures:
+        raise failures[0]
+
+
+def _compare_modes(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
+    watched.modes.append(ModeLoss(watched.steps, *compare_modes(watched, loss, batches)))
+
+
+def _check_outputs(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
+    watched.check = check_outputs(watched, loss, batches)
+
+
+def _check_gradients(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
+    watched.gradient_errors = check_gradients(watched, loss, batches[-1])
+
+
+def _measure_noise(watched: Watched, loss: LossFunction) -> None:
+    """Measure the gradient noise scale on parts of batches, or on whole ones where they are small."""
+    kept = [batch for _, batch in watched.kept]
+    rows = len(next(tensors_in(kept[0])))
+    part = max(rows // PARTS, 1)
+    pieces: list[Any] = []
+    for batch in kept:
+        if any(len(t) != rows for t in tensors_in(batch)):
+            continue
+        pieces += [_cut(batch, i, i + part) for i in range(0, rows - part + 1, part)]
+        if len(pieces) >= MOST_PIECES:
+            break
+    found = noise_scale(watched.model, loss, pieces[:MOST_PIECES], most=MOST_PIECES, training=False)
+    watched.noise = BatchNoise(found.scale, rows)
+
+
+def _measure_sharpness(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
+    """Measure the largest curvature where every step is made on the same batch, if the edge is known."""
+    one, other = (next(tensors_in(batch)) for batch in (watched.kept[0][1], watched.kept[-1][1]))
+    size = sum(p.numel() for p in watched.model.parameters())
+    is_whole = len(watched.kept) > 3 and one.shape == other.shape and torch.equal(one, other)
+    if not is_whole or size > MOST_CURVED or watched.steps < FEWEST_STEPS:
+        return
+    try:
+        edge = edge_of(watched.optimizer, watched.model)
+    except TaskError:
+        return  # an optimizer whose edge is not known
+    matrix = hessian(watched.model, loss, batches[-1], training=False)
+    watched.sharpness = sharpness(matrix, edge, tol=1e-2, most=PRODUCTS)
+    watched.gradients += matrix.gradients
+
+
+def _cut(batch: Any, begin: int, end: int) -> Any:
+    return mapped(batch, lambda t: t[begin:end])
+
+
+def _find_nonfinite(watched: Watched, start: Origin) -> None:
+    """Find the first module that gives what is not finite, at the start of the run."""
+    found = watched.not_finite
+    if found is None:
+        return
+    names = {module: name or "the model" for name, module in watched.model.named_modules()}
+    spoilt: list[str] = []
+
+    def see(module: nn.Module, args: Any, output: Any) -> None:
+        if not spoilt and any(not bool(torch.isfinite(t).all()) for t in tensors_in(output)):
+            spoilt.append(names[module])
+
+    handles = [module.register_forward_hook(see) for module in names]
+    parameters = {k: v for k, v in start.parameters.items() if not k.startswith("#")}
+    try:
+        with undisturbed(watched.model), torch.no_grad():
+            for step, (inputs, _) in watched.kept:
+                if step <= found.step and not spoilt:
+                    outputs_of(watched.model, inputs, parameters)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if spoilt:
+        found.where = spoilt[0]

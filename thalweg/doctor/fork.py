@@ -1,0 +1,183 @@
+"""Forks: training for some steps from a state of the run, with and without a remedy, on the same batches."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thalweg.doctor.arm import Arm, Batches
+from thalweg.doctor.origin import Origin
+from thalweg.doctor.undisturbed import Modes, enter_modes
+from thalweg.doctor.verdict import Effect, Remedy
+from thalweg.statistics import fewest_seeds, paired_differences
+from thalweg.train.snapshot import untouched
+
+STEPS = 40
+FORKS = 6
+"""The fewest for which sign flips can claim 95 %."""
+SCREENED = 2
+"""After so many forks a remedy is given up that has not helped in any of them …"""
+SLIGHT = 0.995
+"""… by so much."""
+PROBES = 8
+"""Batches on which an arm is measured."""
+FEWEST_BATCHES = 4
+HOPELESS = 1e3
+"""What a loss that is not finite counts as, as a multiple of the loss at the start."""
+
+
+class OutOfBudgetError(Exception):
+    """The budget of forks does not allow another one."""
+
+
+class Forks:
+    """Measures remedies by forks of a run, which is left as it was, to the bit.
+
+    Each fork draws its batches from those that were kept, in the order in which they came; both arms draw the
+    same random numbers. Arms without a remedy are trained once for each origin. A remedy that does not help
+    in the first two forks is given up.
+
+    Args:
+        model, optimizer, loss: those of the run.
+        start, middle: where forks begin; a remedy says which.
+        batches: what was kept, with the step of each.
+        lr: the learning rate in the forks, that of the first group; None for that of the origin.
+        budget: gradient-equivalents that forks may cost.
+        penalty: added to the loss in training.
+        modes: of the modules in training.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: Callable[[Any, Any], Tensor],
+        start: Origin,
+        middle: Origin,
+        batches: list[tuple[int, Any]],
+        *,
+        lr: float | None = None,
+        budget: float = 2000.0,
+        penalty: Callable[[nn.Module], Tensor] | None = None,
+        modes: Modes = (),
+    ) -> None:
+        self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.penalty, self.modes = penalty, modes
+        self.start, self.middle = start, middle
+        self.kept = [batch for _, batch in sorted(batches, key=lambda each: each[0])]
+        self.lr, self.budget = lr, budget
+        self.spent = 0.0
+        self._plain: dict[int, list[float]] = {}
+        self._before: dict[int, float] = {}
+
+    @property
+    def steps(self) -> int:
+        """The steps of a fork."""
+        return STEPS
+
+    def effect(self, remedy: Remedy) -> Effect | None:
+        """Return the loss without and with a remedy; None for one that cannot be tried.
+
+        Raises OutOfBudgetError where it would cost more than is left.
+        """
+        if remedy.change is None or len(self.kept) < FEWEST_BATCHES:
+            return None
+        origin = self.start if remedy.from_start else self.middle
+        without, treated = self._plain.setdefault(origin.step, []), []
+        for fork in range(FORKS):
+            if len(without) <= fork:
+                without.append(self._loss(origin, None, fork))
+            treated.append(self._loss(origin, remedy, fork))
+            if fork + 1 == SCREENED and _is_hopeless(without, treated):
+                break
+        if origin.step not in self._before:
+            self._before[origin.step] = float(
+                np.mean([self._first(origin, fork) for fork in range(SCREENED)])
+            )
+        steps = len(self._drawn(0)[0])
+        return _effect(without[: len(treated)], treated, steps, self._before[origin.step])
+
+    def _first(self, origin: Origin, fork: int) -> float:
+        """Return the loss of the probe of a fork before its first step."""
+        with untouched(self.model, self.optimizer):
+            return self._arm(origin, fork).measure()
+
+    def _loss(self, origin: Origin, remedy: Remedy | None, fork: int) -> float:
+        cost = len(self._drawn(fork)[0]) + PROBES / 3
+        if self.spent + cost > self.budget:
+            raise OutOfBudgetError
+        self.spent += cost
+        with untouched(self.model, self.optimizer):
+            arm = self._arm(origin, fork)
+            if remedy is not None and remedy.change is not None:
+                remedy.change(arm)
+                _seed(fork)
+            try:
+                arm.train()
+                return arm.measure()
+            except (ArithmeticError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+                return math.inf  # such as a decomposition of what is not finite
+
+    def _arm(self, origin: Origin, fork: int) -> Arm:
+        origin.enter(self.model, self.optimizer, self.lr)
+        enter_modes(self.modes)
+        batches, probe = self._drawn(fork)
+        _seed(fork)
+        return Arm(
+            *(self.model, self.optimizer, batches, probe, self.kept, self.loss),
+            penalty=self.penalty,
+            seed=fork,
+        )
+
+    def _drawn(self, fork: int) -> tuple[Batches, Batches]:
+        """Return the batches of a fork in their order, and those that measure it."""
+        order = random.Random(fork)  # noqa: S311
+        count = len(self.kept)
+        probe = order.sample(range(count), min(PROBES, max(1, count // 4)))
+        rest = [place for place in range(count) if place not in probe]
+        chosen = sorted(
+            order.choices(rest, k=STEPS) if len(rest) < STEPS else order.sample(rest, STEPS)
+        )
+        return [self.kept[i] for i in chosen], [self.kept[i] for i in sorted(probe)]
+
+
+def _is_hopeless(without: list[float], treated: list[float]) -> bool:
+    pairs = zip(without, treated, strict=False)
+    return all(not b < a * (SLIGHT if a > 0 else 1.0) and math.isfinite(a) for a, b in pairs)
+
+
+def _seed(fork: int) -> None:
+    torch.manual_seed(fork)
+    np.random.seed(fork)
+    random.seed(fork)
+
+
+def _effect(without: list[float], treated: list[float], steps: int, before: float) -> Effect:
+    """Return the ratio of the losses with an interval by sign flips, of their logarithms.
+
+    Losses that may be negative are shifted, so that the smallest is a tenth of their spread.
+    """
+    finite = [x for x in (*without, *treated) if math.isfinite(x)]
+    worst = max(map(abs, finite), default=1.0) * HOPELESS
+    a, b = (np.array([x if math.isfinite(x) else worst for x in xs]) for xs in (without, treated))
+    both = np.concatenate([a, b])
+    shift = 0.0
+    if both.min() < 0:
+        shift = float(-both.min() + 0.1 * max(both.max() - both.min(), 1e-12))
+    tiny = float(np.finfo(np.float64).tiny)
+    scores = {
+        "with": np.log(np.maximum(b + shift, tiny)),
+        "without": np.log(np.maximum(a + shift, tiny)),
+    }
+    low, high = 0.0, math.inf
+    if len(a) >= fewest_seeds():
+        (pair,) = paired_differences(scores)
+        low, high = math.exp(pair.low), math.exp(pair.high)
+    first, second = (float(np.exp(scores[name].mean())) for name in ("without", "with"))
+    return Effect("loss", first, second, low, high, steps, len(a), before)

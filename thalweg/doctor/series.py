@@ -1,0 +1,86 @@
+"""What is kept of a run of any length in memory that does not grow."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+FIRST, LAST = 4096, 8192
+T = TypeVar("T")
+
+
+class Series:
+    """Numbers, one a step: the first 4096 and at least the last 8192 are kept.
+
+    >>> seen = Series()
+    >>> for value in (3.0, 2.0, 1.0):
+    ...     seen.add(value)
+    >>> len(seen), seen.first().tolist(), seen.last(2).tolist()
+    (3, [3.0, 2.0, 1.0], [2.0, 1.0])
+    """
+
+    def __init__(self) -> None:
+        self._first = array("d")
+        self._last = array("d")
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, value: float) -> None:
+        """Add the number of the next step."""
+        self._count += 1
+        if len(self._first) < FIRST:
+            self._first.append(value)
+            return
+        self._last.append(value)
+        if len(self._last) > 2 * LAST:
+            del self._last[:LAST]
+
+    def first(self, most: int = FIRST) -> NDArray[np.float64]:
+        """Return the numbers of the first steps."""
+        return np.array(self._first[:most], dtype=np.float64)
+
+    def last(self, most: int = LAST) -> NDArray[np.float64]:
+        """Return the numbers of the last steps, without a gap."""
+        kept = self._last if self._count > 2 * FIRST + LAST else self._first + self._last
+        return np.array(kept[-most:], dtype=np.float64)
+
+    @property
+    def last_begins(self) -> int:
+        """The step that the first of `last()` belongs to, counted from 0."""
+        return self._count - len(self.last())
+
+
+class Thinned(Generic[T]):
+    """Samples in order, of which every second is dropped whenever there are too many.
+
+    >>> kept = Thinned(most=4)
+    >>> for value in range(10):
+    ...     kept.add(value)
+    >>> list(kept)
+    [0, 4, 8, 9]
+    """
+
+    def __init__(self, most: int = 256) -> None:
+        self.most = most
+        self._items: list[T] = []
+
+    def add(self, item: T) -> None:
+        """Add one sample."""
+        if len(self._items) >= self.most:
+            del self._items[1::2]
+        self._items.append(item)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def last(self, most: int = 1) -> list[T]:
+        """Return the last samples."""
+        return self._items[-most:]

@@ -1,0 +1,1 @@
+"""Symptoms, a family a file; `all.py` lists them."""

@@ -1,0 +1,175 @@
+"""Gradients over depth and time: vanishing, exploding, and cliffs."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from thalweg import init
+from thalweg.doctor.remedies import clipped, rectified, scaled_rate, started
+from thalweg.doctor.symptoms.reading import (
+    gradient_norms,
+    is_falling,
+    median,
+    slope,
+    typical_calls,
+    update_ratios,
+)
+from thalweg.doctor.symptoms.symptom import Symptom
+from thalweg.doctor.verdict import Statistic, Verdict
+from thalweg.doctor.watched import Floats, LayerCall, Watched
+
+VANISHED = 1e-3
+"""Gradient of the first layer as a share of that of the last (AutoTrainer, 2021)."""
+STILL = -5.0
+"""log10 of update / weight of the first matrix."""
+FEWEST_LAYERS = 3
+BEGINNING = 3
+"""Samples from the beginning, when gradients still are what the start makes them."""
+REPEATED = 8
+"""Calls of one layer in a pass from which on it counts as recurrent."""
+EXPLODED = 70.0
+"""Gradient of the first layer as a multiple of that of the last (AutoTrainer, 2021)."""
+STEEP = 0.3
+"""Decades of growth a layer."""
+SPIKE = 10.0
+"""The norm of the gradient as a multiple of its median (Pascanu and others, 2013)."""
+EARLIEST = 4
+JUMP = 3.0
+"""The loss of a step as a multiple of the median before it."""
+
+
+def gradient_profile(watched: Watched, most: int = 64) -> tuple[list[LayerCall], Floats]:
+    """Return the calls of layers that have a gradient, and its root mean squares."""
+    calls = [c for c in typical_calls(watched, most) if np.isfinite(c.gradient)]
+    return calls, np.array([c.gradient for c in calls])
+
+
+class VanishingGradient(Symptom):
+    """The gradient shrinks layer by layer on its way back, and the first layers stand still."""
+
+    name = "vanishing_gradient"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where the first layers get almost nothing."""
+        calls, sizes = gradient_profile(watched)
+        if len(sizes) < FEWEST_LAYERS or not sizes[-1] > 0:
+            return []
+        ratio = float(sizes[0] / sizes[-1])
+        if not ratio < VANISHED:
+            return []
+        first = update_ratios(watched)[:, :1]
+        moved = first[np.isfinite(first)]
+        still = not len(moved) or float(np.median(moved)) < STILL
+        if not still and is_falling(watched):
+            return []
+        per_layer = slope(sizes)
+        found = Statistic("gradient of the first layer / of the last", ratio, low=VANISHED)
+        words = f"It falls by {-per_layer:.2g} decades a layer on the way to {calls[0].name}."
+        better = started(
+            init.orthogonal() | init.bias(0.0) | init.lsuv(),
+            "lsuv",
+            "orthogonal start scaled by LSUV",
+        )
+        plain = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
+        return [
+            Verdict(
+                self.name, found, where=calls[0].name, since=1, words=words,
+                remedy=rectified(), others=(better, plain),
+            )
+        ]  # fmt: skip
+
+
+class ExplodingGradient(Symptom):
+    """The gradient grows layer by layer on its way back, or is now and then very large."""
+
+    name = "exploding_gradient"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where the gradient grows over depth, or has spikes."""
+        statistic, where = self._statistic(watched)
+        if statistic is None:
+            return []
+        norms = gradient_norms(watched)
+        norms = norms[np.isfinite(norms) & (norms > 0)]
+        usual = float(np.median(norms)) if len(norms) else 1.0
+        remedies = [
+            clipped(norm, from_start=True) for norm in dict.fromkeys((min(1.0, usual), usual))
+        ]
+        others = (
+            *remedies[1:],
+            started(init.orthogonal() | init.bias(0.0), "orthogonal", "orthogonal start"),
+        )
+        words = "The gradient grows on the way back."
+        return [
+            Verdict(
+                self.name, statistic, where=where, since=1, words=words,
+                remedy=remedies[0], others=others,
+            )
+        ]  # fmt: skip
+
+    def _statistic(self, watched: Watched) -> tuple[Statistic | None, str]:
+        calls, sizes = gradient_profile(watched, BEGINNING)
+        if len(sizes) >= FEWEST_LAYERS and sizes[-1] > 0:
+            ratio = float(sizes[0] / sizes[-1])
+            if ratio > EXPLODED:
+                name = "gradient of the first layer / of the last"
+                return Statistic(name, ratio, high=EXPLODED), calls[0].name
+            steep = -slope(sizes)
+            if len(sizes) > FEWEST_LAYERS and steep > STEEP:
+                name = "growth of the gradient in decades a layer"
+                return Statistic(name, steep, high=STEEP), calls[0].name
+        norms = gradient_norms(watched)
+        if len(norms) >= 8:
+            usual = median(norms[len(norms) // 2 :])
+            largest = float(np.nanmax(np.where(np.isfinite(norms), norms, np.inf)))
+            if usual > 0 and largest > SPIKE * usual and _is_recurrent(watched):
+                name = "largest norm of the gradient / median"
+                return Statistic(name, largest / usual, high=SPIKE), ""
+        return None, ""
+
+
+def _is_recurrent(watched: Watched) -> bool:
+    """Return whether one matrix is multiplied by again and again."""
+    if any(isinstance(module, nn.RNNBase) for module in watched.model.modules()):
+        return True
+    names = [call.name for call in typical_calls(watched, 1)]
+    return any(names.count(name) >= REPEATED for name in set(names))
+
+
+class Cliff(Symptom):
+    """One step from a place with a very large gradient throws the loss far up."""
+
+    name = "cliff"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where the loss jumps after a step and stays up."""
+        losses = watched.losses.first()
+        for place in range(EARLIEST, len(losses)):
+            before = float(np.median(losses[max(0, place - 50) : place]))
+            after = losses[place : place + 5]
+            rest = float(np.nan_to_num(after, nan=np.inf).min())
+            if before > 0 and rest > JUMP * before and self._was_steep(watched, place):
+                return [self._verdict(watched, place, min(rest / before, 1e9))]
+        return []
+
+    def _was_steep(self, watched: Watched, step: int) -> bool:
+        """Return whether the gradient at about this step was far above those before."""
+        norms = gradient_norms(watched)
+        steps = np.array([s.step for s in watched.updates])
+        if len(steps) != len(norms):
+            return False
+        before, near = norms[steps < step - 1], norms[(steps >= step - 1) & (steps <= step + 5)]
+        if not len(before) or not len(near):
+            return False
+        return not float(near.max()) <= SPIKE * float(np.median(before))
+
+    def _verdict(self, watched: Watched, step: int, ratio: float) -> Verdict:
+        norms = gradient_norms(watched)
+        norms = norms[np.isfinite(norms)]
+        usual = float(np.median(norms)) if len(norms) else 1.0
+        found = Statistic("loss after the step / median before", ratio, high=JUMP)
+        return Verdict(
+            self.name, found, since=step, words=f"Step {step} threw the loss up.",
+            remedy=clipped(usual, from_start=True), others=(scaled_rate(0.1, from_start=True),),
+        )  # fmt: skip

@@ -1,0 +1,96 @@
+"""What several symptoms read off what was watched."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from thalweg.doctor.watched import Floats, LayerCall, Watched
+
+FALLS = 3.0
+"""A loss falls where its last part lies so many standard errors below its first part."""
+TINY = 1e-38
+
+
+def smoothed(values: Floats, width: int) -> Floats:
+    """Return the running mean over the last `width` values; of fewer at the beginning."""
+    total = np.cumsum(np.insert(values, 0, 0.0))
+    ends = np.arange(1, len(values) + 1)
+    begins = np.maximum(ends - width, 0)
+    means: Floats = (total[ends] - total[begins]) / (ends - begins)
+    return means
+
+
+def is_falling(watched: Watched) -> bool:
+    """Return whether the loss has fallen from its first tenth (at least 5 steps) to its last quarter."""
+    first, last = watched.losses.first(), watched.losses.last()
+    if len(first) < 8:
+        return True
+    head = first[: max(3, min(len(watched.losses) // 10, 50))]
+    tail = last[-max(5, min(len(watched.losses) // 4, 500)) :]
+    if not (np.isfinite(head).all() and np.isfinite(tail).all()):
+        return False
+    error = math.sqrt(tail.var() / len(tail) + head.var() / len(head))
+    begin = min(
+        float(np.median(head)), float(head[:3].mean())
+    )  # the first step may have thrown it up
+    fall = begin - float(tail.mean())
+    return fall > FALLS * error and fall > 0.02 * abs(begin)
+
+
+def matrices(watched: Watched) -> Floats:
+    """Return the places of the weights that multiply, among the parameters of samples."""
+    return np.array([p.is_matrix for p in watched.parameters], dtype=bool)
+
+
+def update_ratios(watched: Watched) -> Floats:
+    """Return log10 of update / weight of the matrices, samples × matrices; NaN where nothing moved."""
+    chosen = matrices(watched)
+    samples = [s for s in watched.updates if len(s.update) == len(chosen)]
+    if not samples or not chosen.any():
+        return np.zeros((0, 0))
+    update = np.array([s.update[chosen] for s in samples])
+    weight = np.array([s.weight[chosen] for s in samples])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: Floats = np.where((update > 0) & (weight > 0), np.log10(update / weight), np.nan)
+    return ratios
+
+
+def gradient_norms(watched: Watched) -> Floats:
+    """Return the norm of the whole gradient in each sample."""
+    sizes = np.array([p.size for p in watched.parameters], dtype=np.float64)
+    rows = [s.gradient for s in watched.updates if len(s.gradient) == len(sizes)]
+    return np.array([math.sqrt(float(np.nansum(np.square(g) * sizes))) for g in rows])
+
+
+def typical_calls(watched: Watched, most: int = 64) -> list[LayerCall]:
+    """Return the calls of layers in order, each number the median over the first samples."""
+    samples = [s.calls for s in watched.layers][:most]
+    if not samples:
+        return []
+    count = len(samples[0])
+    alike = [calls for calls in samples if len(calls) == count]
+    merged = []
+    for place, call in enumerate(samples[0]):
+        same = [calls[place] for calls in alike]
+        one = LayerCall(call.name, call.kind, call.has_matrix, call.units, call.rows)
+        one.activation = call.activation
+        for name in ("input", "output", "gradient", "saturated", "spread"):
+            values = np.array([getattr(each, name) for each in same])
+            values = values[np.isfinite(values)]
+            setattr(one, name, float(np.median(values)) if len(values) else math.nan)
+        merged.append(one)
+    return merged
+
+
+def median(values: Floats) -> float:
+    """Return the median of the numbers that are finite; NaN without any."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else math.nan
+
+
+def slope(values: Floats) -> float:
+    """Return the slope of log10 of positive values over their places."""
+    logs = np.log10(np.maximum(values, TINY))
+    return float(np.polyfit(np.arange(len(logs)), logs, 1)[0]) if len(logs) > 1 else 0.0

@@ -1,0 +1,76 @@
+"""Losses of a model in training that leave everything as it was: weights, buffers, modes, random numbers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from thalweg.objective.nested import mapped
+from thalweg.train.modes import modes_kept
+from thalweg.train.randomness import isolated
+
+SEED = 0x5EED
+"""What is drawn (dropout) is the same in each loss, so that two of them differ by the weights alone."""
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Put back modes, attributes of modules and random generators; the same is drawn inside each time."""
+    kept = [(module, dict(vars(module))) for module in model.modules()]
+    with isolated(), modes_kept(model):
+        torch.manual_seed(SEED)
+        np.random.seed(SEED)
+        random.seed(SEED)
+        try:
+            yield
+        finally:
+            for module, attributes in kept:
+                now = vars(module)
+                if len(now) != len(attributes) or any(
+                    now.get(name) is not value for name, value in attributes.items()
+                ):
+                    now.clear()
+                    now.update(attributes)
+
+
+Modes = Sequence[tuple[nn.Module, bool]]
+"""Modules with the mode, training or not, that each has in training."""
+
+
+def modes_of(model: nn.Module) -> Modes:
+    """Return the modes of all modules."""
+    return [(module, module.training) for module in model.modules()]
+
+
+def enter_modes(modes: Modes) -> None:
+    """Put modules into these modes."""
+    for module, training in modes:
+        module.training = training
+
+
+def outputs_of(
+    model: nn.Module, inputs: Any, parameters: Mapping[str, Tensor] | None = None
+) -> Any:
+    """Return what a model gives, with other parameters if they are given; its buffers stay as they are."""
+    own = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    own.update(parameters or {})
+    return functional_call(model, own, (mapped(inputs, torch.clone),))
+
+
+def loss_of(
+    model: nn.Module,
+    loss: Callable[[Any, Any], Tensor],
+    batch: Any,
+    parameters: Mapping[str, Tensor] | None = None,
+) -> float:
+    """Return the loss of a batch without gradients, in the mode that the model has."""
+    inputs, targets = batch
+    with undisturbed(model), torch.no_grad():
+        return float(loss(outputs_of(model, inputs, parameters), mapped(targets, torch.clone)))

@@ -1,0 +1,81 @@
+"""Gauges of a run on disk: arrays by step, parameter and layer, as safetensors."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from thalweg.errors import CheckpointError
+from thalweg.files import atomic_path
+from thalweg.train.folder.layout import GAUGES
+
+SCHEMA = "thalweg.gauges/1"
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """What was recorded of a run, in root mean squares.
+
+    Args:
+        arrays: by name: `steps` (samples), `lr` (samples), `gradient`, `update`, `weight` and `unchanged`
+            (samples, parameters); `layer_steps` (passes), `layer_output`, `layer_gradient` (passes, calls);
+            `loss` (steps), of the first steps.
+        parameters: the names of the parameters, in the order of their axis.
+        layers: the names of the layers, one for each call in a pass.
+    """
+
+    arrays: Mapping[str, Tensor]
+    parameters: Sequence[str]
+    layers: Sequence[str]
+
+
+def write_gauges(folder: str | os.PathLike[str], gauges: Gauges) -> Path:
+    """Write gauges into the folder of a run; return the file.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    path = Path(folder) / GAUGES
+    names = {"parameters": list(gauges.parameters), "layers": list(gauges.layers)}
+    metadata = {"schema": SCHEMA, **{name: json.dumps(each) for name, each in names.items()}}
+    arrays = {name: array.detach().cpu().contiguous() for name, array in gauges.arrays.items()}
+    try:
+        with atomic_path(path) as temporary:
+            save_file(arrays, temporary, metadata)
+    except (ValueError, RuntimeError, OSError) as error:
+        raise CheckpointError(f"The gauges {path} cannot be written: {error}.") from error
+    return path
+
+
+def read_gauges(folder: str | os.PathLike[str]) -> Gauges:
+    """Return the gauges in the folder of a run.
+
+    Raises:
+        CheckpointError: there are none, or the file was edited.
+    """
+    path = Path(folder) / GAUGES
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            arrays: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        parameters, layers = (json.loads(metadata.get(n, "[]")) for n in ("parameters", "layers"))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(
+            f"The gauges {path} cannot be read: {error}. Record them: Diagnosis(folder=…)."
+        ) from error
+    named = all(isinstance(each, list) for each in (parameters, layers))
+    if metadata.get("schema") != SCHEMA or not named or not all(map(_is_real, arrays.values())):
+        raise CheckpointError(f"{path} holds no gauges of the schema {SCHEMA!r}, or it was edited.")
+    return Gauges(arrays, tuple(map(str, parameters)), tuple(map(str, layers)))
+
+
+def _is_real(array: Tensor) -> bool:
+    return array.dtype in (torch.float64, torch.int64)
