@@ -22,6 +22,7 @@ from thalweg.doctor.gauges.updates import UpdateGauge, named_parameters
 from thalweg.doctor.kept import Kept
 from thalweg.doctor.origin import MOST_BYTES, Origin, size_of
 from thalweg.doctor.report import Report, WatchingCost
+from thalweg.doctor.series import curve
 from thalweg.doctor.symptoms.all import SYMPTOMS
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.undisturbed import loss_of, modes_of
@@ -151,7 +152,8 @@ class Doctor:
             self._prepare()
         cost = WatchingCost(self.clock.watching, self.clock.training, self.spent)
         unwatched = tuple(f"{what}: {why}" for what, why in self._unwatched.items())
-        return Report(tuple(verdicts), unwatched, cost, self.watched.steps)
+        losses = curve(self.watched.losses)
+        return Report(tuple(verdicts), unwatched, cost, self.watched.steps, losses)
 
     def diverged(self, batch: Any = None) -> None:
         """Tell the doctor that the loss of the next batch is not finite, so that no step is taken on it."""
