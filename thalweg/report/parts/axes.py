@@ -37,7 +37,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     >>> log_ticks(110, 190)  # within less than an octave, finer ones
     [120, 140, 160, 180]
     >>> log_ticks(1, 1e30)  # over many decades, every k-th
-    [1, 10000, 100000000, 1000000000000, 1e+16, 1e+20, 1e+24, 1e+28]
+    [1, 1000, 1000000, 1000000000, 1000000000000, 1000000000000000, 1e+18, 1e+21, 1e+24, 1e+27, 1e+30]
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     marks = _MARKS if math.log10(high / low) < 3.2 else (1,)
@@ -46,7 +46,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     inside = [tick for tick in ticks if low / 1.001 <= tick <= high * 1.001]
     if len(inside) < 3 and marks == _MARKS:
         inside = even_ticks(low, high)
-    return [int(tick) if tick.is_integer() and tick < 1e15 else tick for tick in inside]
+    return [int(tick) if tick.is_integer() and tick < 1e16 else tick for tick in inside]
 
 
 def rate_axis(rates: Sequence[float]) -> dict[str, Any]:
