@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,18 @@ from thalweg.train.optimizers import needs_closure
 
 Batches = list[tuple[Any, Any]]
 """Pairs of inputs and targets."""
+
+
+class Steps(Protocol):
+    """An optimizer, as far as a fork uses it."""
+
+    @property
+    def zero_grad(self) -> Callable[..., Any]:
+        """Forget the gradients."""
+
+    @property
+    def step(self) -> Callable[..., Any]:
+        """Step, with a closure if it wants one."""
 
 
 @dataclass
@@ -29,10 +41,11 @@ class Arm:
         penalty: added to it in training; None for none.
         seed: of what a remedy draws.
         clip: the norm to which gradients are cut; None for no clipping.
+        averages: whether it ends at the mean of its weights over the last three quarters of its steps.
     """
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Steps
     batches: Batches
     probe: Batches
     pool: Batches
@@ -40,16 +53,34 @@ class Arm:
     penalty: Callable[[nn.Module], Tensor] | None = None
     seed: int = 0
     clip: float | None = None
+    averages: bool = False
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """The optimizer's param groups."""
+        return list(getattr(self.optimizer, "param_groups", ()))
 
     def train(self) -> None:
         """Take a step on each batch."""
-        for inputs, targets in self.batches:
+        total: list[Tensor] = []
+        begin = len(self.batches) // 4
+        for place, (inputs, targets) in enumerate(self.batches):
+            if self.averages and place >= begin:
+                total = self._added(total)
             closure = self._closure(inputs, targets)
-            if needs_closure(self.optimizer):
+            if needs_closure(self.optimizer):  # type: ignore[arg-type]
                 self.optimizer.step(closure)
             else:
                 closure()
                 self.optimizer.step()
+        if total:
+            with torch.no_grad():
+                for p, each in zip(self.model.parameters(), total, strict=True):
+                    p.copy_(each / (len(self.batches) - begin))
+
+    def _added(self, total: list[Tensor]) -> list[Tensor]:
+        now = [p.detach().clone() for p in self.model.parameters()]
+        return now if not total else [a + b for a, b in zip(total, now, strict=True)]
 
     def _closure(self, inputs: Any, targets: Any) -> Callable[[], Any]:
         def closure(backward: bool = True) -> Tensor:

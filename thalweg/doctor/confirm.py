@@ -9,10 +9,9 @@ from thalweg.doctor.fork import Forks, OutOfBudgetError
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Effect, Remedy, Verdict
 
-HELPS = 0.9
-"""A remedy helps where it lowers the loss by 10 %, and the whole interval lies below no effect."""
 FASTER = 4.0
-"""One that is to make a run faster helps, too, where the loss falls so many times as far …"""
+"""A remedy helps where it lowers the loss by 10 % (`Remedy.least`), and the whole interval lies below no
+effect. One that is to make a run faster helps, too, where the loss falls so many times as far …"""
 FALLS = 0.01
 """… and by such a share of itself."""
 
@@ -77,7 +76,7 @@ def helps(remedy: Remedy, effect: Effect) -> bool:
     """
     if not effect.high < 1:
         return False
-    if effect.ratio < HELPS:
+    if effect.ratio < remedy.least:
         return True
     falls = effect.with_remedy < (1 - FALLS) * effect.before
     return remedy.for_speed and falls and effect.progress > FASTER

@@ -6,6 +6,7 @@ from thalweg.doctor.doctor import Doctor
 from thalweg.doctor.report import Report
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.train.callbacks import Callback, Training
+from thalweg.train.history import Evaluation
 
 
 class Diagnosis(Callback):
@@ -54,6 +55,11 @@ class Diagnosis(Callback):
         """See one step."""
         if self.doctor is not None:
             self.doctor.step(loss, batch=training.batch)
+
+    def evaluation(self, training: Training, evaluation: Evaluation) -> None:
+        """See the loss of the validation set."""
+        if self.doctor is not None:
+            self.doctor.validated(evaluation.scores.loss)
 
     def end(self, training: Training) -> None:
         """Try remedies for what is suspected, and keep the report."""

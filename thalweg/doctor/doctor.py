@@ -140,7 +140,9 @@ class Doctor:
         """Return the verdicts up to now; with `confirm`, remedies are tried in forks where they can be."""
         self._detach()
         self._read_pending()
-        self._guard("examination", lambda: examine(self.watched, self.loss, self._start))
+        self._guard(
+            "examination", lambda: examine(self.watched, self.loss, self._start, self._failed)
+        )
         suspected: list[Verdict] = []
         for symptom in self.symptoms:
             self._guard(symptom.name, lambda s=symptom: suspected.extend(s.looks(self.watched)))  # type: ignore[misc]
@@ -154,6 +156,10 @@ class Doctor:
         unwatched = tuple(f"{what}: {why}" for what, why in self._unwatched.items())
         losses = curve(self.watched.losses)
         return Report(tuple(verdicts), unwatched, cost, self.watched.steps, losses)
+
+    def validated(self, loss: float) -> None:
+        """Tell the doctor the loss of the validation set."""
+        self.watched.validations.append((self.watched.steps, float(loss)))
 
     def diverged(self, batch: Any = None) -> None:
         """Tell the doctor that the loss of the next batch is not finite, so that no step is taken on it."""

@@ -7,21 +7,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from thalweg.curvature import noise_scale
+from thalweg.doctor.checks import LossFunction, check_gradients, check_outputs, compare_modes
 from thalweg.doctor.gauges.layers import LayerGauge
 from thalweg.doctor.origin import Origin
-from thalweg.doctor.undisturbed import enter_modes, loss_of, outputs_of, undisturbed
-from thalweg.doctor.watched import ModeLoss, OutputSpread, Watched
-from thalweg.objective.nested import tensors_in
+from thalweg.doctor.undisturbed import enter_modes, outputs_of, undisturbed
+from thalweg.doctor.watched import BatchNoise, ModeLoss, Watched
+from thalweg.objective.nested import mapped, tensors_in
 
 PROBE_ROWS = 1024
 """Rows that units are looked at on; 512 are the fewest that call a unit dead."""
 MOST_PROBES = 8
+PARTS, MOST_PIECES = 8, 48
 
 
 def examine(
-    watched: Watched, loss: Callable[[Any, Any], Tensor] | None, start: Origin | None
+    watched: Watched,
+    loss: LossFunction | None,
+    start: Origin | None,
+    failed: Callable[[str, Exception], None],
 ) -> None:
     """Look at the model as it is now: its units, its losses in both modes, its outputs.
 
@@ -35,9 +41,17 @@ def examine(
         if start is not None:
             _find_nonfinite(watched, start)
         return
-    _probe_units(watched, batches)
-    _compare_modes(watched, loss, batches)
-    _see_outputs(watched, batches)
+    for name, look in (
+        ("units", lambda: _probe_units(watched, batches)),
+        ("modes", lambda: _compare_modes(watched, loss, batches)),
+        ("outputs", lambda: _check_outputs(watched, loss, batches)),
+        ("gradients", lambda: _check_gradients(watched, loss, batches)),
+        ("noise", lambda: _measure_noise(watched, loss)),
+    ):
+        try:
+            look()
+        except Exception as error:  # each is told apart, and the others go on
+            failed(f"the examination of {name}", error)
 
 
 def _is_finite(model: nn.Module) -> bool:
@@ -73,32 +87,34 @@ def _probe_units(watched: Watched, batches: list[Any]) -> None:
         raise failures[0]
 
 
-def _compare_modes(
-    watched: Watched, loss: Callable[[Any, Any], Tensor], batches: list[Any]
-) -> None:
-    model = watched.model
-    with undisturbed(model):
-        enter_modes(watched.modules)
-        training = float(np.mean([loss_of(model, loss, batch) for batch in batches]))
-        model.eval()
-        evaluation = float(np.mean([loss_of(model, loss, batch) for batch in batches]))
-    watched.modes.append(ModeLoss(watched.steps, training, evaluation))
+def _compare_modes(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
+    watched.modes.append(ModeLoss(watched.steps, *compare_modes(watched, loss, batches)))
 
 
-def _see_outputs(watched: Watched, batches: list[Any]) -> None:
-    """Measure how much outputs differ between rows, beside their size."""
-    with undisturbed(watched.model), torch.no_grad():
-        watched.model.eval()
-        outputs = [
-            next(tensors_in(outputs_of(watched.model, inputs))).flatten(1).double()
-            for inputs, _ in batches
+def _check_outputs(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
+    watched.check = check_outputs(watched, loss, batches)
+
+
+def _check_gradients(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
+    watched.gradient_errors = check_gradients(watched, loss, batches[-1])
+
+
+def _measure_noise(watched: Watched, loss: LossFunction) -> None:
+    """Measure the gradient noise scale on parts of batches, or on whole ones where they are small."""
+    kept = [batch for _, batch in watched.kept]
+    rows = len(next(tensors_in(kept[0])))
+    part = max(rows // PARTS, 1)
+    pieces: list[Any] = []
+    for batch in kept:
+        if any(len(t) != rows for t in tensors_in(batch)):
+            continue
+        pieces += [
+            mapped(batch, lambda t, i=i: t[i : i + part]) for i in range(0, rows - part + 1, part)
         ]
-    if len({out.shape[1] for out in outputs}) > 1:
-        return
-    every = torch.cat(outputs)
-    if len(every) > 1:
-        spread = float(every.std(0).mean())
-        watched.outputs = OutputSpread(watched.steps, spread, float(every.abs().mean()), len(every))
+        if len(pieces) >= MOST_PIECES:
+            break
+    found = noise_scale(watched.model, loss, pieces[:MOST_PIECES], most=MOST_PIECES, training=False)
+    watched.noise = BatchNoise(found.scale, rows)
 
 
 def _find_nonfinite(watched: Watched, start: Origin) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import copy
+import inspect
 import random
+from collections import Counter
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ def scaled_rate(factor: float, *, from_start: bool) -> Remedy:
     """Multiply the learning rate of every group."""
 
     def change(arm: Arm) -> None:
-        for group in arm.optimizer.param_groups:
+        for group in arm.groups:
             if "lr" in group:
                 scale_rate(group, factor)
 
@@ -45,7 +46,7 @@ def scaled_decay(factor: float) -> Remedy:
     """Multiply the weight decay of every group."""
 
     def change(arm: Arm) -> None:
-        for group in arm.optimizer.param_groups:
+        for group in arm.groups:
             if "weight_decay" in group:
                 group["weight_decay"] = group["weight_decay"] * factor
 
@@ -100,7 +101,7 @@ def larger_batches(factor: int) -> Remedy:
         ]
 
     words = f"batches of {factor} times as many rows"
-    return Remedy("larger_batch", words, {"batch_factor": factor}, change)
+    return Remedy("larger_batch", words, {"batch_factor": factor}, change, least=0.75)
 
 
 def standardized() -> Remedy:
@@ -123,6 +124,16 @@ def standardized() -> Remedy:
     return Remedy("standardize", words, {"scale": "standard"}, change, from_start=True)
 
 
+def averaged() -> Remedy:
+    """Measure the mean of the weights over the last three quarters of the steps."""
+
+    def change(arm: Arm) -> None:
+        arm.averages = True
+
+    words = "average the weights (ema, swa), larger batches or a lower rate"
+    return Remedy("average", words, {"average": True}, change, least=0.75)
+
+
 def perturbed(share: float = 0.1) -> Remedy:
     """Add noise to the weights, as a share of their scale."""
 
@@ -136,42 +147,64 @@ def perturbed(share: float = 0.1) -> Remedy:
                     p.add_(noise.to(p), alpha=scale)
 
     words = "noise on the weights to leave the saddle, or another start"
-    return Remedy("perturb", words, {"init": "he"}, change)
+    return Remedy("perturb", words, {"init": "he"}, change, for_speed=True)
+
+
+class _Masters:
+    """An optimizer of float32 copies, which are rounded into the model's parameters after each step."""
+
+    def __init__(self, inner: torch.optim.Optimizer) -> None:
+        self._held = [p for group in inner.param_groups for p in group["params"]]
+        self._copies = [nn.Parameter(p.detach().float()) for p in self._held]
+        new = dict(zip(map(id, self._held), self._copies, strict=True))
+        own = inspect.signature(type(inner)).parameters
+        groups = [
+            {k: v for k, v in group.items() if k in own and k not in ("params", "fused", "foreach")}
+            | {"params": [new[id(p)] for p in group["params"]]}
+            for group in inner.param_groups
+        ]
+        self._inner = type(inner)(groups, **{k: v for k, v in groups[0].items() if k == "lr"})
+
+    def zero_grad(self) -> None:
+        for p in self._held:
+            p.grad = None
+
+    def step(self) -> None:
+        for p, copied in zip(self._held, self._copies, strict=True):
+            copied.grad = None if p.grad is None else p.grad.float()
+        self._inner.step()
+        with torch.no_grad():
+            for p, copied in zip(self._held, self._copies, strict=True):
+                p.copy_(copied)
 
 
 def widened() -> Remedy:
-    """Keep weights and states in float32."""
+    """Keep a copy of the weights in float32, which small steps add up in."""
 
     def change(arm: Arm) -> None:
-        old = arm.optimizer
-        ids = [id(p) for p in arm.model.parameters()]
-        arm.model = copy.deepcopy(arm.model).float()
-        groups = _groups(old, dict(zip(ids, arm.model.parameters(), strict=True)))
-        arm.optimizer = type(old)(groups, **old.defaults)
-        arm.batches, arm.probe = _wide(arm.batches), _wide(arm.probe)
+        assert isinstance(arm.optimizer, torch.optim.Optimizer)
+        arm.optimizer = _Masters(arm.optimizer)
 
     words = "weights in float32, with autocast for speed, or stochastic rounding"
-    return Remedy("float32", words, {"dtype": "float32"}, change)
+    return Remedy("float32", words, {"dtype": "float32"}, change, for_speed=True)
+
+
+def equal_rates() -> Remedy:
+    """Give all groups the learning rate that most parameters have."""
+
+    def change(arm: Arm) -> None:
+        groups = [g for g in arm.groups if "lr" in g]
+        rates = Counter(float(g["lr"]) for g in groups for _ in g["params"])
+        for group in groups:
+            scale_rate(group, None, rates.most_common(1)[0][0])
+
+    words = "the same learning rate for all groups, or muP"
+    return Remedy("equal_rates", words, {"lr": "equal"}, change, from_start=True, for_speed=True)
 
 
 def advice(name: str, words: str, **settings: Any) -> Remedy:
     """Say what to do where a fork cannot try it."""
     return Remedy(name, words, settings)
-
-
-def _groups(old: torch.optim.Optimizer, new: dict[int, nn.Parameter]) -> list[dict[str, Any]]:
-    groups = []
-    for group in old.param_groups:
-        own = {k: v for k, v in group.items() if k in old.defaults}
-        groups.append({**own, "params": [new[id(p)] for p in group["params"]]})
-    return groups
-
-
-def _wide(batches: Batches) -> Batches:
-    def wide(x: Tensor) -> Tensor:
-        return x.float() if x.is_floating_point() else x
-
-    return [(mapped(x, wide), mapped(y, wide)) for x, y in batches]
 
 
 def _first(inputs: Any) -> Tensor:

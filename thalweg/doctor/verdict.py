@@ -65,6 +65,7 @@ class Remedy:
         change: applies it to one arm of a fork; None where a fork cannot try it.
         from_start: whether it changes how training begins, so that both arms must begin there.
         for_speed: whether it is enough that the loss falls faster.
+        least: the ratio of losses below which it is said to help.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Remedy:
     change: Callable[[Arm], None] | None = field(default=None, repr=False, compare=False)
     from_start: bool = False
     for_speed: bool = False
+    least: float = 0.9
 
     def __str__(self) -> str:
         return self.words

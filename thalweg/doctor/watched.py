@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from thalweg.curvature.trace import Estimate
 from thalweg.doctor.series import Series, Thinned
 
 Floats = NDArray[np.float64]
@@ -35,7 +36,8 @@ class UpdateSample:
     """What one update did, by parameter: root mean squares of gradient, update and weights before it.
 
     `unchanged` is the share of weights with a gradient that are bit-equal after the update; `twins` the share
-    of units whose weights and gradient point the same way as those of another unit. NaN where unknown.
+    of units whose weights and gradient point the same way as those of another unit; `still` the share of
+    weights that are what they were at least 16 steps before. NaN where unknown.
     """
 
     step: int
@@ -45,6 +47,7 @@ class UpdateSample:
     weight: Floats
     unchanged: Floats
     twins: Floats
+    still: float = np.nan
 
 
 @dataclass
@@ -96,13 +99,46 @@ class ModeLoss:
 
 
 @dataclass(frozen=True)
-class OutputSpread:
-    """How much the outputs differ between rows, and their mean size."""
+class OutputCheck:
+    """What the outputs of a batch are like in evaluation mode.
 
-    step: int
+    `spread` is how much they differ between rows, `size` their mean size; `is_random` whether two
+    evaluations differ; `mixes_rows` whether rows depend on their places; `made_by` the last operation; `loss`
+    that of some batches, `shuffled` the same with the outputs of other rows; `targets` and `range` the least
+    and the greatest of targets and outputs.
+    """
+
     spread: float
     size: float
-    rows: int
+    is_random: bool
+    mixes_rows: bool
+    made_by: str
+    loss: float
+    shuffled: float
+    targets: tuple[float, float]
+    range: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class GradientError:
+    """A parameter whose gradient has this norm, while the loss has this slope along it."""
+
+    name: str
+    norm: float
+    slope: float
+
+    @property
+    def ratio(self) -> float:
+        """Slope / norm: 1 where the gradient is right."""
+        return self.slope / self.norm if self.norm else np.nan
+
+
+@dataclass(frozen=True)
+class BatchNoise:
+    """The gradient noise scale in rows, and the rows of a batch in training."""
+
+    scale: Estimate
+    batch: int
 
 
 @dataclass
@@ -169,8 +205,11 @@ class Watched:
     layers: Thinned[LayerSample] = field(default_factory=Thinned)
     units: dict[str, UnitRecord] = field(default_factory=dict)
     batch_losses: Thinned[BatchLoss] = field(default_factory=Thinned)
+    validations: list[tuple[int, float]] = field(default_factory=list)
     modes: list[ModeLoss] = field(default_factory=list)
-    outputs: OutputSpread | None = None
+    check: OutputCheck | None = None
+    gradient_errors: list[GradientError] = field(default_factory=list)
+    noise: BatchNoise | None = None
     labels: Labels = field(default_factory=Labels)
     inputs: Inputs = field(default_factory=Inputs)
     not_finite: NotFinite | None = None

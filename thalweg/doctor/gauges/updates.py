@@ -18,6 +18,10 @@ ALIKE = 0.9999
 """The cosine from which on two units are twins (Goodfellow and others, Deep Learning, 8.4)."""
 TWINS_EVERY = 8
 """Twins are looked for in one of so many samples."""
+SOME = 128
+"""Weights of a parameter, about, that are compared with what they were …"""
+WINDOW = 16
+"""… so many steps before, at least: rounding at random moves them sooner or later."""
 ROUNDED = 8.0
 """Unchanged weights are counted where the update is below so many units of precision of the weights."""
 
@@ -57,6 +61,7 @@ class UpdateGauge(Gauge):
         self._norms: tuple[list[Tensor | None], list[Tensor]] | None = None
         self._twins: list[float] | None = None
         self._samples = 0
+        self._reference: tuple[int, list[Tensor]] | None = None
 
     def attach(self) -> None:
         """Hook the next step of the optimizer."""
@@ -100,7 +105,8 @@ class UpdateGauge(Gauge):
         rate = self.watched.optimizer.param_groups[0].get("lr", np.nan)
         self.watched.updates.add(
             UpdateSample(
-                step, float(rate), gradient / root, update / root, weight / root, unchanged, twins
+                *(step, float(rate), gradient / root, update / root, weight / root),
+                *(unchanged, twins, self._still(step)),
             )
         )
         self._samples += 1
@@ -119,6 +125,24 @@ class UpdateGauge(Gauge):
         """Remove all hooks, and forget the weights before the step."""
         super().detach()
         self._before, self._norms, self._twins = [], None, None
+
+    def _still(self, step: int) -> float:
+        """Return the share of some weights with a gradient that are what they were many steps ago."""
+        if self._reference is not None and step - self._reference[0] < WINDOW:
+            return np.nan
+        chosen = [p.detach().flatten()[:: max(p.numel() // SOME, 1)] for p in self._tensors]
+        share = np.nan
+        if self._reference is not None and len(self._reference[1]) == len(chosen):
+            counts = [0, 0]
+            for p, now, then in zip(self._tensors, chosen, self._reference[1], strict=True):
+                if p.grad is None or p.grad.is_sparse or now.shape != then.shape:
+                    continue
+                pulled = p.grad.flatten()[:: max(p.numel() // SOME, 1)] != 0
+                counts[0] += int(((now == then) & pulled).sum())
+                counts[1] += int(pulled.sum())
+            share = counts[0] / counts[1] if counts[1] else np.nan
+        self._reference = step, [t.clone() for t in chosen]
+        return share
 
     def _unchanged(self, moved: Sequence[Tensor], update: Floats, weight: Floats) -> Floats:
         """Return the shares of weights with a gradient that are bit-equal after the update.

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from thalweg.doctor.symptoms.balance import DecayImbalance, LayerImbalance, Schedule
 from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder, InputScale
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
+from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike, Plateau
 from thalweg.doctor.symptoms.numbers import LostUpdates, NonFinite
+from thalweg.doctor.symptoms.outputs import (
+    ConstantOutputs,
+    LearnsNothing,
+    MixedRows,
+    ModesDiffer,
+    NoGeneralization,
+    RandomEvaluation,
+    WrongGradient,
+    WrongOutputs,
+)
 from thalweg.doctor.symptoms.rates import RateTooHigh, RateTooLow
 from thalweg.doctor.symptoms.starts import InitScale
 from thalweg.doctor.symptoms.symptom import Symptom
@@ -13,6 +25,12 @@ from thalweg.doctor.symptoms.units import DeadUnits, Saturation, Symmetry
 SYMPTOMS: tuple[Symptom, ...] = (
     BrokenInputs(),
     NonFinite(),
+    WrongOutputs(),
+    WrongGradient(),
+    MixedRows(),
+    ConstantOutputs(),
+    RandomEvaluation(),
+    ModesDiffer(),
     DataOrder(),
     InitScale(),
     RateTooHigh(),
@@ -24,6 +42,15 @@ SYMPTOMS: tuple[Symptom, ...] = (
     LostUpdates(),
     InputScale(),
     Cliff(),
+    LossSpike(),
+    DecayImbalance(),
+    LayerImbalance(),
+    Schedule(),
+    BatchTooSmall(),
+    BatchTooLarge(),
+    Plateau(),
     RateTooLow(),
+    LearnsNothing(),
+    NoGeneralization(),
 )
 """In the order in which they are confirmed while the budget of forks lasts."""

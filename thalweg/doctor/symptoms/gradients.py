@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import nn
 
 from thalweg import init
 from thalweg.doctor.remedies import clipped, rectified, scaled_rate, started
@@ -22,19 +23,24 @@ VANISHED = 1e-3
 STILL = -5.0
 """log10 of update / weight of the first matrix."""
 FEWEST_LAYERS = 3
+BEGINNING = 3
+"""Samples from the beginning, when gradients still are what the start makes them."""
+REPEATED = 8
+"""Calls of one layer in a pass from which on it counts as recurrent."""
 EXPLODED = 70.0
 """Gradient of the first layer as a multiple of that of the last (AutoTrainer, 2021)."""
 STEEP = 0.3
 """Decades of growth a layer."""
 SPIKE = 10.0
 """The norm of the gradient as a multiple of its median (Pascanu and others, 2013)."""
+EARLIEST = 4
 JUMP = 3.0
 """The loss of a step as a multiple of the median before it."""
 
 
-def gradient_profile(watched: Watched) -> tuple[list[LayerCall], Floats]:
+def gradient_profile(watched: Watched, most: int = 64) -> tuple[list[LayerCall], Floats]:
     """Return the calls of layers that have a gradient, and its root mean squares."""
-    calls = [c for c in typical_calls(watched) if np.isfinite(c.gradient)]
+    calls = [c for c in typical_calls(watched, most) if np.isfinite(c.gradient)]
     return calls, np.array([c.gradient for c in calls])
 
 
@@ -77,7 +83,6 @@ class ExplodingGradient(Symptom):
     """The gradient grows layer by layer on its way back, or is now and then very large."""
 
     name = "exploding_gradient"
-    after = ("init_scale",)
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where the gradient grows over depth, or has spikes."""
@@ -103,7 +108,7 @@ class ExplodingGradient(Symptom):
         ]  # fmt: skip
 
     def _statistic(self, watched: Watched) -> tuple[Statistic | None, str]:
-        calls, sizes = gradient_profile(watched)
+        calls, sizes = gradient_profile(watched, BEGINNING)
         if len(sizes) >= FEWEST_LAYERS and sizes[-1] > 0:
             ratio = float(sizes[0] / sizes[-1])
             if ratio > EXPLODED:
@@ -115,32 +120,48 @@ class ExplodingGradient(Symptom):
                 return Statistic(name, steep, high=STEEP), calls[0].name
         norms = gradient_norms(watched)
         if len(norms) >= 8:
-            usual = float(np.nanmedian(norms))
+            usual = float(np.nanmedian(norms[len(norms) // 2 :]))
             largest = float(np.nanmax(np.where(np.isfinite(norms), norms, np.inf)))
-            if usual > 0 and largest > SPIKE * usual and not is_falling(watched):
+            if usual > 0 and largest > SPIKE * usual and _is_recurrent(watched):
                 name = "largest norm of the gradient / median"
                 return Statistic(name, largest / usual, high=SPIKE), ""
         return None, ""
+
+
+def _is_recurrent(watched: Watched) -> bool:
+    """Return whether one matrix is multiplied by again and again."""
+    if any(isinstance(module, nn.RNNBase) for module in watched.model.modules()):
+        return True
+    names = [call.name for call in typical_calls(watched, 1)]
+    return any(names.count(name) >= REPEATED for name in set(names))
 
 
 class Cliff(Symptom):
     """One step from a place with a very large gradient throws the loss far up."""
 
     name = "cliff"
-    after = ("lr_too_high", "exploding_gradient", "non_finite")
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where the loss jumps after a step and stays up."""
-        losses = watched.losses.last()
-        if len(losses) < 40 or not np.isfinite(losses).all():
-            return []
-        for place in range(20, len(losses) - 10):
+        losses = watched.losses.first()
+        for place in range(EARLIEST, len(losses)):
             before = float(np.median(losses[max(0, place - 50) : place]))
-            after = float(losses[place : place + 10].min())
-            if losses[place] > JUMP * before > 0 and after > JUMP * before:
-                step = watched.losses.last_begins + place
-                return [self._verdict(watched, step, float(losses[place]) / before)]
+            after = losses[place : place + 5]
+            rest = float(np.nan_to_num(after, nan=np.inf).min())
+            if before > 0 and rest > JUMP * before and self._was_steep(watched, place):
+                return [self._verdict(watched, place, min(rest / before, 1e9))]
         return []
+
+    def _was_steep(self, watched: Watched, step: int) -> bool:
+        """Return whether the gradient at about this step was far above those before."""
+        norms = gradient_norms(watched)
+        steps = np.array([s.step for s in watched.updates])
+        if len(steps) != len(norms):
+            return False
+        before, near = norms[steps < step - 1], norms[(steps >= step - 1) & (steps <= step + 5)]
+        if not len(before) or not len(near):
+            return False
+        return not float(near.max()) <= SPIKE * float(np.median(before))
 
     def _verdict(self, watched: Watched, step: int, ratio: float) -> Verdict:
         norms = gradient_norms(watched)
@@ -149,5 +170,5 @@ class Cliff(Symptom):
         found = Statistic("loss after the step / median before", ratio, high=JUMP)
         return Verdict(
             self.name, found, since=step, words=f"Step {step} threw the loss up.",
-            remedy=clipped(2 * usual), others=(scaled_rate(0.1, from_start=False),),
+            remedy=clipped(usual, from_start=True), others=(scaled_rate(0.1, from_start=True),),
         )  # fmt: skip

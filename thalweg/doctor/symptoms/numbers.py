@@ -59,7 +59,9 @@ class LostUpdates(Symptom):
         rows = np.array([np.where(np.isnan(s.unchanged), 0.0, s.unchanged) for s in samples])
         shares = rows @ sizes / sizes.sum()
         value, error = float(shares.mean()), float(shares.std() / np.sqrt(len(shares)))
-        if not value > LOST:
+        still = np.array([s.still for s in samples])
+        still = still[np.isfinite(still)]
+        if not value > LOST or not len(still) or not float(still.mean()) > LOST:
             return []
         place = int((rows.mean(0) * sizes).argmax())
         found = Statistic("share of updates that round to nothing", value, error, high=LOST)

@@ -32,8 +32,11 @@ def is_falling(watched: Watched) -> bool:
     if not (np.isfinite(head).all() and np.isfinite(tail).all()):
         return False
     error = math.sqrt(tail.var() / len(tail) + head.var() / len(head))
-    fall = float(head.mean() - tail.mean())
-    return fall > FALLS * error and fall > 0.02 * abs(float(head.mean()))
+    begin = min(
+        float(np.median(head)), float(head[:3].mean())
+    )  # the first step may have thrown it up
+    fall = begin - float(tail.mean())
+    return fall > FALLS * error and fall > 0.02 * abs(begin)
 
 
 def matrices(watched: Watched) -> Floats:

@@ -1,0 +1,158 @@
+"""Checks of a model on kept batches: outputs against targets, gradients against slopes of the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.doctor.undisturbed import enter_modes, loss_of, outputs_of, undisturbed
+from thalweg.doctor.watched import GradientError, OutputCheck, Watched
+from thalweg.objective.nested import mapped, tensors_in
+
+SHUFFLES = 8
+MOST_PARAMETERS = 24
+STEP = 1e-2
+"""How far weights are moved to see what their gradient should be, as a share of their norm."""
+NOISE = 3e-6
+"""Changes of the loss, as a share of it, that may be rounding in float32."""
+
+LossFunction = Callable[[Any, Any], Tensor]
+
+
+def check_outputs(watched: Watched, loss: LossFunction, batches: list[Any]) -> OutputCheck | None:
+    """Look at outputs in evaluation mode: what they depend on, and what they say of the targets."""
+    model = watched.model
+    inputs, targets = batches[-1]
+    rows = len(next(tensors_in(inputs)))
+    with undisturbed(model), torch.no_grad():
+        model.eval()
+        first = outputs_of(model, inputs)
+        out = next(tensors_in(first))
+        torch.manual_seed(1)
+        again = next(tensors_in(outputs_of(model, inputs)))
+        is_random = not torch.equal(out, again)
+        if out.ndim == 0 or len(out) != rows or rows < 4:
+            return None
+        order = torch.randperm(rows, generator=torch.Generator().manual_seed(0)).to(out.device)
+        moved = next(tensors_in(outputs_of(model, _rows(inputs, order, rows))))
+        mixes = moved.shape == out.shape and not torch.allclose(
+            moved.double(), out[order].double(), rtol=1e-2, atol=1e-3 * float(out.abs().max())
+        )
+        spread = float(out.double().flatten(1).std(0).mean())
+        own, others = _informed(model, loss, batches)
+    y = next(tensors_in(targets))
+    return OutputCheck(
+        spread=spread,
+        size=float(out.double().abs().mean()),
+        is_random=is_random,
+        mixes_rows=mixes and not is_random,
+        made_by=_made_by(model, inputs),
+        loss=own,
+        shuffled=others,
+        targets=(float(y.double().min()), float(y.double().max())),
+        range=(float(out.double().min()), float(out.double().max())),
+    )
+
+
+def _informed(model: nn.Module, loss: LossFunction, batches: list[Any]) -> tuple[float, float]:
+    """Return the mean loss of outputs, and that of outputs of other rows; NaN where that says nothing."""
+    own, others = [], []
+    for place, (inputs, targets) in enumerate(batches):
+        y = next(tensors_in(targets))
+        rows = len(next(tensors_in(inputs)))
+        if y.ndim == 0 or len(y) != rows or bool((y == y[:1]).all()):
+            continue
+        outputs = outputs_of(model, inputs)
+        if any(t.ndim == 0 or len(t) != rows for t in tensors_in(outputs)):
+            continue
+        own.append(float(loss(outputs, targets)))
+        draw = torch.Generator().manual_seed(place)
+        for _ in range(SHUFFLES):
+            order = torch.randperm(rows, generator=draw).to(y.device)
+            others.append(float(loss(_rows(outputs, order, rows), targets)))
+    if not own:
+        return math.nan, math.nan
+    return sum(own) / len(own), sum(others) / len(others)
+
+
+def check_gradients(watched: Watched, loss: LossFunction, batch: Any) -> list[GradientError]:
+    """Return the parameters whose gradient is not the slope of the loss: of the other sign, or none at all
+    where the loss depends on them.
+    """
+    model = watched.model
+    named = [
+        (n, p) for n, p in model.named_parameters() if p.requires_grad and p.is_floating_point()
+    ]
+    inputs, targets = batch
+    with undisturbed(model), torch.enable_grad():
+        model.eval()
+        value = loss(model(mapped(inputs, torch.clone)), mapped(targets, torch.clone))
+        given = torch.autograd.grad(value, [p for _, p in named], allow_unused=True)
+    level = abs(float(value.detach()))
+    chosen = list(zip(named, given, strict=True))[:MOST_PARAMETERS]
+    found = [_gradient_error(watched, loss, batch, name, p, g, level) for (name, p), g in chosen]
+    return [each for each in found if each is not None]
+
+
+def _gradient_error(
+    watched: Watched,
+    loss: LossFunction,
+    batch: Any,
+    name: str,
+    p: Tensor,
+    gradient: Tensor | None,
+    level: float,
+) -> GradientError | None:
+    """Return what is wrong with the gradient of one parameter; None where nothing is."""
+    is_none = gradient is None or not bool(gradient.any())
+    draw = torch.Generator().manual_seed(0)
+    way = torch.randn(p.shape, generator=draw).to(p) if is_none or gradient is None else gradient
+    if not bool(torch.isfinite(way).all()):
+        return None
+    way = way / way.norm()
+    step = STEP * max(float(p.detach().norm()), 1e-3)
+    slopes = []
+    for share in (1.0, 0.5):
+        ends = []
+        for sign in (share, -share):
+            moved = {name: p.detach() + sign * step * way}
+            with undisturbed(watched.model):
+                watched.model.eval()
+                ends.append(loss_of(watched.model, loss, batch, moved))
+        slopes.append((ends[0] - ends[1]) / (2 * share * step))
+    expected = 0.0 if is_none or gradient is None else float(gradient.norm())
+    seen = min(slopes, key=abs)
+    noise = NOISE * level / step
+    agree = slopes[0] * slopes[1] > 0 and 0.5 < abs(slopes[0] / slopes[1]) < 2
+    if not agree or abs(seen) < 10 * noise:
+        return None
+    if is_none or seen < -0.3 * expected:
+        return GradientError(name, expected, seen)
+    return None
+
+
+def compare_modes(watched: Watched, loss: LossFunction, batches: list[Any]) -> tuple[float, float]:
+    """Return the mean loss of batches in training mode and in evaluation mode."""
+    model = watched.model
+    with undisturbed(model):
+        enter_modes(watched.modules)
+        training = sum(loss_of(model, loss, batch) for batch in batches) / len(batches)
+        model.eval()
+        evaluation = sum(loss_of(model, loss, batch) for batch in batches) / len(batches)
+    return training, evaluation
+
+
+def _made_by(model: nn.Module, inputs: Any) -> str:
+    """Return the operation that gives the outputs."""
+    with undisturbed(model), torch.enable_grad():
+        model.eval()
+        out = next(tensors_in(model(mapped(inputs, torch.clone))))
+    return "" if out.grad_fn is None else out.grad_fn.name()
+
+
+def _rows(value: Any, order: Tensor, rows: int) -> Any:
+    return mapped(value, lambda t: t[order.to(t.device)] if t.ndim and len(t) == rows else t)

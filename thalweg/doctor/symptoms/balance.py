@@ -1,0 +1,158 @@
+"""The balance of updates: decay against the gradient, one layer against the others, the schedule."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from thalweg.doctor.remedies import advice, equal_rates, scaled_decay, scaled_rate
+from thalweg.doctor.symptoms.reading import matrices, update_ratios
+from thalweg.doctor.symptoms.symptom import Symptom
+from thalweg.doctor.verdict import Statistic, Verdict
+from thalweg.doctor.watched import Watched
+
+DECAYED = 0.5
+"""Decay as a share of the update. At the equilibrium of normalised weights it is sqrt(lr wd / 2) (Kosson and
+others, 2023), which is far below."""
+APART = 2.0
+"""Decades between the update of one matrix, as a share of its weights, and the median of the others
+(TheDeepChecker, 2021; Karpathy)."""
+APART_BY_GROUP = 1.3
+"""The same where the groups have different learning rates, which a fork can make equal."""
+FEWEST_MATRICES = 3
+OVER = 0.1
+"""A rate below this share of the largest is over …"""
+EARLY = 0.35
+"""… and that before this share of the run is too early."""
+
+
+class DecayImbalance(Symptom):
+    """Weight decay undoes what the gradient does."""
+
+    name = "decay_imbalance"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where decay makes most of the update."""
+        shares = self._shares(watched)
+        if not len(shares):
+            return []
+        late = shares[len(shares) // 2 :]
+        value = float(np.nanmedian(late))
+        if not value > DECAYED:
+            return []
+        error = float(np.nanstd(late) / math.sqrt(late.size))
+        found = Statistic("decay as a share of the update", value, error, high=DECAYED)
+        words = f"Of the update, decay is {value:.2g} times as much."
+        remedies = (scaled_decay(0.1), scaled_decay(0.0))
+        return [
+            Verdict(
+                self.name, found, since=1, words=words, remedy=remedies[0], others=remedies[1:]
+            )
+        ]  # fmt: skip
+
+    def _shares(self, watched: Watched) -> np.ndarray:  # type: ignore[type-arg]
+        """Return lr·wd·|w| / |update| by sample and matrix; wd·|w| / |g| in L2."""
+        chosen = matrices(watched)
+        decays = group_values(watched, "weight_decay", 0.0)[chosen]
+        if not chosen.any() or not decays.any():
+            return np.zeros((0, 0))
+        rates = group_values(watched, "lr", math.nan)[chosen]
+        rates = rates / rates[0] if rates[0] else rates
+        name = type(watched.optimizer).__name__.lower()
+        is_adaptive = "adam" in name and not name.endswith("w")
+        rows = []
+        for s in watched.updates:
+            if len(s.update) != len(chosen):
+                continue
+            weight, gradient = s.weight[chosen], s.gradient[chosen]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                if is_adaptive or "sgd" in name:
+                    rows.append(decays * weight / gradient)
+                else:
+                    rows.append(s.lr * rates * decays * weight / s.update[chosen])
+        return np.array(rows)
+
+
+class LayerImbalance(Symptom):
+    """One matrix moves by a far larger or smaller share of its weights than the others."""
+
+    name = "layer_imbalance"
+    after = ("vanishing_gradient", "exploding_gradient", "init_scale", "saturation", "dead_units")
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion for the matrix that is farthest from the others."""
+        ratios = update_ratios(watched)
+        if ratios.ndim < 2 or ratios.shape[1] < FEWEST_MATRICES or len(ratios) < 3:
+            return []
+        usual = np.array([_median(column) for column in ratios.T])
+        names = [p.name for p in watched.parameters if p.is_matrix]
+        apart = np.array([u - _median(np.delete(usual, i)) for i, u in enumerate(usual)])
+        if np.isnan(apart).all():
+            return []
+        place = int(np.nanargmax(np.abs(apart)))
+        value = float(apart[place])
+        same = len(set(group_values(watched, "lr", math.nan).tolist())) < 2
+        if not abs(value) > (APART if same else APART_BY_GROUP):
+            return []
+        word = "more" if value > 0 else "less"
+        found = Statistic("decades from the median of the others", value, low=-APART, high=APART)
+        words = f"{names[place]} moves {10 ** abs(value):.3g} times {word} than the others."
+        remedy = (
+            advice("layer_rates", "a learning rate for each layer, or muP")
+            if same
+            else equal_rates()
+        )
+        kind = "warning" if same else "fault"
+        return [
+            Verdict(
+                self.name, found, kind=kind, where=names[place], since=1, words=words, remedy=remedy
+            )
+        ]
+
+
+class Schedule(Symptom):
+    """The schedule lowers the learning rate long before the run is over."""
+
+    name = "schedule"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where most steps were made at a small share of the largest rate."""
+        rates = np.concatenate([watched.rates.first(), watched.rates.last()])
+        if len(watched.rates) < 50 or not np.isfinite(rates).all() or not rates.max() > 0:
+            return []
+        steps = watched.rates.first() if len(watched.rates) <= len(watched.rates.first()) else rates
+        share = float((steps > OVER * rates.max()).mean())
+        last = float(np.median(steps))
+        if (
+            share > EARLY
+            or steps[: max(len(steps) // 10, 1)].max() < 0.5 * rates.max()
+            or last <= 0
+        ):
+            return []
+        found = Statistic("share of steps at a tenth of the largest rate or more", share, low=EARLY)
+        words = f"The rate falls from {rates.max():.2g} to {steps[-1]:.2g} too early."
+        factor = float(rates.max() / last)
+        return [
+            Verdict(
+                self.name, found, since=1, words=words, remedy=scaled_rate(factor, from_start=False)
+            )
+        ]  # fmt: skip
+
+
+def group_values(watched: Watched, name: str, default: float) -> np.ndarray:  # type: ignore[type-arg]
+    """Return a number of the groups for each parameter, in the order of samples."""
+    found: dict[int, float] = {}
+    for group in watched.optimizer.param_groups:
+        value = group.get(name, default)
+        number = (
+            float(value) if isinstance(value, (int, float)) or hasattr(value, "item") else default
+        )
+        for p in group["params"]:
+            found.setdefault(id(p), number)
+    return np.array(list(found.values()))
+
+
+def _median(values: np.ndarray) -> float:  # type: ignore[type-arg]
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else math.nan

@@ -1,0 +1,153 @@
+"""What the loss does: spikes, plateaus, and batches whose noise keeps it up."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from thalweg import init
+from thalweg.doctor.remedies import (
+    averaged,
+    clipped,
+    larger_batches,
+    perturbed,
+    scaled_rate,
+    started,
+)
+from thalweg.doctor.symptoms.reading import gradient_norms, is_falling
+from thalweg.doctor.symptoms.symptom import Symptom
+from thalweg.doctor.verdict import Statistic, Verdict
+from thalweg.doctor.watched import Watched
+
+SPIKE = 6.0
+"""Median absolute deviations above the median of the 200 losses around (Wortsman and others, 2023)."""
+HIGH = 3.0
+"""And as a multiple of that median: noise of small batches has long tails."""
+AROUND = 100
+FIRST = 10
+"""Steps at the beginning, when the loss falls fast."""
+FEWEST_STEPS = 60
+PEAKS = 0.2
+"""Share of steps, at most, that are spikes; more is noise."""
+NOISY = 10.0
+"""B_simple / B (McCandlish and others, 2018)."""
+SMALL = 16
+"""Rows of a batch, at most, that is called small."""
+
+
+class LossSpike(Symptom):
+    """Single batches throw the loss up, and it comes back."""
+
+    name = "loss_spike"
+    after = ("lr_too_high",)
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where a few losses stand far above those around them."""
+        losses = watched.losses.first()
+        if len(losses) < FEWEST_STEPS or not np.isfinite(losses).all():
+            return []
+        heights = np.array([self._height(losses, i) for i in range(len(losses))])
+        peaks = heights > 1
+        if not peaks.any() or peaks.mean() > PEAKS:
+            return []
+        place = int(np.where(peaks, losses, -np.inf).argmax())
+        around = losses[max(0, place - AROUND) : place + AROUND]
+        ratio = float(losses[place] / np.median(around))
+        found = Statistic("loss of a batch / median around it", ratio, high=HIGH)
+        norms = gradient_norms(watched)
+        usual = float(np.median(norms[np.isfinite(norms)])) if len(norms) else 1.0
+        words = f"{int(peaks.sum())} of {len(losses)} batches, the first at step {int(peaks.argmax()) + 1}."
+        return [
+            Verdict(
+                self.name, found, since=int(peaks.argmax()) + 1, words=words,
+                remedy=clipped(usual, from_start=True),
+                others=(clipped(0.1 * usual, from_start=True),),
+            )
+        ]  # fmt: skip
+
+    def _height(self, losses: np.ndarray, place: int) -> float:  # type: ignore[type-arg]
+        """Return how far a loss stands above those around it; 1 is the threshold."""
+        around = losses[max(0, place - AROUND) : place + AROUND]
+        middle = float(np.median(around))
+        deviation = float(np.median(np.abs(around - middle)))
+        if middle <= 0 or place < FIRST:
+            return 0.0
+        by_noise = (losses[place] - middle) / (SPIKE * deviation + 1e-12)
+        return float(min(by_noise, losses[place] / (HIGH * middle)))
+
+
+class Plateau(Symptom):
+    """The loss does not fall, though noise on the weights, or another start, would let it."""
+
+    name = "plateau_or_saddle"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where the loss stands still."""
+        losses = watched.losses.last()
+        if len(losses) < FEWEST_STEPS or not np.isfinite(losses).all():
+            return []
+        half = losses[: len(losses) // 2]
+        error = math.sqrt(half.var() / len(half))
+        fall = float(half.mean() - losses[len(losses) // 2 :].mean())
+        stands = fall < max(2 * error, 0.002 * abs(float(half.mean())))
+        if not stands or is_falling(watched):
+            return []
+        found = Statistic("fall of the loss from the first half to the second", fall, error)
+        again = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
+        return [
+            Verdict(
+                self.name, found, since=1, words="The loss stands still.",
+                remedy=perturbed(), others=(perturbed(0.5), again),
+            )
+        ]  # fmt: skip
+
+
+class BatchTooSmall(Symptom):
+    """The noise of small batches keeps the loss up."""
+
+    name = "batch_too_small"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where batches are small beside the noise scale, and the loss stands."""
+        noise, losses = watched.noise, watched.losses.last()
+        if noise is None or noise.batch > SMALL or len(losses) < FEWEST_STEPS:
+            return []
+        scale = noise.scale.value
+        drowned = not math.isfinite(scale) or scale <= 0
+        ratio = math.inf if drowned else scale / noise.batch
+        third = len(losses) // 3
+        falls = losses[-third:].mean() < 0.8 * losses[third : 2 * third].mean()
+        if not ratio > NOISY or falls:
+            return []
+        found = Statistic("noise scale / rows of a batch", ratio, high=NOISY)
+        words = "The noise of the gradient is far larger than the gradient."
+        return [
+            Verdict(
+                self.name, found, since=1, words=words, remedy=averaged(),
+                others=(larger_batches(16), scaled_rate(0.1, from_start=False)),
+            )
+        ]  # fmt: skip
+
+
+class BatchTooLarge(Symptom):
+    """Batches far beyond the noise scale: smaller ones would take as good steps."""
+
+    name = "batch_too_large"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return information where batches are large beside the noise scale."""
+        noise = watched.noise
+        if noise is None or not 0 < noise.scale.value * NOISY < noise.batch:
+            return []
+        ratio = noise.batch / noise.scale.value
+        if noise.scale.stderr > 0.5 * noise.scale.value:
+            return []
+        error = ratio * noise.scale.stderr / noise.scale.value
+        found = Statistic("rows of a batch / noise scale", ratio, error, high=NOISY)
+        words = f"{1 - 1 / ratio:.0%} of a batch is spent in vain."
+        return [
+            Verdict(
+                self.name, found, kind="information", status="confirmed", words=words,
+            )
+        ]  # fmt: skip

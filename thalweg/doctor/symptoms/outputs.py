@@ -1,0 +1,216 @@
+"""What the outputs say: nothing of the targets, nothing of the inputs, or what the loss does not want."""
+
+from __future__ import annotations
+
+import math
+
+from thalweg.doctor.remedies import advice
+from thalweg.doctor.symptoms.starts import guessing
+from thalweg.doctor.symptoms.symptom import Symptom
+from thalweg.doctor.verdict import Statistic, Verdict
+from thalweg.doctor.watched import Watched
+
+INFORMED = 0.97
+"""Loss of the outputs as a share of that of outputs of other rows; a proposal, measured on healthy runs."""
+FEWEST_STEPS = 100
+CONSTANT = 1e-5
+GUESSED = 0.95
+"""Loss of the validation set as a share of that of guessing."""
+LEARNED = 0.85
+"""Loss of the last batches as a share of that of the validation set."""
+WORSE = 2.0
+"""Loss in evaluation mode as a multiple of that in training mode, on the same batches, and the other way."""
+BOUNDED = {
+    "ReluBackward0": (0.0, math.inf),
+    "SigmoidBackward0": (0.0, 1.0),
+    "TanhBackward0": (-1.0, 1.0),
+}
+"""What the last operation can give."""
+DISTANCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+PROBABLE = ("SoftmaxBackward0", "SigmoidBackward0")
+
+
+class LearnsNothing(Symptom):
+    """The outputs say no more of their targets than those of other rows do."""
+
+    name = "learns_nothing"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where exchanging the outputs of rows does not raise the loss."""
+        seen = watched.check
+        if seen is None or watched.steps < FEWEST_STEPS or not seen.shuffled > 0:
+            return []
+        ratio = seen.loss / seen.shuffled
+        if not ratio > INFORMED:
+            return []
+        found = Statistic("loss / loss with the outputs of other rows", ratio, high=INFORMED)
+        remedy = advice(
+            "look_at_pairs",
+            "see whether inputs and targets belong together, and what the loss compares",
+        )
+        words = f"After {watched.steps} steps the outputs say nothing of the targets."
+        return [Verdict(self.name, found, since=1, words=words, remedy=remedy)]
+
+
+class ConstantOutputs(Symptom):
+    """The outputs do not depend on the inputs."""
+
+    name = "constant_outputs"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a verdict where outputs are the same for all rows."""
+        seen = watched.check
+        if seen is None or seen.spread > CONSTANT * max(seen.size, 1e-12):
+            return []
+        found = Statistic("spread of the outputs / their size", seen.spread / max(seen.size, 1e-12))
+        remedy = advice("look_at_forward", "see where the model loses its inputs")
+        words = "All rows get the same outputs."
+        return [Verdict(self.name, found, words=words, remedy=remedy)]
+
+
+class MixedRows(Symptom):
+    """The outputs of a row depend on where it stands in the batch."""
+
+    name = "mixed_rows"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a verdict where a batch in another order gives other outputs."""
+        if watched.check is None or not watched.check.mixes_rows:
+            return []
+        remedy = advice("look_at_shapes", "look for a reshape or a sum over the axis of the rows")
+        words = "In evaluation mode, a batch in another order gives its rows other outputs."
+        return [Verdict(self.name, status="confirmed", words=words, remedy=remedy)]
+
+
+class RandomEvaluation(Symptom):
+    """Outputs are random in evaluation mode."""
+
+    name = "random_evaluation"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a verdict where two evaluations of one batch differ."""
+        if watched.check is None or not watched.check.is_random:
+            return []
+        remedy = advice("use_modules", "nn.Dropout, or training=self.training in functions")
+        words = "Two evaluations of a batch differ: something draws in evaluation mode."
+        kind = "fault" if self._matters(watched) else "information"
+        return [Verdict(self.name, kind=kind, status="confirmed", words=words, remedy=remedy)]
+
+    def _matters(self, watched: Watched) -> bool:
+        """Return whether PyTorch's dropout is in the model, or nothing says that drawing is meant."""
+        outputs = watched.loss_name
+        return outputs in ("cross_entropy", "nll_loss", *DISTANCES)
+
+
+class ModesDiffer(Symptom):
+    """The loss of the same batches differs much between training and evaluation mode."""
+
+    name = "modes_differ"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where one mode is far worse than the other."""
+        if not watched.modes:
+            return []
+        seen = watched.modes[-1]
+        first = watched.losses.first(1)
+        floor = 0.05 * abs(float(first[0])) if len(first) and math.isfinite(first[0]) else 0.0
+        low = max(min(seen.training, seen.evaluation), 1e-12)
+        high = max(seen.training, seen.evaluation)
+        if not high > WORSE * low or high < floor:
+            return []
+        worse = "evaluation" if seen.evaluation > seen.training else "training"
+        remedy = advice(
+            "look_at_modes",
+            "more momentum or more passes for running statistics"
+            if worse == "evaluation"
+            else "less dropout",
+        )
+        found = Statistic(f"loss in {worse} mode / in the other", high / low, high=WORSE)
+        words = f"The same batches have {high / low:.2g} times the loss in {worse} mode."
+        return [Verdict(self.name, found, words=words, remedy=remedy)]
+
+
+class WrongOutputs(Symptom):
+    """The last operation gives what the loss does not want, or what cannot reach the targets."""
+
+    name = "wrong_outputs"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a verdict by the last operation of the model, the loss and the range of the targets."""
+        seen = watched.check
+        if seen is None:
+            return []
+        wants_logits = watched.loss_name in ("cross_entropy", "binary_cross_entropy_with_logits")
+        if wants_logits and seen.made_by in PROBABLE:
+            words = f"The outputs are probabilities; {watched.loss_name} wants logits."
+            remedy = advice("logits", "leave out the softmax or sigmoid at the end")
+            return [Verdict(self.name, status="confirmed", words=words, remedy=remedy)]
+        if watched.loss_name in DISTANCES and seen.made_by in BOUNDED:
+            low, high = BOUNDED[seen.made_by]
+            margin = 0.05 * (seen.targets[1] - seen.targets[0])
+            if seen.targets[0] < low - margin or seen.targets[1] > high + margin:
+                kind = seen.made_by.removesuffix("Backward0")
+                words = (
+                    f"The outputs come from {kind} and lie in {low:g} to {high:g}; targets reach from "
+                    f"{seen.targets[0]:.3g} to {seen.targets[1]:.3g}."
+                )
+                remedy = advice("linear_outputs", "leave out the activation at the end")
+                return [Verdict(self.name, status="confirmed", words=words, remedy=remedy)]
+        return []
+
+
+class NoGeneralization(Symptom):
+    """The training set is learned, and the validation set is not guessed better than without inputs."""
+
+    name = "no_generalization"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where the loss of the validation set is that of guessing, or above."""
+        guessed = guessing(watched)
+        if guessed is None or not watched.validations or watched.steps < FEWEST_STEPS:
+            return []
+        guessed *= 0.5 if watched.loss_name == "mse_loss" else 1.0
+        step, seen = watched.validations[-1]
+        learned = watched.losses.last(FEWEST_STEPS).mean()
+        if not (guessed > 0 and seen > GUESSED * guessed and learned < LEARNED * seen):
+            return []
+        found = Statistic(
+            "loss of the validation set / loss of guessing", seen / guessed, high=GUESSED
+        )
+        remedy = advice(
+            "look_at_sets",
+            "compare the sets: scales, targets in the order of the inputs; then a penalty",
+        )
+        words = f"At step {step}, what is learned does not hold for the validation set."
+        return [Verdict(self.name, found, words=words, remedy=remedy)]
+
+
+class WrongGradient(Symptom):
+    """The gradient of a parameter is not the slope of the loss."""
+
+    name = "wrong_gradient"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a verdict for each parameter with a gradient of the other sign, or none."""
+        found = []
+        for error in watched.gradient_errors[:3]:
+            statistic = Statistic(
+                "slope of the loss along the gradient / its norm", error.ratio, low=0.3
+            )
+            what = "has no gradient" if not error.norm else "has a gradient of the wrong sign"
+            words = f"{error.name} {what}, though the loss depends on it."
+            remedy = advice("look_at_backward", "look for detach, no_grad, .data or a hook there")
+            if error.norm:
+                found.append(
+                    Verdict(
+                        self.name, statistic, status="confirmed", where=error.name, words=words,
+                        remedy=remedy,
+                    )
+                )  # fmt: skip
+            else:
+                found.append(
+                    Verdict(
+                        self.name, status="confirmed", where=error.name, words=words, remedy=remedy
+                    )
+                )
+        return found
