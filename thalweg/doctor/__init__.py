@@ -9,7 +9,7 @@ A symptom has a cheap trigger; forks of the run, with and without its remedy on 
 fault of it or refute it.
 """
 
-from thalweg.doctor.checks.recipe import check
+from thalweg.doctor.before.recipe import check
 from thalweg.doctor.consultation import Consultation, Treatment, consult
 from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.doctor import Doctor

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from thalweg.doctor.checks.recipe import check
+from thalweg.doctor.before.recipe import check
 from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.report import Report
 from thalweg.doctor.treatment import treated

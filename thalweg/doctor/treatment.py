@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from thalweg.doctor.checks.rows import sets_of
+from thalweg.doctor.before.rows import sets_of
 from thalweg.doctor.verdict import Remedy
 from thalweg.numeric import is_schedule
 from thalweg.tasks.encode import Scaler
@@ -97,7 +98,7 @@ def _scaled(source: Any, scaler: Scaler) -> Any:
     return WeightedSource(plain, source.weights) if isinstance(source, WeightedSource) else plain
 
 
-_CHANGES = {
+_CHANGES: dict[str, Callable[[Recipe, Any], dict[str, Any] | None]] = {
     "lr_factor": _rate,
     "clip": lambda recipe, norm: {"clip_norm": norm},
     "weight_decay_factor": _decay,

@@ -8,7 +8,7 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from thalweg.doctor.checks.rows import SeenRows
+from thalweg.doctor.before.rows import SeenRows
 from thalweg.doctor.remedies import advice
 from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.objective.cost import Cost

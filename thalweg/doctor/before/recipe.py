@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from thalweg.doctor.checks.data import data_verdicts
-from thalweg.doctor.checks.model import model_verdicts
-from thalweg.doctor.checks.rows import read_sets
+from thalweg.doctor.before.data import data_verdicts
+from thalweg.doctor.before.model import model_verdicts
+from thalweg.doctor.before.rows import read_sets
 from thalweg.doctor.remedies import advice
 from thalweg.doctor.report import Report
 from thalweg.doctor.verdict import Statistic, Verdict
@@ -52,11 +52,13 @@ def check(recipe: Recipe) -> Report:
         seed_weights(recipe.seed, torch.device("cpu"))
         try:
             model = task.build()
+            optimizer = recipe.bind(model)
         except Exception as error:
             failed.append(f"model: {type(error).__name__}: {error}")
         else:
-            guarded("model", lambda: model_verdicts(model, task.cost, _batch(recipe, model)))
-            guarded("optimizer", lambda: _not_stepped(recipe, model))
+            parts = (model, optimizer, task.cost)
+            guarded("model", lambda: model_verdicts(*parts, _batch(recipe, model)))
+            guarded("optimizer", lambda: _not_stepped(model, optimizer))
         guarded("schedule", lambda: _idle_schedule(recipe))
     return Report(tuple(found), tuple(failed))
 
@@ -68,9 +70,9 @@ def _batch(recipe: Recipe, model: nn.Module) -> tuple[Any, Any]:
         return next(batches)
 
 
-def _not_stepped(recipe: Recipe, model: nn.Module) -> list[Verdict]:
+def _not_stepped(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Verdict]:
     """Return a fault where parameters that want a gradient are in no group of the optimizer."""
-    groups = recipe.bind(model).param_groups
+    groups = optimizer.param_groups
     stepped = {id(p) for p in itertools.chain.from_iterable(group["params"] for group in groups)}
     left = [
         name
@@ -93,7 +95,8 @@ def _not_stepped(recipe: Recipe, model: nn.Module) -> list[Verdict]:
 
 def _idle_schedule(recipe: Recipe) -> list[Verdict]:
     """Return a warning where the rate is next to nothing for a large part of the run."""
-    rate, batches = recipe.rate, epoch_steps(recipe.task.data.train, recipe.batch_size)
+    rate: Any = recipe.rate
+    batches = epoch_steps(recipe.task.data.train, recipe.batch_size)
     if not is_schedule(rate) or batches is None:
         return []
     steps = recipe.epochs * -(-batches // recipe.accumulate)
