@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from thalweg.cli import curvature, explain, init, lab, listing, lr, new, predict, race, runs, train
+from thalweg.cli import (
+    curvature,
+    doctor,
+    explain,
+    init,
+    lab,
+    listing,
+    lr,
+    new,
+    predict,
+    race,
+    runs,
+    train,
+)
 from thalweg.cli.exits import Verb, Verbs
 from thalweg.version import __version__
 
@@ -26,7 +39,7 @@ app = typer.Typer(
     epilog=_examples(
         [
             part.EXAMPLES[0]
-            for part in (race, train, runs, lr, init, curvature, lab, new, explain, listing)
+            for part in (race, train, doctor, runs, lr, init, curvature, lab, new, explain, listing)
         ]
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -35,6 +48,7 @@ app.command("race", cls=Verb, epilog=_examples(race.EXAMPLES))(race.race)
 app.command("train", cls=Verb, epilog=_examples(train.EXAMPLES))(train.train)
 app.command("runs", cls=Verb, epilog=_examples(runs.EXAMPLES))(runs.runs)
 app.command("predict", cls=Verb, epilog=_examples(predict.EXAMPLES))(predict.predict)
+app.command("doctor", cls=Verb, epilog=_examples(doctor.EXAMPLES))(doctor.doctor)
 app.command("lr", cls=Verb, epilog=_examples(lr.EXAMPLES))(lr.lr)
 app.command("init", cls=Verb, epilog=_examples(init.EXAMPLES))(init.init)
 app.command("curvature", cls=Verb, epilog=_examples(curvature.EXAMPLES))(curvature.curvature)

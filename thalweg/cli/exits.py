@@ -14,6 +14,8 @@ from thalweg.errors import CheckpointError, DivergedError, EngineError, ThalwegE
 
 FAILED = 1
 WRONG_INPUT = 2
+FAULTS = 3
+"""The doctor found faults."""
 INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT)
 

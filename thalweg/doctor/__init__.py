@@ -9,6 +9,8 @@ A symptom has a cheap trigger; forks of the run, with and without its remedy on 
 fault of it or refute it.
 """
 
+from thalweg.doctor.before.recipe import check
+from thalweg.doctor.consultation import Consultation, Treatment, consult
 from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.doctor import Doctor
 from thalweg.doctor.report import Report, WatchingCost
@@ -16,6 +18,7 @@ from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Effect, Remedy, Statistic, Verdict
 
 __all__ = [
+    "Consultation",
     "Diagnosis",
     "Doctor",
     "Effect",
@@ -23,6 +26,9 @@ __all__ = [
     "Report",
     "Statistic",
     "Symptom",
+    "Treatment",
     "Verdict",
     "WatchingCost",
+    "check",
+    "consult",
 ]

@@ -23,6 +23,7 @@ from thalweg.doctor.kept import Kept
 from thalweg.doctor.origin import MOST_BYTES, Origin, size_of
 from thalweg.doctor.recorded import gauges_of
 from thalweg.doctor.report import Report, WatchingCost
+from thalweg.doctor.series import curve
 from thalweg.doctor.symptoms.all import SYMPTOMS
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.undisturbed import loss_of, modes_of
@@ -156,7 +157,8 @@ class Doctor:
         spent = self.spent + self.watched.gradients
         cost = WatchingCost(self.clock.watching, self.clock.training, spent)
         unwatched = tuple(f"{what}: {why}" for what, why in self._unwatched.items())
-        return Report(tuple(verdicts), unwatched, cost, self.watched.steps)
+        losses = curve(self.watched.losses)
+        return Report(tuple(verdicts), unwatched, cost, self.watched.steps, losses)
 
     @property
     def gauges(self) -> Gauges:

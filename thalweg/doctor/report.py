@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from thalweg.doctor.verdict import KINDS, STATUSES, Verdict
+from thalweg.numeric import without_nonfinite
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class WatchingCost:
 
     def __str__(self) -> str:
         watching = f"watching took {self.seconds:.2g} s, {self.share:.1%} of training"
-        return f"{watching}; forks {self.gradients:.3g} gradient-equivalents"
+        return f"{watching}; forks {self.gradients:.0f} gradient-equivalents"
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,14 @@ class Report:
         unwatched: what could not be watched, a sentence each.
         cost: of watching and of forks.
         steps: how many steps were seen.
+        losses: of the batches, as points (step, loss), neighbours averaged.
     """
 
     verdicts: tuple[Verdict, ...] = ()
     unwatched: tuple[str, ...] = ()
     cost: WatchingCost = field(default_factory=WatchingCost)
     steps: int = 0
+    losses: tuple[tuple[int, float], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "verdicts", tuple(sorted(self.verdicts, key=_importance)))
@@ -99,6 +102,7 @@ class Report:
             "steps": self.steps,
             "verdicts": [v.to_dict() for v in self.verdicts],
             "unwatched": list(self.unwatched),
+            "losses": [without_nonfinite(list(point)) for point in self.losses],
             "cost": {
                 "seconds": self.cost.seconds,
                 "training": self.cost.training,

@@ -55,6 +55,28 @@ class Series:
         return self._count - len(self.last())
 
 
+def curve(series: Series, most: int = 400) -> tuple[tuple[int, float], ...]:
+    """Return what is kept of a series as at most so many points (step, value), steps counted from 1.
+
+    A point is the mean of neighbouring numbers; one that is not finite keeps a point not finite.
+
+    >>> seen = Series()
+    >>> for value in (4.0, 2.0, 1.0, 0.0):
+    ...     seen.add(value)
+    >>> curve(seen, most=2)
+    ((2, 3.0), (4, 0.5))
+    """
+    last, begins = series.last(), series.last_begins
+    first = series.first()[:begins]
+    values = np.concatenate([first, last])
+    steps = np.concatenate([np.arange(len(first)), begins + np.arange(len(last))]) + 1
+    size = max(1, -(-len(values) // most))
+    return tuple(
+        (int(steps[min(place + size, len(values)) - 1]), float(values[place : place + size].mean()))
+        for place in range(0, len(values), size)
+    )
+
+
 class Thinned(Generic[T]):
     """Samples in order, of which every second is dropped whenever there are too many.
 

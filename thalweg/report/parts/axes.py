@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _MARKS = (1, 2, 5)
+MOST_DECADES = 12
+"""The most decades of which each has a tick."""
 
 
 def log_axis(values: Sequence[float], room: float = 0.0) -> dict[str, Any]:
@@ -34,14 +36,17 @@ def log_ticks(low: float, high: float) -> list[float]:
     ([1, 2, 5, 10], [0.0001, 0.001, 0.01, 0.1, 1, 10])
     >>> log_ticks(110, 190)  # within less than an octave, finer ones
     [120, 140, 160, 180]
+    >>> log_ticks(1, 1e30)  # over many decades, every k-th
+    [1, 1000, 1000000, 1000000000, 1000000000000, 1000000000000000, 1e+18, 1e+21, 1e+24, 1e+27, 1e+30]
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     marks = _MARKS if math.log10(high / low) < 3.2 else (1,)
-    ticks = [float(f"{mark}e{decade}") for decade in decades for mark in marks]
+    every = -(-len(decades) // MOST_DECADES)
+    ticks = [float(f"{mark}e{d}") for d in decades if d % every == 0 for mark in marks]
     inside = [tick for tick in ticks if low / 1.001 <= tick <= high * 1.001]
     if len(inside) < 3 and marks == _MARKS:
         inside = even_ticks(low, high)
-    return [int(tick) if tick.is_integer() else tick for tick in inside]
+    return [int(tick) if tick.is_integer() and tick < 1e16 else tick for tick in inside]
 
 
 def rate_axis(rates: Sequence[float]) -> dict[str, Any]:

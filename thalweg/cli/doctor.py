@@ -1,0 +1,150 @@
+"""`thalweg doctor`: why training is slow or bad, proved, and mended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thalweg.cli.values import path_of
+
+if TYPE_CHECKING:
+    from thalweg.doctor import Consultation, Verdict
+
+EXAMPLES = (
+    "thalweg doctor my_task.py",
+    "thalweg doctor my_task.py -o momentum --lr 3 --fix",
+    "thalweg doctor digits -o sgd --lr 1e-4 --epochs 5 --html doctor.html",
+    "thalweg doctor my_task.py:make --forks 0 --json",
+)
+
+
+def doctor(
+    task: Annotated[
+        str,
+        typer.Argument(metavar="TASK", help="A built-in task, or file.py, or file.py:function."),
+    ],
+    optimizer: Annotated[
+        str,
+        typer.Option("--optimizer", "-o", help="Which one; `thalweg list optimizers` shows all."),
+    ] = "adam",
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate.", show_default="the optimizer's own")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Passes over the training set.", show_default="the task's own"),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and order of the data.")] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A hyperparameter, NAME=VALUE; may be repeated."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--init", help="How the model starts.", show_default="as the task says"),
+    ] = None,
+    budget: Annotated[
+        float, typer.Option(help="Time of watching, as a share of that of training.")
+    ] = 0.05,
+    forks: Annotated[
+        float, typer.Option(help="Gradients that trying remedies may cost; 0 for none.")
+    ] = 5000.0,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Take the remedies of confirmed faults, and train again.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Page to write.", parser=path_of, metavar="PATH", show_default="none"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing page.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Say why training is slow or bad, prove it, and mend it.
+
+    Looks at data, model and recipe, then trains and watches. What it suspects
+    it tries: from a state of the run it trains some steps with and without
+    the remedy, on the same batches. Only what helps there is a fault.
+
+    The exit code is 3 if a fault was found, with --fix if one is left.
+    """
+    from thalweg.cli.values import settings_of
+    from thalweg.doctor import consult
+    from thalweg.doctor.page import check_page, write_doctor_page
+    from thalweg.errors import TaskError
+    from thalweg.tasks import load_task
+    from thalweg.train.recipe import Recipe
+    from thalweg.train.threads import threads_for, torch_threads
+
+    for name, value in {"budget": budget, "forks": forks}.items():
+        if not 0 <= value < float("inf"):
+            raise TaskError(f"--{name} is a number of at least 0; got {value:g}.")
+    if lr is not None and not 0 < lr < float("inf"):
+        raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
+    page = None if html is None else check_page(html, over=force)
+    subject = load_task(task)
+    recipe = Recipe(
+        subject,
+        optimizer,
+        lr,
+        epochs=epochs,  # type: ignore[arg-type]  # None is the task's
+        batch_size="task" if batch_size is None else batch_size or None,  # type: ignore[arg-type]
+        seed=seed,
+        init=start,
+        hyperparameters=settings_of(settings),
+    )
+    with torch_threads(threads_for(subject)):
+        found = consult(recipe, fix=fix, budget=budget, forks=forks)
+    _show(found, as_json=as_json)
+    if page is not None:
+        write_doctor_page(found, page, over=force)
+    _end(found)
+
+
+def _show(found: Consultation, *, as_json: bool) -> None:
+    from thalweg.cli.console import out, print_json
+
+    if as_json:
+        print_json({"schema": "thalweg.doctor/1", **found.to_dict()})
+        return
+    console, report = out(), found.report
+    for verdict in report.verdicts:
+        style = {"fault": "bold red", "warning": "yellow", "information": "dim"}[verdict.kind]
+        console.print(_heading(verdict), style=style, markup=False, soft_wrap=True)
+        for line in _lines(verdict):
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+    for each in found.treatments:
+        console.print(f"tried  {each}", markup=False, soft_wrap=True)
+    if report.healthy:
+        console.print(f"No fault was found in {report.steps} steps.", markup=False)
+    for what in report.unwatched:
+        console.print(f"not watched: {what}", style="dim", markup=False, soft_wrap=True)
+    console.print(f"{report.cost}.", style="dim", markup=False, soft_wrap=True)
+
+
+def _heading(verdict: Verdict) -> str:
+    place = f" in {verdict.where}" if verdict.where else ""
+    since = "" if verdict.since is None else f", since step {verdict.since}"
+    return f"{verdict.kind}  {verdict.symptom}{place} ({verdict.status}{since})"
+
+
+def _lines(verdict: Verdict) -> list[str]:
+    lines = [] if verdict.statistic is None else [str(verdict.statistic)]
+    lines += [verdict.words] if verdict.words else []
+    lines += [f"remedy: {verdict.remedy}"] if verdict.remedy is not None else []
+    lines += [f"effect: {verdict.effect}"] if verdict.effect is not None else []
+    return lines
+
+
+def _end(found: Consultation) -> None:
+    from thalweg.cli.exits import FAULTS, INTERRUPTED
+
+    if found.run.stopped == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+    if not found.latest.healthy:
+        raise typer.Exit(FAULTS)

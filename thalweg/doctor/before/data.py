@@ -1,0 +1,172 @@
+"""Checks of the data: rows in two sets, classes that are missing, sets that differ, rows that contradict."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import torch
+from torch import Tensor
+
+from thalweg.doctor.before.rows import SeenRows
+from thalweg.doctor.remedies import advice
+from thalweg.doctor.verdict import Statistic, Verdict
+from thalweg.objective.cost import Cost
+
+LEAKED = 0.02
+"""Share of a set that is in the training set, too, beyond what rows repeat within the training set."""
+CERTAIN = 6.0
+"""Standard errors by which a difference must be above its bound: p < 1e-9, so that many columns may be
+looked at."""
+CONTRADICTING = 0.05
+"""Share of training rows whose inputs also stand there with another class."""
+RARE = 0.01
+"""Share of a class that is rare, as a multiple of an equal share."""
+APART = 1.0
+"""Distance of the means of a column in two sets, in deviations of the training set."""
+
+
+def data_verdicts(sets: dict[str, SeenRows], cost: Cost) -> list[Verdict]:
+    """Return what is to be said of the sets of a task, the training set among them."""
+    train = sets.get("train")
+    if train is None:
+        return []
+    others = {name: seen for name, seen in sets.items() if name != "train"}
+    found = [_contradicting(train), _rare_class(train)]
+    if cost.surrogate.kind != "free":  # a loss of one's own may not look at the targets
+        found.append(_one_target(train))
+    for name, seen in others.items():
+        found += [_leaked(name, seen, train), _unknown_class(name, seen, train)]
+        found += [_shifted(name, seen, train)]
+    return [verdict for verdict in found if verdict is not None]
+
+
+def _leaked(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
+    """Rows of a set that the training set has: more than rows repeat by chance."""
+    counts = Counter(train.hashes)
+    share = sum(h in counts for h in seen.hashes) / seen.rows
+    repeated = sum(n for n in counts.values() if n > 1) / train.rows
+    error = math.sqrt(max(share * (1 - share), 1 / seen.rows) / seen.rows)
+    if share - repeated <= LEAKED or share - repeated < 2 * error:
+        return None
+    words = f"{share:.1%} of the {name} rows are training rows, too; its figures say too much."
+    return Verdict(
+        "leak",
+        Statistic(
+            f"share of {name} rows that are trained on", share, error, high=LEAKED + repeated
+        ),
+        status="confirmed",
+        where=name,
+        words=words,
+        remedy=advice("split", "remove repeated rows before the split"),
+    )
+
+
+def _contradicting(train: SeenRows) -> Verdict | None:
+    if train.labels is None:
+        return None
+    classes: dict[bytes, set[int]] = {}
+    for digest, label in zip(train.hashes, train.labels.tolist(), strict=True):
+        classes.setdefault(digest, set()).add(label)
+    share = sum(len(classes[digest]) > 1 for digest in train.hashes) / train.rows
+    if share <= CONTRADICTING:
+        return None
+    words = (
+        f"{share:.1%} of the rows stand there with several classes; none can be learned of them."
+    )
+    return Verdict(
+        "contradicting_labels",
+        Statistic("share of rows with several classes", share, high=CONTRADICTING),
+        kind="warning",
+        status="confirmed",
+        where="train",
+        words=words,
+        remedy=advice("labels", "look at these rows: inputs or labels lost their order"),
+    )
+
+
+def _one_target(train: SeenRows) -> Verdict | None:
+    targets = train.values if train.labels is None else train.labels
+    if targets is None or train.rows < 2 or bool((targets != targets[0]).any()):
+        return None
+    return Verdict(
+        "constant_targets",
+        Statistic("number of different targets", 1.0, low=2.0),
+        status="confirmed",
+        where="train",
+        words="All targets are the same, so that nothing is to be learned.",
+        remedy=advice("targets", "look at what the targets are read from"),
+    )
+
+
+def _rare_class(train: SeenRows) -> Verdict | None:
+    if train.labels is None:
+        return None
+    counts = Counter(train.labels.tolist())
+    if len(counts) < 2:
+        return None
+    label, count = min(counts.items(), key=lambda each: each[1])
+    relative = count * len(counts) / train.rows
+    if relative >= RARE:
+        return None
+    return Verdict(
+        "rare_class",
+        Statistic(f"share of class {label}, of an equal share", relative, low=RARE),
+        kind="information",
+        status="confirmed",
+        where="train",
+        words=f"Class {label} has {count} of {train.rows} rows; accuracy hardly sees it.",
+        remedy=advice("class_weights", "class weights, or a metric by class"),
+    )
+
+
+def _unknown_class(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
+    if seen.labels is None or train.labels is None:
+        return None
+    missing = set(seen.labels.tolist()) - set(train.labels.tolist())
+    share = sum(int((seen.labels == label).sum()) for label in missing) / seen.rows
+    if share <= LEAKED:  # a rare class may miss the training rows by chance
+        return None
+    return Verdict(
+        "unknown_class",
+        Statistic(f"share of {name} rows of classes without a training row", share, high=LEAKED),
+        status="confirmed",
+        where=name,
+        words=f"Classes {', '.join(map(str, sorted(missing)[:5]))} cannot be learned.",
+        remedy=advice("split", "draw the sets at random, or stratified"),
+    )
+
+
+def _shifted(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
+    """A set whose columns lie elsewhere: another scaling, another order of the columns."""
+    if seen.inputs is None or train.inputs is None:
+        return None
+    if seen.inputs.shape[1] != train.inputs.shape[1] or min(seen.rows, train.rows) < 20:
+        return None
+    apart = _distances(seen.inputs, train.inputs)
+    share = float((apart > APART).double().mean())
+    if share <= 0.5:
+        return None
+    words = (
+        f"In {share:.0%} of the columns the mean of the {name} set lies more than {APART:g} deviation "
+        "from that of the training set: is it scaled in the same way?"
+    )
+    return Verdict(
+        "shifted_set",
+        Statistic("share of columns that lie elsewhere", share, high=0.5),
+        kind="warning",
+        status="confirmed",
+        where=name,
+        words=words,
+        remedy=advice("scaling", "scale all sets by the figures of the training set"),
+    )
+
+
+def _distances(seen: Tensor, train: Tensor) -> Tensor:
+    """Return by how many deviations the means of each column surely differ, 0 where it is not sure."""
+    deviation = train.std(0)
+    spread = torch.maximum(deviation, seen.std(0))
+    error = spread * (1 / len(seen) + 1 / len(train)) ** 0.5
+    distance = (seen.mean(0) - train.mean(0)).abs()
+    known = (spread > 0) & (distance > CERTAIN * error)
+    return torch.where(known, distance / spread, torch.zeros_like(distance))
