@@ -113,18 +113,30 @@ class Outcome:
     metrics: tuple[float, ...]
     steps: int
     error: str = ""
+    model: Any = field(default=None, repr=False, compare=False)
 
-    def worse_than(self, other: Outcome, *, by_loss: bool = True) -> bool:
+    @property
+    def learned(self) -> bool:
+        """Whether the loss of the validation set is finite and fell, or the metric is beyond .9."""
+        if self.error or not self.losses:
+            return False
+        return self.losses[-1] < self.losses[0] or bool(self.metrics and self.metrics[-1] > 0.9)
+
+    def worse_than(self, other: Outcome) -> bool:
         """Return whether it is worse, at the end or in the mean of the epochs, by .05 in the metric or 10 %
-        in the loss (`by_loss`: both have the same loss).
+        in the loss.
         """
         if self.error or not self.losses or not np.isfinite(self.losses[-1]):
             return True
-        metric = bool(self.metrics) and min(
-            self.metrics[-1] - other.metrics[-1], np.mean(self.metrics) - np.mean(other.metrics)
-        )
+        if other.error or not other.losses:
+            return False
         loss = max(self.losses[-1] / other.losses[-1], np.mean(self.losses) / np.mean(other.losses))
-        return bool(metric < -0.05 or ((by_loss or not self.metrics) and loss > 1.1))
+        if not self.metrics:
+            return bool(loss > 1.1)
+        metric = max(
+            other.metrics[-1] - self.metrics[-1], np.mean(other.metrics) - np.mean(self.metrics)
+        )
+        return bool(metric > 0.05 or loss > 1.1)
 
 
 def _outcome(run: Any, error: str) -> Outcome:
@@ -132,7 +144,7 @@ def _outcome(run: Any, error: str) -> Outcome:
         return Outcome((), (), 0, error)
     scores = [epoch.validation for epoch in run.history]
     metrics = [value for each in scores for value in list(each.metrics.values())[:1]]
-    return Outcome(tuple(each.loss for each in scores), tuple(metrics), run.steps, error)
+    return Outcome(tuple(each.loss for each in scores), tuple(metrics), run.steps, error, run.model)
 
 
 @dataclass
