@@ -27,9 +27,9 @@ PATIENTS: dict[str, Patient] = {
 class Examined:
     """What was found in one patient.
 
-    `harm` is whether the plant is worse than its twin, None for healthy runs; `faults` are the symptoms called
-    faults, the most important first, `told` those called warnings or information; `helped` is whether the
-    first remedy made the run better, None where there is none or it cannot be tried; `peers` is what the
+    `harm` is whether the plant is worse than its twin, None for healthy runs; `faults` are the symptoms
+    called faults, the most important first, `told` those called warnings or information; `helped` is whether
+    the first remedy made the run better, None where there is none or it cannot be tried; `peers` is what the
     rules of the others find.
     """
 
