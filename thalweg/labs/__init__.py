@@ -18,6 +18,14 @@ from thalweg.labs import (
     sparse_coding,
 )
 from thalweg.labs.lab import Finding, Lab, LabResult, Theory
+from thalweg.labs.learning import (
+    empirical_risk,
+    gradient_noise,
+    maximum_likelihood,
+    shuffling,
+    streaming,
+    surrogate_loss,
+)
 from thalweg.labs.page import write_lab_page
 
 __all__ = ["LABS", "Finding", "Lab", "LabResult", "Theory", "find", "run", "write_lab_page"]
@@ -32,6 +40,12 @@ LABS: dict[str, Lab[Any, Any]] = {
         lasso.LAB,
         sparse_coding.LAB,
         many_layers.LAB,
+        maximum_likelihood.LAB,
+        empirical_risk.LAB,
+        surrogate_loss.LAB,
+        gradient_noise.LAB,
+        shuffling.LAB,
+        streaming.LAB,
     )
 }
 """Every lab by name."""
