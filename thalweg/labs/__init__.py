@@ -17,6 +17,14 @@ from thalweg.labs import (
     saddle,
     sparse_coding,
 )
+from thalweg.labs.challenges import (
+    cliffs,
+    identifiability,
+    inexact_gradients,
+    limits,
+    local_structure,
+    long_products,
+)
 from thalweg.labs.lab import Finding, Lab, LabResult, Theory
 from thalweg.labs.learning import (
     empirical_risk,
@@ -46,6 +54,12 @@ LABS: dict[str, Lab[Any, Any]] = {
         gradient_noise.LAB,
         shuffling.LAB,
         streaming.LAB,
+        identifiability.LAB,
+        cliffs.LAB,
+        long_products.LAB,
+        inexact_gradients.LAB,
+        local_structure.LAB,
+        limits.LAB,
     )
 }
 """Every lab by name."""
