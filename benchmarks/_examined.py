@@ -15,6 +15,7 @@ from _peers import PEERS, Recorder
 from _unlisted import UNLISTED
 
 from thalweg import doctor
+from thalweg.tasks import Data
 from thalweg.train import evaluate
 
 PATIENTS: dict[str, Patient] = {
@@ -50,7 +51,7 @@ class Examined:
         return PATIENTS[self.name]
 
 
-def examined(name: str, seed: int, *, peers: bool = True) -> Examined:
+def examined(name: str, seed: int, *, peers: bool = True, by_hand: bool = False) -> Examined:
     """Examine one draw of a patient."""
     patient = PATIENTS[name]
     case = patient.make(seed)
@@ -59,7 +60,7 @@ def examined(name: str, seed: int, *, peers: bool = True) -> Examined:
     if patient.twin is not None and not patient.information:
         harm = _is_worse(case, outcome, patient.twin(seed))
     began = time.perf_counter()
-    report = _report(case)
+    report = _report_by_hand(case) if by_hand else _report(case)
     seconds = time.perf_counter() - began
     faults = tuple(verdict.symptom for verdict in report.faults)
     helped, by_retraining = _helped(case, outcome, report.faults)
@@ -89,13 +90,19 @@ def _is_worse(case: Case, outcome: Outcome, twin: Case) -> bool:
 
 
 def _report(case: Case) -> Any:
-    """Return what the doctor says of a training by hand."""
+    """Return what the doctor says as a callback of `fit`, which knows the validation set, too."""
+    diagnosis = doctor.Diagnosis()
+    case.fit([diagnosis])
+    return diagnosis.report
+
+
+def _report_by_hand(case: Case) -> Any:
+    """Return what the doctor says of a loop that is written by hand."""
     loop = case.loop()
     rows = case.task.data.train.rows or 0
     planned = case.epochs * -(-rows // (case.batch_size or rows))
-    with doctor.Doctor(
-        loop.model, loop.optimizer, loss=case.task.cost.loss, planned=planned
-    ) as watching:
+    cost = case.task.cost
+    with doctor.Doctor(loop.model, loop.optimizer, loss=cost, planned=planned) as watching:
         for loss, batch in loop:
             watching.step(loss, batch=batch)
         return watching.report()
@@ -128,7 +135,7 @@ def _helped(case: Case, outcome: Outcome, faults: Sequence[Any]) -> tuple[bool |
 
 def treated(case: Case, settings: Any) -> Case | None:
     """Return the case with a remedy's settings; None where a recipe has no such setting."""
-    known = {"lr_factor", "clip", "weight_decay_factor", "shuffle", "batch_factor", "init"}
+    known = {"lr_factor", "clip", "weight_decay_factor", "shuffle", "batch_factor", "init", "scale"}
     if not settings or not set(settings) <= known:
         return None
     given = dict(settings)
@@ -143,6 +150,16 @@ def treated(case: Case, settings: Any) -> Case | None:
         case = case.replace(shuffle="epoch")
     if "batch_factor" in given:
         case = case.replace(batch_size=(case.batch_size or 1) * given["batch_factor"])
+    if "scale" in given:
+        case = case.replace(task=case.task.replace(data=_standardized(case.task.data)))
     if "init" in given:
         case = case.replace(init=given["init"])
     return case
+
+
+def _standardized(data: Any) -> Data:
+    """Return the data with inputs of mean 0 and deviation 1, by the training rows."""
+    train, kept = data.train, data.validation
+    mean, deviation = train.inputs.mean(0), train.inputs.std(0).clamp(min=1e-6)
+    scaled = [((each.inputs - mean) / deviation, each.targets) for each in (train, kept)]
+    return Data(scaled[0], validation=scaled[1])

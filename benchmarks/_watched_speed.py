@@ -37,7 +37,7 @@ def _steps(case: Case, budget: float | None) -> Iterator[None]:
             yield
         return
     cost = case.task.cost
-    with doctor.Doctor(loop.model, loop.optimizer, loss=cost.loss, budget=budget) as watching:
+    with doctor.Doctor(loop.model, loop.optimizer, loss=cost, budget=budget) as watching:
         for loss, batch in loop:
             loss.item()
             watching.step(loss, batch=batch)

@@ -6,7 +6,8 @@ whose seeds are others. A plant that turns out no worse than its twin without th
 or 10 % in the loss) is no fault there: it is counted apart. Beside the doctor stand the rules of four other
 tools (`_peers.py`).
 
-    python benchmarks/doctor.py [--draw first|second|both] [--seeds 3] [--only WORD] [--processes 2]
+    python benchmarks/doctor.py [--draw first|second|both] [--seeds 3] [--only WORD] [--processes 2] \
+        [--by-hand] [--no-peers]
     python benchmarks/doctor.py --patients        # whether plants are worse, and healthy runs learn
     python benchmarks/doctor.py --overhead [--steps 2000] [--budget 0.05]
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a word in the name or the cause")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--by-hand", action="store_true", help="watch a loop instead of `fit`")
     parser.add_argument("--patients", action="store_true", help="check the patients themselves")
     parser.add_argument("--overhead", action="store_true")
     parser.add_argument("--steps", type=int, default=2000)
@@ -52,7 +55,7 @@ def main() -> None:
         if options.patients:
             _mapped(_checked, jobs, options.processes)
             continue
-        work = _without_peers if options.no_peers else examined
+        work = functools.partial(examined, peers=not options.no_peers, by_hand=options.by_hand)
         _summary([each for each in _mapped(work, jobs, options.processes) if each is not None])
 
 
@@ -64,10 +67,6 @@ def _jobs(first: int, seeds: int, word: str) -> list[tuple[str, int]]:
         if word in f"{name} {each.cause}"
         for k in range(1 if each.cause is None else seeds)
     ]
-
-
-def _without_peers(name: str, seed: int) -> Examined:
-    return examined(name, seed, peers=False)
 
 
 def _mapped(

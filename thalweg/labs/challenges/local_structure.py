@@ -48,14 +48,14 @@ def compute(chosen: Settings) -> Data:
     """Descend three landscapes."""
     far = math.pi - chosen.turn
     start = torch.tensor([math.cos(far), math.sin(far)], dtype=torch.float64)
-    hill = [
-        _descend(_hill, torch.tensor(side, dtype=torch.float64), 0.05, chosen.steps)
-        for side in (-chosen.side, chosen.side)
-    ]
+    left, right = (
+        _descend(_hill, torch.tensor(x, dtype=torch.float64), 0.05, chosen.steps)
+        for x in (-chosen.side, chosen.side)
+    )
     best = minimize(_hill, torch.tensor(_PLACE, dtype=torch.float64)).fun
     ring = _descend(_ring, start, chosen.rate, chosen.steps)
     weight = _descend(_separable, torch.zeros((), dtype=torch.float64), 1.0, chosen.steps)
-    return Data(chosen, *hill, best, ring, weight)
+    return Data(chosen, left, right, best, ring, weight)
 
 
 def _hill(x: Tensor) -> Tensor:
@@ -65,8 +65,9 @@ def _hill(x: Tensor) -> Tensor:
 
 def _ring(point: Tensor) -> Tensor:
     """Return a round valley of radius 1 with its floor falling to (1, 0)."""
-    r = point.norm()
-    return _WALL / 2 * (r - 1) ** 2 + (1 - point[0] / r) / 2
+    r = point.square().sum().sqrt()
+    value: Tensor = _WALL / 2 * (r - 1) ** 2 + (1 - point[0] / r) / 2
+    return value
 
 
 def _separable(w: Tensor) -> Tensor:
