@@ -36,7 +36,7 @@ from thalweg.tasks import Data, load_task, mlp
 
 def _edge(rng: Rng) -> Case:
     case = dense(rng, classes, ("sgd",), activation="tanh", depth=(1,))
-    return case.replace(batch_size=None, epochs=400, lr=float(rng.uniform(0.8, 1.5)))
+    return case.replace(batch_size=None, epochs=250, lr=float(rng.uniform(0.8, 1.5)))
 
 
 def _end_of_cosine(rng: Rng) -> Case:

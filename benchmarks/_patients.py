@@ -228,7 +228,7 @@ def _sorted(case: Case, rng: Rng) -> Case:
 
 
 def _large_start(model: nn.Module, rng: Rng) -> None:
-    _scaled(model, float(rng.uniform(6, 12)) ** (2 / (1 + len(linears(model)))))
+    _scaled(model, float(rng.uniform(12, 30)) ** (2 / (1 + len(linears(model)))))
 
 
 class LowPrecision(nn.Module):
@@ -345,7 +345,7 @@ def _relu_deep(rng: Rng) -> Case:
 
 
 _CATALOGUE: tuple[tuple[str, str, Any, Fault], ...] = (
-    ("a step 30 to 300 times too long", "lr_too_high", dense, _times_rate(30, 300)),
+    ("a step 60 to 400 times too long", "lr_too_high", dense, _times_rate(60, 400)),
     ("a step 300 to 3000 times too short", "lr_too_low", dense, _times_rate(1 / 3000, 1 / 300)),
     ("inputs in other units", "ill_conditioning", _linear_model, _badly_scaled),
     ("many sigmoids, or small weights", "vanishing_gradient", _sigmoids, _vanishing),
