@@ -21,7 +21,23 @@ from thalweg.labs import (
     saddle,
     sparse_coding,
 )
+from thalweg.labs.challenges import (
+    cliffs,
+    identifiability,
+    inexact_gradients,
+    limits,
+    local_structure,
+    long_products,
+)
 from thalweg.labs.lab import Finding, Lab, LabResult, Theory
+from thalweg.labs.learning import (
+    empirical_risk,
+    gradient_noise,
+    maximum_likelihood,
+    shuffling,
+    streaming,
+    surrogate_loss,
+)
 from thalweg.labs.page import write_lab_page
 
 __all__ = ["LABS", "Finding", "Lab", "LabResult", "Theory", "find", "run", "write_lab_page"]
@@ -40,6 +56,18 @@ LABS: dict[str, Lab[Any, Any]] = {
         batch_normalization.LAB,
         easy_models.LAB,
         continuation.LAB,
+        maximum_likelihood.LAB,
+        empirical_risk.LAB,
+        surrogate_loss.LAB,
+        gradient_noise.LAB,
+        shuffling.LAB,
+        streaming.LAB,
+        identifiability.LAB,
+        cliffs.LAB,
+        long_products.LAB,
+        inexact_gradients.LAB,
+        local_structure.LAB,
+        limits.LAB,
     )
 }
 """Every lab by name."""

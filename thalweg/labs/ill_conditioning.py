@@ -16,6 +16,9 @@ from thalweg.labs.settings import setting
 from thalweg.optim import SGD
 from thalweg.solvers import minimize
 
+_FOLLOWED = 500
+"""Steps of gradient descent of which gᵀg and gᵀHg are kept."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -29,6 +32,20 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Tracked:
+    """Of each step of gradient descent at the largest κ: gᵀg, gᵀHg, and the change of the objective."""
+
+    rate: float
+    squared: Tensor
+    curved: Tensor
+    change: Tensor
+
+    def predicted(self) -> Tensor:
+        """Return −ε·gᵀg + ½ε²·gᵀHg for each step."""
+        return -self.rate * self.squared + self.rate**2 / 2 * self.curved
+
+
+@dataclass(frozen=True)
 class Data:
     """Iterations of each method at each condition number."""
 
@@ -36,6 +53,7 @@ class Data:
     gradient_descent: list[int]
     conjugate: list[int]
     newton: list[int]
+    tracked: Tracked
 
 
 def compute(chosen: Settings) -> Data:
@@ -50,6 +68,7 @@ def compute(chosen: Settings) -> Data:
         [_gradient_descent(each, chosen.tol) for each in problems],
         [_solver(each, "cg", chosen.tol) for each in problems],
         [_solver(each, "newton", chosen.tol) for each in problems],
+        _tracked(problems[_largest(chosen.kappas)]),
     )
 
 
@@ -72,6 +91,20 @@ def _gradient_descent(eigenvalues: Tensor, tol: float) -> int:
         steps += 1
 
 
+def _tracked(eigenvalues: Tensor) -> Tracked:
+    """Follow gradient descent until only the extreme curvatures are left in the gradient."""
+    rate = 2 / float(eigenvalues.max() + eigenvalues.min())
+    x = 1 / eigenvalues
+    squared, curved, values = [], [], [(eigenvalues * x * x).sum() / 2]
+    for _ in range(_FOLLOWED):
+        g = eigenvalues * x
+        squared.append(g @ g)
+        curved.append(g @ (eigenvalues * g))
+        x = x - rate * g
+        values.append((eigenvalues * x * x).sum() / 2)
+    return Tracked(rate, torch.stack(squared), torch.stack(curved), torch.stack(values).diff())
+
+
 def _solver(eigenvalues: Tensor, method: str, tol: float) -> int:
     """Return the iterations until the largest gradient is at most tol: the solver may go on from there."""
     result = minimize(
@@ -83,12 +116,18 @@ def _solver(eigenvalues: Tensor, method: str, tol: float) -> int:
 
 def detect(data: Data) -> dict[str, float]:
     """Return the slopes of log iterations over log κ, and Newton's iterations."""
-    kappas = data.settings.kappas
+    kappas, track = data.settings.kappas, data.tracked
     return {
         "gradient descent: slope": _slope(kappas, data.gradient_descent),
         "conjugate gradients: slope": _slope(kappas, data.conjugate),
         "Newton: iterations": max(data.newton),
         "gradient descent: iterations at the largest κ": data.gradient_descent[_largest(kappas)],
+        "change of the objective a step, less −ε·gᵀg + ½ε²·gᵀHg": float(
+            (track.change - track.predicted()).abs().max() / track.change.abs().max()
+        ),
+        "share of −ε·gᵀg that ½ε²·gᵀHg takes away at last": float(
+            track.rate / 2 * track.curved[-1] / track.squared[-1]
+        ),
     }
 
 
@@ -109,6 +148,15 @@ def prove(data: Data) -> dict[str, Theory]:
         "Newton: iterations": Theory(1.0, 0.0, "the quadratic model is the objective itself"),
         "gradient descent: iterations at the largest κ": Theory(
             steps, 1.0, "⌈ln(tol)/ln((κ−1)/(κ+1))⌉, up to rounding in the last step"
+        ),
+        "change of the objective a step, less −ε·gᵀg + ½ε²·gᵀHg": Theory(
+            0.0, 1e-9, "the objective is quadratic: there is no third order"
+        ),
+        "share of −ε·gᵀg that ½ε²·gᵀHg takes away at last": Theory(
+            0.5,
+            0.1,
+            "½ε·gᵀHg/gᵀg: with ε = 2/(λ₁ + λₙ) and as much of both extremes in g it is ½; curvatures "
+            "beside them are still in it",
         ),
     }
 

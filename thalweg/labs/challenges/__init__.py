@@ -1,0 +1,1 @@
+"""Labs on the challenges of optimization in deep learning."""
