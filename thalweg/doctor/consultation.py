@@ -15,10 +15,10 @@ from thalweg.doctor.treatment import treated
 from thalweg.doctor.verdict import Remedy, Verdict
 from thalweg.errors import DivergedError, TaskError
 from thalweg.numeric import without_nonfinite
-from thalweg.tasks.whole import whole_number
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.running.listeners import Listener
+from thalweg.whole import whole_number
 
 ROUNDS = 3
 """How many remedies are taken one after the other: what is wrong may hide something else."""

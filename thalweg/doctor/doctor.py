@@ -26,13 +26,13 @@ from thalweg.doctor.report import Report, WatchingCost
 from thalweg.doctor.series import curve
 from thalweg.doctor.symptoms.all import SYMPTOMS
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.undisturbed import loss_of, modes_of
+from thalweg.doctor.undisturbed import loss_of, matching, modes_of
 from thalweg.doctor.unwatched import blind_spots
 from thalweg.doctor.verdict import Verdict
 from thalweg.doctor.watched import BatchLoss, NotFinite, Watched
 from thalweg.errors import TaskError
 from thalweg.objective.cost import Cost
-from thalweg.objective.losses import Loss, as_loss
+from thalweg.objective.losses import as_loss
 from thalweg.train.folder.gauges import Gauges
 
 PAUSE = 20.0
@@ -315,11 +315,6 @@ class Doctor:
         for gauge in [g for g in self._gauges if g.name == name]:
             self._gauges.remove(gauge)
             gauge.detach()
-
-
-def matching(loss: Loss) -> Callable[[Any, Any], Tensor]:
-    """Return a loss that brings targets into the shape that it wants."""
-    return lambda outputs, targets: loss(outputs, loss.match(outputs, targets))
 
 
 def _check(model: Any, optimizer: Any, budget: Any, forks: Any) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from thalweg.objective.losses import Loss
 from thalweg.objective.nested import mapped
 from thalweg.train.modes import modes_kept
 from thalweg.train.randomness import isolated
@@ -74,3 +75,8 @@ def loss_of(
     inputs, targets = batch
     with undisturbed(model), torch.no_grad():
         return float(loss(outputs_of(model, inputs, parameters), mapped(targets, torch.clone)))
+
+
+def matching(loss: Loss) -> Callable[[Any, Any], Tensor]:
+    """Return a loss that brings targets into the shape that it wants."""
+    return lambda outputs, targets: loss(outputs, loss.match(outputs, targets))
