@@ -73,13 +73,8 @@ class Forks:
         self.kept = [batch for _, batch in sorted(batches, key=lambda each: each[0])]
         self.lr, self.budget = lr, budget
         self.spent = 0.0
-        self._plain: dict[int, list[float]] = {}
+        self._plain: dict[tuple[int, int], list[float]] = {}
         self._before: dict[int, float] = {}
-
-    @property
-    def steps(self) -> int:
-        """The steps of a fork."""
-        return STEPS
 
     def effect(self, remedy: Remedy) -> Effect | None:
         """Return the loss without and with a remedy; None for one that cannot be tried.
@@ -89,18 +84,18 @@ class Forks:
         if remedy.change is None or len(self.kept) < FEWEST_BATCHES:
             return None
         origin = self.start if remedy.from_start else self.middle
-        without, treated = self._plain.setdefault(origin.step, []), []
+        steps, treated = remedy.steps or STEPS, list[float]()
+        without = self._plain.setdefault((origin.step, steps), [])
         for fork in range(FORKS):
             if len(without) <= fork:
-                without.append(self._loss(origin, None, fork))
-            treated.append(self._loss(origin, remedy, fork))
+                without.append(self._loss(origin, None, fork, steps))
+            treated.append(self._loss(origin, remedy, fork, steps))
             if fork + 1 == SCREENED and _is_hopeless(without, treated):
                 break
         if origin.step not in self._before:
             self._before[origin.step] = float(
                 np.mean([self._first(origin, fork) for fork in range(SCREENED)])
             )
-        steps = len(self._drawn(0)[0])
         return _effect(without[: len(treated)], treated, steps, self._before[origin.step])
 
     def _first(self, origin: Origin, fork: int) -> float:
@@ -108,13 +103,13 @@ class Forks:
         with untouched(self.model, self.optimizer):
             return self._arm(origin, fork).measure()
 
-    def _loss(self, origin: Origin, remedy: Remedy | None, fork: int) -> float:
-        cost = len(self._drawn(fork)[0]) + PROBES / 3
+    def _loss(self, origin: Origin, remedy: Remedy | None, fork: int, steps: int) -> float:
+        cost = steps + PROBES / 3
         if self.spent + cost > self.budget:
             raise OutOfBudgetError
         self.spent += cost
         with untouched(self.model, self.optimizer):
-            arm = self._arm(origin, fork)
+            arm = self._arm(origin, fork, steps)
             if remedy is not None and remedy.change is not None:
                 remedy.change(arm)
                 _seed(fork)
@@ -124,10 +119,10 @@ class Forks:
             except (ArithmeticError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
                 return math.inf  # such as a decomposition of what is not finite
 
-    def _arm(self, origin: Origin, fork: int) -> Arm:
+    def _arm(self, origin: Origin, fork: int, steps: int = STEPS) -> Arm:
         origin.enter(self.model, self.optimizer, self.lr)
         enter_modes(self.modes)
-        batches, probe = self._drawn(fork)
+        batches, probe = self._drawn(fork, steps)
         _seed(fork)
         return Arm(
             *(self.model, self.optimizer, batches, probe, self.kept, self.loss),
@@ -135,14 +130,14 @@ class Forks:
             seed=fork,
         )
 
-    def _drawn(self, fork: int) -> tuple[Batches, Batches]:
+    def _drawn(self, fork: int, steps: int) -> tuple[Batches, Batches]:
         """Return the batches of a fork in their order, and those that measure it."""
         order = random.Random(fork)  # noqa: S311
         count = len(self.kept)
         probe = order.sample(range(count), min(PROBES, max(1, count // 4)))
         rest = [place for place in range(count) if place not in probe]
         chosen = sorted(
-            order.choices(rest, k=STEPS) if len(rest) < STEPS else order.sample(rest, STEPS)
+            order.choices(rest, k=steps) if len(rest) < steps else order.sample(rest, steps)
         )
         return [self.kept[i] for i in chosen], [self.kept[i] for i in sorted(probe)]
 

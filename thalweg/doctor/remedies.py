@@ -54,7 +54,7 @@ def scaled_decay(factor: float) -> Remedy:
     return Remedy("lower_decay", words, {"weight_decay_factor": factor}, change)
 
 
-def started(strategy: Strategy, name: str, words: str) -> Remedy:
+def started(strategy: Strategy, name: str, words: str, steps: int | None = None) -> Remedy:
     """Draw the weights anew by a strategy, and begin from there."""
 
     def change(arm: Arm) -> None:
@@ -62,7 +62,7 @@ def started(strategy: Strategy, name: str, words: str) -> Remedy:
         init.apply(arm.model, strategy, x=mapped(inputs, torch.clone), seed=arm.seed)
 
     settings = {"init": str(strategy)}
-    return Remedy(name, words, settings, change, from_start=True, for_speed=True)
+    return Remedy(name, words, settings, change, from_start=True, for_speed=True, steps=steps)
 
 
 def rectified() -> Remedy:

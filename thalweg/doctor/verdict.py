@@ -66,6 +66,7 @@ class Remedy:
         from_start: whether it changes how training begins, so that both arms must begin there.
         for_speed: whether it is enough that the loss falls faster.
         least: the ratio of losses below which it is said to help.
+        steps: how long a fork trains; None for the usual 40 steps.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Remedy:
     from_start: bool = False
     for_speed: bool = False
     least: float = 0.9
+    steps: int | None = None
 
     def __str__(self) -> str:
         return self.words

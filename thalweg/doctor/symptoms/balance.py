@@ -21,6 +21,8 @@ APART = 2.0
 APART_BY_GROUP = 1.3
 """The same where the groups have different learning rates, which a fork can make equal."""
 FEWEST_MATRICES = 3
+BEGINNING = 4
+"""Samples from the beginning."""
 OVER = 0.1
 """A rate below this share of the largest is over …"""
 EARLY = 0.35
@@ -85,14 +87,12 @@ class LayerImbalance(Symptom):
         ratios = update_ratios(watched)
         if ratios.ndim < 2 or ratios.shape[1] < FEWEST_MATRICES or len(ratios) < 3:
             return []
-        usual = np.array([median(column) for column in ratios.T])
         names = [p.name for p in watched.parameters if p.is_matrix]
-        apart = np.array([u - median(np.delete(usual, i)) for i, u in enumerate(usual)])
-        if np.isnan(apart).all():
-            return []
-        place = int(np.nanargmax(np.abs(apart)))
-        value = float(apart[place])
         same = len(set(group_values(watched, "lr", math.nan).tolist())) < 2
+        spans = [ratios] if same else [ratios, ratios[:BEGINNING]]  # weights grow with their rate
+        places, values = zip(*(self._farthest(span) for span in spans), strict=True)
+        best = int(np.argmax(np.abs(values)))
+        place, value = places[best], values[best]
         if not abs(value) > (APART if same else APART_BY_GROUP):
             return []
         word = "more" if value > 0 else "less"
@@ -109,6 +109,14 @@ class LayerImbalance(Symptom):
                 self.name, found, kind=kind, where=names[place], since=1, words=words, remedy=remedy
             )
         ]
+
+    def _farthest(self, ratios: Floats) -> tuple[int, float]:
+        """Return the matrix that is farthest from the median of the others, and by how many decades."""
+        usual = np.array([median(column) for column in ratios.T])
+        apart = np.array([u - median(np.delete(usual, i)) for i, u in enumerate(usual)])
+        known = np.where(np.isfinite(apart), apart, 0.0)
+        place = int(np.argmax(np.abs(known)))
+        return place, float(known[place])
 
 
 class Schedule(Symptom):

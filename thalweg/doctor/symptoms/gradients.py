@@ -30,8 +30,8 @@ REPEATED = 8
 """Calls of one layer in a pass from which on it counts as recurrent."""
 EXPLODED = 70.0
 """Gradient of the first layer as a multiple of that of the last (AutoTrainer, 2021)."""
-STEEP = 0.3
-"""Decades of growth a layer."""
+STEEP = 0.25
+"""Decades of growth a layer, the last one left out, whose loss sets the scale; a fork decides."""
 SPIKE = 10.0
 """The norm of the gradient as a multiple of its median (Pascanu and others, 2013)."""
 EARLIEST = 4
@@ -115,7 +115,7 @@ class ExplodingGradient(Symptom):
             if ratio > EXPLODED:
                 name = "gradient of the first layer / of the last"
                 return Statistic(name, ratio, high=EXPLODED), calls[0].name
-            steep = -slope(sizes)
+            steep = -slope(sizes[:-1])
             if len(sizes) > FEWEST_LAYERS and steep > STEEP:
                 name = "growth of the gradient in decades a layer"
                 return Statistic(name, steep, high=STEEP), calls[0].name

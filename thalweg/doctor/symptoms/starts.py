@@ -18,6 +18,8 @@ ABOVE = 1.5
 STEEP = 0.1
 """Decades a layer by which activations may grow or shrink (Glorot and Bengio, 2010)."""
 FEWEST_LAYERS = 4
+EARLY = 10
+"""Steps of a fork that tells a start which costs time only."""
 FAR = 1.0
 """Decades by which the last layer's input must differ from the first's."""
 
@@ -34,10 +36,11 @@ class InitScale(Symptom):
             return []
         statistic, words = found
         better = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
+        early = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0", EARLY)
         scaled = started(init.he() | init.bias(0.0) | init.lsuv(), "lsuv", "start by He and LSUV")
         return [
             Verdict(
-                self.name, statistic, since=1, words=words, remedy=better, others=(scaled,)
+                self.name, statistic, since=1, words=words, remedy=better, others=(scaled, early)
             )
         ]  # fmt: skip
 
