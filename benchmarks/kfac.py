@@ -91,7 +91,7 @@ def print_steps(seconds: float) -> None:
 
 def print_races(seeds: int, epochs: int) -> None:
     """Race KFAC and AdamW."""
-    rates = {"kfac": (0.01, 0.0316, 0.1, 0.316), "adamw": (0.001, 0.00316, 0.01, 0.0316)}
+    rates = {"kfac": (0.0316, 0.1, 0.316, 1.0), "adamw": (0.00316, 0.01, 0.0316, 0.1)}
     for task in ("deep_linear", "digits"):
         entrants = [
             Entrant("kfac", optim.KFAC, {}, rates["kfac"]),

@@ -19,6 +19,7 @@ from thalweg.curvature.kronecker.scores import (
 )
 from thalweg.curvature.kronecker.watch import Passes, weights_of_places
 from thalweg.curvature.likelihood import KNOWN
+from thalweg.errors import TaskError
 from thalweg.objective.losses import Loss
 from thalweg.objective.weight import Weight
 
@@ -85,6 +86,12 @@ class Terms:
     """
 
     def __init__(self, loss: Loss, outputs: Tensor, targets: Any, *, is_sampled: bool) -> None:
+        if is_sampled and loss.name not in KNOWN:
+            raise TaskError(
+                f"KFAC draws labels from the model's distribution, and the loss {loss.name} is not known to be "
+                f"the negative logarithm of one. These are: {', '.join(KNOWN)}, by name or as modules. For any "
+                'other take fisher="empirical", which reads the loss\'s own gradients.'
+            )
         flat = self.flat = _widened(outputs.detach())
         self.loss, self.targets = loss, loss.match(flat, targets)
         targets = self.targets

@@ -297,7 +297,7 @@ class KFAC(WatchingOptimizer):
         factor = self._clipping(moved, total)
         if factor is not None:
             for each in whole:
-                each.mul_(factor)
+                each.mul_(factor.to(each.device))
         for group in self._own_groups():
             params = [p for p in group["params"] if p in moved]
             if params:

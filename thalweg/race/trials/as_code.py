@@ -17,6 +17,7 @@ from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.point import Point
 from thalweg.schedules import Schedule
 from thalweg.tasks.initialize import text_of
+from thalweg.train.optimizers import needs_model
 
 _NAMES = re.compile(rf"\b({'|'.join(schedules.__all__)})\(")
 
@@ -131,7 +132,8 @@ class _Page:
 
 def _of_function(factory: Any, arguments: dict[str, str], page: _Page) -> str:
     name = getattr(factory, "__name__", "")
-    each = ["model.parameters()", *(f"{key}={text}" for key, text in arguments.items())]
+    first = "model" if needs_model(factory) else "model.parameters()"
+    each = [first, *(f"{key}={text}" for key, text in arguments.items())]
     if name and getattr(optim, name, None) is factory:
         page.uses("thalweg", "optim")
         return _call(f"optim.{name}", each)
