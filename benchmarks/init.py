@@ -34,8 +34,8 @@ from thalweg.tasks import load_task
 DEPTH = 50
 STARTS = (AS_BUILT, "he|bias", "orthogonal|bias", "random_walk|bias", "orthogonal|lsuv")
 TRAINED = (AS_BUILT, "he|bias", "orthogonal|lsuv", "he|gradinit")
-RATES = (0.01, 0.03, 0.1, 0.3)
-LOSS, MOST = 0.1, 60
+RATES = (0.01, 0.03, 0.1)
+LOSS, MOST = 0.1, 30
 BATCH = 64
 
 
@@ -172,7 +172,7 @@ def epochs(seeds: int) -> None:
     tuned: dict[str, list[tuple[float, float]]] = {name: [] for name in TRAINED}
     for rate in RATES:
         for name in TRAINED:
-            runs = [_until(name, rate, 1000 + seed, x, y)[0] for seed in range(3)]
+            runs = [_until(name, rate, 1000 + seed, x, y)[0] for seed in range(2)]
             tuned[name].append((statistics.median(runs), rate))
     counts: dict[str, list[float]] = {name: [] for name in TRAINED}
     took: dict[str, list[float]] = {name: [] for name in TRAINED}

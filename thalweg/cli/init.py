@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +13,7 @@ import typer
 from thalweg.cli.values import path_of
 
 if TYPE_CHECKING:
+    from thalweg.init import InitComparison, InitReport
     from thalweg.race.starts import StartRace
     from thalweg.tasks import Task
 
@@ -66,47 +70,80 @@ def init(
     of them with the same gradients on eight seeds. `thalweg list init` shows
     the strategies.
     """
-    import torch
-
     from thalweg.cli.console import out, print_json
     from thalweg.cli.values import read_spelled
-    from thalweg.errors import TaskError
-    from thalweg.init import apply, compare, find_strategy
     from thalweg.tasks import load_task
-    from thalweg.tasks.initialize import batch_for
-    from thalweg.train.threads import threads_for, torch_threads
+
+    _check(page, shown)
+    subject = load_task(task)
+    names = list(dict.fromkeys(read_spelled(compared) or []))
+    look = _Look(subject, seed, batch_size)
+    found = look.started(shown) if shown is not None else look.compared(names, seeds)
+    document, parts = {"task": subject.name, **found.to_dict()}, [str(found)]
+    if shown is None and epochs != 0 and len(names) > 1:
+        race = _race(subject, names, optimizer, epochs)
+        document["race"] = race.to_dict()
+        parts.append(str(race))
+    if as_json:
+        print_json({**document, "schema": "thalweg.init/1"})
+    else:
+        out().print("\n\n".join(parts), markup=False, soft_wrap=True)
+    if page is not None:
+        _write(document, page)
+
+
+def _check(page: Path | None, shown: str | None) -> None:
+    from thalweg.errors import TaskError
 
     if page is not None and page.suffix.lower() != ".html":
         raise TaskError(f"--html is the page to write, a file that ends in .html; got {page}.")
     if page is not None and shown is not None:
         raise TaskError("--html is of a comparison; --show has no page.")
-    subject = load_task(task)
-    cost = subject.cost.surrogate
-    with torch_threads(threads_for(subject)), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = subject.build()
-        x, y, targets = batch_for(model, subject.data.train, batch_size or subject.batch_size)
-        y = cost.match(model(x), y)
-        result: object
-        names = read_spelled(compared) or []
-        if shown is None:
-            found = compare(subject.build, names, x, y, cost, targets=targets, seeds=seeds)
-            document, result = found.to_dict(), found
-        else:
-            report = apply(model, find_strategy(shown), x, y, seed=seed, loss=cost, targets=targets)
-            document, result = {"schema": "thalweg.init/1", **report.to_dict()}, report
-    parts = [str(result)]
-    if shown is None and epochs != 0 and len(names) > 1:
-        race = _race(subject, names, optimizer, epochs)
-        document["race"] = race.to_dict()
-        parts.append(str(race))
-    document = {"task": subject.name, **document}
-    if as_json:
-        print_json(document)
-    else:
-        out().print("\n\n".join(parts), markup=False, soft_wrap=True)
-    if page is not None:
-        _write(document, page)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is looked at: a batch of a task's training set, and fresh models."""
+
+    subject: Task
+    seed: int
+    rows: int | None
+
+    def started(self, strategy: str) -> InitReport:
+        """Start one model, and return what was done."""
+        from thalweg.init import apply, find_strategy
+
+        with self._batch() as (model, x, y, targets):
+            return apply(
+                *(model, find_strategy(strategy), x, y),
+                seed=self.seed,
+                loss=self.subject.cost.surrogate,
+                targets=targets,
+            )
+
+    def compared(self, names: list[str], seeds: int) -> InitComparison:
+        """Start models by each strategy, and return what the batch shows."""
+        from thalweg.init import compare
+
+        cost = self.subject.cost.surrogate
+        with self._batch() as (_, x, y, targets):
+            return compare(self.subject.build, names, x, y, cost, targets=targets, seeds=seeds)
+
+    @contextmanager
+    def _batch(self) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Give a fresh model with inputs, targets, and all targets if they are in memory."""
+        import torch
+
+        from thalweg.tasks.initialize import batch_for
+        from thalweg.train.threads import threads_for, torch_threads
+
+        subject = self.subject
+        with torch_threads(threads_for(subject)), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            model = subject.build()
+            size = self.rows or subject.batch_size
+            x, y, targets = batch_for(model, subject.data.train, size)
+            yield model, x, subject.cost.surrogate.match(model(x), y), targets
 
 
 def _race(task: Task, names: list[str], optimizer: str, epochs: int | None) -> StartRace:
