@@ -18,11 +18,14 @@ BEYOND = 0.85
 """From where on a unit counts as saturated (Rakitianskaia and Engelbrecht, 2015)."""
 BOUNDED = {"TanhBackward0": (0.0, 1.0), "SigmoidBackward0": (0.5, 0.5)}
 """Centre and half width of what an activation gives, by the node that it leaves in the graph."""
-MULTIPLYING = (
-    *(nn.Linear, nn.Bilinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d),
-    *(nn.ConvTranspose2d, nn.ConvTranspose3d, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention),
+_CONVOLUTIONS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
-_CONVOLUTIONS = nn.modules.conv._ConvNd
+MULTIPLYING = (
+    *_CONVOLUTIONS,
+    *(nn.Linear, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention),
+)
 
 
 class LayerGauge(Gauge):
