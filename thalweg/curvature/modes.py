@@ -43,6 +43,11 @@ class RandomNumbers:
         self._own = own
         self._then, self._own_then = self._states(), [keeper(each) for each in own]
 
+    @classmethod
+    def of(cls, model: nn.Module, cost: Cost, data: Any) -> RandomNumbers:
+        """Return those of a model, a cost and the data, with generators that any of them holds."""
+        return cls([*generators_of(data, cost), *generators_in(model)])
+
     @contextmanager
     def replayed(self) -> Iterator[None]:
         """Draw them inside the block; at the end the generators are as they were before it."""

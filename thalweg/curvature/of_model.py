@@ -27,7 +27,6 @@ from thalweg.curvature.modes import (
 )
 from thalweg.curvature.operator import Operator, places_of
 from thalweg.errors import TaskError
-from thalweg.generators import generators_in, generators_of
 from thalweg.objective.cost import Cost
 from thalweg.objective.nested import mapped
 from thalweg.objective.weight import Weight
@@ -69,8 +68,7 @@ class ModelOperator(Operator):
         self.training = training
         self.data = data
         self._batches = RepeatedBatches(data)
-        own = [*generators_of(data, self.cost), *generators_in(model)]
-        self._random = RandomNumbers(own)
+        self._random = RandomNumbers.of(model, self.cost, data)
         self._whole = WholeModel(model)
         self._gradients = 0.0
         self._at: tuple[Any, Tensor] | None = None

@@ -155,10 +155,11 @@ class FactorReader:
         check_sharing(sharing)
         self.model, self.kind, self.sharing = model, kind, sharing
         self.draws, self.seed, self.training = draws, seed, training
-        self.loss = (loss if isinstance(loss, Cost) else Cost(loss)).surrogate
+        cost = loss if isinstance(loss, Cost) else Cost(loss)
+        self.loss = cost.surrogate
         self.layout = VectorLayout(model, parameters)
         self.plans = plan_blocks(model, set(self.layout.names), bias == "joint")
-        self.batches, self.random = RepeatedBatches(data), RandomNumbers(data)
+        self.batches, self.random = RepeatedBatches(data), RandomNumbers.of(model, cost, data)
         self.whole = WholeModel(model)
         self.bias = bias
         self.gradients = 0.0
