@@ -88,9 +88,9 @@ class Terms:
     def __init__(self, loss: Loss, outputs: Tensor, targets: Any, *, is_sampled: bool) -> None:
         if is_sampled and loss.name not in KNOWN:
             raise TaskError(
-                f"KFAC draws labels from the model's distribution, and the loss {loss.name} is not known to be "
-                f"the negative logarithm of one. These are: {', '.join(KNOWN)}, by name or as modules. For any "
-                'other take fisher="empirical", which reads the loss\'s own gradients.'
+                f"KFAC draws labels from the model's distribution, and the loss {loss.name} is not known to "
+                f"be the negative logarithm of one. These are: {', '.join(KNOWN)}, by name or as modules. "
+                'For any other take fisher="empirical", which reads the loss\'s own gradients.'
             )
         flat = self.flat = _widened(outputs.detach())
         self.loss, self.targets = loss, loss.match(flat, targets)
