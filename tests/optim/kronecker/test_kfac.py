@@ -358,6 +358,19 @@ def test_the_rest_is_stepped_by_the_rule_that_is_given(kind: Any) -> None:
     same(train(again, resumed, range(3, 7)), whole, because=RESUMED)
 
 
+def test_a_schedule_is_followed_by_the_rest_and_by_copies() -> None:
+    rest = functools.partial(torch.optim.SGD, lr=0.02)
+    model = Mixed()
+    optimizer = optim.KFAC(model, lr=lambda step: 0.1 / (step + 1), rest=rest)
+    train(model, optimizer, range(2))
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.01])
+    copied = copy.deepcopy((model, optimizer))
+    whole = train(model, optimizer, range(2, 4))
+    same(train(*copied, range(2, 4)), whole, because=RESUMED)
+    with pytest.raises(ValueError, match="begins at 0"):
+        optim.KFAC(Mixed(), lr=lambda step: step / 10, rest=rest)
+
+
 def test_what_it_has_no_block_for_is_refused_by_name() -> None:
     with pytest.raises(
         TaskError, match=r"'scale': it is a Mixed; 'act.weight': it is a PReLU.*rest="

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,11 @@ def test_a_schedule_and_groups_of_all_settings_are_taken() -> None:
     scheduler = functools.partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1)
     run = quiet(task, "kfac", lr=0.03, epochs=2, scheduler=scheduler)
     assert run.optimizer.param_groups[0]["lr"] == pytest.approx(3e-4)
+    peak = quiet(task, "kfac+cosine", lr=0.03, epochs=2)
+    # the last of ten steps, the tenth part of half a cosine from its end
+    assert peak.optimizer.param_groups[0]["lr"] == pytest.approx(
+        0.015 * (1 + math.cos(math.pi * 0.9))
+    )
     for changed in (
         {"damping": 0.1},
         {"momentum": 0.5},

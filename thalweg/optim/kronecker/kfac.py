@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from thalweg.curvature.kronecker.of_layers import BlockPlan, sorted_layers
 from thalweg.errors import EngineError, TaskError
+from thalweg.numeric import is_schedule
 from thalweg.objective.losses import Loss, as_loss
 from thalweg.optim.kronecker.descent import clipping, move
 from thalweg.optim.kronecker.directions import Directions
@@ -49,7 +50,7 @@ class KFAC(WatchingOptimizer):
     Args:
         model: the model, of whose layers it has a block each: Linear, Conv1d and Conv2d of one group,
             Embedding, LayerNorm, RMSNorm, GroupNorm, BatchNorm.
-        lr: the learning rate.
+        lr: the learning rate, or a schedule, a function of the number of steps taken.
         damping: λ, added to the curvature.
         refresh: in every so many steps, the first among them, factors and inverses are computed anew.
         averaging: what an average of factors keeps of itself, from 0 to below 1.
@@ -105,7 +106,7 @@ class KFAC(WatchingOptimizer):
     def __init__(
         self,
         model: nn.Module,
-        lr: float | Tensor = 0.1,
+        lr: float | Tensor | Callable[[int], float] = 0.1,
         damping: float = 0.01,
         refresh: int = 10,
         averaging: float = 0.95,
@@ -129,7 +130,10 @@ class KFAC(WatchingOptimizer):
             refresh, averaging, fisher, kl_clip, factored, sharing, label_seed
         )
         self.model = model
-        defaults = {"lr": lr, "damping": damping, "momentum": momentum}
+        given: Any = lr
+        self._schedule = given if is_schedule(given) else None
+        first = given if self._schedule is None else self._schedule(0)
+        defaults = {"lr": first, "damping": damping, "momentum": momentum}
         defaults["weight_decay"] = weight_decay
         check_entries(defaults)
         groups, left = groups_of(model, params)
@@ -245,6 +249,7 @@ class KFAC(WatchingOptimizer):
         if closure is not None:
             with torch.enable_grad():
                 value = closure()
+        self._follow_schedule()
         if self.is_due:
             self._refresh()
         self._descend()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ class WatchingOptimizer(torch.optim.Optimizer, ABC):
     settings: KFACSettings
     rest: torch.optim.Optimizer | None
     _rates: list[float]
+    _schedule: Callable[[int], float] | None
 
     @abstractmethod
     def _attach(self) -> None:
@@ -34,10 +35,21 @@ class WatchingOptimizer(torch.optim.Optimizer, ABC):
         """Put the rest's groups behind the own ones, and begin to watch."""
         self._rates = []
         if self.rest is not None:
+            if self._schedule is not None and not self.defaults["lr"]:
+                raise ValueError(
+                    "The rest's rates follow lr over its first value, and the schedule of lr begins at 0. "
+                    "Give one that begins above 0, or a scheduler of torch.optim, which scales both"
+                )
             self._rates = [float(group["lr"]) for group in self.rest.param_groups]
             self.param_groups.extend(self.rest.param_groups)
         self._is_made = True
         self._attach()
+
+    def _follow_schedule(self) -> None:
+        """Set the own groups' rates to that of this step, where there is a schedule."""
+        if self._schedule is not None:
+            for group in self._own_groups():
+                group["lr"] = float(self._schedule(self._count))
 
     def _step_rest(self) -> None:
         """Step the others, their rates changed as that of the first group has."""
@@ -105,7 +117,7 @@ class WatchingOptimizer(torch.optim.Optimizer, ABC):
         self._attach()
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("model", "settings", "rest", "_rates")
+        names = ("model", "settings", "rest", "_rates", "_schedule")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in names}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
