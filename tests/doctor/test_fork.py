@@ -64,6 +64,7 @@ def forked(lr: float = 0.1, budget: float = 1e4, kind: type = torch.optim.SGD) -
     )  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", REMEDIES)
 @pytest.mark.parametrize("kind", [torch.optim.AdamW, optim.Adam])
 def test_every_remedy_leaves_the_run_as_it_was(

@@ -272,6 +272,7 @@ LOOK_ALIKES: dict[str, tuple[type[Symptom], Callable[[], Report]]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_symptom_fires_on_its_plant(name: str) -> None:
     symptom, run = PLANTS[name]
@@ -280,6 +281,7 @@ def test_a_symptom_fires_on_its_plant(name: str) -> None:
     assert found[symptom.name].words
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", LOOK_ALIKES)
 def test_a_symptom_stays_silent_on_what_looks_like_it(name: str) -> None:
     symptom, run = LOOK_ALIKES[name]
