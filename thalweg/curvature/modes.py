@@ -16,7 +16,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.errors import EngineError, ThalwegError
-from thalweg.generators import Generator, keeper, kept
+from thalweg.generators import Generator, generators_in, generators_of, keeper, kept
+from thalweg.objective.cost import Cost
 
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 _DROPOUT = (

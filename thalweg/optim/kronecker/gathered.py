@@ -89,13 +89,8 @@ class Terms:
         if is_sampled and loss.name not in KNOWN:
             raise TaskError(
                 f"KFAC draws labels from the model's distribution, and the loss {loss.name} is not known to "
-<<<<<<< HEAD
-                f"be the negative logarithm of one. These are: {', '.join(KNOWN)}, by name or as modules. For "
-                'any other take fisher="empirical", which reads the loss\'s own gradients.'
-=======
                 f"be the negative logarithm of one. These are: {', '.join(KNOWN)}, by name or as modules. "
                 'For any other take fisher="empirical", which reads the loss\'s own gradients.'
->>>>>>> kfac
             )
         flat = self.flat = _widened(outputs.detach())
         self.loss, self.targets = loss, loss.match(flat, targets)
