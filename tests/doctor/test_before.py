@@ -153,7 +153,18 @@ def test_checking_draws_from_no_generator_and_changes_no_data():
     assert (x == before[2]).all()
 
 
-@pytest.mark.parametrize("name", ["digits", "breast_cancer", "diabetes", "parity", "rosenbrock"])
+def test_outputs_of_one_number_a_row_are_looked_at():
+    x, y = rows()
+
+    def model():
+        return nn.Sequential(nn.Linear(5, 1), nn.Flatten(0))
+
+    assert symptoms(said(Data((x, y.astype("float32"))), model, "mse")) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["digits", "digits_vae", "breast_cancer", "diabetes", "parity", "rosenbrock"]
+)
 def test_built_in_tasks_are_healthy(name):
     report = check(Recipe(load_task(name), "adam+cosine", lr=0.01))
     assert report.healthy, str(report)

@@ -206,6 +206,10 @@ PLANTS: dict[str, tuple[type[Symptom], Callable[[], Report]]] = {
         ),
     ),
     "a reshape": (MixedRows, lambda: told(MixedRows, nn.Sequential(Shuffling(), *net()))),
+    "a softmax over the batch": (
+        MixedRows,
+        lambda: told(MixedRows, nn.Sequential(*net(), nn.Softmax(0))),
+    ),
     "inputs × 0": (
         ConstantOutputs,
         lambda: told(ConstantOutputs, net(), given=changed(lambda x, _: x * 0)),

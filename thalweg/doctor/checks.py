@@ -41,17 +41,19 @@ def check_outputs(watched: Watched, loss: LossFunction, batches: list[Any]) -> O
         is_random = not torch.equal(out, again)
         if out.ndim == 0 or len(out) != rows or rows < 4:
             return None
-        half = rows // 2  # the first half stays; noise may depend on the place of a row
-        turned = torch.cat([torch.arange(half), torch.arange(half, rows).roll(1)]).to(out.device)
-        moved = next(tensors_in(outputs_of(model, _rows(inputs, turned, rows))))
+        # The first half stays where it is, since noise may depend on the place of a row; the others become
+        # copies of the first row, which a softmax or a mean over the batch sees, too.
+        half = rows // 2
+        others = torch.cat([torch.arange(half), torch.zeros(rows - half, dtype=torch.long)])
+        moved = next(tensors_in(outputs_of(model, _rows(inputs, others.to(out.device), rows))))
         mixes = moved.shape == out.shape and not torch.allclose(
             moved[:half].double(),
             out[:half].double(),
             rtol=1e-2,
             atol=1e-3 * float(out.abs().max()),
         )
-        spread = float(out.double().flatten(1).std(0).mean())
-        own, others = _informed(model, loss, batches)
+        spread = float(out.double().reshape(rows, -1).std(0).mean())
+        own, shuffled = _informed(model, loss, batches)
     y = next(tensors_in(targets))
     return OutputCheck(
         spread=spread,
@@ -60,7 +62,7 @@ def check_outputs(watched: Watched, loss: LossFunction, batches: list[Any]) -> O
         mixes_rows=mixes and not is_random,
         made_by=_made_by(model, inputs),
         loss=own,
-        shuffled=others,
+        shuffled=shuffled,
         targets=(float(y.double().min()), float(y.double().max())),
         range=(float(out.double().min()), float(out.double().max())),
     )

@@ -9,6 +9,8 @@ from thalweg.doctor.fork import Forks, OutOfBudgetError
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Effect, Remedy, Verdict
 
+ENOUGH = 0.5
+"""A remedy that leaves less of the loss is taken at once; else the others are tried, and the best is taken."""
 FASTER = 4.0
 """A remedy helps where it lowers the loss by 10 % (`Remedy.least`), and the whole interval lies below no
 effect. One that is to make a run faster helps, too, where the loss falls so many times as far …"""
@@ -24,7 +26,7 @@ def confirmed(
 ) -> list[Verdict]:
     """Return the verdicts on what is suspected.
 
-    A fault stays one only where its remedy, or one of the others, helps in forks. Where nothing can be
+    A fault stays one only where its remedy, or one of the others, helps in forks; the best is told. Where nothing can be
     tried it stays suspected. One that follows from another confirmed fault becomes a warning.
     """
     judged = [_judged(verdict, forks, failed) for verdict in suspected]
@@ -59,7 +61,7 @@ def _judged(
         if effect is None:
             continue
         tried.append((remedy, effect))
-        if helps(remedy, effect):
+        if helps(remedy, effect) and effect.ratio < ENOUGH:
             break
     return _with_effect(verdict, tried)
 

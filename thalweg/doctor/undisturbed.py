@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from thalweg.kept import modes_kept
 from thalweg.objective.losses import Loss
 from thalweg.objective.nested import mapped
-from thalweg.train.modes import modes_kept
 from thalweg.train.randomness import isolated
 
 SEED = 0x5EED
