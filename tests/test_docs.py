@@ -84,14 +84,6 @@ def test_the_page_on_curvature_runs_from_top_to_bottom() -> None:
     assert names["density"].products == 180
 
 
-def test_the_page_on_kronecker_factors_runs_from_top_to_bottom() -> None:
-    names: dict[str, Any] = {}
-    for block in blocks("kfac.md"):
-        exec(block, names)
-    assert names["K"].shape == (67, 67)
-    assert names["run"].steps == 20
-
-
 def test_the_commands_on_curvature_run() -> None:
     text = (DOCS / "curvature.md").read_text(encoding="utf-8")
     commands = re.findall(r"^thalweg (.*)$", text, flags=re.MULTILINE)
@@ -114,3 +106,11 @@ def test_every_file_that_the_documents_name_is_there() -> None:
     for page in (*DOCS.glob("*.md"), root / "README.md", root / "CONTRIBUTING.md"):
         for name in re.findall(r"`([a-z_]+/[a-z_/]+(?:\.py)?)`", page.read_text(encoding="utf-8")):
             assert (root / "thalweg" / name).exists() or (root / name).exists(), (page.name, name)
+
+
+def test_the_page_on_kronecker_factors_runs_from_top_to_bottom() -> None:
+    names: dict[str, Any] = {}
+    for block in blocks("kfac.md"):
+        exec(block, names)
+    assert names["K"].shape == (67, 67)
+    assert names["run"].steps == 20
