@@ -5,7 +5,7 @@ processor time, interleaved; a sample of KFAC is as many steps as lie between tw
 one. In the races every learning rate of a grid is tried, and the final says how many gradients each needs to
 the target.
 
-    python benchmarks/kfac.py             about 3 minutes
+    python benchmarks/kfac.py             about 2 minutes
     python benchmarks/kfac.py --steps     the steps alone, about 20 seconds
     python benchmarks/kfac.py --races     the races alone
 """

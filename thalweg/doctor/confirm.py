@@ -10,7 +10,7 @@ from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Effect, Remedy, Verdict
 
 ENOUGH = 0.5
-"""A remedy that leaves less of the loss is taken at once; else the others are tried, and the best is taken."""
+"""A remedy that leaves less of the loss is taken at once; else the best of all is."""
 FASTER = 4.0
 """A remedy helps where it lowers the loss by 10 % (`Remedy.least`), and the whole interval lies below no
 effect. One that is to make a run faster helps, too, where the loss falls so many times as far …"""
@@ -26,8 +26,8 @@ def confirmed(
 ) -> list[Verdict]:
     """Return the verdicts on what is suspected.
 
-    A fault stays one only where its remedy, or one of the others, helps in forks; the best is told. Where nothing can be
-    tried it stays suspected. One that follows from another confirmed fault becomes a warning.
+    A fault stays one only where its remedy, or one of the others, helps in forks; the best is told.
+    Where nothing can be tried it stays suspected. One that follows from another confirmed fault becomes a warning.
     """
     judged = [_judged(verdict, forks, failed) for verdict in suspected]
     causes = {v.symptom for v in judged if v.kind == "fault" and v.status == "confirmed"}
