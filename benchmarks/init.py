@@ -188,10 +188,12 @@ def epochs(seeds: int) -> None:
         ]
         for name in TRAINED
     ]
-    print(
-        f"\nSGD on the digits, ten layers of 64: epochs to a training loss of {LOSS}, {seeds} seeds"
+    title = (
+        f"SGD on the digits, ten layers of 64: epochs to a training loss of {LOSS}, {seeds} seeds"
     )
-    print_table(["start", "rate", "epochs: median (least to largest)", "starting takes"], rows)
+    print_table(
+        title, ["start", "rate", "epochs: median (least to largest)", "starting takes"], rows
+    )
 
 
 def _until(name: str, rate: float, seed: int, x: Tensor, y: Tensor) -> tuple[float, float]:
