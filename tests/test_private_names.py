@@ -46,6 +46,7 @@ PRIVATE: dict[str, tuple[str, Callable[[], Any], str]] = {
     # name: (package, what has it, why it is used)
     "_global_optimizer_pre_hooks": ("torch", module("torch.optim.optimizer"), HOOKS_OF_OPTIMIZER),
     "_C": ("torch", module("torch"), "where C functions are found that tell of a tensor"),
+    "_compiled_call_impl": ("torch", nn.Module, "whether a module was compiled in place"),
     "_cdata": (
         "torch",
         lambda: torch.ones(1),

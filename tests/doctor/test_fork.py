@@ -14,9 +14,9 @@ from tests.doctor.helpers import batches, generators, net
 from tests.exact import same
 from thalweg import optim
 from thalweg.doctor.confirm import confirmed, helps
-from thalweg.doctor.fork import Forks, OutOfBudgetError
-from thalweg.doctor.origin import Origin
-from thalweg.doctor.remedies import (
+from thalweg.doctor.forks.fork import Forks, OutOfBudgetError
+from thalweg.doctor.forks.origin import Origin
+from thalweg.doctor.forks.remedies import (
     advice,
     averaged,
     clipped,
@@ -70,8 +70,8 @@ def forked(lr: float = 0.1, budget: float = 1e4, kind: type = torch.optim.SGD) -
 def test_every_remedy_leaves_the_run_as_it_was(
     name: str, kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thalweg.doctor.fork.FORKS", 2)
-    monkeypatch.setattr("thalweg.doctor.fork.STEPS", 3)
+    monkeypatch.setattr("thalweg.doctor.forks.fork.FORKS", 2)
+    monkeypatch.setattr("thalweg.doctor.forks.fork.STEPS", 3)
     forks = forked(0.01, kind=kind)
     forks.model(torch.zeros(2, 8)).sum().backward()
     forks.optimizer.step()
@@ -212,6 +212,6 @@ def test_a_start_is_put_back_with_the_optimizers_state() -> None:
 
 
 def test_he_is_a_strategy_that_a_remedy_can_name() -> None:
-    from thalweg.doctor.remedies import started
+    from thalweg.doctor.forks.remedies import started
 
     assert started(he(), "he", "start by He").settings == {"init": "he"}

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tests.doctor.helpers import FEATURES, batches, net, report, trained
 from thalweg.doctor import Doctor, Report, Statistic, Symptom
-from thalweg.doctor.remedies import advice
+from thalweg.doctor.forks.remedies import advice
 from thalweg.doctor.symptoms.all import SYMPTOMS
 from thalweg.doctor.symptoms.balance import DecayImbalance, LayerImbalance, Schedule
 from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder, InputScale

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 
-from thalweg.doctor.fork import Forks, OutOfBudgetError
+from thalweg.doctor.forks.fork import Forks, OutOfBudgetError
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Effect, Remedy, Verdict
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from thalweg.doctor.clock import Clock
 from thalweg.doctor.confirm import confirmed
 from thalweg.doctor.examine import examine
-from thalweg.doctor.fork import Forks
+from thalweg.doctor.forks.fork import Forks
+from thalweg.doctor.forks.origin import MOST_BYTES, Origin, size_of
 from thalweg.doctor.gauges.data import DataGauge
 from thalweg.doctor.gauges.gauge import Gauge
 from thalweg.doctor.gauges.layers import LayerGauge
 from thalweg.doctor.gauges.updates import UpdateGauge, named_parameters
 from thalweg.doctor.kept import Kept
-from thalweg.doctor.origin import MOST_BYTES, Origin, size_of
 from thalweg.doctor.recorded import gauges_of
 from thalweg.doctor.report import Report, WatchingCost
 from thalweg.doctor.series import curve

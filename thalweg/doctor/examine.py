@@ -11,8 +11,8 @@ from torch import nn
 
 from thalweg.curvature import edge_of, hessian, noise_scale, sharpness
 from thalweg.doctor.checks import LossFunction, check_gradients, check_outputs, compare_modes
+from thalweg.doctor.forks.origin import Origin
 from thalweg.doctor.gauges.layers import LayerGauge
-from thalweg.doctor.origin import Origin
 from thalweg.doctor.undisturbed import enter_modes, outputs_of, undisturbed
 from thalweg.doctor.watched import BatchNoise, ModeLoss, Watched
 from thalweg.errors import TaskError

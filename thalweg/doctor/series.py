@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -78,31 +79,32 @@ def curve(series: Series, most: int = 400) -> tuple[tuple[int, float], ...]:
 
 
 class Thinned(Generic[T]):
-    """Samples in order, of which every second is dropped whenever there are too many.
+    """Samples in order: where there are too many, every second is dropped, and only every second is kept of
+    those to come.
 
     >>> kept = Thinned(most=4)
     >>> for value in range(10):
     ...     kept.add(value)
     >>> list(kept)
-    [0, 4, 8, 9]
+    [0, 4, 8]
     """
 
     def __init__(self, most: int = 256) -> None:
         self.most = most
         self._items: list[T] = []
+        self._seen, self._stride = 0, 1
 
     def add(self, item: T) -> None:
         """Add one sample."""
         if len(self._items) >= self.most:
             del self._items[1::2]
-        self._items.append(item)
+            self._stride *= 2
+        if self._seen % self._stride == 0:
+            self._items.append(item)
+        self._seen += 1
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[T]:
         return iter(self._items)
 
     def __len__(self) -> int:
         return len(self._items)
-
-    def last(self, most: int = 1) -> list[T]:
-        """Return the last samples."""
-        return self._items[-most:]

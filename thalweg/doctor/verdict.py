@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from thalweg.numeric import without_nonfinite
 
 if TYPE_CHECKING:
-    from thalweg.doctor.arm import Arm
+    from thalweg.doctor.forks.arm import Arm
 
 Kind = Literal["fault", "warning", "information"]
 Status = Literal["confirmed", "refuted", "suspected", "cannot be told"]

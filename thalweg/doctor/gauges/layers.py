@@ -18,13 +18,13 @@ BEYOND = 0.85
 """From where on a unit counts as saturated (Rakitianskaia and Engelbrecht, 2015)."""
 BOUNDED = {"TanhBackward0": (0.0, 1.0), "SigmoidBackward0": (0.5, 0.5)}
 """Centre and half width of what an activation gives, by the node that it leaves in the graph."""
-_CONVOLUTIONS = (
+CONVOLUTIONS = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
 MULTIPLYING = (
-    *_CONVOLUTIONS,
-    *(nn.Linear, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention),
+    *(nn.Linear, nn.Bilinear, *CONVOLUTIONS),
+    *(nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention),
 )
 
 
@@ -81,7 +81,7 @@ class LayerGauge(Gauge):
     ) -> None:
         """Look at the units that come into a layer; what does not depend on parameters is data."""
         x = given.detach()
-        by_unit = x.transpose(1, -1) if isinstance(module, _CONVOLUTIONS) and x.ndim > 2 else x
+        by_unit = x.transpose(1, -1) if isinstance(module, CONVOLUTIONS) and x.ndim > 2 else x
         by_unit = by_unit.reshape(-1, by_unit.shape[-1])
         call.units, call.rows = by_unit.shape[1], by_unit.shape[0]
         call.activation = _made_by(given)

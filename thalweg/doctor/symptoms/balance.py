@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from thalweg.doctor.remedies import advice, equal_rates, scaled_decay, scaled_rate
+from thalweg.doctor.forks.remedies import advice, equal_rates, scaled_decay, scaled_rate
 from thalweg.doctor.symptoms.reading import matrices, median, update_ratios
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Kind, Statistic, Verdict

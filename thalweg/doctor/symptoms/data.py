@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from thalweg.doctor.remedies import advice, shuffled, standardized
+from thalweg.doctor.forks.remedies import advice, shuffled, standardized
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.doctor.watched import Floats, Watched

@@ -6,7 +6,7 @@ import numpy as np
 from torch import nn
 
 from thalweg import init
-from thalweg.doctor.remedies import clipped, rectified, scaled_rate, started
+from thalweg.doctor.forks.remedies import clipped, rectified, scaled_rate, started
 from thalweg.doctor.symptoms.reading import (
     gradient_norms,
     is_falling,

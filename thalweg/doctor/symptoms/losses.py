@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from thalweg import init
-from thalweg.doctor.remedies import (
+from thalweg.doctor.forks.remedies import (
     averaged,
     clipped,
     larger_batches,

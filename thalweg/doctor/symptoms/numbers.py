@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from thalweg.doctor.remedies import advice, widened
+from thalweg.doctor.forks.remedies import advice, widened
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.doctor.watched import Watched

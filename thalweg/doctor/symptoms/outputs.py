@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from thalweg.doctor.remedies import advice
+from thalweg.doctor.forks.remedies import advice
 from thalweg.doctor.symptoms.starts import guessing
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Kind, Statistic, Verdict

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from thalweg.doctor.remedies import scaled_rate
+from thalweg.doctor.forks.remedies import scaled_rate
 from thalweg.doctor.symptoms.reading import is_falling, median, smoothed, update_ratios
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Statistic, Verdict

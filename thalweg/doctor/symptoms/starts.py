@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from thalweg import init
-from thalweg.doctor.remedies import started
+from thalweg.doctor.forks.remedies import started
 from thalweg.doctor.symptoms.reading import slope
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Statistic, Verdict

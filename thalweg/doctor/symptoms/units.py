@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from thalweg import init
-from thalweg.doctor.remedies import scaled_rate, standardized, started
+from thalweg.doctor.forks.remedies import scaled_rate, standardized, started
 from thalweg.doctor.symptoms.reading import typical_calls
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Kind, Remedy, Statistic, Verdict

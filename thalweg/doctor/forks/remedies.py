@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from thalweg import init
-from thalweg.doctor.arm import Arm, Batches
-from thalweg.doctor.origin import scale_rate
+from thalweg.doctor.forks.arm import Arm, Batches
+from thalweg.doctor.forks.origin import scale_rate
 from thalweg.doctor.verdict import Remedy
 from thalweg.objective.nested import mapped, tensors_in
 

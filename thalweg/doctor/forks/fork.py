@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor.arm import Arm, Batches
-from thalweg.doctor.origin import Origin
+from thalweg.doctor.forks.arm import Arm, Batches
+from thalweg.doctor.forks.origin import Origin
 from thalweg.doctor.undisturbed import Modes, enter_modes
 from thalweg.doctor.verdict import Effect, Remedy
 from thalweg.statistics import fewest_seeds, paired_differences
