@@ -52,11 +52,6 @@ PRIVATE: dict[str, tuple[str, Callable[[], Any], str]] = {
         lambda: torch.ones(1),
         "the C++ tensor, by which those functions are tried",
     ),
-    "_compiled_call_impl": (
-        "torch",
-        lambda: torch.nn.Linear(1, 1),
-        "a module that was compiled in place runs without the hooks that come later",
-    ),
     "_global_optimizer_post_hooks": ("torch", module("torch.optim.optimizer"), HOOKS_OF_OPTIMIZER),
     "_optimizer_step_pre_hooks": ("torch", optimizer, HOOKS_OF_OPTIMIZER),
     "_optimizer_step_post_hooks": ("torch", optimizer, HOOKS_OF_OPTIMIZER),

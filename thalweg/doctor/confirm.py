@@ -27,7 +27,8 @@ def confirmed(
     """Return the verdicts on what is suspected.
 
     A fault stays one only where its remedy, or one of the others, helps in forks; the best is told.
-    Where nothing can be tried it stays suspected. One that follows from another confirmed fault becomes a warning.
+    Where nothing can be tried it stays suspected. One that follows from another confirmed fault becomes a
+    warning.
     """
     judged = [_judged(verdict, forks, failed) for verdict in suspected]
     causes = {v.symptom for v in judged if v.kind == "fault" and v.status == "confirmed"}

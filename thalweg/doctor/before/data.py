@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.doctor.before.rows import SeenRows
-from thalweg.doctor.remedies import advice
+from thalweg.doctor.forks.remedies import advice
 from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.objective.cost import Cost
 

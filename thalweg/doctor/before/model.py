@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from thalweg.doctor.checks import check_outputs
-from thalweg.doctor.remedies import advice
+from thalweg.doctor.forks.remedies import advice
 from thalweg.doctor.symptoms.outputs import MixedRows, RandomEvaluation, WrongOutputs
 from thalweg.doctor.undisturbed import matching
 from thalweg.doctor.verdict import Statistic, Verdict

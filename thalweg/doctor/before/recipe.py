@@ -13,7 +13,7 @@ from torch import nn
 from thalweg.doctor.before.data import data_verdicts
 from thalweg.doctor.before.model import model_verdicts
 from thalweg.doctor.before.rows import read_sets
-from thalweg.doctor.remedies import advice
+from thalweg.doctor.forks.remedies import advice
 from thalweg.doctor.report import Report
 from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.numeric import is_schedule
