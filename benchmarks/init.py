@@ -33,7 +33,7 @@ from thalweg.tasks import load_task
 
 DEPTH = 50
 STARTS = (AS_BUILT, "he|bias", "orthogonal|bias", "random_walk|bias", "orthogonal|lsuv")
-TRAINED = (AS_BUILT, "he|bias", "orthogonal|lsuv", "he|gradinit")
+TRAINED = (AS_BUILT, "he|bias", "orthogonal|lsuv", "he|bias|gradinit:optimizer=sgd,lr=0.01")
 RATES = (0.01, 0.03, 0.1)
 LOSS, MOST = 0.1, 30
 BATCH = 64
