@@ -199,3 +199,17 @@ def test_memory_stays_bounded() -> None:
     assert len(seen._first) + len(seen._last) <= FIRST + 2 * LAST
     assert seen.last()[-1] == 49_999
     assert seen.last()[0] == seen.last_begins
+
+
+def test_batches_are_kept_from_the_beginning_and_evenly_from_the_rest() -> None:
+    from thalweg.doctor.kept import FIRST, SAMPLED, Kept
+
+    kept = Kept()
+    for step in range(1, 4001):
+        kept.see(step, (torch.full((1, 1), float(step)), torch.zeros(1)))
+    steps = np.array([step for step, _ in kept.batches])
+    assert steps[:FIRST].tolist() == list(range(1, FIRST + 1))
+    rest = steps[FIRST:]
+    assert len(rest) == SAMPLED
+    assert rest.min() < 1500 < 2500 < rest.max()
+    assert all(float(batch[0]) == step for step, batch in kept.batches)

@@ -37,6 +37,8 @@ from thalweg.train.folder.gauges import Gauges
 
 PAUSE = 20.0
 """A pause between two steps counts as training up to so many times the mean of the steps before."""
+READ_AT_ONCE = 16
+"""Batches whose targets and inputs are looked at whatever that costs."""
 PENDING = 64
 """Losses on a device that are read together, since each read waits for it."""
 
@@ -124,7 +126,7 @@ class Doctor:
         _check_step(loss, batch)
         if self._is_closed:
             return
-        watching = sum(gauge.seconds for gauge in self._gauges)
+        watching = sum(g.seconds for g in self._gauges) if self._is_attached else 0.0
         self._count_training(began, watching)
         self._guard("steps", lambda: self._see(loss, batch))
         was_looked_at = self._is_attached
@@ -142,6 +144,7 @@ class Doctor:
         """Return the verdicts up to now; with `confirm`, remedies are tried in forks where they can be."""
         self._detach()
         self._read_pending()
+        self.watched.kept = self._kept.batches
         self._guard(
             "examination", lambda: examine(self.watched, self.loss, self._start, self._failed)
         )
@@ -174,7 +177,6 @@ class Doctor:
         if batch is not None:
             self._guard("data", lambda: self._data.see(self.watched.steps + 1, batch))
             self._kept.force(self.watched.steps + 1, batch)
-            self.watched.kept = self._kept.batches
         self._guard("losses", lambda: self._add_loss(math.nan, self.watched.steps + 1))
 
     def close(self) -> None:
@@ -222,9 +224,9 @@ class Doctor:
             value = loss.item() if isinstance(loss, Tensor) else float(loss)
             self._add_loss(value, watched.steps)
         if batch is not None:
-            self._data.see(watched.steps, batch)
             self._kept.see(watched.steps, batch)
-            watched.kept = self._kept.batches
+            if watched.steps <= READ_AT_ONCE or self.clock.share < self.clock.budget:
+                self._data.see(watched.steps, batch)
         if watched.steps >= 32 and watched.steps & (watched.steps - 1) == 0:
             self._keep_origin()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -24,7 +25,7 @@ class Kept:
     def __init__(self) -> None:
         self._first: list[tuple[int, Any]] = []
         self._sample: list[tuple[int, Any]] = []
-        self._seen = 0
+        self._next = 0
         self._draw = random.Random(0)  # noqa: S311
         self._most = 0
 
@@ -35,6 +36,8 @@ class Kept:
 
     def see(self, step: int, batch: Any) -> None:
         """Keep a batch, or leave it."""
+        if step < self._next:
+            return
         if not self._most:
             size = max(sum(t.numel() * t.element_size() for t in tensors_in(batch)), 1)
             self._most = min(FIRST + SAMPLED, MOST_BYTES // size)
@@ -42,13 +45,14 @@ class Kept:
         if len(self._first) < first:
             self._first.append((step, _copied(batch)))
             return
-        self._seen += 1
         if len(self._sample) < self._most - first:
             self._sample.append((step, _copied(batch)))
-            return
-        place = self._draw.randrange(self._seen)
-        if place < len(self._sample):
-            self._sample[place] = (step, _copied(batch))
+        elif self._sample:
+            self._sample[self._draw.randrange(len(self._sample))] = (step, _copied(batch))
+            # a step is kept with the chance k / step, so the next one is so far away
+            chance = min(len(self._sample) / step, 0.999)
+            wait = math.log(1 - self._draw.random()) / math.log(1 - chance)
+            self._next = step + 1 + int(wait)
 
     def force(self, step: int, batch: Any) -> None:
         """Keep a batch whatever is drawn."""
