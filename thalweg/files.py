@@ -123,20 +123,27 @@ class AppendedFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._descriptor = -1
+        self._descriptor, self._size, self._end = -1, 0, b""
         self._descriptor = _opened(path)
 
     def append(self, content: bytes, *, separator: bytes = b"", flush: bool = True) -> None:
         """Add `content` in a single write; see `append_bytes`."""
-        with _naming(self.path):
-            if not os.fstat(self._descriptor).st_nlink:
+        try:
+            state = os.fstat(self._descriptor)
+            if not state.st_nlink:
                 self.close()
-                self._descriptor = _opened(self.path)
-            if separator and _last_byte(self._descriptor) not in (b"", separator):
+                self._descriptor, self._size, self._end = _opened(self.path), 0, b""
+                state = os.fstat(self._descriptor)
+            # where the file is as long as this left it, its last byte need not be read
+            last = self._end if state.st_size == self._size else _last_byte(self._descriptor)
+            if separator and last not in (b"", separator):
                 content = separator + content
             _write_all(self._descriptor, content)
+            self._size, self._end = state.st_size + len(content), content[-1:] or last
             if flush:
                 os.fsync(self._descriptor)
+        except OSError as error:
+            raise error_at(error, self.path) from None
 
     def close(self) -> None:
         """Close the file; once more does nothing."""

@@ -31,6 +31,9 @@ from thalweg.train.folder.layout import (
 from thalweg.train.history import Epoch, Evaluation
 
 
+_LINES = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+
 def save_run(
     run: Ended, path: str | os.PathLike[str], results: dict[str, dict[str, float]] | None = None
 ) -> Path:
@@ -163,4 +166,4 @@ class HistoryLog:
 
 
 def _text(line: dict[str, Any]) -> str:
-    return json.dumps(line, allow_nan=False, separators=(",", ":"))
+    return _LINES.encode(line)
