@@ -30,7 +30,6 @@ from thalweg.train.folder.layout import (
 )
 from thalweg.train.history import Epoch, Evaluation
 
-
 _LINES = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
