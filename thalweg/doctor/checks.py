@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor.undisturbed import enter_modes, loss_of, outputs_of, undisturbed
+from thalweg.doctor.undisturbed import as_found, enter_modes, loss_of, outputs_of
 from thalweg.doctor.watched import GradientError, OutputCheck, Watched
 from thalweg.objective.nested import mapped, tensors_in
 
@@ -32,7 +32,7 @@ def check_outputs(watched: Watched, loss: LossFunction, batches: list[Any]) -> O
     model = watched.model
     inputs, targets = batches[-1]
     rows = len(next(tensors_in(inputs)))
-    with undisturbed(model), torch.no_grad():
+    with as_found(model), torch.no_grad():
         model.eval()
         first = outputs_of(model, inputs)
         out = next(tensors_in(first))
@@ -98,7 +98,7 @@ def check_gradients(watched: Watched, loss: LossFunction, batch: Any) -> list[Gr
         (n, p) for n, p in model.named_parameters() if p.requires_grad and p.is_floating_point()
     ]
     inputs, targets = batch
-    with undisturbed(model), torch.enable_grad():
+    with as_found(model), torch.enable_grad():
         model.eval()
         value = loss(model(mapped(inputs, torch.clone)), mapped(targets, torch.clone))
         given = torch.autograd.grad(value, [p for _, p in named], allow_unused=True)
@@ -130,7 +130,7 @@ def _gradient_error(
         ends = []
         for sign in (share, -share):
             moved = {name: p.detach() + sign * step * way}
-            with undisturbed(watched.model):
+            with as_found(watched.model):
                 watched.model.eval()
                 ends.append(loss_of(watched.model, loss, batch, moved))
         slopes.append((ends[0] - ends[1]) / (2 * share * step))
@@ -149,7 +149,7 @@ def _gradient_error(
 def compare_modes(watched: Watched, loss: LossFunction, batches: list[Any]) -> tuple[float, float]:
     """Return the mean loss of batches in training mode and in evaluation mode."""
     model = watched.model
-    with undisturbed(model):
+    with as_found(model):
         enter_modes(watched.modules)
         training = sum(loss_of(model, loss, batch) for batch in batches) / len(batches)
         model.eval()
@@ -159,7 +159,7 @@ def compare_modes(watched: Watched, loss: LossFunction, batches: list[Any]) -> t
 
 def _made_by(model: nn.Module, inputs: Any) -> str:
     """Return the operation that gives the outputs."""
-    with undisturbed(model), torch.enable_grad():
+    with as_found(model), torch.enable_grad():
         model.eval()
         out = next(tensors_in(model(mapped(inputs, torch.clone))))
     return "" if out.grad_fn is None else out.grad_fn.name()

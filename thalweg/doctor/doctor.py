@@ -39,8 +39,8 @@ PAUSE = 20.0
 """A pause between two steps counts as training up to so many times the mean of the steps before."""
 READ_AT_ONCE = 16
 """Batches whose targets and inputs are looked at whatever that costs."""
-PENDING = 64
-"""Losses on a device that are read together, since each read waits for it."""
+MOST_NOTES = 32
+"""Notes of steps that are read together: in cold caches, and on a device, each reading is dear."""
 
 
 class Doctor:
@@ -105,7 +105,8 @@ class Doctor:
         if "activations" not in self._unwatched:
             self._gauges.append(LayerGauge(self.watched, self._failed))
         self._data, self._kept = DataGauge(self.watched), Kept()
-        self._pending: list[Tensor] = []
+        self._notes: list[tuple[Tensor | float, float, float]] = []
+        self._noting, self._reads_batches = 0.0, True
         self._is_attached = False
         self._origins: list[Origin] = []
         self._guard("forks", self._keep_origin)
@@ -126,15 +127,49 @@ class Doctor:
         _check_step(loss, batch)
         if self._is_closed:
             return
-        watching = sum(g.seconds for g in self._gauges) if self._is_attached else 0.0
-        self._count_training(began, watching)
-        self._guard("steps", lambda: self._see(loss, batch))
+        try:
+            self._note(loss, batch, began)
+        except Exception as error:  # the doctor's own: it must not end the training
+            self._failed("steps", error)
+        steps = self.watched.steps
+        if self._is_attached or steps <= READ_AT_ONCE or len(self._notes) >= MOST_NOTES:
+            self._settle(began, batch)
+        else:
+            self._last = time.perf_counter()
+            self._noting += self._last - began
+
+    def _note(self, loss: Tensor | float, batch: Any, now: float) -> None:
+        """Write down what a step leaves, as cheaply as can be, and keep what is to be kept of the batch."""
+        watched = self.watched
+        watched.steps += 1
+        if isinstance(loss, Tensor):
+            # a later change in place must not be seen
+            loss = loss.item() if loss.device.type == "cpu" else loss.detach().clone()
+        rate = float(self.optimizer.param_groups[0].get("lr", math.nan))
+        self._notes.append((loss, rate, now - self._last))
+        if batch is not None:
+            self._kept.see(watched.steps, batch)
+            if self._reads_batches:
+                self._data.see(watched.steps, batch)
+        if watched.steps & (watched.steps - 1) == 0 and watched.steps >= 32:
+            self._read_notes()
+            self._keep_origin()
+
+    def _settle(self, began: float, batch: Any) -> None:
+        """Read the notes, look at the step if it was to be looked at, and see whether the next one is."""
         was_looked_at = self._is_attached
+        watching = sum(g.seconds for g in self._gauges) if was_looked_at else 0.0
+        if self.watched.steps == 1:
+            self.watched.modules = modes_of(self.model)
+        self._guard("steps", lambda: self._read_notes(watching))
         if was_looked_at:
             self._look(batch)
         self._prepare()
+        is_early = self.watched.steps <= READ_AT_ONCE
+        self._reads_batches = is_early or self.clock.share < self.clock.budget
         self._last = time.perf_counter()
-        spent = self._last - began
+        spent = self._last - began + self._noting
+        self._noting = 0.0
         if was_looked_at:
             self.clock.looked(spent + watching)
         else:
@@ -143,7 +178,7 @@ class Doctor:
     def report(self, *, confirm: bool = True) -> Report:
         """Return the verdicts up to now; with `confirm`, remedies are tried in forks where they can be."""
         self._detach()
-        self._read_pending()
+        self._guard("steps", self._read_notes)
         self.watched.kept = self._kept.batches
         self._guard(
             "examination", lambda: examine(self.watched, self.loss, self._start, self._failed)
@@ -174,6 +209,7 @@ class Doctor:
 
     def diverged(self, batch: Any = None) -> None:
         """Tell the doctor that the loss of the next batch is not finite, so that no step is taken on it."""
+        self._guard("steps", self._read_notes)
         if batch is not None:
             self._guard("data", lambda: self._data.see(self.watched.steps + 1, batch))
             self._kept.force(self.watched.steps + 1, batch)
@@ -199,44 +235,27 @@ class Doctor:
     def _start(self) -> Origin | None:
         return self._origins[0] if self._origins and self._origins[0].step == 0 else None
 
-    def _count_training(self, now: float, watching: float) -> None:
-        """Count the time since the last step as training, that of hooks and of long pauses left out."""
-        if math.isnan(self._last):
-            return
-        seconds = max(now - self._last - watching, 0.0)
-        steps = max(self.watched.steps - 1, 1)
-        if self.watched.steps > 3:
-            seconds = min(seconds, PAUSE * self.clock.training / steps)
-        self.clock.trained(seconds)
+    def _read_notes(self, watching: float = 0.0) -> None:
+        """Read what was written down of the last steps.
 
-    def _see(self, loss: Tensor | float, batch: Any) -> None:
-        """Keep the loss, and what is to be kept of the batch."""
-        watched = self.watched
-        watched.steps += 1
-        if watched.steps == 1:
-            watched.modules = modes_of(self.model)
-        watched.rates.add(float(self.optimizer.param_groups[0].get("lr", math.nan)))
-        if isinstance(loss, Tensor) and loss.device.type != "cpu":
-            self._pending.append(loss.detach().clone())
-            if len(self._pending) >= PENDING:
-                self._read_pending()
+        The time between steps is training, but for that of hooks in the last one, and long pauses.
+        """
+        notes, self._notes = self._notes, []
+        if any(isinstance(loss, Tensor) for loss, _, _ in notes):
+            losses = torch.stack([torch.as_tensor(x).reshape(()) for x, _, _ in notes]).tolist()
         else:
-            value = loss.item() if isinstance(loss, Tensor) else float(loss)
-            self._add_loss(value, watched.steps)
-        if batch is not None:
-            self._kept.see(watched.steps, batch)
-            if watched.steps <= READ_AT_ONCE or self.clock.share < self.clock.budget:
-                self._data.see(watched.steps, batch)
-        if watched.steps >= 32 and watched.steps & (watched.steps - 1) == 0:
-            self._keep_origin()
-
-    def _read_pending(self) -> None:
-        if self._pending:
-            values = torch.stack([x.reshape(()) for x in self._pending]).tolist()
-            first = self.watched.steps - len(values) + 1
-            self._pending = []
-            for place, value in enumerate(values):
-                self._add_loss(value, first + place)
+            losses = [loss for loss, _, _ in notes]
+        first = self.watched.steps - len(notes) + 1
+        for place, (loss, (_, rate, gap)) in enumerate(zip(losses, notes, strict=True)):
+            step = first + place
+            self.watched.rates.add(rate)
+            self._add_loss(float(loss), step)
+            if math.isnan(gap):
+                continue
+            seconds = max(gap - (watching if step == self.watched.steps else 0.0), 0.0)
+            if step > 3:
+                seconds = min(seconds, PAUSE * self.clock.training / (step - 1))
+            self.clock.trained(seconds)
 
     def _add_loss(self, value: float, step: int) -> None:
         self.watched.losses.add(value)

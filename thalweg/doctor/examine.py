@@ -13,7 +13,7 @@ from thalweg.curvature import edge_of, hessian, noise_scale, sharpness
 from thalweg.doctor.checks import LossFunction, check_gradients, check_outputs, compare_modes
 from thalweg.doctor.forks.origin import Origin
 from thalweg.doctor.gauges.layers import LayerGauge
-from thalweg.doctor.undisturbed import enter_modes, outputs_of, undisturbed
+from thalweg.doctor.undisturbed import as_found, enter_modes, outputs_of
 from thalweg.doctor.watched import BatchNoise, ModeLoss, Watched
 from thalweg.errors import TaskError
 from thalweg.objective.nested import mapped, tensors_in
@@ -73,7 +73,7 @@ def _probe_units(watched: Watched, batches: list[Any]) -> None:
     try:
         for inputs, _ in batches:
             gauge.attach()
-            with undisturbed(watched.model), torch.enable_grad():
+            with as_found(watched.model), torch.enable_grad():
                 enter_modes(watched.modules)
                 outputs_of(watched.model, inputs)
             gauge.read(watched.steps)
@@ -156,7 +156,7 @@ def _find_nonfinite(watched: Watched, start: Origin) -> None:
     handles = [module.register_forward_hook(see) for module in names]
     parameters = {k: v for k, v in start.parameters.items() if not k.startswith("#")}
     try:
-        with undisturbed(watched.model), torch.no_grad():
+        with as_found(watched.model), torch.no_grad():
             for step, (inputs, _) in watched.kept:
                 if step <= found.step and not spoilt:
                     outputs_of(watched.model, inputs, parameters)

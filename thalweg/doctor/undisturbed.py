@@ -22,7 +22,7 @@ SEED = 0x5EED
 
 
 @contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
+def as_found(model: nn.Module) -> Iterator[None]:
     """Put back modes, attributes of modules and random generators; the same is drawn inside each time."""
     kept = [(module, dict(vars(module))) for module in model.modules()]
     with isolated(), modes_kept(model):
@@ -73,7 +73,7 @@ def loss_of(
 ) -> float:
     """Return the loss of a batch without gradients, in the mode that the model has."""
     inputs, targets = batch
-    with undisturbed(model), torch.no_grad():
+    with as_found(model), torch.no_grad():
         return float(loss(outputs_of(model, inputs, parameters), mapped(targets, torch.clone)))
 
 
