@@ -15,8 +15,14 @@ from thalweg.optim.stepping.merged import Merged, can_merge
 from thalweg.race.entrants.known import Entrant, known_entrants
 from thalweg.rules import clip_by_global_norm, ema, momentum, polyak
 from thalweg.train.binding import build_optimizer
+from thalweg.train.optimizers import needs_model
 
-KNOWN = {name: each for name, each in known_entrants().items() if each.batch_size == "race"}
+KNOWN = {
+    name: each
+    for name, each in known_entrants().items()
+    if each.batch_size == "race" and not needs_model(each.factory)
+}
+"""Those that can be stacked: not solvers, nor what reads the layers of a model."""
 
 
 @pytest.mark.parametrize("name", sorted(KNOWN))

@@ -19,6 +19,7 @@ from thalweg.race.stack import reasons, run_stack, why_not
 from thalweg.race.trials.plan import Setting, Trial
 from thalweg.rules import ema
 from thalweg.tasks import Data, Task, load_task, mlp
+from thalweg.train.optimizers import needs_model
 
 ADAM = entrant(optim.Adam)
 
@@ -199,7 +200,9 @@ def test_an_entrant_that_fails_is_no_reason() -> None:
 
 def test_what_can_be_stacked() -> None:
     every = [each for each in known_entrants().values() if each.batch_size == "race"]
-    assert why_not(task(), _trials(*every), SETTING) is None
+    plain = [each for each in every if not needs_model(each.factory)]
+    assert why_not(task(), _trials(*plain), SETTING) is None
+    assert "KFAC reads the layers" in str(why_not(task(), _trials(*every), SETTING))
     assert why_not(task(lambda: mlp([4, 6, 3], dropout=0.5)), _trials(), SETTING) is None
     accumulating = entrant(lambda p, lr: Accumulate(optim.SGD(p, lr), 2), "accumulate")
     assert why_not(task(), _trials(accumulating), SETTING) is None
