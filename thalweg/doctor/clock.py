@@ -51,12 +51,15 @@ class Clock:
         """Return whether a step is to be looked at."""
         if step in FIRST_STEPS:
             return True
-        if step < self._next:
-            return False
-        if self.watching + self._dearest > self.budget * self.training:
+        if not self.allows(step):
             return False
         self._next = step + max(1, min(NARROWEST, math.ceil(step * (SOON - 1))))
         return True
+
+    def allows(self, step: int) -> bool:
+        """Return whether the last cadence is over at a step and one more look fits the budget."""
+        fits = self.watching + self._dearest <= self.budget * self.training
+        return fits and step >= self._next
 
     @property
     def share(self) -> float:

@@ -132,7 +132,8 @@ class Doctor:
         except Exception as error:  # the doctor's own: it must not end the training
             self._failed("steps", error)
         steps = self.watched.steps
-        if self._is_attached or steps <= READ_AT_ONCE or len(self._notes) >= MOST_NOTES:
+        is_full = steps <= READ_AT_ONCE or len(self._notes) >= MOST_NOTES
+        if self._is_attached or is_full or self.clock.allows(steps + 1):
             self._settle(began, batch)
         else:
             self._last = time.perf_counter()
