@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.values import path_of
+from thalweg.cli.options import TaskArgument
+from thalweg.cli.values import checked_page, path_of
 
 if TYPE_CHECKING:
     import torch
@@ -27,10 +28,7 @@ EXAMPLES = (
 
 
 def curvature(
-    task: Annotated[
-        str,
-        typer.Argument(metavar="TASK", help="A built-in task, or file.py, or file.py:function."),
-    ],
+    task: TaskArgument,
     optimizer: Annotated[
         str, typer.Option("--optimizer", "-o", help="Trains the model, and has the sharpness.")
     ] = "adam",
@@ -128,8 +126,7 @@ def _check_along(along: int | None, epochs: int, html: Path | None) -> None:
         raise TaskError(f"--along is at least 1; got {along}.")
     if along is not None and not epochs:
         raise TaskError("--along is of the training: give it --epochs of 1 or more.")
-    if html is not None and html.suffix.lower() != ".html":
-        raise TaskError(f"--html is the page to write, a file that ends in .html; got {html}.")
+    checked_page(html)
 
 
 def _watch(every: int | None, **settings: Any) -> list[SharpnessAlong]:

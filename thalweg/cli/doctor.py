@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thalweg.cli.options import (
+    BatchSizeOption,
+    EpochsOption,
+    InitOption,
+    OptimizerOption,
+    RateOption,
+    SeedOption,
+    SettingsOption,
+    TaskArgument,
+    recipe_for,
+)
 from thalweg.cli.values import path_of
 
 if TYPE_CHECKING:
@@ -21,34 +32,14 @@ EXAMPLES = (
 
 
 def doctor(
-    task: Annotated[
-        str,
-        typer.Argument(metavar="TASK", help="A built-in task, or file.py, or file.py:function."),
-    ],
-    optimizer: Annotated[
-        str,
-        typer.Option("--optimizer", "-o", help="Which one; `thalweg list optimizers` shows all."),
-    ] = "adam",
-    lr: Annotated[
-        float | None, typer.Option(help="Learning rate.", show_default="the optimizer's own")
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Passes over the training set.", show_default="the task's own"),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and order of the data.")] = 0,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A hyperparameter, NAME=VALUE; may be repeated."),
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option("--init", help="How the model starts.", show_default="as the task says"),
-    ] = None,
+    task: TaskArgument,
+    optimizer: OptimizerOption = "adam",
+    lr: RateOption = None,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    seed: SeedOption = 0,
+    settings: SettingsOption = None,
+    start: InitOption = None,
     budget: Annotated[
         float, typer.Option(help="Time of watching, as a share of that of training.")
     ] = 0.05,
@@ -73,30 +64,28 @@ def doctor(
 
     The exit code is 3 if a fault was found, with --fix if one is left.
     """
-    from thalweg.cli.values import settings_of
+    from thalweg.cli.values import checked_rate
     from thalweg.doctor import consult
-    from thalweg.doctor.page import check_page, write_doctor_page
+    from thalweg.doctor.consulting.page import check_page, write_doctor_page
     from thalweg.errors import TaskError
     from thalweg.tasks import load_task
-    from thalweg.train.recipe import Recipe
     from thalweg.train.threads import threads_for, torch_threads
 
     for name, value in {"budget": budget, "forks": forks}.items():
         if not 0 <= value < float("inf"):
             raise TaskError(f"--{name} is a number of at least 0; got {value:g}.")
-    if lr is not None and not 0 < lr < float("inf"):
-        raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
+    checked_rate(lr)
     page = None if html is None else check_page(html, over=force)
     subject = load_task(task)
-    recipe = Recipe(
+    recipe = recipe_for(
         subject,
         optimizer,
         lr,
-        epochs=epochs,  # type: ignore[arg-type]  # None is the task's
-        batch_size="task" if batch_size is None else batch_size or None,  # type: ignore[arg-type]
+        epochs=epochs,
+        batch_size=batch_size,
+        settings=settings,
         seed=seed,
         init=start,
-        hyperparameters=settings_of(settings),
     )
     with torch_threads(threads_for(subject)):
         found = consult(recipe, fix=fix, budget=budget, forks=forks)

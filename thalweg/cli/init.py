@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.values import path_of
+from thalweg.cli.options import TaskArgument
+from thalweg.cli.values import checked_page, path_of
 
 if TYPE_CHECKING:
     from thalweg.init import InitComparison, InitReport
@@ -28,10 +29,7 @@ _USUAL = "default,he,glorot,orthogonal,lsuv"
 
 
 def init(
-    task: Annotated[
-        str,
-        typer.Argument(metavar="TASK", help="A built-in task, or file.py, or file.py:function."),
-    ],
+    task: TaskArgument,
     compared: Annotated[
         str, typer.Option("--compare", help="Strategies by commas; default: what layers draw.")
     ] = _USUAL,
@@ -95,8 +93,7 @@ def init(
 def _check(page: Path | None, shown: str | None) -> None:
     from thalweg.errors import TaskError
 
-    if page is not None and page.suffix.lower() != ".html":
-        raise TaskError(f"--html is the page to write, a file that ends in .html; got {page}.")
+    checked_page(page)
     if page is not None and shown is not None:
         raise TaskError("--html is of a comparison; --show has no page.")
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thalweg.cli.values import path_of
+from thalweg.cli.options import BatchSizeOption, OptimizerOption, TaskArgument
+from thalweg.cli.values import checked_page, path_of
 
 if TYPE_CHECKING:
     from thalweg.train.lr_finder.finder import RangeTest
@@ -21,23 +22,14 @@ EXAMPLES = (
 
 
 def lr(
-    task: Annotated[
-        str,
-        typer.Argument(metavar="TASK", help="A built-in task, or file.py, or file.py:function."),
-    ],
-    optimizer: Annotated[
-        str,
-        typer.Option("--optimizer", "-o", help="Which one; `thalweg list optimizers` shows all."),
-    ] = "adam",
+    task: TaskArgument,
+    optimizer: OptimizerOption = "adam",
     lowest: Annotated[float, typer.Option(help="Learning rate of the first step.")] = 1e-7,
     highest: Annotated[float, typer.Option(help="Learning rate of the last step.")] = 10.0,
     steps: Annotated[int, typer.Option(help="Steps in a sweep, one for each rate.")] = 100,
     seeds: Annotated[int, typer.Option(help="Sweeps, each with its own seed.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the first sweep.")] = 0,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
-    ] = None,
+    batch_size: BatchSizeOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -60,13 +52,11 @@ def lr(
     """
     import re
 
-    from thalweg.errors import TaskError
     from thalweg.tasks import load_task
     from thalweg.train.lr_finder.finder import find_lr
     from thalweg.train.threads import threads_for, torch_threads
 
-    if out is not None and out.suffix.lower() != ".html":
-        raise TaskError(f"--out is the page to write, a file that ends in .html; got {out}.")
+    checked_page(out, "--out")
     subject = load_task(task)
     with torch_threads(threads_for(subject)):
         test = find_lr(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thalweg.cli.train import RUNS
-from thalweg.cli.values import path_of
+from thalweg.cli.values import checked_page, path_of
 
 if TYPE_CHECKING:
     from thalweg.train import SavedRun
@@ -206,8 +206,7 @@ def draw(run: SavedRun, path: Path | None = None) -> Path:
     from thalweg.report.plots.runs import write_run_page
     from thalweg.train.folder.layout import REPORT
 
-    if path is not None and path.suffix.lower() != ".html":
-        raise TaskError(f"--out is the page to write, a file that ends in .html; got {path}.")
+    checked_page(path, "--out")
     if not run.epochs:
         raise TaskError(f"The run {run.name} has no finished epoch to draw.")
     rows = [each.as_dict() for each in run.history]

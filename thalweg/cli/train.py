@@ -9,6 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thalweg.cli.options import (
+    BatchSizeOption,
+    EpochsOption,
+    InitOption,
+    OptimizerOption,
+    RateOption,
+    SeedOption,
+    SettingsOption,
+    TaskArgument,
+    recipe_for,
+)
 from thalweg.cli.values import path_of
 
 if TYPE_CHECKING:
@@ -29,39 +40,14 @@ RUNS = Path("runs")
 
 
 def train(
-    task: Annotated[
-        str,
-        typer.Argument(metavar="TASK", help="A built-in task, or file.py, or file.py:function."),
-    ],
-    optimizer: Annotated[
-        str,
-        typer.Option("--optimizer", "-o", help="Which one; `thalweg list optimizers` shows all."),
-    ] = "adam",
-    lr: Annotated[
-        float | None,
-        typer.Option(help="Learning rate.", show_default="the optimizer's own"),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Passes over the training set.", show_default="the task's own"),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and order of the data.")] = 0,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A hyperparameter, NAME=VALUE; may be repeated."),
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--init",
-            help="How the model starts: he, orthogonal:gain=1.4, he|lsuv; `thalweg list init`.",
-            show_default="as the task says",
-        ),
-    ] = None,
+    task: TaskArgument,
+    optimizer: OptimizerOption = "adam",
+    lr: RateOption = None,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    seed: SeedOption = 0,
+    settings: SettingsOption = None,
+    start: InitOption = None,
     accumulate: Annotated[int, typer.Option(help="Batches whose gradients make one step.")] = 1,
     clip_norm: Annotated[
         float | None,
@@ -98,29 +84,28 @@ def train(
     standard error, one line an epoch or a bar on a terminal; the results go to
     the standard output.
     """
-    from thalweg.cli.values import checked_rate, settings_of
+    from thalweg.cli.values import checked_rate
     from thalweg.errors import TaskError
     from thalweg.strategies import strategy_named
     from thalweg.tasks import load_task
-    from thalweg.train.recipe import Recipe
 
     if resume and out is None:
         raise TaskError("--resume needs --out FOLDER, the folder of the run to go on with.")
     checked_rate(lr)
     subject = load_task(task)
-    recipe = Recipe(
+    recipe = recipe_for(
         subject,
         optimizer,
         lr,
-        epochs=epochs,  # type: ignore[arg-type]  # None is the task's
-        batch_size="task" if batch_size is None else batch_size or None,  # type: ignore[arg-type]
+        epochs=epochs,
+        batch_size=batch_size,
+        settings=settings,
         seed=seed,
         init=start,
         accumulate=accumulate,
         clip_norm=clip_norm,
         autocast=autocast,
         strategy=None if strategy is None else strategy_named(strategy),
-        hyperparameters=settings_of(settings),
     )
     train_in(recipe, out, resume=resume, as_json=as_json)
 

@@ -59,6 +59,12 @@ def checked_rate(lr: float | None) -> None:
         raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
 
 
+def checked_page(path: Path | None, option: str = "--html") -> None:
+    """Raise TaskError for the page of an option that does not end in .html."""
+    if path is not None and path.suffix.lower() != ".html":
+        raise TaskError(f"{option} is the page to write, a file that ends in .html; got {path}.")
+
+
 def rates(text: str | None) -> list[float] | None:
     """Read learning rates separated by commas.
 
