@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.exact import same
 from thalweg.doctor import Remedy, consult
-from thalweg.doctor.treatment import treated
+from thalweg.doctor.consulting.treatment import treated
 from thalweg.errors import TaskError
 from thalweg.tasks import Data, Task
 from thalweg.train.recipe import Recipe

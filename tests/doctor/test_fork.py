@@ -158,11 +158,11 @@ def test_what_a_remedy_does_not_better_becomes_information() -> None:
 
 
 def test_a_consequence_of_a_confirmed_fault_becomes_a_warning() -> None:
-    from thalweg.doctor.symptoms.numbers import NonFinite
+    from thalweg.doctor.symptoms.numbers import NonFiniteNumbers
 
     cause = Verdict("lr_too_high", status="confirmed")
     follows = Verdict("non_finite", status="confirmed")
-    _, told = confirmed([cause, follows], None, (NonFinite(),), lambda *_: None)
+    _, told = confirmed([cause, follows], None, (NonFiniteNumbers(),), lambda *_: None)
     assert told.kind == "warning"
     assert told.words.endswith("It would go with lr_too_high.")
 

@@ -15,12 +15,12 @@ from tests.doctor.helpers import FEATURES, batches, net, report, trained
 from thalweg.doctor import Doctor, Report, Statistic, Symptom
 from thalweg.doctor.forks.remedies import advice
 from thalweg.doctor.symptoms.all import SYMPTOMS
-from thalweg.doctor.symptoms.balance import DecayImbalance, LayerImbalance, Schedule
+from thalweg.doctor.symptoms.balance import DecayImbalance, EarlySchedule, LayerImbalance
 from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder, InputScale
 from thalweg.doctor.symptoms.edge import EdgeOfStability
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
 from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike, Plateau
-from thalweg.doctor.symptoms.numbers import LostUpdates, NonFinite
+from thalweg.doctor.symptoms.numbers import LostUpdates, NonFiniteNumbers
 from thalweg.doctor.symptoms.outputs import (
     ConstantOutputs,
     LearnsNothing,
@@ -171,7 +171,7 @@ PLANTS: dict[str, tuple[type[Symptom], Callable[[], Report]]] = {
             BrokenInputs, net(), given=changed(lambda x, i: x.fill_(np.nan) if i == 9 else x, 12)
         ),
     ),
-    "a loss of infinity": (NonFinite, lambda: told(NonFinite, net(), 1e30)),
+    "a loss of infinity": (NonFiniteNumbers, lambda: told(NonFiniteNumbers, net(), 1e30)),
     "bfloat16": (
         LostUpdates,
         lambda: told(
@@ -249,7 +249,7 @@ LOOK_ALIKES: dict[str, tuple[type[Symptom], Callable[[], Report]]] = {
     "a start that is trained": (InitScale, lambda: told(InitScale, net())),
     "standard inputs": (InputScale, lambda: told(InputScale, net())),
     "finite inputs": (BrokenInputs, lambda: told(BrokenInputs, net())),
-    "a finite loss": (NonFinite, lambda: told(NonFinite, net())),
+    "a finite loss": (NonFiniteNumbers, lambda: told(NonFiniteNumbers, net())),
     "float32": (LostUpdates, lambda: told(LostUpdates, net(), 1e-5, kind=ADAM)),
     "a little decay": (
         DecayImbalance,
@@ -294,7 +294,7 @@ def test_a_symptom_stays_silent_on_what_looks_like_it(name: str) -> None:
 
 
 def test_every_symptom_has_a_plant_or_a_test_of_its_own() -> None:
-    alone = {EdgeOfStability, Cliff, BatchTooSmall, BatchTooLarge, NoGeneralization, Schedule}
+    alone = {EdgeOfStability, Cliff, BatchTooSmall, BatchTooLarge, NoGeneralization, EarlySchedule}
     assert {symptom for symptom, _ in PLANTS.values()} | alone == {type(s) for s in SYMPTOMS}
     names = [s.name for s in SYMPTOMS]
     assert len(set(names)) == len(names)
@@ -368,7 +368,7 @@ def test_a_schedule_that_ends_early_is_told(factor: float, is_told: bool) -> Non
     model = net()
     optimizer = SGD(model.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, factor)
-    doctor = Doctor(model, optimizer, symptoms=[Schedule()])
+    doctor = Doctor(model, optimizer, symptoms=[EarlySchedule()])
     for x, y in batches(100):
         optimizer.zero_grad()
         loss = functional.cross_entropy(model(x), y)

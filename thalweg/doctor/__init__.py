@@ -10,7 +10,7 @@ fault of it or refute it.
 """
 
 from thalweg.doctor.before.recipe import check
-from thalweg.doctor.consultation import Consultation, Treatment, consult
+from thalweg.doctor.consulting.consultation import Consultation, Treatment, consult
 from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.doctor import Doctor
 from thalweg.doctor.report import Report, WatchingCost

@@ -8,6 +8,7 @@ from typing import Any
 
 from thalweg.doctor.verdict import KINDS, STATUSES, Verdict
 from thalweg.numeric import without_nonfinite
+from thalweg.text_table import html_table
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,13 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Return the report as a table for notebooks."""
-        head = "<tr><th>symptom</th><th>where</th><th>kind</th><th>status</th><th>what</th></tr>"
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(v)) + "</tr>"
-            for v in self.verdicts
-        )
+        headings = ("symptom", "where", "kind", "status", "what")
+        table = html_table(headings, map(_cells, self.verdicts))
         first = "" if self.faults else f"<p>No fault was found in {self.steps} steps.</p>"
         notes = "".join(
             f"<p>Could not be watched: {html.escape(what)}</p>" for what in self.unwatched
         )
-        return f"{first}<table>{head}{rows}</table>{notes}<p>Cost: {self.cost}.</p>"
+        return f"{first}{table}{notes}<p>Cost: {self.cost}.</p>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""

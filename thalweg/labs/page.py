@@ -7,26 +7,19 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from thalweg.errors import TaskError
 from thalweg.files import write_text
 from thalweg.labs.lab import Finding, LabResult
 from thalweg.labs.settings import text_of
+from thalweg.report.parts.target import free_page
 from thalweg.report.plots.one_figure import Saved, figure_page
 
 
 def check_page(path: str | os.PathLike[str], *, over: bool = False) -> Path:
     """Return the path of a page that may be written.
 
-    Raises TaskError for what does not end in .html, a folder, and a file that is there, unless `over`.
+    Raises TaskError as `free_page` does.
     """
-    page = Path(path)
-    if page.suffix.lower() != ".html":
-        raise TaskError(f"The page of a lab is a file that ends in .html; got {page}.")
-    if page.is_dir():
-        raise TaskError(f"{page} is a folder; expected a file to write.")
-    if page.exists() and not over:
-        raise TaskError(f"{page} exists. --force writes over it; or name another file with --out.")
-    return page
+    return free_page(path, "The page of a lab", "--out", over=over)
 
 
 def write_lab_page(result: LabResult, path: str | os.PathLike[str], *, over: bool = False) -> Path:

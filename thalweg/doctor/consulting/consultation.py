@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.doctor.before.recipe import check
+from thalweg.doctor.consulting.treatment import treated
 from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.report import Report
-from thalweg.doctor.treatment import treated
 from thalweg.doctor.verdict import Remedy, Verdict
 from thalweg.errors import DivergedError, TaskError
 from thalweg.numeric import without_nonfinite

@@ -9,13 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from thalweg.doctor.consultation import Consultation, Treatment
+from thalweg.doctor.consulting.consultation import Consultation, Treatment
 from thalweg.doctor.report import Report
 from thalweg.doctor.verdict import Verdict
-from thalweg.errors import TaskError
 from thalweg.files import write_text
 from thalweg.report.parts.axes import log_axis
 from thalweg.report.parts.palette import colours
+from thalweg.report.parts.target import free_page
 from thalweg.report.plots.one_figure import Saved, figure_page
 
 GIVEN = "as given"
@@ -25,16 +25,9 @@ MARKS = {"fault": "Fault", "warning": "Warning", "information": "Information"}
 def check_page(path: str | os.PathLike[str], *, over: bool = False) -> Path:
     """Return the path of a page that may be written.
 
-    Raises TaskError for what does not end in .html, a folder, and a file that is there, unless `over`.
+    Raises TaskError as `free_page` does.
     """
-    page = Path(path)
-    if page.suffix.lower() != ".html":
-        raise TaskError(f"The doctor's page is a file that ends in .html; got {page}.")
-    if page.is_dir():
-        raise TaskError(f"{page} is a folder; expected a file to write.")
-    if page.exists() and not over:
-        raise TaskError(f"{page} exists. --force writes over it; or name another file.")
-    return page
+    return free_page(path, "The doctor's page", "--html", over=over)
 
 
 def write_doctor_page(

@@ -16,7 +16,7 @@ Batches = list[tuple[Any, Any]]
 """Pairs of inputs and targets."""
 
 
-class Steps(Protocol):
+class Steppable(Protocol):
     """An optimizer, as far as a fork uses it."""
 
     @property
@@ -45,7 +45,7 @@ class Arm:
     """
 
     model: nn.Module
-    optimizer: Steps
+    optimizer: Steppable
     batches: Batches
     probe: Batches
     pool: Batches

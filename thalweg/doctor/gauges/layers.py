@@ -16,7 +16,7 @@ MOST_CALLS = 512
 """Calls of layers that are kept of one pass; a recurrent loop may make very many."""
 BEYOND = 0.85
 """From where on a unit counts as saturated (Rakitianskaia and Engelbrecht, 2015)."""
-BOUNDED = {"TanhBackward0": (0.0, 1.0), "SigmoidBackward0": (0.5, 0.5)}
+SATURATING = {"TanhBackward0": (0.0, 1.0), "SigmoidBackward0": (0.5, 0.5)}
 """Centre and half width of what an activation gives, by the node that it leaves in the graph."""
 CONVOLUTIONS = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
@@ -87,8 +87,8 @@ class LayerGauge(Gauge):
         call.activation = _made_by(given)
         self._silent.append((call.name, call.rows, (by_unit != 0).any(0)))
         parts["spread"] = by_unit.float().std(0, correction=0).mean()
-        if call.activation in BOUNDED:
-            centre, width = BOUNDED[call.activation]
+        if call.activation in SATURATING:
+            centre, width = SATURATING[call.activation]
             beyond = ((by_unit.float() - centre) / width).abs().mean(0) > BEYOND
             parts["saturated"] = beyond.float().mean()
 

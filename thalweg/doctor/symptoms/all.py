@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from thalweg.doctor.symptoms.balance import DecayImbalance, LayerImbalance, Schedule
+from thalweg.doctor.symptoms.balance import DecayImbalance, EarlySchedule, LayerImbalance
 from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder, InputScale
 from thalweg.doctor.symptoms.edge import EdgeOfStability
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
 from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike, Plateau
-from thalweg.doctor.symptoms.numbers import LostUpdates, NonFinite
+from thalweg.doctor.symptoms.numbers import LostUpdates, NonFiniteNumbers
 from thalweg.doctor.symptoms.outputs import (
     ConstantOutputs,
     LearnsNothing,
@@ -25,7 +25,7 @@ from thalweg.doctor.symptoms.units import DeadUnits, Saturation, Symmetry
 
 SYMPTOMS: tuple[Symptom, ...] = (
     BrokenInputs(),
-    NonFinite(),
+    NonFiniteNumbers(),
     WrongOutputs(),
     WrongGradient(),
     MixedRows(),
@@ -46,7 +46,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
     LossSpike(),
     DecayImbalance(),
     LayerImbalance(),
-    Schedule(),
+    EarlySchedule(),
     BatchTooSmall(),
     BatchTooLarge(),
     EdgeOfStability(),

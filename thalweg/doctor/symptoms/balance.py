@@ -119,7 +119,7 @@ class LayerImbalance(Symptom):
         return place, float(known[place])
 
 
-class Schedule(Symptom):
+class EarlySchedule(Symptom):
     """The schedule lowers the learning rate long before the run is over."""
 
     name = "schedule"

@@ -14,7 +14,7 @@ LOST = 0.5
 is 2^-9 to 2^-8 of the weight."""
 
 
-class NonFinite(Symptom):
+class NonFiniteNumbers(Symptom):
     """The loss became NaN or infinite."""
 
     name = "non_finite"

@@ -28,7 +28,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Chain:
+class LinearSteps:
     """One matrix: its eigenvalues, and the gradient's norm after each step back in time."""
 
     radius: float
@@ -42,7 +42,7 @@ class Data:
     """All chains."""
 
     settings: Settings
-    chains: list[Chain]
+    chains: list[LinearSteps]
 
 
 def compute(chosen: Settings) -> Data:
@@ -50,7 +50,7 @@ def compute(chosen: Settings) -> Data:
     return Data(chosen, [_chain(chosen, radius) for radius in chosen.radii])
 
 
-def _chain(chosen: Settings, radius: float) -> Chain:
+def _chain(chosen: Settings, radius: float) -> LinearSteps:
     draws = torch.Generator().manual_seed(chosen.seed)
     basis = torch.randn(chosen.size, chosen.size, generator=draws, dtype=torch.float64)
     basis = torch.linalg.qr(basis).Q + 0.05 * basis  # not orthogonal: W is not symmetric
@@ -65,7 +65,7 @@ def _chain(chosen: Settings, radius: float) -> Chain:
     back = torch.autograd.grad(out @ states[-1], states)[::-1]
     direct = inverse.T @ torch.diag(eigenvalues**chosen.steps) @ basis.T @ out
     left = inverse[0]  # the left eigenvector of the largest eigenvalue
-    return Chain(
+    return LinearSteps(
         radius,
         [float(g.norm()) for g in back],
         abs(float((back[-1] / back[-1].norm()) @ (left / left.norm()))),
