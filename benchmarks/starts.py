@@ -239,7 +239,7 @@ def _until(
         rows = torch.randint(len(x), (BATCH,))
         loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step % EVERY == 0:
             with torch.no_grad():
