@@ -1,4 +1,4 @@
-"""The first and the last layers of a model: those that take what it is given, and those that give its outputs."""
+"""The first and the last layers of a model: those that take its inputs, and those that give its outputs."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _heads_by_names(layers: Sequence[Layer]) -> frozenset[str]:
 
 
 def _heads_by_order(layers: Sequence[Layer], modules: Mapping[str, nn.Module]) -> frozenset[str]:
-    """Return the layer that was defined last, unless it is part of a block: one that is repeated, or PyTorch's."""
+    """Return the layer that was defined last, unless it is in a block: a repeated one, or PyTorch's."""
     if not layers:
         return frozenset()
     last = layers[-1]

@@ -1,0 +1,140 @@
+"""A table of routes: how an optimizer steps each parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from html import escape
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.engine import Chain
+from thalweg.optim.stepping.steppable import param_names
+from thalweg.optim.stepping.stepper import Stepper
+from thalweg.text_table import aligned, html_table
+
+_HEADINGS = ("name", "kind", "route", "shape", "lr", "decay", "state bytes")
+
+
+@dataclass(frozen=True)
+class RouteRow:
+    """How one parameter is stepped.
+
+    `lr` and `decay` are those of the step to come, `decay` None where there is none. `state_bytes` is what
+    the chain keeps for it. `by` is how the kind was found: "type", "name", "torch.fx", or "order", a guess.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    by: str
+    route: str
+    chain: str
+    lr: float
+    decay: float | None
+    state_bytes: int
+    frozen: bool
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text."""
+        kind = f"{self.kind}?" if self.by == "order" else self.kind
+        return (
+            self.name,
+            kind,
+            f"{self.route} (frozen)" if self.frozen else self.route,
+            " × ".join(map(str, self.shape)) or "a number",
+            f"{self.lr:g}",
+            "-" if self.decay is None else f"{self.decay:g}",
+            f"{self.state_bytes:,}",
+        )
+
+
+@dataclass(frozen=True)
+class RouteTable:
+    """How each parameter is stepped; `str` gives a table, a notebook shows one.
+
+    A kind with a question mark was guessed from the order in which layers were defined.
+    """
+
+    rows: tuple[RouteRow, ...]
+
+    @property
+    def chains(self) -> dict[str, str]:
+        """The chain of each route, as code."""
+        return {row.route: row.chain for row in self.rows}
+
+    @property
+    def state_bytes(self) -> int:
+        """What the chains keep for all parameters that are not frozen."""
+        return sum(row.state_bytes for row in self.rows if not row.frozen)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data: the rows, the chains by route, the bytes of all states."""
+        rows = [{**asdict(row), "shape": list(row.shape)} for row in self.rows]
+        return {"parameters": rows, "routes": self.chains, "state_bytes": self.state_bytes}
+
+    def __str__(self) -> str:
+        lines = aligned(_HEADINGS, (row.cells() for row in self.rows))
+        rule = "─" * max(map(len, lines))
+        return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        totals = "<br>".join(map(escape, self._totals()))
+        return f"{html_table(_HEADINGS, (row.cells() for row in self.rows))}<p>{totals}</p>"
+
+    def _totals(self) -> list[str]:
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            counts[row.route] = counts.get(row.route, 0) + prod(row.shape)
+        each = [f"{name}: {counts[name]:,} numbers by {text}" for name, text in self.chains.items()]
+        return [*each, f"{self.state_bytes:,} bytes of states"]
+
+
+def table_of(optimizer: Stepper, kinds: Mapping[str, tuple[str, str]]) -> RouteTable:
+    """Return how an optimizer steps its parameters; `kinds` are those that are known, by name."""
+    rows = []
+    for number, group in enumerate(optimizer.param_groups):
+        whole = optimizer.composition(group).chain
+        for p, named in zip(group["params"], param_names(group), strict=True):
+            name = named or f"parameter {len(rows)}"
+            kind, by = kinds.get(name, ("-", ""))
+            rows.append(
+                RouteRow(
+                    name,
+                    tuple(p.shape),
+                    kind,
+                    by,
+                    str(group.get("route", f"group {number}")),
+                    repr(whole),
+                    float(group["lr"]),
+                    decay_of(whole, group),
+                    bytes_of_states(whole, p, optimizer.state.get(p, {})),
+                    not p.requires_grad,
+                )
+            )
+    return RouteTable(tuple(rows))
+
+
+def bytes_of_states(whole: Chain, p: Tensor, state: Mapping[str, Any]) -> int:
+    """Return what a chain keeps for a parameter: as it is there, or as it will be."""
+    if state:
+        return _bytes(state.values())
+    shape = torch.empty(p.shape, dtype=p.dtype, device="meta")
+    kept = whole.init(shape).values()
+    numbers = sum(8 for value in kept if not isinstance(value, Tensor))
+    return numbers + _bytes(kept)
+
+
+def _bytes(values: Iterable[Any]) -> int:
+    return sum(value.nbytes for value in values if isinstance(value, Tensor))
+
+
+def decay_of(whole: Chain, group: Mapping[str, Any]) -> float | None:
+    """Return the weight decay of a group, summed where the chain has several, or None."""
+    names = [n for n in whole.hyperparameters if n.split(".")[-1] == "weight_decay"]
+    found = [float(group[name]) for name in names if name in group]
+    return sum(found) if found else None
