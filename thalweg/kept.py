@@ -77,7 +77,7 @@ def attributes_kept(model: nn.Module) -> Iterator[None]:
     False
     """
     held = [(module, dict(vars(module))) for module in model.modules()]
-    tables = [
+    tables: list[tuple[Any, dict[str, Any]]] = [
         (table, dict(table))
         for module, _ in held
         for table in (module._buffers, module._modules, module._parameters)

@@ -135,14 +135,14 @@ class Optimizer(Stepper):
         super().add_param_group(param_group)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load a state; groups are matched by their routes, parameters by name (`Stepper.load_state_dict`)."""
+        """Load a state: groups are found by their routes, parameters by name (`Stepper.load_state_dict`)."""
         if self.routing is not None:
             state_dict = in_order(self.param_groups, state_dict)
         super().load_state_dict(state_dict)
 
     def routes(self) -> RouteTable:
         """Return how each parameter is stepped: name, kind, route, shape, learning rate, decay, states."""
-        return table_of(self, self._kinds)
+        return table_of(self, self.composition, self._kinds)
 
     def _outer_defaults(self) -> dict[str, Any]:
         """Return the hyperparameters that groups may have besides those of all groups."""

@@ -9,7 +9,6 @@ import torch
 
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.errors import RuleError
-from thalweg.optim.stepping.stepper import Stepper
 
 
 def as_chain(given: Any, where: str) -> Chain:
@@ -27,7 +26,11 @@ def as_chain(given: Any, where: str) -> Chain:
     if isinstance(given, (Chain, Link, Rule)):
         return chain(given)
     inner = given.func if isinstance(given, functools.partial) else given
-    if not (isinstance(inner, type) and issubclass(inner, Stepper)):
+    if not (
+        isinstance(inner, type)
+        and issubclass(inner, torch.optim.Optimizer)
+        and hasattr(inner, "composition")
+    ):
         raise RuleError(
             f"{where} is {given!r:.80}. A route leads to a chain, to rules such as adam(beta2=0.95), or to a "
             "class of thalweg.optim that is made of rules, such as optim.AdamW or functools.partial of it"

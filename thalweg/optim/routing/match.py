@@ -40,12 +40,12 @@ def routed(routing: Routing, params: nn.Module | Iterable[Any]) -> list[RoutedPa
     """
     if isinstance(params, nn.Module):
         names = _all_names(params)
-        found = [
+        found: list[tuple[str, Tensor, str, str, tuple[str, ...]]] = [
             (k.name, k.parameter, k.kind, k.by, names[id(k.parameter)]) for k in kinds_of(params)
         ]
     else:
         found = [(n, p, UNKNOWN, "", (n,)) for n, p in _named(routing, params)]
-    taken, lost = [], []
+    taken, lost = list[RoutedParameter](), list[tuple[str, str]]()
     for name, p, kind, by, called in found:
         way = _way(routing, name, kind, called)
         if way is not None:
@@ -100,8 +100,8 @@ def _lost(lost: Sequence[tuple[str, str]], routing: Routing) -> str:
     listed = ", ".join(f"{name!r} ({kind})" for name, kind in lost[:_SHOWN])
     more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
     return (
-        f"no route takes {listed}{more}. The routes are: {', '.join(routing.chains)}. Give them one by kind or "
-        "name, or all that is left: rest=adamw()"
+        f"no route takes {listed}{more}. The routes are: {', '.join(routing.chains)}. Give them one by kind "
+        "or name, or all that is left: rest=adamw()"
     )
 
 

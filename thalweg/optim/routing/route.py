@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import Any, ClassVar
 
 from thalweg.engine import Chain, Link, Rule, chain
@@ -94,8 +93,8 @@ def route(
             that of the whole model.
         lr_factors: by route, what the learning rate is multiplied by, {"embedding": 10.0}.
         may_be_empty: whether a kind or pattern may match nothing, as in a routing for several models.
-        kinds: chains by kind: hidden, qkv, convolution, experts, input, head, embedding, tied, recurrent, norm,
-            bias, lora, other; and `rest`, for what no other route takes.
+        kinds: chains by kind: hidden, qkv, convolution, experts, input, head, embedding, tied, recurrent,
+            norm, bias, lora, other; and `rest`, for what no other route takes.
 
     A value is a chain, a link, a rule, or a class of `thalweg.optim` made of rules, whose lr is left out.
 
@@ -143,7 +142,7 @@ def _check_factors(factors: Mapping[str, Any], chains: Mapping[str, Chain]) -> N
             )
         if (
             isinstance(factor, bool)
-            or not isinstance(factor, Real)
+            or not isinstance(factor, (int, float))
             or not 0 <= factor < float("inf")
         ):
             raise RuleError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 from math import prod
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from thalweg.engine import Chain
+from thalweg.optim.stepping.checks import Group
+from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.steppable import param_names
-from thalweg.optim.stepping.stepper import Stepper
 from thalweg.text_table import aligned, html_table
 
 _HEADINGS = ("name", "kind", "route", "shape", "lr", "decay", "state bytes")
@@ -94,11 +95,15 @@ class RouteTable:
         return [*each, f"{self.state_bytes:,} bytes of states"]
 
 
-def table_of(optimizer: Stepper, kinds: Mapping[str, tuple[str, str]]) -> RouteTable:
+def table_of(
+    optimizer: torch.optim.Optimizer,
+    composition: Callable[[Group], Composition],
+    kinds: Mapping[str, tuple[str, str]],
+) -> RouteTable:
     """Return how an optimizer steps its parameters; `kinds` are those that are known, by name."""
-    rows = []
+    rows: list[RouteRow] = []
     for number, group in enumerate(optimizer.param_groups):
-        whole = optimizer.composition(group).chain
+        whole = composition(group).chain
         for p, named in zip(group["params"], param_names(group), strict=True):
             name = named or f"parameter {len(rows)}"
             kind, by = kinds.get(name, ("-", ""))
