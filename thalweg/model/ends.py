@@ -40,7 +40,8 @@ def ends_of(model: nn.Module, layers: Sequence[Layer]) -> Ends:
 
 
 def _is_attention(layer: Layer) -> bool:
-    return isinstance(layer.module, nn.MultiheadAttention)
+    """Whether it projects to queries, keys and values, as no first or last layer does."""
+    return isinstance(layer.module, nn.MultiheadAttention) or names.is_qkv(f"{layer.called}.weight")
 
 
 def _inputs_by(graph: CallGraph, layers: Sequence[Layer]) -> frozenset[str]:
