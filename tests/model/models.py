@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,7 +15,7 @@ class CausalSelfAttention(nn.Module):
         self.c_attn = nn.Linear(width, 3 * width)
         self.c_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         _, length, _ = x.size()
         assert length <= 64  # torch.fx cannot follow it
         q, k, v = self.c_attn(x).chunk(3, dim=-1)
@@ -26,7 +28,7 @@ class MLP(nn.Module):
         self.c_fc = nn.Linear(width, 4 * width)
         self.c_proj = nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.c_proj(functional.gelu(self.c_fc(x)))
 
 
@@ -38,7 +40,7 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(width)
         self.mlp = MLP(width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = x + self.attn(self.ln_1(x))
         return x + self.mlp(self.ln_2(x))
 
@@ -60,10 +62,10 @@ class GPT(nn.Module):
         if tied:
             self.transformer["wte"].weight = self.lm_head.weight
 
-    def forward(self, index: Tensor) -> Tensor:
+    def forward(self, index: Tensor) -> Any:
         places = torch.arange(index.shape[1], device=index.device)
         x = self.transformer["wte"](index) + self.transformer["wpe"](places)
-        for block in self.transformer["h"]:  # type: ignore[union-attr]
+        for block in self.transformer["h"]:  # type: ignore[attr-defined]
             x = block(x)
         return self.lm_head(self.transformer["ln_f"](x))
 
@@ -76,7 +78,7 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         out = functional.relu(self.bn1(self.conv1(x)))
         return functional.relu(x + self.bn2(self.conv2(out)))
 
@@ -90,7 +92,7 @@ class ResNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(4, 5)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         x = self.layer1(functional.relu(self.bn1(self.conv1(x))))
         return self.fc(torch.flatten(self.avgpool(x), 1))
 
@@ -100,7 +102,7 @@ class RMSNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * self.weight
 
 
@@ -111,7 +113,7 @@ class Experts(nn.Module):
         self.w2 = nn.Parameter(torch.randn(experts, 2 * width, width) / width**0.5)
         self.b1 = nn.Parameter(torch.zeros(experts, 2 * width))
 
-    def forward(self, x: Tensor, shares: Tensor) -> Tensor:
+    def forward(self, x: Tensor, shares: Tensor) -> Any:
         inner = functional.silu(torch.einsum("nd,edh->neh", x, self.w1) + self.b1)
         return torch.einsum("neh,ehd,ne->nd", inner, self.w2, shares)
 
@@ -128,7 +130,7 @@ class MoE(nn.Module):
         self.experts = Experts(experts, width)
         self.output = nn.Linear(width, tokens, bias=False)
 
-    def forward(self, index: Tensor) -> Tensor:
+    def forward(self, index: Tensor) -> Any:
         if int(index.max()) > 8:  # torch.fx cannot follow it
             raise ValueError
         x = self.norm(self.tok_embeddings(index) + self.pos_emb[index])
@@ -144,7 +146,7 @@ class LoRALinear(nn.Module):
         self.lora_A = nn.Parameter(torch.randn(rank, base.in_features))
         self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.base_layer(x) + x @ self.lora_A.T @ self.lora_B.T
 
 
@@ -155,7 +157,7 @@ class Adapted(nn.Module):
         self.down = LoRALinear(nn.Linear(width, width))
         self.classifier = nn.Linear(width, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.classifier(self.down(functional.relu(self.up(x))))
 
 
@@ -167,5 +169,5 @@ class TiedLSTM(nn.Module):
         self.decoder = nn.Linear(width, tokens)
         self.decoder.weight = self.encoder.weight
 
-    def forward(self, index: Tensor) -> Tensor:
+    def forward(self, index: Tensor) -> Any:
         return self.decoder(self.rnn(self.encoder(index))[0])

@@ -67,7 +67,7 @@ class Optimizer(Stepper):
         self,
         params: nn.Module | Iterable[Any],
         rule: Chain | Link | Rule | Routing,
-        lr: float | Tensor = 1e-3,
+        lr: float | Tensor | scheduled.ScheduleFunction = 1e-3,
         *,
         engine: Engine = "auto",
         capturable: bool = False,

@@ -65,6 +65,12 @@ class Routing:
             chains[route_] = with_numbers(each, values)
         return replace(self, chains=chains)
 
+    @property
+    def name(self) -> str:
+        """The rules of each chain, as "lion/adam+decay"."""
+        each = ("+".join(link.rule.name for link in c.links) for c in self.chains.values())
+        return "/".join(dict.fromkeys(each))
+
     def __repr__(self) -> str:
         patterns = ", ".join(f"{name!r}: {self.chains[name]!r}" for name in self.patterns)
         others = [f"{n}={each!r}" for n, each in self.chains.items() if n not in self.patterns]

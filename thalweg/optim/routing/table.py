@@ -9,9 +9,12 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.engine import Chain
+from thalweg.errors import TaskError
+from thalweg.model.kinds import kinds_of
+from thalweg.optim.routing.chains import with_numbers
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.steppable import param_names
@@ -95,6 +98,30 @@ class RouteTable:
         return [*each, f"{self.state_bytes:,} bytes of states"]
 
 
+def routes_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> RouteTable:
+    """Return how an optimizer steps the parameters of a model; behind a wrapper, the optimizer in it.
+
+    Raises TaskError for an optimizer that is not made of rules.
+
+    >>> from thalweg import optim
+    >>> net = nn.Linear(2, 1)
+    >>> [row.decay for row in routes_of(optim.AdamW(net, weight_decay=0.2), net).rows]
+    [0.2, 0.2]
+    """
+    inner: Any = optimizer
+    while not hasattr(inner, "composition") and isinstance(
+        getattr(inner, "optimizer", None), torch.optim.Optimizer
+    ):
+        inner = inner.optimizer
+    if not hasattr(inner, "composition"):
+        raise TaskError(
+            f"{type(inner).__name__} is not made of rules, so nothing is known of how it steps a parameter. "
+            "Those of thalweg.optim that step by gradients are."
+        )
+    kinds = {each.name: (each.kind, each.by) for each in kinds_of(model)}
+    return table_of(inner, inner.composition, kinds)
+
+
 def table_of(
     optimizer: torch.optim.Optimizer,
     composition: Callable[[Group], Composition],
@@ -103,7 +130,8 @@ def table_of(
     """Return how an optimizer steps its parameters; `kinds` are those that are known, by name."""
     rows: list[RouteRow] = []
     for number, group in enumerate(optimizer.param_groups):
-        whole = composition(group).chain
+        composed = composition(group)
+        whole = composed.chain
         for p, named in zip(group["params"], param_names(group), strict=True):
             name = named or f"parameter {len(rows)}"
             kind, by = kinds.get(name, ("-", ""))
@@ -114,14 +142,21 @@ def table_of(
                     kind,
                     by,
                     str(group.get("route", f"group {number}")),
-                    repr(whole),
+                    repr(_as_set(composed, group)),
                     float(group["lr"]),
-                    decay_of(whole, group),
+                    decay_of(composed, group),
                     bytes_of_states(whole, p, optimizer.state.get(p, {})),
                     not p.requires_grad,
                 )
             )
     return RouteTable(tuple(rows))
+
+
+def _as_set(composition: Composition, group: Group) -> Chain:
+    """Return the chain of a group with the numbers that the group has now."""
+    whole = composition.chain
+    values = {name: composition.getter(name)(group) for name in whole.hyperparameters}
+    return with_numbers(whole, values)
 
 
 def bytes_of_states(whole: Chain, p: Tensor, state: Mapping[str, Any]) -> int:
@@ -138,8 +173,9 @@ def _bytes(values: Iterable[Any]) -> int:
     return sum(value.nbytes for value in values if isinstance(value, Tensor))
 
 
-def decay_of(whole: Chain, group: Mapping[str, Any]) -> float | None:
-    """Return the weight decay of a group, summed where the chain has several, or None."""
+def decay_of(composition: Composition, group: Group) -> float | None:
+    """Return the weight decay of a group, summed where its chain has several, or None."""
+    whole = composition.chain
     names = [n for n in whole.hyperparameters if n.split(".")[-1] == "weight_decay"]
-    found = [float(group[name]) for name in names if name in group]
+    found = [float(composition.getter(name)(group)) for name in names]
     return sum(found) if found else None
