@@ -26,6 +26,7 @@ FLOORS = {
     "statistics": 1,
     "engine": 1,
     "objective": 1,
+    "model": 2,
     "curvature": 2,
     "report": 2,
     "rules": 2,

@@ -22,7 +22,7 @@ Callback Checkpoint CheckpointError Chain Cost Data DataError DivergedError Earl
 L2 Link Metric MissingExtraError Optimizer RangeTest Recipe Rule RuleError Run Scalar Target Task
 TaskError ThalwegError __version__ chain curvature dimensions doctor find_lr fit flat_objective init labs
 largest least_squares load_run load_task mean meta minimize minimize_many noise norm optim plot_range_test
-plot_schedules race rule rules schedules solvers strategies summary tasks testing total
+plot_schedules race route rule rules schedules solvers strategies summary tasks testing total
 """
 
 

@@ -2,6 +2,7 @@
 
     from thalweg import optim                 torch.optim's optimizers, same numbers, faster
     from thalweg import rule, chain           write an update rule as its equation
+    from thalweg import Optimizer, route      one optimizer, a chain for each kind of parameter
     from thalweg import Task, Cost, fit       a recipe: data, cost, model, optimizer
     thalweg.summary(model, x)                 a table of its layers
     thalweg.find_lr(task, optim.Adam)         about which learning rate?
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     )
     from thalweg.objective import L1, L2, Cost, Metric
     from thalweg.optim import Optimizer
+    from thalweg.optim.routing.route import route
     from thalweg.race import race
     from thalweg.report import plot_range_test, plot_schedules
     from thalweg.solvers import flat_objective, least_squares, minimize, minimize_many
@@ -117,6 +119,7 @@ _HOME = {
     ),
     "thalweg.objective": ("L1", "L2", "Cost", "Metric"),
     "thalweg.optim": ("Optimizer",),
+    "thalweg.optim.routing.route": ("route",),
     "thalweg.report": ("plot_range_test", "plot_schedules"),
     "thalweg.solvers": ("flat_objective", "least_squares", "minimize", "minimize_many"),
     "thalweg.tasks": ("Data", "Target", "Task", "load_task"),
@@ -186,6 +189,7 @@ __all__ = [
     "plot_range_test",
     "plot_schedules",
     "race",
+    "route",
     "rule",
     "rules",
     "schedules",

@@ -67,6 +67,33 @@ def _copied_buffers(model: nn.Module) -> Callable[[], None]:
 
 
 @contextmanager
+def attributes_kept(model: nn.Module) -> Iterator[None]:
+    """Put the attributes of each module back at the end, as they were bound: the objects, not their contents.
+
+    >>> model = nn.Identity()
+    >>> with attributes_kept(model):
+    ...     model.seen = 3
+    >>> hasattr(model, "seen")
+    False
+    """
+    held = [(module, dict(vars(module))) for module in model.modules()]
+    tables: list[tuple[Any, dict[str, Any]]] = [
+        (table, dict(table))
+        for module, _ in held
+        for table in (module._buffers, module._modules, module._parameters)
+    ]
+    try:
+        yield
+    finally:
+        for module, attributes in held:
+            vars(module).clear()
+            vars(module).update(attributes)
+        for table, entries in tables:
+            table.clear()
+            table.update(entries)
+
+
+@contextmanager
 def kept_if_it_fails(model: nn.Module) -> Iterator[None]:
     """Put each parameter and buffer of `model` back if the block raises, an interrupt included.
 

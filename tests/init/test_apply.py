@@ -14,9 +14,9 @@ from torch.nn.utils import parametrizations
 
 from tests.exact import RERUN, differs, same
 from thalweg import TaskError, init
-from thalweg.init.model.layers import layers_of
-from thalweg.init.model.trace import traced
 from thalweg.init.strategies.strategy import DEFINITIONS
+from thalweg.model.layers import layers_of
+from thalweg.model.trace import traced
 
 
 class Block(nn.Module):

@@ -18,6 +18,7 @@ from thalweg.cli import (
     new,
     predict,
     race,
+    routes,
     runs,
     train,
 )
@@ -39,7 +40,10 @@ app = typer.Typer(
     epilog=_examples(
         [
             part.EXAMPLES[0]
-            for part in (race, train, doctor, runs, lr, init, curvature, lab, new, explain, listing)
+            for part in (
+                *(race, train, doctor, runs, lr, init, routes, curvature, lab, new, explain),
+                listing,
+            )
         ]
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -51,6 +55,7 @@ app.command("predict", cls=Verb, epilog=_examples(predict.EXAMPLES))(predict.pre
 app.command("doctor", cls=Verb, epilog=_examples(doctor.EXAMPLES))(doctor.doctor)
 app.command("lr", cls=Verb, epilog=_examples(lr.EXAMPLES))(lr.lr)
 app.command("init", cls=Verb, epilog=_examples(init.EXAMPLES))(init.init)
+app.command("routes", cls=Verb, epilog=_examples(routes.EXAMPLES))(routes.routes)
 app.command("curvature", cls=Verb, epilog=_examples(curvature.EXAMPLES))(curvature.curvature)
 app.command("lab", cls=Verb, epilog=_examples(lab.EXAMPLES))(lab.lab)
 app.command("new", cls=Verb, epilog=_examples(new.EXAMPLES))(new.new)

@@ -11,7 +11,6 @@ name, which `.on(…)` chooses; `a | b` is b after a on the layers that b matche
 from thalweg.init.alike import check_symmetry, symmetric_units
 from thalweg.init.apply import apply
 from thalweg.init.compare import InitComparison, compare
-from thalweg.init.model.symmetry import SymmetricUnits
 from thalweg.init.mup import Mup, MupRow, mup
 from thalweg.init.named import find_strategy, strategy_names
 from thalweg.init.strategies.biases import bias, forget_gate, norm, output_bias, variance
@@ -35,6 +34,7 @@ from thalweg.init.strategies.weights import (
     truncated_normal,
 )
 from thalweg.init.table import InitReport, InitRow
+from thalweg.model.symmetry import SymmetricUnits
 
 __all__ = [
     "InitChain",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from thalweg.errors import TaskError
-from thalweg.init.model.symmetry import SymmetricUnits, symmetric_in
-from thalweg.init.model.trace import traced
+from thalweg.model.symmetry import SymmetricUnits, symmetric_in
+from thalweg.model.trace import traced
 
 
 def symmetric_units(model: nn.Module, x: object = None) -> tuple[SymmetricUnits, ...]:

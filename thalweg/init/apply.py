@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from thalweg.errors import TaskError
-from thalweg.init.model.graph import CallGraph
-from thalweg.init.model.symmetry import symmetric_in
-from thalweg.init.model.trace import Traced, traced
 from thalweg.init.strategies.strategy import InitChain, InitStrategy, Setup, full_name, parts_of
 from thalweg.init.table import InitReport, InitRow
 from thalweg.kept import kept_if_it_fails, seeded
+from thalweg.model.graph import CallGraph
+from thalweg.model.symmetry import symmetric_in
+from thalweg.model.trace import Traced, traced
 from thalweg.numeric import as_seed
 from thalweg.objective.losses import as_loss
 

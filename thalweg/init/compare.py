@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError
 from thalweg.init.apply import apply
-from thalweg.init.model.layers import layers_of
-from thalweg.init.model.outputs import first_tensor, outputs_of
 from thalweg.init.named import as_strategy
 from thalweg.kept import by_batch, undisturbed, watched
+from thalweg.model.layers import layers_of
+from thalweg.model.outputs import first_tensor, outputs_of
 from thalweg.objective.losses import Loss
 from thalweg.report.plots.starts import starts_html
 

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from thalweg.errors import TaskError
-from thalweg.init.model.layers import Layer
-from thalweg.init.model.trace import traced
 from thalweg.init.strategies.strategy import full_name
+from thalweg.model.layers import Layer
+from thalweg.model.trace import traced
 from thalweg.text_table import aligned
 
 Rates = Literal["adam", "sgd"]

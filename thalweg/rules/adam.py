@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from thalweg.engine import Scalar, rule
+from thalweg.engine import Chain, Scalar, chain, rule
+from thalweg.rules.parts.decay import decay
 
-__all__ = ["adam", "adam_scale", "adamax", "amsgrad", "nadam", "radam"]
+__all__ = ["adam", "adam_scale", "adamax", "adamw", "amsgrad", "nadam", "radam"]
 
 
 @rule
@@ -22,6 +23,19 @@ def adam(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-8):
     m_hat = m / (1 - beta1**t)
     v_hat = v / (1 - beta2**t)
     return m_hat / (torch.sqrt(v_hat) + eps), m, v
+
+
+def adamw(
+    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01
+) -> Chain:
+    """AdamW (Loshchilov and Hutter 2019) as the chain that it is: Adam, and weight decay after the step.
+
+    The defaults are PyTorch's.
+
+    >>> adamw(beta2=0.95)
+    chain(adam(beta1=0.9, beta2=0.95, eps=1e-08), decay(weight_decay=0.01))
+    """
+    return chain(adam(beta1, beta2, eps), decay(weight_decay))
 
 
 @rule

@@ -10,9 +10,9 @@ from torch import nn
 
 from thalweg.errors import TaskError
 from thalweg.init.apply import set_up
-from thalweg.init.model.graph import graph_of
 from thalweg.init.named import find_strategy
 from thalweg.init.strategies.strategy import InitChain, InitStrategy, parts_of
+from thalweg.model.graph import graph_of
 from thalweg.objective.losses import Loss
 from thalweg.objective.weighted import unweighted
 from thalweg.tasks.batches import Order

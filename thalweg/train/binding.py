@@ -32,8 +32,8 @@ def build_optimizer(
     """Return `optimizer` bound to the trainable parameters of `model`.
 
     `optimizer` is a class of `thalweg.optim` or `torch.optim`, a `functools.partial` of one, any
-    function (parameters, lr=…) that returns a `torch.optim.Optimizer`, or a chain of rules. `lr`
-    None leaves the learning rate to the optimizer's own default; thalweg's optimizers take a
+    function (parameters, lr=…) that returns a `torch.optim.Optimizer`, a chain of rules, or several
+    by route. `lr` None leaves the learning rate to the optimizer's own default; thalweg's optimizers take a
     schedule, too. Classes of thalweg and torch get the parameters with their names; those that read
     a model's layers get the model. Those of the
     `hyperparameters` that are given go to the class, or into the groups of a chain's optimizer.

@@ -13,7 +13,7 @@ from thalweg.engine.language.rule import Link, Rule
 from thalweg.errors import TaskError, suggest
 from thalweg.optim.named import find_optimizer
 from thalweg.schedules.named import ScheduleMaker, schedule_named
-from thalweg.train.optimizers import name_of
+from thalweg.train.optimizers import has_routes, name_of
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class ChosenOptimizer:
 
 
 def is_chain(optimizer: Any) -> bool:
-    """Return whether `optimizer` is a chain, a link of one, or a rule."""
-    return isinstance(optimizer, (Chain, Link, Rule))
+    """Return whether `optimizer` is a chain, a link of one, a rule, or several chains by route."""
+    return isinstance(optimizer, (Chain, Link, Rule)) or has_routes(optimizer)
 
 
 def choose(optimizer: Any, hyperparameters: Mapping[str, Any]) -> ChosenOptimizer:
@@ -75,7 +75,8 @@ def _check(factory: Any, given: Mapping[str, Any]) -> None:
 def _known(factory: Any) -> list[str] | None:
     """Return the names of the hyperparameters; None where they cannot be known."""
     if is_chain(factory):
-        return list(chain(factory).hyperparameters)
+        whole = factory if has_routes(factory) else chain(factory)
+        return list(whole.hyperparameters)
     while isinstance(factory, functools.partial):
         factory = factory.func
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -43,13 +43,20 @@ def needs_residuals(optimizer: Any) -> bool:
 
 
 def needs_model(optimizer: Any) -> bool:
-    """Return whether an optimizer, or what makes one, reads a model's layers (K-FAC).
+    """Return whether an optimizer, or what makes one, reads a model's layers (K-FAC, routes by kind).
 
     It is then built from the model, not from its parameters.
     """
     while isinstance(optimizer, functools.partial):
+        if any(map(needs_model, optimizer.args)):  # `stepping` with routes
+            return True
         optimizer = optimizer.func
     return bool(getattr(optimizer, "needs_model", False))
+
+
+def has_routes(optimizer: Any) -> bool:
+    """Return whether what a user gave is several chains, one for each kind of parameter (`thalweg.route`)."""
+    return isinstance(getattr(optimizer, "chains", None), Mapping)
 
 
 def observer_of(optimizer: torch.optim.Optimizer) -> Callable[..., int] | None:

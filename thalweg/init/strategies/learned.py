@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError
-from thalweg.init.model.activations import gain_of
-from thalweg.init.model.outputs import first_tensor, outputs_of
 from thalweg.init.strategies import matrices
 from thalweg.init.strategies.strategy import Setup, of_model
 from thalweg.kept import undisturbed, watched
+from thalweg.model.activations import gain_of
+from thalweg.model.outputs import first_tensor, outputs_of
 
 _ALL = ("hidden", "output", "recurrent", "embedding", "norm", "other")
 

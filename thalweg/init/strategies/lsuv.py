@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from thalweg.errors import TaskError
-from thalweg.init.model.layers import Layer, attention_of
-from thalweg.init.model.outputs import first_tensor, outputs_of
 from thalweg.init.strategies.strategy import Setup, of_model
 from thalweg.kept import by_batch, undisturbed, watched
+from thalweg.model.layers import Layer, attention_of
+from thalweg.model.outputs import first_tensor, outputs_of
 
 
 @of_model("hidden", "output")

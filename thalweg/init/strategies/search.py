@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError
-from thalweg.init.model.layers import Layer
-from thalweg.init.model.outputs import loss_of, outputs_of
 from thalweg.init.strategies.strategy import Setup, full_name, of_model
 from thalweg.kept import by_batch, undisturbed
+from thalweg.model.layers import Layer
+from thalweg.model.outputs import loss_of, outputs_of
 from thalweg.objective.nested import mapped, tensors_in
 
 _LOWEST = 0.01

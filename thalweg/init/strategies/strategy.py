@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import TaskError, suggest
-from thalweg.init.model.layers import KINDS, Layer
+from thalweg.model.layers import KINDS, Layer
 
 P = ParamSpec("P")
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import TaskError, suggest
-from thalweg.init.model.layers import Layer
 from thalweg.init.strategies import matrices
 from thalweg.init.strategies.strategy import Drawing, per_layer
+from thalweg.model.layers import Layer
 
 Distribution = Literal["normal", "uniform", "truncated"]
 Fan = Literal["fan_in", "fan_out", "average"]

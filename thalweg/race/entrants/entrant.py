@@ -15,6 +15,7 @@ from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError
 from thalweg.numeric import as_whole
 from thalweg.optim.optimizer import stepping
+from thalweg.optim.routing.route import Routing
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.race.entrants.space import Space
 from thalweg.schedules import Schedule
@@ -35,7 +36,7 @@ class Entrant:
     Args:
         name: what it is called.
         factory: builds a `torch.optim.Optimizer` by `factory(params, lr=lr, **hyperparameters)`; or
-            a chain of rules.
+            a chain of rules, or several by route.
         hyperparameters: those that stay fixed.
         lrs: the learning rates to try; a search that draws takes them from between the first and
             the last.
@@ -66,7 +67,7 @@ class Entrant:
     """
 
     name: str
-    factory: OptimizerFactory | Chain | Link | Rule
+    factory: OptimizerFactory | Chain | Link | Rule | Routing
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     lrs: tuple[float, ...] = ()
     search: Mapping[str, Space] = field(default_factory=dict)
@@ -105,7 +106,7 @@ class Entrant:
     def bound(self, searched: Mapping[str, Any]) -> Callable[..., torch.optim.Optimizer]:
         """Return the factory with all hyperparameters set but the learning rate."""
         values = {**self.hyperparameters, **searched}
-        if isinstance(self.factory, (Chain, Link, Rule)):
+        if isinstance(self.factory, (Chain, Link, Rule, Routing)):
             return functools.partial(stepping, self.factory, **values)
         return functools.partial(self.factory, **values) if values else self.factory
 
@@ -138,7 +139,7 @@ class Entrant:
         factory = self.factory
         while isinstance(factory, functools.partial):
             factory = factory.func
-        return isinstance(factory, (Chain, Link, Rule)) or (
+        return isinstance(factory, (Chain, Link, Rule, Routing)) or (
             isinstance(factory, type) and issubclass(factory, Stepper)
         )
 
@@ -166,8 +167,8 @@ class Entrant:
         return f"{text} ({', '.join(fixed)})" if fixed else text
 
 
-Contender = str | Entrant | OptimizerFactory | Chain | Link | Rule
-"""What may stand for an entrant: its name, itself, an optimizer's class or function, a chain."""
+Contender = str | Entrant | OptimizerFactory | Chain | Link | Rule | Routing
+"""What may stand for an entrant: its name, itself, an optimizer's class or function, a chain, routes."""
 
 
 def _checked_size(name: str, given: Any) -> int:
@@ -181,7 +182,7 @@ def _checked_size(name: str, given: Any) -> int:
 
 
 def _documentation(factory: Any) -> str:
-    if isinstance(factory, (Chain, Link)):
+    if isinstance(factory, (Chain, Link, Routing)):
         return repr(factory)
     return inspect.getdoc(factory) or ""
 

@@ -19,6 +19,7 @@ from thalweg.engine import Chain, Link, Rule
 from thalweg.errors import TaskError
 from thalweg.optim.factory import Named
 from thalweg.optim.named import find_optimizer, named_optimizers
+from thalweg.optim.routing.route import Routing
 from thalweg.race.entrants.entrant import Contender
 from thalweg.race.entrants.entrant import Entrant as Entrant
 from thalweg.train.optimizers import OptimizerFactory
@@ -46,12 +47,13 @@ def log_grid(lowest: float, points: int = GRID_POINTS) -> tuple[float, ...]:
 _MOMENTUM_GRID = log_grid(1e-3)
 
 
-def default_grid(factory: OptimizerFactory | Chain | Link | Rule) -> tuple[float, ...]:
+def default_grid(factory: OptimizerFactory | Chain | Link | Rule | Routing) -> tuple[float, ...]:
     """Return the learning rates to try for an optimizer that names none.
 
     For those made of rules they lie around the default: from a tenth of it up, or from a hundredth
     where it is 1, as it is for those that find their own rate, or are given a factor of one. For
-    PyTorch's and for solvers they are chosen; for others they are Adam's.
+    PyTorch's and for solvers they are chosen; for others they are Adam's. Of several chains by route
+    the first one counts.
 
     >>> from thalweg import optim
     >>> default_grid(optim.Adan)[:3], default_grid(optim.Prodigy)[4]
@@ -59,6 +61,8 @@ def default_grid(factory: OptimizerFactory | Chain | Link | Rule) -> tuple[float
     """
     while isinstance(factory, functools.partial):
         factory = factory.func
+    if isinstance(factory, Routing):
+        factory = next(iter(factory.chains.values()))
     if isinstance(factory, (Chain, Link, Rule)):
         factory = _like_named(factory)
     lowest = _LOWEST_RATE.get(getattr(factory, "__name__", ""))
@@ -155,7 +159,7 @@ def _as_entrant(entrant: Any) -> Entrant:
         return entrant if entrant.lrs else replace(entrant, lrs=default_grid(entrant.factory))
     if isinstance(entrant, str):
         return find_entrant(entrant)
-    if isinstance(entrant, (Chain, Link, Rule)):
+    if isinstance(entrant, (Chain, Link, Rule, Routing)):
         return Entrant(_name_of_chain(entrant), entrant, {}, default_grid(entrant))
     if callable(entrant):
         name = getattr(entrant, "__name__", type(entrant).__name__)
@@ -179,13 +183,17 @@ def _like_named(rules: Chain | Link | Rule) -> Any:
     return next((named[name] for name in reversed(names) if name in named), None)
 
 
-def _name_of_chain(rules: Chain | Link | Rule) -> str:
-    """What a chain that was given no name is called: its rules.
+def _name_of_chain(rules: Chain | Link | Rule | Routing) -> str:
+    """What a chain that was given no name is called: its rules; several by route: the rules of each.
 
-    >>> from thalweg import chain, rules
+    >>> from thalweg import chain, route, rules
     >>> _name_of_chain(chain(rules.clip_by_norm(1.0), rules.adam))
     'clip_by_norm+adam'
+    >>> _name_of_chain(route(hidden=rules.lion(), rest=rules.adam()))
+    'lion/adam'
     """
+    if isinstance(rules, Routing):
+        return rules.name
     if isinstance(rules, Rule):
         return rules.name
     links = rules.links if isinstance(rules, Chain) else (rules,)

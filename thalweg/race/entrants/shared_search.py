@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from thalweg.engine import Chain, Link, Rule, chain
 from thalweg.errors import TaskError, suggest
+from thalweg.optim.routing.route import Routing
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.entrants.space import Space
 
@@ -55,7 +56,9 @@ def with_search(entrants: Sequence[Entrant], searched: Mapping[str, Space]) -> l
 def _hyperparameters(entrant: Entrant) -> set[str]:
     factory = entrant.factory
     if isinstance(factory, (Chain, Link, Rule)):
-        names = set((factory if isinstance(factory, Chain) else chain(factory)).hyperparameters)
+        names = set(chain(factory).hyperparameters)
+    elif isinstance(factory, Routing):
+        names = set(factory.hyperparameters)
     else:
         parameters = list(inspect.signature(factory).parameters.values())[1:]
         names = {p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD}

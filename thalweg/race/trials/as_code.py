@@ -13,6 +13,7 @@ from thalweg import optim, rules, schedules
 from thalweg.engine import Chain, Link, Rule
 from thalweg.engine.language.chain import chain
 from thalweg.numeric import is_schedule
+from thalweg.optim.routing.route import Routing
 from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.point import Point
 from thalweg.schedules import Schedule
@@ -54,7 +55,12 @@ def code_of(entrant: Entrant, point: Point, steps: int | None) -> str:
         )
         rate = point.lr
     arguments = {name: page.value(name, value) for name, value in {"lr": rate, **values}.items()}
-    if isinstance(factory, (Chain, Link, Rule)):
+    if isinstance(factory, Routing):
+        rate_code = arguments.pop("lr")
+        chosen = factory.with_values(values)
+        page.uses("thalweg", "Optimizer")
+        call = _call("Optimizer", ["model", page.routing(chosen), f"lr={rate_code}"])
+    elif isinstance(factory, (Chain, Link, Rule)):
         call = _of_chain(factory if isinstance(factory, Chain) else chain(factory), arguments, page)
     else:
         call = _of_function(factory, arguments, page)
@@ -121,6 +127,13 @@ class _Page:
             self.uses("thalweg", "chain")
         for link in value.links if isinstance(value, Chain) else (value,):
             self.rule(link.rule)
+        return repr(value)
+
+    def routing(self, value: Routing) -> str:
+        """Chains by route, as code."""
+        self.uses("thalweg", "route")
+        for each in value.chains.values():
+            self.chain(each)
         return repr(value)
 
     def rule(self, value: Rule) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from thalweg.init.model.layers import Layer
+from thalweg.model.layers import Layer
 
 _ODD = ("tanh", "linear", "softsign", "hardtanh")
 """Activations with φ(−z) = −φ(z), as `hardtanh` has it by default."""

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
-from thalweg.init.model.activations import OPTIONS
-from thalweg.init.model.layers import WEIGHTED
 from thalweg.kept import undisturbed, watched
+from thalweg.model.activations import OPTIONS
+from thalweg.model.layers import WEIGHTED
 from thalweg.objective.nested import tensors_in
 
 INPUT = "placeholder"

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import nn
 
-from thalweg.init.model.activations import gain_of, name_of, options_of
-from thalweg.init.model.graph import Call, CallGraph, ancestors, followers, graph_of
-from thalweg.init.model.layers import Layer, attention_of, layers_of
-from thalweg.init.model.outputs import outputs_of
 from thalweg.kept import buffers_kept
+from thalweg.model.activations import gain_of, name_of, options_of
+from thalweg.model.graph import Call, CallGraph, ancestors, followers, graph_of
+from thalweg.model.layers import Layer, attention_of, layers_of
+from thalweg.model.outputs import outputs_of
 
 _WEIGHTS = ("hidden", "output", "recurrent", "embedding", "other")
 

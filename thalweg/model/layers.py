@@ -82,12 +82,12 @@ class Layer:
     @property
     def trainable(self) -> bool:
         """Whether the weight takes gradients."""
-        return any(p.requires_grad for p in self._parameters(self.parameter))
+        return any(p.requires_grad for p in self.parameters_of(self.parameter))
 
     @property
     def has_trainable_bias(self) -> bool:
         """Whether it has a bias that takes gradients."""
-        return self.bias is not None and any(p.requires_grad for p in self._parameters(self.bias))
+        return self.bias is not None and any(p.requires_grad for p in self.parameters_of(self.bias))
 
     @property
     def is_transposed(self) -> bool:
@@ -148,7 +148,8 @@ class Layer:
         found: nn.Module = self.module.parametrizations[name]  # type: ignore[index,assignment]
         return found
 
-    def _parameters(self, name: str) -> Iterator[nn.Parameter]:
+    def parameters_of(self, name: str) -> Iterator[nn.Parameter]:
+        """Yield what makes weight or bias: itself, or the parameters of its parametrization."""
         made_by = self._made_by(name)
         if made_by is not None:
             yield from made_by.parameters()
@@ -185,6 +186,16 @@ def layers_of(model: nn.Module) -> list[Layer]:
             first.setdefault(key, layer.name)
             found.append(layer)
     return found
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module normalises: one of PyTorch's, or one that is called so.
+
+    >>> class MyRMSNorm(nn.Module): ...
+    >>> is_norm(nn.BatchNorm2d(3)), is_norm(MyRMSNorm()), is_norm(nn.Linear(1, 1))
+    (True, True, False)
+    """
+    return isinstance(module, _NORMS) or "norm" in type(module).__name__.lower()
 
 
 def attention_of(layer: Layer, modules: Mapping[str, nn.Module]) -> str | None:

@@ -1,0 +1,1 @@
+"""What is known of a model: its layers, what stands behind each, and the kind of each parameter."""

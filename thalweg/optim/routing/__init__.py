@@ -1,0 +1,1 @@
+"""One optimizer for a whole model: which parameters go to which chain."""

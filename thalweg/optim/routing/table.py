@@ -1,0 +1,181 @@
+"""A table of routes: how an optimizer steps each parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from html import escape
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.engine import Chain
+from thalweg.errors import TaskError
+from thalweg.model.kinds import kinds_of
+from thalweg.optim.routing.chains import with_numbers
+from thalweg.optim.stepping.checks import Group
+from thalweg.optim.stepping.composition import Composition
+from thalweg.optim.stepping.steppable import param_names
+from thalweg.text_table import aligned, html_table
+
+_HEADINGS = ("name", "kind", "route", "shape", "lr", "decay", "state bytes")
+
+
+@dataclass(frozen=True)
+class RouteRow:
+    """How one parameter is stepped.
+
+    `lr` and `decay` are those of the step to come, `decay` None where there is none. `state_bytes` is what
+    the chain keeps for it. `by` is how the kind was found: "type", "name", "torch.fx", or "order", a guess.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    by: str
+    route: str
+    chain: str
+    lr: float
+    decay: float | None
+    state_bytes: int
+    frozen: bool
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text."""
+        kind = f"{self.kind}?" if self.by == "order" else self.kind
+        return (
+            self.name,
+            kind,
+            f"{self.route} (frozen)" if self.frozen else self.route,
+            " × ".join(map(str, self.shape)) or "a number",
+            f"{self.lr:g}",
+            "-" if self.decay is None else f"{self.decay:g}",
+            f"{self.state_bytes:,}",
+        )
+
+
+@dataclass(frozen=True)
+class RouteTable:
+    """How each parameter is stepped; `str` gives a table, a notebook shows one.
+
+    A kind with a question mark was guessed from the order in which layers were defined.
+    """
+
+    rows: tuple[RouteRow, ...]
+
+    @property
+    def chains(self) -> dict[str, str]:
+        """The chain of each route, as code."""
+        return {row.route: row.chain for row in self.rows}
+
+    @property
+    def state_bytes(self) -> int:
+        """What the chains keep for all parameters that are not frozen."""
+        return sum(row.state_bytes for row in self.rows if not row.frozen)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data: the rows, the chains by route, the bytes of all states."""
+        rows = [{**asdict(row), "shape": list(row.shape)} for row in self.rows]
+        return {"parameters": rows, "routes": self.chains, "state_bytes": self.state_bytes}
+
+    def __str__(self) -> str:
+        lines = aligned(_HEADINGS, (row.cells() for row in self.rows))
+        rule = "─" * max(map(len, lines))
+        return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        totals = "<br>".join(map(escape, self._totals()))
+        return f"{html_table(_HEADINGS, (row.cells() for row in self.rows))}<p>{totals}</p>"
+
+    def _totals(self) -> list[str]:
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            counts[row.route] = counts.get(row.route, 0) + prod(row.shape)
+        each = [f"{name}: {counts[name]:,} numbers by {text}" for name, text in self.chains.items()]
+        return [*each, f"{self.state_bytes:,} bytes of states"]
+
+
+def routes_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> RouteTable:
+    """Return how an optimizer steps the parameters of a model; behind a wrapper, the optimizer in it.
+
+    Raises TaskError for an optimizer that is not made of rules.
+
+    >>> from thalweg import optim
+    >>> net = nn.Linear(2, 1)
+    >>> [row.decay for row in routes_of(optim.AdamW(net, weight_decay=0.2), net).rows]
+    [0.2, 0.2]
+    """
+    inner: Any = optimizer
+    while not hasattr(inner, "composition") and isinstance(
+        getattr(inner, "optimizer", None), torch.optim.Optimizer
+    ):
+        inner = inner.optimizer
+    if not hasattr(inner, "composition"):
+        raise TaskError(
+            f"{type(inner).__name__} is not made of rules, so nothing is known of how it steps a parameter. "
+            "Those of thalweg.optim that step by gradients are."
+        )
+    kinds = {each.name: (each.kind, each.by) for each in kinds_of(model)}
+    return table_of(inner, inner.composition, kinds)
+
+
+def table_of(
+    optimizer: torch.optim.Optimizer,
+    composition: Callable[[Group], Composition],
+    kinds: Mapping[str, tuple[str, str]],
+) -> RouteTable:
+    """Return how an optimizer steps its parameters; `kinds` are those that are known, by name."""
+    rows: list[RouteRow] = []
+    for number, group in enumerate(optimizer.param_groups):
+        composed = composition(group)
+        whole = composed.chain
+        for p, named in zip(group["params"], param_names(group), strict=True):
+            name = named or f"parameter {len(rows)}"
+            kind, by = kinds.get(name, ("-", ""))
+            rows.append(
+                RouteRow(
+                    name,
+                    tuple(p.shape),
+                    kind,
+                    by,
+                    str(group.get("route", f"group {number}")),
+                    repr(_as_set(composed, group)),
+                    float(group["lr"]),
+                    decay_of(composed, group),
+                    bytes_of_states(whole, p, optimizer.state.get(p, {})),
+                    not p.requires_grad,
+                )
+            )
+    return RouteTable(tuple(rows))
+
+
+def _as_set(composition: Composition, group: Group) -> Chain:
+    """Return the chain of a group with the numbers that the group has now."""
+    whole = composition.chain
+    values = {name: composition.getter(name)(group) for name in whole.hyperparameters}
+    return with_numbers(whole, values)
+
+
+def bytes_of_states(whole: Chain, p: Tensor, state: Mapping[str, Any]) -> int:
+    """Return what a chain keeps for a parameter: as it is there, or as it will be."""
+    if state:
+        return _bytes(state.values())
+    shape = torch.empty(p.shape, dtype=p.dtype, device="meta")
+    kept = whole.init(shape).values()
+    numbers = sum(8 for value in kept if not isinstance(value, Tensor))
+    return numbers + _bytes(kept)
+
+
+def _bytes(values: Iterable[Any]) -> int:
+    return sum(value.nbytes for value in values if isinstance(value, Tensor))
+
+
+def decay_of(composition: Composition, group: Group) -> float | None:
+    """Return the weight decay of a group, summed where its chain has several, or None."""
+    whole = composition.chain
+    names = [n for n in whole.hyperparameters if n.split(".")[-1] == "weight_decay"]
+    found = [float(composition.getter(name)(group)) for name in names]
+    return sum(found) if found else None
