@@ -37,6 +37,7 @@ def dense_refusal(member: Member, known: Mapping[torch.dtype, str]) -> str | Non
     unknown = [d for d in member.dtypes if d not in known]
     if unknown:
         return str(unknown[0]).removeprefix("torch.")
+    tensors = [param, *member.shaped]
     if any(x.shape != param.shape or x.is_complex() != param.is_complex() for x in tensors):
         return "states of another kind than the parameter"
     if any(map(is_flagged, tensors)):
