@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thalweg.engine.program.coded import decode
 from thalweg.engine.program.program import Program
-from thalweg.engine.program.stored import coded_states
+from thalweg.engine.program.stored import REMAINDER, coded_states
 from thalweg.engine.rows import Block
 
 
@@ -72,6 +72,15 @@ class Member:
     def shaped(self) -> list[Tensor]:
         """Its state tensors of the shape of the parameter: all but the scales."""
         return self.states[: len(self.program.states)]
+
+    @property
+    def plain_states(self) -> list[Tensor]:
+        """Its state tensors that hold the numbers themselves: neither codes nor a remainder."""
+        return [
+            self.state[name]
+            for name, own in zip(self.names, self.program.states, strict=False)
+            if name not in self.coded and own != REMAINDER
+        ]
 
     def wide_states(self) -> list[Tensor]:
         """Return its states as a program computes with them."""
