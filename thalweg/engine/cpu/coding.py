@@ -24,7 +24,6 @@ def emit_codes(
     block: tuple[Any, Any],
     roots: Sequence[tuple[int, Value]],
     bits: Callable[[Value, Any], Any],
-    call: Callable[[str, Any], Any],
 ) -> None:
     """Write the scales and codes of a block.
 
@@ -34,7 +33,6 @@ def emit_codes(
         block: the first element, in the chunk, and the one behind the last.
         roots: the slot of each state, and the value that is coded.
         bits: draws the bits of a value at an element of the chunk.
-        call: calls a function by name.
     """
     start, stop = block
     count = b.sub(stop, start)
@@ -63,7 +61,7 @@ def emit_codes(
             if draw not in drawn:
                 drawn[draw] = bits(draw, index)
             random = emit_share(b, drawn[draw], root.data)
-            code = emit_coded(b, slots.taken(b, slot, place), random, scale, call)
+            code = emit_coded(b, slots.taken(b, slot, place), random, scale)
             slots.store(b, code, slot, index)
         return []
 

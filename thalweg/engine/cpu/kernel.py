@@ -179,7 +179,7 @@ class _Printer:
             for reduction, whole, x in zip(self.reductions, sums, partial_ends, strict=True)
         ]
         if self.coded:
-            emit_codes(b, self.slots, (start, stop), self.coded, self._bits, self._called)
+            emit_codes(b, self.slots, (start, stop), self.coded, self._bits)
         end = b.block
         start.add_incoming(stop, end)
         self._close(sums, ends, end)
@@ -234,7 +234,8 @@ class _Printer:
             new = self._as_real(self._value(root.operands[0]))
             self.slots.put(self.b, new, slot, self.b.sub(index, self.start))
         else:
-            self.slots.store(self.b, self._as_real(self._value(root)), slot, index)
+            is_rounded = root.op in ("narrowed", "upper")
+            self.slots.store(self.b, self._as_real(self._value(root)), slot, index, is_rounded)
 
     def _accumulate(self, op: str, start: ir.Value, x: ir.Value) -> ir.Value:
         if op == "sum":
@@ -292,7 +293,7 @@ class _Printer:
     def _bits(self, value: Value, index: Any) -> ir.Value:
         """Draw the random bits of an element of the chunk."""
         parts = [*map(self._whole, value.operands), I64(value.data)]
-        return emit_bits(self.b, parts, self.b.add(self.offset, index))
+        return emit_bits(self.b, parts, self.offset, index)
 
     def _rounded(self, value: Value, operands: Sequence[ir.Value]) -> ir.Value:
         b, first = self.b, self.slots.single(self.b, self._as_real(operands[0]))
@@ -303,9 +304,6 @@ class _Printer:
         else:
             rounded = (emit_upper if value.op == "upper" else emit_lower)(b, first)
         return rounded if self.real == F32 else b.fpext(rounded, F64)
-
-    def _called(self, op: str, x: Any) -> ir.Value:
-        return self.b.call(function_of(self.module, op, "float32", 1), [x])
 
     def _whole(self, value: Value) -> ir.Value:
         """Return the integer that a scalar holds."""

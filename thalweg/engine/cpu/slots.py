@@ -87,10 +87,17 @@ class Slots:
             loaded = emit_decoded(b, loaded, self._scales[slot])
         return loaded if loaded.type == self.real else b.fpext(loaded, self.real)
 
-    def store(self, b: ir.IRBuilder, value: ir.Value, slot: int, index: Any) -> None:
-        """Write a number as an element; one of 8 bits is written as its code."""
+    def store(
+        self, b: ir.IRBuilder, value: ir.Value, slot: int, index: Any, is_rounded: bool = False
+    ) -> None:
+        """Write a number as an element; one of 8 bits is written as its code.
+
+        `is_rounded` says that the number is a bfloat16 already.
+        """
         dtype = self.dtypes[slot]
-        if dtype == "bfloat16":
+        if dtype == "bfloat16" and is_rounded:
+            value = b.trunc(b.lshr(b.bitcast(self.single(b, value), I32), I32(16)), I16)
+        elif dtype == "bfloat16":
             value = _rounded_to_bfloat16(b, self.single(b, value))
         elif dtype == "int16":
             value = b.fptosi(self.single(b, value), I16)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from thalweg.engine.program.coded import SIGNED, UNSIGNED
+from thalweg.engine.program.coded import SIGNED_ZERO, SMALLEST, STEP, UNSIGNED_ZERO
 from thalweg.engine.program.narrow import SHARE
 
 I1, I8, I32, I64 = (ir.IntType(size) for size in (1, 8, 32, 64))
@@ -16,11 +15,12 @@ SIGN, SIZE, INFINITY = I32(0x80000000), I32(0x7FFFFFFF), I32(0x7F800000)
 
 
 class Scale(NamedTuple):
-    """What a block's codes are multiplied by, and whether the block has numbers below zero."""
+    """What a block's codes are multiplied or divided by, and whether it has numbers below zero."""
 
-    most: Any
+    factor: Any
     signed: Any
-    levels: Any
+    zero: Any
+    """The bits of V(0)."""
 
 
 def emit_scale(b: ir.IRBuilder, kept: Any) -> Scale:
@@ -28,7 +28,7 @@ def emit_scale(b: ir.IRBuilder, kept: Any) -> Scale:
     word = b.bitcast(kept, I32)
     signed = b.icmp_signed(">=", word, I32(0))
     most = b.bitcast(b.and_(word, SIZE), F32)
-    return Scale(most, signed, b.select(signed, F32(SIGNED), F32(UNSIGNED)))
+    return Scale(most, signed, _zero(b, signed))
 
 
 def emit_decoded(b: ir.IRBuilder, code: Any, scale: Scale) -> ir.Value:
@@ -36,7 +36,7 @@ def emit_decoded(b: ir.IRBuilder, code: Any, scale: Scale) -> ir.Value:
     wide = b.sext(code, I32)
     negative = b.and_(b.icmp_signed("<", wide, I32(0)), scale.signed)
     size = b.select(negative, b.neg(wide), b.and_(wide, I32(0xFF)))
-    x = b.fmul(_power(b, b.sitofp(size, F32), scale), scale.most)
+    x = b.fmul(_value(b, size, scale), scale.factor)
     return b.select(negative, b.fneg(x), x)
 
 
@@ -57,36 +57,39 @@ def emit_new_scale(b: ir.IRBuilder, size: Any, below: Any) -> tuple[Scale, Any]:
     finite = b.icmp_signed("<", size, INFINITY)
     kept = b.select(signed, size, b.or_(size, SIGN))
     kept = b.select(finite, kept, I32(0x7FC00000))
-    usable = b.and_(finite, b.icmp_signed(">", size, I32(0)))
-    divisor = b.bitcast(b.select(usable, size, INFINITY), F32)  # what is divided by it is 0
-    levels = b.select(signed, F32(SIGNED), F32(UNSIGNED))
-    return Scale(divisor, signed, levels), b.bitcast(kept, F32)
+    most = b.bitcast(size, F32)
+    usable = b.and_(finite, b.fcmp_ordered(">=", most, F32(SMALLEST)))
+    inverse = b.fdiv(F32(1.0), b.select(usable, most, F32(1.0)))
+    inverse = b.select(usable, inverse, F32(0.0))
+    return Scale(inverse, signed, _zero(b, signed)), b.bitcast(kept, F32)
 
 
-def emit_coded(
-    b: ir.IRBuilder, x: Any, drawn: Any, scale: Scale, call: Callable[[str, Any], Any]
-) -> ir.Value:
-    """Return the code of a float32, rounded by 16 random bits. `call` calls a function by name."""
-    size = b.bitcast(b.and_(b.bitcast(x, I32), SIZE), F32)
-    part = b.fdiv(size, scale.most)
-    # infinity over infinity: of a block that is NaN as a whole
-    part = b.select(b.fcmp_ordered("<=", part, F32(1.0)), part, F32(0.0))
-    root = call("sqrt", part)
-    root = b.select(scale.signed, root, call("sqrt", root))
-    first = call("floor", b.fmul(root, scale.levels))
-    below = _power(b, first, scale)
-    above = _power(b, b.fadd(first, F32(1.0)), scale)
+def emit_coded(b: ir.IRBuilder, x: Any, drawn: Any, scale: Scale) -> ir.Value:
+    """Return the code of a float32, rounded by 16 random bits."""
+    word = b.bitcast(x, I32)
+    part = b.fmul(b.bitcast(b.and_(word, SIZE), F32), scale.factor)
+    # infinity times zero: of a block that is NaN as a whole
+    part = b.select(b.fcmp_ordered(">", part, F32(0.0)), part, F32(0.0))
+    part = b.select(b.fcmp_ordered("<", part, F32(1.0)), part, F32(1.0))
+    moved = b.bitcast(b.fadd(part, b.bitcast(scale.zero, F32)), I32)
+    first = b.ashr(b.sub(moved, scale.zero), I32(STEP))
+    below = _value(b, first, scale)
+    above = _value(b, b.add(first, I32(1)), scale)
     chance = b.fmul(b.sitofp(drawn, F32), F32(2.0**-SHARE))
     up = b.fcmp_ordered("<", b.fmul(chance, b.fsub(above, below)), b.fsub(part, below))
-    code = b.add(b.fptosi(first, I32), b.zext(up, I32))
+    code = b.add(first, b.zext(up, I32))
     positive = b.fcmp_ordered(">", part, F32(0.0))
-    least = b.select(b.and_(positive, b.not_(scale.signed)), I32(1), I32(0))
+    least = b.zext(b.and_(positive, b.not_(scale.signed)), I32)
     code = b.select(b.icmp_signed("<", code, least), least, code)
-    negative = b.and_(b.fcmp_ordered("<", x, F32(0.0)), scale.signed)
+    negative = b.and_(b.icmp_signed("<", word, I32(0)), scale.signed)
     return b.trunc(b.select(negative, b.neg(code), code), I8)
 
 
-def _power(b: ir.IRBuilder, q: Any, scale: Scale) -> ir.Value:
-    ratio = b.fdiv(q, scale.levels)
-    square = b.fmul(ratio, ratio)
-    return b.select(scale.signed, square, b.fmul(square, square))
+def _zero(b: ir.IRBuilder, signed: Any) -> ir.Value:
+    return b.select(signed, I32(SIGNED_ZERO), I32(UNSIGNED_ZERO))
+
+
+def _value(b: ir.IRBuilder, q: Any, scale: Scale) -> ir.Value:
+    """Return V(q) − V(0)."""
+    moved = b.add(scale.zero, b.shl(q, I32(STEP)))
+    return b.fsub(b.bitcast(moved, F32), b.bitcast(scale.zero, F32))

@@ -16,13 +16,16 @@ F32 = ir.FloatType()
 UPPER_HALF = I32(0xFFFF0000)
 
 
-def emit_bits(b: ir.IRBuilder, key_parts: Iterable[Any], element: Any) -> ir.Value:
-    """Draw 32 bits for an element, keyed by 64-bit integers: step, tensor, draw."""
+def emit_bits(b: ir.IRBuilder, key_parts: Iterable[Any], offset: Any, index: Any) -> ir.Value:
+    """Draw 32 bits for the element `index` of a chunk, keyed by 64-bit integers: step, tensor, draw.
+
+    What does not depend on the element stands apart, so that a loop computes it once.
+    """
     key: Any = I64(0)
     for part in (I64(SEED), *key_parts):
         key = mixed(b, b.add(b.xor(key, part), I64(GOLDEN)))
     low, high = b.trunc(key, I32), b.trunc(b.lshr(key, I64(32)), I32)
-    x = b.add(b.trunc(element, I32), low)
+    x = b.add(b.trunc(index, I32), b.add(b.trunc(offset, I32), low))
     for turn, (shift, factor) in enumerate(MIX32):
         if turn == 1:
             x = b.xor(x, high)
