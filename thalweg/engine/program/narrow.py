@@ -25,6 +25,7 @@ WORD = 0xFFFFFFFF
 SHARE = 16
 """Random bits for a state; a draw has two shares."""
 NAN = 0x7FC00000
+"""The bits of a float32 that is not a number."""
 
 
 def bits(t: Any, ordinal: Any, like: Tensor, draw: int) -> Tensor:

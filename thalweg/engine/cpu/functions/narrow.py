@@ -66,4 +66,4 @@ def emit_joined(b: ir.IRBuilder, upper_half: Any, lower_half: Any) -> ir.Value:
 
 def _unless_nan(b: ir.IRBuilder, x: Any, rounded: Any) -> ir.Value:
     nan = b.fcmp_unordered("uno", x, x)
-    return b.bitcast(b.select(nan, I32(NAN << 16), rounded), F32)
+    return b.bitcast(b.select(nan, I32(NAN), rounded), F32)
