@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from thalweg.engine.program.coded import decode
 from thalweg.engine.program.program import Program
+from thalweg.engine.program.stored import REMAINDER, coded_states
 from thalweg.engine.rows import Block
 
 
@@ -26,7 +29,7 @@ class Member:
     grad_layout: torch.layout
     state: dict[str, Any]
     names: tuple[str, ...]
-    """The names of its states in `state`."""
+    """The names of its states in `state`: those of the program in order, then the scales of coded ones."""
     kept: tuple[str, ...]
     """The names of its numbers in `state`: the step number, then its scalar states."""
     group: int
@@ -57,6 +60,38 @@ class Member:
     def states(self) -> list[Tensor]:
         """Its state tensors."""
         return [self.state[name] for name in self.names]
+
+    @cached_property
+    def coded(self) -> dict[str, str]:
+        """Its states of 8 bits, each with the name of its scales."""
+        scales = self.names[len(self.program.states) :]
+        names = (self.names[k] for k in coded_states(self.program))
+        return dict(zip(names, scales, strict=True))
+
+    @property
+    def shaped(self) -> list[Tensor]:
+        """Its state tensors of the shape of the parameter: all but the scales."""
+        return self.states[: len(self.program.states)]
+
+    @property
+    def plain_states(self) -> list[Tensor]:
+        """Its state tensors that hold the numbers themselves: neither codes nor a remainder."""
+        return [
+            self.state[name]
+            for name, own in zip(self.names, self.program.states, strict=False)
+            if name not in self.coded and own != REMAINDER
+        ]
+
+    def wide_states(self) -> list[Tensor]:
+        """Return its states as a program computes with them."""
+        if not self.coded:
+            return self.states
+        return [
+            decode(self.state[name], self.state[self.coded[name]], self.param)
+            if name in self.coded
+            else self.state[name]
+            for name in self.names[: len(self.program.states)]
+        ]
 
     @property
     def dtypes(self) -> tuple[torch.dtype, ...]:

@@ -29,6 +29,7 @@ from thalweg.optim.stepping.composition import (
     around,
     compose_group,
 )
+from thalweg.optim.stepping.keeping import keeping_of
 from thalweg.optim.stepping.steppable import with_names
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.rules import schedule_free
@@ -76,6 +77,7 @@ class Named(Stepper):
         engine, decay = values.pop("engine"), values.pop("decay")
         capturable = values.pop("capturable")
         self.dialect = values.pop("dialect", next(iter(self.rules)))
+        self._keeping = keeping_of(values.pop("state_dtype"), values.pop("rounding"))
         check_engine(engine, capturable)
         self.engine = engine
         check_dialect(type(self).__name__, self.dialect, self.rules)
@@ -200,6 +202,8 @@ def _signature(
             *(inspect.Parameter(n, keyword, default=v) for n, v in named_only.items()),
             inspect.Parameter("engine", keyword, default="auto"),
             inspect.Parameter("capturable", keyword, default=False),
+            inspect.Parameter("state_dtype", keyword, default=None),
+            inspect.Parameter("rounding", keyword, default="nearest"),
         ]
     )
 

@@ -20,6 +20,8 @@ FUSED_DTYPES = {
     torch.float32: "float32",
     torch.float64: "float64",
     torch.bfloat16: "bfloat16",
+    torch.int16: "int16",
+    torch.int8: "int8",
     torch.complex64: "float32",
     torch.complex128: "float64",
 }

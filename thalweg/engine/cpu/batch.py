@@ -40,7 +40,7 @@ CHUNK = 65536
 THREADED_BYTES = 2**20
 """Below this much memory to go through, waking another thread costs more than it saves."""
 
-ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
+ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "int16": 2, "int8": 1}
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 

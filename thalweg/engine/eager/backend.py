@@ -13,6 +13,7 @@ from thalweg.engine.cohort import Cohort
 from thalweg.engine.eager.printed import eager_program
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass, run_together
+from thalweg.engine.program.coded import encode
 from thalweg.engine.program.program import Program
 from thalweg.engine.storage import has_memory, holds_its_numbers, memory_problem
 from thalweg.errors import EngineError
@@ -78,7 +79,7 @@ class EagerBatch:
         param = _in_graph(m.param) if differentiable else m.param
         reads = self._cohort.reads[self._row]
         result = yield from self._program.run(
-            [prepared, param, *m.states], reads, count, m.ordinal, m.numbers
+            [prepared, param, *m.wide_states()], reads, count, m.ordinal, m.numbers
         )
         self._write(result)
 
@@ -89,11 +90,19 @@ class EagerBatch:
             result = [
                 x.clone() if isinstance(x, Tensor) and _memory_of(x) in kept else x for x in result
             ]
-        moved, *states = result[: 1 + len(member.names)]
+        moved, *states = result[: 1 + len(member.program.states)]
         _copy(member.param, moved)
         for number, value in zip(member.numbers, result[1 + len(states) :], strict=True):
             number.fill_(float(value))
-        for name, value in zip(member.names, states, strict=True):
+        for name, scale in member.coded.items():
+            # rounded by the program: each number is one that a code stands for
+            k = member.names.index(name)
+            written = encode(torch.as_tensor(states[k]), member.param)
+            for target, part in zip((name, scale), written, strict=True):
+                member.state[target].copy_(part)
+        for name, value in zip(member.names, states, strict=False):
+            if name in member.coded:
+                continue
             if differentiable:  # an in-place change would break the graph of the steps before
                 member.state[name] = value
             else:

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from thalweg.engine.passes import Pass
 from thalweg.engine.precision import reduced_in
+from thalweg.engine.program.coded import coded
+from thalweg.engine.program.narrow import bits, joined, lower, narrowed, upper
 from thalweg.engine.program.noise import normal
 from thalweg.engine.program.ops import TENSOR
 from thalweg.engine.program.printing import define, operand, statement
@@ -95,11 +97,30 @@ class EagerProgram:
             "quotient": _quotient,
             "received": _received,
             "spread": _spread,
+            **_STORED,
         }
         return define("eager", parameters, body, functions)
 
 
+_STORED = {
+    "bits": bits,
+    "narrowed": narrowed,
+    "coded": coded,
+    "joined": joined,
+    "upper": upper,
+    "lower": lower,
+}
+
+
 def _line(value: Value) -> str:
+    if value.op in _STORED:
+        operands = ", ".join(map(operand, value.operands))
+        if value.op == "joined":
+            return f"{value.name} = joined({operands})"
+        if value.op == "bits":
+            return f"{value.name} = bits({operands}, _like, {value.data})"
+        shift = "" if value.data is None else f"{value.data}, "
+        return f"{value.name} = {value.op}({operands}, {shift}_like)"
     if value.op == "foreign":
         written = (
             f"as_numbers(True, {operand(v)}, 0.0, _like)" if v.level == Level.HOST else v.name
@@ -201,7 +222,7 @@ def _largest(x: Tensor) -> Tensor:
 def _widen(x: Tensor) -> Tensor:
     if x.is_complex():
         x = torch.view_as_real(x.resolve_conj())
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16, torch.int16) else x
 
 
 _eager: dict[Program, EagerProgram] = {}

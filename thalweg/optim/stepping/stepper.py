@@ -15,7 +15,6 @@ from torch.optim.optimizer import (
 
 from thalweg.engine.backends import Engine, backends, is_required
 from thalweg.engine.member import Member, called
-from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Plan
 from thalweg.engine.rows import NOT_ON_HOST, Block, address, open_block, read_line
 from thalweg.engine.storage import PLAIN
@@ -26,6 +25,8 @@ from thalweg.optim.stepping.checkpoint import loaded_state, saved_state, without
 from thalweg.optim.stepping.checks import Group, check_group, check_range
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.evaluation import Evaluating, has_evaluation, keeps_trained
+from thalweg.optim.stepping.keeping import PLAIN as KEPT_PLAIN
+from thalweg.optim.stepping.keeping import Keeping
 from thalweg.optim.stepping.plan_check import CheckedPlan, Reader, all_params
 from thalweg.optim.stepping.shell import of_itself
 from thalweg.optim.stepping.steppable import (
@@ -50,6 +51,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     state_names: ClassVar[Mapping[str, str]] = {}
     """What a state of the chain is called in `optimizer.state[p]`, where it is not called the same."""
     engine: Engine
+    _keeping: Keeping = KEPT_PLAIN
     _current: CheckedPlan | None
     _plans: list[CheckedPlan]
     _readers: dict[Any, Reader]
@@ -160,7 +162,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         key = (composition, *composition.switches(group).values())
         reader = self._readers.get(key)
         if reader is None:
-            reader = self._readers[key] = Reader(composition, group, self.state_names)
+            reader = Reader(composition, group, self.state_names, self._keeping)
+            self._readers[key] = reader
         return reader
 
     # -- plans ----------------------------------------------------------------------------------------
@@ -183,7 +186,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         self._open_states([(p, readers[k]) for p, _, k, _ in present])
         members = []
         for p, g, k, ordinal in present:
-            reader, state = readers[k], self.state[p]
+            reader, state, kept = readers[k], self.state[p], readers[k].kept(p)
             block, line = self._places[id(state)][1:]
             members.append(
                 Member(
@@ -192,10 +195,10 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                     grad_layout=g.layout,
                     grad_is_plain=type(g) in PLAIN,
                     state=state,
-                    names=reader.names,
+                    names=kept.names,
                     kept=reader.numbers_kept,
                     group=k,
-                    program=reader.program,
+                    program=kept.program,
                     block=NOT_ON_HOST if isinstance(block, Tensor) else block,
                     line=line,
                     ordinal=ordinal,
@@ -238,15 +241,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             for line, state in enumerate(states):
                 self._places[id(state)] = (state, block, line)
         for p, reader in wanted:
-            state = self.state[p]
-            for name in reader.names:
-                if state.get(name) is None:
-                    state[name] = zeros_like(p)
-                elif state[name].shape != p.shape:
-                    raise EngineError(
-                        f"the state {name!r} of a parameter of shape {tuple(p.shape)} has shape "
-                        f"{tuple(state[name].shape)}. Was the state dict saved for another model?"
-                    )
+            reader.kept(p).complete(self.state[p], p)
 
     def _open_all_states(self) -> None:
         """Make the states of all parameters that may be trained, as they are before the first step."""
@@ -255,6 +250,14 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         self._open_states(
             [(p, r) for group, r in readers for p in group["params"] if p.requires_grad]
         )
+
+    def _keep_as_here(self) -> None:
+        """Convert states that were loaded to the form in which this optimizer keeps them."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state.get(p)
+                if isinstance(state, dict):
+                    self._reader(group).kept(p).convert(state, p)
 
     def _drop_outdated(self) -> None:
         """Let go of parameters and states that were replaced, which old plans would keep in memory."""
@@ -327,6 +330,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         dtype and go to the device of their parameter; nothing is shared with `state_dict`.
         """
         loaded_state(self, state_dict)
+        self._keep_as_here()
         scheduled.restore(self.param_groups, self._schedules)
         self._is_evaluating = any(map(keeps_trained, self.state.values()))
 
