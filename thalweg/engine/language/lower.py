@@ -114,6 +114,8 @@ SPELLINGS: Mapping[str, LowerCall] = {
     "amin": lambda b, x: _smallest(b, x),
     "numel": lambda b, x: _count(b, x),
     "dimensions": lambda b, x: b.leaf("dimensions"),
+    "rows": lambda b, x: b.leaf("rows"),
+    "columns": lambda b, x: b.leaf("columns"),
 }
 
 

@@ -87,9 +87,10 @@ class Value:
         return any(x.by_unit for x in self.operands)
 
 
-LEAVES = ("count", "dimensions", "ordinal", "number")
-"""Leaves of level REDUCED: the number of elements of the scope in `data`, the number of dimensions, the place
-of the parameter in its optimizer, and the scalar state of the name in `data`."""
+LEAVES = ("count", "dimensions", "rows", "columns", "ordinal", "number")
+"""Leaves of level REDUCED: the number of elements of the scope in `data`, the number of dimensions, of rows and
+of columns of the matrix that the parameter is seen as, the place of the parameter in its optimizer, and the
+scalar state of the name in `data`."""
 
 _TAKE_TRUTH = frozenset(("real", "where", "logical_not", "logical_and", "logical_or"))
 """Operations that take truth values as they are; to any other, true is 1 and false is 0."""
@@ -358,6 +359,11 @@ class Program:
     def matrices(self) -> tuple[Value, ...]:
         """The matrix values, in order."""
         return tuple(v for v in self.reached() if v.level == Level.MATRIX)
+
+    @cached_property
+    def sees_matrices(self) -> bool:
+        """Whether it sees the parameter as a matrix."""
+        return any(v.level == Level.MATRIX or v.op in ("rows", "columns") for v in self.reached())
 
     def given_to_matrices(self, stage: int) -> tuple[Value, ...]:
         """Return what the pass of a stage writes for matrix functions."""
