@@ -20,7 +20,8 @@ from thalweg.engine.language.places import (
 from thalweg.engine.language.rule import GIVEN, Link, Rule, is_switch, refuse
 from thalweg.engine.language.trace import ContractError, RuleTracer
 from thalweg.engine.matrix.function import result_of
-from thalweg.engine.program.program import Builder, Level, Program, Value
+from thalweg.engine.program.builder import Builder
+from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.program.reductions import columns, rows
 from thalweg.engine.program.shapes import NUMBER, Seen, Shape, ShapeError, text_of
 from thalweg.errors import RuleError

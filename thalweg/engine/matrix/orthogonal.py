@@ -7,10 +7,10 @@ Every step replaces each singular value σ by a polynomial of it, which a produc
 Before the first step X is divided by its Frobenius norm, so that σ ≤ 1, and a tall matrix is transposed.
 
 Results after five steps, measured against the singular value decomposition in float64
-(`tests/engine/matrix/test_orthogonal.py`), for singular values above 1 % of the norm: those of the quintic lie
-in [0.68, 1.14], those of Polar Express in [0.87, 1.13], in bfloat16 up to 0.02 further from 1. Singular vectors
-are X's own. A zero matrix stays zero, however small or large the numbers are does not matter, and a NaN or an
-infinity makes NaN of its own matrix alone.
+(`tests/engine/matrix/test_orthogonal.py`), for singular values above 1 % of the norm: those of the quintic
+lie in [0.68, 1.14], those of Polar Express in [0.87, 1.13], in bfloat16 up to 0.02 further from 1. Singular
+vectors are X's own. A zero matrix stays zero, however small or large the numbers are does not matter, and a
+NaN or an infinity makes NaN of its own matrix alone.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Orthogonalisation by products replaces every singular value σ ∈ [l, u] by p(σ) = a·σ + b·σ³ + c·σ⁵. The best
 p on [l, u] minimises max |1 − p(σ)|. By Chebyshev's theorem the error then takes its largest size with
-alternating signs at four points, l < q < r < u, and Remez' exchange finds them: solve for (a, b, c, error)
-at four points, move q and r to where p′ = 0, repeat. Afterwards the singular values lie within that error of 1.
+alternating signs at four points, l < q < r < u, and Remez' exchange finds them: solve for (a, b, c, error) at
+four points, move q and r to where p′ = 0, repeat. Afterwards the singular values lie within the error of 1.
 
 Amsel, Persson, Musco and Gower 2025, "The Polar Express: Optimal Matrix Sign Methods and Their Application to
 the Muon Algorithm", arXiv:2505.16932, algorithm 1. As there, an interval that is very wide is cut off below
