@@ -58,7 +58,7 @@ ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 def unsupported(program: Program) -> tuple[str, ...]:
     """Return the operations of a program that no kernel can run."""
     known = {*COMPARISONS, *ARITHMETIC, *INSTRUCTIONS, *CALLED, *_SPECIAL, "noise", *STORED}
-    leaves = {"constant", "scalar", "tensor", "sum", "max", "foreign"}
+    leaves = {"constant", "scalar", "tensor", "elements", "sum", "max", "foreign"}
     wide = (v.op for v in program.values if v.level == Level.TENSOR)
     return (*program.foreign, *(op for op in wide if op not in known and op not in leaves))
 
@@ -215,12 +215,17 @@ class _Printer:
         """Compute one element; store it, or add it to the reductions, which are returned."""
         part = self.program.part(self.roots, Level.TENSOR)
         slot_of = {name: slot for slot, name in enumerate(self.program.tensors)}
+        slots = {v: slot for slot, v in enumerate(self.layout.reads, start=len(slot_of))}
+        slots |= {v: slot_of[v.data] for v in part.computes if v.op == "tensor"}
         for value in part.computes:
-            if value.op == "tensor":
-                self.known[value] = self.slots.load(self.b, slot_of[value.data], index)
+            if value in slots:
+                self.known[value] = self.slots.load(self.b, slots[value], index)
         for value in part.computes:
-            if value.op not in ("tensor", "coded"):
+            if value not in slots and value.op != "coded":
                 self.known[value] = self._emit(value)
+        first = len(slot_of) + len(self.layout.reads)
+        for slot, value in enumerate(self.layout.writes, start=first):
+            self.slots.store(self.b, self._as_real(self._value(value)), slot, index)
         if self.last:
             for slot, root in enumerate(self.roots, start=1):
                 self._store(root, slot, index)

@@ -33,6 +33,8 @@ class Foreach:
 
     def problem(self, program: Program) -> str | None:
         """Return why a program cannot be run over lists, or None."""
+        if program.sees_matrices:
+            return "no list of tensors can be given to matrix functions"
         foreign = dict.fromkeys(program.foreign)
         if foreign:
             return f"no list of tensors can be given to {', '.join(foreign)}"

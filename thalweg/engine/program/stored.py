@@ -19,6 +19,7 @@ know nothing else, and one that has not says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from thalweg.engine.program.narrow import SHARE
 from thalweg.engine.program.program import Level, Program, Value
@@ -57,12 +58,13 @@ class _Storing:
     def made(self, forms: tuple[str, ...], parameter: str) -> Program:
         program = self._program
         outputs, tensors = list(program.outputs), list(program.tensors)
-        numbers = dict(program.number_outputs)
+        numbers, matrices = dict(program.number_outputs), dict(program.matrix_outputs)
         if parameter == REMAINDER:
             remainder = f"state {REMAINDER}"
             new = self._with_remainder(remainder)
             outputs = [new.get(v, v) for v in outputs]
             numbers = {name: new.get(v, v) for name, v in numbers.items()}
+            matrices = {name: new.get(v, v) for name, v in matrices.items()}
             whole = outputs[0]
             outputs[0] = self._add("upper", (whole,))
             outputs.append(self._add("lower", (whole,)))
@@ -73,14 +75,13 @@ class _Storing:
             if form != "plain":
                 name = "narrowed" if form == "bfloat16" else "coded"
                 outputs[k] = self._rounded(name, outputs[k])
-        return Program(
+        return replace(
+            program,
             tensors=tuple(tensors),
-            scalars=program.scalars,
             outputs=tuple(outputs),
-            scalar_outputs=program.scalar_outputs,
             number_outputs=numbers,
+            matrix_outputs=matrices,
             values=tuple(self._values),
-            label=program.label,
         )
 
     def _with_remainder(self, remainder: str) -> dict[Value, Value]:
@@ -95,7 +96,7 @@ class _Storing:
             if operands == v.operands:
                 self._values.append(v)
                 continue
-            new[v] = Value(v.name, v.op, operands, v.level, v.stage, v.boolean, v.data)
+            new[v] = replace(v, operands=operands)
             self._values.append(new[v])
         return new
 

@@ -14,6 +14,7 @@ from torch.optim.optimizer import (
 )
 
 from thalweg.engine.backends import Engine, backends, is_required
+from thalweg.engine.matrix.states import open_matrix_states
 from thalweg.engine.member import Member, called
 from thalweg.engine.plan import Plan
 from thalweg.engine.rows import NOT_ON_HOST, Block, address, open_block, read_line
@@ -196,6 +197,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                     grad_is_plain=type(g) in PLAIN,
                     state=state,
                     names=kept.names,
+                    matrix_names=tuple(reader.matrix_states),
                     kept=reader.numbers_kept,
                     group=k,
                     program=kept.program,
@@ -242,6 +244,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                 self._places[id(state)] = (state, block, line)
         for p, reader in wanted:
             reader.kept(p).complete(self.state[p], p)
+            open_matrix_states(p, self.state[p], reader.matrix_states, reader.program.seen)
 
     def _open_all_states(self) -> None:
         """Make the states of all parameters that may be trained, as they are before the first step."""
