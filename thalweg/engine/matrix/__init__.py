@@ -1,0 +1,1 @@
+"""Functions of stacks of matrices that rules may call."""
