@@ -48,7 +48,9 @@ Args:
 All other arguments, their defaults and their checks are those of `torch.optim.{name}`, and every number may
 be a schedule; `foreach` and `fused` choose nothing here, `capturable` keeps step numbers on the GPU with
 engine="triton" and chooses nothing elsewhere, `differentiable` runs eagerly and lets autograd see the step.
+"""
 
+_EXAMPLE = """
 >>> import torch
 >>> from thalweg import optim
 >>> model = torch.nn.Linear(2, 1)
@@ -65,6 +67,8 @@ class TorchTwin(Stepper):
     refuses_sparse: ClassVar[str | None] = None
     spelling: ClassVar[Spelling] = {}
     """How to read a hyperparameter of a rule from a group, where it is not called the same there."""
+    example: ClassVar[str] = _EXAMPLE
+    """How it is used, with `{name}` in the place of its name."""
     dialect: str
 
     def __init__(
@@ -120,7 +124,7 @@ class TorchTwin(Stepper):
         theirs = list(inspect.signature(cls.twin()).parameters.values())
         cls.__signature__ = inspect.Signature([*theirs, *added])  # type: ignore[attr-defined]
         ours = "decoupled" if issubclass(cls, torch.optim.AdamW) else "l2"
-        cls.__doc__ = docstring.of(cls) + _ARGUMENTS.format(
+        cls.__doc__ = docstring.of(cls) + (_ARGUMENTS + cls.example).format(
             name=cls.__name__,
             dialects=" or ".join(map(repr, cls.dialects)),
             around=docstring.AROUND.format(decay=f'"{ours}"'),

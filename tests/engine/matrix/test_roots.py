@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from tests.exact import same
 from thalweg import EngineError
@@ -24,7 +25,8 @@ def psd(count: int, condition: float, dtype: torch.dtype, n: int = N) -> Tensor:
     noise = torch.randn(count, n, n, generator=torch.Generator().manual_seed(n)).double()
     q, _ = torch.linalg.qr(noise)
     values = condition ** -torch.linspace(0, 1, n, dtype=torch.float64)
-    return ((q * values) @ q.mT).to(dtype)
+    made: Tensor = (q * values) @ q.mT
+    return made.to(dtype)
 
 
 def exact(a: Tensor, p: float, damping: float) -> Tensor:
@@ -136,13 +138,13 @@ def test_orders_and_shapes_are_checked() -> None:
 
 
 def test_what_does_not_converge_is_tried_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    eigh = torch.linalg.eigh
+    eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.eigh
     a = psd(2, 1e2, torch.float32)
     expected = inverse_root(a, 2)
 
     def only_float64(x: Tensor) -> tuple[Tensor, Tensor]:
         if x.dtype != torch.float64:
-            raise torch.linalg.LinAlgError("failed to converge")
+            raise LinAlgError("failed to converge")  # type: ignore[no-untyped-call]
         return eigh(x)
 
     monkeypatch.setattr(torch.linalg, "eigh", only_float64)
@@ -150,7 +152,7 @@ def test_what_does_not_converge_is_tried_in_float64(monkeypatch: pytest.MonkeyPa
 
     def never(x: Tensor) -> tuple[Tensor, Tensor]:
         if x.ndim == 3 or float(x[0, 0]) == 1.0:
-            raise torch.linalg.LinAlgError("failed to converge")
+            raise LinAlgError("failed to converge")  # type: ignore[no-untyped-call]
         return eigh(x)
 
     monkeypatch.setattr(torch.linalg, "eigh", never)

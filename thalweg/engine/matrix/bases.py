@@ -13,8 +13,9 @@ def eigenbasis(a: Tensor) -> Tensor:
 
         A = Q·diag(λ)·Qᵀ,   λ₁ ≥ λ₂ ≥ …
 
-    The order is the one that `refreshed_basis` tends to. A zero matrix has the identity, one that holds a NaN a
-    basis of NaN; the others of its stack are as they are alone. float16 and bfloat16 are computed in float32.
+    The order is the one that `refreshed_basis` tends to. A zero matrix has the identity, one that holds a NaN
+    a basis of NaN; the others of its stack are as they are alone. float16 and bfloat16 are computed in
+    float32.
 
     Accuracy: QᵀQ = I and A·Q = Q·diag(λ) to n·ε, relative to ‖A‖. Single vectors are as certain as the gaps
     between the eigenvalues are wide: those of equal eigenvalues may be any basis of their space.
@@ -43,9 +44,9 @@ def refreshed_basis(a: Tensor, q: Tensor) -> Tensor:
 
         S = A·Q,   Q·R = S  (a QR decomposition)
 
-    Repeated on the same A it comes to `eigenbasis`, up to the signs of the vectors; an angle between the spaces
-    of λᵢ and λⱼ shrinks by λⱼ/λᵢ in each step. For a zero matrix Q stays as it is. NaN in A or Q stays in its own
-    matrix.
+    Repeated on the same A it comes to `eigenbasis`, up to the signs of the vectors; an angle between the
+    spaces of λᵢ and λⱼ shrinks by λⱼ/λᵢ in each step. For a zero matrix Q stays as it is. NaN in A or Q stays
+    in its own matrix.
 
     Accuracy: QᵀQ = I to n·ε, whatever A.
 

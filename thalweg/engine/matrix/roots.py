@@ -18,13 +18,13 @@ def inverse_root(a: Tensor, p: float, damping: float = 1e-6) -> Tensor:
         A = Q·diag(λ)·Qᵀ,   A^(−1/p) = Q·diag((max(λ, 0) + δ·‖A‖)^(−1/p))·Qᵀ
 
     The damping is relative, so c·A has c^(−1/p) times the root of A. A zero matrix, and without damping an
-    eigenvalue that is zero to the precision of the dtype, has the root 0: there is no step where there never was
-    a gradient. Matrices that hold a NaN have a root of NaN, and the others of the stack the roots they have
-    alone. float16 and bfloat16 are computed in float32.
+    eigenvalue that is zero to the precision of the dtype, has the root 0: there is no step where there never
+    was a gradient. Matrices that hold a NaN have a root of NaN, and the others of the stack the roots they
+    have alone. float16 and bfloat16 are computed in float32.
 
-    Accuracy: beside the root in float64 it is off by less than n·ε·‖A‖/(p·μ), relative to its norm, where ε is
-    the precision of the dtype and μ the smallest eigenvalue of what the root is taken of. Of 48 × 48 matrices of
-    the condition 1e9 in float32 that was 2e-2 with p = 4 and δ = 1e-6, and 3e-4 with δ = 1e-4.
+    Accuracy: beside the root in float64 it is off by less than n·ε·‖A‖/(p·μ), relative to its norm, where ε
+    is the precision of the dtype and μ the smallest eigenvalue of what the root is taken of. Of 48 × 48
+    matrices of the condition 1e9 in float32 that was 2e-2 with p = 4 and δ = 1e-6, and 3e-4 with δ = 1e-4.
 
     Args:
         a: symmetric positive semidefinite, n × n or K × n × n.
@@ -64,8 +64,8 @@ def inverse_root_newton(a: Tensor, p: int, damping: float = 1e-6) -> Tensor:
     Each matrix of a stack stops by itself, where M − I no longer shrinks. One that has not come to I, as
     without damping one of a low rank, is taken by eigenvalues.
 
-    What it returns is what `inverse_root` returns, with the same damping. It takes a few dozen products of n × n
-    matrices in the place of a decomposition, which is faster on a GPU, and slower on most CPUs.
+    What it returns is what `inverse_root` returns, with the same damping. It takes some hundred products of
+    n × n matrices in the place of a decomposition; on a CPU that is slower.
 
     Accuracy: as `inverse_root`'s; of the same matrices 2e-3 and 2e-5 in float32, a tenth of its errors.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from thalweg.errors import EngineError
 
@@ -68,7 +69,7 @@ def eigen(a: Tensor) -> tuple[Tensor, Tensor]:
     """
     try:
         values, vectors = torch.linalg.eigh(a)
-    except torch.linalg.LinAlgError:
+    except LinAlgError:
         values, vectors = (x.to(a.dtype) for x in _eigen_in_float64(a))
     return values, vectors
 
@@ -79,7 +80,7 @@ def _eigen_in_float64(a: Tensor) -> tuple[Tensor, Tensor]:
     for k, matrix in enumerate(a.reshape(-1, *a.shape[-2:]).double()):
         try:
             found.append(torch.linalg.eigh(matrix))
-        except torch.linalg.LinAlgError as error:
+        except LinAlgError as error:
             n = matrix.shape[-1]
             raise EngineError(
                 f"the eigenvalues of matrix {k} of a stack of {n} × {n} matrices do not converge, in float64 "

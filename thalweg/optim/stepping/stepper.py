@@ -13,11 +13,12 @@ from torch.optim.optimizer import (
     _global_optimizer_pre_hooks,
 )
 
+from thalweg.engine.backend import Backend
 from thalweg.engine.backends import Engine, backends, is_required
 from thalweg.engine.member import Member, called
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Plan
-from thalweg.engine.rows import NOT_ON_HOST, Block, address, open_block, read_line
+from thalweg.engine.rows import NOT_ON_HOST, Block, holds_line, open_block, read_line
 from thalweg.engine.storage import PLAIN
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import distributed, scheduled
@@ -74,6 +75,10 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     def _is_capturable(self) -> bool:
         """Whether step numbers live on the device, so that a CUDA graph may repeat a step."""
         return self.engine == "triton" and bool(self.defaults.get("capturable"))
+
+    def _backends(self) -> Sequence[Backend]:
+        """Return the engines to ask for a step, in order."""
+        return backends(self.engine)
 
     def schedules_of(self, group: Group) -> Mapping[str, Any]:
         """Return the hyperparameters of a param group that are functions of the step, by name."""
@@ -204,7 +209,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             )
         plan = Plan(
             members,
-            backends(self.engine),
+            self._backends(),
             required=is_required(self.engine),
             differentiable=bool(self.defaults.get("differentiable")),
             on_device=self._is_capturable(),
@@ -226,7 +231,11 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             state = self.state[p]
             place = self._places.get(id(state))
             # a state that was replaced or loaded has numbers of its own
-            if place is None or place[0] is not state or not _holds_line(state, reader, place):
+            if (
+                place is None
+                or place[0] is not state
+                or not holds_line(state, reader.numbers_kept, *place[1:])
+            ):
                 device = p.device if self._is_capturable() else None
                 new.setdefault((reader, device), []).append(state)
         for (reader, device), states in new.items():
@@ -382,17 +391,3 @@ def _outside_the_graph(optimizer: Stepper, closure: Callable[[], Any] | None) ->
 
 def _is_line(value: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim == 0 and value._is_view()
-
-
-def _holds_line(
-    state: Mapping[str, Any], reader: Reader, place: tuple[Any, Block | Tensor, int]
-) -> bool:
-    """Whether the numbers in a state are still the views of its line."""
-    _, block, line = place
-    if block.shape[1] != len(reader.numbers_kept):
-        return False
-    start = address(block, line)
-    return all(
-        isinstance(state.get(name), Tensor) and state[name].data_ptr() == start + 8 * k
-        for k, name in enumerate(reader.numbers_kept)
-    )
