@@ -72,6 +72,8 @@ def program_problem(program: Program) -> str | None:
         from thalweg.engine.cpu.kernel import needed_symbols, unsupported
         from thalweg.engine.cpu.native import has_symbol
 
+        if program.matrices:
+            return "matrix functions are not run between its kernels"
         foreign = unsupported(program)
         missing = [name for name in needed_symbols(program) if not has_symbol(name)]
         if foreign:

@@ -15,6 +15,7 @@ from torch import Tensor
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.eager.backend import Eager, EagerBatch
 from thalweg.engine.passes import Pass
+from thalweg.errors import EngineError
 
 
 class GatheredRows(Eager):
@@ -25,7 +26,14 @@ class GatheredRows(Eager):
     def batch(self, cohort: Cohort, kind: Any, positions: Sequence[int]) -> GatheredBatch:
         """Return the batch of one member."""
         (position,) = positions
-        return GatheredBatch(cohort, cohort.members[position], cohort.row_of[position])
+        member = cohort.members[position]
+        if member.matrix_names:
+            raise EngineError(
+                f"{cohort.program.label} keeps {', '.join(member.matrix_names)} for whole matrices, and "
+                f"{member.called} is stepped by the rows that a sparse gradient has. Leave that rule out, or "
+                "give dense gradients"
+            )
+        return GatheredBatch(cohort, member, cohort.row_of[position])
 
 
 class GatheredBatch(EagerBatch):

@@ -1,1 +1,1 @@
-"""Functions of stacks of matrices that rules may call."""
+"""Functions of whole matrices that a rule may use, and how they run on stacks."""

@@ -4,10 +4,13 @@ Every value has a *level*, which says how often it must be computed:
 
     HOST     once a step: depends on hyperparameters and the step number only
     REDUCED  once a tensor: depends on a reduction
+    MATRIX   once a matrix: depends on a matrix function, and has a shape of its own (`shapes.py`)
     TENSOR   once an element
 
-and a *stage*: the number of reductions that must have run before it. A program with stages 0..S runs in
-S + 1 passes over the data; the last one writes, the earlier ones only reduce.
+and a *stage*: how many passes must have run before it. A program with stages 0..S runs in S + 1 passes over
+the data; the last one writes, the earlier ones only reduce, or write what matrix functions are given. Matrix
+values of a stage are computed before its pass. Arithmetic on matrix values is element by element where all
+have the parameter's own shape, and otherwise happens between passes.
 """
 
 from __future__ import annotations
@@ -20,6 +23,15 @@ from functools import cached_property
 from typing import Any
 
 from thalweg.engine.program.ops import OPS
+from thalweg.engine.program.shapes import (
+    NUMBER,
+    WHOLE,
+    Seen,
+    Shape,
+    ShapeError,
+    joined_shape,
+    text_of,
+)
 
 
 class Level(IntEnum):
@@ -27,7 +39,8 @@ class Level(IntEnum):
 
     HOST = 0
     REDUCED = 1
-    TENSOR = 2
+    MATRIX = 2
+    TENSOR = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +51,10 @@ class Value:
     is one number for each tensor (`LEAVES`). "sum" and "max" reduce over the scope in `data`. "noise" is
     drawn for each element. "foreign" is a PyTorch call outside the vocabulary (`data` holds it), which only
     the eager engine can run.
+
+    Of level MATRIX are "matrix" (`data` is the call of a matrix function), "matrix state" (`data` is the
+    name), "matrix sum", "matrix max" and "matrix count", over a value of another shape than the parameter's,
+    and arithmetic. "elements" spreads such a value over the elements of the parameter.
     """
 
     name: str
@@ -47,6 +64,8 @@ class Value:
     stage: int
     boolean: bool = False
     data: Any = None
+    shape: Shape | None = None
+    """Of a matrix value its shape."""
 
     @property
     def is_reduction(self) -> bool:
@@ -112,6 +131,7 @@ class Builder:
 
     def apply(self, op: str, *operands: Value) -> Value:
         """Return the value of an operation of the vocabulary."""
+        operands = self._joined(operands)
         if op not in _TAKE_TRUTH:
             operands = tuple(self._real(x) for x in operands)
         if op == "where" and operands[1].boolean != operands[2].boolean:
@@ -127,13 +147,19 @@ class Builder:
         level = max(x.level for x in operands)
         stage = max(x.stage for x in operands)
         key = (op, *map(id, operands))
-        return self._once(
-            key, op, operands, level, stage, OPS[op].boolean or self._truth(op, operands)
+        boolean = OPS[op].boolean or self._truth(op, operands)
+        shape = (
+            joined_shape(x.shape for x in operands if x.shape) if level == Level.MATRIX else None
         )
+        return self._once(key, op, operands, level, stage, boolean, None, shape)
 
     def reduce(self, op: str, operand: Value, scope: str) -> Value:
         """Return a reduction of a value ("sum" or "max") over a scope."""
         operand = self._real(operand)
+        if operand.level == Level.MATRIX:
+            if operand.shape != WHOLE:
+                return self._of_matrix(op, operand, scope)
+            operand = self.elements(operand)
         if operand.level < Level.TENSOR:  # one number, which stands for every element
             spread = ("spread", id(operand))
             operand = self._once(spread, "spread", (operand,), Level.TENSOR, operand.stage)
@@ -144,6 +170,63 @@ class Builder:
         """Return the value of a PyTorch call outside the vocabulary."""
         stage = max((x.stage for x in operands), default=0)
         return self._once(object(), "foreign", operands, Level.TENSOR, stage, False, call)
+
+    # -- matrix values ----------------------------------------------------------------------------------
+
+    def matrix_state(self, name: str, shape: Shape) -> Value:
+        """Return the value of a state of another shape than the parameter's."""
+        key = ("matrix state", name)
+        return self._once(key, "matrix state", (), Level.MATRIX, 0, False, name, shape)
+
+    def matrix(self, call: Any, operands: tuple[Value, ...], shape: Shape) -> Value:
+        """Return the value of a matrix function; what a pass must write for it comes a stage before."""
+        operands = tuple(self._real(x) if x.level >= Level.MATRIX else x for x in operands)
+        stage = max(x.stage + (x.level == Level.TENSOR) for x in operands)
+        key = ("matrix", repr(call), *map(id, operands))
+        return self._once(key, "matrix", operands, Level.MATRIX, stage, False, call, shape)
+
+    def count_of_matrix(self, x: Value) -> Value:
+        """Return how many numbers a matrix value has."""
+        key = ("matrix count", id(x))
+        return self._once(key, "matrix count", (x,), Level.MATRIX, x.stage, False, None, NUMBER)
+
+    def elements(self, x: Value) -> Value:
+        """Return a matrix value element by element; any other value as it is."""
+        if x.level != Level.MATRIX:
+            return x
+        assert x.shape is not None
+        if x.shape[0] not in "m1" or x.shape[1] not in "n1":
+            raise ShapeError(
+                f"it uses a matrix of {text_of(x.shape)} where one of m × n is expected"
+            )
+        x = self._real(x)
+        return self._once(("elements", id(x)), "elements", (x,), Level.TENSOR, x.stage)
+
+    def _joined(self, operands: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Bring matrix values to the elements of the parameter where the operation is one of these."""
+        matrices = [x for x in operands if x.level == Level.MATRIX]
+        if not matrices:
+            return operands
+        if all(x.shape == WHOLE for x in matrices):
+            return tuple(map(self.elements, operands))
+        if any(x.level == Level.TENSOR for x in operands):
+            return tuple(map(self.elements, operands))
+        if any(x.by_unit for x in operands):
+            raise ShapeError(
+                "it combines a reduction with scope='unit' with a matrix value. Use a matrix function "
+                "that gives a number for each row, such as mean_of_rows"
+            )
+        return operands
+
+    def _of_matrix(self, op: str, operand: Value, scope: str) -> Value:
+        if scope != "tensor":
+            raise ShapeError(
+                f"it reduces a matrix value of {text_of(operand.shape or WHOLE)} with scope={scope!r}; it "
+                "can be reduced as a whole, scope='tensor'"
+            )
+        key = (f"matrix {op}", id(operand))
+        stage = operand.stage
+        return self._once(key, f"matrix {op}", (operand,), Level.MATRIX, stage, False, None, NUMBER)
 
     def _real(self, x: Value) -> Value:
         return self.apply("real", x) if x.boolean else x
@@ -205,6 +288,12 @@ class Program:
     values: tuple[Value, ...]
     label: str = "a chain"
     """What is said of it in messages."""
+    matrix_states: Mapping[str, Shape] = field(default_factory=dict)
+    """The states of other shapes than the parameter's."""
+    matrix_outputs: Mapping[str, Value] = field(default_factory=dict)
+    """The new values of these states."""
+    seen: Seen = "first"
+    """How a tensor is seen as a matrix."""
 
     @property
     def stages(self) -> int:
@@ -214,11 +303,11 @@ class Program:
     @cached_property
     def roots(self) -> tuple[Value, ...]:
         """What the passes are for: the new parameter and states, and the numbers from reductions."""
-        return (*self.outputs, *self.number_outputs.values())
+        return (*self.outputs, *self.number_outputs.values(), *self.matrix_outputs.values())
 
     @cached_property
     def states(self) -> tuple[str, ...]:
-        """The names of the states that are tensors, in order."""
+        """The names of the states that are tensors of the parameter's shape, in order."""
         return tuple(name.removeprefix("state ") for name in self.tensors[2:])
 
     @property
@@ -260,10 +349,20 @@ class Program:
         return tuple(v for v in self.reached() if v.is_reduction and v.stage == stage + 1)
 
     def outputs_of(self, stage: int) -> tuple[Value, ...]:
-        """Return what the pass of a stage must compute: operands to reduce, or the outputs."""
+        """Return what the pass of a stage computes: what is reduced or given to matrices, or the outputs."""
         if stage == self.stages:
             return self.outputs
-        return tuple(v.operands[0] for v in self.reductions(stage))
+        return (*(v.operands[0] for v in self.reductions(stage)), *self.given_to_matrices(stage))
+
+    @cached_property
+    def matrices(self) -> tuple[Value, ...]:
+        """The matrix values, in order."""
+        return tuple(v for v in self.reached() if v.level == Level.MATRIX)
+
+    def given_to_matrices(self, stage: int) -> tuple[Value, ...]:
+        """Return what the pass of a stage writes for matrix functions."""
+        given = {x for v in self.matrices for x in v.operands if x.level == Level.TENSOR}
+        return tuple(v for v in self.values if v in given and v.stage == stage)
 
     def part(self, roots: Iterable[Value], level: Level) -> Part:
         """Return what one level must compute for the roots, and what it reads from the levels below."""
