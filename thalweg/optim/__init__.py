@@ -15,6 +15,7 @@ from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.solvers.descents import BFGS, NewtonCG, SSBroyden
 from thalweg.optim.solvers.lbfgs import LBFGS
 from thalweg.optim.solvers.levenberg import LevenbergMarquardt
+from thalweg.optim.torch_adafactor import Adafactor
 from thalweg.optim.torch_adam import Adam, Adamax, AdamW, NAdam, RAdam
 from thalweg.optim.torch_basic import ASGD, SGD, Adadelta, Adagrad, RMSprop, Rprop
 from thalweg.optim.torch_sparse import SparseAdam
@@ -27,6 +28,7 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",

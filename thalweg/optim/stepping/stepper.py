@@ -78,6 +78,10 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         """Whether step numbers live on the device, so that a CUDA graph may repeat a step."""
         return self.engine == "triton" and bool(self.defaults.get("capturable"))
 
+    def form(self, group: Group, p: Tensor) -> Composition:
+        """Return the chain that steps one parameter: that of its group, or a form of it for its size."""
+        return self.composition(group)
+
     def _backends(self) -> Sequence[Backend]:
         """Return the engines to ask for a step, in order."""
         return backends(self.engine)
@@ -162,8 +166,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         if not self._current.step(self, self._reader):
             raise EngineError("parameters or gradients changed while their step was planned")
 
-    def _reader(self, group: Group) -> Reader:
-        composition = self.composition(group)
+    def _reader(self, group: Group, p: Tensor | None = None) -> Reader:
+        composition = self.composition(group) if p is None else self.form(group, p)
         key = (composition, *composition.switches(group).values())
         reader = self._readers.get(key)
         if reader is None:
@@ -186,11 +190,13 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         ]
         for p, g, _, n in present:
             check_gradient(p, g, called(n, names[n]))
-        refuse_without_values(p for p, _, k, _ in present if readers[k].program.number_outputs)
-        self._open_states([(p, readers[k]) for p, _, k, _ in present])
+        forms = [self._reader(self.param_groups[k], p) for p, _, k, _ in present]
+        wanted = [(p, form) for (p, *_), form in zip(present, forms, strict=True)]
+        refuse_without_values(p for p, form in wanted if form.program.number_outputs)
+        self._open_states(wanted)
         members = []
-        for p, g, k, ordinal in present:
-            reader, state = readers[k], self.state[p]
+        for (p, g, k, ordinal), reader in zip(present, forms, strict=True):
+            state = self.state[p]
             block, line = self._places[id(state)][1:]
             members.append(
                 Member(
@@ -263,10 +269,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     def _open_all_states(self) -> None:
         """Make the states of all parameters that may be trained, as they are before the first step."""
         refuse_sharded(all_params(self.param_groups))
-        readers = [(group, self._reader(group)) for group in self.param_groups]
-        self._open_states(
-            [(p, r) for group, r in readers for p in group["params"] if p.requires_grad]
-        )
+        pairs = [(group, p) for group in self.param_groups for p in group["params"]]
+        self._open_states([(p, self._reader(group, p)) for group, p in pairs if p.requires_grad])
 
     def _drop_outdated(self) -> None:
         """Let go of parameters and states that were replaced, which old plans would keep in memory."""
