@@ -109,5 +109,5 @@ def shampoo_identity(
 
     update = D, as in `shampoo`
     """
-    mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
+    _, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
     return grafted, m, v

@@ -6,7 +6,7 @@ rounded once, when the result is stored; complex tensors are seen as pairs of re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,12 +49,12 @@ class EagerProgram:
         p = tensors[1]
         counts = (elements(p), count, unit_elements(p))
         sizes = matrix_sizes(p.shape, self.program.seen)
-        if self.program.matrices and p.is_complex():
+        if self.program.sees_matrices and p.is_complex():
             raise RuleError(
                 f"{self.program.label} works with matrices, and a parameter of shape {tuple(p.shape)} is "
                 "complex, which matrix functions do not take. Put it into an optimizer of its own"
             )
-        leaves = (*counts, p.ndim, ordinal, *numbers)
+        leaves = (*counts, p.ndim, ordinal, *sizes[1:], *numbers)
         run = self._function(*wide, *host, *leaves, p.ndim, wide[1], sizes)
         if not self.program.foreign:
             return (yield from run)
@@ -78,7 +78,12 @@ class EagerProgram:
         parameters += [v.name for v in program.host_reads]
         leaves = {(v.op, v.data): v.name for v in reached if v.op in LEAVES}
         given = [("count", "tensor"), ("count", "all"), ("count", "unit"), ("dimensions", "")]
-        given += [("ordinal", ""), *(("number", n) for n in program.number_outputs)]
+        given += [
+            ("ordinal", ""),
+            ("rows", ""),
+            ("columns", ""),
+            *(("number", n) for n in program.number_outputs),
+        ]
         parameters += [leaves.get(leaf, f"_leaf_{k}") for k, leaf in enumerate(given)]
         parameters += ["_dims", "_like", SIZES]
         foreign = {f"call_{v.name}": v.data for v in reached if v.op == "foreign"}
@@ -88,7 +93,7 @@ class EagerProgram:
         for stage in range(program.stages + 1):
             ready = [v for v in reached if v.stage == stage and v.level > Level.HOST]
             body += [
-                _line(v)
+                _line(v, _given)
                 for v in ready
                 if v.op not in ("tensor", "matrix state", *LEAVES) and not v.is_reduction
             ]
@@ -97,26 +102,25 @@ class EagerProgram:
         outputs = ", ".join(operand(v) for v in program.roots)
         body.append(f"return ({outputs},)")
         body.append("yield")  # a generator, even where nothing is reduced
-        functions = {
-            **TENSOR,
-            **foreign,
-            **functions_of(reached),
-            "reduce_sum": torch.sum,
-            "reduce_max": _largest,
-            "within": _within,
-            "normal": normal,
-            "as_numbers": _as_numbers,
-            "chosen": _chosen,
-            "reduced_in": reduced_in,
-            "quotient": _quotient,
-            "received": _received,
-            "spread": _spread,
-        }
+        functions = {**_FUNCTIONS, **foreign, **functions_of(reached)}
         return define("eager", parameters, body, functions)
 
 
-def _line(value: Value) -> str:
-    if value.level == Level.MATRIX and (line := matrix_line(value, _given)) is not None:
+def print_stage(
+    values: Sequence[Value], reads: Sequence[Value], kept: Sequence[Value]
+) -> Callable[..., Any]:
+    """Return matrix values as a function of what they read, on stacks that are there already.
+
+    Its arguments are those values, a tensor of the dtype in which is computed, and the sizes of the stack.
+    """
+    parameters = [*(v.name for v in reads), "_like", SIZES]
+    body = [_line(v, operand) for v in values]
+    body.append(f"return ({''.join(f'{v.name}, ' for v in kept)})")
+    return define("between", parameters, body, {**_FUNCTIONS, **functions_of(values)})
+
+
+def _line(value: Value, given: Callable[[Value], str]) -> str:
+    if value.level == Level.MATRIX and (line := matrix_line(value, given)) is not None:
         return line
     if value.op == "elements":
         return f"{value.name} = as_elements({operand(value.operands[0])}, _like, {SIZES})"
@@ -231,6 +235,19 @@ def _widen(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+_FUNCTIONS: Mapping[str, Any] = {
+    **TENSOR,
+    "reduce_sum": torch.sum,
+    "reduce_max": _largest,
+    "within": _within,
+    "normal": normal,
+    "as_numbers": _as_numbers,
+    "chosen": _chosen,
+    "reduced_in": reduced_in,
+    "quotient": _quotient,
+    "received": _received,
+    "spread": _spread,
+}
 _eager: dict[Program, EagerProgram] = {}
 
 

@@ -20,7 +20,9 @@ from thalweg.engine.language.places import (
 from thalweg.engine.language.rule import GIVEN, Link, Rule, is_switch, refuse
 from thalweg.engine.language.trace import ContractError, RuleTracer
 from thalweg.engine.matrix.function import result_of
-from thalweg.engine.program.program import Builder, Level, Program, Value
+from thalweg.engine.program.builder import Builder
+from thalweg.engine.program.program import Level, Program, Value
+from thalweg.engine.program.reductions import columns, rows
 from thalweg.engine.program.shapes import NUMBER, Seen, Shape, ShapeError, text_of
 from thalweg.errors import RuleError
 
@@ -176,7 +178,7 @@ class _Composition:
         before = len(self.tracer.graph.nodes)
         returned = _returned(made, arguments, keywords)
         calls = list(self.tracer.graph.nodes)[before:]
-        if signature.matrix_states or any(result_of(call.target) for call in calls):
+        if signature.matrix_states or any(map(_sees_matrices, calls)):
             self.seen.setdefault(made.kind.matrices, made.name)
         self.new |= {
             names[s]: value for s, value in zip(signature.returned, returned[1:], strict=True)
@@ -209,11 +211,19 @@ def _must_have_shape(name: str, value: Value, shape: Shape) -> None:
             f"its state `{name}` of {text_of(shape)} is computed element by element. Use a matrix function "
             "that gives that shape, such as gram or mean_of_rows"
         )
+    if value.level < Level.MATRIX and value.op != "constant":
+        raise ContractError(
+            f"its state `{name}` of {text_of(shape)} is one number for the whole tensor. Make it a `Scalar`"
+        )
     found = value.shape or NUMBER
     if any(have not in ("1", wanted) for have, wanted in zip(found, shape, strict=True)):
         raise ContractError(
             f"its state `{name}` of {text_of(shape)} is computed as {text_of(found)}"
         )
+
+
+def _sees_matrices(call: fx.Node) -> bool:
+    return result_of(call.target) is not None or call.target in (rows, columns)
 
 
 def _returned(made: Rule, arguments: list[Any], keywords: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -12,9 +12,10 @@ from torch import fx
 from thalweg.engine.language.trace import ContractError, plain_number
 from thalweg.engine.matrix.function import product, result_of, transposed
 from thalweg.engine.program import reductions
+from thalweg.engine.program.builder import Builder
 from thalweg.engine.program.noise import noise
 from thalweg.engine.program.ops import OPS
-from thalweg.engine.program.program import Builder, Level, Value
+from thalweg.engine.program.program import Level, Value
 from thalweg.engine.program.shapes import RESULTS, WHOLE, Shape, product_shape
 
 LowerCall = Callable[..., Value]
@@ -114,6 +115,8 @@ SPELLINGS: Mapping[str, LowerCall] = {
     "amin": lambda b, x: _smallest(b, x),
     "numel": lambda b, x: _count(b, x),
     "dimensions": lambda b, x: b.leaf("dimensions"),
+    "rows": lambda b, x: b.leaf("rows"),
+    "columns": lambda b, x: b.leaf("columns"),
 }
 
 

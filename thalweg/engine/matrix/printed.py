@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.matrix.function import checked
-from thalweg.engine.program.printing import operand
 from thalweg.engine.program.program import Value
 from thalweg.engine.program.shapes import Shape
 
@@ -29,7 +28,7 @@ def matrix_line(value: Value, given: Callable[[Value], str]) -> str | None:
         called = f"call_{name}(({''.join(f'{text}, ' for text in written)}))"
         return f"{name} = checked({value.data.label!r}, {called}, {_size(value.shape)})"
     if value.op in ("matrix sum", "matrix max", "matrix count"):
-        return f"{name} = {value.op.replace(' ', '_')}({operand(value.operands[0])})"
+        return f"{name} = {value.op.replace(' ', '_')}({value.operands[0].name})"
     return None
 
 

@@ -15,11 +15,10 @@ from torch.optim.optimizer import (
 
 from thalweg.engine.backend import Backend
 from thalweg.engine.backends import Engine, backends, is_required
-from thalweg.engine.matrix.states import new_state
+from thalweg.engine.matrix.states import open_matrix_states, wrong_size
 from thalweg.engine.member import Member, called
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Plan
-from thalweg.engine.program.shapes import state_size
 from thalweg.engine.rows import NOT_ON_HOST, Block, holds_line, open_block, read_line
 from thalweg.engine.storage import PLAIN
 from thalweg.errors import EngineError
@@ -260,11 +259,9 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             for name in reader.names:
                 if state.get(name) is None:
                     state[name] = zeros_like(p)
-                _check_size(p, state, name, p.shape)
-            for name, shape in reader.matrix_states.items():
-                if state.get(name) is None:
-                    state[name] = new_state(shape, reader.program.seen, p)
-                _check_size(p, state, name, state_size(shape, p.shape, reader.program.seen))
+                elif state[name].shape != p.shape:
+                    raise wrong_size(p, state, name, p.shape)
+            open_matrix_states(p, state, reader.matrix_states, reader.program.seen)
 
     def _open_all_states(self) -> None:
         """Make the states of all parameters that may be trained, as they are before the first step."""
@@ -398,11 +395,3 @@ def _outside_the_graph(optimizer: Stepper, closure: Callable[[], Any] | None) ->
 
 def _is_line(value: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim == 0 and value._is_view()
-
-
-def _check_size(p: Tensor, state: Mapping[str, Any], name: str, size: Sequence[int]) -> None:
-    if state[name].shape != tuple(size):
-        raise EngineError(
-            f"the state {name!r} of a parameter of shape {tuple(p.shape)} has shape "
-            f"{tuple(state[name].shape)}, not {tuple(size)}. Was the state dict saved for another model?"
-        )
