@@ -17,6 +17,7 @@ from .oracle import FEW, QUADRATIC, changing, set_rates
 from .problem import Problem, follow, snapshot
 from .references.compose import options_of
 from .solvers import SOLVERS
+from .sparse import SPARSE_ONLY
 
 pytestmark = pytest.mark.sampled(6)
 
@@ -42,7 +43,7 @@ def test_every_optimizer_is_in_the_table() -> None:
 
     named = [getattr(optim, name) for name in optim.__all__]
     made = [each.__name__ for each in named if isinstance(each, type)]
-    assert set(made) - {"Optimizer", *SOLVERS, *OF_MODELS} == set(OPTIMIZERS)
+    assert set(made) - {"Optimizer", *SOLVERS, *OF_MODELS, *SPARSE_ONLY} == set(OPTIMIZERS)
     assert {case.optimizer for case in TORCH_CASES} == set(dir(torch.optim)) & set(OPTIMIZERS)
 
 

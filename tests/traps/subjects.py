@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from tests.optim.kronecker import OF_MODELS
 from tests.optim.problem import recorded
 from tests.optim.solvers import SOLVERS
+from tests.optim.sparse import SPARSE_ONLY
 from thalweg import optim
 
 Make = Callable[..., Optimizer]
@@ -27,8 +28,8 @@ PROBLEM = recorded([(5,), (3, 4), (40,)], steps=8)
 NAMES = [
     name
     for name in optim.__all__
-    # they need closures, or a model: tests/optim/solvers and tests/optim/kronecker ask the same of them
-    if name not in (*SOLVERS, *OF_MODELS)
+    # they need closures, a model or sparse gradients: they are asked the same in tests of their own
+    if name not in (*SOLVERS, *OF_MODELS, *SPARSE_ONLY)
     and inspect.isclass(getattr(optim, name))
     and getattr(optim, name) is not optim.Optimizer
 ]

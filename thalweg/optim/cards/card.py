@@ -17,7 +17,14 @@ import torch
 from thalweg import rules
 from thalweg.engine import Link, Rule, chain
 from thalweg.errors import TaskError, suggest
-from thalweg.optim import docstring, family, torch_adam, torch_basic
+from thalweg.optim import (
+    docstring,
+    family,
+    torch_adafactor,
+    torch_adam,
+    torch_basic,
+    torch_sparse,
+)
 from thalweg.optim.cards.cost import StepCost, cost_of, step_cost
 from thalweg.optim.docstring import DocPart, Text, read_docstring
 from thalweg.optim.factory import Named
@@ -31,7 +38,7 @@ from thalweg.optim.twin import TorchTwin
 
 OPTIMIZERS: Mapping[str, type[Stepper]] = {
     name: made
-    for module in (family, torch_adam, torch_basic)
+    for module in (family, torch_adafactor, torch_adam, torch_basic, torch_sparse)
     for name, made in sorted(vars(module).items())
     if isinstance(made, type) and issubclass(made, (Named, TorchTwin)) and made is not TorchTwin
 }
