@@ -15,6 +15,7 @@ from thalweg.cli import (
     lab,
     listing,
     lr,
+    movie,
     new,
     predict,
     race,
@@ -39,7 +40,7 @@ app = typer.Typer(
     epilog=_examples(
         [
             part.EXAMPLES[0]
-            for part in (race, train, doctor, runs, lr, init, curvature, lab, new, explain, listing)
+            for part in (race, train, doctor, runs, lr, init, curvature, lab, movie, new, explain, listing)
         ]
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -53,6 +54,7 @@ app.command("lr", cls=Verb, epilog=_examples(lr.EXAMPLES))(lr.lr)
 app.command("init", cls=Verb, epilog=_examples(init.EXAMPLES))(init.init)
 app.command("curvature", cls=Verb, epilog=_examples(curvature.EXAMPLES))(curvature.curvature)
 app.command("lab", cls=Verb, epilog=_examples(lab.EXAMPLES))(lab.lab)
+app.command("movie", cls=Verb, epilog=_examples(movie.EXAMPLES))(movie.movie)
 app.command("new", cls=Verb, epilog=_examples(new.EXAMPLES))(new.new)
 app.command("explain", cls=Verb, epilog=_examples(explain.EXAMPLES))(explain.explain)
 app.command("list", cls=Verb, epilog=_examples(listing.EXAMPLES))(listing.list_everything)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -49,6 +49,12 @@ class Surface:
             f, dx, dy = self._evaluated(np.float64(x), np.float64(y))
         return float(f), float(dx), float(dy)
 
+    def at_many(self, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+        """Return f, ∂f/∂x and ∂f/∂y at several points, each of the shape of x and y."""
+        with np.errstate(all="ignore"):
+            found = self._evaluated(x, y)
+        return [np.broadcast_to(each, x.shape).astype(float) for each in found]
+
     def grid(self, columns: int = 121, rows: int = 121) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return x (columns,), y (rows,) and f (rows, columns) over the view."""
         left, right, bottom, top = self.view
@@ -69,7 +75,7 @@ class Surface:
         names = {v.data: v.name for v in surface.values if v.op == "tensor"}
         body = [statement(v, "number({})") for v in known]
         body.append(f"return ({', '.join(map(operand, roots))},)")
-        return define("surface", [names["x"], names["y"]], body, _FUNCTIONS)
+        return define("surface", [names["x"], names["y"]], body, ARRAY)
 
     def javascript(self) -> str:
         """Return a JavaScript object {f(x, y), at(x, y)}; `at` returns [f, ∂f/∂x, ∂f/∂y]."""
@@ -91,6 +97,3 @@ class Surface:
 {body(roots, f"[{every}]")}
   }},
 }}"""
-
-
-_FUNCTIONS: Mapping[str, Callable[..., Any]] = ARRAY
