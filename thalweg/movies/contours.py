@@ -23,13 +23,13 @@ def levels_of(values: np.ndarray, lowest: float, count: int = 18) -> list[float]
     above = above[above > 0]
     if not len(above):
         return []
-    low, high = np.quantile(above, [0.004, 0.985])
+    low, high = np.quantile(above, [0.012, 0.985])
     if not low < high:
         return []
     return [float(lowest + x) for x in np.geomspace(low, high, count)]
 
 
-def contours(surface: Surface, levels: list[float], cells: int = 120) -> list[list[Line]]:
+def contours(surface: Surface, levels: list[float], cells: int = 160) -> list[list[Line]]:
     """Return the lines at each height, in the surface's own units; where f is not finite there is none.
 
     >>> bowl = Surface("bowl", lambda x, y: x**2 + y**2, (1.0, 1.0), (-2.0, 2.0, -2.0, 2.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from thalweg.errors import TaskError, suggest
 from thalweg.movies.surface import Surface
+from thalweg.tasks.functions import landscapes
 from thalweg.tasks.functions.function_task import PointModel
+from thalweg.tasks.functions.rosenbrock import rosenbrock
 from thalweg.tasks.own import run_file
 from thalweg.tasks.registry import list_tasks, load_task
 
@@ -32,6 +35,11 @@ SHOWN: Mapping[str, tuple[tuple[float, float], View]] = {
     "bowl": ((-3.0, 3.0), (-4.0, 4.0, -4.0, 4.0)),
 }
 """Where a known surface begins, and the rectangle that is shown: left, right, bottom, top."""
+
+_MADE_BY = {
+    "rosenbrock": rosenbrock,
+    **{name: vars(landscapes)[name] for name in SHOWN if name in vars(landscapes)},
+}
 
 
 def bowl_value(x: Tensor, y: Tensor) -> Tensor:
@@ -87,15 +95,21 @@ def _known(target: str) -> Surface:
         )
     start, view = SHOWN[name]
     if name == "bowl":
-        return Surface("bowl", bowl_value, start, view, "A bowl, x² + 2y².")
+        return Surface("bowl", bowl_value, start, view, "f = x² + 2y², with its minimum 0 at (0, 0).")
     if name == "rosenbrock" and "dimensions" not in options:
         options = ",".join(filter(None, (options, "dimensions=2")))
     task = load_task(f"{name}:{options}" if options else name)
     model = task.build()
     if not isinstance(model, PointModel) or len(model.point) != 2:
         raise TaskError(f"{target} is no function of two numbers; leave its dimensions as they are.")
-    about = list_tasks()[name].partition(":")[0].partition(",")[0].rstrip(".")
-    return Surface(name, of_two(model.function), start, view, f"{about}.")
+    return Surface(name, of_two(model.function), start, view, _formula(_MADE_BY[name]))
+
+
+def _formula(task: Callable[..., Any]) -> str:
+    """Return what a task's docstring says of its function: "f = …, with its minimum 0 at (3, ½)"."""
+    said = " ".join((inspect.getdoc(task) or "").split())
+    found = re.search(r"\bf(\(θ\))? = [^;]*", said)
+    return f"{found[0]}." if found else ""
 
 
 def of_two(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

@@ -130,39 +130,52 @@ def losses(surface: Surface, path: Path) -> np.ndarray:
 
 
 def _best(named: NamedOptimizer, setting: Setting, noisy: bool) -> tuple[float, Path]:
-    """Return the rate, of `RATES` and the optimizer's own, whose path is lowest over all its steps."""
+    """Return the rate, of `RATES` and the optimizer's own, whose path is lowest over all its steps.
+
+    Of paths that stay in view where there are such: others may be lower, and cannot be seen.
+    """
     own = _made(named, [torch.zeros(2, dtype=torch.float64)], None).param_groups[0]["lr"]
     rates = sorted({*RATES, float(own)})
-    heights = _heights(named, setting, rates, noisy)
+    paths = _paths(named, setting, rates, noisy)
+    heights = setting.surface.at_many(paths[..., 0], paths[..., 1])[0]
+    heights[~np.isfinite(heights)] = math.nan
     above = heights - np.nanmin(heights)
-    scores = np.log10(np.maximum(above, 1e-9)).mean(axis=0)
-    rate = rates[int(np.argmin(np.where(np.isfinite(scores), scores, math.inf)))]
+    scores = np.log10(np.maximum(above, 1e-9)).mean(axis=1)
+    scores[np.isnan(scores)] = math.inf
+    seen = _in_view(setting.surface, paths)
+    if seen.any():
+        scores[~seen] = math.inf
+    rate = rates[int(np.argmin(scores))]
     return rate, walk(named, setting, rate, noisy)
 
 
-def _heights(
+def _in_view(surface: Surface, paths: np.ndarray) -> np.ndarray:
+    """Return which of paths (rates, steps + 1, 2) never leave what is shown."""
+    left, right, bottom, top = surface.view
+    x, y = paths[..., 0], paths[..., 1]
+    inside: np.ndarray = ((x >= left) & (x <= right) & (y >= bottom) & (y <= top)).all(axis=1)
+    return inside
+
+
+def _paths(
     named: NamedOptimizer, setting: Setting, rates: Sequence[float], noisy: bool
 ) -> np.ndarray:
-    """Return f after each step for each rate, (steps + 1, rates); NaN where a path has left the numbers."""
+    """Return the path for each rate, (rates, steps + 1, 2), stepped together where none sees another."""
     surface, shifts = setting.surface, setting.shifts(noisy)
     params = [torch.nn.Parameter(torch.tensor(surface.start, dtype=torch.float64)) for _ in rates]
     groups = [{"params": [p], "lr": rate} for p, rate in zip(params, rates, strict=True)]
     optimizer = _made(named, groups, None)
-    if cost_of(optimizer).couples:  # together they would not be what each is alone
-        paths = [walk(named, setting, rate, noisy) for rate in rates]
-        return np.stack([losses(surface, path) for path in paths], axis=1)
-    found = np.empty((setting.steps + 1, len(rates)))
+    if cost_of(optimizer).couples:
+        return np.stack([walk(named, setting, rate, noisy) for rate in rates])
+    found = np.full((len(rates), setting.steps + 1, 2), math.nan)
     for t in range(setting.steps + 1):
-        points = torch.stack([p.detach() for p in params]).numpy()
-        f, *slope = surface.at_many(points[:, 0], points[:, 1])
-        found[t] = f
+        found[:, t] = points = torch.stack([p.detach() for p in params]).numpy()
         if t == setting.steps:
             break
-        slopes = torch.from_numpy(np.nan_to_num(np.stack(slope, axis=1)) + shifts[t])
-        for p, g in zip(params, slopes, strict=True):
+        slope = np.stack(surface.at_many(points[:, 0], points[:, 1])[1:], axis=1)
+        for p, g in zip(params, torch.from_numpy(np.nan_to_num(slope) + shifts[t]), strict=True):
             p.grad = g
         optimizer.step()
-    found[~np.isfinite(found)] = math.nan
     return found
 
 

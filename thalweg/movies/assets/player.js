@@ -204,7 +204,7 @@ const movie = (() => {
     const show = () => {
       const whole = Math.floor(frame);
       scrub.value = whole;
-      const words = `${word} ${whole} of ${last}`;
+      const words = `${word} ${whole} / ${last}`;
       if (said.textContent !== words) said.textContent = words;
       draw(frame);
     };

@@ -162,6 +162,7 @@
     }
   };
   const draw = () => {
+    if (!player) return;
     mapStage.redraw(1);
     lossStage.redraw(1);
     values();
@@ -200,9 +201,8 @@
     renew(walkers.filter((each) => each.kind !== "recorded"));
   };
   function setHandle() {
-    const handle = $("#start");
-    handle.style.left = `${toX(now.start[0])}px`;
-    handle.style.top = `${toY(now.start[1])}px`;
+    if (!toX) return; // before the first layout
+    Object.assign($("#start").style, { left: `${toX(now.start[0])}px`, top: `${toY(now.start[1])}px` });
     $("#at").textContent = `(${now.start.map((v) => shown(v)).join(", ")})`;
   }
   const handle = $("#start");
