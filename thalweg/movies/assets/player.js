@@ -1,6 +1,8 @@
 /* What every movie page needs: canvases sharp on any screen, one drawing for canvas and SVG, and the controls.
 
-   movie.stage(element, layers)  a canvas for each layer in `element`; a layer is a function (pen, width, height)
+   movie.stage(element, layers)  a canvas for each layer in `element`; a layer is a function (pen, width, height).
+                                 .redraw(layer) draws it anew, .add(layer, draw) draws over what is there
+   movie.mark(element, colour)   a dot above a stage, which .at(x, y, box) moves and nothing draws anew
    movie.player(element, given)  the controls in `element`, and the clock: given.frames, .seconds, .draw(frame)
    movie.pen(context)            draws on a canvas: path, dot, text, image
    movie.vector(width, height)   the same pen, whose .text() is an SVG document
@@ -19,6 +21,8 @@ const movie = (() => {
       if (style.fill) { context.fillStyle = style.fill; context.fill(); }
       if (style.stroke) {
         context.strokeStyle = style.stroke;
+        context.lineCap = style.dash ? "butt" : "round";
+        context.lineDashOffset = style.offset ?? 0;
         context.lineWidth = style.width ?? 1;
         context.setLineDash(style.dash ?? []);
         context.stroke();
@@ -166,6 +170,7 @@ const movie = (() => {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", fit);
     return {
       redraw: (layer) => (layer === undefined ? made.forEach(one) : one(made[layer])),
+      add: (layer, draw) => draw(made[layer].pen, width, height),
       size: () => [width, height],
       /* Return one canvas with all layers, on the colour of the card. */
       flat() {
@@ -181,6 +186,20 @@ const movie = (() => {
         const drawn = vector(width, height);
         for (const { draw } of made) draw(drawn, width, height);
         return drawn.document();
+      },
+    };
+  };
+
+  /* A picture of its own for the browser: to move it costs less than to draw a canvas again. */
+  const mark = (element, colour, size = 11) => {
+    const made = element.appendChild(document.createElement("i"));
+    made.className = "mark";
+    made.style.cssText = `--c:${colour};--size:${size}px`;
+    return {
+      at(x, y, box, seen = true) {
+        const inside = seen && x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height;
+        made.style.visibility = inside ? "visible" : "hidden";
+        if (inside) made.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
       },
     };
   };
@@ -203,7 +222,7 @@ const movie = (() => {
     const play = button("▶", "Play (space)", () => (playing ? pause() : start()));
     const show = () => {
       const whole = Math.floor(frame);
-      scrub.value = whole;
+      if (Number(scrub.value) !== whole) scrub.value = whole;
       const words = `${word} ${whole} / ${last}`;
       if (said.textContent !== words) said.textContent = words;
       draw(frame);
@@ -261,5 +280,5 @@ const movie = (() => {
     };
   };
 
-  return { css, pen, vector, scale, power, shown, stage, player, button };
+  return { css, pen, vector, scale, power, shown, stage, mark, player, button };
 })();

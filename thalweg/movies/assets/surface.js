@@ -10,6 +10,7 @@
   }));
   const now = { start: [...film.start], noise: film.noise, seed: film.seed, steps: film.steps, drawn: null };
   const floor = 1e-12;
+  let player = null;
 
   // -- computing ------------------------------------------------------------------------------------------------
 
@@ -92,22 +93,48 @@
     if (!(over > 0) || next >= points.length || !Number.isFinite(points[next] + points[next + 1])) return [x, y];
     return [x + over * (points[next] - x), y + over * (points[next + 1] - y)];
   };
-  const trail = (pen, points, frame, walker, width, radius) => {
-    const style = { stroke: walker.colour(), width, dash: walker.kind === "recorded" ? [6, 4] : undefined };
-    const whole = Math.floor(frame), [x, y] = at(points, frame);
-    pen.path(points, style, Math.min(2 * whole + 2, points.length));
-    if (frame > whole && whole * 2 + 2 < points.length) pen.path([points[2 * whole], points[2 * whole + 1], x, y], style);
-    if (Number.isFinite(x + y)) pen.dot(x, y, radius, { fill: walker.colour(), stroke: css("--card"), width: 1.5 });
+  /* Draw a path from one frame to another; what is there already is left. */
+  const grow = (pen, points, from, to, walker, width) => {
+    const last = points.length / 2 - 1, flat = at(points, Math.min(from, last));
+    for (let k = Math.floor(from) + 1; k <= Math.min(to, last); k++) flat.push(points[2 * k], points[2 * k + 1]);
+    if (to < last && to > Math.floor(to)) flat.push(...at(points, to));
+    const dashed = walker.kind === "recorded";
+    pen.path(flat, { stroke: walker.colour(), width, dash: dashed ? [6, 4] : undefined, offset: from ? walker.along : 0 });
+    if (!dashed) return;
+    walker.along = from ? walker.along : 0;
+    for (let i = 2; i < flat.length; i += 2) walker.along += Math.hypot(flat[i] - flat[i - 2], flat[i + 1] - flat[i - 1]) || 0;
   };
+  /* What has been drawn of the trails of a stage; the heads are marks above it. */
+  const trails = (marks, pointsOf, boxOf, width) => {
+    let drawn = -1;
+    const over = (pen, from) => {
+      const box = boxOf(), { frame } = player;
+      pen.clip(box.x, box.y, box.width, box.height, () => {
+        for (const walker of walkers) if (walker.seen) grow(pen, pointsOf(walker), from, frame, walker, width);
+      });
+      drawn = frame;
+    };
+    const heads = () => walkers.forEach((walker, i) => marks[i].at(...at(pointsOf(walker), player.frame), boxOf(), walker.seen));
+    return {
+      all(pen) {
+        if (!boxOf() || !player) return;
+        over(pen, 0);
+        if (pen.context) return heads();
+        for (const walker of walkers) if (walker.seen) pen.dot(...at(pointsOf(walker), player.frame), 5, { fill: walker.colour() });
+      },
+      /* Go on to the player's frame: add to the picture where it can be added to. */
+      on(stage, layer) {
+        if (player.frame < drawn || drawn < 0) return stage.redraw(layer);
+        if (player.frame > drawn) stage.add(layer, (pen) => over(pen, drawn));
+        heads();
+      },
+    };
+  };
+  const pixelsOf = (walker) => (walker.pixels ??= walker.path.map((v, i) => (i % 2 ? toY(v) : toX(v))));
+  const marks = (selector, size) => walkers.map((_, i) => movie.mark($(selector), `var(--e${i})`, size));
+  const mapTrails = trails(marks("#map", 12), pixelsOf, () => box, 2);
   const paths = (pen) => {
-    if (!box || !player) return;
-    pen.clip(box.x, box.y, box.width, box.height, () => {
-      for (const walker of walkers) {
-        if (!walker.seen) continue;
-        walker.pixels ??= walker.path.map((v, i) => (i % 2 ? toY(v) : toX(v)));
-        trail(pen, walker.pixels, player.frame, walker, 2, 5);
-      }
-    });
+    mapTrails.all(pen);
     // the handle is no part of a saved picture, the start is
     if (!pen.context) pen.dot(toX(now.start[0]), toY(now.start[1]), 4, { stroke: css("--ink"), width: 1.5 });
   };
@@ -137,22 +164,14 @@
     pen.text(x + wide / 2, height - 6, "step", { fill: css("--soft"), align: "center" });
     pen.text(12, y + lossBox.height / 2, "f − lowest", { fill: css("--soft"), align: "center", turn: -90 });
   };
-  const curves = (pen) => {
-    if (!lossBox || !player) return;
-    pen.clip(lossBox.x, lossBox.y, lossBox.width, lossBox.height, () => {
-      for (const walker of walkers) {
-        if (!walker.seen) continue;
-        walker.points ??= Float64Array.from({ length: 2 * walker.losses.length }, (_, i) => (i % 2 ? lossY(lost(walker.losses[i >> 1])) : lossX(i >> 1)));
-        trail(pen, walker.points, player.frame, walker, 1.8, 3.5);
-      }
-    });
-  };
+  const pointsOf = (walker) => (walker.points ??= Float64Array.from(
+    { length: 2 * walker.losses.length }, (_, i) => (i % 2 ? lossY(lost(walker.losses[i >> 1])) : lossX(i >> 1))));
+  const lossTrails = trails(marks("#loss", 9), pointsOf, () => lossBox, 1.8);
 
   // -- what the reader changes ----------------------------------------------------------------------------------
 
-  let player = null;
   runAll();
-  const mapStage = movie.stage($("#map"), [ground, paths]), lossStage = movie.stage($("#loss"), [lossAxes, curves]);
+  const mapStage = movie.stage($("#map"), [ground, paths]), lossStage = movie.stage($("#loss"), [lossAxes, lossTrails.all]);
   const values = () => {
     const step = Math.floor(player.frame);
     for (const { row, losses } of walkers) {
@@ -163,8 +182,8 @@
   };
   const draw = () => {
     if (!player) return;
-    mapStage.redraw(1);
-    lossStage.redraw(1);
+    mapTrails.on(mapStage, 1);
+    lossTrails.on(lossStage, 1);
     values();
   };
   let waiting = false;
@@ -174,8 +193,9 @@
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      lossStage.redraw(0);
-      draw();
+      mapStage.redraw(1);
+      lossStage.redraw(); // the axes, too: another path is lower, or higher
+      values();
     });
   };
 
