@@ -11,6 +11,7 @@ from thalweg.cli import (
     curvature,
     doctor,
     explain,
+    graph,
     init,
     lab,
     listing,
@@ -39,7 +40,20 @@ app = typer.Typer(
     epilog=_examples(
         [
             part.EXAMPLES[0]
-            for part in (race, train, doctor, runs, lr, init, curvature, lab, new, explain, listing)
+            for part in (
+                race,
+                train,
+                doctor,
+                runs,
+                lr,
+                init,
+                curvature,
+                graph,
+                lab,
+                new,
+                explain,
+                listing,
+            )
         ]
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -52,6 +66,7 @@ app.command("doctor", cls=Verb, epilog=_examples(doctor.EXAMPLES))(doctor.doctor
 app.command("lr", cls=Verb, epilog=_examples(lr.EXAMPLES))(lr.lr)
 app.command("init", cls=Verb, epilog=_examples(init.EXAMPLES))(init.init)
 app.command("curvature", cls=Verb, epilog=_examples(curvature.EXAMPLES))(curvature.curvature)
+app.command("graph", cls=Verb, epilog=_examples(graph.EXAMPLES))(graph.graph)
 app.command("lab", cls=Verb, epilog=_examples(lab.EXAMPLES))(lab.lab)
 app.command("new", cls=Verb, epilog=_examples(new.EXAMPLES))(new.new)
 app.command("explain", cls=Verb, epilog=_examples(explain.EXAMPLES))(explain.explain)
