@@ -38,6 +38,7 @@ FLOORS = {
     "testing": 5,
     "labs": 5,
     "doctor": 6,
+    "landscape": 6,
     "network": 6,
     "strategies": 6,
     "race": 6,

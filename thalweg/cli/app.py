@@ -14,6 +14,7 @@ from thalweg.cli import (
     graph,
     init,
     lab,
+    landscape,
     listing,
     lr,
     new,
@@ -49,6 +50,7 @@ app = typer.Typer(
                 init,
                 curvature,
                 graph,
+                landscape,
                 lab,
                 new,
                 explain,
@@ -67,6 +69,7 @@ app.command("lr", cls=Verb, epilog=_examples(lr.EXAMPLES))(lr.lr)
 app.command("init", cls=Verb, epilog=_examples(init.EXAMPLES))(init.init)
 app.command("curvature", cls=Verb, epilog=_examples(curvature.EXAMPLES))(curvature.curvature)
 app.command("graph", cls=Verb, epilog=_examples(graph.EXAMPLES))(graph.graph)
+app.command("landscape", cls=Verb, epilog=_examples(landscape.EXAMPLES))(landscape.landscape)
 app.command("lab", cls=Verb, epilog=_examples(lab.EXAMPLES))(lab.lab)
 app.command("new", cls=Verb, epilog=_examples(new.EXAMPLES))(new.new)
 app.command("explain", cls=Verb, epilog=_examples(explain.EXAMPLES))(explain.explain)

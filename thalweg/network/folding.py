@@ -80,15 +80,15 @@ def _runs(nodes: Sequence[Node]) -> dict[int, tuple[int, int]]:
         while begin + 2 * size <= len(nodes):
             count = _repeats(nodes, marks, begin, size)
             if count > 1 and any(nodes[begin + k].module for k in range(size)):
-                found.append((size * (count - 1), -size, begin, count))
+                found.append((-size * (count - 1), size, begin, count))
             begin += max(1, size * (count - 1)) if count > 1 else 1
     runs: dict[int, tuple[int, int]] = {}
     taken: set[int] = set()
-    for _, negative, begin, count in sorted(found, reverse=True):
-        covered = range(begin, begin - negative * count)
+    for _, size, begin, count in sorted(found):  # what saves most comes first
+        covered = range(begin, begin + size * count)
         if not taken.intersection(covered):
             taken.update(covered)
-            runs[begin] = (-negative, count)
+            runs[begin] = (size, count)
     return runs
 
 
