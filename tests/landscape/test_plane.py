@@ -37,7 +37,10 @@ def transcribed(direction: np.ndarray, theta: np.ndarray) -> np.ndarray:
         if len(shape) <= 1:
             out.append(np.zeros(size))
         else:
-            rows = [d[j] / np.sqrt((d[j] ** 2).sum()) * np.sqrt((w[j] ** 2).sum()) for j in range(shape[0])]
+            rows = [
+                d[j] / np.sqrt((d[j] ** 2).sum()) * np.sqrt((w[j] ** 2).sum())
+                for j in range(shape[0])
+            ]
             out.append(np.stack(rows).ravel())
         begin += size
     return np.concatenate(out)

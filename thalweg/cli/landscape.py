@@ -32,7 +32,9 @@ def landscape(
     names: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN…", help="Runs of one task: their folders, or names in runs.", parser=path_of
+            metavar="RUN…",
+            help="Runs of one task: their folders, or names in runs.",
+            parser=path_of,
         ),
     ],
     plane: Annotated[

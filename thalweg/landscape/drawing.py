@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -27,16 +28,20 @@ def drawing(record: Mapping[str, Any]) -> str:
         return _LEFT + (x - xs[0]) * step, _TOP + (ys[-1] - y) * step
 
     box = f'x="{_LEFT}" y="{_TOP}" width="{_WIDE - _LEFT - _RIGHT}" height="{high:.1f}"'
-    cell = step * (xs[1] - xs[0])  # the image has a pixel around each point, and reaches half of one beyond
-    wide_image = f'x="{_LEFT - cell / 2:.2f}" y="{_TOP - cell / 2:.2f}" ' + (
-        f'width="{cell * len(xs):.2f}" height="{cell * len(ys):.2f}" preserveAspectRatio="none"'
+    # the image has a pixel around each point, and reaches half of one beyond
+    across, down = step * (xs[1] - xs[0]), step * (ys[1] - ys[0])
+    wide_image = (
+        f'x="{_LEFT - across / 2:.2f}" y="{_TOP - down / 2:.2f}" width="{across * len(xs):.2f}" '
+        f'height="{down * len(ys):.2f}" preserveAspectRatio="none"'
     )
     images = "".join(
         f'<image class="{scheme}" {wide_image} href="{image_of(record["loss"], colour)}"/>'
         for scheme, colour in (("on-light", "#0b5f8a"), ("on-dark", "#6cb8e0"))
     )
     paths = "".join(_path(path, k, at) for k, path in enumerate(record["paths"]))
-    label = escape(f"The loss of {record['task']} on a plane, with {len(record['paths'])} runs", True)
+    label = escape(
+        f"The loss of {record['task']} on a plane, with {len(record['paths'])} runs", True
+    )
     return (
         f'<svg class="plane" viewBox="0 0 {_WIDE} {tall:.0f}" role="img" aria-label="{label}" '
         f'xmlns="http://www.w3.org/2000/svg"><style>{asset("landscape.css")}</style>'
@@ -64,7 +69,7 @@ def _contours(record: Mapping[str, Any]) -> str:
 
 
 def _length(line: Sequence[tuple[float, float]]) -> float:
-    return sum(math.dist(a, b) for a, b in zip(line, line[1:], strict=False))
+    return sum(math.dist(a, b) for a, b in itertools.pairwise(line))
 
 
 def _level(line: Sequence[tuple[float, float]], level: float) -> str:
@@ -93,11 +98,11 @@ def _axes(record: Mapping[str, Any], at: Any) -> str:
     xs, ys = record["xs"], record["ys"]
     left, bottom = at(xs[0], ys[0])
     parts = [
-        f'<text class="tick" x="{at(value, ys[0])[0]:.1f}" y="{bottom + 17:.1f}">{value:g}</text>'
+        f'<text x="{at(value, ys[0])[0]:.1f}" y="{bottom + 17:.1f}">{_signed(value)}</text>'
         for value in _ticks(xs[0], xs[-1])
     ]
     parts += [
-        f'<text class="tick side" x="{left - 7:.1f}" y="{at(xs[0], value)[1] + 4:.1f}">{value:g}</text>'
+        f'<text class="side" x="{left - 7:.1f}" y="{at(xs[0], value)[1] + 4:.1f}">{_signed(value)}</text>'
         for value in _ticks(ys[0], ys[-1])
     ]
     names = axis_names(record)
@@ -112,11 +117,15 @@ def _axes(record: Mapping[str, Any], at: Any) -> str:
     return "".join(parts)
 
 
+def _signed(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
 def axis_names(record: Mapping[str, Any]) -> tuple[str, str]:
     """Return what the axes of a plane are."""
     if record["plane"] == "random":
         return "first random direction", "second random direction"
-    shares = [f" ({share:.1%} of the variance)" for share in record["explained"]]
+    shares = [f" ({100 * share:.1f} % of the variance)" for share in record["explained"]]
     if record["plane"] == "line":
         return "along the line", "a random direction"
     return f"first component{shares[0]}", f"second component{shares[1]}"

@@ -110,10 +110,12 @@ def share_words(record: Mapping[str, Any]) -> str:
         return "A plane of two random directions, each filter as long as the model's."
     if record["plane"] == "line":
         return "Two points make a line; the second direction is random, filter-normalised."
-    words = f"Two components explain {sum(shares):.1%} of the variance of the points."
+    words = f"Two components explain {100 * sum(shares):.1f} % of the variance of the points."
     if record["random_walk"] is None:
         return words
-    return f"{words} Random walks from the same starts would have {record['random_walk']:.1%}."
+    return (
+        f"{words} Random walks from the same starts would have {100 * record['random_walk']:.1f} %."
+    )
 
 
 def _hint(record: Mapping[str, Any]) -> str:
@@ -127,10 +129,11 @@ def _hint(record: Mapping[str, Any]) -> str:
 
 def notes(record: Mapping[str, Any]) -> list[str]:
     """Return what a reader must know of how the picture was computed."""
-    found = [
+    how = (
         f"{record['evaluations']:,} evaluations of {record['rows']:,} rows of the training set in "
-        f"{record['seconds']:.3g} s; dropout off, batch norm by the statistics of the batch.",
-    ]
+        f"{record['seconds']:.3g} s; dropout off, batch norm by the statistics of the batch."
+    )
+    found = [how]
     if record["interrupted"]:
         found.insert(
             0, f"It was interrupted: {record['evaluations']:,} of {record['planned']:,} are done."

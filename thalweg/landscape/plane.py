@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
 _ROUNDING = 1e-14
 """Variance below this share of the squares of all points is that of rounded means."""
 
@@ -45,7 +44,9 @@ class Plane:
         return self.origin + a * self.axes[0] + b * self.axes[1]
 
 
-def filter_normalised(direction: Tensor, point: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
+def filter_normalised(
+    direction: Tensor, point: Tensor, shapes: Sequence[tuple[int, ...]]
+) -> Tensor:
     """Return a direction whose filters have the norms of the filters of a point (Li and others, 2018).
 
         d_ij ← d_ij · ‖θ_ij‖ / ‖d_ij‖
@@ -123,7 +124,10 @@ def random_walk_share(
 ) -> float:
     """Return the share of the variance that so many components of random walks explain, in high dimension.
 
-    The walks have the starts and lengths of the paths: E[θ_i·θ_j] = s_r·s_q + δ_rq·‖moved_r‖²·min(t_i, t_j)/T_r.
+    The walks have the starts and lengths of the paths:
+
+        E[θ_i·θ_j] = s_r·s_q + δ_rq·‖moved_r‖²·min(t_i, t_j)/T_r
+
     One long walk has 6/π²·(1 + 1/4) = 0.76 with two (Antognini and Sohl-Dickstein, 2018).
 
     Args:

@@ -71,7 +71,11 @@ def grid_for(plane: Plane, ways: Sequence[Way], points: int, span: float) -> Gri
 
 
 def landscape_record(
-    ways: Sequence[Way], grid: Grid, loss: LossAt | Callable[[Tensor], float], show: Show, **said: Any
+    ways: Sequence[Way],
+    grid: Grid,
+    loss: LossAt | Callable[[Tensor], float],
+    show: Show,
+    **said: Any,
 ) -> dict[str, Any]:
     """Return the plane with the loss at each point of the grid and at the points of the ways.
 
@@ -128,7 +132,7 @@ def _point(points: Tensor, place: int) -> Tensor:
 def _path(
     plane: Plane, way: Way, places: Tensor, values: tuple[list[float | None], list[float | None]]
 ) -> dict[str, Any]:
-    off, far = plane.distances(way.points)
+    off, _ = plane.distances(way.points)
     return {
         "run": way.name,
         "optimizer": way.optimizer,
@@ -136,7 +140,7 @@ def _path(
         "x": places[:, 0].tolist(),
         "y": places[:, 1].tolist(),
         "off": off.tolist(),
-        "from_origin": far.tolist(),
+        "moved": way.moved,
         "loss": values[0],
         "loss_on_plane": values[1],
     }

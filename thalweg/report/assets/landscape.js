@@ -19,7 +19,7 @@
       const dt = document.createElement("dt"), dd = document.createElement("dd"), name = document.createElement("span");
       name.className = "name"; name.style.setProperty("--c", `var(--e${i})`); name.textContent = names[i];
       dt.append(name);
-      const far = path.from_origin[k] ? ` (${Math.round((100 * path.off[k]) / path.from_origin[k])} % of that from the origin)` : "";
+      const far = path.moved ? ` (${Math.round((100 * path.off[k]) / path.moved)} % of the distance from its start to its end)` : "";
       dd.textContent = `step ${path.steps[k]}: loss ${number(path.loss[k])}, at its place on the plane ${number(path.loss_on_plane[k])}; ${number(path.off[k])} off the plane${far}`;
       return [dt, dd];
     }));
