@@ -39,6 +39,7 @@ FLOORS = {
     "labs": 5,
     "doctor": 6,
     "landscape": 6,
+    "movies": 6,
     "network": 6,
     "strategies": 6,
     "race": 6,

@@ -82,14 +82,18 @@ def test_the_coarse_picture_comes_first_and_every_cell_once() -> None:
 def test_contour_lines_of_a_cone_are_circles() -> None:
     size, radius = 41, 12.0
     rows = [[math.hypot(x - 20, y - 20) for x in range(size)] for y in range(size)]
-    (line,) = contour(rows, radius)
-    assert line[0] == line[-1]
-    far = [math.hypot(x - 20, y - 20) for x, y in line]
-    assert max(abs(r - radius) for r in far) < 0.02  # a cone is linear along the axes alone
+    (line,) = contour({"xs": range(size), "ys": range(size), "loss": rows}, radius)
+    assert (line[0] == line[-1]).all()
+    far = np.hypot(line[:, 0] - 20, line[:, 1] - 20)
+    assert (
+        np.abs(far - radius).max() < 0.02
+    )  # it is linear along rays alone, and cells are of size 1
 
 
 def test_cells_without_numbers_have_no_lines() -> None:
-    assert contour([[0, 1, None], [0, 1, 1]], 0.5) == [[(0.5, 0.0), (0.5, 1.0)]]
+    gap = {"xs": [0, 1, 2], "ys": [0, 1], "loss": [[0, 1, None], [0, 1, 1]]}
+    (line,) = contour(gap, 0.5)
+    assert (line[:, 0] == 0.5).all()
     assert levels_of([[None, None], [None, None]]) == []
     assert levels_of([[1.0, 1.0], [1.0, 1.0]]) == []
     assert image_of([[None, math.inf], [1.0, 2.0]], "#0b5f8a").startswith("data:image/png;base64,")

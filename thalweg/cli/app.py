@@ -17,6 +17,7 @@ from thalweg.cli import (
     landscape,
     listing,
     lr,
+    movie,
     new,
     predict,
     race,
@@ -52,6 +53,7 @@ app = typer.Typer(
                 graph,
                 landscape,
                 lab,
+                movie,
                 new,
                 explain,
                 listing,
@@ -71,6 +73,7 @@ app.command("curvature", cls=Verb, epilog=_examples(curvature.EXAMPLES))(curvatu
 app.command("graph", cls=Verb, epilog=_examples(graph.EXAMPLES))(graph.graph)
 app.command("landscape", cls=Verb, epilog=_examples(landscape.EXAMPLES))(landscape.landscape)
 app.command("lab", cls=Verb, epilog=_examples(lab.EXAMPLES))(lab.lab)
+app.command("movie", cls=Verb, epilog=_examples(movie.EXAMPLES))(movie.movie)
 app.command("new", cls=Verb, epilog=_examples(new.EXAMPLES))(new.new)
 app.command("explain", cls=Verb, epilog=_examples(explain.EXAMPLES))(explain.explain)
 app.command("list", cls=Verb, epilog=_examples(listing.EXAMPLES))(listing.list_everything)

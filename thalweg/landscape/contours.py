@@ -1,4 +1,4 @@
-"""Contour lines of a grid of numbers (marching squares), and the grid as a small image."""
+"""Contour lines of the loss on a plane, and the loss as a small image."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import base64
 import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from thalweg.report.parts.contours import Line, level_lines
 
 Rows = Sequence[Sequence[float | None]]
-Point = tuple[float, float]
 
 
 def levels_of(rows: Rows, count: int = 12) -> list[float]:
@@ -39,72 +43,14 @@ def unscaled(value: float, least: float) -> float:
     return 10.0**value if least > 0 else value
 
 
-def contour(rows: Rows, level: float) -> list[list[Point]]:
-    """Return the lines (column, row) on which a grid has a value, linear between its points.
+def contour(record: Mapping[str, Any], level: float) -> list[Line]:
+    """Return the lines on a plane at which the loss has a value, in its coordinates.
 
-    Cells with a point that is not there have no line.
-
-    >>> contour([[0, 1], [0, 1]], 0.25)
-    [[(0.25, 0.0), (0.25, 1.0)]]
+    There is none where nothing was computed.
     """
-    pieces: list[tuple[Point, Point]] = []
-    for i in range(len(rows) - 1):
-        for j in range(len(rows[0]) - 1):
-            corners = [(j, i), (j + 1, i), (j + 1, i + 1), (j, i + 1)]
-            values = [rows[y][x] for x, y in corners]
-            known = [v for v in values if v is not None and math.isfinite(v)]
-            if len(known) == 4:
-                pieces += _in_cell(corners, known, level)
-    return _joined(pieces)
-
-
-def _in_cell(
-    corners: Sequence[tuple[int, int]], values: Sequence[float], level: float
-) -> list[tuple[Point, Point]]:
-    """Return the pieces of a line in one cell; in a saddle, as the mean of the corners says."""
-    crossings: list[Point] = []
-    for k in range(4):
-        (x, y), (to_x, to_y) = corners[k], corners[(k + 1) % 4]
-        a, b = values[k], values[(k + 1) % 4]
-        if (a < level) != (b < level):
-            t = (level - a) / (b - a)
-            crossings.append((round(x + t * (to_x - x), 6), round(y + t * (to_y - y), 6)))
-    if len(crossings) < 4:
-        return [(crossings[0], crossings[1])] if crossings else []
-    first_is_low, middle_is_low = values[0] < level, sum(values) / 4 < level
-    a, b, c, d = crossings
-    return [(a, b), (c, d)] if first_is_low == middle_is_low else [(d, a), (b, c)]
-
-
-def _joined(pieces: Sequence[tuple[Point, Point]]) -> list[list[Point]]:
-    """Return pieces that share ends as lines."""
-    ends: dict[Point, list[int]] = {}
-    for k, piece in enumerate(pieces):
-        for end in piece:
-            ends.setdefault(end, []).append(k)
-    used: set[int] = set()
-
-    def grow(line: list[Point]) -> None:
-        while True:
-            ahead = [k for k in ends[line[-1]] if k not in used]
-            if not ahead:
-                return
-            used.add(ahead[0])
-            a, b = pieces[ahead[0]]
-            line.append(b if a == line[-1] else a)
-
-    lines = []
-    for k, (a, b) in enumerate(pieces):
-        if k in used:
-            continue
-        used.add(k)
-        line = [a, b]
-        grow(line)
-        line.reverse()
-        grow(line)
-        line.reverse()
-        lines.append(line)
-    return lines
+    rows = [[math.nan if v is None else v for v in row] for row in record["loss"]]
+    x, y = np.array(record["xs"]), np.array(record["ys"])
+    return level_lines(x, y, np.array(rows, dtype=np.float64), level)
 
 
 def image_of(rows: Rows, colour: str) -> str:

@@ -46,21 +46,14 @@ def drawing(record: Mapping[str, Any]) -> str:
         f'<svg class="plane" viewBox="0 0 {_WIDE} {tall:.0f}" role="img" aria-label="{label}" '
         f'xmlns="http://www.w3.org/2000/svg"><style>{asset("landscape.css")}</style>'
         f'<clipPath id="plane-box"><rect {box}/></clipPath><g clip-path="url(#plane-box)">{images}'
-        f'{_contours(record)}</g><rect class="box" {box}/>{_axes(record, at)}{paths}</svg>'
+        f'{_contours(record, at)}</g><rect class="box" {box}/>{_axes(record, at)}{paths}</svg>'
     )
 
 
-def _contours(record: Mapping[str, Any]) -> str:
-    xs, ys = record["xs"], record["ys"]
-    step = (_WIDE - _LEFT - _RIGHT) / (xs[-1] - xs[0])
-    across, down = step * (xs[1] - xs[0]), step * (ys[1] - ys[0])
-    bottom = _TOP + step * (ys[-1] - ys[0])
+def _contours(record: Mapping[str, Any], at: Any) -> str:
     parts = []
     for k, level in enumerate(levels_of(record["loss"])):
-        lines = [
-            [(_LEFT + x * across, bottom - y * down) for x, y in line]
-            for line in contour(record["loss"], level)
-        ]
+        lines = [[at(x, y) for x, y in line.tolist()] for line in contour(record, level)]
         drawn = "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in line) for line in lines)
         parts.append(f'<path class="contour" d="{drawn}"/>' if drawn else "")
         if k % 3 == 1 and lines:

@@ -31,7 +31,8 @@ class Plane:
         """
         moved = points.double() - self.origin
         gram = self.axes @ self.axes.T
-        return torch.linalg.solve(gram, self.axes @ moved.T).T
+        found: Tensor = torch.linalg.solve(gram, self.axes @ moved.T).T
+        return found
 
     def distances(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return how far each point is from the plane and from its origin."""
