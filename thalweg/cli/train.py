@@ -61,6 +61,10 @@ def train(
         str | None,
         typer.Option(help="NAME:setting=value,…, such as curriculum.", show_default="none"),
     ] = None,
+    keep_path: Annotated[
+        bool,
+        typer.Option("--keep-path", help="Keep parameters along the run, for thalweg landscape."),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -107,16 +111,24 @@ def train(
         autocast=autocast,
         strategy=None if strategy is None else strategy_named(strategy),
     )
-    train_in(recipe, out, resume=resume, as_json=as_json)
+    train_in(recipe, out, resume=resume, as_json=as_json, keep_path=keep_path)
 
 
-def train_in(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -> None:
+def train_in(
+    recipe: Recipe,
+    out: Path | None,
+    *,
+    resume: bool,
+    as_json: bool,
+    keep_path: bool = False,
+) -> None:
     """Train by a recipe in a folder of its own, a new one if none is named, and print the results."""
     from thalweg.cli.console import err
     from thalweg.errors import TaskError, ThalwegError
     from thalweg.objective.blame import blame
     from thalweg.train import Checkpoint, FitDivergedError, RunFolder
-    from thalweg.train.folder.layout import CHECKPOINT
+    from thalweg.train.folder.layout import CHECKPOINT, PATH
+    from thalweg.train.folder.path import KeepPath
     from thalweg.train.folder.writing import free_folder
     from thalweg.train.threads import threads_for, torch_threads
 
@@ -124,9 +136,10 @@ def train_in(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -
     path = free_folder(RUNS, f"{task.name}-{name}") if out is None else out
     folder = RunFolder(path, resume=resume)
     keep = Checkpoint(path / CHECKPOINT, resume=resume)
+    also = [KeepPath(path)] if keep_path or (resume and (path / PATH).is_file()) else []
     with _empty_removed(path), torch_threads(threads_for(task)):
         try:
-            run = recipe.fit(callbacks=[folder, keep])
+            run = recipe.fit(callbacks=[folder, *also, keep])
         except FitDivergedError as error:
             document = _document(error.run, name, path)
             folder.finish(error.run, document["results"])
