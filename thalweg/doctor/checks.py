@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor.undisturbed import as_found, enter_modes, loss_of, outputs_of
+from thalweg.doctor.undisturbed import as_found, enter_modes, loss_of, outputs_of, seed_all
 from thalweg.doctor.watched import GradientError, OutputCheck, Watched
 from thalweg.objective.nested import mapped, tensors_in
 
@@ -36,7 +36,7 @@ def check_outputs(watched: Watched, loss: LossFunction, batches: list[Any]) -> O
         model.eval()
         first = outputs_of(model, inputs)
         out = next(tensors_in(first))
-        torch.manual_seed(1)
+        seed_all(1)
         again = next(tensors_in(outputs_of(model, inputs)))
         is_random = not torch.equal(out, again)
         if out.ndim == 0 or len(out) != rows or rows < 4:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from thalweg.doctor.forks.arm import Arm, Batches
 from thalweg.doctor.forks.origin import Origin
-from thalweg.doctor.undisturbed import Modes, enter_modes
+from thalweg.doctor.undisturbed import Modes, enter_modes, seed_all
 from thalweg.doctor.verdict import Effect, Remedy
 from thalweg.statistics import fewest_seeds, paired_differences
 from thalweg.train.snapshot import untouched
@@ -112,7 +112,7 @@ class Forks:
             arm = self._arm(origin, fork, steps)
             if remedy is not None and remedy.change is not None:
                 remedy.change(arm)
-                _seed(fork)
+                seed_all(fork)
             try:
                 arm.train()
                 return arm.measure()
@@ -123,7 +123,7 @@ class Forks:
         origin.enter(self.model, self.optimizer, self.lr)
         enter_modes(self.modes)
         batches, probe = self._drawn(fork, steps)
-        _seed(fork)
+        seed_all(fork)
         return Arm(
             *(self.model, self.optimizer, batches, probe, self.kept, self.loss),
             penalty=self.penalty,
@@ -145,12 +145,6 @@ class Forks:
 def _is_hopeless(without: list[float], treated: list[float]) -> bool:
     pairs = zip(without, treated, strict=False)
     return all(not b < a * (SLIGHT if a > 0 else 1.0) and math.isfinite(a) for a, b in pairs)
-
-
-def _seed(fork: int) -> None:
-    torch.manual_seed(fork)
-    np.random.seed(fork)
-    random.seed(fork)
 
 
 def _effect(without: list[float], treated: list[float], steps: int, before: float) -> Effect:
