@@ -163,6 +163,17 @@ def mean_of_columns(x: Tensor) -> Tensor:
     return x.mean(-2, keepdim=True)
 
 
+@matrix_function(result="row")
+def mean_square_of_rows(x: Tensor) -> Tensor:
+    """Return the mean of the squares of each row (m × 1).
+
+    >>> mean_square_of_rows(torch.tensor([[1.0, 2.0], [0.0, 2.0]]))
+    tensor([[2.5000],
+            [2.0000]])
+    """
+    return x.square().mean(-1, keepdim=True)
+
+
 def product(x: Tensor, y: Tensor) -> Tensor:
     """Return the products of two stacks of matrices."""
     return torch.matmul(x, y)
