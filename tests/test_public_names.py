@@ -21,10 +21,11 @@ from tests.optim.sparse import SPARSE_ONLY
 NAMES = """
 Callback Chain Checkpoint CheckpointError ColumnsByColumns Cost Data DataError DivergedError EachColumn
 EachRow EarlyStopping EngineError L1 L2 Link Metric MissingExtraError Optimizer RangeTest Recipe
-RowsByRows Rule RuleError Run Scalar Target Task TaskError ThalwegError __version__ chain curvature
-dimensions doctor find_lr fit flat_objective gram gram_of_columns init labs largest least_squares
-load_run load_task matrix_function mean meta minimize minimize_many noise norm optim plot_range_test
-plot_schedules race route rule rules schedules solvers strategies summary tasks testing total
+RowsByRows Rule RuleError Run Scalar Target Task TaskError ThalwegError __version__ best_orthogonal chain
+curvature dimensions doctor find_lr fit flat_objective gram gram_of_columns init labs largest
+least_squares load_run load_task matrix_function mean meta minimize minimize_many newton_schulz noise
+norm optim plot_range_test plot_schedules race route rule rules schedules solvers strategies summary tasks
+testing total
 """
 
 

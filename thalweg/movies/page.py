@@ -233,9 +233,13 @@ title="Standard deviation on each coordinate of the gradient"> <output id="noise
 
 def _said(movie: SurfaceMovie) -> str:
     kinds = {each.kind for each in movie.walkers}
-    words = ["Noise is added to the gradients of all but gd; it is the same for every optimizer at a step."]
+    words = [
+        "Noise is added to the gradients of all but gd; it is the same for every optimizer at a step."
+    ]
     if any(each.chosen for each in movie.walkers):
-        words.append("A rate that was not given is the best of a grid, of those whose paths stay in view.")
+        words.append(
+            "A rate that was not given is the best of a grid, of those whose paths stay in view."
+        )
     if "recorded" in kinds:
         words.append("Dashed paths are recorded: they stay as they are when the start is moved.")
     return " ".join(words)

@@ -55,7 +55,9 @@ class Surface:
             found = self._evaluated(x, y)
         return [np.broadcast_to(each, x.shape).astype(float) for each in found]
 
-    def grid(self, columns: int = 121, rows: int = 121) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def grid(
+        self, columns: int = 121, rows: int = 121
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return x (columns,), y (rows,) and f (rows, columns) over the view."""
         left, right, bottom, top = self.view
         x, y = np.linspace(left, right, columns), np.linspace(bottom, top, rows)

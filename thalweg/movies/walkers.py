@@ -80,7 +80,12 @@ def find_walker(name: str, setting: Setting, lr: float | None = None) -> Walker:
     """
     name = name.strip().lower()
     if name == COORDINATE:
-        return Walker(name, COORDINATE, _by_coordinate(setting), said="each step sets one coordinate to its best")
+        return Walker(
+            name,
+            COORDINATE,
+            _by_coordinate(setting),
+            said="each step sets one coordinate to its best",
+        )
     if name in METHODS:
         path, said = _recorded(name, setting)
         return Walker(name, "recorded", path, said=said)
@@ -96,7 +101,9 @@ def find_walker(name: str, setting: Setting, lr: float | None = None) -> Walker:
     noisy = name != GRADIENT
     printed = print_optimizer(_made(named, [torch.zeros(2, dtype=torch.float64)], lr))
     chosen = lr is None
-    rate, path = _best(named, setting, noisy) if lr is None else (lr, walk(named, setting, lr, noisy))
+    rate, path = (
+        _best(named, setting, noisy) if lr is None else (lr, walk(named, setting, lr, noisy))
+    )
     return Walker(name, "rule", path, rate, chosen, noisy, printed)
 
 
@@ -218,5 +225,3 @@ def _filled(points: list[list[float]], steps: int) -> Path:
     """Return points for every step: a path that has ended stays where it is."""
     kept = points[: steps + 1]
     return np.array([*kept, *([kept[-1]] * (steps + 1 - len(kept)))])
-
-
