@@ -33,7 +33,7 @@ from thalweg.engine.cpu.functions.narrow import (
 )
 from thalweg.engine.cpu.functions.noise import NOISE_FUNCTIONS, emit_noise
 from thalweg.engine.cpu.slots import F32, F64, I64, POINTER, Slots
-from thalweg.engine.program.coded import BLOCK as CODED
+from thalweg.engine.program.formats import BLOCK as CODED
 from thalweg.engine.program.printing import Layout
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.program.stored import STORED

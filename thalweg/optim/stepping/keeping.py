@@ -12,8 +12,9 @@ from torch import Tensor
 
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.program.coded import blocks_of, decode, encode
+from thalweg.engine.program.formats import REMAINDER
 from thalweg.engine.program.program import Program
-from thalweg.engine.program.stored import REMAINDER, coded_states, stored
+from thalweg.engine.program.stored import stored
 from thalweg.errors import EngineError
 from thalweg.optim.stepping.composition import Composition
 
@@ -27,7 +28,7 @@ STATE_DTYPES: Mapping[str, torch.dtype] = {
 }
 ROUNDINGS = ("nearest", "stochastic", "remainder")
 SMALLEST = 4096
-"""Tensors with fewer elements keep states of 8 bits in float32: they are few, and often the sensitive ones."""
+"""Tensors with fewer elements keep float32 in the place of 8 bits: they are few, and often sensitive."""
 SCALE = "{}_scale"
 """What the scales of a state of 8 bits are called."""
 
@@ -96,7 +97,7 @@ class KeptStates:
 
     @cached_property
     def _coded(self) -> tuple[str, ...]:
-        return tuple(self.names[k] for k in coded_states(self.program))
+        return tuple(self.names[k] for k in self.program.coded)
 
     def convert(self, state: dict[str, Any], p: Tensor) -> None:
         """Convert the states that are kept in another form."""

@@ -63,9 +63,7 @@ class Merged(Stepper):
         key = (composition, type(owner), owner._keeping, *composition.switches(group).values())
         reader = self._same.get(key)
         if reader is None:
-            reader = self._same[key] = Reader(
-                composition, group, owner.state_names, owner._keeping
-            )
+            reader = self._same[key] = Reader(composition, group, owner.state_names, owner._keeping)
         return reader
 
     def _advance(self) -> None:
