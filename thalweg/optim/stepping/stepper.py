@@ -25,8 +25,7 @@ from thalweg.optim.stepping.checkpoint import loaded_state, saved_state, without
 from thalweg.optim.stepping.checks import Group, check_group, check_range
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.evaluation import Evaluating, has_evaluation, keeps_trained
-from thalweg.optim.stepping.keeping import PLAIN as KEPT_PLAIN
-from thalweg.optim.stepping.keeping import Keeping
+from thalweg.optim.stepping.keeping import Keeping, convert_all
 from thalweg.optim.stepping.plan_check import CheckedPlan, Reader, all_params
 from thalweg.optim.stepping.shell import of_itself
 from thalweg.optim.stepping.steppable import (
@@ -51,7 +50,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     state_names: ClassVar[Mapping[str, str]] = {}
     """What a state of the chain is called in `optimizer.state[p]`, where it is not called the same."""
     engine: Engine
-    _keeping: Keeping = KEPT_PLAIN
+    _keeping: Keeping = Keeping()
     _current: CheckedPlan | None
     _plans: list[CheckedPlan]
     _readers: dict[Any, Reader]
@@ -251,14 +250,6 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             [(p, r) for group, r in readers for p in group["params"] if p.requires_grad]
         )
 
-    def _keep_as_here(self) -> None:
-        """Convert states that were loaded to the form in which this optimizer keeps them."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                state = self.state.get(p)
-                if isinstance(state, dict):
-                    self._reader(group).kept(p).convert(state, p)
-
     def _drop_outdated(self) -> None:
         """Let go of parameters and states that were replaced, which old plans would keep in memory."""
         params = all_params(self.param_groups)
@@ -330,7 +321,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         dtype and go to the device of their parameter; nothing is shared with `state_dict`.
         """
         loaded_state(self, state_dict)
-        self._keep_as_here()
+        convert_all(self.param_groups, self.state, lambda group, p: self._reader(group).kept(p))
         scheduled.restore(self.param_groups, self._schedules)
         self._is_evaluating = any(map(keeps_trained, self.state.values()))
 
