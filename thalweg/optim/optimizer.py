@@ -73,7 +73,7 @@ class Optimizer(Stepper):
         self.chain = rule if isinstance(rule, Chain) else chain(rule)
         self._composition = Composition(self.chain)
         self.engine = engine
-        self._keeping = keeping_of(state_dtype, rounding)
+        self.keeping = keeping_of(state_dtype, rounding)
         values = {"lr": lr, **self.chain.hyperparameters}
         numbers, self._default_schedules = scheduled.split(values)
         places = [place for place in self.chain.places if is_ours(place.rule)]

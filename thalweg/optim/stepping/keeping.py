@@ -95,6 +95,16 @@ class KeptStates:
                 state[name] = zeros_like(p, torch.int8)
                 state[SCALE.format(name)] = torch.zeros(blocks_of(p.numel()), device=p.device)
 
+    def sizes(self, p: Tensor) -> dict[str, tuple[torch.dtype, int]]:
+        """Return the dtype and the bytes of each state of a parameter, as `complete` makes them."""
+        found = {}
+        for name, dtype in zip(self.names, self.dtypes, strict=False):
+            chosen = dtype or p.dtype
+            found[name] = (chosen, chosen.itemsize * p.numel())
+            if name in self._coded:
+                found[SCALE.format(name)] = (torch.float32, 4 * blocks_of(p.numel()))
+        return found
+
     @cached_property
     def _coded(self) -> tuple[str, ...]:
         return tuple(self.names[k] for k in self.program.coded)

@@ -60,10 +60,10 @@ class Merged(Stepper):
     def _reader(self, group: Group) -> Reader:
         owner = self._owner_of[id(group)]
         composition = owner.composition(group)
-        key = (composition, type(owner), owner._keeping, *composition.switches(group).values())
+        key = (composition, type(owner), owner.keeping, *composition.switches(group).values())
         reader = self._same.get(key)
         if reader is None:
-            reader = self._same[key] = Reader(composition, group, owner.state_names, owner._keeping)
+            reader = self._same[key] = Reader(composition, group, owner.state_names, owner.keeping)
         return reader
 
     def _advance(self) -> None:

@@ -25,7 +25,8 @@ from thalweg.optim.stepping.checkpoint import loaded_state, saved_state, without
 from thalweg.optim.stepping.checks import Group, check_group, check_range
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.evaluation import Evaluating, has_evaluation, keeps_trained
-from thalweg.optim.stepping.keeping import Keeping, convert_all
+from thalweg.optim.stepping.keeping import convert_all
+from thalweg.optim.stepping.memory_use import KeepsStates
 from thalweg.optim.stepping.plan_check import CheckedPlan, Reader, all_params
 from thalweg.optim.stepping.shell import of_itself
 from thalweg.optim.stepping.steppable import (
@@ -40,7 +41,7 @@ KEPT_PLANS = 8
 """Plans kept for models whose parameters with gradients change from step to step."""
 
 
-class Stepper(Evaluating, torch.optim.Optimizer):
+class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
     """What every optimizer here shares: the step, the state, checkpoints.
 
     A subclass says which chain steps a group (`composition`) and what its states are called in `state`
@@ -50,7 +51,6 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     state_names: ClassVar[Mapping[str, str]] = {}
     """What a state of the chain is called in `optimizer.state[p]`, where it is not called the same."""
     engine: Engine
-    _keeping: Keeping = Keeping()
     _current: CheckedPlan | None
     _plans: list[CheckedPlan]
     _readers: dict[Any, Reader]
@@ -161,7 +161,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         key = (composition, *composition.switches(group).values())
         reader = self._readers.get(key)
         if reader is None:
-            reader = Reader(composition, group, self.state_names, self._keeping)
+            reader = Reader(composition, group, self.state_names, self.keeping)
             self._readers[key] = reader
         return reader
 
@@ -321,7 +321,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         dtype and go to the device of their parameter; nothing is shared with `state_dict`.
         """
         loaded_state(self, state_dict)
-        convert_all(self.param_groups, self.state, lambda group, p: self._reader(group).kept(p))
+        convert_all(self.param_groups, self.state, self.kept_states)
         scheduled.restore(self.param_groups, self._schedules)
         self._is_evaluating = any(map(keeps_trained, self.state.values()))
 
