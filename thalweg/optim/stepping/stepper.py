@@ -62,6 +62,8 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
     _default_schedules: scheduled.Schedules
     _schedules: scheduled.Known
     _is_evaluating: bool
+    _first_ordinal: int = 0
+    _released: Any = None  # what steps the parameters inside the backward pass, if anything does
 
     def _outer_defaults(self) -> dict[str, Any]:
         """Return the hyperparameters of the links that the user put around."""
@@ -112,6 +114,8 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
+            if self._released is not None:
+                self._released.finish(with_closure=True)
             with torch.enable_grad():
                 loss = closure()
         self._advance()
@@ -125,6 +129,8 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
             raise EngineError(
                 "the parameters are where the model is evaluated. Call optimizer.train() before the next step"
             )
+        if self._released is not None:
+            self._released.finish(with_closure=False)
         if self.engine == "triton" and self._is_capturable() and is_capturing():
             self._be_captured()
             return
@@ -200,7 +206,7 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
                     program=kept.program,
                     block=NOT_ON_HOST if isinstance(block, Tensor) else block,
                     line=line,
-                    ordinal=ordinal,
+                    ordinal=ordinal + self._first_ordinal,
                     name=names[ordinal],
                 )
             )
@@ -359,6 +365,7 @@ _NOT_COPIED = frozenset(
         "_readers",
         "_places",
         "_captured",
+        "_released",
         "step",
         "_optimizer_step_pre_hooks",
         "_optimizer_step_post_hooks",
