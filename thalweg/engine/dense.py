@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.member import Member
-from thalweg.engine.program.coded import BLOCK
+from thalweg.engine.program.formats import BLOCK
 from thalweg.engine.storage import PLAIN, is_dense, unit_elements
 
 

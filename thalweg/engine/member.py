@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.engine.program.coded import decode
+from thalweg.engine.program.formats import REMAINDER
 from thalweg.engine.program.program import Program
-from thalweg.engine.program.stored import REMAINDER, coded_states
 from thalweg.engine.rows import Block
 
 
@@ -71,7 +70,7 @@ class Member:
     def coded(self) -> dict[str, str]:
         """Its states of 8 bits, each with the name of its scales."""
         scales = self.names[len(self.program.states) :]
-        names = (self.names[k] for k in coded_states(self.program))
+        names = (self.names[k] for k in self.program.coded)
         return dict(zip(names, scales, strict=True))
 
     @property
@@ -86,17 +85,6 @@ class Member:
             self.state[name]
             for name, own in zip(self.names, self.program.states, strict=False)
             if name not in self.coded and own != REMAINDER
-        ]
-
-    def wide_states(self) -> list[Tensor]:
-        """Return its states as a program computes with them."""
-        if not self.coded:
-            return self.states
-        return [
-            decode(self.state[name], self.state[self.coded[name]], self.param)
-            if name in self.coded
-            else self.state[name]
-            for name in self.names[: len(self.program.states)]
         ]
 
     @property

@@ -82,7 +82,7 @@ class Named(Stepper):
         engine, decay = values.pop("engine"), values.pop("decay")
         capturable = values.pop("capturable")
         self.dialect = values.pop("dialect", next(iter(self.rules)))
-        self._keeping = keeping_of(values.pop("state_dtype"), values.pop("rounding"))
+        self.keeping = keeping_of(values.pop("state_dtype"), values.pop("rounding"))
         check_engine(engine, capturable)
         self.engine = engine
         check_dialect(type(self).__name__, self.dialect, self.rules)

@@ -86,7 +86,7 @@ class Optimizer(Stepper):
         self._compositions = {name: Composition(each) for name, each in chains.items()}
         self._kinds: dict[str, tuple[str, str]] = {}
         self.engine = engine
-        self._keeping = keeping_of(state_dtype, rounding)
+        self.keeping = keeping_of(state_dtype, rounding)
         first = {n: v for each in chains.values() for n, v in each.hyperparameters.items()}
         numbers, schedules = scheduled.split({"lr": lr, **first})
         self._checked = frozenset({"lr", *_of_ours(chains.values())} & set(numbers))

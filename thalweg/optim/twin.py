@@ -98,7 +98,7 @@ class TorchTwin(Stepper):
         check_engine(engine)
         check_dialect(type(self).__name__, dialect, self.dialects)
         self.dialect, self.engine = dialect, engine
-        self._keeping = keeping_of(state_dtype, rounding, bool(kwargs.get("differentiable")))
+        self.keeping = keeping_of(state_dtype, rounding, bool(kwargs.get("differentiable")))
         self._decay = decay
         self._around = around(before, after, decay or self.own_decay, DECAYS)
         self._decoupled = replace(self._around, decay="decoupled")

@@ -23,7 +23,7 @@ def emit_codes(
     slots: Slots,
     block: tuple[Any, Any],
     roots: Sequence[tuple[int, Value]],
-    bits: Callable[[Value, Any], Any],
+    bits: Callable[[Value, Any, Any], Any],
 ) -> None:
     """Write the scales and codes of a block.
 
@@ -32,7 +32,7 @@ def emit_codes(
         slots: where the new numbers wait, and where they go.
         block: the first element, in the chunk, and the one behind the last.
         roots: the slot of each state, and the value that is coded.
-        bits: draws the bits of a value at an element of the chunk.
+        bits: draws the bits of a value at a place of the block that begins at an element of the chunk.
     """
     start, stop = block
     count = b.sub(stop, start)
@@ -59,7 +59,7 @@ def emit_codes(
         for scale, (slot, root) in zip(scales, roots, strict=True):
             draw = root.operands[1]
             if draw not in drawn:
-                drawn[draw] = bits(draw, index)
+                drawn[draw] = bits(draw, start, place)
             random = emit_share(b, drawn[draw], root.data)
             code = emit_coded(b, slots.taken(b, slot, place), random, scale)
             slots.store(b, code, slot, index)

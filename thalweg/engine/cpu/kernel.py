@@ -33,7 +33,7 @@ from thalweg.engine.cpu.functions.narrow import (
 )
 from thalweg.engine.cpu.functions.noise import NOISE_FUNCTIONS, emit_noise
 from thalweg.engine.cpu.slots import F32, F64, I64, POINTER, Slots
-from thalweg.engine.program.coded import BLOCK as CODED
+from thalweg.engine.program.formats import BLOCK as CODED
 from thalweg.engine.program.printing import Layout
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.program.stored import STORED
@@ -281,7 +281,7 @@ class _Printer:
             parts = [*map(self._whole, value.operands), *([I64(value.data)] if value.data else [])]
             return emit_noise(self.b, parts, counter, *functions)
         if op == "bits":
-            return self._bits(value, self.index)
+            return self._bits(value, I64(0), self.index)
         operands = [self._value(v) for v in value.operands]
         if op in ROUNDED:
             return self._rounded(value, operands)
@@ -295,10 +295,10 @@ class _Printer:
             return ordered(COMPARISONS[op], *operands)
         return self.b.call(self._function(op, len(operands)), operands)
 
-    def _bits(self, value: Value, index: Any) -> ir.Value:
-        """Draw the random bits of an element of the chunk."""
+    def _bits(self, value: Value, start: Any, place: Any) -> ir.Value:
+        """Draw the random bits of the element that is `place` behind another one of the chunk."""
         parts = [*map(self._whole, value.operands), I64(value.data)]
-        return emit_bits(self.b, parts, self.offset, index)
+        return emit_bits(self.b, parts, self.b.add(self.offset, start), place)
 
     def _rounded(self, value: Value, operands: Sequence[ir.Value]) -> ir.Value:
         b, first = self.b, self.slots.single(self.b, self._as_real(operands[0]))

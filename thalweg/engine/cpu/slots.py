@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 
 from thalweg.engine.cpu.functions.coded import Scale, emit_decoded, emit_scale
-from thalweg.engine.program.coded import BLOCK as CODED
+from thalweg.engine.program.formats import BLOCK as CODED
 
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 F32, F64, POINTER = ir.FloatType(), ir.DoubleType(), ir.PointerType()

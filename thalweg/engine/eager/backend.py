@@ -14,7 +14,7 @@ from thalweg.engine.eager.printed import eager_program
 from thalweg.engine.matrix.printed import fitted
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass, run_together
-from thalweg.engine.program.coded import encode
+from thalweg.engine.program.coded import decode, encode
 from thalweg.engine.program.program import Program
 from thalweg.engine.storage import has_memory, holds_its_numbers, memory_problem
 from thalweg.errors import EngineError
@@ -83,7 +83,7 @@ class EagerBatch:
         param = _in_graph(m.param) if differentiable else m.param
         reads = self._cohort.reads[self._row]
         result = yield from self._program.run(
-            [prepared, param, *m.wide_states(), *m.matrix_states],
+            [prepared, param, *_wide_states(m), *m.matrix_states],
             reads,
             count,
             m.ordinal,
@@ -126,6 +126,15 @@ class EagerBatch:
         """Return the shape, the dtype and the device."""
         p = self._member.param
         return f"eager  {tuple(p.shape)} {str(p.dtype).removeprefix('torch.')} {p.device}"
+
+
+def _wide_states(member: Member) -> list[Tensor]:
+    """Return the states of a member as a program computes with them."""
+    state, coded = member.state, member.coded
+    return [
+        decode(state[name], state[coded[name]], member.param) if name in coded else state[name]
+        for name in member.names[: len(member.program.states)]
+    ]
 
 
 def _check_memory(member: Member, grad: Tensor) -> None:

@@ -13,9 +13,10 @@ without a table: kernels compute it by adding and shifting bits.
     without (squares)           0 … 255         1/61680     1.0·10⁻⁶ s
 
 Bit 7 of a code is the sign in a block with numbers below zero. Rounding is to the nearest code, or stochastic
-by adding random bits below bit 19: E[decoded x] = x, up to 6 % of a code's spacing with a sign, where an octave
-ends between two codes, and to 0.03 % without. In a block without negatives what is above zero never becomes zero.
-The scale of such a block is kept with a minus sign. A block in which something is not finite is NaN as a whole.
+by adding random bits below bit 19: E[decoded x] = x, up to 6 % of a code's spacing with a sign, where an
+octave ends between two codes, and to 0.03 % without. In a block without negatives what is above zero never
+becomes zero. The scale of such a block is kept with a minus sign. A block in which something is not finite is
+NaN as a whole.
 """
 
 from __future__ import annotations
@@ -25,18 +26,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.engine.program.narrow import SHARE, flattened, in_order, share
-
-BLOCK = 256
-"""Numbers with one scale."""
-SIGNED, UNSIGNED = 127, 255
-"""The largest codes."""
-SIGNED_ZERO, UNSIGNED_ZERO = 0x3B888889, 0x37880088
-"""The bits of V(0), so chosen that V(largest code) − V(0) is 1 to the bit."""
-SMALLEST = 2.0**-126
-"""A block whose largest number is smaller, and has no reciprocal, is zero."""
-STEP = 19
-"""The bit of a float32 that counts codes."""
+from thalweg.engine.program.formats import (
+    BLOCK,
+    SHARE,
+    SIGNED,
+    SIGNED_ZERO,
+    SMALLEST,
+    STEP,
+    UNSIGNED,
+    UNSIGNED_ZERO,
+)
+from thalweg.engine.program.narrow import flattened, in_order, share
 
 
 def blocks_of(count: int) -> int:

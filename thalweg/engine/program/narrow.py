@@ -15,29 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.engine.program.noise import GOLDEN, _signed, mixed
-
-SEED = 0x726F756E64
-"""In the place of a rule's seed, so that no rule draws the same."""
-MIX32 = ((16, 0x7FEB352D), (15, 0x846CA68B), (16, None))
-"""Shift right and xor, then multiply, three times (the last without the product)."""
-WORD = 0xFFFFFFFF
-SHARE = 16
-"""Random bits for a state; a draw has two shares."""
-NAN = 0x7FC00000
-"""The bits of a float32 that is not a number."""
+from thalweg.engine.program.formats import MIX32, SEED, SHARE, WORD
+from thalweg.engine.program.noise import GOLDEN, mixed, signed_word
 
 
 def bits(t: Any, ordinal: Any, like: Tensor, draw: int) -> Tensor:
     """Return 32 random bits for each element, in the order in which its elements are stored."""
-    key = _signed(0)
+    key = signed_word(0)
     for part in (SEED, t, ordinal, draw):
         whole = (
             part.to(like.device).long()
             if isinstance(part, Tensor)
             else torch.full((), int(part), dtype=torch.int64, device=like.device)
         )
-        key = mixed((key ^ whole) + _signed(GOLDEN))
+        key = mixed((key ^ whole) + signed_word(GOLDEN))
     low, high = key & WORD, (key >> 32) & WORD
     x = (torch.arange(like.numel(), device=like.device) + low) & WORD
     for turn, (shift, factor) in enumerate(MIX32):

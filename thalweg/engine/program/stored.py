@@ -21,11 +21,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from thalweg.engine.program.narrow import SHARE
+from thalweg.engine.program.formats import REMAINDER, SHARE
 from thalweg.engine.program.program import Level, Program, Value
 
-REMAINDER = "remainder"
-"""What the state is called that holds what rounding left of a parameter."""
 STORED = ("bits", "narrowed", "coded", "joined", "upper", "lower")
 """The operations that only stored programs have."""
 
@@ -41,11 +39,6 @@ def stored(program: Program, states: Sequence[str], parameter: str = "plain") ->
     if key not in _known:
         _known[key] = _Storing(program).made(forms, parameter)
     return _known[key]
-
-
-def coded_states(program: Program) -> tuple[int, ...]:
-    """Return which states of a program, by position, are stored in 8 bits."""
-    return tuple(k for k, v in enumerate(program.outputs[1:]) if v.op == "coded")
 
 
 class _Storing:

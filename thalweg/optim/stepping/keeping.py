@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -10,12 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from thalweg.engine.language.places import RulePlace
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.program.coded import blocks_of, decode, encode
+from thalweg.engine.program.formats import REMAINDER
 from thalweg.engine.program.program import Program
-from thalweg.engine.program.stored import REMAINDER, coded_states, stored
+from thalweg.engine.program.stored import stored
 from thalweg.errors import EngineError
-from thalweg.optim.stepping.composition import Composition
 
 StateDtype = Literal["float32", "bfloat16", "int8"]
 Rounding = Literal["nearest", "stochastic", "remainder"]
@@ -27,7 +28,7 @@ STATE_DTYPES: Mapping[str, torch.dtype] = {
 }
 ROUNDINGS = ("nearest", "stochastic", "remainder")
 SMALLEST = 4096
-"""Tensors with fewer elements keep states of 8 bits in float32: they are few, and often the sensitive ones."""
+"""Tensors with fewer elements keep float32 in the place of 8 bits: they are few, and often sensitive."""
 SCALE = "{}_scale"
 """What the scales of a state of 8 bits are called."""
 
@@ -94,9 +95,19 @@ class KeptStates:
                 state[name] = zeros_like(p, torch.int8)
                 state[SCALE.format(name)] = torch.zeros(blocks_of(p.numel()), device=p.device)
 
+    def sizes(self, p: Tensor) -> dict[str, tuple[torch.dtype, int]]:
+        """Return the dtype and the bytes of each state of a parameter, as `complete` makes them."""
+        found = {}
+        for name, dtype in zip(self.names, self.dtypes, strict=False):
+            chosen = dtype or p.dtype
+            found[name] = (chosen, chosen.itemsize * p.numel())
+            if name in self._coded:
+                found[SCALE.format(name)] = (torch.float32, 4 * blocks_of(p.numel()))
+        return found
+
     @cached_property
     def _coded(self) -> tuple[str, ...]:
-        return tuple(self.names[k] for k in coded_states(self.program))
+        return tuple(self.names[k] for k in self.program.coded)
 
     def convert(self, state: dict[str, Any], p: Tensor) -> None:
         """Convert the states that are kept in another form."""
@@ -137,7 +148,7 @@ def _encode(state: dict[str, Any], name: str, scale: str, p: Tensor) -> None:
 
 def kept_states(
     keeping: Keeping,
-    composition: Composition,
+    places: Sequence[RulePlace],
     program: Program,
     state_names: Mapping[str, str],
     p: Tensor,
@@ -147,7 +158,7 @@ def kept_states(
     forms: list[str] = ["plain"] * len(names)
     dtypes: list[torch.dtype | None] = [None] * len(names)
     if keeping.state_dtype is not None and p.is_floating_point():
-        wide, not_coded = staying_wide(composition)
+        wide, not_coded = staying_wide(places)
         for k, own in enumerate(program.states):
             small = own not in wide
             if keeping.state_dtype == "bfloat16" and small:
@@ -168,11 +179,24 @@ def kept_states(
     return KeptStates(made, names, tuple(dtypes))
 
 
-def staying_wide(composition: Composition) -> tuple[set[str], set[str]]:
+def convert_all(
+    groups: Sequence[dict[str, Any]],
+    state: Mapping[Any, Any],
+    kept_of: Callable[[dict[str, Any], Tensor], KeptStates],
+) -> None:
+    """Convert the states of all parameters, which were loaded, to the form in which they are kept here."""
+    for group in groups:
+        for p in group["params"]:
+            found = state.get(p)
+            if isinstance(found, dict):
+                kept_of(group, p).convert(found, p)
+
+
+def staying_wide(places: Sequence[RulePlace]) -> tuple[set[str], set[str]]:
     """Return the states of a chain that are never made small, and those that are not in 8 bits."""
     wide: set[str] = set()
     not_coded: set[str] = set()
-    for place in composition.chain.places:
+    for place in places:
         rule = place.rule
         evaluation = rule.evaluation.names if rule.evaluation else ()
         own = {name for name in evaluation if name in rule.signature.states}

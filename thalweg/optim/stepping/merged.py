@@ -60,13 +60,17 @@ class Merged(Stepper):
         """Return the chain by which its owner steps a group."""
         return self._owner_of[id(group)].composition(group)
 
-    def _reader(self, group: Group) -> Reader:
+    def form(self, group: Group, p: Tensor) -> Composition:
+        """Return the chain by which its owner steps a parameter of a group."""
+        return self._owner_of[id(group)].form(group, p)
+
+    def _reader(self, group: Group, p: Tensor | None = None) -> Reader:
         owner = self._owner_of[id(group)]
-        composition = owner.composition(group)
-        key = (composition, type(owner), owner._keeping, *composition.switches(group).values())
+        composition = owner.composition(group) if p is None else owner.form(group, p)
+        key = (composition, type(owner), owner.keeping, *composition.switches(group).values())
         reader = self._same.get(key)
         if reader is None:
-            reader = self._same[key] = Reader(composition, group, owner.state_names, owner._keeping)
+            reader = self._same[key] = Reader(composition, group, owner.state_names, owner.keeping)
         return reader
 
     def _advance(self) -> None:

@@ -39,7 +39,7 @@ class Reader:
         keeping: Keeping = PLAIN,
     ) -> None:
         made = composition.chain
-        self._composition, self._state_names, self._keeping = composition, state_names, keeping
+        self._places, self._state_names, self._keeping = made.places, state_names, keeping
         self._kept: dict[Any, KeptStates] = {}
         self.program: Program = made.program(
             {**made.hyperparameters, **composition.switches(group)}
@@ -58,7 +58,7 @@ class Reader:
         key = (p.dtype, p.numel() >= SMALLEST)
         if key not in self._kept:
             self._kept[key] = kept_states(
-                self._keeping, self._composition, self.program, self._state_names, p
+                self._keeping, self._places, self.program, self._state_names, p
             )
         return self._kept[key]
 

@@ -27,8 +27,8 @@ from thalweg.optim.stepping.checkpoint import loaded_state, saved_state, without
 from thalweg.optim.stepping.checks import Group, check_group, check_range
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.evaluation import Evaluating, has_evaluation, keeps_trained
-from thalweg.optim.stepping.keeping import PLAIN as KEPT_PLAIN
-from thalweg.optim.stepping.keeping import Keeping
+from thalweg.optim.stepping.keeping import convert_all
+from thalweg.optim.stepping.memory_use import KeepsStates
 from thalweg.optim.stepping.plan_check import CheckedPlan, Reader, all_params
 from thalweg.optim.stepping.shell import of_itself
 from thalweg.optim.stepping.steppable import (
@@ -43,7 +43,7 @@ KEPT_PLANS = 8
 """Plans kept for models whose parameters with gradients change from step to step."""
 
 
-class Stepper(Evaluating, torch.optim.Optimizer):
+class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
     """What every optimizer here shares: the step, the state, checkpoints.
 
     A subclass says which chain steps a group (`composition`) and what its states are called in `state`
@@ -53,7 +53,6 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     state_names: ClassVar[Mapping[str, str]] = {}
     """What a state of the chain is called in `optimizer.state[p]`, where it is not called the same."""
     engine: Engine
-    _keeping: Keeping = KEPT_PLAIN
     _current: CheckedPlan | None
     _plans: list[CheckedPlan]
     _readers: dict[Any, Reader]
@@ -65,6 +64,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     _default_schedules: scheduled.Schedules
     _schedules: scheduled.Known
     _is_evaluating: bool
+    _first_ordinal: int = 0
+    _released: Any = None  # what steps the parameters inside the backward pass, if anything does
 
     def _outer_defaults(self) -> dict[str, Any]:
         """Return the hyperparameters of the links that the user put around."""
@@ -123,6 +124,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
+            if self._released is not None:
+                self._released.finish(with_closure=True)
             with torch.enable_grad():
                 loss = closure()
         self._advance()
@@ -136,6 +139,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             raise EngineError(
                 "the parameters are where the model is evaluated. Call optimizer.train() before the next step"
             )
+        if self._released is not None:
+            self._released.finish(with_closure=False)
         if self.engine == "triton" and self._is_capturable() and is_capturing():
             self._be_captured()
             return
@@ -172,7 +177,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         key = (composition, *composition.switches(group).values())
         reader = self._readers.get(key)
         if reader is None:
-            reader = Reader(composition, group, self.state_names, self._keeping)
+            reader = Reader(composition, group, self.state_names, self.keeping)
             self._readers[key] = reader
         return reader
 
@@ -214,7 +219,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                     program=kept.program,
                     block=NOT_ON_HOST if isinstance(block, Tensor) else block,
                     line=line,
-                    ordinal=ordinal,
+                    ordinal=ordinal + self._first_ordinal,
                     name=names[ordinal],
                 )
             )
@@ -266,14 +271,6 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         refuse_sharded(all_params(self.param_groups))
         pairs = [(group, p) for group in self.param_groups for p in group["params"]]
         self._open_states([(p, self._reader(group, p)) for group, p in pairs if p.requires_grad])
-
-    def _keep_as_here(self) -> None:
-        """Convert states that were loaded to the form in which this optimizer keeps them."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                state = self.state.get(p)
-                if isinstance(state, dict):
-                    self._reader(group, p).kept(p).convert(state, p)
 
     def _drop_outdated(self) -> None:
         """Let go of parameters and states that were replaced, which old plans would keep in memory."""
@@ -346,7 +343,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         dtype and go to the device of their parameter; nothing is shared with `state_dict`.
         """
         loaded_state(self, state_dict)
-        self._keep_as_here()
+        convert_all(self.param_groups, self.state, self.kept_states)
         scheduled.restore(self.param_groups, self._schedules)
         self._is_evaluating = any(map(keeps_trained, self.state.values()))
 
@@ -384,6 +381,7 @@ _NOT_COPIED = frozenset(
         "_readers",
         "_places",
         "_captured",
+        "_released",
         "step",
         "_optimizer_step_pre_hooks",
         "_optimizer_step_post_hooks",

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from thalweg.engine.program.coded import (
+from thalweg.engine.program.formats import (
+    NAN,
+    SHARE,
     SIGNED,
     SIGNED_ZERO,
     SMALLEST,
@@ -14,7 +16,6 @@ from thalweg.engine.program.coded import (
     UNSIGNED,
     UNSIGNED_ZERO,
 )
-from thalweg.engine.program.narrow import NAN, SHARE
 
 I1, I8, I32, I64 = (ir.IntType(size) for size in (1, 8, 32, 64))
 F32 = ir.FloatType()

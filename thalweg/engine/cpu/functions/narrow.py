@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 
 from thalweg.engine.cpu.functions.noise import mixed
-from thalweg.engine.program.narrow import MIX32, NAN, SEED, SHARE
+from thalweg.engine.program.formats import MIX32, NAN, SEED, SHARE
 from thalweg.engine.program.noise import GOLDEN
 
 I16, I32, I64 = (ir.IntType(size) for size in (16, 32, 64))
