@@ -171,12 +171,12 @@ def shampoo(
     graft_eps: float = 1e-8,
     grafting: str = "adam",
     newton: bool = False,
-    max_dim: float = 10_000,
+    max_dim: float = 2048,
 ) -> Array:
     """Gupta et al. 2018, algorithm 1, with averages, grafting and intervals of Shi et al. 2023."""
     b1, b2 = betas
     x = as_matrix(g)
-    sides = [k for k, n in enumerate(x.shape) if 1 < n <= max_dim]
+    sides = [k for k, n in enumerate(x.shape) if w.ndim > 1 and 1 < n <= max_dim]
     power = exponent if len(sides) == 2 else 2.0 * exponent
     m = s["m"] = b1 * s.get("m", 0.0) + (1.0 - b1) * x
     v = s["v"] = b2 * s.get("v", 0.0) + (1.0 - b2) * x**2
