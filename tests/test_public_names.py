@@ -110,7 +110,7 @@ def test_optimizers_do_not_load_the_laboratory() -> None:
 def test_every_optimizer_of_pytorch_is_ours() -> None:
     made = {name: getattr(torch.optim, name) for name in torch.optim.__all__}
     classes = {name for name, each in made.items() if isinstance(each, type)} - {"Optimizer"}
-    assert classes - set(thalweg.optim.__all__) == {"Adafactor", "Muon"}
+    assert classes - set(thalweg.optim.__all__) == {"Muon"}
 
 
 def test_what_is_missing_in_optim_is_pytorchs_own() -> None:

@@ -19,15 +19,16 @@ def _rms(x):
     return torch.sqrt(mean(x * x))
 
 
-def _step(g, p, v, t, lr, eps1, eps2, d, eps_inside, constant):
-    """Return the step of algorithm 4 from a second moment."""
+def _update(g, p, v, t, lr, eps1, eps2, d, eps_inside, constant):
+    """Return the update of algorithm 4 from a second moment."""
     u = g / torch.sqrt(v if eps_inside else torch.clamp(v, min=eps1 * eps1))
     u = u / torch.clamp(_rms(u) / d, min=1.0)
-    rho = lr if constant else torch.minimum(lr, t**-0.5)
-    return torch.clamp(_rms(p), min=eps2) * rho * u
+    u = torch.clamp(_rms(p), min=eps2) * u
+    # min(lr, 1/√t) is lr divided by this, also for lr = 0
+    return u if constant else u / torch.clamp(lr * torch.sqrt(t), min=1.0)
 
 
-@rule(lr_inside=True, matrices="last")
+@rule(matrices="last")
 def adafactor(
     g, p, r: EachRow, c: EachColumn, *, t, lr, beta2_decay=-0.8, eps1=1e-30, eps2=1e-3, d=1.0,
     precision="", eps_inside=False, constant=False,
@@ -38,7 +39,7 @@ def adafactor(
         r ← β̂₂·r + (1 − β̂₂)·mean of q over each row;   c ← the same over each column
         v = r·c / mean(r)
         u = g / √v;     u ← u / max(1, RMS(u)/d)
-        p ← p − max(ε₂, RMS(p)) · ρ · u,     ρ = min(lr, 1/√t),  or lr with `constant`
+        update = max(ε₂, RMS(p)) · u · min(lr, 1/√t)/lr,  without the last factor with `constant`
 
     Without `eps_inside` ε₁ is the least of √v and of mean(r), as in PyTorch. With `precision`, the name of a
     dtype, ε₁ is the precision of that. More than two dimensions are a batch of matrices in the last two.
@@ -49,10 +50,10 @@ def adafactor(
     r = (1 - weight) * r + weight * mean_of_rows(squares)
     c = (1 - weight) * c + weight * mean_of_columns(squares)
     v = r * c / (mean(r) if eps_inside else torch.clamp(mean(r), min=eps1))
-    return _step(g, p, v, t, lr, eps1, eps2, d, eps_inside, constant), r, c
+    return _update(g, p, v, t, lr, eps1, eps2, d, eps_inside, constant), r, c
 
 
-@rule(lr_inside=True)
+@rule
 def adafactor_vector(
     g, p, v, *, t, lr, beta2_decay=-0.8, eps1=1e-30, eps2=1e-3, d=1.0,
     precision="", eps_inside=False, constant=False,
@@ -64,14 +65,14 @@ def adafactor_vector(
     eps1 = PRECISION[precision] if precision else eps1
     weight = t**beta2_decay
     v = (1 - weight) * v + weight * (g * g + eps1 if eps_inside else g * g)
-    return _step(g, p, v, t, lr, eps1, eps2, d, eps_inside, constant), v
+    return _update(g, p, v, t, lr, eps1, eps2, d, eps_inside, constant), v
 
 
 @rule(lr_inside=True)
-def average_steps(u, m, *, beta1=0.9):
+def average_steps(u, m, *, lr, beta1=0.9):
     """Momentum over whole steps, as in Adafactor with β₁ (Shazeer and Stern 2018): no bias correction.
 
-    m ← β₁·m + (1 − β₁)·u;   p ← p − m
+    m ← β₁·m + (1 − β₁)·lr·u;   p ← p − m
     """
-    m = beta1 * m + (1 - beta1) * u
+    m = beta1 * m + (1 - beta1) * lr * u
     return m, m

@@ -46,18 +46,18 @@ def shampoo(
         S = X·M̂·Y,   D = M̂ / (√V̂ + ε_D)
         update = S·‖D‖/‖S‖,   and D before the first roots
 
-    The grafted rule gives D: Adam, with grafting="sgd" D = M̂; with "none" the update is S as it is. With
+    The grafted rule gives D: Adam; with grafting="sgd" D = M̂; with "none" the update is S as it is. With
     `newton` the roots are computed by products of matrices alone.
 
-    Paper: Gupta, Koren and Singer 2018, "Shampoo: Preconditioned Stochastic Tensor Optimization", algorithm 1,
-    arXiv:1802.09568; averages, grafting and intervals as in Shi et al. 2023, arXiv:2309.06497.
-    Defaults: e = 1/4 of the paper; β₁, β₂ and ε_D are Adam's, whose learning rates it takes by grafting; ε and
-    k = 10 are ours.
-    Use: for matrices of some hundred to thousand rows and columns, in large batches; it takes fewer steps than
-    Adam, and a step in which roots are computed is by far the dearest. SOAP needs less tuning.
-    Deviations: L and R are averages in the place of the paper's sums, so that what is long past does not count,
-    and ε is relative to their norms. Vectors have one matrix, and so has a matrix of which one side is longer
-    than `max_dim`; then its exponent is 2e.
+    Paper: Gupta, Koren and Singer 2018, "Shampoo: Preconditioned Stochastic Tensor Optimization", algorithm
+    1, arXiv:1802.09568; averages, grafting and intervals as in Shi et al. 2023, arXiv:2309.06497.
+    Defaults: e = 1/4 of the paper; β₁, β₂ and ε_D are Adam's, whose learning rates it takes by grafting; ε
+    and k = 10 are ours.
+    Use: for matrices of some hundred to thousand rows and columns, in large batches; it takes fewer steps
+    than Adam, and a step in which roots are computed is by far the dearest. SOAP needs less tuning.
+    Deviations: L and R are averages in the place of the paper's sums, so that what is long past does not
+    count, and ε is relative to their norms. A side longer than `max_dim` keeps the identity, and the other
+    one has the exponent 2e; vectors, of which the paper takes a matrix too, are stepped by the grafted rule.
     """
     mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
     L = beta2 * L + (1 - beta2) * gram(g)
@@ -73,7 +73,7 @@ def shampoo_rows(
     *, t, beta1=0.9, beta2=0.999, eps=1e-6, every=10, exponent=0.25, graft_eps=1e-8,
     grafting="adam", newton=False,
 ):  # fmt: skip
-    """Shampoo of the rows alone, and of vectors (Gupta, Koren and Singer 2018).
+    """Shampoo of the rows alone (Gupta, Koren and Singer 2018).
 
     X ← (L + ε·‖L‖·I)^(−2e),  S = X·M̂,  and the rest as in `shampoo`
     """

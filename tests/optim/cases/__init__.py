@@ -15,6 +15,7 @@ from .case import NOT_EXERCISED, Case
 from .dialects import DECAYS, DIALECTS
 from .momentum_kin import MOMENTUM_KIN, SIGN
 from .others import FREE, OTHERS
+from .preconditioned import PRECONDITIONED
 from .torch_names import TORCH_NAMES
 
 __all__ = [
@@ -46,6 +47,7 @@ CASES: list[Case] = [
     *SIGN,
     *OTHERS,
     *FREE,
+    *PRECONDITIONED,
     *AROUND,
 ]
 TORCH_CASES = [case for case in CASES if case.has_twin]

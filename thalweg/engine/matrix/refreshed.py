@@ -1,4 +1,4 @@
-"""Roots and bases that are computed anew in every k-th step, and kept between: functions that rules may call."""
+"""Roots and bases that are computed anew in every k-th step, and kept between, as functions for rules."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def newton_root_of(
 
 @matrix_function
 def basis_of(a: Tensor, kept: Tensor, t: float, every: float) -> Tensor:
-    """Return a basis of eigenvectors of A: exact in step 1, and in every `every`-th step one iteration better.
+    """Return a basis of eigenvectors of A: exact in step 1, and then an iteration in every `every`-th step.
 
         t = 1:              Q ← eigenvectors of A
         t a multiple of k:  Q ← QR(A·Q)
