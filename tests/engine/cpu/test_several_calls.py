@@ -50,7 +50,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return returned
 
 
-@pytest.mark.parametrize("change", (None, *CHANGES), ids=lambda each: getattr(each, "__name__", ""))
+@pytest.mark.parametrize("change", [None, *CHANGES], ids=lambda each: getattr(each, "__name__", ""))
 def test_the_steps_of_two_programs_are_those_in_python_and_a_change_is_seen(
     change: Callable[[Followed], None] | None, taken: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
