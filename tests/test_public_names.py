@@ -18,11 +18,13 @@ from tests.optim.kronecker import OF_MODELS
 from tests.optim.solvers import SOLVERS
 
 NAMES = """
-Callback Checkpoint CheckpointError Chain Cost Data DataError DivergedError EarlyStopping EngineError L1
-L2 Link Metric MissingExtraError Optimizer RangeTest Recipe Rule RuleError Run Scalar Target Task
-TaskError ThalwegError __version__ chain curvature dimensions doctor find_lr fit flat_objective init labs
-largest least_squares load_run load_task mean meta minimize minimize_many noise norm optim plot_range_test
-plot_schedules race route rule rules schedules solvers strategies summary tasks testing total
+Callback Chain Checkpoint CheckpointError ColumnsByColumns Cost Data DataError DivergedError EachColumn
+EachRow EarlyStopping EngineError L1 L2 Link Metric MissingExtraError Optimizer RangeTest Recipe
+RowsByRows Rule RuleError Run Scalar Target Task TaskError ThalwegError __version__ best_orthogonal chain
+curvature dimensions doctor find_lr fit flat_objective gram gram_of_columns init labs largest
+least_squares load_run load_task matrix_function mean meta minimize minimize_many newton_schulz noise
+norm optim plot_range_test plot_schedules race route rule rules schedules solvers strategies summary tasks
+testing total
 """
 
 
@@ -48,7 +50,14 @@ def test_every_rule_is_exported() -> None:
 def test_every_public_name_is_there_and_documented(name: str) -> None:
     value = getattr(thalweg, name)
     assert name in dir(thalweg)
-    if name not in ("__version__", "Scalar"):
+    if name not in (
+        "__version__",
+        "Scalar",
+        "RowsByRows",
+        "ColumnsByColumns",
+        "EachRow",
+        "EachColumn",
+    ):
         assert value.__doc__, f"{name} has no docstring"
 
 

@@ -27,6 +27,8 @@ class Member:
     state: dict[str, Any]
     names: tuple[str, ...]
     """The names of its states in `state`."""
+    matrix_names: tuple[str, ...]
+    """The names of its states of other shapes in `state`."""
     kept: tuple[str, ...]
     """The names of its numbers in `state`: the step number, then its scalar states."""
     group: int
@@ -51,12 +53,21 @@ class Member:
 
     def slot_called(self, slot: int) -> str:
         """Return what a tensor that a step writes is called in a message: the parameter, then its states."""
-        return f"the state {self.names[slot - 1]!r} of {self.called}" if slot else self.called
+        return self.state_called(self.names[slot - 1]) if slot else self.called
+
+    def state_called(self, name: str) -> str:
+        """Return what one of its states is called in a message."""
+        return f"the state {name!r} of {self.called}"
 
     @property
     def states(self) -> list[Tensor]:
-        """Its state tensors."""
+        """Its state tensors of its own shape."""
         return [self.state[name] for name in self.names]
+
+    @property
+    def matrix_states(self) -> list[Tensor]:
+        """Its state tensors of other shapes."""
+        return [self.state[name] for name in self.matrix_names]
 
     @property
     def dtypes(self) -> tuple[torch.dtype, ...]:

@@ -91,7 +91,11 @@ class Plan:
 
         They are stepped one after the other, as a loop over the parameters does it.
         """
-        written = [(k, x) for k, m in enumerate(self.members) for x in (m.param, *m.states)]
+        written = [
+            (k, x)
+            for k, m in enumerate(self.members)
+            for x in (m.param, *m.states, *m.matrix_states)
+        ]
         return overlapping([x for _, x in written], [k for k, _ in written])
 
     def _made(self, cohort: Cohort, engines: Sequence[Backend], required: bool) -> list[_Planned]:

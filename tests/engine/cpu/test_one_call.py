@@ -21,8 +21,9 @@ from thalweg.engine.cpu.calls.host_scalars import scalars_text
 from thalweg.engine.cpu.calls.loops import loop_address
 from thalweg.engine.cpu.calls.one_call import OneCall
 from thalweg.engine.plan import Plan
+from thalweg.engine.program.builder import Builder
 from thalweg.engine.program.printing import host_function
-from thalweg.engine.program.program import Builder, Program, Value
+from thalweg.engine.program.program import Program, Value
 from thalweg.engine.refusals import LONGEST_PAUSE
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import plan_check

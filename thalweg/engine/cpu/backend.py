@@ -37,14 +37,16 @@ class Fused:
 
     def kind(self, member: Member) -> tuple[str, ...] | None:
         """Return the dtypes of a member's slots if a kernel can take it."""
-        if member.param.device.type != "cpu":
+        if member.param.device.type != "cpu" or _matrix_refusal(member) is not None:
             return None
         return slot_dtypes(member, FUSED_DTYPES)
 
     def refusal(self, member: Member) -> str | None:
         """Return why a kernel cannot take a member, or None."""
         device = member.param.device.type
-        return dense_refusal(member, FUSED_DTYPES) if device == "cpu" else f"on {device}"
+        if device != "cpu":
+            return f"on {device}"
+        return dense_refusal(member, FUSED_DTYPES) or _matrix_refusal(member)
 
     def batch(self, cohort: Cohort, kind: tuple[str, ...], positions: Sequence[int]) -> FusedBatch:
         """Return a batch of members with these dtypes."""
@@ -54,6 +56,15 @@ class Fused:
         return FusedBatch(
             cohort.program, kind, members, [cohort.row_of[k] for k in positions], cohort.table
         )
+
+
+def _matrix_refusal(member: Member) -> str | None:
+    """Return why a member cannot be put into a stack of matrices where it must, or None."""
+    if not member.program.sees_matrices:
+        return None
+    if member.param.is_complex():
+        return "a complex matrix"
+    return None if member.param.is_contiguous() else "a matrix in another order in memory"
 
 
 def compilations() -> int:

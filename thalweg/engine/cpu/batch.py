@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import is_
 from typing import Any
 
@@ -20,9 +21,10 @@ from thalweg.engine.cpu.kernel import print_kernel
 from thalweg.engine.cpu.native import kernel
 from thalweg.engine.cpu.threads import Kernel, run_on
 from thalweg.engine.dense import is_flagged, reordered
+from thalweg.engine.matrix.stacks import MatrixStacks
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
-from thalweg.engine.program.printing import ReducedFunction, layout_of
+from thalweg.engine.program.printing import Layout, ReducedFunction, layout_of
 from thalweg.engine.program.program import Program, Value
 from thalweg.engine.rows import Lines, ReducedNumbers, Row
 from thalweg.engine.storage import (
@@ -49,7 +51,9 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 class FusedPass:
     """One pass over the data: its kernel and what it reads and reduces."""
 
+    stage: int
     kernel: Kernel
+    layout: Layout
     reduced: ReducedFunction
     width: int
     reductions: tuple[Value, ...]
@@ -60,6 +64,7 @@ class ReadyPass:
     """A pass over one batch: the tables it reads and writes, and the kernel's argument."""
 
     made: FusedPass
+    pointers: _Array
     reduced: _Array
     partials: _Array
     call: _Array
@@ -84,7 +89,7 @@ def _compile_pass(program: Program, stage: int, dtypes: tuple[str, ...]) -> Fuse
     text = print_kernel(program, stage, layout, "step")
     reduced = ReducedFunction(program, layout.reduced)
     reductions = () if stage == program.stages else program.reductions(stage)
-    return FusedPass(kernel(text, "step"), reduced, len(layout.reduced), reductions)
+    return FusedPass(stage, kernel(text, "step"), layout, reduced, len(layout.reduced), reductions)
 
 
 class FusedBatch:
@@ -137,7 +142,10 @@ class FusedBatch:
         self.pointers = np.zeros((len(params), 2 + len(names)), dtype=np.int64)
         self.holds()  # reads the addresses of the parameters and states
         self.moved = False  # the plan has looked at the memory before it made the batch
-        self.entries = Entries(members, row_of, program.by_unit)
+        self.entries = Entries(members, row_of, program.by_unit, program.seen)
+        self._between = (
+            MatrixStacks(program, members, row_of, rows, dtypes) if program.matrices else None
+        )
         self.chunks = self.entries.chunks(CHUNK)
         start = 1 + len(program.scalar_outputs)
         self.numbers = ReducedNumbers([(m.block, m.line) for m in members], start)
@@ -149,11 +157,14 @@ class FusedBatch:
 
     def _ready(self, each: FusedPass) -> ReadyPass:
         """Return a pass with the tables that its kernel reads and writes."""
+        pointers = self.pointers
+        if self._between is not None:
+            pointers = self._between.pointers(self.pointers, each.layout)
         reduced = np.zeros((len(self.entries), each.width), dtype=np.float64)
         partials = np.zeros((len(self.chunks), len(each.reductions)), dtype=np.float64)
-        tables = (self.pointers, self.chunks, self.rows, reduced, partials)
+        tables = (pointers, self.chunks, self.rows, reduced, partials)
         call = np.array([*(t.ctypes.data for t in tables), len(self.chunks), 0], dtype=np.int64)
-        return ReadyPass(each, reduced, partials, call, call.ctypes.data)
+        return ReadyPass(each, pointers, reduced, partials, call, call.ctypes.data)
 
     def _read_written(self) -> list[Tensor]:
         """Return what a step writes: the parameters, then the tensors of each state."""
@@ -256,7 +267,7 @@ class FusedBatch:
         `same` compares the parameters and states of the optimizer, `lines` are the numbers of all members.
         """
         plain = len(self.passes) == 1 and not self._number_names and not self._complex
-        plain = plain and not self.passes[-1].made.width
+        plain = plain and not self.passes[-1].made.width and self._between is None
         read = self._layouts.called.function and self._grad_layouts.called.function
         if not (plain and read and lines.are_shown and isinstance(same, Same)):
             return None
@@ -280,6 +291,8 @@ class FusedBatch:
         """Write the new parameters and states, all that the kernel reads being there."""
         self._launch(self.passes[-1])
         self._versions.increment()
+        if self._between is not None:
+            self._between.finish()
 
     def run(self, prepared: tuple[Addresses, list[Any]], count: int) -> Pass:
         """Step all tensors stage by stage; `count` is the number of all elements."""
@@ -307,7 +320,11 @@ class FusedBatch:
         self.pointers[:, 0] = gradients
 
     def _reduce(self, ready: ReadyPass, reductions: dict[Value, Any], count: int) -> None:
-        """Fill the table of per-tensor scalars that a pass reads."""
+        """Compute what stands before a pass, and fill the table of per-tensor scalars that it reads."""
+        if self._between is not None:
+            arguments = partial(self._arguments, reductions=reductions, count=count)
+            self._between.compute(ready.made.stage, arguments, self.entries.of_tensors)
+            ready.pointers[:, : self.pointers.shape[1]] = self.pointers
         function = ready.made.reduced
         if not ready.made.width:
             return

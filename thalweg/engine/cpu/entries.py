@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.engine.member import Member
+from thalweg.engine.program.shapes import Seen, matrix_sizes
 from thalweg.engine.storage import elements
 
 NumberArray = np.ndarray[Any, np.dtype[Any]]
@@ -21,7 +22,9 @@ NumberArray = np.ndarray[Any, np.dtype[Any]]
 class Entries:
     """The entries of the parameters of a batch, in their order."""
 
-    def __init__(self, members: Sequence[Member], row_of: Sequence[int], by_unit: bool) -> None:
+    def __init__(
+        self, members: Sequence[Member], row_of: Sequence[int], by_unit: bool, seen: Seen = "first"
+    ) -> None:
         params = [m.param for m in members]
         counts = np.array([elements(p) for p in params], dtype=np.int64)
         units = [p.shape[0] if by_unit and p.ndim > 1 and p.numel() else 1 for p in params]
@@ -35,6 +38,10 @@ class Entries:
         self.leaves = {
             ("count", "tensor"): self.spread(counts),
             ("count", "unit"): self.lengths,
+            ("rows", ""): self.spread(np.array([matrix_sizes(p.shape, seen)[1] for p in params])),
+            ("columns", ""): self.spread(
+                np.array([matrix_sizes(p.shape, seen)[2] for p in params])
+            ),
             ("dimensions", ""): self.spread(np.array([p.ndim for p in params])),
             ("ordinal", ""): self.spread(np.array([m.ordinal for m in members])),
         }

@@ -47,7 +47,7 @@ ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 def unsupported(program: Program) -> tuple[str, ...]:
     """Return the operations of a program that no kernel can run."""
     known = {*COMPARISONS, *ARITHMETIC, *INSTRUCTIONS, *CALLED, *_SPECIAL, "noise"}
-    leaves = {"constant", "scalar", "tensor", "sum", "max", "foreign"}
+    leaves = {"constant", "scalar", "tensor", "elements", "sum", "max", "foreign"}
     wide = (v.op for v in program.values if v.level == Level.TENSOR)
     return (*program.foreign, *(op for op in wide if op not in known and op not in leaves))
 
@@ -250,12 +250,17 @@ class _Printer:
         """Compute one element; store it, or add it to the reductions, which are returned."""
         part = self.program.part(self.roots, Level.TENSOR)
         slot_of = {name: slot for slot, name in enumerate(self.program.tensors)}
+        slots = {v: slot for slot, v in enumerate(self.layout.reads, start=len(slot_of))}
+        slots |= {v: slot_of[v.data] for v in part.computes if v.op == "tensor"}
         for value in part.computes:
-            if value.op == "tensor":
-                self.known[value] = self._load_slot(slot_of[value.data], index)
+            if value in slots:
+                self.known[value] = self._load_slot(slots[value], index)
         for value in part.computes:
-            if value.op != "tensor":
+            if value not in slots:
                 self.known[value] = self._emit(value)
+        first = len(slot_of) + len(self.layout.reads)
+        for slot, value in enumerate(self.layout.writes, start=first):
+            self._store_slot(self._as_real(self._value(value)), slot, index)
         if self.last:
             for slot, root in enumerate(self.roots, start=1):
                 self._store_slot(self._as_real(self._value(root)), slot, index)

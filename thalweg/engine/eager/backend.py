@@ -11,6 +11,7 @@ from torch import Tensor
 
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.eager.printed import eager_program
+from thalweg.engine.matrix.printed import fitted
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass, run_together
 from thalweg.engine.program.program import Program
@@ -50,7 +51,7 @@ class EagerBatch:
     def __init__(self, cohort: Cohort, member: Member, row: int) -> None:
         self._cohort, self._member, self._row = cohort, member, row
         self._program = eager_program(cohort.program)
-        self._names = (*member.names, *member.kept)
+        self._names = (*member.names, *member.matrix_names, *member.kept)
         self._entries = [member.state.get(name) for name in self._names]
 
     def holds(self) -> bool:
@@ -78,22 +79,31 @@ class EagerBatch:
         param = _in_graph(m.param) if differentiable else m.param
         reads = self._cohort.reads[self._row]
         result = yield from self._program.run(
-            [prepared, param, *m.states], reads, count, m.ordinal, m.numbers
+            [prepared, param, *m.states, *m.matrix_states],
+            reads,
+            count,
+            m.ordinal,
+            m.numbers,
         )
         self._write(result)
 
     def _write(self, result: Sequence[Any]) -> None:
         member, differentiable = self._member, self._cohort.differentiable
         if not differentiable:  # a value that is passed on unchanged must not be overwritten first
-            kept = {_memory_of(x) for x in (member.param, *member.states, *member.numbers)}
+            written = (member.param, *member.states, *member.matrix_states, *member.numbers)
+            kept = {_memory_of(x) for x in written}
             result = [
                 x.clone() if isinstance(x, Tensor) and _memory_of(x) in kept else x for x in result
             ]
         moved, *states = result[: 1 + len(member.names)]
+        rest = result[1 + len(states) :]
+        numbers, matrices = rest[: len(member.numbers)], rest[len(member.numbers) :]
         _copy(member.param, moved)
-        for number, value in zip(member.numbers, result[1 + len(states) :], strict=True):
+        for number, value in zip(member.numbers, numbers, strict=True):
             number.fill_(float(value))
-        for name, value in zip(member.names, states, strict=True):
+        for name, value in zip(member.matrix_names, matrices, strict=True):
+            states.append(fitted(value, member.state[name]))
+        for name, value in zip((*member.names, *member.matrix_names), states, strict=True):
             if differentiable:  # an in-place change would break the graph of the steps before
                 member.state[name] = value
             else:
@@ -109,6 +119,7 @@ def _check_memory(member: Member, grad: Tensor) -> None:
     """Refuse a parameter whose own memory, or that of its states or its gradient, is gone."""
     named = [(member.called, member.param), (member.gradient_called, grad)]
     named += [(member.slot_called(1 + k), x) for k, x in enumerate(member.states)]
+    named += [(member.state_called(n), member.state[n]) for n in member.matrix_names]
     for called, x in named:
         if not holds_its_numbers(x):
             raise EngineError(memory_problem(x, called))

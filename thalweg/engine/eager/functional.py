@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.eager.printed import eager_program
+from thalweg.engine.matrix.printed import fitted
 from thalweg.engine.passes import Pass, reductions_over_all, run_together
 from thalweg.engine.program.printing import host_function
 from thalweg.engine.program.program import Program
@@ -23,7 +24,7 @@ def functional_step(
 
     `values` are lr and the hyperparameters by name, numbers or 0-d tensors.
     """
-    states = program.states
+    states = (*program.states, *program.matrix_states)
     _check_state(program, state)
     t = state["t"] + 1
     known = {**values, **{s: state[s] for s in program.scalar_outputs}, "t": t}
@@ -38,20 +39,26 @@ def functional_step(
     # one number for all where the chain's own switches are others than those of this step
     numbers = [[x[name] if isinstance(x, Mapping) else x for x in kept] for name in names]
     results = _run(program, leaves, reads, numbers)
-    fitted = [
-        tuple(_like(x, old) for x, old in zip(result, leaf[1:], strict=False))
-        for result, leaf in zip(results, leaves, strict=True)
-    ]
+    fitted = [_fitted(program, result, leaf) for result, leaf in zip(results, leaves, strict=True)]
     new = [
         fitted[0][k] if one else {name: fit[k] for name, fit in zip(names, fitted, strict=True)}
         for k in range(1 + len(states))
     ]
     after = {"t": t, **dict(zip(states, new[1:], strict=True))}
     after |= dict(zip(program.scalar_outputs, scalars, strict=True))
-    for k, name in enumerate(program.number_outputs, start=1 + len(states)):
+    for k, name in enumerate(program.number_outputs, start=len(program.outputs)):
         each = [x.double() if isinstance(x := r[k], Tensor) else x for r in results]
         after[name] = each[0] if one else dict(zip(names, each, strict=True))
     return new[0], after
+
+
+def _fitted(program: Program, result: Sequence[Any], leaf: Sequence[Tensor]) -> list[Tensor]:
+    """Return the new parameter and states with the shapes and dtypes of the old."""
+    own = len(program.outputs)
+    new = [_like(x, old) for x, old in zip(result[:own], leaf[1:], strict=False)]
+    after = result[own + len(program.number_outputs) :]
+    old = leaf[1 + own :]
+    return new + [fitted(x, s).to(s.dtype) for x, s in zip(after, old, strict=True)]
 
 
 def _on_host(program: Program, given: Sequence[Any]) -> Any:
@@ -80,7 +87,7 @@ def _run(
 
 
 def _check_state(program: Program, state: Mapping[str, Any]) -> None:
-    wanted = ("t", *program.states, *program.scalar_outputs, *program.number_outputs)
+    wanted = ("t", *program.states, *program.matrix_states, *program.kept)
     missing = [name for name in wanted if name not in state]
     if missing:
         raise RuleError(

@@ -6,18 +6,20 @@ rounded once, when the result is stored; complex tensors are seen as pairs of re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from thalweg.engine.matrix.printed import SIZES, functions_of, matrix_line, state_line
 from thalweg.engine.passes import Pass
 from thalweg.engine.precision import reduced_in
 from thalweg.engine.program.noise import normal
 from thalweg.engine.program.ops import TENSOR
 from thalweg.engine.program.printing import define, operand, statement
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
+from thalweg.engine.program.shapes import matrix_sizes
 from thalweg.engine.storage import elements, unit_elements
 from thalweg.errors import RuleError
 
@@ -37,15 +39,23 @@ class EagerProgram:
         ordinal: int = 0,
         numbers: Sequence[Any] = (),
     ) -> Pass:
-        """Compute the outputs, then the new numbers, for one tensor.
+        """Compute the outputs, the new numbers, then the new states of other shapes, for one tensor.
 
-        `count` is the number of elements of all tensors, `ordinal` the place of this one among them, and
-        `numbers` are its scalar states that are computed from reductions.
+        `tensors` are the gradient, the parameter, its states, then its states of other shapes. `count` is the
+        number of elements of all tensors, `ordinal` the place of this one among them, and `numbers` are its
+        scalar states that are computed from reductions.
         """
         wide = [_widen(x) for x in tensors]
         p = tensors[1]
         counts = (elements(p), count, unit_elements(p))
-        run = self._function(*wide, *host, *counts, p.ndim, ordinal, *numbers, p.ndim, wide[1])
+        sizes = matrix_sizes(p.shape, self.program.seen)
+        if self.program.sees_matrices and p.is_complex():
+            raise RuleError(
+                f"{self.program.label} works with matrices, and a parameter of shape {tuple(p.shape)} is "
+                "complex, which matrix functions do not take. Put it into an optimizer of its own"
+            )
+        leaves = (*counts, p.ndim, ordinal, *sizes[1:], *numbers)
+        run = self._function(*wide, *host, *leaves, p.ndim, wide[1], sizes)
         if not self.program.foreign:
             return (yield from run)
         try:
@@ -61,45 +71,59 @@ class EagerProgram:
         program = self.program
         by_name = {v.data: v.name for v in reached if v.op == "tensor"}
         parameters = [by_name.get(name, f"_{k}") for k, name in enumerate(program.tensors)]
+        kept = {v.data: v for v in reached if v.op == "matrix state"}
+        parameters += [
+            kept[n].name if n in kept else f"_of_{k}" for k, n in enumerate(program.matrix_states)
+        ]
         parameters += [v.name for v in program.host_reads]
         leaves = {(v.op, v.data): v.name for v in reached if v.op in LEAVES}
         given = [("count", "tensor"), ("count", "all"), ("count", "unit"), ("dimensions", "")]
-        given += [("ordinal", ""), *(("number", n) for n in program.number_outputs)]
+        given += [
+            ("ordinal", ""),
+            ("rows", ""),
+            ("columns", ""),
+            *(("number", n) for n in program.number_outputs),
+        ]
         parameters += [leaves.get(leaf, f"_leaf_{k}") for k, leaf in enumerate(given)]
-        parameters += ["_dims", "_like"]
+        parameters += ["_dims", "_like", SIZES]
         foreign = {f"call_{v.name}": v.data for v in reached if v.op == "foreign"}
         numeric = [name for (op, _), name in leaves.items() if op != "ordinal"]
         body = [f"({name},) = received(({name},), _like)" for name in numeric]
+        body += [state_line(v) for v in kept.values()]
         for stage in range(program.stages + 1):
             ready = [v for v in reached if v.stage == stage and v.level > Level.HOST]
             body += [
-                _line(v)
+                _line(v, _given)
                 for v in ready
-                if v.op != "tensor" and v.op not in LEAVES and not v.is_reduction
+                if v.op not in ("tensor", "matrix state", *LEAVES) and not v.is_reduction
             ]
             if stage < program.stages:
                 body += _reduce([v for v in reached if v.is_reduction and v.stage == stage + 1])
         outputs = ", ".join(operand(v) for v in program.roots)
         body.append(f"return ({outputs},)")
         body.append("yield")  # a generator, even where nothing is reduced
-        functions = {
-            **TENSOR,
-            **foreign,
-            "reduce_sum": torch.sum,
-            "reduce_max": _largest,
-            "within": _within,
-            "normal": normal,
-            "as_numbers": _as_numbers,
-            "chosen": _chosen,
-            "reduced_in": reduced_in,
-            "quotient": _quotient,
-            "received": _received,
-            "spread": _spread,
-        }
+        functions = {**_FUNCTIONS, **foreign, **functions_of(reached)}
         return define("eager", parameters, body, functions)
 
 
-def _line(value: Value) -> str:
+def print_stage(
+    values: Sequence[Value], reads: Sequence[Value], kept: Sequence[Value]
+) -> Callable[..., Any]:
+    """Return matrix values as a function of what they read, on stacks that are there already.
+
+    Its arguments are those values, a tensor of the dtype in which is computed, and the sizes of the stack.
+    """
+    parameters = [*(v.name for v in reads), "_like", SIZES]
+    body = [_line(v, operand) for v in values]
+    body.append(f"return ({''.join(f'{v.name}, ' for v in kept)})")
+    return define("between", parameters, body, {**_FUNCTIONS, **functions_of(values)})
+
+
+def _line(value: Value, given: Callable[[Value], str]) -> str:
+    if value.level == Level.MATRIX and (line := matrix_line(value, given)) is not None:
+        return line
+    if value.op == "elements":
+        return f"{value.name} = as_elements({operand(value.operands[0])}, _like, {SIZES})"
     if value.op == "foreign":
         written = (
             f"as_numbers(True, {operand(v)}, 0.0, _like)" if v.level == Level.HOST else v.name
@@ -114,13 +138,20 @@ def _line(value: Value) -> str:
         return f"{value.name} = as_numbers({operand(value.operands[0])}, 1.0, 0.0, _like)"
     if value.op == "where":
         condition, a, b = map(operand, value.operands)
-        dtype = "_like.dtype" if value.level == Level.TENSOR else "reduced_in(_like.device)"
+        dtype = "_like.dtype" if value.level >= Level.MATRIX else "reduced_in(_like.device)"
         return f"{value.name} = chosen({condition}, {a}, {b}, {dtype}, _like.device)"
     if value.op == "spread":
         return f"{value.name} = spread({operand(value.operands[0])}, _like)"
     if value.op == "div" and value.operands[0].level < value.level:
         return f"{value.name} = quotient({', '.join(map(operand, value.operands))})"
     return statement(value)
+
+
+def _given(value: Value) -> str:
+    """Return how what a matrix function is given is written."""
+    if value.level < Level.MATRIX:
+        return operand(value)
+    return f"as_stack(spread({operand(value)}, _like), {SIZES})"
 
 
 def _reduce(reductions: Sequence[Value]) -> list[str]:
@@ -204,6 +235,19 @@ def _widen(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+_FUNCTIONS: Mapping[str, Any] = {
+    **TENSOR,
+    "reduce_sum": torch.sum,
+    "reduce_max": _largest,
+    "within": _within,
+    "normal": normal,
+    "as_numbers": _as_numbers,
+    "chosen": _chosen,
+    "reduced_in": reduced_in,
+    "quotient": _quotient,
+    "received": _received,
+    "spread": _spread,
+}
 _eager: dict[Program, EagerProgram] = {}
 
 

@@ -32,6 +32,8 @@ class Foreach:
 
     def problem(self, program: Program) -> str | None:
         """Return why a program cannot be run over lists, or None."""
+        if program.sees_matrices:
+            return "no list of tensors can be given to matrix functions"
         foreign = dict.fromkeys(program.foreign)
         return f"no list of tensors can be given to {', '.join(foreign)}" if foreign else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +13,14 @@ from torch import Tensor
 
 from thalweg.engine.eager.functional import functional_step
 from thalweg.engine.language.compose import program_of
-from thalweg.engine.language.places import name_places, scalar_states_of, states_of
+from thalweg.engine.language.places import (
+    matrix_states_of,
+    name_places,
+    scalar_states_of,
+    states_of,
+)
 from thalweg.engine.language.rule import Link, Rule, check_kind, is_switch
+from thalweg.engine.matrix.states import new_state
 from thalweg.engine.program.program import Program
 from thalweg.errors import RuleError, suggest
 from thalweg.numeric import is_schedule
@@ -23,8 +29,9 @@ from thalweg.numeric import is_schedule
 class Chain:
     """Rules in order: each takes the update that the one before returned. Made by `chain`.
 
-    Attributes: `links`; `hyperparameters`, the values by name; `states` and `scalar_states`, the names of
-    what is kept for each parameter. A name that two rules use is written `rule.name`.
+    Attributes: `links`; `hyperparameters`, the values by name; `states`, `matrix_states` and `scalar_states`,
+    the names of what is kept for each parameter: tensors of its shape, of other shapes, and numbers. A name
+    that two rules use is written `rule.name`.
     """
 
     def __init__(self, links: tuple[Link, ...]) -> None:
@@ -37,6 +44,7 @@ class Chain:
             for name, value in link.values.items()
         }
         self.states = states_of(self.places)
+        self.matrix_states = matrix_states_of(self.places)
         self.scalar_states = scalar_states_of(self.places)
 
     @cached_property
@@ -58,6 +66,8 @@ class Chain:
         state: dict[str, Any] = {"t": 0}
         state |= {name: _map(torch.zeros_like, p) for name in self.states}
         program = self.program(self.hyperparameters)
+        for name, shape in self.matrix_states.items():
+            state[name] = _map(partial(new_state, shape, program.seen), p)
         for name, first in self.scalar_states.items():
             by_tensor = name in program.number_outputs and isinstance(p, Mapping)
             state[name] = dict.fromkeys(p, first) if by_tensor else first

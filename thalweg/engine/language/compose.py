@@ -11,6 +11,7 @@ from thalweg.engine.language.elementwise import ELEMENTWISE
 from thalweg.engine.language.lower import Lowering
 from thalweg.engine.language.places import (
     RulePlace,
+    matrix_states_of,
     name_places,
     scalar_states_of,
     scalars_of,
@@ -18,7 +19,11 @@ from thalweg.engine.language.places import (
 )
 from thalweg.engine.language.rule import GIVEN, Link, Rule, is_switch, refuse
 from thalweg.engine.language.trace import ContractError, RuleTracer
-from thalweg.engine.program.program import Builder, Level, Program, Value
+from thalweg.engine.matrix.function import result_of
+from thalweg.engine.program.builder import Builder
+from thalweg.engine.program.program import Level, Program, Value
+from thalweg.engine.program.reductions import columns, rows
+from thalweg.engine.program.shapes import NUMBER, Seen, Shape, ShapeError, text_of
 from thalweg.errors import RuleError
 
 _programs: dict[tuple[tuple[Rule, ...], tuple[tuple[str, Any], ...]], Program] = {}
@@ -75,6 +80,12 @@ class _Composition:
         self.lowering = Lowering(b, {}, ELEMENTWISE)
         names = ("g", "p", *(f"state {s}" for s in self.states))
         self.tensors = {n: self._symbol(n, b.tensor(n)) for n in names}
+        self.matrix_states = matrix_states_of(places)
+        self.tensors_of_matrices = {
+            n: self._symbol(f"state {n}", b.matrix_state(n, shape))
+            for n, shape in self.matrix_states.items()
+        }
+        self.seen: dict[Seen, str] = {}
         scalars = [n for n in scalars_of(places) if n not in reduced]
         self.scalars = {n: self._symbol(n, b.scalar(n)) for n in scalars}
         # in the order of the chain, which is the same on every run, as the text of a kernel must be
@@ -92,12 +103,21 @@ class _Composition:
         """Return the program, and the scalar states that are computed from reductions."""
         try:
             moved = self._run()
-            states = tuple(self.lowering.value(self.new[s]) for s in self.states)
+            states = tuple(self._elements(self.new[s]) for s in self.states)
+            matrices = {s: self.lowering.value(self.new[s]) for s in self.matrix_states}
+            for name, value in matrices.items():
+                _must_have_shape(name, value, self.matrix_states[name])
             kept = {s: self.lowering.value(self.new[s]) for s in self.scalar_states}
             for name, value in kept.items():
                 _must_be_number(name, value)
-        except ContractError as error:
+        except (ContractError, ShapeError) as error:
             refuse(self.label, str(error))
+        if len(self.seen) > 1:
+            refuse(
+                self.label,
+                f"{' and '.join(self.seen.values())} see a tensor as different matrices (matrices='first' "
+                "and 'last'), which the rules of one chain cannot",
+            )
         found = {s for s, v in kept.items() if v.level == Level.REDUCED}
         program = Program(
             tuple(self.tensors),
@@ -107,6 +127,9 @@ class _Composition:
             {s: v for s, v in kept.items() if s in self.reduced},
             tuple(self.builder.values),
             self.label,
+            self.matrix_states,
+            matrices,
+            next(iter(self.seen), "first"),
         )
         return program, self.reduced | found
 
@@ -127,7 +150,11 @@ class _Composition:
             at_head &= kind.of_gradient
             if at_head:
                 self.gradient = update
-        return self._step(update, inside) if point is None else self.lowering.value(point)
+        return self._step(update, inside) if point is None else self._elements(point)
+
+    def _elements(self, x: Any) -> Value:
+        """Return the value of something that has the shape of the parameter."""
+        return self.builder.elements(self.lowering.value(x))
 
     def _step(self, update: Any, inside: bool) -> Value:
         """Return where the step leads: p − lr·update, or p − update."""
@@ -141,13 +168,18 @@ class _Composition:
         made, names = place.rule, place.names
         signature = made.signature
         known = {s: self.tensors[f"state {names[s]}"] for s in signature.states}
+        known |= {s: self.tensors_of_matrices[names[s]] for s in signature.matrix_states}
         known |= {s: self._scalar(names[s]) for s in signature.scalar_states}
         known |= {"p": self.tensors["p"], "gradient": self.gradient}
         arguments = [update, *(known[a] for a in signature.arguments[1:])]
         keywords = {
             name: self._scalar(name if name in GIVEN else names[name]) for name in signature.scalars
         }
+        before = len(self.tracer.graph.nodes)
         returned = _returned(made, arguments, keywords)
+        calls = list(self.tracer.graph.nodes)[before:]
+        if signature.matrix_states or any(map(_sees_matrices, calls)):
+            self.seen.setdefault(made.kind.matrices, made.name)
         self.new |= {
             names[s]: value for s, value in zip(signature.returned, returned[1:], strict=True)
         }
@@ -160,7 +192,7 @@ class _Composition:
 
 
 def _must_be_number(name: str, value: Value) -> None:
-    if value.level == Level.TENSOR:
+    if value.level >= Level.MATRIX:
         raise ContractError(
             f"its scalar state `{name}` is computed element by element. A `Scalar` state may depend on "
             "hyperparameters, t, lr, other scalar states and reductions (norm, total, …); make it a tensor "
@@ -171,6 +203,27 @@ def _must_be_number(name: str, value: Value) -> None:
             f"its scalar state `{name}` depends on a reduction with scope='unit', which is not one number "
             "for a tensor. Reduce it further, with scope='tensor', or make it a tensor state"
         )
+
+
+def _must_have_shape(name: str, value: Value, shape: Shape) -> None:
+    if value.level == Level.TENSOR or value.by_unit:
+        raise ContractError(
+            f"its state `{name}` of {text_of(shape)} is computed element by element. Use a matrix function "
+            "that gives that shape, such as gram or mean_of_rows"
+        )
+    if value.level < Level.MATRIX and value.op != "constant":
+        raise ContractError(
+            f"its state `{name}` of {text_of(shape)} is one number for the whole tensor. Make it a `Scalar`"
+        )
+    found = value.shape or NUMBER
+    if any(have not in ("1", wanted) for have, wanted in zip(found, shape, strict=True)):
+        raise ContractError(
+            f"its state `{name}` of {text_of(shape)} is computed as {text_of(found)}"
+        )
+
+
+def _sees_matrices(call: fx.Node) -> bool:
+    return result_of(call.target) is not None or call.target in (rows, columns)
 
 
 def _returned(made: Rule, arguments: list[Any], keywords: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, overload
+from typing import Any, get_args, overload
 
 from thalweg.engine.language.compose import check_link
 from thalweg.engine.language.rule import Link, Rule, RuleKind
+from thalweg.engine.program.shapes import Seen
 from thalweg.errors import RuleError
 
 
@@ -15,7 +16,11 @@ from thalweg.errors import RuleError
 def rule(function: Callable[..., Any], /) -> Rule: ...
 @overload
 def rule(
-    *, lr_inside: bool = False, after_step: bool = False, of_gradient: bool = False
+    *,
+    lr_inside: bool = False,
+    after_step: bool = False,
+    of_gradient: bool = False,
+    matrices: Seen = "first",
 ) -> Callable[[Callable[..., Any]], Rule]: ...
 
 
@@ -26,17 +31,19 @@ def rule(
     lr_inside: bool = False,
     after_step: bool = False,
     of_gradient: bool = False,
+    matrices: Seen = "first",
 ) -> Any:
     """Make an update rule, a link for `chain`, of a plain function of tensors (a decorator).
 
     The signature is the declaration. The first positional argument is the incoming update (at the head of a
     chain: the gradient), `p` is the parameter, `gradient` the gradient at the head of the chain; every other
     positional argument is a state tensor, zero at first; annotated `Scalar`, with its first value as
-    default, it is one float64 number instead. Keyword-only arguments are scalars: `t`, the step number of
-    that parameter from 1, `lr`, the learning rate, and the hyperparameters with their defaults. Numbers may
-    change at every step; bools and strings are switches, fixed while they stay the same, on which the rule
-    may branch. Returned are the outgoing update, then the new states in their order. After the last rule of
-    a chain the engine computes
+    default, it is one float64 number instead; annotated `RowsByRows`, `ColumnsByColumns`, `EachRow` or
+    `EachColumn` it has m × m, n × n, m or n numbers for a parameter that is seen as m × n. Keyword-only
+    arguments are scalars: `t`, the step number of that parameter from 1, `lr`, the learning rate, and the
+    hyperparameters with their defaults. Numbers may change at every step; bools and strings are switches,
+    fixed while they stay the same, on which the rule may branch. Returned are the outgoing update, then the
+    new states in their order. After the last rule of a chain the engine computes
 
         p ← p − lr·update
 
@@ -44,8 +51,10 @@ def rule(
     rules: the reductions `norm(u)`, `mean(u)`, `total(u)` and `largest(u)`, over the tensor or, with
     `scope="unit"` or `"all"`, over each slice along its first dimension or over all tensors of the step;
     `dimensions(u)`, their number; `noise(u, seed, t)`, standard normal. What a reduction gives may be kept in
-    a `Scalar`. A rule that keeps an average says so with `evaluated_at`. It never loops over parameters,
-    branches on values or changes a tensor in place; one that does is refused here with a `RuleError`.
+    a `Scalar`. What is done with whole matrices (products, roots) is a function decorated by
+    `thalweg.matrix_function`. A rule that keeps an average says so with `evaluated_at`. It never loops over
+    parameters, branches on values or changes a tensor in place; one that does is refused here with a
+    `RuleError`.
 
     Args:
         function: the rule.
@@ -54,6 +63,8 @@ def rule(
             it returns is where the parameter goes instead; `p` still is the point before the step.
         of_gradient: at the head of a chain its update still is a gradient, of another objective (a sign, a
             penalty), and `gradient` is what it returns.
+        matrices: how a tensor of more than two dimensions is seen as a matrix: the first dimension × the rest
+            ("first"), or a batch of matrices in the last two dimensions ("last").
 
     >>> @rule
     ... def heavy_ball(g, v, *, momentum=0.9):
@@ -74,7 +85,9 @@ def rule(
     ... def _(average):
     ...     return average
     """
-    kind = RuleKind(lr_inside, after_step, of_gradient)
+    if matrices not in get_args(Seen):
+        raise RuleError(f"matrices={matrices!r} must be 'first' or 'last'")
+    kind = RuleKind(lr_inside, after_step, of_gradient, matrices)
     if after_step and (lr_inside or of_gradient):
         raise RuleError(
             "a rule that stands after the step (after_step=True) returns a point, not an update or a "

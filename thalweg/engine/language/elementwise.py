@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from thalweg.engine.program.program import Builder, Value
+from thalweg.engine.program.builder import Builder
+from thalweg.engine.program.program import Value
 
 LowerCall = Callable[..., Value]
 

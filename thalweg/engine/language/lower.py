@@ -10,10 +10,13 @@ import torch
 from torch import fx
 
 from thalweg.engine.language.trace import ContractError, plain_number
+from thalweg.engine.matrix.function import product, result_of, transposed
 from thalweg.engine.program import reductions
+from thalweg.engine.program.builder import Builder
 from thalweg.engine.program.noise import noise
 from thalweg.engine.program.ops import OPS
-from thalweg.engine.program.program import Builder, Level, Value
+from thalweg.engine.program.program import Level, Value
+from thalweg.engine.program.shapes import RESULTS, WHOLE, Shape, product_shape
 
 LowerCall = Callable[..., Value]
 
@@ -64,6 +67,8 @@ def _total(b: Builder, x: Value, scope: str = "tensor") -> Value:
 
 
 def _count(b: Builder, x: Value, scope: str = "tensor") -> Value:
+    if x.level == Level.MATRIX and x.shape != WHOLE:
+        return b.count_of_matrix(x)
     if not x.is_foreign:
         return b.leaf("count", scope)
     nan = b.apply("isnan", x)
@@ -110,6 +115,8 @@ SPELLINGS: Mapping[str, LowerCall] = {
     "amin": lambda b, x: _smallest(b, x),
     "numel": lambda b, x: _count(b, x),
     "dimensions": lambda b, x: b.leaf("dimensions"),
+    "rows": lambda b, x: b.leaf("rows"),
+    "columns": lambda b, x: b.leaf("columns"),
 }
 
 
@@ -183,6 +190,12 @@ class Lowering:
         name = (
             node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
         )
+        result = result_of(node.target)
+        if result is not None:
+            return self._matrix(node, result)
+        if name == "getattr" and node.args[1] in ("T", "mT"):
+            x = self.value(node.args[0])
+            return self._transposed(x) if x.level == Level.MATRIX else self._foreign(node, name)
         name = name.removeprefix("special_")
         name = ALIASES.get(name, name)
         try:
@@ -209,6 +222,8 @@ class Lowering:
             args = [args[1], args[0], *args[2:]]
         if node.target is noise:
             return self._noise(node, *args, **kwargs)
+        if name == "matmul" and any(x.level == Level.MATRIX for x in args):
+            return self._product(*args)
         if name in self._spellings:
             try:
                 return self._spellings[name](self.builder, *args, **kwargs)
@@ -229,13 +244,12 @@ class Lowering:
         return self.builder.noise(seed, t, calls.index(node))
 
     def _foreign(self, node: fx.Node, name: str) -> Value:
-        operands: list[Value] = []
-
-        def hole(x: fx.Node) -> Hole:
-            operands.append(self.value(x))
-            return Hole(len(operands) - 1)
-
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), cast(Any, hole))
+        args, kwargs, operands = self._with_holes(node)
+        if any(x.level == Level.MATRIX for x in operands):
+            raise ContractError(
+                f"it calls `{name}` on a matrix value. Put what is done with whole matrices into a function "
+                "decorated by thalweg.matrix_function"
+            )
         if node.op == "call_method":
             function = _method(str(node.target))
         elif callable(node.target):
@@ -244,6 +258,43 @@ class Lowering:
             raise ContractError(f"it uses `{name}`, which cannot be traced")
         return self.builder.foreign(ForeignCall(name, function, args, kwargs), tuple(operands))
 
+    def _with_holes(self, node: fx.Node) -> tuple[Any, Any, list[Value]]:
+        """Return the arguments of a call with holes for its operands, and the operands."""
+        operands: list[Value] = []
+
+        def hole(x: fx.Node) -> Hole:
+            operands.append(self.value(x))
+            return Hole(len(operands) - 1)
+
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), cast(Any, hole))
+        return args, kwargs, operands
+
+    def _matrix(self, node: fx.Node, result: str) -> Value:
+        """Lower the call of a matrix function."""
+        target: Any = node.target
+        args, kwargs, operands = self._with_holes(node)
+        first = next((x for x in operands if x.level >= Level.MATRIX), None)
+        if first is None or any(x.level == Level.REDUCED for x in operands):
+            raise ContractError(
+                f"it calls the matrix function `{target.__name__}` on numbers. It takes tensors first, then "
+                "hyperparameters and plain numbers; what a reduction gives can be multiplied with its result"
+            )
+        call = ForeignCall(target.__name__, target.on_stacks, args, kwargs)
+        return self.builder.matrix(call, tuple(operands), RESULTS[result](*_shape(first)))
+
+    def _product(self, x: Value, y: Value) -> Value:
+        call = ForeignCall("matmul", product, (Hole(0), Hole(1)), {})
+        if min(x.level, y.level) < Level.MATRIX:
+            raise ContractError(
+                "it multiplies a matrix by a number with @, which is for two matrices"
+            )
+        return self.builder.matrix(call, (x, y), product_shape(_shape(x), _shape(y)))
+
+    def _transposed(self, x: Value) -> Value:
+        rows, columns = _shape(x)
+        call = ForeignCall("mT", transposed, (Hole(0),), {})
+        return self.builder.matrix(call, (x,), (columns, rows))
+
 
 _OURS = ("out", "inplace")
 """Where a result is stored, which the engine decides; a trace refuses a call that asks for a place."""
@@ -251,6 +302,11 @@ _OURS = ("out", "inplace")
 _REDUCING = frozenset(
     ("total", "sum", "mean", "norm", "vector_norm", "largest", "max", "min", "amax", "amin")
 )
+
+
+def _shape(x: Value) -> Shape:
+    """Return the shape of what a matrix function is given."""
+    return x.shape or WHOLE
 
 
 def _method(name: str) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from thalweg.engine.language.rule import GIVEN, Rule, is_switch
+from thalweg.engine.program.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,15 @@ def name_places(rules: Iterable[Rule]) -> tuple[RulePlace, ...]:
 
 
 def states_of(places: Sequence[RulePlace]) -> tuple[str, ...]:
-    """Return the names of the states that are tensors."""
+    """Return the names of the states that are tensors of the parameter's shape."""
     return tuple(p.names[s] for p in places for s in p.rule.signature.states)
+
+
+def matrix_states_of(places: Sequence[RulePlace]) -> dict[str, Shape]:
+    """Return the names of the states of other shapes, each with its shape."""
+    return {
+        p.names[s]: shape for p in places for s, shape in p.rule.signature.matrix_states.items()
+    }
 
 
 def scalar_states_of(places: Sequence[RulePlace]) -> dict[str, float]:
@@ -61,4 +69,4 @@ def scalars_of(places: Sequence[RulePlace]) -> tuple[str, ...]:
 
 def _own(rule: Rule) -> tuple[str, ...]:
     s = rule.signature
-    return (*s.states, *s.scalar_states, *s.hyperparameters)
+    return (*s.states, *s.matrix_states, *s.scalar_states, *s.hyperparameters)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Annotated, Any, NoReturn
 
+from thalweg.engine.program.shapes import Seen, Shape, annotated_shape
 from thalweg.errors import RuleError, suggest
 from thalweg.numeric import is_schedule
 
@@ -29,6 +30,9 @@ class Signature:
     arguments: tuple[str, ...]
     """The positional arguments in order: the incoming update first, then states and `p`."""
     states: tuple[str, ...]
+    """Those of the parameter's shape."""
+    matrix_states: Mapping[str, Shape]
+    """Those of other shapes."""
     scalar_states: Mapping[str, float]
     scalars: tuple[str, ...]
     hyperparameters: Mapping[str, Any]
@@ -47,6 +51,7 @@ class RuleKind:
     lr_inside: bool = False
     after_step: bool = False
     of_gradient: bool = False
+    matrices: Seen = "first"
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ class Link:
 def _read(where: str, function: Callable[..., Any]) -> Signature:
     arguments: list[str] = []
     states: list[str] = []
+    matrix_states: dict[str, Shape] = {}
     scalar_states: dict[str, float] = {}
     scalars: list[str] = []
     hyperparameters: dict[str, Any] = {}
@@ -166,12 +172,21 @@ def _read(where: str, function: Callable[..., Any]) -> Signature:
                 where, f"`{name}` is a scalar; put it after `*`, among the keyword-only arguments"
             )
         if arguments and name not in TENSORS:
-            _state(where, parameter, states, scalar_states)
+            shape = annotated_shape(parameter.annotation)
+            if shape is None:
+                _state(where, parameter, states, scalar_states)
+            else:
+                matrix_states[name] = _without_default(where, parameter, shape)
         arguments.append(name)
     if not arguments or arguments[0] == "p":
         refuse(where, "its first positional argument must be the incoming update, such as `g`")
     return Signature(
-        tuple(arguments), tuple(states), scalar_states, tuple(scalars), hyperparameters
+        tuple(arguments),
+        tuple(states),
+        matrix_states,
+        scalar_states,
+        tuple(scalars),
+        hyperparameters,
     )
 
 
@@ -193,6 +208,12 @@ def _state(
         )
     else:
         states.append(name)
+
+
+def _without_default(where: str, parameter: inspect.Parameter, shape: Shape) -> Shape:
+    if parameter.default is not parameter.empty:
+        refuse(where, f"the state `{parameter.name}` has a default, but states start at zero")
+    return shape
 
 
 def _default(where: str, name: str, default: Any) -> Any:

@@ -23,13 +23,21 @@ class Layout:
     reduced: tuple[Value, ...]
     scaled: bool = False
     """Whether gradients are divided by a loss scale as they are read."""
+    reads: tuple[Value, ...] = ()
+    """The matrix values that are read element by element, in slots after those of the program's tensors."""
+    writes: tuple[Value, ...] = ()
+    """What is written for matrix functions, in the slots after these."""
 
 
 def layout_of(program: Program, stage: int, dtypes: tuple[str, ...]) -> Layout:
     """Return what the pass of a stage reads, for slots of these dtypes."""
     part = program.part(program.outputs_of(stage), Level.TENSOR)
     reduced = tuple(v for v in part.reads if v.level == Level.REDUCED)
-    return Layout(dtypes, program.host_reads, reduced)
+    reads = tuple(v for v in part.computes if v.op == "elements")
+    writes = () if stage == program.stages else program.given_to_matrices(stage)
+    wide = "float64" if "float64" in dtypes else "float32"
+    dtypes = (*dtypes, *(wide for _ in (*reads, *writes)))
+    return Layout(dtypes, program.host_reads, reduced, reads=reads, writes=writes)
 
 
 def operand(value: Value) -> str:

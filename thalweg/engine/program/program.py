@@ -4,22 +4,22 @@ Every value has a *level*, which says how often it must be computed:
 
     HOST     once a step: depends on hyperparameters and the step number only
     REDUCED  once a tensor: depends on a reduction
+    MATRIX   once a matrix: depends on a matrix function, and has a shape of its own (`shapes.py`)
     TENSOR   once an element
 
-and a *stage*: the number of reductions that must have run before it. A program with stages 0..S runs in
-S + 1 passes over the data; the last one writes, the earlier ones only reduce.
+and a *stage*: how many passes must have run before it. A program with stages 0..S runs in S + 1 passes over
+the data; the last one writes, the earlier ones only reduce, or write what matrix functions are given. Matrix
+values of a stage are computed before its pass. Arithmetic on matrix values is element by element where all
+have the parameter's own shape, and otherwise happens between passes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
-from typing import Any
-
-from thalweg.engine.program.ops import OPS
+from typing import Any, Literal
 
 
 class Level(IntEnum):
@@ -27,7 +27,8 @@ class Level(IntEnum):
 
     HOST = 0
     REDUCED = 1
-    TENSOR = 2
+    MATRIX = 2
+    TENSOR = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,10 @@ class Value:
     is one number for each tensor (`LEAVES`). "sum" and "max" reduce over the scope in `data`. "noise" is
     drawn for each element. "foreign" is a PyTorch call outside the vocabulary (`data` holds it), which only
     the eager engine can run.
+
+    Of level MATRIX are "matrix" (`data` is the call of a matrix function), "matrix state" (`data` is the
+    name), "matrix sum", "matrix max" and "matrix count", over a value of another shape than the parameter's,
+    and arithmetic. "elements" spreads such a value over the elements of the parameter.
     """
 
     name: str
@@ -47,6 +52,8 @@ class Value:
     stage: int
     boolean: bool = False
     data: Any = None
+    shape: tuple[str, str] | None = None
+    """Of a matrix value its shape."""
 
     @property
     def is_reduction(self) -> bool:
@@ -68,123 +75,10 @@ class Value:
         return any(x.by_unit for x in self.operands)
 
 
-LEAVES = ("count", "dimensions", "ordinal", "number")
-"""Leaves of level REDUCED: the number of elements of the scope in `data`, the number of dimensions, the place
-of the parameter in its optimizer, and the scalar state of the name in `data`."""
-
-_TAKE_TRUTH = frozenset(("real", "where", "logical_not", "logical_and", "logical_or"))
-"""Operations that take truth values as they are; to any other, true is 1 and false is 0."""
-
-
-@dataclass
-class Builder:
-    """Makes values, each once: equal operations on equal operands are one value."""
-
-    values: list[Value] = field(default_factory=list)
-    _known: dict[Any, Value] = field(default_factory=dict)
-
-    def constant(self, number: float | bool) -> Value:
-        """Return the value of a number."""
-        boolean = isinstance(number, bool)
-        key = ("constant", boolean, repr(float(number)))
-        data = number if boolean else float(number)
-        return self._once(key, "constant", (), Level.HOST, 0, boolean, data)
-
-    def scalar(self, name: str) -> Value:
-        """Return the value of a scalar input."""
-        return self._once(("scalar", name), "scalar", (), Level.HOST, 0, False, name)
-
-    def tensor(self, name: str) -> Value:
-        """Return the value of a tensor input."""
-        return self._once(("tensor", name), "tensor", (), Level.TENSOR, 0, False, name)
-
-    def leaf(self, op: str, data: str = "") -> Value:
-        """Return one of `LEAVES`."""
-        return self._once((op, data), op, (), Level.REDUCED, 0, False, data)
-
-    def noise(self, seed: Value, t: Value, draw: int) -> Value:
-        """Return standard normal noise, a function of a seed, the step, the tensor and the element.
-
-        `draw` is the number of the call in its chain: each has noise of its own, whatever the seeds are.
-        """
-        operands = (seed, t, self.leaf("ordinal"))
-        return self._once(object(), "noise", operands, Level.TENSOR, 0, False, draw)
-
-    def apply(self, op: str, *operands: Value) -> Value:
-        """Return the value of an operation of the vocabulary."""
-        if op not in _TAKE_TRUTH:
-            operands = tuple(self._real(x) for x in operands)
-        if op == "where" and operands[1].boolean != operands[2].boolean:
-            operands = (operands[0], self._real(operands[1]), self._real(operands[2]))
-        if op == "div" and operands[1].level < operands[0].level == Level.TENSOR:
-            # a division is several times dearer than a product, and its divisor is the same everywhere
-            reciprocal = self.apply("div", self.constant(1.0), operands[1])
-            return self.apply("mul", operands[0], reciprocal)
-        if op == "pow" and operands[1].op == "constant" and operands[0].level == Level.TENSOR:
-            simple = self._power(operands[0], operands[1].data)
-            if simple is not None:
-                return simple
-        level = max(x.level for x in operands)
-        stage = max(x.stage for x in operands)
-        key = (op, *map(id, operands))
-        return self._once(
-            key, op, operands, level, stage, OPS[op].boolean or self._truth(op, operands)
-        )
-
-    def reduce(self, op: str, operand: Value, scope: str) -> Value:
-        """Return a reduction of a value ("sum" or "max") over a scope."""
-        operand = self._real(operand)
-        if operand.level < Level.TENSOR:  # one number, which stands for every element
-            spread = ("spread", id(operand))
-            operand = self._once(spread, "spread", (operand,), Level.TENSOR, operand.stage)
-        key = (op, id(operand), scope)
-        return self._once(key, op, (operand,), Level.REDUCED, operand.stage + 1, False, scope)
-
-    def foreign(self, call: Any, operands: tuple[Value, ...]) -> Value:
-        """Return the value of a PyTorch call outside the vocabulary."""
-        stage = max((x.stage for x in operands), default=0)
-        return self._once(object(), "foreign", operands, Level.TENSOR, stage, False, call)
-
-    def _real(self, x: Value) -> Value:
-        return self.apply("real", x) if x.boolean else x
-
-    def _power(self, x: Value, exponent: float) -> Value | None:
-        """Return the powers that are products and roots: those that PyTorch computes so, and a few more."""
-        one = self.constant(1.0)
-        if exponent in (2.0, -2.0):
-            square = self.apply("mul", x, x)
-            return square if exponent > 0 else self.apply("div", one, square)
-        if exponent == 3.0:
-            return self.apply("mul", self.apply("mul", x, x), x)
-        if exponent in (0.5, -0.5):
-            root = self.apply("sqrt", x)
-            return root if exponent > 0 else self.apply("div", one, root)
-        if exponent == -1.0:
-            return self.apply("div", one, x)
-        if exponent == 0.25:
-            return self.apply("sqrt", self.apply("sqrt", self._of_power(x)))
-        if exponent == 1 / 3:
-            root = self.apply("cbrt", self.apply("abs", x))
-            negative = self.apply("lt", self._of_power(x), self.constant(0.0))
-            return self.apply("where", negative, self.constant(math.nan), root)
-        return None
-
-    def _of_power(self, x: Value) -> Value:
-        """Return what a broken power sees of a number: ∞ in the place of −∞, and 0 in that of −0."""
-        below = self.apply("eq", x, self.constant(-math.inf))
-        positive = self.apply("add", x, self.constant(0.0))
-        return self.apply("where", below, self.constant(math.inf), positive)
-
-    @staticmethod
-    def _truth(op: str, operands: tuple[Value, ...]) -> bool:
-        return op == "where" and operands[1].boolean and operands[2].boolean
-
-    def _once(self, key: Any, op: str, operands: tuple[Value, ...], *rest: Any) -> Value:
-        if key not in self._known:
-            value = Value(f"x{len(self.values)}", op, operands, *rest)
-            self.values.append(value)
-            self._known[key] = value
-        return self._known[key]
+LEAVES = ("count", "dimensions", "rows", "columns", "ordinal", "number")
+"""Leaves of level REDUCED: the number of elements of the scope in `data`, of dimensions, of rows and of
+columns (of the matrix that the parameter is seen as), the place of the parameter in its optimizer, and the
+scalar state of the name in `data`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +99,12 @@ class Program:
     values: tuple[Value, ...]
     label: str = "a chain"
     """What is said of it in messages."""
+    matrix_states: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """The states of other shapes than the parameter's."""
+    matrix_outputs: Mapping[str, Value] = field(default_factory=dict)
+    """The new values of these states."""
+    seen: Literal["first", "last"] = "first"
+    """How a tensor is seen as a matrix."""
 
     @property
     def stages(self) -> int:
@@ -214,11 +114,11 @@ class Program:
     @cached_property
     def roots(self) -> tuple[Value, ...]:
         """What the passes are for: the new parameter and states, and the numbers from reductions."""
-        return (*self.outputs, *self.number_outputs.values())
+        return (*self.outputs, *self.number_outputs.values(), *self.matrix_outputs.values())
 
     @cached_property
     def states(self) -> tuple[str, ...]:
-        """The names of the states that are tensors, in order."""
+        """The names of the states that are tensors of the parameter's shape, in order."""
         return tuple(name.removeprefix("state ") for name in self.tensors[2:])
 
     @property
@@ -260,10 +160,25 @@ class Program:
         return tuple(v for v in self.reached() if v.is_reduction and v.stage == stage + 1)
 
     def outputs_of(self, stage: int) -> tuple[Value, ...]:
-        """Return what the pass of a stage must compute: operands to reduce, or the outputs."""
+        """Return what the pass of a stage computes: what is reduced or given to matrices, or the outputs."""
         if stage == self.stages:
             return self.outputs
-        return tuple(v.operands[0] for v in self.reductions(stage))
+        return (*(v.operands[0] for v in self.reductions(stage)), *self.given_to_matrices(stage))
+
+    @cached_property
+    def matrices(self) -> tuple[Value, ...]:
+        """The matrix values, in order."""
+        return tuple(v for v in self.reached() if v.level == Level.MATRIX)
+
+    @cached_property
+    def sees_matrices(self) -> bool:
+        """Whether it sees the parameter as a matrix."""
+        return any(v.level == Level.MATRIX or v.op in ("rows", "columns") for v in self.reached())
+
+    def given_to_matrices(self, stage: int) -> tuple[Value, ...]:
+        """Return what the pass of a stage writes for matrix functions."""
+        given = {x for v in self.matrices for x in v.operands if x.level == Level.TENSOR}
+        return tuple(v for v in self.values if v in given and v.stage == stage)
 
     def part(self, roots: Iterable[Value], level: Level) -> Part:
         """Return what one level must compute for the roots, and what it reads from the levels below."""

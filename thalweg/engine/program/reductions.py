@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
+from thalweg.engine.program.shapes import matrix_sizes
 from thalweg.errors import suggest
 
 Scope = Literal["tensor", "all", "unit"]
@@ -79,6 +80,28 @@ def dimensions(u: Tensor) -> int:
     if has_torch_function_unary(u):
         return handle_torch_function(dimensions, (u,), u)
     return u.ndim
+
+
+def rows(u: Tensor) -> int:
+    """Return the number of rows of the matrix that the parameter is seen as: its first dimension.
+
+    >>> rows(torch.zeros(2, 3, 4))
+    2
+    """
+    if has_torch_function_unary(u):
+        return handle_torch_function(rows, (u,), u)
+    return matrix_sizes(u.shape, "first")[1]
+
+
+def columns(u: Tensor) -> int:
+    """Return the number of columns of the matrix that the parameter is seen as: all other dimensions.
+
+    >>> columns(torch.zeros(2, 3, 4))
+    12
+    """
+    if has_torch_function_unary(u):
+        return handle_torch_function(columns, (u,), u)
+    return matrix_sizes(u.shape, "first")[2]
 
 
 def _check(scope: str) -> None:

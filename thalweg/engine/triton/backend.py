@@ -40,6 +40,8 @@ class Triton:
     def problem(self, program: Program) -> str | None:
         """Return why a program has no kernels, or None."""
         problem = triton_problem()
+        if problem is None and program.sees_matrices:
+            problem = "matrix functions are not run between its kernels"
         if problem is None and (names := unprintable(program)):
             problem = f"no kernel can run {', '.join(dict.fromkeys(names))}"
         return problem

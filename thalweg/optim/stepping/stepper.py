@@ -14,6 +14,7 @@ from torch.optim.optimizer import (
 )
 
 from thalweg.engine.backends import Engine, backends, is_required
+from thalweg.engine.matrix.states import open_matrix_states, wrong_size
 from thalweg.engine.member import Member, called
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Plan
@@ -193,6 +194,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                     grad_is_plain=type(g) in PLAIN,
                     state=state,
                     names=reader.names,
+                    matrix_names=tuple(reader.matrix_states),
                     kept=reader.numbers_kept,
                     group=k,
                     program=reader.program,
@@ -243,10 +245,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                 if state.get(name) is None:
                     state[name] = zeros_like(p)
                 elif state[name].shape != p.shape:
-                    raise EngineError(
-                        f"the state {name!r} of a parameter of shape {tuple(p.shape)} has shape "
-                        f"{tuple(state[name].shape)}. Was the state dict saved for another model?"
-                    )
+                    raise wrong_size(p, state, name, p.shape)
+            open_matrix_states(p, state, reader.matrix_states, reader.program.seen)
 
     def _open_all_states(self) -> None:
         """Make the states of all parameters that may be trained, as they are before the first step."""

@@ -1,0 +1,180 @@
+"""Matrix values between fused passes: the same as the eager engine's, on stacks of any composition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import Parameter
+
+import thalweg
+from tests.engine.kinds import DOUBLE, draw
+from tests.exact import RERUN, same
+from thalweg import EachRow, rule
+from thalweg.engine import mean_of_rows
+from thalweg.engine.matrix import stacks
+from thalweg.engine.program.reductions import columns, rows
+
+from .made import BY_NUMPY, factored, nearest, polar, roots
+
+SIZES = st.lists(
+    st.sampled_from([(2, 3), (3, 2), (2, 3, 2), (1, 5), (4,), (), (3, 3)]), min_size=1, max_size=6
+)
+BOUND: dict[torch.dtype, dict[str, float]] = {
+    # a stack is summed in another order than a matrix alone; roots of matrices magnify it
+    DOUBLE: {"rtol": 1e-9, "atol": 1e-10},
+    torch.float32: {"rtol": 2e-3, "atol": 2e-3},
+}
+
+
+def steps(
+    made: Any, engine: str, start: list[Tensor], lrs: list[float], count: int = 3
+) -> tuple[list[Tensor], thalweg.Optimizer]:
+    """Step parameters in groups of their own learning rate."""
+    params = [Parameter(p.clone()) for p in start]
+    groups = [
+        {"params": [p for p, own in zip(params, lrs, strict=True) if own == lr], "lr": lr}
+        for lr in dict.fromkeys(lrs)
+    ]
+    optimizer = thalweg.Optimizer(groups, made, lr=1.0, engine=engine)
+    for step in range(count):
+        for k, p in enumerate(params):
+            p.grad = draw(*p.shape, seed=1000 + 10 * step + k, dtype=p.dtype)
+        optimizer.step()
+    return [p.detach() for p in params], optimizer
+
+
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    sizes=SIZES,
+    made=st.sampled_from(list(BY_NUMPY)),
+    dtype=st.sampled_from([DOUBLE, torch.float32]),
+    seed=st.integers(0, 99),
+)
+def test_fused_is_eager(
+    sizes: list[tuple[int, ...]], made: Any, dtype: torch.dtype, seed: int
+) -> None:
+    start = [draw(*s, seed=seed + k, dtype=dtype) for k, s in enumerate(sizes)]
+    lrs = [0.1 if k % 2 else 0.01 for k in range(len(sizes))]
+    fused, optimizer = steps(made, "fused", start, lrs)
+    eager, _ = steps(made, "eager", start, lrs)
+    assert optimizer.plan().startswith("fused")
+    for a, b in zip(fused, eager, strict=True):
+        torch.testing.assert_close(a, b, **BOUND[dtype])
+
+
+def test_half_precision_parameters_are_fused() -> None:
+    start = [draw(4, 3, dtype=torch.bfloat16), draw(4, 3, seed=1, dtype=torch.bfloat16)]
+    fused, optimizer = steps(roots, "fused", start, [0.1, 0.1])
+    eager, _ = steps(roots, "eager", start, [0.1, 0.1])
+    assert "bfloat16" in optimizer.plan()
+    for a, b in zip(fused, eager, strict=True):  # a unit of bfloat16 at |p| < 4
+        torch.testing.assert_close(a, b, rtol=0.0, atol=2.0**-6)
+
+
+def test_a_stack_has_the_numbers_of_each_group() -> None:
+    """Matrix functions read a hyperparameter that differs between groups: they are called once for each."""
+    sizes: list[tuple[int, ...]] = []
+
+    @thalweg.matrix_function
+    def scaled(x, factor):
+        sizes.append(tuple(x.shape))
+        return factor * x
+
+    @rule
+    def by(g, *, factor=1.0):
+        return scaled(g, factor)
+
+    params = [Parameter(torch.zeros(2, 3)) for _ in range(4)]
+    groups = [
+        {"params": [p], "factor": f} for p, f in zip(params, (1.0, 2.0, 2.0, 3.0), strict=True)
+    ]
+    optimizer = thalweg.Optimizer(groups, by, lr=1.0, engine="fused")
+    for p in params:
+        p.grad = torch.ones(2, 3)
+    optimizer.step()
+    assert [float(p[0, 0].detach()) for p in params] == [-1.0, -2.0, -2.0, -3.0]
+    assert sizes == [(1, 2, 3), (2, 2, 3), (1, 2, 3)]
+
+
+def test_large_stacks_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = [draw(3, 2, seed=k) for k in range(5)]
+    whole, _ = steps(factored, "fused", start, [0.1] * 5)
+    monkeypatch.setattr(stacks, "MOST", 13)  # two matrices
+    cut, _ = steps(factored, "fused", start, [0.1] * 5)
+    for a, b in zip(cut, whole, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
+
+
+def test_a_function_may_return_what_it_was_given() -> None:
+    """A result in the memory of a buffer is kept apart: the buffer is used again."""
+
+    @thalweg.matrix_function(result="transposed")
+    def turned(x):
+        return x.mT
+
+    @thalweg.matrix_function
+    def itself(x):
+        return x
+
+    @rule
+    def both(g, p):
+        first = itself(g)
+        return 2.0 * itself(first + p) + first + turned(turned(g))
+
+    start = [draw(3, 2, seed=k) for k in range(2)]
+    fused, _ = steps(both, "fused", start, [0.1, 0.1])
+    eager, _ = steps(both, "eager", start, [0.1, 0.1])
+    for a, b in zip(fused, eager, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("engine", ["eager", "fused"])
+def test_sizes_numbers_and_reductions_meet_matrix_values(engine: str) -> None:
+    """Rows, columns, reductions over tensors and units, and numbers of rows beside a matrix function."""
+
+    @rule
+    def mixed(g, p, r: EachRow, *, t, beta=0.5):
+        r = torch.where(t > 1, beta * r, 0.0) + thalweg.norm(g) * mean_of_rows(g)
+        whole = polar(g) * (rows(g) / columns(g)) + thalweg.mean(g, scope="unit")
+        return whole * r / (1.0 + thalweg.largest(r) ** 2), r
+
+    start = [draw(3, 2, seed=k) for k in range(3)]
+    got, _ = steps(mixed, engine, start, [0.1] * 3, count=2)
+    for k, p in enumerate(start):
+        r = torch.zeros(3, 1, dtype=DOUBLE)
+        for step in range(2):
+            g = draw(3, 2, seed=1000 + 10 * step + k)
+            r = (0.5 * r if step else 0.0) + g.norm() * g.mean(1, keepdim=True)
+            u, _, v = torch.linalg.svd(g, full_matrices=False)
+            whole = (u @ v) * 1.5 + g.mean(1, keepdim=True)
+            p = p - 0.1 * whole * r / (1 + r.max() ** 2)
+        torch.testing.assert_close(got[k], p, rtol=1e-10, atol=1e-12)
+
+
+def test_matrices_in_another_order_in_memory_are_stepped_eagerly() -> None:
+    p = Parameter(draw(3, 4).t())
+    p.grad = draw(4, 3)
+    optimizer = thalweg.Optimizer([p], nearest, lr=0.1)
+    optimizer.step()
+    assert "eager" in optimizer.plan()
+    assert "not fused: a matrix in another order in memory" in optimizer.plan()
+
+
+@pytest.mark.parametrize("engine", ["foreach", "triton"])
+def test_engines_without_matrices_say_so(engine: Any) -> None:
+    p = Parameter(draw(3, 4))
+    p.grad = draw(3, 4)
+    with pytest.raises(thalweg.EngineError, match=r"matrix functions|triton"):
+        thalweg.Optimizer([p], nearest, lr=0.1, engine=engine).step()
+
+
+def test_a_step_repeats_to_the_bit_and_keeps_its_buffers() -> None:
+    start = [draw(3, 2, seed=k, dtype=torch.float32) for k in range(3)]
+    once, _ = steps(factored, "fused", start, [0.1] * 3)
+    again, _ = steps(factored, "fused", start, [0.1] * 3)
+    same(once, again, because=RERUN)

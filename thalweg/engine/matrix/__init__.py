@@ -1,0 +1,1 @@
+"""Functions of whole matrices that a rule may use, and how they run on stacks."""
