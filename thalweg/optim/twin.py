@@ -51,7 +51,7 @@ engine="triton" and chooses nothing elsewhere, `differentiable` runs eagerly and
 
 >>> import torch
 >>> from thalweg import optim
->>> model = torch.nn.Linear(2, 1)
+>>> model = torch.nn.Linear({layer})
 >>> optimizer = optim.{name}(model, lr=0.1)
 >>> model(torch.ones(2)).sum().backward()
 >>> optimizer.step()
@@ -65,6 +65,10 @@ class TorchTwin(Stepper):
     refuses_sparse: ClassVar[str | None] = None
     spelling: ClassVar[Spelling] = {}
     """How to read a hyperparameter of a rule from a group, where it is not called the same there."""
+    decays_apart: ClassVar[bool] = False
+    """Whether the weight decay is decoupled where nothing else is said."""
+    of_matrices: ClassVar[bool] = False
+    """Whether it steps matrices alone."""
     dialect: str
 
     def __init__(
@@ -119,10 +123,12 @@ class TorchTwin(Stepper):
         ]
         theirs = list(inspect.signature(cls.twin()).parameters.values())
         cls.__signature__ = inspect.Signature([*theirs, *added])  # type: ignore[attr-defined]
-        ours = "decoupled" if issubclass(cls, torch.optim.AdamW) else "l2"
+        apart = cls.decays_apart or issubclass(cls, torch.optim.AdamW)
+        ours = "decoupled" if apart else "l2"
         cls.__doc__ = docstring.of(cls) + _ARGUMENTS.format(
             name=cls.__name__,
             dialects=" or ".join(map(repr, cls.dialects)),
+            layer="2, 1, bias=False" if cls.of_matrices else "2, 1",
             around=docstring.AROUND.format(decay=f'"{ours}"'),
         )
 
@@ -132,11 +138,12 @@ class TorchTwin(Stepper):
 
     def composition(self, group: Group) -> Composition:
         """Return the chain of a group."""
-        decouples = self._decay is None and group.get("decoupled_weight_decay")
+        apart = self.decays_apart or group.get("decoupled_weight_decay")
+        decouples = self._decay is None and apart
         extra = self._decoupled if decouples else self._around
         decayed = bool(group.get("weight_decay"))
         return compose_group(
-            bool(group["maximize"]), decayed, extra, self.links(group), self._spelling
+            bool(group.get("maximize")), decayed, extra, self.links(group), self._spelling
         )
 
     @classmethod

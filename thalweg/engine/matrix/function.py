@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
@@ -110,13 +111,14 @@ def _by_hand(
                 "x[:, None]"
             )
 
+    count = math.prod(first.shape[:-2])
+
     def stacked(x: Any) -> Any:
-        return x.reshape(-1, *x.shape[-2:]) if isinstance(x, Tensor) and x.ndim else x
+        return x.reshape(count, *x.shape[-2:]) if isinstance(x, Tensor) and x.ndim else x
 
     value = function(*map(stacked, args), **{k: stacked(x) for k, x in kwargs.items()})
     a, b = first.shape[-2:]
     rows, columns = (1 if d == "1" else d for d in RESULTS[result](a, b))
-    count = stacked(first).shape[0]
     return checked(name, value, (count, rows, columns)).reshape(*first.shape[:-2], rows, columns)
 
 

@@ -17,7 +17,7 @@ import torch
 from thalweg import rules
 from thalweg.engine import Link, Rule, chain
 from thalweg.errors import TaskError, suggest
-from thalweg.optim import docstring, family, torch_adam, torch_basic
+from thalweg.optim import docstring, family, muon, torch_adam, torch_basic
 from thalweg.optim.cards.cost import StepCost, cost_of, step_cost
 from thalweg.optim.docstring import DocPart, Text, read_docstring
 from thalweg.optim.factory import Named
@@ -31,7 +31,7 @@ from thalweg.optim.twin import TorchTwin
 
 OPTIMIZERS: Mapping[str, type[Stepper]] = {
     name: made
-    for module in (family, torch_adam, torch_basic)
+    for module in (family, muon, torch_adam, torch_basic)
     for name, made in sorted(vars(module).items())
     if isinstance(made, type) and issubclass(made, (Named, TorchTwin)) and made is not TorchTwin
 }
@@ -256,7 +256,7 @@ def _of_optimizer(kind: Callable[..., Stepper]) -> Card:
 
 
 def _made(kind: Callable[..., Stepper], **arguments: Any) -> Stepper:
-    return kind([torch.nn.Parameter(torch.zeros(1))], **arguments)
+    return kind([torch.nn.Parameter(torch.zeros(1, 1))], **arguments)
 
 
 def _blocks(text: Text, links: tuple[Link, ...]) -> tuple[DocPart, ...]:
@@ -335,7 +335,8 @@ def _dialects(made: Stepper) -> tuple[str, ...]:
 def _decays(made: Stepper, group: Mapping[str, Any]) -> tuple[str, ...]:
     if "weight_decay" not in group:
         return ()
-    default = "decoupled" if group.get("decoupled_weight_decay") else "l2"
+    apart = group.get("decoupled_weight_decay") or getattr(made, "decays_apart", False)
+    default = "decoupled" if apart else "l2"
     if isinstance(made, Named):
         default = type(made).decay
     known = (*DECAYS, INSIDE) if default == INSIDE else tuple(DECAYS)
