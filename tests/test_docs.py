@@ -124,3 +124,19 @@ def test_the_page_on_the_doctor_runs_from_top_to_bottom() -> None:
         exec(block, names)
     assert names["report"]["lr_too_high"].status == "confirmed"
     assert names["diagnosis"].report.healthy
+
+
+def test_the_page_on_routing_runs_and_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    from thalweg.model.kinds import PARAMETER_KINDS
+
+    names: dict[str, Any] = {}
+    for block in blocks("routing.md"):
+        exec(block, names)
+    printed = capsys.readouterr().out
+    assert (
+        "hidden: 4,096 numbers by chain(clip_by_global_norm(max_norm=1.0), muon(adjust='match"
+        in printed
+    )
+    assert printed.endswith("lion/adam+decay\n")
+    text = (DOCS / "routing.md").read_text(encoding="utf-8")
+    assert [kind for kind in PARAMETER_KINDS if f"| `{kind}` |" not in text] == []

@@ -26,7 +26,7 @@ def test_the_table_as_json(line_file: Path) -> None:
         "weight": "head",
         "bias": "bias",
     }
-    assert document["routes"] == {"group 0": "chain(lion(beta1=0.9, beta2=0.99))"}
+    assert document["routes"] == {"group 0": "lion()"}
 
 
 def test_an_optimizer_that_is_not_made_of_rules_is_named(line_file: Path) -> None:

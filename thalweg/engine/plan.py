@@ -16,6 +16,7 @@ from thalweg.engine.program.program import Program
 from thalweg.engine.rows import Lines
 from thalweg.engine.same import SameObjects
 from thalweg.engine.storage import elements, overlapping
+from thalweg.engine.together import StepInCalls
 from thalweg.errors import EngineError
 
 Readings = list[Any]
@@ -202,11 +203,17 @@ class Plan:
 
         `same` compares the parameters and states of the optimizer.
         """
-        if len(self._planned) != 1 or self.differentiable:
+        if self.differentiable or not self._planned:
             return None
-        (planned,) = self._planned
-        offered = getattr(planned.batch, "one_call", None)
-        return offered(same, planned.cohort.rows, self._lines) if offered else None
+        calls: list[Any] = []
+        for batch, _, cohort, engine in self._planned:
+            offered = getattr(batch, "one_call", None)
+            together = len(self._planned) > 1 and (cohort.over_all or not engine.alone)
+            made = None if together or not offered else offered(same, cohort.rows, self._lines)
+            if made is None:
+                return None
+            calls.append(made)
+        return calls[0] if len(calls) == 1 else StepInCalls(calls)
 
     def _check_graph(self, numbers: Sequence[Sequence[Any]]) -> None:
         """Refuse to lose a gradient: numbers of the state are kept on the host, without their history."""

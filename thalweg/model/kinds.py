@@ -34,10 +34,10 @@ PARAMETER_KINDS: Mapping[str, str] = {
 PART_OF: Mapping[str, str] = {
     "qkv": "hidden",
     "convolution": "hidden",
-    "experts": "hidden",
     "tied": "embedding",
 }
-"""Kinds that are special cases of another one."""
+"""Kinds that are special cases of another one. Experts are not: a rule for matrices, which
+takes the first dimension for rows, would see one matrix with a row for each expert."""
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from thalweg import optim
 from thalweg.engine.cpu.calls.foreign import exchange_function, handles, power_function
 from thalweg.engine.cpu.calls.host_scalars import scalars_text
 from thalweg.engine.cpu.calls.loops import loop_address
-from thalweg.engine.cpu.calls.one_call import LONGEST_PAUSE, OneCall
+from thalweg.engine.cpu.calls.one_call import OneCall
 from thalweg.engine.plan import Plan
 from thalweg.engine.program.builder import Builder
 from thalweg.engine.program.printing import host_function
 from thalweg.engine.program.program import Program, Value
+from thalweg.engine.refusals import LONGEST_PAUSE
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import plan_check
 
@@ -355,7 +356,7 @@ def test_a_plan_that_is_refused_again_and_again_is_seldom_asked(taken: list[bool
     assert not any(taken)
     asked = optimizer._current._one_call  # type: ignore[union-attr]
     assert isinstance(asked, OneCall)
-    assert asked._refused == LONGEST_PAUSE
+    assert asked._refusals._refused == LONGEST_PAUSE
     p.grad = torch.ones(4, 6)
     for _ in range(LONGEST_PAUSE + 1):
         optimizer.step()

@@ -105,7 +105,7 @@ def route(
     A value is a chain, a link, a rule, or a class of `thalweg.optim` made of rules, whose lr is left out.
 
     One parameter takes one route. A pattern goes before a kind. A kind without a route goes to that of the
-    kind it is part of (qkv, convolution and experts are hidden, tied is an embedding), then to the rest.
+    kind it is part of (qkv and convolution are hidden, tied is an embedding), then to the rest.
 
     Building the optimizer raises RuleError, with the names, for a parameter that takes no route or matches
     two patterns, and for a kind or pattern that matches nothing: what was meant by it would be stepped by

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from thalweg.engine import Chain
 from thalweg.errors import TaskError
 from thalweg.model.kinds import kinds_of
-from thalweg.optim.routing.chains import with_numbers
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.steppable import param_names
@@ -142,7 +141,7 @@ def table_of(
                     kind,
                     by,
                     str(group.get("route", f"group {number}")),
-                    repr(_as_set(composed, group)),
+                    _text(composed, group),
                     float(group["lr"]),
                     decay_of(composed, group),
                     bytes_of_states(whole, p, optimizer.state.get(p, {})),
@@ -152,11 +151,19 @@ def table_of(
     return RouteTable(tuple(rows))
 
 
-def _as_set(composition: Composition, group: Group) -> Chain:
-    """Return the chain of a group with the numbers that the group has now."""
-    whole = composition.chain
-    values = {name: composition.getter(name)(group) for name in whole.hyperparameters}
-    return with_numbers(whole, values)
+def _text(composition: Composition, group: Group) -> str:
+    """Return the chain of a group, with the numbers that are not the defaults of its rules."""
+    links = []
+    for place in composition.chain.places:
+        defaults = place.rule.signature.hyperparameters
+        given = {
+            own: composition.getter(full)(group)
+            for own, full in place.names.items()
+            if own in defaults
+        }
+        shown = ", ".join(f"{n}={v!r}" for n, v in given.items() if v != defaults[n])
+        links.append(f"{place.rule.name}({shown})")
+    return f"chain({', '.join(links)})" if len(links) > 1 else links[0]
 
 
 def bytes_of_states(whole: Chain, p: Tensor, state: Mapping[str, Any]) -> int:

@@ -16,10 +16,7 @@ from torch import Tensor
 
 from thalweg.engine.cpu.calls.loops import Called, arguments, compiled_loop
 from thalweg.engine.dense import is_flagged
-
-LONGEST_PAUSE = 64
-"""Steps for which a plan whose steps are refused again and again is not asked."""
-
+from thalweg.engine.refusals import Refusals
 
 Words = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -132,8 +129,9 @@ class OneCall:
         self._call = np.array(list(words.values()), dtype=np.int64)
         self._argument = self._call.ctypes.data
         self._prepare = compiled_loop(_PREPARE, "prepare", 3)
-        self._pause = 0
-        self._refused = 0
+        self._check = compiled_loop(_CHECK, "check", 3)
+        self._commit = compiled_loop(_COMMIT, "commit", 0)
+        self._refusals = Refusals()
 
     def step(
         self, params: list[Any], states: dict[Any, Any], numbers: Sequence[list[float]]
@@ -142,26 +140,41 @@ class OneCall:
 
         `numbers` are lr and the hyperparameters of each group.
         """
-        if self._pause:
-            self._pause -= 1
+        if self._refusals.is_pausing():
             return False
         grads = [None] * self._count  # it keeps them alive until the step is over
-        if not self._is_prepared(params, states, grads, numbers):
-            self._pause = self._refused
-            self._refused = min(LONGEST_PAUSE, 2 * self._refused or 1)
-            return False
-        self._refused = 0
-        self._batch.finish()
-        return True
+        is_prepared = self._is_well(self._prepare, params, states, grads, numbers)
+        self._refusals.note(refused=not is_prepared)
+        if is_prepared:
+            self._batch.finish()
+        return is_prepared
 
-    def _is_prepared(
-        self, params: list[Any], states: dict[Any, Any], grads: list[Any], numbers: Any
+    def check(
+        self, params: list[Any], states: dict[Any, Any], numbers: Sequence[list[float]]
+    ) -> list[Any] | None:
+        """Make the checks of `step` alone; see `thalweg.engine.together`."""
+        grads: list[Any] = [None] * self._count
+        return grads if self._is_well(self._check, params, states, grads, numbers) else None
+
+    def take(self) -> None:
+        """Step, all having been checked."""
+        self._commit(self._argument)
+        self._batch.finish()
+
+    def _is_well(
+        self,
+        compiled: Any,
+        params: list[Any],
+        states: dict[Any, Any],
+        grads: list[Any],
+        numbers: Any,
     ) -> bool:
+        """Call a compiled function, and return whether it found nothing changed."""
         if self._batch.moved or (self._odd and any(map(_is_flagged, self._odd))):
             return False
         self._scalars.take(numbers)
         try:
-            return self._prepare(params, states, grads, self._argument) == 0  # type: ignore[no-any-return]
+            return compiled(params, states, grads, self._argument) == 0  # type: ignore[no-any-return]
         # a kind of tensor that has no memory to point to; or Python is to raise it
         except Exception:
             return False
@@ -271,14 +284,38 @@ _POINTED = _each(
 )
 """Puts addresses into the first column of a table."""
 
-_PREPARE = (
-    "".join((_WORDS_OF_MEMORY, _AS_LEFT, _LEAVE, _COMPUTED, _COUNTED, _POINTED))
-    + """
-define i64 @"prepare"(ptr %params, ptr %states, ptr %grads, ptr %call) optsize {
+_HELPERS = "".join((_WORDS_OF_MEMORY, _AS_LEFT, _LEAVE, _COMPUTED, _COUNTED, _POINTED))
+
+_WRITE = """  call i1 @pointed(ptr %grad_found, i64 %count, ptr %pointers, i64 %stride)
+  call i1 @counted(ptr %lines, i64 %line_count, i64 %width)
+  call i1 @leave(ptr %blocks, i64 %block_count)
+"""
+"""Writes all that a kernel reads, and counts the step."""
+
+
+def _checks(name: str, then: str) -> str:
+    """Return the LLVM text of a function that makes all checks, then does `then`; or returns 1.
+
+    It writes nothing before but tables that every step writes anew.
+    """
+    return (
+        _HELPERS
+        + f"""
+define i64 @"{name}"(ptr %params, ptr %states, ptr %grads, ptr %call) optsize {{
 entry:
 """
-    + arguments(**_WORDS)
-    + """  %others = call i64 %compare(ptr %params, ptr %states, ptr %compare_call)
+        + arguments(**_WORDS)
+        + _CHECKS
+        + f"""commit:
+{then}  ret i64 0
+changed:
+  ret i64 1
+}}
+"""
+    )
+
+
+_CHECKS = """  %others = call i64 %compare(ptr %params, ptr %states, ptr %compare_call)
   %are_same = icmp eq i64 %others, 0
   br i1 %are_same, label %entries, label %changed
 entries:
@@ -306,15 +343,18 @@ grad_layouts:
 compute:
   %well = call i1 @computed(ptr %rows, i64 %row_count, ptr %scalars, ptr %scalars_call)
   br i1 %well, label %commit, label %changed
-commit:
-  call i1 @pointed(ptr %grad_found, i64 %count, ptr %pointers, i64 %stride)
-  call i1 @counted(ptr %lines, i64 %line_count, i64 %width)
-  call i1 @leave(ptr %blocks, i64 %block_count)
-  ret i64 0
-changed:
-  ret i64 1
-}
 """
+"""The checks, each of which goes to `changed` where it fails, and the last of which goes to `commit`."""
+
+_PREPARE = _checks("prepare", _WRITE)
+_CHECK = _checks("check", "")
+_COMMIT = (
+    _HELPERS
+    + """
+define i64 @"commit"(ptr %call) optsize {
+entry:
+"""
+    + arguments(**_WORDS)
+    + _WRITE
+    + "  ret i64 0\n}\n"
 )
-"""Makes all checks, then writes all that a kernel reads, and counts the step; or returns 1 and writes nothing
-but tables that every step writes anew."""
