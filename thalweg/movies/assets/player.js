@@ -2,7 +2,6 @@
 
    movie.stage(element, layers)  a canvas for each layer in `element`; a layer is a function (pen, width, height).
                                  .redraw(layer) draws it anew, .add(layer, draw) draws over what is there
-   movie.mark(element, colour)   a dot above a stage, which .at(x, y, box) moves and nothing draws anew
    movie.player(element, given)  the controls in `element`, and the clock: given.frames, .seconds, .draw(frame)
    movie.pen(context)            draws on a canvas: path, dot, text, image
    movie.vector(width, height)   the same pen, whose .text() is an SVG document
@@ -10,7 +9,13 @@
    movie.css(name)               a colour or a font of the page, in the reader's scheme */
 const movie = (() => {
   "use strict";
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // asked for in every frame, and the same until the scheme changes
+  const known = new Map();
+  const css = (name) => {
+    if (!known.has(name)) known.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+    return known.get(name);
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => known.clear());
   const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   // -- pens: a style is { stroke, fill, width, dash, opacity }, lengths are CSS pixels --------------------------
@@ -190,20 +195,6 @@ const movie = (() => {
     };
   };
 
-  /* A picture of its own for the browser: to move it costs less than to draw a canvas again. */
-  const mark = (element, colour, size = 11) => {
-    const made = element.appendChild(document.createElement("i"));
-    made.className = "mark";
-    made.style.cssText = `--c:${colour};--size:${size}px`;
-    return {
-      at(x, y, box, seen = true) {
-        const inside = seen && x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height;
-        made.style.visibility = inside ? "visible" : "hidden";
-        if (inside) made.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
-      },
-    };
-  };
-
   // -- the controls ---------------------------------------------------------------------------------------------
 
   const button = (label, title, act) => {
@@ -280,5 +271,5 @@ const movie = (() => {
     };
   };
 
-  return { css, pen, vector, scale, power, shown, stage, mark, player, button };
+  return { css, pen, vector, scale, power, shown, stage, player, button };
 })();

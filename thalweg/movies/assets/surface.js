@@ -104,8 +104,8 @@
     walker.along = from ? walker.along : 0;
     for (let i = 2; i < flat.length; i += 2) walker.along += Math.hypot(flat[i] - flat[i - 2], flat[i + 1] - flat[i - 1]) || 0;
   };
-  /* What has been drawn of the trails of a stage; the heads are marks above it. */
-  const trails = (marks, pointsOf, boxOf, width) => {
+  /* Two layers of a stage: trails, which remember how far they have been drawn, and heads. */
+  const trails = (pointsOf, boxOf, width, radius) => {
     let drawn = -1;
     const over = (pen, from) => {
       const box = boxOf(), { frame } = player;
@@ -114,25 +114,28 @@
       });
       drawn = frame;
     };
-    const heads = () => walkers.forEach((walker, i) => marks[i].at(...at(pointsOf(walker), player.frame), boxOf(), walker.seen));
     return {
       all(pen) {
-        if (!boxOf() || !player) return;
-        over(pen, 0);
-        if (pen.context) return heads();
-        for (const walker of walkers) if (walker.seen) pen.dot(...at(pointsOf(walker), player.frame), 5, { fill: walker.colour() });
+        if (boxOf() && player) over(pen, 0);
       },
-      /* Go on to the player's frame: add to the picture where it can be added to. */
-      on(stage, layer) {
-        if (player.frame < drawn || drawn < 0) return stage.redraw(layer);
-        if (player.frame > drawn) stage.add(layer, (pen) => over(pen, drawn));
-        heads();
+      heads(pen) {
+        if (!boxOf() || !player) return;
+        for (const walker of walkers) {
+          const [x, y] = at(pointsOf(walker), player.frame), box = boxOf();
+          const inside = x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height;
+          if (walker.seen && inside) pen.dot(x, y, radius, { fill: walker.colour(), stroke: css("--card"), width: 1.5 });
+        }
+      },
+      /* Go on to the player's frame: add to the trails where that will do, and move the heads. */
+      on(stage) {
+        if (player.frame < drawn || drawn < 0) stage.redraw(1);
+        else if (player.frame > drawn) stage.add(1, (pen) => over(pen, drawn));
+        stage.redraw(2);
       },
     };
   };
   const pixelsOf = (walker) => (walker.pixels ??= walker.path.map((v, i) => (i % 2 ? toY(v) : toX(v))));
-  const marks = (selector, size) => walkers.map((_, i) => movie.mark($(selector), `var(--e${i})`, size));
-  const mapTrails = trails(marks("#map", 12), pixelsOf, () => box, 2);
+  const mapTrails = trails(pixelsOf, () => box, 2, 5.5);
   const paths = (pen) => {
     mapTrails.all(pen);
     // the handle is no part of a saved picture, the start is
@@ -166,13 +169,16 @@
   };
   const pointsOf = (walker) => (walker.points ??= Float64Array.from(
     { length: 2 * walker.losses.length }, (_, i) => (i % 2 ? lossY(lost(walker.losses[i >> 1])) : lossX(i >> 1))));
-  const lossTrails = trails(marks("#loss", 9), pointsOf, () => lossBox, 1.8);
+  const lossTrails = trails(pointsOf, () => lossBox, 1.8, 4);
 
   // -- what the reader changes ----------------------------------------------------------------------------------
 
   runAll();
-  const mapStage = movie.stage($("#map"), [ground, paths]), lossStage = movie.stage($("#loss"), [lossAxes, lossTrails.all]);
-  const values = () => {
+  const mapStage = movie.stage($("#map"), [ground, paths, mapTrails.heads]), lossStage = movie.stage($("#loss"), [lossAxes, lossTrails.all, lossTrails.heads]);
+  let told = 0;
+  const values = (always = true) => {
+    if (!always && performance.now() - told < 100) return; // more often than one can read
+    told = performance.now();
     const step = Math.floor(player.frame);
     for (const { row, losses } of walkers) {
       const words = shown(losses[Math.min(step, losses.length - 1)]);
@@ -180,11 +186,15 @@
       if (cell.textContent !== words) cell.textContent = words;
     }
   };
+  let lossStep = -1;
   const draw = () => {
     if (!player) return;
-    mapTrails.on(mapStage, 1);
-    lossTrails.on(lossStage, 1);
-    values();
+    mapTrails.on(mapStage);
+    // between two steps the losses stay as they are: half of the pixels of a frame are saved
+    const step = Math.floor(player.frame);
+    if (step !== lossStep || !player.playing) lossTrails.on(lossStage);
+    lossStep = step;
+    values(!player.playing);
   };
   let waiting = false;
   const renew = (which = walkers) => {
@@ -194,6 +204,7 @@
     requestAnimationFrame(() => {
       waiting = false;
       mapStage.redraw(1);
+      mapStage.redraw(2);
       lossStage.redraw(); // the axes, too: another path is lower, or higher
       values();
     });
