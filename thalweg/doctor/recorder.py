@@ -22,8 +22,8 @@ _BY_SAMPLE = ("steps", "lr", "step_loss", *BY_PARAMETER)
 class RecordGauges(Callback):
     """Writes `gauges.safetensors` into the folder of a run: root mean squares by parameter and step.
 
-    The run stays the same, to the bit. Of more than 256 samples every second is dropped, and only every second
-    kept of those to come.
+    The run stays the same, to the bit. Of more than 256 samples every second is dropped, and of those to
+    come only every second kept.
 
     Args:
         folder: that of the run.

@@ -179,16 +179,26 @@ def _figures(record: dict[str, Any]) -> list[str]:
 
 def _curve_stages(record: dict[str, Any]) -> str:
     return "".join(
-        f'<figure><figcaption>{escape(spaced(name).capitalize())}</figcaption><div class="stage curve" '
-        f'data-figure="{escape(name, quote=True)}" role="img" aria-label="{escape(spaced(name), quote=True)} '
-        'against the step"></div></figure>'
+        f"<figure><figcaption>{escape(spaced(name).capitalize())}<span>{_key(record, name)}</span>"
+        f'</figcaption><div class="stage curve" data-figure="{escape(name, quote=True)}" role="img" '
+        f'aria-label="{escape(spaced(name), quote=True)} against the step"></div></figure>'
         for name in _figures(record)[:2]
+    )
+
+
+def _key(record: dict[str, Any], figure: str) -> str:
+    """Return the names of a figure's curves beside their colours."""
+    sets = [curve["set"] for curve in record["curves"] if curve["figure"] == figure]
+    inks = {"batch": "--faint", "train": "--soft", "validation": "--accent"}
+    return " ".join(
+        f'<span class="name" style="--c:var({inks[each]})">{each}</span>'
+        for each in (["batch"] if figure == "loss" else []) + sets
     )
 
 
 def _map_stages(record: dict[str, Any]) -> str:
     names = {**QUANTITIES, "ratio": "Update / weight"}
-    tall = min(max(15 * len(record["parameters"]), 90), 460)
+    tall = 20 + min(max(18 * len(record["parameters"]), 72), 440)
     return "".join(
         f'<figure><figcaption>{title}<output data-span="{key}"></output></figcaption><div class="stage map" '
         f'style="height:{tall}px" data-map="{key}" role="img" aria-label="{title} by parameter and '
@@ -200,8 +210,8 @@ def _map_stages(record: dict[str, Any]) -> str:
 def _words(record: dict[str, Any]) -> str:
     count, last = len(record["steps"]), record["steps"][-1]
     return (
-        f"{count} samples of the run up to step {last}, of {len(record['parameters'])} parameters; it ended "
-        f"by {record['ended']}."
+        f"{count} samples up to step {last}, of {len(record['parameters'])} parameters. The run ended: "
+        f"{record['ended']}."
     )
 
 

@@ -73,7 +73,7 @@
     const low = Math.min(...all), high = Math.max(...all), log = figure === "loss" && low > 0 && high / low > 5;
     const ends = low < high ? [low, high] : [low - 0.5, low + 0.5];
     const area = (width, height) => ({ x: 46, y: 6, width: width - 56, height: height - 28 });
-    const inks = { batch: "--line", train: "--soft", validation: "--accent" };
+    const inks = { batch: "--faint", train: "--soft", validation: "--accent" };
     const scales = (width, height) => {
       const { x, y, width: wide, height: high_ } = area(width, height);
       return [scale([0, last], [x, x + wide]), scale(ends, [y + high_ - 4, y + 4], log)];
@@ -88,16 +88,16 @@
       pen.path([x, y, x, y + high_, x + wide, y + high_], { stroke: css("--line") });
       for (const line of lines) {
         const points = line.points.flatMap(([step, v]) => [across(step), v === null ? NaN : up(v)]);
-        pen.path(points, { stroke: css(inks[line.set]), width: line.dots ? 2 : 1.4 });
+        pen.path(points, { stroke: css(inks[line.set]), width: line.dots ? 2 : 1.2, opacity: line.dots ? 1 : 0.55 });
       }
-      lines.forEach((line, k) => pen.text(x + wide - 4, y + 12 + 15 * k, line.set, { fill: css(line.set === "batch" ? "--faint" : inks[line.set]), align: "right", size: 12 }));
+      if (!pen.context) lines.forEach((line, k) => pen.text(x + wide - 4, y + 12 + 15 * k, line.set, { fill: css(inks[line.set]), align: "right", size: 12 }));
     };
     const moving = (pen, width, height) => {
       const { y, height: high_ } = area(width, height), [across, up] = scales(width, height), place = across(steps[at]);
       pen.path([place, y, place, y + high_], { stroke: css("--ink"), width: 1.4 });
       for (const line of lines) {
         const now = line.points.filter((point) => point[0] <= steps[at]).at(-1);
-        if (now && now[1] !== null) pen.dot(across(now[0]), up(now[1]), 3.5, { fill: css(line.set === "batch" ? "--faint" : inks[line.set]) });
+        if (now && now[1] !== null) pen.dot(across(now[0]), up(now[1]), 3.5, { fill: css(inks[line.set]) });
       }
     };
     return [draw, moving];
