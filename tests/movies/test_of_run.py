@@ -18,7 +18,8 @@ from tests.report.test_browser import CHROMIUM, PHONE, QUIET, Visit, playwright
 from thalweg.doctor import RecordGauges
 from thalweg.errors import LogWarning
 from thalweg.movies.of_run import page, run_record, write_run_movie
-from thalweg.tasks import Task
+from thalweg.objective import Cost
+from thalweg.tasks import Data, Task
 from thalweg.train import RunFolder, fit, load_run
 from thalweg.train.callbacks import Callback, Checkpoint
 from thalweg.train.folder.gauges import Gauges, read_gauges, write_gauges
@@ -31,7 +32,11 @@ ROUNDING = 1e-6
 def wave() -> Task:
     x = np.linspace(-1, 1, 24, dtype="float32").reshape(-1, 1)
     model = lambda: nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))  # noqa: E731
-    return Task((x, np.sin(3 * x)), "mse", model, batch_size=6, epochs=3)
+    return Task(Data.arrays(x, np.sin(3 * x)), Cost("mse"), model, batch_size=6, epochs=3)
+
+
+def rms(t: Tensor) -> float:
+    return float(t.double().square().mean().sqrt())
 
 
 class ByHand(Callback):
@@ -46,7 +51,6 @@ class ByHand(Callback):
         self._before = [p.detach().clone() for p in training.model.parameters()]
 
     def step(self, training: Any, loss: float) -> None:
-        rms = lambda t: float(t.double().square().mean().sqrt())  # noqa: E731
         pairs = list(zip(training.model.parameters(), self._before, strict=True))
         self.rows[training.step] = [
             [rms(p.grad) for p, _ in pairs],
@@ -83,8 +87,8 @@ def test_a_resumed_run_goes_on_with_its_gauges(tmp_path: Path) -> None:
     fit(wave(), "sgd", callbacks=[RecordGauges(whole, every=2)], progress=False)
     for epochs in (1, 3):
         keep = Checkpoint(tmp_path / "c.safetensors", resume=True)
-        both = [RecordGauges(tmp_path, every=2), keep]
-        fit(wave(), "sgd", epochs=epochs, callbacks=both, progress=False)
+        record = RecordGauges(tmp_path, every=2)
+        fit(wave(), "sgd", epochs=epochs, callbacks=[record, keep], progress=False)
     for name in ("steps", "gradient", "step_loss"):
         assert torch.equal(read_gauges(tmp_path).arrays[name], read_gauges(whole).arrays[name])
 
@@ -103,9 +107,9 @@ def test_a_gauge_that_fails_does_not_end_the_run(
 
 
 def filmed(folder: Path) -> Path:
-    parts = [RunFolder(folder), RecordGauges(folder, every=1)]
-    run = fit(wave(), "adam", lr=0.05, callbacks=parts, progress=False)
-    parts[0].finish(run)  # type: ignore[attr-defined]
+    kept = RunFolder(folder)
+    record = RecordGauges(folder, every=1)
+    kept.finish(fit(wave(), "adam", lr=0.05, callbacks=[kept, record], progress=False))
     return folder
 
 
@@ -167,7 +171,10 @@ def test_the_movie_in_a_browser(tmp_path: Path) -> None:
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         seen = Visit(browser, path, PHONE)
-        now = lambda: seen.page.locator("#now").text_content() or ""  # noqa: E731
+
+        def now() -> str:
+            return seen.page.locator("#now").text_content() or ""
+
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
         seen.page.keyboard.press("Home")
         assert now().startswith("Step 1:")
