@@ -81,6 +81,7 @@ def movie(
     from thalweg.cli.console import err, out as console, print_json
     from thalweg.cli.values import checked_rate, read_names
     from thalweg.errors import TaskError
+    from thalweg.movies.gif import check_gif, write_gif
     from thalweg.movies.page import DEFAULT_WALKERS, surface_movie, write_movie
     from thalweg.movies.surfaces import find_surface
     from thalweg.movies.walkers import Setting
@@ -97,6 +98,8 @@ def movie(
         raise TaskError("--optimizers names nobody; it expects names such as sgd,momentum,adam.")
     surface = find_surface(target, _numbers("--start", start), _numbers("--view", view))
     page = free_page(out or _page_of(surface.name), "The page of a movie", "--out", over=force)
+    if gif is not None:
+        check_gif(gif, over=force)
     made = surface_movie(Setting(surface, steps, noise, seed), names, lr)
     write_movie(made, page, over=force)
     if as_json:
@@ -105,6 +108,8 @@ def movie(
         for line in _lines(made):
             console().print(line, markup=False, soft_wrap=True)
     err().print(f"Movie: {page}", markup=False, soft_wrap=True)
+    if gif is not None:
+        err().print(f"GIF: {write_gif(made, gif, over=force)}", markup=False, soft_wrap=True)
 
 
 def _of_run(target: str, out: Path | None, *, over: bool, as_json: bool) -> bool:

@@ -1,6 +1,7 @@
 /* What every movie page needs: canvases sharp on any screen, one drawing for canvas and SVG, and the controls.
 
-   movie.stage(element, layers)  a canvas for each layer in `element`; a layer is a function (pen, width, height)
+   movie.stage(element, layers)  a canvas for each layer in `element`; a layer is a function (pen, width, height).
+                                 .redraw(layer) draws it anew, .add(layer, draw) draws over what is there
    movie.player(element, given)  the controls in `element`, and the clock: given.frames, .seconds, .draw(frame)
    movie.pen(context)            draws on a canvas: path, dot, text, image
    movie.vector(width, height)   the same pen, whose .text() is an SVG document
@@ -8,7 +9,13 @@
    movie.css(name)               a colour or a font of the page, in the reader's scheme */
 const movie = (() => {
   "use strict";
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // asked for in every frame, and the same until the scheme changes
+  const known = new Map();
+  const css = (name) => {
+    if (!known.has(name)) known.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+    return known.get(name);
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => known.clear());
   const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   // -- pens: a style is { stroke, fill, width, dash, opacity }, lengths are CSS pixels --------------------------
@@ -19,6 +26,8 @@ const movie = (() => {
       if (style.fill) { context.fillStyle = style.fill; context.fill(); }
       if (style.stroke) {
         context.strokeStyle = style.stroke;
+        context.lineCap = style.dash ? "butt" : "round";
+        context.lineDashOffset = style.offset ?? 0;
         context.lineWidth = style.width ?? 1;
         context.setLineDash(style.dash ?? []);
         context.stroke();
@@ -166,6 +175,7 @@ const movie = (() => {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", fit);
     return {
       redraw: (layer) => (layer === undefined ? made.forEach(one) : one(made[layer])),
+      add: (layer, draw) => draw(made[layer].pen, width, height),
       size: () => [width, height],
       /* Return one canvas with all layers, on the colour of the card. */
       flat() {
@@ -203,7 +213,7 @@ const movie = (() => {
     const play = button("▶", "Play (space)", () => (playing ? pause() : start()));
     const show = () => {
       const whole = Math.floor(frame);
-      scrub.value = whole;
+      if (Number(scrub.value) !== whole) scrub.value = whole;
       const words = `${word} ${whole} / ${last}`;
       if (said.textContent !== words) said.textContent = words;
       draw(frame);

@@ -10,6 +10,7 @@
   }));
   const now = { start: [...film.start], noise: film.noise, seed: film.seed, steps: film.steps, drawn: null };
   const floor = 1e-12;
+  let player = null;
 
   // -- computing ------------------------------------------------------------------------------------------------
 
@@ -92,22 +93,51 @@
     if (!(over > 0) || next >= points.length || !Number.isFinite(points[next] + points[next + 1])) return [x, y];
     return [x + over * (points[next] - x), y + over * (points[next + 1] - y)];
   };
-  const trail = (pen, points, frame, walker, width, radius) => {
-    const style = { stroke: walker.colour(), width, dash: walker.kind === "recorded" ? [6, 4] : undefined };
-    const whole = Math.floor(frame), [x, y] = at(points, frame);
-    pen.path(points, style, Math.min(2 * whole + 2, points.length));
-    if (frame > whole && whole * 2 + 2 < points.length) pen.path([points[2 * whole], points[2 * whole + 1], x, y], style);
-    if (Number.isFinite(x + y)) pen.dot(x, y, radius, { fill: walker.colour(), stroke: css("--card"), width: 1.5 });
+  /* Draw a path from one frame to another; what is there already is left. */
+  const grow = (pen, points, from, to, walker, width) => {
+    const last = points.length / 2 - 1, flat = at(points, Math.min(from, last));
+    for (let k = Math.floor(from) + 1; k <= Math.min(to, last); k++) flat.push(points[2 * k], points[2 * k + 1]);
+    if (to < last && to > Math.floor(to)) flat.push(...at(points, to));
+    const dashed = walker.kind === "recorded";
+    pen.path(flat, { stroke: walker.colour(), width, dash: dashed ? [6, 4] : undefined, offset: from ? walker.along : 0 });
+    if (!dashed) return;
+    walker.along = from ? walker.along : 0;
+    for (let i = 2; i < flat.length; i += 2) walker.along += Math.hypot(flat[i] - flat[i - 2], flat[i + 1] - flat[i - 1]) || 0;
   };
+  /* Two layers of a stage: trails, which remember how far they have been drawn, and heads. */
+  const trails = (pointsOf, boxOf, width, radius) => {
+    let drawn = -1;
+    const over = (pen, from) => {
+      const box = boxOf(), { frame } = player;
+      pen.clip(box.x, box.y, box.width, box.height, () => {
+        for (const walker of walkers) if (walker.seen) grow(pen, pointsOf(walker), from, frame, walker, width);
+      });
+      drawn = frame;
+    };
+    return {
+      all(pen) {
+        if (boxOf() && player) over(pen, 0);
+      },
+      heads(pen) {
+        if (!boxOf() || !player) return;
+        for (const walker of walkers) {
+          const [x, y] = at(pointsOf(walker), player.frame), box = boxOf();
+          const inside = x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height;
+          if (walker.seen && inside) pen.dot(x, y, radius, { fill: walker.colour(), stroke: css("--card"), width: 1.5 });
+        }
+      },
+      /* Go on to the player's frame: add to the trails where that will do, and move the heads. */
+      on(stage) {
+        if (player.frame < drawn || drawn < 0) stage.redraw(1);
+        else if (player.frame > drawn) stage.add(1, (pen) => over(pen, drawn));
+        stage.redraw(2);
+      },
+    };
+  };
+  const pixelsOf = (walker) => (walker.pixels ??= walker.path.map((v, i) => (i % 2 ? toY(v) : toX(v))));
+  const mapTrails = trails(pixelsOf, () => box, 2, 5.5);
   const paths = (pen) => {
-    if (!box || !player) return;
-    pen.clip(box.x, box.y, box.width, box.height, () => {
-      for (const walker of walkers) {
-        if (!walker.seen) continue;
-        walker.pixels ??= walker.path.map((v, i) => (i % 2 ? toY(v) : toX(v)));
-        trail(pen, walker.pixels, player.frame, walker, 2, 5);
-      }
-    });
+    mapTrails.all(pen);
     // the handle is no part of a saved picture, the start is
     if (!pen.context) pen.dot(toX(now.start[0]), toY(now.start[1]), 4, { stroke: css("--ink"), width: 1.5 });
   };
@@ -137,23 +167,18 @@
     pen.text(x + wide / 2, height - 6, "step", { fill: css("--soft"), align: "center" });
     pen.text(12, y + lossBox.height / 2, "f − lowest", { fill: css("--soft"), align: "center", turn: -90 });
   };
-  const curves = (pen) => {
-    if (!lossBox || !player) return;
-    pen.clip(lossBox.x, lossBox.y, lossBox.width, lossBox.height, () => {
-      for (const walker of walkers) {
-        if (!walker.seen) continue;
-        walker.points ??= Float64Array.from({ length: 2 * walker.losses.length }, (_, i) => (i % 2 ? lossY(lost(walker.losses[i >> 1])) : lossX(i >> 1)));
-        trail(pen, walker.points, player.frame, walker, 1.8, 3.5);
-      }
-    });
-  };
+  const pointsOf = (walker) => (walker.points ??= Float64Array.from(
+    { length: 2 * walker.losses.length }, (_, i) => (i % 2 ? lossY(lost(walker.losses[i >> 1])) : lossX(i >> 1))));
+  const lossTrails = trails(pointsOf, () => lossBox, 1.8, 4);
 
   // -- what the reader changes ----------------------------------------------------------------------------------
 
-  let player = null;
   runAll();
-  const mapStage = movie.stage($("#map"), [ground, paths]), lossStage = movie.stage($("#loss"), [lossAxes, curves]);
-  const values = () => {
+  const mapStage = movie.stage($("#map"), [ground, paths, mapTrails.heads]), lossStage = movie.stage($("#loss"), [lossAxes, lossTrails.all, lossTrails.heads]);
+  let told = 0;
+  const values = (always = true) => {
+    if (!always && performance.now() - told < 100) return; // more often than one can read
+    told = performance.now();
     const step = Math.floor(player.frame);
     for (const { row, losses } of walkers) {
       const words = shown(losses[Math.min(step, losses.length - 1)]);
@@ -161,11 +186,15 @@
       if (cell.textContent !== words) cell.textContent = words;
     }
   };
+  let lossStep = -1;
   const draw = () => {
     if (!player) return;
-    mapStage.redraw(1);
-    lossStage.redraw(1);
-    values();
+    mapTrails.on(mapStage);
+    // between two steps the losses stay as they are: half of the pixels of a frame are saved
+    const step = Math.floor(player.frame);
+    if (step !== lossStep || !player.playing) lossTrails.on(lossStage);
+    lossStep = step;
+    values(!player.playing);
   };
   let waiting = false;
   const renew = (which = walkers) => {
@@ -174,8 +203,10 @@
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      lossStage.redraw(0);
-      draw();
+      mapStage.redraw(1);
+      mapStage.redraw(2);
+      lossStage.redraw(); // the axes, too: another path is lower, or higher
+      values();
     });
   };
 
