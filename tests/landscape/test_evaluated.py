@@ -16,7 +16,7 @@ from thalweg.errors import TaskError
 from thalweg.landscape.contours import contour, image_of, levels_of
 from thalweg.landscape.evaluated import LossAt, coarse_first, evaluated
 from thalweg.objective import L2, Cost
-from thalweg.tasks import Task
+from thalweg.tasks import Data, Task
 from thalweg.train import fit
 from thalweg.train.callbacks import Callback, Checkpoint
 from thalweg.train.folder.path import KeepPath, read_path, write_path
@@ -42,9 +42,9 @@ def test_the_loss_is_a_function_of_the_parameters_alone() -> None:
     with torch.no_grad():  # batch norm by the batch, dropout off, the penalty counted
         for p in model.parameters():
             p.mul_(1.5)
-        model[1].running_mean.fill_(7)  # type: ignore[index, union-attr, operator]
+        model[1].running_mean.fill_(7)  # type: ignore[index]
         model.eval()
-        model[1].train()  # type: ignore[index, operator]
+        model[1].train()  # type: ignore[index]
         expected = float(cost.objective(model, *batch))
     assert first == pytest.approx(expected, rel=1e-6)
     assert LossAt(model, cost, batch)(point) == pytest.approx(expected, rel=1e-6)
@@ -103,7 +103,9 @@ def test_cells_without_numbers_have_no_lines() -> None:
 
 def line(**parts: Any) -> Task:
     x = np.linspace(-1, 1, 20, dtype="float32").reshape(-1, 1)
-    return Task((x, 2 * x), "mse", lambda: nn.Linear(1, 1), batch_size=5, epochs=4, **parts)
+    return Task(
+        Data.arrays(x, 2 * x), Cost("mse"), lambda: nn.Linear(1, 1), batch_size=5, epochs=4, **parts
+    )
 
 
 class Seen(Callback):

@@ -17,6 +17,7 @@ EXAMPLES = (
     "thalweg movie bowl -o gd,coordinate,newton --lr 0.05 --start=-3,3",
     "thalweg movie saddle --noise 0.1 --gif saddle.gif",
     "thalweg movie my_surface.py --steps 300 --view=-2,2,-2,2",
+    "thalweg movie digits-adam-1 --out digits.html",
 )
 
 
@@ -25,7 +26,8 @@ def movie(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="A surface by name, or file.py with a function surface(x, y); without it, lists them.",
+            help="A surface by name, or file.py with a function surface(x, y), or a run with gauges; without "
+            "it, lists the surfaces.",
             show_default=False,
         ),
     ] = "",
@@ -89,6 +91,8 @@ def movie(
     if not target:
         _list(as_json=as_json)
         return
+    if _of_run(target, out, over=force, as_json=as_json):
+        return
     checked_rate(lr)
     names = read_names(optimizers) or (DEFAULT_WALKERS if optimizers is None else ())
     if not names:
@@ -107,6 +111,22 @@ def movie(
     err().print(f"Movie: {page}", markup=False, soft_wrap=True)
     if gif is not None:
         err().print(f"GIF: {write_gif(made, gif, over=force)}", markup=False, soft_wrap=True)
+
+
+def _of_run(target: str, out: Path | None, *, over: bool, as_json: bool) -> bool:
+    """Write the movie of a run, if the target is one; return whether it is."""
+    from thalweg.cli.console import err, print_json
+    from thalweg.cli.train import RUNS
+    from thalweg.movies.of_run import find_run, run_record, write_run_movie
+
+    run = find_run(target, [RUNS])
+    if run is None:
+        return False
+    page = write_run_movie(run, out or _page_of(run.name), over=over)
+    if as_json:
+        print_json(run_record(run))
+    err().print(f"Movie: {page}", markup=False, soft_wrap=True)
+    return True
 
 
 def _page_of(name: str) -> Path:
