@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from thalweg.engine.cpu.backend import program_problem
 from thalweg.engine.program.program import Program
