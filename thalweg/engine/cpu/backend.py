@@ -12,7 +12,6 @@ from thalweg.engine.cpu.available import fused_problem
 from thalweg.engine.dense import dense_refusal, slot_dtypes
 from thalweg.engine.member import Member
 from thalweg.engine.program.program import Program
-from thalweg.engine.program.stored import coded_states
 
 if TYPE_CHECKING:
     from thalweg.engine.cpu.batch import FusedBatch
@@ -90,7 +89,7 @@ def program_problem(program: Program) -> str | None:
         missing = [name for name in needed_symbols(program) if not has_symbol(name)]
         if foreign:
             problem = f"no kernel can run {', '.join(dict.fromkeys(foreign))}"
-        elif program.matrices and coded_states(program):
+        elif program.matrices and program.coded:
             problem = "states of 8 bits are not kept beside matrix functions"
         elif missing:
             problem = f"the C library lacks {', '.join(missing)}"
