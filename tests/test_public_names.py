@@ -15,16 +15,18 @@ import torch
 import thalweg
 from tests.optim.cases import OPTIMIZERS
 from tests.optim.kronecker import OF_MODELS
+from tests.optim.matrix import OF_MATRICES
 from tests.optim.solvers import SOLVERS
 from tests.optim.sparse import SPARSE_ONLY
 
 NAMES = """
 Callback Chain Checkpoint CheckpointError ColumnsByColumns Cost Data DataError DivergedError EachColumn
 EachRow EarlyStopping EngineError L1 L2 Link Metric MissingExtraError Optimizer RangeTest Recipe
-RowsByRows Rule RuleError Run Scalar Target Task TaskError ThalwegError __version__ chain curvature
-dimensions doctor find_lr fit flat_objective gram gram_of_columns init labs largest least_squares
-load_run load_task matrix_function mean meta minimize minimize_many noise norm optim plot_range_test
-plot_schedules race rule rules schedules solvers strategies summary tasks testing total
+RowsByRows Rule RuleError Run Scalar Target Task TaskError ThalwegError __version__ best_orthogonal chain
+curvature dimensions doctor find_lr fit flat_objective gram gram_of_columns init labs largest
+least_squares load_run load_task matrix_function mean meta minimize minimize_many newton_schulz noise
+norm optim plot_range_test plot_schedules race rule rules schedules solvers strategies summary tasks
+testing total
 """
 
 
@@ -33,9 +35,14 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_every_optimizer_has_cases_and_every_case_is_of_an_optimizer() -> None:
+<<<<<<< HEAD
     assert sorted(thalweg.optim.__all__) == sorted(
         [*OPTIMIZERS, *SOLVERS, *OF_MODELS, *SPARSE_ONLY, "Optimizer"]
     )
+=======
+    tested = [*OPTIMIZERS, *SOLVERS, *OF_MODELS, *OF_MATRICES, "Optimizer"]
+    assert sorted(thalweg.optim.__all__) == sorted(tested)
+>>>>>>> matrix
 
 
 def test_every_rule_is_exported() -> None:

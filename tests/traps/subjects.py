@@ -13,6 +13,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from tests.optim.kronecker import OF_MODELS
+from tests.optim.matrix import OF_MATRICES
 from tests.optim.problem import recorded
 from tests.optim.solvers import SOLVERS
 from tests.optim.sparse import SPARSE_ONLY
@@ -28,8 +29,14 @@ PROBLEM = recorded([(5,), (3, 4), (40,)], steps=8)
 NAMES = [
     name
     for name in optim.__all__
+<<<<<<< HEAD
     # they need closures, a model or sparse gradients: they are asked the same in tests of their own
     if name not in (*SOLVERS, *OF_MODELS, *SPARSE_ONLY)
+=======
+    # they need closures, a model, or matrices alone: tests/optim/solvers, tests/optim/kronecker and
+    # tests/optim/matrix ask the same of them
+    if name not in (*SOLVERS, *OF_MODELS, *OF_MATRICES)
+>>>>>>> matrix
     and inspect.isclass(getattr(optim, name))
     and getattr(optim, name) is not optim.Optimizer
 ]

@@ -10,9 +10,19 @@ from thalweg.engine.matrix.function import (
     matrix_function,
     mean_of_columns,
     mean_of_rows,
+    mean_square_of_rows,
 )
+from thalweg.engine.matrix.orthogonal import best_orthogonal, newton_schulz
 from thalweg.engine.program.noise import noise
-from thalweg.engine.program.reductions import dimensions, largest, mean, norm, total
+from thalweg.engine.program.reductions import (
+    columns,
+    dimensions,
+    largest,
+    mean,
+    norm,
+    rows,
+    total,
+)
 from thalweg.engine.program.shapes import ColumnsByColumns, EachColumn, EachRow, RowsByRows
 
 __all__ = [
@@ -24,7 +34,9 @@ __all__ = [
     "RowsByRows",
     "Rule",
     "Scalar",
+    "best_orthogonal",
     "chain",
+    "columns",
     "compilations",
     "dimensions",
     "gram",
@@ -34,8 +46,11 @@ __all__ = [
     "mean",
     "mean_of_columns",
     "mean_of_rows",
+    "mean_square_of_rows",
+    "newton_schulz",
     "noise",
     "norm",
+    "rows",
     "rule",
     "total",
 ]

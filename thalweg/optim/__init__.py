@@ -11,6 +11,7 @@ import torch
 from thalweg.optim import family
 from thalweg.optim.family import *  # noqa: F403 — the list of names is that file's
 from thalweg.optim.kronecker.kfac import KFAC
+from thalweg.optim.muon import Muon, NorMuon
 from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.solvers.descents import BFGS, NewtonCG, SSBroyden
 from thalweg.optim.solvers.lbfgs import LBFGS
@@ -34,8 +35,10 @@ __all__ = [
     "AdamW",
     "Adamax",
     "LevenbergMarquardt",
+    "Muon",
     "NAdam",
     "NewtonCG",
+    "NorMuon",
     "Optimizer",
     "RAdam",
     "RMSprop",

@@ -53,7 +53,7 @@ engine="triton" and chooses nothing elsewhere, `differentiable` runs eagerly and
 _EXAMPLE = """
 >>> import torch
 >>> from thalweg import optim
->>> model = torch.nn.Linear(2, 1)
+>>> model = torch.nn.Linear({layer})
 >>> optimizer = optim.{name}(model, lr=0.1)
 >>> model(torch.ones(2)).sum().backward()
 >>> optimizer.step()
@@ -73,6 +73,8 @@ class TorchTwin(Stepper):
     """Numbers that PyTorch's class has not, with their defaults; given by name."""
     example: ClassVar[str] = _EXAMPLE
     """How it is used, with `{name}` in the place of its name."""
+    of_matrices: ClassVar[bool] = False
+    """Whether it steps matrices alone."""
     dialect: str
 
     def __init__(
@@ -135,6 +137,7 @@ class TorchTwin(Stepper):
         cls.__doc__ = docstring.of(cls) + (_ARGUMENTS + cls.example).format(
             name=cls.__name__,
             dialects=" or ".join(map(repr, cls.dialects)),
+            layer="2, 1, bias=False" if cls.of_matrices else "2, 1",
             around=docstring.AROUND.format(decay=f'"{ours}"'),
         )
 
@@ -150,7 +153,7 @@ class TorchTwin(Stepper):
         decouples = self._decay is None and group.get("decoupled_weight_decay")
         extra = self._decoupled if decouples else self._around
         decayed = bool(group.get("weight_decay"))
-        return compose_group(bool(group["maximize"]), decayed, extra, links, self._spelling)
+        return compose_group(bool(group.get("maximize")), decayed, extra, links, self._spelling)
 
     @classmethod
     def _spelling(cls) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from thalweg.rules.delta_bar_delta import *
 from thalweg.rules.learning_rate_free import *
 from thalweg.rules.mars import *
 from thalweg.rules.momentum import *
+from thalweg.rules.muon import *
 from thalweg.rules.parts.averages import *
 from thalweg.rules.parts.clipping import *
 from thalweg.rules.parts.decay import *

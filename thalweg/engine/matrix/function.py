@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
@@ -110,13 +111,14 @@ def _by_hand(
                 "x[:, None]"
             )
 
+    count = math.prod(first.shape[:-2])
+
     def stacked(x: Any) -> Any:
-        return x.reshape(-1, *x.shape[-2:]) if isinstance(x, Tensor) and x.ndim else x
+        return x.reshape(count, *x.shape[-2:]) if isinstance(x, Tensor) and x.ndim else x
 
     value = function(*map(stacked, args), **{k: stacked(x) for k, x in kwargs.items()})
     a, b = first.shape[-2:]
     rows, columns = (1 if d == "1" else d for d in RESULTS[result](a, b))
-    count = stacked(first).shape[0]
     return checked(name, value, (count, rows, columns)).reshape(*first.shape[:-2], rows, columns)
 
 
@@ -161,6 +163,17 @@ def mean_of_columns(x: Tensor) -> Tensor:
     tensor([[0.5000, 1.5000]])
     """
     return x.mean(-2, keepdim=True)
+
+
+@matrix_function(result="row")
+def mean_square_of_rows(x: Tensor) -> Tensor:
+    """Return the mean of the squares of each row (m × 1).
+
+    >>> mean_square_of_rows(torch.tensor([[1.0, 2.0], [0.0, 2.0]]))
+    tensor([[2.5000],
+            [2.0000]])
+    """
+    return x.square().mean(-1, keepdim=True)
 
 
 def product(x: Tensor, y: Tensor) -> Tensor:

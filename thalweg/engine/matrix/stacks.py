@@ -243,7 +243,9 @@ class MatrixStacks:
             if v.op == "matrix state":
                 k = names.index(v.data)
                 together = torch.stack([self._state(p, k) for p in each.places])
-                found[v] = together.to(self._like.dtype).reshape(-1, *together.shape[-2:])
+                found[v] = together.to(self._like.dtype).reshape(
+                    each.sizes[0], *together.shape[-2:]
+                )
         return found
 
     def _state(self, place: int, k: int) -> Tensor:

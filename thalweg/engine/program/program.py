@@ -19,9 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
-from typing import Any
-
-from thalweg.engine.program.shapes import Seen, Shape
+from typing import Any, Literal
 
 
 class Level(IntEnum):
@@ -54,7 +52,7 @@ class Value:
     stage: int
     boolean: bool = False
     data: Any = None
-    shape: Shape | None = None
+    shape: tuple[str, str] | None = None
     """Of a matrix value its shape."""
 
     @property
@@ -101,11 +99,11 @@ class Program:
     values: tuple[Value, ...]
     label: str = "a chain"
     """What is said of it in messages."""
-    matrix_states: Mapping[str, Shape] = field(default_factory=dict)
+    matrix_states: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """The states of other shapes than the parameter's."""
     matrix_outputs: Mapping[str, Value] = field(default_factory=dict)
     """The new values of these states."""
-    seen: Seen = "first"
+    seen: Literal["first", "last"] = "first"
     """How a tensor is seen as a matrix."""
 
     @property

@@ -20,6 +20,7 @@ from thalweg.errors import TaskError, suggest
 from thalweg.optim import (
     docstring,
     family,
+    muon,
     torch_adafactor,
     torch_adam,
     torch_basic,
@@ -38,7 +39,7 @@ from thalweg.optim.twin import TorchTwin
 
 OPTIMIZERS: Mapping[str, type[Stepper]] = {
     name: made
-    for module in (family, torch_adafactor, torch_adam, torch_basic, torch_sparse)
+    for module in (family, muon, torch_adafactor, torch_adam, torch_basic, torch_sparse)
     for name, made in sorted(vars(module).items())
     if isinstance(made, type) and issubclass(made, (Named, TorchTwin)) and made is not TorchTwin
 }
@@ -263,7 +264,7 @@ def _of_optimizer(kind: Callable[..., Stepper]) -> Card:
 
 
 def _made(kind: Callable[..., Stepper], **arguments: Any) -> Stepper:
-    return kind([torch.nn.Parameter(torch.zeros(1))], **arguments)
+    return kind([torch.nn.Parameter(torch.zeros(1, 1))], **arguments)
 
 
 def _blocks(text: Text, links: tuple[Link, ...]) -> tuple[DocPart, ...]:
@@ -342,7 +343,8 @@ def _dialects(made: Stepper) -> tuple[str, ...]:
 def _decays(made: Stepper, group: Mapping[str, Any]) -> tuple[str, ...]:
     if "weight_decay" not in group:
         return ()
-    default = "decoupled" if group.get("decoupled_weight_decay") else "l2"
+    own = getattr(made, "own_decay", "l2")
+    default = "decoupled" if group.get("decoupled_weight_decay") else own
     if isinstance(made, Named):
         default = type(made).decay
     known = (*DECAYS, INSIDE) if default == INSIDE else tuple(DECAYS)

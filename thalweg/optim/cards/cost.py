@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from thalweg.engine import Chain
 from thalweg.engine.cpu.backend import program_problem
+from thalweg.engine.program.shapes import text_of
 from thalweg.optim.stepping.stepper import Stepper
 
 FLOAT32 = 4
@@ -28,16 +29,19 @@ class StepCost:
     """Why it cannot be fused into kernels on this machine's CPU, or None."""
     couples: bool
     """Whether the step of one tensor depends on all tensors."""
+    matrices: Mapping[str, str] = field(default_factory=dict)
+    """Its states of other shapes, for a parameter of m × n: "m × m", "m × 1" and the like."""
 
     @property
     def bytes(self) -> int:
-        """Bytes of state for each number of a float32 parameter."""
+        """Bytes of state for each number of a float32 parameter, without those of other shapes."""
         return FLOAT32 * len(self.states)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the cost as plain data."""
         return {
             "states": list(self.states),
+            "states_of_other_shapes": dict(self.matrices),
             "numbers_per_tensor": list(self.numbers),
             "state_bytes_per_parameter": self.bytes,
             "passes": self.passes,
@@ -76,4 +80,5 @@ def step_cost(made: Chain, switches: Mapping[str, Any], called: Mapping[str, str
         program.stages + 1,
         program_problem(program),
         any(value.is_reduction and value.data == "all" for value in program.reached()),
+        {called.get(name, name): text_of(shape) for name, shape in made.matrix_states.items()},
     )
