@@ -29,14 +29,8 @@ PROBLEM = recorded([(5,), (3, 4), (40,)], steps=8)
 NAMES = [
     name
     for name in optim.__all__
-<<<<<<< HEAD
-    # they need closures, a model or sparse gradients: they are asked the same in tests of their own
-    if name not in (*SOLVERS, *OF_MODELS, *SPARSE_ONLY)
-=======
-    # they need closures, a model, or matrices alone: tests/optim/solvers, tests/optim/kronecker and
-    # tests/optim/matrix ask the same of them
-    if name not in (*SOLVERS, *OF_MODELS, *OF_MATRICES)
->>>>>>> matrix
+    # they need closures, a model, matrices alone or sparse gradients: they are asked the same elsewhere
+    if name not in (*SOLVERS, *OF_MODELS, *OF_MATRICES, *SPARSE_ONLY)
     and inspect.isclass(getattr(optim, name))
     and getattr(optim, name) is not optim.Optimizer
 ]
