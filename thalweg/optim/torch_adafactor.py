@@ -47,7 +47,7 @@ class Adafactor(TorchTwin, torch.optim.Adafactor):
     Defaults: PyTorch's: lr = 0.01, τ = −0.8, ε₂ = 1e-3, d = 1, no momentum, as the paper's; ε₁ is the
     precision of the parameter's dtype.
     Use: where Adam's memory is too much: m + n numbers of state for a matrix of m·n; `beta1` adds m·n.
-    Deviations: the rate is relative to the size of the parameter, which lr bounds. ε₁ = None is taken for each
+    Deviations: lr bounds a rate that is relative to the size of the parameter. ε₁ = None is taken for each
     parameter; PyTorch takes that of the first parameter's dtype for all of a group. More than two dimensions
     are a batch of matrices in the last two, as in PyTorch; Optax takes the two largest, and factors none
     below 128. Its weight decay is not times lr: `decay="independent"`.

@@ -20,12 +20,11 @@ def _moments(g, m, v, t, beta1, beta2, graft_eps, grafting):
     return m_hat, m_hat, m, v
 
 
-def _grafted(direction, grafted, t, every, grafting):
-    """Return a direction with the length of another one; before the first roots that other one itself."""
-    if grafting != "none":
-        length = norm(direction)
-        direction = torch.where(length > 0, norm(grafted) / length, 0.0) * direction
-    return torch.where(t < every, grafted, direction)
+def _grafted(direction, grafted, grafting):
+    """Return a direction with the length of another one; where it is zero, that other one itself."""
+    length = norm(direction)
+    ratio = 1.0 if grafting == "none" else norm(grafted) / length
+    return torch.where(length > 0, ratio * direction, grafted)
 
 
 def _root(a, kept, t, every, exponent, eps, newton):
@@ -44,7 +43,7 @@ def shampoo(
         L ← β₂·L + (1 − β₂)·G·Gᵀ                R ← β₂·R + (1 − β₂)·Gᵀ·G
         X ← (L + ε·‖L‖·I)^(−e)                  Y ← (R + ε·‖R‖·I)^(−e)        in every k-th step
         S = X·M̂·Y,   D = M̂ / (√V̂ + ε_D)
-        update = S·‖D‖/‖S‖,   and D before the first roots
+        update = S·‖D‖/‖S‖,   and D where S is 0, as before the first roots
 
     The grafted rule gives D: Adam; with grafting="sgd" D = M̂; with "none" the update is S as it is. With
     `newton` the roots are computed by products of matrices alone.
@@ -64,7 +63,7 @@ def shampoo(
     R = beta2 * R + (1 - beta2) * gram_of_columns(g)
     X = _root(L, X, t, every, exponent, eps, newton)
     Y = _root(R, Y, t, every, exponent, eps, newton)
-    return _grafted(X @ mean @ Y, grafted, t, every, grafting), m, v, L, R, X, Y
+    return _grafted(X @ mean @ Y, grafted, grafting), m, v, L, R, X, Y
 
 
 @rule
@@ -80,7 +79,7 @@ def shampoo_rows(
     mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
     L = beta2 * L + (1 - beta2) * gram(g)
     X = _root(L, X, t, every, 2 * exponent, eps, newton)
-    return _grafted(X @ mean, grafted, t, every, grafting), m, v, L, X
+    return _grafted(X @ mean, grafted, grafting), m, v, L, X
 
 
 @rule
@@ -96,7 +95,7 @@ def shampoo_columns(
     mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
     R = beta2 * R + (1 - beta2) * gram_of_columns(g)
     Y = _root(R, Y, t, every, 2 * exponent, eps, newton)
-    return _grafted(mean @ Y, grafted, t, every, grafting), m, v, R, Y
+    return _grafted(mean @ Y, grafted, grafting), m, v, R, Y
 
 
 @rule

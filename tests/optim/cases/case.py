@@ -78,6 +78,11 @@ class Case:
         return self.kind == "model"
 
     @property
+    def is_of_matrices(self) -> bool:
+        """Whether a step works with whole matrices: no list of tensors can, and complex ones are refused."""
+        return self.optimizer in ("Adafactor", "SOAP", "Shampoo")
+
+    @property
     def draws_noise(self) -> bool:
         """Whether a step depends on a parameter's place: which one it is, and its order in memory."""
         return self.kind == "noise"

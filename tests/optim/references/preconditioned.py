@@ -190,9 +190,9 @@ def shampoo(
         a = s[f"a{k}"] = b2 * s.get(f"a{k}", 0.0) + (1.0 - b2) * product
         if t % every == 0:
             s[f"x{k}"] = inverse_root(a, power, eps)
-        if t >= every:
-            direction = s[f"x{k}"] @ direction if k == 0 else direction @ s[f"x{k}"]
-    if not sides or t < every:
+        root = s.get(f"x{k}", np.zeros_like(a))
+        direction = root @ direction if k == 0 else direction @ root
+    if not sides or not np.any(direction):
         return w - lr * grafted.reshape(w.shape)
     if grafting != "none":
         direction = direction * (np.linalg.norm(grafted) / np.linalg.norm(direction))

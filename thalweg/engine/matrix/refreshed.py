@@ -11,12 +11,12 @@ from thalweg.engine.matrix.roots import inverse_root, inverse_root_newton
 
 
 def is_due(t: float, every: float) -> bool:
-    """Whether step t, counted from 1, is one in which what is kept is computed anew.
+    """Whether step t, counted from 1, is one in which what is kept is computed anew; `every` may be ∞.
 
     >>> [t for t in range(1, 10) if is_due(t, 3)]
     [3, 6, 9]
     """
-    return int(t) % max(int(every), 1) == 0
+    return t % every == 0
 
 
 @matrix_function
