@@ -117,7 +117,7 @@ class TorchTwin(Stepper):
     def __init_subclass__(cls) -> None:
         """Show PyTorch's signature with the arguments that are added here."""
         super().__init_subclass__()
-        parameters = list(inspect.signature(cls.__init__).parameters.values())
+        parameters = list(inspect.signature(TorchTwin.__init__).parameters.values())
         added = [
             p for p in parameters if p.name in ("dialect", "decay", "before", "after", "engine")
         ]
