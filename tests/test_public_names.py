@@ -15,6 +15,7 @@ import torch
 import thalweg
 from tests.optim.cases import OPTIMIZERS
 from tests.optim.kronecker import OF_MODELS
+from tests.optim.matrix import OF_MATRICES
 from tests.optim.solvers import SOLVERS
 
 NAMES = """
@@ -33,7 +34,8 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_every_optimizer_has_cases_and_every_case_is_of_an_optimizer() -> None:
-    assert sorted(thalweg.optim.__all__) == sorted([*OPTIMIZERS, *SOLVERS, *OF_MODELS, "Optimizer"])
+    tested = [*OPTIMIZERS, *SOLVERS, *OF_MODELS, *OF_MATRICES, "Optimizer"]
+    assert sorted(thalweg.optim.__all__) == sorted(tested)
 
 
 def test_every_rule_is_exported() -> None:

@@ -13,6 +13,7 @@ from thalweg.errors import EngineError
 
 from .cases import CASES, NOT_EXERCISED, OPTIMIZERS, TORCH_CASES, Case, each, each_case, each_engine
 from .kronecker import OF_MODELS
+from .matrix import OF_MATRICES
 from .oracle import FEW, QUADRATIC, changing, set_rates
 from .problem import Problem, follow, snapshot
 from .references.compose import options_of
@@ -42,7 +43,7 @@ def test_every_optimizer_is_in_the_table() -> None:
 
     named = [getattr(optim, name) for name in optim.__all__]
     made = [each.__name__ for each in named if isinstance(each, type)]
-    assert set(made) - {"Optimizer", *SOLVERS, *OF_MODELS} == set(OPTIMIZERS)
+    assert set(made) - {"Optimizer", *SOLVERS, *OF_MODELS, *OF_MATRICES} == set(OPTIMIZERS)
     assert {case.optimizer for case in TORCH_CASES} == set(dir(torch.optim)) & set(OPTIMIZERS)
 
 

@@ -13,6 +13,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from tests.optim.kronecker import OF_MODELS
+from tests.optim.matrix import OF_MATRICES
 from tests.optim.problem import recorded
 from tests.optim.solvers import SOLVERS
 from thalweg import optim
@@ -27,8 +28,9 @@ PROBLEM = recorded([(5,), (3, 4), (40,)], steps=8)
 NAMES = [
     name
     for name in optim.__all__
-    # they need closures, or a model: tests/optim/solvers and tests/optim/kronecker ask the same of them
-    if name not in (*SOLVERS, *OF_MODELS)
+    # they need closures, a model, or matrices alone: tests/optim/solvers, tests/optim/kronecker and
+    # tests/optim/matrix ask the same of them
+    if name not in (*SOLVERS, *OF_MODELS, *OF_MATRICES)
     and inspect.isclass(getattr(optim, name))
     and getattr(optim, name) is not optim.Optimizer
 ]

@@ -168,11 +168,14 @@ def _fields(found: Card) -> Iterator[tuple[str, str]]:
 
 
 def _states(cost: StepCost) -> str:
-    numbers = f"{', '.join(cost.numbers)}: a number for each tensor" if cost.numbers else ""
-    if not cost.states:
-        return numbers or "none"
-    size = f"{', '.join(cost.states)}: {cost.bytes} bytes for each number of a float32 parameter"
-    return f"{size}; {numbers}" if numbers else size
+    parts = []
+    if cost.states:
+        size = f"{cost.bytes} bytes for each number of a float32 parameter"
+        parts.append(f"{', '.join(cost.states)}: {size}")
+    parts += [f"{name}: {size} for a matrix of m × n" for name, size in cost.matrices.items()]
+    if cost.numbers:
+        parts.append(f"{', '.join(cost.numbers)}: a number for each tensor")
+    return "; ".join(parts) or "none"
 
 
 def _passes(cost: StepCost) -> str:

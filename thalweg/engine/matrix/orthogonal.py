@@ -15,6 +15,7 @@ NaN or an infinity makes NaN of its own matrix alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -116,6 +117,8 @@ def _check(given: str, known: Sequence[str], name: str) -> None:
 
 
 def _orthogonal(x: Tensor, quintics: Sequence[Quintic], precision: str, space: str) -> Tensor:
+    if not x.numel():
+        return x
     tall = x.shape[-2] > x.shape[-1]
     wide = _near_one(x.mT if tall else x)
     if space == "gram" and wide.shape[-1] > GRAM_PAYS * wide.shape[-2] and quintics:
@@ -134,18 +137,20 @@ def _orthogonal(x: Tensor, quintics: Sequence[Quintic], precision: str, space: s
 
 
 def _near_one(x: Tensor) -> Tensor:
-    """Multiply each matrix by a power of two, so that its largest number lies in [½, 1); exact."""
-    largest = x.abs().amax((-2, -1), keepdim=True) if x.numel() else x.new_zeros(len(x), 1, 1)
-    sound = torch.isfinite(largest) & (largest > 0)
-    exponent = torch.frexp(torch.where(sound, largest, 1.0)).exponent
-    half = exponent // 2  # in two halves: 2¹⁴⁹ is no number of float32
-    return torch.ldexp(torch.ldexp(x, -half), half - exponent)
+    """Multiply each matrix by a power of two, so that its largest number is near 1; exact.
+
+    A factor is no more than the dtype has, so a matrix of subnormal numbers only comes nearer to 1.
+    """
+    largest = torch.linalg.vector_norm(x, torch.inf, dim=(-2, -1), keepdim=True)
+    most = -math.frexp(torch.finfo(x.dtype).tiny)[1]
+    exponent = torch.frexp(largest).exponent.clamp(-most, most)
+    return x * torch.ldexp(torch.ones_like(largest), -exponent)
 
 
 def _over_norm(x: Tensor) -> Tensor:
-    """Divide each matrix by its Frobenius norm, zero by 1."""
+    """Divide each matrix by its Frobenius norm; zero stays zero."""
     norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
-    return x / torch.where(norm == 0, 1.0, norm)
+    return x / norm.clamp_min(torch.finfo(x.dtype).tiny)
 
 
 def _step(x: Tensor, a: float, b: float, c: float) -> Tensor:
@@ -161,7 +166,7 @@ def _rounded_steps(x: Tensor, quintics: Sequence[Quintic]) -> Tensor:
     """
     x = _rounded(x.float())
     norm = _rounded(torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True))
-    x = _rounded(x / torch.where(norm == 0, 1.0, norm))
+    x = _rounded(x / norm.clamp_min(torch.finfo(x.dtype).tiny))
     for a, b, c in quintics:
         gram = _rounded(torch.bmm(x, x.mT))
         inner = _rounded(torch.baddbmm(gram, gram, gram, beta=b, alpha=c))

@@ -65,7 +65,7 @@ def _table(cards: Sequence[Card], *, linked: bool) -> str:
         (
             f"[{each.name}](#{each.name.lower()})" if linked else f"`{each.name}`",
             str(each.year or ""),
-            "–" if each.cost is None else str(len(each.cost.states)),
+            "–" if each.cost is None else str(len(each.cost.states) + len(each.cost.matrices)),
             "–" if each.cost is None else str(each.cost.passes),
             each.summary.replace("|", "\\|"),
         )
@@ -130,8 +130,12 @@ def in_words(cost: StepCost) -> str:
 
 
 def states_in_words(cost: StepCost) -> str:
-    """Return the states in words."""
-    return _several(cost.states, "state")
+    """Return the states in words; of other shapes with the size that a matrix of m × n has.
+
+    >>> states_in_words(StepCost((), (), 2, None, False, {"v": "m × 1"}))
+    '1 state (v: m × 1)'
+    """
+    return _several([*cost.states, *(f"{n}: {size}" for n, size in cost.matrices.items())], "state")
 
 
 def _several(names: Sequence[str], noun: str) -> str:
