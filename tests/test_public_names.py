@@ -17,6 +17,7 @@ from tests.optim.cases import OPTIMIZERS
 from tests.optim.kronecker import OF_MODELS
 from tests.optim.matrix import OF_MATRICES
 from tests.optim.solvers import SOLVERS
+from tests.optim.sparse import SPARSE_ONLY
 
 NAMES = """
 Callback Chain Checkpoint CheckpointError ColumnsByColumns Cost Data DataError DivergedError EachColumn
@@ -34,7 +35,7 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_every_optimizer_has_cases_and_every_case_is_of_an_optimizer() -> None:
-    tested = [*OPTIMIZERS, *SOLVERS, *OF_MODELS, *OF_MATRICES, "Optimizer"]
+    tested = [*OPTIMIZERS, *SOLVERS, *OF_MODELS, *OF_MATRICES, *SPARSE_ONLY, "Optimizer"]
     assert sorted(thalweg.optim.__all__) == sorted(tested)
 
 
@@ -106,8 +107,14 @@ def test_optimizers_do_not_load_the_laboratory() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_every_optimizer_of_pytorch_is_ours() -> None:
+    made = {name: getattr(torch.optim, name) for name in torch.optim.__all__}
+    classes = {name for name, each in made.items() if isinstance(each, type)} - {"Optimizer"}
+    assert classes <= set(thalweg.optim.__all__)
+
+
 def test_what_is_missing_in_optim_is_pytorchs_own() -> None:
     assert thalweg.optim.lr_scheduler.StepLR is torch.optim.lr_scheduler.StepLR
-    assert thalweg.optim.SparseAdam is torch.optim.SparseAdam
+    assert thalweg.optim.swa_utils is torch.optim.swa_utils
     with pytest.raises(AttributeError, match="Did you mean 'AdamW'"):
         _ = thalweg.optim.AdamWw

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tests.exact import RERUN, differs, is_same, same
 from tests.optim.kronecker import OF_MODELS as MODEL_NAMES
 from tests.optim.solvers import SOLVERS as SOLVER_NAMES
+from tests.optim.sparse import SPARSE_ONLY
 from thalweg import optim, rule, rules
 from thalweg.errors import EngineError, TaskError
 from thalweg.optim.cards.card import (
@@ -29,6 +30,7 @@ from thalweg.optim.cards.card import (
 )
 
 OPTIMIZER_NAMES = sorted(set(optim.__all__) - {"Optimizer", *SOLVER_NAMES, *MODEL_NAMES})
+DENSE = sorted(set(OPTIMIZER_NAMES) - set(SPARSE_ONLY))
 
 
 def parameters(dtype: torch.dtype = torch.float64) -> list[nn.Parameter]:
@@ -115,7 +117,7 @@ def kept(optimizer: Any, p: Tensor) -> Iterator[tuple[str, Tensor]]:
             yield name, value
 
 
-@pytest.mark.parametrize("name", OPTIMIZER_NAMES)
+@pytest.mark.parametrize("name", DENSE)
 def test_states_and_passes_are_those_of_a_step(name: str) -> None:
     cost = card(name).cost
     assert cost is not None
@@ -132,7 +134,7 @@ def test_states_and_passes_are_those_of_a_step(name: str) -> None:
     assert passes == [str(cost.passes)]
 
 
-@pytest.mark.parametrize("name", OPTIMIZER_NAMES)
+@pytest.mark.parametrize("name", DENSE)
 def test_tensors_are_coupled_where_the_card_says_so(name: str) -> None:
     cost = card(name).cost
     assert cost is not None
@@ -204,7 +206,7 @@ def test_each_decay_and_dialect_can_be_given(name: str) -> None:
         kind(parameters(), dialect=dialect)  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("name", OPTIMIZER_NAMES)
+@pytest.mark.parametrize("name", DENSE)
 def test_the_point_of_evaluation_is_there_where_the_card_says_so(name: str) -> None:
     params = parameters()
     arguments = {"t0": 0.0} if name == "ASGD" else {}  # by default it averages from step 10⁶ on
@@ -219,7 +221,7 @@ def test_the_point_of_evaluation_is_there_where_the_card_says_so(name: str) -> N
             pass
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZER_NAMES, *(f"rules.{name}" for name in rules.__all__)])
+@pytest.mark.parametrize("name", [*DENSE, *(f"rules.{name}" for name in rules.__all__)])
 def test_examples_run(name: str) -> None:
     model = nn.Linear(3, 2)
     names: dict[str, Any] = {"model": model}

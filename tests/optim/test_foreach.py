@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from thalweg.engine.foreach import slices
 
-from .cases import Case, each_optimizer, each_program
+from .cases import Case, each_listed_optimizer, each_listed_program
 from .oracle import GENTLE, QUADRATIC, RECORDED, TOLERANCE, changing, set_rates
 from .problem import Point, Problem, assert_same_path, follow
 
@@ -69,20 +69,20 @@ def compare(case: Case, problem: Problem, dtype: torch.dtype, strays: float = 0.
 
 @pytest.mark.sampled(8)
 @each_dtype
-@each_program
+@each_listed_program
 def test_every_program_agrees(case: Case, dtype: torch.dtype) -> None:
     compare(case, RECORDED, dtype, 0.005 if case.decays_cautiously else 0.0)
 
 
 @pytest.mark.sampled(12)
 @pytest.mark.parametrize("dtype", HALF, ids=str)
-@each_program
+@each_listed_program
 def test_half_precision_is_rounded_once(case: Case, dtype: torch.dtype) -> None:
     compare(case, GENTLE, dtype, 0.02)
 
 
 @pytest.mark.sampled(8)
-@each_optimizer
+@each_listed_optimizer
 def test_parts_and_pieces_agree(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of few elements: tensors are in other parts, or cut."""
     monkeypatch.setattr(slices, "CACHED", 100)
@@ -91,7 +91,7 @@ def test_parts_and_pieces_agree(case: Case, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.sampled(8)
-@each_optimizer
+@each_listed_optimizer
 def test_other_layouts(case: Case) -> None:
     """Tensors with gaps, and gradients in another order than their parameters."""
     paths, starts = [], []
@@ -114,7 +114,7 @@ def test_other_layouts(case: Case) -> None:
 
 
 @pytest.mark.sampled(4)
-@each_program
+@each_listed_program
 def test_nothing_is_read_from_the_device(case: Case) -> None:
     """Tensors of the meta device have no numbers: to ask for one is an error."""
     parameters = [Parameter(torch.empty(s, device="meta")) for s in ((3, 4), (), (0, 2), (7,))]

@@ -184,6 +184,8 @@ def sparse(dense: Tensor) -> Tensor:
 def test_sparse_gradients(case: Case, engine: str) -> None:
     """What PyTorch's class refuses is refused in its words; all others give the dense numbers."""
     problem = recorded([(5, 4)])
+    if case.optimizer == "SOAP":  # rows of zeros leave eigenvectors open
+        case = case.having(max_dim=1)
 
     def run(make: Make, is_sparse: bool) -> list[list[Tensor]]:
         parameters = problem.parameters()

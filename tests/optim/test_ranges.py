@@ -16,12 +16,12 @@ from thalweg.optim.cards.card import OPTIMIZERS
 from thalweg.optim.twin import TorchTwin
 
 # Papers and PyTorch alike: a factor of an average that stays below 1.
-BELOW_1 = {"betas", "rho"}
+BELOW_1 = {"betas", "beta1", "rho"}
 FROM_0_TO_1 = {"beta", "theta", "phi"}
-FROM_1 = {"growth_rate"}
-ABOVE_0 = {"d0", "d_coef"}
+FROM_1 = {"growth_rate", "every"}
+ABOVE_0 = {"d0", "d_coef", "exponent"}
 ANY_SIGN = {"seed"}
-MAY_BE_INFINITE = {"growth_rate", "t0", "step_sizes"}
+MAY_BE_INFINITE = {"growth_rate", "every", "max_dim", "t0", "step_sizes"}
 
 
 def numbers() -> Iterator[tuple[str, str, int | None]]:
@@ -36,8 +36,15 @@ def numbers() -> Iterator[tuple[str, str, int | None]]:
 
 
 TABLE = [pytest.param(*row, id=f"{row[0]}-{row[1]}-{row[2]}") for row in numbers()]
-NAMED = [row for row in TABLE if not issubclass(OPTIMIZERS[row.values[0]], TorchTwin)]
-TWINS = [row for row in TABLE if issubclass(OPTIMIZERS[row.values[0]], TorchTwin)]
+
+
+def is_of_torch(name: str, argument: str) -> bool:
+    kind = OPTIMIZERS[name]
+    return issubclass(kind, TorchTwin) and argument not in kind.extra
+
+
+NAMED = [row for row in TABLE if not is_of_torch(row.values[0], row.values[1])]
+TWINS = [row for row in TABLE if is_of_torch(row.values[0], row.values[1])]
 
 
 def takes(home: Any, name: str, argument: str, k: int | None, value: float) -> bool:

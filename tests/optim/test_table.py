@@ -18,6 +18,7 @@ from .oracle import FEW, QUADRATIC, changing, set_rates
 from .problem import Problem, follow, snapshot
 from .references.compose import options_of
 from .solvers import SOLVERS
+from .sparse import SPARSE_ONLY
 
 pytestmark = pytest.mark.sampled(6)
 
@@ -43,7 +44,9 @@ def test_every_optimizer_is_in_the_table() -> None:
 
     named = [getattr(optim, name) for name in optim.__all__]
     made = [each.__name__ for each in named if isinstance(each, type)]
-    assert set(made) - {"Optimizer", *SOLVERS, *OF_MODELS, *OF_MATRICES} == set(OPTIMIZERS)
+    assert set(made) - {"Optimizer", *SOLVERS, *OF_MODELS, *OF_MATRICES, *SPARSE_ONLY} == set(
+        OPTIMIZERS
+    )
     assert {case.optimizer for case in TORCH_CASES} == set(dir(torch.optim)) & set(OPTIMIZERS)
 
 
@@ -52,7 +55,8 @@ def test_transcriptions_have_the_same_defaults(case: Case) -> None:
     theirs = options_of(case.reference)
     ours = {name: parameter.default for name, parameter in case.parameters.items()}
     if "decay" in ours and ours["decay"] is None:  # PyTorch's own
-        ours["decay"] = "decoupled" if case.optimizer == "AdamW" else "l2"
+        apart = case.optimizer in ("AdamW", "Adafactor")
+        ours["decay"] = "decoupled" if apart else "l2"
     for name, value in theirs.items():
         assert name in case.options or name not in ours or ours[name] == value, name
     assert set(theirs) & set(case.parameters)

@@ -13,6 +13,7 @@ import torch
 from tests.optim.kronecker import OF_MODELS
 from tests.optim.matrix import OF_MATRICES
 from tests.optim.solvers import SOLVERS
+from tests.optim.sparse import SPARSE_ONLY
 from thalweg import optim, rules
 from thalweg.engine import chain
 from thalweg.testing import check_optimizer
@@ -70,7 +71,7 @@ def factory(name: str) -> Callable[[Any], torch.optim.Optimizer]:
 def test_ours_pass_every_check(name: str) -> None:
     found = check_optimizer(factory(name), couples=name in COUPLED)
     assert {result.name for result in found.failed} == FAILS.get(name, set()), str(found)
-    assert bool(found.notes) == (name in CLOSURE), found.notes
+    assert bool(found.notes) == (name in (*CLOSURE, *SPARSE_ONLY)), found.notes
     assert found["pickled"].outcome != "skip"
 
 

@@ -16,6 +16,7 @@ from tests.optim.kronecker import OF_MODELS
 from tests.optim.matrix import OF_MATRICES
 from tests.optim.problem import recorded
 from tests.optim.solvers import SOLVERS
+from tests.optim.sparse import SPARSE_ONLY
 from thalweg import optim
 
 Make = Callable[..., Optimizer]
@@ -28,9 +29,8 @@ PROBLEM = recorded([(5,), (3, 4), (40,)], steps=8)
 NAMES = [
     name
     for name in optim.__all__
-    # they need closures, a model, or matrices alone: tests/optim/solvers, tests/optim/kronecker and
-    # tests/optim/matrix ask the same of them
-    if name not in (*SOLVERS, *OF_MODELS, *OF_MATRICES)
+    # they need closures, a model, matrices alone or sparse gradients: they are asked the same elsewhere
+    if name not in (*SOLVERS, *OF_MODELS, *OF_MATRICES, *SPARSE_ONLY)
     and inspect.isclass(getattr(optim, name))
     and getattr(optim, name) is not optim.Optimizer
 ]

@@ -44,6 +44,19 @@ def address(block: Block | Tensor, line: int) -> int:
     return found.data_ptr() if isinstance(found, Tensor) else int(found.ctypes.data)
 
 
+def holds_line(
+    state: Mapping[str, Any], names: Sequence[str], block: Block | Tensor, line: int
+) -> bool:
+    """Whether the numbers in a state are still the views of its line."""
+    if block.shape[1] != len(names):
+        return False
+    start = address(block, line)
+    return all(
+        isinstance(state.get(name), Tensor) and state[name].data_ptr() == start + 8 * k
+        for k, name in enumerate(names)
+    )
+
+
 def read_line(
     state: Mapping[str, Any], names: Sequence[str], fresh: Sequence[float], tensors: Sequence[str]
 ) -> tuple[float, ...]:

@@ -1,6 +1,6 @@
 """Optimizers: PyTorch's by name, and `Optimizer` for any chain of rules.
 
-What `torch.optim` has and this package has not (`lr_scheduler`, `swa_utils`, SparseAdam, …) is
+What `torch.optim` has and this package has not (`lr_scheduler`, `swa_utils`, …) is
 PyTorch's own, so that one import can take the place of the other.
 """
 
@@ -16,8 +16,10 @@ from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.solvers.descents import BFGS, NewtonCG, SSBroyden
 from thalweg.optim.solvers.lbfgs import LBFGS
 from thalweg.optim.solvers.levenberg import LevenbergMarquardt
+from thalweg.optim.torch_adafactor import Adafactor
 from thalweg.optim.torch_adam import Adam, Adamax, AdamW, NAdam, RAdam
 from thalweg.optim.torch_basic import ASGD, SGD, Adadelta, Adagrad, RMSprop, Rprop
+from thalweg.optim.torch_sparse import SparseAdam
 
 __all__ = [
     *family.__all__,
@@ -27,6 +29,7 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -41,6 +44,7 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SSBroyden",
+    "SparseAdam",
 ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -57,11 +57,16 @@ cycle a momentum look for `momentum` or `betas`; where there is neither, give th
 """
 
 
+Forms = Callable[[str, Group, Tensor], Links]
+"""Which rules step a parameter, from the dialect, its group and the parameter itself."""
+
+
 class Named(Stepper):
     """An optimizer that `optimizer` made of rules."""
 
     rules: ClassVar[Mapping[str, Links]]
     """The rules of each dialect."""
+    forms: ClassVar[Forms | None] = None
     decay: ClassVar[str]
     spelling: ClassVar[Spelling]
 
@@ -107,8 +112,16 @@ class Named(Stepper):
 
     def composition(self, group: Group) -> Composition:
         """Return the chain of a group."""
+        return self._composed(group, self.rules[self.dialect])
+
+    def form(self, group: Group, p: Tensor) -> Composition:
+        """Return the chain of a parameter."""
+        if self.forms is None:
+            return self.composition(group)
+        return self._composed(group, self.forms(self.dialect, group, p))
+
+    def _composed(self, group: Group, links: Links) -> Composition:
         decayed = bool(group["weight_decay"])
-        links = self.rules[self.dialect]
         return compose_group(bool(group["maximize"]), decayed, self._around, links, self._spelling)
 
     @classmethod
@@ -136,6 +149,7 @@ def optimizer(
     dialects: Mapping[str, Links] | None = None,
     defaults: Mapping[str, Any] | None = None,
     title: str | None = None,
+    forms: Forms | None = None,
 ) -> type[Named]:
     """Return the optimizer of these rules.
 
@@ -146,8 +160,10 @@ def optimizer(
         decay: the default meaning of weight decay; "inside" where a rule has a `weight_decay` of its own.
         betas: the hyperparameters that make up the tuple `betas`, if there are two of them.
         dialects: other rules in their place, by the name of the dialect; the first is `rules`.
-        defaults: defaults other than those of the rules.
+        defaults: defaults other than those of the rules, and of what `forms` reads.
         title: the first line of its card, where it is not that of the rule.
+        forms: which rules step a parameter, where that depends on its size; all have the hyperparameters of
+            `rules`, in the same order.
     """
     every = {"paper": rules} if dialects is None else dialects
     open_ = _open(rules) | dict(defaults or {})
@@ -162,7 +178,13 @@ def optimizer(
     made = type(
         name,
         (Named,),
-        {"rules": every, "decay": decay, "spelling": spelling, "__module__": home},
+        {
+            "rules": every,
+            "forms": None if forms is None else staticmethod(forms),
+            "decay": decay,
+            "spelling": spelling,
+            "__module__": home,
+        },
     )
     made.__signature__ = _signature(lr, open_, decay, every)  # type: ignore[attr-defined]
     made.__doc__ = _card(name, rules, title) + _ARGUMENTS.format(

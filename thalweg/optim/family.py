@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from thalweg.optim.factory import optimizer
+from thalweg.optim.sides import SHAMPOO_LONGEST, SOAP_LONGEST, shampoo_forms, soap_forms
 from thalweg.rules import (
     accumulate_inside,
     adabelief,
@@ -24,8 +25,10 @@ from thalweg.rules import (
     prodigy,
     rmsprop,
     schedule_free,
+    shampoo,
     sign,
     signum,
+    soap,
     trust_ratio,
     yogi,
 )
@@ -67,6 +70,7 @@ NesterovRMSprop = optimizer(
     title="RMSProp with Nesterov momentum (Goodfellow, Bengio and Courville 2016, algorithm 8.6).",
 )
 Prodigy = optimizer("Prodigy", prodigy, lr=1.0, decay="inside")
+SOAP = optimizer("SOAP", soap, lr=3e-3, defaults=SOAP_LONGEST, forms=soap_forms)
 SGLD = optimizer("SGLD", descend, langevin, lr=1e-2, decay="l2")
 ScheduleFreeAdamW = optimizer(
     "ScheduleFreeAdamW",
@@ -87,6 +91,7 @@ ScheduleFreeSGD = optimizer(
     betas=(),
     title="Schedule-free SGD (Defazio et al. 2024): an average of the points in the place of a schedule.",
 )
+Shampoo = optimizer("Shampoo", shampoo, lr=1e-3, defaults=SHAMPOO_LONGEST, forms=shampoo_forms)
 SignSGD = optimizer("SignSGD", sign, lr=1e-3)
 Signum = optimizer("Signum", signum, lr=1e-3)
 Yogi = optimizer("Yogi", yogi, lr=1e-2)
@@ -96,6 +101,7 @@ __all__ = [
     "LARS",
     "MARS",
     "SGLD",
+    "SOAP",
     "AdEMAMix",
     "AdaBelief",
     "AdaBound",
@@ -111,6 +117,7 @@ __all__ = [
     "Prodigy",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Shampoo",
     "SignSGD",
     "Signum",
     "Yogi",

@@ -150,7 +150,7 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     }
     state_names: ClassVar[Mapping[str, str]] = {"m": "momentum_buffer"}
 
-    decays_apart = True
+    own_decay = "decoupled"
     knows_blocks = True
     of_model: ClassVar[Mapping[str, Any]] = {"adjust_lr_fn": "match_rms_adamw"}
 

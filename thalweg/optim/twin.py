@@ -48,7 +48,9 @@ Args:
 All other arguments, their defaults and their checks are those of `torch.optim.{name}`, and every number may
 be a schedule; `foreach` and `fused` choose nothing here, `capturable` keeps step numbers on the GPU with
 engine="triton" and chooses nothing elsewhere, `differentiable` runs eagerly and lets autograd see the step.
+"""
 
+_EXAMPLE = """
 >>> import torch
 >>> from thalweg import optim
 >>> model = torch.nn.Linear({layer})
@@ -65,8 +67,12 @@ class TorchTwin(Stepper):
     refuses_sparse: ClassVar[str | None] = None
     spelling: ClassVar[Spelling] = {}
     """How to read a hyperparameter of a rule from a group, where it is not called the same there."""
-    decays_apart: ClassVar[bool] = False
-    """Whether the weight decay is decoupled where nothing else is said."""
+    own_decay: ClassVar[str] = "l2"
+    """What weight decay means to PyTorch's class."""
+    extra: ClassVar[Mapping[str, float]] = {}
+    """Numbers that PyTorch's class has not, with their defaults; given by name."""
+    example: ClassVar[str] = _EXAMPLE
+    """How it is used, with `{name}` in the place of its name."""
     of_matrices: ClassVar[bool] = False
     """Whether it steps matrices alone."""
     dialect: str
@@ -86,17 +92,18 @@ class TorchTwin(Stepper):
         check_dialect(type(self).__name__, dialect, self.dialects)
         self.dialect, self.engine = dialect, engine
         self._decay = decay
-        self._around = around(before, after, decay or "l2", DECAYS)
+        self._around = around(before, after, decay or self.own_decay, DECAYS)
         self._decoupled = replace(self._around, decay="decoupled")
         names = list(inspect.signature(self.twin()).parameters)[1:]
         # what PyTorch's signature has no place for goes to its constructor, which says so
         spare = args[len(names) :]
         given = {**dict(zip(names, args, strict=False)), **kwargs}
+        extra = {name: given.pop(name, default) for name, default in self.extra.items()}
         numbers, schedules = scheduled.split(given)
-        outer, outer_schedules = scheduled.split(self._around.defaults)
+        outer, outer_schedules = scheduled.split({**self._around.defaults, **extra})
         self._default_schedules = schedules | outer_schedules
-        self._checked = self._around.checked | {"lr"}
-        for name in self._around.checked:
+        self._checked = self._around.checked | {"lr", *extra}
+        for name in (*self._around.checked, *extra):
             check_range(name, outer[name], outer[name])
         super().__init__(with_names(params), *_positional(names, args, numbers), *spare, **numbers)
         check_finite(self.defaults)
@@ -112,7 +119,8 @@ class TorchTwin(Stepper):
     @classmethod
     def twin(cls) -> type[torch.optim.Optimizer]:
         """Return PyTorch's class of the same name."""
-        return next(base for base in cls.__mro__ if base.__module__.startswith("torch.optim."))
+        # some of PyTorch's say that they are of the package itself
+        return next(b for b in cls.__mro__ if f"{b.__module__}.".startswith("torch.optim."))
 
     def __init_subclass__(cls) -> None:
         """Show PyTorch's signature with the arguments that are added here."""
@@ -122,10 +130,11 @@ class TorchTwin(Stepper):
             p for p in parameters if p.name in ("dialect", "decay", "before", "after", "engine")
         ]
         theirs = list(inspect.signature(cls.twin()).parameters.values())
-        cls.__signature__ = inspect.Signature([*theirs, *added])  # type: ignore[attr-defined]
-        apart = cls.decays_apart or issubclass(cls, torch.optim.AdamW)
-        ours = "decoupled" if apart else "l2"
-        cls.__doc__ = docstring.of(cls) + _ARGUMENTS.format(
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        own = [inspect.Parameter(n, keyword, default=x) for n, x in cls.extra.items()]
+        cls.__signature__ = inspect.Signature([*theirs, *own, *added])  # type: ignore[attr-defined]
+        ours = "decoupled" if issubclass(cls, torch.optim.AdamW) else cls.own_decay
+        cls.__doc__ = docstring.of(cls) + (_ARGUMENTS + cls.example).format(
             name=cls.__name__,
             dialects=" or ".join(map(repr, cls.dialects)),
             layer="2, 1, bias=False" if cls.of_matrices else "2, 1",
@@ -138,13 +147,13 @@ class TorchTwin(Stepper):
 
     def composition(self, group: Group) -> Composition:
         """Return the chain of a group."""
-        apart = self.decays_apart or group.get("decoupled_weight_decay")
-        decouples = self._decay is None and apart
+        return self._composed(group, self.links(group))
+
+    def _composed(self, group: Group, links: Links) -> Composition:
+        decouples = self._decay is None and group.get("decoupled_weight_decay")
         extra = self._decoupled if decouples else self._around
         decayed = bool(group.get("weight_decay"))
-        return compose_group(
-            bool(group.get("maximize")), decayed, extra, self.links(group), self._spelling
-        )
+        return compose_group(bool(group.get("maximize")), decayed, extra, links, self._spelling)
 
     @classmethod
     def _spelling(cls) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ in `__all__`.
 """
 
 from thalweg.engine import Rule
+from thalweg.rules.adafactor import *
 from thalweg.rules.adam import *
 from thalweg.rules.adam_variants import *
 from thalweg.rules.adan import *
@@ -23,6 +24,8 @@ from thalweg.rules.parts.layerwise import *
 from thalweg.rules.parts.noise import *
 from thalweg.rules.parts.normalisation import *
 from thalweg.rules.schedule_free import *
+from thalweg.rules.shampoo import *
 from thalweg.rules.sign import *
+from thalweg.rules.soap import *
 
 __all__ = sorted(name for name, value in list(globals().items()) if isinstance(value, Rule))

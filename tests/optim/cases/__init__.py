@@ -15,6 +15,7 @@ from .case import NOT_EXERCISED, Case
 from .dialects import DECAYS, DIALECTS
 from .momentum_kin import MOMENTUM_KIN, SIGN
 from .others import FREE, OTHERS
+from .preconditioned import PRECONDITIONED
 from .torch_names import TORCH_NAMES
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "each_case",
     "each_engine",
     "each_in_place",
+    "each_listed_optimizer",
+    "each_listed_program",
     "each_optimizer",
     "each_program",
     "each_torch_case",
@@ -46,6 +49,7 @@ CASES: list[Case] = [
     *SIGN,
     *OTHERS,
     *FREE,
+    *PRECONDITIONED,
     *AROUND,
 ]
 TORCH_CASES = [case for case in CASES if case.has_twin]
@@ -91,6 +95,9 @@ each_optimizer = each(RICHEST)
 each_torch_case = each(TORCH_CASES)
 # A tensor's path depends on that tensor alone: it may be absent, or be in a group of its own.
 each_alone = each([case for case in PROGRAMS if not case.is_coupled])
+# What steps lists of tensors.
+each_listed_program = each([case for case in PROGRAMS if not case.is_of_matrices])
+each_listed_optimizer = each([case for case in RICHEST if not case.is_of_matrices])
 # A tensor's path does not depend on where it stands, nor on its order in memory.
 each_in_place = each([case for case in PROGRAMS if not case.draws_noise])
 each_engine = pytest.mark.parametrize("engine", ["eager", "fused"])

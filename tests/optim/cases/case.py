@@ -29,7 +29,7 @@ NOT_EXERCISED = {
     "lr",
 }
 # Arguments that the classes of torch.optim have not.
-OURS_ALONE = {"dialect", "decay", "before", "after"}
+OURS_ALONE = {"dialect", "decay", "before", "after", "beta1"}
 # Arguments that a transcription does not take: each of their values has a transcription of its own.
 EMBODIED = {"dialect", "before", "after", "amsgrad", "centered"}
 
@@ -76,6 +76,11 @@ class Case:
         Then an absent gradient, another group or another dtype changes every tensor's path.
         """
         return self.kind == "model"
+
+    @property
+    def is_of_matrices(self) -> bool:
+        """Whether a step works with whole matrices: no list of tensors can, and complex ones are refused."""
+        return self.optimizer in ("Adafactor", "SOAP", "Shampoo")
 
     @property
     def draws_noise(self) -> bool:
@@ -142,6 +147,8 @@ class Case:
         """Build torch.optim's own, in its plain loop."""
         assert self.has_twin
         factory = getattr(torch.optim, self.optimizer)
+        if self.optimizer == "Adafactor":
+            params = without_empty(params)
         return factory(params, **{"foreach": False, **self.options, **options})
 
     def transcribed(self, params: Any, **options: Any) -> torch.optim.Optimizer:
@@ -159,6 +166,16 @@ class Case:
         from thalweg import optim
 
         return getattr(optim, self.optimizer)(params, **{**self.options, **options})
+
+
+def without_empty(params: Any) -> Any:
+    """Leave out tensors without elements, on which PyTorch's Adafactor divides by zero."""
+    if isinstance(params, dict):
+        return {**params, "params": without_empty(params["params"])}
+    if not isinstance(params, list):
+        return params
+    full = [x for x in params if not isinstance(x, torch.Tensor) or x.numel()]
+    return [without_empty(x) if isinstance(x, dict) else x for x in full]
 
 
 def rows(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.optim.sparse import SPARSE_ONLY
 from tests.race.tasks import line
 from thalweg import chain, optim, rules
 from thalweg.errors import TaskError
@@ -27,7 +28,8 @@ from thalweg.race.entrants.space import choice
 from thalweg.rules import polyak
 from thalweg.train import fit
 
-RACED = sorted(set(optim.__all__) - {"Optimizer"})
+# of dense gradients, as those of most models are
+RACED = sorted(set(optim.__all__) - {"Optimizer", *SPARSE_ONLY})
 
 
 def parameters() -> list[torch.Tensor]:

@@ -59,15 +59,18 @@ class EagerBatch:
         return all(map(is_, map(self._member.state.get, self._names), self._entries))
 
     def prepare(self) -> Tensor | None:
-        """Return the gradient, or None for one of another kind."""
+        """Return the gradient, dense, or None for one of another kind."""
+        grad = self._gradient()
+        return grad if grad is None or grad.layout is torch.strided else grad.to_dense()
+
+    def _gradient(self) -> Tensor | None:
         member, grad = self._member, self._member.param.grad
         if grad is None or grad.layout is not member.grad_layout:
             return None
         if grad.shape != member.param.shape:
             return None
         _check_memory(member, grad)
-        dense: Tensor = grad if grad.layout is torch.strided else grad.to_dense()
-        return dense
+        return grad
 
     def step(self, prepared: Tensor, count: int) -> None:
         """Step the parameter by a program of one pass."""

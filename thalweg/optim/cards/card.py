@@ -17,7 +17,15 @@ import torch
 from thalweg import rules
 from thalweg.engine import Link, Rule, chain
 from thalweg.errors import TaskError, suggest
-from thalweg.optim import docstring, family, muon, torch_adam, torch_basic
+from thalweg.optim import (
+    docstring,
+    family,
+    muon,
+    torch_adafactor,
+    torch_adam,
+    torch_basic,
+    torch_sparse,
+)
 from thalweg.optim.cards.cost import StepCost, cost_of, step_cost
 from thalweg.optim.docstring import DocPart, Text, read_docstring
 from thalweg.optim.factory import Named
@@ -31,7 +39,7 @@ from thalweg.optim.twin import TorchTwin
 
 OPTIMIZERS: Mapping[str, type[Stepper]] = {
     name: made
-    for module in (family, muon, torch_adam, torch_basic)
+    for module in (family, muon, torch_adafactor, torch_adam, torch_basic, torch_sparse)
     for name, made in sorted(vars(module).items())
     if isinstance(made, type) and issubclass(made, (Named, TorchTwin)) and made is not TorchTwin
 }
@@ -335,8 +343,8 @@ def _dialects(made: Stepper) -> tuple[str, ...]:
 def _decays(made: Stepper, group: Mapping[str, Any]) -> tuple[str, ...]:
     if "weight_decay" not in group:
         return ()
-    apart = group.get("decoupled_weight_decay") or getattr(made, "decays_apart", False)
-    default = "decoupled" if apart else "l2"
+    own = getattr(made, "own_decay", "l2")
+    default = "decoupled" if group.get("decoupled_weight_decay") else own
     if isinstance(made, Named):
         default = type(made).decay
     known = (*DECAYS, INSIDE) if default == INSIDE else tuple(DECAYS)

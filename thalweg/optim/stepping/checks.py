@@ -29,11 +29,16 @@ _BELOW_1: Range = (0.0, math.nextafter(1.0, 0.0), "at least 0 and below 1")
 RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("lr", "eps", "weight_decay", "temperature", "initial"), _AT_LEAST_0),
     **dict.fromkeys(("relative", "warmup", "momentum", "trust_coefficient"), _AT_LEAST_0),
+    **dict.fromkeys(("graft_eps", "eps1", "eps2"), _AT_LEAST_0),
+    "exponent": _ABOVE_0,
+    "d": _FROM_1,
     **dict.fromkeys(("alpha", "gamma", "final_lr", "kappa", "r", "power", "eta"), _AT_LEAST_0),
     **dict.fromkeys(("lr_decay", "momentum_decay", "lambd"), _AT_LEAST_0),
     **dict.fromkeys(("initial_accumulator_value", "smallest"), _AT_LEAST_0),
     # no bound, or never, may be meant
-    **dict.fromkeys(("max_norm", "max_value", "clipping", "start", "t0", "largest"), _UNBOUNDED),
+    **dict.fromkeys(
+        ("max_norm", "max_value", "clipping", "start", "t0", "largest", "max_dim"), _UNBOUNDED
+    ),
     **dict.fromkeys(("beta1", "beta2", "beta3", "betas", "rho"), _BELOW_1),
     **dict.fromkeys(("beta", "decay", "theta", "phi", "eta_minus"), _FROM_0_TO_1),
     **dict.fromkeys(("d0", "d_coef"), _ABOVE_0),

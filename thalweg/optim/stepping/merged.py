@@ -17,7 +17,10 @@ from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.plan_check import Reader
 from thalweg.optim.stepping.stepper import Stepper
 
-_INHERITED = ("step", "_step", "_advance", "_move", "_reader", "_open_states", "zero_grad")
+_INHERITED = (
+    *("step", "_step", "_advance", "_move", "_reader", "form", "_backends", "_open_states"),
+    "zero_grad",
+)
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
 

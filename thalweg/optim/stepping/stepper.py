@@ -13,12 +13,13 @@ from torch.optim.optimizer import (
     _global_optimizer_pre_hooks,
 )
 
+from thalweg.engine.backend import Backend
 from thalweg.engine.backends import Engine, backends, is_required
 from thalweg.engine.matrix.states import open_matrix_states, wrong_size
 from thalweg.engine.member import Member, called
 from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Plan
-from thalweg.engine.rows import NOT_ON_HOST, Block, address, open_block, read_line
+from thalweg.engine.rows import NOT_ON_HOST, Block, holds_line, open_block, read_line
 from thalweg.engine.storage import PLAIN
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import distributed, scheduled
@@ -75,6 +76,14 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     def _is_capturable(self) -> bool:
         """Whether step numbers live on the device, so that a CUDA graph may repeat a step."""
         return self.engine == "triton" and bool(self.defaults.get("capturable"))
+
+    def form(self, group: Group, p: Tensor) -> Composition:
+        """Return the chain that steps one parameter: that of its group, or a form of it for its size."""
+        return self.composition(group)
+
+    def _backends(self) -> Sequence[Backend]:
+        """Return the engines to ask for a step, in order."""
+        return backends(self.engine)
 
     def schedules_of(self, group: Group) -> Mapping[str, Any]:
         """Return the hyperparameters of a param group that are functions of the step, by name."""
@@ -156,8 +165,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         if not self._current.step(self, self._reader):
             raise EngineError("parameters or gradients changed while their step was planned")
 
-    def _reader(self, group: Group) -> Reader:
-        composition = self.composition(group)
+    def _reader(self, group: Group, p: Tensor | None = None) -> Reader:
+        composition = self.composition(group) if p is None else self.form(group, p)
         key = (composition, *composition.switches(group).values())
         reader = self._readers.get(key)
         if reader is None:
@@ -180,11 +189,13 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         ]
         for p, g, _, n in present:
             check_gradient(p, g, called(n, names[n]))
-        refuse_without_values(p for p, _, k, _ in present if readers[k].program.number_outputs)
-        self._open_states([(p, readers[k]) for p, _, k, _ in present])
+        forms = [self._reader(self.param_groups[k], p) for p, _, k, _ in present]
+        wanted = [(p, form) for (p, *_), form in zip(present, forms, strict=True)]
+        refuse_without_values(p for p, form in wanted if form.program.number_outputs)
+        self._open_states(wanted)
         members = []
-        for p, g, k, ordinal in present:
-            reader, state = readers[k], self.state[p]
+        for (p, g, k, ordinal), reader in zip(present, forms, strict=True):
+            state = self.state[p]
             block, line = self._places[id(state)][1:]
             members.append(
                 Member(
@@ -206,7 +217,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             )
         plan = Plan(
             members,
-            backends(self.engine),
+            self._backends(),
             required=is_required(self.engine),
             differentiable=bool(self.defaults.get("differentiable")),
             on_device=self._is_capturable(),
@@ -228,7 +239,11 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             state = self.state[p]
             place = self._places.get(id(state))
             # a state that was replaced or loaded has numbers of its own
-            if place is None or place[0] is not state or not _holds_line(state, reader, place):
+            if (
+                place is None
+                or place[0] is not state
+                or not holds_line(state, reader.numbers_kept, *place[1:])
+            ):
                 device = p.device if self._is_capturable() else None
                 new.setdefault((reader, device), []).append(state)
         for (reader, device), states in new.items():
@@ -251,10 +266,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     def _open_all_states(self) -> None:
         """Make the states of all parameters that may be trained, as they are before the first step."""
         refuse_sharded(all_params(self.param_groups))
-        readers = [(group, self._reader(group)) for group in self.param_groups]
-        self._open_states(
-            [(p, r) for group, r in readers for p in group["params"] if p.requires_grad]
-        )
+        pairs = [(group, p) for group in self.param_groups for p in group["params"]]
+        self._open_states([(p, self._reader(group, p)) for group, p in pairs if p.requires_grad])
 
     def _drop_outdated(self) -> None:
         """Let go of parameters and states that were replaced, which old plans would keep in memory."""
@@ -382,17 +395,3 @@ def _outside_the_graph(optimizer: Stepper, closure: Callable[[], Any] | None) ->
 
 def _is_line(value: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim == 0 and value._is_view()
-
-
-def _holds_line(
-    state: Mapping[str, Any], reader: Reader, place: tuple[Any, Block | Tensor, int]
-) -> bool:
-    """Whether the numbers in a state are still the views of its line."""
-    _, block, line = place
-    if block.shape[1] != len(reader.numbers_kept):
-        return False
-    start = address(block, line)
-    return all(
-        isinstance(state.get(name), Tensor) and state[name].data_ptr() == start + 8 * k
-        for k, name in enumerate(reader.numbers_kept)
-    )

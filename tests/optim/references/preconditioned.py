@@ -1,0 +1,199 @@
+"""Adafactor, Shampoo and SOAP, from their papers: second moments of rows and columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..reference import Array, State
+from .decay import decayed
+
+
+def rms(x: Array) -> float:
+    """Root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(x)))) if x.size else 0.0
+
+
+def adafactor_step(
+    w: Array,
+    g: Array,
+    s: State,
+    *,
+    t: int,
+    lr: float,
+    beta2_decay: float = -0.8,
+    eps: tuple[float | None, float] = (None, 1e-3),
+    d: float = 1.0,
+    beta1: float = 0.0,
+    inside: bool = False,
+    constant: bool = False,
+) -> Array:
+    """Shazeer & Stern 2018, algorithm 4 (matrices) and 5 (vectors), relative steps of section 8."""
+    least = eps[0] if eps[0] is not None else 1e-30 if inside else float(np.finfo(np.float64).eps)
+    beta2 = 1.0 - t**beta2_decay
+    square = g * g + least if inside else g * g
+    if w.ndim < 2:
+        v = s["v"] = beta2 * s.get("v", 0.0) + (1.0 - beta2) * square
+    else:
+        rows, columns = np.mean(square, axis=-1, keepdims=True), np.mean(square, -2, keepdims=True)
+        r = s["r"] = beta2 * s.get("r", 0.0) + (1.0 - beta2) * rows
+        c = s["c"] = beta2 * s.get("c", 0.0) + (1.0 - beta2) * columns
+        whole = np.mean(r, axis=-2, keepdims=True)
+        v = r * c / (whole if inside else np.maximum(whole, least))
+    u = g / np.sqrt(v if inside else np.maximum(v, least * least))
+    u = u / max(1.0, rms(u) / d)
+    rho = lr if constant else min(lr, 1.0 / np.sqrt(t))
+    step = max(eps[1], rms(w)) * rho * u
+    if beta1:
+        step = s["m"] = beta1 * s.get("m", 0.0) + (1.0 - beta1) * step
+    return w - step
+
+
+@decayed("decoupled")
+def adafactor(
+    w: Array,
+    g: Array,
+    s: State,
+    *,
+    t: int,
+    lr: float,
+    beta2_decay: float = -0.8,
+    eps: tuple[float | None, float] = (None, 1e-3),
+    d: float = 1.0,
+    beta1: float = 0.0,
+) -> Array:
+    """PyTorch's: ε₁ bounds the scale from below."""
+    options: dict[str, Any] = {"beta2_decay": beta2_decay, "eps": eps, "d": d, "beta1": beta1}
+    return adafactor_step(w, g, s, t=t, lr=lr, **options)
+
+
+@decayed("decoupled")
+def adafactor_paper(
+    w: Array,
+    g: Array,
+    s: State,
+    *,
+    t: int,
+    lr: float,
+    beta2_decay: float = -0.8,
+    eps: tuple[float | None, float] = (None, 1e-3),
+    d: float = 1.0,
+    beta1: float = 0.0,
+) -> Array:
+    """The paper's: ε₁ is added to g²."""
+    options: dict[str, Any] = {"beta2_decay": beta2_decay, "eps": eps, "d": d, "beta1": beta1}
+    return adafactor_step(w, g, s, t=t, lr=lr, inside=True, **options)
+
+
+@decayed("decoupled")
+def adafactor_optax(
+    w: Array,
+    g: Array,
+    s: State,
+    *,
+    t: int,
+    lr: float,
+    beta2_decay: float = -0.8,
+    eps: tuple[float | None, float] = (None, 1e-3),
+    d: float = 1.0,
+    beta1: float = 0.0,
+) -> Array:
+    """Optax': the paper's ε₁, and a rate that does not fall by itself."""
+    options: dict[str, Any] = {"beta2_decay": beta2_decay, "eps": eps, "d": d, "beta1": beta1}
+    return adafactor_step(w, g, s, t=t, lr=lr, inside=True, constant=True, **options)
+
+
+def as_matrix(x: Array) -> Array:
+    """See an array as a matrix: its first dimension by the rest."""
+    return x.reshape(x.shape[0] if x.ndim else 1, -1) if x.size else x.reshape(0, 1)
+
+
+def eigenvectors(a: Array) -> Array:
+    """Eigenvectors as columns, that of the largest eigenvalue first."""
+    return np.linalg.eigh(a)[1][:, ::-1]
+
+
+@decayed("decoupled")
+def soap(
+    w: Array,
+    g: Array,
+    s: State,
+    *,
+    t: int,
+    lr: float,
+    betas: tuple[float, float] = (0.95, 0.95),
+    eps: float = 1e-8,
+    every: int = 10,
+    max_dim: float = 10_000,
+) -> Array:
+    """Vyas et al. 2024, algorithms 3 and 4; bases are the identity in step 1, then eigenvectors."""
+    b1, b2 = betas
+    x = as_matrix(g)
+    sizes = {k: n for k, n in enumerate(x.shape) if w.ndim > 1 and 1 < n <= max_dim}
+    q = {k: s.get(f"q{k}", np.eye(n)) for k, n in enumerate(x.shape)}
+
+    def turn(y: Array) -> Array:
+        return q[0].T @ y @ q[1]
+
+    m = s["m"] = b1 * s.get("m", 0.0) + (1.0 - b1) * x
+    v = s["v"] = b2 * s.get("v", 0.0) + (1.0 - b2) * turn(x) ** 2
+    n = turn(m) / (1.0 - b1**t) / (np.sqrt(v / (1.0 - b2**t)) + eps)
+    update = q[0] @ n @ q[1].T
+    for k in sizes:
+        product = x @ x.T if k == 0 else x.T @ x
+        a = s[f"a{k}"] = b2 * s.get(f"a{k}", 0.0) + (1.0 - b2) * product
+        if t == 1:
+            s[f"q{k}"] = eigenvectors(a)
+        elif t % every == 0:
+            s[f"q{k}"] = np.linalg.qr(a @ q[k])[0]
+    return w - lr * update.reshape(w.shape)
+
+
+def inverse_root(a: Array, exponent: float, eps: float) -> Array:
+    """Return (a + ε·‖a‖·I)^(−exponent)."""
+    values, vectors = np.linalg.eigh(a + eps * np.linalg.norm(a) * np.eye(len(a)))
+    return np.asarray((vectors * values**-exponent) @ vectors.T)
+
+
+@decayed("decoupled")
+def shampoo(
+    w: Array,
+    g: Array,
+    s: State,
+    *,
+    t: int,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-6,
+    every: int = 10,
+    exponent: float = 0.25,
+    graft_eps: float = 1e-8,
+    grafting: str = "adam",
+    newton: bool = False,
+    max_dim: float = 2048,
+) -> Array:
+    """Gupta et al. 2018, algorithm 1, with averages, grafting and intervals of Shi et al. 2023."""
+    b1, b2 = betas
+    x = as_matrix(g)
+    sides = [k for k, n in enumerate(x.shape) if w.ndim > 1 and 1 < n <= max_dim]
+    power = exponent if len(sides) == 2 else 2.0 * exponent
+    m = s["m"] = b1 * s.get("m", 0.0) + (1.0 - b1) * x
+    v = s["v"] = b2 * s.get("v", 0.0) + (1.0 - b2) * x**2
+    mean = m / (1.0 - b1**t)
+    grafted = mean
+    if grafting == "adam":
+        grafted = mean / (np.sqrt(v / (1.0 - b2**t)) + graft_eps)
+    direction = mean
+    for k in sides:
+        product = x @ x.T if k == 0 else x.T @ x
+        a = s[f"a{k}"] = b2 * s.get(f"a{k}", 0.0) + (1.0 - b2) * product
+        if t % every == 0:
+            s[f"x{k}"] = inverse_root(a, power, eps)
+        root = s.get(f"x{k}", np.zeros_like(a))
+        direction = root @ direction if k == 0 else direction @ root
+    if not sides or not np.any(direction):
+        return w - lr * grafted.reshape(w.shape)
+    if grafting != "none":
+        direction = direction * (np.linalg.norm(grafted) / np.linalg.norm(direction))
+    return w - lr * direction.reshape(w.shape)

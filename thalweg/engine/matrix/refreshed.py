@@ -1,0 +1,80 @@
+"""Roots and bases that are computed anew in every k-th step, and kept between, as functions for rules."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from thalweg.engine.matrix.bases import eigenbasis, refreshed_basis
+from thalweg.engine.matrix.function import matrix_function
+from thalweg.engine.matrix.roots import inverse_root, inverse_root_newton
+
+
+def is_due(t: float, every: float) -> bool:
+    """Whether step t, counted from 1, is one in which what is kept is computed anew; `every` may be ∞.
+
+    >>> [t for t in range(1, 10) if is_due(t, 3)]
+    [3, 6, 9]
+    """
+    return t % every == 0
+
+
+@matrix_function
+def root_of(a: Tensor, kept: Tensor, t: float, every: float, p: float, damping: float) -> Tensor:
+    """Return (A + δ·‖A‖·I)^(−1/p) in every `every`-th step, by eigenvalues, and what was kept in the others.
+
+    See `thalweg.engine.matrix.roots.inverse_root`.
+
+    >>> import torch
+    >>> a, kept = torch.diag(torch.tensor([4.0, 9.0])), torch.zeros(2, 2)
+    >>> root_of(a, kept, 10, 10, 2, 0.0).diag(), root_of(a, kept, 11, 10, 2, 0.0).diag()
+    (tensor([0.5000, 0.3333]), tensor([0., 0.]))
+    """
+    return inverse_root(a, p, damping) if is_due(t, every) else kept
+
+
+@matrix_function
+def newton_root_of(
+    a: Tensor, kept: Tensor, t: float, every: float, p: float, damping: float
+) -> Tensor:
+    """Return what `root_of` returns, by products of matrices alone.
+
+    See `thalweg.engine.matrix.roots.inverse_root_newton`.
+
+    >>> import torch
+    >>> a, kept = torch.diag(torch.tensor([4.0, 9.0])), torch.zeros(2, 2)
+    >>> newton_root_of(a, kept, 10, 10, 2, 0.0).diag()
+    tensor([0.5000, 0.3333])
+    """
+    return inverse_root_newton(a, round(p), damping) if is_due(t, every) else kept
+
+
+@matrix_function
+def basis_of(a: Tensor, kept: Tensor, t: float, every: float) -> Tensor:
+    """Return a basis of eigenvectors of A: exact in step 1, and then an iteration in every `every`-th step.
+
+        t = 1:              Q ← eigenvectors of A
+        t a multiple of k:  Q ← QR(A·Q)
+
+    See `thalweg.engine.matrix.bases`.
+
+    >>> import torch
+    >>> a, kept = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.eye(2)
+    >>> basis_of(a, kept, 1, 10).abs().round(decimals=2)[0], basis_of(a, kept, 2, 10)[0]
+    (tensor([0.7100, 0.7100]), tensor([1., 0.]))
+    """
+    if t == 1:
+        return eigenbasis(a)
+    return refreshed_basis(a, kept) if is_due(t, every) else kept
+
+
+@matrix_function
+def identity_like(a: Tensor) -> Tensor:
+    """Return identity matrices of the size of square ones.
+
+    >>> import torch
+    >>> identity_like(torch.zeros(2, 2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    return torch.eye(a.shape[-1], dtype=a.dtype, device=a.device).expand_as(a)

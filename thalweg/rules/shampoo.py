@@ -1,0 +1,112 @@
+"""Shampoo: a matrix for the rows and one for the columns, with the step length of another rule."""
+
+from __future__ import annotations
+
+import torch
+
+from thalweg.engine import ColumnsByColumns, RowsByRows, gram, gram_of_columns, norm, rule
+from thalweg.engine.matrix.refreshed import newton_root_of, root_of
+
+__all__ = ["shampoo", "shampoo_columns", "shampoo_identity", "shampoo_rows"]
+
+
+def _moments(g, m, v, t, beta1, beta2, graft_eps, grafting):
+    """Return the mean gradient, Adam's direction or the mean gradient itself, and the new moments."""
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    m_hat = m / (1 - beta1**t)
+    if grafting == "adam":
+        return m_hat, m_hat / (torch.sqrt(v / (1 - beta2**t)) + graft_eps), m, v
+    return m_hat, m_hat, m, v
+
+
+def _grafted(direction, grafted, grafting):
+    """Return a direction with the length of another one; where it is zero, that other one itself."""
+    length = norm(direction)
+    ratio = 1.0 if grafting == "none" else norm(grafted) / length
+    return torch.where(length > 0, ratio * direction, grafted)
+
+
+def _root(a, kept, t, every, exponent, eps, newton):
+    return (newton_root_of if newton else root_of)(a, kept, t, every, 1 / exponent, eps)
+
+
+@rule
+def shampoo(
+    g, m, v, L: RowsByRows, R: ColumnsByColumns, X: RowsByRows, Y: ColumnsByColumns,
+    *, t, beta1=0.9, beta2=0.999, eps=1e-6, every=10, exponent=0.25, graft_eps=1e-8,
+    grafting="adam", newton=False,
+):  # fmt: skip
+    """Shampoo (Gupta, Koren and Singer 2018, algorithm 1), grafted (Anil et al. 2020; Shi et al. 2023).
+
+        M ← β₁·M + (1 − β₁)·G,   V ← β₂·V + (1 − β₂)·G²
+        L ← β₂·L + (1 − β₂)·G·Gᵀ                R ← β₂·R + (1 − β₂)·Gᵀ·G
+        X ← (L + ε·‖L‖·I)^(−e)                  Y ← (R + ε·‖R‖·I)^(−e)        in every k-th step
+        S = X·M̂·Y,   D = M̂ / (√V̂ + ε_D)
+        update = S·‖D‖/‖S‖,   and D where S is 0, as before the first roots
+
+    The grafted rule gives D: Adam; with grafting="sgd" D = M̂; with "none" the update is S as it is. With
+    `newton` the roots are computed by products of matrices alone.
+
+    Paper: Gupta, Koren and Singer 2018, "Shampoo: Preconditioned Stochastic Tensor Optimization", algorithm
+    1, arXiv:1802.09568; averages, grafting and intervals as in Shi et al. 2023, arXiv:2309.06497.
+    Defaults: e = 1/4 of the paper; β₁, β₂ and ε_D are Adam's, whose learning rates it takes by grafting; ε
+    and k = 10 are ours.
+    Use: for matrices of some hundred to thousand rows and columns, in large batches; it takes fewer steps
+    than Adam, and a step in which roots are computed is by far the dearest. SOAP needs less tuning.
+    Deviations: L and R are averages in the place of the paper's sums, so that what is long past does not
+    count, and ε is relative to their norms. A side longer than `max_dim` keeps the identity, and the other
+    one has the exponent 2e; vectors, of which the paper takes a matrix too, are stepped by the grafted rule.
+    """
+    mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
+    L = beta2 * L + (1 - beta2) * gram(g)
+    R = beta2 * R + (1 - beta2) * gram_of_columns(g)
+    X = _root(L, X, t, every, exponent, eps, newton)
+    Y = _root(R, Y, t, every, exponent, eps, newton)
+    return _grafted(X @ mean @ Y, grafted, grafting), m, v, L, R, X, Y
+
+
+@rule
+def shampoo_rows(
+    g, m, v, L: RowsByRows, X: RowsByRows,
+    *, t, beta1=0.9, beta2=0.999, eps=1e-6, every=10, exponent=0.25, graft_eps=1e-8,
+    grafting="adam", newton=False,
+):  # fmt: skip
+    """Shampoo of the rows alone (Gupta, Koren and Singer 2018).
+
+    X ← (L + ε·‖L‖·I)^(−2e),  S = X·M̂,  and the rest as in `shampoo`
+    """
+    mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
+    L = beta2 * L + (1 - beta2) * gram(g)
+    X = _root(L, X, t, every, 2 * exponent, eps, newton)
+    return _grafted(X @ mean, grafted, grafting), m, v, L, X
+
+
+@rule
+def shampoo_columns(
+    g, m, v, R: ColumnsByColumns, Y: ColumnsByColumns,
+    *, t, beta1=0.9, beta2=0.999, eps=1e-6, every=10, exponent=0.25, graft_eps=1e-8,
+    grafting="adam", newton=False,
+):  # fmt: skip
+    """Shampoo of the columns alone (Gupta, Koren and Singer 2018).
+
+    Y ← (R + ε·‖R‖·I)^(−2e),  S = M̂·Y,  and the rest as in `shampoo`
+    """
+    mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
+    R = beta2 * R + (1 - beta2) * gram_of_columns(g)
+    Y = _root(R, Y, t, every, 2 * exponent, eps, newton)
+    return _grafted(mean @ Y, grafted, grafting), m, v, R, Y
+
+
+@rule
+def shampoo_identity(
+    g, m, v,
+    *, t, beta1=0.9, beta2=0.999, eps=1e-6, every=10, exponent=0.25, graft_eps=1e-8,
+    grafting="adam", newton=False,
+):  # fmt: skip
+    """Shampoo where both matrices are the identity: the grafted rule (Shi et al. 2023).
+
+    update = D, as in `shampoo`
+    """
+    _, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
+    return grafted, m, v

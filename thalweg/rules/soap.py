@@ -1,0 +1,96 @@
+"""SOAP: Adam in the eigenbases of Shampoo's matrices."""
+
+from __future__ import annotations
+
+import torch
+
+from thalweg.engine import ColumnsByColumns, RowsByRows, gram, gram_of_columns, rule
+from thalweg.engine.matrix.refreshed import basis_of, identity_like
+
+__all__ = ["soap", "soap_columns", "soap_identity", "soap_rows"]
+
+
+def _adam(g, m, v, t, beta1, beta2, eps):
+    """Return Adam's update from a gradient and a momentum, and the new scale."""
+    v = beta2 * v + (1 - beta2) * g * g
+    m_hat = m / (1 - beta1**t)
+    v_hat = v / (1 - beta2**t)
+    return m_hat / (torch.sqrt(v_hat) + eps), v
+
+
+@rule
+def soap(
+    g, m, v, L: RowsByRows, R: ColumnsByColumns, Q_L: RowsByRows, Q_R: ColumnsByColumns,
+    *, t, beta1=0.95, beta2=0.95, eps=1e-8, every=10,
+):  # fmt: skip
+    """SOAP (Vyas et al. 2024, algorithm 3): Adam in the eigenbases of Shampoo's two matrices.
+
+        G′ = Q_Lᵀ·G·Q_R                         M ← β₁·M + (1 − β₁)·G,   M′ = Q_Lᵀ·M·Q_R
+        V ← β₂·V + (1 − β₂)·G′²                 N′ = M̂′ / (√V̂ + ε)
+        update = Q_L·N′·Q_Rᵀ
+        L ← β₂·L + (1 − β₂)·G·Gᵀ                R ← β₂·R + (1 − β₂)·Gᵀ·G
+        Q_L, Q_R ← QR(L·Q_L), QR(R·Q_R)         in every k-th step
+
+    The bases of step 1 are the identity, so it is Adam's; at its end they are the eigenvectors of L and R.
+
+    Paper: Vyas et al. 2024, "SOAP: Improving and Stabilizing Shampoo using Adam", algorithm 3,
+    arXiv:2409.11321.
+    Defaults: the paper's: β₁ = β₂ = 0.95, k = 10; its learning rate is 3e-3, after a warm-up.
+    Use: for matrices of some hundred to thousand rows and columns, in large batches, where it takes fewer
+    steps than Adam; each step costs more. A shorter interval k helps a little, and costs.
+    Deviations: bias corrections, as the authors' code has them; the paper leaves them and the first bases
+    out. The authors' code makes the first bases of the first gradient and does not move in that step; here
+    step 1 is Adam's. Vectors, and sides longer than `max_dim`, keep the identity: there it is Adam.
+    """
+    Q_L = torch.where(t == 1, identity_like(Q_L), Q_L)
+    Q_R = torch.where(t == 1, identity_like(Q_R), Q_R)
+    m = beta1 * m + (1 - beta1) * g
+    turned, v = _adam(Q_L.mT @ g @ Q_R, Q_L.mT @ m @ Q_R, v, t, beta1, beta2, eps)
+    update = Q_L @ turned @ Q_R.mT
+    L = beta2 * L + (1 - beta2) * gram(g)
+    R = beta2 * R + (1 - beta2) * gram_of_columns(g)
+    return update, m, v, L, R, basis_of(L, Q_L, t, every), basis_of(R, Q_R, t, every)
+
+
+@rule
+def soap_rows(
+    g, m, v, L: RowsByRows, Q_L: RowsByRows, *, t, beta1=0.95, beta2=0.95, eps=1e-8, every=10
+):
+    """SOAP of the rows alone: the columns keep the identity, where they are too many (Vyas et al. 2024).
+
+    G′ = Q_Lᵀ·G,  update = Q_L·N′,  and the rest as in `soap`
+    """
+    Q_L = torch.where(t == 1, identity_like(Q_L), Q_L)
+    m = beta1 * m + (1 - beta1) * g
+    turned, v = _adam(Q_L.mT @ g, Q_L.mT @ m, v, t, beta1, beta2, eps)
+    update = Q_L @ turned
+    L = beta2 * L + (1 - beta2) * gram(g)
+    return update, m, v, L, basis_of(L, Q_L, t, every)
+
+
+@rule
+def soap_columns(
+    g, m, v, R: ColumnsByColumns, Q_R: ColumnsByColumns,
+    *, t, beta1=0.95, beta2=0.95, eps=1e-8, every=10,
+):  # fmt: skip
+    """SOAP of the columns alone: the rows keep the identity, where they are too many (Vyas et al. 2024).
+
+    G′ = G·Q_R,  update = N′·Q_Rᵀ,  and the rest as in `soap`
+    """
+    Q_R = torch.where(t == 1, identity_like(Q_R), Q_R)
+    m = beta1 * m + (1 - beta1) * g
+    turned, v = _adam(g @ Q_R, m @ Q_R, v, t, beta1, beta2, eps)
+    update = turned @ Q_R.mT
+    R = beta2 * R + (1 - beta2) * gram_of_columns(g)
+    return update, m, v, R, basis_of(R, Q_R, t, every)
+
+
+@rule
+def soap_identity(g, m, v, *, t, beta1=0.95, beta2=0.95, eps=1e-8, every=10):
+    """SOAP where both bases are the identity: Adam, with SOAP's hyperparameters.
+
+    m ← β₁·m + (1 − β₁)·g;   v ← β₂·v + (1 − β₂)·g²;   update = m̂ / (√v̂ + ε)
+    """
+    m = beta1 * m + (1 - beta1) * g
+    update, v = _adam(g, m, v, t, beta1, beta2, eps)
+    return update, m, v
