@@ -13,6 +13,7 @@ PROGRAMS = (
     "drop_in",
     "own_rule",
     "around_the_step",
+    "routing",
     "linear_regression",
     "from_csv",
     "lecture_mnist",

@@ -137,6 +137,7 @@ def test_the_page_on_routing_runs_and_names_every_kind(capsys: pytest.CaptureFix
         "hidden: 4,096 numbers by chain(clip_by_global_norm(max_norm=1.0), muon(adjust='match"
         in printed
     )
+    assert "'rest': 'chain(adam(), decay(weight_decay=0.1))'" in printed
     assert printed.endswith("lion/adam+decay\n")
     text = (DOCS / "routing.md").read_text(encoding="utf-8")
     assert [kind for kind in PARAMETER_KINDS if f"| `{kind}` |" not in text] == []

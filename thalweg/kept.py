@@ -68,7 +68,9 @@ def _copied_buffers(model: nn.Module) -> Callable[[], None]:
 
 @contextmanager
 def attributes_kept(model: nn.Module) -> Iterator[None]:
-    """Put the attributes of each module back at the end, as they were bound: the objects, not their contents.
+    """Put the plain attributes of each module back at the end: the objects, not their contents.
+
+    Buffers, parameters and modules in it are no plain attributes.
 
     >>> model = nn.Identity()
     >>> with attributes_kept(model):
@@ -77,20 +79,12 @@ def attributes_kept(model: nn.Module) -> Iterator[None]:
     False
     """
     held = [(module, dict(vars(module))) for module in model.modules()]
-    tables: list[tuple[Any, dict[str, Any]]] = [
-        (table, dict(table))
-        for module, _ in held
-        for table in (module._buffers, module._modules, module._parameters)
-    ]
     try:
         yield
     finally:
         for module, attributes in held:
             vars(module).clear()
             vars(module).update(attributes)
-        for table, entries in tables:
-            table.clear()
-            table.update(entries)
 
 
 @contextmanager

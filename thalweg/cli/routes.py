@@ -10,14 +10,14 @@ from thalweg.cli.options import OptimizerOption, RateOption, SettingsOption, Tas
 
 EXAMPLES = (
     "thalweg routes digits",
-    "thalweg routes my_task.py --optimizer adamw --set weight_decay=0.1",
+    "thalweg routes my_task.py --optimizer normuon --set weight_decay=0.1",
     "thalweg routes my_task.py:make --json",
 )
 
 
 def routes(
     task: TaskArgument,
-    optimizer: OptimizerOption = "adamw",
+    optimizer: OptimizerOption = "muon",
     lr: RateOption = None,
     settings: SettingsOption = None,
     as_json: Annotated[

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.engine.member import called
 from thalweg.optim.factory import optimizer
+from thalweg.optim.routing.of_model import OfModel, is_rest
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Links, Spelling
 from thalweg.optim.stepping.steppable import param_names
-from thalweg.optim.stepping.stepper import Stepper
 from thalweg.optim.twin import TorchTwin
 from thalweg.rules import muon, normuon
 
@@ -82,15 +83,20 @@ def _coefficient(k: int) -> Any:
     return lambda group: group["ns_coefficients"][k]
 
 
-class OfMatrices(Stepper):
-    """An optimizer that steps matrices alone."""
+class OfMatrices(OfModel):
+    """An optimizer that steps matrices alone; of a model the rest by AdamW."""
 
-    of_matrices: ClassVar[bool] = True
+    def __init__(self, params: nn.Module | Iterable[Any], *args: Any, **kwargs: Any) -> None:
+        names = list(inspect.signature(type(self)).parameters)[1:]
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        super().__init__(self._groups_of(params, given), *args, **kwargs)
 
     def add_param_group(self, param_group: Group) -> None:
-        """Add a group of parameters, as PyTorch does, none of them a vector."""
+        """Add a group of parameters, as PyTorch does, no vectors but for AdamW, `route="rest"`."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
+        if is_rest(group):
+            return
         names = param_names(group)
         before = sum(len(other["params"]) for other in self.param_groups[:-1])
         for k, p in enumerate(group["params"]):
@@ -102,7 +108,7 @@ def _must_be_matrix(who: str, name: str, p: Tensor) -> None:
         raise ValueError(
             f"{who} only supports parameters of two dimensions or more, whereas {name} has size "
             f"{tuple(p.shape)}: {who} orthogonalises matrices. Give it the weights of hidden layers, and "
-            "step biases, gains, embeddings and the last layer by AdamW"
+            f"step biases, gains, embeddings and the last layer by AdamW, as {who}(model) does"
         )
     if p.is_complex():
         raise ValueError(f"{who} does not support complex parameters, as {name} is")
@@ -119,6 +125,10 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     0.2·√max(r, c), with "spectral" √(r/c). A tensor of more dimensions is a matrix of its first dimension ×
     the rest; a vector is an error, since Muon is for matrices. A param group may have the entries `blocks`,
     `iteration`, `precision` and `space` of the rule `muon`: {"params": qkv, "blocks": 3}.
+
+    Given a model, `Muon(model)`, its hidden matrices are stepped so, with "match_rms_adamw" if nothing else
+    is said, fused queries, keys and values each alone; and all the rest by AdamW with the same learning rate
+    and weight decay. `optimizer.routes()` shows which is which.
 
     Paper: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
     https://kellerjordan.github.io/posts/muon/; λ and "match_rms_adamw": Liu et al. 2025, arXiv:2502.16982.
@@ -141,6 +151,8 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     state_names: ClassVar[Mapping[str, str]] = {"m": "momentum_buffer"}
 
     own_decay = "decoupled"
+    knows_blocks = True
+    of_model: ClassVar[Mapping[str, Any]] = {"adjust_lr_fn": "match_rms_adamw"}
 
     @classmethod
     def twin(cls) -> type[torch.optim.Optimizer]:

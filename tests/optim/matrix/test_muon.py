@@ -127,7 +127,7 @@ def test_what_pytorch_refuses_in_a_step_is_refused_at_once(wrong: dict[str, Any]
 @pytest.mark.parametrize("kind", [optim.Muon, optim.NorMuon])
 def test_vectors_and_complex_numbers_are_refused_by_name(kind: Any) -> None:
     with pytest.raises(ValueError, match=r"whereas parameter 1 \(bias\) has size \(2,\).*by AdamW"):
-        kind(torch.nn.Linear(3, 2))
+        kind(torch.nn.Linear(3, 2).named_parameters())
     optimizer = kind([Parameter(torch.zeros(2, 2))])
     with pytest.raises(ValueError, match=r"parameter 1 has size \(3,\)"):
         optimizer.add_param_group({"params": [Parameter(torch.zeros(3))]})
