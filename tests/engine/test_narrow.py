@@ -38,7 +38,7 @@ def test_bfloat16_is_rounded_without_bias(share: float, shift: int) -> None:
 
 
 def test_an_average_that_moves_by_less_than_a_spacing_moves() -> None:
-    """To the nearest, an average of β = 0.999 in bfloat16 stays at 1; stochastically it decays as it should."""
+    """To the nearest, an average of β = 0.999 in bfloat16 hardly leaves 1; stochastically it decays."""
     average = torch.ones(1024)
     nearest = average.clone()
     for t in range(1, 201):

@@ -200,7 +200,8 @@ def test_states_are_converted_when_they_are_loaded() -> None:
         back = optim.Adam([p], lr=1e-2)
         back.load_state_dict(small.state_dict())
         again = back.state[p]["exp_avg"]
-        assert again.dtype == torch.float32 and "exp_avg_scale" not in back.state[p]
+        assert again.dtype == torch.float32
+        assert "exp_avg_scale" not in back.state[p]
         assert ((again - first).abs() <= share * (first.abs() + first.abs().max() / 240)).all()
         descend(back, p, range(3, 4))
         assert float(back.state[p]["step"]) == 4
@@ -227,7 +228,8 @@ def test_what_must_not_be_small_stays_wide() -> None:
     assert set(dtypes(optim.Rprop([p], state_dtype="int8")).values()) == {"float32"}
     assert dtypes(optim.ScheduleFreeSGD([p], state_dtype="int8")) == {"z": "float32"}
     amsgrad = dtypes(optim.Adam([p], amsgrad=True, state_dtype="int8"))
-    assert amsgrad["max_exp_avg_sq"] == "float32" and amsgrad["exp_avg"] == "int8"
+    assert amsgrad["max_exp_avg_sq"] == "float32"
+    assert amsgrad["exp_avg"] == "int8"
     few = Parameter(torch.ones(10))
     assert dtypes(optim.Adam([few], state_dtype="int8"))["exp_avg"] == "float32"
 
@@ -268,6 +270,8 @@ def test_what_is_not_finite_is_seen_in_8_bits() -> None:
     optimizer.step()
     state = optimizer.state[p]
     first = decode(state["exp_avg"], state["exp_avg_scale"], p)
-    assert first[256:512].isnan().all() and first[:256].isfinite().all()
+    assert first[256:512].isnan().all()
+    assert first[:256].isfinite().all()
     assert first[512:].isfinite().all()
-    assert p.detach()[300].isnan() and p.detach()[:300].isfinite().all()
+    assert p.detach()[300].isnan()
+    assert p.detach()[:300].isfinite().all()
