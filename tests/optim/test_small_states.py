@@ -14,6 +14,7 @@ from tests.exact import RERUN, RESUMED, same
 from thalweg import Optimizer, chain, optim
 from thalweg.engine.program.coded import decode
 from thalweg.errors import EngineError
+from thalweg.optim.stepping.merged import can_merge
 from thalweg.rules import adam, clip_by_norm, clip_by_unit, ema
 
 from .cases import RICHEST, Case, each
@@ -275,3 +276,10 @@ def test_what_is_not_finite_is_seen_in_8_bits() -> None:
     assert first[512:].isfinite().all()
     assert p.detach()[300].isnan()
     assert p.detach()[:300].isfinite().all()
+
+
+def test_optimizers_that_round_by_place_are_not_merged() -> None:
+    """A draw depends on the place of a tensor in its optimizer, which a stack of models changes."""
+    p = Parameter(torch.ones(3))
+    assert can_merge(optim.Adam([p]))
+    assert not can_merge(optim.Adam([p], state_dtype="bfloat16"))
