@@ -18,7 +18,9 @@ from thalweg.rules import adam, clip_by_global_norm
 
 def model() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 20), nn.Tanh(), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 2))
+    return nn.Sequential(
+        nn.Linear(6, 20), nn.Tanh(), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 2)
+    )
 
 
 def loss(net: nn.Module, step: int) -> torch.Tensor:

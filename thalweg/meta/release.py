@@ -23,7 +23,7 @@ class Released:
     def __init__(self, optimizer: Stepper) -> None:
         self._optimizer = optimizer
         self._done: set[int] = set()
-        self._supports_scaling = optimizer._step_supports_amp_scaling  # type: ignore[attr-defined]
+        self._supports_scaling = getattr(optimizer, "_step_supports_amp_scaling", False)
         self._handles: list[RemovableHandle] = []
         ordinal = 0
         for number, group in enumerate(optimizer.param_groups):

@@ -100,6 +100,8 @@ def can_merge(optimizer: torch.optim.Optimizer) -> bool:
         return False
     if optimizer.defaults.get("differentiable"):
         return False
+    if not optimizer.keeping.is_plain:  # how a number is rounded depends on the place of its tensor
+        return False
     try:
         programs = [optimizer._reader(group).program for group in optimizer.param_groups]
     except (ThalwegError, TypeError, ValueError, KeyError):

@@ -340,7 +340,7 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
         """Load a state written by this class or by PyTorch's class of the same name.
 
         Parameters are matched by name where both sides know names, otherwise by position. Tensors keep their
-        dtype and go to the device of their parameter; nothing is shared with `state_dict`.
+        dtype, or get that of `state_dtype`, and go to the device of their parameter; nothing is shared.
         """
         loaded_state(self, state_dict)
         convert_all(self.param_groups, self.state, self.kept_states)
