@@ -129,7 +129,7 @@ def movie_page(movie: SurfaceMovie, card: str = "") -> str:
 :root{{{light}--shape:{shape:.4g}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
 </head>
 <body>
-<main>
+<main{' class="beside"' if card else ''}>
 {card or _header(movie)}
 <section class="card" aria-label="Movie">
 {_stages(movie)}
