@@ -1,4 +1,4 @@
-"""Surfaces: traced with their gradients, for Python and for pages; what cannot be printed is refused by name."""
+"""Surfaces: traced with their gradients, for Python and for pages; what cannot be printed is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tests.engine.javascript.node import needs_javascript, run
 from thalweg.engine.javascript.operations import library
@@ -27,8 +27,10 @@ def quadratic(x: Tensor, y: Tensor) -> Tensor:
 
 
 def activations(x: Tensor, y: Tensor) -> Tensor:
-    smooth = F.gelu(x) + F.silu(y) + F.softplus(x * y) + torch.sigmoid(x) * torch.tanh(y) + F.mish(x)
-    return smooth + F.elu(x) + F.selu(y) + F.relu(x) + F.leaky_relu(y) + F.huber_loss(x, y)
+    smooth = functional.gelu(x) + functional.silu(y) + functional.softplus(x * y)
+    smooth = smooth + torch.sigmoid(x) * torch.tanh(y) + functional.mish(x)
+    bent = functional.elu(x) + functional.selu(y) + functional.relu(x) + functional.leaky_relu(y)
+    return smooth + bent + functional.huber_loss(x, y)
 
 
 def shapes(x: Tensor, y: Tensor) -> Tensor:
@@ -70,6 +72,26 @@ def test_values_and_gradients_are_those_of_autograd(tmp_path: Path) -> None:
             assert alone == pytest.approx(expected[0], rel=1e-12, abs=1e-12), surface.name
 
 
+HILLS = """
+def surface(x, y):
+    'Two hills.'
+    return x.sin() + y**2
+
+def pit(p):
+    return p @ p
+"""
+NONE = """
+def a(x, y):
+    return x
+
+def b(x):
+    return x
+
+def three(x, y, z):
+    return x
+"""
+
+
 def branching(x: Any, y: Any) -> Any:
     return x if x > 0 else y
 
@@ -91,7 +113,7 @@ def test_what_cannot_be_traced_is_refused(function: Any, said: str) -> None:
 
 def test_a_function_of_the_user_s_own(tmp_path: Path) -> None:
     file = tmp_path / "hills.py"
-    file.write_text("def surface(x, y):\n    '''Two hills.'''\n    return x.sin() + y**2\n\n\ndef pit(p):\n    return p @ p\n")
+    file.write_text(HILLS)
     hills = find_surface(str(file), start=(2.0, 1.0))
     assert (hills.name, hills.about, hills.start) == ("hills", "Two hills.", (2.0, 1.0))
     assert hills.at(0.0, 3.0) == (9.0, 1.0, 6.0)
@@ -117,8 +139,12 @@ def test_a_surface_that_is_none(target: str, said: str) -> None:
 
 def test_a_file_without_a_surface(tmp_path: Path) -> None:
     file = tmp_path / "none.py"
-    file.write_text("def a(x, y):\n    return x\n\n\ndef b(x):\n    return x\n\n\ndef three(x, y, z):\n    return x\n")
-    with pytest.raises(TaskError, match=r"no function 'surface'. It has a, b, three: name one as .*none.py:a"):
+    file.write_text(
+        "def a(x, y):\n    return x\n\n\ndef b(x):\n    return x\n\n\ndef three(x, y, z):\n    return x\n"
+    )
+    with pytest.raises(
+        TaskError, match=r"no function 'surface'. It has a, b, three: name one as .*none.py:a"
+    ):
         find_surface(str(file))
     with pytest.raises(TaskError, match="takes 3 arguments; a surface takes x and y"):
         find_surface(f"{file}:three")

@@ -70,7 +70,14 @@ def test_gradient_descent_on_a_bowl_has_its_closed_form(tmp_path: Path) -> None:
 def test_coordinate_descent_on_a_quadratic_has_its_closed_form(tmp_path: Path) -> None:
     surface = Surface("pulling", pulling, (0.0, 0.0), (-1.0, 3.0, -1.0, 3.0))
     setting = Setting(surface, steps=6)
-    expected = [[0.0, 0.0], [1.5, 0.0], [1.5, 0.75], [1.125, 0.75], [1.125, 0.9375], [1.03125, 0.9375]]
+    expected = [
+        [0.0, 0.0],
+        [1.5, 0.0],
+        [1.5, 0.75],
+        [1.125, 0.75],
+        [1.125, 0.9375],
+        [1.03125, 0.9375],
+    ]
     walker = find_walker("coordinate", setting)
     # a step along a line is as exact as the slope at its end is small
     np.testing.assert_allclose(walker.path[:6], expected, rtol=1e-9)
@@ -115,7 +122,9 @@ def test_a_rate_that_is_not_given_is_the_best_that_stays_in_view() -> None:
     assert walker.lr in {*RATES, 0.001}
     ends = {rate: find_walker("gd", setting, rate).path for rate in RATES}
     # x(1 − 2lr)ᵏ and y(1 − 4lr)ᵏ shrink best where the slower of both shrinks fastest
-    assert walker.lr == min((r for r in RATES if r < 0.5), key=lambda r: max(abs(1 - 2 * r), abs(1 - 4 * r)))
+    assert walker.lr == min(
+        (r for r in RATES if r < 0.5), key=lambda r: max(abs(1 - 2 * r), abs(1 - 4 * r))
+    )
     assert not np.isfinite(ends[10.0]).all() or np.abs(ends[10.0]).max() > 1e3
 
 
@@ -131,7 +140,7 @@ def test_solvers_are_recorded() -> None:
 
 def test_who_does_not_walk() -> None:
     setting = Setting(find_surface("bowl"), steps=2)
-    with pytest.raises(TaskError, match="No optimizer and no solver is called 'adm'.*'adam'"):
+    with pytest.raises(TaskError, match=r"No optimizer and no solver is called 'adm'.*'adam'"):
         find_walker("adm", setting)
     with pytest.raises(TaskError, match="kfac"):
         find_walker("kfac", setting)

@@ -40,7 +40,20 @@ app = typer.Typer(
     epilog=_examples(
         [
             part.EXAMPLES[0]
-            for part in (race, train, doctor, runs, lr, init, curvature, lab, movie, new, explain, listing)
+            for part in (
+                race,
+                train,
+                doctor,
+                runs,
+                lr,
+                init,
+                curvature,
+                lab,
+                movie,
+                new,
+                explain,
+                listing,
+            )
         ]
     ),
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -76,7 +76,8 @@ def movie(
     the rules that the package runs, printed as JavaScript. Solvers are shown
     as recorded. A surface of your own is a function of two PyTorch numbers.
     """
-    from thalweg.cli.console import err, out as console, print_json
+    from thalweg.cli.console import err, print_json
+    from thalweg.cli.console import out as console
     from thalweg.cli.values import checked_rate, read_names
     from thalweg.errors import TaskError
     from thalweg.movies.gif import check_gif, write_gif

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,7 +66,9 @@ def write_gif(
     whole_number("frames", frames, 2)
     pictures = _frames(movie, width, frames)
     last = len(pictures) - 1
-    each = max(20, round(1000 * seconds / max(last, 1) / 10) * 10)  # GIF counts hundredths of a second
+    each = max(
+        20, round(1000 * seconds / max(last, 1) / 10) * 10
+    )  # GIF counts hundredths of a second
     content = io.BytesIO()
     pictures[0].save(
         content,
@@ -180,7 +182,9 @@ def _around(draw: Any, place: _Place) -> None:
     draw.rectangle(place.box, outline=(200, 197, 192), width=_FINE)
 
 
-def _legend(pillow: ModuleType, picture: Any, movie: SurfaceMovie, place: _Place, said: str) -> None:
+def _legend(
+    pillow: ModuleType, picture: Any, movie: SurfaceMovie, place: _Place, said: str
+) -> None:
     draw = pillow.ImageDraw.Draw(picture)
     font = pillow.ImageFont.load_default(12)
     x, y = _EDGE, place.legend
@@ -211,5 +215,3 @@ def _pillow() -> ModuleType:
     except ImportError:
         raise MissingExtraError("pillow", "An animated picture") from None
     return PIL
-
-

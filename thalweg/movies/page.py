@@ -129,7 +129,7 @@ def movie_page(movie: SurfaceMovie, card: str = "") -> str:
 :root{{{light}--shape:{shape:.4g}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
 </head>
 <body>
-<main{' class="beside"' if card else ''}>
+<main{' class="beside"' if card else ""}>
 {card or _header(movie)}
 <section class="card" aria-label="Movie">
 {_stages(movie)}
@@ -233,9 +233,13 @@ title="Standard deviation on each coordinate of the gradient"> <output id="noise
 
 def _said(movie: SurfaceMovie) -> str:
     kinds = {each.kind for each in movie.walkers}
-    words = ["Noise is added to the gradients of all but gd; it is the same for every optimizer at a step."]
+    words = [
+        "Noise is added to the gradients of all but gd; it is the same for every optimizer at a step."
+    ]
     if any(each.chosen for each in movie.walkers):
-        words.append("A rate that was not given is the best of a grid, of those whose paths stay in view.")
+        words.append(
+            "A rate that was not given is the best of a grid, of those whose paths stay in view."
+        )
     if "recorded" in kinds:
         words.append("Dashed paths are recorded: they stay as they are when the start is moved.")
     return " ".join(words)

@@ -15,10 +15,12 @@ from thalweg.engine.program.noise import normal
 from thalweg.errors import TaskError, ThalwegError, suggest
 from thalweg.movies.rules import PrintedOptimizer, print_optimizer
 from thalweg.movies.surface import Surface
+from thalweg.numeric import is_real
 from thalweg.optim.cards.cost import cost_of
 from thalweg.optim.named import NamedOptimizer, find_optimizer, named_optimizers
 from thalweg.solvers import coordinate_descent, minimize
 from thalweg.solvers.methods import METHODS
+from thalweg.whole import whole_number
 
 GRADIENT, COORDINATE = "gd", "coordinate"
 """Gradient descent, which sees no noise; and exact minimisation along one coordinate after the other."""
@@ -35,12 +37,21 @@ Path = np.ndarray
 
 @dataclass(frozen=True)
 class Setting:
-    """What all walkers share: the surface, the steps, the noise on each coordinate of the gradient, its seed."""
+    """What all walkers share: the surface, the steps, the noise on each coordinate of the gradient, its seed.
+
+    Raises ValueError for steps and a seed that are no whole numbers, TaskError for a noise below 0.
+    """
 
     surface: Surface
     steps: int = 200
     noise: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        whole_number("steps", self.steps, 1)
+        whole_number("seed", self.seed, 0)
+        if not (is_real(self.noise) and 0 <= self.noise < math.inf):
+            raise TaskError(f"noise is a standard deviation, a number ≥ 0; got {self.noise!r}.")
 
     def draws(self) -> np.ndarray:
         """Return the noise of each step, standard normal (steps, 2): the same for every walker."""
@@ -80,7 +91,12 @@ def find_walker(name: str, setting: Setting, lr: float | None = None) -> Walker:
     """
     name = name.strip().lower()
     if name == COORDINATE:
-        return Walker(name, COORDINATE, _by_coordinate(setting), said="each step sets one coordinate to its best")
+        return Walker(
+            name,
+            COORDINATE,
+            _by_coordinate(setting),
+            said="each step sets one coordinate to its best",
+        )
     if name in METHODS:
         path, said = _recorded(name, setting)
         return Walker(name, "recorded", path, said=said)
@@ -96,7 +112,9 @@ def find_walker(name: str, setting: Setting, lr: float | None = None) -> Walker:
     noisy = name != GRADIENT
     printed = print_optimizer(_made(named, [torch.zeros(2, dtype=torch.float64)], lr))
     chosen = lr is None
-    rate, path = _best(named, setting, noisy) if lr is None else (lr, walk(named, setting, lr, noisy))
+    rate, path = (
+        _best(named, setting, noisy) if lr is None else (lr, walk(named, setting, lr, noisy))
+    )
     return Walker(name, "rule", path, rate, chosen, noisy, printed)
 
 
@@ -218,5 +236,3 @@ def _filled(points: list[list[float]], steps: int) -> Path:
     """Return points for every step: a path that has ended stays where it is."""
     kept = points[: steps + 1]
     return np.array([*kept, *([kept[-1]] * (steps + 1 - len(kept)))])
-
-

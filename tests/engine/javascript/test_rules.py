@@ -57,6 +57,13 @@ def by_javascript(cases: list[Case], problem: Problem, folder: Path) -> Mapping[
     return found
 
 
+def shaped(point: list[list[float]]) -> list[torch.Tensor]:
+    return [
+        torch.tensor(x, dtype=torch.float64).reshape(start.shape)
+        for x, start in zip(point, PROBLEM.starts, strict=True)
+    ]
+
+
 def compare(cases: list[Case], folder: Path) -> None:
     paths = by_javascript(cases, PROBLEM, folder)
     wrong = {}
@@ -64,7 +71,10 @@ def compare(cases: list[Case], folder: Path) -> None:
         parameters = PROBLEM.parameters()
         expected = follow(PROBLEM, parameters, case.ours(parameters, engine="eager"))
         actual = [
-            [torch.tensor(x, dtype=torch.float64).reshape(s.shape) for x, s in zip(point, PROBLEM.starts, strict=True)]
+            [
+                torch.tensor(x, dtype=torch.float64).reshape(s.shape)
+                for x, s in zip(point, PROBLEM.starts, strict=True)
+            ]
             for point in paths[case.name]
         ]
         try:
