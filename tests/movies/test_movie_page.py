@@ -18,7 +18,7 @@ from thalweg.errors import TaskError
 from thalweg.movies.gif import write_gif
 from thalweg.movies.page import SurfaceMovie, surface_movie, write_movie
 from thalweg.movies.surfaces import find_surface
-from thalweg.movies.walkers import Setting, losses
+from thalweg.movies.walkers import Course, losses
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 STEPS = 40
@@ -26,7 +26,7 @@ STEPS = 40
 
 @pytest.fixture(scope="module")
 def movie() -> SurfaceMovie:
-    return surface_movie(Setting(find_surface("bowl"), STEPS), ["gd", "adam", "newton"], lr=0.05)
+    return surface_movie(Course(find_surface("bowl"), STEPS), ["gd", "adam", "newton"], lr=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,7 @@ def test_the_page_walks_plays_and_changes(movie: SurfaceMovie, page: Path, chrom
     visit.page.keyboard.press("Space")
     # another start: the rules run again, the solver's path stays
     handle = visit.page.locator("#start")
+    handle.hover()  # which brings it into view
     at = handle.bounding_box()
     visit.page.mouse.move(at["x"] + 22, at["y"] + 22)
     visit.page.mouse.down()

@@ -23,7 +23,8 @@ MATRIX = torch.tensor([[1.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
 
 def quadratic(x: Tensor, y: Tensor) -> Tensor:
     p = torch.stack([x, y])
-    return 0.5 * p @ (MATRIX @ p) - 1.5 * p.sum()
+    value: Tensor = 0.5 * p @ (MATRIX @ p) - 1.5 * p.sum()
+    return value
 
 
 def activations(x: Tensor, y: Tensor) -> Tensor:

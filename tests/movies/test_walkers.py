@@ -16,7 +16,7 @@ from thalweg.errors import TaskError
 from thalweg.movies.page import DEFAULT_WALKERS, asset, surface_movie
 from thalweg.movies.surface import Surface
 from thalweg.movies.surfaces import find_surface
-from thalweg.movies.walkers import RATES, Setting, Walker, find_walker
+from thalweg.movies.walkers import RATES, Course, Walker, find_walker
 
 PULLING = torch.tensor([[1.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
 
@@ -27,19 +27,19 @@ def pulling(x: Tensor, y: Tensor) -> Tensor:
     return 0.5 * p @ (PULLING @ p) - 1.5 * p.sum()
 
 
-def paged(setting: Setting, walkers: list[Walker], folder: Path) -> np.ndarray:
+def paged(course: Course, walkers: list[Walker], folder: Path) -> np.ndarray:
     """Return the paths that the page's script walks, (walkers, steps + 1, 2)."""
     rules = ", ".join(each.printed.text if each.printed else "null" for each in walkers)
     script = f"""{library()}{asset("walk.js")}
-    const surface = {setting.surface.javascript()}, rules = [{rules}];
+    const surface = {course.surface.javascript()}, rules = [{rules}];
     const drawn = walking.draws(given.seed, given.steps);
     return given.walkers.map((each, i) => Array.from(
       walking.walk(surface, {{ ...each, rule: rules[i] }}, {{ ...given, drawn }})));"""
     given: dict[str, Any] = {
-        "start": setting.surface.start,
-        "steps": setting.steps,
-        "noise": setting.noise,
-        "seed": setting.seed,
+        "start": course.surface.start,
+        "steps": course.steps,
+        "noise": course.noise,
+        "seed": course.seed,
         "walkers": [
             {
                 "kind": each.kind,
@@ -51,25 +51,25 @@ def paged(setting: Setting, walkers: list[Walker], folder: Path) -> np.ndarray:
         ],
     }
     found = np.array(run(script, folder, given), dtype=float)
-    return found.reshape(len(walkers), setting.steps + 1, 2)
+    return found.reshape(len(walkers), course.steps + 1, 2)
 
 
 @needs_javascript
 def test_gradient_descent_on_a_bowl_has_its_closed_form(tmp_path: Path) -> None:
-    setting = Setting(find_surface("bowl"), steps=40)
+    course = Course(find_surface("bowl"), steps=40)
     k = np.arange(41)
     expected = np.stack([-3 * 0.9**k, 3 * 0.8**k], axis=1)
-    walker = find_walker("gd", setting, lr=0.05)
-    assert setting.surface.start == (-3.0, 3.0)
+    walker = find_walker("gd", course, lr=0.05)
+    assert course.surface.start == (-3.0, 3.0)
     # 40 products, each rounded once
     np.testing.assert_allclose(walker.path, expected, rtol=1e-13)
-    np.testing.assert_allclose(paged(setting, [walker], tmp_path)[0], expected, rtol=1e-13)
+    np.testing.assert_allclose(paged(course, [walker], tmp_path)[0], expected, rtol=1e-13)
 
 
 @needs_javascript
 def test_coordinate_descent_on_a_quadratic_has_its_closed_form(tmp_path: Path) -> None:
     surface = Surface("pulling", pulling, (0.0, 0.0), (-1.0, 3.0, -1.0, 3.0))
-    setting = Setting(surface, steps=6)
+    course = Course(surface, steps=6)
     expected = [
         [0.0, 0.0],
         [1.5, 0.0],
@@ -78,19 +78,19 @@ def test_coordinate_descent_on_a_quadratic_has_its_closed_form(tmp_path: Path) -
         [1.125, 0.9375],
         [1.03125, 0.9375],
     ]
-    walker = find_walker("coordinate", setting)
+    walker = find_walker("coordinate", course)
     # a step along a line is as exact as the slope at its end is small
     np.testing.assert_allclose(walker.path[:6], expected, rtol=1e-9)
-    np.testing.assert_allclose(paged(setting, [walker], tmp_path)[0][:6], expected, rtol=1e-12)
+    np.testing.assert_allclose(paged(course, [walker], tmp_path)[0][:6], expected, rtol=1e-12)
 
 
 @needs_javascript
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_the_page_walks_where_python_walks(noise: float, tmp_path: Path) -> None:
-    setting = Setting(find_surface("himmelblau"), steps=25, noise=noise, seed=3)
+    course = Course(find_surface("himmelblau"), steps=25, noise=noise, seed=3)
     names = [*DEFAULT_WALKERS, "lion", "adamw", "prodigy", "coordinate"]
-    movie = surface_movie(setting, names, lr=0.01)
-    found = paged(setting, list(movie.walkers), tmp_path)
+    movie = surface_movie(course, names, lr=0.01)
+    found = paged(course, list(movie.walkers), tmp_path)
     for walker, path in zip(movie.walkers, found, strict=True):
         # coordinate descent ends its searches elsewhere: as exact as the slope there is small
         within = 1e-7 if walker.kind == "coordinate" else 1e-10
@@ -101,12 +101,12 @@ def test_the_page_walks_where_python_walks(noise: float, tmp_path: Path) -> None
 def test_noise_is_seeded_and_leaves_gradient_descent_alone() -> None:
     bowl = find_surface("bowl")
     still, loud, other = (
-        Setting(bowl, 5, noise, seed) for noise, seed in ((0.0, 0), (1.0, 0), (1.0, 1))
+        Course(bowl, 5, noise, seed) for noise, seed in ((0.0, 0), (1.0, 0), (1.0, 1))
     )
     paths = {
-        (name, k): find_walker(name, setting, lr=0.05).path
+        (name, k): find_walker(name, course, lr=0.05).path
         for name in ("gd", "sgd")
-        for k, setting in enumerate((still, loud, other))
+        for k, course in enumerate((still, loud, other))
     }
     np.testing.assert_array_equal(paths["gd", 0], paths["gd", 1])
     np.testing.assert_array_equal(paths["gd", 0], paths["sgd", 0])
@@ -116,11 +116,11 @@ def test_noise_is_seeded_and_leaves_gradient_descent_alone() -> None:
 
 
 def test_a_rate_that_is_not_given_is_the_best_that_stays_in_view() -> None:
-    setting = Setting(find_surface("bowl"), steps=30)
-    walker = find_walker("gd", setting)
+    course = Course(find_surface("bowl"), steps=30)
+    walker = find_walker("gd", course)
     assert walker.chosen
     assert walker.lr in {*RATES, 0.001}
-    ends = {rate: find_walker("gd", setting, rate).path for rate in RATES}
+    ends = {rate: find_walker("gd", course, rate).path for rate in RATES}
     # x(1 − 2lr)ᵏ and y(1 − 4lr)ᵏ shrink best where the slower of both shrinks fastest
     assert walker.lr == min(
         (r for r in RATES if r < 0.5), key=lambda r: max(abs(1 - 2 * r), abs(1 - 4 * r))
@@ -129,18 +129,18 @@ def test_a_rate_that_is_not_given_is_the_best_that_stays_in_view() -> None:
 
 
 def test_solvers_are_recorded() -> None:
-    setting = Setting(find_surface("rosenbrock"), steps=60)
+    course = Course(find_surface("rosenbrock"), steps=60)
     for name in ("newton", "cg", "lbfgs"):
-        walker = find_walker(name, setting)
+        walker = find_walker(name, course)
         assert (walker.kind, walker.printed, walker.lr) == ("recorded", None, None)
         np.testing.assert_allclose(walker.path[-1], [1, 1], atol=1e-6)
-        assert tuple(walker.path[0]) == setting.surface.start
+        assert tuple(walker.path[0]) == course.surface.start
         assert walker.said.startswith("converged after")
 
 
 def test_who_does_not_walk() -> None:
-    setting = Setting(find_surface("bowl"), steps=2)
+    course = Course(find_surface("bowl"), steps=2)
     with pytest.raises(TaskError, match=r"No optimizer and no solver is called 'adm'.*'adam'"):
-        find_walker("adm", setting)
+        find_walker("adm", course)
     with pytest.raises(TaskError, match="kfac"):
-        find_walker("kfac", setting)
+        find_walker("kfac", course)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from thalweg.movies.page import surface_movie, write_movie
 from thalweg.movies.surfaces import find_surface
-from thalweg.movies.walkers import Setting
+from thalweg.movies.walkers import Course
 from thalweg.optim.cards.card import Card
 from thalweg.report.parts.target import free_page
 
@@ -40,8 +40,8 @@ def write_card_page(
     Raises TaskError as `free_page` does, and for an optimizer that no page can step.
     """
     page = free_page(path, "The page of an optimizer", "--html", over=over)
-    setting = Setting(find_surface(SURFACE))
-    movie = surface_movie(setting, list(dict.fromkeys((name.lower(), BESIDE))))
+    course = Course(find_surface(SURFACE))
+    movie = surface_movie(course, list(dict.fromkeys((name.lower(), BESIDE))))
     return write_movie(movie, page, over=over, card=card_html(card, fields))
 
 

@@ -87,7 +87,7 @@ def _frames(movie: SurfaceMovie, width: int, count: int) -> list[Any]:
     pillow = _pillow()
     place = _Place(movie, width)
     ground = _ground(pillow, movie, place)
-    steps = movie.setting.steps
+    steps = movie.course.steps
     shown = np.unique(np.linspace(0, steps, min(count, steps + 1)).round().astype(int))
     paths = [place.of(walker.path) for walker in movie.walkers]
     colours = [_rgb(colour.light) for colour in movie.colours()]
@@ -114,7 +114,7 @@ def _palette(pillow: ModuleType, colours: Sequence[tuple[int, ...]]) -> Any:
     """
     greys = 48
     shades = max(1, min(12, (256 - greys) // max(len(colours), 1)))
-    found = [(round(255 * k / (greys - 1)),) * 3 for k in range(greys)]
+    found: list[tuple[int, ...]] = [(round(255 * k / (greys - 1)),) * 3 for k in range(greys)]
     for colour in colours[: 256 - greys]:
         found += [
             tuple(round(part + (255 - part) * k / shades) for part in colour) for k in range(shades)
