@@ -135,8 +135,8 @@ def _own(target: str) -> Surface:
     takes = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
     if len(takes) not in (1, 2):
         raise TaskError(
-            f"{home}:{function.__name__} takes {len(takes)} arguments; a surface takes x and y, or one tensor "
-            "of two numbers."
+            f"{home}:{function.__name__} takes {len(takes)} arguments; a surface takes x and y, or one "
+            "tensor of two numbers."
         )
     called = f"{path.stem}:{function.__name__}" if name else path.stem
     of = function if len(takes) == 2 else of_two(function)

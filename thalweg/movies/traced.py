@@ -1,7 +1,7 @@
 """A function of two numbers, traced with its gradient into the engine's vocabulary.
 
-PyTorch records what the function and its backward pass do (`make_fx` of `grad_and_value`); each recorded call on
-small tensors becomes operations on numbers, since nothing here has more than a few entries.
+PyTorch records what the function and its backward pass do (`make_fx` of `grad_and_value`); each recorded
+call on small tensors becomes operations on numbers, since nothing here has more than a few entries.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class _Reader:
         spread = np.broadcast_arrays(*(arrays[i] for i in places))
         found = []
         for entries in zip(*(each.reshape(-1) for each in spread), strict=True):
-            row = list(arrays)
+            row: list[Any] = list(arrays)
             for place, value in zip(places, entries, strict=True):
                 row[place] = value
             single = {k: v.item() if isinstance(v, np.ndarray) else v for k, v in named.items()}
