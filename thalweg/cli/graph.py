@@ -62,7 +62,7 @@ def graph(
     """Show a model as a graph: layers, shapes, parameters, FLOPs.
 
     Runs a batch of the task through the model and records what follows what;
-    blocks that come again and again are shown once. With a run that was
+    blocks that come again and again are shown once in a large one. With a run that was
     trained with --gauges, nodes are coloured by the norm of the gradient and
     by update / weight; --doctor marks those that the doctor names.
     """

@@ -16,6 +16,8 @@ from thalweg.network.verdicts import elsewhere, of_nodes
 from thalweg.train.folder.gauges import Gauges
 
 SCHEMA = "thalweg.graph/1"
+_FEW = 16
+"""Nodes that one sees at a glance, each by itself."""
 _LAST = 10
 """Samples at the end of a run whose median colours a node."""
 
@@ -36,14 +38,16 @@ def graph_record(
         x: a batch as it takes it.
         name: of the task.
         gauges: those of a run of this model, by which nodes may be coloured.
-        fold: whether repeated blocks are shown once.
+        fold: whether repeated blocks are shown once, where there are more than 16 nodes.
         verdicts: those of the doctor, as `read_verdicts` gives them.
 
     Raises:
         TaskError: the model cannot be run on the batch, or the gauges are of another model.
     """
     network = network_of(model, x)
-    found = folded(network.nodes) if fold else _as_it_is(network.nodes)
+    found = (
+        folded(network.nodes) if fold and len(network.nodes) > _FEW else _as_it_is(network.nodes)
+    )
     by_parameter = None if gauges is None else _of_parameters(gauges, model)
     nodes = [
         _row(network, found, place, by_parameter, verdicts) for place in range(len(found.nodes))
