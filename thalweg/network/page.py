@@ -119,7 +119,8 @@ def _facts(record: Mapping[str, Any]) -> str:
 def _hint(record: Mapping[str, Any], has_gauges: bool) -> str:
     hint = (
         "The stronger the colour, the more. Shapes and FLOPs are of one row; FLOPs forward, 2 for a "
-        "multiplication with its addition, 0 for what works element by element. Arrow keys move between nodes."
+        "multiplication with its addition, 0 for what works element by element. Arrow keys move between "
+        "nodes."
     )
     if has_gauges:
         first, last = record["steps"]
