@@ -71,6 +71,43 @@ def test_names_of_modules_cannot_break_the_page() -> None:
     ET.fromstring(drawing(record, alone=True))  # it is our own text
 
 
+def doctors(*verdicts: dict[str, str]) -> str:
+    full = [
+        {"kind": "fault", "status": "confirmed", "words": "Why.", "where": "", **v}
+        for v in verdicts
+    ]
+    return json.dumps({"schema": "thalweg.doctor/1", "report": {"verdicts": full}})
+
+
+def test_verdicts_mark_the_nodes_that_they_name(line_file: Path) -> None:
+    found = [
+        {"symptom": "dead_units", "where": "2"},
+        {"symptom": "not_moving", "where": "0.weight", "kind": "warning"},
+        {"symptom": "lr_too_high"},
+    ]
+    Path("doctor.json").write_text(doctors(*found))
+    arguments = ("line.py:steep", "--doctor", "doctor.json", "--svg", "g.svg", "--html", "g.html")
+    result = call("graph", *arguments)
+    assert result.exit_code == 0, result.stderr
+    assert "- Fault: dead units in 2 (confirmed). Why." in result.stdout
+    svg = Path("g.svg").read_text()
+    assert (svg.count('"mark fault"'), svg.count('"mark warning"')) == (1, 1)
+    assert "Fault: lr too high (confirmed). Why." in Path("g.html").read_text()
+    record = json.loads(call("graph", *arguments[:3], "--json").stdout)
+    assert [len(node["verdicts"]) for node in record["nodes"]] == [0, 1, 0, 1]
+    assert [each["symptom"] for each in record["elsewhere"]] == ["lr_too_high"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"schema": "thalweg.doctor/1"}', doctors({"where": "0"})]
+)
+def test_a_file_that_is_not_of_the_doctor_is_refused(line_file: Path, text: str) -> None:
+    Path("doctor.json").write_text(text)
+    result = call("graph", "line.py", "--doctor", "doctor.json")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert "doctor.json" in result.stderr
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_the_page_in_a_browser(tmp_path: Path) -> None:
     model = Blocks(4)

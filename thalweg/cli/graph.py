@@ -19,6 +19,7 @@ EXAMPLES = (
     "thalweg graph digits_cnn",
     "thalweg graph my_task.py --html graph.html",
     "thalweg graph digits digits-adam-1 --html graph.html --svg graph.svg",
+    "thalweg graph my_task.py --doctor doctor.json --html graph.html",
     "thalweg graph my_task.py:make --rows 1 --json",
 )
 
@@ -31,6 +32,16 @@ def graph(
             metavar="[RUN]",
             help="A run with gauges, by which nodes are coloured: its folder, or its name in runs.",
             parser=path_of,
+        ),
+    ] = None,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(
+            "--doctor",
+            help="Marks nodes by the doctor's verdicts: what thalweg doctor --json printed.",
+            parser=path_of,
+            metavar="PATH",
+            show_default="none",
         ),
     ] = None,
     rows: Annotated[int, typer.Option(help="Rows of the batch that is run through.")] = 2,
@@ -51,15 +62,16 @@ def graph(
     """Show a model as a graph: layers, shapes, parameters, FLOPs.
 
     Runs a batch of the task through the model and records what follows what;
-    blocks that come again and again are shown once. With a run that was
+    blocks that come again and again are shown once in a large one. With a run that was
     trained with --gauges, nodes are coloured by the norm of the gradient and
-    by update / weight.
+    by update / weight; --doctor marks those that the doctor names.
     """
     from thalweg.cli.console import out, print_json
     from thalweg.cli.pages import checked_pages
-    from thalweg.network.page import headline, write_graph_page
+    from thalweg.network.page import headline, verdict_words, write_graph_page
     from thalweg.network.record import graph_record
     from thalweg.network.text import tree_lines
+    from thalweg.network.verdicts import read_verdicts
     from thalweg.tasks import load_task
     from thalweg.train.threads import torch_threads
     from thalweg.whole import whole_number
@@ -68,9 +80,12 @@ def graph(
     whole_number("--rows", rows)
     subject = load_task(task)
     gauges = None if run is None else _gauges(run)
+    said = [] if verdicts is None else read_verdicts(verdicts)
     with torch_threads(1):
         model, x = _model_and_batch(subject, rows)
-        record = graph_record(model, x, name=subject.name, gauges=gauges, fold=not unfold)
+        record = graph_record(
+            model, x, name=subject.name, gauges=gauges, fold=not unfold, verdicts=said
+        )
     if as_json:
         print_json(record)
     else:
@@ -79,6 +94,8 @@ def graph(
         for line in tree_lines(record):
             console.print(line, markup=False, soft_wrap=True)
         console.print(_totals(record), markup=False, soft_wrap=True)
+        for each in said:
+            console.print(f"- {verdict_words(each)}", markup=False, soft_wrap=True)
     if html is not None:
         write_graph_page(record, html, over=force)
     if svg is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from thalweg.network.layout import Laid, laid_out
 from thalweg.network.shown import Shade, shades, shape_words
+from thalweg.network.verdicts import MARKS
 from thalweg.report.data.text import cut
 from thalweg.report.parts.offline import asset
 
@@ -19,8 +20,8 @@ _FRAME = 17
 _LETTERS = 28
 """Letters that a line of a node holds."""
 _STANDALONE = """:root{--page:#faf9f7;--card:#fff;--ink:#191b1e;--soft:#4c525a;--faint:#687079;\
---accent:#0b5f8a;--text:system-ui,sans-serif}@media(prefers-color-scheme:dark){:root{--page:#111316;\
---card:#181b1f;--ink:#eaebed;--soft:#b0b6be;--faint:#8d959e;--accent:#6cb8e0}}\
+--accent:#0b5f8a;--bad:#c04a10;--warn:#855700;--text:system-ui,sans-serif}@media(prefers-color-scheme:dark){:root{--page:#111316;\
+--card:#181b1f;--ink:#eaebed;--soft:#b0b6be;--faint:#8d959e;--accent:#6cb8e0;--bad:#ff8147;--warn:#f0c674}}\
 svg{background:var(--page)}"""
 
 
@@ -101,6 +102,10 @@ def _node(
             for k, (text, mark) in enumerate(rows_of)
         )
     kinds = "node flat" if _is_flat(node) else "node"
+    worst = min((MARKS.index(each["kind"]) for each in node["verdicts"]), default=None)
+    if worst is not None:
+        at = f'cx="{x + wide / 2 - 3:.1f}" cy="{y - tall / 2 + 3:.1f}" r="7"'
+        lines += f'<circle class="mark {MARKS[worst]}" {at}/>'
     said = escape(f"{node['name'] or node['label']}, {node['label']}, {shape}", quote=True)
     return (
         f'<g class="{kinds}" data-node="{place}" role="img" aria-label="{said}">'

@@ -75,7 +75,7 @@ def graph_page(record: Mapping[str, Any]) -> str:
 <div class="head"><h2>What follows what</h2>
 <div class="views" role="group" aria-label="Colour by">{buttons}</div></div>
 <p class="hint">{escape(_hint(record, "gradient" in known))}</p>
-<div class="scroll">{drawing(record)}</div>
+{_verdicts(record)}<div class="scroll">{drawing(record)}</div>
 <dl id="said" aria-live="polite"></dl>
 <details><summary>All nodes as a table</summary><dl>{_table(record)}</dl></details>
 <div class="save"><button type="button" data-save="svg" title="The picture">SVG</button>\
@@ -119,7 +119,8 @@ def _facts(record: Mapping[str, Any]) -> str:
 def _hint(record: Mapping[str, Any], has_gauges: bool) -> str:
     hint = (
         "The stronger the colour, the more. Shapes and FLOPs are of one row; FLOPs forward, 2 for a "
-        "multiplication with its addition, 0 for what works element by element. Arrow keys go on."
+        "multiplication with its addition, 0 for what works element by element. Arrow keys move between "
+        "nodes."
     )
     if has_gauges:
         first, last = record["steps"]
@@ -128,6 +129,24 @@ def _hint(record: Mapping[str, Any], has_gauges: bool) -> str:
             f"{last}; of a repeated block the range."
         )
     return f"{hint} Colours by gradient and update: give a run that was trained with --gauges."
+
+
+def _verdicts(record: Mapping[str, Any]) -> str:
+    """Return what the doctor says of nodes, which have a mark, and of the run as a whole."""
+    at = [each for node in record["nodes"] for each in node["verdicts"]]
+    if not at and not record["elsewhere"]:
+        return ""
+    lines = "".join(
+        f"<li>{escape(verdict_words(each))}</li>" for each in [*at, *record["elsewhere"]]
+    )
+    return f'<ul class="notes">{lines}</ul>'
+
+
+def verdict_words(verdict: Mapping[str, str]) -> str:
+    """Return a verdict in one line."""
+    place = f" in {verdict['where']}" if verdict["where"] else ""
+    name = verdict["symptom"].replace("_", " ")
+    return f"{verdict['kind'].capitalize()}: {name}{place} ({verdict['status']}). {verdict['words']}".strip()
 
 
 def _table(record: Mapping[str, Any]) -> str:

@@ -12,15 +12,24 @@ from torch import nn
 from thalweg.errors import TaskError
 from thalweg.network.folding import Folded, folded
 from thalweg.network.nodes import Network, Node, network_of
+from thalweg.network.verdicts import elsewhere, of_nodes
 from thalweg.train.folder.gauges import Gauges
 
 SCHEMA = "thalweg.graph/1"
+_FEW = 16
+"""Nodes that one sees at a glance, each by itself."""
 _LAST = 10
 """Samples at the end of a run whose median colours a node."""
 
 
 def graph_record(
-    model: nn.Module, x: Any, *, name: str, gauges: Gauges | None = None, fold: bool = True
+    model: nn.Module,
+    x: Any,
+    *,
+    name: str,
+    gauges: Gauges | None = None,
+    fold: bool = True,
+    verdicts: Sequence[dict[str, str]] = (),
 ) -> dict[str, Any]:
     """Return the graph of a model as plain data; FLOPs are those of the forward pass for one row.
 
@@ -29,15 +38,20 @@ def graph_record(
         x: a batch as it takes it.
         name: of the task.
         gauges: those of a run of this model, by which nodes may be coloured.
-        fold: whether repeated blocks are shown once.
+        fold: whether repeated blocks are shown once, where there are more than 16 nodes.
+        verdicts: those of the doctor, as `read_verdicts` gives them.
 
     Raises:
         TaskError: the model cannot be run on the batch, or the gauges are of another model.
     """
     network = network_of(model, x)
-    found = folded(network.nodes) if fold else _as_it_is(network.nodes)
+    found = (
+        folded(network.nodes) if fold and len(network.nodes) > _FEW else _as_it_is(network.nodes)
+    )
     by_parameter = None if gauges is None else _of_parameters(gauges, model)
-    nodes = [_row(network, found, place, by_parameter) for place in range(len(found.nodes))]
+    nodes = [
+        _row(network, found, place, by_parameter, verdicts) for place in range(len(found.nodes))
+    ]
     return {
         "schema": SCHEMA,
         "task": name,
@@ -50,6 +64,7 @@ def graph_record(
         "calls": len(network.nodes),
         "steps": None if gauges is None else _steps(gauges),
         "nodes": nodes,
+        "elsewhere": elsewhere(network.nodes, verdicts),
         "blocks": [{"begin": b.begin, "size": b.size, "repeats": b.repeats} for b in found.blocks],
     }
 
@@ -63,6 +78,7 @@ def _row(
     found: Folded,
     place: int,
     by_parameter: dict[str, tuple[float, float, float]] | None,
+    verdicts: Sequence[dict[str, str]],
 ) -> dict[str, Any]:
     node = found.nodes[place]
     group = [network.nodes[k] for k in found.stands_for[place]]
@@ -76,6 +92,7 @@ def _row(
         "names": [each.module for each in group if each.module],
         "parameters": sum(each.parameters for each in group),
         "flops": sum(each.flops for each in group) / max(network.rows, 1),
+        "verdicts": of_nodes(group, verdicts),
         "gauges": {} if by_parameter is None else _gauged(group, by_parameter),
     }
 

@@ -29,6 +29,7 @@
       ["within", known.within || "the model"],
       ["results", known.shapes.map((shape) => shape.join(" × ")).join(", ") || "unknown"],
       ...Object.keys(shades).map((key) => [measures[key], shades[key][place] ? shades[key][place].words : "none"]),
+      ...known.verdicts.map((each) => [each.kind, `${each.symptom.replaceAll("_", " ")} in ${each.where} (${each.status}). ${each.words}`]),
       ...(known.repeats > 1 ? [["stands for", known.names.length ? known.names.join(", ") : known.repeats + " calls"]] : []),
     ];
     said.replaceChildren(...rows.flatMap(([name, words]) => {
