@@ -29,6 +29,7 @@ from thalweg.optim.stepping.composition import (
     around,
     compose_group,
 )
+from thalweg.optim.stepping.of_matrices import OfMatrices
 from thalweg.optim.stepping.steppable import with_names
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.rules import schedule_free
@@ -50,7 +51,7 @@ cycle a momentum look for `momentum` or `betas`; where there is neither, give th
 
 >>> import torch
 >>> from thalweg import optim
->>> model = torch.nn.Linear(2, 1)
+>>> model = torch.nn.Linear({layer})
 >>> optimizer = optim.{name}(model, lr={lr:g})
 >>> model(torch.ones(2)).sum().backward()
 >>> optimizer.step()
@@ -136,6 +137,7 @@ def optimizer(
     dialects: Mapping[str, Links] | None = None,
     defaults: Mapping[str, Any] | None = None,
     title: str | None = None,
+    matrices: bool = False,
 ) -> type[Named]:
     """Return the optimizer of these rules.
 
@@ -148,6 +150,7 @@ def optimizer(
         dialects: other rules in their place, by the name of the dialect; the first is `rules`.
         defaults: defaults other than those of the rules.
         title: the first line of its card, where it is not that of the rule.
+        matrices: it steps matrices alone, and refuses vectors.
     """
     every = {"paper": rules} if dialects is None else dialects
     open_ = _open(rules) | dict(defaults or {})
@@ -161,7 +164,7 @@ def optimizer(
     home = sys._getframe(1).f_globals["__name__"]  # where the name is, so that it can be pickled
     made = type(
         name,
-        (Named,),
+        (OfMatrices, Named) if matrices else (Named,),
         {"rules": every, "decay": decay, "spelling": spelling, "__module__": home},
     )
     made.__signature__ = _signature(lr, open_, decay, every)  # type: ignore[attr-defined]
@@ -171,6 +174,7 @@ def optimizer(
         hyperparameters=", ".join(open_) or "maximize",
         dialects=_dialects(every),
         around=docstring.AROUND.format(decay=f'"{decay}"'),
+        layer="2, 1, bias=False" if matrices else "2, 1",
     )
     return made
 
