@@ -17,6 +17,7 @@ from thalweg.engine import Link, Rule, chain
 from thalweg.engine.backends import check_engine
 from thalweg.errors import suggest
 from thalweg.optim import docstring
+from thalweg.optim.routing.of_matrices import OfMatrices
 from thalweg.optim.schedule_free import converted
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group, check_dialect, check_range
@@ -51,7 +52,7 @@ cycle a momentum look for `momentum` or `betas`; where there is neither, give th
 
 >>> import torch
 >>> from thalweg import optim
->>> model = torch.nn.Linear(2, 1)
+>>> model = torch.nn.Linear({layer})
 >>> optimizer = optim.{name}(model, lr={lr:g})
 >>> model(torch.ones(2)).sum().backward()
 >>> optimizer.step()
@@ -152,6 +153,7 @@ def optimizer(
     defaults: Mapping[str, Any] | None = None,
     title: str | None = None,
     forms: Forms | None = None,
+    matrices: bool = False,
 ) -> type[Named]:
     """Return the optimizer of these rules.
 
@@ -166,6 +168,7 @@ def optimizer(
         title: the first line of its card, where it is not that of the rule.
         forms: which rules step a parameter, where that depends on its size; all have the hyperparameters of
             `rules`, in the same order.
+        matrices: it steps matrices alone, and refuses vectors.
     """
     every = {"paper": rules} if dialects is None else dialects
     open_ = _open(rules) | dict(defaults or {})
@@ -179,7 +182,7 @@ def optimizer(
     home = sys._getframe(1).f_globals["__name__"]  # where the name is, so that it can be pickled
     made = type(
         name,
-        (Named,),
+        (OfMatrices, Named) if matrices else (Named,),
         {
             "rules": every,
             "forms": None if forms is None else staticmethod(forms),
@@ -195,6 +198,7 @@ def optimizer(
         hyperparameters=", ".join(open_) or "maximize",
         dialects=_dialects(every),
         around=docstring.AROUND.format(decay=f'"{decay}"'),
+        layer="2, 1, bias=False" if matrices else "2, 1",
     )
     return made
 
