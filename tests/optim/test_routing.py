@@ -17,6 +17,7 @@ from tests.model.models import GPT, Adapted, TiedLSTM
 from thalweg import Optimizer, chain, optim, route, rule
 from thalweg.errors import RuleError
 from thalweg.optim.routing.route import Routing
+from thalweg.optim.routing.table import routes_of
 from thalweg.rules import adam, clip_by_global_norm, decay, descend, lion, momentum, signum
 from thalweg.rules.adam import adamw
 from thalweg.schedules import linear
@@ -330,6 +331,17 @@ def test_an_optimizer_of_one_chain_has_a_table_too() -> None:
     assert [(row.name, row.route, row.decay) for row in table.rows] == [
         ("parameter 0", "group 0", 0.3)
     ]
+
+
+@pytest.mark.parametrize("kind", [optim.SOAP, optim.Shampoo])
+def test_the_table_knows_the_forms_of_a_rule_that_depend_on_the_size(kind: Any) -> None:
+    model = net()
+    optimizer = kind(model, lr=1e-3)
+    before = routes_of(optimizer, model)
+    train(model, optimizer, steps=1)
+    assert routes_of(optimizer, model) == before
+    routed = Optimizer(net(), route(hidden=kind, rest=adamw()))
+    assert routed.routes().rows[0].route == "hidden"
 
 
 def test_the_chain_of_an_optimizer_with_routes_is_asked_of_its_routing() -> None:

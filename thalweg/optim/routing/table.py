@@ -66,8 +66,11 @@ class RouteTable:
 
     @property
     def chains(self) -> dict[str, str]:
-        """The chain of each route, as code."""
-        return {row.route: row.chain for row in self.rows}
+        """The chain of each route, as code; of one whose chain depends on a parameter's size, all of them."""
+        found: dict[str, dict[str, None]] = {}
+        for row in self.rows:
+            found.setdefault(row.route, {})[row.chain] = None
+        return {route: " or ".join(texts) for route, texts in found.items()}
 
     @property
     def state_bytes(self) -> int:
@@ -108,32 +111,34 @@ def routes_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> RouteTable:
     [0.2, 0.2]
     """
     inner: Any = optimizer
-    while not hasattr(inner, "composition") and isinstance(
+    while not hasattr(inner, "form") and isinstance(
         getattr(inner, "optimizer", None), torch.optim.Optimizer
     ):
         inner = inner.optimizer
-    if not hasattr(inner, "composition"):
+    if not hasattr(inner, "form"):
         raise TaskError(
             f"{type(inner).__name__} is not made of rules, so nothing is known of how it steps a parameter. "
             "Those of thalweg.optim that step by gradients are."
         )
     kinds = {each.name: (each.kind, each.by) for each in kinds_of(model)}
-    return table_of(inner, inner.composition, kinds)
+    return table_of(inner, inner.form, kinds)
 
 
 def table_of(
     optimizer: torch.optim.Optimizer,
-    composition: Callable[[Group], Composition],
+    form: Callable[[Group, Tensor], Composition],
     kinds: Mapping[str, tuple[str, str]],
 ) -> RouteTable:
-    """Return how an optimizer steps its parameters; `kinds` are those that are known, by name."""
+    """Return how an optimizer steps its parameters.
+
+    `form` says by which chain it steps a parameter of a group; `kinds` are those that are known, by name.
+    """
     rows: list[RouteRow] = []
     for number, group in enumerate(optimizer.param_groups):
-        composed = composition(group)
-        whole = composed.chain
         for p, named in zip(group["params"], param_names(group), strict=True):
             name = named or f"parameter {len(rows)}"
             kind, by = kinds.get(name, ("-", ""))
+            composed = form(group, p)
             rows.append(
                 RouteRow(
                     name,
@@ -144,7 +149,7 @@ def table_of(
                     _text(composed, group),
                     float(group["lr"]),
                     decay_of(composed, group),
-                    bytes_of_states(whole, p, optimizer.state.get(p, {})),
+                    bytes_of_states(composed.chain, p, optimizer.state.get(p, {})),
                     not p.requires_grad,
                 )
             )
