@@ -23,7 +23,7 @@ from thalweg.engine.dense import is_flagged, reordered
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
 from thalweg.engine.program.printing import ReducedFunction, layout_of
-from thalweg.engine.program.program import Program, Value
+from thalweg.engine.program.program import LEAVES, Program, Value
 from thalweg.engine.rows import Lines, ReducedNumbers, Row
 from thalweg.engine.storage import (
     PLAIN,
@@ -53,6 +53,8 @@ class FusedPass:
     reduced: ReducedFunction
     width: int
     reductions: tuple[Value, ...]
+    fixed: bool
+    """Whether the scalars of tensors that it reads, such as their places, are the same at every step."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def _compile_pass(program: Program, stage: int, dtypes: tuple[str, ...]) -> Fuse
     text = print_kernel(program, stage, layout, "step")
     reduced = ReducedFunction(program, layout.reduced)
     reductions = () if stage == program.stages else program.reductions(stage)
-    return FusedPass(kernel(text, "step"), reduced, len(layout.reduced), reductions)
+    fixed = all(v.op in LEAVES and v.op != "number" and v.data != "all" for v in layout.reduced)
+    return FusedPass(kernel(text, "step"), reduced, len(layout.reduced), reductions, fixed)
 
 
 class FusedBatch:
@@ -153,7 +156,10 @@ class FusedBatch:
         partials = np.zeros((len(self.chunks), len(each.reductions)), dtype=np.float64)
         tables = (self.pointers, self.chunks, self.rows, reduced, partials)
         call = np.array([*(t.ctypes.data for t in tables), len(self.chunks), 0], dtype=np.int64)
-        return ReadyPass(each, reduced, partials, call, call.ctypes.data)
+        ready = ReadyPass(each, reduced, partials, call, call.ctypes.data)
+        if each.fixed:
+            self._fill(ready, {}, 0)
+        return ready
 
     def _read_written(self) -> list[Tensor]:
         """Return what a step writes: the parameters, then the tensors of each state."""
@@ -256,7 +262,7 @@ class FusedBatch:
         `same` compares the parameters and states of the optimizer, `lines` are the numbers of all members.
         """
         plain = len(self.passes) == 1 and not self._number_names and not self._complex
-        plain = plain and not self.passes[-1].made.width
+        plain = plain and self.passes[-1].made.fixed
         read = self._layouts.called.function and self._grad_layouts.called.function
         if not (plain and read and lines.are_shown and isinstance(same, Same)):
             return None
@@ -307,10 +313,12 @@ class FusedBatch:
         self.pointers[:, 0] = gradients
 
     def _reduce(self, ready: ReadyPass, reductions: dict[Value, Any], count: int) -> None:
-        """Fill the table of per-tensor scalars that a pass reads."""
+        """Fill the table of per-tensor scalars that a pass reads, where they change."""
+        if not ready.made.fixed:
+            self._fill(ready, reductions, count)
+
+    def _fill(self, ready: ReadyPass, reductions: dict[Value, Any], count: int) -> None:
         function = ready.made.reduced
-        if not ready.made.width:
-            return
         for column, values in enumerate(function(self._arguments(function, reductions, count))):
             ready.reduced[:, column] = values
 
