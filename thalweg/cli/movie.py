@@ -78,13 +78,14 @@ def movie(
     the rules that the package runs, printed as JavaScript. Solvers are shown
     as recorded. A surface of your own is a function of two PyTorch numbers.
     """
-    from thalweg.cli.console import err, out as console, print_json
+    from thalweg.cli.console import err, print_json
+    from thalweg.cli.console import out as console
     from thalweg.cli.values import checked_rate, read_names
     from thalweg.errors import TaskError
     from thalweg.movies.gif import check_gif, write_gif
     from thalweg.movies.page import DEFAULT_WALKERS, surface_movie, write_movie
     from thalweg.movies.surfaces import find_surface
-    from thalweg.movies.walkers import Setting
+    from thalweg.movies.walkers import Course
     from thalweg.report.parts.target import free_page
 
     if not target:
@@ -96,11 +97,15 @@ def movie(
     names = read_names(optimizers) or (DEFAULT_WALKERS if optimizers is None else ())
     if not names:
         raise TaskError("--optimizers names nobody; it expects names such as sgd,momentum,adam.")
+    if Path(target).is_dir():
+        raise TaskError(
+            f"{target} is a folder; a movie is of a surface: `thalweg movie` lists them."
+        )
     surface = find_surface(target, _numbers("--start", start), _numbers("--view", view))
     page = free_page(out or _page_of(surface.name), "The page of a movie", "--out", over=force)
     if gif is not None:
         check_gif(gif, over=force)
-    made = surface_movie(Setting(surface, steps, noise, seed), names, lr)
+    made = surface_movie(Course(surface, steps, noise, seed), names, lr)
     write_movie(made, page, over=force)
     if as_json:
         print_json(made.to_dict())

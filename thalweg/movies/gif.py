@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,7 +66,9 @@ def write_gif(
     whole_number("frames", frames, 2)
     pictures = _frames(movie, width, frames)
     last = len(pictures) - 1
-    each = max(20, round(1000 * seconds / max(last, 1) / 10) * 10)  # GIF counts hundredths of a second
+    each = max(
+        20, round(1000 * seconds / max(last, 1) / 10) * 10
+    )  # GIF counts hundredths of a second
     content = io.BytesIO()
     pictures[0].save(
         content,
@@ -85,7 +87,7 @@ def _frames(movie: SurfaceMovie, width: int, count: int) -> list[Any]:
     pillow = _pillow()
     place = _Place(movie, width)
     ground = _ground(pillow, movie, place)
-    steps = movie.setting.steps
+    steps = movie.course.steps
     shown = np.unique(np.linspace(0, steps, min(count, steps + 1)).round().astype(int))
     paths = [place.of(walker.path) for walker in movie.walkers]
     colours = [_rgb(colour.light) for colour in movie.colours()]
@@ -101,9 +103,25 @@ def _frames(movie: SurfaceMovie, width: int, count: int) -> list[Any]:
         return small
 
     pictures = [frame(int(step)) for step in shown]
-    # the last picture has every colour
-    palette = pictures[-1].quantize(colors=128, method=pillow.Image.Quantize.MEDIANCUT)
+    palette = _palette(pillow, colours)
     return [each.quantize(palette=palette, dither=pillow.Image.Dither.NONE) for each in pictures]
+
+
+def _palette(pillow: ModuleType, colours: Sequence[tuple[int, ...]]) -> Any:
+    """Return a picture whose palette has greys, and each colour on its way to white.
+
+    One that Pillow finds by itself follows what most pixels are, which is grey, and loses colours of lines.
+    """
+    greys = 48
+    shades = max(1, min(12, (256 - greys) // max(len(colours), 1)))
+    found: list[tuple[int, ...]] = [(round(255 * k / (greys - 1)),) * 3 for k in range(greys)]
+    for colour in colours[: 256 - greys]:
+        found += [
+            tuple(round(part + (255 - part) * k / shades) for part in colour) for k in range(shades)
+        ]
+    made = pillow.Image.new("P", (1, 1))
+    made.putpalette([part for colour in found for part in colour])
+    return made
 
 
 class _Place:
@@ -164,7 +182,9 @@ def _around(draw: Any, place: _Place) -> None:
     draw.rectangle(place.box, outline=(200, 197, 192), width=_FINE)
 
 
-def _legend(pillow: ModuleType, picture: Any, movie: SurfaceMovie, place: _Place, said: str) -> None:
+def _legend(
+    pillow: ModuleType, picture: Any, movie: SurfaceMovie, place: _Place, said: str
+) -> None:
     draw = pillow.ImageDraw.Draw(picture)
     font = pillow.ImageFont.load_default(12)
     x, y = _EDGE, place.legend
@@ -195,5 +215,3 @@ def _pillow() -> ModuleType:
     except ImportError:
         raise MissingExtraError("pillow", "An animated picture") from None
     return PIL
-
-

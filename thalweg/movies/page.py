@@ -17,7 +17,7 @@ from thalweg.engine.javascript.operations import library
 from thalweg.files import write_text
 from thalweg.movies.contours import contours, levels_of
 from thalweg.movies.surface import Surface
-from thalweg.movies.walkers import Setting, Walker, find_walker, losses
+from thalweg.movies.walkers import Course, Walker, find_walker, losses
 from thalweg.report.parts.offline import POLICY, embedded
 from thalweg.report.parts.offline import asset as of_report
 from thalweg.report.parts.palette import Colour, colours
@@ -32,15 +32,15 @@ GRAIN = 4000
 
 @dataclass(frozen=True)
 class SurfaceMovie:
-    """Walkers over a surface, in one setting."""
+    """Walkers over one course."""
 
-    setting: Setting
+    course: Course
     walkers: tuple[Walker, ...]
 
     @property
     def surface(self) -> Surface:
         """The surface."""
-        return self.setting.surface
+        return self.course.surface
 
     def colours(self) -> list[Colour]:
         """Return the colour of each walker."""
@@ -54,15 +54,15 @@ class SurfaceMovie:
         return min(float(v.min()) for v in finite if v.size)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the movie as plain data: the setting, and each walker's rate, path and losses."""
+        """Return the movie as plain data: the course, and each walker's rate, path and losses."""
         return {
             "schema": "thalweg.movie/1",
             "surface": self.surface.name,
             "start": list(self.surface.start),
             "view": list(self.surface.view),
-            "steps": self.setting.steps,
-            "noise": self.setting.noise,
-            "seed": self.setting.seed,
+            "steps": self.course.steps,
+            "noise": self.course.noise,
+            "seed": self.course.seed,
             "walkers": [self._walker(each) for each in self.walkers],
         }
 
@@ -79,16 +79,16 @@ class SurfaceMovie:
 
 
 def surface_movie(
-    setting: Setting, names: Sequence[str] = DEFAULT_WALKERS, lr: float | None = None
+    course: Course, names: Sequence[str] = DEFAULT_WALKERS, lr: float | None = None
 ) -> SurfaceMovie:
     """Return the movie of optimizers and solvers by name; without `lr`, each has the best of a grid.
 
     >>> from thalweg.movies.surfaces import find_surface
-    >>> movie = surface_movie(Setting(find_surface("bowl"), steps=2), ["gd"], lr=0.05)
+    >>> movie = surface_movie(Course(find_surface("bowl"), steps=2), ["gd"], lr=0.05)
     >>> movie.walkers[0].path.round(4).tolist()
     [[-3.0, 3.0], [-2.7, 2.4], [-2.43, 1.92]]
     """
-    return SurfaceMovie(setting, tuple(find_walker(name, setting, lr) for name in names))
+    return SurfaceMovie(course, tuple(find_walker(name, course, lr) for name in names))
 
 
 def write_movie(
@@ -129,7 +129,7 @@ def movie_page(movie: SurfaceMovie, card: str = "") -> str:
 :root{{{light}--shape:{shape:.4g}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
 </head>
 <body>
-<main>
+<main{' class="beside"' if card else ""}>
 {card or _header(movie)}
 <section class="card" aria-label="Movie">
 {_stages(movie)}
@@ -152,8 +152,8 @@ rules: [{", ".join(each.printed.text if each.printed else "null" for each in mov
 
 
 def film(movie: SurfaceMovie) -> dict[str, Any]:
-    """Return what the page's script reads: the setting, contour lines, and the walkers."""
-    setting, surface = movie.setting, movie.surface
+    """Return what the page's script reads: the course, contour lines, and the walkers."""
+    course, surface = movie.course, movie.surface
     lowest = movie.lowest()
     levels = levels_of(surface.grid()[2], lowest)
     left, right, bottom, top = surface.view
@@ -162,9 +162,9 @@ def film(movie: SurfaceMovie) -> dict[str, Any]:
         "name": surface.name,
         "view": list(surface.view),
         "start": list(surface.start),
-        "steps": setting.steps,
-        "noise": setting.noise,
-        "seed": setting.seed,
+        "steps": course.steps,
+        "noise": course.noise,
+        "seed": course.seed,
         "lowest": lowest,
         "levels": levels,
         "grain": GRAIN,
@@ -195,13 +195,13 @@ def _grained(line: np.ndarray) -> list[int]:
 
 
 def _header(movie: SurfaceMovie) -> str:
-    setting, surface = movie.setting, movie.surface
+    course, surface = movie.course, movie.surface
     about = f"<p class='verdict'>{escape(surface.about)}</p>" if surface.about else ""
     return f"""<header>
 <p class="kicker">thalweg movie · {escape(surface.name)}</p>
 <h1>{escape(surface.name[:1].upper() + surface.name[1:])}</h1>
 {about}
-<p class="hint">{len(movie.walkers)} paths of {setting.steps} steps. Drag the start, or change a rate: the \
+<p class="hint">{len(movie.walkers)} paths of {course.steps} steps. Drag the start, or change a rate: the \
 optimizers run again here, by the same rules as in Python.</p>
 </header>"""
 
@@ -233,9 +233,13 @@ title="Standard deviation on each coordinate of the gradient"> <output id="noise
 
 def _said(movie: SurfaceMovie) -> str:
     kinds = {each.kind for each in movie.walkers}
-    words = ["Noise is added to the gradients of all but gd; it is the same for every optimizer at a step."]
+    words = [
+        "Noise is added to the gradients of all but gd; it is the same for every optimizer at a step."
+    ]
     if any(each.chosen for each in movie.walkers):
-        words.append("A rate that was not given is the best of a grid, of those whose paths stay in view.")
+        words.append(
+            "A rate that was not given is the best of a grid, of those whose paths stay in view."
+        )
     if "recorded" in kinds:
         words.append("Dashed paths are recorded: they stay as they are when the start is moved.")
     return " ".join(words)

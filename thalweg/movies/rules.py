@@ -11,7 +11,7 @@ from thalweg.optim.stepping.stepper import Stepper
 
 @dataclass(frozen=True)
 class PrintedOptimizer:
-    """An optimizer's step as the text of a JavaScript object, and its hyperparameters by the chain's names."""
+    """An optimizer's step as the text of a JavaScript object, and its numbers by the chain's names."""
 
     text: str
     hyperparameters: dict[str, float]

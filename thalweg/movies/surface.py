@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from thalweg.engine.javascript import operations
@@ -55,7 +54,9 @@ class Surface:
             found = self._evaluated(x, y)
         return [np.broadcast_to(each, x.shape).astype(float) for each in found]
 
-    def grid(self, columns: int = 121, rows: int = 121) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def grid(
+        self, columns: int = 121, rows: int = 121
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return x (columns,), y (rows,) and f (rows, columns) over the view."""
         left, right, bottom, top = self.view
         x, y = np.linspace(left, right, columns), np.linspace(bottom, top, rows)

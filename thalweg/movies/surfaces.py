@@ -74,7 +74,9 @@ def find_surface(
     if view is not None:
         left, right, bottom, top = _checked(view, 4, "view: left,right,bottom,top")
         if not (left < right and bottom < top):
-            raise TaskError(f"A view is left,right,bottom,top with left < right and bottom < top; got {view}.")
+            raise TaskError(
+                f"A view is left,right,bottom,top with left < right and bottom < top; got {view}."
+            )
         found = replace(found, view=(left, right, bottom, top))
     return found if view is not None else replace(found, view=_around(found.view, found.start))
 
@@ -88,20 +90,26 @@ def _known(target: str) -> Surface:
     name = name.strip().lower()
     if name not in SHOWN:
         hint = suggest(name, SHOWN)
-        is_task = " It is a task, whose model has more than two numbers." if name in list_tasks() else ""
+        is_task = (
+            " It is a task, whose model has more than two numbers." if name in list_tasks() else ""
+        )
         raise TaskError(
             f"There is no surface {target!r}.{is_task}{hint} Known are: {', '.join(SHOWN)}; one of your own "
             "is given as file.py, with a function `surface(x, y)` of PyTorch, or file.py:function."
         )
     start, view = SHOWN[name]
     if name == "bowl":
-        return Surface("bowl", bowl_value, start, view, "f = x² + 2y², with its minimum 0 at (0, 0).")
+        return Surface(
+            "bowl", bowl_value, start, view, "f = x² + 2y², with its minimum 0 at (0, 0)."
+        )
     if name == "rosenbrock" and "dimensions" not in options:
         options = ",".join(filter(None, (options, "dimensions=2")))
     task = load_task(f"{name}:{options}" if options else name)
     model = task.build()
     if not isinstance(model, PointModel) or len(model.point) != 2:
-        raise TaskError(f"{target} is no function of two numbers; leave its dimensions as they are.")
+        raise TaskError(
+            f"{target} is no function of two numbers; leave its dimensions as they are."
+        )
     return Surface(name, of_two(model.function), start, view, _formula(_MADE_BY[name]))
 
 
@@ -127,8 +135,8 @@ def _own(target: str) -> Surface:
     takes = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
     if len(takes) not in (1, 2):
         raise TaskError(
-            f"{home}:{function.__name__} takes {len(takes)} arguments; a surface takes x and y, or one tensor "
-            "of two numbers."
+            f"{home}:{function.__name__} takes {len(takes)} arguments; a surface takes x and y, or one "
+            "tensor of two numbers."
         )
     called = f"{path.stem}:{function.__name__}" if name else path.stem
     of = function if len(takes) == 2 else of_two(function)
@@ -162,4 +170,9 @@ def _around(view: View, point: tuple[float, float]) -> View:
     left, right, bottom, top = view
     beside, above = 0.08 * (right - left), 0.08 * (top - bottom)
     x, y = point
-    return min(left, x - beside), max(right, x + beside), min(bottom, y - above), max(top, y + above)
+    return (
+        min(left, x - beside),
+        max(right, x + beside),
+        min(bottom, y - above),
+        max(top, y + above),
+    )

@@ -1,7 +1,7 @@
 """A function of two numbers, traced with its gradient into the engine's vocabulary.
 
-PyTorch records what the function and its backward pass do (`make_fx` of `grad_and_value`); each recorded call on
-small tensors becomes operations on numbers, since nothing here has more than a few entries.
+PyTorch records what the function and its backward pass do (`make_fx` of `grad_and_value`); each recorded
+call on small tensors becomes operations on numbers, since nothing here has more than a few entries.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def _record(function: Function, called: str) -> fx.GraphModule:
         result = function(x, y)
         if not isinstance(result, Tensor) or result.numel() != 1:
             got = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else repr(result)
-            raise TaskError(f"{called} must return one number, a tensor made of x and y; got {got}.")
+            raise TaskError(
+                f"{called} must return one number, a tensor made of x and y; got {got}."
+            )
         return result.reshape(())
 
     point = (torch.tensor(0.37, dtype=torch.float64), torch.tensor(0.73, dtype=torch.float64))
@@ -175,7 +177,7 @@ class _Reader:
         spread = np.broadcast_arrays(*(arrays[i] for i in places))
         found = []
         for entries in zip(*(each.reshape(-1) for each in spread), strict=True):
-            row = list(arrays)
+            row: list[Any] = list(arrays)
             for place, value in zip(places, entries, strict=True):
                 row[place] = value
             single = {k: v.item() if isinstance(v, np.ndarray) else v for k, v in named.items()}
@@ -201,7 +203,11 @@ class _Reader:
                 self.builder.apply(op, a, b)
                 for a, b in zip(found, moved[..., k].reshape(-1), strict=True)
             ]
-        shape = [1 if d in along else x.shape[d] for d in every] if keepdim else [x.shape[d] for d in rest]
+        shape = (
+            [1 if d in along else x.shape[d] for d in every]
+            if keepdim
+            else [x.shape[d] for d in rest]
+        )
         return _array(*found).reshape(shape)
 
     def product(self, a: Any, b: Any) -> np.ndarray:
@@ -210,7 +216,9 @@ class _Reader:
         left = a if a.ndim == 2 else a[None]
         right = b if b.ndim == 2 else b[:, None]
         found = [
-            self.folded("add", self._each("mul", [row, column], {})) for row in left for column in right.T
+            self.folded("add", self._each("mul", [row, column], {}))
+            for row in left
+            for column in right.T
         ]
         entries = _array(*(x.item() for x in found)).reshape(len(left), right.shape[1])
         return entries.reshape((*a.shape[:-1], *b.shape[1:]))
@@ -258,7 +266,13 @@ def _select(reader: _Reader, x: np.ndarray, dim: int, index: int) -> np.ndarray:
 
 
 def _scatter(
-    reader: _Reader, x: Any, part: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+    reader: _Reader,
+    x: Any,
+    part: Any,
+    dim: int = 0,
+    start: Any = None,
+    end: Any = None,
+    step: int = 1,
 ) -> np.ndarray:
     made = reader._values(x).copy()
     made[(slice(None),) * (dim % made.ndim) + (slice(start, end, step),)] = reader._values(part)

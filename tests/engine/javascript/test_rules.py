@@ -19,7 +19,7 @@ from thalweg.engine.javascript.printed import print_rule
 from thalweg.errors import EngineError, TaskError
 from thalweg.movies.rules import print_optimizer
 
-PROBLEM = recorded([(), (7,), (5, 3), (2, 3, 2), (0,)], steps=12, seed=3)
+PROBLEM = recorded([(), (7,), (5, 3), (2, 3, 2), (0,)], steps=7, seed=3)
 
 STEPPED = """
 const path = [];
@@ -57,6 +57,13 @@ def by_javascript(cases: list[Case], problem: Problem, folder: Path) -> Mapping[
     return found
 
 
+def shaped(point: list[list[float]]) -> list[torch.Tensor]:
+    return [
+        torch.tensor(x, dtype=torch.float64).reshape(start.shape)
+        for x, start in zip(point, PROBLEM.starts, strict=True)
+    ]
+
+
 def compare(cases: list[Case], folder: Path) -> None:
     paths = by_javascript(cases, PROBLEM, folder)
     wrong = {}
@@ -64,7 +71,10 @@ def compare(cases: list[Case], folder: Path) -> None:
         parameters = PROBLEM.parameters()
         expected = follow(PROBLEM, parameters, case.ours(parameters, engine="eager"))
         actual = [
-            [torch.tensor(x, dtype=torch.float64).reshape(s.shape) for x, s in zip(point, PROBLEM.starts, strict=True)]
+            [
+                torch.tensor(x, dtype=torch.float64).reshape(s.shape)
+                for x, s in zip(point, PROBLEM.starts, strict=True)
+            ]
             for point in paths[case.name]
         ]
         try:
@@ -83,3 +93,18 @@ def test_every_program_is_what_the_eager_engine_runs(tmp_path: Path) -> None:
 @needs_javascript
 def test_every_case_is_what_the_eager_engine_runs(tmp_path: Path) -> None:
     compare(CASES, tmp_path)
+
+
+def test_a_call_outside_the_vocabulary_is_refused_by_name() -> None:
+    @rule
+    def sorted_step(g, /):  # type: ignore[no-untyped-def]
+        return torch.sort(g.reshape(-1)).values.reshape(g.shape)
+
+    program = chain(sorted_step()).program({})
+    with pytest.raises(EngineError, match=r"sorted_step.*cannot be printed as JavaScript.*sort"):
+        print_rule(program, {})
+
+
+def test_what_is_no_chain_is_refused() -> None:
+    with pytest.raises(TaskError, match="Adam is no chain of rules"):
+        print_optimizer(torch.optim.Adam([torch.zeros(2)]))
