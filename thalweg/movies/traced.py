@@ -18,8 +18,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from thalweg.engine.language.elementwise import ELEMENTWISE
 from thalweg.engine.language.lower import ALIASES
-from thalweg.engine.program.ops import OPS
 from thalweg.engine.program.builder import Builder
+from thalweg.engine.program.ops import OPS
 from thalweg.engine.program.program import Value
 from thalweg.errors import TaskError
 

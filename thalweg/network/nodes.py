@@ -12,8 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from thalweg.errors import TaskError
-from thalweg.init.model.graph import INPUT, Call, CallGraph, graph_of
-from thalweg.init.model.outputs import outputs_of
+from thalweg.model.graph import INPUT, Call, CallGraph, graph_of
+from thalweg.model.outputs import outputs_of
 from thalweg.objective.nested import tensors_in
 
 TREE = "the order of the modules"
