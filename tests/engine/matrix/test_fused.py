@@ -16,7 +16,7 @@ from tests.engine.kinds import DOUBLE, draw
 from tests.exact import RERUN, same
 from thalweg import EachRow, rule
 from thalweg.engine import mean_of_rows
-from thalweg.engine.matrix import stacks
+from thalweg.engine.cpu import stacks
 from thalweg.engine.program.reductions import columns, rows
 
 from .made import BY_NUMPY, factored, nearest, polar, roots
