@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,17 @@ def test_a_surface_of_the_user_s_own(folder: Path) -> None:
     again = call("movie", "valley.py")
     assert (again.exit_code, again.stdout) == (2, "")
     assert "movie-valley.html exists. --force writes over it" in again.stderr
+
+
+def test_the_surface_of_the_documents(folder: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "movies.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (folder / "wells.py").write_text(block)
+    arguments = ("--start=-1.8,1.5", "--view=-2,2,-2,2")
+    assert f"thalweg movie wells.py {' '.join(arguments)}" in text
+    result = call("movie", "wells.py", *arguments, "-o", "momentum,newton", "--steps", "40")
+    assert result.exit_code == 0
+    assert "<p class='verdict'>Two wells.</p>" in (folder / "movie-wells.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -285,7 +285,7 @@ def _row(place: int, walker: Walker) -> str:
     return (
         f'<tr data-walker="{place}" style="--c:var(--e{place})"><td><label><input type="checkbox" data-seen '
         f'checked aria-label="Show {name}"><span class="name">{name}</span></label></td><td>{turn}</td>'
-        '<td class="now"></td></tr>'
+        '<td><output class="now"></output></td></tr>'
     )
 
 

@@ -15,7 +15,7 @@
   // -- computing ------------------------------------------------------------------------------------------------
 
   const run = (walker) => {
-    walker.path = walker.kind === "recorded" ? walker.path : walking.walk(surface, walker, now);
+    walker.path = walking.walk(surface, walker, now);
     walker.losses = walking.heights(surface, walker.path);
     walker.pixels = walker.points = null;
   };
@@ -93,26 +93,26 @@
     if (!(over > 0) || next >= points.length || !Number.isFinite(points[next] + points[next + 1])) return [x, y];
     return [x + over * (points[next] - x), y + over * (points[next + 1] - y)];
   };
-  /* Draw a path from one frame to another; what is there already is left. */
-  const grow = (pen, points, from, to, walker, width) => {
-    const last = points.length / 2 - 1, flat = at(points, Math.min(from, last));
-    for (let k = Math.floor(from) + 1; k <= Math.min(to, last); k++) flat.push(points[2 * k], points[2 * k + 1]);
-    if (to < last && to > Math.floor(to)) flat.push(...at(points, to));
-    const dashed = walker.kind === "recorded";
-    pen.path(flat, { stroke: walker.colour(), width, dash: dashed ? [6, 4] : undefined, offset: from ? walker.along : 0 });
+  /* Draw a path from one step to another; what is there already is left. */
+  const grow = (pen, points, from, to, walker, width, along) => {
+    const flat = Array.from(points.subarray(2 * from, 2 * to + 2)), dashed = walker.kind === "recorded";
+    pen.path(flat, { stroke: walker.colour(), width, dash: dashed ? [6, 4] : undefined, offset: from ? along.get(walker) : 0 });
     if (!dashed) return;
-    walker.along = from ? walker.along : 0;
-    for (let i = 2; i < flat.length; i += 2) walker.along += Math.hypot(flat[i] - flat[i - 2], flat[i + 1] - flat[i - 1]) || 0;
+    // dashes go on where they ended
+    let length = from ? along.get(walker) : 0;
+    for (let i = 2; i < flat.length; i += 2) length += Math.hypot(flat[i] - flat[i - 2], flat[i + 1] - flat[i - 1]) || 0;
+    along.set(walker, length);
   };
   /* Two layers of a stage: trails, which remember how far they have been drawn, and heads. */
   const trails = (pointsOf, boxOf, width, radius) => {
     let drawn = -1;
+    const along = new Map();
     const over = (pen, from) => {
-      const box = boxOf(), { frame } = player;
+      const box = boxOf(), step = Math.floor(player.frame);
       pen.clip(box.x, box.y, box.width, box.height, () => {
-        for (const walker of walkers) if (walker.seen) grow(pen, pointsOf(walker), from, frame, walker, width);
+        for (const walker of walkers) if (walker.seen) grow(pen, pointsOf(walker), from, step, walker, width, along);
       });
-      drawn = frame;
+      drawn = step;
     };
     return {
       all(pen) {
@@ -120,16 +120,25 @@
       },
       heads(pen) {
         if (!boxOf() || !player) return;
+        const box = boxOf(), step = Math.floor(player.frame);
+        pen.clip(box.x, box.y, box.width, box.height, () => {
+          // what lies between two steps is drawn here: the trails change only once a step
+          for (const walker of walkers) if (walker.seen && player.frame > step) {
+            const points = pointsOf(walker), dash = walker.kind === "recorded" ? [6, 4] : undefined;
+            pen.path([points[2 * step], points[2 * step + 1], ...at(points, player.frame)], { stroke: walker.colour(), width, dash, offset: along.get(walker) });
+          }
+        });
         for (const walker of walkers) {
-          const [x, y] = at(pointsOf(walker), player.frame), box = boxOf();
+          const [x, y] = at(pointsOf(walker), player.frame);
           const inside = x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height;
           if (walker.seen && inside) pen.dot(x, y, radius, { fill: walker.colour(), stroke: css("--card"), width: 1.5 });
         }
       },
       /* Go on to the player's frame: add to the trails where that will do, and move the heads. */
       on(stage) {
-        if (player.frame < drawn || drawn < 0) stage.redraw(1);
-        else if (player.frame > drawn) stage.add(1, (pen) => over(pen, drawn));
+        const step = Math.floor(player.frame);
+        if (step < drawn || drawn < 0) stage.redraw(1);
+        else if (step > drawn) stage.add(1, (pen) => over(pen, drawn));
         stage.redraw(2);
       },
     };
