@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.engine.javascript.node import needs_javascript, run
+from tests.exact import same
 from thalweg.engine.javascript.operations import library
 from thalweg.errors import TaskError
 from thalweg.movies.page import DEFAULT_WALKERS, asset, surface_movie
@@ -108,8 +109,8 @@ def test_noise_is_seeded_and_leaves_gradient_descent_alone() -> None:
         for name in ("gd", "sgd")
         for k, course in enumerate((still, loud, other))
     }
-    np.testing.assert_array_equal(paths["gd", 0], paths["gd", 1])
-    np.testing.assert_array_equal(paths["gd", 0], paths["sgd", 0])
+    same(paths["gd", 1], paths["gd", 0], because="gradient descent sees no noise: the same steps")
+    same(paths["sgd", 0], paths["gd", 0], because="without noise both are the same rule")
     assert np.abs(paths["sgd", 1][1:] - paths["sgd", 2][1:]).min() > 0
     first = paths["sgd", 1][1] - paths["sgd", 0][1]
     np.testing.assert_allclose(first, -0.05 * loud.draws()[0], rtol=1e-12)
@@ -136,6 +137,12 @@ def test_solvers_are_recorded() -> None:
         np.testing.assert_allclose(walker.path[-1], [1, 1], atol=1e-6)
         assert tuple(walker.path[0]) == course.surface.start
         assert walker.said.startswith("converged after")
+
+
+def test_a_start_without_a_value() -> None:
+    logarithm = Surface("log", lambda x, y: x.log() + y, (-1.0, 0.0), (-2.0, 2.0, -2.0, 2.0))
+    with pytest.raises(TaskError, match="log has no finite value and gradient at its start"):
+        surface_movie(Course(logarithm, 3), ["gd"])
 
 
 def test_who_does_not_walk() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.engine.javascript.operations import library
+from thalweg.errors import TaskError
 from thalweg.files import write_text
 from thalweg.movies.contours import contours, levels_of
 from thalweg.movies.surface import Surface
@@ -83,12 +84,22 @@ def surface_movie(
 ) -> SurfaceMovie:
     """Return the movie of optimizers and solvers by name; without `lr`, each has the best of a grid.
 
+    Raises TaskError for unknown names, and where f or its gradient is not finite at the start.
+
     >>> from thalweg.movies.surfaces import find_surface
     >>> movie = surface_movie(Course(find_surface("bowl"), steps=2), ["gd"], lr=0.05)
     >>> movie.walkers[0].path.round(4).tolist()
     [[-3.0, 3.0], [-2.7, 2.4], [-2.43, 1.92]]
     """
-    return SurfaceMovie(course, tuple(find_walker(name, course, lr) for name in names))
+    f = course.surface.at(*course.surface.start)
+    if not all(map(math.isfinite, f)):
+        raise TaskError(
+            f"{course.surface.name} has no finite value and gradient at its start {course.surface.start}: "
+            f"f = {f[0]}, ∇f = {f[1:]}. Choose another one with --start."
+        )
+    return SurfaceMovie(
+        course, tuple(find_walker(name, course, lr) for name in dict.fromkeys(names))
+    )
 
 
 def write_movie(
@@ -188,10 +199,25 @@ def film(movie: SurfaceMovie) -> dict[str, Any]:
 
 def _grained(line: np.ndarray) -> list[int]:
     """Return points as whole steps from one to the next, which take few characters."""
-    whole = np.rint(line * GRAIN).astype(int)
+    whole = _simplified(np.rint(line * GRAIN)).astype(int)
     steps = np.diff(whole, axis=0, prepend=np.zeros((1, 2), dtype=int))
     found: list[int] = steps[(np.arange(len(steps)) == 0) | steps.any(axis=1)].reshape(-1).tolist()
     return found
+
+
+def _simplified(points: np.ndarray) -> np.ndarray:
+    """Leave out points that lie between their neighbours, to a third of a pixel of a wide screen.
+
+    At most every second one is left out in a round, so that a curve does not become its chord.
+    """
+    for _ in range(3):
+        before, at, after = points[:-2:2], points[1:-1:2], points[2::2]
+        along, away = after - before, at - before
+        area = np.abs(along[:, 0] * away[:, 1] - along[:, 1] * away[:, 0])
+        kept = np.ones(len(points), dtype=bool)
+        kept[1 : 1 + 2 * len(at) : 2] = area > 2 * np.hypot(along[:, 0], along[:, 1])
+        points = points[kept]
+    return points
 
 
 def _header(movie: SurfaceMovie) -> str:

@@ -26,7 +26,9 @@ def print_rule(program: Program, first: Mapping[str, float]) -> str:
     >>> from thalweg.engine import chain
     >>> from thalweg.rules import momentum
     >>> made = chain(momentum(0.9))
-    >>> "step(point, gradient, state, hyperparameters, t)" in print_rule(made.program({}), {})
+    >>> "step(point, gradient, state, hyperparameters, t)" in print_rule(
+    ...     made.program(made.hyperparameters), {}
+    ... )
     True
     """
     if program.foreign:
