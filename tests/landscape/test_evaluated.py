@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
+from thalweg.doctor import RecordGauges
 from thalweg.errors import TaskError
 from thalweg.landscape.contours import contour, image_of, levels_of
 from thalweg.landscape.evaluated import LossAt, coarse_first, evaluated
 from thalweg.objective import L2, Cost
+from thalweg.strategies import net2net
 from thalweg.tasks import Data, Task
 from thalweg.train import fit
 from thalweg.train.callbacks import Callback, Checkpoint
+from thalweg.train.folder.gauges import read_gauges
 from thalweg.train.folder.path import KeepPath, read_path, write_path
 
 
@@ -48,6 +52,14 @@ def test_the_loss_is_a_function_of_the_parameters_alone() -> None:
         expected = float(cost.objective(model, *batch))
     assert first == pytest.approx(expected, rel=1e-6)
     assert LossAt(model, cost, batch)(point) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_loss_that_cannot_be_computed_says_why() -> None:
+    model, cost, (_, y) = made()
+    loss = LossAt(model, cost, (torch.zeros(16, 5), y))
+    point = parameters_to_vector(model.parameters()).detach()
+    with pytest.raises(TaskError, match="cannot be computed on rows of the training set"):
+        evaluated(loss, [lambda: point], workers=1)
 
 
 def test_points_are_evaluated_in_their_order_whatever_the_threads() -> None:
@@ -159,3 +171,25 @@ def test_a_damaged_path_is_refused(tmp_path: Path) -> None:
     write_path(tmp_path, type(path)(path.points[:, :1], path.steps, path.names, path.shapes))
     with pytest.raises(TaskError, match="was edited"):
         read_path(tmp_path)
+
+
+def test_a_path_begins_anew_where_a_strategy_makes_the_model_larger(tmp_path: Path) -> None:
+    def chain(*sizes: int) -> nn.Module:
+        layers = [nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
+        return nn.Sequential(layers[0], nn.ReLU(), *layers[1:])
+
+    x = np.linspace(-1, 1, 20, dtype="float32").reshape(-1, 1)
+    task = Task(Data.arrays(x, x), Cost("mse"), lambda: chain(1, 4, 1), batch_size=5, epochs=4)
+    strategy = net2net(lambda: chain(1, 2, 1), share=0.5)
+    record = RecordGauges(tmp_path, every=2)
+    fit(
+        *(task, "sgd"), lr=0.1, strategy=strategy, keep_path=tmp_path, callbacks=[record],
+        progress=False,
+    )  # fmt: skip
+    path = read_path(tmp_path)
+    assert path.points.shape == (len(path.steps), 13)
+    assert 0 < path.steps[0] < path.steps[-1] == 16
+    steps = read_gauges(tmp_path).arrays["steps"].tolist()
+    assert steps[0] == 1
+    assert steps[-1] == 16
+    assert any(step > path.steps[0] for step in steps[:-1]), "both stages"

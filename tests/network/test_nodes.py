@@ -148,6 +148,12 @@ def test_a_model_that_cannot_be_traced_is_its_modules_in_order() -> None:
         network_of(Branches(), torch.ones(1, 3))
 
 
+def test_lazy_layers_are_known_once_the_batch_has_run() -> None:
+    model = nn.Sequential(nn.LazyLinear(2), nn.Linear(2, 1))
+    record = graph_record(model, torch.zeros(3, 1), name="lazy")
+    assert (record["parameters"], record["flops"]) == (7, 8)
+
+
 def gauges_of(model: nn.Module, **rms: float) -> Gauges:
     names = [name for name, _ in model.named_parameters()]
     arrays: dict[str, Any] = {

@@ -65,6 +65,8 @@ class RecordGauges(Callback):
         if self._watched is None or self._gauge is None:
             return
         self._watched.losses.add(loss)
+        if training.optimizer is not self._watched.optimizer:
+            self._follow(training)
         if self._is_due(training.step):
             try:
                 if self._gauge.read(training.step):
@@ -89,6 +91,12 @@ class RecordGauges(Callback):
             for name in _BY_SAMPLE:
                 arrays[name] = torch.cat([before.arrays[name], arrays[name]])
         write_gauges(self.folder, Gauges(arrays, found.parameters, found.layers))
+
+    def _follow(self, training: Training) -> None:
+        """Watch the model and the optimizer of the next stage of a strategy."""
+        if self._watched is not None and self._gauge is not None:
+            self._gauge.detach()
+            self._watched.model, self._watched.optimizer = training.model, training.optimizer
 
     def _is_due(self, step: int) -> bool:
         return step == 1 or step % self.every == 0

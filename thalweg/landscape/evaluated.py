@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import vector_to_parameters
 
+from thalweg.errors import TaskError, ThalwegError
 from thalweg.kept import by_batch
+from thalweg.objective.blame import blame
 from thalweg.objective.cost import Cost
 from thalweg.objective.nested import mapped
 
@@ -34,12 +36,23 @@ class LossAt:
         self._own = threading.local()
 
     def __call__(self, point: Tensor) -> float:
-        """Return the loss at a point; NaN or infinity where it has none."""
+        """Return the loss at a point; NaN or infinity where it has none.
+
+        Raises:
+            TaskError: the model or the loss cannot be computed on the batch.
+        """
         model = self._copied()
         with torch.no_grad():
             vector_to_parameters(point.to(next(model.parameters()).dtype), model.parameters())
             inputs, targets = (mapped(each, torch.clone) for each in self._batch)
-            return float(self._cost.objective(model, inputs, targets))
+            try:
+                return float(self._cost.objective(model, inputs, targets))
+            except (ThalwegError, MemoryError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:  # the user's own model: anything can be wrong in it
+                raise TaskError(
+                    f"The loss cannot be computed on rows of the training set. {blame(error)}"
+                ) from error
 
     def _copied(self) -> nn.Module:
         model: nn.Module | None = getattr(self._own, "model", None)

@@ -69,7 +69,8 @@ def read_gauges(folder: str | os.PathLike[str]) -> Gauges:
         parameters, layers = (json.loads(metadata.get(n, "[]")) for n in ("parameters", "layers"))
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(
-            f"The gauges {path} cannot be read: {error}. Record them: thalweg train … --gauges 10, or RecordGauges(folder)."
+            f"The gauges {path} cannot be read: {error}. Record them: thalweg train … --gauges 10, or "
+            "RecordGauges(folder)."
         ) from error
     named = all(isinstance(each, list) for each in (parameters, layers))
     if metadata.get("schema") != SCHEMA or not named or not all(map(_is_real, arrays.values())):

@@ -41,7 +41,8 @@ class KeepPath(Callback):
     """Keeps the parameters of a run at some of its steps, for pictures of the way that it took.
 
     Points are thinned: where there are too many, every second is dropped, and from then on every second step
-    of those before is kept. The first and the last are always there.
+    of those before is kept. The first and the last are always there. Where
+    a strategy makes the model larger, the path begins anew.
 
     Args:
         folder: the run's; the file in it is `path.safetensors`.
@@ -69,17 +70,7 @@ class KeepPath(Callback):
 
     def start(self, training: Training) -> None:
         """Keep the first point, or go on with the file where the run is resumed."""
-        count = max(sum(p.numel() for p in training.model.parameters()), 1)
-        fitting = self.most_bytes // (4 * count)
-        if fitting < _FEWEST:
-            self._dtype, fitting = torch.float16, self.most_bytes // (2 * count)
-        if fitting < _FEWEST:
-            raise TaskError(
-                f"A path of {count:,} parameters needs {2 * _FEWEST * count:,} bytes at least, and "
-                f"most_bytes is {self.most_bytes:,}. Give more, or leave the path out."
-            )
-        self._most = min(fitting, MOST_POINTS)
-        self._points, self._steps, self._stride, self._written = [], [], 1, 0
+        self._begin(sum(p.numel() for p in training.model.parameters()))
         if training.step:
             self._take_up(training)
         if not self._steps or self._steps[-1] != training.step:
@@ -102,12 +93,27 @@ class KeepPath(Callback):
         self._keep(training)
         self._write(training.model)
 
+    def _begin(self, count: int) -> None:
+        """Begin a path of so many parameters, with none of the points before."""
+        self._dtype, fitting = torch.float32, self.most_bytes // (4 * max(count, 1))
+        if fitting < _FEWEST:
+            self._dtype, fitting = torch.float16, self.most_bytes // (2 * count)
+        if fitting < _FEWEST:
+            raise TaskError(
+                f"A path of {count:,} parameters needs {2 * _FEWEST * count:,} bytes at least, and "
+                f"most_bytes is {self.most_bytes:,}. Give more, or leave the path out."
+            )
+        self._most = min(fitting, MOST_POINTS)
+        self._points, self._steps, self._stride, self._written = [], [], 1, 0
+
     def _keep(self, training: Training) -> None:
+        point = torch.cat([p.detach().flatten() for p in training.model.parameters()])
+        if self._points and len(point) != len(self._points[0]):
+            self._begin(len(point))  # a strategy has made the model larger: its path begins here
         if len(self._points) >= self._most:
             del self._points[1::2], self._steps[1::2]
             self._stride *= 2
-        parts = [p.detach().flatten() for p in training.model.parameters()]
-        self._points.append(torch.cat(parts).to("cpu", self._dtype))
+        self._points.append(point.to("cpu", self._dtype))
         self._steps.append(training.step)
 
     def _take_up(self, training: Training) -> None:
