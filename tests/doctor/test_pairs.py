@@ -94,8 +94,15 @@ def test_outputs_above_0_are_no_log_probabilities(highest: float, is_told: bool)
 
 def seen(**parts: Any) -> OutputCheck:
     plain = {
-        **{"spread": 1.0, "size": 1.0, "is_random": False, "mixes_rows": False, "made_by": ""},
-        **{"loss": 1.0, "shuffled": 2.0, "targets": (0.0, 3.0), "range": (0.0, 1.0)},
+        "spread": 1.0,
+        "size": 1.0,
+        "is_random": False,
+        "mixes_rows": False,
+        "made_by": "",
+        "loss": 1.0,
+        "shuffled": 2.0,
+        "targets": (0.0, 3.0),
+        "range": (0.0, 1.0),
     }
     return OutputCheck(**{**plain, **parts})  # type: ignore[arg-type]
 

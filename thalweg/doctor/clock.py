@@ -57,7 +57,7 @@ class Clock:
         return True
 
     def allows(self, step: int) -> bool:
-        """Return whether a step is a power of 2, or the last cadence is over and one more look fits the budget."""
+        """Return whether a step is a power of 2, or the cadence is over and one more look fits the budget."""
         if is_power_of_two(step):
             return True
         fits = self.watching + self._dearest <= SPENT * self.budget * self.training

@@ -22,7 +22,9 @@ class UnpairedLoss(Symptom):
             "them, as (rows,) less (rows, 1) does."
         )
         remedy = advice("look_at_loss", "give outputs and targets the same shape")
-        return [Verdict(self.name, status="confirmed", where="the loss", words=words, remedy=remedy)]
+        return [
+            Verdict(self.name, status="confirmed", where="the loss", words=words, remedy=remedy)
+        ]
 
 
 class MixedLoss(Symptom):
