@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 SPENT = 0.8
-"""Share of the budget that is spent: calls of hooks, and caches that watching leaves cold, cost time, too, which
-no clock here sees."""
+"""Share of the budget that is spent: calls of hooks, and caches that watching leaves cold, cost time, too,
+which no clock here sees."""
 SOON = 1.5
 """While there is time, looks come at steps that grow by this factor up to the narrowest cadence."""
 NARROWEST = 10
@@ -17,8 +17,8 @@ class Clock:
     """Measures the seconds of watching against those of training, and says which steps are looked at.
 
     A step is due when the last cadence is over and what was spent, with one more look, is below the
-    share `budget` of the time of training so far. Powers of 2 are looked at whatever that costs: they are few,
-    and no part of a run stays unseen.
+    share `budget` of the time of training so far. Powers of 2 are looked at whatever that costs: they are
+    few, and no part of a run stays unseen.
 
     >>> clock = Clock(0.05)
     >>> clock.trained(1.0), clock.looked(0.01)
@@ -57,7 +57,7 @@ class Clock:
         return True
 
     def allows(self, step: int) -> bool:
-        """Return whether a step is a power of 2, or the last cadence is over and one more look fits the budget."""
+        """Return whether a step is a power of 2, or the cadence is over and one more look fits the budget."""
         if is_power_of_two(step):
             return True
         fits = self.watching + self._dearest <= SPENT * self.budget * self.training

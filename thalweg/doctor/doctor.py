@@ -241,8 +241,8 @@ class Doctor:
     def _read_notes(self, watching: float = 0.0) -> None:
         """Read what was written down of the last steps.
 
-        The time between steps is training, but for long pauses. In a step that was looked at, that of hooks is
-        watching, and what goes beyond a usual step, too.
+        The time between steps is training, but for long pauses. In a step that was looked at, that of hooks
+        is watching, and what goes beyond a usual step, too.
         """
         notes, self._notes = self._notes, []
         if any(isinstance(loss, Tensor) for loss, _, _ in notes):

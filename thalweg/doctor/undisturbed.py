@@ -41,7 +41,7 @@ def as_found(model: nn.Module) -> Iterator[None]:
 
 def seed_all(seed: int) -> None:
     """Seed the global generators of the CPU, and those of CUDA where it is in use."""
-    # torch.manual_seed formats the stack for each kind of device that there is not, at a hundred times the cost
+    # torch.manual_seed formats the stack for each kind of device that is missing, at a hundred times the cost
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
