@@ -52,7 +52,7 @@ def drawing(record: Mapping[str, Any], measure: str | None = None, *, alone: boo
     space = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
     return (
         f'<svg{space} class="network" role="group" aria-label="{label}" width="{width:.0f}" '
-        f'height="{height}" viewBox="0 0 {width:.0f} {height}" style="min-width:{0.7 * width:.0f}px">'
+        f'height="{height}" viewBox="0 0 {width:.0f} {height}" style="min-width:{0.8 * width:.0f}px">'
         f"<style>{style}</style>{''.join(parts)}</svg>"
     )
 

@@ -128,7 +128,7 @@ def _hint(record: Mapping[str, Any], has_gauges: bool) -> str:
             f"{hint} Gradient norm and update / weight are medians of samples from step {first} to "
             f"{last}; of a repeated block the range."
         )
-    return f"{hint} Colours by gradient and update: give a run that was trained with --gauges."
+    return f"{hint} Colours by gradient and update: give a run that recorded gauges."
 
 
 def _verdicts(record: Mapping[str, Any]) -> str:
