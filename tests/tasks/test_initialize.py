@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.exact import RERUN, differs, is_same, same
-from thalweg import Cost, Data, Task
+from thalweg import Cost, Data, Task, fit
 from thalweg.errors import TaskError
 from thalweg.init.named import strategy_names
 from thalweg.init.strategies.torch_names import torch_names
@@ -115,3 +115,14 @@ def test_a_bare_model_runs_no_strategy_and_every_function() -> None:
     assert isinstance(task.bare(), nn.Sequential)
     assert threads_for(task) == 1
     assert hasattr(task.replace(init=widened).bare(), "added")
+
+
+def test_a_lazy_model_trains() -> None:
+    rows = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+    task = Task(
+        (rows, rows.sum(1).sign().long().clamp(min=0)),
+        "cross_entropy",
+        lambda: nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.Linear(4, 2)),
+    )
+    run = fit(task, "adam", epochs=1, progress=False)
+    assert run.model[0].weight.shape == (4, 5)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from thalweg.tasks.task import Task
 
@@ -15,8 +16,8 @@ _SMALL_MODEL = 20_000
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Return the number of elements of all parameters of `model`."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    """Return the number of elements of all parameters of `model`; a lazy one has none yet."""
+    return sum(p.numel() for p in model.parameters() if not is_lazy(p))
 
 
 def fitting_threads(parameters: int) -> int:
