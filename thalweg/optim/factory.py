@@ -29,6 +29,7 @@ from thalweg.optim.stepping.composition import (
     around,
     compose_group,
 )
+from thalweg.optim.stepping.of_matrices import OfMatrices
 from thalweg.optim.stepping.steppable import with_names
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.rules import schedule_free
@@ -50,7 +51,7 @@ cycle a momentum look for `momentum` or `betas`; where there is neither, give th
 
 >>> import torch
 >>> from thalweg import optim
->>> model = torch.nn.Linear(2, 1)
+>>> model = torch.nn.Linear({layer})
 >>> optimizer = optim.{name}(model, lr={lr:g})
 >>> model(torch.ones(2)).sum().backward()
 >>> optimizer.step()
@@ -150,6 +151,7 @@ def optimizer(
     defaults: Mapping[str, Any] | None = None,
     title: str | None = None,
     forms: Forms | None = None,
+    matrices: bool = False,
 ) -> type[Named]:
     """Return the optimizer of these rules.
 
@@ -164,6 +166,7 @@ def optimizer(
         title: the first line of its card, where it is not that of the rule.
         forms: which rules step a parameter, where that depends on its size; all have the hyperparameters of
             `rules`, in the same order.
+        matrices: it steps matrices alone, and refuses vectors.
     """
     every = {"paper": rules} if dialects is None else dialects
     open_ = _open(rules) | dict(defaults or {})
@@ -177,7 +180,7 @@ def optimizer(
     home = sys._getframe(1).f_globals["__name__"]  # where the name is, so that it can be pickled
     made = type(
         name,
-        (Named,),
+        (OfMatrices, Named) if matrices else (Named,),
         {
             "rules": every,
             "forms": None if forms is None else staticmethod(forms),
@@ -193,6 +196,7 @@ def optimizer(
         hyperparameters=", ".join(open_) or "maximize",
         dialects=_dialects(every),
         around=docstring.AROUND.format(decay=f'"{decay}"'),
+        layer="2, 1, bias=False" if matrices else "2, 1",
     )
     return made
 

@@ -1,4 +1,4 @@
-"""Muon under PyTorch's name, and NorMuon."""
+"""Muon under PyTorch's name."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.engine.member import called
-from thalweg.optim.factory import optimizer
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Links, Spelling
-from thalweg.optim.stepping.steppable import param_names
-from thalweg.optim.stepping.stepper import Stepper
+from thalweg.optim.stepping.of_matrices import OfMatrices
 from thalweg.optim.twin import TorchTwin
-from thalweg.rules import muon, normuon
+from thalweg.rules import muon
 
 _TORCHS: Any = getattr(torch.optim, "Muon", torch.optim.Optimizer)
 """PyTorch's class; versions before 2.9 have none."""
@@ -82,32 +79,6 @@ def _coefficient(k: int) -> Any:
     return lambda group: group["ns_coefficients"][k]
 
 
-class OfMatrices(Stepper):
-    """An optimizer that steps matrices alone."""
-
-    of_matrices: ClassVar[bool] = True
-
-    def add_param_group(self, param_group: Group) -> None:
-        """Add a group of parameters, as PyTorch does, none of them a vector."""
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        names = param_names(group)
-        before = sum(len(other["params"]) for other in self.param_groups[:-1])
-        for k, p in enumerate(group["params"]):
-            _must_be_matrix(type(self).__name__, called(before + k, names[k]), p)
-
-
-def _must_be_matrix(who: str, name: str, p: Tensor) -> None:
-    if p.ndim < 2:
-        raise ValueError(
-            f"{who} only supports parameters of two dimensions or more, whereas {name} has size "
-            f"{tuple(p.shape)}: {who} orthogonalises matrices. Give it the weights of hidden layers, and "
-            "step biases, gains, embeddings and the last layer by AdamW"
-        )
-    if p.is_complex():
-        raise ValueError(f"{who} does not support complex parameters, as {name} is")
-
-
 class Muon(OfMatrices, TorchTwin, MuonArguments):
     """Muon (Jordan et al. 2024): momentum, orthogonalised: all of its singular values become about 1.
 
@@ -150,15 +121,3 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     def links(self, group: Group) -> Links:
         """Return Muon."""
         return (muon,)
-
-
-_NORMUON: Any = optimizer(
-    "NorMuon",
-    normuon,
-    lr=1e-3,
-    dialects={"paper": (normuon,), "authors": (normuon(nesterov=True, adjust="original"),)},
-)
-
-
-class NorMuon(OfMatrices, _NORMUON):  # type: ignore[misc]  # noqa: D101
-    __doc__ = (_NORMUON.__doc__ or "").replace("Linear(2, 1)", "Linear(2, 1, bias=False)")

@@ -19,9 +19,9 @@ from thalweg.engine.cpu.calls.one_call import OneCall
 from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.cpu.kernel import print_kernel
 from thalweg.engine.cpu.native import kernel
+from thalweg.engine.cpu.stacks import MatrixStacks
 from thalweg.engine.cpu.threads import Kernel, run_on
 from thalweg.engine.dense import is_flagged, reordered
-from thalweg.engine.matrix.stacks import MatrixStacks
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
 from thalweg.engine.program.printing import Layout, ReducedFunction, layout_of
