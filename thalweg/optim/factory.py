@@ -117,9 +117,10 @@ class Named(Stepper):
 
     def form(self, group: Group, p: Tensor) -> Composition:
         """Return the chain of a parameter."""
-        if self.forms is None:
+        forms = type(self).forms
+        if forms is None:
             return self.composition(group)
-        return self._composed(group, self.forms(self.dialect, group, p))
+        return self._composed(group, forms(self.dialect, group, p))
 
     def _composed(self, group: Group, links: Links) -> Composition:
         decayed = bool(group["weight_decay"])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from thalweg.engine.cpu.backend import program_problem
 from thalweg.engine.program.program import Program
@@ -60,9 +61,9 @@ class Merged(Stepper):
         """Return the chain by which its owner steps a group."""
         return self._owner_of[id(group)].composition(group)
 
-    def _reader(self, group: Group) -> Reader:
+    def _reader(self, group: Group, p: Tensor | None = None) -> Reader:
         owner = self._owner_of[id(group)]
-        composition = owner.composition(group)
+        composition = owner.composition(group) if p is None else owner.form(group, p)
         key = (composition, type(owner), *composition.switches(group).values())
         reader = self._same.get(key)
         if reader is None:
