@@ -45,7 +45,7 @@ def run(make: Make, starts: Sequence[Tensor], count: int = STEPS) -> list[Tensor
 
 
 def transcribed(step: Callable[..., Any], x: Tensor, count: int = STEPS, **options: Any) -> Tensor:
-    w, s = x.numpy(), {}
+    w, s = x.numpy(), dict[str, Any]()
     for k in range(count):
         w = step(w, gradient(x, k).numpy(), s, t=k + 1, **options)
     return torch.from_numpy(np.asarray(w))
@@ -63,7 +63,7 @@ def close(a: Tensor, b: Tensor, bound: float = 1e-10) -> None:
 def test_soap_with_both_bases_is_the_papers(engine: str, shape: tuple[int, ...]) -> None:
     """Gradients are square, so that no eigenvector is left open; signs of eigenvectors do not matter."""
     x = start(*shape)
-    options = {"lr": 0.01, "betas": (0.9, 0.8), "every": 3}
+    options: dict[str, Any] = {"lr": 0.01, "betas": (0.9, 0.8), "every": 3}
     (found,) = run(lambda ps: optim.SOAP(ps, engine=engine, **options), [x])
     close(found, transcribed(preconditioned.soap, x, **options))
 
@@ -89,10 +89,10 @@ def test_bases_turn_with_the_problem() -> None:
 
 
 @each_engine
-def test_soap_with_identity_bases_is_adam(engine: str) -> None:
+def test_soap_with_identity_bases_is_adam(engine: Any) -> None:
     """The same operations in the same order, but for the last bits of a compiled loop."""
     starts = [start(4, 3), start(5), start(2, 3, 3)]
-    options = {"lr": 0.01, "betas": (0.9, 0.8), "eps": 0.01}
+    options: dict[str, Any] = {"lr": 0.01, "betas": (0.9, 0.8), "eps": 0.01}
     soap = run(lambda ps: optim.SOAP(ps, max_dim=0, engine=engine, **options), starts)
     adam = run(lambda ps: optim.Adam(ps, engine=engine, **options), starts)
     for a, b in zip(soap, adam, strict=True):
@@ -201,7 +201,10 @@ def test_a_run_resumes_in_the_middle_of_an_interval(
         starts = [start(*s, seed=k).to(dtype) for k, s in enumerate(shapes)]
 
         def make(ps: list[Parameter]) -> torch.optim.Optimizer:
-            return getattr(optim, name)(ps, lr=0.01, engine=engine, **options)
+            made: torch.optim.Optimizer = getattr(optim, name)(
+                ps, lr=0.01, engine=engine, **options
+            )
+            return made
 
         whole = run(make, starts, 11)
         before = [Parameter(x.clone()) for x in starts]
@@ -286,7 +289,7 @@ def test_a_nan_stays_in_its_own_matrix_of_a_stack(engine: str, name: str) -> Non
 
 
 @each_engine
-def test_every_parameter_has_the_epsilon_of_its_own_dtype(engine: str) -> None:
+def test_every_parameter_has_the_epsilon_of_its_own_dtype(engine: Any) -> None:
     """PyTorch takes that of the first parameter with a gradient for all of its group."""
     ends = []
     for others in ([], [torch.bfloat16], [torch.float64]):
@@ -302,7 +305,7 @@ def test_every_parameter_has_the_epsilon_of_its_own_dtype(engine: str) -> None:
     for end in ends[1:]:
         close(end, ends[0], 1e-7)
     alone = Parameter(start(4, 3).float())
-    theirs = torch.optim.Adafactor([alone], lr=0.01)
+    theirs: torch.optim.Optimizer = torch.optim.Adafactor([alone], lr=0.01)
     for step in range(3):
         alone.grad = 1e-5 * gradient(alone, step)
         theirs.step()

@@ -126,13 +126,14 @@ def test_half_precision_is_computed_in_float32(root: Root) -> None:
 
 def test_orders_and_shapes_are_checked() -> None:
     eye = torch.eye(2)
-    for call, said in [
+    calls: list[tuple[Callable[[], object], str]] = [
         (lambda: inverse_root(torch.ones(2, 3), 2), "square"),
         (lambda: inverse_root(eye, 0), "above 0"),
         (lambda: inverse_root(eye, 2, -1.0), "at least 0"),
         (lambda: inverse_root_newton(eye, 2.5), "whole orders"),  # type: ignore[arg-type]
         (lambda: eigenbasis(torch.ones(3)), "square"),
-    ]:
+    ]
+    for call, said in calls:
         with pytest.raises(EngineError, match=said):
             call()
 
@@ -144,7 +145,7 @@ def test_what_does_not_converge_is_tried_in_float64(monkeypatch: pytest.MonkeyPa
 
     def only_float64(x: Tensor) -> tuple[Tensor, Tensor]:
         if x.dtype != torch.float64:
-            raise LinAlgError("failed to converge")  # type: ignore[no-untyped-call]
+            raise LinAlgError("failed to converge")
         return eigh(x)
 
     monkeypatch.setattr(torch.linalg, "eigh", only_float64)
@@ -152,7 +153,7 @@ def test_what_does_not_converge_is_tried_in_float64(monkeypatch: pytest.MonkeyPa
 
     def never(x: Tensor) -> tuple[Tensor, Tensor]:
         if x.ndim == 3 or float(x[0, 0]) == 1.0:
-            raise LinAlgError("failed to converge")  # type: ignore[no-untyped-call]
+            raise LinAlgError("failed to converge")
         return eigh(x)
 
     monkeypatch.setattr(torch.linalg, "eigh", never)

@@ -47,7 +47,7 @@ def adafactor_step(
     step = max(eps[1], rms(w)) * rho * u
     if beta1:
         step = s["m"] = beta1 * s.get("m", 0.0) + (1.0 - beta1) * step
-    return w - step
+    return np.asarray(w - step)
 
 
 @decayed("decoupled")
@@ -111,7 +111,7 @@ def as_matrix(x: Array) -> Array:
 
 def eigenvectors(a: Array) -> Array:
     """Eigenvectors as columns, that of the largest eigenvalue first."""
-    return np.linalg.eigh(a)[1][:, ::-1]
+    return np.asarray(np.linalg.eigh(a)[1][:, ::-1])
 
 
 @decayed("decoupled")
@@ -137,7 +137,7 @@ def soap(
     q = {k: s.get(f"q{k}", np.eye(n)) for k, n in enumerate(x.shape)}
 
     def turn(y: Array) -> Array:
-        return q[0].T @ y @ q[1]
+        return np.asarray(q[0].T @ y @ q[1])
 
     m = s["m"] = b1 * s.get("m", 0.0) + (1.0 - b1) * x
     v = s["v"] = b2 * s.get("v", 0.0) + (1.0 - b2) * turn(x) ** 2
@@ -153,7 +153,7 @@ def soap(
             s[f"q{k}"] = np.linalg.qr(a @ q[k])[0]
     if t == 1:
         s["v"] = (1.0 - b2) * turn(x) ** 2
-    return w - lr * update.reshape(w.shape)
+    return np.asarray(w - lr * update.reshape(w.shape))
 
 
 def inverse_root(a: Array, exponent: float, eps: float) -> Array:
@@ -199,7 +199,7 @@ def shampoo(
         root = s.get(f"x{k}", np.zeros_like(a))
         direction = root @ direction if k == 0 else direction @ root
     if not sides or not np.any(direction):
-        return w - lr * grafted.reshape(w.shape)
+        return np.asarray(w - lr * grafted.reshape(w.shape))
     if grafting != "none":
         direction = direction * (np.linalg.norm(grafted) / np.linalg.norm(direction))
-    return w - lr * direction.reshape(w.shape)
+    return np.asarray(w - lr * direction.reshape(w.shape))
