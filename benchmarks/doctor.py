@@ -27,7 +27,7 @@ from _examined import PATIENTS, Examined, examined
 from _peers import PEERS
 from _watched_speed import print_overhead
 
-SEEDS = {"first": 0, "second": 10_000}
+SEEDS = {"first": 0, "second": 20_000}
 """The first seed of each draw."""
 
 

@@ -163,7 +163,7 @@ def main() -> None:
             (
                 row["contestant"],
                 f"{1e3 * row['seconds']:.3f}",
-                _number(row["ratio"], lambda x, row=row: f"{x:.2f} {row['times as fast as']}"),
+                _number(row["ratio"], ("{:.2f} " + str(row["times as fast as"])).format),
                 _number(row["error"], "{:.1e}".format),
                 _number(row["singular values from 1"], "{:.2f}".format),
             )

@@ -1,6 +1,6 @@
 """What a step of one optimizer with routes takes, beside one optimizer for each route, in processor time.
 
-    python benchmarks/routing.py               networks of several sizes: Lion and AdamW, Muon and AdamW
+    python benchmarks/routing.py               small and larger networks, Lion and AdamW; then Muon and AdamW
     python benchmarks/routing.py --threads 2 --seconds 20
 
 Contestants are interleaved. "two" are two optimizers over the same parameters, "alone" AdamW over all of

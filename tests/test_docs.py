@@ -104,6 +104,19 @@ def test_the_commands_on_curvature_run(tmp_path: Path, monkeypatch: pytest.Monke
     assert [each.name for each in tmp_path.iterdir()] == ["curvature.html"]
 
 
+def test_the_commands_on_pictures_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / "pictures.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^thalweg (.*)$", text, flags=re.MULTILINE)
+    assert len(commands) == 7
+    for command in commands:
+        quick = command.replace("--points 21", "--points 5").replace("--epochs 3", "--epochs 1")
+        ended = call(*shlex.split(quick))
+        assert ended.exit_code == 0, (command, ended.output)
+    pages = ["coloured.html", "graph.html", "landscape.html", "movie.html"]
+    assert sorted(each.name for each in tmp_path.glob("*.html")) == pages
+
+
 def test_every_file_that_the_documents_link_to_is_there() -> None:
     for document in DOCS.glob("*.md"):
         text = document.read_text(encoding="utf-8")

@@ -93,7 +93,7 @@ def test_hooks_are_there_only_for_steps_that_are_looked_at_and_removed_in_the_en
             optimizer.step()
             doctor.step(loss)
         assert hooks(model, optimizer) == 0, "no time is left for another look"
-        assert doctor.clock.looks == 4
+        assert doctor.clock.looks == 5, "powers of 2"
     with Doctor(model, optimizer) as doctor:
         pass
     assert hooks(model, optimizer) == 0
@@ -187,6 +187,42 @@ def test_the_clock_looks_at_one_step_of_ten_at_most_when_there_is_time() -> None
             clock.looked(1e-6)
             due.append(step)
     assert np.diff(due[-20:]).min() == 10
+
+
+def test_powers_of_2_are_looked_at_though_there_is_no_time() -> None:
+    clock = Clock(0.0)
+    due = []
+    for step in range(1, 1001):
+        clock.trained(1e-3)
+        assert not clock.has_time
+        if clock.allows(step) and clock.is_due(step):
+            clock.looked(1.0)
+            due.append(step)
+    assert due == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+
+
+def test_the_middle_of_a_run_is_seen_though_there_is_no_time() -> None:
+    model = net()
+    doctor = trained(model, torch.optim.SGD(model.parameters(), lr=0.1), batches(200), budget=0.0)
+    assert doctor is not None
+    doctor.report()
+    assert [s.step for s in doctor.watched.updates] == [1, 2, 4, 8, 16, 32, 64, 128]
+    assert len(doctor.watched.labels.counts) == len(doctor.watched.kept) == 56, "read at the report"
+
+
+def test_all_that_the_doctor_does_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that goes on by 1 with each look at it: whatever is not training counts as watching."""
+    ticks = iter(range(10**9))
+    monkeypatch.setattr("thalweg.doctor.doctor.time.perf_counter", lambda: float(next(ticks)))
+    model = net()
+    doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    assert doctor.clock.watching > 0, "its making"
+    for x, y in batches(3):
+        before = doctor.clock.watching
+        functional.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
+        doctor.optimizer.step()
+        doctor.step(1.0)
+        assert doctor.clock.watching > before
 
 
 def test_memory_stays_bounded() -> None:

@@ -70,7 +70,7 @@ def forked(lr: float = 0.1, budget: float = 1e4, kind: type = torch.optim.SGD) -
 def test_every_remedy_leaves_the_run_as_it_was(
     name: str, kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thalweg.doctor.forks.fork.FORKS", 2)
+    monkeypatch.setattr("thalweg.doctor.forks.fork.ALPHA", 0.6)  # two forks will do
     monkeypatch.setattr("thalweg.doctor.forks.fork.STEPS", 3)
     forks = forked(0.01, kind=kind)
     forks.model(torch.zeros(2, 8)).sum().backward()
@@ -115,6 +115,16 @@ def test_a_remedy_that_helps_is_told_from_one_that_does_not() -> None:
     assert not helps(slower, worse)
     assert better.before == worse.before > better.with_remedy
     assert forks.spent > 0
+
+
+def test_intervals_hold_for_all_remedies_that_are_tried_for_one_symptom() -> None:
+    forks = forked(lr=1e-3)
+    remedy = scaled_rate(100.0, from_start=True)
+    alone, one_of_three = forks.effect(remedy), forks.effect(remedy, 3)
+    assert alone is not None
+    assert one_of_three is not None
+    assert (alone.forks, one_of_three.forks) == (6, 7), "2^(1 - n) is at most .05 and .05 / 3"
+    assert one_of_three.low <= alone.low <= alone.high <= one_of_three.high
 
 
 def test_a_loss_that_is_not_finite_counts_as_the_worst() -> None:

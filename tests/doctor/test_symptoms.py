@@ -31,6 +31,7 @@ from thalweg.doctor.symptoms.outputs import (
     WrongGradient,
     WrongOutputs,
 )
+from thalweg.doctor.symptoms.pairs import MixedLoss, UnpairedLoss
 from thalweg.doctor.symptoms.rates import RateTooHigh, RateTooLow
 from thalweg.doctor.symptoms.starts import InitScale
 from thalweg.doctor.symptoms.units import DeadUnits, Saturation, Symmetry
@@ -295,6 +296,7 @@ def test_a_symptom_stays_silent_on_what_looks_like_it(name: str) -> None:
 
 def test_every_symptom_has_a_plant_or_a_test_of_its_own() -> None:
     alone = {EdgeOfStability, Cliff, BatchTooSmall, BatchTooLarge, NoGeneralization, EarlySchedule}
+    alone |= {UnpairedLoss, MixedLoss}
     assert {symptom for symptom, _ in PLANTS.values()} | alone == {type(s) for s in SYMPTOMS}
     names = [s.name for s in SYMPTOMS]
     assert len(set(names)) == len(names)

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from tests.optim.kronecker import OF_MODELS
-from tests.optim.matrix import OF_MATRICES
 from tests.optim.solvers import SOLVERS
 from tests.optim.sparse import SPARSE_ONLY
 from thalweg import optim, rules
@@ -25,9 +24,8 @@ def is_optimizer(name: str) -> bool:
     return is_class and value is not optim.Optimizer
 
 
-# solvers need closures, others a model, or matrices alone: tests/optim/solvers, tests/optim/kronecker and
-# tests/optim/matrix have their contract
-APART = (*SOLVERS, *OF_MODELS, *OF_MATRICES)
+# solvers need closures, others a model: tests/optim/solvers and tests/optim/kronecker have their contract
+APART = (*SOLVERS, *OF_MODELS)
 NAMES = [name for name in optim.__all__ if is_optimizer(name) and name not in APART]
 
 # those whose update of a tensor depends on others by design: a norm over all, one stream of noise

@@ -130,6 +130,8 @@ NO_HYPERPARAMETERS = {
     "decay": "the meaning of weight_decay; a closed form holds each",
     "before": "links, whose hyperparameters are asked of the rules",
     "after": "the same",
+    "state_dtype": "how states are kept; bounds hold it",
+    "rounding": "of bfloat16 parameters alone; a closed form holds it",
 }
 
 # what a hyperparameter needs beside it to have a meaning, or to act within twenty steps

@@ -11,10 +11,13 @@ from thalweg.cli import (
     curvature,
     doctor,
     explain,
+    graph,
     init,
     lab,
+    landscape,
     listing,
     lr,
+    movie,
     new,
     predict,
     race,
@@ -41,8 +44,8 @@ app = typer.Typer(
         [
             part.EXAMPLES[0]
             for part in (
-                *(race, train, doctor, runs, lr, init, routes, curvature, lab, new, explain),
-                listing,
+                *(race, train, doctor, runs, lr, init, routes, curvature, graph),
+                *(landscape, lab, movie, new, explain, listing),
             )
         ]
     ),
@@ -57,7 +60,10 @@ app.command("lr", cls=Verb, epilog=_examples(lr.EXAMPLES))(lr.lr)
 app.command("init", cls=Verb, epilog=_examples(init.EXAMPLES))(init.init)
 app.command("routes", cls=Verb, epilog=_examples(routes.EXAMPLES))(routes.routes)
 app.command("curvature", cls=Verb, epilog=_examples(curvature.EXAMPLES))(curvature.curvature)
+app.command("graph", cls=Verb, epilog=_examples(graph.EXAMPLES))(graph.graph)
+app.command("landscape", cls=Verb, epilog=_examples(landscape.EXAMPLES))(landscape.landscape)
 app.command("lab", cls=Verb, epilog=_examples(lab.EXAMPLES))(lab.lab)
+app.command("movie", cls=Verb, epilog=_examples(movie.EXAMPLES))(movie.movie)
 app.command("new", cls=Verb, epilog=_examples(new.EXAMPLES))(new.new)
 app.command("explain", cls=Verb, epilog=_examples(explain.EXAMPLES))(explain.explain)
 app.command("list", cls=Verb, epilog=_examples(listing.EXAMPLES))(listing.list_everything)

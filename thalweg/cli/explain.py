@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from thalweg.cli.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.optim.cards.card import Card
     from thalweg.optim.cards.cost import StepCost
     from thalweg.race.entrants.known import Entrant
 
-EXAMPLES = ("thalweg explain adamw", "thalweg explain rules.adam", "thalweg explain Lion --json")
+EXAMPLES = (
+    "thalweg explain adamw",
+    "thalweg explain rules.adam",
+    "thalweg explain Lion --json",
+    "thalweg explain adam --html adam.html",
+)
 
 _WIDEST = 100
 _INDENT = "    "
@@ -29,6 +37,13 @@ def explain(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the card as one JSON document.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Page to write, with the optimizer's movie.", parser=path_of, metavar="PATH"
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing page.")] = False,
 ) -> None:
     """Say what an optimizer is: equation, paper, when to use it, cost, and how to call it.
 
@@ -44,6 +59,20 @@ def explain(
         print_json(found.as_dict())
     else:
         _print_card(found, others)
+    if html is not None:
+        _write_page(shown, found, html, force)
+
+
+def _write_page(shown: str, found: Card, html: Path, force: bool) -> None:
+    from thalweg.cli.console import err
+    from thalweg.errors import TaskError
+    from thalweg.movies.card import write_card_page
+
+    home, _, name = shown.partition(".")
+    if f"{home}." != _HOME["optimizer"]:
+        raise TaskError(f"--html is of an optimizer, which has a movie; {shown} is a {found.kind}.")
+    page = write_card_page(found, name, [*_fields(found)], html, over=force)
+    err().print(f"Page: {page}", markup=False, soft_wrap=True)
 
 
 def _matches(name: str) -> list[str]:

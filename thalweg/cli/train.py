@@ -24,6 +24,7 @@ from thalweg.cli.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.train import Run
+    from thalweg.train.callbacks import Callback
     from thalweg.train.recipe import Recipe
 
 EXAMPLES = (
@@ -60,6 +61,17 @@ def train(
     strategy: Annotated[
         str | None,
         typer.Option(help="NAME:setting=value,…, such as curriculum.", show_default="none"),
+    ] = None,
+    keep_path: Annotated[
+        bool,
+        typer.Option("--keep-path", help="Keep parameters along the run, for thalweg landscape."),
+    ] = False,
+    gauges: Annotated[
+        int | None,
+        typer.Option(
+            help="Record norms of gradient, update, weight every so many steps.",
+            show_default="not at all",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -107,10 +119,18 @@ def train(
         autocast=autocast,
         strategy=None if strategy is None else strategy_named(strategy),
     )
-    train_in(recipe, out, resume=resume, as_json=as_json)
+    train_in(recipe, out, resume=resume, as_json=as_json, keep_path=keep_path, gauges=gauges)
 
 
-def train_in(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -> None:
+def train_in(
+    recipe: Recipe,
+    out: Path | None,
+    *,
+    resume: bool,
+    as_json: bool,
+    keep_path: bool = False,
+    gauges: int | None = None,
+) -> None:
     """Train by a recipe in a folder of its own, a new one if none is named, and print the results."""
     from thalweg.cli.console import err
     from thalweg.errors import TaskError, ThalwegError
@@ -124,9 +144,10 @@ def train_in(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -
     path = free_folder(RUNS, f"{task.name}-{name}") if out is None else out
     folder = RunFolder(path, resume=resume)
     keep = Checkpoint(path / CHECKPOINT, resume=resume)
+    also = _recording(path, resume=resume, keep_path=keep_path, gauges=gauges)
     with _empty_removed(path), torch_threads(threads_for(task)):
         try:
-            run = recipe.fit(callbacks=[folder, keep])
+            run = recipe.fit(callbacks=[folder, *also, keep])
         except FitDivergedError as error:
             document = _document(error.run, name, path)
             folder.finish(error.run, document["results"])
@@ -148,6 +169,23 @@ def train_in(recipe: Recipe, out: Path | None, *, resume: bool, as_json: bool) -
     err().print(f"Run: {path}", markup=False, soft_wrap=True)
     if run.stopped == "interrupted":
         raise typer.Exit(130)
+
+
+def _recording(
+    folder: Path, *, resume: bool, keep_path: bool, gauges: int | None
+) -> list[Callback]:
+    """Return what records path and gauges; a run that goes on goes on with its path."""
+    from thalweg.doctor.recorder import RecordGauges
+    from thalweg.train.folder.layout import PATH
+    from thalweg.train.folder.path import KeepPath
+    from thalweg.whole import whole_number
+
+    found: list[Callback] = []
+    if keep_path or (resume and (folder / PATH).is_file()):
+        found.append(KeepPath(folder))
+    if gauges is not None:
+        found.append(RecordGauges(folder, whole_number("--gauges", gauges)))
+    return found
 
 
 @contextlib.contextmanager

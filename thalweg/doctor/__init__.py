@@ -13,6 +13,7 @@ from thalweg.doctor.before.recipe import check
 from thalweg.doctor.consulting.consultation import Consultation, Treatment, consult
 from thalweg.doctor.diagnosis import Diagnosis
 from thalweg.doctor.doctor import Doctor
+from thalweg.doctor.recorder import RecordGauges
 from thalweg.doctor.report import Report, WatchingCost
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Effect, Remedy, Statistic, Verdict
@@ -22,6 +23,7 @@ __all__ = [
     "Diagnosis",
     "Doctor",
     "Effect",
+    "RecordGauges",
     "Remedy",
     "Report",
     "Statistic",

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor.undisturbed import as_found, enter_modes, loss_of, outputs_of
-from thalweg.doctor.watched import GradientError, OutputCheck, Watched
+from thalweg.doctor.undisturbed import as_found, enter_modes, loss_of, outputs_of, seed_all
+from thalweg.doctor.watched import GradientError, OutputCheck, PairCheck, Watched
 from thalweg.objective.nested import mapped, tensors_in
 
 SHUFFLES = 8
@@ -24,6 +24,13 @@ NOISE = 1e-6
 CERTAIN = 5.0
 """… and so many times as much is none."""
 
+PAIRED_ROWS = 8
+"""Rows whose losses are compared with that of all of them."""
+SAME = 1e-5
+"""Losses that differ by less than such a share of themselves differ by rounding …"""
+OUTSIDE = 1e-2
+"""… and by more than this by what they are."""
+
 LossFunction = Callable[[Any, Any], Tensor]
 
 
@@ -34,9 +41,10 @@ def check_outputs(watched: Watched, loss: LossFunction, batches: list[Any]) -> O
     rows = len(next(tensors_in(inputs)))
     with as_found(model), torch.no_grad():
         model.eval()
-        first = outputs_of(model, inputs)
-        out = next(tensors_in(first))
-        torch.manual_seed(1)
+        out = next(tensors_in(outputs_of(model, inputs)))
+        if not bool(torch.isfinite(out).all()):
+            return None  # they say nothing; the loss tells
+        seed_all(1)
         again = next(tensors_in(outputs_of(model, inputs)))
         is_random = not torch.equal(out, again)
         if out.ndim == 0 or len(out) != rows or rows < 4:
@@ -87,6 +95,50 @@ def _informed(model: nn.Module, loss: LossFunction, batches: list[Any]) -> tuple
     if not own:
         return math.nan, math.nan
     return sum(own) / len(own), sum(others) / len(others)
+
+
+def check_pairs(watched: Watched, loss: LossFunction, batch: Any) -> PairCheck | None:
+    """Look at what the loss does with rows, on outputs with noise: those of a constant model are all alike.
+
+    None where outputs or targets are not one tensor of as many rows, or the targets do not matter.
+    """
+    model = watched.model
+    inputs, targets = batch
+    if not isinstance(targets, Tensor):
+        return None
+    with as_found(model), torch.no_grad():
+        model.eval()
+        out = outputs_of(model, inputs)
+        rows = PAIRED_ROWS
+        if not isinstance(out, Tensor) or not out.is_floating_point():
+            return None
+        if min(out.ndim, targets.ndim) < 1 or min(len(out), len(targets)) < rows:
+            return None
+        out, y = out[:rows], targets[:rows]
+        out = out + torch.randn_like(out) * out.std().clamp_min(1e-2)
+        whole = float(loss(out, y))
+        turned = [float(loss(out, y.roll(by, 0))) for by in (1, 2, 3)]
+        replaced = float(loss(out, y[:1].expand_as(y).clone()))
+        if not all(map(math.isfinite, (whole, replaced, *turned))):
+            return None
+        near = SAME * max(abs(whole), 1e-12)
+        matters = abs(replaced - whole) > near
+        is_unpaired = matters and all(abs(each - whole) <= near for each in turned)
+        return PairCheck(is_unpaired, _is_mixed(loss, out, y, whole))
+
+
+def _is_mixed(loss: LossFunction, out: Tensor, y: Tensor, whole: float) -> bool:
+    """Return whether the loss of rows with classes is neither their sum nor between the least and the
+    greatest of the rows, where every mean is, weighted or not.
+    """
+    is_class = out.ndim == 2 and y.ndim == 1 and not y.is_floating_point() and not y.is_complex()
+    if not is_class or not 0 <= int(y.min()) <= int(y.max()) < out.shape[1]:
+        return False
+    single = [float(loss(out[i : i + 1], y[i : i + 1])) for i in range(len(out))]
+    margin = OUTSIDE * max(abs(whole), *map(abs, single))
+    if not all(map(math.isfinite, single)) or abs(sum(single) - whole) <= margin:
+        return False
+    return not min(single) - margin <= whole <= max(single) + margin
 
 
 def check_gradients(watched: Watched, loss: LossFunction, batch: Any) -> list[GradientError]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-FIRST_STEPS = (1, 2, 4, 8)
-"""Steps that are looked at whatever that costs: a run begins once."""
+SPENT = 0.8
+"""Share of the budget that is spent: calls of hooks, and caches that watching leaves cold, cost time, too,
+which no clock here sees."""
 SOON = 1.5
 """While there is time, looks come at steps that grow by this factor up to the narrowest cadence."""
 NARROWEST = 10
@@ -15,8 +16,9 @@ NARROWEST = 10
 class Clock:
     """Measures the seconds of watching against those of training, and says which steps are looked at.
 
-    A step is due when the last cadence is over and what was spent, with one more look, is at most the
-    share `budget` of the time of training so far. The first steps are always looked at.
+    A step is due when the last cadence is over and what was spent, with one more look, is below the
+    share `budget` of the time of training so far. Powers of 2 are looked at whatever that costs: they are
+    few, and no part of a run stays unseen.
 
     >>> clock = Clock(0.05)
     >>> clock.trained(1.0), clock.looked(0.01)
@@ -49,19 +51,29 @@ class Clock:
 
     def is_due(self, step: int) -> bool:
         """Return whether a step is to be looked at."""
-        if step in FIRST_STEPS:
-            return True
         if not self.allows(step):
             return False
         self._next = step + max(1, min(NARROWEST, math.ceil(step * (SOON - 1))))
         return True
 
     def allows(self, step: int) -> bool:
-        """Return whether the last cadence is over at a step and one more look fits the budget."""
-        fits = self.watching + self._dearest <= self.budget * self.training
+        """Return whether a step is a power of 2, or the cadence is over and one more look fits the budget."""
+        if is_power_of_two(step):
+            return True
+        fits = self.watching + self._dearest <= SPENT * self.budget * self.training
         return fits and step >= self._next
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the budget leaves time for more than is done anyway."""
+        return self.watching < SPENT * self.budget * self.training
 
     @property
     def share(self) -> float:
         """The time of watching as a share of that of training."""
         return self.watching / self.training if self.training else 0.0
+
+
+def is_power_of_two(step: int) -> bool:
+    """Return whether a step, counted from 1, is a power of 2."""
+    return step & (step - 1) == 0

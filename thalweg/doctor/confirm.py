@@ -52,7 +52,7 @@ def _judged(
     tried: list[tuple[Remedy, Effect]] = []
     for remedy in remedies:
         try:
-            effect = forks.effect(remedy)
+            effect = forks.effect(remedy, len(remedies))
         except OutOfBudgetError:
             failed("forks", RuntimeError("their budget is spent; raise it with forks=…"))
             break

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor.clock import Clock
+from thalweg.doctor.clock import Clock, is_power_of_two
 from thalweg.doctor.confirm import confirmed
 from thalweg.doctor.examine import examine
 from thalweg.doctor.forks.fork import Forks
@@ -35,10 +35,12 @@ from thalweg.objective.cost import Cost
 from thalweg.objective.losses import as_loss
 from thalweg.train.folder.gauges import Gauges
 
-PAUSE = 20.0
+PAUSE = 4.0
 """A pause between two steps counts as training up to so many times the mean of the steps before."""
-READ_AT_ONCE = 16
-"""Batches whose targets and inputs are looked at whatever that costs."""
+SETTLED = 4
+"""Steps after which a usual one is known by the mean of those before."""
+EARLIEST_ORIGIN = 32
+"""From this step on a state of the run is kept at powers of 2."""
 MOST_NOTES = 32
 """Notes of steps that are read together: in cold caches, and on a device, each reading is dear."""
 
@@ -88,6 +90,7 @@ class Doctor:
         planned: int | None = None,
         symptoms: Iterable[Symptom] | None = None,
     ) -> None:
+        began = time.perf_counter()
         _check(model, optimizer, budget, forks)
         self.model, self.optimizer = model, optimizer
         self.penalty = loss.penalty if isinstance(loss, Cost) else None
@@ -106,11 +109,12 @@ class Doctor:
             self._gauges.append(LayerGauge(self.watched, self._failed))
         self._data, self._kept = DataGauge(self.watched), Kept()
         self._notes: list[tuple[Tensor | float, float, float]] = []
-        self._noting, self._reads_batches = 0.0, True
+        self._noting, self._excess = 0.0, 0.0
         self._is_attached = False
         self._origins: list[Origin] = []
         self._guard("forks", self._keep_origin)
         self._prepare()
+        self.clock.watched(time.perf_counter() - began)
 
     def step(self, loss: Tensor | float, batch: Any = None) -> None:
         """Tell the doctor of a step, after `optimizer.step()`.
@@ -132,7 +136,7 @@ class Doctor:
         except Exception as error:  # the doctor's own: it must not end the training
             self._failed("steps", error)
         steps = self.watched.steps
-        is_full = steps <= READ_AT_ONCE or len(self._notes) >= MOST_NOTES
+        is_full = len(self._notes) >= MOST_NOTES
         if self._is_attached or is_full or self.clock.allows(steps + 1):
             self._settle(began, batch)
         else:
@@ -149,12 +153,9 @@ class Doctor:
         rate = float(self.optimizer.param_groups[0].get("lr", math.nan))
         self._notes.append((loss, rate, now - self._last))
         if batch is not None:
-            self._kept.see(watched.steps, batch)
-            if self._reads_batches:
+            is_kept = self._kept.see(watched.steps, batch)
+            if self.clock.has_time and not is_kept:  # kept ones are read at the report
                 self._data.see(watched.steps, batch)
-        if watched.steps & (watched.steps - 1) == 0 and watched.steps >= 32:
-            self._read_notes()
-            self._keep_origin()
 
     def _settle(self, began: float, batch: Any) -> None:
         """Read the notes, look at the step if it was to be looked at, and see whether the next one is."""
@@ -165,14 +166,14 @@ class Doctor:
         self._guard("steps", lambda: self._read_notes(watching))
         if was_looked_at:
             self._look(batch)
+        if self.watched.steps >= EARLIEST_ORIGIN and is_power_of_two(self.watched.steps):
+            self._guard("forks", self._keep_origin)
         self._prepare()
-        is_early = self.watched.steps <= READ_AT_ONCE
-        self._reads_batches = is_early or self.clock.share < self.clock.budget
         self._last = time.perf_counter()
         spent = self._last - began + self._noting
         self._noting = 0.0
         if was_looked_at:
-            self.clock.looked(spent + watching)
+            self.clock.looked(spent + watching + self._excess)
         else:
             self.clock.watched(spent)
 
@@ -181,6 +182,7 @@ class Doctor:
         self._detach()
         self._guard("steps", self._read_notes)
         self.watched.kept = self._kept.batches
+        self._guard("data", lambda: self._data.read(self._kept.batches))
         self._guard(
             "examination", lambda: examine(self.watched, self.loss, self._start, self._failed)
         )
@@ -239,7 +241,8 @@ class Doctor:
     def _read_notes(self, watching: float = 0.0) -> None:
         """Read what was written down of the last steps.
 
-        The time between steps is training, but for that of hooks in the last one, and long pauses.
+        The time between steps is training, but for long pauses. In a step that was looked at, that of hooks
+        is watching, and what goes beyond a usual step, too.
         """
         notes, self._notes = self._notes, []
         if any(isinstance(loss, Tensor) for loss, _, _ in notes):
@@ -253,9 +256,12 @@ class Doctor:
             self._add_loss(float(loss), step)
             if math.isnan(gap):
                 continue
-            seconds = max(gap - (watching if step == self.watched.steps else 0.0), 0.0)
-            if step > 3:
-                seconds = min(seconds, PAUSE * self.clock.training / (step - 1))
+            is_seen = watching > 0 and step == self.watched.steps
+            seconds = max(gap - watching, 0.0) if is_seen else gap
+            if step > SETTLED:
+                usual = self.clock.training / (step - 1)
+                self._excess = max(seconds - usual, 0.0) if is_seen else 0.0
+                seconds = min(seconds, usual if is_seen else PAUSE * usual)
             self.clock.trained(seconds)
 
     def _add_loss(self, value: float, step: int) -> None:
@@ -311,7 +317,7 @@ class Doctor:
         start = self._start
         if self.loss is None or start is None or not self._forks or "forks" in self._unwatched:
             return None
-        later = [o for o in self._origins[1:] if o.step >= 32]
+        later = [o for o in self._origins[1:] if o.step >= EARLIEST_ORIGIN]
         rates = self.watched.rates.last()
         lr = float(sorted(rates)[len(rates) // 2]) if len(rates) else None
         budget = self._forks - self.spent

@@ -10,7 +10,13 @@ import torch
 from torch import nn
 
 from thalweg.curvature import edge_of, hessian, noise_scale, sharpness
-from thalweg.doctor.checks import LossFunction, check_gradients, check_outputs, compare_modes
+from thalweg.doctor.checks import (
+    LossFunction,
+    check_gradients,
+    check_outputs,
+    check_pairs,
+    compare_modes,
+)
 from thalweg.doctor.forks.origin import Origin
 from thalweg.doctor.gauges.layers import LayerGauge
 from thalweg.doctor.undisturbed import as_found, enter_modes, outputs_of
@@ -49,6 +55,7 @@ def examine(
         "units": lambda: _probe_units(watched, [batch for _, batch in watched.kept[::-1]]),
         "modes": lambda: _compare_modes(watched, loss, batches),
         "outputs": lambda: _check_outputs(watched, loss, batches),
+        "pairs": lambda: _check_pairs(watched, loss, batches),
         "gradients": lambda: _check_gradients(watched, loss, batches),
         "noise": lambda: _measure_noise(watched, loss),
         "sharpness": lambda: _measure_sharpness(watched, loss, batches),
@@ -99,6 +106,10 @@ def _compare_modes(watched: Watched, loss: LossFunction, batches: list[Any]) -> 
 
 def _check_outputs(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
     watched.check = check_outputs(watched, loss, batches)
+
+
+def _check_pairs(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
+    watched.pairs = check_pairs(watched, loss, batches[-1])
 
 
 def _check_gradients(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:

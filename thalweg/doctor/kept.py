@@ -34,17 +34,17 @@ class Kept:
         """The batches with their steps, in order."""
         return [*self._first, *sorted(self._sample, key=lambda each: each[0])]
 
-    def see(self, step: int, batch: Any) -> None:
-        """Keep a batch, or leave it."""
+    def see(self, step: int, batch: Any) -> bool:
+        """Keep a batch, or leave it; return whether it is one of the beginning, which stay."""
         if step < self._next:
-            return
+            return False
         if not self._most:
             size = max(sum(t.numel() * t.element_size() for t in tensors_in(batch)), 1)
             self._most = min(FIRST + SAMPLED, MOST_BYTES // size)
         first = self._most * FIRST // (FIRST + SAMPLED)
         if len(self._first) < first:
             self._first.append((step, _copied(batch)))
-            return
+            return True
         if len(self._sample) < self._most - first:
             self._sample.append((step, _copied(batch)))
         elif self._sample:
@@ -53,6 +53,7 @@ class Kept:
             chance = min(len(self._sample) / step, 0.999)
             wait = math.log(1 - self._draw.random()) / math.log(1 - chance)
             self._next = step + 1 + int(wait)
+        return False
 
     def force(self, step: int, batch: Any) -> None:
         """Keep a batch whatever is drawn."""

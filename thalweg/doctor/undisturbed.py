@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from thalweg.generators import seed_numpy
 from thalweg.kept import modes_kept
 from thalweg.objective.losses import Loss
 from thalweg.objective.nested import mapped
@@ -26,9 +26,7 @@ def as_found(model: nn.Module) -> Iterator[None]:
     """Put back modes, attributes of modules and random generators; the same is drawn inside each time."""
     kept = [(module, dict(vars(module))) for module in model.modules()]
     with isolated(), modes_kept(model):
-        torch.manual_seed(SEED)
-        np.random.seed(SEED)
-        random.seed(SEED)
+        seed_all(SEED)
         try:
             yield
         finally:
@@ -39,6 +37,16 @@ def as_found(model: nn.Module) -> Iterator[None]:
                 ):
                     now.clear()
                     now.update(attributes)
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global generators of the CPU, and those of CUDA where it is in use."""
+    # torch.manual_seed formats the stack for each kind of device that is missing, at a hundred times the cost
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
+    seed_numpy(seed)
+    random.seed(seed)
 
 
 Modes = Sequence[tuple[nn.Module, bool]]

@@ -69,7 +69,6 @@ class LayerCall:
     gradient: float = np.nan
     activation: str = ""
     saturated: float = np.nan
-    spread: float = np.nan
     is_finite: bool = True
 
 
@@ -118,6 +117,16 @@ class OutputCheck:
     shuffled: float
     targets: tuple[float, float]
     range: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PairCheck:
+    """What the loss does with rows: whether it is the same when they exchange their targets, and whether that
+    of a batch lies outside of those of its rows.
+    """
+
+    is_unpaired: bool
+    mixes_rows: bool
 
 
 @dataclass(frozen=True)
@@ -209,6 +218,7 @@ class Watched:
     validations: list[tuple[int, float]] = field(default_factory=list)
     modes: list[ModeLoss] = field(default_factory=list)
     check: OutputCheck | None = None
+    pairs: PairCheck | None = None
     gradient_errors: list[GradientError] = field(default_factory=list)
     noise: BatchNoise | None = None
     sharpness: Sharpness | None = None

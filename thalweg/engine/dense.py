@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.member import Member
-from thalweg.engine.storage import PLAIN, is_dense
+from thalweg.engine.program.formats import BLOCK
+from thalweg.engine.storage import PLAIN, is_dense, unit_elements
 
 
 def slot_dtypes(member: Member, known: Mapping[torch.dtype, str]) -> tuple[str, ...] | None:
@@ -34,9 +35,12 @@ def dense_refusal(member: Member, known: Mapping[torch.dtype, str]) -> str | Non
         return "states on another device"
     if any(x.layout is not torch.strided for x in tensors):
         return "a sparse tensor"
+    whole = [param.dtype, member.grad_dtype, *(x.dtype for x in member.plain_states)]
     unknown = [d for d in member.dtypes if d not in known]
+    unknown += [d for d in whole if not (d.is_floating_point or d.is_complex)]
     if unknown:
         return str(unknown[0]).removeprefix("torch.")
+    tensors = [param, *member.shaped]
     if any(x.shape != param.shape or x.is_complex() != param.is_complex() for x in tensors):
         return "states of another kind than the parameter"
     if any(map(is_flagged, tensors)):
@@ -47,6 +51,8 @@ def dense_refusal(member: Member, known: Mapping[torch.dtype, str]) -> str | Non
         return "states in another order in memory than the parameter"
     if member.program.by_unit and not _is_first_outermost(param):
         return "units that are no pieces of memory"
+    if member.coded and member.program.by_unit and unit_elements(param) % BLOCK:
+        return "units that are no whole blocks of states of 8 bits"
     return None
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from thalweg.engine.program.formats import REMAINDER
 from thalweg.engine.program.program import Program
 from thalweg.engine.rows import Block
 
@@ -26,7 +28,7 @@ class Member:
     grad_layout: torch.layout
     state: dict[str, Any]
     names: tuple[str, ...]
-    """The names of its states in `state`."""
+    """The names of its states in `state`: those of the program in order, then the scales of coded ones."""
     matrix_names: tuple[str, ...]
     """The names of its states of other shapes in `state`."""
     kept: tuple[str, ...]
@@ -63,6 +65,27 @@ class Member:
     def states(self) -> list[Tensor]:
         """Its state tensors of its own shape."""
         return [self.state[name] for name in self.names]
+
+    @cached_property
+    def coded(self) -> dict[str, str]:
+        """Its states of 8 bits, each with the name of its scales."""
+        scales = self.names[len(self.program.states) :]
+        names = (self.names[k] for k in self.program.coded)
+        return dict(zip(names, scales, strict=True))
+
+    @property
+    def shaped(self) -> list[Tensor]:
+        """Its state tensors of the shape of the parameter: all but the scales."""
+        return self.states[: len(self.program.states)]
+
+    @property
+    def plain_states(self) -> list[Tensor]:
+        """Its state tensors that hold the numbers themselves: neither codes nor a remainder."""
+        return [
+            self.state[name]
+            for name, own in zip(self.names, self.program.states, strict=False)
+            if name not in self.coded and own != REMAINDER
+        ]
 
     @property
     def matrix_states(self) -> list[Tensor]:

@@ -17,9 +17,11 @@ from torch import Tensor
 HUGE_PAGE = 2**21
 
 
-def zeros_like(p: Tensor) -> Tensor:
-    """Return zeros stored as `p` is."""
-    zeros = torch.empty_like(p, memory_format=torch.preserve_format, requires_grad=False)
+def zeros_like(p: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return zeros stored as `p` is, of its dtype or another one."""
+    zeros = torch.empty_like(
+        p, dtype=dtype, memory_format=torch.preserve_format, requires_grad=False
+    )
     address = _address(zeros)
     if address:
         _ask_for_huge_pages(address, zeros.nbytes)

@@ -4,12 +4,24 @@ A wrapper is a `torch.optim.Optimizer` itself: schedulers, hooks, parameter grou
 work as with the optimizer inside, and wrappers nest, for example so:
 
     SAM(NonFinite(Accumulate(optimizer, every=4)))
+
+`release_gradients` is no wrapper: it lets an optimizer of thalweg's step inside the backward pass.
 """
 
 from thalweg.meta.accumulate import Accumulate
 from thalweg.meta.batch_norm import frozen_batch_norm
 from thalweg.meta.nonfinite import NonFinite
+from thalweg.meta.release import Released, release_gradients
 from thalweg.meta.sam import ASAM, SAM
 from thalweg.meta.wrapper import Wrapper
 
-__all__ = ["ASAM", "SAM", "Accumulate", "NonFinite", "Wrapper", "frozen_batch_norm"]
+__all__ = [
+    "ASAM",
+    "SAM",
+    "Accumulate",
+    "NonFinite",
+    "Released",
+    "Wrapper",
+    "frozen_batch_norm",
+    "release_gradients",
+]

@@ -26,12 +26,19 @@ _ADDS = frozenset({"add", "add_", "iadd", "__add__", "__iadd__", "__radd__"})
 
 @dataclass(frozen=True)
 class Call:
-    """One call: of a module with this name, or of a function, on the results of earlier calls."""
+    """One call: of a module with this name, or of a function, on the results of earlier calls.
+
+    `within` is the module that makes it. Where a batch was recorded, `shapes` are those of the results, and
+    `spent` what a counter said that the call took.
+    """
 
     label: str
     module: str | None
     inputs: tuple[int, ...]
     options: Mapping[str, Any]
+    within: str = ""
+    shapes: tuple[tuple[int, ...], ...] = ()
+    spent: int = 0
 
     @property
     def is_sum(self) -> bool:
@@ -49,14 +56,20 @@ class CallGraph:
     """How it was found: "torch.fx" or "a batch"."""
 
 
-def graph_of(model: nn.Module, x: Any = None, run: Run = nn.Module.__call__) -> CallGraph | None:
+def graph_of(
+    model: nn.Module,
+    x: Any = None,
+    run: Run = nn.Module.__call__,
+    counter: Callable[[], int] = lambda: 0,
+) -> CallGraph | None:
     """Return the graph of a model; None where `torch.fx` cannot trace it and there is no batch.
 
-    With a batch the calls are recorded while `run` runs it through. Without one the model is traced by
-    `torch.fx`, which cannot follow a model that branches on values.
+    With a batch the calls are recorded while `run` runs it through, and `counter` is read after each: what
+    it grew by is the call's `spent`. Without one the model is traced by `torch.fx`, which cannot follow a
+    model that branches on values.
     """
     if x is not None:
-        return _recorded(model, x, run)
+        return _recorded(model, x, run, counter)
     try:
         return _traced(model)
     except Exception:  # whatever a user's forward does to a symbol
@@ -96,8 +109,14 @@ def _traced(model: nn.Module) -> CallGraph:
         else:
             label = node.target if node.op == "call_method" else node.op
         place[node] = len(calls)
-        calls.append(Call(str(label), module, inputs, options))
+        calls.append(Call(str(label), module, inputs, options, _caller(node, module)))
     return CallGraph(tuple(calls), returned, "torch.fx")
+
+
+def _caller(node: fx.Node, module: str | None) -> str:
+    """Return the innermost module within which a node of `torch.fx` was made, itself left out."""
+    stack = [str(path) for path, _ in node.meta.get("nn_module_stack", {}).values()]
+    return next((path for path in reversed(stack) if path != module), "")
 
 
 def _function(function: Any, args: Any, kwargs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -111,10 +130,12 @@ def _function(function: Any, args: Any, kwargs: Mapping[str, Any]) -> tuple[str,
 class _Recorder(TorchFunctionMode):
     """Records the functions that are called outside of whole modules."""
 
-    def __init__(self) -> None:
+    def __init__(self, counter: Callable[[], int]) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self.within = 0
+        self.callers: list[str] = []
+        self._counter, self._counted = counter, 0
         self._place: dict[int, int] = {}
         self._kept: list[Tensor] = []  # so that no address is used twice
 
@@ -139,7 +160,11 @@ class _Recorder(TorchFunctionMode):
             for tensor in made:
                 self._place[id(tensor)] = len(self.calls)
                 self._kept.append(tensor)
-            self.calls.append(Call(label, module, inputs, options))
+            caller = self.callers[-1] if self.callers else ""
+            shapes = tuple(tuple(tensor.shape) for tensor in made)
+            count = self._counter()
+            spent, self._counted = count - self._counted, count
+            self.calls.append(Call(label, module, inputs, options, caller, shapes, spent))
 
     def places(self, value: Any) -> tuple[int, ...]:
         with torch._C.DisableTorchFunction():
@@ -147,8 +172,8 @@ class _Recorder(TorchFunctionMode):
             return tuple(dict.fromkeys(place for place in found if place is not None))
 
 
-def _recorded(model: nn.Module, x: Any, run: Run) -> CallGraph:
-    recorder = _Recorder()
+def _recorded(model: nn.Module, x: Any, run: Run, counter: Callable[[], int]) -> CallGraph:
+    recorder = _Recorder(counter)
     names = {module: name for name, module in model.named_modules() if _is_whole(module)}
 
     def enter(module: nn.Module, _: Any) -> None:
@@ -165,6 +190,14 @@ def _recorded(model: nn.Module, x: Any, run: Run) -> CallGraph:
 
     handles = [model.register_forward_pre_hook(begin)]
     handles += [module.register_forward_pre_hook(enter) for module in names]
+    for name, module in model.named_modules():
+        if module not in names:
+            handles += [
+                module.register_forward_pre_hook(
+                    lambda *_, name=name: recorder.callers.append(name)
+                ),
+                module.register_forward_hook(lambda *_: _left(recorder.callers)),
+            ]
     try:
         with undisturbed(model), watched(list(names), leave):
             model.eval()
@@ -174,6 +207,11 @@ def _recorded(model: nn.Module, x: Any, run: Run) -> CallGraph:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _left(callers: list[str]) -> None:
+    """Forget the module that made the last calls; a hook must return nothing."""
+    callers.pop()
 
 
 def followers(graph: CallGraph) -> list[list[int]]:

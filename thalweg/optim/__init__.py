@@ -11,7 +11,7 @@ import torch
 from thalweg.optim import family
 from thalweg.optim.family import *  # noqa: F403 — the list of names is that file's
 from thalweg.optim.kronecker.kfac import KFAC
-from thalweg.optim.muon import Muon, NorMuon
+from thalweg.optim.muon import Muon
 from thalweg.optim.optimizer import Optimizer
 from thalweg.optim.solvers.descents import BFGS, NewtonCG, SSBroyden
 from thalweg.optim.solvers.lbfgs import LBFGS
@@ -38,7 +38,6 @@ __all__ = [
     "Muon",
     "NAdam",
     "NewtonCG",
-    "NorMuon",
     "Optimizer",
     "RAdam",
     "RMSprop",

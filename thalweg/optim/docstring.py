@@ -35,6 +35,10 @@ AROUND = """\
         param groups under "rule.name".
     engine: "auto" takes the fastest for each tensor, "eager" goes tensor by tensor; "fused", "foreach" and
         "triton" fail where they cannot run the rule.
+    state_dtype: "float32", "bfloat16" (rounded stochastically) or "int8" (8 bits, with a scale for each 256
+        numbers) for the states, by default the parameter's own dtype.
+    rounding: of parameters in bfloat16: "nearest", "stochastic", or "remainder", which keeps what is rounded
+        off as a state of 16 bits, so that they move as float32 parameters.
 """
 """What a docstring says of the arguments that every optimizer takes; `decay` is the default meaning."""
 

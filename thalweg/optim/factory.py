@@ -17,6 +17,7 @@ from thalweg.engine import Link, Rule, chain
 from thalweg.engine.backends import check_engine
 from thalweg.errors import suggest
 from thalweg.optim import docstring
+from thalweg.optim.routing.of_matrices import OfMatrices
 from thalweg.optim.schedule_free import converted
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group, check_dialect, check_range
@@ -29,6 +30,7 @@ from thalweg.optim.stepping.composition import (
     around,
     compose_group,
 )
+from thalweg.optim.stepping.keeping import keeping_of
 from thalweg.optim.stepping.steppable import with_names
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.rules import schedule_free
@@ -50,7 +52,7 @@ cycle a momentum look for `momentum` or `betas`; where there is neither, give th
 
 >>> import torch
 >>> from thalweg import optim
->>> model = torch.nn.Linear(2, 1)
+>>> model = torch.nn.Linear({layer})
 >>> optimizer = optim.{name}(model, lr={lr:g})
 >>> model(torch.ones(2)).sum().backward()
 >>> optimizer.step()
@@ -81,6 +83,7 @@ class Named(Stepper):
         engine, decay = values.pop("engine"), values.pop("decay")
         capturable = values.pop("capturable")
         self.dialect = values.pop("dialect", next(iter(self.rules)))
+        self.keeping = keeping_of(values.pop("state_dtype"), values.pop("rounding"))
         check_engine(engine, capturable)
         self.engine = engine
         check_dialect(type(self).__name__, self.dialect, self.rules)
@@ -116,9 +119,10 @@ class Named(Stepper):
 
     def form(self, group: Group, p: Tensor) -> Composition:
         """Return the chain of a parameter."""
-        if self.forms is None:
+        forms = type(self).forms
+        if forms is None:
             return self.composition(group)
-        return self._composed(group, self.forms(self.dialect, group, p))
+        return self._composed(group, forms(self.dialect, group, p))
 
     def _composed(self, group: Group, links: Links) -> Composition:
         decayed = bool(group["weight_decay"])
@@ -150,6 +154,7 @@ def optimizer(
     defaults: Mapping[str, Any] | None = None,
     title: str | None = None,
     forms: Forms | None = None,
+    matrices: bool = False,
 ) -> type[Named]:
     """Return the optimizer of these rules.
 
@@ -164,6 +169,7 @@ def optimizer(
         title: the first line of its card, where it is not that of the rule.
         forms: which rules step a parameter, where that depends on its size; all have the hyperparameters of
             `rules`, in the same order.
+        matrices: it steps matrices alone, and refuses vectors.
     """
     every = {"paper": rules} if dialects is None else dialects
     open_ = _open(rules) | dict(defaults or {})
@@ -177,7 +183,7 @@ def optimizer(
     home = sys._getframe(1).f_globals["__name__"]  # where the name is, so that it can be pickled
     made = type(
         name,
-        (Named,),
+        (OfMatrices, Named) if matrices else (Named,),
         {
             "rules": every,
             "forms": None if forms is None else staticmethod(forms),
@@ -193,6 +199,7 @@ def optimizer(
         hyperparameters=", ".join(open_) or "maximize",
         dialects=_dialects(every),
         around=docstring.AROUND.format(decay=f'"{decay}"'),
+        layer="2, 1, bias=False" if matrices else "2, 1",
     )
     return made
 
@@ -222,6 +229,8 @@ def _signature(
             *(inspect.Parameter(n, keyword, default=v) for n, v in named_only.items()),
             inspect.Parameter("engine", keyword, default="auto"),
             inspect.Parameter("capturable", keyword, default=False),
+            inspect.Parameter("state_dtype", keyword, default=None),
+            inspect.Parameter("rounding", keyword, default="nearest"),
         ]
     )
 

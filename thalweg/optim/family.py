@@ -22,6 +22,7 @@ from thalweg.rules import (
     lion,
     mars,
     nadam_constant,
+    normuon,
     prodigy,
     rmsprop,
     schedule_free,
@@ -69,6 +70,13 @@ NesterovRMSprop = optimizer(
     decay="l2",
     title="RMSProp with Nesterov momentum (Goodfellow, Bengio and Courville 2016, algorithm 8.6).",
 )
+NorMuon = optimizer(
+    "NorMuon",
+    normuon,
+    lr=1e-3,
+    dialects={"paper": (normuon,), "authors": (normuon(nesterov=True, adjust="original"),)},
+    matrices=True,
+)
 Prodigy = optimizer("Prodigy", prodigy, lr=1.0, decay="inside")
 SOAP = optimizer("SOAP", soap, lr=3e-3, defaults=SOAP_LONGEST, forms=soap_forms)
 SGLD = optimizer("SGLD", descend, langevin, lr=1e-2, decay="l2")
@@ -114,6 +122,7 @@ __all__ = [
     "Lion",
     "NAdamW",
     "NesterovRMSprop",
+    "NorMuon",
     "Prodigy",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",

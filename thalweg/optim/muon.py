@@ -1,22 +1,18 @@
-"""Muon under PyTorch's name, and NorMuon."""
+"""Muon under PyTorch's name."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from thalweg.engine.member import called
-from thalweg.optim.factory import optimizer
-from thalweg.optim.routing.of_model import OfModel, is_rest
+from thalweg.optim.routing.of_matrices import OfMatrices
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Links, Spelling
-from thalweg.optim.stepping.steppable import param_names
 from thalweg.optim.twin import TorchTwin
-from thalweg.rules import muon, normuon
+from thalweg.rules import muon
 
 _TORCHS: Any = getattr(torch.optim, "Muon", torch.optim.Optimizer)
 """PyTorch's class; versions before 2.9 have none."""
@@ -83,37 +79,6 @@ def _coefficient(k: int) -> Any:
     return lambda group: group["ns_coefficients"][k]
 
 
-class OfMatrices(OfModel):
-    """An optimizer that steps matrices alone; of a model the rest by AdamW."""
-
-    def __init__(self, params: nn.Module | Iterable[Any], *args: Any, **kwargs: Any) -> None:
-        names = list(inspect.signature(type(self)).parameters)[1:]
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
-        super().__init__(self._groups_of(params, given), *args, **kwargs)
-
-    def add_param_group(self, param_group: Group) -> None:
-        """Add a group of parameters, as PyTorch does, no vectors but for AdamW, `route="rest"`."""
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        if is_rest(group):
-            return
-        names = param_names(group)
-        before = sum(len(other["params"]) for other in self.param_groups[:-1])
-        for k, p in enumerate(group["params"]):
-            _must_be_matrix(type(self).__name__, called(before + k, names[k]), p)
-
-
-def _must_be_matrix(who: str, name: str, p: Tensor) -> None:
-    if p.ndim < 2:
-        raise ValueError(
-            f"{who} only supports parameters of two dimensions or more, whereas {name} has size "
-            f"{tuple(p.shape)}: {who} orthogonalises matrices. Give it the weights of hidden layers, and "
-            f"step biases, gains, embeddings and the last layer by AdamW, as {who}(model) does"
-        )
-    if p.is_complex():
-        raise ValueError(f"{who} does not support complex parameters, as {name} is")
-
-
 class Muon(OfMatrices, TorchTwin, MuonArguments):
     """Muon (Jordan et al. 2024): momentum, orthogonalised: all of its singular values become about 1.
 
@@ -162,15 +127,3 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     def links(self, group: Group) -> Links:
         """Return Muon."""
         return (muon,)
-
-
-_NORMUON: Any = optimizer(
-    "NorMuon",
-    normuon,
-    lr=1e-3,
-    dialects={"paper": (normuon,), "authors": (normuon(nesterov=True, adjust="original"),)},
-)
-
-
-class NorMuon(OfMatrices, _NORMUON):  # type: ignore[misc]  # noqa: D101
-    __doc__ = (_NORMUON.__doc__ or "").replace("Linear(2, 1)", "Linear(2, 1, bias=False)")

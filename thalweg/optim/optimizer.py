@@ -17,6 +17,7 @@ from thalweg.optim.routing.table import RouteTable, table_of
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group, check_range, is_ours
 from thalweg.optim.stepping.composition import Composition
+from thalweg.optim.stepping.keeping import Rounding, StateDtype, keeping_of
 from thalweg.optim.stepping.steppable import with_names
 from thalweg.optim.stepping.stepper import Stepper
 
@@ -38,6 +39,11 @@ class Optimizer(Stepper):
             "foreach" and "triton" (on a GPU) fail where they cannot run the chain.
         capturable: with engine="triton", keep step numbers on the GPU: no step waits for it, a CUDA graph can
             repeat a step, and `torch.amp.GradScaler` leaves its scale to the kernels.
+        state_dtype: "float32", "bfloat16" (rounded stochastically) or "int8" (8 bits, with a scale for each
+            256 numbers) for the states; None is the parameter's own dtype. Points at which a model is
+            evaluated, and step sizes, stay wide.
+        rounding: of parameters in bfloat16: "nearest", "stochastic", or "remainder", which keeps what is
+            rounded off as a state of 16 bits, so that they move as float32 parameters.
 
     Every hyperparameter of the chain is an entry of the parameter groups, and may differ between groups and
     change between steps.
@@ -71,6 +77,8 @@ class Optimizer(Stepper):
         *,
         engine: Engine = "auto",
         capturable: bool = False,
+        state_dtype: StateDtype | None = None,
+        rounding: Rounding = "nearest",
     ) -> None:
         check_engine(engine, capturable)
         self.routing = rule if isinstance(rule, Routing) else None
@@ -78,6 +86,7 @@ class Optimizer(Stepper):
         self._compositions = {name: Composition(each) for name, each in chains.items()}
         self._kinds: dict[str, tuple[str, str]] = {}
         self.engine = engine
+        self.keeping = keeping_of(state_dtype, rounding)
         first = {n: v for each in chains.values() for n, v in each.hyperparameters.items()}
         numbers, schedules = scheduled.split({"lr": lr, **first})
         self._checked = frozenset({"lr", *_of_ours(chains.values())} & set(numbers))

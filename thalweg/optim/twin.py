@@ -7,6 +7,7 @@ defaults, checks and param groups are PyTorch's own. What it adds are keyword-on
     decay          which meaning the weight decay has
     before, after  links of a chain around the optimizer's own rules
     engine         "auto", "eager", "fused", "foreach" or "triton" (see `thalweg.Optimizer`)
+    state_dtype    in which dtype states are kept, and `rounding`, how bfloat16 parameters are rounded
 
 Arguments that PyTorch has only to choose among its own implementations are accepted: `foreach` and `fused`
 choose nothing here, `capturable=True` keeps step numbers on the GPU with engine="triton" and chooses nothing
@@ -36,6 +37,7 @@ from thalweg.optim.stepping.composition import (
     around,
     compose_group,
 )
+from thalweg.optim.stepping.keeping import Rounding, StateDtype, keeping_of
 from thalweg.optim.stepping.steppable import with_names
 from thalweg.optim.stepping.stepper import Stepper
 
@@ -58,6 +60,9 @@ _EXAMPLE = """
 >>> model(torch.ones(2)).sum().backward()
 >>> optimizer.step()
 """
+
+
+_ADDED = ("dialect", "decay", "before", "after", "engine", "state_dtype", "rounding")
 
 
 class TorchTwin(Stepper):
@@ -86,11 +91,14 @@ class TorchTwin(Stepper):
         before: Any = (),
         after: Any = (),
         engine: Engine = "auto",
+        state_dtype: StateDtype | None = None,
+        rounding: Rounding = "nearest",
         **kwargs: Any,
     ) -> None:
         check_engine(engine)
         check_dialect(type(self).__name__, dialect, self.dialects)
         self.dialect, self.engine = dialect, engine
+        self.keeping = keeping_of(state_dtype, rounding, bool(kwargs.get("differentiable")))
         self._decay = decay
         self._around = around(before, after, decay or self.own_decay, DECAYS)
         self._decoupled = replace(self._around, decay="decoupled")
@@ -126,9 +134,7 @@ class TorchTwin(Stepper):
         """Show PyTorch's signature with the arguments that are added here."""
         super().__init_subclass__()
         parameters = list(inspect.signature(TorchTwin.__init__).parameters.values())
-        added = [
-            p for p in parameters if p.name in ("dialect", "decay", "before", "after", "engine")
-        ]
+        added = [p for p in parameters if p.name in _ADDED]
         theirs = list(inspect.signature(cls.twin()).parameters.values())
         keyword = inspect.Parameter.KEYWORD_ONLY
         own = [inspect.Parameter(n, keyword, default=x) for n, x in cls.extra.items()]

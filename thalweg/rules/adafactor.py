@@ -49,7 +49,8 @@ def adafactor(
     squares = g * g + eps1 if eps_inside else g * g
     r = (1 - weight) * r + weight * mean_of_rows(squares)
     c = (1 - weight) * c + weight * mean_of_columns(squares)
-    v = r * c / (mean(r) if eps_inside else torch.clamp(mean(r), min=eps1))
+    # r·c alone would leave the range of float32
+    v = r * (c / (mean(r) if eps_inside else torch.clamp(mean(r), min=eps1)))
     return _update(g, p, v, t, lr, eps1, eps2, d, eps_inside, constant), r, c
 
 

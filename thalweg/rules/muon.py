@@ -123,7 +123,7 @@ def normuon(
     normed = polar / (torch.sqrt(v) + eps)
     length = norm(normed)
     if adjust == "match_rms_adamw":
-        wanted: Any = 0.2 * torch.sqrt(rows(u) * columns(u))
+        wanted: Any = 0.2 * (rows(u) * columns(u)) ** 0.5
     elif adjust == "original":
         wanted = _adjusted("original", rows(u), columns(u)) * norm(polar)
     else:

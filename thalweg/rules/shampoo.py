@@ -24,7 +24,7 @@ def _grafted(direction, grafted, grafting):
     """Return a direction with the length of another one; where it is zero, that other one itself."""
     length = norm(direction)
     ratio = 1.0 if grafting == "none" else norm(grafted) / length
-    return torch.where(length > 0, ratio * direction, grafted)
+    return torch.where(length == 0, grafted, ratio * direction)
 
 
 def _root(a, kept, t, every, exponent, eps, newton):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from thalweg.engine import ColumnsByColumns, RowsByRows, gram, gram_of_columns, rule
-from thalweg.engine.matrix.refreshed import basis_of, identity_like
+from thalweg.engine.matrix.refreshed import basis_of, identity_like, turned_at_first
 
 __all__ = ["soap", "soap_columns", "soap_identity", "soap_rows"]
 
@@ -16,6 +16,12 @@ def _adam(g, m, v, t, beta1, beta2, eps):
     m_hat = m / (1 - beta1**t)
     v_hat = v / (1 - beta2**t)
     return m_hat / (torch.sqrt(v_hat) + eps), v
+
+
+def _in_new_bases(g, v, t, beta2, left, right):
+    """Return the scale, that of step 1 in the bases found in it: it would mix large and small directions."""
+    turned = turned_at_first(g, t, left, right)
+    return torch.where(t == 1, (1 - beta2) * turned * turned, v)
 
 
 @rule
@@ -31,7 +37,8 @@ def soap(
         L ← β₂·L + (1 − β₂)·G·Gᵀ                R ← β₂·R + (1 − β₂)·Gᵀ·G
         Q_L, Q_R ← QR(L·Q_L), QR(R·Q_R)         in every k-th step
 
-    The bases of step 1 are the identity, so it is Adam's; at its end they are the eigenvectors of L and R.
+    The bases of step 1 are the identity, so it is Adam's; at its end they are the eigenvectors of L and R,
+    and V is what it would be in these.
 
     Paper: Vyas et al. 2024, "SOAP: Improving and Stabilizing Shampoo using Adam", algorithm 3,
     arXiv:2409.11321.
@@ -49,7 +56,8 @@ def soap(
     update = Q_L @ turned @ Q_R.mT
     L = beta2 * L + (1 - beta2) * gram(g)
     R = beta2 * R + (1 - beta2) * gram_of_columns(g)
-    return update, m, v, L, R, basis_of(L, Q_L, t, every), basis_of(R, Q_R, t, every)
+    Q_L, Q_R = basis_of(L, Q_L, t, every), basis_of(R, Q_R, t, every)
+    return update, m, _in_new_bases(g, v, t, beta2, Q_L, Q_R), L, R, Q_L, Q_R
 
 
 @rule
@@ -65,7 +73,8 @@ def soap_rows(
     turned, v = _adam(Q_L.mT @ g, Q_L.mT @ m, v, t, beta1, beta2, eps)
     update = Q_L @ turned
     L = beta2 * L + (1 - beta2) * gram(g)
-    return update, m, v, L, basis_of(L, Q_L, t, every)
+    Q_L = basis_of(L, Q_L, t, every)
+    return update, m, _in_new_bases(g, v, t, beta2, Q_L, None), L, Q_L
 
 
 @rule
@@ -82,7 +91,8 @@ def soap_columns(
     turned, v = _adam(g @ Q_R, m @ Q_R, v, t, beta1, beta2, eps)
     update = turned @ Q_R.mT
     R = beta2 * R + (1 - beta2) * gram_of_columns(g)
-    return update, m, v, R, basis_of(R, Q_R, t, every)
+    Q_R = basis_of(R, Q_R, t, every)
+    return update, m, _in_new_bases(g, v, t, beta2, None, Q_R), R, Q_R
 
 
 @rule

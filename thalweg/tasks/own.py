@@ -30,7 +30,7 @@ def load_own(spec: Spec, options: Mapping[str, Any], built_in: Collection[str] =
     comes from. `built_in` are the names that may have been meant.
     """
     if spec.is_file:
-        module, stem = _run_file(Path(spec.home)), Path(spec.home).stem
+        module, stem = run_file(Path(spec.home)), Path(spec.home).stem
     else:
         module, stem = _import(spec.home, built_in), spec.home.rpartition(".")[2]
     task = _call(module, spec, options)
@@ -41,7 +41,11 @@ def load_own(spec: Spec, options: Mapping[str, Any], built_in: Collection[str] =
     )
 
 
-def _run_file(path: Path) -> ModuleType:
+def run_file(path: Path) -> ModuleType:
+    """Run a Python file of the user's own, and return it as a module.
+
+    Raises TaskError for a file that is missing or cannot be run.
+    """
     if not path.is_file():
         folder = path.parent
         near = [each.name for each in folder.glob("*.py")] if folder.is_dir() else []

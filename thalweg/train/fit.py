@@ -12,6 +12,7 @@ from thalweg.tasks.batches import Shuffle
 from thalweg.tasks.initialize import Initialization
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
+from thalweg.train.folder.path import KeepPath
 from thalweg.train.optimizers import OptimizerFactory, Rate
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run, SchedulerFactory
@@ -45,6 +46,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 1,
     resume: bool = False,
+    keep_path: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
     callbacks: Iterable[Listener] = (),
     **hyperparameters: Any,
@@ -111,6 +113,8 @@ def fit(
         `checkpoint` is a file, written whole every `checkpoint_every` epochs and at the end. With
         `resume` a run goes on from it, or starts anew where there is none: on the same machine with as
         many threads, bit for bit as the run that did not stop. `epochs` may have grown meanwhile.
+        `keep_path` is a folder to keep the parameters of some steps in, as `path.safetensors` of bounded
+        size, for pictures of the path (`KeepPath`).
         What a file cannot hold (an extra state that is no number, text, tensor, list or dictionary of
         them) is said before training.
 
@@ -160,5 +164,5 @@ def fit(
         checkpoint_every=checkpoint_every,
         resume=resume,
         progress=progress,
-        callbacks=callbacks,
+        callbacks=callbacks if keep_path is None else [KeepPath(keep_path), *callbacks],
     )

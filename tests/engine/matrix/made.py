@@ -19,31 +19,43 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 def polar(x: Tensor) -> Tensor:
     """The nearest matrix with orthonormal rows or columns."""
     u, _, v = torch.linalg.svd(x, full_matrices=False)
-    return u @ v
+    return torch.matmul(u, v)
 
 
 @thalweg.matrix_function
 def inverse_root(x: Tensor, order: float, eps: float) -> Tensor:
     """A root of a symmetric matrix, inverted."""
     values, vectors = torch.linalg.eigh(x)
-    return vectors @ ((values.clamp(min=0.0) + eps) ** (-1 / order)).unsqueeze(-1).mul(vectors.mT)
+    powers: Tensor = (values.clamp(min=0.0) + eps) ** (-1 / order)
+    return torch.matmul(vectors * powers.unsqueeze(-2), vectors.mT)
 
 
 @rule
-def nearest(g, m, *, momentum=0.9):
+def nearest(g: Any, m: Any, *, momentum: float = 0.9) -> Any:
     m = momentum * m + (1 - momentum) * g
     return 0.2 * polar(m), m
 
 
 @rule
-def roots(g, L: RowsByRows, R: ColumnsByColumns, *, t, beta=0.9, eps=1e-3):
+def roots(
+    g: Any, L: RowsByRows, R: ColumnsByColumns, *, t: Any, beta: float = 0.9, eps: float = 1e-3
+) -> Any:
     L = beta * L + (1 - beta) * gram(g)
     R = torch.where(t == 1, gram_of_columns(g), beta * R + (1 - beta) * gram_of_columns(g))
     return inverse_root(L, 4, eps) @ g @ inverse_root(R, 4, eps), L, R
 
 
 @rule
-def factored(g, p, r: EachRow, c: EachColumn, *, beta=0.9, eps=1e-6, least=1e-3):
+def factored(
+    g: Any,
+    p: Any,
+    r: EachRow,
+    c: EachColumn,
+    *,
+    beta: float = 0.9,
+    eps: float = 1e-6,
+    least: float = 1e-3,
+) -> Any:
     squares = g * g + eps
     r = beta * r + (1 - beta) * mean_of_rows(squares)
     c = beta * c + (1 - beta) * mean_of_columns(squares)

@@ -16,7 +16,7 @@ from tests.engine.kinds import DOUBLE, draw
 from tests.exact import RERUN, same
 from thalweg import EachRow, rule
 from thalweg.engine import mean_of_rows
-from thalweg.engine.matrix import stacks
+from thalweg.engine.cpu import stacks
 from thalweg.engine.program.reductions import columns, rows
 
 from .made import BY_NUMPY, factored, nearest, polar, roots
@@ -24,7 +24,7 @@ from .made import BY_NUMPY, factored, nearest, polar, roots
 SIZES = st.lists(
     st.sampled_from([(2, 3), (3, 2), (2, 3, 2), (1, 5), (4,), (), (3, 3)]), min_size=1, max_size=6
 )
-BOUND: dict[torch.dtype, dict[str, float]] = {
+BOUND: dict[torch.dtype, dict[str, Any]] = {
     # a stack is summed in another order than a matrix alone; roots of matrices magnify it
     DOUBLE: {"rtol": 1e-9, "atol": 1e-10},
     torch.float32: {"rtol": 2e-3, "atol": 2e-3},
@@ -32,7 +32,7 @@ BOUND: dict[torch.dtype, dict[str, float]] = {
 
 
 def steps(
-    made: Any, engine: str, start: list[Tensor], lrs: list[float], count: int = 3
+    made: Any, engine: Any, start: list[Tensor], lrs: list[float], count: int = 3
 ) -> tuple[list[Tensor], thalweg.Optimizer]:
     """Step parameters in groups of their own learning rate."""
     params = [Parameter(p.clone()) for p in start]
@@ -81,12 +81,12 @@ def test_a_stack_has_the_numbers_of_each_group() -> None:
     sizes: list[tuple[int, ...]] = []
 
     @thalweg.matrix_function
-    def scaled(x, factor):
+    def scaled(x: Any, factor: Any) -> Any:
         sizes.append(tuple(x.shape))
         return factor * x
 
     @rule
-    def by(g, *, factor=1.0):
+    def by(g: Any, *, factor: float = 1.0) -> Any:
         return scaled(g, factor)
 
     params = [Parameter(torch.zeros(2, 3)) for _ in range(4)]
@@ -114,15 +114,15 @@ def test_a_function_may_return_what_it_was_given() -> None:
     """A result in the memory of a buffer is kept apart: the buffer is used again."""
 
     @thalweg.matrix_function(result="transposed")
-    def turned(x):
+    def turned(x: Any) -> Any:
         return x.mT
 
     @thalweg.matrix_function
-    def itself(x):
+    def itself(x: Any) -> Any:
         return x
 
     @rule
-    def both(g, p):
+    def both(g: Any, p: Any) -> Any:
         first = itself(g)
         return 2.0 * itself(first + p) + first + turned(turned(g))
 
@@ -134,11 +134,11 @@ def test_a_function_may_return_what_it_was_given() -> None:
 
 
 @pytest.mark.parametrize("engine", ["eager", "fused"])
-def test_sizes_numbers_and_reductions_meet_matrix_values(engine: str) -> None:
+def test_sizes_numbers_and_reductions_meet_matrix_values(engine: Any) -> None:
     """Rows, columns, reductions over tensors and units, and numbers of rows beside a matrix function."""
 
     @rule
-    def mixed(g, p, r: EachRow, *, t, beta=0.5):
+    def mixed(g: Any, p: Any, r: EachRow, *, t: Any, beta: float = 0.5) -> Any:
         r = torch.where(t > 1, beta * r, 0.0) + thalweg.norm(g) * mean_of_rows(g)
         whole = polar(g) * (rows(g) / columns(g)) + thalweg.mean(g, scope="unit")
         return whole * r / (1.0 + thalweg.largest(r) ** 2), r

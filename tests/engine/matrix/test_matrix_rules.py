@@ -34,7 +34,7 @@ def gradients_of(shape: tuple[int, ...], k: int) -> list[torch.Tensor]:
 
 
 def stepped(
-    made: Any, engine: str, shapes: list[tuple[int, ...]], dtype: torch.dtype = DOUBLE
+    made: Any, engine: Any, shapes: list[tuple[int, ...]], dtype: torch.dtype = DOUBLE
 ) -> tuple[list[Parameter], thalweg.Optimizer]:
     params = [Parameter(draw(*s, seed=100 * k, dtype=dtype)) for k, s in enumerate(shapes)]
     optimizer = thalweg.Optimizer(params, made, lr=LR, engine=engine)
@@ -47,7 +47,7 @@ def stepped(
 
 @each_engine
 @each_rule
-def test_trajectories_are_those_of_numpy(made: Any, engine: str) -> None:
+def test_trajectories_are_those_of_numpy(made: Any, engine: Any) -> None:
     """The bound is float64's rounding, through the roots of matrices with eigenvalues above 1e-3."""
     params, optimizer = stepped(made, engine, SHAPES)
     for k, (p, shape) in enumerate(zip(params, SHAPES, strict=True)):
@@ -99,7 +99,7 @@ def test_a_functional_step_is_differentiable() -> None:
 
 @each_engine
 @each_rule
-def test_a_resumed_run_goes_on(made: Any, engine: str) -> None:
+def test_a_resumed_run_goes_on(made: Any, engine: Any) -> None:
     params, optimizer = stepped(made, engine, SHAPES[:4])
     others = [Parameter(p.detach().clone()) for p in params]
     other = thalweg.Optimizer(others, made, lr=LR, engine=engine)
@@ -113,7 +113,7 @@ def test_a_resumed_run_goes_on(made: Any, engine: str) -> None:
 
 def test_the_last_two_dimensions_are_a_batch_of_matrices() -> None:
     @rule(matrices="last")
-    def each(g, r: EachRow):
+    def each(g: Any, r: EachRow) -> Any:
         r = r + mean_of_rows(g * g)
         return polar(g) * r, r
 
@@ -142,7 +142,7 @@ def test_half_precision_is_computed_in_float32() -> None:
 
 def test_products_and_transposes_read_like_the_paper() -> None:
     @rule
-    def conjugated(g, L: thalweg.RowsByRows, *, beta=0.5):
+    def conjugated(g: Any, L: thalweg.RowsByRows, *, beta: float = 0.5) -> Any:
         L = beta * L + thalweg.gram(g)
         return (L.T @ g) @ (polar(g).mT @ polar(g)), L
 
@@ -180,7 +180,7 @@ WRONG: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize(("function", "message"), WRONG.values(), ids=WRONG)
 def test_what_does_not_go_together_is_refused(function: Any, message: str) -> None:
-    def wrong(g, L: thalweg.RowsByRows):
+    def wrong(g: Any, L: thalweg.RowsByRows) -> Any:
         return function(g, L)
 
     with pytest.raises(RuleError, match=message):
@@ -189,7 +189,7 @@ def test_what_does_not_go_together_is_refused(function: Any, message: str) -> No
 
 def test_rules_of_one_chain_see_a_tensor_alike() -> None:
     @rule(matrices="last")
-    def other(g):
+    def other(g: Any) -> Any:
         return polar(g)
 
     with pytest.raises(RuleError, match=r"nearest and other see a tensor as different matrices"):
@@ -198,11 +198,11 @@ def test_rules_of_one_chain_see_a_tensor_alike() -> None:
 
 def test_a_matrix_function_that_returns_another_size_is_named() -> None:
     @thalweg.matrix_function(result="row")
-    def sums(x):
+    def sums(x: Any) -> Any:
         return x.sum(-1)
 
     @rule
-    def wrong(g):
+    def wrong(g: Any) -> Any:
         return g * sums(g)
 
     p = torch.zeros(3, 2)

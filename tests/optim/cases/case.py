@@ -23,6 +23,8 @@ NOT_EXERCISED = {
     "foreach",
     "fused",
     "capturable",
+    "state_dtype",
+    "rounding",
     "differentiable",
     "engine",
     "dialect",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def seen(x: Tensor) -> Tensor:
 
 def run(
     make: Any,
-    shapes: list[tuple[int, ...]] = SHAPES,
+    shapes: Sequence[tuple[int, ...]] = SHAPES,
     dtype: torch.dtype = DOUBLE,
     steps: int = STEPS,
 ) -> tuple[list[Parameter], torch.optim.Optimizer]:
@@ -188,7 +189,7 @@ def test_a_fused_projection_is_three_matrices() -> None:
     parts = [Parameter(torch.zeros(2, 4, dtype=DOUBLE)) for _ in range(3)]
     g = draw(6, 4)
     whole.grad = g.clone()
-    for part, own in zip(parts, g.split(2), strict=True):
+    for part, own in zip(parts, torch.split(g, 2), strict=True):
         part.grad = own.clone()
     common: dict[str, Any] = {"precision": "full"}
     optim.Muon([{"params": [whole], "blocks": 3, **common}], adjust_lr_fn="match_rms_adamw").step()
@@ -217,7 +218,7 @@ def test_a_state_of_pytorchs_goes_on_here() -> None:
 @pytest.mark.parametrize("dialect", ["paper", "authors"])
 @each_engine
 def test_normuon_is_the_transcription(engine: Any, dialect: str) -> None:
-    def make(params: list[Parameter]) -> optim.NorMuon:
+    def make(params: list[Parameter]) -> torch.optim.Optimizer:
         return optim.NorMuon(params, precision="full", dialect=dialect, engine=engine)
 
     params, optimizer = run(make)

@@ -127,7 +127,10 @@ def soap(
     every: int = 10,
     max_dim: float = 10_000,
 ) -> Array:
-    """Vyas et al. 2024, algorithms 3 and 4; bases are the identity in step 1, then eigenvectors."""
+    """Vyas et al. 2024, algorithms 3 and 4; bases are the identity in step 1, then eigenvectors.
+
+    After step 1 V is what it would be in the eigenvectors.
+    """
     b1, b2 = betas
     x = as_matrix(g)
     sizes = {k: n for k, n in enumerate(x.shape) if w.ndim > 1 and 1 < n <= max_dim}
@@ -145,8 +148,11 @@ def soap(
         a = s[f"a{k}"] = b2 * s.get(f"a{k}", 0.0) + (1.0 - b2) * product
         if t == 1:
             s[f"q{k}"] = eigenvectors(a)
+            q[k] = s[f"q{k}"]
         elif t % every == 0:
             s[f"q{k}"] = np.linalg.qr(a @ q[k])[0]
+    if t == 1:
+        s["v"] = (1.0 - b2) * turn(x) ** 2
     return w - lr * update.reshape(w.shape)
 
 

@@ -8,16 +8,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from thalweg.doctor.checks import check_outputs
+from thalweg.doctor.checks import check_outputs, check_pairs
 from thalweg.doctor.forks.remedies import advice
 from thalweg.doctor.symptoms.outputs import MixedRows, RandomEvaluation, WrongOutputs
+from thalweg.doctor.symptoms.pairs import MixedLoss, UnpairedLoss
 from thalweg.doctor.undisturbed import matching
 from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.doctor.watched import Watched
 from thalweg.objective.cost import Cost
 from thalweg.objective.nested import tensors_in
 
-AT_ONCE = (MixedRows(), RandomEvaluation(), WrongOutputs())
+AT_ONCE = (MixedRows(), RandomEvaluation(), WrongOutputs(), UnpairedLoss(), MixedLoss())
 """What can be seen of outputs before the first step."""
 
 
@@ -28,6 +29,7 @@ def model_verdicts(
     loss = matching(cost.surrogate)
     watched = Watched(model, optimizer, loss_name=cost.surrogate.name)
     watched.check = check_outputs(watched, loss, [batch])
+    watched.pairs = check_pairs(watched, loss, batch)
     found = [verdict for symptom in AT_ONCE for verdict in symptom.looks(watched)]
     return found + without_gradient(model, cost, batch)
 

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from thalweg.doctor.forks.arm import Arm, Batches
 from thalweg.doctor.forks.origin import Origin
-from thalweg.doctor.undisturbed import Modes, enter_modes
+from thalweg.doctor.undisturbed import Modes, enter_modes, seed_all
 from thalweg.doctor.verdict import Effect, Remedy
 from thalweg.statistics import fewest_seeds, paired_differences
 from thalweg.train.snapshot import untouched
 
 STEPS = 40
-FORKS = 6
-"""The fewest for which sign flips can claim 95 %."""
+ALPHA = 0.05
+"""The chance that an interval misses, over all remedies that are tried for one symptom (Bonferroni)."""
 SCREENED = 2
 """After so many forks a remedy is given up that has not helped in any of them …"""
 SLIGHT = 0.995
@@ -76,8 +76,10 @@ class Forks:
         self._plain: dict[tuple[int, int], list[float]] = {}
         self._before: dict[int, float] = {}
 
-    def effect(self, remedy: Remedy) -> Effect | None:
+    def effect(self, remedy: Remedy, of: int = 1) -> Effect | None:
         """Return the loss without and with a remedy; None for one that cannot be tried.
+
+        Where it is one `of` several, the interval is so wide that 95 % holds for all of them at once.
 
         Raises OutOfBudgetError where it would cost more than is left.
         """
@@ -86,7 +88,8 @@ class Forks:
         origin = self.start if remedy.from_start else self.middle
         steps, treated = remedy.steps or STEPS, list[float]()
         without = self._plain.setdefault((origin.step, steps), [])
-        for fork in range(FORKS):
+        alpha = ALPHA / of
+        for fork in range(fewest_seeds(alpha)):
             if len(without) <= fork:
                 without.append(self._loss(origin, None, fork, steps))
             treated.append(self._loss(origin, remedy, fork, steps))
@@ -96,7 +99,7 @@ class Forks:
             self._before[origin.step] = float(
                 np.mean([self._first(origin, fork) for fork in range(SCREENED)])
             )
-        return _effect(without[: len(treated)], treated, steps, self._before[origin.step])
+        return _effect(without[: len(treated)], treated, steps, self._before[origin.step], alpha)
 
     def _first(self, origin: Origin, fork: int) -> float:
         """Return the loss of the probe of a fork before its first step."""
@@ -112,7 +115,7 @@ class Forks:
             arm = self._arm(origin, fork, steps)
             if remedy is not None and remedy.change is not None:
                 remedy.change(arm)
-                _seed(fork)
+                seed_all(fork)
             try:
                 arm.train()
                 return arm.measure()
@@ -123,7 +126,7 @@ class Forks:
         origin.enter(self.model, self.optimizer, self.lr)
         enter_modes(self.modes)
         batches, probe = self._drawn(fork, steps)
-        _seed(fork)
+        seed_all(fork)
         return Arm(
             *(self.model, self.optimizer, batches, probe, self.kept, self.loss),
             penalty=self.penalty,
@@ -147,13 +150,9 @@ def _is_hopeless(without: list[float], treated: list[float]) -> bool:
     return all(not b < a * (SLIGHT if a > 0 else 1.0) and math.isfinite(a) for a, b in pairs)
 
 
-def _seed(fork: int) -> None:
-    torch.manual_seed(fork)
-    np.random.seed(fork)
-    random.seed(fork)
-
-
-def _effect(without: list[float], treated: list[float], steps: int, before: float) -> Effect:
+def _effect(
+    without: list[float], treated: list[float], steps: int, before: float, alpha: float
+) -> Effect:
     """Return the ratio of the losses with an interval by sign flips, of their logarithms.
 
     Losses that may be negative are shifted, so that the smallest is a tenth of their spread.
@@ -171,8 +170,8 @@ def _effect(without: list[float], treated: list[float], steps: int, before: floa
         "without": np.log(np.maximum(a + shift, tiny)),
     }
     low, high = 0.0, math.inf
-    if len(a) >= fewest_seeds():
-        (pair,) = paired_differences(scores)
+    if len(a) >= fewest_seeds(alpha):
+        (pair,) = paired_differences(scores, alpha=alpha)
         low, high = math.exp(pair.low), math.exp(pair.high)
     first, second = (float(np.exp(scores[name].mean())) for name in ("without", "with"))
     return Effect("loss", first, second, low, high, steps, len(a), before)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.doctor.watched import Watched
+from thalweg.doctor.watched import Labels, Watched
 from thalweg.objective.nested import tensors_in
 
 MOST_LABELLED = 512
@@ -21,6 +22,14 @@ SUMMED_UP_TO = 1_000_000
 """Numbers in a batch, at most, that are summed."""
 
 
+class _Targets(NamedTuple):
+    """The targets of a batch: mean, mean square, and the counts of classes where they are classes."""
+
+    mean: float
+    square: float
+    counts: dict[int, int] | None
+
+
 class DataGauge:
     """Looks at the batches that the doctor is given."""
 
@@ -28,30 +37,45 @@ class DataGauge:
 
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
-        self._summed = 0
+        self._targets: dict[int, _Targets] = {}
+        self._seen: set[int] = set()
 
     def see(self, step: int, batch: Any) -> None:
-        """Look at one batch, (inputs, targets)."""
+        """Look at one batch, (inputs, targets), while there are not too many."""
+        if len(self._seen) < MOST_LABELLED:
+            self._see(step, batch, is_summed=len(self._seen) < MOST_SUMMED)
+
+    def _see(self, step: int, batch: Any, *, is_summed: bool) -> None:
+        self._seen.add(step)
         inputs, targets = batch
-        labels = self.watched.labels
-        if len(labels.means) < MOST_LABELLED:
-            self._see_targets(targets)
-        if self._summed < MOST_SUMMED:
-            self._summed += 1
+        self._see_targets(step, targets)
+        if is_summed:
             self._see_inputs(step, inputs)
 
-    def _see_targets(self, targets: Any) -> None:
+    def read(self, kept: Iterable[tuple[int, Any]]) -> None:
+        """Look at batches that were kept, too, and put down the targets of all in the order of the steps."""
+        for step, batch in kept:
+            if step not in self._seen:
+                self._see(step, batch, is_summed=True)
+        rows = [self._targets[step] for step in sorted(self._targets)]
+        self.watched.labels = Labels(
+            [row.counts for row in rows if row.counts is not None],
+            [row.mean for row in rows],
+            [row.square for row in rows],
+        )
+
+    def _see_targets(self, step: int, targets: Any) -> None:
         y = targets if isinstance(targets, Tensor) else next(tensors_in(targets), None)
-        labels = self.watched.labels
         if y is None or not y.numel():
             return
         flat = y.detach().reshape(len(y), -1) if y.ndim else y.detach().reshape(1, 1)
-        labels.means.append(float(flat.float().mean()))
-        labels.squares.append(float(flat.float().square().mean()))
+        counts = None
         if flat.shape[1] == 1 and not y.is_floating_point() and not y.is_complex():
-            values, counts = np.unique(flat.cpu().numpy(), return_counts=True)
+            values, numbers = np.unique(flat.cpu().numpy(), return_counts=True)
             if len(values) <= MOST_CLASSES:
-                labels.counts.append(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+                counts = dict(zip(values.tolist(), numbers.tolist(), strict=True))
+        wide = flat.float()
+        self._targets[step] = _Targets(float(wide.mean()), float(wide.square().mean()), counts)
 
     def _see_inputs(self, step: int, inputs: Any) -> None:
         x = next((t for t in tensors_in(inputs) if t.is_floating_point() and t.ndim), None)
@@ -62,7 +86,8 @@ class DataGauge:
         finite = np.isfinite(flat)
         if not finite.all():
             seen.nonfinite += int((~finite).sum())
-            seen.nonfinite_step = step if seen.nonfinite_step is None else seen.nonfinite_step
+            first = seen.nonfinite_step
+            seen.nonfinite_step = step if first is None else min(step, first)
             flat = np.where(finite, flat, 0.0)
         if flat.shape[1] > MOST_FEATURES:
             return

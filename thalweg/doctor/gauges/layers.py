@@ -14,6 +14,8 @@ from thalweg.doctor.watched import LayerCall, LayerSample, UnitRecord, Watched
 
 MOST_CALLS = 512
 """Calls of layers that are kept of one pass; a recurrent loop may make very many."""
+MOST_ROWS = 1024
+"""Rows, or places of images and texts, that units are looked at on, evenly from all of a batch."""
 BEYOND = 0.85
 """From where on a unit counts as saturated (Rakitianskaia and Engelbrecht, 2015)."""
 SATURATING = {"TanhBackward0": (0.0, 1.0), "SigmoidBackward0": (0.5, 0.5)}
@@ -83,10 +85,10 @@ class LayerGauge(Gauge):
         x = given.detach()
         by_unit = x.transpose(1, -1) if isinstance(module, CONVOLUTIONS) and x.ndim > 2 else x
         by_unit = by_unit.reshape(-1, by_unit.shape[-1])
+        by_unit = by_unit[:: -(-by_unit.shape[0] // MOST_ROWS)] if len(by_unit) else by_unit
         call.units, call.rows = by_unit.shape[1], by_unit.shape[0]
         call.activation = _made_by(given)
         self._silent.append((call.name, call.rows, (by_unit != 0).any(0)))
-        parts["spread"] = by_unit.float().std(0, correction=0).mean()
         if call.activation in SATURATING:
             centre, width = SATURATING[call.activation]
             beyond = ((by_unit.float() - centre) / width).abs().mean(0) > BEYOND

@@ -18,6 +18,7 @@ from thalweg.doctor.symptoms.outputs import (
     WrongGradient,
     WrongOutputs,
 )
+from thalweg.doctor.symptoms.pairs import MixedLoss, UnpairedLoss
 from thalweg.doctor.symptoms.rates import RateTooHigh, RateTooLow
 from thalweg.doctor.symptoms.starts import InitScale
 from thalweg.doctor.symptoms.symptom import Symptom
@@ -29,6 +30,8 @@ SYMPTOMS: tuple[Symptom, ...] = (
     WrongOutputs(),
     WrongGradient(),
     MixedRows(),
+    UnpairedLoss(),
+    MixedLoss(),
     ConstantOutputs(),
     RandomEvaluation(),
     ModesDiffer(),

@@ -27,6 +27,8 @@ BOUNDED = {
 }
 """What the last operation can give."""
 DISTANCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+POSITIVE = 1e-3
+"""A log-probability above it is none."""
 PROBABLE = ("SoftmaxBackward0", "SigmoidBackward0")
 
 
@@ -146,6 +148,10 @@ class WrongOutputs(Symptom):
         if wants_logits and seen.made_by in PROBABLE:
             words = f"The outputs are probabilities; {watched.loss_name} wants logits."
             remedy = advice("logits", "leave out the softmax or sigmoid at the end")
+            return [Verdict(self.name, status="confirmed", words=words, remedy=remedy)]
+        if watched.loss_name == "nll_loss" and seen.range[1] > POSITIVE:
+            words = f"The outputs reach {seen.range[1]:.3g}; nll_loss wants log-probabilities, at most 0."
+            remedy = advice("log_softmax", "put log_softmax at the end, or take cross_entropy")
             return [Verdict(self.name, status="confirmed", words=words, remedy=remedy)]
         if watched.loss_name in DISTANCES and seen.made_by in BOUNDED:
             low, high = BOUNDED[seen.made_by]

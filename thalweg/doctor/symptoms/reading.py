@@ -76,7 +76,7 @@ def typical_calls(watched: Watched, most: int = 64) -> list[LayerCall]:
         same = [calls[place] for calls in alike]
         one = LayerCall(call.name, call.kind, call.has_matrix, call.units, call.rows)
         one.activation = call.activation
-        for name in ("input", "output", "gradient", "saturated", "spread"):
+        for name in ("input", "output", "gradient", "saturated"):
             values = np.array([getattr(each, name) for each in same])
             values = values[np.isfinite(values)]
             setattr(one, name, float(np.median(values)) if len(values) else math.nan)

@@ -20,6 +20,8 @@ FUSED_DTYPES = {
     torch.float32: "float32",
     torch.float64: "float64",
     torch.bfloat16: "bfloat16",
+    torch.int16: "int16",
+    torch.int8: "int8",
     torch.complex64: "float32",
     torch.complex128: "float64",
 }
@@ -87,6 +89,8 @@ def program_problem(program: Program) -> str | None:
         missing = [name for name in needed_symbols(program) if not has_symbol(name)]
         if foreign:
             problem = f"no kernel can run {', '.join(dict.fromkeys(foreign))}"
+        elif program.matrices and program.coded:
+            problem = "states of 8 bits are not kept beside matrix functions"
         elif missing:
             problem = f"the C library lacks {', '.join(missing)}"
     return problem

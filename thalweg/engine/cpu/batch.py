@@ -19,13 +19,13 @@ from thalweg.engine.cpu.calls.one_call import OneCall
 from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.cpu.kernel import print_kernel
 from thalweg.engine.cpu.native import kernel
+from thalweg.engine.cpu.stacks import MatrixStacks
 from thalweg.engine.cpu.threads import Kernel, run_on
 from thalweg.engine.dense import is_flagged, reordered
-from thalweg.engine.matrix.stacks import MatrixStacks
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
 from thalweg.engine.program.printing import Layout, ReducedFunction, layout_of
-from thalweg.engine.program.program import Program, Value
+from thalweg.engine.program.program import LEAVES, Program, Value
 from thalweg.engine.rows import Lines, ReducedNumbers, Row
 from thalweg.engine.storage import (
     PLAIN,
@@ -42,7 +42,7 @@ CHUNK = 65536
 THREADED_BYTES = 2**20
 """Below this much memory to go through, waking another thread costs more than it saves."""
 
-ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
+ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "int16": 2, "int8": 1}
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -57,6 +57,8 @@ class FusedPass:
     reduced: ReducedFunction
     width: int
     reductions: tuple[Value, ...]
+    fixed: bool
+    """Whether the scalars of tensors that it reads, such as their places, are the same at every step."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,16 @@ def _compile_pass(program: Program, stage: int, dtypes: tuple[str, ...]) -> Fuse
     text = print_kernel(program, stage, layout, "step")
     reduced = ReducedFunction(program, layout.reduced)
     reductions = () if stage == program.stages else program.reductions(stage)
-    return FusedPass(stage, kernel(text, "step"), layout, reduced, len(layout.reduced), reductions)
+    fixed = all(v.op in LEAVES and v.op != "number" and v.data != "all" for v in layout.reduced)
+    return FusedPass(
+        stage,
+        kernel(text, "step"),
+        layout,
+        reduced,
+        len(layout.reduced),
+        reductions,
+        fixed,
+    )
 
 
 class FusedBatch:
@@ -164,7 +175,10 @@ class FusedBatch:
         partials = np.zeros((len(self.chunks), len(each.reductions)), dtype=np.float64)
         tables = (pointers, self.chunks, self.rows, reduced, partials)
         call = np.array([*(t.ctypes.data for t in tables), len(self.chunks), 0], dtype=np.int64)
-        return ReadyPass(each, pointers, reduced, partials, call, call.ctypes.data)
+        ready = ReadyPass(each, pointers, reduced, partials, call, call.ctypes.data)
+        if each.fixed:
+            self._fill(ready, {}, 0)
+        return ready
 
     def _read_written(self) -> list[Tensor]:
         """Return what a step writes: the parameters, then the tensors of each state."""
@@ -267,7 +281,7 @@ class FusedBatch:
         `same` compares the parameters and states of the optimizer, `lines` are the numbers of all members.
         """
         plain = len(self.passes) == 1 and not self._number_names and not self._complex
-        plain = plain and not self.passes[-1].made.width and self._between is None
+        plain = plain and self.passes[-1].made.fixed and self._between is None
         read = self._layouts.called.function and self._grad_layouts.called.function
         if not (plain and read and lines.are_shown and isinstance(same, Same)):
             return None
@@ -325,9 +339,11 @@ class FusedBatch:
             arguments = partial(self._arguments, reductions=reductions, count=count)
             self._between.compute(ready.made.stage, arguments, self.entries.of_tensors)
             ready.pointers[:, : self.pointers.shape[1]] = self.pointers
+        if not ready.made.fixed:
+            self._fill(ready, reductions, count)
+
+    def _fill(self, ready: ReadyPass, reductions: dict[Value, Any], count: int) -> None:
         function = ready.made.reduced
-        if not ready.made.width:
-            return
         for column, values in enumerate(function(self._arguments(function, reductions, count))):
             ready.reduced[:, column] = values
 

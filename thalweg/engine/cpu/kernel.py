@@ -21,14 +21,25 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from thalweg.engine.cpu.coding import emit_codes
 from thalweg.engine.cpu.functions.called import CALLED, INSTRUCTIONS, function_of, library_symbols
 from thalweg.engine.cpu.functions.division import emit_floordiv, emit_mod
+from thalweg.engine.cpu.functions.narrow import (
+    emit_bits,
+    emit_joined,
+    emit_lower,
+    emit_narrowed,
+    emit_upper,
+)
 from thalweg.engine.cpu.functions.noise import NOISE_FUNCTIONS, emit_noise
+from thalweg.engine.cpu.slots import F32, F64, I64, POINTER, Slots
+from thalweg.engine.program.formats import BLOCK as CODED
 from thalweg.engine.program.printing import Layout
 from thalweg.engine.program.program import Level, Program, Value
+from thalweg.engine.program.stored import STORED
 
-I1, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
-F32, F64, POINTER = ir.FloatType(), ir.DoubleType(), ir.PointerType()
+I1 = ir.IntType(1)
+ROUNDED = ("narrowed", "joined", "upper", "lower")
 CHUNK_FIELDS = 5
 CALL = ("pointers", "chunks", "rows", "reduced", "partials", "chunk count", "chunks taken")
 """What the argument of a kernel holds, in order."""
@@ -46,7 +57,7 @@ ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 
 def unsupported(program: Program) -> tuple[str, ...]:
     """Return the operations of a program that no kernel can run."""
-    known = {*COMPARISONS, *ARITHMETIC, *INSTRUCTIONS, *CALLED, *_SPECIAL, "noise"}
+    known = {*COMPARISONS, *ARITHMETIC, *INSTRUCTIONS, *CALLED, *_SPECIAL, "noise", *STORED}
     leaves = {"constant", "scalar", "tensor", "elements", "sum", "max", "foreign"}
     wide = (v.op for v in program.values if v.level == Level.TENSOR)
     return (*program.foreign, *(op for op in wide if op not in known and op not in leaves))
@@ -82,62 +93,18 @@ class _Printer:
         self.function = ir.Function(
             self.module, ir.FunctionType(ir.VoidType(), [POINTER]), self.name
         )
-        self.scopes = self._alias_scopes()
+        self.slots = Slots(self.module, self.layout.dtypes, self.real)
+        coded = enumerate(self.roots, start=1) if self.last else ()
+        self.coded = [(slot, root) for slot, root in coded if root.op == "coded"]
         self._emit_chunks()
 
     # -- memory ---------------------------------------------------------------------------------------
-
-    def _alias_scopes(self) -> list[tuple[Any, Any]]:
-        """Tell LLVM that the slots of a tensor do not overlap, or it gives up vectorising five of them."""
-        domain = self.module.add_metadata(["slots"])
-        scopes = [
-            self.module.add_metadata([f"slot {k}", domain]) for k in range(len(self.layout.dtypes))
-        ]
-        return [
-            (
-                self.module.add_metadata([scope]),
-                self.module.add_metadata([other for other in scopes if other is not scope]),
-            )
-            for scope in scopes
-        ]
-
-    def _tag(self, instruction: Any, slot: int) -> None:
-        scope, others = self.scopes[slot]
-        instruction.set_metadata("alias.scope", scope)
-        instruction.set_metadata("noalias", others)
 
     def _at(self, base: Any, index: Any, element: ir.Type) -> Any:
         return self.b.gep(base, [index], source_etype=element)
 
     def _read(self, base: Any, index: Any, element: ir.Type) -> Any:
         return self.b.load(self._at(base, index, element), typ=element)
-
-    def _load_slot(self, slot: int, index: Any) -> ir.Value:
-        dtype = self.layout.dtypes[slot]
-        element = {"float32": F32, "float64": F64, "bfloat16": I16}[dtype]
-        loaded = self.b.load(self._at(self.slots[slot], index, element), typ=element)
-        self._tag(loaded, slot)
-        if dtype == "bfloat16":  # the upper half of a float32
-            loaded = self.b.bitcast(self.b.shl(self.b.zext(loaded, I32), I32(16)), F32)
-        return loaded if loaded.type == self.real else self.b.fpext(loaded, self.real)
-
-    def _store_slot(self, value: ir.Value, slot: int, index: Any) -> None:
-        b, dtype = self.b, self.layout.dtypes[slot]
-        if dtype != "float64" and self.real == F64:
-            value = b.fptrunc(value, F32)
-        element: ir.Type = F64 if dtype == "float64" else F32
-        if dtype == "bfloat16":
-            value, element = self._round_to_bfloat16(value), I16
-        self._tag(b.store(value, self._at(self.slots[slot], index, element)), slot)
-
-    def _round_to_bfloat16(self, value: ir.Value) -> ir.Value:
-        """Round to nearest, ties to even; a NaN stays one."""
-        b = self.b
-        bits = b.bitcast(value, I32)
-        odd = b.and_(b.lshr(bits, I32(16)), I32(1))
-        rounded = b.lshr(b.add(bits, b.add(odd, I32(0x7FFF))), I32(16))
-        nan = b.fcmp_unordered("uno", value, value)
-        return b.trunc(b.select(nan, I32(0x7FC0), rounded), I16)
 
     # -- loops ----------------------------------------------------------------------------------------
 
@@ -149,6 +116,8 @@ class _Printer:
             for label in ("entry", "take", "chunk", "after", "done")
         )
         b = self.b = ir.IRBuilder(entry)
+        if self.coded:
+            self.slots.reserve(b)
         pointers, chunks, rows, reduced, partials = (
             b.inttoptr(self._read(call, I64(k), I64), POINTER)
             for k in range(CALL.index("chunk count"))
@@ -165,7 +134,7 @@ class _Printer:
         tensor, offset, length, row, entry = (
             self._read(chunks, b.add(at, I64(k)), I64) for k in range(CHUNK_FIELDS)
         )
-        self._open_slots(pointers, tensor, offset)
+        self.slots.open(b, pointers, tensor, offset)
         self.known: dict[Value, ir.Value] = {}
         self.whole: dict[Value, ir.Value] = {}
         self.offset = offset
@@ -187,12 +156,15 @@ class _Printer:
         start = b.phi(I64)
         start.add_incoming(I64(0), chunk)
         sums = self._open_sums(F64, chunk)
-        beyond = b.add(start, I64(BLOCK if self.reductions else CHUNK_LIMIT))
+        self.slots.open_block(b, start)
+        longest = BLOCK if self.reductions else CHUNK_LIMIT
+        beyond = b.add(start, I64(CODED if self.slots.scale_of else longest))
         stop = b.select(b.icmp_signed("<", beyond, length), beyond, length)
         b.branch(loop)
 
         b.position_at_end(loop)
         index = self.index = b.phi(I64)
+        self.start = start
         index.add_incoming(start, block)
         partial = self._open_sums(self.real, block)
         partial_ends = self._emit_body(index, partial)
@@ -206,20 +178,13 @@ class _Printer:
             self._accumulate(reduction.op, whole, x if x.type == F64 else b.fpext(x, F64))
             for reduction, whole, x in zip(self.reductions, sums, partial_ends, strict=True)
         ]
+        if self.coded:
+            emit_codes(b, self.slots, (start, stop), self.coded, self._bits)
+        end = b.block
         start.add_incoming(stop, end)
         self._close(sums, ends, end)
         b.cbranch(b.icmp_signed("<", stop, length), block, after)
         return ends, end
-
-    def _open_slots(self, pointers: Any, tensor: Any, offset: Any) -> None:
-        """Read the address of every slot and move it to the start of the chunk."""
-        b, width = self.b, len(self.layout.dtypes)
-        base = b.mul(tensor, I64(width))
-        elements = {"float32": F32, "float64": F64, "bfloat16": I16}
-        self.slots = []
-        for slot, dtype in enumerate(self.layout.dtypes):
-            address = self._read(pointers, b.add(base, I64(slot)), I64)
-            self.slots.append(self._at(b.inttoptr(address, POINTER), offset, elements[dtype]))
 
     def _read_scalars(self, values: Sequence[Value], table: Any, line: Any) -> None:
         b = self.b
@@ -254,20 +219,28 @@ class _Printer:
         slots |= {v: slot_of[v.data] for v in part.computes if v.op == "tensor"}
         for value in part.computes:
             if value in slots:
-                self.known[value] = self._load_slot(slots[value], index)
+                self.known[value] = self.slots.load(self.b, slots[value], index)
         for value in part.computes:
-            if value not in slots:
+            if value not in slots and value.op != "coded":
                 self.known[value] = self._emit(value)
         first = len(slot_of) + len(self.layout.reads)
         for slot, value in enumerate(self.layout.writes, start=first):
-            self._store_slot(self._as_real(self._value(value)), slot, index)
+            self.slots.store(self.b, self._as_real(self._value(value)), slot, index)
         if self.last:
             for slot, root in enumerate(self.roots, start=1):
-                self._store_slot(self._as_real(self._value(root)), slot, index)
+                self._store(root, slot, index)
         return [
             self._accumulate(reduction.op, start, self._as_real(self._value(root)))
             for reduction, start, root in zip(self.reductions, partial, self.roots, strict=False)
         ]
+
+    def _store(self, root: Value, slot: int, index: Any) -> None:
+        if root.op == "coded":
+            new = self._as_real(self._value(root.operands[0]))
+            self.slots.put(self.b, new, slot, self.b.sub(index, self.start))
+        else:
+            is_rounded = root.op in ("narrowed", "upper")
+            self.slots.store(self.b, self._as_real(self._value(root)), slot, index, is_rounded)
 
     def _accumulate(self, op: str, start: ir.Value, x: ir.Value) -> ir.Value:
         if op == "sum":
@@ -307,7 +280,11 @@ class _Printer:
             functions = [self._function(name, 1) for name in NOISE_FUNCTIONS]
             parts = [*map(self._whole, value.operands), *([I64(value.data)] if value.data else [])]
             return emit_noise(self.b, parts, counter, *functions)
+        if op == "bits":
+            return self._bits(value, I64(0), self.index)
         operands = [self._value(v) for v in value.operands]
+        if op in ROUNDED:
+            return self._rounded(value, operands)
         if op in _SPECIAL:
             return _SPECIAL[op](self, *operands)
         operands = [self._as_real(x) for x in operands]
@@ -317,6 +294,21 @@ class _Printer:
             ordered = self.b.fcmp_unordered if op == "ne" else self.b.fcmp_ordered
             return ordered(COMPARISONS[op], *operands)
         return self.b.call(self._function(op, len(operands)), operands)
+
+    def _bits(self, value: Value, start: Any, place: Any) -> ir.Value:
+        """Draw the random bits of the element that is `place` behind another one of the chunk."""
+        parts = [*map(self._whole, value.operands), I64(value.data)]
+        return emit_bits(self.b, parts, self.b.add(self.offset, start), place)
+
+    def _rounded(self, value: Value, operands: Sequence[ir.Value]) -> ir.Value:
+        b, first = self.b, self.slots.single(self.b, self._as_real(operands[0]))
+        if value.op == "narrowed":
+            rounded = emit_narrowed(b, first, operands[1], value.data)
+        elif value.op == "joined":
+            rounded = emit_joined(b, first, self.slots.single(b, operands[1]))
+        else:
+            rounded = (emit_upper if value.op == "upper" else emit_lower)(b, first)
+        return rounded if self.real == F32 else b.fpext(rounded, F64)
 
     def _whole(self, value: Value) -> ir.Value:
         """Return the integer that a scalar holds."""

@@ -14,6 +14,7 @@ from thalweg.engine.eager.printed import eager_program
 from thalweg.engine.matrix.printed import fitted
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass, run_together
+from thalweg.engine.program.coded import decode, encode
 from thalweg.engine.program.program import Program
 from thalweg.engine.storage import has_memory, holds_its_numbers, memory_problem
 from thalweg.errors import EngineError
@@ -82,7 +83,7 @@ class EagerBatch:
         param = _in_graph(m.param) if differentiable else m.param
         reads = self._cohort.reads[self._row]
         result = yield from self._program.run(
-            [prepared, param, *m.states, *m.matrix_states],
+            [prepared, param, *_wide_states(m), *m.matrix_states],
             reads,
             count,
             m.ordinal,
@@ -98,15 +99,24 @@ class EagerBatch:
             result = [
                 x.clone() if isinstance(x, Tensor) and _memory_of(x) in kept else x for x in result
             ]
-        moved, *states = result[: 1 + len(member.names)]
+        moved, *states = result[: 1 + len(member.program.states)]
         rest = result[1 + len(states) :]
         numbers, matrices = rest[: len(member.numbers)], rest[len(member.numbers) :]
         _copy(member.param, moved)
         for number, value in zip(member.numbers, numbers, strict=True):
             number.fill_(float(value))
+        for name, scale in member.coded.items():
+            # rounded by the program: each number is one that a code stands for
+            k = member.names.index(name)
+            written = encode(torch.as_tensor(states[k]), member.param)
+            for target, part in zip((name, scale), written, strict=True):
+                member.state[target].copy_(part)
+        written_names = member.names[: len(states)]
         for name, value in zip(member.matrix_names, matrices, strict=True):
             states.append(fitted(value, member.state[name]))
-        for name, value in zip((*member.names, *member.matrix_names), states, strict=True):
+        for name, value in zip((*written_names, *member.matrix_names), states, strict=True):
+            if name in member.coded:
+                continue
             if differentiable:  # an in-place change would break the graph of the steps before
                 member.state[name] = value
             else:
@@ -116,6 +126,15 @@ class EagerBatch:
         """Return the shape, the dtype and the device."""
         p = self._member.param
         return f"eager  {tuple(p.shape)} {str(p.dtype).removeprefix('torch.')} {p.device}"
+
+
+def _wide_states(member: Member) -> list[Tensor]:
+    """Return the states of a member as a program computes with them."""
+    state, coded = member.state, member.coded
+    return [
+        decode(state[name], state[coded[name]], member.param) if name in coded else state[name]
+        for name in member.names[: len(member.program.states)]
+    ]
 
 
 def _check_memory(member: Member, grad: Tensor) -> None:

@@ -15,6 +15,8 @@ from torch import Tensor
 from thalweg.engine.matrix.printed import SIZES, functions_of, matrix_line, state_line
 from thalweg.engine.passes import Pass
 from thalweg.engine.precision import reduced_in
+from thalweg.engine.program.coded import coded
+from thalweg.engine.program.narrow import bits, joined, lower, narrowed, upper
 from thalweg.engine.program.noise import normal
 from thalweg.engine.program.ops import TENSOR
 from thalweg.engine.program.printing import define, operand, statement
@@ -124,6 +126,14 @@ def _line(value: Value, given: Callable[[Value], str]) -> str:
         return line
     if value.op == "elements":
         return f"{value.name} = as_elements({operand(value.operands[0])}, _like, {SIZES})"
+    if value.op in _STORED:
+        operands = ", ".join(map(operand, value.operands))
+        if value.op == "joined":
+            return f"{value.name} = joined({operands})"
+        if value.op == "bits":
+            return f"{value.name} = bits({operands}, _like, {value.data})"
+        shift = "" if value.data is None else f"{value.data}, "
+        return f"{value.name} = {value.op}({operands}, {shift}_like)"
     if value.op == "foreign":
         written = (
             f"as_numbers(True, {operand(v)}, 0.0, _like)" if v.level == Level.HOST else v.name
@@ -232,9 +242,17 @@ def _largest(x: Tensor) -> Tensor:
 def _widen(x: Tensor) -> Tensor:
     if x.is_complex():
         x = torch.view_as_real(x.resolve_conj())
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16, torch.int16) else x
 
 
+_STORED = {
+    "bits": bits,
+    "narrowed": narrowed,
+    "coded": coded,
+    "joined": joined,
+    "upper": upper,
+    "lower": lower,
+}
 _FUNCTIONS: Mapping[str, Any] = {
     **TENSOR,
     "reduce_sum": torch.sum,
@@ -247,6 +265,7 @@ _FUNCTIONS: Mapping[str, Any] = {
     "quotient": _quotient,
     "received": _received,
     "spread": _spread,
+    **_STORED,
 }
 _eager: dict[Program, EagerProgram] = {}
 

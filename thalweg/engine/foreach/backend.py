@@ -13,6 +13,7 @@ from thalweg.engine.foreach.batch import ForeachBatch
 from thalweg.engine.member import Member
 from thalweg.engine.precision import REAL, computed_in
 from thalweg.engine.program.program import Program
+from thalweg.engine.program.stored import STORED
 from thalweg.engine.same import same_entries
 from thalweg.engine.storage import PLAIN
 
@@ -35,7 +36,11 @@ class Foreach:
         if program.sees_matrices:
             return "no list of tensors can be given to matrix functions"
         foreign = dict.fromkeys(program.foreign)
-        return f"no list of tensors can be given to {', '.join(foreign)}" if foreign else None
+        if foreign:
+            return f"no list of tensors can be given to {', '.join(foreign)}"
+        if any(v.op in STORED for v in program.values):
+            return "no operation on lists rounds stochastically"
+        return None
 
     def kind(self, member: Member) -> Alike | None:
         """Return device and dtypes of a member if lists can hold it."""

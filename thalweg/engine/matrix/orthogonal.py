@@ -149,7 +149,7 @@ def _near_one(x: Tensor) -> Tensor:
 
 def _over_norm(x: Tensor) -> Tensor:
     """Divide each matrix by its Frobenius norm; zero stays zero."""
-    norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
     return x / norm.clamp_min(torch.finfo(x.dtype).tiny)
 
 

@@ -69,6 +69,22 @@ def basis_of(a: Tensor, kept: Tensor, t: float, every: float) -> Tensor:
 
 
 @matrix_function
+def turned_at_first(x: Tensor, t: float, left: Tensor | None, right: Tensor | None) -> Tensor:
+    """Return Q_Lᵀ·X·Q_R in step 1, and X, which no one reads, in the others; None is the identity.
+
+    >>> import torch
+    >>> swapped = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    >>> turned_at_first(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 1, swapped, None)
+    tensor([[3., 4.],
+            [1., 2.]])
+    """
+    if t != 1:
+        return x
+    x = x if left is None else left.mT @ x
+    return x if right is None else x @ right
+
+
+@matrix_function
 def identity_like(a: Tensor) -> Tensor:
     """Return identity matrices of the size of square ones.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from thalweg.engine.precision import computed_in
@@ -34,6 +36,15 @@ def open_matrix_states(
             state[name] = new_state(shape, seen, p)
         elif tuple(state[name].shape) != size:
             raise wrong_size(p, state, name, size)
+
+
+def matrix_state_sizes(
+    shapes: Mapping[str, Shape], seen: Seen, p: Tensor
+) -> dict[str, tuple[torch.dtype, int]]:
+    """Return the dtype and the bytes of each state of another shape, as they are made."""
+    dtype = computed_in(p.dtype)
+    counts = {name: math.prod(state_size(shape, p.shape, seen)) for name, shape in shapes.items()}
+    return {name: (dtype, dtype.itemsize * count) for name, count in counts.items()}
 
 
 def wrong_size(p: Tensor, state: Mapping[str, Any], name: str, size: Sequence[int]) -> EngineError:

@@ -45,7 +45,7 @@ def normal(seed: Any, t: Any, ordinal: Any, like: Tensor, draw: int = 0) -> Tens
 
     `ordinal` is the place of the tensor in its optimizer, `draw` the number of the call in its chain.
     """
-    key = _signed(0)
+    key = signed_word(0)
     for part in (seed, t, ordinal, *((draw,) if draw else ())):
         # a number is written on the device: one of the host would be copied there
         whole = (
@@ -53,9 +53,9 @@ def normal(seed: Any, t: Any, ordinal: Any, like: Tensor, draw: int = 0) -> Tens
             if isinstance(part, Tensor)
             else torch.full((), int(part), dtype=torch.int64, device=like.device)
         )
-        key = mixed((key ^ whole) + _signed(GOLDEN))
+        key = mixed((key ^ whole) + signed_word(GOLDEN))
     counter = torch.arange(like.numel(), device=like.device)
-    bits = mixed(key + (counter + 1) * _signed(GOLDEN))
+    bits = mixed(key + (counter + 1) * signed_word(GOLDEN))
     dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
     u = (_shifted(bits, HALF) + 1).to(dtype) * SCALE
     v = (bits & 0xFFFFFFFF).to(dtype) * SCALE
@@ -71,7 +71,7 @@ def mixed(x: Any) -> Any:
     for shift, factor in MIX:
         x = x ^ _shifted(x, shift)
         if factor is not None:
-            x = x * _signed(factor)
+            x = x * signed_word(factor)
     return x
 
 
@@ -80,6 +80,6 @@ def _shifted(x: Any, by: int) -> Any:
     return (x >> by) & ((1 << (64 - by)) - 1)
 
 
-def _signed(x: int) -> int:
+def signed_word(x: int) -> int:
     """Return the signed number with the same 64 bits."""
     return x - (1 << 64) if x >= 1 << 63 else x

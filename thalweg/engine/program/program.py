@@ -121,6 +121,11 @@ class Program:
         """The names of the states that are tensors of the parameter's shape, in order."""
         return tuple(name.removeprefix("state ") for name in self.tensors[2:])
 
+    @cached_property
+    def coded(self) -> tuple[int, ...]:
+        """Which states, by position, are stored in 8 bits."""
+        return tuple(k for k, v in enumerate(self.outputs[1:]) if v.op == "coded")
+
     @property
     def kept(self) -> tuple[str, ...]:
         """The scalar states in the order in which they are kept."""

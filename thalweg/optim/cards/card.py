@@ -306,11 +306,11 @@ def optimizer_example(
     """Return code that makes an optimizer, with arguments beside its learning rate."""
     lr = inspect.signature(kind).parameters["lr"].default
     given = "".join(f", {name}={value!r}" for name, value in arguments.items())
-    lines = [
-        "from thalweg import optim",
-        "",
-        f"optimizer = optim.{kind.__name__}(model, lr={lr:g}{given})",
-    ]
+    params, lines = "model", ["from thalweg import optim", ""]
+    if getattr(kind, "of_matrices", False):
+        params = "matrices"
+        lines.append("matrices = [p for p in model.parameters() if p.ndim > 1]")
+    lines.append(f"optimizer = optim.{kind.__name__}({params}, lr={lr:g}{given})")
     if evaluates_elsewhere:
         lines += ["with optimizer.evaluating():", "    ...  # evaluate the model"]
     return "\n".join(lines)

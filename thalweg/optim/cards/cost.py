@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import torch
 
 from thalweg.engine import Chain
 from thalweg.engine.cpu.backend import program_problem
 from thalweg.engine.program.shapes import text_of
 from thalweg.optim.stepping.stepper import Stepper
 
+_LARGE = 2**20
+"""Numbers of a parameter that stands for large ones."""
 FLOAT32 = 4
 """Bytes of a number in float32."""
 
@@ -31,11 +35,13 @@ class StepCost:
     """Whether the step of one tensor depends on all tensors."""
     matrices: Mapping[str, str] = field(default_factory=dict)
     """Its states of other shapes, for a parameter of m × n: "m × m", "m × 1" and the like."""
+    kept: float | None = None
+    """Bytes of state for each number of a large float32 parameter, where not all states are float32."""
 
     @property
-    def bytes(self) -> int:
+    def bytes(self) -> float:
         """Bytes of state for each number of a float32 parameter, without those of other shapes."""
-        return FLOAT32 * len(self.states)
+        return FLOAT32 * len(self.states) if self.kept is None else self.kept
 
     def as_dict(self) -> dict[str, Any]:
         """Return the cost as plain data."""
@@ -59,10 +65,17 @@ def cost_of(optimizer: Stepper) -> StepCost:
     >>> adam = optim.Adam([torch.nn.Parameter(torch.zeros(1))])
     >>> cost_of(adam).states, cost_of(adam).bytes, cost_of(adam).passes
     (('exp_avg', 'exp_avg_sq'), 8, 1)
+    >>> cost_of(optim.Adam([torch.nn.Parameter(torch.zeros(1))], state_dtype="bfloat16")).bytes
+    4.0
     """
     group = optimizer.param_groups[0]
     composition = optimizer.composition(group)
-    return step_cost(composition.chain, composition.switches(group), optimizer.state_names)
+    cost = step_cost(composition.chain, composition.switches(group), optimizer.state_names)
+    if optimizer.keeping.state_dtype is None:
+        return cost
+    large = torch.empty(_LARGE, device="meta")
+    sizes = optimizer.kept_states(group, large).sizes(large)
+    return replace(cost, kept=sum(size for _, size in sizes.values()) / _LARGE)
 
 
 def step_cost(made: Chain, switches: Mapping[str, Any], called: Mapping[str, str]) -> StepCost:

@@ -50,7 +50,8 @@ RANGES: Mapping[str, Range] = {
 _MAY_BE_INFINITE = ("t0", "step_sizes")
 """Arguments of PyTorch's classes for which infinity may be meant."""
 
-OF_THE_OPTIMIZER = ("decay", "dialect", "before", "after", "engine", "capturable")
+KEPT_AS = ("state_dtype", "rounding")
+OF_THE_OPTIMIZER = ("decay", "dialect", "before", "after", "engine", "capturable", *KEPT_AS)
 """Arguments that hold for all groups."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from thalweg.engine.cpu.backend import program_problem
 from thalweg.engine.program.program import Program
@@ -60,13 +61,17 @@ class Merged(Stepper):
         """Return the chain by which its owner steps a group."""
         return self._owner_of[id(group)].composition(group)
 
-    def _reader(self, group: Group) -> Reader:
+    def form(self, group: Group, p: Tensor) -> Composition:
+        """Return the chain by which its owner steps a parameter of a group."""
+        return self._owner_of[id(group)].form(group, p)
+
+    def _reader(self, group: Group, p: Tensor | None = None) -> Reader:
         owner = self._owner_of[id(group)]
-        composition = owner.composition(group)
-        key = (composition, type(owner), *composition.switches(group).values())
+        composition = owner.composition(group) if p is None else owner.form(group, p)
+        key = (composition, type(owner), owner.keeping, *composition.switches(group).values())
         reader = self._same.get(key)
         if reader is None:
-            reader = self._same[key] = Reader(composition, group, owner.state_names)
+            reader = self._same[key] = Reader(composition, group, owner.state_names, owner.keeping)
         return reader
 
     def _advance(self) -> None:
@@ -94,6 +99,8 @@ def can_merge(optimizer: torch.optim.Optimizer) -> bool:
     if "step" in vars(optimizer) or any(getattr(optimizer, name) for name in _HOOKS):
         return False
     if optimizer.defaults.get("differentiable"):
+        return False
+    if not optimizer.keeping.is_plain:  # how a number is rounded depends on the place of its tensor
         return False
     try:
         programs = [optimizer._reader(group).program for group in optimizer.param_groups]

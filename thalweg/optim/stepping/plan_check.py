@@ -22,6 +22,7 @@ from thalweg.engine.same import same_objects
 from thalweg.errors import EngineError
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Composition
+from thalweg.optim.stepping.keeping import PLAIN, SMALLEST, Keeping, KeptStates, kept_states
 
 USED = 2
 """Steps after which a plan is worth a compiled function of its own."""
@@ -31,9 +32,15 @@ class Reader:
     """How the groups of one composition and one set of switches are read."""
 
     def __init__(
-        self, composition: Composition, group: Group, state_names: Mapping[str, str]
+        self,
+        composition: Composition,
+        group: Group,
+        state_names: Mapping[str, str],
+        keeping: Keeping = PLAIN,
     ) -> None:
         made = composition.chain
+        self._places, self._state_names, self._keeping = made.places, state_names, keeping
+        self._kept: dict[Any, KeptStates] = {}
         self.program: Program = made.program(
             {**made.hyperparameters, **composition.switches(group)}
         )
@@ -45,6 +52,15 @@ class Reader:
         kept = self.program.kept
         self.numbers_kept = ("step", *(state_names.get(s, s) for s in kept))
         self.fresh = (0.0, *(made.scalar_states[s] for s in kept))
+
+    def kept(self, p: Tensor) -> KeptStates:
+        """Return how the states of a parameter are kept, and the program that steps it."""
+        key = (p.dtype, p.numel() >= SMALLEST)
+        if key not in self._kept:
+            self._kept[key] = kept_states(
+                self._keeping, self._places, self.program, self._state_names, p
+            )
+        return self._kept[key]
 
     def numbers(
         self, group: Group, differentiable: bool = False, on_device: bool = False

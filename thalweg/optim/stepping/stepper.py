@@ -15,9 +15,8 @@ from torch.optim.optimizer import (
 
 from thalweg.engine.backend import Backend
 from thalweg.engine.backends import Engine, backends, is_required
-from thalweg.engine.matrix.states import open_matrix_states, wrong_size
+from thalweg.engine.matrix.states import open_matrix_states
 from thalweg.engine.member import Member, called
-from thalweg.engine.memory import zeros_like
 from thalweg.engine.plan import Plan
 from thalweg.engine.rows import NOT_ON_HOST, Block, holds_line, open_block, read_line
 from thalweg.engine.storage import PLAIN
@@ -28,6 +27,8 @@ from thalweg.optim.stepping.checkpoint import loaded_state, saved_state, without
 from thalweg.optim.stepping.checks import Group, check_group, check_range
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.evaluation import Evaluating, has_evaluation, keeps_trained
+from thalweg.optim.stepping.keeping import convert_all
+from thalweg.optim.stepping.memory_use import KeepsStates
 from thalweg.optim.stepping.plan_check import CheckedPlan, Reader, all_params
 from thalweg.optim.stepping.shell import of_itself
 from thalweg.optim.stepping.steppable import (
@@ -42,7 +43,7 @@ KEPT_PLANS = 8
 """Plans kept for models whose parameters with gradients change from step to step."""
 
 
-class Stepper(Evaluating, torch.optim.Optimizer):
+class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
     """What every optimizer here shares: the step, the state, checkpoints.
 
     A subclass says which chain steps a group (`composition`) and what its states are called in `state`
@@ -63,6 +64,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     _default_schedules: scheduled.Schedules
     _schedules: scheduled.Known
     _is_evaluating: bool
+    _first_ordinal: int = 0
+    _released: Any = None  # what steps the parameters inside the backward pass, if anything does
 
     def _outer_defaults(self) -> dict[str, Any]:
         """Return the hyperparameters of the links that the user put around."""
@@ -121,6 +124,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
+            if self._released is not None:
+                self._released.finish(with_closure=True)
             with torch.enable_grad():
                 loss = closure()
         self._advance()
@@ -134,6 +139,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             raise EngineError(
                 "the parameters are where the model is evaluated. Call optimizer.train() before the next step"
             )
+        if self._released is not None:
+            self._released.finish(with_closure=False)
         if self.engine == "triton" and self._is_capturable() and is_capturing():
             self._be_captured()
             return
@@ -170,7 +177,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         key = (composition, *composition.switches(group).values())
         reader = self._readers.get(key)
         if reader is None:
-            reader = self._readers[key] = Reader(composition, group, self.state_names)
+            reader = Reader(composition, group, self.state_names, self.keeping)
+            self._readers[key] = reader
         return reader
 
     # -- plans ----------------------------------------------------------------------------------------
@@ -195,7 +203,7 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         self._open_states(wanted)
         members = []
         for (p, g, k, ordinal), reader in zip(present, forms, strict=True):
-            state = self.state[p]
+            state, kept = self.state[p], reader.kept(p)
             block, line = self._places[id(state)][1:]
             members.append(
                 Member(
@@ -204,14 +212,14 @@ class Stepper(Evaluating, torch.optim.Optimizer):
                     grad_layout=g.layout,
                     grad_is_plain=type(g) in PLAIN,
                     state=state,
-                    names=reader.names,
+                    names=kept.names,
                     matrix_names=tuple(reader.matrix_states),
                     kept=reader.numbers_kept,
                     group=k,
-                    program=reader.program,
+                    program=kept.program,
                     block=NOT_ON_HOST if isinstance(block, Tensor) else block,
                     line=line,
-                    ordinal=ordinal,
+                    ordinal=ordinal + self._first_ordinal,
                     name=names[ordinal],
                 )
             )
@@ -255,13 +263,8 @@ class Stepper(Evaluating, torch.optim.Optimizer):
             for line, state in enumerate(states):
                 self._places[id(state)] = (state, block, line)
         for p, reader in wanted:
-            state = self.state[p]
-            for name in reader.names:
-                if state.get(name) is None:
-                    state[name] = zeros_like(p)
-                elif state[name].shape != p.shape:
-                    raise wrong_size(p, state, name, p.shape)
-            open_matrix_states(p, state, reader.matrix_states, reader.program.seen)
+            reader.kept(p).complete(self.state[p], p)
+            open_matrix_states(p, self.state[p], reader.matrix_states, reader.program.seen)
 
     def _open_all_states(self) -> None:
         """Make the states of all parameters that may be trained, as they are before the first step."""
@@ -337,9 +340,10 @@ class Stepper(Evaluating, torch.optim.Optimizer):
         """Load a state written by this class or by PyTorch's class of the same name.
 
         Parameters are matched by name where both sides know names, otherwise by position. Tensors keep their
-        dtype and go to the device of their parameter; nothing is shared with `state_dict`.
+        dtype, or get that of `state_dtype`, and go to the device of their parameter; nothing is shared.
         """
         loaded_state(self, state_dict)
+        convert_all(self.param_groups, self.state, self.kept_states)
         scheduled.restore(self.param_groups, self._schedules)
         self._is_evaluating = any(map(keeps_trained, self.state.values()))
 
@@ -377,6 +381,7 @@ _NOT_COPIED = frozenset(
         "_readers",
         "_places",
         "_captured",
+        "_released",
         "step",
         "_optimizer_step_pre_hooks",
         "_optimizer_step_post_hooks",

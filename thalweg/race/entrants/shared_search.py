@@ -13,7 +13,7 @@ from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.entrants.space import Space
 
 _NOT_SEARCHED = {"lr", "engine", "before", "after", "maximize", "dialect"}
-_NOT_SEARCHED |= {"foreach", "fused", "differentiable", "capturable"}
+_NOT_SEARCHED |= {"foreach", "fused", "differentiable", "capturable", "state_dtype", "rounding"}
 
 
 def with_search(entrants: Sequence[Entrant], searched: Mapping[str, Space]) -> list[Entrant]:

@@ -27,7 +27,7 @@ class Gauges:
     Args:
         arrays: by name: `steps` (samples), `lr` (samples), `gradient`, `update`, `weight` and `unchanged`
             (samples, parameters); `layer_steps` (passes), `layer_output`, `layer_gradient` (passes, calls);
-            `loss` (steps), of the first steps.
+            `loss` (steps), of the first steps; `step_loss` (samples), where it was told.
         parameters: the names of the parameters, in the order of their axis.
         layers: the names of the layers, one for each call in a pass.
     """
@@ -69,7 +69,8 @@ def read_gauges(folder: str | os.PathLike[str]) -> Gauges:
         parameters, layers = (json.loads(metadata.get(n, "[]")) for n in ("parameters", "layers"))
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(
-            f"The gauges {path} cannot be read: {error}. Record them: Diagnosis(folder=…)."
+            f"The gauges {path} cannot be read: {error}. Record them: thalweg train … --gauges 10, or "
+            "RecordGauges(folder)."
         ) from error
     named = all(isinstance(each, list) for each in (parameters, layers))
     if metadata.get("schema") != SCHEMA or not named or not all(map(_is_real, arrays.values())):

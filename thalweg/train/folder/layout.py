@@ -8,6 +8,7 @@
 | `checkpoint.safetensors` | all that the run needs to be resumed |
 | `checkpoint.stage-1.safetensors` | likewise of each stage, where a strategy has several |
 | `gauges.safetensors` | norms by step, parameter and layer, where they were recorded |
+| `path.safetensors` | the parameters at some of its steps, where they were kept |
 | `report.html` | a page on the run, once it is drawn |
 
 JSON holds neither NaN nor infinity: both are null.
@@ -44,8 +45,9 @@ SCHEMA = "thalweg.run/1"
 RUN, HISTORY, MODEL, REPORT = "run.json", "history.jsonl", "model.safetensors", "report.html"
 CHECKPOINT = "checkpoint.safetensors"
 GAUGES = "gauges.safetensors"
+PATH = "path.safetensors"
 STAGE_CHECKPOINTS = "checkpoint.stage-*.safetensors"
-FILES = (RUN, HISTORY, MODEL, CHECKPOINT, GAUGES, REPORT)
+FILES = (RUN, HISTORY, MODEL, CHECKPOINT, GAUGES, PATH, REPORT)
 """All that a run writes into its folder."""
 _PLAIN = (bool, int, float, str, type(None))
 

@@ -22,6 +22,8 @@ from thalweg.engine.storage import first_without_memory
 Addresses = np.ndarray[Any, np.dtype[np.int64]]
 
 _CODES = {
+    torch.int8: (0, 8),
+    torch.int16: (0, 16),
     torch.float32: (2, 32),
     torch.float64: (2, 64),
     torch.bfloat16: (4, 16),

@@ -21,8 +21,8 @@ def emit_noise(
     """Draw the noise of an element, keyed by 64-bit integers: seed, step, tensor."""
     golden, key = I64(GOLDEN), I64(0)
     for part in key_parts:
-        key = _mixed(b, b.add(b.xor(key, part), golden))
-    bits = _mixed(b, b.add(key, b.mul(b.add(element, I64(1)), golden)))
+        key = mixed(b, b.add(b.xor(key, part), golden))
+    bits = mixed(b, b.add(key, b.mul(b.add(element, I64(1)), golden)))
     real = log.function_type.return_type
     upper = b.add(b.lshr(bits, I64(HALF)), I64(1))
     lower = b.and_(bits, I64(2**HALF - 1))
@@ -31,7 +31,8 @@ def emit_noise(
     return b.fmul(radius, b.call(cos, [b.fmul(real(2.0 * math.pi), v)]))
 
 
-def _mixed(b: ir.IRBuilder, x: Any) -> Any:
+def mixed(b: ir.IRBuilder, x: Any) -> Any:
+    """Mix the bits of a 64-bit integer."""
     for shift, factor in MIX:
         x = b.xor(x, b.lshr(x, I64(shift)))
         if factor is not None:

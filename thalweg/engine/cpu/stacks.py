@@ -223,7 +223,11 @@ class MatrixStacks:
             members = [self._members[p] for p in each.places]
             for k, value in enumerate(self.program.matrix_outputs.values()):
                 new = each.known.get(value, value.data)
-                parts = new.split(each.stack.sizes[0]) if isinstance(new, Tensor) else repeat(new)
+                parts = (
+                    torch.split(new, each.stack.sizes[0])
+                    if isinstance(new, Tensor)
+                    else repeat(new)
+                )
                 for member, part in zip(members, parts, strict=False):
                     state = member.matrix_states[k]
                     state.copy_(fitted(part, state))

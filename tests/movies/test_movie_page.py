@@ -1,0 +1,131 @@
+"""The page of a surface in a real browser, and the animated picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.report.test_browser import CHROMIUM, DESK, PHONE, QUIET, Visit, check_layout, playwright
+from thalweg.errors import TaskError
+from thalweg.movies.gif import write_gif
+from thalweg.movies.page import SurfaceMovie, surface_movie, write_movie
+from thalweg.movies.surfaces import find_surface
+from thalweg.movies.walkers import Course, losses
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+STEPS = 40
+
+
+@pytest.fixture(scope="module")
+def movie() -> SurfaceMovie:
+    return surface_movie(Course(find_surface("bowl"), STEPS), ["gd", "adam", "newton"], lr=0.05)
+
+
+@pytest.fixture(scope="module")
+def page(movie: SurfaceMovie, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_movie(movie, tmp_path_factory.mktemp("movies") / "bowl.html")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        own = started.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield own
+        own.close()
+
+
+def saved_paths(visit: Visit, name: str) -> np.ndarray:
+    rows = list(csv.reader(io.StringIO(visit.saved('[data-save="csv"]')[1])))
+    assert rows[0] == ["walker", "step", "x", "y", "f"]
+    return np.array([row[2:] for row in rows if row[0] == name], dtype=float)
+
+
+def test_the_page_walks_plays_and_changes(movie: SurfaceMovie, page: Path, chromium: Any) -> None:
+    assert page.stat().st_size < 300_000
+    visit = Visit(chromium, page, DESK)
+    visit.until("window.thalwegMovie !== undefined")
+    for walker in movie.walkers:
+        found = saved_paths(visit, walker.name)
+        np.testing.assert_allclose(found[:, :2], walker.path, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(found[:, 2], losses(movie.surface, walker.path), atol=1e-12)
+    visit.page.evaluate("document.activeElement.blur()")  # of the button, which a space would press
+    visit.page.keyboard.press("Home")
+    visit.page.keyboard.press("ArrowRight")
+    visit.page.keyboard.press("Shift+ArrowRight")
+    assert visit.page.inner_text(".at") == f"step 11 / {STEPS}"
+    visit.page.keyboard.press("End")
+    assert visit.page.inner_text(".at") == f"step {STEPS} / {STEPS}"
+    visit.page.keyboard.press("Space")
+    assert visit.page.evaluate("thalwegMovie.player.playing")
+    visit.until(f"thalwegMovie.player.frame > 2 && thalwegMovie.player.frame < {STEPS}")
+    visit.page.keyboard.press("Space")
+    # another start: the rules run again, the solver's path stays
+    handle = visit.page.locator("#start")
+    handle.hover()  # which brings it into view
+    at = handle.bounding_box()
+    visit.page.mouse.move(at["x"] + 22, at["y"] + 22)
+    visit.page.mouse.down()
+    visit.page.mouse.move(at["x"] + 150, at["y"] + 60, steps=3)
+    visit.page.mouse.up()
+    x, y = visit.page.evaluate("thalwegMovie.now.start")
+    assert (x, y) != (-3.0, 3.0)
+    k = np.arange(STEPS + 1)
+    np.testing.assert_allclose(saved_paths(visit, "gd")[:, 0], x * 0.9**k, rtol=1e-12)
+    np.testing.assert_allclose(saved_paths(visit, "newton")[0, :2], [-3, 3])
+    handle.press("ArrowLeft")
+    assert visit.page.evaluate("thalwegMovie.now.start[0]") == pytest.approx(x - 0.08)
+    # another rate
+    visit.page.evaluate(
+        "(s => { s.value = -2; s.dispatchEvent(new Event('input', { bubbles: true })); })"
+        "(document.querySelector('[data-walker=\"0\"] [data-rate]'))"
+    )
+    np.testing.assert_allclose(saved_paths(visit, "gd")[:, 1], y * 0.96**k, rtol=1e-12)
+    visit.page.click("#again")
+    np.testing.assert_allclose(saved_paths(visit, "gd")[:, 0], -3 * 0.9**k, rtol=1e-12)
+    name, drawn = visit.saved('[data-save="svg"]')
+    assert name == "movie-bowl.svg"
+    kinds = [each.tag.rpartition("}")[2] for each in ElementTree.fromstring(drawn).iter()]
+    assert kinds.count("path") > 10
+    assert kinds.count("circle") == 1 + len(movie.walkers)
+    assert visit.said == []
+    assert visit.asked == [page.as_uri()]
+    visit.context.close()
+
+
+@pytest.mark.full
+def test_the_page_on_a_phone_and_in_the_dark(page: Path, chromium: Any) -> None:
+    phone = Visit(chromium, page, PHONE)
+    check_layout(phone)
+    phone.page.emulate_media(color_scheme="dark")
+    phone.until("getComputedStyle(document.body).backgroundColor === 'rgb(17, 19, 22)'")
+    picture = "document.querySelector('#map canvas').toDataURL()"
+    dark = phone.page.evaluate(picture)
+    phone.page.emulate_media(color_scheme="light")
+    phone.until(f"{picture} !== {dark!r}")
+    assert phone.said == []
+    phone.context.close()
+
+
+def test_an_animated_picture_shows_the_paths_grow(movie: SurfaceMovie, tmp_path: Path) -> None:
+    file = write_gif(movie, tmp_path / "bowl.gif", width=200, frames=5)
+    coloured = []
+    with Image.open(file) as picture:
+        assert (picture.n_frames, picture.width) == (5, 200)
+        for k in range(5):
+            picture.seek(k)
+            pixels = np.asarray(picture.convert("RGB"), dtype=int)[: picture.width]
+            coloured.append(int((np.ptp(pixels, axis=2) > 60).sum()))
+        assert picture.info["duration"] == 3000
+    assert coloured[0] < coloured[1] < coloured[-1]
+    with pytest.raises(TaskError, match=r"bowl.gif exists"):
+        write_gif(movie, file)
+    with pytest.raises(TaskError, match=r"ends in .gif; got bowl.mp4"):
+        write_gif(movie, "bowl.mp4")

@@ -1,0 +1,1 @@
+"""Programs printed as JavaScript, for pages that step by the same rules."""

@@ -1,0 +1,1 @@
+"""The loss on planes through the parameters of trained runs, and the paths that runs took there."""
