@@ -319,8 +319,7 @@ def test_the_table_says_how_each_parameter_is_stepped() -> None:
     assert before.chains["rest"] == "chain(adam(), decay(weight_decay=0.1))"
     train(model, optimizer, steps=1)
     assert optimizer.routes() == before  # states take what was foretold
-    kept = [v for state in optimizer.state.values() for v in state.values()]
-    assert before.state_bytes == sum(v.nbytes for v in kept)
+    assert before.state_bytes == optimizer.memory().state
     assert "lm_head.weight" in str(before)
     assert before._repr_html_().startswith("<table>")
     assert [r["name"] for r in before.to_dict()["parameters"]] == [r.name for r in before.rows]
@@ -331,6 +330,13 @@ def test_an_optimizer_of_one_chain_has_a_table_too() -> None:
     assert [(row.name, row.route, row.decay) for row in table.rows] == [
         ("parameter 0", "group 0", 0.3)
     ]
+
+
+def test_small_states_are_counted_as_they_are_kept() -> None:
+    optimizer = Optimizer(net(), BOTH, state_dtype="bfloat16")
+    assert optimizer.routes().state_bytes == optimizer.memory().state
+    rows = {row.name: row for row in optimizer.routes().rows}
+    assert rows["lm_head.weight"].state_bytes == 2 * 2 * 11 * 8
 
 
 @pytest.mark.parametrize("kind", [optim.SOAP, optim.Shampoo])

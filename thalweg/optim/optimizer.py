@@ -151,7 +151,7 @@ class Optimizer(Stepper):
 
     def routes(self) -> RouteTable:
         """Return how each parameter is stepped: name, kind, route, shape, learning rate, decay, states."""
-        return table_of(self, self.form, self._kinds)
+        return table_of(self, self.form, self.state_sizes, self._kinds)
 
     def _outer_defaults(self) -> dict[str, Any]:
         """Return the hyperparameters that groups may have besides those of all groups."""

@@ -88,7 +88,7 @@ class OfModel(Stepper):
 
     def routes(self) -> RouteTable:
         """Return how each parameter is stepped: name, kind, route, shape, learning rate, decay, states."""
-        return table_of(self, self.form, self._kinds)
+        return table_of(self, self.form, self.state_sizes, self._kinds)
 
 
 def is_rest(group: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 from math import prod
@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.engine import Chain
 from thalweg.errors import TaskError
 from thalweg.model.kinds import kinds_of
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Composition
+from thalweg.optim.stepping.memory_use import Size, memory_use
 from thalweg.optim.stepping.steppable import param_names
 from thalweg.text_table import aligned, html_table
 
@@ -26,8 +26,9 @@ _HEADINGS = ("name", "kind", "route", "shape", "lr", "decay", "state bytes")
 class RouteRow:
     """How one parameter is stepped.
 
-    `lr` and `decay` are those of the step to come, `decay` None where there is none. `state_bytes` is what
-    the chain keeps for it. `by` is how the kind was found: "type", "name", "torch.fx", or "order", a guess.
+    `lr` and `decay` are those of the step to come, `decay` None where there is none. `state_bytes` is what is
+    kept for it, as it is or as the first step will make it (`optimizer.memory()`). `by` is how the kind was
+    found: "type", "name", "torch.fx", or "order", a guess.
     """
 
     name: str
@@ -74,8 +75,8 @@ class RouteTable:
 
     @property
     def state_bytes(self) -> int:
-        """What the chains keep for all parameters that are not frozen."""
-        return sum(row.state_bytes for row in self.rows if not row.frozen)
+        """What is kept for all parameters; for a frozen one that was never stepped nothing."""
+        return sum(row.state_bytes for row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: the rows, the chains by route, the bytes of all states."""
@@ -121,17 +122,19 @@ def routes_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> RouteTable:
             "Those of thalweg.optim that step by gradients are."
         )
     kinds = {each.name: (each.kind, each.by) for each in kinds_of(model)}
-    return table_of(inner, inner.form, kinds)
+    return table_of(inner, inner.form, inner.state_sizes, kinds)
 
 
 def table_of(
     optimizer: torch.optim.Optimizer,
     form: Callable[[Group, Tensor], Composition],
+    sizes: Callable[[Group, Tensor], Mapping[str, Size]],
     kinds: Mapping[str, tuple[str, str]],
 ) -> RouteTable:
     """Return how an optimizer steps its parameters.
 
-    `form` says by which chain it steps a parameter of a group; `kinds` are those that are known, by name.
+    `form` says by which chain it steps a parameter of a group, `sizes` what it keeps for it; `kinds` are
+    those that are known, by name.
     """
     rows: list[RouteRow] = []
     for number, group in enumerate(optimizer.param_groups):
@@ -149,7 +152,7 @@ def table_of(
                     _text(composed, group),
                     float(group["lr"]),
                     decay_of(composed, group),
-                    bytes_of_states(composed.chain, p, optimizer.state.get(p, {})),
+                    memory_use([{**group, "params": [p]}], optimizer.state, sizes).state,
                     not p.requires_grad,
                 )
             )
@@ -169,20 +172,6 @@ def _text(composition: Composition, group: Group) -> str:
         shown = ", ".join(f"{n}={v!r}" for n, v in given.items() if v != defaults[n])
         links.append(f"{place.rule.name}({shown})")
     return f"chain({', '.join(links)})" if len(links) > 1 else links[0]
-
-
-def bytes_of_states(whole: Chain, p: Tensor, state: Mapping[str, Any]) -> int:
-    """Return what a chain keeps for a parameter: as it is there, or as it will be."""
-    if state:
-        return _bytes(state.values())
-    shape = torch.empty(p.shape, dtype=p.dtype, device="meta")
-    kept = whole.init(shape).values()
-    numbers = sum(8 for value in kept if not isinstance(value, Tensor))
-    return numbers + _bytes(kept)
-
-
-def _bytes(values: Iterable[Any]) -> int:
-    return sum(value.nbytes for value in values if isinstance(value, Tensor))
 
 
 def decay_of(composition: Composition, group: Group) -> float | None:

@@ -92,14 +92,14 @@ class KeepsStates:
         exp_avg_sq  bfloat16           20,000 bytes     2.00 a parameter
         total                          80,000 bytes     8.00 a parameter
         """
-        return memory_use(self.param_groups, self.state, self._state_sizes)
+        return memory_use(self.param_groups, self.state, self.state_sizes)
 
     def kept_states(self, group: Group, p: Tensor) -> KeptStates:
         """Return how the states of a parameter of a group are kept."""
         kept: KeptStates = self._reader(group, p).kept(p)
         return kept
 
-    def _state_sizes(self, group: Group, p: Tensor) -> dict[str, Size]:
+    def state_sizes(self, group: Group, p: Tensor) -> dict[str, Size]:
         """Return the dtype and the bytes of each state of a parameter, as the first step makes them."""
         reader = self._reader(group, p)
         others = matrix_state_sizes(reader.matrix_states, reader.program.seen, p)
