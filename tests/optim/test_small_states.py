@@ -84,7 +84,7 @@ def test_compiled_kernels_round_as_the_eager_engine(kept: dict[str, Any]) -> Non
             p.grad = torch.randn(70_000, generator=generator).to(p.dtype)
             optimizer.step()
         found.append((p.detach(), optimizer.state[p]))
-    (p, eager), (q, fused) = found
+    (one, eager), (other, fused) = found
     names = [name for name in eager if name != "remainder"]
     assert set(names) >= {"exp_avg", "exp_avg_sq"}
     same(
@@ -92,8 +92,8 @@ def test_compiled_kernels_round_as_the_eager_engine(kept: dict[str, Any]) -> Non
         {name: fused[name] for name in names},
         because="products and sums without a fused product, and whole numbers",
     )
-    spacing = 2.0**-7 if p.dtype == torch.bfloat16 else 2.0**-22
-    assert (p.float() - q.float()).abs().max() <= spacing
+    spacing = 2.0**-7 if one.dtype == torch.bfloat16 else 2.0**-22
+    assert (one.float() - other.float()).abs().max() <= spacing
 
 
 @pytest.mark.parametrize("view", ["transposed", "channels last"])
@@ -140,7 +140,7 @@ def test_a_small_learning_rate_moves_a_weight_of_1(rounding: str) -> None:
     ways = {}
     for chosen in ("nearest", rounding):
         p = Parameter(torch.ones(4096, dtype=torch.bfloat16))
-        optimizer = optim.Adam([p], lr=1e-5, rounding=chosen, state_dtype="float32")
+        optimizer = built(p, lr=1e-5, state_dtype="float32", rounding=chosen)
         for _ in range(200):
             p.grad = torch.ones_like(p)
             optimizer.step()
@@ -168,8 +168,13 @@ def test_a_remainder_makes_a_bfloat16_parameter_a_float32_one() -> None:
     same(with_remainder(p, one.state[p]), q.detach(), because=RERUN)
 
 
+def built(p: Tensor, **options: Any) -> Any:
+    return optim.Adam([p], **options)
+
+
 def with_remainder(p: Tensor, state: dict[str, Any]) -> Tensor:
-    return (p.detach().float().view(torch.int32) + state["remainder"].int()).view(torch.float32)
+    whole: Tensor = p.detach().float().view(torch.int32) + state["remainder"].int()
+    return whole.view(torch.float32)
 
 
 @pytest.mark.parametrize("kept", [*KEPT, {"state_dtype": "int8", "rounding": "remainder"}], ids=str)
@@ -194,7 +199,7 @@ def test_states_are_converted_when_they_are_loaded() -> None:
     first = wide.state[p]["exp_avg"]
     expected = {"float32": 0.0, "bfloat16": 2.0**-8, "int8": 2.0**-4}
     for name, share in expected.items():
-        small = optim.Adam([p], lr=1e-2, state_dtype=name)
+        small = built(p, lr=1e-2, state_dtype=name)
         small.load_state_dict(wide.state_dict())
         state = small.state[p]
         assert str(state["exp_avg"].dtype) == f"torch.{name}"
