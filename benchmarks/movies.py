@@ -2,9 +2,9 @@
 
     python benchmarks/movies.py
 
-Seven optimizers walk over Rosenbrock's function on a page of 390 px, at two pixels for each of CSS, in Chromium
-without a GPU, with the processor slowed down 4 times. An empty page, measured in turns with it, shows what the
-machine itself allows. A frame is late where more than 25 ms passed since the one before.
+Seven optimizers walk over Rosenbrock's function on a page of 390 px, at two pixels for each of CSS, in
+Chromium without a GPU, with the processor slowed down 4 times. An empty page, measured in turns with it,
+shows what the machine itself allows. A frame is late where more than 25 ms passed since the one before.
 """
 
 from __future__ import annotations

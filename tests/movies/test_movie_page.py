@@ -67,6 +67,9 @@ def test_the_page_walks_plays_and_changes(movie: SurfaceMovie, page: Path, chrom
     assert visit.page.evaluate("thalwegMovie.player.playing")
     visit.until(f"thalwegMovie.player.frame > 2 && thalwegMovie.player.frame < {STEPS}")
     visit.page.keyboard.press("Space")
+    scrub = "document.querySelector('.player input')"
+    visit.page.evaluate(f"{scrub}.value = 7; {scrub}.dispatchEvent(new Event('input'))")
+    assert visit.page.inner_text(".at") == f"step 7 / {STEPS}"
     # another start: the rules run again, the solver's path stays
     handle = visit.page.locator("#start")
     handle.hover()  # which brings it into view

@@ -211,11 +211,18 @@ const movie = (() => {
     scrub.setAttribute("aria-label", `The ${word} that is shown`);
     const said = Object.assign(document.createElement("output"), { className: "at" });
     const play = button("▶", "Play (space)", () => (playing ? pause() : start()));
-    const show = () => {
+    let told = 0;
+    const tell = () => {
+      // more often than ten times a second nobody reads it, and it costs a layout
+      if (playing && performance.now() - told < 100) return;
+      told = performance.now();
       const whole = Math.floor(frame);
       if (Number(scrub.value) !== whole) scrub.value = whole;
       const words = `${word} ${whole} / ${last}`;
       if (said.textContent !== words) said.textContent = words;
+    };
+    const show = () => {
+      tell();
       draw(frame);
     };
     const go = (to) => { frame = Math.min(Math.max(to, 0), last); show(); };
@@ -238,6 +245,7 @@ const movie = (() => {
     };
     const pause = () => {
       playing = false;
+      show(); // what was left out while it played
       Object.assign(play, { textContent: "▶", title: "Play (space)" });
       play.setAttribute("aria-label", "Play (space)");
     };
@@ -246,7 +254,11 @@ const movie = (() => {
     pace.setAttribute("aria-label", "Speed");
     for (const each of [0.25, 0.5, 1, 2, 4]) pace.add(new Option(`${each}×`, each, each === 1, each === 1));
     pace.addEventListener("change", () => { speed = Number(pace.value); });
-    scrub.addEventListener("input", () => { pause(); go(Number(scrub.value)); });
+    scrub.addEventListener("input", () => {
+      const to = Number(scrub.value);
+      pause();
+      go(to);
+    });
     element.classList.add("player");
     element.append(play, button("|◀", `One ${word} back (←)`, () => step(-1)), button("▶|", `One ${word} on (→)`, () => step(1)), scrub, said, pace);
     const keys = {
