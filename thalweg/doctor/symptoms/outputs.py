@@ -62,7 +62,7 @@ class ConstantOutputs(Symptom):
     after = ("*",)
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a verdict where outputs are the same for all rows, and the loss compares them with targets."""
+        """Return a verdict where all rows have the same outputs, and the loss compares them with targets."""
         if watched.pairs is not None and not watched.pairs.targets_matter:
             return []  # the outputs are what is minimised
         seen = watched.check
