@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from tests.doctor.helpers import batches, net, report
 from thalweg.doctor.checks import check_outputs, check_pairs
-from thalweg.doctor.symptoms.outputs import WrongOutputs
+from thalweg.doctor.symptoms.outputs import ConstantOutputs, WrongOutputs
 from thalweg.doctor.symptoms.pairs import MixedLoss, UnpairedLoss
 from thalweg.doctor.watched import OutputCheck, PairCheck, Watched
 
@@ -76,7 +76,15 @@ def test_a_row_less_a_column_is_told() -> None:
     own.pairs = pairs
     assert [v.symptom for s in BOTH for v in s.looks(own)] == ["unpaired_loss"]
     assert numbers(root) == PairCheck(is_unpaired=False, mixes_rows=False)
-    assert numbers(lambda outputs, _: outputs.square().mean()) == PairCheck(False, False)
+
+
+def test_outputs_that_are_minimised_may_be_constant() -> None:
+    own = watched()
+    own.check = seen(spread=0.0)
+    assert ConstantOutputs().looks(own)
+    own.pairs = numbers(lambda outputs, _: outputs.square().mean())
+    assert own.pairs == PairCheck(is_unpaired=False, mixes_rows=False, targets_matter=False)
+    assert not ConstantOutputs().looks(own)
 
 
 def test_what_is_no_pair_of_tensors_is_not_looked_at() -> None:

@@ -124,7 +124,7 @@ def check_pairs(watched: Watched, loss: LossFunction, batch: Any) -> PairCheck |
         near = SAME * max(abs(whole), 1e-12)
         matters = abs(replaced - whole) > near
         is_unpaired = matters and all(abs(each - whole) <= near for each in turned)
-        return PairCheck(is_unpaired, _is_mixed(loss, out, y, whole))
+        return PairCheck(is_unpaired, _is_mixed(loss, out, y, whole), matters)
 
 
 def _is_mixed(loss: LossFunction, out: Tensor, y: Tensor, whole: float) -> bool:

@@ -121,12 +121,13 @@ class OutputCheck:
 
 @dataclass(frozen=True)
 class PairCheck:
-    """What the loss does with rows: whether it is the same when they exchange their targets, and whether that
-    of a batch lies outside of those of its rows.
+    """What the loss does with rows: whether it is the same when they exchange their targets, whether that of
+    a batch lies outside of those of its rows, and whether it depends on the targets at all.
     """
 
     is_unpaired: bool
     mixes_rows: bool
+    targets_matter: bool = True
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,9 @@ class ConstantOutputs(Symptom):
     after = ("*",)
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a verdict where outputs are the same for all rows."""
+        """Return a verdict where all rows have the same outputs, and the loss compares them with targets."""
+        if watched.pairs is not None and not watched.pairs.targets_matter:
+            return []  # the outputs are what is minimised
         seen = watched.check
         if seen is None or seen.spread > CONSTANT * max(seen.size, 1e-12):
             return []
