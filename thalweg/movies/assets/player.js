@@ -2,7 +2,8 @@
 
    movie.stage(element, layers)  a canvas for each layer in `element`; a layer is a function (pen, width, height).
                                  .redraw(layer) draws it anew, .add(layer, draw) draws over what is there
-   movie.player(element, given)  the controls in `element`, and the clock: given.frames, .seconds, .draw(frame)
+   movie.player(element, given)  the controls in `element`, and the clock: given.frames, .seconds, .draw(frame),
+                                 and .sharp(wanted), told when frames come late
    movie.pen(context)            draws on a canvas: path, dot, text, image
    movie.vector(width, height)   the same pen, whose .text() is an SVG document
    movie.scale(from, to, log)    a function from values to pixels, with .back and .ticks(count)
@@ -154,7 +155,7 @@ const movie = (() => {
       const canvas = element.appendChild(document.createElement("canvas"));
       return { canvas, draw, pen: pen(canvas.getContext("2d")) };
     });
-    let width = 0, height = 0;
+    let width = 0, height = 0, most = 2;
     const one = ({ canvas, draw, pen }) => {
       if (!width || !height) return;
       pen.context.clearRect(0, 0, width, height);
@@ -162,7 +163,7 @@ const movie = (() => {
     };
     const fit = () => {
       // more than two pixels for each of CSS cannot be told apart, and cost time
-      const ratio = Math.min(window.devicePixelRatio || 1, 2);
+      const ratio = Math.min(window.devicePixelRatio || 1, most);
       ({ clientWidth: width, clientHeight: height } = element);
       for (const layer of made) {
         layer.canvas.width = Math.round(width * ratio);
@@ -175,6 +176,12 @@ const movie = (() => {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", fit);
     return {
       redraw: (layer) => (layer === undefined ? made.forEach(one) : one(made[layer])),
+      /* Draw with all pixels there are, or with a quarter of them, which a slow machine can keep up with. */
+      sharp(wanted) {
+        if (most === (wanted ? 2 : 1)) return;
+        most = wanted ? 2 : 1;
+        fit();
+      },
       add: (layer, draw) => draw(made[layer].pen, width, height),
       size: () => [width, height],
       /* Return one canvas with all layers, on the colour of the card. */
@@ -205,7 +212,7 @@ const movie = (() => {
     return made;
   };
 
-  const player = (element, { frames, seconds = 10, draw, word = "step" }) => {
+  const player = (element, { frames, seconds = 10, draw, sharp = () => {}, word = "step" }) => {
     let frame = 0, playing = false, before = 0, last = frames;
     const scrub = Object.assign(document.createElement("input"), { type: "range", min: 0, max: last, step: 1, value: 0 });
     scrub.setAttribute("aria-label", `The ${word} that is shown`);
@@ -228,23 +235,27 @@ const movie = (() => {
     const go = (to) => { frame = Math.min(Math.max(to, 0), last); show(); };
     const tick = (now) => {
       if (!playing) return;
+      gap += 0.1 * (Math.min(now - before, 100) - gap);
+      if (gap > 25 && !slow) sharp(!(slow = true));
       // a tab that was hidden goes on where it was
       frame = Math.min(frame + (Math.min(now - before, 100) / 1000) * (last / seconds) * speed, last);
       before = now;
       show();
       if (frame >= last) pause(); else requestAnimationFrame(tick);
     };
-    let speed = 1;
+    let speed = 1, gap = 16, slow = false;
     const start = () => {
       if (frame >= last) frame = 0;
       playing = true;
       before = performance.now();
+      if (slow) sharp(false);
       Object.assign(play, { textContent: "❚❚", title: "Pause (space)" });
       play.setAttribute("aria-label", "Pause (space)");
       requestAnimationFrame(tick);
     };
     const pause = () => {
       playing = false;
+      if (slow) sharp(true);
       show(); // what was left out while it played
       Object.assign(play, { textContent: "▶", title: "Play (space)" });
       play.setAttribute("aria-label", "Play (space)");

@@ -311,7 +311,9 @@
   };
   document.querySelectorAll("[data-save]").forEach((button) => button.addEventListener("click", () => savers[button.dataset.save]()));
 
-  player = movie.player($("#player"), { frames: now.steps, seconds: 10, draw });
+  player = movie.player($("#player"), { frames: now.steps, seconds: 10, draw,
+    sharp: (wanted) => [mapStage, lossStage].forEach((stage) => stage.sharp(wanted)),
+  });
   asBefore();
   window.thalwegMovie = { player, walkers, now, moved };
 })();
