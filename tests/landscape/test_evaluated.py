@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
+from tests.exact import RERUN, RESUMED, same
 from thalweg.doctor import RecordGauges
 from thalweg.errors import TaskError
 from thalweg.landscape.contours import contour, image_of, levels_of
@@ -138,14 +139,17 @@ def test_the_path_is_that_of_the_run_and_thinned_to_its_bound(tmp_path: Path) ->
     run = fit(line(), "sgd", lr=0.1, keep_path=tmp_path, callbacks=[seen], progress=False)
     path = read_path(tmp_path)
     assert path.steps == tuple(range(17))
-    assert all(torch.equal(path.points[k], seen.points[k]) for k in range(17))
+    kept = {k: path.points[k] for k in range(17)}
+    same(kept, {k: seen.points[k] for k in kept}, because="copies of the same parameters")
     assert path.shapes == ((1, 1), (1,))
-    assert torch.equal(path.points[-1], parameters_to_vector(run.model.parameters()).detach())
+    last = parameters_to_vector(run.model.parameters()).detach()
+    same(path.points[-1], last, because="copies of the same parameters")
     keep = KeepPath(tmp_path / "b", most_bytes=8 * 8)
     fit(line(), "sgd", lr=0.1, callbacks=[keep], progress=False)
     short = read_path(tmp_path / "b")
     assert short.steps == (0, 4, 8, 12, 16)
-    assert all(torch.equal(short.points[k], seen.points[s]) for k, s in enumerate(short.steps))
+    thinned = [seen.points[step] for step in short.steps]
+    same(list(short.points), thinned, because=RERUN)
     with pytest.raises(TaskError, match="needs 32 bytes at least"):
         fit(line(), "sgd", callbacks=[KeepPath(tmp_path, most_bytes=31)], progress=False)
 
@@ -160,7 +164,7 @@ def test_a_resumed_run_goes_on_with_its_path(tmp_path: Path) -> None:
             progress=False,
         )  # fmt: skip
     assert read_path(tmp_path).steps == read_path(whole).steps
-    assert torch.equal(read_path(tmp_path).points, read_path(whole).points)
+    same(read_path(tmp_path).points, read_path(whole).points, because=RESUMED)
 
 
 def test_a_damaged_path_is_refused(tmp_path: Path) -> None:

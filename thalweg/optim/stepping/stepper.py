@@ -247,11 +247,8 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
             state = self.state[p]
             place = self._places.get(id(state))
             # a state that was replaced or loaded has numbers of its own
-            if (
-                place is None
-                or place[0] is not state
-                or not holds_line(state, reader.numbers_kept, *place[1:])
-            ):
+            mine = place is not None and place[0] is state
+            if place is None or not (mine and holds_line(state, reader.numbers_kept, *place[1:])):
                 device = p.device if self._is_capturable() else None
                 new.setdefault((reader, device), []).append(state)
         for (reader, device), states in new.items():
