@@ -97,7 +97,7 @@ def _section(each: Card) -> Iterator[str]:
 def _short_section(each: Card) -> Iterator[str]:
     yield f"\n### `{each.name}`\n"
     yield from _body(each)
-    yield f"\n```python\n{each.signature}\n```"
+    yield f"\n```python\n{_paragraph(each.signature, '    ')}\n```"
 
 
 def _body(each: Card) -> Iterator[str]:
