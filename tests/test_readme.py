@@ -55,8 +55,8 @@ def step_moves(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None
 
 
 def test_there_are_blocks_and_commands() -> None:
-    assert len(BLOCKS) == 6
-    verbs = {"doctor", "explain", "list", "lr", "new", "race", "train"}
+    assert len(BLOCKS) == 7
+    verbs = {"doctor", "explain", "graph", "list", "lr", "movie", "new", "race", "train"}
     assert {words[0] for words in COMMANDS} == verbs
     assert len(RACES) == 4
 
