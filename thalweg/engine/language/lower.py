@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -120,6 +121,9 @@ SPELLINGS: Mapping[str, LowerCall] = {
 }
 
 
+_NESTED = (tuple, list, dict, slice)
+
+
 @dataclass(frozen=True)
 class ForeignCall:
     """A PyTorch call outside the vocabulary, with holes where its operands go."""
@@ -131,18 +135,19 @@ class ForeignCall:
 
     def __call__(self, operands: tuple[Any, ...]) -> Any:
         """Call it on real tensors."""
-        fill = {hole: operands[hole.index] for hole in self._holes()}
-        args, kwargs = fx.node.map_aggregate(
-            (self.args, self.kwargs), lambda x: fill[x] if isinstance(x, Hole) else x
-        )
+
+        def filled(x: Any) -> Any:
+            return operands[x.index] if isinstance(x, Hole) else x
+
+        if self._is_flat:
+            return self.function(*map(filled, self.args))
+        args, kwargs = fx.node.map_aggregate((self.args, self.kwargs), filled)
         return self.function(*args, **kwargs)
 
-    def _holes(self) -> set[Hole]:
-        found: set[Hole] = set()
-        fx.node.map_aggregate(
-            (self.args, self.kwargs), lambda x: found.add(x) if isinstance(x, Hole) else None
-        )
-        return found
+    @cached_property
+    def _is_flat(self) -> bool:
+        """Whether each argument stands by itself: none by name, none within another."""
+        return not self.kwargs and not any(isinstance(x, _NESTED) for x in self.args)
 
 
 @dataclass(frozen=True)
