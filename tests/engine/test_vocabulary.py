@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import thalweg
-from thalweg.engine import dimensions, noise
+from thalweg.engine import columns, dimensions, noise, rows
 from thalweg.engine.language.elementwise import ELEMENTWISE
 from thalweg.engine.language.lower import ALIASES, SPELLINGS
 from thalweg.engine.program.ops import OPS
@@ -269,6 +269,8 @@ def test_functions_of_truth_values(name: str, engine: str) -> None:
 
 NUMBERS_OF_A_TENSOR: dict[str, tuple[Function, float]] = {
     "dimensions": (dimensions, 1.0),
+    "rows": (rows, 3.0),
+    "columns": (columns, 1.0),
     "numel": (lambda x: x.numel(), 3.0),
     "torch.numel": (torch.numel, 3.0),
 }

@@ -269,7 +269,8 @@ def test_signatures_extend_torchs(case: Case) -> None:
         assert ours[name].kind == parameter.kind, name
     extra = set(ours) - set(theirs)
     own = getattr(optim, case.optimizer).extra
-    assert extra == {"dialect", "decay", "before", "after", "engine", *own}
+    added = {"dialect", "decay", "before", "after", "engine", "state_dtype", "rounding"}
+    assert extra == {*added, *own}
     assert all(ours[name].kind is inspect.Parameter.KEYWORD_ONLY for name in extra)
 
 

@@ -11,7 +11,7 @@ work as with the optimizer inside, and wrappers nest, for example so:
 from thalweg.meta.accumulate import Accumulate
 from thalweg.meta.batch_norm import frozen_batch_norm
 from thalweg.meta.nonfinite import NonFinite
-from thalweg.meta.release import Released, release_gradients
+from thalweg.meta.release import release_gradients
 from thalweg.meta.sam import ASAM, SAM
 from thalweg.meta.wrapper import Wrapper
 
@@ -20,7 +20,6 @@ __all__ = [
     "SAM",
     "Accumulate",
     "NonFinite",
-    "Released",
     "Wrapper",
     "frozen_batch_norm",
     "release_gradients",

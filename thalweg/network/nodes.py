@@ -95,6 +95,7 @@ def network_of(model: nn.Module, x: Any = None) -> Network:
     Raises:
         TaskError: the model cannot be run on the batch.
 
+    >>> import torch
     >>> found = network_of(nn.Sequential(nn.Linear(4, 8), nn.ReLU()), torch.zeros(2, 4))
     >>> [(node.label, node.shapes, node.parameters, node.flops) for node in found.nodes[1:]]
     [('Linear', ((2, 8),), 40, 128), ('ReLU', ((2, 8),), 0, 0)]

@@ -12,9 +12,9 @@ import torch
 
 from tests.engine.javascript.node import needs_javascript, run
 from thalweg.engine.javascript.operations import TEMPLATES, library, number, statement
+from thalweg.engine.program.builder import Builder
 from thalweg.engine.program.noise import normal
 from thalweg.engine.program.ops import OPS, TENSOR
-from thalweg.engine.program.program import Builder
 
 ONE = [0.0, -0.0, 0.3, -0.5, 0.5, 1.0, 1.5, -1.5, 2.5, -2.5, 7.25, -9.75, 1e-9, 30.0, 1e17]
 TWO = [

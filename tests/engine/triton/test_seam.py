@@ -102,6 +102,9 @@ def test_a_step_on_the_cpu_prints_and_compiles_nothing_for_triton() -> None:
 def test_every_optimizer_is_printed_as_python(case: Case) -> None:
     """The text of a kernel is Python, whose every name is defined before it is used."""
     program = program_of(case)
+    if case.is_of_matrices:
+        assert unprintable(program)
+        return
     assert not unprintable(program)
     for dtype in ("float32", "float64", "bfloat16", "float16"):
         dtypes = (dtype,) * len(program.tensors)

@@ -21,7 +21,7 @@ def print_rule(program: Program, first: Mapping[str, float]) -> str:
     `hyperparameters` a number by each name the chain has for it, and `t` counts from 1. `first` are the
     scalar states before the first step. The text needs `maths` (see `operations.library`).
 
-    Raises EngineError for a program that calls PyTorch outside the vocabulary.
+    Raises EngineError for a program that calls PyTorch outside the vocabulary, or works with whole matrices.
 
     >>> from thalweg.engine import chain
     >>> from thalweg.rules import momentum
@@ -36,6 +36,10 @@ def print_rule(program: Program, first: Mapping[str, float]) -> str:
             f"{program.label} cannot be printed as JavaScript: it calls {', '.join(program.foreign)}, which "
             "is outside the engine's vocabulary. Write it with arithmetic, comparisons, torch's elementwise "
             "functions and the reductions total, mean, norm and largest"
+        )
+    if program.sees_matrices:
+        raise EngineError(
+            f"{program.label} cannot be printed as JavaScript: it works with whole matrices"
         )
     lines = [*_host(program)]
     lines += [line for stage in range(program.stages + 1) for line in _pass(program, stage)]
