@@ -86,8 +86,8 @@ def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
     """Return a walker by name: an optimizer's, "gd", "coordinate", or a solver's ("newton", "cg", "lbfgs").
 
     Raises:
-        TaskError: nothing is called so; an optimizer is no chain of rules.
-        EngineError: a rule calls PyTorch outside the vocabulary.
+        TaskError: nothing is called so; an optimizer is no chain of rules, is for matrices, or calls PyTorch
+            outside the engine's vocabulary.
     """
     name = name.strip().lower()
     if name == COORDINATE:
@@ -110,7 +110,10 @@ def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
             hint = suggest(name, known) or f" Known are: {', '.join(sorted(known))}."
             raise TaskError(f"No optimizer and no solver is called {name!r}.{hint}") from error
     noisy = name != GRADIENT
-    printed = print_optimizer(_made(named, [torch.zeros(2, dtype=torch.float64)], lr))
+    try:
+        printed = print_optimizer(_made(named, [torch.zeros(2, dtype=torch.float64)], lr))
+    except EngineError as error:
+        raise TaskError(f"A page cannot step {name}: {error}.") from error
     chosen = lr is None
     rate, path = _best(named, course, noisy) if lr is None else (lr, walk(named, course, lr, noisy))
     return Walker(name, "rule", path, rate, chosen, noisy, printed)
@@ -122,6 +125,8 @@ def _made(named: NamedOptimizer, params: Any, lr: float | None, engine: str = "a
         return named.factory(params, engine=engine, **given, **named.hyperparameters)  # type: ignore[call-arg]
     except TypeError as error:
         raise TaskError(f"{named.name} is no chain of rules, so a page cannot step it.") from error
+    except ValueError as error:  # what an optimizer of matrices says to a point
+        raise TaskError(f"{named.name} cannot step a point of a surface: {error}.") from error
 
 
 def walk(named: NamedOptimizer, course: Course, lr: float, noisy: bool = True) -> Path:
