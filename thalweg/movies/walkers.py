@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.program.noise import normal
-from thalweg.errors import TaskError, ThalwegError, suggest
+from thalweg.errors import EngineError, TaskError, ThalwegError, suggest
 from thalweg.movies.rules import PrintedOptimizer, print_optimizer
 from thalweg.movies.surface import Surface
 from thalweg.numeric import is_real
