@@ -156,6 +156,15 @@ def test_what_merges() -> None:
         assert not can_merge(build_optimizer(factory, model, 0.1))
 
 
+def test_what_its_form_refuses_is_not_merged() -> None:
+    """Its own step says what is wrong, which a merged one would not."""
+    optimizer = optim.Adafactor([nn.Parameter(torch.ones(3, 2, dtype=torch.complex64))])
+    assert not can_merge(optimizer)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(3, 2, dtype=torch.complex64)
+    with pytest.raises(RuntimeError, match="does not support complex parameters"):
+        optimizer.step()
+
+
 def test_a_hooked_optimizer_steps_by_itself() -> None:
     optimizer = build_optimizer(optim.Adam, task().build(), 0.1)
     assert can_merge(optimizer)
