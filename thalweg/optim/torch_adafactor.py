@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -74,6 +74,8 @@ class Adafactor(TorchTwin, torch.optim.Adafactor):
 
     def form(self, group: Group, p: Tensor) -> Composition:
         """Return the chain of a parameter: of a matrix or a vector, and of its dtype."""
+        if p.is_complex():
+            raise RuntimeError("Adafactor does not support complex parameters")
         return self._composed(
             group, self._links(group, p.ndim > 1, str(p.dtype).removeprefix("torch."))
         )
@@ -82,9 +84,3 @@ class Adafactor(TorchTwin, torch.optim.Adafactor):
         asks = group["eps"][0] is None and self.dialect == "torch"
         step = _link(self.dialect, is_matrix, dtype if asks else "")
         return (step, average_steps) if group["beta1"] else (step,)
-
-    def _make_plan(self) -> Any:
-        for group in self.param_groups:
-            if any(p.grad is not None and p.is_complex() for p in group["params"]):
-                raise RuntimeError("Adafactor does not support complex parameters")
-        return super()._make_plan()

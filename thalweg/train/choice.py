@@ -93,6 +93,6 @@ SETTINGS = (
     *("lr", "epochs", "batch_size", "seed", "init", "shuffle", "scheduler", "scheduler_step"),
     *("early_stopping", "gradient_tolerance", "gradient_budget", "stop_at", "evaluate_every"),
     *("accumulate", "clip_norm", "autocast", "device", "checkpoint", "checkpoint_every", "resume"),
-    *("progress", "callbacks", "strategy"),
+    *("keep_path", "progress", "callbacks", "strategy"),
 )
 """What `fit` takes beside hyperparameters: a misspelt one looks like one of these."""

@@ -12,7 +12,6 @@ from thalweg.tasks.batches import Shuffle
 from thalweg.tasks.initialize import Initialization
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.train.folder.path import KeepPath
 from thalweg.train.optimizers import OptimizerFactory, Rate
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run, SchedulerFactory
@@ -163,6 +162,7 @@ def fit(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,
+        keep_path=keep_path,
         progress=progress,
-        callbacks=callbacks if keep_path is None else [KeepPath(keep_path), *callbacks],
+        callbacks=callbacks,
     )

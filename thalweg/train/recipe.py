@@ -12,6 +12,7 @@ from torch import nn
 from thalweg.train.around import around
 from thalweg.train.binding import build_optimizer
 from thalweg.train.callbacks import Checkpoint
+from thalweg.train.folder.path import KeepPath
 from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.listeners import Listener
 from thalweg.train.running.loop import train
@@ -49,6 +50,7 @@ class Recipe(BaseRecipe):
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
         resume: bool = False,
+        keep_path: str | os.PathLike[str] | None = None,
         progress: bool | None = None,
         callbacks: Iterable[Listener] = (),
     ) -> Run:
@@ -56,6 +58,8 @@ class Recipe(BaseRecipe):
         do not change the result.
         """
         keep = Checkpoint(checkpoint, checkpoint_every, resume)
+        if keep_path is not None:
+            callbacks = [KeepPath(keep_path), *callbacks]
         if self.strategy is not None:
             plain = self.replace(strategy=None)
             run: Run = self.strategy.fit(

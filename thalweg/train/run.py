@@ -206,6 +206,7 @@ class BaseRecipe(abc.ABC):
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
         resume: bool = False,
+        keep_path: str | os.PathLike[str] | None = None,
         progress: bool | None = None,
         callbacks: Iterable[Any] = (),
     ) -> Run:

@@ -134,15 +134,21 @@ def soap(
     b1, b2 = betas
     x = as_matrix(g)
     sizes = {k: n for k, n in enumerate(x.shape) if w.ndim > 1 and 1 < n <= max_dim}
-    q = {k: s.get(f"q{k}", np.eye(n)) for k, n in enumerate(x.shape)}
+    q = {k: s.get(f"q{k}", np.eye(n)) for k, n in sizes.items()}
 
-    def turn(y: Array) -> Array:
-        return np.asarray(q[0].T @ y @ q[1])
+    def turn(y: Array, back: bool = False) -> Array:
+        """Turn into the bases, or back; a side without one keeps the identity, too large for a matrix."""
+        left, right = q.get(0), q.get(1)
+        if left is not None:
+            y = (left if back else left.T) @ y
+        if right is not None:
+            y = y @ (right.T if back else right)
+        return np.asarray(y)
 
     m = s["m"] = b1 * s.get("m", 0.0) + (1.0 - b1) * x
     v = s["v"] = b2 * s.get("v", 0.0) + (1.0 - b2) * turn(x) ** 2
     n = turn(m) / (1.0 - b1**t) / (np.sqrt(v / (1.0 - b2**t)) + eps)
-    update = q[0] @ n @ q[1].T
+    update = turn(n, back=True)
     for k in sizes:
         product = x @ x.T if k == 0 else x.T @ x
         a = s[f"a{k}"] = b2 * s.get(f"a{k}", 0.0) + (1.0 - b2) * product

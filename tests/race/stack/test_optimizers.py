@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tests.race.stack.subjects import assert_same, entrant, stacked, task, trials
 from thalweg import optim, schedules
@@ -14,27 +15,59 @@ from thalweg.meta import NonFinite
 from thalweg.optim.stepping.merged import Merged, can_merge
 from thalweg.race.entrants.known import Entrant, known_entrants
 from thalweg.rules import clip_by_global_norm, ema, momentum, polyak
+from thalweg.tasks import mlp
 from thalweg.train.binding import build_optimizer
 from thalweg.train.optimizers import needs_model
 
 KNOWN = {
     name: each
     for name, each in known_entrants().items()
-    if each.batch_size == "race" and not needs_model(each.factory)
+    if each.batch_size == "race"
+    and not needs_model(each.factory)
+    and each.factory is not optim.SparseAdam
 }
-"""Those that can be stacked: not solvers, nor what reads the layers of a model."""
+"""Those that can be stacked: not solvers, nor what reads the layers of a model, nor what takes sparse
+gradients alone."""
 
 
-@pytest.mark.parametrize("name", sorted(KNOWN))
+SOAP_TOLERANCE = 1e-8
+"""The gradients of a softmax add up to 0, so that one direction of SOAP's last basis has none: what rounding
+leaves there, 1e-17, is divided by ε = 1e-8."""
+
+
+def _square() -> nn.Module:
+    """A network of square weights, of which SOAP's bases are certain.
+
+    They are the eigenvectors of products of the first gradient. Of a gradient of lower rank than its longer
+    side several have the eigenvalue 0, any basis of their space will do, and rounding decides which it is;
+    here every eigenvalue is single, and the basis the same up to signs.
+    """
+    return mlp([4, 4, 4], nn.Tanh)
+
+
+@pytest.mark.parametrize("name", sorted(set(KNOWN) - {"soap"}))
 def test_known_entrants(name: str) -> None:
     known = KNOWN[name]
     assert_same(task(), trials([known], known.lrs[2:4], [0, 1]))
 
 
+def test_soap() -> None:
+    known = KNOWN["soap"]
+    unit = trials([known], known.lrs[2:4], [0, 1])
+    assert_same(task(_square), unit, tolerance=SOAP_TOLERANCE)
+
+
 def test_all_known_entrants_together() -> None:
-    unit = trials(list(KNOWN.values()), [0.01], [5], epochs=2)
+    unit = trials([e for name, e in KNOWN.items() if name != "soap"], [0.01], [5], epochs=2)
     assert len(unit) > 30
     assert_same(task(), unit)
+
+
+def test_soap_beside_others() -> None:
+    """It shares a step with Shampoo, whose matrices are as large, and with two that have none."""
+    several = [KNOWN[name] for name in ("soap", "shampoo", "adam", "adafactor")]
+    unit = trials(several, [0.01], [0, 1], epochs=2)
+    assert_same(task(_square), unit, tolerance=SOAP_TOLERANCE)
 
 
 def _groups(params: Any, lr: float) -> torch.optim.Optimizer:
@@ -121,6 +154,15 @@ def test_what_merges() -> None:
         lambda p, lr: optim.SGD(p, lr, before=clip_by_global_norm(1.0)),
     ):
         assert not can_merge(build_optimizer(factory, model, 0.1))
+
+
+def test_what_its_form_refuses_is_not_merged() -> None:
+    """Its own step says what is wrong, which a merged one would not."""
+    optimizer = optim.Adafactor([nn.Parameter(torch.ones(3, 2, dtype=torch.complex64))])
+    assert not can_merge(optimizer)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(3, 2, dtype=torch.complex64)
+    with pytest.raises(RuntimeError, match="does not support complex parameters"):
+        optimizer.step()
 
 
 def test_a_hooked_optimizer_steps_by_itself() -> None:

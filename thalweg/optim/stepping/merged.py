@@ -19,9 +19,11 @@ from thalweg.optim.stepping.plan_check import Reader
 from thalweg.optim.stepping.stepper import Stepper
 
 _INHERITED = (
-    *("step", "_step", "_advance", "_move", "_reader", "form", "_backends", "_open_states"),
+    *("step", "_step", "_advance", "_move", "_reader", "_backends", "_open_states"),
     "zero_grad",
 )
+"""What a merged step does in its own way, so that an optimizer's must be the common one. The chain of a
+group and the form for a parameter are asked of the owner."""
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
 
@@ -103,8 +105,12 @@ def can_merge(optimizer: torch.optim.Optimizer) -> bool:
     if not optimizer.keeping.is_plain:  # how a number is rounded depends on the place of its tensor
         return False
     try:
-        programs = [optimizer._reader(group).program for group in optimizer.param_groups]
-    except (ThalwegError, TypeError, ValueError, KeyError):
+        programs = [
+            optimizer._reader(group, p).program
+            for group in optimizer.param_groups
+            for p in group["params"]
+        ]
+    except (ThalwegError, TypeError, ValueError, KeyError, RuntimeError):
         return False  # its own step says what is wrong
     return not any(couples(program) or program_problem(program) for program in programs)
 

@@ -2,7 +2,8 @@
 
 Models that differ in optimizer, hyperparameters, seed, schedule or initialization are one program under
 `torch.vmap`: a call of PyTorch then serves all of them, where a small model alone spends its time in the
-calls. What each gives is what `thalweg.train.fit` gives, to rounding.
+calls. What each gives is what `thalweg.train.fit` gives, to rounding. What rounding decides may differ by
+more: the first bases of SOAP, where a gradient is of low rank.
 
     models     one tensor a parameter, its first axis over the models
     data       the batches, in the order of each model's seed
