@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.optim.kronecker import OF_MODELS
+from tests.optim.matrix import OF_MATRICES
 from tests.optim.solvers import SOLVERS
 from tests.optim.sparse import SPARSE_ONLY
 from thalweg import optim, rules
@@ -69,7 +70,7 @@ def factory(name: str) -> Callable[[Any], torch.optim.Optimizer]:
 def test_ours_pass_every_check(name: str) -> None:
     found = check_optimizer(factory(name), couples=name in COUPLED)
     assert {result.name for result in found.failed} == FAILS.get(name, set()), str(found)
-    assert bool(found.notes) == (name in (*CLOSURE, *SPARSE_ONLY)), found.notes
+    assert bool(found.notes) == (name in (*CLOSURE, *SPARSE_ONLY, *OF_MATRICES)), found.notes
     assert found["pickled"].outcome != "skip"
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.engine.javascript.node import needs_javascript, run
-from tests.optim.cases import CASES, PROGRAMS, Case
+from tests.optim.cases import CASES, PRINTED_PROGRAMS, Case
 from tests.optim.oracle import TOLERANCE
 from tests.optim.problem import Problem, assert_same_path, follow, recorded
 from thalweg import optim
@@ -87,7 +87,7 @@ def compare(cases: list[Case], folder: Path) -> None:
 
 @needs_javascript
 def test_every_program_is_what_the_eager_engine_runs(tmp_path: Path) -> None:
-    compare([case for case in PROGRAMS if not case.is_of_matrices], tmp_path)
+    compare(PRINTED_PROGRAMS, tmp_path)
 
 
 @pytest.mark.full

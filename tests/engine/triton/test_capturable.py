@@ -14,7 +14,7 @@ from torch.nn import Parameter
 
 import thalweg
 from tests.exact import RERUN, same
-from tests.optim.cases import PROGRAMS, Case
+from tests.optim.cases import PRINTED_PROGRAMS, Case
 from thalweg import optim, rules
 from thalweg.errors import EngineError
 
@@ -301,7 +301,7 @@ def test_a_parameter_that_no_kernel_can_step_is_named() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("case", PROGRAMS, ids=[case.name for case in PROGRAMS])
+@pytest.mark.parametrize("case", PRINTED_PROGRAMS, ids=[case.name for case in PRINTED_PROGRAMS])
 def test_every_program_counts_on_the_device(case: Case) -> None:
     ends = []
     for engine in ("triton", "eager"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.optim.cases import PROGRAMS, RICHEST, Case
+from tests.optim.cases import PRINTED_PROGRAMS, PRINTED_RICHEST, Case
 from tests.optim.oracle import TOLERANCE
 from tests.optim.problem import Problem, assert_same_path, follow, gentle, recorded
 
@@ -21,12 +21,12 @@ GENTLE = gentle(SHAPES, steps=3)
 # Both engines compute in float32 and round once; where a last bit of float32 differs, the rounding may go the
 # other way, by one unit of the half precision in each of the steps.
 ROUNDED = {torch.bfloat16: 4 * 2.0**-8, torch.float16: 4 * 2.0**-11}
-FEW = [case for case in RICHEST if case.optimizer in ("Adam", "LAMB")]
+FEW = [case for case in PRINTED_RICHEST if case.optimizer in ("Adam", "LAMB")]
 
 RUNS = [
-    *((case, torch.float64) for case in PROGRAMS),
-    *((case, torch.float32) for case in PROGRAMS),
-    *((case, dtype) for case in RICHEST for dtype in ROUNDED),
+    *((case, torch.float64) for case in PRINTED_PROGRAMS),
+    *((case, torch.float32) for case in PRINTED_PROGRAMS),
+    *((case, dtype) for case in PRINTED_RICHEST for dtype in ROUNDED),
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.optim.cases import PROGRAMS, RICHEST, Case
+from tests.optim.cases import PRINTED_PROGRAMS, PRINTED_RICHEST, Case
 from thalweg.engine.program.program import Program
 
 from .interpreter import compiled, program_of
@@ -18,8 +18,8 @@ pytestmark = compiled
 
 TARGETS = {"sm_80": ("cuda", 80, 32), "sm_90": ("cuda", 90, 32), "gfx942": ("hip", "gfx942", 64)}
 WIDE = ("float32", "float64", "bfloat16", "float16")
-ADAM = next(case for case in RICHEST if case.optimizer == "Adam")
-LAMB = next(case for case in RICHEST if case.optimizer == "LAMB")
+ADAM = next(case for case in PRINTED_RICHEST if case.optimizer == "Adam")
+LAMB = next(case for case in PRINTED_RICHEST if case.optimizer == "LAMB")
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ def test_a_few_compile(target: str) -> None:
     "target", ["sm_90", pytest.param("gfx942", marks=pytest.mark.full)], ids=str
 )
 def test_steps_that_count_on_the_device_compile(target: str) -> None:
-    program = program_of(next(case for case in RICHEST if case.optimizer == "NAdam"))
+    program = program_of(next(case for case in PRINTED_RICHEST if case.optimizer == "NAdam"))
     dtypes = ("float16",) * len(program.tensors)
     for kernel in [*counting_kernels(program), *kernels(program, dtypes, scaled=True)]:
         made = assembled(kernel, target)
@@ -116,7 +116,7 @@ def test_steps_that_count_on_the_device_compile(target: str) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dtype", WIDE)
-@pytest.mark.parametrize("case", RICHEST, ids=[case.name for case in RICHEST])
+@pytest.mark.parametrize("case", PRINTED_RICHEST, ids=[case.name for case in PRINTED_RICHEST])
 def test_every_optimizer_compiles(case: Case, dtype: str, target: str) -> None:
     if dtype in ("float32", "bfloat16") or target == "sm_90":
         assert_compiles(case, dtype, target)
@@ -124,7 +124,7 @@ def test_every_optimizer_compiles(case: Case, dtype: str, target: str) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("target", ["sm_90", "gfx942"])
-@pytest.mark.parametrize("case", PROGRAMS, ids=[case.name for case in PROGRAMS])
+@pytest.mark.parametrize("case", PRINTED_PROGRAMS, ids=[case.name for case in PRINTED_PROGRAMS])
 def test_every_program_compiles(case: Case, target: str) -> None:
     assert_compiles(case, "float32", target)
 

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 
 import thalweg
 from tests.exact import RERUN, same
-from tests.optim.cases import RICHEST, Case
+from tests.optim.cases import PRINTED_RICHEST, Case
 from tests.optim.cases import each as each_of
 from tests.optim.problem import Problem, assert_same_path, recorded
 from thalweg import optim, rules
@@ -33,7 +33,7 @@ DEVICE = "cuda" if HAS_GPU and not IS_ASKED else "cpu"
 # Functions of a GPU and of a processor differ by an ulp or two, sums by their order.
 TOLERANCE = {torch.float64: 4e-12, torch.float32: 4e-6}
 RECORDED = recorded(((), (7,), (5, 3), (2600,), (0,), (33, 64)), steps=7, seed=12)
-FEW = [case for case in RICHEST if case.optimizer in ("Adam", "LAMB", "Prodigy")]
+FEW = [case for case in PRINTED_RICHEST if case.optimizer in ("Adam", "LAMB", "Prodigy")]
 
 
 def path(
@@ -67,7 +67,7 @@ def test_a_few(case: Case, dtype: torch.dtype) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@each_of(RICHEST)
+@each_of(PRINTED_RICHEST)
 def test_every_optimizer(case: Case, dtype: torch.dtype) -> None:
     compare(case, dtype)
 
