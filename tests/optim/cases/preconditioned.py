@@ -14,7 +14,7 @@ _ADAFACTOR: list[dict[str, Any]] = [
     {"lr": 0.1, "eps": (None, 2.0)},
     {"lr": 0.1, "d": 1.2},
     {"lr": 0.03, "weight_decay": 0.3},
-    {"lr": 0.1, "maximize": True, "weight_decay": 0.1, "eps": (1e-3, 0.1), "d": 1.5},
+    {"lr": 0.1, "maximize": True, "weight_decay": 0.1, "eps": (1e-3, 2.0), "d": 1.5},
 ]
 
 PRECONDITIONED: list[Case] = [
