@@ -131,7 +131,7 @@ def test_states_and_passes_are_those_of_a_step(name: str) -> None:
     assert {*cost.numbers, *cost.matrices} == others
     assert cost.problem is None
     passes = re.findall(r"(\d+) pass", optimizer.plan())
-    assert passes == [str(cost.passes)]
+    assert set(passes) == {str(cost.passes)}  # a line for each form
 
 
 @pytest.mark.parametrize("name", DENSE)

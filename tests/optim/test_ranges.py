@@ -16,7 +16,7 @@ from thalweg.optim.cards.card import OPTIMIZERS
 from thalweg.optim.twin import TorchTwin
 
 # Papers and PyTorch alike: a factor of an average that stays below 1.
-BELOW_1 = {"betas", "beta1", "rho"}
+BELOW_1 = {"betas", "beta1", "beta2", "rho"}
 FROM_0_TO_1 = {"beta", "theta", "phi"}
 FROM_1 = {"growth_rate", "every"}
 ABOVE_0 = {"d0", "d_coef", "exponent"}

@@ -19,11 +19,12 @@ def own(g, v, *, mu=0.9):
     v = mu * v + g
     return v, v
 
-p = torch.nn.Parameter(torch.ones(3))
-p.grad = torch.ones(3)
-for kind in OPTIMIZERS.values():
+p = torch.nn.Parameter(torch.ones(3, 1))  # a matrix: some step no vectors
+for name, kind in OPTIMIZERS.items():
     assert kind.__doc__
+    p.grad = torch.ones(3, 1).to_sparse() if name == "SparseAdam" else torch.ones(3, 1)
     kind([p]).step()
+p.grad = torch.ones(3, 1)
 meta.NonFinite(thalweg.Optimizer([p], thalweg.chain(own, ema(0.9)))).step()
 print(card("lion").title)
 """

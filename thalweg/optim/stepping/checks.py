@@ -29,7 +29,7 @@ _BELOW_1: Range = (0.0, math.nextafter(1.0, 0.0), "at least 0 and below 1")
 RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("lr", "eps", "weight_decay", "temperature", "initial"), _AT_LEAST_0),
     **dict.fromkeys(("relative", "warmup", "momentum", "trust_coefficient"), _AT_LEAST_0),
-    **dict.fromkeys(("graft_eps", "eps1", "eps2"), _AT_LEAST_0),
+    **dict.fromkeys(("graft_eps", "eps1", "eps2", "ns_steps"), _AT_LEAST_0),
     "exponent": _ABOVE_0,
     "d": _FROM_1,
     **dict.fromkeys(("alpha", "gamma", "final_lr", "kappa", "r", "power", "eta"), _AT_LEAST_0),
