@@ -51,17 +51,18 @@ class Clock:
 
     def is_due(self, step: int) -> bool:
         """Return whether a step is to be looked at."""
-        if not self.allows(step):
+        if self.next_look(step) != step:
             return False
         self._next = step + max(1, min(NARROWEST, math.ceil(step * (SOON - 1))))
         return True
 
-    def allows(self, step: int) -> bool:
-        """Return whether a step is a power of 2, or the cadence is over and one more look fits the budget."""
-        if is_power_of_two(step):
-            return True
+    def next_look(self, step: int) -> int:
+        """Return the first step from this one on that is due, by what was counted up to now: a power of 2,
+        or the end of the cadence where one more look fits the budget.
+        """
+        power_of_two = 1 << (step - 1).bit_length()
         fits = self.watching + self._dearest <= SPENT * self.budget * self.training
-        return fits and step >= self._next
+        return min(power_of_two, max(step, self._next)) if fits else power_of_two
 
     @property
     def has_time(self) -> bool:

@@ -110,7 +110,7 @@ class Doctor:
         self._data, self._kept = DataGauge(self.watched), Kept()
         self._notes: list[tuple[Tensor | float, float, float]] = []
         self._noting, self._excess = 0.0, 0.0
-        self._is_attached = False
+        self._is_attached, self._until, self._sees_data = False, 0, False
         self._origins: list[Origin] = []
         self._guard("forks", self._keep_origin)
         self._prepare()
@@ -135,9 +135,7 @@ class Doctor:
             self._note(loss, batch, began)
         except Exception as error:  # the doctor's own: it must not end the training
             self._failed("steps", error)
-        steps = self.watched.steps
-        is_full = len(self._notes) >= MOST_NOTES
-        if self._is_attached or is_full or self.clock.allows(steps + 1):
+        if self.watched.steps >= self._until:
             self._settle(began, batch)
         else:
             self._last = time.perf_counter()
@@ -149,12 +147,12 @@ class Doctor:
         watched.steps += 1
         if isinstance(loss, Tensor):
             # a later change in place must not be seen
-            loss = loss.item() if loss.device.type == "cpu" else loss.detach().clone()
+            loss = loss.item() if loss.is_cpu else loss.detach().clone()
         rate = float(self.optimizer.param_groups[0].get("lr", math.nan))
         self._notes.append((loss, rate, now - self._last))
-        if batch is not None:
+        if batch is not None and (self._sees_data or watched.steps >= self._kept.next):
             is_kept = self._kept.see(watched.steps, batch)
-            if self.clock.has_time and not is_kept:  # kept ones are read at the report
+            if self._sees_data and not is_kept:  # kept ones are read at the report
                 self._data.see(watched.steps, batch)
 
     def _settle(self, began: float, batch: Any) -> None:
@@ -300,8 +298,11 @@ class Doctor:
         self.watched.batch_losses.add(BatchLoss(step, first, loss_of(self.model, self.loss, batch)))
 
     def _prepare(self) -> None:
-        """Attach the gauges if the next step is to be looked at."""
-        self._is_attached = self.clock.is_due(self.watched.steps + 1)
+        """Attach the gauges if the next step is to be looked at, and say up to which step notes suffice."""
+        steps = self.watched.steps
+        self._is_attached = self.clock.is_due(steps + 1)
+        self._until = min(max(self.clock.next_look(steps + 1) - 1, steps + 1), steps + MOST_NOTES)
+        self._sees_data = self.clock.has_time and self._data.has_room
         if self._is_attached:
             for gauge in list(self._gauges):
                 gauge.seconds = 0.0

@@ -19,13 +19,13 @@ MOST_BYTES = 2**27
 
 class Kept:
     """Copies of batches with their steps, within a bound of memory; what is drawn is drawn from a generator
-    of its own.
+    of its own. `next` is the first step from which on one may be kept again.
     """
 
     def __init__(self) -> None:
         self._first: list[tuple[int, Any]] = []
         self._sample: list[tuple[int, Any]] = []
-        self._next = 0
+        self.next = 0
         self._draw = random.Random(0)  # noqa: S311
         self._most = 0
 
@@ -36,7 +36,7 @@ class Kept:
 
     def see(self, step: int, batch: Any) -> bool:
         """Keep a batch, or leave it; return whether it is one of the beginning, which stay."""
-        if step < self._next:
+        if step < self.next:
             return False
         if not self._most:
             size = max(sum(t.numel() * t.element_size() for t in tensors_in(batch)), 1)
@@ -52,7 +52,7 @@ class Kept:
             # a step is kept with the chance k / step, so the next one is so far away
             chance = min(len(self._sample) / step, 0.999)
             wait = math.log(1 - self._draw.random()) / math.log(1 - chance)
-            self._next = step + 1 + int(wait)
+            self.next = step + 1 + int(wait)
         return False
 
     def force(self, step: int, batch: Any) -> None:

@@ -23,7 +23,7 @@ class Origin:
         self._tensors = {
             name: tensor.detach().clone() for name, tensor in _named(model, optimizer).items()
         }
-        self._state = copy.deepcopy(optimizer.state_dict())
+        self._state = _copied(optimizer.state_dict())
         self.is_first = not optimizer.state
 
     def enter(
@@ -35,7 +35,7 @@ class Origin:
                 tensor.copy_(self._tensors[name])
                 if tensor.requires_grad:
                     tensor.grad = None
-        optimizer.load_state_dict(copy.deepcopy(self._state))
+        optimizer.load_state_dict(_copied(self._state))
         if lr is not None and math.isfinite(lr):
             set_rate(optimizer, lr)
 
@@ -66,6 +66,17 @@ def scale_rate(group: dict[str, Any], factor: float | None, otherwise: float = 0
 def size_of(model: nn.Module) -> int:
     """Return the bytes of a model's parameters."""
     return sum(p.numel() * p.element_size() for p in model.parameters())
+
+
+def _copied(state: Any) -> Any:
+    """Return a copy of a state; `copy.deepcopy` takes ten times as long for each tensor."""
+    if type(state) is Tensor:
+        return state.detach().clone()
+    if type(state) is dict:
+        return {key: _copied(value) for key, value in state.items()}
+    if type(state) in (list, tuple):
+        return type(state)(map(_copied, state))
+    return copy.deepcopy(state)
 
 
 def _named(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -40,9 +40,14 @@ class DataGauge:
         self._targets: dict[int, _Targets] = {}
         self._seen: set[int] = set()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there are not too many batches yet."""
+        return len(self._seen) < MOST_LABELLED
+
     def see(self, step: int, batch: Any) -> None:
         """Look at one batch, (inputs, targets), while there are not too many."""
-        if len(self._seen) < MOST_LABELLED:
+        if self.has_room:
             self._see(step, batch, is_summed=len(self._seen) < MOST_SUMMED)
 
     def _see(self, step: int, batch: Any, *, is_summed: bool) -> None:
