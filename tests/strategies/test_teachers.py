@@ -16,7 +16,7 @@ from tests.train.helpers import blobs, other_run, quiet, same_run
 from thalweg.errors import TaskError
 from thalweg.objective import L2, Cost
 from thalweg.strategies import distillation, hints
-from thalweg.strategies.identity import identified
+from thalweg.strategies.stages.identity import identified
 from thalweg.strategies.teachers import soft_term
 from thalweg.train import Callback
 

@@ -11,12 +11,12 @@ from thalweg.strategies.curriculum import curriculum
 from thalweg.strategies.depth import stochastic_depth
 from thalweg.strategies.freezing import freezing
 from thalweg.strategies.layers import copy_layers
-from thalweg.strategies.merged import StagedRun
 from thalweg.strategies.named import STRATEGIES, strategy_named
 from thalweg.strategies.net2net import deepened, net2net, widened
 from thalweg.strategies.pretraining import pretraining
-from thalweg.strategies.stage import Stage, StageRecord
-from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.stages.merged import StagedRun
+from thalweg.strategies.stages.stage import Stage, StageRecord
+from thalweg.strategies.stages.strategy import Strategy
 from thalweg.strategies.teachers import distillation, hints
 from thalweg.strategies.transfer import copied_layers, transfer
 from thalweg.strategies.unchanged import plain

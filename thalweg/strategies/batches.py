@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from thalweg.errors import TaskError
-from thalweg.strategies.stage import Models, Stage
-from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.stages.stage import Models, Stage
+from thalweg.strategies.stages.strategy import Strategy
 from thalweg.tasks.batches import Order, left_over
 from thalweg.tasks.sources import Batch, LoaderSource, Placement, Source
 from thalweg.train.run import BaseRecipe

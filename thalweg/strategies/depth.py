@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from thalweg.errors import TaskError
 from thalweg.numeric import is_real
 from thalweg.strategies.layers import built, changed, layer_of
-from thalweg.strategies.stage import Models, Stage
-from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.stages.stage import Models, Stage
+from thalweg.strategies.stages.strategy import Strategy
 from thalweg.train.run import BaseRecipe
 
 

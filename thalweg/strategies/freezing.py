@@ -11,8 +11,8 @@ from torch import nn
 from thalweg.errors import TaskError
 from thalweg.numeric import is_real
 from thalweg.strategies.layers import built, layer_of
-from thalweg.strategies.stage import Stage
-from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.stages.stage import Stage
+from thalweg.strategies.stages.strategy import Strategy
 from thalweg.train.callbacks import Callback, Training
 from thalweg.train.history import Epoch
 from thalweg.train.run import BaseRecipe

@@ -10,7 +10,7 @@ from thalweg.numeric import plain_value
 from thalweg.strategies.batches import growing_batches
 from thalweg.strategies.curriculum import curriculum
 from thalweg.strategies.pretraining import pretraining
-from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.stages.strategy import Strategy
 from thalweg.strategies.unchanged import plain
 
 STRATEGIES: dict[str, type[Strategy]] = {

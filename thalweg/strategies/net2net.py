@@ -15,8 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from thalweg.errors import TaskError, suggest
 from thalweg.numeric import as_whole
 from thalweg.strategies.layers import WEIGHTED, built, changed
-from thalweg.strategies.stage import Models, Stage
-from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.stages.stage import Models, Stage
+from thalweg.strategies.stages.strategy import Strategy
 from thalweg.strategies.transfer import check_share
 from thalweg.tasks.batches import derive
 from thalweg.train.run import BaseRecipe

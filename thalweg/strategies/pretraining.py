@@ -15,8 +15,8 @@ from thalweg.numeric import is_real
 from thalweg.objective.cost import Cost
 from thalweg.strategies.curriculum.difficulty import rows_in_memory
 from thalweg.strategies.layers import WEIGHTED, built, changed
-from thalweg.strategies.stage import Models, Stage
-from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.stages.stage import Models, Stage
+from thalweg.strategies.stages.strategy import Strategy
 from thalweg.strategies.transfer import check_share
 from thalweg.tasks.data import Data
 from thalweg.tasks.place import place_of

@@ -13,8 +13,8 @@ from thalweg.errors import TaskError
 from thalweg.numeric import is_real
 from thalweg.strategies.layers import Layers, built, changed, copy_layers, freeze
 from thalweg.strategies.rates import with_rates
-from thalweg.strategies.stage import Models, Stage
-from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.stages.stage import Models, Stage
+from thalweg.strategies.stages.strategy import Strategy
 from thalweg.train.run import BaseRecipe
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from thalweg.strategies.stage import Models, Stage
-from thalweg.strategies.strategy import Strategy
+from thalweg.strategies.stages.stage import Models, Stage
+from thalweg.strategies.stages.strategy import Strategy
 from thalweg.train.run import BaseRecipe
 from thalweg.whole import whole_number
 

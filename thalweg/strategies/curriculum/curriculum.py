@@ -20,9 +20,9 @@ from thalweg.strategies.curriculum.difficulty import (
     rows_in_memory,
 )
 from thalweg.strategies.curriculum.rows import Pace, Ranked, RankedSource, Ranking
-from thalweg.strategies.stage import Log, Models, Stage, unchanged
-from thalweg.strategies.strategy import Strategy
-from thalweg.strategies.units import in_gradients
+from thalweg.strategies.stages.stage import Log, Models, Stage, unchanged
+from thalweg.strategies.stages.strategy import Strategy
+from thalweg.strategies.stages.units import in_gradients
 from thalweg.tasks.weighted import Rows
 from thalweg.train.callbacks import Callback, Training
 from thalweg.train.history import Epoch

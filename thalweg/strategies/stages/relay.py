@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from thalweg.errors import CheckpointError
-from thalweg.strategies.merged import EndedStage, Offset, histories
+from thalweg.strategies.stages.merged import EndedStage, Offset, histories
 from thalweg.tasks.task import Task
 from thalweg.train.callbacks import Callback, Callbacks, Training
 from thalweg.train.gradients import Computed

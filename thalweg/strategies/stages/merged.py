@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from torch import nn
 
-from thalweg.strategies.stage import Stage, StageRecord
-from thalweg.strategies.units import as_whole_gradients, in_gradients
+from thalweg.strategies.stages.stage import Stage, StageRecord
+from thalweg.strategies.stages.units import as_whole_gradients, in_gradients
 from thalweg.train.history import Epoch, Evaluation, History, Reached
 from thalweg.train.run import BaseRecipe, Run
 

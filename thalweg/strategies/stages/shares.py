@@ -10,9 +10,9 @@ from typing import Any
 from thalweg.errors import TaskError
 from thalweg.numeric import is_schedule
 from thalweg.schedules import Schedule
-from thalweg.strategies.merged import Offset
-from thalweg.strategies.stage import Stage
-from thalweg.strategies.units import in_gradients, unit_of
+from thalweg.strategies.stages.merged import Offset
+from thalweg.strategies.stages.stage import Stage
+from thalweg.strategies.stages.units import in_gradients, unit_of
 from thalweg.tasks.batches import derive
 from thalweg.train.gradients import epoch_rows
 from thalweg.train.run import BaseRecipe

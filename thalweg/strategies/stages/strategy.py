@@ -9,11 +9,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from thalweg.errors import TaskError, ThalwegError
-from thalweg.strategies.identity import identified, written
-from thalweg.strategies.merged import EndedStage, Offset, StagedRun, merged, offset_after, offset_of
-from thalweg.strategies.relay import Mark, Relay, Told
-from thalweg.strategies.shares import share_of, within_budget
-from thalweg.strategies.stage import Stage
+from thalweg.strategies.stages.identity import identified, written
+from thalweg.strategies.stages.merged import (
+    EndedStage,
+    Offset,
+    StagedRun,
+    merged,
+    offset_after,
+    offset_of,
+)
+from thalweg.strategies.stages.relay import Mark, Relay, Told
+from thalweg.strategies.stages.shares import share_of, within_budget
+from thalweg.strategies.stages.stage import Stage
 from thalweg.train.callbacks import Callback, Callbacks, Checkpoint
 from thalweg.train.run import BaseRecipe
 from thalweg.train.running.checkpoint import checkpoint_file
