@@ -9,7 +9,7 @@ from torch import Tensor
 from tests.solvers.bounded import PROBLEMS, Bounded
 from tests.solvers.quadratics import quadratic
 from thalweg.solvers import minimize
-from thalweg.solvers.bounds import FreeModel
+from thalweg.solvers.descent.bounds import FreeModel
 
 METHODS = ("bfgs", "ssbroyden", "lbfgs", "cg", "newton", "newton-cg")
 MOST = 1500

@@ -14,7 +14,7 @@ from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
 from thalweg.solvers import Result, minimize
 from thalweg.solvers.direction.newton import Newton
-from thalweg.solvers.objective import ScalarObjective
+from thalweg.solvers.objectives.objective import ScalarObjective
 
 _LEFT = 0.05
 """|y| at which the saddle is left: there y³ is still small beside the curvature times y."""

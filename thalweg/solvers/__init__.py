@@ -5,7 +5,7 @@ from thalweg.solvers.blocks.lasso import lasso
 from thalweg.solvers.blocks.quadratic import Quadratic
 from thalweg.solvers.blocks.sparse_coding import SparseCoding, sparse_coding
 from thalweg.solvers.minimize import least_squares, minimize, minimize_many
-from thalweg.solvers.model import FlatObjective, flat_objective
+from thalweg.solvers.objectives.model import FlatObjective, flat_objective
 from thalweg.solvers.result import Result
 from thalweg.solvers.stop import Status
 

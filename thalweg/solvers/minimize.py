@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.solvers.bounds import Bounds, as_bounds
-from thalweg.solvers.descend import Descent
-from thalweg.solvers.descend_many import ManyDescents
+from thalweg.solvers.descent.bounds import Bounds, as_bounds
+from thalweg.solvers.descent.descend import Descent
+from thalweg.solvers.descent.descend_many import ManyDescents
 from thalweg.solvers.given import as_count, as_start, as_tolerance, check_function
-from thalweg.solvers.given_model import Curvature, CurvedObjective, check_curvature
 from thalweg.solvers.lane import Lane
 from thalweg.solvers.methods import (
     METHODS,
@@ -22,8 +21,9 @@ from thalweg.solvers.methods import (
     Method,
     method_named,
 )
-from thalweg.solvers.objective import Counts, Function, ScalarObjective
-from thalweg.solvers.residuals import ResidualObjective
+from thalweg.solvers.objectives.given_model import Curvature, CurvedObjective, check_curvature
+from thalweg.solvers.objectives.objective import Counts, Function, ScalarObjective
+from thalweg.solvers.objectives.residuals import ResidualObjective
 from thalweg.solvers.result import Result
 from thalweg.solvers.so_far import Interruptible, hand_over
 from thalweg.solvers.stop import Status, Stop, message

@@ -15,7 +15,7 @@ from thalweg.optim.solvers.closure import Closure
 from thalweg.optim.solvers.flat import Flat
 from thalweg.optim.solvers.objectives import GradientObjective, GraphObjective, without_backward
 from thalweg.optim.solvers.outcome import StepResult
-from thalweg.solvers.descend import Descent
+from thalweg.solvers.descent.descend import Descent
 from thalweg.solvers.direction import bfgs, newton
 from thalweg.solvers.direction.broyden import FAMILIES
 from thalweg.solvers.direction.direction import Direction

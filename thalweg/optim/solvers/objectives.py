@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.optim.solvers.closure import Closure, number
-from thalweg.solvers.objective import Counts, all_at_once
+from thalweg.solvers.objectives.objective import Counts, all_at_once
 
 
 class GradientObjective:

@@ -13,7 +13,7 @@ from thalweg.solvers.blocks.partition import as_blocks, check_order, steepest_bl
 from thalweg.solvers.given import as_count, as_start, as_tolerance, check_function
 from thalweg.solvers.lane import Record
 from thalweg.solvers.minimize import minimize
-from thalweg.solvers.objective import Counts, Function, ScalarObjective
+from thalweg.solvers.objectives.objective import Counts, Function, ScalarObjective
 from thalweg.solvers.result import Result
 from thalweg.solvers.so_far import hand_over
 from thalweg.solvers.stop import Status, Stop, message

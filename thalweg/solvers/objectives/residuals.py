@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from thalweg.solvers.objective import Counts, Function, all_at_once, at_once
+from thalweg.solvers.objectives.objective import Counts, Function, all_at_once, at_once
 
 
 class ResidualObjective:

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from thalweg.solvers.bounded import Bounded
-from thalweg.solvers.bounds import Bounds
+from thalweg.solvers.descent.bounded import Bounded
+from thalweg.solvers.descent.bounds import Bounds
 from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.lane import CAREFUL, CRAWL, Lane
 from thalweg.solvers.lanes import dot, largest

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.solvers.bounded import Bounded
-from thalweg.solvers.bounds import Bounds
+from thalweg.solvers.descent.bounded import Bounded
+from thalweg.solvers.descent.bounds import Bounds
+from thalweg.solvers.descent.many_lanes import Flags, Floats, ManyLanes, Places
 from thalweg.solvers.direction.direction import Direction
 from thalweg.solvers.lane import Lane
 from thalweg.solvers.lanes import dot, largest, put, take
-from thalweg.solvers.many_lanes import Flags, Floats, ManyLanes, Places
 from thalweg.solvers.runs import Found, Objective
 from thalweg.solvers.search.search import LineSearch
 from thalweg.solvers.stop import Stop

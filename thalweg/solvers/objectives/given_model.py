@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.given import check_function
-from thalweg.solvers.objective import Counts, Function, ScalarObjective
+from thalweg.solvers.objectives.objective import Counts, Function, ScalarObjective
 
 
 class ByProducts(Protocol):

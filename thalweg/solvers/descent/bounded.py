@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.solvers.bounds import Bounds, FreeModel
+from thalweg.solvers.descent.bounds import Bounds, FreeModel
 from thalweg.solvers.direction.direction import Direction, Model
 from thalweg.solvers.lanes import dot, largest
 
