@@ -11,7 +11,7 @@ import pytest
 from tests.cli.commands import call
 from tests.exact import same
 from thalweg.tasks import load_task
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 from thalweg.train import fit, load_run
 from thalweg.train.folder.writing import free_folder
 

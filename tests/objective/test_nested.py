@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from thalweg.objective.nested import describe_batch, is_plain, mapped, rows_of, tensors_in
-from thalweg.tasks.sources import Placement
+from thalweg.tasks.sources.source import Placement
 
 
 class Pair(NamedTuple):

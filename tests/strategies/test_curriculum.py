@@ -19,7 +19,7 @@ from thalweg.strategies import curriculum
 from thalweg.strategies.curriculum.difficulty import row_losses
 from thalweg.strategies.curriculum.rows import Pace, Ranked
 from thalweg.tasks import Data
-from thalweg.tasks.batches import Order
+from thalweg.tasks.sources.batches import Order
 
 ROWS = 40
 

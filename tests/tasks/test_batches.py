@@ -12,7 +12,7 @@ from tests.exact import same
 from thalweg.errors import TaskError
 from thalweg.tasks import Order, batches
 from thalweg.tasks import batches as batches_function
-from thalweg.tasks.batches import _BLOCK, Lent, derive
+from thalweg.tasks.sources.batches import _BLOCK, Lent, derive
 
 
 @settings(max_examples=60 * examples.MORE)

@@ -16,7 +16,7 @@ from tests.exact import same
 from thalweg.errors import DataError
 from thalweg.objective.nested import tensors_in
 from thalweg.tasks import Data, Order
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 
 COPY = "copies, and nothing is computed"
 ROWS = 70  # more than are read at once

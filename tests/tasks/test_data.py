@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from tests.exact import same
 from thalweg.errors import DataError
 from thalweg.tasks import Data
-from thalweg.tasks.sources import ArraySource, DatasetSource, LoaderSource
+from thalweg.tasks.sources.source import ArraySource, DatasetSource, LoaderSource
 
 
 class Squares(Dataset[tuple[Tensor, Tensor]]):

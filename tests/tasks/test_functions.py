@@ -25,7 +25,7 @@ from thalweg.tasks.functions.landscapes import (
     saddle_value,
 )
 from thalweg.tasks.functions.rosenbrock import rosenbrock_value
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 
 Function = Callable[[Tensor], Tensor]
 

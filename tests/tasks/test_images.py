@@ -13,7 +13,7 @@ from tests.exact import same
 from thalweg.errors import DataError, MissingExtraError
 from thalweg.tasks import Data
 from thalweg.tasks.pictures import read_image_folder, read_picture
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 
 DRAW = np.random.default_rng(0)
 PIXELS = DRAW.integers(0, 256, (12, 5, 4, 3), dtype=np.uint8)

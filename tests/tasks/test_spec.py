@@ -8,7 +8,7 @@ import pytest
 
 from thalweg.errors import TaskError
 from thalweg.tasks import load_task
-from thalweg.tasks.spec import Spec, read_spec, typed
+from thalweg.tasks.by_name.spec import Spec, read_spec, typed
 
 NAMES = ["digits", "parity"]
 

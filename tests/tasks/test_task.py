@@ -11,7 +11,7 @@ from tests.exact import same
 from thalweg.errors import TaskError
 from thalweg.objective import Cost, Scores
 from thalweg.tasks import Data, Target, Task, Unpacked, load_task, mlp
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 
 X = np.zeros((4, 2), "float32")
 

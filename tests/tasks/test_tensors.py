@@ -14,7 +14,7 @@ from thalweg.errors import DataError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
 from thalweg.tasks.encode import Scaler
-from thalweg.tasks.tensors import as_tensor
+from thalweg.tasks.sources.tensors import as_tensor
 from thalweg.train import fit
 
 ROWS = np.arange(6.0).reshape(3, 2)

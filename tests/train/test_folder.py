@@ -20,7 +20,7 @@ from thalweg import optim
 from thalweg.errors import CheckpointError, TaskError
 from thalweg.schedules import cosine
 from thalweg.tasks import Task, load_task
-from thalweg.tasks.spec import spec_text
+from thalweg.tasks.by_name.spec import spec_text
 from thalweg.train import Checkpoint, EarlyStopping, RunFolder, find_runs, fit, load_run
 
 SAVED = "the bits were written and read"
@@ -181,7 +181,7 @@ def test_texts_of_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for text in ("mine.py", "mine.py:make:width=4"):
         again: Any = load_task(text).spec
         assert load_task(again).spec == again
-    from thalweg.tasks.spec import Spec
+    from thalweg.tasks.by_name.spec import Spec
 
     assert spec_text(Spec("digits", "", {}), {"data": object()}) is None
 

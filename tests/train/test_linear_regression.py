@@ -10,7 +10,7 @@ from torch import nn
 
 from thalweg.objective import L2, Cost
 from thalweg.tasks import Data, Task, load_task
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 from thalweg.train import Run, fit
 
 DECAY = 0.05

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from thalweg.errors import TaskError, suggest
 from thalweg.movies.surface import Surface
+from thalweg.tasks.by_name.own import run_file
+from thalweg.tasks.by_name.registry import list_tasks, load_task
 from thalweg.tasks.functions import landscapes
 from thalweg.tasks.functions.function_task import PointModel
 from thalweg.tasks.functions.rosenbrock import rosenbrock
-from thalweg.tasks.own import run_file
-from thalweg.tasks.registry import list_tasks, load_task
 
 View = tuple[float, float, float, float]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from thalweg.errors import TaskError
 from thalweg.strategies.stages.stage import Models, Stage
 from thalweg.strategies.stages.strategy import Strategy
-from thalweg.tasks.batches import Order, left_over
-from thalweg.tasks.sources import Batch, LoaderSource, Placement, Source
+from thalweg.tasks.sources.batches import Order, left_over
+from thalweg.tasks.sources.source import Batch, LoaderSource, Placement, Source
 from thalweg.train.run import BaseRecipe
 from thalweg.whole import whole_number
 

@@ -18,7 +18,7 @@ from thalweg.strategies.layers import WEIGHTED, built, changed
 from thalweg.strategies.stages.stage import Models, Stage
 from thalweg.strategies.stages.strategy import Strategy
 from thalweg.strategies.transfer import check_share
-from thalweg.tasks.batches import derive
+from thalweg.tasks.sources.batches import derive
 from thalweg.train.run import BaseRecipe
 
 _ELEMENTWISE = (

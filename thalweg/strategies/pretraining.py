@@ -20,8 +20,8 @@ from thalweg.strategies.stages.strategy import Strategy
 from thalweg.strategies.transfer import check_share
 from thalweg.tasks.data import Data
 from thalweg.tasks.place import place_of
+from thalweg.tasks.sources.weighted import arrays_of
 from thalweg.tasks.task import Task
-from thalweg.tasks.weighted import arrays_of
 from thalweg.train.evaluate import predict
 from thalweg.train.modes import evaluating
 from thalweg.train.run import BaseRecipe

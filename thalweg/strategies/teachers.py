@@ -23,8 +23,8 @@ from thalweg.strategies.stages.strategy import Strategy
 from thalweg.strategies.taught import CountTeacher, Term, student_of, taught_by
 from thalweg.strategies.transfer import check_share
 from thalweg.tasks.data import Data
+from thalweg.tasks.sources.weighted import arrays_of
 from thalweg.tasks.task import Task
-from thalweg.tasks.weighted import arrays_of
 from thalweg.train.evaluate import predict
 from thalweg.train.run import BaseRecipe
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from thalweg.errors import DataError
-from thalweg.tasks.cached import cached
 from thalweg.tasks.cut import (
     Split,
     checked_seed,
@@ -25,9 +24,10 @@ from thalweg.tasks.cut import (
     is_fraction,
 )
 from thalweg.tasks.encode import Scaler
-from thalweg.tasks.mappings import check_target
 from thalweg.tasks.pictures import Mode, read_image_folder
-from thalweg.tasks.sources import (
+from thalweg.tasks.sources.cached import cached
+from thalweg.tasks.sources.mappings import check_target
+from thalweg.tasks.sources.source import (
     ArraySource,
     DatasetSource,
     LoaderSource,
@@ -35,6 +35,7 @@ from thalweg.tasks.sources import (
     as_arrays,
     as_source,
 )
+from thalweg.tasks.sources.weighted import Rows, WeightedSource, arrays_of, as_set, weigh
 from thalweg.tasks.tables.column import Missing
 from thalweg.tasks.tables.columns import (
     Categorical,
@@ -44,7 +45,6 @@ from thalweg.tasks.tables.columns import (
     target_of,
 )
 from thalweg.tasks.tables.frames import as_frame
-from thalweg.tasks.weighted import Rows, WeightedSource, arrays_of, as_set, weigh
 
 Scaling = Literal["standard", "min_max"]
 SPLITS = ("train", "validation", "test")

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.tasks.data import SPLITS, Data
-from thalweg.tasks.sources import ArraySource
-from thalweg.tasks.weighted import WeightedSource
+from thalweg.tasks.sources.source import ArraySource
+from thalweg.tasks.sources.weighted import WeightedSource
 
 GRID = 1e-4  # far above what the order of a sum changes, far below what matters
 

@@ -15,9 +15,9 @@ from thalweg.init.strategies.strategy import InitChain, InitStrategy, parts_of
 from thalweg.model.graph import graph_of
 from thalweg.objective.losses import Loss
 from thalweg.objective.weighted import unweighted
-from thalweg.tasks.batches import Order
 from thalweg.tasks.place import place_of
-from thalweg.tasks.sources import ArraySource, Source
+from thalweg.tasks.sources.batches import Order
+from thalweg.tasks.sources.source import ArraySource, Source
 
 Draw = Callable[[nn.Module], Any]
 Initialization = str | InitStrategy | InitChain | Draw

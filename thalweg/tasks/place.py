@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from thalweg.tasks.sources import Placement
+from thalweg.tasks.sources.source import Placement
 
 
 def place_of(model: nn.Module) -> Placement:

@@ -17,7 +17,7 @@ from thalweg.objective import Cost
 from thalweg.objective.blame import blame
 from thalweg.tasks.data import Data
 from thalweg.tasks.initialize import Initialization, check_initialization, started, text_of
-from thalweg.tasks.sources import as_source
+from thalweg.tasks.sources.source import as_source
 from thalweg.tasks.target import Target
 
 UNNAMED = "task"

@@ -14,7 +14,7 @@ from thalweg.objective.join import JoinError, join_batches
 from thalweg.objective.nested import describe_batch, is_plain, mapped, rows_of, tensors_in
 from thalweg.objective.weighted import count_rows, unweighted
 from thalweg.tasks.place import place_of
-from thalweg.tasks.sources import Source
+from thalweg.tasks.sources.source import Source
 from thalweg.train.modes import evaluating
 from thalweg.train.randomness import isolated
 

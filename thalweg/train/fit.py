@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import torch
 
-from thalweg.tasks.batches import Shuffle
 from thalweg.tasks.initialize import Initialization
+from thalweg.tasks.sources.batches import Shuffle
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 from thalweg.train.optimizers import OptimizerFactory, Rate

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from torch.utils.data import DataLoader
 
-from thalweg.tasks.sources import LoaderSource, Source
+from thalweg.tasks.sources.source import LoaderSource, Source
 from thalweg.tasks.task import Task
 
 _PASSES = 3

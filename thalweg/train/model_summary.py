@@ -18,7 +18,7 @@ from thalweg.numeric import as_whole
 from thalweg.objective.blame import blame
 from thalweg.objective.nested import mapped, tensors_in
 from thalweg.tasks.place import place_of
-from thalweg.tasks.tensors import as_tensor
+from thalweg.tasks.sources.tensors import as_tensor
 from thalweg.text_table import aligned, html_table
 from thalweg.train.health.layers import refusing_layer
 from thalweg.train.modes import evaluating

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from thalweg.generators import Generator, seed_generator, seed_numpy
-from thalweg.tasks.batches import derive
-from thalweg.tasks.sources import Source
+from thalweg.tasks.sources.batches import derive
+from thalweg.tasks.sources.source import Source
 
 _cuda_is_seeded = False
 """Whether a run has seeded the CUDA devices, which takes effect when CUDA starts."""

@@ -17,8 +17,8 @@ from torch import nn
 
 from thalweg.errors import TaskError, suggest
 from thalweg.numeric import as_seed, is_real, is_schedule
-from thalweg.tasks.batches import Order, Shuffle
 from thalweg.tasks.initialize import Initialization
+from thalweg.tasks.sources.batches import Order, Shuffle
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
 from thalweg.train.choice import ChosenOptimizer, choose

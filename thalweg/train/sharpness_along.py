@@ -14,8 +14,8 @@ from thalweg.curvature.sharpness import Edge, edge_of, sharpness
 from thalweg.curvature.spectrum import extremes
 from thalweg.errors import TaskError
 from thalweg.objective.weighted import count_rows
-from thalweg.tasks.batches import Order
 from thalweg.tasks.place import place_of
+from thalweg.tasks.sources.batches import Order
 from thalweg.tasks.task import Task
 from thalweg.train.callbacks import Callback, Training
 from thalweg.train.randomness import repeated

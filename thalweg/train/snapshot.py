@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from thalweg.errors import TaskError
 from thalweg.generators import is_generator, keeper, with_parts
-from thalweg.tasks.sources import DatasetSource, LoaderSource, Source
+from thalweg.tasks.sources.source import DatasetSource, LoaderSource, Source
 
 Undo = Callable[[], Any]
 

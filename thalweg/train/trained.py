@@ -15,11 +15,11 @@ from thalweg.objective import Scores
 from thalweg.objective.answers import Output, answers
 from thalweg.objective.nested import mapped, tensors_in
 from thalweg.tasks.data import SPLITS
-from thalweg.tasks.mappings import TARGET_NAMES
-from thalweg.tasks.sources import ArraySource, Source
+from thalweg.tasks.sources.mappings import TARGET_NAMES
+from thalweg.tasks.sources.source import ArraySource, Source
+from thalweg.tasks.sources.tensors import as_tensor
+from thalweg.tasks.sources.weighted import WeightedSource
 from thalweg.tasks.task import Task
-from thalweg.tasks.tensors import as_tensor
-from thalweg.tasks.weighted import WeightedSource
 from thalweg.train.evaluate import confusion, evaluate, predict, predict_set
 from thalweg.train.exported import export_model
 from thalweg.train.history import History

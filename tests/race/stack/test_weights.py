@@ -28,9 +28,9 @@ from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.reasons import why_not
 from thalweg.race.trials.plan import Setting
 from thalweg.tasks import Data, Task
-from thalweg.tasks.batches import Order
-from thalweg.tasks.sources import ArraySource
-from thalweg.tasks.weighted import WeightedSource
+from thalweg.tasks.sources.batches import Order
+from thalweg.tasks.sources.source import ArraySource
+from thalweg.tasks.sources.weighted import WeightedSource
 
 UNIT = trials([entrant(optim.SGD), entrant(optim.Adam)], [0.1], (0, 1), epochs=2)
 WHOLE = Setting(batch_size=None, metric="loss", direction="min")

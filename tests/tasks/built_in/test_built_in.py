@@ -9,7 +9,7 @@ import torch
 
 from thalweg.errors import TaskError
 from thalweg.tasks import Data, Target, Task, data_hash, list_tasks, load_task, task_facts
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 from thalweg.train import Run, fit
 
 # Learning rates of Adam at which the target is reached, and the parameters of the model.

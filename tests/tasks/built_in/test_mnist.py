@@ -13,7 +13,7 @@ from thalweg.errors import DataError
 from thalweg.tasks import Target, load_task
 from thalweg.tasks.built_in.mnist import load_mnist, mnist
 from thalweg.tasks.formats.idx import read_idx
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 
 
 @pytest.mark.parametrize("dot", [False, True])

@@ -6,7 +6,7 @@ import torch
 
 from thalweg.tasks import load_task
 from thalweg.tasks.built_in.photo import Waves, load_photo
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 
 # The first coefficients of blocks of 8 × 8 pixels, which are their means: no decoder rounded them.
 COEFFICIENTS = {

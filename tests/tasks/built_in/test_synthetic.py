@@ -11,7 +11,7 @@ import torch
 from tests.exact import same
 from thalweg.tasks import Task, load_task
 from thalweg.tasks.built_in.matrix_factorisation import Factors
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 
 
 def arrays(task: Task, name: str = "train") -> tuple[np.ndarray, np.ndarray]:

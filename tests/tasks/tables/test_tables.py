@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tests.exact import same
 from thalweg.errors import DataError, MissingExtraError
 from thalweg.tasks import Data
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 
 ROWS = 60
 

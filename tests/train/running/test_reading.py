@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from thalweg.tasks import Data
-from thalweg.tasks.sources import Source, as_source
+from thalweg.tasks.sources.source import Source, as_source
 from thalweg.train.running import progress, reading
 from thalweg.train.running.reading import Reading
 

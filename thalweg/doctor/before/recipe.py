@@ -17,8 +17,8 @@ from thalweg.doctor.forks.remedies import advice
 from thalweg.doctor.report import Report
 from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.numeric import is_schedule
-from thalweg.tasks.batches import Order
 from thalweg.tasks.place import place_of
+from thalweg.tasks.sources.batches import Order
 from thalweg.train.gradients import epoch_steps
 from thalweg.train.randomness import isolated, seed_weights
 from thalweg.train.recipe import Recipe

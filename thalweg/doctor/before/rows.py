@@ -13,7 +13,7 @@ from torch import Tensor
 from thalweg.objective.nested import rows_of, tensors_in
 from thalweg.objective.weighted import Weighted
 from thalweg.tasks.data import Data
-from thalweg.tasks.sources import Source
+from thalweg.tasks.sources.source import Source
 from thalweg.tasks.task import Task
 
 MOST_ROWS = 20_000

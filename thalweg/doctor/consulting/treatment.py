@@ -13,8 +13,8 @@ from thalweg.doctor.before.rows import sets_of
 from thalweg.doctor.verdict import Remedy
 from thalweg.numeric import is_schedule
 from thalweg.tasks.encode import Scaler
-from thalweg.tasks.sources import ArraySource
-from thalweg.tasks.weighted import WeightedSource, arrays_of
+from thalweg.tasks.sources.source import ArraySource
+from thalweg.tasks.sources.weighted import WeightedSource, arrays_of
 from thalweg.train.randomness import isolated, seed_weights
 from thalweg.train.recipe import Recipe
 

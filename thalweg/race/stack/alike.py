@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from thalweg.race.stack.errors import StackError
-from thalweg.tasks.sources import ArraySource
-from thalweg.tasks.weighted import WeightedSource
+from thalweg.tasks.sources.source import ArraySource
+from thalweg.tasks.sources.weighted import WeightedSource
 from thalweg.train.recipe import Recipe
 
 

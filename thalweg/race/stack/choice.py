@@ -20,9 +20,9 @@ from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
-from thalweg.tasks.batches import Order
-from thalweg.tasks.cached import free_memory
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.batches import Order
+from thalweg.tasks.sources.cached import free_memory
+from thalweg.tasks.sources.source import ArraySource
 from thalweg.train.evaluate import evaluate
 from thalweg.train.randomness import isolated
 from thalweg.train.recipe import Recipe

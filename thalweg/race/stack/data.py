@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from thalweg.objective.weighted import Weighted
-from thalweg.tasks.batches import Lent, Order, Shuffle
-from thalweg.tasks.weighted import Rows, WeightedSource, arrays_of
+from thalweg.tasks.sources.batches import Lent, Order, Shuffle
+from thalweg.tasks.sources.weighted import Rows, WeightedSource, arrays_of
 
 
 @dataclass(frozen=True)

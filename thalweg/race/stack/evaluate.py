@@ -16,7 +16,7 @@ from thalweg.objective.weight import Weight
 from thalweg.objective.weighted import unweighted
 from thalweg.race.stack.loss import Losses, StackedPenalty
 from thalweg.race.stack.models import Models
-from thalweg.tasks.weighted import Rows
+from thalweg.tasks.sources.weighted import Rows
 from thalweg.train.evaluate import EVALUATION_ROWS
 from thalweg.train.modes import evaluating
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.race.stack.errors import StackError
-from thalweg.tasks.weighted import Rows
+from thalweg.tasks.sources.weighted import Rows
 from thalweg.train.modes import evaluating
 
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
-from thalweg.tasks.weighted import Rows, WeightedSource
+from thalweg.tasks.sources.weighted import Rows, WeightedSource
 from thalweg.train.randomness import isolated, seed_noise
 from thalweg.train.recipe import Recipe
 

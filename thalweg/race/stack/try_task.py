@@ -12,9 +12,9 @@ from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.models import tensors_of
 from thalweg.race.stack.probe import CPU, ROWS, Probe
 from thalweg.tasks.place import place_of
-from thalweg.tasks.sources import ArraySource, Source
+from thalweg.tasks.sources.source import ArraySource, Source
+from thalweg.tasks.sources.weighted import Rows, WeightedSource
 from thalweg.tasks.task import Task
-from thalweg.tasks.weighted import Rows, WeightedSource
 from thalweg.train.health.check import checked
 from thalweg.train.modes import evaluating
 from thalweg.train.randomness import isolated

@@ -27,8 +27,8 @@ from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.plan import RacePlan, Trial
 from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
-from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
-from thalweg.tasks.weighted import WeightedSource
+from thalweg.tasks.sources.source import ArraySource, LoaderSource, Placement, Source
+from thalweg.tasks.sources.weighted import WeightedSource
 from thalweg.train.gradients import epoch_rows, gradient_rows
 from thalweg.train.health.check import check_task, remarks
 from thalweg.train.optimizers import name_of, needs_model, needs_residuals

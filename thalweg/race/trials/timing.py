@@ -24,7 +24,7 @@ from thalweg.race.trials.recipe import optimizing
 from thalweg.race.trials.records import FAULTS
 from thalweg.race.trials.step_time import StepTime
 from thalweg.tasks import Task
-from thalweg.tasks.batches import Order
+from thalweg.tasks.sources.batches import Order
 from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.recipe import Recipe
 from thalweg.train.running.begin import begin

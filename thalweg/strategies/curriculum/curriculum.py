@@ -23,7 +23,7 @@ from thalweg.strategies.curriculum.rows import Pace, Ranked, RankedSource, Ranki
 from thalweg.strategies.stages.stage import Log, Models, Stage, unchanged
 from thalweg.strategies.stages.strategy import Strategy
 from thalweg.strategies.stages.units import in_gradients
-from thalweg.tasks.weighted import Rows
+from thalweg.tasks.sources.weighted import Rows
 from thalweg.train.callbacks import Callback, Training
 from thalweg.train.history import Epoch
 from thalweg.train.run import BaseRecipe

@@ -12,8 +12,8 @@ from thalweg.objective.blame import blame
 from thalweg.objective.cost import Cost
 from thalweg.objective.weighted import losses_of, unweighted
 from thalweg.tasks.place import place_of
-from thalweg.tasks.sources import Source
-from thalweg.tasks.weighted import Rows, arrays_of
+from thalweg.tasks.sources.source import Source
+from thalweg.tasks.sources.weighted import Rows, arrays_of
 from thalweg.train.evaluate import EVALUATION_ROWS
 from thalweg.train.modes import evaluating
 from thalweg.train.randomness import isolated

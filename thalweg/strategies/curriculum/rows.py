@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from thalweg.tasks.batches import Order, derive
-from thalweg.tasks.sources import Batch, Placement, Source
-from thalweg.tasks.weighted import Rows
+from thalweg.tasks.sources.batches import Order, derive
+from thalweg.tasks.sources.source import Batch, Placement, Source
+from thalweg.tasks.sources.weighted import Rows
 
 Ranking = Literal["easy", "hard", "random"]
 _NO_SHUFFLE = Order(0, "never")

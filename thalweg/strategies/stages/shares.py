@@ -13,7 +13,7 @@ from thalweg.schedules import Schedule
 from thalweg.strategies.stages.merged import Offset
 from thalweg.strategies.stages.stage import Stage
 from thalweg.strategies.stages.units import in_gradients, unit_of
-from thalweg.tasks.batches import derive
+from thalweg.tasks.sources.batches import derive
 from thalweg.train.gradients import epoch_rows
 from thalweg.train.run import BaseRecipe
 

@@ -10,7 +10,7 @@ from thalweg.objective import Cost
 from thalweg.tasks.built_in.dense import mlp
 from thalweg.tasks.built_in.digits import digits
 from thalweg.tasks.data import Data
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.source import ArraySource
 from thalweg.tasks.stated import built_in
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task

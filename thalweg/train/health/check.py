@@ -26,11 +26,11 @@ from thalweg.objective.weighted import count_rows
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.hashes import data_hash
 from thalweg.tasks.place import place_of
-from thalweg.tasks.sources import ArraySource, LoaderSource, Placement, Source
+from thalweg.tasks.sources.source import ArraySource, LoaderSource, Placement, Source
+from thalweg.tasks.sources.weighted import WeightedSource
 from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
 from thalweg.tasks.unpacked import Unpacked
-from thalweg.tasks.weighted import WeightedSource
 from thalweg.train.evaluate import EVALUATION_ROWS, evaluate
 from thalweg.train.health.failure import NO_GRADIENT, ONE_ROW
 from thalweg.train.health.layers import cause_of_nonfinite, refusal_of, refusing_layer

@@ -17,7 +17,7 @@ from thalweg.errors import TaskError
 from thalweg.numeric import is_real
 from thalweg.objective import Cost
 from thalweg.tasks.place import place_of
-from thalweg.tasks.sources import LoaderSource
+from thalweg.tasks.sources.source import LoaderSource
 from thalweg.tasks.task import BATCH_SIZE, Task
 from thalweg.train.choice import choose, is_chain
 from thalweg.train.devices import usable_device

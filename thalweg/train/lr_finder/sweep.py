@@ -15,8 +15,8 @@ from thalweg.errors import DataError, DivergedError, TaskError
 from thalweg.objective import Cost
 from thalweg.objective.nested import mapped
 from thalweg.objective.weight import Weight
-from thalweg.tasks.batches import Order
-from thalweg.tasks.sources import ArraySource, Placement, Source
+from thalweg.tasks.sources.batches import Order
+from thalweg.tasks.sources.source import ArraySource, Placement, Source
 from thalweg.train.health.diverged import likely_cause
 from thalweg.train.health.failure import NO_GRADIENT
 from thalweg.train.optimizers import needs_residuals, with_inner

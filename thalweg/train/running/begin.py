@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from thalweg.errors import TaskError
 from thalweg.generators import Generator, generators_in, generators_of
 from thalweg.objective.blame import blame
-from thalweg.tasks.batches import Order
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.place import place_of
-from thalweg.tasks.sources import ArraySource, Placement, Source
+from thalweg.tasks.sources.batches import Order
+from thalweg.tasks.sources.source import ArraySource, Placement, Source
 from thalweg.tasks.task import Task
 from thalweg.train.callbacks import Callbacks
 from thalweg.train.gradients import Computed, gradient_rows

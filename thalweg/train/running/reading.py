@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from thalweg.objective.nested import rows_of
-from thalweg.tasks.cached import CachedSource, bytes_as_tensors, free_memory
-from thalweg.tasks.sources import Batch, DatasetSource, Source
+from thalweg.tasks.sources.cached import CachedSource, bytes_as_tensors, free_memory
+from thalweg.tasks.sources.source import Batch, DatasetSource, Source
 
 _SECONDS = 2.0
 """A run that takes less needs no advice."""

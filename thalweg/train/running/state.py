@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError
 from thalweg.generators import Generator
-from thalweg.tasks.sources import ArraySource, Placement, Source
+from thalweg.tasks.sources.source import ArraySource, Placement, Source
 from thalweg.tasks.task import Task
 from thalweg.train.callbacks import Callbacks
 from thalweg.train.gradients import Computed

@@ -15,8 +15,8 @@ from thalweg.errors import DataError, TaskError
 from thalweg.objective import Meter, Scores
 from thalweg.objective.nested import mapped
 from thalweg.objective.weight import Weight
-from thalweg.tasks.batches import Order
-from thalweg.tasks.sources import ArraySource
+from thalweg.tasks.sources.batches import Order
+from thalweg.tasks.sources.source import ArraySource
 from thalweg.train.health.diverged import FitDivergedError, diverged
 from thalweg.train.health.moment import Moment
 from thalweg.train.optimizers import learning_rate

@@ -12,9 +12,16 @@ from torch.utils.data import TensorDataset
 
 from thalweg.errors import DataError
 from thalweg.objective.weighted import Weighted, check_weights
-from thalweg.tasks.batches import Order, row_batches
-from thalweg.tasks.sources import ArraySource, Batch, Placement, Source, as_arrays, as_source
-from thalweg.tasks.tensors import as_tensor
+from thalweg.tasks.sources.batches import Order, row_batches
+from thalweg.tasks.sources.source import (
+    ArraySource,
+    Batch,
+    Placement,
+    Source,
+    as_arrays,
+    as_source,
+)
+from thalweg.tasks.sources.tensors import as_tensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ from torch.utils.data import Subset
 from thalweg.errors import DataError
 from thalweg.generators import Generator, kept, seed_generator
 from thalweg.objective.nested import is_plain, mapped, tensors_in
-from thalweg.tasks.batches import Order, row_batches
-from thalweg.tasks.sources import ArraySource, Batch, DatasetSource, Placement, Source
+from thalweg.tasks.sources.batches import Order, row_batches
+from thalweg.tasks.sources.source import ArraySource, Batch, DatasetSource, Placement, Source
 
 _PIECE = 64
 """Items are read so many at a time: no second copy of the whole set is held."""

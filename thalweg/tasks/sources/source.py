@@ -30,10 +30,10 @@ from thalweg.generators import (
 )
 from thalweg.objective.nested import mapped, moves_itself, rows_of
 from thalweg.objective.weighted import weigh_batch
-from thalweg.tasks.batches import Lent, Order, batches, derive, left_over, row_order
-from thalweg.tasks.drawn import drawn
-from thalweg.tasks.mappings import check_no_mapping, taken_apart
-from thalweg.tasks.tensors import as_tensor
+from thalweg.tasks.sources.batches import Lent, Order, batches, derive, left_over, row_order
+from thalweg.tasks.sources.drawn import drawn
+from thalweg.tasks.sources.mappings import check_no_mapping, taken_apart
+from thalweg.tasks.sources.tensors import as_tensor
 
 Batch = tuple[Any, Any]
 

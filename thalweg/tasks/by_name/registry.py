@@ -18,11 +18,11 @@ from thalweg.tasks.built_in.matrix_factorisation import matrix_factorisation
 from thalweg.tasks.built_in.mnist import fashion_mnist, mnist
 from thalweg.tasks.built_in.parity import parity
 from thalweg.tasks.built_in.photo import photo
+from thalweg.tasks.by_name.own import load_own
+from thalweg.tasks.by_name.spec import check_options, read_spec, spec_text, typed
 from thalweg.tasks.functions.deep_quadratic import deep_quadratic
 from thalweg.tasks.functions.landscapes import beale, booth, himmelblau, rastrigin, ravine, saddle
 from thalweg.tasks.functions.rosenbrock import rosenbrock
-from thalweg.tasks.own import load_own
-from thalweg.tasks.spec import check_options, read_spec, spec_text, typed
 from thalweg.tasks.stated import FACTS, Facts
 from thalweg.tasks.task import Task
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from thalweg.errors import TaskError, ThalwegError, suggest
 from thalweg.objective.blame import blame, place
-from thalweg.tasks.spec import DEFAULT_FUNCTION, Spec, check_options, typed
+from thalweg.tasks.by_name.spec import DEFAULT_FUNCTION, Spec, check_options, typed
 from thalweg.tasks.task import UNNAMED, Task
 
 TASK_MODULE = "thalweg_task_"

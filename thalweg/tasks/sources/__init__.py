@@ -1,0 +1,1 @@
+"""Where batches come from: arrays, data sets and loaders; cached, weighted, made tensors on the way."""
