@@ -31,7 +31,7 @@ from torch.nn import functional
 from thalweg import optim
 from thalweg.race import Entrant, Race, log_grid
 from thalweg.tasks import Task, load_task
-from thalweg.train.threads import torch_threads
+from thalweg.train.machine.threads import torch_threads
 
 EPOCHS, BATCH, SEEDS = 20, 128, 3
 # name, torch's class, thalweg's, hyperparameters, the lowest learning rate

@@ -22,7 +22,7 @@ from thalweg.tasks import Task, load_task
 from thalweg.train import FitDivergedError, fit
 from thalweg.train.lr_finder.finder import find_lr
 from thalweg.train.lr_finder.valley import find_valley
-from thalweg.train.threads import threads_for, torch_threads
+from thalweg.train.machine.threads import threads_for, torch_threads
 
 TASKS = "digits,breast_cancer,digits_cnn,char_transformer"
 SEEDS = 5

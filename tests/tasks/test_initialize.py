@@ -13,7 +13,7 @@ from thalweg.init.named import strategy_names
 from thalweg.init.strategies.torch_names import torch_names
 from thalweg.tasks import mlp
 from thalweg.tasks.initialize import Initialization, check_initialization, started
-from thalweg.train.threads import threads_for
+from thalweg.train.machine.threads import threads_for
 
 
 def net() -> nn.Sequential:

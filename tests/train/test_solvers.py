@@ -16,7 +16,7 @@ from thalweg.race.entrants.known import Entrant, find_entrant
 from thalweg.race.stack.reasons import why_not
 from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.point import Point
-from thalweg.train.optimizers import needs_closure
+from thalweg.train.optimizers.known import needs_closure
 
 TRAINED = ("BFGS", "LBFGS", "NewtonCG", "SSBroyden")
 

@@ -16,8 +16,8 @@ from thalweg.meta import SAM
 from thalweg.objective import L1, L2, Cost, Metric
 from thalweg.tasks import Data, Target, Task
 from thalweg.train import EarlyStopping, find_lr, fit
-from thalweg.train.evaluate import evaluate
 from thalweg.train.health.check import check_task
+from thalweg.train.trained.evaluate import evaluate
 
 ROWS = 1500
 """More than one batch of an evaluation, and the last one is shorter."""

@@ -69,8 +69,8 @@ def curvature(
     from thalweg.cli.values import checked_rate
     from thalweg.curvature.summary import Effort, summarise
     from thalweg.tasks import load_task
+    from thalweg.train.machine.threads import threads_for, torch_threads
     from thalweg.train.sharpness_along import some_batches
-    from thalweg.train.threads import threads_for, torch_threads
 
     _check(matrix, epochs=epochs, rows=rows, k=k, most=most, probes=probes)
     _check_along(along, epochs, html)
@@ -146,8 +146,8 @@ def _trained(
     """Return a model that was trained for so many epochs, and the optimizer that did it."""
     import torch
 
-    from thalweg.train.randomness import isolated, seed_weights
     from thalweg.train.recipe import Recipe
+    from thalweg.train.restored.randomness import isolated, seed_weights
 
     recipe = Recipe(task, optimizer, lr, epochs=max(epochs, 1), seed=seed)
     if epochs:

@@ -69,7 +69,7 @@ def doctor(
     from thalweg.doctor.consulting.page import check_page, write_doctor_page
     from thalweg.errors import TaskError
     from thalweg.tasks import load_task
-    from thalweg.train.threads import threads_for, torch_threads
+    from thalweg.train.machine.threads import threads_for, torch_threads
 
     for name, value in {"budget": budget, "forks": forks}.items():
         if not 0 <= value < float("inf"):

@@ -73,7 +73,7 @@ def graph(
     from thalweg.network.text import tree_lines
     from thalweg.network.verdicts import read_verdicts
     from thalweg.tasks import load_task
-    from thalweg.train.threads import torch_threads
+    from thalweg.train.machine.threads import torch_threads
     from thalweg.whole import whole_number
 
     checked_pages(html, svg, "The page of a graph", over=force)
@@ -127,7 +127,7 @@ def _gauges(run: Path) -> Gauges:
 def _model_and_batch(task: Task, rows: int) -> tuple[Any, Any]:
     import torch
 
-    from thalweg.train.randomness import isolated, seed_weights
+    from thalweg.train.restored.randomness import isolated, seed_weights
     from thalweg.train.sharpness_along import some_batches
 
     with isolated():

@@ -132,7 +132,7 @@ class _Look:
         import torch
 
         from thalweg.tasks.initialize import batch_for
-        from thalweg.train.threads import threads_for, torch_threads
+        from thalweg.train.machine.threads import threads_for, torch_threads
 
         subject = self.subject
         with torch_threads(threads_for(subject)), torch.random.fork_rng(devices=[]):

@@ -63,7 +63,7 @@ def landscape(
     from thalweg.cli.exits import INTERRUPTED
     from thalweg.cli.pages import checked_pages
     from thalweg.landscape.page import write_landscape_page
-    from thalweg.train.threads import torch_threads
+    from thalweg.train.machine.threads import torch_threads
 
     _check(plane, points, rows, span)
     checked_pages(html, None, "The page of a landscape", over=force)
@@ -133,7 +133,7 @@ def _loss(task: Task, rows: int, seed: int) -> tuple[Any, LossAt, int]:
 
     from thalweg.landscape.evaluated import LossAt
     from thalweg.objective.weighted import count_rows
-    from thalweg.train.randomness import isolated, seed_weights
+    from thalweg.train.restored.randomness import isolated, seed_weights
     from thalweg.train.sharpness_along import some_batches
 
     with isolated():

@@ -54,7 +54,7 @@ def lr(
 
     from thalweg.tasks import load_task
     from thalweg.train.lr_finder.finder import find_lr
-    from thalweg.train.threads import threads_for, torch_threads
+    from thalweg.train.machine.threads import threads_for, torch_threads
 
     checked_page(out, "--out")
     subject = load_task(task)

@@ -71,7 +71,7 @@ def predict(
     from thalweg.tasks.formats.tables import ENDINGS, read_rows, rows_as_csv, write_rows
     from thalweg.tasks.tables.frames import ENDINGS as TABLES
     from thalweg.train import load_run
-    from thalweg.train.trained import is_set
+    from thalweg.train.trained.trained import is_set
 
     if output not in ("raw", "probability", "class"):
         raise TaskError(f"--output is raw, probability or class; got {output!r}.")

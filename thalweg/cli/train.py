@@ -138,7 +138,7 @@ def train_in(
     from thalweg.train import Checkpoint, FitDivergedError, RunFolder
     from thalweg.train.folder.layout import CHECKPOINT
     from thalweg.train.folder.writing import free_folder
-    from thalweg.train.threads import threads_for, torch_threads
+    from thalweg.train.machine.threads import threads_for, torch_threads
 
     task, name = recipe.task, recipe.chosen.name
     path = free_folder(RUNS, f"{task.name}-{name}") if out is None else out

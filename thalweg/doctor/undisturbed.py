@@ -15,7 +15,7 @@ from thalweg.generators import seed_numpy
 from thalweg.kept import modes_kept
 from thalweg.objective.losses import Loss
 from thalweg.objective.nested import mapped
-from thalweg.train.randomness import isolated
+from thalweg.train.restored.randomness import isolated
 
 SEED = 0x5EED
 """What is drawn (dropout) is the same in each loss, so that two of them differ by the weights alone."""

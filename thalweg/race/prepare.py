@@ -13,8 +13,8 @@ from thalweg.race.raced_task import RacedTask
 from thalweg.race.trials.keys import Keys
 from thalweg.race.trials.plan import RacePlan, Setting
 from thalweg.tasks import Task
-from thalweg.train.machine import machine_name, versions
-from thalweg.train.threads import count_parameters, fitting_threads, torch_threads
+from thalweg.train.machine.threads import count_parameters, fitting_threads, torch_threads
+from thalweg.train.machine.versions import machine_name, versions
 
 LARGEST_STACKED = 2_000_000
 """Parameters of a model above which stacking is not even tried: calls of PyTorch then cost nothing

@@ -39,7 +39,7 @@ from thalweg.race.trials.records import TrialRecord
 from thalweg.race.trials.recount import by_rows
 from thalweg.tasks import load_task
 from thalweg.train.gradients import batch_gradients
-from thalweg.train.machine import machine_name, versions
+from thalweg.train.machine.versions import machine_name, versions
 
 RECORDS = "records.jsonl"
 MEASURED = "measured.json"

@@ -16,7 +16,7 @@ from thalweg.race.trials.step_time import StepTime
 from thalweg.race.trials.timing import MOST_PARAMETERS, measure_seconds
 from thalweg.reading import is_number
 from thalweg.tasks import Task
-from thalweg.train.threads import torch_threads
+from thalweg.train.machine.threads import torch_threads
 
 _RAISED = 0.0
 """What stands for the measurement of an entrant whose steps raise."""

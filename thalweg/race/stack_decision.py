@@ -16,7 +16,7 @@ from thalweg.race.trials.measured import MeasuredFile
 from thalweg.race.trials.plan import RacePlan, Trial, Unit
 from thalweg.race.trials.point import Point
 from thalweg.tasks import Task
-from thalweg.train.threads import torch_threads
+from thalweg.train.machine.threads import torch_threads
 
 Keyed = tuple[tuple[str, Trial], ...]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError, suggest
 from thalweg.tasks.task import Task
-from thalweg.train.randomness import isolated
+from thalweg.train.restored.randomness import isolated
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers of units or channels, each with weights from all that come in."""

@@ -22,9 +22,9 @@ from thalweg.tasks.data import Data
 from thalweg.tasks.place import place_of
 from thalweg.tasks.sources.weighted import arrays_of
 from thalweg.tasks.task import Task
-from thalweg.train.evaluate import predict
-from thalweg.train.modes import evaluating
+from thalweg.train.restored.modes import evaluating
 from thalweg.train.run import BaseRecipe
+from thalweg.train.trained.evaluate import predict
 
 
 @dataclass(frozen=True)

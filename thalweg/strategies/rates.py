@@ -13,7 +13,7 @@ from thalweg.numeric import is_real, is_schedule
 from thalweg.optim.optimizer import stepping
 from thalweg.schedules import Schedule
 from thalweg.strategies.layers import built, layer_of
-from thalweg.train.choice import is_chain
+from thalweg.train.optimizers.choice import is_chain
 from thalweg.train.run import BaseRecipe
 
 

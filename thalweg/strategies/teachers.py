@@ -25,8 +25,8 @@ from thalweg.strategies.transfer import check_share
 from thalweg.tasks.data import Data
 from thalweg.tasks.sources.weighted import arrays_of
 from thalweg.tasks.task import Task
-from thalweg.train.evaluate import predict
 from thalweg.train.run import BaseRecipe
+from thalweg.train.trained.evaluate import predict
 
 Teacher = nn.Module | Callable[[], nn.Module]
 

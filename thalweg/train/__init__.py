@@ -1,7 +1,6 @@
 """Training: `fit`, recipes and the runs they give, checkpoints, and the learning-rate finder."""
 
 from thalweg.train.callbacks import Callback, Checkpoint, Training
-from thalweg.train.evaluate import evaluate, predict
 from thalweg.train.fit import fit
 from thalweg.train.folder.keeping import RunFolder
 from thalweg.train.folder.reading import SavedRun, find_runs, load_run
@@ -13,6 +12,7 @@ from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run
 from thalweg.train.sharpness_along import SharpnessAlong
 from thalweg.train.stopping import EarlyStopping
+from thalweg.train.trained.evaluate import evaluate, predict
 
 __all__ = [
     "Callback",

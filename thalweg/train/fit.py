@@ -12,7 +12,7 @@ from thalweg.tasks.initialize import Initialization
 from thalweg.tasks.sources.batches import Shuffle
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.train.optimizers import OptimizerFactory, Rate
+from thalweg.train.optimizers.known import OptimizerFactory, Rate
 from thalweg.train.recipe import Recipe
 from thalweg.train.run import Run, SchedulerFactory
 from thalweg.train.running.listeners import Listener

@@ -21,8 +21,8 @@ from thalweg.tasks.place import place_of
 from thalweg.tasks.sources.tensors import as_tensor
 from thalweg.text_table import aligned, html_table
 from thalweg.train.health.layers import refusing_layer
-from thalweg.train.modes import evaluating
-from thalweg.train.randomness import isolated
+from thalweg.train.restored.modes import evaluating
+from thalweg.train.restored.randomness import isolated
 
 _HEADINGS = ("layer", "kind", "output", "parameters", "trainable")
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from thalweg.train.around import around
-from thalweg.train.binding import build_optimizer
 from thalweg.train.callbacks import Checkpoint
 from thalweg.train.folder.path import KeepPath
+from thalweg.train.optimizers.around import around
+from thalweg.train.optimizers.binding import build_optimizer
 from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.listeners import Listener
 from thalweg.train.running.loop import train

@@ -21,14 +21,14 @@ from thalweg.tasks.initialize import Initialization
 from thalweg.tasks.sources.batches import Order, Shuffle
 from thalweg.tasks.target import Target
 from thalweg.tasks.task import Task
-from thalweg.train.choice import ChosenOptimizer, choose
 from thalweg.train.folder.writing import save_run
 from thalweg.train.gradients import epoch_steps
 from thalweg.train.history import Epoch, Evaluation, History, Reached, summary
-from thalweg.train.optimizers import OptimizerFactory, Rate
+from thalweg.train.optimizers.choice import ChosenOptimizer, choose
+from thalweg.train.optimizers.known import OptimizerFactory, Rate
 from thalweg.train.staged import Staged, check_strategy
 from thalweg.train.stopping import EarlyStopping
-from thalweg.train.trained import Trained
+from thalweg.train.trained.trained import Trained
 from thalweg.whole import whole_number
 
 SchedulerFactory = Callable[[torch.optim.Optimizer], Any]

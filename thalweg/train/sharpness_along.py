@@ -18,7 +18,7 @@ from thalweg.tasks.place import place_of
 from thalweg.tasks.sources.batches import Order
 from thalweg.tasks.task import Task
 from thalweg.train.callbacks import Callback, Training
-from thalweg.train.randomness import repeated
+from thalweg.train.restored.randomness import repeated
 from thalweg.whole import whole_number
 
 

@@ -12,7 +12,7 @@ from thalweg.numeric import as_whole, is_real
 from thalweg.objective import Cost
 from thalweg.tasks.target import figure
 from thalweg.train.history import Epoch
-from thalweg.train.weights import Weights
+from thalweg.train.restored.weights import Weights
 
 
 @dataclass(frozen=True)

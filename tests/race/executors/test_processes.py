@@ -25,7 +25,7 @@ from thalweg.race.stack.run import run_unit
 from thalweg.race.trials.plan import Setting, Trial, Unit
 from thalweg.race.trials.point import Point
 from thalweg.race.trials.records import TrialRecord
-from thalweg.train.threads import torch_threads
+from thalweg.train.machine.threads import torch_threads
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="no worker processes on this system")
 SETTING = Setting(16, "mse", "min")

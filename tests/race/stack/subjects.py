@@ -22,7 +22,7 @@ from thalweg.race.trials.records import TrialRecord
 from thalweg.race.trials.run import run_trial
 from thalweg.tasks import Data, Task, mlp
 from thalweg.train import Run
-from thalweg.train.randomness import isolated
+from thalweg.train.restored.randomness import isolated
 
 SETTING = Setting(batch_size=8, metric="accuracy", direction="max")
 

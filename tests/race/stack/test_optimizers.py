@@ -16,8 +16,8 @@ from thalweg.optim.stepping.merged import Merged, can_merge
 from thalweg.race.entrants.known import Entrant, known_entrants
 from thalweg.rules import clip_by_global_norm, ema, momentum, polyak
 from thalweg.tasks import mlp
-from thalweg.train.binding import build_optimizer
-from thalweg.train.optimizers import needs_model
+from thalweg.train.optimizers.binding import build_optimizer
+from thalweg.train.optimizers.known import needs_model
 
 KNOWN = {
     name: each

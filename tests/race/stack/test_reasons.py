@@ -19,7 +19,7 @@ from thalweg.race.stack import reasons, run_stack, why_not
 from thalweg.race.trials.plan import Setting, Trial
 from thalweg.rules import ema
 from thalweg.tasks import Data, Task, load_task, mlp
-from thalweg.train.optimizers import needs_model
+from thalweg.train.optimizers.known import needs_model
 
 ADAM = entrant(optim.Adam)
 

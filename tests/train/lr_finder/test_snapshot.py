@@ -19,7 +19,7 @@ from thalweg import meta, optim
 from thalweg.tasks import Task
 from thalweg.train.lr_finder.finder import find_lr
 from thalweg.train.lr_finder.sweep import Sweep
-from thalweg.train.snapshot import Snapshot
+from thalweg.train.restored.snapshot import Snapshot
 
 Make = Callable[[Any], torch.optim.Optimizer]
 

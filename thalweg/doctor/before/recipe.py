@@ -20,8 +20,8 @@ from thalweg.numeric import is_schedule
 from thalweg.tasks.place import place_of
 from thalweg.tasks.sources.batches import Order
 from thalweg.train.gradients import epoch_steps
-from thalweg.train.randomness import isolated, seed_weights
 from thalweg.train.recipe import Recipe
+from thalweg.train.restored.randomness import isolated, seed_weights
 
 LOOKS = 200
 """Steps at which a schedule is looked at."""

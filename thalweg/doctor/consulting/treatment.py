@@ -15,8 +15,8 @@ from thalweg.numeric import is_schedule
 from thalweg.tasks.encode import Scaler
 from thalweg.tasks.sources.source import ArraySource
 from thalweg.tasks.sources.weighted import WeightedSource, arrays_of
-from thalweg.train.randomness import isolated, seed_weights
 from thalweg.train.recipe import Recipe
+from thalweg.train.restored.randomness import isolated, seed_weights
 
 
 def treated(recipe: Recipe, remedy: Remedy) -> Recipe | None:

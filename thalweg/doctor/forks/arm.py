@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.objective.nested import mapped
-from thalweg.train.optimizers import needs_closure
+from thalweg.train.optimizers.known import needs_closure
 
 Batches = list[tuple[Any, Any]]
 """Pairs of inputs and targets."""

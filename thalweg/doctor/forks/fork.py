@@ -16,7 +16,7 @@ from thalweg.doctor.forks.origin import Origin
 from thalweg.doctor.undisturbed import Modes, enter_modes, seed_all
 from thalweg.doctor.verdict import Effect, Remedy
 from thalweg.statistics import fewest_seeds, paired_differences
-from thalweg.train.snapshot import untouched
+from thalweg.train.restored.snapshot import untouched
 
 STEPS = 40
 ALPHA = 0.05

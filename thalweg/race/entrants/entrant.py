@@ -22,7 +22,7 @@ from thalweg.schedules import Schedule
 from thalweg.schedules.named import ScheduleMaker, schedule_named
 from thalweg.tasks import Task
 from thalweg.tasks.initialize import Initialization, check_initialization, text_of
-from thalweg.train.optimizers import OptimizerFactory
+from thalweg.train.optimizers.known import OptimizerFactory
 from thalweg.train.staged import Staged, check_strategy
 
 BatchSize = int | None | Literal["race"]

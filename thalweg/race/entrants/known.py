@@ -22,7 +22,7 @@ from thalweg.optim.named import find_optimizer, named_optimizers
 from thalweg.optim.routing.route import Routing
 from thalweg.race.entrants.entrant import Contender
 from thalweg.race.entrants.entrant import Entrant as Entrant
-from thalweg.train.optimizers import OptimizerFactory
+from thalweg.train.optimizers.known import OptimizerFactory
 
 GRID_POINTS = 7
 """Learning rates in each default grid."""

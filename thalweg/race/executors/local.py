@@ -13,7 +13,7 @@ from thalweg.race.executors.processes import run_on_workers
 from thalweg.race.trials.plan import Setting, Unit, whole
 from thalweg.race.trials.records import TrialRecord
 from thalweg.tasks import Task
-from thalweg.train.threads import torch_threads
+from thalweg.train.machine.threads import torch_threads
 
 EXECUTORS = ("local", "ray")
 

@@ -27,7 +27,7 @@ from thalweg.race.executors.forking import let_go, own_positions
 from thalweg.race.trials.plan import Setting, Unit
 from thalweg.race.trials.records import FAULTS, TrialRecord
 from thalweg.tasks import Task
-from thalweg.train.threads import torch_threads
+from thalweg.train.machine.threads import torch_threads
 
 _PR_SET_PDEATHSIG = 1
 

@@ -30,8 +30,8 @@ from thalweg.race.executors.parcel import TorchDefaults, pack, unpack
 from thalweg.race.trials.plan import Setting, Unit
 from thalweg.race.trials.records import TrialRecord
 from thalweg.tasks import Task
-from thalweg.train.machine import versions
-from thalweg.train.threads import torch_threads
+from thalweg.train.machine.threads import torch_threads
+from thalweg.train.machine.versions import versions
 
 _TRIES = 3
 """How often a unit may lose its worker: machines fail, but a unit that ends every process it runs

@@ -23,11 +23,11 @@ from thalweg.tasks import Task
 from thalweg.tasks.sources.batches import Order
 from thalweg.tasks.sources.cached import free_memory
 from thalweg.tasks.sources.source import ArraySource
-from thalweg.train.evaluate import evaluate
-from thalweg.train.randomness import isolated
+from thalweg.train.machine.threads import torch_threads
 from thalweg.train.recipe import Recipe
+from thalweg.train.restored.randomness import isolated
 from thalweg.train.running.step import TrainingStep
-from thalweg.train.threads import torch_threads
+from thalweg.train.trained.evaluate import evaluate
 
 Way = tuple[Callable[[], Any], Callable[[], Any]]
 """A step, and an evaluation."""

@@ -17,8 +17,8 @@ from thalweg.objective.weighted import unweighted
 from thalweg.race.stack.loss import Losses, StackedPenalty
 from thalweg.race.stack.models import Models
 from thalweg.tasks.sources.weighted import Rows
-from thalweg.train.evaluate import EVALUATION_ROWS
-from thalweg.train.modes import evaluating
+from thalweg.train.restored.modes import evaluating
+from thalweg.train.trained.evaluate import EVALUATION_ROWS
 
 _ROWS = 4
 """How many times the rows of a training step are evaluated at a time: without gradients they need a

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from thalweg.race.stack.errors import StackError
-from thalweg.train.randomness import seed_noise
+from thalweg.train.restored.randomness import seed_noise
 
 _CPU = torch.device("cpu")
 _OF_SIZES = frozenset({"rand", "randn", "randint"})

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from thalweg.race.stack.errors import StackError
 from thalweg.tasks.sources.weighted import Rows
-from thalweg.train.modes import evaluating
+from thalweg.train.restored.modes import evaluating
 
 CPU = torch.device("cpu")
 ROWS = 4

@@ -19,8 +19,8 @@ from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
 from thalweg.tasks.sources.weighted import Rows, WeightedSource
-from thalweg.train.randomness import isolated, seed_noise
 from thalweg.train.recipe import Recipe
+from thalweg.train.restored.randomness import isolated, seed_noise
 
 _ROWS = 8
 

@@ -15,7 +15,7 @@ from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import FAULTS, TrialRecord
 from thalweg.race.trials.run import recorded, run_trial
 from thalweg.tasks import Task
-from thalweg.train.randomness import isolated
+from thalweg.train.restored.randomness import isolated
 
 
 def run_unit(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ...]:

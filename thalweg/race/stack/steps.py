@@ -14,8 +14,8 @@ from thalweg.meta.wrapper import Wrapper
 from thalweg.optim.stepping.merged import Merged, can_merge
 from thalweg.optim.stepping.stepper import Stepper
 from thalweg.race.stack.errors import StackError
-from thalweg.train.optimizers import needs_closure, needs_model, with_inner
-from thalweg.train.point import EvaluationPoint
+from thalweg.train.optimizers.known import needs_closure, needs_model, with_inner
+from thalweg.train.restored.point import EvaluationPoint
 
 
 class StackStepper:

@@ -29,10 +29,10 @@ from thalweg.train.health.diverged import diverged
 from thalweg.train.health.failure import failed_step
 from thalweg.train.health.moment import Moment
 from thalweg.train.history import Evaluation, History
-from thalweg.train.modes import evaluating
-from thalweg.train.optimizers import learning_rate
-from thalweg.train.randomness import seed_weights
+from thalweg.train.optimizers.known import learning_rate
 from thalweg.train.recipe import Recipe
+from thalweg.train.restored.modes import evaluating
+from thalweg.train.restored.randomness import seed_weights
 from thalweg.train.run import Run
 
 _DEAD = 0.25

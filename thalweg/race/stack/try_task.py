@@ -16,8 +16,8 @@ from thalweg.tasks.sources.source import ArraySource, Source
 from thalweg.tasks.sources.weighted import Rows, WeightedSource
 from thalweg.tasks.task import Task
 from thalweg.train.health.check import checked
-from thalweg.train.modes import evaluating
-from thalweg.train.randomness import isolated
+from thalweg.train.restored.modes import evaluating
+from thalweg.train.restored.randomness import isolated
 
 
 def probe_task(task: Task) -> Probe:

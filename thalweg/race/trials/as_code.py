@@ -18,7 +18,7 @@ from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.point import Point
 from thalweg.schedules import Schedule
 from thalweg.tasks.initialize import text_of
-from thalweg.train.optimizers import needs_model
+from thalweg.train.optimizers.known import needs_model
 
 _NAMES = re.compile(rf"\b({'|'.join(schedules.__all__)})\(")
 

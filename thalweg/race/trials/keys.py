@@ -31,8 +31,8 @@ from thalweg.tasks.sources.source import ArraySource, LoaderSource, Placement, S
 from thalweg.tasks.sources.weighted import WeightedSource
 from thalweg.train.gradients import epoch_rows, gradient_rows
 from thalweg.train.health.check import check_task, remarks
-from thalweg.train.optimizers import name_of, needs_model, needs_residuals
-from thalweg.train.randomness import isolated, seed_weights
+from thalweg.train.optimizers.known import name_of, needs_model, needs_residuals
+from thalweg.train.restored.randomness import isolated, seed_weights
 from thalweg.train.running.step import TrainingStep, residuals_for
 
 _PROBE_ROWS = 32

@@ -25,8 +25,8 @@ from thalweg.race.trials.records import FAULTS
 from thalweg.race.trials.step_time import StepTime
 from thalweg.tasks import Task
 from thalweg.tasks.sources.batches import Order
-from thalweg.train.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.recipe import Recipe
+from thalweg.train.restored.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.running.begin import begin
 from thalweg.train.running.state import State
 

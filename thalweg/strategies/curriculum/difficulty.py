@@ -14,9 +14,9 @@ from thalweg.objective.weighted import losses_of, unweighted
 from thalweg.tasks.place import place_of
 from thalweg.tasks.sources.source import Source
 from thalweg.tasks.sources.weighted import Rows, arrays_of
-from thalweg.train.evaluate import EVALUATION_ROWS
-from thalweg.train.modes import evaluating
-from thalweg.train.randomness import isolated
+from thalweg.train.restored.modes import evaluating
+from thalweg.train.restored.randomness import isolated
+from thalweg.train.trained.evaluate import EVALUATION_ROWS
 
 
 def rows_in_memory(source: Source) -> Rows:

@@ -38,8 +38,8 @@ from thalweg.train.history import (
     evaluation_from,
     evaluation_record,
 )
-from thalweg.train.machine import machine_name, versions
-from thalweg.train.optimizers import name_of
+from thalweg.train.machine.versions import machine_name, versions
+from thalweg.train.optimizers.known import name_of
 
 SCHEMA = "thalweg.run/1"
 RUN, HISTORY, MODEL, REPORT = "run.json", "history.jsonl", "model.safetensors", "report.html"

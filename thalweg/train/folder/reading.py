@@ -20,8 +20,8 @@ from thalweg.tasks import load_task
 from thalweg.tasks.task import Task
 from thalweg.train.folder.layout import HISTORY, MODEL, RUN, check_record, line_read
 from thalweg.train.history import Epoch, Evaluation, History
-from thalweg.train.randomness import isolated, seed_weights
-from thalweg.train.trained import Trained
+from thalweg.train.restored.randomness import isolated, seed_weights
+from thalweg.train.trained.trained import Trained
 
 
 class SavedRun(Trained):

@@ -31,12 +31,12 @@ from thalweg.tasks.sources.weighted import WeightedSource
 from thalweg.tasks.target import figure
 from thalweg.tasks.task import Task
 from thalweg.tasks.unpacked import Unpacked
-from thalweg.train.evaluate import EVALUATION_ROWS, evaluate
 from thalweg.train.health.failure import NO_GRADIENT, ONE_ROW
 from thalweg.train.health.layers import cause_of_nonfinite, refusal_of, refusing_layer
-from thalweg.train.modes import evaluating
-from thalweg.train.randomness import isolated, seed_weights
-from thalweg.train.snapshot import untouched
+from thalweg.train.restored.modes import evaluating
+from thalweg.train.restored.randomness import isolated, seed_weights
+from thalweg.train.restored.snapshot import untouched
+from thalweg.train.trained.evaluate import EVALUATION_ROWS, evaluate
 
 _PROBE = 2  # rows: enough to see the shape of the outputs
 

@@ -12,7 +12,7 @@ from thalweg.objective.blame import blame
 from thalweg.objective.nested import describe_batch
 from thalweg.train.health.layers import refusing_layer
 from thalweg.train.health.moment import Moment
-from thalweg.train.modes import evaluating
+from thalweg.train.restored.modes import evaluating
 
 NO_GRADIENT = (
     "The loss {} has no gradient with respect to the model's parameters: it was cut off on the way, by "

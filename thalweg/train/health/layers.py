@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from thalweg.kept import modes_kept
 from thalweg.objective.nested import mapped, tensors_in
-from thalweg.train.modes import evaluating
-from thalweg.train.randomness import isolated
+from thalweg.train.restored.modes import evaluating
+from thalweg.train.restored.randomness import isolated
 
 
 @dataclass

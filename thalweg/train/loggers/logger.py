@@ -16,7 +16,7 @@ from thalweg.objective import Scores
 from thalweg.train.callbacks import Callback, Training
 from thalweg.train.folder.layout import beginning
 from thalweg.train.history import Epoch, Evaluation
-from thalweg.train.optimizers import learning_rate
+from thalweg.train.optimizers.known import learning_rate
 from thalweg.whole import whole_number
 
 Plain = bool | int | float | str

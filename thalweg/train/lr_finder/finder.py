@@ -19,16 +19,16 @@ from thalweg.objective import Cost
 from thalweg.tasks.place import place_of
 from thalweg.tasks.sources.source import LoaderSource
 from thalweg.tasks.task import BATCH_SIZE, Task
-from thalweg.train.choice import choose, is_chain
-from thalweg.train.devices import usable_device
 from thalweg.train.health.check import checked
 from thalweg.train.lr_finder.sweep import Stopped, Sweep, SweepSetup, sweep
 from thalweg.train.lr_finder.valley import Valley, find_valley
-from thalweg.train.optimizers import OptimizerFactory, name_of
-from thalweg.train.randomness import seed_weights
+from thalweg.train.machine.devices import usable_device
+from thalweg.train.optimizers.choice import choose, is_chain
+from thalweg.train.optimizers.known import OptimizerFactory, name_of
 from thalweg.train.recipe import Recipe
+from thalweg.train.restored.randomness import seed_weights
+from thalweg.train.restored.snapshot import untouched
 from thalweg.train.running.begin import begin
-from thalweg.train.snapshot import untouched
 from thalweg.whole import whole_number
 
 OnSweep = Callable[[Sweep], None]

@@ -19,8 +19,8 @@ from thalweg.tasks.sources.batches import Order
 from thalweg.tasks.sources.source import ArraySource, Placement, Source
 from thalweg.train.health.diverged import likely_cause
 from thalweg.train.health.failure import NO_GRADIENT
-from thalweg.train.optimizers import needs_residuals, with_inner
-from thalweg.train.randomness import seed_noise
+from thalweg.train.optimizers.known import needs_residuals, with_inner
+from thalweg.train.restored.randomness import seed_noise
 from thalweg.train.running.step import TrainingStep
 
 _RISEN = 4.0

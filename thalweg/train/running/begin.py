@@ -20,12 +20,12 @@ from thalweg.tasks.task import Task
 from thalweg.train.callbacks import Callbacks
 from thalweg.train.gradients import Computed, gradient_rows
 from thalweg.train.health.check import checked
-from thalweg.train.point import EvaluationPoint
-from thalweg.train.randomness import repeated
+from thalweg.train.restored.point import EvaluationPoint
+from thalweg.train.restored.randomness import repeated
+from thalweg.train.restored.weights import Weights
 from thalweg.train.run import BaseRecipe
 from thalweg.train.running.state import State
 from thalweg.train.stopping import Tracker
-from thalweg.train.weights import Weights
 
 
 def begin(

@@ -25,9 +25,9 @@ from thalweg.train.history import (
     evaluation_record,
     reached_from,
 )
+from thalweg.train.restored.weights import Weights, kind_of
 from thalweg.train.running.archive import read_archive, rehearsed, write_archive
 from thalweg.train.running.state import State
-from thalweg.train.weights import Weights, kind_of
 
 FILE_NAME = "checkpoint.safetensors"
 _OF_OPTIMIZER = "optimizer's "

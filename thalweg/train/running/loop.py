@@ -16,12 +16,11 @@ from thalweg.objective import Scores
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.target import figure
 from thalweg.train.callbacks import Checkpoint
-from thalweg.train.devices import usable_device
-from thalweg.train.evaluate import evaluate
 from thalweg.train.health.moment import Moment
 from thalweg.train.history import Epoch, Evaluation, Reached
-from thalweg.train.optimizers import learning_rate
-from thalweg.train.randomness import isolated, seed_noise, seed_weights
+from thalweg.train.machine.devices import usable_device
+from thalweg.train.optimizers.known import learning_rate
+from thalweg.train.restored.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.begin import begin
 from thalweg.train.running.checkpoint import checkpoint_file, load, rehearse, save
@@ -29,6 +28,7 @@ from thalweg.train.running.listeners import Listener, sorted_out
 from thalweg.train.running.progress import Reporter, reporter
 from thalweg.train.running.state import State
 from thalweg.train.running.steps import Steps
+from thalweg.train.trained.evaluate import evaluate
 from thalweg.whole import whole_number
 
 

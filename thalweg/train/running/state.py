@@ -20,7 +20,7 @@ from thalweg.train.gradients import Computed
 from thalweg.train.health.failure import failure
 from thalweg.train.health.moment import Moment
 from thalweg.train.history import Epoch, Evaluation, History, Reached
-from thalweg.train.point import EvaluationPoint
+from thalweg.train.restored.point import EvaluationPoint
 from thalweg.train.run import BaseRecipe, Run
 from thalweg.train.running.step import Autocast, TrainingStep, residuals_for
 from thalweg.train.stopping import Tracker

@@ -16,7 +16,7 @@ from thalweg.objective.residuals import Residuals
 from thalweg.objective.weight import Weight
 from thalweg.objective.weighted import count_rows
 from thalweg.train.health.moment import Moment
-from thalweg.train.optimizers import (
+from thalweg.train.optimizers.known import (
     gradient_cleaner,
     needs_closure,
     needs_residuals,

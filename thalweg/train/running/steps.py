@@ -19,7 +19,7 @@ from thalweg.tasks.sources.batches import Order
 from thalweg.tasks.sources.source import ArraySource
 from thalweg.train.health.diverged import FitDivergedError, diverged
 from thalweg.train.health.moment import Moment
-from thalweg.train.optimizers import learning_rate
+from thalweg.train.optimizers.known import learning_rate
 from thalweg.train.running.progress import Reporter
 from thalweg.train.running.reading import Reading
 from thalweg.train.running.state import State

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from thalweg.train.optimizers import with_inner
+from thalweg.train.optimizers.known import with_inner
 
 
 class Updates:

@@ -20,10 +20,10 @@ from thalweg.tasks.sources.source import ArraySource, Source
 from thalweg.tasks.sources.tensors import as_tensor
 from thalweg.tasks.sources.weighted import WeightedSource
 from thalweg.tasks.task import Task
-from thalweg.train.evaluate import confusion, evaluate, predict, predict_set
-from thalweg.train.exported import export_model
 from thalweg.train.history import History
-from thalweg.train.randomness import isolated
+from thalweg.train.restored.randomness import isolated
+from thalweg.train.trained.evaluate import confusion, evaluate, predict, predict_set
+from thalweg.train.trained.exported import export_model
 
 
 class Trained:

@@ -11,8 +11,8 @@ import thalweg
 from tests.exact import RERUN
 from tests.train.helpers import blobs, other_run, quiet, same_run
 from thalweg.errors import TaskError
-from thalweg.train.binding import build_optimizer
-from thalweg.train.optimizers import learning_rate, name_of
+from thalweg.train.optimizers.binding import build_optimizer
+from thalweg.train.optimizers.known import learning_rate, name_of
 
 
 def _model() -> nn.Module:

@@ -15,8 +15,8 @@ from thalweg.objective.nested import describe_batch, is_plain, mapped, rows_of, 
 from thalweg.objective.weighted import count_rows, unweighted
 from thalweg.tasks.place import place_of
 from thalweg.tasks.sources.source import Source
-from thalweg.train.modes import evaluating
-from thalweg.train.randomness import isolated
+from thalweg.train.restored.modes import evaluating
+from thalweg.train.restored.randomness import isolated
 
 # Without gradients a batch needs little memory, and the cost of a call is spread over many rows.
 EVALUATION_ROWS = 1024

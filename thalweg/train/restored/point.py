@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.errors import DataError
 from thalweg.kept import modes_kept
-from thalweg.train.optimizers import with_inner
+from thalweg.train.optimizers.known import with_inner
 
 
 class EvaluationPoint:

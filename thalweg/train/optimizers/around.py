@@ -8,7 +8,7 @@ import torch
 
 from thalweg.errors import TaskError
 from thalweg.meta import Accumulate
-from thalweg.train.optimizers import needs_closure, with_inner
+from thalweg.train.optimizers.known import needs_closure, with_inner
 
 
 def around(

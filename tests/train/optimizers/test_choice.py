@@ -17,7 +17,7 @@ from thalweg.optim.named import named_optimizers
 from thalweg.schedules import cosine, warmup
 from thalweg.tasks import Data
 from thalweg.train import Recipe, fit
-from thalweg.train.choice import SETTINGS, choose
+from thalweg.train.optimizers.choice import SETTINGS, choose
 
 
 @pytest.mark.parametrize(

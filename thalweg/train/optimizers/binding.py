@@ -14,8 +14,8 @@ from thalweg.errors import TaskError, ThalwegError
 from thalweg.numeric import is_schedule
 from thalweg.optim import __all__ as optimizer_names
 from thalweg.optim.optimizer import stepping
-from thalweg.train.choice import is_chain
-from thalweg.train.optimizers import Rate, name_of, needs_model
+from thalweg.train.optimizers.choice import is_chain
+from thalweg.train.optimizers.known import Rate, name_of, needs_model
 
 _NO_SCHEDULE = (
     "A schedule in the place of lr is for the optimizers of thalweg.optim; for another one give "

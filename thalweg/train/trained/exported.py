@@ -19,7 +19,7 @@ from thalweg.objective.blame import blame
 from thalweg.objective.nested import mapped
 from thalweg.tasks.data import Data
 from thalweg.tasks.place import place_of
-from thalweg.train.modes import evaluating
+from thalweg.train.restored.modes import evaluating
 
 ENDINGS = (".pt2", ".onnx")
 _ROWS = 3

@@ -13,7 +13,7 @@ from thalweg.engine.language.rule import Link, Rule
 from thalweg.errors import TaskError, suggest
 from thalweg.optim.named import find_optimizer
 from thalweg.schedules.named import ScheduleMaker, schedule_named
-from thalweg.train.optimizers import has_routes, name_of
+from thalweg.train.optimizers.known import has_routes, name_of
 
 
 @dataclass(frozen=True)

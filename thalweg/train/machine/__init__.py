@@ -1,0 +1,1 @@
+"""The machine that trains: its devices, its threads, the versions of its software."""

@@ -1,0 +1,1 @@
+"""What is changed for a while and put back: modes, random generators, weights, whole runs in progress."""
