@@ -16,7 +16,7 @@ from typing import Any
 from thalweg.files import write_text
 from thalweg.report.data import text
 from thalweg.report.data.reading import Record, is_many, names, reads_result
-from thalweg.report.parts.offline import POLICY, asset, embedded, plotly
+from thalweg.report.parts.offline import asset, framed, plotly
 from thalweg.report.parts.palette import colours, variable
 from thalweg.report.parts.section import Section, render
 from thalweg.report.sections.across import across_sections
@@ -67,31 +67,14 @@ def race_page(result: Mapping[str, Any]) -> str:
     }
     shades = {name: variable(name) for name in names(result)}
     drawing = {"colours": shades, "figures": figures, "tables": tables}
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{escape(question(result))}</title>
-<style>{asset("page.css")}{asset("race.css")}{_colour_styles(result)}</style>
-</head>
-<body>
-<main>
-{header(result)}
-{chips(result)}
-{_body(result, parts)}
-</main>
-<script type="application/json" id="race-data">{embedded(result)}</script>
-<script type="application/json" id="race-figures">{embedded(drawing)}</script>
-<script>{plotly()}</script>
-<script>{asset("figures.js")}</script>
-<script>{asset("save.js")}</script>
-<script>{asset("tables.js")}</script>
-</body>
-</html>
-"""
+    return framed(
+        f"{header(result)}\n{chips(result)}\n{_body(result, parts)}",
+        title=escape(question(result)),
+        head='<meta name="color-scheme" content="light dark">\n',
+        style=f"{asset('page.css')}{asset('race.css')}{_colour_styles(result)}",
+        data={"race-data": result, "race-figures": drawing},
+        scripts=[plotly(), asset("figures.js"), asset("save.js"), asset("tables.js")],
+    )
 
 
 def race_sections(result: Record) -> list[Section]:

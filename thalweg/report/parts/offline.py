@@ -1,8 +1,9 @@
-"""What a page needs to stand alone in a browser, without network: policy, data, assets, Plotly."""
+"""What a page needs to stand alone in a browser, without network: its frame, policy, data, assets, Plotly."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +14,49 @@ POLICY = (
     "img-src data: blob:; font-src data:"
 )
 """The content security policy: nothing is loaded from elsewhere."""
+
+
+def framed(
+    body: str,
+    *,
+    title: str,
+    style: str,
+    data: Mapping[str, Any] | None = None,
+    scripts: Sequence[str] = (),
+    head: str = "",
+) -> str:
+    """Return the text of a page.
+
+    Args:
+        body: HTML that stands in `<main>`.
+        title: of the window, escaped.
+        style: CSS, and `head`, HTML that stands before the policy, such as the colour schemes.
+        data: what scripts read, each as JSON in an element of that id.
+        scripts: JavaScript, in the order in which it runs.
+    """
+    below = [
+        *(
+            f'<script type="application/json" id="{name}">{embedded(each)}</script>\n'
+            for name, each in (data or {}).items()
+        ),
+        *(f"<script>{script}</script>\n" for script in scripts),
+    ]
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+{head}<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+{"".join(below)}</body>
+</html>
+"""
 
 
 def embedded(value: Any) -> str:

@@ -62,3 +62,10 @@ def variable(name: str) -> str:
     '--ea2e56b85'
     """
     return f"--e{zlib.crc32(name.encode()):08x}"
+
+
+def palette_style(palette: Sequence[Colour]) -> str:
+    """Return the colours as CSS variables `--e0`, `--e1`, … of the light scheme and of the dark one."""
+    light = "".join(f"--e{i}:{colour.light};" for i, colour in enumerate(palette))
+    dark = "".join(f"--e{i}:{colour.dark};" for i, colour in enumerate(palette))
+    return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from thalweg.report.parts.offline import POLICY, asset, embedded, plotly
-from thalweg.report.parts.palette import Colour
+from thalweg.report.parts.offline import asset, framed, plotly
+from thalweg.report.parts.palette import Colour, palette_style
 
 
 @dataclass(frozen=True)
@@ -47,21 +47,7 @@ def figure_page(
         tall: the figure's height in pixels, if not the usual.
     """
     height = f' style="--tall:{tall}px"' if tall else ""
-    light = "".join(f"--e{i}:{colour.light};" for i, colour in enumerate(palette))
-    dark = "".join(f"--e{i}:{colour.dark};" for i, colour in enumerate(palette))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{title}</title>
-<style>{asset("page.css")}
-:root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
-</head>
-<body>
-<main>
-<header>
+    body = f"""<header>
 {header}
 </header>
 <section class="card">
@@ -70,13 +56,11 @@ def figure_page(
 <div class="save"><button type="button" data-save="csv" title="The points of the figure">CSV</button>\
 <button type="button" data-save="json" title="All of it">JSON</button></div>
 <noscript><p>The figure needs JavaScript; the list above does not.</p></noscript>
-</section>
-</main>
-<script type="application/json" id="figure">{embedded(figure)}</script>
-<script type="application/json" id="saved">{embedded(asdict(saved))}</script>
-<script>{plotly()}</script>
-<script>{asset("save.js")}</script>
-<script>{asset("one_figure.js")}</script>
-</body>
-</html>
-"""
+</section>"""
+    return framed(
+        body,
+        title=title,
+        style=f"{asset('page.css')}\n{palette_style(palette)}",
+        data={"figure": figure, "saved": asdict(saved)},
+        scripts=[plotly(), asset("save.js"), asset("one_figure.js")],
+    )

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.files import write_text
-from thalweg.report.parts.offline import POLICY, asset
+from thalweg.report.parts.offline import asset, framed
+from thalweg.report.parts.palette import palette_style
 from thalweg.report.plots.depth import depth_lines, depth_svg, palette_of
 
 _FIGURES = {"activation": "log RMS of activations", "gradient": "log RMS of gradients"}
@@ -152,9 +153,6 @@ def _is_finite(value: float | None) -> bool:
 
 
 def _page(record: Mapping[str, Any]) -> str:
-    palette = _palette(record)
-    light = "".join(f"--e{i}:{each.light};" for i, each in enumerate(palette))
-    dark = "".join(f"--e{i}:{each.dark};" for i, each in enumerate(palette))
     task = record.get("task", "")
     race = record.get("race")
     verdict = record["advice"] if race is None else race["verdict"]
@@ -166,19 +164,7 @@ def _page(record: Mapping[str, Any]) -> str:
             "of their shares. A loss far above it says that the outputs begin too large."
         )
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>How {escape(task) or "a model"} starts</title>
-<style>{asset("page.css")}
-:root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}{_STYLE}</style>
-</head>
-<body>
-<main>
-<header>
+    body = f"""<header>
 <p class="kicker">thalweg init{f" · {escape(task)}" if task else ""}</p>
 <h1>How the model starts</h1>
 <p class="verdict">{escape(verdict)}</p>
@@ -196,11 +182,12 @@ one batch: mean and standard deviation over {record["seeds"]} seeds. A flat line
 <p class="hint">{"" if race is None else escape(record["advice"])}{entropy}</p>
 {_summary(record)}
 <details style="margin:14px 0"><summary>Layer by layer</summary>{_by_layer(record)}</details>
-</section>
-</main>
-</body>
-</html>
-"""
+</section>"""
+    return framed(
+        body,
+        title=f"How {escape(task) or 'a model'} starts",
+        style=f"{asset('page.css')}\n{palette_style(_palette(record))}{_STYLE}",
+    )
 
 
 def _race(race: Mapping[str, Any]) -> str:
