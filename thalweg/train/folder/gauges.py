@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from thalweg.errors import CheckpointError
-from thalweg.files import atomic_path
+from thalweg.train.folder.arrays import UNREADABLE, read_arrays, write_arrays
 from thalweg.train.folder.layout import GAUGES
 
 SCHEMA = "thalweg.gauges/1"
@@ -43,16 +40,8 @@ def write_gauges(folder: str | os.PathLike[str], gauges: Gauges) -> Path:
     Raises:
         CheckpointError: it cannot be written.
     """
-    path = Path(folder) / GAUGES
-    names = {"parameters": list(gauges.parameters), "layers": list(gauges.layers)}
-    metadata = {"schema": SCHEMA, **{name: json.dumps(each) for name, each in names.items()}}
-    arrays = {name: array.detach().cpu().contiguous() for name, array in gauges.arrays.items()}
-    try:
-        with atomic_path(path) as temporary:
-            save_file(arrays, temporary, metadata)
-    except (ValueError, RuntimeError, OSError) as error:
-        raise CheckpointError(f"The gauges {path} cannot be written: {error}.") from error
-    return path
+    lists = {"parameters": list(gauges.parameters), "layers": list(gauges.layers)}
+    return write_arrays(Path(folder) / GAUGES, "gauges", SCHEMA, gauges.arrays, lists)
 
 
 def read_gauges(folder: str | os.PathLike[str]) -> Gauges:
@@ -63,17 +52,14 @@ def read_gauges(folder: str | os.PathLike[str]) -> Gauges:
     """
     path = Path(folder) / GAUGES
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            arrays: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        parameters, layers = (json.loads(metadata.get(n, "[]")) for n in ("parameters", "layers"))
-    except (OSError, SafetensorError, ValueError) as error:
+        schema, arrays, (parameters, layers) = read_arrays(path, ("parameters", "layers"))
+    except UNREADABLE as error:
         raise CheckpointError(
             f"The gauges {path} cannot be read: {error}. Record them: thalweg train … --gauges 10, or "
             "RecordGauges(folder)."
         ) from error
     named = all(isinstance(each, list) for each in (parameters, layers))
-    if metadata.get("schema") != SCHEMA or not named or not all(map(_is_real, arrays.values())):
+    if schema != SCHEMA or not named or not all(map(_is_real, arrays.values())):
         raise CheckpointError(f"{path} holds no gauges of the schema {SCHEMA!r}, or it was edited.")
     return Gauges(arrays, tuple(map(str, parameters)), tuple(map(str, layers)))
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from thalweg.errors import CheckpointError, TaskError
-from thalweg.files import atomic_path
+from thalweg.errors import TaskError
 from thalweg.train.callbacks import Callback, Training
+from thalweg.train.folder.arrays import UNREADABLE, read_arrays, write_arrays
 from thalweg.train.folder.layout import PATH
 from thalweg.train.history import Epoch
 
@@ -148,19 +145,9 @@ def write_path(folder: str | os.PathLike[str], path: RunPath) -> Path:
     Raises:
         CheckpointError: it cannot be written.
     """
-    file = Path(folder) / PATH
-    metadata = {
-        "schema": SCHEMA,
-        "names": json.dumps(list(path.names)),
-        "shapes": json.dumps([list(shape) for shape in path.shapes]),
-    }
-    tensors = {"points": path.points.contiguous(), "steps": torch.tensor(path.steps)}
-    try:
-        with atomic_path(file) as temporary:
-            save_file(tensors, temporary, metadata)
-    except (ValueError, RuntimeError, OSError) as error:
-        raise CheckpointError(f"The path {file} cannot be written: {error}.") from error
-    return file
+    lists = {"names": list(path.names), "shapes": [list(shape) for shape in path.shapes]}
+    arrays = {"points": path.points, "steps": torch.tensor(path.steps)}
+    return write_arrays(Path(folder) / PATH, "path", SCHEMA, arrays, lists)
 
 
 def read_path(folder: str | os.PathLike[str]) -> RunPath:
@@ -171,22 +158,21 @@ def read_path(folder: str | os.PathLike[str]) -> RunPath:
     """
     file = Path(folder) / PATH
     try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            points, steps = opened.get_tensor("points"), opened.get_tensor("steps")
-        names, shapes = (json.loads(metadata.get(n, "null")) for n in ("names", "shapes"))
+        schema, arrays, (names, shapes) = read_arrays(
+            file, ("names", "shapes"), ("points", "steps")
+        )
         path = RunPath(
-            points.float(),
-            tuple(map(int, steps.tolist())),
+            arrays["points"].float(),
+            tuple(map(int, arrays["steps"].tolist())),
             tuple(map(str, names)),
             tuple(tuple(map(int, shape)) for shape in shapes),
         )
         count = sum(int(torch.Size(shape).numel()) for shape in path.shapes)
         fits = path.points.shape == (len(path.steps), count) and len(path.names) == len(path.shapes)
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise TaskError(
             f"The path {file} cannot be read: {error}. Record one: thalweg train … --keep-path."
         ) from error
-    if metadata.get("schema") != SCHEMA or not fits or not path.steps:
+    if schema != SCHEMA or not fits or not path.steps:
         raise TaskError(f"{file} holds no path of the schema {SCHEMA!r}, or it was edited.")
     return path
