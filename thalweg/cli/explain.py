@@ -95,7 +95,7 @@ def _matches(name: str) -> list[str]:
 
 def _cards() -> dict[str, Callable[[], Card]]:
     """Return what makes each card, by full name; a short name means the first that has it."""
-    from thalweg.cli.listing import schedules, wrappers
+    from thalweg.cli.known import schedules, wrappers
     from thalweg.optim.cards.card import (
         OF_MODELS,
         OPTIMIZERS,

@@ -131,10 +131,14 @@ def _figures(cost: StepCost) -> ListRow:
 
 
 def _schedules() -> list[ListRow]:
+    from thalweg.cli.known import schedules
+
     return _described(schedules())
 
 
 def _wrappers() -> list[ListRow]:
+    from thalweg.cli.known import wrappers
+
     return _described(wrappers())
 
 
@@ -159,21 +163,6 @@ def _described(things: Mapping[str, Any]) -> list[ListRow]:
         {"name": name, "description": docstring.read_docstring(docstring.of(thing)).summary}
         for name, thing in things.items()
     ]
-
-
-def schedules() -> dict[str, Any]:
-    """Return every schedule by name."""
-    from thalweg import schedules as package
-
-    return {name: getattr(package, name) for name in package.__all__ if name != "Schedule"}
-
-
-def wrappers() -> dict[str, Any]:
-    """Return every wrapper of optimizers by name."""
-    from thalweg import meta
-
-    known = {name: getattr(meta, name) for name in meta.__all__ if name != "Wrapper"}
-    return {name: made for name, made in known.items() if isinstance(made, type)}
 
 
 LISTS: Mapping[str, Callable[[], list[ListRow]]] = {
