@@ -13,7 +13,7 @@ import torch
 from tests.cli.commands import call
 from tests.exact import differs
 from tests.race.conftest import short_turns
-from thalweg.optim.cards.card import OPTIMIZERS
+from thalweg.optim.cards.known import OPTIMIZERS
 
 __all__ = ["short_turns"]
 

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from tests.cli.commands import call
 from thalweg import meta, optim, rules, schedules
 from thalweg.cli.explain import fold
-from thalweg.optim.cards.card import card
+from thalweg.optim.cards.by_name import card
 
 NAMES = [
     *(name for name in optim.__all__ if name != "Optimizer"),

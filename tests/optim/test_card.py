@@ -18,16 +18,10 @@ from tests.optim.solvers import SOLVERS as SOLVER_NAMES
 from tests.optim.sparse import SPARSE_ONLY
 from thalweg import optim, rule, rules
 from thalweg.errors import EngineError, TaskError
-from thalweg.optim.cards.card import (
-    OF_MODELS,
-    OPTIMIZERS,
-    RULES,
-    SOLVERS,
-    Card,
-    card,
-    describe_callable,
-    find,
-)
+from thalweg.optim.cards.by_name import card, find
+from thalweg.optim.cards.card import Card
+from thalweg.optim.cards.known import OF_MODELS, OPTIMIZERS, RULES, SOLVERS
+from thalweg.optim.cards.of_callable import describe_callable
 
 OPTIMIZER_NAMES = sorted(set(optim.__all__) - {"Optimizer", *SOLVER_NAMES, *MODEL_NAMES})
 DENSE = sorted(set(OPTIMIZER_NAMES) - set(SPARSE_ONLY))

@@ -9,7 +9,7 @@ from tests.optim.kronecker import OF_MODELS
 from tests.optim.solvers import SOLVERS
 from thalweg import optim, rules
 from thalweg.optim.cards import docs_page as catalogue
-from thalweg.optim.cards.card import card
+from thalweg.optim.cards.by_name import card
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "optimizers.md"
 

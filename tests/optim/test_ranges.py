@@ -12,7 +12,7 @@ import torch
 from torch.nn import Parameter
 
 from thalweg import Optimizer, chain, optim, rules
-from thalweg.optim.cards.card import OPTIMIZERS
+from thalweg.optim.cards.known import OPTIMIZERS
 from thalweg.optim.twin import TorchTwin
 
 # Papers and PyTorch alike: a factor of an average that stays below 1.

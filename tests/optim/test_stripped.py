@@ -11,7 +11,8 @@ import pytest
 PROGRAM = """
 import torch, thalweg, thalweg.race, thalweg.testing
 from thalweg import meta, optim
-from thalweg.optim.cards.card import OPTIMIZERS, card
+from thalweg.optim.cards.by_name import card
+from thalweg.optim.cards.known import OPTIMIZERS
 from thalweg.rules import ema
 
 @thalweg.rule

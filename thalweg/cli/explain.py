@@ -96,14 +96,9 @@ def _matches(name: str) -> list[str]:
 def _cards() -> dict[str, Callable[[], Card]]:
     """Return what makes each card, by full name; a short name means the first that has it."""
     from thalweg.cli.known import schedules, wrappers
-    from thalweg.optim.cards.card import (
-        OF_MODELS,
-        OPTIMIZERS,
-        RULES,
-        SOLVERS,
-        card,
-        describe_callable,
-    )
+    from thalweg.optim.cards.by_name import card
+    from thalweg.optim.cards.known import OF_MODELS, OPTIMIZERS, RULES, SOLVERS
+    from thalweg.optim.cards.of_callable import describe_callable
     from thalweg.race.entrants.known import known_entrants
 
     cards: dict[str, Callable[[], Card]] = {}
@@ -120,7 +115,8 @@ def _cards() -> dict[str, Callable[[], Card]]:
 
 
 def _of_entrant(entrant: Entrant) -> Card:
-    from thalweg.optim.cards.card import card, optimizer_example
+    from thalweg.optim.cards.by_name import card
+    from thalweg.optim.cards.of_optimizer import optimizer_example
 
     example = optimizer_example(entrant.factory, **entrant.hyperparameters)  # type: ignore[arg-type]
     return replace(card(entrant.factory), example=example)  # type: ignore[arg-type]

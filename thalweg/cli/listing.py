@@ -89,8 +89,9 @@ def _tasks() -> list[ListRow]:
 def _optimizers() -> list[ListRow]:
     import torch
 
-    from thalweg.optim.cards.card import OF_MODELS, OPTIMIZERS, SOLVERS, card
+    from thalweg.optim.cards.by_name import card
     from thalweg.optim.cards.cost import cost_of
+    from thalweg.optim.cards.known import OF_MODELS, OPTIMIZERS, SOLVERS
     from thalweg.optim.stepping.stepper import Stepper
     from thalweg.race.entrants.known import DEFAULT_ENTRANTS, known_entrants
 
@@ -112,7 +113,8 @@ def _optimizers() -> list[ListRow]:
 
 
 def _rules() -> list[ListRow]:
-    from thalweg.optim.cards.card import RULES, card
+    from thalweg.optim.cards.by_name import card
+    from thalweg.optim.cards.known import RULES
 
     cards = [card(made) for made in RULES.values()]
     return [

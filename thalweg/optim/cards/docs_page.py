@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from thalweg.files import write_text
-from thalweg.optim.cards.card import OF_MODELS, OPTIMIZERS, RULES, SOLVERS, Card, card
+from thalweg.optim.cards.by_name import card
+from thalweg.optim.cards.card import Card
 from thalweg.optim.cards.cost import StepCost
+from thalweg.optim.cards.known import OF_MODELS, OPTIMIZERS, RULES, SOLVERS
 
 WIDTH = 110
 
