@@ -16,12 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.engine.cpu.between import (
+    FUNCTIONS,
+    MEMORY,
+    Average,
+    Place,
+    averages,
+    operands_of,
+    plan_stage,
+)
 from thalweg.engine.cpu.stacked_states import StackedStates, Watch, memory_of
 from thalweg.engine.eager.printed import print_stage
 from thalweg.engine.member import Member
 from thalweg.engine.program.printing import Layout, ReducedFunction
 from thalweg.engine.program.program import Level, Program, Value
-from thalweg.engine.program.shapes import matrix_sizes
+from thalweg.engine.program.shapes import Shape, matrix_sizes
 
 MOST = 2**23
 """Numbers of a slice: more would only make what a function needs on the way larger."""
@@ -32,16 +41,26 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class StageFunction:
     """The matrix values of one stage as a function: what it reads, and what is needed of them afterwards."""
 
-    def __init__(self, program: Program, stage: int) -> None:
-        here = [v for v in program.matrices if v.stage == stage and v.op != "matrix state"]
-        reads = {x for v in here for x in v.operands if x.op != "constant"}.difference(here)
-        self.needed = {x for v in program.matrices if v.stage > stage for x in v.operands}
+    def __init__(self, program: Program, stage: int, known: Mapping[Value, Average]) -> None:
+        absorbed = {x for made in known.values() for x in made.absorbed}
+        every = [v for v in program.matrices if v not in absorbed]
+        here = [v for v in every if v.stage == stage and v.op != "matrix state"]
+        read = {v: operands_of(v, known) for v in every}
+        reads = {x for v in here for x in read[v] if x.op != "constant"}.difference(here)
+        self.needed = {x for v in every if v.stage > stage for x in read[v]}
         self.needed |= set(program.matrix_outputs.values())
         spread = read_by_passes(program)
         self.spread = tuple(v for v in spread if v.stage == stage)
         self.reads = tuple(v for v in program.values if v in reads)
         self.kept = tuple(v for v in here if v in self.needed or v in spread)
-        self.call = print_stage(here, self.reads, self.kept) if here else None
+        plan = plan_stage(program, here, self.kept, self.spread, known)
+        self.places, self.placed = plan.places, plan.placed
+        self.in_buffer = {place.spread for place in plan.places}
+        self.call = (
+            print_stage(plan.computed, self.reads, self.kept, plan.lines, FUNCTIONS, MEMORY)
+            if here
+            else None
+        )
         self.numbers = tuple(v for v in self.reads if v.level == Level.REDUCED)
         self.reduced = ReducedFunction(program, self.numbers)
 
@@ -59,8 +78,9 @@ def _assigned(program: Program) -> tuple[dict[Value, int], int]:
     until: list[float] = []
     slot: dict[Value, int] = {}
 
-    def assign(value: Value, last: float, stage: int) -> None:
-        free = [k for k, end in enumerate(until) if end <= stage]
+    def assign(value: Value, last: float, stage: int, early: bool) -> None:
+        # what is computed before a pass must not lie in what it is computed from
+        free = [k for k, end in enumerate(until) if end < stage or (end == stage and not early)]
         if not free:
             until.append(last)
         slot[value] = free[0] if free else len(until) - 1
@@ -70,10 +90,10 @@ def _assigned(program: Program) -> tuple[dict[Value, int], int]:
     for stage in range(program.stages + 1):
         for value in spread:
             if value.stage == stage:
-                assign(value, float("inf"), stage)
+                assign(value, float("inf"), stage, True)
         for value in program.given_to_matrices(stage):
             readers = [v.stage for v in program.matrices if value in v.operands]
-            assign(value, max(readers), stage)
+            assign(value, max(readers), stage, False)
     return slot, len(until)
 
 
@@ -118,6 +138,14 @@ class Slice:
         self.buffers = [x[start * each : end * each] for x in stack.buffers]
         self.memories = {x.untyped_storage().data_ptr() for x in stack.buffers}
         self.known: dict[Value, Any] = {}
+        self.memory: list[list[Tensor]] = []
+        """For each stage, where results are computed."""
+
+    def size(self, shape: Shape) -> tuple[int, int, int]:
+        """Return the size of a stack of matrices of a shape."""
+        count, rows, columns = self.sizes
+        of = {"m": rows, "n": columns, "1": 1}
+        return count, of[shape[0]], of[shape[1]]
 
 
 class MatrixStacks:
@@ -143,7 +171,8 @@ class MatrixStacks:
     ) -> None:
         dtype = torch.float64 if "float64" in dtypes else torch.float32
         self.program, self._members, self._row_of, self._rows = program, members, row_of, rows
-        self._stages = [StageFunction(program, s) for s in range(program.stages + 1)]
+        known = averages(program)
+        self._stages = [StageFunction(program, s, known) for s in range(program.stages + 1)]
         self._slot, count = _assigned(program)
         together: dict[Any, list[int]] = {}
         for k in sorted(range(len(members)), key=lambda k: row_of[k]):
@@ -199,9 +228,10 @@ class MatrixStacks:
         function = self._stages[stage]
         for each in self._slices:
             if function.call is not None:
-                self._call(function, each, numbers)
+                self._call(stage, each, numbers)
             for value in function.spread:
-                each.buffers[self._slot[value]].copy_(each.known[value])
+                if value not in function.in_buffer:
+                    each.buffers[self._slot[value]].copy_(each.known[value])
                 if value not in function.needed and value.op != "matrix state":
                     del each.known[value]
 
@@ -215,12 +245,34 @@ class MatrixStacks:
                 for number, stack in enumerate(self._stacks)
                 for a, b in stack.slices(lambda a, b: self._alike(self._row_of[a], self._row_of[b]))
             ]
+            self._lay_out()
         self._states.read()
         for each in self._slices:
             each.known = {
                 v: self._states.of(each.number, k).slice(each.start, each.end)
                 for v, k in self._read
             }
+
+    def _lay_out(self) -> None:
+        """Make the memory of results: that of the slices, and one for all that take turns."""
+        sizes: dict[int, int] = {}
+        for each in self._slices:
+            for place in (x for stage in self._stages for x in stage.places):
+                if place.shared is not None:
+                    count = math.prod(each.size(place.shape))
+                    sizes[place.shared] = max(count, sizes.get(place.shared, 0))
+        shared = {k: self._like.new_empty(count) for k, count in sizes.items()}
+
+        def made(each: Slice, place: Place) -> Tensor:
+            size = each.size(place.shape)
+            if place.spread is not None:
+                return each.buffers[self._slot[place.spread]]
+            if place.shared is None:
+                return self._like.new_empty(size)
+            return shared[place.shared][: math.prod(size)].view(size)
+
+        for each in self._slices:
+            each.memory = [[made(each, x) for x in stage.places] for stage in self._stages]
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -246,9 +298,9 @@ class MatrixStacks:
         chosen = self._columns
         return a == b or self._rows[a, chosen].tobytes() == self._rows[b, chosen].tobytes()
 
-    def _call(self, function: StageFunction, each: Slice, numbers: Mapping[Value, Any]) -> None:
+    def _call(self, stage: int, each: Slice, numbers: Mapping[Value, Any]) -> None:
         """Compute the matrix values of a stage for one slice."""
-        known = each.known
+        function, known = self._stages[stage], each.known
 
         def read(v: Value) -> Any:
             if v in known:
@@ -261,10 +313,13 @@ class MatrixStacks:
             return torch.from_numpy(own).to(self._like.dtype).reshape(-1, 1, 1)
 
         assert function.call is not None
-        results = function.call(*map(read, function.reads), self._like, each.sizes)
+        results = function.call(
+            *map(read, function.reads), self._like, each.sizes, each.memory[stage]
+        )
         for value, x in zip(function.kept, results, strict=True):
             # a function may return what it was given, whose buffer is used again
-            known[value] = x.clone() if memory_of(x) in each.memories else x
+            is_given = value in function.needed and value not in function.placed
+            known[value] = x.clone() if is_given and memory_of(x) in each.memories else x
 
 
 def _neighbours(stack: Stack, row_of: Sequence[int]) -> list[tuple[int, int]]:
