@@ -103,6 +103,25 @@ def _compile_pass(program: Program, stage: int, dtypes: tuple[str, ...]) -> Fuse
     )
 
 
+class _WatchedStates:
+    """States of other shapes, compared with what they were by compiled loops."""
+
+    def __init__(
+        self, dicts: Sequence[dict[str, Any]], names: Sequence[str], states: Sequence[Tensor]
+    ) -> None:
+        self._states = list(states)
+        self._entries, self._versions = DictEntries(dicts, names, states), Versions(states)
+        self._layouts = Layouts(states, [x.dtype for x in states], [x.nbytes for x in states])
+        self._addresses = np.array([x.data_ptr() for x in states], dtype=np.int64).tobytes()
+        self.count_change = self._versions.increment
+
+    def hold(self) -> bool:
+        layouts = self._layouts
+        if not (self._entries.hold() and layouts.read(self._states)):
+            return False
+        return layouts.without_memory is None and layouts.found.tobytes() == self._addresses
+
+
 class FusedBatch:
     """Tensors that step together. Addresses of gradients and parameters are read anew at every step.
 
@@ -154,9 +173,9 @@ class FusedBatch:
         self.holds()  # reads the addresses of the parameters and states
         self.moved = False  # the plan has looked at the memory before it made the batch
         self.entries = Entries(members, row_of, program.by_unit, program.seen)
-        self._between = (
-            MatrixStacks(program, members, row_of, rows, dtypes) if program.matrices else None
-        )
+        self._between = None
+        if program.matrices:
+            self._between = MatrixStacks(program, members, row_of, rows, dtypes, _WatchedStates)
         self.chunks = self.entries.chunks(CHUNK)
         start = 1 + len(program.scalar_outputs)
         self.numbers = ReducedNumbers([(m.block, m.line) for m in members], start)

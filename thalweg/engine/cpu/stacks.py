@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import repeat
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.engine.cpu.between import (
+    FUNCTIONS,
+    MEMORY,
+    Average,
+    Place,
+    averages,
+    operands_of,
+    plan_stage,
+)
+from thalweg.engine.cpu.stacked_states import StackedStates, Watch, memory_of
 from thalweg.engine.eager.printed import print_stage
-from thalweg.engine.matrix.printed import fitted
 from thalweg.engine.member import Member
 from thalweg.engine.program.printing import Layout, ReducedFunction
 from thalweg.engine.program.program import Level, Program, Value
-from thalweg.engine.program.shapes import matrix_sizes, state_size
-from thalweg.engine.storage import holds_its_numbers, memory_problem
-from thalweg.errors import EngineError
+from thalweg.engine.program.shapes import Shape, matrix_sizes
 
 MOST = 2**23
 """Numbers of a slice: more would only make what a function needs on the way larger."""
@@ -35,16 +41,26 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class StageFunction:
     """The matrix values of one stage as a function: what it reads, and what is needed of them afterwards."""
 
-    def __init__(self, program: Program, stage: int) -> None:
-        here = [v for v in program.matrices if v.stage == stage and v.op != "matrix state"]
-        reads = {x for v in here for x in v.operands if x.op != "constant"}.difference(here)
-        self.needed = {x for v in program.matrices if v.stage > stage for x in v.operands}
+    def __init__(self, program: Program, stage: int, known: Mapping[Value, Average]) -> None:
+        absorbed = {x for made in known.values() for x in made.absorbed}
+        every = [v for v in program.matrices if v not in absorbed]
+        here = [v for v in every if v.stage == stage and v.op != "matrix state"]
+        read = {v: operands_of(v, known) for v in every}
+        reads = {x for v in here for x in read[v] if x.op != "constant"}.difference(here)
+        self.needed = {x for v in every if v.stage > stage for x in read[v]}
         self.needed |= set(program.matrix_outputs.values())
         spread = read_by_passes(program)
         self.spread = tuple(v for v in spread if v.stage == stage)
         self.reads = tuple(v for v in program.values if v in reads)
         self.kept = tuple(v for v in here if v in self.needed or v in spread)
-        self.call = print_stage(here, self.reads, self.kept) if here else None
+        plan = plan_stage(program, here, self.kept, self.spread, known)
+        self.places, self.placed = plan.places, plan.placed
+        self.in_buffer = {place.spread for place in plan.places}
+        self.call = (
+            print_stage(plan.computed, self.reads, self.kept, plan.lines, FUNCTIONS, MEMORY)
+            if here
+            else None
+        )
         self.numbers = tuple(v for v in self.reads if v.level == Level.REDUCED)
         self.reduced = ReducedFunction(program, self.numbers)
 
@@ -62,8 +78,9 @@ def _assigned(program: Program) -> tuple[dict[Value, int], int]:
     until: list[float] = []
     slot: dict[Value, int] = {}
 
-    def assign(value: Value, last: float, stage: int) -> None:
-        free = [k for k, end in enumerate(until) if end <= stage]
+    def assign(value: Value, last: float, stage: int, early: bool) -> None:
+        # what is computed before a pass must not lie in what it is computed from
+        free = [k for k, end in enumerate(until) if end < stage or (end == stage and not early)]
         if not free:
             until.append(last)
         slot[value] = free[0] if free else len(until) - 1
@@ -73,10 +90,10 @@ def _assigned(program: Program) -> tuple[dict[Value, int], int]:
     for stage in range(program.stages + 1):
         for value in spread:
             if value.stage == stage:
-                assign(value, float("inf"), stage)
+                assign(value, float("inf"), stage, True)
         for value in program.given_to_matrices(stage):
             readers = [v.stage for v in program.matrices if value in v.operands]
-            assign(value, max(readers), stage)
+            assign(value, max(readers), stage, False)
     return slot, len(until)
 
 
@@ -106,30 +123,29 @@ class Stack:
         return found
 
 
-@dataclass
 class Slice:
-    """Members of a stack that are computed together, and their values in the present step."""
+    """Members of a stack that are computed together, and their values in the present step.
 
-    stack: Stack
-    start: int
-    end: int
-    known: dict[Value, Any]
+    `number` is that of the stack in its batch.
+    """
 
-    @property
-    def places(self) -> list[int]:
-        """Which members of the batch they are."""
-        return self.stack.places[self.start : self.end]
+    def __init__(self, stack: Stack, number: int, start: int, end: int) -> None:
+        self.number, self.start, self.end = number, start, end
+        self.places = stack.places[start:end]
+        each, rows, columns = stack.sizes
+        self.each = each
+        self.sizes = (each * (end - start), rows, columns)
+        self.buffers = [x[start * each : end * each] for x in stack.buffers]
+        self.memories = {x.untyped_storage().data_ptr() for x in stack.buffers}
+        self.known: dict[Value, Any] = {}
+        self.memory: list[list[Tensor]] = []
+        """For each stage, where results are computed."""
 
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """How many matrices they are, and their rows and columns."""
-        each, rows, columns = self.stack.sizes
-        return each * (self.end - self.start), rows, columns
-
-    def buffer(self, k: int) -> Tensor:
-        """Return its part of a buffer."""
-        each = self.stack.sizes[0]
-        return self.stack.buffers[k][self.start * each : self.end * each]
+    def size(self, shape: Shape) -> tuple[int, int, int]:
+        """Return the size of a stack of matrices of a shape."""
+        count, rows, columns = self.sizes
+        of = {"m": rows, "n": columns, "1": 1}
+        return count, of[shape[0]], of[shape[1]]
 
 
 class MatrixStacks:
@@ -141,6 +157,7 @@ class MatrixStacks:
         row_of: for each, which row of `rows` holds its scalars.
         rows: the scalars that the program reads, written before each step.
         dtypes: those of the slots of the batch.
+        watch: what tells whether states of other shapes are still the same.
     """
 
     def __init__(
@@ -150,10 +167,12 @@ class MatrixStacks:
         row_of: Sequence[int],
         rows: Array,
         dtypes: Sequence[str],
+        watch: Watch,
     ) -> None:
         dtype = torch.float64 if "float64" in dtypes else torch.float32
         self.program, self._members, self._row_of, self._rows = program, members, row_of, rows
-        self._stages = [StageFunction(program, s) for s in range(program.stages + 1)]
+        known = averages(program)
+        self._stages = [StageFunction(program, s, known) for s in range(program.stages + 1)]
         self._slot, count = _assigned(program)
         together: dict[Any, list[int]] = {}
         for k in sorted(range(len(members)), key=lambda k: row_of[k]):
@@ -164,7 +183,12 @@ class MatrixStacks:
         read = {v for s in self._stages for v in s.reads}
         self._columns = sorted(k for v, k in self._column.items() if v in read)
         self._like = torch.empty(0, dtype=dtype)
+        self._states = StackedStates(program, members, self._stacks, dtype, watch)
+        names = list(program.matrix_states)
+        self._read = [(v, names.index(v.data)) for v in program.matrices if v.op == "matrix state"]
+        self._pairs = sorted({pair for s in self._stacks for pair in _neighbours(s, row_of)})
         self._slices: list[Slice] = []
+        self._cut_at: list[bool] | None = None
 
     def pointers(self, slots: Array, layout: Layout) -> Array:
         """Return the table of a pass: the slots of the program's tensors, then those of its buffers."""
@@ -200,88 +224,105 @@ class MatrixStacks:
             for v, x in zip(wanted, values, strict=True)
         }
         if stage == 0:
-            self._slices = [
-                Slice(stack, a, b, {})
-                for stack in self._stacks
-                for a, b in stack.slices(self._alike)
-            ]
-            for each in self._slices:
-                each.known = self._states(each)
+            self._begin()
         function = self._stages[stage]
         for each in self._slices:
             if function.call is not None:
-                self._call(function, each, numbers)
+                self._call(stage, each, numbers)
             for value in function.spread:
-                each.buffer(self._slot[value]).copy_(each.known[value])
+                if value not in function.in_buffer:
+                    each.buffers[self._slot[value]].copy_(each.known[value])
                 if value not in function.needed and value.op != "matrix state":
                     del each.known[value]
+
+    def _begin(self) -> None:
+        """Cut the stacks into slices of members that have the same numbers, and read the states."""
+        alike = [self._alike(a, b) for a, b in self._pairs]
+        if alike != self._cut_at:
+            self._cut_at = alike
+            self._slices = [
+                Slice(stack, number, a, b)
+                for number, stack in enumerate(self._stacks)
+                for a, b in stack.slices(lambda a, b: self._alike(self._row_of[a], self._row_of[b]))
+            ]
+            self._lay_out()
+        self._states.read()
+        for each in self._slices:
+            each.known = {
+                v: self._states.of(each.number, k).slice(each.start, each.end)
+                for v, k in self._read
+            }
+
+    def _lay_out(self) -> None:
+        """Make the memory of results: that of the slices, and one for all that take turns."""
+        sizes: dict[int, int] = {}
+        for each in self._slices:
+            for place in (x for stage in self._stages for x in stage.places):
+                if place.shared is not None:
+                    count = math.prod(each.size(place.shape))
+                    sizes[place.shared] = max(count, sizes.get(place.shared, 0))
+        shared = {k: self._like.new_empty(count) for k, count in sizes.items()}
+
+        def made(each: Slice, place: Place) -> Tensor:
+            size = each.size(place.shape)
+            if place.spread is not None:
+                return each.buffers[self._slot[place.spread]]
+            if place.shared is None:
+                return self._like.new_empty(size)
+            return shared[place.shared][: math.prod(size)].view(size)
+
+        for each in self._slices:
+            each.memory = [[made(each, x) for x in stage.places] for stage in self._stages]
 
     @torch.no_grad()
     def finish(self) -> None:
         """Write the new states of other shapes, and let go of what the step computed."""
+        outputs = tuple(self.program.matrix_outputs.values())
+        memories = self._states.memories
         for each in self._slices:
-            members = [self._members[p] for p in each.places]
-            for k, value in enumerate(self.program.matrix_outputs.values()):
-                new = each.known.get(value, value.data)
-                parts = (
-                    torch.split(new, each.stack.sizes[0])
-                    if isinstance(new, Tensor)
-                    else repeat(new)
-                )
-                for member, part in zip(members, parts, strict=False):
-                    state = member.matrix_states[k]
-                    state.copy_(fitted(part, state))
-        self._slices = []
+            new = []
+            for k, value in enumerate(outputs):
+                x = each.known.get(value, value.data)
+                kept = self._states.of(each.number, k).slice(each.start, each.end)
+                # what was another state must not be overwritten before it is written
+                if isinstance(x, Tensor) and x is not kept and memory_of(x) in memories:
+                    x = x.clone()
+                new.append(x)
+            for k, x in enumerate(new):
+                self._states.of(each.number, k).write(each.start, each.end, x)
+            each.known = {}
+        self._states.count_change()
 
     def _alike(self, a: int, b: int) -> bool:
-        """Whether two members have the same numbers, where matrix values read some."""
-        a, b = self._row_of[a], self._row_of[b]
+        """Whether two rows have the same numbers, where matrix values read some."""
         chosen = self._columns
         return a == b or self._rows[a, chosen].tobytes() == self._rows[b, chosen].tobytes()
 
-    def _states(self, each: Slice) -> dict[Value, Any]:
-        """Return the states of other shapes of a slice, as stacks."""
-        names = list(self.program.matrix_states)
-        found: dict[Value, Any] = {}
-        for v in self.program.matrices:
-            if v.op == "matrix state":
-                k = names.index(v.data)
-                together = torch.stack([self._state(p, k) for p in each.places])
-                found[v] = together.to(self._like.dtype).reshape(
-                    each.sizes[0], *together.shape[-2:]
-                )
-        return found
-
-    def _state(self, place: int, k: int) -> Tensor:
-        """Return a state of a member, which may be another object at every step."""
-        member, seen = self._members[place], self.program.seen
-        state = member.matrix_states[k]
-        shape = list(self.program.matrix_states.values())[k]
-        size = state_size(shape, member.param.shape, seen)
-        name = member.state_called(member.matrix_names[k])
-        if tuple(state.shape) != size:
-            raise EngineError(f"{name} has shape {tuple(state.shape)}, not {size}")
-        if not holds_its_numbers(state):
-            raise EngineError(memory_problem(state, name))
-        return state
-
-    def _call(self, function: StageFunction, each: Slice, numbers: Mapping[Value, Any]) -> None:
+    def _call(self, stage: int, each: Slice, numbers: Mapping[Value, Any]) -> None:
         """Compute the matrix values of a stage for one slice."""
-        places, repeats = each.places, each.stack.sizes[0]
+        function, known = self._stages[stage], each.known
 
         def read(v: Value) -> Any:
-            if v in each.known:
-                return each.known[v]
+            if v in known:
+                return known[v]
             if v.level == Level.TENSOR:
-                return each.buffer(self._slot[v])
+                return each.buffers[self._slot[v]]
             if v.level == Level.HOST:
-                return float(self._rows[self._row_of[places[0]], self._column[v]])
-            own = np.repeat(numbers[v][places], repeats)
+                return float(self._rows[self._row_of[each.places[0]], self._column[v]])
+            own = np.repeat(numbers[v][each.places], each.each)
             return torch.from_numpy(own).to(self._like.dtype).reshape(-1, 1, 1)
 
         assert function.call is not None
-        results = function.call(*map(read, function.reads), self._like, each.sizes)
-        buffers = {x.untyped_storage().data_ptr() for x in each.stack.buffers}
+        results = function.call(
+            *map(read, function.reads), self._like, each.sizes, each.memory[stage]
+        )
         for value, x in zip(function.kept, results, strict=True):
             # a function may return what it was given, whose buffer is used again
-            each.known[value] = x.clone() if x.untyped_storage().data_ptr() in buffers else x
+            is_given = value in function.needed and value not in function.placed
+            known[value] = x.clone() if is_given and memory_of(x) in each.memories else x
+
+
+def _neighbours(stack: Stack, row_of: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the different rows of neighbours in a stack."""
+    rows = [row_of[place] for place in stack.places]
+    return [(a, b) for a, b in pairwise(rows) if a != b]

@@ -109,16 +109,24 @@ class EagerProgram:
 
 
 def print_stage(
-    values: Sequence[Value], reads: Sequence[Value], kept: Sequence[Value]
+    values: Sequence[Value],
+    reads: Sequence[Value],
+    kept: Sequence[Value],
+    lines: Mapping[Value, str],
+    functions: Mapping[str, Any],
+    memory: str,
 ) -> Callable[..., Any]:
     """Return matrix values as a function of what they read, on stacks that are there already.
 
-    Its arguments are those values, a tensor of the dtype in which is computed, and the sizes of the stack.
+    Its arguments are those values, a tensor of the dtype in which is computed, the sizes of the stack, and
+    what `lines` call `memory`: the lines of some values, which call `functions`.
     """
-    parameters = [*(v.name for v in reads), "_like", SIZES]
-    body = [_line(v, operand) for v in values]
+    parameters = [*(v.name for v in reads), "_like", SIZES, memory]
+    body = [lines.get(v) or _line(v, operand) for v in values]
     body.append(f"return ({''.join(f'{v.name}, ' for v in kept)})")
-    return define("between", parameters, body, {**_FUNCTIONS, **functions_of(values)})
+    called = {**_FUNCTIONS, **functions_of(values), **functions}
+    called |= {f"call_{x.name}": x.data for v in values for x in v.operands if x.op == "matrix"}
+    return define("between", parameters, body, called)
 
 
 def _line(value: Value, given: Callable[[Value], str]) -> str:
