@@ -33,8 +33,6 @@ class Foreach:
 
     def problem(self, program: Program) -> str | None:
         """Return why a program cannot be run over lists, or None."""
-        if program.sees_matrices:
-            return "no list of tensors can be given to matrix functions"
         foreign = dict.fromkeys(program.foreign)
         if foreign:
             return f"no list of tensors can be given to {', '.join(foreign)}"
@@ -50,7 +48,7 @@ class Foreach:
 
     def refusal(self, member: Member) -> str | None:
         """Return why a member cannot be in a list, or None."""
-        tensors = [member.param, *member.states]
+        tensors = [member.param, *member.states, *member.matrix_states]
         dtypes = member.dtypes
         if any(type(x) not in PLAIN for x in tensors) or not member.grad_is_plain:
             return "a subclass of tensors"
@@ -66,7 +64,7 @@ class Foreach:
             return "float64 beside other numbers"
         if any(x.device != member.param.device for x in tensors):
             return "states on another device"
-        if any(x.shape != member.param.shape for x in tensors):
+        if any(x.shape != member.param.shape for x in member.states):
             return "states of another shape"
         if not all(map(_has_address, tensors)):
             return "no memory of its own"
@@ -75,8 +73,12 @@ class Foreach:
     def batch(self, cohort: Cohort, kind: Alike, positions: Sequence[int]) -> ForeachBatch:
         """Return a batch of members with this device and these dtypes."""
         members = [cohort.members[k] for k in positions]
-        entries = same_entries([(m.state, name) for m in members for name in (*m.names, *m.kept)])
+        entries = same_entries([(m.state, name) for m in members for name in _entries(m)])
         return ForeachBatch(cohort, positions, entries.hold)
+
+
+def _entries(m: Member) -> tuple[str, ...]:
+    return (*m.names, *m.matrix_names, *m.kept)
 
 
 def _has_address(x: Tensor) -> bool:

@@ -107,7 +107,8 @@ class ForeachBatch:
 
     def _called(self, k: int) -> str:
         """Return what the k-th of the tensors that are written is called in a message."""
-        k, slot = divmod(k, 1 + len(self._members[0].names))
+        first = self._members[0]
+        k, slot = divmod(k, 1 + len(first.names) + len(first.matrix_names))
         return self._members[k].slot_called(slot)
 
     def prepare(self) -> PartGradients | None:
@@ -199,6 +200,8 @@ class ForeachBatch:
                 for k, p in enumerate(self.params)
                 if self._rows[k] == row
             ]
+            if self.program.sees_matrices:  # those of one size lie in one part, as far as they can
+                sizes.sort(key=lambda each: tuple(self._shapes[each[0]]))
             cut = {each[0] for each in sizes if each[2] and each[1] > most}
             self._cut_strides += [(k, self.params[k].stride()) for k in cut]
             self._parts[key] = [
@@ -220,8 +223,8 @@ class ForeachBatch:
 
 
 def _written(members: Sequence[Member]) -> list[Tensor]:
-    """Return what a step writes: of each member the parameter, then its states."""
-    return [x for m in members for x in (m.param, *m.states)]
+    """Return what a step writes: of each member the parameter, its states, then those of other shapes."""
+    return [x for m in members for x in (m.param, *m.states, *m.matrix_states)]
 
 
 def _layouts(xs: Sequence[Tensor]) -> list[Any]:

@@ -1,7 +1,8 @@
 """Which list a value of a printed function lies in, and from when on the list may be overwritten.
 
 Lists are variables of the function: `s0`, `s1`, … the parameter and its states, `g` the gradients, which are
-never written, and `b0`, `b1`, … temporary ones. A value that is read for the last time gives its list to the
+never written, `b0`, `b1`, … temporary ones, and `m0`, `m1`, … stacks of matrices and views of them, which are
+never written either. A value that is read for the last time gives its list to the
 value that is computed from it. What a step leaves behind is copied into a parameter or state only where it
 does not lie there already, as soon as nothing needs the old value any more.
 """
@@ -34,7 +35,7 @@ class ListMemory:
         returned: Iterable[Node],
     ) -> None:
         self._last = {x: i for i, n in enumerate(order) for x in n.operands}
-        self._last.update(dict.fromkeys(returned, len(order)))
+        self._last.update(dict.fromkeys(returned, len(order) + 1))
         self._now, self._end = -1, len(order)
         self._widens = widens
         self._writes = bool(outputs)
@@ -72,13 +73,13 @@ class ListMemory:
                 self._list[node] = name
         return self._list[node]
 
-    def new(self, node: Node) -> str:
-        """Return a new temporary list for a value."""
-        name = f"b{self._made}"
+    def new(self, node: Node, *, kept: bool = False) -> str:
+        """Return a new temporary list for a value; one that is `kept` is not overwritten."""
+        name = f"{'m' if kept else 'b'}{self._made}"
         self._made += 1
         self._list[node] = name
         self._holds[name] = node
-        self.most = max(self.most, sum(name.startswith("b") for name in self._holds))
+        self.most = max(self.most, sum(map(_is_temporary, self._holds)))
         return name
 
     def take(self, node: Node, operands: Iterable[Node]) -> Node | None:
@@ -95,7 +96,7 @@ class ListMemory:
 
     def _is_free_for(self, x: Node, node: Node) -> bool:
         name = self.list_of(x)
-        if name == "g" or self._holds.get(name) is not x or not self._is_over(x):
+        if name[0] in "gm" or self._holds.get(name) is not x or not self._is_over(x):
             return False
         target = self._targets.get(node)
         return not name.startswith("s") or (self._writes and target in (None, int(name[1:])))
@@ -107,7 +108,7 @@ class ListMemory:
         """Store what can be stored now, and let go of what is not needed any more."""
         while any([self._store(slot) for slot in list(self._wanted)]):  # noqa: C419
             pass
-        for name in [n for n, x in self._holds.items() if n.startswith("b") and self._is_over(x)]:
+        for name in [n for n, x in self._holds.items() if _is_temporary(n) and self._is_over(x)]:
             del self._holds[name]
             self.lines.append(f"del {name}")
 
@@ -144,3 +145,7 @@ class ListMemory:
         for slot, _ in rest:
             self.lines.append(f"list_copy_(s{slot}, c{slot})")
         self._wanted.clear()
+
+
+def _is_temporary(name: str) -> bool:
+    return name[0] in "bm"

@@ -19,7 +19,9 @@ class Scope(IntEnum):
     """One for each tensor: a vector."""
     UNIT = 3
     """One for each unit of each tensor: a vector, unit after unit."""
-    EACH = 4
+    MATRIX = 4
+    """Stacks of matrices: a list with one for each size (`stacks.py`)."""
+    EACH = 5
     """One for each element: a list of tensors."""
 
 

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from thalweg.engine.dense import reordered
 from thalweg.engine.foreach.slices import Item
+from thalweg.engine.foreach.stacks import Stacks
 from thalweg.engine.member import Member
+from thalweg.engine.program.shapes import Seen, matrix_sizes
 from thalweg.engine.rows import ReducedNumbers
 from thalweg.engine.storage import unit_elements
 
@@ -88,6 +90,11 @@ class ListPart:
         owners = [k for k, n in enumerate(self.unit_counts) for _ in range(n)]
         return torch.tensor(owners, dtype=torch.int64, device=self.device)
 
+    @cached_property
+    def stacks(self) -> Stacks:
+        """Its tensors as stacks of matrices."""
+        return Stacks(self.members, self.dtype)
+
     # -- leaves --------------------------------------------------------------------------------------
 
     def leaf(self, op: str, data: str) -> Tensor:
@@ -97,7 +104,8 @@ class ListPart:
         if op == "number":
             return self._number(data)
         if (op, data) not in self._kept:
-            values = [_leaf(op, data, p) for p in self._params]
+            seen = self.members[0].program.seen
+            values = [_leaf(op, data, p, seen) for p in self._params]
             self._kept[op, data] = torch.tensor(values, dtype=self.wide, device=self.device)
         return self._kept[op, data]
 
@@ -119,9 +127,11 @@ class ListPart:
                 self._numbers.write(place, row)
 
 
-def _leaf(op: str, data: str, p: Tensor) -> float:
+def _leaf(op: str, data: str, p: Tensor, seen: Seen) -> float:
     if op == "dimensions":
         return float(p.ndim)
+    if op in ("rows", "columns"):
+        return float(matrix_sizes(p.shape, seen)[1 if op == "rows" else 2])
     return float(unit_elements(p) if data == "unit" else p.numel())
 
 

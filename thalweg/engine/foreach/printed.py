@@ -6,7 +6,7 @@ writes nothing, and the next one computes again what it needs: only numbers are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -67,11 +67,12 @@ def _segment(
     """Return the function up to a stage, and what is known after it."""
     results = graph.numbers if stage is None else graph.over_all[stage]
     outputs = graph.outputs if stage is None else []
-    nodes = needed([*outputs, *results], known)
+    matrices = graph.matrices if stage is None else []
+    nodes = needed([*outputs, *results, *matrices], known)
     carried: list[Node] = []
     if stage is not None:
-        later = _needed_after(graph, stage)
-        inside = [x for x in nodes if x.is_reduction and x not in known and x not in results]
+        inside = [x for x in nodes if _is_dear(x) and x not in known and x not in results]
+        later = _needed_after(graph, stage, {*known, *results, *inside})
         carried = [x for x in [*known, *inside] if x in later]
     slot_of: dict[Node, int] = {}
     for slot, v in enumerate(outputs):
@@ -79,12 +80,14 @@ def _segment(
     given = {
         x: Node("known", (), x.scope, x.index, x.boolean, f"k{i}") for i, x in enumerate(known)
     }
-    roots = [*outputs, *results, *carried]
+    roots = [*outputs, *results, *carried, *matrices]
     new = Fusing(nodes, roots, slot_of, given, kind.fuses).new
+    kept = [new(x) for x in matrices]
     returned = [new(x) for x in (*results, *carried)]
     written = [new(x) for x in outputs]
-    order = needed([*written, *returned])
-    memory = ListMemory(order, written, len(program.tensors) - 1, kind.widens, returned)
+    order = needed([*written, *returned, *kept])
+    still = [*returned, *kept]
+    memory = ListMemory(order, written, len(program.tensors) - 1, kind.widens, still)
     statements = Statements(memory)
     body = [_unpacked("s", len(program.tensors) - 1, "slots"), _unpacked("k", len(known), "known")]
     names = "".join(f"{v.name}, " for v in program.host_reads)
@@ -95,20 +98,31 @@ def _segment(
         statements.print(node)
         memory.finish()
     memory.end()
+    states = [
+        f"part.stacks.keep({k}, {statements.text_of(x)})"
+        for k, x in enumerate(kept)
+        if x.op != "matrix state"
+    ]
     texts = [statements.text_of(x) for x in returned]
     shares, rest = texts[: len(results)], texts[len(results) :]
-    body += [*memory.lines, f"return {_tuple(shares)}, {_tuple(rest)}"]
+    body += [*memory.lines, *states, f"return {_tuple(shares)}, {_tuple(rest)}"]
     body = [line for line in body if line]
-    run = define("foreach", ("part", "g", "slots", "reads", "known"), body, functions(kind.on_cpu))
+    called = {**functions(kind.on_cpu), **statements.calls}
+    run = define("foreach", ("part", "g", "slots", "reads", "known"), body, called)
     ops = () if stage is None else tuple(x.op for x in results)
     segment = Segment(run, stage, ops, memory.most, "\n".join(body))
     return segment, [*results, *carried]
 
 
-def _needed_after(graph: StepGraph, stage: int) -> set[Node]:
-    """Return what the functions after a stage look at."""
+def _is_dear(node: Node) -> bool:
+    """Whether a later function is given a value rather than computing it again."""
+    return node.is_reduction or node.op == "matrix"
+
+
+def _needed_after(graph: StepGraph, stage: int, known: Iterable[Node]) -> set[Node]:
+    """Return what the functions after a stage look at; they do not look behind what is known."""
     rest = [x for found in graph.over_all[stage + 1 :] for x in found]
-    return set(needed([*graph.outputs, *graph.numbers, *rest]))
+    return set(needed([*graph.outputs, *graph.numbers, *graph.matrices, *rest], known))
 
 
 def _unpacked(letter: str, count: int, given: str) -> str:
