@@ -13,7 +13,6 @@ from thalweg.engine.foreach.batch import ForeachBatch
 from thalweg.engine.member import Member
 from thalweg.engine.precision import REAL, computed_in
 from thalweg.engine.program.program import Program
-from thalweg.engine.program.stored import STORED
 from thalweg.engine.same import same_entries
 from thalweg.engine.storage import PLAIN
 
@@ -36,8 +35,6 @@ class Foreach:
         foreign = dict.fromkeys(program.foreign)
         if foreign:
             return f"no list of tensors can be given to {', '.join(foreign)}"
-        if any(v.op in STORED for v in program.values):
-            return "no operation on lists rounds stochastically"
         return None
 
     def kind(self, member: Member) -> Alike | None:
@@ -58,13 +55,14 @@ class Foreach:
             return "a sparse tensor"
         if any(d.is_complex for d in dtypes):
             return "complex"
-        if any(d not in REAL for d in dtypes):
-            return str(next(d for d in dtypes if d not in REAL)).removeprefix("torch.")
+        numbers = [member.param.dtype, member.grad_dtype, *(x.dtype for x in member.plain_states)]
+        if any(d not in REAL for d in numbers):
+            return str(next(d for d in numbers if d not in REAL)).removeprefix("torch.")
         if len(set(map(computed_in, dtypes))) > 1:
             return "float64 beside other numbers"
         if any(x.device != member.param.device for x in tensors):
             return "states on another device"
-        if any(x.shape != member.param.shape for x in member.states):
+        if any(x.shape != member.param.shape for x in member.shaped):
             return "states of another shape"
         if not all(map(_has_address, tensors)):
             return "no memory of its own"

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from thalweg.engine.foreach.rounded import ROUNDED
 from thalweg.engine.foreach.stacks import Stacks
 from thalweg.engine.matrix.printed import functions_of
 from thalweg.engine.program.noise import normal
@@ -250,7 +251,7 @@ _OWN: Mapping[str, Callable[..., Any]] = {
 def functions(on_cpu: bool) -> dict[str, Any]:
     """Return what a printed function calls."""
     on_lists = foreach_functions()
-    own = {**functions_of(()), **_OWN, "where": torch.where}
+    own = {**functions_of(()), **_OWN, **ROUNDED, "where": torch.where}
     named: dict[str, Any] = {**TENSOR, **on_lists, **own}
     if on_cpu:
         shifts = {"list_shift": shift_on_cpu, "list_shift_": shift_on_cpu_}

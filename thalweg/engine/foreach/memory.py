@@ -23,6 +23,7 @@ class ListMemory:
         outputs: the value that each parameter or state is to hold at the end; none if nothing is written.
         slots: how many parameter and state lists there are.
         widens: whether values are computed with another precision than parameters and states have.
+        coded: which slots hold codes of 8 bits.
         returned: what is needed up to the end.
     """
 
@@ -32,12 +33,14 @@ class ListMemory:
         outputs: Sequence[Node],
         slots: int,
         widens: bool,
+        coded: Sequence[int],
         returned: Iterable[Node],
     ) -> None:
         self._last = {x: i for i, n in enumerate(order) for x in n.operands}
         self._last.update(dict.fromkeys(returned, len(order) + 1))
         self._now, self._end = -1, len(order)
         self._widens = widens
+        self._scales = {f"s{slot}": f"part.scales[{k}]" for k, slot in enumerate(coded)}
         self._writes = bool(outputs)
         self.lines: list[str] = []
         self._made = 0
@@ -68,10 +71,22 @@ class ListMemory:
             name = "g" if node.data == 0 else f"s{node.data - 1}"
             if self._widens:
                 self._holds.pop(name, None)  # the slot is free, its numbers are in the copy
-                self.lines.append(f"{self.new(node)} = widened(part, {name})")
+                self.lines.append(f"{self.new(node)} = {self._read(name)}")
             else:
                 self._list[node] = name
         return self._list[node]
+
+    def _read(self, name: str) -> str:
+        """Return the numbers of a parameter, of states or of gradients as they are computed with."""
+        if name in self._scales:
+            return f"decoded(part, s0, {name}, {self._scales[name]})"
+        return f"widened(part, {name})"
+
+    def _written(self, name: str, source: str) -> str:
+        """Return the line that writes new numbers into a slot."""
+        if name in self._scales:
+            return f"encode_into(s0, {name}, {self._scales[name]}, {source})"
+        return f"list_copy_({name}, {source})"
 
     def new(self, node: Node, *, kept: bool = False) -> str:
         """Return a new temporary list for a value; one that is `kept` is not overwritten."""
@@ -79,7 +94,7 @@ class ListMemory:
         self._made += 1
         self._list[node] = name
         self._holds[name] = node
-        self.most = max(self.most, sum(map(_is_temporary, self._holds)))
+        self.most = max(self.most, sum(map(_lists, self._holds.items())))
         return name
 
     def take(self, node: Node, operands: Iterable[Node]) -> Node | None:
@@ -123,7 +138,7 @@ class ListMemory:
         holder = self._holds.get(name)
         if holder is not None and not self._is_over(holder):
             return False
-        self.lines.append(f"list_copy_({name}, {self._source(value)})")
+        self.lines.append(self._written(name, self._source(value)))
         self._holds.pop(name, None)
         self._pins[value] -= 1
         del self._wanted[slot]
@@ -133,6 +148,8 @@ class ListMemory:
         """Return the list to copy a value from: an input need not be widened for that."""
         if value.op != "input" or value in self._list:
             return self._list[value]
+        if f"s{value.data - 1}" in self._scales:
+            return self.list_of(value)
         return "g" if value.data == 0 else f"s{value.data - 1}"
 
     def end(self) -> None:
@@ -143,9 +160,15 @@ class ListMemory:
         for slot, value in rest:
             self.lines.append(f"c{slot} = copies({self._source(value)})")
         for slot, _ in rest:
-            self.lines.append(f"list_copy_(s{slot}, c{slot})")
+            self.lines.append(self._written(f"s{slot}", f"c{slot}"))
         self._wanted.clear()
 
 
 def _is_temporary(name: str) -> bool:
     return name[0] in "bm"
+
+
+def _lists(held: tuple[str, Node]) -> int:
+    """Return how many lists of float32 numbers a list takes the memory of."""
+    name, node = held
+    return _is_temporary(name) * (2 if node.op == "bits" else 1)

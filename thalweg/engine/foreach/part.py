@@ -61,10 +61,13 @@ class ListPart:
         self.members = [members[item.position] for item in items]
         self._params = [m.param for m in self.members]
         self.device = self._params[0].device
-        columns = zip(*([m.param, *m.states] for m in self.members), strict=True)
+        columns = zip(*([m.param, *m.shaped] for m in self.members), strict=True)
         self.slots = [
             [_piece(x, item) for x, item in zip(column, items, strict=True)] for column in columns
         ]
+        own = len(self.members[0].shaped)
+        self.scales = [list(x) for x in zip(*(m.states[own:] for m in self.members), strict=True)]
+        """Those of states of 8 bits."""
         self.ordinals = [m.ordinal for m in self.members]
         self.count = 0
         """The number of elements of all tensors of the step."""

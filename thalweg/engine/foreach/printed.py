@@ -87,9 +87,10 @@ def _segment(
     written = [new(x) for x in outputs]
     order = needed([*written, *returned, *kept])
     still = [*returned, *kept]
-    memory = ListMemory(order, written, len(program.tensors) - 1, kind.widens, still)
+    slots, coded = len(program.tensors) - 1, [1 + k for k in program.coded]
+    memory = ListMemory(order, written, slots, kind.widens, coded, still)
     statements = Statements(memory)
-    body = [_unpacked("s", len(program.tensors) - 1, "slots"), _unpacked("k", len(known), "known")]
+    body = [_unpacked("s", slots, "slots"), _unpacked("k", len(known), "known")]
     names = "".join(f"{v.name}, " for v in program.host_reads)
     body += [f"({names}) = reads"] if names else []
     memory.finish()

@@ -11,6 +11,7 @@ from thalweg.engine.foreach.memory import ListMemory
 from thalweg.engine.foreach.nodes import Node, Scope
 from thalweg.engine.program.ops import OPS
 from thalweg.engine.program.program import LEAVES
+from thalweg.engine.program.stored import STORED
 
 _COMMUTE = ("add", "mul", "maximum", "minimum")
 _REDUCED = {"sum": "sums", "squares": "squares", "max": "maxima"}
@@ -141,6 +142,8 @@ class Statements:
             seed, t = map(self._argument, operands[:2])
             new = self._memory.new(node)
             self._lines.append(f"{new} = noises(part, {like}, {seed}, {t}, {node.data})")
+        elif node.op in STORED:
+            self._stored(node)
         elif node.op in UNARY:
             self._call(node, node.op, operands[0], [])
         elif node.op in BINARY and operands[0].scope == Scope.EACH:
@@ -154,6 +157,17 @@ class Statements:
             self._quotient(node, *operands)
         else:
             self._one_by_one(node)
+
+    def _stored(self, node: Node) -> None:
+        """Print a conversion to fewer bits, or the random bits for it."""
+        if node.op == "bits":
+            given = ["part", "s0", self._argument(node.operands[0])]
+        else:
+            first = ["part", "s0"] if node.op == "coded" else []
+            given = [*first, *map(self.text_of, node.operands)]
+        if node.data is not None:
+            given.append(str(node.data))
+        self._lines.append(f"{self._memory.new(node)} = {node.op}({', '.join(given)})")
 
     def _fused(self, node: Node) -> None:
         scale: Scale = node.data
