@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.foreach.batch import ForeachBatch
+from thalweg.engine.foreach.counted import refuse_uncountable
 from thalweg.engine.member import Member
 from thalweg.engine.precision import REAL, computed_in
 from thalweg.engine.program.program import Program
@@ -70,6 +71,8 @@ class Foreach:
 
     def batch(self, cohort: Cohort, kind: Alike, positions: Sequence[int]) -> ForeachBatch:
         """Return a batch of members with this device and these dtypes."""
+        if cohort.on_device:
+            refuse_uncountable(cohort.program, kind.device)
         members = [cohort.members[k] for k in positions]
         entries = same_entries([(m.state, name) for m in members for name in _entries(m)])
         return ForeachBatch(cohort, positions, entries.hold)

@@ -7,7 +7,7 @@ of one program go through its stages together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -32,8 +32,13 @@ class StepGraph:
     """For each stage but the last, the reductions over all tensors."""
 
 
-def graph_of(program: Program, truths: Mapping[Value, bool]) -> StepGraph:
-    """Return the nodes of a program, where its conditions of level HOST have these truths."""
+def graph_of(
+    program: Program, truths: Mapping[Value, bool], vectors: Collection[Value] = ()
+) -> StepGraph:
+    """Return the nodes of a program, where its conditions of level HOST have these truths.
+
+    `vectors` are values of level HOST that are a number for each tensor, on the device.
+    """
     made: dict[Value, Node] = {}
     stacks: dict[Value, Node] = {}
     index = count()
@@ -67,6 +72,8 @@ def graph_of(program: Program, truths: Mapping[Value, bool]) -> StepGraph:
     def convert(value: Value) -> Node:
         if value.op == "constant" or value in truths:
             return node("constant", (), Scope.HOST, value, truths.get(value, value.data))
+        if value in vectors:
+            return node("vector", (), Scope.TENSOR, value, value.name)
         if value.level == Level.HOST:
             return node("host", (), Scope.HOST, value, value.name)
         if value.op == "tensor":

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.dense import reordered
+from thalweg.engine.foreach.counted import cells
 from thalweg.engine.foreach.slices import Item
 from thalweg.engine.foreach.stacks import Stacks
 from thalweg.engine.member import Member
@@ -47,6 +48,7 @@ class ListPart:
         items: which tensors, or pieces of tensors.
         dtype: in which elements are computed.
         wide: in which reductions are computed.
+        places: which numbers of its param group are its own; None where those live on the host.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class ListPart:
         items: Sequence[Item],
         dtype: torch.dtype,
         wide: torch.dtype,
+        places: Sequence[int] | None = None,
     ) -> None:
         self.items = items
         self.dtype, self.wide = dtype, wide
@@ -72,7 +75,10 @@ class ListPart:
         self.count = 0
         """The number of elements of all tensors of the step."""
         self.reads: list[Any] = []
-        """The numbers of the host that a step reads."""
+        """The numbers that a step reads: of the host, or vectors over its tensors."""
+        self._places = (
+            None if places is None else torch.tensor(places, dtype=torch.int64, device=self.device)
+        )
         self._kept: dict[tuple[str, str], Tensor] = {}
 
     # -- units ---------------------------------------------------------------------------------------
@@ -117,15 +123,31 @@ class ListPart:
         start = 1 + len(self.members[0].program.scalar_outputs)
         return ReducedNumbers([(m.block, m.line) for m in self.members], start)
 
+    def own(self, x: Any) -> Any:
+        """Return what its tensors have of a number, or of a vector over those of its param group."""
+        if self._places is None or not isinstance(x, Tensor):
+            return x
+        return x.index_select(0, self._places)
+
+    @cached_property
+    def _cells(self) -> list[list[Tensor]]:
+        """The scalar states that are computed from reductions, where they live on the device."""
+        return cells(self.members)[1 + len(self.members[0].program.scalar_outputs) :]
+
     def _number(self, name: str) -> Tensor:
         place = list(self.members[0].program.number_outputs).index(name)
+        if self._places is not None:
+            return torch.stack(self._cells[place])
         vector = torch.from_numpy(self._numbers.read(place))
         return vector.to(device=self.device, dtype=self.wide)
 
     def keep(self, numbers: Sequence[Tensor]) -> None:
-        """Keep the new scalar states, which the host holds: this waits for the device, once."""
-        if numbers:
-            rows = [x.expand(len(self.members)) for x in numbers]
+        """Keep the new scalar states; where the host holds them this waits for the device, once."""
+        rows = [x.expand(len(self.members)) for x in numbers]
+        if self._places is not None:
+            for kept, row in zip(self._cells, rows, strict=True):
+                torch._foreach_copy_(kept, list(row.unbind()))
+        elif rows:
             for place, row in enumerate(torch.stack(rows).cpu().double().numpy()):
                 self._numbers.write(place, row)
 

@@ -6,7 +6,7 @@ writes nothing, and the next one computes again what it needs: only numbers are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -50,9 +50,17 @@ class Segment:
     text: str
 
 
-def segments(program: Program, truths: Mapping[Value, bool], kind: Kind) -> tuple[Segment, ...]:
-    """Return the functions of a program in order, where its conditions of level HOST have these truths."""
-    graph = graph_of(program, truths)
+def segments(
+    program: Program,
+    truths: Mapping[Value, bool],
+    kind: Kind,
+    vectors: Collection[Value] = (),
+) -> tuple[Segment, ...]:
+    """Return the functions of a program in order, where its conditions of level HOST have these truths.
+
+    `vectors` are values of level HOST that are a number for each tensor, on the device.
+    """
+    graph = graph_of(program, truths, vectors)
     made: list[Segment] = []
     known: list[Node] = []
     for stage in [*(s for s, found in enumerate(graph.over_all) if found), None]:
@@ -136,7 +144,15 @@ def _tuple(texts: Sequence[str]) -> str:
 
 
 @cache
-def printed(program: Program, truths: tuple[bool, ...], kind: Kind) -> tuple[Segment, ...]:
-    """Return the functions of a program, printed once; `truths` are those of its conditions in order."""
-    conditions = [v for v in program.host_reads if v.boolean]
-    return segments(program, dict(zip(conditions, truths, strict=True)), kind)
+def printed(
+    program: Program,
+    truths: tuple[bool, ...],
+    kind: Kind,
+    vectors: frozenset[Value] = frozenset(),
+) -> tuple[Segment, ...]:
+    """Return the functions of a program, printed once.
+
+    `truths` are those of its conditions in order, but for those that are `vectors`, as `segments` has them.
+    """
+    conditions = [v for v in program.host_reads if v.boolean and v not in vectors]
+    return segments(program, dict(zip(conditions, truths, strict=True)), kind, vectors)

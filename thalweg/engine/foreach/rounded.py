@@ -27,8 +27,10 @@ Lists = Sequence[Tensor]
 
 
 def bits(part: Place, like: Lists, t: Any, draw: int) -> list[Tensor]:
-    """Return 32 random bits for each element; the step is a number."""
-    return [narrow.bits(t, k, x, draw) for k, x in zip(part.ordinals, like, strict=True)]
+    """Return 32 random bits for each element; the step is a number, or a list of them."""
+    steps = t if isinstance(t, list) else [t] * len(like)
+    drawn = zip(steps, part.ordinals, like, strict=True)
+    return [narrow.bits(step, k, x, draw) for step, k, x in drawn]
 
 
 def narrowed(xs: Lists, drawn: Lists, shift: int) -> list[Tensor]:

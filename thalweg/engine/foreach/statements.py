@@ -32,7 +32,7 @@ class Statements:
 
     def print(self, node: Node) -> None:
         """Write the lines of a value."""
-        if node.op in ("input", "constant", "host", "known", "ordinal"):
+        if node.op in ("input", "constant", "host", "vector", "known", "ordinal"):
             return
         if node.scope == Scope.MATRIX:
             self._matrix(node)
@@ -46,7 +46,7 @@ class Statements:
         """Return how a value is written where it is used; a number stands for itself."""
         if node.op == "constant":
             return repr(node.data)
-        if node.op in ("host", "known"):
+        if node.op in ("host", "vector", "known"):
             return str(node.data)
         return self._memory.list_of(node) if node.scope >= Scope.MATRIX else self._names[node]
 
