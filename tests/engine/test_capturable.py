@@ -16,6 +16,7 @@ from tests.engine.triton.recorder import Recorder
 from tests.exact import same
 from tests.optim.cases import Case, each_program
 from thalweg import optim, rules
+from thalweg.engine.eager import backend
 from thalweg.engine.foreach import batch, slices
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import stepper
@@ -32,11 +33,17 @@ def composed(params: Any, **options: Any) -> torch.optim.Optimizer:
     return thalweg.Optimizer(params, chain, lr=1.0, **options)
 
 
+def orthogonal(params: Any, **options: Any) -> torch.optim.Optimizer:
+    """Give hyperparameters, plain numbers, to a matrix function."""
+    return thalweg.Optimizer(params, rules.muon(precision="full"), lr=0.1, **options)
+
+
 BUILDS: dict[str, Build] = {
     "Adam": optim.Adam,
     "NAdam": optim.NAdam,  # a scalar state
     "RAdam": optim.RAdam,  # a condition on the step
     "clipped Prodigy": composed,
+    "Muon": orthogonal,
 }
 each_build = pytest.mark.parametrize("name", BUILDS)
 
@@ -70,7 +77,8 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     """Record a step as a graph does; what reads a number of the device is an error."""
     recorder = Recorder()
     with monkeypatch.context() as patched:
-        patched.setattr(batch, "is_capturing", lambda device: True)
+        for module in (batch, backend):
+            patched.setattr(module, "is_capturing", lambda device: True)
         patched.setattr(stepper, "is_capturing", lambda: True)
         with recorder:
             yield recorder
@@ -177,10 +185,11 @@ def test_what_cannot_be_captured_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     scheduled.step()
     with recording(monkeypatch), pytest.raises(EngineError, match="is a schedule"):
         scheduled.step()
-    on_host = optim.Adam(params, engine="foreach")
-    on_host.step()
-    with recording(monkeypatch), pytest.raises(EngineError, match="capturable=True"):
+    for engine in ("foreach", "eager"):
+        on_host = optim.Adam(params, engine=engine)
         on_host.step()
+        with recording(monkeypatch), pytest.raises(EngineError, match="capturable=True"):
+            on_host.step()
     unready.step()
     params[1].data = params[1].detach().clone()
     with recording(monkeypatch), pytest.raises(EngineError, match="have moved"):

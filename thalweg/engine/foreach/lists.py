@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from thalweg.engine.foreach.rounded import ROUNDED
+from thalweg.engine.foreach.nodes import BINARY, UNARY
 from thalweg.engine.foreach.stacks import Stacks
 from thalweg.engine.matrix.printed import functions_of
 from thalweg.engine.program.noise import normal
@@ -49,17 +49,6 @@ class Place(Protocol):
 
 Lists = list[Tensor] | tuple[Tensor, ...]
 
-UNARY = tuple(
-    name
-    for name in (
-        *("abs", "sqrt", "neg", "exp", "expm1", "log", "log2", "log10", "log1p"),
-        *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
-        *("erf", "erfc", "floor", "ceil", "trunc", "round", "sign", "reciprocal"),
-    )
-    if hasattr(torch, f"_foreach_{name}_")
-)
-"""The functions of one number that PyTorch has for lists."""
-BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "pow")
 _FUSED = ("addcmul", "addcdiv")
 
 
@@ -251,7 +240,7 @@ _OWN: Mapping[str, Callable[..., Any]] = {
 def functions(on_cpu: bool) -> dict[str, Any]:
     """Return what a printed function calls."""
     on_lists = foreach_functions()
-    own = {**functions_of(()), **_OWN, **ROUNDED, "where": torch.where}
+    own = {**functions_of(()), **_OWN, "where": torch.where}
     named: dict[str, Any] = {**TENSOR, **on_lists, **own}
     if on_cpu:
         shifts = {"list_shift": shift_on_cpu, "list_shift_": shift_on_cpu_}

@@ -16,6 +16,7 @@ from thalweg.engine.foreach.graph import StepGraph, graph_of
 from thalweg.engine.foreach.lists import functions
 from thalweg.engine.foreach.memory import ListMemory
 from thalweg.engine.foreach.nodes import Node, needed
+from thalweg.engine.foreach.rounded import ROUNDED
 from thalweg.engine.foreach.statements import Statements
 from thalweg.engine.program.printing import define
 from thalweg.engine.program.program import Program, Value
@@ -108,15 +109,15 @@ def _segment(
         memory.finish()
     memory.end()
     states = [
-        f"part.stacks.keep({k}, {statements.text_of(x)})"
-        for k, x in enumerate(kept)
+        f"part.stacks.keep({k}, {shape}, {statements.text_of(x)})"
+        for k, (x, shape) in enumerate(zip(kept, program.matrix_states.values(), strict=False))
         if x.op != "matrix state"
     ]
     texts = [statements.text_of(x) for x in returned]
     shares, rest = texts[: len(results)], texts[len(results) :]
     body += [*memory.lines, *states, f"return {_tuple(shares)}, {_tuple(rest)}"]
     body = [line for line in body if line]
-    called = {**functions(kind.on_cpu), **statements.calls}
+    called = {**functions(kind.on_cpu), **ROUNDED, **statements.calls}
     run = define("foreach", ("part", "g", "slots", "reads", "known"), body, called)
     ops = () if stage is None else tuple(x.op for x in results)
     segment = Segment(run, stage, ops, memory.most, "\n".join(body))

@@ -1,6 +1,6 @@
-"""Stacks of matrices in a part: its tensors of one size, each seen as matrices, one after the other.
+"""Stacks of matrices in a part: its tensors of one shape, each seen as matrices, one after the other.
 
-A matrix value of a printed function is a list of stacks, K × rows × columns, one for each size that the part
+A matrix value of a printed function is a list of stacks, K × rows × columns, one for each shape that the part
 has. A stack is made by copying, so that what is later written in place is never part of one, and a matrix
 function may return what it was given.
 """
@@ -15,19 +15,19 @@ import torch
 from torch import Tensor
 
 from thalweg.engine.matrix.function import checked
-from thalweg.engine.matrix.printed import fitted
 from thalweg.engine.member import Member
 from thalweg.engine.program.shapes import WHOLE, Shape, matrix_sizes
 
 Stacked = list[Tensor]
-"""A matrix value: a stack for each size."""
+"""A matrix value: a stack for each shape."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Which tensors of a part have one size: that of their matrices, and how many each of them holds."""
+    """Which tensors of a part have one shape, how many matrices each of them holds, and of which size."""
 
     places: tuple[int, ...]
+    shape: torch.Size
     each: int
     rows: int
     columns: int
@@ -49,23 +49,25 @@ class Stacks:
     """
 
     def __init__(self, members: Sequence[Member], dtype: torch.dtype) -> None:
-        self._members, self._dtype = members, dtype
+        self._dtype = dtype
         self._program = members[0].program
         params = self._params = [m.param for m in members]
-        together: dict[tuple[int, int, int], list[int]] = {}
+        together: dict[torch.Size, list[int]] = {}
         for k, p in enumerate(params):
-            together.setdefault(matrix_sizes(p.shape, self._program.seen), []).append(k)
-        self._stacks = [
-            Stack(tuple(places), *sizes, _owners(places, sizes[0], params[0].device))
-            for sizes, places in together.items()
+            together.setdefault(p.shape, []).append(k)
+        self._stacks = []
+        for shape, places in together.items():
+            sizes = matrix_sizes(shape, self._program.seen)
+            owners = _owners(places, sizes[0], params[0].device)
+            self._stacks.append(Stack(tuple(places), shape, *sizes, owners))
+        self._states = [
+            [[members[place].matrix_states[k] for place in s.places] for s in self._stacks]
+            for k in range(len(self._program.matrix_states))
         ]
 
     def stacked(self, xs: Sequence[Tensor]) -> Stacked:
         """Return a list of tensors as stacks, copied."""
-        return [
-            torch.cat([xs[k].reshape(s.each, s.rows, s.columns) for k in s.places])
-            for s in self._stacks
-        ]
+        return [torch.stack([xs[k] for k in s.places]).reshape(s.size(WHOLE)) for s in self._stacks]
 
     def of_tensors(self, x: Tensor) -> Stacked:
         """Return a vector over tensors as numbers for matrices, K × 1 × 1."""
@@ -88,31 +90,28 @@ class Stacks:
         """Return stacks, or what is repeated over their rows or columns, with the shapes of the tensors."""
         found: list[Any] = [None] * len(self._params)
         for s, x in zip(self._stacks, xs, strict=True):
-            whole = x.expand(s.size(WHOLE))
-            for k, piece in zip(s.places, torch.split(whole, s.each), strict=True):
-                found[k] = piece.reshape(self._params[k].shape)
+            whole = x.expand(s.size(WHOLE)).reshape(len(s.places), *s.shape)
+            for k, piece in zip(s.places, whole.unbind(), strict=True):
+                found[k] = piece
         return found
 
     # -- states of other shapes -----------------------------------------------------------------------
 
     def states(self, k: int, shape: Shape) -> Stacked:
         """Return the k-th state of another shape than the parameters', copied."""
-        return [
-            torch.cat([self._state(p, k).reshape(s.each, *s.size(shape)[1:]) for p in s.places]).to(
-                self._dtype
-            )
-            for s in self._stacks
-        ]
+        found = []
+        for s, states in zip(self._stacks, self._states[k], strict=True):
+            whole = torch.stack(states).reshape(s.size(shape))
+            found.append(whole if whole.dtype == self._dtype else whole.to(self._dtype))
+        return found
 
-    def keep(self, k: int, xs: Stacked) -> None:
+    def keep(self, k: int, shape: Shape, xs: Stacked) -> None:
         """Write the new values of the k-th of these states."""
-        for s, x in zip(self._stacks, xs, strict=True):
-            states = [self._state(p, k) for p in s.places]
-            for state, new in zip(states, torch.split(x, s.each), strict=True):
-                state.copy_(fitted(new, state))
-
-    def _state(self, place: int, k: int) -> Tensor:
-        return self._members[place].matrix_states[k]
+        states, new = [], []
+        for s, own, x in zip(self._stacks, self._states[k], xs, strict=True):
+            states += own
+            new += x.expand(s.size(shape)).reshape(len(own), *own[0].shape).unbind()
+        torch._foreach_copy_(states, new)
 
 
 def _owners(places: Sequence[int], each: int, device: torch.device) -> Tensor:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from thalweg.engine.foreach.fusing import Scale
-from thalweg.engine.foreach.lists import BINARY, UNARY
 from thalweg.engine.foreach.memory import ListMemory
-from thalweg.engine.foreach.nodes import Node, Scope
+from thalweg.engine.foreach.nodes import BINARY, UNARY, Node, Scope
 from thalweg.engine.program.ops import OPS
 from thalweg.engine.program.program import LEAVES
 from thalweg.engine.program.stored import STORED
