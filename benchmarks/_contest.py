@@ -21,12 +21,13 @@ class Contestant:
     repeats: int = 1
     samples: list[float] = field(default_factory=list)
     spent: float = 0.0
+    clock: Callable[[], float] = time.perf_counter
 
     def sample(self) -> None:
-        start = time.perf_counter()
+        start = self.clock()
         for _ in range(self.repeats):
             self.run()
-        elapsed = time.perf_counter() - start
+        elapsed = self.clock() - start
         self.spent += elapsed
         self.samples.append(elapsed / self.repeats)
 

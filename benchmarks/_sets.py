@@ -66,12 +66,21 @@ def gpt2() -> Iterator[Shape]:
     yield from [(width,), (width,)]
 
 
+def char_transformer() -> Iterator[Shape]:
+    """The transformer of the task char_transformer."""
+    from thalweg.tasks import load_task
+
+    for p in load_task("char_transformer").build().parameters():
+        yield tuple(p.shape)
+
+
 SETS: dict[str, Callable[[], Iterator[Shape]]] = {
     "mlp": mlp,
     "small": small,
     "tiny": tiny,
     "resnet50": resnet50,
     "gpt2": gpt2,
+    "char_transformer": char_transformer,
 }
 
 

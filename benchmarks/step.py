@@ -4,6 +4,11 @@
     python benchmarks/step.py --sets mlp,small --optimizers Adam --seconds 20
     python benchmarks/step.py --json results.json
     python benchmarks/step.py --engine foreach --contestants foreach,thalweg    PyTorch's foreach and ours
+    python benchmarks/step.py --engine foreach --sets char_transformer --optimizers Muon,Adafactor
+
+The last one is for optimizers of matrices, which are measured only where they are asked for: there thalweg's
+eager engine takes part, too, and Muon steps the matrices alone. `--processor-time` measures that in the place
+of the time of day.
 
 Optimizers that PyTorch has not are compared with pytorch_optimizer's of the same name, where that is
 installed (`pip install --no-deps pytorch_optimizer`), and with thalweg's Adam.
@@ -22,6 +27,7 @@ import gc
 import json
 import platform
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +57,8 @@ FAMILY: dict[str, str] = {
     "AdEMAMix": "AdEMAMix",
 }
 """Optimizers that PyTorch has not, and what pytorch_optimizer calls them."""
+MATRICES = ("Muon", "Adafactor")
+"""Optimizers of matrices that PyTorch has, too."""
 OWN_RULE = "own rule"
 HAS_FUSED = {"Adam", "AdamW", "SGD", "Adagrad"}
 TORCH = ("loop", "foreach", "fused")
@@ -63,10 +71,20 @@ FAMILY_COLUMNS = (
     "time : Adam",
     "GB/s : Adam",
 )
+MATRIX_COLUMNS = (
+    "optimizer",
+    "torch loop",
+    "torch foreach",
+    "thalweg eager",
+    "thalweg",
+    "best torch : thalweg",
+    "eager : thalweg",
+)
 PEERS = ("peer loop", "peer foreach")
-CONTESTANTS = (*TORCH, *PEERS, "thalweg")
+EAGER = "thalweg eager"
+CONTESTANTS = (*TORCH, *PEERS, EAGER, "thalweg")
 # Large sets get the larger part of the time: one step of a loop takes a second or two there.
-WEIGHTS = {"mlp": 1, "small": 2, "tiny": 2, "resnet50": 4, "gpt2": 9}
+WEIGHTS = {"mlp": 1, "small": 2, "tiny": 2, "resnet50": 4, "gpt2": 9, "char_transformer": 2}
 
 Record = dict[str, Any]
 Build = Callable[[list[Parameter]], Optimizer]
@@ -92,6 +110,8 @@ def builders(optimizer: str, wanted: Sequence[str], engine: str) -> dict[str, Bu
         return {**builders("Adam", ["thalweg"], engine), OWN_RULE: own}
     if optimizer in FAMILY:
         return family(optimizer, wanted, engine)
+    if optimizer in MATRICES:
+        return of_matrices(optimizer, wanted, engine)
     name, options = OPTIMIZERS[optimizer]
     theirs = getattr(torch.optim, name)
     found: dict[str, Build] = {
@@ -125,6 +145,20 @@ def family(optimizer: str, wanted: Sequence[str], engine: str) -> dict[str, Buil
     return {"Adam": functools.partial(optim.Adam, engine=engine), **chosen}
 
 
+def of_matrices(optimizer: str, wanted: Sequence[str], engine: str) -> dict[str, Build]:
+    """Return how to build the contestants of an optimizer of matrices."""
+    from thalweg import optim
+
+    theirs, ours = getattr(torch.optim, optimizer), getattr(optim, optimizer)
+    found: dict[str, Build] = {"loop": theirs}
+    if optimizer != "Muon":  # PyTorch's has a loop alone
+        found["loop"] = functools.partial(theirs, foreach=False)
+        found["foreach"] = functools.partial(theirs, foreach=True)
+    found[EAGER] = functools.partial(ours, engine="eager")
+    found["thalweg"] = functools.partial(ours, engine=engine)
+    return {name: build for name, build in found.items() if name in wanted}
+
+
 def traffic(optimizer: Optimizer) -> int:
     """Return the bytes that a step must read and write."""
     total = 0
@@ -144,10 +178,13 @@ def measure(
     seconds: float,
     repeats: int,
     engine: str,
+    clock: Callable[[], float],
 ) -> list[Record]:
     """Time all contestants of one optimizer on one set."""
+    if optimizer == "Muon":
+        parameters = [p for p in parameters if p.ndim == 2]
     built = {name: build(parameters) for name, build in builders(optimizer, wanted, engine).items()}
-    contestants = [Contestant(name, one.step) for name, one in built.items()]
+    contestants = [Contestant(name, one.step, clock=clock) for name, one in built.items()]
     contest(contestants, seconds, most=repeats)
     return [
         {
@@ -195,6 +232,19 @@ def family_row(records: Sequence[Record]) -> list[str]:
     ]
 
 
+def matrix_row(records: Sequence[Record]) -> list[str]:
+    """Return one line of the table of optimizers of matrices."""
+    by_name = {record["contestant"]: record["median_ms"] for record in records}
+    names = ("loop", "foreach", EAGER, "thalweg")
+    cells = [f"{by_name[n]:.4g}" if n in by_name else "–" for n in names]
+    ours = by_name.get("thalweg")
+    ratios = [
+        f"{min(times) / ours:.2f} ×" if times and ours else "–"
+        for times in ([by_name[n] for n in some if n in by_name] for some in (TORCH, [EAGER]))
+    ]
+    return [records[0]["optimizer"], *cells, *ratios]
+
+
 def print_own_rule(records: Sequence[Record]) -> None:
     rows = []
     for set_name in dict.fromkeys(record["set"] for record in records):
@@ -221,17 +271,22 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    everything = [*OPTIMIZERS, *FAMILY, OWN_RULE]
+    usual = [*OPTIMIZERS, *FAMILY, OWN_RULE]
+    everything = [*usual, *MATRICES]
     parser.add_argument(
-        "--sets", type=choice([*SETS]), default=[*SETS], help=f"of {', '.join(SETS)}"
+        "--sets",
+        type=choice([*SETS]),
+        default=[name for name in SETS if name != "char_transformer"],
+        help=f"of {', '.join(SETS)}",
     )
     parser.add_argument(
         "--optimizers",
         type=choice(everything),
-        default=everything,
+        default=usual,
         help=f"of {', '.join(everything)}",
     )
     parser.add_argument("--engine", default="auto", help="what steps thalweg's optimizers")
+    parser.add_argument("--processor-time", action="store_true", help="measure this time")
     parser.add_argument("--contestants", type=choice(CONTESTANTS), default=[*CONTESTANTS])
     parser.add_argument(
         "--repeats", type=int, default=200, help="samples of each contestant at most"
@@ -251,7 +306,7 @@ def main() -> int:
     neighbours = Neighbours()
     for set_name in options.sets:
         parameters = parameters_with_gradients(set_name)
-        lines, others = [], []
+        lines, others, matrices = [], [], []
         for optimizer in options.optimizers:
             seconds = unit * WEIGHTS[set_name]
             found = measure(
@@ -262,11 +317,14 @@ def main() -> int:
                 seconds,
                 options.repeats,
                 options.engine,
+                time.process_time if options.processor_time else time.perf_counter,
             )
             gc.collect()
             records += found
             if optimizer in FAMILY:
                 others.append(family_row(found))
+            elif optimizer in MATRICES:
+                matrices.append(matrix_row(found))
             elif optimizer != OWN_RULE:
                 lines.append(row(found))
         count = sum(p.numel() for p in parameters)
@@ -282,6 +340,8 @@ def main() -> int:
             print_table(title, columns, lines)
         if others and not quiet:
             print_table(title, FAMILY_COLUMNS, others)
+        if matrices and not quiet:
+            print_table(title, MATRIX_COLUMNS, matrices)
     own = [record for record in records if record["optimizer"] == OWN_RULE]
     if own and not quiet:
         print_own_rule(own)

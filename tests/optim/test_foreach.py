@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.optim import Optimizer
 
 from thalweg.engine.foreach import slices
 
-from .cases import Case, each_listed_optimizer, each_listed_program
+from .cases import Case, each_optimizer, each_program
 from .oracle import GENTLE, QUADRATIC, RECORDED, TOLERANCE, changing, set_rates
 from .problem import Point, Problem, assert_same_path, follow
 
@@ -69,20 +70,20 @@ def compare(case: Case, problem: Problem, dtype: torch.dtype, strays: float = 0.
 
 @pytest.mark.sampled(8)
 @each_dtype
-@each_listed_program
+@each_program
 def test_every_program_agrees(case: Case, dtype: torch.dtype) -> None:
     compare(case, RECORDED, dtype, 0.005 if case.decays_cautiously else 0.0)
 
 
 @pytest.mark.sampled(12)
 @pytest.mark.parametrize("dtype", HALF, ids=str)
-@each_listed_program
+@each_program
 def test_half_precision_is_rounded_once(case: Case, dtype: torch.dtype) -> None:
     compare(case, GENTLE, dtype, 0.02)
 
 
 @pytest.mark.sampled(8)
-@each_listed_optimizer
+@each_optimizer
 def test_parts_and_pieces_agree(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of few elements: tensors are in other parts, or cut."""
     monkeypatch.setattr(slices, "CACHED", 100)
@@ -91,7 +92,7 @@ def test_parts_and_pieces_agree(case: Case, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.sampled(8)
-@each_listed_optimizer
+@each_optimizer
 def test_other_layouts(case: Case) -> None:
     """Tensors with gaps, and gradients in another order than their parameters."""
     paths, starts = [], []
@@ -114,9 +115,11 @@ def test_other_layouts(case: Case) -> None:
 
 
 @pytest.mark.sampled(4)
-@each_listed_program
+@each_program
 def test_nothing_is_read_from_the_device(case: Case) -> None:
     """Tensors of the meta device have no numbers: to ask for one is an error."""
+    if case.optimizer in ("SOAP", "Shampoo"):
+        pytest.skip("bases and roots look at their matrices when they are computed anew")
     parameters = [Parameter(torch.empty(s, device="meta")) for s in ((3, 4), (), (0, 2), (7,))]
     optimizer = case.ours(parameters, engine="foreach")
     group = optimizer.param_groups[0]
@@ -127,4 +130,5 @@ def test_nothing_is_read_from_the_device(case: Case) -> None:
         for p in parameters:
             p.grad = torch.empty_like(p)
         optimizer.step()
-    assert optimizer.plan().startswith("foreach  4 tensors, 20 numbers, float32 meta")
+    lines = optimizer.plan().splitlines()  # of several programs where the size of a matrix matters
+    assert all(re.fullmatch(r"foreach  \d tensors, \d+ numbers, float32 meta", x) for x in lines)

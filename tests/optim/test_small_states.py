@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from tests.exact import RERUN, RESUMED, same
-from thalweg import Optimizer, chain, optim
+from thalweg import Optimizer, chain, optim, rule
+from thalweg.engine.foreach import batch
 from thalweg.engine.program.coded import decode
 from thalweg.errors import EngineError
 from thalweg.optim.stepping.merged import can_merge
@@ -73,45 +74,75 @@ def test_small_states_of_every_rule_stay_near(case: Case) -> None:
 
 
 @pytest.mark.parametrize("kept", [*KEPT, *ROUNDED], ids=str)
-def test_compiled_kernels_round_as_the_eager_engine(kept: dict[str, Any]) -> None:
+def test_every_engine_rounds_as_the_eager_one(
+    kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Adam's states do not depend on the parameter here, so they agree to the bit."""
+    monkeypatch.setattr(batch, "FUSES", False)  # each operation is rounded by itself
     found = []
-    for engine in ("eager", "fused"):
+    for engine in ("eager", "fused", "foreach"):
         p = Parameter(torch.ones(70_000, dtype=torch.bfloat16 if "rounding" in kept else None))
         optimizer = optim.Adam([p], lr=1e-3, engine=engine, **kept)
         for step in range(3):
             generator = torch.Generator().manual_seed(step)
             p.grad = torch.randn(70_000, generator=generator).to(p.dtype)
             optimizer.step()
+        assert optimizer.plan().startswith(f"{engine} ")
         found.append((p.detach(), optimizer.state[p]))
-    (one, eager), (other, fused) = found
+    (one, eager), *others = found
     names = [name for name in eager if name != "remainder"]
     assert set(names) >= {"exp_avg", "exp_avg_sq"}
-    same(
-        {name: eager[name] for name in names},
-        {name: fused[name] for name in names},
-        because="products and sums without a fused product, and whole numbers",
-    )
     spacing = 2.0**-7 if one.dtype == torch.bfloat16 else 2.0**-22
-    assert (one.float() - other.float()).abs().max() <= spacing
+    for other, state in others:
+        same(
+            {name: eager[name] for name in names},
+            {name: state[name] for name in names},
+            because="products and sums without a fused product, and whole numbers",
+        )
+        assert (one.float() - other.float()).abs().max() <= spacing
 
 
+def test_numbers_of_8_bits_go_where_others_stand() -> None:
+    """A parameter becomes what a state was, while the state becomes what the parameter was."""
+
+    @rule(after_step=True)
+    def swapped(x: Any, kept: Any) -> Any:
+        return kept, x
+
+    ends = []
+    for engine in ("eager", "foreach"):
+        p = Parameter(torch.linspace(-1, 1, 5000))
+        made = chain(ema(), swapped())
+        optimizer = Optimizer([p], made, lr=0.1, engine=engine, state_dtype="int8")
+        for step in range(4):
+            p.grad = torch.randn(5000, generator=torch.Generator().manual_seed(step))
+            optimizer.step()
+        assert optimizer.plan().startswith(engine)
+        ends.append(p.detach())
+    # a fused product of lists may round an element to another code: 6 % of it
+    off = (ends[0] - ends[1]).abs() > 1e-6
+    assert off.float().mean() < 0.01
+    assert ((ends[0] - ends[1]).abs() <= 0.07 * ends[0].abs() + 1e-3).all()
+
+
+@pytest.mark.parametrize("state_dtype", ["bfloat16", "int8"])
 @pytest.mark.parametrize("view", ["transposed", "channels last"])
-def test_other_orders_in_memory_agree(view: str) -> None:
+def test_other_orders_in_memory_agree(view: str, state_dtype: Any) -> None:
     found = []
-    for engine in ("eager", "fused"):
+    for engine in ("eager", "fused", "foreach"):
         whole = torch.linspace(-1, 1, 8192)
         p = Parameter(whole.view(64, 128).t())
         if view == "channels last":
             p = Parameter(whole.view(4, 8, 16, 16).to(memory_format=torch.channels_last))
-        optimizer = optim.SGD([p], lr=0.1, momentum=0.9, engine=engine, state_dtype="int8")
+        optimizer = optim.SGD([p], lr=0.1, momentum=0.9, engine=engine, state_dtype=state_dtype)
         for step in range(3):
             p.grad = torch.cos(p.detach() * (step + 1))
             optimizer.step()
         found.append(optimizer.state[p]["momentum_buffer"])
         assert engine in optimizer.plan()
-    agree = (found[0] == found[1]).float().mean()
-    assert agree > 0.99  # the cosine of a rounding may round to another code
+    for other in found[1:]:
+        agree = (found[0] == other).float().mean()
+        assert agree > 0.99  # the cosine of a rounding may round to another code
 
 
 def test_units_that_are_no_whole_blocks_are_stepped_eagerly() -> None:

@@ -228,7 +228,7 @@ def test_flags_of_torchs_implementations_change_nothing(case: Case, flag: str, v
             case.ours(RECORDED.parameters(), **{flag: value})
         return
     if flag == "capturable" and value and not hasattr(torch.optim, case.optimizer):
-        with pytest.raises(ValueError, match="capturable=True needs engine='triton'"):
+        with pytest.raises(ValueError, match="capturable=True needs engine='foreach'"):
             case.ours(RECORDED.parameters(), capturable=True)
         return
     parameters = RECORDED.parameters()

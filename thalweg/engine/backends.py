@@ -15,6 +15,9 @@ Engine = Literal["auto", "eager", "fused", "foreach", "triton"]
 "triton" fail where such an engine cannot run a program, and leave the parameters that it cannot take to the
 next one."""
 
+ON_DEVICE = ("foreach", "triton")
+"""Those that can keep step numbers on the device."""
+
 _FUSED, _FOREACH, _EAGER = Fused(), Foreach(), Eager()
 _ASKED: dict[Engine, tuple[Backend, ...]] = {
     # Triton joins them when its kernels have been measured on a GPU
@@ -40,5 +43,7 @@ def check_engine(engine: str, capturable: bool = False) -> None:
     """Refuse an engine that does not exist, or that cannot keep step numbers on the device."""
     if engine not in get_args(Engine):
         raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
-    if capturable and engine != "triton":
-        raise ValueError(f"capturable=True needs engine='triton', got engine={engine!r}")
+    if capturable and engine not in ON_DEVICE:
+        raise ValueError(
+            f"capturable=True needs engine='foreach' or engine='triton', got engine={engine!r}"
+        )

@@ -54,8 +54,12 @@ class Member:
         return f"the gradient of {self.called}"
 
     def slot_called(self, slot: int) -> str:
-        """Return what a tensor that a step writes is called in a message: the parameter, then its states."""
-        return self.state_called(self.names[slot - 1]) if slot else self.called
+        """Return what a tensor that a step writes is called in a message: the parameter, then its states.
+
+        States of other shapes come last.
+        """
+        names = (*self.names, *self.matrix_names)
+        return self.state_called(names[slot - 1]) if slot else self.called
 
     def state_called(self, name: str) -> str:
         """Return what one of its states is called in a message."""

@@ -44,8 +44,8 @@ Args:
     {hyperparameters}: as in the equation.
     weight_decay: its strength λ, by default 0.
 {dialects}    maximize: ascend.
-{around}    capturable: with engine="triton", keep step numbers on the GPU: no step waits for it, and a
-        CUDA graph can repeat a step.
+{around}    capturable: with engine="foreach" or "triton", keep step numbers on the GPU: no step waits
+        for it, and a CUDA graph can repeat a step.
 
 A param group holds these numbers and `maximize` under the names they have here. PyTorch's schedulers that
 cycle a momentum look for `momentum` or `betas`; where there is neither, give them `cycle_momentum=False`.
@@ -94,7 +94,7 @@ class Named(Stepper):
         for name in self._checked:
             check_range(name, numbers[name], _default(type(self), name, numbers[name]))
         super().__init__(with_names(params), numbers | ({"capturable": True} if capturable else {}))
-        self._step_supports_amp_scaling = self._is_capturable()
+        self._step_supports_amp_scaling = self._takes_loss_scale()
         for group in self.param_groups:
             self.composition(group)  # links that cannot stand where they were put are refused here
 

@@ -37,8 +37,8 @@ class Optimizer(Stepper):
         engine: "auto" takes the fastest for each tensor: compiled kernels, else PyTorch's calls on lists of
             tensors, else on one tensor after the other; "eager" takes the last one for all; "fused",
             "foreach" and "triton" (on a GPU) fail where they cannot run the chain.
-        capturable: with engine="triton", keep step numbers on the GPU: no step waits for it, a CUDA graph can
-            repeat a step, and `torch.amp.GradScaler` leaves its scale to the kernels.
+        capturable: with engine="foreach" or "triton", keep step numbers on the GPU: no step waits for it, a
+            CUDA graph can repeat a step, and `torch.amp.GradScaler` leaves its scale to Triton's kernels.
         state_dtype: "float32", "bfloat16" (rounded stochastically) or "int8" (8 bits, with a scale for each
             256 numbers) for the states; None is the parameter's own dtype. Points at which a model is
             evaluated, and step sizes, stay wide.
@@ -98,7 +98,7 @@ class Optimizer(Stepper):
             given, numbers, schedules = self._grouped(params, lr), {"lr": numbers["lr"]}, {}
         self._default_schedules = schedules
         super().__init__(given, numbers | ({"capturable": True} if capturable else {}))
-        self._step_supports_amp_scaling = self._is_capturable()
+        self._step_supports_amp_scaling = self._takes_loss_scale()
 
     def _grouped(self, params: Any, lr: Any) -> list[Group]:
         """Return the param groups of the routes."""

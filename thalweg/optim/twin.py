@@ -10,8 +10,9 @@ defaults, checks and param groups are PyTorch's own. What it adds are keyword-on
     state_dtype    in which dtype states are kept, and `rounding`, how bfloat16 parameters are rounded
 
 Arguments that PyTorch has only to choose among its own implementations are accepted: `foreach` and `fused`
-choose nothing here, `capturable=True` keeps step numbers on the GPU with engine="triton" and chooses nothing
-elsewhere, `differentiable=True` runs eagerly and lets autograd see the step.
+choose nothing here; `capturable=True` keeps step numbers on the GPU with engine="foreach" or "triton",
+chooses nothing with "auto" and is refused with the others; `differentiable=True` runs eagerly and lets
+autograd see the step.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ Args:
 {around}
 All other arguments, their defaults and their checks are those of `torch.optim.{name}`, and every number may
 be a schedule; `foreach` and `fused` choose nothing here, `capturable` keeps step numbers on the GPU with
-engine="triton" and chooses nothing elsewhere, `differentiable` runs eagerly and lets autograd see the step.
+engine="foreach" or "triton" and chooses nothing with "auto", `differentiable` runs eagerly and lets
+autograd see the step.
 """
 
 _EXAMPLE = """
@@ -106,6 +108,8 @@ class TorchTwin(Stepper):
         # what PyTorch's signature has no place for goes to its constructor, which says so
         spare = args[len(names) :]
         given = {**dict(zip(names, args, strict=False)), **kwargs}
+        # PyTorch's argument chooses nothing unless an engine is chosen, too
+        check_engine(engine, engine != "auto" and bool(given.get("capturable")))
         extra = {name: given.pop(name, default) for name, default in self.extra.items()}
         numbers, schedules = scheduled.split(given)
         outer, outer_schedules = scheduled.split({**self._around.defaults, **extra})
@@ -122,7 +126,7 @@ class TorchTwin(Stepper):
         for group in self.param_groups:
             self.composition(group)  # links that cannot stand where they were put are refused here
         # PyTorch's fused kernels divide by GradScaler's scale themselves; here GradScaler does it, as usual
-        self._step_supports_amp_scaling = self._is_capturable()
+        self._step_supports_amp_scaling = self._takes_loss_scale()
 
     @classmethod
     def twin(cls) -> type[torch.optim.Optimizer]:

@@ -1,4 +1,4 @@
-"""Matrix values between fused passes: the same as the eager engine's, on stacks of any composition."""
+"""Matrix values on stacks of any composition, between fused passes and over lists: the same as eagerly."""
 
 from __future__ import annotations
 
@@ -55,21 +55,23 @@ def steps(
     dtype=st.sampled_from([DOUBLE, torch.float32]),
     seed=st.integers(0, 99),
 )
-def test_fused_is_eager(
+def test_stacks_are_eager(
     sizes: list[tuple[int, ...]], made: Any, dtype: torch.dtype, seed: int
 ) -> None:
     start = [draw(*s, seed=seed + k, dtype=dtype) for k, s in enumerate(sizes)]
     lrs = [0.1 if k % 2 else 0.01 for k in range(len(sizes))]
-    fused, optimizer = steps(made, "fused", start, lrs)
     eager, _ = steps(made, "eager", start, lrs)
-    assert optimizer.plan().startswith("fused")
-    for a, b in zip(fused, eager, strict=True):
-        torch.testing.assert_close(a, b, **BOUND[dtype])
+    for engine in ("fused", "foreach"):
+        stacked, optimizer = steps(made, engine, start, lrs)
+        assert optimizer.plan().startswith(engine)
+        for a, b in zip(stacked, eager, strict=True):
+            torch.testing.assert_close(a, b, **BOUND[dtype])
 
 
-def test_half_precision_parameters_are_fused() -> None:
+@pytest.mark.parametrize("engine", ["fused", "foreach"])
+def test_half_precision_parameters_are_stacked(engine: Any) -> None:
     start = [draw(4, 3, dtype=torch.bfloat16), draw(4, 3, seed=1, dtype=torch.bfloat16)]
-    fused, optimizer = steps(roots, "fused", start, [0.1, 0.1])
+    fused, optimizer = steps(roots, engine, start, [0.1, 0.1])
     eager, _ = steps(roots, "eager", start, [0.1, 0.1])
     assert "bfloat16" in optimizer.plan()
     for a, b in zip(fused, eager, strict=True):  # a unit of bfloat16 at |p| < 4
@@ -110,7 +112,8 @@ def test_large_stacks_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
 
 
-def test_a_function_may_return_what_it_was_given() -> None:
+@pytest.mark.parametrize("engine", ["fused", "foreach"])
+def test_a_function_may_return_what_it_was_given(engine: Any) -> None:
     """A result in the memory of a buffer is kept apart: the buffer is used again."""
 
     @thalweg.matrix_function(result="transposed")
@@ -127,13 +130,13 @@ def test_a_function_may_return_what_it_was_given() -> None:
         return 2.0 * itself(first + p) + first + turned(turned(g))
 
     start = [draw(3, 2, seed=k) for k in range(2)]
-    fused, _ = steps(both, "fused", start, [0.1, 0.1])
+    fused, _ = steps(both, engine, start, [0.1, 0.1])
     eager, _ = steps(both, "eager", start, [0.1, 0.1])
     for a, b in zip(fused, eager, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("engine", ["eager", "fused"])
+@pytest.mark.parametrize("engine", ["eager", "fused", "foreach"])
 def test_sizes_numbers_and_reductions_meet_matrix_values(engine: Any) -> None:
     """Rows, columns, reductions over tensors and units, and numbers of rows beside a matrix function."""
 
@@ -156,21 +159,20 @@ def test_sizes_numbers_and_reductions_meet_matrix_values(engine: Any) -> None:
         torch.testing.assert_close(got[k], p, rtol=1e-10, atol=1e-12)
 
 
-def test_matrices_in_another_order_in_memory_are_stepped_eagerly() -> None:
+def test_matrices_in_another_order_in_memory_are_not_fused() -> None:
     p = Parameter(draw(3, 4).t())
     p.grad = draw(4, 3)
     optimizer = thalweg.Optimizer([p], nearest, lr=0.1)
     optimizer.step()
-    assert "eager" in optimizer.plan()
+    assert optimizer.plan().startswith("foreach")
     assert "not fused: a matrix in another order in memory" in optimizer.plan()
 
 
-@pytest.mark.parametrize("engine", ["foreach", "triton"])
-def test_engines_without_matrices_say_so(engine: Any) -> None:
+def test_an_engine_without_matrices_says_so() -> None:
     p = Parameter(draw(3, 4))
     p.grad = draw(3, 4)
     with pytest.raises(thalweg.EngineError, match=r"matrix functions|triton"):
-        thalweg.Optimizer([p], nearest, lr=0.1, engine=engine).step()
+        thalweg.Optimizer([p], nearest, lr=0.1, engine="triton").step()
 
 
 def test_a_step_repeats_to_the_bit_and_keeps_its_buffers() -> None:
@@ -178,3 +180,42 @@ def test_a_step_repeats_to_the_bit_and_keeps_its_buffers() -> None:
     once, _ = steps(factored, "fused", start, [0.1] * 3)
     again, _ = steps(factored, "fused", start, [0.1] * 3)
     same(once, again, because=RERUN)
+
+
+def test_what_reduces_over_all_computes_no_matrix_twice() -> None:
+    """A clip of the whole update after a matrix function: the function is called once for each stack."""
+    sizes: list[tuple[int, ...]] = []
+
+    @thalweg.matrix_function
+    def doubled(x: Any) -> Any:
+        sizes.append(tuple(x.shape))
+        return 2.0 * x
+
+    @rule
+    def by(g: Any) -> Any:
+        return doubled(doubled(g))
+
+    made = thalweg.chain(by(), thalweg.rules.clip_by_global_norm(1.0))
+    start = [draw(3, 2, seed=k) for k in range(2)]
+    listed, _ = steps(made, "foreach", start, [0.1, 0.1], count=1)
+    assert sizes == [(2, 3, 2)] * 2
+    eager, _ = steps(made, "eager", start, [0.1, 0.1], count=1)
+    for a, b in zip(listed, eager, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-14, atol=0.0)
+
+
+def test_a_state_of_another_shape_may_be_replaced() -> None:
+    """The next step takes the new one; one of another size is refused."""
+    ends = []
+    for engine in ("eager", "foreach"):
+        p = Parameter(draw(3, 2))
+        optimizer = thalweg.Optimizer([p], factored, lr=0.1, engine=engine)
+        for step in range(3):
+            p.grad = draw(3, 2, seed=step)
+            optimizer.step()
+            optimizer.state[p]["r"] = 2.0 * optimizer.state[p]["r"]
+        ends.append(p.detach())
+        optimizer.state[p]["r"] = torch.zeros(4, 1, dtype=DOUBLE)
+        with pytest.raises(thalweg.EngineError, match=r"'r'.*shape \(4, 1\), not \(3, 1\)"):
+            optimizer.step()
+    torch.testing.assert_close(ends[1], ends[0], rtol=1e-12, atol=0.0)

@@ -33,8 +33,6 @@ __all__ = [
     "each_case",
     "each_engine",
     "each_in_place",
-    "each_listed_optimizer",
-    "each_listed_program",
     "each_optimizer",
     "each_program",
     "each_torch_case",
@@ -95,12 +93,9 @@ each_optimizer = each(RICHEST)
 each_torch_case = each(TORCH_CASES)
 # A tensor's path depends on that tensor alone: it may be absent, or be in a group of its own.
 each_alone = each([case for case in PROGRAMS if not case.is_coupled])
-# What steps lists of tensors.
 PRINTED_PROGRAMS = [case for case in PROGRAMS if not case.is_of_matrices]
-"""Those that lists of tensors and Triton's kernels can run: none works with whole matrices."""
+"""Those that Triton's kernels and a page can run: none works with whole matrices."""
 PRINTED_RICHEST = [case for case in RICHEST if not case.is_of_matrices]
-each_listed_program = each(PRINTED_PROGRAMS)
-each_listed_optimizer = each(PRINTED_RICHEST)
 # A tensor's path does not depend on where it stands, nor on its order in memory.
 each_in_place = each([case for case in PROGRAMS if not case.draws_noise])
 each_engine = pytest.mark.parametrize("engine", ["eager", "fused"])

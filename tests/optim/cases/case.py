@@ -83,7 +83,7 @@ class Case:
 
     @property
     def is_of_matrices(self) -> bool:
-        """Whether a step works with whole matrices: no list of tensors can, and complex ones are refused."""
+        """Whether a step works with whole matrices: complex ones are refused, and no kernel of Triton can."""
         return self.optimizer in ("Adafactor", "SOAP", "Shampoo")
 
     @property

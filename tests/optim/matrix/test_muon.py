@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 import thalweg
-from tests.engine.kinds import DOUBLE, draw, each_engine
+from tests.engine.kinds import DOUBLE, draw
 from thalweg import optim
 from thalweg.rules import muon
 
@@ -23,6 +23,7 @@ from . import transcription
 
 SHAPES: list[tuple[int, ...]] = [(5, 3), (3, 7), (6, 6), (4, 2, 3, 3), (5, 3), (1, 4), (4, 1)]
 STEPS = 6
+each_engine = pytest.mark.parametrize("engine", ["eager", "fused", "foreach"])
 needs_torchs = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="PyTorch before 2.9")
 
 

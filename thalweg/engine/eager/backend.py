@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thalweg.engine.capturing import counted_by_the_host, is_capturing
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.eager.printed import eager_program
 from thalweg.engine.matrix.printed import fitted
@@ -66,6 +67,8 @@ class EagerBatch:
 
     def _gradient(self) -> Tensor | None:
         member, grad = self._member, self._member.param.grad
+        if is_capturing(member.param.device):
+            raise counted_by_the_host()
         if grad is None or grad.layout is not member.grad_layout:
             return None
         if grad.shape != member.param.shape:

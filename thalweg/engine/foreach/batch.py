@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thalweg.engine.capturing import counted_by_the_host, is_capturing, moved
 from thalweg.engine.cohort import Cohort
+from thalweg.engine.foreach.counted import Counted
 from thalweg.engine.foreach.lists import fitted, lift
 from thalweg.engine.foreach.part import ListPart, PartGradients
 from thalweg.engine.foreach.printed import Kind, Segment, printed
@@ -51,8 +53,15 @@ class ForeachBatch:
         self._cohort = cohort
         self.program = cohort.program
         self._members = [cohort.members[k] for k in positions]
-        self._rows = [cohort.row_of[k] for k in positions]
+        self._rows = [
+            m.group if cohort.on_device else cohort.row_of[k]
+            for k, m in zip(positions, self._members, strict=True)
+        ]
         self._sorted_rows = sorted(set(self._rows))
+        self._counted = {
+            row: Counted(cohort, [self._members[k] for k in self._of_row(row)])
+            for row in (self._sorted_rows if cohort.on_device else ())
+        }
         self.params = [m.param for m in self._members]
         first = self._members[0]
         self._grad_dtype = first.grad_dtype
@@ -107,15 +116,18 @@ class ForeachBatch:
 
     def _called(self, k: int) -> str:
         """Return what the k-th of the tensors that are written is called in a message."""
-        k, slot = divmod(k, 1 + len(self._members[0].names))
+        first = self._members[0]
+        k, slot = divmod(k, 1 + len(first.names) + len(first.matrix_names))
         return self._members[k].slot_called(slot)
 
     def prepare(self) -> PartGradients | None:
         """Return the gradients, or None where one is missing or of another kind.
 
         Raises:
-            EngineError: the storage of a gradient is too small for it.
+            EngineError: the storage of a gradient is too small for it; a CUDA graph is being captured.
         """
+        if is_capturing(self.device) and not self._cohort.on_device:
+            raise counted_by_the_host()
         grads: list[Any] = [p.grad for p in self.params]
         if not set(map(type, grads)) <= _PLAIN or set(map(_dtype, grads)) != {self._grad_dtype}:
             return None
@@ -179,30 +191,53 @@ class ForeachBatch:
         """Return the parts with the functions that step them now."""
         ready = []
         for row in self._sorted_rows:
-            reads = self._cohort.reads[row]
-            truths = tuple(bool(reads[k]) for k in self._conditions)
-            fit = [fitted(x, self.dtype) for x in reads]
-            segments = printed(self.program, truths, self._kind)
+            reads = self._reads(row)
+            truths = tuple(
+                bool(reads[k]) for k in self._conditions if not isinstance(reads[k], Tensor)
+            )
+            columns = zip(self.program.host_reads, reads, strict=True)
+            vectors = frozenset(v for v, x in columns if isinstance(x, Tensor))
+            fit = [x if isinstance(x, Tensor) else fitted(x, self.dtype) for x in reads]
+            segments = printed(self.program, truths, self._kind, vectors)
             for part in self._parts_of(row, max(s.temporaries for s in segments)):
-                part.count, part.reads = count, fit
+                part.count, part.reads = count, [part.own(x) for x in fit]
                 ready.append((part, segments))
         return ready
+
+    def _reads(self, row: int) -> Sequence[Any]:
+        """Return the numbers that a step of a row reads; those on the device count it now."""
+        if not self._cohort.on_device:
+            return self._cohort.reads[row]
+        return self._counted[row].advance()
+
+    def _of_row(self, row: int) -> list[int]:
+        return [k for k, own in enumerate(self._rows) if own == row]
 
     def _parts_of(self, row: int, temporaries: int) -> list[ListPart]:
         key = (row, temporaries)
         if key not in self._parts:
+            if is_capturing(self.device):
+                raise moved()
             ratio = -(-self.dtype.itemsize // self.params[0].itemsize)
             total = sum(p.numel() for p in self.params)
             most = largest_part(self.device, total, temporaries * ratio)
             sizes = [
                 (k, p.numel(), self._cuts and _can_be_cut(self._members[k]))
-                for k, p in enumerate(self.params)
-                if self._rows[k] == row
+                for k, p in ((k, self.params[k]) for k in self._of_row(row))
             ]
+            if self.program.sees_matrices:  # those of one size lie in one part, as far as they can
+                sizes.sort(key=lambda each: tuple(self._shapes[each[0]]))
             cut = {each[0] for each in sizes if each[2] and each[1] > most}
             self._cut_strides += [(k, self.params[k].stride()) for k in cut]
+            place = {k: n for n, k in enumerate(self._of_row(row))}
             self._parts[key] = [
-                ListPart(self._members, items, self.dtype, self._wide)
+                ListPart(
+                    self._members,
+                    items,
+                    self.dtype,
+                    self._wide,
+                    [place[k] for k, *_ in items] if self._cohort.on_device else None,
+                )
                 for items in sliced(sizes, most)
             ]
         return self._parts[key]
@@ -220,8 +255,8 @@ class ForeachBatch:
 
 
 def _written(members: Sequence[Member]) -> list[Tensor]:
-    """Return what a step writes: of each member the parameter, then its states."""
-    return [x for m in members for x in (m.param, *m.states)]
+    """Return what a step writes: of each member the parameter, its states, then those of other shapes."""
+    return [x for m in members for x in (m.param, *m.states, *m.matrix_states)]
 
 
 def _layouts(xs: Sequence[Tensor]) -> list[Any]:

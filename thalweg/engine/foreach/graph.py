@@ -7,13 +7,13 @@ of one program go through its stages together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 from thalweg.engine.foreach.nodes import Node, Scope
-from thalweg.engine.program.program import Level, Program, Value
+from thalweg.engine.program.program import LEAVES, Level, Program, Value
 
 _SCOPES = {"all": Scope.ALL, "tensor": Scope.TENSOR, "unit": Scope.UNIT}
 
@@ -26,13 +26,21 @@ class StepGraph:
     """The new parameter, then the new states."""
     numbers: list[Node]
     """The new scalar states that come from reductions."""
+    matrices: list[Node]
+    """The new states of other shapes."""
     over_all: list[list[Node]]
     """For each stage but the last, the reductions over all tensors."""
 
 
-def graph_of(program: Program, truths: Mapping[Value, bool]) -> StepGraph:
-    """Return the nodes of a program, where its conditions of level HOST have these truths."""
+def graph_of(
+    program: Program, truths: Mapping[Value, bool], vectors: Collection[Value] = ()
+) -> StepGraph:
+    """Return the nodes of a program, where its conditions of level HOST have these truths.
+
+    `vectors` are values of level HOST that are a number for each tensor, on the device.
+    """
     made: dict[Value, Node] = {}
+    stacks: dict[Value, Node] = {}
     index = count()
 
     def node(
@@ -46,17 +54,37 @@ def graph_of(program: Program, truths: Mapping[Value, bool]) -> StepGraph:
             return node("spread", (x,), Scope.EACH, value)
         if value.level == Level.REDUCED and x.scope == Scope.HOST:
             return node("lift", (x,), Scope.ALL, value)
+        if value.level == Level.MATRIX and x.scope < Scope.MATRIX:
+            return node("repeated", (x,), Scope.MATRIX, value, value.shape)
         return x
+
+    def stacked(value: Value) -> Node:
+        """Return a list of tensors as stacks, made once."""
+        if value not in stacks:
+            stacks[value] = node("stacked", (of(value),), Scope.MATRIX, value)
+        return stacks[value]
+
+    def called(value: Value) -> Node:
+        """Return the call of a matrix function."""
+        given = [stacked(x) if x.level == Level.TENSOR else of(x) for x in value.operands]
+        return node("matrix", given, Scope.MATRIX, value, (value.data, value.shape))
 
     def convert(value: Value) -> Node:
         if value.op == "constant" or value in truths:
             return node("constant", (), Scope.HOST, value, truths.get(value, value.data))
+        if value in vectors:
+            return node("vector", (), Scope.TENSOR, value, value.name)
         if value.level == Level.HOST:
             return node("host", (), Scope.HOST, value, value.name)
         if value.op == "tensor":
             return node("input", (), Scope.EACH, value, program.tensors.index(value.data))
+        if value.op == "matrix state":
+            k = list(program.matrix_states).index(value.data)
+            return node("matrix state", (), Scope.MATRIX, value, (k, value.shape))
+        if value.op == "matrix":
+            return called(value)
         operands = [of(x) for x in value.operands]
-        if value.op in ("count", "dimensions", "ordinal", "number"):
+        if value.op in LEAVES:
             scope = Scope.ALL if (value.op, value.data) == ("count", "all") else Scope.TENSOR
             return node(value.op, (), scope, value, value.data)
         if value.op == "where" and operands[0].op == "constant":
@@ -82,6 +110,7 @@ def graph_of(program: Program, truths: Mapping[Value, bool]) -> StepGraph:
     return StepGraph(
         [whole(v) for v in program.outputs],
         [of(v) for v in program.number_outputs.values()],
+        [of(v) for v in program.matrix_outputs.values()],
         [
             [of(v) for v in program.reductions(stage) if v.data == "all"]
             for stage in range(program.stages)

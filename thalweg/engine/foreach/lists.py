@@ -13,6 +13,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from thalweg.engine.foreach.nodes import BINARY, UNARY
+from thalweg.engine.foreach.stacks import Stacks
+from thalweg.engine.matrix.printed import functions_of
 from thalweg.engine.program.noise import normal
 from thalweg.engine.program.ops import TENSOR
 
@@ -39,20 +42,13 @@ class Place(Protocol):
     def tensor_of_unit(self) -> Tensor:
         """Which tensor each unit belongs to."""
 
+    @property
+    def stacks(self) -> Stacks:
+        """Its tensors as stacks of matrices."""
+
 
 Lists = list[Tensor] | tuple[Tensor, ...]
 
-UNARY = tuple(
-    name
-    for name in (
-        *("abs", "sqrt", "neg", "exp", "expm1", "log", "log2", "log10", "log1p"),
-        *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
-        *("erf", "erfc", "floor", "ceil", "trunc", "round", "sign", "reciprocal"),
-    )
-    if hasattr(torch, f"_foreach_{name}_")
-)
-"""The functions of one number that PyTorch has for lists."""
-BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "pow")
 _FUSED = ("addcmul", "addcdiv")
 
 
@@ -118,6 +114,11 @@ def one(part: Place, x: Tensor) -> Tensor:
 def of_tensors(part: Place, x: Tensor) -> list[Tensor]:
     """Return a vector over tensors as a list."""
     return list(one(part, x).unbind())
+
+
+def of_stacks(part: Place, x: Tensor) -> list[Tensor]:
+    """Return a vector over tensors as a list of numbers for matrices."""
+    return part.stacks.of_tensors(one(part, x))
 
 
 def of_units(part: Place, x: Tensor) -> list[Tensor]:
@@ -221,6 +222,7 @@ _OWN: Mapping[str, Callable[..., Any]] = {
     "lift": lift,
     "one": one,
     "of_tensors": of_tensors,
+    "of_stacks": of_stacks,
     "of_units": of_units,
     "at_units": at_units,
     "sums": sums,
@@ -238,7 +240,8 @@ _OWN: Mapping[str, Callable[..., Any]] = {
 def functions(on_cpu: bool) -> dict[str, Any]:
     """Return what a printed function calls."""
     on_lists = foreach_functions()
-    named: dict[str, Any] = {**TENSOR, **on_lists, **_OWN, "where": torch.where}
+    own = {**functions_of(()), **_OWN, "where": torch.where}
+    named: dict[str, Any] = {**TENSOR, **on_lists, **own}
     if on_cpu:
         shifts = {"list_shift": shift_on_cpu, "list_shift_": shift_on_cpu_}
         return {**named, **shifts, "scalar": scalar_on_cpu, "squares": squares_on_cpu}

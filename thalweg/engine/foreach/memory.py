@@ -1,7 +1,8 @@
 """Which list a value of a printed function lies in, and from when on the list may be overwritten.
 
 Lists are variables of the function: `s0`, `s1`, … the parameter and its states, `g` the gradients, which are
-never written, and `b0`, `b1`, … temporary ones. A value that is read for the last time gives its list to the
+never written, `b0`, `b1`, … temporary ones, and `m0`, `m1`, … stacks of matrices and views of them, which are
+never written either. A value that is read for the last time gives its list to the
 value that is computed from it. What a step leaves behind is copied into a parameter or state only where it
 does not lie there already, as soon as nothing needs the old value any more.
 """
@@ -22,6 +23,7 @@ class ListMemory:
         outputs: the value that each parameter or state is to hold at the end; none if nothing is written.
         slots: how many parameter and state lists there are.
         widens: whether values are computed with another precision than parameters and states have.
+        coded: which slots hold codes of 8 bits.
         returned: what is needed up to the end.
     """
 
@@ -31,12 +33,14 @@ class ListMemory:
         outputs: Sequence[Node],
         slots: int,
         widens: bool,
+        coded: Sequence[int],
         returned: Iterable[Node],
     ) -> None:
         self._last = {x: i for i, n in enumerate(order) for x in n.operands}
-        self._last.update(dict.fromkeys(returned, len(order)))
+        self._last.update(dict.fromkeys(returned, len(order) + 1))
         self._now, self._end = -1, len(order)
         self._widens = widens
+        self._scales = {f"s{slot}": f"part.scales[{k}]" for k, slot in enumerate(coded)}
         self._writes = bool(outputs)
         self.lines: list[str] = []
         self._made = 0
@@ -67,18 +71,30 @@ class ListMemory:
             name = "g" if node.data == 0 else f"s{node.data - 1}"
             if self._widens:
                 self._holds.pop(name, None)  # the slot is free, its numbers are in the copy
-                self.lines.append(f"{self.new(node)} = widened(part, {name})")
+                self.lines.append(f"{self.new(node)} = {self._read(name)}")
             else:
                 self._list[node] = name
         return self._list[node]
 
-    def new(self, node: Node) -> str:
-        """Return a new temporary list for a value."""
-        name = f"b{self._made}"
+    def _read(self, name: str) -> str:
+        """Return the numbers of a parameter, of states or of gradients as they are computed with."""
+        if name in self._scales:
+            return f"decoded(part, s0, {name}, {self._scales[name]})"
+        return f"widened(part, {name})"
+
+    def _written(self, name: str, source: str) -> str:
+        """Return the line that writes new numbers into a slot."""
+        if name in self._scales:
+            return f"encode_into(s0, {name}, {self._scales[name]}, {source})"
+        return f"list_copy_({name}, {source})"
+
+    def new(self, node: Node, *, kept: bool = False) -> str:
+        """Return a new temporary list for a value; one that is `kept` is not overwritten."""
+        name = f"{'m' if kept else 'b'}{self._made}"
         self._made += 1
         self._list[node] = name
         self._holds[name] = node
-        self.most = max(self.most, sum(name.startswith("b") for name in self._holds))
+        self.most = max(self.most, sum(map(_lists, self._holds.items())))
         return name
 
     def take(self, node: Node, operands: Iterable[Node]) -> Node | None:
@@ -95,7 +111,7 @@ class ListMemory:
 
     def _is_free_for(self, x: Node, node: Node) -> bool:
         name = self.list_of(x)
-        if name == "g" or self._holds.get(name) is not x or not self._is_over(x):
+        if name[0] in "gm" or self._holds.get(name) is not x or not self._is_over(x):
             return False
         target = self._targets.get(node)
         return not name.startswith("s") or (self._writes and target in (None, int(name[1:])))
@@ -107,7 +123,7 @@ class ListMemory:
         """Store what can be stored now, and let go of what is not needed any more."""
         while any([self._store(slot) for slot in list(self._wanted)]):  # noqa: C419
             pass
-        for name in [n for n, x in self._holds.items() if n.startswith("b") and self._is_over(x)]:
+        for name in [n for n, x in self._holds.items() if _is_temporary(n) and self._is_over(x)]:
             del self._holds[name]
             self.lines.append(f"del {name}")
 
@@ -122,7 +138,7 @@ class ListMemory:
         holder = self._holds.get(name)
         if holder is not None and not self._is_over(holder):
             return False
-        self.lines.append(f"list_copy_({name}, {self._source(value)})")
+        self.lines.append(self._written(name, self._source(value)))
         self._holds.pop(name, None)
         self._pins[value] -= 1
         del self._wanted[slot]
@@ -132,6 +148,8 @@ class ListMemory:
         """Return the list to copy a value from: an input need not be widened for that."""
         if value.op != "input" or value in self._list:
             return self._list[value]
+        if f"s{value.data - 1}" in self._scales:
+            return self.list_of(value)
         return "g" if value.data == 0 else f"s{value.data - 1}"
 
     def end(self) -> None:
@@ -142,5 +160,15 @@ class ListMemory:
         for slot, value in rest:
             self.lines.append(f"c{slot} = copies({self._source(value)})")
         for slot, _ in rest:
-            self.lines.append(f"list_copy_(s{slot}, c{slot})")
+            self.lines.append(self._written(f"s{slot}", f"c{slot}"))
         self._wanted.clear()
+
+
+def _is_temporary(name: str) -> bool:
+    return name[0] in "bm"
+
+
+def _lists(held: tuple[str, Node]) -> int:
+    """Return how many lists of float32 numbers a list takes the memory of."""
+    name, node = held
+    return _is_temporary(name) * (2 if node.op == "bits" else 1)

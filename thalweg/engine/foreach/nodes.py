@@ -1,4 +1,4 @@
-"""Nodes: the values of one step, and how many numbers each of them is."""
+"""Nodes: the values of one step, how many numbers each of them is, and what PyTorch has for lists of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
+
+import torch
+
+UNARY = tuple(
+    name
+    for name in (
+        *("abs", "sqrt", "neg", "exp", "expm1", "log", "log2", "log10", "log1p"),
+        *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
+        *("erf", "erfc", "floor", "ceil", "trunc", "round", "sign", "reciprocal"),
+    )
+    if hasattr(torch, f"_foreach_{name}_")
+)
+"""The functions of one number that PyTorch has for lists."""
+BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "pow")
 
 
 class Scope(IntEnum):
@@ -19,7 +33,9 @@ class Scope(IntEnum):
     """One for each tensor: a vector."""
     UNIT = 3
     """One for each unit of each tensor: a vector, unit after unit."""
-    EACH = 4
+    MATRIX = 4
+    """Stacks of matrices: a list with one for each shape (`stacks.py`)."""
+    EACH = 5
     """One for each element: a list of tensors."""
 
 

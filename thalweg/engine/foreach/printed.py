@@ -6,7 +6,7 @@ writes nothing, and the next one computes again what it needs: only numbers are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +16,7 @@ from thalweg.engine.foreach.graph import StepGraph, graph_of
 from thalweg.engine.foreach.lists import functions
 from thalweg.engine.foreach.memory import ListMemory
 from thalweg.engine.foreach.nodes import Node, needed
+from thalweg.engine.foreach.rounded import ROUNDED
 from thalweg.engine.foreach.statements import Statements
 from thalweg.engine.program.printing import define
 from thalweg.engine.program.program import Program, Value
@@ -50,9 +51,17 @@ class Segment:
     text: str
 
 
-def segments(program: Program, truths: Mapping[Value, bool], kind: Kind) -> tuple[Segment, ...]:
-    """Return the functions of a program in order, where its conditions of level HOST have these truths."""
-    graph = graph_of(program, truths)
+def segments(
+    program: Program,
+    truths: Mapping[Value, bool],
+    kind: Kind,
+    vectors: Collection[Value] = (),
+) -> tuple[Segment, ...]:
+    """Return the functions of a program in order, where its conditions of level HOST have these truths.
+
+    `vectors` are values of level HOST that are a number for each tensor, on the device.
+    """
+    graph = graph_of(program, truths, vectors)
     made: list[Segment] = []
     known: list[Node] = []
     for stage in [*(s for s, found in enumerate(graph.over_all) if found), None]:
@@ -67,11 +76,12 @@ def _segment(
     """Return the function up to a stage, and what is known after it."""
     results = graph.numbers if stage is None else graph.over_all[stage]
     outputs = graph.outputs if stage is None else []
-    nodes = needed([*outputs, *results], known)
+    matrices = graph.matrices if stage is None else []
+    nodes = needed([*outputs, *results, *matrices], known)
     carried: list[Node] = []
     if stage is not None:
-        later = _needed_after(graph, stage)
-        inside = [x for x in nodes if x.is_reduction and x not in known and x not in results]
+        inside = [x for x in nodes if _is_dear(x) and x not in known and x not in results]
+        later = _needed_after(graph, stage, {*known, *results, *inside})
         carried = [x for x in [*known, *inside] if x in later]
     slot_of: dict[Node, int] = {}
     for slot, v in enumerate(outputs):
@@ -79,14 +89,17 @@ def _segment(
     given = {
         x: Node("known", (), x.scope, x.index, x.boolean, f"k{i}") for i, x in enumerate(known)
     }
-    roots = [*outputs, *results, *carried]
+    roots = [*outputs, *results, *carried, *matrices]
     new = Fusing(nodes, roots, slot_of, given, kind.fuses).new
+    kept = [new(x) for x in matrices]
     returned = [new(x) for x in (*results, *carried)]
     written = [new(x) for x in outputs]
-    order = needed([*written, *returned])
-    memory = ListMemory(order, written, len(program.tensors) - 1, kind.widens, returned)
+    order = needed([*written, *returned, *kept])
+    still = [*returned, *kept]
+    slots, coded = len(program.tensors) - 1, [1 + k for k in program.coded]
+    memory = ListMemory(order, written, slots, kind.widens, coded, still)
     statements = Statements(memory)
-    body = [_unpacked("s", len(program.tensors) - 1, "slots"), _unpacked("k", len(known), "known")]
+    body = [_unpacked("s", slots, "slots"), _unpacked("k", len(known), "known")]
     names = "".join(f"{v.name}, " for v in program.host_reads)
     body += [f"({names}) = reads"] if names else []
     memory.finish()
@@ -95,20 +108,31 @@ def _segment(
         statements.print(node)
         memory.finish()
     memory.end()
+    states = [
+        f"part.stacks.keep({k}, {shape}, {statements.text_of(x)})"
+        for k, (x, shape) in enumerate(zip(kept, program.matrix_states.values(), strict=False))
+        if x.op != "matrix state"
+    ]
     texts = [statements.text_of(x) for x in returned]
     shares, rest = texts[: len(results)], texts[len(results) :]
-    body += [*memory.lines, f"return {_tuple(shares)}, {_tuple(rest)}"]
+    body += [*memory.lines, *states, f"return {_tuple(shares)}, {_tuple(rest)}"]
     body = [line for line in body if line]
-    run = define("foreach", ("part", "g", "slots", "reads", "known"), body, functions(kind.on_cpu))
+    called = {**functions(kind.on_cpu), **ROUNDED, **statements.calls}
+    run = define("foreach", ("part", "g", "slots", "reads", "known"), body, called)
     ops = () if stage is None else tuple(x.op for x in results)
     segment = Segment(run, stage, ops, memory.most, "\n".join(body))
     return segment, [*results, *carried]
 
 
-def _needed_after(graph: StepGraph, stage: int) -> set[Node]:
-    """Return what the functions after a stage look at."""
+def _is_dear(node: Node) -> bool:
+    """Whether a later function is given a value rather than computing it again."""
+    return node.is_reduction or node.op == "matrix"
+
+
+def _needed_after(graph: StepGraph, stage: int, known: Iterable[Node]) -> set[Node]:
+    """Return what the functions after a stage look at; they do not look behind what is known."""
     rest = [x for found in graph.over_all[stage + 1 :] for x in found]
-    return set(needed([*graph.outputs, *graph.numbers, *rest]))
+    return set(needed([*graph.outputs, *graph.numbers, *graph.matrices, *rest], known))
 
 
 def _unpacked(letter: str, count: int, given: str) -> str:
@@ -121,7 +145,15 @@ def _tuple(texts: Sequence[str]) -> str:
 
 
 @cache
-def printed(program: Program, truths: tuple[bool, ...], kind: Kind) -> tuple[Segment, ...]:
-    """Return the functions of a program, printed once; `truths` are those of its conditions in order."""
-    conditions = [v for v in program.host_reads if v.boolean]
-    return segments(program, dict(zip(conditions, truths, strict=True)), kind)
+def printed(
+    program: Program,
+    truths: tuple[bool, ...],
+    kind: Kind,
+    vectors: frozenset[Value] = frozenset(),
+) -> tuple[Segment, ...]:
+    """Return the functions of a program, printed once.
+
+    `truths` are those of its conditions in order, but for those that are `vectors`, as `segments` has them.
+    """
+    conditions = [v for v in program.host_reads if v.boolean and v not in vectors]
+    return segments(program, dict(zip(conditions, truths, strict=True)), kind, vectors)

@@ -38,7 +38,8 @@ def largest_part(device: torch.device, total: int, temporaries: int) -> int:
 
 def can_be_cut(program: Program) -> bool:
     """Whether an element's new value depends on that element alone."""
-    return not any(v.is_reduction or v.op == "noise" for v in program.reached())
+    whole = any(v.is_reduction or v.op in ("noise", "bits") for v in program.reached())
+    return not (whole or program.sees_matrices)
 
 
 def sliced(sizes: Sequence[tuple[int, int, bool]], most: int) -> Iterator[list[Item]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from thalweg.engine.foreach.fusing import Scale
-from thalweg.engine.foreach.lists import BINARY, UNARY
 from thalweg.engine.foreach.memory import ListMemory
-from thalweg.engine.foreach.nodes import Node, Scope
+from thalweg.engine.foreach.nodes import BINARY, UNARY, Node, Scope
 from thalweg.engine.program.ops import OPS
+from thalweg.engine.program.program import LEAVES
+from thalweg.engine.program.stored import STORED
 
 _COMMUTE = ("add", "mul", "maximum", "minimum")
 _REDUCED = {"sum": "sums", "squares": "squares", "max": "maxima"}
@@ -24,12 +26,16 @@ class Statements:
         self._lines = memory.lines
         self._names: dict[Node, str] = {}
         self._hoisted: dict[tuple[str, ...], str] = {}
+        self.calls: dict[str, Any] = {}
+        """The matrix functions that the lines call, by the names that they have there."""
 
     def print(self, node: Node) -> None:
         """Write the lines of a value."""
-        if node.op in ("input", "constant", "host", "known", "ordinal"):
+        if node.op in ("input", "constant", "host", "vector", "known", "ordinal"):
             return
-        if node.scope < Scope.EACH:
+        if node.scope == Scope.MATRIX:
+            self._matrix(node)
+        elif node.scope < Scope.MATRIX:
             self._names[node] = f"n{len(self._names)}"
             self._lines.append(f"{self._names[node]} = {self._reduced(node)}")
         else:
@@ -39,9 +45,9 @@ class Statements:
         """Return how a value is written where it is used; a number stands for itself."""
         if node.op == "constant":
             return repr(node.data)
-        if node.op in ("host", "known"):
+        if node.op in ("host", "vector", "known"):
             return str(node.data)
-        return self._memory.list_of(node) if node.scope == Scope.EACH else self._names[node]
+        return self._memory.list_of(node) if node.scope >= Scope.MATRIX else self._names[node]
 
     # -- numbers for tensors and units ---------------------------------------------------------------
 
@@ -49,7 +55,7 @@ class Statements:
         """Return the expression of a value on the device that is no list."""
         if node.is_reduction:
             return self._reduction(node)
-        if node.op in ("count", "dimensions", "number"):
+        if node.op in LEAVES:
             return f"part.leaf({node.op!r}, {node.data!r})"
         if node.op == "lift":
             return self._hoist("lift", node.operands[0])
@@ -76,6 +82,36 @@ class Statements:
             return f"at_units(part, {self.text_of(x)})"
         return self.text_of(x)
 
+    # -- stacks of matrices --------------------------------------------------------------------------
+
+    def _matrix(self, node: Node) -> None:
+        """Print a matrix value."""
+        if node.op == "matrix":
+            call, shape = node.data
+            name = f"call_{len(self.calls)}"
+            self.calls[name] = call
+            given = "".join(f"{self.text_of(x)}, " for x in node.operands)
+            text = f"part.stacks.called({name}, {shape}, ({given}))"
+        elif node.op == "matrix state":
+            text = f"part.stacks.states{node.data}"
+        elif node.op == "stacked":
+            text = f"part.stacks.stacked({self.text_of(node.operands[0])})"
+        elif node.op == "repeated":
+            (x,) = node.operands
+            one = x.scope in (Scope.HOST, Scope.ALL)
+            number = self._hoist("number" if x.scope == Scope.HOST else "one", x) if one else ""
+            text = f"part.stacks.repeated({number or self._stacked(x)}, {node.data})"
+        elif node.op in ("matrix sum", "matrix max", "matrix count"):
+            call = node.op.replace(" ", "_")
+            text = f"[{call}(x) for x in {self.text_of(node.operands[0])}]"
+        else:
+            text = self._loop(node, self._stacked)
+        self._lines.append(f"{self._memory.new(node, kept=True)} = {text}")
+
+    def _stacked(self, x: Node) -> str:
+        """Return a list with an entry for each stack."""
+        return self.text_of(x) if x.scope == Scope.MATRIX else self._hoist("of_stacks", x)
+
     def _hoist(self, call: str, x: Node) -> str:
         """Return the name of a number on the device, made once."""
         return self._once(call, self.text_of(x))
@@ -95,11 +131,18 @@ class Statements:
             self._fused(node)
         elif node.op == "spread":
             self._spread(node)
+        elif node.op == "elements":
+            text = self.text_of(operands[0])
+            self._lines.append(
+                f"{self._memory.new(node, kept=True)} = part.stacks.elements({text})"
+            )
         elif node.op == "noise":
             like = "s0"
             seed, t = map(self._argument, operands[:2])
             new = self._memory.new(node)
             self._lines.append(f"{new} = noises(part, {like}, {seed}, {t}, {node.data})")
+        elif node.op in STORED:
+            self._stored(node)
         elif node.op in UNARY:
             self._call(node, node.op, operands[0], [])
         elif node.op in BINARY and operands[0].scope == Scope.EACH:
@@ -113,6 +156,17 @@ class Statements:
             self._quotient(node, *operands)
         else:
             self._one_by_one(node)
+
+    def _stored(self, node: Node) -> None:
+        """Print a conversion to fewer bits, or the random bits for it."""
+        if node.op == "bits":
+            given = ["part", "s0", self._argument(node.operands[0])]
+        else:
+            first = ["part", "s0"] if node.op == "coded" else []
+            given = [*first, *map(self.text_of, node.operands)]
+        if node.data is not None:
+            given.append(str(node.data))
+        self._lines.append(f"{self._memory.new(node)} = {node.op}({', '.join(given)})")
 
     def _fused(self, node: Node) -> None:
         scale: Scale = node.data
@@ -187,6 +241,11 @@ class Statements:
 
     def _one_by_one(self, node: Node) -> None:
         """Print a loop over the tensors."""
+        text = self._loop(node, self._listed)
+        self._lines.append(f"{self._memory.new(node)} = {text}")
+
+    def _loop(self, node: Node, listed: Callable[[Node], str]) -> str:
+        """Return a loop over the entries of lists; `listed` gives that of an operand."""
         texts, looped = [], {}
         for k, x in enumerate(node.operands):
             if x.scope == Scope.HOST:
@@ -194,15 +253,14 @@ class Statements:
             elif x.scope == Scope.ALL:
                 texts.append(self._hoist("one", x))
             else:
-                looped[f"a{k}"] = self._listed(x)
+                looped[f"a{k}"] = listed(x)
                 texts.append(f"a{k}")
         template = "{0}.to(part.dtype)" if node.op == "real" else OPS[node.op].template
         text = template.format(*texts)
         over = next(iter(looped.values()))
         if len(looped) > 1:
             over = f"zip({', '.join(looped.values())}, strict=True)"
-        new = self._memory.new(node)
-        self._lines.append(f"{new} = [{text} for {', '.join(looped)} in {over}]")
+        return f"[{text} for {', '.join(looped)} in {over}]"
 
     def _listed(self, x: Node) -> str:
         """Return a list with an entry for each tensor."""

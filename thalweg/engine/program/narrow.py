@@ -62,7 +62,7 @@ def share(drawn: Tensor, shift: int) -> Tensor:
 
 def narrowed(x: Any, drawn: Tensor, shift: int, like: Tensor) -> Tensor:
     """Round to bfloat16 stochastically; the numbers stay as wide as they were. A NaN stays one."""
-    wide = _spread(x, like).float().contiguous(memory_format=torch.preserve_format)
+    wide = _spread(x, like).float()
     added = (wide.view(torch.int32) + share(drawn, shift).int()) & ~0xFFFF
     rounded = added.view(torch.float32).to(like.dtype)
     return torch.where(torch.isnan(wide), wide.to(like.dtype), rounded)

@@ -162,9 +162,10 @@ def _as_tensors(*values: Any) -> tuple[Any, ...]:
     if like is None:
         return tuple(torch.as_tensor(v, dtype=torch.float64) for v in values)
     return tuple(
+        # a number is written on the device: one of the host would be copied there
         v
         if isinstance(v, torch.Tensor)
-        else torch.as_tensor(v, dtype=like.dtype, device=like.device)
+        else torch.full((), v, dtype=like.dtype, device=like.device)
         for v in values
     )
 
@@ -261,3 +262,20 @@ MIXED: Mapping[str, Callable[..., Any]] = {
     "where": _where_mixed,
 }
 """For numbers some of which are 0-d tensors: only what depends on a tensor is computed on tensors."""
+
+
+def _where_on_device(condition: Any, a: Any, b: Any) -> Any:
+    if not isinstance(condition, torch.Tensor):
+        return a if condition else b
+
+    def tensor(x: Any) -> Tensor:
+        if isinstance(x, torch.Tensor):
+            return x
+        dtype = torch.bool if isinstance(x, bool) else torch.float64
+        return torch.full((), x, dtype=dtype, device=condition.device)
+
+    return torch.where(condition, tensor(a), tensor(b))
+
+
+ON_DEVICE: Mapping[str, Callable[..., Any]] = {**MIXED, "where": _where_on_device}
+"""The same where no truth may be asked for: the device would have to answer."""

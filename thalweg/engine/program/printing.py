@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from thalweg.engine.program.ops import ARRAY, MIXED, OPS, SCALAR, TENSOR, as_double, as_truth
+from thalweg.engine.program.ops import (
+    ARRAY,
+    MIXED,
+    ON_DEVICE,
+    OPS,
+    SCALAR,
+    TENSOR,
+    as_double,
+    as_truth,
+)
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
 
 
@@ -90,6 +99,7 @@ class HostFunction:
         self._scalar = define("host", parameters, quick, SCALAR)
         self._array = define("host", parameters, careful, one_number)
         self._mixed = define("host", parameters, quick, MIXED)
+        self._device = define("host", parameters, quick, ON_DEVICE)
         self._tensor = define("host", parameters, careful, TENSOR)
 
     def __call__(self, *arguments: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -107,6 +117,14 @@ class HostFunction:
         try:
             reads, scalars = self._mixed(*given)
             return tuple(map(as_truth, reads)), scalars
+        except (ArithmeticError, ValueError):  # of the plain numbers, see above
+            return self._tensor(*map(as_double, arguments))  # type: ignore[no-any-return]
+
+    def on_device(self, *arguments: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Compute the same where some scalars are vectors on a device, without waiting for it."""
+        given = tuple(x.double() if isinstance(x, Tensor) else float(x) for x in arguments)
+        try:
+            return self._device(*given)  # type: ignore[no-any-return]
         except (ArithmeticError, ValueError):  # of the plain numbers, see above
             return self._tensor(*map(as_double, arguments))  # type: ignore[no-any-return]
 

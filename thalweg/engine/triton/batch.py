@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.engine.capturing import is_capturing, moved
 from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
@@ -28,7 +29,6 @@ from thalweg.engine.triton.device import (
     Table,
     constant,
     current,
-    is_capturing,
     zeros,
 )
 from thalweg.engine.triton.device_numbers import DeviceNumbers, fill
@@ -43,7 +43,6 @@ from thalweg.engine.triton.scalars import (
 )
 from thalweg.engine.triton.slots import BatchSlots
 from thalweg.engine.triton.source import jit
-from thalweg.errors import EngineError
 
 LONGEST = 1024
 """Elements of a chunk: eight for each of the 128 threads of an instance."""
@@ -165,10 +164,7 @@ class TritonBatch:
         """
         self._numbers.check()
         if is_capturing(self.device) and self._sent is not self._slots.addresses:
-            raise EngineError(
-                "parameters or states have moved since the last step, and a CUDA graph is captured now. Step "
-                "once before the capture"
-            )
+            raise moved()
         return self._slots.gradients()
 
     def describe(self) -> str:

@@ -54,11 +54,6 @@ def constant(numbers: Array, device: torch.device) -> Tensor:
     return table.tensor
 
 
-def is_capturing(device: torch.device) -> bool:
-    """Whether a CUDA graph is being captured: the host's numbers of now would be repeated with it."""
-    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-
-
 @contextmanager
 def current(device: torch.device) -> Iterator[None]:
     """Launch kernels on this device."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.engine.capturing import is_capturing
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.member import Member
 from thalweg.engine.triton.counting import (
@@ -29,7 +30,6 @@ from thalweg.engine.triton.device import (
     Table,
     constant,
     current,
-    is_capturing,
     zeros,
 )
 from thalweg.engine.triton.source import jit

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.engine.capturing import counted_by_the_host, is_capturing
 from thalweg.engine.member import Member
 from thalweg.engine.program.program import Program
 from thalweg.engine.rows import ReducedNumbers
-from thalweg.engine.triton.device import Array, Table, is_capturing, zeros
-from thalweg.errors import EngineError
+from thalweg.engine.triton.device import Array, Table, zeros
 
 
 class HostNumbers:
@@ -46,11 +46,7 @@ class HostNumbers:
             EngineError: a CUDA graph is being captured.
         """
         if is_capturing(self.rows.device):
-            raise EngineError(
-                "optimizer.step() was called while a CUDA graph is captured: a replay would repeat this very "
-                "step, its number and learning rate with it. Give the optimizer capturable=True, or capture "
-                "forward and backward passes alone, and step after the replay"
-            )
+            raise counted_by_the_host()
 
     def begin(self) -> None:
         """Put the numbers of the step on the device."""

@@ -14,7 +14,7 @@ from torch.optim.optimizer import (
 )
 
 from thalweg.engine.backend import Backend
-from thalweg.engine.backends import Engine, backends, is_required
+from thalweg.engine.backends import ON_DEVICE, Engine, backends, is_required
 from thalweg.engine.matrix.states import open_matrix_states
 from thalweg.engine.member import Member, called
 from thalweg.engine.plan import Plan
@@ -78,7 +78,11 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
 
     def _is_capturable(self) -> bool:
         """Whether step numbers live on the device, so that a CUDA graph may repeat a step."""
-        return self.engine == "triton" and bool(self.defaults.get("capturable"))
+        return self.engine in ON_DEVICE and bool(self.defaults.get("capturable"))
+
+    def _takes_loss_scale(self) -> bool:
+        """Whether a step divides by a loss scale itself, and skips itself where a gradient is not finite."""
+        return self.engine == "triton" and self._is_capturable()
 
     def form(self, group: Group, p: Tensor) -> Composition:
         """Return the chain that steps one parameter: that of its group, or a form of it for its size."""
@@ -141,7 +145,7 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
             )
         if self._released is not None:
             self._released.finish(with_closure=False)
-        if self.engine == "triton" and self._is_capturable() and is_capturing():
+        if self.engine in ON_DEVICE and self._is_capturable() and is_capturing():
             self._be_captured()
             return
         if not self._schedules:

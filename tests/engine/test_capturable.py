@@ -1,0 +1,218 @@
+"""Steps over lists whose numbers live on the device: counted there, and repeated without the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+import thalweg
+from tests.engine.triton.recorder import Recorder
+from tests.exact import same
+from tests.optim.cases import Case, each_program
+from thalweg import optim, rules
+from thalweg.engine.eager import backend
+from thalweg.engine.foreach import batch, slices
+from thalweg.errors import EngineError
+from thalweg.optim.stepping import stepper
+
+SHAPES = ((), (7,), (5, 3), (37,), (0,))
+ON_DEVICE: dict[str, Any] = {"engine": "foreach", "capturable": True}
+
+Build = Callable[..., torch.optim.Optimizer]
+
+
+def composed(params: Any, **options: Any) -> torch.optim.Optimizer:
+    """Reduce over all tensors, then keep a number that reductions feed."""
+    chain = thalweg.chain(rules.clip_by_global_norm(0.5), rules.prodigy())
+    return thalweg.Optimizer(params, chain, lr=1.0, **options)
+
+
+def orthogonal(params: Any, **options: Any) -> torch.optim.Optimizer:
+    """Give hyperparameters, plain numbers, to a matrix function."""
+    return thalweg.Optimizer(params, rules.muon(precision="full"), lr=0.1, **options)
+
+
+BUILDS: dict[str, Build] = {
+    "Adam": optim.Adam,
+    "NAdam": optim.NAdam,  # a scalar state
+    "RAdam": optim.RAdam,  # a condition on the step
+    "clipped Prodigy": composed,
+    "Muon": orthogonal,
+}
+each_build = pytest.mark.parametrize("name", BUILDS)
+
+
+def drawn(seed: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(s, generator=generator, dtype=torch.float64) for s in SHAPES]
+
+
+def started() -> list[Parameter]:
+    return [Parameter(x) for x in drawn(0)]
+
+
+def give(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
+    for p, g in zip(params, grads, strict=True):
+        p.grad = g.clone()
+
+
+def tensors_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    return [x for p in params for x in (p.detach(), *optimizer.state[p].values())]
+
+
+def assert_alike(ours: torch.optim.Optimizer, theirs: torch.optim.Optimizer) -> None:
+    for a, b in zip(tensors_of(ours), tensors_of(theirs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@contextmanager
+def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    """Record a step as a graph does; what reads a number of the device is an error."""
+    recorder = Recorder()
+    with monkeypatch.context() as patched:
+        for module in (batch, backend):
+            patched.setattr(module, "is_capturing", lambda device: True)
+        patched.setattr(stepper, "is_capturing", lambda: True)
+        with recorder:
+            yield recorder
+
+
+@pytest.mark.parametrize("most", [slices.CACHED, 10])
+@each_build
+def test_steps_are_those_of_the_eager_engine(
+    name: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In parts and pieces, too: each tensor is counted once."""
+    monkeypatch.setattr(slices, "CACHED", most)
+    ends = []
+    for options in (ON_DEVICE, {"engine": "eager"}):
+        params = started()
+        optimizer = BUILDS[name]([{"params": params[::2]}, {"params": params[1::2]}], **options)
+        optimizer.param_groups[1]["lr"] = 0.03
+        for k in range(7):
+            give(params, drawn(k + 1))
+            if k == 2:  # one is left out, and counts one step less
+                params[2].grad = None
+            optimizer.step()
+        ends.append(optimizer)
+    assert ends[0].plan().startswith("foreach")  # type: ignore[attr-defined]
+    assert_alike(*ends)
+
+
+@each_build
+def test_a_graph_repeats_a_step_that_counts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New gradients in the same memory, another learning rate, and steps of other gradients in between."""
+    rate = torch.tensor(0.1, dtype=torch.float64)
+    params, others = started(), started()
+    ours, theirs = BUILDS[name](params, **ON_DEVICE), BUILDS[name](others, engine="eager")
+    ours.param_groups[0]["lr"] = rate
+
+    def expect(grads: list[Tensor]) -> None:
+        theirs.param_groups[0]["lr"] = float(rate)
+        give(others, grads)
+        theirs.step()
+        assert_alike(ours, theirs)
+
+    give(params, drawn(1))
+    ours.step()
+    expect(drawn(1))
+    give(params, drawn(2))
+    before = [x.clone() for x in tensors_of(ours)]
+    with recording(monkeypatch) as graph:
+        ours.step()
+    held = [p.grad for p in params]
+    # a graph's capture does nothing by itself
+    for x, was in zip(tensors_of(ours), before, strict=True):
+        x.copy_(was)
+    for k in range(6):
+        for p, g, new in zip(params, held, drawn(10 + k), strict=True):
+            assert g is not None
+            p.grad = g.copy_(new)
+        rate.fill_(0.1 / (k + 1))
+        with torch.no_grad():
+            graph.replay()
+        expect(drawn(10 + k))
+    give(params, drawn(30))
+    ours.step()
+    expect(drawn(30))
+
+
+@pytest.mark.sampled(6)
+@each_program
+def test_every_program_counts_on_the_device(case: Case) -> None:
+    """Tensors of the meta device have no numbers: to ask for one is an error."""
+    if case.optimizer in ("SOAP", "Shampoo"):
+        pytest.skip("bases and roots take the step as a plain number")
+    params = [Parameter(torch.empty(s, device="meta")) for s in SHAPES]
+    optimizer: Any = case.ours(params, engine="foreach")
+    optimizer.defaults["capturable"] = True
+    for _ in range(2):
+        give(params, [torch.empty_like(p) for p in params])
+        optimizer.step()
+    assert all(optimizer.state[p]["step"].device.type == "meta" for p in params)
+    assert all(line.endswith("meta") for line in optimizer.plan().splitlines())
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "stochastic"])
+def test_small_states_are_rounded_by_the_step_of_the_device(rounding: Any) -> None:
+    ends = []
+    for options in (ON_DEVICE, {"engine": "eager"}):
+        p = Parameter(torch.ones(5000, dtype=torch.bfloat16))
+        made: Any = {"state_dtype": "bfloat16", "rounding": rounding, **options}
+        optimizer = optim.Adam([p], lr=1e-2, **made)
+        for k in range(3):
+            p.grad = torch.full_like(p, 0.1 * (k + 1))
+            optimizer.step()
+        ends.append(optimizer.state[p]["exp_avg"])
+    agree = (ends[0] == ends[1]).float().mean()
+    assert agree > 0.99  # a product of lists may round an element to its other neighbour
+
+
+def test_what_cannot_be_captured_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = started()
+    give(params, drawn(1))
+    unready = optim.Adam(params, **ON_DEVICE)
+    with recording(monkeypatch), pytest.raises(EngineError, match="Step once before the capture"):
+        unready.step()
+    scheduled = optim.Adam(params, lr=lambda k: 0.1, **ON_DEVICE)
+    scheduled.step()
+    with recording(monkeypatch), pytest.raises(EngineError, match="is a schedule"):
+        scheduled.step()
+    for engine in ("foreach", "eager"):
+        on_host = optim.Adam(params, engine=engine)
+        on_host.step()
+        with recording(monkeypatch), pytest.raises(EngineError, match="capturable=True"):
+            on_host.step()
+    unready.step()
+    params[1].data = params[1].detach().clone()
+    with recording(monkeypatch), pytest.raises(EngineError, match="have moved"):
+        unready.step()
+
+
+def test_what_lists_cannot_count_is_refused() -> None:
+    whole = torch.zeros(8)
+    params = [Parameter(torch.zeros(3)), Parameter(whole[:6]), Parameter(whole[2:])]
+    give(params, [torch.ones_like(p) for p in params])
+    with pytest.raises(EngineError, match="parameter 1: memory that is shared"):
+        optim.Adam(params, **ON_DEVICE).step()
+    p = Parameter(torch.ones(3, 2))
+    p.grad = torch.ones(3, 2)
+    with pytest.raises(EngineError, match=r"soap.*'basis_of'.*capturable=True"):
+        optim.SOAP([p], **ON_DEVICE).step()
+    same(p.detach(), torch.ones(3, 2), because="a step that is refused writes nothing")
+
+
+@pytest.mark.parametrize("engine", ["eager", "fused"])
+@pytest.mark.parametrize("name", ["AdamW", "Lion"])
+def test_other_engines_refuse_at_once(name: str, engine: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"needs engine='foreach' .*'triton', got engine='{engine}'"
+    ):
+        getattr(optim, name)(started(), engine=engine, capturable=True)
