@@ -304,7 +304,8 @@ class RootOfSquare(nn.Module):
 def _not_finite(case: Case, rng: Rng) -> Case:
     """Write the loss out without care and let outputs grow, or divide by a norm that may be 0."""
     if rng.random() < 0.5:
-        cost, by = Cost(_log_of_probability, metrics="accuracy"), rng.uniform(5, 10)
+        # so that some probability rounds to 0, whatever the depth: weights of 5 to 10 times did so nowhere
+        cost, by = Cost(_log_of_probability, metrics="accuracy"), rng.uniform(25, 40)
         scaled = case.with_model(lambda model: _scaled(model, by))
         return scaled.replace(task=scaled.task.replace(cost=cost))
 

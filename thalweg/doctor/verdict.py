@@ -147,7 +147,8 @@ class Verdict:
     help) or "cannot be told". What is refuted is information only.
 
     `where` is a layer or parameter, empty for the whole run; `since` the step when it was first seen.
-    `others` are remedies that are tried where the first does not help.
+    `others` are remedies that are tried where the first does not help; `behind` names symptoms that say more
+    than this one: where they are found, too, they are told first.
 
     >>> print(Verdict("lr_too_high", Statistic("share", 0.8, high=0.5), words="Steps overshoot."))
     lr_too_high (fault, suspected): share = 0.8 (healthy: below 0.5). Steps overshoot.
@@ -163,6 +164,7 @@ class Verdict:
     remedy: Remedy | None = None
     effect: Effect | None = None
     others: tuple[Remedy, ...] = ()
+    behind: tuple[str, ...] = ()
 
     @property
     def is_fault(self) -> bool:

@@ -9,11 +9,10 @@ from thalweg import init
 from thalweg.doctor.forks.remedies import clipped, rectified, scaled_rate, started
 from thalweg.doctor.symptoms.reading import (
     gradient_norms,
-    is_falling,
     median,
     slope,
+    standstill,
     typical_calls,
-    update_ratios,
 )
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Statistic, Verdict
@@ -21,11 +20,14 @@ from thalweg.doctor.watched import Floats, LayerCall, Watched
 
 VANISHED = 1e-3
 """Gradient of the first layer as a share of that of the last (AutoTrainer, 2021)."""
-STILL = -5.0
-"""log10 of update / weight of the first matrix."""
 FEWEST_LAYERS = 3
-BEGINNING = 3
-"""Samples from the beginning, when gradients still are what the start makes them."""
+DEEP = 5
+"""Layers from which on a gradient can vanish by depth: of fewer, single weights near 0 are the reason."""
+BEGINNING = 1
+"""Samples from the beginning: the first gradient is what the start makes it, and no step has changed it."""
+RADIUS = 1.3
+"""Spectral radius of a recurrent matrix from which on gradients grow with time (it must be above 1: Pascanu
+and others, 2013); a fork decides."""
 REPEATED = 8
 """Calls of one layer in a pass from which on it counts as recurrent."""
 EXPLODED = 70.0
@@ -34,6 +36,16 @@ STEEP = 0.25
 """Decades of growth a layer, the last one left out, whose loss sets the scale; a fork decides."""
 SPIKE = 10.0
 """The norm of the gradient as a multiple of its median (Pascanu and others, 2013)."""
+MORE = (
+    "exploding_gradient",
+    "lr_too_high",
+    "data_order",
+    "ill_conditioning",
+    "symmetry",
+    "loss_spike",
+)
+LONG = 120
+"""Steps of a fork that is to reach a cliff."""
 EARLIEST = 4
 JUMP = 3.0
 """The loss of a step as a multiple of the median before it."""
@@ -46,22 +58,17 @@ def gradient_profile(watched: Watched, most: int = 64) -> tuple[list[LayerCall],
 
 
 class VanishingGradient(Symptom):
-    """The gradient shrinks layer by layer on its way back, and the first layers stand still."""
+    """The gradient shrinks layer by layer on its way back, so that the first layers learn late or never."""
 
     name = "vanishing_gradient"
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a suspicion where the first layers get almost nothing."""
-        calls, sizes = gradient_profile(watched)
-        if len(sizes) < FEWEST_LAYERS or not sizes[-1] > 0:
+        """Return a suspicion where the first layers get almost nothing at the start."""
+        calls, sizes = gradient_profile(watched, BEGINNING)
+        if len(sizes) < DEEP or not sizes[-1] > 0:
             return []
         ratio = float(sizes[0] / sizes[-1])
         if not ratio < VANISHED:
-            return []
-        first = update_ratios(watched)[:, :1]
-        moved = first[np.isfinite(first)]
-        still = not len(moved) or float(np.median(moved)) < STILL
-        if not still and is_falling(watched):
             return []
         per_layer = slope(sizes)
         found = Statistic("gradient of the first layer / of the last", ratio, low=VANISHED)
@@ -75,7 +82,7 @@ class VanishingGradient(Symptom):
         return [
             Verdict(
                 self.name, found, where=calls[0].name, since=1, words=words,
-                remedy=rectified(), others=(better, plain),
+                remedy=rectified(), others=(better, plain), behind=("symmetry",),
             )
         ]  # fmt: skip
 
@@ -104,7 +111,7 @@ class ExplodingGradient(Symptom):
         return [
             Verdict(
                 self.name, statistic, where=where, since=1, words=words,
-                remedy=remedies[0], others=others,
+                remedy=remedies[0], others=others, behind=("symmetry", "ill_conditioning"),
             )
         ]  # fmt: skip
 
@@ -119,6 +126,9 @@ class ExplodingGradient(Symptom):
             if len(sizes) > FEWEST_LAYERS and steep > STEEP:
                 name = "growth of the gradient in decades a layer"
                 return Statistic(name, steep, high=STEEP), calls[0].name
+        if watched.start.radius > RADIUS:
+            name = "spectral radius of the recurrent matrix"
+            return Statistic(name, watched.start.radius, high=RADIUS), watched.start.recurrent
         norms = gradient_norms(watched)
         if len(norms) >= 8:
             usual = median(norms[len(norms) // 2 :])
@@ -151,7 +161,21 @@ class Cliff(Symptom):
             rest = float(np.nan_to_num(after, nan=np.inf).min())
             if before > 0 and rest > JUMP * before and self._was_steep(watched, place):
                 return [self._verdict(watched, place, min(rest / before, 1e9))]
-        return []
+        return self._thrown(watched)
+
+    def _thrown(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where the loss stands still: one step may have thrown the weights to a plain,
+        where the loss is no higher than where they came from. A long fork with clipping tells.
+        """
+        still = standstill(watched)
+        if still is None or watched.steps < LONG:
+            return []
+        norms = gradient_norms(watched)
+        usual = float(np.median(norms[np.isfinite(norms)])) if np.isfinite(norms).any() else 1.0
+        found = Statistic("fall of the loss from the first half to the second", *still)
+        words = "The loss stands still, and falls where the gradient is clipped from the start."
+        remedy = clipped(usual / 2, from_start=True, steps=LONG)
+        return [Verdict(self.name, found, words=words, remedy=remedy, behind=MORE)]
 
     def _was_steep(self, watched: Watched, step: int) -> bool:
         """Return whether the gradient at about this step was far above those before."""
@@ -172,4 +196,5 @@ class Cliff(Symptom):
         return Verdict(
             self.name, found, since=step, words=f"Step {step} threw the loss up.",
             remedy=clipped(usual, from_start=True), others=(scaled_rate(0.1, from_start=True),),
+            behind=MORE,
         )  # fmt: skip
