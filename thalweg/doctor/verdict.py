@@ -67,6 +67,7 @@ class Remedy:
         for_speed: whether it is enough that the loss falls faster.
         least: the ratio of losses below which it is said to help.
         steps: how long a fork trains; None for the usual 40 steps.
+        forks: how many there are at least, where without the remedy luck decides.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Remedy:
     for_speed: bool = False
     least: float = 0.9
     steps: int | None = None
+    forks: int = 0
 
     def __str__(self) -> str:
         return self.words

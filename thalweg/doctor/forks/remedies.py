@@ -33,14 +33,16 @@ def scaled_rate(factor: float, *, from_start: bool, least: float = 0.9) -> Remed
     return Remedy(name, words, settings, change, from_start, for_speed=factor > 1, least=least)
 
 
-def clipped(norm: float, *, from_start: bool = False, steps: int | None = None) -> Remedy:
+def clipped(
+    norm: float, *, from_start: bool = False, steps: int | None = None, forks: int = 0
+) -> Remedy:
     """Cut the gradient to a norm."""
 
     def change(arm: Arm) -> None:
         arm.clip = norm
 
     words = f"clip the norm of the gradient at {norm:.3g}"
-    return Remedy("clip", words, {"clip": norm}, change, from_start, steps=steps)
+    return Remedy("clip", words, {"clip": norm}, change, from_start, steps=steps, forks=forks)
 
 
 def scaled_decay(factor: float) -> Remedy:

@@ -6,8 +6,10 @@ import numpy as np
 from torch import nn
 
 from thalweg import init
+from thalweg.doctor.forks.fork import STEPS
 from thalweg.doctor.forks.remedies import clipped, rectified, scaled_rate, started
 from thalweg.doctor.symptoms.reading import (
+    INFORMED,
     gradient_norms,
     median,
     slope,
@@ -44,9 +46,11 @@ MORE = (
     "symmetry",
     "loss_spike",
 )
-LONG = 120
-"""Steps of a fork that is to reach a cliff."""
+LONG, MANY = 160, 10
+"""Steps of a fork that is to reach a cliff; and forks, since some runs come over it by luck."""
 EARLIEST = 4
+FAR = 1e3
+"""A loss so many times as high was thrown there by a step."""
 JUMP = 3.0
 """The loss of a step as a multiple of the median before it."""
 
@@ -158,8 +162,9 @@ class Cliff(Symptom):
         for place in range(EARLIEST, len(losses)):
             before = float(np.median(losses[max(0, place - 50) : place]))
             after = losses[place : place + 5]
-            rest = float(np.nan_to_num(after, nan=np.inf).min())
-            if before > 0 and rest > JUMP * before and self._was_steep(watched, place):
+            after = np.nan_to_num(after, nan=np.inf)
+            rest, far = float(after.min()), bool(after.max() > FAR * before)
+            if before > 0 and rest > JUMP * before and self._was_steep(watched, place, far=far):
                 return [self._verdict(watched, place, min(rest / before, 1e9))]
         return self._thrown(watched)
 
@@ -168,33 +173,44 @@ class Cliff(Symptom):
         where the loss is no higher than where they came from. A long fork with clipping tells.
         """
         still = standstill(watched)
-        if still is None or watched.steps < LONG:
+        seen = watched.check
+        says_nothing = seen is not None and seen.loss > INFORMED * seen.shuffled > 0
+        if (still is None and not says_nothing) or watched.steps < LONG:
             return []
-        norms = gradient_norms(watched)
-        usual = float(np.median(norms[np.isfinite(norms)])) if np.isfinite(norms).any() else 1.0
-        found = Statistic("fall of the loss from the first half to the second", *still)
+        usual = self._usual(watched)
+        losses = watched.losses
+        fall = float(losses.first(LONG // 2).mean() - losses.last(LONG // 2).mean())
+        found = Statistic("fall of the loss from the first steps to the last", fall)
         words = "The loss stands still, and falls where the gradient is clipped from the start."
-        remedy = clipped(usual / 2, from_start=True, steps=LONG)
+        remedy = clipped(usual, from_start=True, steps=LONG, forks=MANY)
         return [Verdict(self.name, found, words=words, remedy=remedy, behind=MORE)]
 
-    def _was_steep(self, watched: Watched, step: int) -> bool:
-        """Return whether the gradient at about this step was far above those before."""
+    def _usual(self, watched: Watched) -> float:
+        norms = gradient_norms(watched)
+        return float(np.median(norms[np.isfinite(norms)])) if np.isfinite(norms).any() else 1.0
+
+    def _was_steep(self, watched: Watched, step: int, *, far: bool) -> bool:
+        """Return whether the gradient at about this step was far above those before; where no such step was
+        looked at, whether the loss went very `far`.
+        """
         norms = gradient_norms(watched)
         steps = np.array([s.step for s in watched.updates])
         if len(steps) != len(norms):
             return False
         before, near = norms[steps < step - 1], norms[(steps >= step - 1) & (steps <= step + 5)]
         if not len(before) or not len(near):
-            return False
+            return far
         return not float(near.max()) <= SPIKE * float(np.median(before))
 
     def _verdict(self, watched: Watched, step: int, ratio: float) -> Verdict:
-        norms = gradient_norms(watched)
-        norms = norms[np.isfinite(norms)]
-        usual = float(np.median(norms)) if len(norms) else 1.0
         found = Statistic("loss after the step / median before", ratio, high=JUMP)
+        is_late = step > STEPS // 2  # a fork must come so far
         return Verdict(
             self.name, found, since=step, words=f"Step {step} threw the loss up.",
-            remedy=clipped(usual, from_start=True), others=(scaled_rate(0.1, from_start=True),),
+            remedy=clipped(
+                self._usual(watched), from_start=True, steps=min(step + STEPS, LONG) if is_late else None,
+                forks=MANY if is_late else 0,
+            ),
+            others=() if is_late else (scaled_rate(0.1, from_start=True),),
             behind=MORE,
         )  # fmt: skip

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 
 from thalweg.doctor.forks.remedies import advice
+from thalweg.doctor.symptoms.reading import INFORMED
 from thalweg.doctor.symptoms.starts import guessing
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Kind, Statistic, Verdict
 from thalweg.doctor.watched import StaleStatistics, Watched
 
-INFORMED = 0.97
-"""Loss of the outputs as a share of that of outputs of other rows; a proposal, measured on healthy runs."""
 FEWEST_STEPS = 100
 CONSTANT = 1e-5
 GUESSED = 0.95

@@ -11,6 +11,8 @@ from thalweg.doctor.watched import Floats, LayerCall, Watched
 FALLS = 3.0
 """A loss falls where its last part lies so many standard errors below its first part."""
 TINY = 1e-38
+INFORMED = 0.97
+"""Loss of the outputs as a share of that of outputs of other rows; a proposal, measured on healthy runs."""
 FEWEST_STEPS = 60
 FEWEST_ROWS = 512
 """A unit is dead that was zero in so many rows in a row (TheDeepChecker, 2021; Lu and others, 2020)."""
