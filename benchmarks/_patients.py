@@ -295,9 +295,10 @@ def _log_of_probability(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 class RootOfSquare(nn.Module):
-    """h divided by its norm over the rows: the root has no slope at 0."""
+    """A ReLU and a division by the norm of the row: the root has no slope at 0."""
 
     def forward(self, h: Tensor) -> Tensor:
+        h = h * (h > 0)  # nn.ReLU would set the slope to 0, be it NaN or not
         return h / (h.square().sum(1, keepdim=True).sqrt() + 1e-6)
 
 
@@ -313,7 +314,7 @@ def _not_finite(case: Case, rng: Rng) -> Case:
         layers = list(model)
         with torch.no_grad():
             layers[0].bias.sub_(1.5)  # so that all units of some rows are 0
-        return nn.Sequential(*layers[:2], RootOfSquare(), *layers[2:])
+        return nn.Sequential(layers[0], RootOfSquare(), *layers[2:])
 
     return case.with_model(change)
 

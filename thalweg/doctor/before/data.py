@@ -187,6 +187,10 @@ def _shifted(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
         "shifted_set",
         Statistic("share of columns that lie elsewhere", share, high=MOST),
         kind="fault" if share > ALL else "warning",
+        behind=(
+            "loss_spike",
+            "broken_inputs",
+        ),  # few rows of other units change the deviation of all
         status="confirmed",
         where=name,
         words=words,

@@ -199,7 +199,7 @@ def widened() -> Remedy:
     return Remedy("float32", words, {"dtype": "float32"}, change, for_speed=True, least=1.0)
 
 
-def equal_rates() -> Remedy:
+def equal_rates(steps: int | None = None) -> Remedy:
     """Give all groups the learning rate that most parameters have."""
 
     def change(arm: Arm) -> None:
@@ -209,7 +209,8 @@ def equal_rates() -> Remedy:
             scale_rate(group, None, rates.most_common(1)[0][0])
 
     words = "the same learning rate for all groups, or muP"
-    return Remedy("equal_rates", words, {"lr": "equal"}, change, from_start=True, for_speed=True)
+    settings = {"lr": "equal"}
+    return Remedy("equal_rates", words, settings, change, True, for_speed=True, steps=steps)
 
 
 def advice(name: str, words: str, **settings: Any) -> Remedy:

@@ -23,6 +23,8 @@ APART_BY_GROUP = 1.3
 COLLAPSED = 0.1
 """Weights as a share of those of the start that decay alone explains."""
 FEWEST_MATRICES = 3
+LONG = 160
+"""Steps of a longer fork: a rate that is too high for one layer is quicker at first."""
 OVER = 0.1
 """A rate below this share of the largest is over …"""
 EARLY = 0.35
@@ -114,17 +116,18 @@ class LayerImbalance(Symptom):
         word = "more" if value > 0 else "less"
         found = Statistic("decades from the median of the others", value, low=-APART, high=APART)
         words = f"{names[place]} moves {10 ** abs(value):.3g} times {word} than the others."
-        remedy = (
-            advice("layer_rates", "a learning rate for each layer, or muP")
+        remedies = (
+            [advice("layer_rates", "a learning rate for each layer, or muP")]
             if same
-            else equal_rates()
+            else [equal_rates(), equal_rates(LONG)]
         )
         kind: Kind = "warning" if same else "fault"
         return [
             Verdict(
-                self.name, found, kind=kind, where=names[place], since=1, words=words, remedy=remedy
+                self.name, found, kind=kind, where=names[place], since=1, words=words,
+                remedy=remedies[0], others=tuple(remedies[1:]),
             )
-        ]
+        ]  # fmt: skip
 
     def _farthest(self, ratios: Floats) -> tuple[int, float]:
         """Return the matrix that is farthest from the median of the others, and by how many decades."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from thalweg.doctor.forks.remedies import advice, shuffled, standardized
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.verdict import Statistic, Verdict
+from thalweg.doctor.verdict import Statistic, Status, Verdict
 from thalweg.doctor.watched import Floats, Watched
 
 FEWEST_BATCHES = 6
@@ -17,6 +17,8 @@ SORTED = 8.0
 counts with small expectations have longer tails)."""
 TIMES = 2.0
 """And as a multiple of the variance of drawn ones."""
+BETWEEN = 0.5
+"""Share of the spread of the targets that lies between batches, and not within them."""
 UNEQUAL = 100.0
 """Ratio of the standard deviations of features whose square, 1e4, is the condition of their covariance (LeCun
 and others, 1998)."""
@@ -30,13 +32,22 @@ class DataOrder(Symptom):
     name = "data_order"
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a suspicion where batches differ more than drawn ones, in counts of classes or in means."""
-        statistic, words = self._classes(watched) or self._numbers(watched) or (None, "")
-        if statistic is None:
-            return []
-        return [Verdict(self.name, statistic, since=1, words=words, remedy=shuffled())]
+        """Return a suspicion where batches differ more than drawn ones, in counts of classes or in means.
 
-    def _classes(self, watched: Watched) -> tuple[Statistic, str] | None:
+        Where most of the spread lies between batches, that is plain to see.
+        """
+        found = self._classes(watched) or self._numbers(watched)
+        if found is None:
+            return []
+        statistic, words, between = found
+        status: Status = "confirmed" if between > BETWEEN else "suspected"
+        return [
+            Verdict(
+                self.name, statistic, status=status, since=1, words=words, remedy=shuffled()
+            )
+        ]  # fmt: skip
+
+    def _classes(self, watched: Watched) -> tuple[Statistic, str, float] | None:
         batches = watched.labels.counts
         if len(batches) < FEWEST_BATCHES:
             return None
@@ -50,18 +61,20 @@ class DataOrder(Symptom):
         name = "differences of label counts between batches, in deviations of drawn ones"
         largest = (table.max(1) / np.maximum(table.sum(1), 1)).mean()
         words = f"Classes arrive sorted: on average {largest:.0%} of a batch is of one class."
-        return Statistic(name, value, 1.0, high=SORTED), words
+        between = (
+            times * (len(table) - 1) / float(table.sum())
+        )  # of χ², the part that can be at most
+        return Statistic(name, value, 1.0, high=SORTED), words, between
 
-    def _numbers(self, watched: Watched) -> tuple[Statistic, str] | None:
+    def _numbers(self, watched: Watched) -> tuple[Statistic, str, float] | None:
         columns = watched.labels.columns
         if len(columns) < FEWEST_BATCHES or len({means.shape for means, _, _ in columns}) > 1:
             return None
         means, within, rows = (np.array(part) for part in zip(*columns, strict=True))
         if not (np.isfinite(means).all() and np.isfinite(within).all()):
             return None
-        _, first = np.unique(
-            means, axis=0, return_index=True
-        )  # a batch that comes again says nothing new
+        # a batch that comes again says nothing new
+        _, first = np.unique(means, axis=0, return_index=True)
         means, within, rows = means[first], within[first], rows[first]
         if len(rows) < FEWEST_BATCHES:
             return None
@@ -77,7 +90,8 @@ class DataOrder(Symptom):
             return None
         name = "differences of mean targets between batches, in deviations of drawn ones"
         words = f"Targets arrive in an order: means of batches vary {times:.2g} times as much as drawn ones."
-        return Statistic(name, value, 1.0, high=SORTED), words
+        share = times / (times + float(rows.mean()))
+        return Statistic(name, value, 1.0, high=SORTED), words, share
 
 
 def overdispersion(table: Floats) -> tuple[float, float]:

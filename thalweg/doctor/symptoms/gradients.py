@@ -45,9 +45,12 @@ MORE = (
     "ill_conditioning",
     "symmetry",
     "loss_spike",
+    "batch_too_small",
 )
 LONG, MANY = 160, 10
 """Steps of a fork that is to reach a cliff; and forks, since some runs come over it by luck."""
+EARLY = 10
+"""Steps of a fork that tells a start which costs time only."""
 EARLIEST = 4
 FAR = 1e3
 """A loss so many times as high was thrown there by a step."""
@@ -107,10 +110,9 @@ class ExplodingGradient(Symptom):
         remedies = [
             clipped(norm, from_start=True) for norm in dict.fromkeys((min(1.0, usual), usual))
         ]
-        others = (
-            *remedies[1:],
-            started(init.orthogonal() | init.bias(0.0), "orthogonal", "orthogonal start"),
-        )
+        start, words = init.orthogonal() | init.bias(0.0), "orthogonal start"
+        starts = (started(start, "orthogonal", words, steps) for steps in (None, EARLY))
+        others = (*remedies[1:], *starts)
         words = "The gradient grows on the way back."
         return [
             Verdict(

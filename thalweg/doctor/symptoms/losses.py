@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -20,6 +21,7 @@ from thalweg.doctor.symptoms.reading import (
     FEWEST_STEPS,
     STRANGE,
     gradient_norms,
+    standing,
     standstill,
     strange_batches,
 )
@@ -86,17 +88,16 @@ class LossSpike(Symptom):
         ]  # fmt: skip
 
     def _strange(self, watched: Watched, losses: Floats) -> list[Verdict]:
-        """Return a verdict where inputs of another size came with a loss of another size: plain to see."""
-        found = {}
-        for step, times in strange_batches(watched).items():
-            around = losses[max(0, step - 1 - AROUND) : step - 1 + AROUND]
-            if step <= len(losses) and not losses[step - 1] <= HIGH * np.median(around):
-                found[step] = times
+        """Return a verdict where a few batches have inputs of another size: plain to see."""
+        found = strange_batches(watched)
         if not found or len(found) > PEAKS * len(watched.inputs.sizes):
             return []
         step, times = next(iter(found.items()))
         statistic = Statistic("size of a batch's inputs / median", times, high=STRANGE)
-        words = f"The batch of step {step} has inputs of other units than the others, and threw up the loss."
+        words = f"The batch of step {step} has inputs of other units than the others"
+        around = losses[max(0, step - 1 - AROUND) : step - 1 + AROUND]
+        is_thrown = step <= len(losses) and not losses[step - 1] <= HIGH * np.median(around)
+        words += ", and threw up the loss." if is_thrown else "."
         remedy = advice(
             "look_at_rows", "look at the rows of this batch; leave them out or mend them"
         )
@@ -125,15 +126,22 @@ class Plateau(Symptom):
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where the loss stands still."""
-        still = standstill(watched)
+        still, first = standstill(watched), watched.losses.first(FEWEST_STEPS)
+        words, remedies = "The loss stands still.", (perturbed(), perturbed(0.5))
+        again = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
+        if still is None:
+            still = standing(first) if len(watched.losses) > 2 * FEWEST_STEPS else None
+            words, remedies = f"The loss stands still in the first {FEWEST_STEPS} steps.", ()
+            again = dataclasses.replace(
+                again, for_speed=False
+            )  # other starts are a little faster, too
         if still is None:
             return []
         found = Statistic("fall of the loss from the first half to the second", *still)
-        again = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
+        tried = (*remedies, again)
         return [
             Verdict(
-                self.name, found, since=1, words="The loss stands still.",
-                remedy=perturbed(), others=(perturbed(0.5), again), behind=MORE,
+                self.name, found, since=1, words=words, remedy=tried[0], others=tried[1:], behind=MORE
             )
         ]  # fmt: skip
 

@@ -33,7 +33,7 @@ ANNEALED = 0.75
 """A lower rate late in a run takes the noise out of its loss, however healthy it is; a fault is more."""
 MORE = (
     "exploding_gradient", "ill_conditioning", "data_order", "layer_imbalance", "symmetry",
-    "forgotten_zero_grad",
+    "forgotten_zero_grad", "batch_too_small",
 )  # fmt: skip
 """What makes a usual rate too high."""
 SMALL_UPDATE = -4.0

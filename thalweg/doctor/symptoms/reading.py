@@ -52,14 +52,19 @@ def standstill(watched: Watched) -> tuple[float, float] | None:
     """Return by how much the loss fell from the first half to the second, with its error, where that is
     nothing; None where it falls, or says nothing.
     """
-    losses = watched.losses.last()
+    return None if is_falling(watched) else standing(watched.losses.last())
+
+
+def standing(losses: Floats) -> tuple[float, float] | None:
+    """Return the fall of some losses from their first half to the second, with its error, where that is
+    nothing.
+    """
     if len(losses) < FEWEST_STEPS or not np.isfinite(losses).all():
         return None
     half = losses[: len(losses) // 2]
     error = math.sqrt(half.var() / len(half))
     fall = float(half.mean() - losses[len(losses) // 2 :].mean())
-    stands = fall < max(2 * error, 0.002 * abs(float(half.mean())))
-    return (fall, error) if stands and not is_falling(watched) else None
+    return (fall, error) if fall < max(2 * error, 0.002 * abs(float(half.mean()))) else None
 
 
 def matrices(watched: Watched) -> Floats:
