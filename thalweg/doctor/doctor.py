@@ -26,6 +26,7 @@ from thalweg.doctor.recorded import gauges_of
 from thalweg.doctor.report import Report, WatchingCost
 from thalweg.doctor.series import curve
 from thalweg.doctor.symptoms.all import SYMPTOMS
+from thalweg.doctor.symptoms.starts import guessing
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.undisturbed import loss_of, matching, modes_of
 from thalweg.doctor.unwatched import blind_spots
@@ -189,7 +190,8 @@ class Doctor:
         for symptom in self.symptoms:
             self._guard(symptom.name, lambda s=symptom: suspected.extend(s.looks(self.watched)))  # type: ignore[misc]
         forks = self._make_forks() if confirm and suspected else None
-        verdicts = confirmed(suspected, forks, self.symptoms, self._failed)
+        guessed = guessing(self.watched)
+        verdicts = confirmed(suspected, forks, self.symptoms, self._failed, guessed)
         if forks is not None:
             self.spent += forks.spent
         if not self._is_closed:

@@ -126,7 +126,8 @@ def standardized(rate: float = 1.0) -> Remedy:
             if "lr" in group and rate != 1:
                 scale_rate(group, rate)
 
-    words, settings = "standardise the inputs, or put a normalisation first", {"scale": "standard"}
+    words = "standardise the inputs, or put a normalisation first"
+    settings: dict[str, Any] = {"scale": "standard"}
     if rate != 1:
         words += f", which bears {rate:.2g} times the learning rate"
         settings |= {"lr_factor": rate}

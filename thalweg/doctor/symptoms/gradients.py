@@ -54,6 +54,8 @@ EARLY = 10
 EARLIEST = 4
 FAR = 1e3
 """A loss so many times as high was thrown there by a step."""
+MATTERS = 0.05
+"""What is below such a share of the first loss is small anyway."""
 JUMP = 3.0
 """The loss of a step as a multiple of the median before it."""
 
@@ -166,7 +168,8 @@ class Cliff(Symptom):
             after = losses[place : place + 5]
             after = np.nan_to_num(after, nan=np.inf)
             rest, far = float(after.min()), bool(after.max() > FAR * before)
-            if before > 0 and rest > JUMP * before and self._was_steep(watched, place, far=far):
+            is_high = rest > max(JUMP * before, MATTERS * float(losses[0]))
+            if before > 0 and is_high and self._was_steep(watched, place, far=far):
                 return [self._verdict(watched, place, min(rest / before, 1e9))]
         return self._thrown(watched)
 

@@ -26,7 +26,7 @@ from thalweg.doctor.symptoms.reading import (
     strange_batches,
 )
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.verdict import Statistic, Verdict
+from thalweg.doctor.verdict import Remedy, Statistic, Verdict
 from thalweg.doctor.watched import Floats, Watched
 
 SPIKE = 6.0
@@ -126,19 +126,18 @@ class Plateau(Symptom):
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where the loss stands still."""
-        still, first = standstill(watched), watched.losses.first(FEWEST_STEPS)
-        words, remedies = "The loss stands still.", (perturbed(), perturbed(0.5))
         again = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
-        if still is None:
-            still = standing(first) if len(watched.losses) > 2 * FEWEST_STEPS else None
-            words, remedies = f"The loss stands still in the first {FEWEST_STEPS} steps.", ()
-            again = dataclasses.replace(
-                again, for_speed=False
+        still, words = standstill(watched), "The loss stands still."
+        tried: tuple[Remedy, ...] = (perturbed(), perturbed(0.5), again)
+        if still is None and len(watched.losses) > 2 * FEWEST_STEPS:
+            still = standing(watched.losses.first(FEWEST_STEPS))
+            words = f"The loss stands still in the first {FEWEST_STEPS} steps."
+            tried = (
+                dataclasses.replace(again, for_speed=False),
             )  # other starts are a little faster, too
         if still is None:
             return []
         found = Statistic("fall of the loss from the first half to the second", *still)
-        tried = (*remedies, again)
         return [
             Verdict(
                 self.name, found, since=1, words=words, remedy=tried[0], others=tried[1:], behind=MORE

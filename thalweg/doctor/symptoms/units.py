@@ -22,13 +22,15 @@ MADE_BY = (
     "symmetry", "ill_conditioning", "loss_spike",
 )  # fmt: skip
 """What kills or saturates units in training."""
+LONG = 160
+"""Steps of a longer fork: one unit may do at first."""
 TWINS = 0.5
 """Share of units with a twin."""
 
 
-def fresh() -> Remedy:
+def fresh(steps: int | None = None) -> Remedy:
     """Draw all weights anew by He, with biases of 0."""
-    return started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
+    return started(init.he() | init.bias(0.0), "he", "start by He with biases of 0", steps)
 
 
 class DeadUnits(Symptom):
@@ -120,4 +122,8 @@ class Symmetry(Symptom):
         found = Statistic("share of units with a twin", share, high=TWINS)
         words = f"Units of {name} have the same weights and the same gradient."
         since = samples[int(known.argmax())].step
-        return [Verdict(self.name, found, where=name, since=since, words=words, remedy=fresh())]
+        return [
+            Verdict(
+                self.name, found, where=name, since=since, words=words, remedy=fresh(), others=(fresh(LONG),)
+            )
+        ]  # fmt: skip
