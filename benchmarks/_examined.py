@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from _unlisted import UNLISTED
 
 from thalweg import doctor
 from thalweg.tasks import Data
-from thalweg.train import evaluate
+from thalweg.train import Recipe, evaluate
 
 PATIENTS: dict[str, Patient] = {
     each.name: each for each in (*PLANTS, *UNLISTED, *INFORMED, *HEALTHY)
@@ -90,10 +91,12 @@ def _is_worse(case: Case, outcome: Outcome, twin: Case) -> bool:
 
 
 def _report(case: Case) -> Any:
-    """Return what the doctor says as a callback of `fit`, which knows the validation set, too."""
-    diagnosis = doctor.Diagnosis()
-    case.fit([diagnosis])
-    return diagnosis.report
+    """Return what `thalweg doctor` says: it checks the recipe, and watches `fit`, which knows all sets."""
+    hyperparameters = dict(case.hyperparameters)
+    recipe = Recipe(case.task, case.optimizer, **case.settings, hyperparameters=hyperparameters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return doctor.consult(recipe, progress=False).report
 
 
 def _report_by_hand(case: Case) -> Any:

@@ -59,12 +59,23 @@ def test_a_class_that_is_only_measured():
     assert "5" in found["unknown_class"].words
 
 
-def test_a_set_that_is_scaled_otherwise_is_a_warning_and_a_small_shift_is_none():
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_a_set_that_is_scaled_otherwise_is_a_fault_and_a_small_shift_is_none(scale):
     x, y = rows()
     z, t = rows(1)
-    found = symptoms(said(Data((x, y), (10 * z + 30, t))))
-    assert found["shifted_set"].kind == "warning"
-    assert symptoms(said(Data((x, y), (z + 0.3, t)))) == {}
+    shift = 0.5 if scale > 1 else 30.0
+    assert symptoms(said(Data((x, y), (scale * z + shift, t))))["shifted_set"].is_fault
+    moved = z.copy()
+    moved[:, :3] += 30
+    assert symptoms(said(Data((x, y), (moved, t))))["shifted_set"].kind == "warning"
+    assert symptoms(said(Data((x, y), (1.2 * z + 0.3, t)))) == {}
+
+
+def test_few_rows_again_and_again_are_told_where_another_set_varies():
+    x, y = rows()
+    again = np.tile(x[:32], (12, 1)), np.tile(y[:32], 12)
+    assert symptoms(said(Data(again, rows(1))))["repeated_rows"].is_fault
+    assert symptoms(said(Data((x, y), rows(1)))) == {}
 
 
 def test_targets_that_are_all_the_same():

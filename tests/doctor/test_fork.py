@@ -167,6 +167,13 @@ def test_what_a_remedy_does_not_better_becomes_information() -> None:
     assert not judged.is_fault
 
 
+def test_what_is_learned_already_needs_no_remedy() -> None:
+    verdict = Verdict("a", remedy=scaled_rate(100.0, from_start=True))
+    for guessed, status in ((None, "confirmed"), (1.4, "confirmed"), (1e3, "refuted")):
+        (judged,) = confirmed([verdict], forked(lr=1e-3), (), lambda *_: None, guessed)
+        assert judged.status == status, "a loss of 1.4 is nothing beside one of 1000"
+
+
 def test_a_consequence_of_a_confirmed_fault_becomes_a_warning() -> None:
     from thalweg.doctor.symptoms.numbers import NonFiniteNumbers
 

@@ -23,6 +23,7 @@ from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpi
 from thalweg.doctor.symptoms.numbers import LostUpdates, NonFiniteNumbers
 from thalweg.doctor.symptoms.outputs import (
     ConstantOutputs,
+    ForgottenZeroGrad,
     LearnsNothing,
     MixedRows,
     ModesDiffer,
@@ -296,7 +297,7 @@ def test_a_symptom_stays_silent_on_what_looks_like_it(name: str) -> None:
 
 def test_every_symptom_has_a_plant_or_a_test_of_its_own() -> None:
     alone = {EdgeOfStability, Cliff, BatchTooSmall, BatchTooLarge, NoGeneralization, EarlySchedule}
-    alone |= {UnpairedLoss, MixedLoss}
+    alone |= {UnpairedLoss, MixedLoss, ForgottenZeroGrad}
     assert {symptom for symptom, _ in PLANTS.values()} | alone == {type(s) for s in SYMPTOMS}
     names = [s.name for s in SYMPTOMS]
     assert len(set(names)) == len(names)

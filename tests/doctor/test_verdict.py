@@ -75,6 +75,20 @@ def test_a_report_puts_first_what_matters_most() -> None:
     assert json.loads(json.dumps(found.to_dict()))["verdicts"][0]["effect"]["forks"] == 6
 
 
+def test_what_says_more_stands_first_whatever_its_effect() -> None:
+    strong = Verdict("start", status="confirmed", effect=HELPED, behind=("dead", "absent"))
+    specific = Verdict("dead", status="confirmed")
+    plateau = Verdict("plateau", status="confirmed", effect=HELPED, behind=("start", "dead"))
+    assert [v.symptom for v in Report((plateau, strong, specific)).faults] == [
+        "dead",
+        "start",
+        "plateau",
+    ]
+    refuted = Verdict("dead", kind="information", status="refuted")
+    other = Verdict("other", status="confirmed")
+    assert [v.symptom for v in Report((other, strong, refuted)).faults] == ["start", "other"]
+
+
 def test_a_table_for_notebooks_is_escaped() -> None:
     table = Report((Verdict("a", where="<b>"),))._repr_html_()
     assert "&lt;b&gt;" in table

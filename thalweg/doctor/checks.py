@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.doctor.undisturbed import as_found, enter_modes, loss_of, outputs_of, seed_all
-from thalweg.doctor.watched import GradientError, OutputCheck, PairCheck, Watched
+from thalweg.doctor.watched import (
+    GradientError,
+    OutputCheck,
+    PairCheck,
+    StaleStatistics,
+    Watched,
+)
 from thalweg.objective.nested import mapped, tensors_in
 
 SHUFFLES = 8
@@ -24,6 +30,8 @@ NOISE = 1e-6
 CERTAIN = 5.0
 """… and so many times as much is none."""
 
+STALE = 0.5
+"""Share of running statistics that is still their start's."""
 PAIRED_ROWS = 8
 """Rows whose losses are compared with that of all of them."""
 SAME = 1e-5
@@ -207,6 +215,31 @@ def compare_modes(watched: Watched, loss: LossFunction, batches: list[Any]) -> t
         model.eval()
         evaluation = sum(loss_of(model, loss, batch) for batch in batches) / len(batches)
     return training, evaluation
+
+
+def stale_statistics(
+    watched: Watched, loss: LossFunction, batches: list[Any]
+) -> StaleStatistics | None:
+    """Return the normalisation whose running statistics are most of all still those of the start, with the
+    losses in evaluation mode by them and by the statistics of the batches; None where none is.
+    """
+    model, kept = watched.model, dict[str, float]()
+    names = {module: name for name, module in model.named_modules()}
+    for module, is_training in watched.modules:
+        count = getattr(module, "num_batches_tracked", None)
+        momentum = getattr(module, "momentum", None)
+        if is_training and isinstance(count, Tensor) and isinstance(momentum, float):
+            kept[names.get(module, "")] = (1 - momentum) ** int(count)
+    name = max(kept, key=lambda each: kept[each], default="")
+    if not kept or kept[name] < STALE:
+        return None
+    with as_found(model):
+        model.eval()
+        own = sum(loss_of(model, loss, batch) for batch in batches) / len(batches)
+        for each in kept:
+            model.get_submodule(each).train()
+        fresh = sum(loss_of(model, loss, batch) for batch in batches) / len(batches)
+    return StaleStatistics(name, kept[name], own, fresh)
 
 
 def _made_by(model: nn.Module, inputs: Any) -> str:

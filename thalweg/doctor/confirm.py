@@ -14,6 +14,8 @@ ENOUGH = 0.5
 FASTER = 4.0
 """A remedy helps where it lowers the loss by 10 % (`Remedy.least`), and the whole interval lies below no
 effect. One that is to make a run faster helps, too, where the loss falls so many times as far …"""
+LEARNED = 0.003
+"""Loss, as a share of that of guessing, below which all is learned: a remedy that halves it mends nothing."""
 FALLS = 0.01
 """… and by such a share of itself."""
 
@@ -23,14 +25,16 @@ def confirmed(
     forks: Forks | None,
     symptoms: Iterable[Symptom],
     failed: Callable[[str, Exception], None],
+    guessed: float | None = None,
 ) -> list[Verdict]:
-    """Return the verdicts on what is suspected.
+    """Return the verdicts on what is suspected; `guessed` is the loss of guessing, if it is known.
 
     A fault stays one only where its remedy, or one of the others, helps in forks; the best is told.
     Where nothing can be tried it stays suspected. One that follows from another confirmed fault becomes a
     warning.
     """
-    judged = [_judged(verdict, forks, failed) for verdict in suspected]
+    learned = LEARNED * (guessed or 0.0)
+    judged = [_judged(verdict, forks, failed, learned) for verdict in suspected]
     causes = {v.symptom for v in judged if v.kind == "fault" and v.status == "confirmed"}
     after = {symptom.name: symptom.after for symptom in symptoms}
     return [_after_cause(v, _causes(v, causes, after.get(v.symptom, ()))) for v in judged]
@@ -42,7 +46,10 @@ def _causes(verdict: Verdict, causes: set[str], after: tuple[str, ...]) -> set[s
 
 
 def _judged(
-    verdict: Verdict, forks: Forks | None, failed: Callable[[str, Exception], None]
+    verdict: Verdict,
+    forks: Forks | None,
+    failed: Callable[[str, Exception], None],
+    learned: float,
 ) -> Verdict:
     remedies = [r for r in (verdict.remedy, *verdict.others) if r is not None and r.change]
     if verdict.status != "suspected" or verdict.kind == "information" or not remedies:
@@ -62,16 +69,18 @@ def _judged(
         if effect is None:
             continue
         tried.append((remedy, effect))
+        if effect.without < learned:
+            continue
         if helps(remedy, effect) and effect.ratio < ENOUGH:
             break
-    return _with_effect(verdict, tried)
+    return _with_effect(verdict, tried, learned)
 
 
-def _with_effect(verdict: Verdict, tried: list[tuple[Remedy, Effect]]) -> Verdict:
+def _with_effect(verdict: Verdict, tried: list[tuple[Remedy, Effect]], learned: float) -> Verdict:
     if not tried:
         return verdict
     remedy, effect = min(tried, key=lambda each: each[1].ratio)
-    if helps(remedy, effect):
+    if helps(remedy, effect) and not effect.without < learned:
         return dataclasses.replace(verdict, status="confirmed", remedy=remedy, effect=effect)
     return dataclasses.replace(
         verdict, kind="information", status="refuted", remedy=remedy, effect=effect

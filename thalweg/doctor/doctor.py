@@ -16,6 +16,7 @@ from thalweg.doctor.confirm import confirmed
 from thalweg.doctor.examine import examine
 from thalweg.doctor.forks.fork import Forks
 from thalweg.doctor.forks.origin import MOST_BYTES, Origin, size_of
+from thalweg.doctor.gauges.carried import CarriedGradient
 from thalweg.doctor.gauges.data import DataGauge
 from thalweg.doctor.gauges.gauge import Gauge
 from thalweg.doctor.gauges.layers import LayerGauge
@@ -25,6 +26,7 @@ from thalweg.doctor.recorded import gauges_of
 from thalweg.doctor.report import Report, WatchingCost
 from thalweg.doctor.series import curve
 from thalweg.doctor.symptoms.all import SYMPTOMS
+from thalweg.doctor.symptoms.starts import guessing
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.undisturbed import loss_of, matching, modes_of
 from thalweg.doctor.unwatched import blind_spots
@@ -107,7 +109,7 @@ class Doctor:
         self._gauges: list[Gauge] = [UpdateGauge(self.watched, self._failed)]
         if "activations" not in self._unwatched:
             self._gauges.append(LayerGauge(self.watched, self._failed))
-        self._data, self._kept = DataGauge(self.watched), Kept()
+        self._data, self._kept, self._carried = DataGauge(self.watched), Kept(), CarriedGradient()
         self._notes: list[tuple[Tensor | float, float, float]] = []
         self._noting, self._excess = 0.0, 0.0
         self._is_attached, self._until, self._sees_data = False, 0, False
@@ -188,7 +190,8 @@ class Doctor:
         for symptom in self.symptoms:
             self._guard(symptom.name, lambda s=symptom: suspected.extend(s.looks(self.watched)))  # type: ignore[misc]
         forks = self._make_forks() if confirm and suspected else None
-        verdicts = confirmed(suspected, forks, self.symptoms, self._failed)
+        guessed = guessing(self.watched)
+        verdicts = confirmed(suspected, forks, self.symptoms, self._failed, guessed)
         if forks is not None:
             self.spent += forks.spent
         if not self._is_closed:
@@ -286,6 +289,8 @@ class Doctor:
         before = next((g.before() for g in self._gauges if isinstance(g, UpdateGauge)), None)
         if batch is not None and self.loss is not None and before and self.clock.looks % 2 == 0:
             self._guard("the loss after a step", lambda: self._compare(step, batch, before))
+        if step <= 2 and self._origins:
+            self._guard("gradients of steps before", lambda: self._carry(step, batch, before or {}))
         for gauge in list(self._gauges):
             self._guard(gauge.name, lambda g=gauge: g.read(step))  # type: ignore[misc]
         self._detach()
@@ -296,6 +301,13 @@ class Doctor:
             return
         first = loss_of(self.model, self.loss, batch, before)
         self.watched.batch_losses.add(BatchLoss(step, first, loss_of(self.model, self.loss, batch)))
+
+    def _carry(self, step: int, batch: Any, before: dict[str, Tensor]) -> None:
+        """Keep the gradient of the first step, and look for it in that of the second."""
+        if step == 1:
+            self._carried.keep(self.model)
+        elif batch is not None and self.loss is not None and "functional" not in self._unwatched:
+            self.watched.forgotten = self._carried.share(self.model, self.loss, batch, before)
 
     def _prepare(self) -> None:
         """Attach the gauges if the next step is to be looked at, and say up to which step notes suffice."""

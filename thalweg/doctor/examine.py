@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.curvature import edge_of, hessian, noise_scale, sharpness
 from thalweg.doctor.checks import (
@@ -16,11 +17,12 @@ from thalweg.doctor.checks import (
     check_outputs,
     check_pairs,
     compare_modes,
+    stale_statistics,
 )
 from thalweg.doctor.forks.origin import Origin
 from thalweg.doctor.gauges.layers import LayerGauge
 from thalweg.doctor.undisturbed import as_found, enter_modes, outputs_of
-from thalweg.doctor.watched import BatchNoise, ModeLoss, Watched
+from thalweg.doctor.watched import BatchNoise, ModeLoss, Start, Watched
 from thalweg.errors import TaskError
 from thalweg.objective.nested import mapped, tensors_in
 
@@ -31,6 +33,7 @@ PARTS, MOST_PIECES = 8, 48
 MOST_CURVED = 1_000_000
 """Parameters, at most, of a model whose largest curvature is measured."""
 PRODUCTS, FEWEST_STEPS = 40, 50
+MOST_RECURRENT = 1024
 
 
 def examine(
@@ -54,6 +57,7 @@ def examine(
     looks: dict[str, Callable[[], None]] = {
         "units": lambda: _probe_units(watched, [batch for _, batch in watched.kept[::-1]]),
         "modes": lambda: _compare_modes(watched, loss, batches),
+        "the start": lambda: _look_at_start(watched, start),
         "outputs": lambda: _check_outputs(watched, loss, batches),
         "pairs": lambda: _check_pairs(watched, loss, batches),
         "gradients": lambda: _check_gradients(watched, loss, batches),
@@ -74,6 +78,19 @@ def _is_finite(model: nn.Module) -> bool:
 def _probe_units(watched: Watched, batches: list[Any]) -> None:
     """Count silent units on some batches, with the gauge that does so in training."""
     own = Watched(watched.model, watched.optimizer)
+    _gauged(own, watched, batches)
+    for name, record in own.units.items():
+        before = watched.units.get(name)
+        if before is not None and len(before.silent) == len(record.silent):
+            quiet = np.where(record.silent >= record.rows, record.silent + before.silent, 0)
+            record.silent, record.rows = quiet, record.rows + before.rows
+        watched.units[name] = record
+
+
+def _gauged(
+    own: Watched, watched: Watched, batches: list[Any], parameters: dict[str, Tensor] | None = None
+) -> None:
+    """Put down in `own` what the gauge of layers sees on some batches, by other weights if they are given."""
     failures: list[Exception] = []
     gauge = LayerGauge(own, lambda _, error: failures.append(error))
     rows = 0
@@ -82,7 +99,7 @@ def _probe_units(watched: Watched, batches: list[Any]) -> None:
             gauge.attach()
             with as_found(watched.model), torch.enable_grad():
                 enter_modes(watched.modules)
-                outputs_of(watched.model, inputs)
+                outputs_of(watched.model, inputs, parameters)
             gauge.read(watched.steps)
             gauge.detach()
             rows += len(next(tensors_in(inputs)))
@@ -90,18 +107,46 @@ def _probe_units(watched: Watched, batches: list[Any]) -> None:
                 break
     finally:
         gauge.detach()
-    for name, record in own.units.items():
-        before = watched.units.get(name)
-        if before is not None and len(before.silent) == len(record.silent):
-            quiet = np.where(record.silent >= record.rows, record.silent + before.silent, 0)
-            record.silent, record.rows = quiet, record.rows + before.rows
-        watched.units[name] = record
     if failures:
         raise failures[0]
 
 
 def _compare_modes(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
     watched.modes.append(ModeLoss(watched.steps, *compare_modes(watched, loss, batches)))
+    watched.stale = stale_statistics(watched, loss, batches)
+
+
+def _look_at_start(watched: Watched, start: Origin | None) -> None:
+    """Look at units and recurrent matrices as they were before the first step."""
+    if start is None:
+        return
+    own = Watched(watched.model, watched.optimizer)
+    parameters = {k: v for k, v in start.parameters.items() if not k.startswith("#")}
+    own_names = dict(watched.model.named_parameters())  # buffers take no gradient
+    trained = {
+        k: v.clone().requires_grad_(v.is_floating_point()) if k in own_names else v
+        for k, v in parameters.items()
+    }
+    _gauged(own, watched, [batch for _, batch in watched.kept], trained)
+    radius, name = _radius(watched.model, parameters)
+    watched.start = Start(own.units, radius, name)
+
+
+def _radius(model: nn.Module, parameters: dict[str, Tensor]) -> tuple[float, str]:
+    """Return the largest spectral radius of a plain recurrent matrix, and its name.
+
+    Gates decide what an LSTM or a GRU carries on; of them the matrix alone says little.
+    """
+    found = [(math.nan, "")]
+    for name, module in model.named_modules():
+        if not isinstance(module, (nn.RNN, nn.RNNCell)):
+            continue
+        for own in (n for n, _ in module.named_parameters() if n.startswith("weight_hh")):
+            whole = f"{name}.{own}" if name else own
+            matrix = parameters[whole].double()
+            if matrix.shape[0] == matrix.shape[1] <= MOST_RECURRENT:
+                found.append((float(torch.linalg.eigvals(matrix).abs().max()), whole))
+    return max(found[1:], default=found[0])
 
 
 def _check_outputs(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:

@@ -54,7 +54,9 @@ class Report:
     losses: tuple[tuple[int, float], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "verdicts", tuple(sorted(self.verdicts, key=_importance)))
+        faults = {v.symptom for v in self.verdicts if v.kind == "fault" and v.status == "confirmed"}
+        ordered = sorted(self.verdicts, key=lambda verdict: _importance(verdict, faults))
+        object.__setattr__(self, "verdicts", tuple(ordered))
 
     @property
     def faults(self) -> tuple[Verdict, ...]:
@@ -110,10 +112,13 @@ class Report:
         }
 
 
-def _importance(verdict: Verdict) -> tuple[int, int, float]:
-    """Return what verdicts are sorted by: kind, how well it is known, the effect of the remedy."""
+def _importance(verdict: Verdict, faults: set[str]) -> tuple[int, int, int, float]:
+    """Return what verdicts are sorted by: kind, how well it is known, how many of the confirmed faults say
+    more, the effect of the remedy.
+    """
     ratio = 1.0 if verdict.effect is None else verdict.effect.ratio
-    return KINDS.index(verdict.kind), STATUSES.index(verdict.status), ratio
+    known = KINDS.index(verdict.kind), STATUSES.index(verdict.status)
+    return *known, len(faults & set(verdict.behind)), ratio
 
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ class Remedy:
         for_speed: whether it is enough that the loss falls faster.
         least: the ratio of losses below which it is said to help.
         steps: how long a fork trains; None for the usual 40 steps.
+        forks: how many there are at least, where without the remedy luck decides.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Remedy:
     for_speed: bool = False
     least: float = 0.9
     steps: int | None = None
+    forks: int = 0
 
     def __str__(self) -> str:
         return self.words
@@ -147,7 +149,8 @@ class Verdict:
     help) or "cannot be told". What is refuted is information only.
 
     `where` is a layer or parameter, empty for the whole run; `since` the step when it was first seen.
-    `others` are remedies that are tried where the first does not help.
+    `others` are remedies that are tried where the first does not help; `behind` names symptoms that say more
+    than this one: where they are found, too, they are told first.
 
     >>> print(Verdict("lr_too_high", Statistic("share", 0.8, high=0.5), words="Steps overshoot."))
     lr_too_high (fault, suspected): share = 0.8 (healthy: below 0.5). Steps overshoot.
@@ -163,6 +166,7 @@ class Verdict:
     remedy: Remedy | None = None
     effect: Effect | None = None
     others: tuple[Remedy, ...] = ()
+    behind: tuple[str, ...] = ()
 
     @property
     def is_fault(self) -> bool:

@@ -154,22 +154,27 @@ class BatchNoise:
 
 @dataclass
 class Labels:
-    """The targets of batches in order: counts of classes, or means and mean squares of numbers."""
+    """The targets of batches in order: counts of classes, or means and mean squares of numbers.
+
+    `columns` are, of numbers, the mean and the variance of each column in a batch, and its rows.
+    """
 
     counts: list[dict[int, int]] = field(default_factory=list)
     means: list[float] = field(default_factory=list)
     squares: list[float] = field(default_factory=list)
+    columns: list[tuple[Floats, Floats, int]] = field(default_factory=list)
 
 
 @dataclass
 class Inputs:
-    """Sums over the rows of all inputs that were seen, by feature."""
+    """Sums over the rows of all inputs that were seen, by feature; `sizes` are root mean squares by step."""
 
     rows: int = 0
     total: Floats | None = None
     squares: Floats | None = None
     smallest: Floats | None = None
     largest: Floats | None = None
+    sizes: dict[int, float] = field(default_factory=dict)
     nonfinite: int = 0
     nonfinite_step: int | None = None
 
@@ -187,6 +192,29 @@ class UnitRecord:
         return int((self.silent >= fewest).sum())
 
 
+@dataclass(frozen=True)
+class Start:
+    """The start of the run, looked at afterwards on kept batches: the units that come into layers, and the
+    largest spectral radius of a recurrent matrix with its name.
+    """
+
+    units: dict[str, UnitRecord] = field(default_factory=dict)
+    radius: float = np.nan
+    recurrent: str = ""
+
+
+@dataclass(frozen=True)
+class StaleStatistics:
+    """A normalisation whose running statistics are still those of the start by the share `kept`, and the loss
+    in evaluation mode as it is, and by the statistics of the batches.
+    """
+
+    name: str
+    kept: float
+    loss: float
+    fresh: float
+
+
 @dataclass
 class NotFinite:
     """Where a number was first not finite: the step, and the module, parameter or loss."""
@@ -202,7 +230,8 @@ class Watched:
 
     `steps` counts updates, the first is step 1. `loss_name` is the loss that the doctor was given, empty
     without one; `kept` are batches of the run in order; `modules` the modules with the mode that each has
-    in training; `gradients` what examinations cost, in gradient-equivalents.
+    in training; `gradients` what examinations cost, in gradient-equivalents; `forgotten` the share of the
+    first step's gradient that the second step's still contains.
     """
 
     model: nn.Module
@@ -218,6 +247,9 @@ class Watched:
     batch_losses: Thinned[BatchLoss] = field(default_factory=Thinned)
     validations: list[tuple[int, float]] = field(default_factory=list)
     modes: list[ModeLoss] = field(default_factory=list)
+    start: Start = field(default_factory=Start)
+    stale: StaleStatistics | None = None
+    forgotten: float = np.nan
     check: OutputCheck | None = None
     pairs: PairCheck | None = None
     gradient_errors: list[GradientError] = field(default_factory=list)

@@ -23,7 +23,17 @@ CONTRADICTING = 0.05
 RARE = 0.01
 """Share of a class that is rare, as a multiple of an equal share."""
 APART = 1.0
-"""Distance of the means of a column in two sets, in deviations of the training set."""
+"""Distance of the means of a column in two sets, in deviations …"""
+WIDER = 1.5
+"""… and the ratio of the deviations."""
+MOST, ALL = 0.5, 0.9
+"""Shares of columns that lie elsewhere: a warning; and a fault, since all columns are scaled together."""
+REPEATED = 0.25
+"""Share of different rows in the training set below which it is read wrongly …"""
+VARIED = 0.9
+"""… if of another set so many rows are different; rows of a few numbers repeat in both."""
+FEWEST = 100
+"""Rows of a set that repetitions are looked for in."""
 
 
 def data_verdicts(sets: dict[str, SeenRows], cost: Cost) -> list[Verdict]:
@@ -37,7 +47,7 @@ def data_verdicts(sets: dict[str, SeenRows], cost: Cost) -> list[Verdict]:
         found.append(_one_target(train))
     for name, seen in others.items():
         found += [_leaked(name, seen, train), _unknown_class(name, seen, train)]
-        found += [_shifted(name, seen, train)]
+        found += [_shifted(name, seen, train), _repeated(name, seen, train)]
     return [verdict for verdict in found if verdict is not None]
 
 
@@ -59,6 +69,24 @@ def _leaked(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
         where=name,
         words=words,
         remedy=advice("split", "remove repeated rows before the split"),
+    )
+
+
+def _repeated(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
+    """Few rows again and again, where another set has different ones."""
+    different, others = (len(set(each.hashes)) for each in (train, seen))
+    share = different / train.rows
+    if min(train.rows, seen.rows) < FEWEST or share > REPEATED or others < VARIED * seen.rows:
+        return None
+    return Verdict(
+        "repeated_rows",
+        Statistic("share of training rows that are different", share, low=REPEATED),
+        status="confirmed",
+        where="train",
+        words=f"Only {different} of the {train.rows} training rows are different, but most {name} rows are.",
+        remedy=advice(
+            "rows", "look at how the training rows are read: one batch may be read again and again"
+        ),
     )
 
 
@@ -143,18 +171,26 @@ def _shifted(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
         return None
     if seen.inputs.shape[1] != train.inputs.shape[1] or min(seen.rows, train.rows) < 20:
         return None
-    apart = _distances(seen.inputs, train.inputs)
-    share = float((apart > APART).double().mean())
-    if share <= 0.5:
+    varied = (train.inputs.std(0) > 0) & (seen.inputs.std(0) > 0)
+    if not varied.any():
+        return None
+    apart = _distances(seen.inputs, train.inputs) > APART
+    apart |= _ratios(seen.inputs, train.inputs) > WIDER
+    share = float(apart[varied].double().mean())
+    if share <= MOST:
         return None
     words = (
-        f"In {share:.0%} of the columns the mean of the {name} set lies more than {APART:g} deviation "
-        "from that of the training set: is it scaled in the same way?"
+        f"In {share:.0%} of the columns the {name} set has another mean or deviation than the training "
+        "set: is it scaled in the same way?"
     )
     return Verdict(
         "shifted_set",
-        Statistic("share of columns that lie elsewhere", share, high=0.5),
-        kind="warning",
+        Statistic("share of columns that lie elsewhere", share, high=MOST),
+        kind="fault" if share > ALL else "warning",
+        behind=(
+            "loss_spike",
+            "broken_inputs",
+        ),  # few rows of other units change the deviation of all
         status="confirmed",
         where=name,
         words=words,
@@ -170,3 +206,16 @@ def _distances(seen: Tensor, train: Tensor) -> Tensor:
     distance = (seen.mean(0) - train.mean(0)).abs()
     known = (spread > 0) & (distance > CERTAIN * error)
     return torch.where(known, distance / spread, torch.zeros_like(distance))
+
+
+def _ratios(seen: Tensor, train: Tensor) -> Tensor:
+    """Return how many times the deviation of each column is that of the other set, 1 where it is not sure.
+
+    The error of the logarithm of a deviation is sqrt((κ - 1) / 4n), with the fourth moment κ of the column.
+    """
+    a, b = (x - x.mean(0) for x in (seen, train))
+    first, second = (x.square().mean(0).sqrt().clamp_min(1e-300) for x in (a, b))
+    fourth = torch.maximum((a / first).pow(4).mean(0), (b / second).pow(4).mean(0))
+    error = ((fourth - 1) / 4 * (1 / len(seen) + 1 / len(train))).clamp_min(0).sqrt()
+    distance = (first / second).log().abs()
+    return torch.where(distance > CERTAIN * error, distance.exp(), torch.ones_like(distance))

@@ -89,7 +89,7 @@ class Forks:
         steps, treated = remedy.steps or STEPS, list[float]()
         without = self._plain.setdefault((origin.step, steps), [])
         alpha = ALPHA / of
-        for fork in range(fewest_seeds(alpha)):
+        for fork in range(max(fewest_seeds(alpha), remedy.forks)):
             if len(without) <= fork:
                 without.append(self._loss(origin, None, fork, steps))
             treated.append(self._loss(origin, remedy, fork, steps))

@@ -19,7 +19,7 @@ from thalweg.objective.nested import mapped, tensors_in
 Strategy = init.InitStrategy | init.InitChain
 
 
-def scaled_rate(factor: float, *, from_start: bool) -> Remedy:
+def scaled_rate(factor: float, *, from_start: bool, least: float = 0.9) -> Remedy:
     """Multiply the learning rate of every group."""
 
     def change(arm: Arm) -> None:
@@ -29,17 +29,20 @@ def scaled_rate(factor: float, *, from_start: bool) -> Remedy:
 
     words = f"lr × {factor:g}" if factor > 1 else f"lr / {1 / factor:g}"
     name = "higher_rate" if factor > 1 else "lower_rate"
-    return Remedy(name, words, {"lr_factor": factor}, change, from_start, for_speed=factor > 1)
+    settings = {"lr_factor": factor}
+    return Remedy(name, words, settings, change, from_start, for_speed=factor > 1, least=least)
 
 
-def clipped(norm: float, *, from_start: bool = False) -> Remedy:
+def clipped(
+    norm: float, *, from_start: bool = False, steps: int | None = None, forks: int = 0
+) -> Remedy:
     """Cut the gradient to a norm."""
 
     def change(arm: Arm) -> None:
         arm.clip = norm
 
     words = f"clip the norm of the gradient at {norm:.3g}"
-    return Remedy("clip", words, {"clip": norm}, change, from_start)
+    return Remedy("clip", words, {"clip": norm}, change, from_start, steps=steps, forks=forks)
 
 
 def scaled_decay(factor: float) -> Remedy:
@@ -104,8 +107,8 @@ def larger_batches(factor: int) -> Remedy:
     return Remedy("larger_batch", words, {"batch_factor": factor}, change, least=0.75)
 
 
-def standardized() -> Remedy:
-    """Bring every feature of the inputs to mean 0 and deviation 1."""
+def standardized(rate: float = 1.0) -> Remedy:
+    """Bring every feature of the inputs to mean 0 and deviation 1, and multiply the learning rate."""
 
     def change(arm: Arm) -> None:
         rows = torch.cat([_first(x).reshape(len(_first(x)), -1) for x, _ in arm.pool])
@@ -119,9 +122,16 @@ def standardized() -> Remedy:
 
         arm.batches = [(mapped(x, scale), y) for x, y in arm.batches]
         arm.probe = [(mapped(x, scale), y) for x, y in arm.probe]
+        for group in arm.groups:
+            if "lr" in group and rate != 1:
+                scale_rate(group, rate)
 
     words = "standardise the inputs, or put a normalisation first"
-    return Remedy("standardize", words, {"scale": "standard"}, change, from_start=True)
+    settings: dict[str, Any] = {"scale": "standard"}
+    if rate != 1:
+        words += f", which bears {rate:.2g} times the learning rate"
+        settings |= {"lr_factor": rate}
+    return Remedy("standardize", words, settings, change, from_start=True)
 
 
 def averaged() -> Remedy:
@@ -186,10 +196,11 @@ def widened() -> Remedy:
         arm.optimizer = _Masters(arm.optimizer)
 
     words = "weights in float32, with autocast for speed, or stochastic rounding"
-    return Remedy("float32", words, {"dtype": "float32"}, change, for_speed=True)
+    # what rounds to nothing is missing in every step: a fork shows a small part of it, and any is enough
+    return Remedy("float32", words, {"dtype": "float32"}, change, for_speed=True, least=1.0)
 
 
-def equal_rates() -> Remedy:
+def equal_rates(steps: int | None = None) -> Remedy:
     """Give all groups the learning rate that most parameters have."""
 
     def change(arm: Arm) -> None:
@@ -199,7 +210,8 @@ def equal_rates() -> Remedy:
             scale_rate(group, None, rates.most_common(1)[0][0])
 
     words = "the same learning rate for all groups, or muP"
-    return Remedy("equal_rates", words, {"lr": "equal"}, change, from_start=True, for_speed=True)
+    settings = {"lr": "equal"}
+    return Remedy("equal_rates", words, settings, change, True, for_speed=True, steps=steps)
 
 
 def advice(name: str, words: str, **settings: Any) -> Remedy:

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.doctor.watched import Labels, Watched
+from thalweg.doctor.watched import Floats, Labels, Watched
 from thalweg.objective.nested import tensors_in
 
 MOST_LABELLED = 512
 """Batches of which the labels are counted one after the other, from the first on."""
 MOST_CLASSES = 1000
 MOST_FEATURES = 4096
+MOST_COLUMNS = 64
 MOST_SUMMED = 64
 """Batches of which the inputs are summed."""
 SUMMED_UP_TO = 1_000_000
@@ -23,11 +24,14 @@ SUMMED_UP_TO = 1_000_000
 
 
 class _Targets(NamedTuple):
-    """The targets of a batch: mean, mean square, and the counts of classes where they are classes."""
+    """The targets of a batch: mean, mean square, and the counts of classes where they are classes, or else
+    the mean and the variance of each column.
+    """
 
     mean: float
     square: float
     counts: dict[int, int] | None
+    columns: tuple[Floats, Floats, int] | None
 
 
 class DataGauge:
@@ -67,6 +71,7 @@ class DataGauge:
             [row.counts for row in rows if row.counts is not None],
             [row.mean for row in rows],
             [row.square for row in rows],
+            [row.columns for row in rows if row.columns is not None],
         )
 
     def _see_targets(self, step: int, targets: Any) -> None:
@@ -80,7 +85,18 @@ class DataGauge:
             if len(values) <= MOST_CLASSES:
                 counts = dict(zip(values.tolist(), numbers.tolist(), strict=True))
         wide = flat.float()
-        self._targets[step] = _Targets(float(wide.mean()), float(wide.square().mean()), counts)
+        columns = None
+        if (
+            counts is None
+            and y.is_floating_point()
+            and len(wide) > 1
+            and wide.shape[1] <= MOST_COLUMNS
+        ):
+            variance, mean = torch.var_mean(wide.double(), 0, correction=0)
+            columns = mean.cpu().numpy(), variance.cpu().numpy(), len(wide)
+        self._targets[step] = _Targets(
+            float(wide.mean()), float(wide.square().mean()), counts, columns
+        )
 
     def _see_inputs(self, step: int, inputs: Any) -> None:
         x = next((t for t in tensors_in(inputs) if t.is_floating_point() and t.ndim), None)
@@ -94,6 +110,7 @@ class DataGauge:
             first = seen.nonfinite_step
             seen.nonfinite_step = step if first is None else min(step, first)
             flat = np.where(finite, flat, 0.0)
+        seen.sizes[step] = float(np.sqrt(np.square(flat).mean()))
         if flat.shape[1] > MOST_FEATURES:
             return
         if seen.total is None or len(seen.total) != flat.shape[1]:

@@ -10,6 +10,7 @@ from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpi
 from thalweg.doctor.symptoms.numbers import LostUpdates, NonFiniteNumbers
 from thalweg.doctor.symptoms.outputs import (
     ConstantOutputs,
+    ForgottenZeroGrad,
     LearnsNothing,
     MixedRows,
     ModesDiffer,
@@ -29,6 +30,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
     NonFiniteNumbers(),
     WrongOutputs(),
     WrongGradient(),
+    ForgottenZeroGrad(),
     MixedRows(),
     UnpairedLoss(),
     MixedLoss(),

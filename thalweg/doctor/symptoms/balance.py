@@ -20,9 +20,11 @@ APART = 2.0
 (TheDeepChecker, 2021; Karpathy)."""
 APART_BY_GROUP = 1.3
 """The same where the groups have different learning rates, which a fork can make equal."""
+COLLAPSED = 0.1
+"""Weights as a share of those of the start that decay alone explains."""
 FEWEST_MATRICES = 3
-BEGINNING = 4
-"""Samples from the beginning."""
+LONG = 160
+"""Steps of a longer fork: a rate that is too high for one layer is quicker at first."""
 OVER = 0.1
 """A rate below this share of the largest is over …"""
 EARLY = 0.35
@@ -47,11 +49,27 @@ class DecayImbalance(Symptom):
         found = Statistic("decay as a share of the update", value, error, high=DECAYED)
         words = f"Of the update, decay is {value:.2g} times as much."
         remedies = (scaled_decay(0.1), scaled_decay(0.0))
+        left = self._left(watched)
+        if left < COLLAPSED:  # no fork leads out of there, and none is needed
+            words += f" The weights have shrunk to {left:.1g} of what they were."
+            return [
+                Verdict(
+                    self.name, found, status="confirmed", since=1, words=words, remedy=remedies[1]
+                )
+            ]  # fmt: skip
         return [
             Verdict(
                 self.name, found, since=1, words=words, remedy=remedies[0], others=remedies[1:]
             )
         ]  # fmt: skip
+
+    def _left(self, watched: Watched) -> float:
+        """Return the size of the weights at the last look as a share of that at the first, a median."""
+        chosen = matrices(watched)
+        samples = [s for s in watched.updates if len(s.weight) == len(chosen)]
+        first, last = samples[0].weight[chosen], samples[-1].weight[chosen]
+        known = first > 0
+        return median(last[known] / first[known])
 
     def _shares(self, watched: Watched) -> Floats:
         """Return lr·wd·|w| / |update| by sample and matrix; wd·|w| / |g| in L2."""
@@ -80,7 +98,7 @@ class LayerImbalance(Symptom):
     """One matrix moves by a far larger or smaller share of its weights than the others."""
 
     name = "layer_imbalance"
-    after = ("vanishing_gradient", "exploding_gradient", "init_scale", "saturation", "dead_units")
+    after = ("vanishing_gradient", "exploding_gradient", "init_scale", "plateau_or_saddle")
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion for the matrix that is farthest from the others."""
@@ -89,7 +107,7 @@ class LayerImbalance(Symptom):
             return []
         names = [p.name for p in watched.parameters if p.is_matrix]
         same = len(set(group_values(watched, "lr", math.nan).tolist())) < 2
-        spans = [ratios] if same else [ratios, ratios[:BEGINNING]]  # weights grow with their rate
+        spans = [ratios] if same else [ratios, ratios[:1]]  # weights grow with their rate
         places, values = zip(*(self._farthest(span) for span in spans), strict=True)
         best = int(np.argmax(np.abs(values)))
         place, value = places[best], values[best]
@@ -98,17 +116,18 @@ class LayerImbalance(Symptom):
         word = "more" if value > 0 else "less"
         found = Statistic("decades from the median of the others", value, low=-APART, high=APART)
         words = f"{names[place]} moves {10 ** abs(value):.3g} times {word} than the others."
-        remedy = (
-            advice("layer_rates", "a learning rate for each layer, or muP")
+        remedies = (
+            [advice("layer_rates", "a learning rate for each layer, or muP")]
             if same
-            else equal_rates()
+            else [equal_rates(), equal_rates(LONG)]
         )
         kind: Kind = "warning" if same else "fault"
         return [
             Verdict(
-                self.name, found, kind=kind, where=names[place], since=1, words=words, remedy=remedy
+                self.name, found, kind=kind, where=names[place], since=1, words=words,
+                remedy=remedies[0], others=tuple(remedies[1:]),
             )
-        ]
+        ]  # fmt: skip
 
     def _farthest(self, ratios: Floats) -> tuple[int, float]:
         """Return the matrix that is farthest from the median of the others, and by how many decades."""

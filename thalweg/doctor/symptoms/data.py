@@ -8,7 +8,7 @@ import numpy as np
 
 from thalweg.doctor.forks.remedies import advice, shuffled, standardized
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.verdict import Statistic, Verdict
+from thalweg.doctor.verdict import Statistic, Status, Verdict
 from thalweg.doctor.watched import Floats, Watched
 
 FEWEST_BATCHES = 6
@@ -17,8 +17,8 @@ SORTED = 8.0
 counts with small expectations have longer tails)."""
 TIMES = 2.0
 """And as a multiple of the variance of drawn ones."""
-CORRELATED = 0.5
-"""Lag-1 correlation of the means of targets."""
+BETWEEN = 0.5
+"""Share of the spread of the targets that lies between batches, and not within them."""
 UNEQUAL = 100.0
 """Ratio of the standard deviations of features whose square, 1e4, is the condition of their covariance (LeCun
 and others, 1998)."""
@@ -32,13 +32,22 @@ class DataOrder(Symptom):
     name = "data_order"
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a suspicion by counts of classes; of numbers by the correlation of neighbours."""
-        statistic, words = self._classes(watched) or self._numbers(watched) or (None, "")
-        if statistic is None:
-            return []
-        return [Verdict(self.name, statistic, since=1, words=words, remedy=shuffled())]
+        """Return a suspicion where batches differ more than drawn ones, in counts of classes or in means.
 
-    def _classes(self, watched: Watched) -> tuple[Statistic, str] | None:
+        Where most of the spread lies between batches, that is plain to see.
+        """
+        found = self._classes(watched) or self._numbers(watched)
+        if found is None:
+            return []
+        statistic, words, between = found
+        status: Status = "confirmed" if between > BETWEEN else "suspected"
+        return [
+            Verdict(
+                self.name, statistic, status=status, since=1, words=words, remedy=shuffled()
+            )
+        ]  # fmt: skip
+
+    def _classes(self, watched: Watched) -> tuple[Statistic, str, float] | None:
         batches = watched.labels.counts
         if len(batches) < FEWEST_BATCHES:
             return None
@@ -52,22 +61,37 @@ class DataOrder(Symptom):
         name = "differences of label counts between batches, in deviations of drawn ones"
         largest = (table.max(1) / np.maximum(table.sum(1), 1)).mean()
         words = f"Classes arrive sorted: on average {largest:.0%} of a batch is of one class."
-        return Statistic(name, value, 1.0, high=SORTED), words
+        between = (
+            times * (len(table) - 1) / float(table.sum())
+        )  # of χ², the part that can be at most
+        return Statistic(name, value, 1.0, high=SORTED), words, between
 
-    def _numbers(self, watched: Watched) -> tuple[Statistic, str] | None:
-        labels = watched.labels
-        means = np.array(labels.means)
-        if len(means) < 4 * FEWEST_BATCHES or labels.counts or means.std() == 0:
+    def _numbers(self, watched: Watched) -> tuple[Statistic, str, float] | None:
+        columns = watched.labels.columns
+        if len(columns) < FEWEST_BATCHES or len({means.shape for means, _, _ in columns}) > 1:
             return None
-        if not np.isfinite(means).all():
+        means, within, rows = (np.array(part) for part in zip(*columns, strict=True))
+        if not (np.isfinite(means).all() and np.isfinite(within).all()):
             return None
-        centred = means - means.mean()
-        value = float((centred[1:] * centred[:-1]).sum() / np.square(centred).sum())
-        if value < CORRELATED:
+        # a batch that comes again says nothing new
+        _, first = np.unique(means, axis=0, return_index=True)
+        means, within, rows = means[first], within[first], rows[first]
+        if len(rows) < FEWEST_BATCHES:
             return None
-        error = 1 / math.sqrt(len(means))
-        name = "correlation of the mean targets of neighbouring batches"
-        return Statistic(name, value, error, high=CORRELATED), "Targets arrive in an order."
+        weights = rows[:, None] / rows.sum()
+        between = (weights * np.square(means - (weights * means).sum(0))).sum(0)
+        drawn = (weights * within).sum(0) * len(rows) / rows.sum()
+        known = drawn > 0
+        if not known.any():
+            return None
+        times = float((between[known] / drawn[known]).max())
+        value = (times - 1) * math.sqrt((len(rows) - 1) / 2)
+        if value < SORTED or times < TIMES:
+            return None
+        name = "differences of mean targets between batches, in deviations of drawn ones"
+        words = f"Targets arrive in an order: means of batches vary {times:.2g} times as much as drawn ones."
+        share = times / (times + float(rows.mean()))
+        return Statistic(name, value, 1.0, high=SORTED), words, share
 
 
 def overdispersion(table: Floats) -> tuple[float, float]:
@@ -112,9 +136,14 @@ class InputScale(Symptom):
             words = "The inputs lie far from zero."
         else:
             return []
+        # the curvature of a layer grows with the square of its inputs, and the rate must be that much smaller
+        size = math.sqrt(float((np.square(deviation) + np.square(mean)).max()))
+        others = (standardized(size**2),) if size > 1 else ()
         return [
-            Verdict(self.name, found, where="inputs", since=1, words=words, remedy=standardized())
-        ]
+            Verdict(
+                self.name, found, where="inputs", since=1, words=words, remedy=standardized(), others=others
+            )
+        ]  # fmt: skip
 
 
 class BrokenInputs(Symptom):

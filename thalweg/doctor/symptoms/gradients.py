@@ -6,14 +6,15 @@ import numpy as np
 from torch import nn
 
 from thalweg import init
+from thalweg.doctor.forks.fork import STEPS
 from thalweg.doctor.forks.remedies import clipped, rectified, scaled_rate, started
 from thalweg.doctor.symptoms.reading import (
+    INFORMED,
     gradient_norms,
-    is_falling,
     median,
     slope,
+    standstill,
     typical_calls,
-    update_ratios,
 )
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Statistic, Verdict
@@ -21,11 +22,14 @@ from thalweg.doctor.watched import Floats, LayerCall, Watched
 
 VANISHED = 1e-3
 """Gradient of the first layer as a share of that of the last (AutoTrainer, 2021)."""
-STILL = -5.0
-"""log10 of update / weight of the first matrix."""
 FEWEST_LAYERS = 3
-BEGINNING = 3
-"""Samples from the beginning, when gradients still are what the start makes them."""
+DEEP = 5
+"""Layers from which on a gradient can vanish by depth: of fewer, single weights near 0 are the reason."""
+BEGINNING = 1
+"""Samples from the beginning: the first gradient is what the start makes it, and no step has changed it."""
+RADIUS = 1.3
+"""Spectral radius of a recurrent matrix from which on gradients grow with time (it must be above 1: Pascanu
+and others, 2013); a fork decides."""
 REPEATED = 8
 """Calls of one layer in a pass from which on it counts as recurrent."""
 EXPLODED = 70.0
@@ -34,7 +38,24 @@ STEEP = 0.25
 """Decades of growth a layer, the last one left out, whose loss sets the scale; a fork decides."""
 SPIKE = 10.0
 """The norm of the gradient as a multiple of its median (Pascanu and others, 2013)."""
+MORE = (
+    "exploding_gradient",
+    "lr_too_high",
+    "data_order",
+    "ill_conditioning",
+    "symmetry",
+    "loss_spike",
+    "batch_too_small",
+)
+LONG, MANY = 160, 10
+"""Steps of a fork that is to reach a cliff; and forks, since some runs come over it by luck."""
+EARLY = 10
+"""Steps of a fork that tells a start which costs time only."""
 EARLIEST = 4
+FAR = 1e3
+"""A loss so many times as high was thrown there by a step."""
+MATTERS = 0.05
+"""What is below such a share of the first loss is small anyway."""
 JUMP = 3.0
 """The loss of a step as a multiple of the median before it."""
 
@@ -46,22 +67,17 @@ def gradient_profile(watched: Watched, most: int = 64) -> tuple[list[LayerCall],
 
 
 class VanishingGradient(Symptom):
-    """The gradient shrinks layer by layer on its way back, and the first layers stand still."""
+    """The gradient shrinks layer by layer on its way back, so that the first layers learn late or never."""
 
     name = "vanishing_gradient"
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a suspicion where the first layers get almost nothing."""
-        calls, sizes = gradient_profile(watched)
-        if len(sizes) < FEWEST_LAYERS or not sizes[-1] > 0:
+        """Return a suspicion where the first layers get almost nothing at the start."""
+        calls, sizes = gradient_profile(watched, BEGINNING)
+        if len(sizes) < DEEP or not sizes[-1] > 0:
             return []
         ratio = float(sizes[0] / sizes[-1])
         if not ratio < VANISHED:
-            return []
-        first = update_ratios(watched)[:, :1]
-        moved = first[np.isfinite(first)]
-        still = not len(moved) or float(np.median(moved)) < STILL
-        if not still and is_falling(watched):
             return []
         per_layer = slope(sizes)
         found = Statistic("gradient of the first layer / of the last", ratio, low=VANISHED)
@@ -75,7 +91,7 @@ class VanishingGradient(Symptom):
         return [
             Verdict(
                 self.name, found, where=calls[0].name, since=1, words=words,
-                remedy=rectified(), others=(better, plain),
+                remedy=rectified(), others=(better, plain), behind=("symmetry",),
             )
         ]  # fmt: skip
 
@@ -96,15 +112,14 @@ class ExplodingGradient(Symptom):
         remedies = [
             clipped(norm, from_start=True) for norm in dict.fromkeys((min(1.0, usual), usual))
         ]
-        others = (
-            *remedies[1:],
-            started(init.orthogonal() | init.bias(0.0), "orthogonal", "orthogonal start"),
-        )
+        start, words = init.orthogonal() | init.bias(0.0), "orthogonal start"
+        starts = (started(start, "orthogonal", words, steps) for steps in (None, EARLY))
+        others = (*remedies[1:], *starts)
         words = "The gradient grows on the way back."
         return [
             Verdict(
                 self.name, statistic, where=where, since=1, words=words,
-                remedy=remedies[0], others=others,
+                remedy=remedies[0], others=others, behind=("symmetry", "ill_conditioning"),
             )
         ]  # fmt: skip
 
@@ -119,6 +134,9 @@ class ExplodingGradient(Symptom):
             if len(sizes) > FEWEST_LAYERS and steep > STEEP:
                 name = "growth of the gradient in decades a layer"
                 return Statistic(name, steep, high=STEEP), calls[0].name
+        if watched.start.radius > RADIUS:
+            name = "spectral radius of the recurrent matrix"
+            return Statistic(name, watched.start.radius, high=RADIUS), watched.start.recurrent
         norms = gradient_norms(watched)
         if len(norms) >= 8:
             usual = median(norms[len(norms) // 2 :])
@@ -148,28 +166,56 @@ class Cliff(Symptom):
         for place in range(EARLIEST, len(losses)):
             before = float(np.median(losses[max(0, place - 50) : place]))
             after = losses[place : place + 5]
-            rest = float(np.nan_to_num(after, nan=np.inf).min())
-            if before > 0 and rest > JUMP * before and self._was_steep(watched, place):
+            after = np.nan_to_num(after, nan=np.inf)
+            rest, far = float(after.min()), bool(after.max() > FAR * before)
+            is_high = rest > max(JUMP * before, MATTERS * float(losses[0]))
+            if before > 0 and is_high and self._was_steep(watched, place, far=far):
                 return [self._verdict(watched, place, min(rest / before, 1e9))]
-        return []
+        return self._thrown(watched)
 
-    def _was_steep(self, watched: Watched, step: int) -> bool:
-        """Return whether the gradient at about this step was far above those before."""
+    def _thrown(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where the loss stands still: one step may have thrown the weights to a plain,
+        where the loss is no higher than where they came from. A long fork with clipping tells.
+        """
+        still = standstill(watched)
+        seen = watched.check
+        says_nothing = seen is not None and seen.loss > INFORMED * seen.shuffled > 0
+        if (still is None and not says_nothing) or watched.steps < LONG:
+            return []
+        usual = self._usual(watched)
+        losses = watched.losses
+        fall = float(losses.first(LONG // 2).mean() - losses.last(LONG // 2).mean())
+        found = Statistic("fall of the loss from the first steps to the last", fall)
+        words = "The loss stands still, and falls where the gradient is clipped from the start."
+        remedy = clipped(usual, from_start=True, steps=LONG, forks=MANY)
+        return [Verdict(self.name, found, words=words, remedy=remedy, behind=MORE)]
+
+    def _usual(self, watched: Watched) -> float:
+        norms = gradient_norms(watched)
+        return float(np.median(norms[np.isfinite(norms)])) if np.isfinite(norms).any() else 1.0
+
+    def _was_steep(self, watched: Watched, step: int, *, far: bool) -> bool:
+        """Return whether the gradient at about this step was far above those before; where no such step was
+        looked at, whether the loss went very `far`.
+        """
         norms = gradient_norms(watched)
         steps = np.array([s.step for s in watched.updates])
         if len(steps) != len(norms):
             return False
         before, near = norms[steps < step - 1], norms[(steps >= step - 1) & (steps <= step + 5)]
         if not len(before) or not len(near):
-            return False
+            return far
         return not float(near.max()) <= SPIKE * float(np.median(before))
 
     def _verdict(self, watched: Watched, step: int, ratio: float) -> Verdict:
-        norms = gradient_norms(watched)
-        norms = norms[np.isfinite(norms)]
-        usual = float(np.median(norms)) if len(norms) else 1.0
         found = Statistic("loss after the step / median before", ratio, high=JUMP)
+        is_late = step > STEPS // 2  # a fork must come so far
         return Verdict(
             self.name, found, since=step, words=f"Step {step} threw the loss up.",
-            remedy=clipped(usual, from_start=True), others=(scaled_rate(0.1, from_start=True),),
+            remedy=clipped(
+                self._usual(watched), from_start=True, steps=min(step + STEPS, LONG) if is_late else None,
+                forks=MANY if is_late else 0,
+            ),
+            others=() if is_late else (scaled_rate(0.1, from_start=True),),
+            behind=MORE,
         )  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 
 from thalweg import init
 from thalweg.doctor.forks.remedies import (
+    advice,
     averaged,
     clipped,
     larger_batches,
@@ -15,9 +17,16 @@ from thalweg.doctor.forks.remedies import (
     scaled_rate,
     started,
 )
-from thalweg.doctor.symptoms.reading import gradient_norms, is_falling
+from thalweg.doctor.symptoms.reading import (
+    FEWEST_STEPS,
+    STRANGE,
+    gradient_norms,
+    standing,
+    standstill,
+    strange_batches,
+)
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.verdict import Statistic, Verdict
+from thalweg.doctor.verdict import Remedy, Statistic, Verdict
 from thalweg.doctor.watched import Floats, Watched
 
 SPIKE = 6.0
@@ -30,9 +39,13 @@ MATTERS = 0.05
 AROUND = 100
 FIRST = 10
 """Steps at the beginning, when the loss falls fast."""
-FEWEST_STEPS = 60
 PEAKS = 0.2
 """Share of steps, at most, that are spikes; more is noise."""
+MORE = (
+    "decay_imbalance", "vanishing_gradient", "exploding_gradient", "dead_units", "saturation", "symmetry",
+    "lr_too_high", "ill_conditioning", "lost_updates", "cliff", "layer_imbalance", "data_order", "loss_spike",
+)  # fmt: skip
+"""Why a loss may stand still; a saddle is what is left."""
 NOISY = 10.0
 """B_simple / B (McCandlish and others, 2018)."""
 SMALL = 16
@@ -46,8 +59,13 @@ class LossSpike(Symptom):
     after = ("lr_too_high",)
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a suspicion where a few losses stand far above those around them."""
+        """Return a verdict where batches of other units threw up the loss, or a suspicion where a few losses
+        stand far above those around them.
+        """
         losses = watched.losses.first()
+        strange = self._strange(watched, losses)
+        if strange:
+            return strange
         if len(losses) < FEWEST_STEPS or not np.isfinite(losses).all():
             return []
         heights = np.array([self._height(losses, i) for i in range(len(losses))])
@@ -69,6 +87,26 @@ class LossSpike(Symptom):
             )
         ]  # fmt: skip
 
+    def _strange(self, watched: Watched, losses: Floats) -> list[Verdict]:
+        """Return a verdict where a few batches have inputs of another size: plain to see."""
+        found = strange_batches(watched)
+        if not found or len(found) > PEAKS * len(watched.inputs.sizes):
+            return []
+        step, times = next(iter(found.items()))
+        statistic = Statistic("size of a batch's inputs / median", times, high=STRANGE)
+        words = f"The batch of step {step} has inputs of other units than the others"
+        around = losses[max(0, step - 1 - AROUND) : step - 1 + AROUND]
+        is_thrown = step <= len(losses) and not losses[step - 1] <= HIGH * np.median(around)
+        words += ", and threw up the loss." if is_thrown else "."
+        remedy = advice(
+            "look_at_rows", "look at the rows of this batch; leave them out or mend them"
+        )
+        return [
+            Verdict(
+                self.name, statistic, status="confirmed", since=step, words=words, remedy=remedy
+            )
+        ]
+
     def _height(self, losses: Floats, place: int) -> float:
         """Return how far a loss stands above those around it; 1 is the threshold."""
         around = losses[max(0, place - AROUND) : place + AROUND]
@@ -88,21 +126,21 @@ class Plateau(Symptom):
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where the loss stands still."""
-        losses = watched.losses.last()
-        if len(losses) < FEWEST_STEPS or not np.isfinite(losses).all():
-            return []
-        half = losses[: len(losses) // 2]
-        error = math.sqrt(half.var() / len(half))
-        fall = float(half.mean() - losses[len(losses) // 2 :].mean())
-        stands = fall < max(2 * error, 0.002 * abs(float(half.mean())))
-        if not stands or is_falling(watched):
-            return []
-        found = Statistic("fall of the loss from the first half to the second", fall, error)
         again = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
+        still, words = standstill(watched), "The loss stands still."
+        tried: tuple[Remedy, ...] = (perturbed(), perturbed(0.5), again)
+        if still is None and len(watched.losses) > 2 * FEWEST_STEPS:
+            still = standing(watched.losses.first(FEWEST_STEPS))
+            words = f"The loss stands still in the first {FEWEST_STEPS} steps."
+            tried = (
+                dataclasses.replace(again, for_speed=False),
+            )  # other starts are a little faster, too
+        if still is None:
+            return []
+        found = Statistic("fall of the loss from the first half to the second", *still)
         return [
             Verdict(
-                self.name, found, since=1, words="The loss stands still.",
-                remedy=perturbed(), others=(perturbed(0.5), again),
+                self.name, found, since=1, words=words, remedy=tried[0], others=tried[1:], behind=MORE
             )
         ]  # fmt: skip
 

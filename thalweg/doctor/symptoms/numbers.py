@@ -18,7 +18,7 @@ class NonFiniteNumbers(Symptom):
     """The loss became NaN or infinite."""
 
     name = "non_finite"
-    after = ("lr_too_high", "broken_inputs", "exploding_gradient", "init_scale")
+    after = ("lr_too_high", "broken_inputs", "exploding_gradient", "init_scale", "cliff")
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a verdict on the first loss that was not finite, and where that came from."""

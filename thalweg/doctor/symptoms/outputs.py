@@ -5,21 +5,26 @@ from __future__ import annotations
 import math
 
 from thalweg.doctor.forks.remedies import advice
+from thalweg.doctor.symptoms.reading import INFORMED
 from thalweg.doctor.symptoms.starts import guessing
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Kind, Statistic, Verdict
-from thalweg.doctor.watched import Watched
+from thalweg.doctor.watched import StaleStatistics, Watched
 
-INFORMED = 0.97
-"""Loss of the outputs as a share of that of outputs of other rows; a proposal, measured on healthy runs."""
 FEWEST_STEPS = 100
 CONSTANT = 1e-5
 GUESSED = 0.95
 """Loss of the validation set as a share of that of guessing."""
+EASIER = 0.1
+"""Loss by which the validation set is easier than the training set, as a share of that of guessing …"""
 LEARNED = 0.85
-"""Loss of the last batches as a share of that of the validation set."""
+"""… and its loss as a share of that of the training set."""
+STALE = 1.1
+"""Loss by stale statistics as a multiple of that by fresh ones."""
 WORSE = 2.0
 """Loss in evaluation mode as a multiple of that in training mode, on the same batches, and the other way."""
+CARRIED = 0.5
+"""Share of the gradient of the step before; it is 1 where nothing sets gradients to 0."""
 BOUNDED = {
     "ReluBackward0": (0.0, math.inf),
     "SigmoidBackward0": (0.0, 1.0),
@@ -115,6 +120,8 @@ class ModesDiffer(Symptom):
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where one mode is far worse than the other."""
+        if watched.stale is not None and watched.stale.loss > STALE * watched.stale.fresh > 0:
+            return [self._stale(watched.stale)]
         if not watched.modes:
             return []
         seen = watched.modes[-1]
@@ -134,6 +141,21 @@ class ModesDiffer(Symptom):
         found = Statistic(f"loss in {worse} mode / in the other", high / low, high=WORSE)
         words = f"The same batches have {high / low:.2g} times the loss in {worse} mode."
         return [Verdict(self.name, found, words=words, remedy=remedy)]
+
+    def _stale(self, seen: StaleStatistics) -> Verdict:
+        found = Statistic(
+            "share of the running statistics that is their start", seen.kept, high=0.5
+        )
+        words = (
+            f"The running statistics of {seen.name or 'the model'} have hardly moved from 0 and 1; with "
+            f"those of the batches the loss in evaluation mode is {seen.fresh:.3g}, not {seen.loss:.3g}."
+        )
+        remedy = advice(
+            "look_at_momentum", "a larger momentum, such as 0.1; statistics that are not frozen"
+        )
+        return Verdict(
+            self.name, found, status="confirmed", where=seen.name, words=words, remedy=remedy
+        )
 
 
 class WrongOutputs(Symptom):
@@ -170,7 +192,9 @@ class WrongOutputs(Symptom):
 
 
 class NoGeneralization(Symptom):
-    """The training set is learned, and the validation set is not guessed better than without inputs."""
+    """The sets do not belong together: the validation set is not guessed better than without inputs, or it is
+    far easier than what was learned.
+    """
 
     name = "no_generalization"
     after = ("*",)
@@ -182,9 +206,8 @@ class NoGeneralization(Symptom):
             return []
         guessed *= 0.5 if watched.loss_name == "mse_loss" else 1.0
         step, seen = watched.validations[-1]
-        learned = watched.losses.last(FEWEST_STEPS).mean()
-        if not (guessed > 0 and seen > GUESSED * guessed and learned < LEARNED * seen):
-            return []
+        if not guessed > 0 or not seen > GUESSED * guessed:
+            return self._easier(watched, guessed, seen)
         found = Statistic(
             "loss of the validation set / loss of guessing", seen / guessed, high=GUESSED
         )
@@ -194,6 +217,38 @@ class NoGeneralization(Symptom):
         )
         words = f"At step {step}, what is learned does not hold for the validation set."
         return [Verdict(self.name, found, words=words, remedy=remedy)]
+
+    def _easier(self, watched: Watched, guessed: float, seen: float) -> list[Verdict]:
+        """Return a suspicion where the validation set is far easier than the training set, in one mode."""
+        own = watched.modes[-1].evaluation if watched.modes else math.nan
+        if not (own - seen > EASIER * guessed > 0 and seen < LEARNED * own):
+            return []
+        found = Statistic(
+            "loss of the validation set / of the training set", seen / own, low=LEARNED
+        )
+        remedy = advice(
+            "look_at_labels",
+            "look for wrong labels in the training set; fine where its rows are changed on purpose",
+        )
+        words = "The validation set is easier than the rows that were learned."
+        return [Verdict(self.name, found, words=words, remedy=remedy)]
+
+
+class ForgottenZeroGrad(Symptom):
+    """The gradient of a step still contains that of the step before."""
+
+    name = "forgotten_zero_grad"
+
+    def looks(self, watched: Watched) -> list[Verdict]:
+        """Return a verdict where the second gradient is the sum of its own and the first one."""
+        if not watched.forgotten > CARRIED:
+            return []
+        found = Statistic(
+            "share of the first gradient in the second", watched.forgotten, high=CARRIED
+        )
+        words = "The gradient of a step still contains that of the step before."
+        remedy = advice("zero_grad", "call optimizer.zero_grad() before each backward()")
+        return [Verdict(self.name, found, status="confirmed", since=2, words=words, remedy=remedy)]
 
 
 class WrongGradient(Symptom):

@@ -7,7 +7,13 @@ import math
 import numpy as np
 
 from thalweg.doctor.forks.remedies import scaled_rate
-from thalweg.doctor.symptoms.reading import is_falling, median, smoothed, update_ratios
+from thalweg.doctor.symptoms.reading import (
+    is_falling,
+    median,
+    smoothed,
+    strange_batches,
+    update_ratios,
+)
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.doctor.watched import Watched
@@ -23,6 +29,13 @@ THROWN = 10.0
 """One loss as a multiple of the first; a fork decides."""
 LARGE_UPDATE = -2.0
 """log10 of update / weight, ten times the usual 1e-3 (CS231n; Karpathy); a fork decides."""
+ANNEALED = 0.75
+"""A lower rate late in a run takes the noise out of its loss, however healthy it is; a fault is more."""
+MORE = (
+    "exploding_gradient", "ill_conditioning", "data_order", "layer_imbalance", "symmetry",
+    "forgotten_zero_grad", "batch_too_small",
+)  # fmt: skip
+"""What makes a usual rate too high."""
 SMALL_UPDATE = -4.0
 """log10 of update / weight, a tenth of the usual 1e-3 (CS231n; Karpathy)."""
 
@@ -43,7 +56,8 @@ class RateTooHigh(Symptom):
         return [
             Verdict(
                 self.name, found, since=since, words=words, remedy=remedies[0],
-                others=(*remedies[1:], scaled_rate(0.1, from_start=False)),
+                others=(*remedies[1:], scaled_rate(0.1, from_start=False, least=ANNEALED)),
+                behind=MORE + (("loss_spike",) if strange_batches(watched) else ()),
             )
         ]  # fmt: skip
 
@@ -102,7 +116,10 @@ class RateTooLow(Symptom):
     """Weights hardly move, and move faster to better places with a larger rate."""
 
     name = "lr_too_low"
-    after = ("vanishing_gradient", "lost_updates", "saturation", "dead_units", "init_scale")
+    after = (
+        "vanishing_gradient", "lost_updates", "saturation", "dead_units", "init_scale", "ill_conditioning",
+        "decay_imbalance",
+    )  # fmt: skip
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where updates are small in the middle of the run."""

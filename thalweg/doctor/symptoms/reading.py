@@ -11,6 +11,15 @@ from thalweg.doctor.watched import Floats, LayerCall, Watched
 FALLS = 3.0
 """A loss falls where its last part lies so many standard errors below its first part."""
 TINY = 1e-38
+INFORMED = 0.97
+"""Loss of the outputs as a share of that of outputs of other rows; a proposal, measured on healthy runs."""
+FEWEST_STEPS = 60
+FEWEST_ROWS = 512
+"""A unit is dead that was zero in so many rows in a row (TheDeepChecker, 2021; Lu and others, 2020)."""
+DEAD = 0.5
+"""Share of dead units in a layer from which on it is a fault."""
+STRANGE = 10.0
+"""Size of a batch's inputs as a multiple of the median of all batches; drawn ones differ by far less."""
 
 
 def smoothed(values: Floats, width: int) -> Floats:
@@ -37,6 +46,25 @@ def is_falling(watched: Watched) -> bool:
     )  # the first step may have thrown it up
     fall = begin - float(tail.mean())
     return fall > FALLS * error and fall > 0.02 * abs(begin)
+
+
+def standstill(watched: Watched) -> tuple[float, float] | None:
+    """Return by how much the loss fell from the first half to the second, with its error, where that is
+    nothing; None where it falls, or says nothing.
+    """
+    return None if is_falling(watched) else standing(watched.losses.last())
+
+
+def standing(losses: Floats) -> tuple[float, float] | None:
+    """Return the fall of some losses from their first half to the second, with its error, where that is
+    nothing.
+    """
+    if len(losses) < FEWEST_STEPS or not np.isfinite(losses).all():
+        return None
+    half = losses[: len(losses) // 2]
+    error = math.sqrt(half.var() / len(half))
+    fall = float(half.mean() - losses[len(losses) // 2 :].mean())
+    return (fall, error) if fall < max(2 * error, 0.002 * abs(float(half.mean()))) else None
 
 
 def matrices(watched: Watched) -> Floats:
@@ -82,6 +110,23 @@ def typical_calls(watched: Watched, most: int = 64) -> list[LayerCall]:
             setattr(one, name, float(np.median(values)) if len(values) else math.nan)
         merged.append(one)
     return merged
+
+
+def dead_at_start(watched: Watched) -> set[str]:
+    """Return the layers most of whose incoming units were dead before the first step."""
+    fewest = FEWEST_ROWS
+    return {
+        name
+        for name, each in watched.start.units.items()
+        if len(each.silent) and each.dead(min(fewest, each.rows)) > DEAD * len(each.silent)
+    }
+
+
+def strange_batches(watched: Watched) -> dict[int, float]:
+    """Return the steps whose inputs are far larger than usual, and how many times."""
+    sizes = watched.inputs.sizes
+    usual = float(np.median(list(sizes.values()))) if sizes else 0.0
+    return {s: size / usual for s, size in sorted(sizes.items()) if size > STRANGE * usual > 0}
 
 
 def median(values: Floats) -> float:

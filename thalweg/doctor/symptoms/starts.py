@@ -8,7 +8,7 @@ import numpy as np
 
 from thalweg import init
 from thalweg.doctor.forks.remedies import started
-from thalweg.doctor.symptoms.reading import slope
+from thalweg.doctor.symptoms.reading import dead_at_start, slope, strange_batches
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.doctor.watched import Watched
@@ -20,6 +20,12 @@ STEEP = 0.1
 FEWEST_LAYERS = 4
 EARLY = 10
 """Steps of a fork that tells a start which costs time only."""
+SMALL = 1e-3
+"""Deviation of the last layer's weights with which the loss begins at that of guessing."""
+MORE = (
+    "ill_conditioning", "exploding_gradient", "vanishing_gradient", "saturation", "symmetry",
+    "decay_imbalance", "data_order",
+)  # fmt: skip
 FAR = 1.0
 """Decades by which the last layer's input must differ from the first's."""
 
@@ -35,14 +41,25 @@ class InitScale(Symptom):
         if found is None:
             return []
         statistic, words = found
-        better = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
-        early = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0", EARLY)
-        scaled = started(init.he() | init.bias(0.0) | init.lsuv(), "lsuv", "start by He and LSUV")
+        he = init.he() | init.bias(0.0)
+        better = started(he, "he", "start by He with biases of 0")
+        small = he | init.scaled_normal(std=SMALL).on("output")
+        early = started(small, "he", "start by He, the last layer near 0", EARLY)
+        scaled = started(he | init.lsuv(), "lsuv", "start by He and LSUV")
         return [
             Verdict(
-                self.name, statistic, since=1, words=words, remedy=better, others=(scaled, early)
+                self.name, statistic, since=1, words=words, remedy=better, others=(scaled, early),
+                behind=self._behind(watched, statistic),
             )
         ]  # fmt: skip
+
+    def _behind(self, watched: Watched, statistic: Statistic) -> tuple[str, ...]:
+        """Return what says more: another start mends whatever is wrong with the start."""
+        behind = MORE + (("dead_units",) if dead_at_start(watched) else ())
+        behind += ("loss_spike",) if strange_batches(watched) else ()
+        return behind + (
+            ("plateau_or_saddle",) if statistic.value < 0 else ()
+        )  # small weights are a saddle
 
     def _first_loss(self, watched: Watched) -> tuple[Statistic, str] | None:
         guessed, losses = guessing(watched), watched.losses.first(1)
@@ -58,7 +75,8 @@ class InitScale(Symptom):
         samples = list(watched.layers)
         if not samples or samples[0].step > 1:
             return None
-        sizes = np.array([c.output for c in samples[0].calls if c.output > 0])
+        # the last layer may begin small: what it gives is judged by the first loss
+        sizes = np.array([c.output for c in samples[0].calls[:-1] if c.output > 0])
         if len(sizes) < FEWEST_LAYERS or not np.isfinite(sizes).all():
             return None
         steep = slope(sizes)

@@ -8,24 +8,29 @@ import numpy as np
 
 from thalweg import init
 from thalweg.doctor.forks.remedies import scaled_rate, standardized, started
-from thalweg.doctor.symptoms.reading import typical_calls
+from thalweg.doctor.symptoms.reading import DEAD, FEWEST_ROWS, dead_at_start, typical_calls
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Kind, Remedy, Statistic, Verdict
 from thalweg.doctor.watched import Watched
 
-FEWEST_ROWS = 512
-"""A unit is dead that was zero in so many rows in a row (TheDeepChecker, 2021; Lu and others, 2020)."""
-FAULT, WARNING = 0.5, 0.2
-"""Shares of dead units in a layer."""
+WARNING = 0.2
+"""Share of dead units in a layer that is worth a word; `DEAD` is a fault."""
 SATURATED = 0.5
 """Share of units beyond 0.85 (Rakitianskaia and Engelbrecht, 2015)."""
+MADE_BY = (
+    "lr_too_high", "init_scale", "exploding_gradient", "layer_imbalance", "decay_imbalance", "cliff",
+    "symmetry", "ill_conditioning", "loss_spike",
+)  # fmt: skip
+"""What kills or saturates units in training."""
+LONG = 160
+"""Steps of a longer fork: one unit may do at first."""
 TWINS = 0.5
 """Share of units with a twin."""
 
 
-def fresh() -> Remedy:
+def fresh(steps: int | None = None) -> Remedy:
     """Draw all weights anew by He, with biases of 0."""
-    return started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
+    return started(init.he() | init.bias(0.0), "he", "start by He with biases of 0", steps)
 
 
 class DeadUnits(Symptom):
@@ -34,9 +39,15 @@ class DeadUnits(Symptom):
     name = "dead_units"
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a suspicion for each layer with many dead units."""
-        found = []
+        """Return a suspicion for each layer with many dead units.
+
+        Units that died are mostly the consequence of something; those that were dead before the first step
+        are not. Units behind weights that are all 0 are not dead: those weights would wake them.
+        """
+        found, first, empty = [], dead_at_start(watched), _fed_by_nothing(watched)
         for record in watched.units.values():
+            if record.name in empty:
+                continue
             dead, count = record.dead(FEWEST_ROWS), len(record.silent)
             share = dead / count if count else 0.0
             if share <= WARNING:
@@ -45,14 +56,23 @@ class DeadUnits(Symptom):
             statistic = Statistic("share of dead units", share, error, high=WARNING)
             words = f"{dead} of the {count} units that go into {record.name} never fire."
             others = (scaled_rate(0.1, from_start=True),)
-            kind: Kind = "fault" if share > FAULT else "warning"
+            kind: Kind = "fault" if share > DEAD else "warning"
             found.append(
                 Verdict(
                     self.name, statistic, kind=kind, where=record.name, words=words,
                     remedy=fresh(), others=others,
+                    since=1 if record.name in first else None,
+                    behind=("symmetry",) if record.name in first else MADE_BY,
                 )
             )  # fmt: skip
         return sorted(found, key=lambda v: -v.statistic.value if v.statistic else 0.0)[:3]
+
+
+def _fed_by_nothing(watched: Watched) -> set[str]:
+    """Return the layers after one that gave only zeros in the first pass."""
+    calls = next((sample.calls for sample in watched.layers), ())
+    silent = next((place for place, call in enumerate(calls) if call.output == 0), len(calls))
+    return {call.name for call in calls[silent + 1 :]}
 
 
 class Saturation(Symptom):
@@ -62,17 +82,20 @@ class Saturation(Symptom):
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion for the first layer with mostly saturated units."""
+        first = {call.name: call.saturated for call in typical_calls(watched, 1)}
         for call in typical_calls(watched):
             if not call.saturated > SATURATED:
                 continue
+            is_first = first.get(call.name, 0.0) > SATURATED
             found = Statistic("share of saturated units", call.saturated, high=SATURATED)
             words = f"{call.saturated:.0%} of the units that go into {call.name} are beyond 0.85."
             better = started(init.glorot() | init.bias(0.0), "glorot", "start by Glorot")
             scaled = started(init.glorot() | init.bias(0.0) | init.lsuv(), "lsuv", "start by LSUV")
             return [
                 Verdict(
-                    self.name, found, where=call.name, since=1, words=words,
+                    self.name, found, where=call.name, since=1 if is_first else None, words=words,
                     remedy=better, others=(standardized(), scaled),
+                    behind=("symmetry", "ill_conditioning") if is_first else MADE_BY,
                 )
             ]  # fmt: skip
         return []
@@ -99,4 +122,8 @@ class Symmetry(Symptom):
         found = Statistic("share of units with a twin", share, high=TWINS)
         words = f"Units of {name} have the same weights and the same gradient."
         since = samples[int(known.argmax())].step
-        return [Verdict(self.name, found, where=name, since=since, words=words, remedy=fresh())]
+        return [
+            Verdict(
+                self.name, found, where=name, since=since, words=words, remedy=fresh(), others=(fresh(LONG),)
+            )
+        ]  # fmt: skip
