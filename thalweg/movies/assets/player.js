@@ -21,6 +21,7 @@ const movie = (() => {
 
   // -- pens: a style is { stroke, fill, width, dash, opacity }, lengths are CSS pixels --------------------------
 
+  const SOLID = [];
   const pen = (context) => {
     const styled = (style, paint) => {
       context.globalAlpha = style.opacity ?? 1;
@@ -30,18 +31,19 @@ const movie = (() => {
         context.lineCap = style.dash ? "butt" : "round";
         context.lineDashOffset = style.offset ?? 0;
         context.lineWidth = style.width ?? 1;
-        context.setLineDash(style.dash ?? []);
+        context.setLineDash(style.dash ?? SOLID);
         context.stroke();
       }
       context.globalAlpha = 1;
     };
     return {
       context,
-      /* Points are a flat list x, y, x, y, …; a value that is not finite breaks the line. */
-      path(points, style, count = points.length) {
+      /* Points are a flat list x, y, x, y, …, of which `first` to `end` are drawn; a value that is not finite
+         breaks the line. */
+      path(points, style, first = 0, end = points.length) {
         context.beginPath();
         context.lineJoin = "round";
-        for (let i = 0, pen = false; i < count; i += 2) {
+        for (let i = first, pen = false; i < end; i += 2) {
           const seen = Number.isFinite(points[i] + points[i + 1]);
           if (seen && pen) context.lineTo(points[i], points[i + 1]);
           else if (seen) context.moveTo(points[i], points[i + 1]);
@@ -83,9 +85,9 @@ const movie = (() => {
       (stroke ? ` stroke="${escaped(stroke)}" stroke-width="${wide}" stroke-linejoin="round"` : "") +
       (dash && dash.length ? ` stroke-dasharray="${dash}"` : "") + (opacity !== undefined ? ` opacity="${opacity}"` : "");
     return {
-      path(points, style, count = points.length) {
+      path(points, style, first = 0, end = points.length) {
         let words = "";
-        for (let i = 0, down = false; i < count; i += 2) {
+        for (let i = first, down = false; i < end; i += 2) {
           const seen = Number.isFinite(points[i] + points[i + 1]);
           if (seen) words += `${down ? "L" : "M"}${short(points[i])} ${short(points[i + 1])}`;
           down = seen;

@@ -6,7 +6,7 @@
   const { css, scale, shown } = movie;
   const walkers = film.walkers.map((each, i) => ({
     ...each, rule: printed.rules[i], given: each.lr, seen: true, row: $(`[data-walker="${i}"]`),
-    colour: () => css(`--e${i}`), pixels: null, points: null,
+    colour: css.bind(null, `--e${i}`), pixels: null, points: null,
   }));
   const now = { start: [...film.start], noise: film.noise, seed: film.seed, steps: film.steps, drawn: null };
   const floor = 1e-12;
@@ -87,58 +87,73 @@
     axes(pen, toX, toY, box);
   };
 
-  const at = (points, frame) => {
-    const k = Math.min(Math.floor(frame), points.length / 2 - 1), over = frame - k, next = 2 * k + 2;
-    const [x, y] = [points[2 * k], points[2 * k + 1]];
-    if (!(over > 0) || next >= points.length || !Number.isFinite(points[next] + points[next + 1])) return [x, y];
-    return [x + over * (points[next] - x), y + over * (points[next + 1] - y)];
+  /* Put where a path is at a frame, between two steps in a straight line, at a place of a list. */
+  const at = (points, frame, found, place) => {
+    const k = Math.min(Math.floor(frame), points.length / 2 - 1), next = 2 * k + 2;
+    const on = next < points.length && Number.isFinite(points[next] + points[next + 1]) ? frame - k : 0;
+    for (let i = 0; i < 2; i++) found[place + i] = points[2 * k + i] + (on > 0 ? on * (points[next + i] - points[2 * k + i]) : 0);
   };
-  /* Draw a path from one step to another; what is there already is left. */
-  const grow = (pen, points, from, to, walker, width, along) => {
-    const flat = Array.from(points.subarray(2 * from, 2 * to + 2)), dashed = walker.kind === "recorded";
-    pen.path(flat, { stroke: walker.colour(), width, dash: dashed ? [6, 4] : undefined, offset: from ? along.get(walker) : 0 });
-    if (!dashed) return;
-    // dashes go on where they ended
-    let length = from ? along.get(walker) : 0;
-    for (let i = 2; i < flat.length; i += 2) length += Math.hypot(flat[i] - flat[i - 2], flat[i + 1] - flat[i - 1]) || 0;
-    along.set(walker, length);
-  };
-  /* Two layers of a stage: trails, which remember how far they have been drawn, and heads. */
+  /* Two layers of a stage: trails, which remember how far they have been drawn, and heads. What a frame needs is
+     made here once: a frame that makes nothing leaves nothing to collect. */
   const trails = (pointsOf, boxOf, width, radius) => {
-    let drawn = -1;
-    const along = new Map();
-    const over = (pen, from) => {
-      const box = boxOf(), step = Math.floor(player.frame);
-      pen.clip(box.x, box.y, box.width, box.height, () => {
-        for (const walker of walkers) if (walker.seen) grow(pen, pointsOf(walker), from, step, walker, width, along);
-      });
+    const lines = walkers.map((each) => ({ stroke: "", width, dash: each.kind === "recorded" ? [6, 4] : undefined, offset: 0 }));
+    const head = { fill: "", stroke: "", width: 1.5 }, between = new Float64Array(4);
+    let drawn = -1, from = 0, step = 0, pen = null;
+    const inside = (draw) => {
+      const { x, y, width, height } = boxOf();
+      pen.clip(x, y, width, height, draw);
+    };
+    /* Draw the paths from one step to another; what is there already is left, and dashes go on where they ended. */
+    const grow = () => {
+      for (let k = 0; k < walkers.length; k++) {
+        const line = lines[k], points = pointsOf(walkers[k]);
+        if (!walkers[k].seen) continue;
+        if (!from) line.offset = 0;
+        line.stroke = walkers[k].colour();
+        pen.path(points, line, 2 * from, 2 * step + 2);
+        if (line.dash) for (let i = 2 * from + 2; i < 2 * step + 2; i += 2) line.offset += Math.hypot(points[i] - points[i - 2], points[i + 1] - points[i - 1]) || 0;
+      }
+    };
+    /* What lies between two steps is drawn with the heads: the trails change only once a step. */
+    const lead = () => {
+      for (let k = 0; k < walkers.length; k++) if (walkers[k].seen && player.frame > step) {
+        const points = pointsOf(walkers[k]);
+        between[0] = points[2 * step];
+        between[1] = points[2 * step + 1];
+        at(points, player.frame, between, 2);
+        lines[k].stroke = walkers[k].colour();
+        pen.path(between, lines[k]);
+      }
+    };
+    const over = (on, first) => {
+      [pen, from, step] = [on, first, Math.floor(player.frame)];
+      inside(grow);
       drawn = step;
     };
+    const more = (on) => over(on, drawn);
     return {
-      all(pen) {
-        if (boxOf() && player) over(pen, 0);
+      all(on) {
+        if (boxOf() && player) over(on, 0);
       },
-      heads(pen) {
-        if (!boxOf() || !player) return;
-        const box = boxOf(), step = Math.floor(player.frame);
-        pen.clip(box.x, box.y, box.width, box.height, () => {
-          // what lies between two steps is drawn here: the trails change only once a step
-          for (const walker of walkers) if (walker.seen && player.frame > step) {
-            const points = pointsOf(walker), dash = walker.kind === "recorded" ? [6, 4] : undefined;
-            pen.path([points[2 * step], points[2 * step + 1], ...at(points, player.frame)], { stroke: walker.colour(), width, dash, offset: along.get(walker) });
-          }
-        });
+      heads(on) {
+        const box = boxOf();
+        if (!box || !player) return;
+        [pen, step] = [on, Math.floor(player.frame)];
+        inside(lead);
+        head.stroke = css("--card");
         for (const walker of walkers) {
-          const [x, y] = at(pointsOf(walker), player.frame);
-          const inside = x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height;
-          if (walker.seen && inside) pen.dot(x, y, radius, { fill: walker.colour(), stroke: css("--card"), width: 1.5 });
+          at(pointsOf(walker), player.frame, between, 0);
+          const [x, y] = between;
+          if (!walker.seen || !(x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height)) continue;
+          head.fill = walker.colour();
+          pen.dot(x, y, radius, head);
         }
       },
       /* Go on to the player's frame: add to the trails where that will do, and move the heads. */
       on(stage) {
-        const step = Math.floor(player.frame);
-        if (step < drawn || drawn < 0) stage.redraw(1);
-        else if (step > drawn) stage.add(1, (pen) => over(pen, drawn));
+        const now = Math.floor(player.frame);
+        if (now < drawn || drawn < 0) stage.redraw(1);
+        else if (now > drawn) stage.add(1, more);
         stage.redraw(2);
       },
     };
