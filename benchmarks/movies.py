@@ -43,7 +43,7 @@ COLUMNS = ("frames a second", "late", "script", "main thread", "all processes")
 
 
 def measured(browser: Any, page: Path) -> tuple[float, ...]:
-    """Return frames a second and the share of late ones, slowed down; milliseconds a frame, not slowed down."""
+    """Return frames a second and the share of late ones, slowed; then milliseconds a frame, not slowed."""
     context = browser.new_context(viewport={"width": 390, "height": 800}, device_scale_factor=2)
     opened = context.new_page()
     opened.goto(page.as_uri())
@@ -57,7 +57,11 @@ def measured(browser: Any, page: Path) -> tuple[float, ...]:
             for each in session.send("Performance.getMetrics")["metrics"]
         }
         processes = whole.send("SystemInfo.getProcessInfo")["processInfo"]
-        return metrics["ScriptDuration"], metrics["TaskDuration"], sum(p["cpuTime"] for p in processes)
+        return (
+            metrics["ScriptDuration"],
+            metrics["TaskDuration"],
+            sum(p["cpuTime"] for p in processes),
+        )
 
     before = spent()
     free = opened.evaluate(WATCH % (1000 * SECONDS))

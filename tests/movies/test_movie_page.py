@@ -103,6 +103,47 @@ def test_the_page_walks_plays_and_changes(movie: SurfaceMovie, page: Path, chrom
     visit.context.close()
 
 
+def test_the_page_makes_an_animated_picture(movie: SurfaceMovie, page: Path, chromium: Any) -> None:
+    visit = Visit(chromium, page, PHONE)
+    visit.until("window.thalwegMovie !== undefined")
+    name, content = visit.saved_bytes('[data-save="gif"]')
+    assert name == "movie-bowl.gif"
+    inks = [tuple(bytes.fromhex(each.light[1:])) for each in movie.colours()]
+    seen = []
+    with Image.open(io.BytesIO(content)) as picture:
+        assert picture.n_frames == STEPS + 1
+        assert picture.info["duration"] == pytest.approx(1000 * 8 / STEPS, abs=10)
+        for k in (0, 10, STEPS):
+            picture.seek(k)
+            pixels = np.asarray(picture.convert("RGB"), dtype=int)
+            seen.append([int((pixels == ink).all(axis=2).sum()) for ink in inks])
+        assert picture.info["duration"] >= 1000
+    # all are in the legend from the start, and a path only grows
+    assert min(seen[0]) > 30
+    assert all(a < b for a, b in zip(seen[0], seen[-1], strict=True))
+    assert seen[0][0] < seen[1][0]  # gradient descent, on its way
+    # every picture to the bit: noise fills the table of codes again and again, and an equal one changes nothing
+    noise = np.random.default_rng(0).integers(0, 255, (120, 90), dtype=np.uint8)
+    other = noise.copy()
+    other[40:60, 7:30] = 3
+    written = visit.page.evaluate(
+        """([width, height, frames]) => {
+          const palette = Array.from({ length: 255 }, (_, k) => [k, 255 - k, (7 * k) % 256]);
+          const made = gif.writer(width, height, palette);
+          frames.forEach((each) => made.add(Uint8Array.from(each), 4));
+          return [...made.bytes()];
+        }""",
+        [90, 120, [each.reshape(-1).tolist() for each in (noise, other, other, noise)]],
+    )
+    palette = np.array([(k, 255 - k, 7 * k % 256) for k in range(255)])
+    with Image.open(io.BytesIO(bytes(written))) as picture:
+        for k, wanted in enumerate((noise, other, other, noise)):
+            picture.seek(min(k, picture.n_frames - 1))
+            np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), palette[wanted])
+    assert visit.said == []
+    visit.context.close()
+
+
 @pytest.mark.full
 def test_the_page_on_a_phone_and_in_the_dark(page: Path, chromium: Any) -> None:
     phone = Visit(chromium, page, PHONE)

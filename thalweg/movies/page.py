@@ -155,6 +155,7 @@ rules: [{", ".join(each.printed.text if each.printed else "null" for each in mov
 }};</script>
 <script>{of_report("save.js")}</script>
 <script>{asset("player.js")}</script>
+<script>{asset("gif.js")}</script>
 <script>{asset("walk.js")}</script>
 <script>{asset("surface.js")}</script>
 </body>
@@ -252,6 +253,7 @@ title="Standard deviation on each coordinate of the gradient"> <output id="noise
 </div>
 <div class="save"><button type="button" data-save="png">PNG</button>\
 <button type="button" data-save="svg">SVG</button>\
+<button type="button" data-save="gif" title="An animated picture of the map">GIF</button>\
 <button type="button" data-save="loss-svg" title="The losses">SVG of losses</button>\
 <button type="button" data-save="csv" title="All paths">CSV</button></div>
 <p class="hint">Keys: space plays, ← and → step, with shift ten steps, Home and End. {_said(movie)}</p>"""

@@ -46,10 +46,7 @@
     const side = 140, made = document.createElement("canvas"), [left, right, bottom, top] = film.view;
     made.width = made.height = side;
     const context = made.getContext("2d"), image = context.createImageData(side, side);
-    const probe = document.createElement("canvas").getContext("2d");
-    probe.fillStyle = css("--accent");
-    probe.fillRect(0, 0, 1, 1);
-    const [red, green, blue] = probe.getImageData(0, 0, 1, 1).data;
+    const [red, green, blue] = movie.rgb(css("--accent"));
     const low = Math.log(film.levels[0] - film.lowest), high = Math.log(film.levels[film.levels.length - 1] - film.lowest);
     for (let j = 0, k = 0; j < side; j++) for (let i = 0; i < side; i++, k += 4) {
       const f = surface.f(left + ((i + 0.5) / side) * (right - left), top - ((j + 0.5) / side) * (top - bottom));
@@ -318,13 +315,39 @@
     ["walker", "step", "x", "y", "f"],
     ...walkers.flatMap((each) => Array.from(each.losses, (f, t) => [each.name, t, each.path[2 * t], each.path[2 * t + 1], f])),
   ];
+  /* What an animated picture shows: the map as it is on the page, and below it who is who, and the step. */
+  const animated = () => {
+    const [width, tall] = mapStage.size(), probe = document.createElement("canvas").getContext("2d"), size = 13, row = 20;
+    const ink = css("--ink"), card = css("--card"), known = [];
+    probe.font = `${size}px ${css("--text")}`;
+    let x = 12, y = tall + row;
+    for (const walker of walkers) if (walker.seen) {
+      const wide = 30 + probe.measureText(walker.name).width;
+      if (x + wide > width && x > 12) [x, y] = [12, y + row];
+      known.push({ x, y, name: walker.name, colour: walker.colour() });
+      x += wide;
+    }
+    const height = y + 2 * row, colours = known.map((each) => each.colour);
+    const paint = (context, frame) => {
+      const pen = movie.pen(context);
+      player.go(frame);
+      mapStage.flat(context, width, height);
+      for (const each of known) {
+        pen.dot(each.x + 5, each.y, 4.5, { fill: each.colour });
+        pen.text(each.x + 15, each.y, each.name, { fill: ink, size, base: "middle" });
+      }
+      pen.text(width - 12, height - row / 2 - 2, `step ${frame}`, { fill: ink, size, align: "right", base: "middle" });
+    };
+    return { width, height, frames: gif.some(player.last), paint, inks: movie.shades([...new Set(colours)], card) };
+  };
   const savers = {
     svg: () => saving.save(`${name}.svg`, "image/svg+xml", mapStage.svg()),
-    png: () => mapStage.flat().toBlob((blob) => saving.save(`${name}.png`, "image/png", blob)),
+    gif: (button) => gif.atButton(button, player, name, animated()),
+    png: () => mapStage.whole().toBlob((blob) => saving.save(`${name}.png`, "image/png", blob)),
     "loss-svg": () => saving.save(`${name}-loss.svg`, "image/svg+xml", lossStage.svg()),
     csv: () => saving.save(`${name}.csv`, "text/csv", saving.csv(table())),
   };
-  document.querySelectorAll("[data-save]").forEach((button) => button.addEventListener("click", () => savers[button.dataset.save]()));
+  document.querySelectorAll("[data-save]").forEach((button) => button.addEventListener("click", () => savers[button.dataset.save](button)));
 
   player = movie.player($("#player"), { frames: now.steps, seconds: 10, draw,
     sharp: (wanted) => [mapStage, lossStage].forEach((stage) => stage.sharp(wanted)),
