@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 from PIL import Image
 
 from tests.report.test_browser import CHROMIUM, DESK, PHONE, QUIET, Visit, check_layout, playwright
-from thalweg.errors import TaskError
+from thalweg.errors import MissingExtraError, TaskError
 from thalweg.movies.gif import write_gif
+from thalweg.movies.mp4 import write_mp4
 from thalweg.movies.page import SurfaceMovie, surface_movie, write_movie
 from thalweg.movies.surfaces import find_surface
 from thalweg.movies.walkers import Course, losses
@@ -122,7 +124,7 @@ def test_the_page_makes_an_animated_picture(movie: SurfaceMovie, page: Path, chr
     assert min(seen[0]) > 30
     assert all(a < b for a, b in zip(seen[0], seen[-1], strict=True))
     assert seen[0][0] < seen[1][0]  # gradient descent, on its way
-    # every picture to the bit: noise fills the table of codes again and again, and an equal one changes nothing
+    # every picture to the bit: noise fills the table of codes again and again, an equal one changes nothing
     noise = np.random.default_rng(0).integers(0, 255, (120, 90), dtype=np.uint8)
     other = noise.copy()
     other[40:60, 7:30] = 3
@@ -173,3 +175,24 @@ def test_an_animated_picture_shows_the_paths_grow(movie: SurfaceMovie, tmp_path:
         write_gif(movie, file)
     with pytest.raises(TaskError, match=r"ends in .gif; got bowl.mp4"):
         write_gif(movie, "bowl.mp4")
+
+
+def test_a_film_shows_the_paths_grow(movie: SurfaceMovie, tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    file = write_mp4(movie, tmp_path / "bowl.mp4", width=201, seconds=1)
+    with av.open(str(file)) as film:
+        shown = [frame.to_ndarray(format="rgb24").astype(int) for frame in film.decode(video=0)]
+    assert len(shown) == 60
+    assert shown[0].shape[1] == 202
+    coloured = [int((np.ptp(each[:200], axis=2) > 60).sum()) for each in shown]
+    assert coloured[0] < coloured[3] < coloured[29]
+    assert coloured[59] == pytest.approx(coloured[29], rel=0.1)
+
+
+def test_a_film_names_what_is_missing(
+    movie: SurfaceMovie, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingExtraError, match=r"'av', .*pip install \"thalweg\[video\]\""):
+        write_mp4(movie, tmp_path / "bowl.mp4")
+    assert not list(tmp_path.iterdir())
