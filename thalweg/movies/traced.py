@@ -6,6 +6,7 @@ call on small tensors becomes operations on numbers, since nothing here has more
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx
+from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from thalweg.engine.language.elementwise import ELEMENTWISE
@@ -22,6 +24,7 @@ from thalweg.engine.program.builder import Builder
 from thalweg.engine.program.ops import OPS
 from thalweg.engine.program.program import Value
 from thalweg.errors import TaskError
+from thalweg.movies.spelled import Spelled
 
 Function = Callable[[Tensor, Tensor], Tensor]
 
@@ -71,7 +74,8 @@ def trace_surface(function: Function, called: str) -> TracedSurface:
 
 def _record(function: Function, called: str) -> fx.GraphModule:
     def checked(x: Tensor, y: Tensor) -> Tensor:
-        result = function(x, y)
+        with Spelled():
+            result = function(x, y)
         if not isinstance(result, Tensor) or result.numel() != 1:
             got = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else repr(result)
             raise TaskError(
@@ -97,7 +101,10 @@ def _record(function: Function, called: str) -> fx.GraphModule:
 
 @lru_cache(maxsize=1)
 def _decompositions() -> dict[Any, Callable[..., Any]]:
-    return dict(torch.export.default_decompositions())
+    """Return how PyTorch writes operations in simpler ones: what it exports with, and more."""
+    aten = torch.ops.aten
+    more = [aten._softmax, aten._log_softmax, aten.index_select]
+    return {**torch.export.default_decompositions(), **get_decompositions(more)}
 
 
 class _Reader:
@@ -145,8 +152,8 @@ class _Reader:
             if name in ELEMENTWISE or name in OPS:
                 return self._each(name, given, kept)
         except (TypeError, ValueError, IndexError) as error:
-            raise self._refusal(f"torch.{name} with these arguments") from error
-        raise self._refusal(f"torch.{name}")
+            raise self._refusal(f"torch.{name.lstrip('_')} with these arguments") from error
+        raise self._refusal(f"torch.{name.lstrip('_')}")
 
     def _passes_on(self, name: str, given: list[Any]) -> bool:
         """Whether it is a power or a multiple of one, of which backward passes have many."""
@@ -157,7 +164,7 @@ class _Reader:
         return TaskError(
             f"{self.called} calls {what}, which a page cannot compute. It may use arithmetic, comparisons, "
             "torch.where, torch's elementwise functions (exp, sin, tanh, erf, …), and stack, sums, means, "
-            "norms and products of small tensors."
+            "norms and products of small tensors, with determinants and inverses up to 4 × 4."
         )
 
     def _values(self, x: Any) -> np.ndarray:
@@ -285,8 +292,11 @@ def _norm(
 ) -> np.ndarray:
     if order == 1:
         return reader.folded("add", reader._each("abs", [x], {}), dim, keepdim)
+    if order == math.inf:
+        return reader.folded("maximum", reader._each("abs", [x], {}), dim, keepdim)
     if order != 2:
-        raise ValueError(order)
+        powers = reader._each("pow", [reader._each("abs", [x], {}), float(order)], {})
+        return reader._each("pow", [reader.folded("add", powers, dim, keepdim), 1 / order], {})
     squares = reader._each("mul", [x, x], {})
     return reader._each("sqrt", [reader.folded("add", squares, dim, keepdim)], {})
 
@@ -301,6 +311,29 @@ def _elu(
 ) -> np.ndarray:
     curved = reader._each("elu", [reader._each("mul", [x, inside], {}), alpha], {})
     return reader._each("mul", [curved, scale], {})
+
+
+def _indexed(reader: _Reader, x: np.ndarray, places: list[Any]) -> np.ndarray:
+    return np.asarray(x[_at(places)], dtype=object)
+
+
+def _index_put(
+    reader: _Reader, x: Any, places: list[Any], part: Any, accumulate: bool = False
+) -> np.ndarray:
+    made, at = reader._values(x).copy(), _at(places)
+    numbers = np.arange(made.size).reshape(made.shape)[at]
+    given = np.broadcast_to(reader._values(part), numbers.shape).reshape(-1)
+    flat = made.reshape(-1)
+    for k, value in zip(numbers.reshape(-1), given, strict=True):
+        flat[k] = reader.builder.apply("add", flat[k], value) if accumulate else value
+    return made
+
+
+def _at(places: list[Any]) -> tuple[Any, ...]:
+    """Return fixed places as NumPy takes them; those that depend on x and y are refused."""
+    if any(isinstance(place, np.ndarray) for place in places):
+        raise TypeError(places)
+    return tuple(slice(None) if place is None else np.asarray(place) for place in places)
 
 
 def _squeeze(reader: _Reader, x: np.ndarray, dim: Any = None) -> np.ndarray:
@@ -333,6 +366,10 @@ _SHAPED: dict[str, Callable[..., Any]] = {
     "mv": lambda r, a, b: r.product(a, b),
     "mm": lambda r, a, b: r.product(a, b),
     "dot": lambda r, a, b: r.product(a, b),
+    "bmm": lambda r, a, b: np.stack(list(map(r.product, r._values(a), r._values(b)))),
+    "diagonal": lambda r, x, offset=0, dim1=0, dim2=1: np.diagonal(x, offset, dim1, dim2),
+    "index": _indexed,
+    "index_put": _index_put,
     "full_like": _filled,
     "ones_like": lambda r, x: _filled(r, x, 1.0),
     "zeros_like": lambda r, x: _filled(r, x, 0.0),
