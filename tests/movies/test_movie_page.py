@@ -177,6 +177,25 @@ def test_an_animated_picture_shows_the_paths_grow(movie: SurfaceMovie, tmp_path:
         write_gif(movie, "bowl.mp4")
 
 
+def test_an_average_has_a_path_of_its_own(tmp_path: Path, chromium: Any) -> None:
+    made = surface_movie(Course(find_surface("bowl"), 12), ["gd", "schedulefreesgd"], lr=0.1)
+    average = made.walkers[1].average
+    assert average is not None
+    page = write_movie(made, tmp_path / "average.html")
+    visit = Visit(chromium, page, DESK)
+    visit.until("window.thalwegMovie !== undefined")
+    found = saved_paths(visit, "schedulefreesgd, average")
+    np.testing.assert_allclose(found[:, :2], average, rtol=1e-10)
+    np.testing.assert_allclose(found[:, 2], losses(made.surface, average), atol=1e-12)
+    visit.page.keyboard.press("End")  # between two steps there is one piece more
+    drawn = ElementTree.fromstring(visit.saved('[data-save="svg"]')[1])
+    dashes = [each.get("stroke-dasharray") for each in drawn.iter()]
+    assert dashes.count("1.5,4") == 1
+    assert "Dotted paths" in visit.page.inner_text("main")
+    assert visit.said == []
+    visit.context.close()
+
+
 def test_a_film_shows_the_paths_grow(movie: SurfaceMovie, tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     file = write_mp4(movie, tmp_path / "bowl.mp4", width=201, seconds=1)

@@ -25,13 +25,16 @@ def pictures(movie: SurfaceMovie, width: int, moments: Iterable[float]) -> Itera
     pillow = needs_pillow()
     place = _Place(movie, width + width % 2)
     ground = _ground(pillow, movie, place)
-    paths = [place.of(walker.path) for walker in movie.walkers]
-    inks = [rgb(colour.light) for colour in movie.colours()]
+    trails = []
+    for walker, colour in zip(movie.walkers, movie.colours(), strict=True):
+        trails.append((place.of(walker.path), rgb(colour.light), False))
+        if walker.average is not None:
+            trails.append((place.of(walker.average), rgb(colour.light), True))
     for moment in moments:
         picture = ground.copy()
         draw = pillow.ImageDraw.Draw(picture)
-        for path, ink in zip(paths, inks, strict=True):
-            _trail(draw, _until(path, moment), ink)
+        for path, ink, is_average in trails:
+            _trail(draw, _until(path, moment), ink, thin=is_average)
         _around(draw, place)
         small = picture.reduce(_FINE)
         _legend(pillow, small, movie, place, f"step {int(moment)}")
@@ -79,21 +82,27 @@ def _ground(pillow: ModuleType, movie: SurfaceMovie, place: _Place) -> Any:
     picture = pillow.Image.new("RGB", size, _PAPER)
     draw = pillow.ImageDraw.Draw(picture)
     levels = levels_of(movie.surface.grid()[2], movie.lowest())
-    for k, level in enumerate(contours(movie.surface, levels, 100)):
+    for k, level in enumerate(contours(movie.surface, levels)):
         grey = round(150 + 75 * k / max(len(levels), 1))
         for line in level:
             draw.line(_flat(place.of(line)), fill=(grey, grey, grey), width=_FINE)
     return picture
 
 
-def _trail(draw: Any, points: np.ndarray, colour: tuple[int, ...]) -> None:
+def _trail(draw: Any, points: np.ndarray, colour: tuple[int, ...], thin: bool = False) -> None:
+    """Draw a path with its head; that of an average is thin, and its head hollow."""
     kept = points[np.isfinite(points).all(axis=1)]
     kept = np.clip(kept, -1e5, 1e5)  # Pillow counts pixels in 32 bits
     if len(kept) > 1:
-        draw.line(_flat(kept), fill=colour, width=2 * _FINE, joint="curve")
+        draw.line(_flat(kept), fill=colour, width=_FINE if thin else 2 * _FINE, joint="curve")
     if len(kept):
         (x, y), radius = kept[-1], 4.5 * _FINE
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=_PAPER)
+        draw.ellipse(
+            (x - radius, y - radius, x + radius, y + radius),
+            fill=_PAPER if thin else colour,
+            outline=colour if thin else _PAPER,
+            width=_FINE,
+        )
 
 
 def _around(draw: Any, place: _Place) -> None:

@@ -76,6 +76,9 @@ class SurfaceMovie:
             "chosen": walker.chosen,
             "path": [[_plain(x), _plain(y)] for x, y in walker.path.tolist()],
             "loss": [_plain(f) for f in heights.tolist()],
+            "average": None
+            if walker.average is None
+            else [[_plain(x), _plain(y)] for x, y in walker.average.tolist()],
         }
 
 
@@ -270,6 +273,11 @@ def _said(movie: SurfaceMovie) -> str:
         )
     if "recorded" in kinds:
         words.append("Dashed paths are recorded: they stay as they are when the start is moved.")
+    if any(each.average is not None for each in movie.walkers):
+        words.append(
+            "Dotted paths with a hollow end are averages, at which the model is to be evaluated; f in the "
+            "table is that of the path itself."
+        )
     return " ".join(words)
 
 

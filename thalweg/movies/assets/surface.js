@@ -6,7 +6,7 @@
   const { css, scale, shown } = movie;
   const walkers = film.walkers.map((each, i) => ({
     ...each, rule: printed.rules[i], given: each.lr, seen: true, row: $(`[data-walker="${i}"]`),
-    colour: css.bind(null, `--e${i}`), pixels: null, points: null,
+    colour: css.bind(null, `--e${i}`),
   }));
   const now = { start: [...film.start], noise: film.noise, seed: film.seed, steps: film.steps, drawn: null };
   const floor = 1e-12;
@@ -14,10 +14,19 @@
 
   // -- computing ------------------------------------------------------------------------------------------------
 
+  /* What is drawn of a walker: its path, and that of the average at which its model is evaluated. */
+  const tracks = walkers.flatMap((walker) => {
+    const own = { walker, colour: walker.colour, dash: walker.kind === "recorded" ? [6, 4] : undefined };
+    return walker.rule?.average ? [own, { ...own, dash: [1.5, 4], isAverage: true }] : [own];
+  });
   const run = (walker) => {
-    walker.path = walking.walk(surface, walker, now);
-    walker.losses = walking.heights(surface, walker.path);
-    walker.pixels = walker.points = null;
+    const { path, average } = walking.walk(surface, walker, now);
+    for (const track of tracks) if (track.walker === walker) {
+      track.path = track.isAverage ? average : path;
+      track.losses = walking.heights(surface, track.path);
+      track.pixels = track.points = null;
+    }
+    Object.assign(walker, { path, losses: tracks.find((each) => each.walker === walker).losses });
   };
   const lost = (f) => (Number.isFinite(f) ? Math.max(f - film.lowest, floor) : NaN);
   const runAll = () => {
@@ -37,7 +46,7 @@
     box = frameOf(width, height, MARGIN);
     toX = scale([left, right], [box.x, box.x + box.width]);
     toY = scale([bottom, top], [box.y + box.height, box.y]);
-    walkers.forEach((each) => { each.pixels = null; });
+    tracks.forEach((each) => { each.pixels = null; });
     setHandle();
   };
 
@@ -93,7 +102,7 @@
   /* Two layers of a stage: trails, which remember how far they have been drawn, and heads. What a frame needs is
      made here once: a frame that makes nothing leaves nothing to collect. */
   const trails = (pointsOf, boxOf, width, radius) => {
-    const lines = walkers.map((each) => ({ stroke: "", width, dash: each.kind === "recorded" ? [6, 4] : undefined, offset: 0 }));
+    const lines = tracks.map((each) => ({ stroke: "", width, dash: each.dash, offset: 0 }));
     const head = { fill: "", stroke: "", width: 1.5 }, between = new Float64Array(4);
     let drawn = -1, from = 0, step = 0, pen = null;
     const inside = (draw) => {
@@ -102,23 +111,23 @@
     };
     /* Draw the paths from one step to another; what is there already is left, and dashes go on where they ended. */
     const grow = () => {
-      for (let k = 0; k < walkers.length; k++) {
-        const line = lines[k], points = pointsOf(walkers[k]);
-        if (!walkers[k].seen) continue;
+      for (let k = 0; k < tracks.length; k++) {
+        const line = lines[k], points = pointsOf(tracks[k]);
+        if (!tracks[k].walker.seen) continue;
         if (!from) line.offset = 0;
-        line.stroke = walkers[k].colour();
+        line.stroke = tracks[k].colour();
         pen.path(points, line, 2 * from, 2 * step + 2);
         if (line.dash) for (let i = 2 * from + 2; i < 2 * step + 2; i += 2) line.offset += Math.hypot(points[i] - points[i - 2], points[i + 1] - points[i - 1]) || 0;
       }
     };
     /* What lies between two steps is drawn with the heads: the trails change only once a step. */
     const lead = () => {
-      for (let k = 0; k < walkers.length; k++) if (walkers[k].seen && player.frame > step) {
-        const points = pointsOf(walkers[k]);
+      for (let k = 0; k < tracks.length; k++) if (tracks[k].walker.seen && player.frame > step) {
+        const points = pointsOf(tracks[k]);
         between[0] = points[2 * step];
         between[1] = points[2 * step + 1];
         at(points, player.frame, between, 2);
-        lines[k].stroke = walkers[k].colour();
+        lines[k].stroke = tracks[k].colour();
         pen.path(between, lines[k]);
       }
     };
@@ -137,12 +146,13 @@
         if (!box || !player) return;
         [pen, step] = [on, Math.floor(player.frame)];
         inside(lead);
-        head.stroke = css("--card");
-        for (const walker of walkers) {
-          at(pointsOf(walker), player.frame, between, 0);
+        for (const track of tracks) {
+          at(pointsOf(track), player.frame, between, 0);
           const [x, y] = between;
-          if (!walker.seen || !(x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height)) continue;
-          head.fill = walker.colour();
+          if (!track.walker.seen || !(x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height)) continue;
+          // the head of an average is hollow
+          head.fill = track.isAverage ? css("--card") : track.colour();
+          head.stroke = track.isAverage ? track.colour() : css("--card");
           pen.dot(x, y, radius, head);
         }
       },
@@ -155,7 +165,7 @@
       },
     };
   };
-  const pixelsOf = (walker) => (walker.pixels ??= walker.path.map((v, i) => (i % 2 ? toY(v) : toX(v))));
+  const pixelsOf = (track) => (track.pixels ??= track.path.map((v, i) => (i % 2 ? toY(v) : toX(v))));
   const mapTrails = trails(pixelsOf, () => box, 2, 5.5);
   const paths = (pen) => {
     mapTrails.all(pen);
@@ -169,7 +179,7 @@
   let lossX = null, lossY = null, lossBox = null;
   const lossAxes = (pen, width, height) => {
     let low = Infinity, high = floor;
-    for (const { losses, seen } of walkers) if (seen) for (const f of losses) {
+    for (const { losses, walker } of tracks) if (walker.seen) for (const f of losses) {
       const value = lost(f);
       if (value < low) low = value;
       if (value > high && value < Infinity) high = value;
@@ -181,15 +191,15 @@
     lossBox = frameOf(width, height, LOSS_MARGIN);
     lossX = scale([0, now.steps], [lossBox.x, lossBox.x + lossBox.width]);
     lossY = scale([10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high))], [lossBox.y + lossBox.height, lossBox.y], true);
-    walkers.forEach((each) => { each.points = null; });
+    tracks.forEach((each) => { each.points = null; });
     const { x, y, width: wide } = lossBox;
     for (const tick of lossY.ticks(Math.max(3, Math.round(lossBox.height / 45)))) pen.path([x, lossY(tick), x + wide, lossY(tick)], { stroke: css("--grid") });
     axes(pen, lossX, lossY, lossBox, movie.power);
     pen.text(x + wide / 2, height - 6, "step", { fill: css("--soft"), align: "center" });
     pen.text(12, y + lossBox.height / 2, "f − lowest", { fill: css("--soft"), align: "center", turn: -90 });
   };
-  const pointsOf = (walker) => (walker.points ??= Float64Array.from(
-    { length: 2 * walker.losses.length }, (_, i) => (i % 2 ? lossY(lost(walker.losses[i >> 1])) : lossX(i >> 1))));
+  const pointsOf = (track) => (track.points ??= Float64Array.from(
+    { length: 2 * track.losses.length }, (_, i) => (i % 2 ? lossY(lost(track.losses[i >> 1])) : lossX(i >> 1))));
   const lossTrails = trails(pointsOf, () => lossBox, 1.8, 4);
 
   // -- what the reader changes ----------------------------------------------------------------------------------
@@ -313,7 +323,7 @@
   const name = saving.clean(`movie-${film.name}`);
   const table = () => [
     ["walker", "step", "x", "y", "f"],
-    ...walkers.flatMap((each) => Array.from(each.losses, (f, t) => [each.name, t, each.path[2 * t], each.path[2 * t + 1], f])),
+    ...tracks.flatMap((each) => Array.from(each.losses, (f, t) => [`${each.walker.name}${each.isAverage ? ", average" : ""}`, t, each.path[2 * t], each.path[2 * t + 1], f])),
   ];
   /* What an animated picture shows: the map as it is on the page, and below it who is who, and the step. */
   const animated = () => {
