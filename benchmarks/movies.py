@@ -1,10 +1,13 @@
-"""Frames of a movie page: how long the main thread works for one, and how many come late.
+"""Frames of a movie page: what one costs in processor time, and how many come late.
 
     python benchmarks/movies.py
 
 Seven optimizers walk over Rosenbrock's function on a page of 390 px, at two pixels for each of CSS, in
 Chromium without a GPU, with the processor slowed down 4 times. An empty page, measured in turns with it,
 shows what the machine itself allows. A frame is late where more than 25 ms passed since the one before.
+
+Rates depend on what else the machine does; milliseconds of processor time hardly do. They are measured
+without slowing down: of the page's scripts, of its main thread, and of all processes of Chromium.
 """
 
 from __future__ import annotations
@@ -36,26 +39,38 @@ WATCH = """() => new Promise((done) => {
 })"""
 
 
-def measured(browser: Any, page: Path) -> tuple[int, int, float]:
-    """Return the frames, how many came late, and milliseconds of the main thread a frame, unthrottled."""
+COLUMNS = ("frames a second", "late", "script", "main thread", "all processes")
+
+
+def measured(browser: Any, page: Path) -> tuple[float, ...]:
+    """Return frames a second and the share of late ones, slowed; then milliseconds a frame, not slowed."""
     context = browser.new_context(viewport={"width": 390, "height": 800}, device_scale_factor=2)
     opened = context.new_page()
     opened.goto(page.as_uri())
     opened.wait_for_timeout(1000)
-    session = context.new_cdp_session(opened)
+    whole, session = browser.new_browser_cdp_session(), context.new_cdp_session(opened)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
-    def busy() -> float:
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
+    def spent() -> tuple[float, ...]:
+        metrics = {
+            each["name"]: float(each["value"])
+            for each in session.send("Performance.getMetrics")["metrics"]
+        }
+        processes = whole.send("SystemInfo.getProcessInfo")["processInfo"]
+        return (
+            metrics["ScriptDuration"],
+            metrics["TaskDuration"],
+            sum(p["cpuTime"] for p in processes),
+        )
 
-    before = busy()
+    before = spent()
     free = opened.evaluate(WATCH % (1000 * SECONDS))
-    spent = 1000 * (busy() - before) / free["frames"]
+    each = [1000 * (b - a) / free["frames"] for a, b in zip(before, spent(), strict=True)]
     session.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
     slowed = opened.evaluate(WATCH % (1000 * SECONDS))
+    whole.detach()
     context.close()
-    return slowed["frames"], slowed["late"], spent
+    return slowed["frames"] / SECONDS, slowed["late"] / slowed["frames"], *each
 
 
 def main() -> None:
@@ -70,11 +85,12 @@ def main() -> None:
         pages["empty"].write_text("<!doctype html><body></body>")
         write_movie(surface_movie(Course(find_surface("rosenbrock"))), pages["movie"])
         browser = started.chromium.launch(executable_path=chromium, args=list(QUIET))
-        print(f"{'page':<7} {'frames a second':>15} {'late':>6} {'ms a frame':>11}")
+        print(f"{'page':<7} " + " ".join(f"{column:>15}" for column in COLUMNS))
         for _ in range(ROUNDS):
             for name, page in pages.items():
-                frames, late, spent = measured(browser, page)
-                print(f"{name:<7} {frames / SECONDS:>15.1f} {late / frames:>6.0%} {spent:>11.2f}")
+                rate, late, *costs = measured(browser, page)
+                costs_said = " ".join(f"{cost:>12.2f} ms" for cost in costs)
+                print(f"{name:<7} {rate:>15.1f} {late:>15.0%} {costs_said}", flush=True)
         browser.close()
 
 

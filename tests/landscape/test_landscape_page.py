@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def two(line_file: Path) -> Path:
 
 
 def test_paths_and_grid_are_on_one_plane(two: Path) -> None:
-    result = call("landscape", "a", "b", "--points", "7", "--html", "l.html", "--json")
+    result = call(
+        "landscape", "a", "b", "--points", "7", "--html", "l.html", "--svg", "l.svg", "--json"
+    )
     assert result.exit_code == 0, result.stderr
     assert "evaluations of 48 rows, about" in result.stderr
     record: dict[str, Any] = json.loads(result.stdout)
@@ -49,7 +52,13 @@ def test_paths_and_grid_are_on_one_plane(two: Path) -> None:
         assert max(path["x"]) < max(record["xs"])
     page = (two / "l.html").read_text()
     assert "Random walks from the same starts" in page
-    assert call("landscape", "a", "--html", "l.html").exit_code == 2
+    picture = ElementTree.parse(two / "l.svg")
+    words = [each.text for each in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert words[-2:] == ["sgd", "adam"]
+    assert "--e1:" in (two / "l.svg").read_text()
+    for option, name in (("--html", "l.html"), ("--svg", "l.svg")):
+        refused = call("landscape", "a", option, name)
+        assert (refused.exit_code, f"{name} exists" in refused.stderr) == (2, True)
 
 
 def test_ends_alone_have_a_line_and_one_end_a_random_plane(line_file: Path) -> None:

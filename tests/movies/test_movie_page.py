@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 from PIL import Image
 
 from tests.report.test_browser import CHROMIUM, DESK, PHONE, QUIET, Visit, check_layout, playwright
-from thalweg.errors import TaskError
+from thalweg.errors import MissingExtraError, TaskError
 from thalweg.movies.gif import write_gif
+from thalweg.movies.mp4 import write_mp4
 from thalweg.movies.page import SurfaceMovie, surface_movie, write_movie
 from thalweg.movies.surfaces import find_surface
 from thalweg.movies.walkers import Course, losses
@@ -103,6 +105,47 @@ def test_the_page_walks_plays_and_changes(movie: SurfaceMovie, page: Path, chrom
     visit.context.close()
 
 
+def test_the_page_makes_an_animated_picture(movie: SurfaceMovie, page: Path, chromium: Any) -> None:
+    visit = Visit(chromium, page, PHONE)
+    visit.until("window.thalwegMovie !== undefined")
+    name, content = visit.saved_bytes('[data-save="gif"]')
+    assert name == "movie-bowl.gif"
+    inks = [tuple(bytes.fromhex(each.light[1:])) for each in movie.colours()]
+    seen = []
+    with Image.open(io.BytesIO(content)) as picture:
+        assert picture.n_frames == STEPS + 1
+        assert picture.info["duration"] == pytest.approx(1000 * 8 / STEPS, abs=10)
+        for k in (0, 10, STEPS):
+            picture.seek(k)
+            pixels = np.asarray(picture.convert("RGB"), dtype=int)
+            seen.append([int((pixels == ink).all(axis=2).sum()) for ink in inks])
+        assert picture.info["duration"] >= 1000
+    # all are in the legend from the start, and a path only grows
+    assert min(seen[0]) > 30
+    assert all(a < b for a, b in zip(seen[0], seen[-1], strict=True))
+    assert seen[0][0] < seen[1][0]  # gradient descent, on its way
+    # every picture to the bit: noise fills the table of codes again and again, an equal one changes nothing
+    noise = np.random.default_rng(0).integers(0, 255, (120, 90), dtype=np.uint8)
+    other = noise.copy()
+    other[40:60, 7:30] = 3
+    written = visit.page.evaluate(
+        """([width, height, frames]) => {
+          const palette = Array.from({ length: 255 }, (_, k) => [k, 255 - k, (7 * k) % 256]);
+          const made = gif.writer(width, height, palette);
+          frames.forEach((each) => made.add(Uint8Array.from(each), 4));
+          return [...made.bytes()];
+        }""",
+        [90, 120, [each.reshape(-1).tolist() for each in (noise, other, other, noise)]],
+    )
+    palette = np.array([(k, 255 - k, 7 * k % 256) for k in range(255)])
+    with Image.open(io.BytesIO(bytes(written))) as picture:
+        for k, wanted in enumerate((noise, other, other, noise)):
+            picture.seek(min(k, picture.n_frames - 1))
+            np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), palette[wanted])
+    assert visit.said == []
+    visit.context.close()
+
+
 @pytest.mark.full
 def test_the_page_on_a_phone_and_in_the_dark(page: Path, chromium: Any) -> None:
     phone = Visit(chromium, page, PHONE)
@@ -132,3 +175,43 @@ def test_an_animated_picture_shows_the_paths_grow(movie: SurfaceMovie, tmp_path:
         write_gif(movie, file)
     with pytest.raises(TaskError, match=r"ends in .gif; got bowl.mp4"):
         write_gif(movie, "bowl.mp4")
+
+
+def test_an_average_has_a_path_of_its_own(tmp_path: Path, chromium: Any) -> None:
+    made = surface_movie(Course(find_surface("bowl"), 12), ["gd", "schedulefreesgd"], lr=0.1)
+    average = made.walkers[1].average
+    assert average is not None
+    page = write_movie(made, tmp_path / "average.html")
+    visit = Visit(chromium, page, DESK)
+    visit.until("window.thalwegMovie !== undefined")
+    found = saved_paths(visit, "schedulefreesgd, average")
+    np.testing.assert_allclose(found[:, :2], average, rtol=1e-10)
+    np.testing.assert_allclose(found[:, 2], losses(made.surface, average), atol=1e-12)
+    visit.page.keyboard.press("End")  # between two steps there is one piece more
+    drawn = ElementTree.fromstring(visit.saved('[data-save="svg"]')[1])
+    dashes = [each.get("stroke-dasharray") for each in drawn.iter()]
+    assert dashes.count("1.5,4") == 1
+    assert "Dotted paths" in visit.page.inner_text("main")
+    assert visit.said == []
+    visit.context.close()
+
+
+def test_a_film_shows_the_paths_grow(movie: SurfaceMovie, tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    file = write_mp4(movie, tmp_path / "bowl.mp4", width=201, seconds=1)
+    with av.open(str(file)) as film:
+        shown = [frame.to_ndarray(format="rgb24").astype(int) for frame in film.decode(video=0)]
+    assert len(shown) == 60
+    assert shown[0].shape[1] == 202
+    coloured = [int((np.ptp(each[:200], axis=2) > 60).sum()) for each in shown]
+    assert coloured[0] < coloured[3] < coloured[29]
+    assert coloured[59] == pytest.approx(coloured[29], rel=0.1)
+
+
+def test_a_film_names_what_is_missing(
+    movie: SurfaceMovie, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingExtraError, match=r"'av', .*pip install \"thalweg\[video\]\""):
+        write_mp4(movie, tmp_path / "bowl.mp4")
+    assert not list(tmp_path.iterdir())

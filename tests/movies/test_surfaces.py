@@ -45,8 +45,34 @@ def pieces(x: Tensor, y: Tensor) -> Tensor:
     return chosen + y.abs() ** 2.5 + torch.erf(x) + torch.atan2(x, y) + torch.hypot(x, y) + x**4
 
 
+def matrix(x: Tensor, y: Tensor, size: int) -> Tensor:
+    entries = [x, y, y * y, x + 3, x * y, x - y, torch.ones_like(x), y.exp(), x * x + 2]
+    return torch.stack(entries)[: size * size].reshape(size, size)
+
+
+def products(x: Tensor, y: Tensor) -> Tensor:
+    p, A = torch.stack([x, y, x - y]), matrix(x, y, 2)
+    whole = p.prod() + torch.prod(A, 1).sum() + p.cumprod(0).square().sum() + p.cumsum(0).sum()
+    sums = torch.einsum("i,ij,j->", p[:2], MATRIX, p[:2]) + torch.einsum("ij,jk->ik", A, A).sum()
+    return whole + sums + torch.bmm(A[None], MATRIX[None]).square().sum() + torch.trace(A @ A)
+
+
+def determinants(x: Tensor, y: Tensor) -> Tensor:
+    A, B, ones = matrix(x, y, 2), matrix(x, y, 3), torch.ones(2, dtype=torch.float64)
+    solved = torch.linalg.solve(A, ones).sum() + torch.linalg.inv(B).square().sum()
+    return torch.det(A) + torch.linalg.det(B) + A.det().square() + solved + A.inverse().sum()
+
+
+def statistics(x: Tensor, y: Tensor) -> Tensor:
+    p = torch.stack([x, y, x * y])
+    chosen = p[torch.tensor([0, 2, 2])].sum() + p.roll(1)[0] + torch.diag(p[:2]).square().sum()
+    norms = p.norm(3) + p.norm(float("inf")) + (p.softmax(0) * p).sum()
+    return p.var() + p.std() + p.var(0, correction=0) + chosen + norms
+
+
 OWN: dict[str, Callable[..., Tensor]] = {
-    each.__name__: each for each in (quadratic, activations, shapes, pieces)
+    each.__name__: each
+    for each in (quadratic, activations, shapes, pieces, products, determinants, statistics)
 }
 
 
@@ -71,6 +97,16 @@ def test_values_and_gradients_are_those_of_autograd(tmp_path: Path) -> None:
             assert surface.at(*point) == pytest.approx(expected, rel=1e-12, abs=1e-12), surface.name
             assert paged == pytest.approx(expected, rel=1e-12, abs=1e-12), surface.name
             assert alone == pytest.approx(expected[0], rel=1e-12, abs=1e-12), surface.name
+
+
+def test_products_and_determinants_have_their_slopes_where_they_are_zero() -> None:
+    view = (-1.0, 1.0, -1.0, 1.0)
+    product = Surface("p", lambda x, y: torch.stack([x, y, y + 2]).prod(), (0.0, 0.0), view)
+    assert product.at(0.0, 3.0) == (0.0, 15.0, 0.0)
+    assert product.at(0.0, 0.0) == (0.0, 0.0, 0.0)
+    determinant = Surface("d", lambda x, y: torch.det(matrix(x, y, 2)), (0.0, 0.0), view)
+    # x·(x + 3) − y³, where the matrix is singular
+    assert determinant.at(0.0, 0.0) == (0.0, 3.0, 0.0)
 
 
 HILLS = """
@@ -102,6 +138,11 @@ def branching(x: Any, y: Any) -> Any:
     [
         (branching, "branches on a value.*torch.where"),
         (lambda x, y: torch.lgamma(x), "calls torch.lgamma, which a page cannot compute"),
+        (
+            lambda x, y: torch.linalg.eigvalsh(torch.stack([x, y, y, x]).reshape(2, 2)).sum(),
+            "calls torch.linalg_eigh, which a page cannot compute",
+        ),
+        (lambda x, y: torch.eye(5).mul(x).det() + y, "calls torch.linalg_det"),
         (lambda x, y: torch.stack([x, y]), r"must return one number.*shape \(2,\)"),
         (lambda x, y: 3.0, "must return one number.*3.0"),
         (lambda x, y: x.nothing, "failed: AttributeError"),

@@ -28,14 +28,14 @@ def pulling(x: Tensor, y: Tensor) -> Tensor:
     return 0.5 * p @ (PULLING @ p) - 1.5 * p.sum()
 
 
-def paged(course: Course, walkers: list[Walker], folder: Path) -> np.ndarray:
-    """Return the paths that the page's script walks, (walkers, steps + 1, 2)."""
+def paged(course: Course, walkers: list[Walker], folder: Path, which: str = "path") -> np.ndarray:
+    """Return the paths (or averages) that the page's script walks, (walkers, steps + 1, 2)."""
     rules = ", ".join(each.printed.text if each.printed else "null" for each in walkers)
     script = f"""{library()}{asset("walk.js")}
     const surface = {course.surface.javascript()}, rules = [{rules}];
     const drawn = walking.draws(given.seed, given.steps);
     return given.walkers.map((each, i) => Array.from(
-      walking.walk(surface, {{ ...each, rule: rules[i] }}, {{ ...given, drawn }})));"""
+      walking.walk(surface, {{ ...each, rule: rules[i] }}, {{ ...given, drawn }}).{which}));"""
     given: dict[str, Any] = {
         "start": course.surface.start,
         "steps": course.steps,
@@ -65,6 +65,28 @@ def test_gradient_descent_on_a_bowl_has_its_closed_form(tmp_path: Path) -> None:
     # 40 products, each rounded once
     np.testing.assert_allclose(walker.path, expected, rtol=1e-13)
     np.testing.assert_allclose(paged(course, [walker], tmp_path)[0], expected, rtol=1e-13)
+
+
+@needs_javascript
+def test_averages_are_where_python_evaluates(tmp_path: Path) -> None:
+    course = Course(find_surface("bowl"), steps=25, noise=0.5)
+    walkers = [
+        find_walker(name, course, lr=0.1) for name in ("schedulefreesgd", "schedulefreeadamw")
+    ]
+    found = paged(course, walkers, tmp_path, "average")
+    for walker, average in zip(walkers, found, strict=True):
+        assert walker.average is not None
+        np.testing.assert_allclose(average, walker.average, rtol=1e-11, atol=1e-12)
+        assert np.abs(walker.average - walker.path)[2:].max() > 1e-3
+    # plain weights: x is the mean of the points z of gradient descent, of which y = (1 − β)·z + β·x is seen
+    z, x = np.array([-3.0, 3.0]), np.array([-3.0, 3.0])
+    calm = find_walker("schedulefreesgd", Course(find_surface("bowl"), steps=10), lr=0.1)
+    for t in range(1, 11):
+        y = 0.1 * z + 0.9 * x
+        z = z - 0.1 * np.array([2.0, 4.0]) * y
+        x = x + (z - x) / t
+        np.testing.assert_allclose(calm.average[t], x, rtol=1e-12)  # type: ignore[index]
+    assert find_walker("adam", course, lr=0.1).average is None
 
 
 @needs_javascript

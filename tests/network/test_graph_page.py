@@ -28,7 +28,7 @@ def test_the_command_prints_a_tree_and_writes_page_and_picture(line_file: Path) 
     lines = result.stdout.splitlines()
     assert lines[0] == "Sequential: 4 calls; recorded while a batch ran through."
     assert lines[3].split() == ["0", "Linear", "4", "8", "8"]
-    assert lines[-1] == "13 parameters, 16 FLOPs a row"
+    assert lines[-1] == "13 parameters; FLOPs a row: 16 forward, 24 backward"
     root = ET.parse("g.svg").getroot()  # it is our own file
     assert root.tag.endswith("svg")
     again = call("graph", "line.py:steep", "--html", "g.html")

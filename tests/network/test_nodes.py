@@ -116,6 +116,22 @@ def test_totals_are_those_of_the_model_folded_or_not() -> None:
     )
 
 
+def test_the_way_back_has_a_product_for_each_gradient() -> None:
+    one = nn.Linear(8, 4)
+    model = nn.Sequential(one, nn.Tanh(), nn.Linear(4, 6))
+    x = torch.zeros(5, 8)
+    first, last = 2 * 5 * 8 * 4, 2 * 5 * 4 * 6
+    # the input of the first layer needs no gradient: only its weights have one
+    assert network_of(model, x).backward == first + 2 * last
+    one.requires_grad_(False)
+    assert network_of(model, x).backward == last
+    assert all(p.grad is None for p in model.parameters())
+    model.requires_grad_(False)
+    assert network_of(model, x).backward is None
+    attention = network_of(Attention(), torch.zeros(B, T, D, requires_grad=True))
+    assert attention.backward == 2 * sum(node.flops for node in attention.nodes)
+
+
 def test_a_layer_that_is_called_twice_has_its_parameters_once() -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:

@@ -88,9 +88,14 @@ class Visit:
 
     def saved(self, selector: str) -> tuple[str, str]:
         """The name and the text of the file that a button saves."""
+        name, content = self.saved_bytes(selector)
+        return name, content.decode("utf-8")
+
+    def saved_bytes(self, selector: str) -> tuple[str, bytes]:
+        """The name and the content of the file that a button saves."""
         with self.page.expect_download() as download:
             self.page.click(selector)
-        return download.value.suggested_filename, Path(download.value.path()).read_text("utf-8")
+        return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
     def seen(self, chart: str) -> list[str]:
         """The entrants whose lines a figure shows."""

@@ -102,8 +102,9 @@ def graph(
 def _totals(record: dict[str, Any]) -> str:
     from thalweg.network.shown import amount
 
-    flops = f", {amount(record['flops'])} FLOPs a row" if record["flops"] else ""
-    return f"{record['parameters']:,} parameters{flops}"
+    known = {"forward": record["flops"], "backward": record["flops_backward"]}
+    flops = ", ".join(f"{amount(n)} {way}" for way, n in known.items() if n)
+    return f"{record['parameters']:,} parameters{flops and f'; FLOPs a row: {flops}'}"
 
 
 def _gauges(run: Path) -> Gauges:

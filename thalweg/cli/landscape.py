@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "thalweg landscape digits-sgd-1 digits-adam-1 --html landscape.html",
-    "thalweg landscape digits-adam-1 --plane random --points 25",
+    "thalweg landscape digits-adam-1 --plane random --points 25 --svg landscape.svg",
     "thalweg landscape digits-adam-1 --rows 256 --json",
 )
 PLANES = ("pca", "random")
@@ -50,7 +50,11 @@ def landscape(
         Path | None,
         typer.Option(help="Page to write.", parser=path_of, metavar="PATH", show_default="none"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over an existing page.")] = False,
+    svg: Annotated[
+        Path | None,
+        typer.Option(help="Picture to write.", parser=path_of, metavar="PATH", show_default="none"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the loss on a plane through the parameters of runs.
@@ -63,16 +67,19 @@ def landscape(
     from thalweg.cli.shared.exits import INTERRUPTED
     from thalweg.cli.shared.pages import checked_pages
     from thalweg.landscape.page import write_landscape_page
+    from thalweg.landscape.picture import write_landscape_picture
     from thalweg.train.machine.threads import torch_threads
 
     _check(plane, points, rows, span)
-    checked_pages(html, None, "The page of a landscape", over=force)
+    checked_pages(html, svg, "The page of a landscape", over=force)
     runs = _runs(names)
     with torch_threads(1):
         record = _record(runs, plane=plane, points=points, rows=rows, span=span, seed=seed)
     _show(record, as_json=as_json)
     if html is not None:
         write_landscape_page(record, html, over=force)
+    if svg is not None:
+        write_landscape_picture(record, svg, over=force)
     if record["interrupted"]:
         raise typer.Exit(INTERRUPTED)
 

@@ -66,6 +66,10 @@ def movie(
         Path | None,
         typer.Option(help="Also write an animated picture.", parser=path_of, metavar="PATH"),
     ] = None,
+    mp4: Annotated[
+        Path | None,
+        typer.Option(help="Also write a film.", parser=path_of, metavar="PATH"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over existing files.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print paths and losses as one JSON document.")
@@ -83,6 +87,7 @@ def movie(
     from thalweg.cli.shared.values import checked_rate, read_names
     from thalweg.errors import TaskError
     from thalweg.movies.gif import check_gif, write_gif
+    from thalweg.movies.mp4 import check_mp4, write_mp4
     from thalweg.movies.page import DEFAULT_WALKERS, surface_movie, write_movie
     from thalweg.movies.surfaces import find_surface
     from thalweg.movies.walkers import Course
@@ -105,6 +110,8 @@ def movie(
     page = free_page(out or _page_of(surface.name), "The page of a movie", "--out", over=force)
     if gif is not None:
         check_gif(gif, over=force)
+    if mp4 is not None:
+        check_mp4(mp4, over=force)
     made = surface_movie(Course(surface, steps, noise, seed), names, lr)
     write_movie(made, page, over=force)
     if as_json:
@@ -115,6 +122,8 @@ def movie(
     err().print(f"Movie: {page}", markup=False, soft_wrap=True)
     if gif is not None:
         err().print(f"GIF: {write_gif(made, gif, over=force)}", markup=False, soft_wrap=True)
+    if mp4 is not None:
+        err().print(f"Film: {write_mp4(made, mp4, over=force)}", markup=False, soft_wrap=True)
 
 
 def _of_run(target: str, out: Path | None, *, over: bool, as_json: bool) -> bool:

@@ -8,26 +8,38 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from thalweg.landscape.contours import contour, image_of, levels_of
 from thalweg.report.parts.offline import asset
 
-_WIDE = 760
+WIDE = 760
+"""Width of the picture in its own units."""
 _LEFT, _TOP, _RIGHT, _BOTTOM = 58, 12, 14, 46
 _ENOUGH = 46
 """A line with a label is at least so many pixels long."""
+_APART = 22
+"""So far is a label from paths."""
 
 
-def drawing(record: Mapping[str, Any]) -> str:
-    """Return the plane as the text of an SVG element."""
+def drawing(record: Mapping[str, Any], style: str = "", below: str = "", room: float = 0.0) -> str:
+    """Return the plane as the text of an SVG element.
+
+    Args:
+        record: what `landscape_record` returns, without numbers that are not finite.
+        style: the colours of a picture that no page gives them.
+        below: what is drawn below the plane, as text of SVG.
+        room: the height that it takes.
+    """
     xs, ys = record["xs"], record["ys"]
-    step = (_WIDE - _LEFT - _RIGHT) / (xs[-1] - xs[0])
+    step = (WIDE - _LEFT - _RIGHT) / (xs[-1] - xs[0])
     high = step * (ys[-1] - ys[0])
     tall = high + _TOP + _BOTTOM
 
     def at(x: float, y: float) -> tuple[float, float]:
         return _LEFT + (x - xs[0]) * step, _TOP + (ys[-1] - y) * step
 
-    box = f'x="{_LEFT}" y="{_TOP}" width="{_WIDE - _LEFT - _RIGHT}" height="{high:.1f}"'
+    box = f'x="{_LEFT}" y="{_TOP}" width="{WIDE - _LEFT - _RIGHT}" height="{high:.1f}"'
     # the image has a pixel around each point, and reaches half of one beyond
     across, down = step * (xs[1] - xs[0]), step * (ys[1] - ys[0])
     wide_image = (
@@ -43,34 +55,47 @@ def drawing(record: Mapping[str, Any]) -> str:
         f"The loss of {record['task']} on a plane, with {len(record['paths'])} runs", True
     )
     return (
-        f'<svg class="plane" viewBox="0 0 {_WIDE} {tall:.0f}" role="img" aria-label="{label}" '
-        f'xmlns="http://www.w3.org/2000/svg"><style>{asset("landscape.css")}</style>'
+        f'<svg class="plane" viewBox="0 0 {WIDE} {tall + room:.0f}" role="img" aria-label="{label}" '
+        f'xmlns="http://www.w3.org/2000/svg"><style>{style}{asset("landscape.css")}</style>'
         f'<clipPath id="plane-box"><rect {box}/></clipPath><g clip-path="url(#plane-box)">{images}'
-        f'{_contours(record, at)}</g><rect class="box" {box}/>{_axes(record, at)}{paths}</svg>'
+        f'{_contours(record, at)}</g><rect class="box" {box}/>{_axes(record, at)}{paths}'
+        f'<g transform="translate(0 {tall:.0f})">{below}</g></svg>'
     )
 
 
 def _contours(record: Mapping[str, Any], at: Any) -> str:
     parts = []
+    ways = np.array([at(x, y) for path in record["paths"] for x, y in _dense(path)])
     for k, level in enumerate(levels_of(record["loss"])):
         lines = [[at(x, y) for x, y in line.tolist()] for line in contour(record, level)]
         drawn = "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in line) for line in lines)
         parts.append(f'<path class="contour" d="{drawn}"/>' if drawn else "")
         if k % 3 == 1 and lines:
-            parts.append(_level(max(lines, key=_length), level))
+            parts.append(_level(max(lines, key=_length), level, ways))
     return "".join(parts)
+
+
+def _dense(path: Mapping[str, Any]) -> np.ndarray:
+    """Return points of a path with others between them, by which a label sees that it is in the way."""
+    count = len(path["x"])
+    fine = np.linspace(0, count - 1, max(1, 20 * (count - 1)))
+    return np.stack([np.interp(fine, range(count), path[axis]) for axis in "xy"], axis=1)
 
 
 def _length(line: Sequence[tuple[float, float]]) -> float:
     return sum(math.dist(a, b) for a, b in itertools.pairwise(line))
 
 
-def _level(line: Sequence[tuple[float, float]], level: float) -> str:
-    """Return the label of a contour line, in its middle; none on a short one."""
+def _level(line: Sequence[tuple[float, float]], level: float, ways: np.ndarray) -> str:
+    """Return the label of a contour line, as near to its middle as paths allow; none on a short one."""
     if _length(line) < _ENOUGH:
         return ""
-    x, y = line[len(line) // 2]
-    return f'<text class="level" x="{x:.1f}" y="{y + 4:.1f}">{level:.3g}</text>'
+    middle = len(line) // 2
+    for k in sorted(range(len(line)), key=lambda k: abs(k - middle)):
+        x, y = line[k]
+        if np.hypot(ways[:, 0] - x, ways[:, 1] - y).min() > _APART:
+            return f'<text class="level" x="{x:.1f}" y="{y + 4:.1f}">{level:.3g}</text>'
+    return ""
 
 
 def _path(path: Mapping[str, Any], place: int, at: Any) -> str:
@@ -100,7 +125,7 @@ def _axes(record: Mapping[str, Any], at: Any) -> str:
     ]
     names = axis_names(record)
     parts.append(
-        f'<text class="title" x="{(_LEFT + _WIDE - _RIGHT) / 2:.0f}" y="{bottom + 38:.1f}">'
+        f'<text class="title" x="{(_LEFT + WIDE - _RIGHT) / 2:.0f}" y="{bottom + 38:.1f}">'
         f"{escape(names[0])}</text>"
     )
     middle = (at(xs[0], ys[-1])[1] + bottom) / 2

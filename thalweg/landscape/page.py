@@ -10,6 +10,7 @@ from typing import Any
 
 from thalweg.files import write_text
 from thalweg.landscape.drawing import drawing
+from thalweg.landscape.runs import names_of
 from thalweg.numeric import without_nonfinite
 from thalweg.report.parts.offline import POLICY, asset, embedded
 from thalweg.report.parts.palette import Colour, colours
@@ -33,8 +34,8 @@ def write_landscape_page(
 def landscape_page(record: Mapping[str, Any]) -> str:
     """Return the page of a landscape as the text of one HTML page."""
     plain = without_nonfinite(record)
-    names = names_of(plain)
-    palette = _palette(plain, names)
+    names = names_of(plain["paths"])
+    palette = _palette(names)
     light = "".join(f"--e{k}:{colour.light};" for k, colour in enumerate(palette))
     dark = "".join(f"--e{k}:{colour.dark};" for k, colour in enumerate(palette))
     title = escape(f"Landscape of {plain['task']}")
@@ -76,18 +77,7 @@ def landscape_page(record: Mapping[str, Any]) -> str:
 """
 
 
-def names_of(record: Mapping[str, Any]) -> list[str]:
-    """Return a name for each way: its optimizer's, and the run's where several have that."""
-    optimizers = [path["optimizer"] for path in record["paths"]]
-    return [
-        path["optimizer"]
-        if optimizers.count(path["optimizer"]) == 1
-        else f"{path['optimizer']} ({path['run']})"
-        for path in record["paths"]
-    ]
-
-
-def _palette(record: Mapping[str, Any], names: list[str]) -> list[Colour]:
+def _palette(names: list[str]) -> list[Colour]:
     """Return a colour for each way, the optimizer's own where it is alone."""
     known = colours(names)
     return [known[name] for name in names]

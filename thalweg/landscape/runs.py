@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -93,3 +94,18 @@ def thinned(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return [round(k * (count - 1) / (most - 1)) for k in range(most)]
+
+
+def names_of(paths: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a name for each way of a record: its optimizer's, and the run's where several have that.
+
+    >>> names_of([{"optimizer": "sgd", "run": "a"}, {"optimizer": "sgd", "run": "b"}])
+    ['sgd (a)', 'sgd (b)']
+    """
+    optimizers = [path["optimizer"] for path in paths]
+    return [
+        path["optimizer"]
+        if optimizers.count(path["optimizer"]) == 1
+        else f"{path['optimizer']} ({path['run']})"
+        for path in paths
+    ]

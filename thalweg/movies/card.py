@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from thalweg.movies.equation import equation_html
 from thalweg.movies.page import surface_movie, write_movie
 from thalweg.movies.surfaces import find_surface
 from thalweg.movies.walkers import Course
@@ -51,8 +52,9 @@ def card_html(card: Card, fields: Sequence[tuple[str, str]]) -> str:
     for block in card.blocks:
         if block.label:
             body.append(f"<p class='hint'>{escape(block.label)}:</p>")
-        shown = f"<pre class='equation'>{escape(block.text)}</pre>" if block.is_equation else ""
-        body.append(shown or f"<p>{_prose(block.text)}</p>")
+        body.append(
+            equation_html(block.text) if block.is_equation else f"<p>{_prose(block.text)}</p>"
+        )
     rows = "".join(f"<dt>{escape(head)}</dt><dd>{_prose(text)}</dd>" for head, text in fields)
     return f"""<header class="about">
 <p class="kicker">thalweg explain · {escape(card.kind)}</p>
@@ -60,7 +62,7 @@ def card_html(card: Card, fields: Sequence[tuple[str, str]]) -> str:
 <p class="verdict">{_prose(card.title)}</p>
 {"".join(body)}
 <dl>{rows}</dl>
-<pre class="equation">{escape(card.example)}</pre>
+<pre class="example">{escape(card.example)}</pre>
 </header>"""
 
 

@@ -106,6 +106,7 @@ the colour, the larger, on a logarithmic scale of each picture's own. Touch a pi
 space plays, ← and → step, with shift ten, Home and End.</p>
 <div class="save"><button type="button" data-save="csv" title="All norms">CSV</button>\
 <button type="button" data-save="svg" title="The pictures as they are">SVG</button>\
+<button type="button" data-save="gif" title="An animated picture of the run">GIF</button>\
 <button type="button" data-save="json" title="All of it">JSON</button></div>
 <noscript><p>The movie needs JavaScript.</p></noscript>
 </section>
@@ -113,6 +114,7 @@ space plays, ← and → step, with shift ten, Home and End.</p>
 <script type="application/json" id="film">{embedded(record)}</script>
 <script>{of_report("save.js")}</script>
 <script>{_asset("player.js")}</script>
+<script>{_asset("gif.js")}</script>
 <script>{_asset("of_run.js")}</script>
 </body>
 </html>

@@ -76,6 +76,9 @@ class SurfaceMovie:
             "chosen": walker.chosen,
             "path": [[_plain(x), _plain(y)] for x, y in walker.path.tolist()],
             "loss": [_plain(f) for f in heights.tolist()],
+            "average": None
+            if walker.average is None
+            else [[_plain(x), _plain(y)] for x, y in walker.average.tolist()],
         }
 
 
@@ -155,6 +158,7 @@ rules: [{", ".join(each.printed.text if each.printed else "null" for each in mov
 }};</script>
 <script>{of_report("save.js")}</script>
 <script>{asset("player.js")}</script>
+<script>{asset("gif.js")}</script>
 <script>{asset("walk.js")}</script>
 <script>{asset("surface.js")}</script>
 </body>
@@ -252,6 +256,7 @@ title="Standard deviation on each coordinate of the gradient"> <output id="noise
 </div>
 <div class="save"><button type="button" data-save="png">PNG</button>\
 <button type="button" data-save="svg">SVG</button>\
+<button type="button" data-save="gif" title="An animated picture of the map">GIF</button>\
 <button type="button" data-save="loss-svg" title="The losses">SVG of losses</button>\
 <button type="button" data-save="csv" title="All paths">CSV</button></div>
 <p class="hint">Keys: space plays, ← and → step, with shift ten steps, Home and End. {_said(movie)}</p>"""
@@ -268,6 +273,11 @@ def _said(movie: SurfaceMovie) -> str:
         )
     if "recorded" in kinds:
         words.append("Dashed paths are recorded: they stay as they are when the start is moved.")
+    if any(each.average is not None for each in movie.walkers):
+        words.append(
+            "Dotted paths with a hollow end are averages, at which the model is to be evaluated; f in the "
+            "table is that of the path itself."
+        )
     return " ".join(words)
 
 

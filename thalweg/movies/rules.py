@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from torch import Tensor
+
+from thalweg.engine.javascript.operations import operand, statement, text
 from thalweg.engine.javascript.printed import print_rule
 from thalweg.errors import TaskError
+from thalweg.movies.traced import trace_point
+from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.stepper import Stepper
 
 
@@ -15,6 +22,8 @@ class PrintedOptimizer:
 
     text: str
     hyperparameters: dict[str, float]
+    averages: bool = False
+    """Whether its model is to be evaluated elsewhere than where its steps lead, at an average."""
 
 
 def print_optimizer(optimizer: object) -> PrintedOptimizer:
@@ -46,4 +55,42 @@ def print_optimizer(optimizer: object) -> PrintedOptimizer:
         for name in program.scalars
         if name != "t" and name not in states
     }
-    return PrintedOptimizer(print_rule(program, states), numbers)
+    printed = print_rule(program, states)
+    average = _average(composition, group)
+    if average is None:
+        return PrintedOptimizer(printed, numbers)
+    return PrintedOptimizer(
+        f"{printed.removesuffix('}')}  average: {average},\n}}", numbers, averages=True
+    )
+
+
+def _average(composition: Composition, group: Mapping[str, Any]) -> str | None:
+    """Return the point of evaluation of one element as the text of a JavaScript function, if there is one."""
+    place = next((p for p in reversed(composition.chain.places) if p.rule.evaluation), None)
+    if place is None:
+        return None
+    found = place.rule.evaluation
+    assert found is not None
+    fixed = {
+        own: composition.getter(full)(group)
+        for own, full in place.names.items()
+        if own in found.names and own in place.rule.signature.hyperparameters
+    }
+    moving = [name for name in found.names if name not in fixed]
+    if not set(moving) <= {"p", *place.rule.signature.states}:
+        return None
+
+    def function(*given: Tensor) -> Any:
+        return found.function(**dict(zip(moving, given, strict=True)), **fixed)
+
+    traced = trace_point(function, moving, f"the average of {place.rule.name}")
+    lines = []
+    for value in traced.values:
+        if value.op == "tensor":
+            full = place.names.get(value.data, value.data)
+            held = "point[0]" if value.data == "p" else f"state.tensors[{text(full)}][0]"
+            lines.append(f"const {value.name} = {held}[i];")
+        elif value.op != "constant":
+            lines.append(statement(value))
+    body = " ".join([*lines, f"return {operand(traced.returned)};"])
+    return f"(point, state, i) => {{ {body} }}"

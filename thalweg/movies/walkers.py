@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,8 @@ class Walker:
     noisy: bool = False
     printed: PrintedOptimizer | None = None
     said: str = field(default="")
+    average: Path | None = None
+    """Where the model is to be evaluated at each step, of an optimizer that averages."""
 
 
 def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
@@ -116,7 +118,8 @@ def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
         raise TaskError(f"A page cannot step {name}: {error}.") from error
     chosen = lr is None
     rate, path = _best(named, course, noisy) if lr is None else (lr, walk(named, course, lr, noisy))
-    return Walker(name, "rule", path, rate, chosen, noisy, printed)
+    average = averaged(named, course, rate, noisy) if printed.averages else None
+    return Walker(name, "rule", path, rate, chosen, noisy, printed, average=average)
 
 
 def _made(named: NamedOptimizer, params: Any, lr: float | None, engine: str = "auto") -> Any:
@@ -131,17 +134,37 @@ def _made(named: NamedOptimizer, params: Any, lr: float | None, engine: str = "a
 
 def walk(named: NamedOptimizer, course: Course, lr: float, noisy: bool = True) -> Path:
     """Return the path of an optimizer, stepped by the eager engine."""
+    return _walked(named, course, lr, noisy, lambda p, optimizer: p.detach().numpy())
+
+
+def averaged(named: NamedOptimizer, course: Course, lr: float, noisy: bool = True) -> Path:
+    """Return where an optimizer says at each step that its model is to be evaluated."""
+
+    def seen(p: Tensor, optimizer: Any) -> np.ndarray:
+        with optimizer.evaluating():
+            return p.detach().numpy().copy()
+
+    return _walked(named, course, lr, noisy, seen)
+
+
+def _walked(
+    named: NamedOptimizer,
+    course: Course,
+    lr: float,
+    noisy: bool,
+    seen: Callable[[Tensor, Any], np.ndarray],
+) -> Path:
     p = torch.nn.Parameter(torch.tensor(course.surface.start, dtype=torch.float64))
     optimizer = _made(named, [p], lr, "eager")
     path = np.full((course.steps + 1, 2), math.nan)
     path[0] = course.surface.start
     for t, shift in enumerate(course.shifts(noisy)):
-        slope = np.array(course.surface.at(*path[t].tolist())[1:]) + shift
+        slope = np.array(course.surface.at(*p.tolist())[1:]) + shift
         if not np.isfinite(slope).all():
             break
         p.grad = torch.from_numpy(slope)
         optimizer.step()
-        path[t + 1] = p.detach().numpy()
+        path[t + 1] = seen(p, optimizer)
     return path
 
 

@@ -11,6 +11,7 @@ from thalweg.network.shown import Shade, shades, shape_words
 from thalweg.network.verdicts import MARKS
 from thalweg.report.data.text import cut
 from thalweg.report.parts.offline import asset
+from thalweg.report.parts.standalone import standalone
 
 _WIDE, _TALL, _FLAT, _NARROW = 214, 64, 28, 64
 """Sizes of a layer's node, and height and least width of a function's."""
@@ -19,10 +20,6 @@ _ROW = 98
 _FRAME = 17
 _LETTERS = 28
 """Letters that a line of a node holds."""
-_STANDALONE = """:root{--page:#faf9f7;--card:#fff;--ink:#191b1e;--soft:#4c525a;--faint:#687079;\
---accent:#0b5f8a;--bad:#c04a10;--warn:#855700;--text:system-ui,sans-serif}@media(prefers-color-scheme:dark){:root{--page:#111316;\
---card:#181b1f;--ink:#eaebed;--soft:#b0b6be;--faint:#8d959e;--accent:#6cb8e0;--bad:#ff8147;--warn:#f0c674}}\
-svg{background:var(--page)}"""
 
 
 def drawing(record: Mapping[str, Any], measure: str | None = None, *, alone: bool = False) -> str:
@@ -47,7 +44,7 @@ def drawing(record: Mapping[str, Any], measure: str | None = None, *, alone: boo
         _node(node, place, _middle(laid.places[place], half), chosen[place], record["rows"])
         for place, node in enumerate(nodes)
     ]
-    style = (_STANDALONE if alone else "") + asset("network.css")
+    style = (standalone() if alone else "") + asset("network.css")
     label = escape(f"Graph of {record['model']}", quote=True)
     space = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
     return (

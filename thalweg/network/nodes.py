@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -13,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from thalweg.errors import TaskError
 from thalweg.model.graph import INPUT, Call, CallGraph, graph_of
-from thalweg.model.outputs import outputs_of
+from thalweg.network.backward import Backward
 from thalweg.objective.nested import tensors_in
 
 TREE = "the order of the modules"
@@ -82,15 +83,18 @@ class Network:
     nodes: tuple[Node, ...]
     by: str
     rows: int
+    backward: int | None = None
+    """FLOPs of the gradients of all trainable parameters, for the batch; None where they are not known."""
 
 
 def network_of(model: nn.Module, x: Any = None) -> Network:
     """Return the nodes of a model, recorded on a batch.
 
     FLOPs are those that PyTorch counts: 2 for a multiplication with its addition in products, convolutions
-    and attention, 0 for what works element by element. Without a batch the model is traced by `torch.fx`,
-    and there are neither shapes nor FLOPs; where that fails, or a compiled model shows no calls, the nodes
-    are its modules in their order, one after the other.
+    and attention, 0 for what works element by element. The backward pass is run, and counted as a whole:
+    most products have two of their size there; the first layer, whose input needs no gradient, has one.
+    Without a batch the model is traced by `torch.fx`, and there are neither shapes nor FLOPs; where that
+    fails, or a compiled model shows no calls, the nodes are its modules in their order, one after the other.
 
     Raises:
         TaskError: the model cannot be run on the batch.
@@ -100,22 +104,24 @@ def network_of(model: nn.Module, x: Any = None) -> Network:
     >>> [(node.label, node.shapes, node.parameters, node.flops) for node in found.nodes[1:]]
     [('Linear', ((2, 8),), 40, 128), ('ReLU', ((2, 8),), 0, 0)]
     """
-    graph = _graph(model, x)
+    back = Backward()
+    graph = _graph(model, x, back)
     rows = 0 if x is None else next((len(t) for t in tensors_in(x) if t.ndim), 1)
     kind = type(model).__name__
     if graph is None or not any(call.module is not None for call in graph.calls):
         return Network(kind, _in_order(model), TREE, rows)
     nodes = _without_reshapes([_node(model, call) for call in graph.calls], graph.returned)
-    return Network(kind, _each_parameter_once(model, nodes), graph.by, rows)
+    return Network(kind, _each_parameter_once(model, nodes), graph.by, rows, back.flops)
 
 
-def _graph(model: nn.Module, x: Any) -> CallGraph | None:
+def _graph(model: nn.Module, x: Any, back: Backward) -> CallGraph | None:
     if x is None:
         return graph_of(model)
     try:
         # the CPU's kernel of attention is not counted; its path by products is
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            return graph_of(model, x, outputs_of, counter.get_total_flops)
+            count = counter.get_total_flops
+            return graph_of(model, x, partial(back.run, count), count)
     except TaskError:
         raise
     except Exception:  # a module that takes no hooks, as a compiled one

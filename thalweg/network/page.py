@@ -113,6 +113,8 @@ def _facts(record: Mapping[str, Any]) -> str:
         facts.append((amount(record["trainable"]), "of them trainable"))
     if record["flops"] and record["rows"]:
         facts.append((amount(record["flops"]), "FLOPs a row, forward"))
+    if record["flops_backward"] and record["rows"]:
+        facts.append((amount(record["flops_backward"]), "FLOPs a row, backward"))
     return "".join(f"<li><b>{escape(n)}</b><span>{escape(w)}</span></li>" for n, w in facts)
 
 

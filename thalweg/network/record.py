@@ -31,7 +31,9 @@ def graph_record(
     fold: bool = True,
     verdicts: Sequence[dict[str, str]] = (),
 ) -> dict[str, Any]:
-    """Return the graph of a model as plain data; FLOPs are those of the forward pass for one row.
+    """Return the graph of a model as plain data; FLOPs are those for one row.
+
+    Those of nodes and `flops` are of the forward pass; `flops_backward` is of all gradients of parameters.
 
     Args:
         model: the module.
@@ -61,6 +63,9 @@ def graph_record(
         "parameters": sum(p.numel() for p in model.parameters()),
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "flops": sum(node.flops for node in network.nodes) / max(network.rows, 1),
+        "flops_backward": None
+        if network.backward is None
+        else network.backward / max(network.rows, 1),
         "calls": len(network.nodes),
         "steps": None if gauges is None else _steps(gauges),
         "nodes": nodes,

@@ -7,19 +7,12 @@ from pathlib import Path
 
 def checked_pages(html: Path | None, svg: Path | None, what: str, *, over: bool) -> None:
     """Raise TaskError for a page or picture that may not be written, before anything is computed."""
-    from thalweg.errors import TaskError
-    from thalweg.report.parts.target import free_page
+    from thalweg.report.parts.target import free_file, free_page
 
     if html is not None:
         free_page(html, what, "--html", over=over)
-    if svg is None:
-        return
-    if svg.suffix.lower() != ".svg":
-        raise TaskError(f"--svg is the picture to write, a file that ends in .svg; got {svg}.")
-    if svg.is_dir():
-        raise TaskError(f"{svg} is a folder; expected a file to write.")
-    if svg.exists() and not over:
-        raise TaskError(f"{svg} exists. --force writes over it; or name another file with --svg.")
+    if svg is not None:
+        free_file(svg, "The picture", "--svg", ".svg", over=over)
 
 
 def run_folder(run: Path, parent: Path) -> Path:

@@ -18,16 +18,10 @@
   let at = 0, pointed = null;
 
   // -- a heat map: a small picture with a pixel for each number, made large ----------------------------------------
-  const colour = (name) => {
-    const probe = document.createElement("canvas").getContext("2d");
-    probe.fillStyle = css(name);
-    probe.fillRect(0, 0, 1, 1);
-    return [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3);
-  };
   const pixels = (key) => {
     const made = Object.assign(document.createElement("canvas"), { width: count, height: names.length });
     const context = made.getContext("2d"), image = context.createImageData(count, names.length);
-    const ink = colour("--accent"), bad = colour("--bad"), [low, high] = spans[key];
+    const ink = movie.rgb(css("--accent")), bad = movie.rgb(css("--bad")), [low, high] = spans[key];
     for (let i = 0, p = 0; i < names.length; i++) for (let k = 0; k < count; k++, p += 4) {
       const x = maps[key][k][i];
       if (x === null) continue;
@@ -143,10 +137,30 @@
     const drawn = parts.map(([text, , height]) => { const found = text.replace("<svg ", `<svg y="${y}" `).trim(); y += height + 16; return found; });
     return `<svg xmlns="http://www.w3.org/2000/svg" width="${wide}" height="${y}">${drawn.join("")}</svg>\n`;
   };
+  /* All pictures below one another, under the words of the sample, as an animated picture. */
+  const animated = () => {
+    const sizes = stages.map((stage) => stage.size()), wide = Math.max(...sizes.map((each) => each[0])), top = 28, gap = 16;
+    const height = top + sizes.reduce((sum, each) => sum + each[1] + gap, 0), ground = css("--card");
+    const paint = (context, frame) => {
+      player.go(frame);
+      context.fillStyle = ground;
+      context.fillRect(0, 0, wide, height);
+      movie.pen(context).text(8, 18, `step ${steps[at]}`, { fill: css("--ink"), size: 13 });
+      context.save();
+      context.translate(0, top);
+      stages.forEach((stage, k) => {
+        stage.flat(context, ...sizes[k]);
+        context.translate(0, sizes[k][1] + gap);
+      });
+      context.restore();
+    };
+    return { width: wide, height, frames: gif.some(count - 1), paint, inks: movie.shades([css("--accent"), css("--ink"), css("--faint")], ground) };
+  };
   const savers = {
     csv: () => saving.save(`${file}.csv`, "text/csv", table()),
     svg: () => saving.save(`${file}.svg`, "image/svg+xml", picture()),
+    gif: (button) => gif.atButton(button, player, file, animated()),
     json: () => saving.save(`${file}.json`, "application/json", JSON.stringify(film, null, 2)),
   };
-  document.querySelectorAll("[data-save]").forEach((button) => button.addEventListener("click", () => savers[button.dataset.save]()));
+  document.querySelectorAll("[data-save]").forEach((button) => button.addEventListener("click", () => savers[button.dataset.save](button)));
 })();

@@ -7,6 +7,7 @@
    movie.pen(context)            draws on a canvas: path, dot, text, image
    movie.vector(width, height)   the same pen, whose .text() is an SVG document
    movie.scale(from, to, log)    a function from values to pixels, with .back and .ticks(count)
+   movie.rgb(colour), movie.shades(colours, ground)  a colour as numbers; several, and their way to the ground
    movie.css(name)               a colour or a font of the page, in the reader's scheme */
 const movie = (() => {
   "use strict";
@@ -21,6 +22,7 @@ const movie = (() => {
 
   // -- pens: a style is { stroke, fill, width, dash, opacity }, lengths are CSS pixels --------------------------
 
+  const SOLID = [];
   const pen = (context) => {
     const styled = (style, paint) => {
       context.globalAlpha = style.opacity ?? 1;
@@ -30,18 +32,19 @@ const movie = (() => {
         context.lineCap = style.dash ? "butt" : "round";
         context.lineDashOffset = style.offset ?? 0;
         context.lineWidth = style.width ?? 1;
-        context.setLineDash(style.dash ?? []);
+        context.setLineDash(style.dash ?? SOLID);
         context.stroke();
       }
       context.globalAlpha = 1;
     };
     return {
       context,
-      /* Points are a flat list x, y, x, y, …; a value that is not finite breaks the line. */
-      path(points, style, count = points.length) {
+      /* Points are a flat list x, y, x, y, …, of which `first` to `end` are drawn; a value that is not finite
+         breaks the line. */
+      path(points, style, first = 0, end = points.length) {
         context.beginPath();
         context.lineJoin = "round";
-        for (let i = 0, pen = false; i < count; i += 2) {
+        for (let i = first, pen = false; i < end; i += 2) {
           const seen = Number.isFinite(points[i] + points[i + 1]);
           if (seen && pen) context.lineTo(points[i], points[i + 1]);
           else if (seen) context.moveTo(points[i], points[i + 1]);
@@ -73,6 +76,22 @@ const movie = (() => {
     };
   };
 
+  /* Return a colour as [red, green, blue]. */
+  const rgb = (colour) => {
+    const probe = document.createElement("canvas").getContext("2d");
+    probe.fillStyle = colour;
+    probe.fillRect(0, 0, 1, 1);
+    return [...probe.getImageData(0, 0, 1, 1).data.subarray(0, 3)];
+  };
+  /* Return colours as numbers, each also on its way to the ground, as the edges of lines are. */
+  const shades = (colours, ground) => {
+    const under = rgb(ground), steps = Math.max(1, Math.min(6, Math.floor(120 / Math.max(colours.length, 1))));
+    return [ground, ...colours].slice(0, 200).flatMap((colour, place) => {
+      const own = rgb(colour);
+      return Array.from({ length: place ? steps : 1 }, (_, k) => own.map((v, i) => Math.round(v + ((under[i] - v) * k) / steps)));
+    });
+  };
+
   const escaped = (words) => String(words).replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
   const vector = (width, height) => {
     const parts = [];
@@ -83,9 +102,9 @@ const movie = (() => {
       (stroke ? ` stroke="${escaped(stroke)}" stroke-width="${wide}" stroke-linejoin="round"` : "") +
       (dash && dash.length ? ` stroke-dasharray="${dash}"` : "") + (opacity !== undefined ? ` opacity="${opacity}"` : "");
     return {
-      path(points, style, count = points.length) {
+      path(points, style, first = 0, end = points.length) {
         let words = "";
-        for (let i = 0, down = false; i < count; i += 2) {
+        for (let i = first, down = false; i < end; i += 2) {
           const seen = Number.isFinite(points[i] + points[i + 1]);
           if (seen) words += `${down ? "L" : "M"}${short(points[i])} ${short(points[i + 1])}`;
           down = seen;
@@ -184,14 +203,19 @@ const movie = (() => {
       },
       add: (layer, draw) => draw(made[layer].pen, width, height),
       size: () => [width, height],
-      /* Return one canvas with all layers, on the colour of the card. */
-      flat() {
-        const whole = document.createElement("canvas");
-        Object.assign(whole, { width: made[0].canvas.width, height: made[0].canvas.height });
-        const context = whole.getContext("2d");
+      /* Draw all layers as they are over one canvas, on the colour of the card. */
+      flat(context, wide, high) {
         context.fillStyle = css("--card");
-        context.fillRect(0, 0, whole.width, whole.height);
-        for (const { canvas } of made) context.drawImage(canvas, 0, 0);
+        context.fillRect(0, 0, wide, high);
+        for (const { canvas } of made) context.drawImage(canvas, 0, 0, width, height);
+      },
+      /* Return one canvas with all layers and all their pixels. */
+      whole() {
+        const whole = document.createElement("canvas"), { width: wide, height: high } = made[0].canvas;
+        Object.assign(whole, { width: wide, height: high });
+        const context = whole.getContext("2d");
+        context.scale(wide / width, high / height);
+        this.flat(context, width, height);
         return whole;
       },
       svg() {
@@ -294,5 +318,5 @@ const movie = (() => {
     };
   };
 
-  return { css, pen, vector, scale, power, shown, stage, player, button };
+  return { css, pen, vector, rgb, shades, scale, power, shown, stage, player, button };
 })();

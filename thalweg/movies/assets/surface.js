@@ -6,7 +6,7 @@
   const { css, scale, shown } = movie;
   const walkers = film.walkers.map((each, i) => ({
     ...each, rule: printed.rules[i], given: each.lr, seen: true, row: $(`[data-walker="${i}"]`),
-    colour: () => css(`--e${i}`), pixels: null, points: null,
+    colour: css.bind(null, `--e${i}`),
   }));
   const now = { start: [...film.start], noise: film.noise, seed: film.seed, steps: film.steps, drawn: null };
   const floor = 1e-12;
@@ -14,10 +14,19 @@
 
   // -- computing ------------------------------------------------------------------------------------------------
 
+  /* What is drawn of a walker: its path, and that of the average at which its model is evaluated. */
+  const tracks = walkers.flatMap((walker) => {
+    const own = { walker, colour: walker.colour, dash: walker.kind === "recorded" ? [6, 4] : undefined };
+    return walker.rule?.average ? [own, { ...own, dash: [1.5, 4], isAverage: true }] : [own];
+  });
   const run = (walker) => {
-    walker.path = walking.walk(surface, walker, now);
-    walker.losses = walking.heights(surface, walker.path);
-    walker.pixels = walker.points = null;
+    const { path, average } = walking.walk(surface, walker, now);
+    for (const track of tracks) if (track.walker === walker) {
+      track.path = track.isAverage ? average : path;
+      track.losses = walking.heights(surface, track.path);
+      track.pixels = track.points = null;
+    }
+    Object.assign(walker, { path, losses: tracks.find((each) => each.walker === walker).losses });
   };
   const lost = (f) => (Number.isFinite(f) ? Math.max(f - film.lowest, floor) : NaN);
   const runAll = () => {
@@ -37,7 +46,7 @@
     box = frameOf(width, height, MARGIN);
     toX = scale([left, right], [box.x, box.x + box.width]);
     toY = scale([bottom, top], [box.y + box.height, box.y]);
-    walkers.forEach((each) => { each.pixels = null; });
+    tracks.forEach((each) => { each.pixels = null; });
     setHandle();
   };
 
@@ -46,10 +55,7 @@
     const side = 140, made = document.createElement("canvas"), [left, right, bottom, top] = film.view;
     made.width = made.height = side;
     const context = made.getContext("2d"), image = context.createImageData(side, side);
-    const probe = document.createElement("canvas").getContext("2d");
-    probe.fillStyle = css("--accent");
-    probe.fillRect(0, 0, 1, 1);
-    const [red, green, blue] = probe.getImageData(0, 0, 1, 1).data;
+    const [red, green, blue] = movie.rgb(css("--accent"));
     const low = Math.log(film.levels[0] - film.lowest), high = Math.log(film.levels[film.levels.length - 1] - film.lowest);
     for (let j = 0, k = 0; j < side; j++) for (let i = 0; i < side; i++, k += 4) {
       const f = surface.f(left + ((i + 0.5) / side) * (right - left), top - ((j + 0.5) / side) * (top - bottom));
@@ -87,63 +93,79 @@
     axes(pen, toX, toY, box);
   };
 
-  const at = (points, frame) => {
-    const k = Math.min(Math.floor(frame), points.length / 2 - 1), over = frame - k, next = 2 * k + 2;
-    const [x, y] = [points[2 * k], points[2 * k + 1]];
-    if (!(over > 0) || next >= points.length || !Number.isFinite(points[next] + points[next + 1])) return [x, y];
-    return [x + over * (points[next] - x), y + over * (points[next + 1] - y)];
+  /* Put where a path is at a frame, between two steps in a straight line, at a place of a list. */
+  const at = (points, frame, found, place) => {
+    const k = Math.min(Math.floor(frame), points.length / 2 - 1), next = 2 * k + 2;
+    const on = next < points.length && Number.isFinite(points[next] + points[next + 1]) ? frame - k : 0;
+    for (let i = 0; i < 2; i++) found[place + i] = points[2 * k + i] + (on > 0 ? on * (points[next + i] - points[2 * k + i]) : 0);
   };
-  /* Draw a path from one step to another; what is there already is left. */
-  const grow = (pen, points, from, to, walker, width, along) => {
-    const flat = Array.from(points.subarray(2 * from, 2 * to + 2)), dashed = walker.kind === "recorded";
-    pen.path(flat, { stroke: walker.colour(), width, dash: dashed ? [6, 4] : undefined, offset: from ? along.get(walker) : 0 });
-    if (!dashed) return;
-    // dashes go on where they ended
-    let length = from ? along.get(walker) : 0;
-    for (let i = 2; i < flat.length; i += 2) length += Math.hypot(flat[i] - flat[i - 2], flat[i + 1] - flat[i - 1]) || 0;
-    along.set(walker, length);
-  };
-  /* Two layers of a stage: trails, which remember how far they have been drawn, and heads. */
+  /* Two layers of a stage: trails, which remember how far they have been drawn, and heads. What a frame needs is
+     made here once: a frame that makes nothing leaves nothing to collect. */
   const trails = (pointsOf, boxOf, width, radius) => {
-    let drawn = -1;
-    const along = new Map();
-    const over = (pen, from) => {
-      const box = boxOf(), step = Math.floor(player.frame);
-      pen.clip(box.x, box.y, box.width, box.height, () => {
-        for (const walker of walkers) if (walker.seen) grow(pen, pointsOf(walker), from, step, walker, width, along);
-      });
+    const lines = tracks.map((each) => ({ stroke: "", width, dash: each.dash, offset: 0 }));
+    const head = { fill: "", stroke: "", width: 1.5 }, between = new Float64Array(4);
+    let drawn = -1, from = 0, step = 0, pen = null;
+    const inside = (draw) => {
+      const { x, y, width, height } = boxOf();
+      pen.clip(x, y, width, height, draw);
+    };
+    /* Draw the paths from one step to another; what is there already is left, and dashes go on where they ended. */
+    const grow = () => {
+      for (let k = 0; k < tracks.length; k++) {
+        const line = lines[k], points = pointsOf(tracks[k]);
+        if (!tracks[k].walker.seen) continue;
+        if (!from) line.offset = 0;
+        line.stroke = tracks[k].colour();
+        pen.path(points, line, 2 * from, 2 * step + 2);
+        if (line.dash) for (let i = 2 * from + 2; i < 2 * step + 2; i += 2) line.offset += Math.hypot(points[i] - points[i - 2], points[i + 1] - points[i - 1]) || 0;
+      }
+    };
+    /* What lies between two steps is drawn with the heads: the trails change only once a step. */
+    const lead = () => {
+      for (let k = 0; k < tracks.length; k++) if (tracks[k].walker.seen && player.frame > step) {
+        const points = pointsOf(tracks[k]);
+        between[0] = points[2 * step];
+        between[1] = points[2 * step + 1];
+        at(points, player.frame, between, 2);
+        lines[k].stroke = tracks[k].colour();
+        pen.path(between, lines[k]);
+      }
+    };
+    const over = (on, first) => {
+      [pen, from, step] = [on, first, Math.floor(player.frame)];
+      inside(grow);
       drawn = step;
     };
+    const more = (on) => over(on, drawn);
     return {
-      all(pen) {
-        if (boxOf() && player) over(pen, 0);
+      all(on) {
+        if (boxOf() && player) over(on, 0);
       },
-      heads(pen) {
-        if (!boxOf() || !player) return;
-        const box = boxOf(), step = Math.floor(player.frame);
-        pen.clip(box.x, box.y, box.width, box.height, () => {
-          // what lies between two steps is drawn here: the trails change only once a step
-          for (const walker of walkers) if (walker.seen && player.frame > step) {
-            const points = pointsOf(walker), dash = walker.kind === "recorded" ? [6, 4] : undefined;
-            pen.path([points[2 * step], points[2 * step + 1], ...at(points, player.frame)], { stroke: walker.colour(), width, dash, offset: along.get(walker) });
-          }
-        });
-        for (const walker of walkers) {
-          const [x, y] = at(pointsOf(walker), player.frame);
-          const inside = x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height;
-          if (walker.seen && inside) pen.dot(x, y, radius, { fill: walker.colour(), stroke: css("--card"), width: 1.5 });
+      heads(on) {
+        const box = boxOf();
+        if (!box || !player) return;
+        [pen, step] = [on, Math.floor(player.frame)];
+        inside(lead);
+        for (const track of tracks) {
+          at(pointsOf(track), player.frame, between, 0);
+          const [x, y] = between;
+          if (!track.walker.seen || !(x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height)) continue;
+          // the head of an average is hollow
+          head.fill = track.isAverage ? css("--card") : track.colour();
+          head.stroke = track.isAverage ? track.colour() : css("--card");
+          pen.dot(x, y, radius, head);
         }
       },
       /* Go on to the player's frame: add to the trails where that will do, and move the heads. */
       on(stage) {
-        const step = Math.floor(player.frame);
-        if (step < drawn || drawn < 0) stage.redraw(1);
-        else if (step > drawn) stage.add(1, (pen) => over(pen, drawn));
+        const now = Math.floor(player.frame);
+        if (now < drawn || drawn < 0) stage.redraw(1);
+        else if (now > drawn) stage.add(1, more);
         stage.redraw(2);
       },
     };
   };
-  const pixelsOf = (walker) => (walker.pixels ??= walker.path.map((v, i) => (i % 2 ? toY(v) : toX(v))));
+  const pixelsOf = (track) => (track.pixels ??= track.path.map((v, i) => (i % 2 ? toY(v) : toX(v))));
   const mapTrails = trails(pixelsOf, () => box, 2, 5.5);
   const paths = (pen) => {
     mapTrails.all(pen);
@@ -157,7 +179,7 @@
   let lossX = null, lossY = null, lossBox = null;
   const lossAxes = (pen, width, height) => {
     let low = Infinity, high = floor;
-    for (const { losses, seen } of walkers) if (seen) for (const f of losses) {
+    for (const { losses, walker } of tracks) if (walker.seen) for (const f of losses) {
       const value = lost(f);
       if (value < low) low = value;
       if (value > high && value < Infinity) high = value;
@@ -169,15 +191,15 @@
     lossBox = frameOf(width, height, LOSS_MARGIN);
     lossX = scale([0, now.steps], [lossBox.x, lossBox.x + lossBox.width]);
     lossY = scale([10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high))], [lossBox.y + lossBox.height, lossBox.y], true);
-    walkers.forEach((each) => { each.points = null; });
+    tracks.forEach((each) => { each.points = null; });
     const { x, y, width: wide } = lossBox;
     for (const tick of lossY.ticks(Math.max(3, Math.round(lossBox.height / 45)))) pen.path([x, lossY(tick), x + wide, lossY(tick)], { stroke: css("--grid") });
     axes(pen, lossX, lossY, lossBox, movie.power);
     pen.text(x + wide / 2, height - 6, "step", { fill: css("--soft"), align: "center" });
     pen.text(12, y + lossBox.height / 2, "f − lowest", { fill: css("--soft"), align: "center", turn: -90 });
   };
-  const pointsOf = (walker) => (walker.points ??= Float64Array.from(
-    { length: 2 * walker.losses.length }, (_, i) => (i % 2 ? lossY(lost(walker.losses[i >> 1])) : lossX(i >> 1))));
+  const pointsOf = (track) => (track.points ??= Float64Array.from(
+    { length: 2 * track.losses.length }, (_, i) => (i % 2 ? lossY(lost(track.losses[i >> 1])) : lossX(i >> 1))));
   const lossTrails = trails(pointsOf, () => lossBox, 1.8, 4);
 
   // -- what the reader changes ----------------------------------------------------------------------------------
@@ -301,15 +323,41 @@
   const name = saving.clean(`movie-${film.name}`);
   const table = () => [
     ["walker", "step", "x", "y", "f"],
-    ...walkers.flatMap((each) => Array.from(each.losses, (f, t) => [each.name, t, each.path[2 * t], each.path[2 * t + 1], f])),
+    ...tracks.flatMap((each) => Array.from(each.losses, (f, t) => [`${each.walker.name}${each.isAverage ? ", average" : ""}`, t, each.path[2 * t], each.path[2 * t + 1], f])),
   ];
+  /* What an animated picture shows: the map as it is on the page, and below it who is who, and the step. */
+  const animated = () => {
+    const [width, tall] = mapStage.size(), probe = document.createElement("canvas").getContext("2d"), size = 13, row = 20;
+    const ink = css("--ink"), card = css("--card"), known = [];
+    probe.font = `${size}px ${css("--text")}`;
+    let x = 12, y = tall + row;
+    for (const walker of walkers) if (walker.seen) {
+      const wide = 30 + probe.measureText(walker.name).width;
+      if (x + wide > width && x > 12) [x, y] = [12, y + row];
+      known.push({ x, y, name: walker.name, colour: walker.colour() });
+      x += wide;
+    }
+    const height = y + 2 * row, colours = known.map((each) => each.colour);
+    const paint = (context, frame) => {
+      const pen = movie.pen(context);
+      player.go(frame);
+      mapStage.flat(context, width, height);
+      for (const each of known) {
+        pen.dot(each.x + 5, each.y, 4.5, { fill: each.colour });
+        pen.text(each.x + 15, each.y, each.name, { fill: ink, size, base: "middle" });
+      }
+      pen.text(width - 12, height - row / 2 - 2, `step ${frame}`, { fill: ink, size, align: "right", base: "middle" });
+    };
+    return { width, height, frames: gif.some(player.last), paint, inks: movie.shades([...new Set(colours)], card) };
+  };
   const savers = {
     svg: () => saving.save(`${name}.svg`, "image/svg+xml", mapStage.svg()),
-    png: () => mapStage.flat().toBlob((blob) => saving.save(`${name}.png`, "image/png", blob)),
+    gif: (button) => gif.atButton(button, player, name, animated()),
+    png: () => mapStage.whole().toBlob((blob) => saving.save(`${name}.png`, "image/png", blob)),
     "loss-svg": () => saving.save(`${name}-loss.svg`, "image/svg+xml", lossStage.svg()),
     csv: () => saving.save(`${name}.csv`, "text/csv", saving.csv(table())),
   };
-  document.querySelectorAll("[data-save]").forEach((button) => button.addEventListener("click", () => savers[button.dataset.save]()));
+  document.querySelectorAll("[data-save]").forEach((button) => button.addEventListener("click", () => savers[button.dataset.save](button)));
 
   player = movie.player($("#player"), { frames: now.steps, seconds: 10, draw,
     sharp: (wanted) => [mapStage, lossStage].forEach((stage) => stage.sharp(wanted)),

@@ -17,7 +17,9 @@ const walking = (() => {
   const byRule = (surface, rule, hyperparameters, start, steps, shift) => {
     const path = new Float64Array(2 * steps + 2).fill(NaN), state = maths.init(rule, [[2]]);
     const point = [Float64Array.from(start)], slope = [new Float64Array(2)];
+    const average = rule.average && path.slice();
     path.set(point[0]);
+    average?.set(point[0]);
     for (let t = 1; t <= steps; t++) {
       const [, dx, dy] = surface.at(point[0][0], point[0][1]);
       slope[0][0] = dx + shift(2 * t - 2);
@@ -25,8 +27,9 @@ const walking = (() => {
       if (!Number.isFinite(slope[0][0] + slope[0][1])) break;
       rule.step(point, slope, state, hyperparameters, t);
       path.set(point[0], 2 * t);
+      for (let i = 0; average && i < 2; i++) average[2 * t + i] = rule.average(point, state, i);
     }
-    return path;
+    return { path, average };
   };
 
   /* Return where a slope of one number is zero: doubled steps downhill until it turns, then between the two.
@@ -66,10 +69,11 @@ const walking = (() => {
     return path;
   };
 
-  /* Return the path of a walker from a start: { kind, rule, hyperparameters, lr, noisy, path }. */
+  /* Return { path, average } of a walker { kind, rule, hyperparameters, lr, noisy, path } from a start; `average` is
+     where its optimizer says that the model is to be evaluated, if that is elsewhere. */
   const walk = (surface, walker, { start, steps, noise, drawn }) => {
-    if (walker.kind === "recorded") return Float64Array.from(walker.path);
-    if (walker.kind === "coordinate") return byCoordinate(surface, start, steps);
+    if (walker.kind === "recorded") return { path: Float64Array.from(walker.path) };
+    if (walker.kind === "coordinate") return { path: byCoordinate(surface, start, steps) };
     const shift = walker.noisy && noise ? (i) => noise * drawn[i] : () => 0;
     return byRule(surface, walker.rule, { ...walker.hyperparameters, lr: walker.lr }, start, steps, shift);
   };

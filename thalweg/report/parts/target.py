@@ -1,4 +1,4 @@
-"""Where a page is written: a file of its own, over nothing that is there."""
+"""Where a page or a picture is written: a file of its own, over nothing that is there."""
 
 from __future__ import annotations
 
@@ -19,13 +19,26 @@ def free_page(path: str | os.PathLike[str], what: str, option: str, *, over: boo
 
     Raises TaskError for what does not end in .html, a folder, and a file that is there, unless `over`.
     """
-    page = Path(path)
-    if page.suffix.lower() != ".html":
-        raise TaskError(f"{what} is a file that ends in .html; got {page}.")
-    if page.is_dir():
-        raise TaskError(f"{page} is a folder; expected a file to write.")
-    if page.exists() and not over:
+    return free_file(path, what, option, ".html", over=over)
+
+
+def free_file(
+    path: str | os.PathLike[str], what: str, option: str, ending: str, *, over: bool = False
+) -> Path:
+    """Return the path of a file that may be written, as `free_page` does; `ending` is that of its name.
+
+    >>> free_file("bowl.mp4", "An animated picture", "--gif", ".gif")
+    Traceback (most recent call last):
+    ...
+    thalweg.errors.TaskError: An animated picture is a file that ends in .gif; got bowl.mp4.
+    """
+    file = Path(path)
+    if file.suffix.lower() != ending:
+        raise TaskError(f"{what} is a file that ends in {ending}; got {file}.")
+    if file.is_dir():
+        raise TaskError(f"{file} is a folder; expected a file to write.")
+    if file.exists() and not over:
         raise TaskError(
-            f"{page} exists. --force writes over it; or name another file with {option}."
+            f"{file} exists. --force writes over it; or name another file with {option}."
         )
-    return page
+    return file
