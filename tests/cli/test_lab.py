@@ -73,7 +73,7 @@ def test_a_finding_that_misses_theory_is_a_failure_that_is_shown(folder: Path) -
         (("lasso", "--set", "rwos=9"), "no setting 'rwos'. Did you mean 'rows'"),
         (("lasso", "--set", "rows=few"), "a whole number of at least 5"),
         (("lasso", "--out", "page.txt"), "ends in .html; got page.txt"),
-        (("--out", "page.html"), "--set and --out are of one lab"),
+        (("--out", "page.html"), "--slider, --seed, --set and --out are of one lab"),
     ],
 )
 def test_wrong_input(folder: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -11,6 +11,11 @@ from typing import Any
 from thalweg.errors import MissingExtraError
 from thalweg.report.parts.palette import Colour, colours
 
+Range = tuple[float, float]
+_SEEN = 0.2
+"""The share of an axis, at least, that each picture takes on axes that several share."""
+_MARGIN = 0.04
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -64,14 +69,22 @@ class Picture:
         found = colours(names)
         return [found[name] for name in names]
 
-    def description(self) -> dict[str, Any]:
-        """Return the figure as Plotly describes it, in the colours of light pages."""
+    def description(self, x: Range | None = None, y: Range | None = None) -> dict[str, Any]:
+        """Return the figure as Plotly describes it, in the colours of light pages.
+
+        `x` and `y` are the ranges of the axes, of logarithms where an axis is logarithmic; None for those
+        that the curves need.
+        """
         families, palette = self.families(), self.palette()
         traces = []
         for each in self.curves:
             place = families.index(each.family or each.name)
             traces.append(_trace(each, place, palette[place].light, self))
-        return {"data": traces, "layout": self._layout()}
+        layout = self._layout()
+        for name, given in (("xaxis", x), ("yaxis", y)):
+            if given is not None:
+                layout[name]["range"] = list(given)
+        return {"data": traces, "layout": layout}
 
     def plotly(self) -> Any:
         """Return the Plotly figure.
@@ -99,6 +112,39 @@ class Picture:
             "margin": {"l": 72, "r": 14, "t": 14, "b": 48},
             "hovermode": "closest",
         }
+
+
+def shared_ranges(pictures: Sequence[Picture]) -> tuple[Range | None, Range | None]:
+    """Return ranges of both axes that hold the curves of all pictures; None where one would hardly be seen.
+
+    A picture that moves is read against axes that do not.
+    """
+    return (
+        _shared(
+            [_extent(each.x, [x for line in each.curves for x in line.x]) for each in pictures]
+        ),
+        _shared(
+            [_extent(each.y, [y for line in each.curves for y in line.y]) for each in pictures]
+        ),
+    )
+
+
+def _extent(axis: Axis, values: Sequence[float]) -> Range | None:
+    """Return the least and the largest value that an axis can show, as logarithms where it is so."""
+    shown = [value for value in _shown(values, axis) if value is not None]
+    ends = (min(shown), max(shown)) if shown else None
+    return (math.log10(ends[0]), math.log10(ends[1])) if ends and axis.log else ends
+
+
+def _shared(extents: Sequence[Range | None]) -> Range | None:
+    known = [each for each in extents if each is not None]
+    if len(extents) < 2 or len(known) < len(extents):
+        return None
+    low, high = min(each[0] for each in known), max(each[1] for each in known)
+    if any(each[1] - each[0] < _SEEN * (high - low) for each in known) or not high > low:
+        return None
+    margin = _MARGIN * (high - low)
+    return low - margin, high + margin
 
 
 def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
@@ -133,7 +179,7 @@ def _trace(each: Line, place: int, colour: str, picture: Picture) -> dict[str, A
     }
 
 
-def _shown(values: tuple[float, ...], axis: Axis) -> list[float | None]:
+def _shown(values: Sequence[float], axis: Axis) -> list[float | None]:
     """Return the values with a gap for each that the axis cannot show."""
     return [
         value if math.isfinite(value) and (value > 0 or not axis.log) else None for value in values

@@ -33,6 +33,8 @@ def figure_page(
     palette: Sequence[Colour],
     saved: Saved,
     tall: int | None = None,
+    above: str = "",
+    script: str = "",
 ) -> str:
     """Return the text of a page: a header, the figure, and what stands below it.
 
@@ -45,6 +47,9 @@ def figure_page(
         palette: the colours in the light and the dark scheme.
         saved: what its buttons save.
         tall: the figure's height in pixels, if not the usual.
+        above: HTML between the header and the figure.
+        script: JavaScript that runs last. It may send the document an event "figure", whose detail has a
+            `figure`, `names` and a `record` to be shown and saved in the place of those here.
     """
     height = f' style="--tall:{tall}px"' if tall else ""
     light = "".join(f"--e{i}:{colour.light};" for i, colour in enumerate(palette))
@@ -65,7 +70,7 @@ def figure_page(
 {header}
 </header>
 <section class="card">
-<div class="chart"{height}></div>
+{above}<div class="chart"{height}></div>
 {below}
 <div class="save"><button type="button" data-save="csv" title="The points of the figure">CSV</button>\
 <button type="button" data-save="json" title="All of it">JSON</button></div>
@@ -77,6 +82,7 @@ def figure_page(
 <script>{plotly()}</script>
 <script>{asset("save.js")}</script>
 <script>{asset("one_figure.js")}</script>
+{f"<script>{script}</script>" if script else ""}
 </body>
 </html>
 """
