@@ -89,7 +89,7 @@ class LabResult:
     def slider_line(self) -> str:
         """Return where the slider stands, and how far it goes."""
         slider = self.lab.slider
-        at = "not at a value of its own" if self.slider is None else f"{self.slider:g}"
+        at = "not at a value of its own" if self.slider is None else slider.shown(self.slider)
         return f"Slider {slider.name} = {at}: {slider.about}, from {slider.range}"
 
     def figure(self) -> Any:

@@ -95,7 +95,7 @@ aria-valuetext="{escape(_shown(found.result))}" aria-describedby="slider-about">
 
 def _shown(result: LabResult) -> str:
     """Return where the slider stands, with its unit."""
-    return f"{result.slider:g} {result.lab.slider.unit}".rstrip()
+    return "" if result.slider is None else result.lab.slider.shown(result.slider)
 
 
 def _stops(found: Sweep, figures: Sequence[dict[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from thalweg.errors import MissingExtraError
 from thalweg.report.parts.palette import Colour, colours
 
 Range = tuple[float, float]
-_SEEN = 0.2
+_SEEN = 0.25
 """The share of an axis, at least, that each picture takes on axes that several share."""
 _MARGIN = 0.04
 
@@ -80,11 +80,7 @@ class Picture:
         for each in self.curves:
             place = families.index(each.family or each.name)
             traces.append(_trace(each, place, palette[place].light, self))
-        layout = self._layout()
-        for name, given in (("xaxis", x), ("yaxis", y)):
-            if given is not None:
-                layout[name]["range"] = list(given)
-        return {"data": traces, "layout": layout}
+        return {"data": traces, "layout": self._layout(x, y)}
 
     def plotly(self) -> Any:
         """Return the Plotly figure.
@@ -97,14 +93,16 @@ class Picture:
             raise MissingExtraError("plotly", "The picture of a lab") from None
         return Figure(self.description())
 
-    def _layout(self) -> dict[str, Any]:
+    def _layout(self, x: Range | None, y: Range | None) -> dict[str, Any]:
+        across = x or _extent(self.x, [x for each in self.curves for x in each.x])
+        up = y or _extent(self.y, [y for each in self.curves for y in each.y])
         return {
             "xaxis": {
-                **_axis(self.x, [x for each in self.curves for x in each.x]),
+                **_axis(self.x, across, fixed=x is not None),
                 "showgrid": False,
                 "showline": True,
             },
-            "yaxis": _axis(self.y, [y for each in self.curves for y in each.y]),
+            "yaxis": _axis(self.y, up, fixed=y is not None),
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "showlegend": len(self.curves) > 1,
             "paper_bgcolor": "#ffffff",
@@ -147,11 +145,10 @@ def _shared(extents: Sequence[Range | None]) -> Range | None:
     return low - margin, high + margin
 
 
-def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
+def _axis(axis: Axis, extent: Range | None, *, fixed: bool) -> dict[str, Any]:
     log: dict[str, Any] = {"type": "log", "exponentformat": "power"} if axis.log else {}
-    shown = [value for value in values if math.isfinite(value) and value > 0]
-    if axis.log and shown and 1.5 < math.log10(max(shown) / min(shown)) < 6:
-        log["dtick"] = 1  # a label a decade, and none between
+    if axis.log and extent:
+        log |= _ticks(*extent)
     return {
         "title": {"text": escape(axis.title, quote=False), "standoff": 10},
         "gridcolor": "#ecebe7",
@@ -159,7 +156,20 @@ def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
         "zeroline": False,
         "automargin": True,
         **log,
+        **({"range": list(extent)} if extent and fixed else {}),
     }
+
+
+def _ticks(low: float, high: float) -> dict[str, Any]:
+    """Return where a logarithmic axis has its labels, given the logarithms of its ends.
+
+    One a decade, and none between, where that are three at least; else at 1, 2 and 5. Plotly knows better
+    for what is very long or very short.
+    """
+    decades = math.floor(high) - math.ceil(low) + 1
+    if decades >= 3:
+        return {"dtick": 1} if high - low < 6 else {}
+    return {"dtick": "D2"} if high - low > 0.6 else {}
 
 
 def _trace(each: Line, place: int, colour: str, picture: Picture) -> dict[str, Any]:

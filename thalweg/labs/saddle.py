@@ -307,10 +307,10 @@ LAB = Lab(
     slider=Slider(
         "curvature",
         "curvature b of the ridge; a second one is a quarter of it",
-        (0.4, 0.8, 1.2, 2.0, 3.0, 4.0),
+        (0.8, 1.2, 1.6, 2.0, 3.0, 4.0),
         2.0,
-        "A flatter ridge than 0.1 holds gradient descent for longer than seconds; beyond 4 a minimum is too "
-        "steep for the largest rate.",
+        "Of a flatter ridge the minima are too shallow to be seen; beyond 4 they are too steep for the "
+        "largest rate.",
         settings=lambda b: {"curvatures": multiples(b, (1, 0.25))},
     ),
     patients=patients,

@@ -21,7 +21,7 @@ class Slider:
         stops: values in order, which the page shows; the findings hold at each of them, and between.
         default: one of the stops, where the lab stands with its usual settings.
         ends: why it ends where it does: what no longer holds beyond, or what is not computed in seconds.
-        unit: what it is counted in; "" for a pure number.
+        unit: what it is counted in, as "rows"; "" for a pure number.
         settings: the settings at a value; None where the setting of the same name has it.
     """
 
@@ -42,6 +42,10 @@ class Slider:
     def range(self) -> str:
         """The values that it can have, as "1 to 5 units"."""
         return f"{self.stops[0]:g} to {self.stops[-1]:g} {self.unit}".rstrip()
+
+    def shown(self, value: float) -> str:
+        """Return a value with its unit, as "1 row" of "rows"."""
+        return f"{value:g} {self.unit.removesuffix('s') if value == 1 else self.unit}".rstrip()
 
     def read(self, given: Any, lab: str) -> float:
         """Return a value, which may be a text as a command line has it.

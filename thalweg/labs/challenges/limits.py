@@ -117,7 +117,7 @@ def draw(data: Data) -> Picture:
             curve("measured", widths, shares, dots=True, line=False),
             curve("1 − 2¹⁻ⁿ", widths, [1 - 2 ** (1 - n) for n in widths], dash=True),
         ),
-        x=Axis("hidden units n"),
+        x=Axis("hidden units n", log=True),
         y=Axis("share of runs that learn |x|"),
         hint="Two units can express the function. Half of the starts do not find it, and no more "
         "than one in 500 fails with ten.",
