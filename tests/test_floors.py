@@ -37,16 +37,16 @@ FLOORS = {
     "meta": 4,
     "train": 5,
     "testing": 5,
-    "labs": 5,
     "doctor": 6,
     "landscape": 6,
     "movies": 6,
     "network": 6,
     "strategies": 6,
     "race": 6,
-    "cli": 7,
-    "__main__": 8,
-    "__init__": 8,
+    "labs": 7,
+    "cli": 8,
+    "__main__": 9,
+    "__init__": 9,
 }
 LONGEST = 18
 """Modules in the longest chain of imports."""

@@ -10,21 +10,17 @@ from typing import Any
 import pytest
 
 from tests.exact import RERUN, same
+from tests.labs.conftest import TOGETHER
 from thalweg import labs
 from thalweg.errors import TaskError
 from thalweg.labs.lab import Finding, Lab, LabResult, Theory
 from thalweg.labs.page import lab_page
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
 
-pytest.importorskip("sklearn", reason="some labs compare with scikit-learn")
-pytestmark = pytest.mark.xdist_group("labs")  # which are run once, not once in each process
+pytestmark = TOGETHER
 DOCS = Path(__file__).parents[2] / "docs" / "labs.md"
-
-
-@pytest.fixture(scope="session")
-def results() -> dict[str, LabResult]:
-    return {name: labs.run(name) for name in labs.LABS}
 
 
 @pytest.mark.parametrize("name", labs.LABS)
@@ -72,7 +68,7 @@ def test_its_text_its_picture_and_its_page(name: str, results: dict[str, LabResu
     assert len(lab.what) > 150
     assert len(lab.why) > 150
     assert "Deep Learning, section" in lab.source
-    assert str(result).count("holds") == len(result.findings)
+    assert str(result).count("  holds") == len(result.findings)
     document = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert document["schema"] == "thalweg.lab/1"
     assert document["holds"] is True
@@ -142,6 +138,8 @@ def made(found: float = 1.0) -> Lab[Chosen, Chosen]:
         draw=lambda data: Picture(
             (curve("<i>", [1, 2], [0, float("nan")]),), Axis("x"), Axis("y", log=True), "A line."
         ),
+        slider=Slider("rows", "rows", (1, 3, 5), 3, "There is no more.", unit="<rows>"),
+        patients="<nothing> is trained.",
     )
 
 

@@ -29,7 +29,7 @@ from thalweg.labs.challenges import (
     local_structure,
     long_products,
 )
-from thalweg.labs.lab import Finding, Lab, LabResult, Theory
+from thalweg.labs.lab import Finding, Lab, LabResult, Sweep, Theory
 from thalweg.labs.learning import (
     empirical_risk,
     gradient_noise,
@@ -39,8 +39,25 @@ from thalweg.labs.learning import (
     surrogate_loss,
 )
 from thalweg.labs.page import write_lab_page
+from thalweg.labs.slider import Slider
+from thalweg.labs.sweep import sweep
+from thalweg.labs.watching import Examination, Patient
 
-__all__ = ["LABS", "Finding", "Lab", "LabResult", "Theory", "find", "run", "write_lab_page"]
+__all__ = [
+    "LABS",
+    "Examination",
+    "Finding",
+    "Lab",
+    "LabResult",
+    "Patient",
+    "Slider",
+    "Sweep",
+    "Theory",
+    "find",
+    "run",
+    "sweep",
+    "write_lab_page",
+]
 
 LABS: dict[str, Lab[Any, Any]] = {
     lab.name: lab
@@ -86,8 +103,10 @@ def find(name: str) -> Lab[Any, Any]:
     return LABS[wanted]
 
 
-def run(name: str, **settings: Any) -> LabResult:
+def run(name: str, *, slider: float | None = None, **settings: Any) -> LabResult:
     """Run a lab, with other settings than the usual ones where given, and return what it found.
+
+    `slider` is where the lab's one slider stands. The doctor watches when `examinations` is asked for.
 
     Raises:
         TaskError: there is no such lab or setting, or a setting cannot have the value.
@@ -97,4 +116,4 @@ def run(name: str, **settings: Any) -> LabResult:
     >>> result.holds, [finding.name for finding in result.findings]
     (True, ['α = 1: x a sweep', 'α = 1: objective a sweep'])
     """
-    return find(name).run(settings)
+    return find(name).run(settings, slider=slider)

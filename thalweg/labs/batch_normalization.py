@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
 
 _STD = 2.0
 """The standard deviation of the inputs; the running variance begins at 1."""
@@ -268,5 +269,15 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "rows",
+        "rows in a batch",
+        (3, 4, 8, 16, 64, 256),
+        4,
+        "One row has no variance, and of two all normalized values are ±1; from 256 on both variances are "
+        "alike.",
+        unit="rows",
+    ),
+    patients="gradients and running statistics are measured, and no weight is trained.",
 )
 """The lab `batch-normalization`."""

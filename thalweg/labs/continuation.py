@@ -15,10 +15,15 @@ from thalweg.errors import TaskError
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
+from thalweg.labs.watching import NOTHING, OfPoint, Patient, value
+from thalweg.optim import SGD
 
 _REACH = 4.0
 """Starts lie between −4 and 4."""
 _MOST = 5000
+_WATCHED = 100
+"""Steps that the doctor watches."""
 _NODES = 120
 """Of the quadrature, which is exact to rounding for waves as short as the settings allow."""
 
@@ -290,6 +295,14 @@ def draw(data: Data) -> Picture:
     )
 
 
+def patients(chosen: Settings) -> list[Patient]:
+    """Return gradient descent from the leftmost start: what the doctor sees of it is a healthy descent."""
+    model = OfPoint(lambda at: _fun(chosen, at), torch.tensor([-_REACH], dtype=torch.float64))
+    optimizer = SGD(model.parameters(), lr=1 / (1 + chosen.depth * chosen.waves**2))
+    run = "gradient descent into the first well, which may be no deep one"
+    return [Patient(run, model, optimizer, value, [NOTHING] * _WATCHED)]
+
+
 LAB = Lab(
     name="continuation",
     title="A blurred objective has one minimum, and leads to the deepest of many",
@@ -308,5 +321,13 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "depth",
+        "height b of the waves",
+        (0.3, 0.5, 1.0, 2.0, 3.0, 5.0),
+        1.0,
+        "Lower waves make few minima; beyond, the first blur must be wider than usual to leave one.",
+    ),
+    patients=patients,
 )
 """The lab `continuation`."""

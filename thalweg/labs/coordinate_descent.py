@@ -11,6 +11,7 @@ from thalweg.errors import TaskError
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider, multiples
 from thalweg.solvers import Quadratic, Result, coordinate_descent
 
 
@@ -108,5 +109,15 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "alpha",
+        "smallest α; the others are 3, 10 and 30 times it",
+        (0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+        0.1,
+        "For smaller α the staircase has more stairs than can be seen; beyond 3 each path is hardly more "
+        "than one step.",
+        settings=lambda alpha: {"alphas": multiples(alpha, (1, 3, 10, 30))},
+    ),
+    patients="each step solves for one variable exactly; no optimizer follows a gradient.",
 )
 """The lab `coordinate-descent`."""

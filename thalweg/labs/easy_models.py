@@ -14,6 +14,7 @@ from thalweg.errors import TaskError
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
 
 _ROWS = 16
 _BEGIN = 5
@@ -246,5 +247,14 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "layers",
+        "layers, and steps of the LSTM",
+        (12, 20, 30, 50, 80),
+        30,
+        "With fewer layers sizes have not settled; with more the lab takes longer than seconds.",
+        unit="layers",
+    ),
+    patients="random gradients go through networks as they are drawn, and none is trained.",
 )
 """The lab `easy-models`."""

@@ -13,6 +13,8 @@ from thalweg.errors import TaskError
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider, multiples
+from thalweg.labs.watching import Patient, linear
 from thalweg.optim import SGD
 from thalweg.solvers import minimize
 
@@ -199,6 +201,23 @@ def draw(data: Data) -> Picture:
     )
 
 
+def patients(chosen: Settings) -> list[Patient]:
+    """Return gradient descent at the largest κ, as a linear model of inputs with these curvatures."""
+    eigenvalues = _eigenvalues(max(chosen.kappas), chosen.size)
+    model = linear(1 / eigenvalues)
+    rate = 2 / float(eigenvalues.max() + eigenvalues.min())
+    inputs = torch.diag((len(eigenvalues) * eigenvalues).sqrt())  # XᵀX/n has the eigenvalues
+    batch = inputs, torch.zeros(len(eigenvalues), 1, dtype=torch.float64)
+    optimizer = SGD(model.parameters(), lr=rate)
+    return [
+        Patient(
+            "gradient descent at the largest κ",
+            *(model, optimizer, "half_mse", [batch] * _FOLLOWED),
+            meant=("ill_conditioning",),
+        )
+    ]
+
+
 LAB = Lab(
     name="ill-conditioning",
     title="Iterations grow like κ, like √κ, or not at all",
@@ -218,5 +237,14 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "kappa",
+        "largest condition number κ; the others are 1 to 30 hundredths of it",
+        (200.0, 500.0, 1000.0, 3000.0, 10_000.0),
+        1000.0,
+        "Below, the smallest κ would be less than 2; beyond, gradient descent takes more than seconds.",
+        settings=lambda kappa: {"kappas": multiples(kappa, (0.01, 0.03, 0.1, 0.3, 1))},
+    ),
+    patients=patients,
 )
 """The lab `ill-conditioning`."""

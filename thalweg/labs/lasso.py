@@ -11,6 +11,7 @@ from thalweg.errors import MissingExtraError, TaskError
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
 from thalweg.solvers import Result, lasso
 
 
@@ -161,5 +162,14 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "used",
+        "features that the target depends on",
+        (1, 2, 4, 6, 8, 12),
+        4,
+        "There are 12 features.",
+        unit="features",
+    ),
+    patients="each step solves for one coefficient exactly; no optimizer follows a gradient.",
 )
 """The lab `lasso`."""

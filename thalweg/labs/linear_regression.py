@@ -12,11 +12,15 @@ from thalweg.errors import MissingExtraError
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
+from thalweg.labs.watching import Patient
 from thalweg.optim import SGD
 from thalweg.solvers import minimize
 
 _COPIES = 40
 """Independent runs of SGD, whose root mean square distance is compared with theory."""
+_WATCHED = 500
+"""Steps that the doctor watches, at most."""
 _ENOUGH = 1e-9
 """The distance at which a run ends."""
 _SOLVERS = {"Newton": "newton", "CG": "cg", "L-BFGS": "lbfgs"}
@@ -85,12 +89,7 @@ class Data:
 
 def compute(chosen: Settings) -> Data:
     """Run every method from zero."""
-    random = torch.Generator().manual_seed(chosen.seed)
-    X = torch.randn(chosen.rows, chosen.features, generator=random, dtype=torch.float64) + 0.5
-    X = X * torch.linspace(0.7, 1.5, chosen.features, dtype=torch.float64)
-    w = torch.randn(chosen.features, generator=random, dtype=torch.float64)
-    noise = torch.randn(chosen.rows, generator=random, dtype=torch.float64)
-    problem = Problem(X, X @ w + 3 + chosen.noise * noise, chosen.weight_decay)
+    problem, random = _problem(chosen)
     goal = problem.closed_form()
 
     def distance(point: Tensor) -> float:
@@ -102,6 +101,16 @@ def compute(chosen: Settings) -> Data:
     for name, method in _SOLVERS.items():
         ways[name], ends[name] = _solver(problem, method, distance)
     return Data(problem, ways, ends, _scikit_learn(problem), expected)
+
+
+def _problem(chosen: Settings) -> tuple[Problem, torch.Generator]:
+    """Return the problem, and the generator that goes on to SGD's batches."""
+    random = torch.Generator().manual_seed(chosen.seed)
+    X = torch.randn(chosen.rows, chosen.features, generator=random, dtype=torch.float64) + 0.5
+    X = X * torch.linspace(0.7, 1.5, chosen.features, dtype=torch.float64)
+    w = torch.randn(chosen.features, generator=random, dtype=torch.float64)
+    noise = torch.randn(chosen.rows, generator=random, dtype=torch.float64)
+    return Problem(X, X @ w + 3 + chosen.noise * noise, chosen.weight_decay), random
 
 
 Way = tuple[list[float], list[float]]
@@ -125,12 +134,9 @@ def _gradient_descent(problem: Problem, distance: Callable[[Tensor], float]) -> 
 def _sgd(
     problem: Problem, goal: Tensor, chosen: Settings, random: torch.Generator
 ) -> tuple[Way, float]:
-    """Run SGD with lr β/(k + k₀), β = 2/μ, several copies at once; return the way and the expected end."""
+    """Run SGD, several copies at once; return the way and the expected end."""
     design, y, ridge = problem.design(), problem.y, problem.ridge()
-    eigenvalues = torch.linalg.eigvalsh(problem.hessian())
-    beta = 2 / float(eigenvalues[0])
-    delay = 4 * beta * float(eigenvalues[-1])  # the first step is 1/(4L)
-    rates = [beta / (k + delay) for k in range(chosen.steps)]
+    rates = _rates(problem, chosen.steps)
     points = torch.nn.Parameter(torch.zeros(_COPIES, design.shape[1], dtype=design.dtype))
     optimizer = SGD([points], lr=rates[0])
     ways: Way = ([0.0], [1.0])
@@ -146,6 +152,14 @@ def _sgd(
             ways[0].append((k + 1) * chosen.batch / len(y))
             ways[1].append(float(spread / goal.norm()))
     return ways, _expected(problem, goal, rates, chosen.batch)
+
+
+def _rates(problem: Problem, steps: int) -> list[float]:
+    """Return SGD's learning rates, β/(k + k₀) with β = 2/μ."""
+    eigenvalues = torch.linalg.eigvalsh(problem.hessian())
+    beta = 2 / float(eigenvalues[0])
+    delay = 4 * beta * float(eigenvalues[-1])  # the first step is 1/(4L)
+    return [beta / (k + delay) for k in range(steps)]
 
 
 def _expected(problem: Problem, goal: Tensor, rates: list[float], batch: int) -> float:
@@ -270,6 +284,24 @@ def draw(data: Data) -> Picture:
     )
 
 
+def patients(chosen: Settings) -> list[Patient]:
+    """Return the run of SGD, one copy of it, with the penalty as weight decay."""
+    problem, draws = _problem(chosen)
+    rates = _rates(problem, chosen.steps)
+    model = torch.nn.Linear(chosen.features, 1, dtype=problem.X.dtype)
+    for each in model.parameters():
+        torch.nn.init.zeros_(each)
+    groups = [
+        {"params": [model.weight], "weight_decay": 2 * problem.decay},
+        {"params": [model.bias]},
+    ]
+    optimizer = SGD(groups, lr=lambda step: rates[min(step, len(rates) - 1)])
+    shape = (_COPIES, chosen.batch)
+    rows = [torch.randint(len(problem.y), shape, generator=draws)[0] for _ in rates[:_WATCHED]]
+    batches = [(problem.X[each], problem.y[each, None]) for each in rows]
+    return [Patient("SGD, one copy", model, optimizer, "half_mse", batches)]
+
+
 LAB = Lab(
     name="linear-regression",
     title="Five ways to the closed form of linear regression",
@@ -288,5 +320,14 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "batch",
+        "rows in a batch of SGD",
+        (1, 2, 5, 10, 20, 50, 100),
+        10,
+        "The smallest batch has one row; the gradient of 100 hardly differs from that of all rows.",
+        unit="rows",
+    ),
+    patients=patients,
 )
 """The lab `linear-regression`."""

@@ -9,6 +9,7 @@ import torch
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
 
 
 @dataclass(frozen=True)
@@ -112,5 +113,14 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "layers",
+        "layers of one unit each",
+        (2, 5, 10, 20, 40, 60),
+        20,
+        "One layer has no others that it could miss; beyond 60 the second order is far off, too.",
+        unit="layers",
+    ),
+    patients="one step shows it, and no training follows.",
 )
 """The lab `many-layers`."""

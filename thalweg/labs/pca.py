@@ -11,12 +11,16 @@ from torch import Tensor
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
+from thalweg.labs.watching import Patient
 from thalweg.optim import SGD
 
 _LEFT = 1e-9
 """The share of the angle that is left at the end, and so the sine."""
 _RATE = 1 / 8
 """The learning rate times the largest variance; from 1/4 on gradient descent diverges."""
+_WATCHED = 300
+"""Steps that the doctor watches, at most."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,7 @@ class Data:
 
 def compute(chosen: Settings) -> Data:
     """Make rows with known variances, and look for a dictionary and a code by descent."""
-    random = torch.Generator().manual_seed(chosen.seed)
-    variances = chosen.decay ** torch.arange(chosen.size, dtype=torch.float64)
-    left, right = (
-        torch.linalg.qr(torch.randn(n, chosen.size, generator=random, dtype=torch.float64)).Q
-        for n in (chosen.rows, chosen.size)
-    )
-    x = left * (chosen.rows * variances).sqrt() @ right.mT
-    eigenvectors = torch.linalg.svd(x, full_matrices=False).Vh[: chosen.components].mT
-    start = 0.3 * torch.randn(eigenvectors.shape, generator=random, dtype=torch.float64)
+    variances, x, eigenvectors, start = _problem(chosen)
     d, sines, lengths = _dictionary(x, start, eigenvectors, _steps(variances, chosen.components))
     return Data(
         variances,
@@ -73,6 +69,25 @@ def compute(chosen: Settings) -> Data:
         lengths,
         float(_error(x, d)),
     )
+
+
+def _problem(chosen: Settings) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the variances, the rows, the first eigenvectors, and the start of D."""
+    random = torch.Generator().manual_seed(chosen.seed)
+    variances = chosen.decay ** torch.arange(chosen.size, dtype=torch.float64)
+    left, right = (
+        torch.linalg.qr(torch.randn(n, chosen.size, generator=random, dtype=torch.float64)).Q
+        for n in (chosen.rows, chosen.size)
+    )
+    x = left * (chosen.rows * variances).sqrt() @ right.mT
+    eigenvectors = torch.linalg.svd(x, full_matrices=False).Vh[: chosen.components].mT
+    start = 0.3 * torch.randn(eigenvectors.shape, generator=random, dtype=torch.float64)
+    return variances, x, eigenvectors, start
+
+
+def _rate(x: Tensor) -> float:
+    """Return the learning rate: a share of one over the largest variance."""
+    return _RATE / float(torch.linalg.matrix_norm(x, 2) ** 2 / len(x))
 
 
 def _contraction(variances: Tensor, kept: int) -> float:
@@ -95,7 +110,7 @@ def _dictionary(
 ) -> tuple[Tensor, list[float], list[float]]:
     """Return D by gradient descent on the error of DDᵀx, and how far from the eigenvectors it was."""
     d = torch.nn.Parameter(start)
-    optimizer = SGD([d], lr=_RATE / float(torch.linalg.matrix_norm(x, 2) ** 2 / len(x)))
+    optimizer = SGD([d], lr=_rate(x))
     sines, lengths = [], []
     unit = torch.eye(d.shape[1], dtype=d.dtype)
     for step in range(steps + 1):
@@ -187,6 +202,31 @@ def draw(data: Data) -> Picture:
     )
 
 
+class _Dictionary(torch.nn.Module):
+    """x ↦ DDᵀx for each row x."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.d = torch.nn.Parameter(start.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what is read back of each row."""
+        return x @ self.d @ self.d.mT
+
+
+def _row_errors(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).square().sum(1).mean()
+
+
+def patients(chosen: Settings) -> list[Patient]:
+    """Return the descent on D, up to where the angle is small."""
+    variances, x, _, start = _problem(chosen)
+    model = _Dictionary(start)
+    optimizer = SGD(model.parameters(), lr=_rate(x))
+    steps = min(_steps(variances, chosen.components), _WATCHED)
+    return [Patient("descent on D", model, optimizer, _row_errors, [(x, x)] * steps)]
+
+
 LAB = Lab(
     name="pca",
     title="Gradient descent finds the principal components",
@@ -205,5 +245,13 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "decay",
+        "each variance over the one before",
+        (0.4, 0.5, 0.6, 0.7, 0.8),
+        0.6,
+        "Below, small variances are lost in rounding; above, the gap is small and descent takes long.",
+    ),
+    patients=patients,
 )
 """The lab `pca`."""

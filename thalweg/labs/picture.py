@@ -11,6 +11,11 @@ from typing import Any
 from thalweg.errors import MissingExtraError
 from thalweg.report.parts.palette import Colour, colours
 
+Range = tuple[float, float]
+_SEEN = 0.25
+"""The share of an axis, at least, that each picture takes on axes that several share."""
+_MARGIN = 0.04
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -64,14 +69,18 @@ class Picture:
         found = colours(names)
         return [found[name] for name in names]
 
-    def description(self) -> dict[str, Any]:
-        """Return the figure as Plotly describes it, in the colours of light pages."""
+    def description(self, x: Range | None = None, y: Range | None = None) -> dict[str, Any]:
+        """Return the figure as Plotly describes it, in the colours of light pages.
+
+        `x` and `y` are the ranges of the axes, of logarithms where an axis is logarithmic; None for those
+        that the curves need.
+        """
         families, palette = self.families(), self.palette()
         traces = []
         for each in self.curves:
             place = families.index(each.family or each.name)
             traces.append(_trace(each, place, palette[place].light, self))
-        return {"data": traces, "layout": self._layout()}
+        return {"data": traces, "layout": self._layout(x, y)}
 
     def plotly(self) -> Any:
         """Return the Plotly figure.
@@ -84,14 +93,16 @@ class Picture:
             raise MissingExtraError("plotly", "The picture of a lab") from None
         return Figure(self.description())
 
-    def _layout(self) -> dict[str, Any]:
+    def _layout(self, x: Range | None, y: Range | None) -> dict[str, Any]:
+        across = x or _extent(self.x, [x for each in self.curves for x in each.x])
+        up = y or _extent(self.y, [y for each in self.curves for y in each.y])
         return {
             "xaxis": {
-                **_axis(self.x, [x for each in self.curves for x in each.x]),
+                **_axis(self.x, across, fixed=x is not None),
                 "showgrid": False,
                 "showline": True,
             },
-            "yaxis": _axis(self.y, [y for each in self.curves for y in each.y]),
+            "yaxis": _axis(self.y, up, fixed=y is not None),
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "showlegend": len(self.curves) > 1,
             "paper_bgcolor": "#ffffff",
@@ -101,11 +112,43 @@ class Picture:
         }
 
 
-def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
+def shared_ranges(pictures: Sequence[Picture]) -> tuple[Range | None, Range | None]:
+    """Return ranges of both axes that hold the curves of all pictures; None where one would hardly be seen.
+
+    A picture that moves is read against axes that do not.
+    """
+    return (
+        _shared(
+            [_extent(each.x, [x for line in each.curves for x in line.x]) for each in pictures]
+        ),
+        _shared(
+            [_extent(each.y, [y for line in each.curves for y in line.y]) for each in pictures]
+        ),
+    )
+
+
+def _extent(axis: Axis, values: Sequence[float]) -> Range | None:
+    """Return the least and the largest value that an axis can show, as logarithms where it is so."""
+    shown = [value for value in _shown(values, axis) if value is not None]
+    ends = (min(shown), max(shown)) if shown else None
+    return (math.log10(ends[0]), math.log10(ends[1])) if ends and axis.log else ends
+
+
+def _shared(extents: Sequence[Range | None]) -> Range | None:
+    known = [each for each in extents if each is not None]
+    if len(extents) < 2 or len(known) < len(extents):
+        return None
+    low, high = min(each[0] for each in known), max(each[1] for each in known)
+    if any(each[1] - each[0] < _SEEN * (high - low) for each in known) or not high > low:
+        return None
+    margin = _MARGIN * (high - low)
+    return low - margin, high + margin
+
+
+def _axis(axis: Axis, extent: Range | None, *, fixed: bool) -> dict[str, Any]:
     log: dict[str, Any] = {"type": "log", "exponentformat": "power"} if axis.log else {}
-    shown = [value for value in values if math.isfinite(value) and value > 0]
-    if axis.log and shown and 1.5 < math.log10(max(shown) / min(shown)) < 6:
-        log["dtick"] = 1  # a label a decade, and none between
+    if axis.log and extent:
+        log |= _ticks(*extent)
     return {
         "title": {"text": escape(axis.title, quote=False), "standoff": 10},
         "gridcolor": "#ecebe7",
@@ -113,7 +156,20 @@ def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
         "zeroline": False,
         "automargin": True,
         **log,
+        **({"range": list(extent)} if extent and fixed else {}),
     }
+
+
+def _ticks(low: float, high: float) -> dict[str, Any]:
+    """Return where a logarithmic axis has its labels, given the logarithms of its ends.
+
+    One a decade, and none between, where that are three at least; else at 1, 2 and 5. Plotly knows better
+    for what is very long or very short.
+    """
+    decades = math.floor(high) - math.ceil(low) + 1
+    if decades >= 3:
+        return {"dtick": 1} if high - low < 6 else {}
+    return {"dtick": "D2"} if high - low > 0.6 else {}
 
 
 def _trace(each: Line, place: int, colour: str, picture: Picture) -> dict[str, Any]:
@@ -133,7 +189,7 @@ def _trace(each: Line, place: int, colour: str, picture: Picture) -> dict[str, A
     }
 
 
-def _shown(values: tuple[float, ...], axis: Axis) -> list[float | None]:
+def _shown(values: Sequence[float], axis: Axis) -> list[float | None]:
     """Return the values with a gap for each that the axis cannot show."""
     return [
         value if math.isfinite(value) and (value > 0 or not axis.log) else None for value in values

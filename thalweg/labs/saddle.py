@@ -12,6 +12,9 @@ from thalweg.errors import TaskError
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider, multiples
+from thalweg.labs.watching import NOTHING, OfPoint, Patient, value
+from thalweg.optim import SGD
 from thalweg.solvers import Result, minimize
 from thalweg.solvers.direction.newton import Newton
 from thalweg.solvers.objectives.objective import ScalarObjective
@@ -22,6 +25,8 @@ _NEWTON = 8
 """Steps of Newton's method."""
 _MOST = 100_000
 """Steps of gradient descent at most."""
+_WATCHED = 200
+"""Steps that the doctor watches, after which only the saddle is left."""
 _LOG_NORMAL = -(0.5772156649015329 + math.log(2)) / 2
 """The mean of log|Z|, Z standard normal; its standard deviation is π/√8."""
 
@@ -265,6 +270,20 @@ def draw(data: Data) -> Picture:
     )
 
 
+def patients(chosen: Settings) -> list[Patient]:
+    """Return gradient descent from the ridge, which never leaves it."""
+    b = chosen.curvatures[0]
+    model = OfPoint(lambda at: _fun(at, b), _starts([0.0])[0])
+    optimizer = SGD(model.parameters(), lr=chosen.rate)
+    return [
+        Patient(
+            "gradient descent from the ridge",
+            *(model, optimizer, value, [NOTHING] * _WATCHED),
+            meant=("plateau_or_saddle",),
+        )
+    ]
+
+
 LAB = Lab(
     name="saddle",
     title="Newton lands on a saddle, gradient descent lingers, saddle-free Newton leaves",
@@ -285,5 +304,15 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "curvature",
+        "curvature b of the ridge; a second one is a quarter of it",
+        (0.8, 1.2, 1.6, 2.0, 3.0, 4.0),
+        2.0,
+        "Of a flatter ridge the minima are too shallow to be seen; beyond 4 they are too steep for the "
+        "largest rate.",
+        settings=lambda b: {"curvatures": multiples(b, (1, 0.25))},
+    ),
+    patients=patients,
 )
 """The lab `saddle`."""

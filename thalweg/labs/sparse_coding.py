@@ -11,6 +11,7 @@ from torch import Tensor
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
 from thalweg.solvers import SparseCoding, sparse_coding
 
 
@@ -117,5 +118,13 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "chance",
+        "chance of each bar to be in a patch",
+        (0.1, 0.15, 0.2, 0.25, 0.3),
+        0.2,
+        "Rarer bars leave most patches empty; where there are more, bars are no longer told apart.",
+    ),
+    patients="dictionary and codes are solved for block by block; no optimizer follows a gradient.",
 )
 """The lab `sparse-coding`."""

@@ -12,6 +12,8 @@ from thalweg.engine import chain
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
+from thalweg.labs.watching import Patient, linear
 from thalweg.optim import SGD, Optimizer
 from thalweg.rules import clip_by_global_norm
 
@@ -28,7 +30,7 @@ class Settings:
         low=0.2,
         high=0.9,
     )
-    clip: float = setting(1.0, "largest norm c of a clipped gradient", low=1, high=5)
+    clip: float = setting(1.0, "largest norm c of a clipped gradient", low=1, high=150)
     steps: int = setting(500, "steps of the clipped run", low=400, high=20_000)
 
     @property
@@ -154,6 +156,36 @@ def draw(data: Data) -> Picture:
     )
 
 
+class _Layers(torch.nn.Module):
+    """One weight w that an input is multiplied with T times, and b in the end."""
+
+    def __init__(self, w: float, times: int) -> None:
+        super().__init__()
+        self.step = linear(torch.tensor([w], dtype=torch.float64))
+        self.b = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+        self.times = times
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x·wᵀ + b."""
+        for _ in range(self.times):
+            x = self.step(x)
+        return x + self.b
+
+
+def patients(chosen: Settings) -> list[Patient]:
+    """Return the plain run, which goes on until the loss is not finite."""
+    model = _Layers(chosen.start, chosen.layers)
+    optimizer = SGD(model.parameters(), lr=chosen.epsilon)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    return [
+        Patient(
+            "plain run",
+            *(model, optimizer, "half_mse", [(one, one)] * chosen.steps),
+            meant=("cliff", "exploding_gradient"),
+        )
+    ]
+
+
 LAB = Lab(
     name="cliffs",
     title="A cliff throws the plain step far away",
@@ -174,5 +206,15 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "clip",
+        "largest norm c of a clipped gradient",
+        (1.0, 3.0, 10.0, 30.0, 100.0, 150.0),
+        1.0,
+        "Below 1 the run is not at the foot after 500 steps. From about 200 on a clipped step leads past the "
+        "foot onto the plain, where the gradient is nearly 0; from about 1000 on, to the cliff at the other "
+        "side, and the run is thrown to and fro.",
+    ),
+    patients=patients,
 )
 """The lab `cliffs`."""

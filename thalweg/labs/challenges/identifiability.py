@@ -12,6 +12,7 @@ from torch import Tensor
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
 
 _INPUTS, _ROWS = 2, 40
 _SCALES = 9
@@ -182,5 +183,13 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "scale",
+        "largest scale α of a layer",
+        (1.5, 3.0, 10.0, 30.0, 100.0, 1000.0),
+        10.0,
+        "At 1 nothing is scaled; beyond 1000 rounding is seen.",
+    ),
+    patients="one network is looked at in many points, and none is trained.",
 )
 """The lab `identifiability`."""

@@ -11,6 +11,9 @@ from torch import Tensor
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
+from thalweg.labs.watching import Patient, linear
+from thalweg.optim import SGD
 
 _CURVATURES = (0.2, 1.0)
 """Eigenvalues of the Hessian."""
@@ -132,6 +135,33 @@ def draw(data: Data) -> Picture:
     )
 
 
+def patients(chosen: Settings) -> list[Patient]:
+    """Return a run with noise, which comes of its rows, and one with a bias, which comes of no row."""
+    return [
+        _patient(chosen, "noise", bias=0.0, meant=("batch_too_small",)),
+        _patient(chosen, "noise and bias", bias=chosen.bias, meant=("wrong_gradient",)),
+    ]
+
+
+def _patient(chosen: Settings, run: str, *, bias: float, meant: tuple[str, ...]) -> Patient:
+    """Return the first run of a kind, as a linear model of two rows whose targets have noise."""
+    draws = torch.Generator().manual_seed(chosen.seed)
+    curvatures = torch.tensor(_CURVATURES, dtype=torch.float64)
+    n = len(curvatures)
+    inputs = torch.diag((n * curvatures).sqrt())  # XᵀX/n has the curvatures
+    shape = (chosen.runs, n)
+    drawn = [
+        torch.randn(shape, generator=draws, dtype=torch.float64)[0] for _ in range(chosen.steps)
+    ]
+    targets = [-chosen.noise * each * (n / curvatures).sqrt() for each in drawn]
+    model = linear(torch.ones(n, dtype=torch.float64))
+    if bias:
+        model.weight.register_hook(lambda g: g + bias)  # type: ignore[no-untyped-call]
+    optimizer = SGD(model.parameters(), lr=chosen.rate)
+    batches = [(inputs, each.reshape(n, 1)) for each in targets]
+    return Patient(run, model, optimizer, "half_mse", batches, meant)
+
+
 LAB = Lab(
     name="inexact-gradients",
     title="Noise leaves a floor that steps can lower, bias one that they cannot",
@@ -150,5 +180,13 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "noise",
+        "standard deviation σ of the gradient's noise",
+        (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
+        0.5,
+        "The findings hold beyond, too; with less noise its floor lies below that of the bias.",
+    ),
+    patients=patients,
 )
 """The lab `inexact-gradients`."""

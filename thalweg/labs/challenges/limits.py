@@ -11,6 +11,9 @@ from torch import Tensor
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
+from thalweg.labs.watching import Patient
+from thalweg.optim import SGD
 
 _LEARNED = 1e-3
 """The loss at which the function counts as learned."""
@@ -41,14 +44,22 @@ class Data:
 
 def compute(chosen: Settings) -> Data:
     """Learn |x| at x = ±1 by Σ relu(wᵢx), from small weights."""
-    draws = torch.Generator().manual_seed(chosen.seed)
     losses = []
-    for n in (int(width) for width in chosen.widths):
-        w = (2 * torch.rand(chosen.runs, n, generator=draws, dtype=torch.float64) - 1) / n
+    for w in _starts(chosen):
+        n = w.shape[1]
         for _ in range(chosen.steps):
             w = w - chosen.rate / n * 2 * _gradient(w)
         losses.append(_loss(w))
     return Data(chosen, losses)
+
+
+def _starts(chosen: Settings) -> list[Tensor]:
+    """Return the weights that the runs of each width begin with, a table (runs, n)."""
+    draws = torch.Generator().manual_seed(chosen.seed)
+    return [
+        (2 * torch.rand(chosen.runs, n, generator=draws, dtype=torch.float64) - 1) / n
+        for n in (int(width) for width in chosen.widths)
+    ]
 
 
 def _errors(w: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,11 +117,49 @@ def draw(data: Data) -> Picture:
             curve("measured", widths, shares, dots=True, line=False),
             curve("1 − 2¹⁻ⁿ", widths, [1 - 2 ** (1 - n) for n in widths], dash=True),
         ),
-        x=Axis("hidden units n"),
+        x=Axis("hidden units n", log=True),
         y=Axis("share of runs that learn |x|"),
         hint="Two units can express the function. Half of the starts do not find it, and no more "
         "than one in 500 fails with ten.",
     )
+
+
+class _Units(torch.nn.Module):
+    """Σ relu(wᵢx)."""
+
+    def __init__(self, w: Tensor) -> None:
+        super().__init__()
+        self.units = torch.nn.Linear(1, len(w), bias=False, dtype=w.dtype)
+        self.relu = torch.nn.ReLU()
+        with torch.no_grad():
+            self.units.weight.copy_(w[:, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sum of the units."""
+        outputs: Tensor = self.relu(self.units(x)).sum(1, keepdim=True)
+        return outputs
+
+
+def patients(chosen: Settings) -> list[Patient]:
+    """Return the first start of the narrowest network that fails, and the first of the widest."""
+    starts = _starts(chosen)
+    narrow = min(starts, key=lambda w: w.shape[1])
+    wide = max(starts, key=lambda w: w.shape[1])
+    fails = (narrow > 0).all(1) | (narrow < 0).all(1)
+    found = [_patient(chosen, wide[0], ())]
+    if bool(fails.any()):
+        meant = ("dead_units", "plateau_or_saddle")
+        found.insert(0, _patient(chosen, narrow[fails][0], meant))
+    return found
+
+
+def _patient(chosen: Settings, w: Tensor, meant: tuple[str, ...]) -> Patient:
+    model = _Units(w)
+    optimizer = SGD(model.parameters(), lr=2 * chosen.rate / len(w))
+    x = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+    batches = [(x, x.abs())] * chosen.steps
+    run = f"{len(w)} units" + (" with weights of one sign" if meant else "")
+    return Patient(run, model, optimizer, "half_mse", batches, meant)
 
 
 LAB = Lab(
@@ -131,5 +180,15 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "width",
+        "hidden units n of the widest network; the others have 2, 3, 4 and 6",
+        (8, 10, 20, 50, 100),
+        10,
+        "It is the widest of five; wider ones than 100 hardly ever fail.",
+        unit="units",
+        settings=lambda width: {"widths": (2.0, 3.0, 4.0, 6.0, float(width))},
+    ),
+    patients=patients,
 )
 """The lab `limits`."""

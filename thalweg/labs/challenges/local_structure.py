@@ -12,10 +12,14 @@ from torch import Tensor
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
+from thalweg.labs.watching import NOTHING, OfPoint, Patient, value
+from thalweg.optim import SGD
 from thalweg.solvers import minimize
 
 _HEIGHT, _DEPTH, _PLACE = 1.0, 2.0, 4.0
 """The hill e^{−x²/2} of height 1, and a valley of depth 2 at x = 4."""
+_HILL_RATE = 0.05
 _WALL = 20.0
 """How steep the walls of the ring are, beside its slope."""
 
@@ -49,7 +53,7 @@ def compute(chosen: Settings) -> Data:
     far = math.pi - chosen.turn
     start = torch.tensor([math.cos(far), math.sin(far)], dtype=torch.float64)
     left, right = (
-        _descend(_hill, torch.tensor(x, dtype=torch.float64), 0.05, chosen.steps)
+        _descend(_hill, torch.tensor(x, dtype=torch.float64), _HILL_RATE, chosen.steps)
         for x in (-chosen.side, chosen.side)
     )
     best = minimize(_hill, torch.tensor(_PLACE, dtype=torch.float64)).fun
@@ -159,6 +163,19 @@ def draw(data: Data) -> Picture:
     )
 
 
+def patients(chosen: Settings) -> list[Patient]:
+    """Return descent from the wrong side of the hill, onto the plain."""
+    model = OfPoint(_hill, torch.tensor(-chosen.side, dtype=torch.float64))
+    optimizer = SGD(model.parameters(), lr=_HILL_RATE)
+    return [
+        Patient(
+            "wrong side of the hill",
+            *(model, optimizer, value, [NOTHING] * chosen.steps),
+            meant=("plateau_or_saddle",),
+        )
+    ]
+
+
 LAB = Lab(
     name="local-structure",
     title="Down is not always the way to the minimum",
@@ -177,5 +194,13 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "side",
+        "distance of both starts from the top of the hill",
+        (0.15, 0.2, 0.3, 0.5, 0.7, 1.0),
+        0.3,
+        "Nearer to the top 1000 steps do not lead down; farther away the valley's slope begins.",
+    ),
+    patients=patients,
 )
 """The lab `local-structure`."""

@@ -10,9 +10,14 @@ import torch
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider, multiples
+from thalweg.labs.watching import Patient
+from thalweg.optim import SGD
 
 _GAP = 0.7
 """The second largest eigenvalue as a share of the largest."""
+_ROWS, _TRAINED, _RATE = 8, 32, 1e-3
+"""Of the trainings that the doctor watches: rows, steps and learning rate."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,8 @@ def compute(chosen: Settings) -> Data:
 
 def _chain(chosen: Settings, radius: float) -> LinearSteps:
     draws = torch.Generator().manual_seed(chosen.seed)
-    basis = torch.randn(chosen.size, chosen.size, generator=draws, dtype=torch.float64)
-    basis = torch.linalg.qr(basis).Q + 0.05 * basis  # not orthogonal: W is not symmetric
-    eigenvalues = radius * torch.linspace(_GAP, 0.1, chosen.size, dtype=torch.float64)
-    eigenvalues[0] = radius
+    w, basis, eigenvalues = _matrix(chosen, radius, draws)
     inverse = torch.linalg.inv(basis)
-    w = basis @ torch.diag(eigenvalues) @ inverse
     states = [torch.ones(chosen.size, dtype=torch.float64, requires_grad=True)]
     for _ in range(chosen.steps):
         states.append(w @ states[-1])
@@ -71,6 +72,17 @@ def _chain(chosen: Settings, radius: float) -> LinearSteps:
         abs(float((back[-1] / back[-1].norm()) @ (left / left.norm()))),
         float((back[-1] - direct).norm() / direct.norm()),
     )
+
+
+def _matrix(
+    chosen: Settings, radius: float, draws: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return W, its eigenvectors as columns, and its eigenvalues, the largest first."""
+    basis = torch.randn(chosen.size, chosen.size, generator=draws, dtype=torch.float64)
+    basis = torch.linalg.qr(basis).Q + 0.05 * basis  # not orthogonal: W is not symmetric
+    eigenvalues = radius * torch.linspace(_GAP, 0.1, chosen.size, dtype=torch.float64)
+    eigenvalues[0] = radius
+    return basis @ torch.diag(eigenvalues) @ torch.linalg.inv(basis), basis, eigenvalues
 
 
 def detect(data: Data) -> dict[str, float]:
@@ -129,6 +141,41 @@ def draw(data: Data) -> Picture:
     )
 
 
+class _Recurrent(torch.nn.Module):
+    """x ↦ Wᵗx, one linear layer that is applied t times."""
+
+    def __init__(self, w: torch.Tensor, times: int) -> None:
+        super().__init__()
+        self.step = torch.nn.Linear(len(w), len(w), bias=False, dtype=w.dtype)
+        self.times = times
+        with torch.no_grad():
+            self.step.weight.copy_(w)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return Wᵗx for each row x."""
+        for _ in range(self.times):
+            x = self.step(x)
+        return x
+
+
+def patients(chosen: Settings) -> list[Patient]:
+    """Return short trainings that begin with the smallest λ, and with the largest."""
+    return [
+        _patient(chosen, min(chosen.radii), ("vanishing_gradient",)),
+        _patient(chosen, max(chosen.radii), ("exploding_gradient",)),
+    ]
+
+
+def _patient(chosen: Settings, radius: float, meant: tuple[str, ...]) -> Patient:
+    draws = torch.Generator().manual_seed(chosen.seed)
+    w, _, _ = _matrix(chosen, radius, draws)
+    model = _Recurrent(w, chosen.steps)
+    optimizer = SGD(model.parameters(), lr=_RATE)
+    x = torch.randn(_ROWS, chosen.size, generator=draws, dtype=torch.float64)
+    run = f"training from λ = {radius:g}"
+    return Patient(run, model, optimizer, "half_mse", [(x, x)] * _TRAINED, meant, forks=0.0)
+
+
 LAB = Lab(
     name="long-products",
     title="Through many equal steps gradients grow or fade like λᵗ",
@@ -146,5 +193,14 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "spread",
+        "distance of two eigenvalues λ from 1, on either side",
+        (0.02, 0.05, 0.1, 0.2, 0.4, 0.7),
+        0.1,
+        "At 0 nothing grows or fades; beyond 0.7 the gradient soon has no digits left.",
+        settings=lambda spread: {"radii": multiples(1, (1 - spread, 1, 1 + spread))},
+    ),
+    patients=patients,
 )
 """The lab `long-products`."""

@@ -12,6 +12,7 @@ from thalweg.errors import TaskError
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
 
 
 @dataclass(frozen=True)
@@ -155,5 +156,14 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "features",
+        "features d",
+        (1, 2, 3, 5, 8, 11),
+        5,
+        "The smallest training set has 15 rows, and a mean of the risk needs four rows more than features.",
+        unit="features",
+    ),
+    patients="least squares are solved in closed form; no optimizer follows a gradient.",
 )
 """The lab `empirical-risk`."""

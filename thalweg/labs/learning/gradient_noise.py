@@ -12,6 +12,7 @@ from thalweg.errors import TaskError
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
 
 _FEATURES = 6
 
@@ -154,5 +155,15 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "batch",
+        "rows m of the largest batch",
+        (150, 200, 300, 500, 1000, 2000),
+        1000,
+        "It is larger than the other sizes, 1, 10 and 100; larger ones than 2000 take longer than seconds.",
+        unit="rows",
+        settings=lambda batch: {"batches": (1.0, 10.0, 100.0, float(batch))},
+    ),
+    patients="the gradient is measured at one point, and no step is taken.",
 )
 """The lab `gradient-noise`."""

@@ -11,11 +11,14 @@ from torch import Tensor
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
+from thalweg.labs.watching import Patient
 from thalweg.optim import SGD
 from thalweg.solvers import minimize
 
 _UNITS = 6
 """Hidden units of the network."""
+_RATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,9 @@ class Data:
 
 def compute(chosen: Settings) -> Data:
     """Descend the squared error of a small network and evaluate the likelihood along the way."""
-    noise = torch.Generator().manual_seed(chosen.seed)
-    x = torch.linspace(-2, 2, chosen.rows, dtype=torch.float64)
-    y = torch.sin(2 * x) + chosen.noise * torch.randn(x.shape, generator=noise, dtype=x.dtype)
-    point = torch.nn.Parameter(torch.randn(3, _UNITS, generator=noise, dtype=x.dtype))
-    optimizer = SGD([point], lr=0.1)
+    x, y, start = _problem(chosen)
+    point = torch.nn.Parameter(start)
+    optimizer = SGD([point], lr=_RATE)
     values, gaps = [], []
     for _ in range(chosen.steps):
         outputs = _outputs(point, x)
@@ -61,6 +62,14 @@ def compute(chosen: Settings) -> Data:
     best = minimize(lambda at: _nll(outputs, y, at.exp()), torch.zeros((), dtype=x.dtype))
     error = 2 * float(_half_mse(outputs, y))
     return Data(chosen, torch.stack(values), max(gaps), math.exp(2 * float(best.x)), error)
+
+
+def _problem(chosen: Settings) -> tuple[Tensor, Tensor, Tensor]:
+    """Return inputs, targets, and the start of the network's weights."""
+    noise = torch.Generator().manual_seed(chosen.seed)
+    x = torch.linspace(-2, 2, chosen.rows, dtype=torch.float64)
+    y = torch.sin(2 * x) + chosen.noise * torch.randn(x.shape, generator=noise, dtype=x.dtype)
+    return x, y, torch.randn(3, _UNITS, generator=noise, dtype=x.dtype)
 
 
 def _outputs(point: Tensor, x: Tensor) -> Tensor:
@@ -133,6 +142,26 @@ def draw(data: Data) -> Picture:
     )
 
 
+class _Network(torch.nn.Module):
+    """The small network as a model of single inputs."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.point = torch.nn.Parameter(start.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return its outputs."""
+        return _outputs(self.point, x)
+
+
+def patients(chosen: Settings) -> list[Patient]:
+    """Return the descent on the squared error."""
+    x, y, start = _problem(chosen)
+    model = _Network(start)
+    optimizer = SGD(model.parameters(), lr=_RATE)
+    return [Patient("gradient descent", model, optimizer, "half_mse", [(x, y)] * chosen.steps)]
+
+
 LAB = Lab(
     name="maximum-likelihood",
     title="The squared error is the likelihood of normal noise",
@@ -149,5 +178,13 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "sigma",
+        "another σ of the model, held fixed",
+        (0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
+        0.5,
+        "The findings hold beyond, too; at 0 there is no likelihood.",
+    ),
+    patients=patients,
 )
 """The lab `maximum-likelihood`."""

@@ -11,6 +11,9 @@ from torch import Tensor
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
+from thalweg.labs.watching import Patient, linear
+from thalweg.optim import SGD
 from thalweg.tasks import Order
 
 _KINDS = ("sorted", "once", "epoch", "drawn")
@@ -140,6 +143,21 @@ def draw(data: Data) -> Picture:
     )
 
 
+def patients(chosen: Settings) -> list[Patient]:
+    """Return the run on sorted rows, and the first of those that are shuffled in each epoch."""
+    return [_patient(chosen, "sorted", ("data_order",)), _patient(chosen, "epoch", ())]
+
+
+def _patient(chosen: Settings, kind: str, meant: tuple[str, ...]) -> Patient:
+    x = torch.linspace(-1, 1, chosen.rows, dtype=torch.float64)
+    orders = (_orders(chosen, kind, epoch)[0] for epoch in range(1, chosen.epochs + 1))
+    one = torch.ones(1, 1, dtype=x.dtype)
+    batches = [(one, x[row].reshape(1, 1)) for order in orders for row in order]
+    model = linear(torch.zeros(1, dtype=x.dtype))
+    optimizer = SGD(model.parameters(), lr=chosen.rate)
+    return Patient(_NAMES[kind], model, optimizer, "half_mse", batches, meant)
+
+
 LAB = Lab(
     name="shuffling",
     title="Sorted rows pull SGD to the last of them",
@@ -158,5 +176,13 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "rate",
+        "learning rate",
+        (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5),
+        0.05,
+        "With shorter steps 15 epochs do not reach the place of rest; with longer ones single rows decide.",
+    ),
+    patients=patients,
 )
 """The lab `shuffling`."""

@@ -11,11 +11,16 @@ from torch import Tensor
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
+from thalweg.labs.watching import Patient, linear
+from thalweg.optim import SGD
 
 _START = 1.0
 """The distance of the start from the mean."""
 _STEPS = 60
 """Steps by batches."""
+_LARGEST = 4096
+"""Rows of a batch, at most, in the runs that the doctor watches."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,29 @@ def draw(data: Data) -> Picture:
     )
 
 
+def patients(chosen: Settings) -> list[Patient]:
+    """Return a run on single new rows, and one on batches that grow, of which the mean is the row."""
+    return [
+        _patient(chosen, "batches of 1", 1.0, ("batch_too_small",)),
+        _patient(chosen, "growing batches", chosen.growth, ()),
+    ]
+
+
+def _patient(chosen: Settings, run: str, growth: float, meant: tuple[str, ...]) -> Patient:
+    draws = torch.Generator().manual_seed(chosen.seed)
+    sizes = [min(_size(growth, k), _LARGEST) for k in range(_STEPS)]
+    batches = [
+        (
+            torch.ones(size, 1, dtype=torch.float64),
+            torch.randn(size, 1, generator=draws, dtype=torch.float64),
+        )
+        for size in sizes
+    ]
+    model = linear(torch.full((1,), _START, dtype=torch.float64))
+    optimizer = SGD(model.parameters(), lr=chosen.rate)
+    return Patient(run, model, optimizer, "half_mse", batches, meant)
+
+
 LAB = Lab(
     name="streaming",
     title="Only the first pass sees new rows",
@@ -154,5 +182,13 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "growth",
+        "factor by which batches grow with each step",
+        (1.05, 1.1, 1.2, 1.5, 2.0),
+        1.2,
+        "With slower growth 60 steps show no difference; faster growth is over in a few steps.",
+    ),
+    patients=patients,
 )
 """The lab `streaming`."""

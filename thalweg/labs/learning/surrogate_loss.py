@@ -13,6 +13,9 @@ from thalweg.errors import TaskError
 from thalweg.labs.lab import Lab, Theory
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
+from thalweg.labs.slider import Slider
+from thalweg.labs.watching import Patient, linear
+from thalweg.optim import SGD
 
 _FROM = 0.5
 """The slope of the surrogate is taken over this last part of the logarithm of the steps."""
@@ -50,13 +53,7 @@ def compute(chosen: Settings) -> Data:
             "features is at least half of rows, for sets that are soon separated, and at most rows; got "
             f"{chosen.features} features and {chosen.rows} rows."
         )
-    draws = torch.Generator().manual_seed(chosen.seed)
-    shape = (chosen.sets, chosen.rows, chosen.features)
-    x = torch.randn(shape, generator=draws, dtype=torch.float64)
-    truth = functional.one_hot(torch.tensor(0), chosen.features).double()
-    signed = x * torch.sign(x @ truth)[..., None]  # a row is right where w·signed is positive
-    start = torch.randn(chosen.sets, chosen.features, generator=draws, dtype=torch.float64)
-    nudge = torch.randn(start.shape, generator=draws, dtype=torch.float64)
+    signed, start, truth, nudge = _problem(chosen)
     changed = _error(start + _NUDGE * nudge, signed) - _error(start, signed)
     w, rows = start, []
     for _ in range(chosen.steps):
@@ -67,6 +64,17 @@ def compute(chosen: Settings) -> Data:
         w = w + chosen.rate * torch.einsum("sr,srf->sf", pull, signed) / chosen.rows
     surrogate, train, true = (torch.stack(each) for each in zip(*rows, strict=True))
     return Data(chosen, surrogate, train, true, float(changed.abs().max()))
+
+
+def _problem(chosen: Settings) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return rows times their class, starts, the true direction, and directions of a tiny step."""
+    draws = torch.Generator().manual_seed(chosen.seed)
+    shape = (chosen.sets, chosen.rows, chosen.features)
+    x = torch.randn(shape, generator=draws, dtype=torch.float64)
+    truth = functional.one_hot(torch.tensor(0), chosen.features).double()
+    signed = x * torch.sign(x @ truth)[..., None]  # a row is right where w·signed is positive
+    start = torch.randn(chosen.sets, chosen.features, generator=draws, dtype=torch.float64)
+    return signed, start, truth, torch.randn(start.shape, generator=draws, dtype=torch.float64)
 
 
 def _error(w: Tensor, signed: Tensor) -> Tensor:
@@ -144,6 +152,16 @@ def draw(data: Data) -> Picture:
     )
 
 
+def patients(chosen: Settings) -> list[Patient]:
+    """Return gradient descent on the surrogate of the first set."""
+    signed, start, _, _ = _problem(chosen)
+    model = linear(start[0])
+    optimizer = SGD(model.parameters(), lr=chosen.rate)
+    batch = signed[0], torch.ones(chosen.rows, 1, dtype=signed.dtype)
+    loss = "binary_cross_entropy_with_logits"
+    return [Patient("first set", model, optimizer, loss, [batch] * chosen.steps)]
+
+
 LAB = Lab(
     name="surrogate-loss",
     title="The 0-1 loss has no slope, its surrogate does",
@@ -162,5 +180,14 @@ LAB = Lab(
     detect=detect,
     prove=prove,
     draw=draw,
+    slider=Slider(
+        "features",
+        "features, for 30 rows",
+        (15, 18, 20, 25, 30),
+        20,
+        "With fewer features not all sets are soon separated; with more than rows any labels are.",
+        unit="features",
+    ),
+    patients=patients,
 )
 """The lab `surrogate-loss`."""

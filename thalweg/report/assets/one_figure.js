@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const figure = JSON.parse(document.getElementById("figure").textContent);
+  let figure = JSON.parse(document.getElementById("figure").textContent);
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const narrow = () => window.innerWidth < 640;
 
@@ -33,7 +33,12 @@
   matchMedia("(max-width: 639px)").addEventListener("change", draw);
   draw();
 
-  const { file, columns, names, record } = JSON.parse(document.getElementById("saved").textContent);
+  let { file, columns, names, record } = JSON.parse(document.getElementById("saved").textContent);
+  // A script of the page may put another figure in the place of this one.
+  document.addEventListener("figure", ({ detail }) => {
+    ({ figure, names, record } = detail);
+    draw();
+  });
   const name = saving.clean(file);
   const points = () => saving.csv([
     columns,

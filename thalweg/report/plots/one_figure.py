@@ -33,6 +33,8 @@ def figure_page(
     palette: Sequence[Colour],
     saved: Saved,
     tall: int | None = None,
+    above: str = "",
+    script: str = "",
 ) -> str:
     """Return the text of a page: a header, the figure, and what stands below it.
 
@@ -45,13 +47,16 @@ def figure_page(
         palette: the colours in the light and the dark scheme.
         saved: what its buttons save.
         tall: the figure's height in pixels, if not the usual.
+        above: HTML between the header and the figure.
+        script: JavaScript that runs last. It may send the document an event "figure", whose detail has a
+            `figure`, `names` and a `record` to be shown and saved in the place of those here.
     """
     height = f' style="--tall:{tall}px"' if tall else ""
     body = f"""<header>
 {header}
 </header>
 <section class="card">
-<div class="chart"{height}></div>
+{above}<div class="chart"{height}></div>
 {below}
 <div class="save"><button type="button" data-save="csv" title="The points of the figure">CSV</button>\
 <button type="button" data-save="json" title="All of it">JSON</button></div>
@@ -62,5 +67,5 @@ def figure_page(
         title=title,
         style=f"{asset('page.css')}\n{palette_style(palette)}",
         data={"figure": figure, "saved": asdict(saved)},
-        scripts=[plotly(), asset("save.js"), asset("one_figure.js")],
+        scripts=[plotly(), asset("save.js"), asset("one_figure.js"), *([script] if script else [])],
     )
