@@ -97,7 +97,7 @@ def _seeded(lab: Lab[Any, Any], settings: dict[str, str], seed: int | None) -> d
 
 def _write(result: LabResult, page: Path, *, over: bool) -> None:
     """Compute the stops of the slider, and write the page."""
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
     from thalweg.errors import MissingExtraError
     from thalweg.labs import sweep, write_lab_page
     from thalweg.report.parts.offline import plotly
@@ -116,7 +116,7 @@ def _write(result: LabResult, page: Path, *, over: bool) -> None:
 @contextmanager
 def _progress() -> Iterator[Show | None]:
     """Give a function that shows how many stops are computed, as a bar on a terminal; elsewhere None."""
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
 
     console = err()
     if not console.is_terminal:
