@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from thalweg.engine.backends import Engine
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.stepper import Stepper
@@ -17,7 +18,7 @@ class OnBehalf(Stepper):
     The states are the owners' own dictionaries: what one writes the other reads.
     """
 
-    def _begin(self, groups: list[Group], states: Any, engine: str) -> None:
+    def _begin(self, groups: list[Group], states: Any, engine: Engine) -> None:
         """Take over groups and states as they are: a constructor would copy and check them."""
         self.__setstate__({"defaults": {}, "state": states, "param_groups": groups})
         self.engine = engine
