@@ -35,6 +35,7 @@ MAKERS: dict[str, Callable[[nn.Module], Any]] = {
     "AdamW, bfloat16 states": lambda net: optim.AdamW(net, lr=1e-2, state_dtype="bfloat16"),
     "LARS": lambda net: optim.LARS(net, lr=1e-2),
     "SGLD": lambda net: optim.SGLD(net, lr=1e-2),
+    "SOAP, forms by size": lambda net: optim.SOAP(net, lr=1e-2, every=2, max_dim=6),
     "eager": lambda net: optim.Adam(net, lr=1e-2, engine="eager"),
 }
 

@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group
-from thalweg.optim.stepping.composition import Composition
+from thalweg.optim.stepping.on_behalf import OnBehalf
 from thalweg.optim.stepping.stepper import Stepper
 
 
@@ -87,22 +87,20 @@ class Released:
         p.grad = None
 
 
-class _Alone(Stepper):
+class _Alone(OnBehalf):
     """Steps one parameter of an optimizer, by the optimizer's own group and state."""
 
     def __init__(self, owner: Stepper, number: int, p: Tensor, ordinal: int) -> None:
         self._owner, self._number, self._p = owner, number, p
         self._params = [p]
-        # the constructor of an optimizer would copy and check the groups
-        self.__setstate__({"defaults": {}, "state": {p: owner.state[p]}, "param_groups": []})
-        self.engine, self.keeping = owner.engine, owner.keeping
+        self._begin([], {p: owner.state[p]}, owner.engine)
+        self.keeping = owner.keeping
         self.state_names = owner.state_names  # type: ignore[misc]
-        self._schedules = {}
         self._first_ordinal = ordinal
 
-    def composition(self, group: Group) -> Composition:
-        """Return the chain by which its owner steps a group."""
-        return self._owner.composition(group)
+    def owner_of(self, group: Group) -> Stepper:
+        """Return the optimizer whose parameter it is."""
+        return self._owner
 
     def step_alone(self) -> None:
         """Step the parameter by what the owner's group and state are now."""

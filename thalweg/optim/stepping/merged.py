@@ -14,7 +14,7 @@ from thalweg.engine.program.program import Program
 from thalweg.errors import ThalwegError
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group
-from thalweg.optim.stepping.composition import Composition
+from thalweg.optim.stepping.on_behalf import OnBehalf
 from thalweg.optim.stepping.plan_check import Reader
 from thalweg.optim.stepping.stepper import Stepper
 
@@ -27,7 +27,7 @@ group and the form for a parameter are asked of the owner."""
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
 
-class Merged(Stepper):
+class Merged(OnBehalf):
     """Steps the parameters of several optimizers, its owners, as each of them would.
 
     The param groups and the states are the owners' own objects, so that an owner may be asked for its
@@ -44,11 +44,8 @@ class Merged(Stepper):
         for owner in owners:
             for group in owner.param_groups:
                 for p in group["params"]:
-                    states[p] = owner.state[p]  # the very dict: what one writes the other reads
-        # the constructor of an optimizer would copy and check the groups
-        self.__setstate__({"defaults": {}, "state": states, "param_groups": groups})
-        self.engine = "auto"
-        self._schedules = {}
+                    states[p] = owner.state[p]
+        self._begin(groups, states, "auto")
         self._owner_of = {id(group): owner for owner in owners for group in owner.param_groups}
         self._scheduled = [
             (number, owner, group)
@@ -59,16 +56,12 @@ class Merged(Stepper):
         self._same: dict[Any, Reader] = {}
         self.failed = {}
 
-    def composition(self, group: Group) -> Composition:
-        """Return the chain by which its owner steps a group."""
-        return self._owner_of[id(group)].composition(group)
-
-    def form(self, group: Group, p: Tensor) -> Composition:
-        """Return the chain by which its owner steps a parameter of a group."""
-        return self._owner_of[id(group)].form(group, p)
+    def owner_of(self, group: Group) -> Stepper:
+        """Return the optimizer that a group belongs to."""
+        return self._owner_of[id(group)]
 
     def _reader(self, group: Group, p: Tensor | None = None) -> Reader:
-        owner = self._owner_of[id(group)]
+        owner = self.owner_of(group)
         composition = owner.composition(group) if p is None else owner.form(group, p)
         key = (composition, type(owner), owner.keeping, *composition.switches(group).values())
         reader = self._same.get(key)
