@@ -74,14 +74,8 @@ class Penalties(_Sum):
 
 
 @dataclass(frozen=True)
-class L1(_Sum):
-    """strength · Σ|w|, whose gradient is strength · sign(w).
-
-    >>> model = nn.Linear(2, 1)
-    >>> _ = nn.init.constant_(model.weight, -3.0)
-    >>> float(L1(0.5)(model).detach())
-    3.0
-    """
+class _OfWeights(_Sum):
+    """strength · Σ of a function of each weight."""
 
     strength: float
     include_biases: bool = False
@@ -90,17 +84,34 @@ class L1(_Sum):
         _check_strength(self.strength)
 
     def __call__(self, model: nn.Module) -> Tensor:
-        """Return strength · Σ|w| over the weights of `model`."""
+        """Return the penalty of `model`."""
         return self.bind(model)()
 
     def bind(self, model: nn.Module) -> Callable[[], Tensor]:
         """Return the penalty as a function without arguments: the parameters are looked up once."""
         weights = penalised(model, self.include_biases)
-        return lambda: self.strength * _total([w.abs().sum() for w in weights])
+        return lambda: self.strength * _total([self._of(w).sum() for w in weights])
+
+    def _of(self, w: Tensor) -> Tensor:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class L2(_Sum):
+class L1(_OfWeights):
+    """strength · Σ|w|, whose gradient is strength · sign(w).
+
+    >>> model = nn.Linear(2, 1)
+    >>> _ = nn.init.constant_(model.weight, -3.0)
+    >>> float(L1(0.5)(model).detach())
+    3.0
+    """
+
+    def _of(self, w: Tensor) -> Tensor:
+        return w.abs()
+
+
+@dataclass(frozen=True)
+class L2(_OfWeights):
     """strength · Σ|w|², whose gradient is 2 · strength · w.
 
     With plain gradient descent it is weight decay: each step first shrinks w by the factor 1 − 2 ·
@@ -112,20 +123,8 @@ class L2(_Sum):
     9.0
     """
 
-    strength: float
-    include_biases: bool = False
-
-    def __post_init__(self) -> None:
-        _check_strength(self.strength)
-
-    def __call__(self, model: nn.Module) -> Tensor:
-        """Return strength · Σ|w|² over the weights of `model`."""
-        return self.bind(model)()
-
-    def bind(self, model: nn.Module) -> Callable[[], Tensor]:
-        """Return the penalty as a function without arguments: the parameters are looked up once."""
-        weights = penalised(model, self.include_biases)
-        return lambda: self.strength * _total([squares(w).sum() for w in weights])
+    def _of(self, w: Tensor) -> Tensor:
+        return squares(w)
 
 
 def penalised(model: nn.Module, include_biases: bool = False) -> list[nn.Parameter]:
