@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from ..reference import Array, State
+from ..reference import Array, State, Step
 from .decay import decayed
 
 
@@ -15,93 +13,58 @@ def rms(x: Array) -> float:
     return float(np.sqrt(np.mean(np.square(x)))) if x.size else 0.0
 
 
-def adafactor_step(
-    w: Array,
-    g: Array,
-    s: State,
-    *,
-    t: int,
-    lr: float,
-    beta2_decay: float = -0.8,
-    eps: tuple[float | None, float] = (None, 1e-3),
-    d: float = 1.0,
-    beta1: float = 0.0,
-    inside: bool = False,
-    constant: bool = False,
-) -> Array:
-    """Shazeer & Stern 2018, algorithm 4 (matrices) and 5 (vectors), relative steps of section 8."""
-    least = eps[0] if eps[0] is not None else 1e-30 if inside else float(np.finfo(np.float64).eps)
-    beta2 = 1.0 - t**beta2_decay
-    square = g * g + least if inside else g * g
-    if w.ndim < 2:
-        v = s["v"] = beta2 * s.get("v", 0.0) + (1.0 - beta2) * square
-    else:
-        rows, columns = np.mean(square, axis=-1, keepdims=True), np.mean(square, -2, keepdims=True)
-        r = s["r"] = beta2 * s.get("r", 0.0) + (1.0 - beta2) * rows
-        c = s["c"] = beta2 * s.get("c", 0.0) + (1.0 - beta2) * columns
-        whole = np.mean(r, axis=-2, keepdims=True)
-        v = r * c / (whole if inside else np.maximum(whole, least))
-    u = g / np.sqrt(v if inside else np.maximum(v, least * least))
-    u = u / max(1.0, rms(u) / d)
-    rho = lr if constant else min(lr, 1.0 / np.sqrt(t))
-    step = max(eps[1], rms(w)) * rho * u
-    if beta1:
-        step = s["m"] = beta1 * s.get("m", 0.0) + (1.0 - beta1) * step
-    return np.asarray(w - step)
+def adafactor_of(*, inside: bool = False, constant: bool = False) -> Step:
+    """Shazeer & Stern 2018, algorithm 4 (matrices) and 5 (vectors), relative steps of section 8.
+
+    Args:
+        inside: ε₁ is added to g², as in the paper; else it bounds the scale from below.
+        constant: the rate does not fall by itself.
+    """
+
+    @decayed("decoupled")
+    def adafactor(
+        w: Array,
+        g: Array,
+        s: State,
+        *,
+        t: int,
+        lr: float,
+        beta2_decay: float = -0.8,
+        eps: tuple[float | None, float] = (None, 1e-3),
+        d: float = 1.0,
+        beta1: float = 0.0,
+    ) -> Array:
+        least = (
+            eps[0] if eps[0] is not None else 1e-30 if inside else float(np.finfo(np.float64).eps)
+        )
+        beta2 = 1.0 - t**beta2_decay
+        square = g * g + least if inside else g * g
+        if w.ndim < 2:
+            v = s["v"] = beta2 * s.get("v", 0.0) + (1.0 - beta2) * square
+        else:
+            rows, columns = (
+                np.mean(square, axis=-1, keepdims=True),
+                np.mean(square, -2, keepdims=True),
+            )
+            r = s["r"] = beta2 * s.get("r", 0.0) + (1.0 - beta2) * rows
+            c = s["c"] = beta2 * s.get("c", 0.0) + (1.0 - beta2) * columns
+            whole = np.mean(r, axis=-2, keepdims=True)
+            v = r * c / (whole if inside else np.maximum(whole, least))
+        u = g / np.sqrt(v if inside else np.maximum(v, least * least))
+        u = u / max(1.0, rms(u) / d)
+        rho = lr if constant else min(lr, 1.0 / np.sqrt(t))
+        step = max(eps[1], rms(w)) * rho * u
+        if beta1:
+            step = s["m"] = beta1 * s.get("m", 0.0) + (1.0 - beta1) * step
+        return np.asarray(w - step)
+
+    return adafactor
 
 
-@decayed("decoupled")
-def adafactor(
-    w: Array,
-    g: Array,
-    s: State,
-    *,
-    t: int,
-    lr: float,
-    beta2_decay: float = -0.8,
-    eps: tuple[float | None, float] = (None, 1e-3),
-    d: float = 1.0,
-    beta1: float = 0.0,
-) -> Array:
-    """PyTorch's: ε₁ bounds the scale from below."""
-    options: dict[str, Any] = {"beta2_decay": beta2_decay, "eps": eps, "d": d, "beta1": beta1}
-    return adafactor_step(w, g, s, t=t, lr=lr, **options)
-
-
-@decayed("decoupled")
-def adafactor_paper(
-    w: Array,
-    g: Array,
-    s: State,
-    *,
-    t: int,
-    lr: float,
-    beta2_decay: float = -0.8,
-    eps: tuple[float | None, float] = (None, 1e-3),
-    d: float = 1.0,
-    beta1: float = 0.0,
-) -> Array:
-    """The paper's: ε₁ is added to g²."""
-    options: dict[str, Any] = {"beta2_decay": beta2_decay, "eps": eps, "d": d, "beta1": beta1}
-    return adafactor_step(w, g, s, t=t, lr=lr, inside=True, **options)
-
-
-@decayed("decoupled")
-def adafactor_optax(
-    w: Array,
-    g: Array,
-    s: State,
-    *,
-    t: int,
-    lr: float,
-    beta2_decay: float = -0.8,
-    eps: tuple[float | None, float] = (None, 1e-3),
-    d: float = 1.0,
-    beta1: float = 0.0,
-) -> Array:
-    """Optax': the paper's ε₁, and a rate that does not fall by itself."""
-    options: dict[str, Any] = {"beta2_decay": beta2_decay, "eps": eps, "d": d, "beta1": beta1}
-    return adafactor_step(w, g, s, t=t, lr=lr, inside=True, constant=True, **options)
+adafactor = adafactor_of()
+"""PyTorch's."""
+adafactor_paper = adafactor_of(inside=True)
+adafactor_optax = adafactor_of(inside=True, constant=True)
 
 
 def as_matrix(x: Array) -> Array:
