@@ -113,7 +113,7 @@ class Operator(ABC):
 
         Raises TaskError for a name that is none of `layers`.
         """
-        return Block(self, places_of(self.layers, names), chosen=names)
+        return PrincipalSubmatrix(self, places_of(self.layers, names), chosen=names)
 
     def dense(self, limit: int = DENSE_LIMIT) -> Tensor:
         """Return A as a matrix, by n products. Raises TaskError where n is above `limit`."""
@@ -266,7 +266,7 @@ class ScaledOperator(_Over):
         return ScaledOperator(self.inner.block(*names), self.scale[places, 0])
 
 
-class Block(_Over):
+class PrincipalSubmatrix(_Over):
     """The rows and columns of A at some places; a product costs one with A."""
 
     def __init__(self, inner: Operator, places: Tensor, chosen: Sequence[str] = ()) -> None:

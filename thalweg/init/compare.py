@@ -210,7 +210,7 @@ def compare(
 
 
 @dataclass(frozen=True)
-class _Run:
+class _MeasuredStart:
     """One model on the batch: figures by layer, which of them are hidden, and the loss."""
 
     activations: dict[str, float]
@@ -219,7 +219,7 @@ class _Run:
     loss: float
 
 
-def _measured(model: nn.Module, x: Any, y: Any, loss: Loss) -> _Run:
+def _measured(model: nn.Module, x: Any, y: Any, loss: Loss) -> _MeasuredStart:
     names = {la.module: la.called or la.name for la in layers_of(model) if la.kind == "hidden"}
     outputs: dict[str, Tensor] = {}
 
@@ -236,7 +236,7 @@ def _measured(model: nn.Module, x: Any, y: Any, loss: Loss) -> _Run:
     activations = {name: _log_rms(out.detach()) for name, out in outputs.items()}
     gradients = {n: -math.inf if t.grad is None else _log_rms(t.grad) for n, t in outputs.items()}
     # the last layer that the batch reaches gives the outputs
-    return _Run(
+    return _MeasuredStart(
         activations, gradients, tuple(outputs)[:-1] or tuple(outputs), float(value.detach())
     )
 
@@ -246,7 +246,7 @@ def _log_rms(values: Tensor) -> float:
     return math.log(square) / 2 if 0 < square < math.inf else -math.inf if square == 0 else math.nan
 
 
-def _gathered(name: str, runs: Sequence[_Run]) -> Started:
+def _gathered(name: str, runs: Sequence[_MeasuredStart]) -> Started:
     layers = tuple(runs[0].activations)
     if not layers:
         raise TaskError("The batch reaches no layer of the model that has weights and is hidden.")

@@ -43,7 +43,7 @@ def traced(model: nn.Module, x: Any = None, graph: CallGraph | None = None) -> T
         _by_order(model, layers)
         by = "the order of definition, a guess: give a batch x"
     else:
-        _Behind(model, graph, layers).find()
+        _ActivationFinder(model, graph, layers).find()
         by = graph.by
     unfound = tuple(
         layer.name for layer in layers if layer.gain is None and layer.kind in ("hidden", "output")
@@ -51,7 +51,7 @@ def traced(model: nn.Module, x: Any = None, graph: CallGraph | None = None) -> T
     return Traced(tuple(layers), by, unfound)
 
 
-class _Behind:
+class _ActivationFinder:
     """One walk over the graph of a model."""
 
     def __init__(self, model: nn.Module, graph: CallGraph, layers: list[Layer]) -> None:

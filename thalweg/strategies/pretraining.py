@@ -129,7 +129,7 @@ class pretraining(Strategy):
                 layers = list(_sequence(model))
                 if self.kind == "supervised":
                     last = models[-1]
-                    assert isinstance(last, _Behind)
+                    assert isinstance(last, _WithOutput)
                     _load(layers[: cuts[-1]], last.body)
                     if _shapes(layers[cuts[-1] :]) == _shapes([last.head]):
                         _load(layers[cuts[-1] :], [last.head])
@@ -142,7 +142,7 @@ class pretraining(Strategy):
         return make
 
 
-class _Behind(nn.Module):
+class _WithOutput(nn.Module):
     """Layers, and an output layer behind them."""
 
     def __init__(self, body: list[nn.Module], head: nn.Module) -> None:
@@ -154,18 +154,18 @@ class _Behind(nn.Module):
         return outputs
 
 
-def _behind(models: Models, body: list[nn.Module], shape: torch.Size, outputs: int) -> _Behind:
+def _behind(models: Models, body: list[nn.Module], shape: torch.Size, outputs: int) -> _WithOutput:
     """Return layers with a new output layer, those of the stage before copied and frozen."""
     kept: list[nn.Module] = []
     if models:
         before = models[-1]
-        assert isinstance(before, _Behind)
+        assert isinstance(before, _WithOutput)
         kept = body[: len(before.body)]
         _load(kept, before.body)
     like = next(p for layer in body for p in layer.parameters())
     for layer in kept:
         layer.requires_grad_(False)
-    return _Behind(body, nn.Linear(shape.numel(), outputs).to(like))
+    return _WithOutput(body, nn.Linear(shape.numel(), outputs).to(like))
 
 
 class _Autoencoder(nn.Module):

@@ -30,7 +30,7 @@ MATRICES: tuple[Shape, ...] = ((4, 3), (3, 5), (2, 2))
 
 
 @dataclass(frozen=True)
-class Quadratic:
+class QuadraticProblem:
     """The problem of one parameter: its start, and the loss ½·a·(p − cₖ)² with cₖ = c·(1 + ½·sin k)."""
 
     start: Tensor
@@ -44,7 +44,7 @@ class Quadratic:
 
 
 @lru_cache(maxsize=256)
-def make_quadratic(index: int, shape: Shape, dtype: torch.dtype) -> Quadratic:
+def make_quadratic(index: int, shape: Shape, dtype: torch.dtype) -> QuadraticProblem:
     """Return the problem of a parameter, the same for the same arguments."""
     source = torch.Generator().manual_seed(index)
 
@@ -53,7 +53,7 @@ def make_quadratic(index: int, shape: Shape, dtype: torch.dtype) -> Quadratic:
 
     start, curvature, target = 2 * draw() - 1, 0.5 + draw(), 2 * draw() - 1
     target = target + 2 * torch.sign(target - start)  # no gradient is near zero during a run
-    return Quadratic(start.to(dtype), curvature.to(dtype), target.to(dtype))
+    return QuadraticProblem(start.to(dtype), curvature.to(dtype), target.to(dtype))
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class OptimizerRun:
     def __init__(
         self,
         subject: Subject,
-        quadratics: Mapping[int, Quadratic],
+        quadratics: Mapping[int, QuadraticProblem],
         params: Mapping[int, Tensor],
         optimizer: Optimizer,
     ) -> None:

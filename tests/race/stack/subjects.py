@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from thalweg.objective import Cost
 from thalweg.race.entrants.known import Entrant
 from thalweg.race.stack.probe import CPU
-from thalweg.race.stack.train import Stack, StackedModel, enter
+from thalweg.race.stack.train import ModelStack, StackedModel, enter
 from thalweg.race.stack.try_task import probe_task
 from thalweg.race.trials.plan import Setting, Trial, Unit
 from thalweg.race.trials.point import Point
@@ -67,7 +67,7 @@ def stacked(task: Task, unit: Unit, setting: Setting = SETTING) -> list[StackedM
         recipes = [recipe_of(task, trial, setting) for _, trial in unit]
         found = probe_task(recipes[0].task)
         members = [enter(recipe) for recipe in recipes]
-        Stack(members, found).train()
+        ModelStack(members, found).train()
     return members
 
 

@@ -41,7 +41,7 @@ from thalweg.engine.triton.scalars import (
     print_fold,
     print_scalars,
 )
-from thalweg.engine.triton.slots import Slots
+from thalweg.engine.triton.slots import BatchSlots
 from thalweg.engine.triton.source import jit
 from thalweg.errors import EngineError
 
@@ -95,7 +95,7 @@ class TritonBatch:
         numbers: HostNumbers | DeviceNumbers,
     ) -> None:
         self.program, self.dtypes = program, dtypes
-        self._slots = Slots(members)
+        self._slots = BatchSlots(members)
         self.device = members[0].param.device
         entries = self._entries = Entries(members, row_of, program.by_unit)
         longest = max(1, int(entries.lengths.max()))

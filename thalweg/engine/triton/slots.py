@@ -36,7 +36,7 @@ def _stored(tensors: Sequence[Any]) -> list[Any] | None:
     return [list(map(look, tensors)) for look in looks]
 
 
-class Slots:
+class BatchSlots:
     """Gradients, parameters and states of the members of a batch."""
 
     def __init__(self, members: Sequence[Member]) -> None:

@@ -39,7 +39,7 @@ class LayerWatch:
             me = weakref.ref(self)
             self._handles.append(self._model.register_forward_pre_hook(_Beginning(me)))
             self._handles += [
-                layer.module.register_forward_hook(_Call(me, place), with_kwargs=True)
+                layer.module.register_forward_hook(_AfterLayer(me, place), with_kwargs=True)
                 for place, layer in enumerate(self.layers)
             ]
         elif not is_on:
@@ -88,7 +88,7 @@ class _Beginning(_Hook):
             watch.begin(args)
 
 
-class _Call(_Hook):
+class _AfterLayer(_Hook):
     def __init__(self, watch: weakref.ref[LayerWatch] | None = None, place: int = 0) -> None:
         super().__init__(watch)
         self._place = place

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.probe import CPU, Probe
-from thalweg.race.stack.train import Stack, enter
+from thalweg.race.stack.train import ModelStack, enter
 from thalweg.race.stack.try_task import probe_task
 from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.recipe import recipe_of
@@ -160,7 +160,7 @@ def _stack(recipes: list[Recipe], found: Probe) -> Way:
             raise
         except FAULTS:  # it will not enter when trained, either
             continue
-    stack = Stack(members, found)
+    stack = ModelStack(members, found)
     return stack.try_step, stack.measured
 
 

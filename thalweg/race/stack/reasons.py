@@ -12,7 +12,7 @@ from thalweg.objective.losses import Loss
 from thalweg.race.stack.alike import check_stackable
 from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.probe import CPU, Probe
-from thalweg.race.stack.train import Stack, StackedModel, enter
+from thalweg.race.stack.train import ModelStack, StackedModel, enter
 from thalweg.race.stack.try_task import probe_task
 from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.recipe import recipe_of
@@ -111,7 +111,7 @@ def _dry_run(recipes: list[Recipe]) -> str | None:
             recipes = [recipe.replace(batch_size=None) for recipe in recipes]
             twice = [*recipes, recipes[0].replace(seed=recipes[0].seed ^ 1)]
             alone = _alone(twice[0], found), _alone(twice[-1], found)
-            stack = Stack([enter(recipe) for recipe in twice], found)
+            stack = ModelStack([enter(recipe) for recipe in twice], found)
             together = stack.try_step()
             for value, k in zip(alone, (0, -1), strict=True):
                 if abs(float(together[k]) - value) > 1e-3 * max(1.0, abs(value)):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from thalweg.race.stack.alike import check_alike, check_stackable
 from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.probe import CPU, Probe
-from thalweg.race.stack.train import Stack, StackedModel, enter, outcome_of
+from thalweg.race.stack.train import ModelStack, StackedModel, enter, outcome_of
 from thalweg.race.stack.try_task import probe_task
 from thalweg.race.trials.plan import Setting, Unit
 from thalweg.race.trials.recipe import recipe_of
@@ -79,7 +79,7 @@ def _together(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
                 records[k] = recorded(trial, key, setting, None, status, text)
         if found is not None and members:
             check_alike([member.recipe for member in members.values()])
-            Stack(list(members.values()), found).train()
+            ModelStack(list(members.values()), found).train()
     for k, member in members.items():
         key, trial = unit[k]
         assert member.status is not None

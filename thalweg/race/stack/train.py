@@ -74,7 +74,7 @@ def enter(recipe: Recipe) -> StackedModel:
     return StackedModel(recipe, model, optimizer, scheduler)
 
 
-class Stack:
+class ModelStack:
     """Models that train together.
 
     Args:

@@ -43,14 +43,14 @@ _LEAST_SECONDS = 1e-9
 
 
 @dataclass
-class _Runner:
+class _TimedTraining:
     """A training that can go on for some steps."""
 
     state: State
     batches: Iterator[Any]
 
     @classmethod
-    def of(cls, task: Task, entrant: Entrant, point: Point, setting: Setting) -> _Runner:
+    def of(cls, task: Task, entrant: Entrant, point: Point, setting: Setting) -> _TimedTraining:
         setting = setting.of(entrant)
         recipe = Recipe(
             entrant.task(task),
@@ -103,11 +103,11 @@ def measure_seconds(
     was.
     """
     with isolated(torch.device("cpu")):
-        runners: dict[str, _Runner] = {}
+        runners: dict[str, _TimedTraining] = {}
         steps: dict[str, int] = {}
         for name, (entrant, point) in points.items():
             try:
-                runner = _Runner.of(task, entrant, point, setting)
+                runner = _TimedTraining.of(task, entrant, point, setting)
                 seed_noise(0, 1, torch.device("cpu"))
                 runner.run(2)  # the first step compiles
                 one = runner.run(1).step

@@ -10,7 +10,7 @@ _SHORTEST_NAME = 8
 
 
 @dataclass(frozen=True)
-class Grid:
+class TableGrid:
     """A table as words: headings, rows, and the rows before which a new group begins.
 
     `left` names the columns that are aligned to the left, `name` the one that holds entrants and is
@@ -35,7 +35,7 @@ class Grid:
         """The width of the whole."""
         return sum(self.widths()) + self.gap * (len(self.headings) - 1)
 
-    def without(self, column: int) -> Grid:
+    def without(self, column: int) -> TableGrid:
         """Return the table without one column, which is to the right of the names."""
         keep = [c for c in range(len(self.headings)) if c != column]
         return replace(
@@ -45,7 +45,7 @@ class Grid:
             left=frozenset(keep.index(c) for c in self.left if c != column),
         )
 
-    def within(self, width: int) -> Grid:
+    def within(self, width: int) -> TableGrid:
         """Return the table within a width: with narrower gaps if needed, then with shortened names."""
         if self.total() <= width:
             return self

@@ -25,7 +25,7 @@ from thalweg.report.data.reading import (
 )
 from thalweg.report.parts.palette import colours
 from thalweg.report.sections.across import ranked, unit_of
-from thalweg.report.terminal.grid import Grid, two_lines
+from thalweg.report.terminal.grid import TableGrid, two_lines
 from thalweg.report.words.effects import effect_words
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def plain_table(result: Mapping[str, Any], width: int = TABLE_WIDTH) -> str:
     return "\n\n".join(_plain(grid) for grid in grids(result, width))
 
 
-def grids(result: Record, width: int) -> list[Grid]:
+def grids(result: Record, width: int) -> list[TableGrid]:
     """Return the table as words; that of many tasks in several blocks, each of which fits."""
     if is_many(result):
         return _of_tasks(result, width)
@@ -91,7 +91,7 @@ def grids(result: Record, width: int) -> list[Grid]:
     columns += [("range", ranges)] if any(ranges) else []
     are_lines = groups_follow(result)
     starts = {k for k in range(1, len(places)) if places[k]["group"] != places[k - 1]["group"]}
-    grid = Grid(
+    grid = TableGrid(
         tuple(heading for heading, _ in columns),
         tuple(zip(*(cells for _, cells in columns), strict=True)),
         1,
@@ -102,7 +102,7 @@ def grids(result: Record, width: int) -> list[Grid]:
     return [_fitted(grid, width)]
 
 
-def _fitted(grid: Grid, width: int) -> Grid:
+def _fitted(grid: TableGrid, width: int) -> TableGrid:
     """Drop the least important columns until the table fits: the seeds' range, then the seconds."""
     for least in ("range", "seconds"):
         if grid.total() > width and least in grid.headings:
@@ -110,7 +110,7 @@ def _fitted(grid: Grid, width: int) -> Grid:
     return grid.within(width)
 
 
-def _of_tasks(result: Record, width: int) -> list[Grid]:
+def _of_tasks(result: Record, width: int) -> list[TableGrid]:
     """Scores, then the median cost on each task, in as many blocks as the width asks for."""
     order, unit = ranked(result), unit_of(result)
     lines = dict(zip(result["costs"]["entrants"], result["costs"]["table"], strict=True))
@@ -122,7 +122,7 @@ def _of_tasks(result: Record, width: int) -> list[Grid]:
         ("optimizer", order),
         ("score", [f"{result['scores'].get(name, 0.0):.2f}" for name in order]),
     ]
-    blocks: list[Grid] = []
+    blocks: list[TableGrid] = []
     taken = list(first)
     for column in columns:
         if len(taken) > len(first[:1]) and _grid([*taken, column]).total() > width:
@@ -132,12 +132,12 @@ def _of_tasks(result: Record, width: int) -> list[Grid]:
     return [block.within(width) for block in [*blocks, _grid(taken)]]
 
 
-def _grid(columns: Sequence[tuple[str, list[str]]]) -> Grid:
+def _grid(columns: Sequence[tuple[str, list[str]]]) -> TableGrid:
     headings = tuple(heading.replace("_", " ") for heading, _ in columns)
-    return Grid(headings, tuple(zip(*(cells for _, cells in columns), strict=True)))
+    return TableGrid(headings, tuple(zip(*(cells for _, cells in columns), strict=True)))
 
 
-def _plain(grid: Grid) -> str:
+def _plain(grid: TableGrid) -> str:
     widths = grid.widths()
 
     def line(cells: Sequence[str]) -> str:
@@ -159,7 +159,7 @@ def _plain(grid: Grid) -> str:
     return "\n".join([*(text for text in lines if text), *([grid.legend] if grid.legend else [])])
 
 
-def _rich(grid: Grid, result: Record) -> RenderableType:
+def _rich(grid: TableGrid, result: Record) -> RenderableType:
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -54,7 +54,7 @@ def flat_objective(model: nn.Module, loss: Callable[[nn.Module], Any]) -> FlatOb
     names = [f"model.{name}" for name in trained]
     shapes = [p.shape for p in trained.values()]
     sizes = [p.numel() for p in trained.values()]
-    call = _Call(model, loss)
+    call = _LossModule(model, loss)
 
     def parts(x: Tensor) -> list[Tensor]:
         if x.shape != (sum(sizes),):
@@ -76,7 +76,7 @@ def flat_objective(model: nn.Module, loss: Callable[[nn.Module], Any]) -> FlatOb
     return FlatObjective(fun, x0, write)
 
 
-class _Call(nn.Module):
+class _LossModule(nn.Module):
     """A module whose forward pass is the loss, so that `functional_call` can give its model parameters."""
 
     def __init__(self, model: nn.Module, loss: Callable[[nn.Module], Any]) -> None:

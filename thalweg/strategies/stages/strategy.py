@@ -81,7 +81,7 @@ class Strategy(abc.ABC):
         files = _files(checkpoint_file(keep.path, keep.resume or is_kept), len(stages))
         for file in files:
             checkpoint_file(file, keep.resume)
-        runner = _Runner(self, whole, stages, files, keep, told)
+        runner = _StageRunner(self, whole, stages, files, keep, told)
         return runner.run(progress)
 
     def identity(self) -> str:
@@ -103,7 +103,7 @@ class Strategy(abc.ABC):
         )
 
 
-class _Runner:
+class _StageRunner:
     """Trains the stages of one run."""
 
     def __init__(
