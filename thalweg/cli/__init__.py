@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"error: {missing}", file=sys.stderr)
         raise SystemExit(2) from None
     from thalweg.cli.app import app
-    from thalweg.cli.console import replace_unwritable
+    from thalweg.cli.shared.console import replace_unwritable
 
     for stream in (sys.stdout, sys.stderr):
         replace_unwritable(stream)

@@ -25,7 +25,7 @@ from thalweg.cli import (
     runs,
     train,
 )
-from thalweg.cli.exits import Verb, Verbs
+from thalweg.cli.shared.exits import Verb, Verbs
 from thalweg.version import __version__
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.options import TaskArgument
-from thalweg.cli.values import checked_page, path_of
+from thalweg.cli.shared.options import TaskArgument
+from thalweg.cli.shared.values import checked_page, path_of
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +66,7 @@ def curvature(
     stable at. Each figure comes with its error and what it cost: 1 gradient
     is one over the rows used. --along shows how the sharpness came there.
     """
-    from thalweg.cli.values import checked_rate
+    from thalweg.cli.shared.values import checked_rate
     from thalweg.curvature.summary import Effort, summarise
     from thalweg.tasks import load_task
     from thalweg.train.machine.threads import threads_for, torch_threads
@@ -183,7 +183,7 @@ def _operator(
 
 
 def _show(record: dict[str, Any], *, as_json: bool) -> None:
-    from thalweg.cli.console import out, print_json
+    from thalweg.cli.shared.console import out, print_json
     from thalweg.report.words.curvature import along_lines, curvature_lines, layer_lines
 
     if as_json:
@@ -205,7 +205,7 @@ def _show(record: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _write(record: dict[str, Any], path: Path) -> None:
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
     from thalweg.errors import MissingExtraError
     from thalweg.report.plots.curvature import write_curvature_page
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thalweg.cli.options import (
+from thalweg.cli.shared.options import (
     BatchSizeOption,
     EpochsOption,
     InitOption,
@@ -18,7 +18,7 @@ from thalweg.cli.options import (
     TaskArgument,
     recipe_for,
 )
-from thalweg.cli.values import path_of
+from thalweg.cli.shared.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.doctor import Consultation, Verdict
@@ -64,7 +64,7 @@ def doctor(
 
     The exit code is 3 if a fault was found, with --fix if one is left.
     """
-    from thalweg.cli.values import checked_rate
+    from thalweg.cli.shared.values import checked_rate
     from thalweg.doctor import consult
     from thalweg.doctor.consulting.page import check_page, write_doctor_page
     from thalweg.errors import TaskError
@@ -96,7 +96,7 @@ def doctor(
 
 
 def _show(found: Consultation, *, as_json: bool) -> None:
-    from thalweg.cli.console import out, print_json
+    from thalweg.cli.shared.console import out, print_json
 
     if as_json:
         print_json({"schema": "thalweg.doctor/1", **found.to_dict()})
@@ -131,7 +131,7 @@ def _lines(verdict: Verdict) -> list[str]:
 
 
 def _end(found: Consultation) -> None:
-    from thalweg.cli.exits import FAULTS, INTERRUPTED
+    from thalweg.cli.shared.exits import FAULTS, INTERRUPTED
 
     if found.run.stopped == "interrupted":
         raise typer.Exit(INTERRUPTED)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thalweg.cli.values import path_of
+from thalweg.cli.shared.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.optim.cards.card import Card
@@ -51,7 +51,7 @@ def explain(
     how to see the other: rules.adam is the rule, optim.Adam the optimizer.
     `thalweg list` shows the names.
     """
-    from thalweg.cli.console import print_json
+    from thalweg.cli.shared.console import print_json
 
     shown, *others = _matches(name)
     found = _cards()[shown]()
@@ -64,7 +64,7 @@ def explain(
 
 
 def _write_page(shown: str, found: Card, html: Path, force: bool) -> None:
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
     from thalweg.errors import TaskError
     from thalweg.movies.card import write_card_page
 
@@ -95,7 +95,7 @@ def _matches(name: str) -> list[str]:
 
 def _cards() -> dict[str, Callable[[], Card]]:
     """Return what makes each card, by full name; a short name means the first that has it."""
-    from thalweg.cli.known import schedules, wrappers
+    from thalweg.cli.shared.known import schedules, wrappers
     from thalweg.optim.cards.by_name import card
     from thalweg.optim.cards.known import OF_MODELS, OPTIMIZERS, RULES, SOLVERS
     from thalweg.optim.cards.of_callable import describe_callable
@@ -126,7 +126,7 @@ def _print_card(found: Card, others: Sequence[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from thalweg.cli.console import out
+    from thalweg.cli.shared.console import out
 
     console = out()
     width = min(console.width, _WIDEST)

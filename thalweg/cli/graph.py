@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.options import TaskArgument
+from thalweg.cli.shared.options import TaskArgument
+from thalweg.cli.shared.values import path_of
 from thalweg.cli.train import RUNS
-from thalweg.cli.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.tasks import Task
@@ -66,8 +66,8 @@ def graph(
     trained with --gauges, nodes are coloured by the norm of the gradient and
     by update / weight; --doctor marks those that the doctor names.
     """
-    from thalweg.cli.console import out, print_json
-    from thalweg.cli.pages import checked_pages
+    from thalweg.cli.shared.console import out, print_json
+    from thalweg.cli.shared.pages import checked_pages
     from thalweg.network.page import headline, verdict_words, write_graph_page
     from thalweg.network.record import graph_record
     from thalweg.network.text import tree_lines
@@ -110,7 +110,7 @@ def _totals(record: dict[str, Any]) -> str:
 
 
 def _gauges(run: Path) -> Gauges:
-    from thalweg.cli.pages import run_folder
+    from thalweg.cli.shared.pages import run_folder
     from thalweg.errors import CheckpointError, TaskError
     from thalweg.train.folder.gauges import read_gauges
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.options import TaskArgument
-from thalweg.cli.values import checked_page, path_of
+from thalweg.cli.shared.options import TaskArgument
+from thalweg.cli.shared.values import checked_page, path_of
 
 if TYPE_CHECKING:
     from thalweg.init import InitComparison, InitReport
@@ -68,8 +68,8 @@ def init(
     of them with the same gradients on eight seeds. `thalweg list init` shows
     the strategies.
     """
-    from thalweg.cli.console import out, print_json
-    from thalweg.cli.values import read_spelled
+    from thalweg.cli.shared.console import out, print_json
+    from thalweg.cli.shared.values import read_spelled
     from thalweg.tasks import load_task
 
     _check(page, shown)
@@ -144,8 +144,8 @@ class _Look:
 
 
 def _race(task: Task, names: list[str], optimizer: str, epochs: int | None) -> StartRace:
-    from thalweg.cli.console import counted
-    from thalweg.cli.progress import race_progress
+    from thalweg.cli.shared.console import counted
+    from thalweg.cli.shared.progress import race_progress
     from thalweg.race import Race
     from thalweg.race.starts import StartRace, start_settings
 
@@ -158,7 +158,7 @@ def _race(task: Task, names: list[str], optimizer: str, epochs: int | None) -> S
 
 
 def _write(document: dict[str, Any], page: Path) -> None:
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
     from thalweg.report.plots.starts import plot_starts
 
     plot_starts(document, page)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thalweg.cli.values import path_of
+from thalweg.cli.shared.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.labs import LabResult
@@ -49,8 +49,8 @@ def lab(
     if name is None:
         _list(settings, out, as_json=as_json)
         return
-    from thalweg.cli.console import err, print_json
-    from thalweg.cli.console import out as console
+    from thalweg.cli.shared.console import err, print_json
+    from thalweg.cli.shared.console import out as console
     from thalweg.errors import MissingExtraError
     from thalweg.labs import find, write_lab_page
     from thalweg.labs.page import check_page
@@ -72,8 +72,8 @@ def lab(
 
 
 def _end(result: LabResult) -> None:
-    from thalweg.cli.console import counted
-    from thalweg.cli.exits import FAILED, complain
+    from thalweg.cli.shared.console import counted
+    from thalweg.cli.shared.exits import FAILED, complain
 
     missed = sum(not finding.holds for finding in result.findings)
     if missed:
@@ -103,8 +103,8 @@ def _read(settings: list[str] | None) -> dict[str, str]:
 def _list(settings: list[str] | None, out: Path | None, *, as_json: bool) -> None:
     from rich.text import Text
 
-    from thalweg.cli.console import out as console
-    from thalweg.cli.console import print_json
+    from thalweg.cli.shared.console import out as console
+    from thalweg.cli.shared.console import print_json
     from thalweg.errors import TaskError
     from thalweg.labs import LABS
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thalweg.cli.shared.values import path_of
 from thalweg.cli.train import RUNS
-from thalweg.cli.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.landscape.evaluated import LossAt
@@ -60,8 +60,8 @@ def landscape(
     as long as the model's. It says first how many evaluations that takes.
     Ctrl-C ends it early, and keeps what was computed.
     """
-    from thalweg.cli.exits import INTERRUPTED
-    from thalweg.cli.pages import checked_pages
+    from thalweg.cli.shared.exits import INTERRUPTED
+    from thalweg.cli.shared.pages import checked_pages
     from thalweg.landscape.page import write_landscape_page
     from thalweg.train.machine.threads import torch_threads
 
@@ -90,7 +90,7 @@ def _check(plane: str, points: int, rows: int, span: float) -> None:
 
 
 def _runs(names: list[Path]) -> list[SavedRun]:
-    from thalweg.cli.pages import run_folder
+    from thalweg.cli.shared.pages import run_folder
     from thalweg.errors import CheckpointError, TaskError
     from thalweg.train import load_run
 
@@ -148,7 +148,7 @@ def _progress(count: int, rows: int, each: float) -> Iterator[Callable[[int, int
     """Say what it costs, and give a function that shows progress inside the block."""
     import os
 
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
     from thalweg.report import duration
 
     console, cores = err(), len(os.sched_getaffinity(0))
@@ -177,7 +177,7 @@ def _progress(count: int, rows: int, each: float) -> Iterator[Callable[[int, int
 
 
 def _show(record: dict[str, Any], *, as_json: bool) -> None:
-    from thalweg.cli.console import out, print_json
+    from thalweg.cli.shared.console import out, print_json
     from thalweg.landscape.page import notes, share_words
 
     if as_json:

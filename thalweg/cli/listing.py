@@ -37,7 +37,7 @@ def list_everything(
     `thalweg new task` writes one to start from. Options go behind a colon:
     parity:bits=12,relevant=3. `thalweg explain NAME` says more of one.
     """
-    from thalweg.cli.console import out, print_json
+    from thalweg.cli.shared.console import out, print_json
 
     listed = {name: LISTS[name]() for name in _chosen(kind)}
     if as_json:
@@ -133,13 +133,13 @@ def _figures(cost: StepCost) -> ListRow:
 
 
 def _schedules() -> list[ListRow]:
-    from thalweg.cli.known import schedules
+    from thalweg.cli.shared.known import schedules
 
     return _described(schedules())
 
 
 def _wrappers() -> list[ListRow]:
-    from thalweg.cli.known import wrappers
+    from thalweg.cli.shared.known import wrappers
 
     return _described(wrappers())
 
@@ -183,7 +183,7 @@ def _print_table(heading: str, rows: Sequence[ListRow]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from thalweg.cli.console import out
+    from thalweg.cli.shared.console import out
 
     columns, note = _figure_columns(rows)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)

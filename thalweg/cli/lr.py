@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thalweg.cli.options import BatchSizeOption, OptimizerOption, TaskArgument
-from thalweg.cli.values import checked_page, path_of
+from thalweg.cli.shared.options import BatchSizeOption, OptimizerOption, TaskArgument
+from thalweg.cli.shared.values import checked_page, path_of
 
 if TYPE_CHECKING:
     from thalweg.train.lr_finder.finder import RangeTest
@@ -78,7 +78,7 @@ def lr(
 
 
 def _show(test: RangeTest, *, as_json: bool) -> None:
-    from thalweg.cli.console import out, print_json
+    from thalweg.cli.shared.console import out, print_json
     from thalweg.report.terminal.range_bars import range_bars
 
     if as_json:
@@ -92,7 +92,7 @@ def _show(test: RangeTest, *, as_json: bool) -> None:
 
 
 def _draw(test: RangeTest, path: Path) -> None:
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
     from thalweg.errors import MissingExtraError
 
     try:

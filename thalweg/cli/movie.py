@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thalweg.cli.values import path_of
+from thalweg.cli.shared.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.movies.page import SurfaceMovie
@@ -78,9 +78,9 @@ def movie(
     the rules that the package runs, printed as JavaScript. Solvers are shown
     as recorded. A surface of your own is a function of two PyTorch numbers.
     """
-    from thalweg.cli.console import err, print_json
-    from thalweg.cli.console import out as console
-    from thalweg.cli.values import checked_rate, read_names
+    from thalweg.cli.shared.console import err, print_json
+    from thalweg.cli.shared.console import out as console
+    from thalweg.cli.shared.values import checked_rate, read_names
     from thalweg.errors import TaskError
     from thalweg.movies.gif import check_gif, write_gif
     from thalweg.movies.page import DEFAULT_WALKERS, surface_movie, write_movie
@@ -119,7 +119,7 @@ def movie(
 
 def _of_run(target: str, out: Path | None, *, over: bool, as_json: bool) -> bool:
     """Write the movie of a run, if the target is one; return whether it is."""
-    from thalweg.cli.console import err, print_json
+    from thalweg.cli.shared.console import err, print_json
     from thalweg.cli.train import RUNS
     from thalweg.movies.of_run import find_run, run_record, write_run_movie
 
@@ -170,7 +170,7 @@ def _lines(movie: SurfaceMovie) -> list[str]:
 
 
 def _list(*, as_json: bool) -> None:
-    from thalweg.cli.console import out, print_json
+    from thalweg.cli.shared.console import out, print_json
     from thalweg.movies.surfaces import SHOWN, find_surface
 
     about = {name: find_surface(name).about for name in SHOWN}

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from thalweg.cli.shared.values import path_of
 from thalweg.cli.train import RUNS
-from thalweg.cli.values import path_of
 
 EXAMPLES = (
     "thalweg new task",
@@ -44,7 +44,7 @@ def new(
     Kinds: arrays (NumPy arrays or tensors in memory), dataset (a torch
     Dataset or DataLoader), function (a function to be minimised).
     """
-    from thalweg.cli.console import err, out
+    from thalweg.cli.shared.console import err, out
     from thalweg.files import write_text
 
     _check(thing, file, kind, force=force)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thalweg.cli.shared.values import path_of, read_names
 from thalweg.cli.train import RUNS
-from thalweg.cli.values import path_of, read_names
 
 if TYPE_CHECKING:
     import numpy as np

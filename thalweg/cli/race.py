@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.values import path_of
+from thalweg.cli.shared.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.race import Race
@@ -147,8 +147,8 @@ def race(
     the same order of the data. Finished trials are on disk at once:
     after Ctrl-C or a crash, the same command goes on from there.
     """
-    from thalweg.cli.racing import run_races
-    from thalweg.cli.values import entrants_of, rates, read_spelled, spaces
+    from thalweg.cli.shared.racing import run_races
+    from thalweg.cli.shared.values import entrants_of, rates, read_spelled, spaces
 
     settings = {name: value for name, value in context.params.items() if name not in _OF_COMMAND}
     settings |= {

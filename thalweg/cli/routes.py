@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from thalweg.cli.options import OptimizerOption, RateOption, SettingsOption, TaskArgument
+from thalweg.cli.shared.options import OptimizerOption, RateOption, SettingsOption, TaskArgument
 
 EXAMPLES = (
     "thalweg routes digits",
@@ -33,8 +33,8 @@ def routes(
     """
     import torch
 
-    from thalweg.cli.console import out, print_json
-    from thalweg.cli.options import recipe_for
+    from thalweg.cli.shared.console import out, print_json
+    from thalweg.cli.shared.options import recipe_for
     from thalweg.optim.routing.table import routes_of
     from thalweg.tasks import load_task
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thalweg.cli.shared.values import checked_page, path_of
 from thalweg.cli.train import RUNS
-from thalweg.cli.values import checked_page, path_of
 
 if TYPE_CHECKING:
     from thalweg.train import SavedRun
@@ -96,7 +96,7 @@ def _named(folder: Path, names: list[str]) -> list[SavedRun]:
 
 def _readable(folders: list[Path]) -> list[SavedRun]:
     """Return the runs in these folders; what cannot be read is said, and hides no other."""
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
     from thalweg.errors import CheckpointError
     from thalweg.train import load_run
 
@@ -110,7 +110,7 @@ def _readable(folders: list[Path]) -> list[SavedRun]:
 
 
 def _list(found: list[SavedRun], *, as_json: bool, **_: Any) -> None:
-    from thalweg.cli.console import out, print_json
+    from thalweg.cli.shared.console import out, print_json
 
     rows = [_row(run) for run in found]
     if as_json:
@@ -143,7 +143,7 @@ def _row(run: SavedRun) -> dict[str, Any]:
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    from thalweg.cli.console import out
+    from thalweg.cli.shared.console import out
 
     columns = list(dict.fromkeys(name for row in rows for name in row if name != "started"))
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -156,7 +156,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _compare(found: list[SavedRun], *, out: Path | None, as_json: bool, **_: Any) -> None:
-    from thalweg.cli.console import err, print_json
+    from thalweg.cli.shared.console import err, print_json
     from thalweg.report.plots.runs import plot_runs
 
     settings = {run.name: _settings(run) for run in found}
@@ -183,7 +183,7 @@ def _settings(run: SavedRun) -> dict[str, Any]:
 
 
 def _open(found: list[SavedRun], *, out: Path | None, **_: Any) -> None:
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
 
     (run,) = found
     path = draw(run, out)
@@ -191,7 +191,7 @@ def _open(found: list[SavedRun], *, out: Path | None, **_: Any) -> None:
 
 
 def _export(found: list[SavedRun], *, out: Path | None, **_: Any) -> None:
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
     from thalweg.errors import TaskError
 
     (run,) = found
@@ -224,7 +224,7 @@ def _resume(found: list[SavedRun], *, epochs: int | None, as_json: bool, **_: An
 
 
 def _remove(found: list[SavedRun], **_: Any) -> None:
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
     from thalweg.train.folder.writing import remove_run
 
     for run in found:

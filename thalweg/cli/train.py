@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.options import (
+from thalweg.cli.shared.options import (
     BatchSizeOption,
     EpochsOption,
     InitOption,
@@ -20,7 +20,7 @@ from thalweg.cli.options import (
     TaskArgument,
     recipe_for,
 )
-from thalweg.cli.values import path_of
+from thalweg.cli.shared.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.train import Run
@@ -96,7 +96,7 @@ def train(
     standard error, one line an epoch or a bar on a terminal; the results go to
     the standard output.
     """
-    from thalweg.cli.values import checked_rate
+    from thalweg.cli.shared.values import checked_rate
     from thalweg.errors import TaskError
     from thalweg.strategies import strategy_named
     from thalweg.tasks import load_task
@@ -132,7 +132,7 @@ def train_in(
     gauges: int | None = None,
 ) -> None:
     """Train by a recipe in a folder of its own, a new one if none is named, and print the results."""
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
     from thalweg.errors import TaskError, ThalwegError
     from thalweg.objective.blame import blame
     from thalweg.train import Checkpoint, FitDivergedError, RunFolder
@@ -201,7 +201,7 @@ def _empty_removed(folder: Path) -> Iterator[None]:
 
 
 def _show(run: Run, document: dict[str, Any], *, as_json: bool) -> None:
-    from thalweg.cli.console import out, print_json
+    from thalweg.cli.shared.console import out, print_json
 
     if as_json:
         print_json(document)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from thalweg.cli.console import counted, err
+from thalweg.cli.shared.console import counted, err
 from thalweg.report import duration
 
 if TYPE_CHECKING:

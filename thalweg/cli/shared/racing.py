@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from thalweg.cli.console import counted
+from thalweg.cli.shared.console import counted
 
 if TYPE_CHECKING:
     from thalweg.race import RacePlan, RaceProgress, RaceResult
@@ -69,7 +69,7 @@ def run_races(contests: Sequence[Contest], out: Path | None, *, as_json: bool) -
 
 def _report(write: Callable[[], Path | None]) -> bool:
     """Write a report and return whether that worked; if not, say why. The result was printed before."""
-    from thalweg.cli.exits import complain, words
+    from thalweg.cli.shared.exits import complain, words
 
     try:
         _say(write())
@@ -81,7 +81,7 @@ def _report(write: Callable[[], Path | None]) -> bool:
 
 def _run(contest: Contest) -> bool:
     """Run a race under a progress display; return whether it was interrupted."""
-    from thalweg.cli.progress import race_progress
+    from thalweg.cli.shared.progress import race_progress
 
     with race_progress(_opening(contest)) as progress:
         try:
@@ -118,7 +118,7 @@ def _opening(contest: Contest) -> str:
 
 
 def _show(result: RaceResult) -> None:
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
 
     if result.circumstances.interrupted:
         err().print("Interrupted. What was finished is kept.", style="yellow")
@@ -127,7 +127,7 @@ def _show(result: RaceResult) -> None:
 
 def _print_words(values: dict[str, Any]) -> None:
     """Print what is claimed, the table, the details and the notes of a race or of several."""
-    from thalweg.cli.console import out
+    from thalweg.cli.shared.console import out
     from thalweg.report import notes, race_table
     from thalweg.report.words.verdict import detail, headline
 
@@ -161,13 +161,13 @@ def _joint(results: Sequence[RaceResult], folder: Path | None, *, as_json: bool)
 
 
 def _say(report: Path | None) -> None:
-    from thalweg.cli.console import err
+    from thalweg.cli.shared.console import err
 
     if report is not None:
         err().print(f"Report: {report}", markup=False, soft_wrap=True)
 
 
 def _print(values: dict[str, Any]) -> None:
-    from thalweg.cli.console import print_json
+    from thalweg.cli.shared.console import print_json
 
     print_json(values)

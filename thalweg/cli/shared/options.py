@@ -55,7 +55,7 @@ def recipe_for(
 
     Raises TaskError for an option that says none.
     """
-    from thalweg.cli.values import settings_of
+    from thalweg.cli.shared.values import settings_of
     from thalweg.train.recipe import Recipe
 
     return Recipe(

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from thalweg.cli.console import err, results_alone
+from thalweg.cli.shared.console import err, results_alone
 from thalweg.errors import CheckpointError, DivergedError, EngineError, ThalwegError
 
 FAILED = 1

@@ -1,0 +1,1 @@
+"""What the commands share: streams, progress, options and their values, pages, exit codes."""
