@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.shared.options import TaskArgument
+from thalweg.cli.shared.options import JsonOption, TaskArgument
 from thalweg.cli.shared.values import checked_page, path_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def curvature(
         Path | None,
         typer.Option(help="Page to write, with pictures.", parser=path_of, metavar="PATH"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure how the loss bends where training has led.
 

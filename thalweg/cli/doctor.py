@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,14 +10,16 @@ from thalweg.cli.shared.options import (
     BatchSizeOption,
     EpochsOption,
     InitOption,
+    JsonOption,
     OptimizerOption,
+    OverPageOption,
+    PageOption,
     RateOption,
     SeedOption,
     SettingsOption,
     TaskArgument,
     recipe_for,
 )
-from thalweg.cli.shared.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.doctor import Consultation, Verdict
@@ -49,12 +50,9 @@ def doctor(
     fix: Annotated[
         bool, typer.Option("--fix", help="Take the remedies of confirmed faults, and train again.")
     ] = False,
-    html: Annotated[
-        Path | None,
-        typer.Option(help="Page to write.", parser=path_of, metavar="PATH", show_default="none"),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over an existing page.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    html: PageOption = None,
+    force: OverPageOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say why training is slow or bad, prove it, and mend it.
 

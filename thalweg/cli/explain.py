@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thalweg.cli.shared.options import OverPageOption
 from thalweg.cli.shared.values import path_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def explain(
             help="Page to write, with the optimizer's movie.", parser=path_of, metavar="PATH"
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over an existing page.")] = False,
+    force: OverPageOption = False,
 ) -> None:
     """Say what an optimizer is: equation, paper, when to use it, cost, and how to call it.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.cli.shared.options import TaskArgument
+from thalweg.cli.shared.options import JsonOption, PageOption, TaskArgument
 from thalweg.cli.shared.values import path_of
 from thalweg.cli.train import RUNS
 
@@ -48,16 +48,13 @@ def graph(
     unfold: Annotated[
         bool, typer.Option("--unfold", help="Show repeated blocks each by itself.")
     ] = False,
-    html: Annotated[
-        Path | None,
-        typer.Option(help="Page to write.", parser=path_of, metavar="PATH", show_default="none"),
-    ] = None,
+    html: PageOption = None,
     svg: Annotated[
         Path | None,
         typer.Option(help="Picture to write.", parser=path_of, metavar="PATH", show_default="none"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over existing files.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show a model as a graph: layers, shapes, parameters, FLOPs.
 

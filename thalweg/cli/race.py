@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thalweg.cli.shared.options import BatchSizeOption
 from thalweg.cli.shared.values import path_of
 
 if TYPE_CHECKING:
@@ -86,10 +87,7 @@ def race(
             help="Passes over the training set in a trial.", show_default="the task's own"
         ),
     ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
-    ] = None,
+    batch_size: BatchSizeOption = None,
     target: Annotated[
         float | None,
         typer.Option(help="Validation figure to be reached.", show_default="the task's own"),

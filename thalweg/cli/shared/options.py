@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from thalweg.cli.shared.values import path_of
 
 if TYPE_CHECKING:
     from thalweg.tasks import Task
@@ -40,6 +43,12 @@ InitOption = Annotated[
         show_default="as the task says",
     ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+PageOption = Annotated[
+    Path | None,
+    typer.Option(help="Page to write.", parser=path_of, metavar="PATH", show_default="none"),
+]
+OverPageOption = Annotated[bool, typer.Option("--force", help="Write over an existing page.")]
 
 
 def recipe_for(
