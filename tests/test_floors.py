@@ -74,6 +74,13 @@ def test_every_part_of_the_house_has_a_floor() -> None:
     assert {home(module) for module in MODULES} == set(FLOORS)
 
 
+def test_every_folder_of_modules_is_a_package_that_says_what_it_holds() -> None:
+    for folder in {module.parent for module in MODULES}:
+        face = folder / "__init__.py"
+        assert face.exists(), folder
+        assert ast.get_docstring(ast.parse(face.read_text(encoding="utf-8"))), folder
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
 def test_imports_run_one_way(module: Path) -> None:
     own = home(module)

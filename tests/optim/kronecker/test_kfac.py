@@ -1,12 +1,9 @@
-"""KFAC against a transcription in NumPy, its invariance, its state, and what it refuses."""
+"""KFAC against a transcription in NumPy, its invariance, and what its settings do."""
 
 from __future__ import annotations
 
 import copy
 import functools
-import gc
-import pickle
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,53 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.exact import RESUMED, close, differs, same
+from tests.optim.kronecker.problem import Mixed, X, Y, batch, conv_net, net, point, sent_back, train
 from tests.optim.kronecker.transcription import TwoLayers
-from thalweg import meta, optim
-from thalweg.errors import EngineError, TaskError
+from thalweg import optim
 from thalweg.optim.kronecker import gathered
-
-X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-Y = (X.sum(1) > 0).long() + (X[:, 0] > 1).long()
-
-
-def net() -> Any:
-    torch.manual_seed(1)
-    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double()
-
-
-def batch(k: int, size: int = 10) -> tuple[Tensor, Tensor]:
-    rows = [(k * size + i) % len(X) for i in range(size)]
-    return X[rows], Y[rows]
-
-
-def train(
-    model: nn.Module,
-    optimizer: Any,
-    numbers: range,
-    loss: Any = "cross_entropy",
-    batches: Callable[[int], tuple[Tensor, Tensor]] = batch,
-) -> list[Tensor]:
-    """Take these steps; return the parameters after each."""
-    path = []
-    for k in numbers:
-        x, y = batches(k)
-        optimizer.zero_grad()
-        outputs = model(x)
-        optimizer.observe(outputs, y, loss)
-        function = functional.cross_entropy if isinstance(loss, str) else loss
-        sent_back(function(outputs, y))
-        optimizer.step()
-        path.append(point(model))
-    return path
-
-
-def sent_back(loss: Any) -> None:
-    loss.backward()
-
-
-def point(model: nn.Module) -> Tensor:
-    return torch.cat([p.detach().reshape(-1) for p in model.parameters()]).clone()
-
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "usual": {"lr": 0.1, "kl_clip": 1e-3},
@@ -174,75 +128,6 @@ def test_a_step_is_the_same_however_the_inputs_of_a_layer_are_written() -> None:
     assert float((apart["sgd"][0] - apart["sgd"][1]).abs().max()) > 1e-2
 
 
-def conv_net() -> Any:
-    torch.manual_seed(2)
-    parts = [nn.Conv1d(1, 2, 2), nn.BatchNorm1d(2), nn.ReLU(inplace=True), nn.Flatten()]
-    return nn.Sequential(nn.Unflatten(1, (1, 3)), *parts, nn.Linear(4, 3)).double()
-
-
-@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
-@pytest.mark.parametrize("factored", [True, False])
-@pytest.mark.parametrize("steps", [3, 5])
-def test_a_resumed_run_goes_on_to_the_bit(steps: int, factored: bool, fisher: str) -> None:
-    """Also between two refreshes, from inverses that were kept."""
-    given: dict[str, Any] = {"fisher": fisher, "factored": factored, "refresh": 4, "lr": 0.1}
-    model = conv_net()
-    optimizer = optim.KFAC(model, **given)
-    train(model, optimizer, range(steps))
-    saved = pickle.loads(pickle.dumps((model.state_dict(), optimizer.state_dict())))
-    # a checkpoint keeps no strides
-    for state in saved[1]["state"].values():
-        state |= {k: v.contiguous() for k, v in state.items() if isinstance(v, Tensor)}
-    whole = train(model, optimizer, range(steps, steps + 6))
-    again = conv_net()
-    resumed = optim.KFAC(again, **given)
-    again.load_state_dict(saved[0])
-    resumed.load_state_dict(saved[1])
-    same(train(again, resumed, range(steps, steps + 6)), whole, because=RESUMED)
-
-
-@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
-def test_a_copy_goes_on_by_itself(way: str) -> None:
-    model = net()
-    optimizer = optim.KFAC(model, refresh=2)
-    train(model, optimizer, range(3))
-    copied: tuple[nn.Module, Any] = (
-        copy.deepcopy((model, optimizer))
-        if way == "deepcopy"
-        else pickle.loads(pickle.dumps((model, optimizer)))
-    )
-    assert copied[1].model is copied[0]
-    whole = train(model, optimizer, range(3, 8))
-    same(train(*copied, range(3, 8)), whole, because=RESUMED)
-
-
-def test_a_copy_of_the_model_alone_is_watched_by_nobody() -> None:
-    model = net()
-    optimizer = optim.KFAC(model, fisher="empirical")
-    twin = copy.deepcopy(model)
-    x, y = batch(0)
-    sent_back(functional.cross_entropy(model(x), y))
-    sent_back(functional.cross_entropy(twin(2 * x), y))
-    optimizer.step()
-    alone = net()
-    train(alone, optim.KFAC(alone, fisher="empirical"), range(1))
-    close(point(model), point(alone), ulps=1e6, because="1/n is read off the loss, or computed")
-
-
-def test_the_hooks_go_with_the_optimizer() -> None:
-    model = net()
-    optimizer = optim.KFAC(model)
-    assert any(module._forward_hooks for module in model.modules())
-    del optimizer
-    gc.collect()
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
-    optimizer = optim.KFAC(model)
-    optimizer.detach()
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
-    with pytest.raises(EngineError, match="detach"):
-        train(model, optimizer, range(1))
-
-
 def test_factors_are_computed_in_every_refreshth_step_alone() -> None:
     model = net()
     optimizer = optim.KFAC(model, refresh=3)
@@ -311,23 +196,6 @@ def test_groups_have_their_own_rates_and_decay() -> None:
         optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
 
 
-class Mixed(nn.Module):
-    """A layer that K-FAC knows beside parameters that it does not."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.layer, self.act, self.scale = (
-            nn.Linear(3, 3).double(),
-            nn.PReLU(3).double(),
-            nn.Parameter(torch.ones(3, dtype=torch.float64)),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.act(self.layer(x)) * self.scale
-        return found
-
-
 @pytest.mark.parametrize("kind", [torch.optim.AdamW, optim.AdamW, optim.SGD])
 def test_the_rest_is_stepped_by_the_rule_that_is_given(kind: Any) -> None:
     rest = functools.partial(kind, lr=0.02)
@@ -369,151 +237,6 @@ def test_a_schedule_is_followed_by_the_rest_and_by_copies() -> None:
     same(train(*copied, range(2, 4)), whole, because=RESUMED)
     with pytest.raises(ValueError, match="begins at 0"):
         optim.KFAC(Mixed(), lr=lambda step: step / 10, rest=rest)
-
-
-def test_what_it_has_no_block_for_is_refused_by_name() -> None:
-    with pytest.raises(
-        TaskError, match=r"'scale': it is a Mixed; 'act.weight': it is a PReLU.*rest="
-    ):
-        optim.KFAC(Mixed())
-    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    tied[1].weight = tied[0].weight
-    with pytest.raises(TaskError, match=r"tied, '0.weight' and '1.weight' are one parameter"):
-        optim.KFAC(tied)
-    with pytest.raises(TaskError, match="not the model's"):
-        optim.KFAC(net(), params=[nn.Parameter(torch.ones(2))])
-    with pytest.raises(TypeError, match=r"KFAC\(model, lr=…\)"):
-        optim.KFAC(net().parameters())
-    with pytest.raises(TaskError, match="evaluates the objective itself"):
-        optim.KFAC(Mixed(), rest=optim.LBFGS)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"lr": -1.0},
-        {"lr": "high"},
-        {"damping": 0.0},
-        {"momentum": 1.0},
-        {"weight_decay": float("nan")},
-        {"refresh": 0},
-        {"averaging": 1.0},
-        {"fisher": "exact"},
-        {"kl_clip": 0.0},
-        {"label_seed": 0.5},
-    ],
-    ids=str,
-)
-def test_values_out_of_range_are_refused_by_name(given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(given)).replace("lr", "lr")):
-        optim.KFAC(net(), **given)
-
-
-def test_a_step_that_was_told_nothing_says_what_to_call() -> None:
-    model = net()
-    optimizer = optim.KFAC(model)
-    sent_back(functional.cross_entropy(model(X), Y))
-    with pytest.raises(EngineError, match=r"optimizer.observe\(outputs, targets"):
-        optimizer.step()
-
-
-@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
-def test_a_batch_that_is_not_finite_is_left_out_with_its_step(fisher: str) -> None:
-    """By a wrapper; a step that is taken all the same says what is wrong, and changes nothing."""
-
-    def batches(k: int) -> tuple[Tensor, Tensor]:
-        x, y = batch(k)
-        return (x * float("inf") if k == 0 else x), y
-
-    model, alone = net(), net()
-    wrapped = meta.NonFinite(optim.KFAC(model, fisher=fisher))
-    watched: Any = wrapped.optimizer
-    for k in range(3):
-        x, y = batches(k)
-        wrapped.zero_grad()
-        outputs = model(x)
-        watched.observe(outputs, y, "cross_entropy")
-        sent_back(functional.cross_entropy(outputs, y))
-        wrapped.step()
-    path = train(alone, optim.KFAC(alone, fisher="empirical"), range(1, 3))
-    assert bool(torch.isfinite(point(model)).all())
-    if fisher == "empirical":  # the labels of another draw else
-        close(point(model), path[-1], ulps=1e6, because="the same two steps")
-    broken = net()
-    before = point(broken)
-    with pytest.raises(EngineError, match="not finite"):
-        train(broken, optim.KFAC(broken, fisher=fisher), range(1), batches=batches)
-    same(point(broken), before, because="nothing was stepped")
-
-
-def test_the_empirical_factors_take_outputs_of_any_kind() -> None:
-    class Two(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net()
-
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            found = self.net(x)
-            return found, found
-
-    model, loss = Two(), lambda outputs, y: functional.cross_entropy(outputs[0], y)
-    start = point(model)
-    train(model, optim.KFAC(model, fisher="empirical"), range(2), loss=loss)
-    differs(point(model), start)
-    with pytest.raises(TaskError, match="one tensor of outputs"):
-        train(model, optim.KFAC(model), range(1), loss=loss)
-
-
-def test_a_layer_that_is_not_called_is_named() -> None:
-    class Bypass(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer, self.out = nn.Linear(3, 3).double(), nn.Linear(3, 3).double()
-
-        def forward(self, x: Tensor) -> Tensor:
-            found: Tensor = self.out(functional.linear(x, self.layer.weight, self.layer.bias))
-            return found
-
-    model = Bypass()
-    with pytest.raises(EngineError, match=r"'layer' has a gradient, and KFAC did not see"):
-        train(model, optim.KFAC(model), range(1))
-
-
-def test_other_passes_of_the_model_do_not_count() -> None:
-    """Evaluations between, with and without gradients."""
-    model, alone = net(), net()
-    optimizer = optim.KFAC(model, fisher="empirical")
-    model(2 * X)
-    with torch.no_grad():
-        model(3 * X)
-    train(model, optimizer, range(1))
-    train(alone, optim.KFAC(alone, fisher="empirical"), range(1))
-    same(point(model), point(alone), because="what was not sent backwards is forgotten")
-
-
-def test_frozen_layers_stay_and_a_layer_without_gradient_does_not_stop_it() -> None:
-    model = net()
-    for p in model[0].parameters():
-        p.requires_grad_(False)
-    before = model[0].weight.clone()
-    train(model, optim.KFAC(model), range(2))
-    same(model[0].weight, before, because="it is frozen")
-    late = net()
-    optimizer = optim.KFAC(late)
-    for p in late[0].parameters():
-        p.requires_grad_(False)
-    train(late, optimizer, range(2))
-    same(late[0].weight, before, because="it is frozen")
-
-
-def test_half_precision_is_trained_too() -> None:
-    model = net().to(torch.bfloat16)
-    optimizer = optim.KFAC(model, lr=0.05)
-    before = point(model)
-    train(model, optimizer, range(2), batches=lambda k: (batch(k)[0].bfloat16(), batch(k)[1]))
-    assert optimizer.state[model[0].weight]["factor_a"].dtype == torch.float32
-    assert bool(torch.isfinite(point(model)).all())
-    differs(point(model), before)
 
 
 def test_the_labels_depend_on_their_seed() -> None:

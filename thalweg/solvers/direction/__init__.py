@@ -1,0 +1,1 @@
+"""Where to go next: directions −H·g of steepest descent, conjugate gradients and quasi-Newton methods."""
