@@ -107,7 +107,8 @@ class Stacks:
 
     def keep(self, k: int, shape: Shape, xs: Stacked) -> None:
         """Write the new values of the k-th of these states."""
-        states, new = [], []
+        states: list[Tensor] = []
+        new: list[Tensor] = []
         for s, own, x in zip(self._stacks, self._states[k], xs, strict=True):
             states += own
             new += x.expand(s.size(shape)).reshape(len(own), *own[0].shape).unbind()
