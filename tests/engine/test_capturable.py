@@ -175,6 +175,22 @@ def test_small_states_are_rounded_by_the_step_of_the_device(rounding: Any) -> No
     assert agree > 0.99  # a product of lists may round an element to its other neighbour
 
 
+def test_plain_numbers_divide_by_zero() -> None:
+    @thalweg.rule
+    def divided(g: Any, *, t: Any, scale: float = 0.0) -> Any:
+        return g / (t + 1.0 / scale) + g * 0.5**t
+
+    ends = []
+    for options in (ON_DEVICE, {"engine": "eager"}):
+        params = started()
+        optimizer = thalweg.Optimizer(params, divided, lr=0.1, **options)
+        for k in range(2):
+            give(params, drawn(k))
+            optimizer.step()
+        ends.append(optimizer)
+    assert_alike(*ends)
+
+
 def test_what_cannot_be_captured_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     params = started()
     give(params, drawn(1))

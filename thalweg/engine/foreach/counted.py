@@ -21,7 +21,11 @@ from thalweg.errors import EngineError
 
 
 class Counted:
-    """The numbers of the members of one param group, which are on one device."""
+    """The numbers of the members of one param group, which are on one device.
+
+    Raises:
+        EngineError: a matrix function is given the number of the step, or what depends on it.
+    """
 
     def __init__(self, cohort: Cohort, members: Sequence[Member]) -> None:
         self._cohort, self._program = cohort, cohort.program
@@ -30,6 +34,7 @@ class Counted:
         self._scalars = scalars[: len(self._program.scalar_outputs)]
         self._host = host_function(self._program)
         self._known: dict[tuple[bool, ...], frozenset[Value]] = {}
+        self._vectors(())  # what no hyperparameter can change is refused before anything steps
 
     def _given(self) -> list[Any]:
         return [
@@ -73,7 +78,7 @@ class Counted:
         for kept, x in zip(self._scalars, new, strict=True):
             torch._foreach_copy_(kept, list(self._vector(x).unbind()))
         columns = zip(self._program.host_reads, reads, strict=True)
-        return [self._vector(x) if v in vectors else x for v, x in columns]
+        return [self._vector(x) if v in vectors else _plain(x) for v, x in columns]
 
     def _vector(self, x: Any) -> Tensor:
         size = (len(self._steps),)
@@ -81,6 +86,11 @@ class Counted:
             return x.to(self._device).expand(size)
         dtype = torch.bool if isinstance(x, bool) else torch.float64
         return torch.full(size, x, dtype=dtype, device=self._device)
+
+
+def _plain(x: Any) -> Any:
+    """Return a number of the host; after a division by zero it is a tensor there."""
+    return x.item() if isinstance(x, Tensor) else x
 
 
 def cells(members: Sequence[Member]) -> list[list[Tensor]]:
