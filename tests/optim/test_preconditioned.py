@@ -68,6 +68,30 @@ def test_soap_with_both_bases_is_the_papers(engine: str, shape: tuple[int, ...])
     close(found, transcribed(preconditioned.soap, x, **options))
 
 
+@each_engine
+@pytest.mark.parametrize("shape", [(4, 4), (6, 6), (4, 2, 2)])
+def test_soap_of_the_authors_is_their_code(engine: str, shape: tuple[int, ...]) -> None:
+    """Gradients are square, as above; the order of the columns decides what a QR decomposition finds."""
+    x = start(*shape)
+    options: dict[str, Any] = {"lr": 0.01, "betas": (0.9, 0.8), "every": 2, "shampoo_beta": 0.7}
+    make = functools.partial(optim.SOAP, dialect="authors", engine=engine, **options)
+    (found,) = run(make, [x])
+    close(found, transcribed(preconditioned.soap_of_authors, x, **options))
+    (first,) = run(make, [x], 1)
+    same(first, x, because="a step of zero")
+
+
+@each_engine
+@pytest.mark.parametrize("dialect", ["paper", "authors"])
+def test_a_vector_has_a_matrix_where_it_is_asked_for(engine: str, dialect: str) -> None:
+    x = start(5)
+    make = functools.partial(optim.SOAP, lr=0.01, dialect=dialect, engine=engine)
+    (asked,) = run(functools.partial(make, precondition_1d=True), [x])
+    column, plain = run(make, [x[:, None], x])
+    close(asked, column[:, 0])
+    assert float((asked - plain).abs().max()) > 1e-4
+
+
 def test_bases_turn_with_the_problem() -> None:
     """From step 2 on SOAP sees its bases alone: rotated gradients give rotated steps, unlike Adam's."""
     u, _ = torch.linalg.qr(start(5, 5, seed=7))
@@ -149,6 +173,24 @@ def test_grafting_gives_the_length_and_shampoo_the_direction() -> None:
     assert abs(float(moved["adam"].norm()) - 4.0) < 1e-6  # 16 signs
     assert abs(float(moved["sgd"].norm() / g.norm()) - 1.0) < 1e-12
     close(moved["none"], plain)
+
+
+@each_engine
+def test_shampoo_with_sums_is_the_papers_first_algorithm(engine: str) -> None:
+    """W ← W − η·L^(−¼)·G·R^(−¼) with L = ε·I + Σ G·Gᵀ: nothing that was is forgotten, at any scale."""
+    x, eps = start(4, 3), 0.1
+    given: dict[str, Any] = {"sums": True, "grafting": "none", "betas": (0.0, 0.9), "every": 1}
+    (found,) = run(functools.partial(optim.Shampoo, lr=0.1, eps=eps, engine=engine, **given), [x])
+    left, right, w = eps * torch.eye(4).double(), eps * torch.eye(3).double(), x
+    for step in range(STEPS):
+        g = gradient(x, step)
+        left, right = left + g @ g.mT, right + g.mT @ g
+        roots = []
+        for a in (left, right):
+            values, vectors = torch.linalg.eigh(a)
+            roots.append((vectors * values**-0.25) @ vectors.mT)
+        w = w - 0.1 * roots[0] @ g @ roots[1]
+    close(found, w)
 
 
 # -- forms --------------------------------------------------------------------------------------------

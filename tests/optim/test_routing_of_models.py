@@ -58,6 +58,8 @@ def test_what_is_hidden_in_models_as_users_write_them(kind: Any) -> None:
     }
     of_moe = routes(kind(MoE()))
     assert {name for name, route in of_moe.items() if route == "hidden"} == {"gate.weight"}
+    of_experts = {name for name, route in of_moe.items() if route == "experts"}
+    assert of_experts == {"experts.w1", "experts.w2"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -149,6 +149,7 @@ NAMED_BESIDE: dict[str, dict[str, Any]] = {
     "Rprop": {"lr": 0.1},
     "SGD": {"lr": 0.1, "momentum": 0.9},
     "ScheduleFreeSGD": {"lr": 0.1},
+    "Shampoo": {"betas": (0.9, 0.9), "lr": 0.01},  # sums differ from means that forget
     "SignSGD": {"lr": 0.1},
     "Signum": {"lr": 0.1},
 }
@@ -177,7 +178,11 @@ SAME = {
     "shampoo_identity.every": "the same",
     "shampoo_identity.exponent": "the same",
     "shampoo_identity.grafting": "the same",
+    "shampoo_identity.sums": "the same",
     "soap_identity.every": "the same",
+    "soap_identity.shampoo_beta": "the same",
+    "soap_skipping_identity.every": "the same",
+    "soap_skipping_identity.shampoo_beta": "the same",
 }
 """Hyperparameters that change no step, or none that is seen here, and why."""
 
@@ -193,9 +198,11 @@ OTHER: dict[str, Any] = {
     "initial": 0.1,
     "iteration": "polar_express",
     "largest": 0.2,
+    "matrices": "last",
     "max_dim": 2,
     "ns_steps": 3,
     "scope": "all",
+    "shampoo_beta": 0.5,
     "seed": 1,
     "smallest": 0.05,
     "start": 4,
@@ -209,6 +216,8 @@ OTHER_OF: dict[str, Any] = {
     "clip_by_unit.eps": 5.0,
     "ema.warmup": True,
     "muon.adjust": "spectral",
+    "muon_heavy_ball.adjust": "spectral",
+    "muon_unbiased.adjust": "spectral",
     "normuon.adjust": "original",
 }
 

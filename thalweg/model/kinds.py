@@ -18,7 +18,7 @@ PARAMETER_KINDS: Mapping[str, str] = {
     "hidden": "the matrix of an inner layer",
     "qkv": "a hidden matrix that holds queries, keys and values one under the other",
     "convolution": "the filters of an inner convolution",
-    "experts": "matrices of several experts in one tensor",
+    "experts": "matrices of several experts in one tensor, in its last two dimensions",
     "input": "the first layer, which takes what the model is given",
     "head": "the matrix of an output layer",
     "embedding": "a table of vectors: tokens, positions",
@@ -36,8 +36,8 @@ PART_OF: Mapping[str, str] = {
     "convolution": "hidden",
     "tied": "embedding",
 }
-"""Kinds that are special cases of another one. Experts are not: a rule for matrices, which
-takes the first dimension for rows, would see one matrix with a row for each expert."""
+"""Kinds that are special cases of another one. Experts are not: a rule for matrices, which takes the first
+dimension for rows if it is not told otherwise, would see one matrix with a row for each expert."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _of_own(name: str, last: str, module: Any, p: nn.Parameter) -> tuple[str, st
         return "bias", "name", 1
     if p.ndim < 2:
         return "other", "name", 1
-    if names.is_of_experts(name, owner) and p.ndim == 3:
+    if names.is_of_experts(name, owner) and p.ndim > 2:
         return "experts", "name", 1
     if names.is_embedding(name, owner):
         return "embedding", "name", 1

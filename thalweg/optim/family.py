@@ -30,6 +30,7 @@ from thalweg.rules import (
     sign,
     signum,
     soap,
+    soap_skipping,
     trust_ratio,
     yogi,
 )
@@ -78,7 +79,14 @@ NorMuon = optimizer(
     matrices=True,
 )
 Prodigy = optimizer("Prodigy", prodigy, lr=1.0, decay="inside")
-SOAP = optimizer("SOAP", soap, lr=3e-3, defaults=SOAP_LONGEST, forms=soap_forms)
+SOAP = optimizer(
+    "SOAP",
+    soap,
+    lr=3e-3,
+    dialects={"paper": (soap,), "authors": (soap_skipping,)},
+    defaults=SOAP_LONGEST,
+    forms=soap_forms,
+)
 SGLD = optimizer("SGLD", descend, langevin, lr=1e-2, decay="l2")
 ScheduleFreeAdamW = optimizer(
     "ScheduleFreeAdamW",

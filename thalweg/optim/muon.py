@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from thalweg.engine import Link, Rule
 from thalweg.optim.routing.of_matrices import OfMatrices
+from thalweg.optim.routing.of_model import Rest
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Links, Spelling
 from thalweg.optim.twin import TorchTwin
-from thalweg.rules import muon
+from thalweg.rules import adam, adam_hat, muon, muon_heavy_ball, muon_unbiased, nadam_constant
 
 _TORCHS: Any = getattr(torch.optim, "Muon", torch.optim.Optimizer)
 """PyTorch's class; versions before 2.9 have none."""
 
 _MOST_STEPS = 100
+
+_RULES: Mapping[str, tuple[Link, Rule]] = {
+    "torch": (muon(adjust="original"), muon),
+    "keras": (muon_heavy_ball(adjust="match_rms_adamw"), muon_heavy_ball),
+    "optax": (muon_unbiased(adjust="wide"), muon_unbiased),
+}
+"""The rule of each dialect: with its own scale, and with that of `adjust_lr_fn`."""
+
+_DEFAULTS: Mapping[str, Mapping[str, float]] = {
+    "keras": {"weight_decay": 0.004},
+    "optax": {"weight_decay": 0.0, "eps": 1e-8},
+}
+"""Defaults of a dialect that are not PyTorch's."""
 
 
 class MuonArguments(_TORCHS):  # type: ignore[misc]
@@ -89,20 +105,34 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     s of a matrix of r rows and c columns is √max(1, r/c), with `adjust_lr_fn="match_rms_adamw"`
     0.2·√max(r, c), with "spectral" √(r/c). A tensor of more dimensions is a matrix of its first dimension ×
     the rest; a vector is an error, since Muon is for matrices. A param group may have the entries `blocks`,
-    `iteration`, `precision` and `space` of the rule `muon`: {"params": qkv, "blocks": 3}.
+    `iteration`, `matrices`, `precision` and `space` of the rule `muon`: {"params": qkv, "blocks": 3}, or
+    {"params": experts, "matrices": "last"} for stacks of matrices in the last two dimensions.
+
+        dialect="keras":  m ← μ·m + g;   u = μ·m + g  with `nesterov`
+                          s = 0.2·√max(r, c);   u/(‖u‖ + ε) is orthogonalised
+        dialect="optax":  u = μ·m/(1 − μᵗ⁺¹) + (1 − μ)·g/(1 − μᵗ)  with `nesterov`, otherwise m/(1 − μᵗ)
+                          s = √max(1, c/r);   u/(‖u‖ + ε) is orthogonalised
+
+    Their products are in the weight's own precision, and `adjust_lr_fn` chooses among the same scales.
 
     Given a model, `Muon(model)`, its hidden matrices are stepped so, with "match_rms_adamw" if nothing else
-    is said, fused queries, keys and values each alone; and all the rest by AdamW with the same learning rate
-    and weight decay. `optimizer.routes()` shows which is which.
+    is said, fused queries, keys and values each alone, the matrices of stacked experts too; and all the rest
+    by AdamW with the same learning rate and weight decay: in the dialect "keras" by Keras' AdamW, in "optax"
+    by NAdamW. `optimizer.routes()` shows which is which.
 
     Paper: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
     https://kellerjordan.github.io/posts/muon/; λ and "match_rms_adamw": Liu et al. 2025, arXiv:2502.16982.
-    Defaults: PyTorch's: lr = 0.001, λ = 0.1, μ = 0.95, Nesterov, five steps.
+    Defaults: PyTorch's: lr = 0.001, λ = 0.1, μ = 0.95, Nesterov, five steps; in the dialect "keras" λ is
+    0.004, in "optax" 0, and ε 1e-8.
     Use: for the matrices of hidden layers, beside AdamW for embeddings, the last layer, and vectors; with
     "match_rms_adamw" AdamW's learning rate and weight decay can be kept.
-    Deviations: `eps` is accepted and changes nothing: a matrix of any norm but 0 is orthogonalised, where
-    PyTorch hardly moves one of a norm below `eps`. Of a bfloat16 weight without Nesterov PyTorch divides the
-    momentum itself by its norm; here it stays what it is. PyTorch takes matrices alone.
+    Deviations: in PyTorch's dialect `eps` is accepted and changes nothing: a matrix of any norm but 0 is
+    orthogonalised, where PyTorch hardly moves one of a norm below `eps`. Of a bfloat16 weight without
+    Nesterov PyTorch divides the momentum itself by its norm; here it stays what it is. PyTorch takes matrices
+    alone. The matrices of Keras and Optax have a row for each input, those of `torch.nn` one for each output:
+    of a weight that was transposed "original" is Optax' scale. Keras and Optax step all but tensors of two
+    dimensions by AdamW, with a weight decay of its own. Optax' preconditionings and its `adaptive` are not
+    here.
     """
 
     refuses_sparse = "Muon does not support sparse gradients"
@@ -110,14 +140,30 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
         "a": _coefficient(0),
         "b": _coefficient(1),
         "c": _coefficient(2),
-        "adjust": lambda group: group["adjust_lr_fn"] or "original",
+        "adjust": lambda group: group["adjust_lr_fn"],
         "blocks": lambda group: group.get("blocks", 1),
     }
     state_names: ClassVar[Mapping[str, str]] = {"m": "momentum_buffer"}
 
+    dialects = ("torch", "keras", "optax")
     own_decay = "decoupled"
     knows_blocks = True
     of_model: ClassVar[Mapping[str, Any]] = {"adjust_lr_fn": "match_rms_adamw"}
+    rests: ClassVar[Mapping[str, Rest]] = {
+        "keras": Rest(lambda group: adam_hat, {"betas": (0.9, 0.999), "eps": 1e-7}),
+        "optax": Rest(
+            lambda group: nadam_constant if group["nesterov"] else adam,
+            {"betas": (0.9, 0.999), "eps": 1e-8},
+        ),
+    }
+
+    def __init__(self, params: nn.Module | Iterable[Any], *args: Any, **kwargs: Any) -> None:
+        names = list(inspect.signature(type(self)).parameters)[1:]
+        given = {*names[: len(args)], *kwargs}
+        own = _DEFAULTS.get(kwargs.get("dialect", "torch"), {})
+        super().__init__(
+            params, *args, **{n: v for n, v in own.items() if n not in given}, **kwargs
+        )
 
     @classmethod
     def twin(cls) -> type[torch.optim.Optimizer]:
@@ -126,4 +172,9 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
 
     def links(self, group: Group) -> Links:
         """Return Muon."""
-        return (muon,)
+        own, adjusted = _RULES[self.dialect]
+        return (own if group["adjust_lr_fn"] is None else adjusted,)
+
+    def _of_hidden(self, given: Mapping[str, Any]) -> Group:
+        # Keras and Optax have one scale for all
+        return super()._of_hidden(given) if given.get("dialect", "torch") == "torch" else {}

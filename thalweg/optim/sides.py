@@ -18,11 +18,25 @@ from thalweg.rules import (
     soap_columns,
     soap_identity,
     soap_rows,
+    soap_skipping,
+    soap_skipping_columns,
+    soap_skipping_identity,
+    soap_skipping_rows,
 )
 
 SHAMPOO_LONGEST = {"max_dim": 2048}
-SOAP_LONGEST = {"max_dim": 10_000}
-"""The argument that says how long a side may be, with its default."""
+SOAP_LONGEST = {"max_dim": 10_000, "precondition_1d": False}
+"""The arguments that say which sides have a matrix: how long one may be, and whether a vector has one."""
+
+_SOAP = {
+    "paper": (soap, soap_rows, soap_columns, soap_identity),
+    "authors": (
+        soap_skipping,
+        soap_skipping_rows,
+        soap_skipping_columns,
+        soap_skipping_identity,
+    ),
+}
 
 
 def shampoo_forms(dialect: str, group: Group, p: Tensor) -> Links:
@@ -31,13 +45,13 @@ def shampoo_forms(dialect: str, group: Group, p: Tensor) -> Links:
 
 
 def soap_forms(dialect: str, group: Group, p: Tensor) -> Links:
-    """Return SOAP with a basis for each side of 2 to `max_dim`, and Adam for vectors."""
-    return ((soap, soap_rows, soap_columns, soap_identity)[_form(group, p)],)
+    """Return SOAP with a basis for each side of 2 to `max_dim`; for vectors Adam, if not asked otherwise."""
+    return (_SOAP[dialect][_form(group, p)],)
 
 
 def _form(group: Group, p: Tensor) -> int:
     """Return 0 for both sides, 1 for rows, 2 for columns, 3 for none, as of a vector."""
-    if p.ndim < 2:
+    if p.ndim < 2 and not group.get("precondition_1d"):
         return 3
     _, rows, columns = matrix_sizes(p.shape, "first")
     longest: Any = group["max_dim"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from thalweg.engine import ColumnsByColumns, RowsByRows, gram, gram_of_columns, norm, rule
-from thalweg.engine.matrix.refreshed import newton_root_of, root_of
+from thalweg.engine.matrix.refreshed import identity_like, newton_root_of, root_of
 
 __all__ = ["shampoo", "shampoo_columns", "shampoo_identity", "shampoo_rows"]
 
@@ -27,15 +27,23 @@ def _grafted(direction, grafted, grafting):
     return torch.where(length == 0, grafted, ratio * direction)
 
 
-def _root(a, kept, t, every, exponent, eps, newton):
-    return (newton_root_of if newton else root_of)(a, kept, t, every, 1 / exponent, eps)
+def _factor(kept, product, t, beta2, eps, sums):
+    """Return an average of products G·Gᵀ; with `sums` their sum, which begins at ε·I."""
+    if sums:
+        return torch.where(t == 1, eps * identity_like(kept), kept) + product
+    return beta2 * kept + (1 - beta2) * product
+
+
+def _root(a, kept, t, every, exponent, eps, newton, sums):
+    damping = 0.0 if sums else eps
+    return (newton_root_of if newton else root_of)(a, kept, t, every, 1 / exponent, damping)
 
 
 @rule
 def shampoo(
     g, m, v, L: RowsByRows, R: ColumnsByColumns, X: RowsByRows, Y: ColumnsByColumns,
     *, t, beta1=0.9, beta2=0.999, eps=1e-6, every=10, exponent=0.25, graft_eps=1e-8,
-    grafting="adam", newton=False,
+    grafting="adam", newton=False, sums=False,
 ):  # fmt: skip
     """Shampoo (Gupta, Koren and Singer 2018, algorithm 1), grafted (Anil et al. 2020; Shi et al. 2023).
 
@@ -46,7 +54,11 @@ def shampoo(
         update = S·‖D‖/‖S‖,   and D where S is 0, as before the first roots
 
     The grafted rule gives D: Adam; with grafting="sgd" D = M̂; with "none" the update is S as it is. With
-    `newton` the roots are computed by products of matrices alone.
+    `newton` the roots are computed by products of matrices alone. With `sums` the matrices are the paper's:
+
+        L ← L + G·Gᵀ,  X ← L^(−e),  R and Y alike;   L and R begin at ε·I
+
+    The paper's step is `Shampoo(sums=True, grafting="none", betas=(0.0, 0.999), every=1)`.
 
     Paper: Gupta, Koren and Singer 2018, "Shampoo: Preconditioned Stochastic Tensor Optimization", algorithm
     1, arXiv:1802.09568; averages, grafting and intervals as in Shi et al. 2023, arXiv:2309.06497.
@@ -54,15 +66,15 @@ def shampoo(
     and k = 10 are ours.
     Use: for matrices of some hundred to thousand rows and columns, in large batches; it takes fewer steps
     than Adam, and a step in which roots are computed is by far the dearest. SOAP needs less tuning.
-    Deviations: L and R are averages in the place of the paper's sums, so that what is long past does not
-    count, and ε is relative to their norms. A side longer than `max_dim` keeps the identity, and the other
+    Deviations: without `sums` L and R are averages, so that what is long past does not count, and ε is
+    relative to their norms. A side longer than `max_dim` keeps the identity, and the other
     one has the exponent 2e; vectors, of which the paper takes a matrix too, are stepped by the grafted rule.
     """
     mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
-    L = beta2 * L + (1 - beta2) * gram(g)
-    R = beta2 * R + (1 - beta2) * gram_of_columns(g)
-    X = _root(L, X, t, every, exponent, eps, newton)
-    Y = _root(R, Y, t, every, exponent, eps, newton)
+    L = _factor(L, gram(g), t, beta2, eps, sums)
+    R = _factor(R, gram_of_columns(g), t, beta2, eps, sums)
+    X = _root(L, X, t, every, exponent, eps, newton, sums)
+    Y = _root(R, Y, t, every, exponent, eps, newton, sums)
     return _grafted(X @ mean @ Y, grafted, grafting), m, v, L, R, X, Y
 
 
@@ -70,15 +82,15 @@ def shampoo(
 def shampoo_rows(
     g, m, v, L: RowsByRows, X: RowsByRows,
     *, t, beta1=0.9, beta2=0.999, eps=1e-6, every=10, exponent=0.25, graft_eps=1e-8,
-    grafting="adam", newton=False,
+    grafting="adam", newton=False, sums=False,
 ):  # fmt: skip
     """Shampoo of the rows alone (Gupta, Koren and Singer 2018).
 
     X ← (L + ε·‖L‖·I)^(−2e),  S = X·M̂,  and the rest as in `shampoo`
     """
     mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
-    L = beta2 * L + (1 - beta2) * gram(g)
-    X = _root(L, X, t, every, 2 * exponent, eps, newton)
+    L = _factor(L, gram(g), t, beta2, eps, sums)
+    X = _root(L, X, t, every, 2 * exponent, eps, newton, sums)
     return _grafted(X @ mean, grafted, grafting), m, v, L, X
 
 
@@ -86,15 +98,15 @@ def shampoo_rows(
 def shampoo_columns(
     g, m, v, R: ColumnsByColumns, Y: ColumnsByColumns,
     *, t, beta1=0.9, beta2=0.999, eps=1e-6, every=10, exponent=0.25, graft_eps=1e-8,
-    grafting="adam", newton=False,
+    grafting="adam", newton=False, sums=False,
 ):  # fmt: skip
     """Shampoo of the columns alone (Gupta, Koren and Singer 2018).
 
     Y ← (R + ε·‖R‖·I)^(−2e),  S = M̂·Y,  and the rest as in `shampoo`
     """
     mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
-    R = beta2 * R + (1 - beta2) * gram_of_columns(g)
-    Y = _root(R, Y, t, every, 2 * exponent, eps, newton)
+    R = _factor(R, gram_of_columns(g), t, beta2, eps, sums)
+    Y = _root(R, Y, t, every, 2 * exponent, eps, newton, sums)
     return _grafted(mean @ Y, grafted, grafting), m, v, R, Y
 
 
@@ -102,7 +114,7 @@ def shampoo_columns(
 def shampoo_identity(
     g, m, v,
     *, t, beta1=0.9, beta2=0.999, eps=1e-6, every=10, exponent=0.25, graft_eps=1e-8,
-    grafting="adam", newton=False,
+    grafting="adam", newton=False, sums=False,
 ):  # fmt: skip
     """Shampoo where both matrices are the identity: the grafted rule (Shi et al. 2023).
 

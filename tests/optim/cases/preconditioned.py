@@ -40,6 +40,15 @@ PRECONDITIONED: list[Case] = [
         {"max_dim": 4, "lr": 0.01, "betas": (0.8, 0.9)},
         {"max_dim": 4, "lr": 0.01, "eps": 0.01, "every": 3},
         {"max_dim": 4, "lr": 0.01, "every": 2, "weight_decay": 0.1, "maximize": True},
+        {"max_dim": 4, "lr": 0.01, "shampoo_beta": 0.8, "correct_bias": False, "every": 3},
+        {"max_dim": 4, "lr": 0.01, "normalize_grads": True, "eps": 0.01},
+    ),
+    *rows(
+        "SOAP",
+        preconditioned.soap_of_authors,
+        {"max_dim": 4, "lr": 0.01, "dialect": "authors", "every": 3, "betas": (0.8, 0.9)},
+        {"max_dim": 4, "lr": 0.01, "dialect": "authors", "shampoo_beta": 0.8, "every": 2},
+        {"max_dim": 4, "lr": 0.01, "dialect": "authors", "normalize_grads": True, "eps": 0.01},
     ),
     # roots magnify roundings by 1/ε
     *rows(
@@ -52,5 +61,7 @@ PRECONDITIONED: list[Case] = [
         {"eps": 0.1, "lr": 0.01, "grafting": "sgd", "every": 3},
         {"eps": 0.1, "lr": 0.01, "grafting": "none", "every": 3, "weight_decay": 0.1},
         {"eps": 0.1, "lr": 0.01, "newton": True, "every": 5, "maximize": True},
+        {"eps": 0.1, "lr": 0.01, "sums": True, "grafting": "none", "betas": (0.0, 0.9), "every": 1},
+        {"eps": 1.0, "lr": 0.01, "sums": True, "max_dim": 4, "every": 3},
     ),
 ]

@@ -17,11 +17,11 @@ ADJUST: dict[str, Callable[[int, int], float]] = {
 }
 
 
-def quintic(x: Array, steps: int, a: float, b: float, c: float) -> Array:
+def quintic(x: Array, steps: int, a: float, b: float, c: float, eps: float = 0.0) -> Array:
     """Orthogonalise by a Newton-Schulz iteration, of a tall matrix from the other side."""
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
-    x = x / np.sqrt((x * x).sum())
+    x = x / (np.sqrt((x * x).sum()) + eps)
     for _ in range(steps):
         gram = x @ x.T
         x = a * x + b * gram @ x + c * gram @ gram @ x
@@ -47,6 +47,52 @@ def muon(
         update = ADJUST[adjust](*p.shape) * quintic(u, ns_steps, *ns_coefficients)
         p = p - lr * weight_decay * p - lr * update
     return p, m
+
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+
+
+def muon_of_keras(
+    p: Array,
+    gradients: list[Array],
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> Array:
+    """Keras 3.15.1: the momentum is a sum, and the decay comes first."""
+    m = np.zeros_like(p)
+    for g in gradients:
+        p = p - p * weight_decay * lr
+        m = m + (g + m * (momentum - 1))
+        update = quintic(g + momentum * m if nesterov else m, 5, *COEFFICIENTS, eps=1e-7)
+        p = p - lr * update * np.sqrt(max(p.shape)) * 0.2
+    return p
+
+
+def muon_of_optax(
+    p: Array,
+    gradients: list[Array],
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> Array:
+    """Optax 0.2.8: both parts of Nesterov's momentum without their bias."""
+    m = np.zeros_like(p)
+    for t, g in enumerate(gradients, start=1):
+        m = (1 - momentum) * g + momentum * m
+        u = m / (1 - momentum**t)
+        if nesterov:
+            ahead, now = m / (1 - momentum ** (t + 1)), g / (1 - momentum**t)
+            u = momentum * ahead + (1 - momentum) * now
+        update = np.sqrt(max(1.0, p.shape[-1] / p.shape[-2])) * quintic(
+            u, 5, *COEFFICIENTS, eps=1e-8
+        )
+        p = p - lr * (update + weight_decay * p)
+    return p
 
 
 def normuon(

@@ -114,6 +114,22 @@ def eigenvectors(a: Array) -> Array:
     return np.asarray(np.linalg.eigh(a)[1][:, ::-1])
 
 
+def sides_of(w: Array, x: Array, max_dim: float, precondition_1d: bool) -> list[int]:
+    """Return which sides of a matrix have a matrix of their own."""
+    has = w.ndim > 1 or precondition_1d
+    return [k for k, n in enumerate(x.shape) if has and 1 < n <= max_dim]
+
+
+def turned(y: Array, q: dict[int, Array], back: bool = False) -> Array:
+    """Turn into the bases, or back; a side without one keeps the identity, too large for a matrix."""
+    left, right = q.get(0), q.get(1)
+    if left is not None:
+        y = (left if back else left.T) @ y
+    if right is not None:
+        y = y @ (right.T if back else right)
+    return np.asarray(y)
+
+
 @decayed("decoupled")
 def soap(
     w: Array,
@@ -125,41 +141,88 @@ def soap(
     betas: tuple[float, float] = (0.95, 0.95),
     eps: float = 1e-8,
     every: int = 10,
+    shampoo_beta: float = -1.0,
+    correct_bias: bool = True,
+    normalize_grads: bool = False,
     max_dim: float = 10_000,
+    precondition_1d: bool = False,
 ) -> Array:
     """Vyas et al. 2024, algorithms 3 and 4; bases are the identity in step 1, then eigenvectors.
 
     After step 1 V is what it would be in the eigenvectors.
     """
     b1, b2 = betas
+    b = shampoo_beta if shampoo_beta >= 0 else b2
     x = as_matrix(g)
-    sizes = {k: n for k, n in enumerate(x.shape) if w.ndim > 1 and 1 < n <= max_dim}
-    q = {k: s.get(f"q{k}", np.eye(n)) for k, n in sizes.items()}
-
-    def turn(y: Array, back: bool = False) -> Array:
-        """Turn into the bases, or back; a side without one keeps the identity, too large for a matrix."""
-        left, right = q.get(0), q.get(1)
-        if left is not None:
-            y = (left if back else left.T) @ y
-        if right is not None:
-            y = y @ (right.T if back else right)
-        return np.asarray(y)
-
+    sides = sides_of(w, x, max_dim, precondition_1d)
+    q = {k: s.get(f"q{k}", np.eye(x.shape[k])) for k in sides}
     m = s["m"] = b1 * s.get("m", 0.0) + (1.0 - b1) * x
-    v = s["v"] = b2 * s.get("v", 0.0) + (1.0 - b2) * turn(x) ** 2
-    n = turn(m) / (1.0 - b1**t) / (np.sqrt(v / (1.0 - b2**t)) + eps)
-    update = turn(n, back=True)
-    for k in sizes:
+    v = s["v"] = b2 * s.get("v", 0.0) + (1.0 - b2) * turned(x, q) ** 2
+    c1, c2 = (1.0 - b1**t, 1.0 - b2**t) if correct_bias else (1.0, 1.0)
+    n = turned(m, q) / c1 / (np.sqrt(v / c2) + eps)
+    update = turned(n, q, back=True)
+    if normalize_grads:
+        update = update / rms(update)
+    for k in sides:
         product = x @ x.T if k == 0 else x.T @ x
-        a = s[f"a{k}"] = b2 * s.get(f"a{k}", 0.0) + (1.0 - b2) * product
+        a = s[f"a{k}"] = b * s.get(f"a{k}", 0.0) + (1.0 - b) * product
         if t == 1:
             s[f"q{k}"] = eigenvectors(a)
             q[k] = s[f"q{k}"]
         elif t % every == 0:
             s[f"q{k}"] = np.linalg.qr(a @ q[k])[0]
     if t == 1:
-        s["v"] = (1.0 - b2) * turn(x) ** 2
+        s["v"] = (1.0 - b2) * turned(x, q) ** 2
     return np.asarray(w - lr * update.reshape(w.shape))
+
+
+@decayed("decoupled")
+def soap_of_authors(
+    w: Array,
+    g: Array,
+    s: State,
+    *,
+    t: int,
+    lr: float,
+    betas: tuple[float, float] = (0.95, 0.95),
+    eps: float = 1e-8,
+    every: int = 10,
+    shampoo_beta: float = -1.0,
+    correct_bias: bool = True,
+    normalize_grads: bool = False,
+    max_dim: float = 10_000,
+    precondition_1d: bool = False,
+) -> Array:
+    """nikhilvyas/SOAP at f42d296: the momentum is kept in the bases, and turned out of them and back."""
+    b1, b2 = betas
+    b = shampoo_beta if shampoo_beta >= 0 else b2
+    x, step = as_matrix(g), t - 1
+    sides = sides_of(w, x, max_dim, precondition_1d)
+    products = {k: x @ x.T if k == 0 else x.T @ x for k in sides}
+    if step == 0:
+        s["m"], s["v"] = np.zeros_like(x), np.zeros_like(x)
+        s["a"] = {k: (1.0 - b) * products[k] for k in sides}
+        s["q"] = {k: eigenvectors(s["a"][k]) for k in sides}
+        return w
+    q, a = s["q"], s["a"]
+    g_in = turned(x, q)
+    m = b1 * s["m"] + (1.0 - b1) * g_in
+    v = b2 * s["v"] + (1.0 - b2) * g_in**2
+    size = lr
+    if correct_bias:
+        size = lr * np.sqrt(1.0 - b2**step) / (1.0 - b1**step)
+    update = turned(m / (np.sqrt(v) + eps), q, back=True)
+    if normalize_grads:
+        update = update / (1e-30 + rms(update))
+    m = turned(m, q, back=True)
+    for k in sides:
+        a[k] = b * a[k] + (1.0 - b) * products[k]
+        if step % every == 0:
+            order = np.argsort(-np.diag(q[k].T @ a[k] @ q[k]))
+            v = np.take(v, order, axis=k)
+            q[k] = np.linalg.qr(a[k] @ q[k][:, order])[0]
+    s["m"], s["v"] = turned(m, q), v
+    return np.asarray(w - size * update.reshape(w.shape))
 
 
 def inverse_root(a: Array, exponent: float, eps: float) -> Array:
@@ -183,6 +246,7 @@ def shampoo(
     graft_eps: float = 1e-8,
     grafting: str = "adam",
     newton: bool = False,
+    sums: bool = False,
     max_dim: float = 2048,
 ) -> Array:
     """Gupta et al. 2018, algorithm 1, with averages, grafting and intervals of Shi et al. 2023."""
@@ -199,9 +263,12 @@ def shampoo(
     direction = mean
     for k in sides:
         product = x @ x.T if k == 0 else x.T @ x
-        a = s[f"a{k}"] = b2 * s.get(f"a{k}", 0.0) + (1.0 - b2) * product
+        if sums:
+            a = s[f"a{k}"] = s.get(f"a{k}", eps * np.eye(x.shape[k])) + product
+        else:
+            a = s[f"a{k}"] = b2 * s.get(f"a{k}", 0.0) + (1.0 - b2) * product
         if t % every == 0:
-            s[f"x{k}"] = inverse_root(a, power, eps)
+            s[f"x{k}"] = inverse_root(a, power, 0.0 if sums else eps)
         root = s.get(f"x{k}", np.zeros_like(a))
         direction = root @ direction if k == 0 else direction @ root
     if not sides or not np.any(direction):

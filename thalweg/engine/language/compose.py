@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast, get_args
 
 from torch import fx
 
@@ -179,7 +179,7 @@ class _Composition:
         returned = _returned(made, arguments, keywords)
         calls = list(self.tracer.graph.nodes)[before:]
         if signature.matrix_states or any(map(_sees_matrices, calls)):
-            self.seen.setdefault(made.kind.matrices, made.name)
+            self.seen.setdefault(_sees(made, keywords), made.name)
         self.new |= {
             names[s]: value for s, value in zip(signature.returned, returned[1:], strict=True)
         }
@@ -220,6 +220,14 @@ def _must_have_shape(name: str, value: Value, shape: Shape) -> None:
         raise ContractError(
             f"its state `{name}` of {text_of(shape)} is computed as {text_of(found)}"
         )
+
+
+def _sees(made: Rule, keywords: Mapping[str, Any]) -> Seen:
+    """Return how a rule sees a tensor as a matrix: as its switch `matrices` says, if it has one."""
+    asked = keywords.get("matrices", made.kind.matrices)
+    if asked in get_args(Seen):
+        return cast(Seen, asked)
+    return refuse(made.where, f"its switch matrices={asked!r} must be 'first' or 'last'")
 
 
 def _sees_matrices(call: fx.Node) -> bool:

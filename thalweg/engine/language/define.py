@@ -64,7 +64,8 @@ def rule(
         of_gradient: at the head of a chain its update still is a gradient, of another objective (a sign, a
             penalty), and `gradient` is what it returns.
         matrices: how a tensor of more than two dimensions is seen as a matrix: the first dimension × the rest
-            ("first"), or a batch of matrices in the last two dimensions ("last").
+            ("first"), or a batch of matrices in the last two dimensions ("last"). A rule with a switch called
+            `matrices` leaves it to that.
 
     >>> @rule
     ... def heavy_ball(g, v, *, momentum=0.9):

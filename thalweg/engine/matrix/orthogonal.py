@@ -4,7 +4,8 @@ Every step replaces each singular value σ by a polynomial of it, which a produc
 
     A = X·Xᵀ;   X ← a·X + (b·A + c·A²)·X        σ ← a·σ + b·σ³ + c·σ⁵
 
-Before the first step X is divided by its Frobenius norm, so that σ ≤ 1, and a tall matrix is transposed.
+Before the first step X is divided by its Frobenius norm, so that σ ≤ 1, and a tall matrix is transposed. With
+ε the divisor is ‖X‖ + ε, as other libraries have it: a matrix of a smaller norm hardly counts.
 
 Results after five steps, measured against the singular value decomposition in float64
 (`tests/engine/matrix/test_orthogonal.py`), for singular values above 1 % of the norm: those of the quintic
@@ -44,6 +45,7 @@ def newton_schulz(
     precision: str = "bfloat16",
     space: str = "matrix",
     blocks: float = 1,
+    eps: float = 0.0,
 ) -> Tensor:
     """Return about U·Vᵀ of X = U·S·Vᵀ, by Newton-Schulz iterations with one quintic.
 
@@ -59,6 +61,7 @@ def newton_schulz(
         space: "matrix", as above, or "gram": for wide or tall matrices products of the smaller size m × m,
             A ← P·A·P and Q ← P·Q with P = a + b·A + c·A², and one product Q·X at the end, in full precision.
         blocks: how many blocks of rows are orthogonalised each alone, as 3 for a fused query, key and value.
+        eps: ε of the divisor ‖X‖ + ε; with 0 the size of a matrix does not matter.
 
     Raises:
         RuleError: an argument is none of these, or the rows cannot be divided into blocks.
@@ -71,7 +74,7 @@ def newton_schulz(
     tensor([[1., 0., 0.],
             [0., 1., 0.]])
     """
-    return _in_blocks(x, [(a, b, c)] * int(steps), precision, space, blocks)
+    return _in_blocks(x, [(a, b, c)] * int(steps), precision, space, blocks, eps)
 
 
 @matrix_function
@@ -82,6 +85,7 @@ def best_orthogonal(
     precision: str = "bfloat16",
     space: str = "matrix",
     blocks: float = 1,
+    eps: float = 0.0,
 ) -> Tensor:
     """Return about U·Vᵀ of X = U·S·Vᵀ by Polar Express: the best quintic of each step.
 
@@ -93,11 +97,16 @@ def best_orthogonal(
     tensor([[1., 0., 0.],
             [0., 1., 0.]])
     """
-    return _in_blocks(x, polar_express(int(steps)), precision, space, blocks)
+    return _in_blocks(x, polar_express(int(steps)), precision, space, blocks, eps)
 
 
 def _in_blocks(
-    x: Tensor, quintics: Sequence[Quintic], precision: str, space: str, blocks: float
+    x: Tensor,
+    quintics: Sequence[Quintic],
+    precision: str,
+    space: str,
+    blocks: float,
+    eps: float,
 ) -> Tensor:
     _check(precision, PRECISIONS, "precision")
     _check(space, SPACES, "space")
@@ -108,7 +117,7 @@ def _in_blocks(
             f"a matrix of {rows} rows cannot be divided into {blocks:g} blocks of rows of one size"
         )
     cut = x.reshape(count * parts, rows // parts, columns)
-    return _orthogonal(cut, quintics, precision, space).reshape(x.shape)
+    return _orthogonal(cut, quintics, precision, space, eps).reshape(x.shape)
 
 
 def _check(given: str, known: Sequence[str], name: str) -> None:
@@ -116,23 +125,26 @@ def _check(given: str, known: Sequence[str], name: str) -> None:
         raise RuleError(f"{name} must be {' or '.join(map(repr, known))}, got {given!r}")
 
 
-def _orthogonal(x: Tensor, quintics: Sequence[Quintic], precision: str, space: str) -> Tensor:
+def _orthogonal(
+    x: Tensor, quintics: Sequence[Quintic], precision: str, space: str, eps: float
+) -> Tensor:
     if not x.numel():
         return x
     tall = x.shape[-2] > x.shape[-1]
     wide = _near_one(x.mT if tall else x)
+    less = _lessened(x, eps) if eps else None
     if space == "gram" and wide.shape[-1] > GRAM_PAYS * wide.shape[-2] and quintics:
-        done = _in_gram_space(_over_norm(wide), quintics)
+        done = _in_gram_space(_over_norm(wide, less), quintics)
     elif precision == "full":
-        done = _over_norm(wide)
+        done = _over_norm(wide, less)
         for a, b, c in quintics:
             done = _step(done, a, b, c)
     elif has_bfloat16_products(x.device):
-        done = _over_norm(wide.bfloat16())
+        done = _over_norm(wide.bfloat16(), less)
         for a, b, c in quintics:
             done = _step(done, a, b, c)
     else:
-        done = _rounded_steps(wide, quintics)
+        done = _rounded_steps(wide, quintics, less)
     return (done.mT if tall else done).to(x.dtype)
 
 
@@ -147,10 +159,17 @@ def _near_one(x: Tensor) -> Tensor:
     return x * torch.ldexp(torch.ones_like(largest), -exponent)
 
 
-def _over_norm(x: Tensor) -> Tensor:
-    """Divide each matrix by its Frobenius norm; zero stays zero."""
+def _over_norm(x: Tensor, less: Tensor | None) -> Tensor:
+    """Divide each matrix by its Frobenius norm, times what it is lessened by; zero stays zero."""
     norm: Tensor = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
-    return x / norm.clamp_min(torch.finfo(x.dtype).tiny)
+    done = x / norm.clamp_min(torch.finfo(x.dtype).tiny)
+    return done if less is None else done * less.to(x.dtype)
+
+
+def _lessened(x: Tensor, eps: float) -> Tensor:
+    """Return ‖X‖/(‖X‖ + ε) of each matrix: 1 where the norm is not finite, 0 where it is 0."""
+    norm: Tensor = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    return 1 / (1 + eps / norm)
 
 
 def _step(x: Tensor, a: float, b: float, c: float) -> Tensor:
@@ -159,7 +178,7 @@ def _step(x: Tensor, a: float, b: float, c: float) -> Tensor:
     return torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
 
 
-def _rounded_steps(x: Tensor, quintics: Sequence[Quintic]) -> Tensor:
+def _rounded_steps(x: Tensor, quintics: Sequence[Quintic], less: Tensor | None) -> Tensor:
     """Compute in float32 and round each result to bfloat16, as bfloat16 products do.
 
     A product of two numbers of bfloat16 is exact in float32, where such products are summed, too.
@@ -167,6 +186,8 @@ def _rounded_steps(x: Tensor, quintics: Sequence[Quintic]) -> Tensor:
     x = _rounded(x.float())
     norm = _rounded(torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True))
     x = _rounded(x / norm.clamp_min(torch.finfo(x.dtype).tiny))
+    if less is not None:
+        x = _rounded(x * _rounded(less.float()))
     for a, b, c in quintics:
         gram = _rounded(torch.bmm(x, x.mT))
         inner = _rounded(torch.baddbmm(gram, gram, gram, beta=b, alpha=c))

@@ -69,6 +69,61 @@ def basis_of(a: Tensor, kept: Tensor, t: float, every: float) -> Tensor:
 
 
 @matrix_function
+def ordered_basis_of(a: Tensor, kept: Tensor, t: float, every: float) -> Tensor:
+    """Return a basis as the authors of SOAP refresh it: its columns are put in order first.
+
+        t = 1:                   Q ← eigenvectors of A
+        t − 1 a multiple of k:   Q ← QR(A·Q),  the columns q of Q in the order of falling qᵀ·A·q
+
+    >>> import torch
+    >>> a, kept = torch.diag(torch.tensor([1.0, 2.0])), torch.eye(2)
+    >>> ordered_basis_of(a, kept, 11, 10).abs(), ordered_basis_of(a, kept, 12, 10)
+    (tensor([[0., 1.],
+            [1., 0.]]), tensor([[1., 0.],
+            [0., 1.]]))
+    """
+    if t == 1:
+        return eigenbasis(a)
+    if not is_due(t - 1, every):
+        return kept
+    return refreshed_basis(a, torch.take_along_dim(kept, _order(a, kept)[:, None, :], -1))
+
+
+@matrix_function
+def in_order(
+    x: Tensor,
+    t: float,
+    every: float,
+    left: Tensor | None,
+    of_rows: Tensor | None,
+    right: Tensor | None,
+    of_columns: Tensor | None,
+) -> Tensor:
+    """Return X with its rows and columns in the order in which `ordered_basis_of` puts those of two bases.
+
+    `of_rows` and `of_columns` are the bases before, of `left` and `right`; without one its side stays.
+
+    >>> import torch
+    >>> a, basis = torch.diag(torch.tensor([1.0, 2.0])), torch.eye(2)
+    >>> in_order(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 11, 10, a, basis, None, None)
+    tensor([[3., 4.],
+            [1., 2.]])
+    """
+    if t == 1 or not is_due(t - 1, every):
+        return x
+    if left is not None and of_rows is not None:
+        x = torch.take_along_dim(x, _order(left, of_rows)[:, :, None], -2)
+    if right is not None and of_columns is not None:
+        x = torch.take_along_dim(x, _order(right, of_columns)[:, None, :], -1)
+    return x
+
+
+def _order(a: Tensor, q: Tensor) -> Tensor:
+    """Return the columns of each basis in the order of falling qᵀ·A·q."""
+    return torch.argsort((q * (a @ q)).sum(-2), dim=-1, descending=True, stable=True)
+
+
+@matrix_function
 def turned_at_first(x: Tensor, t: float, left: Tensor | None, right: Tensor | None) -> Tensor:
     """Return Q_Lᵀ·X·Q_R in step 1, and X, which no one reads, in the others; None is the identity.
 

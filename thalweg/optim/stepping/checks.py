@@ -31,6 +31,7 @@ RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("relative", "warmup", "momentum", "trust_coefficient"), _AT_LEAST_0),
     **dict.fromkeys(("graft_eps", "eps1", "eps2", "ns_steps"), _AT_LEAST_0),
     "exponent": _ABOVE_0,
+    "shampoo_beta": (-1.0, _BELOW_1[1], "at least 0 and below 1, or -1 for that of betas"),
     "d": _FROM_1,
     **dict.fromkeys(("alpha", "gamma", "final_lr", "kappa", "r", "power", "eta"), _AT_LEAST_0),
     **dict.fromkeys(("lr_decay", "momentum_decay", "lambd"), _AT_LEAST_0),
