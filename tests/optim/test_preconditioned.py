@@ -90,6 +90,9 @@ def test_a_vector_has_a_matrix_where_it_is_asked_for(engine: str, dialect: str) 
     column, plain = run(make, [x[:, None], x])
     close(asked, column[:, 0])
     assert float((asked - plain).abs().max()) > 1e-4
+    reference = preconditioned.soap if dialect == "paper" else preconditioned.soap_of_authors
+    (found,) = run(functools.partial(make, precondition_1d=True), [x[:2]])
+    close(found, transcribed(reference, x[:2], lr=0.01, precondition_1d=True))
 
 
 def test_bases_turn_with_the_problem() -> None:

@@ -16,12 +16,13 @@ from thalweg.optim.cards.card import OPTIMIZERS
 from thalweg.optim.twin import TorchTwin
 
 # Papers and PyTorch alike: a factor of an average that stays below 1.
-BELOW_1 = {"betas", "beta1", "beta2", "rho"}
+BELOW_1 = {"betas", "beta1", "beta2", "rho", "shampoo_beta"}
 FROM_0_TO_1 = {"beta", "theta", "phi"}
 FROM_1 = {"growth_rate", "every"}
+FROM_3 = {"block_size"}
 ABOVE_0 = {"d0", "d_coef", "exponent"}
-ANY_SIGN = {"seed"}
-MAY_BE_INFINITE = {"growth_rate", "every", "max_dim", "t0", "step_sizes"}
+ANY_SIGN = {"seed", "shampoo_beta"}  # below 0 it is another one
+MAY_BE_INFINITE = {"growth_rate", "every", "max_dim", "block_size", "t0", "step_sizes"}
 
 
 def numbers() -> Iterator[tuple[str, str, int | None]]:
@@ -75,9 +76,9 @@ def test_what_is_no_number_is_refused(name: str, argument: str, k: int | None) -
 @pytest.mark.parametrize(("name", "argument", "k"), NAMED)
 def test_ranges_of_the_papers(name: str, argument: str, k: int | None) -> None:
     assert takes(optim, name, argument, k, -1.0) == (argument in ANY_SIGN)
-    assert takes(optim, name, argument, k, 0.0) == (argument not in ABOVE_0 | FROM_1)
-    assert takes(optim, name, argument, k, 1.0) == (argument not in BELOW_1)
-    assert takes(optim, name, argument, k, 2.0) == (argument not in BELOW_1 | FROM_0_TO_1)
+    assert takes(optim, name, argument, k, 0.0) == (argument not in ABOVE_0 | FROM_1 | FROM_3)
+    assert takes(optim, name, argument, k, 1.0) == (argument not in BELOW_1 | FROM_3)
+    assert takes(optim, name, argument, k, 2.0) == (argument not in BELOW_1 | FROM_0_TO_1 | FROM_3)
 
 
 @pytest.mark.parametrize(("name", "argument", "k"), TWINS)

@@ -203,6 +203,7 @@ OTHER: dict[str, Any] = {
     "ns_steps": 3,
     "scope": "all",
     "shampoo_beta": 0.5,
+    "block_size": "3",
     "seed": 1,
     "smallest": 0.05,
     "start": 4,
@@ -213,6 +214,8 @@ OTHER_OF: dict[str, Any] = {
     "Adafactor.eps": (100.0, 2.0),  # of squares, where they are below it
     "adafactor.eps1": 100.0,
     "adafactor_vector.eps1": 100.0,
+    "SOAP.block_size": 3,
+    "Shampoo.block_size": 3,
     "clip_by_unit.eps": 5.0,
     "ema.warmup": True,
     "muon.adjust": "spectral",

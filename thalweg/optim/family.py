@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from thalweg.optim.factory import optimizer
-from thalweg.optim.sides import SHAMPOO_LONGEST, SOAP_LONGEST, shampoo_forms, soap_forms
+from thalweg.optim.sides import SHAMPOO_SIDES, SOAP_SIDES, shampoo_forms, soap_forms
 from thalweg.rules import (
     accumulate_inside,
     adabelief,
@@ -84,7 +84,7 @@ SOAP = optimizer(
     soap,
     lr=3e-3,
     dialects={"paper": (soap,), "authors": (soap_skipping,)},
-    defaults=SOAP_LONGEST,
+    defaults=SOAP_SIDES,
     forms=soap_forms,
 )
 SGLD = optimizer("SGLD", descend, langevin, lr=1e-2, decay="l2")
@@ -107,7 +107,7 @@ ScheduleFreeSGD = optimizer(
     betas=(),
     title="Schedule-free SGD (Defazio et al. 2024): an average of the points in the place of a schedule.",
 )
-Shampoo = optimizer("Shampoo", shampoo, lr=1e-3, defaults=SHAMPOO_LONGEST, forms=shampoo_forms)
+Shampoo = optimizer("Shampoo", shampoo, lr=1e-3, defaults=SHAMPOO_SIDES, forms=shampoo_forms)
 SignSGD = optimizer("SignSGD", sign, lr=1e-3)
 Signum = optimizer("Signum", signum, lr=1e-3)
 Yogi = optimizer("Yogi", yogi, lr=1e-2)

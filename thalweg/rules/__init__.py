@@ -28,5 +28,6 @@ from thalweg.rules.shampoo import *
 from thalweg.rules.sign import *
 from thalweg.rules.soap import *
 from thalweg.rules.soap_authors import *
+from thalweg.rules.soap_blocks import *
 
 __all__ = sorted(name for name, value in list(globals().items()) if isinstance(value, Rule))

@@ -5,9 +5,17 @@ from __future__ import annotations
 import torch
 
 from thalweg.engine import ColumnsByColumns, RowsByRows, gram, gram_of_columns, norm, rule
+from thalweg.engine.matrix.in_blocks import (
+    grams_of_columns,
+    grams_of_rows,
+    identities_like,
+    roots_of,
+    turned_in,
+)
 from thalweg.engine.matrix.refreshed import identity_like, newton_root_of, root_of
+from thalweg.engine.program.shapes import ColumnsByColumnsOfBlocks, RowsByRowsOfBlocks
 
-__all__ = ["shampoo", "shampoo_columns", "shampoo_identity", "shampoo_rows"]
+__all__ = ["shampoo", "shampoo_blocks", "shampoo_columns", "shampoo_identity", "shampoo_rows"]
 
 
 def _moments(g, m, v, t, beta1, beta2, graft_eps, grafting):
@@ -60,6 +68,9 @@ def shampoo(
 
     The paper's step is `Shampoo(sums=True, grafting="none", betas=(0.0, 0.999), every=1)`.
 
+    With a `block_size` a matrix that is longer is cut into the fewest blocks of at most so many rows and
+    columns, as equal as they can be, and each block has matrices of its own; the length is that of the whole.
+
     Paper: Gupta, Koren and Singer 2018, "Shampoo: Preconditioned Stochastic Tensor Optimization", algorithm
     1, arXiv:1802.09568; averages, grafting and intervals as in Shi et al. 2023, arXiv:2309.06497.
     Defaults: e = 1/4 of the paper; β₁, β₂ and ε_D are Adam's, whose learning rates it takes by grafting; ε
@@ -67,8 +78,9 @@ def shampoo(
     Use: for matrices of some hundred to thousand rows and columns, in large batches; it takes fewer steps
     than Adam, and a step in which roots are computed is by far the dearest. SOAP needs less tuning.
     Deviations: without `sums` L and R are averages, so that what is long past does not count, and ε is
-    relative to their norms. A side longer than `max_dim` keeps the identity, and the other
-    one has the exponent 2e; vectors, of which the paper takes a matrix too, are stepped by the grafted rule.
+    relative to their norms. A side longer than `max_dim` keeps the identity, and the other one has the
+    exponent 2e, unless it is cut; vectors, of which the paper takes a matrix too, are stepped by the grafted
+    rule.
     """
     mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
     L = _factor(L, gram(g), t, beta2, eps, sums)
@@ -76,6 +88,32 @@ def shampoo(
     X = _root(L, X, t, every, exponent, eps, newton, sums)
     Y = _root(R, Y, t, every, exponent, eps, newton, sums)
     return _grafted(X @ mean @ Y, grafted, grafting), m, v, L, R, X, Y
+
+
+@rule
+def shampoo_blocks(
+    g, m, v, L: RowsByRowsOfBlocks, R: ColumnsByColumnsOfBlocks,
+    X: RowsByRowsOfBlocks, Y: ColumnsByColumnsOfBlocks,
+    *, t, beta1=0.9, beta2=0.999, eps=1e-6, every=10, exponent=0.25, graft_eps=1e-8,
+    grafting="adam", newton=False, sums=False, block_size="1024",
+):  # fmt: skip
+    """Shampoo of a matrix that is cut into blocks, each with matrices of its own (Anil et al. 2020).
+
+    L, R, X, Y as in `shampoo` for each block of at most `block_size` rows and columns (a text with the
+    number); the length of the grafted rule is that of the whole.
+    """
+    mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
+    of_rows, of_columns = grams_of_rows(L, g, block_size), grams_of_columns(R, g, block_size)
+    if sums:
+        first = eps * identities_like(L, block_size), eps * identities_like(R, block_size)
+        L = torch.where(t == 1, first[0], L) + of_rows
+        R = torch.where(t == 1, first[1], R) + of_columns
+    else:
+        L = beta2 * L + (1 - beta2) * of_rows
+        R = beta2 * R + (1 - beta2) * of_columns
+    how = 1 / exponent, 0.0 if sums else eps, newton, block_size
+    X, Y = roots_of(L, X, t, every, *how), roots_of(R, Y, t, every, *how)
+    return _grafted(turned_in(mean, X, Y, block_size), grafted, grafting), m, v, L, R, X, Y
 
 
 @rule

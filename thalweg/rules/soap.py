@@ -20,7 +20,7 @@ def normalized(update, normalize_grads):
     return update / (torch.sqrt(mean(update * update)) + 1e-30) if normalize_grads else update
 
 
-def _adam(g, m, v, t, beta1, beta2, eps, correct_bias):
+def scaled(g, m, v, t, beta1, beta2, eps, correct_bias):
     """Return Adam's update from a gradient and a momentum, and the new scale."""
     v = beta2 * v + (1 - beta2) * g * g
     m_hat = m / (1 - beta1**t) if correct_bias else m
@@ -53,7 +53,8 @@ def soap(
 
     With a `shampoo_beta` of at least 0 it is the β of L and R. Without `correct_bias` M̂ and V̂ are M and V.
     With `normalize_grads` the update is divided by its root mean square. With `precondition_1d` a vector is a
-    matrix of one column.
+    matrix of one column. With a `block_size` a matrix that is longer is cut into the fewest blocks of at most
+    so many rows and columns, as equal as they can be, each with bases of its own.
 
     dialect="authors" is the authors' code: step 1 makes the bases of the first gradient and does not move;
     then, with s = t − 1,
@@ -77,7 +78,7 @@ def soap(
     Q_L = torch.where(t == 1, identity_like(Q_L), Q_L)
     Q_R = torch.where(t == 1, identity_like(Q_R), Q_R)
     m = beta1 * m + (1 - beta1) * g
-    turned, v = _adam(Q_L.mT @ g @ Q_R, Q_L.mT @ m @ Q_R, v, t, beta1, beta2, eps, correct_bias)
+    turned, v = scaled(Q_L.mT @ g @ Q_R, Q_L.mT @ m @ Q_R, v, t, beta1, beta2, eps, correct_bias)
     update = normalized(Q_L @ turned @ Q_R.mT, normalize_grads)
     beta = beta_of_factors(beta2, shampoo_beta)
     L = beta * L + (1 - beta) * gram(g)
@@ -98,7 +99,7 @@ def soap_rows(
     """
     Q_L = torch.where(t == 1, identity_like(Q_L), Q_L)
     m = beta1 * m + (1 - beta1) * g
-    turned, v = _adam(Q_L.mT @ g, Q_L.mT @ m, v, t, beta1, beta2, eps, correct_bias)
+    turned, v = scaled(Q_L.mT @ g, Q_L.mT @ m, v, t, beta1, beta2, eps, correct_bias)
     update = normalized(Q_L @ turned, normalize_grads)
     beta = beta_of_factors(beta2, shampoo_beta)
     L = beta * L + (1 - beta) * gram(g)
@@ -118,7 +119,7 @@ def soap_columns(
     """
     Q_R = torch.where(t == 1, identity_like(Q_R), Q_R)
     m = beta1 * m + (1 - beta1) * g
-    turned, v = _adam(g @ Q_R, m @ Q_R, v, t, beta1, beta2, eps, correct_bias)
+    turned, v = scaled(g @ Q_R, m @ Q_R, v, t, beta1, beta2, eps, correct_bias)
     update = normalized(turned @ Q_R.mT, normalize_grads)
     beta = beta_of_factors(beta2, shampoo_beta)
     R = beta * R + (1 - beta) * gram_of_columns(g)
@@ -137,5 +138,5 @@ def soap_identity(
     m ← β₁·m + (1 − β₁)·g;   v ← β₂·v + (1 − β₂)·g²;   update = m̂ / (√v̂ + ε)
     """
     m = beta1 * m + (1 - beta1) * g
-    update, v = _adam(g, m, v, t, beta1, beta2, eps, correct_bias)
+    update, v = scaled(g, m, v, t, beta1, beta2, eps, correct_bias)
     return normalized(update, normalize_grads), m, v

@@ -11,18 +11,18 @@ from thalweg.rules.soap import beta_of_factors, normalized
 __all__ = ["soap_skipping", "soap_skipping_columns", "soap_skipping_identity", "soap_skipping_rows"]
 
 
-def _momentum(g, m, t, beta1):
+def momentum_from_second(g, m, t, beta1):
     """Return the momentum, that of step 1 without its gradient."""
     return torch.where(t == 1, m, beta1 * m + (1 - beta1) * g)
 
 
-def _adam(g, m, v, t, beta2, eps):
+def scaled_from_second(g, m, v, t, beta2, eps):
     """Return Adam's update without bias corrections, and the new scale, that of step 1 as it was."""
     v = torch.where(t == 1, v, beta2 * v + (1 - beta2) * g * g)
     return m / (torch.sqrt(v) + eps), v
 
 
-def _moved(update, t, beta1, beta2, correct_bias, normalize_grads):
+def moved(update, t, beta1, beta2, correct_bias, normalize_grads):
     """Return the update with bias corrections; in step 1 there is none."""
     s = torch.clamp(t - 1, min=1.0)
     size = torch.sqrt(1 - beta2**s) / (1 - beta1**s) if correct_bias else 1.0
@@ -46,9 +46,9 @@ def soap_skipping(
     Before a QR the columns of Q_L and Q_R are put in the order of falling qᵀ·L·q and qᵀ·R·q, and the rows and
     columns of V with them. β is `shampoo_beta`, and β₂ where that is below 0.
     """
-    m = _momentum(g, m, t, beta1)
-    turned, v = _adam(Q_L.mT @ g @ Q_R, Q_L.mT @ m @ Q_R, v, t, beta2, eps)
-    update = _moved(Q_L @ turned @ Q_R.mT, t, beta1, beta2, correct_bias, normalize_grads)
+    m = momentum_from_second(g, m, t, beta1)
+    turned, v = scaled_from_second(Q_L.mT @ g @ Q_R, Q_L.mT @ m @ Q_R, v, t, beta2, eps)
+    update = moved(Q_L @ turned @ Q_R.mT, t, beta1, beta2, correct_bias, normalize_grads)
     beta = beta_of_factors(beta2, shampoo_beta)
     L = beta * L + (1 - beta) * gram(g)
     R = beta * R + (1 - beta) * gram_of_columns(g)
@@ -74,9 +74,9 @@ def soap_skipping_rows(
 
     G′ = Q_Lᵀ·G,  update ∝ Q_L·N′,  and the rest as in `soap_skipping`
     """
-    m = _momentum(g, m, t, beta1)
-    turned, v = _adam(Q_L.mT @ g, Q_L.mT @ m, v, t, beta2, eps)
-    update = _moved(Q_L @ turned, t, beta1, beta2, correct_bias, normalize_grads)
+    m = momentum_from_second(g, m, t, beta1)
+    turned, v = scaled_from_second(Q_L.mT @ g, Q_L.mT @ m, v, t, beta2, eps)
+    update = moved(Q_L @ turned, t, beta1, beta2, correct_bias, normalize_grads)
     beta = beta_of_factors(beta2, shampoo_beta)
     L = beta * L + (1 - beta) * gram(g)
     v = in_order(v, t, every, L, Q_L, None, None)
@@ -93,9 +93,9 @@ def soap_skipping_columns(
 
     G′ = G·Q_R,  update ∝ N′·Q_Rᵀ,  and the rest as in `soap_skipping`
     """
-    m = _momentum(g, m, t, beta1)
-    turned, v = _adam(g @ Q_R, m @ Q_R, v, t, beta2, eps)
-    update = _moved(turned @ Q_R.mT, t, beta1, beta2, correct_bias, normalize_grads)
+    m = momentum_from_second(g, m, t, beta1)
+    turned, v = scaled_from_second(g @ Q_R, m @ Q_R, v, t, beta2, eps)
+    update = moved(turned @ Q_R.mT, t, beta1, beta2, correct_bias, normalize_grads)
     beta = beta_of_factors(beta2, shampoo_beta)
     R = beta * R + (1 - beta) * gram_of_columns(g)
     v = in_order(v, t, every, None, None, R, Q_R)
@@ -112,6 +112,6 @@ def soap_skipping_identity(
 
     m ← β₁·m + (1 − β₁)·g;   v ← β₂·v + (1 − β₂)·g²;   update = √(1 − β₂ˢ)/(1 − β₁ˢ) · m / (√v + ε)
     """
-    m = _momentum(g, m, t, beta1)
-    update, v = _adam(g, m, v, t, beta2, eps)
-    return _moved(update, t, beta1, beta2, correct_bias, normalize_grads), m, v
+    m = momentum_from_second(g, m, t, beta1)
+    update, v = scaled_from_second(g, m, v, t, beta2, eps)
+    return moved(update, t, beta1, beta2, correct_bias, normalize_grads), m, v

@@ -29,6 +29,8 @@ NOT_EXERCISED = {
     "engine",
     "dialect",
     "lr",
+    "newton",
+    "precondition_1d",
 }
 # Arguments that the classes of torch.optim have not.
 OURS_ALONE = {"dialect", "decay", "before", "after", "beta1"}

@@ -46,8 +46,8 @@ PRECONDITIONED: list[Case] = [
     *rows(
         "SOAP",
         preconditioned.soap_of_authors,
-        {"max_dim": 4, "lr": 0.01, "dialect": "authors", "every": 3, "betas": (0.8, 0.9)},
-        {"max_dim": 4, "lr": 0.01, "dialect": "authors", "shampoo_beta": 0.8, "every": 2},
+        {"max_dim": 4, "lr": 0.01, "dialect": "authors", "every": 3, "eps": 0.01},
+        {"max_dim": 4, "lr": 0.01, "dialect": "authors", "shampoo_beta": 0.8, "eps": 0.01},
         {"max_dim": 4, "lr": 0.01, "dialect": "authors", "normalize_grads": True, "eps": 0.01},
     ),
     # roots magnify roundings by 1/ε
@@ -61,7 +61,24 @@ PRECONDITIONED: list[Case] = [
         {"eps": 0.1, "lr": 0.01, "grafting": "sgd", "every": 3},
         {"eps": 0.1, "lr": 0.01, "grafting": "none", "every": 3, "weight_decay": 0.1},
         {"eps": 0.1, "lr": 0.01, "newton": True, "every": 5, "maximize": True},
-        {"eps": 0.1, "lr": 0.01, "sums": True, "grafting": "none", "betas": (0.0, 0.9), "every": 1},
+        {"eps": 0.1, "lr": 0.1, "sums": True, "grafting": "none", "betas": (0.0, 0.9), "every": 1},
         {"eps": 1.0, "lr": 0.01, "sums": True, "max_dim": 4, "every": 3},
+    ),
+    # the length of a grafted rule would be that of the whole
+    *rows(
+        "Shampoo",
+        preconditioned.in_blocks(preconditioned.shampoo),
+        {"eps": 0.1, "lr": 0.1, "grafting": "none", "every": 2, "block_size": 3},
+        {"eps": 1.0, "lr": 0.1, "grafting": "none", "sums": True, "every": 3, "block_size": 3},
+    ),
+    *rows(
+        "SOAP",
+        preconditioned.in_blocks(preconditioned.soap),
+        {"lr": 0.01, "every": 3, "block_size": 3, "eps": 0.01},
+    ),
+    *rows(
+        "SOAP",
+        preconditioned.in_blocks(preconditioned.soap_of_authors),
+        {"lr": 0.01, "every": 3, "block_size": 3, "eps": 0.01, "dialect": "authors"},
     ),
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import numpy as np
 
-from ..reference import Array, State
+from ..reference import Array, State, Step
 from .decay import decayed
 
 
@@ -276,3 +278,26 @@ def shampoo(
     if grafting != "none":
         direction = direction * (np.linalg.norm(grafted) / np.linalg.norm(direction))
     return np.asarray(w - lr * direction.reshape(w.shape))
+
+
+def in_blocks(step: Step) -> Step:
+    """Step the blocks of a matrix each as a matrix of its own: the fewest, as equal as they can be."""
+
+    @functools.wraps(step)
+    def wrapped(
+        w: Array, g: Array, s: State, *, block_size: float = math.inf, **options: Any
+    ) -> Array:
+        x, y = as_matrix(w), as_matrix(g)
+        if w.ndim < 2 or min(x.shape) < 2 or max(x.shape) <= block_size:
+            return step(w, g, s, **options)
+        rows, columns = (np.array_split(np.arange(n), math.ceil(n / block_size)) for n in x.shape)
+        found = np.empty_like(x)
+        for r in rows:
+            for c in columns:
+                at = np.ix_(r, c)
+                own = s.setdefault(f"block {r[0]} {c[0]}", State())
+                found[at] = step(x[at], y[at], own, **options)
+        return found.reshape(w.shape)
+
+    wrapped.options = {**getattr(step, "options", {}), "block_size": math.inf}
+    return wrapped

@@ -66,7 +66,7 @@ class Chain:
         state: dict[str, Any] = {"t": 0}
         state |= {name: _map(torch.zeros_like, p) for name in self.states}
         program = self.program(self.hyperparameters)
-        for name, shape in self.matrix_states.items():
+        for name, shape in program.matrix_states.items():
             state[name] = _map(partial(new_state, shape, program.seen), p)
         for name, first in self.scalar_states.items():
             by_tensor = name in program.number_outputs and isinstance(p, Mapping)

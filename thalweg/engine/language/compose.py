@@ -23,7 +23,7 @@ from thalweg.engine.matrix.function import result_of
 from thalweg.engine.program.builder import Builder
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.program.reductions import columns, rows
-from thalweg.engine.program.shapes import NUMBER, Seen, Shape, ShapeError, text_of
+from thalweg.engine.program.shapes import NUMBER, Seen, Shape, ShapeError, text_of, with_block_size
 from thalweg.errors import RuleError
 
 _programs: dict[tuple[tuple[Rule, ...], tuple[tuple[str, Any], ...]], Program] = {}
@@ -80,7 +80,7 @@ class _Composition:
         self.lowering = Lowering(b, {}, ELEMENTWISE)
         names = ("g", "p", *(f"state {s}" for s in self.states))
         self.tensors = {n: self._symbol(n, b.tensor(n)) for n in names}
-        self.matrix_states = matrix_states_of(places)
+        self.matrix_states = self._shapes()
         self.tensors_of_matrices = {
             n: self._symbol(f"state {n}", b.matrix_state(n, shape))
             for n, shape in self.matrix_states.items()
@@ -93,6 +93,17 @@ class _Composition:
         self.numbers = {n: self._symbol(n, b.leaf("number", n)) for n in numbers}
         self.gradient: Any = self.tensors["g"]
         self.new: dict[str, Any] = {}
+
+    def _shapes(self) -> dict[str, Shape]:
+        """Return the shapes of states of other shapes; those for blocks, with the size of a block."""
+        try:
+            return {
+                name: with_block_size(shape, self.switches.get(place.names.get("block_size", "")))
+                for place in self.places
+                for name, shape in matrix_states_of([place]).items()
+            }
+        except ShapeError as error:
+            return refuse(self.label, str(error))
 
     def _symbol(self, name: str, value: Value) -> Any:
         made = self.tracer.symbol(name.replace(".", "_"))

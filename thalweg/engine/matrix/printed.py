@@ -10,11 +10,17 @@ from torch import Tensor
 
 from thalweg.engine.matrix.function import checked
 from thalweg.engine.program.program import Value
-from thalweg.engine.program.shapes import Shape
+from thalweg.engine.program.shapes import Shape, length_of
 
 SIZES = "_sizes"
 """The name of the sizes (K, m, n) in printed functions."""
 _DIMENSIONS = {"m": f"{SIZES}[1]", "n": f"{SIZES}[2]", "1": "1"}
+
+
+def _dimension(dimension: str, of: str) -> str:
+    """Return a dimension of a shape, whose first is `of`, as text."""
+    known = _DIMENSIONS.get(dimension)
+    return known or f"length_of({dimension!r}, {of!r}, {SIZES}[1], {SIZES}[2])"
 
 
 def matrix_line(value: Value, given: Callable[[Value], str]) -> str | None:
@@ -42,6 +48,7 @@ def functions_of(values: Sequence[Value]) -> Mapping[str, Any]:
         "matrix_count": _count,
         "as_stack": as_stack,
         "as_elements": as_elements,
+        "length_of": length_of,
     }
 
 
@@ -72,7 +79,7 @@ def fitted(x: Any, state: Tensor) -> Tensor:
 
 def _size(shape: Shape | None) -> str:
     assert shape is not None
-    return f"({SIZES}[0], {', '.join(_DIMENSIONS[d] for d in shape)})"
+    return f"({SIZES}[0], {', '.join(_dimension(d, shape[0]) for d in shape)})"
 
 
 def _sum(x: Tensor) -> Tensor:

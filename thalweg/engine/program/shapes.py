@@ -1,7 +1,9 @@
 """Shapes of matrix values, and which matrix a tensor is seen as.
 
 A parameter is seen as a matrix of m rows and n columns. The shape of a matrix value is a pair of "m", "n"
-and "1": a product G·Gᵀ has ("m", "m"), a number for each row ("m", "1").
+and "1": a product G·Gᵀ has ("m", "m"), a number for each row ("m", "1"). What is kept for the blocks of a
+matrix has ("m", "blocks 128") or ("n", "blocks 128"), if blocks have at most 128 rows and columns
+(`thalweg/engine/matrix/in_blocks.py`).
 """
 
 from __future__ import annotations
@@ -27,9 +29,20 @@ EachRow = Annotated[Any, "a state of one number a row"]
 EachColumn = Annotated[Any, "a state of one number a column"]
 """Annotates a state of one number for each column (1 × n)."""
 
+RowsByRowsOfBlocks = Annotated[Any, "a state of m′ × m′ numbers for each block"]
+"""Annotates a state of m′ × m′ numbers for each block of m′ × n′; a rule says with a switch `block_size` how
+many rows and columns a block has at most."""
+
+ColumnsByColumnsOfBlocks = Annotated[Any, "a state of n′ × n′ numbers for each block"]
+"""Annotates a state of n′ × n′ numbers for each block of m′ × n′, as `RowsByRowsOfBlocks`."""
+
+_BLOCKS = "blocks"
+
 ANNOTATED: Mapping[str, tuple[Any, Shape]] = {
     "RowsByRows": (RowsByRows, ("m", "m")),
     "ColumnsByColumns": (ColumnsByColumns, ("n", "n")),
+    "RowsByRowsOfBlocks": (RowsByRowsOfBlocks, ("m", _BLOCKS)),
+    "ColumnsByColumnsOfBlocks": (ColumnsByColumnsOfBlocks, ("n", _BLOCKS)),
     "EachRow": (EachRow, ("m", "1")),
     "EachColumn": (EachColumn, ("1", "n")),
 }
@@ -113,9 +126,47 @@ def matrix_sizes(shape: Sequence[int], seen: Seen) -> tuple[int, int, int]:
     return 1, (shape[0] if shape else 1), math.prod(shape[1:])
 
 
+def with_block_size(of: Shape, size: str | None) -> Shape:
+    """Return the shape of a state with the size of the blocks that it is for.
+
+    Raises:
+        ShapeError: it is for blocks, and there is no whole number of at least 1.
+    """
+    if of[1] != _BLOCKS:
+        return of
+    if size is None or not size.isdecimal() or not int(size):
+        raise ShapeError(
+            "a state for blocks needs a switch block_size, a text with a whole number above 0 such as "
+            f"'128', got {size!r}"
+        )
+    return of[0], f"{_BLOCKS} {size}"
+
+
+def parts_of(side: int, block: int) -> tuple[int, int]:
+    """Return how many parts of at most `block` a side is cut into, and the size of the longest.
+
+    >>> parts_of(129, 100), parts_of(100, 100)
+    ((2, 65), (1, 100))
+    """
+    count = max(1, -(-side // block))
+    return count, -(-side // count)
+
+
+def length_of(dimension: str, of: str, m: int, n: int) -> int:
+    """Return how long a dimension of a shape is, whose first dimension is `of`.
+
+    >>> length_of("blocks 100", "m", 129, 250), length_of("n", "m", 129, 250)
+    (195, 250)
+    """
+    kind, _, block = dimension.partition(" ")
+    if kind != _BLOCKS:
+        return {"m": m, "n": n, "1": 1}[dimension]
+    own, other = (m, n) if of == "m" else (n, m)
+    return parts_of(own, int(block))[1] * parts_of(other, int(block))[0]
+
+
 def state_size(of: Shape, shape: Sequence[int], seen: Seen) -> tuple[int, ...]:
     """Return the size of a state of such a shape, for a parameter of size `shape`."""
     _, m, n = matrix_sizes(shape, seen)
-    known = {"m": m, "n": n, "1": 1}
     leading = tuple(shape[:-2]) if seen == "last" and len(shape) > 2 else ()
-    return (*leading, known[of[0]], known[of[1]])
+    return (*leading, length_of(of[0], of[0], m, n), length_of(of[1], of[0], m, n))

@@ -93,5 +93,5 @@ def step_cost(made: Chain, switches: Mapping[str, Any], called: Mapping[str, str
         program.stages + 1,
         program_problem(program),
         any(value.is_reduction and value.data == "all" for value in program.reached()),
-        {called.get(name, name): text_of(shape) for name, shape in made.matrix_states.items()},
+        {called.get(name, name): text_of(shape) for name, shape in program.matrix_states.items()},
     )

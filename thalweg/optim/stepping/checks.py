@@ -31,7 +31,8 @@ RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("relative", "warmup", "momentum", "trust_coefficient"), _AT_LEAST_0),
     **dict.fromkeys(("graft_eps", "eps1", "eps2", "ns_steps"), _AT_LEAST_0),
     "exponent": _ABOVE_0,
-    "shampoo_beta": (-1.0, _BELOW_1[1], "at least 0 and below 1, or -1 for that of betas"),
+    "block_size": (3.0, math.inf, "at least 3"),
+    "shampoo_beta": (-1.0, _BELOW_1[1], "below 1, or -1 for β₂"),
     "d": _FROM_1,
     **dict.fromkeys(("alpha", "gamma", "final_lr", "kappa", "r", "power", "eta"), _AT_LEAST_0),
     **dict.fromkeys(("lr_decay", "momentum_decay", "lambd"), _AT_LEAST_0),
@@ -47,6 +48,8 @@ RANGES: Mapping[str, Range] = {
     "lookahead.alpha": _FROM_0_TO_1,
 }
 """The ranges of hyperparameters by name; others may have any finite value."""
+
+_WHOLE = ("seed", "block_size")
 
 _MAY_BE_INFINITE = ("t0", "step_sizes")
 """Arguments of PyTorch's classes for which infinity may be meant."""
@@ -79,7 +82,7 @@ def check_range(name: str, value: Any, default: Any = 0.0) -> None:
         least, most, said = RANGES.get(name, RANGES.get(last, _FINITE))
         if not least <= _plain(number) <= most:
             raise ValueError(f"Invalid {name}: {value!r}; it is {said}")
-        if last == "seed" and not _plain(number).is_integer():
+        if last in _WHOLE and math.isfinite(number) and not _plain(number).is_integer():
             raise ValueError(f"Invalid {name}: {value!r}; it is a whole number")
     return None
 

@@ -48,7 +48,9 @@ class Reader:
         self._named = [(name, composition.getter(name)) for name in ("lr", *numeric)]
         self._getters = [get for _, get in self._named]
         self.names = tuple(state_names.get(s, s) for s in made.states)
-        self.matrix_states = {state_names.get(s, s): x for s, x in made.matrix_states.items()}
+        self.matrix_states = {
+            state_names.get(s, s): x for s, x in self.program.matrix_states.items()
+        }
         kept = self.program.kept
         self.numbers_kept = ("step", *(state_names.get(s, s) for s in kept))
         self.fresh = (0.0, *(made.scalar_states[s] for s in kept))
