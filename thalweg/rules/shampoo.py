@@ -98,8 +98,10 @@ def shampoo_blocks(
 ):  # fmt: skip
     """Shampoo of a matrix that is cut into blocks, each with matrices of its own (Anil et al. 2020).
 
-    L, R, X, Y as in `shampoo` for each block of at most `block_size` rows and columns (a text with the
-    number); the length of the grafted rule is that of the whole.
+        S = Xᵢⱼ·M̂ᵢⱼ·Yᵢⱼ  for each block
+
+    and the rest as in `shampoo`. A block has at most `block_size` rows and columns, a text with the number;
+    the length of the grafted rule is that of the whole.
     """
     mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
     of_rows, of_columns = grams_of_rows(L, g, block_size), grams_of_columns(R, g, block_size)
