@@ -267,6 +267,12 @@ def test_what_must_not_be_small_stays_wide() -> None:
     amsgrad = dtypes(optim.Adam([p], amsgrad=True, state_dtype="int8"))
     assert amsgrad["max_exp_avg_sq"] == "float32"
     assert amsgrad["exp_avg"] == "int8"
+    matrix = Parameter(torch.ones(100, 50))
+    for options in ({}, {"block_size": 40}, {"dialect": "authors"}):
+        soap = dtypes(optim.SOAP([matrix], state_dtype="int8", **options))
+        small = {name for name, dtype in soap.items() if dtype == "int8"}
+        assert small == {"m", "v"}
+        assert {"L", "R", "Q_L", "Q_R"} <= set(soap)
     few = Parameter(torch.ones(10))
     assert dtypes(optim.Adam([few], state_dtype="int8"))["exp_avg"] == "float32"
 

@@ -137,12 +137,12 @@ def _of_own(name: str, last: str, module: Any, p: nn.Parameter) -> tuple[str, st
         return "bias", "name", 1
     if p.ndim < 2:
         return "other", "name", 1
+    if "conv" in owner.lower() and p.ndim > 2 and last == "weight":
+        return "convolution", "name", 1
     if names.is_of_experts(name, owner) and p.ndim > 2:
         return "experts", "name", 1
     if names.is_embedding(name, owner):
         return "embedding", "name", 1
-    if "conv" in owner.lower() and p.ndim > 2 and last == "weight":
-        return "convolution", "name", 1
     if names.is_qkv(name):
         return "qkv", "name", _blocks(p)
     return ("hidden" if names.is_matrix(name) else "other"), "name", 1

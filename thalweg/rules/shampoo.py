@@ -63,10 +63,8 @@ def shampoo(
 
     The grafted rule gives D: Adam; with grafting="sgd" D = M̂; with "none" the update is S as it is. With
     `newton` the roots are computed by products of matrices alone. With `sums` the matrices are the paper's:
-
-        L ← L + G·Gᵀ,  X ← L^(−e),  R and Y alike;   L and R begin at ε·I
-
-    The paper's step is `Shampoo(sums=True, grafting="none", betas=(0.0, 0.999), every=1)`.
+    L ← L + G·Gᵀ and X ← L^(−e), R and Y alike, and L and R begin at ε·I; the paper's step is
+    `Shampoo(sums=True, grafting="none", betas=(0.0, 0.999), every=1)`.
 
     With a `block_size` a matrix that is longer is cut into the fewest blocks of at most so many rows and
     columns, as equal as they can be, and each block has matrices of its own; the length is that of the whole.
@@ -76,7 +74,8 @@ def shampoo(
     Defaults: e = 1/4 of the paper; β₁, β₂ and ε_D are Adam's, whose learning rates it takes by grafting; ε
     and k = 10 are ours.
     Use: for matrices of some hundred to thousand rows and columns, in large batches; it takes fewer steps
-    than Adam, and a step in which roots are computed is by far the dearest. SOAP needs less tuning.
+    than Adam, and a step in which roots are computed is by far the dearest. SOAP needs less tuning. With
+    `state_dtype` M and V are kept in fewer bits; L, R, X and Y never have fewer than 32.
     Deviations: without `sums` L and R are averages, so that what is long past does not count, and ε is
     relative to their norms. A side longer than `max_dim` keeps the identity, and the other one has the
     exponent 2e, unless it is cut; vectors, of which the paper takes a matrix too, are stepped by the grafted
@@ -99,8 +98,10 @@ def shampoo_blocks(
 ):  # fmt: skip
     """Shampoo of a matrix that is cut into blocks, each with matrices of its own (Anil et al. 2020).
 
-    L, R, X, Y as in `shampoo` for each block of at most `block_size` rows and columns (a text with the
-    number); the length of the grafted rule is that of the whole.
+        S = Xᵢⱼ·M̂ᵢⱼ·Yᵢⱼ  for each block
+
+    and the rest as in `shampoo`. A block has at most `block_size` rows and columns, a text with the number;
+    the length of the grafted rule is that of the whole.
     """
     mean, grafted, m, v = _moments(g, m, v, t, beta1, beta2, graft_eps, grafting)
     of_rows, of_columns = grams_of_rows(L, g, block_size), grams_of_columns(R, g, block_size)

@@ -68,7 +68,8 @@ def soap(
     arXiv:2409.11321.
     Defaults: the paper's: β₁ = β₂ = 0.95, k = 10; its learning rate is 3e-3, after a warm-up.
     Use: for matrices of some hundred to thousand rows and columns, in large batches, where it takes fewer
-    steps than Adam; each step costs more. A shorter interval k helps a little, and costs.
+    steps than Adam; each step costs more. A shorter interval k helps a little, and costs. With `state_dtype`
+    M and V are kept in fewer bits; L, R and their bases never have fewer than 32.
     Deviations: bias corrections, as the authors' code has them; the paper leaves them and the first bases
     out. Vectors, and sides longer than `max_dim`, keep the identity: there it is Adam. The authors' code, as
     of its commit f42d296, has a matrix for each dimension of a tensor, or, with its `merge_dims`, for

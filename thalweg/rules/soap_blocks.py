@@ -31,8 +31,10 @@ def soap_blocks(
 ):  # fmt: skip
     """SOAP of a matrix that is cut into blocks, each with bases of its own (Vyas et al. 2024).
 
-    As `soap` for each block of at most `block_size` rows and columns (a text with the number); a root mean
-    square is that of the whole.
+        G′ = Q_Lᵢⱼᵀ·Gᵢⱼ·Q_Rᵢⱼ,  update = Q_Lᵢⱼ·N′ᵢⱼ·Q_Rᵢⱼᵀ  for each block
+
+    and the rest as in `soap`. A block has at most `block_size` rows and columns, a text with the number; a
+    root mean square is that of the whole.
     """
     Q_L = torch.where(t == 1, identities_like(Q_L, block_size), Q_L)
     Q_R = torch.where(t == 1, identities_like(Q_R, block_size), Q_R)
@@ -59,8 +61,10 @@ def soap_skipping_blocks(
 ):  # fmt: skip
     """SOAP that skips its first step, of a matrix that is cut into blocks (Vyas et al. 2024).
 
-    As `soap_skipping` for each block of at most `block_size` rows and columns (a text with the number); a
-    root mean square is that of the whole.
+        G′ = Q_Lᵢⱼᵀ·Gᵢⱼ·Q_Rᵢⱼ,  update ∝ Q_Lᵢⱼ·N′ᵢⱼ·Q_Rᵢⱼᵀ  for each block
+
+    and the rest as in `soap_skipping`. A block has at most `block_size` rows and columns, a text with the
+    number; a root mean square is that of the whole.
     """
     m = momentum_from_second(g, m, t, beta1)
     g_in, m_in = turned_in(g, Q_L, Q_R, block_size), turned_in(m, Q_L, Q_R, block_size)

@@ -44,7 +44,7 @@ def run(make: Any, starts: Sequence[Tensor], gradients: Sequence[Sequence[Tensor
     ("shape", "rows", "columns"),
     [
         ((7, 10), (4, 3), (4, 3, 3)),
-        ((4, 8), (4,), (4, 4)),
+        ((6, 9), (3, 3), (3, 3, 3)),
         ((9, 2, 2), (3, 3, 3), (4,)),
     ],
     ids=str,
