@@ -121,7 +121,8 @@ def _expanded(rows: list[list[Tensor]]) -> Tensor:
     if len(rows) == 1:
         return rows[0][0]
     terms = [entry * _expanded(_minor(rows, 0, j)) * (-1) ** j for j, entry in enumerate(rows[0])]
-    return reduce(add, terms)
+    found: Tensor = reduce(add, terms)
+    return found
 
 
 _WRITTEN: dict[Any, Callable[..., Tensor | None]] = {
