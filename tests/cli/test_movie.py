@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import call
+from thalweg.movies.equation import math_of
 from thalweg.movies.surfaces import SHOWN
 
 
@@ -77,7 +78,7 @@ def test_a_card_with_its_movie(folder: Path) -> None:
     assert result.exit_code == 0
     assert result.stderr == "Page: lion.html\n"
     page = (folder / "lion.html").read_text(encoding="utf-8")
-    assert "m ← β₂·m + (1 − β₂)·g" in page
+    assert math_of("m ← β₂·m + (1 − β₂)·g") in page
     assert '"name":"lion"' in page
     refused = call("explain", "rules.adam", "--html", "rule.html")
     assert refused.exit_code == 2

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from tests.cli.commands import call, line_file
@@ -191,5 +192,10 @@ def test_the_movie_in_a_browser(tmp_path: Path) -> None:
         assert len(rows) == 1 + 12 * 4
         assert float(rows[1][7]) == pytest.approx(float(rows[1][5]) / float(rows[1][6]), rel=0.03)
         assert seen.saved('[data-save="svg"]')[1].count("<svg") == 6
+        with Image.open(io.BytesIO(seen.saved_bytes('[data-save="gif"]')[1])) as picture:
+            assert picture.n_frames == 12
+            first = np.asarray(picture.convert("RGB")).copy()
+            picture.seek(11)
+            assert (np.asarray(picture.convert("RGB")) != first).any(axis=2).sum() > 200
         assert seen.said == []
         browser.close()

@@ -66,7 +66,12 @@ def determinants(x: Tensor, y: Tensor) -> Tensor:
 def statistics(x: Tensor, y: Tensor) -> Tensor:
     p = torch.stack([x, y, x * y])
     chosen = p[torch.tensor([0, 2, 2])].sum() + p.roll(1)[0] + torch.diag(p[:2]).square().sum()
-    norms = p.norm(3) + p.norm(float("inf")) + (p.softmax(0) * p).sum()
+    norms = (
+        p.norm(3)
+        + p.norm(float("inf"))
+        + (p.softmax(0) * p).sum()
+        + functional.log_softmax(p, 0)[1]
+    )
     return p.var() + p.std() + p.var(0, correction=0) + chosen + norms
 
 

@@ -136,7 +136,7 @@ class _Reader:
         """Return the next thing with its scripts."""
         token = self.tokens[self.at]
         if token.kind == "word" and self._is_product(token.text):
-            *others, last = token.text
+            others, last = token.text[:-1], token.text[-1]
             return "".join(f"<mi>{each}</mi>" for each in others) + self._with_scripts(
                 f"<mi>{last}</mi>"
             )

@@ -282,6 +282,7 @@ _SHAPED: dict[str, Callable[..., Any]] = {
     "bmm": lambda r, a, b: np.stack(list(map(r.product, r.values(a), r.values(b)))),
     "diagonal": lambda r, x, offset=0, dim1=0, dim2=1: np.diagonal(x, offset, dim1, dim2),
     "index": _indexed,
+    "index_select": lambda r, x, dim, places: _indexed(r, x, [None] * (dim % x.ndim) + [places]),
     "index_put": _index_put,
     "full_like": _filled,
     "ones_like": lambda r, x: _filled(r, x, 1.0),

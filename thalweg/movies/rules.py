@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +63,7 @@ def print_optimizer(optimizer: object) -> PrintedOptimizer:
     )
 
 
-def _average(composition: Composition, group: Mapping[str, Any]) -> str | None:
+def _average(composition: Composition, group: dict[str, Any]) -> str | None:
     """Return the point of evaluation of one element as the text of a JavaScript function, if there is one."""
     place = next((p for p in reversed(composition.chain.places) if p.rule.evaluation), None)
     if place is None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 LARGEST = 4
@@ -60,6 +61,17 @@ def _running(op: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor | N
     return written
 
 
+def _log_softmax(x: Tensor, dim: int | None = None, **more: Any) -> Tensor | None:
+    if dim is None or more.get("dtype") is not None:
+        return None
+    return x - x.logsumexp(dim, keepdim=True)
+
+
+def _softmax(x: Tensor, dim: int | None = None, **more: Any) -> Tensor | None:
+    found = _log_softmax(x, dim, **more)
+    return None if found is None else found.exp()
+
+
 def _var(
     x: Tensor, dim: Any = None, *, correction: float = 1.0, keepdim: bool = False, **more: Any
 ) -> Tensor | None:
@@ -72,7 +84,10 @@ def _var(
 
 def _std(x: Tensor, *given: Any, **named: Any) -> Tensor | None:
     found = _var(x, *given, **named)
-    return None if found is None else found.sqrt()
+    if found is None:
+        return None
+    # at 0, where the root has no slope, PyTorch says 0
+    return torch.where(found > 0, torch.where(found > 0, found, 1.0).sqrt(), found)
 
 
 def _det(A: Tensor) -> Tensor | None:
@@ -121,13 +136,16 @@ def _expanded(rows: list[list[Tensor]]) -> Tensor:
     if len(rows) == 1:
         return rows[0][0]
     terms = [entry * _expanded(_minor(rows, 0, j)) * (-1) ** j for j, entry in enumerate(rows[0])]
-    return reduce(add, terms)
+    found: Tensor = reduce(add, terms)
+    return found
 
 
 _WRITTEN: dict[Any, Callable[..., Tensor | None]] = {
     **dict.fromkeys((torch.prod, Tensor.prod), _prod),
     **dict.fromkeys((torch.cumsum, Tensor.cumsum), _running(add)),
     **dict.fromkeys((torch.cumprod, Tensor.cumprod), _running(mul)),
+    **dict.fromkeys((torch.softmax, Tensor.softmax, functional.softmax), _softmax),
+    **dict.fromkeys((torch.log_softmax, Tensor.log_softmax, functional.log_softmax), _log_softmax),
     **dict.fromkeys((torch.var, Tensor.var), _var),
     **dict.fromkeys((torch.std, Tensor.std), _std),
     **dict.fromkeys((torch.det, Tensor.det, torch.linalg.det), _det),

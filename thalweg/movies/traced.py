@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from thalweg.engine.program.builder import Builder
@@ -96,10 +95,8 @@ def _record(function: Function, called: str) -> fx.GraphModule:
 
 @lru_cache(maxsize=1)
 def _decompositions() -> dict[Any, Callable[..., Any]]:
-    """Return how PyTorch writes operations in simpler ones: what it exports with, and more."""
-    aten = torch.ops.aten
-    more = [aten._softmax, aten._log_softmax, aten.index_select]
-    return {**torch.export.default_decompositions(), **get_decompositions(more)}
+    """Return how PyTorch writes operations in simpler ones."""
+    return dict(torch.export.default_decompositions())
 
 
 @dataclass(frozen=True)

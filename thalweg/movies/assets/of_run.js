@@ -139,7 +139,8 @@
   };
   /* All pictures below one another, under the words of the sample, as an animated picture. */
   const animated = () => {
-    const sizes = stages.map((stage) => stage.size()), wide = Math.max(...sizes.map((each) => each[0])), top = 28, gap = 16;
+    const sizes = stages.map((stage) => stage.size()), wide = Math.max(...sizes.map((each) => each[0])), top = 28, gap = 36;
+    const titles = [...document.querySelectorAll("[data-figure], [data-map]")].map((each) => each.closest("figure")?.querySelector("figcaption")?.firstChild?.textContent.trim() ?? "");
     const height = top + sizes.reduce((sum, each) => sum + each[1] + gap, 0), ground = css("--card");
     const paint = (context, frame) => {
       player.go(frame);
@@ -149,8 +150,10 @@
       context.save();
       context.translate(0, top);
       stages.forEach((stage, k) => {
+        movie.pen(context).text(8, 16, titles[k], { fill: css("--soft"), size: 13 });
+        context.translate(0, gap - 12);
         stage.flat(context, ...sizes[k]);
-        context.translate(0, sizes[k][1] + gap);
+        context.translate(0, sizes[k][1] + 12);
       });
       context.restore();
     };
