@@ -97,6 +97,7 @@ def test_a_small_last_layer_is_no_wrong_start() -> None:
     last: Any = model[-1]
     with torch.no_grad():
         last.weight.mul_(1e-3)
+        last.bias.zero_()
     assert looked(model, batches(20), InitScale()).healthy
 
 
