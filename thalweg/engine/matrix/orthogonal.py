@@ -15,6 +15,7 @@ NaN or an infinity makes NaN of its own matrix alone.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -144,7 +145,7 @@ def _near_one(x: Tensor) -> Tensor:
     largest = torch.linalg.vector_norm(x, torch.inf, dim=(-2, -1), keepdim=True)
     most = -math.frexp(torch.finfo(x.dtype).tiny)[1]
     exponent = torch.frexp(largest).exponent.clamp(-most, most)
-    return x * torch.ldexp(torch.ones_like(largest), -exponent)
+    return torch.ldexp(x, -exponent)
 
 
 def _over_norm(x: Tensor) -> Tensor:
@@ -168,14 +169,19 @@ def _rounded_steps(x: Tensor, quintics: Sequence[Quintic]) -> Tensor:
     norm = _rounded(torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True))
     x = _rounded(x / norm.clamp_min(torch.finfo(x.dtype).tiny))
     for a, b, c in quintics:
-        gram = _rounded(torch.bmm(x, x.mT))
-        inner = _rounded(torch.baddbmm(gram, gram, gram, beta=b, alpha=c))
-        x = _rounded(torch.baddbmm(x, inner, x, beta=a))
+        gram = _round(torch.bmm(x, x.mT))
+        inner = _round(torch.baddbmm(gram, gram, gram, beta=b, alpha=c))
+        x = _round(torch.baddbmm(x, inner, x, beta=a))
     return x
 
 
 def _rounded(x: Tensor) -> Tensor:
     return x.bfloat16().float()
+
+
+def _round(x: Tensor) -> Tensor:
+    """Round in place, where a product was just made."""
+    return x.copy_(x.bfloat16())
 
 
 def _in_gram_space(x: Tensor, quintics: Sequence[Quintic]) -> Tensor:
@@ -196,5 +202,10 @@ def has_bfloat16_products(device: torch.device) -> bool:
     """Whether products of bfloat16 matrices are quick on a device: CPUs need instructions for them."""
     if device.type != "cpu":
         return True
+    return _processor_has_bfloat16_products()
+
+
+@functools.cache
+def _processor_has_bfloat16_products() -> bool:
     asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
