@@ -104,6 +104,27 @@ def operands_of(value: Value, known: Mapping[Value, Average]) -> tuple[Value, ..
     return value.operands if made is None else (made.state, made.beta, made.alpha, made.x)
 
 
+def latest_stages(program: Program, known: Mapping[Value, Average]) -> dict[Value, int]:
+    """Return the stage in which each matrix value is computed: where it is needed first, if it can wait.
+
+    What reads only states, numbers of the step and such values can: a stage without a value calls nothing.
+    """
+    absorbed = {x for made in known.values() for x in made.absorbed}
+    every = [v for v in program.matrices if v not in absorbed]
+    outputs = set(program.matrix_outputs.values())
+    read_by: dict[Value, list[Value]] = {}
+    for value in program.reached():
+        for x in operands_of(value, known) if value not in absorbed else ():
+            read_by.setdefault(x, []).append(value)
+    found: dict[Value, int] = {}
+    for value in reversed(every):
+        readers = read_by.get(value, [])
+        waits = all(x.level in (Level.HOST, Level.MATRIX) for x in operands_of(value, known))
+        needed = [found.get(x, x.stage) for x in readers]
+        found[value] = min(needed) if waits and needed and value not in outputs else value.stage
+    return found
+
+
 def plan_stage(
     program: Program,
     here: Sequence[Value],
@@ -209,7 +230,7 @@ def _is_certain(value: Value) -> bool:
     """Whether a value has the very shape that is declared, not one that is only repeated to it."""
     if value.level in (Level.TENSOR, Level.REDUCED, Level.HOST):
         return True
-    if value.op in ("matrix", "matrix state"):
+    if value.op in ("matrix", "matrix state", "matrix sum", "matrix max", "matrix count"):
         return True
     if value.op == "where":
         _, a, b = value.operands

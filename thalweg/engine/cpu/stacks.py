@@ -22,6 +22,7 @@ from thalweg.engine.cpu.between import (
     Average,
     Place,
     averages,
+    latest_stages,
     operands_of,
     plan_stage,
 )
@@ -42,12 +43,12 @@ class StageFunction:
     """The matrix values of one stage as a function: what it reads, and what is needed of them afterwards."""
 
     def __init__(self, program: Program, stage: int, known: Mapping[Value, Average]) -> None:
-        absorbed = {x for made in known.values() for x in made.absorbed}
-        every = [v for v in program.matrices if v not in absorbed]
-        here = [v for v in every if v.stage == stage and v.op != "matrix state"]
+        at = latest_stages(program, known)
+        every = [v for v in program.matrices if v in at]
+        here = [v for v in every if at[v] == stage and v.op != "matrix state"]
         read = {v: operands_of(v, known) for v in every}
         reads = {x for v in here for x in read[v] if x.op != "constant"}.difference(here)
-        self.needed = {x for v in every if v.stage > stage for x in read[v]}
+        self.needed = {x for v in every if at[v] > stage for x in read[v]}
         self.needed |= set(program.matrix_outputs.values())
         spread = read_by_passes(program)
         self.spread = tuple(v for v in spread if v.stage == stage)

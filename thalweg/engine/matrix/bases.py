@@ -36,7 +36,7 @@ def eigenbasis(a: Tensor) -> Tensor:
     if not a.numel():
         return a.clone()
     _, vectors = eigen(made.matrices)
-    return made.back(torch.where(_is_zero(made.matrices), _eye(a), vectors.flip(-1)))
+    return made.back(torch.where(made.zero, _eye(a), vectors.flip(-1)))
 
 
 def refreshed_basis(a: Tensor, q: Tensor) -> Tensor:
@@ -72,11 +72,7 @@ def refreshed_basis(a: Tensor, q: Tensor) -> Tensor:
         return q.clone()
     basis = before.matrices * before.scales
     turned, _ = torch.linalg.qr(made.matrices @ basis)
-    return made.back(before.back(torch.where(_is_zero(made.matrices), basis, turned)))
-
-
-def _is_zero(a: Tensor) -> Tensor:
-    return ~a.any(-1, keepdim=True).any(-2, keepdim=True)
+    return made.back(before.back(torch.where(made.zero, basis, turned)))
 
 
 def _eye(a: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ NaN or an infinity makes NaN of its own matrix alone.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -156,7 +157,7 @@ def _near_one(x: Tensor) -> Tensor:
     largest = torch.linalg.vector_norm(x, torch.inf, dim=(-2, -1), keepdim=True)
     most = -math.frexp(torch.finfo(x.dtype).tiny)[1]
     exponent = torch.frexp(largest).exponent.clamp(-most, most)
-    return x * torch.ldexp(torch.ones_like(largest), -exponent)
+    return torch.ldexp(x, -exponent)
 
 
 def _over_norm(x: Tensor, less: Tensor | None) -> Tensor:
@@ -189,14 +190,19 @@ def _rounded_steps(x: Tensor, quintics: Sequence[Quintic], less: Tensor | None) 
     if less is not None:
         x = _rounded(x * _rounded(less.float()))
     for a, b, c in quintics:
-        gram = _rounded(torch.bmm(x, x.mT))
-        inner = _rounded(torch.baddbmm(gram, gram, gram, beta=b, alpha=c))
-        x = _rounded(torch.baddbmm(x, inner, x, beta=a))
+        gram = _round(torch.bmm(x, x.mT))
+        inner = _round(torch.baddbmm(gram, gram, gram, beta=b, alpha=c))
+        x = _round(torch.baddbmm(x, inner, x, beta=a))
     return x
 
 
 def _rounded(x: Tensor) -> Tensor:
     return x.bfloat16().float()
+
+
+def _round(x: Tensor) -> Tensor:
+    """Round in place, where a product was just made."""
+    return x.copy_(x.bfloat16())
 
 
 def _in_gram_space(x: Tensor, quintics: Sequence[Quintic]) -> Tensor:
@@ -217,5 +223,10 @@ def has_bfloat16_products(device: torch.device) -> bool:
     """Whether products of bfloat16 matrices are quick on a device: CPUs need instructions for them."""
     if device.type != "cpu":
         return True
+    return _processor_has_bfloat16_products()
+
+
+@functools.cache
+def _processor_has_bfloat16_products() -> bool:
     asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in asked)

@@ -92,7 +92,7 @@ def inverse_root_newton(a: Tensor, p: int, damping: float = 1e-6) -> Tensor:
     if not a.numel():
         return a.clone()
     root, done = _iterate(_damped(made.matrices, damping), int(p))
-    result = _scaled_back(torch.where(made.matrices.any(-1, True).any(-2, True), root, 0), made, p)
+    result = _scaled_back(torch.where(made.zero, 0, root), made, p)
     if bool(done.all()):
         return result
     return torch.where(done, result, inverse_root(a, p, damping))

@@ -28,12 +28,18 @@ class Ready:
     """What each was divided by, of shape 1 × 1 or K × 1 × 1."""
     finite: Tensor
     """Whether each is finite, of the same shape."""
+    zero: Tensor
+    """Whether each is zero, of the same shape."""
+    all_finite: bool
+    """Whether all of them are."""
     dtype: torch.dtype
     """The dtype that a result has."""
 
     def back(self, result: Tensor) -> Tensor:
         """Return a result, all NaN for the matrices that are not finite, in the dtype of the stack."""
-        return torch.where(self.finite, result, torch.nan).to(self.dtype)
+        if not self.all_finite:
+            result = torch.where(self.finite, result, torch.nan)
+        return result.to(self.dtype)
 
 
 def ready(a: Tensor) -> Ready:
@@ -47,14 +53,18 @@ def ready(a: Tensor) -> Ready:
             f"a symmetric matrix is square: n × n, or K × n × n for a stack; got {tuple(a.shape)}"
         )
     wide = a.float() if a.dtype in (torch.float16, torch.bfloat16) else a
-    finite = wide.isfinite().all(-1, keepdim=True).all(-2, keepdim=True)
-    if not bool(finite.all()):
-        wide = torch.where(finite, wide, torch.eye(a.shape[-1], dtype=wide.dtype, device=a.device))
     if not a.numel():
-        return Ready(wide, wide.new_ones(()), finite, a.dtype)
-    largest = wide.abs().amax((-2, -1), keepdim=True)
-    scales = torch.where(largest > 0, largest, 1)
-    return Ready(wide / scales, scales, finite, a.dtype)
+        none = wide.new_ones((*a.shape[:-2], 1, 1), dtype=torch.bool)
+        return Ready(wide, wide.new_ones(()), none, none, True, a.dtype)
+    largest = wide.abs().amax((-2, -1), keepdim=True)  # a NaN is the largest
+    finite = largest.isfinite()
+    all_finite = bool(finite.all())
+    if not all_finite:
+        wide = torch.where(finite, wide, torch.eye(a.shape[-1], dtype=wide.dtype, device=a.device))
+        largest = torch.where(finite, largest, 1)
+    zero = largest == 0
+    scales = torch.where(zero, 1, largest)
+    return Ready(wide / scales, scales, finite, zero, all_finite, a.dtype)
 
 
 def eigen(a: Tensor) -> tuple[Tensor, Tensor]:
