@@ -29,6 +29,14 @@ def test_it_lists_labs_and_their_settings(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_they_are_listed_among_other_names() -> None:
+    rows = json.loads(call("list", "labs", "--json").stdout)["labs"]
+    assert [row["name"] for row in rows] == [*LABS]
+    assert rows[0]["slider"]["name"] == "batch"
+    text = call("list", "labs").stdout
+    assert re.search(r"cliffs +A cliff throws the plain step +clip +1 +150", text)
+
+
 def test_it_says_what_is_found_and_writes_a_page(folder: Path) -> None:
     result = call("lab", "Coordinate_Descent", "--set", "alphas=0.5", "--set", "sweeps=3")
     assert result.exit_code == 0

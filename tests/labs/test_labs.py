@@ -18,6 +18,7 @@ from thalweg.labs.page import lab_page
 from thalweg.labs.picture import Axis, Picture, curve
 from thalweg.labs.settings import setting
 from thalweg.labs.slider import Slider
+from thalweg.labs.text_picture import text_picture
 
 pytestmark = TOGETHER
 DOCS = Path(__file__).parents[2] / "docs" / "labs.md"
@@ -115,6 +116,22 @@ def test_the_pictures_show_what_is_said(results: dict[str, LabResult]) -> None:
     wells = curves["continuation"]
     assert min(wells["ends of gradient descent"].y) == pytest.approx(wells["continuation"].y[-1])
     assert max(wells["ends of gradient descent"].y) > wells["continuation"].y[-1] + 1
+
+
+def test_the_picture_for_a_terminal() -> None:
+    lines = (
+        curve("flat", [1, 10], [0, 0], dash=True),
+        curve("rise", [1, 10], [0, 15]),
+        curve("dots", [1, 10, 100], [0, 5, float("inf")], dots=True, line=False),
+    )
+    text = text_picture(Picture(lines, Axis("time", log=True), Axis("size"), "")).splitlines()
+    assert text[0] == "    size"
+    assert text[1] == f"15 │{' ' * 35}bb"
+    assert text[11] == f"   │{' ' * 11}bbb{' ' * 22}c"
+    assert text[16] == f" 0 │cb{'a' * 35}"
+    assert text[17] == f"   └{'─' * 72}"
+    assert (text[18].split(), len(text[18])) == (["1", "time", "(log)", "100"], 76)
+    assert text[19:] == ["  a flat   b rise   c dots"]
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,13 @@ from tests.report.test_browser import CHROMIUM, PHONE, QUIET, Visit, check_layou
 from thalweg import labs
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-LINES = """
-[...document.querySelectorAll('.scatterlayer .js-line')].map(l => l.getAttribute('d')).join()""".strip()
-SHOWN = """
-[...document.querySelectorAll('[data-stop]')].filter(b => b.checkVisibility()).map(b => b.dataset.stop)""".strip()
+LINES = (
+    "[...document.querySelectorAll('.scatterlayer .js-line')].map(l => l.getAttribute('d')).join()"
+)
+SHOWN = (
+    "[...document.querySelectorAll('[data-stop]')].filter(b => b.checkVisibility())"
+    ".map(b => b.dataset.stop)"
+)
 
 
 @pytest.fixture(scope="module")

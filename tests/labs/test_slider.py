@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.labs.conftest import TOGETHER
-from tests.labs.test_labs import made
+from tests.labs.test_labs import DOCS, made
 from thalweg import labs
 from thalweg.errors import TaskError
 from thalweg.labs.challenges import cliffs
@@ -33,6 +33,14 @@ def test_it_begins_where_the_usual_settings_are_and_all_its_stops_are_allowed(na
     fields = {each.name: each for each in dataclasses.fields(lab.settings)}
     assert slider.settings is not None or fields[slider.name].metadata["about"]
     assert len(slider.ends) > 20
+
+
+def test_the_documentation_has_each_of_them() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    for name, lab in labs.LABS.items():
+        slider = lab.slider
+        row = f"| {name} | `{slider.name}` | {slider.about} | {slider.range} | {slider.default:g} |"
+        assert row in text, row
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def list_everything(
         str | None,
         typer.Argument(
             metavar="KIND",
-            help="What to list: tasks, optimizers, rules, schedules, wrappers or init.",
+            help="What to list: tasks, optimizers, rules, schedules, wrappers, init or labs.",
             show_default="tasks and optimizers",
         ),
     ] = None,
@@ -158,6 +158,15 @@ def _strategies() -> list[ListRow]:
     return [{"name": name, "description": described(name)} for name in ours_first]
 
 
+def _labs() -> list[ListRow]:
+    from thalweg.labs import LABS
+
+    return [
+        {"name": name, "description": each.title, "slider": each.slider.to_dict()}
+        for name, each in LABS.items()
+    ]
+
+
 def _described(things: Mapping[str, Any]) -> list[ListRow]:
     from thalweg.optim import docstring
 
@@ -174,6 +183,7 @@ LISTS: Mapping[str, Callable[[], list[ListRow]]] = {
     "schedules": _schedules,
     "wrappers": _wrappers,
     "init": _strategies,
+    "labs": _labs,
 }
 """What can be listed."""
 
@@ -221,4 +231,10 @@ def _figure_columns(rows: Sequence[ListRow]) -> tuple[Mapping[str, Callable[[Lis
             f"epochs: the usual budget, in batches of {' or '.join(sizes)}; "
             "seconds: of one such run on one core, about."
         )
+    if any("slider" in row for row in rows):
+        return {
+            "slider": lambda row: row["slider"]["name"],
+            "from": lambda row: f"{row['slider']['low']:g}",
+            "to": lambda row: f"{row['slider']['high']:g}",
+        }, "slider: the one number that `thalweg lab NAME --slider VALUE` moves."
     return {}, ""

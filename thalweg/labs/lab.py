@@ -13,6 +13,7 @@ from thalweg.errors import TaskError
 from thalweg.labs.picture import Picture
 from thalweg.labs.settings import chosen, described
 from thalweg.labs.slider import Slider
+from thalweg.labs.text_picture import text_picture
 from thalweg.labs.watching import Examination, Patient, examine
 
 Settings = TypeVar("Settings")
@@ -129,7 +130,7 @@ class LabResult:
             f"{'holds' if each.holds else 'MISSED: ' + each.because}"
             for each in self.findings
         ]
-        return "\n".join([*lines, "", *self.doctor_lines()])
+        return "\n".join([*lines, "", text_picture(self.picture), "", *self.doctor_lines()])
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,8 @@ class Picture:
         return Figure(self.description())
 
     def _layout(self, x: Range | None, y: Range | None) -> dict[str, Any]:
-        across = x or _extent(self.x, [x for each in self.curves for x in each.x])
-        up = y or _extent(self.y, [y for each in self.curves for y in each.y])
+        across = x or extent(self.x, [x for each in self.curves for x in each.x])
+        up = y or extent(self.y, [y for each in self.curves for y in each.y])
         return {
             "xaxis": {
                 **_axis(self.x, across, fixed=x is not None),
@@ -118,20 +118,23 @@ def shared_ranges(pictures: Sequence[Picture]) -> tuple[Range | None, Range | No
     A picture that moves is read against axes that do not.
     """
     return (
-        _shared(
-            [_extent(each.x, [x for line in each.curves for x in line.x]) for each in pictures]
-        ),
-        _shared(
-            [_extent(each.y, [y for line in each.curves for y in line.y]) for each in pictures]
-        ),
+        _shared([extent(each.x, [x for line in each.curves for x in line.x]) for each in pictures]),
+        _shared([extent(each.y, [y for line in each.curves for y in line.y]) for each in pictures]),
     )
 
 
-def _extent(axis: Axis, values: Sequence[float]) -> Range | None:
+def extent(axis: Axis, values: Sequence[float]) -> Range | None:
     """Return the least and the largest value that an axis can show, as logarithms where it is so."""
-    shown = [value for value in _shown(values, axis) if value is not None]
-    ends = (min(shown), max(shown)) if shown else None
-    return (math.log10(ends[0]), math.log10(ends[1])) if ends and axis.log else ends
+    shown = [value for value in scaled(values, axis) if value is not None]
+    return (min(shown), max(shown)) if shown else None
+
+
+def scaled(values: Sequence[float], axis: Axis) -> list[float | None]:
+    """Return the values along an axis, logarithms where it is so; None for what it cannot show."""
+    return [
+        value if value is None or not axis.log else math.log10(value)
+        for value in _shown(values, axis)
+    ]
 
 
 def _shared(extents: Sequence[Range | None]) -> Range | None:

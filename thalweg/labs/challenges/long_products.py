@@ -160,13 +160,14 @@ class _Recurrent(torch.nn.Module):
 
 def patients(chosen: Settings) -> list[Patient]:
     """Return short trainings that begin with the smallest λ, and with the largest."""
-    return [
-        _patient(chosen, min(chosen.radii), ("vanishing_gradient",)),
-        _patient(chosen, max(chosen.radii), ("exploding_gradient",)),
-    ]
+    return [_patient(chosen, min(chosen.radii)), _patient(chosen, max(chosen.radii))]
 
 
-def _patient(chosen: Settings, radius: float, meant: tuple[str, ...]) -> Patient:
+def _patient(chosen: Settings, radius: float) -> Patient:
+    """Return a training, in which a gradient that changes a hundredfold is meant to be told."""
+    product = radius**chosen.steps
+    fault = "vanishing_gradient" if product < 1 else "exploding_gradient"
+    meant = (fault,) if not 0.01 < product < 100 else ()
     draws = torch.Generator().manual_seed(chosen.seed)
     w, _, _ = _matrix(chosen, radius, draws)
     model = _Recurrent(w, chosen.steps)
