@@ -227,3 +227,21 @@ def test_a_cliff_between_two_plains_is_found_by_a_long_fork() -> None:
     assert found["cliff"].status == "confirmed"
     assert found["cliff"].remedy is not None
     assert found["cliff"].remedy.name == "clip"
+
+
+def test_a_loss_that_stands_still_is_no_cliff_unless_a_fork_says_so() -> None:
+    draw = torch.Generator().manual_seed(0)
+    given = [(x, torch.randn(8, 1, generator=draw)) for x in torch.randn(320, 8, 3, generator=draw)]
+    model = nn.Linear(3, 1)
+    found = looked(model, given, Cliff(), lr=1e-6, loss="mse")
+    assert found.healthy
+    assert found["cliff"].status == "cannot be told"
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_single_rows_in_the_order_of_their_targets_are_told(is_sorted: bool) -> None:
+    y = torch.randn(30, generator=torch.Generator().manual_seed(0))
+    y = y.sort().values if is_sorted else y
+    given = [(torch.ones(1, 1), each.reshape(1, 1)) for each in y.repeat(4)]
+    found = looked(nn.Linear(1, 1), given, DataOrder())
+    assert ("data_order" in found) == is_sorted

@@ -22,7 +22,7 @@ WATCHED = [name for name, lab in labs.LABS.items() if not isinstance(lab.patient
 @pytest.mark.parametrize(
     ("name", "run", "symptoms"),
     [
-        ("cliffs", 0, {"cliff", "exploding_gradient"}),
+        ("cliffs", 0, {"cliff", "exploding_gradient", "lr_too_high"}),
         ("long-products", 0, {"vanishing_gradient"}),
         ("long-products", 1, {"exploding_gradient"}),
         ("streaming", 0, {"batch_too_small"}),

@@ -30,11 +30,11 @@ def confirmed(
     """Return the verdicts on what is suspected; `guessed` is the loss of guessing, if it is known.
 
     A fault stays one only where its remedy, or one of the others, helps in forks; the best is told.
-    Where nothing can be tried it stays suspected. One that follows from another confirmed fault becomes a
-    warning.
+    Where nothing can be tried it stays suspected, or cannot be told, if only a fork tells it. One that
+    follows from another confirmed fault becomes a warning.
     """
     learned = LEARNED * (guessed or 0.0)
-    judged = [_judged(verdict, forks, failed, learned) for verdict in suspected]
+    judged = [_told(_judged(verdict, forks, failed, learned)) for verdict in suspected]
     causes = {v.symptom for v in judged if v.kind == "fault" and v.status == "confirmed"}
     after = {symptom.name: symptom.after for symptom in symptoms}
     return [_after_cause(v, _causes(v, causes, after.get(v.symptom, ()))) for v in judged]
@@ -74,6 +74,13 @@ def _judged(
         if helps(remedy, effect) and effect.ratio < ENOUGH:
             break
     return _with_effect(verdict, tried, learned)
+
+
+def _told(verdict: Verdict) -> Verdict:
+    """Return what can be said where no fork was made."""
+    if verdict.only_by_fork and verdict.status == "suspected":
+        return dataclasses.replace(verdict, kind="information", status="cannot be told")
+    return verdict
 
 
 def _with_effect(verdict: Verdict, tried: list[tuple[Remedy, Effect]], learned: float) -> Verdict:

@@ -150,7 +150,8 @@ class Verdict:
 
     `where` is a layer or parameter, empty for the whole run; `since` the step when it was first seen.
     `others` are remedies that are tried where the first does not help; `behind` names symptoms that say more
-    than this one: where they are found, too, they are told first.
+    than this one: where they are found, too, they are told first. With `only_by_fork` the evidence alone says
+    little: where nothing could be tried, it cannot be told.
 
     >>> print(Verdict("lr_too_high", Statistic("share", 0.8, high=0.5), words="Steps overshoot."))
     lr_too_high (fault, suspected): share = 0.8 (healthy: below 0.5). Steps overshoot.
@@ -167,6 +168,7 @@ class Verdict:
     effect: Effect | None = None
     others: tuple[Remedy, ...] = ()
     behind: tuple[str, ...] = ()
+    only_by_fork: bool = False
 
     @property
     def is_fault(self) -> bool:

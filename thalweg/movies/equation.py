@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from html import escape
 
 _HATS = {"\u0302": "^", "\u0303": "~", "\u0304": "¯"}
-_LOW = "₀₁₂₃₄₅₆₇₈₉₊₋₌ₜₖᵢ"
+_LOW = "₀₁₂₃₄₅₆₇₈₉₊₋₌ₜₖᵢⱼ"
 _HIGH = "¹²³ᵀᵗʳ⁺⁻′"
 _OPENING, _CLOSING = "([⟨", ")]⟩"
 _PRODUCTS = frozenset(["Hy", "ss", "sy", "vv", "ys", "ρss", "ρsy", "ρys"])

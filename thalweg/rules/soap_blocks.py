@@ -31,7 +31,7 @@ def soap_blocks(
 ):  # fmt: skip
     """SOAP of a matrix that is cut into blocks, each with bases of its own (Vyas et al. 2024).
 
-        G′ = Q_Lᵢⱼᵀ·Gᵢⱼ·Q_Rᵢⱼ,  update = Q_Lᵢⱼ·N′ᵢⱼ·Q_Rᵢⱼᵀ  for each block
+        G′ = Q_Lᵢⱼᵀ·Gᵢⱼ·Q_Rᵢⱼ,  update = Q_Lᵢⱼ·Nᵢⱼ′·Q_Rᵢⱼᵀ  for each block
 
     and the rest as in `soap`. A block has at most `block_size` rows and columns, a text with the number; a
     root mean square is that of the whole.
@@ -61,7 +61,7 @@ def soap_skipping_blocks(
 ):  # fmt: skip
     """SOAP that skips its first step, of a matrix that is cut into blocks (Vyas et al. 2024).
 
-        G′ = Q_Lᵢⱼᵀ·Gᵢⱼ·Q_Rᵢⱼ,  update ∝ Q_Lᵢⱼ·N′ᵢⱼ·Q_Rᵢⱼᵀ  for each block
+        G′ = Q_Lᵢⱼᵀ·Gᵢⱼ·Q_Rᵢⱼ,  update ∝ Q_Lᵢⱼ·Nᵢⱼ′·Q_Rᵢⱼᵀ  for each block
 
     and the rest as in `soap_skipping`. A block has at most `block_size` rows and columns, a text with the
     number; a root mean square is that of the whole.

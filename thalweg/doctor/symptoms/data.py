@@ -17,6 +17,8 @@ SORTED = 8.0
 counts with small expectations have longer tails)."""
 TIMES = 2.0
 """And as a multiple of the variance of drawn ones."""
+CORRELATED = 0.5
+"""Correlation of the targets of neighbouring steps, where a batch has one row and so no spread of its own."""
 BETWEEN = 0.5
 """Share of the spread of the targets that lies between batches, and not within them."""
 UNEQUAL = 100.0
@@ -36,7 +38,7 @@ class DataOrder(Symptom):
 
         Where most of the spread lies between batches, that is plain to see.
         """
-        found = self._classes(watched) or self._numbers(watched)
+        found = self._classes(watched) or self._numbers(watched) or self._single(watched)
         if found is None:
             return []
         statistic, words, between = found
@@ -92,6 +94,22 @@ class DataOrder(Symptom):
         words = f"Targets arrive in an order: means of batches vary {times:.2g} times as much as drawn ones."
         share = times / (times + float(rows.mean()))
         return Statistic(name, value, 1.0, high=SORTED), words, share
+
+    def _single(self, watched: Watched) -> tuple[Statistic, str, float] | None:
+        """Look at batches of one row, which have no spread of their own."""
+        labels = watched.labels
+        means = np.array(labels.means)
+        if labels.counts or labels.columns or len(means) < 4 * FEWEST_BATCHES:
+            return None
+        if not np.isfinite(means).all() or means.std() == 0:
+            return None
+        centred = means - means.mean()
+        value = float((centred[1:] * centred[:-1]).sum() / np.square(centred).sum())
+        if value < CORRELATED:
+            return None
+        name = "correlation of the targets of neighbouring steps"
+        statistic = Statistic(name, value, 1 / math.sqrt(len(means)), high=CORRELATED)
+        return statistic, "Rows arrive in the order of their targets.", 0.0
 
 
 def overdispersion(table: Floats) -> tuple[float, float]:

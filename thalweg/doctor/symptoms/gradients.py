@@ -186,9 +186,11 @@ class Cliff(Symptom):
         losses = watched.losses
         fall = float(losses.first(LONG // 2).mean() - losses.last(LONG // 2).mean())
         found = Statistic("fall of the loss from the first steps to the last", fall)
-        words = "The loss stands still, and falls where the gradient is clipped from the start."
+        words = "The loss stands still; one step may have thrown the weights onto a plain."
         remedy = clipped(usual, from_start=True, steps=LONG, forks=MANY)
-        return [Verdict(self.name, found, words=words, remedy=remedy, behind=MORE)]
+        return [
+            Verdict(self.name, found, words=words, remedy=remedy, behind=MORE, only_by_fork=True)
+        ]
 
     def _usual(self, watched: Watched) -> float:
         norms = gradient_norms(watched)

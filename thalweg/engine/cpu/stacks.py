@@ -31,7 +31,7 @@ from thalweg.engine.eager.printed import print_stage
 from thalweg.engine.member import Member
 from thalweg.engine.program.printing import Layout, ReducedFunction
 from thalweg.engine.program.program import Level, Program, Value
-from thalweg.engine.program.shapes import Shape, matrix_sizes
+from thalweg.engine.program.shapes import Shape, lengths_of, matrix_sizes
 
 MOST = 2**23
 """Numbers of a slice: more would only make what a function needs on the way larger."""
@@ -145,8 +145,7 @@ class Slice:
     def size(self, shape: Shape) -> tuple[int, int, int]:
         """Return the size of a stack of matrices of a shape."""
         count, rows, columns = self.sizes
-        of = {"m": rows, "n": columns, "1": 1}
-        return count, of[shape[0]], of[shape[1]]
+        return count, *lengths_of(shape, rows, columns)
 
 
 class MatrixStacks:

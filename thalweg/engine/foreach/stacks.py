@@ -16,7 +16,7 @@ from torch import Tensor
 
 from thalweg.engine.matrix.function import checked
 from thalweg.engine.member import Member
-from thalweg.engine.program.shapes import WHOLE, Shape, matrix_sizes
+from thalweg.engine.program.shapes import WHOLE, Shape, lengths_of, matrix_sizes
 
 Stacked = list[Tensor]
 """A matrix value: a stack for each shape."""
@@ -36,8 +36,7 @@ class Stack:
 
     def size(self, shape: Shape) -> tuple[int, int, int]:
         """Return the size of a stack of matrices of this shape."""
-        sides = {"m": self.rows, "n": self.columns, "1": 1}
-        return self.each * len(self.places), sides[shape[0]], sides[shape[1]]
+        return self.each * len(self.places), *lengths_of(shape, self.rows, self.columns)
 
 
 class Stacks:

@@ -152,12 +152,18 @@ def parts_of(side: int, block: int) -> tuple[int, int]:
     return count, -(-side // count)
 
 
-def length_of(dimension: str, of: str, m: int, n: int) -> int:
-    """Return how long a dimension of a shape is, whose first dimension is `of`.
+def lengths_of(shape: Shape, m: int, n: int) -> tuple[int, int]:
+    """Return how many rows and columns a matrix of a shape has, for a parameter seen as m × n.
 
-    >>> length_of("blocks 100", "m", 129, 250), length_of("n", "m", 129, 250)
-    (195, 250)
+    >>> lengths_of(("m", "blocks 100"), 129, 250), lengths_of(("1", "n"), 129, 250)
+    ((65, 195), (1, 250))
     """
+    first, second = shape
+    return length_of(first, first, m, n), length_of(second, first, m, n)
+
+
+def length_of(dimension: str, of: str, m: int, n: int) -> int:
+    """Return how long a dimension of a shape is, whose first dimension is `of`."""
     kind, _, block = dimension.partition(" ")
     if kind != _BLOCKS:
         return {"m": m, "n": n, "1": 1}[dimension]
@@ -169,4 +175,4 @@ def state_size(of: Shape, shape: Sequence[int], seen: Seen) -> tuple[int, ...]:
     """Return the size of a state of such a shape, for a parameter of size `shape`."""
     _, m, n = matrix_sizes(shape, seen)
     leading = tuple(shape[:-2]) if seen == "last" and len(shape) > 2 else ()
-    return (*leading, length_of(of[0], of[0], m, n), length_of(of[1], of[0], m, n))
+    return (*leading, *lengths_of(of, m, n))

@@ -173,7 +173,10 @@ class _Layers(torch.nn.Module):
 
 
 def patients(chosen: Settings) -> list[Patient]:
-    """Return the plain run, which goes on until the loss is not finite."""
+    """Return the plain run, which goes on until the loss is not finite.
+
+    That is in two steps, which do not tell a cliff from a rate that is too high.
+    """
     model = _Layers(chosen.start, chosen.layers)
     optimizer = SGD(model.parameters(), lr=chosen.epsilon)
     one = torch.ones(1, 1, dtype=torch.float64)
@@ -181,7 +184,7 @@ def patients(chosen: Settings) -> list[Patient]:
         Patient(
             "plain run",
             *(model, optimizer, "half_mse", [(one, one)] * chosen.steps),
-            meant=("cliff", "exploding_gradient"),
+            meant=("cliff", "exploding_gradient", "lr_too_high"),
         )
     ]
 
