@@ -159,7 +159,8 @@ def test_every_program_counts_on_the_device(case: Case) -> None:
             optimizer.step()
         except EngineError as error:
             # a distance and its like would be read for the next step of tensors that have none
-            assert "keeps a number" in str(error)
+            if "keeps a number" not in str(error):
+                raise
             pytest.skip(str(error))
     assert all(optimizer.state[p]["step"].device.type == "meta" for p in params)
     assert all(line.endswith("meta") for line in optimizer.plan().splitlines())
