@@ -62,6 +62,7 @@ def test_a_lab_gives_the_same_twice(results: dict[str, LabResult]) -> None:
     same(labs.run(name).to_dict(), results[name].to_dict(), because=RERUN)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", labs.LABS)
 def test_its_text_its_picture_and_its_page(name: str, results: dict[str, LabResult]) -> None:
     lab, result = labs.LABS[name], results[name]

@@ -156,7 +156,7 @@ def lengths_of(shape: Shape, m: int, n: int) -> tuple[int, int]:
     """Return how many rows and columns a matrix of a shape has, for a parameter seen as m × n.
 
     >>> lengths_of(("m", "blocks 100"), 129, 250), lengths_of(("1", "n"), 129, 250)
-    ((65, 195), (1, 250))
+    ((129, 195), (1, 250))
     """
     first, second = shape
     return length_of(first, first, m, n), length_of(second, first, m, n)
