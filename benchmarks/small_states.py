@@ -1,24 +1,28 @@
-"""Measure what states in bfloat16 and 8 bits cost and save: seconds a step, and the peak of a training step.
+"""Measure what states in bfloat16 and 8 bits cost and save: seconds a step, its peak, steps.
 
     python benchmarks/small_states.py step
     python benchmarks/small_states.py step --sets gpt2 --optimizers AdamW --seconds 20
     python benchmarks/small_states.py peak
+    python benchmarks/small_states.py race --sets digits
 
 `step` times steps of one optimizer with states of each dtype on the same float32 parameters, interleaved,
 and says how many bytes of state a parameter has. `peak` (Linux only) is the high-water mark of resident
 memory over three steps of backward and update, above what the process had before the parameters were made,
 as a share of that of PyTorch's fused AdamW in float32. Gradients are constants that come with the backward
-pass; there are no activations. Each contestant has a process of its own.
+pass; there are no activations. Each contestant has a process of its own. `race` trains tasks by AdamW with
+states of each dtype, and says whether they can be told apart by the steps to the target.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,8 @@ from _contest import Contestant, Neighbours, contest, print_table
 from memory import resident
 
 STATES = ("float32", "bfloat16", "int8")
+RACES = {"digits": ((1e-2, 3e-2), 2, 16)}
+"""For a task: learning rates, seeds that tune, seeds that judge."""
 PEAKS: dict[str, dict[str, Any]] = {
     "torch, float32": {"torch": True},
     "float32, states bfloat16": {"state_dtype": "bfloat16"},
@@ -132,12 +138,33 @@ def peaks(sets: list[str]) -> list[dict[str, Any]]:
     return records
 
 
+def race_states(tasks: Sequence[str]) -> None:
+    """Race AdamW with states of each dtype; 16 seeds judge on the digits, 6 on larger tasks."""
+    import torch
+
+    from thalweg import load_task, optim, race
+    from thalweg.race import Entrant
+
+    torch.set_num_threads(1)
+    for task in tasks:
+        rates, seeds, judges = RACES.get(task, ((3e-3, 1e-2), 1, 6))
+        entrants = [
+            Entrant(states, functools.partial(optim.AdamW, state_dtype=states), lrs=rates)  # type: ignore[arg-type]
+            for states in STATES
+        ]
+        found = race(
+            *(load_task(task), entrants),
+            seeds=seeds, final_seeds=judges, more_seeds=0, out=None,
+        )  # fmt: skip
+        print(f"{task}\n{found}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=["step", "peak"])
-    parser.add_argument("--sets", help="default: resnet50,gpt2 for step, gpt2 for peak")
+    parser.add_argument("what", choices=["step", "peak", "race"])
+    parser.add_argument("--sets", help="default: resnet50,gpt2; gpt2 for peak; digits")
     parser.add_argument("--optimizers", default="Adam")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each contest")
     parser.add_argument("--json", type=Path)
@@ -146,7 +173,11 @@ def main() -> int:
     if options.here:
         print(peak_here(*options.here))
         return 0
-    sets = (options.sets or ("resnet50,gpt2" if options.what == "step" else "gpt2")).split(",")
+    usual = {"step": "resnet50,gpt2", "peak": "gpt2", "race": "digits"}
+    sets = (options.sets or usual[options.what]).split(",")
+    if options.what == "race":
+        race_states(sets)
+        return 0
     if options.what == "step":
         neighbours = Neighbours()
         records = step_times(sets, options.optimizers.split(","), options.seconds)
