@@ -30,7 +30,7 @@ from _contest import Contestant, Neighbours, contest, print_table
 from memory import resident
 
 STATES = ("float32", "bfloat16", "int8")
-RACES = {"digits": ((1e-2, 3e-2), 2, 16)}
+RACES = {"digits": ((1e-2, 3e-2), 2, 16), "char_transformer": ((3e-3,), 1, 6)}
 """For a task: learning rates, seeds that tune, seeds that judge."""
 PEAKS: dict[str, dict[str, Any]] = {
     "torch, float32": {"torch": True},
