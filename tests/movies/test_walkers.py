@@ -14,7 +14,7 @@ from tests.engine.javascript.node import needs_javascript, run
 from tests.exact import same
 from thalweg.engine.javascript.operations import library
 from thalweg.errors import TaskError
-from thalweg.movies.page import DEFAULT_WALKERS, asset, surface_movie
+from thalweg.movies.page import DEFAULT_WALKERS, own, surface_movie
 from thalweg.movies.surface import Surface
 from thalweg.movies.surfaces import find_surface
 from thalweg.movies.walkers import RATES, Course, Walker, find_walker
@@ -31,7 +31,7 @@ def pulling(x: Tensor, y: Tensor) -> Tensor:
 def paged(course: Course, walkers: list[Walker], folder: Path, which: str = "path") -> np.ndarray:
     """Return the paths (or averages) that the page's script walks, (walkers, steps + 1, 2)."""
     rules = ", ".join(each.printed.text if each.printed else "null" for each in walkers)
-    script = f"""{library()}{asset("walk.js")}
+    script = f"""{library()}{own("walk.js")}
     const surface = {course.surface.javascript()}, rules = [{rules}];
     const drawn = walking.draws(given.seed, given.steps);
     return given.walkers.map((each, i) => Array.from(

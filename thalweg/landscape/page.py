@@ -12,8 +12,8 @@ from thalweg.files import write_text
 from thalweg.landscape.drawing import drawing
 from thalweg.landscape.runs import names_of
 from thalweg.numeric import without_nonfinite
-from thalweg.report.parts.offline import POLICY, asset, embedded
-from thalweg.report.parts.palette import Colour, colours
+from thalweg.report.parts.offline import asset, framed
+from thalweg.report.parts.palette import Colour, colours, palette_style
 from thalweg.report.parts.target import free_page
 
 _SLIDER = ".along { display: block; width: 100%; margin: 16px 0 4px; accent-color: var(--accent); }"
@@ -36,22 +36,8 @@ def landscape_page(record: Mapping[str, Any]) -> str:
     plain = without_nonfinite(record)
     names = names_of(plain["paths"])
     palette = _palette(names)
-    light = "".join(f"--e{k}:{colour.light};" for k, colour in enumerate(palette))
-    dark = "".join(f"--e{k}:{colour.dark};" for k, colour in enumerate(palette))
     title = escape(f"Landscape of {plain['task']}")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{title}</title>
-<style>{asset("page.css")}{_SLIDER}
-:root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
-</head>
-<body>
-<main>
-<header>
+    body = f"""<header>
 <p class="kicker">thalweg landscape · {escape(plain["task"])}</p>
 <h1>{escape(_heading(plain))}</h1>
 <p class="verdict">{escape(share_words(plain))}</p>
@@ -67,14 +53,14 @@ def landscape_page(record: Mapping[str, Any]) -> str:
 <button type="button" data-save="csv" title="The loss on the grid">CSV</button>\
 <button type="button" data-save="json" title="All of it">JSON</button></div>
 <noscript><p>Slider and buttons need JavaScript; the picture does not.</p></noscript>
-</section>
-</main>
-<script type="application/json" id="landscape">{embedded({"record": plain, "names": names})}</script>
-<script>{asset("save.js")}</script>
-<script>{asset("landscape.js")}</script>
-</body>
-</html>
-"""
+</section>"""
+    return framed(
+        body,
+        title=title,
+        style=f"{asset('page.css')}{_SLIDER}\n{palette_style(palette)}",
+        data={"landscape": {"record": plain, "names": names}},
+        scripts=[asset("save.js"), asset("landscape.js")],
+    )
 
 
 def _palette(names: list[str]) -> list[Colour]:

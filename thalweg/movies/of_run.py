@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from functools import partial
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from torch import Tensor
 from thalweg.errors import CheckpointError, TaskError
 from thalweg.files import write_text
 from thalweg.report.data.text import spaced
-from thalweg.report.parts.offline import POLICY, embedded
-from thalweg.report.parts.offline import asset as of_report
+from thalweg.report.parts.offline import asset, framed
 from thalweg.report.parts.target import free_page
 from thalweg.train.folder.gauges import Gauges, read_gauges
 from thalweg.train.folder.reading import SavedRun
+
+own = partial(asset, package="thalweg.movies")
 
 QUANTITIES = {"gradient": "Gradient", "update": "Update", "weight": "Weight"}
 """What the heat maps show, in root mean squares."""
@@ -80,18 +81,7 @@ def page(run: SavedRun) -> str:
     """
     record = run_record(run)
     title = f"{record['task']}, {record['optimizer']}"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{escape(f"Movie of {record['run']}")}</title>
-<style>{of_report("page.css")}{_asset("movie.css")}{_asset("of_run.css")}</style>
-</head>
-<body>
-<main>
-<header>
+    body = f"""<header>
 <p class="kicker">thalweg movie · {escape(record["run"])}</p>
 <h1>{escape(title)}</h1>
 <p class="verdict">{escape(_words(record))}</p>
@@ -109,20 +99,15 @@ space plays, ← and → step, with shift ten, Home and End.</p>
 <button type="button" data-save="gif" title="An animated picture of the run">GIF</button>\
 <button type="button" data-save="json" title="All of it">JSON</button></div>
 <noscript><p>The movie needs JavaScript.</p></noscript>
-</section>
-</main>
-<script type="application/json" id="film">{embedded(record)}</script>
-<script>{of_report("save.js")}</script>
-<script>{_asset("player.js")}</script>
-<script>{_asset("gif.js")}</script>
-<script>{_asset("of_run.js")}</script>
-</body>
-</html>
-"""
-
-
-def _asset(name: str) -> str:
-    return files("thalweg.movies").joinpath("assets", name).read_text(encoding="utf-8")
+</section>"""
+    style = f"{asset('page.css')}{own('movie.css')}{own('of_run.css')}"
+    return framed(
+        body,
+        title=escape(f"Movie of {record['run']}"),
+        style=style,
+        data={"film": record},
+        scripts=[asset("save.js"), own("player.js"), own("gif.js"), own("of_run.js")],
+    )
 
 
 def _gauges(run: SavedRun) -> Gauges:

@@ -6,8 +6,8 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from thalweg.files import write_text
 from thalweg.movies.contours import contours, levels_of
 from thalweg.movies.surface import Surface
 from thalweg.movies.walkers import Course, Walker, find_walker, losses
-from thalweg.report.parts.offline import POLICY, embedded
-from thalweg.report.parts.offline import asset as of_report
-from thalweg.report.parts.palette import Colour, colours
+from thalweg.report.parts.offline import asset, framed
+from thalweg.report.parts.palette import Colour, colours, palette_style
 from thalweg.report.parts.target import free_page
 
 DEFAULT_WALKERS = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam")
 """Who walks where nobody is named."""
+
+own = partial(asset, package="thalweg.movies")
 
 GRAIN = 4000
 """Contour lines are kept on a grid of so many steps over the view."""
@@ -117,53 +118,37 @@ def write_movie(
     return page
 
 
-def asset(name: str) -> str:
-    """Return the text of a script or a style of movie pages."""
-    return files("thalweg.movies").joinpath("assets", name).read_text(encoding="utf-8")
-
-
 def movie_page(movie: SurfaceMovie, card: str = "") -> str:
     """Return the page as the text of one HTML file; `card` is HTML that stands above the movie."""
     surface = movie.surface
     left, right, bottom, top = surface.view
     shape = min(max((right - left) / (top - bottom), 0.75), 1.6)
     palette = movie.colours()
-    light = "".join(f"--e{i}:{colour.light};" for i, colour in enumerate(palette))
-    dark = "".join(f"--e{i}:{colour.dark};" for i, colour in enumerate(palette))
     title = f"{surface.name}: {', '.join(each.name for each in movie.walkers)}"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{escape(title)}</title>
-<style>{of_report("page.css")}{asset("movie.css")}{asset("surface.css")}
-:root{{{light}--shape:{shape:.4g}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>
-</head>
-<body>
-<main{' class="beside"' if card else ""}>
-{card or _header(movie)}
+    printed = ", ".join(each.printed.text if each.printed else "null" for each in movie.walkers)
+    program = f"""{library()}
+const printed = {{
+surface: {surface.javascript()},
+rules: [{printed}],
+}};"""
+    body = f"""{card or _header(movie)}
 <section class="card" aria-label="Movie">
 {_stages(movie)}
 <noscript><p>The movie needs JavaScript.</p></noscript>
-</section>
-</main>
-<script type="application/json" id="film">{embedded(film(movie))}</script>
-<script>{library()}
-const printed = {{
-surface: {surface.javascript()},
-rules: [{", ".join(each.printed.text if each.printed else "null" for each in movie.walkers)}],
-}};</script>
-<script>{of_report("save.js")}</script>
-<script>{asset("player.js")}</script>
-<script>{asset("gif.js")}</script>
-<script>{asset("walk.js")}</script>
-<script>{asset("surface.js")}</script>
-</body>
-</html>
-"""
+</section>"""
+    own_style = f"{own('movie.css')}{own('surface.css')}"
+    return framed(
+        body,
+        title=escape(title),
+        style=f"{asset('page.css')}{own_style}\n{palette_style(palette)}:root{{--shape:{shape:.4g}}}",
+        head='<meta name="color-scheme" content="light dark">\n',
+        data={"film": film(movie)},
+        scripts=[
+            *(program, asset("save.js")),
+            *map(own, ("player.js", "gif.js", "walk.js", "surface.js")),
+        ],
+        layout="beside" if card else "",
+    )
 
 
 def film(movie: SurfaceMovie) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from thalweg.errors import TaskError
 from thalweg.files import write_text
 from thalweg.network.drawing import drawing
 from thalweg.network.shown import MEASURES, amount, shades, shape_words
-from thalweg.report.parts.offline import POLICY, asset, embedded
+from thalweg.report.parts.offline import asset, framed
 from thalweg.report.parts.target import free_page
 
 MOST_BYTES = 2**20
+
+_SCROLL = ".scroll { overflow: auto; max-height: 78vh; margin: 12px -8px 0; }"
 
 
 def write_graph_page(
@@ -54,18 +56,7 @@ def graph_page(record: Mapping[str, Any]) -> str:
         },
     }
     title = escape(f"Graph of {record['model']}: {record['task']}")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{title}</title>
-<style>{asset("page.css")}.scroll {{ overflow: auto; max-height: 78vh; margin: 12px -8px 0; }}</style>
-</head>
-<body>
-<main>
-<header>
+    body = f"""<header>
 <p class="kicker">thalweg graph · {escape(record["task"])}</p>
 <h1>{escape(record["model"])}</h1>
 <p class="verdict">{escape(headline(record))}</p>
@@ -82,15 +73,14 @@ def graph_page(record: Mapping[str, Any]) -> str:
 <button type="button" data-save="csv" title="The nodes">CSV</button>\
 <button type="button" data-save="json" title="All of it">JSON</button></div>
 <noscript><p>Colours and buttons need JavaScript; picture and table do not.</p></noscript>
-</section>
-</main>
-<script type="application/json" id="network">{embedded(data)}</script>
-<script type="application/json" id="alone">{embedded(drawing(record, alone=True))}</script>
-<script>{asset("save.js")}</script>
-<script>{asset("network.js")}</script>
-</body>
-</html>
-"""
+</section>"""
+    return framed(
+        body,
+        title=title,
+        style=f"{asset('page.css')}{_SCROLL}",
+        data={"network": data, "alone": drawing(record, alone=True)},
+        scripts=[asset("save.js"), asset("network.js")],
+    )
 
 
 def headline(record: Mapping[str, Any]) -> str:

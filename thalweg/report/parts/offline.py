@@ -24,6 +24,7 @@ def framed(
     data: Mapping[str, Any] | None = None,
     scripts: Sequence[str] = (),
     head: str = "",
+    layout: str = "",
 ) -> str:
     """Return the text of a page.
 
@@ -33,6 +34,7 @@ def framed(
         style: CSS, and `head`, HTML that stands before the policy, such as the colour schemes.
         data: what scripts read, each as JSON in an element of that id.
         scripts: JavaScript, in the order in which it runs.
+        layout: the class of `<main>`.
     """
     below = [
         *(
@@ -51,7 +53,7 @@ def framed(
 <style>{style}</style>
 </head>
 <body>
-<main>
+<main{f' class="{layout}"' if layout else ""}>
 {body}
 </main>
 {"".join(below)}</body>
@@ -65,9 +67,9 @@ def embedded(value: Any) -> str:
     return compact.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def asset(name: str) -> str:
-    """Return the text of a file beside this package: a style or a script."""
-    return files("thalweg.report").joinpath("assets", name).read_text(encoding="utf-8")
+def asset(name: str, package: str = "thalweg.report") -> str:
+    """Return the text of a file in the assets of a package: a style or a script."""
+    return files(package).joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def plotly() -> str:
