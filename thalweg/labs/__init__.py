@@ -29,7 +29,7 @@ from thalweg.labs.challenges import (
     local_structure,
     long_products,
 )
-from thalweg.labs.lab import Finding, Lab, LabResult, Sweep, Theory
+from thalweg.labs.lab import Finding, Lab, LabResult, SliderSweep, Theory
 from thalweg.labs.learning import (
     empirical_risk,
     gradient_noise,
@@ -51,7 +51,7 @@ __all__ = [
     "LabResult",
     "Patient",
     "Slider",
-    "Sweep",
+    "SliderSweep",
     "Theory",
     "find",
     "run",

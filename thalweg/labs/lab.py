@@ -134,7 +134,7 @@ class LabResult:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SliderSweep:
     """Results of a lab in the order of the slider's values.
 
     `at` is the place of the one that is shown first, `left_out` the values that a lab cannot have with its

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.files import write_text
-from thalweg.labs.lab import Finding, LabResult, Sweep
+from thalweg.labs.lab import Finding, LabResult, SliderSweep
 from thalweg.labs.picture import Picture, shared_ranges
 from thalweg.labs.settings import text_of
 from thalweg.labs.watching import Examination
@@ -27,7 +27,7 @@ def check_page(path: str | os.PathLike[str], *, over: bool = False) -> Path:
 
 
 def write_lab_page(
-    result: LabResult | Sweep, path: str | os.PathLike[str], *, over: bool = False
+    result: LabResult | SliderSweep, path: str | os.PathLike[str], *, over: bool = False
 ) -> Path:
     """Write the page of a lab, whole or not at all: one file that needs nothing else, no network included.
 
@@ -42,9 +42,9 @@ def write_lab_page(
     return page
 
 
-def lab_page(result: LabResult | Sweep) -> str:
+def lab_page(result: LabResult | SliderSweep) -> str:
     """Return the page of a lab as the text of one HTML page."""
-    found = result if isinstance(result, Sweep) else Sweep((result,), 0)
+    found = result if isinstance(result, SliderSweep) else SliderSweep((result,), 0)
     shown, lab = found.result, found.result.lab
     figures = _figures([each.picture for each in found.results])
     blocks = [_block(each, place, found.at) for place, each in enumerate(found.results)]
@@ -80,7 +80,7 @@ def _names(result: LabResult) -> list[str]:
     return [each.name for each in result.picture.curves]
 
 
-def _slider(found: Sweep) -> str:
+def _slider(found: SliderSweep) -> str:
     slider, last = found.result.lab.slider, len(found.results) - 1
     left_out = ", ".join(f"{value:g}" for value in found.left_out)
     missing = f" Left out, as other settings do not allow them: {left_out}." if left_out else ""
@@ -98,7 +98,7 @@ def _shown(result: LabResult) -> str:
     return "" if result.slider is None else result.lab.slider.shown(result.slider)
 
 
-def _stops(found: Sweep, figures: Sequence[dict[str, Any]]) -> str:
+def _stops(found: SliderSweep, figures: Sequence[dict[str, Any]]) -> str:
     """Return what the page's script shows at each stop, as data."""
     stops = [
         {

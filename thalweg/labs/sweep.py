@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from thalweg.errors import TaskError
-from thalweg.labs.lab import LabResult, Sweep
+from thalweg.labs.lab import LabResult, SliderSweep
 
 Show = Callable[[int, int, str], None]
 """Told how many results are there, of how many, and what comes next."""
 
 
-def sweep(result: LabResult, show: Show | None = None) -> Sweep:
+def sweep(result: LabResult, show: Show | None = None) -> SliderSweep:
     """Return the results at all stops of the slider, with the other settings as in a result, which is one.
 
     Where the slider cannot stand for the settings of the result, that is the only one. The doctor watches at
@@ -24,7 +24,7 @@ def sweep(result: LabResult, show: Show | None = None) -> Sweep:
     """
     lab, at = result.lab, result.slider
     if at is None:
-        return Sweep((result,), 0)
+        return SliderSweep((result,), 0)
     moved = lab.slider.settings_at(at)
     others = {name: value for name, value in result.settings.items() if name not in moved}
     found, left_out = [], []
@@ -40,4 +40,4 @@ def sweep(result: LabResult, show: Show | None = None) -> Sweep:
         each.examinations  # noqa: B018 – computed now, while progress is shown
         found.append(each)
     first = next(place for place, each in enumerate(found) if each is result)
-    return Sweep(tuple(found), first, tuple(left_out))
+    return SliderSweep(tuple(found), first, tuple(left_out))

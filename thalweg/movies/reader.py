@@ -18,7 +18,7 @@ from thalweg.engine.program.program import Value
 from thalweg.errors import TaskError
 
 
-class Reader:
+class GraphReader:
     """Lowers one recorded graph. A tensor is an array of values; what depends on no input stays a tensor."""
 
     def __init__(
@@ -172,22 +172,27 @@ def _flat(given: Iterable[Any]) -> Iterable[Any]:
 _OF_STORAGE = ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking")
 
 
-def _filled(reader: Reader, x: np.ndarray, value: Any) -> Tensor:
+def _filled(reader: GraphReader, x: np.ndarray, value: Any) -> Tensor:
     return torch.full(x.shape, value, dtype=torch.float64)
 
 
 def _slice(
-    reader: Reader, x: np.ndarray, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+    reader: GraphReader,
+    x: np.ndarray,
+    dim: int = 0,
+    start: Any = None,
+    end: Any = None,
+    step: int = 1,
 ) -> np.ndarray:
     return x[(slice(None),) * (dim % x.ndim) + (slice(start, end, step),)]
 
 
-def _select(reader: Reader, x: np.ndarray, dim: int, index: int) -> np.ndarray:
+def _select(reader: GraphReader, x: np.ndarray, dim: int, index: int) -> np.ndarray:
     return np.asarray(np.take(x, index, axis=dim), dtype=object)
 
 
 def _scatter(
-    reader: Reader,
+    reader: GraphReader,
     x: Any,
     part: Any,
     dim: int = 0,
@@ -201,7 +206,7 @@ def _scatter(
 
 
 def _norm(
-    reader: Reader, x: np.ndarray, order: float = 2.0, dim: Any = None, keepdim: bool = False
+    reader: GraphReader, x: np.ndarray, order: float = 2.0, dim: Any = None, keepdim: bool = False
 ) -> np.ndarray:
     if order == 1:
         return reader.folded("add", reader.each("abs", [x], {}), dim, keepdim)
@@ -214,24 +219,24 @@ def _norm(
     return reader.each("sqrt", [reader.folded("add", squares, dim, keepdim)], {})
 
 
-def _mean(reader: Reader, x: np.ndarray, dim: Any = None, keepdim: bool = False) -> np.ndarray:
+def _mean(reader: GraphReader, x: np.ndarray, dim: Any = None, keepdim: bool = False) -> np.ndarray:
     summed = reader.folded("add", x, dim, keepdim)
     return reader.each("div", [summed, x.size / max(summed.size, 1)], {})
 
 
 def _elu(
-    reader: Reader, x: np.ndarray, alpha: float = 1.0, scale: float = 1.0, inside: float = 1.0
+    reader: GraphReader, x: np.ndarray, alpha: float = 1.0, scale: float = 1.0, inside: float = 1.0
 ) -> np.ndarray:
     curved = reader.each("elu", [reader.each("mul", [x, inside], {}), alpha], {})
     return reader.each("mul", [curved, scale], {})
 
 
-def _indexed(reader: Reader, x: np.ndarray, places: list[Any]) -> np.ndarray:
+def _indexed(reader: GraphReader, x: np.ndarray, places: list[Any]) -> np.ndarray:
     return np.asarray(x[_at(places)], dtype=object)
 
 
 def _index_put(
-    reader: Reader, x: Any, places: list[Any], part: Any, accumulate: bool = False
+    reader: GraphReader, x: Any, places: list[Any], part: Any, accumulate: bool = False
 ) -> np.ndarray:
     made, at = reader.values(x).copy(), _at(places)
     numbers = np.arange(made.size).reshape(made.shape)[at]
@@ -249,7 +254,7 @@ def _at(places: list[Any]) -> tuple[Any, ...]:
     return tuple(slice(None) if place is None else np.asarray(place) for place in places)
 
 
-def _squeeze(reader: Reader, x: np.ndarray, dim: Any = None) -> np.ndarray:
+def _squeeze(reader: GraphReader, x: np.ndarray, dim: Any = None) -> np.ndarray:
     return np.squeeze(x, None if dim is None else tuple(dim) if isinstance(dim, list) else dim)
 
 

@@ -18,7 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from thalweg.engine.program.builder import Builder
 from thalweg.engine.program.program import Value
 from thalweg.errors import TaskError
-from thalweg.movies.reader import Reader
+from thalweg.movies.reader import GraphReader
 from thalweg.movies.spelled import Spelled
 
 Function = Callable[[Tensor, Tensor], Tensor]
@@ -62,7 +62,7 @@ def trace_surface(function: Function, called: str) -> TracedSurface:
     """
     graph = _record(function, called)
     builder = Builder()
-    (dx, dy), f = Reader(graph, builder, called, ("x", "y")).returned()
+    (dx, dy), f = GraphReader(graph, builder, called, ("x", "y")).returned()
     return TracedSurface(tuple(builder.values), f, (dx, dy))
 
 
@@ -121,5 +121,5 @@ def trace_point(function: Callable[..., Tensor], names: Sequence[str], called: s
         *given
     )
     builder = Builder()
-    returned = Reader(graph, builder, called, names).returned()
+    returned = GraphReader(graph, builder, called, names).returned()
     return TracedPoint(tuple(builder.values), returned)

@@ -30,7 +30,7 @@ PANEL = 128
 """Rows of X·Xᵀ that are computed together: one half of it is the other's mirror image, left out by panels."""
 
 
-class Average(NamedTuple):
+class GramAverage(NamedTuple):
     """A state that is averaged with X·Xᵀ: β·S + α·X·Xᵀ, or Xᵀ·X."""
 
     state: Value
@@ -41,7 +41,7 @@ class Average(NamedTuple):
     absorbed: tuple[Value, ...]
 
 
-class Place(NamedTuple):
+class ResultPlace(NamedTuple):
     """Where a result lies: in the buffer of `spread`, in memory of its slice, or in the memory `shared`."""
 
     shape: Shape
@@ -50,7 +50,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class StagePlan:
     """How the values of a stage are computed.
 
     `computed` are those that have a line of their own, `lines` the lines of those that have a place, or that
@@ -59,11 +59,11 @@ class Plan:
 
     computed: tuple[Value, ...]
     lines: dict[Value, str] = field(default_factory=dict)
-    places: list[Place] = field(default_factory=list)
+    places: list[ResultPlace] = field(default_factory=list)
     placed: set[Value] = field(default_factory=set)
 
 
-def averages(program: Program) -> dict[Value, Average]:
+def averages(program: Program) -> dict[Value, GramAverage]:
     """Return the averages of a program by their values."""
     uses = _uses(program)
     found = {}
@@ -74,7 +74,7 @@ def averages(program: Program) -> dict[Value, Average]:
     return found
 
 
-def _average(name: str, value: Value) -> Average | None:
+def _average(name: str, value: Value) -> GramAverage | None:
     if value.op != "add" or [x.op for x in value.operands] != ["mul", "mul"]:
         return None
     parts = [sorted(x.operands, key=lambda x: x.level) for x in value.operands]
@@ -84,7 +84,7 @@ def _average(name: str, value: Value) -> Average | None:
         is_gram = whole.op == "matrix" and whole.data.function in _GRAMS
         if is_gram and state.op == "matrix state" and state.data == name:
             of = _GRAMS[whole.data.function]
-            return Average(state, beta, alpha, whole.operands[0], of, (*value.operands, whole))
+            return GramAverage(state, beta, alpha, whole.operands[0], of, (*value.operands, whole))
     return None
 
 
@@ -98,13 +98,13 @@ def _uses(program: Program) -> dict[Value, int]:
     return count
 
 
-def operands_of(value: Value, known: Mapping[Value, Average]) -> tuple[Value, ...]:
+def operands_of(value: Value, known: Mapping[Value, GramAverage]) -> tuple[Value, ...]:
     """Return what a value reads where averages are computed at once."""
     made = known.get(value)
     return value.operands if made is None else (made.state, made.beta, made.alpha, made.x)
 
 
-def latest_stages(program: Program, known: Mapping[Value, Average]) -> dict[Value, int]:
+def latest_stages(program: Program, known: Mapping[Value, GramAverage]) -> dict[Value, int]:
     """Return the stage in which each matrix value is computed: where it is needed first, if it can wait.
 
     What reads only states, numbers of the step and such values can: a stage without a value calls nothing.
@@ -130,12 +130,12 @@ def plan_stage(
     here: Sequence[Value],
     kept: Sequence[Value],
     spread: Sequence[Value],
-    known: Mapping[Value, Average],
-) -> Plan:
+    known: Mapping[Value, GramAverage],
+) -> StagePlan:
     """Return how the values of a stage are computed, `kept` being those that are needed afterwards."""
     late = _late(program, here, kept)
     computed = tuple(v for v in here if v not in late)
-    plan = Plan(computed)
+    plan = StagePlan(computed)
     reads = {v: _reads(v, late, known) for v in computed}
     wanted = {v for v in computed if _is_placed(v, known)}
     last = _last_uses(computed, reads, kept, wanted)
@@ -146,11 +146,11 @@ def plan_stage(
         if value not in wanted:
             continue
         assert value.shape is not None
-        place = Place(value.shape, None, None)
+        place = ResultPlace(value.shape, None, None)
         if value in spread and value.shape == WHOLE:
-            place = Place(value.shape, value, None)
+            place = ResultPlace(value.shape, value, None)
         elif last[value] < len(computed):
-            place = Place(value.shape, None, _shared(free, at, last[value]))
+            place = ResultPlace(value.shape, None, _shared(free, at, last[value]))
         plan.lines[value] = _line(value, known, f"{MEMORY}[{len(plan.places)}]")
         plan.places.append(place)
         plan.placed.add(value)
@@ -179,7 +179,7 @@ def _late(program: Program, here: Sequence[Value], kept: Sequence[Value]) -> set
     }
 
 
-def _reads(value: Value, late: set[Value], known: Mapping[Value, Average]) -> tuple[Value, ...]:
+def _reads(value: Value, late: set[Value], known: Mapping[Value, GramAverage]) -> tuple[Value, ...]:
     found: list[Value] = []
     for x in operands_of(value, known):
         found += x.operands if x in late else (x,)
@@ -208,7 +208,7 @@ def _last_uses(
     return last
 
 
-def _is_placed(value: Value, known: Mapping[Value, Average]) -> bool:
+def _is_placed(value: Value, known: Mapping[Value, GramAverage]) -> bool:
     """Whether a value is computed into memory that is there: whole matrices, of a size that is certain."""
     if value.shape is None or "1" in value.shape or not _is_certain(value):
         return False
@@ -242,7 +242,7 @@ def _written(value: Value) -> str:
     return repr(value.data) if value.op == "constant" else value.name
 
 
-def _line(value: Value, known: Mapping[Value, Average], out: str) -> str:
+def _line(value: Value, known: Mapping[Value, GramAverage], out: str) -> str:
     """Return the line that computes a value into memory."""
     made = known.get(value)
     if made is not None:

@@ -30,7 +30,7 @@ class Group(Protocol):
     places: list[int]
 
 
-class Watched(Protocol):
+class WatchedStates(Protocol):
     """Tensors in states that are expected to stay the same, and to lie where they lie."""
 
     def hold(self) -> bool:
@@ -40,7 +40,7 @@ class Watched(Protocol):
         """Tell autograd that their numbers have changed."""
 
 
-Watch = Callable[[Sequence[dict[str, Any]], Sequence[str], Sequence[Tensor]], Watched]
+Watch = Callable[[Sequence[dict[str, Any]], Sequence[str], Sequence[Tensor]], WatchedStates]
 """From states, a name in each, and the tensors that are there."""
 
 
@@ -127,7 +127,7 @@ class StackedStates:
         self._dicts, self._names = [m.state for m, _ in cells], [name for _, name in cells]
         self._watch = watch
         self._found: list[list[StatesOfStack]] = []
-        self._watched: Watched | None = None
+        self._watched: WatchedStates | None = None
         self.memories: set[int] = set()
         """Where the memory of each stack begins."""
 

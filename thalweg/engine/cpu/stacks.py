@@ -19,8 +19,8 @@ from torch import Tensor
 from thalweg.engine.cpu.between import (
     FUNCTIONS,
     MEMORY,
-    Average,
-    Place,
+    GramAverage,
+    ResultPlace,
     averages,
     latest_stages,
     operands_of,
@@ -42,7 +42,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class StageFunction:
     """The matrix values of one stage as a function: what it reads, and what is needed of them afterwards."""
 
-    def __init__(self, program: Program, stage: int, known: Mapping[Value, Average]) -> None:
+    def __init__(self, program: Program, stage: int, known: Mapping[Value, GramAverage]) -> None:
         at = latest_stages(program, known)
         every = [v for v in program.matrices if v in at]
         here = [v for v in every if at[v] == stage and v.op != "matrix state"]
@@ -263,7 +263,7 @@ class MatrixStacks:
                     sizes[place.shared] = max(count, sizes.get(place.shared, 0))
         shared = {k: self._like.new_empty(count) for k, count in sizes.items()}
 
-        def made(each: Slice, place: Place) -> Tensor:
+        def made(each: Slice, place: ResultPlace) -> Tensor:
             size = each.size(place.shape)
             if place.spread is not None:
                 return each.buffers[self._slot[place.spread]]

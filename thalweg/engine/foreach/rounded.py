@@ -16,7 +16,7 @@ from thalweg.engine.program import narrow
 from thalweg.engine.program.coded import decode, encode
 
 
-class Place(Protocol):
+class RoundedPlace(Protocol):
     """What these functions ask about the tensors that they are called for."""
 
     dtype: torch.dtype
@@ -26,7 +26,7 @@ class Place(Protocol):
 Lists = Sequence[Tensor]
 
 
-def bits(part: Place, like: Lists, t: Any, draw: int) -> list[Tensor]:
+def bits(part: RoundedPlace, like: Lists, t: Any, draw: int) -> list[Tensor]:
     """Return 32 random bits for each element; the step is a number, or a list of them."""
     steps = t if isinstance(t, list) else [t] * len(like)
     drawn = zip(steps, part.ordinals, like, strict=True)
@@ -38,7 +38,7 @@ def narrowed(xs: Lists, drawn: Lists, shift: int) -> list[Tensor]:
     return [narrow.narrowed(x, d, shift, x) for x, d in zip(xs, drawn, strict=True)]
 
 
-def coded(part: Place, params: Lists, xs: Lists, drawn: Lists, shift: int) -> list[Tensor]:
+def coded(part: RoundedPlace, params: Lists, xs: Lists, drawn: Lists, shift: int) -> list[Tensor]:
     """Return what numbers are after they were stored in 8 bits, rounded stochastically."""
     found = []
     for p, x, d in zip(params, xs, drawn, strict=True):
@@ -61,7 +61,7 @@ def lower(xs: Lists) -> list[Tensor]:
     return [narrow.lower(x, x) for x in xs]
 
 
-def decoded(part: Place, params: Lists, codes: Lists, scales: Lists) -> list[Tensor]:
+def decoded(part: RoundedPlace, params: Lists, codes: Lists, scales: Lists) -> list[Tensor]:
     """Return the numbers that codes stand for."""
     return [decode(q, s, p).to(part.dtype) for p, q, s in zip(params, codes, scales, strict=True)]
 

@@ -23,7 +23,7 @@ Stacked = list[Tensor]
 
 
 @dataclass(frozen=True)
-class Stack:
+class ShapeStack:
     """Which tensors of a part have one shape, how many matrices each of them holds, and of which size."""
 
     places: tuple[int, ...]
@@ -58,7 +58,7 @@ class Stacks:
         for shape, places in together.items():
             sizes = matrix_sizes(shape, self._program.seen)
             owners = _owners(places, sizes[0], params[0].device)
-            self._stacks.append(Stack(tuple(places), shape, *sizes, owners))
+            self._stacks.append(ShapeStack(tuple(places), shape, *sizes, owners))
         self._states = [
             [[members[place].matrix_states[k] for place in s.places] for s in self._stacks]
             for k in range(len(self._program.matrix_states))
