@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 import thalweg
+from tests.engine.capturing import assert_alike, composed, give, tensors_of
 from tests.engine.triton.recorder import Recorder
 from tests.exact import same
 from tests.optim.cases import Case, each_program
@@ -25,12 +26,6 @@ SHAPES = ((), (7,), (5, 3), (37,), (0,))
 ON_DEVICE: dict[str, Any] = {"engine": "foreach", "capturable": True}
 
 Build = Callable[..., torch.optim.Optimizer]
-
-
-def composed(params: Any, **options: Any) -> torch.optim.Optimizer:
-    """Reduce over all tensors, then keep a number that reductions feed."""
-    chain = thalweg.chain(rules.clip_by_global_norm(0.5), rules.prodigy())
-    return thalweg.Optimizer(params, chain, lr=1.0, **options)
 
 
 def orthogonal(params: Any, **options: Any) -> torch.optim.Optimizer:
@@ -55,21 +50,6 @@ def drawn(seed: int) -> list[Tensor]:
 
 def started() -> list[Parameter]:
     return [Parameter(x) for x in drawn(0)]
-
-
-def give(params: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
-    for p, g in zip(params, grads, strict=True):
-        p.grad = g.clone()
-
-
-def tensors_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    params = [p for group in optimizer.param_groups for p in group["params"]]
-    return [x for p in params for x in (p.detach(), *optimizer.state[p].values())]
-
-
-def assert_alike(ours: torch.optim.Optimizer, theirs: torch.optim.Optimizer) -> None:
-    for a, b in zip(tensors_of(ours), tensors_of(theirs), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import Parameter
 
 import thalweg
+from tests.engine.capturing import assert_alike, composed, give, tensors_of
 from tests.exact import RERUN, same
 from tests.optim.cases import PRINTED_PROGRAMS, Case
-from thalweg import optim, rules
+from thalweg import optim
 from thalweg.errors import EngineError
 
 from .interpreter import assert_triton, interpreted
@@ -27,12 +28,6 @@ SHAPES = ((), (7,), (5, 3), (1037,), (0,))
 NOTHING_IS_WRITTEN = "a step that is skipped writes nothing"
 
 Build = Callable[..., torch.optim.Optimizer]
-
-
-def composed(params: Sequence[Parameter], **options: Any) -> torch.optim.Optimizer:
-    """Reduce over all tensors, then keep a number that reductions feed."""
-    chain = thalweg.chain(rules.clip_by_global_norm(0.5), rules.prodigy())
-    return thalweg.Optimizer(params, chain, lr=1.0, **options)
 
 
 BUILDS: dict[str, Build] = {
@@ -57,29 +52,10 @@ def drawn(seed: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
     return [torch.randn(s, generator=generator, dtype=torch.float64).to(dtype) for s in SHAPES]
 
 
-def give(params: Sequence[Parameter], grads: Sequence[Tensor]) -> None:
-    for p, g in zip(params, grads, strict=True):
-        p.grad = g.clone()
-
-
 def overwrite(params: Sequence[Parameter], grads: Sequence[Tensor]) -> None:
     for p, g in zip(params, grads, strict=True):
         assert p.grad is not None
         p.grad.copy_(g)
-
-
-def tensors_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """Return all that a step writes."""
-    params = [p for group in optimizer.param_groups for p in group["params"]]
-    return [x for p in params for x in (p.detach(), *optimizer.state[p].values())]
-
-
-def assert_alike(
-    ours: torch.optim.Optimizer, theirs: torch.optim.Optimizer, tolerance: float = 1e-12
-) -> None:
-    """Compare parameters and states with those of the eager engine, to the rounding of some steps."""
-    for a, b in zip(tensors_of(ours), tensors_of(theirs), strict=True):
-        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", EACH)
