@@ -39,80 +39,105 @@ def graph_of(
 
     `vectors` are values of level HOST that are a number for each tensor, on the device.
     """
-    made: dict[Value, Node] = {}
-    stacks: dict[Value, Node] = {}
-    index = count()
-
-    def node(
-        op: str, operands: Iterable[Node], scope: Scope, value: Value, data: Any = None
-    ) -> Node:
-        return Node(op, tuple(operands), scope, next(index), value.boolean, data)
-
-    def spread(x: Node, value: Value) -> Node:
-        """Return a node as large as the value in whose place it stands."""
-        if value.level == Level.TENSOR and x.scope < Scope.EACH:
-            return node("spread", (x,), Scope.EACH, value)
-        if value.level == Level.REDUCED and x.scope == Scope.HOST:
-            return node("lift", (x,), Scope.ALL, value)
-        if value.level == Level.MATRIX and x.scope < Scope.MATRIX:
-            return node("repeated", (x,), Scope.MATRIX, value, value.shape)
-        return x
-
-    def stacked(value: Value) -> Node:
-        """Return a list of tensors as stacks, made once."""
-        if value not in stacks:
-            stacks[value] = node("stacked", (of(value),), Scope.MATRIX, value)
-        return stacks[value]
-
-    def called(value: Value) -> Node:
-        """Return the call of a matrix function."""
-        given = [stacked(x) if x.level == Level.TENSOR else of(x) for x in value.operands]
-        return node("matrix", given, Scope.MATRIX, value, (value.data, value.shape))
-
-    def convert(value: Value) -> Node:
-        if value.op == "constant" or value in truths:
-            return node("constant", (), Scope.HOST, value, truths.get(value, value.data))
-        if value in vectors:
-            return node("vector", (), Scope.TENSOR, value, value.name)
-        if value.level == Level.HOST:
-            return node("host", (), Scope.HOST, value, value.name)
-        if value.op == "tensor":
-            return node("input", (), Scope.EACH, value, program.tensors.index(value.data))
-        if value.op == "matrix state":
-            k = list(program.matrix_states).index(value.data)
-            return node("matrix state", (), Scope.MATRIX, value, (k, value.shape))
-        if value.op == "matrix":
-            return called(value)
-        operands = [of(x) for x in value.operands]
-        if value.op in LEAVES:
-            scope = Scope.ALL if (value.op, value.data) == ("count", "all") else Scope.TENSOR
-            return node(value.op, (), scope, value, value.data)
-        if value.op == "where" and operands[0].op == "constant":
-            return spread(operands[1] if operands[0].data else operands[2], value)
-        if value.is_reduction:
-            return node(value.op, operands, _SCOPES[value.data], value)
-        if value.level == Level.TENSOR:
-            return node(value.op, operands, Scope.EACH, value, value.data)
-        return node(value.op, operands, max(x.scope for x in operands), value)
-
-    def of(value: Value) -> Node:
-        if value not in made:
-            made[value] = convert(value)
-        return made[value]
-
-    def whole(value: Value) -> Node:
-        """Return what is written: a rule may return one number for a whole tensor."""
-        x = of(value)
-        return x if x.scope == Scope.EACH else node("spread", (x,), Scope.EACH, value)
-
-    for value in program.reached():  # in order, so that none is reached deep down
-        of(value)
+    nodes = _Nodes(program, truths, vectors)
     return StepGraph(
-        [whole(v) for v in program.outputs],
-        [of(v) for v in program.number_outputs.values()],
-        [of(v) for v in program.matrix_outputs.values()],
+        [nodes.whole(v) for v in program.outputs],
+        [nodes.of(v) for v in program.number_outputs.values()],
+        [nodes.of(v) for v in program.matrix_outputs.values()],
         [
-            [of(v) for v in program.reductions(stage) if v.data == "all"]
+            [nodes.of(v) for v in program.reductions(stage) if v.data == "all"]
             for stage in range(program.stages)
         ],
     )
+
+
+class _Nodes:
+    """A node for each value of a program, made once and in the order of computation."""
+
+    def __init__(
+        self, program: Program, truths: Mapping[Value, bool], vectors: Collection[Value]
+    ) -> None:
+        self._truths, self._vectors = truths, vectors
+        self._tensors = list(program.tensors)
+        self._matrices = list(program.matrix_states)
+        self._made: dict[Value, Node] = {}
+        self._stacks: dict[Value, Node] = {}
+        self._index = count()
+        for value in program.reached():  # in order, so that none is reached deep down
+            self.of(value)
+
+    def of(self, value: Value) -> Node:
+        """Return the node of a value."""
+        if value not in self._made:
+            self._made[value] = self._known(value) or self._input(value) or self._computed(value)
+        return self._made[value]
+
+    def whole(self, value: Value) -> Node:
+        """Return what is written: a rule may return one number for a whole tensor."""
+        x = self.of(value)
+        return x if x.scope == Scope.EACH else self._node("spread", (x,), Scope.EACH, value)
+
+    def _node(
+        self, op: str, operands: Iterable[Node], scope: Scope, value: Value, data: Any = None
+    ) -> Node:
+        return Node(op, tuple(operands), scope, next(self._index), value.boolean, data)
+
+    def _known(self, value: Value) -> Node | None:
+        """Return the node of a value that is known before the step begins."""
+        if value.op == "constant" or value in self._truths:
+            data = self._truths.get(value, value.data)
+            return self._node("constant", (), Scope.HOST, value, data)
+        if value in self._vectors:
+            return self._node("vector", (), Scope.TENSOR, value, value.name)
+        if value.level == Level.HOST:
+            return self._node("host", (), Scope.HOST, value, value.name)
+        return None
+
+    def _input(self, value: Value) -> Node | None:
+        """Return the node of a value that is read from memory, or counted there."""
+        if value.op == "tensor":
+            k = self._tensors.index(value.data)
+            return self._node("input", (), Scope.EACH, value, k)
+        if value.op == "matrix state":
+            k = self._matrices.index(value.data)
+            return self._node("matrix state", (), Scope.MATRIX, value, (k, value.shape))
+        if value.op in LEAVES:
+            scope = Scope.ALL if (value.op, value.data) == ("count", "all") else Scope.TENSOR
+            return self._node(value.op, (), scope, value, value.data)
+        return None
+
+    def _computed(self, value: Value) -> Node:
+        """Return the node of a value that is computed from others."""
+        if value.op == "matrix":
+            return self._call(value)
+        operands = [self.of(x) for x in value.operands]
+        if value.op == "where" and operands[0].op == "constant":
+            return self._spread(operands[1] if operands[0].data else operands[2], value)
+        if value.is_reduction:
+            return self._node(value.op, operands, _SCOPES[value.data], value)
+        if value.level == Level.TENSOR:
+            return self._node(value.op, operands, Scope.EACH, value, value.data)
+        return self._node(value.op, operands, max(x.scope for x in operands), value)
+
+    def _call(self, value: Value) -> Node:
+        """Return the call of a matrix function."""
+        given = [
+            self._stacked(x) if x.level == Level.TENSOR else self.of(x) for x in value.operands
+        ]
+        return self._node("matrix", given, Scope.MATRIX, value, (value.data, value.shape))
+
+    def _stacked(self, value: Value) -> Node:
+        """Return a list of tensors as stacks, made once."""
+        if value not in self._stacks:
+            self._stacks[value] = self._node("stacked", (self.of(value),), Scope.MATRIX, value)
+        return self._stacks[value]
+
+    def _spread(self, x: Node, value: Value) -> Node:
+        """Return a node as large as the value in whose place it stands."""
+        if value.level == Level.TENSOR and x.scope < Scope.EACH:
+            return self._node("spread", (x,), Scope.EACH, value)
+        if value.level == Level.REDUCED and x.scope == Scope.HOST:
+            return self._node("lift", (x,), Scope.ALL, value)
+        if value.level == Level.MATRIX and x.scope < Scope.MATRIX:
+            return self._node("repeated", (x,), Scope.MATRIX, value, value.shape)
+        return x
