@@ -72,25 +72,38 @@ class BaseRecipe(abc.ABC):
             )
         if self.init is not None:
             object.__setattr__(self, "task", self.task.replace(init=self.init))
+        self._fill_in()
+        for name in ("epochs", "batch_size", "evaluate_every", "accumulate"):
+            if name == "epochs" or getattr(self, name) is not None:
+                object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        object.__setattr__(self, "autocast", _autocast(self.autocast))
+        seed = as_seed(self.seed)
+        if seed is None:
+            raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
+        object.__setattr__(self, "seed", seed)
+        self._check_rate()
+        self._check_gradients()
+        self._check_scheduler()
+        Order(self.seed, self.shuffle)
+        check_strategy(self.strategy)
+        self._check_stops()
+
+    def _fill_in(self) -> None:
+        """Take epochs and batch size from the task, where none are given."""
         given: Any = self
         if given.epochs is None:
             object.__setattr__(self, "epochs", self.task.epochs)
         if given.batch_size == "task":
             own = None if self.chosen.wants_all_rows else self.task.batch_size
             object.__setattr__(self, "batch_size", own)
-        for name in ("epochs", "batch_size", "evaluate_every", "accumulate"):
-            if name == "epochs" or getattr(self, name) is not None:
-                object.__setattr__(self, name, whole_number(name, getattr(self, name)))
-        object.__setattr__(self, "autocast", _autocast(self.autocast))
+
+    def _check_gradients(self) -> None:
         if self.clip_norm is not None and not (is_real(self.clip_norm) and self.clip_norm > 0):
             raise TaskError(f"clip_norm is a number > 0; got {self.clip_norm!r}.")
-        seed = as_seed(self.seed)
-        if seed is None:
-            raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
-        object.__setattr__(self, "seed", seed)
-        self._check_rate()
         if self.gradient_budget is not None and not self.gradient_budget > 0:
             raise TaskError(f"gradient_budget is a number > 0; got {self.gradient_budget!r}.")
+
+    def _check_scheduler(self) -> None:
         if self.scheduler is not None and not callable(self.scheduler):
             raise TaskError(
                 "scheduler is a function (optimizer) -> torch learning rate scheduler, such as "
@@ -98,9 +111,6 @@ class BaseRecipe(abc.ABC):
             )
         if self.scheduler_step not in ("epoch", "step"):
             raise TaskError(f"scheduler_step is 'epoch' or 'step'; got {self.scheduler_step!r}.")
-        Order(self.seed, self.shuffle)
-        check_strategy(self.strategy)
-        self._check_stops()
 
     @functools.cached_property
     def chosen(self) -> ChosenOptimizer:

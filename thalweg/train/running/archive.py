@@ -129,23 +129,7 @@ def _encode(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
     `tensors`.
     """
     if isinstance(value, Tensor):
-        if value.layout != torch.strided:
-            raise CheckpointError(
-                f"The checkpoint cannot hold {where}: a tensor of layout {value.layout}."
-            )
-        kind, name = "$tensor", where
-        while name in tensors:  # the keys 1 and "1" of a dictionary have the same text
-            name += "'"
-        # A copy of its own: safetensors refuses tensors that share memory, as tied weights do.
-        tensor = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        if tensor.dtype in _PAIRS:  # which safetensors does not know
-            kind, tensor = "$complex", torch.view_as_real(tensor)
-        if tensor.is_quantized or tensor.dtype not in _KNOWN:
-            raise CheckpointError(
-                f"The checkpoint cannot hold {where}: a tensor of dtype {tensor.dtype}."
-            )
-        tensors[name] = tensor
-        return {kind: name}
+        return _put(value, where, tensors)
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, np.bool_):
@@ -170,6 +154,27 @@ def _encode(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
         f"The checkpoint cannot hold {where}: a {type(value).__name__}. It holds tensors, numbers, "
         "strings, and lists and dictionaries of them."
     )
+
+
+def _put(value: Tensor, where: str, tensors: dict[str, Tensor]) -> dict[str, str]:
+    """Put a tensor among those that are written; return its kind and its name there."""
+    if value.layout != torch.strided:
+        raise CheckpointError(
+            f"The checkpoint cannot hold {where}: a tensor of layout {value.layout}."
+        )
+    kind, name = "$tensor", where
+    while name in tensors:  # the keys 1 and "1" of a dictionary have the same text
+        name += "'"
+    # A copy of its own: safetensors refuses tensors that share memory, as tied weights do.
+    tensor = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+    if tensor.dtype in _PAIRS:  # which safetensors does not know
+        kind, tensor = "$complex", torch.view_as_real(tensor)
+    if tensor.is_quantized or tensor.dtype not in _KNOWN:
+        raise CheckpointError(
+            f"The checkpoint cannot hold {where}: a tensor of dtype {tensor.dtype}."
+        )
+    tensors[name] = tensor
+    return {kind: name}
 
 
 def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
