@@ -17,8 +17,9 @@ from thalweg.doctor.forks.remedies import scaled_rate, standardized, widened
 from thalweg.doctor.symptoms.balance import DecayImbalance, LayerImbalance
 from thalweg.doctor.symptoms.data import DataOrder, InputScale
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
-from thalweg.doctor.symptoms.losses import LossSpike, Plateau
+from thalweg.doctor.symptoms.losses import LossSpike
 from thalweg.doctor.symptoms.outputs import ForgottenZeroGrad, ModesDiffer, NoGeneralization
+from thalweg.doctor.symptoms.plateau import Plateau
 from thalweg.doctor.symptoms.starts import InitScale
 from thalweg.doctor.symptoms.units import DeadUnits
 from thalweg.doctor.watched import ModeLoss, StaleStatistics, Watched
