@@ -134,6 +134,18 @@ def test_a_batch_of_other_units_that_throws_up_the_loss_is_plain_to_see() -> Non
     assert found.statistic.value > 50
 
 
+@pytest.mark.parametrize("forks", [0.0, 1e4])
+def test_a_batch_of_other_units_is_no_fault_where_it_did_no_harm(forks: float) -> None:
+    given = batches(80)
+    # saturated units pass no gradient of it, and the loss stays among those before
+    given[5] = given[5][0] * 100, given[5][1]
+    model = net(nn.Tanh, width=48)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    found = report(model, optimizer, given, symptoms=[LossSpike()], forks=forks)
+    assert found.healthy, str(found)
+    assert found["loss_spike"].status == ("refuted" if forks else "cannot be told")
+
+
 class Recurrent(nn.Module):
     def __init__(self, gain: float) -> None:
         super().__init__()

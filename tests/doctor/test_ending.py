@@ -39,7 +39,9 @@ def test_a_saddle_is_told_with_its_curvature_and_left() -> None:
     assert "λ_min = -2 " in found.words
     assert found.effect is not None
     assert found.effect.with_remedy == pytest.approx(-1.0, abs=0.05), "the minimum is −b²/4, b = 2"
-    assert found.effect.without == pytest.approx(0.0, abs=1e-6), "the loss itself, not a shifted one"
+    assert found.effect.without == pytest.approx(0.0, abs=1e-6), (
+        "the loss itself, not a shifted one"
+    )
 
 
 @pytest.mark.parametrize("start", [[1.0, 1.4], [1.0, 0.3]])

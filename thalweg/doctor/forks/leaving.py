@@ -28,7 +28,7 @@ def leaving(direction: Mapping[str, Tensor], under: float) -> Remedy:
         parameters = dict(arm.model.named_parameters())
         here = {name: parameters[name].detach().clone() for name in direction}
         size = max(1.0, math.sqrt(sum(float(p.double().square().sum()) for p in here.values())))
-        found = []
+        found: list[tuple[float, float]] = []
         for reach in (sign * share * size for share in REACHES for sign in (1, -1)):
             _move(parameters, here, direction, reach)
             found.append((_loss(arm), reach))
@@ -48,7 +48,8 @@ def elsewhere(way: float, under: float) -> Remedy:
     def change(arm: Arm) -> None:
         parameters = {n: p for n, p in arm.model.named_parameters() if p.requires_grad}
         here = {name: p.detach().clone() for name, p in parameters.items()}
-        draw, found = torch.Generator().manual_seed(arm.seed), []
+        draw = torch.Generator().manual_seed(arm.seed)
+        found: list[tuple[float, int, dict[str, Tensor], float]] = []
         for _ in range(STARTS // 4):
             noise = {n: torch.randn(p.shape, generator=draw).to(p) for n, p in here.items()}
             size = math.sqrt(sum(float(x.double().square().sum()) for x in noise.values()))

@@ -79,7 +79,7 @@ class Plateau(Symptom):
         else:
             return []
         found = Statistic("share of its fall that the loss fell in the last quarter", still[1])
-        words = f"The loss has settled on {what}. {_curvature(end)}"
+        words = f"The loss has settled, perhaps on {what}. {_curvature(end)}"
         return [
             Verdict(
                 self.name, found, words=words, remedy=remedy, behind=MORE, only_by_fork=True
