@@ -29,6 +29,7 @@ from _draws import (
 )
 from torch import Tensor, nn
 
+from thalweg.curvature import extremes, hessian
 from thalweg.objective import Cost
 from thalweg.tasks import Data, mlp
 
@@ -324,13 +325,29 @@ def _relu(rng: Rng) -> Case:
 
 
 def _whole_batch(rng: Rng) -> Case:
-    case = dense(rng, classes, ("sgd",), activation="tanh", depth=(1,))
-    return case.replace(batch_size=None, epochs=300, lr=0.3)
+    case = dense(rng, teacher, ("sgd",), activation="tanh", depth=(2,))
+    return case.replace(batch_size=None, epochs=300, lr=0.1)
+
+
+def _at_the_edge(case: Case, rng: Rng) -> Case:
+    """Take three quarters of the largest rate that the start bears: of squared errors the curvature then
+    grows up to the edge, while that of classes shrinks again where they are learned.
+    """
+    torch.manual_seed(int(rng.integers(2**31)))  # that of this start
+    data = case.task.data.train
+    top = extremes(hessian(case.task.build(), "mse", (data.inputs, data.targets)), tol=0.01).top
+    return case.replace(lr=float(rng.uniform(1.4, 1.6)) / top.value)
 
 
 def _repeated(case: Case, rng: Rng) -> Case:
-    """Take all rows, and each row many times over, so that a batch has no noise."""
-    return case.replace(batch_size=None, epochs=150)
+    """Take all rows in a step, and each about 16 times, so that a batch has no noise to speak of."""
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+
+    def change(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        at = torch.randint(len(x), (16 * len(x),), generator=generator)
+        return x[at], y[at]
+
+    return case.with_rows(change).replace(batch_size=None, epochs=40)
 
 
 def _sgd(rng: Rng) -> Case:
@@ -385,7 +402,7 @@ INFORMED: list[Patient] = [
         "whole batches at the edge",
         "edge_of_stability",
         _whole_batch,
-        lambda case, rng: case.replace(lr=rng.uniform(1.0, 2.0)),
+        _at_the_edge,
         information=True,
     ),
     plant("all rows a step", "batch_too_large", _sgd, _repeated, information=True),

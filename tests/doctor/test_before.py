@@ -71,6 +71,14 @@ def test_a_set_that_is_scaled_otherwise_is_a_fault_and_a_small_shift_is_none(sca
     assert symptoms(said(Data((x, y), (1.2 * z + 0.3, t)))) == {}
 
 
+def test_a_few_rows_of_other_units_do_not_shift_the_set():
+    x, y = rows()
+    z, t = rows(1)
+    x = x.copy()
+    x[5:20] *= 200
+    assert "shifted_set" not in symptoms(said(Data((x, y), (z, t))))
+
+
 def test_few_rows_again_and_again_are_told_where_another_set_varies():
     x, y = rows()
     again = np.tile(x[:32], (12, 1)), np.tile(y[:32], 12)

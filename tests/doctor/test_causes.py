@@ -17,8 +17,9 @@ from thalweg.doctor.forks.remedies import scaled_rate, standardized, widened
 from thalweg.doctor.symptoms.balance import DecayImbalance, LayerImbalance
 from thalweg.doctor.symptoms.data import DataOrder, InputScale
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
-from thalweg.doctor.symptoms.losses import LossSpike, Plateau
+from thalweg.doctor.symptoms.losses import LossSpike
 from thalweg.doctor.symptoms.outputs import ForgottenZeroGrad, ModesDiffer, NoGeneralization
+from thalweg.doctor.symptoms.plateau import Plateau
 from thalweg.doctor.symptoms.starts import InitScale
 from thalweg.doctor.symptoms.units import DeadUnits
 from thalweg.doctor.watched import ModeLoss, StaleStatistics, Watched
@@ -131,6 +132,18 @@ def test_a_batch_of_other_units_that_throws_up_the_loss_is_plain_to_see() -> Non
     assert (found.status, found.since) == ("confirmed", 6)
     assert found.statistic is not None
     assert found.statistic.value > 50
+
+
+@pytest.mark.parametrize("forks", [0.0, 1e4])
+def test_a_batch_of_other_units_is_no_fault_where_it_did_no_harm(forks: float) -> None:
+    given = batches(80)
+    # saturated units pass no gradient of it, and the loss stays among those before
+    given[5] = given[5][0] * 100, given[5][1]
+    model = net(nn.Tanh, width=48)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    found = report(model, optimizer, given, symptoms=[LossSpike()], forks=forks)
+    assert found.healthy, str(found)
+    assert found["loss_spike"].status == ("refuted" if forks else "cannot be told")
 
 
 class Recurrent(nn.Module):

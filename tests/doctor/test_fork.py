@@ -156,7 +156,7 @@ def test_a_remedy_that_fails_is_told_and_others_are_tried() -> None:
     verdict = Verdict("a", remedy=Remedy("bad", "bad", change=fail), others=(good,))
     (judged,) = confirmed([verdict], forked(lr=1e-3), (), told.__setitem__)
     assert (judged.status, judged.remedy) == ("confirmed", good)
-    assert list(told) == ["a fork with bad"]
+    assert list(told) == ["the remedy “bad”"]
 
 
 def test_what_a_remedy_does_not_better_becomes_information() -> None:

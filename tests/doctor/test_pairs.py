@@ -63,6 +63,30 @@ def test_a_softmax_over_the_rows_is_told() -> None:
     assert "contrastive" in found["mixed_loss"].words
 
 
+def shifted(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy, and more for batches of several rows: no mean of rows, and as good."""
+    return functional.cross_entropy(outputs, targets) + 20.0 * (len(outputs) > 1)
+
+
+@pytest.mark.parametrize(("loss", "status"), [(wrong_axis, "confirmed"), (shifted, "refuted")])
+def test_a_loss_that_mixes_rows_is_a_fault_where_cross_entropy_learns_more(
+    loss: Loss, status: str
+) -> None:
+    model = net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    found = report(model, optimizer, batches(60), loss=loss, symptoms=[MixedLoss()])
+    assert found["mixed_loss"].status == status, str(found)
+
+
+def test_a_loss_of_shares_is_looked_at_within_them() -> None:
+    own = watched()
+    own.model = nn.Sequential(own.model, nn.Sigmoid())
+    x, _ = batches(1)[0]
+    loss = functional.binary_cross_entropy
+    found = check_pairs(own, loss, (x, torch.rand(len(x), 4).round()))
+    assert found == PairCheck(is_unpaired=False, mixes_rows=False)
+
+
 def test_a_row_less_a_column_is_told() -> None:
     def broadcast(outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs - targets).square().mean()

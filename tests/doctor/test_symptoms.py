@@ -16,10 +16,11 @@ from thalweg.doctor import Doctor, Report, Statistic, Symptom
 from thalweg.doctor.forks.remedies import advice
 from thalweg.doctor.symptoms.all import SYMPTOMS
 from thalweg.doctor.symptoms.balance import DecayImbalance, EarlySchedule, LayerImbalance
-from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder, InputScale
+from thalweg.doctor.symptoms.conditioning import Conditioning
+from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder
 from thalweg.doctor.symptoms.edge import EdgeOfStability
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
-from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike, Plateau
+from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike
 from thalweg.doctor.symptoms.numbers import LostUpdates, NonFiniteNumbers
 from thalweg.doctor.symptoms.outputs import (
     ConstantOutputs,
@@ -33,6 +34,7 @@ from thalweg.doctor.symptoms.outputs import (
     WrongOutputs,
 )
 from thalweg.doctor.symptoms.pairs import MixedLoss, UnpairedLoss
+from thalweg.doctor.symptoms.plateau import Plateau
 from thalweg.doctor.symptoms.rates import RateTooHigh, RateTooLow
 from thalweg.doctor.symptoms.starts import InitScale
 from thalweg.doctor.symptoms.units import DeadUnits, Saturation, Symmetry
@@ -166,7 +168,10 @@ PLANTS: dict[str, tuple[type[Symptom], Callable[[], Report]]] = {
     "all weights .1": (Symmetry, lambda: told(Symmetry, constant(net()))),
     "sorted": (DataOrder, lambda: told(DataOrder, net(), given=batches(48, order=in_order))),
     "weights × 6": (InitScale, lambda: told(InitScale, scaled(net(), 6.0), 1e-3)),
-    "one feature × 1000": (InputScale, lambda: told(InputScale, net(), 1e-6, given=changed(wide))),
+    "one feature × 1000": (
+        Conditioning,
+        lambda: told(Conditioning, net(), 1e-6, given=changed(wide)),
+    ),
     "NaN in the inputs": (
         BrokenInputs,
         lambda: told(
@@ -249,7 +254,7 @@ LOOK_ALIKES: dict[str, tuple[type[Symptom], Callable[[], Report]]] = {
         lambda: told(DataOrder, net(), given=batches(48, order=in_turns)),
     ),
     "a start that is trained": (InitScale, lambda: told(InitScale, net())),
-    "standard inputs": (InputScale, lambda: told(InputScale, net())),
+    "standard inputs": (Conditioning, lambda: told(Conditioning, net())),
     "finite inputs": (BrokenInputs, lambda: told(BrokenInputs, net())),
     "a finite loss": (NonFiniteNumbers, lambda: told(NonFiniteNumbers, net())),
     "float32": (LostUpdates, lambda: told(LostUpdates, net(), 1e-5, kind=ADAM)),

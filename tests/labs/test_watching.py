@@ -23,6 +23,9 @@ WATCHED = [name for name, lab in labs.LABS.items() if not isinstance(lab.patient
     ("name", "run", "symptoms"),
     [
         ("cliffs", 0, {"cliff", "exploding_gradient", "lr_too_high"}),
+        ("saddle", 0, {"plateau_or_saddle"}),
+        ("ill-conditioning", 0, {"ill_conditioning"}),
+        ("local-structure", 0, {"plateau_or_saddle"}),
         ("long-products", 0, {"vanishing_gradient"}),
         ("long-products", 1, {"exploding_gradient"}),
         ("streaming", 0, {"batch_too_small"}),
@@ -39,7 +42,7 @@ def test_it_names_the_fault_that_the_lab_shows(
 
 
 @TOGETHER
-@pytest.mark.parametrize("name", ["linear-regression", "pca", "surrogate-loss"])
+@pytest.mark.parametrize("name", ["linear-regression", "pca", "surrogate-loss", "continuation"])
 def test_it_calls_a_healthy_run_healthy(name: str, results: dict[str, LabResult]) -> None:
     (found,) = results[name].examinations
     assert found.agreement == "as meant"

@@ -123,7 +123,10 @@ def check_pairs(watched: Watched, loss: LossFunction, batch: Any) -> PairCheck |
         if min(out.ndim, targets.ndim) < 1 or min(len(out), len(targets)) < rows:
             return None
         out, y = out[:rows], targets[:rows]
+        is_share = float(out.min()) >= 0 and float(out.max()) <= 1
         out = out + torch.randn_like(out) * out.std().clamp_min(1e-2)
+        if is_share:  # probabilities, beyond which some losses are not defined
+            out = out.clamp(0, 1)
         whole = float(loss(out, y))
         turned = [float(loss(out, y.roll(by, 0))) for by in (1, 2, 3)]
         replaced = float(loss(out, y[:1].expand_as(y).clone()))

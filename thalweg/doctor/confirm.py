@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from thalweg.doctor.forks.fork import Forks, OutOfBudgetError
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Effect, Remedy, Verdict
+from thalweg.errors import TaskError
 
 ENOUGH = 0.5
 """A remedy that leaves less of the loss is taken at once; else the best of all is."""
@@ -60,11 +61,13 @@ def _judged(
     for remedy in remedies:
         try:
             effect = forks.effect(remedy, len(remedies))
-        except OutOfBudgetError:
-            failed("forks", RuntimeError("their budget is spent; raise it with forks=…"))
+        except OutOfBudgetError as error:
+            failed("forks", error)
             break
-        except Exception as error:  # a remedy that does not fit the model
-            failed(f"a fork with {remedy.name}", error)
+        except TaskError:
+            continue  # a remedy that is not for such a model
+        except Exception as error:
+            failed(f"the remedy “{remedy.words}”", error)
             continue
         if effect is None:
             continue
@@ -98,7 +101,7 @@ def helps(remedy: Remedy, effect: Effect) -> bool:
     """Return whether an effect is certain and large enough: in the loss, or, of a remedy for slow runs,
     in how far the loss falls.
     """
-    if not effect.high < 1:
+    if not effect.high < 1 or effect.worst >= remedy.under:
         return False
     if effect.ratio < remedy.least:
         return True

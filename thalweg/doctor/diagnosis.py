@@ -56,6 +56,7 @@ class Diagnosis(Callback):
             planned=_planned(training),
             symptoms=self.symptoms,
         )
+        self.doctor.clip_norm = getattr(training.recipe, "clip_norm", None)
 
     def step(self, training: Training, loss: float) -> None:
         """See one step."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from thalweg.doctor.clock import Clock, is_power_of_two
 from thalweg.doctor.confirm import confirmed
 from thalweg.doctor.examine import examine
-from thalweg.doctor.forks.fork import Forks
+from thalweg.doctor.forks.fork import Forks, OutOfBudgetError
 from thalweg.doctor.forks.origin import MOST_BYTES, Origin, size_of
 from thalweg.doctor.gauges.carried import CarriedGradient
 from thalweg.doctor.gauges.data import DataGauge
@@ -32,7 +32,7 @@ from thalweg.doctor.undisturbed import loss_of, matching, modes_of
 from thalweg.doctor.unwatched import blind_spots
 from thalweg.doctor.verdict import Verdict
 from thalweg.doctor.watched import BatchLoss, NotFinite, Watched
-from thalweg.errors import TaskError
+from thalweg.errors import TaskError, ThalwegError
 from thalweg.objective.cost import Cost
 from thalweg.objective.losses import as_loss
 from thalweg.train.folder.gauges import Gauges
@@ -95,6 +95,8 @@ class Doctor:
         began = time.perf_counter()
         _check(model, optimizer, budget, forks)
         self.model, self.optimizer = model, optimizer
+        self.clip_norm: float | None = None
+        """The norm to which the loop cuts gradients, so that forks do it, too; None where it does not."""
         self.penalty = loss.penalty if isinstance(loss, Cost) else None
         surrogate = loss.surrogate if isinstance(loss, Cost) else loss
         self.loss = None if surrogate is None else matching(as_loss(surrogate))
@@ -184,7 +186,10 @@ class Doctor:
         self.watched.kept = self._kept.batches
         self._guard("data", lambda: self._data.read(self._kept.batches))
         self._guard(
-            "examination", lambda: examine(self.watched, self.loss, self._start, self._failed)
+            "examination",
+            lambda: examine(
+                self.watched, self.loss, self._start, self._failed, self._forks - self.spent
+            ),
         )
         suspected: list[Verdict] = []
         for symptom in self.symptoms:
@@ -340,7 +345,9 @@ class Doctor:
             lr=lr,
             budget=budget,
             penalty=self.penalty,
+            clip=self.clip_norm,
             modes=self.watched.modules,
+            end=Origin(self.model, self.optimizer, self.watched.steps),
         )
 
     def _guard(self, name: str, do: Callable[[], Any]) -> None:
@@ -352,7 +359,9 @@ class Doctor:
 
     def _failed(self, name: str, error: Exception) -> None:
         """Keep in mind what could not be watched, and leave its gauge out from now on."""
-        self._unwatched.setdefault(name, f"{type(error).__name__}: {error}".rstrip(": "))
+        is_ours = isinstance(error, (ThalwegError, OutOfBudgetError))
+        why = str(error) if is_ours else f"{type(error).__name__}: {error}".rstrip(": ")
+        self._unwatched.setdefault(name, why)
         for gauge in [g for g in self._gauges if g.name == name]:
             self._gauges.remove(gauge)
             gauge.detach()

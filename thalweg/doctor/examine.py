@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.curvature import edge_of, hessian, noise_scale, sharpness
+from thalweg.doctor.bounded import measure_bound
 from thalweg.doctor.checks import (
     LossFunction,
     check_gradients,
@@ -19,6 +20,7 @@ from thalweg.doctor.checks import (
     compare_modes,
     stale_statistics,
 )
+from thalweg.doctor.ending import MOST_PARAMETERS, PRODUCTS, is_whole_batch, measure_ending
 from thalweg.doctor.forks.origin import Origin
 from thalweg.doctor.gauges.layers import LayerGauge
 from thalweg.doctor.undisturbed import as_found, enter_modes, outputs_of
@@ -30,10 +32,9 @@ PROBE_ROWS = 1024
 """Rows that units are looked at on; 512 are the fewest that call a unit dead."""
 MOST_PROBES = 8
 PARTS, MOST_PIECES = 8, 48
-MOST_CURVED = 1_000_000
-"""Parameters, at most, of a model whose largest curvature is measured."""
-PRODUCTS, FEWEST_STEPS = 40, 50
+FEWEST_STEPS = 50
 MOST_RECURRENT = 1024
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 
 def examine(
@@ -41,8 +42,10 @@ def examine(
     loss: LossFunction | None,
     start: Origin | None,
     failed: Callable[[str, Exception], None],
+    budget: float = math.inf,
 ) -> None:
-    """Look at the model as it is now: its units, its losses in both modes, its outputs.
+    """Look at the model as it is now: its units, its losses in both modes, its outputs, and, within a budget
+    in gradient-equivalents, its curvature.
 
     Nothing is done without batches, or where the weights are not finite any more; then the place where
     numbers first were not finite is looked for, from the start.
@@ -63,6 +66,8 @@ def examine(
         "gradients": lambda: _check_gradients(watched, loss, batches),
         "noise": lambda: _measure_noise(watched, loss),
         "sharpness": lambda: _measure_sharpness(watched, loss, batches),
+        "curvature": lambda: measure_ending(watched, loss, start, budget),
+        "steps": lambda: _measure_bound(watched, loss, batches),
     }
     for name, look in looks.items():
         try:
@@ -179,10 +184,8 @@ def _measure_noise(watched: Watched, loss: LossFunction) -> None:
 
 def _measure_sharpness(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
     """Measure the largest curvature where every step is made on the same batch, if the edge is known."""
-    one, other = (next(tensors_in(batch)) for batch in (watched.kept[0][1], watched.kept[-1][1]))
     size = sum(p.numel() for p in watched.model.parameters())
-    is_whole = len(watched.kept) > 3 and one.shape == other.shape and torch.equal(one, other)
-    if not is_whole or size > MOST_CURVED or watched.steps < FEWEST_STEPS:
+    if not is_whole_batch(watched) or size > MOST_PARAMETERS or watched.steps < FEWEST_STEPS:
         return
     try:
         edge = edge_of(watched.optimizer, watched.model)
@@ -191,6 +194,12 @@ def _measure_sharpness(watched: Watched, loss: LossFunction, batches: list[Any])
     matrix = hessian(watched.model, loss, batches[-1], training=False)
     watched.sharpness = sharpness(matrix, edge, tol=1e-2, most=PRODUCTS)
     watched.gradients += matrix.gradients
+
+
+def _measure_bound(watched: Watched, loss: LossFunction, batches: list[Any]) -> None:
+    """See whether steps are bounded where gradients are large in a model that repeats a matrix."""
+    if any(isinstance(module, RECURRENT) for module in watched.model.modules()):
+        measure_bound(watched, loss, batches[-1])
 
 
 def _cut(batch: Any, begin: int, end: int) -> Any:

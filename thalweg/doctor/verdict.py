@@ -64,8 +64,11 @@ class Remedy:
         settings: the same as plain data, for those who change a recipe: {"lr_factor": 0.1}.
         change: applies it to one arm of a fork; None where a fork cannot try it.
         from_start: whether it changes how training begins, so that both arms must begin there.
+        from_end: whether it leads away from where the run ended, so that both arms begin there.
         for_speed: whether it is enough that the loss falls faster.
         least: the ratio of losses below which it is said to help.
+        under: a loss that it must come below in every fork, such as the one with which the run ended.
+        both: is done to both arms before, where they must have more in common than the batches.
         steps: how long a fork trains; None for the usual 40 steps.
         forks: how many there are at least, where without the remedy luck decides.
     """
@@ -75,8 +78,11 @@ class Remedy:
     settings: Mapping[str, Any] = field(default_factory=dict)
     change: Callable[[Arm], None] | None = field(default=None, repr=False, compare=False)
     from_start: bool = False
+    from_end: bool = False
     for_speed: bool = False
     least: float = 0.9
+    under: float = math.inf
+    both: Callable[[Arm], None] | None = field(default=None, repr=False, compare=False)
     steps: int | None = None
     forks: int = 0
 
@@ -99,7 +105,8 @@ class Effect:
     """What forks measured of a remedy: the loss after as many steps without and with it.
 
     `without` and `with_remedy` are geometric means over the forks; `low` and `high` enclose their ratio
-    with / without, below 1 where the remedy helps. `before` is the loss where the forks begin.
+    with / without, below 1 where the remedy helps. `before` is the loss where the forks begin, `worst` the
+    highest loss with the remedy. Where losses are negative, ratios are those of the losses plus `shift`.
 
     >>> print(Effect("loss", 2.0, 0.5, 0.2, 0.3, steps=30, forks=6))
     loss 2 → 0.5 over 30 steps (ratio, 95 %: 0.2 to 0.3, 6 forks)
@@ -113,11 +120,14 @@ class Effect:
     steps: int
     forks: int
     before: float = math.nan
+    worst: float = math.nan
+    shift: float = 0.0
 
     @property
     def ratio(self) -> float:
         """The loss with the remedy as a share of the loss without."""
-        return self.with_remedy / self.without if self.without else math.nan
+        without = self.without + self.shift
+        return (self.with_remedy + self.shift) / without if without else math.nan
 
     @property
     def progress(self) -> float:
@@ -128,16 +138,17 @@ class Effect:
         return treated / without if without > 0 else math.copysign(math.inf, treated)
 
     def __str__(self) -> str:
+        of = f" of the loss + {self.shift:.2g}" if self.shift else ""
         return (
             f"{self.measure} {self.without:.3g} → {self.with_remedy:.3g} over {self.steps} steps "
-            f"(ratio, 95 %: {self.low:.2g} to {self.high:.2g}, {self.forks} forks)"
+            f"(ratio{of}, 95 %: {self.low:.2g} to {self.high:.2g}, {self.forks} forks)"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
         names = ("measure", "without", "with_remedy", "low", "high", "steps", "forks", "before")
         plain: dict[str, Any] = without_nonfinite({name: getattr(self, name) for name in names})
-        return plain
+        return plain | ({"shift": self.shift} if self.shift else {})
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.curvature.sharpness import Sharpness
 from thalweg.curvature.trace import Estimate
 from thalweg.doctor.series import Series, Thinned
 
 Floats = NDArray[np.float64]
+SLIGHT = 0.1
+"""Networks at a minimum have curvatures below 0 that are such a share of the largest, or less (Sagun and
+others, 2017)."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +218,26 @@ class StaleStatistics:
     fresh: float
 
 
+@dataclass(frozen=True)
+class Ending:
+    """The loss where the run ended: its lowest and highest curvature, the unit direction of the lowest by
+    parameter, the norm of the gradient, how far from the start that is, and whether the loss is quadratic.
+    """
+
+    lowest: Estimate
+    highest: Estimate
+    direction: dict[str, Tensor]
+    gradient: float
+    way: float
+    is_quadratic: bool
+
+    @property
+    def bends_down(self) -> bool:
+        """Whether the lowest curvature is negative beyond its error, and not small beside the highest."""
+        low, high = self.lowest.value, self.highest.value
+        return low + 2 * self.lowest.stderr < 0 and -low > SLIGHT * high
+
+
 @dataclass
 class NotFinite:
     """Where a number was first not finite: the step, and the module, parameter or loss."""
@@ -231,7 +254,8 @@ class Watched:
     `steps` counts updates, the first is step 1. `loss_name` is the loss that the doctor was given, empty
     without one; `kept` are batches of the run in order; `modules` the modules with the mode that each has
     in training; `gradients` what examinations cost, in gradient-equivalents; `forgotten` the share of the
-    first step's gradient that the second step's still contains.
+    first step's gradient that the second step's still contains; `is_bounded` whether a larger gradient makes
+    no larger step, as where the optimizer clips.
     """
 
     model: nn.Module
@@ -255,6 +279,8 @@ class Watched:
     gradient_errors: list[GradientError] = field(default_factory=list)
     noise: BatchNoise | None = None
     sharpness: Sharpness | None = None
+    ending: Ending | None = None
+    is_bounded: bool = False
     gradients: float = 0.0
     labels: Labels = field(default_factory=Labels)
     inputs: Inputs = field(default_factory=Inputs)

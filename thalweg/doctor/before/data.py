@@ -32,6 +32,10 @@ REPEATED = 0.25
 """Share of different rows in the training set below which it is read wrongly …"""
 VARIED = 0.9
 """… if of another set so many rows are different; rows of a few numbers repeat in both."""
+STRANGE = 10.0
+"""Size of a row as a multiple of the median one, from which on it says nothing of the others …"""
+FEW = 0.8
+"""… where so many are left."""
 FEWEST = 100
 """Rows of a set that repetitions are looked for in."""
 
@@ -171,11 +175,12 @@ def _shifted(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
         return None
     if seen.inputs.shape[1] != train.inputs.shape[1] or min(seen.rows, train.rows) < 20:
         return None
-    varied = (train.inputs.std(0) > 0) & (seen.inputs.std(0) > 0)
+    own, others = _usual(seen.inputs), _usual(train.inputs)
+    varied = (others.std(0) > 0) & (own.std(0) > 0)
     if not varied.any():
         return None
-    apart = _distances(seen.inputs, train.inputs) > APART
-    apart |= _ratios(seen.inputs, train.inputs) > WIDER
+    apart = _distances(own, others) > APART
+    apart |= _ratios(own, others) > WIDER
     share = float(apart[varied].double().mean())
     if share <= MOST:
         return None
@@ -187,15 +192,19 @@ def _shifted(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
         "shifted_set",
         Statistic("share of columns that lie elsewhere", share, high=MOST),
         kind="fault" if share > ALL else "warning",
-        behind=(
-            "loss_spike",
-            "broken_inputs",
-        ),  # few rows of other units change the deviation of all
+        behind=("loss_spike", "broken_inputs"),
         status="confirmed",
         where=name,
         words=words,
         remedy=advice("scaling", "scale all sets by the figures of the training set"),
     )
+
+
+def _usual(inputs: Tensor) -> Tensor:
+    """Return the rows that are not far larger than most, which few rows of other units are."""
+    sizes = inputs.double().norm(dim=1)
+    usual = sizes <= STRANGE * sizes.median()
+    return inputs[usual] if bool(usual.double().mean() > FEW) else inputs
 
 
 def _distances(seen: Tensor, train: Tensor) -> Tensor:

@@ -42,6 +42,8 @@ class Arm:
         seed: of what a remedy draws.
         clip: the norm to which gradients are cut; None for no clipping.
         averages: whether it ends at the mean of its weights over the last three quarters of its steps.
+        measured: the loss by which it is measured, where that is another one.
+        steps: of the run, one for each batch of the pool.
     """
 
     model: nn.Module
@@ -54,6 +56,8 @@ class Arm:
     seed: int = 0
     clip: float | None = None
     averages: bool = False
+    measured: Callable[[Any, Any], Tensor] | None = None
+    steps: tuple[int, ...] = ()
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -99,9 +103,10 @@ class Arm:
 
     def measure(self) -> float:
         """Return the mean loss of the probe, in the mode of training."""
+        loss = self.measured or self.loss
         with torch.no_grad():
             losses = [
-                float(self.loss(self.model(mapped(x, torch.clone)), mapped(y, torch.clone)))
+                float(loss(self.model(mapped(x, torch.clone)), mapped(y, torch.clone)))
                 for x, y in self.probe
             ]
         return sum(losses) / len(losses)

@@ -35,6 +35,9 @@ HOPELESS = 1e3
 class OutOfBudgetError(Exception):
     """The budget of forks does not allow another one."""
 
+    def __init__(self) -> None:
+        super().__init__("Not all remedies were tried, since the budget is spent: raise forks=….")
+
 
 class Forks:
     """Measures remedies by forks of a run, which is left as it was, to the bit.
@@ -45,11 +48,12 @@ class Forks:
 
     Args:
         model, optimizer, loss: those of the run.
-        start, middle: where forks begin; a remedy says which.
+        start, middle, end: where forks begin; a remedy says which. Without an end none begins there.
         batches: what was kept, with the step of each.
         lr: the learning rate in the forks, that of the first group; None for that of the origin.
         budget: gradient-equivalents that forks may cost.
         penalty: added to the loss in training.
+        clip: the norm to which the run cuts gradients; None where it does not.
         modes: of the modules in training.
     """
 
@@ -65,12 +69,16 @@ class Forks:
         lr: float | None = None,
         budget: float = 2000.0,
         penalty: Callable[[nn.Module], Tensor] | None = None,
+        clip: float | None = None,
         modes: Modes = (),
+        end: Origin | None = None,
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
-        self.penalty, self.modes = penalty, modes
-        self.start, self.middle = start, middle
-        self.kept = [batch for _, batch in sorted(batches, key=lambda each: each[0])]
+        self.penalty, self.clip, self.modes = penalty, clip, modes
+        self.start, self.middle, self.end = start, middle, end
+        ordered = sorted(batches, key=lambda each: each[0])
+        self.kept = [batch for _, batch in ordered]
+        self._steps = tuple(step for step, _ in ordered)
         self.lr, self.budget = lr, budget
         self.spent = 0.0
         self._plain: dict[tuple[int, int], list[float]] = {}
@@ -83,17 +91,19 @@ class Forks:
 
         Raises OutOfBudgetError where it would cost more than is left.
         """
-        if remedy.change is None or len(self.kept) < FEWEST_BATCHES:
+        origin = self._origin(remedy)
+        if remedy.change is None or len(self.kept) < FEWEST_BATCHES or origin is None:
             return None
-        origin = self.start if remedy.from_start else self.middle
         steps, treated = remedy.steps or STEPS, list[float]()
-        without = self._plain.setdefault((origin.step, steps), [])
+        # what is done to both arms is this remedy's own
+        own = not remedy.both
+        without = self._plain.setdefault((origin.step, steps), []) if own else []
         alpha = ALPHA / of
         for fork in range(max(fewest_seeds(alpha), remedy.forks)):
             if len(without) <= fork:
-                without.append(self._loss(origin, None, fork, steps))
+                without.append(self._loss(origin, remedy, fork, steps, treats=False))
             treated.append(self._loss(origin, remedy, fork, steps))
-            if fork + 1 == SCREENED and _is_hopeless(without, treated):
+            if fork + 1 == SCREENED and _is_hopeless(without, treated, remedy.under):
                 break
         if origin.step not in self._before:
             self._before[origin.step] = float(
@@ -101,19 +111,28 @@ class Forks:
             )
         return _effect(without[: len(treated)], treated, steps, self._before[origin.step], alpha)
 
+    def _origin(self, remedy: Remedy) -> Origin | None:
+        if remedy.from_end:
+            return self.end
+        return self.start if remedy.from_start else self.middle
+
     def _first(self, origin: Origin, fork: int) -> float:
         """Return the loss of the probe of a fork before its first step."""
         with untouched(self.model, self.optimizer):
             return self._arm(origin, fork).measure()
 
-    def _loss(self, origin: Origin, remedy: Remedy | None, fork: int, steps: int) -> float:
+    def _loss(
+        self, origin: Origin, remedy: Remedy, fork: int, steps: int, *, treats: bool = True
+    ) -> float:
         cost = steps + PROBES / 3
         if self.spent + cost > self.budget:
             raise OutOfBudgetError
         self.spent += cost
         with untouched(self.model, self.optimizer):
             arm = self._arm(origin, fork, steps)
-            if remedy is not None and remedy.change is not None:
+            if remedy.both is not None:
+                remedy.both(arm)
+            if treats and remedy.change is not None:
                 remedy.change(arm)
                 seed_all(fork)
             try:
@@ -130,7 +149,9 @@ class Forks:
         return Arm(
             *(self.model, self.optimizer, batches, probe, self.kept, self.loss),
             penalty=self.penalty,
+            clip=self.clip,
             seed=fork,
+            steps=self._steps,
         )
 
     def _drawn(self, fork: int, steps: int) -> tuple[Batches, Batches]:
@@ -145,7 +166,9 @@ class Forks:
         return [self.kept[i] for i in chosen], [self.kept[i] for i in sorted(probe)]
 
 
-def _is_hopeless(without: list[float], treated: list[float]) -> bool:
+def _is_hopeless(without: list[float], treated: list[float], under: float) -> bool:
+    if not any(b < under for b in treated):
+        return True
     pairs = zip(without, treated, strict=False)
     return all(not b < a * (SLIGHT if a > 0 else 1.0) and math.isfinite(a) for a, b in pairs)
 
@@ -173,5 +196,6 @@ def _effect(
     if len(a) >= fewest_seeds(alpha):
         (pair,) = paired_differences(scores, alpha=alpha)
         low, high = math.exp(pair.low), math.exp(pair.high)
-    first, second = (float(np.exp(scores[name].mean())) for name in ("without", "with"))
-    return Effect("loss", first, second, low, high, steps, len(a), before)
+    first, second = (float(np.exp(scores[name].mean())) - shift for name in ("without", "with"))
+    highest = float(b.max())
+    return Effect("loss", first, second, low, high, steps, len(a), before, highest, shift)

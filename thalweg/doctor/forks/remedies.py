@@ -14,6 +14,8 @@ from thalweg import init
 from thalweg.doctor.forks.arm import Arm, Batches
 from thalweg.doctor.forks.origin import scale_rate
 from thalweg.doctor.verdict import Remedy
+from thalweg.errors import TaskError
+from thalweg.objective.losses import as_loss
 from thalweg.objective.nested import mapped, tensors_in
 
 Strategy = init.InitStrategy | init.InitChain
@@ -132,6 +134,54 @@ def standardized(rate: float = 1.0) -> Remedy:
         words += f", which bears {rate:.2g} times the learning rate"
         settings |= {"lr_factor": rate}
     return Remedy("standardize", words, settings, change, from_start=True)
+
+
+def left_out(steps: tuple[int, ...]) -> Remedy:
+    """Leave out the batches of some steps: one of the others stands in the place of each.
+
+    In the other arm the first of them is trained on, in the middle of the fork.
+    """
+
+    def both(arm: Arm) -> None:
+        strange, others = _parted(arm, steps)
+        draw = random.Random(arm.seed)  # noqa: S311
+        arm.batches = [b if _is_in(b, others) else draw.choice(others) for b in arm.batches]
+        arm.probe = [b if _is_in(b, others) else draw.choice(others) for b in arm.probe]
+        arm.batches[len(arm.batches) // 4] = strange[0]
+
+    def change(arm: Arm) -> None:
+        _, others = _parted(arm, steps)
+        arm.batches[len(arm.batches) // 4] = random.Random(arm.seed).choice(others)  # noqa: S311
+
+    words = "look at the rows of this batch; leave them out or mend them"
+    return Remedy("look_at_rows", words, {}, change, from_start=True, both=both)
+
+
+def _parted(arm: Arm, steps: tuple[int, ...]) -> tuple[Batches, Batches]:
+    """Return the kept batches of some steps, and all others."""
+    strange = [b for step, b in zip(arm.steps, arm.pool, strict=True) if step in steps]
+    others = [b for step, b in zip(arm.steps, arm.pool, strict=True) if step not in steps]
+    if not strange or not others:
+        raise TaskError("The batch that is to be left out was not kept.")
+    return strange, others
+
+
+def _is_in(batch: tuple[Any, Any], of: Batches) -> bool:
+    return any(batch is each for each in of)
+
+
+def judged_as_classes() -> Remedy:
+    """Train by the cross-entropy of each row; both arms are measured by it."""
+    entropy = as_loss("cross_entropy")
+
+    def both(arm: Arm) -> None:
+        arm.measured = entropy
+
+    def change(arm: Arm) -> None:
+        arm.loss = entropy
+
+    words = "look for a softmax or a norm over the axis of the rows: cross-entropy compares each with its own"
+    return Remedy("look_at_axis", words, {}, change, from_start=True, both=both)
 
 
 def averaged() -> Remedy:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from thalweg.doctor.symptoms.balance import DecayImbalance, EarlySchedule, LayerImbalance
-from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder, InputScale
+from thalweg.doctor.symptoms.conditioning import Conditioning
+from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder
 from thalweg.doctor.symptoms.edge import EdgeOfStability
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
-from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike, Plateau
+from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike
 from thalweg.doctor.symptoms.numbers import LostUpdates, NonFiniteNumbers
 from thalweg.doctor.symptoms.outputs import (
     ConstantOutputs,
@@ -20,6 +21,7 @@ from thalweg.doctor.symptoms.outputs import (
     WrongOutputs,
 )
 from thalweg.doctor.symptoms.pairs import MixedLoss, UnpairedLoss
+from thalweg.doctor.symptoms.plateau import Plateau
 from thalweg.doctor.symptoms.rates import RateTooHigh, RateTooLow
 from thalweg.doctor.symptoms.starts import InitScale
 from thalweg.doctor.symptoms.symptom import Symptom
@@ -46,7 +48,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
     Saturation(),
     Symmetry(),
     LostUpdates(),
-    InputScale(),
+    Conditioning(),
     Cliff(),
     LossSpike(),
     DecayImbalance(),

@@ -16,6 +16,7 @@ from thalweg.doctor.symptoms.reading import (
     standstill,
     typical_calls,
 )
+from thalweg.doctor.symptoms.starts import RADIUS
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.doctor.watched import Floats, LayerCall, Watched
@@ -27,9 +28,6 @@ DEEP = 5
 """Layers from which on a gradient can vanish by depth: of fewer, single weights near 0 are the reason."""
 BEGINNING = 1
 """Samples from the beginning: the first gradient is what the start makes it, and no step has changed it."""
-RADIUS = 1.3
-"""Spectral radius of a recurrent matrix from which on gradients grow with time (it must be above 1: Pascanu
-and others, 2013); a fork decides."""
 REPEATED = 8
 """Calls of one layer in a pass from which on it counts as recurrent."""
 EXPLODED = 70.0
@@ -104,7 +102,7 @@ class ExplodingGradient(Symptom):
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where the gradient grows over depth, or has spikes."""
         statistic, where = self._statistic(watched)
-        if statistic is None:
+        if statistic is None or watched.is_bounded:  # the optimizer clips: no gradient is too large
             return []
         norms = gradient_norms(watched)
         norms = norms[np.isfinite(norms) & (norms > 0)]

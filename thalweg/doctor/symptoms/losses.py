@@ -1,32 +1,26 @@
-"""What the loss does: spikes, plateaus, and batches whose noise keeps it up."""
+"""What the loss does: spikes, and batches whose noise keeps it up."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
 
-from thalweg import init
 from thalweg.doctor.forks.remedies import (
-    advice,
     averaged,
     clipped,
     larger_batches,
-    perturbed,
+    left_out,
     scaled_rate,
-    started,
 )
 from thalweg.doctor.symptoms.reading import (
     FEWEST_STEPS,
     STRANGE,
     gradient_norms,
-    standing,
-    standstill,
     strange_batches,
 )
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.verdict import Remedy, Statistic, Verdict
+from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.doctor.watched import Floats, Watched
 
 SPIKE = 6.0
@@ -41,11 +35,6 @@ FIRST = 10
 """Steps at the beginning, when the loss falls fast."""
 PEAKS = 0.2
 """Share of steps, at most, that are spikes; more is noise."""
-MORE = (
-    "decay_imbalance", "vanishing_gradient", "exploding_gradient", "dead_units", "saturation", "symmetry",
-    "lr_too_high", "ill_conditioning", "lost_updates", "cliff", "layer_imbalance", "data_order", "loss_spike",
-)  # fmt: skip
-"""Why a loss may stand still; a saddle is what is left."""
 NOISY = 10.0
 """B_simple / B (McCandlish and others, 2018)."""
 SMALL = 16
@@ -88,24 +77,28 @@ class LossSpike(Symptom):
         ]  # fmt: skip
 
     def _strange(self, watched: Watched, losses: Floats) -> list[Verdict]:
-        """Return a verdict where a few batches have inputs of another size: plain to see."""
+        """Return a verdict where a few batches of inputs of another size threw up the loss: plain to see.
+        Where they did not, a fork without them tells whether they do harm.
+        """
         found = strange_batches(watched)
         if not found or len(found) > PEAKS * len(watched.inputs.sizes):
             return []
         step, times = next(iter(found.items()))
         statistic = Statistic("size of a batch's inputs / median", times, high=STRANGE)
         words = f"The batch of step {step} has inputs of other units than the others"
-        around = losses[max(0, step - 1 - AROUND) : step - 1 + AROUND]
-        is_thrown = step <= len(losses) and not losses[step - 1] <= HIGH * np.median(around)
-        words += ", and threw up the loss." if is_thrown else "."
-        remedy = advice(
-            "look_at_rows", "look at the rows of this batch; leave them out or mend them"
+        before = losses[max(0, step - 1 - FIRST) : step - 1]
+        is_thrown = any(
+            len(before) and not loss <= HIGH * np.median(before)
+            for loss in losses[step - 1 : step + 1]
         )
+        words += ", and threw up the loss." if is_thrown else "."
+        remedy = left_out(tuple(found))
         return [
             Verdict(
-                self.name, statistic, status="confirmed", since=step, words=words, remedy=remedy
+                self.name, statistic, status="confirmed" if is_thrown else "suspected", since=step,
+                words=words, remedy=remedy, only_by_fork=True,
             )
-        ]
+        ]  # fmt: skip
 
     def _height(self, losses: Floats, place: int) -> float:
         """Return how far a loss stands above those around it; 1 is the threshold."""
@@ -117,32 +110,6 @@ class LossSpike(Symptom):
         by_noise = (losses[place] - middle) / (SPIKE * deviation + 1e-12)
         usual = max(float(np.quantile(around, USUAL)), MATTERS * float(losses[0]))
         return float(min(by_noise, losses[place] / (HIGH * usual)))
-
-
-class Plateau(Symptom):
-    """The loss does not fall, though noise on the weights, or another start, would let it."""
-
-    name = "plateau_or_saddle"
-
-    def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a suspicion where the loss stands still."""
-        again = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
-        still, words = standstill(watched), "The loss stands still."
-        tried: tuple[Remedy, ...] = (perturbed(), perturbed(0.5), again)
-        if still is None and len(watched.losses) > 2 * FEWEST_STEPS:
-            still = standing(watched.losses.first(FEWEST_STEPS))
-            words = f"The loss stands still in the first {FEWEST_STEPS} steps."
-            tried = (
-                dataclasses.replace(again, for_speed=False),
-            )  # other starts are a little faster, too
-        if still is None:
-            return []
-        found = Statistic("fall of the loss from the first half to the second", *still)
-        return [
-            Verdict(
-                self.name, found, since=1, words=words, remedy=tried[0], others=tried[1:], behind=MORE
-            )
-        ]  # fmt: skip
 
 
 class BatchTooSmall(Symptom):

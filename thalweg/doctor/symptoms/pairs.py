@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thalweg.doctor.forks.remedies import advice
+from thalweg.doctor.forks.remedies import advice, judged_as_classes
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Verdict
 from thalweg.doctor.watched import Watched
@@ -40,5 +40,5 @@ class MixedLoss(Symptom):
             "The loss of a batch is no mean of those of its rows: it compares rows with each other, which is "
             "meant in contrastive losses only."
         )
-        remedy = advice("look_at_axis", "look for a softmax or a norm over the axis of the rows")
+        remedy = judged_as_classes()
         return [Verdict(self.name, where="the loss", words=words, remedy=remedy)]

@@ -14,6 +14,8 @@ TINY = 1e-38
 INFORMED = 0.97
 """Loss of the outputs as a share of that of outputs of other rows; a proposal, measured on healthy runs."""
 FEWEST_STEPS = 60
+SETTLED = 0.02
+"""Share of its whole fall that a loss still falls from the third quarter of a run to the last."""
 FEWEST_ROWS = 512
 """A unit is dead that was zero in so many rows in a row (TheDeepChecker, 2021; Lu and others, 2020)."""
 DEAD = 0.5
@@ -40,7 +42,7 @@ def is_falling(watched: Watched) -> bool:
     tail = last[-max(5, min(len(watched.losses) // 4, 500)) :]
     if not (np.isfinite(head).all() and np.isfinite(tail).all()):
         return False
-    error = math.sqrt(tail.var() / len(tail) + head.var() / len(head))
+    error = math.hypot(standard_error(tail), standard_error(head))
     begin = min(
         float(np.median(head)), float(head[:3].mean())
     )  # the first step may have thrown it up
@@ -62,9 +64,32 @@ def standing(losses: Floats) -> tuple[float, float] | None:
     if len(losses) < FEWEST_STEPS or not np.isfinite(losses).all():
         return None
     half = losses[: len(losses) // 2]
-    error = math.sqrt(half.var() / len(half))
+    error = standard_error(half)
     fall = float(half.mean() - losses[len(losses) // 2 :].mean())
     return (fall, error) if fall < max(2 * error, 0.002 * abs(float(half.mean()))) else None
+
+
+def settled(losses: Floats) -> tuple[float, float] | None:
+    """Return by how much the loss still fell from the third quarter to the last, and that as a share of all
+    that it fell, where that is next to nothing or hidden by noise.
+    """
+    if len(losses) < FEWEST_STEPS or not np.isfinite(losses).all():
+        return None
+    quarter = len(losses) // 4
+    before, last = losses[-2 * quarter : -quarter], losses[-quarter:]
+    fallen = float(losses[0] - last.mean())
+    fall = float(before.mean() - last.mean())
+    if not fallen > 0 or fall > max(2 * standard_error(before), SETTLED * fallen):
+        return None
+    return fall, fall / fallen
+
+
+def standard_error(values: Floats) -> float:
+    """Return the standard error of a mean; squares of large numbers would overflow, so they are scaled."""
+    largest = float(np.abs(values).max())
+    if not largest > 0:
+        return 0.0
+    return largest * float((values / largest).std()) / math.sqrt(len(values))
 
 
 def matrices(watched: Watched) -> Floats:

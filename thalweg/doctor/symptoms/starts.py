@@ -17,6 +17,9 @@ ABOVE = 1.5
 """The first loss as a multiple of that of guessing by the shares of the classes (Karpathy, 2019)."""
 STEEP = 0.1
 """Decades a layer by which activations may grow or shrink (Glorot and Bengio, 2010)."""
+RADIUS = 1.3
+"""Spectral radius of a recurrent matrix from which on gradients grow with time (it must be above 1: Pascanu
+and others, 2013); a fork decides."""
 FEWEST_LAYERS = 4
 EARLY = 10
 """Steps of a fork that tells a start which costs time only."""
@@ -39,7 +42,7 @@ class InitScale(Symptom):
         """Return a suspicion by the first loss, or else by the activations of the first pass."""
         found = self._first_loss(watched) or self._profile(watched)
         if found is None:
-            return []
+            return self._recurrent(watched)
         statistic, words = found
         he = init.he() | init.bias(0.0)
         better = started(he, "he", "start by He with biases of 0")
@@ -60,6 +63,22 @@ class InitScale(Symptom):
         return behind + (
             ("plateau_or_saddle",) if statistic.value < 0 else ()
         )  # small weights are a saddle
+
+    def _recurrent(self, watched: Watched) -> list[Verdict]:
+        """Return a suspicion where a recurrent matrix begins too large in a run whose steps are bounded:
+        large gradients do it no harm, but the start may.
+        """
+        radius = watched.start.radius
+        if not (radius > RADIUS and watched.is_bounded):
+            return []
+        found = Statistic("spectral radius of the recurrent matrix", radius, high=RADIUS)
+        words = "The recurrent matrix begins too large; the optimizer clips what comes of it."
+        start = started(init.orthogonal() | init.bias(0.0), "orthogonal", "orthogonal start")
+        return [
+            Verdict(
+                self.name, found, where=watched.start.recurrent, since=1, words=words, remedy=start
+            )
+        ]
 
     def _first_loss(self, watched: Watched) -> tuple[Statistic, str] | None:
         guessed, losses = guessing(watched), watched.losses.first(1)
