@@ -100,6 +100,19 @@ def test_hooks_are_there_only_for_steps_that_are_looked_at_and_removed_in_the_en
     assert doctor.report().steps == 0
 
 
+def test_hooks_are_there_for_one_step_a_look() -> None:
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    hooked = 0
+    with Doctor(model, optimizer, budget=1e9) as doctor:
+        for x, y in batches(100):
+            hooked += hooks(model, optimizer) > 0
+            functional.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            doctor.step(1.0, batch=(x, y))
+        assert hooked == doctor.clock.looks > 12, "others than powers of 2, too"
+
+
 class Broken(Symptom):
     """Fails."""
 

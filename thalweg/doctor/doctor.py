@@ -318,7 +318,8 @@ class Doctor:
         """Attach the gauges if the next step is to be looked at, and say up to which step notes suffice."""
         steps = self.watched.steps
         self._is_attached = self.clock.is_due(steps + 1)
-        self._until = min(max(self.clock.next_look(steps + 1) - 1, steps + 1), steps + MOST_NOTES)
+        silent = 0 if self._is_attached else self.clock.next_look(steps + 1) - 1 - steps
+        self._until = steps + min(max(silent, 1), MOST_NOTES)
         self._sees_data = self.clock.has_time and self._data.has_room
         if self._is_attached:
             for gauge in list(self._gauges):
