@@ -32,6 +32,19 @@ class StepGraph:
     """For each stage but the last, the reductions over all tensors."""
 
 
+def choosers(program: Program, vectors: Collection[Value]) -> tuple[Value, ...]:
+    """Return the values of level HOST that are vectors on the device, and plain numbers for matrix functions
+    besides: what these compute is chosen by the number of the step.
+    """
+    given = {x for v in program.matrices if v.op == "matrix" for x in v.operands}
+    return tuple(v for v in program.host_reads if v in vectors and v in given)
+
+
+def name_on_host(chooser: Value) -> str:
+    """Return what the plain number beside a vector is called."""
+    return f"{chooser.name}_on_host"
+
+
 def graph_of(
     program: Program, truths: Mapping[Value, bool], vectors: Collection[Value] = ()
 ) -> StepGraph:
@@ -66,7 +79,14 @@ def graph_of(
 
     def called(value: Value) -> Node:
         """Return the call of a matrix function."""
-        given = [stacked(x) if x.level == Level.TENSOR else of(x) for x in value.operands]
+        given = [
+            node("host", (), Scope.HOST, x, name_on_host(x))
+            if x in vectors
+            else stacked(x)
+            if x.level == Level.TENSOR
+            else of(x)
+            for x in value.operands
+        ]
         return node("matrix", given, Scope.MATRIX, value, (value.data, value.shape))
 
     def convert(value: Value) -> Node:
