@@ -79,7 +79,7 @@ def prepare(
                 "metric": subject.metric,
                 "versions": versions(),
                 "machine": machine_name(),
-                **({} if is_cpu(device) else {"device": device_name(device)}),
+                **_named(device),
             },
         )
     keys = replace(keys, threads=threads)
@@ -108,6 +108,11 @@ def _device_of(model: nn.Module, given: torch.device | None) -> torch.device | N
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise TaskError(f"The model cannot be moved to {given}. {blame(error)}") from error
     return given
+
+
+def _named(device: torch.device | None) -> dict[str, str]:
+    """What a device is called, for keys: the CPU is the machine, which they have already."""
+    return {} if device is None or is_cpu(device) else {"device": device_name(device)}
 
 
 def _threads_for(parameters: int, device: torch.device | None) -> int:

@@ -120,9 +120,9 @@ class Counted:
             numbers = ", ".join(f"{n:g}" for n in sorted(taken))
             raise EngineError(
                 "capturable=True was asked for, but the tensors of a param group have taken different "
-                f"numbers of steps, {numbers}, and {self._program.label} chooses by it what a matrix function "
-                "computes. Give every tensor a gradient, or put those that have none at times into an "
-                "optimizer of their own"
+                f"numbers of steps, {numbers}, and {self._program.label} chooses by it what a matrix "
+                "function computes. Give every tensor a gradient, or put those that have none at times into "
+                "an optimizer of their own"
             )
         return float(taken.pop()) + 1
 

@@ -369,7 +369,7 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
             self.state = defaultdict(dict, self.state)
 
     def plan(self, each: bool = False) -> str:
-        """Return which engine stepped what, and why no faster one: a line for a batch, or for `each` tensor."""
+        """Return which engine stepped what, and why no faster one: a line for a batch, or `each` tensor."""
         if self._current is None:
             return "no step yet"
         return self._current.plan.describe(each)
