@@ -8,7 +8,7 @@
     steps   milliseconds a step of thalweg's engine, of torch fused and foreach, on the same gradients; what
             the host alone takes to return; and GB/s beside those of a copy measured in the same run
     fit     digits_cnn for a few epochs on the CPU and on the device, same seed: the curves must stay together
-    race    the same race with its models on the CPU and on the device, stacked where stacks can be had
+    race    270 runs with their models on the CPU and on the device, stacked, and there one by one, too
 
 Each part stands alone: one that fails says why, and the others go on. Without a GPU nothing is measured, and
 the script says so; `--device cpu` shows that its parts run, and its times mean nothing.
@@ -53,6 +53,18 @@ EPOCHS = 4
 APART = 0.05
 """How far two curves may be apart, as a share of the first loss. The same float32 sums in another order
 differ by some 1e-7, and training multiplies that; two seeds differ by several times as much as this."""
+ENTRANTS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
+RACE: dict[str, Any] = {
+    "lrs": [0.001, 0.003, 0.006, 0.01, 0.02, 0.03, 0.06, 0.1, 0.3],
+    "seeds": 4,
+    "final_seeds": 9,
+    "epochs": 3,
+}
+"""6 entrants at 9 rates on 4 seeds, then each on 9 others: 270 runs."""
+SMALL_RACE: dict[str, Any] = {"lrs": [0.01, 0.03], "seeds": 1, "final_seeds": 2, "epochs": 1}
+OTHERWISE = 0.1
+"""The share of runs that may end with an accuracy further apart than APART: at the largest rates training
+multiplies differences of rounding until they show."""
 
 Record = dict[str, Any]
 
@@ -210,34 +222,51 @@ def fit(options: argparse.Namespace) -> Record:
 
 
 def race(options: argparse.Namespace) -> Record:
-    """Race two optimizers with the models on the CPU and on the device."""
-    import thalweg
+    """Race with the models on the CPU and on the device: the same trials must end alike."""
+    from thalweg.race import Race
 
-    task = thalweg.load_task("digits_cnn")
-    on_device = task.replace(model=lambda: task.model().to(options.device))
-    scores, seconds, kinds = [], [], []
-    for raced, stack in ((task, True), (on_device, True), (on_device, False)):
-        start = time.perf_counter()
-        try:
-            result = thalweg.race(
-                raced,
-                ["adam", "sgd"],
-                [0.01, 0.03],
-                seeds=2,
-                final_seeds=2,
-                epochs=2,
-                stack=stack,
-                out=None,
-                progress=None,
+    small = options.device == "cpu"
+    settings: Record = dict(SMALL_RACE if small else RACE, more_seeds=0, out=None, progress=None)
+    entrants = ENTRANTS[:2] if small else ENTRANTS
+    ways = (("cpu", None), (options.device, 270), (options.device, False))
+    found: Record = {"ways": [], "seconds": [], "stacking": [], "results": [], "apart": []}
+    first: dict[Any, float | None] = {}
+    with exact_float32():
+        for device, stack in ways:
+            contest = Race("digits_cnn", entrants, device=device, stack=stack, **settings)
+            start = time.perf_counter()
+            contest.run()
+            found["seconds"].append(time.perf_counter() - start)
+            result = contest.result()
+            ended = {_trial(record): record.final for record in result.records}
+            first = first or ended
+            found["ways"].append(f"{device}, stack={stack}")
+            found["stacking"].append(contest.stacking.why)
+            found["results"].append(str(result))
+            found["apart"].append(_apart(first, ended))
+            print(
+                f"{found['ways'][-1]}: {len(ended)} runs in {found['seconds'][-1]:.1f} s "
+                f"({found['stacking'][-1]}); of those that the first race has, too, a share of "
+                f"{found['apart'][-1]:.3f} ends with another accuracy\n{found['results'][-1]}"
             )
-        except thalweg.errors.ThalwegError as error:
-            print(f"not raced with stack={stack}: {error}")
-            continue
-        kinds.append(f"{'CPU' if raced is task else options.device}, stack={stack}")
-        seconds.append(time.perf_counter() - start)
-        scores.append(str(result))
-        print(f"{kinds[-1]}: {seconds[-1]:.1f} s\n{scores[-1]}")
-    return {"kinds": kinds, "seconds": seconds, "results": scores}
+    most = max(found["apart"])
+    if not most <= OTHERWISE:
+        raise RuntimeError(
+            f"a share of {most:.3f} of the runs ends otherwise than on the CPU, more than {OTHERWISE}"
+        )
+    return found
+
+
+def _trial(record: Any) -> tuple[Any, ...]:
+    """Return what says which run a record is of."""
+    return record.entrant, record.lr, record.seed
+
+
+def _apart(first: dict[Any, float | None], ended: dict[Any, float | None]) -> float:
+    """Return the share of the runs of both races whose accuracies are further apart than rounding."""
+    both = [(first[key], ended[key]) for key in first.keys() & ended.keys()]
+    other = [a != b if a is None or b is None else abs(a - b) > APART for a, b in both]
+    return sum(other) / len(other)
 
 
 # -- all --------------------------------------------------------------------------------------------

@@ -217,6 +217,8 @@ def test_finished_trials_are_used_again_unless_fresh(line_file: Path) -> None:
             "No executor is called 'cloud'. Known are: local, ray",
         ),
         (("line.py", "--threads", "0"), "threads=0"),
+        (("line.py", "--device", "gpu"), "got 'gpu'. Did you mean 'cuda'?"),
+        (("line.py", "--device", "cuda:77"), "The device 'cuda:77' cannot be used here"),
         (("line.py", "--target", "nan"), "finite"),
         (("line.py", "--tune", "momentun=0:1"), "Did you mean 'momentum'"),
         (("line.py", "--tune", "momentum"), "momentum"),

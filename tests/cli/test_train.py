@@ -138,6 +138,7 @@ def test_divergence_is_a_failure_with_its_cause(line_file: Path) -> None:
         (("line.py", "--accumulate", "0"), "accumulate is a whole number"),
         (("line.py", "--clip-norm", "0"), "clip_norm is a number > 0"),
         (("line.py", "--autocast", "float16"), "float16 needs a loss scaler"),
+        (("line.py", "--device", "cuda:77"), "The device 'cuda:77' cannot be used here"),
         (("line.py:taks",), "Did you mean 'task'"),
         (("line.py:broken",), "error: "),
     ],

@@ -19,6 +19,7 @@ from tests.optim.cases import Case, each_program
 from thalweg import optim, rules
 from thalweg.engine.eager import backend
 from thalweg.engine.foreach import batch, slices
+from thalweg.engine.matrix.function import matrix_function
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import stepper
 
@@ -206,8 +207,17 @@ def test_what_lists_cannot_count_is_refused() -> None:
         optim.Adam(params, **ON_DEVICE).step()
     p = Parameter(torch.ones(3, 2))
     p.grad = torch.ones(3, 2)
-    with pytest.raises(EngineError, match=r"soap.*'basis_of'.*capturable=True"):
-        optim.SOAP([p], **ON_DEVICE).step()
+
+    @matrix_function
+    def times(x: Tensor, number: float) -> Tensor:
+        return x * number
+
+    @thalweg.rule
+    def faster(g: Any, *, t: Any) -> Any:
+        return times(g, t)
+
+    with pytest.raises(EngineError, match=r"faster.*'times'.*capturable=True"):
+        thalweg.Optimizer([p], faster(), lr=0.1, **ON_DEVICE).step()
     same(p.detach(), torch.ones(3, 2), because="a step that is refused writes nothing")
 
 
@@ -218,3 +228,82 @@ def test_other_engines_refuse_at_once(name: str, engine: str) -> None:
         ValueError, match=f"needs engine='foreach' .*'triton', got engine='{engine}'"
     ):
         getattr(optim, name)(started(), engine=engine, capturable=True)
+
+
+def shampoo(params: Any, **options: Any) -> torch.optim.Optimizer:
+    return optim.Shampoo(params, every=3, **options)
+
+
+def soap(params: Any, **options: Any) -> torch.optim.Optimizer:
+    return optim.SOAP(params, every=3, **options)
+
+
+def of_authors(params: Any, **options: Any) -> torch.optim.Optimizer:
+    """The authors' SOAP computes bases in steps 1, 4, 7."""
+    return optim.SOAP(params, every=3, dialect="authors", **options)
+
+
+@pytest.mark.parametrize(("build", "due"), [(shampoo, 0), (soap, 0), (of_authors, 1)])
+def test_a_step_with_new_bases_is_taken_outside_the_graph(
+    build: Build, due: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph repeats a step without; the host asks the device for its number in all others."""
+    shapes = ((5, 3), (4,), (3, 6))
+    generator = torch.Generator().manual_seed(0)
+
+    def new() -> list[Tensor]:
+        return [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
+
+    start = new()
+    params, others = ([Parameter(x.clone()) for x in start] for _ in range(2))
+    ours, theirs = build(params, lr=0.1, **ON_DEVICE), build(others, lr=0.1, engine="eager")
+    give(params, first := new())
+    ours.step()
+    give(others, first)
+    theirs.step()
+    give(params, new())
+    before = [x.clone() for x in tensors_of(ours)]
+    with recording(monkeypatch) as graph:
+        ours.step()
+    held = [p.grad for p in params]
+    for x, was in zip(tensors_of(ours), before, strict=True):
+        x.copy_(was)
+    for step in range(2, 9):
+        for g, x in zip(held, grads := new(), strict=True):
+            assert g is not None
+            g.copy_(x)
+        if step % 3 == due:
+            ours.step()
+        else:
+            with torch.no_grad():
+                graph.replay()
+        give(others, grads)
+        theirs.step()
+        assert_alike(ours, theirs, 1e-9)
+
+
+def test_tensors_that_are_at_other_steps_have_no_common_bases() -> None:
+    params = [Parameter(torch.ones(3, 2)) for _ in range(2)]
+    optimizer = soap(params, **ON_DEVICE)
+    params[0].grad = torch.ones(3, 2)
+    optimizer.step()
+    give(params, [torch.ones(3, 2)] * 2)
+    before = [p.detach().clone() for p in params]
+    with pytest.raises(EngineError, match="different numbers of steps, 0, 1, and rule 'soap'"):
+        optimizer.step()
+    same([p.detach() for p in params], before, because="nothing wrote to them")
+
+
+@pytest.mark.parametrize(
+    "build", [optim.Adam, optim.Lion, lambda p, **o: thalweg.Optimizer(p, rules.adam(), **o)]
+)
+def test_auto_chooses_lists_on_a_device(build: Build) -> None:
+    """On the CPU there is no graph: PyTorch's names take the argument, the others refuse it."""
+    made: Any = build([Parameter(torch.empty(3, device="meta"))], capturable=True)
+    assert made.engine == "foreach"
+    here = [Parameter(torch.ones(3))]
+    if build is optim.Adam:
+        assert build(here, capturable=True).engine == "auto"  # type: ignore[attr-defined]
+        return
+    with pytest.raises(ValueError, match="got engine='auto', with a parameter on the CPU"):
+        build(here, capturable=True)

@@ -109,6 +109,12 @@ def race(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run finished trials again.")] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where models train, such as cuda.", show_default="as the task builds them"
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(help="Threads of torch.", show_default="1 for a small model alone"),

@@ -58,6 +58,12 @@ def train(
         str | None,
         typer.Option(help="bfloat16: compute the model in it.", show_default="none"),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to train, such as cuda.", show_default="where the task builds the model"
+        ),
+    ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(help="NAME:setting=value,…, such as curriculum.", show_default="none"),
@@ -117,6 +123,7 @@ def train(
         accumulate=accumulate,
         clip_norm=clip_norm,
         autocast=autocast,
+        device=device,
         strategy=None if strategy is None else strategy_named(strategy),
     )
     train_in(recipe, out, resume=resume, as_json=as_json, keep_path=keep_path, gauges=gauges)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 from thalweg.engine.backend import Backend
 from thalweg.engine.cpu.backend import Fused
@@ -39,11 +40,26 @@ def is_required(engine: Engine) -> bool:
     return engine not in ("auto", "eager")
 
 
-def check_engine(engine: str, capturable: bool = False) -> None:
-    """Refuse an engine that does not exist, or that cannot keep step numbers on the device."""
+def check_engine(engine: str) -> None:
+    """Refuse an engine that does not exist."""
     if engine not in get_args(Engine):
         raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
-    if capturable and engine not in ON_DEVICE:
+
+
+def engine_on_device(engine: Engine, groups: Sequence[Mapping[str, Any]]) -> Engine:
+    """Return the engine that keeps step numbers on the device, where that was asked for.
+
+    "auto" is lists where no parameter of the param groups is on the CPU: there they are its first engine.
+
+    Raises:
+        ValueError: none of those that were asked for can.
+    """
+    here = any(p.device.type == "cpu" for group in groups for p in group["params"])
+    if engine == "auto" and not here:
+        return "foreach"
+    if engine not in ON_DEVICE:
+        but = ", with a parameter on the CPU" if engine == "auto" else ""
         raise ValueError(
-            f"capturable=True needs engine='foreach' or engine='triton', got engine={engine!r}"
+            f"capturable=True needs engine='foreach' or engine='triton', got engine={engine!r}{but}"
         )
+    return engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -235,19 +235,30 @@ class Plan:
                             "differentiable: p, state = chain.step(p, g, state, lr=…)"
                         )
 
-    def describe(self) -> str:
-        """Return what runs how, a line for each batch, and why no engine before could have it."""
+    def describe(self, each: bool = False) -> str:
+        """Return what runs how, and why no engine before could have it: a line for each batch, or tensor."""
+        if each:
+            return "\n".join(text for _, text in sorted(self._of_each()))
         order = sorted(self._planned, key=lambda each: (not each.alone, each.positions))
         return "\n".join("; ".join((each.batch.describe(), *self._reasons(each))) for each in order)
 
-    def _reasons(self, planned: _Planned) -> list[str]:
-        """Return why the engines that were asked before did not get a batch."""
+    def _of_each(self) -> Iterator[tuple[int, str]]:
+        """Yield the place of each member, and which engine steps it, and why."""
+        for planned in self._planned:
+            for k in planned.positions:
+                member, p = self.members[k], self.members[k].param
+                what = f"{tuple(p.shape)} {str(p.dtype).removeprefix('torch.')} {p.device}"
+                words = f"{member.called}  {planned.engine.name}, {what}"
+                yield k, "; ".join((words, *self._reasons(planned, [k])))
+
+    def _reasons(self, planned: _Planned, positions: Sequence[int] | None = None) -> list[str]:
+        """Return why the engines that were asked before did not get a batch, or some members of it."""
         found = []
         for engine in self._engines[: list(self._engines).index(planned.engine)]:
             problem = engine.problem(planned.cohort.program)
             whys = [
                 problem or self._must_wait(engine, k) or engine.refusal(self.members[k])
-                for k in planned.positions
+                for k in positions or planned.positions
             ]
             found.append(f"not {engine.name}: {', '.join(dict.fromkeys(filter(None, whys)))}")
         return found

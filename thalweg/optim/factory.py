@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from thalweg.engine import Link, Rule, chain
-from thalweg.engine.backends import check_engine
+from thalweg.engine.backends import check_engine, engine_on_device
 from thalweg.errors import suggest
 from thalweg.optim import docstring
 from thalweg.optim.routing.of_matrices import OfMatrices
@@ -44,7 +44,7 @@ Args:
     {hyperparameters}: as in the equation.
     weight_decay: its strength λ, by default 0.
 {dialects}    maximize: ascend.
-{around}    capturable: with engine="foreach" or "triton", keep step numbers on the GPU: no step waits
+{around}    capturable: with engine="auto", "foreach" or "triton", keep step numbers on the GPU: no step waits
         for it, and a CUDA graph can repeat a step.
 
 A param group holds these numbers and `maximize` under the names they have here. PyTorch's schedulers that
@@ -84,7 +84,7 @@ class Named(Stepper):
         capturable = values.pop("capturable")
         self.dialect = values.pop("dialect", next(iter(self.rules)))
         self.keeping = keeping_of(values.pop("state_dtype"), values.pop("rounding"))
-        check_engine(engine, capturable)
+        check_engine(engine)
         self.engine = engine
         check_dialect(type(self).__name__, self.dialect, self.rules)
         meanings = (*DECAYS, INSIDE) if self.decay == INSIDE else tuple(DECAYS)
@@ -94,6 +94,8 @@ class Named(Stepper):
         for name in self._checked:
             check_range(name, numbers[name], _default(type(self), name, numbers[name]))
         super().__init__(with_names(params), numbers | ({"capturable": True} if capturable else {}))
+        if capturable:
+            self.engine = engine_on_device(engine, self.param_groups)
         self._step_supports_amp_scaling = self._takes_loss_scale()
         for group in self.param_groups:
             self.composition(group)  # links that cannot stand where they were put are refused here

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from thalweg.engine import Chain, Link, Rule, chain
-from thalweg.engine.backends import Engine, check_engine
+from thalweg.engine.backends import Engine, check_engine, engine_on_device
 from thalweg.errors import RuleError
 from thalweg.optim.routing.groups import filled, in_order, multiplied, no_route
 from thalweg.optim.routing.match import routed
@@ -37,8 +37,9 @@ class Optimizer(Stepper):
         engine: "auto" takes the fastest for each tensor: compiled kernels, else PyTorch's calls on lists of
             tensors, else on one tensor after the other; "eager" takes the last one for all; "fused",
             "foreach" and "triton" (on a GPU) fail where they cannot run the chain.
-        capturable: with engine="foreach" or "triton", keep step numbers on the GPU: no step waits for it, a
-            CUDA graph can repeat a step, and `torch.amp.GradScaler` leaves its scale to Triton's kernels.
+        capturable: keep step numbers on the GPU, with engine="foreach", which "auto" is then, or "triton": no
+            step waits for it, a CUDA graph can repeat a step, and `torch.amp.GradScaler` leaves its scale to
+            Triton's kernels.
         state_dtype: "float32", "bfloat16" (rounded stochastically) or "int8" (8 bits, with a scale for each
             256 numbers) for the states; None is the parameter's own dtype. Points at which a model is
             evaluated, and step sizes, stay wide.
@@ -80,7 +81,7 @@ class Optimizer(Stepper):
         state_dtype: StateDtype | None = None,
         rounding: Rounding = "nearest",
     ) -> None:
-        check_engine(engine, capturable)
+        check_engine(engine)
         self.routing = rule if isinstance(rule, Routing) else None
         chains = {"": chain(rule)} if not isinstance(rule, Routing) else rule.chains
         self._compositions = {name: Composition(each) for name, each in chains.items()}
@@ -98,6 +99,8 @@ class Optimizer(Stepper):
             given, numbers, schedules = self._grouped(params, lr), {"lr": numbers["lr"]}, {}
         self._default_schedules = schedules
         super().__init__(given, numbers | ({"capturable": True} if capturable else {}))
+        if capturable:
+            self.engine = engine_on_device(engine, self.param_groups)
         self._step_supports_amp_scaling = self._takes_loss_scale()
 
     def _grouped(self, params: Any, lr: Any) -> list[Group]:

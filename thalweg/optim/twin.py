@@ -10,9 +10,9 @@ defaults, checks and param groups are PyTorch's own. What it adds are keyword-on
     state_dtype    in which dtype states are kept, and `rounding`, how bfloat16 parameters are rounded
 
 Arguments that PyTorch has only to choose among its own implementations are accepted: `foreach` and `fused`
-choose nothing here; `capturable=True` keeps step numbers on the GPU with engine="foreach" or "triton",
-chooses nothing with "auto" and is refused with the others; `differentiable=True` runs eagerly and lets
-autograd see the step.
+choose nothing here; `capturable=True` keeps step numbers on the GPU, over lists with "auto" and "foreach", or
+with "triton"; with "auto" it chooses nothing for parameters on the CPU, and the other engines refuse it;
+`differentiable=True` runs eagerly and lets autograd see the step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from thalweg.engine.backends import Engine, check_engine
+from thalweg.engine.backends import Engine, check_engine, engine_on_device
 from thalweg.optim import docstring
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group, check_dialect, check_finite, check_range
@@ -49,9 +49,8 @@ Args:
     dialect: {dialects}: whose equation to step by, where they differ.
 {around}
 All other arguments, their defaults and their checks are those of `torch.optim.{name}`, and every number may
-be a schedule; `foreach` and `fused` choose nothing here, `capturable` keeps step numbers on the GPU with
-engine="foreach" or "triton" and chooses nothing with "auto", `differentiable` runs eagerly and lets
-autograd see the step.
+be a schedule; `foreach` and `fused` choose nothing here, `capturable` keeps step numbers on the GPU, with
+engine="auto", "foreach" or "triton", `differentiable` runs eagerly and lets autograd see the step.
 """
 
 _EXAMPLE = """
@@ -108,8 +107,6 @@ class TorchTwin(Stepper):
         # what PyTorch's signature has no place for goes to its constructor, which says so
         spare = args[len(names) :]
         given = {**dict(zip(names, args, strict=False)), **kwargs}
-        # PyTorch's argument chooses nothing unless an engine is chosen, too
-        check_engine(engine, engine != "auto" and bool(given.get("capturable")))
         extra = {name: given.pop(name, default) for name, default in self.extra.items()}
         numbers, schedules = scheduled.split(given)
         outer, outer_schedules = scheduled.split({**self._around.defaults, **extra})
@@ -118,6 +115,8 @@ class TorchTwin(Stepper):
         for name in (*self._around.checked, *extra):
             check_range(name, outer[name], outer[name])
         super().__init__(with_names(params), *_positional(names, args, numbers), *spare, **numbers)
+        if self.defaults.get("capturable") and not (engine == "auto" and self._is_on_cpu()):
+            self.engine = engine_on_device(engine, self.param_groups)
         check_finite(self.defaults)
         for name, value in outer.items():
             self.defaults[name] = value
@@ -127,6 +126,10 @@ class TorchTwin(Stepper):
             self.composition(group)  # links that cannot stand where they were put are refused here
         # PyTorch's fused kernels divide by GradScaler's scale themselves; here GradScaler does it, as usual
         self._step_supports_amp_scaling = self._takes_loss_scale()
+
+    def _is_on_cpu(self) -> bool:
+        """Whether a parameter is there, where no graph is captured: the argument chooses nothing."""
+        return any(p.device.type == "cpu" for group in self.param_groups for p in group["params"])
 
     @classmethod
     def twin(cls) -> type[torch.optim.Optimizer]:

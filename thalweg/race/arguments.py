@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+import torch
+
 from thalweg.race.entrants.entrant import Contender
 from thalweg.race.executors.executor import Executor
 from thalweg.race.progress import Show
@@ -37,6 +39,7 @@ class RaceArguments:
     by: RankBy | None = None
     out: str | os.PathLike[str] | None = "race-{task}"
     fresh: bool = False
+    device: str | torch.device | None = None
     threads: int | None = None
     stack: bool | int | None = None
     executor: str | Executor = "local"

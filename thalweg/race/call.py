@@ -50,6 +50,10 @@ def race(*arguments: Any, **settings: Any) -> RaceResult:
         out: the folder of the records; None writes nothing. Trials of the very same configuration
             that are finished there, or diverged, are used again; those that failed are tried again.
         fresh: run those again as well; the old records are kept under another name.
+        device: where the models are trained, such as "cuda"; None: where the task builds them, as a
+            rule on the CPU. Initial weights, the order of the data and noise in the model are drawn
+            on the CPU all the same, so that trials compare with those of other devices. On a device
+            trials run in this process, one after another or in stacks.
         threads: threads of torch; None: one for a small model, else as many as torch uses.
         stack: whether models train together as one program: True, False, or how many at most; None:
             where a short measurement says that it pays.
@@ -61,7 +65,7 @@ def race(*arguments: Any, **settings: Any) -> RaceResult:
 
     Raises:
         TypeError: for an argument that a race does not have.
-        TaskError: for a task, entrant or budget that cannot be used.
+        TaskError: for a task, entrant, budget or device that cannot be used.
         KeyboardInterrupt: if interrupted; what was finished is in `out`, and the same call goes on
             from there.
 

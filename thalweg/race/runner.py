@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from thalweg.errors import TaskError
 from thalweg.files import write_text
 from thalweg.race.aim import Aim
@@ -39,6 +41,7 @@ from thalweg.race.trials.records import TrialRecord
 from thalweg.race.trials.recount import by_rows
 from thalweg.tasks import load_task
 from thalweg.train.gradients import batch_gradients
+from thalweg.train.machine.devices import device_name, is_cpu, usable_device
 from thalweg.train.machine.versions import machine_name, versions
 
 RECORDS = "records.jsonl"
@@ -82,6 +85,9 @@ class Race:
         self._tie = bound_to_process(self.task, self.plan) if can_fork() else None
         if self._tie is not None and isinstance(self.executor, Local):
             self.executor = Local(1)
+        self.device = None if arguments.device is None else usable_device(arguments.device)
+        if not is_cpu(self.device):
+            self._stay_here(f"device={str(self.device)!r}")
         if arguments.threads is not None and arguments.threads < 1:
             raise TaskError(f"A race needs at least one thread, got threads={arguments.threads}.")
         check_stack(arguments.stack)
@@ -95,6 +101,20 @@ class Race:
         self._ran: set[str] = set()
         self._planned = 0
         self._wall_seconds: float | None = None
+
+    def _stay_here(self, why: str) -> None:
+        """Let trials run in this process, which holds the device; refuse what asks for others."""
+        if self.arguments.executor == "ray":
+            raise TaskError(
+                f"The workers of a Ray cluster train on their CPUs, and {why}. Use executor='local'."
+            )
+        if (self.arguments.workers or 1) > 1:
+            raise TaskError(
+                f"With {why} trials run one after another, or in stacks, in the one process that holds the "
+                f"device; got workers={self.arguments.workers}. Leave workers out."
+            )
+        if isinstance(self.executor, Local):
+            self.executor = Local(1)
 
     def prepare(self) -> None:
         """Measure what must be known before the first trial, once.
@@ -164,7 +184,7 @@ class Race:
         circumstances = Circumstances(
             started=self._started.strftime("%Y-%m-%d %H:%M:%S UTC"),
             seconds=sum(record.seconds for record in records),
-            machine=machine_name(),
+            machine=_machine(prepared.setting.device),
             threads=prepared.setting.threads,
             versions=versions(),
             command=self.arguments.command,
@@ -277,7 +297,8 @@ class Race:
         self.reused += sum(record.key not in self._ran for record in kept)
         watch.kept(kept)
         # Stacks are made of the whole round, so that a race that goes on makes the same ones.
-        units = self.stacking.units(keyed, cores_for(prepared.setting.threads))
+        threads, device = prepared.setting.threads, prepared.setting.device
+        units = self.stacking.units(keyed, cores_for(threads) if is_cpu(device) else 1)
         missing = [tuple(one for one in unit if ledger.awaits(one[0])) for unit in units]
         todo = [unit for unit in missing if unit]
         waiting = sum(map(len, todo))
@@ -326,7 +347,10 @@ class Race:
             self.subject,
             threads=self.arguments.threads,
             tied=self._tie is not None,
+            device=self.device,
         )
+        if not is_cpu(prepared.setting.device):
+            self._stay_here(f"the task builds its model on {prepared.setting.device}")
         self.subject = replace(self.subject, model=prepared.model)
         self.stacking = choose_stacking(
             self.task, self.plan, prepared, measured, wanted=self.arguments.stack
@@ -352,3 +376,12 @@ class Race:
 
     def _path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / name
+
+
+def _machine(device: torch.device | None) -> str:
+    """Return what trains, in words: the processor, and the device beside it."""
+    return (
+        machine_name()
+        if device is None or is_cpu(device)
+        else f"{device_name(device)}; {machine_name()}"
+    )

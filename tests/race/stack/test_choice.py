@@ -27,7 +27,7 @@ def _trials(**how: Any) -> list[Any]:
 def _clock(monkeypatch: pytest.MonkeyPatch, stacked: float) -> None:
     """Let a step or an evaluation of one model take a second, and one of a stack so many."""
 
-    def time(step: Any) -> float:
+    def time(step: Any, device: Any) -> float:
         step()
         return stacked if step.__name__ in ("try_step", "measured") else 1.0
 

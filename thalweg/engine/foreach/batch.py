@@ -195,7 +195,9 @@ class ForeachBatch:
             truths = tuple(
                 bool(reads[k]) for k in self._conditions if not isinstance(reads[k], Tensor)
             )
-            columns = zip(self.program.host_reads, reads, strict=True)
+            columns = zip(
+                self.program.host_reads, reads, strict=False
+            )  # then plain numbers beside vectors
             vectors = frozenset(v for v, x in columns if isinstance(x, Tensor))
             fit = [x if isinstance(x, Tensor) else fitted(x, self.dtype) for x in reads]
             segments = printed(self.program, truths, self._kind, vectors)
@@ -208,7 +210,7 @@ class ForeachBatch:
         """Return the numbers that a step of a row reads; those on the device count it now."""
         if not self._cohort.on_device:
             return self._cohort.reads[row]
-        return self._counted[row].advance()
+        return self._counted[row].advance(is_capturing(self.device))
 
     def _of_row(self, row: int) -> list[int]:
         return [k for k, own in enumerate(self._rows) if own == row]

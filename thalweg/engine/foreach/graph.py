@@ -32,6 +32,19 @@ class StepGraph:
     """For each stage but the last, the reductions over all tensors."""
 
 
+def choosers(program: Program, vectors: Collection[Value]) -> tuple[Value, ...]:
+    """Return the values of level HOST that are vectors on the device, and plain numbers for matrix functions
+    besides: what these compute is chosen by the number of the step.
+    """
+    given = {x for v in program.matrices if v.op == "matrix" for x in v.operands}
+    return tuple(v for v in program.host_reads if v in vectors and v in given)
+
+
+def name_on_host(chooser: Value) -> str:
+    """Return what the plain number beside a vector is called."""
+    return f"{chooser.name}_on_host"
+
+
 def graph_of(
     program: Program, truths: Mapping[Value, bool], vectors: Collection[Value] = ()
 ) -> StepGraph:
@@ -121,10 +134,14 @@ class _Nodes:
 
     def _call(self, value: Value) -> Node:
         """Return the call of a matrix function."""
-        given = [
-            self._stacked(x) if x.level == Level.TENSOR else self.of(x) for x in value.operands
-        ]
+        given = [self._given(x) for x in value.operands]
         return self._node("matrix", given, Scope.MATRIX, value, (value.data, value.shape))
+
+    def _given(self, operand: Value) -> Node:
+        """Return what a matrix function is called with: stacks, and numbers that are on the host."""
+        if operand in self._vectors:
+            return self._node("host", (), Scope.HOST, operand, name_on_host(operand))
+        return self._stacked(operand) if operand.level == Level.TENSOR else self.of(operand)
 
     def _stacked(self, value: Value) -> Node:
         """Return a list of tensors as stacks, made once."""

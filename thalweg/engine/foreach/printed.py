@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from thalweg.engine.foreach.fusing import Fusing
-from thalweg.engine.foreach.graph import StepGraph, graph_of
+from thalweg.engine.foreach.graph import StepGraph, choosers, graph_of, name_on_host
 from thalweg.engine.foreach.lists import functions
 from thalweg.engine.foreach.memory import ListMemory
 from thalweg.engine.foreach.nodes import Node, needed
@@ -65,13 +65,18 @@ def segments(
     made: list[Segment] = []
     known: list[Node] = []
     for stage in [*(s for s, found in enumerate(graph.over_all) if found), None]:
-        segment, known = _segment(program, graph, stage, known, kind)
+        segment, known = _segment(program, graph, stage, known, kind, choosers(program, vectors))
         made.append(segment)
     return tuple(made)
 
 
 def _segment(
-    program: Program, graph: StepGraph, stage: int | None, known: list[Node], kind: Kind
+    program: Program,
+    graph: StepGraph,
+    stage: int | None,
+    known: list[Node],
+    kind: Kind,
+    chosen_by: Sequence[Value],
 ) -> tuple[Segment, list[Node]]:
     """Return the function up to a stage, and what is known after it."""
     results = graph.numbers if stage is None else graph.over_all[stage]
@@ -100,7 +105,8 @@ def _segment(
     memory = ListMemory(order, written, slots, kind.widens, coded, still)
     statements = Statements(memory)
     body = [_unpacked("s", slots, "slots"), _unpacked("k", len(known), "known")]
-    names = "".join(f"{v.name}, " for v in program.host_reads)
+    own = [*(v.name for v in program.host_reads), *map(name_on_host, chosen_by)]
+    names = "".join(f"{name}, " for name in own)
     body += [f"({names}) = reads"] if names else []
     memory.finish()
     for index, node in enumerate(order):

@@ -21,12 +21,16 @@ _PROTOCOL = "__torch_function__"
 def matrix_function(function: Callable[..., Tensor], /) -> Callable[..., Any]: ...
 @overload
 def matrix_function(
-    *, result: str = "same"
+    *, result: str = "same", chosen_by_step: bool = False
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Any]]: ...
 
 
 def matrix_function(
-    function: Callable[..., Tensor] | None = None, /, *, result: str = "same"
+    function: Callable[..., Tensor] | None = None,
+    /,
+    *,
+    result: str = "same",
+    chosen_by_step: bool = False,
 ) -> Any:
     """Make a function that rules may use of one on stacks of matrices (a decorator).
 
@@ -41,6 +45,9 @@ def matrix_function(
         result: the shape of what it returns, if its first matrix has a rows and b columns: "same" (a × b),
             "transposed" (b × a), "rows" (a × a), "columns" (b × b), "row" (a × 1), "column" (1 × b) or
             "number" (1 × 1).
+        chosen_by_step: whether the number of the step, if it is given that, does nothing but choose what is
+            computed, as where bases are new in every k-th step. Then a CUDA graph may repeat what the step
+            that it captured has chosen.
 
     Raises:
         RuleError: `result` is none of these.
@@ -58,8 +65,9 @@ def matrix_function(
             f"{suggest(str(result), RESULTS)}"
         )
     if function is None:
-        return functools.partial(matrix_function, result=result)
+        return functools.partial(matrix_function, result=result, chosen_by_step=chosen_by_step)
     on_stacks = function
+    on_stacks.chosen_by_step = chosen_by_step  # type: ignore[attr-defined]
 
     @functools.wraps(on_stacks)
     def call(*args: Any, **kwargs: Any) -> Any:

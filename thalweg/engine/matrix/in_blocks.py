@@ -161,7 +161,7 @@ def grams_of_columns(kept: Tensor, x: Tensor, block: str) -> Tensor:
     return whole
 
 
-@matrix_function
+@matrix_function(chosen_by_step=True)
 def roots_of(
     a: Tensor,
     kept: Tensor,
@@ -177,7 +177,7 @@ def roots_of(
     return _each(a, block, lambda x, before: root(x, before, t, every, p, damping), kept)
 
 
-@matrix_function
+@matrix_function(chosen_by_step=True)
 def bases_of(a: Tensor, kept: Tensor, t: float, every: float, ordered: bool, block: str) -> Tensor:
     """Return `basis_of`, or `ordered_basis_of`, of the matrix of each block."""
     basis = ordered_basis_of if ordered else basis_of
@@ -220,13 +220,13 @@ def turned_back(x: Tensor, left: Tensor, right: Tensor, block: str) -> Tensor:
     return whole
 
 
-@matrix_function
+@matrix_function(chosen_by_step=True)
 def turned_in_at_first(x: Tensor, t: float, left: Tensor, right: Tensor, block: str) -> Tensor:
     """Return `turned_at_first` of each block."""
     return turned_in(x, left, right, block) if t == 1 else x
 
 
-@matrix_function
+@matrix_function(chosen_by_step=True)
 def blocks_in_order(
     x: Tensor,
     t: float,

@@ -19,7 +19,7 @@ def is_due(t: float, every: float) -> bool:
     return t % every == 0
 
 
-@matrix_function
+@matrix_function(chosen_by_step=True)
 def root_of(a: Tensor, kept: Tensor, t: float, every: float, p: float, damping: float) -> Tensor:
     """Return (A + δ·‖A‖·I)^(−1/p) in every `every`-th step, by eigenvalues, and what was kept in the others.
 
@@ -33,7 +33,7 @@ def root_of(a: Tensor, kept: Tensor, t: float, every: float, p: float, damping: 
     return inverse_root(a, p, damping) if is_due(t, every) else kept
 
 
-@matrix_function
+@matrix_function(chosen_by_step=True)
 def newton_root_of(
     a: Tensor, kept: Tensor, t: float, every: float, p: float, damping: float
 ) -> Tensor:
@@ -49,7 +49,7 @@ def newton_root_of(
     return inverse_root_newton(a, round(p), damping) if is_due(t, every) else kept
 
 
-@matrix_function
+@matrix_function(chosen_by_step=True)
 def basis_of(a: Tensor, kept: Tensor, t: float, every: float) -> Tensor:
     """Return a basis of eigenvectors of A: exact in step 1, and then an iteration in every `every`-th step.
 
@@ -68,7 +68,7 @@ def basis_of(a: Tensor, kept: Tensor, t: float, every: float) -> Tensor:
     return refreshed_basis(a, kept) if is_due(t, every) else kept
 
 
-@matrix_function
+@matrix_function(chosen_by_step=True)
 def ordered_basis_of(a: Tensor, kept: Tensor, t: float, every: float) -> Tensor:
     """Return a basis as the authors of SOAP refresh it: its columns are put in order first.
 
@@ -89,7 +89,7 @@ def ordered_basis_of(a: Tensor, kept: Tensor, t: float, every: float) -> Tensor:
     return refreshed_basis(a, torch.take_along_dim(kept, _order(a, kept)[:, None, :], -1))
 
 
-@matrix_function
+@matrix_function(chosen_by_step=True)
 def in_order(
     x: Tensor,
     t: float,
@@ -123,7 +123,7 @@ def _order(a: Tensor, q: Tensor) -> Tensor:
     return torch.argsort((q * (a @ q)).sum(-2), dim=-1, descending=True, stable=True)
 
 
-@matrix_function
+@matrix_function(chosen_by_step=True)
 def turned_at_first(x: Tensor, t: float, left: Tensor | None, right: Tensor | None) -> Tensor:
     """Return Q_Lᵀ·X·Q_R in step 1, and X, which no one reads, in the others; None is the identity.
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.engine.cpu.backend import program_problem
+from thalweg.engine.backends import backends
 from thalweg.engine.program.program import Program
 from thalweg.errors import ThalwegError
 from thalweg.optim.stepping import scheduled
@@ -83,8 +83,8 @@ class Merged(OnBehalf):
 
 
 def can_merge(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether the steps of several such optimizers may be one: it steps every tensor by itself, in
-    fused kernels, and nothing else happens at its step.
+    """Whether the steps of several such optimizers may be one: it steps every tensor by itself, by kernels
+    or lists, and nothing else happens at its step.
     """
     if not isinstance(optimizer, Stepper) or optimizer.engine != "auto":
         return False
@@ -99,13 +99,19 @@ def can_merge(optimizer: torch.optim.Optimizer) -> bool:
         return False
     try:
         programs = [
-            optimizer._reader(group, p).program
+            (optimizer._reader(group, p).program, p.device.type)
             for group in optimizer.param_groups
             for p in group["params"]
         ]
     except (ThalwegError, TypeError, ValueError, KeyError, RuntimeError):
         return False  # its own step says what is wrong
-    return not any(couples(program) or program_problem(program) for program in programs)
+    return not any(couples(program) or _problem(program, device) for program, device in programs)
+
+
+def _problem(program: Program, device: str) -> str | None:
+    """Return why the engine that is the first for a device cannot run a program, or None."""
+    first = backends("auto" if device == "cpu" else "foreach")[0]
+    return first.problem(program)
 
 
 def couples(program: Program) -> bool:

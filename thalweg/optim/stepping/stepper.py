@@ -368,11 +368,11 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
 
             self.state = defaultdict(dict, self.state)
 
-    def plan(self) -> str:
-        """Return which engine stepped which tensors, and why no faster one: a line for each batch."""
+    def plan(self, each: bool = False) -> str:
+        """Return which engine stepped what, and why no faster one: a line for a batch, or `each` tensor."""
         if self._current is None:
             return "no step yet"
-        return self._current.plan.describe()
+        return self._current.plan.describe(each)
 
 
 _NOT_COPIED = frozenset(

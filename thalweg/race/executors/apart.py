@@ -24,8 +24,16 @@ def can_fork() -> bool:
 
     macOS can fork, but its libraries cannot be used afterwards.
     """
-    accelerators = (torch.cuda, torch.xpu)
-    return sys.platform == "linux" and not any(each.is_initialized() for each in accelerators)
+    return sys.platform == "linux" and not any(
+        each.is_initialized() for each in (torch.cuda, torch.xpu, *_other_accelerator())
+    )
+
+
+def _other_accelerator() -> list[Any]:
+    """Return the module of an accelerator of another maker, if PyTorch has one that can be asked."""
+    found = torch.accelerator.current_accelerator()
+    module = None if found is None else torch.get_device_module(found)
+    return [module] if hasattr(module, "is_initialized") else []
 
 
 def apart(function: Callable[[], _Result], otherwise: _Result, *, workers: int) -> _Result:

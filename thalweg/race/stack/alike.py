@@ -22,7 +22,7 @@ def check_stackable(recipe: Recipe) -> None:
                 "from arrays in memory. Data.dataset(…, cache=True) reads a data set "
                 "into memory, if it draws nothing at random."
             )
-    for name in ("early_stopping", "gradient_tolerance", "stop_at", "device"):
+    for name in ("early_stopping", "gradient_tolerance", "stop_at"):
         if getattr(recipe, name) is not None:
             raise StackError(f"The models of a stack take the same steps, and {name} is set.")
 
@@ -30,7 +30,7 @@ def check_stackable(recipe: Recipe) -> None:
 def check_alike(recipes: list[Recipe]) -> None:
     """Refuse recipes that do not take the same batches in the same number of steps."""
     first = recipes[0]
-    for name in ("epochs", "batch_size", "shuffle", "evaluate_every", "gradient_budget"):
+    for name in ("epochs", "batch_size", "shuffle", "evaluate_every", "gradient_budget", "device"):
         if len({getattr(recipe, name) for recipe in recipes}) > 1:
             raise StackError(f"The trials of a stack have the same {name}; these differ in it.")
     for recipe in recipes:

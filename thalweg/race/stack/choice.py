@@ -23,6 +23,7 @@ from thalweg.tasks import Task
 from thalweg.tasks.sources.batches import Order
 from thalweg.tasks.sources.cached import free_memory
 from thalweg.tasks.sources.source import ArraySource
+from thalweg.train.machine.devices import free_on, is_cpu, synchronize
 from thalweg.train.machine.threads import torch_threads
 from thalweg.train.recipe import Recipe
 from thalweg.train.restored.randomness import isolated
@@ -40,6 +41,8 @@ _GAIN = 1.15
 _STEP = 0.06
 """Seconds that a step of the stack that is tried may take, about."""
 _REPEATS = 5
+_MOST_ON_DEVICE = 1024
+"""As many on a device of its own, which works on all of them at once."""
 _BYTES = 1 << 30
 _OF_PARAMETERS = 8
 """Tensors of a parameter's size, at most: itself, its gradients, states, and copies at compaction."""
@@ -70,22 +73,24 @@ def worth_it(task: Task, trials: Sequence[Trial], setting: Setting) -> StackChoi
 
 
 def _measured(task: Task, trials: Sequence[Trial], setting: Setting) -> StackChoice:
-    found = probe_task(task)
+    found = probe_task(task, setting.device)
     chosen = {trial.entrant.name: trial for trial in trials}
     names = sorted(chosen)[:: max(1, len(chosen) // 3)][:3]
     recipes = [recipe_of(task, chosen[name], setting) for name in names]
     singles = _singles(recipes, found)
-    alone = statistics.mean(_median(step, 2) for step, _ in singles)
-    size = max(2, min(_MOST, _limit() // _footprint(recipes[0], found)))
+    device = found.device
+    alone = statistics.mean(_median(step, 2, device) for step, _ in singles)
+    most = _MOST if is_cpu(device) else _MOST_ON_DEVICE
+    size = max(2, min(most, _limit(device) // _footprint(recipes[0], found)))
     count = int(max(2, min(len(trials), size, _STEP / alone)))
     stack = _stack([recipe_of(task, t, setting) for t in _spread(trials, count)], found)
     ways = [stack, *singles]
     share = _share(recipes[0], found)
-    _once(stack, share)
+    _once(stack, share, device)
     times: list[list[float]] = [[] for _ in ways]
     for _ in range(_REPEATS):
         for each, way in zip(times, ways, strict=True):
-            each.append(_once(way, share))
+            each.append(_once(way, share, device))
     stacked, *others = (statistics.median(each) for each in times)
     gain = statistics.mean(others) * count / stacked
     size = min(size, len(trials))
@@ -103,10 +108,10 @@ def _share(recipe: Recipe, found: Probe) -> float:
     return 1 / math.ceil(len(found.train.inputs) / (recipe.batch_size or len(found.train.inputs)))
 
 
-def _once(way: Way, share: float) -> float:
+def _once(way: Way, share: float, device: torch.device) -> float:
     """Return the time of a step with its share of an evaluation."""
     step, measure = way
-    return _time(step) + share * _time(measure)
+    return _time(step, device) + share * _time(measure, device)
 
 
 def _singles(recipes: Sequence[Recipe], found: Probe) -> list[Way]:
@@ -179,7 +184,7 @@ def _footprint(recipe: Recipe, found: Probe) -> int:
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    model = recipe.task.build()
+    model = recipe.task.build().to(found.device)
     model.train()
     inputs, targets = next(found.train.batches(recipe.batch_size))
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
@@ -189,19 +194,27 @@ def _footprint(recipe: Recipe, found: Probe) -> int:
     return 1 + _OF_PARAMETERS * parameters + 2 * sum(kept.values()) + 2 * batch
 
 
-def _limit() -> int:
-    """Return the bytes that a stack may need: a gigabyte, or a quarter of what is free if less."""
+def _limit(device: torch.device) -> int:
+    """Return the bytes that a stack may need: a gigabyte, or a quarter of what is free if less; of a
+    device's own memory, which holds nothing else, half of what is free.
+    """
+    own = None if is_cpu(device) else free_on(device)
+    if own is not None:
+        return own // 2
     free = free_memory()
     return _BYTES if free is None else min(_BYTES, free // 4)
 
 
-def _median(step: Callable[[], Any], repeats: int) -> float:
-    return statistics.median(_time(step) for _ in range(repeats))
+def _median(step: Callable[[], Any], repeats: int, device: torch.device) -> float:
+    return statistics.median(_time(step, device) for _ in range(repeats))
 
 
-def _time(step: Callable[[], Any]) -> float:
+def _time(step: Callable[[], Any], device: torch.device) -> float:
     # of a single thread the time on a core, which others at work on the machine do not lengthen
-    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    own_core = torch.get_num_threads() == 1 and is_cpu(device)
+    clock = time.thread_time if own_core else time.perf_counter
+    synchronize(device)
     started = clock()
     step()
+    synchronize(device)
     return clock() - started

@@ -61,7 +61,8 @@ class Batches:
         """Go on with the models of these seeds."""
         self._distinct = list(dict.fromkeys(seeds))
         places = {seed: k for k, seed in enumerate(self._distinct)}
-        self._which = torch.tensor([places[seed] for seed in seeds])
+        device = self._source.inputs.device
+        self._which = torch.tensor([places[seed] for seed in seeds], device=device)
         self._one_each = self._distinct == list(seeds)
 
     def epoch(self, epoch: int) -> Iterator[StackBatch]:
@@ -79,7 +80,7 @@ class Batches:
                 targets = self._weighed(y[part].clone(), part)
                 yield StackBatch(x[part].clone(), targets, shared=True)
             return
-        together = torch.stack([order for order in orders if order is not None])
+        together = torch.stack([order for order in orders if order is not None]).to(x.device)
         for index in torch.split(together, self._size, dim=1):
             yield self._gathered(x, y, index)
 

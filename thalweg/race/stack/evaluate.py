@@ -81,7 +81,7 @@ class Evaluator:
         whole = None if count == len(models) else part
         for inputs, targets in self._source.batches(EVALUATION_ROWS):
             outputs = models(inputs, shared=True, rows=whole)
-            losses = self._losses(outputs, targets, True).double()
+            losses = self._losses(outputs, targets, True).cpu().double()
             weight = self._weight(outputs, targets, len(inputs))
             for mean, loss in zip(means, losses.tolist(), strict=True):
                 mean.add(loss, weight)

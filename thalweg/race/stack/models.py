@@ -103,7 +103,7 @@ class Models:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Let go of all models but these."""
-        index = torch.tensor(rows)
+        index = torch.tensor(rows, device=next(iter(self.trained.values())).device)
         self._rows = [self._rows[row] for row in rows]
         for tensors in (self.gradients, self._varying):
             for name, tensor in tensors.items():

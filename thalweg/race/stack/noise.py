@@ -16,20 +16,21 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from thalweg.race.stack.errors import StackError
+from thalweg.race.trials.host_noise import (
+    DROPOUT,
+    OF_SIZES,
+    OF_VALUES,
+    drawn,
+    draws,
+    dropped,
+    has_own_generator,
+    is_of_shape,
+    mask,
+    name_of,
+)
 from thalweg.train.restored.randomness import seed_noise
 
 _CPU = torch.device("cpu")
-_OF_SIZES = frozenset({"rand", "randn", "randint"})
-"""Random operations that are given sizes."""
-_OF_SHAPES = frozenset(
-    {
-        *("rand_like", "randn_like", "randint_like", "bernoulli.p", "bernoulli_.float"),
-        *("uniform_", "normal_", "exponential_", "random_", "geometric_", "cauchy_", "log_normal_"),
-    }
-)
-"""Random operations on a tensor of which only the shape matters."""
-_OF_VALUES = frozenset({"bernoulli", "normal", "poisson"})
-"""Random operations on tensors whose numbers matter: drawn for each model."""
 
 
 class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -37,10 +38,12 @@ class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         seeds: the seed of each model.
+        device: where the models are; the noise is drawn on the CPU, and brought there.
     """
 
-    def __init__(self, seeds: Sequence[int]) -> None:
+    def __init__(self, seeds: Sequence[int], device: torch.device = _CPU) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._device = device
         self._states: dict[int, Tensor] = {}
         self.keep(seeds)
 
@@ -50,9 +53,9 @@ class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
         places: dict[int, list[int]] = {}
         for row, seed in enumerate(seeds):
             places.setdefault(seed, []).append(row)
-        self._rows = {seed: torch.tensor(rows) for seed, rows in places.items()}
+        self._rows = places
         order = {seed: k for k, seed in enumerate(places)}
-        self._which = torch.tensor([order[seed] for seed in seeds])
+        self._which = torch.tensor([order[seed] for seed in seeds], device=self._device)
 
     def seed(self, epoch: int) -> None:
         """Seed the noise of an epoch."""
@@ -73,26 +76,30 @@ class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if torch.Tag.nondeterministic_seeded not in func.tags:
+        if not draws(func, args, kwargs):
             return func(*args, **kwargs)
-        if any(isinstance(x, torch.Generator) for x in (*args, *kwargs.values())):
+        if has_own_generator(args, kwargs):
             raise StackError("The model draws noise from a generator of its own.")
-        base, _, overload = func._schema.name.removeprefix("aten::"), None, func._overloadname
-        if base in _OF_SIZES:
+        base = name_of(func)
+        if base == DROPOUT:
+            inputs, p, _ = (*args, *kwargs.values())[:3]
+            self._one(list(inputs.shape), base)
+            return dropped(inputs, self._by_seed(lambda row: mask(inputs[row], p)))
+        if base in OF_SIZES:
             place = next(k for k, x in enumerate(args) if isinstance(x, (list, tuple, torch.Size)))
             sizes = self._one(list(args[place]), base)
-            before, after = args[:place], args[place + 1 :]
-            return self._by_seed(lambda row: func(*before, sizes, *after, **kwargs))
-        if base in _OF_SHAPES or f"{base}.{overload}" in _OF_SHAPES:
+            own = (*args[:place], sizes, *args[place + 1 :])
+            return self._by_seed(lambda row: drawn(func, own, kwargs))
+        if is_of_shape(func):
             self._one(list(args[0].shape), base)
             return self._on_shape(func, args, kwargs)
-        if base in _OF_VALUES and "Generator" not in overload:
+        if base in OF_VALUES and "Generator" not in func._overloadname:
             tensors = [x for x in args if isinstance(x, Tensor)]
             for x in tensors:
                 self._one(list(x.shape), base)
             return self._by_row(
-                lambda row: func(
-                    *(x[row].clone() if isinstance(x, Tensor) else x for x in args), **kwargs
+                lambda row: drawn(
+                    func, [x[row].clone() if isinstance(x, Tensor) else x for x in args], kwargs
                 )
             )
         raise StackError(f"The model draws noise by {base}, which a stack cannot share out.")
@@ -105,33 +112,27 @@ class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _on_shape(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Tensor:
         target: Tensor = args[0]
-        in_place = func._schema.name.endswith("_")
-
-        def draw(row: int) -> Tensor:
-            like = torch.empty_like(target[row]) if in_place else target[row]
-            drawn: Tensor = func(like, *args[1:], **kwargs)
-            return drawn
-
-        drawn = self._by_seed(draw)
-        return target.copy_(drawn) if in_place else drawn
+        found = self._by_seed(lambda row: drawn(func, (target[row], *args[1:]), kwargs))
+        return target.copy_(found) if func._schema.name.endswith("_") else found
 
     def _by_seed(self, draw: Callable[[int], Tensor]) -> Tensor:
         """Draw once for each seed, and give each model what its seed drew."""
-        drawn = []
+        found = []
         for seed, rows in self._rows.items():
             torch.default_generator.set_state(self._states[seed])
-            drawn.append(draw(int(rows[0])))
+            found.append(draw(rows[0]))
             self._states[seed] = torch.default_generator.get_state()
-        if len(drawn) == 1:
-            return drawn[0].expand(len(self._seeds), *drawn[0].shape).contiguous()
-        return torch.stack(drawn).index_select(0, self._which)
+        if len(found) == 1:
+            one = found[0].to(self._device)
+            return one.expand(len(self._seeds), *one.shape).contiguous()
+        return torch.stack(found).to(self._device).index_select(0, self._which)
 
     def _by_row(self, draw: Callable[[int], Tensor]) -> Tensor:
         """Draw for each model, all of one seed from the same state."""
-        drawn, after = [], {}
+        found, after = [], {}
         for row, seed in enumerate(self._seeds):
             torch.default_generator.set_state(self._states[seed])
-            drawn.append(draw(row))
+            found.append(draw(row))
             after[seed] = torch.default_generator.get_state()
         self._states.update(after)
-        return torch.stack(drawn)
+        return torch.stack(found).to(self._device)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from thalweg.race.stack.errors import StackError
 from thalweg.tasks.sources.weighted import Rows
+from thalweg.train.machine.devices import is_cpu
 from thalweg.train.restored.modes import evaluating
 
 CPU = torch.device("cpu")
@@ -22,7 +23,7 @@ class Probe:
 
     `train` and `validation` are placed and matched as `fit` does. `written` names the parameters and
     buffers that a forward pass in training writes; `draws` and `draws_measured` say whether the model
-    draws random numbers in training and in evaluation.
+    draws random numbers in training and in evaluation; `device` is where it is.
     """
 
     train: Rows
@@ -30,6 +31,18 @@ class Probe:
     written: frozenset[str]
     draws: bool
     draws_measured: bool
+    device: torch.device = CPU
+
+
+OFF_THE_CPU = 0.02
+"""How far, of the largest, numbers of one model may lie apart on a device that is not the CPU: a GPU may
+round the operands of a product to 10 bits, and do so in a stack and not alone."""
+
+
+def _bounds(alone: Tensor) -> dict[str, float]:
+    if is_cpu(alone.device):
+        return {"rtol": 1e-3, "atol": 1e-5}
+    return {"rtol": 0.0, "atol": OFF_THE_CPU * float(alone.abs().max())}
 
 
 def check_outputs(stacked: Tensor, modules: list[nn.Module], inputs: Tensor) -> None:
@@ -42,7 +55,7 @@ def check_outputs(stacked: Tensor, modules: list[nn.Module], inputs: Tensor) -> 
     for k, module in enumerate(modules):
         with evaluating(module):
             alone = module(inputs.clone())
-        if not torch.allclose(stacked[k], alone, rtol=1e-3, atol=1e-5, equal_nan=True):
+        if not torch.allclose(stacked[k], alone, **_bounds(alone), equal_nan=True):
             raise StackError(
                 "The model gives other outputs in a stack than alone: it holds random numbers that are "
                 "no parameters or buffers, or treats its parameters in a way that a stack cannot show."

@@ -11,14 +11,16 @@ import torch
 from thalweg.objective.losses import Loss
 from thalweg.race.stack.alike import check_stackable
 from thalweg.race.stack.errors import StackError
-from thalweg.race.stack.probe import CPU, Probe
+from thalweg.race.stack.probe import CPU, OFF_THE_CPU, Probe
 from thalweg.race.stack.train import ModelStack, StackedModel, enter
 from thalweg.race.stack.try_task import probe_task
+from thalweg.race.trials.host_noise import noise_on_host
 from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
 from thalweg.tasks.sources.weighted import Rows, WeightedSource
+from thalweg.train.machine.devices import is_cpu
 from thalweg.train.recipe import Recipe
 from thalweg.train.restored.randomness import isolated, seed_noise
 
@@ -83,7 +85,7 @@ def reasons(task: Task, trials: Sequence[Trial], setting: Setting) -> Reasons:
                 entrants[name] = str(error)
             except FAULTS as error:
                 failed[name] = _error(error)
-        return Reasons(_dry_run(recipes) if recipes else None, entrants, failed)
+        return Reasons(_dry_run(recipes, setting) if recipes else None, entrants, failed)
 
 
 def _error(error: BaseException) -> str:
@@ -101,20 +103,21 @@ def _check_optimizer(member: StackedModel) -> None:
         raise StackError("The optimizer draws from the global generator, which a stack shares.")
 
 
-def _dry_run(recipes: list[Recipe]) -> str | None:
+def _dry_run(recipes: list[Recipe], setting: Setting) -> str | None:
     """Return why models of these recipes cannot take steps together, or None."""
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
         try:
-            found = _few(probe_task(recipes[0].task))
+            found = _few(probe_task(recipes[0].task, setting.device))
             # all few rows at once, whatever each one's batch size
             recipes = [recipe.replace(batch_size=None) for recipe in recipes]
             twice = [*recipes, recipes[0].replace(seed=recipes[0].seed ^ 1)]
             alone = _alone(twice[0], found), _alone(twice[-1], found)
             stack = ModelStack([enter(recipe) for recipe in twice], found)
             together = stack.try_step()
+            apart = 1e-3 if is_cpu(found.device) else OFF_THE_CPU
             for value, k in zip(alone, (0, -1), strict=True):
-                if abs(float(together[k]) - value) > 1e-3 * max(1.0, abs(value)):
+                if abs(float(together[k]) - value) > apart * max(1.0, abs(value)):
                     return "The model draws other noise in a stack than alone."
         except StackError as error:
             return str(error)
@@ -136,7 +139,7 @@ def _few(found: Probe) -> Probe:
 
 def _first(rows: Rows) -> Rows:
     """Return a few rows of a set, some of which count."""
-    index = torch.arange(len(rows.inputs))
+    index = torch.arange(len(rows.inputs), device=rows.inputs.device)
     if isinstance(rows, WeightedSource):
         index = index[rows.weights > 0]
     return rows.select(index[:_ROWS])
@@ -149,7 +152,8 @@ def _alone(recipe: Recipe, found: Probe) -> float:
     seed_noise(recipe.seed, 1, CPU)
     surrogate: Loss = recipe.task.cost.surrogate
     inputs, targets = next(found.train.batches(None))
-    return float(surrogate(member.model(inputs), targets).detach())
+    with noise_on_host(found.device, found.draws):
+        return float(surrogate(member.model(inputs), targets).detach())
 
 
 _SAYINGS = (

@@ -70,7 +70,7 @@ def _together(task: Task, unit: Unit, setting: Setting) -> tuple[TrialRecord, ..
             try:
                 recipe = recipe_of(task, trial, setting)
                 check_stackable(recipe)
-                found = found or probe_task(recipe.task)
+                found = found or probe_task(recipe.task, setting.device)
                 members[k] = enter(recipe)
             except StackError:
                 raise

@@ -29,6 +29,7 @@ from thalweg.train.health.diverged import diverged
 from thalweg.train.health.failure import failed_step
 from thalweg.train.health.moment import Moment
 from thalweg.train.history import Evaluation, History
+from thalweg.train.machine.devices import synchronize
 from thalweg.train.optimizers.known import learning_rate
 from thalweg.train.recipe import Recipe
 from thalweg.train.restored.modes import evaluating
@@ -61,6 +62,8 @@ def enter(recipe: Recipe) -> StackedModel:
     """
     seed_weights(recipe.seed, CPU)
     model = recipe.task.build()
+    if recipe.device is not None:
+        model = model.to(recipe.device)
     optimizer = recipe.bind(model)
     reason = refusal(optimizer, model)
     if reason is not None:
@@ -99,7 +102,7 @@ class ModelStack:
             self._penalty = StackedPenalty(cost, members[0].model, self._models.apply)
         seeds = self._seeds()
         self._batches = Batches(probe.train, seeds, recipe.batch_size, recipe.shuffle)
-        self._noise = Noise(seeds) if probe.draws or probe.draws_measured else None
+        self._noise = Noise(seeds, probe.device) if probe.draws or probe.draws_measured else None
         self._evaluator = None
         if probe.validation is not None:
             size, rows = recipe.batch_size, len(probe.train.inputs)
@@ -180,7 +183,7 @@ class ModelStack:
         with self._drawing(self._probe.draws):
             outputs = self._models(batch.inputs, shared=batch.shared)
         losses = self._losses(outputs, batch.targets, batch.shared)
-        values = losses.detach().double().numpy()
+        values = losses.detach().cpu().double().numpy()  # the one wait for a device in a step
         bad = self._alive & ~np.isfinite(values)
         if bad.any():
             self._check_counts(outputs, batch, bad)
@@ -227,6 +230,7 @@ class ModelStack:
 
     def _count(self, started: float) -> None:
         """Count the time since `started`, shared among the models that used it."""
+        synchronize(self._probe.device)
         self._seconds += (time.perf_counter() - started) / max(1, len(self._rows))
 
     # -- leaving --------------------------------------------------------------------------------------

@@ -11,27 +11,30 @@ from torch import Tensor, nn
 from thalweg.race.stack.errors import StackError
 from thalweg.race.stack.models import tensors_of
 from thalweg.race.stack.probe import CPU, ROWS, Probe
+from thalweg.race.trials.host_noise import NoiseOnHost
 from thalweg.tasks.place import place_of
 from thalweg.tasks.sources.source import ArraySource, Source
 from thalweg.tasks.sources.weighted import Rows, WeightedSource
 from thalweg.tasks.task import Task
 from thalweg.train.health.check import checked
+from thalweg.train.machine.devices import is_cpu
 from thalweg.train.restored.modes import evaluating
 from thalweg.train.restored.randomness import isolated
 
 
-def probe_task(task: Task) -> Probe:
-    """Try a model of the task. The global generator is left as it was.
+def probe_task(task: Task, device: torch.device | None = None) -> Probe:
+    """Try a model of the task on a device; None: where it is built. The global generator is left as it was.
 
     Raises:
-        StackError: for a model that is not on the CPU.
+        StackError: for a model that lies on several devices, or on one that holds no numbers.
         TaskError, DataError: for what cannot be learned.
     """
     with isolated(CPU):
         model = task.build()
+        if device is not None:
+            model = model.to(device)
         place = place_of(model)
-        if any(tensor.device.type != "cpu" for tensor in tensors_of(model).values()):
-            raise StackError(f"The model is on the device {place.device}; stacks run on the CPU.")
+        _check_places(model)
         sets = {}
         for name in ("train", "validation", "test"):
             source = getattr(task.data, name)
@@ -43,7 +46,7 @@ def probe_task(task: Task) -> Probe:
         inputs = train.inputs[:ROWS]
         before = {n: (t._version, t.detach().clone()) for n, t in tensors_of(model).items()}
         model.train()
-        with torch.no_grad(), _noticing() as training:
+        with torch.no_grad(), _noticing(place.device) as training:
             model(inputs.clone())
         # batch normalisation writes without counting a version; what it writes, though, changes
         written = frozenset(
@@ -51,9 +54,19 @@ def probe_task(task: Task) -> Probe:
             for name, tensor in tensors_of(model).items()
             if tensor._version != before[name][0] or not torch.equal(tensor, before[name][1])
         )
-        with evaluating(model), _noticing() as measured:
+        with evaluating(model), _noticing(place.device) as measured:
             model(inputs.clone())
-    return Probe(train, validation, written, bool(training), bool(measured))
+    return Probe(train, validation, written, bool(training), bool(measured), place.device)
+
+
+def _check_places(model: nn.Module) -> None:
+    """Refuse a model whose stack would have no one place."""
+    places = {tensor.device for tensor in tensors_of(model).values()}
+    if len(places) > 1:
+        names = ", ".join(sorted(map(str, places)))
+        raise StackError(f"The model lies on several devices, {names}; a stack has one.")
+    if torch.device("meta") in places:
+        raise StackError("The model is on the device meta, which holds no numbers.")
 
 
 def _matched(task: Task, model: nn.Module, source: Source) -> Rows:
@@ -68,10 +81,11 @@ def _matched(task: Task, model: nn.Module, source: Source) -> Rows:
 
 
 @contextlib.contextmanager
-def _noticing() -> Iterator[list[bool]]:
+def _noticing(device: torch.device) -> Iterator[list[bool]]:
     """Give a list that is not empty after the block if random numbers were drawn in it."""
     noticed: list[bool] = []
     before: Tensor = torch.default_generator.get_state()
-    yield noticed
+    with contextlib.nullcontext() if is_cpu(device) else NoiseOnHost(noticed.append):
+        yield noticed
     if not torch.equal(before, torch.default_generator.get_state()):
         noticed.append(True)

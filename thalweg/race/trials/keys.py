@@ -11,6 +11,7 @@ that no trial pays for compiling it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,8 @@ from thalweg.race.entrants.entrant import Entrant
 from thalweg.race.trials.plan import RacePlan, Trial
 from thalweg.race.trials.records import FAULTS
 from thalweg.tasks import Task
-from thalweg.tasks.sources.source import ArraySource, LoaderSource, Placement, Source
+from thalweg.tasks.place import place_of
+from thalweg.tasks.sources.source import ArraySource, LoaderSource, Source
 from thalweg.tasks.sources.weighted import WeightedSource
 from thalweg.train.gradients import epoch_rows, gradient_rows
 from thalweg.train.health.check import check_task, remarks
@@ -137,7 +139,7 @@ def hash_of_first_steps(task: Task, entrant: Entrant) -> str:
         TaskError: if the task itself cannot be trained, whoever does it.
     """
     digest = hashlib.sha256()
-    with task.data.train.untraced(), isolated():
+    with task.data.train.untraced(), isolated(), _repeatable():
         seed_weights(0, _CPU)
         inputs, targets = _first_rows(task, task.build())
         try:
@@ -161,12 +163,23 @@ def hash_of_first_steps(task: Task, entrant: Entrant) -> str:
     return digest.hexdigest()
 
 
+@contextlib.contextmanager
+def _repeatable() -> Iterator[None]:
+    """Let convolutions on a GPU add up in one order: the same steps have the same hash."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
+
+
 def _first_rows(task: Task, model: nn.Module) -> tuple[Any, Any]:
     """The first rows of the training set, on which the task has shown that its objective can be
     computed.
     """
     inputs, targets = task.data.train.first(_PROBE_ROWS)
-    place = Placement(dtype=_dtype(model))
+    place = place_of(model)
     inputs, targets = place(inputs), place(targets)
     try:
         targets = task.cost.surrogate.match(model(inputs), targets)  # as training matches them
@@ -264,10 +277,3 @@ def _content(row: Any) -> str:
     if isinstance(row, tuple | list):
         return repr([_content(item) for item in row])
     return lasting(repr(row))
-
-
-def _dtype(model: nn.Module) -> torch.dtype | None:
-    for parameter in model.parameters():
-        if parameter.is_floating_point():
-            return parameter.dtype
-    return None

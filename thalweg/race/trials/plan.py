@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import torch
+
 from thalweg.errors import TaskError
 from thalweg.numeric import as_seed, as_whole
 from thalweg.race.entrants.entrant import Entrant
@@ -65,6 +67,10 @@ class Setting:
     metric: str
     direction: Direction
     threads: int = 1
+    device: torch.device | None = None
+    """Where models are trained; None: where the task builds them."""
+    draws: bool = False
+    """Whether a model draws noise that is to be drawn on the CPU, though it is on another device."""
 
     def of(self, entrant: Entrant) -> Setting:
         """Return the settings of an entrant's trials: it may have a batch size of its own."""

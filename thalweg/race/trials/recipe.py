@@ -34,6 +34,7 @@ def recipe_of(task: Task, trial: Trial, setting: Setting) -> Recipe:
         evaluate_every=setting.evaluate_every(task, trial.epochs),
         gradient_budget=setting.gradients(task, trial.epochs),
         strategy=trial.entrant.strategy,
+        device=setting.device,
     )
 
 

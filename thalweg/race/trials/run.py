@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from thalweg.errors import DivergedError
+from thalweg.race.trials.host_noise import noise_on_host
 from thalweg.race.trials.plan import Setting, Trial
 from thalweg.race.trials.recipe import recipe_of
 from thalweg.race.trials.records import FAULTS, Curve, Status, TrialRecord
@@ -24,7 +25,8 @@ def run_trial(task: Task, trial: Trial, setting: Setting, key: str) -> TrialReco
         KeyboardInterrupt: if the run was interrupted.
     """
     try:
-        run = recipe_of(task, trial, setting).fit(progress=False)
+        with noise_on_host(setting.device, setting.draws):
+            run = recipe_of(task, trial, setting).fit(progress=False)
     except DivergedError as error:
         return recorded(trial, key, setting, getattr(error, "run", None), "diverged", str(error))
     except FAULTS as error:  # the other trials go on

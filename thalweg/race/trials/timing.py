@@ -25,6 +25,7 @@ from thalweg.race.trials.records import FAULTS
 from thalweg.race.trials.step_time import StepTime
 from thalweg.tasks import Task
 from thalweg.tasks.sources.batches import Order
+from thalweg.train.machine.devices import synchronize
 from thalweg.train.recipe import Recipe
 from thalweg.train.restored.randomness import isolated, seed_noise, seed_weights
 from thalweg.train.running.begin import begin
@@ -56,18 +57,21 @@ class _TimedTraining:
             entrant.task(task),
             **optimizing(entrant, point, _MOST_STEPS * _TURNS * 10),
             batch_size=setting.batch_size,
+            device=setting.device,
         )
         seed_weights(0, torch.device("cpu"))
-        state = begin(recipe, None)
+        state = begin(recipe, setting.device)
         state.model.train()
         return cls(state, _endless(state, setting.batch_size))
 
     def run(self, steps: int) -> _Turn:
         """Take steps, and return the seconds that one took."""
-        step = self.state.training_step()
+        step, device = self.state.training_step(), self.state.place.device
+        synchronize(device)
         started, cpu = time.perf_counter(), time.process_time()
         for inputs, targets in itertools.islice(self.batches, steps):
             step.take(inputs, targets)
+        synchronize(device)  # the last step of the optimizer is under way
         worked, passed = time.process_time() - cpu, time.perf_counter() - started
         return _Turn(max(passed / steps, _LEAST_SECONDS), passed, min(worked, passed))
 

@@ -19,6 +19,7 @@ from thalweg.tasks.sources.batches import Order
 from thalweg.tasks.sources.source import ArraySource
 from thalweg.train.health.diverged import FitDivergedError, diverged
 from thalweg.train.health.moment import Moment
+from thalweg.train.machine.devices import synchronize
 from thalweg.train.optimizers.known import learning_rate
 from thalweg.train.running.progress import Reporter
 from thalweg.train.running.reading import Reading
@@ -132,6 +133,7 @@ class Steps:
         if state.stopped in ("", "gradients"):
             at.part = "optimizer"
             self.count(self.updates.flush())
+        synchronize(state.place.device)
         state.seconds += time.perf_counter() - self.started
 
     def advance(self, weight: float) -> None:
@@ -162,6 +164,7 @@ class Steps:
     @contextlib.contextmanager
     def untimed(self) -> Iterator[None]:
         """Do not count what is done inside as time spent in training."""
+        synchronize(self.state.place.device)
         self.state.seconds += time.perf_counter() - self.started
         yield
         self.started = time.perf_counter()
