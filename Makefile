@@ -22,7 +22,10 @@ $(DEV): $(LAB)
 race: $(LAB)
 	$(BIN)/thalweg race digits
 
-test: lint types unit examples
+# mypy and most examples keep one core busy, the unit tests all of them
+test: $(DEV)
+	$(MAKE) --jobs=2 lint types examples
+	$(MAKE) unit
 
 full: marked processors
 

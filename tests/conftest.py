@@ -12,6 +12,7 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -29,6 +30,35 @@ settings.register_profile("fixed", derandomize=True, database=None, deadline=Non
 settings.load_profile("fixed")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile kernels into a folder of this run: nothing of the user's, nothing left behind.
+
+    The workers inherit it, so that what one of them has compiled the others only load.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    folder = tempfile.TemporaryDirectory(prefix="thalweg-tests-")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("THALWEG_CACHE", folder.name)
+    config.add_cleanup(patch.undo)
+    config.add_cleanup(folder.cleanup)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a file to one worker, and files of one `xdist_group` to the same one.
+
+    So what a file computes once, be it a fixture or a kernel, is computed in one process.
+    """
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return super()._split_scope(nodeid).partition("::")[0]
+
+    return ByFile(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Draw from tests with many cases; every machine draws the same.
@@ -44,19 +74,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         number = zlib.crc32(item.nodeid.encode())
         if number % share:
             item.add_marker(pytest.mark.every if number // share % 2 else pytest.mark.full)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def own_cache() -> Iterator[None]:
-    """Compile kernels into a folder of this run: nothing of the user's, nothing left behind."""
-    with tempfile.TemporaryDirectory(prefix="thalweg-tests-") as folder:
-        before = os.environ.get("THALWEG_CACHE")
-        os.environ["THALWEG_CACHE"] = folder
-        yield
-        if before is None:
-            del os.environ["THALWEG_CACHE"]
-        else:
-            os.environ["THALWEG_CACHE"] = before
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,9 @@
 """Races in processes of their own, which are killed: a script, since only a fresh process may fork.
 
-    python -m tests.race.killed FOLDER
+    python -m tests.race.killed FOLDER WAY…
 
-leaves a folder for each way to die; in each of them a race was killed and gone on with to its end.
+leaves a folder for each of these ways to die, names of `DEATHS`; in each of them a race was killed and gone on
+with to its end.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -202,21 +204,31 @@ def side_by_side(folder: Path) -> None:
     assert [wait(child) for child in children] == [0, 0]
 
 
-def main(folder: Path) -> None:
-    """Go through every way to die."""
+TWO = Local(workers=2)
+
+DEATHS: dict[str, Callable[[Path], None]] = {
+    **{way: partial(killed_and_gone_on_with, plant=plant) for way, plant in WAYS.items()},
+    "two workers": partial(
+        killed_and_gone_on_with, plant=around_a_record("within", 3), executor=TWO
+    ),
+    "over and over": killed_over_and_over,
+    "over and over, two workers": partial(killed_over_and_over, executor=TWO),
+    **{
+        f"stacked/{way}": partial(killed_and_gone_on_with, plant=plant, stack=4)
+        for way, plant in STACKED.items()
+    },
+    "at the same time": at_the_same_time,
+    "side by side": side_by_side,
+}
+"""Every way to die, by the name of its folder."""
+
+
+def main(folder: Path, ways: Sequence[str]) -> None:
     timing._SECONDS_A_TURN = 0.0
     contest(None).run()  # so that the children find everything imported
-    for way, plant in WAYS.items():
-        killed_and_gone_on_with(folder / way, plant)
-    for way, plant in STACKED.items():
-        killed_and_gone_on_with(folder / "stacked" / way, plant, stack=4)
-    two = Local(workers=2)
-    killed_and_gone_on_with(folder / "two workers", around_a_record("within", 3), executor=two)
-    killed_over_and_over(folder / "over and over")
-    killed_over_and_over(folder / "over and over, two workers", executor=two)
-    at_the_same_time(folder / "at the same time")
-    side_by_side(folder / "side by side")
+    for way in ways:
+        DEATHS[way](folder / way)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -12,23 +12,24 @@ from typing import Any
 
 import pytest
 
-from tests.race.killed import RIVALS, STACKED, WAYS, contest
+from tests.race.killed import DEATHS, RIVALS, STACKED, WAYS, contest
 from tests.race.races import SETTERS, outcome
 from tests.race.races import TRIALS as ALL_BUT_SETTERS
 from thalweg.race import RecordFile
 
 TRIALS = ALL_BUT_SETTERS + SETTERS
 
-pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
-    pytest.mark.xdist_group("killed"),  # the races are killed once, in one worker
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 
-@pytest.fixture(scope="session")  # other modules may run between those of the group
-def graves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module")
+def graves(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The races that the chosen tests look at, killed by one process."""
     folder = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-m", "tests.race.killed", str(folder)]
+    params = [getattr(item, "callspec", None) for item in request.session.items]
+    ways = {each.params.get("grave") for each in params if each is not None}
+    wanted = [way for way in DEATHS if way in ways]
+    command = [sys.executable, "-m", "tests.race.killed", str(folder), *wanted]
     done = subprocess.run(
         command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
@@ -36,15 +37,21 @@ def graves(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def grave(request: pytest.FixtureRequest, graves: Path) -> Path:
+    folder: Path = graves / request.param
+    return folder
+
+
 @functools.cache
-def undisturbed(*entrants: str) -> dict[str, Any]:
-    whole = contest(None, entrants=list(entrants))
+def undisturbed(*entrants: str, **settings: Any) -> dict[str, Any]:
+    whole = contest(None, entrants=list(entrants), **settings)
     whole.run()
     return outcome(whole)
 
 
 @pytest.mark.parametrize(
-    "way",
+    "grave",
     [
         *(
             pytest.param(way, marks=() if k % 8 == 1 else pytest.mark.full)
@@ -52,25 +59,25 @@ def undisturbed(*entrants: str) -> dict[str, Any]:
         ),
         "over and over, two workers",
     ],
+    indirect=True,
 )
-def test_a_killed_race_goes_on_to_the_same_result(graves: Path, way: str) -> None:
-    resumed = contest(graves / way)
+def test_a_killed_race_goes_on_to_the_same_result(grave: Path) -> None:
+    resumed = contest(grave)
     resumed.prepare()
     assert resumed.reused == TRIALS
     assert outcome(resumed) == undisturbed("sgd", "adam")
-    records = RecordFile(graves / way / "records.jsonl").read()
+    records = RecordFile(grave / "records.jsonl").read()
     assert len({record.key for record in records}) == len(records) == TRIALS  # none ran twice
     assert resumed.result().step_seconds.keys() == {"sgd", "adam"}
 
 
-@pytest.mark.parametrize("way", STACKED)
-def test_a_killed_race_of_stacks_goes_on_to_the_same_result(graves: Path, way: str) -> None:
+@pytest.mark.parametrize("grave", [f"stacked/{way}" for way in STACKED], indirect=True)
+def test_a_killed_race_of_stacks_goes_on_to_the_same_result(grave: Path) -> None:
     """To rounding: what is left of a stack is trained in a smaller one."""
-    resumed, whole = contest(graves / "stacked" / way, stack=4), contest(None, stack=4)
+    resumed = contest(grave, stack=4)
     resumed.prepare()
     assert resumed.reused == TRIALS
-    whole.run()
-    ours, theirs = outcome(resumed), outcome(whole)
+    ours, theirs = outcome(resumed), undisturbed("sgd", "adam", stack=4)
     assert ours["records"].keys() == theirs["records"].keys()
     for key, record in ours["records"].items():
         other = theirs["records"][key]
@@ -88,19 +95,20 @@ def test_a_killed_race_of_stacks_goes_on_to_the_same_result(graves: Path, way: s
 
 
 @pytest.mark.parametrize("name", RIVALS)
-def test_two_races_at_the_same_time_share_a_folder(graves: Path, name: str) -> None:
-    folder = graves / "at the same time"
-    ended = contest(folder, entrants=RIVALS[name])
+@pytest.mark.parametrize("grave", ["at the same time"], indirect=True)
+def test_two_races_at_the_same_time_share_a_folder(grave: Path, name: str) -> None:
+    ended = contest(grave, entrants=RIVALS[name])
     ended.prepare()
     assert ended.reused == TRIALS
     assert outcome(ended) == undisturbed(*RIVALS[name])
-    lines = [line for line in (folder / "records.jsonl").read_bytes().split(b"\n") if line]
-    assert len(RecordFile(folder / "records.jsonl").read()) == len(lines)
+    lines = [line for line in (grave / "records.jsonl").read_bytes().split(b"\n") if line]
+    assert len(RecordFile(grave / "records.jsonl").read()) == len(lines)
     assert TRIALS + 6 <= len(lines) <= 2 * TRIALS
 
 
-def test_records_that_two_processes_write_are_all_there(graves: Path) -> None:
-    records = RecordFile(graves / "side by side" / "records.jsonl").read()
+@pytest.mark.parametrize("grave", ["side by side"], indirect=True)
+def test_records_that_two_processes_write_are_all_there(grave: Path) -> None:
+    records = RecordFile(grave / "records.jsonl").read()
     assert all(len(record.curve.metric) == 500 for record in records)
     for name in RIVALS:
         own = [record.key for record in records if record.entrant == name]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec
 
 import numpy as np
 
@@ -16,6 +19,8 @@ from thalweg.race.trials.records import TrialRecord
 ACCURACY = {"name": "accuracy", "direction": "max"}
 STEPS_AN_EPOCH = 10
 HOSTILE = "<b>&\"mine'</script>"
+
+P = ParamSpec("P")
 
 
 def trial(
@@ -99,6 +104,22 @@ PLANTED = {
 }
 
 
+def made_once(make: Callable[P, Record]) -> Callable[P, Record]:
+    """Make a race once; whoever asks again gets a copy to edit."""
+    made: dict[str, str] = {}
+
+    @functools.wraps(make)
+    def made_or_copied(*args: P.args, **kwargs: P.kwargs) -> Record:
+        key = repr((args, kwargs))
+        if key not in made:
+            made[key] = json.dumps(make(*args, **kwargs))
+        copy: Record = json.loads(made[key])
+        return copy
+
+    return made_or_copied
+
+
+@made_once
 def planted_race(
     task: str = "digits",
     *,
@@ -152,6 +173,7 @@ def planted_race(
     return result
 
 
+@made_once
 def planted_races() -> Record:
     """Four tasks, on which different entrants are good, and one that nobody solves."""
     hard: dict[str, dict[str, float]] = {
