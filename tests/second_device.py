@@ -71,6 +71,18 @@ class _Module(backend_registration._DummyBackendModule if is_possible() else obj
         """Return what the device is called."""
         return "Second Device 1"
 
+    def manual_seed_all(self, seed: int) -> None:
+        """Seed the generator of the device."""
+        _state[0] = torch.Generator().manual_seed(seed + 1).get_state()
+
+    def get_rng_state(self) -> Tensor:
+        """Return the state of the generator."""
+        return _state[0].clone()
+
+    def set_rng_state(self, state: Tensor) -> None:
+        """Go back to a state of the generator."""
+        _state[0] = state.clone()
+
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         """Return what autocast may compute in."""
         return [torch.bfloat16]

@@ -6,7 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.race.stack.subjects import near
+import torch
+from torch import nn
+
+from tests.exact import RERUN, same
+from tests.race.stack.subjects import near, task
 from thalweg import fit
 from thalweg.tasks import load_task
 from thalweg.train import Run
@@ -17,8 +21,9 @@ BOUND = 1e-4
 
 def trained(epochs: int, **options: Any) -> Run:
     """Train a convolutional network on digits."""
-    task = load_task("digits_cnn")
-    return fit(task, "adam", lr=0.01, epochs=epochs, seed=1, progress=False, **options)
+    return fit(
+        load_task("digits_cnn"), "adam", lr=0.01, epochs=epochs, seed=1, progress=False, **options
+    )
 
 
 def check_curves_are_those_of_the_cpu() -> None:
@@ -28,6 +33,20 @@ def check_curves_are_those_of_the_cpu() -> None:
     for split in ("train", "validation"):
         scores = [getattr(run.history.epochs[-1], split).loss for run in (here, there)]
         near(scores[1], scores[0], BOUND, split)
+
+
+def check_noise_is_seeded_there_and_the_callers_generator_is_left() -> None:
+    """Dropout draws from the device's own generator."""
+    module = torch.get_device_module("second")
+    subject = task(lambda: nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3)))
+    losses = []
+    for _ in range(2):
+        torch.rand(3, device="second")  # so that the generator is somewhere else
+        before = module.get_rng_state()
+        run = fit(subject, "sgd", lr=0.1, epochs=2, seed=1, device="second", progress=False)
+        losses.append(run.history.epochs[-1].train.loss)
+        assert torch.equal(before, module.get_rng_state())
+    same(losses[0], losses[1], because=RERUN)
 
 
 def check_a_run_goes_on_there() -> None:

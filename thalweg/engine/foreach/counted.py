@@ -59,9 +59,9 @@ class Counted:
         names |= {name for name, there in given if there}
         found = frozenset(v for v in program.host_reads if names & program.scalars_behind(v))
         for v in program.matrices:
-            given = [x for x in v.operands if x in found] if v.op == "matrix" else []
-            chosen = given and getattr(v.data.function, "chosen_by_step", False)
-            if given and not (chosen and all(self._is_of_step(x, on_device) for x in given)):
+            vectors = [x for x in v.operands if x in found] if v.op == "matrix" else []
+            chosen = vectors and getattr(v.data.function, "chosen_by_step", False)
+            if vectors and not (chosen and all(self._is_of_step(x, on_device) for x in vectors)):
                 raise EngineError(
                     f"capturable=True was asked for, but {program.label} gives the matrix function "
                     f"{v.data.label!r} a number that is on the device, such as the step. Leave out "

@@ -15,6 +15,7 @@ import torch
 from thalweg.errors import EngineError
 from thalweg.race.executors.forking import let_go, own_positions
 from thalweg.race.trials.records import FAULTS
+from thalweg.train.machine.devices import other_accelerator
 
 _Result = TypeVar("_Result")
 
@@ -24,16 +25,8 @@ def can_fork() -> bool:
 
     macOS can fork, but its libraries cannot be used afterwards.
     """
-    return sys.platform == "linux" and not any(
-        each.is_initialized() for each in (torch.cuda, torch.xpu, *_other_accelerator())
-    )
-
-
-def _other_accelerator() -> list[Any]:
-    """Return the module of an accelerator of another maker, if PyTorch has one that can be asked."""
-    found = torch.accelerator.current_accelerator()
-    module = None if found is None else torch.get_device_module(found)
-    return [module] if hasattr(module, "is_initialized") else []
+    in_use = torch.cuda.is_initialized() or other_accelerator() is not None  # type: ignore[no-untyped-call]
+    return sys.platform == "linux" and not in_use
 
 
 def apart(function: Callable[[], _Result], otherwise: _Result, *, workers: int) -> _Result:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from thalweg.errors import TaskError
@@ -37,6 +39,16 @@ def usable_device(device: str | torch.device) -> torch.device:
 def is_cpu(device: torch.device | None) -> bool:
     """Return whether a device is the processor itself, as it is where none is given."""
     return device is None or device.type == "cpu"
+
+
+def other_accelerator() -> Any:
+    """Return PyTorch's module of an accelerator that is no CUDA device, once it is in use, or None."""
+    found = torch.accelerator.current_accelerator()
+    if found is None or found.type == "cuda":
+        return None
+    module = torch.get_device_module(found)
+    in_use = getattr(module, "is_initialized", None)
+    return module if in_use is None or in_use() else None
 
 
 def synchronize(device: torch.device) -> None:

@@ -5,8 +5,8 @@ Three streams: the initial weights are drawn under the seed itself, as after `to
 augmentation) are drawn under seeds derived from (seed, epoch). So a run that is resumed at the beginning
 of an epoch draws what an uninterrupted one would have drawn, and no generator state is stored.
 
-The global generators are those of PyTorch (CPU and CUDA), NumPy and Python. Generators of their own, which a
-data set, a loader or a model holds, are seeded with them.
+The global generators are those of PyTorch (CPU, CUDA, and of another accelerator), NumPy and Python.
+Generators of their own, which a data set, a loader or a model holds, are seeded with them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from thalweg.generators import Generator, seed_generator, seed_numpy
 from thalweg.tasks.sources.batches import derive
 from thalweg.tasks.sources.source import Source
+from thalweg.train.machine.devices import is_cpu, other_accelerator
 
 _cuda_is_seeded = False
 """Whether a run has seeded the CUDA devices, which takes effect when CUDA starts."""
@@ -76,6 +77,11 @@ def _seed(seed: int, device: torch.device, numpy: int) -> None:
     if device.type == "cuda":
         for generator in _cuda_generators():
             generator.manual_seed(seed)
+    elif not is_cpu(device) and device.type != "meta":
+        module = torch.get_device_module(device)
+        seeded = getattr(module, "manual_seed_all", None) or getattr(module, "manual_seed", None)
+        if seeded is not None:
+            seeded(seed)
     seed_numpy(numpy)
     random.seed(seed)
 
@@ -85,6 +91,8 @@ def _keepers() -> list[Callable[[], Any]]:
     states = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()
     cuda = [(generator, generator.get_state()) for generator in _cuda_generators()]
     was_seeded = _cuda_is_seeded
+    other = other_accelerator()
+    others = other.get_rng_state() if hasattr(other, "get_rng_state") else None
 
     def restore_cuda() -> None:
         global _cuda_is_seeded
@@ -100,6 +108,7 @@ def _keepers() -> list[Callable[[], Any]]:
         lambda: np.random.set_state(states[1]),
         lambda: random.setstate(states[2]),
         restore_cuda,
+        lambda: None if others is None else other.set_rng_state(others),
     ]
 
 
