@@ -291,6 +291,7 @@ def test_a_start_outside_the_bounds_is_moved_inside() -> None:
         (3.0, "pair"),
         ((math.nan, None), "NaN"),
         ((torch.zeros(5), None), "shape"),
+        ([(0.5, 2.0), (0.7, 2.0)], "not a pair for each"),
     ],
 )
 def test_wrong_bounds_are_refused(bounds: Any, words: str) -> None:
@@ -355,6 +356,43 @@ def test_one_bad_start_spoils_no_other() -> None:
     results = minimize_many(logarithm, torch.tensor([[0.5], [-1.0], [3.0]], dtype=torch.float64))
     assert [result.success for result in results] == [True, False, True]
     assert results[1].status is Status.UNDEFINED
+
+
+@pytest.mark.parametrize("method", ["newton", "newton-cg", "trust-exact", "trust-ncg"])
+def test_a_hessian_that_is_not_finite_does_not_end_the_descent(method: str) -> None:
+    """At x₁ = x₂ = 0 PyTorch's gradient of the length is 0, and its second derivative NaN."""
+
+    def fun(x: Tensor) -> Tensor:
+        return x[1:].norm() + (x - 1).square().sum()
+
+    starts = torch.tensor([[2.0, 0.0, 0.0], [1.0, 2.0, 3.0]], dtype=torch.float64)
+    at = 1 - math.sqrt(0.125)
+    alone = minimize(fun, starts[0], method, max_evals=200)
+    for result in [alone, *minimize_many(fun, starts, method, max_evals=200)]:
+        assert result.success, result
+        torch.testing.assert_close(
+            result.x, torch.tensor([1.0, at, at], dtype=torch.float64), rtol=1e-6, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("method", ["trust-exact", "trust-ncg"])
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.float32, 1e20), (torch.float64, 1e200)])
+def test_numbers_whose_squares_are_infinite_end_a_trust_region_without_success(
+    method: str, dtype: torch.dtype, scale: float
+) -> None:
+    start = torch.ones(3, dtype=dtype)
+    result = minimize(lambda x: scale * x.square().sum(), start, method, max_evals=50)
+    assert result.status is Status.STALLED or float(result.x.abs().max()) < 1e-3, result
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pairs_whose_squares_are_zero_are_no_pairs(dtype: torch.dtype) -> None:
+    start = torch.ones(2, dtype=dtype)
+    result = minimize(lambda x: (x**4).sum(), start, "lbfgs", tol=0.0)
+    [other] = minimize_many(lambda x: (x**4).sum(), start[None], "lbfgs", tol=0.0)
+    for found in (result, other):
+        assert float(found.x.abs().max()) < 1e-6
+        assert bool(torch.isfinite(found.x).all())
 
 
 def test_least_squares_fits_a_curve_with_fewer_residuals_than_parameters() -> None:

@@ -62,6 +62,13 @@ def as_bounds(given: Any, start: Tensor) -> Bounds:
             "bounds is a pair (low, high), each a number, a tensor of the shape of x0, or None; got "
             f"{given!r}."
         )
+    if start.numel() == 2 and all(isinstance(side, (tuple, list)) for side in given):
+        # of two parameters a list of pairs, as SciPy's, looks like two lists of numbers
+        raise ValueError(
+            "bounds is (low, high), not a pair for each parameter, and two lists of two numbers may be "
+            f"either: write bounds=(torch.tensor({list(given[0])}), torch.tensor({list(given[1])})) if "
+            "these are low and high."
+        )
     low, high = (
         _side(side, start, name, limit)
         for side, name, limit in zip(given, ("low", "high"), (-math.inf, math.inf), strict=True)

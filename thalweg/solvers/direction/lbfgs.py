@@ -104,7 +104,8 @@ def _direction(state: Histories, g: Tensor) -> Tensor:
 def _with_pair(state: Histories, step: Tensor, dg: Tensor) -> Histories:
     """Return the state with one more pair in the lanes where its curvature is beyond its rounding."""
     sy, yy = dot(step, dg).double(), dot(dg, dg).double()
-    good = sy > torch.finfo(step.dtype).eps * (dot(step, step).double() * yy).sqrt()
+    kind = torch.finfo(step.dtype)
+    good = (yy > kind.tiny) & (sy > kind.eps * (dot(step, step).double() * yy).sqrt())
     rows = state.s.shape[1]
     row = (state.taken % rows)[:, 0]
     lanes = torch.arange(len(row), device=row.device)

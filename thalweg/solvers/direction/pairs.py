@@ -24,12 +24,12 @@ class Pairs:
     """The last pairs (s, y) of one run, and H·g of BFGS's inverse Hessian made of γI and them.
 
     H = γI + [S γY] [R⁻ᵀ(D + γYᵀY)R⁻¹, −R⁻ᵀ; −R⁻¹, 0] [S γY]ᵀ with R the upper triangle of SᵀY, D its
-    diagonal, γ = sᵀy/yᵀy of the newest pair. A pair without sᵀy > 0 is left out. Products with a new
-    y = g⁺ − g are differences of those with the gradients, so that a direction reads the history twice; two
-    loops over the pairs read it twice, too, and change a vector for each pair. R⁻¹ gets a column with each
-    pair, −R⁻¹r/ρ and 1/ρ for a column (r, ρ) of R, and is as accurate as the equations solved. Rounding
-    makes differences worse by |g|/|y|: where y is short, and where it is no difference, the history is read
-    once more. The small matrices are on the host, in float64.
+    diagonal, γ = sᵀy/yᵀy of the newest pair. A pair without sᵀy > 0, or so short that yᵀy is 0, is left
+    out. Products with a new y = g⁺ − g are differences of those with the gradients, so that a direction
+    reads the history twice; two loops over the pairs read it twice, too, and change a vector for each pair.
+    R⁻¹ gets a column with each pair, −R⁻¹r/ρ and 1/ρ for a column (r, ρ) of R, and is as accurate as the
+    equations solved. Rounding makes differences worse by |g|/|y|: where y is short, and where it is no
+    difference, the history is read once more. The small matrices are on the host, in float64.
 
     Source: Byrd, Nocedal and Schnabel (1994), Representations of quasi-Newton matrices; for R⁻¹ Higham
     (2002), Accuracy and stability of numerical algorithms, section 14.2.
@@ -53,7 +53,8 @@ class Pairs:
     def add(self, s: Tensor, y: Tensor) -> None:
         """Take a pair, if its curvature is beyond its rounding; the next direction finds its products."""
         ss, sy, yy = (float(torch.dot(a, b)) for a, b in ((s, s), (s, y), (y, y)))
-        if not sy > torch.finfo(self.dtype).eps * math.sqrt(ss) * math.sqrt(yy):
+        kind = torch.finfo(self.dtype)
+        if not (yy > kind.tiny and sy > kind.eps * math.sqrt(ss) * math.sqrt(yy)):
             return
         if self.count == self.rows < self.most:
             self._grow()

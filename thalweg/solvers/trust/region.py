@@ -112,8 +112,11 @@ class Region(Runs):
     ) -> bool:
         """Set a lane's radius by how well the model did; return whether it moves."""
         lane.evaluations += 1
-        # a step that the radius cut says nothing of the point
-        promised = fall if length < lane.alpha else math.inf
+        # a step that the radius cut says nothing of the point, and neither does one of length 0
+        promised = fall if 0 < length < lane.alpha else math.inf
+        if not math.isfinite(fall + length):  # squares of the numbers are beyond the dtype
+            lane.status = self.stop.verdict(lane, math.inf, turn, self.x.dtype)
+            return False
         defined = math.isfinite(f) and math.isfinite(size)
         if f == -math.inf:
             lane.status = Status.UNBOUNDED

@@ -64,6 +64,8 @@ class Steihaug:
         going = torch.ones_like(squared, dtype=torch.bool)
         for _ in range(self.most or 10 * g.shape[-1]):
             hp = model @ p
+            # Where a product is not finite nothing is known of the bend: the step goes to the boundary.
+            hp = torch.where(torch.isfinite(hp).all(-1, keepdim=True), hp, 0.0)
             bend = dot(p, hp)
             alpha = squared / bend
             far, far_dual = step + alpha * p, dual + alpha * w
