@@ -19,7 +19,7 @@ from thalweg.kept import by_batch, undisturbed, watched
 from thalweg.model.layers import layers_of
 from thalweg.model.outputs import first_tensor, outputs_of
 from thalweg.objective.losses import Loss
-from thalweg.report.plots.starts import starts_html
+from thalweg.report.plots.starts import starts_html, steps_said
 
 AS_BUILT = "default"
 """The name for what the layers draw themselves."""
@@ -74,7 +74,7 @@ class Started:
             "strategy": self.name,
             "loss": vars(self.loss),
             "drift": None if self.drift is None else vars(self.drift),
-            "steps": list(self.steps),
+            "steps": [steps if steps < math.inf else None for steps in self.steps],
             "layers": [
                 {"layer": name, "activation": vars(a), "gradient": vars(g)}
                 for name, a, g in zip(self.layers, self.activations, self.gradients, strict=True)
@@ -235,22 +235,6 @@ def _left(constant: float | None, losses: Sequence[float]) -> float:
     """Return the loss that the linear model is to reach; NaN where none can be said."""
     base = min(filter(math.isfinite, losses), default=math.nan) if constant is None else constant
     return _LEFT * base if base > 0 else math.nan
-
-
-def steps_said(steps: Sequence[float]) -> str:
-    """Return the median with the range.
-
-    >>> steps_said([20.2, 31.6, math.inf]), steps_said([math.inf] * 3), steps_said([])
-    ('32 (20 to never)', 'never', '')
-    """
-    if not steps:
-        return ""
-    low, middle, high = (_whole(f(steps)) for f in (min, statistics.median, max))
-    return middle if low == high else f"{middle} ({low} to {high})"
-
-
-def _whole(steps: float) -> str:
-    return f"{steps:.0f}" if steps < math.inf else "never"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ _FLAT = 1e-7
 """Curvature below this part of the largest is rounding in float32."""
 _MOST = 1e6
 """Steps after which a loss that has not fallen counts as one that never does."""
+_HALVINGS = 50
+"""Of the range of steps: to a billionth of a step."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class LinearDescent:
         if not self.decrease(_MOST) >= wanted:
             return math.inf
         low, high = 0.0, _MOST
-        while high - low > 1e-6 * high:
+        for _ in range(_HALVINGS):
             middle = (low + high) / 2
             low, high = (low, middle) if self.decrease(middle) >= wanted else (middle, high)
         return high
