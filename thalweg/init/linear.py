@@ -52,7 +52,7 @@ class LinearDescent:
         total = 0.0
         for value, square in zip(self.eigenvalues, self.squares, strict=True):
             share = max(value, _FLAT * largest) / largest
-            total += square * -math.expm1(2 * steps * _log_rest(share)) / (2 * share * largest)
+            total += square * _gone(share, 2 * steps) / (2 * share * largest)
         return total
 
     def steps(self, wanted: float) -> float:
@@ -74,8 +74,11 @@ class LinearDescent:
         return high
 
 
-def _log_rest(share: float) -> float:
-    return math.log1p(-share) if share < 1 else -math.inf
+def _gone(share: float, times: float) -> float:
+    """Return 1 − (1 − share)ᵗ, exactly where the share is small."""
+    if share >= 1:
+        return 1.0 if times else 0.0
+    return -math.expm1(times * math.log1p(-share))
 
 
 NEVER = LinearDescent((1.0,), (0.0,))
