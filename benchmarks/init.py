@@ -4,8 +4,10 @@ drift: the log of the root mean square of activations and gradients, from the fi
 ReLU layers, in nats, median over the seeds with the least and the largest. It is deterministic.
 
 transfer: the best learning rate of Adam by the width of a network, under the standard parametrization (he)
-and under μP with the narrowest width as its base: the median loss on the digits after so many steps, and the
-rate where it is lowest. How far that moves with the width is what a user would have to tune again.
+and under μP with the narrowest width as its base: for each seed the rate, of doublings of one another, with
+the lowest loss on the digits after so many steps, and how many doublings it is from the narrowest width's.
+How far that moves with the width is what a user would have to tune again. The last column is the loss at the
+rate that is best for the narrowest width in the median.
 
 epochs: epochs to a training loss on the digits, of a network of ten ReLU layers and SGD with momentum, from
 PyTorch's own draw, he, LSUV and GradInit: the best learning rate for each, then the median over other seeds
@@ -20,7 +22,7 @@ import argparse
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from _contest import print_table
@@ -128,20 +130,34 @@ def transfer(seeds: int, steps: int, widths: Sequence[int]) -> None:
                 for way in ways:
                     last = _after(way, width, widths[0], rate, seed, steps, x, y)
                     losses.setdefault((way, width, rate), []).append(last)
-    medians = {key: statistics.median(values) for key, values in losses.items()}
-    rows = []
-    for way in ways:
-        best = {w: min(rates, key=lambda rate: medians[way, w, rate]) for w in widths}
-        for width in widths:
-            kept = medians[way, width, best[widths[0]]]
-            rows.append(
-                [
-                    *(way, str(width), f"2^{math.log2(best[width]):.0f}"),
-                    *(f"{medians[way, width, best[width]]:.4f}", f"{kept:.4f}"),
-                ]
-            )
-    title = f"Adam on the digits, loss after {steps} steps, median of {seeds} seeds"
-    print_table(title, ["", "width", "best rate", "its loss", "loss at the narrowest's rate"], rows)
+    table = [
+        [way, str(w), *_moved(losses, way, w, widths[0], rates)] for way in ways for w in widths
+    ]
+    title = (
+        f"Adam on the digits, loss after {steps} steps, {seeds} seeds: median (least to largest)"
+    )
+    headings = ["", "width", "best rate, log₂", "moved, doublings", "its loss"]
+    print_table(title, [*headings, "loss at the narrowest's rate"], table)
+
+
+def _moved(
+    losses: Mapping[tuple[str, int, float], Sequence[float]],
+    way: str,
+    width: int,
+    narrowest: int,
+    rates: Sequence[float],
+) -> list[str]:
+    """Return the best rate of each seed, how far it is from the narrowest width's, and what it gives."""
+    seeds = range(len(losses[way, width, rates[0]]))
+    best = [min(rates, key=lambda rate: losses[way, width, rate][k]) for k in seeds]
+    base = [min(rates, key=lambda rate: losses[way, narrowest, rate][k]) for k in seeds]
+    common = min(rates, key=lambda rate: statistics.median(losses[way, narrowest, rate]))
+    return [
+        spread([math.log2(rate) for rate in best], ".0f"),
+        spread([math.log2(rate / from_) for rate, from_ in zip(best, base, strict=True)], "+.0f"),
+        spread([losses[way, width, rate][k] for k, rate in zip(seeds, best, strict=True)], ".4f"),
+        spread(losses[way, width, common], ".4f"),
+    ]
 
 
 def _after(

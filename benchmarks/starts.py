@@ -5,10 +5,13 @@ signs, of networks of 10, 50 and 200 layers: mean over the seeds. It is determin
 
 reach: steps of SGD with momentum until the loss on 512 rows of the digits falls to a target, for each start
 on each network: the best learning rate of five by one seed, then the median over other seeds. Beside it the
-start that `thalweg.init.compare` recommends, which looks at one batch and trains nothing, and its ratio to
-the best of the twelve. A start that never gets there counts as the budget, and is marked.
+start that `thalweg.init.compare` recommends, which trains nothing, and its ratio to the best of the twelve. A
+start is followed for 1.5 times the steps of the best one before it, at most for the budget, and no further
+where by half of that it has lost less than a tenth of its loss; what has not arrived is marked by ">". With
+--others the networks are those that played no part in making the recommendation; --also adds a start.
 
-    python benchmarks/starts.py [drift] [reach] [--seeds 5] [--steps 600] [--only relu]
+    python benchmarks/starts.py [drift] [reach] [--seeds 5] [--steps 600] [--only relu] [--others]
+        [--also START]
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from _contest import print_table
+from _start_networks import NETWORKS, OTHERS, Build, plain, residual
 from torch import Tensor, nn
 
 from thalweg import init
@@ -28,91 +33,35 @@ from thalweg.init.compare import AS_BUILT
 from thalweg.objective.losses import as_loss
 from thalweg.tasks import load_task
 
-STARTS = (
-    AS_BUILT,
-    "truncated_normal:std=0.02|bias",
-    "lecun|bias",
+STARTS = [
+    "orthogonal|bias",
+    "orthogonal|bias|lsuv",
     "glorot|bias",
     "he|bias",
-    "sparse|bias",
     "random_walk|bias",
-    "orthogonal|bias",
+    "sparse|bias",
+    "lecun|bias",
     "he|bias|scaled_branches",
     "he|bias|zero_branches",
     "he|fixup",
-    "orthogonal|bias|lsuv",
-)
-WIDTH, BATCH, ROWS = 64, 64, 512
+    AS_BUILT,
+    "truncated_normal:std=0.02|bias",
+]
+BATCH, ROWS = 64, 512
 TARGET = 0.2
-RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
-EVERY = 10
-
-Build = Callable[[], nn.Module]
-
-
-class Residual(nn.Module):
-    """x + a branch of two layers."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.branch = nn.Sequential(
-            nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Add the branch."""
-        return x + self.branch(x)  # type: ignore[no-any-return]
-
-
-def plain(depth: int, activation: type[nn.Module], norm: bool = False) -> Build:
-    def build() -> nn.Module:
-        layers: list[nn.Module] = []
-        for _ in range(depth):
-            layers.append(nn.Linear(WIDTH, WIDTH))
-            layers += [nn.LayerNorm(WIDTH)] if norm else []
-            layers.append(activation())
-        return nn.Sequential(*layers, nn.Linear(WIDTH, 10))
-
-    return build
-
-
-def residual(depth: int) -> Build:
-    blocks = depth // 2
-    return lambda: nn.Sequential(
-        nn.Linear(WIDTH, WIDTH), *(Residual(WIDTH) for _ in range(blocks)), nn.Linear(WIDTH, 10)
-    )
-
-
-def convolutions(depth: int) -> Build:
-    def build() -> nn.Module:
-        layers: list[nn.Module] = [nn.Unflatten(1, (1, 8, 8))]
-        for k in range(depth):
-            layers += [nn.Conv2d(12 if k else 1, 12, 3, padding=1), nn.ReLU()]
-        return nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12 * 16, 10))
-
-    return build
-
+RATES = (0.03, 0.01, 0.1, 0.003, 0.001)
+"""The likely ones first: a rate is not followed further than the best before it."""
+EVERY = 5
+FOLLOWED = 1.5
+"""How many times the steps of the best start another one is followed."""
+LEFT = 0.9
+"""The part of its loss that a run must have gone below by half of what it is followed."""
 
 KINDS: dict[str, Callable[[int], Build]] = {
     "tanh": lambda depth: plain(depth, nn.Tanh),
     "ReLU": lambda depth: plain(depth, nn.ReLU),
     "GELU": lambda depth: plain(depth, nn.GELU),
     "residual": residual,
-}
-
-NETWORKS: dict[str, Build] = {
-    "2 ReLU": plain(2, nn.ReLU),
-    "10 ReLU": plain(10, nn.ReLU),
-    "20 ReLU": plain(20, nn.ReLU),
-    "40 ReLU": plain(40, nn.ReLU),
-    "10 tanh": plain(10, nn.Tanh),
-    "40 tanh": plain(40, nn.Tanh),
-    "20 GELU": plain(20, nn.GELU),
-    "20 leaky ReLU": plain(20, lambda: nn.LeakyReLU(0.1)),  # type: ignore[arg-type]
-    "20 ReLU, layer norm": plain(20, nn.ReLU, norm=True),
-    "residual, 5 blocks": residual(10),
-    "residual, 25 blocks": residual(50),
-    "6 convolutions": convolutions(6),
 }
 
 
@@ -122,13 +71,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--only", default="", help="a word in the name of a network")
+    parser.add_argument("--also", action="append", default=[], help="a further start")
+    parser.add_argument("--others", action="store_true", help="the networks that judge")
     given = parser.parse_args()
+    STARTS.extend(given.also)
+    torch.set_flush_denormal(True)  # dead networks are slow otherwise
     torch.set_num_threads(1)  # small products; and a neighbour's work then disturbs less
     for section in given.sections:
         if section == "drift":
             drift(given.seeds)
         elif section == "reach":
-            reach(given.seeds, given.steps, given.only)
+            reach(given.seeds, given.steps, given.only, OTHERS if given.others else NETWORKS)
         else:
             parser.error(f"{section} is no section: drift or reach")
 
@@ -167,59 +120,82 @@ def _nats(spread: object) -> str:
     return "dead" if not math.isfinite(mean) else f"{mean:.1f}"
 
 
-def reach(seeds: int, steps: int, word: str) -> None:
+def reach(seeds: int, steps: int, word: str, networks: Mapping[str, Build]) -> None:
     """Print the steps to the target of each start on each network, and of the one that is recommended."""
     x, y = digits()
-    networks = {name: build for name, build in NETWORKS.items() if word.lower() in name.lower()}
-    counts: dict[tuple[str, str], float] = {}
+    networks = {name: build for name, build in networks.items() if word.lower() in name.lower()}
+    counts: dict[str, dict[str, Count]] = {}
     rows = []
     for network, build in networks.items():
-        able = [name for name in STARTS if _matches(name, build, x)]
-        for name in able:
-            counts[name, network] = _steps(name, build, seeds, steps, x, y)
-        recommended = compared(build, able, x, y, 5).recommended
-        best = min(able, key=lambda name: counts[name, network])
-        chosen = recommended[0] if recommended else "none"
-        ratio = counts.get((chosen, network), math.nan) / counts[best, network]
-        rows.append([network, best, _told(counts[best, network], steps), chosen, f"{ratio:.2f}"])
+        counts[network] = of_starts(build, seeds, steps, x, y)
+        rows.append([network, *judged(build, counts[network], x, y)])
         print(*rows[-1], sep="  ", flush=True)
-    table = [
-        [name, *(_told(counts.get((name, n), math.nan), steps) for n in networks)]
-        for name in STARTS
-    ]
+    table = [[s, *(str(counts[n].get(s, "–")) for n in networks)] for s in STARTS]
     title = f"Steps to a loss of {TARGET}, median of {seeds} seeds"
     print_table(title, ["start", *networks], table)
     print_table("The recommended start", ["network", "best", "steps", "recommended", "×"], rows)
+
+
+def of_starts(build: Build, seeds: int, steps: int, x: Tensor, y: Tensor) -> dict[str, Count]:
+    """Return the steps of each start that has something to do on the network."""
+    counts: dict[str, Count] = {}
+    for name in STARTS:
+        if _matches(name, build, x):
+            arrived = [each.steps for each in counts.values() if each.arrived]
+            most = int(min([steps, *(FOLLOWED * each for each in arrived)]))
+            counts[name] = _counted(name, build, seeds, most, x, y)
+    return counts
+
+
+def judged(build: Build, counts: Mapping[str, Count], x: Tensor, y: Tensor) -> list[str]:
+    """Return the best start, its steps, the recommended one and how many times as many it took."""
+    best = min(counts, key=lambda name: (not counts[name].arrived, counts[name].steps))
+    recommended = compared(build, list(counts), x, y, 3).recommended
+    if not recommended:
+        return [best, str(counts[best]), "none", "–"]
+    chosen = counts[recommended[0]]
+    ratio = f"{'' if chosen.arrived else '>'}{chosen.steps / counts[best].steps:.2f}"
+    return [best, str(counts[best]), recommended[0], ratio]
 
 
 def _matches(name: str, build: Build, x: Tensor) -> bool:
     """Whether a start is for something that the network has."""
     if name == AS_BUILT:
         return True
+    model = build()
     try:
-        init.apply(build(), init.find_strategy(name), x[:256])
+        report = init.apply(model, init.find_strategy(name), x[:256])
     except TaskError:
         return False
-    return True
+    return "fixup" not in name or any("fixup" in row.strategy for row in report.rows)
 
 
-def _told(count: float, steps: int) -> str:
-    if math.isnan(count):
-        return "–"
-    return f">{steps}" if count > steps else f"{count:.0f}"
+@dataclass(frozen=True)
+class Count:
+    """The median of the steps to the target; or how far it was followed without arriving."""
+
+    steps: float
+    arrived: bool
+
+    def __str__(self) -> str:
+        return f"{'' if self.arrived else '>'}{self.steps:.0f}"
 
 
-def _steps(name: str, build: Build, seeds: int, steps: int, x: Tensor, y: Tensor) -> float:
+def _counted(name: str, build: Build, seeds: int, most: int, x: Tensor, y: Tensor) -> Count:
     tuned = []
-    most = steps
+    limit = most
     for rate in RATES:
-        count, left = _until(name, build, rate, 1000, most, x, y)
+        count, left = _until(name, build, rate, 1000, limit, x, y)
         tuned.append((count, left, rate))
-        most = min(most, int(count))  # a slower rate need not be followed further
-    rate = min(tuned)[2]
-    return statistics.median(
-        _until(name, build, rate, seed, steps, x, y)[0] for seed in range(seeds)
-    )
+        limit = min(limit, int(count))
+    count, _, rate = min(tuned)
+    if count > most:
+        return Count(most, arrived=False)
+    found: list[float] = []
+    while len(found) < seeds and sum(each > most for each in found) <= seeds // 2:
+        found.append(_until(name, build, rate, len(found), most, x, y)[0])
+    middle = statistics.median(found) if len(found) == seeds else math.inf
+    return Count(min(middle, most), arrived=middle <= most)
 
 
 def _until(
@@ -234,7 +210,7 @@ def _until(
             model, init.find_strategy(name), x[first], y[first], seed=seed, loss="cross_entropy"
         )
     optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
-    last = math.inf
+    last, begun = math.inf, _loss(model, x, y)
     for step in range(1, most + 1):
         rows = torch.randint(len(x), (BATCH,))
         loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
@@ -242,13 +218,18 @@ def _until(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step % EVERY == 0:
-            with torch.no_grad():
-                last = float(nn.functional.cross_entropy(model(x[:ROWS]), y[:ROWS]))
+            last = _loss(model, x, y)
             if last <= TARGET:
                 return step, last
-            if not math.isfinite(last):
+            hopeless = step > most / 2 and last > LEFT * begun
+            if not math.isfinite(last) or hopeless:
                 break
     return most + 1, last if math.isfinite(last) else math.inf
+
+
+@torch.no_grad()
+def _loss(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    return float(nn.functional.cross_entropy(model(x[:ROWS]), y[:ROWS]))
 
 
 if __name__ == "__main__":

@@ -278,18 +278,33 @@ def test_products_need_no_gradients_switched_on(context: Callable[[], Any]) -> N
     assert float((found - expected).abs().max()) < 1e-12
 
 
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Any:
+        return 2 * g * ctx.saved_tensors[0]
+
+
+class Squares(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return Square.apply(x)  # type: ignore[no-any-return,no-untyped-call]
+
+
+@pytest.mark.parametrize("matrix", [ggn, fisher, hessian])
+def test_a_layer_that_can_be_differentiated_once_is_refused(matrix: Callable[..., Any]) -> None:
+    """J of the layers below it would silently be 0."""
+    model = nn.Sequential(nn.Linear(2, 2), Squares(), nn.Linear(2, 2))
+    data = (torch.ones(3, 2), torch.tensor([0, 1, 0]))
+    with pytest.raises(EngineError, match=r"Square, marked once_differentiable, has no second"):
+        matrix(model, "cross_entropy", data).dense()
+
+
 def test_an_operation_without_a_second_derivative_is_named() -> None:
-    class Square(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Tensor) -> Tensor:
-            ctx.save_for_backward(x)
-            return x * x
-
-        @staticmethod
-        @once_differentiable
-        def backward(ctx: Any, g: Tensor) -> Any:
-            return 2 * g * ctx.saved_tensors[0]
-
     with pytest.raises(EngineError, match=r"Square, marked once_differentiable, has no second"):
         hessian_of(lambda x: Square.apply(x).sum(), torch.ones(2)) @ torch.ones(2)  # type: ignore[no-untyped-call]
     q = torch.ones(1, 1, 2, 4)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -28,6 +30,7 @@ def rows(count: int = 120) -> tuple[Tensor, Tensor]:
 
 
 X, Y = rows()
+X64 = X.double()
 
 
 def spreads(model: nn.Module, x: Tensor) -> dict[str, float]:
@@ -169,6 +172,60 @@ def test_gradinit_lowers_the_loss_after_a_step(optimizer: str) -> None:
                 p -= 0.01 * (g.sign() if optimizer == "adam" else g)
             scores.append(float(functional.cross_entropy(model(X), Y)))
     assert scores[1] < scores[0] - 0.02
+
+
+def gradinit_by_differences(
+    model: nn.Module, optimizer: str, lr: float, bound: float, steps: int
+) -> tuple[np.ndarray, list[bool]]:
+    """Return the factors by the paper's algorithm, slopes by central differences and Adam in NumPy, and in
+    which steps the gradient was above its bound.
+    """
+    weights = [model[0].weight, model[3].weight]  # type: ignore[index]
+    start = [w.detach().clone() for w in weights]
+    rows = len(X) // 3
+
+    def aims(factors: np.ndarray) -> tuple[float, float]:
+        """Return the gradient's norm and the loss after the step."""
+        moved = copy.deepcopy(model)
+        for layer, w, factor in zip((0, 3), start, factors, strict=True):
+            moved[layer].weight.data = w * factor  # type: ignore[index]
+        parameters = list(moved.parameters())
+        loss = functional.cross_entropy(moved(X64[: 2 * rows]), Y[: 2 * rows])
+        gradients = torch.autograd.grad(loss, parameters)
+        whole = torch.cat([g.flatten() for g in gradients])
+        with torch.no_grad():
+            for p, g in zip(parameters, gradients, strict=True):
+                p -= lr * (g.sign() if optimizer == "adam" else g)
+            after = functional.cross_entropy(moved(X64[rows:]), Y[rows:])
+        return float(whole.abs().sum() if optimizer == "adam" else whole.norm()), float(after)
+
+    factors, m, v = np.ones(2), np.zeros(2), np.zeros(2)
+    above = []
+    for t in range(1, steps + 1):
+        above.append(aims(factors)[0] > bound)
+        which, h = (0 if above[-1] else 1), 1e-6
+        units = np.eye(2) * h
+        slope = [(aims(factors + u)[which] - aims(factors - u)[which]) / (2 * h) for u in units]
+        m = 0.9 * m + 0.1 * np.array(slope)
+        v = 0.999 * v + 0.001 * np.array(slope) ** 2
+        factors = factors - 0.05 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        factors = np.maximum(factors, 0.01)
+    return factors, above
+
+
+@pytest.mark.parametrize(("optimizer", "bound"), [("sgd", 0.3), ("adam", 2.5)])
+def test_gradinit_finds_the_factors_of_the_papers_algorithm(optimizer: str, bound: float) -> None:
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.Linear(8, 6), nn.Tanh(), nn.Identity(), nn.Linear(6, 3)).double()
+    start = copy.deepcopy(model)
+    factors, above = gradinit_by_differences(start, optimizer, 0.1, bound, 12)
+    assert len(set(above)) == 2, "the loss and the norm were both descended"
+    strategy = init.gradinit(steps=12, optimizer=optimizer, lr=0.1, bound=bound)  # type: ignore[arg-type]
+    init.apply(model, strategy, X64, Y, loss="cross_entropy")
+    for layer, factor in zip((0, 3), factors, strict=True):
+        found = model[layer].weight / start[layer].weight
+        # differences are exact to 1e-9 or so of a slope, and Adam divides by its size
+        assert found.detach().numpy() == pytest.approx(factor, abs=1e-5)
 
 
 def test_gradinit_keeps_the_gradient_below_its_bound() -> None:

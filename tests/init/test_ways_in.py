@@ -192,7 +192,7 @@ def test_the_comparison_finds_the_drift_and_recommends_what_has_least() -> None:
     assert drift["default"] > 6
     assert drift["he|bias"] < 2
     assert found.recommended == ("he|bias",)
-    assert "Recommended: he|bias. From the first hidden layer" in str(found)
+    assert "Recommended: he|bias. If the model stayed linear" in str(found)
     assert found._repr_html_().count("<polyline") == 2 * 3
     row = found.to_dict()["strategies"][1]["layers"][0]
     assert row["layer"] == "0"

@@ -370,8 +370,10 @@ def jacobian(outputs: Sequence[Tensor], at: Sequence[Tensor]) -> tuple[Product, 
     """Return the products with J and Jᵀ of outputs with respect to leaves.
 
     J·v is the derivative of Jᵀ·u, which is linear in u: it needs backward passes alone, which every layer
-    has.
+    has. Raises EngineError for a function marked once_differentiable, whose part would silently be 0.
     """
+    for each in outputs:
+        refuse_once_differentiable(each)
     dummies = [torch.zeros_like(each, requires_grad=True) for each in outputs]
     backs = torch.autograd.grad(outputs, at, dummies, create_graph=True, materialize_grads=True)
     live = [place for place, each in enumerate(backs) if each.requires_grad]

@@ -13,18 +13,21 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError
 from thalweg.init.apply import apply
+from thalweg.init.linear import LinearDescent, linear_descent
 from thalweg.init.named import as_strategy
 from thalweg.kept import by_batch, undisturbed, watched
 from thalweg.model.layers import layers_of
 from thalweg.model.outputs import first_tensor, outputs_of
 from thalweg.objective.losses import Loss
-from thalweg.report.plots.starts import starts_html
+from thalweg.report.plots.starts import starts_html, steps_said
 
 AS_BUILT = "default"
 """The name for what the layers draw themselves."""
 
 _LONGEST = 1e6
 """Numbers from here on are shown with an exponent."""
+_LEFT = 0.5
+"""How much of the loss of the best constant is left where the steps of the linear model are counted."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ class Started:
     gradient there; and the loss.
 
     `drift` is how far both go from the first hidden layer to the last, in nats, added up without signs; None
-    where there is one hidden layer alone.
+    where there is one hidden layer alone. `steps` has for each seed how many steps of gradient descent the
+    model would need if it stayed linear (`LinearDescent`), infinity where it would never learn; it is empty
+    where that cannot be computed.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Started:
     gradients: tuple[Spread, ...]
     loss: Spread
     drift: Spread | None
+    steps: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values."""
@@ -68,6 +74,7 @@ class Started:
             "strategy": self.name,
             "loss": vars(self.loss),
             "drift": None if self.drift is None else vars(self.drift),
+            "steps": [steps if steps < math.inf else None for steps in self.steps],
             "layers": [
                 {"layer": name, "activation": vars(a), "gradient": vars(g)}
                 for name, a, g in zip(self.layers, self.activations, self.gradients, strict=True)
@@ -84,14 +91,19 @@ class InitComparison:
     seeds: int
 
     @property
-    def by_drift(self) -> bool:
-        """Whether the drift decides; of a model with one hidden layer the loss does."""
-        return all(each.drift is not None for each in self.started)
+    def decided_by(self) -> str:
+        """What decides: the "steps" of the linear model where one start has finite ones by every seed, else
+        the "drift", and of a model with one hidden layer the "loss".
+        """
+        if any(each.steps and max(each.steps) < math.inf for each in self.started):
+            return "steps"
+        return "loss" if any(each.drift is None for each in self.started) else "drift"
 
     @property
     def recommended(self) -> tuple[str, ...]:
         """The best strategy, and those that the seeds do not tell apart from it."""
-        figures = {each.name: self._figure(each) for each in self.started}
+        by = self.decided_by
+        figures = {each.name: self._figure(each, by) for each in self.started}
         known = {name: spread for name, spread in figures.items() if math.isfinite(spread.mean)}
         if not known:
             return ()
@@ -99,8 +111,10 @@ class InitComparison:
         alike = [n for n in known if n != best and self._alike(known[n], known[best])]
         return (best, *alike)
 
-    def _figure(self, each: Started) -> Spread:
-        if self.by_drift and each.drift is not None:
+    def _figure(self, each: Started, by: str) -> Spread:
+        if by == "steps":
+            return Spread.of([math.log1p(steps) for steps in each.steps] or [math.nan])
+        if by == "drift" and each.drift is not None:
             return each.drift
         if not math.isfinite(each.loss.mean):
             return each.loss
@@ -116,9 +130,10 @@ class InitComparison:
 
     def _summary(self) -> str:
         width = max(len(each.name) for each in self.started)
-        lines = [f"{'':{width}}  {'loss':>16}  {'drift, nats':>16}"]
+        lines = [f"{'':{width}}  {'loss':>16}  {'drift, nats':>16}  {'linear steps':>18}"]
         lines += [
-            f"{each.name:{width}}  {each.loss!s:>16}  {'' if each.drift is None else each.drift!s:>16}"
+            f"{each.name:{width}}  {each.loss!s:>16}  {'' if each.drift is None else each.drift!s:>16}  "
+            f"{steps_said(each.steps):>18}".rstrip()
             for each in self.started
         ]
         if self.constant is not None:
@@ -133,18 +148,25 @@ class InitComparison:
         if not names:
             return "No strategy gives finite figures on this batch."
         best = next(each for each in self.started if each.name == names[0])
-        if self.by_drift:
-            why = (
+        also = f" The seeds do not tell {', '.join(names[1:])} apart from it." if names[1:] else ""
+        return (
+            f"Recommended: {names[0]}. {self._reason(best)}, over {self.seeds} seeds.{also} A race says what "
+            "trains fastest."
+        )
+
+    def _reason(self, best: Started) -> str:
+        by = self.decided_by
+        if by == "steps":
+            return (
+                "If the model stayed linear, the loss would fall to half of the best constant's in "
+                f"{steps_said(best.steps)} steps of gradient descent"
+            )
+        if by == "drift":
+            return (
                 "From the first hidden layer to the last, activations and gradients change by "
                 f"{best.drift} nats in all"
             )
-        else:
-            why = f"There is no depth to compare; its loss {best.loss} is next to the constant's"
-        also = f" The seeds do not tell {', '.join(names[1:])} apart from it." if names[1:] else ""
-        return (
-            f"Recommended: {names[0]}. {why}, over {self.seeds} seeds.{also} A race says what trains "
-            "fastest."
-        )
+        return f"There is no depth to compare; its loss {best.loss} is next to the constant's"
 
     def _repr_html_(self) -> str:
         """The figures by layer and a table, for notebooks."""
@@ -194,29 +216,36 @@ def compare(
     named: Mapping[str, Any] = {
         str(each): None if each == AS_BUILT else as_strategy(each) for each in strategies
     }
-    started = []
+    runs_of: dict[str, list[_MeasuredStart]] = {}
     for name, strategy in named.items():
-        runs = []
         for seed in range(seeds):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 model = build()
                 if strategy is not None:
                     apply(model, strategy, x, y, seed=seed, loss=loss, targets=targets)
-                runs.append(_measured(model, x, y, loss))
-        started.append(_gathered(name, runs))
-    known = y if targets is None else targets
-    return InitComparison(tuple(started), constant_loss(loss.name, known), seeds)
+                runs_of.setdefault(name, []).append(_measured(model, x, y, loss))
+    constant = constant_loss(loss.name, y if targets is None else targets)
+    left = _left(constant, [run.loss for runs in runs_of.values() for run in runs])
+    started = tuple(_gathered(name, runs, left) for name, runs in runs_of.items())
+    return InitComparison(started, constant, seeds)
+
+
+def _left(constant: float | None, losses: Sequence[float]) -> float:
+    """Return the loss that the linear model is to reach; NaN where none can be said."""
+    base = min(filter(math.isfinite, losses), default=math.nan) if constant is None else constant
+    return _LEFT * base if base > 0 else math.nan
 
 
 @dataclass(frozen=True)
 class _MeasuredStart:
-    """One model on the batch: figures by layer, which of them are hidden, and the loss."""
+    """One model on the batch: figures by layer, which of them are hidden, the loss, and how it would fall."""
 
     activations: dict[str, float]
     gradients: dict[str, float]
     hidden: tuple[str, ...]
     loss: float
+    descent: LinearDescent | None
 
 
 def _measured(model: nn.Module, x: Any, y: Any, loss: Loss) -> _MeasuredStart:
@@ -233,12 +262,12 @@ def _measured(model: nn.Module, x: Any, y: Any, loss: Loss) -> _MeasuredStart:
         by_batch(model)
         value = loss(outputs_of(model, x), y)
         value.backward()  # type: ignore[no-untyped-call]
+        descent = linear_descent(model, loss, x, y)
     activations = {name: _log_rms(out.detach()) for name, out in outputs.items()}
     gradients = {n: -math.inf if t.grad is None else _log_rms(t.grad) for n, t in outputs.items()}
     # the last layer that the batch reaches gives the outputs
-    return _MeasuredStart(
-        activations, gradients, tuple(outputs)[:-1] or tuple(outputs), float(value.detach())
-    )
+    hidden = tuple(outputs)[:-1] or tuple(outputs)
+    return _MeasuredStart(activations, gradients, hidden, float(value.detach()), descent)
 
 
 def _log_rms(values: Tensor) -> float:
@@ -246,7 +275,7 @@ def _log_rms(values: Tensor) -> float:
     return math.log(square) / 2 if 0 < square < math.inf else -math.inf if square == 0 else math.nan
 
 
-def _gathered(name: str, runs: Sequence[_MeasuredStart]) -> Started:
+def _gathered(name: str, runs: Sequence[_MeasuredStart], left: float) -> Started:
     layers = tuple(runs[0].activations)
     if not layers:
         raise TaskError("The batch reaches no layer of the model that has weights and is hidden.")
@@ -263,7 +292,17 @@ def _gathered(name: str, runs: Sequence[_MeasuredStart]) -> Started:
         gradients=tuple(Spread.of([run.gradients[each] for run in runs]) for each in layers),
         loss=Spread.of([run.loss for run in runs]),
         drift=None if first == last else Spread.of(drifts),
+        steps=_steps(runs, left),
     )
+
+
+def _steps(runs: Sequence[_MeasuredStart], left: float) -> tuple[float, ...]:
+    found = []
+    for run in runs:
+        if run.descent is None or math.isnan(left):
+            return ()
+        found.append(run.descent.steps(run.loss - left))
+    return tuple(found)
 
 
 def _table(started: Started) -> str:

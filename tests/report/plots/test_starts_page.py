@@ -28,7 +28,8 @@ def record(layers: int = 3) -> dict[str, Any]:
             for k in range(layers)
         ]
         loss = {"mean": 2.5, "std": 0.01}
-        return {"strategy": name, "loss": loss, "drift": loss, "layers": rows}
+        steps = [12.0, 30.0, None]
+        return {"strategy": name, "loss": loss, "drift": loss, "steps": steps, "layers": rows}
 
     return {
         "schema": "thalweg.init/1",
@@ -96,6 +97,7 @@ def test_the_page_says_what_was_found_and_stands_alone(tmp_path: Path) -> None:
     assert RACE["evidence"][0] in page
     assert "2.302" in page
     assert "+0.198" in page  # the loss above that of the best constant
+    assert "30 (12 to never)" in page
     assert "&lt;b&gt;he&lt;/b&gt;" in page
     assert "<b>he</b>" not in page
     assert "a &lt;task&gt;" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -17,6 +18,10 @@ from thalweg.report.plots.depth import depth_lines, depth_svg, palette_of
 _FIGURES = {"activation": "log RMS of activations", "gradient": "log RMS of gradients"}
 _LONGEST = 1e6
 """Numbers from here on are shown with an exponent."""
+_STEPS = (
+    " The linear steps are those of gradient descent to half of the best constant's loss, if the outputs "
+    "stayed linear in the parameters: median, least and largest of the seeds."
+)
 _STYLE = """
 .depth { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 18px; }
 .scroll { overflow-x: auto; }
@@ -92,6 +97,8 @@ def _summary(record: Mapping[str, Any]) -> str:
         ]
     if any(each["drift"] is not None for each in record["strategies"]):
         columns["drift, nats"] = [_spread(each["drift"], "+.2f") for each in record["strategies"]]
+    if any(each.get("steps") for each in record["strategies"]):
+        columns["linear steps"] = [steps_said(each["steps"]) for each in record["strategies"]]
     return _table(list(columns), list(zip(*columns.values(), strict=True)))
 
 
@@ -141,6 +148,22 @@ def _spread(value: Mapping[str, Any] | None, how: str) -> str:
     return shown.replace("-", "−")
 
 
+def steps_said(steps: Sequence[float | None]) -> str:
+    """Return the median of numbers of steps with the least and the largest; None and infinity are "never".
+
+    >>> steps_said([20.2, 31.6, None]), steps_said([math.inf] * 3), steps_said([])
+    ('32 (20 to never)', 'never', '')
+    """
+    if not steps:
+        return ""
+    known = [math.inf if each is None else each for each in steps]
+    low, middle, high = (
+        f"{value:.0f}" if value < math.inf else "never"
+        for value in (min(known), statistics.median(known), max(known))
+    )
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
 def _signed(value: float | None, zero: float) -> str:
     if value is None or not _is_finite(value):
         return ""
@@ -164,6 +187,7 @@ def _page(record: Mapping[str, Any]) -> str:
             "of their shares. A loss far above it says that the outputs begin too large."
         )
     )
+    stepped = any(each.get("steps") for each in record["strategies"])
     body = f"""<header>
 <p class="kicker">thalweg init{f" · {escape(task)}" if task else ""}</p>
 <h1>How the model starts</h1>
@@ -179,7 +203,7 @@ one batch: mean and standard deviation over {record["seeds"]} seeds. A flat line
 {"" if race is None else _race(race)}
 <section class="card">
 <h2>At the start</h2>
-<p class="hint">{"" if race is None else escape(record["advice"])}{entropy}</p>
+<p class="hint">{"" if race is None else escape(record["advice"])}{entropy}{_STEPS if stepped else ""}</p>
 {_summary(record)}
 <details style="margin:14px 0"><summary>Layer by layer</summary>{_by_layer(record)}</details>
 </section>"""
