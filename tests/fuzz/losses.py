@@ -58,7 +58,7 @@ def cases(draw: st.DrawFn) -> Case:
         weight = draw(st.sampled_from([None, [1.0, 2.0, 0.25], [0.0, 3.0, 1.0]]))
         if weight:
             settings["weight"] = torch.tensor(weight, dtype=torch.float64)
-        # rows of a class without weight are smoothed too: alone in a batch they have an infinite mean
+        # rows of a class without weight are smoothed too: alone in a batch they are refused
         if draw(st.booleans()) and not (weight and 0.0 in weight):
             settings["label_smoothing"] = 0.1
         if targets != "probabilities":

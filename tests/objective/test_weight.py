@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from thalweg.errors import DataError, TaskError
 from thalweg.objective import Cost, Scores, as_loss
+from thalweg.objective.weighted import Weighted
 
 SIZES = (7, 4, 7, 2, 3)
 ROWS = sum(SIZES)
@@ -90,6 +91,31 @@ def str_of(loss: Any) -> str:
 def test_ignored_rows_and_class_weights(loss: Any) -> None:
     whole = as_loss(loss)(LOGITS, LABELS)
     assert measured(Cost(loss), LOGITS, LABELS).loss == pytest.approx(whole.item(), rel=1e-12)
+
+
+def smoothed(outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(outputs, targets, weight=NO_FIRST, label_smoothing=0.1)
+
+
+NO_FIRST = torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(NO_FIRST, label_smoothing=0.1), smoothed])
+def test_a_batch_whose_classes_weigh_nothing_has_no_mean_if_it_is_smoothed(loss: Any) -> None:
+    surrogate, outputs = as_loss(loss), drawn(2, 3)
+    found, weight = surrogate.measured(outputs, torch.tensor([0, 1]), 2)
+    assert (weight, bool(found.isfinite())) == (1.0, True)
+    of_none = torch.tensor([0, 0])
+    with pytest.raises(
+        TaskError, match=r"All rows of a batch have classes of weight 0. Label smoothing"
+    ):
+        surrogate.measured(outputs, of_none, 2)
+    if loss is not smoothed:
+        with pytest.raises(TaskError, match="All rows of a batch have classes of weight 0"):
+            surrogate.measured(outputs, Weighted(of_none, torch.ones(2)), 2)
+    assert surrogate.measured(outputs, of_none - 100, 2)[1] == 0, "ignored rows have no loss"
+    unsmoothed = Cost("cross_entropy", class_weights=(0, 1, 1)).surrogate
+    assert unsmoothed.measured(outputs, torch.tensor([0, 0]), 2)[1] == 0, "it is left out"
 
 
 @pytest.mark.parametrize(

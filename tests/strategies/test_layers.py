@@ -119,11 +119,11 @@ def test_units_are_copied_by_the_seed() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: widened(mlp(2, 4, 3), {"9": 5}), "no layer '9'.*There are: 0, 1, 2"),
+        (lambda: widened(mlp(2, 4, 3), {"9": 5}), "no layer '9'.* go to layers alone: 0, 2"),
         (lambda: widened(mlp(2, 4, 3), {"1": 5}), "Layer '1' is ReLU"),
         (lambda: widened(mlp(2, 4, 3), {"0": 3}), "Layer '0' has 4 units; .* got 3"),
-        (lambda: widened(mlp(2, 4, 3), {"2": 5}), "Layer '2' is the last"),
-        (lambda: widened(nn.Linear(2, 2), {}), "an nn.Sequential of layers; got Linear"),
+        (lambda: widened(mlp(2, 4, 3), {"2": 5}), "Layer '2' cannot be widened: its units are outputs"),
+        (lambda: widened(nn.ModuleList([nn.Linear(2, 2)]), {"0": 3}), "is ModuleList, no nn.Seq.*: give x="),
         (
             lambda: widened(nn.Sequential(nn.Linear(2, 3), nn.Softmax(1), nn.Linear(3, 1)), {"0": 4}),
             "'0' cannot be widened: layer '1' behind it, Softmax, may mix",
@@ -222,7 +222,9 @@ def test_a_grown_model_goes_on_from_what_the_small_one_computes() -> None:
     models[1].load_state_dict(watch.seen[10])
     difference = float((models[0](x) - models[1](x)).detach().abs().max())
     assert difference < 1e-6, "one step of 1e-9 apart"
-    with pytest.raises(TaskError, match=r"has nothing at place 5, and the task's model ReLU"):
+    with pytest.raises(
+        TaskError, match=r"calls 3 layers with .* the task's model 4: 0, 2, 4, and 0, 2, 4, 6"
+    ):
         quiet(task, strategy=net2net(small))
     with pytest.raises(TaskError, match="Layer '0' has 4 units; it can become wider, got 3"):
         quiet(blobs(model=lambda: mlp(2, 3, 5, 3)), strategy=net2net(small))

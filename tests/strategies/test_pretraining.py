@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tests.exact import RESUMED, is_same
 from tests.strategies.killed import killed_and_resumed
+from tests.strategies.models import Convolutions, Residual, pictures
 from tests.train.helpers import blobs, quiet, same_run
 from thalweg.errors import TaskError
 from thalweg.strategies import pretraining
+from thalweg.strategies.parts import parts_of
 from thalweg.train import Callback
 
 
@@ -105,6 +108,50 @@ def test_convolutions_are_pretrained_too() -> None:
         assert [stage.name for stage in run.stages] == ["layer 1", "layer 2", "joint"]
 
 
+def test_a_model_of_any_class_is_pretrained_part_by_part() -> None:
+    watch = Watch()
+    settings: dict[str, Any] = {"lr": 1e-9, "epochs": 6, "callbacks": [watch]}
+    run = quiet(pictures(Convolutions), "sgd", strategy=pretraining(), **settings)
+    names = ["layer 1", "layer 2", "layer 3", "joint"]
+    assert [stage.name for stage in run.stages] == names
+    first = next(k for k, seen in enumerate(watch.seen) if "conv1.weight" in seen)
+    parts, joint = watch.seen[first - 1], watch.seen[first]
+    for place, name in enumerate(("conv1.weight", "conv2.weight", "fc1.weight")):
+        found = parts[next(k for k in parts if k.startswith(f"body.{place}") and name in k)]
+        assert near(found, joint[name])
+    assert near(parts["head.weight"], joint["fc2.weight"]), "of a head that is one layer"
+
+    run = quiet(pictures(Residual), strategy=pretraining("unsupervised", noise=0.2), epochs=6)
+    blocks = ["layer 1", "layer 2", "layer 3"]
+    assert [stage.name for stage in run.stages] == [*blocks, "joint"], "a stem and two blocks"
+
+
+def test_a_mode_that_is_read_while_it_is_traced_is_that_of_the_part() -> None:
+    parts = parts_of(Drops().eval()), parts_of(Drops())
+    x = torch.ones(4, 3)
+    for each in parts:
+        assert is_same(each.eval()(x), x, because="nothing is dropped")
+        assert not is_same(each.train()(x), x, because="it is dropped")
+
+
+class Drops(nn.Module):
+    """Drops numbers in training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.dropout(x + 0, 0.999, self.training)
+
+
+class Branching(nn.Module):
+    """Cannot be traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a(x) if float(x.sum()) > 0 else self.a(-x)
+
+
 @pytest.mark.parametrize("after", [2, 7, 13])
 @pytest.mark.parametrize("kind", ["supervised", "unsupervised"])
 def test_it_goes_on_bit_for_bit(kind: Any, after: int, tmp_path: Path) -> None:
@@ -114,8 +161,10 @@ def test_it_goes_on_bit_for_bit(kind: Any, after: int, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_pretrained_is_said() -> None:
-    with pytest.raises(TaskError, match="model is Linear"):
+    with pytest.raises(TaskError, match="needs a hidden layer; the model has 1 linear"):
         quiet(blobs(model=lambda: nn.Linear(2, 3)), strategy=pretraining())
+    with pytest.raises(TaskError, match=r"cannot trace this Branching. test_pretraining.py, line"):
+        quiet(blobs(model=Branching), strategy=pretraining())
     with pytest.raises(TaskError, match="needs a hidden layer; the model has 1 linear"):
         quiet(blobs(model=lambda: nn.Sequential(nn.Linear(2, 3))), strategy=pretraining())
     with pytest.raises(TaskError, match="'supervised' or 'unsupervised'; got 'self'"):

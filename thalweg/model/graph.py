@@ -21,6 +21,7 @@ INPUT = "placeholder"
 Run = Callable[[nn.Module, Any], Any]
 """Runs a model on a batch."""
 
+
 _ADDS = frozenset({"add", "add_", "iadd", "__add__", "__iadd__", "__radd__"})
 
 
@@ -76,8 +77,12 @@ def graph_of(
         return None
 
 
-def _is_whole(module: nn.Module) -> bool:
-    """Whether a module is one call of the graph: a layer, or one of PyTorch's without parts."""
+def is_whole(module: nn.Module) -> bool:
+    """Whether a module is one call: a layer, or one of PyTorch's without parts.
+
+    >>> is_whole(nn.Linear(1, 1)), is_whole(nn.Sequential(nn.Linear(1, 1)))
+    (True, False)
+    """
     if isinstance(module, WEIGHTED):
         return True
     own = type(module).__module__.startswith("torch.nn")
@@ -86,16 +91,21 @@ def _is_whole(module: nn.Module) -> bool:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return _is_whole(m)
+        return is_whole(m)
+
+
+def trace_nodes(model: nn.Module) -> list[fx.Node]:
+    """Return the calls of a model as `torch.fx` traces them; raises whatever a forward does to a symbol."""
+    return list(_Tracer().trace(model).nodes)
 
 
 def _traced(model: nn.Module) -> CallGraph:
-    if _is_whole(model):
+    if is_whole(model):
         return CallGraph((Call(type(model).__name__, "", (), {}),), (0,), "torch.fx")
     place: dict[fx.Node, int] = {}
     calls: list[Call] = []
     returned: tuple[int, ...] = ()
-    for node in _Tracer().trace(model).nodes:
+    for node in trace_nodes(model):
         inputs = tuple(place[each] for each in node.all_input_nodes)
         if node.op == "output":
             returned = inputs
@@ -107,9 +117,9 @@ def _traced(model: nn.Module) -> CallGraph:
         elif node.op == "call_function":
             label, options = _function(node.target, node.args, options)
         else:
-            label = node.target if node.op == "call_method" else node.op
+            label = str(node.target) if node.op == "call_method" else node.op
         place[node] = len(calls)
-        calls.append(Call(str(label), module, inputs, options, _caller(node, module)))
+        calls.append(Call(label, module, inputs, options, _caller(node, module)))
     return CallGraph(tuple(calls), returned, "torch.fx")
 
 
@@ -127,17 +137,14 @@ def _function(function: Any, args: Any, kwargs: Mapping[str, Any]) -> tuple[str,
     return name, options
 
 
-class _Recorder(TorchFunctionMode):
-    """Records the functions that are called outside of whole modules."""
+class Recorder(TorchFunctionMode):
+    """Is told of each call, outside of other calls; a subclass says what it notes of them."""
 
-    def __init__(self, counter: Callable[[], int]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.calls: list[Call] = []
         self.within = 0
         self.callers: list[str] = []
-        self._counter, self._counted = counter, 0
-        self._place: dict[int, int] = {}
-        self._kept: list[Tensor] = []  # so that no address is used twice
+        self.has_begun = False
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -145,36 +152,26 @@ class _Recorder(TorchFunctionMode):
         given = dict(kwargs or {})
         result = func(*args, **given)
         if not self.within:
-            label, options = _function(func, args, given)
-            self.note(label, None, (args, given), result, options)
+            with torch._C.DisableTorchFunction():
+                self.note_function(func, args, given, result)
         return result
 
-    def note(
-        self, label: str, module: str | None, given: Any, result: Any, options: Mapping[str, Any]
-    ) -> None:
-        with torch._C.DisableTorchFunction():
-            inputs = self.places(given)
-            made = list(tensors_in(result))
-            if not made or not (inputs or module is not None or label == INPUT):
-                return
-            for tensor in made:
-                self._place[id(tensor)] = len(self.calls)
-                self._kept.append(tensor)
-            caller = self.callers[-1] if self.callers else ""
-            shapes = tuple(tuple(tensor.shape) for tensor in made)
-            count = self._counter()
-            spent, self._counted = count - self._counted, count
-            self.calls.append(Call(label, module, inputs, options, caller, shapes, spent))
+    def note_inputs(self, given: Any) -> None:
+        """Note what the model is given."""
 
-    def places(self, value: Any) -> tuple[int, ...]:
-        with torch._C.DisableTorchFunction():
-            found = (self._place.get(id(tensor)) for tensor in tensors_in(value))
-            return tuple(dict.fromkeys(place for place in found if place is not None))
+    def note_module(self, module: nn.Module, name: str, args: Any, result: Any) -> None:
+        """Note a call of a whole module."""
+
+    def note_function(self, function: Any, args: Any, kwargs: dict[str, Any], result: Any) -> None:
+        """Note a call of a function or method of tensors."""
 
 
-def _recorded(model: nn.Module, x: Any, run: Run, counter: Callable[[], int]) -> CallGraph:
-    recorder = _Recorder(counter)
-    names = {module: name for name, module in model.named_modules() if _is_whole(module)}
+def record(model: nn.Module, x: Any, run: Run, recorder: Recorder) -> Any:
+    """Run a batch through a model in evaluation mode, and tell the recorder of each call; return the outputs.
+
+    Modes, buffers and PyTorch's generators are put back.
+    """
+    names = {module: name for name, module in model.named_modules() if is_whole(module)}
 
     def enter(module: nn.Module, _: Any) -> None:
         recorder.within += 1
@@ -182,11 +179,14 @@ def _recorded(model: nn.Module, x: Any, run: Run, counter: Callable[[], int]) ->
     def leave(module: nn.Module, args: Any, result: Any) -> None:
         recorder.within -= 1
         if not recorder.within:
-            recorder.note(type(module).__name__, names[module], args, result, {})
+            with torch._C.DisableTorchFunction():
+                recorder.note_module(module, names[module], args, result)
 
     def begin(_: nn.Module, args: Any) -> None:
-        if not recorder.calls:
-            recorder.note(INPUT, None, (), args, {})
+        if not recorder.has_begun:
+            recorder.has_begun = True
+            with torch._C.DisableTorchFunction():
+                recorder.note_inputs(args)
 
     handles = [model.register_forward_pre_hook(begin)]
     handles += [module.register_forward_pre_hook(enter) for module in names]
@@ -202,8 +202,7 @@ def _recorded(model: nn.Module, x: Any, run: Run, counter: Callable[[], int]) ->
         with undisturbed(model), watched(list(names), leave):
             model.eval()
             with recorder:
-                returned = run(model, x)
-            return CallGraph(tuple(recorder.calls), recorder.places(returned), "a batch")
+                return run(model, x)
     finally:
         for handle in handles:
             handle.remove()
@@ -212,6 +211,54 @@ def _recorded(model: nn.Module, x: Any, run: Run, counter: Callable[[], int]) ->
 def _left(callers: list[str]) -> None:
     """Forget the module that made the last calls; a hook must return nothing."""
     callers.pop()
+
+
+class _Calls(Recorder):
+    """Makes a graph of the calls."""
+
+    def __init__(self, counter: Callable[[], int]) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self._counter, self._counted = counter, 0
+        self._place: dict[int, int] = {}
+        self._kept: list[Tensor] = []  # so that no address is used twice
+
+    def note_inputs(self, given: Any) -> None:
+        self._note(INPUT, None, (), given, {})
+
+    def note_module(self, module: nn.Module, name: str, args: Any, result: Any) -> None:
+        self._note(type(module).__name__, name, args, result, {})
+
+    def note_function(self, function: Any, args: Any, kwargs: dict[str, Any], result: Any) -> None:
+        label, options = _function(function, args, kwargs)
+        self._note(label, None, (args, kwargs), result, options)
+
+    def _note(
+        self, label: str, module: str | None, given: Any, result: Any, options: Mapping[str, Any]
+    ) -> None:
+        inputs = self.places(given)
+        made = list(tensors_in(result))
+        if not made or not (inputs or module is not None or label == INPUT):
+            return
+        for tensor in made:
+            self._place[id(tensor)] = len(self.calls)
+            self._kept.append(tensor)
+        caller = self.callers[-1] if self.callers else ""
+        shapes = tuple(tuple(tensor.shape) for tensor in made)
+        count = self._counter()
+        spent, self._counted = count - self._counted, count
+        self.calls.append(Call(label, module, inputs, options, caller, shapes, spent))
+
+    def places(self, value: Any) -> tuple[int, ...]:
+        with torch._C.DisableTorchFunction():
+            found = (self._place.get(id(tensor)) for tensor in tensors_in(value))
+            return tuple(dict.fromkeys(place for place in found if place is not None))
+
+
+def _recorded(model: nn.Module, x: Any, run: Run, counter: Callable[[], int]) -> CallGraph:
+    calls = _Calls(counter)
+    returned = record(model, x, run, calls)
+    return CallGraph(tuple(calls.calls), calls.places(returned), "a batch")
 
 
 def followers(graph: CallGraph) -> list[list[int]]:

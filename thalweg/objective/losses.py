@@ -14,7 +14,7 @@ from torch.nn import functional
 from thalweg.errors import DataError, TaskError, suggest
 from thalweg.objective.fitting import check_classes, shape_message, taken_from
 from thalweg.objective.nested import describe_batch
-from thalweg.objective.weight import BatchWeight, Listener, Weight
+from thalweg.objective.weight import SMOOTHED_ALONE, BatchWeight, Listener, Weight
 from thalweg.objective.weighted import (
     Weighted,
     check_weights,
@@ -137,6 +137,9 @@ class Loss:
         loss is one of PyTorch's means, also in a function or module of the user's, alone or with
         other terms. Elsewhere `batch_weight` says it, and without that it is the rows. Of `Weighted`
         targets each row counts by its weight.
+
+        Raises TaskError where label smoothing divides by 0, all classes of the batch having weight 0: the
+        loss of the set would leave out what it adds.
         """
         if isinstance(targets, Weighted):
             return self._weighted(outputs, targets)
@@ -152,6 +155,8 @@ class Loss:
         """Return the loss of a batch whose rows weigh differently, and what it weighs."""
         check_weights(given.weights, len(given.weights), "a batch")
         loss, weight = self.weighted(outputs, given.targets, given.weights)
+        if setting_of(self.function, "label_smoothing", 0.0) and bool(loss.isinf() & (weight == 0)):
+            raise TaskError(SMOOTHED_ALONE)
         return loss, "sum" if _sums(self.function) else float(weight)
 
     def weighted(self, outputs: Any, targets: Any, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,8 @@ from torch import Tensor
 from torch.nn import _reduction, functional
 from torch.overrides import TorchFunctionMode
 
+from thalweg.errors import TaskError
+
 Weight = float | Literal["sum"]
 """What a batch weighs; "sum" where its loss is a sum, no mean: the loss of the set is the sum of all."""
 
@@ -28,6 +30,12 @@ BatchWeight = Callable[[Any, Any], "Tensor | float"]
 """(outputs, targets) -> what the mean of the batch's loss was divided by."""
 
 _Arguments = Mapping[str, Any]
+
+SMOOTHED_ALONE = (
+    "All rows of a batch have classes of weight 0. Label smoothing gives them a loss all the same, and the "
+    "mean of the batch is that divided by 0. Take larger batches, give each class a weight above 0, or leave "
+    "label_smoothing out."
+)
 
 
 def _elements(given: _Arguments) -> float:
@@ -63,7 +71,10 @@ def _classes(given: _Arguments) -> float:
     weight = given["weight"]
     if weight is None:
         return float(kept.sum())
-    return float(weight.double()[target[kept]].sum())
+    divisor = float(weight.double()[target[kept]].sum())
+    if divisor == 0 and given.get("label_smoothing") and bool(kept.any()):
+        raise TaskError(SMOOTHED_ALONE)
+    return divisor
 
 
 def _sequences(given: _Arguments) -> float:

@@ -10,9 +10,11 @@ from thalweg.strategies.batches import growing_batches
 from thalweg.strategies.curriculum import curriculum
 from thalweg.strategies.depth import stochastic_depth
 from thalweg.strategies.freezing import freezing
+from thalweg.strategies.growth.deepening import deepened
+from thalweg.strategies.growth.widening import widened
 from thalweg.strategies.layers import copy_layers
 from thalweg.strategies.named import STRATEGIES, strategy_named
-from thalweg.strategies.net2net import deepened, net2net, widened
+from thalweg.strategies.net2net import net2net
 from thalweg.strategies.pretraining import pretraining
 from thalweg.strategies.stages.merged import StagedRun
 from thalweg.strategies.stages.stage import Stage, StageRecord

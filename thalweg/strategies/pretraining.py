@@ -14,10 +14,11 @@ from thalweg.errors import TaskError
 from thalweg.numeric import is_real
 from thalweg.objective.cost import Cost
 from thalweg.strategies.curriculum.difficulty import rows_in_memory
-from thalweg.strategies.layers import WEIGHTED, built, changed
+from thalweg.strategies.layers import built, changed
+from thalweg.strategies.parts import has_weights, parts_of
+from thalweg.strategies.stages.shares import check_share
 from thalweg.strategies.stages.stage import Models, Stage
 from thalweg.strategies.stages.strategy import Strategy
-from thalweg.strategies.transfer import check_share
 from thalweg.tasks.data import Data
 from thalweg.tasks.place import place_of
 from thalweg.tasks.sources.weighted import arrays_of
@@ -36,8 +37,10 @@ class pretraining(Strategy):
         unsupervised:  stage k trains layer k and a linear decoder to reproduce what comes into layer k,
                        by the mean squared error, with a share `noise` of its inputs set to 0
 
-    A layer is a linear or convolutional one with what follows up to the next. The joint stage begins with the
-    layers as they were pretrained; supervised, also with the last output layer.
+    A layer is a linear or convolutional one with what follows up to the next. Of a model that is no sequence
+    of layers the calls are traced; a residual block, whose input goes on beside its layers, is trained as one
+    layer. The joint stage begins with the layers as they were pretrained; supervised, also with the last
+    output layer.
 
     Args:
         kind: "supervised" or "unsupervised".
@@ -45,8 +48,8 @@ class pretraining(Strategy):
         noise: the fraction of inputs that are set to 0 in an unsupervised stage.
 
     Raises:
-        TaskError: the model is no sequence of layers with hidden ones among them, or its outputs are not
-            one vector a row.
+        TaskError: the model has no hidden layers that come one after the other, or cannot be traced, or its
+            outputs are not one vector a row.
         DataError: unsupervised, of data that is not in memory.
 
     Source: Bengio et al. 2007, Greedy layer-wise training of deep networks; Vincent et al. 2008 for the
@@ -70,7 +73,7 @@ class pretraining(Strategy):
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:
         """Return a stage for each hidden layer, and the joint one."""
-        model = _sequence(built(recipe.task))
+        model = parts_of(built(recipe.task))
         cuts, shapes = _cuts(model), _shapes_behind(model, recipe.task)
         make = self._supervised if self.kind == "supervised" else self._unsupervised
         layers = [make(recipe, cuts, shapes, k) for k in range(len(cuts))]
@@ -83,7 +86,7 @@ class pretraining(Strategy):
 
         def make(recipe: BaseRecipe, models: Models) -> BaseRecipe:
             def build() -> nn.Module:
-                layers = list(_sequence(recipe.task.build()))
+                layers = list(parts_of(recipe.task.build()))
                 body = layers[: cuts[k]]
                 return _behind(models, body, shapes[cuts[k]], outputs)
 
@@ -104,7 +107,7 @@ class pretraining(Strategy):
                 inputs = predict(model.encoder, inputs).cpu()
 
             def build() -> nn.Module:
-                layers = list(_sequence(recipe.task.build()))[first : cuts[k]]
+                layers = list(parts_of(recipe.task.build()))[first : cuts[k]]
                 code, shape = shapes[cuts[k]], inputs.shape[1:]
                 return _Autoencoder(nn.Sequential(*layers), code, shape, self.noise)
 
@@ -126,7 +129,7 @@ class pretraining(Strategy):
     def _joint(self, cuts: list[int]) -> Callable[[BaseRecipe, Models], BaseRecipe]:
         def make(recipe: BaseRecipe, models: Models) -> BaseRecipe:
             def begin(model: nn.Module) -> None:
-                layers = list(_sequence(model))
+                layers = list(parts_of(model))
                 if self.kind == "supervised":
                     last = models[-1]
                     assert isinstance(last, _WithOutput)
@@ -187,21 +190,13 @@ class _Autoencoder(nn.Module):
         return self.decoder(code).reshape(-1, *self.shape)  # type: ignore[no-any-return]
 
 
-def _sequence(model: nn.Module) -> nn.Sequential:
-    if isinstance(model, nn.Sequential):
-        return model
-    raise TaskError(
-        f"Greedy pretraining takes an nn.Sequential of layers; the task's model is {type(model).__name__}."
-    )
-
-
 def _cuts(model: nn.Sequential) -> list[int]:
     """Return where each hidden layer ends: before the next linear or convolutional one."""
-    places = [k for k, layer in enumerate(model) if isinstance(layer, WEIGHTED)]
+    places = [k for k, layer in enumerate(model) if has_weights(layer)]
     if len(places) < 2:
         raise TaskError(
             f"Greedy pretraining needs a hidden layer; the model has {len(places)} linear or convolutional "
-            "layers in its sequence."
+            "layers, or blocks of them, that come one after the other."
         )
     return places[1:]
 
@@ -232,5 +227,5 @@ def _load(layers: Iterable[nn.Module], source: Iterable[nn.Module]) -> None:
         layer.load_state_dict(other.state_dict())
 
 
-def _shapes(layers: Iterable[nn.Module]) -> list[list[torch.Size]]:
-    return [[p.shape for p in layer.parameters()] for layer in layers]
+def _shapes(layers: Iterable[nn.Module]) -> list[dict[str, torch.Size]]:
+    return [{name: p.shape for name, p in layer.named_parameters()} for layer in layers]

@@ -18,10 +18,10 @@ from thalweg.numeric import is_real
 from thalweg.objective.cost import Cost
 from thalweg.strategies.curriculum.difficulty import rows_in_memory
 from thalweg.strategies.layers import built, changed, layer_of
+from thalweg.strategies.stages.shares import check_share
 from thalweg.strategies.stages.stage import Models, Stage
 from thalweg.strategies.stages.strategy import Strategy
 from thalweg.strategies.taught import CountTeacher, Term, student_of, taught_by
-from thalweg.strategies.transfer import check_share
 from thalweg.tasks.data import Data
 from thalweg.tasks.sources.weighted import arrays_of
 from thalweg.tasks.task import Task

@@ -10,18 +10,12 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from thalweg.errors import TaskError
-from thalweg.numeric import is_real
 from thalweg.strategies.layers import Layers, built, changed, copy_layers, freeze
 from thalweg.strategies.rates import with_rates
+from thalweg.strategies.stages.shares import check_share
 from thalweg.strategies.stages.stage import Models, Stage
 from thalweg.strategies.stages.strategy import Strategy
 from thalweg.train.run import BaseRecipe
-
-
-def check_share(name: str, share: object) -> None:
-    """Raise TaskError for a share that is no fraction between 0 and 1."""
-    if not (is_real(share) and 0 < share < 1):  # type: ignore[operator]  # it is a number
-        raise TaskError(f"{name} is a fraction of the budget, 0 < {name} < 1; got {share!r}.")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.errors import TaskError
-from thalweg.numeric import is_schedule
+from thalweg.numeric import is_real, is_schedule
 from thalweg.schedules import Schedule
 from thalweg.strategies.stages.merged import Offset
 from thalweg.strategies.stages.stage import Stage
@@ -112,3 +112,9 @@ def within_budget(
     rows = epoch_rows(made.task.data.train)
     epochs = made.epochs if rows is None else math.ceil(budget * unit_of(made) / rows)
     return made.replace(gradient_budget=budget, epochs=max(1, epochs))
+
+
+def check_share(name: str, share: object) -> None:
+    """Raise TaskError for a share that is no fraction between 0 and 1."""
+    if not (is_real(share) and 0 < share < 1):  # type: ignore[operator]  # it is a number
+        raise TaskError(f"{name} is a fraction of the budget, 0 < {name} < 1; got {share!r}.")
