@@ -105,9 +105,9 @@ def test_a_stack_has_the_numbers_of_each_group() -> None:
 
 def test_large_stacks_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     start = [draw(3, 2, seed=k) for k in range(5)]
-    whole, _ = steps(factored, "fused", start, [0.1] * 5)
+    whole, _ = steps(roots, "fused", start, [0.1] * 5)
     monkeypatch.setattr(stacks, "MOST", 13)  # two matrices
-    cut, _ = steps(factored, "fused", start, [0.1] * 5)
+    cut, _ = steps(roots, "fused", start, [0.1] * 5)
     for a, b in zip(cut, whole, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
 

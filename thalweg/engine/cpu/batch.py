@@ -16,16 +16,17 @@ from thalweg.engine.cpu.calls.host_scalars import host_scalars
 from thalweg.engine.cpu.calls.layouts import Addresses, Layouts
 from thalweg.engine.cpu.calls.objects import DictEntries, Gradients, Same, Versions
 from thalweg.engine.cpu.calls.one_call import OneCall
+from thalweg.engine.cpu.compiled import Compiled, FusedPass
 from thalweg.engine.cpu.entries import Entries
-from thalweg.engine.cpu.kernel import print_kernel
-from thalweg.engine.cpu.native import kernel
+from thalweg.engine.cpu.factored.between import Vectors
+from thalweg.engine.cpu.factored.tiles import Tiles
 from thalweg.engine.cpu.stacks import MatrixStacks
-from thalweg.engine.cpu.threads import Kernel, run_on
+from thalweg.engine.cpu.threads import run_on
 from thalweg.engine.dense import is_flagged, reordered
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass
-from thalweg.engine.program.printing import Layout, ReducedFunction, layout_of
-from thalweg.engine.program.program import LEAVES, Program, Value
+from thalweg.engine.program.printing import ReducedFunction
+from thalweg.engine.program.program import Value
 from thalweg.engine.rows import Lines, ReducedNumbers, Row
 from thalweg.engine.storage import (
     PLAIN,
@@ -48,20 +49,6 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
-class FusedPass:
-    """One pass over the data: its kernel and what it reads and reduces."""
-
-    stage: int
-    kernel: Kernel
-    layout: Layout
-    reduced: ReducedFunction
-    width: int
-    reductions: tuple[Value, ...]
-    fixed: bool
-    """Whether the scalars of tensors that it reads, such as their places, are the same at every step."""
-
-
-@dataclass(frozen=True)
 class ReadyPass:
     """A pass over one batch: the tables it reads and writes, and the kernel's argument."""
 
@@ -69,41 +56,13 @@ class ReadyPass:
     pointers: _Array
     reduced: _Array
     partials: _Array
+    vectors: Sequence[_Array]
+    """Where the numbers of rows and of columns lie that it writes and reads, if its program is factored."""
     call: _Array
     argument: int
 
 
-def compile_passes(program: Program, dtypes: tuple[str, ...]) -> tuple[FusedPass, ...]:
-    """Return the compiled passes of a program for slots of these dtypes."""
-    key = (program, dtypes)
-    if key not in _passes:
-        _passes[key] = tuple(
-            _compile_pass(program, stage, dtypes) for stage in range(program.stages + 1)
-        )
-    return _passes[key]
-
-
-_passes: dict[tuple[Program, tuple[str, ...]], tuple[FusedPass, ...]] = {}
-
-
-def _compile_pass(program: Program, stage: int, dtypes: tuple[str, ...]) -> FusedPass:
-    layout = layout_of(program, stage, dtypes)
-    text = print_kernel(program, stage, layout, "step")
-    reduced = ReducedFunction(program, layout.reduced)
-    reductions = () if stage == program.stages else program.reductions(stage)
-    fixed = all(v.op in LEAVES and v.op != "number" and v.data != "all" for v in layout.reduced)
-    return FusedPass(
-        stage,
-        kernel(text, "step"),
-        layout,
-        reduced,
-        len(layout.reduced),
-        reductions,
-        fixed,
-    )
-
-
-class _WatchedStates:
+class _SameStates:
     """States of other shapes, compared with what they were by compiled loops."""
 
     def __init__(
@@ -116,6 +75,7 @@ class _WatchedStates:
         self.count_change = self._versions.increment
 
     def hold(self) -> bool:
+        """Whether they are the same objects, and lie where they lay."""
         layouts = self._layouts
         if not (self._entries.hold() and layouts.read(self._states)):
             return False
@@ -126,7 +86,7 @@ class FusedBatch:
     """Tensors that step together. Addresses of gradients and parameters are read anew at every step.
 
     Args:
-        program: what to compute.
+        compiled: what to compute.
         dtypes: the dtype of each slot: gradient, parameter, states.
         members: the parameters, and where their states are kept.
         row_of: for each parameter, which of `rows` holds its scalars.
@@ -135,13 +95,13 @@ class FusedBatch:
 
     def __init__(
         self,
-        program: Program,
+        compiled: Compiled,
         dtypes: tuple[str, ...],
         members: Sequence[Member],
         row_of: Sequence[int],
         rows: _Array,
     ) -> None:
-        self.program = program
+        program = self.program = compiled.program
         self._sparse = any(m.grad_layout is not torch.strided for m in members)
         self.dtypes = dtypes
         self._members = members
@@ -173,28 +133,37 @@ class FusedBatch:
         self.holds()  # reads the addresses of the parameters and states
         self.moved = False  # the plan has looked at the memory before it made the batch
         self.entries = Entries(members, row_of, program.by_unit, program.seen)
-        self._between = None
-        if program.matrices:
-            self._between = MatrixStacks(program, members, row_of, rows, dtypes, _WatchedStates)
-        self.chunks = self.entries.chunks(CHUNK)
+        self._between: MatrixStacks | Vectors | None = None
+        if compiled.factored is not None:
+            tiles = Tiles(members, row_of, program.seen, CHUNK)
+            self.entries.cut(np.array(tiles.pieces))
+            self.chunks = tiles.tiles
+            self._between = Vectors(compiled.factored, members, tiles, rows, dtypes, _SameStates)
+        else:
+            self.chunks = self.entries.chunks(CHUNK)
+            if program.matrices:
+                self._between = MatrixStacks(program, members, row_of, rows, dtypes, _SameStates)
         start = 1 + len(program.scalar_outputs)
         self.numbers = ReducedNumbers([(m.block, m.line) for m in members], start)
         self._number_names = list(program.number_outputs)
-        self._new_numbers = ReducedFunction(program, tuple(program.number_outputs.values()))
+        outputs = tuple(program.number_outputs.values())
+        self._new_numbers = ReducedFunction(program, outputs)
         size = self.entries.total * sum(ITEM_BYTES[d] for d in dtypes)
         self._most_threads = len(self.chunks) if size >= THREADED_BYTES else 1
-        self.passes = [self._ready(each) for each in compile_passes(program, dtypes)]
+        self.passes = [self._ready(each) for each in compiled.passes]
 
     def _ready(self, each: FusedPass) -> ReadyPass:
         """Return a pass with the tables that its kernel reads and writes."""
-        pointers = self.pointers
-        if self._between is not None:
+        pointers, vectors = self.pointers, []
+        if isinstance(self._between, Vectors):
+            vectors = [self._between.table(each.stage)]
+        elif self._between is not None:
             pointers = self._between.pointers(self.pointers, each.layout)
         reduced = np.zeros((len(self.entries), each.width), dtype=np.float64)
         partials = np.zeros((len(self.chunks), len(each.reductions)), dtype=np.float64)
-        tables = (pointers, self.chunks, self.rows, reduced, partials)
+        tables = (pointers, self.chunks, self.rows, reduced, partials, *vectors)
         call = np.array([*(t.ctypes.data for t in tables), len(self.chunks), 0], dtype=np.int64)
-        ready = ReadyPass(each, pointers, reduced, partials, call, call.ctypes.data)
+        ready = ReadyPass(each, pointers, reduced, partials, vectors, call, call.ctypes.data)
         if each.fixed:
             self._fill(ready, {}, 0)
         return ready
@@ -357,7 +326,8 @@ class FusedBatch:
         if self._between is not None:
             arguments = partial(self._arguments, reductions=reductions, count=count)
             self._between.compute(ready.made.stage, arguments, self.entries.of_tensors)
-            ready.pointers[:, : self.pointers.shape[1]] = self.pointers
+            if ready.pointers is not self.pointers:
+                ready.pointers[:, : self.pointers.shape[1]] = self.pointers
         if not ready.made.fixed:
             self._fill(ready, reductions, count)
 

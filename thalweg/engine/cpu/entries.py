@@ -60,14 +60,18 @@ class Entries:
     def chunks(self, longest: int) -> NumberArray:
         """Return the chunks: (tensor, offset, length, row, entry) each; an empty entry has one."""
         pieces = np.maximum(1, -(-self.lengths // longest))
-        self._pieces = pieces
-        self._first_chunk = np.concatenate(([0], np.cumsum(pieces)[:-1]))
+        self.cut(pieces)
         entry = np.repeat(np.arange(len(self)), pieces)
         inside = (np.arange(len(entry)) - self._first_chunk[entry]) * longest
         length = np.minimum(longest, self.lengths[entry] - inside)
         offset = self.offsets[entry] + inside
         chunks = np.stack([self.tensor[entry], offset, length, self.row_of[entry], entry], axis=1)
         return np.ascontiguousarray(chunks, dtype=np.int64)
+
+    def cut(self, pieces: NumberArray) -> None:
+        """Say into how many chunks each entry is cut."""
+        self._pieces = pieces
+        self._first_chunk = np.concatenate(([0], np.cumsum(pieces)[:-1]))
 
     def runs(self, scope: str) -> NumberArray:
         """Return for each entry ("unit"), or each tensor, its first chunk and how many it has."""

@@ -14,32 +14,23 @@ a chunk, and NaN and infinity keep their meaning.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 from llvmlite import ir
 
 from thalweg.engine.cpu.coding import emit_codes
-from thalweg.engine.cpu.functions.called import CALLED, INSTRUCTIONS, function_of, library_symbols
-from thalweg.engine.cpu.functions.division import emit_floordiv, emit_mod
-from thalweg.engine.cpu.functions.narrow import (
-    emit_bits,
-    emit_joined,
-    emit_lower,
-    emit_narrowed,
-    emit_upper,
-)
-from thalweg.engine.cpu.functions.noise import NOISE_FUNCTIONS, emit_noise
+from thalweg.engine.cpu.functions.called import function_of, library_symbols
+from thalweg.engine.cpu.functions.noise import NOISE_FUNCTIONS
+from thalweg.engine.cpu.functions.operations import Operations
 from thalweg.engine.cpu.slots import F32, F64, I64, POINTER, Slots
 from thalweg.engine.program.formats import BLOCK as CODED
+from thalweg.engine.program.ops import OPS
 from thalweg.engine.program.printing import Layout
 from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.program.stored import STORED
 
-I1 = ir.IntType(1)
-ROUNDED = ("narrowed", "joined", "upper", "lower")
 CHUNK_FIELDS = 5
 CALL = ("pointers", "chunks", "rows", "reduced", "partials", "chunk count", "chunks taken")
 """What the argument of a kernel holds, in order."""
@@ -51,16 +42,12 @@ REDUCTION_START = {"sum": 0.0, "max": -math.inf}
 
 Emit = Callable[..., ir.Value]
 
-COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
-
 
 def unsupported(program: Program) -> tuple[str, ...]:
     """Return the operations of a program that no kernel can run."""
-    known = {*COMPARISONS, *ARITHMETIC, *INSTRUCTIONS, *CALLED, *_SPECIAL, "noise", *STORED}
-    leaves = {"constant", "scalar", "tensor", "elements", "sum", "max", "foreign"}
-    wide = (v.op for v in program.values if v.level == Level.TENSOR)
-    return (*program.foreign, *(op for op in wide if op not in known and op not in leaves))
+    leaves = {"constant", "scalar", "tensor", "elements", "sum", "max", "foreign", "noise", *STORED}
+    wide = (v.op for v in program.values if v.level == Level.TENSOR and v.op not in leaves)
+    return (*program.foreign, *(op for op in wide if op not in OPS))
 
 
 def needed_symbols(program: Program) -> list[str]:
@@ -73,16 +60,19 @@ def needed_symbols(program: Program) -> list[str]:
 
 def print_kernel(program: Program, stage: int, layout: Layout, name: str) -> str:
     """Return the LLVM text of the pass of a stage."""
-    return str(_Printer(program, stage, layout, name).module)
+    return str(KernelPrinter(program, stage, layout, name).module)
 
 
 @dataclass
-class _Printer:
+class KernelPrinter(Operations):
+    """Prints a pass; those of other chunk tables say what differs."""
+
     program: Program
     stage: int
     layout: Layout
     name: str
     module: ir.Module = field(default_factory=lambda: ir.Module("thalweg"))
+    tables: ClassVar[Sequence[str]] = CALL
 
     def __post_init__(self) -> None:
         self.dtype = "float64" if "float64" in self.layout.dtypes else "float32"
@@ -90,15 +80,23 @@ class _Printer:
         self.last = self.stage == self.program.stages
         self.roots = self.program.outputs_of(self.stage)
         self.reductions = () if self.last else self.program.reductions(self.stage)
+        self.sums = self._summed()
         self.function = ir.Function(
             self.module, ir.FunctionType(ir.VoidType(), [POINTER]), self.name
         )
-        self.slots = Slots(self.module, self.layout.dtypes, self.real)
+        self.slots = self._slots()
         coded = enumerate(self.roots, start=1) if self.last else ()
         self.coded = [(slot, root) for slot, root in coded if root.op == "coded"]
         self._emit_chunks()
 
+    def _summed(self) -> list[tuple[str, Value]]:
+        """Return what is summed over elements, or of what the largest is found."""
+        return [(v.op, v.operands[0]) for v in self.reductions]
+
     # -- memory ---------------------------------------------------------------------------------------
+
+    def _slots(self) -> Slots:
+        return Slots(self.module, self.layout.dtypes, self.real)
 
     def _at(self, base: Any, index: Any, element: ir.Type) -> Any:
         return self.b.gep(base, [index], source_etype=element)
@@ -118,46 +116,62 @@ class _Printer:
         b = self.b = ir.IRBuilder(entry)
         if self.coded:
             self.slots.reserve(b)
-        pointers, chunks, rows, reduced, partials = (
-            b.inttoptr(self._read(call, I64(k), I64), POINTER)
-            for k in range(CALL.index("chunk count"))
-        )
-        n = self._read(call, I64(CALL.index("chunk count")), I64)
-        counter = self._at(call, I64(CALL.index("chunks taken")), I64)
+        self.table = {
+            name: b.inttoptr(self._read(call, I64(k), I64), POINTER)
+            for k, name in enumerate(self.tables[: self.tables.index("chunk count")])
+        }
+        n = self._read(call, I64(self.tables.index("chunk count")), I64)
+        counter = self._at(call, I64(self.tables.index("chunks taken")), I64)
         b.branch(take)
         b.position_at_end(take)
         turn = b.atomic_rmw("add", counter, I64(1), "monotonic")
         b.cbranch(b.icmp_signed("<", turn, n), chunk, done)
 
         b.position_at_end(chunk)
-        at = b.mul(turn, I64(CHUNK_FIELDS))
-        tensor, offset, length, row, entry = (
-            self._read(chunks, b.add(at, I64(k)), I64) for k in range(CHUNK_FIELDS)
-        )
-        self.slots.open(b, pointers, tensor, offset)
         self.known: dict[Value, ir.Value] = {}
         self.whole: dict[Value, ir.Value] = {}
-        self.offset = offset
-        self._read_scalars(self.layout.rows, rows, row)
-        self._read_scalars(self.layout.reduced, reduced, entry)
-        ends, end = self._emit_blocks(length, chunk, after)
+        ends, end = self._emit_chunk(turn, chunk, after)
         b.position_at_end(after)
-        self._emit_partials(partials, turn, ends, chunk, end)
+        self._emit_partials(turn, ends, chunk, end)
         b.branch(take)
         ir.IRBuilder(done).ret_void()
 
-    def _emit_blocks(self, length: Any, chunk: Any, after: Any) -> tuple[list[ir.Value], Any]:
-        """Go through a chunk, block by block; return its reductions, and where they are known."""
+    def _fields(self, turn: Any, count: int) -> list[ir.Value]:
+        """Return what is written of a chunk."""
+        at = self.b.mul(turn, I64(count))
+        return [self._read(self.table["chunks"], self.b.add(at, I64(k)), I64) for k in range(count)]
+
+    def _emit_chunk(self, turn: Any, chunk: Any, after: Any) -> tuple[list[ir.Value], Any]:
+        """Go through a chunk; return its reductions, and where they are known."""
         b = self.b
-        block, loop, end = map(self.function.append_basic_block, ("block", "loop", "end"))
+        tensor, offset, length, row, entry = self._fields(turn, CHUNK_FIELDS)
+        self.slots.open(b, self.table["pointers"], tensor, offset)
+        self.offset = offset
+        self._read_scalars(self.layout.rows, self.table["rows"], row)
+        self._read_scalars(self.layout.reduced, self.table["reduced"], entry)
+        block = self.function.append_basic_block("block")
         b.cbranch(b.icmp_signed(">", length, I64(0)), block, after)
+        starts = [F64(REDUCTION_START[op]) for op, _ in self.sums]
+        return self._emit_blocks(length, (chunk, block, after), starts)
+
+    def _emit_blocks(
+        self, length: Any, way: tuple[Any, Any, Any], starts: Sequence[ir.Value]
+    ) -> tuple[list[ir.Value], Any]:
+        """Go through elements that lie one after the other, block by block.
+
+        `way` is where it comes from, where it begins and where it goes on; `starts` are the sums so far. The
+        new ones are returned, and where they are known.
+        """
+        b = self.b
+        before, block, after = way
+        loop, end = map(self.function.append_basic_block, ("loop", "end"))
 
         b.position_at_end(block)
         start = b.phi(I64)
-        start.add_incoming(I64(0), chunk)
-        sums = self._open_sums(F64, chunk)
+        start.add_incoming(I64(0), before)
+        sums = self._open_sums(F64, starts, before)
         self.slots.open_block(b, start)
-        longest = BLOCK if self.reductions else CHUNK_LIMIT
+        longest = BLOCK if self.sums else CHUNK_LIMIT
         beyond = b.add(start, I64(CODED if self.slots.scale_of else longest))
         stop = b.select(b.icmp_signed("<", beyond, length), beyond, length)
         b.branch(loop)
@@ -166,7 +180,8 @@ class _Printer:
         index = self.index = b.phi(I64)
         self.start = start
         index.add_incoming(start, block)
-        partial = self._open_sums(self.real, block)
+        starts = [self.real(REDUCTION_START[op]) for op, _ in self.sums]
+        partial = self._open_sums(self.real, starts, block)
         partial_ends = self._emit_body(index, partial)
         following = b.add(index, I64(1))
         index.add_incoming(following, loop)
@@ -175,8 +190,8 @@ class _Printer:
 
         b.position_at_end(end)
         ends = [
-            self._accumulate(reduction.op, whole, x if x.type == F64 else b.fpext(x, F64))
-            for reduction, whole, x in zip(self.reductions, sums, partial_ends, strict=True)
+            self._accumulate(op, whole, x if x.type == F64 else b.fpext(x, F64))
+            for (op, _), whole, x in zip(self.sums, sums, partial_ends, strict=True)
         ]
         if self.coded:
             emit_codes(b, self.slots, (start, stop), self.coded, self._bits)
@@ -196,14 +211,13 @@ class _Printer:
             else:
                 self.known[value] = number if self.real == F64 else b.fptrunc(number, F32)
 
-    def _open_sums(self, element: ir.Type, before: Any) -> list[Any]:
+    def _open_sums(self, element: ir.Type, starts: Sequence[ir.Value], before: Any) -> list[Any]:
         """Begin the reductions of the pass, as variables of a loop."""
-        starts = []
-        for reduction in self.reductions:
-            start = self.b.phi(element)
-            start.add_incoming(element(REDUCTION_START[reduction.op]), before)
-            starts.append(start)
-        return starts
+        opened = []
+        for start in starts:
+            opened.append(self.b.phi(element))
+            opened[-1].add_incoming(start, before)
+        return opened
 
     @staticmethod
     def _close(starts: Sequence[Any], ends: Sequence[ir.Value], loop: Any) -> None:
@@ -221,7 +235,7 @@ class _Printer:
             if value in slots:
                 self.known[value] = self.slots.load(self.b, slots[value], index)
         for value in part.computes:
-            if value not in slots and value.op != "coded":
+            if value not in self.known and value.op != "coded":
                 self.known[value] = self._emit(value)
         first = len(slot_of) + len(self.layout.reads)
         for slot, value in enumerate(self.layout.writes, start=first):
@@ -230,8 +244,8 @@ class _Printer:
             for slot, root in enumerate(self.roots, start=1):
                 self._store(root, slot, index)
         return [
-            self._accumulate(reduction.op, start, self._as_real(self._value(root)))
-            for reduction, start, root in zip(self.reductions, partial, self.roots, strict=False)
+            self._accumulate(op, start, self._as_real(self._value(root)))
+            for (op, root), start in zip(self.sums, partial, strict=True)
         ]
 
     def _store(self, root: Value, slot: int, index: Any) -> None:
@@ -249,10 +263,8 @@ class _Printer:
         maximum = function_of(self.module, "maximum", "float64" if x.type == F64 else "float32", 2)
         return self.b.call(maximum, [start, x])
 
-    def _emit_partials(
-        self, partials: Any, turn: Any, ends: Sequence[ir.Value], chunk: Any, end: Any
-    ) -> None:
-        b = self.b
+    def _emit_partials(self, turn: Any, ends: Sequence[ir.Value], chunk: Any, end: Any) -> None:
+        b, partials = self.b, self.table["partials"]
         results = []
         for column, (reduction, value) in enumerate(zip(self.reductions, ends, strict=True)):
             result = b.phi(F64)
@@ -263,110 +275,5 @@ class _Printer:
             at = b.add(b.mul(turn, I64(len(ends))), I64(column))
             b.store(result, self._at(partials, at, F64))
 
-    # -- operations -----------------------------------------------------------------------------------
-
-    def _value(self, value: Value) -> ir.Value:
-        if value.op == "constant":
-            return I1(int(value.data)) if value.boolean else self.real(value.data)
-        return self.known[value]
-
-    def _as_real(self, x: ir.Value) -> ir.Value:
-        return self.b.uitofp(x, self.real) if x.type == I1 else x
-
-    def _emit(self, value: Value) -> ir.Value:
-        op = value.op
-        if op == "noise":
-            counter = self.b.add(self.offset, self.index)
-            functions = [self._function(name, 1) for name in NOISE_FUNCTIONS]
-            parts = [*map(self._whole, value.operands), *([I64(value.data)] if value.data else [])]
-            return emit_noise(self.b, parts, counter, *functions)
-        if op == "bits":
-            return self._bits(value, I64(0), self.index)
-        operands = [self._value(v) for v in value.operands]
-        if op in ROUNDED:
-            return self._rounded(value, operands)
-        if op in _SPECIAL:
-            return _SPECIAL[op](self, *operands)
-        operands = [self._as_real(x) for x in operands]
-        if op in ARITHMETIC:
-            return getattr(self.b, ARITHMETIC[op])(*operands)
-        if op in COMPARISONS:
-            ordered = self.b.fcmp_unordered if op == "ne" else self.b.fcmp_ordered
-            return ordered(COMPARISONS[op], *operands)
-        return self.b.call(self._function(op, len(operands)), operands)
-
-    def _bits(self, value: Value, start: Any, place: Any) -> ir.Value:
-        """Draw the random bits of the element that is `place` behind another one of the chunk."""
-        parts = [*map(self._whole, value.operands), I64(value.data)]
-        return emit_bits(self.b, parts, self.b.add(self.offset, start), place)
-
-    def _rounded(self, value: Value, operands: Sequence[ir.Value]) -> ir.Value:
-        b, first = self.b, self.slots.single(self.b, self._as_real(operands[0]))
-        if value.op == "narrowed":
-            rounded = emit_narrowed(b, first, operands[1], value.data)
-        elif value.op == "joined":
-            rounded = emit_joined(b, first, self.slots.single(b, operands[1]))
-        else:
-            rounded = (emit_upper if value.op == "upper" else emit_lower)(b, first)
-        return rounded if self.real == F32 else b.fpext(rounded, F64)
-
-    def _whole(self, value: Value) -> ir.Value:
-        """Return the integer that a scalar holds."""
-        number = F64(float(value.data)) if value.op == "constant" else self.whole[value]
-        return self.b.fptosi(number, I64)
-
     def _function(self, op: str, arity: int) -> ir.Function:
         return function_of(self.module, op, self.dtype, arity)
-
-    def where(self, condition: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
-        if condition.type != I1:
-            condition = self.b.fcmp_unordered("!=", condition, self.real(0.0))
-        if a.type != b.type:
-            a, b = self._as_real(a), self._as_real(b)
-        return self.b.select(condition, a, b)
-
-    def sign(self, x: ir.Value) -> ir.Value:
-        zero, one = self.real(0.0), self.real(1.0)
-        positive = self.b.select(self.b.fcmp_ordered(">", x, zero), one, zero)
-        return self.b.select(self.b.fcmp_ordered("<", x, zero), self.real(-1.0), positive)
-
-    def is_infinite(self, x: ir.Value) -> ir.Value:
-        size = self.b.call(self._function("abs", 1), [x])
-        return self.b.fcmp_ordered("==", size, self.real(math.inf))
-
-    def is_finite(self, x: ir.Value) -> ir.Value:
-        size = self.b.call(self._function("abs", 1), [x])
-        return self.b.fcmp_ordered("<", size, self.real(math.inf))
-
-    def bounded(self, x: ir.Value) -> ir.Value:
-        most = float(np.finfo(self.dtype).max)
-        below = self.b.select(self.b.fcmp_ordered(">", x, self.real(most)), self.real(most), x)
-        low = self.b.fcmp_ordered("<", below, self.real(-most))
-        return self.b.select(low, self.real(-most), below)
-
-    def floordiv(self, x: ir.Value, y: ir.Value) -> ir.Value:
-        return emit_floordiv(
-            self.b, x, y, self._function("floor", 1), self._function("copysign", 2)
-        )
-
-    def truth(self, x: ir.Value) -> ir.Value:
-        return x if x.type == I1 else self.b.fcmp_unordered("!=", x, self.real(0.0))
-
-
-_SPECIAL: Mapping[str, Emit] = {
-    "neg": lambda k, x: k.b.fneg(x),
-    "real": lambda k, x: k._as_real(x),
-    "spread": lambda k, x: k._as_real(x),
-    "where": _Printer.where,
-    "sign": _Printer.sign,
-    "bounded": _Printer.bounded,
-    "fmod": lambda k, x, y: k.b.frem(x, y),
-    "mod": lambda k, x, y: emit_mod(k.b, x, y),
-    "floordiv": _Printer.floordiv,
-    "isnan": lambda k, x: k.b.fcmp_unordered("uno", x, x),
-    "isinf": _Printer.is_infinite,
-    "isfinite": _Printer.is_finite,
-    "logical_not": lambda k, x: k.b.not_(k.truth(x)),
-    "logical_and": lambda k, x, y: k.b.and_(k.truth(x), k.truth(y)),
-    "logical_or": lambda k, x, y: k.b.or_(k.truth(x), k.truth(y)),
-}

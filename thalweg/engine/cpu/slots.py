@@ -29,15 +29,21 @@ class Slots:
         module: of the kernel.
         dtypes: of each slot: gradient, parameter, states, then the scales of states of 8 bits.
         real: what elements are computed in.
+        vectors: how many slots come behind these whose addresses stand in no table of pointers; the kernel
+            puts them into `vectors`.
     """
 
-    def __init__(self, module: ir.Module, dtypes: Sequence[str], real: ir.Type) -> None:
-        self.dtypes, self.real = dtypes, real
+    def __init__(
+        self, module: ir.Module, dtypes: Sequence[str], real: ir.Type, vectors: int = 0
+    ) -> None:
+        wide = "float64" if real == F64 else "float32"
+        self.dtypes, self.real, self._pointers = (*dtypes, *[wide] * vectors), real, len(dtypes)
+        self.vectors: list[Any] = []
         coded = [k for k, dtype in enumerate(dtypes) if dtype == "int8"]
         first = len(dtypes) - len(coded)
         self.scale_of = {slot: first + k for k, slot in enumerate(coded)}
         """For each slot of 8 bits, the one that holds its scales."""
-        self._scopes = _alias_scopes(module, len(dtypes) + len(coded))
+        self._scopes = _alias_scopes(module, len(self.dtypes) + len(coded))
         self._at: list[Any] = []
         self._scales: dict[int, Scale] = {}
         self.buffers: dict[int, Any] = {}
@@ -50,15 +56,16 @@ class Slots:
 
     def open(self, b: ir.IRBuilder, pointers: Any, tensor: Any, offset: Any) -> None:
         """Read the address of every slot and move it to the start of the chunk."""
-        base = b.mul(tensor, I64(len(self.dtypes)))
+        base = b.mul(tensor, I64(self._pointers))
         scales = self.scale_of.values()
         block = b.udiv(offset, I64(CODED)) if scales else None
         self._at = []
-        for slot, dtype in enumerate(self.dtypes):
+        for slot, dtype in enumerate(self.dtypes[: self._pointers]):
             at = b.gep(pointers, [b.add(base, I64(slot))], source_etype=I64)
             start = b.inttoptr(b.load(at, typ=I64), POINTER)
             moved = block if slot in scales else offset
             self._at.append(b.gep(start, [moved], source_etype=ELEMENTS[dtype]))
+        self._at += self.vectors
 
     def open_block(self, b: ir.IRBuilder, index: Any) -> None:
         """Read the scales of the block that begins at an element of the chunk."""

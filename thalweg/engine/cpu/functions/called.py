@@ -9,27 +9,10 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from thalweg.engine.cpu.functions.known import CALLED, INSTRUCTIONS, REMAINDER
 from thalweg.engine.cpu.functions.printed import Printer
 from thalweg.engine.cpu.functions.vectors import PRINTED_SYMBOL, VectorFunction, vector_function
 from thalweg.engine.cpu.processor import processor
-from thalweg.engine.program.ops import TRANSCENDENTAL
-
-INSTRUCTIONS = {
-    "sqrt": "llvm.sqrt",
-    "abs": "llvm.fabs",
-    "floor": "llvm.floor",
-    "ceil": "llvm.ceil",
-    "trunc": "llvm.trunc",
-    "round": "llvm.rint",
-    "copysign": "llvm.copysign",
-    "maximum": "llvm.maximum",
-    "minimum": "llvm.minimum",
-}
-"""Intrinsics of LLVM that are instructions, or a few of them."""
-CALLED = (*TRANSCENDENTAL, "pow", "atan2", "hypot")
-"""Functions of a vector, or of the C library where there is none."""
-REMAINDER = ("fmod", "mod", "floordiv")
-"""Operations with LLVM's `frem`, which becomes a call of the C library's fmod."""
 
 F32, F64, I32 = ir.FloatType(), ir.DoubleType(), ir.IntType(32)
 DTYPES = {"float32": F32, "float64": F64}
