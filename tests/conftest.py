@@ -7,6 +7,7 @@ many of those that would run.
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import zlib
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import settings
+
+from tests.fresh import Fresh
 
 MANY = 30
 """From so many cases on, a test that is marked so is sampled."""
@@ -42,6 +45,16 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setenv("THALWEG_CACHE", folder.name)
     config.add_cleanup(patch.undo)
     config.add_cleanup(folder.cleanup)
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later collection of garbage the modules and tests, which stay to the end."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()  # or extensions say at the end that something leaked
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -74,6 +87,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         number = zlib.crc32(item.nodeid.encode())
         if number % share:
             item.add_marker(pytest.mark.every if number // share % 2 else pytest.mark.full)
+
+
+@pytest.fixture(scope="session")
+def fresh() -> Iterator[Fresh]:
+    """Run code in processes of their own that need not import PyTorch."""
+    processes = Fresh()
+    yield processes
+    processes.close()
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import thalweg
+from tests.fresh import Fresh
 from tests.optim.cases import OPTIMIZERS
 from tests.optim.kronecker import OF_MODELS
 from tests.optim.matrix import OF_MATRICES
@@ -82,11 +83,12 @@ def test_the_race_can_be_pickled_as_any_function_can() -> None:
         "thalweg.cli.app",
     ],
 )
-def test_race_can_be_called_whatever_was_imported_before(first: str) -> None:
+def test_race_can_be_called_whatever_was_imported_before(first: str, fresh: Fresh) -> None:
     code = f"import thalweg, {first}; assert callable(thalweg.race); thalweg.race.Entrant"
     if first == "thalweg.race":
         code += "; from thalweg import race; assert callable(race)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = fresh.run(code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -98,13 +100,14 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_optimizers_do_not_load_the_laboratory() -> None:
+def test_optimizers_do_not_load_the_laboratory(fresh: Fresh) -> None:
     code = (
         "import sys, thalweg.optim; "
         "heavy = {'llvmlite', 'sklearn', 'plotly', 'rich', 'typer', 'scipy'}; "
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = fresh.run(code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_optimizer_of_pytorch_is_ours() -> None:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.cli.commands import call
+from tests.fresh import Fresh
 from thalweg import cli, optim, rules, schedules
 from thalweg.cli import explain, lab, listing, lr, race, train
 from thalweg.tasks import list_tasks
@@ -26,18 +27,20 @@ def test_module_and_command_are_the_same() -> None:
     assert done.stdout == f"thalweg {__version__}\n"
 
 
-def test_a_reader_that_leaves_early_is_no_error() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "thalweg", "explain", "lion"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == ""
-    assert process.returncode == 1
+UNREAD = """
+import os
+from thalweg.cli import main
+
+reader, writer = os.pipe()
+os.dup2(writer, 1)
+os.close(reader)
+main()
+"""
+
+
+def test_a_reader_that_leaves_early_is_no_error(fresh: Fresh) -> None:
+    done = fresh.run(UNREAD, "explain", "lion")
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize(

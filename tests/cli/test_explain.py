@@ -1,16 +1,15 @@
 from __future__ import annotations
 
+import io
 import json
-import os
-import subprocess
 import sys
-from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
 from tests.cli.commands import call
 from thalweg import meta, optim, rules, schedules
+from thalweg.cli import main
 from thalweg.cli.explain import fold
 from thalweg.optim.cards.by_name import card
 
@@ -154,38 +153,41 @@ def test_wrappers_are_all_described() -> None:
     } - {"Wrapper"}
 
 
-def run(*command: str) -> Any:
-    return subprocess.run([sys.executable, "-m", "thalweg", *command], capture_output=True)
+def run(
+    monkeypatch: pytest.MonkeyPatch, command: str, encoding: str
+) -> tuple[int | str | None, bytes, bytes]:
+    """Run the command line with streams of an encoding; return its exit code and what it wrote."""
+    written = io.BytesIO(), io.BytesIO()
+    streams = [io.TextIOWrapper(each, encoding) for each in written]
+    with monkeypatch.context() as patch:
+        for name, stream in zip(("stdout", "stderr"), streams, strict=True):
+            patch.setattr(sys, name, stream)
+        with pytest.raises(SystemExit) as ended:
+            main(command.split())
+    for stream in streams:
+        stream.flush()
+    return ended.value.code, *(each.getvalue() for each in written)  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.full)])
-@pytest.mark.parametrize(
-    "command",
-    [
-        "explain lion",
-        pytest.param("list rules", marks=pytest.mark.full),
-        pytest.param("explain λ", marks=pytest.mark.full),
-    ],
-)
-def test_what_an_encoding_lacks_is_replaced(encoding: str, command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "thalweg", *command.split()],
-        capture_output=True,
-        env={**os.environ, "PYTHONIOENCODING": encoding},
-    )
-    assert b"Traceback" not in done.stderr
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("command", ["explain lion", "list rules", "explain λ"])
+def test_what_an_encoding_lacks_is_replaced(
+    encoding: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = run(monkeypatch, command, encoding)
+    assert b"Traceback" not in err
     if command == "explain λ":
-        assert done.returncode == 2
-        assert b"Nothing is called" in done.stderr
+        assert code == 2
+        assert b"Nothing is called" in err
     else:
-        assert (done.returncode, done.stderr) == (0, b"")
-        assert b"?" in done.stdout
-        done.stdout.decode(encoding)
+        assert (code, err) == (0, b"")
+        assert b"?" in out
+        out.decode(encoding)
 
 
-def test_into_a_pipe_it_is_plain_text() -> None:
-    done = run("explain", "Lion")
-    assert done.returncode == 0
-    text = done.stdout.decode("utf-8")
+def test_into_a_pipe_it_is_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, _ = run(monkeypatch, "explain Lion", "utf-8")
+    assert code == 0
+    text = out.decode("utf-8")
     assert "β₁·m" in text
     assert "\x1b" not in text

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import pytest
 import torch
 
 from tests.cli.commands import SMALL, call, flat, interrupting
+from tests.fresh import Fresh
 from thalweg.race import RecordFile
 
 
@@ -90,15 +89,17 @@ main()
 """
 
 
-def test_ctrl_c_ends_the_process_with_130_and_without_a_traceback(line_file: Path) -> None:
-    command = [sys.executable, "-c", INTERRUPTED, "race", "line.py", *SMALL, "--out", "out"]
-    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
+def test_ctrl_c_ends_the_process_with_130_and_without_a_traceback(
+    line_file: Path, fresh: Fresh
+) -> None:
+    command = ["race", "line.py", *SMALL, "--out", "out"]
+    done = fresh.run(INTERRUPTED, *command)
     assert done.returncode == 130, done.stderr
     assert "Interrupted. What was finished is kept." in done.stderr
     assert "Traceback" not in done.stderr
     assert len(RecordFile(line_file.parent / "out" / "records.jsonl").read()) == 3
     run = json.loads((line_file.parent / "out" / "race.json").read_text())["run"]
-    assert run["command"] == " ".join(["thalweg", *command[3:]])
+    assert run["command"] == " ".join(["thalweg", *command])
 
 
 def test_interrupted_in_the_second_of_three_tasks(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import operator
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import thalweg
+from tests.fresh import Fresh
 from thalweg.engine import columns, dimensions, noise, rows
 from thalweg.engine.language.elementwise import ELEMENTWISE
 from thalweg.engine.language.lower import ALIASES, SPELLINGS
@@ -318,7 +317,7 @@ def test_the_tables_above_miss_nothing() -> None:
     assert {*UNARY, *BINARY} <= {*OPS, *ALIASES, *SPELLINGS, *ELEMENTWISE}
 
 
-def test_library_functions_are_found_before_any_kernel_was_compiled() -> None:
+def test_library_functions_are_found_before_any_kernel_was_compiled(fresh: Fresh) -> None:
     """LLVM knows the symbols of the process only once its engine is there."""
     code = (
         "import torch, thalweg\n"
@@ -327,4 +326,5 @@ def test_library_functions_are_found_before_any_kernel_was_compiled() -> None:
         "assert has_symbol('tanhf') and has_symbol('sin')\n"
         "assert not has_symbol('no_such_function_anywhere')\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = fresh.run(code)
+    assert done.returncode == 0, done.stderr

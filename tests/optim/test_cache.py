@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fresh import Fresh
+
 SCRIPT = """
 import torch
 from thalweg import engine, optim
@@ -76,6 +78,10 @@ def foreign(content: bytes) -> bytes:
     return b"\x00nonsense\xff" * 50
 
 
-def test_nowhere_to_write_is_no_error(tmp_path: Path) -> None:
+def test_nowhere_to_write_is_no_error(
+    tmp_path: Path, fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("not a folder")
-    finish(start(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("THALWEG_CACHE", str(tmp_path / "file" / "cache"))
+    done = fresh.run("import warnings\nwarnings.simplefilter('error')\n" + SCRIPT)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -14,6 +12,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from tests.exact import RERUN, same
+from tests.fresh import Fresh
 
 from .cases import RICHEST, Case, each_case, each_engine, each_optimizer, each_program
 from .oracle import FEW
@@ -113,9 +112,9 @@ sys.exit(0 if right and status == 0 else 1 + status)
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="the platform has no fork")
-def test_a_forked_child_can_step() -> None:
+def test_a_forked_child_can_step(fresh: Fresh) -> None:
     """The threads of the parent do not exist in the child; it must not wait for them."""
-    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=120)
+    done = fresh.run(FORK)
     assert done.returncode == 0, done.stderr
 
 

@@ -1,9 +1,7 @@
-"""Races in processes of their own, which are killed: a script, since only a fresh process may fork.
+"""Races in processes of their own, which are killed: for a fresh process, since no other may fork.
 
-    python -m tests.race.killed FOLDER WAY…
-
-leaves a folder for each of these ways to die, names of `DEATHS`; in each of them a race was killed and gone on
-with to its end.
+Given a folder and names of `DEATHS`, `main` leaves in it a folder for each name, in which a race was killed
+and gone on with to its end.
 """
 
 from __future__ import annotations
@@ -14,10 +12,12 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
+
+import torch
 
 from tests.race.races import small
 from tests.race.tasks import line
@@ -41,8 +41,6 @@ def die() -> NoReturn:
 
 
 def in_training() -> None:
-    import torch
-
     backward, passes = torch.autograd.backward, 0
 
     def counted(*arguments: Any, **options: Any) -> None:
@@ -223,12 +221,10 @@ DEATHS: dict[str, Callable[[Path], None]] = {
 """Every way to die, by the name of its folder."""
 
 
-def main(folder: Path, ways: Sequence[str]) -> None:
+def main() -> None:
+    folder, ways = Path(sys.argv[1]), sys.argv[2:]
+    torch.set_num_threads(1)  # forked children have no others
     timing._SECONDS_A_TURN = 0.0
     contest(None).run()  # so that the children find everything imported
     for way in ways:
         DEATHS[way](folder / way)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])

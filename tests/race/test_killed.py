@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.fresh import Fresh
 from tests.race.killed import DEATHS, RIVALS, STACKED, WAYS, contest
 from tests.race.races import SETTERS, outcome
 from tests.race.races import TRIALS as ALL_BUT_SETTERS
@@ -23,16 +22,15 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 
 
 @pytest.fixture(scope="module")
-def graves(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def graves(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fresh: Fresh
+) -> Path:
     """The races that the chosen tests look at, killed by one process."""
     folder = tmp_path_factory.mktemp("killed")
     params = [getattr(item, "callspec", None) for item in request.session.items]
     ways = {each.params.get("grave") for each in params if each is not None}
     wanted = [way for way in DEATHS if way in ways]
-    command = [sys.executable, "-m", "tests.race.killed", str(folder), *wanted]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    done = fresh.run("from tests.race import killed; killed.main()", str(folder), *wanted)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+from tests.fresh import Fresh
 
 HEAVY = ("sklearn", "scipy", "rich", "plotly", "typer")
 
 
-def test_importing_is_light() -> None:
+def test_importing_is_light(fresh: Fresh) -> None:
     code = (
         f"import sys, thalweg.objective, thalweg.tasks, thalweg.train; "
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == "[]"
+    ended = fresh.run(code)
+    assert (ended.stdout.strip(), ended.stderr) == ("[]", "")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.fresh import Fresh
 from thalweg.engine.cpu import kernel_cache, native
 from thalweg.engine.cpu.object_file import symbols
 from thalweg.engine.cpu.processor import processor
@@ -112,7 +111,7 @@ def test_stored_code_that_cannot_be_linked_is_compiled_anew(stored) -> None:  # 
     assert kernel_cache.read_kernel(key) != planted
 
 
-def test_what_was_compiled_is_loaded_by_the_next_process() -> None:
+def test_what_was_compiled_is_loaded_by_the_next_process(fresh: Fresh) -> None:
     text = TEXT.format(number=7)
     native.kernel(text, "step")
     code = (
@@ -120,14 +119,15 @@ def test_what_was_compiled_is_loaded_by_the_next_process() -> None:
         "native._compile = None\n"
         f"native.kernel({text!r}, 'step')\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    fresh.run(code).check_returncode()
 
 
 FORK = """
-import os, threading, time
+import os, threading, time, warnings
 from thalweg.engine.cpu import native
 from thalweg.engine.cpu.processor import processor
 
+warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
 inside, compile_, of_llvm = threading.Event(), native._compile, threading.Lock()
 
 def slowly(text, chosen):
@@ -151,7 +151,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 @pytest.mark.skipif(not hasattr(native.os, "fork"), reason="this system has no fork")
-def test_a_child_forked_while_another_thread_compiles_can_compile() -> None:
+def test_a_child_forked_while_another_thread_compiles_can_compile(fresh: Fresh) -> None:
     first, second, third = (TEXT.format(number=k) for k in range(3))
-    code = FORK.format(first=first, second=second, third=third)
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
+    done = fresh.run(FORK.format(first=first, second=second, third=third))
+    assert done.returncode == 0, done.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +13,7 @@ import torch
 from torch.nn import Parameter
 
 from tests.exact import same
+from tests.fresh import Fresh
 from thalweg import optim
 from thalweg.engine.cpu import threads
 from thalweg.engine.cpu.threads import Kernel, run_on
@@ -179,10 +178,12 @@ def test_several_python_threads_step_at_once(way: str, request: pytest.FixtureRe
 
 
 STEP = """
-import atexit, collections, os, threading, torch
+import atexit, collections, os, threading, torch, warnings
 from thalweg import optim
 from thalweg.engine.cpu import threads
 
+warnings.simplefilter("error")
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
 torch.set_num_threads(2)
 
 class Walk:
@@ -202,16 +203,9 @@ walk = Walk()
 """
 
 
-def run(script: str) -> list[str]:
+def run(fresh: Fresh, script: str, *, to_the_end: bool = False) -> list[str]:
     """Return the lines that a script prints; it fails at any warning, error, or word about one."""
-    quiet = ("-W", "error", "-W", "ignore::DeprecationWarning")  # of forks beside threads
-    done = subprocess.run(
-        [sys.executable, *quiet, "-c", STEP + script],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=300,  # where it waits for ever
-    )
+    done = fresh.run(STEP + script, to_the_end=to_the_end)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split("\n")[:-1]
 
@@ -238,9 +232,9 @@ threading.Thread(target=collections.deque, args=(for_ever, 0), daemon=True).star
 """
 
 
-def test_steps_while_the_interpreter_shuts_down() -> None:
+def test_steps_while_the_interpreter_shuts_down(fresh: Fresh) -> None:
     """A pool takes no more work then."""
-    assert run(AT_THE_END) == ["at exit", "deleted"]
+    assert run(fresh, AT_THE_END, to_the_end=True) == ["at exit", "deleted"]
 
 
 CHILDREN = """
@@ -280,6 +274,6 @@ walk.step()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_steps_in_children_of_children_and_of_threads() -> None:
+def test_steps_in_children_of_children_and_of_threads(fresh: Fresh) -> None:
     """Also while another thread of the parent is in a step."""
-    run(CHILDREN)
+    run(fresh, CHILDREN)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from tests.fresh import Fresh
 
 BLOCKED = """
 import sys
@@ -57,17 +56,15 @@ assert w.tolist() == [1.0, 1.0]
 """
 
 
-def run(script: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", BLOCKED + script], capture_output=True, text=True, timeout=120
-    )
+def run(fresh: Fresh, script: str) -> None:
+    done = fresh.run(BLOCKED + script)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
 
 
-def test_everything_runs_eagerly() -> None:
-    run("import thalweg.rules\n" + WORKS)
+def test_everything_runs_eagerly(fresh: Fresh) -> None:
+    run(fresh, "import thalweg.rules\n" + WORKS)
 
 
-def test_the_fused_engine_says_what_is_missing() -> None:
-    run(REFUSES)
+def test_the_fused_engine_says_what_is_missing(fresh: Fresh) -> None:
+    run(fresh, REFUSES)

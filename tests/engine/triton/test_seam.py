@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch.nn import Parameter
 
 import thalweg
+from tests.fresh import Fresh
 from tests.optim.cases import PRINTED_RICHEST, Case
 from tests.optim.cases import each as each_of
 from thalweg import optim
@@ -85,7 +83,7 @@ def test_a_program_that_cannot_be_printed_is_refused_with_the_reason(
 
 
 @outside
-def test_a_step_on_the_cpu_prints_and_compiles_nothing_for_triton() -> None:
+def test_a_step_on_the_cpu_prints_and_compiles_nothing_for_triton(fresh: Fresh) -> None:
     """PyTorch's own optimizers may import Triton; this package does so for tensors on a GPU alone."""
     code = (
         "import sys, torch, thalweg\n"
@@ -93,7 +91,8 @@ def test_a_step_on_the_cpu_prints_and_compiles_nothing_for_triton() -> None:
         "thalweg.Optimizer([p], thalweg.rules.adam()).step()\n"
         "print([m for m in sys.modules if m.startswith('thalweg.engine.triton.')])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = fresh.run(code)
+    assert done.returncode == 0, done.stderr
     for name in ("batch", "source", "probe"):
         assert f"thalweg.engine.triton.{name}" not in done.stdout
 

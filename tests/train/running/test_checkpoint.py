@@ -3,8 +3,6 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from torch.utils.data import DataLoader
 
 import thalweg
 from tests.exact import RERUN, RESUMED, same
+from tests.fresh import Fresh
 from tests.train.helpers import blobs, measured, noisy_net, other_run, quiet, same_run
 from thalweg.errors import CheckpointError, TaskError
 from thalweg.objective import L2, Cost
@@ -300,9 +299,8 @@ def test_what_an_archive_cannot_hold(tmp_path: Path) -> None:
 
 
 KILLED = """
-import os, signal, sys
+import os, signal
 import torch
-sys.path.insert(0, {root!r})
 from tests.train.helpers import blobs, quiet
 
 torch.set_num_threads({threads})
@@ -321,14 +319,11 @@ quiet(blobs(), epochs=5, checkpoint={path!r})
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
-def test_a_run_killed_in_the_middle_resumes_bit_for_bit(tmp_path: Path) -> None:
+def test_a_run_killed_in_the_middle_resumes_bit_for_bit(tmp_path: Path, fresh: Fresh) -> None:
     path = tmp_path / "run"
-    root = str(Path(__file__).parents[3])
     threads = torch.get_num_threads()  # another number adds in another order
-    script = textwrap.dedent(KILLED).format(root=root, path=str(path), threads=threads)
-    ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+    script = textwrap.dedent(KILLED).format(path=str(path), threads=threads)
+    ended = fresh.run(script)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert read_archive(path)["progress"]["epoch"] == 2
     run = quiet(blobs(), epochs=5, checkpoint=path, resume=True)
