@@ -340,12 +340,14 @@ def _at_the_edge(case: Case, rng: Rng) -> Case:
 
 
 def _repeated(case: Case, rng: Rng) -> Case:
-    """Take all rows in a step, and each about 16 times, so that a batch has no noise to speak of."""
+    """Take all rows in a step, and 16 times as many, each a little beside one of them, so that a batch has no
+    noise to speak of and no row comes twice.
+    """
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
 
     def change(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         at = torch.randint(len(x), (16 * len(x),), generator=generator)
-        return x[at], y[at]
+        return x[at] + 0.1 * torch.randn(x[at].shape, generator=generator), y[at]
 
     return case.with_rows(change).replace(batch_size=None, epochs=40)
 

@@ -67,6 +67,16 @@ def test_what_fits_no_remedy_is_no_noise() -> None:
     assert not found.unwatched
 
 
+@pytest.mark.parametrize(("steps", "is_told"), [(500, True), (3000, False)])
+def test_a_short_plateau_at_the_beginning_matters_in_a_short_run(steps: int, is_told: bool) -> None:
+    model = net()
+    watched = Watched(model, torch.optim.SGD(model.parameters(), lr=0.1), steps=steps)
+    noise = np.random.default_rng(0).normal(0, 0.05, steps)
+    for t in range(steps):
+        watched.losses.add(2.0 - max(t - 70, 0) / steps + noise[t])
+    assert bool(Plateau().looks(watched)) == is_told
+
+
 def test_large_losses_do_not_overflow() -> None:
     falls = 1e200 * np.linspace(2.0, 1.0, 120)
     expected = 1e200 * np.linspace(2.0, 1.0, 120).std() / 120**0.5

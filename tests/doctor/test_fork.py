@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -15,13 +16,17 @@ from tests.exact import same
 from thalweg import optim
 from thalweg.doctor.confirm import confirmed, helps
 from thalweg.doctor.forks.fork import Forks, OutOfBudgetError
+from thalweg.doctor.forks.leaving import elsewhere, leaving, with_momentum
 from thalweg.doctor.forks.origin import Origin
 from thalweg.doctor.forks.remedies import (
     advice,
     averaged,
     clipped,
     equal_rates,
+    half_dropout,
+    judged_as_classes,
     larger_batches,
+    left_out,
     perturbed,
     rectified,
     scaled_decay,
@@ -49,18 +54,26 @@ REMEDIES = {
         averaged(),
         widened(),
         equal_rates(),
+        left_out((3,)),
+        judged_as_classes(),
+        half_dropout(),
+        with_momentum(),
+        elsewhere(1.0, math.inf),
+        leaving({"0.weight": torch.ones(24, 8) / 192**0.5}, math.inf),
     )
 }
 
 
-def forked(lr: float = 0.1, budget: float = 1e4, kind: type = torch.optim.SGD) -> Forks:
-    model = net(nn.Tanh)
+def forked(
+    lr: float = 0.1, budget: float = 1e4, kind: type = torch.optim.SGD, dropout: float = 0.0
+) -> Forks:
+    model = net(nn.Tanh).insert(1, nn.Dropout(dropout))
     optimizer = kind(model.parameters(), lr=lr)
     start = Origin(model, optimizer, 0)
     kept = list(enumerate(batches(16, 8)))
     return Forks(
         model, optimizer, functional.cross_entropy, start, start, kept,
-        budget=budget, modes=modes_of(model),
+        budget=budget, modes=modes_of(model), end=start,
     )  # fmt: skip
 
 
@@ -72,7 +85,7 @@ def test_every_remedy_leaves_the_run_as_it_was(
 ) -> None:
     monkeypatch.setattr("thalweg.doctor.forks.fork.ALPHA", 0.6)  # two forks will do
     monkeypatch.setattr("thalweg.doctor.forks.fork.STEPS", 3)
-    forks = forked(0.01, kind=kind)
+    forks = forked(0.01, kind=kind, dropout=0.1)
     forks.model(torch.zeros(2, 8)).sum().backward()
     forks.optimizer.step()
     model, optimizer = forks.model, forks.optimizer
@@ -115,6 +128,24 @@ def test_a_remedy_that_helps_is_told_from_one_that_does_not() -> None:
     assert not helps(slower, worse)
     assert better.before == worse.before > better.with_remedy
     assert forks.spent > 0
+
+
+def test_a_remedy_must_come_under_the_loss_that_it_is_given() -> None:
+    better = scaled_rate(100.0, from_start=True)
+    effect = forked(lr=1e-3).effect(better)
+    assert effect is not None
+    assert helps(better, effect)
+    assert effect.worst >= effect.with_remedy
+    for under, is_help in ((effect.worst * 1.01, True), (effect.with_remedy * 0.5, False)):
+        assert helps(dataclasses.replace(better, under=under), effect) == is_help
+
+
+@pytest.mark.parametrize(("chance", "is_help"), [(0.9, True), (0.1, False)])
+def test_less_dropout_helps_where_there_is_too_much(chance: float, is_help: bool) -> None:
+    """Without it the loss of training would be lower in any case: both arms are measured without."""
+    effect = forked(lr=0.3, dropout=chance).effect(half_dropout())
+    assert effect is not None
+    assert helps(half_dropout(), effect) == is_help, str(effect)
 
 
 def test_intervals_hold_for_all_remedies_that_are_tried_for_one_symptom() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from thalweg.doctor.symptoms.reading import gradient_norms
 from thalweg.doctor.watched import Watched
@@ -41,17 +40,16 @@ def _step(watched: Watched, loss: Any, batch: Any, norm: float) -> float:
         optimizer.zero_grad()
         inputs, targets = batch
         loss(model(mapped(inputs, torch.clone)), mapped(targets, torch.clone)).backward()
-        moved: list[Tensor] = [p for p in model.parameters() if p.grad is not None]
-        own = math.sqrt(sum(float(p.grad.double().square().sum()) for p in moved))  # type: ignore[union-attr]
+        slopes = [(p, p.grad) for p in model.parameters() if p.grad is not None]
+        own = math.sqrt(sum(float(g.double().square().sum()) for _, g in slopes))
         if not own > 0:
             return math.nan
-        before = [p.detach().clone() for p in moved]
-        with torch.no_grad():
-            for p in moved:
-                p.grad.mul_(norm / own)  # type: ignore[union-attr]
+        before = [p.detach().clone() for p, _ in slopes]
+        for _, g in slopes:
+            g.mul_(norm / own)
         optimizer.step()
         steps = [
             float((p.detach() - b).double().square().sum())
-            for p, b in zip(moved, before, strict=True)
+            for (p, _), b in zip(slopes, before, strict=True)
         ]
     return math.sqrt(sum(steps))

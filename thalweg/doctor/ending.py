@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from thalweg.curvature import extremes, hessian
+from thalweg.curvature import Operator, extremes, hessian
 from thalweg.doctor.forks.origin import Origin
 from thalweg.doctor.symptoms.reading import settled, standstill
 from thalweg.doctor.watched import Ending, Watched
@@ -41,10 +41,8 @@ def measure_ending(
     It takes 40 products with the Hessian of some batches, at most; none where that is more than half of the
     `budget`, in gradient-equivalents.
     """
-    named = {n: p for n, p in watched.model.named_parameters() if p.requires_grad}
-    size, whole = sum(p.numel() for p in named.values()), is_whole_batch(watched)
-    losses = watched.losses.last()
-    stands = settled(losses) is not None or standstill(watched) is not None
+    size, whole = sum(p.numel() for p in watched.model.parameters()), is_whole_batch(watched)
+    stands = settled(watched.losses.last()) is not None or standstill(watched) is not None
     if start is None or not (stands or whole) or size > MOST_PARAMETERS:
         return
     batches = _few(watched, whole)
@@ -55,23 +53,44 @@ def measure_ending(
     vector = found.smallest.vectors[:, 0]
     rows = matrix.batch_gradients()
     gradient = sum(n * float(g.norm()) for n, g in rows) / sum(n for n, _ in rows)
-    way = math.sqrt(
-        sum(
-            float((p.detach() - start.parameters[n]).double().square().sum())
-            for n, p in named.items()
-        )
+    quadratic = whole and _is_quadratic(watched, matrix, vector, start, found.top.value)
+    watched.ending = Ending(
+        found.bottom,
+        found.top,
+        _by_name(watched, vector),
+        gradient,
+        _way(watched, start),
+        quadratic,
     )
-    quadratic = False
-    if whole:
-        here = matrix @ vector
-        with untouched(watched.model, watched.optimizer):
-            start.enter(watched.model, watched.optimizer)
-            there = hessian(watched.model, loss, batches, training=False) @ vector
-        quadratic = bool((here - there).norm() <= SAME * max(abs(found.top.value), 1e-300))
-    parts = dict(zip(named, vector.split([p.numel() for p in named.values()]), strict=True))
-    direction = {n: part.reshape(named[n].shape) for n, part in parts.items()}
-    watched.ending = Ending(found.bottom, found.top, direction, gradient, way, quadratic)
     watched.gradients += matrix.gradients * len(batches)
+
+
+def _trained(watched: Watched) -> dict[str, Tensor]:
+    return {n: p for n, p in watched.model.named_parameters() if p.requires_grad}
+
+
+def _by_name(watched: Watched, vector: Tensor) -> dict[str, Tensor]:
+    """Return the parts of a vector by parameter, in their shapes."""
+    named = _trained(watched)
+    parts: Sequence[Tensor] = torch.split(vector, [p.numel() for p in named.values()])
+    return {n: part.reshape(p.shape) for (n, p), part in zip(named.items(), parts, strict=True)}
+
+
+def _way(watched: Watched, start: Origin) -> float:
+    """Return how far from the start the parameters are."""
+    moved = [p.detach() - start.parameters[n] for n, p in _trained(watched).items()]
+    return math.sqrt(sum(float(each.double().square().sum()) for each in moved))
+
+
+def _is_quadratic(
+    watched: Watched, matrix: Operator, vector: Tensor, start: Origin, top: float
+) -> bool:
+    """Return whether the Hessian is at the start what it is here, as far as a product with it shows."""
+    here = matrix @ vector
+    with untouched(watched.model, watched.optimizer):
+        start.enter(watched.model, watched.optimizer)
+        there = matrix @ vector  # it reads the model anew
+    return bool((here - there).norm() <= SAME * abs(top))
 
 
 def _few(watched: Watched, whole: bool) -> list[Any]:

@@ -43,6 +43,7 @@ class Arm:
         clip: the norm to which gradients are cut; None for no clipping.
         averages: whether it ends at the mean of its weights over the last three quarters of its steps.
         measured: the loss by which it is measured, where that is another one.
+        evaluates: whether it is measured in evaluation mode.
         steps: of the run, one for each batch of the pool.
     """
 
@@ -57,6 +58,7 @@ class Arm:
     clip: float | None = None
     averages: bool = False
     measured: Callable[[Any, Any], Tensor] | None = None
+    evaluates: bool = False
     steps: tuple[int, ...] = ()
 
     @property
@@ -102,7 +104,9 @@ class Arm:
         return closure
 
     def measure(self) -> float:
-        """Return the mean loss of the probe, in the mode of training."""
+        """Return the mean loss of the probe, in the mode of training if no other is asked for."""
+        if self.evaluates:
+            self.model.eval()
         loss = self.measured or self.loss
         with torch.no_grad():
             losses = [

@@ -184,6 +184,28 @@ def judged_as_classes() -> Remedy:
     return Remedy("look_at_axis", words, {}, change, from_start=True, both=both)
 
 
+def half_dropout() -> Remedy:
+    """Halve the chances of dropout; both arms are measured without it."""
+
+    def both(arm: Arm) -> None:
+        arm.evaluates = True
+
+    def change(arm: Arm) -> None:
+        for module in _dropouts(arm.model):
+            module.p = module.p / 2
+
+    return Remedy("less_dropout", "less dropout", {}, change, from_start=True, both=both)
+
+
+def _dropouts(model: nn.Module) -> list[Any]:
+    """Return the modules that drop something out; TaskError where there are none."""
+    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+    found = [module for module in model.modules() if isinstance(module, kinds) and module.p > 0]
+    if not found:
+        raise TaskError("The model has no module that drops anything out.")
+    return found
+
+
 def averaged() -> Remedy:
     """Measure the mean of the weights over the last three quarters of the steps."""
 

@@ -35,6 +35,8 @@ FIRST = 10
 """Steps at the beginning, when the loss falls fast."""
 PEAKS = 0.2
 """Share of steps, at most, that are spikes; more is noise."""
+MORE = ("data_order", "batch_too_small", "exploding_gradient", "forgotten_zero_grad")
+"""What throws up single losses: such batches differ more than others, or their gradients are larger."""
 NOISY = 10.0
 """B_simple / B (McCandlish and others, 2018)."""
 SMALL = 16
@@ -72,7 +74,7 @@ class LossSpike(Symptom):
             Verdict(
                 self.name, found, since=int(peaks.argmax()) + 1, words=words,
                 remedy=clipped(usual, from_start=True),
-                others=(clipped(0.1 * usual, from_start=True),),
+                others=(clipped(0.1 * usual, from_start=True),), behind=MORE,
             )
         ]  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from thalweg.doctor.forks.remedies import advice
+from thalweg.doctor.forks.remedies import advice, half_dropout
 from thalweg.doctor.symptoms.reading import INFORMED
 from thalweg.doctor.symptoms.starts import guessing
 from thalweg.doctor.symptoms.symptom import Symptom
@@ -132,12 +132,8 @@ class ModesDiffer(Symptom):
         if not high > WORSE * low or high < floor:
             return []
         worse = "evaluation" if seen.evaluation > seen.training else "training"
-        remedy = advice(
-            "look_at_modes",
-            "more momentum or more passes for running statistics"
-            if worse == "evaluation"
-            else "less dropout",
-        )
+        words = "more momentum or more passes for running statistics"
+        remedy = half_dropout() if worse == "training" else advice("look_at_modes", words)
         found = Statistic(f"loss in {worse} mode / in the other", high / low, high=WORSE)
         words = f"The same batches have {high / low:.2g} times the loss in {worse} mode."
         return [Verdict(self.name, found, words=words, remedy=remedy)]

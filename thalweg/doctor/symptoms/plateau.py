@@ -21,10 +21,13 @@ from thalweg.doctor.watched import Ending, Watched
 MORE = (
     "decay_imbalance", "vanishing_gradient", "exploding_gradient", "dead_units", "saturation", "symmetry",
     "lr_too_high", "ill_conditioning", "lost_updates", "cliff", "layer_imbalance", "data_order", "loss_spike",
+    "schedule",
 )  # fmt: skip
 """Why a loss may stand still; a saddle is what is left."""
 LOWER = 0.05
 """A place to go to is one where the loss is lower by such a share of all that it fell."""
+COSTLY = 0.1
+"""A plateau at the beginning matters where it lasts for such a share of the run."""
 LEFT = 1e-3
 """Gradient, as a share of its largest, that is left on a plain; at a minimum it vanishes."""
 
@@ -46,8 +49,9 @@ class Plateau(Symptom):
         tried: tuple[Remedy, ...] = (perturbed(), perturbed(0.5), again)
         end = watched.ending
         if still is None and len(watched.losses) > 2 * FEWEST_STEPS:
-            still = standing(watched.losses.first(FEWEST_STEPS))
-            words = f"The loss stands still in the first {FEWEST_STEPS} steps."
+            first = max(FEWEST_STEPS, int(COSTLY * len(watched.losses)))
+            still = standing(watched.losses.first(first))
+            words = f"The loss stands still in the first {first} steps."
             tried = (
                 dataclasses.replace(again, for_speed=False),
             )  # other starts are a little faster, too
