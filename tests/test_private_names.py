@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import ctypes
+import gc
 import importlib.metadata
 import re
 import sys
@@ -130,7 +131,11 @@ def is_private(name: str) -> bool:
 @cache
 def trees() -> dict[str, ast.Module]:
     files = sorted(PACKAGE.rglob("*.py"))
-    return {str(f.relative_to(ROOT)): ast.parse(f.read_text(encoding="utf-8")) for f in files}
+    gc.disable()  # or it goes through all nodes again and again while they become more
+    try:
+        return {str(f.relative_to(ROOT)): ast.parse(f.read_text(encoding="utf-8")) for f in files}
+    finally:
+        gc.enable()
 
 
 @cache
