@@ -58,16 +58,21 @@ def _name(path: Path, package: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield the whole names of what a file imports."""
+    return (name for _, name in lines_of(path))
+
+
 @cache
-def imports_of(path: Path) -> tuple[str, ...]:
-    """Return the whole names of what a file imports."""
-    found: list[str] = []
+def lines_of(path: Path) -> tuple[tuple[int, str], ...]:
+    """Return the line and the whole name of everything that a file imports, inside functions too."""
+    found: list[tuple[int, str]] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: write the whole name"
-            found += [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
     return tuple(found)
 
 

@@ -46,12 +46,13 @@ def classes() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry[2:30])
-def test_every_entry_says_where_its_word_lives(entry: str) -> None:
-    assert entry.startswith("- **")
-    assert files_of(entry)
-    for file in files_of(entry):
-        assert (PACKAGE / file).is_file(), file
+def test_every_entry_says_where_its_word_lives() -> None:
+    assert len(ENTRIES) > 100
+    for entry in ENTRIES:
+        assert entry.startswith("- **"), entry
+        assert files_of(entry), entry
+        for file in files_of(entry):
+            assert (PACKAGE / file).is_file(), f"{file} in {entry}"
 
 
 def test_no_word_is_explained_twice() -> None:

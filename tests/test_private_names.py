@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import ctypes
+import gc
 import importlib.metadata
 import re
 import sys
@@ -130,22 +131,37 @@ def is_private(name: str) -> bool:
 @cache
 def trees() -> dict[str, ast.Module]:
     files = sorted(PACKAGE.rglob("*.py"))
-    return {str(f.relative_to(ROOT)): ast.parse(f.read_text(encoding="utf-8")) for f in files}
+    gc.disable()  # or it goes through all nodes again and again while they become more
+    try:
+        return {str(f.relative_to(ROOT)): ast.parse(f.read_text(encoding="utf-8")) for f in files}
+    finally:
+        gc.enable()
+
+
+@cache
+def nodes() -> list[tuple[str, ast.AST]]:
+    """Return every node of every file."""
+    return [(file, node) for file, tree in trees().items() for node in ast.walk(tree)]
 
 
 @cache
 def own_names() -> frozenset[str]:
     """Return every name that this package itself gives to something."""
     found = set()
-    for node in (node for tree in trees().values() for node in ast.walk(tree)):
+    for _, node in nodes():
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
         elif isinstance(node, ast.arg):
             found.add(node.arg)
-        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("self", "cls"):
-            found |= {node.attr} if isinstance(node.ctx, ast.Store) else set()
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("self", "cls")
+        ):
+            found.add(node.attr)
     return frozenset(found)
 
 
@@ -165,18 +181,18 @@ def names_in(node: ast.AST) -> Iterator[str]:
 
 def is_theirs(name: str) -> bool:
     """Whether a text is the private name of something that PyTorch's objects have."""
-    theirs = (optimizer(), nn.Module(), torch.ones(1))
-    return is_private(name) and any(hasattr(x, name) for x in theirs)
+    if not is_private(name):
+        return False
+    return any(hasattr(x, name) for x in (optimizer(), nn.Module(), torch.ones(1)))
 
 
 @cache
 def used() -> dict[str, set[str]]:
     """Return where each name is used."""
     found: dict[str, set[str]] = {}
-    for file, tree in trees().items():
-        for node in ast.walk(tree):
-            for name in names_in(node):
-                found.setdefault(name, set()).add(file)
+    for file, node in nodes():
+        for name in names_in(node):
+            found.setdefault(name, set()).add(file)
     return found
 
 
@@ -191,12 +207,7 @@ def test_every_private_name_in_use_is_listed() -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("name", [*PRIVATE, *UNDOCUMENTED])
 def test_every_listed_name_is_used(name: str) -> None:
-    methods = {
-        node.name
-        for tree in trees().values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-    }
+    methods = {node.name for _, node in nodes() if isinstance(node, ast.FunctionDef)}
     assert name in used() or name in methods, f"{name} is not used any more: take it off the list"
 
 

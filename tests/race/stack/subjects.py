@@ -47,7 +47,7 @@ def task(model: Callable[[], nn.Module] | None = None, **parts: Any) -> Task:
 
 
 def trials(
-    entrants: Sequence[Entrant], rates: Sequence[float], seeds: Sequence[int], epochs: int = 3
+    entrants: Sequence[Entrant], rates: Sequence[float], seeds: Sequence[int], epochs: int = 2
 ) -> Unit:
     """Return a unit of every entrant at every rate with every seed, the seeds last."""
     return tuple(

@@ -28,7 +28,7 @@ from thalweg.tasks.built_in.digits_vae import negative_elbo
 PAIR = [entrant(optim.SGD), entrant(optim.Adam)]
 
 
-def unit(seeds: tuple[int, ...] = (0, 1, 4)) -> Any:
+def unit(seeds: tuple[int, ...] = (0, 4)) -> Any:
     return trials(PAIR, [0.01, 0.1], seeds)
 
 

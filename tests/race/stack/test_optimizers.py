@@ -45,6 +45,7 @@ def _square() -> nn.Module:
     return mlp([4, 4, 4], nn.Tanh)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", sorted(set(KNOWN) - {"soap"}))
 def test_known_entrants(name: str) -> None:
     known = KNOWN[name]
