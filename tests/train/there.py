@@ -45,7 +45,7 @@ def check_noise_is_seeded_there_and_the_callers_generator_is_left() -> None:
         before = module.get_rng_state()
         run = fit(subject, "sgd", lr=0.1, epochs=2, seed=1, device="second", progress=False)
         losses.append(run.history.epochs[-1].train.loss)
-        assert torch.equal(before, module.get_rng_state())
+        same(module.get_rng_state(), before, because="the caller's state is put back")
     same(losses[0], losses[1], because=RERUN)
 
 
