@@ -140,7 +140,7 @@ def of_starts(build: Build, seeds: int, steps: int, x: Tensor, y: Tensor) -> dic
     """Return the steps of each start that has something to do on the network."""
     counts: dict[str, Count] = {}
     for name in STARTS:
-        if _matches(name, build, x):
+        if _matches(name, build, x, y):
             arrived = [each.steps for each in counts.values() if each.arrived]
             most = int(min([steps, *(FOLLOWED * each for each in arrived)]))
             counts[name] = _counted(name, build, seeds, most, x, y)
@@ -158,16 +158,15 @@ def judged(build: Build, counts: Mapping[str, Count], x: Tensor, y: Tensor) -> l
     return [best, str(counts[best]), recommended[0], ratio]
 
 
-def _matches(name: str, build: Build, x: Tensor) -> bool:
+def _matches(name: str, build: Build, x: Tensor, y: Tensor) -> bool:
     """Whether a start is for something that the network has."""
     if name == AS_BUILT:
         return True
-    model = build()
     try:
-        report = init.apply(model, init.find_strategy(name), x[:256])
+        init.apply(build(), init.find_strategy(name), x[:256], y[:256], loss="cross_entropy")
     except TaskError:
         return False
-    return "fixup" not in name or any("fixup" in row.strategy for row in report.rows)
+    return True
 
 
 @dataclass(frozen=True)
