@@ -125,6 +125,8 @@ def test_what_is_no_difficulty_is_said() -> None:
         quiet(blobs(), strategy=curriculum(numbers))
     with pytest.raises(DataError, match=r"each of the 35 training rows.*got the shape \(3,\)"):
         quiet(blobs(), strategy=curriculum([1, 2, 3]))
+    with pytest.raises(TaskError, match=r"how difficult a row is cannot be run .*shape \(35, 2\)"):
+        quiet(blobs(), strategy=curriculum(torch.nn.Linear(5, 3).double()))
     with pytest.raises(TaskError, match=r"cannot be computed.*ZeroDivisionError"):
         quiet(blobs(), strategy=curriculum(lambda x, y: 1 / 0))
     with pytest.raises(TaskError, match=r"or one number for each row; got \{"):

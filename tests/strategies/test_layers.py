@@ -16,7 +16,15 @@ from tests.strategies.killed import killed_and_resumed
 from tests.train.helpers import blobs, quiet, same_run
 from thalweg.errors import TaskError
 from thalweg.schedules import cosine
-from thalweg.strategies import copied_layers, copy_layers, deepened, net2net, transfer, widened
+from thalweg.strategies import (
+    copied_layers,
+    copy_layers,
+    deepened,
+    freezing,
+    net2net,
+    transfer,
+    widened,
+)
 from thalweg.strategies.rates import with_rates
 from thalweg.train import Callback, Recipe
 
@@ -134,6 +142,11 @@ def test_units_are_copied_by_the_seed() -> None:
         (lambda: copy_layers(mlp(2, 4, 3), mlp(2, 4, 3), ["7"]), "new model has no layer '7'"),
         (lambda: copy_layers(mlp(2, 4, 3), mlp(2, 4, 3), {"0": "7"}), "old model has no layer '7'"),
         (lambda: copy_layers(mlp(2, 4, 3), mlp(7, 8, 9)), "No layer of the old model"),
+        (lambda: copy_layers(mlp(2, 4, 3), mlp(2, 4, 3), []), "No layer is named"),
+        (lambda: copy_layers(nn.LazyLinear(3), mlp(2, 3)), "old model has .*without a shape, weight"),
+        (lambda: freezing({}), "freezing takes the layers .*; got {}"),
+        (lambda: freezing(["0"]), r"freezing takes the layers .*; got \['0'\]"),  # type: ignore[arg-type]
+        (lambda: net2net(mlp, deepen=3), "deepen has the names of layers .*; got 3"),  # type: ignore[arg-type]
         (lambda: transfer("x"), "trained model, an nn.Module; got 'x'"),  # type: ignore[arg-type]
         (lambda: copied_layers(mlp, share=1), "0 < share < 1; got 1"),
     ],
@@ -226,6 +239,11 @@ def test_a_grown_model_goes_on_from_what_the_small_one_computes() -> None:
         TaskError, match=r"calls 3 layers with .* the task's model 4: 0, 2, 4, and 0, 2, 4, 6"
     ):
         quiet(task, strategy=net2net(small))
+    with pytest.raises(TaskError, match=r"The small model cannot be run on rows .*shape \(2, 2\)"):
+        quiet(task, strategy=net2net(lambda: mlp(5, 4, 3)))
+    bent = lambda: nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 3)).double()  # noqa: E731
+    with pytest.raises(TaskError, match="parameters fit; its activations, skips or strides"):
+        quiet(blobs(model=lambda: mlp(2, 6, 3)), strategy=net2net(bent))
     with pytest.raises(TaskError, match="Layer '0' has 4 units; it can become wider, got 3"):
         quiet(blobs(model=lambda: mlp(2, 3, 5, 3)), strategy=net2net(small))
 

@@ -161,12 +161,19 @@ def test_it_goes_on_bit_for_bit(kind: Any, after: int, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_pretrained_is_said() -> None:
+    wrong = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)).double()
     with pytest.raises(TaskError, match="needs a hidden layer; the model has 1 linear"):
         quiet(blobs(model=lambda: nn.Linear(2, 3)), strategy=pretraining())
     with pytest.raises(TaskError, match=r"cannot trace this Branching. test_pretraining.py, line"):
         quiet(blobs(model=Branching), strategy=pretraining())
     with pytest.raises(TaskError, match="needs a hidden layer; the model has 1 linear"):
         quiet(blobs(model=lambda: nn.Sequential(nn.Linear(2, 3))), strategy=pretraining())
+    with pytest.raises(
+        TaskError, match=r"Part 1 of 3 of the model, Linear, .* \(2, 2\), torch.float64"
+    ):
+        quiet(blobs(model=lambda: wrong), strategy=pretraining())
+    with pytest.raises(TaskError, match=r"without a shape, 0.weight: its layer is lazy"):
+        quiet(blobs(model=lambda: nn.Sequential(nn.LazyLinear(4))), strategy=pretraining())
     with pytest.raises(TaskError, match="'supervised' or 'unsupervised'; got 'self'"):
         pretraining("self")  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="0 ≤ noise < 1; got 1"):

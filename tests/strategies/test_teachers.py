@@ -129,6 +129,12 @@ def test_what_cannot_teach_is_said() -> None:
     with pytest.raises(TaskError, match="The student has no layer 'x'"):
         quiet(blobs(model=thin), strategy=hints(TEACHER, "0", "x"))
     other = nn.Linear(2, 7).double()
+    broken = wide()
+    nn.init.constant_(broken[3].bias, float("nan"))
+    with pytest.raises(
+        TaskError, match=r"teacher's outputs are not finite in 8 of 8 rows .* row 0"
+    ):
+        quiet(blobs(model=thin), strategy=distillation(broken))
     with pytest.raises(TaskError, match=r"teacher's outputs have the shape \(.*, 7\)"):
         quiet(blobs(model=thin), strategy=distillation(other))
     with pytest.raises(TaskError, match="temperature is a number > 0; got 0"):

@@ -35,6 +35,12 @@ class freezing(Strategy):
     layers: Mapping[str, tuple[float, float]]
 
     def __post_init__(self) -> None:
+        given: object = self.layers
+        if not isinstance(given, Mapping) or not given:
+            raise TaskError(
+                "freezing takes the layers that are trained in a part of the epochs, such as "
+                f'{{"0": (0, 0.5)}}; got {given!r:.80}.'
+            )
         for name, times in self.layers.items():
             is_pair = isinstance(times, tuple) and len(times) == 2 and all(map(is_real, times))
             if not (is_pair and 0 <= times[0] < times[1] <= 1):

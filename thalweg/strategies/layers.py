@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from thalweg.errors import TaskError, suggest
 from thalweg.tasks.task import Task
@@ -38,6 +39,16 @@ def _own(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
+def check_shaped(model: nn.Module, what: str = "The model") -> None:
+    """Raise TaskError for a lazy module, whose parameters have no shapes yet."""
+    lazy = next((name for name, p in model.named_parameters() if is_lazy(p)), None)
+    if lazy is not None:
+        raise TaskError(
+            f"{what} has a parameter without a shape, {lazy}: its layer is lazy. Say how many inputs "
+            "the layer has, or run the model on a batch where it is built."
+        )
+
+
 def copy_layers(source: nn.Module, target: nn.Module, layers: Layers = None) -> list[str]:
     """Copy parameters and buffers of layers from one model into another; return their names in the latter.
 
@@ -48,7 +59,7 @@ def copy_layers(source: nn.Module, target: nn.Module, layers: Layers = None) -> 
             None for every layer without parts that has the same name and shapes in both.
 
     Raises:
-        TaskError: a layer is not there, or has other shapes; the message names it.
+        TaskError: a layer is not there, is lazy, or has other shapes; the message names it. None is named.
 
     >>> deep = nn.Sequential(
     ...     nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1)
@@ -57,6 +68,8 @@ def copy_layers(source: nn.Module, target: nn.Module, layers: Layers = None) -> 
     >>> copy_layers(shallow, deep, {"0": "0", "4": "2"})
     ['0', '4']
     """
+    check_shaped(source, "The old model")
+    check_shaped(target, "The new model")
     pairs = _agreeing(source, target) if layers is None else _pairs(layers)
     for new, old in pairs.items():
         ours = _own(layer_of(target, new, "The new model"))
@@ -76,9 +89,16 @@ def copy_layers(source: nn.Module, target: nn.Module, layers: Layers = None) -> 
 
 def _pairs(layers: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
     if isinstance(layers, Mapping):
-        return {str(new): str(old) for new, old in layers.items()}
-    names = [layers] if isinstance(layers, str) else list(layers)
-    return {str(name): str(name) for name in names}
+        pairs = {str(new): str(old) for new, old in layers.items()}
+    else:
+        names = [layers] if isinstance(layers, str) else list(layers)
+        pairs = {str(name): str(name) for name in names}
+    if not pairs:
+        raise TaskError(
+            "No layer is named, so there is nothing to copy. Name some, or leave layers out for all that "
+            "agree."
+        )
+    return pairs
 
 
 def _agreeing(source: nn.Module, target: nn.Module) -> dict[str, str]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from thalweg.errors import TaskError
 from thalweg.strategies.growth.deepening import deepened
 from thalweg.strategies.growth.followed import Followed, followed
-from thalweg.strategies.growth.kept import check_same
+from thalweg.strategies.growth.kept import check_runs, check_same
 from thalweg.strategies.growth.modules import is_weighted, width_of
 from thalweg.strategies.growth.widening import widened
 from thalweg.strategies.layers import built, changed
@@ -46,7 +46,8 @@ def grown_into(
     }
     model = widened(model, widths, seed, x)
     _load(model, big, pairs)
-    check_same(small, big, x, "the task's model, grown")
+    why = "Its parameters fit; its activations, skips or strides are others: compare the forward passes."
+    check_same(small, big, x, "that of the task", why)
 
 
 def _with_state(model: nn.Module, calls: Followed) -> dict[str, str]:
@@ -129,13 +130,21 @@ class net2net(Strategy):
 
     def __post_init__(self) -> None:
         check_share("share", self.share)
+        given: object = self.deepen
+        if not (isinstance(given, (tuple, list)) and all(isinstance(each, str) for each in given)):
+            raise TaskError(
+                f"deepen has the names of layers of the small model, in a tuple; got {given!r:.80}."
+            )
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:
         """Return the training of the small model, then that of the task's."""
         small = recipe.task.replace(model=self.small, target=None)
         model = built(recipe.task)
         x = _rows(recipe.task, model)
-        grown_into(built(small), model, x, self.deepen)  # says now what does not fit
+        first_model = built(small)
+        check_runs(first_model, x, "The small model")
+        check_runs(model, x, "The task's model")
+        grown_into(first_model, model, x, self.deepen)  # says now what does not fit
 
         def first(recipe: BaseRecipe, models: Models) -> BaseRecipe:
             return recipe.replace(model=self.small, target=None)

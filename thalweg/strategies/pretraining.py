@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError
 from thalweg.numeric import is_real
+from thalweg.objective.blame import blame
 from thalweg.objective.cost import Cost
+from thalweg.objective.nested import describe_batch
 from thalweg.strategies.curriculum.difficulty import rows_in_memory
-from thalweg.strategies.layers import built, changed
+from thalweg.strategies.layers import built, changed, check_shaped
 from thalweg.strategies.parts import has_weights, parts_of
 from thalweg.strategies.stages.shares import check_share
 from thalweg.strategies.stages.stage import Models, Stage
@@ -73,7 +75,9 @@ class pretraining(Strategy):
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:
         """Return a stage for each hidden layer, and the joint one."""
-        model = parts_of(built(recipe.task))
+        whole = built(recipe.task)
+        check_shaped(whole)
+        model = parts_of(whole)
         cuts, shapes = _cuts(model), _shapes_behind(model, recipe.task)
         make = self._supervised if self.kind == "supervised" else self._unsupervised
         layers = [make(recipe, cuts, shapes, k) for k in range(len(cuts))]
@@ -206,9 +210,15 @@ def _shapes_behind(model: nn.Sequential, task: Task) -> list[torch.Size]:
     with evaluating(model), torch.no_grad():
         x = place_of(model)(task.data.train.first(2)[0])
         shapes = [x.shape[1:]]
-        for layer in model:
-            x = layer(x)
-            shapes.append(x.shape[1:])
+        for k, layer in enumerate(model, 1):
+            try:
+                x = layer(x)
+                shapes.append(x.shape[1:])
+            except Exception as error:  # the user's own model, and rows that it may not take
+                raise TaskError(
+                    f"Part {k} of {len(model)} of the model, {type(layer).__name__}, cannot be run on what "
+                    f"comes into it, {describe_batch(x)}. {blame(error)}"
+                ) from error
     return shapes
 
 

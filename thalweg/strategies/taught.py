@@ -54,6 +54,12 @@ class Taught(nn.Module):
                     f"The teacher's outputs have the shape {tuple(taught.shape)}, the student's "
                     f"{tuple(outputs.shape)}: they are to be the same."
                 )
+            bad = ~taught.reshape(len(taught), -1).isfinite().all(1)
+            if bool(bad.any()):
+                raise TaskError(
+                    f"The teacher's outputs are not finite in {int(bad.sum())} of {len(bad)} rows of the "
+                    f"batch, first in row {int(bad.nonzero()[0])}. Look at its parameters and these inputs."
+                )
             self.term = self._of(outputs, taught)
             self.rows += len(outputs)
         return outputs

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError, suggest
 from thalweg.model.layers import KINDS, Layer
+from thalweg.objective.nested import tensors_in
 
 P = ParamSpec("P")
 
@@ -76,7 +77,21 @@ class Setup:
             raise TaskError(
                 f"{strategy} looks at what a batch gives: init.apply(model, strategy, x=batch)."
             )
+        _check_rows(self.x, strategy)
         return self.x
+
+
+def _check_rows(x: Any, strategy: str) -> None:
+    """Raise TaskError for a batch without rows, or with NaN in it."""
+    for tensor in tensors_in(x):
+        if tensor.ndim and not len(tensor):
+            raise TaskError(f"{strategy}: the batch x has no rows, shape {tuple(tensor.shape)}.")
+        if tensor.ndim and bool(tensor.isnan().any()):
+            bad = tensor.flatten(1).isnan().any(1) if tensor.ndim > 1 else tensor.isnan()
+            raise TaskError(
+                f"{strategy}: the batch x is NaN in {int(bad.sum())} of {len(bad)} rows, first in row "
+                f"{int(bad.nonzero()[0])}. Leave these rows out, or fill them."
+            )
 
 
 def full_name(layer: Layer, parameter: str) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from thalweg.errors import DataError, TaskError
 from thalweg.objective.blame import blame
 from thalweg.objective.cost import Cost
+from thalweg.objective.nested import describe_batch
 from thalweg.objective.weighted import losses_of, unweighted
 from thalweg.tasks.place import place_of
 from thalweg.tasks.sources.source import Source
@@ -74,14 +75,20 @@ def row_losses(model: nn.Module, rows: Rows, cost: Cost) -> Tensor:
 
     A row of several elements has their mean.
 
-    Raises TaskError for a loss that gives no loss of each row.
+    Raises TaskError for a loss that gives no loss of each row, and a model that cannot be run on them.
     """
     loss, place = cost.surrogate, place_of(model)
     each = losses_of(loss.name, loss.function)
     found: list[Tensor] = []
     with evaluating(model), isolated(place.device):
         for inputs, given in arrays_of(rows).batches(EVALUATION_ROWS, place=place):
-            outputs = model(inputs)
+            try:
+                outputs = model(inputs)
+            except Exception as error:  # the user's own model, which may be for other rows
+                raise TaskError(
+                    "The model that says how difficult a row is cannot be run on the training rows, "
+                    f"{describe_batch(inputs)}. {blame(error)}"
+                ) from error
             targets = unweighted(loss.match(outputs, given))
             values = each(outputs, targets)
             found.append(values.double().reshape(len(values), -1).mean(1).cpu())

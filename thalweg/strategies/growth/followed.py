@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from thalweg.errors import TaskError
 from thalweg.model.graph import Recorder, is_whole, record
@@ -17,6 +16,7 @@ from thalweg.objective.nested import tensors_in
 from thalweg.strategies.growth.functions import after, name_of
 from thalweg.strategies.growth.modules import CONVOLUTIONS, TRANSPOSED, through
 from thalweg.strategies.growth.units import Units
+from thalweg.strategies.layers import check_shaped
 
 RETURNED = "return"
 """What takes the outputs of a model."""
@@ -96,11 +96,7 @@ def followed(model: nn.Module, x: Any = None) -> Followed:
         TaskError: the model cannot be run on `x`, or it is no sequence of layers and there is no `x`, or a
             layer of it is lazy.
     """
-    lazy = next((name for name, p in model.named_parameters() if is_lazy(p)), None)
-    if lazy is not None:
-        raise TaskError(
-            f"The parameter {lazy} has no shape yet: its layer is lazy. Run the model on a batch first."
-        )
+    check_shaped(model)
     found = Followed()
     if x is not None:
         found.ends(record(copy.deepcopy(model), x, outputs_of, found))

@@ -11,10 +11,22 @@ from torch import Tensor, nn
 from thalweg.errors import TaskError
 from thalweg.kept import undisturbed
 from thalweg.objective.blame import blame
-from thalweg.objective.nested import mapped, tensors_in
+from thalweg.objective.nested import describe_batch, mapped, tensors_in
+
+HIDDEN = "Its forward pass does something with the units that its calls do not show."
 
 
-def check_same(model: nn.Module, grown: nn.Module, x: Any, how: str) -> None:
+def check_runs(model: nn.Module, x: Any, what: str) -> None:
+    """Raise TaskError where a model cannot be run on rows of its task."""
+    try:
+        _outputs(model, x)
+    except Exception as error:  # the user's own
+        raise TaskError(
+            f"{what} cannot be run on rows of the training set, {describe_batch(x)}. {blame(error)}"
+        ) from error
+
+
+def check_same(model: nn.Module, grown: nn.Module, x: Any, how: str, why: str = HIDDEN) -> None:
     """Raise TaskError where a grown model does not give the same on a batch, in evaluation mode.
 
     Far apart is what differs by more than √ε of the largest output, ε being that of the numbers' type: a
@@ -31,8 +43,7 @@ def check_same(model: nn.Module, grown: nn.Module, x: Any, how: str) -> None:
     for one, other in zip(before, now, strict=False):
         if one.shape != other.shape or _apart(one, other):
             raise TaskError(
-                f"The model cannot be made {how}: it would compute something else on x. Its forward pass "
-                "does something with the units that its calls do not show."
+                f"The model cannot be made {how}: it would compute something else on x. {why}"
             )
 
 
