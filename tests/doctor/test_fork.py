@@ -130,6 +130,15 @@ def test_a_remedy_that_helps_is_told_from_one_that_does_not() -> None:
     assert forks.spent > 0
 
 
+def test_both_arms_clip_as_the_run_does() -> None:
+    forks = forked()
+    forks.clip = 1e-9
+    effect = forks.effect(scaled_rate(10.0, from_start=True))
+    assert effect is not None
+    assert effect.without == pytest.approx(effect.before, rel=0.05), "two forks are measured before"
+    assert effect.with_remedy == pytest.approx(effect.without, rel=1e-4)
+
+
 def test_a_remedy_must_come_under_the_loss_that_it_is_given() -> None:
     better = scaled_rate(100.0, from_start=True)
     effect = forked(lr=1e-3).effect(better)
