@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from tests.exact import RESUMED, differs, is_same, same
-from thalweg import optim
+from thalweg import EngineError, optim
 
 from .cases import each_engine
 from .references import preconditioned
@@ -273,6 +273,23 @@ def test_what_is_kept_changes_in_the_steps_of_the_interval_alone(name: str) -> N
         if not is_same(optimizer.state[p][kept], before, because="kept between refreshes"):
             changed.append(step + 1)
     assert changed == ([1, 3, 6, 9] if name == "SOAP" else [3, 6, 9])
+
+
+@each_engine
+def test_roots_by_products_have_whole_orders(engine: str) -> None:
+    """Before the first step that would take one, and nothing is rounded silently."""
+    p = Parameter(start(4, 3))
+    optimizer = optim.Shampoo([p], newton=True, exponent=0.3, every=10, engine=engine)  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match=r"exponent 0\.3 asks for the order 1/0\.3 = 3\.33333"):
+        steps(optimizer, [p], range(1))
+    # 1/3 is no number of float64, and 0.333333 is near enough
+    ends = []
+    for exponent in (1 / 3, 0.333333):
+        p = Parameter(start(4, 3))
+        optimizer = optim.Shampoo([p], newton=True, exponent=exponent, every=1, engine=engine)  # type: ignore[arg-type]
+        steps(optimizer, [p], range(3))
+        ends.append(p.detach())
+    same(ends[0], ends[1], because="both take the third root")
 
 
 # -- hard gradients -----------------------------------------------------------------------------------

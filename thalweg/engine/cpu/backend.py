@@ -153,8 +153,6 @@ def program_problem(program: Program) -> str | None:
         missing = [name for name in needed_symbols(program) if not has_symbol(name)]
         if foreign:
             problem = f"no kernel can run {', '.join(dict.fromkeys(foreign))}"
-        elif program.matrices and program.coded:
-            problem = "states of 8 bits are not kept beside matrix functions"
         elif missing:
             problem = f"the C library lacks {', '.join(missing)}"
     return problem

@@ -96,7 +96,9 @@ class KernelPrinter(Operations):
     # -- memory ---------------------------------------------------------------------------------------
 
     def _slots(self) -> Slots:
-        return Slots(self.module, self.layout.dtypes, self.real)
+        layout = self.layout
+        buffers = len(layout.reads) + len(layout.writes)
+        return Slots(self.module, layout.dtypes, self.real, buffers=buffers)
 
     def _at(self, base: Any, index: Any, element: ir.Type) -> Any:
         return self.b.gep(base, [index], source_etype=element)
@@ -229,7 +231,9 @@ class KernelPrinter(Operations):
         """Compute one element; store it, or add it to the reductions, which are returned."""
         part = self.program.part(self.roots, Level.TENSOR)
         slot_of = {name: slot for slot, name in enumerate(self.program.tensors)}
-        slots = {v: slot for slot, v in enumerate(self.layout.reads, start=len(slot_of))}
+        layout = self.layout
+        first = len(layout.dtypes) - len(layout.reads) - len(layout.writes)
+        slots = {v: slot for slot, v in enumerate(layout.reads, start=first)}
         slots |= {v: slot_of[v.data] for v in part.computes if v.op == "tensor"}
         for value in part.computes:
             if value in slots:
@@ -237,8 +241,7 @@ class KernelPrinter(Operations):
         for value in part.computes:
             if value not in self.known and value.op != "coded":
                 self.known[value] = self._emit(value)
-        first = len(slot_of) + len(self.layout.reads)
-        for slot, value in enumerate(self.layout.writes, start=first):
+        for slot, value in enumerate(layout.writes, start=first + len(layout.reads)):
             self.slots.store(self.b, self._as_real(self._value(value)), slot, index)
         if self.last:
             for slot, root in enumerate(self.roots, start=1):

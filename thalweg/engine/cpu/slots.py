@@ -31,16 +31,22 @@ class Slots:
         real: what elements are computed in.
         vectors: how many slots come behind these whose addresses stand in no table of pointers; the kernel
             puts them into `vectors`.
+        buffers: how many of `dtypes` are slots of matrix values, which stand behind the scales.
     """
 
     def __init__(
-        self, module: ir.Module, dtypes: Sequence[str], real: ir.Type, vectors: int = 0
+        self,
+        module: ir.Module,
+        dtypes: Sequence[str],
+        real: ir.Type,
+        vectors: int = 0,
+        buffers: int = 0,
     ) -> None:
         wide = "float64" if real == F64 else "float32"
         self.dtypes, self.real, self._pointers = (*dtypes, *[wide] * vectors), real, len(dtypes)
         self.vectors: list[Any] = []
         coded = [k for k, dtype in enumerate(dtypes) if dtype == "int8"]
-        first = len(dtypes) - len(coded)
+        first = len(dtypes) - buffers - len(coded)
         self.scale_of = {slot: first + k for k, slot in enumerate(coded)}
         """For each slot of 8 bits, the one that holds its scales."""
         self._scopes = _alias_scopes(module, len(self.dtypes) + len(coded))

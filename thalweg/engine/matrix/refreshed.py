@@ -8,6 +8,10 @@ from torch import Tensor
 from thalweg.engine.matrix.bases import eigenbasis, refreshed_basis
 from thalweg.engine.matrix.function import matrix_function
 from thalweg.engine.matrix.roots import inverse_root, inverse_root_newton
+from thalweg.errors import EngineError
+
+ROUNDING = 1e-5
+"""How far 1 over an exponent may be from a whole number, as a share: users write 0.333333 for 1/3."""
 
 
 def is_due(t: float, every: float) -> bool:
@@ -39,14 +43,26 @@ def newton_root_of(
 ) -> Tensor:
     """Return what `root_of` returns, by products of matrices alone.
 
-    See `thalweg.engine.matrix.roots.inverse_root_newton`.
+    See `thalweg.engine.matrix.roots.inverse_root_newton`. An order is 1 over an exponent, and so a whole
+    number but for rounding.
+
+    Raises:
+        EngineError: an order that is no whole number.
 
     >>> import torch
     >>> a, kept = torch.diag(torch.tensor([4.0, 9.0])), torch.zeros(2, 2)
     >>> newton_root_of(a, kept, 10, 10, 2, 0.0).diag()
     tensor([0.5000, 0.3333])
     """
-    return inverse_root_newton(a, round(p), damping) if is_due(t, every) else kept
+    order = round(p)
+    if abs(p - order) > ROUNDING * p:
+        raise EngineError(
+            f"products of matrices give roots of whole orders alone, and the exponent {1 / p:.6g} asks for "
+            f"the order 1/{1 / p:.6g} = {p:.6g}. Take an exponent that is 1 over a whole number, such as "
+            "0.25 or 0.5, or newton=False, which takes any. (Where one side alone has a matrix, its exponent "
+            "is twice the given one.)"
+        )
+    return inverse_root_newton(a, order, damping) if is_due(t, every) else kept
 
 
 @matrix_function(chosen_by_step=True)
