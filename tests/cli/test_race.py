@@ -29,6 +29,52 @@ def test_table_on_stdout_progress_on_stderr_report_in_the_folder(line_file: Path
     assert (folder / "report.html").stat().st_size > 1_000_000
 
 
+OWN = """
+import torch
+from thalweg import chain, rule
+from thalweg.race import Entrant
+from thalweg.rules import decay
+
+@rule
+def mine(g, m, *, beta=0.9):
+    m = beta * m + (1 - beta) * g
+    return torch.sign(m), m
+
+decayed = Entrant("with decay", chain(mine(), decay(0.1)), lrs=(0.1,))
+text = "adam"
+number = 3
+"""
+
+
+def test_an_optimizer_of_ones_own_is_raced_by_its_file(line_file: Path) -> None:
+    (line_file.parent / "own.py").write_text(OWN)
+    names = "sgd,own.py:mine,own.py:decayed+cosine"
+    document = documented("line.py", "-o", names, *TINY)
+    assert [entrant["name"] for entrant in document["entrants"]] == [
+        "sgd",
+        "mine",
+        "with decay+cosine",
+    ]
+    assert {trial["status"] for trial in document["trials"]} == {"finished"}
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("own.py", "Write own.py:mine"),
+        ("own.py:mien", "Did you mean 'mine'"),
+        ("own.py:number", "got 3"),
+        ("own.py:text", "the text 'adam'"),
+        ("nowhere.py:mine", "no file nowhere.py"),
+    ],
+)
+def test_what_a_file_does_not_hold_is_no_optimizer(named: str, words: str, line_file: Path) -> None:
+    (line_file.parent / "own.py").write_text(OWN)
+    result = call("race", "line.py", "-o", named)
+    assert result.exit_code == 2
+    assert words in flat(result.stderr)
+
+
 def test_json_is_one_document_and_nothing_else(line_file: Path) -> None:
     document = documented("line.py", *SMALL, "--out", "here", "--target", "0.9")
     assert list(document) == [

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.commands import call
+from tests.cli.commands import call, flat
 from tests.exact import same
 from thalweg.tasks import load_task
 from thalweg.tasks.sources.source import ArraySource
@@ -117,7 +117,7 @@ def test_only_what_a_run_wrote_is_removed(two_runs: Path) -> None:
         (("open",), 2, "open takes one run"),
         (("remove",), 2, "remove takes the names"),
         (("compare", "line-adam-1"), 2, "at least two"),
-        (("open", "line-adm-1"), 1, "Did you mean 'line-adam-1'"),
+        (("open", "line-adm-1"), 2, "Did you mean 'line-adam-1'"),
         (("open", "line-adam-1", "--out", "x.png"), 2, "ends in .html"),
     ],
 )
@@ -217,6 +217,29 @@ def test_predict_takes_the_name_that_runs_shows(two_runs: Path) -> None:
     by_name = call("predict", "line-adam-1", "new.npy")
     assert by_name.exit_code == 0
     assert by_name.stdout == call("predict", "runs/line-adam-1", "new.npy").stdout
-    refused = call("predict", "line-adam-9", "new.npy")
-    assert refused.exit_code != 0
-    assert "no run in line-adam-9" in refused.stderr
+
+
+def test_a_file_that_is_no_array_of_numbers_is_told_without_advice_to_unpickle(
+    two_runs: Path,
+) -> None:
+    Path("text.npy").write_text("hello")
+    refused = call("predict", "line-adam-1", "text.npy")
+    assert refused.exit_code == 2
+    assert "text.npy cannot be read as arrays of numbers" in flat(refused.stderr)
+    assert "pickle" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("predict", "line-adam-9", "new.npy"),
+        ("runs", "open", "line-adam-9"),
+        ("runs", "resume", "line-adam-9"),
+        ("landscape", "line-adam-9"),
+    ],
+)
+def test_a_run_that_is_not_there_is_wrong_input(two_runs: Path, command: tuple[str, ...]) -> None:
+    refused = call(*command)
+    assert refused.exit_code == 2
+    assert "There is no run 'line-adam-9'" in refused.stderr
+    assert "Did you mean 'line-adam-1'" in refused.stderr

@@ -340,6 +340,21 @@ def scalar_of_a_unit(g, eta: thalweg.Scalar = 1.0):
     return g, eta + thalweg.norm(g, scope="unit")
 
 
+@broken("it calls something `step`", "the scalar `t`")
+def state_called_step(g, step):
+    return g, step
+
+
+@broken("it calls something `step`", "the scalar `t`")
+def number_called_step(g, *, step):
+    return g / step
+
+
+@broken("it calls something `params`", "Choose another name")
+def number_called_params(g, *, params=1.0):
+    return params * g
+
+
 @broken("KeyError: 'missing'", "failed while it was traced")
 def looks_up(g):
     return {}["missing"] * g

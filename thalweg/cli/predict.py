@@ -67,6 +67,7 @@ def predict(
     """
     import numpy as np
 
+    from thalweg.cli.shared.pages import run_folder
     from thalweg.errors import TaskError
     from thalweg.tasks.formats.tables import ENDINGS, read_rows, rows_as_csv, write_rows
     from thalweg.tasks.tables.frames import ENDINGS as TABLES
@@ -77,7 +78,7 @@ def predict(
         raise TaskError(f"--output is raw, probability or class; got {output!r}.")
     if out is not None and out.suffix.lower() not in ENDINGS:
         raise TaskError(f"--out is a file .npz, .npy or .csv; got {out}.")
-    saved = load_run(_folder(run))
+    saved = load_run(run_folder(run, RUNS))
     rows: Any = data
     if is_set(str(data)) and not data.exists():
         if columns is not None or array is not None:
@@ -97,12 +98,6 @@ def predict(
         typer.echo(rows_as_csv(said), nl=False)
     else:
         write_rows(out, said)
-
-
-def _folder(run: Path) -> Path:
-    """Return the folder that is meant: as `thalweg runs` does, a bare name is one in runs."""
-    named = RUNS / run
-    return named if not run.exists() and named.is_dir() else run
 
 
 def _numbers(said: Any) -> np.ndarray[Any, Any]:

@@ -22,6 +22,7 @@ EXAMPLES = (
     "thalweg race my_task.py:make --lrs 1e-3,1e-2,1e-1 --out results",
     "thalweg race digits -o adamw,lion --tune weight_decay=log:1e-4:1 --trials 30",
     "thalweg race digits breast_cancer photo",
+    "thalweg race digits --optimizers adam,my_rule.py:mine",
     "thalweg race digits --json > race.json",
 )
 
@@ -50,7 +51,8 @@ def race(
             "--optimizers",
             "--entrants",
             "-o",
-            help="Who takes part, by commas; adam@he+cosine: with a start and a schedule.",
+            help="Who takes part, by commas; adam@he+cosine: with a start and a schedule; "
+            "file.py:name: one of your own.",
             show_default="the usual six",
         ),
     ] = None,

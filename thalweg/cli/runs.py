@@ -77,7 +77,7 @@ def runs(
 
 def _named(folder: Path, names: list[str]) -> list[SavedRun]:
     """Return the runs of these names or folders, or all in the folder."""
-    from thalweg.errors import CheckpointError, suggest
+    from thalweg.errors import TaskError, suggest
     from thalweg.train import find_runs, load_run
 
     there = find_runs(folder)
@@ -89,7 +89,7 @@ def _named(folder: Path, names: list[str]) -> list[SavedRun]:
         path = by_name[0] if by_name else Path(name)
         if not by_name and not (path / "run.json").is_file():
             hint = suggest(name, [each.name for each in there])
-            raise CheckpointError(f"There is no run {name!r} in {folder}.{hint}")
+            raise TaskError(f"There is no run {name!r} in {folder}.{hint}")
         found.append(load_run(path))
     return found
 

@@ -72,6 +72,24 @@ def test_what_does_not(optimizer: Any, message: str) -> None:
         build_optimizer(optimizer, _model(), 0.1)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"betas": 1}, r"betas is 2 numbers, by default \(0.9, 0.999\); got 1\."),
+        ({"betas": (0.9,)}, r"betas is 2 numbers.*got \(0.9,\)"),
+        ({"betas": (0.9, "")}, "betas is 2 numbers"),
+        ({"weight_decay": "abc"}, "weight_decay is a number, by default 0.*got 'abc'"),
+        ({"eps": (1e-8, 1e-9)}, "eps is a number"),
+    ],
+)
+@pytest.mark.parametrize("optimizer", [thalweg.optim.Adam, torch.optim.Adam])
+def test_a_hyperparameter_of_another_kind_is_named(
+    optimizer: Any, given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(TaskError, match=words):
+        build_optimizer(optimizer, _model(), 0.1, given)
+
+
 def test_lbfgs_gets_its_closure() -> None:
     task = blobs(model=lambda: nn.Linear(2, 3).double())
     first_order = quiet(task, torch.optim.SGD, lr=0.1, epochs=10, batch_size=None)

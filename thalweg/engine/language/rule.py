@@ -19,6 +19,14 @@ Scalar = Annotated[Any, "a state that is one number"]
 GIVEN = ("t", "lr")
 """Scalars that the engine gives to every rule that asks for them."""
 
+TAKEN = {
+    "step": "the number of the step is kept under this name beside the states, and a rule has it as the "
+    "scalar `t`",
+    "params": "a param group keeps its parameters under this name",
+    "param_names": "a param group keeps the names of its parameters under it",
+}
+"""Names that neither a state nor a hyperparameter may have, and why."""
+
 TENSORS = ("p", "gradient")
 """Tensors that the engine gives to every rule that asks for them; every other one is a state."""
 
@@ -158,6 +166,8 @@ def _read(where: str, function: Callable[..., Any]) -> Signature:
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             refuse(where, f"`{parameter}` leaves open what the rule takes; name each argument")
+        if arguments and name in TAKEN:
+            refuse(where, f"it calls something `{name}`: {TAKEN[name]}. Choose another name")
         if parameter.kind is parameter.KEYWORD_ONLY:
             scalars.append(name)
             if name in GIVEN and parameter.default is not parameter.empty:

@@ -22,6 +22,7 @@ from thalweg.optim.named import find_optimizer, named_optimizers
 from thalweg.optim.routing.route import Routing
 from thalweg.race.entrants.entrant import Contender
 from thalweg.race.entrants.entrant import Entrant as Entrant
+from thalweg.race.entrants.own import is_in_file, load_from_file, name_in_file
 from thalweg.train.optimizers.known import OptimizerFactory
 
 GRID_POINTS = 7
@@ -89,11 +90,12 @@ def known_entrants() -> dict[str, Entrant]:
 
 
 def find_entrant(name: str) -> Entrant:
-    """Return the entrant of a name, in whatever case; how its models start may follow an @, and a schedule a
-    plus sign.
+    """Return the entrant of a name, in whatever case, or of "file.py:name", one of the user's own; how its
+    models start may follow an @, and a schedule a plus sign.
 
     Raises:
-        TaskError: for a name that no entrant, strategy or schedule has, with the close ones.
+        TaskError: for a name that no entrant, strategy or schedule has, with the close ones; for a file that
+            cannot be run, or holds no optimizer under that name.
 
     >>> find_entrant("Adam+cosine").schedule
     'cosine'
@@ -102,12 +104,25 @@ def find_entrant(name: str) -> Entrant:
     """
     called, schedule = _parted(_SCHEDULE, name.strip())
     optimizer, start = _parted(_START, called)
-    entrant = known_entrants()[find_optimizer(optimizer).name]
+    entrant = (
+        _in_file(optimizer)
+        if is_in_file(optimizer)
+        else known_entrants()[find_optimizer(optimizer).name]
+    )
     if start is not None:
         entrant = replace(entrant, name=f"{entrant.name}@{start}", init=start)
     if schedule is not None:
         entrant = replace(entrant, name=f"{entrant.name}+{schedule}", schedule=schedule)
     return entrant
+
+
+def _in_file(text: str) -> Entrant:
+    """Return what "file.py:name" holds as an entrant, called by its name; an `Entrant` keeps its own."""
+    held = load_from_file(text)
+    if isinstance(held, str):
+        raise TaskError(f"{text} is the text {held!r}; expected an Entrant, a chain or a rule.")
+    entrant = _as_entrant(held)
+    return entrant if isinstance(held, Entrant) else replace(entrant, name=name_in_file(text))
 
 
 def _parted(sign: re.Pattern[str], text: str) -> tuple[str, str | None]:

@@ -48,7 +48,11 @@ def read_rows(
     except DataError:
         raise
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as NumPy's arrays of numbers: {error}") from error
+        # NumPy takes what it does not know for a pickle, and tells how to load it unsafely
+        said = "" if "pickle" in str(error) else f" ({error})"
+        raise DataError(
+            f"{path} cannot be read as arrays of numbers that numpy.save or numpy.savez wrote{said}."
+        ) from error
     if rows.dtype.kind not in "biuf":
         raise DataError(f"{path} holds {rows.dtype}, and rows are numbers.")
     return np.asarray(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from thalweg.errors import TaskError, ThalwegError
-from thalweg.numeric import is_schedule
+from thalweg.numeric import is_real, is_schedule
 from thalweg.optim import __all__ as optimizer_names
 from thalweg.optim.optimizer import stepping
 from thalweg.train.optimizers.choice import is_chain
@@ -58,11 +59,10 @@ def build_optimizer(
         bound = factory(parameters, **given)
     except ThalwegError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, IndexError) as error:
         hint = f". {_NO_SCHEDULE}" if is_schedule(lr) else ""
-        raise TaskError(
-            f"The optimizer {name_of(optimizer)} cannot be built: {error}{hint}"
-        ) from error
+        said = f"{_unlike_default(factory, given)}{error}{hint}"
+        raise TaskError(f"The optimizer {name_of(optimizer)} cannot be built: {said}") from error
     if not isinstance(bound, torch.optim.Optimizer):
         raise TaskError(
             f"The optimizer function returned {type(bound).__name__}, not a torch.optim.Optimizer."
@@ -70,6 +70,33 @@ def build_optimizer(
     if any(is_schedule(group.get("lr")) for group in bound.param_groups):
         raise TaskError(f"The optimizer {name_of(optimizer)} takes no schedule. {_NO_SCHEDULE}")
     return bound
+
+
+def _unlike_default(factory: Any, given: Mapping[str, Any]) -> str:
+    """Return which of the given hyperparameters are of another kind than their defaults, each in a sentence.
+
+    A class that is given a text for a number, or a number for a pair, fails with words of Python's own.
+    """
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (
+        TypeError,
+        ValueError,
+    ):  # a partial of arguments that it does not have, a compiled class
+        return ""
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    found = []
+    for name, value in given.items():
+        default = defaults.get(name)
+        if isinstance(default, tuple):
+            numbers = value if isinstance(value, (tuple, list)) else ()
+            wrong = len(numbers) != len(default) or not all(map(is_real, numbers))
+        else:
+            wrong = is_real(default) and isinstance(value, (str, tuple, list))
+        if wrong:
+            expected = f"{len(default)} numbers" if isinstance(default, tuple) else "a number"
+            found.append(f"{name} is {expected}, by default {default}; got {value!r}. ")
+    return "".join(found)
 
 
 def _takes_names(factory: Any) -> bool:
