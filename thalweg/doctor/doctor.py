@@ -29,7 +29,7 @@ from thalweg.doctor.symptoms.all import SYMPTOMS
 from thalweg.doctor.symptoms.starts import guessing
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.undisturbed import losses_of, matching, modes_of
-from thalweg.doctor.unwatched import blind_spots
+from thalweg.doctor.unwatched import blind_spots, trained_by
 from thalweg.doctor.verdict import Verdict
 from thalweg.doctor.watched import BatchLoss, NotFinite, Watched
 from thalweg.errors import TaskError
@@ -90,7 +90,8 @@ class Doctor:
     ) -> None:
         began = time.perf_counter()
         _check(model, optimizer, budget, forks)
-        self.model, self.optimizer = model, optimizer
+        self._unwatched = blind_spots(model, optimizer)
+        self.model, self.optimizer = trained_by(model), optimizer
         self.penalty = loss.penalty if isinstance(loss, Cost) else None
         surrogate = loss.surrogate if isinstance(loss, Cost) else loss
         self.loss = None if surrogate is None else matching(as_loss(surrogate))
@@ -98,10 +99,9 @@ class Doctor:
         self.clock = Clock(budget)
         self.spent = 0.0
         self._forks, self._is_closed, self._last = forks, False, math.nan
-        self._unwatched = blind_spots(model, optimizer)
-        self.watched = Watched(model, optimizer, planned=planned)
+        self.watched = Watched(self.model, optimizer, planned=planned)
         self.watched.loss_name = "" if surrogate is None else as_loss(surrogate).name
-        _, self.watched.parameters = named_parameters(model, optimizer)
+        _, self.watched.parameters = named_parameters(self.model, optimizer)
         self._gauges: list[Gauge] = [UpdateGauge(self.watched, self._failed)]
         if "activations" not in self._unwatched:
             self._gauges.append(LayerGauge(self.watched, self._failed))
@@ -181,9 +181,10 @@ class Doctor:
         self._guard("steps", self._read_notes)
         self.watched.kept = self._kept.batches
         self._guard("data", lambda: self._data.read(self._kept.batches))
-        self._guard(
-            "examination", lambda: examine(self.watched, self.loss, self._start, self._failed)
-        )
+        if "examination" not in self._unwatched:
+            self._guard(
+                "examination", lambda: examine(self.watched, self.loss, self._start, self._failed)
+            )
         suspected: list[Verdict] = []
         for symptom in self.symptoms:
             self._guard(symptom.name, lambda s=symptom: suspected.extend(s.looks(self.watched)))  # type: ignore[misc]

@@ -11,6 +11,14 @@ from torch import Tensor
 from thalweg.doctor.watched import Floats
 
 
+def local(tensor: Tensor) -> Tensor:
+    """Return a tensor, or the shard of it that this process has: to ask for the whole would be to wait for
+    processes that may not look at this step.
+    """
+    here: Tensor = tensor.detach()
+    return here.to_local() if type(here).__name__ == "DTensor" else here  # type: ignore[attr-defined]
+
+
 def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return the 2-norms as float32 or wider: half precision would overflow."""
     wide = [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.doctor.gauges.gauge import Gauge
-from thalweg.doctor.gauges.numbers import floats, norms
+from thalweg.doctor.gauges.numbers import floats, local, norms
 from thalweg.doctor.watched import Floats, Parameter, UpdateSample, Watched
 
 MOST_UNITS = 128
@@ -83,41 +83,39 @@ class UpdateGauge(Gauge):
         self._tensors, self.watched.parameters = named_parameters(
             self.watched.model, self.watched.optimizer
         )
-        self._roots = np.sqrt([max(p.size, 1) for p in self.watched.parameters])
+        self._roots = np.sqrt([max(local(p).numel(), 1) for p in self._tensors])
         self._precision = np.array(
             [torch.finfo(p.dtype).eps if p.is_floating_point() else 0.0 for p in self._tensors]
         )
 
     def _before_step(self, *_: Any) -> None:
         with torch.no_grad():
-            self._before = [p.detach().clone() for p in self._tensors]
-            gradients = _gradients(self._tensors)
-            self._norms = (gradients, norms(self._before))
+            self._before = [local(p).clone() for p in self._tensors]
+            gradients = self._gradients()
+            self._norms = (_norms_of(gradients), norms(self._before))
             if self._samples % TWINS_EVERY == 0:
-                self._twins = self._count_twins()
+                self._twins = self._count_twins(gradients)
 
     def read(self, step: int) -> bool:
         """Keep the norms by parameter; False where the optimizer did not step."""
         if self._norms is None:
             return False
         with torch.no_grad():
-            gradients, weights = self._norms
-            if all(g is None for g in gradients):  # a closure has computed them within the step
-                gradients = _gradients(self._tensors)
+            gradients, (sizes, weights) = self._gradients(), self._norms
+            if all(g is None for g in sizes):  # a closure has computed them within the step
+                sizes = _norms_of(gradients)
             moved = self._moved()
-            there = [g for g in gradients if g is not None]
-            found = floats([*weights, *norms(moved), *there])
-            count = len(weights)
+            found = floats([*weights, *norms(moved), *(g for g in sizes if g is not None)])
+            count, roots = len(weights), self._roots
+            weight, update = found[:count] / roots, found[count : 2 * count] / roots
             gradient = np.full(count, np.nan)
-            gradient[[g is not None for g in gradients]] = found[2 * count :]
-            weight, update = found[:count] / self._roots, found[count : 2 * count] / self._roots
-            unchanged = self._unchanged(moved, update, weight)
-            still = self._still(step)
+            gradient[[g is not None for g in sizes]] = found[2 * count :]
+            unchanged = self._unchanged(gradients, moved, update, weight)
+            still = self._still(step, gradients)
         twins = np.full(count, np.nan) if self._twins is None else self._twins
         rate = float(self.watched.optimizer.param_groups[0].get("lr", np.nan))
-        gradient /= self._roots
         self.watched.updates.add(
-            UpdateSample(step, rate, gradient, update, weight, unchanged, twins, still)
+            UpdateSample(step, rate, gradient / roots, update, weight, unchanged, twins, still)
         )
         self._samples += 1
         self._before, self._norms, self._twins = [], None, None
@@ -136,55 +134,58 @@ class UpdateGauge(Gauge):
         super().detach()
         self._before, self._norms, self._twins = [], None, None
 
+    def _gradients(self) -> list[Tensor | None]:
+        """Return the gradients that are there, in this process."""
+        return [None if p.grad is None else local(p.grad) for p in self._tensors]
+
     def _moved(self) -> list[Tensor]:
         """Return the weights before the step less those after it, in the memory of the former."""
         if self._before:
-            torch._foreach_sub_(self._before, [p.detach() for p in self._tensors])
+            torch._foreach_sub_(self._before, [local(p) for p in self._tensors])
         return self._before
 
-    def _unchanged(self, moved: Sequence[Tensor], update: Floats, weight: Floats) -> Floats:
+    def _unchanged(
+        self,
+        gradients: Sequence[Tensor | None],
+        moved: Sequence[Tensor],
+        update: Floats,
+        weight: Floats,
+    ) -> Floats:
         """Return the shares of weights with a gradient that are bit-equal after the update.
 
         Only where the update is small beside the precision of the weights; 0 elsewhere.
         """
         shares = np.zeros(len(moved))
         is_large = update > ROUNDED * self._precision * weight
-        for place, (p, change) in enumerate(zip(self._tensors, moved, strict=True)):
-            if p.grad is None or p.grad.is_sparse or not p.is_floating_point():
+        for place, (g, change) in enumerate(zip(gradients, moved, strict=True)):
+            if g is None or g.is_sparse or not change.is_floating_point():
                 shares[place] = np.nan
             elif not is_large[place]:
-                pulled = p.grad != 0
+                pulled = g != 0
                 count = int(pulled.sum())
                 shares[place] = int(((change == 0) & pulled).sum()) / count if count else np.nan
         return shares
 
-    def _still(self, step: int) -> float:
+    def _still(self, step: int, gradients: Sequence[Tensor | None]) -> float:
         """Return the share of some weights with a gradient that are what they were many steps ago."""
-        if not self._tensors or (
-            self._reference is not None and step - self._reference[0] < WINDOW
-        ):
+        before = self._reference
+        if not self._tensors or (before is not None and step - before[0] < WINDOW):
             return np.nan
-        tensors, before, share = self._tensors, self._reference, np.nan
-        now = _some(tensors, tensors)
+        weights, share = [local(p) for p in self._tensors], np.nan
+        now = _some(weights, weights)
         if before is not None and before[1].shape == now.shape:
-            pulled = _some([p.grad for p in tensors], tensors) != 0
+            pulled = _some(gradients, weights) != 0
             counts = torch.stack([((now == before[1]) & pulled).sum(), pulled.sum()]).tolist()
             share = counts[0] / counts[1] if counts[1] else np.nan
         self._reference = step, now
         return share
 
-    def _count_twins(self) -> Floats:
-        found = np.full(len(self._tensors), np.nan)
-        for place, (p, known) in enumerate(
-            zip(self._tensors, self.watched.parameters, strict=True)
-        ):
-            if (
-                known.is_matrix
-                and not p.is_complex()
-                and p.grad is not None
-                and not p.grad.is_sparse
-            ):
-                found[place] = _twin_share(p.detach(), p.grad)
+    def _count_twins(self, gradients: Sequence[Tensor | None]) -> Floats:
+        found = np.full(len(gradients), np.nan)
+        for place, (p, g) in enumerate(zip(self._before, gradients, strict=True)):
+            is_matrix = self.watched.parameters[place].is_matrix and not p.is_complex()
+            if is_matrix and g is not None and not g.is_sparse:
+                found[place] = _twin_share(p, g)
         return found
 
 
@@ -196,9 +197,10 @@ def _twin_share(weight: Tensor, gradient: Tensor) -> float:
     rows, pulls = rows[moved], pulls[moved]
     if len(rows) < 2 or rows.shape[1] < 2:
         return float("nan")
-    alike = _cosines(rows) * _cosines(pulls)
-    alike.fill_diagonal_(0)
-    return float((alike.amax(1) > 0).float().mean())
+    alike = _cosines(rows).fill_diagonal_(0)
+    if not alike.any():  # as in most runs
+        return 0.0
+    return float(((alike * _cosines(pulls)).amax(1) > 0).float().mean())
 
 
 def _cosines(rows: Tensor) -> Tensor:
@@ -210,10 +212,9 @@ def _cosines(rows: Tensor) -> Tensor:
     return alike
 
 
-def _gradients(tensors: Sequence[Tensor]) -> list[Tensor | None]:
+def _norms_of(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
     """Return the norms of gradients, None where there is none."""
-    there = [p.grad for p in tensors]
-    dense = [g.coalesce().values() if g is not None and g.is_sparse else g for g in there]
+    dense = [g.coalesce().values() if g is not None and g.is_sparse else g for g in gradients]
     found = iter(norms([g for g in dense if g is not None]))
     return [None if g is None else next(found) for g in dense]
 
