@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import torch
 from _case import Case
 
 from thalweg import doctor
+from thalweg.doctor.gauges.gauge import Gauge
+from thalweg.doctor.gauges.layers import LayerGauge
+from thalweg.doctor.gauges.numbers import norms
+from thalweg.doctor.gauges.updates import UpdateGauge
+from thalweg.doctor.undisturbed import losses_of
+from thalweg.doctor.watched import Watched
+from thalweg.objective.losses import as_loss
 from thalweg.tasks import load_task
 
 BLOCK = 200
@@ -68,3 +77,75 @@ def print_overhead(steps: int, budget: float) -> None:
             f"{statistics.median(ratios) - 1:+13.1%}",
             flush=True,
         )
+
+
+def print_looks(repeats: int = 9) -> None:
+    """Print what the parts of a look take beyond a step, in processor time: the least of several.
+
+    `losses` are computed in every second look; `norms` are the part of `updates` that the kernel of an
+    optimizer's step could give.
+    """
+    print(f"parts of a look beyond a step, the least of {repeats}, processor time in ms")
+    print(
+        f"{'case':18} {'a step':>8} {'update':>8} {'layers':>8} {'updates':>8} {'losses':>8} {'norms':>8}"
+    )
+    for name, case in cases(1).items():
+        print(
+            f"{name:18} " + " ".join(f"{each:8.3f}" for each in _parts(case, repeats)), flush=True
+        )
+
+
+def _parts(case: Case, repeats: int) -> list[float]:
+    """Return the milliseconds of a step, of its update, and of the parts of a look."""
+    loop = case.loop()
+    _, batch = next(iter(loop))
+    loss = as_loss(case.task.cost.surrogate)
+    watched = Watched(loop.model, loop.optimizer)
+    before = {name: p.detach().clone() for name, p in loop.model.named_parameters()}
+
+    def step(gauge: Gauge | None = None) -> None:
+        loop.optimizer.zero_grad()
+        if gauge is not None:
+            gauge.attach()
+        loop.loss(loop.model, batch).backward()
+        loop.optimizer.step()
+        if gauge is not None:
+            gauge.read(1)
+            gauge.detach()
+
+    weights = list(loop.model.parameters())
+    others = [p.detach().clone() for p in weights]
+
+    def norms_alone() -> None:
+        with torch.no_grad():
+            torch._foreach_sub_(others, weights)
+            for tensors in (weights, [p.grad for p in weights], others):
+                norms(tensors)
+
+    step()
+    gauges = [kind(watched, _raise) for kind in (LayerGauge, UpdateGauge)]
+    alone, *looked, update, losses, sizes = _least(
+        repeats,
+        step,
+        *(functools.partial(step, gauge) for gauge in gauges),
+        loop.optimizer.step,
+        lambda: losses_of(loop.model, loss, batch, before, None),
+        norms_alone,
+    )
+    return [alone, update, *(each - alone for each in looked), losses, sizes]
+
+
+def _raise(_: str, error: Exception) -> None:
+    raise error
+
+
+def _least(repeats: int, *parts: Callable[[], object], calls: int = 8) -> list[float]:
+    """Return the milliseconds of one call of each part: the least mean over 8, the parts in turns."""
+    found: list[list[float]] = [[] for _ in parts]
+    for _ in range(repeats + 1):
+        for times, do in zip(found, parts, strict=True):
+            began = time.process_time()
+            for _ in range(calls):
+                do()
+            times.append(1e3 * (time.process_time() - began) / calls)
+    return [min(times[1:]) for times in found]

@@ -10,6 +10,7 @@ tools (`_peers.py`).
         [--processes 2] [--by-hand] [--no-peers]
     python benchmarks/doctor.py --patients        # whether plants are worse, and healthy runs learn
     python benchmarks/doctor.py --overhead [--steps 2000] [--budget 0.05]
+    python benchmarks/doctor.py --looks           # what the parts of a look take
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from multiprocessing import get_context
 import torch
 from _examined import PATIENTS, Examined, examined
 from _peers import PEERS
-from _watched_speed import print_overhead
+from _watched_speed import print_looks, print_overhead
 
 SEEDS = {
     "first": 0,
@@ -49,12 +50,16 @@ def main() -> None:
     parser.add_argument("--by-hand", action="store_true", help="watch a loop instead of `fit`")
     parser.add_argument("--patients", action="store_true", help="check the patients themselves")
     parser.add_argument("--overhead", action="store_true")
+    parser.add_argument("--looks", action="store_true")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--budget", type=float, default=0.05)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.overhead:
         print_overhead(options.steps, options.budget)
+        return
+    if options.looks:
+        print_looks()
         return
     draws = tuple(SEEDS) if options.draw == "all" else (options.draw,)
     for draw in draws:

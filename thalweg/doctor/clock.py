@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 
 SPENT = 0.8
-"""Share of the budget that is spent: calls of hooks, and caches that watching leaves cold, cost time, too,
-which no clock here sees."""
+"""Share of the budget that is spent: what is charged is measured in few steps, and may be a little wrong."""
 SOON = 1.5
 """While there is time, looks come at steps that grow by this factor up to the narrowest cadence."""
 NARROWEST = 10
 """The cadence with time to spare: one of 10 steps."""
+FOLLOWING = 4
+"""Steps after a look that find caches cold; what they take beyond a usual step is charged to the look."""
+SETTLED = 4
+"""Undisturbed steps from which on a usual one is known."""
+MEMORY = 64
+"""Steps, about, over which a usual one is averaged: runs become faster and slower."""
+PAUSE = 4.0
+"""A step counts up to so many times a usual one: the rest is a pause, as for validation."""
 
 
 class Clock:
@@ -21,7 +28,7 @@ class Clock:
     few, and no part of a run stays unseen.
 
     >>> clock = Clock(0.05)
-    >>> clock.trained(1.0), clock.looked(0.01)
+    >>> clock.stepped(1.0), clock.looked(0.01)
     (None, None)
     >>> round(clock.share, 3)
     0.01
@@ -30,24 +37,63 @@ class Clock:
     def __init__(self, budget: float) -> None:
         self.budget = budget
         self.training = 0.0
-        self.watching = 0.0
         self.looks = 0
+        self._charged = 0.0
+        self._cold = 0.0
+        self._beyond = 0.0
+        self._since = FOLLOWING
+        self._usual, self._undisturbed = math.nan, 0
         self._dearest = 0.0
         self._next = 0
 
-    def trained(self, seconds: float) -> None:
-        """Count seconds of training."""
-        self.training += seconds
+    def stepped(self, seconds: float, hooks: float | None = None) -> None:
+        """Count a step of training, NaN for one of which nobody knows how long it took; `hooks` are the
+        seconds in hooks of a step that is looked at.
+        """
+        self._since = 0 if hooks is not None else self._since + 1
+        if math.isnan(seconds):
+            self._beyond = hooks or 0.0
+            return
+        is_known, usual = self._undisturbed >= SETTLED, self._usual
+        if hooks is not None:
+            own = max(seconds - hooks, 0.0)
+            self.training += min(own, usual) if is_known else own
+            own_beyond = min(max(own - usual, 0.0), (PAUSE - 1) * usual) if is_known else 0.0
+            self._beyond = hooks + own_beyond
+        elif not is_known:
+            self.training += seconds
+            self._learn(seconds)
+        elif self._since <= FOLLOWING:
+            self.training += usual
+            self._cold += min(seconds, PAUSE * usual) - usual
+        else:
+            seconds = min(seconds, PAUSE * usual)
+            self.training += seconds
+            self._learn(seconds)
+
+    def _learn(self, seconds: float) -> None:
+        """Average a step that no look has disturbed."""
+        if self._since > FOLLOWING:
+            self._undisturbed += 1
+            known = 0.0 if self._undisturbed == 1 else self._usual
+            self._usual = known + (seconds - known) / min(self._undisturbed, MEMORY)
 
     def watched(self, seconds: float) -> None:
         """Count seconds of watching outside of looks."""
-        self.watching += seconds
+        self._charged += seconds
 
     def looked(self, seconds: float) -> None:
-        """Count the seconds of one look."""
-        self.watching += seconds
+        """Count the seconds of one look, in the step that was counted last."""
+        seconds += self._beyond
+        self._beyond = 0.0
+        self._charged += seconds
         self.looks += 1
         self._dearest = seconds if self.looks == 1 else 0.7 * self._dearest + 0.3 * seconds
+
+    @property
+    def watching(self) -> float:
+        """The seconds of watching, with what it takes from the steps that follow a look."""
+        return self._charged + max(self._cold, 0.0)
 
     def is_due(self, step: int) -> bool:
         """Return whether a step is to be looked at."""
@@ -61,7 +107,8 @@ class Clock:
         or the end of the cadence where one more look fits the budget.
         """
         power_of_two = 1 << (step - 1).bit_length()
-        fits = self.watching + self._dearest <= SPENT * self.budget * self.training
+        look = self._dearest + max(self._cold, 0.0) / max(self.looks, 1)
+        fits = self.watching + look <= SPENT * self.budget * self.training
         return min(power_of_two, max(step, self._next)) if fits else power_of_two
 
     @property

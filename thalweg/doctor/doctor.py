@@ -28,8 +28,8 @@ from thalweg.doctor.series import curve
 from thalweg.doctor.symptoms.all import SYMPTOMS
 from thalweg.doctor.symptoms.starts import guessing
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.undisturbed import loss_of, matching, modes_of
-from thalweg.doctor.unwatched import blind_spots
+from thalweg.doctor.undisturbed import losses_of, matching, modes_of
+from thalweg.doctor.unwatched import blind_spots, trained_by
 from thalweg.doctor.verdict import Verdict
 from thalweg.doctor.watched import BatchLoss, NotFinite, Watched
 from thalweg.errors import TaskError, ThalwegError
@@ -37,10 +37,6 @@ from thalweg.objective.cost import Cost
 from thalweg.objective.losses import as_loss
 from thalweg.train.folder.gauges import Gauges
 
-PAUSE = 4.0
-"""A pause between two steps counts as training up to so many times the mean of the steps before."""
-SETTLED = 4
-"""Steps after which a usual one is known by the mean of those before."""
 EARLIEST_ORIGIN = 32
 """From this step on a state of the run is kept at powers of 2."""
 MOST_NOTES = 32
@@ -94,7 +90,8 @@ class Doctor:
     ) -> None:
         began = time.perf_counter()
         _check(model, optimizer, budget, forks)
-        self.model, self.optimizer = model, optimizer
+        self._unwatched = blind_spots(model, optimizer)
+        self.model, self.optimizer = trained_by(model), optimizer
         self.clip_norm: float | None = None
         """The norm to which the loop cuts gradients, so that forks do it, too; None where it does not."""
         self.penalty = loss.penalty if isinstance(loss, Cost) else None
@@ -104,16 +101,15 @@ class Doctor:
         self.clock = Clock(budget)
         self.spent = 0.0
         self._forks, self._is_closed, self._last = forks, False, math.nan
-        self._unwatched = blind_spots(model, optimizer)
-        self.watched = Watched(model, optimizer, planned=planned)
+        self.watched = Watched(self.model, optimizer, planned=planned)
         self.watched.loss_name = "" if surrogate is None else as_loss(surrogate).name
-        _, self.watched.parameters = named_parameters(model, optimizer)
+        _, self.watched.parameters = named_parameters(self.model, optimizer)
         self._gauges: list[Gauge] = [UpdateGauge(self.watched, self._failed)]
         if "activations" not in self._unwatched:
             self._gauges.append(LayerGauge(self.watched, self._failed))
         self._data, self._kept, self._carried = DataGauge(self.watched), Kept(), CarriedGradient()
         self._notes: list[tuple[Tensor | float, float, float]] = []
-        self._noting, self._excess = 0.0, 0.0
+        self._noting = 0.0
         self._is_attached, self._until, self._sees_data = False, 0, False
         self._origins: list[Origin] = []
         self._guard("forks", self._keep_origin)
@@ -132,7 +128,9 @@ class Doctor:
                 not end the training.
         """
         began = time.perf_counter()
-        _check_step(loss, batch)
+        is_usual = type(loss) is Tensor and type(batch) is tuple and len(batch) == 2
+        if not is_usual or loss.numel() != 1:  # type: ignore[union-attr]
+            _check_step(loss, batch)
         if self._is_closed:
             return
         try:
@@ -162,10 +160,10 @@ class Doctor:
     def _settle(self, began: float, batch: Any) -> None:
         """Read the notes, look at the step if it was to be looked at, and see whether the next one is."""
         was_looked_at = self._is_attached
-        watching = sum(g.seconds for g in self._gauges) if was_looked_at else 0.0
+        hooks = sum(g.seconds for g in self._gauges) if was_looked_at else None
         if self.watched.steps == 1:
             self.watched.modules = modes_of(self.model)
-        self._guard("steps", lambda: self._read_notes(watching))
+        self._guard("steps", lambda: self._read_notes(hooks))
         if was_looked_at:
             self._look(batch)
         if self.watched.steps >= EARLIEST_ORIGIN and is_power_of_two(self.watched.steps):
@@ -175,7 +173,7 @@ class Doctor:
         spent = self._last - began + self._noting
         self._noting = 0.0
         if was_looked_at:
-            self.clock.looked(spent + watching + self._excess)
+            self.clock.looked(spent)
         else:
             self.clock.watched(spent)
 
@@ -185,12 +183,8 @@ class Doctor:
         self._guard("steps", self._read_notes)
         self.watched.kept = self._kept.batches
         self._guard("data", lambda: self._data.read(self._kept.batches))
-        self._guard(
-            "examination",
-            lambda: examine(
-                self.watched, self.loss, self._start, self._failed, self._forks - self.spent
-            ),
-        )
+        if "examination" not in self._unwatched:
+            self._guard("examination", self._examine)
         suspected: list[Verdict] = []
         for symptom in self.symptoms:
             self._guard(symptom.name, lambda s=symptom: suspected.extend(s.looks(self.watched)))  # type: ignore[misc]
@@ -240,15 +234,18 @@ class Doctor:
     ) -> None:
         self.close()
 
+    def _examine(self) -> None:
+        left = self._forks - self.spent
+        examine(self.watched, self.loss, self._start, self._failed, left)
+
     @property
     def _start(self) -> Origin | None:
         return self._origins[0] if self._origins and self._origins[0].step == 0 else None
 
-    def _read_notes(self, watching: float = 0.0) -> None:
-        """Read what was written down of the last steps.
+    def _read_notes(self, hooks: float | None = None) -> None:
+        """Read what was written down of the last steps; the time between two of them is training.
 
-        The time between steps is training, but for long pauses. In a step that was looked at, that of hooks
-        is watching, and what goes beyond a usual step, too.
+        `hooks` are the seconds in hooks of the last one, if it was looked at.
         """
         notes, self._notes = self._notes, []
         if any(isinstance(loss, Tensor) for loss, _, _ in notes):
@@ -260,15 +257,7 @@ class Doctor:
             step = first + place
             self.watched.rates.add(rate)
             self._add_loss(float(loss), step)
-            if math.isnan(gap):
-                continue
-            is_seen = watching > 0 and step == self.watched.steps
-            seconds = max(gap - watching, 0.0) if is_seen else gap
-            if step > SETTLED:
-                usual = self.clock.training / (step - 1)
-                self._excess = max(seconds - usual, 0.0) if is_seen else 0.0
-                seconds = min(seconds, usual if is_seen else PAUSE * usual)
-            self.clock.trained(seconds)
+            self.clock.stepped(gap, hooks if step == self.watched.steps else None)
 
     def _add_loss(self, value: float, step: int) -> None:
         self.watched.losses.add(value)
@@ -291,27 +280,36 @@ class Doctor:
     def _look(self, batch: Any) -> None:
         """Read the gauges after a step that was looked at."""
         step = self.watched.steps
-        before = next((g.before() for g in self._gauges if isinstance(g, UpdateGauge)), None)
-        if batch is not None and self.loss is not None and before and self.clock.looks % 2 == 0:
-            self._guard("the loss after a step", lambda: self._compare(step, batch, before))
+        for gauge in self._gauges:
+            gauge.unhook()  # what is computed here is none of the run
+        if batch is not None and self.clock.looks % 2 == 0:
+            self._guard("the loss after a step", lambda: self._compare(step, batch))
         if step <= 2 and self._origins:
-            self._guard("gradients of steps before", lambda: self._carry(step, batch, before or {}))
+            self._guard("gradients of steps before", lambda: self._carry(step, batch))
         for gauge in list(self._gauges):
             self._guard(gauge.name, lambda g=gauge: g.read(step))  # type: ignore[misc]
         self._detach()
 
-    def _compare(self, step: int, batch: Any, before: dict[str, Tensor]) -> None:
-        """Compute the loss of a batch before and after the update that was made on it."""
+    def _before(self) -> dict[str, Tensor]:
+        """Return the weights before the step by name; none where they are not known, or are of no use."""
         if self.loss is None or "functional" in self._unwatched:
-            return
-        first = loss_of(self.model, self.loss, batch, before)
-        self.watched.batch_losses.add(BatchLoss(step, first, loss_of(self.model, self.loss, batch)))
+            return {}
+        return next((g.before() for g in self._gauges if isinstance(g, UpdateGauge)), {})
 
-    def _carry(self, step: int, batch: Any, before: dict[str, Tensor]) -> None:
+    def _compare(self, step: int, batch: Any) -> None:
+        """Compute the loss of a batch before and after the update that was made on it."""
+        before = self._before()
+        if self.loss is not None and before:
+            losses = losses_of(self.model, self.loss, batch, before, None)
+            self.watched.batch_losses.add(BatchLoss(step, *losses))
+
+    def _carry(self, step: int, batch: Any) -> None:
         """Keep the gradient of the first step, and look for it in that of the second."""
         if step == 1:
             self._carried.keep(self.model)
-        elif batch is not None and self.loss is not None and "functional" not in self._unwatched:
+            return
+        before = self._before()
+        if batch is not None and self.loss is not None and before:
             self.watched.forgotten = self._carried.share(self.model, self.loss, batch, before)
 
     def _prepare(self) -> None:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from thalweg.generators import seed_numpy
-from thalweg.kept import modes_kept
 from thalweg.objective.losses import Loss
 from thalweg.objective.nested import mapped
 from thalweg.train.restored.randomness import isolated
@@ -24,19 +23,24 @@ SEED = 0x5EED
 @contextmanager
 def as_found(model: nn.Module) -> Iterator[None]:
     """Put back modes, attributes of modules and random generators; the same is drawn inside each time."""
-    kept = [(module, dict(vars(module))) for module in model.modules()]
-    with isolated(), modes_kept(model):
+    with isolated(), _attributes_as_found(model):
         seed_all(SEED)
-        try:
-            yield
-        finally:
-            for module, attributes in kept:
-                now = vars(module)
-                if len(now) != len(attributes) or any(
-                    now.get(name) is not value for name, value in attributes.items()
-                ):
-                    now.clear()
-                    now.update(attributes)
+        yield
+
+
+@contextmanager
+def _attributes_as_found(model: nn.Module) -> Iterator[None]:
+    """Put back the attributes of modules, their modes among them."""
+    kept = [(vars(module), dict(vars(module))) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for now, attributes in kept:
+            if len(now) != len(attributes) or not all(
+                now.get(name) is value for name, value in attributes.items()
+            ):
+                now.clear()
+                now.update(attributes)
 
 
 def seed_all(seed: int) -> None:
@@ -70,7 +74,8 @@ def outputs_of(
     """Return what a model gives, with other parameters if they are given; its buffers stay as they are."""
     own = {name: buffer.clone() for name, buffer in model.named_buffers()}
     own.update(parameters or {})
-    return functional_call(model, own, (mapped(inputs, torch.clone),))
+    inputs = mapped(inputs, torch.clone)
+    return functional_call(model, own, (inputs,)) if own else model(inputs)
 
 
 def loss_of(
@@ -80,9 +85,25 @@ def loss_of(
     parameters: Mapping[str, Tensor] | None = None,
 ) -> float:
     """Return the loss of a batch without gradients, in the mode that the model has."""
+    return losses_of(model, loss, batch, parameters)[0]
+
+
+def losses_of(
+    model: nn.Module,
+    loss: Callable[[Any, Any], Tensor],
+    batch: Any,
+    *parameters: Mapping[str, Tensor] | None,
+) -> list[float]:
+    """Return the losses of a batch by several sets of parameters, None for those of the model."""
     inputs, targets = batch
-    with as_found(model), torch.no_grad():
-        return float(loss(outputs_of(model, inputs, parameters), mapped(targets, torch.clone)))
+    found = []
+    with isolated(), torch.no_grad():
+        for each in parameters:
+            with _attributes_as_found(model):
+                seed_all(SEED)
+                outputs = outputs_of(model, inputs, each)
+                found.append(float(loss(outputs, mapped(targets, torch.clone))))
+    return found
 
 
 def matching(loss: Loss) -> Callable[[Any, Any], Tensor]:

@@ -33,10 +33,14 @@ class Gauge(ABC):
     def read(self, step: int) -> bool:
         """Keep what was seen; return whether there was anything."""
 
-    def detach(self) -> None:
+    def unhook(self) -> None:
         """Remove all hooks."""
         while self._handles:
             self._handles.pop().remove()
+
+    def detach(self) -> None:
+        """Remove all hooks, and forget what was not read."""
+        self.unhook()
 
     def guarded(self, hook: Callable[..., Any]) -> Callable[..., None]:
         """Return a hook that returns nothing and raises nothing."""

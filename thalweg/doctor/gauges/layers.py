@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from thalweg.doctor.gauges.gauge import Gauge
+from thalweg.doctor.gauges.numbers import floats
 from thalweg.doctor.watched import LayerCall, LayerSample, UnitRecord, Watched
 
 MOST_CALLS = 512
@@ -30,6 +32,19 @@ MULTIPLYING = (
 )
 
 
+class _Part(NamedTuple):
+    """A number of a call that is on its way: a value to be divided."""
+
+    value: Tensor
+    divisor: float
+
+    @classmethod
+    def rms(cls, x: Tensor) -> _Part:
+        """Return the root mean square of a tensor, as float32 or wider."""
+        wide = x.detach() if x.dtype in (torch.float32, torch.float64) else x.detach().float()
+        return cls(torch.linalg.vector_norm(wide), max(x.numel(), 1) ** 0.5)
+
+
 class LayerGauge(Gauge):
     """Hooks the layers that multiply; it keeps the calls of the last pass of the model in training."""
 
@@ -37,7 +52,7 @@ class LayerGauge(Gauge):
 
     def __init__(self, watched: Watched, failed: Callable[[str, Exception], None]) -> None:
         super().__init__(watched, failed)
-        self._calls: list[tuple[LayerCall, dict[str, Tensor]]] = []
+        self._calls: list[tuple[LayerCall, dict[str, _Part]]] = []
         self._silent: list[tuple[str, int, Tensor]] = []
         self.names = {
             module: name or type(module).__name__
@@ -65,43 +80,42 @@ class LayerGauge(Gauge):
         if out is None:
             return
         call = LayerCall(self.names[module], type(module).__name__, True)
-        parts: dict[str, Tensor] = {}
-        with torch.no_grad():
-            parts["output"] = _rms(out.detach())
-            if given is not None:
-                parts["input"] = _rms(given.detach())
-                if given.requires_grad:
-                    self._see_units(call, module, given, parts)
+        parts = {"output": _Part.rms(out)}
+        if given is not None:
+            parts["input"] = _Part.rms(given)
+            if given.requires_grad:
+                self._see_units(call, module, given, parts)
         if out.requires_grad:
             out.register_hook(  # type: ignore[no-untyped-call]
-                self.guarded(lambda g: parts.__setitem__("gradient", _rms(g)))
+                self.guarded(lambda g: parts.__setitem__("gradient", _Part.rms(g)))
             )
         self._calls.append((call, parts))
 
     def _see_units(
-        self, call: LayerCall, module: nn.Module, given: Tensor, parts: dict[str, Tensor]
+        self, call: LayerCall, module: nn.Module, given: Tensor, parts: dict[str, _Part]
     ) -> None:
         """Look at the units that come into a layer; what does not depend on parameters is data."""
-        x = given.detach()
-        by_unit = x.transpose(1, -1) if isinstance(module, CONVOLUTIONS) and x.ndim > 2 else x
-        by_unit = by_unit.reshape(-1, by_unit.shape[-1])
-        by_unit = by_unit[:: -(-by_unit.shape[0] // MOST_ROWS)] if len(by_unit) else by_unit
-        call.units, call.rows = by_unit.shape[1], by_unit.shape[0]
+        x, axes = _some_rows(given.detach(), isinstance(module, CONVOLUTIONS))
+        call.units = x.shape[1]
+        call.rows = x.numel() // max(call.units, 1)
         call.activation = _made_by(given)
-        self._silent.append((call.name, call.rows, (by_unit != 0).any(0)))
+        # a sum of sizes is 0 where all are: a reduction of booleans along these axes takes ten times as long
+        self._silent.append((call.name, call.rows, x.abs().sum(axes) != 0))
         if call.activation in SATURATING:
             centre, width = SATURATING[call.activation]
-            beyond = ((by_unit.float() - centre) / width).abs().mean(0) > BEYOND
-            parts["saturated"] = beyond.float().mean()
+            beyond = (x.float() - centre).abs().mean(axes) > BEYOND * width
+            parts["saturated"] = _Part(beyond.float().mean(), 1.0)
 
     def read(self, step: int) -> bool:
         """Keep the calls of the pass; False where no layer was called."""
         if not self._calls:
             return False
-        for call, parts in self._calls:
-            for name, value in parts.items():
-                setattr(call, name, float(value))
-            call.is_finite = bool(np.isfinite(call.output))
+        found = [(call, name, part) for call, parts in self._calls for name, part in parts.items()]
+        values = floats([part.value for _, _, part in found]).tolist()
+        for (call, name, part), value in zip(found, values, strict=True):
+            setattr(call, name, value / part.divisor)
+        for call, _ in self._calls:
+            call.is_finite = math.isfinite(call.output)
         self.watched.layers.add(LayerSample(step, tuple(call for call, _ in self._calls)))
         for name, rows, active in self._silent:
             self._count(name, rows, active.cpu().numpy())
@@ -144,10 +158,17 @@ def _made_by(x: Tensor) -> str:
     return "" if node is None else node.name()
 
 
-def _rms(x: Tensor) -> Tensor:
-    wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
-    size: Tensor = torch.linalg.vector_norm(wide) / max(x.numel(), 1) ** 0.5
-    return size
+def _some_rows(x: Tensor, is_by_channel: bool) -> tuple[Tensor, tuple[int, ...]]:
+    """Return some rows of a batch, evenly from all, units on axis 1, and the axes that are no units."""
+    if not is_by_channel or x.ndim < 3:
+        x = x.reshape(-1, x.shape[-1])
+        return x[:: -(-len(x) // MOST_ROWS) or 1], (0,)
+    width = x.shape[-1]
+    x = x[:: -(-len(x) // MOST_ROWS) or 1].flatten(2)
+    stride = -(-x.shape[2] // max(MOST_ROWS // max(len(x), 1), 1)) or 1
+    while math.gcd(stride, width) > 1:  # places of all columns, not of an edge alone
+        stride += 1
+    return x[..., ::stride], (0, 2)
 
 
 def _flat(output: Any) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.doctor.gauges.gauge import Gauge
+from thalweg.doctor.gauges.numbers import floats, local, norms
 from thalweg.doctor.watched import Floats, Parameter, UpdateSample, Watched
 
 MOST_UNITS = 128
@@ -56,58 +58,64 @@ class UpdateGauge(Gauge):
 
     def __init__(self, watched: Watched, failed: Callable[[str, Exception], None]) -> None:
         super().__init__(watched, failed)
+        self._stepped: list[Tensor] = []
         self._tensors: list[Tensor] = []
+        self._roots = self._precision = np.zeros(0)
         self._before: list[Tensor] = []
         self._norms: tuple[list[Tensor | None], list[Tensor]] | None = None
-        self._twins: list[float] | None = None
+        self._twins: Floats | None = None
         self._samples = 0
-        self._reference: tuple[int, list[Tensor]] | None = None
+        self._reference: tuple[int, Tensor] | None = None
 
     def attach(self) -> None:
         """Hook the next step of the optimizer."""
+        optimizer = self.watched.optimizer
+        stepped = [p for group in optimizer.param_groups for p in group["params"]]
+        if len(stepped) != len(self._stepped) or not all(map(is_, stepped, self._stepped)):
+            self._know(stepped)
+        self._norms = None
+        hook = self.guarded(self._before_step)
+        self._handles.append(optimizer.register_step_pre_hook(hook))
+
+    def _know(self, stepped: list[Tensor]) -> None:
+        """Find names and sizes of the parameters, which stay the same in most runs."""
+        self._stepped = stepped
         self._tensors, self.watched.parameters = named_parameters(
             self.watched.model, self.watched.optimizer
         )
-        self._norms = None
-        hook = self.guarded(self._before_step)
-        self._handles.append(self.watched.optimizer.register_step_pre_hook(hook))
+        self._roots = np.sqrt([max(local(p).numel(), 1) for p in self._tensors])
+        self._precision = np.array(
+            [torch.finfo(p.dtype).eps if p.is_floating_point() else 0.0 for p in self._tensors]
+        )
 
     def _before_step(self, *_: Any) -> None:
         with torch.no_grad():
-            self._before = [p.detach().clone() for p in self._tensors]
-            gradients = _gradients(self._tensors)
-            self._norms = (gradients, _norms(self._before))
+            self._before = [local(p).clone() for p in self._tensors]
+            gradients = self._gradients()
+            self._norms = (_norms_of(gradients), norms(self._before))
             if self._samples % TWINS_EVERY == 0:
-                self._twins = self._count_twins()
+                self._twins = self._count_twins(gradients)
 
     def read(self, step: int) -> bool:
         """Keep the norms by parameter; False where the optimizer did not step."""
         if self._norms is None:
             return False
-        gradients, weights = self._norms
         with torch.no_grad():
-            if all(g is None for g in gradients):  # a closure has computed them within the step
-                gradients = _gradients(self._tensors)
-            moved = [
-                p.detach() - before for p, before in zip(self._tensors, self._before, strict=True)
-            ]
-            update, weight = _floats(_norms(moved)), _floats(weights)
-            gradient = _floats(
-                [
-                    w.new_tensor(np.nan) if g is None else g
-                    for g, w in zip(gradients, weights, strict=True)
-                ]
-            )
-            sizes = np.array([max(p.size, 1) for p in self.watched.parameters], dtype=np.float64)
-            root = np.sqrt(sizes)
-            unchanged = self._unchanged(moved, update / root, weight / root)
-        twins = np.full(len(sizes), np.nan) if self._twins is None else np.array(self._twins)
-        rate = self.watched.optimizer.param_groups[0].get("lr", np.nan)
+            gradients, (sizes, weights) = self._gradients(), self._norms
+            if all(g is None for g in sizes):  # a closure has computed them within the step
+                sizes = _norms_of(gradients)
+            moved = self._moved()
+            found = floats([*weights, *norms(moved), *(g for g in sizes if g is not None)])
+            count, roots = len(weights), self._roots
+            weight, update = found[:count] / roots, found[count : 2 * count] / roots
+            gradient = np.full(count, np.nan)
+            gradient[[g is not None for g in sizes]] = found[2 * count :]
+            unchanged = self._unchanged(gradients, moved, update, weight)
+            still = self._still(step, gradients)
+        twins = np.full(count, np.nan) if self._twins is None else self._twins
+        rate = float(self.watched.optimizer.param_groups[0].get("lr", np.nan))
         self.watched.updates.add(
-            UpdateSample(
-                *(step, float(rate), gradient / root, update / root, weight / root),
-                *(unchanged, twins, self._still(step)),
-            )
+            UpdateSample(step, rate, gradient / roots, update, weight, unchanged, twins, still)
         )
         self._samples += 1
         self._before, self._norms, self._twins = [], None, None
@@ -126,50 +134,58 @@ class UpdateGauge(Gauge):
         super().detach()
         self._before, self._norms, self._twins = [], None, None
 
-    def _still(self, step: int) -> float:
-        """Return the share of some weights with a gradient that are what they were many steps ago."""
-        if self._reference is not None and step - self._reference[0] < WINDOW:
-            return np.nan
-        chosen = [p.detach().flatten()[:: max(p.numel() // SOME, 1)] for p in self._tensors]
-        share = np.nan
-        if self._reference is not None and len(self._reference[1]) == len(chosen):
-            counts = [0, 0]
-            for p, now, then in zip(self._tensors, chosen, self._reference[1], strict=True):
-                if p.grad is None or p.grad.is_sparse or now.shape != then.shape:
-                    continue
-                pulled = p.grad.flatten()[:: max(p.numel() // SOME, 1)] != 0
-                counts[0] += int(((now == then) & pulled).sum())
-                counts[1] += int(pulled.sum())
-            share = counts[0] / counts[1] if counts[1] else np.nan
-        self._reference = step, [t.clone() for t in chosen]
-        return share
+    def _gradients(self) -> list[Tensor | None]:
+        """Return the gradients that are there, in this process."""
+        return [None if p.grad is None else local(p.grad) for p in self._tensors]
 
-    def _unchanged(self, moved: Sequence[Tensor], update: Floats, weight: Floats) -> Floats:
+    def _moved(self) -> list[Tensor]:
+        """Return the weights before the step less those after it, in the memory of the former."""
+        if self._before:
+            torch._foreach_sub_(self._before, [local(p) for p in self._tensors])
+        return self._before
+
+    def _unchanged(
+        self,
+        gradients: Sequence[Tensor | None],
+        moved: Sequence[Tensor],
+        update: Floats,
+        weight: Floats,
+    ) -> Floats:
         """Return the shares of weights with a gradient that are bit-equal after the update.
 
         Only where the update is small beside the precision of the weights; 0 elsewhere.
         """
-        shares = np.full(len(moved), np.nan)
-        for place, (p, change) in enumerate(zip(self._tensors, moved, strict=True)):
-            if p.grad is None or p.grad.is_sparse or not p.is_floating_point():
-                continue
-            if update[place] > ROUNDED * torch.finfo(p.dtype).eps * weight[place]:
-                shares[place] = 0.0
-                continue
-            pulled = p.grad != 0
-            count = int(pulled.sum())
-            if count:
-                shares[place] = int(((change == 0) & pulled).sum()) / count
+        shares = np.zeros(len(moved))
+        is_large = update > ROUNDED * self._precision * weight
+        for place, (g, change) in enumerate(zip(gradients, moved, strict=True)):
+            if g is None or g.is_sparse or not change.is_floating_point():
+                shares[place] = np.nan
+            elif not is_large[place]:
+                pulled = g != 0
+                count = int(pulled.sum())
+                shares[place] = int(((change == 0) & pulled).sum()) / count if count else np.nan
         return shares
 
-    def _count_twins(self) -> list[float]:
-        found = []
-        for p, known in zip(self._tensors, self.watched.parameters, strict=True):
-            usable = known.is_matrix and p.grad is not None and not p.grad.is_sparse
-            if not usable or p.is_complex():
-                found.append(np.nan)
-                continue
-            found.append(_twin_share(p.detach(), p.grad))  # type: ignore[arg-type]
+    def _still(self, step: int, gradients: Sequence[Tensor | None]) -> float:
+        """Return the share of some weights with a gradient that are what they were many steps ago."""
+        before = self._reference
+        if not self._tensors or (before is not None and step - before[0] < WINDOW):
+            return np.nan
+        weights, share = [local(p) for p in self._tensors], np.nan
+        now = _some(weights, weights)
+        if before is not None and before[1].shape == now.shape:
+            pulled = _some(gradients, weights) != 0
+            counts = torch.stack([((now == before[1]) & pulled).sum(), pulled.sum()]).tolist()
+            share = counts[0] / counts[1] if counts[1] else np.nan
+        self._reference = step, now
+        return share
+
+    def _count_twins(self, gradients: Sequence[Tensor | None]) -> Floats:
+        found = np.full(len(gradients), np.nan)
+        for place, (p, g) in enumerate(zip(self._before, gradients, strict=True)):
+            is_matrix = self.watched.parameters[place].is_matrix and not p.is_complex()
+            if is_matrix and g is not None and not g.is_sparse:
+                found[place] = _twin_share(p, g)
         return found
 
 
@@ -181,9 +197,10 @@ def _twin_share(weight: Tensor, gradient: Tensor) -> float:
     rows, pulls = rows[moved], pulls[moved]
     if len(rows) < 2 or rows.shape[1] < 2:
         return float("nan")
-    alike = _cosines(rows) * _cosines(pulls)
-    alike.fill_diagonal_(0)
-    return float((alike.amax(1) > 0).float().mean())
+    alike = _cosines(rows).fill_diagonal_(0)
+    if not alike.any():  # as in most runs
+        return 0.0
+    return float(((alike * _cosines(pulls)).amax(1) > 0).float().mean())
 
 
 def _cosines(rows: Tensor) -> Tensor:
@@ -195,25 +212,18 @@ def _cosines(rows: Tensor) -> Tensor:
     return alike
 
 
-def _gradients(tensors: Sequence[Tensor]) -> list[Tensor | None]:
-    there = [p.grad for p in tensors]
-    dense = [g.coalesce().values() if g is not None and g.is_sparse else g for g in there]
-    norms = iter(_norms([g for g in dense if g is not None]))
-    return [None if g is None else next(norms) for g in dense]
+def _norms_of(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Return the norms of gradients, None where there is none."""
+    dense = [g.coalesce().values() if g is not None and g.is_sparse else g for g in gradients]
+    found = iter(norms([g for g in dense if g is not None]))
+    return [None if g is None else next(found) for g in dense]
 
 
-def _norms(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return the 2-norms as float32 or wider: half precision would overflow."""
-    wide = [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
-    if not wide:
-        return []
-    if any(t.is_complex() for t in wide):
-        return [torch.linalg.vector_norm(t) for t in wide]
-    return list(torch._foreach_norm(wide))
-
-
-def _floats(values: Sequence[Tensor]) -> Floats:
-    if not values:
-        return np.zeros(0)
-    home = values[0].device
-    return torch.stack([v.to(home, torch.float64) for v in values]).cpu().numpy()
+def _some(tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tensor:
+    """Return some numbers of each tensor, one behind the other; zeros where there is none."""
+    strides = [max(p.numel() // SOME, 1) for p in like]
+    chosen = [
+        p.new_zeros(-(-p.numel() // stride)) if t is None or t.is_sparse else t.flatten()[::stride]
+        for t, p, stride in zip(tensors, like, strides, strict=True)
+    ]
+    return torch.cat([t.to(like[0].device) for t in chosen])
