@@ -21,6 +21,9 @@ from hypothesis import settings
 
 from tests.fresh import Fresh
 
+collect_ignore_glob = ["*/there.py"]
+"""Checks that can be imported only where the second device is (`tests/second_device.py`)."""
+
 MANY = 30
 """From so many cases on, a test that is marked so is sampled."""
 

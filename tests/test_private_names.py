@@ -94,6 +94,7 @@ PRIVATE: dict[str, tuple[str, Callable[[], Any], str]] = {
     "_foreach_copy_": ("torch", module("torch"), LISTS),
     "_foreach_mul_": ("torch", module("torch"), LISTS),
     "_foreach_norm": ("torch", module("torch"), LISTS),
+    "_foreach_sub_": ("torch", module("torch"), LISTS),
     "_rand": ("numpy", module("numpy.random.mtrand"), "the global generator is kept and put back"),
     "_bit_generator": ("numpy", np.random.RandomState, "a legacy generator over bits of any kind"),
     "_make": ("python", lambda: NamedTuple("Pair", [("a", int)]), "a named tuple is made anew"),

@@ -45,9 +45,10 @@ Emit = Callable[..., ir.Value]
 
 def unsupported(program: Program) -> tuple[str, ...]:
     """Return the operations of a program that no kernel can run."""
-    leaves = {"constant", "scalar", "tensor", "elements", "sum", "max", "foreign", "noise", *STORED}
-    wide = (v.op for v in program.values if v.level == Level.TENSOR and v.op not in leaves)
-    return (*program.foreign, *(op for op in wide if op not in OPS))
+    leaves = {"constant", "scalar", "tensor", "elements", "sum", "max", "foreign"}
+    known = {*OPS, "spread", "noise", *STORED, *leaves}
+    wide = (v.op for v in program.values if v.level == Level.TENSOR)
+    return (*program.foreign, *(op for op in wide if op not in known))
 
 
 def needed_symbols(program: Program) -> list[str]:
