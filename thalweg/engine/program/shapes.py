@@ -8,6 +8,7 @@ matrix has ("m", "blocks 128") or ("n", "blocks 128"), if blocks have at most 12
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -152,6 +153,7 @@ def parts_of(side: int, block: int) -> tuple[int, int]:
     return count, -(-side // count)
 
 
+@functools.lru_cache(maxsize=4096)
 def lengths_of(shape: Shape, m: int, n: int) -> tuple[int, int]:
     """Return how many rows and columns a matrix of a shape has, for a parameter seen as m × n.
 
