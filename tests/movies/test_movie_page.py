@@ -153,9 +153,11 @@ def test_the_page_makes_an_animated_picture(movie: SurfaceMovie, page: Path, chr
 def test_the_page_on_a_phone_and_in_the_dark(page: Path, chromium: Any) -> None:
     phone = Visit(chromium, page, PHONE)
     check_layout(phone)
+    picture = "document.querySelector('#map canvas').toDataURL()"
+    light = phone.page.evaluate(picture)
     phone.page.emulate_media(color_scheme="dark")
     phone.until("getComputedStyle(document.body).backgroundColor === 'rgb(17, 19, 22)'")
-    picture = "document.querySelector('#map canvas').toDataURL()"
+    phone.until(f"{picture} !== {light!r}")  # drawn anew a frame later
     dark = phone.page.evaluate(picture)
     phone.page.emulate_media(color_scheme="light")
     phone.until(f"{picture} !== {dark!r}")
