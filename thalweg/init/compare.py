@@ -206,8 +206,8 @@ def compare(
         seeds: models of each strategy, at least 2.
 
     Raises:
-        TaskError: for a strategy that is not known, is named twice or cannot run, or a model that cannot be trained on
-            the batch.
+        TaskError: for a strategy that is not known, is named twice or cannot run, or a model that cannot be
+            trained on the batch.
     """
     if seeds < 2:
         raise TaskError(f"A comparison needs at least 2 seeds to show a spread; got {seeds}.")
