@@ -49,8 +49,8 @@ def apply(
             a batch.
 
     Raises:
-        TaskError: the model has nothing to set or all of it is frozen, or a strategy matches nothing in it or cannot run. The
-            model is then as it was.
+        TaskError: the model has nothing to set or all of it is frozen, or a strategy matches nothing in it or
+            cannot run. The model is then as it was.
 
     >>> from thalweg import init
     >>> net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))

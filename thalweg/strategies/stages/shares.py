@@ -103,8 +103,8 @@ def within_budget(
     left -= in_gradients(stages[k].row_passes, recipe)
     if left <= 0:
         raise TaskError(
-            f"The budget of {recipe.gradient_budget:g} gradient-equivalents is spent before the stage begins, "
-            "by the stages before or its own preparation. Give it a larger share."
+            f"The budget of {recipe.gradient_budget:g} gradient-equivalents is spent before the stage "
+            "begins, by the stages before or its own preparation. Give it a larger share."
         )
     budget = left * unit_of(recipe) / unit_of(made)
     rows = epoch_rows(made.task.data.train)
