@@ -182,6 +182,8 @@ class InitStrategy:
             if f"init.{self.name}" in str(error):
                 raise
             raise TaskError(f"init.{self.name}: {error}") from error.__cause__
+        except (TypeError, ValueError) as error:  # an argument of another type
+            raise TaskError(f"init.{self.name}: {error}; got {self!r}.") from error
 
     def _run(self, setup: Setup) -> None:
         layers = self.matched(setup.layers)
