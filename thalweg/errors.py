@@ -19,7 +19,7 @@ exception that a caller would naturally catch.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class ThalwegError(Exception):
@@ -66,6 +66,16 @@ class MissingExtraError(ThalwegError, ImportError):
             f"{purpose} needs the package {package!r}, which is not installed. "
             f'Install it with: pip install "thalweg[{extra}]"'
         )
+
+
+def check_each_once(what: str, names: Sequence[str]) -> None:
+    """Raise TaskError for a name that is given twice where each is to be given once.
+
+    >>> check_each_once("optimizer", ["sgd", "adam"])
+    """
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise TaskError(f"The {what} {twice[0]!r} is named twice: name each once.")
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

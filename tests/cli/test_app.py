@@ -66,6 +66,13 @@ def test_help_has_examples_that_are_real_commands(verb: str, module: object) -> 
         assert all(option in result.stdout for option in options)
 
 
+def test_no_help_shows_the_default_of_a_switch() -> None:
+    """What `--no-layers` says is the negative of the default, which would be shown beside it."""
+    for command in cli.app.app.registered_commands:
+        said = call(str(command.name), "--help").stdout
+        assert not re.search(r"\[default:\s*\(?(True|False|None)", said), command.name
+
+
 def test_help_without_a_command_names_all() -> None:
     result = call("--help")
     assert result.exit_code == 0

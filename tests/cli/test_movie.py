@@ -58,6 +58,7 @@ def test_the_surface_of_the_documents(folder: Path) -> None:
     ("arguments", "said"),
     [
         (("bowl", "-o", ","), "--optimizers names nobody"),
+        (("bowl", "-o", "gd,sgd,SGD"), "'sgd' is named twice"),
         (("bowl", "--start", "1;2"), "--start expects numbers separated by commas"),
         (("bowl", "--lr", "0"), "A learning rate must be a positive number"),
         (("bowl", "--steps", "0"), "steps"),
@@ -71,6 +72,13 @@ def test_what_cannot_be_meant(arguments: tuple[str, ...], said: str, folder: Pat
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in " ".join(result.stderr.split())
     assert list(folder.iterdir()) == []
+
+
+def test_each_name_that_is_known_is_said_once(folder: Path) -> None:
+    said = call("movie", "bowl", "-o", "nothing-like-it").stderr
+    known = said.partition("Known are: ")[2].strip(" .\n").split(", ")
+    assert {"gd", "coordinate", "lbfgs", "adam"} < set(known)
+    assert sorted(set(known)) == known
 
 
 def test_a_card_with_its_movie(folder: Path) -> None:

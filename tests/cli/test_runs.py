@@ -229,6 +229,14 @@ def test_a_file_that_is_no_array_of_numbers_is_told_without_advice_to_unpickle(
     assert "pickle" not in refused.stderr
 
 
+def test_a_run_is_named_once(two_runs: Path) -> None:
+    for command in ("runs compare", "runs remove", "landscape"):
+        refused = call(*command.split(), "line-adam-1", "line-adam-1")
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "The run 'line-adam-1' is named twice" in refused.stderr
+    assert Path("runs/line-adam-1/run.json").is_file()
+
+
 @pytest.mark.parametrize(
     "command",
     [

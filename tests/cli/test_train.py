@@ -180,6 +180,37 @@ def test_an_existing_checkpoint_is_not_overwritten(line_file: Path) -> None:
     assert "already holds a run. Give another one, go on with it (--resume)" in again.stderr
 
 
+def test_resuming_where_no_run_is_says_so(line_file: Path) -> None:
+    call("train", "line.py", "--epochs", "1", "--out", "runs/kept")
+    for out, said in (
+        ("runs/kpet", "There is no run at runs/kpet to go on with. Did you mean 'kept'?"),
+        ("runs/other", "runs holds the runs kept."),
+        (".", "The folder . holds no run to go on with, but line.py, runs."),
+        ("line.py", "line.py is to be the folder of a run, and is a file"),
+    ):
+        result = call("train", "line.py", "--epochs", "2", "--out", out, "--resume")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert said in " ".join(result.stderr.split())
+    assert sorted(each.name for each in line_file.parent.glob("*")) == ["line.py", "runs"]
+    assert [each.name for each in Path("runs").iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("left", [(), ("run.json",), (".checkpoint.safetensors.part",)])
+def test_a_run_killed_before_its_first_checkpoint_goes_on(
+    line_file: Path, left: tuple[str, ...]
+) -> None:
+    kept = line_file.parent / "kept"
+    call("train", "line.py", "--epochs", "1", "--out", "kept")
+    for file in kept.iterdir():
+        if file.name not in left:
+            file.unlink()
+    if left and not (kept / left[0]).exists():
+        (kept / left[0]).write_bytes(b"torn")  # as a killed process leaves what it was writing
+    result = call("train", "line.py", "--epochs", "1", "--out", "kept", "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert len(load_run("kept").history) == 1
+
+
 @pytest.mark.parametrize("epochs", ["1", "2"])
 def test_resuming_what_is_finished_says_so(line_file: Path, epochs: str) -> None:
     call("train", "line.py", "--epochs", "2", "--out", "kept")

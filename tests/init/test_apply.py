@@ -232,7 +232,7 @@ def test_what_cannot_be_started_is_refused(model: object, strategy: object, mess
 
 
 def test_a_batch_that_the_model_does_not_take_is_refused() -> None:
-    with pytest.raises(TaskError, match=r"cannot be run on the batch x.*Give x as the model takes"):
+    with pytest.raises(TaskError, match=r"cannot be run on the batch of inputs\. .*are passed"):
         init.apply(net(), init.he(), x=torch.zeros(2, 5))
     with pytest.raises(TaskError, match="seed is a whole number"):
         init.apply(net(), init.he(), seed=-1)
@@ -298,6 +298,10 @@ def test_the_bias_of_a_frozen_weight_is_set() -> None:
 @pytest.mark.parametrize(
     ("strategy", "message"),
     [
+        (init.he(), "init.he.*frozen.*: 0.weight, 0.bias.*requires_grad"),
+        (init.he() | init.bias(), "init.he.*init.bias.*frozen.*: 0.weight, 0.bias.*requires_grad"),
+        (init.output_bias([1.0, 2.0]), "init.output_bias: .*frozen.*requires_grad"),
+        (init.lsuv(), "init.lsuv: .*frozen.*requires_grad"),
         (init.search(), "init.search: no layer's weight can be scaled: each of 0.*is frozen"),
         (init.gradinit(), "init.gradinit: no layer's weight can be scaled: each of 0.*is frozen"),
         (init.parameter("*", 1.0), "init.parameter: 0.weight.*frozen.*requires_grad"),
@@ -344,7 +348,7 @@ def test_targets_that_do_not_suit_the_batch_are_refused(
 
 def test_a_model_that_cannot_be_run_with_other_parameters_is_an_error_that_says_so() -> None:
     wrapped = nn.DataParallel(net())
-    with pytest.raises(TaskError, match=r"cannot be run on the batch x.*DataParallel"):
+    with pytest.raises(TaskError, match=r"cannot be run on the batch of inputs.*DataParallel"):
         init.apply(
             wrapped,
             init.gradinit(steps=2),

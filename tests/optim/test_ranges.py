@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.nn import Parameter
 
+from tests.exact import same
 from thalweg import Optimizer, chain, optim, rules
 from thalweg.optim.cards.known import OPTIMIZERS
 from thalweg.optim.twin import TorchTwin
@@ -105,6 +106,44 @@ def test_groups_and_chains_too(value: float) -> None:
         optim.SGD([p], lr=0.1).add_param_group({"params": [q], "lr": value})
     with pytest.raises(ValueError, match=r"Invalid lookahead\.alpha"):
         optim.SGD([p], lr=0.1, after=rules.lookahead(alpha=value))
+
+
+@pytest.mark.parametrize("engine", ["fused", "eager"])
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("lr", "0.1", r"lr='0\.1'"),
+        ("lr", b"0.1", r"lr=b'0\.1'"),
+        ("weight_decay", "0.1", r"weight_decay='0\.1'"),
+        ("betas", (0.9, "0.99"), r"beta2='0\.99'"),
+        ("betas", (0.9,), r"too few numbers to read beta2"),
+    ],
+)
+def test_a_text_set_between_steps_is_no_number(
+    engine: str, name: str, value: Any, said: str
+) -> None:
+    p, q = Parameter(torch.ones(2)), Parameter(torch.ones(2))
+    adam = optim.AdamW([{"params": [p]}, {"params": [q]}], lr=0.1, engine=engine)
+    for step in (1, 2):
+        p.grad, q.grad = torch.ones(2), torch.ones(2)
+        adam.step()
+        before = p.detach().clone()
+        kept = adam.param_groups[1][name]
+        adam.param_groups[1][name] = value
+        with pytest.raises(TypeError, match=rf"param group 1 has {said}"):
+            adam.step()
+        same(p.detach(), before, because="a step that is refused moves nothing")
+        assert adam.state[p]["step"] == step
+        adam.param_groups[1][name] = kept
+
+
+def test_a_text_in_a_group_of_kfac_is_no_number() -> None:
+    model = torch.nn.Linear(2, 1)
+    kfac = optim.KFAC(model)
+    model(torch.ones(3, 2)).sum().backward()
+    kfac.param_groups[0]["lr"] = "0.1"
+    with pytest.raises(TypeError, match=r"param group 0 has lr='0\.1', which is not a number"):
+        kfac.step()
 
 
 def test_a_seed_is_a_whole_number() -> None:

@@ -74,7 +74,7 @@ def init(
 
     _check(page, shown)
     subject = load_task(task)
-    names = list(dict.fromkeys(read_spelled(compared) or []))
+    names = read_spelled(compared) or []
     look = _Look(subject, seed, batch_size)
     found = look.started(shown) if shown is not None else look.compared(names, seeds)
     document, parts = {"task": subject.name, **found.to_dict()}, [str(found)]

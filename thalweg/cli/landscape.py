@@ -98,9 +98,10 @@ def _check(plane: str, points: int, rows: int, span: float) -> None:
 
 def _runs(names: list[Path]) -> list[SavedRun]:
     from thalweg.cli.shared.pages import run_folder
-    from thalweg.errors import CheckpointError, TaskError
+    from thalweg.errors import CheckpointError, TaskError, check_each_once
     from thalweg.train import load_run
 
+    check_each_once("run", list(map(str, names)))
     try:
         return [load_run(run_folder(name, RUNS)) for name in names]
     except CheckpointError as error:

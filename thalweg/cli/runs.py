@@ -77,12 +77,13 @@ def runs(
 
 def _named(folder: Path, names: list[str]) -> list[SavedRun]:
     """Return the runs of these names or folders, or all in the folder."""
-    from thalweg.errors import TaskError, suggest
+    from thalweg.errors import TaskError, check_each_once, suggest
     from thalweg.train import find_runs, load_run
 
     there = find_runs(folder)
     if not names:
         return _readable(there)
+    check_each_once("run", names)
     found = []
     for name in names:
         by_name = [each for each in there if each.name == name]

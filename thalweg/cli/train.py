@@ -110,6 +110,10 @@ def train(
     if resume and out is None:
         raise TaskError("--resume needs --out FOLDER, the folder of the run to go on with.")
     checked_rate(lr)
+    if resume and out is not None:
+        from thalweg.train.folder.reading import check_begun
+
+        check_begun(out)
     subject = load_task(task)
     recipe = recipe_for(
         subject,

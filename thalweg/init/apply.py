@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from thalweg.init.strategies.strategy import InitChain, InitStrategy, Setup, ful
 from thalweg.init.table import InitReport, InitRow
 from thalweg.kept import kept_if_it_fails, seeded
 from thalweg.model.graph import CallGraph
+from thalweg.model.layers import Layer
 from thalweg.model.symmetry import symmetric_in
 from thalweg.model.trace import Traced, traced
 from thalweg.numeric import as_seed
@@ -48,8 +49,8 @@ def apply(
             a batch.
 
     Raises:
-        TaskError: the model has nothing to set, or a strategy matches nothing in it or cannot run. The
-            model is then as it was.
+        TaskError: the model has nothing to set or all of it is frozen, or a strategy matches nothing in it or
+            cannot run. The model is then as it was.
 
     >>> from thalweg import init
     >>> net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
@@ -97,6 +98,8 @@ def set_up(
     with kept_if_it_fails(model):
         with torch.no_grad(), seeded(model, setup.seed):
             strategy.run(setup)
+        if not setup.notes:
+            _check_free(strategy, found.layers)
         _check_finite(model, strategy, finite)
     return setup, found
 
@@ -133,6 +136,21 @@ def _check(model: Any) -> None:
             )
         if parameter.is_complex():
             raise TaskError(f"The parameter {name} is complex; strategies draw real numbers.")
+
+
+def _check_free(strategy: InitStrategy | InitChain, layers: Sequence[Layer]) -> None:
+    """Raise TaskError where nothing was set since all layers that the strategies are for are frozen."""
+    parts = parts_of(strategy)
+    matched = {id(la): la for part in parts for la in part.matched(layers)}.values()
+    if any(la.trainable or la.has_trainable_bias for la in matched):
+        return
+    both = [(la, name) for la in matched for name in (la.parameter, la.bias) if name is not None]
+    names = [full_name(la, name) for la, name in both]
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    raise TaskError(
+        f"{', '.join(f'init.{part.name}' for part in parts)}: all that could be set is frozen, and frozen "
+        f"parameters stay as they are: {', '.join(names[:6])}{more}. Set requires_grad to have them set."
+    )
 
 
 def _check_finite(model: nn.Module, strategy: object, before: set[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import TaskError
+from thalweg.errors import TaskError, check_each_once
 from thalweg.init.apply import apply
 from thalweg.init.linear import LinearDescent, linear_descent
 from thalweg.init.named import as_strategy
@@ -206,13 +206,14 @@ def compare(
         seeds: models of each strategy, at least 2.
 
     Raises:
-        TaskError: for a strategy that is not known or cannot run, or a model that cannot be trained on
-            the batch.
+        TaskError: for a strategy that is not known, is named twice or cannot run, or a model that cannot be
+            trained on the batch.
     """
     if seeds < 2:
         raise TaskError(f"A comparison needs at least 2 seeds to show a spread; got {seeds}.")
     if not strategies:
         raise TaskError("A comparison needs at least one strategy, such as he.")
+    check_each_once("strategy", list(map(str, strategies)))
     named: Mapping[str, Any] = {
         str(each): None if each == AS_BUILT else as_strategy(each) for each in strategies
     }

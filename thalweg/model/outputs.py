@@ -26,8 +26,8 @@ def outputs_of(model: nn.Module, x: Any, values: Mapping[str, Tensor] | None = N
         raise
     except Exception as error:  # the user's own model: anything can be wrong in it
         raise TaskError(
-            f"The model cannot be run on the batch x. {blame(error)} Give x as the model takes it: "
-            "a batch of inputs, without targets."
+            f"The model cannot be run on the batch of inputs. {blame(error)} The inputs are passed to it as "
+            "they are, without the targets."
         ) from error
 
 
@@ -57,8 +57,8 @@ def loss_of(loss: Callable[[Any, Any], Tensor], outputs: Any, y: Any) -> Tensor:
         raise
     except Exception as error:  # it may be the user's own
         raise TaskError(
-            f"The loss of the model's outputs cannot be computed. {blame(error)} Give y with a target for "
-            "each row of x, rows first, as the loss takes them."
+            f"The loss of the model's outputs cannot be computed. {blame(error)} The loss takes a target "
+            "for each row of the inputs, rows first."
         ) from error
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.engine.javascript.operations import library
-from thalweg.errors import TaskError
+from thalweg.errors import TaskError, check_each_once
 from thalweg.files import write_text
 from thalweg.movies.contours import contours, levels_of
 from thalweg.movies.surface import Surface
@@ -88,7 +88,7 @@ def surface_movie(
 ) -> SurfaceMovie:
     """Return the movie of optimizers and solvers by name; without `lr`, each has the best of a grid.
 
-    Raises TaskError for unknown names, and where f or its gradient is not finite at the start.
+    Raises TaskError for unknown and repeated names, and where f or its gradient is not finite at the start.
 
     >>> from thalweg.movies.surfaces import find_surface
     >>> movie = surface_movie(Course(find_surface("bowl"), steps=2), ["gd"], lr=0.05)
@@ -101,9 +101,8 @@ def surface_movie(
             f"{course.surface.name} has no finite value and gradient at its start {course.surface.start}: "
             f"f = {f[0]}, ∇f = {f[1:]}. Choose another one with --start."
         )
-    return SurfaceMovie(
-        course, tuple(find_walker(name, course, lr) for name in dict.fromkeys(names))
-    )
+    check_each_once("optimizer", [name.strip().lower() for name in names])
+    return SurfaceMovie(course, tuple(find_walker(name, course, lr) for name in names))
 
 
 def write_movie(

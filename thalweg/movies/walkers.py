@@ -109,7 +109,7 @@ def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
             named = find_optimizer(name)
         except TaskError as error:
             known = [*named_optimizers(), *METHODS, GRADIENT, COORDINATE]
-            hint = suggest(name, known) or f" Known are: {', '.join(sorted(known))}."
+            hint = suggest(name, known) or f" Known are: {', '.join(sorted(set(known)))}."
             raise TaskError(f"No optimizer and no solver is called {name!r}.{hint}") from error
     noisy = name != GRADIENT
     try:

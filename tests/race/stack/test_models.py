@@ -59,6 +59,7 @@ class Noisy(nn.Module):
         if not self.training:
             return y
         y = y + 0.1 * torch.randn(len(x), 3) + 0.1 * torch.rand_like(y)
+        y = y + torch.normal(1.0, 0.1, (len(x), 3))
         y = y * torch.bernoulli(torch.sigmoid(self.layer.weight.sum()).expand(3))
         return (
             functional.gumbel_softmax(y.double()) + torch.normal(y, 0.1) + torch.randint(0, 2, (3,))

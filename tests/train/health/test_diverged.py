@@ -12,6 +12,7 @@ from thalweg.errors import DivergedError
 from thalweg.objective import Cost
 from thalweg.tasks import Data, Task
 from thalweg.train import FitDivergedError
+from thalweg.train.health.diverged import likely_cause
 
 X = np.linspace(-1, 1, 12).reshape(-1, 1)
 
@@ -28,12 +29,25 @@ def test_a_learning_rate_that_is_too_high() -> None:
     message = str(error)
     assert f"at step {error.step} (epoch {error.epoch}) with lr 1e+06" in message
     assert "learning rate is too high (the loss had grown from " in message
-    assert "Try lr 100000" in message
+    assert message.endswith("`thalweg lr TASK`, in Python find_lr(task, optimizer), suggests one.")
     assert error.run.stopped == "diverged"
     assert error.run.steps == error.step - 1
     assert error.run.epochs == error.epoch - 1 == len(error.run.history) > 0
     # the loss was found before a step was taken with it, so the parameters are those before
     assert all(torch.isfinite(p).all() for p in error.run.model.parameters())
+
+
+def test_a_tenth_of_the_rate_is_advised_only_where_it_may_train() -> None:
+    def said(losses: list[float], lr: float) -> str:
+        ones = torch.ones(1, 1)
+        return likely_cause(losses, lr, nn.Linear(1, 1), (ones, ones))
+
+    assert "Try lr 3, or clip the gradient." in said([1.0, 1e9], 30.0)
+    assert "If not, lr 3 may help." in said([1.0, 1.0], 30.0)
+    for lr in (1e30, float("inf")):
+        for losses in ([1.0, 1e9], [1.0, 1.0]):
+            assert "`thalweg lr TASK`" in said(losses, lr)
+            assert "Try lr" not in said(losses, lr)
 
 
 def test_before_any_update() -> None:

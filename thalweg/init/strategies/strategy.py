@@ -174,8 +174,18 @@ class InitStrategy:
     def run(self, setup: Setup) -> None:
         """Set the weights of the layers that it matches.
 
-        Raises TaskError where it matches none.
+        Raises TaskError, which names the strategy, where it matches none or cannot run.
         """
+        try:
+            self._run(setup)
+        except TaskError as error:
+            if f"init.{self.name}" in str(error):
+                raise
+            raise TaskError(f"init.{self.name}: {error}") from error.__cause__
+        except (TypeError, ValueError) as error:  # an argument of another type
+            raise TaskError(f"init.{self.name}: {error}; got {self!r}.") from error
+
+    def _run(self, setup: Setup) -> None:
         layers = self.matched(setup.layers)
         if not layers:
             raise _nothing(self, setup.layers)

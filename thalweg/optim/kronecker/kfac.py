@@ -25,6 +25,7 @@ from thalweg.optim.kronecker.groups import (
 from thalweg.optim.kronecker.layer_state import State, invert, learn
 from thalweg.optim.kronecker.watching import LayerWatch
 from thalweg.optim.kronecker.watching_optimizer import WatchingOptimizer
+from thalweg.optim.stepping.checks import check_no_texts
 
 _BACKWARD = 2
 """A backward pass in forward passes."""
@@ -245,6 +246,7 @@ class KFAC(WatchingOptimizer):
         Raises EngineError where a step is to compute the curvature anew and a layer that has a gradient
         was not seen.
         """
+        check_no_texts(self._own_groups(), ("lr", "damping", "momentum", "weight_decay"))
         value = None
         if closure is not None:
             with torch.enable_grad():

@@ -49,6 +49,9 @@ RANGES: Mapping[str, Range] = {
 }
 """The ranges of hyperparameters by name; others may have any finite value."""
 
+TEXTS = (str, bytes, bytearray)
+"""Types that `float` reads as numbers, and that are none."""
+
 _WHOLE = ("seed", "block_size")
 
 _MAY_BE_INFINITE = ("t0", "step_sizes")
@@ -105,6 +108,17 @@ def check_finite(given: Mapping[str, Any]) -> None:
             most = math.inf if name in _MAY_BE_INFINITE else _LARGEST
             if not -_LARGEST <= _plain(number) <= most:
                 raise ValueError(f"Invalid {name}: {value!r}; it is finite")
+
+
+def check_no_texts(groups: Iterable[Group], names: Iterable[str]) -> None:
+    """Refuse texts among these entries of groups, which `float` would read as numbers."""
+    for k, group in enumerate(groups):
+        for name in names:
+            if isinstance(group[name], TEXTS):
+                raise TypeError(
+                    f"param group {k} has {name}={group[name]!r}, which is not a number: it is a "
+                    f"{type(group[name]).__name__}"
+                )
 
 
 def check_dialect(owner: str, dialect: str, known: Iterable[str]) -> None:

@@ -20,7 +20,7 @@ from thalweg.engine.plan import Plan
 from thalweg.engine.program.program import Program
 from thalweg.engine.same import same_objects
 from thalweg.errors import EngineError
-from thalweg.optim.stepping.checks import Group
+from thalweg.optim.stepping.checks import TEXTS, Group
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.keeping import PLAIN, SMALLEST, Keeping, KeptStates, kept_states
 
@@ -65,9 +65,9 @@ class Reader:
         return self._kept[key]
 
     def numbers(
-        self, group: Group, differentiable: bool = False, on_device: bool = False
+        self, group: Group, k: int, differentiable: bool = False, on_device: bool = False
     ) -> list[Any]:
-        """Return lr and the hyperparameters of a group, as numbers.
+        """Return lr and the hyperparameters of the k-th group, as numbers.
 
         For a differentiable step, what requires a gradient stays the tensor that it is, and for a step on the
         device every tensor does: nothing waits for its number.
@@ -75,36 +75,45 @@ class Reader:
         try:
             return [_number(get(group), differentiable, on_device) for get in self._getters]
         except (TypeError, ValueError, KeyError, IndexError, RuntimeError):
-            raise self._problem(group) from None
+            raise self._problem(group, k) from None
 
-    def _problem(self, group: Group) -> Exception:
+    def _problem(self, group: Group, k: int) -> Exception:
         """Return the error of the first hyperparameter that is no number."""
         for name, get in self._named:
             try:
-                _number(get(group))
+                value = get(group)
+                _number(value)
             except KeyError as error:
-                return KeyError(f"a param group lacks the entry {error}, from which {name} is read")
-            except (TypeError, ValueError, IndexError, RuntimeError) as error:
-                return TypeError(
-                    f"{name} in a param group is not a number: {error}. A schedule is given to the "
-                    "constructor or to add_param_group; between steps set numbers"
+                return KeyError(
+                    f"param group {k} lacks the entry {error}, from which {name} is read"
                 )
-        return EngineError("the numbers of a param group changed while they were read")
+            except IndexError:
+                return TypeError(f"param group {k} has too few numbers to read {name} from them")
+            except (TypeError, ValueError, RuntimeError) as error:
+                return TypeError(
+                    f"param group {k} has {name}={value!r}, which is not a number: {error}. A schedule is "
+                    "given to the constructor or to add_param_group; between steps set numbers"
+                )
+        return EngineError(f"the numbers of param group {k} changed while they were read")
 
 
 def _number(value: Any, differentiable: bool = False, on_device: bool = False) -> Any:
+    if type(value) is float:
+        return value
     if on_device and isinstance(value, Tensor) and value.numel() == 1:
         return value.detach()
     if isinstance(value, Tensor) and value.requires_grad:
         return value if differentiable else float(value.detach())
+    if isinstance(value, TEXTS):  # float() reads them
+        raise TypeError(f"it is a {type(value).__name__}")
     return float(value)
 
 
 class CachedNumbers:
-    """The hyperparameters of a group as numbers, read again when an entry of the group is replaced."""
+    """The hyperparameters of the k-th group as numbers, read again when an entry of the group is replaced."""
 
-    def __init__(self, reader: Reader, differentiable: bool, on_device: bool) -> None:
-        self.reader = reader
+    def __init__(self, reader: Reader, k: int, differentiable: bool, on_device: bool) -> None:
+        self.reader, self._k = reader, k
         self._differentiable, self._on_device = differentiable, on_device
         self._entries: list[Any] | None = None
         self.numbers: list[Any] = []
@@ -120,7 +129,7 @@ class CachedNumbers:
             return True
         if find_reader(group) is not self.reader:
             return False
-        self.numbers = self.reader.numbers(group, self._differentiable, self._on_device)
+        self.numbers = self.reader.numbers(group, self._k, self._differentiable, self._on_device)
         # a list or a tensor may change without being another object
         frozen = all(_is_frozen(value) for name, value in group.items() if name not in _LISTS)
         self._entries = entries if frozen else None
@@ -152,7 +161,8 @@ class CheckedPlan:
         self._params = params
         self._absent = absent
         self._cached = [
-            CachedNumbers(reader, plan.differentiable, plan.on_device) for reader in readers
+            CachedNumbers(reader, k, plan.differentiable, plan.on_device)
+            for k, reader in enumerate(readers)
         ]
         self._same = same_objects(params, states, compiled)
         self._steps = 0

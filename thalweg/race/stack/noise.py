@@ -18,13 +18,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from thalweg.race.stack.errors import StackError
 from thalweg.race.trials.host_noise import (
     DROPOUT,
-    OF_SIZES,
     OF_VALUES,
     drawn,
     draws,
     dropped,
     has_own_generator,
     is_of_shape,
+    is_of_sizes,
     mask,
     name_of,
 )
@@ -85,7 +85,7 @@ class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
             inputs, p, _ = (*args, *kwargs.values())[:3]
             self._one(list(inputs.shape), base)
             return dropped(inputs, self._by_seed(lambda row: mask(inputs[row], p)))
-        if base in OF_SIZES:
+        if is_of_sizes(func):
             place = next(k for k, x in enumerate(args) if isinstance(x, (list, tuple, torch.Size)))
             sizes = self._one(list(args[place]), base)
             own = (*args[:place], sizes, *args[place + 1 :])

@@ -22,7 +22,7 @@ from thalweg.train.restored.randomness import isolated
 
 _ROWS = 4
 """Rows of a trial pass; batch normalisation needs more than one."""
-OF_SIZES = frozenset({"rand", "randn", "randint"})
+OF_SIZES = frozenset({"rand", "randn", "randint", "normal.float_float"})
 """Random operations that are given sizes."""
 OF_SHAPES = frozenset(
     {
@@ -60,8 +60,17 @@ def has_own_generator(args: Any, kwargs: dict[str, Any]) -> bool:
 
 def is_of_shape(func: Any) -> bool:
     """Whether a random operation looks at a tensor's shape alone."""
+    return _is_in(OF_SHAPES, func)
+
+
+def is_of_sizes(func: Any) -> bool:
+    """Whether a random operation is given sizes, and no tensor."""
+    return _is_in(OF_SIZES, func)
+
+
+def _is_in(names: frozenset[str], func: Any) -> bool:
     base = name_of(func)
-    return base in OF_SHAPES or f"{base}.{func._overloadname}" in OF_SHAPES
+    return base in names or f"{base}.{func._overloadname}" in names
 
 
 def drawn(func: Any, args: Any, kwargs: dict[str, Any]) -> Tensor:
@@ -114,7 +123,7 @@ class NoiseOnHost(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if base == DROPOUT:
             inputs, p, training = (*args, *kwargs.values())[:3]
             return dropped(inputs, mask(inputs, p)) if training else func(*args, **kwargs)
-        if not (base in OF_SIZES or is_of_shape(func) or base in OF_VALUES):
+        if not (is_of_sizes(func) or is_of_shape(func) or base in OF_VALUES):
             return func(*args, **kwargs)
         found = drawn(func, args, kwargs)
         if func._schema.name.endswith("_"):

@@ -75,9 +75,8 @@ def _epochs(recipe: BaseRecipe, stages: Sequence[Stage], k: int) -> int:
     first, last = (round(cut * recipe.epochs) for cut in cuts[k : k + 2])
     if last <= first and recipe.gradient_budget is None:
         raise TaskError(
-            f"Stage {stages[k].name!r} gets no epoch: its share is {cuts[k + 1] - cuts[k]:.3g} of "
-            f"{recipe.epochs} epochs in {len(stages)} stages. Give the run more epochs, or the stage a "
-            "larger share."
+            f"The share of {cuts[k + 1] - cuts[k]:.3g} of {recipe.epochs} epochs is no whole epoch. Give "
+            "the run more epochs, or the stage a larger share."
         )
     return max(1, last - first)
 
@@ -104,9 +103,8 @@ def within_budget(
     left -= in_gradients(stages[k].row_passes, recipe)
     if left <= 0:
         raise TaskError(
-            f"Stage {stages[k].name!r} gets nothing of the budget of {recipe.gradient_budget:g} "
-            "gradient-equivalents: the stages before and its own preparation have spent it. Give it a "
-            "larger share."
+            f"The budget of {recipe.gradient_budget:g} gradient-equivalents is spent before the stage "
+            "begins, by the stages before or its own preparation. Give it a larger share."
         )
     budget = left * unit_of(recipe) / unit_of(made)
     rows = epoch_rows(made.task.data.train)

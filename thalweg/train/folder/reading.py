@@ -14,11 +14,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from thalweg.errors import CheckpointError, TaskError
+from thalweg.errors import CheckpointError, TaskError, suggest
 from thalweg.reading import UnreadableError, parse_json, read_json, read_lines
 from thalweg.tasks import load_task
 from thalweg.tasks.task import Task
-from thalweg.train.folder.layout import HISTORY, MODEL, RUN, check_record, line_read
+from thalweg.train.folder.layout import (
+    CHECKPOINT,
+    HISTORY,
+    MODEL,
+    RUN,
+    STAGE_CHECKPOINTS,
+    check_record,
+    line_read,
+)
 from thalweg.train.history import Epoch, Evaluation, History
 from thalweg.train.restored.randomness import isolated, seed_weights
 from thalweg.train.trained.trained import Trained
@@ -147,6 +155,37 @@ def find_runs(parent: str | os.PathLike[str]) -> list[Path]:
     """
     folders = [each for each in Path(parent).glob("*") if (each / RUN).is_file()]
     return sorted(folders, key=lambda folder: _natural(folder.name))
+
+
+def check_begun(folder: Path) -> None:
+    """Raise TaskError where no run was begun: there is no such folder, or it holds other things.
+
+    An empty folder may be of a run that was killed before it wrote anything, so a run can go on there.
+    """
+    if not folder.exists():
+        beside = [each.name for each in find_runs(folder.parent)]
+        hint = suggest(folder.name, beside) or (
+            f" {folder.parent} holds the runs {_some(beside)}." if beside else ""
+        )
+        raise TaskError(
+            f"There is no run at {folder} to go on with.{hint} Without --resume a run begins there."
+        )
+    if not folder.is_dir():
+        raise TaskError(f"{folder} is to be the folder of a run, and is a file.")
+    if any((folder / name).is_file() for name in (RUN, CHECKPOINT)):
+        return
+    # the name of a file that was being written when a run was killed begins with a dot
+    there = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+    if there and not any(folder.glob(STAGE_CHECKPOINTS)):
+        raise TaskError(
+            f"The folder {folder} holds no run to go on with, but {_some(there)}. Name the folder of a "
+            "run, or begin one without --resume."
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{', '.join(names[:5])}{more}"
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

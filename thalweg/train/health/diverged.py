@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,8 @@ from thalweg.objective.nested import tensors_in
 from thalweg.train.health.layers import cause_of_nonfinite
 from thalweg.train.run import Run
 
+# No higher rate is advised; a range test ends here.
+_HIGHEST = 10.0
 # A weight as large as this was brought there by a step that was far too long.
 _FAR = 1e6
 
@@ -71,14 +72,21 @@ def likely_cause(
     if top > 10 * abs(first) + 1e-12 or spoilt or far:
         grew = f" (the loss had grown from {first:.4g} to {top:.4g})" if top > first else ""
         return (
-            f"Likely cause: the learning rate is too high{grew}. Try lr {_lower(lr)}, "
-            f"or clip the gradient."
+            f"Likely cause: the learning rate is too high{grew}. "
+            f"{_lower(lr, 'Try lr {}, or clip the gradient.')}"
         )
     return (
         f"The loss had been {last:.4g} the step before. Likely cause: the logarithm or root of "
-        f"zero, or a division by zero, in the model or the loss; if not, lr {_lower(lr)} may help."
+        f"zero, or a division by zero, in the model or the loss. "
+        f"{_lower(lr, 'If not, lr {} may help.')}"
     )
 
 
-def _lower(lr: float) -> str:
-    return f"{lr / 10:g}" if math.isfinite(lr) else "ten times lower"
+def _lower(lr: float, advice: str) -> str:
+    """Return the advice with a tenth of a rate in it, or how to find one where that is no better."""
+    if lr / 10 <= _HIGHEST:
+        return advice.format(f"{lr / 10:g}")
+    return (
+        "The rate is far above the usual: `thalweg lr TASK`, in Python find_lr(task, optimizer), "
+        "suggests one."
+    )
