@@ -42,7 +42,10 @@ def curvature(
     most: Annotated[int, typer.Option(help="Products for them, at most.")] = 100,
     probes: Annotated[int, typer.Option(help="Random vectors of the density.")] = 6,
     by_layer: Annotated[
-        bool, typer.Option(" /--no-layers", help="Leave out the eigenvalues by layer.")
+        bool,
+        typer.Option(
+            " /--no-layers", help="Leave out the eigenvalues by layer.", show_default=False
+        ),
     ] = True,
     training: Annotated[
         bool, typer.Option("--training", help="Keep dropout and batch norm in training mode.")
