@@ -27,6 +27,7 @@ def test_the_table_has_figures_with_errors_and_costs(line_file: Path) -> None:
     for name in names:
         assert any(line.strip().startswith(name) for line in lines), name
     assert any("stable up to" in line and " 38 " in line for line in lines)
+    assert any("share below -1 % of largest  " in line for line in lines)
     assert lines[-1].endswith("gradients in all")
 
 

@@ -221,7 +221,7 @@ def test_a_consequence_of_a_confirmed_fault_becomes_a_warning() -> None:
     follows = Verdict("non_finite", status="confirmed")
     _, told = confirmed([cause, follows], None, (NonFiniteNumbers(),), lambda *_: None)
     assert told.kind == "warning"
-    assert told.words.endswith("It would go with lr_too_high.")
+    assert told.words.endswith("It may follow from lr_too_high.")
 
 
 def test_a_remedy_for_slow_runs_helps_where_the_loss_falls_much_faster() -> None:

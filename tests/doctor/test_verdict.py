@@ -70,7 +70,7 @@ def test_a_report_puts_first_what_matters_most() -> None:
         _ = found["z"]
     lines = str(found).splitlines()
     assert lines[-2] == "Could not be watched: activations: compiled"
-    assert "2.0% of training" in lines[-1]
+    assert "2.0 % of training" in lines[-1]
     assert json.loads(json.dumps(found.to_dict()))["cost"]["share"] == 0.02
     assert json.loads(json.dumps(found.to_dict()))["verdicts"][0]["effect"]["forks"] == 6
 

@@ -121,6 +121,11 @@ def test_the_page_in_a_browser(two: Path) -> None:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         seen = Visit(browser, page, PHONE)
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
+        cut_off = """[...document.querySelectorAll(".plane text")].filter((each) => {
+          const at = each.getBoundingClientRect(), all = each.ownerSVGElement.getBoundingClientRect();
+          return at.left < all.left - 1 || at.right > all.right + 1;
+        }).map((each) => each.textContent)"""
+        assert seen.page.evaluate(cut_off) == []
         place = "document.querySelector('[data-way=\"1\"]').getAttribute('cx')"
         end = float(seen.page.evaluate(place))
         seen.page.focus("#share")

@@ -30,7 +30,9 @@ STEPS = 40
 
 @pytest.fixture(scope="module")
 def movie() -> SurfaceMovie:
-    return surface_movie(Course(find_surface("bowl"), STEPS), ["gd", "adam", "newton"], lr=0.05)
+    return surface_movie(
+        Course(find_surface("bowl"), STEPS), ["gd", "adam", "prodigy", "newton"], lr=0.05
+    )
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,16 @@ def test_a_file_that_is_not_of_the_doctor_is_refused(line_file: Path, text: str)
     assert "doctor.json" in result.stderr
 
 
+_OFF_MIDDLE = """Math.max(...[...document.querySelectorAll(".node:not(.flat)")].map((node) => {
+  const box = node.querySelector(".card-of").getBoundingClientRect();
+  const written = [...node.querySelectorAll("text")].filter((each) => each.textContent);
+  const lines = written.map((each) => each.getBoundingClientRect());
+  const middle = (lines[0].top + lines[lines.length - 1].bottom) / 2;
+  return Math.abs(middle - (box.top + box.bottom) / 2) / box.height;
+}))"""
+"""How far from the middle of a node its lines stand, as a share of its height; the most of all nodes."""
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_the_page_in_a_browser(tmp_path: Path) -> None:
     model = Blocks(4)
@@ -132,6 +142,12 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
         rows = list(csv.reader(io.StringIO(content)))
         assert (name, len(rows)) == ("graph-blocks.csv", 9)
         assert ET.fromstring(seen.saved('[data-save="svg"]')[1]).tag.endswith("svg")
+        plain = torch.nn.Sequential(torch.nn.Conv1d(1, 1, 1), torch.nn.AvgPool1d(2))
+        few = graph_record(plain, torch.zeros(2, 1, 8), name="few")
+        other = Visit(browser, write_graph_page(few, tmp_path / "few.html"), PHONE)
+        for measure in ("FLOPs", "parameters"):  # two lines or three in a node
+            other.page.click(f"text={measure}")
+            assert other.page.evaluate(_OFF_MIDDLE) < 0.06
         assert seen.said == []
         assert [url for url in seen.asked if not url.startswith(("file:", "blob:"))] == []
         browser.close()

@@ -200,8 +200,9 @@ def _show(record: dict[str, Any], *, as_json: bool) -> None:
         soft_wrap=True,
     )
     lines = [*curvature_lines(record), *layer_lines(record), *along_lines(record["along"])]
+    width = max(len(name) for name, _, _ in lines) + 2
     for name, figure, cost in lines:
-        console.print(f"  {name:<26}{figure:<36}{cost}", markup=False, soft_wrap=True)
+        console.print(f"  {name:<{width}}{figure:<36}{cost}", markup=False, soft_wrap=True)
     for note in record["notes"]:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     console.print(f"{record['gradients']:.0f} gradients in all", markup=False)

@@ -70,6 +70,7 @@ def init(
     """
     from thalweg.cli.shared.console import out, print_json
     from thalweg.cli.shared.values import read_spelled
+    from thalweg.report.plots.starts import race_said
     from thalweg.tasks import load_task
 
     _check(page, shown)
@@ -81,11 +82,11 @@ def init(
     if shown is None and epochs != 0 and len(names) > 1:
         race = _race(subject, names, optimizer, epochs)
         document["race"] = race.to_dict()
-        parts.append(str(race))
+        parts += [str(race), race_said(document["recommended"], document["race"]["may_be_best"])]
     if as_json:
         print_json({**document, "schema": "thalweg.init/1"})
     else:
-        out().print("\n\n".join(parts), markup=False, soft_wrap=True)
+        out().print("\n\n".join(filter(None, parts)), markup=False, soft_wrap=True)
     if page is not None:
         _write(document, page)
 

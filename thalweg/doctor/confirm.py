@@ -112,5 +112,5 @@ def helps(remedy: Remedy, effect: Effect) -> bool:
 def _after_cause(verdict: Verdict, causes: set[str]) -> Verdict:
     if not causes or verdict.kind != "fault":
         return verdict
-    words = f"{verdict.words} It would go with {', '.join(sorted(causes))}.".strip()
+    words = f"{verdict.words} It may follow from {', '.join(sorted(causes))}.".strip()
     return dataclasses.replace(verdict, kind="warning", words=words)

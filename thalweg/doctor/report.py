@@ -31,7 +31,7 @@ class WatchingCost:
         return self.seconds / self.training if self.training else 0.0
 
     def __str__(self) -> str:
-        watching = f"watching took {self.seconds:.2g} s, {self.share:.1%} of training"
+        watching = f"watching took {self.seconds:.2g} s, {100 * self.share:.1f} % of training"
         return f"{watching}; forks {self.gradients:.0f} gradient-equivalents"
 
 

@@ -110,6 +110,8 @@ class Effect:
 
     >>> print(Effect("loss", 2.0, 0.5, 0.2, 0.3, steps=30, forks=6))
     loss 2 → 0.5 over 30 steps (ratio, 95 %: 0.2 to 0.3, 6 forks)
+    >>> print(Effect("loss", 2.0, 2.1, 0.0, math.inf, steps=30, forks=2))
+    loss 2 → 2.1 over 30 steps (2 forks, too few for an interval)
     """
 
     measure: str
@@ -138,11 +140,13 @@ class Effect:
         return treated / without if without > 0 else math.copysign(math.inf, treated)
 
     def __str__(self) -> str:
-        of = f" of the loss + {self.shift:.2g}" if self.shift else ""
-        return (
-            f"{self.measure} {self.without:.3g} → {self.with_remedy:.3g} over {self.steps} steps "
-            f"(ratio{of}, 95 %: {self.low:.2g} to {self.high:.2g}, {self.forks} forks)"
+        change = (
+            f"{self.measure} {self.without:.3g} → {self.with_remedy:.3g} over {self.steps} steps"
         )
+        if self.low <= 0 and self.high == math.inf:
+            return f"{change} ({self.forks} forks, too few for an interval)"
+        of = f" of the loss + {self.shift:.2g}" if self.shift else ""
+        return f"{change} (ratio{of}, 95 %: {self.low:.2g} to {self.high:.2g}, {self.forks} forks)"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""

@@ -130,12 +130,16 @@ class InitComparison:
 
     def _summary(self) -> str:
         width = max(len(each.name) for each in self.started)
-        lines = [f"{'':{width}}  {'loss':>16}  {'drift, nats':>16}  {'linear steps':>18}"]
-        lines += [
-            f"{each.name:{width}}  {each.loss!s:>16}  {'' if each.drift is None else each.drift!s:>16}  "
-            f"{steps_said(each.steps):>18}".rstrip()
-            for each in self.started
-        ]
+        columns = [("loss", 16, [str(each.loss).removeprefix("+") for each in self.started])]
+        if any(each.drift is not None for each in self.started):
+            drifts = ["" if each.drift is None else str(each.drift) for each in self.started]
+            columns.append(("drift, nats", 16, drifts))
+        if any(each.steps for each in self.started):
+            columns.append(("linear steps", 18, [steps_said(each.steps) for each in self.started]))
+        lines = ["".join([" " * width, *(f"  {title:>{wide}}" for title, wide, _ in columns)])]
+        for place, each in enumerate(self.started):
+            cells = "".join(f"  {found[place]:>{wide}}" for _, wide, found in columns)
+            lines.append(f"{each.name:{width}}{cells}".rstrip())
         if self.constant is not None:
             lines.append(
                 f"The best constant output has the loss {self.constant:.4g}: of classes the entropy of "
@@ -150,8 +154,8 @@ class InitComparison:
         best = next(each for each in self.started if each.name == names[0])
         also = f" The seeds do not tell {', '.join(names[1:])} apart from it." if names[1:] else ""
         return (
-            f"Recommended: {names[0]}. {self._reason(best)}, over {self.seeds} seeds.{also} A race says what "
-            "trains fastest."
+            f"Recommended: {names[0]}. {self._reason(best)}, over {self.seeds} seeds.{also} That is a "
+            "forecast; what trains fastest a race says."
         )
 
     def _reason(self, best: Started) -> str:

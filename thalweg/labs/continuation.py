@@ -307,7 +307,7 @@ LAB = Lab(
     name="continuation",
     title="A blurred objective has one minimum, and leads to the deepest of many",
     what="The objective is a bowl with waves: ½(θ − c)² − b·cos(kθ). Gradient descent ends in the well where "
-    "it began. Continuation minimizes the mean of the objective over θ + σz instead, z a normal number, "
+    "it began. Continuation minimizes the mean of the objective over θ + σz instead, z standard normal, "
     "first for a large σ and then for smaller ones, each from where the last one ended: from every start "
     "it reaches the deepest well. On −θᵀθ, where no minimum exists, blurring changes nothing.",
     why="The mean of a wave is e^(−k²σ²/2) times the wave, so a blur takes the waves away and leaves the "

@@ -174,10 +174,12 @@ def detect(data: Data) -> dict[str, float]:
         "GD with noise: mean steps to leave": sum(data.noisy.left) / len(data.noisy.left),
     }
     for each in data.descents:
-        found[f"GD, b = {each.curvature:g}: steps to leave a tenth"] = math.log(10) * _slope(
-            data.settings.distances, each.left
-        )
+        found[_tenth(each.curvature)] = math.log(10) * _slope(data.settings.distances, each.left)
     return found
+
+
+def _tenth(curvature: float) -> str:
+    return f"GD, b = {curvature:g}: steps that a tenth of the distance adds"
 
 
 def _weights(distances: tuple[float, ...]) -> Tensor:
@@ -220,10 +222,10 @@ def prove(data: Data) -> dict[str, Theory]:
     for each in data.descents:
         # a count is rounded up, so it is up to half a step from its mean
         within = math.log(10) * float(_weights(chosen.distances).abs().sum()) / 2
-        expected[f"GD, b = {each.curvature:g}: steps to leave a tenth"] = Theory(
+        expected[_tenth(each.curvature)] = Theory(
             math.log(10) / math.log1p(chosen.rate * each.curvature),
             within + 1e-9,
-            "ln 10/ln(1 + ηb), more for each tenth of the distance: each step multiplies y by 1 + ηb",
+            "ln 10/ln(1 + ηb): each step multiplies y by 1 + ηb",
         )
     return expected
 
@@ -237,7 +239,7 @@ def _by_noise(b: float, chosen: Settings) -> Theory:
     return Theory(
         mean,
         4 * error + 1,
-        "y/(1 + ηb)ᵗ comes to a normal number of standard deviation ησ/√((1 + ηb)² − 1); four "
+        "y/(1 + ηb)ᵗ comes to a normally distributed number of standard deviation ησ/√((1 + ηb)² − 1); four "
         "standard errors, and a step for rounding",
     )
 

@@ -130,7 +130,7 @@ def _axes(record: Mapping[str, Any], at: Any) -> str:
     )
     middle = (at(xs[0], ys[-1])[1] + bottom) / 2
     parts.append(
-        f'<text class="title" transform="translate(14 {middle:.0f}) rotate(-90)">{escape(names[1])}</text>'
+        f'<text class="title" transform="translate(17 {middle:.0f}) rotate(-90)">{escape(names[1])}</text>'
     )
     return "".join(parts)
 

@@ -28,6 +28,12 @@ QUANTITIES = {"gradient": "Gradient", "update": "Update", "weight": "Weight"}
 _MOST = 40_000
 """Numbers of a heat map in a page; of more, samples are left out evenly."""
 _NOT_FINITE = 9999
+_ENDS = {
+    "epochs": "The run ended after all of its epochs.",
+    "gradients": "The run ended with its budget of gradients.",
+    "target": "The run ended at its target.",
+    "early stopping": "The run ended by early stopping.",
+}
 
 
 def write_run_movie(
@@ -196,10 +202,8 @@ def _map_stages(record: dict[str, Any]) -> str:
 
 def _words(record: dict[str, Any]) -> str:
     count, last = len(record["steps"]), record["steps"][-1]
-    return (
-        f"{count} samples up to step {last}, of {len(record['parameters'])} parameters. The run ended: "
-        f"{record['ended']}."
-    )
+    ended = _ENDS.get(record["ended"], f"The run ended: {record['ended']}.")
+    return f"{count} samples up to step {last}, of {len(record['parameters'])} parameters. {ended}"
 
 
 def _plain(value: Any) -> float | None:

@@ -177,8 +177,10 @@ def film(movie: SurfaceMovie) -> dict[str, Any]:
                 "lr": each.lr,
                 "chosen": each.chosen,
                 "noisy": each.noisy,
-                "hyperparameters": each.printed.hyperparameters if each.printed else {},
-                "path": each.path.reshape(-1).tolist() if each.kind == "recorded" else None,
+                "hyperparameters": {name: _spelled(x) for name, x in _numbers(each).items()},
+                "path": [_spelled(x) for x in each.path.reshape(-1).tolist()]
+                if each.kind == "recorded"
+                else None,
             }
             for each in movie.walkers
         ],
@@ -283,5 +285,20 @@ def _row(place: int, walker: Walker) -> str:
     )
 
 
+def _numbers(walker: Walker) -> dict[str, float]:
+    return walker.printed.hyperparameters if walker.printed else {}
+
+
 def _plain(x: float) -> float | None:
     return x if math.isfinite(x) else None
+
+
+def _spelled(x: float) -> float | str:
+    """Return a number as the page's script reads it: JSON has no infinity, JavaScript reads it from text.
+
+    >>> _spelled(0.5), _spelled(math.inf), _spelled(-math.inf), _spelled(math.nan)
+    (0.5, 'Infinity', '-Infinity', 'NaN')
+    """
+    if math.isfinite(x):
+        return x
+    return "NaN" if math.isnan(x) else "Infinity" if x > 0 else "-Infinity"

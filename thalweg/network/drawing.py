@@ -16,6 +16,8 @@ from thalweg.report.parts.standalone import standalone
 _WIDE, _TALL, _FLAT, _NARROW = 214, 64, 28, 64
 """Sizes of a layer's node, and height and least width of a function's."""
 _LETTER = 7.2
+_LOWER = 8.5
+"""How much lower the lines of a node stand that has no third one: half of a line."""
 _ROW = 98
 _FRAME = 17
 _LETTERS = 28
@@ -94,10 +96,13 @@ def _node(
         kind = f"{node['label']}{f'  {shape}' if shape else ''}"
         rows_of = ((node["name"], "b"), (kind, ""), ("" if shade is None else shade.words, "m"))
         lines = "".join(
-            f'<text x="{x:.1f}" y="{y - 15 + 19 * k:.1f}" class="{mark}">'
+            f'<text x="{x:.1f}" y="{y - 12.5 + 17 * k:.1f}" class="{mark}">'
             f"{escape(cut(text, _LETTERS))}</text>"
             for k, (text, mark) in enumerate(rows_of)
         )
+        # two lines stand lower, in the middle; network.js moves them when another measure is shown
+        low = "" if shade is not None and shade.words else f' transform="translate(0 {_LOWER:g})"'
+        lines = f'<g class="lines"{low}>{lines}</g>'
     kinds = "node flat" if _is_flat(node) else "node"
     worst = min((MARKS.index(each["kind"]) for each in node["verdicts"]), default=None)
     if worst is not None:

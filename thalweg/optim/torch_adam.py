@@ -161,9 +161,10 @@ class NAdam(TorchTwin, torch.optim.NAdam):
 class RAdam(TorchTwin, torch.optim.RAdam):
     """RAdam (Liu et al. 2020): Adam that starts as momentum, until its scale can be trusted.
 
+        m ← β₁·m + (1 − β₁)·g;   v ← β₂·v + (1 − β₂)·g²;   m̂ = m/(1 − β₁ᵗ)
+        ρ∞ = 2/(1 − β₂) − 1,   ρₜ = ρ∞ − 2t·β₂ᵗ/(1 − β₂ᵗ)
+        rₜ = √((ρₜ − 4)(ρₜ − 2)ρ∞ / ((ρ∞ − 4)(ρ∞ − 2)ρₜ))
         p ← p − lr·rₜ·m̂·√(1 − β₂ᵗ)/(√v + ε)  where ρₜ > 5,  otherwise p − lr·m̂
-
-    ρₜ and rₜ as in `thalweg.rules.radam`.
 
     Paper: Liu et al. 2020, "On the Variance of the Adaptive Learning Rate and Beyond", algorithm 2,
     arXiv:1908.03265.

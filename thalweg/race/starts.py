@@ -110,4 +110,5 @@ def _row(place: Mapping[str, Any]) -> list[str]:
     if final is not None and low is not None and high is not None:
         shown += f" ({low:.4g}–{high:.4g})"
     rate = "" if place["lr"] is None else f"{place['lr']:.3g}"
+    rate += {"lower": " (edge)", "upper": " (edge)", "single": " (only)"}.get(place["edge"], "")
     return [place["entrant"], rate, f"{place['reached']} of {place['trials']}", shown]

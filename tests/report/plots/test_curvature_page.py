@@ -113,10 +113,10 @@ def test_no_line_is_drawn_where_the_edge_is_of_another_matrix_or_far_away() -> N
     for changes in ({"is_scaled": True}, {"stable_up_to": 40.0}, {"stable_up_to": math.inf}):
         page = curvature_page(record(sharpness={**sharp, **changes}, along=[]))
         assert "shapes" not in figure_of(page)["layout"]
-        assert "edge is not in it" in page
+        assert "Not drawn is the largest eigenvalue" in page
         assert len(figure_of(page)["data"]) == 3
     bare = curvature_page(record(sharpness=None, along=[], layers={}, notes=[]))
-    assert "edge is not in it" not in bare
+    assert "Not drawn is the largest eigenvalue" not in bare
     assert "Ends by layer" not in bare
     alone = record(along=[{**record()["along"][0], "stable_up_to": None, "lr": None}])
     assert [trace["name"] for trace in figure_of(curvature_page(alone))["data"]][-1] == "sharpness"

@@ -46,6 +46,7 @@ RACE = {
     "how": "adam for 3 epochs",
     "headings": ["start", "reached"],
     "rows": [["default", "0 of 8"], ["he", "0 of 8"]],
+    "may_be_best": ["default", "he"],
     "evidence": ["default and he are not distinguishable: interval [-0.1, +0.2]."],
 }
 
@@ -95,6 +96,10 @@ def test_the_page_says_what_was_found_and_stands_alone(tmp_path: Path) -> None:
     page = plot_starts(document, tmp_path / "new" / "starts.html").read_text(encoding="utf-8")
     assert page.index(RACE["verdict"]) < page.index("Through the layers")  # type: ignore[arg-type]
     assert RACE["evidence"][0] in page
+    assert "bears out the recommendation" in page
+    other = {**document, "race": {**RACE, "may_be_best": ["he"]}}
+    said = plot_starts(other, tmp_path / "other.html").read_text(encoding="utf-8")
+    assert "does not bear out the recommendation: default is not among its best" in said
     assert "2.302" in page
     assert "+0.198" in page  # the loss above that of the best constant
     assert "30 (12 to never)" in page

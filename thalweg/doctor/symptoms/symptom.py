@@ -14,7 +14,7 @@ class Symptom(ABC):
 
     A subclass sets `name` and defines `looks`; its thresholds are constants beside it with their
     source. `after` names symptoms that explain this one: where one of them is confirmed, this one is told
-    as a warning, since it would go with its cause; "*" is any fault.
+    as a warning, since it may follow from its cause; "*" is any fault.
 
     >>> class SlowStart(Symptom):
     ...     name = "slow_start"

@@ -75,7 +75,9 @@ const walking = (() => {
     if (walker.kind === "recorded") return { path: Float64Array.from(walker.path) };
     if (walker.kind === "coordinate") return { path: byCoordinate(surface, start, steps) };
     const shift = walker.noisy && noise ? (i) => noise * drawn[i] : () => 0;
-    return byRule(surface, walker.rule, { ...walker.hyperparameters, lr: walker.lr }, start, steps, shift);
+    // numbers that JSON cannot hold come as text
+    const numbers = Object.fromEntries(Object.entries(walker.hyperparameters).map(([name, value]) => [name, Number(value)]));
+    return byRule(surface, walker.rule, { ...numbers, lr: walker.lr }, start, steps, shift);
   };
   const heights = (surface, path) => Float64Array.from({ length: path.length / 2 }, (_, t) => surface.f(path[2 * t], path[2 * t + 1]));
 

@@ -14,7 +14,8 @@ from thalweg.optim.stepping.checks import Group
 def clipping(total: Tensor, bound: float) -> Tensor:
     """Return ν = min(1, √(bound / Σ lr²·U·G)), given the sum.
 
-    It is the step's length in the damped curvature, twice the change of −log p that it expects.
+    It is the step's square in the damped curvature: to second order, twice the Kullback-Leibler divergence
+    from the model before it to the one after it, and what the damping adds.
 
     Source: Ba, Grosse and Martens, Distributed Second-order Optimization using Kronecker-factored
     Approximations, 2017, section 5.

@@ -39,7 +39,7 @@ class KFAC(WatchingOptimizer):
         m ← μ·m + ν·U,   p ← (1 − lr·λ_w)·p − lr·m
 
     Paper: Martens and Grosse 2015, "Optimizing Neural Networks with Kronecker-factored Approximate
-    Curvature".
+    Curvature", ICML 2015, arXiv:1503.05671.
     Defaults: factors and inverses anew in each 10th step, averages by 0.95, momentum 0.9.
     Use: for layers of up to some thousand inputs and outputs, where a step costs little beside the batch's
     gradient: deep and badly conditioned nets.
@@ -60,7 +60,7 @@ class KFAC(WatchingOptimizer):
         fisher: "sampled": g of labels drawn from the model's own distribution, which `observe` draws and
             sends backwards; an estimate of the Fisher information. "empirical": g of the training loss
             itself, which costs no pass; another matrix (Kunstner and others 2019).
-        kl_clip: bounds Σ lr²·U·G, twice the expected change of −log p; None for no bound.
+        kl_clip: bounds Σ lr²·U·G, about twice the Kullback-Leibler divergence of a step; None for no bound.
         factored: False adds λ exactly, in the factors' eigenbasis, which costs more.
         sharing: how positions of a sequence or picture are taken together: "expand" or "reduce".
         rest: builds the optimizer of parameters that K-FAC has no block for, a function (parameters) ->

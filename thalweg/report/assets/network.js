@@ -9,8 +9,8 @@
     nodes.forEach((node, k) => {
       const shade = shades[key] && shades[key][k];
       node.querySelector(".heat").setAttribute("fill-opacity", shade ? 0.06 + 0.44 * shade.dark : 0);
-      const line = node.querySelector(".m");
-      if (line) line.textContent = shade ? shade.words : "";
+      const line = node.querySelector(".m"), words = shade ? shade.words : "";
+      if (line) { line.textContent = words; line.parentNode.setAttribute("transform", `translate(0 ${words ? 0 : 8.5})`); }
     });
     document.querySelectorAll("[data-measure]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.measure === key)));
   };

@@ -95,7 +95,10 @@ def _below(record: Mapping[str, Any]) -> str:
     if _edge(record) is not None:
         hint += "Dashed: the largest eigenvalue at which the optimizer is stable. "
     elif record["sharpness"] is not None:
-        hint += "The optimizer's edge is not in it: it is one of P⁻¹H, or far to the right; see the figures. "
+        hint += (
+            "Not drawn is the largest eigenvalue at which the optimizer is stable: it lies far to the "
+            "right, or is one of P⁻¹H, P the optimizer's preconditioner; see the figures. "
+        )
     if record.get("along"):
         hint += (
             "Below it the sharpness along the run, and dashed what the optimizer is stable up to."

@@ -31,6 +31,10 @@ th, td { padding: 5px 18px 5px 0; text-align: right; border-bottom: 1px solid va
 td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 tr:last-child td { border-bottom: 0; }
+@media (max-width: 560px) {
+  th, td { padding-right: 12px; }
+  td { white-space: normal; }
+}
 """
 
 
@@ -164,6 +168,25 @@ def steps_said(steps: Sequence[float | None]) -> str:
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
+def race_said(advice: Sequence[str], best: Sequence[str]) -> str:
+    """Return whether a race bears out what was recommended before it.
+
+    Args:
+        advice: the recommended start, and those that the seeds do not tell apart from it.
+        best: the starts that may be the best by the race.
+
+    >>> race_said(["he", "lsuv"], ["he"]), race_said([], ["he"])
+    ('The race bears out the recommendation.', '')
+    >>> race_said(["he"], ["lsuv"])
+    'The race does not bear out the recommendation: he is not among its best.'
+    """
+    if not advice or not best:
+        return ""
+    if advice[0] in best:
+        return "The race bears out the recommendation."
+    return f"The race does not bear out the recommendation: {advice[0]} is not among its best."
+
+
 def _signed(value: float | None, zero: float) -> str:
     if value is None or not _is_finite(value):
         return ""
@@ -188,6 +211,10 @@ def _page(record: Mapping[str, Any]) -> str:
         )
     )
     stepped = any(each.get("steps") for each in record["strategies"])
+    advice = ""
+    if race is not None:
+        outcome = race_said(record["recommended"], race.get("may_be_best") or ())
+        advice = f"<p>{escape(record['advice'])} {escape(outcome)}</p>"
     body = f"""<header>
 <p class="kicker">thalweg init{f" · {escape(task)}" if task else ""}</p>
 <h1>How the model starts</h1>
@@ -203,7 +230,8 @@ one batch: mean and standard deviation over {record["seeds"]} seeds. A flat line
 {"" if race is None else _race(race)}
 <section class="card">
 <h2>At the start</h2>
-<p class="hint">{"" if race is None else escape(record["advice"])}{entropy}{_STEPS if stepped else ""}</p>
+{advice}
+<p class="hint">{entropy}{_STEPS if stepped else ""}</p>
 {_summary(record)}
 <details style="margin:14px 0"><summary>Layer by layer</summary>{_by_layer(record)}</details>
 </section>"""

@@ -23,7 +23,7 @@ def curvature_lines(record: Mapping[str, Any]) -> list[Line]:
     condition = record["condition"]
     lines.append(("condition", "inf" if condition is None else f"{condition:.4g}", ""))
     lines.append(_line("trace", record["trace"]))
-    lines.append(_line("share below -1 % of it", record["negative_share"]))
+    lines.append(_line("share below -1 % of largest", record["negative_share"]))
     if noise is not None:
         lines.append(_line(f"noise scale, rows of {noise['batch_rows']}", noise))
     if sharp is not None:
