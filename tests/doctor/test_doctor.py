@@ -172,6 +172,39 @@ def test_wrong_steps_are_refused() -> None:
             doctor.step(0.1, batch=torch.zeros(3))
 
 
+@pytest.mark.parametrize("gives_batches", [True, False])
+def test_of_steps_between_looks_losses_and_rates_are_kept(gives_batches: bool) -> None:
+    """Most steps take a shorter way; what is wrong is said there, too, and a closed doctor keeps nothing."""
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    doctor = Doctor(model, optimizer, budget=0.0)
+    batch = (torch.zeros(4, 2), torch.zeros(4, 1)) if gives_batches else None
+    losses = torch.rand(300, generator=torch.Generator().manual_seed(0))
+    expected, shorter = losses.tolist(), 0
+    for step, loss in enumerate(losses):
+        optimizer.param_groups[0]["lr"] = 1 / (step + 1)
+        shorter += doctor.watched.steps < doctor._quiet
+        doctor.step(loss, batch)
+        loss.zero_()  # a later change in place is not seen
+        if step == 100:
+            doctor.report()
+    assert shorter > 150
+    with pytest.raises(TaskError, match=r"loss.mean\(\)"):
+        doctor.step(torch.zeros(3), batch)
+    doctor.report()
+    same(
+        doctor.watched.losses.last().tolist(), expected, because="they are kept as they were given"
+    )
+    same(
+        doctor.watched.rates.last().tolist(),
+        [1 / step for step in range(1, 301)],
+        because="they are kept as they were given",
+    )
+    doctor.close()
+    doctor.step(torch.zeros(()), batch)
+    assert doctor.watched.steps == 300
+
+
 def test_a_compiled_model_says_what_cannot_be_watched() -> None:
     model = torch.compile(net(), backend="eager")
     assert isinstance(model, nn.Module)
