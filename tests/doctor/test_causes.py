@@ -22,7 +22,7 @@ from thalweg.doctor.symptoms.outputs import ForgottenZeroGrad, ModesDiffer, NoGe
 from thalweg.doctor.symptoms.plateau import Plateau
 from thalweg.doctor.symptoms.starts import InitScale
 from thalweg.doctor.symptoms.units import DeadUnits
-from thalweg.doctor.watched import ModeLoss, StaleStatistics, Watched
+from thalweg.doctor.watched import ModeLoss, Parameter, StaleStatistics, UpdateSample, Watched
 
 SGD = torch.optim.SGD
 
@@ -164,6 +164,21 @@ def test_a_recurrent_matrix_that_grows_is_seen_at_the_start(gain: float, is_told
     assert ("exploding_gradient" in found) == is_told
     if is_told:
         assert found["exploding_gradient"].where == "rnn.weight_hh_l0"
+
+
+@pytest.mark.parametrize(("spike", "is_told"), [(0, False), (1, False), (30, True)])
+def test_large_gradients_of_a_recurrent_net_are_no_spikes_at_the_start(
+    spike: int, is_told: bool
+) -> None:
+    model = Recurrent(1.0)
+    watched = Watched(model, SGD(model.parameters(), lr=0.1))
+    watched.parameters = (Parameter("rnn.weight_hh_l0", 256, True, torch.float32),)
+    for step in range(40):
+        gradient = np.array([20.0 if step == spike else 1.0])
+        none = np.zeros(1)
+        sample = UpdateSample(step + 1, 0.1, gradient, none, none, none, none, 0.0)
+        watched.updates.add(sample)
+    assert bool(ExplodingGradient().looks(watched)) == is_told
 
 
 def test_a_rate_of_one_layer_is_seen_in_its_first_update() -> None:

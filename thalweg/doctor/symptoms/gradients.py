@@ -136,10 +136,10 @@ class ExplodingGradient(Symptom):
             name = "spectral radius of the recurrent matrix"
             return Statistic(name, watched.start.radius, high=RADIUS), watched.start.recurrent
         norms = gradient_norms(watched)
-        if len(norms) >= 8:
-            usual = median(norms[len(norms) // 2 :])
-            largest = float(np.nanmax(np.where(np.isfinite(norms), norms, np.inf)))
-            if usual > 0 and largest > SPIKE * usual and _is_recurrent(watched):
+        norms = norms[len(norms) // 4 :]  # at the start a large loss has a large gradient
+        if len(norms) >= 6 and _is_recurrent(watched):
+            usual, largest = median(norms), float(np.where(np.isfinite(norms), norms, np.inf).max())
+            if usual > 0 and largest > SPIKE * usual:
                 name = "largest norm of the gradient / median"
                 return Statistic(name, largest / usual, high=SPIKE), ""
         return None, ""
