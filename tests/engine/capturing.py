@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import thalweg
+from tests.engine.triton.recorder import Recorder
 from thalweg import rules
 
 
@@ -28,6 +30,18 @@ def tensors_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     """Return all that a step writes."""
     params = [p for group in optimizer.param_groups for p in group["params"]]
     return [x for p in params for x in (p.detach(), *optimizer.state[p].values())]
+
+
+def captured(
+    optimizer: torch.optim.Optimizer, recorded: AbstractContextManager[Recorder]
+) -> Recorder:
+    """Return the graph of a step, taken within `recorded`; a graph's capture does nothing by itself."""
+    before = [x.clone() for x in tensors_of(optimizer)]
+    with recorded as graph:
+        optimizer.step()
+    for x, was in zip(tensors_of(optimizer), before, strict=True):
+        x.copy_(was)
+    return graph
 
 
 def assert_alike(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 import thalweg
-from tests.engine.capturing import assert_alike, composed, give, tensors_of
+from tests.engine.capturing import assert_alike, captured, composed, give
 from tests.engine.triton.recorder import Recorder
 from tests.exact import same
 from tests.optim.cases import Case, each_program
@@ -105,13 +105,8 @@ def test_a_graph_repeats_a_step_that_counts(name: str, monkeypatch: pytest.Monke
     ours.step()
     expect(drawn(1))
     give(params, drawn(2))
-    before = [x.clone() for x in tensors_of(ours)]
-    with recording(monkeypatch) as graph:
-        ours.step()
+    graph = captured(ours, recording(monkeypatch))
     held = [p.grad for p in params]
-    # a graph's capture does nothing by itself
-    for x, was in zip(tensors_of(ours), before, strict=True):
-        x.copy_(was)
     for k in range(6):
         for p, g, new in zip(params, held, drawn(10 + k), strict=True):
             assert g is not None
@@ -262,12 +257,8 @@ def test_a_step_with_new_bases_is_taken_outside_the_graph(
     give(others, first)
     theirs.step()
     give(params, new())
-    before = [x.clone() for x in tensors_of(ours)]
-    with recording(monkeypatch) as graph:
-        ours.step()
+    graph = captured(ours, recording(monkeypatch))
     held = [p.grad for p in params]
-    for x, was in zip(tensors_of(ours), before, strict=True):
-        x.copy_(was)
     for step in range(2, 9):
         for g, x in zip(held, grads := new(), strict=True):
             assert g is not None

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 import thalweg
-from tests.engine.capturing import assert_alike, composed, give, tensors_of
+from tests.engine.capturing import assert_alike, captured, composed, give, tensors_of
 from tests.exact import RERUN, same
 from tests.optim.cases import PRINTED_PROGRAMS, Case
 from thalweg import optim
@@ -96,13 +96,8 @@ def test_a_graph_repeats_a_step_that_counts(name: str, monkeypatch: pytest.Monke
     ours.step()
     expect(drawn(1))
     give(params, drawn(2))
-    before = [x.clone() for x in tensors_of(ours)]
-    with recording(monkeypatch) as graph:
-        ours.step()
+    graph = captured(ours, recording(monkeypatch))
     held = [p.grad for p in params]
-    # a graph's capture does nothing by itself
-    for x, was in zip(tensors_of(ours), before, strict=True):
-        x.copy_(was)
     for k in range(3):
         for p, g in zip(params, held, strict=True):
             p.grad = g
