@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
 
+from thalweg.doctor.gauges.numbers import norm_of_all
 from thalweg.doctor.symptoms.reading import gradient_norms
+from thalweg.doctor.undisturbed import loss_on
 from thalweg.doctor.watched import Watched
-from thalweg.objective.nested import mapped
 from thalweg.train.optimizers.known import needs_closure
 from thalweg.train.restored.snapshot import untouched
 
@@ -38,18 +38,13 @@ def _step(watched: Watched, loss: Any, batch: Any, norm: float) -> float:
     model, optimizer = watched.model, watched.optimizer
     with untouched(model, optimizer):
         optimizer.zero_grad()
-        inputs, targets = batch
-        loss(model(mapped(inputs, torch.clone)), mapped(targets, torch.clone)).backward()
+        loss_on(model, loss, batch).backward()  # type: ignore[no-untyped-call]
         slopes = [(p, p.grad) for p in model.parameters() if p.grad is not None]
-        own = math.sqrt(sum(float(g.double().square().sum()) for _, g in slopes))
+        own = norm_of_all(g for _, g in slopes)
         if not own > 0:
             return math.nan
         before = [p.detach().clone() for p, _ in slopes]
         for _, g in slopes:
             g.mul_(norm / own)
         optimizer.step()
-        steps = [
-            float((p.detach() - b).double().square().sum())
-            for (p, _), b in zip(slopes, before, strict=True)
-        ]
-    return math.sqrt(sum(steps))
+        return norm_of_all(p.detach() - b for (p, _), b in zip(slopes, before, strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.doctor.undisturbed import as_found, enter_modes, loss_of, outputs_of, seed_all
+from thalweg.doctor.undisturbed import as_found, enter_modes, loss_of, loss_on, outputs_of, seed_all
 from thalweg.doctor.watched import (
     GradientError,
     OutputCheck,
@@ -160,10 +160,9 @@ def check_gradients(watched: Watched, loss: LossFunction, batch: Any) -> list[Gr
     named = [
         (n, p) for n, p in model.named_parameters() if p.requires_grad and p.is_floating_point()
     ]
-    inputs, targets = batch
     with as_found(model), torch.enable_grad():
         model.eval()
-        value = loss(model(mapped(inputs, torch.clone)), mapped(targets, torch.clone))
+        value = loss_on(model, loss, batch)
         given = torch.autograd.grad(value, [p for _, p in named], allow_unused=True)
     level = abs(float(value.detach()))
     chosen = list(zip(named, given, strict=True))[:MOST_PARAMETERS]

@@ -134,11 +134,9 @@ class Doctor:
         watched = self.watched
         if watched.steps < self._quiet and type(loss) is Tensor and loss.is_cpu:
             try:  # as little as can be: in a step of .4 ms each microsecond shows
-                rate = float(self.optimizer.param_groups[0].get("lr", math.nan))
-                self._notes.append((loss.item(), rate, began - self._last))
+                self._write_down(loss.item(), began)
                 watched.steps += 1
-                self._last = now = time.perf_counter()
-                self._noting += now - began
+                self._count_note(began)
                 return
             except Exception:  # noqa: S110 — what is wrong is said below
                 pass
@@ -152,8 +150,7 @@ class Doctor:
         if watched.steps >= self._until:
             self._settle(began, batch)
         else:
-            self._last = time.perf_counter()
-            self._noting += self._last - began
+            self._count_note(began)
         if not self._sees_data:
             unseen = self._until if batch is None else min(self._until, self._kept.next)
             self._quiet = unseen - 1
@@ -165,12 +162,20 @@ class Doctor:
         if isinstance(loss, Tensor):
             # a later change in place must not be seen
             loss = loss.item() if loss.is_cpu else loss.detach().clone()
-        rate = float(self.optimizer.param_groups[0].get("lr", math.nan))
-        self._notes.append((loss, rate, now - self._last))
+        self._write_down(loss, now)
         if batch is not None and (self._sees_data or watched.steps >= self._kept.next):
             is_kept = self._kept.see(watched.steps, batch)
             if self._sees_data and not is_kept:  # kept ones are read at the report
                 self._data.see(watched.steps, batch)
+
+    def _write_down(self, loss: Tensor | float, now: float) -> None:
+        rate = float(self.optimizer.param_groups[0].get("lr", math.nan))
+        self._notes.append((loss, rate, now - self._last))
+
+    def _count_note(self, began: float) -> None:
+        """Count the seconds of a note; what comes now is training."""
+        self._last = time.perf_counter()
+        self._noting += self._last - began
 
     def _settle(self, began: float, batch: Any) -> None:
         """Read the notes, look at the step if it was to be looked at, and see whether the next one is."""

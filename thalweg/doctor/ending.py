@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from thalweg.curvature import Operator, extremes, hessian
 from thalweg.doctor.forks.origin import Origin
+from thalweg.doctor.gauges.numbers import norm_of_all
 from thalweg.doctor.symptoms.reading import settled, standstill
 from thalweg.doctor.watched import Ending, Watched
 from thalweg.objective.nested import tensors_in
@@ -78,8 +78,8 @@ def _by_name(watched: Watched, vector: Tensor) -> dict[str, Tensor]:
 
 def _way(watched: Watched, start: Origin) -> float:
     """Return how far from the start the parameters are."""
-    moved = [p.detach() - start.parameters[n] for n, p in _trained(watched).items()]
-    return math.sqrt(sum(float(each.double().square().sum()) for each in moved))
+    trained = _trained(watched).items()
+    return norm_of_all(p.detach() - start.parameters[n] for n, p in trained)
 
 
 def _is_quadratic(

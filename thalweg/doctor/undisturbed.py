@@ -78,6 +78,12 @@ def outputs_of(
     return functional_call(model, own, (inputs,)) if own else model(inputs)
 
 
+def loss_on(model: nn.Module, loss: Callable[[Any, Any], Tensor], batch: tuple[Any, Any]) -> Tensor:
+    """Return the loss of copies of a batch: a model or a loss may write into what it is given."""
+    inputs, targets = batch
+    return loss(model(mapped(inputs, torch.clone)), mapped(targets, torch.clone))
+
+
 def loss_of(
     model: nn.Module,
     loss: Callable[[Any, Any], Tensor],

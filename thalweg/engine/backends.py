@@ -46,6 +46,11 @@ def check_engine(engine: str) -> None:
         raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
 
 
+def has_parameter_on_cpu(groups: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a parameter of the param groups is on the CPU, where no graph is captured."""
+    return any(p.device.type == "cpu" for group in groups for p in group["params"])
+
+
 def engine_on_device(engine: Engine, groups: Sequence[Mapping[str, Any]]) -> Engine:
     """Return the engine that keeps step numbers on the device, where that was asked for.
 
@@ -54,7 +59,7 @@ def engine_on_device(engine: Engine, groups: Sequence[Mapping[str, Any]]) -> Eng
     Raises:
         ValueError: none of those that were asked for can.
     """
-    here = any(p.device.type == "cpu" for group in groups for p in group["params"])
+    here = has_parameter_on_cpu(groups)
     if engine == "auto" and not here:
         return "foreach"
     if engine not in ON_DEVICE:

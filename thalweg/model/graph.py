@@ -21,7 +21,6 @@ INPUT = "placeholder"
 Run = Callable[[nn.Module, Any], Any]
 """Runs a model on a batch."""
 
-
 _ADDS = frozenset({"add", "add_", "iadd", "__add__", "__iadd__", "__radd__"})
 
 

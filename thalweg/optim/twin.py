@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from thalweg.engine.backends import Engine, check_engine, engine_on_device
+from thalweg.engine.backends import Engine, check_engine, engine_on_device, has_parameter_on_cpu
 from thalweg.optim import docstring
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group, check_dialect, check_finite, check_range
@@ -115,7 +115,8 @@ class TorchTwin(Stepper):
         for name in (*self._around.checked, *extra):
             check_range(name, outer[name], outer[name])
         super().__init__(with_names(params), *_positional(names, args, numbers), *spare, **numbers)
-        if self.defaults.get("capturable") and not (engine == "auto" and self._is_on_cpu()):
+        chooses_nothing = engine == "auto" and has_parameter_on_cpu(self.param_groups)
+        if self.defaults.get("capturable") and not chooses_nothing:
             self.engine = engine_on_device(engine, self.param_groups)
         check_finite(self.defaults)
         for name, value in outer.items():
@@ -126,10 +127,6 @@ class TorchTwin(Stepper):
             self.composition(group)  # links that cannot stand where they were put are refused here
         # PyTorch's fused kernels divide by GradScaler's scale themselves; here GradScaler does it, as usual
         self._step_supports_amp_scaling = self._takes_loss_scale()
-
-    def _is_on_cpu(self) -> bool:
-        """Whether a parameter is there, where no graph is captured: the argument chooses nothing."""
-        return any(p.device.type == "cpu" for group in self.param_groups for p in group["params"])
 
     @classmethod
     def twin(cls) -> type[torch.optim.Optimizer]:

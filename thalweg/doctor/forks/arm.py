@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from thalweg.objective.nested import mapped
+from thalweg.doctor.undisturbed import loss_on
 from thalweg.train.optimizers.known import needs_closure
 
 Batches = list[tuple[Any, Any]]
@@ -71,10 +71,10 @@ class Arm:
         total: list[Tensor] = []
         begin = len(self.batches) // 4
         by_closure = needs_closure(self.optimizer)  # type: ignore[arg-type]
-        for place, (inputs, targets) in enumerate(self.batches):
+        for place, batch in enumerate(self.batches):
             if self.averages and place >= begin:
                 total = self._added(total)
-            closure = self._closure(inputs, targets)
+            closure = self._closure(batch)
             if by_closure:
                 self.optimizer.step(closure)
             else:
@@ -89,10 +89,10 @@ class Arm:
         now = [p.detach().clone() for p in self.model.parameters()]
         return now if not total else [a + b for a, b in zip(total, now, strict=True)]
 
-    def _closure(self, inputs: Any, targets: Any) -> Callable[[], Any]:
+    def _closure(self, batch: tuple[Any, Any]) -> Callable[[], Any]:
         def closure(backward: bool = True) -> Tensor:
             self.optimizer.zero_grad()
-            loss = self.loss(self.model(mapped(inputs, torch.clone)), mapped(targets, torch.clone))
+            loss = loss_on(self.model, self.loss, batch)
             if self.penalty is not None:
                 loss = loss + self.penalty(self.model)
             if backward and torch.is_grad_enabled():
@@ -109,8 +109,5 @@ class Arm:
             self.model.eval()
         loss = self.measured or self.loss
         with torch.no_grad():
-            losses = [
-                float(loss(self.model(mapped(x, torch.clone)), mapped(y, torch.clone)))
-                for x, y in self.probe
-            ]
+            losses = [float(loss_on(self.model, loss, batch)) for batch in self.probe]
         return sum(losses) / len(losses)

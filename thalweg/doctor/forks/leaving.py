@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from thalweg.doctor.forks.arm import Arm
+from thalweg.doctor.gauges.numbers import norm_of_all
+from thalweg.doctor.undisturbed import loss_on
 from thalweg.doctor.verdict import Remedy
-from thalweg.objective.nested import mapped
 
 REACHES = tuple(10.0**k for k in (-3, -2.5, -2, -1.5, -1, -0.5, 0))
 """How far a fork may go along a direction, as shares of the norm of the weights, or of 1 if that is more."""
@@ -27,7 +28,7 @@ def leaving(direction: Mapping[str, Tensor], under: float) -> Remedy:
     def change(arm: Arm) -> None:
         parameters = dict(arm.model.named_parameters())
         here = {name: parameters[name].detach().clone() for name in direction}
-        size = max(1.0, math.sqrt(sum(float(p.double().square().sum()) for p in here.values())))
+        size = max(1.0, norm_of_all(here.values()))
         found: list[tuple[float, float]] = []
         for reach in (sign * share * size for share in REACHES for sign in (1, -1)):
             _move(parameters, here, direction, reach)
@@ -52,7 +53,7 @@ def elsewhere(way: float, under: float) -> Remedy:
         found: list[tuple[float, int, dict[str, Tensor], float]] = []
         for _ in range(STARTS // 4):
             noise = {n: torch.randn(p.shape, generator=draw).to(p) for n, p in here.items()}
-            size = math.sqrt(sum(float(x.double().square().sum()) for x in noise.values()))
+            size = norm_of_all(noise.values())
             for reach in (way, way / 2, -way / 2, -way):
                 far = reach / max(size, 1e-300)
                 _move(parameters, here, noise, far)
@@ -90,9 +91,6 @@ def _move(
 
 def _loss(arm: Arm) -> float:
     """Return the loss of the first batch; infinite where it is not finite."""
-    inputs, targets = arm.batches[0]
     with torch.no_grad():
-        found = float(
-            arm.loss(arm.model(mapped(inputs, torch.clone)), mapped(targets, torch.clone))
-        )
+        found = float(loss_on(arm.model, arm.loss, arm.batches[0]))
     return found if math.isfinite(found) else math.inf

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -27,6 +28,11 @@ def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     if any(t.is_complex() for t in wide):
         return [torch.linalg.vector_norm(t) for t in wide]
     return list(torch._foreach_norm(wide))
+
+
+def norm_of_all(tensors: Iterable[Tensor]) -> float:
+    """Return the 2-norm of all numbers of some tensors, added up in float64."""
+    return math.sqrt(sum(float(t.double().square().sum()) for t in tensors))
 
 
 def floats(values: Sequence[Tensor]) -> Floats:

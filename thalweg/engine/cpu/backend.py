@@ -11,7 +11,7 @@ import torch
 
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.cpu.available import fused_problem
-from thalweg.engine.cpu.compiled import Compiled, FusedPass
+from thalweg.engine.cpu.compiled import CompiledProgram, FusedPass
 from thalweg.engine.cpu.factored.compiled import FactoredKernels, VectorKernel
 from thalweg.engine.cpu.factored.program import Factored, entries_of, factored, reads_of
 from thalweg.engine.dense import dense_refusal, slot_dtypes
@@ -75,13 +75,13 @@ def _matrix_refusal(member: Member) -> str | None:
 
 
 @cache
-def compiled(program: Program, dtypes: tuple[str, ...]) -> Compiled:
+def compiled(program: Program, dtypes: tuple[str, ...]) -> CompiledProgram:
     """Return the compiled kernels of a program for slots of these dtypes."""
     made = factored(program)
     if made is None:
-        return Compiled(program, _passes(program, dtypes, None))
+        return CompiledProgram(program, _passes(program, dtypes, None))
     passes = _passes(made.program, dtypes, made)
-    return Compiled(made.program, passes, _vectors(made, dtypes))
+    return CompiledProgram(made.program, passes, _vectors(made, dtypes))
 
 
 def _passes(

@@ -16,7 +16,7 @@ from thalweg.engine.cpu.calls.host_scalars import host_scalars
 from thalweg.engine.cpu.calls.layouts import Addresses, Layouts
 from thalweg.engine.cpu.calls.objects import DictEntries, Gradients, Same, Versions
 from thalweg.engine.cpu.calls.one_call import OneCall
-from thalweg.engine.cpu.compiled import Compiled, FusedPass
+from thalweg.engine.cpu.compiled import CompiledProgram, FusedPass
 from thalweg.engine.cpu.entries import Entries
 from thalweg.engine.cpu.factored.between import Vectors
 from thalweg.engine.cpu.factored.tiles import Tiles
@@ -95,7 +95,7 @@ class FusedBatch:
 
     def __init__(
         self,
-        compiled: Compiled,
+        compiled: CompiledProgram,
         dtypes: tuple[str, ...],
         members: Sequence[Member],
         row_of: Sequence[int],

@@ -26,7 +26,7 @@ class FusedPass:
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledProgram:
     """The kernels of a program for slots of some dtypes.
 
     `program` is what they run: a factored program differs from the one that it was made of.

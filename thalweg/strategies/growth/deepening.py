@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError, suggest
 from thalweg.strategies.growth.followed import Followed, followed
-from thalweg.strategies.growth.functions import IDEMPOTENT
 from thalweg.strategies.growth.kept import check_same
 from thalweg.strategies.growth.modules import CONVOLUTIONS, TRANSPOSED, along
 
@@ -19,6 +18,7 @@ _Model = TypeVar("_Model", bound=nn.Module)
 _IDEMPOTENT = (nn.ReLU, nn.ReLU6, nn.Identity)
 """Activations with f(f(x)) = f(x), behind which an identity keeps the function."""
 _FUNCTIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6}
+"""The same by the names of functions."""
 
 
 def deepened(model: _Model, after: Iterable[str], x: Any = None) -> _Model:
@@ -91,7 +91,7 @@ def _behind(model: nn.Module, name: str, found: Followed, *, is_run: bool) -> li
     if isinstance(layer, _IDEMPOTENT):
         return [_identity(model, name, found, is_run), copy.deepcopy(layer)]
     takers = {taker.lower() for taker in found.takers.get(name, ())}
-    if len(takers) == 1 and takers <= IDEMPOTENT:
+    if len(takers) == 1 and takers <= _FUNCTIONS.keys():
         return [_FUNCTIONS[takers.pop()](), _identity(model, name, found, is_run)]
     raise TaskError(
         f"No identity can stand behind layer {name!r}, {type(layer).__name__}: it is to be ReLU, ReLU6 or "

@@ -14,14 +14,12 @@ from thalweg.strategies.growth.units import ALONE, Units
 
 IdsOf = Callable[[Tensor], Tensor]
 
-IDEMPOTENT = frozenset({"relu", "relu6"})
-"""Activations with f(f(x)) = f(x), by the names of their functions."""
 _BY_ELEMENTS = """
-leaky_relu elu celu selu gelu silu mish tanh sigmoid softplus softsign logsigmoid hardtanh hardswish
-hardsigmoid dropout dropout1d dropout2d dropout3d feature_dropout clamp clamp_min clamp_max abs neg positive
-exp expm1 log log1p sqrt rsqrt square pow sin cos erf sign round floor reciprocal add sub rsub mul div
-true_divide multiply divide subtract maximum minimum lerp addcmul addcdiv where iadd isub imul itruediv radd
-rmul truediv rtruediv rpow ipow to float double half bfloat16 type clone contiguous detach
+relu relu6 leaky_relu elu celu selu gelu silu mish tanh sigmoid softplus softsign logsigmoid hardtanh
+hardswish hardsigmoid dropout dropout1d dropout2d dropout3d feature_dropout clamp clamp_min clamp_max abs
+neg positive exp expm1 log log1p sqrt rsqrt square pow sin cos erf sign round floor reciprocal add sub rsub
+mul div true_divide multiply divide subtract maximum minimum lerp addcmul addcdiv where iadd isub imul
+itruediv radd rmul truediv rtruediv rpow ipow to float double half bfloat16 type clone contiguous detach
 nan_to_num
 """
 _BY_MOVING = """
@@ -34,7 +32,7 @@ _BY_PLACES = """
 avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
 adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d interpolate upsample pad
 """
-_ELEMENTWISE = IDEMPOTENT | frozenset(_BY_ELEMENTS.split())
+_ELEMENTWISE = frozenset(_BY_ELEMENTS.split())
 _MOVING = frozenset(_BY_MOVING.split())
 """Functions that move numbers and leave them as they are."""
 _ON_PLACES = frozenset(_BY_PLACES.split())

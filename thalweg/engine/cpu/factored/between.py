@@ -24,7 +24,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass
-class Group:
+class MatrixGroup:
     """Members of one size, whose states lie together."""
 
     sizes: tuple[int, int, int]
@@ -164,7 +164,7 @@ class Vectors:
         return np.array(addresses, dtype=np.int64)
 
 
-def _groups(program: Program, members: Sequence[Member], tiles: Tiles) -> list[Group]:
+def _groups(program: Program, members: Sequence[Member], tiles: Tiles) -> list[MatrixGroup]:
     """Return members of one size together."""
     found: dict[tuple[int, int, int], list[int]] = {}
     for k, member in enumerate(members):
@@ -172,7 +172,7 @@ def _groups(program: Program, members: Sequence[Member], tiles: Tiles) -> list[G
     of = tiles.matrices[:, 0]
     first, last = (np.searchsorted(of, np.arange(len(members)), side=s) for s in ("left", "right"))
     return [
-        Group(
+        MatrixGroup(
             sizes,
             places,
             np.concatenate([np.arange(first[k], last[k]) for k in places]).astype(np.int64),
