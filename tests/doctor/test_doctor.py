@@ -183,7 +183,7 @@ def test_of_steps_between_looks_losses_and_rates_are_kept(gives_batches: bool) -
     expected, shorter = losses.tolist(), 0
     for step, loss in enumerate(losses):
         optimizer.param_groups[0]["lr"] = 1 / (step + 1)
-        shorter += doctor.watched.steps < doctor._quiet
+        shorter += len(doctor._notes.rows) < doctor._quiet
         doctor.step(loss, batch)
         loss.zero_()  # a later change in place is not seen
         if step == 100:
@@ -260,6 +260,35 @@ def test_the_clock_looks_at_one_step_of_ten_at_most_when_there_is_time() -> None
     assert np.diff(due[-20:]).min() == 10
 
 
+@pytest.mark.parametrize("stretch", [1, 7, 100])
+def test_steps_that_are_counted_together_count_as_one_by_one(stretch: int) -> None:
+    """The same seconds count as the same training, and give about the same usual step."""
+    seconds = np.random.default_rng(0).uniform(0.8e-3, 1.2e-3, 700)
+    seconds[300] = 5.0  # a pause
+    one, many = Clock(0.05), Clock(0.05)
+    for each in seconds:
+        one.stepped(float(each))
+    for begin in range(0, 700, stretch):
+        many.went_on(seconds[begin : begin + stretch])
+    assert many.training == pytest.approx(one.training, rel=1e-3)
+    assert many._usual == pytest.approx(one._usual, rel=0.1)
+
+
+def test_the_clock_says_from_when_on_a_look_is_paid_for() -> None:
+    clock = Clock(0.05)
+    for _ in range(100):
+        clock.stepped(1e-3)
+    clock.looked(4.2e-3)  # .6 of the budget is 3 ms up to here, and .03 ms more with each step
+    assert clock.next_look(101) == 128, "5.4 ms, which another look would need, are far away"
+    for _ in range(170):
+        clock.stepped(1e-3)
+    due = clock.next_look(271)
+    assert 271 < due < 300
+    while clock.watching + 4.2e-3 > 0.03 * clock.training:
+        clock.stepped(1e-3)
+    assert due == pytest.approx(clock.training / 1e-3 + 1, abs=2)
+
+
 def test_powers_of_2_are_looked_at_though_there_is_no_time() -> None:
     clock = Clock(0.0)
     due = []
@@ -288,12 +317,14 @@ def test_all_that_the_doctor_does_is_charged(monkeypatch: pytest.MonkeyPatch) ->
     model = net()
     doctor = Doctor(model, torch.optim.SGD(model.parameters(), lr=0.1))
     assert doctor.clock.watching > 0, "its making"
-    for x, y in batches(3):
-        before = doctor.clock.watching
+    before = doctor.clock.watching
+    for step, (x, y) in enumerate(batches(4), 1):
         functional.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
         doctor.optimizer.step()
         doctor.step(1.0)
-        assert doctor.clock.watching > before
+        if step != 3:  # read with the next one
+            assert doctor.clock.watching > before
+        before = doctor.clock.watching
 
 
 def test_memory_stays_bounded() -> None:

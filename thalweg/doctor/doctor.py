@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from thalweg.doctor.arguments import check_arguments, check_step
@@ -23,6 +25,7 @@ from thalweg.doctor.gauges.gauge import Gauge
 from thalweg.doctor.gauges.layers import LayerGauge
 from thalweg.doctor.gauges.updates import UpdateGauge, named_parameters
 from thalweg.doctor.kept import Kept
+from thalweg.doctor.notes import MOST, Notes
 from thalweg.doctor.recorded import gauges_of
 from thalweg.doctor.report import Report, WatchingCost
 from thalweg.doctor.series import curve
@@ -40,8 +43,6 @@ from thalweg.train.folder.gauges import Gauges
 
 EARLIEST_ORIGIN = 32
 """From this step on a state of the run is kept at powers of 2."""
-MOST_NOTES = 32
-"""Notes of steps that are read together: in cold caches, and on a device, each reading is dear."""
 
 
 class Doctor:
@@ -109,11 +110,12 @@ class Doctor:
         if "activations" not in self._unwatched:
             self._gauges.append(LayerGauge(self.watched, self._failed))
         self._data, self._kept, self._carried = DataGauge(self.watched), Kept(), CarriedGradient()
-        self._notes: list[tuple[Tensor | float, float, float]] = []
-        self._noting = 0.0
+        self._notes = Notes()
+        self._read = 0
+        """The steps of which the notes were read."""
         self._is_attached, self._until, self._sees_data = False, 0, False
         self._quiet = 0
-        """While fewer steps than these are done, nothing of a step is kept but its loss and its rate."""
+        """While there are fewer notes than these, nothing of a step is kept but a note."""
         self._origins: list[Origin] = []
         self._guard("forks", self._keep_origin)
         self._prepare()
@@ -131,71 +133,61 @@ class Doctor:
                 not end the training.
         """
         began = time.perf_counter()
-        watched = self.watched
-        if watched.steps < self._quiet and type(loss) is Tensor and loss.is_cpu:
+        notes = self._notes.rows
+        if len(notes) < self._quiet and type(loss) is Tensor and loss.is_cpu:
             try:  # as little as can be: in a step of .4 ms each microsecond shows
-                self._write_down(loss.item(), began)
-                watched.steps += 1
-                self._count_note(began)
+                rate = self.optimizer.param_groups[0].get("lr", math.nan)
+                notes.append((loss.item(), float(rate), began, time.perf_counter()))
                 return
             except Exception:  # noqa: S110 — what is wrong is said below
                 pass
         check_step(loss, batch)
         if self._is_closed:
             return
+        self.watched.steps = self._read + len(notes) + 1
         try:
             self._note(loss, batch, began)
         except Exception as error:  # the doctor's own: it must not end the training
             self._failed("steps", error)
-        if watched.steps >= self._until:
-            self._settle(began, batch)
-        else:
-            self._count_note(began)
+        if self.watched.steps >= self._until:
+            self._settle(batch)
         if not self._sees_data:
             unseen = self._until if batch is None else min(self._until, self._kept.next)
-            self._quiet = unseen - 1
+            self._quiet = len(self._notes.rows) + unseen - 1 - self.watched.steps
 
-    def _note(self, loss: Tensor | float, batch: Any, now: float) -> None:
+    def _note(self, loss: Tensor | float, batch: Any, began: float) -> None:
         """Write down what a step leaves, as cheaply as can be, and keep what is to be kept of the batch."""
-        watched = self.watched
-        watched.steps += 1
-        if isinstance(loss, Tensor):
-            # a later change in place must not be seen
-            loss = loss.item() if loss.is_cpu else loss.detach().clone()
-        self._write_down(loss, now)
-        if batch is not None and (self._sees_data or watched.steps >= self._kept.next):
-            is_kept = self._kept.see(watched.steps, batch)
-            if self._sees_data and not is_kept:  # kept ones are read at the report
-                self._data.see(watched.steps, batch)
-
-    def _write_down(self, loss: Tensor | float, now: float) -> None:
+        step = self.watched.steps
         rate = float(self.optimizer.param_groups[0].get("lr", math.nan))
-        self._notes.append((loss, rate, now - self._last))
+        try:
+            if batch is not None and (self._sees_data or step >= self._kept.next):
+                is_kept = self._kept.see(step, batch)
+                if self._sees_data and not is_kept:  # kept ones are read at the report
+                    self._data.see(step, batch)
+        finally:
+            self._notes.add(loss, rate, began)
 
-    def _count_note(self, began: float) -> None:
-        """Count the seconds of a note; what comes now is training."""
-        self._last = time.perf_counter()
-        self._noting += self._last - began
-
-    def _settle(self, began: float, batch: Any) -> None:
+    def _settle(self, batch: Any) -> None:
         """Read the notes, look at the step if it was to be looked at, and see whether the next one is."""
-        was_looked_at = self._is_attached
+        was_looked_at, steps = self._is_attached, self.watched.steps
+        if not was_looked_at and is_power_of_two(steps + 1) and len(self._notes.rows) < MOST:
+            self._prepare()  # whatever the clock says: the notes are read after that step
+            self._notes.prolong()
+            return
         hooks = sum(g.seconds for g in self._gauges) if was_looked_at else None
-        if self.watched.steps == 1:
+        if steps == 1:
             self.watched.modules = modes_of(self.model)
         self._guard("steps", lambda: self._read_notes(hooks))
         if was_looked_at:
             self._look(batch)
-        if self.watched.steps >= EARLIEST_ORIGIN and is_power_of_two(self.watched.steps):
+        if steps >= EARLIEST_ORIGIN and is_power_of_two(steps):
             self._guard("forks", self._keep_origin)
         self._prepare()
-        self._last = time.perf_counter()
-        spent = self._last - began + self._noting
-        self._noting = 0.0
+        noted, self._last = self._last, time.perf_counter()
         if was_looked_at:
-            self.clock.looked(spent)
+            self.clock.looked(self._last - noted)
         else:
-            self.clock.watched(spent)
+            self.clock.watched(self._last - noted)
 
     def report(self, *, confirm: bool = True) -> Report:
         """Return the verdicts up to now; with `confirm`, remedies are tried in forks where they can be."""
@@ -236,7 +228,9 @@ class Doctor:
         if batch is not None:
             self._guard("data", lambda: self._data.see(self.watched.steps + 1, batch))
             self._kept.force(self.watched.steps + 1, batch)
-        self._guard("losses", lambda: self._add_loss(math.nan, self.watched.steps + 1))
+        self._guard(
+            "losses", lambda: self._add_losses(np.array([math.nan]), self.watched.steps + 1)
+        )
 
     def close(self) -> None:
         """Remove all hooks; `report` still tells what was seen."""
@@ -267,22 +261,27 @@ class Doctor:
 
         `hooks` are the seconds in hooks of the last one, if it was looked at.
         """
-        notes, self._notes = self._notes, []
-        if any(isinstance(loss, Tensor) for loss, _, _ in notes):
-            losses = torch.stack([torch.as_tensor(x).reshape(()) for x, _, _ in notes]).tolist()
-        else:
-            losses = [loss for loss, _, _ in notes]
-        first = self.watched.steps - len(notes) + 1
-        for place, (loss, (_, rate, gap)) in enumerate(zip(losses, notes, strict=True)):
-            step = first + place
-            self.watched.rates.add(rate)
-            self._add_loss(float(loss), step)
-            self.clock.stepped(gap, hooks if step == self.watched.steps else None)
+        self._quiet = 0
+        noted = self._notes.taken()
+        if not len(noted):
+            return
+        first = self._read + 1
+        self._read = self.watched.steps = self._read + len(noted)
+        gaps = noted.begun - np.concatenate([[self._last], noted.done[:-1]])
+        self._last = float(noted.done[-1])
+        self.watched.rates.extend(noted.rates.tolist())
+        self._add_losses(noted.losses, first)
+        self.clock.watched(float((noted.done - noted.begun).sum()))
+        self.clock.went_on(gaps if hooks is None else gaps[:-1])
+        if hooks is not None:
+            self.clock.stepped(float(gaps[-1]), hooks)
 
-    def _add_loss(self, value: float, step: int) -> None:
-        self.watched.losses.add(value)
-        if not math.isfinite(value) and self.watched.not_finite is None:
-            self.watched.not_finite = NotFinite(step, "loss", "forward")
+    def _add_losses(self, values: NDArray[np.float64], first: int) -> None:
+        """Keep the losses of some steps from this one on."""
+        watched, is_finite = self.watched, np.isfinite(values)
+        watched.losses.extend(values.tolist())
+        if watched.not_finite is None and not is_finite.all():
+            watched.not_finite = NotFinite(first + int(is_finite.argmin()), "loss", "forward")
 
     def _keep_origin(self) -> None:
         """Keep the state of the run for forks: the start, and the last two states of powers of 2."""
@@ -337,7 +336,7 @@ class Doctor:
         steps = self.watched.steps
         self._is_attached = self.clock.is_due(steps + 1)
         silent = 0 if self._is_attached else self.clock.next_look(steps + 1) - 1 - steps
-        self._until = steps + min(max(silent, 1), MOST_NOTES)
+        self._until = steps + min(max(silent, 1), MOST)
         self._sees_data, self._quiet = self.clock.has_time and self._data.has_room, 0
         if self._is_attached:
             for gauge in list(self._gauges):

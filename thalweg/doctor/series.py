@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -33,13 +33,19 @@ class Series:
 
     def add(self, value: float) -> None:
         """Add the number of the next step."""
-        self._count += 1
-        if len(self._first) < FIRST:
-            self._first.append(value)
+        self.extend((value,))
+
+    def extend(self, values: Sequence[float]) -> None:
+        """Add the numbers of the next steps."""
+        self._count += len(values)
+        room = FIRST - len(self._first)
+        if room >= len(values):
+            self._first.extend(values)
             return
-        self._last.append(value)
+        self._first.extend(values[:room])
+        self._last.extend(values[room:])
         if len(self._last) > 2 * LAST:
-            del self._last[:LAST]
+            del self._last[:-LAST]
 
     def first(self, most: int = FIRST) -> NDArray[np.float64]:
         """Return the numbers of the first steps."""

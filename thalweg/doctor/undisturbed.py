@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import is_
 from typing import Any
 
 import torch
@@ -29,18 +30,20 @@ def as_found(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _attributes_as_found(model: nn.Module) -> Iterator[None]:
-    """Put back the attributes of modules, their modes among them."""
+def _attributes_as_found(model: nn.Module) -> Iterator[Callable[[], None]]:
+    """Put back the attributes of modules, their modes among them, at the end and where it is asked for."""
     kept = [(vars(module), dict(vars(module))) for module in model.modules()]
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         for now, attributes in kept:
-            if len(now) != len(attributes) or not all(
-                now.get(name) is value for name, value in attributes.items()
-            ):
+            if len(now) != len(attributes) or not all(map(is_, now.values(), attributes.values())):
                 now.clear()
                 now.update(attributes)
+
+    try:
+        yield put_back
+    finally:
+        put_back()
 
 
 def seed_all(seed: int) -> None:
@@ -103,12 +106,12 @@ def losses_of(
     """Return the losses of a batch by several sets of parameters, None for those of the model."""
     inputs, targets = batch
     found = []
-    with isolated(), torch.no_grad():
+    with isolated(), _attributes_as_found(model) as put_back, torch.no_grad():
         for each in parameters:
-            with _attributes_as_found(model):
-                seed_all(SEED)
-                outputs = outputs_of(model, inputs, each)
-                found.append(float(loss(outputs, mapped(targets, torch.clone))))
+            seed_all(SEED)
+            outputs = outputs_of(model, inputs, each)
+            found.append(float(loss(outputs, mapped(targets, torch.clone))))
+            put_back()
     return found
 
 

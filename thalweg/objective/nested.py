@@ -28,6 +28,8 @@ def mapped(
     """
     if isinstance(value, Tensor):
         return change(value)
+    if type(value) is tuple:  # most batches are: what is asked below takes longer than a small copy
+        return tuple([mapped(item, change, other) for item in value])
     if isinstance(value, PackedSequence):
         order = (value.sorted_indices, value.unsorted_indices)
         data, lengths = change(value.data), value.batch_sizes

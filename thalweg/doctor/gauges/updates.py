@@ -111,7 +111,7 @@ class UpdateGauge(Gauge):
             gradient = np.full(count, np.nan)
             gradient[[g is not None for g in sizes]] = found[2 * count :]
             unchanged = self._unchanged(gradients, moved, update, weight)
-            still = self._still(step, gradients)
+            still = self._still(step, gradients) if (unchanged > 0).any() else np.nan
         twins = np.full(count, np.nan) if self._twins is None else self._twins
         rate = float(self.watched.optimizer.param_groups[0].get("lr", np.nan))
         self.watched.updates.add(
