@@ -15,6 +15,8 @@ ENOUGH = 0.5
 FASTER = 4.0
 """A remedy helps where it lowers the loss by 10 % (`Remedy.least`), and the whole interval lies below no
 effect. One that is to make a run faster helps, too, where the loss falls so many times as far …"""
+DIVERGED = 10.0
+"""A loss so many times as high as that before the fork has not been mended."""
 LEARNED = 0.003
 """Loss, as a share of that of guessing, below which all is learned: a remedy that halves it mends nothing."""
 FALLS = 0.01
@@ -103,10 +105,17 @@ def helps(remedy: Remedy, effect: Effect) -> bool:
     """
     if not effect.high < 1 or effect.worst >= remedy.under:
         return False
+    if remedy.both is None and _has_diverged(effect):
+        return False
     if effect.ratio < remedy.least:
         return True
     falls = effect.with_remedy < (1 - FALLS) * effect.before
     return remedy.for_speed and falls and effect.progress > FASTER
+
+
+def _has_diverged(effect: Effect) -> bool:
+    """Return whether the loss with a remedy is far above that before: it diverges, too, if later."""
+    return effect.with_remedy > DIVERGED * effect.before > 0
 
 
 def _after_cause(verdict: Verdict, causes: set[str]) -> Verdict:
