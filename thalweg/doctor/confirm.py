@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from thalweg.doctor.forks.fork import Forks, OutOfBudgetError
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.verdict import Effect, Remedy, Verdict
+from thalweg.doctor.verdict import Effect, Remedy, Status, Verdict
 from thalweg.errors import TaskError
 
 ENOUGH = 0.5
@@ -74,7 +74,7 @@ def _judged(
         if effect is None:
             continue
         tried.append((remedy, effect))
-        if effect.without < learned:
+        if _is_learned(remedy, effect, learned):
             continue
         if helps(remedy, effect) and effect.ratio < ENOUGH:
             break
@@ -91,12 +91,21 @@ def _told(verdict: Verdict) -> Verdict:
 def _with_effect(verdict: Verdict, tried: list[tuple[Remedy, Effect]], learned: float) -> Verdict:
     if not tried:
         return verdict
-    remedy, effect = min(tried, key=lambda each: each[1].ratio)
-    if helps(remedy, effect) and not effect.without < learned:
+    helping = [each for each in tried if helps(*each) and not _is_learned(*each, learned)]
+    remedy, effect = min(helping or tried, key=lambda each: each[1].ratio)
+    if helping:
         return dataclasses.replace(verdict, status="confirmed", remedy=remedy, effect=effect)
+    # where any effect is enough, forks whose interval holds 1 and less have shown nothing
+    is_open = remedy.least >= 1 and effect.low < 1 < effect.high
+    is_open = is_open and not _is_learned(remedy, effect, learned)
+    status: Status = "cannot be told" if is_open else "refuted"
     return dataclasses.replace(
-        verdict, kind="information", status="refuted", remedy=remedy, effect=effect
+        verdict, kind="information", status=status, remedy=remedy, effect=effect
     )
+
+
+def _is_learned(remedy: Remedy, effect: Effect, learned: float) -> bool:
+    return effect.without < max(learned, LEARNED * remedy.guessed)
 
 
 def helps(remedy: Remedy, effect: Effect) -> bool:

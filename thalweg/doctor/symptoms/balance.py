@@ -25,6 +25,9 @@ COLLAPSED = 0.1
 FEWEST_MATRICES = 3
 LONG = 160
 """Steps of a longer fork: a rate that is too high for one layer is quicker at first."""
+AT_END, SETTLED = 80, 0.75
+"""Steps of a fork from where the run ended, and what equal rates must leave of the loss: there the other layers
+have made the best of one that hardly moves; but a lower rate takes noise out, however healthy it is."""
 OVER = 0.1
 """A rate below this share of the largest is over …"""
 EARLY = 0.35
@@ -119,7 +122,11 @@ class LayerImbalance(Symptom):
         remedies = (
             [advice("layer_rates", "a learning rate for each layer, or muP")]
             if same
-            else [equal_rates(), equal_rates(LONG)]
+            else [
+                equal_rates(),
+                equal_rates(AT_END, from_end=True, least=SETTLED),
+                equal_rates(LONG),
+            ]
         )
         kind: Kind = "warning" if same else "fault"
         return [
