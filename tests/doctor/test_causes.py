@@ -181,13 +181,16 @@ def test_large_gradients_of_a_recurrent_net_are_no_spikes_at_the_start(
     assert bool(ExplodingGradient().looks(watched)) == is_told
 
 
-def test_a_rate_of_one_layer_is_seen_in_its_first_update() -> None:
+@pytest.mark.parametrize("lr", [1.0, 1e-5])
+def test_a_rate_of_one_layer_is_seen_in_its_first_update(lr: float) -> None:
+    """One that is too low is tried where the others have made the best of it."""
     model = net(nn.Tanh, depth=3)
-    fast = model.get_parameter("2.weight")
-    rest = [p for p in model.parameters() if p is not fast]
-    optimizer = torch.optim.Adam([{"params": rest}, {"params": [fast], "lr": 1.0}], lr=5e-3)
+    other = model.get_parameter("2.weight")
+    rest = [p for p in model.parameters() if p is not other]
+    optimizer = torch.optim.Adam([{"params": rest}, {"params": [other], "lr": lr}], lr=5e-3)
     found = report(model, optimizer, batches(40), forks=0.0, symptoms=[LayerImbalance()])
     assert found["layer_imbalance"].where == "2.weight"
+    assert [r.from_end for r in found["layer_imbalance"].others] == [lr < 5e-3]
 
 
 def summary(**parts: Any) -> Watched:

@@ -35,6 +35,7 @@ from thalweg.doctor.forks.remedies import (
     standardized,
     widened,
 )
+from thalweg.doctor.forks.thawing import thawed
 from thalweg.doctor.undisturbed import modes_of
 from thalweg.doctor.verdict import Effect, Remedy, Verdict
 from thalweg.init import he
@@ -59,6 +60,7 @@ REMEDIES = {
         half_dropout(),
         with_momentum(),
         elsewhere(1.0, math.inf),
+        thawed(3, under=math.inf, least=0.9),
         leaving({"0.weight": torch.ones(24, 8) / 192**0.5}, math.inf),
     )
 }
@@ -205,6 +207,47 @@ def test_what_a_remedy_does_not_better_becomes_information() -> None:
     assert (judged.kind, judged.status) == ("information", "refuted")
     assert judged.effect is not None
     assert not judged.is_fault
+
+
+def judged(*tried: tuple[Remedy, Effect]) -> Verdict:
+    """Return the verdict by effects that forks are said to have had."""
+    effects = {remedy.words: effect for remedy, effect in tried}
+    forks = forked()
+    forks.effect = lambda remedy, of=1: effects[remedy.words]  # type: ignore[method-assign]
+    remedies = [remedy for remedy, _ in tried]
+    verdict = Verdict("a", remedy=remedies[0], others=tuple(remedies[1:]))
+    (found,) = confirmed([verdict], forks, (), lambda *_: None)
+    return found
+
+
+def test_a_remedy_that_helps_is_not_hidden_by_one_that_may() -> None:
+    uncertain = Effect("loss", 1.0, 0.7, 0.4, 1.2, 40, 6, before=1.0)
+    certain = Effect("loss", 1.0, 0.8, 0.7, 0.9, 160, 6, before=1.0)
+    may, does = clipped(1.0), clipped(2.0)
+    for tried in ([(may, uncertain), (does, certain)], [(does, certain), (may, uncertain)]):
+        found = judged(*tried)
+        assert (found.status, found.remedy) == ("confirmed", does)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"),
+    [(0.9, 1.01, "cannot be told"), (1.0, 1.1, "refuted"), (0.9, 0.99, "confirmed")],
+)
+def test_where_any_effect_is_enough_forks_must_exclude_one(
+    low: float, high: float, status: str
+) -> None:
+    effect = Effect("loss", 1.0, (low * high) ** 0.5, low, high, 160, 6, before=1.0)
+    assert judged((widened(), effect)).status == status
+    if status == "cannot be told":
+        assert judged((clipped(1.0), effect)).status == "refuted"
+
+
+@pytest.mark.parametrize(("guessed", "status"), [(0.0, "confirmed"), (2.3, "refuted")])
+def test_what_another_loss_has_learned_is_judged_by_its_own_guessing(
+    guessed: float, status: str
+) -> None:
+    effect = Effect("loss", 2e-3, 1e-3, 0.4, 0.6, 40, 10, before=3.0)
+    assert judged((judged_as_classes(guessed), effect)).status == status
 
 
 def test_what_is_learned_already_needs_no_remedy() -> None:

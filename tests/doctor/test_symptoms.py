@@ -19,6 +19,7 @@ from thalweg.doctor.symptoms.balance import DecayImbalance, EarlySchedule, Layer
 from thalweg.doctor.symptoms.conditioning import Conditioning
 from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder
 from thalweg.doctor.symptoms.edge import EdgeOfStability
+from thalweg.doctor.symptoms.frozen import FrozenLayers
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
 from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike
 from thalweg.doctor.symptoms.numbers import LostUpdates, NonFiniteNumbers
@@ -302,7 +303,7 @@ def test_a_symptom_stays_silent_on_what_looks_like_it(name: str) -> None:
 
 def test_every_symptom_has_a_plant_or_a_test_of_its_own() -> None:
     alone = {EdgeOfStability, Cliff, BatchTooSmall, BatchTooLarge, NoGeneralization, EarlySchedule}
-    alone |= {UnpairedLoss, MixedLoss, ForgottenZeroGrad}
+    alone |= {UnpairedLoss, MixedLoss, ForgottenZeroGrad, FrozenLayers}
     assert {symptom for symptom, _ in PLANTS.values()} | alone == {type(s) for s in SYMPTOMS}
     names = [s.name for s in SYMPTOMS]
     assert len(set(names)) == len(names)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from thalweg.doctor.forks.fork import Forks, OutOfBudgetError
 from thalweg.doctor.symptoms.symptom import Symptom
-from thalweg.doctor.verdict import Effect, Remedy, Verdict
+from thalweg.doctor.verdict import Effect, Remedy, Status, Verdict
 from thalweg.errors import TaskError
 
 ENOUGH = 0.5
@@ -15,6 +15,8 @@ ENOUGH = 0.5
 FASTER = 4.0
 """A remedy helps where it lowers the loss by 10 % (`Remedy.least`), and the whole interval lies below no
 effect. One that is to make a run faster helps, too, where the loss falls so many times as far …"""
+DIVERGED = 10.0
+"""A loss so many times as high as that before the fork has not been mended."""
 LEARNED = 0.003
 """Loss, as a share of that of guessing, below which all is learned: a remedy that halves it mends nothing."""
 FALLS = 0.01
@@ -72,7 +74,7 @@ def _judged(
         if effect is None:
             continue
         tried.append((remedy, effect))
-        if effect.without < learned:
+        if _is_learned(remedy, effect, learned):
             continue
         if helps(remedy, effect) and effect.ratio < ENOUGH:
             break
@@ -89,12 +91,21 @@ def _told(verdict: Verdict) -> Verdict:
 def _with_effect(verdict: Verdict, tried: list[tuple[Remedy, Effect]], learned: float) -> Verdict:
     if not tried:
         return verdict
-    remedy, effect = min(tried, key=lambda each: each[1].ratio)
-    if helps(remedy, effect) and not effect.without < learned:
+    helping = [each for each in tried if helps(*each) and not _is_learned(*each, learned)]
+    remedy, effect = min(helping or tried, key=lambda each: each[1].ratio)
+    if helping:
         return dataclasses.replace(verdict, status="confirmed", remedy=remedy, effect=effect)
+    # where any effect is enough, forks whose interval holds 1 and less have shown nothing
+    is_open = remedy.least >= 1 and effect.low < 1 < effect.high
+    is_open = is_open and not _is_learned(remedy, effect, learned)
+    status: Status = "cannot be told" if is_open else "refuted"
     return dataclasses.replace(
-        verdict, kind="information", status="refuted", remedy=remedy, effect=effect
+        verdict, kind="information", status=status, remedy=remedy, effect=effect
     )
+
+
+def _is_learned(remedy: Remedy, effect: Effect, learned: float) -> bool:
+    return effect.without < max(learned, LEARNED * remedy.guessed)
 
 
 def helps(remedy: Remedy, effect: Effect) -> bool:
@@ -103,10 +114,17 @@ def helps(remedy: Remedy, effect: Effect) -> bool:
     """
     if not effect.high < 1 or effect.worst >= remedy.under:
         return False
+    if remedy.both is None and _has_diverged(effect):
+        return False
     if effect.ratio < remedy.least:
         return True
     falls = effect.with_remedy < (1 - FALLS) * effect.before
     return remedy.for_speed and falls and effect.progress > FASTER
+
+
+def _has_diverged(effect: Effect) -> bool:
+    """Return whether the loss with a remedy is far above that before: it diverges, too, if later."""
+    return effect.with_remedy > DIVERGED * effect.before > 0
 
 
 def _after_cause(verdict: Verdict, causes: set[str]) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,6 +62,7 @@ def measure_ending(
         gradient,
         _way(watched, start),
         quadratic,
+        _rounding(watched),
     )
     watched.gradients += matrix.gradients * len(batches)
 
@@ -80,6 +82,14 @@ def _way(watched: Watched, start: Origin) -> float:
     """Return how far from the start the parameters are."""
     trained = _trained(watched).items()
     return norm_of_all(p.detach() - start.parameters[n] for n, p in trained)
+
+
+def _rounding(watched: Watched) -> float:
+    """Return a curvature that changes the loss by its rounding only, over a way as long as the weights."""
+    level = float(np.abs(watched.losses.last()).max())
+    square = norm_of_all(p.detach() for p in _trained(watched).values()) ** 2
+    eps = max(torch.finfo(p.dtype).eps for p in _trained(watched).values())
+    return 2 * eps * level / max(square, 1.0)
 
 
 def _is_quadratic(

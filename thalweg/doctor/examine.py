@@ -14,7 +14,6 @@ from thalweg.curvature import edge_of, hessian, noise_scale, sharpness
 from thalweg.doctor.bounded import measure_bound
 from thalweg.doctor.checks import (
     LossFunction,
-    check_gradients,
     check_outputs,
     check_pairs,
     compare_modes,
@@ -23,6 +22,7 @@ from thalweg.doctor.checks import (
 from thalweg.doctor.ending import MOST_PARAMETERS, PRODUCTS, is_whole_batch, measure_ending
 from thalweg.doctor.forks.origin import Origin
 from thalweg.doctor.gauges.layers import LayerGauge
+from thalweg.doctor.slopes import check_gradients
 from thalweg.doctor.undisturbed import as_found, enter_modes, outputs_of
 from thalweg.doctor.watched import BatchNoise, ModeLoss, Start, Watched
 from thalweg.errors import TaskError

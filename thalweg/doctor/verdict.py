@@ -68,6 +68,7 @@ class Remedy:
         for_speed: whether it is enough that the loss falls faster.
         least: the ratio of losses below which it is said to help.
         under: a loss that it must come below in every fork, such as the one with which the run ended.
+        guessed: the loss of guessing, where the arms are measured by another loss than the run's.
         both: is done to both arms before, where they must have more in common than the batches.
         steps: how long a fork trains; None for the usual 40 steps.
         forks: how many there are at least, where without the remedy luck decides.
@@ -82,6 +83,7 @@ class Remedy:
     for_speed: bool = False
     least: float = 0.9
     under: float = math.inf
+    guessed: float = 0.0
     both: Callable[[Arm], None] | None = field(default=None, repr=False, compare=False)
     steps: int | None = None
     forks: int = 0

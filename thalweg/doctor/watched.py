@@ -221,7 +221,8 @@ class StaleStatistics:
 @dataclass(frozen=True)
 class Ending:
     """The loss where the run ended: its lowest and highest curvature, the unit direction of the lowest by
-    parameter, the norm of the gradient, how far from the start that is, and whether the loss is quadratic.
+    parameter, the norm of the gradient, how far from the start that is, whether the loss is quadratic, and
+    the curvature that rounding may make.
     """
 
     lowest: Estimate
@@ -230,12 +231,13 @@ class Ending:
     gradient: float
     way: float
     is_quadratic: bool
+    rounding: float = 0.0
 
     @property
     def bends_down(self) -> bool:
         """Whether the lowest curvature is negative beyond its error, and not small beside the highest."""
         low, high = self.lowest.value, self.highest.value
-        return low + 2 * self.lowest.stderr < 0 and -low > SLIGHT * high
+        return low + 2 * self.lowest.stderr + self.rounding < 0 and -low > SLIGHT * high
 
 
 @dataclass

@@ -24,7 +24,7 @@ ALPHA = 0.05
 SCREENED = 2
 """After so many forks a remedy is given up that has not helped in any of them …"""
 SLIGHT = 0.995
-"""… by so much."""
+"""… by so much, or at all where any effect is enough."""
 PROBES = 8
 """Batches on which an arm is measured."""
 FEWEST_BATCHES = 4
@@ -103,7 +103,7 @@ class Forks:
             if len(without) <= fork:
                 without.append(self._loss(origin, remedy, fork, steps, treats=False))
             treated.append(self._loss(origin, remedy, fork, steps))
-            if fork + 1 == SCREENED and _is_hopeless(without, treated, remedy.under):
+            if fork + 1 == SCREENED and _is_hopeless(without, treated, remedy):
                 break
         if origin.step not in self._before:
             self._before[origin.step] = float(
@@ -166,11 +166,12 @@ class Forks:
         return [self.kept[i] for i in chosen], [self.kept[i] for i in sorted(probe)]
 
 
-def _is_hopeless(without: list[float], treated: list[float], under: float) -> bool:
-    if not any(b < under for b in treated):
+def _is_hopeless(without: list[float], treated: list[float], remedy: Remedy) -> bool:
+    if not any(b < remedy.under for b in treated):
         return True
     pairs = zip(without, treated, strict=False)
-    return all(not b < a * (SLIGHT if a > 0 else 1.0) and math.isfinite(a) for a, b in pairs)
+    slight = SLIGHT if remedy.least < 1 else 1.0
+    return all(not b < a * (slight if a > 0 else 1.0) and math.isfinite(a) for a, b in pairs)
 
 
 def _effect(

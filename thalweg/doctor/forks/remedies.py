@@ -18,6 +18,8 @@ from thalweg.errors import TaskError
 from thalweg.objective.losses import as_loss
 from thalweg.objective.nested import mapped, tensors_in
 
+MANY = 10
+"""Forks, at least, where what is left of a loss differs much from batch to batch."""
 Strategy = init.InitStrategy | init.InitChain
 
 
@@ -170,8 +172,8 @@ def _is_in(batch: tuple[Any, Any], of: Batches) -> bool:
     return any(batch is each for each in of)
 
 
-def judged_as_classes() -> Remedy:
-    """Train by the cross-entropy of each row; both arms are measured by it."""
+def judged_as_classes(guessed: float = 0.0) -> Remedy:
+    """Train by the cross-entropy of each row from where the run ended; both arms are measured by it."""
     entropy = as_loss("cross_entropy")
 
     def both(arm: Arm) -> None:
@@ -181,7 +183,9 @@ def judged_as_classes() -> Remedy:
         arm.loss = entropy
 
     words = "look for a softmax or a norm over the axis of the rows: cross-entropy compares each with its own"
-    return Remedy("look_at_axis", words, {}, change, from_start=True, both=both)
+    return Remedy(
+        "look_at_axis", words, {}, change, from_end=True, both=both, guessed=guessed, forks=MANY
+    )
 
 
 def half_dropout() -> Remedy:
@@ -260,7 +264,7 @@ class _Masters:
                 p.copy_(copied)
 
 
-def widened() -> Remedy:
+def widened(steps: int | None = None) -> Remedy:
     """Keep a copy of the weights in float32, which small steps add up in."""
 
     def change(arm: Arm) -> None:
@@ -269,10 +273,11 @@ def widened() -> Remedy:
 
     words = "weights in float32, with autocast for speed, or stochastic rounding"
     # what rounds to nothing is missing in every step: a fork shows a small part of it, and any is enough
-    return Remedy("float32", words, {"dtype": "float32"}, change, for_speed=True, least=1.0)
+    settings = {"dtype": "float32"}
+    return Remedy("float32", words, settings, change, for_speed=True, least=1.0, steps=steps)
 
 
-def equal_rates(steps: int | None = None) -> Remedy:
+def equal_rates(steps: int | None = None, *, from_end: bool = False, least: float = 0.9) -> Remedy:
     """Give all groups the learning rate that most parameters have."""
 
     def change(arm: Arm) -> None:
@@ -283,7 +288,10 @@ def equal_rates(steps: int | None = None) -> Remedy:
 
     words = "the same learning rate for all groups, or muP"
     settings = {"lr": "equal"}
-    return Remedy("equal_rates", words, settings, change, True, for_speed=True, steps=steps)
+    return Remedy(
+        "equal_rates", words, settings, change, not from_end, from_end, for_speed=not from_end,
+        least=least, steps=steps,
+    )  # fmt: skip
 
 
 def advice(name: str, words: str, **settings: Any) -> Remedy:

@@ -6,6 +6,7 @@ from thalweg.doctor.symptoms.balance import DecayImbalance, EarlySchedule, Layer
 from thalweg.doctor.symptoms.conditioning import Conditioning
 from thalweg.doctor.symptoms.data import BrokenInputs, DataOrder
 from thalweg.doctor.symptoms.edge import EdgeOfStability
+from thalweg.doctor.symptoms.frozen import FrozenLayers
 from thalweg.doctor.symptoms.gradients import Cliff, ExplodingGradient, VanishingGradient
 from thalweg.doctor.symptoms.losses import BatchTooLarge, BatchTooSmall, LossSpike
 from thalweg.doctor.symptoms.numbers import LostUpdates, NonFiniteNumbers
@@ -48,6 +49,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
     Saturation(),
     Symmetry(),
     LostUpdates(),
+    FrozenLayers(),
     Conditioning(),
     Cliff(),
     LossSpike(),

@@ -25,6 +25,9 @@ COLLAPSED = 0.1
 FEWEST_MATRICES = 3
 LONG = 160
 """Steps of a longer fork: a rate that is too high for one layer is quicker at first."""
+AT_END, SETTLED = 80, 0.75
+"""Steps of a fork from where the run ended, when the others have made the best of a layer that hardly moves, and
+what equal rates must leave of the loss there."""
 OVER = 0.1
 """A rate below this share of the largest is over …"""
 EARLY = 0.35
@@ -116,11 +119,10 @@ class LayerImbalance(Symptom):
         word = "more" if value > 0 else "less"
         found = Statistic("decades from the median of the others", value, low=-APART, high=APART)
         words = f"{names[place]} moves {10 ** abs(value):.3g} times {word} than the others."
-        remedies = (
-            [advice("layer_rates", "a learning rate for each layer, or muP")]
-            if same
-            else [equal_rates(), equal_rates(LONG)]
-        )
+        at_end = equal_rates(AT_END, from_end=True, least=SETTLED)
+        remedies = [equal_rates(), equal_rates(LONG) if value > 0 else at_end]
+        if same:
+            remedies = [advice("layer_rates", "a learning rate for each layer, or muP")]
         kind: Kind = "warning" if same else "fault"
         return [
             Verdict(

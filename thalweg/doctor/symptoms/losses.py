@@ -17,6 +17,7 @@ from thalweg.doctor.symptoms.reading import (
     FEWEST_STEPS,
     STRANGE,
     gradient_norms,
+    has_diverged,
     strange_batches,
 )
 from thalweg.doctor.symptoms.symptom import Symptom
@@ -39,6 +40,8 @@ MORE = ("data_order", "batch_too_small", "exploding_gradient", "forgotten_zero_g
 """What throws up single losses: such batches differ more than others, or their gradients are larger."""
 NOISY = 10.0
 """B_simple / B (McCandlish and others, 2018)."""
+ROUNDED = 1e-8
+"""Noise scale, as a share of the rows, that rounding alone may make: by the square of its share."""
 SMALL = 16
 """Rows of a batch, at most, that is called small."""
 
@@ -150,6 +153,8 @@ class BatchTooLarge(Symptom):
         """Return information where batches are large beside the noise scale."""
         noise = watched.noise
         if noise is None or not 0 < noise.scale.value * NOISY < noise.batch:
+            return []
+        if has_diverged(watched) or noise.scale.value < ROUNDED * noise.batch:
             return []
         ratio = noise.batch / noise.scale.value
         if noise.scale.stderr > 0.5 * noise.scale.value:

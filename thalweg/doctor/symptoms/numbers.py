@@ -14,6 +14,10 @@ LOST = 0.5
 is 2^-9 to 2^-8 of the weight."""
 
 
+LONG = 160
+"""Steps of a longer fork: small updates take long to show."""
+
+
 class NonFiniteNumbers(Symptom):
     """The loss became NaN or infinite."""
 
@@ -69,6 +73,7 @@ class LostUpdates(Symptom):
         words = f"Most in {known.name}, of {str(known.dtype).removeprefix('torch.')}."
         return [
             Verdict(
-                self.name, found, where=known.name, since=samples[0].step, words=words, remedy=widened()
+                self.name, found, where=known.name, since=samples[0].step, words=words, remedy=widened(),
+                others=(widened(LONG),),
             )
         ]  # fmt: skip

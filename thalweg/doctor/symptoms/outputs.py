@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from thalweg.doctor.forks.remedies import advice, half_dropout
-from thalweg.doctor.symptoms.reading import INFORMED
+from thalweg.doctor.symptoms.reading import INFORMED, gradient_norms, has_diverged
 from thalweg.doctor.symptoms.starts import guessing
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Kind, Statistic, Verdict
@@ -25,6 +27,8 @@ WORSE = 2.0
 """Loss in evaluation mode as a multiple of that in training mode, on the same batches, and the other way."""
 CARRIED = 0.5
 """Share of the gradient of the step before; it is 1 where nothing sets gradients to 0."""
+ROUNDED = 1e-4
+"""What rounding may do to a gradient that is computed again, as a share of it: sums in another order."""
 BOUNDED = {
     "ReluBackward0": (0.0, math.inf),
     "SigmoidBackward0": (0.0, 1.0),
@@ -48,6 +52,8 @@ class LearnsNothing(Symptom):
         seen = watched.check
         if seen is None or watched.steps < FEWEST_STEPS or not seen.shuffled > 0:
             return []
+        if has_diverged(watched):
+            return []  # a loss so high does not show its targets
         ratio = seen.loss / seen.shuffled
         if not ratio > INFORMED:
             return []
@@ -73,6 +79,8 @@ class ConstantOutputs(Symptom):
         seen = watched.check
         if seen is None or seen.spread > CONSTANT * max(seen.size, 1e-12):
             return []
+        if has_diverged(watched):
+            return []  # units that are saturated lose the inputs, too
         found = Statistic("spread of the outputs / their size", seen.spread / max(seen.size, 1e-12))
         remedy = advice("look_at_forward", "see where the model loses its inputs")
         words = "All rows get the same outputs."
@@ -120,6 +128,8 @@ class ModesDiffer(Symptom):
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where one mode is far worse than the other."""
+        if has_diverged(watched):
+            return []  # running statistics are far behind weights that run away
         if watched.stale is not None and watched.stale.loss > STALE * watched.stale.fresh > 0:
             return [self._stale(watched.stale)]
         if not watched.modes:
@@ -200,6 +210,8 @@ class NoGeneralization(Symptom):
         guessed = guessing(watched)
         if guessed is None or not watched.validations or watched.steps < FEWEST_STEPS:
             return []
+        if has_diverged(watched):
+            return []  # nothing was learned that could hold
         guessed *= 0.5 if watched.loss_name == "mse_loss" else 1.0
         step, seen = watched.validations[-1]
         if not guessed > 0 or not seen > GUESSED * guessed:
@@ -237,7 +249,7 @@ class ForgottenZeroGrad(Symptom):
 
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a verdict where the second gradient is the sum of its own and the first one."""
-        if not watched.forgotten > CARRIED:
+        if not watched.forgotten > CARRIED or not self._is_resolved(watched):
             return []
         found = Statistic(
             "share of the first gradient in the second", watched.forgotten, high=CARRIED
@@ -245,6 +257,13 @@ class ForgottenZeroGrad(Symptom):
         words = "The gradient of a step still contains that of the step before."
         remedy = advice("zero_grad", "call optimizer.zero_grad() before each backward()")
         return [Verdict(self.name, found, status="confirmed", since=2, words=words, remedy=remedy)]
+
+    def _is_resolved(self, watched: Watched) -> bool:
+        """Return whether the first gradient is not lost in the rounding of a far larger second one."""
+        steps, norms = [s.step for s in watched.updates][:2], gradient_norms(watched)[:2]
+        if steps != [1, 2] or len(norms) < 2 or not np.isfinite(norms).all():
+            return True  # not known
+        return bool(ROUNDED * norms[1] < CARRIED * norms[0])
 
 
 class WrongGradient(Symptom):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from thalweg.doctor.forks.remedies import advice, judged_as_classes
+from thalweg.doctor.symptoms.starts import entropy
 from thalweg.doctor.symptoms.symptom import Symptom
 from thalweg.doctor.verdict import Verdict
 from thalweg.doctor.watched import Watched
@@ -28,7 +29,11 @@ class UnpairedLoss(Symptom):
 
 
 class MixedLoss(Symptom):
-    """The loss of a batch lies outside of those of its rows, though targets are classes."""
+    """The loss of a batch lies outside of those of its rows, though targets are classes.
+
+    Cross-entropy is tried where the run ended: of two losses that lead to the same end one is the quicker at
+    first, and a start may hide for as long that the other leads nowhere.
+    """
 
     name = "mixed_loss"
 
@@ -40,5 +45,5 @@ class MixedLoss(Symptom):
             "The loss of a batch is no mean of those of its rows: it compares rows with each other, which is "
             "meant in contrastive losses only."
         )
-        remedy = judged_as_classes()
+        remedy = judged_as_classes(entropy(watched.labels.counts))
         return [Verdict(self.name, where="the loss", words=words, remedy=remedy)]

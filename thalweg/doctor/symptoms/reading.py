@@ -20,6 +20,8 @@ FEWEST_ROWS = 512
 """A unit is dead that was zero in so many rows in a row (TheDeepChecker, 2021; Lu and others, 2020)."""
 DEAD = 0.5
 """Share of dead units in a layer from which on it is a fault."""
+DIVERGED, AT_END = 10.0, 3
+"""A run has diverged whose last losses are, in the median, so many times as high as the first."""
 STRANGE = 10.0
 """Size of a batch's inputs as a multiple of the median of all batches; drawn ones differ by far less."""
 
@@ -48,6 +50,16 @@ def is_falling(watched: Watched) -> bool:
     )  # the first step may have thrown it up
     fall = begin - float(tail.mean())
     return fall > FALLS * error and fall > 0.02 * abs(begin)
+
+
+def has_diverged(watched: Watched) -> bool:
+    """Return whether the run ended far above its first loss: what its end is like says nothing then of what
+    it was trained on, or how.
+    """
+    first, last = watched.losses.first(1), watched.losses.last()[-AT_END:]
+    if not len(first) or not float(first[0]) > 0:
+        return False
+    return not float(np.median(last)) <= DIVERGED * float(first[0])
 
 
 def standstill(watched: Watched) -> tuple[float, float] | None:

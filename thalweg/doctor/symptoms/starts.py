@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -108,16 +109,21 @@ class InitScale(Symptom):
         ), words
 
 
+def entropy(batches: Iterable[Mapping[int, int]]) -> float:
+    """Return the cross-entropy of guessing classes by their shares; 0 where there are none."""
+    total: dict[int, int] = {}
+    for counts in batches:
+        for label, count in counts.items():
+            total[label] = total.get(label, 0) + count
+    everything = sum(total.values())
+    return -sum(c / everything * math.log(c / everything) for c in total.values() if c)
+
+
 def guessing(watched: Watched) -> float | None:
     """Return the loss of guessing without looking at the inputs; None where it is not known."""
     labels = watched.labels
     if watched.loss_name == "cross_entropy" and labels.counts:
-        total: dict[int, int] = {}
-        for counts in labels.counts:
-            for label, count in counts.items():
-                total[label] = total.get(label, 0) + count
-        everything = sum(total.values())
-        return -sum(c / everything * math.log(c / everything) for c in total.values()) or None
+        return entropy(labels.counts) or None
     if watched.loss_name == "binary_cross_entropy_with_logits" and labels.means:
         share = float(np.mean(labels.means))
         inside = 0 < share < 1

@@ -108,10 +108,13 @@ class Snapshot:
             return  # computed from others, or one that cannot be written to
         content = tensor.detach().clone()
         self._undo.append(lambda: tensor.detach().copy_(content))
-        if tensor.is_leaf and tensor.requires_grad:
-            grad = tensor.grad
+        if tensor.is_leaf:
+            grad, wants = tensor.grad, tensor.requires_grad
             self._leaves.append(tensor)
-            self._undo.append(lambda: setattr(tensor, "grad", grad))
+            self._undo += [
+                lambda: tensor.requires_grad_(wants),
+                lambda: setattr(tensor, "grad", grad),
+            ]
 
     def _keep_attributes(self, holder: Any, *, deep: bool) -> None:
         self._keep_dict(vars(holder), deep=deep)
