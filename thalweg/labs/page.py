@@ -33,9 +33,7 @@ def write_lab_page(
 
     The page of a `sweep` has the slider; that of one result shows it alone.
 
-    Raises:
-        TaskError: as `check_page` does.
-        MissingExtraError: Plotly is not installed.
+    Raises TaskError as `check_page` does.
     """
     page = check_page(path, over=over)
     write_text(page, lab_page(result))
@@ -118,7 +116,7 @@ def _block(result: LabResult, place: int, shown: int) -> str:
     hidden = "" if place == shown else " hidden"
     return f"""<div data-stop="{place}"{hidden}>
 <p class="hint">{escape(result.picture.hint)}</p>
-{_legend(result)}{_tiles(result)}
+{result.picture.legend()}{_tiles(result)}
 <h2 style="margin-top:26px">{verdict}</h2>
 <dl>{"".join(map(_row, result.findings))}</dl>
 <h2 style="margin-top:26px">What the doctor says</h2>
@@ -139,16 +137,6 @@ def _doctor(result: LabResult) -> str:
 def _examination(found: Examination) -> str:
     lines = "".join(f"<li>{escape(line)}</li>" for line in found.lines())
     return f'<p><b>{escape(found.summary())}</b></p>\n<ul class="notes">{lines}</ul>\n'
-
-
-def _legend(result: LabResult) -> str:
-    """Return the names of the curves beside their colours: the picture has no room for them on a phone."""
-    families = result.picture.families()
-    names = "".join(
-        f'<span class="name" style="--c:var(--e{place})">{escape(name)}</span> '
-        for place, name in enumerate(families)
-    )
-    return f'<p style="display:flex;flex-wrap:wrap;gap:4px 22px;margin:0">{names}</p>'
 
 
 def _row(finding: Finding) -> str:

@@ -35,9 +35,7 @@ def write_doctor_page(
 ) -> Path:
     """Write the page of a consultation, whole or not at all: one file that needs nothing else.
 
-    Raises:
-        TaskError: as `check_page` does.
-        MissingExtraError: Plotly is not installed.
+    Raises TaskError as `check_page` does.
     """
     page = check_page(path, over=over)
     write_text(page, doctor_page(found))
@@ -87,31 +85,24 @@ def _treated(treatments: tuple[Treatment, ...]) -> dict[str, Report]:
 def _figure(runs: Mapping[str, Report]) -> dict[str, Any]:
     values = [y for report in runs.values() for _, y in report.losses if math.isfinite(y)]
     is_log = bool(values) and min(values) > 0
-    axis = {"gridcolor": "#ecebe7", "linecolor": "#e6e3de", "zeroline": False, "automargin": True}
     traces = [
         {
-            "type": "scatter",
             "mode": "lines",
-            "name": escape(name, quote=False),
+            "name": name,
             "x": [x for x, _ in report.losses],
             "y": [y if math.isfinite(y) else None for _, y in report.losses],
-            "line": {"width": 1.8, "color": "#5f6773"},
+            "line": {"width": 1.8},
             "meta": place,
-            "hovertemplate": "step %{x}: %{y:.4~g}<extra></extra>",
+            "hovertemplate": "step %{x}: %{y}",
         }
         for place, (name, report) in enumerate(runs.items())
     ]
     layout = {
-        "xaxis": {"title": {"text": "step", "standoff": 10}, **axis, "showgrid": False},
+        "xaxis": {"title": {"text": "step"}},
         "yaxis": {
-            "title": {"text": "loss of the batches", "standoff": 10},
-            **axis,
+            "title": {"text": "loss of the batches"},
             **(log_axis(values, 0.04) if is_log else {}),
         },
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "margin": {"l": 72, "r": 14, "t": 14, "b": 48},
-        "hovermode": "closest",
     }
     return {"data": traces, "layout": layout}
 

@@ -136,7 +136,7 @@ def difference(value: float, metric: str) -> str:
 
 
 def metric_format(metric: str) -> str:
-    """Return Plotly's format of a metric's values on an axis."""
+    """Return the format of a metric's values on an axis, in the words of D3."""
     return ".1~%" if is_share(metric) else ".4~g"
 
 

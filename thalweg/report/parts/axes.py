@@ -1,4 +1,4 @@
-"""Axes and marks that the figures share, as plain Plotly descriptions without colours."""
+"""Axes and marks that the figures share, as plain values without colours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _MARKS = (1, 2, 5)
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_DECADES = 12
 """The most decades of which each has a tick."""
 
@@ -25,8 +26,23 @@ def log_axis(values: Sequence[float], room: float = 0.0) -> dict[str, Any]:
         "type": "log",
         "range": widened,
         "tickvals": ticks,
-        "ticktext": [f"{tick:,g}" if tick >= 1e-4 else f"{tick:.0e}" for tick in ticks],
+        "ticktext": [tick_text(tick) for tick in ticks],
     }
+
+
+def tick_text(tick: float) -> str:
+    """Return what stands at a tick: a plain number, or a power of ten where that would be long.
+
+    >>> tick_text(0.002), tick_text(5000), tick_text(1e-5), tick_text(2e7)
+    ('0.002', '5,000', '10⁻⁵', '2·10⁷')
+    """
+    if 1e-4 <= abs(tick) < 1e6 or tick == 0:
+        return f"{tick:,g}".replace("-", "−")
+    factor, exponent = f"{tick:.12e}".split("e")
+    raised = str(int(exponent)).translate(_RAISED)
+    return (f"{float(factor):g}·10{raised}" if float(factor) != 1 else f"10{raised}").replace(
+        "-", "−"
+    )
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -60,7 +76,7 @@ def rate_axis(rates: Sequence[float]) -> dict[str, Any]:
         "type": "log",
         "range": [low - 0.15, high + 0.15],
         "tickvals": ticks,
-        "ticktext": [f"{tick:g}" for tick in ticks],
+        "ticktext": [tick_text(tick) for tick in ticks],
     }
 
 
@@ -73,15 +89,15 @@ def mark_target(layout: dict[str, Any], target: Mapping[str, Any] | None) -> Non
     height = math.log10(target["value"]) if log else target["value"]
     layout["shapes"] = [
         {
-            "type": "line", "xref": "paper", "x0": 0, "x1": 1,
+            "xref": "paper", "x0": 0, "x1": 1,
             "y0": target["value"], "y1": target["value"],
-            "layer": "below", "line": {"width": 1.2, "dash": "dot"},
+            "line": {"width": 1.2, "dash": "dot"},
         }
     ]  # fmt: skip
     layout["annotations"] = [
         {
             "xref": "paper", "x": 0, "xanchor": "left", "xshift": 6, "y": height,
-            "yanchor": "bottom", "text": "target", "showarrow": False,
+            "yanchor": "bottom", "text": "target",
         }
     ]  # fmt: skip
 
