@@ -81,8 +81,8 @@ def test_its_text_its_picture_and_its_page(name: str, results: dict[str, LabResu
     assert document["holds"] is True
     figure = result.figure()
     for trace, each in zip(figure.data, result.picture.curves, strict=True):
-        assert len(trace.x) == len(trace.y) == len(each.x) > 1
-        assert None not in trace.y
+        assert len(trace["x"]) == len(trace["y"]) == len(each.x) > 1
+        assert None not in trace["y"]
     page = lab_page(result)
     assert f"<h1>{lab.title}</h1>" in page.replace("&#x27;", "'")
     assert page.count("<dt>") == len(result.findings) + len(result.settings)

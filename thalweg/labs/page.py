@@ -13,6 +13,7 @@ from thalweg.labs.lab import Finding, LabResult, SliderSweep
 from thalweg.labs.picture import Picture, shared_ranges
 from thalweg.labs.settings import text_of
 from thalweg.labs.watching import Examination
+from thalweg.report.data import text
 from thalweg.report.parts.offline import asset, embedded
 from thalweg.report.parts.target import free_page
 from thalweg.report.plots.one_figure import Saved, figure_page
@@ -53,7 +54,7 @@ def lab_page(result: LabResult | SliderSweep) -> str:
         header=f"""<p class="kicker">thalweg lab · {escape(lab.name)}</p>
 <h1>{escape(lab.title)}</h1>
 <p class="verdict">{escape(lab.what)}</p>
-<p>{escape(lab.why)}</p>
+<p class="why">{escape(lab.why)}</p>
 <p class="hint">Read on: {escape(lab.source)}.</p>""",
         above=_slider(found) if moves else "",
         below="".join(blocks) + (_stops(found, figures) if moves else ""),
@@ -117,11 +118,11 @@ def _block(result: LabResult, place: int, shown: int) -> str:
     return f"""<div data-stop="{place}"{hidden}>
 <p class="hint">{escape(result.picture.hint)}</p>
 {result.picture.legend()}{_tiles(result)}
-<h2 style="margin-top:26px">{verdict}</h2>
+<h2>{verdict}</h2>
 <dl>{"".join(map(_row, result.findings))}</dl>
-<h2 style="margin-top:26px">What the doctor says</h2>
+<h2>What the doctor says</h2>
 {_doctor(result)}
-<h2 style="margin-top:26px">Settings</h2>
+<h2>Settings</h2>
 <dl>{_settings(result)}</dl>
 </div>
 """
@@ -142,8 +143,8 @@ def _examination(found: Examination) -> str:
 def _row(finding: Finding) -> str:
     mark = "holds" if finding.holds else "<b>missed</b>"
     return (
-        f"<dt>{escape(finding.name)}</dt><dd>{finding.found:.5g}; theory {finding.theory:.5g} ± "
-        f"{finding.within:.2g}: {mark} ({escape(finding.because)})</dd>"
+        f"<dt>{escape(finding.name)}</dt><dd>{text.number(finding.found, 5)}; theory {text.number(finding.theory, 5)} ± "
+        f"{text.number(finding.within, 2)}: {mark} ({escape(finding.because)})</dd>"
     )
 
 

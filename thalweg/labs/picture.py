@@ -77,7 +77,9 @@ class Picture:
         that the curves need.
         """
         families = self.families()
-        traces = [_trace(each, families.index(each.family or each.name), self) for each in self.curves]
+        traces = [
+            _trace(each, families.index(each.family or each.name), self) for each in self.curves
+        ]
         layout = {"xaxis": _axis(self.x, x), "yaxis": _axis(self.y, y)}
         return {"data": traces, "layout": layout}
 

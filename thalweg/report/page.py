@@ -123,6 +123,4 @@ def _colour_styles(result: Record) -> str:
     palette = colours(names(result)).items()
     light = "".join(f"{variable(name)}:{colour.light};" for name, colour in palette)
     dark = "".join(f"{variable(name)}:{colour.dark};" for name, colour in palette)
-    return (
-        f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
-    )
+    return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"

@@ -111,7 +111,7 @@ def _verdicts(report: Report) -> str:
     if not report.verdicts:
         return ""
     rows = "".join(map(_verdict, report.verdicts))
-    return f'<h2 style="margin-top:26px">Verdicts</h2><dl>{rows}</dl>'
+    return f"<h2>Verdicts</h2><dl>{rows}</dl>"
 
 
 def _verdict(verdict: Verdict) -> str:
@@ -137,7 +137,7 @@ def _treatments(treatments: tuple[Treatment, ...]) -> str:
         f"<dd>{_effect(each)}</dd>"
         for each in treatments
     )
-    return f'<h2 style="margin-top:26px">Remedies that were taken</h2><dl>{rows}</dl>'
+    return f"<h2>Remedies that were taken</h2><dl>{rows}</dl>"
 
 
 def _effect(each: Treatment) -> str:
@@ -152,4 +152,4 @@ def _unwatched(report: Report) -> str:
     if not report.unwatched:
         return ""
     lines = "".join(f"<li>{escape(what)}</li>" for what in report.unwatched)
-    return f'<h2 style="margin-top:26px">Could not be watched</h2><ul>{lines}</ul>'
+    return f"<h2>Could not be watched</h2><ul>{lines}</ul>"

@@ -48,7 +48,7 @@ const chart = (() => {
       const [from, to] = layout[key].domain || [0, 1];
       panels[key] = { top: top + (1 - to) * inside, bottom: top + (1 - from) * inside };
       const axis = zoom?.[key] ? { ...layout[key], tickvals: undefined } : layout[key];
-      panels[key].ticks = axes.ticks(axis, range[key], Math.max(3, Math.floor((panels[key].bottom - panels[key].top) / 36)));
+      panels[key].ticks = axes.ticks(axis, range[key], Math.max(4, Math.floor((panels[key].bottom - panels[key].top) / 32)));
     }
     const labels = Object.values(panels).flatMap((panel) => panel.ticks.map(([, text]) => wide(text, font.tick, font.family)));
     const left = 12 + Math.max(22, ...labels);
@@ -60,7 +60,7 @@ const chart = (() => {
   // -- axes ----------------------------------------------------------------------------------------------
 
   const acrossTicks = (axis, range, at, { font, left, right }, whole) => {
-    const found = axes.ticks(axis, range, Math.max(3, Math.floor((right - left) / 78)), whole);
+    const found = axes.ticks(axis, range, Math.max(4, Math.floor((right - left) / 56)), whole);
     const spans = found.map(([value, text]) => [at(value), wide(text, font.tick, font.family) / 2 + 5]);
     const fits = (every) => spans.filter((_, k) => k % every === 0).every(([x, half], k, kept) => k === 0 || kept[k - 1][0] + kept[k - 1][1] <= x - half);
     let every = 1;

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
 MISSED = "missed"
 """The cell of a censored time to the target."""
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SHARES = frozenset({"accuracy", "error_rate"})
 
 
@@ -18,6 +20,21 @@ def rate(lr: float) -> str:
     ('0.0316', '0.0001', '1', '0.215')
     """
     return f"{lr:.3g}"
+
+
+def number(given: float, digits: int = 6) -> str:
+    """Return a number as a page shows it: plain, or as a multiple of a power of ten where that would be long.
+
+    >>> number(0.002), number(-5000), number(1e-5), number(2e7), number(1234.5678, 5)
+    ('0.002', '−5,000', '10⁻⁵', '2·10⁷', '1,234.6')
+    """
+    rounded = float(f"{given:.{digits}g}")
+    if not math.isfinite(given) or given == 0 or 1e-4 <= abs(rounded) < 1e6:
+        return f"{rounded:,.{digits}g}".replace("-", "−")
+    factor, exponent = f"{rounded:.{digits - 1}e}".split("e")
+    ten = f"10{str(int(exponent)).translate(_RAISED)}"
+    shown = ten if float(factor) == 1 else f"{float(factor):g}·{ten}"
+    return shown.replace("-", "−")
 
 
 def value(given: object) -> str:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thalweg.report.data import text
+
 _MARKS = (1, 2, 5)
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_DECADES = 12
 """The most decades of which each has a tick."""
 
@@ -26,23 +27,8 @@ def log_axis(values: Sequence[float], room: float = 0.0) -> dict[str, Any]:
         "type": "log",
         "range": widened,
         "tickvals": ticks,
-        "ticktext": [tick_text(tick) for tick in ticks],
+        "ticktext": [text.number(tick) for tick in ticks],
     }
-
-
-def tick_text(tick: float) -> str:
-    """Return what stands at a tick: a plain number, or a power of ten where that would be long.
-
-    >>> tick_text(0.002), tick_text(5000), tick_text(1e-5), tick_text(2e7)
-    ('0.002', '5,000', '10⁻⁵', '2·10⁷')
-    """
-    if 1e-4 <= abs(tick) < 1e6 or tick == 0:
-        return f"{tick:,g}".replace("-", "−")
-    factor, exponent = f"{tick:.12e}".split("e")
-    raised = str(int(exponent)).translate(_RAISED)
-    return (f"{float(factor):g}·10{raised}" if float(factor) != 1 else f"10{raised}").replace(
-        "-", "−"
-    )
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -76,7 +62,7 @@ def rate_axis(rates: Sequence[float]) -> dict[str, Any]:
         "type": "log",
         "range": [low - 0.15, high + 0.15],
         "tickvals": ticks,
-        "ticktext": [tick_text(tick) for tick in ticks],
+        "ticktext": [text.number(tick) for tick in ticks],
     }
 
 

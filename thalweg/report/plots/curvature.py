@@ -138,8 +138,7 @@ def _figure(record: Mapping[str, Any]) -> dict[str, Any]:
     if points:
         traces += _along(points)
         layout |= _along_axes(points)
-    layout |= {
-    }
+    layout |= {}
     return {"data": traces, "layout": layout}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from thalweg.numeric import without_nonfinite
 from thalweg.report.parts.offline import asset, chart_scripts, framed
 from thalweg.report.parts.palette import Colour, palette_style
 from thalweg.report.parts.section import KEYS
@@ -67,7 +68,7 @@ def figure_page(
         body,
         title=title,
         style=f"{asset('page.css')}\n{palette_style(palette)}",
-        data={"figure": figure, "saved": asdict(saved)},
+        data={"figure": figure, "saved": without_nonfinite(asdict(saved))},
         scripts=[
             *chart_scripts(),
             asset("save.js"),

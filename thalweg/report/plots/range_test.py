@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.files import write_text
+from thalweg.report.data import text
 from thalweg.report.parts.drawn import Chart
 from thalweg.report.parts.palette import colours
 from thalweg.report.plots.one_figure import Saved, figure_page
@@ -157,15 +158,15 @@ def _facts(record: Mapping[str, Any]) -> str:
     rates = record["rates"]
     rows = record["batch_size"]
     facts = [
-        ("rates", f"{len(rates)} from {rates[0]:.2g} to {rates[-1]:.2g}"),
+        ("rates", f"{len(rates)} from {text.number(rates[0], 2)} to {text.number(rates[-1], 2)}"),
         ("batch", "all rows" if rows is None else f"{rows:,} rows"),
         ("loss before", f"{record['start']:.4g}"),
         *(
-            (f"seed {each['seed']}", f"{ENDS[each['stopped']]} {each['end']:.2g}")
+            (f"seed {each['seed']}", f"{ENDS[each['stopped']]} {text.number(each['end'], 2)}")
             for each in record["sweeps"]
         ),
     ]
-    return "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts)
+    return "".join(f"<dt>{name}</dt><dd>{escape(words)}</dd>" for name, words in facts)
 
 
 ENDS = {

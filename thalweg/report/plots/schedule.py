@@ -46,9 +46,7 @@ def plot_schedules(
         TypeError: something given is neither.
 
     >>> from thalweg.schedules import cosine, inverse_sqrt
-    >>> chart = plot_schedules(
-    ...     {"a": cosine(0.1, steps=100), "b": inverse_sqrt(0.1, warmup=4)}, 100
-    ... )
+    >>> chart = plot_schedules({"a": cosine(0.1, steps=100), "b": inverse_sqrt(0.1, warmup=4)}, 100)
     >>> [(curve["name"], len(curve["y"]), curve["y"][0]) for curve in chart.data]
     [('a', 100, 0.1), ('b', 100, 0.025)]
     """

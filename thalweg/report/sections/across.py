@@ -95,9 +95,7 @@ def profiles(result: Record) -> Figure:
                 "meta": {"entrant": name, "role": "line"},
                 # profiles often coincide: the one drawn before must show around the one after
                 "line": {"width": 2 + 1.2 * min(len(shown) - 1 - place, 4), "shape": "hv"},
-                "hovertemplate": (
-                    f"{name} within %{{x}}× on %{{y}}"
-                ),
+                "hovertemplate": (f"{name} within %{{x}}× on %{{y}}"),
             }
         )
     layout: dict[str, Any] = {

@@ -113,9 +113,7 @@ def _line(row: Record) -> dict[str, Any]:
         "meta": {"entrant": row["entrant"], "role": "line"},
         "line": {"width": 2.2},
         "marker": {"size": 6, "line": {"width": 0}},
-        "hovertemplate": (
-            f"{row['entrant']} %{{y}} with %{{x}} points"
-        ),
+        "hovertemplate": (f"{row['entrant']} %{{y}} with %{{x}} points"),
     }
 
 
