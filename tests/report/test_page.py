@@ -104,7 +104,7 @@ def test_whatever_the_race_the_page_is_whole_and_loads_nothing(case: str) -> Non
     assert all(b - a <= 1 for a, b in zip(page.headings, page.headings[1:], strict=False))
     assert not re.search(r"\b(None|nan|inf|NaN)\b", " ".join(page.words).replace("NaN at step", ""))
     assert json.loads(page.scripts["race-data"]) == given
-    assert text.count("const chart =") == 1
+    assert text.count("const pointing =") == 1
     assert len(text) < 60_000 + 2 * len(page.scripts["race-data"] + page.scripts["race-figures"])
     assert verdict(given)
     assert plain_table(given) is not None

@@ -143,8 +143,9 @@ def _examination(found: Examination) -> str:
 def _row(finding: Finding) -> str:
     mark = "holds" if finding.holds else "<b>missed</b>"
     return (
-        f"<dt>{escape(finding.name)}</dt><dd>{text.number(finding.found, 5)}; theory {text.number(finding.theory, 5)} ± "
-        f"{text.number(finding.within, 2)}: {mark} ({escape(finding.because)})</dd>"
+        f"<dt>{escape(finding.name)}</dt><dd>{text.number(finding.found, 5)}; theory "
+        f"{text.number(finding.theory, 5)} ± {text.number(finding.within, 2)}: {mark} "
+        f"({escape(finding.because)})</dd>"
     )
 
 

@@ -84,7 +84,7 @@ class Picture:
         return {"data": traces, "layout": layout}
 
     def legend(self) -> str:
-        """Return the names of the curves beside their colours: the picture has no room for them on a phone."""
+        """Return the names of the curves beside their colours, as HTML that stands below the picture."""
         names = "".join(
             f'<li><span class="name" style="--c:var(--e{place})">{escape(name)}</span></li>'
             for place, name in enumerate(self.families())

@@ -58,7 +58,8 @@ def figure_page(
 {header}
 </header>
 <section class="card">
-{above}<div class="chart" role="figure" tabindex="0" aria-label="{title}" aria-description="{KEYS}"{height}></div>
+{above}<div class="chart" role="figure" tabindex="0" aria-label="{title}" \
+aria-description="{KEYS}"{height}></div>
 {below}
 <div class="save"><button type="button" data-save="csv" title="The points of the figure">CSV</button>\
 <button type="button" data-save="json" title="All of it">JSON</button></div>
