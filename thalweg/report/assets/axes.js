@@ -5,10 +5,11 @@ const axes = (() => {
   const signed = (text) => text.replace("-", "−");
   const isLong = (value) => value !== 0 && (Math.abs(value) >= 1e6 || Math.abs(value) < 1e-4);
 
-  // A number in so many digits; a very large or small one, or any if `power`, as a multiple of a power of ten.
+  // A number in so many digits, or all before the point; a very large or small one, or any if `power`, as a multiple of a power of ten.
   const number = (value, digits = 4, power = isLong(value)) => {
     if (!Number.isFinite(value) || value === 0) return signed(String(value));
-    if (!power) return signed(Number(value.toPrecision(digits)).toLocaleString("en", { maximumFractionDigits: 12 }));
+    const kept = Math.max(digits, Math.floor(Math.log10(Math.abs(value))) + 1); // whole numbers stay whole
+    if (!power) return signed(Number(value.toPrecision(kept)).toLocaleString("en", { maximumFractionDigits: 12 }));
     const [factor, exponent] = value.toExponential(digits - 1).split("e").map(Number);
     const ten = { 0: "1", 1: "10" }[exponent] ?? `10${raised(exponent)}`;
     return factor === 1 ? ten : factor === -1 ? `−${ten}` : `${signed(String(factor))}·${ten}`;

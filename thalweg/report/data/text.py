@@ -25,12 +25,13 @@ def rate(lr: float) -> str:
 def number(given: float, digits: int = 6) -> str:
     """Return a number as a page shows it: plain, or as a multiple of a power of ten where that would be long.
 
-    >>> number(0.002), number(-5000), number(1e-5), number(2e7), number(1234.5678, 5)
-    ('0.002', '−5,000', '10⁻⁵', '2·10⁷', '1,234.6')
+    >>> number(0.002), number(-5000), number(1e-5), number(2e7), number(123456.7, 5)
+    ('0.002', '−5,000', '10⁻⁵', '2·10⁷', '123,457')
     """
     rounded = float(f"{given:.{digits}g}")
     if not math.isfinite(given) or given == 0 or 1e-4 <= abs(rounded) < 1e6:
-        return f"{rounded:,.{digits}g}".replace("-", "−")
+        whole = abs(given) >= 10**digits
+        return (f"{given:,.0f}" if whole else f"{rounded:,.12g}").replace("-", "−")
     factor, exponent = f"{rounded:.{digits - 1}e}".split("e")
     ten = f"10{str(int(exponent)).translate(_RAISED)}"
     shown = ten if float(factor) == 1 else f"{float(factor):g}·{ten}"
