@@ -136,7 +136,7 @@ def _doctor(result: LabResult) -> str:
 
 
 def _examination(found: Examination) -> str:
-    lines = "".join(f"<li>{escape(line)}</li>" for line in found.lines())
+    lines = "".join(f"<li>{text.typeset(escape(line))}</li>" for line in found.lines())
     return f'<p><b>{escape(found.summary())}</b></p>\n<ul class="notes">{lines}</ul>\n'
 
 

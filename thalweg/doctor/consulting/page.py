@@ -13,6 +13,7 @@ from thalweg.doctor.consulting.consultation import Consultation, Treatment
 from thalweg.doctor.report import Report
 from thalweg.doctor.verdict import Verdict
 from thalweg.files import write_text
+from thalweg.report.data import text
 from thalweg.report.parts.axes import log_axis
 from thalweg.report.parts.palette import colours
 from thalweg.report.parts.target import free_page
@@ -55,7 +56,7 @@ def doctor_page(found: Consultation) -> str:
         title=escape(f"{task}: {_headline(report)}"),
         header=f"""<p class="kicker">thalweg doctor · {escape(task)}</p>
 <h1>{escape(_headline(report))}</h1>
-<p class="verdict">{escape(name)}, {report.steps} steps; {escape(str(report.cost))}.</p>""",
+<p class="verdict">{escape(name)}, {report.steps} steps; {text.unbroken(escape(str(report.cost)))}.</p>""",
         below=f"""<ul class="key">{key}</ul>
 {_treatments(found.treatments)}{_verdicts(report)}{_unwatched(report)}""",
         palette=list(colours(list(runs)).values()),
@@ -121,11 +122,11 @@ def _verdict(verdict: Verdict) -> str:
     parts += [verdict.words] if verdict.words else []
     parts += [f"Remedy: {verdict.remedy}"] if verdict.remedy is not None else []
     parts += [f"Effect measured: {verdict.effect}"] if verdict.effect is not None else []
-    text = "<br>".join(escape(part) for part in parts)
+    said = "<br>".join(text.typeset(escape(part)) for part in parts)
     mark = MARKS[verdict.kind]
     return (
         f"<dt>{mark}: <b>{escape(verdict.symptom.replace('_', ' '))}</b>{place}<br>"
-        f"<small>{verdict.status}{since}</small></dt><dd>{text}</dd>"
+        f"<small>{verdict.status}{since}</small></dt><dd>{said}</dd>"
     )
 
 

@@ -100,12 +100,24 @@ def times_as(unit: str) -> str:
 
 
 def unbroken(html: str) -> str:
-    """Return HTML in which no line ends between a number and its per cent sign.
+    """Return HTML in which no line ends between a number and its per cent sign or its unit of time.
 
-    >>> unbroken("88.3 % of 7 % 2")
-    '88.3\\xa0% of 7\\xa0% 2'
+    >>> unbroken("88.3 % of 7 % 2 in 3 s")
+    '88.3\\xa0% of 7\\xa0% 2 in 3\\xa0s'
     """
-    return re.sub(r"(?<=\d) %", "\u00a0%", html)
+    return re.sub(r"(?<=\d) (?=%|(?:ms|s|min|h)\b)", "\u00a0", html)
+
+
+def typeset(words: str) -> str:
+    """Return words with their numbers as a page shows them: with a minus, and powers of ten.
+
+    >>> typeset("-0.37 ± 2e-05 to 3.8e+04, x-1"), typeset("[-0.02, +1]")
+    ('−0.37 ± 2·10⁻⁵ to 38,000, x-1', '[−0.02, +1]')
+    """
+    short = re.sub(
+        r"(?<![\w.])\d+(?:\.\d+)?e[+-]?\d+\b", lambda found: number(float(found[0])), words
+    )
+    return re.sub(r"(?<![\w.-])-(?=\.?\d)", "−", short)
 
 
 def span(low: str, high: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from thalweg.files import write_text
 from thalweg.numeric import without_nonfinite
+from thalweg.report.data import text
 from thalweg.report.parts.axes import log_axis
 from thalweg.report.parts.palette import Colour
 from thalweg.report.plots.one_figure import Saved, figure_page
@@ -57,7 +58,7 @@ def curvature_page(record: Mapping[str, Any]) -> str:
         title=escape(f"Curvature: {title}"),
         header=f"""<p class="kicker">thalweg curvature</p>
 <h1>{escape(title)}</h1>
-<p class="verdict">{escape(_verdict(plain))}</p>
+<p class="verdict">{text.typeset(escape(_verdict(plain)))}</p>
 <p class="hint">{escape(f"{after} of {plain['optimizer']}, seed {plain['seed']}; ".capitalize())}\
 {plain["parameters"]:,} parameters, {escape(plain["mode"])}.</p>""",
         below=_below(plain),
@@ -118,7 +119,7 @@ def _below(record: Mapping[str, Any]) -> str:
 def _list(lines: Sequence[Line]) -> str:
     return "".join(
         f"<dt>{escape(name.strip())}</dt>"
-        f"<dd>{escape(figure)}{f' · {escape(spent)}' if spent else ''}</dd>"
+        f"<dd>{text.typeset(escape(figure))}{f' · {text.typeset(escape(spent))}' if spent else ''}</dd>"
         for name, figure, spent in lines
     )
 
