@@ -181,7 +181,7 @@ def test_a_page_escapes_and_shows_gaps_for_what_an_axis_cannot_show() -> None:
     assert "<h1>&lt;b&gt;Made&lt;/b&gt;</h1>" in lab_page(result)
     (trace,) = result.picture.description()["data"]
     assert trace["y"] == [None, None]
-    assert trace["name"] == "&lt;i&gt;"
+    assert trace["name"] == "<i>"
     assert result.to_dict()["curves"][0]["y"] == [0.0, None]
 
 
