@@ -122,7 +122,7 @@ def heat_map(values: Tensor, title: str, side: int) -> str:
     pixels = 400 / side
     squares = "".join(
         f'<rect x="{(k // side) * pixels:.2f}" y="{400 - (k % side + 1) * pixels:.2f}" '
-        f'width="{pixels + 0.1:.2f}" height="{pixels + 0.1:.2f}" '
+        f'width="{pixels:.2f}" height="{pixels:.2f}" shape-rendering="crispEdges" '
         f'fill="{"#d04a02" if value > 0 else "#0072b2"}" fill-opacity="{abs(value) / most:.3f}"/>'
         for k, value in enumerate(values.tolist())
     )
