@@ -40,8 +40,10 @@ def main() -> None:
         average = (model(x).argmax(1) == y).float().mean().item()
     print(f"accuracy at the last point {last:.3f}, at the average {average:.3f}")
     assert min(last, average) > 0.9
-    figure = plot_schedules(rate, steps=STEPS)
-    print(f"the learning rate rises to {max(figure.data[0].y):.4f} and falls to {rate(STEPS):.1g}")
+    chart = plot_schedules(rate, steps=STEPS)
+    print(
+        f"the learning rate rises to {max(chart.data[0]['y']):.4f} and falls to {rate(STEPS):.1g}"
+    )
 
 
 if __name__ == "__main__":

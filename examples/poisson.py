@@ -17,14 +17,13 @@ import tempfile
 from pathlib import Path
 
 import torch
-from plotly import graph_objects, subplots
 from torch import Tensor, nn
 
 from thalweg import optim
 from thalweg.solvers import flat_objective, minimize
 
 WAVES = ((1.0, 1, 1), (0.5, 3, 2))
-PICTURE = Path(tempfile.gettempdir()) / "thalweg-poisson.html"
+PICTURE = Path(tempfile.gettempdir()) / "thalweg-poisson.svg"
 
 
 class Network(nn.Module):
@@ -98,27 +97,36 @@ def main() -> None:
         flat.write(result.x)
         last = tell(f"… {name}")
     assert last < first / 10
-    draw(network, line, grid)
+    draw(network, len(line), grid)
     print(f"The picture: {PICTURE}")
 
 
-def draw(network: nn.Module, line: Tensor, grid: Tensor) -> None:
-    """Write a page with the network's solution and its error."""
+def draw(network: nn.Module, side: int, grid: Tensor) -> None:
+    """Write a picture of the network's solution and of its error, over the unit square."""
     with torch.no_grad():
         u = network(grid)
-    figure = subplots.make_subplots(cols=2, subplot_titles=("u", "error of u"))
-    for column, values in enumerate((u, u - solution(grid)), start=1):
-        table = values.view(len(line), len(line)).T.tolist()
-        trace = graph_objects.Heatmap(
-            x=line.tolist(),
-            y=line.tolist(),
-            z=table,
-            colorscale="RdBu",
-            zmid=0,
-            colorbar={"x": 0.44 if column == 1 else 1.0},
-        )
-        figure.add_trace(trace, row=1, col=column)
-    figure.write_html(PICTURE)
+    maps = [heat_map(u, "u", side), heat_map(u - solution(grid), "error of u", side)]
+    parts = "".join(
+        f'<g transform="translate({24 + 424 * k} 48)">{each}</g>' for k, each in enumerate(maps)
+    )
+    style = "<style>text{font:15px system-ui,sans-serif}</style><rect width='872' height='472' fill='#fff'/>"
+    PICTURE.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 872 472">{style}{parts}</svg>',
+        encoding="utf-8",
+    )
+
+
+def heat_map(values: Tensor, title: str, side: int) -> str:
+    """Return values at the points of a grid as squares: blue below 0, orange above, white at 0."""
+    most = values.abs().max().item()
+    pixels = 400 / side
+    squares = "".join(
+        f'<rect x="{(k // side) * pixels:.2f}" y="{400 - (k % side + 1) * pixels:.2f}" '
+        f'width="{pixels:.2f}" height="{pixels:.2f}" shape-rendering="crispEdges" '
+        f'fill="{"#d04a02" if value > 0 else "#0072b2"}" fill-opacity="{abs(value) / most:.3f}"/>'
+        for k, value in enumerate(values.tolist())
+    )
+    return f'<text y="-16">{title}: white is 0, full colour ±{most:.2g}</text>{squares}'
 
 
 if __name__ == "__main__":

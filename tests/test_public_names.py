@@ -94,7 +94,7 @@ def test_race_can_be_called_whatever_was_imported_before(first: str, fresh: Fres
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = (
         "import sys, thalweg; "
-        "heavy = {'torch', 'numpy', 'llvmlite', 'sklearn', 'plotly', 'rich', 'typer'}; "
+        "heavy = {'torch', 'numpy', 'llvmlite', 'sklearn', 'rich', 'typer'}; "
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -103,7 +103,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_optimizers_do_not_load_the_laboratory(fresh: Fresh) -> None:
     code = (
         "import sys, thalweg.optim; "
-        "heavy = {'llvmlite', 'sklearn', 'plotly', 'rich', 'typer', 'scipy'}; "
+        "heavy = {'llvmlite', 'sklearn', 'rich', 'typer', 'scipy'}; "
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     done = fresh.run(code)

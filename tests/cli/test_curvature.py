@@ -51,7 +51,6 @@ def test_json_is_what_the_functions_give(line_file: Path) -> None:
 
 
 def test_the_sharpness_along_the_run_and_the_page(line_file: Path) -> None:
-    pytest.importorskip("plotly", reason="the page needs it")
     options = ("-o", "sgd", "--lr", "0.1", "--html", "page.html")
     along = ("--along", "2", "--epochs", "4", "--no-layers", *FEW)
     result = call("curvature", "line.py", *options, *along, "--json")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -127,16 +126,6 @@ def test_wrong_input_is_said_without_a_traceback(
     assert message in result.stderr
     assert result.stdout == ""
     assert list(tasks.parent.glob("*.html")) == []
-
-
-def test_without_plotly_there_is_no_picture_but_a_suggestion(
-    tasks: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
-    result = call("lr", "line.py", "-o", "sgd", "--seeds", "2")
-    assert result.exit_code == 0
-    assert "sgd on line: lr 0." in result.stdout
-    assert "'plotly', which is not installed" in result.stderr
 
 
 def test_ctrl_c_is_130(tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:

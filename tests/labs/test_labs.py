@@ -81,8 +81,8 @@ def test_its_text_its_picture_and_its_page(name: str, results: dict[str, LabResu
     assert document["holds"] is True
     figure = result.figure()
     for trace, each in zip(figure.data, result.picture.curves, strict=True):
-        assert len(trace.x) == len(trace.y) == len(each.x) > 1
-        assert None not in trace.y
+        assert len(trace["x"]) == len(trace["y"]) == len(each.x) > 1
+        assert None not in trace["y"]
     page = lab_page(result)
     assert f"<h1>{lab.title}</h1>" in page.replace("&#x27;", "'")
     assert page.count("<dt>") == len(result.findings) + len(result.settings)
@@ -181,7 +181,7 @@ def test_a_page_escapes_and_shows_gaps_for_what_an_axis_cannot_show() -> None:
     assert "<h1>&lt;b&gt;Made&lt;/b&gt;</h1>" in lab_page(result)
     (trace,) = result.picture.description()["data"]
     assert trace["y"] == [None, None]
-    assert trace["name"] == "&lt;i&gt;"
+    assert trace["name"] == "<i>"
     assert result.to_dict()["curves"][0]["y"] == [0.0, None]
 
 

@@ -11,9 +11,7 @@ from tests.report.test_browser import CHROMIUM, PHONE, QUIET, Visit, check_layou
 from thalweg import labs
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-LINES = (
-    "[...document.querySelectorAll('.scatterlayer .js-line')].map(l => l.getAttribute('d')).join()"
-)
+LINES = "[...document.querySelectorAll('.chart .curve')].map(l => l.getAttribute('d')).join()"
 SHOWN = (
     "[...document.querySelectorAll('[data-stop]')].filter(b => b.checkVisibility())"
     ".map(b => b.dataset.stop)"
@@ -61,5 +59,5 @@ def test_it_is_legible_in_the_dark(phone: Visit) -> None:
     phone.page.emulate_media(color_scheme="dark")
     background = "getComputedStyle(document.querySelector('.card')).backgroundColor"
     phone.until(f"{background} === 'rgb(24, 27, 31)'")
-    ticks = "getComputedStyle(document.querySelector('.xtick text')).fill"
+    ticks = "getComputedStyle(document.querySelector('.x-tick')).fill"
     phone.until(f"{ticks} === 'rgb(176, 182, 190)'")

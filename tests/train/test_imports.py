@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.fresh import Fresh
 
-HEAVY = ("sklearn", "scipy", "rich", "plotly", "typer")
+HEAVY = ("sklearn", "scipy", "rich", "typer")
 
 
 def test_importing_is_light(fresh: Fresh) -> None:

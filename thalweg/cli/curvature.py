@@ -210,12 +210,7 @@ def _show(record: dict[str, Any], *, as_json: bool) -> None:
 
 def _write(record: dict[str, Any], path: Path) -> None:
     from thalweg.cli.shared.console import err
-    from thalweg.errors import MissingExtraError
     from thalweg.report.plots.curvature import write_curvature_page
 
-    try:
-        write_curvature_page(record, path)
-    except MissingExtraError as error:  # what was measured is worth having without a picture
-        err().print(str(error), style="yellow", markup=False, soft_wrap=True)
-    else:
-        err().print(f"Page: {path}", markup=False, soft_wrap=True)
+    write_curvature_page(record, path)
+    err().print(f"Page: {path}", markup=False, soft_wrap=True)

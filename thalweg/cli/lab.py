@@ -98,19 +98,12 @@ def _seeded(lab: Lab[Any, Any], settings: dict[str, str], seed: int | None) -> d
 def _write(result: LabResult, page: Path, *, over: bool) -> None:
     """Compute the stops of the slider, and write the page."""
     from thalweg.cli.shared.console import err
-    from thalweg.errors import MissingExtraError
     from thalweg.labs import sweep, write_lab_page
-    from thalweg.report.parts.offline import plotly
 
-    try:
-        plotly()  # before seconds are spent on a page that cannot be written
-        with _progress() as show:
-            found = sweep(result, show)
-        write_lab_page(found, page, over=over)
-    except MissingExtraError as error:  # what was found is worth having without a picture
-        err().print(str(error), style="yellow", markup=False, soft_wrap=True)
-    else:
-        err().print(f"Picture: {page}", markup=False, soft_wrap=True)
+    with _progress() as show:
+        found = sweep(result, show)
+    write_lab_page(found, page, over=over)
+    err().print(f"Picture: {page}", markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -93,11 +93,6 @@ def _show(test: RangeTest, *, as_json: bool) -> None:
 
 def _draw(test: RangeTest, path: Path) -> None:
     from thalweg.cli.shared.console import err
-    from thalweg.errors import MissingExtraError
 
-    try:
-        test.plot(path)
-    except MissingExtraError as error:  # what was measured is worth having without a picture
-        err().print(str(error), style="yellow", markup=False, soft_wrap=True)
-    else:
-        err().print(f"Picture: {path}", markup=False, soft_wrap=True)
+    test.plot(path)
+    err().print(f"Picture: {path}", markup=False, soft_wrap=True)

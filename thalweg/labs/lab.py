@@ -15,6 +15,7 @@ from thalweg.labs.settings import chosen, described
 from thalweg.labs.slider import Slider
 from thalweg.labs.text_picture import text_picture
 from thalweg.labs.watching import Examination, Patient, examine
+from thalweg.report.parts.drawn import Chart
 
 Settings = TypeVar("Settings")
 Data = TypeVar("Data")
@@ -93,12 +94,9 @@ class LabResult:
         at = "not at a value of its own" if self.slider is None else slider.shown(self.slider)
         return f"Slider {slider.name} = {at}: {slider.about}, from {slider.range}"
 
-    def figure(self) -> Any:
-        """Return the picture as a Plotly figure.
-
-        Raises MissingExtraError if Plotly is not installed.
-        """
-        return self.picture.plotly()
+    def figure(self) -> Chart:
+        """Return the picture as a chart, which a notebook shows."""
+        return self.picture.chart(self.lab.title)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, for a JSON document; points that are not finite are None."""

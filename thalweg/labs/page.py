@@ -13,6 +13,7 @@ from thalweg.labs.lab import Finding, LabResult, SliderSweep
 from thalweg.labs.picture import Picture, shared_ranges
 from thalweg.labs.settings import text_of
 from thalweg.labs.watching import Examination
+from thalweg.report.data import text
 from thalweg.report.parts.offline import asset, embedded
 from thalweg.report.parts.target import free_page
 from thalweg.report.plots.one_figure import Saved, figure_page
@@ -33,9 +34,7 @@ def write_lab_page(
 
     The page of a `sweep` has the slider; that of one result shows it alone.
 
-    Raises:
-        TaskError: as `check_page` does.
-        MissingExtraError: Plotly is not installed.
+    Raises TaskError as `check_page` does.
     """
     page = check_page(path, over=over)
     write_text(page, lab_page(result))
@@ -55,7 +54,7 @@ def lab_page(result: LabResult | SliderSweep) -> str:
         header=f"""<p class="kicker">thalweg lab · {escape(lab.name)}</p>
 <h1>{escape(lab.title)}</h1>
 <p class="verdict">{escape(lab.what)}</p>
-<p>{escape(lab.why)}</p>
+<p class="why">{escape(lab.why)}</p>
 <p class="hint">Read on: {escape(lab.source)}.</p>""",
         above=_slider(found) if moves else "",
         below="".join(blocks) + (_stops(found, figures) if moves else ""),
@@ -118,12 +117,12 @@ def _block(result: LabResult, place: int, shown: int) -> str:
     hidden = "" if place == shown else " hidden"
     return f"""<div data-stop="{place}"{hidden}>
 <p class="hint">{escape(result.picture.hint)}</p>
-{_legend(result)}{_tiles(result)}
-<h2 style="margin-top:26px">{verdict}</h2>
+{result.picture.legend()}{_tiles(result)}
+<h2>{verdict}</h2>
 <dl>{"".join(map(_row, result.findings))}</dl>
-<h2 style="margin-top:26px">What the doctor says</h2>
+<h2>What the doctor says</h2>
 {_doctor(result)}
-<h2 style="margin-top:26px">Settings</h2>
+<h2>Settings</h2>
 <dl>{_settings(result)}</dl>
 </div>
 """
@@ -137,25 +136,16 @@ def _doctor(result: LabResult) -> str:
 
 
 def _examination(found: Examination) -> str:
-    lines = "".join(f"<li>{escape(line)}</li>" for line in found.lines())
+    lines = "".join(f"<li>{text.typeset(escape(line))}</li>" for line in found.lines())
     return f'<p><b>{escape(found.summary())}</b></p>\n<ul class="notes">{lines}</ul>\n'
-
-
-def _legend(result: LabResult) -> str:
-    """Return the names of the curves beside their colours: the picture has no room for them on a phone."""
-    families = result.picture.families()
-    names = "".join(
-        f'<span class="name" style="--c:var(--e{place})">{escape(name)}</span> '
-        for place, name in enumerate(families)
-    )
-    return f'<p style="display:flex;flex-wrap:wrap;gap:4px 22px;margin:0">{names}</p>'
 
 
 def _row(finding: Finding) -> str:
     mark = "holds" if finding.holds else "<b>missed</b>"
     return (
-        f"<dt>{escape(finding.name)}</dt><dd>{finding.found:.5g}; theory {finding.theory:.5g} ± "
-        f"{finding.within:.2g}: {mark} ({escape(finding.because)})</dd>"
+        f"<dt>{escape(finding.name)}</dt><dd>{text.number(finding.found, 5)}; theory "
+        f"{text.number(finding.theory, 5)} ± {text.number(finding.within, 2)}: {mark} "
+        f"({escape(finding.because)})</dd>"
     )
 
 

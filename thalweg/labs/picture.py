@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from thalweg.errors import MissingExtraError
+from thalweg.report.parts.drawn import Chart
 from thalweg.report.parts.palette import Colour, colours
+from thalweg.report.plots.one_figure import Saved, figure_page
 
 Range = tuple[float, float]
 _SEEN = 0.25
@@ -70,46 +71,43 @@ class Picture:
         return [found[name] for name in names]
 
     def description(self, x: Range | None = None, y: Range | None = None) -> dict[str, Any]:
-        """Return the figure as Plotly describes it, in the colours of light pages.
+        """Return the figure as assets/chart.js of the report draws it.
 
         `x` and `y` are the ranges of the axes, of logarithms where an axis is logarithmic; None for those
         that the curves need.
         """
-        families, palette = self.families(), self.palette()
-        traces = []
-        for each in self.curves:
-            place = families.index(each.family or each.name)
-            traces.append(_trace(each, place, palette[place].light, self))
-        return {"data": traces, "layout": self._layout(x, y)}
+        families = self.families()
+        traces = [
+            _trace(each, families.index(each.family or each.name), self) for each in self.curves
+        ]
+        layout = {"xaxis": _axis(self.x, x), "yaxis": _axis(self.y, y)}
+        return {"data": traces, "layout": layout}
 
-    def plotly(self) -> Any:
-        """Return the Plotly figure.
+    def legend(self) -> str:
+        """Return the names of the curves beside their colours, as HTML that stands below the picture."""
+        names = "".join(
+            f'<li><span class="name" style="--c:var(--e{place})">{escape(name)}</span></li>'
+            for place, name in enumerate(self.families())
+        )
+        return f'<ul class="key">{names}</ul>'
 
-        Raises MissingExtraError if Plotly is not installed.
-        """
-        try:
-            from plotly.graph_objects import Figure
-        except ImportError:
-            raise MissingExtraError("plotly", "The picture of a lab") from None
-        return Figure(self.description())
-
-    def _layout(self, x: Range | None, y: Range | None) -> dict[str, Any]:
-        across = x or extent(self.x, [x for each in self.curves for x in each.x])
-        up = y or extent(self.y, [y for each in self.curves for y in each.y])
-        return {
-            "xaxis": {
-                **_axis(self.x, across, fixed=x is not None),
-                "showgrid": False,
-                "showline": True,
-            },
-            "yaxis": _axis(self.y, up, fixed=y is not None),
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-            "showlegend": len(self.curves) > 1,
-            "paper_bgcolor": "#ffffff",
-            "plot_bgcolor": "#ffffff",
-            "margin": {"l": 72, "r": 14, "t": 14, "b": 48},
-            "hovermode": "closest",
-        }
+    def chart(self, title: str) -> Chart:
+        """Return the picture as a chart, whose page has a title and nothing else but the curves."""
+        described = self.description()
+        page = figure_page(
+            described,
+            title=escape(title),
+            header=f"<h1>{escape(title)}</h1>",
+            below=f'<p class="hint">{escape(self.hint)}</p>{self.legend()}',
+            palette=self.palette(),
+            saved=Saved(
+                file="lab",
+                columns=("curve", self.x.title, self.y.title),
+                names=[each.name for each in self.curves],
+                record=described,
+            ),
+        )
+        return Chart(**described, page=page)
 
 
 def shared_ranges(pictures: Sequence[Picture]) -> tuple[Range | None, Range | None]:
@@ -148,47 +146,24 @@ def _shared(extents: Sequence[Range | None]) -> Range | None:
     return low - margin, high + margin
 
 
-def _axis(axis: Axis, extent: Range | None, *, fixed: bool) -> dict[str, Any]:
-    log: dict[str, Any] = {"type": "log", "exponentformat": "power"} if axis.log else {}
-    if axis.log and extent:
-        log |= _ticks(*extent)
+def _axis(axis: Axis, given: Range | None) -> dict[str, Any]:
     return {
-        "title": {"text": escape(axis.title, quote=False), "standoff": 10},
-        "gridcolor": "#ecebe7",
-        "linecolor": "#e6e3de",
-        "zeroline": False,
-        "automargin": True,
-        **log,
-        **({"range": list(extent)} if extent and fixed else {}),
+        "title": {"text": axis.title},
+        **({"type": "log"} if axis.log else {}),
+        **({"range": list(given)} if given else {}),
     }
 
 
-def _ticks(low: float, high: float) -> dict[str, Any]:
-    """Return where a logarithmic axis has its labels, given the logarithms of its ends.
-
-    One a decade, and none between, where that are three at least; else at 1, 2 and 5. Plotly knows better
-    for what is very long or very short.
-    """
-    decades = math.floor(high) - math.ceil(low) + 1
-    if decades >= 3:
-        return {"dtick": 1} if high - low < 6 else {}
-    return {"dtick": "D2"} if high - low > 0.6 else {}
-
-
-def _trace(each: Line, place: int, colour: str, picture: Picture) -> dict[str, Any]:
-    name = escape(each.name, quote=False)  # Plotly reads some tags in a name
-    dots = {"marker": {"size": 7, "color": colour}} if each.dots else {}
+def _trace(each: Line, place: int, picture: Picture) -> dict[str, Any]:
     return {
-        "type": "scatter",
         "mode": "+".join(["lines"] * each.line + ["markers"] * each.dots),
-        "name": name,
+        "name": each.name,
         "x": _shown(each.x, picture.x),
         "y": _shown(each.y, picture.y),
-        "line": {"width": 1.6 if each.dash else 2.2, "color": colour}
-        | ({"dash": "dash"} if each.dash else {}),
+        "line": {"width": 1.6, "dash": "dash"} if each.dash else {"width": 2.2},
         "meta": place,
-        "hovertemplate": f"{name}: %{{y:.4~g}} at %{{x:.4~g}}<extra></extra>",
-        **dots,
+        "hovertemplate": f"{each.name}: %{{y}} at %{{x}}",
+        **({"marker": {"size": 7}} if each.dots else {}),
     }
 
 

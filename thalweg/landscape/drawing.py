@@ -15,7 +15,7 @@ from thalweg.report.parts.offline import asset
 
 WIDE = 760
 """Width of the picture in its own units."""
-_LEFT, _TOP, _RIGHT, _BOTTOM = 58, 12, 14, 46
+_LEFT, _TOP, _RIGHT, _BOTTOM = 70, 12, 14, 48
 _ENOUGH = 46
 """A line with a label is at least so many pixels long."""
 _APART = 22
@@ -116,7 +116,7 @@ def _axes(record: Mapping[str, Any], at: Any) -> str:
     xs, ys = record["xs"], record["ys"]
     left, bottom = at(xs[0], ys[0])
     parts = [
-        f'<text x="{at(value, ys[0])[0]:.1f}" y="{bottom + 17:.1f}">{_signed(value)}</text>'
+        f'<text x="{at(value, ys[0])[0]:.1f}" y="{bottom + 18:.1f}">{_signed(value)}</text>'
         for value in _ticks(xs[0], xs[-1])
     ]
     parts += [
@@ -125,12 +125,12 @@ def _axes(record: Mapping[str, Any], at: Any) -> str:
     ]
     names = axis_names(record)
     parts.append(
-        f'<text class="title" x="{(_LEFT + WIDE - _RIGHT) / 2:.0f}" y="{bottom + 38:.1f}">'
+        f'<text class="title" x="{(_LEFT + WIDE - _RIGHT) / 2:.0f}" y="{bottom + 40:.1f}">'
         f"{escape(names[0])}</text>"
     )
     middle = (at(xs[0], ys[-1])[1] + bottom) / 2
     parts.append(
-        f'<text class="title" transform="translate(17 {middle:.0f}) rotate(-90)">{escape(names[1])}</text>'
+        f'<text class="title" transform="translate(19 {middle:.0f}) rotate(-90)">{escape(names[1])}</text>'
     )
     return "".join(parts)
 

@@ -18,7 +18,10 @@ from thalweg.report.parts.target import free_page
 
 MOST_BYTES = 2**20
 
-_SCROLL = ".scroll { overflow: auto; max-height: 78vh; margin: 12px -8px 0; }"
+_SCROLL = (
+    ".scroll { overflow: auto; max-height: 78vh; margin: 12px 0 0; border: 1px solid var(--line); "
+    "border-radius: 8px; } @media print { .scroll { max-height: none; overflow: visible; border: 0; } }"
+)
 
 
 def write_graph_page(

@@ -1,6 +1,6 @@
 """The report of a race, or of races over several tasks: one HTML file that needs nothing else.
 
-The page holds its style, its scripts, Plotly and the whole result as JSON, from which the figures
+The page holds its style, its scripts and the whole result as JSON, from which the figures
 are drawn and which a reader can save. A content security policy forbids the browser to load
 anything from elsewhere. Tables are plain HTML; scripts sort them, draw the figures and save.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from thalweg.files import write_text
 from thalweg.report.data import text
 from thalweg.report.data.reading import Record, is_many, names, reads_result
-from thalweg.report.parts.offline import asset, framed, plotly
+from thalweg.report.parts.offline import asset, chart_scripts, framed
 from thalweg.report.parts.palette import colours, variable
 from thalweg.report.parts.section import Section, render
 from thalweg.report.sections.across import across_sections
@@ -40,9 +40,6 @@ def write_race_report(result: Mapping[str, Any], path: str | os.PathLike[str]) -
 
     Returns:
         The path.
-
-    Raises:
-        MissingExtraError: if plotly is not installed.
     """
     target = Path(path)
     write_text(target, race_page(result))
@@ -73,7 +70,7 @@ def race_page(result: Mapping[str, Any]) -> str:
         head='<meta name="color-scheme" content="light dark">\n',
         style=f"{asset('page.css')}{asset('race.css')}{_colour_styles(result)}",
         data={"race-data": result, "race-figures": drawing},
-        scripts=[plotly(), asset("figures.js"), asset("save.js"), asset("tables.js")],
+        scripts=[*chart_scripts(), asset("figures.js"), asset("save.js"), asset("tables.js")],
     )
 
 
@@ -126,7 +123,4 @@ def _colour_styles(result: Record) -> str:
     palette = colours(names(result)).items()
     light = "".join(f"{variable(name)}:{colour.light};" for name, colour in palette)
     dark = "".join(f"{variable(name)}:{colour.dark};" for name, colour in palette)
-    return (
-        f":root{{{light}}}@media screen and (prefers-color-scheme:dark)"
-        f"{{:root:not([data-printing]){{{dark}}}}}"
-    )
+    return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"

@@ -11,6 +11,7 @@ from typing import Any, overload
 from thalweg.errors import MissingExtraError, TaskError, suggest
 from thalweg.objective import Scores
 from thalweg.reading import amount_from, count_from, number_from
+from thalweg.report.parts.drawn import Chart
 from thalweg.report.plots.runs import plot_runs
 
 _LARGE = 1e5
@@ -125,15 +126,14 @@ class History(Sequence[Epoch]):
             raise MissingExtraError("pandas", "A history as a DataFrame", "data") from None
         return pd.DataFrame([record.as_dict() for record in self.epochs]).set_index("epoch")
 
-    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draw loss and metrics over the epochs; return the Plotly figure.
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Chart:
+        """Draw loss and metrics over the epochs; return the chart, which a notebook shows.
 
         Args:
             path: an .html file to write the picture to, a page that needs nothing else.
 
         Raises:
             ValueError: the history is empty, or the path does not end in .html.
-            MissingExtraError: Plotly is not installed.
         """
         return plot_runs({"run": [record.as_dict() for record in self.epochs]}, path)
 

@@ -16,8 +16,6 @@ from tests.report.test_browser import CHROMIUM, DESK, PHONE, QUIET, Visit, check
 from thalweg.report.plots.curvature import curvature_page, write_curvature_page
 from thalweg.report.words.curvature import along_lines, curvature_lines, layer_lines
 
-plotly = pytest.importorskip("plotly", reason="pages are drawn with plotly")
-
 
 def estimate(value: float, stderr: float, gradients: float) -> dict[str, Any]:
     return {"value": value, "stderr": stderr, "gradients": gradients, "products": 1, "samples": 2}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import builtins
 import functools
 import json
 import re
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.report.test_page import Page
-from thalweg.errors import MissingExtraError
 from thalweg.report.plots.schedule import MOST_POINTS, plot_schedules
 from thalweg.schedules import constant, cosine, linear, piecewise, warm_restarts
 
@@ -19,23 +17,20 @@ NAMED = {"<b>mine & 'yours'": cosine(3e-4, steps=50), "steps": piecewise({0: 1e-
 
 def test_each_schedule_is_a_curve_of_its_values() -> None:
     figure = plot_schedules(NAMED, 60)
-    assert [curve.name for curve in figure.data] == ["&lt;b&gt;mine &amp; 'yours'", "steps"]
+    assert [curve["name"] for curve in figure.data] == list(NAMED)
     for curve, schedule in zip(figure.data, NAMED.values(), strict=True):
-        assert list(curve.x) == list(range(60))
-        assert list(curve.y) == [schedule(k) for k in range(60)]
-    assert len({curve.line.color for curve in figure.data}) == 2
-    assert figure.layout.yaxis.type is None
-    assert figure.layout.showlegend
+        assert curve["x"] == list(range(60))
+        assert curve["y"] == [schedule(k) for k in range(60)]
+    assert "type" not in figure.layout["yaxis"]
 
 
 def test_names_are_the_kinds_and_where_they_repeat_the_code() -> None:
     made = [linear(1.0, 0.0, 5), cosine(steps=5), cosine(steps=9)]
-    assert [curve.name for curve in plot_schedules(made, 10).data] == [
+    assert [curve["name"] for curve in plot_schedules(made, 10).data] == [
         "linear", "cosine(steps=5)", "cosine(steps=9)"
     ]  # fmt: skip
     (only,) = plot_schedules(linear(1.0, 0.0, 5), 10).data
-    assert only.name == "linear"
-    assert not plot_schedules(linear(1.0, 0.0, 5), 10).layout.showlegend
+    assert only["name"] == "linear"
 
 
 def test_any_function_of_the_step_is_a_schedule(tmp_path: Path) -> None:
@@ -43,33 +38,33 @@ def test_any_function_of_the_step_is_a_schedule(tmp_path: Path) -> None:
         return 0.5**k
 
     (only,) = plot_schedules(lambda k: 0.1, 20).data
-    assert (only.name, list(only.y)) == ("&lt;lambda&gt;", [0.1] * 20)
+    assert (only["name"], only["y"]) == ("<lambda>", [0.1] * 20)
     raised = functools.partial(pow, 2)
     figure = plot_schedules([halving, raised, cosine(steps=5)], 4, tmp_path / "a.html")
-    assert [curve.name.partition("(")[0] for curve in figure.data] == [
+    assert [curve["name"].partition("(")[0] for curve in figure.data] == [
         "halving", "functools.partial", "cosine"
     ]  # fmt: skip
-    assert list(figure.data[0].y) == [1.0, 0.5, 0.25, 0.125]
-    assert list(figure.data[1].y) == [1.0, 2.0, 4.0, 8.0]
-    assert list(plot_schedules({"mine": halving}, 2).data[0].y) == [1.0, 0.5]
+    assert figure.data[0]["y"] == [1.0, 0.5, 0.25, 0.125]
+    assert figure.data[1]["y"] == [1.0, 2.0, 4.0, 8.0]
+    assert plot_schedules({"mine": halving}, 2).data[0]["y"] == [1.0, 0.5]
 
 
 def test_on_a_logarithmic_axis_zero_is_a_gap() -> None:
     figure = plot_schedules(linear(1.0, 0.0, 4), 6, log=True)
-    assert figure.layout.yaxis.type == "log"
-    assert list(figure.data[0].y) == [1.0, 0.75, 0.5, 0.25, None, None]
-    assert list(plot_schedules(linear(1.0, 0.0, 4), 6).data[0].y)[4:] == [0.0, 0.0]
+    assert figure.layout["yaxis"]["type"] == "log"
+    assert figure.data[0]["y"] == [1.0, 0.75, 0.5, 0.25, None, None]
+    assert plot_schedules(linear(1.0, 0.0, 4), 6).data[0]["y"][4:] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("steps", [1, 2, MOST_POINTS, MOST_POINTS + 1, 3 * MOST_POINTS, 1_000_003])
 def test_long_curves_are_thinned_and_keep_both_ends(steps: int) -> None:
     schedule = warm_restarts(1.0, period=1000, growth=2)
     (curve,) = plot_schedules(schedule, steps).data
-    assert curve.x[0] == 0
-    assert curve.x[-1] == steps - 1
-    assert len(set(curve.x)) == len(curve.x) <= MOST_POINTS + 1
-    assert len(curve.x) >= min(steps, MOST_POINTS / 2)
-    assert [schedule(k) for k in curve.x] == list(curve.y)
+    assert curve["x"][0] == 0
+    assert curve["x"][-1] == steps - 1
+    assert len(set(curve["x"])) == len(curve["x"]) <= MOST_POINTS + 1
+    assert len(curve["x"]) >= min(steps, MOST_POINTS / 2)
+    assert [schedule(k) for k in curve["x"]] == curve["y"]
 
 
 def test_the_page_shows_the_figure_and_loads_nothing(tmp_path: Path) -> None:
@@ -83,13 +78,12 @@ def test_the_page_shows_the_figure_and_loads_nothing(tmp_path: Path) -> None:
     assert not {"link", "img", "iframe", "object", "embed", "b"} & set(page.tags)
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy.startswith("default-src 'none'")
-    plotly = max(page.scripts.values(), key=len)
-    assert "plotly.js" in plotly[:200]
-    assert "//" not in text.replace(plotly, "").replace("// ", "")
+    assert "//" not in text.replace("// ", "").replace("http://www.w3.org/2000/svg", "")
+    assert len(text) < 100_000
 
     drawn = json.loads(page.scripts["figure"])
-    assert drawn == json.loads(figure.to_json())
-    assert [trace["y"] for trace in drawn["data"]] == [list(curve.y) for curve in figure.data]
+    assert drawn == {"data": figure.data, "layout": figure.layout}
+    assert [trace["y"] for trace in drawn["data"]] == [curve["y"] for curve in figure.data]
     assert drawn["layout"]["yaxis"]["type"] == "log"
     words = " ".join(page.words)
     for name, schedule in NAMED.items():
@@ -119,7 +113,7 @@ def test_a_path_may_be_text_and_a_file_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a", "a.htm", "html"])
 def test_another_kind_of_file_is_refused_and_not_written(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"must end in \.html, got .*figure\.write_image"):
+    with pytest.raises(ValueError, match=r"must end in \.html, got "):
         plot_schedules(NAMED, 10, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -140,16 +134,3 @@ def test_what_is_no_schedule_is_refused(wrong: Any) -> None:
 def test_nothing_to_draw_is_refused(nothing: Any) -> None:
     with pytest.raises(ValueError, match="no schedules to draw: expected at least one"):
         plot_schedules(nothing, 10)
-
-
-def test_without_plotly_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.split(".")[0] == "plotly":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"A picture of schedules needs .*thalweg\[lab\]"):
-        plot_schedules(NAMED, 10)

@@ -13,6 +13,7 @@ from thalweg.doctor.consulting.consultation import Consultation, Treatment
 from thalweg.doctor.report import Report
 from thalweg.doctor.verdict import Verdict
 from thalweg.files import write_text
+from thalweg.report.data import text
 from thalweg.report.parts.axes import log_axis
 from thalweg.report.parts.palette import colours
 from thalweg.report.parts.target import free_page
@@ -35,9 +36,7 @@ def write_doctor_page(
 ) -> Path:
     """Write the page of a consultation, whole or not at all: one file that needs nothing else.
 
-    Raises:
-        TaskError: as `check_page` does.
-        MissingExtraError: Plotly is not installed.
+    Raises TaskError as `check_page` does.
     """
     page = check_page(path, over=over)
     write_text(page, doctor_page(found))
@@ -57,7 +56,7 @@ def doctor_page(found: Consultation) -> str:
         title=escape(f"{task}: {_headline(report)}"),
         header=f"""<p class="kicker">thalweg doctor · {escape(task)}</p>
 <h1>{escape(_headline(report))}</h1>
-<p class="verdict">{escape(name)}, {report.steps} steps; {escape(str(report.cost))}.</p>""",
+<p class="verdict">{escape(name)}, {report.steps} steps; {text.unbroken(escape(str(report.cost)))}.</p>""",
         below=f"""<ul class="key">{key}</ul>
 {_treatments(found.treatments)}{_verdicts(report)}{_unwatched(report)}""",
         palette=list(colours(list(runs)).values()),
@@ -87,31 +86,24 @@ def _treated(treatments: tuple[Treatment, ...]) -> dict[str, Report]:
 def _figure(runs: Mapping[str, Report]) -> dict[str, Any]:
     values = [y for report in runs.values() for _, y in report.losses if math.isfinite(y)]
     is_log = bool(values) and min(values) > 0
-    axis = {"gridcolor": "#ecebe7", "linecolor": "#e6e3de", "zeroline": False, "automargin": True}
     traces = [
         {
-            "type": "scatter",
             "mode": "lines",
-            "name": escape(name, quote=False),
+            "name": name,
             "x": [x for x, _ in report.losses],
             "y": [y if math.isfinite(y) else None for _, y in report.losses],
-            "line": {"width": 1.8, "color": "#5f6773"},
+            "line": {"width": 1.8},
             "meta": place,
-            "hovertemplate": "step %{x}: %{y:.4~g}<extra></extra>",
+            "hovertemplate": "step %{x}: %{y}",
         }
         for place, (name, report) in enumerate(runs.items())
     ]
     layout = {
-        "xaxis": {"title": {"text": "step", "standoff": 10}, **axis, "showgrid": False},
+        "xaxis": {"title": {"text": "step"}},
         "yaxis": {
-            "title": {"text": "loss of the batches", "standoff": 10},
-            **axis,
+            "title": {"text": "loss of the batches"},
             **(log_axis(values, 0.04) if is_log else {}),
         },
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "margin": {"l": 72, "r": 14, "t": 14, "b": 48},
-        "hovermode": "closest",
     }
     return {"data": traces, "layout": layout}
 
@@ -120,7 +112,7 @@ def _verdicts(report: Report) -> str:
     if not report.verdicts:
         return ""
     rows = "".join(map(_verdict, report.verdicts))
-    return f'<h2 style="margin-top:26px">Verdicts</h2><dl>{rows}</dl>'
+    return f"<h2>Verdicts</h2><dl>{rows}</dl>"
 
 
 def _verdict(verdict: Verdict) -> str:
@@ -130,11 +122,11 @@ def _verdict(verdict: Verdict) -> str:
     parts += [verdict.words] if verdict.words else []
     parts += [f"Remedy: {verdict.remedy}"] if verdict.remedy is not None else []
     parts += [f"Effect measured: {verdict.effect}"] if verdict.effect is not None else []
-    text = "<br>".join(escape(part) for part in parts)
+    said = "<br>".join(text.typeset(escape(part)) for part in parts)
     mark = MARKS[verdict.kind]
     return (
         f"<dt>{mark}: <b>{escape(verdict.symptom.replace('_', ' '))}</b>{place}<br>"
-        f"<small>{verdict.status}{since}</small></dt><dd>{text}</dd>"
+        f"<small>{verdict.status}{since}</small></dt><dd>{said}</dd>"
     )
 
 
@@ -146,7 +138,7 @@ def _treatments(treatments: tuple[Treatment, ...]) -> str:
         f"<dd>{_effect(each)}</dd>"
         for each in treatments
     )
-    return f'<h2 style="margin-top:26px">Remedies that were taken</h2><dl>{rows}</dl>'
+    return f"<h2>Remedies that were taken</h2><dl>{rows}</dl>"
 
 
 def _effect(each: Treatment) -> str:
@@ -161,4 +153,4 @@ def _unwatched(report: Report) -> str:
     if not report.unwatched:
         return ""
     lines = "".join(f"<li>{escape(what)}</li>" for what in report.unwatched)
-    return f'<h2 style="margin-top:26px">Could not be watched</h2><ul>{lines}</ul>'
+    return f"<h2>Could not be watched</h2><ul>{lines}</ul>"

@@ -78,7 +78,7 @@
       let marks = up.ticks(4);
       if (marks.length < 2) marks = ends;
       for (const each of marks) pen.text(x - 6, up(each), shown(each), { fill: quiet, align: "right", base: "middle", size: 11 });
-      for (const each of across.ticks(4)) pen.text(across(each), y + high_ + 15, shown(each), { fill: quiet, align: "center", size: 11 });
+      across.ticks(4).forEach((each, k) => pen.text(across(each), y + high_ + 15, k ? shown(each) : `step ${shown(each)}`, { fill: quiet, align: "center", size: 11 }));
       pen.path([x, y, x, y + high_, x + wide, y + high_], { stroke: css("--line") });
       for (const line of lines) {
         const points = line.points.flatMap(([step, v]) => [across(step), v === null ? NaN : up(v)]);

@@ -158,7 +158,10 @@ const movie = (() => {
   };
   const raised = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
   /* A power of ten as 10⁻³. */
-  const power = (x) => `10${[...String(Math.round(Math.log10(x)))].map((c) => raised[c]).join("")}`;
+  const power = (x) => {
+    const exponent = Math.round(Math.log10(x));
+    return { 0: "1", 1: "10" }[exponent] ?? `10${[...String(exponent)].map((c) => raised[c]).join("")}`;
+  };
   /* A number in a few characters. */
   const shown = (x, digits = 3) => {
     if (!Number.isFinite(x)) return Number.isNaN(x) ? "–" : x > 0 ? "∞" : "−∞";

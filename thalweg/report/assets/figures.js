@@ -2,66 +2,27 @@
 // Draws the figures. What is chosen stands in the document itself: pressed chips, pressed buttons.
 (() => {
   const { colours, figures } = JSON.parse(document.getElementById("race-figures").textContent);
-  const root = document.documentElement;
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-  const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
-  const narrow = () => window.innerWidth < 640;
-  const faded = (hex, alpha) => {
-    const value = parseInt(hex.slice(1), 16);
-    return `rgba(${value >> 16}, ${(value >> 8) & 255}, ${value & 255}, ${alpha})`;
-  };
   const chips = all(".chip[data-entrant]");
   const hidden = () => new Set(chips.filter((chip) => chip.ariaPressed === "false").map((chip) => chip.dataset.entrant));
 
-  // The description of a trace has no colours: they depend on the scheme, which may change while the page is open.
-  const coloured = (trace, off) => {
-    const { entrant, role } = trace.meta;
-    const own = css(colours[entrant]);
-    const copy = structuredClone(trace);
-    copy.visible = !off.has(entrant);
-    copy.showlegend = false;
-    copy.line.color = role === "points" || role === "region" ? faded(own, 0.55) : own;
-    if (role === "band") copy.fillcolor = faded(own, 0.14);
-    if (copy.marker) {
-      copy.marker.color = own;
-      copy.marker.line.color = own;
-      copy.marker.opacity = 1;
-    }
-    return copy;
-  };
-
-  const axis = (given) => ({
-    gridcolor: css("--grid"), linecolor: css("--line"), zeroline: false, ticks: "", automargin: true,
-    tickfont: { color: css("--soft"), size: narrow() ? 11.5 : 12.5 }, fixedrange: narrow(), ...given,
-    title: { ...given.title, font: { color: css("--soft"), size: narrow() ? 12 : 13 }, standoff: 10 },
-  });
-
-  const styled = (layout) => ({
-    ...layout,
-    xaxis: { ...axis(layout.xaxis), showgrid: false, showline: true },
-    yaxis: axis(layout.yaxis),
-    ...(layout.yaxis2 && { yaxis2: { ...axis(layout.yaxis2), fixedrange: true } }),
-    shapes: (layout.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: css("--faint") } })),
-    annotations: (layout.annotations || []).map((note) => ({ ...note, font: { color: css("--faint"), size: 12 } })),
-    font: { family: css("--text"), color: css("--ink") },
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: narrow() ? 48 : 62, r: 14, t: 14, b: 48 }, hovermode: "closest", dragmode: narrow() ? false : "zoom",
-    hoverlabel: { bgcolor: css("--card"), bordercolor: css("--line"), font: { color: css("--ink"), family: css("--text") } },
-    // on paper the browser does not tell a figure its new width
-    ...(root.dataset.printing && { width: 660 }),
-  });
-
-  const draw = (chart) => {
-    const views = figures[chart.dataset.figure];
-    const answers = all(`.views[data-chart="${chart.dataset.figure}"] [aria-pressed="true"]`);
-    const figure = views[answers.map((button) => button.dataset.answer).join(" ")];
+  const draw = (element) => {
+    const views = figures[element.dataset.figure];
+    const answers = all(`.views[data-chart="${element.dataset.figure}"] [aria-pressed="true"]`);
+    const view = answers.map((button) => button.dataset.answer).join(" ");
     const off = hidden();
-    chart.dataset.view = answers.map((button) => button.dataset.answer).join(" ");
-    Plotly.react(chart, figure.data.map((trace) => coloured(trace, off)), styled(figure.layout),
-      { displayModeBar: false, responsive: true, showTips: false });
+    if (element.dataset.view !== view) delete element.zoom;
+    element.dataset.view = view;
+    chart.draw(element, {
+      layout: views[view].layout,
+      data: views[view].data.map((trace) => ({
+        ...trace, hidden: off.has(trace.meta.entrant), colour: `var(${colours[trace.meta.entrant]})`,
+        faint: trace.meta.role === "points" || trace.meta.role === "region",
+      })),
+    });
   };
   // A figure in a hidden part of the page has no size; it is drawn when it is shown.
-  const drawAll = () => all(".chart").filter((chart) => chart.offsetParent).forEach(draw);
+  const drawAll = () => all(".chart").filter((element) => element.offsetParent).forEach(draw);
 
   const showAll = document.querySelector(".chip.all");
   const chipsChanged = () => {
@@ -108,16 +69,12 @@
   window.addEventListener("hashchange", () => named() && show(named()));
 
   const printing = (on) => {
-    if (on) root.dataset.printing = "yes";
-    else delete root.dataset.printing;
     tabs.forEach((tab) => { document.querySelector(tab.hash).hidden = !on && tab.ariaCurrent !== "true"; });
     drawAll();
   };
   window.addEventListener("beforeprint", () => printing(true));
   window.addEventListener("afterprint", () => printing(false));
 
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-  matchMedia("(max-width: 639px)").addEventListener("change", drawAll);
   if (tabs.length) show(named() || tabs[0]);
   else drawAll();
 })();

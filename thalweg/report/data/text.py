@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
 MISSED = "missed"
 """The cell of a censored time to the target."""
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SHARES = frozenset({"accuracy", "error_rate"})
 
 
@@ -18,6 +20,22 @@ def rate(lr: float) -> str:
     ('0.0316', '0.0001', '1', '0.215')
     """
     return f"{lr:.3g}"
+
+
+def number(given: float, digits: int = 6) -> str:
+    """Return a number as a page shows it: plain, or as a multiple of a power of ten where that would be long.
+
+    >>> number(0.002), number(-5000), number(1e-5), number(2e7), number(123456.7, 5)
+    ('0.002', '−5,000', '10⁻⁵', '2·10⁷', '123,457')
+    """
+    rounded = float(f"{given:.{digits}g}")
+    if not math.isfinite(given) or given == 0 or 1e-4 <= abs(rounded) < 1e6:
+        whole = abs(given) >= 10**digits
+        return (f"{given:,.0f}" if whole else f"{rounded:,.12g}").replace("-", "−")
+    factor, exponent = f"{rounded:.{digits - 1}e}".split("e")
+    ten = f"10{str(int(exponent)).translate(_RAISED)}"
+    shown = ten if float(factor) == 1 else f"{float(factor):g}·{ten}"
+    return shown.replace("-", "−")
 
 
 def value(given: object) -> str:
@@ -82,12 +100,24 @@ def times_as(unit: str) -> str:
 
 
 def unbroken(html: str) -> str:
-    """Return HTML in which no line ends between a number and its per cent sign.
+    """Return HTML in which no line ends between a number and its per cent sign or its unit of time.
 
-    >>> unbroken("88.3 % of 7 % 2")
-    '88.3\\xa0% of 7\\xa0% 2'
+    >>> unbroken("88.3 % of 7 % 2 in 3 s")
+    '88.3\\xa0% of 7\\xa0% 2 in 3\\xa0s'
     """
-    return re.sub(r"(?<=\d) %", "\u00a0%", html)
+    return re.sub(r"(?<=\d) (?=%|(?:ms|s|min|h)\b)", "\u00a0", html)
+
+
+def typeset(words: str) -> str:
+    """Return words with their numbers as a page shows them: with a minus, and powers of ten.
+
+    >>> typeset("-0.37 ± 2e-05 to 3.8e+04, x-1"), typeset("[-0.02, +1]")
+    ('−0.37 ± 2·10⁻⁵ to 38,000, x-1', '[−0.02, +1]')
+    """
+    short = re.sub(
+        r"(?<![\w.])\d+(?:\.\d+)?e[+-]?\d+\b", lambda found: number(float(found[0])), words
+    )
+    return re.sub(r"(?<![\w.-])-(?=\.?\d)", "−", short)
 
 
 def span(low: str, high: str) -> str:
@@ -136,7 +166,7 @@ def difference(value: float, metric: str) -> str:
 
 
 def metric_format(metric: str) -> str:
-    """Return Plotly's format of a metric's values on an axis."""
+    """Return the format of a metric's values on an axis, in the words of D3."""
     return ".1~%" if is_share(metric) else ".4~g"
 
 

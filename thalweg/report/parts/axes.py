@@ -1,10 +1,12 @@
-"""Axes and marks that the figures share, as plain Plotly descriptions without colours."""
+"""Axes and marks that the figures share, as plain values without colours."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from thalweg.report.data import text
 
 _MARKS = (1, 2, 5)
 MOST_DECADES = 12
@@ -25,7 +27,7 @@ def log_axis(values: Sequence[float], room: float = 0.0) -> dict[str, Any]:
         "type": "log",
         "range": widened,
         "tickvals": ticks,
-        "ticktext": [f"{tick:,g}" if tick >= 1e-4 else f"{tick:.0e}" for tick in ticks],
+        "ticktext": [text.number(tick) for tick in ticks],
     }
 
 
@@ -60,7 +62,7 @@ def rate_axis(rates: Sequence[float]) -> dict[str, Any]:
         "type": "log",
         "range": [low - 0.15, high + 0.15],
         "tickvals": ticks,
-        "ticktext": [f"{tick:g}" for tick in ticks],
+        "ticktext": [text.number(tick) for tick in ticks],
     }
 
 
@@ -73,15 +75,15 @@ def mark_target(layout: dict[str, Any], target: Mapping[str, Any] | None) -> Non
     height = math.log10(target["value"]) if log else target["value"]
     layout["shapes"] = [
         {
-            "type": "line", "xref": "paper", "x0": 0, "x1": 1,
+            "xref": "paper", "x0": 0, "x1": 1,
             "y0": target["value"], "y1": target["value"],
-            "layer": "below", "line": {"width": 1.2, "dash": "dot"},
+            "line": {"width": 1.2, "dash": "dot"},
         }
     ]  # fmt: skip
     layout["annotations"] = [
         {
             "xref": "paper", "x": 0, "xanchor": "left", "xshift": 6, "y": height,
-            "yanchor": "bottom", "text": "target", "showarrow": False,
+            "yanchor": "bottom", "text": "target",
         }
     ]  # fmt: skip
 

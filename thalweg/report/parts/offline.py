@@ -1,4 +1,4 @@
-"""What a page needs to stand alone in a browser, without network: its frame, policy, data, assets, Plotly."""
+"""What a page needs to stand alone in a browser, without network: its frame, policy, data, assets."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
-
-from thalweg.errors import MissingExtraError
 
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -72,10 +70,6 @@ def asset(name: str, package: str = "thalweg.report") -> str:
     return files(package).joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def plotly() -> str:
-    """Return the source of Plotly.js, or say that Plotly is missing."""
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise MissingExtraError("plotly", "The report") from None
-    return str(get_plotlyjs())
+def chart_scripts() -> list[str]:
+    """Return the scripts that draw charts, in the order in which they run."""
+    return [asset(name) for name in ("axes.js", "chart.js", "pointing.js")]

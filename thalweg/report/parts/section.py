@@ -10,7 +10,10 @@ from typing import Any
 from thalweg.report.data import text
 
 Figure = dict[str, Any]
-"""A Plotly description, `data` and `layout` without colours, and `table`, the numbers it shows."""
+"""What assets/chart.js draws, `data` and `layout` without colours, and `table`, the numbers it shows."""
+
+KEYS = "The arrow keys read its points."
+"""How a chart is read without a pointer."""
 
 Choices = Mapping[str, str]
 """The answers to one question about a figure, each with the words on its button."""
@@ -71,8 +74,8 @@ def _chart(section: Section, name: str) -> str:
         return ""
     height = f' style="--tall:{section.tall}px"' if section.tall else ""
     return (
-        f'<div class="chart" id="{name}-chart" data-figure="{name}" role="img" '
-        f'aria-label="{escape(section.alt or section.title)}"{height}></div>'
+        f'<div class="chart" id="{name}-chart" data-figure="{name}" role="figure" tabindex="0" '
+        f'aria-label="{escape(section.alt or section.title)}" aria-description="{KEYS}"{height}></div>'
         '<noscript><p class="hint">This figure needs JavaScript.</p></noscript>'
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from thalweg.files import write_text
 from thalweg.numeric import without_nonfinite
+from thalweg.report.data import text
 from thalweg.report.parts.axes import log_axis
 from thalweg.report.parts.palette import Colour
 from thalweg.report.plots.one_figure import Saved, figure_page
@@ -22,7 +23,6 @@ _DECADES = 6
 """How far below its peak the density is drawn."""
 _NEAR = 3.0
 """The edge is drawn in the picture of the spectrum up to this multiple of the largest place there."""
-_AXIS = {"gridcolor": "#ecebe7", "linecolor": "#e6e3de", "zeroline": False, "automargin": True}
 
 
 def write_curvature_page(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
@@ -38,7 +38,6 @@ def write_curvature_page(record: Mapping[str, Any], path: str | os.PathLike[str]
 
     Raises:
         ValueError: a path that does not end in .html.
-        MissingExtraError: Plotly is not installed.
     """
     target = Path(path)
     if target.suffix.lower() != ".html":
@@ -59,7 +58,7 @@ def curvature_page(record: Mapping[str, Any]) -> str:
         title=escape(f"Curvature: {title}"),
         header=f"""<p class="kicker">thalweg curvature</p>
 <h1>{escape(title)}</h1>
-<p class="verdict">{escape(_verdict(plain))}</p>
+<p class="verdict">{text.typeset(escape(_verdict(plain)))}</p>
 <p class="hint">{escape(f"{after} of {plain['optimizer']}, seed {plain['seed']}; ".capitalize())}\
 {plain["parameters"]:,} parameters, {escape(plain["mode"])}.</p>""",
         below=_below(plain),
@@ -120,7 +119,7 @@ def _below(record: Mapping[str, Any]) -> str:
 def _list(lines: Sequence[Line]) -> str:
     return "".join(
         f"<dt>{escape(name.strip())}</dt>"
-        f"<dd>{escape(figure)}{f' · {escape(spent)}' if spent else ''}</dd>"
+        f"<dd>{text.typeset(escape(figure))}{f' · {text.typeset(escape(spent))}' if spent else ''}</dd>"
         for name, figure, spent in lines
     )
 
@@ -140,13 +139,7 @@ def _figure(record: Mapping[str, Any]) -> dict[str, Any]:
     if points:
         traces += _along(points)
         layout |= _along_axes(points)
-    layout |= {
-        "showlegend": False,
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "margin": {"l": 72, "r": 14, "t": 30, "b": 48},
-        "hovermode": "closest",
-    }
+    layout |= {}
     return {"data": traces, "layout": layout}
 
 
@@ -164,16 +157,15 @@ def _spectrum(
         _trace("density, plus its error", curve["x"], [high for _, high in band], width=0.0),
         _trace("density", curve["x"], middle),
     ]
-    traces[1] |= {"fill": "tonexty", "opacity": 0.45}
+    traces[1] |= {"fill": "tonexty"}
     for each in traces[:2]:
         each["hoverinfo"] = "skip"
-    traces[2]["hovertemplate"] = "%{y:.3~g} at %{x:.4~g}<extra></extra>"
+    traces[2]["hovertemplate"] = "%{y} at %{x}"
     tops = [high for _, high in band]
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": "eigenvalue", "standoff": 8}, **_AXIS, "showgrid": False},
+        "xaxis": {"title": {"text": "eigenvalue"}},
         "yaxis": {
-            "title": {"text": "spectral density", "standoff": 10},
-            **_AXIS,
+            "title": {"text": "spectral density"},
             **log_axis([floor, *tops], 0.03),
             "domain": domain,
         },
@@ -190,7 +182,6 @@ def _spectrum(
 def _edge_line(edge: float, sharp: Mapping[str, Any], domain: list[float]) -> dict[str, Any]:
     """Return the line at the edge of stability and its label, as parts of the layout."""
     line = {
-        "type": "line",
         "xref": "x",
         "yref": "paper",
         "x0": edge,
@@ -207,8 +198,6 @@ def _edge_line(edge: float, sharp: Mapping[str, Any], domain: list[float]) -> di
         "y": domain[1],
         "xanchor": "right",
         "yanchor": "bottom",
-        "showarrow": False,
-        "font": {"size": 14},
     }
     return {"shapes": [line], "annotations": [label]}
 
@@ -220,12 +209,9 @@ def _along(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         "mode": "lines+markers",
         "marker": {"size": 5},
         "error_y": {
-            "type": "data",
             "array": [point["residual"] for point in points],
-            "thickness": 1,
-            "width": 0,
         },
-        "hovertemplate": "%{y:.4~g} after step %{x}<extra></extra>",
+        "hovertemplate": "%{y} after step %{x}",
     }
     known = [point for point in points if point["stable_up_to"]]
     if not known:
@@ -238,7 +224,7 @@ def _along(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         place=_EDGE,
     )
     limit["line"]["dash"] = "dash"
-    limit["hovertemplate"] = "stable up to %{y:.4~g}<extra></extra>"
+    limit["hovertemplate"] = "stable up to %{y}"
     return [measured, limit]
 
 
@@ -251,14 +237,11 @@ def _along_axes(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     ]
     return {
         "xaxis2": {
-            "title": {"text": "step", "standoff": 8},
-            **_AXIS,
-            "showgrid": False,
+            "title": {"text": "step"},
             "anchor": "y2",
         },
         "yaxis2": {
-            "title": {"text": "sharpness", "standoff": 10},
-            **_AXIS,
+            "title": {"text": "sharpness"},
             **log_axis(heights, 0.08),
             "domain": [0.0, 0.38],
             "anchor": "x2",
@@ -276,13 +259,12 @@ def _trace(
     width: float = 2.2,
 ) -> dict[str, Any]:
     return {
-        "type": "scatter",
         "mode": "lines",
         "name": name,
         "x": list(x),
         "y": list(y),
         "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",
-        "line": {"width": width, "color": _PALETTE[place].light},
+        "line": {"width": width},
         "meta": place,
     }

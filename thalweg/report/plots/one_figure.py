@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from thalweg.report.parts.offline import asset, framed, plotly
+from thalweg.numeric import without_nonfinite
+from thalweg.report.parts.offline import asset, chart_scripts, framed
 from thalweg.report.parts.palette import Colour, palette_style
+from thalweg.report.parts.section import KEYS
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def figure_page(
     """Return the text of a page: a header, the figure, and what stands below it.
 
     Args:
-        figure: Plotly's, as a dictionary. A trace takes the colour of its place in the palette, or
+        figure: its `data` and `layout`. A trace takes the colour of its place in the palette, or
             of the number in its `meta`.
         title: of the window, escaped.
         header: HTML above the figure.
@@ -56,7 +58,8 @@ def figure_page(
 {header}
 </header>
 <section class="card">
-{above}<div class="chart"{height}></div>
+{above}<div class="chart" role="figure" tabindex="0" aria-label="{title}" \
+aria-description="{KEYS}"{height}></div>
 {below}
 <div class="save"><button type="button" data-save="csv" title="The points of the figure">CSV</button>\
 <button type="button" data-save="json" title="All of it">JSON</button></div>
@@ -66,6 +69,11 @@ def figure_page(
         body,
         title=title,
         style=f"{asset('page.css')}\n{palette_style(palette)}",
-        data={"figure": figure, "saved": asdict(saved)},
-        scripts=[plotly(), asset("save.js"), asset("one_figure.js"), *([script] if script else [])],
+        data={"figure": figure, "saved": without_nonfinite(asdict(saved))},
+        scripts=[
+            *chart_scripts(),
+            asset("save.js"),
+            asset("one_figure.js"),
+            *([script] if script else []),
+        ],
     )

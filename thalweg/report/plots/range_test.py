@@ -9,8 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from thalweg.errors import MissingExtraError
 from thalweg.files import write_text
+from thalweg.report.data import text
+from thalweg.report.parts.drawn import Chart
 from thalweg.report.parts.palette import colours
 from thalweg.report.plots.one_figure import Saved, figure_page
 
@@ -18,8 +19,8 @@ _HEADROOM = 0.25
 """How far above the first loss the picture reaches, as a share of the fall. Higher losses are cut off."""
 
 
-def plot_range_test(record: Mapping[str, Any], path: str | os.PathLike[str] | None = None) -> Any:
-    """Draw a range test and return the Plotly figure: the loss over the learning rate, each sweep thin,
+def plot_range_test(record: Mapping[str, Any], path: str | os.PathLike[str] | None = None) -> Chart:
+    """Draw a range test and return the chart: the loss over the learning rate, each sweep thin,
     their smoothed median thick, the suggestion a dashed line.
 
     Args:
@@ -29,95 +30,75 @@ def plot_range_test(record: Mapping[str, Any], path: str | os.PathLike[str] | No
 
     Raises:
         ValueError: a path that does not end in .html.
-        MissingExtraError: Plotly is not installed.
     """
     if path is not None and Path(path).suffix.lower() != ".html":
         raise ValueError(
             f"the picture is a page: its path must end in .html, got {os.fspath(path)!r}"
         )
     figure = _figure(record)
+    chart = Chart(**figure, page=_page(figure, record))
     if path is not None:
-        write_text(path, _page(figure.to_plotly_json(), record))
-    return figure
+        write_text(path, chart.page)
+    return chart
 
 
-def _figure(record: Mapping[str, Any]) -> Any:
-    try:
-        from plotly.graph_objects import Figure
-    except ImportError:
-        raise MissingExtraError("plotly", "A picture of a range test") from None
-    colour = _colour(record)
-    axis = {"gridcolor": "#ecebe7", "linecolor": "#e6e3de", "zeroline": False, "automargin": True}
+def _figure(record: Mapping[str, Any]) -> dict[str, Any]:
     rates = record["rates"]
     layout = {
         "xaxis": {
-            "title": {"text": "learning rate", "standoff": 10},
+            "title": {"text": "learning rate"},
             "type": "log",
             "range": [math.log10(rates[0]), math.log10(rates[-1])],
-            "dtick": 1,
-            "exponentformat": "power",
-            **axis,
-            "showgrid": False,
-            "showline": True,
         },
         "yaxis": {
-            "title": {"text": "loss after the step", "standoff": 10},
+            "title": {"text": "loss after the step"},
             "range": list(_heights(record)),
-            **axis,
         },
-        "showlegend": False,
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "margin": {"l": 72, "r": 14, "t": 30, "b": 48},
-        "hovermode": "closest",
-        **_mark(record["suggestion"], colour),
+        **_mark(record["suggestion"]),
     }
-    return Figure({"data": _traces(record, colour), "layout": layout})
+    return {"data": _traces(record), "layout": layout}
 
 
-def _traces(record: Mapping[str, Any], colour: str) -> list[dict[str, Any]]:
+def _traces(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     rates = record["rates"]
     thin = [
         {
-            "type": "scatter",
             "mode": "lines",
             "name": f"seed {each['seed']}",
             "x": rates[: len(each["losses"])],
             "y": each["losses"],
-            "line": {"width": 1, "color": colour},
+            "line": {"width": 1},
             "meta": 0,
             "opacity": 0.38,
-            "hovertemplate": f"seed {each['seed']}: %{{y:.4~g}} at %{{x:.3~g}}<extra></extra>",
+            "hovertemplate": f"seed {each['seed']}: %{{y}} at %{{x}}",
         }
         for each in record["sweeps"]
     ]
     curve = record["curve"]
     thick = {
-        "type": "scatter",
         "mode": "lines",
         "name": "median",
         "x": rates[: len(curve)],
         "y": curve,
-        "line": {"width": 3.2, "color": colour},
+        "line": {"width": 3.2},
         "meta": 0,
-        "hovertemplate": "median: %{y:.4~g} at %{x:.3~g}<extra></extra>",
+        "hovertemplate": "median: %{y} at %{x}",
     }
     return [*thin, thick]
 
 
-def _mark(suggestion: float | None, colour: str) -> dict[str, Any]:
+def _mark(suggestion: float | None) -> dict[str, Any]:
     """Return the line at the suggestion, and its label, as parts of the layout."""
     if suggestion is None:
         return {}
     line = {
-        "type": "line",
         "xref": "x",
         "yref": "paper",
         "x0": suggestion,
         "x1": suggestion,
         "y0": 0,
         "y1": 1,
-        "line": {"width": 1.6, "dash": "dash", "color": colour},
+        "line": {"width": 1.6, "dash": "dash"},
     }
     label = {
         "text": f"lr {suggestion:g}",
@@ -126,8 +107,6 @@ def _mark(suggestion: float | None, colour: str) -> dict[str, Any]:
         "x": math.log10(suggestion),
         "y": 1,
         "yanchor": "bottom",
-        "showarrow": False,
-        "font": {"size": 14},
     }
     return {"shapes": [line], "annotations": [label]}
 
@@ -141,11 +120,6 @@ def _heights(record: Mapping[str, Any]) -> tuple[float, float]:
     low, high = min([*inside, *begins]), max(begins)
     span = (high - low) or abs(high) or 1.0
     return low - 0.06 * span, high + _HEADROOM * span
-
-
-def _colour(record: Mapping[str, Any]) -> str:
-    name = str(record["optimizer"]).lower()
-    return colours([name])[name].light
 
 
 def _page(figure: Mapping[str, Any], record: Mapping[str, Any]) -> str:
@@ -184,15 +158,15 @@ def _facts(record: Mapping[str, Any]) -> str:
     rates = record["rates"]
     rows = record["batch_size"]
     facts = [
-        ("rates", f"{len(rates)} from {rates[0]:.2g} to {rates[-1]:.2g}"),
+        ("rates", f"{len(rates)} from {text.number(rates[0], 2)} to {text.number(rates[-1], 2)}"),
         ("batch", "all rows" if rows is None else f"{rows:,} rows"),
         ("loss before", f"{record['start']:.4g}"),
         *(
-            (f"seed {each['seed']}", f"{ENDS[each['stopped']]} {each['end']:.2g}")
+            (f"seed {each['seed']}", f"{ENDS[each['stopped']]} {text.number(each['end'], 2)}")
             for each in record["sweeps"]
         ),
     ]
-    return "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts)
+    return "".join(f"<dt>{name}</dt><dd>{escape(words)}</dd>" for name, words in facts)
 
 
 ENDS = {

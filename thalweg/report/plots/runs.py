@@ -13,10 +13,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from thalweg.errors import MissingExtraError
 from thalweg.files import write_text
 from thalweg.report.data import text
 from thalweg.report.parts.axes import log_axis
+from thalweg.report.parts.drawn import Chart
 from thalweg.report.parts.palette import Colour, colours
 from thalweg.report.plots.one_figure import Saved, figure_page
 
@@ -30,8 +30,8 @@ _GAP = 0.09
 _SHOWN = ("stopped", "epochs", "steps", "seconds", "gradients")
 
 
-def plot_runs(runs: Mapping[str, Rows], path: str | os.PathLike[str] | None = None) -> Any:
-    """Draw runs over their epochs: the loss, and below it each metric; return the Plotly figure.
+def plot_runs(runs: Mapping[str, Rows], path: str | os.PathLike[str] | None = None) -> Chart:
+    """Draw runs over their epochs: the loss, and below it each metric; return the chart.
 
     Of one run are drawn the training and the validation set; of several, each by its name, the validation
     set, or the training set of one that has no other.
@@ -42,10 +42,9 @@ def plot_runs(runs: Mapping[str, Rows], path: str | os.PathLike[str] | None = No
 
     Raises:
         ValueError: no epochs at all, or a path that does not end in .html.
-        MissingExtraError: Plotly is not installed.
 
     >>> rows = [{"epoch": k, "train_loss": 1 / k, "validation_loss": 2 / k} for k in (1, 2, 3)]
-    >>> [curve.name for curve in plot_runs({"mine": rows}).data]
+    >>> [curve["name"] for curve in plot_runs({"mine": rows}).data]
     ['training', 'validation']
     """
     if path is not None and Path(path).suffix.lower() != ".html":
@@ -53,14 +52,12 @@ def plot_runs(runs: Mapping[str, Rows], path: str | os.PathLike[str] | None = No
             f"the picture is a page: its path must end in .html, got {os.fspath(path)!r}"
         )
     figure = _figure(runs)
+    title = " and ".join(runs) if len(runs) < 4 else f"{len(runs)} runs"
+    record = {"runs": {name: list(rows) for name, rows in runs.items()}}
+    chart = Chart(**figure, page=_page(figure, title, "", _curve_names(runs), record))
     if path is not None:
-        names = _curve_names(runs)
-        shown = figure.to_plotly_json()
-        title = " and ".join(runs) if len(runs) < 4 else f"{len(runs)} runs"
-        write_text(
-            path, _page(shown, title, "", names, {"runs": {k: list(v) for k, v in runs.items()}})
-        )
-    return figure
+        write_text(path, chart.page)
+    return chart
 
 
 def write_run_page(record: Mapping[str, Any], rows: Rows, path: str | os.PathLike[str]) -> Path:
@@ -72,10 +69,9 @@ def write_run_page(record: Mapping[str, Any], rows: Rows, path: str | os.PathLik
         path: the file.
 
     Raises:
-        MissingExtraError: Plotly is not installed.
     """
     name = f"{record['task'].get('name')}, {record['recipe'].get('optimizer')}"
-    figure = _figure({name: rows}).to_plotly_json()
+    figure = _figure({name: rows})
     below = "".join(
         f"<h2>{title}</h2><dl>{entries}</dl>"
         for title, entries in (
@@ -92,21 +88,16 @@ def write_run_page(record: Mapping[str, Any], rows: Rows, path: str | os.PathLik
     return Path(path)
 
 
-def _figure(runs: Mapping[str, Rows]) -> Any:
-    try:
-        from plotly.graph_objects import Figure
-    except ImportError:
-        raise MissingExtraError("plotly", "A picture of runs") from None
+def _figure(runs: Mapping[str, Rows]) -> dict[str, Any]:
     if not any(runs.values()):
         raise ValueError("there are no epochs to draw: the history is empty")
     panels = _panels(runs)
-    palette = _palette(runs)
     traces = [
-        _trace(name, rows, column, place, palette[name].light)
+        _trace(name, rows, column, place)
         for place, panel in enumerate(panels)
         for name, rows, column in _curves(runs, panel)
     ]
-    return Figure({"data": traces, "layout": _layout(panels, traces)})
+    return {"data": traces, "layout": _layout(panels, traces)}
 
 
 def _panels(runs: Mapping[str, Rows]) -> list[str]:
@@ -143,40 +134,27 @@ def _curve_names(runs: Mapping[str, Rows]) -> list[str]:
     ]
 
 
-def _palette(runs: Mapping[str, Rows]) -> dict[str, Colour]:
-    return _OF_ONE if len(runs) == 1 else colours(list(runs))
-
-
-def _trace(name: str, rows: Rows, column: str, place: int, colour: str) -> dict[str, Any]:
+def _trace(name: str, rows: Rows, column: str, place: int) -> dict[str, Any]:
     number = "" if place == 0 else str(place + 1)
     values = [float(row.get(column, math.nan)) for row in rows]
     return {
-        "type": "scatter",
         "mode": "lines" if len(rows) > 1 else "markers",
-        "name": escape(name, quote=False),  # Plotly reads some tags in a name
+        "name": name,
         "x": [int(row["epoch"]) for row in rows],
         "y": [value if math.isfinite(value) else None for value in values],
         "xaxis": "x",
         "yaxis": f"y{number}",
-        "line": {"width": 2.2, "color": colour},
-        "hovertemplate": "%{y:.4~g}",
-        "showlegend": place == 0,
+        "line": {"width": 2.2},
+        "hovertemplate": "%{y}",
     }
 
 
 def _layout(panels: Sequence[str], traces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    axis = {"gridcolor": "#ecebe7", "linecolor": "#e6e3de", "zeroline": False, "automargin": True}
     layout: dict[str, Any] = {
         "xaxis": {
-            "title": {"text": "epoch", "standoff": 10},
-            **axis,
-            "showgrid": False,
+            "title": {"text": "epoch"},
             "anchor": "free",
         },
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "margin": {"l": 72, "r": 14, "t": 14, "b": 48},
         "hovermode": "x unified",
     }
     layout["xaxis"]["position"] = 0
@@ -193,8 +171,8 @@ def _layout(panels: Sequence[str], traces: Sequence[Mapping[str, Any]]) -> dict[
             if y is not None
         ]
         scale = log_axis(found, 0.04) if panel == "loss" and found and min(found) > 0 else {}
-        title = {"text": text.spaced(panel), "standoff": 10}
-        layout[name] = {"title": title, "domain": [max(0.0, top - tall), top], **axis, **scale}
+        title = {"text": text.spaced(panel)}
+        layout[name] = {"title": title, "domain": [max(0.0, top - tall), top], **scale}
         top -= tall + _GAP
     return layout
 
@@ -212,7 +190,7 @@ def _page(
     both = set(shown) <= set(_OF_ONE)
     palette = [_OF_ONE[name] for name in shown] if both else list(colours(shown).values())
     key = "".join(
-        f'<li><span class="name" style="--c:var(--e{i})">{name}</span></li>'
+        f'<li><span class="name" style="--c:var(--e{i})">{escape(name)}</span></li>'
         for i, name in enumerate(shown)
     )
     return figure_page(

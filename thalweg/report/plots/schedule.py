@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from thalweg.errors import MissingExtraError
 from thalweg.files import write_text
 from thalweg.numeric import as_whole
+from thalweg.report.parts.drawn import Chart
 from thalweg.report.parts.palette import colours
 from thalweg.report.plots.one_figure import Saved, figure_page
 
@@ -28,8 +28,8 @@ def plot_schedules(
     path: str | os.PathLike[str] | None = None,
     *,
     log: bool = False,
-) -> Any:
-    """Draw schedules over the first `steps` steps, in one picture, and return the Plotly figure.
+) -> Chart:
+    """Draw schedules over the first `steps` steps, in one picture, and return the chart.
 
     Args:
         schedules: one, several, or several by the names they shall have in the picture; each a schedule or
@@ -44,13 +44,10 @@ def plot_schedules(
     Raises:
         ValueError: no schedules, steps below 1, or a path that does not end in .html.
         TypeError: something given is neither.
-        MissingExtraError: Plotly is not installed.
 
     >>> from thalweg.schedules import cosine, inverse_sqrt
-    >>> figure = plot_schedules(
-    ...     {"a": cosine(0.1, steps=100), "b": inverse_sqrt(0.1, warmup=4)}, 100
-    ... )
-    >>> [(curve.name, len(curve.y), curve.y[0]) for curve in figure.data]
+    >>> chart = plot_schedules({"a": cosine(0.1, steps=100), "b": inverse_sqrt(0.1, warmup=4)}, 100)
+    >>> [(curve["name"], len(curve["y"]), curve["y"][0]) for curve in chart.data]
     [('a', 100, 0.1), ('b', 100, 0.025)]
     """
     count = as_whole(steps)
@@ -59,14 +56,14 @@ def plot_schedules(
     steps = count
     if path is not None and Path(path).suffix.lower() != ".html":
         raise ValueError(
-            f"the picture is a page: its path must end in .html, got {os.fspath(path)!r}. For another format "
-            "use the returned figure: figure.write_image(path) if kaleido is installed"
+            f"the picture is a page: its path must end in .html, got {os.fspath(path)!r}"
         )
     named = _named(schedules)
     figure = _figure(named, steps, log)
+    chart = Chart(**figure, page=_page(figure, named, steps))
     if path is not None:
-        write_text(path, _page(figure.to_plotly_json(), named, steps))
-    return figure
+        write_text(path, chart.page)
+    return chart
 
 
 def _named(schedules: Any) -> dict[str, OfStep]:
@@ -99,51 +96,32 @@ def _name(schedule: Any) -> str:
     return repr(schedule)
 
 
-def _figure(named: Mapping[str, OfStep], steps: int, log: bool) -> Any:
-    try:
-        from plotly.graph_objects import Figure
-    except ImportError:
-        raise MissingExtraError("plotly", "A picture of schedules") from None
-    palette = colours(list(named))
-    traces = [
-        _trace(name, schedule, steps, log, palette[name].light) for name, schedule in named.items()
-    ]
-    axis = {"gridcolor": "#ecebe7", "linecolor": "#e6e3de", "zeroline": False, "automargin": True}
+def _figure(named: Mapping[str, OfStep], steps: int, log: bool) -> dict[str, Any]:
+    traces = [_trace(name, schedule, steps, log) for name, schedule in named.items()]
     layout = {
         "xaxis": {
-            "title": {"text": "steps taken", "standoff": 10},
+            "title": {"text": "steps taken"},
             "range": [0, max(steps - 1, 1)],
-            **axis,
-            "showgrid": False,
-            "showline": True,
         },
         "yaxis": {
-            "title": {"text": "value", "standoff": 10},
-            "exponentformat": "e",
-            **axis,
+            "title": {"text": "value"},
             **({"type": "log"} if log else {"rangemode": "tozero"}),
         },
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "showlegend": len(named) > 1,
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "margin": {"l": 72, "r": 14, "t": 14, "b": 48},
         "hovermode": "x unified",
     }
-    return Figure({"data": traces, "layout": layout})
+    return {"data": traces, "layout": layout}
 
 
-def _trace(name: str, schedule: OfStep, steps: int, log: bool, colour: str) -> dict[str, Any]:
+def _trace(name: str, schedule: OfStep, steps: int, log: bool) -> dict[str, Any]:
     ks = [*range(0, steps - 1, -(-steps // MOST_POINTS)), steps - 1]
     values = [float(schedule(k)) for k in ks]
     return {
-        "type": "scatter",
         "mode": "lines" if len(ks) > 1 else "markers",
-        "name": escape(name, quote=False),  # Plotly reads some tags in a name
+        "name": name,
         "x": ks,
         "y": [None if log and value <= 0 else value for value in values],
-        "line": {"width": 2.2, "color": colour},
-        "hovertemplate": "%{y:.4~g}",
+        "line": {"width": 2.2},
+        "hovertemplate": "%{y}",
     }
 
 

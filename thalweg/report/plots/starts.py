@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.files import write_text
+from thalweg.report.data import text
 from thalweg.report.parts.offline import asset, framed
 from thalweg.report.parts.palette import palette_style
 from thalweg.report.plots.depth import depth_lines, depth_svg, palette_of
@@ -243,7 +244,7 @@ one batch: mean and standard deviation over {record["seeds"]} seeds. A flat line
 
 
 def _race(race: Mapping[str, Any]) -> str:
-    lines = "".join(f"<li>{escape(line)}</li>" for line in race["evidence"])
+    lines = "".join(f"<li>{text.typeset(escape(line))}</li>" for line in race["evidence"])
     return f"""<section class="card">
 <h2>After some training</h2>
 <p class="hint">{escape(race["how"])}</p>

@@ -88,17 +88,14 @@ def profiles(result: Record) -> Figure:
         share = shares[name]
         traces.append(
             {
-                "type": "scatter",
                 "mode": "lines",
-                "name": escape(name, quote=False),
+                "name": name,
                 "x": [*factors, far],
                 "y": [*share, share[-1]],
                 "meta": {"entrant": name, "role": "line"},
                 # profiles often coincide: the one drawn before must show around the one after
                 "line": {"width": 2 + 1.2 * min(len(shown) - 1 - place, 4), "shape": "hv"},
-                "hovertemplate": (
-                    f"<b>{escape(name)}</b> within %{{x:.3~g}}× on %{{y:.0%}}<extra></extra>"
-                ),
+                "hovertemplate": (f"{name} within %{{x}}× on %{{y}}"),
             }
         )
     layout: dict[str, Any] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from thalweg.report.data import text
@@ -112,22 +111,20 @@ def _ends(around: Spread) -> tuple[str, str]:
 def _median(name: str, curve: Band, axis: str) -> dict[str, Any]:
     unit = "s" if axis == "seconds" else _AXES[axis]
     return {
-        "type": "scatter",
         "mode": "lines" if len(curve.x) > 1 else "markers",
-        "name": escape(name, quote=False),
+        "name": name,
         "x": list(curve.x),
         "y": list(curve.middle),
         "meta": {"entrant": name, "role": "line"},
         "line": {"width": 2.2},
-        "hovertemplate": f"<b>{escape(name)}</b> %{{y}} after %{{x:.4~g}} {unit}<extra></extra>",
+        "hovertemplate": f"{name} %{{y}} after %{{x}} {unit}",
     }
 
 
 def _band(name: str, curve: Band) -> dict[str, Any]:
     return {
-        "type": "scatter",
         "mode": "lines",
-        "name": escape(name, quote=False),
+        "name": name,
         "x": [*curve.x, *reversed(curve.x)],
         "y": [*curve.high, *reversed(curve.low)],
         "meta": {"entrant": name, "role": "band"},

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from thalweg.report.data import text
@@ -146,7 +145,7 @@ def _with_regions(
             "domain": [0, share],
             "range": [len(regions) - 0.4, -0.6],
             "tickvals": list(range(len(regions))),
-            "ticktext": [escape(text.cut(row["entrant"], _LABEL), quote=False) for row in regions],
+            "ticktext": [text.cut(row["entrant"], _LABEL) for row in regions],
             "showgrid": False,
         }
         traces += [_region(row, height) for height, row in enumerate(regions)]
@@ -174,15 +173,13 @@ def _region(row: Record, height: int) -> dict[str, Any]:
         "circle",
         "triangle-right" if upper else "line-ns",
     ]
-    name = escape(row["entrant"])
     width = f"{row['width']:.2g} decades{' or more' if row['open'] else ''}"
     if row.get("width_low") is not None:
         ends = text.span(f"{row['width_low']:.2g}", f"{row['width_high']:.2g}")
         width += f" ({text.percent(row['width_level'])} interval {ends})"
     return {
-        "type": "scatter",
         "mode": "lines+markers",
-        "name": escape(row["entrant"], quote=False),
+        "name": row["entrant"],
         "x": [row["low"], row["best"], row["high"]],
         "y": [height] * 3,
         "yaxis": "y2",
@@ -190,8 +187,7 @@ def _region(row: Record, height: int) -> dict[str, Any]:
         "line": {"width": 5},
         "marker": {"size": [9, 9, 9], "symbol": symbols, "line": {"width": [2, 0, 2]}},
         "hovertemplate": (
-            f"<b>{name}</b> good from {text.rate(row['low'])} to {text.rate(row['high'])}: {width}"
-            "<extra></extra>"
+            f"{row['entrant']} good from {text.rate(row['low'])} to {text.rate(row['high'])}: {width}"
         ),
     }
 
@@ -218,12 +214,11 @@ def _rates(
         for p in points
     ]
     return {
-        "type": "scatter",
         "mode": "markers" if any(others) else "lines+markers",
-        "name": escape(name, quote=False),
+        "name": name,
         "x": [point["lr"] for point in points],
         "y": list(heights),
-        "text": [f"{escape(other)}: {escape(w)}" for other, w in zip(others, words, strict=True)],
+        "text": [f"{other}: {w}" for other, w in zip(others, words, strict=True)],
         "meta": {"entrant": name, "role": "points"},
         "line": {"width": 1.8},
         "marker": {
@@ -231,19 +226,18 @@ def _rates(
             "symbol": [symbol if mark else "circle" for mark in best],
             "line": {"width": 0},
         },
-        "hovertemplate": f"<b>{escape(name)}</b> at %{{x:.4~g}}%{{text}}<extra></extra>",
+        "hovertemplate": f"{name} at %{{x}}%{{text}}",
     }
 
 
 def _misses(name: str, rates: Sequence[float], height: float) -> dict[str, Any]:
     return {
-        "type": "scatter",
         "mode": "markers",
-        "name": escape(name, quote=False),
+        "name": name,
         "x": list(rates),
         "y": [height] * len(rates),
         "meta": {"entrant": name, "role": "misses"},
         "line": {"width": 0},
         "marker": {"size": 5, "symbol": "x-thin", "line": {"width": 1.3}},
-        "hovertemplate": f"<b>{escape(name)}</b> at %{{x:.4~g}}: missed<extra></extra>",
+        "hovertemplate": f"{name} at %{{x}}: missed",
     }

@@ -106,17 +106,14 @@ def _heights(result: Record, shown: list[float]) -> dict[str, Any]:
 
 def _line(row: Record) -> dict[str, Any]:
     return {
-        "type": "scatter",
         "mode": "lines+markers",
-        "name": escape(row["entrant"], quote=False),
+        "name": row["entrant"],
         "x": row["trials"],
         "y": row["expected"],
         "meta": {"entrant": row["entrant"], "role": "line"},
         "line": {"width": 2.2},
         "marker": {"size": 6, "line": {"width": 0}},
-        "hovertemplate": (
-            f"<b>{escape(row['entrant'])}</b> %{{y:.4~g}} with %{{x}} points<extra></extra>"
-        ),
+        "hovertemplate": (f"{row['entrant']} %{{y}} with %{{x}} points"),
     }
 
 
@@ -129,9 +126,8 @@ def _band(row: Record) -> dict[str, Any]:
     ]
     ks, lows, highs = ([end[i] for end in ends] for i in range(3))
     return {
-        "type": "scatter",
         "mode": "lines",
-        "name": escape(row["entrant"], quote=False),
+        "name": row["entrant"],
         "x": [*ks, *reversed(ks)],
         "y": [*highs, *reversed(lows)],
         "meta": {"entrant": row["entrant"], "role": "band"},

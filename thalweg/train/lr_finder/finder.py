@@ -16,6 +16,7 @@ from torch import nn
 from thalweg.errors import TaskError
 from thalweg.numeric import is_real
 from thalweg.objective import Cost
+from thalweg.report.parts.drawn import Chart
 from thalweg.tasks.place import place_of
 from thalweg.tasks.sources.source import LoaderSource
 from thalweg.tasks.task import BATCH_SIZE, Task
@@ -117,7 +118,7 @@ class RangeTest:
             ],
         }
 
-    def plot(self, path: Any = None) -> Any:
+    def plot(self, path: Any = None) -> Chart:
         """Draw the sweeps and the suggestion; see `thalweg.report.plot_range_test`."""
         from thalweg.report.plots.range_test import plot_range_test
 

@@ -14,6 +14,7 @@ from thalweg.errors import DataError
 from thalweg.objective import Scores
 from thalweg.objective.answers import Output, answers
 from thalweg.objective.nested import mapped, tensors_in
+from thalweg.report.parts.drawn import Chart
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.sources.mappings import TARGET_NAMES
 from thalweg.tasks.sources.source import ArraySource, Source
@@ -42,7 +43,7 @@ class Trained:
         """The number of epochs on record."""
         return len(self.history)
 
-    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Chart:
         """Draw loss and metrics over the epochs, as `history.plot` does."""
         return self.history.plot(path)
 
