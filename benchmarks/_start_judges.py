@@ -213,9 +213,9 @@ def bottleneck(*widths: int) -> Build:
 JUDGES: dict[str, Problem] = {
     "GRU over rows": Problem(recurrent(32)),
     "12 ReLU, width 20": Problem(plain(12, nn.ReLU, width=20)),
-    "mixer, 3 blocks": Problem(mixer(3, 32)),
-    "depthwise convolutions, 4 blocks": Problem(depthwise(4, 12)),
-    "post-norm transformer, 3 layers": Problem(transformer(3, 32)),
+    "mixer, 2 blocks": Problem(mixer(2, 24)),
+    "depthwise convolutions, 3 blocks": Problem(depthwise(3, 8)),
+    "post-norm transformer, 2 layers": Problem(transformer(2, 24)),
     "sigmoid autoencoder": Problem(bottleneck(32, 16, 32), images, "mse_loss", 0.06, 30.0),
     "siamese ReLU, Huber": Problem(lambda: Siamese(48, 4), pairs, "huber_loss", 0.1),
     "8 gated layers": Problem(gated(8, 48)),

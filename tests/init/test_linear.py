@@ -107,6 +107,14 @@ def test_a_usual_start_whose_outputs_explode_is_not_recommended() -> None:
     assert "The usual start, orthogonal|bias, is far behind." in str(found)
 
 
+def test_where_no_best_constant_is_known_the_lowest_loss_of_the_starts_is_halved() -> None:
+    names = ["orthogonal|bias", "he|bias"]
+    y = functional.one_hot(Y, 3).double()
+    found = init.compare(lambda: deep(2, nn.Tanh), names, X, y, as_loss("huber"), seeds=2)
+    assert found.constant is None
+    assert "would fall to half of the lowest of these starts in" in str(found)
+
+
 class Once(torch.autograd.Function):
     """tanh without a second derivative."""
 

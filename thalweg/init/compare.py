@@ -142,8 +142,11 @@ class InitComparison:
     def _reason(self, best: Started) -> str:
         by = self.decided_by
         if by == "steps":
+            lowest = (
+                "the lowest of these starts" if self.constant is None else "the best constant's"
+            )
             return (
-                "If the model stayed linear, the loss would fall to half of the best constant's in "
+                f"If the model stayed linear, the loss would fall to half of {lowest} in "
                 f"{steps_said(best.steps)} steps of gradient descent"
             )
         if by == "drift":
