@@ -1,4 +1,4 @@
-"""The networks of benchmarks/starts.py: some made the recommendation, others judge it."""
+"""The networks of benchmarks/starts.py with which the recommendation was made. All learn the digits."""
 
 from __future__ import annotations
 

@@ -5,18 +5,21 @@ signs, of networks of 10, 50 and 200 layers: mean over the seeds. It is determin
 
 reach: steps of SGD with momentum until the loss on 512 rows of the digits falls to a target, for each start
 on each network: the best learning rate of five by one seed, then the median over other seeds. Beside it the
-start that `thalweg.init.compare` recommends, which trains nothing, and its ratio to the best of the twelve. A
-start is followed for 1.5 times the steps of the best one before it, at most for the budget, and no further
-where by half of that it has lost less than a tenth of its loss; what has not arrived is marked by ">". With
---others the networks are those that played no part in making the recommendation; --also adds a start.
+start that `thalweg.init.compare` recommends, which trains nothing, and its ratio to the best of the twelve,
+with that of the usual start; both again where LSUV is not compared. "too hopeful" is by what factor the
+linear steps put a start too far ahead of the usual one. A start is followed for 1.5 times the steps of the
+best one before it, at most for the budget, and no further where by half of that it has lost less than a
+tenth of its loss; what has not arrived is marked by ">". --others takes further networks, --judges those
+whose kinds played no part in making the recommendation; --also adds a start.
 
-    python benchmarks/starts.py [drift] [reach] [--seeds 5] [--steps 600] [--only relu] [--others]
-        [--also START]
+    python benchmarks/starts.py [drift] [reach] [--seeds 5] [--steps 600] [--only relu]
+        [--others | --judges] [--also START]
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -24,12 +27,13 @@ from dataclasses import dataclass
 
 import torch
 from _contest import print_table
+from _start_judges import JUDGES, Problem
 from _start_networks import NETWORKS, OTHERS, Build, plain, residual
 from torch import Tensor, nn
 
 from thalweg import init
 from thalweg.errors import TaskError
-from thalweg.init.compare import AS_BUILT
+from thalweg.init.compare import AS_BUILT, Started
 from thalweg.objective.losses import as_loss
 from thalweg.tasks import load_task
 
@@ -47,8 +51,8 @@ STARTS = [
     AS_BUILT,
     "truncated_normal:std=0.02|bias",
 ]
+USUAL = "orthogonal|bias|lsuv"
 BATCH, ROWS = 64, 512
-TARGET = 0.2
 RATES = (0.03, 0.01, 0.1, 0.003, 0.001)
 """The likely ones first: a rate is not followed further than the best before it."""
 EVERY = 5
@@ -72,7 +76,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--only", default="", help="a word in the name of a network")
     parser.add_argument("--also", action="append", default=[], help="a further start")
-    parser.add_argument("--others", action="store_true", help="the networks that judge")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--others", action="store_true", help="the second dozen of networks")
+    which.add_argument("--judges", action="store_true", help="the networks that judge")
     given = parser.parse_args()
     STARTS.extend(given.also)
     torch.set_flush_denormal(True)  # dead networks are slow otherwise
@@ -81,7 +87,9 @@ def main() -> None:
         if section == "drift":
             drift(given.seeds)
         elif section == "reach":
-            reach(given.seeds, given.steps, given.only, OTHERS if given.others else NETWORKS)
+            networks = OTHERS if given.others else NETWORKS
+            problems = {name: Problem(build) for name, build in networks.items()}
+            reach(given.seeds, given.steps, given.only, JUDGES if given.judges else problems)
         else:
             parser.error(f"{section} is no section: drift or reach")
 
@@ -92,10 +100,10 @@ def digits() -> tuple[Tensor, Tensor]:
 
 
 def compared(
-    build: Build, names: Sequence[str], x: Tensor, y: Tensor, seeds: int
+    problem: Problem, names: Sequence[str], x: Tensor, y: Tensor, seeds: int
 ) -> init.InitComparison:
-    loss = as_loss("cross_entropy")
-    return init.compare(build, names, x[:256], y[:256], loss, targets=y, seeds=seeds)
+    loss = as_loss(problem.loss)
+    return init.compare(problem.build, names, x[:256], y[:256], loss, targets=y, seeds=seeds)
 
 
 def drift(seeds: int) -> None:
@@ -106,7 +114,8 @@ def drift(seeds: int) -> None:
     for kind, depth in columns:
         for name in STARTS:
             try:
-                (started,) = compared(KINDS[kind](depth), [name], x, y, seeds).started
+                problem = Problem(KINDS[kind](depth))
+                (started,) = compared(problem, [name], x, y, seeds).started
                 cells[name, kind, depth] = _nats(started.drift)
             except TaskError:  # it is for branches, and there are none
                 cells[name, kind, depth] = "–"
@@ -120,50 +129,83 @@ def _nats(spread: object) -> str:
     return "dead" if not math.isfinite(mean) else f"{mean:.1f}"
 
 
-def reach(seeds: int, steps: int, word: str, networks: Mapping[str, Build]) -> None:
+def reach(seeds: int, steps: int, word: str, problems: Mapping[str, Problem]) -> None:
     """Print the steps to the target of each start on each network, and of the one that is recommended."""
-    x, y = digits()
-    networks = {name: build for name, build in networks.items() if word.lower() in name.lower()}
+    problems = {name: each for name, each in problems.items() if word.lower() in name.lower()}
     counts: dict[str, dict[str, Count]] = {}
     rows = []
-    for network, build in networks.items():
-        counts[network] = of_starts(build, seeds, steps, x, y)
-        rows.append([network, *judged(build, counts[network], x, y)])
+    for network, problem in problems.items():
+        x, y = problem.data(*digits())
+        counts[network] = of_starts(problem, seeds, steps, x, y)
+        rows.append([network, *judged(problem, counts[network], x, y)])
         print(*rows[-1], sep="  ", flush=True)
-    table = [[s, *(str(counts[n].get(s, "–")) for n in networks)] for s in STARTS]
-    title = f"Steps to a loss of {TARGET}, median of {seeds} seeds"
-    print_table(title, ["start", *networks], table)
-    print_table("The recommended start", ["network", "best", "steps", "recommended", "×"], rows)
+    table = [[s, *(str(counts[n].get(s, "–")) for n in problems)] for s in STARTS]
+    print_table(f"Steps to the target, median of {seeds} seeds", ["start", *problems], table)
+    without = ["without LSUV", "×", "orthogonal ×"]
+    titles = ["network", "best", "steps", "recommended", "×", "usual ×", *without, "too hopeful"]
+    print_table("The recommended start, and the usual one everywhere", titles, rows)
 
 
-def of_starts(build: Build, seeds: int, steps: int, x: Tensor, y: Tensor) -> dict[str, Count]:
+def of_starts(problem: Problem, seeds: int, steps: int, x: Tensor, y: Tensor) -> dict[str, Count]:
     """Return the steps of each start that has something to do on the network."""
     counts: dict[str, Count] = {}
     for name in STARTS:
-        if _matches(name, build, x, y):
+        if _matches(name, problem, x, y):
             arrived = [each.steps for each in counts.values() if each.arrived]
             most = int(min([steps, *(FOLLOWED * each for each in arrived)]))
-            counts[name] = _counted(name, build, seeds, most, x, y)
+            counts[name] = _counted(Trainee(problem, name, x, y), seeds, most)
     return counts
 
 
-def judged(build: Build, counts: Mapping[str, Count], x: Tensor, y: Tensor) -> list[str]:
-    """Return the best start, its steps, the recommended one and how many times as many it took."""
-    best = min(counts, key=lambda name: (not counts[name].arrived, counts[name].steps))
-    recommended = compared(build, list(counts), x, y, 3).recommended
-    if not recommended:
-        return [best, str(counts[best]), "none", "–"]
-    chosen = counts[recommended[0]]
-    ratio = f"{'' if chosen.arrived else '>'}{chosen.steps / counts[best].steps:.2f}"
-    return [best, str(counts[best]), recommended[0], ratio]
+def judged(problem: Problem, counts: Mapping[str, Count], x: Tensor, y: Tensor) -> list[str]:
+    """Return the best start, its steps, the recommended and the usual one with how many times as many they
+    took; the same without LSUV; and how many times too hopeful the linear steps were at most.
+    """
+    found = compared(problem, list(counts), x, y, 3)
+    unscaled = dataclasses.replace(
+        found, started=tuple(s for s in found.started if s.name != USUAL)
+    )
+    best = _best(counts)
+    cells = [best, str(counts[best])]
+    for comparison, usual in ((found, USUAL), (unscaled, USUAL.removesuffix("|lsuv"))):
+        chosen = (*comparison.recommended, "none")[0]
+        among = {each.name: counts[each.name] for each in comparison.started}
+        cells += [chosen, _ratio(chosen, among), _ratio(usual, among)]
+    return [*cells, f"{_hope(found.started, counts):.1f}"]
 
 
-def _matches(name: str, build: Build, x: Tensor, y: Tensor) -> bool:
+def _best(counts: Mapping[str, Count]) -> str:
+    return min(counts, key=lambda name: (not counts[name].arrived, counts[name].steps))
+
+
+def _ratio(name: str, counts: Mapping[str, Count]) -> str:
+    """Return how many times the steps of the best start another one took."""
+    if name not in counts:
+        return "–"
+    mark = "" if counts[name].arrived else ">"
+    return f"{mark}{counts[name].steps / counts[_best(counts)].steps:.2f}"
+
+
+def _hope(started: Sequence[Started], counts: Mapping[str, Count]) -> float:
+    """Return by what factor the linear steps put a start too far ahead of the usual one, of those that
+    arrived: 1 where no such start is put ahead.
+    """
+    forecast = {
+        each.name: statistics.fmean(map(math.log1p, each.steps)) - math.log(counts[each.name].steps)
+        for each in started
+        if each.steps and counts[each.name].arrived
+    }
+    usual = forecast.get(USUAL, math.nan)
+    return max((math.exp(usual - each) for each in forecast.values()), default=math.nan)
+
+
+def _matches(name: str, problem: Problem, x: Tensor, y: Tensor) -> bool:
     """Whether a start is for something that the network has."""
     if name == AS_BUILT:
         return True
+    strategy = init.find_strategy(name)
     try:
-        init.apply(build(), init.find_strategy(name), x[:256], y[:256], loss="cross_entropy")
+        init.apply(problem.build(), strategy, x[:256], y[:256], loss=problem.loss)
     except TaskError:
         return False
     return True
@@ -180,11 +222,11 @@ class Count:
         return f"{'' if self.arrived else '>'}{self.steps:.0f}"
 
 
-def _counted(name: str, build: Build, seeds: int, most: int, x: Tensor, y: Tensor) -> Count:
+def _counted(trainee: Trainee, seeds: int, most: int) -> Count:
     tuned = []
     limit = most
     for rate in RATES:
-        count, left = _until(name, build, rate, 1000, limit, x, y)
+        count, left = trainee.until(rate, 1000, limit)
         tuned.append((count, left, rate))
         limit = min(limit, int(count))
     count, _, rate = min(tuned)
@@ -192,43 +234,55 @@ def _counted(name: str, build: Build, seeds: int, most: int, x: Tensor, y: Tenso
         return Count(most, arrived=False)
     found: list[float] = []
     while len(found) < seeds and sum(each > most for each in found) <= seeds // 2:
-        found.append(_until(name, build, rate, len(found), most, x, y)[0])
+        found.append(trainee.until(rate, len(found), most)[0])
     middle = statistics.median(found) if len(found) == seeds else math.inf
     return Count(min(middle, most), arrived=middle <= most)
 
 
-def _until(
-    name: str, build: Build, rate: float, seed: int, most: int, x: Tensor, y: Tensor
-) -> tuple[float, float]:
-    """Return the steps to the target (more than the budget where it is not reached), and the last loss."""
-    torch.manual_seed(seed)
-    model = build()
-    if name != AS_BUILT:
-        first = torch.randint(len(x), (256,))
-        init.apply(
-            model, init.find_strategy(name), x[first], y[first], seed=seed, loss="cross_entropy"
-        )
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
-    last, begun = math.inf, _loss(model, x, y)
-    for step in range(1, most + 1):
-        rows = torch.randint(len(x), (BATCH,))
-        loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if step % EVERY == 0:
-            last = _loss(model, x, y)
-            if last <= TARGET:
-                return step, last
-            hopeless = step > most / 2 and last > LEFT * begun
-            if not math.isfinite(last) or hopeless:
-                break
-    return most + 1, last if math.isfinite(last) else math.inf
+@dataclass(frozen=True)
+class Trainee:
+    """A network with one of the starts."""
 
+    problem: Problem
+    start: str
+    x: Tensor
+    y: Tensor
 
-@torch.no_grad()
-def _loss(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    return float(nn.functional.cross_entropy(model(x[:ROWS]), y[:ROWS]))
+    def until(self, rate: float, seed: int, most: int) -> tuple[float, float]:
+        """Return the steps to the target, more than the budget where it is not reached, and the last loss."""
+        torch.manual_seed(seed)
+        model = self._begun(seed)
+        rate *= self.problem.faster
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
+        loss = as_loss(self.problem.loss)
+        last, begun = math.inf, self._loss(model)
+        for step in range(1, most + 1):
+            rows = torch.randint(len(self.x), (BATCH,))
+            value = loss(model(self.x[rows]), self.y[rows])
+            optimizer.zero_grad()
+            value.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if step % EVERY == 0:
+                last = self._loss(model)
+                if last <= self.problem.target:
+                    return step, last
+                hopeless = step > most / 2 and last > LEFT * begun
+                if not math.isfinite(last) or hopeless:
+                    break
+        return most + 1, last if math.isfinite(last) else math.inf
+
+    def _begun(self, seed: int) -> nn.Module:
+        model = self.problem.build()
+        if self.start != AS_BUILT:
+            first = torch.randint(len(self.x), (256,))
+            x, y = self.x[first], self.y[first]
+            strategy = init.find_strategy(self.start)
+            init.apply(model, strategy, x, y, seed=seed, loss=self.problem.loss)
+        return model
+
+    @torch.no_grad()
+    def _loss(self, model: nn.Module) -> float:
+        return float(as_loss(self.problem.loss)(model(self.x[:ROWS]), self.y[:ROWS]))
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ def test_the_recommendation_sees_that_a_few_directions_learn_alone() -> None:
     assert all(one > 2 * other for one, other in zip(walk.steps, orthogonal.steps, strict=True))
     assert small.steps == (math.inf,) * 3
     assert "never" in str(found)
-    assert "If the model stayed linear" in found.to_dict()["advice"]
+    advice = found.to_dict()["advice"]
+    assert advice.startswith("Recommended: orthogonal|bias, the usual start. If the model stayed")
 
 
 class Residual(nn.Sequential):
@@ -97,12 +98,21 @@ def residual() -> nn.Sequential:
     return nn.Sequential(nn.Linear(5, 16), *blocks, nn.Linear(16, 3)).double()
 
 
-def test_a_start_whose_outputs_explode_is_not_recommended() -> None:
+def test_a_usual_start_whose_outputs_explode_is_not_recommended() -> None:
     """There the loss is large, and its Hessian next to nothing."""
-    names = ["he|bias", "he|bias|zero_branches"]
+    names = ["orthogonal|bias", "he|bias|zero_branches"]
     found = init.compare(residual, names, X, Y, LOSS, seeds=3)
     assert found.started[0].loss.mean > 10
     assert found.recommended == ("he|bias|zero_branches",)
+    assert "The usual start, orthogonal|bias, is far behind." in str(found)
+
+
+def test_where_no_best_constant_is_known_the_lowest_loss_of_the_starts_is_halved() -> None:
+    names = ["orthogonal|bias", "he|bias"]
+    y = functional.one_hot(Y, 3).double()
+    found = init.compare(lambda: deep(2, nn.Tanh), names, X, y, as_loss("huber"), seeds=2)
+    assert found.constant is None
+    assert "would fall to half of the lowest of these starts in" in str(found)
 
 
 class Once(torch.autograd.Function):

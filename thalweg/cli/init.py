@@ -25,7 +25,7 @@ EXAMPLES = (
     "thalweg init digits --show 'he|output_bias'",
 )
 
-_USUAL = "default,he,glorot,orthogonal,lsuv"
+_USUAL = "default,he,glorot,orthogonal,orthogonal|bias|lsuv"
 
 
 def init(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,8 @@ from thalweg.errors import TaskError, check_each_once
 from thalweg.init.apply import apply
 from thalweg.init.linear import LinearDescent, linear_descent
 from thalweg.init.named import as_strategy
+from thalweg.init.recommended import MARGIN, recommended, usual_of
+from thalweg.init.spread import Spread
 from thalweg.kept import by_batch, undisturbed, watched
 from thalweg.model.layers import layers_of
 from thalweg.model.outputs import first_tensor, outputs_of
@@ -24,29 +25,8 @@ from thalweg.report.plots.starts import starts_html, steps_said
 AS_BUILT = "default"
 """The name for what the layers draw themselves."""
 
-_LONGEST = 1e6
-"""Numbers from here on are shown with an exponent."""
 _LEFT = 0.5
 """How much of the loss of the best constant is left where the steps of the linear model are counted."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The mean of a figure over the seeds, and its standard deviation."""
-
-    mean: float
-    std: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Return mean and standard deviation of some numbers."""
-        if not all(map(math.isfinite, values)):
-            return cls(math.nan, math.nan)
-        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0)
-
-    def __str__(self) -> str:
-        how = ".2f" if abs(self.mean) < _LONGEST else ".3g"  # a loss may be astronomic
-        return f"{self.mean:+{how}} ± {self.std:{how}}"
 
 
 @dataclass(frozen=True)
@@ -101,15 +81,17 @@ class InitComparison:
 
     @property
     def recommended(self) -> tuple[str, ...]:
-        """The best strategy, and those that the seeds do not tell apart from it."""
+        """The recommended strategy, and those that the seeds do not tell apart from it.
+
+        It is the usual one, orthogonal weights, with LSUV if that is compared, unless another strategy is
+        forecast to be far better; and without a usual one the best by what decides.
+        """
+        return recommended(self._figures, self.seeds, 0.0 if self.decided_by == "loss" else MARGIN)
+
+    @property
+    def _figures(self) -> dict[str, Spread]:
         by = self.decided_by
-        figures = {each.name: self._figure(each, by) for each in self.started}
-        known = {name: spread for name, spread in figures.items() if math.isfinite(spread.mean)}
-        if not known:
-            return ()
-        best = min(known, key=lambda name: known[name].mean)
-        alike = [n for n in known if n != best and self._alike(known[n], known[best])]
-        return (best, *alike)
+        return {each.name: self._figure(each, by) for each in self.started}
 
     def _figure(self, each: Started, by: str) -> Spread:
         if by == "steps":
@@ -119,10 +101,6 @@ class InitComparison:
         if not math.isfinite(each.loss.mean):
             return each.loss
         return Spread(abs(each.loss.mean - (self.constant or 0.0)), each.loss.std)
-
-    def _alike(self, one: Spread, other: Spread) -> bool:
-        error = math.hypot(one.std, other.std) / math.sqrt(self.seeds)
-        return abs(one.mean - other.mean) <= 2 * error
 
     def __str__(self) -> str:
         parts = [_table(each) for each in self.started]
@@ -152,17 +130,23 @@ class InitComparison:
         if not names:
             return "No strategy gives finite figures on this batch."
         best = next(each for each in self.started if each.name == names[0])
-        also = f" The seeds do not tell {', '.join(names[1:])} apart from it." if names[1:] else ""
+        usual = usual_of(self._figures)
+        which = f"{names[0]}, the usual start" if usual == names[0] else names[0]
+        behind = f" The usual start, {usual}, is far behind." if usual not in (None, *names) else ""
+        also = f" This does not tell {', '.join(names[1:])} apart from it." if names[1:] else ""
         return (
-            f"Recommended: {names[0]}. {self._reason(best)}, over {self.seeds} seeds.{also} That is a "
+            f"Recommended: {which}. {self._reason(best)}, over {self.seeds} seeds.{behind}{also} That is a "
             "forecast; what trains fastest a race says."
         )
 
     def _reason(self, best: Started) -> str:
         by = self.decided_by
         if by == "steps":
+            lowest = (
+                "the lowest of these starts" if self.constant is None else "the best constant's"
+            )
             return (
-                "If the model stayed linear, the loss would fall to half of the best constant's in "
+                f"If the model stayed linear, the loss would fall to half of {lowest} in "
                 f"{steps_said(best.steps)} steps of gradient descent"
             )
         if by == "drift":

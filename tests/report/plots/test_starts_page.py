@@ -113,3 +113,10 @@ def test_the_page_says_what_was_found_and_stands_alone(tmp_path: Path) -> None:
     assert '<p class="verdict">Recommended: default.</p>' in alone
     with pytest.raises(ValueError, match=r"ends in \.html"):
         plot_starts(record(), tmp_path / "page.txt")
+
+
+def test_the_page_says_what_the_linear_steps_lead_to(tmp_path: Path) -> None:
+    known = plot_starts(record(), tmp_path / "known.html").read_text(encoding="utf-8")
+    unknown = plot_starts({**record(), "constant_loss": None}, tmp_path / "unknown.html")
+    assert "to half of the best constant's loss" in known
+    assert "to half of the lowest loss of these starts" in unknown.read_text(encoding="utf-8")

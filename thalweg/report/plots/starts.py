@@ -20,8 +20,8 @@ _FIGURES = {"activation": "log RMS of activations", "gradient": "log RMS of grad
 _LONGEST = 1e6
 """Numbers from here on are shown with an exponent."""
 _STEPS = (
-    " The linear steps are those of gradient descent to half of the best constant's loss, if the outputs "
-    "stayed linear in the parameters: median, least and largest of the seeds."
+    " The linear steps are those of gradient descent to half of {}, if the outputs stayed linear in the "
+    "parameters: median, least and largest of the seeds."
 )
 _STYLE = """
 .depth { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 18px; }
@@ -212,6 +212,7 @@ def _page(record: Mapping[str, Any]) -> str:
         )
     )
     stepped = any(each.get("steps") for each in record["strategies"])
+    half_of = "the best constant's loss" if entropy else "the lowest loss of these starts"
     advice = ""
     if race is not None:
         outcome = race_said(record["recommended"], race.get("may_be_best") or ())
@@ -232,7 +233,7 @@ one batch: mean and standard deviation over {record["seeds"]} seeds. A flat line
 <section class="card">
 <h2>At the start</h2>
 {advice}
-<p class="hint">{entropy}{_STEPS if stepped else ""}</p>
+<p class="hint">{entropy}{_STEPS.format(half_of) if stepped else ""}</p>
 {_summary(record)}
 <details style="margin:14px 0"><summary>Layer by layer</summary>{_by_layer(record)}</details>
 </section>"""
