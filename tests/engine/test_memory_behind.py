@@ -225,6 +225,47 @@ def test_a_gradient_of_another_dtype_is_never_read_as_bits(
     assert w.tolist() == [-4.0 * k for k in range(6)]
 
 
+def test_a_gradient_of_zeros_without_memory(reading: str) -> None:
+    w, plain = Parameter(torch.ones(6)), Parameter(torch.ones(6))
+    optimizers = [optim.SGD([w], lr=0.5), torch.optim.SGD([plain], lr=0.5)]
+    for zeros in (False, True, False, False, True):
+        for p, optimizer in zip((w, plain), optimizers, strict=True):
+            p.grad = torch._efficientzerotensor(6) if zeros else torch.ones(6)
+            optimizer.step()
+    assert w.tolist() == plain.tolist() == [-0.5] * 6
+
+
+@pytest.mark.parametrize("made", [torch._efficientzerotensor, lambda n: torch._neg_view(torch.ones(n))])
+def test_a_parameter_that_becomes_what_no_kernel_can_write(reading: str, made: Any) -> None:
+    w = Parameter(torch.ones(6))
+    optimizer = optim.SGD([w], lr=1.0)
+    for _ in range(4):
+        w.grad = torch.ones(6)
+        optimizer.step()
+    w.data = made(6)
+    if w.data.is_neg():
+        optimizer.step()
+        assert w.tolist() == [-2.0] * 6
+    else:
+        with pytest.raises(RuntimeError, match="immutable"):  # PyTorch's own words
+            optimizer.step()
+
+
+@each_engine
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
+def test_strides_of_no_elements_say_nothing(
+    reading: str, engine: str, shape: tuple[int, int]
+) -> None:
+    around = torch.zeros(shape[0], 2 * shape[1])[:, ::2]
+    for like in (torch.zeros(shape), around):
+        w, beside = Parameter(like), Parameter(torch.zeros(2))
+        optimizer = optim.SGD([w, beside], lr=1.0, momentum=0.5, engine=engine)
+        for grad in (torch.zeros(shape), around, torch.zeros(shape[::-1]).t(), around):
+            w.grad, beside.grad = grad, torch.ones(2)
+            optimizer.step()
+        assert beside.tolist() == [-6.125] * 2
+
+
 def test_a_gradient_that_is_a_subclass(reading: str) -> None:
     class Own(Tensor):
         pass

@@ -44,7 +44,7 @@ def dense_refusal(member: Member, known: Mapping[torch.dtype, str]) -> str | Non
     if any(x.shape != param.shape or x.is_complex() != param.is_complex() for x in tensors):
         return "states of another kind than the parameter"
     if any(map(is_flagged, tensors)):
-        return "a conjugated or negated view"
+        return "a conjugated or negated view, or zeros without memory"
     if not is_dense(param):
         return "elements with gaps between them"
     if not all(_same_order(x, param) for x in tensors):
@@ -57,8 +57,8 @@ def dense_refusal(member: Member, known: Mapping[torch.dtype, str]) -> str | Non
 
 
 def is_flagged(x: Tensor) -> bool:
-    """Whether the numbers in memory still are to be conjugated or negated."""
-    return x.is_conj() or x.is_neg()
+    """Whether the numbers in memory still are to be conjugated or negated, or are zeros without memory."""
+    return x.is_conj() or x.is_neg() or x._is_zerotensor()  # type: ignore[attr-defined]
 
 
 def reordered(grad: Tensor, param: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def reordered(grad: Tensor, param: Tensor) -> Tensor:
     grad = grad.detach()
     if grad.layout is not torch.strided:
         grad = grad.to_dense()
-    if _same_order(grad, param) and not is_flagged(grad):
+    if (_same_order(grad, param) or not grad.numel()) and not is_flagged(grad):
         return grad
     return torch.empty_like(param, dtype=grad.dtype).copy_(grad)
 

@@ -62,7 +62,7 @@ def _combine(name: str, partials: Sequence[Any]) -> Any:
         stacked = torch.stack([x.to(reduced_in(x.device)) for x in partials])
         return stacked.sum() if name == "sum" else stacked.max()
     numbers = torch.tensor(
-        [float(x) for x in partials], dtype=torch.float64
+        [float(x) for x in partials], dtype=torch.float64, device="cpu"
     )  # max() may lose a NaN
     return float(numbers.sum() if name == "sum" else numbers.max())
 

@@ -12,6 +12,7 @@ from thalweg.engine.backend import Backend, EngineBatch, StepInOneCall
 from thalweg.engine.cohort import NO_SCALE, Cohort, LossScale
 from thalweg.engine.member import Member
 from thalweg.engine.passes import run_together
+from thalweg.engine.precision import own_precision
 from thalweg.engine.program.program import Program
 from thalweg.engine.rows import Lines
 from thalweg.engine.same import SameObjects
@@ -66,6 +67,12 @@ class Plan:
         self.differentiable = differentiable
         self.on_device = on_device
         self._engines = engines = engines[:1] if on_device else engines
+        self._may_be_cast = {
+            m.param.device.type
+            for m in self.members
+            if m.program.sees_matrices or m.program.foreign
+        }
+        """The types of devices where a step calls what autocast would compute in half precision."""
         self._sharing = self._overlapping()
         by_program: dict[Program, dict[int, Member]] = {}
         for k, member in enumerate(self.members):
@@ -187,6 +194,14 @@ class Plan:
         for cohort in self._cohorts:
             cohort.advance(numbers)
             cohort.loss_scale = loss_scale
+        if self._may_be_cast:
+            with own_precision(self._may_be_cast):
+                self._run(prepared)
+        else:
+            self._run(prepared)
+        self._lines.leave()
+
+    def _run(self, prepared: Readings) -> None:
         together = []
         for (batch, _, cohort, engine), read in zip(self._planned, prepared, strict=True):
             if engine.alone and not cohort.over_all:
@@ -196,7 +211,6 @@ class Plan:
         if together:
             with torch.set_grad_enabled(self.differentiable):
                 run_together(together)
-        self._lines.leave()
 
     def one_call(self, same: SameObjects) -> StepInOneCall | None:
         """Return how to step in one call, or None where batches or engine have no such way.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
 import torch
 
 REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -22,3 +25,13 @@ def has_double(device: torch.device) -> bool:
     if device.type == "xpu":
         return bool(torch.xpu.get_device_properties(device).has_fp64)
     return device.type != "mps"
+
+
+@contextmanager
+def own_precision(devices: Iterable[str]) -> Iterator[None]:
+    """Compute in the precision of the tensors on these types of devices, whatever autocast is set to."""
+    with ExitStack() as entered:
+        for device in devices:
+            if torch.is_autocast_enabled(device):
+                entered.enter_context(torch.autocast(device, enabled=False))
+        yield

@@ -42,7 +42,7 @@ def within_groups(
         for name in tensors if p.requires_grad else ():
             held, key = own[name].get(n), _KEY.format(len(further), name)
             value = widened(torch.zeros_like(p)) if held is None else held
-            kept = torch.tensor(float(held is not None))
+            kept = torch.tensor(float(held is not None), device="cpu")
             state[n] = {**state.get(n, {}), key: value, key + _KEPT: kept}
     return {**inside, "state": state, "param_groups": groups}
 

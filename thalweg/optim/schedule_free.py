@@ -37,7 +37,10 @@ def converted(owner: str, here: Mapping[str, Any], saved: Mapping[str, Any]) -> 
             if n in state:
                 kept = {k: v for k, v in state[n].items() if k != "exp_avg_sq"}
                 second = {"v": state[n]["exp_avg_sq"]} if "exp_avg_sq" in state[n] else {}
-                fresh = {k: torch.tensor(v, dtype=torch.float64) for k, v in numbers.items()}
+                fresh = {
+                    k: torch.tensor(v, dtype=torch.float64, device="cpu")
+                    for k, v in numbers.items()
+                }
                 state[n] = {**kept, **second, **fresh}
     new = [
         {k: v for k, v in group.items() if k not in _LEFT_OUT}

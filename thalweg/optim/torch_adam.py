@@ -152,7 +152,7 @@ class NAdam(TorchTwin, torch.optim.NAdam):
             if isinstance(kept, dict) and "step" in kept and "mu_product" not in kept
         ]
         for kept in without:
-            kept["mu_product"] = torch.ones(())
+            kept["mu_product"] = torch.ones((), device="cpu")
         super().__setstate__(state)
         for kept in without:
             del kept["mu_product"]

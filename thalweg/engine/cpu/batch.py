@@ -201,6 +201,8 @@ class FusedBatch:
             return False
         found = self._layouts.found
         if found.tobytes() != self._addresses.tobytes():
+            if any(map(is_flagged, written)):
+                return False
             small = first_without_memory(written, self._written_bytes)
             if small is not None:
                 raise EngineError(memory_problem(written[small], self._name_of_written(small)))

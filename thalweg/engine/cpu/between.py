@@ -304,7 +304,7 @@ def _in_panels(x: Tensor, out: Tensor, state: Tensor | None, beta: float, alpha:
 
 def as_tensor(x: Any, like: Tensor) -> Tensor:
     """Return a number as a tensor."""
-    return x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype)
+    return x if isinstance(x, Tensor) else torch.as_tensor(x, dtype=like.dtype, device=like.device)
 
 
 FUNCTIONS: Mapping[str, Any] = {

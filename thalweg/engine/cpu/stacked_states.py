@@ -219,7 +219,7 @@ def _moved(states: Sequence[Tensor], size: tuple[int, ...]) -> StatesOfStack:
 
     Storages that NumPy lends begin anywhere in a memory, and keep all of it while one of them lives.
     """
-    whole = torch.empty(size, dtype=states[0].dtype)
+    whole = torch.empty(size, dtype=states[0].dtype, device="cpu")
     parts = whole.numpy().reshape(len(states), *states[0].shape)
     for state, part in zip(states, parts, strict=True):
         before = _MOVED.pop(state.data_ptr(), None)

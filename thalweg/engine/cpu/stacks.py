@@ -110,7 +110,7 @@ class Stack:
         self.sizes, self.places = sizes, list(places)
         each, rows, columns = sizes
         size = (len(places) * each, rows, columns)
-        self.buffers = [torch.empty(size, dtype=dtype) for _ in range(buffers)]
+        self.buffers = [torch.empty(size, dtype=dtype, device="cpu") for _ in range(buffers)]
 
     def slices(self, alike: Callable[[int, int], bool]) -> list[tuple[int, int]]:
         """Return runs of members that have the same numbers, none of them too large."""
@@ -182,7 +182,7 @@ class MatrixStacks:
         self._column = {v: k for k, v in enumerate(program.host_reads)}
         read = {v for s in self._stages for v in s.reads}
         self._columns = sorted(k for v, k in self._column.items() if v in read)
-        self._like = torch.empty(0, dtype=dtype)
+        self._like = torch.empty(0, dtype=dtype, device="cpu")
         self._states = StackedStates(program, members, self._stacks, dtype, watch)
         names = list(program.matrix_states)
         self._read = [(v, names.index(v.data)) for v in program.matrices if v.op == "matrix state"]

@@ -16,6 +16,7 @@ from thalweg.engine.matrix.printed import fitted
 from thalweg.engine.member import Member
 from thalweg.engine.passes import Pass, run_together
 from thalweg.engine.program.coded import decode, encode
+from thalweg.engine.program.ops import as_double
 from thalweg.engine.program.program import Program
 from thalweg.engine.storage import has_memory, holds_its_numbers, memory_problem
 from thalweg.errors import EngineError
@@ -111,7 +112,7 @@ class EagerBatch:
         for name, scale in member.coded.items():
             # rounded by the program: each number is one that a code stands for
             k = member.names.index(name)
-            written = encode(torch.as_tensor(states[k]), member.param)
+            written = encode(torch.as_tensor(states[k], device=member.param.device), member.param)
             for target, part in zip((name, scale), written, strict=True):
                 member.state[target].copy_(part)
         written_names = member.names[: len(states)]
@@ -165,4 +166,4 @@ def _copy(target: Tensor, value: Any) -> None:
     if target.is_complex():
         target = torch.view_as_real(target)
     # a number may be too large for the dtype: copied it becomes infinite, and `fill_` would raise
-    target.copy_(value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64))
+    target.copy_(value if isinstance(value, Tensor) else as_double(value))

@@ -11,6 +11,7 @@ from torch import Tensor
 from thalweg.engine.eager.printed import eager_program
 from thalweg.engine.matrix.printed import fitted
 from thalweg.engine.passes import Pass, reductions_over_all, run_together
+from thalweg.engine.precision import own_precision
 from thalweg.engine.program.printing import host_function
 from thalweg.engine.program.program import Program
 from thalweg.engine.storage import elements
@@ -82,7 +83,9 @@ def _run(
         results[k] = yield from form.run(leaves[k], reads, count, k, numbers[k])
 
     over_all = reductions_over_all(program)
-    run_together([(run(k), over_all) for k in range(len(leaves))])
+    may_be_cast = program.sees_matrices or program.foreign
+    with own_precision({leaf[1].device.type for leaf in leaves} if may_be_cast else ()):
+        run_together([(run(k), over_all) for k in range(len(leaves))])
     return results
 
 

@@ -72,7 +72,7 @@ def fitted(x: Any, dtype: torch.dtype) -> Any:
 
 def scalar_on_cpu(part: Place, x: float) -> Tensor:
     """Return a number as what multiplies a list."""
-    return torch.tensor(x, dtype=part.dtype)
+    return torch.tensor(x, dtype=part.dtype, device="cpu")
 
 
 def scalar_elsewhere(part: Place, x: float) -> float:

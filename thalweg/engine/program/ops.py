@@ -160,7 +160,7 @@ def _as_tensors(*values: Any) -> tuple[Any, ...]:
     """Numbers among tensors become 0-d tensors of the same dtype, which torch.maximum and others want."""
     like = next((v for v in values if isinstance(v, torch.Tensor)), None)
     if like is None:
-        return tuple(torch.as_tensor(v, dtype=torch.float64) for v in values)
+        return tuple(torch.as_tensor(v, dtype=torch.float64, device="cpu") for v in values)
     return tuple(
         # a number is written on the device: one of the host would be copied there
         v
@@ -211,7 +211,9 @@ _LIFTED_TRUTHS = "isnan isinf isfinite logical_not logical_and logical_or"
 
 def as_double(x: Any) -> Tensor:
     """Return a number, or a tensor, as a float64 tensor; autograd passes through."""
-    return x.double() if isinstance(x, Tensor) else torch.tensor(float(x), dtype=torch.float64)
+    if isinstance(x, Tensor):
+        return x.double()
+    return torch.tensor(float(x), dtype=torch.float64, device="cpu")
 
 
 TENSOR: Mapping[str, Callable[..., Any]] = {

@@ -94,7 +94,7 @@ class Flat:
             begins[id(p)] = total
             total += sizes[id(p)]
         places = [
-            torch.arange(begins[id(p)], begins[id(p)] + size)
+            torch.arange(begins[id(p)], begins[id(p)] + size, device="cpu")
             for p, size in zip(self.params, self.sizes, strict=True)
         ]
         return torch.cat(places).to(self.device)

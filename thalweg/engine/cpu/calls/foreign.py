@@ -71,8 +71,8 @@ def exchange_function() -> int | None:
 @cache
 def handles() -> Handles | None:
     """Return how to call PyTorch's functions on a tensor, or None where they are not as they are known."""
-    around = torch.zeros(7, dtype=torch.float64)
-    samples = [around[2:5], torch.nn.Parameter(torch.zeros(3))]
+    around = torch.zeros(7, dtype=torch.float64, device="cpu")
+    samples = [around[2:5], torch.nn.Parameter(torch.zeros(3, device="cpu"))]
     try:
         library = ctypes.CDLL(torch._C.__file__)
         size, offset = getattr(library, _SIZE), getattr(library, _OFFSET)
@@ -121,8 +121,9 @@ def _places_of_gradients() -> tuple[int, int]:
     A tensor that autograd knows nothing of has a null where others have a pointer; all else that they begin
     with is there in both or in neither.
     """
-    unknown, known = torch.zeros(3), torch.zeros(3).requires_grad_()
-    known.grad = torch.zeros(3)
+    unknown, known = (torch.zeros(3, device="cpu") for _ in range(2))
+    known.requires_grad_()
+    known.grad = torch.zeros(3, device="cpu")
     nulls = _within(unknown._cdata, _TENSOR_BYTES, 0) - _within(known._cdata, _TENSOR_BYTES, 0)
     if len(nulls) != 1:
         return 0, 0

@@ -21,6 +21,9 @@ from thalweg.engine.storage import first_without_memory
 
 Addresses = np.ndarray[Any, np.dtype[np.int64]]
 
+_ANY = -1
+"""In the place of the strides of a tensor without elements, which say nothing."""
+
 _CODES = {
     torch.int8: (0, 8),
     torch.int16: (0, 16),
@@ -37,7 +40,8 @@ class Layouts:
     """What tensors are expected to be like: for each of `models` its shape and strides, and a dtype.
 
     Strides count only where a dimension has more than one element. A tensor that is not on the CPU is never
-    as expected. With `bytes_of`, the bytes that each takes, their storages are looked at, too.
+    as expected. With `bytes_of`, the bytes that each takes, their storages are looked at, too, and one that
+    has no address, as PyTorch's tensors of nothing but zeros, is not as expected.
     """
 
     def __init__(
@@ -116,10 +120,12 @@ class Layouts:
             self.found[:] = [x.data_ptr() for x in tensors]
         except RuntimeError:  # a subclass without memory of its own
             return False
-        return True
+        return not any(n and not at for n, at in zip(self._bytes_of or (), self.found, strict=False))
 
 
 def _strides(x: Tensor) -> tuple[int, ...]:
+    if not x.numel():
+        return (_ANY,) * x.ndim
     return tuple(s if n > 1 else 0 for n, s in zip(x.shape, x.stride(), strict=True))
 
 
@@ -204,7 +210,9 @@ dim:
   %same_size = icmp eq i64 %size_x, %size
   %same_stride = icmp eq i64 %stride_x, %stride
   %short = icmp slt i64 %size, 2
-  %either = or i1 %same_stride, %short
+  %any = icmp slt i64 %stride, 0
+  %open = or i1 %any, %short
+  %either = or i1 %same_stride, %open
   %fits = and i1 %same_size, %either
   br i1 %fits, label %dim_next, label %other
 dim_next:
@@ -219,6 +227,9 @@ store:
   %is_read = icmp sgt i64 %needed, 0
   br i1 %is_read, label %memory, label %next
 memory:
+  %nowhere = icmp eq i64 %address, 0
+  br i1 %nowhere, label %other, label %storage
+storage:
   %handle = getelementptr i8, ptr %object, i64 %inside
   %no_size = call i32 %tell_size(ptr %handle, ptr %number)
   %size_told = icmp eq i32 %no_size, 0
