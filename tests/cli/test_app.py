@@ -83,16 +83,26 @@ def test_help_without_a_command_names_all() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("rcae",), "Did you mean 'race'"),
-        (("train",), "TASK"),
-        (("train", "digits", "--epochs", "many"), "--epochs"),
-        (("train", "digits", "--nonsense"), "--nonsense"),
+        (("rcae",), "No such command 'rcae'. Did you mean 'race'? `thalweg --help` shows"),
+        (("train",), "thalweg train needs TASK, and none is given. `thalweg train --help` shows"),
+        (("train", "digits", "--epochs", "many"), "--epochs: expected a whole number, got 'many'."),
+        (("train", "digits", "--lr", "x"), "--lr: expected a number, got 'x'."),
+        (("train", "digits", "--epochs"), "--epochs needs a value, and none is given."),
+        (("train", "digits", "--epoch", "3"), "has no option --epoch. Did you mean '--epochs'?"),
+        (("train", "digits", "--out", ""), "--out: A path is expected, got an empty text."),
+        (("train", "digits", "more"), "unexpected extra argument"),
+        (("lab", "pca", "--seed", "-1"), "--seed: expected a value greater than or equal to 0, got"),
+        (("race", "digits", "--stack=3"), "'--stack' does not take a value."),
+        (("--nonsense",), "thalweg has no option --nonsense."),
     ],
 )
-def test_wrong_usage(arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_usage_is_said_in_one_line(arguments: tuple[str, ...], message: str) -> None:
     result = call(*arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert "--help` shows how it is used." in result.stderr
     assert result.stdout == ""
 
 

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from thalweg.cli.shared.console import err, results_alone
+from thalweg.cli.shared.usage import UsageError, usage_words
 from thalweg.errors import CheckpointError, DivergedError, EngineError, ThalwegError
 
 FAILED = 1
@@ -25,6 +26,14 @@ _WORK_FAILED = (DivergedError, EngineError, CheckpointError)
 class Verb(TyperCommand):
     """A command; with --json its document is all that is on the standard output."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options of a context; an error says of which command they are."""
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            error.ctx = ctx  # type: ignore[attr-defined]  # the parser of options leaves it out
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command of a context."""
         with results_alone(bool(ctx.params.get("as_json"))):
@@ -33,6 +42,18 @@ class Verb(TyperCommand):
 
 class Verbs(TyperGroup):
     """The group of all commands; it turns our own errors into a message and an exit code."""
+
+    def main(self, *arguments: Any, standalone_mode: bool = True, **settings: Any) -> Any:
+        """Run a command line; what cannot be read of it is an error like others, not a box of several lines."""
+        if not standalone_mode:
+            return super().main(*arguments, standalone_mode=False, **settings)
+        try:
+            code = super().main(*arguments, standalone_mode=False, **settings)
+        except UsageError as error:
+            if type(error).__name__ != "NoArgsIsHelpError":  # the help that was printed says enough
+                complain(usage_words(error))
+            code = WRONG_INPUT
+        raise SystemExit(code)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command of a context."""
