@@ -15,7 +15,7 @@ from thalweg.engine.matrix.in_blocks import (
 from thalweg.engine.matrix.refreshed import identity_like, newton_root_of, root_of
 from thalweg.engine.program.shapes import ColumnsByColumnsOfBlocks, RowsByRowsOfBlocks
 
-__all__ = ["shampoo", "shampoo_blocks", "shampoo_columns", "shampoo_identity", "shampoo_rows"]
+__all__ = ["shampoo"]
 
 
 def _moments(g, m, v, t, beta1, beta2, graft_eps, grafting):
