@@ -1,4 +1,4 @@
-"""Functions to be minimised: their minima, gradients and curvature, and the noise upon them."""
+"""Functions to be minimized: their minima, gradients and curvature, and the noise upon them."""
 
 from __future__ import annotations
 

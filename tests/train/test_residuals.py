@@ -160,7 +160,7 @@ def ridge(model: nn.Module) -> Tensor:
 )
 def test_other_costs_are_refused_by_name(cost: Cost, what: str) -> None:
     message = (
-        f"LevenbergMarquardt minimises .* {what} is no sum of squares. These are: the losses 'mse'"
+        f"LevenbergMarquardt minimizes .* {what} is no sum of squares. These are: the losses 'mse'"
     )
     with pytest.raises(TaskError, match=message):
         quiet(curves(cost=cost), LM, lr=None, epochs=1)

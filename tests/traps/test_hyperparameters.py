@@ -174,7 +174,7 @@ SAME = {
     "space": "the same polynomial, by other products",
     "precision": "of products or of a dtype; errors and closed forms hold it",
     "blocks": "how many matrices lie one under the other; these have rows that no number divides",
-    "Muon.eps": "a matrix of any norm is orthogonalised; the card says so",
+    "Muon.eps": "a matrix of any norm is orthogonalized; the card says so",
     "shampoo_identity.eps": "there is no matrix; all forms of a rule have its hyperparameters",
     "shampoo_identity.every": "the same",
     "shampoo_identity.exponent": "the same",

@@ -123,7 +123,7 @@ class Basis:
 
 
 class Lanczos:
-    """Builds Lanczos' basis step by step, orthogonalised against all of it twice in each step.
+    """Builds Lanczos' basis step by step, orthogonalized against all of it twice in each step.
 
     Without that, rounding brings copies of eigenvalues that were found already. One product a step; the
     memory is at most twice that of the basis, steps × n numbers. T is kept in float64.

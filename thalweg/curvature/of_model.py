@@ -1,4 +1,4 @@
-"""The curvature of a model's loss over data: Hessian, generalised Gauss-Newton matrix, Fisher
+"""The curvature of a model's loss over data: Hessian, generalized Gauss-Newton matrix, Fisher
 information.
 """
 

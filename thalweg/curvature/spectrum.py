@@ -69,7 +69,7 @@ def extremes(
 ) -> Extremes:
     """Return the k largest and the k smallest eigenvalues, with vectors and residuals.
 
-    Lanczos' method from a random vector, fully orthogonalised, until all 2·k residuals are at most `tol`
+    Lanczos' method from a random vector, fully orthogonalized, until all 2·k residuals are at most `tol`
     times the largest |eigenvalue|, or `most` products were made. Unlike power iteration it tells a large
     positive eigenvalue from a larger negative one. Copies of a multiple eigenvalue are found once. The
     residual of each is computed anew by a product.

@@ -222,7 +222,7 @@ def compare_modes(watched: Watched, loss: LossFunction, batches: list[Any]) -> t
 def stale_statistics(
     watched: Watched, loss: LossFunction, batches: list[Any]
 ) -> StaleStatistics | None:
-    """Return the normalisation whose running statistics are most of all still those of the start, with the
+    """Return the normalization whose running statistics are most of all still those of the start, with the
     losses in evaluation mode by them and by the statistics of the batches; None where none is.
     """
     model, kept = watched.model, dict[str, float]()

@@ -208,7 +208,7 @@ class Start:
 
 @dataclass(frozen=True)
 class StaleStatistics:
-    """A normalisation whose running statistics are still those of the start by the share `kept`, and the loss
+    """A normalization whose running statistics are still those of the start by the share `kept`, and the loss
     in evaluation mode as it is, and by the statistics of the batches.
     """
 

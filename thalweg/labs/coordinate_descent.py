@@ -94,7 +94,7 @@ def draw(runs: list[Contraction]) -> Picture:
 LAB = Lab(
     name="coordinate-descent",
     title="Coordinate descent is slow where variables pull at each other",
-    what="The objective (x₁ − x₂)² + α(x₁² + x₂²) is minimised over x₁, then over x₂, and so on, each "
+    what="The objective (x₁ − x₂)² + α(x₁² + x₂²) is minimized over x₁, then over x₂, and so on, each "
     "time exactly. For a large α two or three sweeps arrive. For a small α the path is a "
     "staircase of small steps along the diagonal, though every step is the best one that its "
     "variable can take.",

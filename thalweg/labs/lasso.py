@@ -147,7 +147,7 @@ def draw(data: Data) -> Picture:
 LAB = Lab(
     name="lasso",
     title="The Lasso chooses its features, one coordinate at a time",
-    what="Least squares with a penalty on Σ|w| is minimised by coordinate descent, for one penalty "
+    what="Least squares with a penalty on Σ|w| is minimized by coordinate descent, for one penalty "
     "after another. At a large penalty all coefficients are exactly zero. As it falls they appear "
     "one by one, those that matter first and the others at last, small.",
     why="|w| has a kink at zero: a coefficient stays there until the pull of the data, |aᵀr|/m, is "

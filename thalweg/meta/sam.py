@@ -66,7 +66,7 @@ class SAM(Wrapper):
     After a step `p.grad` is g̃, the gradient that the optimizer inside has stepped by. The weights come back
     bit for bit, from a copy, also those without a gradient at w + e, and also when the closure raises.
     Parameters without a gradient at w are not moved; in a group with `maximize`, e is −e. Where the first
-    gradient is not finite, e is 0. Batch normalisation sees each batch twice; to keep its running statistics
+    gradient is not finite, e is 0. Batch normalization sees each batch twice; to keep its running statistics
     to the first, use `frozen_batch_norm(model, optimizer.second_pass)` in the closure. With `Accumulate`
     inside, each micro-batch has an e of its own (m-sharpness in the paper).
 

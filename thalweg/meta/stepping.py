@@ -1,4 +1,4 @@
-"""A decorator for the step of a wrapper: calls that only initialise the state go to the optimizer inside."""
+"""A decorator for the step of a wrapper: calls that only initialize the state go to the optimizer inside."""
 
 from __future__ import annotations
 

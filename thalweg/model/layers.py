@@ -189,7 +189,7 @@ def layers_of(model: nn.Module) -> list[Layer]:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module normalises: one of PyTorch's, or one that is called so.
+    """Whether a module normalizes: one of PyTorch's, or one that is called so.
 
     >>> class MyRMSNorm(nn.Module): ...
     >>> is_norm(nn.BatchNorm2d(3)), is_norm(MyRMSNorm()), is_norm(nn.Linear(1, 1))

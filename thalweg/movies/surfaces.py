@@ -1,4 +1,4 @@
-"""Surfaces by name: the tasks that minimise a function of two numbers, and functions of the user's own."""
+"""Surfaces by name: the tasks that minimize a function of two numbers, and functions of the user's own."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from thalweg.solvers.methods import METHODS
 from thalweg.whole import whole_number
 
 GRADIENT, COORDINATE = "gd", "coordinate"
-"""Gradient descent, which sees no noise; and exact minimisation along one coordinate after the other."""
+"""Gradient descent, which sees no noise; and exact minimization along one coordinate after the other."""
 
 RATES = tuple(float(f"{10 ** (half / 2):.3g}") for half in range(-8, 3))
 """The learning rates that are tried where none is given: 1e-4 to 10, two a decade."""

@@ -1,4 +1,4 @@
-"""What is minimised: loss, penalty, metrics."""
+"""What is minimized: loss, penalty, metrics."""
 
 from thalweg.objective.cost import Cost
 from thalweg.objective.losses import Loss, as_loss, half_mse, loss_names
@@ -41,7 +41,7 @@ __all__ = [
     "mae",
     "metric_names",
     "mse",
-    "penalised",
+    "penalized",
     "probability_accuracy",
     "r2",
     "rmse",

@@ -1,13 +1,13 @@
 """Penalties Ω on the parameters: L1 and L2, added with `+`.
 
-What is penalised: the weights. Not, unless asked, the *biases*, by which is meant
+What is penalized: the weights. Not, unless asked, the *biases*, by which is meant
 
 - a parameter whose own name is `bias`, begins with `bias_` or ends in `_bias`
   (`0.bias`, `lstm.bias_ih_l0`, `attention.in_proj_bias`), and
-- every parameter of a normalisation layer (batch, instance, layer, group, RMS), whose gain sets a
+- every parameter of a normalization layer (batch, instance, layer, group, RMS), whose gain sets a
   scale as a bias sets an offset.
 
-The number of axes plays no part: a weight that is a vector is penalised.
+The number of axes plays no part: a weight that is a vector is penalized.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def penalised(model: nn.Module, include_biases: bool = False) -> list[nn.Paramet
     """Return the trainable parameters a penalty acts on; the module's text says what counts as a
     bias.
 
-    >>> [tuple(p.shape) for p in penalised(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)))]
+    >>> [tuple(p.shape) for p in penalized(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)))]
     [(2, 3)]
     """
     chosen: dict[nn.Parameter, None] = {}

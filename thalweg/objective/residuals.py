@@ -20,7 +20,7 @@ Residuals = Callable[[Any, Any], Tensor]
 _FACTORS = {"mse_loss": 1.0, "half_mse": 0.5}
 
 _NEEDS_SQUARES = (
-    "{name} minimises ½‖r‖² and needs the residuals r of the cost; {what} is no sum of squares. These "
+    "{name} minimizes ½‖r‖² and needs the residuals r of the cost; {what} is no sum of squares. These "
     "are: the losses 'mse' and 'half_mse', torch.nn.MSELoss and functional.mse_loss, with weights or "
     "without, and beside them the penalty L2. LBFGS, BFGS and SSBroyden take any cost."
 )

@@ -96,7 +96,7 @@ def _coefficient(k: int) -> Any:
 
 
 class Muon(OfMatrices, TorchTwin, MuonArguments):
-    """Muon (Jordan et al. 2024): momentum, orthogonalised: all of its singular values become about 1.
+    """Muon (Jordan et al. 2024): momentum, orthogonalized: all of its singular values become about 1.
 
         m ← μ·m + (1 − μ)·g
         u = μ·m + (1 − μ)·g  with `nesterov`, otherwise u = m;    u = U·S·Vᵀ
@@ -109,9 +109,9 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     {"params": experts, "matrices": "last"} for stacks of matrices in the last two dimensions.
 
         dialect="keras":  m ← μ·m + g;   u = μ·m + g  with `nesterov`
-                          s = 0.2·√max(r, c);   u/(‖u‖ + ε) is orthogonalised
+                          s = 0.2·√max(r, c);   u/(‖u‖ + ε) is orthogonalized
         dialect="optax":  u = μ·m/(1 − μᵗ⁺¹) + (1 − μ)·g/(1 − μᵗ)  with `nesterov`, otherwise m/(1 − μᵗ)
-                          s = √max(1, c/r);   u/(‖u‖ + ε) is orthogonalised
+                          s = √max(1, c/r);   u/(‖u‖ + ε) is orthogonalized
 
     Their products are in the weight's own precision, and `adjust_lr_fn` chooses among the same scales.
 
@@ -127,7 +127,7 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     Use: for the matrices of hidden layers, beside AdamW for embeddings, the last layer, and vectors; with
     "match_rms_adamw" AdamW's learning rate and weight decay can be kept.
     Deviations: in PyTorch's dialect `eps` is accepted and changes nothing: a matrix of any norm but 0 is
-    orthogonalised, where PyTorch hardly moves one of a norm below `eps`. Of a bfloat16 weight without
+    orthogonalized, where PyTorch hardly moves one of a norm below `eps`. Of a bfloat16 weight without
     Nesterov PyTorch divides the momentum itself by its norm; here it stays what it is. PyTorch takes matrices
     alone. The matrices of Keras and Optax have a row for each input, those of `torch.nn` one for each output:
     of a weight that was transposed "original" is Optax' scale. Keras and Optax step all but tensors of two

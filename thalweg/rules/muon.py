@@ -1,4 +1,4 @@
-"""Orthogonalised updates: Muon, as its authors, Keras and Optax have it, and NorMuon."""
+"""Orthogonalized updates: Muon, as its authors, Keras and Optax have it, and NorMuon."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def muon(
     blocks=1,
     matrices="first",
 ):
-    """Muon (Jordan et al. 2024): momentum, orthogonalised: all of its singular values become about 1.
+    """Muon (Jordan et al. 2024): momentum, orthogonalized: all of its singular values become about 1.
 
         m ← μ·m + (1 − μ)·g
         u = μ·m + (1 − μ)·g  with `nesterov`, otherwise u = m;    u = U·S·Vᵀ
@@ -81,7 +81,7 @@ def muon(
     √max(1, c/r), "match_rms_adamw" 0.2·√max(r, c), "spectral" √(r/c), "none" 1. A vector is a matrix of one
     column. A tensor of more dimensions is a matrix of its first dimension × the rest: the filters of a
     convolution are rows. With matrices="last" it is a stack of matrices in its last two dimensions, each
-    orthogonalised alone: experts.
+    orthogonalized alone: experts.
 
     `iteration` chooses the polynomials: "newton_schulz" with a, b, c, or "polar_express". `precision`,
     `space` and `blocks` are those of `thalweg.newton_schulz`; a fused query, key and value has `blocks=3`,
@@ -93,7 +93,7 @@ def muon(
     Defaults: the authors': μ = 0.95, Nesterov, five steps, products in bfloat16.
     Use: for the matrices of hidden layers, beside AdamW for embeddings, the last layer, and vectors; with
     "match_rms_adamw" AdamW's learning rate and weight decay can be kept.
-    Deviations: a matrix of any norm but 0 is orthogonalised; the authors add 1e-7 to the norm, so that they
+    Deviations: a matrix of any norm but 0 is orthogonalized; the authors add 1e-7 to the norm, so that they
     hardly move one of a smaller norm.
     """
     m = momentum * m + (1 - momentum) * g

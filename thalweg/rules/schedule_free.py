@@ -39,7 +39,7 @@ def schedule_free(
     Paper: Defazio et al. 2024, "The Road Less Scheduled", algorithm 1 for AdamW, arXiv:2405.15682.
     Defaults: β and the weights of the authors' package. Learning rates are larger than with a schedule, and
     are warmed up.
-    Use: when the number of steps is not known beforehand; not with batch normalisation, unless its
+    Use: when the number of steps is not known beforehand; not with batch normalization, unless its
     statistics are computed anew at x.
     Deviations: the weights w are of lr alone, as in the authors' package; the printed AdamW counts the bias
     correction √(1 − β₂ᵗ) to the learning rate. Weight decay is `l2`, directly before this rule: it acts at

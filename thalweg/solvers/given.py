@@ -22,7 +22,7 @@ def as_start(x0: Any) -> Tensor:
     """
     start = x0 if isinstance(x0, Tensor) else _tensor(x0)
     if start.is_complex():
-        raise ValueError("x0 is complex: minimise over torch.view_as_real(x0).")
+        raise ValueError("x0 is complex: minimize over torch.view_as_real(x0).")
     if start.layout is not torch.strided or start.is_meta:
         raise ValueError(
             f"x0 is {'on the meta device' if start.is_meta else 'sparse'}: a solver needs all its numbers, "
@@ -36,7 +36,7 @@ def as_start(x0: Any) -> Tensor:
             "looks for: pass x0.float() or x0.double(), and a model in that type."
         )
     if not start.numel():
-        raise ValueError("x0 has no numbers: there is nothing to minimise over.")
+        raise ValueError("x0 has no numbers: there is nothing to minimize over.")
     start = start.detach().contiguous().clone()
     if not bool(torch.isfinite(start).all()):
         at = int((~torch.isfinite(start.reshape(-1))).nonzero()[0])
@@ -105,7 +105,7 @@ def _tensor(x0: Any) -> Tensor:
         return torch.as_tensor(x0, dtype=torch.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         if "not complex" in str(error):
-            raise ValueError("x0 is complex: minimise over its real and imaginary parts.") from None
+            raise ValueError("x0 is complex: minimize over its real and imaginary parts.") from None
         advice = ""
         if isinstance(x0, torch.nn.Module):
             advice = " For a model use thalweg.solvers.flat_objective(model, loss)."

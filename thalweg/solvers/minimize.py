@@ -1,4 +1,4 @@
-"""Minimising a function of a tensor from one start or from several at once."""
+"""Minimizing a function of a tensor from one start or from several at once."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def fit(
 
         Where the optimizer keeps an average (`ema`, `polyak`, `swa`, schedule-free descent), the
         model is measured there, also for `early_stopping` and `stop_at`, and is there at the end.
-        Batch normalisation then gets statistics of the training set there: a pass over it more for
+        Batch normalization then gets statistics of the training set there: a pass over it more for
         each measurement.
 
         `accumulate` k steps once in k batches, by the gradient of all their rows, and at the end of an

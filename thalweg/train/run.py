@@ -240,7 +240,7 @@ class Run(Trained):
     whatever the size of its batches.
 
     `model` is where it is to be used: for an optimizer that keeps an average, at the average, with
-    batch normalisation's statistics computed there. `optimizer.train()` moves its parameters back
+    batch normalization's statistics computed there. `optimizer.train()` moves its parameters back
     to where training left them, to go on from there.
     """
 

@@ -209,7 +209,7 @@ def test_a_closure_gives_the_trajectory_of_a_loop_by_hand(factory: Any) -> None:
 
 
 def test_noise_and_running_statistics_are_those_of_one_pass_a_gradient() -> None:
-    """Dropout is drawn, and batch normalisation sees a batch, once for each evaluation."""
+    """Dropout is drawn, and batch normalization sees a batch, once for each evaluation."""
 
     class ByClosure(torch.optim.SGD):
         needs_closure = True

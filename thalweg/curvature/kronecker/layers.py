@@ -98,7 +98,7 @@ class KroneckerLayer:
 
 
 class NormLayer:
-    """Scale and shift after a normalisation: γ∘x̂ + β."""
+    """Scale and shift after a normalization: γ∘x̂ + β."""
 
     def __init__(self, name: str, module: nn.Module) -> None:
         self.name, self.module = name, module

@@ -72,7 +72,7 @@ def _shuffle(recipe: Recipe, value: bool) -> dict[str, Any] | None:
 
 
 def _scale(recipe: Recipe, how: str) -> dict[str, Any] | None:
-    """Return the data with standardised inputs, by the figures of the training rows."""
+    """Return the data with standardized inputs, by the figures of the training rows."""
     data = recipe.task.data
     sets = dict(sets_of(data))
     if how != "standard" or data.scaler is not None or data.columns is not None:

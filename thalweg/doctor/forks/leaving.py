@@ -73,7 +73,7 @@ def with_momentum() -> Remedy:
         arm.optimizer = torch.optim.SGD(groups, lr=0.0, momentum=FRICTION)
 
     words = (
-        f"momentum of {FRICTION:g}, standardised inputs, or an optimizer that scales each direction"
+        f"momentum of {FRICTION:g}, standardized inputs, or an optimizer that scales each direction"
     )
     return Remedy("momentum", words, {"momentum": FRICTION}, change, for_speed=True)
 

@@ -128,7 +128,7 @@ def standardized(rate: float = 1.0) -> Remedy:
             if "lr" in group and rate != 1:
                 scale_rate(group, rate)
 
-    words = "standardise the inputs, or put a normalisation first"
+    words = "standardize the inputs, or put a normalization first"
     settings: dict[str, Any] = {"scale": "standard"}
     if rate != 1:
         words += f", which bears {rate:.2g} times the learning rate"

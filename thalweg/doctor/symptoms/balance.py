@@ -13,7 +13,7 @@ from thalweg.doctor.verdict import Kind, Statistic, Verdict
 from thalweg.doctor.watched import Floats, Watched
 
 DECAYED = 0.5
-"""Decay as a share of the update. At the equilibrium of normalised weights it is sqrt(lr wd / 2) (Kosson and
+"""Decay as a share of the update. At the equilibrium of normalized weights it is sqrt(lr wd / 2) (Kosson and
 others, 2023), which is far below."""
 APART = 2.0
 """Decades between the update of one matrix, as a share of its weights, and the median of the others

@@ -69,7 +69,7 @@ class ConstantOutputs(Symptom):
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a verdict where all rows have the same outputs, and the loss compares them with targets."""
         if watched.pairs is not None and not watched.pairs.targets_matter:
-            return []  # the outputs are what is minimised
+            return []  # the outputs are what is minimized
         seen = watched.check
         if seen is None or seen.spread > CONSTANT * max(seen.size, 1e-12):
             return []

@@ -118,7 +118,7 @@ def _compile(text: str, chosen: Processor) -> bytes:
 
 
 def _inlined(module: Any, builder: Any) -> Any:
-    """Put the functions of vectors into the loops. Only now: the vectoriser looks for calls of them."""
+    """Put the functions of vectors into the loops. Only now: the vectorizer looks for calls of them."""
     text = str(module)
     if " noinline " not in text:
         return module

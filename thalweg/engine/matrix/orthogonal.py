@@ -1,4 +1,4 @@
-"""Orthogonalisation: from X = U·S·Vᵀ to about U·Vᵀ, by products of matrices alone.
+"""Orthogonalization: from X = U·S·Vᵀ to about U·Vᵀ, by products of matrices alone.
 
 Every step replaces each singular value σ by a polynomial of it, which a product with X·Xᵀ computes:
 
@@ -61,7 +61,7 @@ def newton_schulz(
         precision: of the products: "bfloat16", as PyTorch's Muon has it, or "full", the matrix's own.
         space: "matrix", as above, or "gram": for wide or tall matrices products of the smaller size m × m,
             A ← P·A·P and Q ← P·Q with P = a + b·A + c·A², and one product Q·X at the end, in full precision.
-        blocks: how many blocks of rows are orthogonalised each alone, as 3 for a fused query, key and value.
+        blocks: how many blocks of rows are orthogonalized each alone, as 3 for a fused query, key and value.
         eps: ε of the divisor ‖X‖ + ε; with 0 the size of a matrix does not matter.
 
     Raises:

@@ -34,7 +34,7 @@ Args:
     max_eval: most evaluations of the closure in a step; None for as many as the iterations take.
     tol: a step ends where the largest component of the gradient is at most `tol` times the largest one met;
         None takes 1e-8 in float64, 1e-4 in float32.
-    maximize: maximise the loss.
+    maximize: maximize the loss.
 
 {closure} Steps go on from each other: twenty of one iteration are one of twenty. `result` says why the last
 step ended.

@@ -132,7 +132,7 @@ class EvaluationPoints:
 
 
 NO_STATISTICS = (
-    "The optimizer keeps an average, and batch normalisation needs its statistics computed anew there, "
+    "The optimizer keeps an average, and batch normalization needs its statistics computed anew there, "
     "by a pass of each model over the training set."
 )
 

@@ -95,7 +95,7 @@ class Descent(Runs):
             self._aim()
 
     def _begin_anew(self) -> None:
-        """Forget what the direction has learnt, as it led to no lower point; give up if that is nothing."""
+        """Forget what the direction has learned, as it led to no lower point; give up if that is nothing."""
         lane = self.lane
         if lane.status is None and lane.steps == 0:
             self._give_up(lane.promise)

@@ -96,7 +96,7 @@ class ManyDescents:
         self._aim(*self._left(at, part))
 
     def _move(self, moved: Flags) -> tuple[Places | None, Part]:
-        """Move these lanes; return their places and parts, whose states have learnt the steps."""
+        """Move these lanes; return their places and parts, whose states have learned the steps."""
         at = _places(moved)
         x, g, best_x, best_g, state = take(
             (self.x, self.g, self.best_x, self.best_g, self.state), self._index(at)
@@ -109,7 +109,7 @@ class ManyDescents:
         return at, (best_x, best_g, state)
 
     def _begin_anew(self, failed: Flags) -> None:
-        """Forget what directions have learnt, as they led to no lower point; give up if that is nothing."""
+        """Forget what directions have learned, as they led to no lower point; give up if that is nothing."""
         self.lanes.spend(failed)
         self.lanes.begin_anew(failed, self._turned())
         index = self._index(_places(failed))

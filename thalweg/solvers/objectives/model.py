@@ -1,4 +1,4 @@
-"""A model's parameters as one vector, so that a solver can minimise over them."""
+"""A model's parameters as one vector, so that a solver can minimize over them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class _LossModule(nn.Module):
 def _check(trained: dict[str, nn.Parameter]) -> None:
     if not trained:
         raise ValueError(
-            "The model has no parameter that requires gradients: there is nothing to minimise over."
+            "The model has no parameter that requires gradients: there is nothing to minimize over."
         )
     kinds = {(p.dtype, p.device) for p in trained.values()}
     if len(kinds) > 1:

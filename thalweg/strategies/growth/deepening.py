@@ -31,7 +31,7 @@ def deepened(model: _Model, after: Iterable[str], x: Any = None) -> _Model:
 
     Args:
         model: any module; with `x` its calls are followed while the batch runs through. It is left as it is.
-        after: names of activations behind linear or convolutional layers, with batch normalisation,
+        after: names of activations behind linear or convolutional layers, with batch normalization,
             dropout or pooling between them or without; where the activation is a function, the name of the
             layer whose outputs it takes.
         x: a batch of inputs, as the model takes them; two rows are enough. An nn.Sequential of PyTorch's

@@ -1,4 +1,4 @@
-"""Minimising a function as a task: the model is a point, the rows are noise on its gradient."""
+"""Minimizing a function as a task: the model is a point, the rows are noise on its gradient."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class PointModel(nn.Module):
 
 
 def _start(start: Any) -> Tensor:
-    """Return the point where a function's minimisation begins."""
+    """Return the point where a function's minimization begins."""
     try:
         point = torch.tensor(start, dtype=torch.get_default_dtype())
     except (TypeError, ValueError, RuntimeError):
@@ -77,7 +77,7 @@ def function_task(
     spread: float = 0.0,
     description: str = "",
 ) -> Task:
-    """Return the task of minimising `function`, from a tensor (dimensions,) to a scalar.
+    """Return the task of minimizing `function`, from a tensor (dimensions,) to a scalar.
 
     J(θ) = mean over rows of f(θ) + ξᵀθ, so a batch's gradient is ∇f(θ) plus the mean of its ξ.
     `noise` (rows, dimensions) holds the ξ: `uniform_noise` draws some. Their mean is zero, so
