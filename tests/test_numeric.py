@@ -101,5 +101,5 @@ def test_truth_values_are_refused_as_numbers() -> None:
             Recipe(line(), optim.SGD, **{name: np.True_})
     with pytest.raises(TaskError, match="seeds are a number of them"):
         gather_seeds(True)
-    with pytest.raises(TaskError, match="whole number of epochs"):
+    with pytest.raises(TaskError, match="integer of epochs"):
         EarlyStopping(patience=2.5)  # type: ignore[arg-type]

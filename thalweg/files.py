@@ -109,7 +109,7 @@ def append_bytes(
 class AppendedFile:
     """A regular file that stays open to be added to, by `append`; it is made where missing.
 
-    One that was removed meanwhile is made anew. Nothing is appended through a link.
+    One that was removed meanwhile is made again. Nothing is appended through a link.
 
     Raises:
         OSError: if it cannot be opened or written, or is no regular file; its `filename` is `path`.

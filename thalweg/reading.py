@@ -24,7 +24,7 @@ LARGEST_FILE = 16 * 2**20
 _AHEAD = 2**16
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
-_DIGITS = 20  # of the largest whole number of a machine, with its sign
+_DIGITS = 20  # of the largest integer of a machine, with its sign
 
 
 class UnreadableError(ValueError):
@@ -117,7 +117,7 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def is_count(value: Any, least: int = 0) -> TypeGuard[int]:
-    """Return whether a value of JSON is a whole number ≥ `least`, which True is not.
+    """Return whether a value of JSON is an integer ≥ `least`, which True is not.
 
     >>> is_count(3), is_count(3.0), is_count(-1)
     (True, False, False)
@@ -126,11 +126,11 @@ def is_count(value: Any, least: int = 0) -> TypeGuard[int]:
 
 
 def count_from(value: Any) -> int:
-    """Return a whole number of at least 0; TypeError or ValueError for what is none."""
+    """Return an integer of at least 0; TypeError or ValueError for what is none."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"expected a whole number, got {value!r:.60}")
+        raise TypeError(f"expected an integer, got {value!r:.60}")
     if not 0 <= value < 1 << 62:
-        raise ValueError(f"expected a whole number of at least 0, got {value!r:.60}")
+        raise ValueError(f"expected an integer of at least 0, got {value!r:.60}")
     return value
 
 

@@ -254,7 +254,7 @@ FUNCTIONS = words(
 @pytest.mark.parametrize("engine", ["eager", "auto"])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_of_truth_values(name: str, engine: str) -> None:
-    """A truth value is the number 0 or 1, with the precision of the parameter."""
+    """A bool is the number 0 or 1, with the precision of the parameter."""
 
     @thalweg.rule
     def alone(g, p, kept):

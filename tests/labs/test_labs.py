@@ -196,8 +196,8 @@ def test_settings_as_values_and_as_texts() -> None:
     ("settings", "message"),
     [
         ({"row": 1}, "The lab 'made' has no setting 'row'. Did you mean 'rows'"),
-        ({"rows": 0}, "rows of the lab 'made' is a whole number of at least 1; got 0"),
-        ({"rows": "2.5"}, "a whole number of at least 1; got '2.5'"),
+        ({"rows": 0}, "rows of the lab 'made' is an integer of at least 1; got 0"),
+        ({"rows": "2.5"}, "an integer of at least 1; got '2.5'"),
         ({"rows": True}, "got True"),
         ({"rates": "1,3"}, "finite numbers, separated by commas, of at least 0 and at most 2"),
         ({"rates": ""}, "got ''"),

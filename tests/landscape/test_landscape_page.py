@@ -86,7 +86,7 @@ def test_ctrl_c_keeps_what_is_computed(two: Path, monkeypatch: pytest.MonkeyPatc
         (("a", "nothing"), "There is no run 'nothing'"),
         (("a", "other"), "several tasks"),
         (("a", "--plane", "pcaa"), "Did you mean"),
-        (("a", "--points", "2"), "--points is a whole number ≥ 3"),
+        (("a", "--points", "2"), "--points is an integer ≥ 3"),
         (("a", "--span", "0"), "--span is a number above 0"),
         (("cut",), "has neither"),
         (("edited",), "another model"),

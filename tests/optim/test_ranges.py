@@ -147,5 +147,5 @@ def test_a_text_in_a_group_of_kfac_is_no_number() -> None:
 
 
 def test_a_seed_is_a_whole_number() -> None:
-    with pytest.raises(ValueError, match=r"Invalid seed: 0.5; it is a whole number"):
+    with pytest.raises(ValueError, match=r"Invalid seed: 0.5; it is an integer"):
         optim.SGLD([Parameter(torch.ones(1))], seed=0.5)

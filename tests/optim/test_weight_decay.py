@@ -90,8 +90,8 @@ def test_what_a_decay_adds_to_a_step(name: str, engine: str, meaning: str) -> No
         plain = copy.deepcopy(optimizer)
         (group,) = plain.param_groups
         group["weight_decay"] = 0.0
-        penalised = [g - STRENGTH * p for g, p in zip(gradients, before, strict=True)]
-        with_gradients(group["params"], penalised if meaning == "l2" else gradients)
+        penalized = [g - STRENGTH * p for g, p in zip(gradients, before, strict=True)]
+        with_gradients(group["params"], penalized if meaning == "l2" else gradients)
         plain.step()
         expected = snapshot(group["params"])
         if meaning != "l2":

@@ -70,7 +70,7 @@ class Visit:
         self.page.goto(path.as_uri())
 
     def as_at_first(self) -> None:
-        """Put back what a test before may have changed; a page takes a second to open anew."""
+        """Put back what a test before may have changed; a page takes a second to open again."""
         self.page.set_viewport_size(DESK)
         self.page.emulate_media(media="screen", color_scheme="light")
         if self.page.locator(".chip.all").is_visible():
@@ -333,7 +333,7 @@ def test_figures_follow_the_colour_scheme(visit: Any) -> None:
     )
     light = page.evaluate(read)
     page.emulate_media(color_scheme="dark")
-    visited.until(f"{line} !== '{light[1]}'")  # the figures are drawn anew
+    visited.until(f"{line} !== '{light[1]}'")  # the figures are drawn again
     dark = page.evaluate(read)
     assert all(a != b for a, b in zip(light, dark, strict=True))
     assert sum(map(int, dark[0][4:-1].split(","))) < 120 < sum(map(int, light[0][4:-1].split(",")))

@@ -206,9 +206,9 @@ class Same(Strategy):
         ("curriculum:start=2", "0 < start ≤ 1; got 2"),
         ("curriculum:first_share=1", "nothing for the curriculum"),
         ("curriculum:order=up", "'easy' or 'hard' or 'random'; got 'up'"),
-        ("curriculum:refresh=0", "refresh is a whole number"),
+        ("curriculum:refresh=0", "refresh is an integer"),
         ("curriculum:difficulty=size", "named is 'loss' or 'self'; got 'size'"),
-        ("plain:parts=0", "parts is a whole number ≥ 1; got 0"),
+        ("plain:parts=0", "parts is an integer ≥ 1; got 0"),
     ],
 )
 def test_a_text_that_names_no_strategy_says_why(text: str, message: str) -> None:

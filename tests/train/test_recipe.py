@@ -91,11 +91,11 @@ def test_fit_declares_the_same_settings() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": 0}, "epochs is a whole number ≥ 1; got 0"),
-        ({"epochs": 1.5}, "epochs is a whole number"),
-        ({"batch_size": 0}, "batch_size is a whole number ≥ 1"),
-        ({"evaluate_every": 0}, "evaluate_every is a whole number"),
-        ({"seed": -1}, "seed is a whole number"),
+        ({"epochs": 0}, "epochs is an integer ≥ 1; got 0"),
+        ({"epochs": 1.5}, "epochs is an integer"),
+        ({"batch_size": 0}, "batch_size is an integer ≥ 1"),
+        ({"evaluate_every": 0}, "evaluate_every is an integer"),
+        ({"seed": -1}, "seed is an integer"),
         ({"lr": -1.0}, "lr is a number ≥ 0"),
         ({"lr": float("nan")}, "lr is a number ≥ 0"),
         ({"lr": "0.1"}, "lr is a number ≥ 0, or a function of the step; got '0.1'"),

@@ -116,7 +116,7 @@ def _check(matrix: str, *, epochs: int, **counts: int) -> None:
             f"--matrix is hessian, ggn or fisher; got {matrix!r}.{suggest(matrix, known)}"
         )
     if epochs < 0:
-        raise TaskError(f"--epochs is a whole number ≥ 0; got {epochs}.")
+        raise TaskError(f"--epochs is an integer ≥ 0; got {epochs}.")
     for name, count in counts.items():
         if count < 1:
             raise TaskError(f"{'-k' if name == 'k' else f'--{name}'} is at least 1; got {count}.")

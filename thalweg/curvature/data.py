@@ -33,7 +33,7 @@ class Seen(NamedTuple):
 
 
 class RepeatedBatches:
-    """Batches (inputs, targets), or (inputs, targets, weights of the rows), read anew for each product.
+    """Batches (inputs, targets), or (inputs, targets, weights of the rows), read again for each product.
 
     `data` is one batch as a tuple, a list of batches, a loader, or anything else that can be iterated over
     again.

@@ -32,7 +32,7 @@ class Multiplies(Protocol):
 class Solution:
     """What conjugate gradients found.
 
-    `x`, the norm ‖b − A·x‖ of its `residual`, computed anew at the end, the `iterations`, and why they
+    `x`, the norm ‖b − A·x‖ of its `residual`, computed again at the end, the `iterations`, and why they
     ended: "tolerance", "iterations" or "bends_down", where a direction p with pᵀAp ≤ 0 was met: A is not
     positive definite then.
     """

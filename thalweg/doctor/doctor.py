@@ -41,7 +41,7 @@ from thalweg.train.folder.gauges import Gauges
 EARLIEST_ORIGIN = 32
 """From this step on a state of the run is kept at powers of 2."""
 MOST_NOTES = 32
-"""Notes of steps that are read together: in cold caches, and on a device, each reading is dear."""
+"""Notes of steps that are read together: in cold caches, and on a device, each reading is expensive."""
 
 
 class Doctor:

@@ -30,7 +30,7 @@ class RecordGauges(Callback):
         every: the first step and each `every`-th are looked at.
 
     Raises:
-        TaskError: `every` is no whole number ≥ 1.
+        TaskError: `every` is not an integer ≥ 1.
 
     >>> import tempfile
     >>> from thalweg import fit, load_task

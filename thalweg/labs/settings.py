@@ -19,7 +19,7 @@ def setting(
     """Return a field of a dataclass of settings.
 
     Args:
-        default: a whole number, a float, or a tuple of floats; values given later are of its kind.
+        default: an integer, a float, or a tuple of floats; values given later are of its kind.
         about: what it is, in a few words.
         low: the least value allowed.
         high: the largest.
@@ -103,7 +103,7 @@ def _number(given: Any, *, whole: bool) -> float | None:
 
 
 def _expected(own: dataclasses.Field[Any], many: bool) -> str:
-    kind = "a whole number" if isinstance(own.default, int) else "a finite number"
+    kind = "an integer" if isinstance(own.default, int) else "a finite number"
     if many:
         kind = "finite numbers, separated by commas,"
     low, high = own.metadata["low"], own.metadata["high"]

@@ -35,7 +35,7 @@ class Slider:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it takes whole numbers only."""
+        """Whether it takes integers only."""
         return all(isinstance(stop, int) for stop in self.stops)
 
     @property
@@ -62,7 +62,7 @@ class Slider:
             )
         if self.is_whole and value != int(value):
             raise TaskError(
-                f"The slider of the lab {lab!r}, {self.name}, is a whole number from {self.range}; got "
+                f"The slider of the lab {lab!r}, {self.name}, is an integer from {self.range}; got "
                 f"{given!r}."
             )
         return int(value) if self.is_whole else float(value)

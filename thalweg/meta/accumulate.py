@@ -60,7 +60,7 @@ class Accumulate(Wrapper):
 
     Raises:
         TypeError: `optimizer` is no optimizer, or one that needs a closure.
-        ValueError: `every` is no whole number of at least 1, or there is no such `reduction`.
+        ValueError: `every` is not an integer of at least 1, or there is no such `reduction`.
 
     >>> import torch
     >>> w = torch.nn.Parameter(torch.tensor(0.0))
@@ -82,7 +82,7 @@ class Accumulate(Wrapper):
         whole = as_whole(every)
         if whole is None or whole < 1:
             raise ValueError(
-                f"every, the micro-batches of a step, must be a whole number of at least 1, got {every!r}"
+                f"every, the micro-batches of a step, must be an integer of at least 1, got {every!r}"
             )
         if reduction not in get_args(Reduction):
             raise ValueError(
@@ -166,7 +166,7 @@ class Accumulate(Wrapper):
         self._weighted = weight is not None
 
     def _act(self, arguments: Mapping[str, Any]) -> None:
-        """Step by what was gathered, and begin anew."""
+        """Step by what was gathered, and begin again."""
         params = all_params(self)
         own = [p.grad for p in params]
         total = self._weight if self.reduction == "mean" else 1.0

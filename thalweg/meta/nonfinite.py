@@ -73,7 +73,7 @@ class NonFinite(Wrapper):
             whole = as_whole(limit)
             if whole is None or whole < 1:
                 raise ValueError(
-                    f"limit, the skips in a row that raise, must be a whole number of at least 1, "
+                    f"limit, the skips in a row that raise, must be an integer of at least 1, "
                     f"got {limit!r}"
                 )
             limit = whole

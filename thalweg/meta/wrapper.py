@@ -35,7 +35,7 @@ class Wrapper(torch.optim.Optimizer):
     either is set on both. Hooks registered here run around the wrapper's step, hooks of the optimizer inside
     around its own. A state dict is that of the optimizer inside with one entry more, `wrappers`, so it loads
     into an optimizer without the wrapper, and the other way round: a wrapper that finds nothing of its own
-    begins anew.
+    begins again.
 
     A subclass defines `step`, in which it calls `_step_inside`, and, if it has a state, `_saved` and
     `_loaded`.

@@ -17,7 +17,7 @@ from thalweg.objective.metrics import (
     rmse,
     top_k,
 )
-from thalweg.objective.penalty import L1, L2, Penalties, Penalty, penalised
+from thalweg.objective.penalty import L1, L2, Penalties, Penalty, penalized
 from thalweg.objective.scores import Meter, Scores
 
 __all__ = [

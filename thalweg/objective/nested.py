@@ -133,7 +133,7 @@ def _fields(value: Any) -> Iterator[tuple[str, Any]]:
 def _record(value: Any, items: dict[str, Any]) -> Any:
     twin = copy.copy(value)
     for name, item in items.items():
-        object.__setattr__(twin, name, item)  # a frozen one, too; nothing is computed anew
+        object.__setattr__(twin, name, item)  # a frozen one, too; nothing is computed again
     return twin
 
 

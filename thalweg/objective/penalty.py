@@ -89,7 +89,7 @@ class _OfWeights(_Sum):
 
     def bind(self, model: nn.Module) -> Callable[[], Tensor]:
         """Return the penalty as a function without arguments: the parameters are looked up once."""
-        weights = penalised(model, self.include_biases)
+        weights = penalized(model, self.include_biases)
         return lambda: self.strength * _total([self._of(w).sum() for w in weights])
 
     def _of(self, w: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ class L2(_OfWeights):
         return squares(w)
 
 
-def penalised(model: nn.Module, include_biases: bool = False) -> list[nn.Parameter]:
+def penalized(model: nn.Module, include_biases: bool = False) -> list[nn.Parameter]:
     """Return the trainable parameters a penalty acts on; the module's text says what counts as a
     bias.
 

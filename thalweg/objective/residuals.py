@@ -12,7 +12,7 @@ from torch.nn import _reduction
 
 from thalweg.errors import TaskError
 from thalweg.objective.losses import Loss, setting_of
-from thalweg.objective.penalty import L2, Penalties, Penalty, penalised
+from thalweg.objective.penalty import L2, Penalties, Penalty, penalized
 
 Residuals = Callable[[Any, Any], Tensor]
 """(outputs, targets) -> r, with J = ½‖r‖² of the batch."""
@@ -45,7 +45,7 @@ def residuals_of(loss: Loss, penalty: Penalty | None, model: nn.Module, name: st
         kind = getattr(penalty, "__name__", type(penalty).__name__)
         raise TaskError(_NEEDS_SQUARES.format(name=name, what=f"the penalty {kind}"))
     weights = [
-        (math.sqrt(2 * term.strength), penalised(model, term.include_biases))
+        (math.sqrt(2 * term.strength), penalized(model, term.include_biases))
         for term in terms
         if term.strength
     ]

@@ -112,9 +112,7 @@ def _batch_size_of(arguments: RaceArguments, task: Task) -> int | None:
     if given == "task":
         return task.batch_size
     if isinstance(given, str):
-        raise TaskError(
-            f"batch_size is a whole number, None for all rows, or 'task'; got {given!r}."
-        )
+        raise TaskError(f"batch_size is an integer, None for all rows, or 'task'; got {given!r}.")
     return given
 
 

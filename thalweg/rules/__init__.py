@@ -1,8 +1,8 @@
 """The equations: update rules, and parts to compose them with.
 
 Each is a plain function of tensors (see `thalweg.rule`); `chain` composes them. A file of rules lists the
-public ones in `__all__`. The forms of SOAP and Shampoo that `thalweg.optim.sides` chooses by a parameter's size
-are not among them.
+public ones in `__all__`. The forms of SOAP and Shampoo that `thalweg.optim.sides` chooses by a parameter's
+size are not among them.
 """
 
 from thalweg.engine import Rule

@@ -40,7 +40,7 @@ def schedule_free(
     Defaults: β and the weights of the authors' package. Learning rates are larger than with a schedule, and
     are warmed up.
     Use: when the number of steps is not known beforehand; not with batch normalization, unless its
-    statistics are computed anew at x.
+    statistics are computed again at x.
     Deviations: the weights w are of lr alone, as in the authors' package; the printed AdamW counts the bias
     correction √(1 − β₂ᵗ) to the learning rate. Weight decay is `l2`, directly before this rule: it acts at
     y.

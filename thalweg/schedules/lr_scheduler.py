@@ -29,7 +29,7 @@ def scheduler(
     Args:
         optimizer: any optimizer.
         schedule: the factor as a function of the step.
-        last_epoch: the steps taken so far less 1; −1 starts anew.
+        last_epoch: the steps taken so far less 1; −1 starts again.
 
     Raises:
         TypeError: `optimizer` is not an optimizer, or `schedule` not a schedule.

@@ -47,7 +47,7 @@ class Schedule(ABC):
                 f"a schedule called {cls.__name__!r} exists already, in {known.__module__}; `from_dict` "
                 "finds schedules by name, so choose another"
             )
-        _KINDS[cls.__name__] = cls  # a class defined anew, as in a notebook, replaces itself
+        _KINDS[cls.__name__] = cls  # a class defined again, as in a notebook, replaces itself
 
     @abstractmethod
     def _value(self, k: float) -> float:

@@ -12,7 +12,7 @@ from thalweg.numeric import as_whole, is_real
 
 
 def as_start(x0: Any) -> Tensor:
-    """Return a start as a contiguous tensor of its own, in float64 if it was whole numbers or no tensor.
+    """Return a start as a contiguous tensor of its own, in float64 if it was integers or no tensor.
 
     Raises ValueError for what holds no real numbers, for NaN and infinities, and for a type of less than
     float32's precision, TypeError for what is no tensor, array or numbers.
@@ -47,17 +47,17 @@ def as_start(x0: Any) -> Tensor:
 
 
 def as_count(given: Any, name: str, least: int = 1) -> int:
-    """Return a whole number: of iterations, of evaluations, of atoms.
+    """Return an integer: of iterations, of evaluations, of atoms.
 
-    Raises ValueError for what is no whole number of at least `least`.
+    Raises ValueError for what is not an integer of at least `least`.
 
     >>> as_count(1.5, "max_iter", 0)
     Traceback (most recent call last):
-    ValueError: max_iter is a whole number of at least 0; got 1.5.
+    ValueError: max_iter is an integer of at least 0; got 1.5.
     """
     count = as_whole(given)
     if count is None or count < least:
-        raise ValueError(f"{name} is a whole number of at least {least}; got {given!r}.")
+        raise ValueError(f"{name} is an integer of at least {least}; got {given!r}.")
     return count
 
 

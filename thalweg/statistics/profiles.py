@@ -151,7 +151,7 @@ def rank_reversals(
 ) -> tuple[Reversal, ...]:
     """Return where the order of two entrants by profile score depends on who else runs.
 
-    The scores are computed anew without each third entrant, and with the two alone. Where the list is
+    The scores are computed again without each third entrant, and with the two alone. Where the list is
     not empty, the ranking is no property of the entrants, and pairwise ratios should be read instead.
 
     Source: Gould & Scott (2016), "A note on performance profiles for benchmarking software".

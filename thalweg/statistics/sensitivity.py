@@ -111,7 +111,7 @@ def width_interval(
 
         log cᵢₛ = μᵢ + βₛ + eᵢₛ,    σ̂² = Σ (cᵢₛ − c̄ᵢ. − c̄.ₛ + c̄..)² / ((n − 1)(S − 1))
 
-    over the n rates that no seed missed. The medians are drawn anew about those that were seen, with
+    over the n rates that no seed missed. The medians are drawn again about those that were seen, with
     noise of σ̂ (and σ̂ with that of its own), and the width is measured each time. Noise is in these
     widths twice, so their 95 % range holds the true width in 91 to 93 % of races; the interval is
     therefore their range of 1 − 0.4 (1 − level), which holds it in 95 to 98 % (`benchmarks/claims.py`).

@@ -25,7 +25,7 @@ class growing_batches(Strategy):
     alike; there are fewer steps in the later ones, and a schedule that counts steps does not reach its end.
 
     Args:
-        factor: f, a whole number ≥ 2.
+        factor: f, an integer ≥ 2.
         parts: of the epochs, each with its own size.
 
     Raises TaskError for settings that are none, for all rows in a batch already, and for a `DataLoader`.

@@ -26,14 +26,14 @@ def given_apart(given: dict[str, Any]) -> dict[str, Any]:
 
 def is_fraction(part: Any) -> bool:
     """Return whether a set is given as a fraction of the rows."""
-    return isinstance(part, bool) or is_real(part)  # a truth value is refused as one
+    return isinstance(part, bool) or is_real(part)  # a bool is refused as one
 
 
 def checked_seed(seed: Any) -> int:
-    """Return a seed as a whole number; DataError for what is none."""
+    """Return a seed as an integer; DataError for what is none."""
     whole = as_seed(seed)
     if whole is None:
-        raise DataError(f"seed is a whole number from 0 to 2⁶³ − 1; got {seed!r}.")
+        raise DataError(f"seed is an integer from 0 to 2⁶³ − 1; got {seed!r}.")
     return whole
 
 

@@ -38,7 +38,7 @@ class Task:
     make a race.
 
     `data` is a `Data`, or what `Data` takes as its training set. `model` is a function without
-    arguments that builds a fresh module (a class will do); each run calls it anew under its own
+    arguments that builds a fresh module (a class will do); each run calls it again under its own
     seed. A module given as such is copied for each run, which then starts from these very weights.
     `target` is the validation figure at which the task counts as learned.
 

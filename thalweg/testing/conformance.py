@@ -103,7 +103,7 @@ def _demand_callable(factory: object) -> None:
         return
     got = "None" if factory is None else f"an instance of {type(factory).__name__}"
     raise TypeError(
-        "check_optimizer makes the optimizer itself, for every run anew. Give the class, or a function of "
+        "check_optimizer makes the optimizer itself, for every run. Give the class, or a function of "
         f"params, such as lambda params: torch.optim.Adam(params, lr=0.01); got {got}"
     )
 

@@ -178,7 +178,7 @@ class Callbacks:
         ]
 
     def load(self, stored: Iterable[dict[str, Any]]) -> None:
-        """Give stored states back, to those of the same name in the same order; others begin anew."""
+        """Give stored states back, to those of the same name in the same order; others begin again."""
         waiting = list(stored)
         for callback in self.each:
             name = type(callback).__qualname__

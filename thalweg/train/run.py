@@ -79,7 +79,7 @@ class BaseRecipe(abc.ABC):
         object.__setattr__(self, "autocast", _autocast(self.autocast))
         seed = as_seed(self.seed)
         if seed is None:
-            raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
+            raise TaskError(f"seed is an integer from 0 to 2⁶³ − 1; got {self.seed!r}.")
         object.__setattr__(self, "seed", seed)
         self._check_rate()
         self._check_gradients()

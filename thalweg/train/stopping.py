@@ -36,7 +36,7 @@ class EarlyStopping:
         patience = as_whole(self.patience)
         if patience is None or patience < 1:
             raise TaskError(
-                "Early stopping waits for a whole number of epochs, at least one; got "
+                "patience must be an integer of at least 1, a number of epochs; got "
                 f"patience={self.patience!r}."
             )
         object.__setattr__(self, "patience", patience)

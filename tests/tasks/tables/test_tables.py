@@ -209,7 +209,7 @@ def test_kinds_of_numbers(kind: str) -> None:
     frame = pd.DataFrame({"x": pd.Series([1, 2, 3], dtype=kind), "y": [0.5, 1.5, 2.5]})
     data = Data.table(frame, "y")
     expected = np.eye(3) if kind == "category" else np.array([[1.0], [2.0], [3.0]])
-    same(arrays(data.train)[0], expected, because="whole numbers")
+    same(arrays(data.train)[0], expected, because="integers")
 
 
 def test_tables_that_cannot_be_used(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def scaled_decay(factor: float) -> Remedy:
 
 
 def started(strategy: Strategy, name: str, words: str, steps: int | None = None) -> Remedy:
-    """Draw the weights anew by a strategy, and begin from there."""
+    """Draw the weights again by a strategy, and begin from there."""
 
     def change(arm: Arm) -> None:
         inputs, _ = arm.batches[0]

@@ -14,10 +14,10 @@ not its path:
 
 What fails the test is left as it is: kernels are compiled and not kept, and one `CacheWarning` says why. Root
 makes no folder inside of another user's. Where there is no folder, no room or no right to write, kernels
-are compiled anew, without a word.
+are compiled again, without a word.
 
 A file is a magic number, a SHA-256 of its key and its machine code, and the code. So a broken, older or
-renamed file is no kernel, and is written anew. Files are written to a temporary name and renamed: processes
+renamed file is no kernel, and is written again. Files are written to a temporary name and renamed: processes
 that start at once, a full disk or a kill leave no half kernel. Windows has no such owners and modes: there
 the folder is taken as the system guards it.
 """
@@ -114,7 +114,7 @@ def _told() -> Iterator[None]:
             _warned = True
             warnings.warn(
                 f"The kernel cache is not used: {reason}. Kernels are machine code, so they are read only "
-                "where nobody but you may write; they are now compiled anew in each process. Set "
+                "where nobody but you may write; they are now compiled again in each process. Set "
                 "THALWEG_CACHE to a folder of your own",
                 CacheWarning,
                 stacklevel=2,

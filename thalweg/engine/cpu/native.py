@@ -1,6 +1,6 @@
 """Compile kernels with LLVM for this processor, link them into this process, and keep their machine code.
 
-A kernel comes from memory, from the kernel cache, or is compiled anew. Machine code is asked for the names it
+A kernel comes from memory, from the kernel cache, or is compiled again. Machine code is asked for the names it
 defines and needs before LLVM links it: what LLVM cannot find there ends the process.
 """
 
@@ -43,7 +43,7 @@ def compiled_kernels() -> int:
 
 
 def kernel(text: str, name: str) -> Kernel:
-    """Return the compiled function `name` of an LLVM text, from memory, the cache folder, or anew.
+    """Return the compiled function `name` of an LLVM text: from memory, the cache folder, or the compiler.
 
     Raises:
         EngineError: if the kernel cannot be linked into this process.

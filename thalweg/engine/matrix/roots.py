@@ -71,11 +71,11 @@ def inverse_root_newton(a: Tensor, p: int, damping: float = 1e-6) -> Tensor:
 
     Args:
         a: symmetric positive semidefinite, n × n or K × n × n.
-        p: order of the root, a whole number of at least 1.
+        p: order of the root, an integer of at least 1.
         damping: δ, at least 0.
 
     Raises:
-        EngineError: as `inverse_root`, and an order that is no whole number.
+        EngineError: as `inverse_root`, and an order that is not an integer.
 
     >>> import torch
     >>> a = torch.tensor([[2.0, 1.0], [1.0, 2.0]])

@@ -83,7 +83,7 @@ class _Scaling:
         if not 1e-30 < found < math.inf:
             raise TaskError(
                 f"init.lsuv: the layer {layer.name!r} gives {_said(found)} on the batch, so no scale "
-                "makes its variance 1. Draw its weights anew before, or look at what reaches it."
+                "makes its variance 1. Draw its weights again before, or look at what reaches it."
             )
         if abs(found - self.std) <= self.tol:
             return None

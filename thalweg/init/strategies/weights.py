@@ -190,7 +190,7 @@ def sparse(task: Drawing, nonzeros: int = 15, std: float | None = None) -> None:
             variance.
     """
     if not isinstance(nonzeros, int) or isinstance(nonzeros, bool) or nonzeros < 1:
-        raise TaskError(f"init.sparse: nonzeros is a whole number ≥ 1; got {nonzeros!r}.")
+        raise TaskError(f"init.sparse: nonzeros is an integer ≥ 1; got {nonzeros!r}.")
     kept = min(nonzeros, task.layer.inputs)
     own = _gain(task.layer, None, 1.0)
     scale = own / math.sqrt(kept) if std is None else _positive("std", std)

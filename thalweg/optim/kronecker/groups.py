@@ -38,9 +38,7 @@ class KFACSettings:
 
     def __post_init__(self) -> None:
         if isinstance(self.refresh, bool) or not isinstance(self.refresh, int) or self.refresh < 1:
-            raise ValueError(
-                f"Invalid refresh: {self.refresh!r}; it is a whole number of at least 1"
-            )
+            raise ValueError(f"Invalid refresh: {self.refresh!r}; it is an integer of at least 1")
         if not 0 <= float(self.averaging) < 1:
             raise ValueError(f"Invalid averaging: {self.averaging!r}; it is at least 0 and below 1")
         if self.fisher not in ("sampled", "empirical"):
@@ -48,7 +46,7 @@ class KFACSettings:
         if self.kl_clip is not None and not 0 < float(self.kl_clip) < math.inf:
             raise ValueError(f"Invalid kl_clip: {self.kl_clip!r}; it is above 0, or None")
         if isinstance(self.label_seed, bool) or not isinstance(self.label_seed, int):
-            raise ValueError(f"Invalid label_seed: {self.label_seed!r}; it is a whole number")
+            raise ValueError(f"Invalid label_seed: {self.label_seed!r}; it is an integer")
         check_sharing(self.sharing)
 
 

@@ -40,7 +40,7 @@ class KFAC(WatchingOptimizer):
 
     Paper: Martens and Grosse 2015, "Optimizing Neural Networks with Kronecker-factored Approximate
     Curvature", ICML 2015, arXiv:1503.05671.
-    Defaults: factors and inverses anew in each 10th step, averages by 0.95, momentum 0.9.
+    Defaults: factors and inverses again in each 10th step, averages by 0.95, momentum 0.9.
     Use: for layers of up to some thousand inputs and outputs, where a step costs little beside the batch's
     gradient: deep and badly conditioned nets.
     Deviations: no automatic λ, momentum or learning rate, as in Ba, Grosse and Martens (2017), whose ν =
@@ -53,7 +53,7 @@ class KFAC(WatchingOptimizer):
             Embedding, LayerNorm, RMSNorm, GroupNorm, BatchNorm.
         lr: the learning rate, or a schedule, a function of the number of steps taken.
         damping: λ, added to the curvature.
-        refresh: in every so many steps, the first among them, factors and inverses are computed anew.
+        refresh: in every so many steps, the first among them, factors and inverses are computed again.
         averaging: what an average of factors keeps of itself, from 0 to below 1.
         momentum: μ.
         weight_decay: λ_w, apart from the gradient, as AdamW's.
@@ -146,7 +146,7 @@ class KFAC(WatchingOptimizer):
 
     @property
     def is_due(self) -> bool:
-        """Whether the next step computes factors and inverses anew."""
+        """Whether the next step computes factors and inverses again."""
         return self._count % self.settings.refresh == 0
 
     @torch.no_grad()
@@ -243,7 +243,7 @@ class KFAC(WatchingOptimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take a step by the gradients that are there; return what the closure returns.
 
-        Raises EngineError where a step is to compute the curvature anew and a layer that has a gradient
+        Raises EngineError where a step is to compute the curvature again and a layer that has a gradient
         was not seen.
         """
         check_no_texts(self._own_groups(), ("lr", "damping", "momentum", "weight_decay"))
@@ -347,7 +347,7 @@ class KFAC(WatchingOptimizer):
             )
         if self.settings.fisher == "sampled" and not self._draws:
             return (
-                "KFAC was not told the outputs of this step, which computes the curvature anew. Between "
+                "KFAC was not told the outputs of this step, which computes the curvature again. Between "
                 'forward and backward pass call optimizer.observe(outputs, targets, "cross_entropy"), or '
                 'take fisher="empirical", which needs no call for the mean of a batch\'s rows.'
             )

@@ -169,4 +169,4 @@ def check_entries(entries: Mapping[str, Any]) -> None:
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"Invalid {name}: {value!r}; it is a whole number of at least 1")
+            raise ValueError(f"Invalid {name}: {value!r}; it is an integer of at least 1")

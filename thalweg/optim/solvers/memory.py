@@ -62,7 +62,7 @@ class Memory:
             return
         state |= {"d": self.d, "t": self.t, "prev_flat_grad": self.g, "prev_loss": self.f}
         state |= {"old_dirs": self.y, "old_stps": self.s, "ro": self.ro, "H_diag": self.scale}
-        state.pop("al", None)  # room that PyTorch makes anew
+        state.pop("al", None)  # room that PyTorch makes again
         extra = {"absent": list(self.absent), "origin": self.origin}
         for name, value in extra.items():
             state.pop(name, None)

@@ -86,7 +86,7 @@ def check_range(name: str, value: Any, default: Any = 0.0) -> None:
         if not least <= _plain(number) <= most:
             raise ValueError(f"Invalid {name}: {value!r}; it is {said}")
         if last in _WHOLE and math.isfinite(number) and not _plain(number).is_integer():
-            raise ValueError(f"Invalid {name}: {value!r}; it is a whole number")
+            raise ValueError(f"Invalid {name}: {value!r}; it is an integer")
     return None
 
 

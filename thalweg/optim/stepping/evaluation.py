@@ -73,7 +73,7 @@ class Evaluating:
         """Evaluate the model inside this context at the average that the optimizer keeps.
 
         An average (`ema`, `polyak`, `swa`), schedule-free descent and averaged SGD have such a point. Layers
-        with running statistics (batch normalization) need them computed anew for it:
+        with running statistics (batch normalization) need them computed again for it:
         `torch.optim.swa_utils.update_bn(loader, model)` inside the context.
 
         Raises:

@@ -281,7 +281,7 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
         self._places = {key: place for key, place in self._places.items() if key in kept}
 
     def _forget(self) -> None:
-        """Drop what was planned; the next step plans anew."""
+        """Drop what was planned; the next step plans again."""
         self._current = None
         self._plans = []
         self._readers = {}

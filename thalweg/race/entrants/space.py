@@ -131,7 +131,7 @@ class Integers(Space):
     @property
     def text(self) -> str:
         """The space in words."""
-        return f"{self.low} … {self.high}, whole numbers"
+        return f"{self.low} … {self.high}, integers"
 
     @property
     def size(self) -> int:
@@ -217,10 +217,10 @@ def log_uniform_below_one(low: float, high: float) -> LogUniformBelowOne:
 
 
 def integers(low: int, high: int) -> Integers:
-    """Return the space of the whole numbers from `low` to `high`, both included.
+    """Return the space of the integers from `low` to `high`, both included.
 
     Raises:
-        TaskError: unless low < high, both whole numbers.
+        TaskError: unless low < high, both integers.
 
     >>> [integers(1, 3).at(u) for u in (0, 0.5, 0.99)]
     [1, 2, 3]
@@ -246,7 +246,7 @@ def parse_space(text: str) -> tuple[str, Space]:
         beta1=0.5:0.99              the numbers from 0.5 to 0.99
         weight_decay=log:1e-5:0.1   on a logarithmic scale
         beta2=1-log:0.9:0.9999      on a logarithmic scale of 1 − value
-        k=int:1:10                  whole numbers
+        k=int:1:10                  integers
         nesterov=true|false         one of these; none, numbers and other words go as well
 
     Raises:
@@ -289,7 +289,7 @@ def _bound(text: str, whole: bool = False) -> Any:
     try:
         return int(text) if whole else float(text)
     except ValueError:
-        kind = "whole number" if whole else "number"
+        kind = "integer" if whole else "number"
         raise TaskError(f"{text!r} is not a {kind}. {_EXAMPLES}") from None
 
 
@@ -308,7 +308,7 @@ def _number(kind: str, value: Any) -> float:
 def _whole(value: Any) -> int:
     whole = as_whole(value)
     if whole is None:
-        raise TaskError(f"integers takes two whole numbers, got {value!r}.")
+        raise TaskError(f"integers takes two integers, got {value!r}.")
     return whole
 
 

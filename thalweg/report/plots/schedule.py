@@ -55,7 +55,7 @@ def plot_schedules(
     """
     count = as_whole(steps)
     if count is None or count < 1:
-        raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
+        raise ValueError(f"steps must be an integer of at least 1, got {steps!r}")
     steps = count
     if path is not None and Path(path).suffix.lower() != ".html":
         raise ValueError(

@@ -68,7 +68,7 @@ class ManyDescents:
         return list(zip(self.lanes.lanes(), self.x_end, self.g_end, strict=False))
 
     def _tick(self) -> None:
-        """Evaluate one point of each lane; lanes whose search ends there move, and aim anew."""
+        """Evaluate one point of each lane; lanes whose search ends there move, and aim again."""
         alpha = self._tensor(self.lanes.alpha).to(self.x.dtype)
         x = self.bounded.inside(torch.addcmul(self.x, alpha[:, None], self.d))
         f, g = self.objective.evaluate(x)
@@ -79,7 +79,7 @@ class ManyDescents:
             self._arrive(ended)
 
     def _arrive(self, ended: Flags) -> None:
-        """Move lanes to the best points of their searches, if those found any, and aim them anew."""
+        """Move lanes to the best points of their searches, if those found any, and aim them again."""
         lanes = self.lanes
         moved = ended & (lanes.best_alpha > 0)
         at, part = self._move(moved)

@@ -108,7 +108,9 @@ class curriculum(Strategy):
         if self.first_share == 1:
             raise TaskError("first_share=1 leaves nothing for the curriculum itself.")
         if (as_whole(self.refresh) or 0) < 1:
-            raise TaskError(f"refresh is a whole number of epochs ≥ 1; got {self.refresh!r}.")
+            raise TaskError(
+                f"refresh must be an integer ≥ 1, a number of epochs; got {self.refresh!r}."
+            )
         if isinstance(self.difficulty, str) and self.difficulty not in ("loss", "self"):
             raise TaskError(
                 f"A difficulty that is named is 'loss' or 'self'; got {self.difficulty!r}."

@@ -51,7 +51,7 @@ def share_of(recipe: BaseRecipe, stages: Sequence[Stage], k: int, before: Offset
     """Return the recipe with the epochs, the seed and the learning rate of stage k.
 
     The first stage has the seed of the whole, so that a single one is the run without a strategy. A
-    schedule goes on over the stages; a scheduler of PyTorch's kind begins anew in each.
+    schedule goes on over the stages; a scheduler of PyTorch's kind begins again in each.
     """
     if len(stages) == 1:
         return recipe

@@ -186,7 +186,7 @@ _CONVERSIONS: dict[Any, Callable[[str], Any]] = {
 }
 _WORDS = {
     bool: "true or false",
-    int: "a whole number",
+    int: "an integer",
     float: "a number",
     types.NoneType: "none",
     Path: "a path",

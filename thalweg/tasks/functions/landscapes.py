@@ -59,7 +59,7 @@ def himmelblau(noise: float = 1.0) -> Task:
 
 @_noisy(target=Target("loss", 5.0))
 def rastrigin(noise: float = 1.0) -> Task:
-    """Rastrigin's function of two variables, noisy: a minimum near all whole numbers.
+    """Rastrigin's function of two variables, noisy: a minimum near all integers.
 
     f = Σ 10 + x² − 10 cos 2πx, with its minimum 0 at (0, 0); from (2.2, −1.3). The minimum nearest to
     the start, by (2, −1), has the value 4.97.

@@ -19,7 +19,7 @@ def as_tensor(value: Any, what: str) -> Tensor:
     """Return an array-like with one row per sample as a tensor; `what` names it in errors.
 
     Raises DataError for what is not numbers: text, objects, dates, missing or masked values, sparse
-    or nested tensors; and for whole numbers that int64 cannot hold.
+    or nested tensors; and for integers that int64 cannot hold.
 
     >>> as_tensor([[1.0], [2.0]], "inputs").shape
     torch.Size([2, 1])
@@ -35,8 +35,8 @@ def as_tensor(value: Any, what: str) -> Tensor:
     whole = tensor.to(wider)
     if tensor.dtype == torch.uint64 and bool((whole < 0).any()):
         raise DataError(
-            f"The {what} hold whole numbers above 2⁶³ − 1, which int64 cannot hold. Make them real "
-            "numbers with x.astype('float64'), or number them anew."
+            f"The {what} hold integers above 2⁶³ − 1, which int64 cannot hold. Make them real "
+            "numbers with x.astype('float64'), or number them again."
         )
     return whole
 

@@ -1,4 +1,4 @@
-"""One column of a table as numbers: real numbers, truth values, or categories as one-hot columns."""
+"""One column of a table as numbers: real numbers, bools, or categories as one-hot columns."""
 
 from __future__ import annotations
 

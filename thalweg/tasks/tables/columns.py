@@ -129,7 +129,7 @@ def target_of(
 
 
 def _are_classes(series: Any, name: str, kind: TargetKind) -> bool:
-    """Whether targets are classes: as said, or text, truth values and the numbers 0, 1, …, k − 1."""
+    """Whether targets are classes: as said, or text, bools and the numbers 0, 1, …, k − 1."""
     if kind != "auto":
         return kind == "class"
     if kind_of(series, name, None) != "number":

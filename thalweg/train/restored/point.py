@@ -22,7 +22,7 @@ class EvaluationPoint:
     the parameters are, and nothing is done.
 
     The running statistics of batch normalization belong to the parameters that were trained. For the
-    average they are computed anew, as `torch.optim.swa_utils.update_bn` does, by one pass over the training
+    average they are computed again, as `torch.optim.swa_utils.update_bn` does, by one pass over the training
     set. Layers in evaluation mode keep theirs.
 
     Args:
@@ -116,7 +116,7 @@ class EvaluationPoint:
                 batches += 1
         if not batches:
             raise DataError(
-                "Batch normalization needs its statistics computed anew at the average, but the "
+                "Batch normalization needs its statistics computed again at the average, but the "
                 "training set yields no batch: it can be run through only once."
             )
 

@@ -64,7 +64,7 @@ def checkpoint_file(checkpoint: str | os.PathLike[str] | None, resume: bool) -> 
     if path.exists() and not resume:
         raise CheckpointError(
             f"The checkpoint {path} already holds a run. Go on with resume=True, or delete it to "
-            "start anew."
+            "start again."
         )
     _check_folder(path)
     return path

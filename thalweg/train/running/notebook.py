@@ -30,7 +30,7 @@ def notebook_display() -> Display | None:
 
 
 class NotebookTable:
-    """Shows losses, metrics and rate of each epoch in one output, which is drawn anew as the run goes on.
+    """Shows losses, metrics and rate of each epoch in one output, which is drawn again as the run goes on.
 
     Args:
         epochs: how many the run has in all.
