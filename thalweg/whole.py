@@ -12,5 +12,5 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     """Return `value` if it is an integer ≥ `least`; else raise TaskError."""
     whole = as_whole(value)
     if whole is None or whole < least:
-        raise TaskError(f"{name} is an integer ≥ {least}; got {value!r}.")
+        raise TaskError(f"{name} must be an integer ≥ {least}; got {value!r}.")
     return whole

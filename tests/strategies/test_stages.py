@@ -176,7 +176,7 @@ def test_errors_name_the_stage() -> None:
         fit(blobs(), "sgd", strategy="curriculum")  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="Make one: call it"):
         Recipe(blobs(), "sgd", strategy=plain)  # type: ignore[arg-type]
-    with pytest.raises(TaskError, match="share of stage 'x' is a number > 0; got 0"):
+    with pytest.raises(TaskError, match="share of stage 'x' must be a number > 0; got 0"):
         Stage("x", share=0)
 
 
@@ -208,7 +208,7 @@ class Same(Strategy):
         ("curriculum:order=up", "'easy' or 'hard' or 'random'; got 'up'"),
         ("curriculum:refresh=0", "refresh is an integer"),
         ("curriculum:difficulty=size", "named is 'loss' or 'self'; got 'size'"),
-        ("plain:parts=0", "parts is an integer ≥ 1; got 0"),
+        ("plain:parts=0", "parts must be an integer ≥ 1; got 0"),
     ],
 )
 def test_a_text_that_names_no_strategy_says_why(text: str, message: str) -> None:

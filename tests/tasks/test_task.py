@@ -154,8 +154,8 @@ def test_the_usual_budget() -> None:
     assert (usual.seconds, usual.data_hash) == (None, None)
     assert task(batch_size=None).batch_size is None
     for parts, message in (
-        ({"epochs": 0}, "epochs is a number of epochs, at least 1; got 0"),
-        ({"epochs": None}, "epochs is a number of epochs, at least 1; got None"),
+        ({"epochs": 0}, "epochs must be a number of epochs, at least 1; got 0"),
+        ({"epochs": None}, "epochs must be a number of epochs, at least 1; got None"),
         ({"batch_size": 0}, "number of rows, or None for all rows, at least 1; got 0"),
         ({"batch_size": 2.0}, "got 2.0"),
     ):

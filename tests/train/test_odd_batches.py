@@ -272,7 +272,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
         linear,
     ),
     "two inputs and a target": (
-        r"weights of a batch are one number for each row, .*several inputs are one tuple: \(\(a, b\)",
+        r"weights of a batch must be one number for each row, .*several inputs are one tuple: \(\(a, b\)",
         loader([(x, x, y) for x, y in PAIRS]),
         Sum,
     ),

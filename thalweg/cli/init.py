@@ -96,7 +96,7 @@ def _check(page: Path | None, shown: str | None) -> None:
 
     checked_page(page)
     if page is not None and shown is not None:
-        raise TaskError("--html is of a comparison; --show has no page.")
+        raise TaskError("--html needs a comparison; --show writes no page.")
 
 
 @dataclass(frozen=True)

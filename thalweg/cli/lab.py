@@ -180,7 +180,7 @@ def _list(
 
     if settings or out is not None or any(each is not None for each in others):
         raise TaskError(
-            "--slider, --seed, --set and --out are of one lab: name it, as in `thalweg lab lasso`."
+            "--slider, --seed, --set and --out need the name of a lab, as in `thalweg lab lasso`."
         )
     if as_json:
         print_json({"labs": [each.about() for each in LABS.values()]})

@@ -55,8 +55,8 @@ class RepeatedBatches:
             )
         elif not isinstance(data, Iterable) or isinstance(data, (str, bytes, Tensor, dict)):
             raise DataError(
-                "The data are one batch (inputs, targets), a list of batches, or a loader of batches; got "
-                f"{describe_batch(data)}."
+                "The data must be one batch (inputs, targets), a list of batches, or a loader of batches; "
+                f"got {describe_batch(data)}."
             )
         self.data = data
         self._first: Seen | None = None
@@ -114,7 +114,7 @@ def as_batch(batch: Any) -> tuple[Any, Any]:
     if isinstance(batch, (tuple, list)) and len(batch) == 3:
         return batch[0], weigh_batch(batch[1], batch[2])
     raise DataError(
-        f"A batch is (inputs, targets), or (inputs, targets, weights); got {describe_batch(batch)}. "
+        f"A batch must be (inputs, targets), or (inputs, targets, weights); got {describe_batch(batch)}. "
         "Several inputs are one tuple: ((a, b), y)."
     )
 

@@ -74,7 +74,7 @@ def conjugate_gradients(
     """
     n = a.shape[0]
     if b.shape != (n,):
-        raise TaskError(f"A is {n} × {n}, so b has shape ({n},); got {tuple(b.shape)}.")
+        raise TaskError(f"A is {n} × {n}, so b must have shape ({n},); got {tuple(b.shape)}.")
     x, r = torch.zeros_like(b), b.clone()
     enough = tol * b.norm()
     ended, done = "tolerance", 0

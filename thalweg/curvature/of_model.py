@@ -61,7 +61,7 @@ class ModelOperator(Operator):
         parameters: Sequence[str] | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
-            raise TypeError(f"model is a torch.nn.Module; got {type(model).__name__}.")
+            raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
         self.layout = VectorLayout(model, parameters)
         super().__init__(self.layout.n, self.layout.dtype, self.layout.device)
         self.model, self.cost = model, loss if isinstance(loss, Cost) else Cost(loss)
@@ -232,7 +232,7 @@ class ModelOperator(Operator):
         loss, weight = self.cost.surrogate.measured(outputs, targets, rows)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise TaskError(f"The loss of a batch is one number; got {got}.")
+            raise TaskError(f"The loss of a batch must be one number; got {got}.")
         return loss.reshape(()), weight
 
     def _with_penalty(self, total: Tensor, columns: list[list[Tensor]]) -> Tensor:

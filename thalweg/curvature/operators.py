@@ -123,7 +123,7 @@ def fisher(
     """
     if kind not in KINDS:
         raise TaskError(
-            f"kind is 'exact', 'sampled' or 'empirical'; got {kind!r}.{suggest(str(kind), KINDS)}"
+            f"kind must be 'exact', 'sampled' or 'empirical'; got {kind!r}.{suggest(str(kind), KINDS)}"
         )
     return FisherMatrix(
         model,

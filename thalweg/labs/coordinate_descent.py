@@ -36,7 +36,7 @@ class Contraction:
 def compute(chosen: Settings) -> list[Contraction]:
     """Return a run for each α."""
     if len(chosen.start) != 2 or chosen.start[1] == 0:
-        raise TaskError(f"start is two numbers, the second not 0; got {chosen.start}.")
+        raise TaskError(f"start must be two numbers, the second not 0; got {chosen.start}.")
     return [_run(alpha, chosen) for alpha in chosen.alphas]
 
 

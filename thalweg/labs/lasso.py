@@ -44,10 +44,10 @@ class Data:
 def compute(chosen: Settings) -> Data:
     """Follow the coefficients from the penalty where the first appears to a thousandth of it."""
     if chosen.used > chosen.features:
-        raise TaskError(f"used is at most features, {chosen.features}; got {chosen.used}.")
+        raise TaskError(f"used must be at most features, {chosen.features}; got {chosen.used}.")
     if chosen.rows < chosen.features + 2:
         raise TaskError(
-            f"rows is at least features + 2, {chosen.features + 2}, for one minimum; got {chosen.rows}."
+            f"rows must be at least features + 2, {chosen.features + 2}, for one minimum; got {chosen.rows}."
         )
     random = torch.Generator().manual_seed(chosen.seed)
     A = torch.randn(chosen.rows, chosen.features, generator=random, dtype=torch.float64)

@@ -84,7 +84,7 @@ def _read(own: dataclasses.Field[Any], value: Any, lab: str) -> Any:
             or (high is not None and number > high)
         ):
             raise TaskError(
-                f"The setting {own.name} of the lab {lab!r} is {_expected(own, many)}; got {value!r}."
+                f"The setting {own.name} of the lab {lab!r} must be {_expected(own, many)}; got {value!r}."
             )
     if many and not numbers:
         raise TaskError(f"The setting {own.name} of the lab {lab!r} needs at least one number.")

@@ -62,7 +62,7 @@ class Slider:
             )
         if self.is_whole and value != int(value):
             raise TaskError(
-                f"The slider of the lab {lab!r}, {self.name}, is an integer from {self.range}; got "
+                f"The slider of the lab {lab!r}, {self.name}, must be an integer from {self.range}; got "
                 f"{given!r}."
             )
         return int(value) if self.is_whole else float(value)

@@ -75,7 +75,7 @@ def find_surface(
         left, right, bottom, top = _checked(view, 4, "view: left,right,bottom,top")
         if not (left < right and bottom < top):
             raise TaskError(
-                f"A view is left,right,bottom,top with left < right and bottom < top; got {view}."
+                f"A view must be left,right,bottom,top with left < right and bottom < top; got {view}."
             )
         found = replace(found, view=(left, right, bottom, top))
     return found if view is not None else replace(found, view=_around(found.view, found.start))

@@ -51,7 +51,9 @@ class Course:
         whole_number("steps", self.steps, 1)
         whole_number("seed", self.seed, 0)
         if not (is_real(self.noise) and 0 <= self.noise < math.inf):
-            raise TaskError(f"noise is a standard deviation, a number ≥ 0; got {self.noise!r}.")
+            raise TaskError(
+                f"noise must be a standard deviation, a number ≥ 0; got {self.noise!r}."
+            )
 
     def draws(self) -> np.ndarray:
         """Return the noise of each step, standard normal (steps, 2): the same for every walker."""

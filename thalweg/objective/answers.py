@@ -40,7 +40,7 @@ def answers(loss: Loss, outputs: Any, kind: Output) -> Any:
     if kind == "raw":
         return outputs
     if kind not in ("probability", "class"):
-        raise TaskError(f"output is 'raw', 'probability' or 'class'; got {kind!r}.")
+        raise TaskError(f"output must be 'raw', 'probability' or 'class'; got {kind!r}.")
     name = loss.name
     if not isinstance(outputs, Tensor) or name not in (*_ONE_ROW_OF_SCORES, *_HALF):
         raise TaskError(

@@ -76,7 +76,7 @@ class Cost:
         if self.batch_weight is not None:
             if not callable(self.batch_weight):
                 raise TaskError(
-                    "batch_weight is a function (outputs, targets) -> number: what the mean of the "
+                    "batch_weight must be a function (outputs, targets) -> number: what the mean of the "
                     f"batch's loss was divided by; got {self.batch_weight!r}."
                 )
             surrogate = dataclasses.replace(surrogate, batch_weight=self.batch_weight)
@@ -95,7 +95,7 @@ class Cost:
             raise TaskError(f"Two metrics have the same name: {', '.join(names)}.")
         if self.penalty is not None and not callable(self.penalty):
             raise TaskError(
-                f"A penalty is L1(…), L2(…), a sum of them, or a function of the model; "
+                f"A penalty must be L1(…), L2(…), a sum of them, or a function of the model; "
                 f"got {self.penalty!r}. For weight decay write L2({self.penalty!r})."
             )
         object.__setattr__(self, "surrogate", surrogate)

@@ -300,7 +300,7 @@ def as_loss(loss: str | nn.Module | LossFunction | Loss) -> Loss:
         return _named(name, loss)
     if not callable(loss):
         raise TaskError(
-            f"A loss is a name such as 'cross_entropy', or a function of (outputs, targets); "
+            f"A loss must be a name such as 'cross_entropy', or a function of (outputs, targets); "
             f"got {type(loss).__name__}."
         )
     inner = loss.func if isinstance(loss, functools.partial) else loss

@@ -158,7 +158,7 @@ def _terms(penalty: object) -> tuple[Penalty, ...]:
     if isinstance(penalty, Penalties):
         return penalty.terms
     if not isinstance(penalty, Penalty):
-        raise TaskError(f"A penalty is a function of the model; got {type(penalty).__name__}.")
+        raise TaskError(f"A penalty must be a function of the model; got {type(penalty).__name__}.")
     return (penalty,)
 
 
@@ -173,4 +173,4 @@ def _total(values: list[Tensor]) -> Tensor:
 
 def _check_strength(strength: float) -> None:
     if not (is_real(strength) and math.isfinite(strength) and strength >= 0):
-        raise TaskError(f"A penalty's strength is a finite number ≥ 0; got {strength!r}.")
+        raise TaskError(f"A penalty's strength must be a finite number ≥ 0; got {strength!r}.")

@@ -76,19 +76,19 @@ def _check(
 ) -> None:
     """Raise PyTorch's errors, and those which it raises in a step."""
     if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise ValueError("Tensor lr must be 1-element")
+        raise ValueError("Tensor lr must be 1-element.")
     if not lr >= 0.0:
-        raise ValueError(f"Learning rate should be >= 0 but is: {lr}")
+        raise ValueError(f"Learning rate should be >= 0 but is: {lr}.")
     if not momentum >= 0.0:
-        raise ValueError(f"momentum should be >= 0 but is: {momentum}")
+        raise ValueError(f"momentum should be >= 0 but is: {momentum}.")
     if not weight_decay >= 0.0:
-        raise ValueError(f"weight decay should be >= 0 but is: {weight_decay}")
+        raise ValueError(f"weight decay should be >= 0 but is: {weight_decay}.")
     if adjust_lr_fn is not None and adjust_lr_fn not in ("original", "match_rms_adamw", "spectral"):
-        raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")
+        raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported.")
     if ns_steps >= _MOST_STEPS:
-        raise ValueError("Number of steps must be less than 100 for computational efficiency")
+        raise ValueError("Number of steps must be less than 100 for computational efficiency.")
     if len(ns_coefficients) != 3:
-        raise ValueError("Coefficients must be a tuple of exactly 3 values")
+        raise ValueError("Coefficients must be a tuple of exactly 3 values.")
 
 
 def _coefficient(k: int) -> Any:

@@ -57,7 +57,7 @@ def with_target(task: object, target: float | Target | None) -> Task:
         several = isinstance(task, Sequence)
         hint = " Race several one after another, then give the results to `thalweg.race.sum_up`."
         raise TaskError(
-            f"A race is of one Task, or the name of one; got {task!r}.{hint if several else ''}"
+            f"A race takes one Task, or the name of one; got {task!r}.{hint if several else ''}"
         )
     if target is None:
         return task

@@ -46,7 +46,7 @@ def check_stack(wanted: bool | int | None) -> None:
         return
     size = as_whole(wanted)
     if size is None:
-        raise TaskError(f"stack is True, False, a number of models or None; got {wanted!r}.")
+        raise TaskError(f"stack must be True, False, a number of models or None; got {wanted!r}.")
     if size < 0:
         raise TaskError(f"A stack holds at least one model, got stack={wanted}.")
 

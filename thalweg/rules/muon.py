@@ -35,7 +35,7 @@ def _adjusted(adjust: str, r: Any, c: Any) -> Any:
         return 1.0
     raise RuleError(
         "adjust must be 'original', 'wide', 'match_rms_adamw', 'spectral' or 'none', got "
-        f"{adjust!r}"
+        f"{adjust!r}."
     )
 
 
@@ -49,7 +49,7 @@ def _orthogonal(
     elif iteration == "newton_schulz":
         polar = newton_schulz(u, ns_steps, a, b, c, **how)
     else:
-        raise RuleError(f"iteration must be 'newton_schulz' or 'polar_express', got {iteration!r}")
+        raise RuleError(f"iteration must be 'newton_schulz' or 'polar_express', got {iteration!r}.")
     return _adjusted(adjust, rows(u) / blocks, columns(u)) * polar
 
 
@@ -185,5 +185,5 @@ def normuon(
     elif adjust == "original":
         wanted = _adjusted("original", rows(u), columns(u)) * torch.sqrt(columns(u) * total(q))
     else:
-        raise RuleError(f"adjust must be 'match_rms_adamw' or 'original', got {adjust!r}")
+        raise RuleError(f"adjust must be 'match_rms_adamw' or 'original', got {adjust!r}.")
     return torch.where(length == 0, 0.0, wanted / length) / scale * polar, m, v

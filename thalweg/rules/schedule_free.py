@@ -58,7 +58,7 @@ def schedule_free(
 def _(p, z, beta):
     if beta == 0:
         raise EngineError(
-            "schedule-free descent with beta=0 steps z alone, and its average cannot be told from z: choose "
-            "a beta above 0, or add an average, after=polyak()"
+            "Schedule-free descent with beta=0 steps z alone, and its average cannot be told from z: choose "
+            "a beta above 0, or add an average, after=polyak()."
         )
     return p + (1 - 1 / beta) * (z - p)

@@ -75,7 +75,7 @@ class ScheduleLR(LRScheduler):
         """
         if "schedule" not in state_dict:
             raise ValueError(
-                f"this state holds no schedule, so no `scheduler` wrote it; it has {', '.join(state_dict)}"
+                f"This state holds no schedule, so no `scheduler` wrote it; it has {', '.join(state_dict)}."
             )
         schedule = Schedule.from_dict(state_dict["schedule"])
         super().load_state_dict({**state_dict, "schedule": schedule})

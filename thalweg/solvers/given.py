@@ -57,7 +57,7 @@ def as_count(given: Any, name: str, least: int = 1) -> int:
     """
     count = as_whole(given)
     if count is None or count < least:
-        raise ValueError(f"{name} is an integer of at least {least}; got {given!r}.")
+        raise ValueError(f"{name} must be an integer of at least {least}; got {given!r}.")
     return count
 
 
@@ -75,7 +75,7 @@ def as_tolerance(given: Any) -> float | None:
     if isinstance(given, Tensor) and given.numel() == 1 and not given.is_complex():
         given = given.item()
     if not is_real(given) or not 0 <= given < 1:
-        raise ValueError(f"tol is a number of at least 0 and below 1, or None; got {given!r}.")
+        raise ValueError(f"tol must be a number of at least 0 and below 1, or None; got {given!r}.")
     return float(given)
 
 
@@ -85,7 +85,7 @@ def as_positive(given: Any, name: str) -> float:
     Raises ValueError for what is none.
     """
     if not is_real(given) or not (given > 0 and math.isfinite(given)):
-        raise ValueError(f"{name} is a finite number above 0; got {given!r}.")
+        raise ValueError(f"{name} must be a finite number above 0; got {given!r}.")
     return float(given)
 
 
@@ -95,7 +95,7 @@ def check_function(fun: Any, name: str, takes: str) -> None:
     Raises TypeError.
     """
     if not callable(fun):
-        raise TypeError(f"{name} is a function of {takes}; got {type(fun).__name__}.")
+        raise TypeError(f"{name} must be a function of {takes}; got {type(fun).__name__}.")
 
 
 def _tensor(x0: Any) -> Tensor:
@@ -110,6 +110,6 @@ def _tensor(x0: Any) -> Tensor:
         if isinstance(x0, torch.nn.Module):
             advice = " For a model use thalweg.solvers.flat_objective(model, loss)."
         raise TypeError(
-            f"x0 is a tensor, an array, a number or lists of numbers; got {type(x0).__name__} "
+            f"x0 must be a tensor, an array, a number or lists of numbers; got {type(x0).__name__} "
             f"({error}).{advice}"
         ) from None

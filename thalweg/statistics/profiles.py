@@ -87,7 +87,9 @@ def profile_scores(costs: ArrayLike, largest: float = 4.0) -> Array:
         array([0.778, 0.556])
     """
     if not 1 < largest < np.inf:
-        raise TaskError(f"The largest factor of a profile is finite and above 1, got {largest}.")
+        raise TaskError(
+            f"The largest factor of a profile must be finite and above 1, got {largest}."
+        )
     ratio = ratios_to_best(costs)
     scores: Array = (np.maximum(0, largest - ratio) / (largest - 1)).mean(axis=1)
     return scores

@@ -42,11 +42,13 @@ class stochastic_depth(Strategy):
 
     def __post_init__(self) -> None:
         if not (is_real(self.survival) and 0 < self.survival <= 1):
-            raise TaskError(f"survival is a probability, 0 < survival ≤ 1; got {self.survival!r}.")
+            raise TaskError(
+                f"survival must be a probability, 0 < survival ≤ 1; got {self.survival!r}."
+            )
         given: object = self.branches
         if not isinstance(given, tuple) or not given:
             raise TaskError(
-                f"branches are the names of one or more layers, in a tuple; got {self.branches!r}."
+                f"branches must be the names of one or more layers, in a tuple; got {self.branches!r}."
             )
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:

@@ -45,7 +45,7 @@ class freezing(Strategy):
             is_pair = isinstance(times, tuple) and len(times) == 2 and all(map(is_real, times))
             if not (is_pair and 0 <= times[0] < times[1] <= 1):
                 raise TaskError(
-                    f"Layer {name!r} is trained from one fraction of the epochs to a later one, such as "
+                    f"Layer {name!r} must be trained from one fraction of the epochs to a later one, such as "
                     f"(0, 0.5); got {times!r}."
                 )
 

@@ -66,10 +66,10 @@ class pretraining(Strategy):
         check_share("share", self.share)
         if self.kind not in ("supervised", "unsupervised"):
             raise TaskError(
-                f"The kind of pretraining is 'supervised' or 'unsupervised'; got {self.kind!r}."
+                f"The kind of pretraining must be 'supervised' or 'unsupervised'; got {self.kind!r}."
             )
         if not (is_real(self.noise) and 0 <= self.noise < 1):
-            raise TaskError(f"noise is a fraction, 0 ≤ noise < 1; got {self.noise!r}.")
+            raise TaskError(f"noise must be a fraction, 0 ≤ noise < 1; got {self.noise!r}.")
         if self.noise and self.kind == "supervised":
             raise TaskError("noise is for unsupervised pretraining.")
 

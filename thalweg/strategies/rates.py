@@ -31,7 +31,7 @@ def with_rates(recipe: BaseRecipe, rates: Mapping[str, float]) -> BaseRecipe:
     for name, factor in rates.items():
         layer_of(model, name)
         if not (is_real(factor) and 0 <= factor < float("inf")):
-            raise TaskError(f"The rate of layer {name!r} is a factor ≥ 0; got {factor!r}.")
+            raise TaskError(f"The rate of layer {name!r} must be a factor ≥ 0; got {factor!r}.")
     if recipe.lr is None:
         raise TaskError("Layer-wise rates are factors of the learning rate: give lr=….")
     factors = [

@@ -147,7 +147,7 @@ class hints(Strategy):
         if self.weight != 0:
             _check_positive("weight", self.weight)
         if not isinstance(self.teacher, nn.Module):
-            raise TaskError(f"The teacher is a trained model; got {self.teacher!r:.80}.")
+            raise TaskError(f"The teacher must be a trained model; got {self.teacher!r:.80}.")
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:
         """Return the stage of the hint, and that of the targets."""
@@ -231,11 +231,11 @@ def _goes_on(recipe: BaseRecipe, models: Models) -> BaseRecipe:
 
 def _check_positive(name: str, value: object) -> None:
     if not (is_real(value) and 0 < value < float("inf")):  # type: ignore[operator]  # it is a number
-        raise TaskError(f"{name} is a number > 0; got {value!r}.")
+        raise TaskError(f"{name} must be a number > 0; got {value!r}.")
 
 
 def _check_teacher(teacher: object) -> None:
     if not callable(teacher):
         raise TaskError(
-            f"The teacher is a trained model, or a function that builds one; got {teacher!r:.80}."
+            f"The teacher must be a trained model, or a function that builds one; got {teacher!r:.80}."
         )

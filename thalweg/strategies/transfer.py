@@ -95,7 +95,7 @@ class transfer(Strategy):
             check_share("share", self.share)
         if not isinstance(self.source, nn.Module):
             raise TaskError(
-                f"The source of a transfer is a trained model, an nn.Module; got {self.source!r:.80}."
+                f"The source of a transfer must be a trained model, an nn.Module; got {self.source!r:.80}."
             )
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:

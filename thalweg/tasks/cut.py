@@ -33,7 +33,7 @@ def checked_seed(seed: Any) -> int:
     """Return a seed as an integer; DataError for what is none."""
     whole = as_seed(seed)
     if whole is None:
-        raise DataError(f"seed is an integer from 0 to 2⁶³ − 1; got {seed!r}.")
+        raise DataError(f"seed must be an integer from 0 to 2⁶³ − 1; got {seed!r}.")
     return whole
 
 
@@ -67,7 +67,7 @@ def cut(
     elif split == "stratified":
         cuts = _cut_classes(labels, fractions, seed)
     else:
-        raise DataError(f"split is 'random', 'stratified' or 'last'; got {split!r}.")
+        raise DataError(f"split must be 'random', 'stratified' or 'last'; got {split!r}.")
     return {name: whole.select(index) for name, index in cuts.items()}
 
 

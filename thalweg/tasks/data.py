@@ -363,7 +363,7 @@ def _check_shapes(sets: dict[str, Rows]) -> None:
 def _fit(scale: Scaling, values: Tensor) -> Scaler:
     fits = {"standard": Scaler.standard, "min_max": Scaler.min_max}
     if scale not in fits:
-        raise DataError(f"scale is 'standard' or 'min_max'; got {scale!r}.")
+        raise DataError(f"scale must be 'standard' or 'min_max'; got {scale!r}.")
     return fits[scale](values)
 
 

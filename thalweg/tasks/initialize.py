@@ -32,7 +32,7 @@ def check_initialization(how: Initialization) -> InitStrategy | InitChain | Draw
         return find_strategy(how)
     if not (isinstance(how, (InitStrategy, InitChain)) or callable(how)):
         raise TaskError(
-            "An initialization is a name such as 'orthogonal', a strategy such as init.he(), or a "
+            "An initialization must be a name such as 'orthogonal', a strategy such as init.he(), or a "
             f"function of the model; got {how!r}."
         )
     return how

@@ -41,7 +41,7 @@ class EarlyStopping:
             )
         object.__setattr__(self, "patience", patience)
         if not (is_real(self.min_delta) and self.min_delta >= 0):
-            raise TaskError(f"min_delta is a number ≥ 0; got {self.min_delta!r}.")
+            raise TaskError(f"min_delta must be a number ≥ 0; got {self.min_delta!r}.")
 
     @property
     def on_train(self) -> bool:

@@ -326,7 +326,7 @@ def test_a_budget_met_within_an_evaluated_stretch_evaluates_once() -> None:
 
 @pytest.mark.parametrize("budget", [0, -1, math.nan])
 def test_a_budget_is_positive(budget: float) -> None:
-    with pytest.raises(TaskError, match="gradient_budget is a number > 0"):
+    with pytest.raises(TaskError, match="gradient_budget must be a number > 0"):
         quiet(blobs(), epochs=1, gradient_budget=budget)
 
 

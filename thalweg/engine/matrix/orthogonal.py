@@ -115,7 +115,7 @@ def _in_blocks(
     parts = int(blocks)
     if parts < 1 or rows % parts:
         raise RuleError(
-            f"a matrix of {rows} rows cannot be divided into {blocks:g} blocks of rows of one size"
+            f"A matrix of {rows} rows cannot be divided into {blocks:g} blocks of rows of one size."
         )
     cut = x.reshape(count * parts, rows // parts, columns)
     return _orthogonal(cut, quintics, precision, space, eps).reshape(x.shape)
@@ -123,7 +123,7 @@ def _in_blocks(
 
 def _check(given: str, known: Sequence[str], name: str) -> None:
     if given not in known:
-        raise RuleError(f"{name} must be {' or '.join(map(repr, known))}, got {given!r}")
+        raise RuleError(f"{name} must be {' or '.join(map(repr, known))}, got {given!r}.")
 
 
 def _orthogonal(

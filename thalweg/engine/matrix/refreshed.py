@@ -57,7 +57,7 @@ def newton_root_of(
     order = round(p)
     if abs(p - order) > ROUNDING * p:
         raise EngineError(
-            f"products of matrices give roots of whole orders alone, and the exponent {1 / p:.6g} asks for "
+            f"Products of matrices give roots of whole orders alone, and the exponent {1 / p:.6g} asks for "
             f"the order 1/{1 / p:.6g} = {p:.6g}. Take an exponent that is 1 over an integer, such as "
             "0.25 or 0.5, or newton=False, which takes any. (Where one side alone has a matrix, its exponent "
             "is twice the given one.)"

@@ -87,7 +87,7 @@ def inverse_root_newton(a: Tensor, p: int, damping: float = 1e-6) -> Tensor:
     """
     _check(p, damping)
     if p != int(p):
-        raise EngineError(f"the Newton iteration takes roots of whole orders, got p = {p!r}")
+        raise EngineError(f"The Newton iteration takes roots of whole orders, got p = {p!r}.")
     made = ready(a)
     if not a.numel():
         return a.clone()
@@ -100,9 +100,9 @@ def inverse_root_newton(a: Tensor, p: int, damping: float = 1e-6) -> Tensor:
 
 def _check(p: float, damping: float) -> None:
     if not p > 0:
-        raise EngineError(f"the order of a root is above 0, got p = {p!r}")
+        raise EngineError(f"The order of a root must be above 0, got p = {p!r}.")
     if not damping >= 0:
-        raise EngineError(f"damping is at least 0, got {damping!r}")
+        raise EngineError(f"damping must be at least 0, got {damping!r}.")
 
 
 def _damped(a: Tensor, damping: float) -> Tensor:

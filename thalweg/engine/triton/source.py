@@ -65,5 +65,5 @@ def _check_mode(tl: Any) -> None:
         was = "with" if own else "without"
         raise EngineError(
             f"TRITON_INTERPRET was changed after Triton had been imported {was} it. Set it before "
-            "Python starts"
+            "Python starts."
         )

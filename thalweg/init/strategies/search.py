@@ -92,7 +92,7 @@ def gradinit(
     """
     if optimizer not in ("sgd", "adam") or steps < 1 or not lr > 0 or not factor_lr > 0:
         raise TaskError(
-            "init.gradinit: optimizer is 'sgd' or 'adam', steps ≥ 1, lr > 0, factor_lr > 0; got "
+            "init.gradinit: optimizer must be 'sgd' or 'adam', steps ≥ 1, lr > 0, factor_lr > 0; got "
             f"{optimizer!r}, {steps!r}, {lr!r}, {factor_lr!r}."
         )
     layers = _movable("gradinit", setup.layers, whole=True)

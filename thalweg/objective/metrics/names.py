@@ -54,7 +54,7 @@ def top_k(k: int) -> Metric:
     """
     whole = as_whole(k)
     if whole is None or whole < 1:
-        raise TaskError(f"k of top_k is an integer ≥ 1; got {k!r}.")
+        raise TaskError(f"k of top_k must be an integer ≥ 1; got {k!r}.")
     name = f"top{whole}_accuracy"
     return _of_classes(ClassMetric(name, ranking.in_top(whole, name)), is_mean=True)
 
@@ -73,7 +73,7 @@ def calibration_error(bins: int = 15) -> Metric:
     """
     whole = as_whole(bins)
     if whole is None or whole < 1:
-        raise TaskError(f"bins of calibration_error is an integer ≥ 1; got {bins!r}.")
+        raise TaskError(f"bins of calibration_error must be an integer ≥ 1; got {bins!r}.")
     measure = probabilities.expected_calibration_error(whole)
     return _of_classes(ClassMetric("calibration_error", measure), "min")
 
@@ -157,7 +157,7 @@ def as_metric(
             return _of_object(metric, loss)
         if not callable(metric):
             raise TaskError(
-                "A metric is a name such as 'accuracy', or a function; got "
+                "A metric must be a name such as 'accuracy', or a function; got "
                 f"{type(metric).__name__}."
             )
         inner: Any = metric

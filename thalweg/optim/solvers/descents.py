@@ -145,7 +145,7 @@ class DescentOptimizer(SolverOptimizer):
                 continue
             if any(kept[name].shape[axis] != flat.size for axis in axes):
                 raise ValueError(
-                    f"the state of {type(self).__name__} is of {kept[name].shape[-1]} numbers, the "
+                    f"The state of {type(self).__name__} is of {kept[name].shape[-1]} numbers, the "
                     f"parameters have {flat.size}. Was it saved for another model?"
                 )
         return self._state_of(kept)

@@ -95,7 +95,7 @@ class LevenbergMarquardt(SolverOptimizer):
         scales = kept["scales"]
         if scales is not None and scales.shape[-1] != flat.size:
             raise ValueError(
-                f"the state of LevenbergMarquardt is of {scales.shape[-1]} numbers, the parameters have "
+                f"The state of LevenbergMarquardt is of {scales.shape[-1]} numbers, the parameters have "
                 f"{flat.size}. Was it saved for another model?"
             )
         subproblem = CarriedScales(scales)

@@ -123,7 +123,7 @@ def rearranged(state: dict[str, Any], change: Any) -> None:
 def _vector(value: Tensor, flat: Flat) -> Tensor:
     if value.numel() != flat.size:
         raise ValueError(
-            f"the state of LBFGS is of {value.numel()} numbers, the parameters have {flat.size}. Was it "
+            f"The state of LBFGS is of {value.numel()} numbers, the parameters have {flat.size}. Was it "
             "saved for another model?"
         )
     vector: Tensor = torch.as_tensor(value).to(dtype=flat.dtype, device=flat.device)

@@ -57,8 +57,8 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
             saved = replaced
     if not {"state", "param_groups"} <= saved.keys():
         raise ValueError(
-            "a state dict of an optimizer has the entries 'state' and 'param_groups', this one has: "
-            f"{', '.join(map(str, saved)) or 'none'}. Give what optimizer.state_dict() returned"
+            "A state dict of an optimizer has the entries 'state' and 'param_groups', this one has: "
+            f"{', '.join(map(str, saved)) or 'none'}. Give what optimizer.state_dict() returned."
         )
     saved = dict(distributed.without_distribution(saved))
     groups = optimizer.param_groups
@@ -88,10 +88,10 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
 
 def _check_sizes(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> None:
     if len(groups) != len(saved):
-        raise ValueError("loaded state dict has a different number of parameter groups")
+        raise ValueError("loaded state dict has a different number of parameter groups.")
     if any(len(a["params"]) != len(b["params"]) for a, b in zip(groups, saved, strict=True)):
         raise ValueError(
-            "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+            "loaded state dict contains a parameter group that doesn't match the size of optimizer's group."
         )
 
 
@@ -108,7 +108,7 @@ def _match(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> dict[An
         raise ValueError(
             "loaded state dict names other parameters than this optimizer: "
             f"here but not there: {', '.join(missing) or 'none'}; "
-            f"there but not here: {', '.join(unknown) or 'none'}"
+            f"there but not here: {', '.join(unknown) or 'none'}."
         )
     return _by_position(groups, saved)
 

@@ -157,5 +157,5 @@ def refuse_evaluation(compositions: Iterable[Composition]) -> None:
     rules = ", ".join(dict.fromkeys(repr(c.chain) for c in compositions))
     raise EngineError(
         f"{rules} keeps no average to evaluate the model at. Add one after the step: "
-        "chain(…, ema(decay=0.999)), or after=ema(0.999) of a named optimizer"
+        "chain(…, ema(decay=0.999)), or after=ema(0.999) of a named optimizer."
     )

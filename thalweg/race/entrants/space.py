@@ -281,7 +281,7 @@ def _parsed(given: str) -> Space:
         return uniform(_bound(low), _bound(high))
     if scale[0] not in _SCALES:
         hint = suggest(scale[0], _SCALES) or f" Known are: {', '.join(_SCALES)}."
-        raise TaskError(f"no scale is called {scale[0]!r}.{hint}")
+        raise TaskError(f"No scale is called {scale[0]!r}.{hint}")
     return _SCALES[scale[0]](*(_bound(bound, whole=scale[0] == "int") for bound in (low, high)))
 
 
@@ -295,7 +295,7 @@ def _bound(text: str, whole: bool = False) -> Any:
 
 def _value(word: str) -> Any:
     if not word:
-        raise TaskError(f"a choice is empty. {_EXAMPLES}")
+        raise TaskError(f"A choice is empty. {_EXAMPLES}")
     return plain_value(word)
 
 

@@ -180,7 +180,7 @@ def _third_worst(figures: Iterable[float | None], goal: Goal) -> float | None:
 
 def _check_share(within: float) -> None:
     if not 0 < within <= 1:
-        raise TaskError(f"The share of a trial that sets a target is in (0, 1], got {within}.")
+        raise TaskError(f"The share of a trial that sets a target must be in (0, 1], got {within}.")
 
 
 def _place(seeds: int) -> str:

@@ -190,7 +190,7 @@ def whole(name: str, value: Any) -> int:
     """Return an integer of any kind as an int; TaskError for anything else."""
     found = as_whole(value)
     if found is None:
-        raise TaskError(f"{name} is an integer; got {value!r}.")
+        raise TaskError(f"{name} must be an integer; got {value!r}.")
     return found
 
 
@@ -204,7 +204,7 @@ def gather_seeds(seeds: int | Iterable[int], first: int = 0) -> tuple[int, ...]:
     given: Any = seeds
     count = as_whole(given)
     if count is None and (isinstance(given, str | bool) or not isinstance(given, Iterable)):
-        raise TaskError(f"seeds are a number of them, or several integers; got {given!r}.")
+        raise TaskError(f"seeds must be a number of them, or several integers; got {given!r}.")
     gathered = () if count is None else tuple(range(first, first + count))
     if count is None:
         gathered = tuple(_seed(one) for one in given)
@@ -218,7 +218,7 @@ def gather_seeds(seeds: int | Iterable[int], first: int = 0) -> tuple[int, ...]:
 def _seed(value: Any) -> int:
     seed = as_seed(value)
     if seed is None:
-        raise TaskError(f"A seed is an integer ≥ 0; got {value!r}.")
+        raise TaskError(f"A seed must be an integer ≥ 0; got {value!r}.")
     return seed
 
 

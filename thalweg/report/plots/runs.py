@@ -50,7 +50,7 @@ def plot_runs(runs: Mapping[str, Rows], path: str | os.PathLike[str] | None = No
     """
     if path is not None and Path(path).suffix.lower() != ".html":
         raise ValueError(
-            f"the picture is a page: its path must end in .html, got {os.fspath(path)!r}"
+            f"The picture is a page: its path must end in .html, got {os.fspath(path)!r}."
         )
     figure = _figure(runs)
     if path is not None:
@@ -98,7 +98,7 @@ def _figure(runs: Mapping[str, Rows]) -> Any:
     except ImportError:
         raise MissingExtraError("plotly", "A picture of runs") from None
     if not any(runs.values()):
-        raise ValueError("there are no epochs to draw: the history is empty")
+        raise ValueError("There are no epochs to draw: the history is empty.")
     panels = _panels(runs)
     palette = _palette(runs)
     traces = [

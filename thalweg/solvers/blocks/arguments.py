@@ -51,7 +51,7 @@ def _tensor(given: Any, name: str) -> Tensor:
         tensor = torch.as_tensor(given, dtype=torch.float64 if plain else None).detach()
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(
-            f"{name} is a tensor, an array or lists of numbers; got {type(given).__name__} ({error})."
+            f"{name} must be a tensor, an array or lists of numbers; got {type(given).__name__} ({error})."
         ) from None
     if tensor.is_complex():
         raise ValueError(f"{name} is complex; expected real numbers.")

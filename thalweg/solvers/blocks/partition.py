@@ -33,7 +33,7 @@ def as_blocks(given: Any, start: Tensor) -> list[Tensor]:
         return [everything[first : first + size] for first in range(0, count, size)]
     if isinstance(given, (str, Tensor)) or not isinstance(given, Iterable):
         raise ValueError(
-            "blocks is None, a size, or a list of index tensors such as [tensor([0, 2]), tensor([1])]; "
+            "blocks must be None, a size, or a list of index tensors such as [tensor([0, 2]), tensor([1])]; "
             f"got {type(given).__name__}."
         )
     blocks = [_block(each, place, count, start.device) for place, each in enumerate(given)]

@@ -45,9 +45,9 @@ def flat_objective(model: nn.Module, loss: Callable[[nn.Module], Any]) -> FlatOb
     (3.0, -1.0)
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model is a torch.nn.Module; got {type(model).__name__}.")
+        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
     if not callable(loss):
-        raise TypeError(f"loss is a function of the model; got {type(loss).__name__}.")
+        raise TypeError(f"loss must be a function of the model; got {type(loss).__name__}.")
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     _check(trained)
     # The names are those within `call`, which holds the model.

@@ -115,4 +115,4 @@ def within_budget(
 def check_share(name: str, share: object) -> None:
     """Raise TaskError for a share that is no fraction between 0 and 1."""
     if not (is_real(share) and 0 < share < 1):  # type: ignore[operator]  # it is a number
-        raise TaskError(f"{name} is a fraction of the budget, 0 < {name} < 1; got {share!r}.")
+        raise TaskError(f"{name} must be a fraction of the budget, 0 < {name} < 1; got {share!r}.")

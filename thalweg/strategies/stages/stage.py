@@ -63,7 +63,7 @@ class Stage:
     def __post_init__(self) -> None:
         if not (is_real(self.share) and 0 < self.share < float("inf")):
             raise TaskError(
-                f"The share of stage {self.name!r} is a number > 0; got {self.share!r}."
+                f"The share of stage {self.name!r} must be a number > 0; got {self.share!r}."
             )
 
 

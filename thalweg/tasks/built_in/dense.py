@@ -43,7 +43,7 @@ def mlp(
     """
     widths = _widths(sizes, activation, dropout)
     if not (is_real(dropout) and 0 <= dropout <= 1):
-        raise TaskError(f"dropout of mlp is a share from 0 to 1; got {dropout!r}.")
+        raise TaskError(f"dropout of mlp must be a share from 0 to 1; got {dropout!r}.")
     layers: list[nn.Module] = [nn.Flatten()] if flatten else []
     for i, (width_in, width_out) in enumerate(itertools.pairwise(widths)):
         if i:
@@ -73,7 +73,7 @@ def _widths(sizes: Any, *others: Any) -> list[int]:
     widths = [size for size in map(as_whole, given) if size is not None and size >= 1]
     if isinstance(sizes, str) or len(widths) < max(2, len(given)):
         raise TaskError(
-            "The sizes of mlp are a list of at least two integers ≥ 1, from inputs to outputs, such "
+            "The sizes of mlp must be a list of at least two integers ≥ 1, from inputs to outputs, such "
             f"as mlp([4, 32, 2]); got {sizes!r}."
         )
     return widths

@@ -154,7 +154,7 @@ def _converted(name: str, text: str, kinds: list[Any]) -> Any:
         raise TaskError(
             f"The option {name!r} cannot be given as text; give it in Python, by load_task."
         )
-    raise TaskError(f"The option {name!r} is {' or '.join(words)}; got {text!r}.")
+    raise TaskError(f"The option {name!r} must be {' or '.join(words)}; got {text!r}.")
 
 
 def _truth(text: str) -> bool:

@@ -39,7 +39,7 @@ class PointModel(nn.Module):
         self.function = function
         point = _start(start)
         if not (is_real(spread) and 0 <= spread < math.inf):
-            raise TaskError(f"spread is a number ≥ 0; got {spread!r}.")
+            raise TaskError(f"spread must be a number ≥ 0; got {spread!r}.")
         if spread:
             point += spread * (2 * torch.rand_like(point) - 1)
         self.point = nn.Parameter(point)
@@ -57,7 +57,7 @@ def _start(start: Any) -> Tensor:
         point = torch.zeros(())
     if point.ndim != 1 or not len(point):
         raise TaskError(
-            f"start is a list of numbers, one for each dimension, such as [3.0, -2.0]; got {start!r}."
+            f"start must be a list of numbers, one for each dimension, such as [3.0, -2.0]; got {start!r}."
         )
     return point
 
@@ -120,7 +120,7 @@ def uniform_noise(rows: int, dimensions: int, deviation: float, seed: int = 0) -
     [[0.95, -1.59], [-0.95, 1.59], [-3.18, -3.35], [3.18, 3.35]]
     """
     if not (is_real(deviation) and 0 <= deviation < math.inf):
-        raise TaskError(f"noise is a standard deviation, a number ≥ 0; got {deviation!r}.")
+        raise TaskError(f"noise must be a standard deviation, a number ≥ 0; got {deviation!r}.")
     if not deviation:
         return np.zeros((rows, dimensions))
     draws = np.random.Generator(np.random.PCG64(seed)).random((rows // 2, dimensions))

@@ -83,7 +83,7 @@ def ravine(condition: float = 100.0, noise: float = 1.0) -> Task:
     f = ¼(x + y)² + ¼κ(x − y)², with curvature 1 along the diagonal and κ across it; from (5, 3).
     """
     if not (is_real(condition) and 0 < condition < math.inf):
-        raise TaskError(f"condition is a number > 0; got {condition!r}.")
+        raise TaskError(f"condition must be a number > 0; got {condition!r}.")
 
     def value(point: Tensor) -> Tensor:
         x, y = point[0], point[1]

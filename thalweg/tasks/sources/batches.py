@@ -34,7 +34,7 @@ class Order:
 
     def __post_init__(self) -> None:
         if self.shuffle not in ("epoch", "once", "never"):
-            raise TaskError(f"shuffle is 'epoch', 'once' or 'never'; got {self.shuffle!r}.")
+            raise TaskError(f"shuffle must be 'epoch', 'once' or 'never'; got {self.shuffle!r}.")
 
     def generator(self, epoch: int) -> torch.Generator:
         """Return the generator that draws the order of `epoch`."""

@@ -268,12 +268,12 @@ def _task_of(
     """Return model, data and loss as a task; refuse what does not go with a model of the user's own."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TaskError(
-            "Beside a model, the optimizer is the one that trains it, such as Adam(model.parameters()); got "
+            "With a model, the optimizer must be the one that trains it, such as Adam(model.parameters()); got "
             f"{name_of(optimizer)}. To try an optimizer on fresh models give a Task."
         )
     if data is None or loss is None:
         raise TaskError(
-            "Beside a model, data and a loss are needed: find_lr(model, optimizer, loader, 'cross_entropy')."
+            "With a model, data and a loss are needed: find_lr(model, optimizer, loader, 'cross_entropy')."
         )
     if device is not None:
         raise TaskError("device is for a task; a model of your own is tested where it is.")
@@ -302,7 +302,7 @@ def _takes_rate(optimizer: Any) -> bool:
 def _rates(lowest: float, highest: float, steps: int) -> tuple[float, ...]:
     for name, value in (("lowest", lowest), ("highest", highest)):
         if not is_real(value) or not 0 < value < math.inf:
-            raise TaskError(f"{name} is a learning rate, a positive number; got {value!r}.")
+            raise TaskError(f"{name} must be a learning rate, a positive number; got {value!r}.")
     if not lowest < highest:
         raise TaskError(
             f"The rates rise from lowest to highest; got lowest {lowest:g} and highest {highest:g}."

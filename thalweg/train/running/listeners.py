@@ -26,7 +26,9 @@ def sorted_out(
     if isinstance(listeners, Callback | EarlyStopping | Checkpoint) or not isinstance(
         listeners, Iterable
     ):
-        raise TaskError(f"callbacks is a list, such as [EarlyStopping()]; got {listeners!r:.80}.")
+        raise TaskError(
+            f"callbacks must be a list, such as [EarlyStopping()]; got {listeners!r:.80}."
+        )
     each = list(listeners)
     stop = _only(EarlyStopping, each, given=recipe.early_stopping is not None)
     keep = _only(Checkpoint, each, given=checkpoint.path is not None)

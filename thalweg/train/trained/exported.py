@@ -60,7 +60,7 @@ def export_model(model: nn.Module, data: Data, path: str | os.PathLike[str]) -> 
     """
     target = Path(path)
     if target.suffix.lower() not in ENDINGS:
-        raise TaskError(f"An exported model is a file {' or '.join(ENDINGS)}; got {target}.")
+        raise TaskError(f"An exported model must be a file {' or '.join(ENDINGS)}; got {target}.")
     rows = place_of(model)(_first_rows(data))
     predictor = Predictor(model, data)
     with evaluating(predictor):
