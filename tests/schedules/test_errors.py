@@ -239,7 +239,10 @@ def test_bad_numbers_are_refused(
 @pytest.mark.parametrize(
     ("record", "told"),
     [
-        ("cosine", "a schedule must be stored as a dictionary with its name under 'name', got 'cosine'"),
+        (
+            "cosine",
+            "a schedule must be stored as a dictionary with its name under 'name', got 'cosine'",
+        ),
         ({"steps": 5}, "a schedule must be stored as a dictionary with its name under 'name', got"),
         ({"name": ["cosine"]}, "a schedule must be stored as a dictionary with its name"),
         (

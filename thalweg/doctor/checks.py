@@ -22,22 +22,22 @@ from thalweg.objective.nested import mapped, tensors_in
 SHUFFLES = 8
 MOST_PARAMETERS = 24
 STEP = 1e-2
-"""How far weights are moved to see what their gradient should be, as a share of their norm."""
+"""How far weights are moved to measure the slope of the loss, as a share of their norm."""
 SHARES = (1.0, 0.4, 0.1)
-"""And by these shares of that, at which the slopes must agree."""
+"""Shares of that distance at which the slopes must agree."""
 NOISE = 1e-6
-"""Changes of the loss, as a share of it, that may be rounding in float32 …"""
+"""Relative changes of the loss up to this size may be rounding in float32."""
 CERTAIN = 5.0
-"""… and so many times as much is none."""
+"""A change of the loss above this many times the rounding error is not rounding."""
 
 STALE = 0.5
-"""Share of running statistics that is still their start's."""
+"""Share of the running statistics that is still from initialization."""
 PAIRED_ROWS = 8
-"""Rows whose losses are compared with that of all of them."""
+"""Rows whose single losses are compared with the loss of all of them."""
 SAME = 1e-5
-"""Losses that differ by less than such a share of themselves differ by rounding …"""
+"""Losses whose relative difference is below this are equal but for rounding."""
 OUTSIDE = 1e-2
-"""… and by more than this by what they are."""
+"""Losses whose relative difference is above this are different."""
 
 LossFunction = Callable[[Any, Any], Tensor]
 

@@ -324,4 +324,6 @@ def _check(kind: object, bias: object, draws: object) -> None:
     if bias not in ("joint", "apart"):
         raise TaskError(f"bias must be 'joint' or 'apart'; got {bias!r}.")
     if not isinstance(draws, int) or isinstance(draws, bool) or draws < 1:
-        raise TaskError(f"draws, the number of labels of each term, must be at least 1; got {draws!r}.")
+        raise TaskError(
+            f"draws, the number of labels of each term, must be at least 1; got {draws!r}."
+        )

@@ -22,9 +22,9 @@ STEPS = 40
 ALPHA = 0.05
 """The chance that an interval misses, over all remedies that are tried for one symptom (Bonferroni)."""
 SCREENED = 2
-"""After so many forks a remedy is given up that has not helped in any of them …"""
+"""A remedy that has not helped in any of the first this many forks is given up."""
 SLIGHT = 0.995
-"""… by so much."""
+"""A remedy has helped in a fork if the loss with it is below this share of that without it."""
 PROBES = 8
 """Batches on which an arm is measured."""
 FEWEST_BATCHES = 4

@@ -80,7 +80,7 @@ def rectified() -> Remedy:
                     setattr(module, name, nn.ReLU())
         init.apply(arm.model, init.he() | init.bias(0.0), x=arm.batches[0][0], seed=arm.seed)
 
-    words = "ReLU in the place of sigmoid or tanh, started by He"
+    words = "ReLU instead of sigmoid or tanh, with He initialization"
     settings = {"activation": "relu", "init": "he"}
     return Remedy("rectify", words, settings, change, from_start=True, for_speed=True)
 
@@ -153,7 +153,7 @@ def left_out(steps: tuple[int, ...]) -> Remedy:
         _, others = _parted(arm, steps)
         arm.batches[len(arm.batches) // 4] = random.Random(arm.seed).choice(others)  # noqa: S311
 
-    words = "look at the rows of this batch; leave them out or mend them"
+    words = "look at the rows of this batch; leave them out or fix them"
     return Remedy("look_at_rows", words, {}, change, from_start=True, both=both)
 
 

@@ -26,9 +26,9 @@ FEWEST_MATRICES = 3
 LONG = 160
 """Steps of a longer fork: a rate that is too high for one layer is quicker at first."""
 OVER = 0.1
-"""A rate below this share of the largest is over …"""
+"""A schedule is at its end while the rate is below this share of the largest."""
 EARLY = 0.35
-"""… and that before this share of the run is too early."""
+"""A schedule that reaches its end before this share of the run ends too early."""
 
 
 class DecayImbalance(Symptom):
@@ -47,7 +47,7 @@ class DecayImbalance(Symptom):
             return []
         error = float(np.nanstd(late) / math.sqrt(late.size))
         found = Statistic("decay as a share of the update", value, error, high=DECAYED)
-        words = f"Of the update, decay is {value:.2g} times as much."
+        words = f"Weight decay is {value:.2g} times as large as the update."
         remedies = (scaled_decay(0.1), scaled_decay(0.0))
         left = self._left(watched)
         if left < COLLAPSED:  # no fork leads out of there, and none is needed

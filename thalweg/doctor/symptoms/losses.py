@@ -26,10 +26,10 @@ from thalweg.doctor.watched import Floats, Watched
 SPIKE = 6.0
 """Median absolute deviations above the median of the 200 losses around (Wortsman and others, 2023)."""
 HIGH = 3.0
-"""And as a multiple of what nine of ten around it are below: noise of small batches has long tails."""
+"""The least spike, as a multiple of the 90 % quantile of the losses around it: small batches have long tails."""
 USUAL = 0.9
 MATTERS = 0.05
-"""What is below such a share of the first loss is small anyway."""
+"""A loss below this share of the first one is too small to matter."""
 AROUND = 100
 FIRST = 10
 """Steps at the beginning, when the loss falls fast."""
@@ -87,13 +87,13 @@ class LossSpike(Symptom):
             return []
         step, times = next(iter(found.items()))
         statistic = Statistic("size of a batch's inputs / median", times, high=STRANGE)
-        words = f"The batch of step {step} has inputs of other units than the others"
+        words = f"The batch of step {step} has inputs on a different scale from the other batches"
         before = losses[max(0, step - 1 - FIRST) : step - 1]
         is_thrown = any(
             len(before) and not loss <= HIGH * np.median(before)
             for loss in losses[step - 1 : step + 1]
         )
-        words += ", and threw up the loss." if is_thrown else "."
+        words += ", and raised the loss." if is_thrown else "."
         remedy = left_out(tuple(found))
         return [
             Verdict(
@@ -156,7 +156,7 @@ class BatchTooLarge(Symptom):
             return []
         error = ratio * noise.scale.stderr / noise.scale.value
         found = Statistic("rows of a batch / noise scale", ratio, error, high=NOISY)
-        words = f"{1 - 1 / ratio:.0%} of a batch is spent in vain."
+        words = f"{1 - 1 / ratio:.0%} of a batch is wasted."
         return [
             Verdict(
                 self.name, found, kind="information", status="confirmed", words=words,

@@ -267,7 +267,9 @@ def parts_of(strategy: Any) -> tuple[InitStrategy, ...]:
         return (strategy,)
     if isinstance(strategy, InitChain):
         return strategy.parts
-    raise TaskError(f"An initializer must be one of thalweg.init, such as init.he(); got {strategy!r}.")
+    raise TaskError(
+        f"An initializer must be one of thalweg.init, such as init.he(); got {strategy!r}."
+    )
 
 
 def per_layer(

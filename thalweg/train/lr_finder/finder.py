@@ -268,8 +268,8 @@ def _task_of(
     """Return model, data and loss as a task; refuse what does not go with a model of the user's own."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TaskError(
-            "With a model, the optimizer must be the one that trains it, such as Adam(model.parameters()); got "
-            f"{name_of(optimizer)}. To try an optimizer on fresh models give a Task."
+            "With a model, the optimizer must be the one that trains it, such as Adam(model.parameters()); "
+            f"got {name_of(optimizer)}. To try an optimizer on fresh models give a Task."
         )
     if data is None or loss is None:
         raise TaskError(
