@@ -65,7 +65,7 @@ def curvature(
 
     Trains for some epochs, then prints the largest and the smallest
     eigenvalues of the loss's Hessian, of all and by layer, its trace and
-    density, the noise scale, and the sharpness beside what the optimizer is
+    density, the noise scale, and the sharpness compared with what the optimizer is
     stable at. Each figure comes with its error and what it cost: 1 gradient
     is one over the rows used. --along shows how the sharpness came there.
     """

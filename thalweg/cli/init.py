@@ -63,7 +63,7 @@ def init(
 
     Runs one batch through fresh models and back. By layer it shows the
     logarithm of the root mean square of activations and of gradients, mean
-    ± standard deviation over the seeds, and the loss beside that of the
+    ± standard deviation over the seeds, and the loss next to that of the
     best constant. Then one optimizer, tuned for each start, trains from all
     of them with the same gradients on eight seeds. `thalweg list init` shows
     the strategies.

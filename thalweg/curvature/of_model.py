@@ -121,7 +121,7 @@ class ModelOperator(Operator):
         )
 
     def _settings(self) -> dict[str, Any]:
-        """Return what the matrix takes beside the arguments that all take."""
+        """Return what the matrix takes in addition to the arguments that all take."""
         return {}
 
     @abstractmethod

@@ -13,8 +13,8 @@ from thalweg.errors import TaskError
 ENOUGH = 0.5
 """A remedy that leaves less than this share of the loss is taken at once; otherwise the best of all is."""
 FASTER = 4.0
-"""A remedy for a slow run also helps if the loss falls this many times as far. Any other must lower the loss by
-10 % (`Remedy.least`), with an interval that excludes no effect."""
+"""A remedy for a slow run also helps if the loss falls this many times as far. Any other must lower the
+loss by 10 % (`Remedy.least`), with an interval that excludes no effect."""
 FALLS = 0.01
 """The least relative fall of the loss with the remedy before a speed-up counts."""
 LEARNED = 0.003

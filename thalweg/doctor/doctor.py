@@ -45,7 +45,7 @@ MOST_NOTES = 32
 
 
 class Doctor:
-    """Watches a training loop and says why it is slow or bad; the training is unchanged, to the bit.
+    """Watches a training loop and says why it is slow or bad; the training stays bitwise the same.
 
     Without `loss` and batches it only suspects; with both it tries each remedy in forks of the run.
 

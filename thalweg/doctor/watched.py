@@ -233,7 +233,9 @@ class Ending:
 
     @property
     def bends_down(self) -> bool:
-        """Whether the lowest curvature is negative beyond its error, and not small beside the highest."""
+        """Whether the lowest curvature is negative beyond its error, and not small compared with the
+        highest.
+        """
         low, high = self.lowest.value, self.highest.value
         return low + 2 * self.lowest.stderr < 0 and -low > SLIGHT * high
 

@@ -56,7 +56,7 @@ class Accumulate(Wrapper):
 
     Attributes: `stepped`, whether the last call was a step, for schedulers; `steps`, how many there were;
     `pending`, how many micro-batches wait for the next one. The state dict holds the accumulator, so a run
-    resumed between two steps, on the same machine, makes the steps of the whole run to the bit.
+    resumed between two steps, on the same machine, makes bitwise the steps of an uninterrupted run.
 
     Raises:
         TypeError: `optimizer` is no optimizer, or one that needs a closure.

@@ -127,7 +127,7 @@ class _RefusesScaler:
 def release_gradients(optimizer: Any) -> Released:
     """Step each parameter inside the backward pass, as soon as its gradient is ready, and free the gradient.
 
-    Steps are those of the optimizer, to the bit. `optimizer.step()` is still called once after each backward
+    Steps are bitwise those of the optimizer. `optimizer.step()` is still called once after each backward
     pass: it steps what has a gradient left, counts schedules, and begins the next step.
 
     Args:

@@ -24,7 +24,7 @@ MetricLike = str | Metric | MetricFunction
 
 @dataclass(frozen=True)
 class Cost:
-    """The objective J(θ) = L(θ) + λΩ(θ), and the metrics reported beside it.
+    """The objective J(θ) = L(θ) + λΩ(θ), and the metrics reported with it.
 
     `loss` is the name of a loss in `torch.nn.functional` ("cross_entropy", "mse_loss", short
     "mse"), a torch loss module, or a function (outputs, targets) -> scalar. The loss of a set is

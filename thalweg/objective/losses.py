@@ -213,7 +213,7 @@ class Loss:
         return self.ignore_index is None or not bool((targets == self.ignore_index).any())
 
     def match(self, outputs: Any, targets: Any) -> Any:
-        """Return `targets` in the dtype the loss wants beside `outputs`; other targets stay as they
+        """Return `targets` in the dtype that the loss expects for `outputs`; other targets stay as they
         are.
         """
         if isinstance(targets, Weighted):

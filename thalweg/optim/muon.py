@@ -124,7 +124,7 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     https://kellerjordan.github.io/posts/muon/; λ and "match_rms_adamw": Liu et al. 2025, arXiv:2502.16982.
     Defaults: PyTorch's: lr = 0.001, λ = 0.1, μ = 0.95, Nesterov, five steps; in the dialect "keras" λ is
     0.004, in "optax" 0, and ε 1e-8.
-    Use: for the matrices of hidden layers, beside AdamW for embeddings, the last layer, and vectors; with
+    Use: for the matrices of hidden layers, with AdamW for embeddings, the last layer, and vectors; with
     "match_rms_adamw" AdamW's learning rate and weight decay can be kept.
     Deviations: in PyTorch's dialect `eps` is accepted and changes nothing: a matrix of any norm but 0 is
     orthogonalized, where PyTorch hardly moves one of a norm below `eps`. Of a bfloat16 weight without

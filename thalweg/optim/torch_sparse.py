@@ -38,8 +38,9 @@ class SparseAdam(TorchTwin, torch.optim.SparseAdam):
     Use: for large embeddings with `sparse=True`, where a batch meets few of the rows: a step costs what they
     cost. Averages of a row that is rarely met are old, and t counts all steps, so it is not Adam; of dense
     gradients take Adam.
-    Deviations: none from PyTorch. Beside Adam, ε stands before the bias correction (ε̂ in the paper), and
-    rows without a gradient neither move nor forget. Gradients of a row that come twice are added up first.
+    Deviations: none from PyTorch. Compared with Adam, ε is added before the bias correction (ε̂ in the
+    paper), and rows without a gradient neither move nor forget. Gradients of a row that come twice are added
+    up first.
     """
 
     example = _EXAMPLE

@@ -91,7 +91,7 @@ def muon(
     https://kellerjordan.github.io/posts/muon/; "match_rms_adamw": Liu et al. 2025, "Muon is Scalable for LLM
     Training", arXiv:2502.16982; "polar_express": Amsel et al. 2025, arXiv:2505.16932.
     Defaults: the authors': μ = 0.95, Nesterov, five steps, products in bfloat16.
-    Use: for the matrices of hidden layers, beside AdamW for embeddings, the last layer, and vectors; with
+    Use: for the matrices of hidden layers, with AdamW for embeddings, the last layer, and vectors; with
     "match_rms_adamw" AdamW's learning rate and weight decay can be kept.
     Deviations: a matrix of any norm but 0 is orthogonalized; the authors add 1e-7 to the norm, so that they
     hardly move one of a smaller norm.

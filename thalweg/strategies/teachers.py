@@ -62,7 +62,7 @@ class distillation(Strategy):
         teacher: a trained model, whose training costs nothing here; or a function that builds one, which is
             trained by the recipe with `share` of the budget.
         temperature: T; a higher one shows more of the teacher's small probabilities.
-        weight: of the new term, beside 1 for L.
+        weight: of the new term, next to 1 for L.
         share: of the budget, for a teacher that is trained.
 
     Raises TaskError for a setting out of its range, or outputs of another shape.

@@ -343,7 +343,9 @@ class Data:
 def _explicit(part: Any, name: str) -> Rows:
     source = as_set(part, name)
     if not isinstance(source, (ArraySource, WeightedSource)):
-        raise DataError(f"Beside arrays, the {name} set is a pair (x, y) of arrays or a fraction.")
+        raise DataError(
+            f"With arrays, the {name} set must be a pair (x, y) of arrays or a fraction."
+        )
     return source
 
 

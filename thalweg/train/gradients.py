@@ -49,7 +49,7 @@ class Computed:
         self.passes += 1 if self.unit is None else rows
 
     def more(self, rows: int, passes: int) -> None:
-        """Count what an optimizer computes beside its closure, in forward passes over a batch."""
+        """Count what an optimizer computes in addition to its closure, in forward passes over a batch."""
         self.passes += passes * (1 if self.unit is None else rows)
 
     @property

@@ -1,4 +1,4 @@
-"""The sharpness along a run, beside the largest that its optimizer is stable at."""
+"""The sharpness along a run, and the largest at which its optimizer is stable."""
 
 from __future__ import annotations
 

@@ -218,7 +218,7 @@ def test_tables_that_cannot_be_used(tmp_path: Path) -> None:
     refused("no column 'aera'. Did you mean 'area'", frame, features=["aera"])
     refused("'rent' is among the features", frame, features=["area", "rent"])
     refused("features is a list", frame, features="area")
-    refused("no column beside the target", frame[["rent"]])
+    refused("no column other than the target", frame[["rent"]])
     refused("missing must be 'refuse' or 'fill'", frame, missing="drop")
     refused("has no rows", frame[:0])
     refused("two columns 'area'", pd.concat([frame, frame[["area"]]], axis=1))

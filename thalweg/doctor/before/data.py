@@ -31,7 +31,8 @@ MOST, ALL = 0.5, 0.9
 REPEATED = 0.25
 """A training set with a lower share of distinct rows is probably read wrongly."""
 VARIED = 0.9
-"""The least share of distinct rows in another set before that counts: rows of a few numbers repeat in both."""
+"""The least share of distinct rows in another set before that counts: rows of a few numbers repeat in
+both."""
 STRANGE = 10.0
 """A row whose size is above this multiple of the median is left out of the comparison of sets."""
 FEW = 0.8

@@ -40,7 +40,7 @@ class OutOfBudgetError(Exception):
 
 
 class Forks:
-    """Measures remedies by forks of a run, which is left as it was, to the bit.
+    """Measures remedies by forks of a run, which is left bitwise as it was.
 
     Each fork draws its batches from those that were kept, in the order in which they came; both arms draw the
     same random numbers. Arms without a remedy are trained once for each origin. A remedy that does not help

@@ -35,7 +35,10 @@ def leaving(direction: Mapping[str, Tensor], under: float) -> Remedy:
             found.append((_loss(arm), reach))
         _move(parameters, here, direction, min(found)[1])
 
-    words = "leave along the direction of negative curvature, add noise to the weights, or draw other initial weights"
+    words = (
+        "leave along the direction of negative curvature, add noise to the weights, or draw other initial "
+        "weights"
+    )
     return Remedy("leave", words, {"init": "he"}, change, from_end=True, under=under)
 
 

@@ -153,7 +153,7 @@ class UpdateGauge(Gauge):
     ) -> Floats:
         """Return the shares of weights with a gradient that are bit-equal after the update.
 
-        Only where the update is small beside the precision of the weights; 0 elsewhere.
+        Only where the update is small compared with the precision of the weights; 0 elsewhere.
         """
         shares = np.zeros(len(moved))
         is_large = update > ROUNDED * self._precision * weight

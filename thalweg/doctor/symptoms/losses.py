@@ -26,7 +26,8 @@ from thalweg.doctor.watched import Floats, Watched
 SPIKE = 6.0
 """Median absolute deviations above the median of the 200 losses around (Wortsman and others, 2023)."""
 HIGH = 3.0
-"""The least spike, as a multiple of the 90 % quantile of the losses around it: small batches have long tails."""
+"""The least spike, as a multiple of the 90 % quantile of the losses around it: small batches have long
+tails."""
 USUAL = 0.9
 MATTERS = 0.05
 """A loss below this share of the first one is too small to matter."""
@@ -79,8 +80,8 @@ class LossSpike(Symptom):
         ]  # fmt: skip
 
     def _strange(self, watched: Watched, losses: Floats) -> list[Verdict]:
-        """Return a verdict where a few batches of inputs of another size threw up the loss: plain to see.
-        Where they did not, a fork without them tells whether they do harm.
+        """Return a verdict where a few batches of inputs of another size raised the loss, which needs no
+        fork. Where they did not, a fork without them tells whether they do harm.
         """
         found = strange_batches(watched)
         if not found or len(found) > PEAKS * len(watched.inputs.sizes):
@@ -120,7 +121,9 @@ class BatchTooSmall(Symptom):
     name = "batch_too_small"
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a suspicion where batches are small beside the noise scale, and the loss stands."""
+        """Return a suspicion where batches are small compared with the noise scale, and the loss is
+        constant.
+        """
         noise, losses = watched.noise, watched.losses.last()
         if noise is None or noise.batch > SMALL or len(losses) < FEWEST_STEPS:
             return []
@@ -147,7 +150,7 @@ class BatchTooLarge(Symptom):
     name = "batch_too_large"
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return information where batches are large beside the noise scale."""
+        """Return information where batches are large compared with the noise scale."""
         noise = watched.noise
         if noise is None or not 0 < noise.scale.value * NOISY < noise.batch:
             return []

@@ -1,4 +1,4 @@
-"""A loss that stands: on a plateau, at a saddle, or on a plain beside lower ground."""
+"""A loss that is constant: on a plateau, at a saddle, or on a plateau next to lower ground."""
 
 from __future__ import annotations
 

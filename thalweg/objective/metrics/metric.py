@@ -1,4 +1,4 @@
-"""A metric: a named figure of merit that is reported beside the loss, and never differentiated."""
+"""A metric: a named figure of merit that is reported with the loss, and never differentiated."""
 
 from __future__ import annotations
 

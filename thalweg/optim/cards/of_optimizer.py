@@ -76,7 +76,7 @@ def _named(link: Link) -> str:
 def optimizer_example(
     kind: Callable[..., Any], evaluates_elsewhere: bool = False, **arguments: Any
 ) -> str:
-    """Return code that makes an optimizer, with arguments beside its learning rate."""
+    """Return code that makes an optimizer, with arguments in addition to its learning rate."""
     lr = inspect.signature(kind).parameters["lr"].default
     given = "".join(f", {name}={value!r}" for name, value in arguments.items())
     params, lines = "model", ["from thalweg import optim", ""]

@@ -125,8 +125,8 @@ def rest_of(
         )
     if getattr(made, "needs_closure", False):
         raise TaskError(
-            f"{type(made).__name__} evaluates the objective itself, and cannot step the rest beside KFAC. "
-            "Take AdamW, or SGD with momentum."
+            f"{type(made).__name__} evaluates the objective itself, and cannot step the rest together with "
+            "KFAC. Take AdamW, or SGD with momentum."
         )
     return made
 

@@ -41,7 +41,8 @@ class KFAC(WatchingOptimizer):
     Paper: Martens and Grosse 2015, "Optimizing Neural Networks with Kronecker-factored Approximate
     Curvature", ICML 2015, arXiv:1503.05671.
     Defaults: factors and inverses again in each 10th step, averages by 0.95, momentum 0.9.
-    Use: for layers of up to some thousand inputs and outputs, where a step costs little beside the batch's
+    Use: for layers of up to some thousand inputs and outputs, where a step costs little compared with the
+    batch's
     gradient: deep and badly conditioned nets.
     Deviations: no automatic λ, momentum or learning rate, as in Ba, Grosse and Martens (2017), whose ν =
     min(1, √(kl_clip / Σ lr²·U·G)) is there. Averages are corrected for their beginning.

@@ -36,7 +36,9 @@ class SolverOptimizer(torch.optim.Optimizer):
 
     @property
     def unseen_passes(self) -> int:
-        """What the last step computed beside the closure, in forward passes: a backward pass is two."""
+        """What the last step computed in addition to the closure, in forward passes: a backward pass is
+        two.
+        """
         return 0
 
     def _begin(self, params: nn.Module | Iterable[Any], defaults: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from thalweg.solvers.stop import Status, Stop
 from thalweg.solvers.trust.region import Region
 
 _KEPT = ("scales", "radius", "carried")
-"""What the state holds beside counts."""
+"""What the state holds in addition to counts."""
 
 
 class LevenbergMarquardt(SolverOptimizer):

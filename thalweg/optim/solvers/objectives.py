@@ -28,7 +28,7 @@ class GradientObjective:
         return x.new_tensor([here.f], dtype=torch.float64), here.g[None]
 
     def model(self, x: Tensor) -> Any:
-        """Return what is known of the objective at x beside its gradient."""
+        """Return what is known of the objective at x other than its gradient."""
         return None  # the directions that this objective is for use gradients alone
 
 
@@ -102,7 +102,7 @@ class GraphObjective(_Graphs):
         return x.new_tensor([f], dtype=torch.float64), g.detach()[None]
 
     def model(self, x: Tensor) -> Hessian:
-        """Return what is known of the objective at x beside its gradient."""
+        """Return what is known of the objective at x other than its gradient."""
         return Hessian(self, x)
 
     def _evaluated(self, value: Any) -> tuple[float, Tensor]:
@@ -151,7 +151,7 @@ class ResidualClosureObjective(_Graphs):
         return values.square().sum()[None] / 2, g[None]
 
     def model(self, x: Tensor) -> Jacobian:
-        """Return what is known of the objective at x beside its gradient."""
+        """Return what is known of the objective at x other than its gradient."""
         return Jacobian(self, x)
 
     def _evaluated(self, value: Any) -> Tensor:

@@ -1,7 +1,7 @@
 """Optimizer state to and from dictionaries, compatible with PyTorch's.
 
 Differences to `torch.optim`: a state keeps its own dtype, so a run resumed on the same machine makes the
-steps of the whole run to the bit, and parameters are found by name where both sides know names.
+steps bitwise of an uninterrupted run, and parameters are found by name where both sides know names.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def features_of(
         check_names(frame, list(categorical))
     names = list(features) if features is not None else [n for n in frame.columns if n != target]
     if not names:
-        raise DataError(f"The table has no column beside the target {target!r} to learn from.")
+        raise DataError(f"The table has no column other than the target {target!r} to learn from.")
     return names
 
 

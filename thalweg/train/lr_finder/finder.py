@@ -169,11 +169,11 @@ def find_lr(
 
     Everything is left as it was, also after an error or Ctrl-C: parameters, buffers, gradients, modes, the
     optimizer's state and groups, the generators of PyTorch, NumPy, Python and of a `DataLoader`. Training
-    goes on as without the test, to the bit on the same machine with as many threads. What data sets and
+    goes on bitwise as without the test, on the same machine with as many threads. What data sets and
     modules keep in objects of their own is not known here, nor is the place in a stream that can be read only
     once.
 
-    `batch_size` rows a step, by default a task's own, or 128 beside a model; None is all of them.
+    `batch_size` rows a step, by default a task's own, or 128 for a model; None is all of them.
     `on_sweep` is called with each `Sweep` when it has ended.
 
     Raises TaskError for what cannot be tested, DivergedError where the loss is not finite before any step.
