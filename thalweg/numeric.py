@@ -19,7 +19,7 @@ _FEWEST_DIGITS = Fraction(1, 1000)
 def as_whole(value: Any) -> int | None:
     """Return an integer of any kind (Python's, NumPy's, a tensor's) as an int, else None.
 
-    True and False are no numbers here, nor is 3.0.
+    True and False are not numbers here, nor is 3.0.
 
     >>> as_whole(3), as_whole(True), as_whole(3.0), as_whole("3")
     (3, None, None, None)

@@ -203,7 +203,7 @@ ON_NUMBERS |= {k: ONE[k] for k in ("2 ** x", "2 - x", "0.3 / x", "where numbers"
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", ON_NUMBERS)
 def test_each_operation_on_numbers(name: str) -> None:
-    """Scalars are float64, and division by zero or the root of a negative number is no error."""
+    """Scalars are float64, and division by zero or the root of a negative number is not an error."""
     function, one = ON_NUMBERS[name], name in ONE
 
     @thalweg.rule

@@ -141,7 +141,9 @@ def test_the_search_is_never_worse_than_no_change_and_finds_better() -> None:
     init.apply(model, init.he() | init.search(trials=1), X, Y, loss="cross_entropy")
     twin = net()
     init.apply(twin, init.he())
-    same(model[0].weight.detach(), twin[0].weight.detach(), because="the first trial is no change")
+    same(
+        model[0].weight.detach(), twin[0].weight.detach(), because="the first trial is not a change"
+    )
 
 
 def test_a_search_without_a_finite_score_says_so_and_changes_nothing() -> None:

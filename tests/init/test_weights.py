@@ -143,7 +143,7 @@ def test_a_delta_orthogonal_convolution_keeps_the_norm_of_a_picture() -> None:
     init.apply(conv, init.orthogonal())
     constant = conv.weight.detach().sum((2, 3))
     values = torch.linalg.svdvals(constant)
-    assert values.max() / values.min() > 2, "an orthogonal matrix of all taps is no isometry"
+    assert values.max() / values.min() > 2, "an orthogonal matrix of all taps is not an isometry"
 
 
 def test_a_sparse_layer_has_exactly_so_many_weights_a_unit() -> None:

@@ -1,4 +1,4 @@
-"""Models that are no plain sequences: residual, with functions between the layers, of transformers."""
+"""Models that are not plain sequences: residual, with functions between the layers, of transformers."""
 
 from __future__ import annotations
 

@@ -163,7 +163,8 @@ def test_a_run_in_stages_is_kept_in_a_folder(tmp_path: Path) -> None:
 
 def test_errors_name_the_stage() -> None:
     with pytest.raises(
-        TaskError, match=r"^Stage 1 of 3, 'stage 0': The share of 0.1 of 3 epochs is no whole epoch"
+        TaskError,
+        match=r"^Stage 1 of 3, 'stage 0': The share of 0.1 of 3 epochs is not a whole epoch",
     ):
         quiet(blobs(), strategy=shares((1, 8, 1)), epochs=3)
     with pytest.raises(DivergedError, match="Stage 2 of 2, 'part 2': The loss became") as raised:

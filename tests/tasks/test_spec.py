@@ -39,7 +39,7 @@ def test_texts(text: str, home: str, function: str, options: dict[str, str]) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("parity:7", "'7' is no option: expected name=value"),
+        ("parity:7", "'7' is not an option: expected name=value"),
         ("parity:bits=7,bits=8", "gives the option 'bits' twice"),
         ("parity:bits=seven", "'bits' is an integer; got 'seven'"),
         ("parity:bits=7.5", "'bits' is an integer; got '7.5'"),

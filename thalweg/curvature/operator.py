@@ -111,7 +111,7 @@ class Operator(ABC):
     def block(self, *names: str) -> Operator:
         """Return the part of A that belongs to the layers `names`, in their order in the vector.
 
-        Raises TaskError for a name that is none of `layers`.
+        Raises TaskError for a name that is not one of `layers`.
         """
         return PrincipalSubmatrix(self, places_of(self.layers, names), chosen=names)
 

@@ -25,7 +25,7 @@ def check_arguments(model: Any, optimizer: Any, budget: Any, forks: Any) -> None
 
 
 def check_step(loss: Any, batch: Any) -> None:
-    """Raise TaskError for a loss that is no number, or a batch that is no pair."""
+    """Raise TaskError for a loss that is not a number, or a batch that is not a pair."""
     is_number = isinstance(loss, (int, float)) and not isinstance(loss, bool)
     if not is_number and not (isinstance(loss, Tensor) and loss.numel() == 1):
         what = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__

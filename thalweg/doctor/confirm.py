@@ -1,4 +1,4 @@
-"""From suspicions to verdicts: each remedy is tried in forks, and what does not help is no fault."""
+"""From suspicions to verdicts: each remedy is tried in forks, and what does not help is not a fault."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Doctor:
         symptoms: what is looked for; None for all that are known.
 
     Raises:
-        TaskError: a model or an optimizer that is none, or a budget that is no number of at least 0.
+        TaskError: a model or an optimizer that is not one, or a budget that is not a number of at least 0.
 
     >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
     <torch...>
@@ -127,8 +127,8 @@ class Doctor:
             batch: (inputs, targets), where the doctor may look at them and keep some.
 
         Raises:
-            TaskError: the loss is no number, or the batch no pair. Whatever else fails is reported and does
-                not end the training.
+            TaskError: the loss is not a number, or the batch is not a pair. Whatever else fails is reported
+                and does not end the training.
         """
         began = time.perf_counter()
         watched = self.watched
@@ -207,7 +207,8 @@ class Doctor:
             self._guard("examination", self._examine)
         suspected: list[Verdict] = []
         for symptom in self.symptoms:
-            self._guard(symptom.name, lambda s=symptom: suspected.extend(s.looks(self.watched)))  # type: ignore[misc]
+            self._guard(symptom.name, lambda s=symptom: suspected.extend(s.looks(self.watched)))  # type:
+            ignore[misc]
         forks = self._make_forks() if confirm and suspected else None
         guessed = guessing(self.watched)
         verdicts = confirmed(suspected, forks, self.symptoms, self._failed, guessed)

@@ -92,7 +92,7 @@ def _read(own: dataclasses.Field[Any], value: Any, lab: str) -> Any:
 
 
 def _number(given: Any, *, whole: bool) -> float | None:
-    """Return a finite number, or None for what is none."""
+    """Return a finite number, or None if it is not one."""
     try:
         value = (int(given) if whole else float(given)) if isinstance(given, str) else given
     except ValueError:

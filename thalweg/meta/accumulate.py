@@ -59,7 +59,7 @@ class Accumulate(Wrapper):
     resumed between two steps, on the same machine, makes bitwise the steps of an uninterrupted run.
 
     Raises:
-        TypeError: `optimizer` is no optimizer, or one that needs a closure.
+        TypeError: `optimizer` is not an optimizer, or one that needs a closure.
         ValueError: `every` is not an integer of at least 1, or there is no such `reduction`.
 
     >>> import torch

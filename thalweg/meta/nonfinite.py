@@ -40,7 +40,7 @@ class NonFinite(Wrapper):
     whether the last call was a step.
 
     Raises:
-        TypeError: `optimizer` is no optimizer, or one that needs a closure.
+        TypeError: `optimizer` is not an optimizer, or one that needs a closure.
         ValueError: there is no such policy, or `limit` is not for it or not at least 1.
 
     >>> import torch

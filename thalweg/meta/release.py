@@ -136,7 +136,7 @@ def release_gradients(optimizer: Any) -> Released:
     Returns: a handle whose `remove()` ends it; also a context manager.
 
     Raises:
-        TypeError: it is no optimizer of thalweg's, or one inside a wrapper.
+        TypeError: it is not an optimizer of thalweg's, or one inside a wrapper.
         EngineError: a step needs all gradients at once (clipping by a global norm, Prodigy), is
             differentiable, or captured. Later: at a second backward pass without a step between, at a step
             with a closure, and at a step by a `GradScaler`.

@@ -80,7 +80,7 @@ class SAM(Wrapper):
             only parameters named weight (T = 1 for biases); here, as in its equations, all are alike.
 
     Raises:
-        TypeError: `optimizer` is no optimizer, or one that needs a closure.
+        TypeError: `optimizer` is not an optimizer, or one that needs a closure.
         ValueError: `rho` or `eta` is negative or not finite.
         RuntimeError: `step` without a closure and without `first_step`.
 

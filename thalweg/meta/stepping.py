@@ -10,7 +10,7 @@ from thalweg.optim.stepping.distributed import is_opening
 
 
 def guarded(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Let PyTorch open the states of the optimizer inside by a call that is no step (a decorator)."""
+    """Let PyTorch open the states of the optimizer inside by a call that is not a step (a decorator)."""
 
     @functools.wraps(step)
     def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:

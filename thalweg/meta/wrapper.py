@@ -47,7 +47,7 @@ class Wrapper(torch.optim.Optimizer):
             scheduler.step()
 
     Raises:
-        TypeError: what is to be wrapped is no optimizer, or one that evaluates a closure itself.
+        TypeError: what is to be wrapped is not an optimizer, or one that evaluates a closure itself.
     """
 
     needs_closure: ClassVar[bool] = False
@@ -63,7 +63,7 @@ class Wrapper(torch.optim.Optimizer):
 
     def _patch_step_function(self) -> None:
         # PyTorch patches the `step` of the class when the first optimizer of it is made, to run hooks. What
-        # is no step for the wrapper is seen to inside of that, what keeps compilers away is outside
+        # is not a step for the wrapper is seen to inside of that, what keeps compilers away is outside
         kind = type(self)
         is_new = not getattr(kind.step, "hooked", False)
         if is_new:
@@ -265,7 +265,7 @@ class Wrapper(torch.optim.Optimizer):
 
 
 def _check_wrappable(wrapper: type[Wrapper], optimizer: object) -> None:
-    """Refuse what is no optimizer, and an optimizer that cannot be stepped without a closure."""
+    """Refuse what is not an optimizer, and an optimizer that cannot be stepped without a closure."""
     name, twice = wrapper.__name__, wrapper.needs_closure
     if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer):
         raise TypeError(

@@ -27,7 +27,7 @@ PARAMETER_KINDS: Mapping[str, str] = {
     "norm": "scales and shifts of a normalization",
     "bias": "what a layer adds",
     "lora": "the factors of a low-rank addition",
-    "other": "what is none of these",
+    "other": "anything else",
 }
 """The kinds, and what each is."""
 

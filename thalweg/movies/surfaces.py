@@ -108,7 +108,7 @@ def _known(target: str) -> Surface:
     model = task.build()
     if not isinstance(model, PointModel) or len(model.point) != 2:
         raise TaskError(
-            f"{target} is no function of two numbers; leave its dimensions as they are."
+            f"{target} is not a function of two numbers; leave its dimensions as they are."
         )
     return Surface(name, of_two(model.function), start, view, _formula(_MADE_BY[name]))
 

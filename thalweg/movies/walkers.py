@@ -90,8 +90,8 @@ def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
     """Return a walker by name: an optimizer's, "gd", "coordinate", or a solver's ("newton", "cg", "lbfgs").
 
     Raises:
-        TaskError: nothing is called so; an optimizer is no chain of rules, is for matrices, or calls PyTorch
-            outside the engine's vocabulary.
+        TaskError: nothing is called so; an optimizer is not a chain of rules, is for matrices, or calls
+            PyTorch outside the engine's vocabulary.
     """
     name = name.strip().lower()
     if name == COORDINATE:
@@ -127,9 +127,12 @@ def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
 def _made(named: NamedOptimizer, params: Any, lr: float | None, engine: str = "auto") -> Any:
     given: Mapping[str, Any] = {} if lr is None else {"lr": lr}
     try:
-        return named.factory(params, engine=engine, **given, **named.hyperparameters)  # type: ignore[call-arg]
+        return named.factory(params, engine=engine, **given, **named.hyperparameters)  # type:
+        ignore[call - arg]
     except TypeError as error:
-        raise TaskError(f"{named.name} is no chain of rules, so a page cannot step it.") from error
+        raise TaskError(
+            f"{named.name} is not a chain of rules, so a page cannot step it."
+        ) from error
     except ValueError as error:  # what an optimizer of matrices says to a point
         raise TaskError(f"{named.name} cannot step a point of a surface: {error}.") from error
 

@@ -39,7 +39,7 @@ def with_class_weights(loss: Loss, weights: Any) -> Loss:
     """Return the loss with its rows counted by the weights of their classes.
 
     Raises:
-        TaskError: the loss is not cross_entropy or nll_loss by name, or the weights are no numbers ≥ 0,
+        TaskError: the loss is not cross_entropy or nll_loss by name, or the weights are not numbers ≥ 0,
             one for each class.
     """
     if loss.function not in _FUNCTIONS.values():

@@ -53,7 +53,7 @@ class Cost:
     >>> x, y = torch.ones(4, 1), torch.zeros(4, 1)
     >>> float(cost.objective(model, x, y).detach())  # 2² + 0.1 · 2²
     4.400000095367432
-    >>> def masked(outputs, targets):  # a mean over the targets that are no padding
+    >>> def masked(outputs, targets):  # a mean over the targets that are not padding
     ...     kept = targets >= 0
     ...     return ((outputs - targets).square() * kept).sum() / kept.sum()
     >>> cost = Cost(masked, batch_weight=lambda outputs, targets: (targets >= 0).sum())
@@ -113,7 +113,7 @@ class Cost:
     def bind_residuals(self, model: nn.Module, name: str) -> Residuals:
         """Return the residuals r of `model`, J = ½‖r‖², for the optimizer called `name`.
 
-        Raises TaskError where the objective is no sum of squares; `residuals_of` says which are.
+        Raises TaskError where the objective is not a sum of squares; `residuals_of` says which are.
         """
         return residuals_of(self.surrogate, self.penalty, model, name)
 

@@ -58,7 +58,7 @@ _NAMED: dict[str, tuple[LossFunction, TargetKind]] = {
     "kl_div": (functools.partial(functional.kl_div, reduction="batchmean"), "elementwise"),
     "poisson_nll_loss": (functional.poisson_nll_loss, "elementwise"),
 }
-# The others are never negative; these are, of outputs that are no logarithms of probabilities, or
+# The others are never negative; these are, of outputs that are not logarithms of probabilities, or
 # of counts.
 _SIGNED = ("nll_loss", "kl_div", "poisson_nll_loss")
 _ALIASES = {

@@ -18,7 +18,7 @@ def mapped(
 
     Lists, tuples, named tuples, mappings, data classes and their subclasses are walked through. Of a
     packed sequence the lengths stay where they are, since PyTorch wants them on the CPU. `other` is
-    given what is none of these; without it that stays as it is.
+    given anything else; without it that stays as it is.
 
     >>> import torch
     >>> from collections import namedtuple

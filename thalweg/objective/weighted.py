@@ -50,7 +50,7 @@ def count_rows(targets: Any, inputs: Any) -> int:
 
 
 def check_weights(weights: Any, rows: int, where: str) -> None:
-    """Raise DataError if `weights` are no weights of so many rows."""
+    """Raise DataError if `weights` are not weights of so many rows."""
     if not isinstance(weights, Tensor) or weights.is_complex() or tuple(weights.shape) != (rows,):
         got = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
         raise DataError(

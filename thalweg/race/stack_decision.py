@@ -41,7 +41,7 @@ class Stacking:
 
 
 def check_stack(wanted: bool | int | None) -> None:
-    """Raise TaskError for what is no number of models, or a size that no stack can have."""
+    """Raise TaskError if it is not a number of models, or a size that no stack can have."""
     if wanted is None or isinstance(wanted, bool):
         return
     size = as_whole(wanted)

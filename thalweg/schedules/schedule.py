@@ -23,7 +23,7 @@ class Schedule(ABC):
     value at any k ≥ 0. `schedule * number` is a schedule as well.
 
     Steps and numbers of steps may be fractions. What a schedule cannot use is refused when it is made:
-    ValueError for a number out of range, TypeError for what is no number.
+    ValueError for a number out of range, TypeError if it is not a number.
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True, repr=False)

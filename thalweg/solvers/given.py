@@ -15,7 +15,7 @@ def as_start(x0: Any) -> Tensor:
     """Return a start as a contiguous tensor of its own, in float64 if it was integers or no tensor.
 
     Raises ValueError for what holds no real numbers, for NaN and infinities, and for a type of less than
-    float32's precision, TypeError for what is no tensor, array or numbers.
+    float32's precision, TypeError if it is not a tensor, array or numbers.
 
     >>> as_start([1, 2])
     tensor([1., 2.], dtype=torch.float64)
@@ -64,7 +64,7 @@ def as_count(given: Any, name: str, least: int = 1) -> int:
 def as_tolerance(given: Any) -> float | None:
     """Return a relative tolerance, None for the one of the precision.
 
-    Raises ValueError for what is no number from 0 to below 1.
+    Raises ValueError if it is not a number from 0 to below 1.
 
     >>> as_tolerance(-1.0)
     Traceback (most recent call last):
@@ -82,7 +82,7 @@ def as_tolerance(given: Any) -> float | None:
 def as_positive(given: Any, name: str) -> float:
     """Return a positive finite number.
 
-    Raises ValueError for what is none.
+    Raises ValueError if it is not one.
     """
     if not is_real(given) or not (given > 0 and math.isfinite(given)):
         raise ValueError(f"{name} must be a finite number above 0; got {given!r}.")

@@ -98,7 +98,7 @@ def profile_scores(costs: ArrayLike, largest: float = 4.0) -> Array:
 def scores_without_a_task(costs: ArrayLike, largest: float = 4.0) -> tuple[Array, Array]:
     """Return the lowest and the highest score of each entrant when any one of the tasks is left out.
 
-    This says how much a score hangs on a single task. It is no confidence interval: tasks are chosen,
+    This says how much a score hangs on a single task. It is not a confidence interval: tasks are chosen,
     not drawn, and a handful of them cannot be resampled.
 
     Raises:
@@ -154,7 +154,7 @@ def rank_reversals(
     """Return where the order of two entrants by profile score depends on who else runs.
 
     The scores are computed again without each third entrant, and with the two alone. Where the list is
-    not empty, the ranking is no property of the entrants, and pairwise ratios should be read instead.
+    not empty, the ranking is not a property of the entrants, and pairwise ratios should be read instead.
 
     Source: Gould & Scott (2016), "A note on performance profiles for benchmarking software".
 

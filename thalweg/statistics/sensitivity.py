@@ -115,7 +115,7 @@ def width_interval(
     noise of σ̂ (and σ̂ with that of its own), and the width is measured each time. Noise is in these
     widths twice, so their 95 % range holds the true width in 91 to 93 % of races; the interval is
     therefore their range of 1 − 0.4 (1 − level), which holds it in 95 to 98 % (`benchmarks/claims.py`).
-    What lies between the rates that were tried is no part of it.
+    What lies between the rates that were tried is not part of it.
 
     Args:
         lrs: the grid.

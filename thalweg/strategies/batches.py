@@ -28,7 +28,7 @@ class growing_batches(Strategy):
         factor: f, an integer ≥ 2.
         parts: of the epochs, each with its own size.
 
-    Raises TaskError for settings that are none, for all rows in a batch already, and for a `DataLoader`.
+    Raises TaskError for invalid settings, for all rows in a batch already, and for a `DataLoader`.
 
     Source: Smith et al. 2018, Don't decay the learning rate, increase the batch size.
     """

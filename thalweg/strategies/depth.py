@@ -32,7 +32,7 @@ class stochastic_depth(Strategy):
         branches: the names of the layers f_l, the outputs of which are added to their inputs.
         survival: p_L, of the last branch.
 
-    Raises TaskError for a branch that is not there, or a probability that is none.
+    Raises TaskError for a branch that is not there, or a value that is not a probability.
 
     Source: Huang et al. 2016, Deep networks with stochastic depth, equations 2 and 4.
     """

@@ -20,7 +20,7 @@ def fractions_in(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def given_apart(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the sets that are given as such, and are no fractions."""
+    """Return the sets that are given as such, and are not fractions."""
     return {n: part for n, part in given.items() if part is not None and not is_fraction(part)}
 
 
@@ -30,7 +30,7 @@ def is_fraction(part: Any) -> bool:
 
 
 def checked_seed(seed: Any) -> int:
-    """Return a seed as an integer; DataError for what is none."""
+    """Return a seed as an integer; DataError if it is not one."""
     whole = as_seed(seed)
     if whole is None:
         raise DataError(f"seed must be an integer from 0 to 2⁶³ − 1; got {seed!r}.")

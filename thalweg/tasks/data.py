@@ -92,7 +92,7 @@ class Data:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The name of each column of the inputs, none where the data are no table."""
+        """The name of each column of the inputs, none where the data are not a table."""
         return () if self.columns is None else self.columns.names
 
     @classmethod

@@ -27,7 +27,7 @@ _ROWS = 256
 
 
 def check_initialization(how: Initialization) -> InitStrategy | InitChain | Draw:
-    """Return what starts a model; raise TaskError for what is no initialization."""
+    """Return what starts a model; raise TaskError if it is not an initialization."""
     if isinstance(how, str):
         return find_strategy(how)
     if not (isinstance(how, (InitStrategy, InitChain)) or callable(how)):

@@ -114,7 +114,7 @@ def fit(
         many threads, bit for bit as the run that did not stop. `epochs` may have grown meanwhile.
         `keep_path` is a folder to keep the parameters of some steps in, as `path.safetensors` of bounded
         size, for pictures of the path (`KeepPath`).
-        What a file cannot hold (an extra state that is no number, text, tensor, list or dictionary of
+        What a file cannot hold (an extra state that is not a number, text, tensor, list or dictionary of
         them) is said before training.
 
     Callbacks:

@@ -181,7 +181,7 @@ DAYS = pd.date_range("2024-01-01", periods=ROWS)
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (pd.Series(DAYS), "holds dates or times, which are no numbers yet"),
+        (pd.Series(DAYS), "holds dates or times, which are not numbers yet"),
         (pd.Series(DAYS.strftime("%Y-%m-%d")), r"dates or times \(such as '2024-01-01'\)"),
         (pd.Series(DAYS.to_period("D")), "holds dates or times"),
         (pd.Series(DAYS - DAYS[0]), "holds dates or times"),

@@ -54,7 +54,7 @@ def read_spelled(text: str | None) -> list[str] | None:
 
 
 def checked_rate(lr: float | None) -> None:
-    """Raise TaskError for a learning rate of `--lr` that is no positive number."""
+    """Raise TaskError for a learning rate of `--lr` that is not a positive number."""
     if lr is not None and not 0 < lr < float("inf"):
         raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
 

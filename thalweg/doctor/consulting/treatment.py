@@ -20,7 +20,7 @@ from thalweg.train.restored.randomness import isolated, seed_weights
 
 
 def treated(recipe: Recipe, remedy: Remedy) -> Recipe | None:
-    """Return the recipe with what a remedy says; None where that is no part of a recipe, such as a change
+    """Return the recipe with what a remedy says; None where that is not part of a recipe, such as a change
     of the model.
     """
     parts: dict[str, Any] = {}

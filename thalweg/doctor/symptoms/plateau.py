@@ -69,7 +69,7 @@ class Plateau(Symptom):
         ]  # fmt: skip
 
     def _settled(self, watched: Watched) -> list[Verdict]:
-        """Look at where a loss settled that had fallen before: a minimum is no fault."""
+        """Look at where a loss settled that had fallen before: a minimum is not a fault."""
         end, losses = watched.ending, watched.losses.last()
         still = settled(losses)
         if end is None or still is None:

@@ -90,7 +90,7 @@ def checked(name: str, value: Any, size: Sequence[int]) -> Tensor:
     """Return what a matrix function returned, if it has the size that it declares.
 
     Raises:
-        RuleError: it has another size, or is no tensor.
+        RuleError: it has another size, or is not a tensor.
     """
     if not isinstance(value, Tensor) or tuple(value.shape) != tuple(size):
         got = tuple(value.shape) if isinstance(value, Tensor) else f"{value!r:.60}"

@@ -48,7 +48,7 @@ def jit(text: str, name: str, plain: tuple[str, ...] = ("count",)) -> Any:
 
 
 def _functions() -> Any:
-    """Return the functions that are no instruction: libdevice's, or NumPy's in the interpreter."""
+    """Return the functions that are not an instruction: libdevice's, or NumPy's in the interpreter."""
     if is_interpreting():
         from thalweg.engine.triton.interpreted import functions
 

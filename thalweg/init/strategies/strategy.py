@@ -261,7 +261,7 @@ class Drawing:
 def parts_of(strategy: Any) -> tuple[InitStrategy, ...]:
     """Return the parts of a strategy, one or several.
 
-    Raises TaskError for what is none.
+    Raises TaskError if it is not one.
     """
     if isinstance(strategy, InitStrategy):
         return (strategy,)

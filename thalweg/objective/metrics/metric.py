@@ -58,7 +58,7 @@ class Metric:
         return weight
 
     def number(self, function: MetricFunction, outputs: Any, targets: Any) -> float:
-        """Return what a function gives of outputs and targets; TaskError where it is no number."""
+        """Return what a function gives of outputs and targets; TaskError where it is not a number."""
         try:
             value = function(outputs, unweighted(targets))
         except (ThalwegError, MemoryError, torch.OutOfMemoryError):

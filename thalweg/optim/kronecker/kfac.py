@@ -74,7 +74,7 @@ class KFAC(WatchingOptimizer):
     `fit` and races call `observe`. In a loop of your own, between forward and backward pass:
 
         outputs = model(x)
-        optimizer.observe(outputs, y, "cross_entropy")  # does nothing in steps that are no refresh
+        optimizer.observe(outputs, y, "cross_entropy")  # does nothing in steps that are not a refresh
         functional.cross_entropy(outputs, y).backward()
         optimizer.step()
 
@@ -158,7 +158,7 @@ class KFAC(WatchingOptimizer):
 
         `loss` is a name, a module or a `Loss`: it says what each term counts (weights of classes, ignored
         targets, mean or sum). With fisher="sampled", labels are drawn and sent backwards through the layers
-        here. Where the next step is no refresh, and where the outputs have no graph, nothing is done.
+        here. Where the next step is not a refresh, and where the outputs have no graph, nothing is done.
 
         Raises TaskError, with fisher="sampled", for a loss of no distribution, or outputs that are not one
         tensor.
@@ -178,7 +178,7 @@ class KFAC(WatchingOptimizer):
             self._curvature.is_undefined = True  # no labels can be drawn
             self._watch.forget()
             return 0
-        # what follows is no part of the model, whose types a context may choose
+        # what follows is not part of the model, whose types a context may choose
         with torch.autocast(outputs.device.type, enabled=False):
             return self._told(outputs, targets, as_loss(loss))
 

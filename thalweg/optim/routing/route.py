@@ -143,7 +143,7 @@ def _check_factors(factors: Mapping[str, Any], chains: Mapping[str, Chain]) -> N
     for name, factor in factors.items():
         if name not in chains:
             raise RuleError(
-                f"lr_factors has {name!r}, which is no route.{suggest(name, chains)} Routes are: "
+                f"lr_factors has {name!r}, which is not a route.{suggest(name, chains)} Routes are: "
                 f"{', '.join(chains)}."
             )
         if (

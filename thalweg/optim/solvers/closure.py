@@ -66,7 +66,7 @@ class Closure:
 def number(who: str, value: Any) -> float:
     """Return a loss as a number.
 
-    Raises TypeError or ValueError for what is no single real number.
+    Raises TypeError or ValueError if it is not a single real number.
     """
     if isinstance(value, Tensor) and (value.numel() != 1 or value.is_complex()):
         raise ValueError(

@@ -78,7 +78,7 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
             new["param_names"] = group["param_names"]
         new.pop(
             NUMBER, None
-        )  # schedules are no part of a state dict, and neither is which are whose
+        )  # schedules are not part of a state dict, and neither is which are whose
         # what the writer did not know, such as an argument newer than it, stays as it is here
         new_groups.append({**{k: v for k, v in group.items() if k not in new}, **new})
     optimizer.__setstate__({"state": state, "param_groups": new_groups})

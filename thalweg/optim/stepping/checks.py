@@ -50,7 +50,7 @@ RANGES: Mapping[str, Range] = {
 """The ranges of hyperparameters by name; others may have any finite value."""
 
 TEXTS = (str, bytes, bytearray)
-"""Types that `float` reads as numbers, and that are none."""
+"""Types that `float` reads as numbers and that are not numbers."""
 
 _WHOLE = ("seed", "block_size")
 
@@ -91,7 +91,7 @@ def check_range(name: str, value: Any, default: Any = 0.0) -> None:
 
 
 def check_learning_rate(lr: Any) -> None:
-    """Refuse what is no learning rate."""
+    """Reject an invalid learning rate."""
     if isinstance(lr, str) or not hasattr(lr, "__float__") or not 0 <= _plain(lr) < math.inf:
         raise ValueError(
             f"Invalid learning rate: {lr!r}; it must be a finite number of at least 0, or a function from "

@@ -78,7 +78,7 @@ class Reader:
             raise self._problem(group, k) from None
 
     def _problem(self, group: Group, k: int) -> Exception:
-        """Return the error of the first hyperparameter that is no number."""
+        """Return the error of the first hyperparameter that is not a number."""
         for name, get in self._named:
             try:
                 value = get(group)

@@ -58,7 +58,7 @@ class Entrant:
 
     Raises:
         TaskError: for a schedule or initialization that is not known, or one that is given by both
-            names, a hyperparameter that is both fixed and searched, or a batch size that is none.
+            names, a hyperparameter that is both fixed and searched, or a batch size that is not one.
 
     Example:
         >>> entrant = Entrant("heavy ball", torch.optim.SGD, {"momentum": 0.9}, lrs=(0.01, 0.1))

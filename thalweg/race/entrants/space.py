@@ -250,7 +250,7 @@ def parse_space(text: str) -> tuple[str, Space]:
         nesterov=true|false         one of these; none, numbers and other words go as well
 
     Raises:
-        TaskError: for a text that is none of these.
+        TaskError: for a text that is not one of these.
 
     >>> parse_space("weight_decay=log:1e-5:0.1")
     ('weight_decay', LogUniform(low=1e-05, high=0.1))
@@ -276,7 +276,7 @@ def _parsed(given: str) -> Space:
         return choice(*(_value(word.strip()) for word in given.split("|")))
     *scale, low, high = given.split(":") if ":" in given else ("", "", "")
     if not low or not high or len(scale) > 1:
-        raise TaskError(f"{given!r} is no range and no choice. {_EXAMPLES}")
+        raise TaskError(f"{given!r} is neither a range nor a choice. {_EXAMPLES}")
     if not scale:
         return uniform(_bound(low), _bound(high))
     if scale[0] not in _SCALES:

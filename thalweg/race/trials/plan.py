@@ -50,7 +50,7 @@ class Trial:
             stage=self.stage,
             epochs=self.epochs,
             batch_size=self.entrant.batch_size,
-            # bytes of a file's name that are no text cannot be written as UTF-8
+            # bytes of a file's name that are not text cannot be written as UTF-8
             error=error and error.encode("utf-8", "backslashreplace").decode(),
         )
 

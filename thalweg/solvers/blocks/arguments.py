@@ -12,7 +12,7 @@ from thalweg.numeric import is_real
 
 
 def as_matrix(given: Any, name: str) -> Tensor:
-    """Return a finite matrix; what is no float tensor or array becomes float64.
+    """Return a finite matrix; what is not a float tensor or array becomes float64.
 
     Raises ValueError for another number of axes, for no entries, and for values that are not finite.
 

@@ -55,7 +55,7 @@ def coordinate_descent(
     above the minimum: that run is "stalled". The Lasso's kinks are harmless; it has a solver of its own,
     `lasso`.
 
-    Raises ValueError for blocks or an order that are none, for what `solve` may not return, and for an
+    Raises ValueError for invalid blocks or an invalid order, for what `solve` may not return, and for an
     objective that is not one number.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning, section 8.7.2; Wright (2015), Coordinate descent

@@ -82,7 +82,7 @@ class _LossModule(nn.Module):
     def __init__(self, model: nn.Module, loss: Callable[[nn.Module], Any]) -> None:
         super().__init__()
         self.model = model
-        self._loss = (loss,)  # in a tuple, so that a loss that is a module is no part of this one
+        self._loss = (loss,)  # in a tuple, so that a loss that is a module is not part of this one
 
     def forward(self) -> Any:
         return self._loss[0](self.model)

@@ -75,7 +75,7 @@ def _epochs(recipe: BaseRecipe, stages: Sequence[Stage], k: int) -> int:
     first, last = (round(cut * recipe.epochs) for cut in cuts[k : k + 2])
     if last <= first and recipe.gradient_budget is None:
         raise TaskError(
-            f"The share of {cuts[k + 1] - cuts[k]:.3g} of {recipe.epochs} epochs is no whole epoch. Give "
+            f"The share of {cuts[k + 1] - cuts[k]:.3g} of {recipe.epochs} epochs is not a whole epoch. Give "
             "the run more epochs, or the stage a larger share."
         )
     return max(1, last - first)
@@ -113,6 +113,6 @@ def within_budget(
 
 
 def check_share(name: str, share: object) -> None:
-    """Raise TaskError for a share that is no fraction between 0 and 1."""
+    """Raise TaskError for a share that is not a fraction between 0 and 1."""
     if not (is_real(share) and 0 < share < 1):  # type: ignore[operator]  # it is a number
         raise TaskError(f"{name} must be a fraction of the budget, 0 < {name} < 1; got {share!r}.")

@@ -66,7 +66,7 @@ def _options(text: str, whole: str) -> dict[str, str]:
             options[name] += f",{part}"
         else:
             raise TaskError(
-                f"In {whole!r}, {part!r} is no option: expected name=value, several separated by "
+                f"In {whole!r}, {part!r} is not an option: expected name=value, several separated by "
                 "commas, such as parity:bits=12,relevant=3."
             )
     return options

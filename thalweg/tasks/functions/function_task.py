@@ -90,7 +90,7 @@ def function_task(
     (256, Target(metric='loss', value=0.001))
 
     Raises:
-        TaskError: `start` is no list of numbers, or a row of `noise` has not one number for each of them.
+        TaskError: `start` is not a list of numbers, or a row of `noise` has not one number for each of them.
     """
     dimensions = len(_start(start))
     if np.ndim(noise) != 2 or np.shape(noise)[1] != dimensions:

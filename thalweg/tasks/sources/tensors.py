@@ -81,7 +81,7 @@ def _from_array(value: Any, what: str) -> Tensor:
 
 
 def _check_mask(value: Any, what: str) -> None:
-    """Refuse arrays with masked entries, also in a list of rows: what is behind the mask is no datum."""
+    """Refuse arrays with masked entries, also in a list of rows: what is behind the mask is not a datum."""
     parts = value if isinstance(value, (list, tuple)) else [value]
     for row, part in enumerate(parts):
         if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
@@ -92,7 +92,7 @@ def _check_mask(value: Any, what: str) -> None:
             else:
                 where = ""
             raise DataError(
-                f"The {what} are masked {where}in row {row}: what lies behind a mask is no number to "
+                f"The {what} are masked {where}in row {row}: what lies behind a mask is not a number to "
                 "learn from. Fill the gaps with x.filled(…), or leave these rows out."
             )
 

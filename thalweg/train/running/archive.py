@@ -99,7 +99,7 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(
-            f"The file {path} is no checkpoint of this version: expected format {_FORMAT}, "
+            f"The file {path} is not a checkpoint of this version: expected format {_FORMAT}, "
             f"got {metadata.get('format')}."
         )
     text = metadata.get("content", "")

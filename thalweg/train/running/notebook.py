@@ -18,7 +18,7 @@ Display = Callable[..., Any]
 
 
 def notebook_display() -> Display | None:
-    """Return what displays an object in the notebook that this runs in; None where it is none.
+    """Return what displays an object in the notebook that this runs in; None if it is not one.
 
     IPython on a terminal is none: it has no kernel.
     """

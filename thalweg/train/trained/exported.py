@@ -54,7 +54,7 @@ def export_model(model: nn.Module, data: Data, path: str | os.PathLike[str]) -> 
     The program is compared with the model before it is written, on another number of rows.
 
     Raises:
-        TaskError: another ending, inputs that are no tensors, a model that cannot be traced, or a program
+        TaskError: another ending, inputs that are not tensors, a model that cannot be traced, or a program
             that gives other outputs.
         MissingExtraError: ONNX needs packages that are not installed.
     """
