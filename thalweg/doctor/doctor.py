@@ -207,8 +207,7 @@ class Doctor:
             self._guard("examination", self._examine)
         suspected: list[Verdict] = []
         for symptom in self.symptoms:
-            self._guard(symptom.name, lambda s=symptom: suspected.extend(s.looks(self.watched)))  # type:
-            ignore[misc]
+            self._guard(symptom.name, lambda s=symptom: suspected.extend(s.looks(self.watched)))  # type: ignore[misc]
         forks = self._make_forks() if confirm and suspected else None
         guessed = guessing(self.watched)
         verdicts = confirmed(suspected, forks, self.symptoms, self._failed, guessed)

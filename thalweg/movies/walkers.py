@@ -127,8 +127,7 @@ def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
 def _made(named: NamedOptimizer, params: Any, lr: float | None, engine: str = "auto") -> Any:
     given: Mapping[str, Any] = {} if lr is None else {"lr": lr}
     try:
-        return named.factory(params, engine=engine, **given, **named.hyperparameters)  # type:
-        ignore[call - arg]
+        return named.factory(params, engine=engine, **given, **named.hyperparameters)  # type: ignore[call-arg]
     except TypeError as error:
         raise TaskError(
             f"{named.name} is not a chain of rules, so a page cannot step it."
