@@ -1,7 +1,7 @@
 """Linear regression with weight decay: gradient descent reaches the closed form.
 
 J(w, b) = (1/m) Σ ½(y − xᵀw − b)² + λ‖w‖². With centred data the minimum solves (XᵀX/m + 2λI) w =
-Xᵀy/m; the bias is not penalised.
+Xᵀy/m; the bias is not penalized.
 
     python examples/linear_regression.py
 """

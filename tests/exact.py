@@ -1,6 +1,6 @@
 """Comparing floats: to the bit or within a bound, and why that may be asked for.
 
-Two programs that mean the same agree to the bit only where the same instructions run on the same shapes in
+Two programs that mean the same agree bitwise only where the same instructions run on the same shapes in
 the same order. Another processor, another number of threads, another size of a batch, and a product of
 matrices is summed in another order. So each exact comparison says what makes it hold:
 

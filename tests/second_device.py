@@ -263,7 +263,7 @@ _OWN_WAYS = {
     "aten::convolution_overrideable": torch.ops.aten.convolution.default,
     "aten::convolution_backward_overrideable": _convolved_back,
 }
-"""Operations that are no operations of the CPU."""
+"""Operations that are not operations of the CPU."""
 
 
 def _moved(x: Any, at: dict[int, Tensor]) -> Any:

@@ -1,4 +1,4 @@
-"""Floats are compared to the bit in one place, tests/exact.py, which asks for the reason."""
+"""Floats are compared bitwise in one place, tests/exact.py, which asks for the reason."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -52,6 +54,8 @@ FLOORS = {
 }
 LONGEST = 18
 """Modules in the longest chain of imports."""
+MOST_MODULES = 20
+"""Modules in one folder, those of its subfolders aside."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -72,6 +76,18 @@ def imports(module: Path) -> list[tuple[int, str]]:
 
 def test_every_part_of_the_house_has_a_floor() -> None:
     assert {home(module) for module in MODULES} == set(FLOORS)
+
+
+def test_the_table_of_floors_in_the_documents_is_this_one() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (`[^|]+`) \|", page, re.MULTILINE)
+    shown = {name: int(floor) for floor, names in rows for name in re.findall(r"`(\w+)`", names)}
+    assert shown == {name: floor for name, floor in FLOORS.items() if not name.startswith("__")}
+
+
+def test_a_folder_holds_no_more_modules_than_one_can_survey() -> None:
+    modules = Counter(module.parent for module in MODULES if module.name != "__init__.py")
+    assert {str(folder): n for folder, n in modules.items() if n > MOST_MODULES} == {}
 
 
 def test_every_folder_of_modules_is_a_package_that_says_what_it_holds() -> None:

@@ -99,7 +99,7 @@ def test_truth_values_are_refused_as_numbers() -> None:
     for name in ("epochs", "batch_size", "seed", "evaluate_every"):
         with pytest.raises(TaskError, match=name):
             Recipe(line(), optim.SGD, **{name: np.True_})
-    with pytest.raises(TaskError, match="seeds are a number of them"):
+    with pytest.raises(TaskError, match="seeds must be a number of them"):
         gather_seeds(True)
-    with pytest.raises(TaskError, match="whole number of epochs"):
+    with pytest.raises(TaskError, match="patience must be an integer"):
         EarlyStopping(patience=2.5)  # type: ignore[arg-type]

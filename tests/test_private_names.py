@@ -97,7 +97,7 @@ PRIVATE: dict[str, tuple[str, Callable[[], Any], str]] = {
     "_foreach_sub_": ("torch", module("torch"), LISTS),
     "_rand": ("numpy", module("numpy.random.mtrand"), "the global generator is kept and put back"),
     "_bit_generator": ("numpy", np.random.RandomState, "a legacy generator over bits of any kind"),
-    "_make": ("python", lambda: NamedTuple("Pair", [("a", int)]), "a named tuple is made anew"),
+    "_make": ("python", lambda: NamedTuple("Pair", [("a", int)]), "a named tuple is made again"),
     "_exit": ("python", module("os"), "a forked child ends without its parent's clean-up"),
     "_getframe": ("python", module("sys"), "the module in which an optimizer is named"),
 }

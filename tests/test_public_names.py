@@ -30,6 +30,13 @@ norm optim plot_range_test plot_schedules race route rule rules schedules solver
 testing total
 """
 
+FORMS = {
+    f"{name}_{form}"
+    for name in ("shampoo", "soap", "soap_skipping")
+    for form in ("blocks", "columns", "identity", "rows")
+}
+"""Rules that the size of a parameter chooses (`optim/sides.py`), and no user."""
+
 
 def test_the_public_names_are_these() -> None:
     assert sorted(thalweg.__all__) == sorted(NAMES.split())
@@ -46,8 +53,10 @@ def test_every_rule_is_exported() -> None:
         for found in pkgutil.walk_packages(thalweg.rules.__path__, "thalweg.rules.")
     ]
     made = {v for m in modules for v in vars(m).values() if isinstance(v, thalweg.Rule)}
-    assert thalweg.rules.__all__ == sorted(rule.name for rule in made)
-    assert all(getattr(thalweg.rules, rule.name) is rule for rule in made)
+    public = {rule for rule in made if rule.name not in FORMS}
+    assert len(made) - len(public) == len(FORMS)
+    assert thalweg.rules.__all__ == sorted(rule.name for rule in public)
+    assert all(getattr(thalweg.rules, rule.name) is rule for rule in public)
 
 
 @pytest.mark.parametrize("name", thalweg.__all__)

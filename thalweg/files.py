@@ -93,7 +93,7 @@ def append_bytes(
     outlives the process, but not a machine that loses power in the next seconds.
 
     Raises:
-        OSError: if it cannot be written, or is no regular file; its `filename` is `path`.
+        OSError: if it cannot be written, or is not a regular file; its `filename` is `path`.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     log = Path(folder) / "log"
@@ -109,10 +109,10 @@ def append_bytes(
 class AppendedFile:
     """A regular file that stays open to be added to, by `append`; it is made where missing.
 
-    One that was removed meanwhile is made anew. Nothing is appended through a link.
+    One that was removed meanwhile is made again. Nothing is appended through a link.
 
     Raises:
-        OSError: if it cannot be opened or written, or is no regular file; its `filename` is `path`.
+        OSError: if it cannot be opened or written, or is not a regular file; its `filename` is `path`.
 
     >>> with tempfile.TemporaryDirectory() as folder, AppendedFile(Path(folder) / "log") as log:
     ...     log.append(b"a")
@@ -181,7 +181,7 @@ def _opened(path: str | os.PathLike[str]) -> int:
 
 
 def check_regular(state: os.stat_result, path: str | os.PathLike[str]) -> None:
-    """Raise OSError for what is no regular file, but a folder, a pipe or a device."""
+    """Raise OSError if it is not a regular file, but a folder, a pipe or a device."""
     if stat.S_ISDIR(state.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(state.st_mode):

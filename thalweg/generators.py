@@ -68,7 +68,7 @@ def with_parts(outer: Any) -> list[Any]:
 
 
 def seed_generator(generator: Generator, seed: int) -> None:
-    """Begin a generator's stream anew under `seed`, a whole number from 0 to 2⁶⁴ − 1."""
+    """Begin a generator's stream again under `seed`, an integer from 0 to 2⁶⁴ − 1."""
     if isinstance(generator, torch.Generator):
         generator.manual_seed(seed)
     elif isinstance(generator, random.Random):

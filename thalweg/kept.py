@@ -70,7 +70,7 @@ def _copied_buffers(model: nn.Module) -> Callable[[], None]:
 def attributes_kept(model: nn.Module) -> Iterator[None]:
     """Put the plain attributes of each module back at the end: the objects, not their contents.
 
-    Buffers, parameters and modules in it are no plain attributes.
+    Buffers, parameters and modules in it are not plain attributes.
 
     >>> model = nn.Identity()
     >>> with attributes_kept(model):

@@ -17,9 +17,9 @@ _FEWEST_DIGITS = Fraction(1, 1000)
 
 
 def as_whole(value: Any) -> int | None:
-    """Return a whole number of any kind (Python's, NumPy's, a tensor's) as an int, else None.
+    """Return an integer of any kind (Python's, NumPy's, a tensor's) as an int, else None.
 
-    True and False are no numbers here, nor is 3.0.
+    True and False are not numbers here, nor is 3.0.
 
     >>> as_whole(3), as_whole(True), as_whole(3.0), as_whole("3")
     (3, None, None, None)
@@ -35,7 +35,7 @@ def as_whole(value: Any) -> int | None:
 
 
 def as_seed(value: Any) -> int | None:
-    """Return a seed of PyTorch's generators, a whole number from 0 to 2⁶³ − 1, else None.
+    """Return a seed of PyTorch's generators, an integer from 0 to 2⁶³ − 1, else None.
 
     >>> as_seed(3), as_seed(-1), as_seed(2**63)
     (3, None, None)
@@ -45,7 +45,7 @@ def as_seed(value: Any) -> int | None:
 
 
 def is_real(value: Any) -> bool:
-    """Return whether `value` is a real number of Python's or NumPy's, finite or not; no truth value."""
+    """Return whether `value` is a real number of Python's or NumPy's, finite or not, and not a bool."""
     return isinstance(value, (numbers.Real, Decimal)) and not isinstance(value, bool)
 
 
@@ -94,7 +94,7 @@ def plain_value(word: str) -> Any:
 def share(count: int, fraction: Any) -> Fraction:
     """Return count · fraction, with the fraction as it is written in decimal.
 
-    What lies within the rounding of the fraction's type from a whole number is that number: a third
+    What lies within the rounding of the fraction's type from an integer is that number: a third
     of 90 is 30, of whatever type the third is.
 
     >>> share(90, 0.3), share(100, 0.29), share(90, 1 / 3), share(10, 0.25)

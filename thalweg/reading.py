@@ -1,7 +1,7 @@
 """Files that someone may have edited, torn or put there: read whole, or unreadable with a reason.
 
 A file that a program left is JSON of its own making, until an editor, a full disk or a kill made it
-something else. So reading takes nothing on trust: what is no regular file is not opened to wait for
+something else. So reading takes nothing on trust: what is not a regular file is not opened to wait for
 it, no file and no line is longer than a bound, and what JSON allows beyond plain values (numbers of
 5000 digits, 1e999, NaN, a key twice, half a surrogate pair, ten thousand brackets) is refused.
 """
@@ -24,7 +24,7 @@ LARGEST_FILE = 16 * 2**20
 _AHEAD = 2**16
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
-_DIGITS = 20  # of the largest whole number of a machine, with its sign
+_DIGITS = 20  # of the largest integer of a machine, with its sign
 
 
 class UnreadableError(ValueError):
@@ -117,7 +117,7 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def is_count(value: Any, least: int = 0) -> TypeGuard[int]:
-    """Return whether a value of JSON is a whole number ≥ `least`, which True is not.
+    """Return whether a value of JSON is an integer ≥ `least`, which True is not.
 
     >>> is_count(3), is_count(3.0), is_count(-1)
     (True, False, False)
@@ -126,16 +126,16 @@ def is_count(value: Any, least: int = 0) -> TypeGuard[int]:
 
 
 def count_from(value: Any) -> int:
-    """Return a whole number of at least 0; TypeError or ValueError for what is none."""
+    """Return an integer of at least 0; TypeError or ValueError if it is not one."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"expected a whole number, got {value!r:.60}")
+        raise TypeError(f"expected an integer, got {value!r:.60}")
     if not 0 <= value < 1 << 62:
-        raise ValueError(f"expected a whole number of at least 0, got {value!r:.60}")
+        raise ValueError(f"expected an integer of at least 0, got {value!r:.60}")
     return value
 
 
 def amount_from(value: Any) -> float:
-    """Return a finite number of at least 0; TypeError or ValueError for what is none."""
+    """Return a finite number of at least 0; TypeError or ValueError if it is not one."""
     number = number_from(value)
     if not 0 <= number < math.inf:
         raise ValueError(f"expected a finite number of at least 0, got {value!r:.60}")
@@ -143,14 +143,14 @@ def amount_from(value: Any) -> float:
 
 
 def text_from(value: Any) -> str:
-    """Return a text; TypeError for what is none."""
+    """Return a text; TypeError if it is not one."""
     if not isinstance(value, str):
         raise TypeError(f"expected a text, got {value!r:.60}")
     return value
 
 
 def number_from(value: Any) -> float:
-    """Return a number, which True is not; TypeError for what is none."""
+    """Return a number, which True is not; TypeError if it is not one."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"expected a number, got {value!r:.60}")
     return float(value)

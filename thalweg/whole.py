@@ -1,4 +1,4 @@
-"""Whole numbers that users give, refused by name where they are none."""
+"""Integers that users give, refused by name where they are none."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from thalweg.numeric import as_whole
 
 
 def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """Return `value` if it is a whole number ≥ `least`; else raise TaskError."""
+    """Return `value` if it is an integer ≥ `least`; else raise TaskError."""
     whole = as_whole(value)
     if whole is None or whole < least:
-        raise TaskError(f"{name} is a whole number ≥ {least}; got {value!r}.")
+        raise TaskError(f"{name} must be an integer ≥ {least}; got {value!r}.")
     return whole

@@ -143,7 +143,7 @@ def test_the_list_of_optimizers_has_their_cost() -> None:
     figures = {
         name: (row["class"], row["state_bytes_per_parameter"], row["passes"])
         for name, row in rows.items()
-        if "passes" in row  # a solver's step is no program of passes
+        if "passes" in row  # a solver's step is not a program of passes
     }
     assert figures["adam"] == ("Adam", 8, 1)
     assert figures["sgd"] == ("SGD", 0, 1)

@@ -79,10 +79,10 @@ def test_before_training_and_of_other_matrices(line_file: Path, matrix: str) -> 
     [
         (("--matrix", "hesian"), "Did you mean 'hessian'"),
         (("--epochs", "-1"), "--epochs"),
-        (("--rows", "0"), "--rows is at least 1"),
-        (("-k", "0"), "-k is at least 1"),
+        (("--rows", "0"), "--rows must be at least 1"),
+        (("-k", "0"), "-k must be at least 1"),
         (("--lr", "-1"), "--lr -1"),
-        (("--along", "0"), "--along is at least 1"),
+        (("--along", "0"), "--along must be at least 1"),
         (("--along", "5", "--epochs", "0"), "--along is of the training"),
         (("--html", "page.txt"), "ends in .html"),
     ],

@@ -112,14 +112,14 @@ def test_a_finding_that_misses_theory_is_a_failure_that_is_shown(folder: Path) -
         (("lasso", "--set", "rows"), "--set expects NAME=VALUE, such as rows=100; got 'rows'."),
         (("lasso", "--set", "rows=9", "--set", "rows=8"), "--set gives rows twice"),
         (("lasso", "--set", "rwos=9"), "no setting 'rwos'. Did you mean 'rows'"),
-        (("lasso", "--set", "rows=few"), "a whole number of at least 5"),
+        (("lasso", "--set", "rows=few"), "an integer of at least 5"),
         (("lasso", "--out", "page.txt"), "ends in .html; got page.txt"),
         (
             ("lasso", "--slider", "13"),
             "The slider of the lab 'lasso', used, goes from 1 to 12 features; got '13'.",
         ),
         (("lasso", "--slider", "few"), "used, goes from 1 to 12 features; got 'few'."),
-        (("lasso", "--slider", "1.5"), "used, is a whole number from 1 to 12 features"),
+        (("lasso", "--slider", "1.5"), "used, is an integer from 1 to 12 features"),
         (
             ("lasso", "--slider", "2", "--set", "used=3"),
             "sets used, which is given as a setting, too",

@@ -171,8 +171,8 @@ def test_predictions_are_those_of_python(two_runs: Path, ending: str) -> None:
         ("1\n2\n", ("--columns", "b"), "no line of names"),
         ("1\n", ("--array", "x"), "Only a .npz"),
         ("1\n", ("--output", "logits"), "--output is raw, probability or class"),
-        ("1\n", ("--output", "class"), "outputs are no classes"),
-        ("1\n", ("--out", "x.txt"), "--out is a file .npz"),
+        ("1\n", ("--output", "class"), "outputs are not classes"),
+        ("1\n", ("--out", "x.txt"), "--out must be a file .npz"),
     ],
 )
 def test_rows_that_cannot_be_read(

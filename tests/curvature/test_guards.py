@@ -208,7 +208,7 @@ def test_weights_that_do_not_belong_to_the_rows_are_refused() -> None:
     model, x = net("mlp")
     y = torch.arange(6) % 3
     for weights, message in (
-        (torch.ones(5), r"The weights of a batch are one number for each row, of shape \(6,\)"),
+        (torch.ones(5), r"The weights of a batch must be one number for each row, of shape \(6,\)"),
         ([1.0] * 6, r"of shape \(6,\); got list"),
         (-torch.ones(6), "finite numbers ≥ 0; got -1"),
     ):

@@ -90,14 +90,14 @@ def test_matrices_with_few_distinct_eigenvalues_end_early() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda a, count: hutchinson(a, count(8)), "probes is a whole number ≥ 2"),
-        (lambda a, count: hutchinson_diag(a, count(8)), "probes is a whole number ≥ 2"),
-        (lambda a, count: hutchpp(a, count(12)), "products is a whole number ≥ 6"),
-        (lambda a, count: lanczos(a, torch.ones(6), count(3)), "steps is a whole number ≥ 1"),
-        (lambda a, count: extremes(a, count(2)), "k is a whole number ≥ 1"),
-        (lambda a, count: extremes(a, most=count(9)), "most is a whole number ≥ 1"),
-        (lambda a, count: density(a, steps=count(4)), "steps is a whole number ≥ 1"),
-        (lambda a, count: density(a, probes=count(2)), "probes is a whole number ≥ 1"),
+        (lambda a, count: hutchinson(a, count(8)), "probes must be an integer ≥ 2"),
+        (lambda a, count: hutchinson_diag(a, count(8)), "probes must be an integer ≥ 2"),
+        (lambda a, count: hutchpp(a, count(12)), "products must be an integer ≥ 6"),
+        (lambda a, count: lanczos(a, torch.ones(6), count(3)), "steps must be an integer ≥ 1"),
+        (lambda a, count: extremes(a, count(2)), "k must be an integer ≥ 1"),
+        (lambda a, count: extremes(a, most=count(9)), "most must be an integer ≥ 1"),
+        (lambda a, count: density(a, steps=count(4)), "steps must be an integer ≥ 1"),
+        (lambda a, count: density(a, probes=count(2)), "probes must be an integer ≥ 1"),
     ],
 )
 def test_counts_are_whole_numbers_of_any_kind(call: Callable[..., Any], message: str) -> None:
@@ -118,7 +118,7 @@ def test_the_draws_of_a_fisher_matrix_are_a_whole_number_of_any_kind() -> None:
     )
     same(found, expected, because="the labels are drawn from one seed")
     for wrong in (1.5, True, 0):
-        with pytest.raises(TaskError, match=f"draws is a whole number ≥ 1; got {wrong!r}"):
+        with pytest.raises(TaskError, match=f"draws must be an integer ≥ 1; got {wrong!r}"):
             fisher(model, "cross_entropy", data, kind="sampled", draws=wrong)  # type: ignore[arg-type]
 
 
@@ -197,7 +197,7 @@ def test_the_diagonal_and_its_error() -> None:
     assert float(z.abs().max()) < 4.5
     assert 0.5 < float(z.std()) < 1.6
     assert float((Matrix(matrix).diag() - matrix.diag()).abs().max()) < 1e-15
-    with pytest.raises(TaskError, match="probes is a whole number ≥ 2; got 1"):
+    with pytest.raises(TaskError, match="probes must be an integer ≥ 2; got 1"):
         hutchinson(Matrix(matrix), 1)
 
 

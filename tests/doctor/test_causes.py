@@ -61,7 +61,7 @@ def test_a_loop_that_forgets_zero_grad_is_told_by_its_second_gradient() -> None:
     assert found.status == "confirmed"
     assert found.statistic is not None
     assert math.isclose(found.statistic.value, 1.0, abs_tol=1e-3)
-    assert forgetful(forgets=False, momentum=0.9).healthy, "momentum is no gradient"
+    assert forgetful(forgets=False, momentum=0.9).healthy, "momentum is not a gradient"
 
 
 def test_units_that_were_dead_at_the_start_say_more_than_the_start() -> None:

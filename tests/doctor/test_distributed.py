@@ -23,7 +23,7 @@ STEPS = 40
 
 
 def normed() -> nn.Module:
-    """Return a network with a normalisation, whose buffers DDP sends in each forward pass."""
+    """Return a network with a normalization, whose buffers DDP sends in each forward pass."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(FEATURES, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
 

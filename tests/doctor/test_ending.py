@@ -61,7 +61,7 @@ def test_a_shallow_minimum_beside_a_deeper_one_is_no_plain() -> None:
 
 
 def test_what_fits_no_remedy_is_no_noise() -> None:
-    """A point has no layers to be started anew: that remedy is left out."""
+    """A point has no layers to be started again: that remedy is left out."""
     found = descended(lambda at: (at**2).sum() * 0 + 1.0, [1.0, 1.0], steps=80)
     assert "plateau_or_saddle" in found
     assert not found.unwatched

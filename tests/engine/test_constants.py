@@ -151,7 +151,7 @@ def test_a_number_beyond_a_dtype_is_infinite_in_it() -> None:
 
 @pytest.mark.parametrize("form", ["x + c", "full", "alone", "c · lr"])
 def test_a_whole_number_beyond_float64_is_refused(form: str) -> None:
-    with pytest.raises(RuleError, match=r"rule 'alone'.*whole number beyond 1\.8e\+308"):
+    with pytest.raises(RuleError, match=r"rule 'alone'.*integer beyond 1\.8e\+308"):
 
         @thalweg.rule
         def alone(g, p, kept, *, lr):

@@ -36,7 +36,7 @@ class Watched(TorchDispatchMode):
         given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         self.devices.update(x.device for x in given)
         result = func(*args, **(kwargs or {}))
-        known = {x.untyped_storage()._cdata for x in given}  # a view is no new memory
+        known = {x.untyped_storage()._cdata for x in given}  # a view is not new memory
         for x in tree_leaves(result):
             if isinstance(x, Tensor) and x.untyped_storage()._cdata not in known:
                 self._count(x.nbytes)

@@ -1,4 +1,4 @@
-"""Kernels go by raw addresses: memory that is gone, moved, shared or laid out anew is seen before."""
+"""Kernels go by raw addresses: memory that is gone, moved, shared or laid out again is seen before."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_state_that_is_transposed_in_its_own_memory(reading: str, engine: str)
     before = w.detach().clone()
     w.grad = torch.zeros(2, 2)
     optimizer.step()
-    same(before - w.detach(), torch.tensor([[0.0, 6.0], [3.0, 0.0]]), because="small whole numbers")
+    same(before - w.detach(), torch.tensor([[0.0, 6.0], [3.0, 0.0]]), because="small integers")
 
 
 @each_engine
@@ -157,8 +157,8 @@ def test_parameters_on_one_memory_step_one_after_the_other(engine: str) -> None:
         for p in (*tied, apart):
             p.grad = torch.ones_like(p)
         optimizer.step()
-    same(memory, torch.full((65536,), -80.0), because="small whole numbers")
-    same(apart.detach(), torch.full((3,), -10.0), because="small whole numbers")
+    same(memory, torch.full((65536,), -80.0), because="small integers")
+    same(apart.detach(), torch.full((3,), -10.0), because="small integers")
 
 
 @each_engine

@@ -65,7 +65,7 @@ def test_a_bfloat16_and_its_remainder_are_the_number(numbers: list[float]) -> No
     x = torch.tensor(numbers, dtype=torch.float32)
     top, left = upper(x, x), lower(x, x)
     same(top.bfloat16().float(), top, because="its lower half is zero")
-    same(left.to(torch.int16).float(), left, because="it is a whole number of 16 bits")
+    same(left.to(torch.int16).float(), left, because="it is an integer of 16 bits")
     same(joined(top, left) + 0.0, x + 0.0, because="bits are moved, nothing is rounded")
 
 

@@ -155,7 +155,7 @@ def test_numbers_of_the_shape(engine: str) -> None:
     run(optimizer, params, [[torch.ones_like(p) for p in params]] * 2)
     for p, shape in zip(params, shapes, strict=True):
         expected = torch.full(shape, 0.0 - len(shape), dtype=DOUBLE)
-        same(p.detach(), expected, because="small whole numbers")
+        same(p.detach(), expected, because="small integers")
         assert optimizer.state[p]["size"] == 2 * p.numel()
         assert optimizer.state[p]["rank"] == len(shape) + 0.5 * p.numel()
     assert engine == "eager" or "1 pass" in optimizer.plan()

@@ -19,7 +19,7 @@ BROKEN: dict[str, Broken] = {}
 
 
 def broken(*texts: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a function that is no rule, with what its error must say."""
+    """Register a function that is not a rule, with what its error must say."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         assert function.__name__ not in BROKEN

@@ -175,7 +175,7 @@ def test_units_beside_other_scopes_and_tensors_of_every_kind(engine: str) -> Non
     plan = optimizer.plan()
     if engine == "eager":
         assert plan.count("eager") == len(params)
-    else:  # float16, and in float64 and float32 what is no piece of memory for each unit
+    else:  # float16, and in float64 and float32 what is not a piece of memory for each unit
         assert plan.count("foreach  1 tensors") == 3
 
 
@@ -264,7 +264,7 @@ def test_dimensions_choose_and_count(engine: str) -> None:
 
 @each_engine
 def test_dimensions_of_a_complex_tensor(engine: str) -> None:
-    """A pair of real numbers is no dimension."""
+    """A pair of real numbers is not a dimension."""
     g = torch.complex(draw(2, 3), draw(2, 3, seed=1))
     (after,), _ = step(thalweg.rule(lambda g: dimensions(g) * g), [g], engine)
     torch.testing.assert_close(after, -2 * g)

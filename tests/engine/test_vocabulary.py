@@ -203,7 +203,7 @@ ON_NUMBERS |= {k: ONE[k] for k in ("2 ** x", "2 - x", "0.3 / x", "where numbers"
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", ON_NUMBERS)
 def test_each_operation_on_numbers(name: str) -> None:
-    """Scalars are float64, and division by zero or the root of a negative number is no error."""
+    """Scalars are float64, and division by zero or the root of a negative number is not an error."""
     function, one = ON_NUMBERS[name], name in ONE
 
     @thalweg.rule
@@ -254,7 +254,7 @@ FUNCTIONS = words(
 @pytest.mark.parametrize("engine", ["eager", "auto"])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_of_truth_values(name: str, engine: str) -> None:
-    """A truth value is the number 0 or 1, with the precision of the parameter."""
+    """A bool is the number 0 or 1, with the precision of the parameter."""
 
     @thalweg.rule
     def alone(g, p, kept):

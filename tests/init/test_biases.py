@@ -139,5 +139,5 @@ def test_a_variance_that_is_none_is_refused() -> None:
         TaskError, match=r"no parameter is called .log_vr.\. Did you mean .log_var."
     ):
         init.apply(Noisy(), init.variance("log_vr"))
-    with pytest.raises(TaskError, match="form is one of"):
+    with pytest.raises(TaskError, match="form must be one of"):
         init.apply(Noisy(), init.variance(form="log"))  # type: ignore[arg-type]

@@ -105,7 +105,7 @@ def dead() -> nn.Sequential:
         (net(), init.lsuv(), X[:0], "lsuv: the batch x has no rows"),
         (net(), init.lsuv(), torch.full_like(X, math.nan), "x is NaN in .* rows, first in row 0"),
         (net(), init.lsuv(), None, "looks at what a batch gives"),
-        (net(), init.lsuv(tol=0.0), X, "tol is a number > 0"),
+        (net(), init.lsuv(tol=0.0), X, "tol must be a number > 0"),
         (net(), init.lsuv(iterations=1), X, "after 1 passes the outputs of 0 have"),
         (net(), init.search(), X, "needs targets and a loss"),
         (net(), init.gradinit(), X, "needs targets and a loss"),
@@ -141,7 +141,9 @@ def test_the_search_is_never_worse_than_no_change_and_finds_better() -> None:
     init.apply(model, init.he() | init.search(trials=1), X, Y, loss="cross_entropy")
     twin = net()
     init.apply(twin, init.he())
-    same(model[0].weight.detach(), twin[0].weight.detach(), because="the first trial is no change")
+    same(
+        model[0].weight.detach(), twin[0].weight.detach(), because="the first trial is not a change"
+    )
 
 
 def test_a_search_without_a_finite_score_says_so_and_changes_nothing() -> None:

@@ -106,7 +106,7 @@ def test_a_look_moves_no_vector_of_a_spectral_norm(look: Any) -> None:
     look(model)
     del before["4.weight"]
     after = {name: value for name, value in numbers(model).items() if name in before}
-    same(after, before, because="reading a weight is no step of the power method")
+    same(after, before, because="reading a weight is not a step of the power method")
 
 
 @pytest.mark.parametrize("strategy", [init.he(), init.orthogonal(), init.he() | init.search()])

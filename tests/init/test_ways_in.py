@@ -57,7 +57,7 @@ def test_a_text_is_a_strategy_and_back(text: str) -> None:
     [
         ("hee", "No initialization is called 'hee'.*Did you mean 'he'"),
         ("he:gian=2", "has no argument 'gian'.*Did you mean 'gain'.*It has: gain, slope"),
-        ("he:2", "'2' is no argument: expected name=value"),
+        ("he:2", "'2' is not an argument: expected name=value"),
         ("he:gain=1,gain=2", "gives 'gain' twice"),
         ("kaiming_normal:a=1", "called with the tensor alone"),
         ("transfer", "needs source, which is given in Python"),

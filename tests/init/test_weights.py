@@ -143,7 +143,7 @@ def test_a_delta_orthogonal_convolution_keeps_the_norm_of_a_picture() -> None:
     init.apply(conv, init.orthogonal())
     constant = conv.weight.detach().sum((2, 3))
     values = torch.linalg.svdvals(constant)
-    assert values.max() / values.min() > 2, "an orthogonal matrix of all taps is no isometry"
+    assert values.max() / values.min() > 2, "an orthogonal matrix of all taps is not an isometry"
 
 
 def test_a_sparse_layer_has_exactly_so_many_weights_a_unit() -> None:
@@ -199,13 +199,13 @@ def test_each_gate_of_a_recurrent_layer_is_orthogonal() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: init.he(gain=-1.0), "^init.he: gain is a number > 0; got -1.0"),
+        (lambda: init.he(gain=-1.0), "^init.he: gain must be a number > 0; got -1.0"),
         (lambda: init.he(gain=1.0, slope=0.1), "a gain or a slope"),
         (lambda: init.he(distribution="nrmal"), "got 'nrmal'. Did you mean 'normal'"),  # type: ignore[arg-type]
         (lambda: init.he(fan="fanin"), "Did you mean 'fan_in'"),  # type: ignore[arg-type]
         (lambda: init.bias("big"), "^init.bias: .*; got bias:value=big"),  # type: ignore[arg-type]
-        (lambda: init.sparse(0), "^init.sparse: nonzeros is a whole number ≥ 1; got 0"),
-        (lambda: init.truncated_normal(0.0), "^init.truncated_normal: std is a number > 0"),
+        (lambda: init.sparse(0), "^init.sparse: nonzeros must be an integer ≥ 1; got 0"),
+        (lambda: init.truncated_normal(0.0), "^init.truncated_normal: std must be a number > 0"),
         (lambda: init.he(gian=1.0), "no argument 'gian'. Did you mean 'gain'"),  # type: ignore[call-arg]
     ],
 )

@@ -1,4 +1,4 @@
-"""Planes: projections, filter normalisation, and what a random walk explains."""
+"""Planes: projections, filter normalization, and what a random walk explains."""
 
 from __future__ import annotations
 

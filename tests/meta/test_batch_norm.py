@@ -1,4 +1,4 @@
-"""Batch normalisation keeps its statistics, and normalises as it did."""
+"""Batch normalization keeps its statistics, and normalizes as it did."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_the_page_on_a_phone_and_in_the_dark(page: Path, chromium: Any) -> None:
     light = phone.page.evaluate(picture)
     phone.page.emulate_media(color_scheme="dark")
     phone.until("getComputedStyle(document.body).backgroundColor === 'rgb(17, 19, 22)'")
-    phone.until(f"{picture} !== {light!r}")  # drawn anew a frame later
+    phone.until(f"{picture} !== {light!r}")  # drawn again a frame later
     dark = phone.page.evaluate(picture)
     phone.page.emulate_media(color_scheme="light")
     phone.until(f"{picture} !== {dark!r}")

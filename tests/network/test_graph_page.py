@@ -45,7 +45,7 @@ def test_json_is_the_record(line_file: Path) -> None:
     ("arguments", "words"),
     [
         (("line.py", "nothing"), "There is no run 'nothing'"),
-        (("line.py", "--rows", "0"), "--rows is a whole number ≥ 1"),
+        (("line.py", "--rows", "0"), "--rows must be an integer ≥ 1"),
         (("line.py", "--svg", "a.png"), "ends in .svg"),
         (("line.py", "--html", "a.txt"), "ends in .html"),
         (("line.py:broken",), "cannot be run on"),

@@ -27,7 +27,7 @@ from thalweg.objective import (
 )
 
 CLASSES = 6
-COUNTS = "both are whole numbers"
+COUNTS = "both are integers"
 BOUND = 1e-12  # of sums of a few hundred float64 numbers, relative to 1
 
 
@@ -279,7 +279,7 @@ def test_what_a_metric_cannot_be_had_of(
 @pytest.mark.parametrize("make", [top_k, calibration_error])
 @pytest.mark.parametrize("number", [0, -1, 1.5, "3", True])
 def test_makers_want_whole_numbers(make: Any, number: Any) -> None:
-    with pytest.raises(TaskError, match="a whole number ≥ 1"):
+    with pytest.raises(TaskError, match="an integer ≥ 1"):
         make(number)
 
 

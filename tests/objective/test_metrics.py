@@ -168,5 +168,7 @@ def test_positions_and_one_hot_rows_are_counted_one_by_one() -> None:
 
 def test_a_metric_says_what_a_batch_weighs() -> None:
     metric = Metric("m", lambda o, t: o.mean(), weight=lambda o, t: -1.0)
-    with pytest.raises(TaskError, match="weight of the metric m is a finite number ≥ 0; got -1"):
+    with pytest.raises(
+        TaskError, match="weight of the metric m must be a finite number ≥ 0; got -1"
+    ):
         metric.weigh(torch.ones(2), torch.ones(2), 2)

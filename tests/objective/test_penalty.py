@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.exact import same
 from thalweg.errors import TaskError
-from thalweg.objective import L1, L2, Cost, penalised
+from thalweg.objective import L1, L2, Cost, penalized
 
 
 def _net() -> nn.Module:
@@ -40,18 +40,18 @@ def test_gradient_of_l1_is_strength_times_sign() -> None:
 
 def test_include_biases_takes_every_parameter() -> None:
     net = _net()
-    assert len(penalised(net)) == 2
-    assert len(penalised(net, include_biases=True)) == 6
+    assert len(penalized(net)) == 2
+    assert len(penalized(net, include_biases=True)) == 6
     assert L2(1.0, include_biases=True)(net) > L2(1.0)(net)
 
 
 def test_what_counts_as_a_bias() -> None:
-    assert len(penalised(nn.LSTM(2, 3))) == 2  # weight_ih, weight_hh; not bias_ih, bias_hh
+    assert len(penalized(nn.LSTM(2, 3))) == 2  # weight_ih, weight_hh; not bias_ih, bias_hh
     attention = nn.MultiheadAttention(4, 2)
     names = {
         name
         for name, p in attention.named_parameters()
-        if any(p is q for q in penalised(attention))
+        if any(p is q for q in penalized(attention))
     }
     assert names == {"in_proj_weight", "out_proj.weight"}
 
@@ -72,9 +72,9 @@ def test_a_weight_that_is_a_vector_is_penalised() -> None:
 def test_frozen_and_shared_parameters() -> None:
     net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
     net[1].weight = net[0].weight
-    assert len(penalised(net)) == 1
+    assert len(penalized(net)) == 1
     net[0].weight.requires_grad_(False)
-    assert penalised(net) == []
+    assert penalized(net) == []
     assert L2(1.0)(net).item() == 0.0
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-# Sizes that are no multiple of a vector register, one element, none, and 0, 1, 2 and 4 dimensions.
+# Sizes that are not a multiple of a vector register, one element, none, and 0, 1, 2 and 4 dimensions.
 SHAPES: tuple[tuple[int, ...], ...] = (
     (),
     (1,),

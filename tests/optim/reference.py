@@ -32,7 +32,7 @@ def descent(step: Step) -> Step:
     return wrapped
 
 
-def penalised(step: Step) -> Step:
+def penalized(step: Step) -> Step:
     """Add `maximize` and an L2 penalty of gradient weight_decay·w to a step."""
 
     @descent
@@ -46,7 +46,7 @@ def penalised(step: Step) -> Step:
     return wrapped
 
 
-@penalised
+@penalized
 def sgd(
     w: Array,
     g: Array,
@@ -66,7 +66,7 @@ def sgd(
     return w + momentum * v - lr * g if nesterov else w + v
 
 
-@penalised
+@penalized
 def adagrad(
     w: Array,
     g: Array,
@@ -86,7 +86,7 @@ def adagrad(
     return w - lr / (1.0 + lr_decay * (t - 1)) * g / (eps + np.sqrt(r))
 
 
-@penalised
+@penalized
 def rmsprop(
     w: Array,
     g: Array,
@@ -112,7 +112,7 @@ def moments(g: Array, s: State, t: int, betas: tuple[float, float]) -> tuple[Arr
     return m / (1.0 - beta1**t), v / (1.0 - beta2**t)
 
 
-@penalised
+@penalized
 def adam(
     w: Array,
     g: Array,
@@ -145,7 +145,7 @@ def adamw(
     return w - lr * (m_hat / (np.sqrt(v_hat) + eps) + weight_decay * w)
 
 
-@penalised
+@penalized
 def adamax(
     w: Array,
     g: Array,
@@ -163,7 +163,7 @@ def adamax(
     return w - lr / (1.0 - beta1**t) * m / u
 
 
-@penalised
+@penalized
 def adadelta(
     w: Array, g: Array, s: State, *, t: int, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6
 ) -> Array:
@@ -212,7 +212,7 @@ def nadam(
     return w - lr * nadam_direction(g, s, t, betas, eps, momentum_decay)
 
 
-@penalised
+@penalized
 def radam(
     w: Array,
     g: Array,
@@ -243,7 +243,7 @@ def radam(
     return w - lr * rectification * m_hat * adaptive
 
 
-@penalised
+@penalized
 def asgd(
     w: Array,
     g: Array,

@@ -112,7 +112,7 @@ def multiplies_by_lr(optimizer: Optimizer) -> bool:
 @each_engine
 @each([case.without("weight_decay") for case in RICHEST])
 def test_after_acts_on_the_update(case: Case, engine: str) -> None:
-    """A normalised update is a step of length lr; where lr is inside the update, it is refused."""
+    """A normalized update is a step of length lr; where lr is inside the update, it is refused."""
     quiet = {"weight_decay": 0.0, "temperature": 0.0}
     case = case.having(lr=0.01, **{k: v for k, v in quiet.items() if k in case.parameters})
     parameters = FEW.parameters()

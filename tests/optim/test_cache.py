@@ -56,7 +56,7 @@ def test_processes_that_start_at_once_share_a_cache(tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_a_broken_cache_is_compiled_anew(tmp_path: Path) -> None:
-    """Empty, truncated or foreign files are no error."""
+    """Empty, truncated or foreign files are not an error."""
     finish(start(tmp_path))
     for damage in (empty, truncated, foreign):
         kept = files(tmp_path)

@@ -359,7 +359,7 @@ def test_schedule_free_without_interpolation_has_no_average(engine: str) -> None
     optimizer.step()
 
 
-# -- batch normalisation ------------------------------------------------------------------------------
+# -- batch normalization ------------------------------------------------------------------------------
 
 
 @each_engine

@@ -119,7 +119,7 @@ def test_other_layouts(case: Case) -> None:
 def test_nothing_is_read_from_the_device(case: Case) -> None:
     """Tensors of the meta device have no numbers: to ask for one is an error."""
     if case.optimizer in ("SOAP", "Shampoo"):
-        pytest.skip("bases and roots look at their matrices when they are computed anew")
+        pytest.skip("bases and roots look at their matrices when they are computed again")
     parameters = [Parameter(torch.empty(s, device="meta")) for s in ((3, 4), (), (0, 2), (7,))]
     optimizer = case.ours(parameters, engine="foreach")
     group = optimizer.param_groups[0]

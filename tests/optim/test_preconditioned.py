@@ -282,7 +282,7 @@ def test_roots_by_products_have_whole_orders(engine: str) -> None:
     optimizer = optim.Shampoo([p], newton=True, exponent=0.3, every=10, engine=engine)  # type: ignore[arg-type]
     with pytest.raises(EngineError, match=r"exponent 0\.3 asks for the order 1/0\.3 = 3\.33333"):
         steps(optimizer, [p], range(1))
-    # 1/3 is no number of float64, and 0.333333 is near enough
+    # 1/3 is not a number of float64, and 0.333333 is near enough
     ends = []
     for exponent in (1 / 3, 0.333333):
         p = Parameter(start(4, 3))

@@ -94,7 +94,9 @@ def test_finite_numbers_are_refused_where_pytorch_does(
 @pytest.mark.parametrize("value", [-0.001, math.nan, math.inf])
 def test_groups_and_chains_too(value: float) -> None:
     p, q = Parameter(torch.ones(1)), Parameter(torch.ones(1))
-    with pytest.raises(ValueError, match=r"Invalid momentum: .*; it is at least 0, and finite"):
+    with pytest.raises(
+        ValueError, match=r"Invalid momentum: .*; it must be at least 0, and finite"
+    ):
         optim.LARS([p], momentum=value)
     with pytest.raises(ValueError, match=r"Invalid momentum"):
         optim.LARS([{"params": [p], "momentum": value}])
@@ -147,5 +149,5 @@ def test_a_text_in_a_group_of_kfac_is_no_number() -> None:
 
 
 def test_a_seed_is_a_whole_number() -> None:
-    with pytest.raises(ValueError, match=r"Invalid seed: 0.5; it is a whole number"):
+    with pytest.raises(ValueError, match=r"Invalid seed: 0.5; it must be an integer"):
         optim.SGLD([Parameter(torch.ones(1))], seed=0.5)

@@ -210,7 +210,7 @@ def test_what_is_no_route_is_refused_where_it_is_written() -> None:
         route(rest=torch.optim.SGD)
     with pytest.raises(RuleError, match=r"the route 'rest' sets lr"):
         route(rest=functools.partial(optim.Adam, lr=0.1))
-    with pytest.raises(RuleError, match=r"lr_factors has 'head', which is no route"):
+    with pytest.raises(RuleError, match=r"lr_factors has 'head', which is not a route"):
         route(rest=adam(), lr_factors={"head": 0.1})
     with pytest.raises(RuleError, match=r"lr_factors\['rest'\] is -1"):
         route(rest=adam(), lr_factors={"rest": -1})

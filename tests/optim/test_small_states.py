@@ -97,7 +97,7 @@ def test_every_engine_rounds_as_the_eager_one(
         same(
             {name: eager[name] for name in names},
             {name: state[name] for name in names},
-            because="products and sums without a fused product, and whole numbers",
+            because="products and sums without a fused product, and integers",
         )
         assert (one.float() - other.float()).abs().max() <= spacing
 

@@ -52,7 +52,7 @@ EDITS = [assign_tensor, assign_whole_tensor, assign_number, fill, fill_data, wri
 @pytest.mark.parametrize("edit", EDITS, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_step_number_may_be_set(edit: Edit, which: int, engine: str) -> None:
-    """Adam begun anew for one of three parameters, as torch.optim does it."""
+    """Adam begun again for one of three parameters, as torch.optim does it."""
 
     def run(make: Callable[..., Optimizer], edit: Edit, **kwargs: Any) -> list[list[Tensor]]:
         params = [Parameter(torch.ones(2, dtype=torch.float64)) for _ in range(3)]
@@ -72,7 +72,7 @@ def test_a_step_number_may_be_set(edit: Edit, which: int, engine: str) -> None:
     expected, steps = run(torch.optim.Adam, assign_tensor)
     actual, counted = run(optim.Adam, edit, engine=engine)
     close(actual, expected, ulps=64, because="a kernel rounds in another order")
-    same(counted, steps, because="whole numbers")
+    same(counted, steps, because="integers")
 
 
 @each_engine

@@ -12,7 +12,7 @@ from thalweg.race import Race
 
 
 def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(TaskError, match=r"device is the name of a torch device.*got 'gpu'"):
+    with pytest.raises(TaskError, match=r"device must be the name of a torch device.*got 'gpu'"):
         Race(line(), **small(device="gpu"))
     with pytest.raises(TaskError, match="holds no numbers"):
         Race(line(), **small(device=torch.device("meta")))

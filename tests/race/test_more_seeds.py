@@ -87,7 +87,7 @@ def test_a_race_stopped_anywhere_goes_on_to_the_same_result(tmp_path: Path, by: 
         assert len(stopped.result().records) == kept  # what is there can be looked at
         stopped.run()
         found = outcome(stopped)
-        if by == "seconds":  # which are measured anew, and order the two
+        if by == "seconds":  # which are measured again, and order the two
             assert found["records"] == expected["records"]
         else:
             assert found == expected

@@ -91,7 +91,7 @@ def check_a_stack_waits_once_a_step() -> None:
 
 
 def check_records_of_another_device_are_others() -> None:
-    """Their keys hold the device, so a race that changes it trains anew; one that does not goes on."""
+    """Their keys hold the device, so a race that changes it trains again; one that does not goes on."""
     with tempfile.TemporaryDirectory() as folder:
         made = [
             Race(task(), **small(out=folder, target=0.3, **other))

@@ -70,7 +70,7 @@ class Visit:
         self.page.goto(path.as_uri())
 
     def as_at_first(self) -> None:
-        """Put back what a test before may have changed; a page takes a second to open anew."""
+        """Put back what a test before may have changed; a page takes a second to open again."""
         self.page.set_viewport_size(DESK)
         self.page.emulate_media(media="screen", color_scheme="light")
         if self.page.locator(".chip.all").is_visible():

@@ -35,7 +35,7 @@ from thalweg.schedules import (
 def test_a_step_is_a_finite_number_from_0(k: Any) -> None:
     for schedule, _ in CHANGES:
         with pytest.raises(
-            ValueError, match="a step is a finite number of at least 0, got"
+            ValueError, match="a step must be a finite number of at least 0, got"
         ) as told:
             schedule(k)
         assert str(told.value).startswith(schedule.name)
@@ -239,9 +239,12 @@ def test_bad_numbers_are_refused(
 @pytest.mark.parametrize(
     ("record", "told"),
     [
-        ("cosine", "a schedule is stored as a dictionary with its name under 'name', got 'cosine'"),
-        ({"steps": 5}, "a schedule is stored as a dictionary with its name under 'name', got"),
-        ({"name": ["cosine"]}, "a schedule is stored as a dictionary with its name"),
+        (
+            "cosine",
+            "a schedule must be stored as a dictionary with its name under 'name', got 'cosine'",
+        ),
+        ({"steps": 5}, "a schedule must be stored as a dictionary with its name under 'name', got"),
+        ({"name": ["cosine"]}, "a schedule must be stored as a dictionary with its name"),
         (
             {"name": "cosin", "steps": 5},
             "no schedule is called 'cosin'; there are constant, ",

@@ -97,7 +97,7 @@ def test_an_object_with_solve_stands_for_its_inverse(method: str) -> None:
 
 
 def test_what_is_no_curvature_is_said() -> None:
-    with pytest.raises(TypeError, match="curvature is a function of x"):
+    with pytest.raises(TypeError, match="curvature must be a function of x"):
         minimize(rosenbrock, START, "newton-cg", curvature=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"has products A @ v.*got int"):
         minimize(rosenbrock, START, "newton-cg", curvature=lambda x: 3)  # type: ignore[arg-type, return-value]

@@ -94,7 +94,7 @@ def test_the_value_at_the_start(label: str) -> None:
 
 @minima
 def test_the_value_at_a_minimum(problem: Problem, minimum: Minimum) -> None:
-    """The minimisers have twelve digits: the value is off by the square of that, and by rounding."""
+    """The minimizers have twelve digits: the value is off by the square of that, and by rounding."""
     value = float(problem.fun(point(minimum)))
     assert value == pytest.approx(minimum.value, abs=1e-13 * (problem.f0 - minimum.value))
     if minimum.published is not None:
@@ -179,7 +179,7 @@ def attained(problem: Problem, value: float) -> bool:
 @pytest.mark.full
 @cases
 def test_other_programs_find_the_minima(problem: Problem) -> None:
-    """By Levenberg and Marquardt's method, and from the minimisers by quasi-Newton steps."""
+    """By Levenberg and Marquardt's method, and from the minimizers by quasi-Newton steps."""
     jacobian = torch.func.jacrev(problem.residuals)
     gradient = torch.func.grad(problem.fun)
 

@@ -70,7 +70,7 @@ def test_a_diagonal_is_conjugate_gradients_in_scaled_variables(beta: str) -> Non
     here = minimize(f, torch.zeros(N, dtype=torch.float64), "cg", beta=beta, max_iter=6)
     assert len(there.history) == len(here.history) == 7
     for a, b in zip(there.history, here.history, strict=True):
-        # products with powers that are no powers of two are rounded; six steps multiply that
+        # products with powers that are not powers of two are rounded; six steps multiply that
         assert a.fun == pytest.approx(b.fun, rel=1e-9)
         assert a.evaluations == b.evaluations
     assert relative(there.x / scale, here.x) < 1e-9

@@ -10,7 +10,7 @@ from scipy import stats
 from thalweg.statistics import Comparison, groups_of
 
 BUDGET = 100.0
-NEVER = 1e-4  # how rarely a correct rate fails a check, were its seed drawn anew
+NEVER = 1e-4  # how rarely a correct rate fails a check, were its seed drawn again
 
 
 def race(

@@ -1,4 +1,4 @@
-"""Models that are no plain sequences: residual, with functions between the layers, of transformers."""
+"""Models that are not plain sequences: residual, with functions between the layers, of transformers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thalweg.tasks import Task
 
 
 class Convolutions(nn.Module):
-    """Convolutions with batch normalisation and functions between them."""
+    """Convolutions with batch normalization and functions between them."""
 
     def __init__(self, first: int = 4, second: int = 6, hidden: int = 5) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Gated(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A block with attention and a feed-forward block, before each of which the rows are normalised."""
+    """A block with attention and a feed-forward block, before each of which the rows are normalized."""
 
     def __init__(self, hidden: int = 6) -> None:
         super().__init__()

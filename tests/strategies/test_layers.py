@@ -218,7 +218,7 @@ def test_rates_hold_for_schedules_too_and_need_a_rate() -> None:
     assert [len(group["params"]) for group in bound.param_groups] == [4, 2]
     with pytest.raises(TaskError, match="give lr="):
         quiet(blobs(model=deep), "adam", lr=None, strategy=transfer(deep(), rates={"0": 1}))
-    with pytest.raises(TaskError, match="rate of layer '0' is a factor ≥ 0; got -1"):
+    with pytest.raises(TaskError, match="rate of layer '0' must be a factor ≥ 0; got -1"):
         quiet(blobs(model=deep), strategy=transfer(deep(), rates={"0": -1}))
     with pytest.raises(TaskError, match="nothing is left to train"):
         quiet(blobs(model=deep), strategy=transfer(deep()))

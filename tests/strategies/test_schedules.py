@@ -118,7 +118,7 @@ def test_what_cannot_be_is_said() -> None:
         quiet(blobs(model=single), strategy=freezing({"0": (0, 0.5)}))
     with pytest.raises(TaskError, match="A batch of all rows cannot grow"):
         quiet(task, batch_size=None, strategy=growing_batches())
-    with pytest.raises(TaskError, match="factor of growing batches is a whole number ≥ 2; got 1"):
+    with pytest.raises(TaskError, match="factor of growing batches must be an integer ≥ 2; got 1"):
         growing_batches(1)
     with pytest.raises(TaskError, match="no layer 'x'"):
         quiet(task, strategy=stochastic_depth(("x",)))

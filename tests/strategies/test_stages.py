@@ -163,7 +163,8 @@ def test_a_run_in_stages_is_kept_in_a_folder(tmp_path: Path) -> None:
 
 def test_errors_name_the_stage() -> None:
     with pytest.raises(
-        TaskError, match=r"^Stage 1 of 3, 'stage 0': The share of 0.1 of 3 epochs is no whole epoch"
+        TaskError,
+        match=r"^Stage 1 of 3, 'stage 0': The share of 0.1 of 3 epochs is not a whole epoch",
     ):
         quiet(blobs(), strategy=shares((1, 8, 1)), epochs=3)
     with pytest.raises(DivergedError, match="Stage 2 of 2, 'part 2': The loss became") as raised:
@@ -176,7 +177,7 @@ def test_errors_name_the_stage() -> None:
         fit(blobs(), "sgd", strategy="curriculum")  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="Make one: call it"):
         Recipe(blobs(), "sgd", strategy=plain)  # type: ignore[arg-type]
-    with pytest.raises(TaskError, match="share of stage 'x' is a number > 0; got 0"):
+    with pytest.raises(TaskError, match="share of stage 'x' must be a number > 0; got 0"):
         Stage("x", share=0)
 
 
@@ -206,9 +207,9 @@ class Same(Strategy):
         ("curriculum:start=2", "0 < start ≤ 1; got 2"),
         ("curriculum:first_share=1", "nothing for the curriculum"),
         ("curriculum:order=up", "'easy' or 'hard' or 'random'; got 'up'"),
-        ("curriculum:refresh=0", "refresh is a whole number"),
+        ("curriculum:refresh=0", "refresh is an integer"),
         ("curriculum:difficulty=size", "named is 'loss' or 'self'; got 'size'"),
-        ("plain:parts=0", "parts is a whole number ≥ 1; got 0"),
+        ("plain:parts=0", "parts must be an integer ≥ 1; got 0"),
     ],
 )
 def test_a_text_that_names_no_strategy_says_why(text: str, message: str) -> None:

@@ -137,7 +137,7 @@ def test_what_cannot_teach_is_said() -> None:
         quiet(blobs(model=thin), strategy=distillation(broken))
     with pytest.raises(TaskError, match=r"teacher's outputs have the shape \(.*, 7\)"):
         quiet(blobs(model=thin), strategy=distillation(other))
-    with pytest.raises(TaskError, match="temperature is a number > 0; got 0"):
+    with pytest.raises(TaskError, match="temperature must be a number > 0; got 0"):
         distillation(TEACHER, temperature=0)
     with pytest.raises(TaskError, match="trained model, or a function that builds one; got 'big'"):
         distillation("big")  # type: ignore[arg-type]

@@ -29,8 +29,8 @@ def test_every_row_once_an_epoch(
     order = Order(seed, shuffle)  # type: ignore[arg-type]
     parts = list(batches(x, x[:, 0], batch_size, order.permutation(rows, 2)))
     seen = torch.cat([inputs for inputs, _ in parts])
-    same(seen.sort(0).values, x, because="whole numbers")
-    same([inputs[:, 0] for inputs, _ in parts], [y for _, y in parts], because="whole numbers")
+    same(seen.sort(0).values, x, because="integers")
+    same([inputs[:, 0] for inputs, _ in parts], [y for _, y in parts], because="integers")
     size = batch_size or rows
     assert [len(inputs) for inputs, _ in parts[:-1]] == [size] * (len(parts) - 1)
     assert len(parts[-1][0]) == (rows % size or min(size, rows))

@@ -178,7 +178,7 @@ def test_torch_data_sets() -> None:
     assert sorted(seen.flatten().tolist()) == list(range(10))
     whole = Data(Squares(5)).train  # type: ignore[arg-type]
     ((x, y),) = whole.batches(None)
-    same(y, x**2, because="squares of small whole numbers")
+    same(y, x**2, because="squares of small integers")
     assert isinstance(Data(TensorDataset(torch.ones(3, 1), torch.ones(3, 1))).train, ArraySource)  # type: ignore[arg-type]
 
 

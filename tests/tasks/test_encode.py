@@ -54,7 +54,7 @@ def test_one_hot() -> None:
     [
         ([0, 3], 3, "from 0 to 2; got 0 to 3"),
         ([-1, 0], None, "got -1 to 0"),
-        ([0.5], None, "whole numbers"),
+        ([0.5], None, "integers"),
         ([], None, "no labels"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Functions to be minimised: their minima, gradients and curvature, and the noise upon them."""
+"""Functions to be minimized: their minima, gradients and curvature, and the noise upon them."""
 
 from __future__ import annotations
 
@@ -193,13 +193,13 @@ def test_noise_adds_its_mean_to_the_gradient_and_nothing_over_all_rows() -> None
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"start": 3.0}, r"start is a list of numbers.*got 3\.0"),
-        ({"start": []}, r"start is a list of numbers.*got \[\]"),
-        ({"start": "ab"}, "start is a list of numbers.*got 'ab'"),
+        ({"start": 3.0}, r"start must be a list of numbers.*got 3\.0"),
+        ({"start": []}, r"start must be a list of numbers.*got \[\]"),
+        ({"start": "ab"}, "start must be a list of numbers.*got 'ab'"),
         ({"start": [1.0, 2.0, 3.0]}, r"a row of 3 numbers.*the shape \(16, 2\)"),
         ({"noise": None}, r"a row of 2 numbers.*the shape \(\)"),
-        ({"spread": math.nan}, "spread is a number ≥ 0; got nan"),
-        ({"spread": "wide"}, "spread is a number ≥ 0; got 'wide'"),
+        ({"spread": math.nan}, "spread must be a number ≥ 0; got nan"),
+        ({"spread": "wide"}, "spread must be a number ≥ 0; got 'wide'"),
     ],
 )
 def test_what_is_no_function_to_minimise(changed: dict[str, Any], message: str) -> None:

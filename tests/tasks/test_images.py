@@ -79,7 +79,7 @@ def test_what_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         Data.images(folder / "none")
     with pytest.raises(DataError, match="holds no folders"):
         Data.images(folder / "cat")
-    with pytest.raises(DataError, match="mode is 'RGB' or 'L'"):
+    with pytest.raises(DataError, match="mode must be 'RGB' or 'L'"):
         read_image_folder(folder, "CMYK")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="There is no file"):
         read_picture(folder / "none.png")

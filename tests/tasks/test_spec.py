@@ -39,10 +39,10 @@ def test_texts(text: str, home: str, function: str, options: dict[str, str]) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("parity:7", "'7' is no option: expected name=value"),
+        ("parity:7", "'7' is not an option: expected name=value"),
         ("parity:bits=7,bits=8", "gives the option 'bits' twice"),
-        ("parity:bits=seven", "'bits' is a whole number; got 'seven'"),
-        ("parity:bits=7.5", "'bits' is a whole number; got '7.5'"),
+        ("parity:bits=seven", "'bits' is an integer; got 'seven'"),
+        ("parity:bits=7.5", "'bits' is an integer; got '7.5'"),
         ("parity:bit=7", "no option 'bit'. Did you mean 'bits'"),
         ("deep_quadratic:noise=loud", "'noise' is a number; got 'loud'"),
         ("parity:bits=3,relevant=4", "Of 3 bits, relevant=4 cannot matter"),

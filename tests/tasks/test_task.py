@@ -90,10 +90,10 @@ def test_mlp() -> None:
         ((4, 32, 2), {}, r"one list, .* write mlp\(\[4, 32, 2\]\), not mlp\(4, 32, 2\)"),
         ((4, 32), {}, r"write mlp\(\[4, 32\]\)"),
         ((4, nn.Tanh), {}, r"write mlp\(\[4, 32, 1\]\), not mlp\(4\)"),
-        (([3],), {}, r"at least two whole numbers ≥ 1.*got \[3\]"),
+        (([3],), {}, r"at least two integers ≥ 1.*got \[3\]"),
         (([4, 0],), {}, r"≥ 1.*got \[4, 0\]"),
-        (([4.0, 2],), {}, r"whole numbers.*got \[4\.0, 2\]"),
-        (([4, "2"],), {}, r"whole numbers.*got \[4, '2'\]"),
+        (([4.0, 2],), {}, r"integers.*got \[4\.0, 2\]"),
+        (([4, "2"],), {}, r"integers.*got \[4, '2'\]"),
         (("42",), {}, r"a list of .*got '42'"),
         ((None,), {}, r"a list of .*got None"),
         (([4, 3, 2], nn.ReLU()), {}, r"a class of layers such as torch.nn.ReLU.*got ReLU\(\)"),
@@ -154,8 +154,8 @@ def test_the_usual_budget() -> None:
     assert (usual.seconds, usual.data_hash) == (None, None)
     assert task(batch_size=None).batch_size is None
     for parts, message in (
-        ({"epochs": 0}, "epochs is a number of epochs, at least 1; got 0"),
-        ({"epochs": None}, "epochs is a number of epochs, at least 1; got None"),
+        ({"epochs": 0}, "epochs must be a number of epochs, at least 1; got 0"),
+        ({"epochs": None}, "epochs must be a number of epochs, at least 1; got None"),
         ({"batch_size": 0}, "number of rows, or None for all rows, at least 1; got 0"),
         ({"batch_size": 2.0}, "got 2.0"),
     ):

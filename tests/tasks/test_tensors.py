@@ -130,7 +130,7 @@ def test_seeds_of_any_kind() -> None:
     x = np.arange(20.0)
     cuts = [Data.arrays(x, x, validation=0.5, seed=seed).train for seed in (3, np.int64(3))]
     same(cuts[0].inputs, cuts[1].inputs, because="copies")  # type: ignore[attr-defined]
-    with pytest.raises(DataError, match="seed is a whole number"):
+    with pytest.raises(DataError, match="seed is an integer"):
         Data.arrays(x, x, validation=0.5, seed=0.5)  # type: ignore[arg-type]
 
 
@@ -141,5 +141,5 @@ def test_numbers_of_either_order_of_bytes(kind: str) -> None:
     same(
         tensor.to(torch.complex128),
         torch.from_numpy(numbers).to(torch.complex128),
-        because="small whole numbers are held exactly",
+        because="small integers are held exactly",
     )

@@ -68,7 +68,7 @@ def test_padding(rows: list[list[int]], length: int | None) -> None:
 def test_padding_is_that_of_torch() -> None:
     rows = [[1, 2, 3], [4], [5, 6]]
     theirs = nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
-    same(pad(rows).tokens, theirs, because="whole numbers")
+    same(pad(rows).tokens, theirs, because="integers")
 
 
 def test_one_hot_of_a_batch() -> None:

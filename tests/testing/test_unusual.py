@@ -1,4 +1,4 @@
-"""What an optimizer does on purpose is no fault, and one cause is reported once."""
+"""What an optimizer does on purpose is not a fault, and one cause is reported once."""
 
 from __future__ import annotations
 

@@ -268,7 +268,7 @@ def test_predictions_as_classes_and_probabilities(cost: str, outputs: int) -> No
 def test_a_regression_has_no_classes() -> None:
     x = torch.linspace(-1, 1, 12)[:, None]
     run = quiet(Task((x, x), "mse", nn.Linear(1, 1)), epochs=1)
-    with pytest.raises(TaskError, match="outputs are no classes"):
+    with pytest.raises(TaskError, match="outputs are not classes"):
         run.predict(x, "class")
     with pytest.raises(TaskError, match="'raw', 'probability' or 'class'"):
         run.predict(x, "logits")

@@ -41,7 +41,7 @@ def _descend(x: np.ndarray, y: np.ndarray, decay: float) -> Run:
 
 @pytest.mark.parametrize("decay", [0.0, DECAY])
 def test_gradient_descent_reaches_the_closed_form(decay: float) -> None:
-    """Centred, (XᵀX/m + 2λI) w = Xᵀy/m, and b = ȳ − x̄ᵀw: the bias is not penalised."""
+    """Centred, (XᵀX/m + 2λI) w = Xᵀy/m, and b = ȳ − x̄ᵀw: the bias is not penalized."""
     x, y = _problem()
     run = _descend(x, y, decay)
     assert run.stopped == "gradient"

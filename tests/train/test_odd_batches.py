@@ -34,7 +34,7 @@ from thalweg.tasks import Data, Task, Unpacked
 from thalweg.train import Run, fit
 
 ROWS = 20
-COUNTS = "both are whole numbers"
+COUNTS = "both are integers"
 X = torch.randn(ROWS, 3, generator=torch.Generator().manual_seed(0))
 Y = torch.randn(ROWS, 1, generator=torch.Generator().manual_seed(1))
 C = torch.arange(ROWS) % 3
@@ -169,9 +169,9 @@ WORKS: dict[str, tuple[Any, ...]] = {
     "a bfloat16 model": ((X, Y), lambda: linear().bfloat16()),
     "float64 rows": (loader([(x.double(), y.double()) for x, y in PAIRS]), linear),
     "NumPy's rows": (loader([(x.numpy(), y.numpy()) for x, y in PAIRS]), linear),
-    "whole numbers as real targets": ((X, C[:, None]), linear),
-    "truth values as classes": ((X, C > 0), classes, "cross_entropy"),
-    "truth values as labels": ((X, (C > 0)[:, None]), linear, "bce_with_logits"),
+    "integers as real targets": ((X, C[:, None]), linear),
+    "bools as classes": ((X, C > 0), classes, "cross_entropy"),
+    "bools as labels": ((X, (C > 0)[:, None]), linear, "bce_with_logits"),
     "bytes as classes": (loader(list(zip(X, C.byte(), strict=True))), classes, "cross_entropy"),
     "inputs with gradients": ((X.clone().requires_grad_(), Y), linear),
     "columns of a transposed array": ((X.T.contiguous().T, Y), linear),
@@ -272,7 +272,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
         linear,
     ),
     "two inputs and a target": (
-        r"weights of a batch are one number for each row, .*several inputs are one tuple: \(\(a, b\)",
+        r"weights of a batch must be one number for each row, .*several inputs are one tuple: \(\(a, b\)",
         loader([(x, x, y) for x, y in PAIRS]),
         Sum,
     ),
@@ -287,7 +287,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
         normed,
     ),
     "single rows": ("DataLoader with batch_size=None hands on", DataLoader(SET, None), linear),
-    "truth values as inputs": (r"x\.astype\('float32'\)", (X > 0, Y), linear),
+    "bools as inputs": (r"x\.astype\('float32'\)", (X > 0, Y), linear),
     "bytes as images": (
         r"real ones with x\.astype\('float32'\)",
         (torch.zeros(ROWS, 1, 4, 4, dtype=torch.uint8), C),

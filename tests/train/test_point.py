@@ -125,7 +125,7 @@ def test_a_wrapped_optimizer_is_found() -> None:
     same_run(run, quiet(blobs(model=linear), AVERAGED["polyak"], epochs=2), because=RERUN)
 
 
-# -- batch normalisation ----------------------------------------------------------------------------------
+# -- batch normalization ----------------------------------------------------------------------------------
 
 
 def test_statistics_are_those_of_update_bn() -> None:

@@ -159,15 +159,13 @@ def ridge(model: nn.Module) -> Tensor:
     ],
 )
 def test_other_costs_are_refused_by_name(cost: Cost, what: str) -> None:
-    message = (
-        f"LevenbergMarquardt minimises .* {what} is no sum of squares. These are: the losses 'mse'"
-    )
+    message = f"LevenbergMarquardt minimizes .* {what} is not a sum of squares. These are: the losses 'mse'"
     with pytest.raises(TaskError, match=message):
         quiet(curves(cost=cost), LM, lr=None, epochs=1)
 
 
 def test_a_race_refuses_before_it_trains_and_a_range_test_says_why() -> None:
-    with pytest.raises(TaskError, match="the loss cross_entropy is no sum of squares"):
+    with pytest.raises(TaskError, match="the loss cross_entropy is not a sum of squares"):
         race(blobs(model=lambda: nn.Linear(2, 3).double()), ["sgd", "LevenbergMarquardt"], out=None)
     with pytest.raises(TaskError, match="has no learning rate that a sweep could find"):
         thalweg.find_lr(curves(), LM, steps=10)

@@ -98,7 +98,7 @@ def test_it_changes_nothing_and_goes_on_when_a_run_does(tmp_path: Path) -> None:
     points = [[point.to_dict() for point in each.points] for each in (along, again)]
     same(points[0], points[1], because="a resumed run is the same run")
     quiet(blobs(), epochs=1, callbacks=[again])
-    assert [point.step for point in again.points] == [1, 3], "a new run begins anew"
+    assert [point.step for point in again.points] == [1, 3], "a new run begins again"
 
 
 def test_a_run_that_diverges_says_so_itself() -> None:
@@ -119,5 +119,5 @@ def test_where_the_edge_is_not_known_the_eigenvalue_is_recorded_alone() -> None:
     assert (along.points[0].stable_up_to, along.points[0].ratio) == (None, None)
     assert along.points[0].sharpness > 0
     for wrong in ({"every": 0}, {"rows": 1.5}, {"most": True}):
-        with pytest.raises(TaskError, match=f"{next(iter(wrong))} is a whole number"):
+        with pytest.raises(TaskError, match=f"{next(iter(wrong))} is an integer"):
             SharpnessAlong(**wrong)

@@ -37,11 +37,11 @@ def _follow(values: list[float], rule: EarlyStopping, direction: str = "min") ->
     [
         ([5, 4, 3, 4, 5, 6], 2, 0.0, (5, 3)),
         ([5, 4, 3, 4, 5, 6], 4, 0.0, (0, 3)),
-        ([5, 4, 4, 4], 2, 0.0, (4, 2)),  # a tie is no improvement
+        ([5, 4, 4, 4], 2, 0.0, (4, 2)),  # a tie is not an improvement
         ([5, 4.5, 4.2, 3.9], 2, 1.0, (3, 1)),
         ([5, math.nan, math.nan, 1], 2, 0.0, (3, 1)),
         ([math.nan, 3, 2], 2, 0.0, (0, 3)),
-        ([5, 6, 4, 7, 3, 8], 2, 0.0, (0, 5)),  # an improvement starts the count anew
+        ([5, 6, 4, 7, 3, 8], 2, 0.0, (0, 5)),  # an improvement starts the count again
     ],
 )
 def test_scripted_series(

@@ -24,8 +24,9 @@ from tests.golden import problem
 from tests.optim.problem import follow
 from tests.testing import broken
 from tests.testing.sound import Sound
-from thalweg import optim, rule, rules
+from thalweg import Rule, optim, rule, rules
 from thalweg.engine import compilations
+from thalweg.optim import sides
 
 from .subjects import PROBLEM, Make, each_name, make
 
@@ -173,7 +174,7 @@ SAME = {
     "space": "the same polynomial, by other products",
     "precision": "of products or of a dtype; errors and closed forms hold it",
     "blocks": "how many matrices lie one under the other; these have rows that no number divides",
-    "Muon.eps": "a matrix of any norm is orthogonalised; the card says so",
+    "Muon.eps": "a matrix of any norm is orthogonalized; the card says so",
     "shampoo_identity.eps": "there is no matrix; all forms of a rule have its hyperparameters",
     "shampoo_identity.every": "the same",
     "shampoo_identity.exponent": "the same",
@@ -283,11 +284,18 @@ def test_every_hyperparameter_of_every_optimizer_matters(name: str) -> None:
     assert np.abs(path(made, base) - path(made, 0.9 * base)).max() > 1e-6, "lr"
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in rules.__all__ if getattr(rules, n).signature.hyperparameters]
-)
+EQUATIONS = {
+    each.name: each
+    for home in (rules, sides)
+    for each in vars(home).values()
+    if isinstance(each, Rule) and each.signature.hyperparameters
+}
+"""The public rules, and the forms that a parameter's size chooses."""
+
+
+@pytest.mark.parametrize("name", sorted(EQUATIONS))
 def test_every_hyperparameter_of_every_rule_matters(name: str) -> None:
-    equation = getattr(rules, name)
+    equation = EQUATIONS[name]
     declared = equation.signature.hyperparameters
     values = {**declared, **{n: v for n, v in LIMITS.items() if n in declared}}
     values |= RULES_BESIDE.get(name, {})

@@ -149,7 +149,7 @@ def test_nadams_momentum_has_three_schedules_and_three_trajectories(engine: str)
         (
             "torch",
             [0.1 / 0.1, 0.1 / 0.19, 0.1 / 0.271],
-        ),  # the largest v, corrected anew at each step
+        ),  # the largest v, corrected again at each step
         ("keras", [0.1 / 0.1, 0.1 / 0.19, 0.1 / 0.271]),
         ("optax", [1.0, 1.0, 1.0]),  # the largest v/(1 − β₂ᵗ): that of the first step
         ("paper", [0.1, 0.1, 0.1]),

@@ -65,7 +65,7 @@ def curvature(
 
     Trains for some epochs, then prints the largest and the smallest
     eigenvalues of the loss's Hessian, of all and by layer, its trace and
-    density, the noise scale, and the sharpness beside what the optimizer is
+    density, the noise scale, and the sharpness compared with what the optimizer is
     stable at. Each figure comes with its error and what it cost: 1 gradient
     is one over the rows used. --along shows how the sharpness came there.
     """
@@ -113,22 +113,24 @@ def _check(matrix: str, *, epochs: int, **counts: int) -> None:
     known = ("hessian", "ggn", "fisher")
     if matrix not in known:
         raise TaskError(
-            f"--matrix is hessian, ggn or fisher; got {matrix!r}.{suggest(matrix, known)}"
+            f"--matrix must be hessian, ggn or fisher; got {matrix!r}.{suggest(matrix, known)}"
         )
     if epochs < 0:
-        raise TaskError(f"--epochs is a whole number ≥ 0; got {epochs}.")
+        raise TaskError(f"--epochs must be an integer ≥ 0; got {epochs}.")
     for name, count in counts.items():
         if count < 1:
-            raise TaskError(f"{'-k' if name == 'k' else f'--{name}'} is at least 1; got {count}.")
+            raise TaskError(
+                f"{'-k' if name == 'k' else f'--{name}'} must be at least 1; got {count}."
+            )
 
 
 def _check_along(along: int | None, epochs: int, html: Path | None) -> None:
     from thalweg.errors import TaskError
 
     if along is not None and along < 1:
-        raise TaskError(f"--along is at least 1; got {along}.")
+        raise TaskError(f"--along must be at least 1; got {along}.")
     if along is not None and not epochs:
-        raise TaskError("--along is of the training: give it --epochs of 1 or more.")
+        raise TaskError("--along needs training: set --epochs to at least 1.")
     checked_page(html)
 
 

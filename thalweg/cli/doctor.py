@@ -71,7 +71,7 @@ def doctor(
 
     for name, value in {"budget": budget, "forks": forks}.items():
         if not 0 <= value < float("inf"):
-            raise TaskError(f"--{name} is a number of at least 0; got {value:g}.")
+            raise TaskError(f"--{name} must be a number of at least 0; got {value:g}.")
     checked_rate(lr)
     page = None if html is None else check_page(html, over=force)
     subject = load_task(task)

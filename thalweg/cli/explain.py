@@ -71,7 +71,7 @@ def _write_page(shown: str, found: Card, html: Path, force: bool) -> None:
 
     home, _, name = shown.partition(".")
     if f"{home}." != _HOME["optimizer"]:
-        raise TaskError(f"--html is of an optimizer, which has a movie; {shown} is a {found.kind}.")
+        raise TaskError(f"--html works for optimizers only; {shown} is a {found.kind}.")
     page = write_card_page(found, name, [*_fields(found)], html, over=force)
     err().print(f"Page: {page}", markup=False, soft_wrap=True)
 

@@ -118,7 +118,7 @@ def _gauges(run: Path) -> Gauges:
     except CheckpointError as error:
         raise TaskError(
             f"The run {folder} has no gauges that can be read. Record them: thalweg train … "
-            f"--gauges 10. ({error})"
+            f"--gauges 10. ({error})."
         ) from None
 
 

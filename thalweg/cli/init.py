@@ -63,7 +63,7 @@ def init(
 
     Runs one batch through fresh models and back. By layer it shows the
     logarithm of the root mean square of activations and of gradients, mean
-    ± standard deviation over the seeds, and the loss beside that of the
+    ± standard deviation over the seeds, and the loss next to that of the
     best constant. Then one optimizer, tuned for each start, trains from all
     of them with the same gradients on eight seeds. `thalweg list init` shows
     the strategies.
@@ -96,7 +96,7 @@ def _check(page: Path | None, shown: str | None) -> None:
 
     checked_page(page)
     if page is not None and shown is not None:
-        raise TaskError("--html is of a comparison; --show has no page.")
+        raise TaskError("--html needs a comparison; --show writes no page.")
 
 
 @dataclass(frozen=True)

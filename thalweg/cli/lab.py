@@ -58,7 +58,7 @@ def lab(
     """See a phenomenon of optimization, measured and compared with theory.
 
     Without a name, lists the labs, their sliders and settings. With one, says
-    what to see and why, what was found beside what theory says, and what the
+    what to see and why, what was found and what theory says, and what the
     doctor says of the lab's trainings; and writes a page with the picture,
     where the slider moves between results that are computed ahead. The exit
     code is 1 if a finding misses theory.
@@ -173,7 +173,7 @@ def _list(
 
     if settings or out is not None or any(each is not None for each in others):
         raise TaskError(
-            "--slider, --seed, --set and --out are of one lab: name it, as in `thalweg lab lasso`."
+            "--slider, --seed, --set and --out need the name of a lab, as in `thalweg lab lasso`."
         )
     if as_json:
         print_json({"labs": [each.about() for each in LABS.values()]})

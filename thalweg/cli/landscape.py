@@ -89,11 +89,11 @@ def _check(plane: str, points: int, rows: int, span: float) -> None:
     from thalweg.whole import whole_number
 
     if plane not in PLANES:
-        raise TaskError(f"--plane is pca or random; got {plane!r}.{suggest(plane, PLANES)}")
+        raise TaskError(f"--plane must be pca or random; got {plane!r}.{suggest(plane, PLANES)}")
     whole_number("--points", points, 3)
     whole_number("--rows", rows)
     if not 0 < span < float("inf"):
-        raise TaskError(f"--span is a number above 0; got {span:g}.")
+        raise TaskError(f"--span must be a number above 0; got {span:g}.")
 
 
 def _runs(names: list[Path]) -> list[SavedRun]:

@@ -101,10 +101,10 @@ def movie(
     checked_rate(lr)
     names = read_names(optimizers) or (DEFAULT_WALKERS if optimizers is None else ())
     if not names:
-        raise TaskError("--optimizers names nobody; it expects names such as sgd,momentum,adam.")
+        raise TaskError("--optimizers is empty; give names such as sgd,momentum,adam.")
     if Path(target).is_dir():
         raise TaskError(
-            f"{target} is a folder; a movie is of a surface: `thalweg movie` lists them."
+            f"{target} is a folder. A movie needs a surface: `thalweg movie` lists them."
         )
     surface = find_surface(target, _numbers("--start", start), _numbers("--view", view))
     page = free_page(out or _page_of(surface.name), "The page of a movie", "--out", over=force)

@@ -21,7 +21,7 @@ EXAMPLES = (
 TASK_KINDS = {
     "arrays": "NumPy arrays or tensors in memory",
     "dataset": "a torch Dataset or DataLoader",
-    "function": "a function to be minimised",
+    "function": "a function to be minimized",
 }
 
 _NAMES = {"function": "ridge"}
@@ -42,7 +42,7 @@ def new(
     """Write a task file to start from: it runs as it stands, with comments where yours goes.
 
     Kinds: arrays (NumPy arrays or tensors in memory), dataset (a torch
-    Dataset or DataLoader), function (a function to be minimised).
+    Dataset or DataLoader), function (a function to be minimized).
     """
     from thalweg.cli.shared.console import err, out
     from thalweg.files import write_text

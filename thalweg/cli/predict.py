@@ -75,14 +75,14 @@ def predict(
     from thalweg.train.trained.trained import is_set
 
     if output not in ("raw", "probability", "class"):
-        raise TaskError(f"--output is raw, probability or class; got {output!r}.")
+        raise TaskError(f"--output must be raw, probability or class; got {output!r}.")
     if out is not None and out.suffix.lower() not in ENDINGS:
-        raise TaskError(f"--out is a file .npz, .npy or .csv; got {out}.")
+        raise TaskError(f"--out must be a file .npz, .npy or .csv; got {out}.")
     saved = load_run(run_folder(run, RUNS))
     rows: Any = data
     if is_set(str(data)) and not data.exists():
         if columns is not None or array is not None:
-            raise TaskError("--columns and --array are of files, and DATA is a set of the task.")
+            raise TaskError("--columns and --array apply to files, but DATA is a set of the task.")
         rows = str(data)
     elif saved.task.data.columns is None or data.suffix.lower() not in TABLES:
         rows = read_rows(data, columns=read_names(columns), array=array)

@@ -28,7 +28,7 @@ EXAMPLES = (
 
 
 _OF_COMMAND = ("tasks", "tune", "out", "engine", "as_json")
-"""Parameters of the command that are no arguments of a race, or not of one race."""
+"""Parameters of the command that are not arguments of a race, or not of one race."""
 
 
 def _moved(value: str | None) -> None:

@@ -33,7 +33,7 @@ class Seen(NamedTuple):
 
 
 class RepeatedBatches:
-    """Batches (inputs, targets), or (inputs, targets, weights of the rows), read anew for each product.
+    """Batches (inputs, targets), or (inputs, targets, weights of the rows), read again for each product.
 
     `data` is one batch as a tuple, a list of batches, a loader, or anything else that can be iterated over
     again.
@@ -55,8 +55,8 @@ class RepeatedBatches:
             )
         elif not isinstance(data, Iterable) or isinstance(data, (str, bytes, Tensor, dict)):
             raise DataError(
-                "The data are one batch (inputs, targets), a list of batches, or a loader of batches; got "
-                f"{describe_batch(data)}."
+                "The data must be one batch (inputs, targets), a list of batches, or a loader of batches; "
+                f"got {describe_batch(data)}."
             )
         self.data = data
         self._first: Seen | None = None
@@ -114,7 +114,7 @@ def as_batch(batch: Any) -> tuple[Any, Any]:
     if isinstance(batch, (tuple, list)) and len(batch) == 3:
         return batch[0], weigh_batch(batch[1], batch[2])
     raise DataError(
-        f"A batch is (inputs, targets), or (inputs, targets, weights); got {describe_batch(batch)}. "
+        f"A batch must be (inputs, targets), or (inputs, targets, weights); got {describe_batch(batch)}. "
         "Several inputs are one tuple: ((a, b), y)."
     )
 

@@ -32,7 +32,7 @@ class Multiplies(Protocol):
 class Solution:
     """What conjugate gradients found.
 
-    `x`, the norm ‖b − A·x‖ of its `residual`, computed anew at the end, the `iterations`, and why they
+    `x`, the norm ‖b − A·x‖ of its `residual`, computed again at the end, the `iterations`, and why they
     ended: "tolerance", "iterations" or "bends_down", where a direction p with pᵀAp ≤ 0 was met: A is not
     positive definite then.
     """
@@ -74,7 +74,7 @@ def conjugate_gradients(
     """
     n = a.shape[0]
     if b.shape != (n,):
-        raise TaskError(f"A is {n} × {n}, so b has shape ({n},); got {tuple(b.shape)}.")
+        raise TaskError(f"A is {n} × {n}, so b must have shape ({n},); got {tuple(b.shape)}.")
     x, r = torch.zeros_like(b), b.clone()
     enough = tol * b.norm()
     ended, done = "tolerance", 0
@@ -123,7 +123,7 @@ class Basis:
 
 
 class Lanczos:
-    """Builds Lanczos' basis step by step, orthogonalised against all of it twice in each step.
+    """Builds Lanczos' basis step by step, orthogonalized against all of it twice in each step.
 
     Without that, rounding brings copies of eigenvalues that were found already. One product a step; the
     memory is at most twice that of the basis, steps × n numbers. T is kept in float64.

@@ -170,6 +170,6 @@ def _of_rows(scores: Tensor) -> Times:
 def _check(mass: Tensor) -> None:
     if bool((mass < 0).any()):
         raise TaskError(
-            "A weight of the loss is negative: it is no negative logarithm of a distribution, and has no "
+            "A weight of the loss is negative: it is not a negative logarithm of a distribution, and has no "
             "Fisher information."
         )

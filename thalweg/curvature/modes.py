@@ -158,7 +158,9 @@ def _without_second_derivative(said: str) -> str | None:
 
 
 def kept_graph_key(model: nn.Module, tensors: Callable[[], Iterator[Tensor]]) -> tuple[Any, ...]:
-    """Return what a kept graph depends on beside the parameters' values: modes, and the batch's tensors."""
+    """Return what a kept graph depends on other than the parameters' values: modes, and the batch's
+    tensors.
+    """
     modes = tuple(module.training for module in model.modules())
     return modes, tuple((id(each), each._version) for each in tensors())
 

@@ -20,7 +20,9 @@ class FunctionHessian(Operator):
 
     def __init__(self, fun: Callable[[Tensor], Any], x: Tensor) -> None:
         if not x.is_floating_point():
-            raise TaskError(f"The point is a tensor of real floating-point numbers; got {x.dtype}.")
+            raise TaskError(
+                f"The point must be a tensor of real floating-point numbers; got {x.dtype}."
+            )
         super().__init__(x.numel(), x.dtype, x.device)
         self._point = x.detach().clone().requires_grad_()
         self._random = RandomNumbers(generators_of(fun))

@@ -1,4 +1,4 @@
-"""The curvature of a model's loss over data: Hessian, generalised Gauss-Newton matrix, Fisher
+"""The curvature of a model's loss over data: Hessian, generalized Gauss-Newton matrix, Fisher
 information.
 """
 
@@ -61,7 +61,7 @@ class ModelOperator(Operator):
         parameters: Sequence[str] | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
-            raise TypeError(f"model is a torch.nn.Module; got {type(model).__name__}.")
+            raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
         self.layout = VectorLayout(model, parameters)
         super().__init__(self.layout.n, self.layout.dtype, self.layout.device)
         self.model, self.cost = model, loss if isinstance(loss, Cost) else Cost(loss)
@@ -101,7 +101,7 @@ class ModelOperator(Operator):
         """Return the part of the matrix that belongs to the layers `names`, as an operator of these
         parameters alone.
 
-        Raises TaskError for a name that is none of `layers`.
+        Raises TaskError for a name that is not one of `layers`.
         """
         places_of(self.layers, names)
         chosen = [name for name in self.layout.names if layer_of(name) in names]
@@ -121,7 +121,7 @@ class ModelOperator(Operator):
         )
 
     def _settings(self) -> dict[str, Any]:
-        """Return what the matrix takes beside the arguments that all take."""
+        """Return what the matrix takes in addition to the arguments that all take."""
         return {}
 
     @abstractmethod
@@ -232,7 +232,7 @@ class ModelOperator(Operator):
         loss, weight = self.cost.surrogate.measured(outputs, targets, rows)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise TaskError(f"The loss of a batch is one number; got {got}.")
+            raise TaskError(f"The loss of a batch must be one number; got {got}.")
         return loss.reshape(()), weight
 
     def _with_penalty(self, total: Tensor, columns: list[list[Tensor]]) -> Tensor:

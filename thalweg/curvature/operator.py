@@ -66,7 +66,7 @@ class Operator(ABC):
             raise TypeError(f"A @ v takes a tensor; got {type(vectors).__name__}.")
         if vectors.ndim not in (1, 2) or len(vectors) != n:
             raise TaskError(
-                f"A is {n} × {n}, so v has shape ({n},), or ({n}, k) for k vectors as columns; got "
+                f"A is {n} × {n}, so v must have shape ({n},), or ({n}, k) for k vectors as columns; got "
                 f"{tuple(vectors.shape)}."
             )
         if (vectors.dtype, vectors.device) != (self.dtype, self.device):
@@ -111,7 +111,7 @@ class Operator(ABC):
     def block(self, *names: str) -> Operator:
         """Return the part of A that belongs to the layers `names`, in their order in the vector.
 
-        Raises TaskError for a name that is none of `layers`.
+        Raises TaskError for a name that is not one of `layers`.
         """
         return PrincipalSubmatrix(self, places_of(self.layers, names), chosen=names)
 
@@ -162,7 +162,7 @@ class Matrix(Operator):
     def __init__(self, matrix: Tensor) -> None:
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.is_complex():
             raise TaskError(
-                f"A matrix is real and n × n; got {tuple(matrix.shape)}, {matrix.dtype}."
+                f"A matrix must be real and n × n; got {tuple(matrix.shape)}, {matrix.dtype}."
             )
         far = (matrix - matrix.mT).abs().max() if matrix.numel() else matrix.new_zeros(())
         if not far <= math.sqrt(torch.finfo(matrix.dtype).eps) * matrix.abs().max().clamp(
@@ -229,7 +229,7 @@ class Sum(_Over):
                 sorted(f"{shape[0]} × {shape[0]}, {dtype}, {d}" for shape, dtype, d in kinds)
             )
             raise TaskError(
-                f"Matrices that are added have one size, type and device; got {listed}."
+                f"Matrices that are added must have one size, type and device; got {listed}."
             )
         super().__init__(parts, parts[0].shape[0])
         self.terms, self.shift = tuple(terms), shift
@@ -252,7 +252,7 @@ class ScaledOperator(_Over):
         n = inner.shape[0]
         if scale.shape != (n,):
             raise TaskError(
-                f"The diagonal has shape ({n},), as A is {n} × {n}; got {tuple(scale.shape)}."
+                f"The diagonal must have shape ({n},), as A is {n} × {n}; got {tuple(scale.shape)}."
             )
         super().__init__([inner], n)
         self.inner, self.scale = inner, scale.detach().to(inner.dtype)[:, None]

@@ -64,7 +64,7 @@ def ggn(
     training: bool | None = None,
     parameters: Sequence[str] | None = None,
 ) -> GaussNewtonMatrix:
-    """Return the generalised Gauss-Newton matrix JᵀBJ (+ λ∇²Ω) over data, as an operator.
+    """Return the generalized Gauss-Newton matrix JᵀBJ (+ λ∇²Ω) over data, as an operator.
 
     J is the Jacobian of the outputs with respect to the parameters, B the Hessian of the loss in the
     outputs. It is positive semidefinite where the loss is convex in the outputs, and the Hessian of a
@@ -101,7 +101,7 @@ def fisher(
     cᵢ is what term i counts in the loss: 1/N of a mean, with the weights of classes and rows, 0 where it
     is ignored. `kind` says over which labels y the expectation is taken:
 
-    - "exact": over the model's own distribution. F is then the generalised Gauss-Newton matrix of these
+    - "exact": over the model's own distribution. F is then the generalized Gauss-Newton matrix of these
       losses.
     - "sampled": over `draws` labels of each term from it, drawn from `seed`, the same in each product. Its
       expectation is the exact one; matrices of several seeds show how far one is from it.
@@ -123,7 +123,7 @@ def fisher(
     """
     if kind not in KINDS:
         raise TaskError(
-            f"kind is 'exact', 'sampled' or 'empirical'; got {kind!r}.{suggest(str(kind), KINDS)}"
+            f"kind must be 'exact', 'sampled' or 'empirical'; got {kind!r}.{suggest(str(kind), KINDS)}"
         )
     return FisherMatrix(
         model,

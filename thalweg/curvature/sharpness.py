@@ -133,7 +133,7 @@ def _scale(
 
 @dataclass(frozen=True)
 class Sharpness:
-    """The largest eigenvalue of P⁻¹H beside the one at which an optimizer's steps begin to grow."""
+    """The largest eigenvalue of P⁻¹H and the one at which an optimizer's steps begin to grow."""
 
     value: Estimate
     edge: Edge

@@ -69,12 +69,12 @@ def extremes(
 ) -> Extremes:
     """Return the k largest and the k smallest eigenvalues, with vectors and residuals.
 
-    Lanczos' method from a random vector, fully orthogonalised, until all 2·k residuals are at most `tol`
+    Lanczos' method from a random vector, fully orthogonalized, until all 2·k residuals are at most `tol`
     times the largest |eigenvalue|, or `most` products were made. Unlike power iteration it tells a large
     positive eigenvalue from a larger negative one. Copies of a multiple eigenvalue are found once. The
-    residual of each is computed anew by a product.
+    residual of each is computed again by a product.
 
-    Raises TaskError for a k or a bound that is no whole number above 0.
+    Raises TaskError for a k or a bound that is not an integer above 0.
 
     Source: Parlett, The Symmetric Eigenvalue Problem, chapter 13.
 

@@ -33,7 +33,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class CurvatureSummary:
-    """The curvature of a loss at one point: see `summarise`.
+    """The curvature of a loss at one point: see `summarize`.
 
     `notes` say what is missing and why.
     """
@@ -94,7 +94,7 @@ def summarise(
     >>> import torch
     >>> from thalweg.curvature import hessian
     >>> model = torch.nn.Linear(2, 1, bias=False)
-    >>> found = summarise(
+    >>> found = summarize(
     ...     hessian(model, "mse", (torch.diag(torch.tensor([1.0, 2.0])), torch.zeros(2, 1)))
     ... )
     >>> round(found.ends.top.value, 4), round(found.trace.value, 4)

@@ -154,7 +154,9 @@ class Probes:
 
     def __init__(self, a: Operator, distribution: Distribution, seed: int) -> None:
         if distribution not in ("rademacher", "gaussian"):
-            raise TaskError(f"distribution is 'rademacher' or 'gaussian'; got {distribution!r}.")
+            raise TaskError(
+                f"distribution must be 'rademacher' or 'gaussian'; got {distribution!r}."
+            )
         self.a, self.distribution = a, distribution
         self._generator = torch.Generator().manual_seed(seed)
 

@@ -21,11 +21,11 @@ def check_arguments(model: Any, optimizer: Any, budget: Any, forks: Any) -> None
         )
     for name, value in (("budget", budget), ("forks", forks)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-            raise TaskError(f"{name} is a number of at least 0, such as 0.05; got {value!r}.")
+            raise TaskError(f"{name} must be a number of at least 0, such as 0.05; got {value!r}.")
 
 
 def check_step(loss: Any, batch: Any) -> None:
-    """Raise TaskError for a loss that is no number, or a batch that is no pair."""
+    """Raise TaskError for a loss that is not a number, or a batch that is not a pair."""
     is_number = isinstance(loss, (int, float)) and not isinstance(loss, bool)
     if not is_number and not (isinstance(loss, Tensor) and loss.numel() == 1):
         what = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
@@ -35,6 +35,6 @@ def check_step(loss: Any, batch: Any) -> None:
         )
     if batch is not None and not (isinstance(batch, (tuple, list)) and len(batch) == 2):
         raise TaskError(
-            f"batch is a pair (inputs, targets); got {type(batch).__name__}. Several inputs are one tuple: "
-            "((a, b), targets)."
+            f"batch must be a pair (inputs, targets); got {type(batch).__name__}. Several inputs are one "
+            "tuple: ((a, b), targets)."
         )

@@ -20,15 +20,15 @@ from thalweg.objective.nested import mapped, tensors_in
 
 SHUFFLES = 8
 STALE = 0.5
-"""Share of running statistics that is still their start's."""
+"""Share of the running statistics that is still from initialization."""
 PAIRED_ROWS = 8
-"""Rows whose losses are compared with that of all of them."""
+"""Rows whose single losses are compared with the loss of all of them."""
 SAME = 1e-5
-"""Losses that differ by less than such a share of themselves differ by rounding …"""
+"""Losses whose relative difference is below this are equal but for rounding."""
 SEEN = 1e-2
-"""What an exchange of targets does to a loss, as a share of what other targets do, that is nothing."""
+"""An exchange of targets that changes the loss by less than this share of what other targets do has no effect."""
 OUTSIDE = 1e-2
-"""… and by more than this by what they are."""
+"""Losses whose relative difference is above this are different."""
 
 LossFunction = Callable[[Any, Any], Tensor]
 
@@ -160,7 +160,7 @@ def compare_modes(watched: Watched, loss: LossFunction, batches: list[Any]) -> t
 def stale_statistics(
     watched: Watched, loss: LossFunction, batches: list[Any]
 ) -> StaleStatistics | None:
-    """Return the normalisation whose running statistics are most of all still those of the start, with the
+    """Return the normalization whose running statistics are most of all still those of the start, with the
     losses in evaluation mode by them and by the statistics of the batches; None where none is.
     """
     model, kept = watched.model, dict[str, float]()

@@ -1,4 +1,4 @@
-"""From suspicions to verdicts: each remedy is tried in forks, and what does not help is no fault."""
+"""From suspicions to verdicts: each remedy is tried in forks, and what does not help is not a fault."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from thalweg.doctor.verdict import Effect, Remedy, Status, Verdict
 from thalweg.errors import TaskError
 
 ENOUGH = 0.5
-"""A remedy that leaves less of the loss is taken at once; else the best of all is."""
+"""A remedy that leaves less than this share of the loss is taken at once; otherwise the best of all is."""
 FASTER = 4.0
-"""A remedy helps where it lowers the loss by 10 % (`Remedy.least`), and the whole interval lies below no
-effect. One that is to make a run faster helps, too, where the loss falls so many times as far …"""
+"""A remedy for a slow run also helps if the loss falls this many times as far. Any other must lower the
+loss by 10 % (`Remedy.least`), with an interval that excludes no effect."""
 DIVERGED = 10.0
-"""A loss so many times as high as that before the fork has not been mended."""
-LEARNED = 0.003
-"""Loss, as a share of that of guessing, below which all is learned: a remedy that halves it mends nothing."""
+"""A loss this many times as high as before the fork has not been fixed."""
 FALLS = 0.01
-"""… and by such a share of itself."""
+"""The least relative fall of the loss with the remedy before a speed-up counts."""
+LEARNED = 0.003
+"""Loss, as a share of that of guessing, below which all is learned: a remedy that halves it fixes nothing."""
 
 
 def confirmed(

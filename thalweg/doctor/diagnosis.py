@@ -13,7 +13,7 @@ from thalweg.train.history import Evaluation
 
 
 class Diagnosis(Callback):
-    """Watches a run of `fit`, and has its `report` when the run is over; the run stays the same, to the bit.
+    """Watches a run of `fit`, and has its `report` when the run is over; the run stays bitwise the same.
 
     Args:
         budget: the time of watching as a share of that of training.

@@ -46,7 +46,7 @@ EARLIEST_ORIGIN = 32
 
 
 class Doctor:
-    """Watches a training loop and says why it is slow or bad; the training is unchanged, to the bit.
+    """Watches a training loop and says why it is slow or bad; the training stays bitwise the same.
 
     Without `loss` and batches it only suspects; with both it tries each remedy in forks of the run.
 
@@ -61,7 +61,7 @@ class Doctor:
         symptoms: what is looked for; None for all that are known.
 
     Raises:
-        TaskError: a model or an optimizer that is none, or a budget that is no number of at least 0.
+        TaskError: a model or an optimizer that is not one, or a budget that is not a number of at least 0.
 
     >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
     <torch...>
@@ -129,8 +129,8 @@ class Doctor:
             batch: (inputs, targets), where the doctor may look at them and keep some.
 
         Raises:
-            TaskError: the loss is no number, or the batch no pair. Whatever else fails is reported and does
-                not end the training.
+            TaskError: the loss is not a number, or the batch is not a pair. Whatever else fails is reported
+                and does not end the training.
         """
         began = time.perf_counter()
         notes = self._notes.rows

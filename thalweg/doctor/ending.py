@@ -99,7 +99,7 @@ def _is_quadratic(
     here = matrix @ vector
     with untouched(watched.model, watched.optimizer):
         start.enter(watched.model, watched.optimizer)
-        there = matrix @ vector  # it reads the model anew
+        there = matrix @ vector  # it reads the model again
     return bool((here - there).norm() <= SAME * abs(top))
 
 

@@ -22,7 +22,7 @@ _BY_SAMPLE = ("steps", "lr", "step_loss", *BY_PARAMETER)
 class RecordGauges(Callback):
     """Writes `gauges.safetensors` into the folder of a run: root mean squares by parameter and step.
 
-    The run stays the same, to the bit. Of more than 256 samples every second is dropped, and of those to
+    The run stays bitwise the same. Of more than 256 samples every second is dropped, and of those to
     come only every second kept.
 
     Args:
@@ -30,7 +30,7 @@ class RecordGauges(Callback):
         every: the first step and each `every`-th are looked at.
 
     Raises:
-        TaskError: `every` is no whole number ≥ 1.
+        TaskError: `every` is not an integer ≥ 1.
 
     >>> import tempfile
     >>> from thalweg import fit, load_task

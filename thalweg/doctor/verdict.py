@@ -161,9 +161,9 @@ class Effect:
 class Verdict:
     """One thing that the doctor says of a run.
 
-    `kind` is how much it matters; `status` how well it is known: confirmed (by a fork, or plain to see, such
-    as a loss that is not finite), suspected (nothing could be tried), refuted (the remedy does not
-    help) or "cannot be told". What is refuted is information only.
+    `kind` is how much it matters; `status` how well it is known: confirmed (by a fork, or because it is
+    evident, such as a loss that is not finite), suspected (nothing could be tried), refuted (the remedy does
+    not help) or "cannot be told". What is refuted is information only.
 
     `where` is a layer or parameter, empty for the whole run; `since` the step when it was first seen.
     `others` are remedies that are tried where the first does not help; `behind` names symptoms that say more

@@ -208,7 +208,7 @@ class Start:
 
 @dataclass(frozen=True)
 class StaleStatistics:
-    """A normalisation whose running statistics are still those of the start by the share `kept`, and the loss
+    """A normalization whose running statistics are still those of the start by the share `kept`, and the loss
     in evaluation mode as it is, and by the statistics of the batches.
     """
 
@@ -235,7 +235,9 @@ class Ending:
 
     @property
     def bends_down(self) -> bool:
-        """Whether the lowest curvature is negative beyond its error, and not small beside the highest."""
+        """Whether the lowest curvature is negative beyond its error, and not small compared with the
+        highest.
+        """
         low, high = self.lowest.value, self.highest.value
         return low + 2 * self.lowest.stderr + self.rounding < 0 and -low > SLIGHT * high
 

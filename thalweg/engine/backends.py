@@ -43,7 +43,7 @@ def is_required(engine: Engine) -> bool:
 def check_engine(engine: str) -> None:
     """Refuse an engine that does not exist."""
     if engine not in get_args(Engine):
-        raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}")
+        raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}, got {engine!r}.")
 
 
 def has_parameter_on_cpu(groups: Sequence[Mapping[str, Any]]) -> bool:
@@ -65,6 +65,6 @@ def engine_on_device(engine: Engine, groups: Sequence[Mapping[str, Any]]) -> Eng
     if engine not in ON_DEVICE:
         but = ", with a parameter on the CPU" if engine == "auto" else ""
         raise ValueError(
-            f"capturable=True needs engine='foreach' or engine='triton', got engine={engine!r}{but}"
+            f"capturable=True needs engine='foreach' or engine='triton', got engine={engine!r}{but}."
         )
     return engine

@@ -17,13 +17,13 @@ def counted_by_the_host() -> EngineError:
     return EngineError(
         "optimizer.step() was called while a CUDA graph is captured: a replay would repeat this very "
         "step, its number and learning rate with it. Give the optimizer engine='foreach' or 'triton' and "
-        "capturable=True, or capture forward and backward passes alone, and step after the replay"
+        "capturable=True, or capture forward and backward passes alone, and step after the replay."
     )
 
 
 def moved() -> EngineError:
     """Return the error of a captured step of tensors that have moved, so that tables must be made."""
     return EngineError(
-        "parameters or states have moved since the last step, and a CUDA graph is captured now. Step "
-        "once before the capture"
+        "Parameters or states have moved since the last step, and a CUDA graph is captured now. Step "
+        "once before the capture."
     )

@@ -52,7 +52,7 @@ def dense_refusal(member: Member, known: Mapping[torch.dtype, str]) -> str | Non
     if member.program.by_unit and not _is_first_outermost(param):
         return "units that are no pieces of memory"
     if member.coded and member.program.by_unit and unit_elements(param) % BLOCK:
-        return "units that are no whole blocks of states of 8 bits"
+        return "units that are not whole blocks of states of 8 bits"
     return None
 
 

@@ -41,7 +41,7 @@ class Member:
     """Its place among all parameters of the optimizer."""
     name: str | None = None
     grad_is_plain: bool = True
-    """Whether the gradient is no subclass of tensors, whose memory may be elsewhere."""
+    """Whether the gradient is not a subclass of tensors, whose memory may be elsewhere."""
 
     @property
     def called(self) -> str:

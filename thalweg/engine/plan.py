@@ -110,7 +110,7 @@ class Plan:
         if required and problems[0] is not None:
             raise EngineError(
                 f"engine={engines[0].name!r} was asked for, but {problems[0]}. Use engine='auto', which "
-                "steps by another engine what this one cannot"
+                "steps by another engine what this one cannot."
             )
         able = [e for e, problem in zip(engines, problems, strict=True) if problem is None]
         together: dict[Any, list[int]] = {}
@@ -124,7 +124,7 @@ class Plan:
                 why = self._must_wait(engines[0], k) or engines[0].refusal(member)
                 raise EngineError(
                     f"capturable=True was asked for, but engine={engines[0].name!r} cannot step "
-                    f"{member.called}: {why}. Put it into an optimizer of its own, or leave that out"
+                    f"{member.called}: {why}. Put it into an optimizer of its own, or leave that out."
                 )
         return [
             _Planned(engine.batch(cohort, kind, chosen), chosen, cohort, engine)
@@ -246,7 +246,7 @@ class Plan:
                         raise EngineError(
                             f"{program.label} keeps {state!r} as a plain number, so a differentiable step "
                             f"loses what it owes to {', '.join(names)}. Step by hand, where everything is "
-                            "differentiable: p, state = chain.step(p, g, state, lr=…)"
+                            "differentiable: p, state = chain.step(p, g, state, lr=…)."
                         )
 
     def describe(self, each: bool = False) -> str:

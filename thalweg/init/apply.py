@@ -107,7 +107,7 @@ def set_up(
 def _seed(seed: Any) -> int | None:
     whole = as_seed(seed)
     if whole is None and seed is not None:
-        raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1, or None; got {seed!r}.")
+        raise TaskError(f"seed must be an integer from 0 to 2⁶³ − 1, or None; got {seed!r}.")
     return whole
 
 

@@ -115,7 +115,7 @@ def mup(model: nn.Module, base: nn.Module, rates: Rates = "adam", x: Any = None)
     2.bias     fixed   1      1      1     1
     """
     if rates not in ("adam", "sgd"):
-        raise TaskError(f"init.mup: rates is 'adam' or 'sgd'; got {rates!r}.")
+        raise TaskError(f"init.mup: rates must be 'adam' or 'sgd'; got {rates!r}.")
     _check_alike(model, base)
     layers = {full_name(layer, layer.parameter): layer for layer in traced(model, x).layers}
     if not any(layer.kind == "output" for layer in layers.values()):
@@ -161,7 +161,7 @@ def _swapped(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _check_alike(model: Any, base: Any) -> None:
     for what, each in (("model", model), ("base", base)):
         if not isinstance(each, nn.Module):
-            raise TaskError(f"init.mup: {what} is an nn.Module; got {type(each).__name__}.")
+            raise TaskError(f"init.mup: {what} must be an nn.Module; got {type(each).__name__}.")
     wide = {name: tuple(p.shape) for name, p in model.named_parameters()}
     small = {name: tuple(p.shape) for name, p in base.named_parameters()}
     if wide.keys() != small.keys():

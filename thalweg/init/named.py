@@ -83,7 +83,7 @@ def _arguments(text: str, whole: str) -> dict[str, Any]:
         key, equals, value = (each.strip() for each in part.partition("="))
         if not (equals and key.isidentifier() and value):
             raise TaskError(
-                f"In {whole!r}, {part!r} is no argument: expected name=value, several separated by "
+                f"In {whole!r}, {part!r} is not an argument: expected name=value, several separated by "
                 "commas, such as orthogonal:gain=1.4,aspect=false."
             )
         if key in found:

@@ -98,7 +98,9 @@ def compute(chosen: Settings) -> Data:
 def _check(chosen: Settings) -> None:
     blurs = chosen.blurs
     if len(blurs) < 2 or blurs[-1] != 0 or any(a <= b for a, b in itertools.pairwise(blurs)):
-        raise TaskError(f"blurs of the lab 'continuation' fall, the last one to 0; got {blurs}.")
+        raise TaskError(
+            f"blurs of the lab 'continuation' must fall, the last one to 0; got {blurs}."
+        )
     if chosen.depth * chosen.waves**2 <= 1:
         raise TaskError(
             "The lab 'continuation' needs waves with a minimum of their own: depth·waves² > 1; got "
@@ -106,7 +108,7 @@ def _check(chosen: Settings) -> None:
         )
     if blurs[0] <= _convex_by_formula(chosen):
         raise TaskError(
-            "The first blur of the lab 'continuation' is to leave one minimum: larger than "
+            "The first blur of the lab 'continuation' must leave one minimum, so it must be larger than "
             f"{_convex_by_formula(chosen):.3g} with these waves; got {blurs[0]:g}."
         )
 

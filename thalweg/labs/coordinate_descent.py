@@ -36,7 +36,7 @@ class Contraction:
 def compute(chosen: Settings) -> list[Contraction]:
     """Return a run for each α."""
     if len(chosen.start) != 2 or chosen.start[1] == 0:
-        raise TaskError(f"start is two numbers, the second not 0; got {chosen.start}.")
+        raise TaskError(f"start must be two numbers, the second not 0; got {chosen.start}.")
     return [_run(alpha, chosen) for alpha in chosen.alphas]
 
 
@@ -94,7 +94,7 @@ def draw(runs: list[Contraction]) -> Picture:
 LAB = Lab(
     name="coordinate-descent",
     title="Coordinate descent is slow where variables pull at each other",
-    what="The objective (x₁ − x₂)² + α(x₁² + x₂²) is minimised over x₁, then over x₂, and so on, each "
+    what="The objective (x₁ − x₂)² + α(x₁² + x₂²) is minimized over x₁, then over x₂, and so on, each "
     "time exactly. For a large α two or three sweeps arrive. For a small α the path is a "
     "staircase of small steps along the diagonal, though every step is the best one that its "
     "variable can take.",

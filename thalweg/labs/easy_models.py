@@ -51,7 +51,7 @@ def compute(chosen: Settings) -> Data:
     """
     if chosen.every >= chosen.layers:
         raise TaskError(
-            "every of the lab 'easy-models' is less than its layers; got "
+            "every of the lab 'easy-models' must be less than its layers; got "
             f"{chosen.every} of {chosen.layers}."
         )
     generator = torch.Generator().manual_seed(chosen.seed)

@@ -34,7 +34,7 @@ class Theory:
 
 @dataclass(frozen=True)
 class Finding:
-    """A number that a lab found, beside the one that theory gives."""
+    """A number that a lab found, and the one that theory gives."""
 
     name: str
     found: float

@@ -44,10 +44,10 @@ class Data:
 def compute(chosen: Settings) -> Data:
     """Follow the coefficients from the penalty where the first appears to a thousandth of it."""
     if chosen.used > chosen.features:
-        raise TaskError(f"used is at most features, {chosen.features}; got {chosen.used}.")
+        raise TaskError(f"used must be at most features, {chosen.features}; got {chosen.used}.")
     if chosen.rows < chosen.features + 2:
         raise TaskError(
-            f"rows is at least features + 2, {chosen.features + 2}, for one minimum; got {chosen.rows}."
+            f"rows must be at least features + 2, {chosen.features + 2}, for one minimum; got {chosen.rows}."
         )
     random = torch.Generator().manual_seed(chosen.seed)
     A = torch.randn(chosen.rows, chosen.features, generator=random, dtype=torch.float64)
@@ -147,7 +147,7 @@ def draw(data: Data) -> Picture:
 LAB = Lab(
     name="lasso",
     title="The Lasso chooses its features, one coordinate at a time",
-    what="Least squares with a penalty on Σ|w| is minimised by coordinate descent, for one penalty "
+    what="Least squares with a penalty on Σ|w| is minimized by coordinate descent, for one penalty "
     "after another. At a large penalty all coefficients are exactly zero. As it falls they appear "
     "one by one, those that matter first and the others at last, small.",
     why="|w| has a kink at zero: a coefficient stays there until the pull of the data, |aᵀr|/m, is "

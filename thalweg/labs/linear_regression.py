@@ -265,7 +265,7 @@ def prove(data: Data) -> dict[str, Theory]:
         "scikit-learn's Ridge: distance": Theory(
             0, 1e-10, "Ridge(alpha=2mλ) is the same objective, times 2m"
         ),
-        "mean residual": Theory(0, 1e-7, "b is not penalised, so ∂J/∂b = 0 is this mean"),
+        "mean residual": Theory(0, 1e-7, "b is not penalized, so ∂J/∂b = 0 is this mean"),
     }
 
 
@@ -310,7 +310,7 @@ LAB = Lab(
     "at very different rates. SGD is ahead at first, while the others take their first steps, and "
     "far behind in the end.",
     why="The objective J = 1/m·Σ½(y − xᵀw − b)² + λ‖w‖² is a convex quadratic with one minimum: with "
-    "centred data (XᵀX/m + 2λI)w = Xᵀy/m, and b = ȳ − x̄ᵀw, since the bias is not penalised. "
+    "centred data (XᵀX/m + 2λI)w = Xᵀy/m, and b = ȳ − x̄ᵀw, since the bias is not penalized. "
     "Newton's method solves it in a step. Gradient descent leaves (κ−1)/(κ+1) of the error a "
     "step. SGD's gradient is not zero at the minimum, for single batches disagree: its steps must "
     "shrink, and its distance falls like one over the square root of the steps.",

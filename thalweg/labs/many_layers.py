@@ -105,7 +105,7 @@ LAB = Lab(
     "and the step brings −0.878; with ε = 0.005 it is −0.1, and the step brings −0.0954.",
     why="The gradient says what happens if one weight changes and the others do not. Here all change, and "
     "the second order is ½ε²·n(n − 1), which grows with the square of the depth. Where "
-    "a layer's statistics are held, as batch normalisation does, the layers below cannot change scale and "
+    "a layer's statistics are held, as batch normalization does, the layers below cannot change scale and "
     "shift, and most of these interactions are gone.",
     source="Goodfellow, Bengio and Courville, Deep Learning, section 8.7.1; Ioffe and Szegedy 2015",
     settings=Settings,

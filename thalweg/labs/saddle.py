@@ -20,7 +20,7 @@ from thalweg.solvers.direction.newton import Newton
 from thalweg.solvers.objectives.objective import ScalarObjective
 
 _LEFT = 0.05
-"""|y| at which the saddle is left: there y³ is still small beside the curvature times y."""
+"""|y| at which the saddle is left: there y³ is still small compared with the curvature times y."""
 _NEWTON = 8
 """Steps of Newton's method."""
 _MOST = 100_000

@@ -19,7 +19,7 @@ def setting(
     """Return a field of a dataclass of settings.
 
     Args:
-        default: a whole number, a float, or a tuple of floats; values given later are of its kind.
+        default: an integer, a float, or a tuple of floats; values given later are of its kind.
         about: what it is, in a few words.
         low: the least value allowed.
         high: the largest.
@@ -84,7 +84,7 @@ def _read(own: dataclasses.Field[Any], value: Any, lab: str) -> Any:
             or (high is not None and number > high)
         ):
             raise TaskError(
-                f"The setting {own.name} of the lab {lab!r} is {_expected(own, many)}; got {value!r}."
+                f"The setting {own.name} of the lab {lab!r} must be {_expected(own, many)}; got {value!r}."
             )
     if many and not numbers:
         raise TaskError(f"The setting {own.name} of the lab {lab!r} needs at least one number.")
@@ -92,7 +92,7 @@ def _read(own: dataclasses.Field[Any], value: Any, lab: str) -> Any:
 
 
 def _number(given: Any, *, whole: bool) -> float | None:
-    """Return a finite number, or None for what is none."""
+    """Return a finite number, or None if it is not one."""
     try:
         value = (int(given) if whole else float(given)) if isinstance(given, str) else given
     except ValueError:
@@ -103,7 +103,7 @@ def _number(given: Any, *, whole: bool) -> float | None:
 
 
 def _expected(own: dataclasses.Field[Any], many: bool) -> str:
-    kind = "a whole number" if isinstance(own.default, int) else "a finite number"
+    kind = "an integer" if isinstance(own.default, int) else "a finite number"
     if many:
         kind = "finite numbers, separated by commas,"
     low, high = own.metadata["low"], own.metadata["high"]

@@ -35,7 +35,7 @@ class Slider:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it takes whole numbers only."""
+        """Whether it takes integers only."""
         return all(isinstance(stop, int) for stop in self.stops)
 
     @property
@@ -50,7 +50,7 @@ class Slider:
     def read(self, given: Any, lab: str) -> float:
         """Return a value, which may be a text as a command line has it.
 
-        Raises TaskError for what is no number within the range.
+        Raises TaskError if it is not a number within the range.
         """
         try:
             value = float(given) if isinstance(given, str) else given
@@ -62,7 +62,7 @@ class Slider:
             )
         if self.is_whole and value != int(value):
             raise TaskError(
-                f"The slider of the lab {lab!r}, {self.name}, is a whole number from {self.range}; got "
+                f"The slider of the lab {lab!r}, {self.name}, must be an integer from {self.range}; got "
                 f"{given!r}."
             )
         return int(value) if self.is_whole else float(value)

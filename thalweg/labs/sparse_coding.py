@@ -107,7 +107,7 @@ LAB = Lab(
     "bar is. It is to write each patch as a sum of few atoms from a dictionary, and to choose the "
     "dictionary, too. The atoms become the bars, and the objective falls from round to round.",
     why="The objective ½‖x − cD‖² + penalty·‖c‖₁ is not convex in codes and dictionary together, but "
-    "convex in each of them alone. So blocks are minimised in turn: each coefficient by a soft "
+    "convex in each of them alone. So blocks are minimized in turn: each coefficient by a soft "
     "threshold, then each atom among the vectors of length 1. An exact minimum over a block "
     "cannot raise the objective. Atoms need a fixed length, since otherwise large atoms and small "
     "codes would make the penalty vanish. Where the descent ends depends on where it begins.",

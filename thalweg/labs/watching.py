@@ -129,7 +129,7 @@ NOTHING = (torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch
 
 
 def value(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean of the outputs: the loss of a model whose output is what is minimised."""
+    """Return the mean of the outputs: the loss of a model whose output is what is minimized."""
     return outputs.mean()
 
 

@@ -5,7 +5,7 @@ work as with the optimizer inside, and wrappers nest, for example so:
 
     SAM(NonFinite(Accumulate(optimizer, every=4)))
 
-`release_gradients` is no wrapper: it lets an optimizer of thalweg's step inside the backward pass.
+`release_gradients` is not a wrapper: it lets an optimizer of thalweg's step inside the backward pass.
 """
 
 from thalweg.meta.accumulate import Accumulate

@@ -56,11 +56,11 @@ class Accumulate(Wrapper):
 
     Attributes: `stepped`, whether the last call was a step, for schedulers; `steps`, how many there were;
     `pending`, how many micro-batches wait for the next one. The state dict holds the accumulator, so a run
-    resumed between two steps, on the same machine, makes the steps of the whole run to the bit.
+    resumed between two steps, on the same machine, makes bitwise the steps of an uninterrupted run.
 
     Raises:
-        TypeError: `optimizer` is no optimizer, or one that needs a closure.
-        ValueError: `every` is no whole number of at least 1, or there is no such `reduction`.
+        TypeError: `optimizer` is not an optimizer, or one that needs a closure.
+        ValueError: `every` is not an integer of at least 1, or there is no such `reduction`.
 
     >>> import torch
     >>> w = torch.nn.Parameter(torch.tensor(0.0))
@@ -82,7 +82,7 @@ class Accumulate(Wrapper):
         whole = as_whole(every)
         if whole is None or whole < 1:
             raise ValueError(
-                f"every, the micro-batches of a step, must be a whole number of at least 1, got {every!r}"
+                f"every, the micro-batches of a step, must be an integer of at least 1, got {every!r}."
             )
         if reduction not in get_args(Reduction):
             raise ValueError(
@@ -166,7 +166,7 @@ class Accumulate(Wrapper):
         self._weighted = weight is not None
 
     def _act(self, arguments: Mapping[str, Any]) -> None:
-        """Step by what was gathered, and begin anew."""
+        """Step by what was gathered, and begin again."""
         params = all_params(self)
         own = [p.grad for p in params]
         total = self._weight if self.reduction == "mean" else 1.0
@@ -189,13 +189,13 @@ class Accumulate(Wrapper):
         if self.pending and self._weighted != (weight is not None):
             raise ValueError(
                 "step got a weight for some micro-batches of a step and none for others. Give it for all of "
-                "them, or for none where they have the same size"
+                "them, or for none where they have the same size."
             )
         if weight is None:
             return
         if self.reduction != "mean":
             raise ValueError(
-                "a weight is for reduction='mean': gradients of losses that are sums add up as they are"
+                "A weight is for reduction='mean': gradients of losses that are sums add up as they are."
             )
         if (
             isinstance(weight, bool)
@@ -203,7 +203,7 @@ class Accumulate(Wrapper):
             or not 0 < float(weight) < math.inf
         ):
             raise ValueError(
-                f"weight, the number of samples in the micro-batch, must be above 0, got {weight!r}"
+                f"weight, the number of samples in the micro-batch, must be above 0, got {weight!r}."
             )
 
     def _saved(self) -> dict[str, Any]:
@@ -225,8 +225,8 @@ class Accumulate(Wrapper):
             p = params[number]
             if p.shape != held.shape:
                 raise ValueError(
-                    f"the state dict's accumulated gradient {number} has shape {tuple(held.shape)}, its "
-                    f"parameter {tuple(p.shape)}"
+                    f"The state dict's accumulated gradient {number} has shape {tuple(held.shape)}, its "
+                    f"parameter {tuple(p.shape)}."
                 )
             sums[p] = held.detach().clone().to(p.device)
         return {

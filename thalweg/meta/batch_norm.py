@@ -1,4 +1,4 @@
-"""Freezing the running statistics of batch normalisation."""
+"""Freezing the running statistics of batch normalization."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def frozen_batch_norm(model: nn.Module, frozen: bool = True) -> Iterator[None]:
-    """Leave the running mean, the running variance and the batch count of batch normalisation as they are.
+    """Leave the running mean, the running variance and the batch count of batch normalization as they are.
 
-    Inside, layers in training mode normalise by the statistics of the batch as before, but do not record
-    them; layers in evaluation mode, and models without batch normalisation, are unaffected. With
+    Inside, layers in training mode normalize by the statistics of the batch as before, but do not record
+    them; layers in evaluation mode, and models without batch normalization, are unaffected. With
     `frozen=False` nothing is changed, which saves a branch in a closure:
 
         def closure():

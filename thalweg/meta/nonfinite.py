@@ -40,7 +40,7 @@ class NonFinite(Wrapper):
     whether the last call was a step.
 
     Raises:
-        TypeError: `optimizer` is no optimizer, or one that needs a closure.
+        TypeError: `optimizer` is not an optimizer, or one that needs a closure.
         ValueError: there is no such policy, or `limit` is not for it or not at least 1.
 
     >>> import torch
@@ -68,13 +68,13 @@ class NonFinite(Wrapper):
         if limit is not None:
             if policy != "skip":
                 raise ValueError(
-                    f"limit counts skips in a row; with policy={policy!r} there are none"
+                    f"limit counts skips in a row; with policy={policy!r} there are none."
                 )
             whole = as_whole(limit)
             if whole is None or whole < 1:
                 raise ValueError(
-                    f"limit, the skips in a row that raise, must be a whole number of at least 1, "
-                    f"got {limit!r}"
+                    f"limit, the skips in a row that raise, must be an integer of at least 1, "
+                    f"got {limit!r}."
                 )
             limit = whole
         self.policy = policy

@@ -64,21 +64,21 @@ class Released:
         if with_closure:
             raise EngineError(
                 "gradients are released inside the backward pass, so a step cannot run a closure. Call "
-                "loss.backward(), then optimizer.step()"
+                "loss.backward(), then optimizer.step()."
             )
         self._done.clear()
 
     def _step(self, p: Tensor, alone: _Alone) -> None:
         if id(p) in self._done:
             raise EngineError(
-                "a second backward pass before optimizer.step(): gradients are released as soon as they are "
+                "A second backward pass before optimizer.step(): gradients are released as soon as they are "
                 "ready, so they cannot be accumulated. Call optimizer.step() after each backward pass, or do "
-                "without release_gradients"
+                "without release_gradients."
             )
         optimizer = self._optimizer
         if optimizer._is_evaluating:
             raise EngineError(
-                "the parameters are where the model is evaluated. Call optimizer.train() before backward"
+                "The parameters are where the model is evaluated. Call optimizer.train() before backward."
             )
         self._done.add(id(p))
         if optimizer._schedules:
@@ -120,14 +120,14 @@ class _RefusesScaler:
     def __bool__(self) -> NoReturn:
         raise EngineError(
             "gradients are released inside the backward pass, before a GradScaler could divide them by its "
-            "scale. Train in bfloat16, which needs no scaler, or do without release_gradients"
+            "scale. Train in bfloat16, which needs no scaler, or do without release_gradients."
         )
 
 
 def release_gradients(optimizer: Any) -> Released:
     """Step each parameter inside the backward pass, as soon as its gradient is ready, and free the gradient.
 
-    Steps are those of the optimizer, to the bit. `optimizer.step()` is still called once after each backward
+    Steps are bitwise those of the optimizer. `optimizer.step()` is still called once after each backward
     pass: it steps what has a gradient left, counts schedules, and begins the next step.
 
     Args:
@@ -136,7 +136,7 @@ def release_gradients(optimizer: Any) -> Released:
     Returns: a handle whose `remove()` ends it; also a context manager.
 
     Raises:
-        TypeError: it is no optimizer of thalweg's, or one inside a wrapper.
+        TypeError: it is not an optimizer of thalweg's, or one inside a wrapper.
         EngineError: a step needs all gradients at once (clipping by a global norm, Prodigy), is
             differentiable, or captured. Later: at a second backward pass without a step between, at a step
             with a closure, and at a step by a `GradScaler`.
@@ -155,13 +155,13 @@ def release_gradients(optimizer: Any) -> Released:
     if not isinstance(optimizer, Stepper):
         raise TypeError(
             f"release_gradients takes an optimizer of thalweg's, not {type(optimizer).__name__}: a wrapper "
-            "or another optimizer decides itself when parameters step"
+            "or another optimizer decides itself when parameters step."
         )
     if optimizer._released is not None:
-        raise EngineError("the gradients of this optimizer are released already")
+        raise EngineError("The gradients of this optimizer are released already.")
     if optimizer.defaults.get("differentiable") or optimizer._is_capturable():
         raise EngineError(
-            "a differentiable or captured step needs all gradients at once; they cannot be released"
+            "A differentiable or captured step needs all gradients at once; they cannot be released."
         )
     for group in optimizer.param_groups:
         program = optimizer._reader(group).program
@@ -169,6 +169,6 @@ def release_gradients(optimizer: Any) -> Released:
         if over_all:
             raise EngineError(
                 f"{program.label} reduces over all tensors, so a step needs all gradients at once; they "
-                "cannot be released. Clip each tensor by itself (clip_by_norm), or take another rule"
+                "cannot be released. Clip each tensor by itself (clip_by_norm), or take another rule."
             )
     return Released(optimizer)

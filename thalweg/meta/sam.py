@@ -66,7 +66,7 @@ class SAM(Wrapper):
     After a step `p.grad` is g̃, the gradient that the optimizer inside has stepped by. The weights come back
     bit for bit, from a copy, also those without a gradient at w + e, and also when the closure raises.
     Parameters without a gradient at w are not moved; in a group with `maximize`, e is −e. Where the first
-    gradient is not finite, e is 0. Batch normalisation sees each batch twice; to keep its running statistics
+    gradient is not finite, e is 0. Batch normalization sees each batch twice; to keep its running statistics
     to the first, use `frozen_batch_norm(model, optimizer.second_pass)` in the closure. With `Accumulate`
     inside, each micro-batch has an e of its own (m-sharpness in the paper).
 
@@ -80,7 +80,7 @@ class SAM(Wrapper):
             only parameters named weight (T = 1 for biases); here, as in its equations, all are alike.
 
     Raises:
-        TypeError: `optimizer` is no optimizer, or one that needs a closure.
+        TypeError: `optimizer` is not an optimizer, or one that needs a closure.
         ValueError: `rho` or `eta` is negative or not finite.
         RuntimeError: `step` without a closure and without `first_step`.
 
@@ -131,7 +131,7 @@ class SAM(Wrapper):
                 raise RuntimeError(
                     f"{type(self).__name__} needs gradients at two points. Give step a closure that zeroes "
                     "the gradients, computes the loss, calls backward and returns the loss; or call "
-                    "first_step() after the first backward pass and second_step() after the second"
+                    "first_step() after the first backward pass and second_step() after the second."
                 )
             self.restore()
             self._first_done = False
@@ -216,9 +216,9 @@ class SAM(Wrapper):
     def _refuse_second_pass(self) -> None:
         if self.second_pass:
             raise RuntimeError(
-                "the parameters are still at the perturbed point of the last first_step(). Finish it with "
+                "The parameters are still at the perturbed point of the last first_step(). Finish it with "
                 "second_step(); with a GradScaler, which leaves steps out, call restore() before "
-                "scaler.step(optimizer)"
+                "scaler.step(optimizer)."
             )
 
     @of_itself
@@ -230,8 +230,8 @@ class SAM(Wrapper):
         """
         if self.second_pass:
             raise RuntimeError(
-                "a checkpoint between first_step() and second_step() would hold the perturbed parameters. "
-                "Write it after second_step(), or call restore() first"
+                "A checkpoint between first_step() and second_step() would hold the perturbed parameters. "
+                "Write it after second_step(), or call restore() first."
             )
         return super().state_dict()
 
@@ -293,5 +293,5 @@ def _dense(g: Tensor) -> Tensor:
 
 def _at_least_zero(what: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
-        raise ValueError(f"{what} must be a number of at least 0, got {value!r}")
+        raise ValueError(f"{what} must be a number of at least 0, got {value!r}.")
     return float(value)

@@ -1,4 +1,4 @@
-"""A decorator for the step of a wrapper: calls that only initialise the state go to the optimizer inside."""
+"""A decorator for the step of a wrapper: calls that only initialize the state go to the optimizer inside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thalweg.optim.stepping.distributed import is_opening
 
 
 def guarded(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Let PyTorch open the states of the optimizer inside by a call that is no step (a decorator)."""
+    """Let PyTorch open the states of the optimizer inside by a call that is not a step (a decorator)."""
 
     @functools.wraps(step)
     def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:

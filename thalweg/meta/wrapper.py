@@ -35,7 +35,7 @@ class Wrapper(torch.optim.Optimizer):
     either is set on both. Hooks registered here run around the wrapper's step, hooks of the optimizer inside
     around its own. A state dict is that of the optimizer inside with one entry more, `wrappers`, so it loads
     into an optimizer without the wrapper, and the other way round: a wrapper that finds nothing of its own
-    begins anew.
+    begins again.
 
     A subclass defines `step`, in which it calls `_step_inside`, and, if it has a state, `_saved` and
     `_loaded`.
@@ -47,7 +47,7 @@ class Wrapper(torch.optim.Optimizer):
             scheduler.step()
 
     Raises:
-        TypeError: what is to be wrapped is no optimizer, or one that evaluates a closure itself.
+        TypeError: what is to be wrapped is not an optimizer, or one that evaluates a closure itself.
     """
 
     needs_closure: ClassVar[bool] = False
@@ -63,7 +63,7 @@ class Wrapper(torch.optim.Optimizer):
 
     def _patch_step_function(self) -> None:
         # PyTorch patches the `step` of the class when the first optimizer of it is made, to run hooks. What
-        # is no step for the wrapper is seen to inside of that, what keeps compilers away is outside
+        # is not a step for the wrapper is seen to inside of that, what keeps compilers away is outside
         kind = type(self)
         is_new = not getattr(kind.step, "hooked", False)
         if is_new:
@@ -79,7 +79,7 @@ class Wrapper(torch.optim.Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Perform one step, and return what the closure returns, if there is one."""
-        raise NotImplementedError(f"{type(self).__name__} defines no step")
+        raise NotImplementedError(f"{type(self).__name__} defines no step.")
 
     def _step_inside(self, **arguments: Any) -> None:
         """Step the optimizer inside, on the gradients that the parameters have now."""
@@ -94,7 +94,8 @@ class Wrapper(torch.optim.Optimizer):
             inside = inside.optimizer
         if getattr(inside, "_is_evaluating", False):
             raise EngineError(
-                "the parameters are where the model is evaluated. Call optimizer.train() before the next step"
+                "The parameters are where the model is evaluated. Call optimizer.train() before the next "
+                "step."
             )
 
     def _saved(self) -> dict[str, Any]:
@@ -156,7 +157,7 @@ class Wrapper(torch.optim.Optimizer):
             raise EngineError(
                 f"{type(self).__name__} wraps {kind}, which has no evaluating(): it keeps no average to "
                 "evaluate the model at. Wrap an optimizer that does, such as optim.SGD(model, "
-                "after=ema(0.999))"
+                "after=ema(0.999))."
             )
         context: AbstractContextManager[None] = found()
         return context
@@ -241,7 +242,7 @@ class Wrapper(torch.optim.Optimizer):
             attributes = self._loaded(own, saved)
         except KeyError as error:
             raise ValueError(
-                f"the state dict's entry for {name} lacks {error}. Give what state_dict() returned"
+                f"The state dict's entry for {name} lacks {error}. Give what state_dict() returned."
             ) from error
         self.optimizer.load_state_dict({**saved, "wrappers": wrappers})
         self.__dict__.update(attributes)
@@ -264,17 +265,17 @@ class Wrapper(torch.optim.Optimizer):
 
 
 def _check_wrappable(wrapper: type[Wrapper], optimizer: object) -> None:
-    """Refuse what is no optimizer, and an optimizer that cannot be stepped without a closure."""
+    """Refuse what is not an optimizer, and an optimizer that cannot be stepped without a closure."""
     name, twice = wrapper.__name__, wrapper.needs_closure
     if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer):
         raise TypeError(
             f"{name} wraps an optimizer, got the class {optimizer.__name__}. Make one of it first: "
-            f"{name}({optimizer.__name__}(model.parameters(), …))"
+            f"{name}({optimizer.__name__}(model.parameters(), …))."
         )
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
             f"{name} wraps an optimizer, such as torch.optim.SGD(model.parameters(), lr=0.1), got "
-            f"{type(optimizer).__name__}"
+            f"{type(optimizer).__name__}."
         )
     kind = type(optimizer).__name__
     if isinstance(optimizer, Wrapper) and optimizer.needs_closure:
@@ -286,7 +287,7 @@ def _check_wrappable(wrapper: type[Wrapper], optimizer: object) -> None:
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise TypeError(
             f"{name} cannot wrap {kind}, whose step evaluates a closure as often as it likes: a wrapper "
-            "steps the optimizer inside on gradients that are already there"
+            "steps the optimizer inside on gradients that are already there."
         )
 
 
@@ -303,7 +304,7 @@ def evaluate_closure(closure: Callable[[], Any] | None) -> Any:
             "GradScaler.step(optimizer, closure) would step by scaled gradients: the scaler unscales those "
             "that are there before the closure runs, not those that it computes. Call scaler.step(optimizer) "
             "without a closure, after the backward pass; with SAM by first_step() and restore(), as its "
-            "docstring shows"
+            "docstring shows."
         )
     with torch.enable_grad():
         return closure()

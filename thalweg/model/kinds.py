@@ -24,10 +24,10 @@ PARAMETER_KINDS: Mapping[str, str] = {
     "embedding": "a table of vectors: tokens, positions",
     "tied": "an embedding that is the output layer's matrix, too",
     "recurrent": "the weights of a recurrent layer",
-    "norm": "scales and shifts of a normalisation",
+    "norm": "scales and shifts of a normalization",
     "bias": "what a layer adds",
     "lora": "the factors of a low-rank addition",
-    "other": "what is none of these",
+    "other": "anything else",
 }
 """The kinds, and what each is."""
 

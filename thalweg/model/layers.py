@@ -189,7 +189,7 @@ def layers_of(model: nn.Module) -> list[Layer]:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module normalises: one of PyTorch's, or one that is called so.
+    """Whether a module normalizes: one of PyTorch's, or one that is called so.
 
     >>> class MyRMSNorm(nn.Module): ...
     >>> is_norm(nn.BatchNorm2d(3)), is_norm(MyRMSNorm()), is_norm(nn.Linear(1, 1))
@@ -199,7 +199,7 @@ def is_norm(module: nn.Module) -> bool:
 
 
 def attention_of(layer: Layer, modules: Mapping[str, nn.Module]) -> str | None:
-    """Return the name of the attention that the layer gives the outputs of, None where it is no such one."""
+    """Return the name of the attention that the layer gives the outputs of, None where it is not one."""
     owner, _, last = layer.called.rpartition(".")
     is_one = last == "out_proj" and isinstance(modules.get(owner), nn.MultiheadAttention)
     return owner if is_one else None

@@ -138,7 +138,7 @@ def _bits(values: Tensor) -> Tensor:
 
 
 def _mixed(values: Tensor) -> Tensor:
-    """Scatter whole numbers over all 64 bits, so that sums of them tell multisets apart."""
+    """Scatter integers over all 64 bits, so that sums of them tell multisets apart."""
     z = values + _MIX[0]
     z = (z ^ (z >> 30)) * _MIX[1]
     z = (z ^ (z >> 27)) * _MIX[2]

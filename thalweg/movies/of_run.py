@@ -121,7 +121,7 @@ def _gauges(run: SavedRun) -> Gauges:
         gauges = read_gauges(run.folder)
     except CheckpointError as error:
         raise TaskError(
-            f"The run {run.name} has no gauges to show: train it with thalweg train … --gauges 10. ({error})"
+            f"The run {run.name} has no gauges to show: train it with thalweg train … --gauges 10. ({error})."
         ) from None
     samples = gauges.arrays.get("steps", torch.zeros(0)).shape
     shape = (*samples, len(gauges.parameters))

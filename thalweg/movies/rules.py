@@ -32,7 +32,7 @@ def print_optimizer(optimizer: object) -> PrintedOptimizer:
     numbers that are schedules have the values of the first step.
 
     Raises:
-        TaskError: the optimizer is no chain of rules, as solvers and wrappers are not.
+        TaskError: the optimizer is not a chain of rules, as solvers and wrappers are not.
         EngineError: a rule calls PyTorch outside the vocabulary.
 
     >>> import torch
@@ -42,8 +42,8 @@ def print_optimizer(optimizer: object) -> PrintedOptimizer:
     """
     if not isinstance(optimizer, Stepper):
         raise TaskError(
-            f"{type(optimizer).__name__} is no chain of rules, so a page cannot step it. Solvers are shown "
-            "as recorded paths; of a wrapper, give the optimizer inside."
+            f"{type(optimizer).__name__} is not a chain of rules, so a page cannot step it. Solvers are "
+            "shown as recorded paths; of a wrapper, give the optimizer inside."
         )
     group = optimizer.param_groups[0]
     composition = optimizer.composition(group)

@@ -36,7 +36,7 @@ class Spelled(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Write a function out, or call it where it is none of these, or too large."""
+        """Write a function out, or call it where it is not one of these, or too large."""
         given = kwargs or {}
         written = _WRITTEN.get(func)
         found = written(*args, **given) if written is not None else None

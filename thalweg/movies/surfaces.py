@@ -1,4 +1,4 @@
-"""Surfaces by name: the tasks that minimise a function of two numbers, and functions of the user's own."""
+"""Surfaces by name: the tasks that minimize a function of two numbers, and functions of the user's own."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def find_surface(
         left, right, bottom, top = _checked(view, 4, "view: left,right,bottom,top")
         if not (left < right and bottom < top):
             raise TaskError(
-                f"A view is left,right,bottom,top with left < right and bottom < top; got {view}."
+                f"A view must be left,right,bottom,top with left < right and bottom < top; got {view}."
             )
         found = replace(found, view=(left, right, bottom, top))
     return found if view is not None else replace(found, view=_around(found.view, found.start))
@@ -108,7 +108,7 @@ def _known(target: str) -> Surface:
     model = task.build()
     if not isinstance(model, PointModel) or len(model.point) != 2:
         raise TaskError(
-            f"{target} is no function of two numbers; leave its dimensions as they are."
+            f"{target} is not a function of two numbers; leave its dimensions as they are."
         )
     return Surface(name, of_two(model.function), start, view, _formula(_MADE_BY[name]))
 

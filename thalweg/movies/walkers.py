@@ -23,7 +23,7 @@ from thalweg.solvers.methods import METHODS
 from thalweg.whole import whole_number
 
 GRADIENT, COORDINATE = "gd", "coordinate"
-"""Gradient descent, which sees no noise; and exact minimisation along one coordinate after the other."""
+"""Gradient descent, which sees no noise; and exact minimization along one coordinate after the other."""
 
 RATES = tuple(float(f"{10 ** (half / 2):.3g}") for half in range(-8, 3))
 """The learning rates that are tried where none is given: 1e-4 to 10, two a decade."""
@@ -39,7 +39,7 @@ Path = np.ndarray
 class Course:
     """What all walkers share: the surface, the steps, and the noise on each coordinate of the gradient.
 
-    Raises TaskError for steps and a seed that are no whole numbers, and for a noise below 0.
+    Raises TaskError for steps and a seed that are not integers, and for a noise below 0.
     """
 
     surface: Surface
@@ -51,7 +51,9 @@ class Course:
         whole_number("steps", self.steps, 1)
         whole_number("seed", self.seed, 0)
         if not (is_real(self.noise) and 0 <= self.noise < math.inf):
-            raise TaskError(f"noise is a standard deviation, a number ≥ 0; got {self.noise!r}.")
+            raise TaskError(
+                f"noise must be a standard deviation, a number ≥ 0; got {self.noise!r}."
+            )
 
     def draws(self) -> np.ndarray:
         """Return the noise of each step, standard normal (steps, 2): the same for every walker."""
@@ -88,8 +90,8 @@ def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
     """Return a walker by name: an optimizer's, "gd", "coordinate", or a solver's ("newton", "cg", "lbfgs").
 
     Raises:
-        TaskError: nothing is called so; an optimizer is no chain of rules, is for matrices, or calls PyTorch
-            outside the engine's vocabulary.
+        TaskError: nothing is called so; an optimizer is not a chain of rules, is for matrices, or calls
+            PyTorch outside the engine's vocabulary.
     """
     name = name.strip().lower()
     if name == COORDINATE:
@@ -127,7 +129,9 @@ def _made(named: NamedOptimizer, params: Any, lr: float | None, engine: str = "a
     try:
         return named.factory(params, engine=engine, **given, **named.hyperparameters)  # type: ignore[call-arg]
     except TypeError as error:
-        raise TaskError(f"{named.name} is no chain of rules, so a page cannot step it.") from error
+        raise TaskError(
+            f"{named.name} is not a chain of rules, so a page cannot step it."
+        ) from error
     except ValueError as error:  # what an optimizer of matrices says to a point
         raise TaskError(f"{named.name} cannot step a point of a surface: {error}.") from error
 

@@ -71,7 +71,7 @@ class Node:
 
     @property
     def is_function(self) -> bool:
-        """Whether it is no layer, but for what the model is given."""
+        """Whether it is not a layer, but for what the model is given."""
         return not self.module and self.label != INPUT
 
 

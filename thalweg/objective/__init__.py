@@ -1,4 +1,4 @@
-"""What is minimised: loss, penalty, metrics."""
+"""What is minimized: loss, penalty, metrics."""
 
 from thalweg.objective.cost import Cost
 from thalweg.objective.losses import Loss, as_loss, half_mse, loss_names
@@ -17,7 +17,7 @@ from thalweg.objective.metrics import (
     rmse,
     top_k,
 )
-from thalweg.objective.penalty import L1, L2, Penalties, Penalty, penalised
+from thalweg.objective.penalty import L1, L2, Penalties, Penalty, penalized
 from thalweg.objective.scores import Meter, Scores
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
     "mae",
     "metric_names",
     "mse",
-    "penalised",
+    "penalized",
     "probability_accuracy",
     "r2",
     "rmse",

@@ -40,18 +40,18 @@ def answers(loss: Loss, outputs: Any, kind: Output) -> Any:
     if kind == "raw":
         return outputs
     if kind not in ("probability", "class"):
-        raise TaskError(f"output is 'raw', 'probability' or 'class'; got {kind!r}.")
+        raise TaskError(f"output must be 'raw', 'probability' or 'class'; got {kind!r}.")
     name = loss.name
     if not isinstance(outputs, Tensor) or name not in (*_ONE_ROW_OF_SCORES, *_HALF):
         raise TaskError(
-            f"Under the loss {name} the outputs are no classes, so there is no {kind} to give: use "
+            f"Under the loss {name} the outputs are not classes, so there is no {kind} to give: use "
             "output='raw'."
         )
     if kind == "class":
         return _classes(name, outputs)
     if name == "multi_margin_loss":
         raise TaskError(
-            "The scores of multi_margin_loss are no logarithms of probabilities: use output='class' "
+            "The scores of multi_margin_loss are not logarithms of probabilities: use output='class' "
             "or 'raw'."
         )
     if name in _ONE_ROW_OF_SCORES:

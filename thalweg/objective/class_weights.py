@@ -39,7 +39,7 @@ def with_class_weights(loss: Loss, weights: Any) -> Loss:
     """Return the loss with its rows counted by the weights of their classes.
 
     Raises:
-        TaskError: the loss is not cross_entropy or nll_loss by name, or the weights are no numbers ≥ 0,
+        TaskError: the loss is not cross_entropy or nll_loss by name, or the weights are not numbers ≥ 0,
             one for each class.
     """
     if loss.function not in _FUNCTIONS.values():
@@ -55,7 +55,7 @@ def with_class_weights(loss: Loss, weights: Any) -> Loss:
         (numbers >= 0).all() & numbers.isfinite().all() & numbers.any()
     ):
         raise TaskError(
-            f"class_weights are finite numbers ≥ 0, one for each class, not all 0; got {weights!r}."
+            f"class_weights must be finite numbers ≥ 0, one for each class, not all 0; got {weights!r}."
         )
     function = functools.partial(_ByName(loss.name), weight=numbers)
     return dataclasses.replace(loss, function=function)

@@ -24,7 +24,7 @@ MetricLike = str | Metric | MetricFunction
 
 @dataclass(frozen=True)
 class Cost:
-    """The objective J(θ) = L(θ) + λΩ(θ), and the metrics reported beside it.
+    """The objective J(θ) = L(θ) + λΩ(θ), and the metrics reported with it.
 
     `loss` is the name of a loss in `torch.nn.functional` ("cross_entropy", "mse_loss", short
     "mse"), a torch loss module, or a function (outputs, targets) -> scalar. The loss of a set is
@@ -53,7 +53,7 @@ class Cost:
     >>> x, y = torch.ones(4, 1), torch.zeros(4, 1)
     >>> float(cost.objective(model, x, y).detach())  # 2² + 0.1 · 2²
     4.400000095367432
-    >>> def masked(outputs, targets):  # a mean over the targets that are no padding
+    >>> def masked(outputs, targets):  # a mean over the targets that are not padding
     ...     kept = targets >= 0
     ...     return ((outputs - targets).square() * kept).sum() / kept.sum()
     >>> cost = Cost(masked, batch_weight=lambda outputs, targets: (targets >= 0).sum())
@@ -76,7 +76,7 @@ class Cost:
         if self.batch_weight is not None:
             if not callable(self.batch_weight):
                 raise TaskError(
-                    "batch_weight is a function (outputs, targets) -> number: what the mean of the "
+                    "batch_weight must be a function (outputs, targets) -> number: what the mean of the "
                     f"batch's loss was divided by; got {self.batch_weight!r}."
                 )
             surrogate = dataclasses.replace(surrogate, batch_weight=self.batch_weight)
@@ -95,7 +95,7 @@ class Cost:
             raise TaskError(f"Two metrics have the same name: {', '.join(names)}.")
         if self.penalty is not None and not callable(self.penalty):
             raise TaskError(
-                f"A penalty is L1(…), L2(…), a sum of them, or a function of the model; "
+                f"A penalty must be L1(…), L2(…), a sum of them, or a function of the model; "
                 f"got {self.penalty!r}. For weight decay write L2({self.penalty!r})."
             )
         object.__setattr__(self, "surrogate", surrogate)
@@ -113,7 +113,7 @@ class Cost:
     def bind_residuals(self, model: nn.Module, name: str) -> Residuals:
         """Return the residuals r of `model`, J = ½‖r‖², for the optimizer called `name`.
 
-        Raises TaskError where the objective is no sum of squares; `residuals_of` says which are.
+        Raises TaskError where the objective is not a sum of squares; `residuals_of` says which are.
         """
         return residuals_of(self.surrogate, self.penalty, model, name)
 

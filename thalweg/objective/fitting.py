@@ -14,7 +14,7 @@ from thalweg.errors import DataError, TaskError
 def check_classes(
     name: str, outputs: Tensor, targets: Tensor, set_name: str, ignored: int | None
 ) -> None:
-    """Raise an error if `targets` are no classes of such outputs."""
+    """Raise an error if `targets` are not classes of such outputs."""
     if outputs.ndim < 2:
         raise TaskError(
             f"The loss {name} expects outputs of shape (rows, classes); the model gives "

@@ -58,7 +58,7 @@ _NAMED: dict[str, tuple[LossFunction, TargetKind]] = {
     "kl_div": (functools.partial(functional.kl_div, reduction="batchmean"), "elementwise"),
     "poisson_nll_loss": (functional.poisson_nll_loss, "elementwise"),
 }
-# The others are never negative; these are, of outputs that are no logarithms of probabilities, or
+# The others are never negative; these are, of outputs that are not logarithms of probabilities, or
 # of counts.
 _SIGNED = ("nll_loss", "kl_div", "poisson_nll_loss")
 _ALIASES = {
@@ -213,7 +213,7 @@ class Loss:
         return self.ignore_index is None or not bool((targets == self.ignore_index).any())
 
     def match(self, outputs: Any, targets: Any) -> Any:
-        """Return `targets` in the dtype the loss wants beside `outputs`; other targets stay as they
+        """Return `targets` in the dtype that the loss expects for `outputs`; other targets stay as they
         are.
         """
         if isinstance(targets, Weighted):
@@ -300,7 +300,7 @@ def as_loss(loss: str | nn.Module | LossFunction | Loss) -> Loss:
         return _named(name, loss)
     if not callable(loss):
         raise TaskError(
-            f"A loss is a name such as 'cross_entropy', or a function of (outputs, targets); "
+            f"A loss must be a name such as 'cross_entropy', or a function of (outputs, targets); "
             f"got {type(loss).__name__}."
         )
     inner = loss.func if isinstance(loss, functools.partial) else loss

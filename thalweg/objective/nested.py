@@ -18,7 +18,7 @@ def mapped(
 
     Lists, tuples, named tuples, mappings, data classes and their subclasses are walked through. Of a
     packed sequence the lengths stay where they are, since PyTorch wants them on the CPU. `other` is
-    given what is none of these; without it that stays as it is.
+    given anything else; without it that stays as it is.
 
     >>> import torch
     >>> from collections import namedtuple
@@ -135,7 +135,7 @@ def _fields(value: Any) -> Iterator[tuple[str, Any]]:
 def _record(value: Any, items: dict[str, Any]) -> Any:
     twin = copy.copy(value)
     for name, item in items.items():
-        object.__setattr__(twin, name, item)  # a frozen one, too; nothing is computed anew
+        object.__setattr__(twin, name, item)  # a frozen one, too; nothing is computed again
     return twin
 
 

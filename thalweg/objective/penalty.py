@@ -1,13 +1,13 @@
 """Penalties Ω on the parameters: L1 and L2, added with `+`.
 
-What is penalised: the weights. Not, unless asked, the *biases*, by which is meant
+What is penalized: the weights. Not, unless asked, the *biases*, by which is meant
 
 - a parameter whose own name is `bias`, begins with `bias_` or ends in `_bias`
   (`0.bias`, `lstm.bias_ih_l0`, `attention.in_proj_bias`), and
-- every parameter of a normalisation layer (batch, instance, layer, group, RMS), whose gain sets a
+- every parameter of a normalization layer (batch, instance, layer, group, RMS), whose gain sets a
   scale as a bias sets an offset.
 
-The number of axes plays no part: a weight that is a vector is penalised.
+The number of axes plays no part: a weight that is a vector is penalized.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _OfWeights(_Sum):
 
     def bind(self, model: nn.Module) -> Callable[[], Tensor]:
         """Return the penalty as a function without arguments: the parameters are looked up once."""
-        weights = penalised(model, self.include_biases)
+        weights = penalized(model, self.include_biases)
         return lambda: self.strength * _total([self._of(w).sum() for w in weights])
 
     def _of(self, w: Tensor) -> Tensor:
@@ -127,11 +127,11 @@ class L2(_OfWeights):
         return squares(w)
 
 
-def penalised(model: nn.Module, include_biases: bool = False) -> list[nn.Parameter]:
+def penalized(model: nn.Module, include_biases: bool = False) -> list[nn.Parameter]:
     """Return the trainable parameters a penalty acts on; the module's text says what counts as a
     bias.
 
-    >>> [tuple(p.shape) for p in penalised(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)))]
+    >>> [tuple(p.shape) for p in penalized(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)))]
     [(2, 3)]
     """
     chosen: dict[nn.Parameter, None] = {}
@@ -158,7 +158,7 @@ def _terms(penalty: object) -> tuple[Penalty, ...]:
     if isinstance(penalty, Penalties):
         return penalty.terms
     if not isinstance(penalty, Penalty):
-        raise TaskError(f"A penalty is a function of the model; got {type(penalty).__name__}.")
+        raise TaskError(f"A penalty must be a function of the model; got {type(penalty).__name__}.")
     return (penalty,)
 
 
@@ -173,4 +173,4 @@ def _total(values: list[Tensor]) -> Tensor:
 
 def _check_strength(strength: float) -> None:
     if not (is_real(strength) and math.isfinite(strength) and strength >= 0):
-        raise TaskError(f"A penalty's strength is a finite number ≥ 0; got {strength!r}.")
+        raise TaskError(f"A penalty's strength must be a finite number ≥ 0; got {strength!r}.")

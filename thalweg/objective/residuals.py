@@ -12,7 +12,7 @@ from torch.nn import _reduction
 
 from thalweg.errors import TaskError
 from thalweg.objective.losses import Loss, setting_of
-from thalweg.objective.penalty import L2, Penalties, Penalty, penalised
+from thalweg.objective.penalty import L2, Penalties, Penalty, penalized
 
 Residuals = Callable[[Any, Any], Tensor]
 """(outputs, targets) -> r, with J = ½‖r‖² of the batch."""
@@ -20,7 +20,7 @@ Residuals = Callable[[Any, Any], Tensor]
 _FACTORS = {"mse_loss": 1.0, "half_mse": 0.5}
 
 _NEEDS_SQUARES = (
-    "{name} minimises ½‖r‖² and needs the residuals r of the cost; {what} is no sum of squares. These "
+    "{name} minimizes ½‖r‖² and needs the residuals r of the cost; {what} is not a sum of squares. These "
     "are: the losses 'mse' and 'half_mse', torch.nn.MSELoss and functional.mse_loss, with weights or "
     "without, and beside them the penalty L2. LBFGS, BFGS and SSBroyden take any cost."
 )
@@ -32,7 +32,7 @@ def residuals_of(loss: Loss, penalty: Penalty | None, model: nn.Module, name: st
     A mean over N elements gives √(2/N)·(ŷ − y), a weight w in a mean √(2w/Σw)·(ŷ − y), a sum √2·(ŷ − y), half
     of a mean √(1/N)·(ŷ − y); the penalty λΣ|w|² gives √(2λ)·w.
 
-    Raises TaskError, for the optimizer `name`, where loss or penalty is no sum of squares.
+    Raises TaskError, for the optimizer `name`, where loss or penalty is not a sum of squares.
 
     >>> r = residuals_of(Loss("mse_loss", nn.functional.mse_loss), None, nn.Identity(), "LM")
     >>> float(r(torch.tensor([3.0, 1.0]), torch.tensor([1.0, 1.0])).square().sum() / 2)
@@ -45,7 +45,7 @@ def residuals_of(loss: Loss, penalty: Penalty | None, model: nn.Module, name: st
         kind = getattr(penalty, "__name__", type(penalty).__name__)
         raise TaskError(_NEEDS_SQUARES.format(name=name, what=f"the penalty {kind}"))
     weights = [
-        (math.sqrt(2 * term.strength), penalised(model, term.include_biases))
+        (math.sqrt(2 * term.strength), penalized(model, term.include_biases))
         for term in terms
         if term.strength
     ]
@@ -70,7 +70,7 @@ def _scale(loss: Loss, outputs: Tensor) -> Tensor | float:
         return math.sqrt(factor if reduction == "sum" else factor / max(outputs.numel(), 1))
     if bool((weight < 0).any()):
         raise TaskError(
-            f"A weight of the loss {loss.name} is negative: its objective is no sum of squares."
+            f"A weight of the loss {loss.name} is negative: its objective is not a sum of squares."
         )
     scale: Tensor = (factor * weight / (1.0 if reduction == "sum" else weight.sum())).sqrt()
     return scale

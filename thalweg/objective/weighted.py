@@ -50,16 +50,18 @@ def count_rows(targets: Any, inputs: Any) -> int:
 
 
 def check_weights(weights: Any, rows: int, where: str) -> None:
-    """Raise DataError if `weights` are no weights of so many rows."""
+    """Raise DataError if `weights` are not weights of so many rows."""
     if not isinstance(weights, Tensor) or weights.is_complex() or tuple(weights.shape) != (rows,):
         got = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
         raise DataError(
-            f"The weights of {where} are one number for each row, of shape ({rows},); got {got}. "
+            f"The weights of {where} must be one number for each row, of shape ({rows},); got {got}. "
             "The third part of a batch is the weights of its rows; several inputs are one tuple: "
             "((a, b), y)."
         )
     if rows and not (math.isfinite(float(weights.sum())) and float(weights.min()) >= 0):
-        raise DataError(f"The weights of {where} are finite numbers ≥ 0; got {_worst(weights):g}.")
+        raise DataError(
+            f"The weights of {where} must be finite numbers ≥ 0; got {_worst(weights):g}."
+        )
 
 
 def weigh_batch(targets: Any, weights: Any) -> Weighted:

@@ -165,7 +165,7 @@ def _fields(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _is_displayed(lines: list[str]) -> bool:
-    """Whether a paragraph is displayed: indented, or an equation that is no sentence.
+    """Whether a paragraph is displayed: indented, or an equation that is not a sentence.
 
     A docstring of a title and equations alone has lost its indentation, which was that of all its lines.
     """

@@ -109,7 +109,7 @@ class Named(Stepper):
             if name not in known:
                 raise TypeError(
                     f"{cls.__name__}() got an unexpected argument {name!r}.{suggest(name, known)} "
-                    f"It takes: {', '.join(known)}"
+                    f"It takes: {', '.join(known)}."
                 )
         bound = signature.bind((), *args, **kwargs)
         bound.apply_defaults()
@@ -243,7 +243,7 @@ def _card(name: str, rules: Links, title: str | None) -> str:
     docs = [docstring.of(link.rule) for link in chain(*rules).links]
     cards = [doc for doc in docs if "\nPaper:" in doc]
     if not cards:
-        raise ValueError(f"no rule of {name} has a card: a docstring with the line 'Paper: …'")
+        raise ValueError(f"No rule of {name} has a card: a docstring with the line 'Paper: …'.")
     first, blank, rest = cards[-1].partition("\n\n")
     return (title or first) + blank + rest
 

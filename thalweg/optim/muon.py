@@ -76,19 +76,19 @@ def _check(
 ) -> None:
     """Raise PyTorch's errors, and those which it raises in a step."""
     if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise ValueError("Tensor lr must be 1-element")
+        raise ValueError("Tensor lr must be 1-element.")
     if not lr >= 0.0:
-        raise ValueError(f"Learning rate should be >= 0 but is: {lr}")
+        raise ValueError(f"Learning rate should be >= 0 but is: {lr}.")
     if not momentum >= 0.0:
-        raise ValueError(f"momentum should be >= 0 but is: {momentum}")
+        raise ValueError(f"momentum should be >= 0 but is: {momentum}.")
     if not weight_decay >= 0.0:
-        raise ValueError(f"weight decay should be >= 0 but is: {weight_decay}")
+        raise ValueError(f"weight decay should be >= 0 but is: {weight_decay}.")
     if adjust_lr_fn is not None and adjust_lr_fn not in ("original", "match_rms_adamw", "spectral"):
-        raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")
+        raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported.")
     if ns_steps >= _MOST_STEPS:
-        raise ValueError("Number of steps must be less than 100 for computational efficiency")
+        raise ValueError("Number of steps must be less than 100 for computational efficiency.")
     if len(ns_coefficients) != 3:
-        raise ValueError("Coefficients must be a tuple of exactly 3 values")
+        raise ValueError("Coefficients must be a tuple of exactly 3 values.")
 
 
 def _coefficient(k: int) -> Any:
@@ -96,7 +96,7 @@ def _coefficient(k: int) -> Any:
 
 
 class Muon(OfMatrices, TorchTwin, MuonArguments):
-    """Muon (Jordan et al. 2024): momentum, orthogonalised: all of its singular values become about 1.
+    """Muon (Jordan et al. 2024): momentum, orthogonalized: all of its singular values become about 1.
 
         m ← μ·m + (1 − μ)·g
         u = μ·m + (1 − μ)·g  with `nesterov`, otherwise u = m;    u = U·S·Vᵀ
@@ -109,9 +109,9 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     {"params": experts, "matrices": "last"} for stacks of matrices in the last two dimensions.
 
         dialect="keras":  m ← μ·m + g;   u = μ·m + g  with `nesterov`
-                          s = 0.2·√max(r, c);   u/(‖u‖ + ε) is orthogonalised
+                          s = 0.2·√max(r, c);   u/(‖u‖ + ε) is orthogonalized
         dialect="optax":  u = μ·m/(1 − μᵗ⁺¹) + (1 − μ)·g/(1 − μᵗ)  with `nesterov`, otherwise m/(1 − μᵗ)
-                          s = √max(1, c/r);   u/(‖u‖ + ε) is orthogonalised
+                          s = √max(1, c/r);   u/(‖u‖ + ε) is orthogonalized
 
     Their products are in the weight's own precision, and `adjust_lr_fn` chooses among the same scales.
 
@@ -124,10 +124,10 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     https://kellerjordan.github.io/posts/muon/; λ and "match_rms_adamw": Liu et al. 2025, arXiv:2502.16982.
     Defaults: PyTorch's: lr = 0.001, λ = 0.1, μ = 0.95, Nesterov, five steps; in the dialect "keras" λ is
     0.004, in "optax" 0, and ε 1e-8.
-    Use: for the matrices of hidden layers, beside AdamW for embeddings, the last layer, and vectors; with
+    Use: for the matrices of hidden layers, with AdamW for embeddings, the last layer, and vectors; with
     "match_rms_adamw" AdamW's learning rate and weight decay can be kept.
     Deviations: in PyTorch's dialect `eps` is accepted and changes nothing: a matrix of any norm but 0 is
-    orthogonalised, where PyTorch hardly moves one of a norm below `eps`. Of a bfloat16 weight without
+    orthogonalized, where PyTorch hardly moves one of a norm below `eps`. Of a bfloat16 weight without
     Nesterov PyTorch divides the momentum itself by its norm; here it stays what it is. PyTorch takes matrices
     alone. The matrices of Keras and Optax have a row for each input, those of `torch.nn` one for each output:
     of a weight that was transposed "original" is Optax' scale. Keras and Optax step all but tensors of two

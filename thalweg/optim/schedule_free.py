@@ -55,15 +55,15 @@ def _check(owner: str, here: Mapping[str, Any], group: Mapping[str, Any]) -> Non
     if "silent_sgd_phase" in group or ("betas" in here) != ("betas" in group):
         raise ValueError(
             f"{said}it was saved by another optimizer. AdamWScheduleFree goes with ScheduleFreeAdamW, "
-            "SGDScheduleFree with ScheduleFreeSGD"
+            "SGDScheduleFree with ScheduleFreeSGD."
         )
     if not group["train_mode"] and group["k"]:
         raise ValueError(
             f"{said}it was saved where the model is evaluated, and the point of training is not in it. Call "
-            "optimizer.train() before model and optimizer are saved there"
+            "optimizer.train() before model and optimizer are saved there."
         )
     if group["k"] < group["warmup_steps"]:
         raise ValueError(
             f"{said}it was saved in step {group['k']} of a warm-up of {group['warmup_steps']} steps, which "
-            "is a schedule of lr here. Save it after the warm-up"
+            "is a schedule of lr here. Save it after the warm-up."
         )

@@ -12,26 +12,24 @@ from thalweg.engine import Link, Rule
 from thalweg.engine.program.shapes import matrix_sizes
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Links
-from thalweg.rules import (
+from thalweg.rules.shampoo import (
     shampoo,
     shampoo_blocks,
     shampoo_columns,
     shampoo_identity,
     shampoo_rows,
-    soap,
-    soap_blocks,
-    soap_columns,
-    soap_identity,
-    soap_rows,
+)
+from thalweg.rules.soap import soap, soap_columns, soap_identity, soap_rows
+from thalweg.rules.soap_authors import (
     soap_skipping,
-    soap_skipping_blocks,
     soap_skipping_columns,
     soap_skipping_identity,
     soap_skipping_rows,
 )
+from thalweg.rules.soap_blocks import soap_blocks, soap_skipping_blocks
 
 SMALLEST_BLOCK = 3
-"""From here on no part of a side is a single row or column."""
+"""The smallest block size that leaves no block with a single row or column."""
 
 SHAMPOO_SIDES = {"max_dim": 2048, "block_size": math.inf}
 SOAP_SIDES = {"max_dim": 10_000, "block_size": math.inf, "precondition_1d": False}

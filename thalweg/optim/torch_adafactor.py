@@ -75,7 +75,7 @@ class Adafactor(TorchTwin, torch.optim.Adafactor):
     def form(self, group: Group, p: Tensor) -> Composition:
         """Return the chain of a parameter: of a matrix or a vector, and of its dtype."""
         if p.is_complex():
-            raise RuntimeError("Adafactor does not support complex parameters")
+            raise RuntimeError("Adafactor does not support complex parameters.")
         return self._composed(
             group, self._links(group, p.ndim > 1, str(p.dtype).removeprefix("torch."))
         )

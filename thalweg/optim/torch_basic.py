@@ -164,8 +164,8 @@ class ASGD(TorchTwin, torch.optim.ASGD):
     Defaults: PyTorch's: lr = 0.01, λ = 1e-4, α = 0.75, t₀ = 10⁶: the average begins after a million steps.
     Use: for convex problems; lower t₀, and evaluate inside `optimizer.evaluating()`. For networks see
     `polyak`, `ema`, `swa`.
-    Deviations: `lambd` is a penalty of its own beside `weight_decay`; the parameters themselves are not
-    averaged.
+    Deviations: `lambd` is a penalty of its own in addition to `weight_decay`; the parameters themselves are
+    not averaged.
     """
 
     refuses_sparse = "ASGD does not support sparse gradients"

@@ -38,8 +38,9 @@ class SparseAdam(TorchTwin, torch.optim.SparseAdam):
     Use: for large embeddings with `sparse=True`, where a batch meets few of the rows: a step costs what they
     cost. Averages of a row that is rarely met are old, and t counts all steps, so it is not Adam; of dense
     gradients take Adam.
-    Deviations: none from PyTorch. Beside Adam, ε stands before the bias correction (ε̂ in the paper), and rows
-    without a gradient neither move nor forget. Gradients of a row that come twice are added up first.
+    Deviations: none from PyTorch. Compared with Adam, ε is added before the bias correction (ε̂ in the
+    paper), and rows without a gradient neither move nor forget. Gradients of a row that come twice are added
+    up first.
     """
 
     example = _EXAMPLE
@@ -53,7 +54,8 @@ class SparseAdam(TorchTwin, torch.optim.SparseAdam):
         engine = kwargs.get("engine", "auto")
         if engine not in ("auto", "eager"):
             raise ValueError(
-                f"SparseAdam gathers rows by PyTorch's calls, so engine is 'auto' or 'eager', got {engine!r}"
+                "SparseAdam gathers rows by PyTorch's calls, so engine must be 'auto' or 'eager', got "
+                f"{engine!r}."
             )
         super().__init__(params, *args, **kwargs)
 
@@ -68,6 +70,6 @@ class SparseAdam(TorchTwin, torch.optim.SparseAdam):
         for group in self.param_groups:
             if any(p.grad is not None and not p.grad.is_sparse for p in group["params"]):
                 raise RuntimeError(
-                    "SparseAdam does not support dense gradients, please consider Adam instead"
+                    "SparseAdam does not support dense gradients, please consider Adam instead."
                 )
         return super()._make_plan()

@@ -13,12 +13,12 @@ from thalweg.race.runner import Race
 def race(*arguments: Any, **settings: Any) -> RaceResult:
     """Race optimizers on a task: which one trains it fastest?
 
-    Each entrant is tuned with the same budget, then judged at its best point on other seeds, and more
-    of them where they decide. A seed
-    fixes the initial weights and the order of the data for all entrants alike. Entrants are ranked
-    by the median steps (or seconds, or gradients) of training until a validation figure reaches the
-    target; a trial that misses it, diverges or raises counts as infinite. What the data do not tell
-    apart is said to be not distinguishable.
+    Each entrant is tuned with the same budget, then judged at its best point on other seeds, and on
+    more of them where they decide. A seed fixes the initial weights and the order of the data for all
+    entrants alike. Entrants are ranked by the geometric mean of the steps (or seconds, or gradients)
+    until a validation figure reaches the target; a trial that misses it, diverges or raises counts
+    with its whole budget. Medians, in which a miss is infinite, are reported as well. Entrants that
+    the data do not tell apart are called not distinguishable.
 
     Args:
         task: a `Task`, the name of a built-in one, or "file.py:function".

@@ -69,7 +69,7 @@ def folder_of(out: str | os.PathLike[str] | None, task: Task) -> Path | None:
         return None
     if not os.fspath(out):  # Path would take it for the working folder
         raise TaskError(
-            "out is the folder of the records, or None to write nothing; got an empty text."
+            "out must be the folder of the records, or None to write nothing; got an empty text."
         )
     name = re.sub(r"[^\w.-]+", "-", task.name)
     return Path(os.fspath(out).replace("{task}", name))
@@ -102,7 +102,7 @@ def _more_of(arguments: RaceArguments, final: Sequence[int]) -> int:
         return len(final) if len(final) >= fewest_first() else 0
     more = whole("more_seeds", arguments.more_seeds)
     if more < 0:
-        raise TaskError(f"more_seeds is a number of seeds, 0 for none; got more_seeds={more}.")
+        raise TaskError(f"more_seeds must be a number of seeds, 0 for none; got more_seeds={more}.")
     return more
 
 
@@ -113,7 +113,7 @@ def _batch_size_of(arguments: RaceArguments, task: Task) -> int | None:
         return task.batch_size
     if isinstance(given, str):
         raise TaskError(
-            f"batch_size is a whole number, None for all rows, or 'task'; got {given!r}."
+            f"batch_size must be an integer, None for all rows, or 'task'; got {given!r}."
         )
     return given
 

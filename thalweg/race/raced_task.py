@@ -51,13 +51,13 @@ def raced_task(task: Task, *, given: bool) -> RacedTask:
 def with_target(task: object, target: float | Target | None) -> Task:
     """Return the task with the target that a user gave; a number is one of the deciding figure.
 
-    Raises TaskError for what is no task.
+    Raises TaskError if it is not a task.
     """
     if not isinstance(task, Task):
         several = isinstance(task, Sequence)
         hint = " Race several one after another, then give the results to `thalweg.race.sum_up`."
         raise TaskError(
-            f"A race is of one Task, or the name of one; got {task!r}.{hint if several else ''}"
+            f"A race takes one Task, or the name of one; got {task!r}.{hint if several else ''}"
         )
     if target is None:
         return task

@@ -128,11 +128,11 @@ def _nothing(tasks: Sequence[str]) -> dict[str, Any]:
 
 def _cost(races: Sequence[ResultDict], by: str | None) -> str:
     if not races:
-        raise TaskError("Several races are summed up, got none.")
+        raise TaskError("There are no races to sum up: give one or more.")
     for race in races:
         if race.get("schema") != OF_RACE:
             raise TaskError(
-                f"Races of the schema {OF_RACE!r} are summed up, got {race.get('schema')!r}. Run "
+                f"Races must have the schema {OF_RACE!r} to be summed up; got {race.get('schema')!r}. Run "
                 "the race again with this version: its finished trials are used again."
             )
     if by is not None:

@@ -41,12 +41,12 @@ class Stacking:
 
 
 def check_stack(wanted: bool | int | None) -> None:
-    """Raise TaskError for what is no number of models, or a size that no stack can have."""
+    """Raise TaskError if it is not a number of models, or a size that no stack can have."""
     if wanted is None or isinstance(wanted, bool):
         return
     size = as_whole(wanted)
     if size is None:
-        raise TaskError(f"stack is True, False, a number of models or None; got {wanted!r}.")
+        raise TaskError(f"stack must be True, False, a number of models or None; got {wanted!r}.")
     if size < 0:
         raise TaskError(f"A stack holds at least one model, got stack={wanted}.")
 

@@ -1,7 +1,8 @@
 """The equations: update rules, and parts to compose them with.
 
-Each is a plain function of tensors (see `thalweg.rule`); `chain` composes them. A file of rules lists its own
-in `__all__`.
+Each is a plain function of tensors (see `thalweg.rule`); `chain` composes them. A file of rules lists the
+public ones in `__all__`. The forms of SOAP and Shampoo that `thalweg.optim.sides` chooses by a parameter's
+size are not among them.
 """
 
 from thalweg.engine import Rule
@@ -28,6 +29,5 @@ from thalweg.rules.shampoo import *
 from thalweg.rules.sign import *
 from thalweg.rules.soap import *
 from thalweg.rules.soap_authors import *
-from thalweg.rules.soap_blocks import *
 
 __all__ = sorted(name for name, value in list(globals().items()) if isinstance(value, Rule))

@@ -193,7 +193,7 @@ def adam_hat(g, m, v, *, t, beta1=0.9, beta2=0.999, eps=1e-7):
     v ← β₂·v + (1 − β₂)·g²
     update = √(1 − β₂ᵗ)/(1 − β₁ᵗ) · m / (√v + ε)
 
-    The ε of `adam` stands beside √v̂ and so weighs less at the first steps: there ε̂ = ε·√(1 − β₂ᵗ).
+    The ε of `adam` is added to √v̂ and so weighs less at the first steps: there ε̂ = ε·√(1 − β₂ᵗ).
     """
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g * g

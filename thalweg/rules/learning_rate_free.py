@@ -36,7 +36,7 @@ def dog(
     Paper: Ivgi, Hinder and Carmon 2023, "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size
     Schedule", arXiv:2302.12022.
     Defaults: lr = 1, `relative` and ε of the authors' code, which advises 1e-4 for models with batch
-    normalisation.
+    normalization.
     Use: for fine-tuning and for SGD without a search for its learning rate, together with an average of the
     points, which the paper evaluates (there with polynomial weights); not where Adam is needed.
     Deviations: the authors' code takes the norms over one parameter group; here they are over all.

@@ -1,4 +1,4 @@
-"""Orthogonalised updates: Muon, as its authors, Keras and Optax have it, and NorMuon."""
+"""Orthogonalized updates: Muon, as its authors, Keras and Optax have it, and NorMuon."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _adjusted(adjust: str, r: Any, c: Any) -> Any:
         return 1.0
     raise RuleError(
         "adjust must be 'original', 'wide', 'match_rms_adamw', 'spectral' or 'none', got "
-        f"{adjust!r}"
+        f"{adjust!r}."
     )
 
 
@@ -49,7 +49,7 @@ def _orthogonal(
     elif iteration == "newton_schulz":
         polar = newton_schulz(u, ns_steps, a, b, c, **how)
     else:
-        raise RuleError(f"iteration must be 'newton_schulz' or 'polar_express', got {iteration!r}")
+        raise RuleError(f"iteration must be 'newton_schulz' or 'polar_express', got {iteration!r}.")
     return _adjusted(adjust, rows(u) / blocks, columns(u)) * polar
 
 
@@ -71,7 +71,7 @@ def muon(
     blocks=1,
     matrices="first",
 ):
-    """Muon (Jordan et al. 2024): momentum, orthogonalised: all of its singular values become about 1.
+    """Muon (Jordan et al. 2024): momentum, orthogonalized: all of its singular values become about 1.
 
         m ← μ·m + (1 − μ)·g
         u = μ·m + (1 − μ)·g  with `nesterov`, otherwise u = m;    u = U·S·Vᵀ
@@ -81,7 +81,7 @@ def muon(
     √max(1, c/r), "match_rms_adamw" 0.2·√max(r, c), "spectral" √(r/c), "none" 1. A vector is a matrix of one
     column. A tensor of more dimensions is a matrix of its first dimension × the rest: the filters of a
     convolution are rows. With matrices="last" it is a stack of matrices in its last two dimensions, each
-    orthogonalised alone: experts.
+    orthogonalized alone: experts.
 
     `iteration` chooses the polynomials: "newton_schulz" with a, b, c, or "polar_express". `precision`,
     `space` and `blocks` are those of `thalweg.newton_schulz`; a fused query, key and value has `blocks=3`,
@@ -91,9 +91,9 @@ def muon(
     https://kellerjordan.github.io/posts/muon/; "match_rms_adamw": Liu et al. 2025, "Muon is Scalable for LLM
     Training", arXiv:2502.16982; "polar_express": Amsel et al. 2025, arXiv:2505.16932.
     Defaults: the authors': μ = 0.95, Nesterov, five steps, products in bfloat16.
-    Use: for the matrices of hidden layers, beside AdamW for embeddings, the last layer, and vectors; with
+    Use: for the matrices of hidden layers, with AdamW for embeddings, the last layer, and vectors; with
     "match_rms_adamw" AdamW's learning rate and weight decay can be kept.
-    Deviations: a matrix of any norm but 0 is orthogonalised; the authors add 1e-7 to the norm, so that they
+    Deviations: a matrix of any norm but 0 is orthogonalized; the authors add 1e-7 to the norm, so that they
     hardly move one of a smaller norm.
     """
     m = momentum * m + (1 - momentum) * g
@@ -185,5 +185,5 @@ def normuon(
     elif adjust == "original":
         wanted = _adjusted("original", rows(u), columns(u)) * torch.sqrt(columns(u) * total(q))
     else:
-        raise RuleError(f"adjust must be 'match_rms_adamw' or 'original', got {adjust!r}")
+        raise RuleError(f"adjust must be 'match_rms_adamw' or 'original', got {adjust!r}.")
     return torch.where(length == 0, 0.0, wanted / length) / scale * polar, m, v

@@ -39,8 +39,8 @@ def schedule_free(
     Paper: Defazio et al. 2024, "The Road Less Scheduled", algorithm 1 for AdamW, arXiv:2405.15682.
     Defaults: β and the weights of the authors' package. Learning rates are larger than with a schedule, and
     are warmed up.
-    Use: when the number of steps is not known beforehand; not with batch normalisation, unless its
-    statistics are computed anew at x.
+    Use: when the number of steps is not known beforehand; not with batch normalization, unless its
+    statistics are computed again at x.
     Deviations: the weights w are of lr alone, as in the authors' package; the printed AdamW counts the bias
     correction √(1 − β₂ᵗ) to the learning rate. Weight decay is `l2`, directly before this rule: it acts at
     y.
@@ -58,7 +58,7 @@ def schedule_free(
 def _(p, z, beta):
     if beta == 0:
         raise EngineError(
-            "schedule-free descent with beta=0 steps z alone, and its average cannot be told from z: choose "
-            "a beta above 0, or add an average, after=polyak()"
+            "Schedule-free descent with beta=0 steps z alone, and its average cannot be told from z: choose "
+            "a beta above 0, or add an average, after=polyak()."
         )
     return p + (1 - 1 / beta) * (z - p)

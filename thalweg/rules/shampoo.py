@@ -15,7 +15,7 @@ from thalweg.engine.matrix.in_blocks import (
 from thalweg.engine.matrix.refreshed import identity_like, newton_root_of, root_of
 from thalweg.engine.program.shapes import ColumnsByColumnsOfBlocks, RowsByRowsOfBlocks
 
-__all__ = ["shampoo", "shampoo_blocks", "shampoo_columns", "shampoo_identity", "shampoo_rows"]
+__all__ = ["shampoo"]
 
 
 def _moments(g, m, v, t, beta1, beta2, graft_eps, grafting):
@@ -74,8 +74,8 @@ def shampoo(
     Defaults: e = 1/4 of the paper; β₁, β₂ and ε_D are Adam's, whose learning rates it takes by grafting; ε
     and k = 10 are ours.
     Use: for matrices of some hundred to thousand rows and columns, in large batches; it takes fewer steps
-    than Adam, and a step in which roots are computed is by far the dearest. SOAP needs less tuning. With
-    `state_dtype` M and V are kept in fewer bits; L, R, X and Y never have fewer than 32.
+    than Adam, and a step in which roots are computed is by far the most expensive. SOAP needs less tuning.
+    With `state_dtype` M and V are kept in fewer bits; L, R, X and Y never have fewer than 32.
     Deviations: without `sums` L and R are averages, so that what is long past does not count, and ε is
     relative to their norms. A side longer than `max_dim` keeps the identity, and the other one has the
     exponent 2e, unless it is cut; vectors, of which the paper takes a matrix too, are stepped by the grafted

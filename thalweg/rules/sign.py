@@ -20,7 +20,7 @@ def sign(u):
     Paper: Bernstein et al. 2018, "signSGD: Compressed Optimisation for Non-Convex Problems", algorithm 1,
     arXiv:1802.04434.
     Defaults: none; the learning rate is the size of every coordinate's step, so it is near Adam's.
-    Use: when one bit a coordinate must do, or as the plainest normalised step; not on small noisy batches,
+    Use: when one bit a coordinate must do, or as the plainest normalized step; not on small noisy batches,
     where the sign of the gradient is the noise's.
     Deviations: none; sign(0) = 0.
     """

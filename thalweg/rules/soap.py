@@ -7,7 +7,7 @@ import torch
 from thalweg.engine import ColumnsByColumns, RowsByRows, gram, gram_of_columns, mean, rule
 from thalweg.engine.matrix.refreshed import basis_of, identity_like, turned_at_first
 
-__all__ = ["soap", "soap_columns", "soap_identity", "soap_rows"]
+__all__ = ["soap"]
 
 
 def beta_of_factors(beta2, shampoo_beta):

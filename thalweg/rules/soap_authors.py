@@ -8,7 +8,7 @@ from thalweg.engine import ColumnsByColumns, RowsByRows, gram, gram_of_columns, 
 from thalweg.engine.matrix.refreshed import in_order, ordered_basis_of
 from thalweg.rules.soap import beta_of_factors, normalized
 
-__all__ = ["soap_skipping", "soap_skipping_columns", "soap_skipping_identity", "soap_skipping_rows"]
+__all__ = ["soap_skipping"]
 
 
 def momentum_from_second(g, m, t, beta1):

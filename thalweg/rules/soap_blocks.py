@@ -19,8 +19,6 @@ from thalweg.engine.program.shapes import ColumnsByColumnsOfBlocks, RowsByRowsOf
 from thalweg.rules.soap import beta_of_factors, normalized, scaled
 from thalweg.rules.soap_authors import momentum_from_second, moved, scaled_from_second
 
-__all__ = ["soap_blocks", "soap_skipping_blocks"]
-
 
 @rule
 def soap_blocks(

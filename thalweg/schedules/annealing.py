@@ -51,7 +51,7 @@ class cosine(Schedule):
         if self.warmup >= self.steps:
             raise ValueError(
                 f"cosine: warmup must be less than steps, which counts both, got warmup={self.warmup} "
-                f"and steps={self.steps}"
+                f"and steps={self.steps}."
             )
 
     def _value(self, k: float) -> float:
@@ -142,7 +142,7 @@ class warmup_stable_decay(Schedule):
         if self.warmup + self.decay > self.steps:
             raise ValueError(
                 f"warmup_stable_decay: warmup + decay must be at most steps, which counts all, got "
-                f"warmup={self.warmup}, decay={self.decay} and steps={self.steps}"
+                f"warmup={self.warmup}, decay={self.decay} and steps={self.steps}."
             )
 
     def _value(self, k: float) -> float:

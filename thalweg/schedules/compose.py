@@ -73,7 +73,7 @@ class join(Schedule):
 
     def __init__(self, *pieces: tuple[Schedule, float | None] | Schedule) -> None:
         if not pieces:
-            raise ValueError("join: no pieces; expected pairs (schedule, steps)")
+            raise ValueError("join: no pieces; expected pairs (schedule, steps).")
         checked = [_piece(piece, i + 1, len(pieces)) for i, piece in enumerate(pieces)]
         object.__setattr__(self, "pieces", tuple(checked))
 
@@ -101,13 +101,13 @@ def _piece(piece: Any, place: int, count: int) -> tuple[Schedule, float | None]:
     if isinstance(piece, Schedule):
         piece = (piece, None)
     if not isinstance(piece, tuple | list) or len(piece) != 2:
-        raise TypeError(f"join: {what} must be a pair (schedule, steps), got {piece!r}")
+        raise TypeError(f"join: {what} must be a pair (schedule, steps), got {piece!r}.")
     schedule, steps = piece
     a_schedule("join", f"the schedule of {what}", schedule)
     if steps is None and place == count:
         return schedule, None
     if steps is None:
         raise ValueError(
-            f"join: {what} has no number of steps, which only the last may lack: write ({schedule!r}, steps)"
+            f"join: {what} has no number of steps, which only the last may lack: write ({schedule!r}, steps)."
         )
     return schedule, length("join", f"the steps of {what}", steps)

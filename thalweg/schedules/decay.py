@@ -177,14 +177,14 @@ class piecewise(Schedule):
         elif not isinstance(boundaries, Sequence) or not isinstance(values, Sequence):
             raise TypeError(
                 "piecewise: expected {step: value}, such as {0: 0.1, 30: 0.01}, or a list of steps and a "
-                f"list of values, such as [30], [0.1, 0.01]; got {boundaries!r} and {values!r}"
+                f"list of values, such as [30], [0.1, 0.01]; got {boundaries!r} and {values!r}."
             )
         steps = tuple(length("piecewise", "a boundary", step) for step in boundaries)
         if any(a >= b for a, b in pairwise(steps)):
-            raise ValueError(f"piecewise: boundaries must ascend, got {list(boundaries)!r}")
+            raise ValueError(f"piecewise: boundaries must ascend, got {list(boundaries)!r}.")
         if len(values) != len(steps) + 1:
             raise ValueError(
-                f"piecewise: {len(steps)} boundaries part {len(steps) + 1} values, got {len(values)}"
+                f"piecewise: {len(steps)} boundaries part {len(steps) + 1} values, got {len(values)}."
             )
         checked = [
             number("piecewise", "a value", v, "a finite number", lambda v: True) for v in values
@@ -208,10 +208,10 @@ def _by_step(
 ) -> tuple[list[float], list[float]]:
     if values is not None:
         raise ValueError(
-            f"piecewise: a dictionary of steps holds its values; expected no others, got {values!r}"
+            f"piecewise: a dictionary of steps holds its values; expected no others, got {values!r}."
         )
     if 0 not in pieces:
-        raise ValueError(f"piecewise: a value for step 0 is missing; got steps {list(pieces)!r}")
+        raise ValueError(f"piecewise: a value for step 0 is missing; got steps {list(pieces)!r}.")
     steps = sorted(
         number("piecewise", "a step", step, "a finite number of at least 0", lambda v: v >= 0)
         for step in pieces

@@ -29,7 +29,7 @@ def scheduler(
     Args:
         optimizer: any optimizer.
         schedule: the factor as a function of the step.
-        last_epoch: the steps taken so far less 1; −1 starts anew.
+        last_epoch: the steps taken so far less 1; −1 starts again.
 
     Raises:
         TypeError: `optimizer` is not an optimizer, or `schedule` not a schedule.
@@ -75,7 +75,7 @@ class ScheduleLR(LRScheduler):
         """
         if "schedule" not in state_dict:
             raise ValueError(
-                f"this state holds no schedule, so no `scheduler` wrote it; it has {', '.join(state_dict)}"
+                f"This state holds no schedule, so no `scheduler` wrote it; it has {', '.join(state_dict)}."
             )
         schedule = Schedule.from_dict(state_dict["schedule"])
         super().load_state_dict({**state_dict, "schedule": schedule})

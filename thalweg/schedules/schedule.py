@@ -23,7 +23,7 @@ class Schedule(ABC):
     value at any k ≥ 0. `schedule * number` is a schedule as well.
 
     Steps and numbers of steps may be fractions. What a schedule cannot use is refused when it is made:
-    ValueError for a number out of range, TypeError for what is no number.
+    ValueError for a number out of range, TypeError if it is not a number.
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True, repr=False)
@@ -44,10 +44,10 @@ class Schedule(ABC):
         known = _KINDS.setdefault(cls.__name__, cls)
         if known.__module__ != cls.__module__:
             raise TypeError(
-                f"a schedule called {cls.__name__!r} exists already, in {known.__module__}; `from_dict` "
-                "finds schedules by name, so choose another"
+                f"A schedule called {cls.__name__!r} exists already, in {known.__module__}; `from_dict` "
+                "finds schedules by name, so choose another."
             )
-        _KINDS[cls.__name__] = cls  # a class defined anew, as in a notebook, replaces itself
+        _KINDS[cls.__name__] = cls  # a class defined again, as in a notebook, replaces itself
 
     @abstractmethod
     def _value(self, k: float) -> float:
@@ -62,7 +62,9 @@ class Schedule(ABC):
         """
         step = float(k) if hasattr(k, "__float__") else math.nan
         if not 0 <= step < math.inf:
-            raise ValueError(f"{self.name}: a step is a finite number of at least 0, got {k!r}")
+            raise ValueError(
+                f"{self.name}: a step must be a finite number of at least 0, got {k!r}."
+            )
         value = self._value(step)
         if not math.isfinite(value):
             raise OverflowError(f"{self!r} is not a finite number at step {k!r}: {value}")
@@ -111,14 +113,14 @@ class Schedule(ABC):
         """
         if not isinstance(record, Mapping) or not isinstance(record.get("name"), str):
             raise ValueError(
-                f"a schedule is stored as a dictionary with its name under 'name', got {record!r}"
+                f"A schedule must be stored as a dictionary with its name under 'name', got {record!r}."
             )
         given = dict(record)
         name = given.pop("name")
         if name not in _KINDS:
             raise ValueError(
-                f"no schedule is called {name!r}; there are {', '.join(sorted(_KINDS))}."
-                f"{suggest(name, _KINDS)} Import your own before it is read"
+                f"No schedule is called {name!r}; there are {', '.join(sorted(_KINDS))}."
+                f"{suggest(name, _KINDS)} Import your own before it is read."
             )
         kind = _KINDS[name]
         declared = {f.name: f.default is MISSING for f in fields(kind)}
@@ -129,7 +131,7 @@ class Schedule(ABC):
                 )
         missing = [key for key, needed in declared.items() if needed and key not in given]
         if missing:
-            raise ValueError(f"{name} is stored without {', '.join(missing)}: {record!r}")
+            raise ValueError(f"{name} is stored without {', '.join(missing)}: {record!r}.")
         return kind._from_fields(**{key: _rich(value) for key, value in given.items()})
 
     @classmethod
@@ -159,7 +161,9 @@ class scaled(Schedule):  # noqa: N801 - called like a function
 def a_schedule(owner: str, what: str, value: Any) -> Schedule:
     """Return `value` if it is a schedule."""
     if not isinstance(value, Schedule):
-        raise TypeError(f"{owner}: {what} must be a schedule, such as constant(0.1), got {value!r}")
+        raise TypeError(
+            f"{owner}: {what} must be a schedule, such as constant(0.1), got {value!r}."
+        )
     return value
 
 

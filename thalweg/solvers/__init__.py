@@ -1,4 +1,4 @@
-"""Solvers: a deterministic objective is minimised along directions, in a trust region, or by blocks."""
+"""Solvers: a deterministic objective is minimized along directions, in a trust region, or by blocks."""
 
 from thalweg.solvers.blocks.descent import coordinate_descent
 from thalweg.solvers.blocks.lasso import lasso

@@ -73,7 +73,7 @@ class Lane:
     best_f: float = 0.0
     best_size: float = 0.0
     steps: int = 0
-    """Steps since the direction began anew."""
+    """Steps since the direction began again."""
     fall: float = 0.0
     """α·φ′(0) of the last step."""
     iterations: int = 0

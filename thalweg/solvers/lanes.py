@@ -13,7 +13,7 @@ State = TypeVar("State", bound=tuple[Any, ...])
 def take(state: State, lanes: Tensor | None) -> State:
     """Return the part of a state that belongs to `lanes`; None means all of them.
 
-    What is no tensor belongs to all lanes.
+    What is not a tensor belongs to all lanes.
 
     >>> from typing import NamedTuple
     >>> import torch

@@ -1,4 +1,4 @@
-"""Minimising a function of a tensor from one start or from several at once."""
+"""Minimizing a function of a tensor from one start or from several at once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def minimize(
     """Return the lowest point of a differentiable function that a solver finds from `x0`.
 
     `fun` takes a tensor of the shape of `x0` and returns one number; its gradient comes from autograd. `x0`
-    is a tensor, an array or a number; whole numbers are taken as float64. Methods, each with its options:
+    is a tensor, an array or a number; integers are taken as float64. Methods, each with its options:
 
     - "bfgs", "ssbfgs", "ssbroyden": a full matrix; "lbfgs" (`history=10`): its last pairs;
     - "cg" (`beta="pr+"`, "fr", "hz"), "steepest";

@@ -97,7 +97,7 @@ def _of_numbers(given: Any, start: Tensor) -> Callable[[Tensor], Tensor]:
         m = m.to(start)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(
-            f"preconditioner is a function, a tensor or numbers; got {type(given).__name__} ({error})."
+            f"preconditioner must be a function, a tensor or numbers; got {type(given).__name__} ({error})."
         ) from None
     n = start.numel()
     diagonal = m.shape == start.shape

@@ -15,7 +15,7 @@ from thalweg.solvers.stop import Status, Stop
 
 
 class Objective(Protocol):
-    """What is minimised, at one point of each lane."""
+    """What is minimized, at one point of each lane."""
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return f [lanes] and its gradient [lanes, n] at x [lanes, n]."""

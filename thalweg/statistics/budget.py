@@ -50,8 +50,8 @@ def budget_curve(
     gave on the seed that was left out. Judged by the seeds that chose, a trial looks better than it is, the
     more so the more there are to choose from. The sets are all there are, or many drawn from a fixed seed.
 
-    Trials beyond the first `drawn` were placed by the results of those before, and are no draw: a set of
-    more than `drawn` trials holds all of these, and then as many of the others, in their order.
+    Trials beyond the first `drawn` were placed by the results of those before, and are not a random draw: a
+    set of more than `drawn` trials holds all of these, and then as many of the others, in their order.
 
     Args:
         results: of (folds, trials), or one row. Infinity is a miss: the expectation is infinite as long as

@@ -85,7 +85,7 @@ def compare_all(
         ('better', 0.48, 'at most')
     """
     if not 0 <= tolerance < np.inf:
-        raise TaskError(f"A tolerance is a finite number ≥ 0; got tolerance={tolerance}.")
+        raise TaskError(f"A tolerance must be a finite number ≥ 0; got tolerance={tolerance}.")
     rows = _rows(times, budget)
     missed = {name: int(np.isinf(row).sum()) for name, row in rows.items()}
     logs = {name: np.log(restricted(row, budget)) for name, row in rows.items()}

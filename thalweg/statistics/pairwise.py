@@ -94,5 +94,5 @@ def cost_table(costs: ArrayLike) -> Array:
     """
     given = np.asarray(costs, dtype=np.float64)
     if given.ndim != 2 or not given.size:
-        raise TaskError(f"Costs are a table of (entrants, tasks), got shape {given.shape}.")
+        raise TaskError(f"Costs must be a table of (entrants, tasks), got shape {given.shape}.")
     return given

@@ -87,7 +87,9 @@ def profile_scores(costs: ArrayLike, largest: float = 4.0) -> Array:
         array([0.778, 0.556])
     """
     if not 1 < largest < np.inf:
-        raise TaskError(f"The largest factor of a profile is finite and above 1, got {largest}.")
+        raise TaskError(
+            f"The largest factor of a profile must be finite and above 1, got {largest}."
+        )
     ratio = ratios_to_best(costs)
     scores: Array = (np.maximum(0, largest - ratio) / (largest - 1)).mean(axis=1)
     return scores
@@ -96,7 +98,7 @@ def profile_scores(costs: ArrayLike, largest: float = 4.0) -> Array:
 def scores_without_a_task(costs: ArrayLike, largest: float = 4.0) -> tuple[Array, Array]:
     """Return the lowest and the highest score of each entrant when any one of the tasks is left out.
 
-    This says how much a score hangs on a single task. It is no confidence interval: tasks are chosen,
+    This says how much a score hangs on a single task. It is not a confidence interval: tasks are chosen,
     not drawn, and a handful of them cannot be resampled.
 
     Raises:
@@ -151,8 +153,8 @@ def rank_reversals(
 ) -> tuple[Reversal, ...]:
     """Return where the order of two entrants by profile score depends on who else runs.
 
-    The scores are computed anew without each third entrant, and with the two alone. Where the list is
-    not empty, the ranking is no property of the entrants, and pairwise ratios should be read instead.
+    The scores are computed again without each third entrant, and with the two alone. Where the list is
+    not empty, the ranking is not a property of the entrants, and pairwise ratios should be read instead.
 
     Source: Gould & Scott (2016), "A note on performance profiles for benchmarking software".
 

@@ -111,11 +111,11 @@ def width_interval(
 
         log cᵢₛ = μᵢ + βₛ + eᵢₛ,    σ̂² = Σ (cᵢₛ − c̄ᵢ. − c̄.ₛ + c̄..)² / ((n − 1)(S − 1))
 
-    over the n rates that no seed missed. The medians are drawn anew about those that were seen, with
+    over the n rates that no seed missed. The medians are drawn again about those that were seen, with
     noise of σ̂ (and σ̂ with that of its own), and the width is measured each time. Noise is in these
     widths twice, so their 95 % range holds the true width in 91 to 93 % of races; the interval is
     therefore their range of 1 − 0.4 (1 − level), which holds it in 95 to 98 % (`benchmarks/claims.py`).
-    What lies between the rates that were tried is no part of it.
+    What lies between the rates that were tried is not part of it.
 
     Args:
         lrs: the grid.
@@ -139,7 +139,7 @@ def width_interval(
     check_level(level)
     table = np.asarray(costs, dtype=np.float64)
     if table.ndim != 2 or not table.size:
-        raise TaskError(f"Costs are a table of (seeds, rates), got shape {table.shape}.")
+        raise TaskError(f"Costs must be a table of (seeds, rates), got shape {table.shape}.")
     rate, medians = _grid(lrs, np.median(table, axis=0))
     table = table[:, np.argsort(np.asarray(lrs, dtype=np.float64))]
     whole = np.isfinite(table).all(axis=0)
@@ -194,9 +194,11 @@ def _grid(lrs: ArrayLike, costs: ArrayLike) -> tuple[Array, Array]:
             f"{rate.shape}."
         )
     if not ((rate > 0) & np.isfinite(rate)).all() or len(np.unique(rate)) < len(rate):
-        raise TaskError(f"Learning rates are positive and given once each, got {rate.tolist()}.")
+        raise TaskError(
+            f"Learning rates must be positive and given once each, got {rate.tolist()}."
+        )
     if not (cost > 0).all():
-        raise TaskError(f"Costs are positive, and infinite for a miss, got {cost.tolist()}.")
+        raise TaskError(f"Costs must be positive, and infinite for a miss, got {cost.tolist()}.")
     order = np.argsort(rate)
     return rate[order], cost[order]
 

@@ -58,7 +58,7 @@ def _positive(values: ArrayLike, name: str) -> Array:
     wrong = given[~(given > 0)]
     if wrong.size:
         raise TaskError(
-            f"A {name} is a positive number, got {wrong.flat[0]:g}. A miss is written as infinity; "
+            f"A {name} must be a positive number, got {wrong.flat[0]:g}. A miss is written as infinity; "
             "a target that is met before the first step compares nobody."
         )
     return given

@@ -25,10 +25,10 @@ class growing_batches(Strategy):
     alike; there are fewer steps in the later ones, and a schedule that counts steps does not reach its end.
 
     Args:
-        factor: f, a whole number ≥ 2.
+        factor: f, an integer ≥ 2.
         parts: of the epochs, each with its own size.
 
-    Raises TaskError for settings that are none, for all rows in a batch already, and for a `DataLoader`.
+    Raises TaskError for invalid settings, for all rows in a batch already, and for a `DataLoader`.
 
     Source: Smith et al. 2018, Don't decay the learning rate, increase the batch size.
     """

@@ -32,7 +32,7 @@ class stochastic_depth(Strategy):
         branches: the names of the layers f_l, the outputs of which are added to their inputs.
         survival: p_L, of the last branch.
 
-    Raises TaskError for a branch that is not there, or a probability that is none.
+    Raises TaskError for a branch that is not there, or a value that is not a probability.
 
     Source: Huang et al. 2016, Deep networks with stochastic depth, equations 2 and 4.
     """
@@ -42,11 +42,13 @@ class stochastic_depth(Strategy):
 
     def __post_init__(self) -> None:
         if not (is_real(self.survival) and 0 < self.survival <= 1):
-            raise TaskError(f"survival is a probability, 0 < survival ≤ 1; got {self.survival!r}.")
+            raise TaskError(
+                f"survival must be a probability, 0 < survival ≤ 1; got {self.survival!r}."
+            )
         given: object = self.branches
         if not isinstance(given, tuple) or not given:
             raise TaskError(
-                f"branches are the names of one or more layers, in a tuple; got {self.branches!r}."
+                f"branches must be the names of one or more layers, in a tuple; got {self.branches!r}."
             )
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:

@@ -26,7 +26,7 @@ class freezing(Strategy):
     when lower layers are thought to be done; {"0": (0.5, 1)} thaws one then. A frozen layer has no gradient,
     so that no optimizer moves it, and keeps the optimizer's state. It is counted in the cost like others.
 
-    Raises TaskError for a layer that is not there, or of fractions that are none; and where an epoch would
+    Raises TaskError for a layer that is not there, or of invalid fractions; and where an epoch would
     train nothing.
 
     Source: Brock et al. 2017, FreezeOut; Howard and Ruder 2018, section 3.3, for the other direction.
@@ -45,7 +45,7 @@ class freezing(Strategy):
             is_pair = isinstance(times, tuple) and len(times) == 2 and all(map(is_real, times))
             if not (is_pair and 0 <= times[0] < times[1] <= 1):
                 raise TaskError(
-                    f"Layer {name!r} is trained from one fraction of the epochs to a later one, such as "
+                    f"Layer {name!r} must be trained from one fraction of the epochs to a later one, such as "
                     f"(0, 0.5); got {times!r}."
                 )
 

@@ -43,7 +43,7 @@ def strategy_named(text: str) -> Strategy:
         key = key.replace("-", "_")
         if not equals or not value:
             raise TaskError(
-                f"The settings of a strategy are NAME:setting=value,setting=value; got {part!r} in "
+                f"The settings of a strategy must be NAME:setting=value,setting=value; got {part!r} in "
                 f"{text!r}."
             )
         if key not in known:

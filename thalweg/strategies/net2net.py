@@ -109,7 +109,7 @@ class net2net(Strategy):
     """Train a small model first; the task's model begins as the same function, wider and deeper.
 
     Any module will do, as `widened` and `deepened` take it: linear and convolutional layers, batch
-    normalisation, residual sums, feed-forward blocks of transformers. Both models call their layers in the
+    normalization, residual sums, feed-forward blocks of transformers. Both models call their layers in the
     same order.
 
     Args:

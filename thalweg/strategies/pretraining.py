@@ -39,10 +39,10 @@ class pretraining(Strategy):
         unsupervised:  stage k trains layer k and a linear decoder to reproduce what comes into layer k,
                        by the mean squared error, with a share `noise` of its inputs set to 0
 
-    A layer is a linear or convolutional one with what follows up to the next. Of a model that is no sequence
-    of layers the calls are traced; a residual block, whose input goes on beside its layers, is trained as one
-    layer. The joint stage begins with the layers as they were pretrained; supervised, also with the last
-    output layer.
+    A layer is a linear or convolutional one with what follows up to the next. Of a model that is not a
+    sequence of layers the calls are traced; a residual block, whose input goes on beside its layers, is
+    trained as one layer. The joint stage begins with the layers as they were pretrained; supervised, also
+    with the last output layer.
 
     Args:
         kind: "supervised" or "unsupervised".
@@ -66,10 +66,10 @@ class pretraining(Strategy):
         check_share("share", self.share)
         if self.kind not in ("supervised", "unsupervised"):
             raise TaskError(
-                f"The kind of pretraining is 'supervised' or 'unsupervised'; got {self.kind!r}."
+                f"The kind of pretraining must be 'supervised' or 'unsupervised'; got {self.kind!r}."
             )
         if not (is_real(self.noise) and 0 <= self.noise < 1):
-            raise TaskError(f"noise is a fraction, 0 ≤ noise < 1; got {self.noise!r}.")
+            raise TaskError(f"noise must be a fraction, 0 ≤ noise < 1; got {self.noise!r}.")
         if self.noise and self.kind == "supervised":
             raise TaskError("noise is for unsupervised pretraining.")
 

@@ -22,7 +22,7 @@ def with_rates(recipe: BaseRecipe, rates: Mapping[str, float]) -> BaseRecipe:
 
     The factor of the longest name that a parameter's name begins with holds; 1 where there is none.
 
-    Raises TaskError for a layer that is not there, a factor that is no number ≥ 0, or a recipe without a
+    Raises TaskError for a layer that is not there, a factor that is not a number ≥ 0, or a recipe without a
     learning rate.
     """
     if not rates:
@@ -31,7 +31,7 @@ def with_rates(recipe: BaseRecipe, rates: Mapping[str, float]) -> BaseRecipe:
     for name, factor in rates.items():
         layer_of(model, name)
         if not (is_real(factor) and 0 <= factor < float("inf")):
-            raise TaskError(f"The rate of layer {name!r} is a factor ≥ 0; got {factor!r}.")
+            raise TaskError(f"The rate of layer {name!r} must be a factor ≥ 0; got {factor!r}.")
     if recipe.lr is None:
         raise TaskError("Layer-wise rates are factors of the learning rate: give lr=….")
     factors = [

@@ -1,4 +1,4 @@
-"""A student that is trained beside its teacher: both in one model, of which only the student learns."""
+"""A student that is trained with its teacher: both in one model, of which only the student learns."""
 
 from __future__ import annotations
 

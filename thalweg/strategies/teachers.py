@@ -62,7 +62,7 @@ class distillation(Strategy):
         teacher: a trained model, whose training costs nothing here; or a function that builds one, which is
             trained by the recipe with `share` of the budget.
         temperature: T; a higher one shows more of the teacher's small probabilities.
-        weight: of the new term, beside 1 for L.
+        weight: of the new term, next to 1 for L.
         share: of the budget, for a teacher that is trained.
 
     Raises TaskError for a setting out of its range, or outputs of another shape.
@@ -147,7 +147,7 @@ class hints(Strategy):
         if self.weight != 0:
             _check_positive("weight", self.weight)
         if not isinstance(self.teacher, nn.Module):
-            raise TaskError(f"The teacher is a trained model; got {self.teacher!r:.80}.")
+            raise TaskError(f"The teacher must be a trained model; got {self.teacher!r:.80}.")
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:
         """Return the stage of the hint, and that of the targets."""
@@ -231,11 +231,11 @@ def _goes_on(recipe: BaseRecipe, models: Models) -> BaseRecipe:
 
 def _check_positive(name: str, value: object) -> None:
     if not (is_real(value) and 0 < value < float("inf")):  # type: ignore[operator]  # it is a number
-        raise TaskError(f"{name} is a number > 0; got {value!r}.")
+        raise TaskError(f"{name} must be a number > 0; got {value!r}.")
 
 
 def _check_teacher(teacher: object) -> None:
     if not callable(teacher):
         raise TaskError(
-            f"The teacher is a trained model, or a function that builds one; got {teacher!r:.80}."
+            f"The teacher must be a trained model, or a function that builds one; got {teacher!r:.80}."
         )

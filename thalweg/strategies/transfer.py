@@ -23,7 +23,7 @@ class copied_layers(Strategy):
     """Train a shallow model first, and begin the deep one with copies of its layers.
 
     The other layers of the deep model are drawn as usual, and all are trained. It can help where a deep
-    model as it is drawn does not learn at all, as without normalisation and skip connections.
+    model as it is drawn does not learn at all, as without normalization and skip connections.
 
     Args:
         shallow: builds the shallow model, or is one.
@@ -69,7 +69,7 @@ class transfer(Strategy):
 
     The new layers have large gradients while they are untrained, which would spoil the copied ones.
     Frozen layers are counted in the cost like others, though their backward pass is saved. The running
-    statistics of frozen batch normalisation go on.
+    statistics of frozen batch normalization go on.
 
     Args:
         source: the trained model; it is not changed.
@@ -95,7 +95,7 @@ class transfer(Strategy):
             check_share("share", self.share)
         if not isinstance(self.source, nn.Module):
             raise TaskError(
-                f"The source of a transfer is a trained model, an nn.Module; got {self.source!r:.80}."
+                f"The source of a transfer must be a trained model, an nn.Module; got {self.source!r:.80}."
             )
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:

@@ -16,11 +16,11 @@ from thalweg.whole import whole_number
 class plain(Strategy):
     """Train by the recipe as it is, in one stage, or in `parts` that hand on their weights alone.
 
-    With one part it is the run without a strategy, bit for bit. More parts show what beginning anew does
+    With one part it is the run without a strategy, bit for bit. More parts show what beginning again does
     by itself, which every strategy of several stages does too: between two of them the state of the
     optimizer is lost.
 
-    Raises TaskError where `parts` is no whole number ≥ 1.
+    Raises TaskError where `parts` is not an integer ≥ 1.
 
     >>> str(plain(parts=3)), [stage.name for stage in plain(parts=2).stages(None)]
     ('plain:parts=3', ['part 1', 'part 2'])

@@ -20,20 +20,20 @@ def fractions_in(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def given_apart(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the sets that are given as such, and are no fractions."""
+    """Return the sets that are given as such, and are not fractions."""
     return {n: part for n, part in given.items() if part is not None and not is_fraction(part)}
 
 
 def is_fraction(part: Any) -> bool:
     """Return whether a set is given as a fraction of the rows."""
-    return isinstance(part, bool) or is_real(part)  # a truth value is refused as one
+    return isinstance(part, bool) or is_real(part)  # a bool is refused as one
 
 
 def checked_seed(seed: Any) -> int:
-    """Return a seed as a whole number; DataError for what is none."""
+    """Return a seed as an integer; DataError if it is not one."""
     whole = as_seed(seed)
     if whole is None:
-        raise DataError(f"seed is a whole number from 0 to 2⁶³ − 1; got {seed!r}.")
+        raise DataError(f"seed must be an integer from 0 to 2⁶³ − 1; got {seed!r}.")
     return whole
 
 
@@ -67,7 +67,7 @@ def cut(
     elif split == "stratified":
         cuts = _cut_classes(labels, fractions, seed)
     else:
-        raise DataError(f"split is 'random', 'stratified' or 'last'; got {split!r}.")
+        raise DataError(f"split must be 'random', 'stratified' or 'last'; got {split!r}.")
     return {name: whole.select(index) for name, index in cuts.items()}
 
 

@@ -92,7 +92,7 @@ class Data:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The name of each column of the inputs, none where the data are no table."""
+        """The name of each column of the inputs, none where the data are not a table."""
         return () if self.columns is None else self.columns.names
 
     @classmethod
@@ -210,7 +210,7 @@ class Data:
     ) -> Data:
         """Return the data of a table with named columns: a pandas.DataFrame, or a file .csv or .parquet.
 
-        Numbers stay numbers and truth values become 0 and 1. A column of categories becomes one column
+        Numbers stay numbers and bools become 0 and 1. A column of categories becomes one column
         of zeros and ones for each category of the training rows; one that is not among them is zeros.
 
         Args:
@@ -220,8 +220,8 @@ class Data:
             features: the columns to predict it from; None is all others.
             categorical: the columns that are categories; "auto" takes those of text.
             missing: "refuse" missing values, or "fill" them with the median of the training rows, of
-                categories and truth values with the most frequent one.
-            target_kind: "class" or "number"; "auto" takes text, truth values and the whole numbers 0, 1,
+                categories and bools with the most frequent one.
+            target_kind: "class" or "number"; "auto" takes text, bools and the integers 0, 1,
                 …, k − 1 with k ≤ 20 for classes, other numbers for numbers.
             validation: a table of its own, or a fraction of the rows.
             test: likewise.
@@ -343,7 +343,9 @@ class Data:
 def _explicit(part: Any, name: str) -> Rows:
     source = as_set(part, name)
     if not isinstance(source, (ArraySource, WeightedSource)):
-        raise DataError(f"Beside arrays, the {name} set is a pair (x, y) of arrays or a fraction.")
+        raise DataError(
+            f"With arrays, the {name} set must be a pair (x, y) of arrays or a fraction."
+        )
     return source
 
 
@@ -363,7 +365,7 @@ def _check_shapes(sets: dict[str, Rows]) -> None:
 def _fit(scale: Scaling, values: Tensor) -> Scaler:
     fits = {"standard": Scaler.standard, "min_max": Scaler.min_max}
     if scale not in fits:
-        raise DataError(f"scale is 'standard' or 'min_max'; got {scale!r}.")
+        raise DataError(f"scale must be 'standard' or 'min_max'; got {scale!r}.")
     return fits[scale](values)
 
 

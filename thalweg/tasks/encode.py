@@ -95,7 +95,7 @@ def one_hot(labels: Columns, classes: int | None = None) -> Columns:
         raise DataError("one_hot got no labels.")
     whole = numbers.long()
     if not torch.equal(whole.to(numbers.dtype), numbers):
-        raise DataError("one_hot expects whole numbers as labels.")
+        raise DataError("one_hot expects integers as labels.")
     count = int(whole.max()) + 1 if classes is None else classes
     if int(whole.min()) < 0 or int(whole.max()) >= count:
         raise DataError(

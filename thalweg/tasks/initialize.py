@@ -27,12 +27,12 @@ _ROWS = 256
 
 
 def check_initialization(how: Initialization) -> InitStrategy | InitChain | Draw:
-    """Return what starts a model; raise TaskError for what is no initialization."""
+    """Return what starts a model; raise TaskError if it is not an initialization."""
     if isinstance(how, str):
         return find_strategy(how)
     if not (isinstance(how, (InitStrategy, InitChain)) or callable(how)):
         raise TaskError(
-            "An initialization is a name such as 'orthogonal', a strategy such as init.he(), or a "
+            "An initialization must be a name such as 'orthogonal', a strategy such as init.he(), or a "
             f"function of the model; got {how!r}."
         )
     return how

@@ -78,7 +78,7 @@ def read_image_folder(
     """
     root = Path(folder).expanduser()
     if mode not in MODES:
-        raise DataError(f"mode is 'RGB' or 'L'; got {mode!r}.")
+        raise DataError(f"mode must be 'RGB' or 'L'; got {mode!r}.")
     if not root.is_dir():
         raise DataError(f"There is no folder {root} to read images from.")
     found = {each.name: _files(each) for each in sorted(root.iterdir()) if _is_class(each)}

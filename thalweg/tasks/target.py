@@ -45,7 +45,7 @@ class Target:
             )
         value: Any = self.value
         if not (is_real(value) and math.isfinite(value)):
-            raise TaskError(f"A target's value is a finite number; got {value!r}.")
+            raise TaskError(f"A target's value must be a finite number; got {value!r}.")
         if not isinstance(value, (int, float)):  # as it is written: .95, not .949999988
             object.__setattr__(self, "value", float(str(value)))
 

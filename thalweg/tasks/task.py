@@ -38,7 +38,7 @@ class Task:
     make a race.
 
     `data` is a `Data`, or what `Data` takes as its training set. `model` is a function without
-    arguments that builds a fresh module (a class will do); each run calls it anew under its own
+    arguments that builds a fresh module (a class will do); each run calls it again under its own
     seed. A module given as such is copied for each run, which then starts from these very weights.
     `target` is the validation figure at which the task counts as learned.
 
@@ -86,7 +86,7 @@ class Task:
             object.__setattr__(self, "cost", Cost(cost))
         if not callable(self.model):
             raise TaskError(
-                f"A task's model is a function that builds an nn.Module, such as "
+                f"A task's model must be a function that builds an nn.Module, such as "
                 f"`lambda: nn.Linear(4, 1)`; got {type(self.model).__name__}."
             )
         if self.init is not None:
@@ -102,7 +102,7 @@ class Task:
     def _check_target(self, target: Any) -> None:
         if not isinstance(target, Target):
             raise TaskError(
-                "A task's target is a Target, a figure with its name, such as "
+                "A task's target must be a Target, a figure with its name, such as "
                 f"Target('accuracy', 0.95); got {target!r}."
             )
         target.check(self.cost)
@@ -167,5 +167,5 @@ class Task:
 def _count(name: str, value: object, what: str) -> int:
     count = as_whole(value)
     if count is None or count < 1:
-        raise TaskError(f"A task's {name} is a {what}, at least 1; got {value!r}.")
+        raise TaskError(f"A task's {name} must be a {what}, at least 1; got {value!r}.")
     return count

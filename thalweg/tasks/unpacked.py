@@ -22,7 +22,7 @@ class Unpacked(nn.Module):
     torch.Size([5, 1])
 
     Raises:
-        TaskError: `model` is no module, but for example a class of modules.
+        TaskError: `model` is not a module, but for example a class of modules.
     """
 
     def __init__(self, model: nn.Module) -> None:

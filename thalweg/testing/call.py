@@ -185,7 +185,7 @@ def stale_graph(subject: Subject) -> None:
     """After a step, autograd refuses to go back through a graph that was built before it.
 
     Autograd notices a changed parameter by its version counter. Writing through `p.data` does not count: the
-    backward pass of a stale graph then gives a wrong gradient in silence.
+    backward pass of a stale graph then silently gives a wrong gradient.
     """
     trial = subject.start()
     trial.run(range(subject.silent))

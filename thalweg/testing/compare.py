@@ -83,7 +83,7 @@ def _equal(expected: Any, got: Any) -> bool:
         equal = expected == got
         return bool(equal.all() if hasattr(equal, "all") else equal)
     except Exception:
-        return type(expected) is type(got)  # what cannot be compared is no proof of a difference
+        return type(expected) is type(got)  # what cannot be compared does not prove a difference
 
 
 def same(expected: Tensor, got: Tensor) -> bool:

@@ -84,7 +84,7 @@ def check_optimizer(
     _demand_callable(factory)
     for name in [*reasons, *(only or ())]:
         if name not in CHECKS:
-            raise ValueError(f"there is no check called {name!r}.{suggest(name, CHECKS)}")
+            raise ValueError(f"There is no check called {name!r}.{suggest(name, CHECKS)}")
     chosen = [name for name in CHECKS if only is None or name in only]
     with _sandbox():
         optimizer, found = recognise(
@@ -103,8 +103,8 @@ def _demand_callable(factory: object) -> None:
         return
     got = "None" if factory is None else f"an instance of {type(factory).__name__}"
     raise TypeError(
-        "check_optimizer makes the optimizer itself, for every run anew. Give the class, or a function of "
-        f"params, such as lambda params: torch.optim.Adam(params, lr=0.01); got {got}"
+        "check_optimizer makes the optimizer itself, for every run. Give the class, or a function of "
+        f"params, such as lambda params: torch.optim.Adam(params, lr=0.01); got {got}."
     )
 
 

@@ -74,7 +74,7 @@ def reused_gradient(subject: Subject) -> None:
 
 
 def alone(subject: Subject) -> None:
-    """A tensor trains beside others as it trains alone.
+    """A tensor trains with others as it trains alone.
 
     What one layer does must not depend on a state that the last tensor left behind, or on how many there are.
     A norm over all gradients, a line search or one estimate of a distance breaks this on purpose: such an
@@ -84,7 +84,7 @@ def alone(subject: Subject) -> None:
         raise Skipped("the update of a tensor depends on the others (couples=True)")
     demand(
         subject.coupling is None,
-        "Expected a tensor beside others to train as it does alone. Keep everything in state[p]. "
+        "Expected a tensor among others to train as it does alone. Keep everything in state[p]. "
         f"{COUPLES} But {subject.coupling}",
     )
 
@@ -220,7 +220,7 @@ def sparse_gradient(subject: Subject) -> str:
     """A sparse gradient gives the dense gradient's step, or an error about sparse gradients.
 
     `nn.Embedding(sparse=True)` makes them, with an entry for each occurrence of a row: one that is not
-    added up first goes wrong in everything that is not linear. Wrong in silence is the worst of the three; an
+    added up first goes wrong in everything that is not linear. Silently wrong is the worst of the three; an
     error of PyTorch's from the middle of a step, with parameters or states changed already, is little better.
     """
     if subject.sparse:

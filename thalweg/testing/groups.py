@@ -54,7 +54,7 @@ def scheduler(subject: Subject) -> None:
     """A learning rate changed between steps, by hand or by a scheduler, counts from the next step.
 
     Schedulers write `group["lr"]`. An optimizer that copies it when it is made, or into a state, ignores the
-    warm-up and the decay in silence.
+    warm-up and the decay silently.
     """
     lr = _demand_lr(subject)
     constant, by_hand, scheduled = subject.start(), subject.start(), subject.start()
@@ -194,7 +194,7 @@ def _demand_refused(make: Callable[[], Any], what: str) -> None:
 def empty_refused(subject: Subject) -> None:
     """An empty list of parameters is refused with a `ValueError`.
 
-    It is always a mistake, most often a generator that was consumed before; training nothing in silence
+    It is always a mistake, most often a generator that was consumed before; silently training nothing
     costs a run.
     """
     _demand_refused(lambda: subject.factory([]), "an empty list of parameters")

@@ -32,8 +32,8 @@ def recognise(
         subject, optimizer = _made(subject, may_fall_back=shapes is None)
         if not isinstance(optimizer, Optimizer):
             raise TypeError(
-                "the factory has to return a torch.optim.Optimizer, got "
-                f"{type(optimizer).__name__}: {optimizer!r}"
+                "The factory has to return a torch.optim.Optimizer, got "
+                f"{type(optimizer).__name__}: {optimizer!r}."
             )
         name = type(optimizer).__name__
         if needs_closure is not None:

@@ -114,7 +114,7 @@ def scalar_parameter(subject: Subject) -> None:
 
 
 def empty_parameter(subject: Subject) -> None:
-    """A parameter without elements is no error, and no NaN for the others.
+    """A parameter without elements is not an error, and causes no NaN in the others.
 
     Pruned and sharded models have them (FSDP leaves empty shards). The mean over one is NaN.
     """

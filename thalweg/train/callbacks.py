@@ -136,7 +136,7 @@ EVENTS = ("start", "step", "evaluation", "epoch", "end")
 class Callbacks:
     """The callbacks of a run, in their order; each event goes to those that override it.
 
-    Raises TaskError for what is no callback.
+    Raises TaskError if it is not a callback.
     """
 
     def __init__(self, callbacks: Iterable[Any]) -> None:
@@ -178,7 +178,7 @@ class Callbacks:
         ]
 
     def load(self, stored: Iterable[dict[str, Any]]) -> None:
-        """Give stored states back, to those of the same name in the same order; others begin anew."""
+        """Give stored states back, to those of the same name in the same order; others begin again."""
         waiting = list(stored)
         for callback in self.each:
             name = type(callback).__qualname__

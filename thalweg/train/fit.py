@@ -63,7 +63,7 @@ def fit(
 
         Where the optimizer keeps an average (`ema`, `polyak`, `swa`, schedule-free descent), the
         model is measured there, also for `early_stopping` and `stop_at`, and is there at the end.
-        Batch normalisation then gets statistics of the training set there: a pass over it more for
+        Batch normalization then gets statistics of the training set there: a pass over it more for
         each measurement.
 
         `accumulate` k steps once in k batches, by the gradient of all their rows, and at the end of an
@@ -92,7 +92,7 @@ def fit(
         `np.random.seed(seed)` and `random.seed(seed)`), order of the data, and what is drawn in
         training: dropout, augmentation, by the global generators of PyTorch, NumPy and Python, or by
         generators that a data set, a loader, its samplers or the model hold. These are seeded for
-        each epoch, and the caller's are left as they were. Workers of a `DataLoader` begin anew with
+        each epoch, and the caller's are left as they were. Workers of a `DataLoader` begin again with
         each epoch, those with `persistent_workers` too.
 
         `init` is how the model starts, instead of as the task says: a strategy of `thalweg.init` or its
@@ -110,11 +110,11 @@ def fit(
 
     Keeping:
         `checkpoint` is a file, written whole every `checkpoint_every` epochs and at the end. With
-        `resume` a run goes on from it, or starts anew where there is none: on the same machine with as
+        `resume` a run goes on from it, or starts again where there is none: on the same machine with as
         many threads, bit for bit as the run that did not stop. `epochs` may have grown meanwhile.
         `keep_path` is a folder to keep the parameters of some steps in, as `path.safetensors` of bounded
         size, for pictures of the path (`KeepPath`).
-        What a file cannot hold (an extra state that is no number, text, tensor, list or dictionary of
+        What a file cannot hold (an extra state that is not a number, text, tensor, list or dictionary of
         them) is said before training.
 
     Callbacks:

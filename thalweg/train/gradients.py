@@ -27,7 +27,7 @@ class Computed:
     """What a run has computed.
 
     `unit` is how many rows make one gradient-equivalent; None where batches do not tell their size,
-    and each of them counts 1. It is counted in whole numbers, `passes` of a row, so that no rounding
+    and each of them counts 1. It is counted in integers, `passes` of a row, so that no rounding
     adds up and a budget is met exactly.
 
     >>> computed = Computed(unit=8)
@@ -49,7 +49,7 @@ class Computed:
         self.passes += 1 if self.unit is None else rows
 
     def more(self, rows: int, passes: int) -> None:
-        """Count what an optimizer computes beside its closure, in forward passes over a batch."""
+        """Count what an optimizer computes in addition to its closure, in forward passes over a batch."""
         self.passes += passes * (1 if self.unit is None else rows)
 
     @property

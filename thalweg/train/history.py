@@ -215,7 +215,7 @@ def epoch_record(record: Epoch) -> dict[str, Any]:
 
 
 def epoch_from(record: dict[str, Any]) -> Epoch:
-    """Return the epoch of a stored record; TypeError or ValueError where it is none."""
+    """Return the epoch of a stored record; TypeError or ValueError if it is not one."""
     train = _scores(record["train"])
     if train is None:
         raise ValueError("an epoch without training scores")
@@ -241,7 +241,7 @@ def evaluation_record(record: Evaluation) -> dict[str, Any]:
 
 
 def evaluation_from(record: dict[str, Any]) -> Evaluation:
-    """Return the evaluation of a stored record; TypeError or ValueError where it is none."""
+    """Return the evaluation of a stored record; TypeError or ValueError if it is not one."""
     scores = _scores(record["scores"])
     if scores is None:
         raise ValueError("an evaluation without scores")

@@ -111,7 +111,7 @@ def summary(model: nn.Module, x: Any = None) -> ModelSummary:
             zeros; None leaves the output shapes out.
 
     Raises:
-        TaskError: the model is no module, or cannot be run on `x`; the message names the layer.
+        TaskError: the model is not a module, or cannot be run on `x`; the message names the layer.
 
     >>> print(summary(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), (32, 1, 28, 28)))
     layer  kind     output     parameters  trainable

@@ -67,7 +67,7 @@ class BaseRecipe(abc.ABC):
     def __post_init__(self) -> None:
         if not isinstance(self.task, Task):
             raise TaskError(
-                "A recipe's task is a thalweg Task (load_task('digits') gives one); got "
+                "A recipe's task must be a thalweg Task (load_task('digits') gives one); got "
                 f"{self.task!r}."
             )
         if self.init is not None:
@@ -79,7 +79,7 @@ class BaseRecipe(abc.ABC):
         object.__setattr__(self, "autocast", _autocast(self.autocast))
         seed = as_seed(self.seed)
         if seed is None:
-            raise TaskError(f"seed is a whole number from 0 to 2⁶³ − 1; got {self.seed!r}.")
+            raise TaskError(f"seed must be an integer from 0 to 2⁶³ − 1; got {self.seed!r}.")
         object.__setattr__(self, "seed", seed)
         self._check_rate()
         self._check_gradients()
@@ -99,18 +99,20 @@ class BaseRecipe(abc.ABC):
 
     def _check_gradients(self) -> None:
         if self.clip_norm is not None and not (is_real(self.clip_norm) and self.clip_norm > 0):
-            raise TaskError(f"clip_norm is a number > 0; got {self.clip_norm!r}.")
+            raise TaskError(f"clip_norm must be a number > 0; got {self.clip_norm!r}.")
         if self.gradient_budget is not None and not self.gradient_budget > 0:
-            raise TaskError(f"gradient_budget is a number > 0; got {self.gradient_budget!r}.")
+            raise TaskError(f"gradient_budget must be a number > 0; got {self.gradient_budget!r}.")
 
     def _check_scheduler(self) -> None:
         if self.scheduler is not None and not callable(self.scheduler):
             raise TaskError(
-                "scheduler is a function (optimizer) -> torch learning rate scheduler, such as "
+                "scheduler must be a function (optimizer) -> torch learning rate scheduler, such as "
                 f"functools.partial(StepLR, step_size=3); got {self.scheduler!r}."
             )
         if self.scheduler_step not in ("epoch", "step"):
-            raise TaskError(f"scheduler_step is 'epoch' or 'step'; got {self.scheduler_step!r}.")
+            raise TaskError(
+                f"scheduler_step must be 'epoch' or 'step'; got {self.scheduler_step!r}."
+            )
 
     @functools.cached_property
     def chosen(self) -> ChosenOptimizer:
@@ -145,13 +147,13 @@ class BaseRecipe(abc.ABC):
             if self.scheduler is not None:
                 raise TaskError("lr is a schedule already, so there is no place for a scheduler.")
         elif lr is not None and not (_is_number(lr) and lr >= 0):
-            raise TaskError(f"lr is a number ≥ 0, or a function of the step; got {lr!r}.")
+            raise TaskError(f"lr must be a number ≥ 0, or a function of the step; got {lr!r}.")
 
     def _check_stops(self) -> None:
         stop: Any = self.early_stopping
         if stop is not None and not isinstance(stop, EarlyStopping):
             raise TaskError(
-                "early_stopping is an EarlyStopping, such as EarlyStopping(patience=3); "
+                "early_stopping must be an EarlyStopping, such as EarlyStopping(patience=3); "
                 f"got {stop!r}."
             )
         if stop is not None:
@@ -173,7 +175,7 @@ class BaseRecipe(abc.ABC):
         if tolerance is None:
             return
         if not tolerance >= 0:
-            raise TaskError(f"gradient_tolerance is a number ≥ 0; got {tolerance!r}.")
+            raise TaskError(f"gradient_tolerance must be a number ≥ 0; got {tolerance!r}.")
         rows = self.task.data.train.rows
         if self.batch_size is not None and (rows is None or self.batch_size < rows):
             raise TaskError(
@@ -240,7 +242,7 @@ class Run(Trained):
     whatever the size of its batches.
 
     `model` is where it is to be used: for an optimizer that keeps an average, at the average, with
-    batch normalisation's statistics computed there. `optimizer.train()` moves its parameters back
+    batch normalization's statistics computed there. `optimizer.train()` moves its parameters back
     to where training left them, to go on from there.
     """
 

@@ -1,4 +1,4 @@
-"""The sharpness along a run, beside the largest that its optimizer is stable at."""
+"""The sharpness along a run, and the largest at which its optimizer is stable."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class SharpnessAlong(Callback):
         most: products at each point, at most.
         seed: of the choice of rows and of the search.
 
-    Raises TaskError for a count that is no whole number above 0.
+    Raises TaskError for a count that is not an integer above 0.
 
     Source: Cohen and others, Gradient Descent on Neural Networks Typically Occurs at the Edge of
     Stability, 2021.

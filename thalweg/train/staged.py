@@ -26,7 +26,7 @@ class Staged(Protocol):
 
 
 def check_strategy(strategy: Any) -> None:
-    """Raise TaskError for what is no strategy."""
+    """Raise TaskError if it is not a strategy."""
     methods = (getattr(strategy, name, None) for name in ("fit", "identity"))
     if strategy is None or (not isinstance(strategy, type) and all(map(callable, methods))):
         return

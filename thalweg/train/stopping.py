@@ -36,12 +36,12 @@ class EarlyStopping:
         patience = as_whole(self.patience)
         if patience is None or patience < 1:
             raise TaskError(
-                "Early stopping waits for a whole number of epochs, at least one; got "
+                "patience must be an integer of at least 1, a number of epochs; got "
                 f"patience={self.patience!r}."
             )
         object.__setattr__(self, "patience", patience)
         if not (is_real(self.min_delta) and self.min_delta >= 0):
-            raise TaskError(f"min_delta is a number ≥ 0; got {self.min_delta!r}.")
+            raise TaskError(f"min_delta must be a number ≥ 0; got {self.min_delta!r}.")
 
     @property
     def on_train(self) -> bool:

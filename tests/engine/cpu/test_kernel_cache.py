@@ -177,7 +177,7 @@ def test_only_plain_files_are_opened(folder: Path, make: Callable[[Path], None])
     """Nothing is waited for; what is in the place of a kernel stays."""
     folder.mkdir(parents=True, mode=0o700)
     make(file_of(folder))
-    assert_not_used(folder, "is no plain file")
+    assert_not_used(folder, "is not a plain file")
 
 
 @posix

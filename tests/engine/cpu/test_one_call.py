@@ -123,7 +123,7 @@ SHAPES = ((7, 5), (3,), (1,), (4, 6))
 
 
 class Followed:
-    """An optimizer of a few parameters, whose gradients are drawn anew for each step."""
+    """An optimizer of a few parameters, whose gradients are drawn again for each step."""
 
     def __init__(self, cls: Any = optim.Adam, **options: Any) -> None:
         draw = torch.Generator().manual_seed(3)

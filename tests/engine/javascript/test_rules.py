@@ -112,5 +112,5 @@ def test_a_call_outside_the_vocabulary_is_refused_by_name() -> None:
 
 
 def test_what_is_no_chain_is_refused() -> None:
-    with pytest.raises(TaskError, match="Adam is no chain of rules"):
+    with pytest.raises(TaskError, match="Adam is not a chain of rules"):
         print_optimizer(torch.optim.Adam([torch.zeros(2)]))

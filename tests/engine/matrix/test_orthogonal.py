@@ -1,4 +1,4 @@
-"""Orthogonalisation against the singular value decomposition in float64."""
+"""Orthogonalization against the singular value decomposition in float64."""
 
 from __future__ import annotations
 

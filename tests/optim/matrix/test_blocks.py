@@ -121,5 +121,5 @@ def test_a_sensible_size_is_asked_for() -> None:
     for wrong in (2, 3.5, 0, math.nan):
         with pytest.raises(ValueError, match="Invalid block_size"):
             optim.Shampoo([Parameter(torch.zeros(2, 2))], block_size=wrong)
-    with pytest.raises(thalweg.RuleError, match="a text with a whole number above 0"):
+    with pytest.raises(thalweg.RuleError, match="a string with an integer above 0"):
         shampoo_blocks(block_size="many")

@@ -18,7 +18,7 @@ ADJUST: dict[str, Callable[[int, int], float]] = {
 
 
 def quintic(x: Array, steps: int, a: float, b: float, c: float, eps: float = 0.0) -> Array:
-    """Orthogonalise by a Newton-Schulz iteration, of a tall matrix from the other side."""
+    """Orthogonalize by a Newton-Schulz iteration, of a tall matrix from the other side."""
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (np.sqrt((x * x).sum()) + eps)

@@ -71,7 +71,7 @@ def laprop(
     betas: Betas = (0.9, 0.999),
     eps: float = 1e-15,
 ) -> Array:
-    """Ziyin, Wang & Ueda 2020, algorithm 1: normalised first, the momentum taken after."""
+    """Ziyin, Wang & Ueda 2020, algorithm 1: normalized first, the momentum taken after."""
     mu, nu = betas
     n = s["n"] = nu * s.get("n", 0.0) + (1.0 - nu) * g**2
     normalised = g / (np.sqrt(n / (1.0 - nu**t)) + eps)

@@ -33,7 +33,7 @@ def options_of(step: Callable[..., Any]) -> dict[str, Any]:
 
 
 def fixed(step: Step, **values: Any) -> Step:
-    """Return a step some of whose options are no options any more."""
+    """Return a step some of whose options are not options any more."""
 
     @functools.wraps(step)
     def wrapped(*args: Any, **options: Any) -> Any:

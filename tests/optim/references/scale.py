@@ -71,7 +71,7 @@ def normalize(u: Array, *, eps: float = 0.0) -> Array:
 
 
 def normalize_all(us: Sequence[Array], *, eps: float = 0.0) -> list[Array]:
-    """Normalise arrays as one vector."""
+    """Normalize arrays as one vector."""
     length = norm_of_all(us)
     return [u / (length + eps) if length > 0.0 else np.zeros_like(u) for u in us]
 

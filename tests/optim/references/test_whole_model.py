@@ -232,10 +232,10 @@ def test_zero_gradients_leave_everything_in_its_place() -> None:
 
 
 def test_l2_of_the_whole_model_is_a_part_of_every_gradient() -> None:
-    def penalised(ws: list[Array], gs: list[Array], s: State, **options: object) -> list[Array]:
+    def penalized(ws: list[Array], gs: list[Array], s: State, **options: object) -> list[Array]:
         return free.dog(ws, [g + 0.1 * w for w, g in zip(ws, gs, strict=True)], s, **options)
 
     ours = model_path(free.dog, 1.0, relative=0.01, weight_decay=0.1, decay="l2")
-    assert distance(ours, model_path(penalised, 1.0, relative=0.01)) < 1e-12
+    assert distance(ours, model_path(penalized, 1.0, relative=0.01)) < 1e-12
     plain = model_path(free.dog, 1.0, relative=0.01)
-    assert distance(plain, model_path(penalised, 1.0, relative=0.01)) > 1e-3
+    assert distance(plain, model_path(penalized, 1.0, relative=0.01)) > 1e-3

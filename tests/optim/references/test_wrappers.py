@@ -144,7 +144,7 @@ def test_the_point_to_evaluate_and_the_weights() -> None:
 
 
 def test_schedule_free_adamw_takes_adams_steps_in_z() -> None:
-    """β₁ is no momentum: z moves by lr·g/(√v̂ + ε), and by lr·λ·y for the decay."""
+    """β₁ is not a momentum: z moves by lr·g/(√v̂ + ε), and by lr·λ·y for the decay."""
     s, w, v = State(), np.array([1.0, -2.0]), 0.0
     for t in range(1, 10):
         g = np.sin(np.arange(2.0) + t)

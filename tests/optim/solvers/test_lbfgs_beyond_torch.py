@@ -125,7 +125,7 @@ def test_groups_dtypes_and_layouts_train_as_one_vector() -> None:
 def test_groups_that_differ_are_refused() -> None:
     a, b = scalar(1.0), scalar(2.0)
     optimizer = optim.LBFGS([{"params": [a]}, {"params": [b], "lr": 0.5}])
-    with pytest.raises(ValueError, match="lr is the same in all param groups"):
+    with pytest.raises(ValueError, match="lr must be the same in all param groups"):
         optimizer.step(closure_of(optimizer, lambda: (a * b).sum()))
 
 

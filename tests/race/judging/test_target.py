@@ -218,7 +218,7 @@ def test_a_file_that_is_not_one_of_targets_is_refused(tmp_path: Path, content: s
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     targets = TargetFile(path)
     for use in (targets.read, lambda: targets.get("a1"), lambda: targets.put(FOUND)):
-        with pytest.raises(TaskError, match=r"target\.json cannot be read.*found anew"):
+        with pytest.raises(TaskError, match=r"target\.json cannot be read.*found again"):
             use()
     path.write_text(json.dumps(good()))
     assert [(found.value, found.rule) for found in targets.read()] == [(0.9, "median of tuning")]

@@ -69,7 +69,7 @@ def assert_same_records(subject: Any, unit: Unit) -> list[Any]:
 
 @pytest.mark.parametrize("share", [[0.01, 0.1, 1e3, 0.02, 0.03], [1e3, 0.1, 2e4], [1e3, 1e4]])
 def test_diverged(share: list[float]) -> None:
-    """A few, most (the stack is put together anew) and all diverge, with the words of a run alone."""
+    """A few, most (the stack is put together again) and all diverge, with the words of a run alone."""
     records = assert_same_records(task(cost=WILD), wild(share))
     assert any(record.status == "diverged" for record in records)
     assert {record.stacked for record in records} == {len(wild(share))}

@@ -106,7 +106,7 @@ def convolution() -> nn.Module:
     )
 
 
-# A bias before batch normalisation has a gradient of zero but for rounding, which Adam would blow up.
+# A bias before batch normalization has a gradient of zero but for rounding, which Adam would blow up.
 MODELS = {
     "relu": lambda: mlp([4, 6, 3]),
     "batch norm": lambda: nn.Sequential(

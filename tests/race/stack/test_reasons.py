@@ -186,7 +186,7 @@ def test_entrants(factory: Any, word: str) -> None:
 
 def test_an_average_and_batch_normalisation() -> None:
     normed = task(lambda: nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3)))
-    assert "batch normalisation" in _why(normed, entrant(_averaged))
+    assert "batch normalization" in _why(normed, entrant(_averaged))
     assert why_not(normed, _trials(ADAM), SETTING) is None
     assert why_not(task(), _trials(entrant(_averaged)), SETTING) is None
 

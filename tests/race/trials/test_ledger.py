@@ -1,5 +1,5 @@
 """What a race knows of its trials: failures are tried again, a full disk loses nothing, and an edited file
-is no traceback."""
+gives no traceback."""
 
 from __future__ import annotations
 

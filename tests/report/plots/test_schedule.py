@@ -120,7 +120,7 @@ def test_another_kind_of_file_is_refused_and_not_written(tmp_path: Path, name: s
 
 @pytest.mark.parametrize("steps", [0, -1, 2.5, True, "9"])
 def test_steps_are_a_whole_number(steps: Any) -> None:
-    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, got"):
+    with pytest.raises(ValueError, match="steps must be an integer of at least 1, got"):
         plot_schedules(NAMED, steps)
 
 

@@ -1,6 +1,6 @@
 """Functions 1 to 19 at their standard starts, with the minima in the paper and one other.
 
-Where the paper has no minimiser, the one here was found by Newton steps in float64.
+Where the paper has no minimizer, the one here was found by Newton steps in float64.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Functions 20 to 35 at their standard starts, with the minima in the paper and some others.
 
-Where the paper has no minimiser, the one here was found by Newton steps in float64.
+Where the paper has no minimizer, the one here was found by Newton steps in float64.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ class Minimum:
     """A local minimum f(x) = value.
 
     `published` is the value as the paper prints it, cut after six digits; `value` has more of them, found by
-    Newton steps from there. `x` is None where no minimiser is listed; some of its elements are infinite where
+    Newton steps from there. `x` is None where no minimizer is listed; some of its elements are infinite where
     the minimum is only approached far away.
     """
 

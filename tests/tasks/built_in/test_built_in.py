@@ -208,14 +208,14 @@ def test_what_was_measured_goes_with_the_part_it_was_measured_on() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("rosenbrock", {"dimensions": 1}, "dimensions is a whole number ≥ 2; got 1"),
+        ("rosenbrock", {"dimensions": 1}, "dimensions must be an integer ≥ 2; got 1"),
         ("deep_quadratic", {"dimensions": 9}, "≥ 10; got 9"),
-        ("beale", {"noise": -1.0}, "noise is a standard deviation, a number ≥ 0; got -1"),
-        ("ravine", {"condition": 0.0}, "condition is a number > 0"),
+        ("beale", {"noise": -1.0}, "noise must be a standard deviation, a number ≥ 0; got -1"),
+        ("ravine", {"condition": 0.0}, "condition must be a number > 0"),
         ("parity", {"bits": 3, "relevant": 4}, "Of 3 bits, relevant=4 cannot matter"),
-        ("adding", {"length": 1}, "length is a whole number ≥ 2"),
-        ("deep_linear", {"layers": 0}, "layers is a whole number ≥ 1"),
-        ("matrix_factorisation", {"rank": 2.5}, "rank is a whole number"),
+        ("adding", {"length": 1}, "length must be an integer ≥ 2"),
+        ("deep_linear", {"layers": 0}, "layers must be an integer ≥ 1"),
+        ("matrix_factorisation", {"rank": 2.5}, "rank is an integer"),
         ("photo", {"picture": "flour"}, "Did you mean 'flower'"),
     ],
 )

@@ -33,7 +33,7 @@ def test_windows_follow_the_text_and_do_not_overlap() -> None:
         starts = []
         for inputs, targets in zip(cut.inputs, cut.targets, strict=True):
             window = "".join(cut.alphabet[code] for code in [*inputs, targets[-1]])
-            same(inputs[1:], targets[:-1], because="whole numbers")
+            same(inputs[1:], targets[:-1], because="integers")
             starts.append(text.find(window))
         assert -1 not in starts
     whole = windows(text, 11)

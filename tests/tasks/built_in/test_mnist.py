@@ -24,8 +24,8 @@ def test_names_and_folders(tmp_path: Path, dot: bool, zipped: bool, inside: str)
     for part, name in (("train", "train"), ("test", "t10k")):
         images, labels = load_mnist(tmp_path, part)
         pixels = made[name][0].reshape(len(labels), -1).astype("float32")
-        same(images, pixels, because="whole numbers below 256")
-        same(labels, made[name][1], because="whole numbers")
+        same(images, pixels, because="integers below 256")
+        same(labels, made[name][1], because="integers")
 
 
 def test_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         20,
     )
     images, labels = made["train"]
-    same(task.data.validation.targets.numpy(), labels[54:], because="whole numbers")
+    same(task.data.validation.targets.numpy(), labels[54:], because="integers")
     expected = torch.from_numpy((images[:54].reshape(54, -1) / 255).astype("f4"))
     torch.testing.assert_close(task.data.train.inputs, expected)
     raw = mnist(tmp_path, scale=False).data.train

@@ -181,7 +181,7 @@ DAYS = pd.date_range("2024-01-01", periods=ROWS)
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (pd.Series(DAYS), "holds dates or times, which are no numbers yet"),
+        (pd.Series(DAYS), "holds dates or times, which are not numbers yet"),
         (pd.Series(DAYS.strftime("%Y-%m-%d")), r"dates or times \(such as '2024-01-01'\)"),
         (pd.Series(DAYS.to_period("D")), "holds dates or times"),
         (pd.Series(DAYS - DAYS[0]), "holds dates or times"),
@@ -209,7 +209,7 @@ def test_kinds_of_numbers(kind: str) -> None:
     frame = pd.DataFrame({"x": pd.Series([1, 2, 3], dtype=kind), "y": [0.5, 1.5, 2.5]})
     data = Data.table(frame, "y")
     expected = np.eye(3) if kind == "category" else np.array([[1.0], [2.0], [3.0]])
-    same(arrays(data.train)[0], expected, because="whole numbers")
+    same(arrays(data.train)[0], expected, because="integers")
 
 
 def test_tables_that_cannot_be_used(tmp_path: Path) -> None:
@@ -218,8 +218,8 @@ def test_tables_that_cannot_be_used(tmp_path: Path) -> None:
     refused("no column 'aera'. Did you mean 'area'", frame, features=["aera"])
     refused("'rent' is among the features", frame, features=["area", "rent"])
     refused("features is a list", frame, features="area")
-    refused("no column beside the target", frame[["rent"]])
-    refused("missing is 'refuse' or 'fill'", frame, missing="drop")
+    refused("no column other than the target", frame[["rent"]])
+    refused("missing must be 'refuse' or 'fill'", frame, missing="drop")
     refused("has no rows", frame[:0])
     refused("two columns 'area'", pd.concat([frame, frame[["area"]]], axis=1))
     refused(

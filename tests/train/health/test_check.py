@@ -77,7 +77,7 @@ def linear_of_nan() -> nn.Module:
         ),
         (
             {"data": Data.arrays(X.astype("int64"), Y, validation=0.25)},
-            r"torch.int64 .*Long and Float. Turn whole numbers into real ones with x.astype",
+            r"torch.int64 .*Long and Float. Turn integers into real ones with x.astype",
         ),
         ({"model": nn.Identity}, "no trainable parameters"),
         ({"model": lambda: Module(lambda m, x: (x, x))}, "the model gives tuple"),

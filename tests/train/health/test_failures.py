@@ -170,7 +170,11 @@ class Ragged(IterableDataset[Any]):
     ("third", "kind", "message"),
     [
         ((X[:4],), DataError, "batch 3 of this one is list of 1"),
-        ((X[:4], Y[:4], Y[:4]), DataError, "The weights of a batch are one number for each row"),
+        (
+            (X[:4], Y[:4], Y[:4]),
+            DataError,
+            "The weights of a batch must be one number for each row",
+        ),
         (
             (torch.ones(4, 3), Y[:4]),
             TaskError,

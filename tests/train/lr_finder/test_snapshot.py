@@ -25,7 +25,7 @@ Make = Callable[[Any], torch.optim.Optimizer]
 
 
 class Stateful(nn.Module):
-    """Dropout, batch norm, a counter, a list, a tensor that is no buffer, a tied and a frozen weight."""
+    """Dropout, batch norm, a counter, a list, a tensor that is not a buffer, a tied and a frozen weight."""
 
     def __init__(self) -> None:
         super().__init__()

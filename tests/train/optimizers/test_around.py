@@ -135,10 +135,10 @@ def test_autocast_computes_in_bfloat16_and_keeps_the_rest(name: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"accumulate": 0}, "accumulate is a whole number ≥ 1"),
-        ({"accumulate": 1.5}, "accumulate is a whole number ≥ 1"),
-        ({"clip_norm": 0}, "clip_norm is a number > 0"),
-        ({"clip_norm": "big"}, "clip_norm is a number > 0"),
+        ({"accumulate": 0}, "accumulate must be an integer ≥ 1"),
+        ({"accumulate": 1.5}, "accumulate must be an integer ≥ 1"),
+        ({"clip_norm": 0}, "clip_norm must be a number > 0"),
+        ({"clip_norm": "big"}, "clip_norm must be a number > 0"),
         ({"autocast": "float16"}, "float16 needs a loss scaler"),
         ({"autocast": torch.float64}, "autocast is None or 'bfloat16'"),
     ],

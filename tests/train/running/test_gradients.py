@@ -209,7 +209,7 @@ def test_a_closure_gives_the_trajectory_of_a_loop_by_hand(factory: Any) -> None:
 
 
 def test_noise_and_running_statistics_are_those_of_one_pass_a_gradient() -> None:
-    """Dropout is drawn, and batch normalisation sees a batch, once for each evaluation."""
+    """Dropout is drawn, and batch normalization sees a batch, once for each evaluation."""
 
     class ByClosure(torch.optim.SGD):
         needs_closure = True
@@ -326,7 +326,7 @@ def test_a_budget_met_within_an_evaluated_stretch_evaluates_once() -> None:
 
 @pytest.mark.parametrize("budget", [0, -1, math.nan])
 def test_a_budget_is_positive(budget: float) -> None:
-    with pytest.raises(TaskError, match="gradient_budget is a number > 0"):
+    with pytest.raises(TaskError, match="gradient_budget must be a number > 0"):
         quiet(blobs(), epochs=1, gradient_budget=budget)
 
 

@@ -27,7 +27,7 @@ def train(model: Any, **settings: Any) -> Run:
 
 
 class Extra(nn.Linear):
-    """Keeps what is no tensor, and computes with it."""
+    """Keeps what is not a tensor, and computes with it."""
 
     def __init__(self, first: Any = 1) -> None:
         super().__init__(2, 1)

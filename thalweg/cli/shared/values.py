@@ -54,7 +54,7 @@ def read_spelled(text: str | None) -> list[str] | None:
 
 
 def checked_rate(lr: float | None) -> None:
-    """Raise TaskError for a learning rate of `--lr` that is no positive number."""
+    """Raise TaskError for a learning rate of `--lr` that is not a positive number."""
     if lr is not None and not 0 < lr < float("inf"):
         raise TaskError(f"A learning rate must be a positive number, got --lr {lr:g}.")
 
@@ -62,7 +62,9 @@ def checked_rate(lr: float | None) -> None:
 def checked_page(path: Path | None, option: str = "--html") -> None:
     """Raise TaskError for the page of an option that does not end in .html."""
     if path is not None and path.suffix.lower() != ".html":
-        raise TaskError(f"{option} is the page to write, a file that ends in .html; got {path}.")
+        raise TaskError(
+            f"{option} must be the page to write, a file that ends in .html; got {path}."
+        )
 
 
 def rates(text: str | None) -> list[float] | None:

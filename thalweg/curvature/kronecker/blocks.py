@@ -44,7 +44,7 @@ class KroneckerPair:
     def eigen(self) -> Spectral:
         """Return the same matrix in the basis of its eigenvectors."""
         (of_a, q_a), (of_b, q_b) = eigen_of(self.a), eigen_of(self.b)
-        assert q_b is not None  # B is no vector
+        assert q_b is not None  # B is not a vector
         return Spectral(q_a, q_b, of_b[:, None] * of_a)
 
 
@@ -108,7 +108,7 @@ def tikhonov(a: Tensor, b: Tensor, amount: float) -> tuple[float, float]:
     """
     mean_a, mean_b = (float(_trace(each)) / len(each) for each in (a, b))
     ratio = mean_a / mean_b if mean_a > 0 and mean_b > 0 else 1.0
-    # a ratio that is no finite number, by underflow or overflow, is none to go by
+    # a ratio that is not a finite number, by underflow or overflow, is none to go by
     pi = math.sqrt(ratio) if 0 < ratio < math.inf else 1.0
     return pi * math.sqrt(amount), math.sqrt(amount) / pi
 

@@ -173,7 +173,7 @@ BlockSum = PairSum | SpectrumSum | NormSum
 def check_sharing(sharing: object) -> None:
     """Raise TaskError where `sharing` is no way of taking positions together."""
     if sharing not in ("expand", "reduce"):
-        raise TaskError(f"sharing is 'expand' or 'reduce'; got {sharing!r}.")
+        raise TaskError(f"sharing must be 'expand' or 'reduce'; got {sharing!r}.")
 
 
 def _plus(total: Tensor | None, more: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ class KroneckerLayer:
         return _rows(g)
 
     def counted(self, a: Tensor) -> Tensor:
-        """Return 1 where an embedding's number is no padding, else 0, of shape (rows, positions)."""
+        """Return 1 where an embedding's number is not padding, else 0, of shape (rows, positions)."""
         weight: Any = self.module.weight
         padding = getattr(self.module, "padding_idx", None)
         if padding is None:
@@ -98,7 +98,7 @@ class KroneckerLayer:
 
 
 class NormLayer:
-    """Scale and shift after a normalisation: γ∘x̂ + β."""
+    """Scale and shift after a normalization: γ∘x̂ + β."""
 
     def __init__(self, name: str, module: nn.Module) -> None:
         self.name, self.module = name, module

@@ -104,7 +104,7 @@ class KroneckerMatrix(Operator):
 
 def _damping(damping: object) -> float:
     if isinstance(damping, bool) or not isinstance(damping, Real):
-        raise TypeError(f"damping is a number; got {damping!r}.")
+        raise TypeError(f"damping must be a number; got {damping!r}.")
     if not 0 <= float(damping) < math.inf:
-        raise TaskError(f"damping is finite and not negative; got {damping!r}.")
+        raise TaskError(f"damping must be finite and not negative; got {damping!r}.")
     return float(damping)

@@ -150,7 +150,7 @@ class FactorReader:
         parameters: Sequence[str] | None,
     ) -> None:
         if not isinstance(model, nn.Module):
-            raise TypeError(f"model is a torch.nn.Module; got {type(model).__name__}.")
+            raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
         _check(kind, bias, draws)
         check_sharing(sharing)
         self.model, self.kind, self.sharing = model, kind, sharing
@@ -319,9 +319,11 @@ def _weight(plan: BlockPlan) -> Tensor:
 def _check(kind: object, bias: object, draws: object) -> None:
     if kind not in KINDS:
         raise TaskError(
-            f"kind is 'exact', 'sampled' or 'empirical'; got {kind!r}.{suggest(str(kind), KINDS)}"
+            f"kind must be 'exact', 'sampled' or 'empirical'; got {kind!r}.{suggest(str(kind), KINDS)}"
         )
     if bias not in ("joint", "apart"):
-        raise TaskError(f"bias is 'joint' or 'apart'; got {bias!r}.")
+        raise TaskError(f"bias must be 'joint' or 'apart'; got {bias!r}.")
     if not isinstance(draws, int) or isinstance(draws, bool) or draws < 1:
-        raise TaskError(f"draws is the number of labels of each term, at least 1; got {draws!r}.")
+        raise TaskError(
+            f"draws, the number of labels of each term, must be at least 1; got {draws!r}."
+        )

@@ -14,30 +14,31 @@ from thalweg.doctor.verdict import Statistic, Verdict
 from thalweg.objective.cost import Cost
 
 LEAKED = 0.02
-"""Share of a set that is in the training set, too, beyond what rows repeat within the training set."""
+"""Share of a set that is also in the training set, less the share that repeats within the training set."""
 CERTAIN = 6.0
-"""Standard errors by which a difference must be above its bound: p < 1e-9, so that many columns may be
-looked at."""
+"""Standard errors by which a difference must exceed its bound: p < 1e-9, so that many columns may be
+compared."""
 CONTRADICTING = 0.05
-"""Share of training rows whose inputs also stand there with another class."""
+"""Share of training rows whose inputs also occur with another class."""
 RARE = 0.01
 """Share of a class that is rare, as a multiple of an equal share."""
 APART = 1.0
-"""Distance of the means of a column in two sets, in deviations …"""
+"""A column is shifted if its means in two sets differ by more than this many standard deviations."""
 WIDER = 1.5
-"""… and the ratio of the deviations."""
+"""A column is shifted if the ratio of its standard deviations in two sets is above this."""
 MOST, ALL = 0.5, 0.9
-"""Shares of columns that lie elsewhere: a warning; and a fault, since all columns are scaled together."""
+"""Shares of shifted columns: for a warning, and for a fault, since then all columns are scaled together."""
 REPEATED = 0.25
-"""Share of different rows in the training set below which it is read wrongly …"""
+"""A training set with a lower share of distinct rows is probably read wrongly."""
 VARIED = 0.9
-"""… if of another set so many rows are different; rows of a few numbers repeat in both."""
+"""The least share of distinct rows in another set before that counts: rows of a few numbers repeat in
+both."""
 STRANGE = 10.0
-"""Size of a row as a multiple of the median one, from which on it says nothing of the others …"""
+"""A row whose size is above this multiple of the median is left out of the comparison of sets."""
 FEW = 0.8
-"""… where so many are left."""
+"""Rows are left out only if more than this share of the set remains."""
 FEWEST = 100
-"""Rows of a set that repetitions are looked for in."""
+"""The fewest rows of a set in which repetitions are looked for."""
 
 
 def data_verdicts(sets: dict[str, SeenRows], cost: Cost) -> list[Verdict]:
@@ -63,7 +64,7 @@ def _leaked(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
     error = math.sqrt(max(share * (1 - share), 1 / seen.rows) / seen.rows)
     if share - repeated <= LEAKED or share - repeated < 2 * error:
         return None
-    words = f"{share:.1%} of the {name} rows are training rows, too; its figures say too much."
+    words = f"{share:.1%} of the {name} rows are also training rows, so its figures are too good."
     return Verdict(
         "leak",
         Statistic(
@@ -84,10 +85,10 @@ def _repeated(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
         return None
     return Verdict(
         "repeated_rows",
-        Statistic("share of training rows that are different", share, low=REPEATED),
+        Statistic("share of distinct training rows", share, low=REPEATED),
         status="confirmed",
         where="train",
-        words=f"Only {different} of the {train.rows} training rows are different, but most {name} rows are.",
+        words=f"Only {different} of the {train.rows} training rows are distinct, but most {name} rows are.",
         remedy=advice(
             "rows", "look at how the training rows are read: one batch may be read again and again"
         ),
@@ -103,9 +104,7 @@ def _contradicting(train: SeenRows) -> Verdict | None:
     share = sum(len(classes[digest]) > 1 for digest in train.hashes) / train.rows
     if share <= CONTRADICTING:
         return None
-    words = (
-        f"{share:.1%} of the rows stand there with several classes; none can be learned of them."
-    )
+    words = f"{share:.1%} of the rows appear with different labels, so no label can be learned from them."
     return Verdict(
         "contradicting_labels",
         Statistic("share of rows with several classes", share, high=CONTRADICTING),
@@ -123,10 +122,10 @@ def _one_target(train: SeenRows) -> Verdict | None:
         return None
     return Verdict(
         "constant_targets",
-        Statistic("number of different targets", 1.0, low=2.0),
+        Statistic("number of distinct targets", 1.0, low=2.0),
         status="confirmed",
         where="train",
-        words="All targets are the same, so that nothing is to be learned.",
+        words="All targets are the same, so there is nothing to learn.",
         remedy=advice("targets", "look at what the targets are read from"),
     )
 
@@ -147,7 +146,7 @@ def _rare_class(train: SeenRows) -> Verdict | None:
         kind="information",
         status="confirmed",
         where="train",
-        words=f"Class {label} has {count} of {train.rows} rows; accuracy hardly sees it.",
+        words=f"Class {label} has {count} of {train.rows} rows; accuracy hardly depends on it.",
         remedy=advice("class_weights", "class weights, or a metric by class"),
     )
 
@@ -185,12 +184,12 @@ def _shifted(name: str, seen: SeenRows, train: SeenRows) -> Verdict | None:
     if share <= MOST:
         return None
     words = (
-        f"In {share:.0%} of the columns the {name} set has another mean or deviation than the training "
-        "set: is it scaled in the same way?"
+        f"In {share:.0%} of the columns the {name} set has a different mean or deviation than the "
+        "training set: is it scaled in the same way?"
     )
     return Verdict(
         "shifted_set",
-        Statistic("share of columns that lie elsewhere", share, high=MOST),
+        Statistic("share of shifted columns", share, high=MOST),
         kind="fault" if share > ALL else "warning",
         behind=("loss_spike", "broken_inputs"),
         status="confirmed",

@@ -24,11 +24,11 @@ from thalweg.train.recipe import Recipe
 from thalweg.train.restored.randomness import isolated, seed_weights
 
 LOOKS = 200
-"""Steps at which a schedule is looked at."""
+"""Steps at which a schedule is evaluated."""
 STILL = 0.01
-"""A rate below this share of its peak moves the weights no more …"""
+"""A rate below this share of its peak no longer moves the weights."""
 IDLE = 0.3
-"""… and may do so in this share of the steps."""
+"""The largest share of the steps in which a schedule may be below that rate."""
 
 
 def check(recipe: Recipe) -> Report:

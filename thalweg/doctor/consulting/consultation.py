@@ -60,7 +60,7 @@ class Treatment:
             f"{name} {self.before.get(name, math.nan):.4g} → {value:.4g}"
             for name, value in self.after.items()
         )
-        kept = "" if self.is_better else "; not better, and left again"
+        kept = "" if self.is_better else "; no better, and undone"
         return f"{self.verdict.symptom}: {self.remedy}: {figures}{kept}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def _effect(each: Treatment) -> str:
         f"{escape(name)} {each.before.get(name, math.nan):.4g} → {value:.4g}"
         for name, value in each.after.items()
     )
-    return figures if each.is_better else f"{figures}<br>not better, and left again"
+    return figures if each.is_better else f"{figures}<br>no better, and undone"
 
 
 def _unwatched(report: Report) -> str:

@@ -20,7 +20,7 @@ from thalweg.train.restored.randomness import isolated, seed_weights
 
 
 def treated(recipe: Recipe, remedy: Remedy) -> Recipe | None:
-    """Return the recipe with what a remedy says; None where that is no part of a recipe, such as a change
+    """Return the recipe with what a remedy says; None where that is not part of a recipe, such as a change
     of the model.
     """
     parts: dict[str, Any] = {}
@@ -72,7 +72,7 @@ def _shuffle(recipe: Recipe, value: bool) -> dict[str, Any] | None:
 
 
 def _scale(recipe: Recipe, how: str) -> dict[str, Any] | None:
-    """Return the data with standardised inputs, by the figures of the training rows."""
+    """Return the data with standardized inputs, by the figures of the training rows."""
     data = recipe.task.data
     sets = dict(sets_of(data))
     if how != "standard" or data.scaler is not None or data.columns is not None:

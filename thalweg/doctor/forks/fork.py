@@ -22,9 +22,10 @@ STEPS = 40
 ALPHA = 0.05
 """The chance that an interval misses, over all remedies that are tried for one symptom (Bonferroni)."""
 SCREENED = 2
-"""After so many forks a remedy is given up that has not helped in any of them …"""
+"""A remedy that has not helped in any of the first this many forks is given up."""
 SLIGHT = 0.995
-"""… by so much, or at all where any effect is enough."""
+"""A remedy has helped in a fork if the loss with it is below this share of that without it (below that
+itself, where any effect is enough)."""
 PROBES = 8
 """Batches on which an arm is measured."""
 FEWEST_BATCHES = 4
@@ -40,7 +41,7 @@ class OutOfBudgetError(Exception):
 
 
 class Forks:
-    """Measures remedies by forks of a run, which is left as it was, to the bit.
+    """Measures remedies by forks of a run, which is left bitwise as it was.
 
     Each fork draws its batches from those that were kept, in the order in which they came; both arms draw the
     same random numbers. Arms without a remedy are trained once for each origin. A remedy that does not help

@@ -36,7 +36,8 @@ def leaving(direction: Mapping[str, Tensor], under: float) -> Remedy:
         _move(parameters, here, direction, min(found)[1])
 
     words = (
-        "leave along the direction of negative curvature, by noise on the weights, or another start"
+        "leave along the direction of negative curvature, add noise to the weights, or draw other initial "
+        "weights"
     )
     return Remedy("leave", words, {"init": "he"}, change, from_end=True, under=under)
 
@@ -73,7 +74,7 @@ def with_momentum() -> Remedy:
         arm.optimizer = torch.optim.SGD(groups, lr=0.0, momentum=FRICTION)
 
     words = (
-        f"momentum of {FRICTION:g}, standardised inputs, or an optimizer that scales each direction"
+        f"momentum of {FRICTION:g}, standardized inputs, or an optimizer that scales each direction"
     )
     return Remedy("momentum", words, {"momentum": FRICTION}, change, for_speed=True)
 

@@ -62,7 +62,7 @@ def scaled_decay(factor: float) -> Remedy:
 
 
 def started(strategy: Strategy, name: str, words: str, steps: int | None = None) -> Remedy:
-    """Draw the weights anew by a strategy, and begin from there."""
+    """Draw the weights again by a strategy, and begin from there."""
 
     def change(arm: Arm) -> None:
         inputs, _ = arm.batches[0]
@@ -82,7 +82,7 @@ def rectified() -> Remedy:
                     setattr(module, name, nn.ReLU())
         init.apply(arm.model, init.he() | init.bias(0.0), x=arm.batches[0][0], seed=arm.seed)
 
-    words = "ReLU in the place of sigmoid or tanh, started by He"
+    words = "ReLU instead of sigmoid or tanh, with He initialization"
     settings = {"activation": "relu", "init": "he"}
     return Remedy("rectify", words, settings, change, from_start=True, for_speed=True)
 
@@ -130,7 +130,7 @@ def standardized(rate: float = 1.0) -> Remedy:
             if "lr" in group and rate != 1:
                 scale_rate(group, rate)
 
-    words = "standardise the inputs, or put a normalisation first"
+    words = "standardize the inputs, or put a normalization first"
     settings: dict[str, Any] = {"scale": "standard"}
     if rate != 1:
         words += f", which bears {rate:.2g} times the learning rate"
@@ -155,7 +155,7 @@ def left_out(steps: tuple[int, ...]) -> Remedy:
         _, others = _parted(arm, steps)
         arm.batches[len(arm.batches) // 4] = random.Random(arm.seed).choice(others)  # noqa: S311
 
-    words = "look at the rows of this batch; leave them out or mend them"
+    words = "look at the rows of this batch; leave them out or fix them"
     return Remedy("look_at_rows", words, {}, change, from_start=True, both=both)
 
 

@@ -89,7 +89,7 @@ def _without_broken(seen: Inputs, steps: Sequence[int], x: Tensor) -> Tensor:
 
 
 def _add(seen: Inputs, rows: Tensor, squares: Tensor) -> None:
-    """Add rows to what was seen; rows of another width begin anew."""
+    """Add rows to what was seen; rows of another width begin again."""
     if seen.total is None or len(seen.total) != rows.shape[1]:
         seen.rows, width = 0, rows.shape[1]
         seen.total, seen.squares = np.zeros(width), np.zeros(width)

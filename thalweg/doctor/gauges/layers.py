@@ -138,7 +138,7 @@ class LayerGauge(Gauge):
 
 def has_matrix(module: nn.Module) -> bool:
     """Return whether a module multiplies by weights of its own: PyTorch's layers, and any other that has
-    a parameter of two or more axes and is no embedding.
+    a parameter of two or more axes and is not an embedding.
     """
     if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         return False
@@ -159,7 +159,7 @@ def _made_by(x: Tensor) -> str:
 
 
 def _some_rows(x: Tensor, is_by_channel: bool) -> tuple[Tensor, tuple[int, ...]]:
-    """Return some rows of a batch, evenly from all, units on axis 1, and the axes that are no units."""
+    """Return some rows of a batch, evenly from all, units on axis 1, and the axes that are not units."""
     if not is_by_channel or x.ndim < 3:
         x = x.reshape(-1, x.shape[-1])
         return x[:: -(-len(x) // MOST_ROWS) or 1], (0,)

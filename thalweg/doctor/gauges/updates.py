@@ -21,9 +21,9 @@ ALIKE = 0.9999
 TWINS_EVERY = 8
 """Twins are looked for in one of so many samples."""
 SOME = 128
-"""Weights of a parameter, about, that are compared with what they were …"""
+"""About how many weights of a parameter are compared with their values at an earlier step."""
 WINDOW = 16
-"""… so many steps before, at least: rounding at random moves them sooner or later."""
+"""The least number of steps between the two: stochastic rounding moves weights sooner or later."""
 ROUNDED = 8.0
 """Unchanged weights are counted where the update is below so many units of precision of the weights."""
 
@@ -153,7 +153,7 @@ class UpdateGauge(Gauge):
     ) -> Floats:
         """Return the shares of weights with a gradient that are bit-equal after the update.
 
-        Only where the update is small beside the precision of the weights; 0 elsewhere.
+        Only where the update is small compared with the precision of the weights; 0 elsewhere.
         """
         shares = np.zeros(len(moved))
         is_large = update > ROUNDED * self._precision * weight

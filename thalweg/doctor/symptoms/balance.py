@@ -13,7 +13,7 @@ from thalweg.doctor.verdict import Kind, Statistic, Verdict
 from thalweg.doctor.watched import Floats, Watched
 
 DECAYED = 0.5
-"""Decay as a share of the update. At the equilibrium of normalised weights it is sqrt(lr wd / 2) (Kosson and
+"""Decay as a share of the update. At the equilibrium of normalized weights it is sqrt(lr wd / 2) (Kosson and
 others, 2023), which is far below."""
 APART = 2.0
 """Decades between the update of one matrix, as a share of its weights, and the median of the others
@@ -29,9 +29,9 @@ AT_END, SETTLED = 80, 0.75
 """Steps of a fork from where the run ended, when the others have made the best of a layer that hardly moves, and
 what equal rates must leave of the loss there."""
 OVER = 0.1
-"""A rate below this share of the largest is over …"""
+"""A schedule is at its end while the rate is below this share of the largest."""
 EARLY = 0.35
-"""… and that before this share of the run is too early."""
+"""A schedule that reaches its end before this share of the run ends too early."""
 
 
 class DecayImbalance(Symptom):
@@ -50,7 +50,7 @@ class DecayImbalance(Symptom):
             return []
         error = float(np.nanstd(late) / math.sqrt(late.size))
         found = Statistic("decay as a share of the update", value, error, high=DECAYED)
-        words = f"Of the update, decay is {value:.2g} times as much."
+        words = f"Weight decay is {value:.2g} times as large as the update."
         remedies = (scaled_decay(0.1), scaled_decay(0.0))
         left = self._left(watched)
         if left < COLLAPSED:  # no fork leads out of there, and none is needed

@@ -22,7 +22,7 @@ LEARNED = 1e-3
 
 
 class Conditioning(InputScale):
-    """Features of the inputs differ in scale, or the largest curvature lets the rate grow no more while the
+    """Features of the inputs differ in scale, or the largest curvature allows no larger rate while the
     loss falls as slowly as the smallest lets it.
     """
 
@@ -48,7 +48,7 @@ class Conditioning(InputScale):
             return []
         found = Statistic("highest curvature / lowest, at least", high / low, high=SPREAD)
         words = (
-            f"The largest curvature, {high:.2g}, lets the rate grow no more, and the loss falls as slowly "
+            f"The largest curvature, {high:.2g}, allows no larger rate, and the loss falls as slowly "
             f"as a curvature of {curvature:.2g} lets it; the smallest is {low:.2g} or less."
         )
         return [

@@ -16,7 +16,7 @@ SORTED = 8.0
 """Standard deviations by which label counts differ more between batches than drawn ones (p < 1e-6 allows 4.8;
 counts with small expectations have longer tails)."""
 TIMES = 2.0
-"""And as a multiple of the variance of drawn ones."""
+"""The least variance of label counts between batches, as a multiple of that of randomly drawn batches."""
 CORRELATED = 0.5
 """Correlation of the targets of neighbouring steps, where a batch has one row and so no spread of its own."""
 BETWEEN = 0.5
@@ -36,7 +36,7 @@ class DataOrder(Symptom):
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a suspicion where batches differ more than drawn ones, in counts of classes or in means.
 
-        Where most of the spread lies between batches, that is plain to see.
+        Where most of the spread lies between batches, the order is evident and needs no fork.
         """
         found = self._classes(watched) or self._numbers(watched) or self._single(watched)
         if found is None:
@@ -148,7 +148,7 @@ class InputScale(Symptom):
             words = f"Feature {worst} has {ratio:.3g} times the deviation of the others."
         elif size > UNEQUAL:
             found = Statistic("deviation of the inputs", size, high=UNEQUAL)
-            words = "The inputs are large beside what layers are started for."
+            words = "The inputs are large for the initialization of the layers."
         elif offset > OFFSET:
             found = Statistic("mean of a feature / its deviation", offset, high=OFFSET)
             words = "The inputs lie far from zero."

@@ -184,7 +184,7 @@ class Cliff(Symptom):
         losses = watched.losses
         fall = float(losses.first(LONG // 2).mean() - losses.last(LONG // 2).mean())
         found = Statistic("fall of the loss from the first steps to the last", fall)
-        words = "The loss stands still; one step may have thrown the weights onto a plain."
+        words = "The loss is constant; one step may have thrown the weights onto a plateau."
         remedy = clipped(usual, from_start=True, steps=LONG, forks=MANY)
         return [
             Verdict(self.name, found, words=words, remedy=remedy, behind=MORE, only_by_fork=True)
@@ -211,7 +211,7 @@ class Cliff(Symptom):
         found = Statistic("loss after the step / median before", ratio, high=JUMP)
         is_late = step > STEPS // 2  # a fork must come so far
         return Verdict(
-            self.name, found, since=step, words=f"Step {step} threw the loss up.",
+            self.name, found, since=step, words=f"Step {step} raised the loss.",
             remedy=clipped(
                 self._usual(watched), from_start=True, steps=min(step + STEPS, LONG) if is_late else None,
                 forks=MANY if is_late else 0,

@@ -27,10 +27,11 @@ from thalweg.doctor.watched import Floats, Watched
 SPIKE = 6.0
 """Median absolute deviations above the median of the 200 losses around (Wortsman and others, 2023)."""
 HIGH = 3.0
-"""And as a multiple of what nine of ten around it are below: noise of small batches has long tails."""
+"""The least spike, as a multiple of the 90 % quantile of the losses around it: small batches have long
+tails."""
 USUAL = 0.9
 MATTERS = 0.05
-"""What is below such a share of the first loss is small anyway."""
+"""A loss below this share of the first one is too small to matter."""
 AROUND = 100
 FIRST = 10
 """Steps at the beginning, when the loss falls fast."""
@@ -82,21 +83,21 @@ class LossSpike(Symptom):
         ]  # fmt: skip
 
     def _strange(self, watched: Watched, losses: Floats) -> list[Verdict]:
-        """Return a verdict where a few batches of inputs of another size threw up the loss: plain to see.
-        Where they did not, a fork without them tells whether they do harm.
+        """Return a verdict where a few batches of inputs of another size raised the loss, which needs no
+        fork. Where they did not, a fork without them tells whether they do harm.
         """
         found = strange_batches(watched)
         if not found or len(found) > PEAKS * len(watched.inputs.sizes):
             return []
         step, times = next(iter(found.items()))
         statistic = Statistic("size of a batch's inputs / median", times, high=STRANGE)
-        words = f"The batch of step {step} has inputs of other units than the others"
+        words = f"The batch of step {step} has inputs on a different scale from the other batches"
         before = losses[max(0, step - 1 - FIRST) : step - 1]
         is_thrown = any(
             len(before) and not loss <= HIGH * np.median(before)
             for loss in losses[step - 1 : step + 1]
         )
-        words += ", and threw up the loss." if is_thrown else "."
+        words += ", and raised the loss." if is_thrown else "."
         remedy = left_out(tuple(found))
         return [
             Verdict(
@@ -123,7 +124,9 @@ class BatchTooSmall(Symptom):
     name = "batch_too_small"
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return a suspicion where batches are small beside the noise scale, and the loss stands."""
+        """Return a suspicion where batches are small compared with the noise scale, and the loss is
+        constant.
+        """
         noise, losses = watched.noise, watched.losses.last()
         if noise is None or noise.batch > SMALL or len(losses) < FEWEST_STEPS:
             return []
@@ -150,7 +153,7 @@ class BatchTooLarge(Symptom):
     name = "batch_too_large"
 
     def looks(self, watched: Watched) -> list[Verdict]:
-        """Return information where batches are large beside the noise scale."""
+        """Return information where batches are large compared with the noise scale."""
         noise = watched.noise
         if noise is None or not 0 < noise.scale.value * NOISY < noise.batch:
             return []
@@ -161,7 +164,7 @@ class BatchTooLarge(Symptom):
             return []
         error = ratio * noise.scale.stderr / noise.scale.value
         found = Statistic("rows of a batch / noise scale", ratio, error, high=NOISY)
-        words = f"{1 - 1 / ratio:.0%} of a batch is spent in vain."
+        words = f"{1 - 1 / ratio:.0%} of a batch is wasted."
         return [
             Verdict(
                 self.name, found, kind="information", status="confirmed", words=words,

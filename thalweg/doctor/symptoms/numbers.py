@@ -33,7 +33,7 @@ class NonFiniteNumbers(Symptom):
         words = f"The loss is not finite from step {found.step} on."
         if found.where != "loss":
             words += (
-                f" Numbers are not finite first in {found.where}, for the weights of the start."
+                f" The first non-finite numbers are in {found.where}, with the initial weights."
             )
         remedy = advice(
             "named_operation",

@@ -18,9 +18,9 @@ CONSTANT = 1e-5
 GUESSED = 0.95
 """Loss of the validation set as a share of that of guessing."""
 EASIER = 0.1
-"""Loss by which the validation set is easier than the training set, as a share of that of guessing …"""
+"""The validation set is too easy if its loss is lower by more than this share of the loss of guessing."""
 LEARNED = 0.85
-"""… and its loss as a share of that of the training set."""
+"""The validation set is too easy only if its loss is below this share of that of the training set."""
 STALE = 1.1
 """Loss by stale statistics as a multiple of that by fresh ones."""
 WORSE = 2.0
@@ -37,7 +37,7 @@ BOUNDED = {
 """What the last operation can give."""
 DISTANCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 POSITIVE = 1e-3
-"""A log-probability above it is none."""
+"""A value above this is not a log-probability."""
 PROBABLE = ("SoftmaxBackward0", "SigmoidBackward0")
 
 
@@ -62,7 +62,7 @@ class LearnsNothing(Symptom):
             "look_at_pairs",
             "see whether inputs and targets belong together, and what the loss compares",
         )
-        words = f"After {watched.steps} steps the outputs say nothing of the targets."
+        words = f"After {watched.steps} steps the outputs do not depend on the targets."
         return [Verdict(self.name, found, since=1, words=words, remedy=remedy)]
 
 
@@ -75,7 +75,7 @@ class ConstantOutputs(Symptom):
     def looks(self, watched: Watched) -> list[Verdict]:
         """Return a verdict where all rows have the same outputs, and the loss compares them with targets."""
         if watched.pairs is not None and not watched.pairs.targets_matter:
-            return []  # the outputs are what is minimised
+            return []  # the outputs are what is minimized
         seen = watched.check
         if seen is None or seen.spread > CONSTANT * max(seen.size, 1e-12):
             return []
@@ -111,7 +111,9 @@ class RandomEvaluation(Symptom):
         if watched.check is None or not watched.check.is_random:
             return []
         remedy = advice("use_modules", "nn.Dropout, or training=self.training in functions")
-        words = "Two evaluations of a batch differ: something draws in evaluation mode."
+        words = (
+            "Two evaluations of a batch differ: something draws random numbers in evaluation mode."
+        )
         kind: Kind = "fault" if self._matters(watched) else "information"
         return [Verdict(self.name, kind=kind, status="confirmed", words=words, remedy=remedy)]
 
@@ -150,7 +152,7 @@ class ModesDiffer(Symptom):
 
     def _stale(self, seen: StaleStatistics) -> Verdict:
         found = Statistic(
-            "share of the running statistics that is their start", seen.kept, high=0.5
+            "share of the running statistics that is from initialization", seen.kept, high=0.5
         )
         words = (
             f"The running statistics of {seen.name or 'the model'} have hardly moved from 0 and 1; with "
@@ -176,11 +178,11 @@ class WrongOutputs(Symptom):
             return []
         wants_logits = watched.loss_name in ("cross_entropy", "binary_cross_entropy_with_logits")
         if wants_logits and seen.made_by in PROBABLE:
-            words = f"The outputs are probabilities; {watched.loss_name} wants logits."
+            words = f"The outputs are probabilities; {watched.loss_name} expects logits."
             remedy = advice("logits", "leave out the softmax or sigmoid at the end")
             return [Verdict(self.name, status="confirmed", words=words, remedy=remedy)]
         if watched.loss_name == "nll_loss" and seen.range[1] > POSITIVE:
-            words = f"The outputs reach {seen.range[1]:.3g}; nll_loss wants log-probabilities, at most 0."
+            words = f"The outputs reach {seen.range[1]:.3g}; nll_loss expects log-probabilities, at most 0."
             remedy = advice("log_softmax", "put log_softmax at the end, or take cross_entropy")
             return [Verdict(self.name, status="confirmed", words=words, remedy=remedy)]
         if watched.loss_name in DISTANCES and seen.made_by in BOUNDED:
@@ -223,7 +225,7 @@ class NoGeneralization(Symptom):
             "look_at_sets",
             "compare the sets: scales, targets in the order of the inputs; then a penalty",
         )
-        words = f"At step {step}, what is learned does not hold for the validation set."
+        words = f"At step {step}, what is learned does not generalize to the validation set."
         return [Verdict(self.name, found, words=words, remedy=remedy)]
 
     def _easier(self, watched: Watched, guessed: float, seen: float) -> list[Verdict]:
@@ -238,7 +240,7 @@ class NoGeneralization(Symptom):
             "look_at_labels",
             "look for wrong labels in the training set; fine where its rows are changed on purpose",
         )
-        words = "The validation set is easier than the rows that were learned."
+        words = "The validation set is easier than the training set."
         return [Verdict(self.name, found, words=words, remedy=remedy)]
 
 

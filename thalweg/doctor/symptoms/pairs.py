@@ -42,8 +42,8 @@ class MixedLoss(Symptom):
         if watched.pairs is None or not watched.pairs.mixes_rows:
             return []
         words = (
-            "The loss of a batch is no mean of those of its rows: it compares rows with each other, which is "
-            "meant in contrastive losses only."
+            "The loss of a batch is not the mean of the losses of its rows: it compares rows with each "
+            "other, which only contrastive losses should do."
         )
         remedy = judged_as_classes(entropy(watched.labels.counts))
         return [Verdict(self.name, where="the loss", words=words, remedy=remedy)]

@@ -1,4 +1,4 @@
-"""A loss that stands: on a plateau, at a saddle, or on a plain beside lower ground."""
+"""A loss that is constant: on a plateau, at a saddle, or on a plateau next to lower ground."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Plateau(Symptom):
 
     def _stands(self, watched: Watched) -> list[Verdict]:
         again = started(init.he() | init.bias(0.0), "he", "start by He with biases of 0")
-        still, words = standstill(watched), "The loss stands still."
+        still, words = standstill(watched), "The loss is constant."
         tried: tuple[Remedy, ...] = (perturbed(), perturbed(0.5), again)
         end = watched.ending
         if still is None and len(watched.losses) > 2 * FEWEST_STEPS:
             first = max(FEWEST_STEPS, int(COSTLY * len(watched.losses)))
             still = standing(watched.losses.first(first))
-            words = f"The loss stands still in the first {first} steps."
+            words = f"The loss is constant in the first {first} steps."
             tried = (
                 dataclasses.replace(again, for_speed=False),
             )  # other starts are a little faster, too
@@ -69,7 +69,7 @@ class Plateau(Symptom):
         ]  # fmt: skip
 
     def _settled(self, watched: Watched) -> list[Verdict]:
-        """Look at where a loss settled that had fallen before: a minimum is no fault."""
+        """Look at where a loss settled that had fallen before: a minimum is not a fault."""
         end, losses = watched.ending, watched.losses.last()
         still = settled(losses)
         if end is None or still is None:
@@ -79,7 +79,7 @@ class Plateau(Symptom):
         if end.bends_down:
             remedy, what = leaving(end.direction, under), "a saddle"
         elif self._is_plain(watched, end, fallen):
-            remedy, what = elsewhere(end.way, under), "a plain, and no minimum"
+            remedy, what = elsewhere(end.way, under), "a plateau, not a minimum"
         else:
             return []
         found = Statistic("share of its fall that the loss fell in the last quarter", still[1])
@@ -102,8 +102,8 @@ class Plateau(Symptom):
 def _curvature(end: Ending) -> str:
     """Return what was measured where the run ended, in words."""
     low, high = end.lowest, end.highest
-    told = "the loss bends down along one" if end.bends_down else "none bends down"
+    directions = "one direction" if end.bends_down else "no direction"
     return (
-        f"Of its directions {told}: the lowest curvature is λ_min = {low.value:.2g} ± {low.stderr:.1g}, the "
-        f"highest {high.value:.2g}, the norm of the gradient {end.gradient:.2g}."
+        f"The loss curves downward along {directions}: the lowest curvature is λ_min = {low.value:.2g} ± "
+        f"{low.stderr:.1g}, the highest {high.value:.2g}, the norm of the gradient {end.gradient:.2g}."
     )

@@ -73,7 +73,7 @@ class InitScale(Symptom):
         if not (radius > RADIUS and watched.is_bounded):
             return []
         found = Statistic("spectral radius of the recurrent matrix", radius, high=RADIUS)
-        words = "The recurrent matrix begins too large; the optimizer clips what comes of it."
+        words = "The recurrent matrix is too large at initialization; the optimizer clips its gradients."
         start = started(init.orthogonal() | init.bias(0.0), "orthogonal", "orthogonal start")
         return [
             Verdict(

@@ -12,7 +12,7 @@ from thalweg.doctor.watched import Watched
 class Symptom(ABC):
     """Looks at what was watched and says what it suspects; forks confirm or refute that.
 
-    A subclass sets `name` and defines `looks`; its thresholds are constants beside it with their
+    A subclass sets `name` and defines `looks`; its thresholds are constants next to it with their
     source. `after` names symptoms that explain this one: where one of them is confirmed, this one is told
     as a warning, since it may follow from its cause; "*" is any fault.
 

@@ -29,7 +29,7 @@ TWINS = 0.5
 
 
 def fresh(steps: int | None = None) -> Remedy:
-    """Draw all weights anew by He, with biases of 0."""
+    """Draw all weights again by He, with biases of 0."""
     return started(init.he() | init.bias(0.0), "he", "start by He with biases of 0", steps)
 
 

@@ -83,7 +83,7 @@ class _SameStates:
 
 
 class FusedBatch:
-    """Tensors that step together. Addresses of gradients and parameters are read anew at every step.
+    """Tensors that step together. Addresses of gradients and parameters are read again at every step.
 
     Args:
         compiled: what to compute.

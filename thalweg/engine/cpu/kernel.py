@@ -262,7 +262,7 @@ class KernelPrinter(Operations):
 
     def _accumulate(self, op: str, start: ir.Value, x: ir.Value) -> ir.Value:
         if op == "sum":
-            # the order of a sum is free, or it could not be vectorised; it is the same on every run
+            # the order of a sum is free, or it could not be vectorized; it is the same on every run
             return self.b.fadd(start, x, flags=("reassoc",))
         maximum = function_of(self.module, "maximum", "float64" if x.type == F64 else "float32", 2)
         return self.b.call(maximum, [start, x])

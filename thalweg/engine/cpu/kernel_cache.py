@@ -14,12 +14,12 @@ not its path:
 
 What fails the test is left as it is: kernels are compiled and not kept, and one `CacheWarning` says why. Root
 makes no folder inside of another user's. Where there is no folder, no room or no right to write, kernels
-are compiled anew, without a word.
+are compiled again, without a word.
 
 A file is a magic number, a SHA-256 of its key and its machine code, and the code. So a broken, older or
-renamed file is no kernel, and is written anew. Files are written to a temporary name and renamed: processes
-that start at once, a full disk or a kill leave no half kernel. Windows has no such owners and modes: there
-the folder is taken as the system guards it.
+renamed file is not a kernel, and is written again. Files are written to a temporary name and renamed:
+processes that start at once, a full disk or a kill leave no half kernel. Windows has no such owners and
+modes: there the folder is taken as the system guards it.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _told() -> Iterator[None]:
             _warned = True
             warnings.warn(
                 f"The kernel cache is not used: {reason}. Kernels are machine code, so they are read only "
-                "where nobody but you may write; they are now compiled anew in each process. Set "
+                "where nobody but you may write; they are now compiled again in each process. Set "
                 "THALWEG_CACHE to a folder of your own",
                 CacheWarning,
                 stacklevel=2,
@@ -188,7 +188,7 @@ class _Folder:
 
     def _check(self, found: os.stat_result, name: str) -> None:
         if not stat.S_ISREG(found.st_mode):
-            raise _UnsafeError(f"{self.path / name} is no plain file")
+            raise _UnsafeError(f"{self.path / name} is not a plain file")
         _check(found, f"the file {self.path / name}")
 
     def _check_by_name(self, name: str) -> None:

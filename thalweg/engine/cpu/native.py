@@ -1,7 +1,7 @@
 """Compile kernels with LLVM for this processor, link them into this process, and keep their machine code.
 
-A kernel comes from memory, from the kernel cache, or is compiled anew. Machine code is asked for the names it
-defines and needs before LLVM links it: what LLVM cannot find there ends the process.
+A kernel comes from memory, from the kernel cache, or is compiled again. Machine code is asked for the names
+it defines and needs before LLVM links it: what LLVM cannot find there ends the process.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def compiled_kernels() -> int:
 
 
 def kernel(text: str, name: str) -> Kernel:
-    """Return the compiled function `name` of an LLVM text, from memory, the cache folder, or anew.
+    """Return the compiled function `name` of an LLVM text: from memory, the cache folder, or the compiler.
 
     Raises:
         EngineError: if the kernel cannot be linked into this process.
@@ -98,7 +98,7 @@ def _made(key: str, text: str, name: str, chosen: Processor) -> Kernel:
     problem = _problem(code, name)
     if problem is not None:
         raise EngineError(
-            f"A kernel was compiled, but {problem}. Use engine='eager', which needs no kernels"
+            f"A kernel was compiled, but {problem}. Use engine='eager', which needs no kernels."
         )
     made = _load(code, name)
     kernel_cache.write_kernel(key, code)
@@ -118,7 +118,7 @@ def _compile(text: str, chosen: Processor) -> bytes:
 
 
 def _inlined(module: Any, builder: Any) -> Any:
-    """Put the functions of vectors into the loops. Only now: the vectoriser looks for calls of them."""
+    """Put the functions of vectors into the loops. Only now: the vectorizer looks for calls of them."""
     text = str(module)
     if " noinline " not in text:
         return module
@@ -158,6 +158,6 @@ def _load(code: bytes, name: str) -> Kernel:
     address = engine.get_function_address(name)
     if not address:
         raise EngineError(
-            f"A kernel was linked, but has no function {name}. Use engine='eager', which needs no kernels"
+            f"A kernel was linked, but has no function {name}. Use engine='eager', which needs no kernels."
         )
     return Kernel(address, _PROTOTYPE(address))

@@ -96,11 +96,11 @@ def _level(level: str) -> Processor:
     if level not in LEVELS:
         raise EngineError(
             f"THALWEG_CPU={level} names no level of a processor. This one can run: {can}. Without "
-            "THALWEG_CPU, kernels are compiled for this processor as it is"
+            "THALWEG_CPU, kernels are compiled for this processor as it is."
         )
     if missing := _missing(level):
         raise EngineError(
             f"THALWEG_CPU={level} needs {', '.join(missing)}, which this processor lacks. It can run: "
-            f"{can}. Without THALWEG_CPU, kernels are compiled for this processor as it is"
+            f"{can}. Without THALWEG_CPU, kernels are compiled for this processor as it is."
         )
     return Processor(llvm.get_process_triple(), level, "")

@@ -147,7 +147,7 @@ class Slots:
 
 
 def _alias_scopes(module: ir.Module, count: int) -> list[tuple[Any, Any]]:
-    """Tell LLVM that the slots of a tensor do not overlap, or it gives up vectorising five of them."""
+    """Tell LLVM that the slots of a tensor do not overlap, or it gives up vectorizing five of them."""
     domain = module.add_metadata(["slots"])
     scopes = [module.add_metadata([f"slot {k}", domain]) for k in range(count)]
     return [

@@ -203,7 +203,7 @@ class StackedStates:
         size = state_size(self._shapes[k], member.param.shape, self._seen)
         name = member.state_called(member.matrix_names[k])
         if tuple(state.shape) != size:
-            raise EngineError(f"{name} has shape {tuple(state.shape)}, not {size}")
+            raise EngineError(f"{name} has shape {tuple(state.shape)}, not {size}.")
         if not holds_its_numbers(state):
             raise EngineError(memory_problem(state, name))
         return state

@@ -94,14 +94,14 @@ def _check_state(program: Program, state: Mapping[str, Any]) -> None:
     missing = [name for name in wanted if name not in state]
     if missing:
         raise RuleError(
-            f"the state lacks {', '.join(missing)}. Begin with state = chain.init(p), and give each step the "
-            "state that the step before returned"
+            f"The state lacks {', '.join(missing)}. Begin with state = chain.init(p), and give each step the "
+            "state that the step before returned."
         )
     for name in program.scalar_outputs:
         if isinstance(state[name], Mapping):
             raise RuleError(
-                f"the state {name!r} is a dict of one number for each tensor, but with the switches of this "
-                "step it is one number for all tensors. Keep the switches of the steps before"
+                f"The state {name!r} is a dict of one number for each tensor, but with the switches of this "
+                "step it is one number for all tensors. Keep the switches of the steps before."
             )
 
 

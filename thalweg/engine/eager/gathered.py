@@ -31,7 +31,7 @@ class GatheredRows(Eager):
             raise EngineError(
                 f"{cohort.program.label} keeps {', '.join(member.matrix_names)} for whole matrices, and "
                 f"{member.called} is stepped by the rows that a sparse gradient has. Leave that rule out, or "
-                "give dense gradients"
+                "give dense gradients."
             )
         return GatheredBatch(cohort, member, cohort.row_of[position])
 

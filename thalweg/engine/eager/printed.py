@@ -54,7 +54,7 @@ class EagerProgram:
         if self.program.sees_matrices and p.is_complex():
             raise RuleError(
                 f"{self.program.label} works with matrices, and a parameter of shape {tuple(p.shape)} is "
-                "complex, which matrix functions do not take. Put it into an optimizer of its own"
+                "complex, which matrix functions do not take. Put it into an optimizer of its own."
             )
         leaves = (*counts, p.ndim, ordinal, *sizes[1:], *numbers)
         run = self._function(*wide, *host, *leaves, p.ndim, wide[1], sizes)
@@ -66,7 +66,7 @@ class EagerProgram:
             calls = ", ".join(self.program.foreign)
             raise RuleError(
                 f"{self.program.label} failed on a parameter of shape {tuple(tensors[1].shape)}: {error}. "
-                f"It calls {calls}, which must take a tensor of any shape that the optimizer is given"
+                f"It calls {calls}, which must take a tensor of any shape that the optimizer is given."
             ) from error
 
     def _print(self, reached: Sequence[Value]) -> Callable[..., Pass]:

@@ -65,7 +65,7 @@ class Counted:
                 raise EngineError(
                     f"capturable=True was asked for, but {program.label} gives the matrix function "
                     f"{v.data.label!r} a number that is on the device, such as the step. Leave out "
-                    "capturable=True, or make the hyperparameter a plain number"
+                    "capturable=True, or make the hyperparameter a plain number."
                 )
         return found
 
@@ -122,7 +122,7 @@ class Counted:
                 "capturable=True was asked for, but the tensors of a param group have taken different "
                 f"numbers of steps, {numbers}, and {self._program.label} chooses by it what a matrix "
                 "function computes. Give every tensor a gradient, or put those that have none at times into "
-                "an optimizer of their own"
+                "an optimizer of their own."
             )
         return float(taken.pop()) + 1
 
@@ -153,5 +153,5 @@ def refuse_uncountable(program: Program, device: torch.device) -> None:
     if not has_double(device):
         raise EngineError(
             f"capturable=True was asked for, but {device.type} has no float64, in which steps are counted "
-            f"and the scalars of {program.label} computed. Leave out capturable=True"
+            f"and the scalars of {program.label} computed. Leave out capturable=True."
         )

@@ -78,7 +78,7 @@ class Stacks:
         return [y.expand(s.size(shape)) for y, s in zip(found, self._stacks, strict=True)]
 
     def called(self, call: Any, shape: Shape, operands: Sequence[Any]) -> Stacked:
-        """Call a matrix function on each stack; an operand that is no list is a number for all."""
+        """Call a matrix function on each stack; an operand that is not a list is a number for all."""
         results = []
         for k, s in enumerate(self._stacks):
             given = tuple(x[k] if isinstance(x, list) else x for x in operands)

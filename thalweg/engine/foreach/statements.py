@@ -52,7 +52,7 @@ class Statements:
     # -- numbers for tensors and units ---------------------------------------------------------------
 
     def _reduced(self, node: Node) -> str:
-        """Return the expression of a value on the device that is no list."""
+        """Return the expression of a value on the device that is not a list."""
         if node.is_reduction:
             return self._reduction(node)
         if node.op in LEAVES:

@@ -35,11 +35,11 @@ def print_rule(program: Program, first: Mapping[str, float]) -> str:
         raise EngineError(
             f"{program.label} cannot be printed as JavaScript: it calls {', '.join(program.foreign)}, which "
             "is outside the engine's vocabulary. Write it with arithmetic, comparisons, torch's elementwise "
-            "functions and the reductions total, mean, norm and largest"
+            "functions and the reductions total, mean, norm and largest."
         )
     if program.sees_matrices:
         raise EngineError(
-            f"{program.label} cannot be printed as JavaScript: it works with whole matrices"
+            f"{program.label} cannot be printed as JavaScript: it works with whole matrices."
         )
     lines = [*_host(program)]
     lines += [line for stage in range(program.stages + 1) for line in _pass(program, stage)]

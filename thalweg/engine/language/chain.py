@@ -103,7 +103,7 @@ class Chain:
             if name not in self.hyperparameters:
                 raise RuleError(
                     f"{self!r} has no hyperparameter {name!r}.{suggest(name, self.hyperparameters)} "
-                    f"It has: {', '.join(self.hyperparameters) or 'none'}"
+                    f"It has: {', '.join(self.hyperparameters) or 'none'}."
                 )
             check_kind(repr(self), name, self.hyperparameters[name], value)
         return {**self.hyperparameters, **given}
@@ -128,7 +128,7 @@ def chain(*links: Link | Rule | Chain) -> Chain:
     ('m', 'v')
     """
     if not links:
-        raise RuleError("chain() needs at least one rule: chain(adam(beta2=0.95))")
+        raise RuleError("chain() needs at least one rule: chain(adam(beta2=0.95)).")
     flat: list[Link] = []
     for k, given in enumerate(links):
         link: Any = given
@@ -139,7 +139,7 @@ def chain(*links: Link | Rule | Chain) -> Chain:
         elif isinstance(link, Rule):
             flat.append(link())
         else:
-            raise RuleError(f"link {k + 1} of the chain is {link!r:.80}, not a rule.{_hint(link)}")
+            raise RuleError(f"Link {k + 1} of the chain is {link!r:.80}, not a rule.{_hint(link)}")
     return Chain(tuple(flat))
 
 
@@ -152,12 +152,12 @@ def _check_order(links: tuple[Link, ...]) -> None:
             raise RuleError(
                 f"{before!r} multiplies its update by the learning rate (lr_inside=True), so {after!r} "
                 "cannot stand after it. Put it before if it acts on gradients, or use a rule that leaves the "
-                "learning rate to the engine"
+                "learning rate to the engine."
             )
         if before.rule.kind.after_step:
             raise RuleError(
                 f"{before!r} acts after the step (after_step=True), so {after!r}, which acts on the update, "
-                "cannot stand after it. Put it before"
+                "cannot stand after it. Put it before."
             )
 
 

@@ -87,19 +87,19 @@ def rule(
     ...     return average
     """
     if matrices not in get_args(Seen):
-        raise RuleError(f"matrices={matrices!r} must be 'first' or 'last'")
+        raise RuleError(f"matrices={matrices!r} must be 'first' or 'last'.")
     kind = RuleKind(lr_inside, after_step, of_gradient, matrices)
     if after_step and (lr_inside or of_gradient):
         raise RuleError(
-            "a rule that stands after the step (after_step=True) returns a point, not an update or a "
-            "gradient: leave out lr_inside and of_gradient"
+            "A rule that stands after the step (after_step=True) returns a point, not an update or a "
+            "gradient: leave out lr_inside and of_gradient."
         )
     return _define(function, kind) if function is not None else lambda f: _define(f, kind)
 
 
 def _define(function: Callable[..., Any], kind: RuleKind) -> Rule:
     if not inspect.isfunction(function):
-        raise RuleError(f"@rule makes a rule of a function, got {function!r}")
+        raise RuleError(f"@rule makes a rule of a function, got {function!r}.")
     made = Rule(function, kind, check_link)
     empty = inspect.Parameter.empty
     values = {n: 0.0 if v is empty else v for n, v in made.signature.hyperparameters.items()}

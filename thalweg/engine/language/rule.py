@@ -109,12 +109,12 @@ class Rule:
         if len(args) > len(declared):
             raise RuleError(
                 f"{self.name}() takes {len(declared)} hyperparameters ({', '.join(declared) or 'none'}), "
-                f"got {len(args)} values"
+                f"got {len(args)} values."
             )
         given = dict(zip(declared, args, strict=False))
         for name, value in kwargs.items():
             if name in given:
-                raise RuleError(f"{self.name}() got two values for the hyperparameter {name!r}")
+                raise RuleError(f"{self.name}() got two values for the hyperparameter {name!r}.")
             given[name] = value
         link = Link(self, _bind(self, given), frozenset(given))
         if any(is_switch(v) and v != declared[n] for n, v in link.values.items()):
@@ -241,18 +241,18 @@ def _bind(made: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name == "lr":
             raise RuleError(
-                f"{made.name}() does not take lr: give it to Optimizer(…, lr=…) or step(…, lr=…)"
+                f"{made.name}() does not take lr: give it to Optimizer(…, lr=…) or step(…, lr=…)."
             )
         if name not in declared:
             raise RuleError(
                 f"{made.name}() has no hyperparameter {name!r}.{suggest(name, declared)} "
-                f"It has: {', '.join(declared) or 'none'}"
+                f"It has: {', '.join(declared) or 'none'}."
             )
         check_kind(made.name, name, declared[name], value)
     missing = [n for n, v in declared.items() if v is inspect.Parameter.empty and n not in given]
     if missing:
         raise RuleError(
-            f"{made.name}() needs a value for {', '.join(missing)}: {made.name}({missing[0]}=…)"
+            f"{made.name}() needs a value for {', '.join(missing)}: {made.name}({missing[0]}=…)."
         )
     return {name: given.get(name, default) for name, default in declared.items()}
 
@@ -267,7 +267,7 @@ def check_kind(owner: str, name: str, default: Any, value: Any) -> None:
     if is_switch(default):
         if type(value) is not type(default):
             raise RuleError(
-                f"{owner}({name}=…) is a switch of type {type(default).__name__}, got {value!r}"
+                f"{owner}({name}=…) is a switch: it must be of type {type(default).__name__}, got {value!r}."
             )
     elif not is_schedule(value) and (
         isinstance(value, (bool, str))
@@ -276,7 +276,7 @@ def check_kind(owner: str, name: str, default: Any, value: Any) -> None:
     ):
         raise RuleError(
             f"{owner}({name}=…) must be a number, or a function from the number of steps taken to one, "
-            f"got {value!r}"
+            f"got {value!r}."
         )
 
 

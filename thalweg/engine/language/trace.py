@@ -29,7 +29,7 @@ def plain_number(x: Any) -> Any:
         return x.item()
     if isinstance(x, int) and abs(x) > sys.float_info.max:
         raise ContractError(
-            f"it uses a whole number beyond {sys.float_info.max:.1e}, the largest of float64. Use "
+            f"it uses an integer beyond {sys.float_info.max:.1e}, the largest of float64. Use "
             "float('inf') if that is meant"
         )
     return x

@@ -61,7 +61,7 @@ def matrix_function(
     if result not in RESULTS:
         known = ", ".join(map(repr, RESULTS))
         raise RuleError(
-            f"the result of a matrix function must be one of {known}, got {result!r}."
+            f"The result of a matrix function must be one of {known}, got {result!r}."
             f"{suggest(str(result), RESULTS)}"
         )
     if function is None:
@@ -90,14 +90,14 @@ def checked(name: str, value: Any, size: Sequence[int]) -> Tensor:
     """Return what a matrix function returned, if it has the size that it declares.
 
     Raises:
-        RuleError: it has another size, or is no tensor.
+        RuleError: it has another size, or is not a tensor.
     """
     if not isinstance(value, Tensor) or tuple(value.shape) != tuple(size):
         got = tuple(value.shape) if isinstance(value, Tensor) else f"{value!r:.60}"
         raise RuleError(
-            f"the matrix function {name!r} returned {got} where its declared result is a stack of size "
+            f"The matrix function {name!r} returned {got} where its declared result is a stack of size "
             f"{tuple(size)}. It is given stacks of matrices, K × m × n, and returns K results: write x.mT "
-            "for x.T, and reduce over dim=-1 or -2 with keepdim=True"
+            "for x.T, and reduce over dim=-1 or -2 with keepdim=True."
         )
     return value
 
@@ -109,14 +109,14 @@ def _by_hand(
     name = function.__name__
     matrices = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor) and x.ndim]
     if not matrices:
-        raise RuleError(f"{name}() takes at least one matrix, got {args!r:.80}")
+        raise RuleError(f"{name}() takes at least one matrix, got {args!r:.80}.")
     first = matrices[0]
     for x in matrices:
         if x.ndim < 2 or x.shape[:-2] != first.shape[:-2]:
             raise RuleError(
                 f"{name}() takes matrices, or stacks of as many, in the last two dimensions; got sizes "
                 f"{', '.join(str(tuple(x.shape)) for x in matrices)}. A vector is a matrix of one column: "
-                "x[:, None]"
+                "x[:, None]."
             )
 
     count = math.prod(first.shape[:-2])

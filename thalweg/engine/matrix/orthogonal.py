@@ -1,4 +1,4 @@
-"""Orthogonalisation: from X = U·S·Vᵀ to about U·Vᵀ, by products of matrices alone.
+"""Orthogonalization: from X = U·S·Vᵀ to about U·Vᵀ, by products of matrices alone.
 
 Every step replaces each singular value σ by a polynomial of it, which a product with X·Xᵀ computes:
 
@@ -61,7 +61,7 @@ def newton_schulz(
         precision: of the products: "bfloat16", as PyTorch's Muon has it, or "full", the matrix's own.
         space: "matrix", as above, or "gram": for wide or tall matrices products of the smaller size m × m,
             A ← P·A·P and Q ← P·Q with P = a + b·A + c·A², and one product Q·X at the end, in full precision.
-        blocks: how many blocks of rows are orthogonalised each alone, as 3 for a fused query, key and value.
+        blocks: how many blocks of rows are orthogonalized each alone, as 3 for a fused query, key and value.
         eps: ε of the divisor ‖X‖ + ε; with 0 the size of a matrix does not matter.
 
     Raises:
@@ -115,7 +115,7 @@ def _in_blocks(
     parts = int(blocks)
     if parts < 1 or rows % parts:
         raise RuleError(
-            f"a matrix of {rows} rows cannot be divided into {blocks:g} blocks of rows of one size"
+            f"A matrix of {rows} rows cannot be divided into {blocks:g} blocks of rows of one size."
         )
     cut = x.reshape(count * parts, rows // parts, columns)
     return _orthogonal(cut, quintics, precision, space, eps).reshape(x.shape)
@@ -123,7 +123,7 @@ def _in_blocks(
 
 def _check(given: str, known: Sequence[str], name: str) -> None:
     if given not in known:
-        raise RuleError(f"{name} must be {' or '.join(map(repr, known))}, got {given!r}")
+        raise RuleError(f"{name} must be {' or '.join(map(repr, known))}, got {given!r}.")
 
 
 def _orthogonal(

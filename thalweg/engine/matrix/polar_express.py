@@ -1,7 +1,7 @@
 """The polynomials of Polar Express: each is the best odd quintic on what the one before leaves.
 
-Orthogonalisation by products replaces every singular value σ ∈ [l, u] by p(σ) = a·σ + b·σ³ + c·σ⁵. The best
-p on [l, u] minimises max |1 − p(σ)|. By Chebyshev's theorem the error then takes its largest size with
+Orthogonalization by products replaces every singular value σ ∈ [l, u] by p(σ) = a·σ + b·σ³ + c·σ⁵. The best
+p on [l, u] minimizes max |1 − p(σ)|. By Chebyshev's theorem the error then takes its largest size with
 alternating signs at four points, l < q < r < u, and Remez' exchange finds them: solve for (a, b, c, error) at
 four points, move q and r to where p′ = 0, repeat. Afterwards the singular values lie within the error of 1.
 

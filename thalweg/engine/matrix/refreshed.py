@@ -1,4 +1,4 @@
-"""Roots and bases that are computed anew in every k-th step, and kept between, as functions for rules."""
+"""Roots and bases that are computed again in every k-th step, and kept between, as functions for rules."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from thalweg.engine.matrix.roots import inverse_root, inverse_root_newton
 from thalweg.errors import EngineError
 
 ROUNDING = 1e-5
-"""How far 1 over an exponent may be from a whole number, as a share: users write 0.333333 for 1/3."""
+"""How far 1 over an exponent may be from an integer, as a share: users write 0.333333 for 1/3."""
 
 
 def is_due(t: float, every: float) -> bool:
-    """Whether step t, counted from 1, is one in which what is kept is computed anew; `every` may be ∞.
+    """Whether step t, counted from 1, is one in which what is kept is computed again; `every` may be ∞.
 
     >>> [t for t in range(1, 10) if is_due(t, 3)]
     [3, 6, 9]
@@ -47,7 +47,7 @@ def newton_root_of(
     number but for rounding.
 
     Raises:
-        EngineError: an order that is no whole number.
+        EngineError: an order that is not an integer.
 
     >>> import torch
     >>> a, kept = torch.diag(torch.tensor([4.0, 9.0])), torch.zeros(2, 2)
@@ -57,8 +57,8 @@ def newton_root_of(
     order = round(p)
     if abs(p - order) > ROUNDING * p:
         raise EngineError(
-            f"products of matrices give roots of whole orders alone, and the exponent {1 / p:.6g} asks for "
-            f"the order 1/{1 / p:.6g} = {p:.6g}. Take an exponent that is 1 over a whole number, such as "
+            f"Products of matrices give roots of whole orders alone, and the exponent {1 / p:.6g} asks for "
+            f"the order 1/{1 / p:.6g} = {p:.6g}. Take an exponent that is 1 over an integer, such as "
             "0.25 or 0.5, or newton=False, which takes any. (Where one side alone has a matrix, its exponent "
             "is twice the given one.)"
         )

@@ -22,9 +22,9 @@ def inverse_root(a: Tensor, p: float, damping: float = 1e-6) -> Tensor:
     was a gradient. Matrices that hold a NaN have a root of NaN, and the others of the stack the roots they
     have alone. float16 and bfloat16 are computed in float32.
 
-    Accuracy: beside the root in float64 it is off by less than n·ε·‖A‖/(p·μ), relative to its norm, where ε
-    is the precision of the dtype and μ the smallest eigenvalue of what the root is taken of. Of 48 × 48
-    matrices of the condition 1e9 in float32 that was 2e-2 with p = 4 and δ = 1e-6, and 3e-4 with δ = 1e-4.
+    Accuracy: compared with the root in float64 it is off by less than n·ε·‖A‖/(p·μ), relative to its norm,
+    where ε is the precision of the dtype and μ the smallest eigenvalue of what the root is taken of. Of 48 ×
+    48 matrices of the condition 1e9 in float32 that was 2e-2 with p = 4 and δ = 1e-6, and 3e-4 with δ = 1e-4.
 
     Args:
         a: symmetric positive semidefinite, n × n or K × n × n.
@@ -71,11 +71,11 @@ def inverse_root_newton(a: Tensor, p: int, damping: float = 1e-6) -> Tensor:
 
     Args:
         a: symmetric positive semidefinite, n × n or K × n × n.
-        p: order of the root, a whole number of at least 1.
+        p: order of the root, an integer of at least 1.
         damping: δ, at least 0.
 
     Raises:
-        EngineError: as `inverse_root`, and an order that is no whole number.
+        EngineError: as `inverse_root`, and an order that is not an integer.
 
     >>> import torch
     >>> a = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
@@ -87,7 +87,7 @@ def inverse_root_newton(a: Tensor, p: int, damping: float = 1e-6) -> Tensor:
     """
     _check(p, damping)
     if p != int(p):
-        raise EngineError(f"the Newton iteration takes roots of whole orders, got p = {p!r}")
+        raise EngineError(f"The Newton iteration takes roots of whole orders, got p = {p!r}.")
     made = ready(a)
     if not a.numel():
         return a.clone()
@@ -100,9 +100,9 @@ def inverse_root_newton(a: Tensor, p: int, damping: float = 1e-6) -> Tensor:
 
 def _check(p: float, damping: float) -> None:
     if not p > 0:
-        raise EngineError(f"the order of a root is above 0, got p = {p!r}")
+        raise EngineError(f"The order of a root must be above 0, got p = {p!r}.")
     if not damping >= 0:
-        raise EngineError(f"damping is at least 0, got {damping!r}")
+        raise EngineError(f"damping must be at least 0, got {damping!r}.")
 
 
 def _damped(a: Tensor, damping: float) -> Tensor:

@@ -50,6 +50,6 @@ def matrix_state_sizes(
 def wrong_size(p: Tensor, state: Mapping[str, Any], name: str, size: Sequence[int]) -> EngineError:
     """Return the error on a state of another size than the parameter asks for."""
     return EngineError(
-        f"the state {name!r} of a parameter of shape {tuple(p.shape)} has shape "
+        f"The state {name!r} of a parameter of shape {tuple(p.shape)} has shape "
         f"{tuple(state[name].shape)}, not {tuple(size)}. Was the state dict saved for another model?"
     )

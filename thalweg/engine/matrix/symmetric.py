@@ -50,7 +50,7 @@ def ready(a: Tensor) -> Ready:
     """
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise EngineError(
-            f"a symmetric matrix is square: n × n, or K × n × n for a stack; got {tuple(a.shape)}"
+            f"A symmetric matrix must be square: n × n, or K × n × n for a stack; got {tuple(a.shape)}."
         )
     wide = a.float() if a.dtype in (torch.float16, torch.bfloat16) else a
     if not a.numel():
@@ -93,9 +93,9 @@ def _eigen_in_float64(a: Tensor) -> tuple[Tensor, Tensor]:
         except LinAlgError as error:
             n = matrix.shape[-1]
             raise EngineError(
-                f"the eigenvalues of matrix {k} of a stack of {n} × {n} matrices do not converge, in float64 "
+                f"The eigenvalues of matrix {k} of a stack of {n} × {n} matrices do not converge, in float64 "
                 f"either: {error}. A larger ε makes them better conditioned; so does a lower learning rate, "
-                "where the training diverges"
+                "where the training diverges."
             ) from error
     values, vectors = (torch.stack(each) for each in zip(*found, strict=True))
     return values.reshape(a.shape[:-1]), vectors.reshape(a.shape)

@@ -18,7 +18,7 @@ from thalweg.engine.program.shapes import (
 )
 
 _TAKE_TRUTH = frozenset(("real", "where", "logical_not", "logical_and", "logical_or"))
-"""Operations that take truth values as they are; to any other, true is 1 and false is 0."""
+"""Operations that take bools as they are; to any other, true is 1 and false is 0."""
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Builder:
         if op == "where" and operands[1].boolean != operands[2].boolean:
             operands = (operands[0], self._real(operands[1]), self._real(operands[2]))
         if op == "div" and operands[1].level < operands[0].level == Level.TENSOR:
-            # a division is several times dearer than a product, and its divisor is the same everywhere
+            # a division is several times as expensive as a product, and its divisor is the same everywhere
             reciprocal = self.apply("div", self.constant(1.0), operands[1])
             return self.apply("mul", operands[0], reciprocal)
         if op == "pow" and operands[1].op == "constant" and operands[0].level == Level.TENSOR:

@@ -16,7 +16,7 @@ BLOCK = 256
 SIGNED, UNSIGNED = 127, 255
 """The largest codes."""
 SIGNED_ZERO, UNSIGNED_ZERO = 0x3B888889, 0x37880088
-"""The bits of V(0), so chosen that V(largest code) − V(0) is 1 to the bit."""
+"""The bits of V(0), so chosen that V(largest code) − V(0) is exactly 1."""
 SMALLEST = 2.0**-126
 """A block whose largest number is smaller, and has no reciprocal, is zero."""
 STEP = 19

@@ -82,7 +82,7 @@ def upper(x: Any, like: Tensor) -> Tensor:
 
 
 def lower(x: Any, like: Tensor) -> Tensor:
-    """Return what `upper` left, a whole number of 16 bits with its sign."""
+    """Return what `upper` left, an integer of 16 bits with its sign."""
     wide = _spread(x, like).float().contiguous()
     left = wide.view(torch.int32) - upper(wide, like).view(torch.int32)
     return torch.where(torch.isnan(wide), 0, left).float()

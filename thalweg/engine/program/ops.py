@@ -21,7 +21,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Op:
-    """One operation: its Python text, and whether it yields a truth value."""
+    """One operation: its Python text, and whether it yields a bool."""
 
     name: str
     template: str

@@ -67,7 +67,7 @@ class Value:
 
     @cached_property
     def by_unit(self) -> bool:
-        """Whether a value that is no tensor still differs between the units of a tensor."""
+        """Whether a value that is not a tensor still differs between the units of a tensor."""
         if self.level != Level.REDUCED:
             return False
         if self.is_reduction or self.op == "count":

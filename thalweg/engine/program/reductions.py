@@ -109,7 +109,7 @@ def _check(scope: str) -> None:
     if scope not in known:
         listed = ", ".join(map(repr, known))
         raise ValueError(
-            f"the scope of a reduction must be one of {listed}, got {scope!r}.{suggest(str(scope), known)}"
+            f"The scope of a reduction must be one of {listed}, got {scope!r}.{suggest(str(scope), known)}"
         )
 
 

@@ -131,13 +131,13 @@ def with_block_size(of: Shape, size: str | None) -> Shape:
     """Return the shape of a state with the size of the blocks that it is for.
 
     Raises:
-        ShapeError: it is for blocks, and there is no whole number of at least 1.
+        ShapeError: it is for blocks, and block_size is not an integer of at least 1.
     """
     if of[1] != _BLOCKS:
         return of
     if size is None or not size.isdecimal() or not int(size):
         raise ShapeError(
-            "a state for blocks needs a switch block_size, a text with a whole number above 0 such as "
+            "a state for blocks needs a switch block_size, a string with an integer above 0 such as "
             f"'128', got {size!r}"
         )
     return of[0], f"{_BLOCKS} {size}"

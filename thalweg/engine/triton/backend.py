@@ -56,7 +56,8 @@ class Triton:
         if problem is not None:
             raise EngineError(
                 f"engine='triton' was asked for, but of {member.called}: {problem}. Move the model to a GPU, "
-                "or use engine='auto'; to try kernels on the CPU, set TRITON_INTERPRET=1 before Python starts"
+                "or use engine='auto'; to try kernels on the CPU, set TRITON_INTERPRET=1 before Python "
+                "starts."
             )
         dtypes = slot_dtypes(member, DTYPES)
         return None if dtypes is None else (member.param.device, dtypes)

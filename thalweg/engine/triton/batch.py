@@ -216,7 +216,7 @@ class TritonBatch:
             self._wholes[-1].fill_(count)
 
     def _captured_pointers(self) -> Tensor:
-        """Return a table that a CUDA graph makes anew: the one of other steps will have other gradients."""
+        """Return a table that a CUDA graph makes again: the one of other steps will have other gradients."""
         table = self._pointer_table.tensor.clone()
         fill(table, np.ascontiguousarray(self._pointers[:, 0]), self._pointers.shape[1])
         return table

@@ -19,7 +19,7 @@ LAUNCH: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
 
 
 class Table:
-    """A table on a device that is written anew where its numbers have changed."""
+    """A table on a device that is written again where its numbers have changed."""
 
     def __init__(self, numbers: Array, device: torch.device) -> None:
         # an empty tensor has no address

@@ -55,7 +55,7 @@ class DeviceNumbers:
         if names := uncountable(program):
             raise EngineError(
                 f"capturable=True was asked for, but no kernel can compute the scalars of {program.label} "
-                f"({', '.join(dict.fromkeys(names))}). Leave out capturable=True"
+                f"({', '.join(dict.fromkeys(names))}). Leave out capturable=True."
             )
         self._cohort, self._device, self._count = cohort, device, len(members)
         self._first_cells = [

@@ -44,7 +44,7 @@ _TRUTHS = {
     "logical_and": "{0} & {1}",
     "logical_or": "{0} | {1}",
 }
-"""Operations that take truth values."""
+"""Operations that take bools."""
 _SPECIAL = ("div", "sqrt", "real", "sign", "bounded", "cbrt", "mod", "floordiv", "noise")
 
 INDENT = "    "
@@ -107,13 +107,13 @@ class TritonPrinter:
         self.line(f"{name} = {text}")
 
     def as_real(self, value: Value) -> str:
-        """Return a value as a number: a truth value is 1 or 0."""
+        """Return a value as a number: a bool is 1 or 0."""
         name = self.name(value)
         return f"({name}).to({self.real})" if value.boolean else name
 
     def read_scalar(self, value: Value, place: str) -> None:
         """Read a float64 that is the same for all elements."""
-        # spread before it is compared: the interpreter spreads a truth value as a number
+        # spread before it is compared: the interpreter spreads a bool as a number
         self._read(value, f"tl.broadcast_to(tl.load({place}), (BLOCK,))")
 
     def read_each(self, value: Value, place: str) -> None:
@@ -150,7 +150,7 @@ class TritonPrinter:
             self.define(value, self._special(op, *operands))
 
     def _as_taken(self, value: Value, k: int) -> str:
-        """Return an operand of an operation that takes truth values."""
+        """Return an operand of an operation that takes bools."""
         operand = value.operands[k]
         if value.op == "where" and k > 0:
             return self.name(operand) if value.boolean else self.as_real(operand)

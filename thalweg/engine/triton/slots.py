@@ -1,4 +1,4 @@
-"""The tensors that a batch goes through by their addresses, on a GPU: looked at anew at every step.
+"""The tensors that a batch goes through by their addresses, on a GPU: looked at again at every step.
 
 Each look is a loop in C over all tensors (`map` of a method or an attribute), a few tenths of a microsecond a
 tensor; nothing waits for the device.

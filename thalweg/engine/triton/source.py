@@ -48,7 +48,7 @@ def jit(text: str, name: str, plain: tuple[str, ...] = ("count",)) -> Any:
 
 
 def _functions() -> Any:
-    """Return the functions that are no instruction: libdevice's, or NumPy's in the interpreter."""
+    """Return the functions that are not an instruction: libdevice's, or NumPy's in the interpreter."""
     if is_interpreting():
         from thalweg.engine.triton.interpreted import functions
 
@@ -65,5 +65,5 @@ def _check_mode(tl: Any) -> None:
         was = "with" if own else "without"
         raise EngineError(
             f"TRITON_INTERPRET was changed after Triton had been imported {was} it. Set it before "
-            "Python starts"
+            "Python starts."
         )

@@ -154,7 +154,7 @@ def _log_shares(counts: Tensor) -> Tensor:
 def _log_odds(share: Tensor) -> Tensor:
     if not bool(((share > 0) & (share < 1)).all()):
         raise TaskError(
-            f"init.output_bias: positive is a share in (0, 1) for each output; got {share.tolist()}."
+            f"init.output_bias: positive must be a share in (0, 1) for each output; got {share.tolist()}."
         )
     return (share / (1 - share)).log()
 
@@ -174,7 +174,9 @@ def variance(
         value: the variance; by default that of the targets y, 1 where there are none.
     """
     if form not in _FORMS:
-        raise TaskError(f"form is one of {', '.join(_FORMS)}; got {form!r}.{suggest(form, _FORMS)}")
+        raise TaskError(
+            f"form must be one of {', '.join(_FORMS)}; got {form!r}.{suggest(form, _FORMS)}"
+        )
     set_here = named_parameters("variance", setup.model, name)
     wanted = _variance(setup.targets, value)
     for parameter, tensor in set_here:

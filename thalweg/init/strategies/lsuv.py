@@ -31,7 +31,7 @@ def lsuv(setup: Setup, tol: float = 0.01, iterations: int = 10, std: float = 1.0
     """
     for name, value in (("tol", tol), ("std", std)):
         if not 0 < value < math.inf:
-            raise TaskError(f"init.lsuv: {name} is a number > 0; got {value!r}.")
+            raise TaskError(f"init.lsuv: {name} must be a number > 0; got {value!r}.")
     x = setup.batch("init.lsuv")
     scaling = _Scaling(setup, tol, std)
     with undisturbed(setup.model), watched(list(scaling.layers), scaling.see):
@@ -83,7 +83,7 @@ class _Scaling:
         if not 1e-30 < found < math.inf:
             raise TaskError(
                 f"init.lsuv: the layer {layer.name!r} gives {_said(found)} on the batch, so no scale "
-                "makes its variance 1. Draw its weights anew before, or look at what reaches it."
+                "makes its variance 1. Draw its weights again before, or look at what reaches it."
             )
         if abs(found - self.std) <= self.tol:
             return None

@@ -80,7 +80,7 @@ def gradinit(
     With θ = α·θ₀ it descends L(θ − lr·A(∇L(θ; S)); S′) in the factors α by Adam, and the norm of the
     gradient instead wherever that is above the bound. A(g) is g of SGD, with the 2-norm, and sign(g) of
     Adam, with the 1-norm. S and S′ are two thirds of the batch each, half of S′ in common with S.
-    Factors stay above .01. The paper draws S and S′ anew in every step, and has factors for biases and
+    Factors stay above .01. The paper draws S and S′ again in every step, and has factors for biases and
     norms as well; here the parts of the batch stay, and weights alone are scaled.
 
     Args:
@@ -92,7 +92,7 @@ def gradinit(
     """
     if optimizer not in ("sgd", "adam") or steps < 1 or not lr > 0 or not factor_lr > 0:
         raise TaskError(
-            "init.gradinit: optimizer is 'sgd' or 'adam', steps ≥ 1, lr > 0, factor_lr > 0; got "
+            "init.gradinit: optimizer must be 'sgd' or 'adam', steps ≥ 1, lr > 0, factor_lr > 0; got "
             f"{optimizer!r}, {steps!r}, {lr!r}, {factor_lr!r}."
         )
     layers = _movable("gradinit", setup.layers, whole=True)
@@ -172,7 +172,7 @@ class _Factors:
         if not math.isfinite(float(aim.detach())):
             raise TaskError(
                 f"init.gradinit: in step {step} of the factors the loss or the gradient is not "
-                "finite. Give a smaller lr or factor_lr, or draw the weights anew before."
+                "finite. Give a smaller lr or factor_lr, or draw the weights again before."
             )
 
 

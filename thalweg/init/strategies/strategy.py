@@ -261,13 +261,15 @@ class Drawing:
 def parts_of(strategy: Any) -> tuple[InitStrategy, ...]:
     """Return the parts of a strategy, one or several.
 
-    Raises TaskError for what is none.
+    Raises TaskError if it is not one.
     """
     if isinstance(strategy, InitStrategy):
         return (strategy,)
     if isinstance(strategy, InitChain):
         return strategy.parts
-    raise TaskError(f"A strategy is made by thalweg.init, such as init.he(); got {strategy!r}.")
+    raise TaskError(
+        f"An initializer must be one of thalweg.init, such as init.he(); got {strategy!r}."
+    )
 
 
 def per_layer(

@@ -190,7 +190,7 @@ def sparse(task: Drawing, nonzeros: int = 15, std: float | None = None) -> None:
             variance.
     """
     if not isinstance(nonzeros, int) or isinstance(nonzeros, bool) or nonzeros < 1:
-        raise TaskError(f"init.sparse: nonzeros is a whole number ≥ 1; got {nonzeros!r}.")
+        raise TaskError(f"init.sparse: nonzeros must be an integer ≥ 1; got {nonzeros!r}.")
     kept = min(nonzeros, task.layer.inputs)
     own = _gain(task.layer, None, 1.0)
     scale = own / math.sqrt(kept) if std is None else _positive("std", std)
@@ -246,7 +246,7 @@ def _drawn(task: Drawing, draw: Callable[..., Tensor], *arguments: object) -> Te
 def _of(task: Drawing, distribution: str) -> Tensor:
     if distribution not in _DRAWS:
         raise TaskError(
-            f"A distribution is one of {', '.join(_DRAWS)}; got {distribution!r}."
+            f"A distribution must be one of {', '.join(_DRAWS)}; got {distribution!r}."
             f"{suggest(str(distribution), _DRAWS)}"
         )
     return _drawn(task, _DRAWS[distribution])
@@ -265,7 +265,9 @@ def _fan(layer: Layer, fan: str) -> float:
         "average": (layer.fan_in + layer.fan_out) / 2,
     }
     if fan not in fans:
-        raise TaskError(f"fan is one of {', '.join(fans)}; got {fan!r}.{suggest(str(fan), fans)}")
+        raise TaskError(
+            f"fan must be one of {', '.join(fans)}; got {fan!r}.{suggest(str(fan), fans)}"
+        )
     return fans[fan]
 
 
@@ -276,5 +278,5 @@ def _aspect(layer: Layer, wanted: bool) -> float:
 
 def _positive(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise TaskError(f"{name} is a number > 0; got {value!r}.")
+        raise TaskError(f"{name} must be a number > 0; got {value!r}.")
     return float(value)

@@ -104,7 +104,7 @@ def prove(data: Data) -> dict[str, Theory]:
     error = w**layers - 1
     after = w - chosen.epsilon * error * layers * w ** (layers - 1)
     b = -chosen.epsilon * error
-    exponent = 2 * layers * math.log10(abs(after)) - math.log10(2)  # b − 1 is lost beside wᵀ
+    exponent = 2 * layers * math.log10(abs(after)) - math.log10(2)  # b − 1 is lost next to wᵀ
     gradient = math.hypot(error * layers * w ** (layers - 1), error)
     longest = chosen.epsilon * min(chosen.clip, gradient)
     thrown = exponent if abs(after) > 2 else _log10(0.5 * (after**layers + b - 1) ** 2)

@@ -161,7 +161,7 @@ def draw(data: Data) -> Picture:
         x=Axis("scale α of the first layer, 1/α of the last", log=True),
         y=Axis("value", log=True),
         hint="All these points are the same function. Its gradient can be made as long as one "
-        "likes: a long gradient is no sign that a model is far from a minimum, and a step that "
+        "likes: a long gradient is not a sign that a model is far from a minimum, and a step that "
         "suits one point is too long for another.",
     )
 

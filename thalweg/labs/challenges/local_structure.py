@@ -21,7 +21,7 @@ _HEIGHT, _DEPTH, _PLACE = 1.0, 2.0, 4.0
 """The hill e^{−x²/2} of height 1, and a valley of depth 2 at x = 4."""
 _HILL_RATE = 0.05
 _WALL = 20.0
-"""How steep the walls of the ring are, beside its slope."""
+"""How steep the walls of the ring are, compared with its slope."""
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def draw(data: Data) -> Picture:
 
 LAB = Lab(
     name="empirical-risk",
-    title="What training minimises is not the risk",
+    title="What training minimizes is not the risk",
     what="Targets are a known linear function of normal inputs with normal noise, so the risk of "
     "every model is known without any data. Least squares on m rows has a lower empirical risk "
     "than the best model of all, and a higher risk. Both come to the same as m grows, and "

@@ -170,7 +170,7 @@ LAB = Lab(
     "is the same number plus 0.919, and has the same gradient. With another fixed variance it "
     "is stretched as well, and the variance that is most likely is the mean squared error.",
     why="−log N(y; ŷ, σ²) = ½(y − ŷ)²/σ² + log σ + ½log 2π. Only the first term depends on the "
-    "parameters. So whoever minimises the squared error maximises the likelihood of normal "
+    "parameters. So whoever minimizes the squared error maximizes the likelihood of normal "
     "noise of constant variance, knowingly or not; other noise asks for another loss.",
     source="Goodfellow, Bengio and Courville, Deep Learning, sections 5.5.1 and 6.2.1.1",
     settings=Settings,

@@ -1,4 +1,4 @@
-"""Lab: where SGD comes to rest when rows are sorted, shuffled once, each epoch, or drawn anew."""
+"""Lab: where SGD comes to rest when rows are sorted, shuffled once, each epoch, or drawn again."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ LAB = Lab(
     "the row already. With new rows for ever and a fixed learning rate the noise of single "
     "rows leaves a floor. Batches that grow from step to step have none.",
     why="As long as a row is new, its gradient is an unbiased estimate of the gradient of the risk "
-    "itself, whatever the model has learned before: SGD then descends the generalisation error. "
+    "itself, whatever the model has learned before: SGD then descends the generalization error. "
     "In later passes it descends the empirical risk. The noise of a batch of m rows is 1/m of "
     "that of a row, so with growing m it dies out while the steps stay long.",
     source="Goodfellow, Bengio and Courville, Deep Learning, section 8.1.3; Smith et al. (2018), "

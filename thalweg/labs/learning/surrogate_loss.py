@@ -50,7 +50,7 @@ def compute(chosen: Settings) -> Data:
     """Descend the logistic loss of each set; classes are the sign of a linear function of normal inputs."""
     if not chosen.rows / 2 <= chosen.features <= chosen.rows:
         raise TaskError(
-            "features is at least half of rows, for sets that are soon separated, and at most rows; got "
+            "features must be at least half of rows, for sets that are soon separated, and at most rows; got "
             f"{chosen.features} features and {chosen.rows} rows."
         )
     signed, start, truth, nudge = _problem(chosen)

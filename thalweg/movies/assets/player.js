@@ -1,7 +1,7 @@
 /* What every movie page needs: canvases sharp on any screen, one drawing for canvas and SVG, and the controls.
 
    movie.stage(element, layers)  a canvas for each layer in `element`; a layer is a function (pen, width, height).
-                                 .redraw(layer) draws it anew, .add(layer, draw) draws over what is there
+                                 .redraw(layer) draws it again, .add(layer, draw) draws over what is there
    movie.player(element, given)  the controls in `element`, and the clock: given.frames, .seconds, .draw(frame),
                                  and .sharp(wanted), told when frames come late
    movie.pen(context)            draws on a canvas: path, dot, text, image
@@ -170,7 +170,7 @@ const movie = (() => {
     return words.replace(/-/g, "−");
   };
 
-  // -- a stage: layers of canvas over one another, drawn anew when their size or the scheme changes -------------
+  // -- a stage: layers of canvas over one another, drawn again when their size or the scheme changes -------------
 
   const stage = (element, layers) => {
     const made = layers.map((draw) => {

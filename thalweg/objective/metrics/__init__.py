@@ -1,4 +1,4 @@
-"""Metrics: what is reported beside the loss, and never differentiated."""
+"""Metrics: what is reported with the loss, and never differentiated."""
 
 from thalweg.objective.metrics.counts import confusion_matrix
 from thalweg.objective.metrics.metric import Metric, MetricFunction

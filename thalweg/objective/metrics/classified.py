@@ -29,7 +29,7 @@ class Classified:
     """Outputs and targets, one row for each row or position that counts.
 
     Of "two" classes both are of shape (n,), of "several" outputs are (n, classes) and targets the class
-    numbers (n,), of "labels" both are (n, labels). Targets of "two" and "labels" are truth values.
+    numbers (n,), of "labels" both are (n, labels). Targets of "two" and "labels" are bools.
     """
 
     kind: Kind
@@ -40,7 +40,7 @@ class Classified:
 
     @property
     def predicted(self) -> Tensor:
-        """The classes, or the labels as truth values, that the outputs say; the first of equal ones."""
+        """The classes, or the labels as bools, that the outputs say; the first of equal ones."""
         if self.kind == "several":
             return self.outputs.max(1).indices
         return self.outputs > (0.5 if self.loss == "binary_cross_entropy" else 0.0)

@@ -129,7 +129,7 @@ def confusion_matrix(
         ignore_index: the class number that does not count.
 
     Returns:
-        Whole numbers of shape (classes, classes).
+        Integers of shape (classes, classes).
 
     Raises:
         TaskError: the targets do not fit the outputs.

@@ -1,4 +1,4 @@
-"""A metric: a named figure of merit that is reported beside the loss, and never differentiated."""
+"""A metric: a named figure of merit that is reported with the loss, and never differentiated."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         if self.direction not in ("max", "min"):
-            raise TaskError(f"A metric's direction is 'max' or 'min'; got {self.direction!r}.")
+            raise TaskError(f"A metric's direction must be 'max' or 'min'; got {self.direction!r}.")
 
     def __call__(self, outputs: Any, targets: Any) -> float:
         """Return the metric of a batch as a number; TaskError where the function gives none."""
@@ -53,12 +53,12 @@ class Metric:
         weight = self.number(self.weight, outputs, targets)
         if not 0 <= weight < math.inf:
             raise TaskError(
-                f"The weight of the metric {self.name} is a finite number ≥ 0; got {weight:g}."
+                f"The weight of the metric {self.name} must be a finite number ≥ 0; got {weight:g}."
             )
         return weight
 
     def number(self, function: MetricFunction, outputs: Any, targets: Any) -> float:
-        """Return what a function gives of outputs and targets; TaskError where it is no number."""
+        """Return what a function gives of outputs and targets; TaskError where it is not a number."""
         try:
             value = function(outputs, unweighted(targets))
         except (ThalwegError, MemoryError, torch.OutOfMemoryError):

@@ -46,7 +46,7 @@ def top_k(k: int) -> Metric:
     Of equal scores the smaller class number comes first, so that top 1 is the accuracy.
 
     Args:
-        k: a whole number ≥ 1, below the number of classes.
+        k: an integer ≥ 1, below the number of classes.
 
     >>> import torch
     >>> top_k(2)(torch.tensor([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]]), torch.tensor([1, 2]))
@@ -54,7 +54,7 @@ def top_k(k: int) -> Metric:
     """
     whole = as_whole(k)
     if whole is None or whole < 1:
-        raise TaskError(f"k of top_k is a whole number ≥ 1; got {k!r}.")
+        raise TaskError(f"k of top_k must be an integer ≥ 1; got {k!r}.")
     name = f"top{whole}_accuracy"
     return _of_classes(ClassMetric(name, ranking.in_top(whole, name)), is_mean=True)
 
@@ -73,7 +73,7 @@ def calibration_error(bins: int = 15) -> Metric:
     """
     whole = as_whole(bins)
     if whole is None or whole < 1:
-        raise TaskError(f"bins of calibration_error is a whole number ≥ 1; got {bins!r}.")
+        raise TaskError(f"bins of calibration_error must be an integer ≥ 1; got {bins!r}.")
     measure = probabilities.expected_calibration_error(whole)
     return _of_classes(ClassMetric("calibration_error", measure), "min")
 
@@ -157,7 +157,7 @@ def as_metric(
             return _of_object(metric, loss)
         if not callable(metric):
             raise TaskError(
-                "A metric is a name such as 'accuracy', or a function; got "
+                "A metric must be a name such as 'accuracy', or a function; got "
                 f"{type(metric).__name__}."
             )
         inner: Any = metric

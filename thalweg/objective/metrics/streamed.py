@@ -19,7 +19,7 @@ class Streamed:
     """An object with update(outputs, targets), compute() and reset(), as a function of a whole set.
 
     The object itself is never fed: each pass over a set begins with a copy of it that was reset, so runs and
-    sets share nothing. Under a binary cross-entropy it gets probabilities, and targets as whole numbers,
+    sets share nothing. Under a binary cross-entropy it gets probabilities, and targets as integers,
     since torchmetrics takes logits for probabilities where they happen to lie between 0 and 1.
 
     Args:

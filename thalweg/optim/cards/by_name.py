@@ -48,7 +48,9 @@ def card(what: str | type[torch.optim.Optimizer] | Rule) -> Card:
         return describe_optimizer(found)
     if isinstance(found, type) and issubclass(found, (SolverOptimizer, KFAC)):
         return describe_callable(found, "optimizer")
-    raise TaskError(f"{found!r} has no card: it is no rule and no optimizer of thalweg.optim.")
+    raise TaskError(
+        f"{found!r} has no card: it is neither a rule nor an optimizer of thalweg.optim."
+    )
 
 
 def find(name: str) -> type[torch.optim.Optimizer] | Rule:

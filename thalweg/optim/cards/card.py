@@ -55,7 +55,7 @@ class Card:
 
     @property
     def remarks(self) -> str:
-        """What is said beside the equations."""
+        """What is said in addition to the equations."""
         return "\n\n".join(block.text for block in self.blocks if not block.is_equation)
 
     @property

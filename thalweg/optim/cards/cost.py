@@ -1,4 +1,4 @@
-"""What a step costs beside the parameter and its gradient: states, and passes over the data."""
+"""What a step costs in addition to the parameter and its gradient: states, and passes over the data."""
 
 from __future__ import annotations
 

@@ -21,17 +21,17 @@ _HEAD = """\
 # Optimizers
 
 Every optimizer of `thalweg.optim`, and after them every rule of `thalweg.rules`, of which they are made. A
-card stands in the docstring; what a step costs is counted in its compiled program. `thalweg explain NAME`
-prints one card. This page is written by
+card is the docstring; what a step costs is counted in its compiled program. `thalweg explain NAME` prints one
+card. This page is written by
 
     make docs
 
-A state is one number for each number of a parameter: 4 bytes in float32. A pass is one way over the data of a
-step; a reduction that must be known first adds one. Of the solvers, which evaluate a closure as often as they
-need, the card says what they cost. In the equations g is the gradient, u the update of the
-rule before, p the parameter, x the point where the step leads, t the number of the step from 1, λ the weight
-decay; after the last rule p ← p − lr·update. Under "weight decay" the first meaning is the default, and the
-others are arguments, such as `decay="l2"`.
+A state is one number for each number of a parameter: 4 bytes in float32. A pass is one sweep over the data of
+a step; a reduction that must be known first adds one. Solvers evaluate a closure as often as they need; their
+cards say what that costs. In the equations g is the gradient, u the update of the rule before, p the
+parameter, x the point where the step leads, t the number of the step from 1, λ the weight decay; after the
+last rule p ← p − lr·update. Under "weight decay" the first meaning is the default, and the others are
+arguments, such as `decay="l2"`.
 
 """
 

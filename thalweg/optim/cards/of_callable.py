@@ -11,8 +11,8 @@ from thalweg.optim import docstring
 from thalweg.optim.cards.card import Card
 from thalweg.optim.docstring import read_docstring
 
-WITHOUT_EFFECT = ("foreach", "fused", "capturable", "differentiable")
-"""Arguments that PyTorch has to choose among its own implementations."""
+WITHOUT_EFFECT = ("foreach", "fused")
+"""Arguments by which PyTorch chooses among its own implementations; here they choose nothing."""
 
 _ROOM = 76
 """The columns of an example that a terminal of 80 shows unbroken."""

@@ -12,12 +12,15 @@ from thalweg.engine import Link
 from thalweg.optim import docstring
 from thalweg.optim.cards.card import Card
 from thalweg.optim.cards.cost import StepCost, cost_of
-from thalweg.optim.cards.of_callable import WITHOUT_EFFECT, signature_of
+from thalweg.optim.cards.of_callable import signature_of
 from thalweg.optim.docstring import DocPart, Text, read_docstring
 from thalweg.optim.factory import Named
 from thalweg.optim.stepping.composition import DECAYS, INSIDE
 from thalweg.optim.stepping.evaluation import has_evaluation
 from thalweg.optim.stepping.stepper import Stepper
+
+_SAME_STATES = ("foreach", "fused", "capturable", "differentiable")
+"""Arguments, off by default, that say how a step is computed and change no state."""
 
 
 def describe_optimizer(kind: Callable[..., Stepper]) -> Card:
@@ -73,7 +76,7 @@ def _named(link: Link) -> str:
 def optimizer_example(
     kind: Callable[..., Any], evaluates_elsewhere: bool = False, **arguments: Any
 ) -> str:
-    """Return code that makes an optimizer, with arguments beside its learning rate."""
+    """Return code that makes an optimizer, with arguments in addition to its learning rate."""
     lr = inspect.signature(kind).parameters["lr"].default
     given = "".join(f", {name}={value!r}" for name, value in arguments.items())
     params, lines = "model", ["from thalweg import optim", ""]
@@ -92,7 +95,7 @@ def _variants(kind: Callable[..., Stepper], usual: StepCost) -> dict[str, StepCo
     for name, parameter in inspect.signature(kind).parameters.items():
         if name == "momentum" and not parameter.default:
             value: Any = 0.9
-        elif parameter.default is False and name not in WITHOUT_EFFECT:
+        elif parameter.default is False and name not in _SAME_STATES:
             value = True
         else:
             continue

@@ -40,7 +40,7 @@ class EqualLayers:
 
 
 class Directions:
-    """The products of some layers; it holds copies of their inverses, so it is made anew after a refresh."""
+    """The products of some layers; it holds copies of their inverses, so it is made again after a refresh."""
 
     def __init__(self, plans: Sequence[BlockPlan], states: Sequence[State]) -> None:
         self._plans, self._states = tuple(plans), tuple(states)

@@ -39,16 +39,18 @@ class KFACSettings:
     def __post_init__(self) -> None:
         if isinstance(self.refresh, bool) or not isinstance(self.refresh, int) or self.refresh < 1:
             raise ValueError(
-                f"Invalid refresh: {self.refresh!r}; it is a whole number of at least 1"
+                f"Invalid refresh: {self.refresh!r}; it must be an integer of at least 1."
             )
         if not 0 <= float(self.averaging) < 1:
-            raise ValueError(f"Invalid averaging: {self.averaging!r}; it is at least 0 and below 1")
+            raise ValueError(
+                f"Invalid averaging: {self.averaging!r}; it must be at least 0 and below 1."
+            )
         if self.fisher not in ("sampled", "empirical"):
-            raise ValueError(f"fisher is 'sampled' or 'empirical'; got {self.fisher!r}")
+            raise ValueError(f"fisher must be 'sampled' or 'empirical'; got {self.fisher!r}.")
         if self.kl_clip is not None and not 0 < float(self.kl_clip) < math.inf:
-            raise ValueError(f"Invalid kl_clip: {self.kl_clip!r}; it is above 0, or None")
+            raise ValueError(f"Invalid kl_clip: {self.kl_clip!r}; it must be above 0, or None.")
         if isinstance(self.label_seed, bool) or not isinstance(self.label_seed, int):
-            raise ValueError(f"Invalid label_seed: {self.label_seed!r}; it is a whole number")
+            raise ValueError(f"Invalid label_seed: {self.label_seed!r}; it must be an integer.")
         check_sharing(self.sharing)
 
 
@@ -60,14 +62,14 @@ def check_entries(entries: Mapping[str, Any]) -> None:
     for name in ("lr", "damping", "momentum", "weight_decay"):
         value = entries[name]
         if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
-            raise ValueError(f"Invalid {name}: {value!r}; it is a number, and no schedule")
+            raise ValueError(f"Invalid {name}: {value!r}; it must be a number, not a schedule.")
         if not 0 <= float(value) < math.inf:
-            raise ValueError(f"Invalid {name}: {value!r}; it is finite, and not negative")
+            raise ValueError(f"Invalid {name}: {value!r}; it must be finite, and not negative.")
         if name == "momentum" and float(value) >= 1:
-            raise ValueError(f"Invalid momentum: {value!r}; it is below 1")
+            raise ValueError(f"Invalid momentum: {value!r}; it must be below 1.")
         if name == "damping" and float(value) == 0:
             raise ValueError(
-                "Invalid damping: 0; factors of a few rows are singular, so it is above 0"
+                "Invalid damping: 0; factors of a few rows are singular, so it must be above 0."
             )
 
 
@@ -123,8 +125,8 @@ def rest_of(
         )
     if getattr(made, "needs_closure", False):
         raise TaskError(
-            f"{type(made).__name__} evaluates the objective itself, and cannot step the rest beside KFAC. "
-            "Take AdamW, or SGD with momentum."
+            f"{type(made).__name__} evaluates the objective itself, and cannot step the rest together with "
+            "KFAC. Take AdamW, or SGD with momentum."
         )
     return made
 

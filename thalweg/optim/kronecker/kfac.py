@@ -40,8 +40,9 @@ class KFAC(WatchingOptimizer):
 
     Paper: Martens and Grosse 2015, "Optimizing Neural Networks with Kronecker-factored Approximate
     Curvature", ICML 2015, arXiv:1503.05671.
-    Defaults: factors and inverses anew in each 10th step, averages by 0.95, momentum 0.9.
-    Use: for layers of up to some thousand inputs and outputs, where a step costs little beside the batch's
+    Defaults: factors and inverses again in each 10th step, averages by 0.95, momentum 0.9.
+    Use: for layers of up to some thousand inputs and outputs, where a step costs little compared with the
+    batch's
     gradient: deep and badly conditioned nets.
     Deviations: no automatic λ, momentum or learning rate, as in Ba, Grosse and Martens (2017), whose ν =
     min(1, √(kl_clip / Σ lr²·U·G)) is there. Averages are corrected for their beginning.
@@ -53,7 +54,7 @@ class KFAC(WatchingOptimizer):
             Embedding, LayerNorm, RMSNorm, GroupNorm, BatchNorm.
         lr: the learning rate, or a schedule, a function of the number of steps taken.
         damping: λ, added to the curvature.
-        refresh: in every so many steps, the first among them, factors and inverses are computed anew.
+        refresh: in every so many steps, the first among them, factors and inverses are computed again.
         averaging: what an average of factors keeps of itself, from 0 to below 1.
         momentum: μ.
         weight_decay: λ_w, apart from the gradient, as AdamW's.
@@ -73,7 +74,7 @@ class KFAC(WatchingOptimizer):
     `fit` and races call `observe`. In a loop of your own, between forward and backward pass:
 
         outputs = model(x)
-        optimizer.observe(outputs, y, "cross_entropy")  # does nothing in steps that are no refresh
+        optimizer.observe(outputs, y, "cross_entropy")  # does nothing in steps that are not a refresh
         functional.cross_entropy(outputs, y).backward()
         optimizer.step()
 
@@ -146,7 +147,7 @@ class KFAC(WatchingOptimizer):
 
     @property
     def is_due(self) -> bool:
-        """Whether the next step computes factors and inverses anew."""
+        """Whether the next step computes factors and inverses again."""
         return self._count % self.settings.refresh == 0
 
     @torch.no_grad()
@@ -157,7 +158,7 @@ class KFAC(WatchingOptimizer):
 
         `loss` is a name, a module or a `Loss`: it says what each term counts (weights of classes, ignored
         targets, mean or sum). With fisher="sampled", labels are drawn and sent backwards through the layers
-        here. Where the next step is no refresh, and where the outputs have no graph, nothing is done.
+        here. Where the next step is not a refresh, and where the outputs have no graph, nothing is done.
 
         Raises TaskError, with fisher="sampled", for a loss of no distribution, or outputs that are not one
         tensor.
@@ -177,7 +178,7 @@ class KFAC(WatchingOptimizer):
             self._curvature.is_undefined = True  # no labels can be drawn
             self._watch.forget()
             return 0
-        # what follows is no part of the model, whose types a context may choose
+        # what follows is not part of the model, whose types a context may choose
         with torch.autocast(outputs.device.type, enabled=False):
             return self._told(outputs, targets, as_loss(loss))
 
@@ -243,7 +244,7 @@ class KFAC(WatchingOptimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take a step by the gradients that are there; return what the closure returns.
 
-        Raises EngineError where a step is to compute the curvature anew and a layer that has a gradient
+        Raises EngineError where a step is to compute the curvature again and a layer that has a gradient
         was not seen.
         """
         check_no_texts(self._own_groups(), ("lr", "damping", "momentum", "weight_decay"))
@@ -347,7 +348,7 @@ class KFAC(WatchingOptimizer):
             )
         if self.settings.fisher == "sampled" and not self._draws:
             return (
-                "KFAC was not told the outputs of this step, which computes the curvature anew. Between "
+                "KFAC was not told the outputs of this step, which computes the curvature again. Between "
                 'forward and backward pass call optimizer.observe(outputs, targets, "cross_entropy"), or '
                 'take fisher="empirical", which needs no call for the mean of a batch\'s rows.'
             )

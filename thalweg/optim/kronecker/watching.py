@@ -1,4 +1,4 @@
-"""Hooks on a model's layers that last as long as an optimizer, and are no part of the model's copies."""
+"""Hooks on a model's layers that last as long as an optimizer, and are not part of the model's copies."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class WatchingOptimizer(torch.optim.Optimizer, ABC):
             if self._schedule is not None and not self.defaults["lr"]:
                 raise ValueError(
                     "The rest's rates follow lr over its first value, and the schedule of lr begins at 0. "
-                    "Give one that begins above 0, or a scheduler of torch.optim, which scales both"
+                    "Give one that begins above 0, or a scheduler of torch.optim, which scales both."
                 )
             self._rates = [float(group["lr"]) for group in self.rest.param_groups]
             self.param_groups.extend(self.rest.param_groups)
@@ -83,7 +83,7 @@ class WatchingOptimizer(torch.optim.Optimizer, ABC):
         if getattr(self, "_is_made", False):
             raise ValueError(
                 "KFAC watches its layers from the beginning: make another one with params=groups instead of "
-                "add_param_group"
+                "add_param_group."
             )
         check_entries({**self.defaults, **param_group})
         super().add_param_group(param_group)

@@ -33,12 +33,12 @@ def as_chain(given: Any, where: str) -> Chain:
     ):
         raise RuleError(
             f"{where} is {given!r:.80}. A route leads to a chain, to rules such as adam(beta2=0.95), or to a "
-            "class of thalweg.optim that is made of rules, such as optim.AdamW or functools.partial of it"
+            "class of thalweg.optim that is made of rules, such as optim.AdamW or functools.partial of it."
         )
     if "lr" in getattr(given, "keywords", {}):
         raise RuleError(
             f"{where} sets lr, but the routes of an optimizer share one: give lr to the optimizer, and to "
-            "route lr_factors={…} for a multiple of it"
+            "route lr_factors={…} for a multiple of it."
         )
     # an optimizer of one small parameter: its group says what the chain's numbers are
     made = given([torch.zeros(1, 1)])

@@ -66,7 +66,7 @@ def in_order(groups: Sequence[Group], state_dict: Mapping[str, Any]) -> Mapping[
     if sorted(map(str, here)) != sorted(map(str, there)):
         raise ValueError(
             f"loaded state dict has the routes {', '.join(map(str, there))}, this optimizer has "
-            f"{', '.join(map(str, here))}. Build it with the routes that the state was saved with"
+            f"{', '.join(map(str, here))}. Build it with the routes that the state was saved with."
         )
     left = list(saved)
     ordered = []

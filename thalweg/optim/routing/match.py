@@ -74,7 +74,7 @@ def _named(routing: Routing, params: Iterable[Any]) -> list[tuple[str, Tensor]]:
         why = f"the kinds {wanted} are found from its layers" if wanted else "names are matched"
         raise RuleError(
             f"routes are for a model, since {why}: Optimizer(model, route(…)). Named parameters, "
-            "model.named_parameters(), will do for patterns of names and the rest"
+            "model.named_parameters(), will do for patterns of names and the rest."
         )
     return each
 
@@ -85,7 +85,7 @@ def _way(routing: Routing, name: str, kind: str, called: Sequence[str]) -> str |
         other = "" if len(called) == 1 else f" (also called {', '.join(called[1:])})"
         raise RuleError(
             f"{name!r}{other} matches {' and '.join(map(repr, matching))}. A parameter takes one route: make "
-            "one of the patterns narrower"
+            "one of the patterns narrower."
         )
     if matching:
         return matching[0]
@@ -125,6 +125,6 @@ def _check_used(
                 else ""
             )
             raise RuleError(
-                f"the route {name!r} matches no parameter of the model, which has {what}.{tied} Leave it "
-                "out, or say may_be_empty=True where it is meant for several models"
+                f"The route {name!r} matches no parameter of the model, which has {what}.{tied} Leave it "
+                "out, or say may_be_empty=True where it is meant for several models."
             )

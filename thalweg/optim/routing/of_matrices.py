@@ -40,8 +40,8 @@ def _must_be_matrix(who: str, name: str, p: Tensor) -> None:
     if p.ndim < 2:
         raise ValueError(
             f"{who} only supports parameters of two dimensions or more, whereas {name} has size "
-            f"{tuple(p.shape)}: {who} orthogonalises matrices. Give it the weights of hidden layers, and "
-            f"step biases, gains, embeddings and the last layer by AdamW, as {who}(model) does"
+            f"{tuple(p.shape)}: {who} orthogonalizes matrices. Give it the weights of hidden layers, and "
+            f"step biases, gains, embeddings and the last layer by AdamW, as {who}(model) does."
         )
     if p.is_complex():
-        raise ValueError(f"{who} does not support complex parameters, as {name} is")
+        raise ValueError(f"{who} does not support complex parameters, as {name} is.")

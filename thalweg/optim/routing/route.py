@@ -54,7 +54,7 @@ class Routing:
             if name not in known:
                 raise RuleError(
                     f"these routes have no hyperparameter {name!r}.{suggest(name, known)} "
-                    f"They have: {', '.join(known) or 'none'}"
+                    f"They have: {', '.join(known) or 'none'}."
                 )
         chains = {}
         for route_, each in self.chains.items():
@@ -117,19 +117,19 @@ def route(
     """
     given: dict[str, Any] = {**(patterns or {}), **kinds}
     if not given:
-        raise RuleError("route() needs at least one route: route(hidden=lion(), rest=adam())")
+        raise RuleError("route() needs at least one route: route(hidden=lion(), rest=adam()).")
     known = (*PARAMETER_KINDS, REST)
     for name in kinds:
         if name not in known:
             raise RuleError(
-                f"no parameters are of the kind {name!r}.{suggest(name, known)} Kinds are: "
-                f"{', '.join(known)}; names are matched by patterns: route({{'*.{name}.*': …}})"
+                f"No parameters are of the kind {name!r}.{suggest(name, known)} Kinds are: "
+                f"{', '.join(known)}; names are matched by patterns: route({{'*.{name}.*': …}})."
             )
     for pattern in patterns or {}:
         if not isinstance(pattern, str) or pattern in known:
             raise RuleError(
-                f"the pattern {pattern!r} is a kind, or no text: write a kind as a keyword, "
-                "route(hidden=…), and a pattern of names as a text, route({'*.attn.*': …})"
+                f"The pattern {pattern!r} is a kind, or no text: write a kind as a keyword, "
+                "route(hidden=…), and a pattern of names as a text, route({'*.attn.*': …})."
             )
     chains = {name: as_chain(value, f"the route {name!r}") for name, value in given.items()}
     if before is not None:
@@ -143,8 +143,8 @@ def _check_factors(factors: Mapping[str, Any], chains: Mapping[str, Chain]) -> N
     for name, factor in factors.items():
         if name not in chains:
             raise RuleError(
-                f"lr_factors has {name!r}, which is no route.{suggest(name, chains)} Routes are: "
-                f"{', '.join(chains)}"
+                f"lr_factors has {name!r}, which is not a route.{suggest(name, chains)} Routes are: "
+                f"{', '.join(chains)}."
             )
         if (
             isinstance(factor, bool)
@@ -152,5 +152,5 @@ def _check_factors(factors: Mapping[str, Any], chains: Mapping[str, Chain]) -> N
             or not 0 <= factor < float("inf")
         ):
             raise RuleError(
-                f"lr_factors[{name!r}] is {factor!r}; it is a finite number of at least 0"
+                f"lr_factors[{name!r}] is {factor!r}; it is a finite number of at least 0."
             )

@@ -36,7 +36,9 @@ class SolverOptimizer(torch.optim.Optimizer):
 
     @property
     def unseen_passes(self) -> int:
-        """What the last step computed beside the closure, in forward passes: a backward pass is two."""
+        """What the last step computed in addition to the closure, in forward passes: a backward pass is
+        two.
+        """
         return 0
 
     def _begin(self, params: nn.Module | Iterable[Any], defaults: dict[str, Any]) -> None:
@@ -58,9 +60,9 @@ class SolverOptimizer(torch.optim.Optimizer):
             for name in self.defaults:
                 if name in group and group[name] != first[name]:
                     raise ValueError(
-                        f"{type(self).__name__} takes one step for all parameters, so {name} is the same in "
-                        f"all param groups; got {first[name]!r} and {group[name]!r}. Give different "
-                        "parameters optimizers of their own"
+                        f"{type(self).__name__} takes one step for all parameters, so {name} must be the "
+                        f"same in all param groups; got {first[name]!r} and {group[name]!r}. Give different "
+                        "parameters optimizers of their own."
                     )
         self._check(first)
         return first
@@ -156,17 +158,17 @@ def check_entries(entries: Mapping[str, Any]) -> None:
         if value is None:
             continue
         if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
-            raise ValueError(f"Invalid {name}: {value!r}; it is a number, and no schedule")
+            raise ValueError(f"Invalid {name}: {value!r}; it must be a number, not a schedule.")
         least = 0.0 if name in ("lr", "tol") else -math.inf  # a negative tolerance is never met
         if not (least <= float(value) and math.isfinite(value)):
-            raise ValueError(f"Invalid {name}: {value!r}; it is finite, and not negative")
+            raise ValueError(f"Invalid {name}: {value!r}; it must be finite, and not negative.")
         if name == "tol" and float(value) >= 1:
             raise ValueError(
-                f"Invalid tol: {value!r}; it is below 1, a share of the largest gradient"
+                f"Invalid tol: {value!r}; it must be below 1, a share of the largest gradient."
             )
     for name in ("max_iter", "max_eval", "history_size"):
         value = entries.get(name)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"Invalid {name}: {value!r}; it is a whole number of at least 1")
+            raise ValueError(f"Invalid {name}: {value!r}; it must be an integer of at least 1.")

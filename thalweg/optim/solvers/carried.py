@@ -67,7 +67,7 @@ class CarriedDirection:
     def _at(self, g: Tensor) -> Any:
         """Return the first state, where the gradient is `g`.
 
-        The pair that is still to be learnt gets this gradient: the closure may be another one now.
+        The pair that is still to be learned gets this gradient: the closure may be another one now.
         """
         if isinstance(self.state, OneInverse) and self.state.inverse.pair is not None:
             inverse = self.state.inverse

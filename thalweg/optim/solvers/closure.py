@@ -58,7 +58,7 @@ class Closure:
         if len(absent) == len(self.flat.params):
             raise RuntimeError(
                 f"after the closure no parameter of {self.who} has a gradient. It zeroes the gradients, "
-                "computes the loss, calls loss.backward() and returns the loss"
+                "computes the loss, calls loss.backward() and returns the loss."
             )
         return Evaluated(f, g.neg_() if self.sign < 0 else g, absent)
 
@@ -66,16 +66,16 @@ class Closure:
 def number(who: str, value: Any) -> float:
     """Return a loss as a number.
 
-    Raises TypeError or ValueError for what is no single real number.
+    Raises TypeError or ValueError if it is not a single real number.
     """
     if isinstance(value, Tensor) and (value.numel() != 1 or value.is_complex()):
         raise ValueError(
-            f"the closure of {who} must return the loss, one real number; it returned a tensor of "
-            f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
+            f"The closure of {who} must return the loss, one real number; it returned a tensor of "
+            f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}."
         )
     if not isinstance(value, Tensor) and not hasattr(value, "__float__"):
         raise TypeError(
-            f"the closure of {who} must return the loss; it returned {type(value).__name__}"
+            f"The closure of {who} must return the loss; it returned {type(value).__name__}."
         )
     return float(value.detach() if isinstance(value, Tensor) else value)
 
@@ -85,11 +85,11 @@ def check_closure(who: str, closure: Any) -> None:
     if not callable(closure):
         raise TypeError(
             f"{who} evaluates the loss itself, several times in a step: give step a function that "
-            f"computes it, optimizer.step(closure); got {type(closure).__name__}"
+            f"computes it, optimizer.step(closure); got {type(closure).__name__}."
         )
     if is_within("torch.amp.grad_scaler", "GradScaler", "_maybe_opt_step", depth=_NEARBY):
         raise RuntimeError(
             f"GradScaler.step(optimizer, closure) would let {who} compare scaled losses and gradients: the "
             "scaler unscales the gradients that are there before the closure runs, not those that it "
-            "computes. Call optimizer.step(closure) without a scaler, in float32 or bfloat16"
+            "computes. Call optimizer.step(closure) without a scaler, in float32 or bfloat16."
         )

@@ -34,7 +34,7 @@ Args:
     max_eval: most evaluations of the closure in a step; None for as many as the iterations take.
     tol: a step ends where the largest component of the gradient is at most `tol` times the largest one met;
         None takes 1e-8 in float64, 1e-4 in float32.
-    maximize: maximise the loss.
+    maximize: maximize the loss.
 
 {closure} Steps go on from each other: twenty of one iteration are one of twenty. `result` says why the last
 step ended.
@@ -145,7 +145,7 @@ class DescentOptimizer(SolverOptimizer):
                 continue
             if any(kept[name].shape[axis] != flat.size for axis in axes):
                 raise ValueError(
-                    f"the state of {type(self).__name__} is of {kept[name].shape[-1]} numbers, the "
+                    f"The state of {type(self).__name__} is of {kept[name].shape[-1]} numbers, the "
                     f"parameters have {flat.size}. Was it saved for another model?"
                 )
         return self._state_of(kept)

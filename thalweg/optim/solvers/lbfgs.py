@@ -49,7 +49,7 @@ class LBFGS(SolverOptimizer, torch.optim.LBFGS):
         tolerance_change: a step ends where the loss, or every parameter, changes by less.
         history_size: how many pairs are kept.
         line_search_fn: None or "strong_wolfe".
-        maximize: maximise the loss.
+        maximize: maximize the loss.
 
     The closure zeroes the gradients, computes the loss, calls backward and returns the loss. `result` says
     why the last step ended.

@@ -18,7 +18,7 @@ from thalweg.solvers.stop import Status, Stop
 from thalweg.solvers.trust.region import Region
 
 _KEPT = ("scales", "radius", "carried")
-"""What the state holds beside counts."""
+"""What the state holds in addition to counts."""
 
 
 class LevenbergMarquardt(SolverOptimizer):
@@ -95,7 +95,7 @@ class LevenbergMarquardt(SolverOptimizer):
         scales = kept["scales"]
         if scales is not None and scales.shape[-1] != flat.size:
             raise ValueError(
-                f"the state of LevenbergMarquardt is of {scales.shape[-1]} numbers, the parameters have "
+                f"The state of LevenbergMarquardt is of {scales.shape[-1]} numbers, the parameters have "
                 f"{flat.size}. Was it saved for another model?"
             )
         subproblem = CarriedScales(scales)

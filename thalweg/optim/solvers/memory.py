@@ -62,7 +62,7 @@ class Memory:
             return
         state |= {"d": self.d, "t": self.t, "prev_flat_grad": self.g, "prev_loss": self.f}
         state |= {"old_dirs": self.y, "old_stps": self.s, "ro": self.ro, "H_diag": self.scale}
-        state.pop("al", None)  # room that PyTorch makes anew
+        state.pop("al", None)  # room that PyTorch makes again
         extra = {"absent": list(self.absent), "origin": self.origin}
         for name, value in extra.items():
             state.pop(name, None)
@@ -123,7 +123,7 @@ def rearranged(state: dict[str, Any], change: Any) -> None:
 def _vector(value: Tensor, flat: Flat) -> Tensor:
     if value.numel() != flat.size:
         raise ValueError(
-            f"the state of LBFGS is of {value.numel()} numbers, the parameters have {flat.size}. Was it "
+            f"The state of LBFGS is of {value.numel()} numbers, the parameters have {flat.size}. Was it "
             "saved for another model?"
         )
     vector: Tensor = torch.as_tensor(value).to(dtype=flat.dtype, device=flat.device)

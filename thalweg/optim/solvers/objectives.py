@@ -28,7 +28,7 @@ class GradientObjective:
         return x.new_tensor([here.f], dtype=torch.float64), here.g[None]
 
     def model(self, x: Tensor) -> Any:
-        """Return what is known of the objective at x beside its gradient."""
+        """Return what is known of the objective at x other than its gradient."""
         return None  # the directions that this objective is for use gradients alone
 
 
@@ -63,9 +63,9 @@ class _Graphs:
                 p.grad = grad
         if called:
             raise RuntimeError(
-                f"the closure of {self.closure.who} called backward. It is to return "
+                f"The closure of {self.closure.who} called backward. It is to return "
                 f"{self._wanted} alone, with its graph: {self.closure.who} differentiates it itself, more "
-                "than once"
+                "than once."
             )
         return value
 
@@ -102,7 +102,7 @@ class GraphObjective(_Graphs):
         return x.new_tensor([f], dtype=torch.float64), g.detach()[None]
 
     def model(self, x: Tensor) -> Hessian:
-        """Return what is known of the objective at x beside its gradient."""
+        """Return what is known of the objective at x other than its gradient."""
         return Hessian(self, x)
 
     def _evaluated(self, value: Any) -> tuple[float, Tensor]:
@@ -110,8 +110,8 @@ class GraphObjective(_Graphs):
         f = sign * number(who, value)
         if not isinstance(value, Tensor) or not value.requires_grad:
             raise RuntimeError(
-                f"the loss that the closure of {who} returned has no graph. Return it as it was computed, "
-                "without item() or detach()"
+                f"The loss that the closure of {who} returned has no graph. Return it as it was computed, "
+                "without item() or detach()."
             )
         grads = self._grads(sign * value.reshape(()), None, create_graph=True)
         self.absent = tuple(k for k, grad in enumerate(grads) if grad is None)
@@ -151,7 +151,7 @@ class ResidualClosureObjective(_Graphs):
         return values.square().sum()[None] / 2, g[None]
 
     def model(self, x: Tensor) -> Jacobian:
-        """Return what is known of the objective at x beside its gradient."""
+        """Return what is known of the objective at x other than its gradient."""
         return Jacobian(self, x)
 
     def _evaluated(self, value: Any) -> Tensor:
@@ -159,13 +159,13 @@ class ResidualClosureObjective(_Graphs):
         if not isinstance(value, Tensor) or not value.is_floating_point():
             said = type(value).__name__ if not isinstance(value, Tensor) else str(value.dtype)
             raise TypeError(
-                f"the closure of {who} must return the residuals as one tensor of real numbers, such as "
-                f"model(x) − y; it returned {said}"
+                f"The closure of {who} must return the residuals as one tensor of real numbers, such as "
+                f"model(x) − y; it returned {said}."
             )
         if not value.requires_grad:
             raise RuntimeError(
-                f"the residuals that the closure of {who} returned have no graph. Return them as they were "
-                "computed, without detach()"
+                f"The residuals that the closure of {who} returned have no graph. Return them as they were "
+                "computed, without detach()."
             )
         return value.reshape(-1)
 

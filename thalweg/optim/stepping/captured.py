@@ -20,14 +20,14 @@ def refuse_schedules(has_schedules: bool) -> None:
     """
     if has_schedules:
         raise EngineError(
-            "a CUDA graph is captured, but a hyperparameter is a schedule: a function of the steps that the "
-            "host has counted. Make it a 0-d tensor on the device, and write into that between replays"
+            "A CUDA graph is captured, but a hyperparameter is a schedule: a function of the steps that the "
+            "host has counted. Make it a 0-d tensor on the device, and write into that between replays."
         )
 
 
 def not_ready() -> EngineError:
     """Return the error of a step that no step before has prepared."""
     return EngineError(
-        "a CUDA graph is captured, but there was no step yet, or the last one was of other parameters, "
-        "states or kinds of gradients. Step once before the capture"
+        "A CUDA graph is captured, but there was no step yet, or the last one was of other parameters, "
+        "states or kinds of gradients. Step once before the capture."
     )

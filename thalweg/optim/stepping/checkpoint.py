@@ -1,7 +1,7 @@
 """Optimizer state to and from dictionaries, compatible with PyTorch's.
 
 Differences to `torch.optim`: a state keeps its own dtype, so a run resumed on the same machine makes the
-steps of the whole run to the bit, and parameters are found by name where both sides know names.
+steps bitwise of an uninterrupted run, and parameters are found by name where both sides know names.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
             saved = replaced
     if not {"state", "param_groups"} <= saved.keys():
         raise ValueError(
-            "a state dict of an optimizer has the entries 'state' and 'param_groups', this one has: "
-            f"{', '.join(map(str, saved)) or 'none'}. Give what optimizer.state_dict() returned"
+            "A state dict of an optimizer has the entries 'state' and 'param_groups', this one has: "
+            f"{', '.join(map(str, saved)) or 'none'}. Give what optimizer.state_dict() returned."
         )
     saved = dict(distributed.without_distribution(saved))
     groups = optimizer.param_groups
@@ -78,7 +78,7 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
             new["param_names"] = group["param_names"]
         new.pop(
             NUMBER, None
-        )  # schedules are no part of a state dict, and neither is which are whose
+        )  # schedules are not part of a state dict, and neither is which are whose
         # what the writer did not know, such as an argument newer than it, stays as it is here
         new_groups.append({**{k: v for k, v in group.items() if k not in new}, **new})
     optimizer.__setstate__({"state": state, "param_groups": new_groups})
@@ -88,10 +88,10 @@ def loaded_state(optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
 
 def _check_sizes(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> None:
     if len(groups) != len(saved):
-        raise ValueError("loaded state dict has a different number of parameter groups")
+        raise ValueError("loaded state dict has a different number of parameter groups.")
     if any(len(a["params"]) != len(b["params"]) for a, b in zip(groups, saved, strict=True)):
         raise ValueError(
-            "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+            "loaded state dict contains a parameter group that doesn't match the size of optimizer's group."
         )
 
 
@@ -108,7 +108,7 @@ def _match(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> dict[An
         raise ValueError(
             "loaded state dict names other parameters than this optimizer: "
             f"here but not there: {', '.join(missing) or 'none'}; "
-            f"there but not here: {', '.join(unknown) or 'none'}"
+            f"there but not here: {', '.join(unknown) or 'none'}."
         )
     return _by_position(groups, saved)
 

@@ -50,7 +50,7 @@ RANGES: Mapping[str, Range] = {
 """The ranges of hyperparameters by name; others may have any finite value."""
 
 TEXTS = (str, bytes, bytearray)
-"""Types that `float` reads as numbers, and that are none."""
+"""Types that `float` reads as numbers and that are not numbers."""
 
 _WHOLE = ("seed", "block_size")
 
@@ -76,26 +76,26 @@ def check_range(name: str, value: Any, default: Any = 0.0) -> None:
         _check_length(name, value, default)
     elif isinstance(default, (bool, str)):
         if type(value) is not type(default):
-            raise TypeError(f"{name} is a {type(default).__name__}, got {value!r}")
+            raise TypeError(f"{name} must be a {type(default).__name__}, got {value!r}.")
         return None
     each = value if isinstance(value, (tuple, list)) else (value,)
     for number in each:
         if isinstance(number, str) or not hasattr(number, "__float__"):
-            raise TypeError(f"{name} must be a number, got {value!r}")
+            raise TypeError(f"{name} must be a number, got {value!r}.")
         least, most, said = RANGES.get(name, RANGES.get(last, _FINITE))
         if not least <= _plain(number) <= most:
-            raise ValueError(f"Invalid {name}: {value!r}; it is {said}")
+            raise ValueError(f"Invalid {name}: {value!r}; it must be {said}.")
         if last in _WHOLE and math.isfinite(number) and not _plain(number).is_integer():
-            raise ValueError(f"Invalid {name}: {value!r}; it is a whole number")
+            raise ValueError(f"Invalid {name}: {value!r}; it must be an integer.")
     return None
 
 
 def check_learning_rate(lr: Any) -> None:
-    """Refuse what is no learning rate."""
+    """Reject an invalid learning rate."""
     if isinstance(lr, str) or not hasattr(lr, "__float__") or not 0 <= _plain(lr) < math.inf:
         raise ValueError(
-            f"Invalid learning rate: {lr!r}; it is a finite number of at least 0, or a function from the "
-            "number of steps taken to one"
+            f"Invalid learning rate: {lr!r}; it must be a finite number of at least 0, or a function from "
+            "the number of steps taken to one."
         )
 
 
@@ -107,7 +107,7 @@ def check_finite(given: Mapping[str, Any]) -> None:
                 continue
             most = math.inf if name in _MAY_BE_INFINITE else _LARGEST
             if not -_LARGEST <= _plain(number) <= most:
-                raise ValueError(f"Invalid {name}: {value!r}; it is finite")
+                raise ValueError(f"Invalid {name}: {value!r}; it must be finite.")
 
 
 def check_no_texts(groups: Iterable[Group], names: Iterable[str]) -> None:
@@ -117,7 +117,7 @@ def check_no_texts(groups: Iterable[Group], names: Iterable[str]) -> None:
             if isinstance(group[name], TEXTS):
                 raise TypeError(
                     f"param group {k} has {name}={group[name]!r}, which is not a number: it is a "
-                    f"{type(group[name]).__name__}"
+                    f"{type(group[name]).__name__}."
                 )
 
 
@@ -137,10 +137,10 @@ def check_group(given: Iterable[str], known: Iterable[str]) -> None:
         if name in OF_THE_OPTIMIZER and name not in known:
             raise ValueError(
                 f"{name!r} in a param group has no effect: it holds for the whole optimizer. Give it to the "
-                "constructor, or make an optimizer for these parameters"
+                "constructor, or make an optimizer for these parameters."
             )
         if "." in name and name not in known and name.split(".")[0] in rules:
-            raise ValueError(f"a param group has no hyperparameter {name!r}.{suggest(name, known)}")
+            raise ValueError(f"A param group has no hyperparameter {name!r}.{suggest(name, known)}")
 
 
 def _plain(number: Any) -> float:
@@ -151,5 +151,5 @@ def _plain(number: Any) -> float:
 def _check_length(name: str, value: Any, default: tuple[Any, ...] | list[Any]) -> None:
     if not isinstance(value, (tuple, list)) or len(value) != len(default):
         raise ValueError(
-            f"{name} must be {len(default)} numbers, such as {tuple(default)}, got {value!r}"
+            f"{name} must be {len(default)} numbers, such as {tuple(default)}, got {value!r}."
         )

@@ -86,8 +86,7 @@ def around(before: Any, after: Any, decay: str, known: Iterable[str]) -> Around:
     """Return what goes around, checked: links or chains, and one of the known meanings of weight decay."""
     if decay not in known:
         raise ValueError(
-            f"decay={decay!r} is no meaning of weight decay; it is one of {', '.join(known)}."
-            f"{suggest(str(decay), known)}"
+            f"decay must be one of {', '.join(known)}; got {decay!r}.{suggest(str(decay), known)}"
         )
     return Around(_links(before), _links(after), decay)
 

@@ -73,7 +73,7 @@ class Evaluating:
         """Evaluate the model inside this context at the average that the optimizer keeps.
 
         An average (`ema`, `polyak`, `swa`), schedule-free descent and averaged SGD have such a point. Layers
-        with running statistics (batch normalisation) need them computed anew for it:
+        with running statistics (batch normalization) need them computed again for it:
         `torch.optim.swa_utils.update_bn(loader, model)` inside the context.
 
         Raises:
@@ -157,5 +157,5 @@ def refuse_evaluation(compositions: Iterable[Composition]) -> None:
     rules = ", ".join(dict.fromkeys(repr(c.chain) for c in compositions))
     raise EngineError(
         f"{rules} keeps no average to evaluate the model at. Add one after the step: "
-        "chain(…, ema(decay=0.999)), or after=ema(0.999) of a named optimizer"
+        "chain(…, ema(decay=0.999)), or after=ema(0.999) of a named optimizer."
     )

@@ -84,7 +84,7 @@ class KeptStates:
             found = state.get(name)
             if found is not None and found.shape != p.shape:
                 raise EngineError(
-                    f"the state {name!r} of a parameter of shape {tuple(p.shape)} has shape "
+                    f"The state {name!r} of a parameter of shape {tuple(p.shape)} has shape "
                     f"{tuple(found.shape)}. Was the state dict saved for another model?"
                 )
             if found is None and name not in self._coded:
@@ -140,7 +140,7 @@ def _encode(state: dict[str, Any], name: str, scale: str, p: Tensor) -> None:
         state[name] = zeros_like(p, torch.int8).copy_(codes)
     elif state[scale].shape != (blocks_of(p.numel()),):
         raise EngineError(
-            f"the state {scale!r} of a parameter with {p.numel():,} elements has shape "
+            f"The state {scale!r} of a parameter with {p.numel():,} elements has shape "
             f"{tuple(state[scale].shape)}, not {(blocks_of(p.numel()),)}. Was the state dict saved for "
             "another model?"
         )
@@ -213,14 +213,15 @@ def keeping_of(state_dtype: Any, rounding: Any, differentiable: bool = False) ->
     """
     if state_dtype is not None and state_dtype not in STATE_DTYPES:
         raise ValueError(
-            f"state_dtype={state_dtype!r}; it is one of {', '.join(STATE_DTYPES)}, or None for the "
-            "parameter's own"
+            f"state_dtype={state_dtype!r}; it must be one of {', '.join(STATE_DTYPES)}, or None for the "
+            "parameter's own."
         )
     if rounding not in ROUNDINGS:
-        raise ValueError(f"rounding={rounding!r}; it is one of {', '.join(ROUNDINGS)}")
+        raise ValueError(f"rounding={rounding!r}; it must be one of {', '.join(ROUNDINGS)}.")
     keeping = Keeping(state_dtype, rounding)
     if differentiable and not keeping.is_plain:
         raise ValueError(
-            "a differentiable step rounds nothing: leave out state_dtype and rounding, or differentiable=True"
+            "A differentiable step rounds nothing: leave out state_dtype and rounding, or "
+            "differentiable=True."
         )
     return keeping

@@ -134,7 +134,7 @@ def memory_use(
 
 
 def _size(entry: Any) -> Size | None:
-    """Return the dtype and the bytes of a state tensor; step numbers are no tensors of the parameter's."""
+    """Return the dtype and the bytes of a state tensor; step numbers are not tensors of the parameter's."""
     if not isinstance(entry, Tensor) or entry.ndim == 0:
         return None
     return entry.dtype, entry.nbytes

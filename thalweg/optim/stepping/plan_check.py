@@ -78,23 +78,23 @@ class Reader:
             raise self._problem(group, k) from None
 
     def _problem(self, group: Group, k: int) -> Exception:
-        """Return the error of the first hyperparameter that is no number."""
+        """Return the error of the first hyperparameter that is not a number."""
         for name, get in self._named:
             try:
                 value = get(group)
                 _number(value)
             except KeyError as error:
                 return KeyError(
-                    f"param group {k} lacks the entry {error}, from which {name} is read"
+                    f"Param group {k} lacks the entry {error}, from which {name} is read."
                 )
             except IndexError:
-                return TypeError(f"param group {k} has too few numbers to read {name} from them")
+                return TypeError(f"Param group {k} has too few numbers to read {name} from them.")
             except (TypeError, ValueError, RuntimeError) as error:
                 return TypeError(
                     f"param group {k} has {name}={value!r}, which is not a number: {error}. A schedule is "
-                    "given to the constructor or to add_param_group; between steps set numbers"
+                    "given to the constructor or to add_param_group; between steps set numbers."
                 )
-        return EngineError(f"the numbers of param group {k} changed while they were read")
+        return EngineError(f"The numbers of param group {k} changed while they were read.")
 
 
 def _number(value: Any, differentiable: bool = False, on_device: bool = False) -> Any:

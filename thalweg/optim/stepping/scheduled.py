@@ -44,7 +44,7 @@ def value_at(name: str, value: Any, k: int) -> Any:
         return value
     now = value(k)
     if not hasattr(now, "__float__") or isinstance(now, bool):
-        raise TypeError(f"the schedule of {name} returned {now!r} after {k} steps, not a number")
+        raise TypeError(f"The schedule of {name} returned {now!r} after {k} steps, not a number.")
     return now
 
 
@@ -77,7 +77,7 @@ def apply(groups: list[Group], known: Known, checked: Container[str]) -> None:
             if name in group and group[name] != before and group[name] != value:
                 raise ValueError(
                     f"param group {k} has {name}={group[name]!r}, but {name} is a schedule of this "
-                    f"optimizer, which gave {before!r}. Let the schedule set it or something else, not both"
+                    f"optimizer, which gave {before!r}. Let the schedule set it or something else, not both."
                 )
             if name in checked:
                 check_range(name, value, value)

@@ -18,7 +18,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 _INSIDE = "optimizer"
-"""Where a wrapper, which is no shell, has the optimizer that it wraps."""
+"""Where a wrapper, which is not a shell, has the optimizer that it wraps."""
 
 
 def itself(optimizer: _T) -> _T:

@@ -28,8 +28,8 @@ def check_gradient(param: Tensor, grad: Tensor, who: str) -> None:
         raise EngineError(_sharded(who, "thalweg"))
     if grad.shape != param.shape:
         raise EngineError(
-            f"the gradient of {who} has shape {tuple(grad.shape)}, the parameter {tuple(param.shape)}. If "
-            "you changed `param.data` after the backward pass, compute the gradient again"
+            f"The gradient of {who} has shape {tuple(grad.shape)}, the parameter {tuple(param.shape)}. If "
+            "you changed `param.data` after the backward pass, compute the gradient again."
         )
 
 
@@ -74,9 +74,9 @@ def refuse_without_values(params: Iterable[Tensor]) -> None:
         if not has_values(p):
             where = "on the device meta" if p.device.type == "meta" else "a fake tensor"
             raise EngineError(
-                f"a parameter of shape {tuple(p.shape)} is {where}: it holds no numbers, and this chain "
+                f"A parameter of shape {tuple(p.shape)} is {where}: it holds no numbers, and this chain "
                 "keeps a number that is computed from them, such as a distance. Step real tensors, or leave "
-                "the step out"
+                "the step out."
             )
 
 

@@ -141,7 +141,8 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
             return
         if self._is_evaluating:
             raise EngineError(
-                "the parameters are where the model is evaluated. Call optimizer.train() before the next step"
+                "The parameters are where the model is evaluated. Call optimizer.train() before the next "
+                "step."
             )
         if self._released is not None:
             self._released.finish(with_closure=False)
@@ -174,7 +175,7 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
         self._current = self._make_plan()
         self._plans = [self._current, *self._plans[: KEPT_PLANS - 1]]
         if not self._current.step(self, self._reader):
-            raise EngineError("parameters or gradients changed while their step was planned")
+            raise EngineError("Parameters or gradients changed while their step was planned.")
 
     def _reader(self, group: Group, p: Tensor | None = None) -> Reader:
         composition = self.composition(group) if p is None else self.form(group, p)
@@ -281,7 +282,7 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
         self._places = {key: place for key, place in self._places.items() if key in kept}
 
     def _forget(self) -> None:
-        """Drop what was planned; the next step plans anew."""
+        """Drop what was planned; the next step plans again."""
         self._current = None
         self._plans = []
         self._readers = {}

@@ -58,7 +58,7 @@ class Entrant:
 
     Raises:
         TaskError: for a schedule or initialization that is not known, or one that is given by both
-            names, a hyperparameter that is both fixed and searched, or a batch size that is none.
+            names, a hyperparameter that is both fixed and searched, or a batch size that is not one.
 
     Example:
         >>> entrant = Entrant("heavy ball", torch.optim.SGD, {"momentum": 0.9}, lrs=(0.01, 0.1))
@@ -175,7 +175,7 @@ def _checked_size(name: str, given: Any) -> int:
     size = as_whole(given)
     if size is None or size < 1:
         raise TaskError(
-            f"batch_size of {name!r} is a whole number of rows, None for all of them, or 'race' for "
+            f"batch_size of {name!r} must be an integer number of rows, None for all of them, or 'race' for "
             f"those of the race; got {given!r}."
         )
     return size

@@ -180,7 +180,7 @@ def _as_entrant(entrant: Any) -> Entrant:
         name = getattr(entrant, "__name__", type(entrant).__name__)
         return Entrant(name.lower(), entrant, {}, default_grid(entrant))
     raise TaskError(
-        f"An entrant is a name, an Entrant, or a function (params, lr) -> optimizer; "
+        f"An entrant must be a name, an Entrant, or a function (params, lr) -> optimizer; "
         f"got {entrant!r}."
     )
 
@@ -217,7 +217,7 @@ def _name_of_chain(rules: Chain | Link | Rule | Routing) -> str:
 
 def _renamed(entrant: Any, name: object) -> Entrant:
     if not isinstance(name, str) or not name:
-        raise TaskError(f"The name of an entrant is a text; got {name!r}.")
+        raise TaskError(f"The name of an entrant must be a text; got {name!r}.")
     return replace(_as_entrant(entrant), name=name)
 
 

@@ -26,8 +26,8 @@ def name_in_file(text: str) -> str:
     home, _, name = text.partition(":")
     if not name.isidentifier():
         raise TaskError(
-            f"An optimizer of your own is file.py:name, with the name of an Entrant, a chain, a rule or a "
-            f"function (parameters, lr); got {text!r}. Write {home}:mine."
+            "An optimizer of your own must be file.py:name, with the name of an Entrant, a chain, a rule or "
+            f"a function (parameters, lr); got {text!r}. Write {home}:mine."
         )
     return name
 

@@ -20,7 +20,7 @@ def with_search(entrants: Sequence[Entrant], searched: Mapping[str, Space]) -> l
     """Return the entrants, each with those of the spaces that are of a hyperparameter of its own.
 
     Raises:
-        TaskError: for a name that is no hyperparameter of any of them.
+        TaskError: for a name that is not a hyperparameter of any of them.
 
     >>> from thalweg.race.entrants.known import find_entrant
     >>> from thalweg.race.entrants.space import uniform

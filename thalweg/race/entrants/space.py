@@ -131,7 +131,7 @@ class Integers(Space):
     @property
     def text(self) -> str:
         """The space in words."""
-        return f"{self.low} … {self.high}, whole numbers"
+        return f"{self.low} … {self.high}, integers"
 
     @property
     def size(self) -> int:
@@ -217,10 +217,10 @@ def log_uniform_below_one(low: float, high: float) -> LogUniformBelowOne:
 
 
 def integers(low: int, high: int) -> Integers:
-    """Return the space of the whole numbers from `low` to `high`, both included.
+    """Return the space of the integers from `low` to `high`, both included.
 
     Raises:
-        TaskError: unless low < high, both whole numbers.
+        TaskError: unless low < high, both integers.
 
     >>> [integers(1, 3).at(u) for u in (0, 0.5, 0.99)]
     [1, 2, 3]
@@ -246,11 +246,11 @@ def parse_space(text: str) -> tuple[str, Space]:
         beta1=0.5:0.99              the numbers from 0.5 to 0.99
         weight_decay=log:1e-5:0.1   on a logarithmic scale
         beta2=1-log:0.9:0.9999      on a logarithmic scale of 1 − value
-        k=int:1:10                  whole numbers
+        k=int:1:10                  integers
         nesterov=true|false         one of these; none, numbers and other words go as well
 
     Raises:
-        TaskError: for a text that is none of these.
+        TaskError: for a text that is not one of these.
 
     >>> parse_space("weight_decay=log:1e-5:0.1")
     ('weight_decay', LogUniform(low=1e-05, high=0.1))
@@ -276,12 +276,12 @@ def _parsed(given: str) -> Space:
         return choice(*(_value(word.strip()) for word in given.split("|")))
     *scale, low, high = given.split(":") if ":" in given else ("", "", "")
     if not low or not high or len(scale) > 1:
-        raise TaskError(f"{given!r} is no range and no choice. {_EXAMPLES}")
+        raise TaskError(f"{given!r} is neither a range nor a choice. {_EXAMPLES}")
     if not scale:
         return uniform(_bound(low), _bound(high))
     if scale[0] not in _SCALES:
         hint = suggest(scale[0], _SCALES) or f" Known are: {', '.join(_SCALES)}."
-        raise TaskError(f"no scale is called {scale[0]!r}.{hint}")
+        raise TaskError(f"No scale is called {scale[0]!r}.{hint}")
     return _SCALES[scale[0]](*(_bound(bound, whole=scale[0] == "int") for bound in (low, high)))
 
 
@@ -289,13 +289,13 @@ def _bound(text: str, whole: bool = False) -> Any:
     try:
         return int(text) if whole else float(text)
     except ValueError:
-        kind = "whole number" if whole else "number"
+        kind = "integer" if whole else "number"
         raise TaskError(f"{text!r} is not a {kind}. {_EXAMPLES}") from None
 
 
 def _value(word: str) -> Any:
     if not word:
-        raise TaskError(f"a choice is empty. {_EXAMPLES}")
+        raise TaskError(f"A choice is empty. {_EXAMPLES}")
     return plain_value(word)
 
 
@@ -308,7 +308,7 @@ def _number(kind: str, value: Any) -> float:
 def _whole(value: Any) -> int:
     whole = as_whole(value)
     if whole is None:
-        raise TaskError(f"integers takes two whole numbers, got {value!r}.")
+        raise TaskError(f"integers takes two integers, got {value!r}.")
     return whole
 
 

@@ -38,7 +38,7 @@ def run_on_workers(
     """Yield the records of each unit when it has ended, with so many of them running at once.
 
     Raises:
-        EngineError: for an error in a worker that is no trial's own.
+        EngineError: for an error in a worker that is not a trial's own.
         KeyboardInterrupt: if interrupted; the workers are ended.
     """
     floor = _Floor(task, tuple(one for unit in units for one in unit), setting, run_unit)

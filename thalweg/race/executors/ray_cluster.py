@@ -272,7 +272,7 @@ def _check_answers(address: str) -> None:
     """Raise EngineError at once if nothing answers there: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
-        return  # Ray knows other ways, and says what is no address
+        return  # Ray knows other ways, and says what is not an address
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
     except OSError as error:

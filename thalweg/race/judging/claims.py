@@ -144,7 +144,7 @@ def compare_costs(
     """Compare every pair by the cost to the target.
 
     A miss counts with what the longest trial took. Where the trials of the one who missed were
-    shorter, as they may be in seconds, that is no bound of what it would have taken, and `bound` is
+    shorter, as they may be in seconds, that is not a bound of what it would have taken, and `bound` is
     "unknown".
 
     Args:

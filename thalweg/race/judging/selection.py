@@ -38,7 +38,7 @@ def score(records: Sequence[TrialRecord], goal: Goal, by: CostUnit = "steps") ->
         ValueError: if there is no record.
     """
     if not records:
-        raise ValueError("a point without any trial has no score")
+        raise ValueError("A point without any trial has no score.")
     costs = [cost_to_target(record, goal, by) for record in records]
     return Score(
         steps=statistics.median(costs),

@@ -68,7 +68,7 @@ def summarize(
         ValueError: if there is no record, or if they are of several entrants, points or lengths.
     """
     if len({(record.entrant, point_of(record), record.epochs) for record in records}) != 1:
-        raise ValueError("summarize expects trials of exactly one entrant, point and length")
+        raise ValueError("summarize expects trials of exactly one entrant, point and length.")
     reached = [first_reached(record, goal, step_seconds) for record in records]
     steps, seconds, gradients = (
         statistics.median(math.inf if hit is None else getattr(hit, by) for hit in reached)

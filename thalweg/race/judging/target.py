@@ -180,7 +180,7 @@ def _third_worst(figures: Iterable[float | None], goal: Goal) -> float | None:
 
 def _check_share(within: float) -> None:
     if not 0 < within <= 1:
-        raise TaskError(f"The share of a trial that sets a target is in (0, 1], got {within}.")
+        raise TaskError(f"The share of a trial that sets a target must be in (0, 1], got {within}.")
 
 
 def _place(seeds: int) -> str:
@@ -291,9 +291,7 @@ def _target(values: Any, path: Path) -> FoundTarget:
     if not is_number(value):
         raise _unreadable(path, f"the value of a target is a finite number, got {brief(value)}")
     if not is_count(version, 1):
-        raise _unreadable(
-            path, f"the version of a target is a whole number ≥ 1, got {brief(version)}"
-        )
+        raise _unreadable(path, f"the version of a target is an integer ≥ 1, got {brief(version)}")
     direction = values.get("direction")
     if direction not in ("max", "min"):
         raise _unreadable(
@@ -311,7 +309,7 @@ def _target(values: Any, path: Path) -> FoundTarget:
 
 def _unreadable(path: Path, why: str) -> TaskError:
     return TaskError(
-        f"The target in {path} cannot be read: {why}. Delete the file, and the target is found anew."
+        f"The target in {path} cannot be read: {why}. Delete the file, and the target is found again."
     )
 
 

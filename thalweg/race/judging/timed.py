@@ -41,7 +41,7 @@ def seconds_notes(
         yield (
             "An earlier version measured the seconds of a step and did not keep how far they spread, so "
             f"claims by seconds take them as known to {100 * TIMING:g} %. Run the race again in its "
-            "folder, and they are measured anew."
+            "folder, and they are measured again."
         )
         return
     ordered = sorted((errors[name].spread, name) for name in timed)

@@ -28,7 +28,7 @@ from thalweg.statistics import (
 )
 
 _EVEN = ("grid", "quasi-random")
-"""Searches that cover the space evenly; adaptive ones do not, so their points are no sample of it."""
+"""Searches that cover the space evenly; adaptive ones do not, so their points are not a sample of it."""
 
 _PARTS = {"tuning": ("tuning", "runoff"), "final": ("final",)}
 
@@ -109,7 +109,7 @@ def tuning_curves(
     Of k points drawn from those that were tried, the one with the best score is taken on all tuning seeds
     but one, and judged on that one, each in its turn: judged on the seeds that chose, a curve is too good,
     by 7 to 22 % with three of them. With a single seed there is no other. A grid places its last points by
-    the results of the first: those are no random draw, and are added one by one to the whole of the
+    the results of the first: those are not a random draw, and are added one by one to the whole of the
     others. Of an adaptive search all points are such, so it has no curve.
     """
     if search not in _EVEN:

@@ -35,7 +35,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 def dense(model: nn.Module, trained: Sequence[str]) -> Dense | None:
-    """Return what computes the outputs of all models, or None for a model that is no dense network.
+    """Return what computes the outputs of all models, or None for a model that is not a dense network.
 
     `trained` names the parameters that have an axis over the models.
     """

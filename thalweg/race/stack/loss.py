@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from thalweg.objective import Cost
 from thalweg.objective.losses import Loss
-from thalweg.objective.penalty import L1, L2, Penalties, penalised
+from thalweg.objective.penalty import L1, L2, Penalties, penalized
 from thalweg.objective.squares import squares
 from thalweg.objective.weighted import Weighted
 from thalweg.race.stack.errors import StackError
@@ -122,7 +122,7 @@ class StackedPenalty:
         if all(isinstance(term, (L1, L2)) for term in terms):
             names = {parameter: name for name, parameter in model.named_parameters()}
             self._terms = [
-                (term, [names[p] for p in penalised(model, term.include_biases)])  # type: ignore[union-attr]
+                (term, [names[p] for p in penalized(model, term.include_biases)])  # type: ignore[union-attr]
                 for term in terms
             ]
 

@@ -14,7 +14,7 @@ from thalweg.train.restored.modes import evaluating
 
 CPU = torch.device("cpu")
 ROWS = 4
-"""Rows of a trial pass; batch normalisation needs more than one."""
+"""Rows of a trial pass; batch normalization needs more than one."""
 
 
 @dataclass(frozen=True)

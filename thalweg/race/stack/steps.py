@@ -87,7 +87,7 @@ def _is_known(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def _step_stranger(optimizer: torch.optim.Optimizer) -> None:
-    """Step an optimizer with gradients that it may keep: those of a stack are written anew each step."""
+    """Step an optimizer with gradients that it may keep: those of a stack are written again each step."""
     params = [p for group in optimizer.param_groups for p in group["params"]]
     own = [p.grad for p in params]
     try:
@@ -132,7 +132,7 @@ class EvaluationPoints:
 
 
 NO_STATISTICS = (
-    "The optimizer keeps an average, and batch normalisation needs its statistics computed anew there, "
+    "The optimizer keeps an average, and batch normalization needs its statistics computed again there, "
     "by a pass of each model over the training set."
 )
 

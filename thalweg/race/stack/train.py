@@ -37,7 +37,7 @@ from thalweg.train.restored.randomness import seed_weights
 from thalweg.train.run import Run
 
 _DEAD = 0.25
-"""The share of models that must have left before the others are put together anew."""
+"""The share of models that must have left before the others are put together again."""
 
 
 @dataclass

@@ -48,7 +48,7 @@ def probe_task(task: Task, device: torch.device | None = None) -> Probe:
         model.train()
         with torch.no_grad(), _noticing(place.device) as training:
             model(inputs.clone())
-        # batch normalisation writes without counting a version; what it writes, though, changes
+        # batch normalization writes without counting a version; what it writes, though, changes
         written = frozenset(
             name
             for name, tensor in tensors_of(model).items()

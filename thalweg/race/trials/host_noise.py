@@ -21,7 +21,7 @@ from thalweg.train.machine.devices import is_cpu
 from thalweg.train.restored.randomness import isolated
 
 _ROWS = 4
-"""Rows of a trial pass; batch normalisation needs more than one."""
+"""Rows of a trial pass; batch normalization needs more than one."""
 OF_SIZES = frozenset({"rand", "randn", "randint", "normal.float_float"})
 """Random operations that are given sizes."""
 OF_SHAPES = frozenset(

@@ -256,7 +256,7 @@ def _of_content(source: Source) -> str:
 
 
 def _of_rows(dataset: Any) -> bytes:
-    """A hash of some rows of a data set that can be indexed; nothing where they are drawn anew each
+    """A hash of some rows of a data set that can be indexed; nothing where they are drawn again each
     time, as with random augmentation.
     """
     try:

@@ -50,7 +50,7 @@ class Trial:
             stage=self.stage,
             epochs=self.epochs,
             batch_size=self.entrant.batch_size,
-            # bytes of a file's name that are no text cannot be written as UTF-8
+            # bytes of a file's name that are not text cannot be written as UTF-8
             error=error and error.encode("utf-8", "backslashreplace").decode(),
         )
 
@@ -187,10 +187,10 @@ class RacePlan:
 
 
 def whole(name: str, value: Any) -> int:
-    """Return a whole number of any kind as an int; TaskError for anything else."""
+    """Return an integer of any kind as an int; TaskError for anything else."""
     found = as_whole(value)
     if found is None:
-        raise TaskError(f"{name} is a whole number; got {value!r}.")
+        raise TaskError(f"{name} must be an integer; got {value!r}.")
     return found
 
 
@@ -204,7 +204,7 @@ def gather_seeds(seeds: int | Iterable[int], first: int = 0) -> tuple[int, ...]:
     given: Any = seeds
     count = as_whole(given)
     if count is None and (isinstance(given, str | bool) or not isinstance(given, Iterable)):
-        raise TaskError(f"seeds are a number of them, or several whole numbers; got {given!r}.")
+        raise TaskError(f"seeds must be a number of them, or several integers; got {given!r}.")
     gathered = () if count is None else tuple(range(first, first + count))
     if count is None:
         gathered = tuple(_seed(one) for one in given)
@@ -218,7 +218,7 @@ def gather_seeds(seeds: int | Iterable[int], first: int = 0) -> tuple[int, ...]:
 def _seed(value: Any) -> int:
     seed = as_seed(value)
     if seed is None:
-        raise TaskError(f"A seed is a whole number ≥ 0; got {value!r}.")
+        raise TaskError(f"A seed must be an integer ≥ 0; got {value!r}.")
     return seed
 
 

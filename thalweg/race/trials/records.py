@@ -89,7 +89,7 @@ class TrialRecord:
     def from_dict(cls, values: Mapping[str, Any]) -> TrialRecord:
         """Read back what `to_dict` wrote; raise ValueError for anything else."""
         if not isinstance(values, dict):
-            raise ValueError("a trial record that is no object")
+            raise ValueError("a trial record that is not an object")
         if values.get("version") != _VERSION:
             raise ValueError(f"a trial record of version {values.get('version')!r}, not {_VERSION}")
         if values.get("status") not in _STATUSES:

@@ -34,7 +34,7 @@ def free_file(
     """
     file = Path(path)
     if file.suffix.lower() != ending:
-        raise TaskError(f"{what} is a file that ends in {ending}; got {file}.")
+        raise TaskError(f"{what} must be a file that ends in {ending}; got {file}.")
     if file.is_dir():
         raise TaskError(f"{file} is a folder; expected a file to write.")
     if file.exists() and not over:

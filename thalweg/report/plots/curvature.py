@@ -41,7 +41,7 @@ def write_curvature_page(record: Mapping[str, Any], path: str | os.PathLike[str]
     """
     target = Path(path)
     if target.suffix.lower() != ".html":
-        raise ValueError(f"the page is a file that ends in .html; got {os.fspath(path)!r}")
+        raise ValueError(f"The page must be a file that ends in .html; got {os.fspath(path)!r}.")
     write_text(target, curvature_page(record))
     return target
 

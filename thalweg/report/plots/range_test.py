@@ -33,7 +33,7 @@ def plot_range_test(record: Mapping[str, Any], path: str | os.PathLike[str] | No
     """
     if path is not None and Path(path).suffix.lower() != ".html":
         raise ValueError(
-            f"the picture is a page: its path must end in .html, got {os.fspath(path)!r}"
+            f"The picture is a page: its path must end in .html, got {os.fspath(path)!r}."
         )
     figure = _figure(record)
     chart = Chart(**figure, page=_page(figure, record))

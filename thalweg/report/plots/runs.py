@@ -49,7 +49,7 @@ def plot_runs(runs: Mapping[str, Rows], path: str | os.PathLike[str] | None = No
     """
     if path is not None and Path(path).suffix.lower() != ".html":
         raise ValueError(
-            f"the picture is a page: its path must end in .html, got {os.fspath(path)!r}"
+            f"The picture is a page: its path must end in .html, got {os.fspath(path)!r}."
         )
     figure = _figure(runs)
     title = " and ".join(runs) if len(runs) < 4 else f"{len(runs)} runs"
@@ -90,7 +90,7 @@ def write_run_page(record: Mapping[str, Any], rows: Rows, path: str | os.PathLik
 
 def _figure(runs: Mapping[str, Rows]) -> dict[str, Any]:
     if not any(runs.values()):
-        raise ValueError("there are no epochs to draw: the history is empty")
+        raise ValueError("There are no epochs to draw: the history is empty.")
     panels = _panels(runs)
     traces = [
         _trace(name, rows, column, place)

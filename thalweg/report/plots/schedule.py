@@ -52,11 +52,11 @@ def plot_schedules(
     """
     count = as_whole(steps)
     if count is None or count < 1:
-        raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
+        raise ValueError(f"steps must be an integer of at least 1, got {steps!r}.")
     steps = count
     if path is not None and Path(path).suffix.lower() != ".html":
         raise ValueError(
-            f"the picture is a page: its path must end in .html, got {os.fspath(path)!r}"
+            f"The picture is a page: its path must end in .html, got {os.fspath(path)!r}."
         )
     named = _named(schedules)
     figure = _figure(named, steps, log)
@@ -79,11 +79,11 @@ def _named(schedules: Any) -> dict[str, OfStep]:
     for _, schedule in pairs:
         if not callable(schedule):
             raise TypeError(
-                "expected schedules, such as thalweg.schedules.cosine(steps=10), or functions of the step, "
-                f"got {schedule!r}"
+                "Expected schedules, such as thalweg.schedules.cosine(steps=10), or functions of the step, "
+                f"got {schedule!r}."
             )
     if not pairs:
-        raise ValueError("no schedules to draw: expected at least one")
+        raise ValueError("No schedules to draw: expected at least one.")
     count = Counter(name for name, _ in pairs)
     return {name if count[name] == 1 else repr(schedule): schedule for name, schedule in pairs}
 

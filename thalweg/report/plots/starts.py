@@ -52,7 +52,7 @@ def plot_starts(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Path
     """
     page = Path(path)
     if page.suffix.lower() != ".html":
-        raise ValueError(f"the page is a file that ends in .html, got {os.fspath(path)!r}")
+        raise ValueError(f"The page must be a file that ends in .html, got {os.fspath(path)!r}.")
     write_text(page, _page(record))
     return page
 

@@ -201,7 +201,7 @@ def _rates(
 ) -> dict[str, Any]:
     """One entrant's points over its learning rates; the chosen one is large, a triangle on the edge.
 
-    Points that differ in more than the learning rate are no curve, and no line joins them.
+    Points that differ in more than the learning rate do not form a curve, and no line joins them.
     """
     entrant = next(e for e in result["entrants"] if e["name"] == name)
     standing = next((s for s in result["standings"] if s["entrant"] == name), None)

@@ -64,7 +64,7 @@ def swa(x, average, count: Scalar = 0.0, *, t, start=0, every=1):
     average ← average + (x − average)/n    at the steps start + k, start + 2k, …, n their number; before, x
 
     The point itself moves as without it. Take the points at the ends of the cycles of a cyclic learning
-    rate, or with a constant one. Batch normalisation needs its statistics computed anew for the average.
+    rate, or with a constant one. Batch normalization needs its statistics computed again for the average.
     """
     taken = (t > start) & ((t - start) % every == 0)
     count = torch.where(taken, count + 1, count)

@@ -23,7 +23,7 @@ def trust_ratio(u, p, *, weight_decay=0.0):
     Defaults: Adam's, with the ε = 1e-6 that is common for LAMB.
     Use: for very large batches of transformers, with a warm-up; on small ones Adam does as well.
     Deviations: φ(z) = z, as in most implementations; the weight decay is inside the ratio, as in the paper.
-    Implementations commonly leave biases and normalisation layers out; put them in a group of their own.
+    Implementations commonly leave biases and normalization layers out; put them in a group of their own.
     """
     u = u + weight_decay * p
     size, length = norm(p), norm(u)
@@ -44,7 +44,7 @@ def lars(g, p, *, weight_decay=0.0, trust_coefficient=1e-3, eps=0.0):
     Use: for SGD on very large batches, with a warm-up; not on small ones. For the Adam of large batches,
     LAMB, see `trust_ratio`.
     Deviations: where a norm is 0 there is no ratio, and the step is SGD's. Implementations commonly leave
-    biases and normalisation layers out; put them in a group of their own.
+    biases and normalization layers out; put them in a group of their own.
     """
     size, length = norm(p), norm(g)
     ratio = trust_coefficient * size / (length + weight_decay * size + eps)

@@ -1,4 +1,4 @@
-"""Normalised, centralized, masked and negated updates."""
+"""Normalized, centralized, masked and negated updates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def normalize(u, *, eps=0.0, scope="tensor"):
 
     update = u / (‖u‖ + ε),  0 where ‖u‖ = 0
 
-    At the head of a chain this is normalised gradient descent (Nesterov 1984; Hazan, Levy and Shalev-Shwartz
+    At the head of a chain this is normalized gradient descent (Nesterov 1984; Hazan, Levy and Shalev-Shwartz
     2015): only the direction of the gradient counts.
     """
     length = norm(u, scope=scope)

@@ -12,7 +12,7 @@ from thalweg.numeric import is_real
 
 
 def as_matrix(given: Any, name: str) -> Tensor:
-    """Return a finite matrix; what is no float tensor or array becomes float64.
+    """Return a finite matrix; what is not a float tensor or array becomes float64.
 
     Raises ValueError for another number of axes, for no entries, and for values that are not finite.
 
@@ -51,7 +51,7 @@ def _tensor(given: Any, name: str) -> Tensor:
         tensor = torch.as_tensor(given, dtype=torch.float64 if plain else None).detach()
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(
-            f"{name} is a tensor, an array or lists of numbers; got {type(given).__name__} ({error})."
+            f"{name} must be a tensor, an array or lists of numbers; got {type(given).__name__} ({error})."
         ) from None
     if tensor.is_complex():
         raise ValueError(f"{name} is complex; expected real numbers.")

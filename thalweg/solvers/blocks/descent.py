@@ -22,7 +22,7 @@ Solve = Callable[[Tensor, Tensor], Tensor]
 """Takes a point in the shape of x0 and a block's indices into the flat point; returns its new values."""
 
 _DENSE = 50
-"""Blocks of at most so many entries are minimised by Newton's method, larger ones by L-BFGS."""
+"""Blocks of at most so many entries are minimized by Newton's method, larger ones by L-BFGS."""
 _INNER = 100
 """The most iterations on one block: the next sweep goes on from there."""
 
@@ -39,7 +39,7 @@ def coordinate_descent(
     max_sweeps: int = 1000,
     seed: int = 0,
 ) -> Result:
-    """Return the lowest point that is found by minimising over one block of entries at a time.
+    """Return the lowest point that is found by minimizing over one block of entries at a time.
 
     x_B ← argmin f(x_B, the others held), for each block B in turn; once through all blocks is a sweep.
 
@@ -47,7 +47,7 @@ def coordinate_descent(
     may overlap. `order` is "cyclic", "random" (a new permutation each sweep, by `seed`) or "greedy" (always
     the block with the largest gradient, which costs a gradient an update). `solve(x, block)` returns the
     block's new values where a formula gives them; without it, Newton's method with a line search (L-BFGS for
-    blocks above 50 entries) minimises over the block.
+    blocks above 50 entries) minimizes over the block.
 
     It has converged where the gradient's largest component is at most `tol` times the largest met after a
     sweep, by default 1e-8 in float64 and 1e-4 in float32. `result.nit` counts sweeps; evaluations within
@@ -55,7 +55,7 @@ def coordinate_descent(
     above the minimum: that run is "stalled". The Lasso's kinks are harmless; it has a solver of its own,
     `lasso`.
 
-    Raises ValueError for blocks or an order that are none, for what `solve` may not return, and for an
+    Raises ValueError for invalid blocks or an invalid order, for what `solve` may not return, and for an
     objective that is not one number.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning, section 8.7.2; Wright (2015), Coordinate descent

@@ -64,7 +64,7 @@ def lasso(
         tol = 1e-12 if torch.finfo(matrix.dtype).eps < 1e-10 else 1e-5
     status, history = None, []
     for done in range(most + 1):
-        residual = target - matrix @ w  # anew each sweep, so that rounding does not add up
+        residual = target - matrix @ w  # again each sweep, so that rounding does not add up
         subgradient = _subgradient(columns, residual, w, penalty)
         fun = float(residual @ residual) / (2 * m) + penalty * float(w.abs().sum())
         size = float(subgradient.abs().max())

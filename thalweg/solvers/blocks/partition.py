@@ -17,9 +17,9 @@ ORDERS = ("cyclic", "random", "greedy")
 def as_blocks(given: Any, start: Tensor) -> list[Tensor]:
     """Return blocks as tensors of indices into the flat start.
 
-    None makes each entry a block, a whole number n makes blocks of n neighbours, the last perhaps smaller.
+    None makes each entry a block, an integer n makes blocks of n neighbours, the last perhaps smaller.
 
-    Raises ValueError for indices that are none, that repeat within a block, and for an entry in no block.
+    Raises ValueError for invalid indices, indices that repeat within a block, and for an entry in no block.
 
     >>> [block.tolist() for block in as_blocks(2, torch.zeros(5))]
     [[0, 1], [2, 3], [4]]
@@ -33,7 +33,7 @@ def as_blocks(given: Any, start: Tensor) -> list[Tensor]:
         return [everything[first : first + size] for first in range(0, count, size)]
     if isinstance(given, (str, Tensor)) or not isinstance(given, Iterable):
         raise ValueError(
-            "blocks is None, a size, or a list of index tensors such as [tensor([0, 2]), tensor([1])]; "
+            "blocks must be None, a size, or a list of index tensors such as [tensor([0, 2]), tensor([1])]; "
             f"got {type(given).__name__}."
         )
     blocks = [_block(each, place, count, start.device) for place, each in enumerate(given)]
@@ -54,7 +54,7 @@ def _block(given: Any, place: int, count: int, device: torch.device) -> Tensor:
         raise ValueError(f"blocks: block {place} is empty.")
     if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
         raise ValueError(
-            f"blocks: block {place} holds {indices.dtype}; expected whole numbers, indices into x0.flatten()."
+            f"blocks: block {place} holds {indices.dtype}; expected integers, indices into x0.flatten()."
         )
     indices = indices.long()
     if int(indices.min()) < 0 or int(indices.max()) >= count:

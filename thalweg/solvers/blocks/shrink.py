@@ -16,7 +16,7 @@ def soft_threshold(x: Tensor, by: float) -> Tensor:
 
 
 def sweep(columns: Tensor, residual: Tensor, w: Tensor, penalty: float) -> None:
-    """Minimise ½‖y − Σ_j w_j·a_j‖² + penalty·Σ|w_j| over each w_j in turn, for many y at once, in place.
+    """Minimize ½‖y − Σ_j w_j·a_j‖² + penalty·Σ|w_j| over each w_j in turn, for many y at once, in place.
 
     Args:
         columns: [n, m], the a_j as rows.

@@ -55,11 +55,11 @@ class FreeModel:
 def as_bounds(given: Any, start: Tensor) -> Bounds:
     """Return a pair (low, high) of numbers, tensors or None as bounds of the flat start.
 
-    Raises ValueError for what is no pair, has another shape, or is empty: low > high.
+    Raises ValueError if it is not a pair, has another shape, or is empty: low > high.
     """
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         raise ValueError(
-            "bounds is a pair (low, high), each a number, a tensor of the shape of x0, or None; got "
+            "bounds must be a pair (low, high), each a number, a tensor of the shape of x0, or None; got "
             f"{given!r}."
         )
     if start.numel() == 2 and all(isinstance(side, (tuple, list)) for side in given):
@@ -89,11 +89,11 @@ def _side(side: Any, start: Tensor, name: str, limit: float) -> Tensor:
     try:
         value = torch.as_tensor(side)
         if value.is_complex():
-            raise TypeError("complex numbers have no order")
+            raise TypeError("Complex numbers have no order.")
         value = value.detach().to(dtype=start.dtype, device=start.device)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(
-            f"bounds: {name} is a number, a tensor or numbers of the shape of x0, or None; got "
+            f"bounds: {name} must be a number, a tensor or numbers of the shape of x0, or None; got "
             f"{type(side).__name__} ({error})."
         ) from None
     if value.isnan().any():

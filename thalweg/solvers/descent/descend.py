@@ -42,7 +42,7 @@ class Descent(Runs):
             self._aim()
 
     def _tick(self) -> None:
-        """Evaluate one point; where the search ends there, move, and aim anew."""
+        """Evaluate one point; where the search ends there, move, and aim again."""
         x = self.bounded.inside(torch.add(self.x, self.d, alpha=self.lane.alpha))
         f, g = self.objective.evaluate(x)
         rows = f, self.bounded.slopes(x, g, self.d), self._sizes(x, g)
@@ -77,7 +77,7 @@ class Descent(Runs):
         return found is not None or spent or lane.status is not None, best
 
     def _arrive(self) -> None:
-        """Move to the best point of the search, if it found one, and aim anew."""
+        """Move to the best point of the search, if it found one, and aim again."""
         lane = self.lane
         if lane.best_alpha > 0:
             before, model = (self.x, self.g), self.objective.model(self.x)
@@ -95,7 +95,7 @@ class Descent(Runs):
             self._aim()
 
     def _begin_anew(self) -> None:
-        """Forget what the direction has learnt, as it led to no lower point; give up if that is nothing."""
+        """Forget what the direction has learned, as it led to no lower point; give up if that is nothing."""
         lane = self.lane
         if lane.status is None and lane.steps == 0:
             self._give_up(lane.promise)

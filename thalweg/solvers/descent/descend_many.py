@@ -68,7 +68,7 @@ class ManyDescents:
         return list(zip(self.lanes.lanes(), self.x_end, self.g_end, strict=False))
 
     def _tick(self) -> None:
-        """Evaluate one point of each lane; lanes whose search ends there move, and aim anew."""
+        """Evaluate one point of each lane; lanes whose search ends there move, and aim again."""
         alpha = self._tensor(self.lanes.alpha).to(self.x.dtype)
         x = self.bounded.inside(torch.addcmul(self.x, alpha[:, None], self.d))
         f, g = self.objective.evaluate(x)
@@ -79,7 +79,7 @@ class ManyDescents:
             self._arrive(ended)
 
     def _arrive(self, ended: Flags) -> None:
-        """Move lanes to the best points of their searches, if those found any, and aim them anew."""
+        """Move lanes to the best points of their searches, if those found any, and aim them again."""
         lanes = self.lanes
         moved = ended & (lanes.best_alpha > 0)
         at, part = self._move(moved)
@@ -96,7 +96,7 @@ class ManyDescents:
         self._aim(*self._left(at, part))
 
     def _move(self, moved: Flags) -> tuple[Places | None, Part]:
-        """Move these lanes; return their places and parts, whose states have learnt the steps."""
+        """Move these lanes; return their places and parts, whose states have learned the steps."""
         at = _places(moved)
         x, g, best_x, best_g, state = take(
             (self.x, self.g, self.best_x, self.best_g, self.state), self._index(at)
@@ -109,7 +109,7 @@ class ManyDescents:
         return at, (best_x, best_g, state)
 
     def _begin_anew(self, failed: Flags) -> None:
-        """Forget what directions have learnt, as they led to no lower point; give up if that is nothing."""
+        """Forget what directions have learned, as they led to no lower point; give up if that is nothing."""
         self.lanes.spend(failed)
         self.lanes.begin_anew(failed, self._turned())
         index = self._index(_places(failed))

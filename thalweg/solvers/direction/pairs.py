@@ -87,9 +87,9 @@ class Pairs:
         return self.vectors[:k].view(2 * k, -1)
 
     def _differs(self, g: Tensor) -> bool:
-        """Return whether the newest y is the difference of the gradients to the bit, and not short.
+        """Return whether the newest y is bitwise the difference of the gradients, and not short.
 
-        At bounds it is no difference.
+        At bounds it is not a difference.
         """
         if self.g is None or self.length < _SHORT * float(torch.linalg.vector_norm(g)):
             return False

@@ -1,1 +1,1 @@
-"""What solvers minimise: functions, sums of squares, the loss of a model, and their second-order models."""
+"""What solvers minimize: functions, sums of squares, the loss of a model, and their second-order models."""

@@ -37,7 +37,7 @@ class CurvedObjective(ScalarObjective):
 class GivenModel:
     """What `curvature` gives at one point; it is asked when it is first used.
 
-    Raises ValueError where a product is no real tensor of the vectors' shape, TypeError for what has none.
+    Raises ValueError where a product is not a real tensor of the vectors' shape, TypeError for what has none.
     """
 
     def __init__(self, curvature: Curvature, x: Tensor, shape: torch.Size, counts: Counts) -> None:
@@ -78,7 +78,7 @@ class GivenModel:
 
 
 def check_curvature(curvature: Any, method: str, takes: tuple[str, ...]) -> None:
-    """Refuse what is no function, and a method that has no use for it.
+    """Refuse what is not a function, and a method that has no use for it.
 
     Raises TypeError, ValueError.
     """

@@ -1,4 +1,4 @@
-"""A model's parameters as one vector, so that a solver can minimise over them."""
+"""A model's parameters as one vector, so that a solver can minimize over them."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def flat_objective(model: nn.Module, loss: Callable[[nn.Module], Any]) -> FlatOb
     (3.0, -1.0)
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model is a torch.nn.Module; got {type(model).__name__}.")
+        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
     if not callable(loss):
-        raise TypeError(f"loss is a function of the model; got {type(loss).__name__}.")
+        raise TypeError(f"loss must be a function of the model; got {type(loss).__name__}.")
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     _check(trained)
     # The names are those within `call`, which holds the model.
@@ -82,7 +82,7 @@ class _LossModule(nn.Module):
     def __init__(self, model: nn.Module, loss: Callable[[nn.Module], Any]) -> None:
         super().__init__()
         self.model = model
-        self._loss = (loss,)  # in a tuple, so that a loss that is a module is no part of this one
+        self._loss = (loss,)  # in a tuple, so that a loss that is a module is not part of this one
 
     def forward(self) -> Any:
         return self._loss[0](self.model)
@@ -91,7 +91,7 @@ class _LossModule(nn.Module):
 def _check(trained: dict[str, nn.Parameter]) -> None:
     if not trained:
         raise ValueError(
-            "The model has no parameter that requires gradients: there is nothing to minimise over."
+            "The model has no parameter that requires gradients: there is nothing to minimize over."
         )
     kinds = {(p.dtype, p.device) for p in trained.values()}
     if len(kinds) > 1:

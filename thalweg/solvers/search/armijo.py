@@ -14,7 +14,7 @@ from thalweg.solvers.search.search import Found, Searching
 class Armijo:
     """φ(α) ≤ φ(0) + c₁·α·φ′(0) (Armijo, 1966); slopes are not asked for.
 
-    The next step length is the minimiser of the parabola through what is known, between a tenth and a half
+    The next step length is the minimizer of the parabola through what is known, between a tenth and a half
     of the last one; where nothing is defined, a fifth.
     """
 

@@ -1,4 +1,4 @@
-"""The minimiser of the cubic through two points with their slopes."""
+"""The minimizer of the cubic through two points with their slopes."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def back(before: Sample, alpha: float) -> float:
 
 
 def beyond(before: Sample, point: Sample, barrier: float | None) -> float:
-    """Return a step length beyond `point`: the cubic's minimiser, at most ten times as far.
+    """Return a step length beyond `point`: the cubic's minimizer, at most ten times as far.
 
     `barrier` is a step length where nothing was defined; then it is at most half of the way there.
     """
@@ -31,7 +31,7 @@ def beyond(before: Sample, point: Sample, barrier: float | None) -> float:
 
 
 def between(a: Sample, b: Sample, slow: bool) -> tuple[float, bool]:
-    """Return a step length between two points: the cubic's minimiser, and whether it is close to an end.
+    """Return a step length between two points: the cubic's minimizer, and whether it is close to an end.
 
     That is allowed once; if the last one was (`slow`), or if it is not inside, it keeps a tenth from the end.
     """

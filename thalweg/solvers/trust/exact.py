@@ -52,7 +52,7 @@ class Exact:
 
 
 def within(eigenvalues: Tensor, a: Tensor, radius: Tensor) -> Tensor:
-    """Return q with ‖q‖ ≤ Δ that minimises aᵀq + ½·Σ λᵢqᵢ², λ ascending: q = −a/(λ + σ), σ ≥ 0."""
+    """Return q with ‖q‖ ≤ Δ that minimizes aᵀq + ½·Σ λᵢqᵢ², λ ascending: q = −a/(λ + σ), σ ≥ 0."""
     lowest = eigenvalues[:, :1]
     least = (-lowest).clamp(min=0)
     scale = eigenvalues.abs().amax(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Levenberg and Marquardt's step: a trust region around the linearised residuals."""
+"""Levenberg and Marquardt's step: a trust region around the linearized residuals."""
 
 from __future__ import annotations
 

@@ -96,22 +96,24 @@ class curriculum(Strategy):
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise TaskError(
-                    f"The {name} of a curriculum is {' or '.join(map(repr, known))}; "
+                    f"The {name} of a curriculum must be {' or '.join(map(repr, known))}; "
                     f"got {getattr(self, name)!r}."
                 )
         for name in ("start", "until", "first_share"):
             value = getattr(self, name)
             if not (is_real(value) and 0 < value <= 1):
                 raise TaskError(
-                    f"{name} of a curriculum is a fraction, 0 < {name} ≤ 1; got {value!r}."
+                    f"{name} of a curriculum must be a fraction, 0 < {name} ≤ 1; got {value!r}."
                 )
         if self.first_share == 1:
             raise TaskError("first_share=1 leaves nothing for the curriculum itself.")
         if (as_whole(self.refresh) or 0) < 1:
-            raise TaskError(f"refresh is a whole number of epochs ≥ 1; got {self.refresh!r}.")
+            raise TaskError(
+                f"refresh must be an integer ≥ 1, a number of epochs; got {self.refresh!r}."
+            )
         if isinstance(self.difficulty, str) and self.difficulty not in ("loss", "self"):
             raise TaskError(
-                f"A difficulty that is named is 'loss' or 'self'; got {self.difficulty!r}."
+                f"A difficulty that is named must be 'loss' or 'self'; got {self.difficulty!r}."
             )
 
     def stages(self, recipe: BaseRecipe) -> Sequence[Stage]:

@@ -48,7 +48,7 @@ def given_difficulty(given: Any, rows: Rows) -> Tensor:
         values = torch.as_tensor(given).detach().to("cpu", torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise TaskError(
-            "The difficulty is 'loss', 'self', a model, a function (inputs, targets), or one number for "
+            "The difficulty must be 'loss', 'self', a model, a function (inputs, targets), or one number for "
             f"each row; got {given!r:.80}."
         ) from None
     return check_difficulty(values, arrays.rows)
@@ -58,7 +58,7 @@ def check_difficulty(values: Tensor, rows: int) -> Tensor:
     """Return one difficulty a row; raise DataError that names the first row without one."""
     if tuple(values.shape) != (rows,):
         raise DataError(
-            f"The difficulty is one number for each of the {rows} training rows, of shape ({rows},); "
+            f"The difficulty must be one number for each of the {rows} training rows, of shape ({rows},); "
             f"got the shape {tuple(values.shape)}."
         )
     bad = torch.isnan(values)

@@ -48,7 +48,7 @@ class Pace:
 
 @dataclass
 class Ranked:
-    """The difficulty of each row, from which an epoch draws; it may be measured anew between epochs.
+    """The difficulty of each row, from which an epoch draws; it may be measured again between epochs.
 
     `mixtures` is what each epoch drew from.
     """

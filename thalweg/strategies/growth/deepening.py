@@ -26,12 +26,12 @@ def deepened(model: _Model, after: Iterable[str], x: Any = None) -> _Model:
 
     Behind an activation stands an identity and the activation once more, so that f(I·f(x)) = f(x): it has to
     be ReLU or the like. An identity after a convolution is one with a 3 × 3 kernel (of a single axis, 3).
-    In an nn.Sequential the new layers stand between the others, which are numbered anew; elsewhere the layer
+    In an nn.Sequential the new layers stand between the others, which are numbered again; elsewhere the layer
     named becomes a sequence of itself and the new ones.
 
     Args:
         model: any module; with `x` its calls are followed while the batch runs through. It is left as it is.
-        after: names of activations behind linear or convolutional layers, with batch normalisation,
+        after: names of activations behind linear or convolutional layers, with batch normalization,
             dropout or pooling between them or without; where the activation is a function, the name of the
             layer whose outputs it takes.
         x: a batch of inputs, as the model takes them; two rows are enough. An nn.Sequential of PyTorch's

@@ -93,7 +93,7 @@ def followed(model: nn.Module, x: Any = None) -> Followed:
     """Return what becomes of the units of a model.
 
     Raises:
-        TaskError: the model cannot be run on `x`, or it is no sequence of layers and there is no `x`, or a
+        TaskError: the model cannot be run on `x`, or it is not a sequence of layers and there is no `x`, or a
             layer of it is lazy.
     """
     check_shaped(model)

@@ -78,14 +78,14 @@ def _attribute(function: Any) -> str:
 
 
 def _moved(function: Any, args: Any, kwargs: dict[str, Any], ids_of: IdsOf) -> Any:
-    """Let a function that only moves numbers move their ids; whole numbers say where to."""
+    """Let a function that only moves numbers move their ids; integers say where to."""
 
     def replaced(tensor: Tensor) -> Tensor:
         return ids_of(tensor).contiguous() if tensor.is_floating_point() else tensor
 
     try:
         return function(*mapped(args, replaced), **mapped(kwargs, replaced))
-    except (RuntimeError, TypeError):  # not for whole numbers
+    except (RuntimeError, TypeError):  # not for integers
         return None
 
 

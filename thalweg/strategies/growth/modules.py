@@ -75,7 +75,7 @@ def through(
 ) -> Tensor | None:
     """Return the ids of what a layer gives, and note what it does with those it gets.
 
-    None where the outputs are no units that a layer makes. `shape` is that of the outputs.
+    None where the outputs are not units that a layer makes. `shape` is that of the outputs.
     """
     if is_weighted(module):
         return _weighted(module, name, ids, shape, units)

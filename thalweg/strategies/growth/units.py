@@ -12,10 +12,10 @@ ALONE = "joins its units with what does not grow along: it is not made by linear
 
 @dataclass
 class Use:
-    """Units where a layer takes them: `ids` of its inputs in their order, 0 for inputs that are no units.
+    """Units where a layer takes them: `ids` of its inputs in their order, 0 for inputs that are not units.
 
     `sums` says whether the layer adds them up, each with weights of its own; else it treats each by itself,
-    with one entry for each in its parameters, as batch normalisation does.
+    with one entry for each in its parameters, as batch normalization does.
     """
 
     layer: str

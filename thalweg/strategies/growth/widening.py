@@ -26,7 +26,7 @@ def widened(model: _Model, widths: Mapping[str, int], seed: int = 0, x: Any = No
         W′ⱼ = W_g(j),    U′ₖⱼ = U_k,g(j) / |{i : g(i) = g(j)}|
 
     W are the weights into the layer, U those of the layers that its units go to, and g(j) = j for the units
-    that there are; the new ones are copies of units drawn at random. Batch normalisation and depthwise
+    that there are; the new ones are copies of units drawn at random. Batch normalization and depthwise
     convolutions between the two are copied along. Layers whose units are added to those of the layer, as in
     a residual sum, become as wide, with copies of the same units.
 
@@ -39,7 +39,7 @@ def widened(model: _Model, widths: Mapping[str, int], seed: int = 0, x: Any = No
 
     Raises:
         TaskError: for a layer that cannot be widened, with its name and the reason, such as that its units
-            are outputs of the model or go to layer normalisation; for a wider model that does not run on `x`,
+            are outputs of the model or go to layer normalization; for a wider model that does not run on `x`,
             or gives something else there.
 
     Source: Chen, Goodfellow and Shlens 2016, Net2Net, section 2.2.

@@ -51,7 +51,7 @@ def share_of(recipe: BaseRecipe, stages: Sequence[Stage], k: int, before: Offset
     """Return the recipe with the epochs, the seed and the learning rate of stage k.
 
     The first stage has the seed of the whole, so that a single one is the run without a strategy. A
-    schedule goes on over the stages; a scheduler of PyTorch's kind begins anew in each.
+    schedule goes on over the stages; a scheduler of PyTorch's kind begins again in each.
     """
     if len(stages) == 1:
         return recipe
@@ -75,7 +75,7 @@ def _epochs(recipe: BaseRecipe, stages: Sequence[Stage], k: int) -> int:
     first, last = (round(cut * recipe.epochs) for cut in cuts[k : k + 2])
     if last <= first and recipe.gradient_budget is None:
         raise TaskError(
-            f"The share of {cuts[k + 1] - cuts[k]:.3g} of {recipe.epochs} epochs is no whole epoch. Give "
+            f"The share of {cuts[k + 1] - cuts[k]:.3g} of {recipe.epochs} epochs is not a whole epoch. Give "
             "the run more epochs, or the stage a larger share."
         )
     return max(1, last - first)
@@ -113,6 +113,6 @@ def within_budget(
 
 
 def check_share(name: str, share: object) -> None:
-    """Raise TaskError for a share that is no fraction between 0 and 1."""
+    """Raise TaskError for a share that is not a fraction between 0 and 1."""
     if not (is_real(share) and 0 < share < 1):  # type: ignore[operator]  # it is a number
-        raise TaskError(f"{name} is a fraction of the budget, 0 < {name} < 1; got {share!r}.")
+        raise TaskError(f"{name} must be a fraction of the budget, 0 < {name} < 1; got {share!r}.")

@@ -48,7 +48,7 @@ class Stage:
         log: what the stage has to say at its end, such as the mixture of each epoch.
         finish: returns the model that is handed on of the one that was trained, as where it was wrapped.
 
-    Raises TaskError for a share that is no number above 0.
+    Raises TaskError for a share that is not a number above 0.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Stage:
     def __post_init__(self) -> None:
         if not (is_real(self.share) and 0 < self.share < float("inf")):
             raise TaskError(
-                f"The share of stage {self.name!r} is a number > 0; got {self.share!r}."
+                f"The share of stage {self.name!r} must be a number > 0; got {self.share!r}."
             )
 
 

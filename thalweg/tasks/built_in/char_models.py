@@ -36,7 +36,7 @@ class Transformer(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Causal self-attention and a dense layer, each on a normalised copy, added to what came in."""
+    """Causal self-attention and a dense layer, each on a normalized copy, added to what came in."""
 
     def __init__(self, width: int, heads: int, length: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A deep linear network: a convex problem, parametrised so that it is not convex."""
+"""A deep linear network: a convex problem, parametrized so that it is not convex."""
 
 from __future__ import annotations
 

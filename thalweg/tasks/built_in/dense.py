@@ -29,7 +29,7 @@ def mlp(
     logits for classes, values for regression. `activation` is a class, or a function without
     arguments that makes a layer. `flatten` puts a layer first that turns each sample into a row.
 
-    `initialization` draws the weights anew: a strategy of `thalweg.init` or its name, such as
+    `initialization` draws the weights again: a strategy of `thalweg.init` or its name, such as
     "orthogonal", the name of a function of `torch.nn.init`, or a function of the model. Without it they are
     PyTorch's: uniform on ±1/√(inputs of the layer).
 
@@ -43,7 +43,7 @@ def mlp(
     """
     widths = _widths(sizes, activation, dropout)
     if not (is_real(dropout) and 0 <= dropout <= 1):
-        raise TaskError(f"dropout of mlp is a share from 0 to 1; got {dropout!r}.")
+        raise TaskError(f"dropout of mlp must be a share from 0 to 1; got {dropout!r}.")
     layers: list[nn.Module] = [nn.Flatten()] if flatten else []
     for i, (width_in, width_out) in enumerate(itertools.pairwise(widths)):
         if i:
@@ -58,7 +58,7 @@ def mlp(
 
 
 def _widths(sizes: Any, *others: Any) -> list[int]:
-    """Return the sizes as whole numbers; `others` are what was given after them."""
+    """Return the sizes as integers; `others` are what was given after them."""
     if as_whole(sizes) is not None:  # mlp(4, 32, 2)
         meant = [sizes, *itertools.takewhile(lambda each: as_whole(each) is not None, others)]
         shown = ", ".join(map(str, meant)) if len(meant) > 1 else f"{sizes}, 32, 1"
@@ -73,7 +73,7 @@ def _widths(sizes: Any, *others: Any) -> list[int]:
     widths = [size for size in map(as_whole, given) if size is not None and size >= 1]
     if isinstance(sizes, str) or len(widths) < max(2, len(given)):
         raise TaskError(
-            "The sizes of mlp are a list of at least two whole numbers ≥ 1, from inputs to outputs, such "
+            "The sizes of mlp must be a list of at least two integers ≥ 1, from inputs to outputs, such "
             f"as mlp([4, 32, 2]); got {sizes!r}."
         )
     return widths

@@ -23,7 +23,7 @@ def diabetes(weight_decay: float = 1e-2) -> Task:
     """Diabetes progression (scikit-learn): linear regression with weight decay, convex.
 
     J = (1/m) Σ ½(y − xᵀw − b)² + λ‖w‖², columns and targets scaled to mean 0 and deviation 1 on the
-    training rows; the bias is not penalised. Random split, 20 % for validation and 10 % for
+    training rows; the bias is not penalized. Random split, 20 % for validation and 10 % for
     testing. Source: B. Efron et al., Least Angle Regression, Annals of Statistics 32, 2004.
     """
     try:

@@ -23,7 +23,7 @@ class VAE(nn.Module):
     """A variational auto-encoder of 64 pixels, with dense layers of 64 units and a normal code.
 
     For x (rows, 64) it gives (rows, 64 + 2·latent): logits of the pixels, and mean and logarithm of
-    the variance of the code z. In training z is drawn anew at each call; in evaluation from noise
+    the variance of the code z. In training z is drawn again at each call; in evaluation from noise
     that stays the same, so that two evaluations of one model agree.
     """
 

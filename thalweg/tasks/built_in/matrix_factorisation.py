@@ -1,4 +1,4 @@
-"""Matrix factorisation: a low-rank matrix from some of its entries."""
+"""Matrix factorization: a low-rank matrix from some of its entries."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Factors(nn.Module):
     data_hash="fda7e26beb82f199014f6f4e97cde1451f2eec2622b34edb177c2290a946f0c3",
 )
 def matrix_factorisation(rank: int = 4) -> Task:
-    """Matrix factorisation: a 96 × 64 matrix of rank 4 from 60 % of its entries.
+    """Matrix factorization: a 96 × 64 matrix of rank 4 from 60 % of its entries.
 
     M = U Vᵀ/√rank with normal factors, so entries have a variance of about 1. Each row of the data
     is a pair (i, j) and M's entry there; 10 % of the entries validate, 30 % are never seen. The

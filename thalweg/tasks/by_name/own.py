@@ -168,7 +168,7 @@ def _check_complete(make: Callable[..., Any], given: Collection[str], called: st
         if each.default is each.empty and not is_open and each.name not in given:
             raise TaskError(
                 f"{called} needs an argument {each.name!r}: give it a default, or write "
-                f"{called}:{each.name}=…"
+                f"{called}:{each.name}=…."
             )
 
 

@@ -66,7 +66,7 @@ def _options(text: str, whole: str) -> dict[str, str]:
             options[name] += f",{part}"
         else:
             raise TaskError(
-                f"In {whole!r}, {part!r} is no option: expected name=value, several separated by "
+                f"In {whole!r}, {part!r} is not an option: expected name=value, several separated by "
                 "commas, such as parity:bits=12,relevant=3."
             )
     return options
@@ -154,7 +154,7 @@ def _converted(name: str, text: str, kinds: list[Any]) -> Any:
         raise TaskError(
             f"The option {name!r} cannot be given as text; give it in Python, by load_task."
         )
-    raise TaskError(f"The option {name!r} is {' or '.join(words)}; got {text!r}.")
+    raise TaskError(f"The option {name!r} must be {' or '.join(words)}; got {text!r}.")
 
 
 def _truth(text: str) -> bool:
@@ -186,7 +186,7 @@ _CONVERSIONS: dict[Any, Callable[[str], Any]] = {
 }
 _WORDS = {
     bool: "true or false",
-    int: "a whole number",
+    int: "an integer",
     float: "a number",
     types.NoneType: "none",
     Path: "a path",

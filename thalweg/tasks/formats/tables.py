@@ -41,7 +41,7 @@ def read_rows(
     if ending == ".csv":
         return _from_csv(path, columns)
     if ending not in (".npz", ".npy"):
-        raise DataError(f"The rows to predict are in a file .npz, .npy or .csv; got {path}.")
+        raise DataError(f"The rows to predict must be in a file .npz, .npy or .csv; got {path}.")
     try:
         loaded = np.load(path, allow_pickle=False)
         rows = loaded if isinstance(loaded, np.ndarray) else _array_in(loaded, path, array)

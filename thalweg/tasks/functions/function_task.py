@@ -1,4 +1,4 @@
-"""Minimising a function as a task: the model is a point, the rows are noise on its gradient."""
+"""Minimizing a function as a task: the model is a point, the rows are noise on its gradient."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PointModel(nn.Module):
         self.function = function
         point = _start(start)
         if not (is_real(spread) and 0 <= spread < math.inf):
-            raise TaskError(f"spread is a number ≥ 0; got {spread!r}.")
+            raise TaskError(f"spread must be a number ≥ 0; got {spread!r}.")
         if spread:
             point += spread * (2 * torch.rand_like(point) - 1)
         self.point = nn.Parameter(point)
@@ -50,14 +50,14 @@ class PointModel(nn.Module):
 
 
 def _start(start: Any) -> Tensor:
-    """Return the point where a function's minimisation begins."""
+    """Return the point where a function's minimization begins."""
     try:
         point = torch.tensor(start, dtype=torch.get_default_dtype())
     except (TypeError, ValueError, RuntimeError):
         point = torch.zeros(())
     if point.ndim != 1 or not len(point):
         raise TaskError(
-            f"start is a list of numbers, one for each dimension, such as [3.0, -2.0]; got {start!r}."
+            f"start must be a list of numbers, one for each dimension, such as [3.0, -2.0]; got {start!r}."
         )
     return point
 
@@ -77,7 +77,7 @@ def function_task(
     spread: float = 0.0,
     description: str = "",
 ) -> Task:
-    """Return the task of minimising `function`, from a tensor (dimensions,) to a scalar.
+    """Return the task of minimizing `function`, from a tensor (dimensions,) to a scalar.
 
     J(θ) = mean over rows of f(θ) + ξᵀθ, so a batch's gradient is ∇f(θ) plus the mean of its ξ.
     `noise` (rows, dimensions) holds the ξ: `uniform_noise` draws some. Their mean is zero, so
@@ -90,7 +90,7 @@ def function_task(
     (256, Target(metric='loss', value=0.001))
 
     Raises:
-        TaskError: `start` is no list of numbers, or a row of `noise` has not one number for each of them.
+        TaskError: `start` is not a list of numbers, or a row of `noise` has not one number for each of them.
     """
     dimensions = len(_start(start))
     if np.ndim(noise) != 2 or np.shape(noise)[1] != dimensions:
@@ -120,7 +120,7 @@ def uniform_noise(rows: int, dimensions: int, deviation: float, seed: int = 0) -
     [[0.95, -1.59], [-0.95, 1.59], [-3.18, -3.35], [3.18, 3.35]]
     """
     if not (is_real(deviation) and 0 <= deviation < math.inf):
-        raise TaskError(f"noise is a standard deviation, a number ≥ 0; got {deviation!r}.")
+        raise TaskError(f"noise must be a standard deviation, a number ≥ 0; got {deviation!r}.")
     if not deviation:
         return np.zeros((rows, dimensions))
     draws = np.random.Generator(np.random.PCG64(seed)).random((rows // 2, dimensions))

@@ -59,7 +59,7 @@ def himmelblau(noise: float = 1.0) -> Task:
 
 @_noisy(target=Target("loss", 5.0))
 def rastrigin(noise: float = 1.0) -> Task:
-    """Rastrigin's function of two variables, noisy: a minimum near all whole numbers.
+    """Rastrigin's function of two variables, noisy: a minimum near all integers.
 
     f = Σ 10 + x² − 10 cos 2πx, with its minimum 0 at (0, 0); from (2.2, −1.3). The minimum nearest to
     the start, by (2, −1), has the value 4.97.
@@ -83,7 +83,7 @@ def ravine(condition: float = 100.0, noise: float = 1.0) -> Task:
     f = ¼(x + y)² + ¼κ(x − y)², with curvature 1 along the diagonal and κ across it; from (5, 3).
     """
     if not (is_real(condition) and 0 < condition < math.inf):
-        raise TaskError(f"condition is a number > 0; got {condition!r}.")
+        raise TaskError(f"condition must be a number > 0; got {condition!r}.")
 
     def value(point: Tensor) -> Tensor:
         x, y = point[0], point[1]

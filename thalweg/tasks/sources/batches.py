@@ -34,7 +34,7 @@ class Order:
 
     def __post_init__(self) -> None:
         if self.shuffle not in ("epoch", "once", "never"):
-            raise TaskError(f"shuffle is 'epoch', 'once' or 'never'; got {self.shuffle!r}.")
+            raise TaskError(f"shuffle must be 'epoch', 'once' or 'never'; got {self.shuffle!r}.")
 
     def generator(self, epoch: int) -> torch.Generator:
         """Return the generator that draws the order of `epoch`."""
@@ -66,7 +66,7 @@ def derive(seed: int, *stream: str | int) -> int:
 
 
 class Lent:
-    """A copy of two tensors that is handed out, and made anew only after somebody has written to it.
+    """A copy of two tensors that is handed out, and made again only after somebody has written to it.
 
     Copying a large set at each step would take as long as a small model takes to learn from it.
     PyTorch counts the writes to a tensor; those that go around its count, by `.data` or NumPy, are

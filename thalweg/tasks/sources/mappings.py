@@ -15,7 +15,7 @@ def check_target(target: Any) -> None:
     """Raise DataError for what cannot be the name of the targets."""
     if target is not None and not isinstance(target, str):
         raise DataError(
-            "target is the name of the targets in batches that are mappings, such as 'labels'; got "
+            "target must be the name of the targets in batches that are mappings, such as 'labels'; got "
             f"{target!r}."
         )
 

@@ -314,7 +314,7 @@ def as_source(value: Any, where: str = "train") -> Source:
         return as_arrays(value[0], value[1], where)
     check_no_mapping(value, f"The {where} set is")
     raise DataError(
-        f"The {where} set is a pair (x, y) of arrays, a torch Dataset or a DataLoader; got "
+        f"The {where} set must be a pair (x, y) of arrays, a torch Dataset or a DataLoader; got "
         f"{type(value).__name__}. Of rows that are pairs make a loader, DataLoader(rows, batch_size)."
     )
 

@@ -19,7 +19,7 @@ def as_tensor(value: Any, what: str) -> Tensor:
     """Return an array-like with one row per sample as a tensor; `what` names it in errors.
 
     Raises DataError for what is not numbers: text, objects, dates, missing or masked values, sparse
-    or nested tensors; and for whole numbers that int64 cannot hold.
+    or nested tensors; and for integers that int64 cannot hold.
 
     >>> as_tensor([[1.0], [2.0]], "inputs").shape
     torch.Size([2, 1])
@@ -35,8 +35,8 @@ def as_tensor(value: Any, what: str) -> Tensor:
     whole = tensor.to(wider)
     if tensor.dtype == torch.uint64 and bool((whole < 0).any()):
         raise DataError(
-            f"The {what} hold whole numbers above 2⁶³ − 1, which int64 cannot hold. Make them real "
-            "numbers with x.astype('float64'), or number them anew."
+            f"The {what} hold integers above 2⁶³ − 1, which int64 cannot hold. Make them real "
+            "numbers with x.astype('float64'), or number them again."
         )
     return whole
 
@@ -81,7 +81,7 @@ def _from_array(value: Any, what: str) -> Tensor:
 
 
 def _check_mask(value: Any, what: str) -> None:
-    """Refuse arrays with masked entries, also in a list of rows: what is behind the mask is no datum."""
+    """Refuse arrays with masked entries, also in a list of rows: what is behind the mask is not a datum."""
     parts = value if isinstance(value, (list, tuple)) else [value]
     for row, part in enumerate(parts):
         if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
@@ -92,7 +92,7 @@ def _check_mask(value: Any, what: str) -> None:
             else:
                 where = ""
             raise DataError(
-                f"The {what} are masked {where}in row {row}: what lies behind a mask is no number to "
+                f"The {what} are masked {where}in row {row}: what lies behind a mask is not a number to "
                 "learn from. Fill the gaps with x.filled(…), or leave these rows out."
             )
 

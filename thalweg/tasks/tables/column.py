@@ -1,4 +1,4 @@
-"""One column of a table as numbers: real numbers, truth values, or categories as one-hot columns."""
+"""One column of a table as numbers: real numbers, bools, or categories as one-hot columns."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def _refuse_dates(series: Series, values: list[Any], name: str) -> None:
     if is_time or is_written or "period" in str(series.dtype):
         first = f" (such as {values[0]!r})" if is_written else ""
         raise DataError(
-            f"Column {name!r} holds dates or times{first}, which are no numbers yet. Make a column of what "
+            f"Column {name!r} holds dates or times{first}, which are not numbers yet. Make a column of what "
             f"matters of them, with t = pandas.to_datetime(frame[{name!r}]): t.dt.month, t.dt.dayofweek, or "
             "the days since the first, (t - t.min()).dt.days. Then leave it out of features."
         )

@@ -44,7 +44,7 @@ class Columns:
     ) -> Columns:
         """Return the columns as the training rows `frame` have them."""
         if missing not in ("refuse", "fill"):
-            raise DataError(f"missing is 'refuse' or 'fill'; got {missing!r}.")
+            raise DataError(f"missing must be 'refuse' or 'fill'; got {missing!r}.")
         found = []
         for name in features:
             series = column(frame, name)
@@ -72,7 +72,7 @@ def is_categorical(name: str, categorical: Categorical) -> bool | None:
         return None
     if isinstance(categorical, str):
         raise DataError(
-            f"categorical is 'auto' or a list of names of columns; got {categorical!r}."
+            f"categorical must be 'auto' or a list of names of columns; got {categorical!r}."
         )
     return name in categorical
 
@@ -84,7 +84,7 @@ def features_of(
     check_names(frame, [target])
     if features is not None:
         if isinstance(features, str) or not features:
-            raise DataError(f"features is a list of names of columns; got {features!r}.")
+            raise DataError(f"features must be a list of names of columns; got {features!r}.")
         check_names(frame, features)
         if target in features:
             raise DataError(f"The target {target!r} is among the features: it would be given away.")
@@ -92,7 +92,7 @@ def features_of(
         check_names(frame, list(categorical))
     names = list(features) if features is not None else [n for n in frame.columns if n != target]
     if not names:
-        raise DataError(f"The table has no column beside the target {target!r} to learn from.")
+        raise DataError(f"The table has no column other than the target {target!r} to learn from.")
     return names
 
 
@@ -113,7 +113,7 @@ def target_of(
             f"frame.dropna(subset=[{name!r}])."
         )
     if kind not in ("auto", "class", "number"):
-        raise DataError(f"target_kind is 'auto', 'class' or 'number'; got {kind!r}.")
+        raise DataError(f"target_kind must be 'auto', 'class' or 'number'; got {kind!r}.")
     if not classes and not _are_classes(series, name, kind):
         return TableColumn(name, "number").encode(series), ()
     labels = [label_of(value) for value in series.tolist()]
@@ -129,7 +129,7 @@ def target_of(
 
 
 def _are_classes(series: Any, name: str, kind: TargetKind) -> bool:
-    """Whether targets are classes: as said, or text, truth values and the numbers 0, 1, …, k − 1."""
+    """Whether targets are classes: as said, or text, bools and the numbers 0, 1, …, k − 1."""
     if kind != "auto":
         return kind == "class"
     if kind_of(series, name, None) != "number":

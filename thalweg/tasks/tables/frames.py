@@ -34,7 +34,7 @@ def as_frame(table: Any, what: str = "table") -> Frame:
         frame = table
     else:
         raise DataError(
-            f"The {what} is a pandas.DataFrame or the path of a file {' or '.join(ENDINGS)}; got "
+            f"The {what} must be a pandas.DataFrame or the path of a file {' or '.join(ENDINGS)}; got "
             f"{type(table).__name__}."
         )
     names = [str(name).strip() for name in frame.columns]
@@ -69,7 +69,7 @@ def check_names(frame: Frame, names: Sequence[str]) -> None:
 def _read(pandas: Any, path: Path) -> Frame:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
-        raise DataError(f"A table is a file {' or '.join(ENDINGS)}; got {path}.")
+        raise DataError(f"A table must be a file {' or '.join(ENDINGS)}; got {path}.")
     if not path.is_file():  # a pipe would be waited for
         raise DataError(f"There is no file {path}.")
     try:

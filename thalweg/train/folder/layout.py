@@ -136,10 +136,10 @@ def evaluation_line(record: Evaluation) -> dict[str, Any]:
 def line_read(values: Any) -> Epoch | Evaluation | None:
     """Return what a line of the history stands for; None for a kind of a later version.
 
-    Raises TypeError, ValueError or KeyError for what is none.
+    Raises TypeError, ValueError or KeyError if it is not one.
     """
     if not isinstance(values, dict):
-        raise TypeError("a line that is no object")
+        raise TypeError("a line that is not an object")
     kind = values.get("kind")
     whole = _with_nan(values)
     if kind == "epoch":

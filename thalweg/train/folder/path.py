@@ -21,7 +21,7 @@ MOST_POINTS = 256
 _FEWEST = 8
 """Points that a path must have room for."""
 _GROWTH = 1.25
-"""After an epoch the file is written anew where it would have so many times the points of before."""
+"""After an epoch the file is written again where it would have so many times the points of before."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class KeepPath(Callback):
 
     Points are thinned: where there are too many, every second is dropped, and from then on every second step
     of those before is kept. The first and the last are always there. Where
-    a strategy makes the model larger, the path begins anew.
+    a strategy makes the model larger, the path begins again.
 
     Args:
         folder: the run's; the file in it is `path.safetensors`.

@@ -122,7 +122,7 @@ def _put(weights: dict[str, Any], model: nn.Module) -> None:
     missing, unexpected = model.load_state_dict(weights, strict=False)
     missing = [name for name in missing if not name.endswith("_extra_state")]
     if missing or unexpected:
-        raise ValueError(f"missing: {missing[:5]}, of another model: {unexpected[:5]}")
+        raise ValueError(f"missing: {missing[:5]}, of another model: {unexpected[:5]}.")
 
 
 def load_run(path: str | os.PathLike[str], task: Task | None = None) -> SavedRun:

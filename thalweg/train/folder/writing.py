@@ -121,7 +121,7 @@ def write_history(
 def write_weights(path: Path, model: nn.Module) -> None:
     """Write the state dict of a model as safetensors, which any program reads.
 
-    Names that share memory, as tied weights do, get a copy each. What is no tensor, a module's extra
+    Names that share memory, as tied weights do, get a copy each. What is not a tensor, a module's extra
     state, is left out: the checkpoint has it.
 
     Raises:

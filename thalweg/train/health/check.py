@@ -188,7 +188,7 @@ def _refusal(model: nn.Module, inputs: Any, name: str, error: Exception) -> str:
     shown, advice = f" of {describe_batch(inputs)}", ""
     of_types = any(words in str(error) for words in ("dtype", "Input type"))
     if isinstance(inputs, Tensor) and not inputs.is_floating_point() and of_types:
-        advice = " Turn whole numbers into real ones with x.astype('float32')."
+        advice = " Turn integers into real ones with x.astype('float32')."
     if isinstance(error, (TypeError, AttributeError)) and isinstance(
         inputs, (tuple, list, Mapping)
     ):

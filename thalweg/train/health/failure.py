@@ -96,5 +96,5 @@ def _advice(at: Moment, error: Exception) -> str:
 
 
 def is_about_one_row(error: BaseException) -> bool:
-    """Return whether a normalising layer refuses a batch that gives one value a channel."""
+    """Return whether a normalizing layer refuses a batch that gives one value a channel."""
     return "Expected more than 1 value per channel" in str(error)

@@ -170,11 +170,11 @@ def find_lr(
 
     Everything is left as it was, also after an error or Ctrl-C: parameters, buffers, gradients, modes, the
     optimizer's state and groups, the generators of PyTorch, NumPy, Python and of a `DataLoader`. Training
-    goes on as without the test, to the bit on the same machine with as many threads. What data sets and
+    goes on bitwise as without the test, on the same machine with as many threads. What data sets and
     modules keep in objects of their own is not known here, nor is the place in a stream that can be read only
     once.
 
-    `batch_size` rows a step, by default a task's own, or 128 beside a model; None is all of them.
+    `batch_size` rows a step, by default a task's own, or 128 for a model; None is all of them.
     `on_sweep` is called with each `Sweep` when it has ended.
 
     Raises TaskError for what cannot be tested, DivergedError where the loss is not finite before any step.
@@ -269,12 +269,12 @@ def _task_of(
     """Return model, data and loss as a task; refuse what does not go with a model of the user's own."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TaskError(
-            "Beside a model, the optimizer is the one that trains it, such as Adam(model.parameters()); got "
-            f"{name_of(optimizer)}. To try an optimizer on fresh models give a Task."
+            "With a model, the optimizer must be the one that trains it, such as Adam(model.parameters()); "
+            f"got {name_of(optimizer)}. To try an optimizer on fresh models give a Task."
         )
     if data is None or loss is None:
         raise TaskError(
-            "Beside a model, data and a loss are needed: find_lr(model, optimizer, loader, 'cross_entropy')."
+            "With a model, data and a loss are needed: find_lr(model, optimizer, loader, 'cross_entropy')."
         )
     if device is not None:
         raise TaskError("device is for a task; a model of your own is tested where it is.")
@@ -303,7 +303,7 @@ def _takes_rate(optimizer: Any) -> bool:
 def _rates(lowest: float, highest: float, steps: int) -> tuple[float, ...]:
     for name, value in (("lowest", lowest), ("highest", highest)):
         if not is_real(value) or not 0 < value < math.inf:
-            raise TaskError(f"{name} is a learning rate, a positive number; got {value!r}.")
+            raise TaskError(f"{name} must be a learning rate, a positive number; got {value!r}.")
     if not lowest < highest:
         raise TaskError(
             f"The rates rise from lowest to highest; got lowest {lowest:g} and highest {highest:g}."

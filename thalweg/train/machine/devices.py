@@ -20,7 +20,7 @@ def usable_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, TypeError) as error:
         hint = " Did you mean 'cuda'?" if device == "gpu" else ""
         raise TaskError(
-            f"device is the name of a torch device, such as 'cpu', 'cuda', 'cuda:1' or 'mps'; "
+            f"device must be the name of a torch device, such as 'cpu', 'cuda', 'cuda:1' or 'mps'; "
             f"got {device!r}.{hint}"
         ) from error
     if found.type == "meta":

@@ -48,7 +48,7 @@ def build_optimizer(
     factory = functools.partial(stepping, optimizer) if is_chain(optimizer) else optimizer
     if isinstance(optimizer, (torch.optim.Optimizer, str)) or not callable(factory):
         raise TaskError(
-            "An optimizer is given as a class such as thalweg.optim.Adam, a functools.partial of "
+            "An optimizer must be given as a class such as thalweg.optim.Adam, a functools.partial of "
             f"one, a function (parameters, lr=…), or a chain; got {_describe(optimizer)}."
             f"{_class_named(optimizer)} The run binds it to a fresh model."
         )

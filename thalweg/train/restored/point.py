@@ -21,8 +21,8 @@ class EvaluationPoint:
     For an optimizer without an average (`ema`, `polyak`, `swa`, schedule-free descent) that is where
     the parameters are, and nothing is done.
 
-    The running statistics of batch normalisation belong to the parameters that were trained. For the
-    average they are computed anew, as `torch.optim.swa_utils.update_bn` does, by one pass over the training
+    The running statistics of batch normalization belong to the parameters that were trained. For the
+    average they are computed again, as `torch.optim.swa_utils.update_bn` does, by one pass over the training
     set. Layers in evaluation mode keep theirs.
 
     Args:
@@ -76,7 +76,7 @@ class EvaluationPoint:
         """Move the model there for good; `optimizer.train()` moves the parameters back.
 
         Args:
-            recompute: whether batch normalisation needs its statistics there.
+            recompute: whether batch normalization needs its statistics there.
         """
         if self._optimizer is None:
             return
@@ -116,7 +116,7 @@ class EvaluationPoint:
                 batches += 1
         if not batches:
             raise DataError(
-                "Batch normalisation needs its statistics computed anew at the average, but the "
+                "Batch normalization needs its statistics computed again at the average, but the "
                 "training set yields no batch: it can be run through only once."
             )
 

@@ -64,7 +64,7 @@ class Weights:
 
 
 def kind_of(value: Any) -> str:
-    """Return dtype and shape of a tensor, or the type of what is none."""
+    """Return dtype and shape of a tensor, or the type of what is not a tensor."""
     if not isinstance(value, Tensor):
         return type(value).__name__
     return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"

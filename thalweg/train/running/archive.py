@@ -95,11 +95,11 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"The checkpoint {path} is truncated or damaged, or no safetensors file ({error}). "
-            "Delete it to start anew."
+            "Delete it to start again."
         ) from error
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(
-            f"The file {path} is no checkpoint of this version: expected format {_FORMAT}, "
+            f"The file {path} is not a checkpoint of this version: expected format {_FORMAT}, "
             f"got {metadata.get('format')}."
         )
     text = metadata.get("content", "")
@@ -120,7 +120,7 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _unreadable(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
         f"The content of the checkpoint {path} is not as this package writes it ({reason}): it was "
-        "edited, or written by another version. Delete it to start anew."
+        "edited, or written by another version. Delete it to start again."
     )
 
 

@@ -52,7 +52,7 @@ def checkpoint_file(checkpoint: str | os.PathLike[str] | None, resume: bool) -> 
         return None
     if not os.fspath(checkpoint):  # Path would take it for the working folder
         raise CheckpointError(
-            "checkpoint=… is a file or a folder to keep it in; got an empty text."
+            "checkpoint=… must be a file or a folder to keep it in; got an empty text."
         )
     path = Path(checkpoint)
     if path.is_dir():
@@ -64,7 +64,7 @@ def checkpoint_file(checkpoint: str | os.PathLike[str] | None, resume: bool) -> 
     if path.exists() and not resume:
         raise CheckpointError(
             f"The checkpoint {path} already holds a run. Go on with resume=True, or delete it to "
-            "start anew."
+            "start again."
         )
     _check_folder(path)
     return path
@@ -171,7 +171,7 @@ def _load_progress(state: State, content: dict[str, Any]) -> None:
     state.stopped = "" if stopped in ("epochs", "gradients") else stopped
     state.history = History([epoch_from(record) for record in content["history"]])
     if [record.epoch for record in state.history] != [*range(1, state.epoch + 1)]:
-        raise ValueError(f"{state.epoch} epochs, and the records of others")
+        raise ValueError(f"{state.epoch} epochs, and the records of others.")
     state.evaluations = [evaluation_from(record) for record in content["evaluations"]]
     if "passes" in progress:
         state.computed.passes = count_from(progress["passes"])
@@ -187,7 +187,7 @@ def _load_progress(state: State, content: dict[str, Any]) -> None:
         weights = _weights_from(tracker["parameters"], tracker)
         problems = _model_problems(weights, state.model) if weights else []
         if problems:
-            raise ValueError(f"the best parameters are of another model: {'; '.join(problems[:5])}")
+            raise ValueError(f"The best parameters are of another model: {'; '.join(problems[:5])}")
         state.tracker.weights = weights
 
 

@@ -21,12 +21,14 @@ def sorted_out(
 ) -> tuple[BaseRecipe, Checkpoint, Callbacks]:
     """Return the recipe with the early stopping that is listed, where to keep checkpoints, and the rest.
 
-    Raises TaskError for what is no callback, or where one of the two is given twice.
+    Raises TaskError if it is not a callback, or where one of the two is given twice.
     """
     if isinstance(listeners, Callback | EarlyStopping | Checkpoint) or not isinstance(
         listeners, Iterable
     ):
-        raise TaskError(f"callbacks is a list, such as [EarlyStopping()]; got {listeners!r:.80}.")
+        raise TaskError(
+            f"callbacks must be a list, such as [EarlyStopping()]; got {listeners!r:.80}."
+        )
     each = list(listeners)
     stop = _only(EarlyStopping, each, given=recipe.early_stopping is not None)
     keep = _only(Checkpoint, each, given=checkpoint.path is not None)

@@ -18,7 +18,7 @@ Display = Callable[..., Any]
 
 
 def notebook_display() -> Display | None:
-    """Return what displays an object in the notebook that this runs in; None where it is none.
+    """Return what displays an object in the notebook that this runs in; None if it is not one.
 
     IPython on a terminal is none: it has no kernel.
     """
@@ -30,7 +30,7 @@ def notebook_display() -> Display | None:
 
 
 class NotebookTable:
-    """Shows losses, metrics and rate of each epoch in one output, which is drawn anew as the run goes on.
+    """Shows losses, metrics and rate of each epoch in one output, which is drawn again as the run goes on.
 
     Args:
         epochs: how many the run has in all.

@@ -69,7 +69,9 @@ class State:
     def stop(self, reason: str = "callback") -> None:
         """End the run after the step or epoch that it is in."""
         if not isinstance(reason, str) or not reason:
-            raise TaskError(f"The reason to stop is a text, such as 'learned'; got {reason!r}.")
+            raise TaskError(
+                f"The reason to stop must be a text, such as 'learned'; got {reason!r}."
+            )
         self.stopped = self.stopped or reason
 
     @property

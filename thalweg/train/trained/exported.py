@@ -51,16 +51,16 @@ def export_model(model: nn.Module, data: Data, path: str | os.PathLike[str]) -> 
             an input for each, by its name in the mapping, or `input_0`, `input_1`, … of a tuple.
         path: a file .pt2, which `torch.export.load` reads, or .onnx.
 
-    The program is run beside the model before it is written, on another number of rows.
+    The program is compared with the model before it is written, on another number of rows.
 
     Raises:
-        TaskError: another ending, inputs that are no tensors, a model that cannot be traced, or a program
+        TaskError: another ending, inputs that are not tensors, a model that cannot be traced, or a program
             that gives other outputs.
         MissingExtraError: ONNX needs packages that are not installed.
     """
     target = Path(path)
     if target.suffix.lower() not in ENDINGS:
-        raise TaskError(f"An exported model is a file {' or '.join(ENDINGS)}; got {target}.")
+        raise TaskError(f"An exported model must be a file {' or '.join(ENDINGS)}; got {target}.")
     rows = place_of(model)(_first_rows(data))
     predictor = Predictor(model, data)
     with evaluating(predictor):

@@ -82,7 +82,7 @@ class Trained:
             split: "train", "validation" or "test".
 
         Raises:
-            TaskError: the targets are no classes.
+            TaskError: the targets are not classes.
             DataError: the data has no such set.
 
         Source: as `thalweg.objective.confusion_matrix`.
@@ -99,7 +99,7 @@ class Trained:
                 Several inputs are one tuple or dictionary, as in `predict`, and inputs by name in ONNX.
 
         Raises:
-            TaskError: the model cannot be traced, an input is no tensor, or the program gives other
+            TaskError: the model cannot be traced, an input is not a tensor, or the program gives other
                 outputs than the model.
             MissingExtraError: ONNX needs packages that are not installed.
         """

@@ -26,7 +26,7 @@ _BUMP = "_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE"
 _TENSOR_BYTES = 64
 """Every C++ tensor is larger than that."""
 _AUTOGRAD_BYTES = 96
-"""And so is what autograd knows of one."""
+"""Every C++ `AutogradMeta` is larger than that."""
 _HEADER_WORDS = 2  # of DLPackExchangeAPI: version, previous version
 _TELL = _HEADER_WORDS + 3  # its fourth function: dltensor_from_py_object_no_sync
 

@@ -1,4 +1,4 @@
-"""How tensors are stored: what kernels, which go by raw addresses, rely on, read anew at every step.
+"""How tensors are stored: what kernels, which go by raw addresses, rely on, read again at every step.
 
 One compiled loop asks PyTorch's own functions (`foreign.py`) for all tensors of a batch, and compares. Where
 PyTorch has no such functions, the same is compared in Python.

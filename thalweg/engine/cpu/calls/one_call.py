@@ -296,7 +296,7 @@ _WRITE = """  call i1 @pointed(ptr %grad_found, i64 %count, ptr %pointers, i64 %
 def _checks(name: str, then: str) -> str:
     """Return the LLVM text of a function that makes all checks, then does `then`; or returns 1.
 
-    It writes nothing before but tables that every step writes anew.
+    It writes nothing before but tables that every step writes again.
     """
     return (
         _HELPERS

@@ -1,4 +1,4 @@
-"""The compiled kernels of a factored program beside its passes."""
+"""The compiled kernels of a factored program other than its passes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The functions that a kernel calls: of LLVM, of a vector of numbers, or of the C library.
 
-A function of a vector is called by LLVM's loop vectoriser in the place of one of a number, whose attribute
+A function of a vector is called by LLVM's loop vectorizer in the place of one of a number, whose attribute
 names it. That one calls it, too, on a vector full of its number: so an element has the same bits wherever
 it stands, in the vectors of a loop or among those left over.
 """
@@ -62,7 +62,7 @@ def _called(module: ir.Module, vector: VectorFunction, arity: int) -> ir.Functio
 
 
 def _defined(module: ir.Module, name: str, signature: ir.FunctionType) -> ir.Function:
-    """Begin a function of the module alone; the vectoriser must see its calls, so none is inlined."""
+    """Begin a function of the module alone; the vectorizer must see its calls, so none is inlined."""
     made = ir.Function(module, signature, name)
     made.linkage = "internal"
     _mark(made, "noinline", *PURE)
