@@ -235,7 +235,9 @@ def test_a_gradient_of_zeros_without_memory(reading: str) -> None:
     assert w.tolist() == plain.tolist() == [-0.5] * 6
 
 
-@pytest.mark.parametrize("made", [torch._efficientzerotensor, lambda n: torch._neg_view(torch.ones(n))])
+@pytest.mark.parametrize(
+    "made", [torch._efficientzerotensor, lambda n: torch._neg_view(torch.ones(n))]
+)
 def test_a_parameter_that_becomes_what_no_kernel_can_write(reading: str, made: Any) -> None:
     w = Parameter(torch.ones(6))
     optimizer = optim.SGD([w], lr=1.0)

@@ -26,7 +26,7 @@ PAIRED_ROWS = 8
 SAME = 1e-5
 """Losses whose relative difference is below this are equal but for rounding."""
 SEEN = 1e-2
-"""An exchange of targets that changes the loss by less than this share of what other targets do has no effect."""
+"""An exchange of targets has no effect if it changes the loss by less than this share of what others do."""
 OUTSIDE = 1e-2
 """Losses whose relative difference is above this are different."""
 
