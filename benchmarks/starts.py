@@ -6,11 +6,11 @@ signs, of networks of 10, 50 and 200 layers: mean over the seeds. It is determin
 reach: steps of SGD with momentum until the loss on 512 rows of the digits falls to a target, for each start
 on each network: the best learning rate of five by one seed, then the median over other seeds. Beside it the
 start that `thalweg.init.compare` recommends, which trains nothing, and its ratio to the best of the twelve,
-with that of the usual start; both again where LSUV is not compared. "too hopeful" is by what factor the
-linear steps put a start too far ahead of the usual one. A start is followed for 1.5 times the steps of the
-best one before it, at most for the budget, and no further where by half of that it has lost less than a
-tenth of its loss; what has not arrived is marked by ">". --others takes further networks, --judges those
-whose kinds played no part in making the recommendation; --also adds a start.
+with those of the usual start and of the one with the fewest linear steps; and where LSUV is not compared.
+"too hopeful" is by what factor the linear steps put a start too far ahead of the usual one. A start is
+followed for 1.5 times the steps of the best one before it, at most for the budget, and no further where by
+half of that it has lost less than a tenth of its loss; what has not arrived is marked by ">". --others takes
+further networks, --judges those whose kinds played no part in making the recommendation; --also adds a start.
 
     python benchmarks/starts.py [drift] [reach] [--seeds 5] [--steps 600] [--only relu]
         [--others | --judges] [--also START]
@@ -141,8 +141,9 @@ def reach(seeds: int, steps: int, word: str, problems: Mapping[str, Problem]) ->
         print(*rows[-1], sep="  ", flush=True)
     table = [[s, *(str(counts[n].get(s, "–")) for n in problems)] for s in STARTS]
     print_table(f"Steps to the target, median of {seeds} seeds", ["start", *problems], table)
+    with_all = ["recommended", "×", "usual ×", "fewest linear ×"]
     without = ["without LSUV", "×", "orthogonal ×"]
-    titles = ["network", "best", "steps", "recommended", "×", "usual ×", *without, "too hopeful"]
+    titles = ["network", "best", "steps", *with_all, *without, "too hopeful"]
     print_table("The recommended start, and the usual one everywhere", titles, rows)
 
 
@@ -158,20 +159,23 @@ def of_starts(problem: Problem, seeds: int, steps: int, x: Tensor, y: Tensor) ->
 
 
 def judged(problem: Problem, counts: Mapping[str, Count], x: Tensor, y: Tensor) -> list[str]:
-    """Return the best start, its steps, the recommended and the usual one with how many times as many they
-    took; the same without LSUV; and how many times too hopeful the linear steps were at most.
+    """Return the best start, its steps, the recommended one, and how many times as many it, the usual one and
+    the one with the fewest linear steps took; the first two without LSUV; and how far the forecast was wrong.
     """
     found = compared(problem, list(counts), x, y, 3)
     unscaled = dataclasses.replace(
         found, started=tuple(s for s in found.started if s.name != USUAL)
     )
-    best = _best(counts)
-    cells = [best, str(counts[best])]
-    for comparison, usual in ((found, USUAL), (unscaled, USUAL.removesuffix("|lsuv"))):
-        chosen = (*comparison.recommended, "none")[0]
-        among = {each.name: counts[each.name] for each in comparison.started}
-        cells += [chosen, _ratio(chosen, among), _ratio(usual, among)]
-    return [*cells, f"{_hope(found.started, counts):.1f}"]
+    forecast = _forecast(found.started)
+    fewest = min(forecast, key=lambda name: forecast[name], default="none")
+    chosen, other = ((*each.recommended, "none")[0] for each in (found, unscaled))
+    left = {each.name: counts[each.name] for each in unscaled.started}
+    return [
+        *(_best(counts), str(counts[_best(counts)])),
+        *(chosen, *(_ratio(name, counts) for name in (chosen, USUAL, fewest))),
+        *(other, *(_ratio(name, left) for name in (other, USUAL.removesuffix("|lsuv")))),
+        f"{_hope(forecast, counts):.1f}",
+    ]
 
 
 def _best(counts: Mapping[str, Count]) -> str:
@@ -186,17 +190,23 @@ def _ratio(name: str, counts: Mapping[str, Count]) -> str:
     return f"{mark}{counts[name].steps / counts[_best(counts)].steps:.2f}"
 
 
-def _hope(started: Sequence[Started], counts: Mapping[str, Count]) -> float:
-    """Return by what factor the linear steps put a start too far ahead of the usual one, of those that
-    arrived: 1 where no such start is put ahead.
-    """
-    forecast = {
-        each.name: statistics.fmean(map(math.log1p, each.steps)) - math.log(counts[each.name].steps)
-        for each in started
-        if each.steps and counts[each.name].arrived
+def _forecast(started: Sequence[Started]) -> dict[str, float]:
+    """Return the mean of the logarithm of the linear steps, where there are any."""
+    return {
+        each.name: statistics.fmean(map(math.log1p, each.steps)) for each in started if each.steps
     }
-    usual = forecast.get(USUAL, math.nan)
-    return max((math.exp(usual - each) for each in forecast.values()), default=math.nan)
+
+
+def _hope(forecast: Mapping[str, float], counts: Mapping[str, Count]) -> float:
+    """Return by what factor the linear steps put a start too far ahead of the usual one, of those that
+    arrived: 1 where no such start is put ahead, infinite where the usual one is said never to arrive.
+    """
+    wrong = {
+        n: each - math.log(counts[n].steps) for n, each in forecast.items() if counts[n].arrived
+    }
+    usual = wrong.get(USUAL, math.nan)
+    known = [each for each in wrong.values() if each < math.inf]
+    return max((math.exp(usual - each) for each in known), default=math.nan)
 
 
 def _matches(name: str, problem: Problem, x: Tensor, y: Tensor) -> bool:
