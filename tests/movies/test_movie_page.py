@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -18,6 +19,7 @@ from PIL import Image
 from tests.exact import same
 from tests.report.test_browser import CHROMIUM, DESK, PHONE, QUIET, Visit, check_layout, playwright
 from thalweg.errors import MissingExtraError, TaskError
+from thalweg.movies.drawn import pictures, rgb
 from thalweg.movies.gif import write_gif
 from thalweg.movies.mp4 import write_mp4
 from thalweg.movies.page import SurfaceMovie, surface_movie, write_movie
@@ -222,3 +224,16 @@ def test_a_film_names_what_is_missing(
     with pytest.raises(MissingExtraError, match=r"'av', .*pip install \"thalweg\[video\]\""):
         write_mp4(movie, tmp_path / "bowl.mp4")
     assert not list(tmp_path.iterdir())
+
+
+def test_where_a_walker_stands_is_seen_though_another_passed_there(movie: SurfaceMovie) -> None:
+    still = dataclasses.replace(movie.walkers[0], path=np.array([[1.0, 1.0]] * 3))
+    passing = dataclasses.replace(
+        movie.walkers[1], path=np.array([[0.0, 1.0], [2.0, 1.0], [2.0, 1.0]])
+    )
+    both = dataclasses.replace(movie, walkers=[still, passing])
+    (picture,) = pictures(both, 200, [2])
+    pixels, ink = np.asarray(picture), rgb(both.colours()[0].light)
+    rows, columns = np.nonzero((pixels == ink).all(axis=2)[:-44])  # the legend is below
+    middle = pixels[round(rows.mean()), round(columns.mean())]
+    assert tuple(middle) == ink

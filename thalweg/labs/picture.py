@@ -86,10 +86,17 @@ class Picture:
     def legend(self) -> str:
         """Return the names of the curves beside their colours, as HTML that stands below the picture."""
         names = "".join(
-            f'<li><span class="name" style="--c:var(--e{place})">{escape(name)}</span></li>'
+            f'<li><span class="name{self._mark(name)}" style="--c:var(--e{place})">{escape(name)}</span></li>'
             for place, name in enumerate(self.families())
         )
         return f'<ul class="key">{names}</ul>'
+
+    def _mark(self, family: str) -> str:
+        """Return the class of a family's mark: a line or a dashed one, if all its curves are; else a dot."""
+        own = [each for each in self.curves if (each.family or each.name) == family]
+        if any(each.dots or not each.line for each in own):
+            return ""
+        return " dash" if all(each.dash for each in own) else " line"
 
     def chart(self, title: str) -> Chart:
         """Return the picture as a chart, whose page has a title and nothing else but the curves."""

@@ -126,13 +126,20 @@ def _axes(record: Mapping[str, Any], at: Any) -> str:
     names = axis_names(record)
     parts.append(
         f'<text class="title" x="{(_LEFT + WIDE - _RIGHT) / 2:.0f}" y="{bottom + 40:.1f}">'
-        f"{escape(names[0])}</text>"
+        f"{_title(names[0])}</text>"
     )
     middle = (at(xs[0], ys[-1])[1] + bottom) / 2
     parts.append(
-        f'<text class="title" transform="translate(19 {middle:.0f}) rotate(-90)">{escape(names[1])}</text>'
+        f'<text class="title" transform="translate(19 {middle:.0f}) rotate(-90)">{_title(names[1])}</text>'
     )
     return "".join(parts)
+
+
+def _title(name: str) -> str:
+    """Return the name of an axis; what stands in brackets is left out where the picture is small."""
+    short, _, rest = name.partition(" (")
+    more = f'<tspan class="more"> ({escape(rest)}</tspan>' if rest else ""
+    return f"{escape(short)}{more}"
 
 
 def _signed(value: float) -> str:

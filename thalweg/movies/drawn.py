@@ -33,8 +33,11 @@ def pictures(movie: SurfaceMovie, width: int, moments: Iterable[float]) -> Itera
     for moment in moments:
         picture = ground.copy()
         draw = pillow.ImageDraw.Draw(picture)
-        for path, ink, is_average in trails:
-            _trail(draw, _until(path, moment), ink, thin=is_average)
+        walked = [(_until(path, moment), ink, is_average) for path, ink, is_average in trails]
+        for path, ink, is_average in walked:
+            _trail(draw, path, ink, thin=is_average)
+        for path, ink, is_average in walked:  # no path hides where another walker is
+            _head(draw, path, ink, hollow=is_average)
         _around(draw, place)
         small = picture.reduce(_FINE)
         _legend(pillow, small, movie, place, f"step {int(moment)}")
@@ -90,19 +93,28 @@ def _ground(pillow: ModuleType, movie: SurfaceMovie, place: _Place) -> Any:
 
 
 def _trail(draw: Any, points: np.ndarray, colour: tuple[int, ...], thin: bool = False) -> None:
-    """Draw a path with its head; that of an average is thin, and its head hollow."""
-    kept = points[np.isfinite(points).all(axis=1)]
-    kept = np.clip(kept, -1e5, 1e5)  # Pillow counts pixels in 32 bits
+    """Draw a path; that of an average is thin."""
+    kept = _finite(points)
     if len(kept) > 1:
         draw.line(_flat(kept), fill=colour, width=_FINE if thin else 2 * _FINE, joint="curve")
+
+
+def _head(draw: Any, points: np.ndarray, colour: tuple[int, ...], hollow: bool = False) -> None:
+    """Draw where a path has come to; that of an average is hollow."""
+    kept = _finite(points)
     if len(kept):
         (x, y), radius = kept[-1], 4.5 * _FINE
         draw.ellipse(
             (x - radius, y - radius, x + radius, y + radius),
-            fill=_PAPER if thin else colour,
-            outline=colour if thin else _PAPER,
+            fill=_PAPER if hollow else colour,
+            outline=colour if hollow else _PAPER,
             width=_FINE,
         )
+
+
+def _finite(points: np.ndarray) -> np.ndarray:
+    kept: np.ndarray = points[np.isfinite(points).all(axis=1)]
+    return np.clip(kept, -1e5, 1e5)  # Pillow counts pixels in 32 bits
 
 
 def _around(draw: Any, place: _Place) -> None:

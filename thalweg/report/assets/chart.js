@@ -20,7 +20,15 @@ const chart = (() => {
 
   // -- where everything lies -----------------------------------------------------------------------------
 
-  const ends = (layout, data, zoom) => {
+  // A part of a chart has ticks of its own, but for names and numbers that stand at whole places.
+  const parted = (layout, zoom = {}) => ({
+    ...layout,
+    ...Object.fromEntries(Object.entries(zoom).map(([key, range]) => [
+      key, { ...layout[key], range, ...(layout[key].type === "log" && { tickvals: undefined }) },
+    ])),
+  });
+
+  const ends = (layout, data) => {
     const found = {};
     for (const key of [...numbered(layout, "x"), ...numbered(layout, "y")]) {
       const letter = key[0];
@@ -30,25 +38,24 @@ const chart = (() => {
         return value === null ? [] : [value - error, value, value + error];
       }));
       const dotted = own.some((trace) => trace.mode.includes("markers"));
-      found[key] = zoom?.[key] || axes.range(layout[key], values, letter === "y" ? 0.06 : dotted ? 0.04 : 0);
+      found[key] = axes.range(layout[key], values, letter === "y" ? 0.06 : dotted ? 0.04 : 0);
     }
     return found;
   };
 
-  const frame = (element, { data, layout }, zoom) => {
+  const frame = (element, { data, layout }) => {
     const [width, height] = [element.clientWidth, element.clientHeight];
     const narrow = width < 560;
     const font = { tick: narrow ? 11.5 : 12.5, title: narrow ? 12 : 13, family: getComputedStyle(element).fontFamily };
     const over = (layout.annotations || []).some((note) => note.yref === "paper");
-    const range = ends(layout, data, zoom);
+    const range = ends(layout, data);
     const top = 30 + (over ? 20 : 0);
     const bottom = 46, inside = height - top - bottom;
     const panels = {};
     for (const key of numbered(layout, "y")) {
       const [from, to] = layout[key].domain || [0, 1];
       panels[key] = { top: top + (1 - to) * inside, bottom: top + (1 - from) * inside };
-      const axis = zoom?.[key] ? { ...layout[key], tickvals: undefined } : layout[key];
-      panels[key].ticks = axes.ticks(axis, range[key], Math.max(4, Math.floor((panels[key].bottom - panels[key].top) / 32)));
+      panels[key].ticks = axes.ticks(layout[key], range[key], Math.max(4, Math.floor((panels[key].bottom - panels[key].top) / 32)));
     }
     const labels = Object.values(panels).flatMap((panel) => panel.ticks.map(([, text]) => wide(text, font.tick, font.family)));
     const left = 12 + Math.max(22, ...labels);
@@ -166,8 +173,8 @@ const chart = (() => {
 
   let count = 0;
   const draw = (element, figure) => {
-    const { layout } = figure, data = figure.data.filter((trace) => !trace.hidden);
-    const of = frame(element, { data, layout }, element.zoom);
+    const layout = parted(figure.layout, element.zoom), data = figure.data.filter((trace) => !trace.hidden);
+    const of = frame(element, { data, layout });
     if (of.width < 80 || of.height < 80) return;
     const atX = {}, atY = {}, clips = {}, defined = [];
     for (const key of numbered(layout, "x")) atX[key] = along(of.range[key], of.left, of.right);

@@ -99,8 +99,18 @@ const pointing = (() => {
     tip.className = "tip";
     tip.hidden = true;
     tip.setAttribute("role", "status");
-    element.append(tip);
-    state.set(element, { tip, dotted: chart.svg("g", {}) });
+    const all = document.createElement("button");
+    all.className = "all-of-it";
+    all.type = "button";
+    all.textContent = "Whole chart";
+    element.append(tip, all);
+    state.set(element, { tip, all, dotted: chart.svg("g", {}) });
+    const whole = () => {
+      delete element.zoom;
+      state.get(element).drawn.again();
+      element.focus({ preventScroll: true });
+    };
+    all.addEventListener("click", whole);
     let from = null;
     const at = (event) => {
       const { left, top } = element.getBoundingClientRect();
@@ -123,15 +133,12 @@ const pointing = (() => {
       if (from) zoom(element, from, at(event));
       from = null;
     });
-    element.addEventListener("pointerleave", () => {
+    element.addEventListener("pointerleave", (event) => {
       box.remove();
       from = null;
-      hide(element);
+      if (event.pointerType !== "touch") hide(element); // after a touch it stays, to be read
     });
-    element.addEventListener("dblclick", () => {
-      delete element.zoom;
-      state.get(element).drawn.again();
-    });
+    element.addEventListener("dblclick", whole);
     element.addEventListener("keydown", (event) => keys(element, event));
     element.addEventListener("blur", () => hide(element));
     new ResizeObserver(() => {
@@ -144,6 +151,7 @@ const pointing = (() => {
     if (!state.has(element)) listen(element);
     const own = state.get(element);
     own.drawn = drawn;
+    own.all.hidden = !element.zoom;
     hide(element);
   };
 })();
