@@ -91,7 +91,10 @@ def test_help_without_a_command_names_all() -> None:
         (("train", "digits", "--epoch", "3"), "has no option --epoch. Did you mean '--epochs'?"),
         (("train", "digits", "--out", ""), "--out: A path is expected, got an empty text."),
         (("train", "digits", "more"), "unexpected extra argument"),
-        (("lab", "pca", "--seed", "-1"), "--seed: expected a value greater than or equal to 0, got"),
+        (
+            ("lab", "pca", "--seed", "-1"),
+            "--seed: expected a value greater than or equal to 0, got",
+        ),
         (("race", "digits", "--stack=3"), "'--stack' does not take a value."),
         (("--nonsense",), "thalweg has no option --nonsense."),
     ],
