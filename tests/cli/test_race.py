@@ -63,8 +63,8 @@ def test_an_optimizer_of_ones_own_is_raced_by_its_file(line_file: Path) -> None:
     [
         ("own.py", "Write own.py:mine"),
         ("own.py:mien", "Did you mean 'mine'"),
-        ("own.py:number", "got 3"),
-        ("own.py:text", "the text 'adam'"),
+        ("own.py:number", "is 3; expected"),
+        ("own.py:text", "is 'adam'; expected"),
         ("nowhere.py:mine", "no file nowhere.py"),
     ],
 )

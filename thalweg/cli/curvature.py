@@ -30,7 +30,10 @@ EXAMPLES = (
 def curvature(
     task: TaskArgument,
     optimizer: Annotated[
-        str, typer.Option("--optimizer", "-o", help="Trains the model, and has the sharpness.")
+        str,
+        typer.Option(
+            "--optimizer", "-o", help="Trains the model, and has the sharpness; also file.py:name."
+        ),
     ] = "adam",
     lr: Annotated[
         float | None, typer.Option(help="Its learning rate.", show_default="its own")

@@ -40,7 +40,10 @@ def init(
     seeds: Annotated[int, typer.Option(help="Models of each strategy.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the batch, and of --show.")] = 0,
     optimizer: Annotated[
-        str, typer.Option("-o", "--optimizer", help="Who trains in the race of the strategies.")
+        str,
+        typer.Option(
+            "-o", "--optimizer", help="Who trains in the race of the strategies; also file.py:name."
+        ),
     ] = "adam",
     epochs: Annotated[
         int | None,

@@ -36,7 +36,8 @@ def movie(
         typer.Option(
             "--optimizers",
             "-o",
-            help="Names separated by commas; also gd, coordinate, and solvers such as newton, cg, lbfgs.",
+            help="Names separated by commas; also gd, coordinate, solvers such as newton, cg, lbfgs, and "
+            "file.py:name.",
             show_default="seven",
         ),
     ] = None,

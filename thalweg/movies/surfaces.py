@@ -16,7 +16,7 @@ from torch import Tensor
 
 from thalweg.errors import TaskError, suggest
 from thalweg.movies.surface import Surface
-from thalweg.tasks.by_name.own import run_file
+from thalweg.tasks.by_name.files import run_file
 from thalweg.tasks.by_name.registry import list_tasks, load_task
 from thalweg.tasks.functions import landscapes
 from thalweg.tasks.functions.function_task import PointModel

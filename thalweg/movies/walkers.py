@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,13 @@ from thalweg.movies.rules import PrintedOptimizer, print_optimizer
 from thalweg.movies.surface import Surface
 from thalweg.numeric import is_real
 from thalweg.optim.cards.cost import cost_of
-from thalweg.optim.named import NamedOptimizer, find_optimizer, named_optimizers
+from thalweg.optim.named import named_optimizers
+from thalweg.optim.optimizer import stepping
 from thalweg.solvers import coordinate_descent, minimize
 from thalweg.solvers.methods import METHODS
+from thalweg.tasks.by_name.files import is_in_file
+from thalweg.train.optimizers.choice import ChosenOptimizer, choose, is_chain
+from thalweg.train.optimizers.known import has_routes
 from thalweg.whole import whole_number
 
 GRADIENT, COORDINATE = "gd", "coordinate"
@@ -87,13 +92,14 @@ class Walker:
 
 
 def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
-    """Return a walker by name: an optimizer's, "gd", "coordinate", or a solver's ("newton", "cg", "lbfgs").
+    """Return a walker by name: an optimizer's, "gd", "coordinate", a solver's ("newton", "cg", "lbfgs"), or
+    "file.py:name", an optimizer of the user's own.
 
     Raises:
         TaskError: nothing is called so; an optimizer is not a chain of rules, is for matrices, or calls
             PyTorch outside the engine's vocabulary.
     """
-    name = name.strip().lower()
+    name = name.strip() if is_in_file(name.strip()) else name.strip().lower()
     if name == COORDINATE:
         return Walker(
             name,
@@ -104,16 +110,8 @@ def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
     if name in METHODS:
         path, said = _recorded(name, course)
         return Walker(name, "recorded", path, said=said)
-    if name == GRADIENT:
-        named = named_optimizers()["sgd"]
-    else:
-        try:
-            named = find_optimizer(name)
-        except TaskError as error:
-            known = [*named_optimizers(), *METHODS, GRADIENT, COORDINATE]
-            hint = suggest(name, known) or f" Known are: {', '.join(sorted(set(known)))}."
-            raise TaskError(f"No optimizer and no solver is called {name!r}.{hint}") from error
-    noisy = name != GRADIENT
+    named, noisy = _chosen("sgd" if name == GRADIENT else name), name != GRADIENT
+    name = GRADIENT if name == GRADIENT else named.name
     try:
         printed = print_optimizer(_made(named, [torch.zeros(2, dtype=torch.float64)], lr))
     except EngineError as error:
@@ -124,10 +122,25 @@ def find_walker(name: str, course: Course, lr: float | None = None) -> Walker:
     return Walker(name, "rule", path, rate, chosen, noisy, printed, average=average)
 
 
-def _made(named: NamedOptimizer, params: Any, lr: float | None, engine: str = "auto") -> Any:
+def _chosen(name: str) -> ChosenOptimizer:
+    known = [*named_optimizers(), *METHODS, GRADIENT, COORDINATE]
+    if name not in known and not is_in_file(name):
+        hint = suggest(name, known) or f" Known are: {', '.join(sorted(set(known)))}."
+        raise TaskError(f"No optimizer and no solver is called {name!r}.{hint}")
+    chosen = choose(name, {})
+    if chosen.schedule is not None:
+        raise TaskError(
+            f"{name} has a schedule; a movie steps by a rate that is the same all the way."
+        )
+    if not is_chain(chosen.factory) or has_routes(chosen.factory):
+        return chosen
+    return replace(chosen, factory=functools.partial(stepping, chosen.factory))
+
+
+def _made(named: ChosenOptimizer, params: Any, lr: float | None, engine: str = "auto") -> Any:
     given: Mapping[str, Any] = {} if lr is None else {"lr": lr}
     try:
-        return named.factory(params, engine=engine, **given, **named.hyperparameters)  # type: ignore[call-arg]
+        return named.factory(params, engine=engine, **given, **named.hyperparameters)
     except TypeError as error:
         raise TaskError(
             f"{named.name} is not a chain of rules, so a page cannot step it."
@@ -136,12 +149,12 @@ def _made(named: NamedOptimizer, params: Any, lr: float | None, engine: str = "a
         raise TaskError(f"{named.name} cannot step a point of a surface: {error}.") from error
 
 
-def walk(named: NamedOptimizer, course: Course, lr: float, noisy: bool = True) -> Path:
+def walk(named: ChosenOptimizer, course: Course, lr: float, noisy: bool = True) -> Path:
     """Return the path of an optimizer, stepped by the eager engine."""
     return _walked(named, course, lr, noisy, lambda p, optimizer: p.detach().numpy())
 
 
-def averaged(named: NamedOptimizer, course: Course, lr: float, noisy: bool = True) -> Path:
+def averaged(named: ChosenOptimizer, course: Course, lr: float, noisy: bool = True) -> Path:
     """Return where an optimizer says at each step that its model is to be evaluated."""
 
     def seen(p: Tensor, optimizer: Any) -> np.ndarray:
@@ -152,7 +165,7 @@ def averaged(named: NamedOptimizer, course: Course, lr: float, noisy: bool = Tru
 
 
 def _walked(
-    named: NamedOptimizer,
+    named: ChosenOptimizer,
     course: Course,
     lr: float,
     noisy: bool,
@@ -177,7 +190,7 @@ def losses(surface: Surface, path: Path) -> np.ndarray:
     return np.array([surface.at(float(x), float(y))[0] for x, y in path])
 
 
-def _best(named: NamedOptimizer, course: Course, noisy: bool) -> tuple[float, Path]:
+def _best(named: ChosenOptimizer, course: Course, noisy: bool) -> tuple[float, Path]:
     """Return the rate, of `RATES` and the optimizer's own, whose path is lowest over all its steps.
 
     Of paths that stay in view where there are such: others may be lower, and cannot be seen.
@@ -207,7 +220,7 @@ def _in_view(surface: Surface, paths: np.ndarray) -> np.ndarray:
 
 
 def _paths(
-    named: NamedOptimizer, course: Course, rates: Sequence[float], noisy: bool
+    named: ChosenOptimizer, course: Course, rates: Sequence[float], noisy: bool
 ) -> np.ndarray:
     """Return the path for each rate, (rates, steps + 1, 2), stepped together where none sees another."""
     surface, shifts = course.surface, course.shifts(noisy)

@@ -55,9 +55,4 @@ def find_optimizer(name: str) -> NamedOptimizer:
         return known[name.strip().lower()]
     except KeyError:
         hint = suggest(name.strip(), known) or f" Known are: {', '.join(sorted(known))}."
-        if ".py" in name:
-            hint = (
-                " One of your own, file.py:name, takes part in a race: "
-                "thalweg race TASK -o adam,file.py:name. In Python, fit takes it as it is."
-            )
         raise TaskError(f"No optimizer is called {name.strip()!r}.{hint}") from None

@@ -170,7 +170,12 @@ def _of_ours(chains: Iterable[Chain]) -> set[str]:
 
 
 def stepping(
-    rules: Chain | Link | Rule | Routing, params: Any, lr: Any = None, **values: Any
+    rules: Chain | Link | Rule | Routing,
+    params: Any,
+    lr: Any = None,
+    *,
+    engine: Engine = "auto",
+    **values: Any,
 ) -> Optimizer:
     """Return the optimizer of a chain with these hyperparameters in all groups; `lr` None is its default.
 
@@ -179,10 +184,10 @@ def stepping(
     """
     rate = {} if lr is None else {"lr": lr}
     if isinstance(rules, Routing):
-        return Optimizer(params, rules.with_values(values), **rate)
+        return Optimizer(params, rules.with_values(values), engine=engine, **rate)
     whole = chain(rules)
     whole.with_values(values)  # says which names there are
     groups = list(params)
     if not (groups and isinstance(groups[0], dict)):
         groups = [{"params": groups}]
-    return Optimizer([{**group, **values} for group in groups], whole, **rate)
+    return Optimizer([{**group, **values} for group in groups], whole, engine=engine, **rate)

@@ -44,7 +44,7 @@ class Verbs(TyperGroup):
     """The group of all commands; it turns our own errors into a message and an exit code."""
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **settings: Any) -> Any:
-        """Run a command line; one that cannot be read is an error like others, not a box of several lines."""
+        """Run a command line; what cannot be read of it is an error like others, said in one line."""
         if not standalone_mode:
             return super().main(*arguments, standalone_mode=False, **settings)
         try:

@@ -18,7 +18,11 @@ TaskArgument = Annotated[
 ]
 OptimizerOption = Annotated[
     str,
-    typer.Option("--optimizer", "-o", help="Which one; `thalweg list optimizers` shows all."),
+    typer.Option(
+        "--optimizer",
+        "-o",
+        help="Which one, by name, or file.py:name; `thalweg list optimizers` shows all.",
+    ),
 ]
 RateOption = Annotated[
     float | None, typer.Option(help="Learning rate.", show_default="the optimizer's own")

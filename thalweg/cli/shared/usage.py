@@ -9,7 +9,7 @@ import typer
 from thalweg.errors import suggest
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
-"""What typer raises for it: older versions take it from click, newer ones have no public name for it."""
+"""What typer raises for it: click's class, of which newer versions of typer have their own."""
 
 _EXPECTED = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 """What the kinds of error begin with that a value of a wrong type is, and what was expected."""

@@ -22,6 +22,7 @@ from thalweg.schedules import Schedule
 from thalweg.schedules.named import ScheduleMaker, schedule_named
 from thalweg.tasks import Task
 from thalweg.tasks.initialize import Initialization, check_initialization, text_of
+from thalweg.train.optimizers.choice import ChosenOptimizer
 from thalweg.train.optimizers.known import OptimizerFactory
 from thalweg.train.staged import Staged, check_strategy
 
@@ -98,6 +99,25 @@ class Entrant:
         check_strategy(self.strategy)
         if self.batch_size is not None and self.batch_size != "race":
             object.__setattr__(self, "batch_size", _checked_size(self.name, self.batch_size))
+
+    @property
+    def chosen(self) -> ChosenOptimizer:
+        """What trains where no race is: the optimizer and its schedule; what is searched is at its default.
+
+        Raises TaskError for an entrant with a start or a strategy, which are settings of a training.
+        """
+        for name in ("init", "strategy"):
+            if (value := getattr(self, name)) is not None:
+                raise TaskError(
+                    f"The entrant {self.name!r} has {name}={value!r}, which is no part of an optimizer: "
+                    f"leave it out of the entrant, and give it to the training."
+                )
+        named = self.schedule
+        schedule = schedule_named(named) if isinstance(named, str) else named
+        everything = self.batch_size is None
+        return ChosenOptimizer(
+            self.name, self.factory, self.hyperparameters, schedule, wants_all_rows=everything
+        )
 
     def build(self, params: Any, lr: float | Schedule, **searched: Any) -> torch.optim.Optimizer:
         """Build the optimizer for the given parameters and learning rate."""

@@ -22,8 +22,9 @@ from thalweg.optim.named import find_optimizer, named_optimizers
 from thalweg.optim.routing.route import Routing
 from thalweg.race.entrants.entrant import Contender
 from thalweg.race.entrants.entrant import Entrant as Entrant
-from thalweg.race.entrants.own import is_in_file, load_from_file, name_in_file
+from thalweg.tasks.by_name.files import is_in_file
 from thalweg.train.optimizers.known import OptimizerFactory
+from thalweg.train.optimizers.own import load_from_file, name_in_file
 
 GRID_POINTS = 7
 """Learning rates in each default grid."""
@@ -119,8 +120,6 @@ def find_entrant(name: str) -> Entrant:
 def _in_file(text: str) -> Entrant:
     """Return what "file.py:name" holds as an entrant, called by its name; an `Entrant` keeps its own."""
     held = load_from_file(text)
-    if isinstance(held, str):
-        raise TaskError(f"{text} is the text {held!r}; expected an Entrant, a chain or a rule.")
     entrant = _as_entrant(held)
     return entrant if isinstance(held, Entrant) else replace(entrant, name=name_in_file(text))
 

@@ -25,7 +25,7 @@ import torch
 from thalweg.engine import Rule
 from thalweg.engine.language.compose import check_link
 from thalweg.errors import EngineError
-from thalweg.tasks.by_name.own import TASK_MODULE
+from thalweg.tasks.by_name.files import TASK_MODULE
 
 _tokens: weakref.WeakKeyDictionary[Rule, str] = weakref.WeakKeyDictionary()
 _rules: dict[str, Rule] = {}

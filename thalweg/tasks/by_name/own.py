@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import inspect
 import os
 import pkgutil
 import sys
-import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from thalweg.errors import TaskError, ThalwegError, suggest
 from thalweg.objective.blame import blame, place
+from thalweg.tasks.by_name.files import advice, is_ctrl_c, on_path, run_file
 from thalweg.tasks.by_name.spec import DEFAULT_FUNCTION, Spec, check_options, typed
 from thalweg.tasks.task import UNNAMED, Task
-
-TASK_MODULE = "thalweg_task_"
-"""What the module of a user's file is called, before a hash of its path."""
 
 
 def load_own(spec: Spec, options: Mapping[str, Any], built_in: Collection[str] = ()) -> Task:
@@ -41,44 +36,13 @@ def load_own(spec: Spec, options: Mapping[str, Any], built_in: Collection[str] =
     )
 
 
-def run_file(path: Path) -> ModuleType:
-    """Run a Python file of the user's own, and return it as a module.
-
-    Raises TaskError for a file that is missing or cannot be run.
-    """
-    if not path.is_file():
-        folder = path.parent
-        near = [each.name for each in folder.glob("*.py")] if folder.is_dir() else []
-        raise TaskError(
-            f"There is no file {path}.{suggest(path.name, near)} `thalweg new task {path}` writes "
-            "one to start from."
-        )
-    path = path.resolve()
-    # A name of its own for each path, so that two files called task.py do not replace each
-    # other.
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    spec = importlib.util.spec_from_file_location(f"{TASK_MODULE}{digest}", path)
-    assert spec is not None and spec.loader is not None  # noqa: PT018
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
-    try:
-        with _on_path(path.parent):  # as for a script: files beside it can be imported
-            spec.loader.exec_module(module)
-    except BaseException as error:
-        sys.modules.pop(spec.name, None)
-        if _is_ctrl_c(error):
-            raise
-        raise TaskError(f"The file {path} cannot be run. {blame(error)}{_advice(error)}") from error
-    return module
-
-
 def _import(name: str, built_in: Collection[str]) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise TaskError(
             f"{name!r} is neither a file (it ends in .py) nor a module (my_package.tasks): a task "
             "of your own is file.py:function or module:function."
         )
-    with _on_path(Path.cwd()):  # as for `python -m`
+    with on_path(Path.cwd()):  # as for `python -m`
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -90,13 +54,13 @@ def _import(name: str, built_in: Collection[str]) -> ModuleType:
                 f"is looked for in {Path.cwd()} and among what is installed."
             ) from None
         except BaseException as error:
-            if _is_ctrl_c(error):
+            if is_ctrl_c(error):
                 raise
             raise _failed(name, error) from error
 
 
 def _failed(name: str, error: BaseException) -> TaskError:
-    return TaskError(f"The module {name} cannot be imported. {blame(error)}{_advice(error)}")
+    return TaskError(f"The module {name} cannot be imported. {blame(error)}{advice(error)}")
 
 
 def _near(missing: str, built_in: Collection[str]) -> str:
@@ -106,31 +70,6 @@ def _near(missing: str, built_in: Collection[str]) -> str:
     prefix = f"{parent}." if parent else ""
     known = [f"{prefix}{found.name}" for found in pkgutil.iter_modules(where)] if where else []
     return suggest(f"{prefix}{last}", [*built_in, *known])
-
-
-def _advice(error: BaseException) -> str:
-    if isinstance(error, ModuleNotFoundError):
-        return f" Install {(error.name or '').partition('.')[0]!r}, or mend the import."
-    return ""
-
-
-def _is_ctrl_c(error: BaseException) -> bool:
-    """Whether it is the user's own Ctrl-C, and not what the file raises by itself."""
-    if not isinstance(error, KeyboardInterrupt):
-        return False
-    frames = traceback.extract_tb(error.__traceback__)
-    return not frames or "raise" not in (frames[-1].line or "")
-
-
-@contextmanager
-def _on_path(folder: Path) -> Iterator[None]:
-    entry = str(folder)
-    sys.path.insert(0, entry)
-    importlib.invalidate_caches()  # for a file written a moment ago
-    try:
-        yield
-    finally:
-        sys.path.remove(entry)
 
 
 def _call(module: ModuleType, spec: Spec, options: Mapping[str, Any]) -> Task:
@@ -152,7 +91,7 @@ def _call(module: ModuleType, spec: Spec, options: Mapping[str, Any]) -> Task:
     except ThalwegError as error:
         raise TaskError(f"{called} failed. {place(error)}{error}") from error
     except BaseException as error:
-        if _is_ctrl_c(error):
+        if is_ctrl_c(error):
             raise
         raise TaskError(f"{called} failed. {blame(error)}") from error
     if not isinstance(task, Task):

@@ -21,6 +21,7 @@ import datetime
 import functools
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -28,6 +29,7 @@ from torch import nn
 
 from thalweg.errors import CheckpointError
 from thalweg.numeric import is_schedule, without_nonfinite
+from thalweg.tasks.by_name.files import is_in_file
 from thalweg.tasks.data import SPLITS
 from thalweg.train.history import (
     Epoch,
@@ -201,11 +203,19 @@ def _recipe(recipe: Recorded) -> dict[str, Any]:
     optimizer = recipe.optimizer
     given = optimizer.keywords if isinstance(optimizer, functools.partial) else {}
     return {
-        "optimizer": optimizer.lower() if isinstance(optimizer, str) else name_of(optimizer),
+        "optimizer": _text(optimizer) if isinstance(optimizer, str) else name_of(optimizer),
         "by_name": isinstance(optimizer, str),
         "hyperparameters": _plain({**given, **recipe.hyperparameters}),
         **_plain(fields),
     }
+
+
+def _text(name: str) -> str:
+    """Return the name of an optimizer in lower case; one of a file with the whole path, as that of a task."""
+    if not is_in_file(name):
+        return name.lower()
+    home, _, own = name.partition(":")
+    return f"{Path(home).resolve()}:{own}"
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from thalweg.engine.language.chain import Chain, chain
@@ -13,7 +13,9 @@ from thalweg.engine.language.rule import Link, Rule
 from thalweg.errors import TaskError, suggest
 from thalweg.optim.named import find_optimizer
 from thalweg.schedules.named import ScheduleMaker, schedule_named
+from thalweg.tasks.by_name.files import is_in_file
 from thalweg.train.optimizers.known import has_routes, name_of
+from thalweg.train.optimizers.own import load_from_file, name_in_file
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def is_chain(optimizer: Any) -> bool:
 
 
 def choose(optimizer: Any, hyperparameters: Mapping[str, Any]) -> ChosenOptimizer:
-    """Return what an optimizer stands for: of a name, its class; "adam+cosine" names a schedule, too.
+    """Return what an optimizer stands for: of a name, its class; of "file.py:name", what that file holds;
+    "adam+cosine" names a schedule, too.
 
     Raises:
         TaskError: a name that nothing has, or a hyperparameter that the optimizer has not.
@@ -47,18 +50,37 @@ def choose(optimizer: Any, hyperparameters: Mapping[str, Any]) -> ChosenOptimize
     {'momentum': 0.9, 'weight_decay': 0.0001}
     """
     if not isinstance(optimizer, str):
-        _check(optimizer, hyperparameters)
-        return ChosenOptimizer(name_of(optimizer), optimizer, dict(hyperparameters))
+        return _with(_as_it_is(optimizer), hyperparameters)
     name, plus, schedule = (part.strip() for part in optimizer.partition("+"))
+    found = _with(_in_file(name) if is_in_file(name) else _named(name), hyperparameters)
+    if not plus:
+        return found
+    return replace(found, name=f"{found.name}+{schedule}", schedule=schedule_named(schedule))
+
+
+def _named(name: str) -> ChosenOptimizer:
     found = find_optimizer(name)
-    _check(found.factory, hyperparameters)
     return ChosenOptimizer(
-        f"{found.name}+{schedule}" if plus else found.name,
-        found.factory,
-        {**found.hyperparameters, **hyperparameters},
-        schedule_named(schedule) if plus else None,
-        found.wants_all_rows,
+        found.name, found.factory, found.hyperparameters, wants_all_rows=found.wants_all_rows
     )
+
+
+def _in_file(text: str) -> ChosenOptimizer:
+    """Return what "file.py:name" holds, called by its name."""
+    return replace(_as_it_is(load_from_file(text)), name=name_in_file(text))
+
+
+def _as_it_is(optimizer: Any) -> ChosenOptimizer:
+    """Return what was given as no text: itself, or what an entrant of a race stands for."""
+    chosen = getattr(optimizer, "chosen", None)
+    if isinstance(chosen, ChosenOptimizer):
+        return chosen
+    return ChosenOptimizer(name_of(optimizer), optimizer, {})
+
+
+def _with(chosen: ChosenOptimizer, hyperparameters: Mapping[str, Any]) -> ChosenOptimizer:
+    _check(chosen.factory, hyperparameters)
+    return replace(chosen, hyperparameters={**chosen.hyperparameters, **hyperparameters})
 
 
 def _check(factory: Any, given: Mapping[str, Any]) -> None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
+from thalweg.engine.language.rule import Link
 from thalweg.errors import TaskError, suggest
-from thalweg.tasks.by_name.own import run_file
-
-
-def is_in_file(text: str) -> bool:
-    """Return whether a text names something in a Python file.
-
-    >>> is_in_file("mine.py:lion"), is_in_file("lion")
-    (True, False)
-    """
-    return text.partition(":")[0].endswith(".py")
+from thalweg.tasks.by_name.files import run_file
 
 
 def name_in_file(text: str) -> str:
@@ -35,13 +28,26 @@ def name_in_file(text: str) -> str:
 def load_from_file(text: str) -> Any:
     """Run the file of "file.py:name" and return what it holds under the name.
 
-    Raises TaskError for a file that is missing or cannot be run, and for a name that it does not have.
+    Raises TaskError for a file that is missing or cannot be run, for a name that it does not have, and for
+    what is no optimizer.
     """
     home, name = text.partition(":")[0], name_in_file(text)
     if not Path(home).is_file():
         raise TaskError(f"There is no file {home} to take the optimizer {name!r} from.")
-    held = vars(run_file(Path(home)))
+    held = _held(Path(home).resolve(), Path(home).read_bytes())
     if name not in held:
         own = [each for each in held if not each.startswith("_")]
         raise TaskError(f"The file {home} has nothing called {name!r}.{suggest(name, own)}")
-    return held[name]
+    optimizer = held[name]
+    of_rules = isinstance(optimizer, Link) or hasattr(optimizer, "hyperparameters")
+    if not (callable(optimizer) or of_rules):
+        raise TaskError(
+            f"{text} is {optimizer!r}; expected an Entrant, a chain, a rule, or a function (parameters, lr)."
+        )
+    return optimizer
+
+
+@functools.lru_cache(maxsize=16)
+def _held(path: Path, text: bytes) -> dict[str, Any]:
+    """Run a file, once for each text that it has: the recipes of a doctor or of a sweep ask many times."""
+    return vars(run_file(path))
