@@ -180,7 +180,9 @@ def test_a_parameter_that_is_listed_twice_takes_two_steps(
             for p in (once, twice, thrice):
                 p.grad = torch.arange(3, dtype=torch.float64) - k
             optimizer.step()
-        ends.append([x for p in (once, twice, thrice) for x in (p.detach(), *_counted(optimizer, p))])
+        ends.append(
+            [x for p in (once, twice, thrice) for x in (p.detach(), *_counted(optimizer, p))]
+        )
     close(ends[1], ends[0], ulps=200, because="thirty steps of a few roundings, and two programs")
 
 
@@ -262,7 +264,9 @@ def test_a_gradient_of_zeros_without_memory(reading: str) -> None:
     assert w.tolist() == plain.tolist() == [-0.5] * 6
 
 
-@pytest.mark.parametrize("made", [torch._efficientzerotensor, lambda n: torch._neg_view(torch.ones(n))])
+@pytest.mark.parametrize(
+    "made", [torch._efficientzerotensor, lambda n: torch._neg_view(torch.ones(n))]
+)
 def test_a_parameter_that_becomes_what_no_kernel_can_write(reading: str, made: Any) -> None:
     w = Parameter(torch.ones(6))
     optimizer = optim.SGD([w], lr=1.0)

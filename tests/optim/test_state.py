@@ -303,7 +303,7 @@ def test_saving_disturbs_nothing(case: Case, engine: str) -> None:
 @each_engine
 @each_optimizer
 def test_a_state_dict_is_of_one_step(case: Case, engine: str) -> None:
-    """It holds the tensors of the optimizer, its numbers as well: what is kept moves on, and never in part."""
+    """It holds the tensors of the optimizer, numbers as well: what is kept moves on, and never in part."""
     ends = []
     for copies in (False, True):
         parameters = PROBLEM.parameters()

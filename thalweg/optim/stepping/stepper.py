@@ -23,7 +23,12 @@ from thalweg.engine.storage import PLAIN
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import distributed, scheduled
 from thalweg.optim.stepping.captured import is_capturing, not_ready, refuse_schedules
-from thalweg.optim.stepping.checkpoint import loaded_state, own_numbers, saved_state, without_orphans
+from thalweg.optim.stepping.checkpoint import (
+    loaded_state,
+    own_numbers,
+    saved_state,
+    without_orphans,
+)
 from thalweg.optim.stepping.checks import Group, check_group, check_range
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.evaluation import Evaluating, has_evaluation, keeps_trained

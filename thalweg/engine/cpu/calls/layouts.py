@@ -120,7 +120,9 @@ class Layouts:
             self.found[:] = [x.data_ptr() for x in tensors]
         except RuntimeError:  # a subclass without memory of its own
             return False
-        return not any(n and not at for n, at in zip(self._bytes_of or (), self.found, strict=False))
+        return not any(
+            n and not at for n, at in zip(self._bytes_of or (), self.found, strict=False)
+        )
 
 
 def _strides(x: Tensor) -> tuple[int, ...]:
