@@ -72,6 +72,7 @@ PRIVATE: dict[str, tuple[str, Callable[[], Any], str]] = {
         "a step has a name in profiles, at no cost without one",
     ),
     "_is_view": ("torch", lambda: torch.ones(1), "a step number is a view of the numbers kept"),
+    "_is_zerotensor": ("torch", lambda: torch.ones(1), "a gradient of zeros may have no memory"),
     "_version": ("torch", lambda: torch.ones(1), "whether user code changed a tensor in place"),
     "_forward_hooks": ("torch", nn.Module, HOOKS_OF_MODULE),
     "_forward_pre_hooks": ("torch", nn.Module, HOOKS_OF_MODULE),

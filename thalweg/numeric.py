@@ -1,5 +1,5 @@
 """Numbers that users give: whole ones of any kind, functions of the step in the place of one, and shares of
-a count as a person computes them.
+a count as a person computes them; and numbers of things in words.
 """
 
 from __future__ import annotations
@@ -115,3 +115,17 @@ def _written(fraction: Any) -> Fraction:
 def _precision(fraction: Any) -> float:
     digits = {2: 11, 4: 24}.get(getattr(getattr(fraction, "dtype", None), "itemsize", 8), 53)
     return math.ldexp(1.0, 1 - digits)
+
+
+def plural(number: int, noun: str) -> str:
+    """Return a number of things.
+
+    >>> plural(1, "seed"), plural(1200, "trial"), plural(2, "pass"), plural(0, "boundary")
+    ('1 seed', '1,200 trials', '2 passes', '0 boundaries')
+    """
+    if number == 1:
+        return f"1 {noun}"
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return f"{number:,} {noun}es"
+    ends_in_y = noun.endswith("y") and noun[-2:-1] not in "aeiou"
+    return f"{number:,} {noun[:-1]}ies" if ends_in_y else f"{number:,} {noun}s"

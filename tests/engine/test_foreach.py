@@ -177,7 +177,7 @@ def test_what_lists_cannot_take_is_stepped_eagerly_and_named() -> None:
     optimizer.step()
     shared = "float32 cpu; not foreach: memory that is shared with another tensor"
     assert optimizer.plan().splitlines() == [
-        "foreach  1 tensors, 2 numbers, float32 cpu",
+        "foreach  1 tensor, 2 numbers, float32 cpu",
         "eager  (2,) complex64 cpu; not foreach: complex",
         f"eager  (3,) {shared}",
         f"eager  (3,) {shared}",

@@ -162,6 +162,35 @@ def test_parameters_on_one_memory_step_one_after_the_other(engine: str) -> None:
 
 
 @each_engine
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [(torch.optim.Adam, optim.Adam), (torch.optim.Adafactor, optim.Adafactor)],
+    ids=["one pass", "several passes"],
+)
+def test_a_parameter_that_is_listed_twice_takes_two_steps(
+    engine: str, theirs: Any, ours: Any
+) -> None:
+    """And each is counted, as PyTorch's loop does it, which warns: shared layers are listed so."""
+    ends = []
+    for make in (theirs, lambda *a, **k: ours(*a, **k, engine=engine)):
+        once, twice, thrice = (Parameter(torch.zeros(3, dtype=torch.float64)) for _ in range(3))
+        with pytest.warns(UserWarning, match="duplicate parameters"):
+            optimizer = make([twice, once, thrice, twice, thrice, thrice], lr=0.5)
+        for k in range(5):
+            for p in (once, twice, thrice):
+                p.grad = torch.arange(3, dtype=torch.float64) - k
+            optimizer.step()
+        ends.append(
+            [x for p in (once, twice, thrice) for x in (p.detach(), *_counted(optimizer, p))]
+        )
+    close(ends[1], ends[0], ulps=200, because="thirty steps of a few roundings, and two programs")
+
+
+def _counted(optimizer: torch.optim.Optimizer, p: Tensor) -> list[Tensor]:
+    return [optimizer.state[p]["step"].double()]
+
+
+@each_engine
 def test_parameters_that_come_to_share_memory_later(engine: str) -> None:
     a, b = Parameter(torch.zeros(40000)), Parameter(torch.zeros(40000))
     optimizer = optim.SGD([a, b], lr=1.0, momentum=0.5, engine=engine)

@@ -123,7 +123,7 @@ def test_a_global_clip_over_every_kind_of_tensor(engine: str, grouped: bool) -> 
     if engine == "eager":
         assert plan.count("eager") == len(params)
     else:  # float16, and what has gaps
-        assert plan.count("foreach  1 tensors") == 2
+        assert plan.count("foreach  1 tensor") == 2
 
 
 @each_engine

@@ -85,12 +85,12 @@ def test_what_a_plan_says_of_itself() -> None:
     optimizer.step()
     assert optimizer.plan().splitlines() == [
         "fused  2 tensors, 1,240 numbers, float32, 2 passes",
-        "fused  1 tensors, 2 numbers, float64, 2 passes",
-        "foreach  1 tensors, 16 numbers, float16 cpu; not fused: float16",
+        "fused  1 tensor, 2 numbers, float64, 2 passes",
+        "foreach  1 tensor, 16 numbers, float16 cpu; not fused: float16",
     ]
     params[0].grad = params[2].grad = params[3].grad = None
     optimizer.step()
-    assert optimizer.plan() == "fused  1 tensors, 240 numbers, float32, 2 passes"
+    assert optimizer.plan() == "fused  1 tensor, 240 numbers, float32, 2 passes"
 
 
 @each_engine

@@ -176,7 +176,7 @@ def test_units_beside_other_scopes_and_tensors_of_every_kind(engine: str) -> Non
     if engine == "eager":
         assert plan.count("eager") == len(params)
     else:  # float16, and in float64 and float32 what is not a piece of memory for each unit
-        assert plan.count("foreach  1 tensors") == 3
+        assert plan.count("foreach  1 tensor") == 3
 
 
 @each_engine

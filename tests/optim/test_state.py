@@ -298,3 +298,22 @@ def test_saving_disturbs_nothing(case: Case, engine: str) -> None:
                 assert steps == [step + 1] * len(parameters)
         ends.append(snapshot(parameters))
     same(*ends, because=RERUN)
+
+
+@each_engine
+@each_optimizer
+def test_a_state_dict_is_of_one_step(case: Case, engine: str) -> None:
+    """It holds the tensors of the optimizer, numbers as well: what is kept moves on, and never in part."""
+    ends = []
+    for copies in (False, True):
+        parameters = PROBLEM.parameters()
+        optimizer = case.ours(parameters, engine=engine)
+        give_gradients(PROBLEM, 0, parameters)
+        optimizer.step()
+        kept = optimizer.state_dict()
+        optimizer.step()
+        optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()) if copies else kept)
+        give_gradients(PROBLEM, 1, parameters)
+        optimizer.step()
+        ends.append(snapshot(parameters))
+    same(*ends, because=RERUN)

@@ -12,6 +12,7 @@ import typer
 
 from thalweg.cli.shared.options import TaskArgument
 from thalweg.cli.shared.values import checked_page, path_of
+from thalweg.numeric import plural
 
 if TYPE_CHECKING:
     from thalweg.init import InitComparison, InitReport
@@ -148,13 +149,12 @@ class _Look:
 
 
 def _race(task: Task, names: list[str], optimizer: str, epochs: int | None) -> StartRace:
-    from thalweg.cli.shared.console import counted
     from thalweg.cli.shared.progress import race_progress
     from thalweg.race import Race
     from thalweg.race.starts import StartRace, start_settings
 
     settings = start_settings(task, names, optimizer, epochs)
-    opening = f"{optimizer} from {counted(len(names), 'start')} of {task.name}"
+    opening = f"{optimizer} from {plural(len(names), 'start')} of {task.name}"
     with race_progress(opening) as progress:
         contest = Race(task, **settings, progress=progress)
         contest.run()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thalweg.cli.shared.values import path_of
+from thalweg.numeric import plural
 
 if TYPE_CHECKING:
     from thalweg.labs import Lab, LabResult
@@ -133,12 +134,11 @@ def _progress() -> Iterator[Show | None]:
 
 
 def _end(result: LabResult) -> None:
-    from thalweg.cli.shared.console import counted
     from thalweg.cli.shared.exits import FAILED, complain
 
     missed = sum(not finding.holds for finding in result.findings)
     if missed:
-        complain(f"{counted(missed, 'finding')} of {len(result.findings)} not as theory says.")
+        complain(f"{plural(missed, 'finding')} of {len(result.findings)} not as theory says.")
         raise typer.Exit(FAILED)
 
 

@@ -12,6 +12,7 @@ import typer
 
 from thalweg.cli.shared.values import path_of
 from thalweg.cli.train import RUNS
+from thalweg.numeric import plural
 
 if TYPE_CHECKING:
     from thalweg.landscape.evaluated import LossAt
@@ -161,7 +162,7 @@ def _progress(count: int, rows: int, each: float) -> Iterator[Callable[[int, int
 
     console, cores = err(), len(os.sched_getaffinity(0))
     console.print(
-        f"{count:,} evaluations of {rows:,} rows, about {duration(count * each / cores)} on "
+        f"{plural(count, 'evaluation')} of {plural(rows, 'row')}, about {duration(count * each / cores)} on "
         f"{cores} core{'s' * (cores > 1)}.",
         markup=False,
         soft_wrap=True,
@@ -201,7 +202,7 @@ def _show(record: dict[str, Any], *, as_json: bool) -> None:
         if path["loss"][-1] is None:
             continue
         console.print(
-            f"  {path['run']:<24}{len(path['steps'])} points to step {path['steps'][-1]}, loss "
+            f"  {path['run']:<24}{plural(len(path['steps']), 'point')} to step {path['steps'][-1]}, loss "
             f"{path['loss'][-1]:.4g}, {path['off'][-1]:.3g} off the plane",
             markup=False,
             soft_wrap=True,

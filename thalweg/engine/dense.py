@@ -58,7 +58,7 @@ def dense_refusal(member: Member, known: Mapping[torch.dtype, str]) -> str | Non
 
 def is_flagged(x: Tensor) -> bool:
     """Whether the numbers in memory still are to be conjugated or negated, or are zeros without memory."""
-    return x.is_conj() or x.is_neg() or x._is_zerotensor()  # type: ignore[attr-defined]
+    return x.is_conj() or x.is_neg() or x._is_zerotensor()
 
 
 def reordered(grad: Tensor, param: Tensor) -> Tensor:

@@ -21,12 +21,15 @@ def run_together(passes: Sequence[tuple[Pass, Sequence[tuple[str, ...]]]]) -> No
     """Run passes stage by stage, and give each the reductions over all of them.
 
     With each pass come, for each stage but the last, the names ("sum" or "max") of its reductions over all
-    tensors. Passes with the same names at a stage reduce together, whatever their program. Each goes on in
-    its turn, so parameters on the same memory step one after the other.
+    tensors. Passes with the same names at a stage reduce together, whatever their program. One that
+    reduces nothing with others goes to its end in its turn, so parameters on the same memory step one after
+    the other.
     """
     waiting: dict[int, Partials] = {}
-    for k, (each, _) in enumerate(passes):
+    for k, (each, names_by_stage) in enumerate(passes):
         _resume(k, lambda each=each: next(each), waiting)  # type: ignore[misc]
+        while k in waiting and not any(names_by_stage):
+            _resume(k, lambda each=each: each.send(()), waiting)  # type: ignore[misc]
     stage = 0
     while waiting:
         wholes: dict[tuple[str, ...], Partials] = {}

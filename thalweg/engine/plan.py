@@ -74,11 +74,11 @@ class Plan:
         }
         """The types of devices where a step calls what autocast would compute in half precision."""
         self._sharing = self._overlapping()
-        by_program: dict[Program, dict[int, Member]] = {}
+        together: dict[tuple[Program, tuple[int, int]], dict[int, Member]] = {}
         for k, member in enumerate(self.members):
-            by_program.setdefault(member.program, {})[k] = member
+            together.setdefault((member.program, self._turn(k)), {})[k] = member
         self._cohorts = [
-            Cohort(p, chosen, differentiable, on_device) for p, chosen in by_program.items()
+            Cohort(p, chosen, differentiable, on_device) for (p, _), chosen in together.items()
         ]
         planned = [
             each for cohort in self._cohorts for each in self._made(cohort, engines, required)
@@ -104,6 +104,16 @@ class Plan:
             for x in (m.param, *m.states, *m.matrix_states)
         ]
         return overlapping([x for _, x in written], [k for k, _ in written])
+
+    def _turn(self, k: int) -> tuple[int, int]:
+        """Return how often the parameter of a member stands in the plan, and how often before that member.
+
+        Each time is a step of its own, which is counted, so those of equal numbers may share a row.
+        """
+        if k not in self._sharing:
+            return 1, 0
+        places = [j for j, param in enumerate(self.params) if param is self.params[k]]
+        return len(places), places.index(k)
 
     def _made(self, cohort: Cohort, engines: Sequence[Backend], required: bool) -> list[_Planned]:
         problems = [engine.problem(cohort.program) for engine in engines]

@@ -32,6 +32,6 @@ def own_precision(devices: Iterable[str]) -> Iterator[None]:
     """Compute in the precision of the tensors on these types of devices, whatever autocast is set to."""
     with ExitStack() as entered:
         for device in devices:
-            if torch.is_autocast_enabled(device):
+            if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
                 entered.enter_context(torch.autocast(device, enabled=False))
         yield

@@ -28,14 +28,19 @@ def open_block(
 ) -> Block | Tensor:
     """Return a block with one line for each state; put views of the line into the state under `names`.
 
-    With a device it is a tensor there, otherwise an array of the host.
+    With a device it is a tensor there, otherwise an array of the host: then each number has a storage of its
+    own, which begins within the block, so that a state dict may hold it as it is.
     """
     block: Block = np.array(first, dtype=np.float64).reshape(len(states), len(names))
-    lines = torch.from_numpy(block) if device is None else torch.tensor(block, device=device)
-    for state, line in zip(states, lines.unbind(), strict=True):
-        for name, cell in zip(names, line.unbind(), strict=True):
-            state[name] = cell
-    return block if device is None else lines
+    if device is None:
+        for state, line in zip(states, block, strict=True):
+            for k, name in enumerate(names):
+                state[name] = torch.from_numpy(line[k, ...])
+        return block
+    lines = torch.tensor(block, device=device)
+    for state, cells in zip(states, lines.unbind(), strict=True):
+        state.update(zip(names, cells.unbind(), strict=True))
+    return lines
 
 
 def address(block: Block | Tensor, line: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.landscape.contours import contour, image_of, levels_of
+from thalweg.numeric import plural
 from thalweg.report.parts.offline import asset
 
 WIDE = 760
@@ -52,7 +53,7 @@ def drawing(record: Mapping[str, Any], style: str = "", below: str = "", room: f
     )
     paths = "".join(_path(path, k, at) for k, path in enumerate(record["paths"]))
     label = escape(
-        f"The loss of {record['task']} on a plane, with {len(record['paths'])} runs", True
+        f"The loss of {record['task']} on a plane, with {plural(len(record['paths']), 'run')}", True
     )
     return (
         f'<svg class="plane" viewBox="0 0 {WIDE} {tall + room:.0f}" role="img" aria-label="{label}" '

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.model.layers import Layer
+from thalweg.numeric import plural
 
 _ODD = ("tanh", "linear", "softsign", "hardtanh")
 """Activations with φ(−z) = −φ(z), as `hardtanh` has it by default."""
@@ -25,7 +26,7 @@ class SymmetricUnits:
 
     def __str__(self) -> str:
         shown = ", ".join(map(str, self.units[:6])) + (" …" if len(self.units) > 6 else "")
-        return f"layer {self.layer!r}, {len(self.units)} units: {shown}"
+        return f"layer {self.layer!r}, {plural(len(self.units), 'unit')}: {shown}"
 
 
 def symmetric_in(layers: Sequence[Layer]) -> tuple[SymmetricUnits, ...]:

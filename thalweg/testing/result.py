@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from thalweg.numeric import plural
+
 CheckOutcome = Literal["pass", "fail", "skip"]
 
 
@@ -81,7 +83,7 @@ class Conformance:
         if self.ok:
             return
         count = len(self.failed)
-        parts = [f"{self.optimizer} fails {count} check{'s' if count > 1 else ''}:"]
+        parts = [f"{self.optimizer} fails {plural(count, 'check')}:"]
         for alike in self.causes:
             parts += [""] + [f"{result.name}: {result.contract}" for result in alike]
             parts.append(textwrap.indent(_fold(alike[0].detail, 96), "    "))

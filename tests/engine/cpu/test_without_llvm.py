@@ -30,7 +30,7 @@ for make in (thalweg.optim.Adam, thalweg.optim.SGD):
             theirs.step()
         torch.testing.assert_close(w, v)
         ran, _, reason = mine.plan().partition("; not fused: ")
-        expected = "eager  (2,)" if engine == "eager" else "foreach  1 tensors, 2 numbers,"
+        expected = "eager  (2,)" if engine == "eager" else "foreach  1 tensor, 2 numbers,"
         assert ran == f"{expected} float32 cpu", ran
         assert bool(reason) == (engine == "auto"), reason
 chain = thalweg.chain(thalweg.rules.clip_by_norm(1.0), thalweg.rules.adam)

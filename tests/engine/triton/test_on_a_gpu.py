@@ -130,7 +130,7 @@ def test_a_norm_over_tensors_on_the_gpu_and_on_the_cpu() -> None:
         p.grad = torch.ones_like(p)
     optimizer.step()
     plan = optimizer.plan()
-    assert "foreach  1 tensors" in plan  # "auto" leaves GPUs to it
+    assert "foreach  1 tensor" in plan  # "auto" leaves GPUs to it
     for p in params:
         torch.testing.assert_close(p.detach().cpu(), torch.full(p.shape, 1 - 1 / 32))
 

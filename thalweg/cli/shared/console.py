@@ -65,8 +65,3 @@ def print_json(document: Mapping[str, Any]) -> None:
     json.dump(without_nonfinite(document), stream, allow_nan=False)
     stream.write("\n")
     stream.flush()
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless it is 1."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

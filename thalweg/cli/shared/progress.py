@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from thalweg.cli.shared.console import counted, err
+from thalweg.cli.shared.console import err
+from thalweg.numeric import plural
 from thalweg.report import duration
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ _STAGES = {"target": "setting the target", "runoff": "choosing among close point
 
 
 def _words(progress: RaceProgress) -> str:
-    done = f"{progress.done} of {counted(progress.planned, 'trial')}"
+    done = f"{progress.done} of {plural(progress.planned, 'trial')}"
     if not progress.running:
         return f"{done}, done"
     first = progress.running[0]

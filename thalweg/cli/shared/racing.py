@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from thalweg.cli.shared.console import counted
+from thalweg.numeric import plural
 
 if TYPE_CHECKING:
     from thalweg.race import RacePlan, RaceProgress, RaceResult
@@ -100,19 +100,19 @@ def _opening(contest: Contest) -> str:
         else "to a target that tuning sets"
     )
     kept = (
-        f" {counted(contest.reused, 'trial')} {'is' if contest.reused == 1 else 'are'} kept from "
+        f" {plural(contest.reused, 'trial')} {'is' if contest.reused == 1 else 'are'} kept from "
         "before."
         if contest.reused
         else ""
     )
     if contest.failed:
         verb = "is" if contest.failed == 1 else "are"
-        kept += f" {counted(contest.failed, 'trial')} that failed {verb} tried again."
+        kept += f" {plural(contest.failed, 'trial')} that failed {verb} tried again."
     more = f" (and up to {len(plan.more_seeds)} more where they decide)" if plan.more_seeds else ""
     return (
-        f"Racing {counted(len(plan.entrants), 'optimizer')} on {subject.task} {goal}: each is tuned "
-        f"with {counted(plan.trials, 'point')} on {counted(len(plan.tuning_seeds), 'seed')}, then "
-        f"judged on {counted(len(plan.final_seeds), 'other seed')}{more}, {counted(plan.epochs, 'epoch')} a "
+        f"Racing {plural(len(plan.entrants), 'optimizer')} on {subject.task} {goal}: each is tuned "
+        f"with {plural(plan.trials, 'point')} on {plural(len(plan.tuning_seeds), 'seed')}, then "
+        f"judged on {plural(len(plan.final_seeds), 'other seed')}{more}, {plural(plan.epochs, 'epoch')} a "
         f"trial; {contest.stacking.why}.{kept}"
     )
 

@@ -14,6 +14,7 @@ from thalweg.curvature.krylov import Solution
 from thalweg.curvature.layout import VectorLayout
 from thalweg.curvature.operator import Operator
 from thalweg.errors import TaskError
+from thalweg.numeric import plural
 
 
 class KroneckerMatrix(Operator):
@@ -57,7 +58,9 @@ class KroneckerMatrix(Operator):
 
     def __repr__(self) -> str:
         n = self.shape[0]
-        return f"{type(self).__name__}({n} × {n}, {len(self._blocks)} blocks, {self.method})"
+        return (
+            f"{type(self).__name__}({n} × {n}, {plural(len(self._blocks), 'block')}, {self.method})"
+        )
 
     def damped(self, damping: float, *, factored: bool = True) -> KroneckerMatrix:
         """Return the matrix with `damping` λ ≥ 0 added.

@@ -13,6 +13,7 @@ from thalweg.doctor.consulting.consultation import Consultation, Treatment
 from thalweg.doctor.report import Report
 from thalweg.doctor.verdict import Verdict
 from thalweg.files import write_text
+from thalweg.numeric import plural
 from thalweg.report.data import text
 from thalweg.report.parts.axes import log_axis
 from thalweg.report.parts.palette import colours
@@ -69,7 +70,7 @@ def _headline(report: Report) -> str:
     if not faults:
         return "No fault was found"
     names = ", ".join(dict.fromkeys(v.symptom.replace("_", " ") for v in faults))
-    return f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: {names}"
+    return f"{plural(len(faults), 'fault')}: {names}"
 
 
 def _treated(treatments: tuple[Treatment, ...]) -> dict[str, Report]:

@@ -36,6 +36,7 @@ from thalweg.engine.storage import (
     memory_problem,
 )
 from thalweg.errors import EngineError
+from thalweg.numeric import plural
 
 CHUNK = 65536
 """Elements of a chunk: long enough to stream, and a few slots of it fit the second-level cache."""
@@ -256,8 +257,8 @@ class FusedBatch:
         """Return how many tensors and numbers step together, and in how many passes."""
         size = sum(elements(p) for p in self.params)
         return (
-            f"fused  {len(self.params)} tensors, {size:,} numbers, {self.dtypes[1]}, "
-            f"{len(self.passes)} pass{'es' if len(self.passes) > 1 else ''}"
+            f"fused  {plural(len(self.params), 'tensor')}, {plural(size, 'number')}, {self.dtypes[1]}, "
+            f"{plural(len(self.passes), 'pass')}"
         )
 
     def step(self, prepared: tuple[Addresses, list[Any]], count: int) -> None:

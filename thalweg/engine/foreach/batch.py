@@ -27,6 +27,7 @@ from thalweg.engine.storage import (
     memory_problem,
 )
 from thalweg.errors import EngineError
+from thalweg.numeric import plural
 
 FUSES = True
 """Whether operations are put together; tests compare what is not, to the last bit."""
@@ -253,7 +254,8 @@ class ForeachBatch:
         """Return how many tensors and numbers step together, and where."""
         size = sum(elements(p) for p in self.params)
         dtype = str(self.params[0].dtype).removeprefix("torch.")
-        return f"foreach  {len(self.params)} tensors, {size:,} numbers, {dtype} {self.device}"
+        many = f"{plural(len(self.params), 'tensor')}, {plural(size, 'number')}"
+        return f"foreach  {many}, {dtype} {self.device}"
 
 
 def _written(members: Sequence[Member]) -> list[Tensor]:

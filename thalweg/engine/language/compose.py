@@ -25,6 +25,7 @@ from thalweg.engine.program.program import Level, Program, Value
 from thalweg.engine.program.reductions import columns, rows
 from thalweg.engine.program.shapes import NUMBER, Seen, Shape, ShapeError, text_of, with_block_size
 from thalweg.errors import RuleError
+from thalweg.numeric import plural
 
 _programs: dict[tuple[tuple[Rule, ...], tuple[tuple[str, Any], ...]], Program] = {}
 
@@ -268,7 +269,7 @@ def _returned(made: Rule, arguments: list[Any], keywords: Mapping[str, Any]) -> 
         names = ", ".join(("point" if made.kind.after_step else "update", *wanted))
         refuse(
             made.where,
-            f"it returns {len(returned)} value{'s' if len(returned) != 1 else ''}, expected "
+            f"it returns {plural(len(returned), 'value')}, expected "
             f"{1 + len(wanted)}: {first}, then the new value of each state, in the order of the signature: "
             f"return {names}",
         )

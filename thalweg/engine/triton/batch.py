@@ -43,6 +43,7 @@ from thalweg.engine.triton.scalars import (
 )
 from thalweg.engine.triton.slots import BatchSlots
 from thalweg.engine.triton.source import jit
+from thalweg.numeric import plural
 
 LONGEST = 1024
 """Elements of a chunk: eight for each of the 128 threads of an instance."""
@@ -171,10 +172,8 @@ class TritonBatch:
         """Return how many tensors and numbers step together, and in how many passes."""
         size = sum(map(elements, self._slots.params))
         count = len(self.passes)
-        return (
-            f"triton  {len(self._slots.params)} tensors, {size:,} numbers, {self.dtypes[1]}, "
-            f"{self.device}, {count} pass{'es' if count > 1 else ''}"
-        )
+        many = f"{plural(len(self._slots.params), 'tensor')}, {plural(size, 'number')}"
+        return f"triton  {many}, {self.dtypes[1]}, {self.device}, {plural(count, 'pass')}"
 
     # -- a step ---------------------------------------------------------------------------------------
 

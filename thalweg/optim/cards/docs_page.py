@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from thalweg.files import write_text
+from thalweg.numeric import plural
 from thalweg.optim.cards.by_name import card
 from thalweg.optim.cards.card import Card
 from thalweg.optim.cards.cost import StepCost
@@ -127,7 +128,7 @@ def in_words(cost: StepCost) -> str:
     """
     kept = f", and for each tensor {_several(cost.numbers, 'number')}" if cost.numbers else ""
     together = ", over all tensors together" if cost.couples else ""
-    passes = f"{cost.passes} pass{'' if cost.passes == 1 else 'es'}"
+    passes = plural(cost.passes, "pass")
     return f"{states_in_words(cost)}{kept}; {passes}{together}"
 
 
@@ -143,7 +144,7 @@ def states_in_words(cost: StepCost) -> str:
 def _several(names: Sequence[str], noun: str) -> str:
     if not names:
         return f"no {noun}"
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({', '.join(names)})"
+    return f"{plural(len(names), noun)} ({', '.join(names)})"
 
 
 def _paragraph(text: str, indent: str = "") -> str:

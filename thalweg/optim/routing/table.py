@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import TaskError
 from thalweg.model.kinds import kinds_of
+from thalweg.numeric import plural
 from thalweg.optim.stepping.checks import Group
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.memory_use import Size, memory_use
@@ -97,7 +98,10 @@ class RouteTable:
         counts: dict[str, int] = {}
         for row in self.rows:
             counts[row.route] = counts.get(row.route, 0) + prod(row.shape)
-        each = [f"{name}: {counts[name]:,} numbers by {text}" for name, text in self.chains.items()]
+        each = [
+            f"{name}: {plural(counts[name], 'number')} by {text}"
+            for name, text in self.chains.items()
+        ]
         return [*each, f"{self.state_bytes:,} bytes of states"]
 
 

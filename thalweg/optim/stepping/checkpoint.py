@@ -20,16 +20,24 @@ from thalweg.optim.stepping.scheduled import NUMBER
 
 
 def saved_state(packed: dict[str, Any]) -> dict[str, Any]:
-    """Return a state dict whose numbers are tensors of their own, no longer views that move on."""
-    packed["state"] = {
-        index: {
-            k: v.clone() if isinstance(v, Tensor) and v.ndim == 0 else v for k, v in state.items()
-        }
-        if isinstance(state, dict)
-        else state
-        for index, state in packed.get("state", {}).items()
-    }
+    """Return a state dict whose tensors have storages of their own, so that any file format takes them.
+
+    As PyTorch's, it holds the tensors of the optimizer, which move on with the next step. Only numbers that
+    live on a device are copied, since there they are views of one tensor.
+    """
+    packed["state"] = {index: own_numbers(s) for index, s in packed.get("state", {}).items()}
     return packed
+
+
+def own_numbers(state: Any) -> Any:
+    """Return the state of a parameter with copies in the place of numbers that are views of a block."""
+    if not isinstance(state, dict):
+        return state
+    return {k: v.clone() if _is_line(v) else v for k, v in state.items()}
+
+
+def _is_line(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 0 and value._is_view()
 
 
 @contextmanager

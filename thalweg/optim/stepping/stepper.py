@@ -23,7 +23,12 @@ from thalweg.engine.storage import PLAIN
 from thalweg.errors import EngineError
 from thalweg.optim.stepping import distributed, scheduled
 from thalweg.optim.stepping.captured import is_capturing, not_ready, refuse_schedules
-from thalweg.optim.stepping.checkpoint import loaded_state, saved_state, without_orphans
+from thalweg.optim.stepping.checkpoint import (
+    loaded_state,
+    own_numbers,
+    saved_state,
+    without_orphans,
+)
 from thalweg.optim.stepping.checks import Group, check_group, check_range
 from thalweg.optim.stepping.composition import Composition
 from thalweg.optim.stepping.evaluation import Evaluating, has_evaluation, keeps_trained
@@ -351,12 +356,7 @@ class Stepper(Evaluating, KeepsStates, torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         plain = {k: v for k, v in self.__dict__.items() if k not in _NOT_COPIED}
-        plain["state"] = {
-            p: {k: v.clone() if _is_line(v) else v for k, v in state.items()}
-            if isinstance(state, dict)
-            else state
-            for p, state in self.state.items()
-        }
+        plain["state"] = {p: own_numbers(state) for p, state in self.state.items()}
         return plain
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -398,7 +398,3 @@ _NOT_COPIED = frozenset(
 @untraced
 def _outside_the_graph(optimizer: Stepper, closure: Callable[[], Any] | None) -> Any:
     return Stepper.step(optimizer, closure)
-
-
-def _is_line(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 0 and value._is_view()

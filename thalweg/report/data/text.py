@@ -202,15 +202,6 @@ def duration(value: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def plural(number: int, noun: str) -> str:
-    """Return a number of things.
-
-    >>> plural(1, "seed"), plural(1200, "trial"), plural(0, "seed")
-    ('1 seed', '1,200 trials', '0 seeds')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def listed(names: Sequence[str], most: int = 7) -> str:
     """Return names as a clause; of more than `most`, the first and how many others.
 

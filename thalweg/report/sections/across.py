@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from thalweg.numeric import plural
 from thalweg.report.data import text
 from thalweg.report.data.reading import UNITS, Record, names
 from thalweg.report.parts.axes import log_axis
@@ -57,11 +58,7 @@ def _profiles(result: Record) -> Section:
         columns.append(Column("without any one task"))
     unsolved = result["profiles"]["unsolved"]
     verb = "counts" if unsolved == 1 else "count"
-    lost = (
-        f" {text.plural(unsolved, 'task')} that nobody solved {verb} against all."
-        if unsolved
-        else ""
-    )
+    lost = f" {plural(unsolved, 'task')} that nobody solved {verb} against all." if unsolved else ""
     return Section(
         key="profiles",
         title="Performance profiles",

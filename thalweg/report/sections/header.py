@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from thalweg.numeric import plural
 from thalweg.report.data import text
 from thalweg.report.data.reading import Record, is_many, names
 from thalweg.report.parts.palette import variable
@@ -18,7 +19,7 @@ def header(result: Record) -> str:
     number = len(notes(result))
     where = "notes" if _own_notes(result) else "profiles"
     caveats = (
-        f' <a class="caveats" href="#{where}">{text.plural(number, "caveat")}</a>' if number else ""
+        f' <a class="caveats" href="#{where}">{plural(number, "caveat")}</a>' if number else ""
     )
     return text.unbroken(
         f'<header><p class="kicker">thalweg race</p><h1>{escape(question(result))}</h1>'
@@ -30,7 +31,7 @@ def header(result: Record) -> str:
 def question(result: Record) -> str:
     """The question that the page answers."""
     if is_many(result):
-        return f"Which optimizer trains {text.plural(len(result['races']), 'task')} fastest?"
+        return f"Which optimizer trains {plural(len(result['races']), 'task')} fastest?"
     return f"Which optimizer trains {result['task']} fastest?"
 
 

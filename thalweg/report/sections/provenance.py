@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from thalweg.numeric import plural
 from thalweg.report.data import text
 from thalweg.report.data.reading import Record
 from thalweg.report.parts.section import Section
@@ -65,12 +66,12 @@ def _target(target: Record | None) -> str:
 def _tuning(budget: Record) -> str:
     search = _SEARCHES.get(budget["search"], budget["search"])
     same = "the same for every entrant" if budget.get("equal", True) else "not the same for all"
-    seeds = text.plural(len(budget["tuning_seeds"]), "seed")
-    points = text.plural(budget["trials"], "point")
+    seeds = plural(len(budget["tuning_seeds"]), "seed")
+    points = plural(budget["trials"], "point")
     if (
         budget["search"] == "halving"
     ):  # it runs more points than that, most of them not to their end
-        points = f"the budget of {text.plural(budget['trials'], 'full point')}"
+        points = f"the budget of {plural(budget['trials'], 'full point')}"
     return f"{points} by {seeds}, {search}; {same}"
 
 
@@ -78,7 +79,7 @@ def _final(budget: Record) -> str:
     seeds = budget["final_seeds"]
     listed = f" ({', '.join(map(str, seeds))})" if len(seeds) <= 12 else ""
     return (
-        f"{text.plural(len(seeds), 'seed')}{listed}, none of them tuned on; a seed fixes the initial "
+        f"{plural(len(seeds), 'seed')}{listed}, none of them tuned on; a seed fixes the initial "
         f"weights and the order of the data for every entrant{_more(budget)}"
     )
 
@@ -99,7 +100,7 @@ def _trial(budget: Record) -> str:
         "whole batches" if budget["batch_size"] is None else f"batches of {budget['batch_size']}"
     )
     return (
-        f"{text.plural(budget['epochs'], 'epoch')} of {batches}"
+        f"{plural(budget['epochs'], 'epoch')} of {batches}"
         + (f": {budget['steps']:,} steps" if budget["steps"] else "")
         + (f", {budget['gradients']:,.0f} gradient-equivalents" if budget["gradients"] else "")
     )
@@ -107,7 +108,7 @@ def _trial(budget: Record) -> str:
 
 def _machine(run: Record) -> dict[str, str]:
     return {
-        "Machine": f"{run['machine']}, {text.plural(run['threads'], 'thread')}",
+        "Machine": f"{run['machine']}, {plural(run['threads'], 'thread')}",
         "Executor": "; ".join(filter(None, (_executor(run), run["stacking"]))),
         "Versions": ", ".join(f"{name} {v}" for name, v in run["versions"].items()),
         "Started": run["started"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from thalweg.numeric import plural
 from thalweg.report.data import text
 from thalweg.report.data.reading import (
     UNITS,
@@ -143,7 +144,7 @@ def _hint(result: Record, made: dict[str, dict[str, Any]]) -> str:
         return "No trial came to its end, so the order supports no claim."
     if not is_judged(result):
         return (
-            f"The race was stopped before its final: the order is that of the {text.plural(seeds, 'seed')} "
+            f"The race was stopped before its final: the order is that of the {plural(seeds, 'seed')} "
             "that chose the points, and supports no claim."
         )
     hint = f"Judged on {_first_seeds(result)}, the same for all"
@@ -173,7 +174,7 @@ def _hint(result: Record, made: dict[str, dict[str, Any]]) -> str:
 
 def _first_seeds(result: Record) -> str:
     """On how many seeds everyone is judged."""
-    return text.plural(len(result["judged_seeds"]) - len(looked_again(result)[1]), "fresh seed")
+    return plural(len(result["judged_seeds"]) - len(looked_again(result)[1]), "fresh seed")
 
 
 def _second_look(result: Record) -> str:
@@ -184,7 +185,7 @@ def _second_look(result: Record) -> str:
     best = "best" if decided_by_final(result) else "fastest"
     return (
         f" Which of {escape(text.listed(names))} is the {best} was still open then: these ran "
-        f"{text.plural(len(seeds), 'more seed')}, come first, and are ordered by all of their seeds."
+        f"{plural(len(seeds), 'more seed')}, come first, and are ordered by all of their seeds."
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import MissingExtraError
+from thalweg.numeric import plural
 from thalweg.report.data import text
 from thalweg.report.data.reading import (
     UNITS,
@@ -197,7 +198,7 @@ def _legend(result: Record) -> str:
     star = f"* may be the {best}." if tied(result) else ""
     again, seeds = looked_again(result)
     who = "All" if len(again) == len(result["standings"]) else f"The first {len(again)}"
-    more = f"{who} were still in question, and ran {text.plural(len(seeds), 'more seed')}."
+    more = f"{who} were still in question, and ran {plural(len(seeds), 'more seed')}."
     return "\n".join(filter(None, (star, more if again else "", groups_legend(result))))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thalweg.numeric import plural
+
 Line = tuple[str, str, str]
 """A name, a figure, and what it cost."""
 
@@ -69,7 +71,7 @@ def within(value: float, error: float | None, digits: int = 2) -> str:
 def cost(gradients: float) -> str:
     """Return what a figure cost, in gradients over the rows used; nothing for 0."""
     count = round(gradients)
-    return f"{count} gradient{'' if count == 1 else 's'}" if gradients else ""
+    return plural(count, "gradient") if gradients else ""
 
 
 def _line(name: str, estimate: Mapping[str, Any]) -> Line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from thalweg.numeric import plural
 from thalweg.report.data import text
 from thalweg.report.data.reading import Record, names
 
@@ -50,7 +51,7 @@ def lost_trials(result: Record) -> Iterator[str]:
     for alike in kinds[:_KINDS]:
         yield _told(alike, len(given), "failed")
     if rest := [trial for alike in kinds[_KINDS:] for trial in alike]:
-        yield f"{text.plural(len(rest), 'more trial')} failed for other reasons."
+        yield f"{plural(len(rest), 'more trial')} failed for other reasons."
 
 
 def _told(lost: Sequence[Record], total: int, status: str) -> str:
@@ -62,7 +63,7 @@ def _told(lost: Sequence[Record], total: int, status: str) -> str:
         whose = ""
     such = "" if number == 1 else "such as "
     return (
-        f"{number} of {text.plural(total, 'trial')} {status} and "
+        f"{number} of {plural(total, 'trial')} {status} and "
         f"{'counts as a miss' if number == 1 else 'count as misses'}{whose}, {such}"
         f"{one['entrant']} at learning rate {text.rate(one['lr'])}, seed {one['seed']}: {_reason(one)}"
     )

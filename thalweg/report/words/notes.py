@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from thalweg.numeric import plural
 from thalweg.report.data import text
 from thalweg.report.data.reading import (
     Record,
@@ -79,7 +80,7 @@ def _incomplete(result: Record) -> Iterator[str]:
     if run["finished"] < run["planned"]:
         start = "Interrupted" if run["interrupted"] else "Incomplete"
         yield (
-            f"{start}: {run['finished']:,} of {text.plural(run['planned'], 'trial')} are finished. "
+            f"{start}: {run['finished']:,} of {plural(run['planned'], 'trial')} are finished. "
             "The same command in the same folder goes on from here."
         )
 
@@ -92,13 +93,13 @@ def _unequal(result: Record) -> Iterator[str]:
 def _few_seeds(result: Record) -> Iterator[str]:
     places = result["standings"]
     if few(result["comparisons"]):
-        seeds = text.plural(result["comparisons"][0]["seeds"], "final seed")
+        seeds = plural(result["comparisons"][0]["seeds"], "final seed")
         yield f"{seeds} cannot tell two entrants apart, whatever they give. More seeds can."
     short = [p for p in places if p["attained"] is not None and p["attained"] < p["level"]]
     if short and is_judged(result) and not decided_by_final(result):
         attained = min(p["attained"] for p in short)
         yield (
-            f"{text.plural(short[0]['trials'], 'seed')} cannot claim {text.percent(short[0]['level'])}: "
+            f"{plural(short[0]['trials'], 'seed')} cannot claim {text.percent(short[0]['level'])}: "
             f"the intervals of the medians cover {text.percent(attained)}."
         )
 
@@ -126,7 +127,7 @@ def _further(result: Record) -> Iterator[str]:
         yield f"{told} More seeds would hardly make that less: they are not what is uncertain."
         return
     yield (
-        f"{told} {text.plural(more['seeds'], 'more seed')} for each ({text.plural(more['trials'], 'trial')}, "
+        f"{told} {plural(more['seeds'], 'more seed')} for each ({plural(more['trials'], 'trial')}, "
         f"about {text.duration(more['seconds'])} of training) would make that {then}{unit}."
     )
 
@@ -183,9 +184,7 @@ def _easy(result: Record) -> Iterator[str]:
     first = _first_look(result)
     if middle > max(_FEW_STEPS, first):
         return
-    when = (
-        f"in {text.plural(int(middle), 'step')}" if middle <= _FEW_STEPS else "when first looked at"
-    )
+    when = f"in {plural(int(middle), 'step')}" if middle <= _FEW_STEPS else "when first looked at"
     yield (
         f"The median entrant reaches the target {when}: it is too easy to tell entrants apart. Set one "
         "that takes longer (--target)."

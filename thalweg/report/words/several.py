@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from thalweg.numeric import plural
 from thalweg.report.data import text
 from thalweg.report.data.reading import Record, names
 
@@ -50,7 +51,7 @@ def score_notes(result: Record) -> Iterator[str]:
     if ranges:
         spans = [f"{name} {score_range(ranges[name])}" for name in order if name in ranges]
         yield (
-            f"{text.plural(tasks, 'task')} that were chosen, not drawn, give a score no confidence "
+            f"{plural(tasks, 'task')} that were chosen, not drawn, give a score no confidence "
             f"interval. With any one of them left out the scores are: {', '.join(spans)}."
         )
     yield from _pairs(result, order)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thalweg.numeric import plural
 from thalweg.report.data import text
 from thalweg.report.data.reading import (
     UNITS,
@@ -54,7 +55,7 @@ def headline(result: Record) -> str:
     if not made:
         return f"{_capital(start)}{first} comes first; nothing was tested."
     if few(list(made.values())):
-        seeds = text.plural(next(iter(made.values()))["seeds"], "seed")
+        seeds = plural(next(iter(made.values()))["seeds"], "seed")
         better = "better" if start else "faster"
         one = places[0]["trials"] == 1
         if one:
@@ -182,7 +183,7 @@ def _on_seeds(result: Record, place: Record) -> str:
     stage = "" if is_judged(result) else "tuning "
     if place["trials"] == 1:
         return f"on one {stage}seed"
-    return f"in the median of {text.plural(place['trials'], f'{stage}seed')}"
+    return f"in the median of {plural(place['trials'], f'{stage}seed')}"
 
 
 def _headline_of_many(result: Record) -> str:
@@ -191,7 +192,7 @@ def _headline_of_many(result: Record) -> str:
     for task, race in zip(tasks, result["races"], strict=True):
         if first := _first(race):
             won.setdefault(first, []).append(task)
-    number = text.plural(len(tasks), "task")
+    number = plural(len(tasks), "task")
     if not won:
         return f"On none of {number} is there a first that reached the target."
     most_first = sorted(won.items(), key=lambda item: -len(item[1]))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import DataError
-from thalweg.numeric import as_whole
+from thalweg.numeric import as_whole, plural
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -130,7 +130,7 @@ class Vocabulary:
         return token in self.numbers
 
     def __repr__(self) -> str:
-        return f"<Vocabulary of {len(self)} tokens>"
+        return f"<Vocabulary of {plural(len(self), 'token')}>"
 
     @cached_property
     def numbers(self) -> dict[str, int]:

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from thalweg.numeric import plural
 from thalweg.version import __version__
 
 
 def machine_name() -> str:
     """Return the processor and the number of cores, in words."""
     cores = os.cpu_count() or 1
-    return f"{_processor()}, {cores} core{'s' if cores > 1 else ''}"
+    return f"{_processor()}, {plural(cores, 'core')}"
 
 
 def versions() -> dict[str, str]:

@@ -12,6 +12,7 @@ import torch
 from thalweg.errors import DivergedError
 from thalweg.generators import generators_of, kept
 from thalweg.kept import modes_kept
+from thalweg.numeric import plural
 from thalweg.objective import Scores
 from thalweg.tasks.data import SPLITS
 from thalweg.tasks.target import figure
@@ -187,7 +188,7 @@ def _evaluate(state: State, epoch: int) -> Scores | None:
 def _last_word(state: State, held: int) -> str:
     """Return the closing message of a run that began with `held` epochs from a checkpoint."""
     if state.stopped == "epochs":
-        count = f"{held} epoch{'' if held == 1 else 's'}"
+        count = plural(held, "epoch")
         nothing = f"the checkpoint already holds {count}; nothing to train"
         return nothing if held >= state.recipe.epochs else ""
     if state.stopped == "target" and state.reached is not None:
