@@ -19,6 +19,7 @@ from thalweg.errors import suggest
 from thalweg.optim import docstring
 from thalweg.optim.routing.of_matrices import OfMatrices
 from thalweg.optim.schedule_free import converted
+from thalweg.optim.shown import show_arguments
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group, check_dialect, check_range
 from thalweg.optim.stepping.composition import (
@@ -70,6 +71,8 @@ class Named(Stepper):
     """The rules of each dialect."""
     forms: ClassVar[Forms | None] = None
     decay: ClassVar[str]
+    arguments: ClassVar[inspect.Signature]
+    """What the constructor takes."""
     spelling: ClassVar[Spelling]
 
     def __init__(
@@ -103,15 +106,14 @@ class Named(Stepper):
     @classmethod
     def _bound(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return all arguments but the parameters."""
-        signature = inspect.signature(cls)
-        known = list(signature.parameters)[1:]
+        known = list(cls.arguments.parameters)[1:]
         for name in kwargs:
             if name not in known:
                 raise TypeError(
                     f"{cls.__name__}() got an unexpected argument {name!r}.{suggest(name, known)} "
                     f"It takes: {', '.join(known)}."
                 )
-        bound = signature.bind((), *args, **kwargs)
+        bound = cls.arguments.bind((), *args, **kwargs)
         bound.apply_defaults()
         return dict(list(bound.arguments.items())[1:])
 
@@ -183,6 +185,7 @@ def optimizer(
         values = tuple(open_[b] for b in together)
         open_ = {"betas": values} | {n: v for n, v in open_.items() if n not in together}
     home = sys._getframe(1).f_globals["__name__"]  # where the name is, so that it can be pickled
+    arguments = _signature(lr, open_, decay, every)
     made = type(
         name,
         (OfMatrices, Named) if matrices else (Named,),
@@ -190,11 +193,12 @@ def optimizer(
             "rules": every,
             "forms": None if forms is None else staticmethod(forms),
             "decay": decay,
+            "arguments": arguments,
             "spelling": spelling,
             "__module__": home,
         },
     )
-    made.__signature__ = _signature(lr, open_, decay, every)  # type: ignore[attr-defined]
+    show_arguments(made, arguments)
     made.__doc__ = _card(name, rules, title) + _ARGUMENTS.format(
         name=name,
         lr=lr,
@@ -257,5 +261,5 @@ def _dialects(dialects: Mapping[str, Links]) -> str:
 
 def _default(cls: type[Named], name: str, value: Any) -> Any:
     """Return the default of an argument; a link's own value where it is a link's."""
-    parameter = inspect.signature(cls).parameters.get(name)
+    parameter = cls.arguments.parameters.get(name)
     return value if parameter is None else parameter.default

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -158,7 +157,7 @@ class Muon(OfMatrices, TorchTwin, MuonArguments):
     }
 
     def __init__(self, params: nn.Module | Iterable[Any], *args: Any, **kwargs: Any) -> None:
-        names = list(inspect.signature(type(self)).parameters)[1:]
+        names = list(self.arguments.parameters)[1:]
         given = {*names[: len(args)], *kwargs}
         own = _DEFAULTS.get(kwargs.get("dialect", "torch"), {})
         super().__init__(

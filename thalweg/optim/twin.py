@@ -28,6 +28,7 @@ from torch import nn
 
 from thalweg.engine.backends import Engine, check_engine, engine_on_device, has_parameter_on_cpu
 from thalweg.optim import docstring
+from thalweg.optim.shown import show_arguments
 from thalweg.optim.stepping import scheduled
 from thalweg.optim.stepping.checks import Group, check_dialect, check_finite, check_range
 from thalweg.optim.stepping.composition import (
@@ -81,6 +82,8 @@ class TorchTwin(Stepper):
     """How it is used, with `{name}` in the place of its name."""
     of_matrices: ClassVar[bool] = False
     """Whether it steps matrices alone."""
+    arguments: ClassVar[inspect.Signature]
+    """What its constructor takes."""
     dialect: str
 
     def __init__(
@@ -137,12 +140,15 @@ class TorchTwin(Stepper):
     def __init_subclass__(cls) -> None:
         """Show PyTorch's signature with the arguments that are added here."""
         super().__init_subclass__()
-        parameters = list(inspect.signature(TorchTwin.__init__).parameters.values())
+        if cls.twin() not in cls.__bases__:
+            return  # a subclass of a twin says itself what it is and takes
+        parameters = inspect.signature(TorchTwin.__init__, eval_str=True).parameters.values()
         added = [p for p in parameters if p.name in _ADDED]
         theirs = list(inspect.signature(cls.twin()).parameters.values())
         keyword = inspect.Parameter.KEYWORD_ONLY
         own = [inspect.Parameter(n, keyword, default=x) for n, x in cls.extra.items()]
-        cls.__signature__ = inspect.Signature([*theirs, *own, *added])  # type: ignore[attr-defined]
+        cls.arguments = inspect.Signature([*theirs, *own, *added])
+        show_arguments(cls, cls.arguments)
         ours = "decoupled" if issubclass(cls, torch.optim.AdamW) else cls.own_decay
         cls.__doc__ = docstring.of(cls) + (_ARGUMENTS + cls.example).format(
             name=cls.__name__,

@@ -18,9 +18,11 @@ class OfMatrices(OfModel):
     """An optimizer that steps matrices alone; of a model the rest by AdamW."""
 
     of_matrices: ClassVar[bool] = True
+    arguments: ClassVar[inspect.Signature]
+    """What the constructor takes."""
 
     def __init__(self, params: nn.Module | Iterable[Any], *args: Any, **kwargs: Any) -> None:
-        names = list(inspect.signature(type(self)).parameters)[1:]
+        names = list(self.arguments.parameters)[1:]
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         super().__init__(self._groups_of(params, given), *args, **kwargs)
 
