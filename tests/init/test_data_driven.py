@@ -264,6 +264,19 @@ def test_transfer_copies_what_fits_and_says_what_does_not() -> None:
         init.apply(nn.Linear(2, 2), init.transfer(source))
 
 
+def test_transfer_copies_into_frozen_parameters_as_load_state_dict_does() -> None:
+    source, model, whole = net(), net(), net()
+    for p in source.parameters():
+        p.data.add_(1.0)
+    model[0].requires_grad_(False)
+    init.apply(model, init.transfer(source))
+    same(model.state_dict(), source.state_dict(), because="copied")
+    assert [p.requires_grad for p in model[0].parameters()] == [False, False]
+    whole.requires_grad_(False)
+    init.apply(whole, init.transfer(source))
+    same(whole.state_dict(), source.state_dict(), because="copied")
+
+
 def test_transfer_from_a_related_task_needs_fewer_steps() -> None:
     """Two tasks with the same features: the classes have other numbers."""
     x = torch.randn(400, 8, generator=torch.Generator().manual_seed(1))

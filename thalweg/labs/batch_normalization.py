@@ -31,7 +31,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Backward:
+class BackwardPass:
     """One batch with its upstream gradient d, and the gradient at the inputs that PyTorch computes.
 
     `normal` are the normalized inputs x̂ and `scale` is γ/√(v + ε), by channel.
@@ -50,7 +50,7 @@ class Data:
     """The backward pass, the running statistics over the batches, and what is compared at test time."""
 
     settings: Settings
-    backward: Backward
+    backward: BackwardPass
     variances: Tensor
     """Of each batch, the biased ones, channel by channel."""
     running: Tensor
@@ -85,7 +85,7 @@ def compute(chosen: Settings) -> Data:
     )
 
 
-def _backward(layer: nn.BatchNorm1d, batch: Tensor, generator: torch.Generator) -> Backward:
+def _backward(layer: nn.BatchNorm1d, batch: Tensor, generator: torch.Generator) -> BackwardPass:
     x = batch.clone().requires_grad_()
     upstream = torch.randn(batch.shape, generator=generator, dtype=batch.dtype)
     factor = 0.5 + torch.rand(batch.shape[1], generator=generator, dtype=batch.dtype)
@@ -94,7 +94,7 @@ def _backward(layer: nn.BatchNorm1d, batch: Tensor, generator: torch.Generator) 
     (gradient,) = torch.autograd.grad(layer.train()(x), x, upstream)
     mean, variance = batch.mean(0), batch.var(0, correction=0)
     inverse = (variance + layer.eps).rsqrt()
-    return Backward(
+    return BackwardPass(
         upstream, (batch - mean) * inverse, factor * inverse, variance * inverse**2, gradient
     )
 
@@ -124,7 +124,7 @@ def _is_refused(layer: nn.BatchNorm1d, row: Tensor) -> bool:
     return False
 
 
-def _derived(way: Backward) -> Tensor:
+def _derived(way: BackwardPass) -> Tensor:
     """Return γ/√(v + ε)·(d − mean(d) − x̂·mean(d·x̂)), the gradient through μ and σ."""
     d, normal = way.upstream, way.normal
     return way.scale * (d - d.mean(0) - normal * (d * normal).mean(0))

@@ -12,7 +12,7 @@ from thalweg.model.outputs import outputs_of
 from thalweg.objective.nested import tensors_in
 
 
-class Backward:
+class BackwardCost:
     """Runs a model forwards and backwards, and keeps in `flops` what the way back has cost.
 
     `flops` is None where no output depends on a trainable parameter, or where a gradient cannot be computed.

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from thalweg.errors import TaskError
 from thalweg.model.graph import INPUT, Call, CallGraph, graph_of
-from thalweg.network.backward import Backward
+from thalweg.network.backward import BackwardCost
 from thalweg.objective.nested import tensors_in
 
 TREE = "the order of the modules"
@@ -104,7 +104,7 @@ def network_of(model: nn.Module, x: Any = None) -> Network:
     >>> [(node.label, node.shapes, node.parameters, node.flops) for node in found.nodes[1:]]
     [('Linear', ((2, 8),), 40, 128), ('ReLU', ((2, 8),), 0, 0)]
     """
-    back = Backward()
+    back = BackwardCost()
     graph = _graph(model, x, back)
     rows = 0 if x is None else next((len(t) for t in tensors_in(x) if t.ndim), 1)
     kind = type(model).__name__
@@ -114,7 +114,7 @@ def network_of(model: nn.Module, x: Any = None) -> Network:
     return Network(kind, _each_parameter_once(model, nodes), graph.by, rows, back.flops)
 
 
-def _graph(model: nn.Module, x: Any, back: Backward) -> CallGraph | None:
+def _graph(model: nn.Module, x: Any, back: BackwardCost) -> CallGraph | None:
     if x is None:
         return graph_of(model)
     try:

@@ -93,6 +93,18 @@ def largest(x: Tensor) -> Tensor:
 
 
 def norm(x: Tensor) -> Tensor:
-    """Return the Euclidean norm of each lane's vector, [lanes]."""
-    lengths: Tensor = x.norm(dim=-1)
-    return lengths
+    """Return the Euclidean norm of each lane's vector, [lanes], with the squares in float64."""
+    lengths: Tensor = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float64)
+    return lengths.to(x.dtype)
+
+
+def power_of_two(size: Tensor) -> Tensor:
+    """Return the powers of two just above sizes, by which anything is multiplied exactly; 1 for zero."""
+    exponent = torch.frexp(size).exponent
+    return torch.ldexp(torch.ones_like(size), exponent)
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    """Return the cosine of the angle between each lane's vectors, [lanes]; NaN where one of them is zero."""
+    sides = (side / norm(side)[..., None] for side in (a, b))
+    return dot(*sides)[..., 0]

@@ -19,6 +19,7 @@ from thalweg.solvers.direction.lbfgs import LBFGSDirection
 from thalweg.solvers.direction.newton import Newton, NewtonCGDirection
 from thalweg.solvers.direction.steepest import Steepest
 from thalweg.solvers.given import as_count, as_positive
+from thalweg.solvers.objectives.unit import Unit
 from thalweg.solvers.preconditioner import Preconditioner, as_preconditioner
 from thalweg.solvers.search.armijo import Armijo
 from thalweg.solvers.search.hager_zhang import HagerZhang
@@ -182,14 +183,18 @@ RESIDUAL_METHODS: dict[str, Callable[..., Method]] = {
 
 
 def method_named(
-    name: str, options: dict[str, Any], known: dict[str, Callable[..., Method]], start: Tensor
+    name: str,
+    options: dict[str, Any],
+    known: dict[str, Callable[..., Method]],
+    start: Tensor,
+    unit: Unit,
 ) -> Method:
-    """Return the method `name` with its options, for points like `start`.
+    """Return the method `name` with its options, for points like `start` and an objective in this unit.
 
     Raises ValueError for an unknown name, TypeError for an unknown option.
 
     >>> import torch
-    >>> method_named("trust-exact", {"raduis": 5}, METHODS, torch.zeros(2))
+    >>> method_named("trust-exact", {"raduis": 5}, METHODS, torch.zeros(2), Unit())
     Traceback (most recent call last):
     TypeError: The method 'trust-exact' has no option 'raduis'. Did you mean 'radius'? It has: radius.
     """
@@ -205,5 +210,6 @@ def method_named(
                 f"{', '.join(allowed)}."
             )
     if "preconditioner" in options:
-        options = options | {"preconditioner": as_preconditioner(options["preconditioner"], start)}
+        m = as_preconditioner(options["preconditioner"], start)
+        options = options | {"preconditioner": None if m is None else unit.inverse(m)}
     return known[name](**options)

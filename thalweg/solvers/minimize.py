@@ -24,6 +24,7 @@ from thalweg.solvers.methods import (
 from thalweg.solvers.objectives.given_model import Curvature, CurvedObjective, check_curvature
 from thalweg.solvers.objectives.objective import Counts, Function, ScalarObjective
 from thalweg.solvers.objectives.residuals import ResidualObjective
+from thalweg.solvers.objectives.unit import InUnit, Unit
 from thalweg.solvers.result import Result
 from thalweg.solvers.so_far import Interruptible, hand_over
 from thalweg.solvers.stop import Status, Stop, message
@@ -83,8 +84,8 @@ def minimize(
     (True, [1.0, 1.0])
     """
     check_function(fun, "fun", "a tensor")
-    start = as_start(x0)
-    chosen = method_named(method, options, METHODS, start)
+    start, unit = as_start(x0), Unit()
+    chosen = method_named(method, options, METHODS, start, unit)
     check_curvature(curvature, method, SECOND_ORDER)
     objective: ScalarObjective = (
         ScalarObjective(fun, start.shape)
@@ -93,8 +94,8 @@ def minimize(
     )
     box = None if bounds is None else as_bounds(bounds, start)
     stop = _stop(tol, max_iter, max_evals)
-    run = _run(objective, start[None], chosen, stop, callback, box, method)
-    return _results(run, objective.counts, start.shape, "minimize")[0]
+    run = _run(InUnit(objective, unit), start[None], chosen, stop, callback, box, method)
+    return _results(run, objective.counts, start.shape, "minimize", unit)[0]
 
 
 @torch.inference_mode(False)
@@ -124,12 +125,12 @@ def least_squares(
     [2.0, 3.0]
     """
     check_function(residuals, "residuals", "a tensor")
-    start = as_start(x0)
+    start, unit = as_start(x0), Unit()
     objective = ResidualObjective(residuals, start.shape)
-    chosen = method_named(method, options, RESIDUAL_METHODS, start)
+    chosen = method_named(method, options, RESIDUAL_METHODS, start, unit)
     stop = _stop(tol, max_iter, max_evals)
-    run = _run(objective, start[None], chosen, stop, callback, None, method)
-    return _results(run, objective.counts, start.shape, "least_squares")[0]
+    run = _run(InUnit(objective, unit), start[None], chosen, stop, callback, None, method)
+    return _results(run, objective.counts, start.shape, "least_squares", unit)[0]
 
 
 @torch.inference_mode(False)
@@ -164,11 +165,12 @@ def minimize_many(
         raise ValueError(
             f"Starts need a first axis with one entry each; got shape {tuple(together.shape)}."
         )
-    objective = ScalarObjective(fun, together.shape[1:])
-    chosen = method_named(method, options, METHODS, together[0])
+    objective, unit = ScalarObjective(fun, together.shape[1:]), Unit()
+    chosen = method_named(method, options, METHODS, together[0], unit)
     box = None if bounds is None else as_bounds(bounds, together[0])
-    run = _run(objective, together, chosen, _stop(tol, max_iter, max_evals), None, box, method)
-    return _results(run, objective.counts, together.shape[1:], "minimize_many")
+    stop = _stop(tol, max_iter, max_evals)
+    run = _run(InUnit(objective, unit), together, chosen, stop, None, box, method)
+    return _results(run, objective.counts, together.shape[1:], "minimize_many", unit)
 
 
 def _stop(tol: Any, max_iter: Any, max_evals: Any) -> Stop:
@@ -178,7 +180,7 @@ def _stop(tol: Any, max_iter: Any, max_evals: Any) -> Stop:
 
 
 def _run(
-    objective: Any,
+    objective: InUnit,
     starts: Tensor,
     method: Method,
     stop: Stop,
@@ -192,7 +194,8 @@ def _run(
 
     def called(lane: Lane, point: Tensor) -> bool | None:
         assert callback is not None
-        return callback(point.view(shape).clone(), lane.f)  # which the callback may change
+        f = lane.f / objective.unit.c
+        return callback(point.view(shape).clone(), f)  # which the callback may change
 
     hook = None if callback is None else called
     if isinstance(method, AlongLines) and len(x) > 1:
@@ -200,26 +203,33 @@ def _run(
     if isinstance(method, AlongLines):
         return Descent(objective, x, method.direction, method.search, stop, box, hook)
     if box is None:
-        return Region(objective, x, method.subproblem, stop, hook, method.radius)
+        return Region(
+            objective, x, method.subproblem, stop, hook, method.radius, unit=objective.unit
+        )
     raise ValueError(
         f"The method {name!r} takes no bounds; these do: bfgs, ssbfgs, ssbroyden, lbfgs, cg, "
         "steepest, newton, newton-cg."
     )
 
 
-def _results(run: Interruptible, counts: Counts, shape: torch.Size, who: str) -> list[Result]:
+def _results(
+    run: Interruptible, counts: Counts, shape: torch.Size, who: str, unit: Unit
+) -> list[Result]:
     """Run all lanes, and return a result for each; an exception gets what was found so far."""
 
     def found() -> list[Result]:
+        ended = run.so_far()
+        for lane, _, _ in ended:
+            unit.restore(lane)
         return [
             _result(
                 lane,
                 x.view(shape),
-                g.view(shape),
+                unit.restored(g).view(shape),
                 ngev=lane.evaluations if who == "minimize_many" else counts.gradients,
                 nhvp=counts.products,
             )
-            for lane, x, g in run.so_far()
+            for lane, x, g in ended
         ]
 
     try:

@@ -61,7 +61,7 @@ def recording(monkeypatch: pytest.MonkeyPatch, captures: bool = True) -> Iterato
             for module in (batch, device_numbers, host_numbers):
                 patched.setattr(module, "is_capturing", lambda device: True)
             patched.setattr(stepper, "is_capturing", lambda: True)
-            patched.setattr(device.Table, "write", _refuse)
+            patched.setattr(device.DeviceTable, "write", _refuse)
         patched.setattr(
             GridExecutor, "__call__", lambda self, *a, **k: recorder.launched(launch, self, a, k)
         )

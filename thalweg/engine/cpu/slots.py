@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from thalweg.engine.cpu.functions.coded import Scale, emit_decoded, emit_scale
+from thalweg.engine.cpu.functions.coded import BlockScale, emit_decoded, emit_scale
 from thalweg.engine.program.formats import BLOCK as CODED
 
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
@@ -51,7 +51,7 @@ class Slots:
         """For each slot of 8 bits, the one that holds its scales."""
         self._scopes = _alias_scopes(module, len(self.dtypes) + len(coded))
         self._at: list[Any] = []
-        self._scales: dict[int, Scale] = {}
+        self._scales: dict[int, BlockScale] = {}
         self.buffers: dict[int, Any] = {}
 
     def reserve(self, b: ir.IRBuilder) -> None:

@@ -10,22 +10,22 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from thalweg.engine.foreach.nodes import Node, Scope
+from thalweg.engine.foreach.nodes import ListNode, Scope
 
 
 @dataclass(frozen=True)
-class Scale:
+class HostFactor:
     """A product of numbers of the host."""
 
-    factors: tuple[Node, ...] = ()
+    factors: tuple[ListNode, ...] = ()
     negative: bool = False
 
-    def times(self, other: Scale) -> Scale:
+    def times(self, other: HostFactor) -> HostFactor:
         """Return the product."""
-        return Scale(self.factors + other.factors, self.negative != other.negative)
+        return HostFactor(self.factors + other.factors, self.negative != other.negative)
 
 
-MINUS = Scale(negative=True)
+MINUS = HostFactor(negative=True)
 FUSED = ("axpy", "addcmul", "addcdiv")
 """x + s·y, x + s·y·z, x + s·y/z."""
 
@@ -43,10 +43,10 @@ class Fusing:
 
     def __init__(
         self,
-        nodes: Sequence[Node],
-        roots: Iterable[Node],
-        slot_of: Mapping[Node, int],
-        given: Mapping[Node, Node],
+        nodes: Sequence[ListNode],
+        roots: Iterable[ListNode],
+        slot_of: Mapping[ListNode, int],
+        given: Mapping[ListNode, ListNode],
         enabled: bool = True,
     ) -> None:
         self._uses = Counter(x for n in nodes if n not in given for x in n.operands)
@@ -57,46 +57,50 @@ class Fusing:
             if n not in self._new:
                 self._new[n] = (enabled and self._fused(n)) or self._same(n)
 
-    def new(self, node: Node) -> Node:
+    def new(self, node: ListNode) -> ListNode:
         """Return what stands for a node now."""
         return self._new[node]
 
-    def _made(self, op: str, of: Node, operands: Iterable[Node], scale: Scale) -> Node:
+    def _made(
+        self, op: str, of: ListNode, operands: Iterable[ListNode], scale: HostFactor
+    ) -> ListNode:
         given = tuple(self._new[x] for x in operands)
-        return Node(op, given, of.scope, of.index, of.boolean, scale)
+        return ListNode(op, given, of.scope, of.index, of.boolean, scale)
 
-    def _same(self, n: Node) -> Node:
+    def _same(self, n: ListNode) -> ListNode:
         operands = tuple(self._new[x] for x in n.operands)
         return (
             n
             if operands == n.operands
-            else Node(n.op, operands, n.scope, n.index, n.boolean, n.data)
+            else ListNode(n.op, operands, n.scope, n.index, n.boolean, n.data)
         )
 
-    def _fused(self, n: Node) -> Node | None:
+    def _fused(self, n: ListNode) -> ListNode | None:
         if n.op == "sum" and self._is_single(n.operands[0], "mul"):
             x, y = n.operands[0].operands
             if x is y and n.scope != Scope.UNIT:
-                return self._made("squares", n, (x,), Scale())
+                return self._made("squares", n, (x,), HostFactor())
         if n.scope != Scope.EACH or not all(x.scope == Scope.EACH for x in n.operands):
             return self._scaled(n) if n.scope == Scope.EACH and n.op == "mul" else None
         if n.op in ("add", "sub"):
             return self._sum(n)
         return None
 
-    def _scaled(self, n: Node) -> Node | None:
+    def _scaled(self, n: ListNode) -> ListNode | None:
         """Return a product with several numbers as one."""
         scale, inner = self._stripped(n, own=True)
         if len(scale.factors) < 2:
             return None
         return self._made("scaled", n, (inner,), scale)
 
-    def _sum(self, n: Node) -> Node | None:
+    def _sum(self, n: ListNode) -> ListNode | None:
         a, b = n.operands
         slot = self._slot_of.get(n)
-        sides: list[tuple[Node, Node, Scale]] = [(a, b, MINUS if n.op == "sub" else Scale())]
+        sides: list[tuple[ListNode, ListNode, HostFactor]] = [
+            (a, b, MINUS if n.op == "sub" else HostFactor())
+        ]
         if n.op == "add":
-            sides.append((b, a, Scale()))
+            sides.append((b, a, HostFactor()))
             if slot is not None and not self._is_in(slot, a) and self._is_in(slot, b):
                 sides.reverse()
         for base, other, sign in sides:
@@ -105,7 +109,9 @@ class Fusing:
                 return found
         return None
 
-    def _added(self, n: Node, base: Node, other: Node, sign: Scale) -> Node | None:
+    def _added(
+        self, n: ListNode, base: ListNode, other: ListNode, sign: HostFactor
+    ) -> ListNode | None:
         """Return base ± other as one operation, if the other side is a product."""
         scale, inner = self._stripped(other)
         scale = scale.times(sign)
@@ -119,19 +125,21 @@ class Fusing:
             return None
         return self._decayed(n, base, inner, scale) or self._made("axpy", n, (base, inner), scale)
 
-    def _decayed(self, n: Node, base: Node, inner: Node, scale: Scale) -> Node | None:
+    def _decayed(
+        self, n: ListNode, base: ListNode, inner: ListNode, scale: HostFactor
+    ) -> ListNode | None:
         """Return (x + s·x) + u in the place of (x + u) + s·x: x may then be overwritten at once."""
         moved = self._new[base]
         at_once = inner.op == "input" and self._uses[base] == 1 and moved.op in FUSED
         if not at_once or moved.operands[0] is not inner:
             return None
-        first = Node("axpy", (inner, inner), n.scope, base.index - 0.5, False, scale)
+        first = ListNode("axpy", (inner, inner), n.scope, base.index - 0.5, False, scale)
         operands = (first, *moved.operands[1:])
-        return Node(moved.op, operands, n.scope, n.index, False, moved.data)
+        return ListNode(moved.op, operands, n.scope, n.index, False, moved.data)
 
-    def _stripped(self, n: Node, own: bool = False) -> tuple[Scale, Node]:
+    def _stripped(self, n: ListNode, own: bool = False) -> tuple[HostFactor, ListNode]:
         """Take the numbers away that a value is multiplied with, where nothing else needs the product."""
-        scale = Scale()
+        scale = HostFactor()
         while own or self._uses[n] == 1:
             own = False
             if n.op == "neg":
@@ -144,18 +152,18 @@ class Fusing:
                 number, x = x, number
             if number.scope != Scope.HOST or x.scope != Scope.EACH:
                 break
-            scale, n = scale.times(Scale((number,))), x
+            scale, n = scale.times(HostFactor((number,))), x
         return scale, n
 
-    def _is_single(self, n: Node, op: str) -> bool:
+    def _is_single(self, n: ListNode, op: str) -> bool:
         """Whether a value is made by an operation and used in one place."""
         return n.op == op and n.scope == Scope.EACH and self._uses[n] == 1
 
-    def _is_in(self, slot: int, n: Node) -> bool:
+    def _is_in(self, slot: int, n: ListNode) -> bool:
         """Whether a value is a tensor input, or a multiple of it."""
         _, inner = self._stripped(n)
         return inner.op == "input" and inner.data == slot
 
 
-def _all_each(n: Node) -> bool:
+def _all_each(n: ListNode) -> bool:
     return all(x.scope == Scope.EACH and not x.boolean for x in n.operands)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from thalweg.engine.foreach.nodes import Node, Scope
+from thalweg.engine.foreach.nodes import ListNode, Scope
 from thalweg.engine.program.program import LEAVES, Level, Program, Value
 
 _SCOPES = {"all": Scope.ALL, "tensor": Scope.TENSOR, "unit": Scope.UNIT}
@@ -22,13 +22,13 @@ _SCOPES = {"all": Scope.ALL, "tensor": Scope.TENSOR, "unit": Scope.UNIT}
 class StepGraph:
     """The nodes of a step that are asked for."""
 
-    outputs: list[Node]
+    outputs: list[ListNode]
     """The new parameter, then the new states."""
-    numbers: list[Node]
+    numbers: list[ListNode]
     """The new scalar states that come from reductions."""
-    matrices: list[Node]
+    matrices: list[ListNode]
     """The new states of other shapes."""
-    over_all: list[list[Node]]
+    over_all: list[list[ListNode]]
     """For each stage but the last, the reductions over all tensors."""
 
 
@@ -73,29 +73,29 @@ class _Nodes:
         self._truths, self._vectors = truths, vectors
         self._tensors = list(program.tensors)
         self._matrices = list(program.matrix_states)
-        self._made: dict[Value, Node] = {}
-        self._stacks: dict[Value, Node] = {}
+        self._made: dict[Value, ListNode] = {}
+        self._stacks: dict[Value, ListNode] = {}
         self._index = count()
         for value in program.reached():  # in order, so that none is reached deep down
             self.of(value)
 
-    def of(self, value: Value) -> Node:
+    def of(self, value: Value) -> ListNode:
         """Return the node of a value."""
         if value not in self._made:
             self._made[value] = self._known(value) or self._input(value) or self._computed(value)
         return self._made[value]
 
-    def whole(self, value: Value) -> Node:
+    def whole(self, value: Value) -> ListNode:
         """Return what is written: a rule may return one number for a whole tensor."""
         x = self.of(value)
         return x if x.scope == Scope.EACH else self._node("spread", (x,), Scope.EACH, value)
 
     def _node(
-        self, op: str, operands: Iterable[Node], scope: Scope, value: Value, data: Any = None
-    ) -> Node:
-        return Node(op, tuple(operands), scope, next(self._index), value.boolean, data)
+        self, op: str, operands: Iterable[ListNode], scope: Scope, value: Value, data: Any = None
+    ) -> ListNode:
+        return ListNode(op, tuple(operands), scope, next(self._index), value.boolean, data)
 
-    def _known(self, value: Value) -> Node | None:
+    def _known(self, value: Value) -> ListNode | None:
         """Return the node of a value that is known before the step begins."""
         if value.op == "constant" or value in self._truths:
             data = self._truths.get(value, value.data)
@@ -106,7 +106,7 @@ class _Nodes:
             return self._node("host", (), Scope.HOST, value, value.name)
         return None
 
-    def _input(self, value: Value) -> Node | None:
+    def _input(self, value: Value) -> ListNode | None:
         """Return the node of a value that is read from memory, or counted there."""
         if value.op == "tensor":
             k = self._tensors.index(value.data)
@@ -119,7 +119,7 @@ class _Nodes:
             return self._node(value.op, (), scope, value, value.data)
         return None
 
-    def _computed(self, value: Value) -> Node:
+    def _computed(self, value: Value) -> ListNode:
         """Return the node of a value that is computed from others."""
         if value.op == "matrix":
             return self._call(value)
@@ -132,24 +132,24 @@ class _Nodes:
             return self._node(value.op, operands, Scope.EACH, value, value.data)
         return self._node(value.op, operands, max(x.scope for x in operands), value)
 
-    def _call(self, value: Value) -> Node:
+    def _call(self, value: Value) -> ListNode:
         """Return the call of a matrix function."""
         given = [self._given(x) for x in value.operands]
         return self._node("matrix", given, Scope.MATRIX, value, (value.data, value.shape))
 
-    def _given(self, operand: Value) -> Node:
+    def _given(self, operand: Value) -> ListNode:
         """Return what a matrix function is called with: stacks, and numbers that are on the host."""
         if operand in self._vectors:
             return self._node("host", (), Scope.HOST, operand, name_on_host(operand))
         return self._stacked(operand) if operand.level == Level.TENSOR else self.of(operand)
 
-    def _stacked(self, value: Value) -> Node:
+    def _stacked(self, value: Value) -> ListNode:
         """Return a list of tensors as stacks, made once."""
         if value not in self._stacks:
             self._stacks[value] = self._node("stacked", (self.of(value),), Scope.MATRIX, value)
         return self._stacks[value]
 
-    def _spread(self, x: Node, value: Value) -> Node:
+    def _spread(self, x: ListNode, value: Value) -> ListNode:
         """Return a node as large as the value in whose place it stands."""
         if value.level == Level.TENSOR and x.scope < Scope.EACH:
             return self._node("spread", (x,), Scope.EACH, value)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from thalweg.engine.foreach.nodes import Node
+from thalweg.engine.foreach.nodes import ListNode
 
 
 class ListMemory:
@@ -29,12 +29,12 @@ class ListMemory:
 
     def __init__(
         self,
-        order: Sequence[Node],
-        outputs: Sequence[Node],
+        order: Sequence[ListNode],
+        outputs: Sequence[ListNode],
         slots: int,
         widens: bool,
         coded: Sequence[int],
-        returned: Iterable[Node],
+        returned: Iterable[ListNode],
     ) -> None:
         self._last = {x: i for i, n in enumerate(order) for x in n.operands}
         self._last.update(dict.fromkeys(returned, len(order) + 1))
@@ -44,8 +44,8 @@ class ListMemory:
         self._writes = bool(outputs)
         self.lines: list[str] = []
         self._made = 0
-        self._list: dict[Node, str] = {}
-        self._holds: dict[str, Node] = {}
+        self._list: dict[ListNode, str] = {}
+        self._holds: dict[str, ListNode] = {}
         self.most = 0
         """The most temporary lists there are at once."""
         inputs = {n.data: n for n in order if n.op == "input"}
@@ -57,7 +57,7 @@ class ListMemory:
         }
         # what is left where it is must not be overwritten, except a copy of it
         self._pins = Counter(self._wanted.values() if widens else outputs)
-        self._targets: dict[Node, int] = {}
+        self._targets: dict[ListNode, int] = {}
         for slot, v in self._wanted.items():
             self._targets.setdefault(v, slot)
 
@@ -65,7 +65,7 @@ class ListMemory:
         """Go on to the value of this place in the order."""
         self._now = index
 
-    def list_of(self, node: Node) -> str:
+    def list_of(self, node: ListNode) -> str:
         """Return the list in which a value lies; an input is widened when it is first read."""
         if node not in self._list:
             name = "g" if node.data == 0 else f"s{node.data - 1}"
@@ -88,7 +88,7 @@ class ListMemory:
             return f"encode_into(s0, {name}, {self._scales[name]}, {source})"
         return f"list_copy_({name}, {source})"
 
-    def new(self, node: Node, *, kept: bool = False) -> str:
+    def new(self, node: ListNode, *, kept: bool = False) -> str:
         """Return a new temporary list for a value; one that is `kept` is not overwritten."""
         name = f"{'m' if kept else 'b'}{self._made}"
         self._made += 1
@@ -97,7 +97,7 @@ class ListMemory:
         self.most = max(self.most, sum(map(_lists, self._holds.items())))
         return name
 
-    def take(self, node: Node, operands: Iterable[Node]) -> Node | None:
+    def take(self, node: ListNode, operands: Iterable[ListNode]) -> ListNode | None:
         """Return the operand whose list is given to a value, or None; best the slot that waits for it."""
         free = [x for x in operands if self._is_free_for(x, node)]
         if not free:
@@ -109,14 +109,14 @@ class ListMemory:
         self._holds[name] = node
         return chosen
 
-    def _is_free_for(self, x: Node, node: Node) -> bool:
+    def _is_free_for(self, x: ListNode, node: ListNode) -> bool:
         name = self.list_of(x)
         if name[0] in "gm" or self._holds.get(name) is not x or not self._is_over(x):
             return False
         target = self._targets.get(node)
         return not name.startswith("s") or (self._writes and target in (None, int(name[1:])))
 
-    def _is_over(self, x: Node) -> bool:
+    def _is_over(self, x: ListNode) -> bool:
         return self._last.get(x, -1) <= self._now and not self._pins[x]
 
     def finish(self) -> None:
@@ -144,7 +144,7 @@ class ListMemory:
         del self._wanted[slot]
         return True
 
-    def _source(self, value: Node) -> str:
+    def _source(self, value: ListNode) -> str:
         """Return the list to copy a value from: an input need not be widened for that."""
         if value.op != "input" or value in self._list:
             return self._list[value]
@@ -168,7 +168,7 @@ def _is_temporary(name: str) -> bool:
     return name[0] in "bm"
 
 
-def _lists(held: tuple[str, Node]) -> int:
+def _lists(held: tuple[str, ListNode]) -> int:
     """Return how many lists of float32 numbers a list takes the memory of."""
     name, node = held
     return _is_temporary(name) * (2 if node.op == "bits" else 1)

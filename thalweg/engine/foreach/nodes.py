@@ -40,11 +40,11 @@ class Scope(IntEnum):
 
 
 @dataclass(eq=False)
-class Node:
+class ListNode:
     """A value of one step. `index` is its place in the order of computation."""
 
     op: str
-    operands: tuple[Node, ...]
+    operands: tuple[ListNode, ...]
     scope: Scope
     index: float
     boolean: bool = False
@@ -56,10 +56,10 @@ class Node:
         return self.op in ("sum", "squares", "max")
 
 
-def needed(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:
+def needed(roots: Iterable[ListNode], known: Iterable[ListNode] = ()) -> list[ListNode]:
     """Return what the roots depend on, in order; what is known already is not looked behind."""
     behind = set(known)
-    found: set[Node] = set()
+    found: set[ListNode] = set()
     pending = list(roots)
     while pending:
         x = pending.pop()

@@ -15,7 +15,7 @@ from thalweg.engine.foreach.fusing import Fusing
 from thalweg.engine.foreach.graph import StepGraph, choosers, graph_of, name_on_host
 from thalweg.engine.foreach.lists import functions
 from thalweg.engine.foreach.memory import ListMemory
-from thalweg.engine.foreach.nodes import Node, needed
+from thalweg.engine.foreach.nodes import ListNode, needed
 from thalweg.engine.foreach.rounded import ROUNDED
 from thalweg.engine.foreach.statements import Statements
 from thalweg.engine.program.printing import define
@@ -63,7 +63,7 @@ def segments(
     """
     graph = graph_of(program, truths, vectors)
     made: list[Segment] = []
-    known: list[Node] = []
+    known: list[ListNode] = []
     for stage in [*(s for s, found in enumerate(graph.over_all) if found), None]:
         segment, known = _segment(program, graph, stage, known, kind, choosers(program, vectors))
         made.append(segment)
@@ -74,25 +74,25 @@ def _segment(
     program: Program,
     graph: StepGraph,
     stage: int | None,
-    known: list[Node],
+    known: list[ListNode],
     kind: Kind,
     chosen_by: Sequence[Value],
-) -> tuple[Segment, list[Node]]:
+) -> tuple[Segment, list[ListNode]]:
     """Return the function up to a stage, and what is known after it."""
     results = graph.numbers if stage is None else graph.over_all[stage]
     outputs = graph.outputs if stage is None else []
     matrices = graph.matrices if stage is None else []
     nodes = needed([*outputs, *results, *matrices], known)
-    carried: list[Node] = []
+    carried: list[ListNode] = []
     if stage is not None:
         inside = [x for x in nodes if _is_dear(x) and x not in known and x not in results]
         later = _needed_after(graph, stage, {*known, *results, *inside})
         carried = [x for x in [*known, *inside] if x in later]
-    slot_of: dict[Node, int] = {}
+    slot_of: dict[ListNode, int] = {}
     for slot, v in enumerate(outputs):
         slot_of.setdefault(v, slot)
     given = {
-        x: Node("known", (), x.scope, x.index, x.boolean, f"k{i}") for i, x in enumerate(known)
+        x: ListNode("known", (), x.scope, x.index, x.boolean, f"k{i}") for i, x in enumerate(known)
     }
     roots = [*outputs, *results, *carried, *matrices]
     new = Fusing(nodes, roots, slot_of, given, kind.fuses).new
@@ -130,12 +130,12 @@ def _segment(
     return segment, [*results, *carried]
 
 
-def _is_dear(node: Node) -> bool:
+def _is_dear(node: ListNode) -> bool:
     """Whether a later function is given a value rather than computing it again."""
     return node.is_reduction or node.op == "matrix"
 
 
-def _needed_after(graph: StepGraph, stage: int, known: Iterable[Node]) -> set[Node]:
+def _needed_after(graph: StepGraph, stage: int, known: Iterable[ListNode]) -> set[ListNode]:
     """Return what the functions after a stage look at; they do not look behind what is known."""
     rest = [x for found in graph.over_all[stage + 1 :] for x in found]
     return set(needed([*graph.outputs, *graph.numbers, *graph.matrices, *rest], known))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from thalweg.engine.foreach.fusing import Scale
+from thalweg.engine.foreach.fusing import HostFactor
 from thalweg.engine.foreach.memory import ListMemory
-from thalweg.engine.foreach.nodes import BINARY, UNARY, Node, Scope
+from thalweg.engine.foreach.nodes import BINARY, UNARY, ListNode, Scope
 from thalweg.engine.program.ops import OPS
 from thalweg.engine.program.program import LEAVES
 from thalweg.engine.program.stored import STORED
@@ -24,12 +24,12 @@ class Statements:
     def __init__(self, memory: ListMemory) -> None:
         self._memory = memory
         self._lines = memory.lines
-        self._names: dict[Node, str] = {}
+        self._names: dict[ListNode, str] = {}
         self._hoisted: dict[tuple[str, ...], str] = {}
         self.calls: dict[str, Any] = {}
         """The matrix functions that the lines call, by the names that they have there."""
 
-    def print(self, node: Node) -> None:
+    def print(self, node: ListNode) -> None:
         """Write the lines of a value."""
         if node.op in ("input", "constant", "host", "vector", "known", "ordinal"):
             return
@@ -41,7 +41,7 @@ class Statements:
         else:
             self._each(node)
 
-    def text_of(self, node: Node) -> str:
+    def text_of(self, node: ListNode) -> str:
         """Return how a value is written where it is used; a number stands for itself."""
         if node.op == "constant":
             return repr(node.data)
@@ -51,7 +51,7 @@ class Statements:
 
     # -- numbers for tensors and units ---------------------------------------------------------------
 
-    def _reduced(self, node: Node) -> str:
+    def _reduced(self, node: ListNode) -> str:
         """Return the expression of a value on the device that is not a list."""
         if node.is_reduction:
             return self._reduction(node)
@@ -64,7 +64,7 @@ class Statements:
             return f"{operands[0]}.to(part.wide)"
         return OPS[node.op].template.format(*operands)
 
-    def _reduction(self, node: Node) -> str:
+    def _reduction(self, node: ListNode) -> str:
         (x,) = map(self.text_of, node.operands)
         if node.scope == Scope.UNIT:
             return f"{_OF_UNITS[node.op]}(part, {x})"
@@ -73,7 +73,7 @@ class Statements:
             return text
         return f"{text}.max()" if node.op == "max" else f"{text}.sum()"
 
-    def _reduced_operand(self, x: Node, node: Node, place: int) -> str:
+    def _reduced_operand(self, x: ListNode, node: ListNode, place: int) -> str:
         if x.scope == Scope.HOST:
             # a number divided by a tensor would be its rounded reciprocal times the number
             plain = node.op in _OPERATORS and not (node.op == "div" and place == 0)
@@ -84,7 +84,7 @@ class Statements:
 
     # -- stacks of matrices --------------------------------------------------------------------------
 
-    def _matrix(self, node: Node) -> None:
+    def _matrix(self, node: ListNode) -> None:
         """Print a matrix value."""
         if node.op == "matrix":
             call, shape = node.data
@@ -108,11 +108,11 @@ class Statements:
             text = self._loop(node, self._stacked)
         self._lines.append(f"{self._memory.new(node, kept=True)} = {text}")
 
-    def _stacked(self, x: Node) -> str:
+    def _stacked(self, x: ListNode) -> str:
         """Return a list with an entry for each stack."""
         return self.text_of(x) if x.scope == Scope.MATRIX else self._hoist("of_stacks", x)
 
-    def _hoist(self, call: str, x: Node) -> str:
+    def _hoist(self, call: str, x: ListNode) -> str:
         """Return the name of a number on the device, made once."""
         return self._once(call, self.text_of(x))
 
@@ -125,7 +125,7 @@ class Statements:
 
     # -- lists ---------------------------------------------------------------------------------------
 
-    def _each(self, node: Node) -> None:
+    def _each(self, node: ListNode) -> None:
         operands = node.operands
         if node.op in ("axpy", "addcmul", "addcdiv", "scaled"):
             self._fused(node)
@@ -157,7 +157,7 @@ class Statements:
         else:
             self._one_by_one(node)
 
-    def _stored(self, node: Node) -> None:
+    def _stored(self, node: ListNode) -> None:
         """Print a conversion to fewer bits, or the random bits for it."""
         if node.op == "bits":
             given = ["part", "s0", self._argument(node.operands[0])]
@@ -168,8 +168,8 @@ class Statements:
             given.append(str(node.data))
         self._lines.append(f"{self._memory.new(node)} = {node.op}({', '.join(given)})")
 
-    def _fused(self, node: Node) -> None:
-        scale: Scale = node.data
+    def _fused(self, node: ListNode) -> None:
+        scale: HostFactor = node.data
         if node.op == "scaled":
             self._call(node, "mul", node.operands[0], [self._once("scalar", product(scale))])
             return
@@ -178,7 +178,7 @@ class Statements:
         texts = [self._memory.list_of(x) for x in others]
         self._call(node, name, base, [*texts, f"{keyword}={product(scale)}"])
 
-    def _binary(self, node: Node, a: Node, b: Node) -> None:
+    def _binary(self, node: ListNode, a: ListNode, b: ListNode) -> None:
         """Print an operation with a list first."""
         op = node.op
         if b.scope < Scope.EACH:
@@ -196,7 +196,7 @@ class Statements:
         texts = [self._memory.list_of(x) for x in (a, b)]
         self._lines.append(f"{self._memory.new(node)} = list_{op}({', '.join(texts)})")
 
-    def _call(self, node: Node, name: str, first: Node, others: Sequence[str]) -> None:
+    def _call(self, node: ListNode, name: str, first: ListNode, others: Sequence[str]) -> None:
         """Print a call of PyTorch's, in place if the first list is free."""
         given = self._memory.list_of(first)
         arguments = "".join(f", {text}" for text in others)
@@ -205,12 +205,12 @@ class Statements:
         else:
             self._lines.append(f"{self._memory.new(node)} = list_{name}({given}{arguments})")
 
-    def _in_place(self, node: Node, op: str, number: Node) -> None:
+    def _in_place(self, node: ListNode, op: str, number: ListNode) -> None:
         """Print an operation of a value, as it is so far, with a number."""
         name, second = self._with_number(op, number)
         self._lines.append(f"list_{name}_({self._memory.list_of(node)}, {second})")
 
-    def _with_number(self, op: str, x: Node) -> tuple[str, str]:
+    def _with_number(self, op: str, x: ListNode) -> tuple[str, str]:
         """Return the function that takes a list and a number, and the number as it takes it."""
         if x.scope == Scope.HOST:
             if op == "mul":
@@ -223,7 +223,7 @@ class Statements:
             return op, self._hoist("one", x)
         return op, self._listed(x)
 
-    def _quotient(self, node: Node, number: Node, x: Node) -> None:
+    def _quotient(self, node: ListNode, number: ListNode, x: ListNode) -> None:
         """Print a number divided by a list; PyTorch would multiply by the rounded reciprocal."""
         if number.op == "constant" and number.data == 1.0:
             self._call(node, "reciprocal", x, [])
@@ -233,18 +233,18 @@ class Statements:
         self._lines.append(f"{new} = filled(part, {text}, {self.text_of(number)})")
         self._lines.append(f"list_div_({new}, {text})")
 
-    def _spread(self, node: Node) -> None:
+    def _spread(self, node: ListNode) -> None:
         (x,) = node.operands
         text = self.text_of(x) if x.scope == Scope.HOST else self._listed(x)
         call = "filled" if x.scope == Scope.HOST else "spread"
         self._lines.append(f"{self._memory.new(node)} = {call}(part, s0, {text})")
 
-    def _one_by_one(self, node: Node) -> None:
+    def _one_by_one(self, node: ListNode) -> None:
         """Print a loop over the tensors."""
         text = self._loop(node, self._listed)
         self._lines.append(f"{self._memory.new(node)} = {text}")
 
-    def _loop(self, node: Node, listed: Callable[[Node], str]) -> str:
+    def _loop(self, node: ListNode, listed: Callable[[ListNode], str]) -> str:
         """Return a loop over the entries of lists; `listed` gives that of an operand."""
         texts, looped = [], {}
         for k, x in enumerate(node.operands):
@@ -262,7 +262,7 @@ class Statements:
             over = f"zip({', '.join(looped.values())}, strict=True)"
         return f"[{text} for {', '.join(looped)} in {over}]"
 
-    def _listed(self, x: Node) -> str:
+    def _listed(self, x: ListNode) -> str:
         """Return a list with an entry for each tensor."""
         if x.scope == Scope.EACH:
             return self._memory.list_of(x)
@@ -270,13 +270,13 @@ class Statements:
             return f"[{self._hoist('one', x)}] * len(g)"
         return self._hoist("of_units" if x.scope == Scope.UNIT else "of_tensors", x)
 
-    def _argument(self, x: Node) -> str:
+    def _argument(self, x: ListNode) -> str:
         """Return a number as noise takes it: a plain one, or a list."""
         text = self.text_of(x)
         return text if x.scope < Scope.TENSOR else f"list({text}.unbind())"
 
 
-def product(scale: Scale) -> str:
+def product(scale: HostFactor) -> str:
     """Return the text of a product of numbers of the host."""
     names = [repr(x.data) if x.op == "constant" else str(x.data) for x in scale.factors]
     text = " * ".join(names) or "1.0"

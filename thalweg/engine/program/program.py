@@ -185,7 +185,7 @@ class Program:
         given = {x for v in self.matrices for x in v.operands if x.level == Level.TENSOR}
         return tuple(v for v in self.values if v in given and v.stage == stage)
 
-    def part(self, roots: Iterable[Value], level: Level) -> Part:
+    def part(self, roots: Iterable[Value], level: Level) -> LevelPart:
         """Return what one level must compute for the roots, and what it reads from the levels below."""
         reached: set[Value] = set()
         pending = list(roots)
@@ -198,7 +198,7 @@ class Program:
                 pending.extend(value.operands)
         ordered = tuple(v for v in self.values if v in reached)
         computed = tuple(v for v in ordered if v.level == level and not v.is_reduction)
-        return Part(computed, tuple(v for v in ordered if v not in computed))
+        return LevelPart(computed, tuple(v for v in ordered if v not in computed))
 
 
 def _reach(roots: Iterable[Value]) -> set[Value]:
@@ -213,7 +213,7 @@ def _reach(roots: Iterable[Value]) -> set[Value]:
 
 
 @dataclass(frozen=True)
-class Part:
+class LevelPart:
     """The values that one level computes, in order, and those it reads from lower levels."""
 
     computes: tuple[Value, ...]

@@ -26,7 +26,7 @@ from thalweg.engine.storage import elements
 from thalweg.engine.triton.device import (
     LANES,
     LAUNCH,
-    Table,
+    DeviceTable,
     constant,
     current,
     zeros,
@@ -104,7 +104,7 @@ class TritonBatch:
         self._count = len(chunks)
         self._numbers = numbers
         self._pointers = np.zeros((len(members), len(dtypes)), dtype=np.int64)
-        self._pointer_table = Table(self._pointers, self.device)
+        self._pointer_table = DeviceTable(self._pointers, self.device)
         self._pointed = self._pointer_table.tensor
         self._chunks = constant(chunks, self.device)
         self._places = constant(np.stack([entries.row_of, entries.tensor], axis=1), self.device)

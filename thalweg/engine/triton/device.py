@@ -18,7 +18,7 @@ LAUNCH: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": False}
 """No product is fused with a sum: PyTorch's eager kernels round each."""
 
 
-class Table:
+class DeviceTable:
     """A table on a device that is written again where its numbers have changed."""
 
     def __init__(self, numbers: Array, device: torch.device) -> None:
@@ -49,7 +49,7 @@ class Table:
 
 def constant(numbers: Array, device: torch.device) -> Tensor:
     """Return a table that is never written again."""
-    table = Table(numbers, device)
+    table = DeviceTable(numbers, device)
     table.write(numbers)
     return table.tensor
 

@@ -27,7 +27,7 @@ from thalweg.engine.triton.device import (
     LANES,
     LAUNCH,
     Array,
-    Table,
+    DeviceTable,
     constant,
     current,
     zeros,
@@ -67,7 +67,7 @@ class DeviceNumbers:
         self._first = 1 + len(program.scalar_outputs)
         width = len(program.scalars) - self._first
         self._given = np.zeros((self._groups[-1] + 1, max(1, width)))
-        self._table = Table(self._given, device)
+        self._table = DeviceTable(self._given, device)
         self.rows = zeros(self._count * len(program.host_reads), device)
         self.kept = zeros(self._count * len(program.number_outputs), device)
         self.scaling = torch.tensor([1.0, 0.0], dtype=torch.float64, device=device)

@@ -12,7 +12,7 @@ from thalweg.engine.capturing import counted_by_the_host, is_capturing
 from thalweg.engine.member import Member
 from thalweg.engine.program.program import Program
 from thalweg.engine.rows import ReducedNumbers
-from thalweg.engine.triton.device import Array, Table, zeros
+from thalweg.engine.triton.device import Array, DeviceTable, zeros
 
 
 class HostNumbers:
@@ -31,11 +31,11 @@ class HostNumbers:
         self, program: Program, members: Sequence[Member], rows: Array, device: torch.device
     ) -> None:
         self._host_rows = rows
-        self._row_table = Table(rows, device)
+        self._row_table = DeviceTable(rows, device)
         start = 1 + len(program.scalar_outputs)
         self._kept = ReducedNumbers([(m.block, m.line) for m in members], start)
         self._width = len(program.number_outputs)
-        self._kept_table = Table(np.zeros((len(members), self._width)), device)
+        self._kept_table = DeviceTable(np.zeros((len(members), self._width)), device)
         self.rows, self.kept = self._row_table.tensor, self._kept_table.tensor
         self.scaling = zeros(2, device)
 

@@ -18,7 +18,7 @@ another one that is not 0 where a gradient is not finite: then the last pass wri
 from __future__ import annotations
 
 from thalweg.engine.program.printing import Layout
-from thalweg.engine.program.program import Level, Part, Program, Value
+from thalweg.engine.program.program import Level, LevelPart, Program, Value
 from thalweg.engine.triton.printed import INDENT, TritonPrinter
 
 STORED = {"float32": "float32", "float64": "float64", "float16": "float16", "bfloat16": "uint16"}
@@ -38,7 +38,7 @@ class _Pass:
         self.last = stage == program.stages
         self.roots = program.outputs_of(stage)
         self.reductions = () if self.last else program.reductions(stage)
-        self.part: Part = program.part(self.roots, Level.TENSOR)
+        self.part: LevelPart = program.part(self.roots, Level.TENSOR)
         self.bits = 64 if "float64" in layout.dtypes else 32
         self.slots = {name: slot for slot, name in enumerate(program.tensors)}
         read = {self.slots[v.data] for v in self.part.computes if v.op == "tensor"}

@@ -79,6 +79,8 @@ class CarriedDirection:
 class CarriedScales:
     """Levenberg and Marquardt's subproblem with the scales of the parameters from before."""
 
+    by_curvature = True
+
     def __init__(self, scales: Tensor | None) -> None:
         self.inner, self.scales = GaussNewton(), scales
 

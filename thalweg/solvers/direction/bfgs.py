@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.solvers.direction.broyden import Family, update
 from thalweg.solvers.direction.direction import Model
 from thalweg.solvers.direction.inverse import PARALLEL, Inverse
-from thalweg.solvers.lanes import add_products, times
+from thalweg.solvers.lanes import add_products, cosine, norm, times
 
 
 class OneInverse(NamedTuple):
@@ -92,15 +92,17 @@ class BroydenDirection:
         s, y = state.pair.unbind(1)
         d, before = state.last.unbind(1)
         hy, hg = times(state.h, y), times(state.h, g)
-        left = torch.stack([s, y, y, s, d, s, s, s, hy])
-        right = torch.stack([y, y, hy, d, d, before, s, g, g])
+        left = torch.stack([s, y, y, s, s, hy])
+        right = torch.stack([y, y, hy, before, g, g])
         dots = (left * right).sum(-1, keepdim=True)
-        sy, yy, yhy, sd, dd, sg, ss, by_s, by_h = dots.unbind()
-        fresh = sy > torch.finfo(s.dtype).eps * ss.sqrt() * yy.sqrt()
+        sy, yy, yhy, sg, by_s, by_h = dots.unbind()
+        size, length, turn = (row[:, None] for row in (norm(s), norm(d), cosine(s, d)))
+        fresh = sy > torch.finfo(s.dtype).eps * size * yy.sqrt()
         first = torch.where(fresh & (state.taken == 0), sy / yy, 1.0)
         hy, yhy, by_h = first * hy, first * yhy, first * by_h
-        # s = −αHg, so that sᵀH⁻¹s = −α·sᵀg, with α = sᵀd/dᵀd.
-        b = torch.where(sd * sd > (1 - PARALLEL) * ss * dd, -sd / dd * sg / (first * sy), torch.nan)
+        # s = −αHg, so that sᵀH⁻¹s = −α·sᵀg, with α = sᵀd/dᵀd; `alpha` is −α.
+        alpha = -turn * size / length
+        b = torch.where(turn * turn > 1 - PARALLEL, alpha * sg / (first * sy), torch.nan)
         c = update(self.family, b, sy, yhy, s.shape[-1])
         fresh = fresh & c.sound
         weights = torch.where(fresh, torch.stack([c.ss, c.sh, c.hh]) / c.tau, 0.0)

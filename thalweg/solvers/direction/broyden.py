@@ -66,7 +66,7 @@ def update(family: Family, b: Tensor, sy: Tensor, yhy: Tensor, n: int) -> Update
     phi, tau = family(b, yhy / sy, n)
     known = torch.isfinite(b)
     phi, tau = torch.where(known, phi, 1.0), torch.where(known, tau, 1.0)
-    ss = phi * yhy / sy.square() + tau / sy
+    ss = (phi * (yhy / sy) + tau) / sy
     sh = -phi / sy
     hh = (phi - 1) / yhy
     sound = (yhy > 0) & (tau > 0) & torch.isfinite(ss + sh + hh)

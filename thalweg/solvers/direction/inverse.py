@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.direction.broyden import Family, update
+from thalweg.solvers.lanes import cosine, norm, power_of_two
 
 _LARGE = 256
 """Rows from which on a matrix is large: it is kept in panels, and its updates are delayed."""
@@ -115,15 +116,15 @@ class Inverse:
             return hg
         differs = torch.equal(g - before, y)  # not so at bounds
         hy = hg + d if differs else self.times(y)
-        sy, yy, ss, yhy, by_s, by_h, sd, dd, sg = _dots(
-            (s, y), (y, y), (s, s), (y, hy), (s, g), (hy, g), (s, d), (d, d), (s, before)
-        )
-        if not sy > torch.finfo(self.dtype).eps * math.sqrt(ss) * math.sqrt(yy):
+        sy, yy, yhy, by_s, by_h, sg = _dots((s, y), (y, y), (y, hy), (s, g), (hy, g), (s, before))
+        size, length, turn = torch.stack([norm(s), norm(d), cosine(s, d)]).tolist()
+        if not sy > torch.finfo(self.dtype).eps * size * math.sqrt(yy):
             return hg
         first = sy / yy if self.taken == 0 else 1.0
         yhy *= first
         # s = −αHg, so that sᵀH⁻¹s = −α·sᵀg, with α = sᵀd/dᵀd.
-        b = -sd / dd * sg / first / sy if sd * sd > (1 - PARALLEL) * ss * dd else math.nan
+        is_parallel = turn * turn > 1 - PARALLEL
+        b = -turn * size / length * sg / first / sy if is_parallel else math.nan
         at = torch.tensor([[b], [sy], [yhy]], dtype=torch.float64)
         numbers = update(self.family, at[0], at[1], at[2], len(s))
         of_ss, of_sh, of_hh, tau, sound = torch.cat(numbers).tolist()
@@ -141,12 +142,16 @@ class Inverse:
         return hg.mul_(first / tau).add_(s, alpha=along_s / tau).add_(hy, alpha=along_h / tau)
 
     def _append(self, s: Tensor, hy: Tensor, weights: list[list[float]]) -> None:
-        """Add a pair of vectors to U and W, and these to the base when they are full."""
+        """Add a pair of vectors to U and W, and these to the base when they are full.
+
+        They are added in units of their own lengths, whose squares the weights then hold.
+        """
         at, self.used = self.used, self.used + 2
-        self.u[at], self.u[at + 1] = s, hy
-        self.w[at : self.used, at : self.used] = (
-            torch.tensor(weights, dtype=self.dtype) / self.scale
-        )
+        units = power_of_two(torch.stack([norm(s), norm(hy)]).double()).cpu()
+        torch.div(s, float(units[0]), out=self.u[at])
+        torch.div(hy, float(units[1]), out=self.u[at + 1])
+        exact = torch.tensor(weights, dtype=torch.float64) * torch.outer(units, units)
+        self.w[at : self.used, at : self.used] = (exact / self.scale).to(self.dtype)
         if self.used < len(self.u):
             return
         wu = self.w @ self.u

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thalweg.solvers.direction.direction import Model
 from thalweg.solvers.direction.pairs import Pairs
-from thalweg.solvers.lanes import dot, times, transposed_times
+from thalweg.solvers.lanes import dot, norm, times, transposed_times
 
 
 class OneHistory(NamedTuple):
@@ -105,7 +105,7 @@ def _with_pair(state: Histories, step: Tensor, dg: Tensor) -> Histories:
     """Return the state with one more pair in the lanes where its curvature is beyond its rounding."""
     sy, yy = dot(step, dg).double(), dot(dg, dg).double()
     kind = torch.finfo(step.dtype)
-    good = (yy > kind.tiny) & (sy > kind.eps * (dot(step, step).double() * yy).sqrt())
+    good = (yy > kind.tiny) & (sy > kind.eps * norm(step)[:, None].double() * yy.sqrt())
     rows = state.s.shape[1]
     row = (state.taken % rows)[:, 0]
     lanes = torch.arange(len(row), device=row.device)

@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.errors import suggest
 from thalweg.solvers.direction.direction import Model
 from thalweg.solvers.direction.steepest import Nothing
-from thalweg.solvers.lanes import dot, times, transposed_times
+from thalweg.solvers.lanes import dot, norm, times, transposed_times
 from thalweg.solvers.preconditioner import Preconditioner
 
 _LEAST = 1e-10
@@ -94,11 +94,11 @@ class NewtonCGDirection:
 
     def init(self, x: Tensor, g: Tensor) -> FirstSize:
         """Return the state before the first step."""
-        return FirstSize(g.norm(dim=-1, keepdim=True))
+        return FirstSize(norm(g)[:, None])
 
     def propose(self, state: FirstSize, g: Tensor, model: Model) -> tuple[Tensor, FirstSize]:
         """Return the direction, and the state."""
-        size = g.norm(dim=-1, keepdim=True)
+        size = norm(g)[:, None]
         eta = (size / state.norm).sqrt().clamp(max=0.5)
         most = self.most or 10 * g.shape[-1]
         return newton_by_products(g, model, eta * size, most, self.m), state
@@ -131,7 +131,7 @@ def newton_by_products(
         alpha = torch.where(going, squared / torch.where(going, bend, 1.0), 0.0)
         d = d + alpha * p
         residual = residual + alpha * hp
-        going = going & (residual.norm(dim=-1, keepdim=True) > enough)
+        going = going & (norm(residual)[:, None] > enough)
         if not bool(going.any()):
             break
         z = residual if m is None else m(residual)

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thalweg.solvers.lanes import norm
+
 _FIRST_ROWS = 8
 """Pairs that there is room for at first; it is doubled when it is full."""
 _SHORT = 0.1
@@ -52,9 +54,9 @@ class Pairs:
 
     def add(self, s: Tensor, y: Tensor) -> None:
         """Take a pair, if its curvature is beyond its rounding; the next direction finds its products."""
-        ss, sy, yy = (float(torch.dot(a, b)) for a, b in ((s, s), (s, y), (y, y)))
+        size, sy, yy = float(norm(s)), float(torch.dot(s, y)), float(torch.dot(y, y))
         kind = torch.finfo(self.dtype)
-        if not (yy > kind.tiny and sy > kind.eps * math.sqrt(ss) * math.sqrt(yy)):
+        if not (yy > kind.tiny and sy > kind.eps * size * math.sqrt(yy)):
             return
         if self.count == self.rows < self.most:
             self._grow()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.direction.direction import Model
-from thalweg.solvers.lanes import dot, norm, take, times, transposed_times
+from thalweg.solvers.lanes import dot, norm, power_of_two, take, times, transposed_times
 
 _ROUNDS = 60
 _CLOSE = 1e-3
@@ -29,6 +29,8 @@ class Exact:
     Source: Moré and Sorensen (1983), Computing a trust region step.
     """
 
+    by_curvature = False
+
     def prepare(self, before: Any, g: Tensor, model: Model) -> Spectrum:
         """Return what is computed once at a point."""
         hessian = model.dense()
@@ -46,9 +48,11 @@ class Exact:
 
     def solve(self, at: Spectrum, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the steps, by how much the model falls, and their lengths."""
-        q = within(at.eigenvalues, at.a, radius)
-        fall = -(dot(at.a, q) + dot(at.eigenvalues * q, q) / 2)
-        return times(at.vectors, q), fall, q.norm(dim=-1, keepdim=True)
+        unit = power_of_two(radius)
+        a, eigenvalues = unit * at.a, unit * (unit * at.eigenvalues)
+        q = within(eigenvalues, a, radius / unit)
+        fall = -(dot(a, q) + dot(eigenvalues * q, q) / 2)
+        return unit * times(at.vectors, q), fall, unit * norm(q)[:, None]
 
 
 def within(eigenvalues: Tensor, a: Tensor, radius: Tensor) -> Tensor:
@@ -56,10 +60,10 @@ def within(eigenvalues: Tensor, a: Tensor, radius: Tensor) -> Tensor:
     lowest = eigenvalues[:, :1]
     least = (-lowest).clamp(min=0)
     scale = eigenvalues.abs().amax(-1, keepdim=True)
-    tiny = torch.finfo(a.dtype).eps * torch.maximum(scale, a.norm(dim=-1, keepdim=True) / radius)
+    tiny = torch.finfo(a.dtype).eps * torch.maximum(scale, norm(a)[:, None] / radius)
     tiny = tiny.clamp(min=torch.finfo(a.dtype).tiny)
     low = least + torch.where(lowest > tiny, 0.0, tiny)
-    high = low + a.norm(dim=-1, keepdim=True) / radius + tiny
+    high = low + norm(a)[:, None] / radius + tiny
     sigma = _secular(eigenvalues, a, radius, low, high)
     q = -a / (eigenvalues + sigma)
     return _filled(q, radius, hard=(lowest < -tiny))
@@ -71,14 +75,14 @@ def _secular(eigenvalues: Tensor, a: Tensor, radius: Tensor, low: Tensor, high: 
     for _ in range(_ROUNDS):
         shifted = eigenvalues + sigma
         q = a / shifted
-        norm = q.norm(dim=-1, keepdim=True)
-        over = norm > radius
-        done = ((norm - radius).abs() <= _CLOSE * radius) | (~over & (sigma <= low))
+        size = norm(q)[:, None]
+        over = size > radius
+        done = ((size - radius).abs() <= _CLOSE * radius) | (~over & (sigma <= low))
         if bool(done.all()):
             break
         low = torch.where(over, sigma, low)
         high = torch.where(over, high, sigma)
-        newton = sigma + (norm - radius) / radius * dot(q, q) / dot(q / shifted, q)
+        newton = sigma + (size - radius) / radius * dot(q, q) / dot(q / shifted, q)
         inside = (newton > low) & (newton < high) & torch.isfinite(newton)
         sigma = torch.where(done, sigma, torch.where(inside, newton, (low + high) / 2))
     return sigma
@@ -86,9 +90,9 @@ def _secular(eigenvalues: Tensor, a: Tensor, radius: Tensor, low: Tensor, high: 
 
 def _filled(q: Tensor, radius: Tensor, hard: Tensor) -> Tensor:
     """Return q, longer along the first eigenvector to Δ where it is short of it though H is not positive."""
-    norm = q.norm(dim=-1, keepdim=True)
-    q = torch.where(norm > radius, q * (radius / norm), q)
+    size = norm(q)[:, None]
+    q = torch.where(size > radius, q * (radius / size), q)
     rest = (radius.square() - q[:, 1:].square().sum(-1, keepdim=True)).clamp(min=0).sqrt()
     side = torch.where(q[:, :1] < 0, -rest, rest)
-    short = hard & (norm < (1 - _CLOSE) * radius)
+    short = hard & (size < (1 - _CLOSE) * radius)
     return torch.cat([torch.where(short, side, q[:, :1]), q[:, 1:]], -1)

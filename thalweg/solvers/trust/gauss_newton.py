@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from thalweg.solvers.lanes import dot, norm, take, times, transposed_times
+from thalweg.solvers.lanes import dot, norm, power_of_two, take, times, transposed_times
 from thalweg.solvers.trust.exact import within
 
 
@@ -42,12 +42,14 @@ class GaussNewton:
     Source: Moré (1978), The Levenberg-Marquardt algorithm: implementation and theory.
     """
 
+    by_curvature = True
+
     def prepare(self, before: Singular | None, g: Tensor, model: Linearised) -> Singular:
         """Return what is computed once at a point."""
         jacobian, residuals = model.jacobian(), model.residuals()
         finite = torch.isfinite(jacobian).all(-1).all(-1)[:, None, None]
         jacobian = torch.where(finite, jacobian, 0.0)
-        scales = jacobian.norm(dim=1)
+        scales = norm(jacobian.mT)
         if before is not None and len(before.scales) == len(scales):
             scales = torch.maximum(scales, before.scales)
         scales = torch.where(scales > 0, scales, 1.0)
@@ -66,8 +68,10 @@ class GaussNewton:
 
     def solve(self, at: Singular, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the steps, by how much the model falls, and their lengths."""
-        q = within(at.squares, at.a, radius)
+        unit = power_of_two(radius)
+        a, squares = unit * at.a, unit * (unit * at.squares)
+        q = within(squares, a, radius / unit)
         # Directions that no residual depends on: nothing is to be had there.
         q = torch.where(at.squares > 0, q, 0.0)
-        fall = -(dot(at.a, q) + dot(at.squares * q, q) / 2)
-        return times(at.vectors, q) / at.scales, fall, q.norm(dim=-1, keepdim=True)
+        fall = -(dot(a, q) + dot(squares * q, q) / 2)
+        return unit * (times(at.vectors, q) / at.scales), fall, unit * norm(q)[:, None]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg.solvers.lane import Lane
 from thalweg.solvers.lanes import largest, take
+from thalweg.solvers.objectives.unit import Unit
 from thalweg.solvers.runs import Callback, Objective, Runs
 from thalweg.solvers.stop import Status, Stop
 from thalweg.solvers.trust.subproblem import Subproblem
@@ -35,9 +36,11 @@ class Region(Runs):
         callback: Callback | None = None,
         radius: float | None = None,
         factor: float = 1.0,
+        unit: Unit | None = None,
     ) -> None:
         super().__init__(objective, x.clone(), stop, callback)
         self.subproblem, self.first_radius, self.factor = subproblem, radius, factor
+        self.unit = Unit() if unit is None else unit
 
     def _begin(self) -> None:
         self.at: Any = None
@@ -59,8 +62,14 @@ class Region(Runs):
         for lane, length, unit in zip(self.lanes, lengths, units, strict=True):
             usual = length or unit
             least = torch.finfo(self.x.dtype).eps * usual
-            first = self.factor * usual if self.first_radius is None else self.first_radius
+            first = self.factor * usual if self.first_radius is None else self._given()
             lane.alpha = max(first, least)
+
+    def _given(self) -> float:
+        """Return the first radius as given, in the unit of the objective where lengths go by curvature."""
+        assert self.first_radius is not None
+        by_curvature = self.subproblem.by_curvature
+        return self.first_radius * (math.sqrt(self.unit.c) if by_curvature else 1.0)
 
     def _tick(self) -> None:
         """Try one step of each lane; those that it takes down move."""

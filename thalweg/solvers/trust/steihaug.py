@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.solvers.direction.direction import Model
-from thalweg.solvers.lanes import dot, norm
+from thalweg.solvers.lanes import dot, norm, power_of_two
 from thalweg.solvers.preconditioner import Preconditioner
 
 
@@ -34,10 +34,11 @@ class Steihaug:
         self, most: int | None = None, preconditioner: Preconditioner | None = None
     ) -> None:
         self.most, self.m = most, preconditioner
+        self.by_curvature = preconditioner is not None
 
     def prepare(self, before: Here | None, g: Tensor, model: Model) -> Here:
         """Return what is computed once at a point."""
-        size = g.norm(dim=-1, keepdim=True)
+        size = norm(g)[:, None]
         known = before is not None and len(before.first) == len(size)
         return Here(g, model, before.first if known and before is not None else size)
 
@@ -54,16 +55,18 @@ class Steihaug:
 
     def solve(self, at: Here, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the steps, by how much the model falls, and their lengths."""
-        g, model = at.g, at.model
-        size = g.norm(dim=-1, keepdim=True)
-        enough = (size / at.first).sqrt().clamp(max=0.5) * size
+        # steps in units of the radius and gradients in those of g, so that squares stay within the dtype
+        size = norm(at.g)[:, None]
+        unit, weight = power_of_two(radius), power_of_two(size)
+        g, radius, size = at.g / weight, radius / unit, size / weight
+        enough = (weight * size / at.first).sqrt().clamp(max=0.5) * size
         step = dual = hp_of_step = torch.zeros_like(g)
         residual, z = g, self._preconditioned(g)
         p, w = -z, -g  # w = M⁻¹p and dual = M⁻¹step, which without M are the same
         squared = dot(g, z)
         going = torch.ones_like(squared, dtype=torch.bool)
         for _ in range(self.most or 10 * g.shape[-1]):
-            hp = model @ p
+            hp = (at.model @ (unit * p)) / weight
             # Where a product is not finite nothing is known of the bend: the step goes to the boundary.
             hp = torch.where(torch.isfinite(hp).all(-1, keepdim=True), hp, 0.0)
             bend = dot(p, hp)
@@ -75,7 +78,7 @@ class Steihaug:
             step, hp_of_step = step + alpha * p, hp_of_step + alpha * hp
             dual = step if self.m is None else dual + alpha * w
             residual = residual + alpha * hp
-            going = going & ~beyond & (residual.norm(dim=-1, keepdim=True) > enough)
+            going = going & ~beyond & (norm(residual)[:, None] > enough)
             if not bool(going.any()):
                 break
             z = self._preconditioned(residual)
@@ -83,8 +86,8 @@ class Steihaug:
             p = torch.where(going, after / squared * p - z, p)
             w = p if self.m is None else torch.where(going, after / squared * w - residual, w)
             squared = torch.where(going, after, squared)
-        fall = -(dot(g, step) + dot(step, hp_of_step) / 2)
-        return step, fall, dot(step, dual).clamp(min=0).sqrt()
+        fall = -unit * (weight * (dot(g, step) + dot(step, hp_of_step) / 2))
+        return unit * step, fall, unit * dot(step, dual).clamp(min=0).sqrt()
 
     def _preconditioned(self, r: Tensor) -> Tensor:
         return r if self.m is None else self.m(r)

@@ -10,6 +10,11 @@ from torch import Tensor
 class Subproblem(Protocol):
     """Steps within ‖D·p‖ ≤ Δ, for several runs at once."""
 
+    @property
+    def by_curvature(self) -> bool:
+        """Whether ‖D·p‖² grows with the curvature of the objective: c times as long where H is c times H."""
+        ...
+
     def prepare(self, before: Any, g: Tensor, model: Any) -> Any:
         """Return what is computed once at a point, for all radii; `before` is that of the last point."""
         ...

@@ -123,7 +123,7 @@ def sweep(subject: SweepSetup, rates: Sequence[float], seed: int, batch_size: in
     Raises DivergedError if the objective is not finite before any step.
     """
     steps = _Steps(subject)
-    average = Average()
+    average = RunningMean()
     losses: list[float] = []
     smoothed: list[float] = []
     batches = subject.batches(seed, batch_size)
@@ -149,10 +149,10 @@ def sweep(subject: SweepSetup, rates: Sequence[float], seed: int, batch_size: in
     return Sweep(seed, start, tuple(losses), tuple(smoothed), stopped)
 
 
-class Average:
+class RunningMean:
     """The bias-corrected exponential mean of a sequence, and the least value that it had.
 
-    >>> average = Average()
+    >>> average = RunningMean()
     >>> [round(average.add(value), 3) for value in (1.0, 1.0, 0.0)]
     [1.0, 1.0, 0.631]
     """

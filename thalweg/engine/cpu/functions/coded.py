@@ -22,7 +22,7 @@ F32 = ir.FloatType()
 SIGN, SIZE, INFINITY = I32(0x80000000), I32(0x7FFFFFFF), I32(0x7F800000)
 
 
-class Scale(NamedTuple):
+class BlockScale(NamedTuple):
     """What a block's codes are multiplied or divided by, and whether it has numbers below zero."""
 
     factor: Any
@@ -31,15 +31,15 @@ class Scale(NamedTuple):
     """The bits of V(0)."""
 
 
-def emit_scale(b: ir.IRBuilder, kept: Any) -> Scale:
+def emit_scale(b: ir.IRBuilder, kept: Any) -> BlockScale:
     """Read a scale as it is kept: with a minus sign in a block without negatives."""
     word = b.bitcast(kept, I32)
     signed = b.icmp_signed(">=", word, I32(0))
     most = b.bitcast(b.and_(word, SIZE), F32)
-    return Scale(most, signed, _zero(b, signed))
+    return BlockScale(most, signed, _zero(b, signed))
 
 
-def emit_decoded(b: ir.IRBuilder, code: Any, scale: Scale) -> ir.Value:
+def emit_decoded(b: ir.IRBuilder, code: Any, scale: BlockScale) -> ir.Value:
     """Return the float32 that a code stands for."""
     wide = b.zext(code, I32)
     size = b.and_(wide, b.select(scale.signed, I32(SIGNED), I32(UNSIGNED)))
@@ -58,7 +58,7 @@ def emit_found(b: ir.IRBuilder, x: Any) -> tuple[Any, Any]:
     return b.and_(word, SIZE), word
 
 
-def emit_new_scale(b: ir.IRBuilder, size: Any, words: Any) -> tuple[Scale, Any]:
+def emit_new_scale(b: ir.IRBuilder, size: Any, words: Any) -> tuple[BlockScale, Any]:
     """Return the scale of a block, and the number that is kept.
 
     `size` is the largest size, `words` has a sign if any number of the block has.
@@ -71,10 +71,10 @@ def emit_new_scale(b: ir.IRBuilder, size: Any, words: Any) -> tuple[Scale, Any]:
     usable = b.and_(finite, b.fcmp_ordered(">=", most, F32(SMALLEST)))
     inverse = b.fdiv(F32(1.0), b.select(usable, most, F32(1.0)))
     inverse = b.select(usable, inverse, F32(0.0))
-    return Scale(inverse, signed, _zero(b, signed)), b.bitcast(kept, F32)
+    return BlockScale(inverse, signed, _zero(b, signed)), b.bitcast(kept, F32)
 
 
-def emit_coded(b: ir.IRBuilder, x: Any, random: Any, scale: Scale) -> ir.Value:
+def emit_coded(b: ir.IRBuilder, x: Any, random: Any, scale: BlockScale) -> ir.Value:
     """Return the code of a float32, rounded by 16 random bits."""
     word = b.bitcast(x, I32)
     part = b.fmul(b.bitcast(b.and_(word, SIZE), F32), scale.factor)
@@ -89,7 +89,7 @@ def emit_coded(b: ir.IRBuilder, x: Any, random: Any, scale: Scale) -> ir.Value:
     return b.trunc(b.or_(code, sign), I8)
 
 
-def _sign(b: ir.IRBuilder, scale: Scale) -> ir.Value:
+def _sign(b: ir.IRBuilder, scale: BlockScale) -> ir.Value:
     return b.select(scale.signed, SIGN, I32(0))
 
 
