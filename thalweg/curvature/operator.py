@@ -1,4 +1,4 @@
-"""Symmetric matrices known by their products: A @ v, and what can be had from that alone.
+"""Symmetric matrices known by their products: A @ v, and what can be computed from that alone.
 
 An operator of a model's curvature, a matrix, sums, multiples and parts of them are of one kind, so every
 method of this package takes any of them. An approximation that can be inverted directly, such as one by

@@ -15,7 +15,7 @@ from thalweg.objective.nested import mapped, tensors_in
 
 
 def outputs_of(model: nn.Module, x: Any, values: Mapping[str, Tensor] | None = None) -> Any:
-    """Return what the model gives for a batch, with these parameters in the place of its own, if any.
+    """Return what the model gives for a batch, with these parameters instead of its own, if any.
 
     Raises TaskError where it cannot be run on it.
     """

@@ -115,7 +115,7 @@ class Callback:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Keep a run in a file while it trains, in the place of `fit`'s arguments of these names.
+    """Keep a run in a file while it trains, instead of `fit`'s arguments of these names.
 
     Args:
         path: a file, or a folder to keep `checkpoint.safetensors` in; None keeps nothing.

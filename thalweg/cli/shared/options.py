@@ -18,7 +18,9 @@ TaskArgument = Annotated[
 ]
 OptimizerOption = Annotated[
     str,
-    typer.Option("--optimizer", "-o", help="Which one; `thalweg list optimizers` shows all."),
+    typer.Option(
+        "--optimizer", "-o", help="Name of the optimizer; `thalweg list optimizers` shows all."
+    ),
 ]
 RateOption = Annotated[
     float | None, typer.Option(help="Learning rate.", show_default="the optimizer's own")
@@ -30,7 +32,7 @@ BatchSizeOption = Annotated[
     int | None,
     typer.Option(help="Rows in a batch; 0 for all of them.", show_default="the task's own"),
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of weights and order of the data.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of initial weights and data order.")]
 SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="A hyperparameter, NAME=VALUE; may be repeated."),
@@ -39,7 +41,7 @@ InitOption = Annotated[
     str | None,
     typer.Option(
         "--init",
-        help="How the model starts: he, orthogonal:gain=1.4, he|lsuv; `thalweg list init`.",
+        help="Initializer: he, orthogonal:gain=1.4, he|lsuv; see `thalweg list init`.",
         show_default="as the task says",
     ),
 ]

@@ -1,4 +1,4 @@
-"""A second-order model whose matrix a user gives at each point, in the place of the Hessian."""
+"""A second-order model whose matrix a user gives at each point, instead of the Hessian."""
 
 from __future__ import annotations
 
