@@ -96,7 +96,8 @@ class LabResult:
     def figure(self) -> Any:
         """Return the picture as a Plotly figure.
 
-        Raises MissingExtraError if Plotly is not installed.
+        Raises:
+            MissingExtraError: if Plotly is not installed.
         """
         return self.picture.plotly()
 
@@ -207,7 +208,8 @@ class Lab(Generic[Settings, Data]):
             settings: what is not as usual.
             slider: where the slider stands; its settings must not be given, too.
 
-        Raises TaskError for a setting that is not there or a value that it cannot have.
+        Raises:
+            TaskError: for a setting that is not there or a value that it cannot have.
         """
         given, at = self._given(settings or {}, slider)
         with_values = chosen(self.settings, given, self.name)

@@ -85,7 +85,8 @@ class Picture:
     def plotly(self) -> Any:
         """Return the Plotly figure.
 
-        Raises MissingExtraError if Plotly is not installed.
+        Raises:
+            MissingExtraError: if Plotly is not installed.
         """
         try:
             from plotly.graph_objects import Figure

@@ -63,7 +63,8 @@ def find_surface(
         start: x and y, instead of the surface's own.
         view: left, right, bottom and top of what is shown.
 
-    Raises TaskError for an unknown name, a file without such a function, and numbers that are not finite.
+    Raises:
+        TaskError: for an unknown name, a file without such a function, and numbers that are not finite.
 
     >>> find_surface("bowl").at(1.0, 1.0)
     (3.0, 2.0, 4.0)

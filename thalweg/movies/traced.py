@@ -111,7 +111,8 @@ class TracedPoint:
 def trace_point(function: Callable[..., Tensor], names: Sequence[str], called: str) -> TracedPoint:
     """Trace a function of several tensors, elementwise, on one element of each.
 
-    Raises TaskError for what no page can compute.
+    Raises:
+        TaskError: for what no page can compute.
 
     >>> trace_point(lambda p, z: p + 2 * z, ["p", "z"], "an average").returned.op
     'add'

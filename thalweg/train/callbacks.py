@@ -136,7 +136,8 @@ EVENTS = ("start", "step", "evaluation", "epoch", "end")
 class Callbacks:
     """The callbacks of a run, in their order; each event goes to those that override it.
 
-    Raises TaskError if it is not a callback.
+    Raises:
+        TaskError: if it is not a callback.
     """
 
     def __init__(self, callbacks: Iterable[Any]) -> None:

@@ -64,7 +64,8 @@ def recipe_for(
 ) -> Recipe:
     """Return the recipe that the options of a command say.
 
-    Raises TaskError for an option that says none.
+    Raises:
+        TaskError: for an option that says none.
     """
     from thalweg.cli.shared.values import settings_of
     from thalweg.train.recipe import Recipe

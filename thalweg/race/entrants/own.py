@@ -21,7 +21,8 @@ def is_in_file(text: str) -> bool:
 def name_in_file(text: str) -> str:
     """Return the name behind the file, "lion" of "mine.py:lion".
 
-    Raises TaskError where there is none.
+    Raises:
+        TaskError: where there is none.
     """
     home, _, name = text.partition(":")
     if not name.isidentifier():
@@ -35,7 +36,8 @@ def name_in_file(text: str) -> str:
 def load_from_file(text: str) -> Any:
     """Run the file of "file.py:name" and return what it holds under the name.
 
-    Raises TaskError for a file that is missing or cannot be run, and for a name that it does not have.
+    Raises:
+        TaskError: for a file that is missing or cannot be run, and for a name that it does not have.
     """
     home, name = text.partition(":")[0], name_in_file(text)
     if not Path(home).is_file():

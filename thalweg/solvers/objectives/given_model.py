@@ -37,7 +37,9 @@ class CurvedObjective(ScalarObjective):
 class GivenModel:
     """What `curvature` gives at one point; it is asked when it is first used.
 
-    Raises ValueError where a product is not a real tensor of the vectors' shape, TypeError for what has none.
+    Raises:
+        ValueError: where a product is not a real tensor of the vectors' shape.
+        TypeError: for what has none.
     """
 
     def __init__(self, curvature: Curvature, x: Tensor, shape: torch.Size, counts: Counts) -> None:

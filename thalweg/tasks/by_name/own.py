@@ -44,7 +44,8 @@ def load_own(spec: Spec, options: Mapping[str, Any], built_in: Collection[str] =
 def run_file(path: Path) -> ModuleType:
     """Run a Python file of the user's own, and return it as a module.
 
-    Raises TaskError for a file that is missing or cannot be run.
+    Raises:
+        TaskError: for a file that is missing or cannot be run.
     """
     if not path.is_file():
         folder = path.parent

@@ -39,7 +39,8 @@ def build_optimizer(
     a model's layers get the model. Those of the
     `hyperparameters` that are given go to the class, or into the groups of a chain's optimizer.
 
-    Raises TaskError where that fails.
+    Raises:
+        TaskError: where that fails.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not named:
